@@ -1,0 +1,1 @@
+//! Frames over a [`Link`](super::Link), with deadlines.

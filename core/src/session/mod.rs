@@ -1,0 +1,235 @@
+//! Who says what when: the asynchronous sender and receiver, and the traits through which they reach the world.
+//!
+//! One session is one authenticated connection. [`sender::send`] and [`receiver::receive`] drive it from `Hello`
+//! to `Committed`; what a receiver has to remember from one connection to the next stands in [`desk::Desk`].
+//! PROTOCOL.md, section 6.
+
+pub mod channel;
+pub mod desk;
+pub mod receiver;
+pub mod sender;
+
+use embedded_io_async::{Read, Write};
+
+use crate::archive::ArchiveError;
+use crate::digest::Digest;
+use crate::wire::message::{Cancel, Limit, Refusal};
+
+/// SHA-256 of a certificate's DER bytes: how a session names its two ends.
+pub type CertificateHash = [u8; 32];
+
+/// An authenticated, ordered, reliable stream of bytes: TLS on TCP.
+pub trait Link: Read + Write {
+    /// Completes when `read` would return without waiting for the peer to begin something: a byte, the end, or an error
+    /// is there. **Cancel-safe**, which `read` need not be: a session waits here beside its clock and its
+    /// operator, and reads only then.
+    async fn readable(&mut self) -> Result<(), Self::Error>;
+}
+
+/// Time since some fixed moment. Virtual in tests.
+pub trait Clock {
+    /// Milliseconds since that moment; never goes back.
+    fn now(&self) -> u64;
+    /// Completes once `now() >= at`.
+    async fn sleep_until(&self, at: u64);
+}
+
+/// What a sender offers, once its keys are proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The sender's certificate.
+    pub sender: CertificateHash,
+    /// When the sender began its run, in seconds since 1970.
+    pub created: u64,
+    /// Length of the archive, in bytes.
+    pub total: u64,
+    /// Files in it.
+    pub files: u32,
+    /// Entries in its manifest: files and directories.
+    pub entries: u32,
+    /// Length of its manifest, in bytes.
+    pub manifest: u32,
+}
+
+/// A prefix of the offered archive that a store holds, read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its length, in bytes of archive.
+    pub offset: u64,
+    /// BLAKE3 of those bytes.
+    pub digest: Digest,
+}
+
+/// What a store can take at most. All of it is stated to the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Longest archive, in bytes.
+    pub total: u64,
+    /// Most entries.
+    pub entries: u32,
+    /// Longest manifest, in bytes.
+    pub manifest: u32,
+    /// Longest path, in bytes.
+    pub path: u16,
+    /// Free space now, in bytes.
+    pub free: u64,
+}
+
+/// The proof of a committed folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Receipt {
+    /// The archive's root.
+    pub digest: Digest,
+    /// Files in the folder.
+    pub files: u32,
+    /// Length of the archive, in bytes.
+    pub bytes: u64,
+    /// Counts committed folders where the store counts them, else 0.
+    pub generation: u64,
+}
+
+/// Where a received folder goes. It gets the archive's bytes in order, and is atomic: readers see the old folder until
+/// `commit` returns `Ok`, and the new one from then on.
+///
+/// Calls come in the order `begin`, at most one `restart`, `write`..., `commit`; or end at any point with
+/// `suspend` or `discard`. A store that works for long yields now and then, so that the session can say so to the sender.
+pub trait Store {
+    /// What it can take.
+    fn capacity(&mut self) -> Capacity;
+
+    /// Takes up the offered archive. Finds out whether a prefix of it is held: one that came from the same
+    /// sender and whose manifest digest `is_it`. A committed folder counts as a prefix of full length.
+    async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError>;
+
+    /// Forgets the held prefix, and takes up the archive from its first byte.
+    async fn restart(&mut self) -> Result<(), StoreError>;
+
+    /// Takes the next bytes of the archive.
+    async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError>;
+
+    /// Bytes of the archive that a reset would not lose.
+    fn durable(&self) -> u64;
+
+    /// Verifies the whole archive and puts it where readers find it. On a folder that was held in full, says so again.
+    async fn commit(&mut self) -> Result<Receipt, StoreError>;
+
+    /// The connection is gone: keeps what a later session can go on from.
+    async fn suspend(&mut self);
+
+    /// The archive or its sender is not to be trusted: keeps nothing of it.
+    async fn discard(&mut self);
+}
+
+/// Why a store does not take an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum StoreError {
+    /// It is larger than what is free.
+    NoSpace {
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// The target holds another folder and must not be overwritten.
+    NotEmpty,
+    /// The target cannot be written.
+    NotWritable,
+    /// A reader's lease holds the place that would be erased.
+    InUse,
+    /// Older than what this sender sent last.
+    Older,
+    /// Past a bound of [`Capacity`].
+    Limit(Limit),
+    /// The entry of that index has a name that this platform cannot hold safely.
+    Name {
+        /// Index in the manifest, from 0.
+        entry: u32,
+    },
+    /// That entry's name means the same file as another's here.
+    Collision {
+        /// Index in the manifest, from 0.
+        entry: u32,
+    },
+    /// The sender's archive is not well-formed, or does not match its digests.
+    Archive(ArchiveError),
+    /// Reading or writing failed.
+    Io,
+    /// What was stored does not read back.
+    Verify,
+}
+
+impl StoreError {
+    /// What the sender is told.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::NoSpace { needed, free } => Refusal::NoSpace { needed, free },
+            Self::NotEmpty => Refusal::NotEmpty,
+            Self::NotWritable => Refusal::NotWritable,
+            Self::InUse => Refusal::InUse,
+            Self::Older => Refusal::Older,
+            Self::Limit(limit) => Refusal::Limit { limit },
+            Self::Name { entry } => Refusal::Name { entry },
+            Self::Collision { entry } => Refusal::Collision { entry },
+            Self::Archive(_) => Refusal::Archive,
+            Self::Io => Refusal::Storage,
+            Self::Verify => Refusal::Verify,
+        }
+    }
+}
+
+/// Why a session ended without a receipt. The variant says who ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum SessionError {
+    /// The receiver refused: on the sender's side as it was told, on the receiver's side what it said.
+    Refused(Refusal),
+    /// The peer cancelled.
+    PeerCancelled(Cancel),
+    /// This side cancelled.
+    Cancelled(Cancel),
+    /// The connection ended or broke.
+    Disconnected,
+    /// The peer said nothing for too long.
+    TimedOut,
+    /// The peer broke the protocol.
+    PeerMisbehaved(Misbehaviour),
+    /// The folder goes past a bound that the receiver stated (sender only).
+    OverLimit(Limit),
+    /// The receiver has less space than the folder needs (sender only).
+    NoSpace {
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// The two sides have no version, cipher, codec or key mode in common (sender only).
+    NothingInCommon,
+    /// The receiver's certificate has no key to seal to (sender only).
+    NoHpkeKey,
+    /// Everything was sent, and the connection ended before the receipt came (sender only).
+    OutcomeUnknown,
+    /// The receipt is for another folder than the one that was sent (sender only).
+    WrongReceipt,
+    /// The caller's buffers are too small for the chosen chunk size.
+    Buffers,
+}
+
+/// How a peer broke the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Misbehaviour {
+    /// A frame of an unknown kind, or longer than its kind allows.
+    Frame,
+    /// A message that does not decode.
+    Message,
+    /// A message that has no place here.
+    Unexpected,
+    /// A field out of its bounds.
+    Field,
+    /// `Accept` without proof of the key.
+    AcceptMac,
+    /// A chunk that does not open.
+    Chunk,
+}

@@ -1,0 +1,115 @@
+//! The receiver's side of a session: the same code on a board and on a host.
+//!
+//! TLS -> **frame -> open -> decompress** -> store. PROTOCOL.md, section 6.
+
+use rand_core::CryptoRngCore;
+
+use crate::code::{AuthCode, TransferKey};
+use crate::sealed::cipher::Cipher;
+use crate::sealed::hpke::HpkeSecret;
+use crate::session::desk::Desk;
+use crate::session::{CertificateHash, Clock, Link, Offered, Receipt, SessionError, Store};
+
+/// The receiver's person.
+pub trait Operator {
+    /// Shows the code that a sender must give: at the start, and whenever it changes.
+    fn code(&mut self, code: &AuthCode);
+    /// Asks for the transfer key. `left`: tries left after a wrong one. Dropped when the sender goes away.
+    async fn key(&mut self, offered: &Offered, left: Option<u8>) -> KeyAnswer;
+    /// Something happened that a person may want to see.
+    fn event(&mut self, event: Event);
+    /// Completes when the person wants to stop. Cancel-safe.
+    async fn interrupted(&mut self) {
+        core::future::pending().await
+    }
+}
+
+/// What a person answers who is asked for the key.
+pub enum KeyAnswer {
+    /// A well-formed key.
+    Key(TransferKey),
+    /// No, not this folder.
+    Declined,
+}
+
+/// What happens at a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An authenticated sender is there.
+    Connected(CertificateHash),
+    /// It gave a wrong code.
+    CodeWrong {
+        /// Tries left.
+        left: u8,
+    },
+    /// It has to wait.
+    Locked {
+        /// Seconds.
+        seconds: u32,
+    },
+    /// It gave the right code.
+    CodeAccepted,
+    /// It offers a folder.
+    Offered(Offered),
+    /// Held bytes are read back.
+    Hashing,
+    /// The key is right; receiving begins at `offset`.
+    Receiving {
+        /// Bytes of archive that are held already.
+        offset: u64,
+        /// Bytes of archive in all.
+        total: u64,
+    },
+    /// Bytes of archive received so far.
+    Received(u64),
+    /// Everything is here and is being verified.
+    Verifying,
+    /// The new folder is in place.
+    Committed(Receipt),
+}
+
+/// How this receiver receives.
+pub struct Policy<'a> {
+    /// Whether a sender must give the code.
+    pub code_needed: bool,
+    /// Whether a person types the key; else it must come sealed to `hpke`.
+    pub typed: bool,
+    /// The HPKE key in this receiver's certificate.
+    pub hpke: Option<&'a HpkeSecret>,
+    /// Most PBKDF2 iterations.
+    pub max_iterations: u32,
+    /// Largest chunk, a power of two.
+    pub max_chunk: u32,
+    /// How long a person has to type the key, in seconds.
+    pub key_seconds: u16,
+    /// The receiver's own certificate.
+    pub certificate: CertificateHash,
+}
+
+/// Memory for a receiver, lent by the caller.
+pub struct Buffers<'a> {
+    /// For frames: as [`buffer_len`] says.
+    pub frame: &'a mut [u8],
+    /// For decompressed chunks: `Policy::max_chunk` bytes.
+    pub plain: &'a mut [u8],
+}
+
+/// Receives one folder from the authenticated sender `peer`. `C`: the ciphers that this side has.
+pub async fn receive<C: Cipher>(
+    _link: &mut impl Link,
+    _peer: CertificateHash,
+    _policy: &Policy<'_>,
+    _desk: &mut Desk,
+    _store: &mut impl Store,
+    _operator: &mut impl Operator,
+    _clock: &impl Clock,
+    _entropy: &mut impl CryptoRngCore,
+    _buffers: Buffers<'_>,
+) -> Result<Receipt, SessionError> {
+    todo!()
+}
+
+/// Length of a receiver's frame buffer for chunks of up to `chunk` bytes.
+pub const fn buffer_len(chunk: u32) -> usize {
+    crate::limits::frame_max(chunk)
+}

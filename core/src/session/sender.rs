@@ -1,0 +1,137 @@
+//! The sender's side of a session.
+//!
+//! Walk -> archive -> **compress -> seal -> frame** -> TLS. PROTOCOL.md, section 6.
+
+use rand_core::CryptoRngCore;
+
+use crate::code::{AuthCode, TransferKey};
+use crate::digest::Digest;
+use crate::sealed::cipher::Cipher;
+use crate::session::{CertificateHash, Clock, Link, Receipt, SessionError};
+use crate::wire::message::{Cancel, Stage};
+
+/// The shape of an archive, known before its first byte crosses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchiveInfo {
+    /// Length, in bytes.
+    pub total: u64,
+    /// Files in it.
+    pub files: u32,
+    /// Entries in its manifest.
+    pub entries: u32,
+    /// Length of its manifest, in bytes.
+    pub manifest: u32,
+    /// Digest of its manifest.
+    pub manifest_digest: Digest,
+    /// Longest path, in bytes.
+    pub longest_path: u16,
+}
+
+/// Where a sender's archive comes from: the same bytes at every reading, from the start.
+pub trait Source {
+    /// Its shape.
+    fn info(&self) -> ArchiveInfo;
+    /// Goes back to the first byte.
+    async fn rewind(&mut self) -> Result<(), SourceError>;
+    /// Fills `buffer` with the next bytes of the archive; less only at its end.
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError>;
+    /// The archive's root, once its last byte was read.
+    fn root(&self) -> Option<Digest>;
+}
+
+/// Why a source has no more bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceError {
+    /// A file is not what it was when the manifest was made.
+    Changed,
+    /// A file cannot be read.
+    Unreadable,
+}
+
+/// The sender's person.
+pub trait Operator {
+    /// Asks for the code that the receiver shows. `left`: tries left after a wrong one. `None`: the person gave up.
+    /// Dropped when the connection ends meanwhile.
+    async fn code(&mut self, left: Option<u8>) -> Option<AuthCode>;
+    /// Something happened that a person may want to see.
+    fn event(&mut self, event: Event);
+    /// Completes when the person wants to stop. Cancel-safe.
+    async fn interrupted(&mut self) {
+        core::future::pending().await
+    }
+}
+
+/// What happens at a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The receiver accepted the code.
+    CodeAccepted,
+    /// The offer is made. `sealed`: the key goes sealed to the receiver, and nobody has to type it.
+    Offered {
+        /// Whether the key mode is *sealed*.
+        sealed: bool,
+    },
+    /// The receiver works.
+    Working(Stage),
+    /// The receiver has the key; sending goes on from `offset`.
+    Accepted {
+        /// Bytes of archive that need not be sent.
+        offset: u64,
+    },
+    /// Bytes of archive handed to the connection.
+    Sent(u64),
+    /// Bytes of archive that are durable at the receiver.
+    Durable(u64),
+}
+
+/// What is the same for every connection of one run.
+pub struct Run<'a> {
+    /// The key, for mode typed.
+    pub key: &'a TransferKey,
+    /// Fresh for this run.
+    pub salt: [u8; 32],
+    /// Seconds since 1970 at which the run began.
+    pub created: u64,
+    /// PBKDF2 iterations that this side would like; the receiver's bound may lower them.
+    pub iterations: u32,
+    /// Chunk size that this side would like, a power of two; the receiver's bound may lower it.
+    pub chunk: u32,
+    /// The sender's own certificate.
+    pub certificate: CertificateHash,
+}
+
+/// The authenticated receiver.
+pub struct Peer<'a> {
+    /// Its certificate.
+    pub certificate: CertificateHash,
+    /// The HPKE public key in its certificate: an uncompressed point.
+    pub hpke: Option<&'a [u8; 65]>,
+}
+
+/// Memory for a sender, lent by the caller: each as large as [`buffer_len`] says.
+pub struct Buffers<'a> {
+    /// For frames that come in and archive bytes that go out.
+    pub plain: &'a mut [u8],
+    /// For frames that go out.
+    pub frame: &'a mut [u8],
+}
+
+/// Offers the archive of `source` and sends it. `C`: the ciphers that this side has.
+pub async fn send<C: Cipher>(
+    _link: &mut impl Link,
+    _peer: &Peer<'_>,
+    _run: &Run<'_>,
+    _source: &mut impl Source,
+    _operator: &mut impl Operator,
+    _clock: &impl Clock,
+    _entropy: &mut impl CryptoRngCore,
+    _buffers: Buffers<'_>,
+) -> Result<Receipt, SessionError> {
+    let _ = Cancel::Interrupted;
+    todo!()
+}
+
+/// Length of each of a sender's buffers for chunks of `chunk` bytes.
+pub const fn buffer_len(chunk: u32) -> usize {
+    crate::limits::frame_max(chunk) + crate::limits::FRAME_HEADER
+}

@@ -1,0 +1,7 @@
+//! What crosses the wire around the chunks: the preface before TLS, frames and messages inside it.
+//!
+//! PROTOCOL.md, sections 2, 4 and 5.
+
+pub mod frame;
+pub mod message;
+pub mod preface;
