@@ -1,0 +1,3 @@
+//! The `waft` command.
+
+fn main() {}
