@@ -8,8 +8,8 @@ use serde::Serialize;
 pub enum Event<'a> {
     /// This machine's identity.
     Identity {
-        /// Its name, for its own person only.
-        name: &'a str,
+        /// Its name, if it has one; for its own person only.
+        name: Option<&'a str>,
         /// Its fingerprint, as people compare it.
         fingerprint: String,
         /// Whether it was made just now.
