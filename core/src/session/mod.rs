@@ -197,13 +197,6 @@ pub enum SessionError {
     PeerMisbehaved(Misbehaviour),
     /// The folder goes past a bound that the receiver stated (sender only).
     OverLimit(Limit),
-    /// The receiver has less space than the folder needs (sender only).
-    NoSpace {
-        /// Bytes that it needs.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
-    },
     /// The two sides have no version, cipher, codec or key mode in common (sender only).
     NothingInCommon,
     /// The receiver's certificate has no key to seal to (sender only).
