@@ -13,15 +13,15 @@ use crate::limits::{self, KEY_TRIES, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::HpkeSecret;
 use crate::sealed::keys::{Schedule, Secret, Transcript};
-use crate::sealed::stream::Opener;
+use crate::sealed::stream::{Opener, Span};
 use crate::session::channel::{Channel, Frame, decode, decode_first, encode};
 use crate::session::desk::{CodeTry, Desk};
 use crate::session::{
     CertificateHash, Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store, StoreError,
 };
 use crate::wire::message::{
-    Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List, Offer,
-    OFFER_TAGS, Refusal, Stage,
+    Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List,
+    OFFER_TAGS, Offer, Refusal, Stage,
 };
 use crate::wire::preface::VERSION;
 
@@ -317,12 +317,12 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         if let KeyMode::Sealed(encapsulation) = &offer.body.key {
             let hpke = self.at.policy.hpke.ok_or(SessionError::Refused(Refusal::KeyMode))?;
             let secret = hpke.decapsulate(encapsulation).map_err(|_| SessionError::Refused(Refusal::KeyWrong))?;
-            let schedule = Schedule::session(&secret, transcript);
+            let schedule = Schedule::new(&secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
         }
         let now = self.at.clock.now();
         if let Some(secret) = self.at.desk.secret(&self.peer, &opening.salt, iterations, now) {
-            let schedule = Schedule::session(secret, transcript);
+            let schedule = Schedule::new(secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
         }
         let until = self.channel.after(u64::from(self.at.policy.key_seconds) * 1_000);
@@ -330,7 +330,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             let wrong_before = (left + 1 < KEY_TRIES).then_some(left + 1);
             let key = self.ask_key(&accepted.offered, wrong_before, until).await?;
             let secret = Secret::typed(&key, &opening.salt, iterations);
-            let schedule = Schedule::session(&secret, transcript);
+            let schedule = Schedule::new(&secret, transcript);
             if schedule.commits_to(&offer.commitment) {
                 self.at.desk.key_proven(iterations, secret, self.at.clock.now());
                 return Ok(schedule);
@@ -340,35 +340,26 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     }
 
     /// Asks the person, and keeps the sender informed and watched meanwhile.
-    async fn ask_key(
-        &mut self,
-        offered: &Offered,
-        left: Option<u8>,
-        until: u64,
-    ) -> Result<TransferKey, SessionError> {
+    async fn ask_key(&mut self, offered: &Offered, left: Option<u8>, until: u64) -> Result<TransferKey, SessionError> {
         let stage = if left.is_some() { Stage::KeyAgain } else { Stage::Key };
-        let clock = self.at.clock;
-        let mut answer = pin!(self.at.operator.key(offered, left));
-        loop {
-            self.channel.send(&FromReceiver::Working(stage)).await?;
-            let again = self.channel.after(WORKING_MS);
-            let ready =
-                select4(&mut answer, self.channel.readable(), clock.sleep_until(again), clock.sleep_until(until)).await;
-            match ready {
-                Either4::First(KeyAnswer::Key(key)) => return Ok(key),
-                Either4::First(KeyAnswer::Declined) => return Err(SessionError::Refused(Refusal::Declined)),
-                Either4::First(KeyAnswer::Interrupted) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
-                Either4::Second(ready) => {
-                    ready?;
-                    break;
+        {
+            let clock = self.at.clock;
+            let mut answer = pin!(self.at.operator.key(offered, left));
+            loop {
+                self.channel.send(&FromReceiver::Working(stage)).await?;
+                let again = clock.sleep_until(self.channel.after(WORKING_MS));
+                match select4(&mut answer, self.channel.readable(), again, clock.sleep_until(until)).await {
+                    Either4::First(KeyAnswer::Key(key)) => return Ok(key),
+                    Either4::First(KeyAnswer::Declined) => return Err(SessionError::Refused(Refusal::Declined)),
+                    Either4::First(KeyAnswer::Interrupted) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+                    Either4::Second(ready) => break ready?,
+                    Either4::Third(()) => {}
+                    Either4::Fourth(()) => return Err(SessionError::Refused(Refusal::KeyTimeout)),
                 }
-                Either4::Third(()) => {}
-                Either4::Fourth(()) => return Err(SessionError::Refused(Refusal::KeyTimeout)),
             }
         }
         // Only `Cancel` has a place here.
-        let payload = self.next(STEP_MS).await?;
-        not_expected(decode(payload)?)
+        not_expected(decode(self.next(STEP_MS).await?)?)
     }
 
     /// Hands the offer to the store.
@@ -407,12 +398,13 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         offset: u64,
     ) -> Result<(), SessionError> {
         let Accepted { aead, codec, offered, offer, .. } = accepted;
-        let cipher = C::new(*aead, &schedule.chunk_key()).ok_or(SessionError::PeerMisbehaved(Misbehaviour::Field))?;
         let (chunk, total) = (offer.body.chunk, offered.total);
-        let mut opener = Opener::new(cipher, schedule.nonce_prefix(), *codec, chunk, offset, total);
+        let misfit = SessionError::PeerMisbehaved(Misbehaviour::Field);
+        let cipher = C::new(*aead, schedule.chunk_key()).ok_or(misfit)?;
+        let span = Span::new(chunk, offset, total).ok_or(misfit)?;
+        let mut opener = Opener::new(cipher, schedule.nonce_prefix(), span, *codec);
         self.at.operator.event(Event::Receiving { offset, total });
         let mut told = offset;
-        let mut position = offset;
         while opener.next_len() > 0 {
             let until = self.channel.after(STEP_MS);
             let at = &mut *self.at;
@@ -421,12 +413,10 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 Frame::Chunk(sealed) => sealed,
                 Frame::Message(payload) => return not_expected(decode(payload)?),
             };
-            let archive = opener
-                .open(sealed, at.buffers.plain)
-                .map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Chunk))?;
+            let archive =
+                opener.open(sealed, at.buffers.plain).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Chunk))?;
             at.store.write(archive).await?;
-            position += archive.len() as u64;
-            at.operator.event(Event::Received(position));
+            at.operator.event(Event::Received(opener.position()));
             let durable = at.store.durable();
             if durable >= told + PROGRESS_STEP {
                 told = durable;

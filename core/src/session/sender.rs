@@ -14,13 +14,13 @@ use crate::limits::{self, FRAME_HEADER, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::encapsulate;
 use crate::sealed::keys::{Schedule, Secret, Transcript};
-use crate::sealed::stream::Sealer;
+use crate::sealed::stream::{Compressor, Sealer, Span, seal_buffer};
 use crate::session::channel::{Channel, decode, decode_first, encode};
 use crate::session::{CertificateHash, Clock, Link, Misbehaviour, Receipt, SessionError};
 use crate::wire::frame::Kind;
 use crate::wire::message::{
     Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, OFFER_TAGS,
-    Offer, OfferBody, Refusal, Stage,
+    Offer, OfferBody, Stage,
 };
 use crate::wire::preface::VERSION;
 
@@ -127,17 +127,20 @@ pub struct Peer<'a> {
     pub hpke: Option<&'a [u8; 65]>,
 }
 
-/// Memory for a sender, lent by the caller: each as large as [`buffer_len`] says.
+/// Memory for a sender, lent by the caller: each slice as long as [`buffer_len`] says.
 pub struct Buffers<'a> {
     /// For frames that come in and archive bytes that go out.
     pub plain: &'a mut [u8],
     /// For frames that go out.
     pub frame: &'a mut [u8],
+    /// For compressing; without one everything is sent raw.
+    pub compressor: Option<&'a mut Compressor>,
 }
 
 /// Length of each of a sender's buffers for chunks of `chunk` bytes.
 pub const fn buffer_len(chunk: u32) -> usize {
-    FRAME_HEADER + limits::frame_max(chunk)
+    let sealed = seal_buffer(chunk);
+    FRAME_HEADER + if sealed > limits::MESSAGE_MAX { sealed } else { limits::MESSAGE_MAX }
 }
 
 /// What a sender works with in one session, all of it lent by the caller.
@@ -276,7 +279,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
         let encoded_body = &encoded[..encoded.len() - OFFER_TAGS];
         let (ours, theirs) = (&self.at.run.certificate, &self.peer.certificate);
         let transcript = Transcript::session(&opening.hello, &opening.greeting_bytes, encoded_body, ours, theirs);
-        let schedule = Schedule::session(&secret, &transcript);
+        let schedule = Schedule::new(&secret, &transcript);
         offer.manifest_tag = schedule.manifest_tag(&self.at.source.info().manifest_digest);
         offer.commitment = schedule.commitment();
         self.channel.send(&FromSender::Offer(offer)).await?;
@@ -383,26 +386,24 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
 
     async fn chunks<C: Cipher>(&mut self, agreed: &Agreed, offset: u64) -> Result<(), SessionError> {
         let Agreed { schedule, aead, codec, chunk } = agreed;
-        let cipher = C::new(*aead, &schedule.chunk_key()).ok_or(SessionError::NothingInCommon)?;
+        let cipher = C::new(*aead, schedule.chunk_key()).ok_or(SessionError::NothingInCommon)?;
         let total = self.at.source.info().total;
-        let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), *codec, *chunk, offset, total);
-        let mut position = offset;
-        loop {
-            let length = sealer.next_len();
-            if length == 0 {
-                return Ok(());
-            }
+        let span = Span::new(*chunk, offset, total).ok_or(SessionError::OverLimit(Limit::Chunk))?;
+        let compressor = self.at.buffers.compressor.take().filter(|_| *codec == Codec::Lz4);
+        let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), span, compressor);
+        while sealer.next_len() > 0 {
             self.watch().await?;
-            let plain = self.at.buffers.plain.get_mut(..length).ok_or(SessionError::Buffers)?;
-            if self.at.source.read(plain).await? < length {
+            let Buffers { plain, frame, .. } = &mut self.at.buffers;
+            let plain = plain.get_mut(..sealer.next_len()).ok_or(SessionError::Buffers)?;
+            if self.at.source.read(plain).await? < plain.len() {
                 return Err(SessionError::Cancelled(Cancel::SourceChanged));
             }
-            let payload = self.at.buffers.frame.get_mut(FRAME_HEADER..).ok_or(SessionError::Buffers)?;
+            let payload = frame.get_mut(FRAME_HEADER..).ok_or(SessionError::Buffers)?;
             let sealed = sealer.seal(plain, payload).map_err(|_| SessionError::Buffers)?;
-            position += length as u64;
-            self.send_chunk(sealed, position == total).await?;
-            self.at.operator.event(Event::Sent(position));
+            self.send_chunk(sealed, sealer.position() == total).await?;
+            self.at.operator.event(Event::Sent(sealer.position()));
         }
+        Ok(())
     }
 
     async fn send_chunk(&mut self, sealed: usize, last: bool) -> Result<(), SessionError> {
@@ -449,9 +450,10 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
     async fn receipt(&mut self) -> Result<Receipt, SessionError> {
         let until = self.channel.after(limits::WORKING_CAP_MS);
         loop {
-            let payload = self.next(STEP_MS).await.map_err(|error| {
-                if is_broken(error) { SessionError::OutcomeUnknown } else { error }
-            })?;
+            let payload = self
+                .next(STEP_MS)
+                .await
+                .map_err(|error| if is_broken(error) { SessionError::OutcomeUnknown } else { error })?;
             match decode(payload)? {
                 FromReceiver::Progress { durable } => self.at.operator.event(Event::Durable(durable)),
                 FromReceiver::Working(stage) => self.working(stage, until)?,

@@ -12,6 +12,7 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::sealed::hpke::HpkeSecret;
+use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{self, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender, SourceError};
@@ -88,13 +89,14 @@ impl Scene {
         };
         let mut send_entropy = Seeded(self.clock_seed());
         let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
+        let mut compressor = Compressor::new();
         let mut sender = Sender {
             run: &send_run,
             source: &mut self.source,
             operator: &mut self.caller,
             clock: &self.clock,
             entropy: &mut send_entropy,
-            buffers: sender::Buffers { plain: &mut plain, frame: &mut frame },
+            buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
         };
         let policy = Policy {
             code_needed: self.code_needed,
@@ -327,7 +329,7 @@ fn a_connection_cut_anywhere_on_the_way_back_is_resumed() {
 fn a_lost_receipt_is_given_again() {
     let mut scene = Scene::new();
     let mut probe = Scene::new();
-    probe.connect();
+    let _ = probe.connect();
     // The receipt is the last message back: lose just its last byte.
     let back = (0..).find(|at| Scene::new().connect_cut(u64::MAX, *at).0.is_ok()).unwrap() - 1;
     let (sender, receiver) = scene.connect_cut(u64::MAX, back);
