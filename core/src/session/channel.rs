@@ -1,1 +1,165 @@
-//! Frames over a [`Link`](super::Link), with deadlines.
+//! Frames over a [`Link`], each with its deadline: the part of a session that both sides share.
+//!
+//! Waiting happens on `readable`, beside the clock and the operator; reading only when something is
+//! there; so no read is ever cancelled. PROTOCOL.md, sections 4 and 6 (deadlines).
+
+use core::future::Future;
+
+use embassy_futures::poll_once;
+use embassy_futures::select::{Either, Either3, select, select3};
+use embedded_io_async::Write;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits::{FRAME_HEADER, LINGER_MS, MESSAGE_MAX, STEP_MS};
+use crate::session::{Clock, Link, Misbehaviour, SessionError};
+use crate::wire::frame::{Header, Kind};
+use crate::wire::message::Cancel;
+
+/// Longest frame that carries a message.
+const MESSAGE_FRAME: usize = FRAME_HEADER + MESSAGE_MAX;
+
+/// A received frame, in the buffer that the caller lent for it.
+pub(super) enum Frame<'b> {
+    Message(&'b [u8]),
+    Chunk(&'b mut [u8]),
+}
+
+impl<'b> Frame<'b> {
+    /// The payload of a message; a chunk has no place here.
+    pub(super) fn message(self) -> Result<&'b [u8], SessionError> {
+        match self {
+            Self::Message(payload) => Ok(payload),
+            Self::Chunk(_) => Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)),
+        }
+    }
+}
+
+/// A link that carries frames.
+pub(super) struct Channel<'a, L, K> {
+    link: &'a mut L,
+    clock: &'a K,
+}
+
+impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
+    pub(super) fn new(link: &'a mut L, clock: &'a K) -> Self {
+        Self { link, clock }
+    }
+
+    /// The moment `ms` from now.
+    pub(super) fn after(&self, ms: u64) -> u64 {
+        self.clock.now().saturating_add(ms)
+    }
+
+    pub(super) fn clock(&self) -> &'a K {
+        self.clock
+    }
+
+    /// Completes when something is there to receive.
+    pub(super) async fn readable(&mut self) -> Result<(), SessionError> {
+        self.link.readable().await.map_err(|_| SessionError::Disconnected)
+    }
+
+    /// Whether something is there to receive already.
+    pub(super) fn is_readable(&mut self) -> bool {
+        poll_once(self.link.readable()).is_ready()
+    }
+
+    /// Receives a frame that begins before `until`, unless `interrupted` comes first. `chunk`: largest chunk that may
+    /// come, 0 for none.
+    pub(super) async fn receive<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+        chunk: u32,
+        until: u64,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<Frame<'b>, SessionError> {
+        match select3(self.link.readable(), self.clock.sleep_until(until), interrupted).await {
+            Either3::First(ready) => ready.map_err(|_| SessionError::Disconnected)?,
+            Either3::Second(()) => return Err(SessionError::TimedOut),
+            Either3::Third(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+        }
+        let mut header = [0; FRAME_HEADER];
+        self.fill(&mut header).await?;
+        let header = Header::decode(header, chunk).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Frame))?;
+        let payload = buffer.get_mut(..header.length).ok_or(SessionError::Buffers)?;
+        self.fill(payload).await?;
+        Ok(match header.kind {
+            Kind::Message => Frame::Message(payload),
+            Kind::Chunk => Frame::Chunk(payload),
+        })
+    }
+
+    /// Sends a message.
+    pub(super) async fn send(&mut self, message: &impl Serialize) -> Result<(), SessionError> {
+        let mut frame = [0; MESSAGE_FRAME];
+        let length = encode(message, &mut frame[FRAME_HEADER..]).len();
+        self.send_framed(Kind::Message, &mut frame[..FRAME_HEADER + length]).await
+    }
+
+    /// Sends a frame whose payload stands at `FRAME_HEADER` already.
+    pub(super) async fn send_framed(&mut self, kind: Kind, frame: &mut [u8]) -> Result<(), SessionError> {
+        let header = Header::encode(kind, frame.len() - FRAME_HEADER);
+        frame[..FRAME_HEADER].copy_from_slice(&header);
+        let write = async {
+            self.link.write_all(frame).await?;
+            self.link.flush().await
+        };
+        match select(write, self.clock.sleep_until(self.clock.now().saturating_add(STEP_MS))).await {
+            Either::First(written) => written.map_err(|_| SessionError::Disconnected),
+            Either::Second(()) => Err(SessionError::TimedOut),
+        }
+    }
+
+    /// Reads on, discarding, until the peer closes or the time to linger is over: closing with unread bytes would reset
+    /// the connection, and the reset could overtake the last message.
+    pub(super) async fn linger(&mut self) {
+        let until = self.after(LINGER_MS);
+        let mut sink = [0; 256];
+        loop {
+            match select(self.link.readable(), self.clock.sleep_until(until)).await {
+                Either::First(Ok(())) if self.clock.now() < until => {}
+                _ => return,
+            }
+            match self.link.read(&mut sink).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    async fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), SessionError> {
+        while !buffer.is_empty() {
+            let until = self.after(STEP_MS);
+            match select(self.link.readable(), self.clock.sleep_until(until)).await {
+                Either::First(ready) => ready.map_err(|_| SessionError::Disconnected)?,
+                Either::Second(()) => return Err(SessionError::TimedOut),
+            }
+            match self.link.read(buffer).await {
+                Ok(0) | Err(_) => return Err(SessionError::Disconnected),
+                Ok(count) => buffer = &mut buffer[count..],
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Encodes a message. The bounds of every message are below [`MESSAGE_MAX`], so that a buffer of that size always does.
+pub(super) fn encode<'b>(message: &impl Serialize, buffer: &'b mut [u8]) -> &'b [u8] {
+    postcard::to_slice(message, buffer).expect("every message fits MESSAGE_MAX")
+}
+
+/// Decodes a message that must end with its last field.
+pub(super) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionError> {
+    match postcard::take_from_bytes(payload) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(SessionError::PeerMisbehaved(Misbehaviour::Message)),
+    }
+}
+
+/// Decodes a `Hello` or `Greeting`: later versions may have fields behind those of this one.
+pub(super) fn decode_first<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionError> {
+    postcard::take_from_bytes(payload)
+        .map(|(message, _)| message)
+        .map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Message))
+}

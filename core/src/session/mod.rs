@@ -93,7 +93,7 @@ pub struct Receipt {
 /// `commit` returns `Ok`, and the new one from then on.
 ///
 /// Calls come in the order `begin`, at most one `restart`, `write`..., `commit`; or end at any point with
-/// `suspend` or `discard`. A store that works for long yields now and then, so that the session can say so to the sender.
+/// `suspend` or `discard`, which also come where nothing was begun, and do nothing then. A store that works for long yields now and then, so that the session can say so to the sender.
 pub trait Store {
     /// What it can take.
     fn capacity(&mut self) -> Capacity;
@@ -179,6 +179,12 @@ impl StoreError {
     }
 }
 
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.refusal())
+    }
+}
+
 /// Why a session ended without a receipt. The variant says who ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -197,13 +203,6 @@ pub enum SessionError {
     PeerMisbehaved(Misbehaviour),
     /// The folder goes past a bound that the receiver stated (sender only).
     OverLimit(Limit),
-    /// The receiver has less space than the folder needs (sender only).
-    NoSpace {
-        /// Bytes that it needs.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
-    },
     /// The two sides have no version, cipher, codec or key mode in common (sender only).
     NothingInCommon,
     /// The receiver's certificate has no key to seal to (sender only).

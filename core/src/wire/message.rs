@@ -34,6 +34,8 @@ pub enum FromSender {
     },
     /// It stops.
     Cancel(Cancel),
+    /// It hashes its own bytes before `Resume`; renews the receiver's deadline.
+    Working(Stage),
 }
 
 /// What a receiver says.

@@ -2,6 +2,6 @@
 //!
 //! PROTOCOL.md, sections 2, 4 and 5.
 
-// pub mod frame;
+pub mod frame;
 pub mod message;
-// pub mod preface;
+pub mod preface;

@@ -1,0 +1,86 @@
+//! Frames: what separates messages and chunks inside TLS, and in a sealed file.
+//!
+//! PROTOCOL.md, section 4.
+//!
+//! ```text
+//!  0      1              4
+//! +------+--------------+----------------------+
+//! | kind | length (u24) | payload: length bytes |
+//! +------+--------------+----------------------+
+//! ```
+
+use crate::limits::{CHUNK_OVERHEAD, FRAME_HEADER, MESSAGE_MAX};
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Kind {
+    /// A message in postcard.
+    Message = 1,
+    /// A sealed chunk.
+    Chunk = 2,
+}
+
+/// A frame's header, its length within the bound of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the frame carries.
+    pub kind: Kind,
+    /// Bytes behind the header.
+    pub length: usize,
+}
+
+/// An unknown kind, or a length past the bound of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BadFrame;
+
+impl Header {
+    /// The header of a frame with a payload of `length` bytes, which is below 2^24 by every bound in [`crate::limits`].
+    pub fn encode(kind: Kind, length: usize) -> [u8; FRAME_HEADER] {
+        debug_assert!(length < 1 << 24);
+        let [_, high, middle, low] = (length as u32).to_be_bytes();
+        [kind as u8, high, middle, low]
+    }
+
+    /// Reads a header where chunks of up to `chunk` bytes of archive may come; 0 where none may.
+    pub fn decode(bytes: [u8; FRAME_HEADER], chunk: u32) -> Result<Self, BadFrame> {
+        let [kind, high, middle, low] = bytes;
+        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+        let (kind, bound) = match kind {
+            1 => (Kind::Message, MESSAGE_MAX),
+            2 if chunk > 0 => (Kind::Chunk, chunk as usize + CHUNK_OVERHEAD),
+            _ => return Err(BadFrame),
+        };
+        if length > bound { Err(BadFrame) } else { Ok(Self { kind, length }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_frozen() {
+        assert_eq!(Header::encode(Kind::Message, 5), [1, 0, 0, 5]);
+        assert_eq!(Header::encode(Kind::Chunk, 65_553), [2, 1, 0, 17]);
+    }
+
+    #[test]
+    fn lengths_are_bounded_by_kind() {
+        let decode = |kind, length, chunk| Header::decode(Header::encode(kind, length), chunk).map(|header| header.length);
+        assert_eq!(decode(Kind::Message, 512, 0), Ok(512));
+        assert_eq!(decode(Kind::Message, 513, 65_536), Err(BadFrame));
+        assert_eq!(decode(Kind::Chunk, 1_041, 1_024), Ok(1_041));
+        assert_eq!(decode(Kind::Chunk, 1_042, 1_024), Err(BadFrame));
+    }
+
+    #[test]
+    fn chunks_come_only_where_they_may_and_other_kinds_never() {
+        assert_eq!(Header::decode([2, 0, 0, 17], 0), Err(BadFrame));
+        for kind in [0, 3, 0x16, 0xff] {
+            assert_eq!(Header::decode([kind, 0, 0, 1], 1_024), Err(BadFrame));
+        }
+    }
+}
