@@ -1,0 +1,11 @@
+//! What differs between operating systems, as functions of the same names: `unix` and `windows`.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::*;
+#[cfg(windows)]
+pub(crate) use windows::*;
