@@ -3,7 +3,7 @@
 
 use tokio::sync::watch;
 
-use crate::error::Class;
+use crate::error::{Class, Error};
 use crate::ui::Ui;
 
 /// Whether somebody wants the command to stop.
@@ -24,9 +24,9 @@ impl Interrupt {
         Self(raised)
     }
 
-    /// Whether it was raised.
-    pub fn is_raised(&self) -> bool {
-        *self.0.borrow()
+    /// An error once it is raised.
+    pub fn check(&self) -> Result<(), Error> {
+        if *self.0.borrow() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// Completes once it is raised. Cancel-safe.

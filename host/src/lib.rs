@@ -4,8 +4,13 @@
 
 pub mod cli;
 mod commands;
+mod crypto;
 mod error;
+mod folder;
 mod interrupt;
+mod platform;
+mod store;
+mod trouble;
 mod ui;
 
 pub use commands::run;

@@ -5,7 +5,7 @@ use super::{Error, Sealed, Told, shown, told};
 use crate::ui::Asked;
 
 /// The text for an error of this machine's own.
-pub(super) fn told_of(error: &Error) -> Told {
+pub(super) fn of(error: &Error) -> Told {
     match error {
         Error::Usage(what) => told(Usage, what.clone(), "`waft --help` shows what can be typed."),
         Error::NoAnswer(asked) => no_answer(*asked),
@@ -39,6 +39,8 @@ pub(super) fn told_of(error: &Error) -> Told {
             "Look at its name, its permissions and the free space of its disk.",
         ),
         Error::Interrupted => told(Interrupted, "Interrupted.", "Nothing was left half-done."),
+        // The others have their own files.
+        other => told(Storage, format!("{other:?}"), ""),
     }
 }
 

@@ -4,14 +4,25 @@
 //! identities) are kept as they are, and put into words here.
 
 mod class;
+mod identity;
 mod local;
+mod receiving;
+mod sending;
+mod storage;
 
 use std::fmt;
 use std::path::PathBuf;
 
 pub use class::Class;
-use waft_core::path::escape;
+use waft_core::session::sender::SourceError;
+use waft_core::session::{SessionError, StoreError};
 
+use crate::certificate::CertificateError;
+use crate::folder::FolderError;
+use crate::home::HomeError;
+use crate::identity::IdentityError;
+use crate::trust::TrustError;
+use crate::trouble::Trouble;
 use crate::ui::Asked;
 
 /// Why the command failed.
@@ -35,6 +46,40 @@ pub enum Error {
     Exists(PathBuf),
     /// A file cannot be read or written.
     File(PathBuf, std::io::Error),
+    /// This machine's identity cannot be used.
+    Identity(IdentityError),
+    /// Its configuration folder cannot be used.
+    Home(HomeError),
+    /// Whom it trusts cannot be read or changed.
+    Trust(TrustError),
+    /// A file is no certificate that can be trusted.
+    Certificate(PathBuf, CertificateError),
+    /// The folder that is to be sent cannot be.
+    Folder(FolderError),
+    /// A folder that is read changed, or cannot be read on; with what went wrong where.
+    Source(SourceError, Option<String>),
+    /// The target does not take a folder; with what went wrong where.
+    Store(StoreError, Option<String>),
+    /// The target cannot be one.
+    Place(Trouble),
+    /// A session with that receiver ended without a receipt.
+    Sending {
+        /// Its name here.
+        peer: String,
+        /// How it ended.
+        cause: SessionError,
+        /// What in the folder the cause is about.
+        entry: Option<String>,
+    },
+    /// A session with that sender ended without a folder.
+    Receiving {
+        /// Its name here.
+        peer: String,
+        /// How it ended.
+        cause: SessionError,
+        /// What went wrong where.
+        trouble: Option<String>,
+    },
     /// The person stopped it.
     Interrupted,
 }
@@ -70,7 +115,19 @@ fn told(class: Class, what: impl Into<String>, next: impl Into<String>) -> Told 
 impl Error {
     /// The error in words.
     pub fn told(&self) -> Told {
-        local::told_of(self)
+        match self {
+            Self::Identity(error) => identity::identity(error),
+            Self::Home(error) => identity::home(error),
+            Self::Trust(error) => identity::trust(error),
+            Self::Certificate(path, error) => identity::certificate(path, *error),
+            Self::Folder(error) => storage::folder(error),
+            Self::Source(error, trouble) => storage::source(*error, trouble.as_deref()),
+            Self::Store(error, trouble) => storage::store(*error, trouble.as_deref()),
+            Self::Place(trouble) => storage::place(trouble),
+            Self::Sending { peer, cause, entry } => sending::session(peer, *cause, entry.as_deref()),
+            Self::Receiving { peer, cause, trouble } => receiving::session(peer, *cause, trouble.as_deref()),
+            error => local::of(error),
+        }
     }
 
     /// Its class.
@@ -87,9 +144,33 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl From<IdentityError> for Error {
+    fn from(error: IdentityError) -> Self {
+        Self::Identity(error)
+    }
+}
+
+impl From<HomeError> for Error {
+    fn from(error: HomeError) -> Self {
+        Self::Home(error)
+    }
+}
+
+impl From<TrustError> for Error {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(error)
+    }
+}
+
+impl From<FolderError> for Error {
+    fn from(error: FolderError) -> Self {
+        Self::Folder(error)
+    }
+}
+
 /// A path as it may be shown.
 pub fn shown(path: &std::path::Path) -> String {
-    escape(&path.to_string_lossy()).to_string()
+    crate::trouble::shown(path.as_os_str())
 }
 
 /// A number of bytes as people read it.

@@ -8,8 +8,16 @@ use waft_core::wire::message::{Cancel, Limit, Refusal};
 use super::Class::{Broken, Code, Interrupted, Key, Protocol, Refused, Storage};
 use super::{Told, bytes, told};
 
-/// The text for `cause`.
-pub(super) fn session(peer: &str, cause: SessionError) -> Told {
+/// The text for `cause`; `trouble` is what the store says went wrong where.
+pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&str>) -> Told {
+    let mut text = ended(peer, cause);
+    if let Some(trouble) = trouble {
+        text.what.push_str(&format!(" {trouble}."));
+    }
+    text
+}
+
+fn ended(peer: &str, cause: SessionError) -> Told {
     match cause {
         SessionError::Refused(refusal) => refused(peer, refusal),
         SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel),

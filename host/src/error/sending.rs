@@ -23,7 +23,6 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>) -> T
             "See whether it still runs and is reachable, then send again: it goes on where it stopped.",
         ),
         SessionError::OverLimit(limit) => over_limit(peer, limit),
-        SessionError::NoSpace { needed, free } => no_space(peer, needed, free),
         SessionError::OutcomeUnknown => told(
             Unknown,
             format!("Everything was sent, but the connection to {peer} ended before its receipt came."),

@@ -108,14 +108,25 @@ pub enum Event<'a> {
         /// The archive's root.
         digest: String,
     },
-    /// A sealed file was made or opened.
+    /// A sealed file was made.
     Sealed {
-        /// The file, or the target.
+        /// The file.
         path: String,
         /// Files in the folder.
         files: u32,
         /// Bytes of archive.
         bytes: u64,
+    },
+    /// A sealed file was unpacked.
+    Opened {
+        /// The target.
+        path: String,
+        /// Files in the folder.
+        files: u32,
+        /// Bytes of archive.
+        bytes: u64,
+        /// The archive's root.
+        digest: String,
     },
     /// Something to know about.
     Warning {
