@@ -22,10 +22,10 @@
 extern crate std;
 
 // pub mod archive;
-// pub mod code;
+pub mod code;
 pub mod digest;
 pub mod limits;
 // pub mod path;
-// pub mod sealed;
+pub mod sealed;
 // pub mod session;
 pub mod wire;

@@ -1,0 +1,77 @@
+//! The AEAD under a chunk: one trait, and its portable implementation.
+//!
+//! A host puts its own crypto library behind [`Cipher`]; [`SoftCipher`] runs anywhere. PROTOCOL.md, section 7.4.
+
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{AeadInPlace, KeyInit};
+use chacha20poly1305::ChaCha20Poly1305;
+
+use super::keys::ChunkKey;
+use crate::wire::message::Aead;
+
+/// Length of an AEAD's nonce, in bytes.
+pub const NONCE: usize = 12;
+/// Length of an AEAD's tag, in bytes.
+pub const TAG: usize = 16;
+
+/// An AEAD with its key set up. There is no associated data.
+///
+/// Setting up a key is expensive (AES-256-GCM on a Cortex-M4: 9,450 instructions): keep the object.
+pub trait Cipher: Sized {
+    /// What [`new`](Self::new) knows, best first.
+    const AEADS: &'static [Aead];
+
+    /// Sets up `key`; `None` for an AEAD that is not in [`AEADS`](Self::AEADS).
+    fn new(aead: Aead, key: &ChunkKey) -> Option<Self>;
+
+    /// Encrypts `data` in place and gives its tag. Never twice with one `nonce`.
+    fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG];
+
+    /// Decrypts `data` in place if `tag` is right. What is in `data` after an error is nobody's business.
+    fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged>;
+}
+
+/// A tag is wrong: data, tag, nonce or key are not the sealer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Forged;
+
+/// Both AEADs in portable Rust.
+// The two differ in size, but there is one such object in a session, and no allocator to box it with.
+#[allow(clippy::large_enum_variant)]
+pub enum SoftCipher {
+    /// AES-256-GCM.
+    Aes256Gcm(Aes256Gcm),
+    /// ChaCha20-Poly1305.
+    ChaCha20Poly1305(ChaCha20Poly1305),
+}
+
+impl Cipher for SoftCipher {
+    /// ChaCha20-Poly1305 first: without an AES unit it costs a sixth of the instructions.
+    const AEADS: &'static [Aead] = &[Aead::ChaCha20Poly1305, Aead::Aes256Gcm];
+
+    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+        let key = key.as_bytes().into();
+        Some(match aead {
+            Aead::Aes256Gcm => Self::Aes256Gcm(Aes256Gcm::new(key)),
+            Aead::ChaCha20Poly1305 => Self::ChaCha20Poly1305(ChaCha20Poly1305::new(key)),
+        })
+    }
+
+    fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG] {
+        let tag = match self {
+            Self::Aes256Gcm(cipher) => cipher.encrypt_in_place_detached(nonce.into(), b"", data),
+            Self::ChaCha20Poly1305(cipher) => cipher.encrypt_in_place_detached(nonce.into(), b"", data),
+        };
+        tag.expect("a chunk is far shorter than the 64 GiB that either AEAD takes").into()
+    }
+
+    fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged> {
+        let (nonce, tag) = (nonce.into(), tag.into());
+        match self {
+            Self::Aes256Gcm(cipher) => cipher.decrypt_in_place_detached(nonce, b"", data, tag),
+            Self::ChaCha20Poly1305(cipher) => cipher.decrypt_in_place_detached(nonce, b"", data, tag),
+        }
+        .map_err(|_| Forged)
+    }
+}

@@ -1,0 +1,153 @@
+//! The start of a sealed file; behind it come the commitment and the chunks.
+//!
+//! ```text
+//!  0          8            10
+//! +----------+------------+-------- ... -+------------------+
+//! | WAFTSEAL | length u16 | header       | commitment (32)  | chunk frames ...
+//! +----------+------------+-------- ... -+------------------+
+//! ```
+//!
+//! The header is postcard, `length` its length, big-endian. PROTOCOL.md, section 9.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{
+    ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX,
+};
+use crate::wire::message::{Aead, Bytes32, Codec};
+
+/// What a sealed file begins with.
+pub const MAGIC: [u8; 8] = *b"WAFTSEAL";
+/// Length of the magic and the header's length.
+pub const START: usize = MAGIC.len() + 2;
+/// Longest header of any version: a message.
+pub const HEADER_MAX: usize = MESSAGE_MAX;
+/// Longest header of this version, with its start.
+pub const ENCODED_MAX: usize = START + 2 + 5 + 32 + 2 + 5 + 2 * 10 + 3 * 5;
+
+const VERSION: u8 = 1;
+
+/// What a sealed file says of itself, within [`limits`](crate::limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// PBKDF2 iterations.
+    pub iterations: u32,
+    /// PBKDF2's salt.
+    pub salt: Bytes32,
+    /// AEAD of the chunks.
+    pub aead: Aead,
+    /// Codec of the chunks.
+    pub codec: Codec,
+    /// Bytes of archive in a chunk.
+    pub chunk: u32,
+    /// When it was sealed: seconds since 1970.
+    pub created: u64,
+    /// Length of the archive.
+    pub total: u64,
+    /// Files in it.
+    pub files: u32,
+    /// Entries in its manifest.
+    pub entries: u32,
+    /// Length of its manifest.
+    pub manifest: u32,
+}
+
+/// Why a file is not one that this version opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum FileError {
+    /// It does not begin as a sealed file does.
+    Magic,
+    /// It is of a later version.
+    Version(u8),
+    /// Its header is too long, too short or not postcard.
+    Header,
+    /// It names an AEAD or codec that this version does not know.
+    Algorithm,
+    /// A field is out of its bounds, or contradicts another.
+    Field,
+}
+
+/// Length of the header of a file that starts with `start`.
+pub fn header_len(start: &[u8; START]) -> Result<usize, FileError> {
+    let [magic @ .., high, low] = start;
+    if *magic != MAGIC {
+        return Err(FileError::Magic);
+    }
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    if (1..=HEADER_MAX).contains(&length) { Ok(length) } else { Err(FileError::Header) }
+}
+
+impl Header {
+    /// The start of the file and the header, as a prefix of `out`. The header alone, which
+    /// [`Transcript::file`](super::keys::Transcript::file) takes, is what is behind the first [`START`] bytes.
+    pub fn encode<'b>(&self, out: &'b mut [u8; ENCODED_MAX]) -> &'b [u8] {
+        let (start, header) = out.split_at_mut(START);
+        let length = postcard::to_slice(&Fields::from(self), header).expect("ENCODED_MAX holds every header").len();
+        start[..MAGIC.len()].copy_from_slice(&MAGIC);
+        start[MAGIC.len()..].copy_from_slice(&(length as u16).to_be_bytes());
+        &out[..START + length]
+    }
+
+    /// Reads and checks a header: the [`header_len`] bytes behind the start.
+    pub fn decode(header: &[u8]) -> Result<Self, FileError> {
+        match header.first() {
+            Some(&VERSION) => {}
+            Some(&version) => return Err(FileError::Version(version)),
+            None => return Err(FileError::Header),
+        }
+        match postcard::take_from_bytes::<Fields>(header) {
+            Ok((fields, [])) => fields.check(),
+            _ => Err(FileError::Header),
+        }
+    }
+}
+
+/// The header as it is encoded. The order of the fields *is* the format.
+#[derive(Serialize, Deserialize)]
+struct Fields {
+    version: u8,
+    iterations: u32,
+    salt: Bytes32,
+    aead: u8,
+    codec: u8,
+    chunk: u32,
+    created: u64,
+    total: u64,
+    files: u32,
+    entries: u32,
+    manifest: u32,
+}
+
+impl From<&Header> for Fields {
+    fn from(header: &Header) -> Self {
+        let &Header { iterations, salt, aead, codec, chunk, created, total, files, entries, manifest } = header;
+        let (aead, codec) = (aead as u8, codec as u8);
+        Self { version: VERSION, iterations, salt, aead, codec, chunk, created, total, files, entries, manifest }
+    }
+}
+
+impl Fields {
+    fn check(self) -> Result<Header, FileError> {
+        if !self.is_within_bounds() {
+            return Err(FileError::Field);
+        }
+        let Self { version: _, iterations, salt, aead, codec, chunk, created, total, files, entries, manifest } = self;
+        let aead = Aead::from_number(aead).ok_or(FileError::Algorithm)?;
+        let codec = Codec::from_number(codec).ok_or(FileError::Algorithm)?;
+        Ok(Header { iterations, salt, aead, codec, chunk, created, total, files, entries, manifest })
+    }
+
+    fn is_within_bounds(&self) -> bool {
+        // Digests of the files, and the root.
+        let digests = 32 * (u64::from(self.files) + 1);
+        (ITERATIONS_MIN..=ITERATIONS_MAX).contains(&self.iterations)
+            && self.chunk.is_power_of_two()
+            && (CHUNK_MIN..=CHUNK_MAX).contains(&self.chunk)
+            && self.total <= ARCHIVE_MAX
+            && self.files <= self.entries
+            && self.entries <= ENTRIES_MAX
+            && self.manifest <= MANIFEST_MAX
+            && u64::from(self.manifest) + digests <= self.total
+    }
+}

@@ -1,0 +1,166 @@
+//! A key sealed to the receiver: HPKE (RFC 9180), base mode, DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, export-only.
+//!
+//! The receiver's public key stands in its certificate. The sender [`encapsulate`]s to it; `enc` crosses in the
+//! offer, and [`HpkeSecret::decapsulate`] gives the receiver the same [`Secret`]. PROTOCOL.md, section 7.2.
+
+use core::fmt;
+
+use hkdf::{Hkdf, HkdfExtract};
+use p256::ecdh::diffie_hellman;
+use p256::elliptic_curve::sec1::ToEncodedPoint;
+use p256::{PublicKey, SecretKey};
+use rand_core::CryptoRngCore;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::keys::Secret;
+
+/// Length of a public key or encapsulation: an uncompressed point.
+pub const POINT: usize = 65;
+
+const INFO: &[u8] = b"waft/1 hpke";
+const CONTEXT: &[u8] = b"waft/1 secret";
+
+const VERSION: &[u8] = b"HPKE-v1";
+const KEM: [u8; 5] = *b"KEM\x00\x10";
+const SUITE: Suite = Suite::with_aead(0xFFFF);
+const MODE_BASE: u8 = 0;
+
+/// 32 bytes that are wiped when dropped.
+type Key = Zeroizing<[u8; 32]>;
+
+/// What is wrong with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum HpkeError {
+    /// The peer's: its public key or encapsulation is no uncompressed point of P-256.
+    Point,
+    /// Our own: the private key is 0, or not below the order of P-256.
+    Scalar,
+}
+
+/// A receiver's private HPKE key, with its public key.
+pub struct HpkeSecret {
+    scalar: SecretKey,
+    public: [u8; POINT],
+}
+
+impl HpkeSecret {
+    /// A new key.
+    pub fn random(rng: &mut impl CryptoRngCore) -> Self {
+        Self::with(SecretKey::random(rng))
+    }
+
+    /// A stored key: a big-endian scalar.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, HpkeError> {
+        SecretKey::from_bytes(bytes.into()).map(Self::with).map_err(|_| HpkeError::Scalar)
+    }
+
+    /// The scalar, for storing.
+    pub fn to_bytes(&self) -> Key {
+        Zeroizing::new(self.scalar.to_bytes().into())
+    }
+
+    /// The public key: an uncompressed point.
+    pub fn public(&self) -> [u8; POINT] {
+        self.public
+    }
+
+    /// The secret that `enc` encapsulates to this key. A hostile `enc` gives an error, or a secret that its maker knows.
+    pub fn decapsulate(&self, enc: &[u8]) -> Result<Secret, HpkeError> {
+        let peer = point(enc)?;
+        Ok(export(&shared_secret(&self.scalar, &peer, enc, &self.public)))
+    }
+
+    fn with(scalar: SecretKey) -> Self {
+        let public = encode(&scalar.public_key());
+        Self { scalar, public }
+    }
+}
+
+impl fmt::Debug for HpkeSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HpkeSecret(..)")
+    }
+}
+
+/// A fresh secret for the holder of `public`, and its encapsulation.
+pub fn encapsulate(public: &[u8; POINT], rng: &mut impl CryptoRngCore) -> Result<([u8; POINT], Secret), HpkeError> {
+    let (enc, shared) = encapsulate_with(&HpkeSecret::random(rng), public)?;
+    Ok((enc, export(&shared)))
+}
+
+/// RFC 9180, section 4.1, `Encap`, with the ephemeral key given.
+fn encapsulate_with(ephemeral: &HpkeSecret, public: &[u8; POINT]) -> Result<([u8; POINT], Key), HpkeError> {
+    let enc = ephemeral.public();
+    let shared = shared_secret(&ephemeral.scalar, &point(public)?, &enc, public);
+    Ok((enc, shared))
+}
+
+/// Section 4.1, `ExtractAndExpand` of the Diffie-Hellman of `ours` and `theirs`.
+fn shared_secret(ours: &SecretKey, theirs: &PublicKey, enc: &[u8], receiver: &[u8; POINT]) -> Key {
+    let dh = diffie_hellman(ours.to_nonzero_scalar(), theirs.as_affine());
+    let prk = extract(&KEM, b"", b"eae_prk", dh.raw_secret_bytes());
+    expand(&KEM, &prk, b"shared_secret", &[enc, receiver])
+}
+
+/// Sections 5.1 and 5.3: sets up the context, and exports the one secret we take from it.
+fn export(shared: &Key) -> Secret {
+    let exporter = SUITE.exporter_secret(shared, INFO);
+    Secret::exported(*SUITE.export(&exporter, CONTEXT))
+}
+
+/// `suite_id` of the key schedule.
+struct Suite([u8; 10]);
+
+impl Suite {
+    const fn with_aead(aead: u16) -> Self {
+        let [high, low] = aead.to_be_bytes();
+        Self([b'H', b'P', b'K', b'E', 0x00, 0x10, 0x00, 0x01, high, low])
+    }
+
+    /// Section 5.1, `KeySchedule`, in base mode.
+    fn exporter_secret(&self, shared: &Key, info: &[u8]) -> Key {
+        let psk_id_hash = extract(&self.0, b"", b"psk_id_hash", b"");
+        let info_hash = extract(&self.0, b"", b"info_hash", info);
+        let secret = extract(&self.0, &**shared, b"secret", b"");
+        expand(&self.0, &secret, b"exp", &[&[MODE_BASE], &*psk_id_hash, &*info_hash])
+    }
+
+    /// Section 5.3, `Context.Export` of 32 bytes.
+    fn export(&self, exporter: &Key, context: &[u8]) -> Key {
+        expand(&self.0, exporter, b"sec", &[context])
+    }
+}
+
+/// Section 4, `LabeledExtract`.
+fn extract(suite: &[u8], salt: &[u8], label: &[u8], ikm: &[u8]) -> Key {
+    let mut hkdf = HkdfExtract::<Sha256>::new(Some(salt));
+    [VERSION, suite, label, ikm].into_iter().for_each(|part| hkdf.input_ikm(part));
+    Zeroizing::new(hkdf.finalize().0.into())
+}
+
+/// Section 4, `LabeledExpand` to 32 bytes; the info is the concatenation of at most three parts.
+fn expand(suite: &[u8], prk: &Key, label: &[u8], info: &[&[u8]]) -> Key {
+    let part = |index| info.get(index).copied().unwrap_or_default();
+    let info = [&32u16.to_be_bytes(), VERSION, suite, label, part(0), part(1), part(2)];
+    let mut out = Key::default();
+    Hkdf::<Sha256>::from_prk(&**prk)
+        .expect("a PRK of SHA-256 has 32 bytes")
+        .expand_multi_info(&info, &mut *out)
+        .expect("32 bytes are within HKDF's 255 blocks");
+    out
+}
+
+/// An uncompressed point that is on the curve and not the identity.
+fn point(bytes: &[u8]) -> Result<PublicKey, HpkeError> {
+    if bytes.len() != POINT {
+        return Err(HpkeError::Point);
+    }
+    PublicKey::from_sec1_bytes(bytes).map_err(|_| HpkeError::Point)
+}
+
+fn encode(public: &PublicKey) -> [u8; POINT] {
+    let point = public.to_encoded_point(false);
+    point.as_bytes().try_into().expect("an uncompressed point of P-256 has 65 bytes")
+}

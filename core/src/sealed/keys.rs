@@ -1,0 +1,214 @@
+//! From one secret to all keys of one connection or one sealed file.
+//!
+//! ```text
+//! transfer key -PBKDF2-> Secret --+
+//! HPKE encapsulation  -> Secret --+-HKDF(info = label, Transcript)-> Schedule: chunk key, nonce prefix,
+//!                                                                    commitment, manifest tag key, accept key
+//! ```
+//!
+//! The [`Transcript`] holds both sides' nonces, so that every connection has fresh keys. PROTOCOL.md, sections 7.1 and 7.3.
+
+use core::fmt;
+
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::file::MAGIC;
+use crate::code::TransferKey;
+use crate::digest::Digest;
+
+/// A key of 32 bytes: wiped when dropped, never copied, never shown.
+macro_rules! key {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Zeroize, ZeroizeOnDrop)]
+        pub struct $name([u8; 32]);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    };
+}
+
+key! {
+    /// What both sides have in common and nobody else: PBKDF2's output (mode *typed*) or HPKE's exported secret
+    /// (mode *sealed*). Outlives a connection: a retry derives new keys from it.
+    Secret
+}
+
+impl Secret {
+    /// The secret of a typed key. Takes `iterations` of PBKDF2-HMAC-SHA256: up to seconds, without yielding.
+    pub fn typed(key: &TransferKey, salt: &[u8; 32], iterations: u32) -> Self {
+        Self::stretch(key.canonical(), salt, iterations)
+    }
+
+    /// The secret that HPKE exported.
+    pub(super) fn exported(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    fn stretch(password: &[u8], salt: &[u8], iterations: u32) -> Self {
+        let mut secret = Self([0; 32]);
+        pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut secret.0);
+        secret
+    }
+
+    #[cfg(test)]
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// SHA-256 of what was said before the keys: what they are bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transcript([u8; 32]);
+
+impl Transcript {
+    /// Of a session. `hello`, `greeting`: payloads of their frames as they crossed; `offer_body`: that of `Offer` without
+    /// its tags; `sender`, `receiver`: SHA-256 of the two certificates.
+    pub fn session(hello: &[u8], greeting: &[u8], offer_body: &[u8], sender: &[u8; 32], receiver: &[u8; 32]) -> Self {
+        let hash = Sha256::new_with_prefix(b"waft/1 session");
+        let hash = [hello, greeting, offer_body].into_iter().fold(hash, part);
+        Self(hash.chain_update(sender).chain_update(receiver).finalize().into())
+    }
+
+    /// Of a sealed file. `header`: its postcard bytes, without what stands before them.
+    pub fn file(header: &[u8]) -> Self {
+        Self(part(Sha256::new_with_prefix(b"waft/1 file").chain_update(MAGIC), header).finalize().into())
+    }
+}
+
+/// `part(m)`: the length of `m` and `m`.
+fn part(hash: Sha256, message: &[u8]) -> Sha256 {
+    let length = u16::try_from(message.len()).expect("a message or header has at most MESSAGE_MAX bytes");
+    hash.chain_update(length.to_be_bytes()).chain_update(message)
+}
+
+key! {
+    /// Key of the chunks' AEAD; label `waft/1 chunk key`.
+    ChunkKey
+}
+
+impl ChunkKey {
+    /// The key, for a [`Cipher`](super::cipher::Cipher) to set up.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(super) fn from_bytes(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+}
+
+key! {
+    /// Crosses in the clear inside TLS, yet not before it is to be compared; label `waft/1 commitment`.
+    Commitment
+}
+
+key! {
+    /// HMAC key of the manifest's tag; label `waft/1 manifest tag`.
+    ManifestKey
+}
+
+key! {
+    /// HMAC key of `Accept.mac`; label `waft/1 accept`.
+    AcceptKey
+}
+
+/// What every nonce of a stream begins with; label `waft/1 chunk nonce`. No secret, but for one stream only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoncePrefix(pub(super) [u8; 7]);
+
+/// All keys of one connection or one sealed file.
+#[derive(Debug)]
+pub struct Schedule {
+    chunk_key: ChunkKey,
+    nonce_prefix: NoncePrefix,
+    commitment: Commitment,
+    manifest: ManifestKey,
+    accept: AcceptKey,
+}
+
+impl Schedule {
+    /// Derives them.
+    pub fn new(secret: &Secret, transcript: &Transcript) -> Self {
+        let hkdf = Hkdf::new(None, &secret.0);
+        let okm = |label, out: &mut [u8]| okm(&hkdf, label, transcript, out);
+        let mut keys = Self {
+            chunk_key: ChunkKey([0; 32]),
+            nonce_prefix: NoncePrefix([0; 7]),
+            commitment: Commitment([0; 32]),
+            manifest: ManifestKey([0; 32]),
+            accept: AcceptKey([0; 32]),
+        };
+        okm("waft/1 chunk key", &mut keys.chunk_key.0);
+        okm("waft/1 chunk nonce", &mut keys.nonce_prefix.0);
+        okm("waft/1 commitment", &mut keys.commitment.0);
+        okm("waft/1 manifest tag", &mut keys.manifest.0);
+        okm("waft/1 accept", &mut keys.accept.0);
+        keys
+    }
+
+    /// Key of the chunks. One stream a schedule: two [`Sealer`](super::stream::Sealer)s would use the same nonces.
+    pub fn chunk_key(&self) -> &ChunkKey {
+        &self.chunk_key
+    }
+
+    /// What the chunks' nonces begin with.
+    pub fn nonce_prefix(&self) -> NoncePrefix {
+        self.nonce_prefix
+    }
+
+    /// Proves the key to its other holder, and tells nobody else anything.
+    pub fn commitment(&self) -> [u8; 32] {
+        self.commitment.0
+    }
+
+    /// Whether the peer's commitment is to this very key. In constant time.
+    pub fn commits_to(&self, commitment: &[u8; 32]) -> bool {
+        self.commitment.0.ct_eq(commitment).into()
+    }
+
+    /// Tag of a manifest's digest.
+    pub fn manifest_tag(&self, manifest: &Digest) -> [u8; 32] {
+        self.tag_manifest(manifest).finalize().into_bytes().into()
+    }
+
+    /// Whether `tag` is that manifest's. In constant time.
+    pub fn is_manifest(&self, manifest: &Digest, tag: &[u8; 32]) -> bool {
+        self.tag_manifest(manifest).verify(tag.into()).is_ok()
+    }
+
+    /// Proof of the key in `Accept`, over the held prefix.
+    pub fn accept_mac(&self, offset: u64, prefix: &Digest) -> [u8; 32] {
+        self.mac_accept(offset, prefix).finalize().into_bytes().into()
+    }
+
+    /// Whether `mac` is the proof for that prefix. In constant time.
+    pub fn accepts(&self, offset: u64, prefix: &Digest, mac: &[u8; 32]) -> bool {
+        self.mac_accept(offset, prefix).verify(mac.into()).is_ok()
+    }
+
+    fn tag_manifest(&self, manifest: &Digest) -> Hmac<Sha256> {
+        hmac(&self.manifest.0).chain_update(manifest.0)
+    }
+
+    fn mac_accept(&self, offset: u64, prefix: &Digest) -> Hmac<Sha256> {
+        hmac(&self.accept.0).chain_update(offset.to_be_bytes()).chain_update(prefix.0)
+    }
+}
+
+/// `OKM(label, n)`, with n the length of `out`.
+fn okm(hkdf: &Hkdf<Sha256>, label: &str, transcript: &Transcript, out: &mut [u8]) {
+    hkdf.expand_multi_info(&[label.as_bytes(), &transcript.0], out).expect("32 bytes are within HKDF's 255 blocks");
+}
+
+fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}
