@@ -81,7 +81,8 @@ impl Identity {
         let hpke = HpkeSecret::random(&mut OsRng);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("the system gives entropy");
         let certificate = self_signed(&key, &hpke.public());
-        Self::assemble(certificate, Zeroizing::new(key.serialize_der()), hpke).expect("keys fit the certificate made of them")
+        Self::assemble(certificate, Zeroizing::new(key.serialize_der()), hpke)
+            .expect("keys fit the certificate made of them")
     }
 
     /// What peers have to trust.

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod certificate;
 pub mod home;
 pub mod identity;
 pub mod name;
 pub mod platform;
+pub mod trust;
