@@ -40,9 +40,10 @@ pub struct Identity {
 impl Identity {
     /// The identity in `home`; makes one at first use. `true`: it was made just now.
     pub fn open(home: &Home) -> Result<(Self, bool), IdentityError> {
-        if let Some(identity) = Self::load(home)? {
+        if let Ok(Some(identity)) = Self::load(home) {
             return Ok((identity, false));
         }
+        // None, or half of one that another process makes just now.
         let _turn = home.lock()?;
         match Self::load(home)? {
             Some(identity) => Ok((identity, false)),
