@@ -2,8 +2,8 @@
 //!
 //! A host puts its own crypto library behind [`Cipher`]; [`SoftCipher`] runs anywhere. PROTOCOL.md, section 7.4.
 
+use aead::{AeadInPlace, KeyInit};
 use aes_gcm::Aes256Gcm;
-use aes_gcm::aead::{AeadInPlace, KeyInit};
 use chacha20poly1305::ChaCha20Poly1305;
 
 use super::keys::ChunkKey;
