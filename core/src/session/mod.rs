@@ -93,7 +93,7 @@ pub struct Receipt {
 /// `commit` returns `Ok`, and the new one from then on.
 ///
 /// Calls come in the order `begin`, at most one `restart`, `write`..., `commit`; or end at any point with
-/// `suspend` or `discard`. A store that works for long yields now and then, so that the session can say so to the sender.
+/// `suspend` or `discard`, which also come where nothing was begun, and do nothing then. A store that works for long yields now and then, so that the session can say so to the sender.
 pub trait Store {
     /// What it can take.
     fn capacity(&mut self) -> Capacity;
@@ -176,6 +176,12 @@ impl StoreError {
             Self::Io => Refusal::Storage,
             Self::Verify => Refusal::Verify,
         }
+    }
+}
+
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.refusal())
     }
 }
 

@@ -2,17 +2,22 @@
 //!
 //! TLS -> **frame -> open -> decompress** -> store. PROTOCOL.md, section 6.
 
+mod flow;
+
 use rand_core::CryptoRngCore;
 
 use crate::code::{AuthCode, TransferKey};
+use crate::limits;
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::HpkeSecret;
+use crate::session::channel::Channel;
 use crate::session::desk::Desk;
 use crate::session::{CertificateHash, Clock, Link, Offered, Receipt, SessionError, Store};
+use flow::Session;
 
 /// The receiver's person.
 pub trait Operator {
-    /// Shows the code that a sender must give: at the start, and whenever it changes.
+    /// Shows the code that a sender must give: whenever it changes.
     fn code(&mut self, code: &AuthCode);
     /// Asks for the transfer key. `left`: tries left after a wrong one. Dropped when the sender goes away.
     async fn key(&mut self, offered: &Offered, left: Option<u8>) -> KeyAnswer;
@@ -30,6 +35,8 @@ pub enum KeyAnswer {
     Key(TransferKey),
     /// No, not this folder.
     Declined,
+    /// Stop altogether.
+    Interrupted,
 }
 
 /// What happens at a receiver.
@@ -94,22 +101,45 @@ pub struct Buffers<'a> {
     pub plain: &'a mut [u8],
 }
 
-/// Receives one folder from the authenticated sender `peer`. `C`: the ciphers that this side has.
-pub async fn receive<C: Cipher>(
-    _link: &mut impl Link,
-    _peer: CertificateHash,
-    _policy: &Policy<'_>,
-    _desk: &mut Desk,
-    _store: &mut impl Store,
-    _operator: &mut impl Operator,
-    _clock: &impl Clock,
-    _entropy: &mut impl CryptoRngCore,
-    _buffers: Buffers<'_>,
-) -> Result<Receipt, SessionError> {
-    todo!()
-}
-
 /// Length of a receiver's frame buffer for chunks of up to `chunk` bytes.
 pub const fn buffer_len(chunk: u32) -> usize {
-    crate::limits::frame_max(chunk)
+    limits::frame_max(chunk)
+}
+
+/// What a receiver works with in one session, all of it lent by the caller.
+pub struct Receiver<'a, S, O, K, R> {
+    /// How it receives.
+    pub policy: &'a Policy<'a>,
+    /// What it remembers.
+    pub desk: &'a mut Desk,
+    /// Where the folder goes.
+    pub store: &'a mut S,
+    /// Its person.
+    pub operator: &'a mut O,
+    /// Its clock.
+    pub clock: &'a K,
+    /// Its entropy.
+    pub entropy: &'a mut R,
+    /// Its memory.
+    pub buffers: Buffers<'a>,
+}
+
+impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R> {
+    /// Receives one folder from the authenticated sender `peer`, and tells it how that ended. `C`: the ciphers that this
+    /// side has.
+    pub async fn receive<C: Cipher>(
+        &mut self,
+        link: &mut impl Link,
+        peer: CertificateHash,
+    ) -> Result<Receipt, SessionError> {
+        let mut session = Session { channel: Channel::new(link, self.clock), peer, at: self };
+        let result = session.run::<C>().await;
+        if let Err(error) = result {
+            session.settle(error).await;
+        }
+        if result != Err(SessionError::Disconnected) {
+            session.channel.linger().await;
+        }
+        result
+    }
 }

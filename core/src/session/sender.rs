@@ -2,13 +2,19 @@
 //!
 //! Walk -> archive -> **compress -> seal -> frame** -> TLS. PROTOCOL.md, section 6.
 
+mod flow;
+
 use rand_core::CryptoRngCore;
 
 use crate::code::{AuthCode, TransferKey};
 use crate::digest::Digest;
+use crate::limits;
 use crate::sealed::cipher::Cipher;
+use crate::sealed::stream::{Compressor, seal_buffer};
+use crate::session::channel::Channel;
 use crate::session::{CertificateHash, Clock, Link, Receipt, SessionError};
-use crate::wire::message::{Cancel, Stage};
+use crate::wire::message::Stage;
+use flow::Session;
 
 /// The shape of an archive, known before its first byte crosses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +70,11 @@ pub trait Operator {
 /// What happens at a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The receiver stated its bounds.
+    Greeted {
+        /// Bytes that are free there.
+        free: u64,
+    },
     /// The receiver accepted the code.
     CodeAccepted,
     /// The offer is made. `sealed`: the key goes sealed to the receiver, and nobody has to type it.
@@ -108,30 +119,46 @@ pub struct Peer<'a> {
     pub hpke: Option<&'a [u8; 65]>,
 }
 
-/// Memory for a sender, lent by the caller: each as large as [`buffer_len`] says.
+/// Memory for a sender, lent by the caller: each slice as long as [`buffer_len`] says.
 pub struct Buffers<'a> {
     /// For frames that come in and archive bytes that go out.
     pub plain: &'a mut [u8],
     /// For frames that go out.
     pub frame: &'a mut [u8],
-}
-
-/// Offers the archive of `source` and sends it. `C`: the ciphers that this side has.
-pub async fn send<C: Cipher>(
-    _link: &mut impl Link,
-    _peer: &Peer<'_>,
-    _run: &Run<'_>,
-    _source: &mut impl Source,
-    _operator: &mut impl Operator,
-    _clock: &impl Clock,
-    _entropy: &mut impl CryptoRngCore,
-    _buffers: Buffers<'_>,
-) -> Result<Receipt, SessionError> {
-    let _ = Cancel::Interrupted;
-    todo!()
+    /// For compressing; without one everything is sent raw.
+    pub compressor: Option<&'a mut Compressor>,
 }
 
 /// Length of each of a sender's buffers for chunks of `chunk` bytes.
 pub const fn buffer_len(chunk: u32) -> usize {
-    crate::limits::frame_max(chunk) + crate::limits::FRAME_HEADER
+    let sealed = seal_buffer(chunk);
+    limits::FRAME_HEADER + if sealed > limits::MESSAGE_MAX { sealed } else { limits::MESSAGE_MAX }
+}
+
+/// What a sender works with in one session, all of it lent by the caller.
+pub struct Sender<'a, S, O, K, R> {
+    /// What is the same for every connection of its run.
+    pub run: &'a Run<'a>,
+    /// Where the archive comes from.
+    pub source: &'a mut S,
+    /// Its person.
+    pub operator: &'a mut O,
+    /// Its clock.
+    pub clock: &'a K,
+    /// Its entropy.
+    pub entropy: &'a mut R,
+    /// Its memory.
+    pub buffers: Buffers<'a>,
+}
+
+impl<S: Source, O: Operator, K: Clock, R: CryptoRngCore> Sender<'_, S, O, K, R> {
+    /// Offers the source's archive to the authenticated receiver `peer` and sends it. `C`: the ciphers that this side has.
+    pub async fn send<C: Cipher>(&mut self, link: &mut impl Link, peer: &Peer<'_>) -> Result<Receipt, SessionError> {
+        let mut session = Session { channel: Channel::new(link, self.clock), peer, at: self };
+        let result = session.run::<C>().await;
+        if let Err(error) = result {
+            session.settle(error).await;
+        }
+        result
+    }
 }

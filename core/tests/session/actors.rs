@@ -1,0 +1,274 @@
+//! The people, the folder and the store of a session in memory.
+
+use std::collections::VecDeque;
+
+use rand_core::{CryptoRng, RngCore};
+use waft_core::archive::{
+    ArchiveError, Content, ContentHasher, ContentReader, Entry, Kind, ManifestReader, ManifestWriter, Modified,
+};
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::digest::{Digest, Hasher};
+use waft_core::limits;
+use waft_core::path::RelPath;
+use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
+use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError, receiver, sender};
+
+/// Reproducible "entropy".
+pub(crate) struct Seeded(pub(crate) u64);
+
+impl RngCore for Seeded {
+    fn next_u32(&mut self) -> u32 {
+        self.next_u64() as u32
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood 2014).
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        bytes.iter_mut().for_each(|byte| *byte = self.next_u64() as u8);
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Seeded {}
+
+/// An archive in memory.
+#[derive(Clone)]
+pub(crate) struct MemorySource {
+    pub(crate) archive: Vec<u8>,
+    pub(crate) info: ArchiveInfo,
+    pub(crate) root: Digest,
+    at: usize,
+    /// The source fails once it was read up to here.
+    pub(crate) trouble: Option<(usize, SourceError)>,
+}
+
+/// The archive of these files, in the manifest's order, each with its bytes.
+pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
+    let mut writer = ManifestWriter::new();
+    let mut archive = Vec::new();
+    for (path, bytes) in files {
+        let entry = Entry {
+            kind: Kind::File { size: bytes.len() as u64 },
+            path: RelPath::new(path).unwrap(),
+            mode: 0o644,
+            modified: Modified { seconds: 1_700_000_000, nanos: 0 },
+        };
+        let mut out = [0; limits::ENTRY_MAX + 2];
+        let length = writer.push(&entry, &mut out).unwrap();
+        archive.extend(&out[..length]);
+    }
+    let summary = writer.finish();
+    let mut hasher = ContentHasher::new(summary.digest);
+    for (_, bytes) in files {
+        hasher.update(bytes);
+        archive.extend(*bytes);
+        archive.extend(hasher.end_file().0);
+    }
+    let root = hasher.root();
+    archive.extend(root.0);
+    let info = ArchiveInfo {
+        total: summary.total,
+        files: summary.files,
+        entries: summary.entries,
+        manifest: summary.manifest,
+        manifest_digest: summary.digest,
+        longest_path: summary.longest_path,
+    };
+    MemorySource { archive, info, root, at: 0, trouble: None }
+}
+
+impl Source for MemorySource {
+    fn info(&self) -> ArchiveInfo {
+        self.info
+    }
+
+    async fn rewind(&mut self) -> Result<(), SourceError> {
+        self.at = 0;
+        Ok(())
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        if let Some((at, error)) = self.trouble
+            && self.at + buffer.len() > at
+        {
+            return Err(error);
+        }
+        let count = buffer.len().min(self.archive.len() - self.at);
+        buffer[..count].copy_from_slice(&self.archive[self.at..][..count]);
+        self.at += count;
+        Ok(count)
+    }
+
+    fn root(&self) -> Option<Digest> {
+        Some(self.root)
+    }
+}
+
+/// A store in memory: what it has staged, and what it has committed.
+pub(crate) struct MemoryStore {
+    pub(crate) capacity: Capacity,
+    pub(crate) staged: Vec<u8>,
+    pub(crate) owner: Option<Offered>,
+    pub(crate) committed: Vec<u8>,
+    pub(crate) generation: u64,
+    pub(crate) written: u64,
+    /// Fails with this once so many bytes are staged.
+    pub(crate) trouble: Option<(u64, StoreError)>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        let capacity = Capacity { total: 1 << 30, entries: 1_000, manifest: 1 << 20, path: 255, free: 1 << 30 };
+        Self {
+            capacity,
+            staged: Vec::new(),
+            owner: None,
+            committed: Vec::new(),
+            generation: 0,
+            written: 0,
+            trouble: None,
+        }
+    }
+}
+
+/// Checks a whole archive as a receiver must, and gives its root, files and manifest's digest.
+pub(crate) fn check(archive: &[u8], manifest: u32) -> Result<(Digest, u32, Digest), ArchiveError> {
+    let mut reader = ManifestReader::new(manifest);
+    let (mut head, mut body) = archive.split_at(manifest as usize);
+    let mut sizes = VecDeque::new();
+    while let Some(entry) = reader.next(&mut head)? {
+        if let Kind::File { size } = entry.kind {
+            sizes.push_back(size);
+        }
+    }
+    let summary = reader.finish()?;
+    let mut content = ContentReader::new(&summary);
+    loop {
+        match content.next(&mut body)? {
+            Content::NeedFile => content.begin_file(sizes.pop_front().expect("the summary counts the files"))?,
+            Content::End { root } => return Ok((root, summary.files, summary.digest)),
+            _ => {}
+        }
+    }
+}
+
+impl MemoryStore {
+    fn prefix(&self) -> Held {
+        let mut hasher = Hasher::new();
+        hasher.update(&self.staged);
+        Held { offset: self.staged.len() as u64, digest: hasher.digest() }
+    }
+}
+
+impl Store for MemoryStore {
+    fn capacity(&mut self) -> Capacity {
+        self.capacity
+    }
+
+    async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
+        let manifest = offered.manifest as usize;
+        if self.committed.len() > manifest && is_it(&Digest::of(&self.committed[..manifest])) {
+            self.staged = self.committed.clone();
+        } else if !(self.owner.is_some_and(|owner| owner.sender == offered.sender)
+            && self.staged.len() > manifest
+            && is_it(&Digest::of(&self.staged[..manifest])))
+        {
+            self.staged.clear();
+        }
+        self.owner = Some(*offered);
+        Ok(self.prefix())
+    }
+
+    async fn restart(&mut self) -> Result<(), StoreError> {
+        self.staged.clear();
+        Ok(())
+    }
+
+    async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
+        if let Some((at, error)) = self.trouble
+            && self.staged.len() as u64 >= at
+        {
+            return Err(error);
+        }
+        self.written += archive.len() as u64;
+        self.staged.extend(archive);
+        Ok(())
+    }
+
+    fn durable(&self) -> u64 {
+        self.staged.len() as u64
+    }
+
+    async fn commit(&mut self) -> Result<Receipt, StoreError> {
+        let manifest = self.owner.expect("begun").manifest;
+        let (digest, files, _) = check(&self.staged, manifest).map_err(StoreError::Archive)?;
+        if self.committed != self.staged {
+            self.generation += 1;
+            self.committed = self.staged.clone();
+        }
+        Ok(Receipt { digest, files, bytes: self.committed.len() as u64, generation: self.generation })
+    }
+
+    async fn suspend(&mut self) {}
+
+    async fn discard(&mut self) {
+        self.staged.clear();
+        self.owner = None;
+    }
+}
+
+/// A sender's person who gives these codes, one after the other.
+#[derive(Default)]
+pub(crate) struct Caller {
+    pub(crate) codes: VecDeque<AuthCode>,
+    pub(crate) asked: Vec<Option<u8>>,
+    pub(crate) events: Vec<sender::Event>,
+}
+
+impl sender::Operator for Caller {
+    async fn code(&mut self, left: Option<u8>) -> Option<AuthCode> {
+        self.asked.push(left);
+        self.codes.pop_front()
+    }
+
+    fn event(&mut self, event: sender::Event) {
+        self.events.push(event);
+    }
+}
+
+/// A receiver's person who types these keys, one after the other, and then nothing any more.
+#[derive(Default)]
+pub(crate) struct Typist {
+    pub(crate) keys: VecDeque<TransferKey>,
+    pub(crate) asked: Vec<Option<u8>>,
+    pub(crate) events: Vec<receiver::Event>,
+    pub(crate) codes: Vec<[u8; 4]>,
+}
+
+impl receiver::Operator for Typist {
+    fn code(&mut self, code: &AuthCode) {
+        self.codes.push(*code.digits());
+    }
+
+    async fn key(&mut self, _: &Offered, left: Option<u8>) -> receiver::KeyAnswer {
+        self.asked.push(left);
+        match self.keys.pop_front() {
+            Some(key) => receiver::KeyAnswer::Key(key),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn event(&mut self, event: receiver::Event) {
+        self.events.push(event);
+    }
+}

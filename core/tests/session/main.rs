@@ -1,0 +1,444 @@
+//! Whole sessions, both ends in one thread, over a connection that breaks where a test wants it to.
+
+mod actors;
+mod world;
+
+use std::future::Future;
+
+use actors::{Caller, MemorySource, MemoryStore, Seeded, Typist, archive_of};
+use embassy_futures::join::join;
+use embassy_futures::select::{Either, select};
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::limits;
+use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::hpke::HpkeSecret;
+use waft_core::sealed::stream::Compressor;
+use waft_core::session::desk::Desk;
+use waft_core::session::receiver::{self, Policy, Receiver};
+use waft_core::session::sender::{self, Peer, Run, Sender, SourceError};
+use waft_core::session::{Misbehaviour, Receipt, SessionError, StoreError};
+use waft_core::wire::message::{Cancel, Limit, Refusal};
+use world::{MemoryLink, VirtualClock, connect, run};
+
+const SENDER: [u8; 32] = [0x5e; 32];
+const RECEIVER: [u8; 32] = [0x4e; 32];
+const CHUNK: u32 = 1_024;
+const KEY: &str = "0123-4567-89AB-CDEF";
+
+/// Everything that outlives one connection.
+struct Scene {
+    clock: VirtualClock,
+    entropy: Seeded,
+    desk: Desk,
+    store: MemoryStore,
+    typist: Typist,
+    caller: Caller,
+    source: MemorySource,
+    hpke: HpkeSecret,
+    code_needed: bool,
+    typed: bool,
+    salt: [u8; 32],
+    max_chunk: u32,
+}
+
+/// How both ends of one connection ended.
+type Ends = (Result<Receipt, SessionError>, Result<Receipt, SessionError>);
+
+impl Scene {
+    fn new() -> Self {
+        let mut entropy = Seeded(1);
+        let long: Vec<u8> = (0..20_000u32).flat_map(u32::to_le_bytes).collect();
+        Self {
+            clock: VirtualClock::default(),
+            desk: Desk::new(&mut entropy),
+            store: MemoryStore::default(),
+            typist: Typist { keys: [key(KEY)].into(), ..Typist::default() },
+            caller: Caller::default(),
+            source: archive_of(&[("a", b"alpha"), ("b", &long), ("c", b"")]),
+            hpke: HpkeSecret::random(&mut entropy),
+            entropy,
+            code_needed: false,
+            typed: true,
+            salt: [7; 32],
+            max_chunk: CHUNK,
+        }
+    }
+
+    fn with_right_code(mut self) -> Self {
+        self.code_needed = true;
+        self.caller.codes.push_back(AuthCode::parse(std::str::from_utf8(self.desk.code().digits()).unwrap()).unwrap());
+        self
+    }
+
+    fn connect(&mut self) -> Ends {
+        self.connect_cut(u64::MAX, u64::MAX)
+    }
+
+    /// One connection that breaks after so many bytes to the receiver, or to the sender.
+    fn connect_cut(&mut self, forth: u64, back: u64) -> Ends {
+        let (mut here, mut there) = connect(forth, back);
+        let hpke_public = self.hpke.public();
+        let key = key(KEY);
+        let send_run = Run {
+            key: &key,
+            salt: self.salt,
+            created: 1_700_000_000,
+            iterations: limits::ITERATIONS_MIN,
+            chunk: limits::CHUNK_MAX,
+            certificate: SENDER,
+        };
+        let mut send_entropy = Seeded(self.clock_seed());
+        let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
+        let mut compressor = Compressor::new();
+        let mut sender = Sender {
+            run: &send_run,
+            source: &mut self.source,
+            operator: &mut self.caller,
+            clock: &self.clock,
+            entropy: &mut send_entropy,
+            buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
+        };
+        let policy = Policy {
+            code_needed: self.code_needed,
+            typed: self.typed,
+            hpke: Some(&self.hpke),
+            max_iterations: limits::ITERATIONS_MIN,
+            max_chunk: self.max_chunk,
+            key_seconds: 300,
+            certificate: RECEIVER,
+        };
+        let (mut in_frame, mut in_plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
+        let mut receiver = Receiver {
+            policy: &policy,
+            desk: &mut self.desk,
+            store: &mut self.store,
+            operator: &mut self.typist,
+            clock: &self.clock,
+            entropy: &mut self.entropy,
+            buffers: receiver::Buffers { frame: &mut in_frame, plain: &mut in_plain },
+        };
+        let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke_public) };
+        let send = async {
+            let end = sender.send::<SoftCipher>(&mut here, &peer).await;
+            drop(here);
+            end
+        };
+        let receive = async {
+            let end = receiver.receive::<SoftCipher>(&mut there, SENDER).await;
+            drop(there);
+            end
+        };
+        run(&self.clock, join(send, receive))
+    }
+
+    /// A receiver against a peer that a test plays by hand.
+    fn receive_from<F: Future<Output = ()>>(
+        &mut self,
+        play: impl FnOnce(MemoryLink) -> F,
+    ) -> Result<Receipt, SessionError> {
+        let (here, mut there) = connect(u64::MAX, u64::MAX);
+        let policy = Policy {
+            code_needed: self.code_needed,
+            typed: self.typed,
+            hpke: None,
+            max_iterations: limits::ITERATIONS_MIN,
+            max_chunk: self.max_chunk,
+            key_seconds: 300,
+            certificate: RECEIVER,
+        };
+        let (mut in_frame, mut in_plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
+        let mut receiver = Receiver {
+            policy: &policy,
+            desk: &mut self.desk,
+            store: &mut self.store,
+            operator: &mut self.typist,
+            clock: &self.clock,
+            entropy: &mut self.entropy,
+            buffers: receiver::Buffers { frame: &mut in_frame, plain: &mut in_plain },
+        };
+        let receive = async {
+            let end = receiver.receive::<SoftCipher>(&mut there, SENDER).await;
+            drop(there);
+            end
+        };
+        let play = async {
+            play(here).await;
+            std::future::pending::<()>().await
+        };
+        match run(&self.clock, select(receive, play)) {
+            Either::First(end) => end,
+            Either::Second(()) => unreachable!("the play never ends by itself"),
+        }
+    }
+
+    fn clock_seed(&mut self) -> u64 {
+        rand_core::RngCore::next_u64(&mut self.entropy)
+    }
+
+    fn assert_committed(&self, ends: Ends) {
+        let receipt = ends.0.expect("the sender has a receipt");
+        assert_eq!(ends.1, Ok(receipt));
+        assert_eq!(receipt.digest, self.source.root);
+        assert_eq!(self.store.committed, self.source.archive);
+    }
+
+    fn assert_old(&self) {
+        assert!(self.store.committed.is_empty());
+    }
+}
+
+fn key(text: &str) -> TransferKey {
+    TransferKey::parse(text).unwrap()
+}
+
+fn refused(refusal: Refusal) -> Ends {
+    (Err(SessionError::Refused(refusal)), Err(SessionError::Refused(refusal)))
+}
+
+#[test]
+fn a_folder_crosses_with_code_and_typed_key() {
+    let mut scene = Scene::new().with_right_code();
+    let before = *scene.desk.code().digits();
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert_eq!(scene.typist.asked, [None]);
+    assert_eq!(scene.typist.codes.len(), 1, "a used code is replaced, and the new one shown");
+    assert_ne!(scene.typist.codes[0], before);
+}
+
+#[test]
+fn a_folder_crosses_with_a_sealed_key_and_nobody_there() {
+    let mut scene = Scene::new();
+    scene.typed = false;
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert!(scene.typist.asked.is_empty());
+}
+
+#[test]
+fn a_wrong_key_is_asked_again_and_a_right_one_then_does() {
+    let mut scene = Scene::new();
+    scene.typist.keys = [key("ZZZZ-ZZZZ-ZZZZ-ZZZZ"), key(KEY)].into();
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert_eq!(scene.typist.asked, [None, Some(2)]);
+}
+
+#[test]
+fn three_wrong_keys_are_refused_and_nothing_is_written() {
+    let mut scene = Scene::new();
+    scene.typist.keys = (0..3).map(|_| key("ZZZZ-ZZZZ-ZZZZ-ZZZZ")).collect();
+    assert_eq!(scene.connect(), refused(Refusal::KeyWrong));
+    assert_eq!(scene.typist.asked, [None, Some(2), Some(1)]);
+    assert_eq!(scene.store.written, 0);
+}
+
+#[test]
+fn nobody_types_the_key() {
+    let mut scene = Scene::new();
+    scene.typist.keys.clear();
+    assert_eq!(scene.connect(), refused(Refusal::KeyTimeout));
+}
+
+#[test]
+fn wrong_codes_lock_that_sender_for_longer_and_longer() {
+    let mut scene = Scene::new();
+    scene.code_needed = true;
+    let wrong = |scene: &Scene| if scene.desk.code().digits() == b"0000" { "0001" } else { "0000" };
+    for seconds in [30, 60, 120] {
+        let code = wrong(&scene);
+        scene.caller.codes = (0..3).map(|_| AuthCode::parse(code).unwrap()).collect();
+        scene.caller.asked.clear();
+        assert_eq!(scene.connect(), refused(Refusal::Locked { seconds }));
+        assert_eq!(scene.caller.asked, [None, Some(2), Some(1)]);
+        scene.clock.advance(1_000);
+        let early = scene.connect();
+        assert!(matches!(early.0, Err(SessionError::Refused(Refusal::Locked { seconds: left })) if left < seconds));
+        scene.clock.advance(u64::from(seconds) * 1_000);
+    }
+    assert_eq!(scene.typist.codes.len(), 3, "a new code after each series");
+    let mut scene = scene.with_right_code();
+    scene.caller.codes.drain(..scene.caller.codes.len() - 1);
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+}
+
+#[test]
+fn a_sender_that_gives_no_code_is_told_so() {
+    let mut scene = Scene::new();
+    scene.code_needed = true;
+    let (sender, receiver) = scene.connect();
+    assert_eq!(sender, Err(SessionError::Cancelled(Cancel::Interrupted)));
+    assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Interrupted)));
+}
+
+#[test]
+fn the_same_folder_again_moves_nothing_and_keeps_the_generation() {
+    let mut scene = Scene::new();
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    let written = scene.store.written;
+    scene.salt = [8; 32];
+    scene.typist.keys.push_back(key(KEY));
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert_eq!(scene.store.written, written);
+    assert_eq!(scene.store.generation, 1);
+}
+
+/// Cuts the connection after every n-th byte in one direction, retries as a sender does, and expects that no person is
+/// asked twice, that the folder arrives, and that what was held is not sent again.
+fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
+    for at in (0..).step_by(step) {
+        let mut scene = Scene::new().with_right_code();
+        let first = cut(&mut scene, at);
+        if first.0.is_ok() {
+            assert!(at > 0);
+            return;
+        }
+        assert!(
+            matches!(first.0, Err(SessionError::Disconnected | SessionError::OutcomeUnknown)),
+            "cut at {at}: {first:?}"
+        );
+        let code = std::str::from_utf8(scene.desk.code().digits()).unwrap().to_owned();
+        scene.caller.codes = [AuthCode::parse(&code).unwrap()].into();
+        scene.typist.keys = [key(KEY)].into();
+        let written = scene.store.written;
+        let held = scene.store.staged.len() as u64;
+        let ends = scene.connect();
+        scene.assert_committed(ends);
+        assert!(scene.store.generation == 1, "cut at {at}");
+        if held > u64::from(scene.source.info.manifest) {
+            assert_eq!(scene.store.written - written, scene.source.info.total - held, "cut at {at}");
+            assert_eq!(scene.typist.asked.len(), 1, "cut at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_cut_anywhere_on_the_way_there_is_resumed() {
+    cut_and_retry(|scene, at| scene.connect_cut(at, u64::MAX), 97);
+}
+
+#[test]
+fn a_connection_cut_anywhere_on_the_way_back_is_resumed() {
+    cut_and_retry(|scene, at| scene.connect_cut(u64::MAX, at), 1);
+}
+
+#[test]
+fn a_lost_receipt_is_given_again() {
+    let mut scene = Scene::new();
+    let mut probe = Scene::new();
+    let _ = probe.connect();
+    // The receipt is the last message back: lose just its last byte.
+    let back = (0..).find(|at| Scene::new().connect_cut(u64::MAX, *at).0.is_ok()).unwrap() - 1;
+    let (sender, receiver) = scene.connect_cut(u64::MAX, back);
+    assert_eq!(sender, Err(SessionError::OutcomeUnknown));
+    assert!(receiver.is_ok());
+    let written = scene.store.written;
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert_eq!((scene.store.written, scene.store.generation), (written, 1));
+    assert_eq!(scene.typist.asked.len(), 1);
+}
+
+#[test]
+fn a_held_prefix_that_differs_is_sent_anew() {
+    let mut scene = Scene::new();
+    let _ = scene.connect_cut(30_000, u64::MAX);
+    let last = scene.store.staged.len() - 1;
+    scene.store.staged[last] ^= 1;
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+}
+
+#[test]
+fn another_senders_prefix_is_not_offered() {
+    let mut scene = Scene::new();
+    let _ = scene.connect_cut(30_000, u64::MAX);
+    scene.store.owner.as_mut().unwrap().sender = [0; 32];
+    scene.store.written = 0;
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert_eq!(scene.store.written, scene.source.info.total);
+}
+
+#[test]
+fn bounds_are_kept_on_both_sides() {
+    let mut scene = Scene::new();
+    scene.store.capacity.total = scene.source.info.total - 1;
+    let (sender, receiver) = scene.connect();
+    assert_eq!(sender, Err(SessionError::OverLimit(Limit::Total)));
+    assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
+    assert_eq!(scene.typist.asked.len(), 0, "nobody is asked for a key in vain");
+}
+
+#[test]
+fn what_the_store_refuses_reaches_the_sender() {
+    for (error, refusal) in [
+        (StoreError::NoSpace { needed: 9, free: 3 }, Refusal::NoSpace { needed: 9, free: 3 }),
+        (StoreError::Name { entry: 1 }, Refusal::Name { entry: 1 }),
+        (StoreError::Io, Refusal::Storage),
+    ] {
+        let mut scene = Scene::new();
+        scene.store.trouble = Some((20_000, error));
+        assert_eq!(scene.connect(), refused(refusal));
+        scene.assert_old();
+    }
+}
+
+#[test]
+fn a_source_that_fails_cancels() {
+    for (error, reason) in
+        [(SourceError::Changed, Cancel::SourceChanged), (SourceError::Unreadable, Cancel::SourceUnreadable)]
+    {
+        let mut scene = Scene::new();
+        scene.source.trouble = Some((30_000, error));
+        let (sender, receiver) = scene.connect();
+        assert_eq!(sender, Err(SessionError::Cancelled(reason)));
+        assert_eq!(receiver, Err(SessionError::PeerCancelled(reason)));
+        scene.assert_old();
+    }
+}
+
+#[test]
+fn a_chunk_that_was_changed_ends_the_session() {
+    let mut scene = Scene::new();
+    // A lying source: its bytes are not those of its manifest.
+    let last = scene.source.archive.len() - 40;
+    scene.source.archive[last] ^= 1;
+    assert_eq!(scene.connect(), refused(Refusal::Archive));
+    scene.assert_old();
+    assert!(scene.store.staged.is_empty(), "nothing of a false archive is kept");
+}
+
+#[test]
+fn a_silent_sender_is_given_up() {
+    let mut scene = Scene::new();
+    let end = scene.receive_from(|link| async move {
+        std::future::pending::<()>().await;
+        drop(link);
+    });
+    assert_eq!(end, Err(SessionError::TimedOut));
+}
+
+#[test]
+fn malformed_and_unexpected_frames_are_named() {
+    use embedded_io_async::Write;
+    for (bytes, misbehaviour) in [
+        (&[0u8, 0, 0, 1, 0][..], Misbehaviour::Frame),
+        (&[1, 0, 2, 1], Misbehaviour::Frame),
+        (&[1, 0xff, 0xff, 0xff], Misbehaviour::Frame),
+        (&[2, 0, 0, 1, 0], Misbehaviour::Frame),
+        (&[1, 0, 0, 1, 9], Misbehaviour::Message),
+        (&[1, 0, 0, 0], Misbehaviour::Message),
+        (&[1, 0, 0, 2, 3, 0], Misbehaviour::Unexpected),
+    ] {
+        let mut scene = Scene::new();
+        let end = scene.receive_from(|mut link| async move {
+            link.write_all(bytes).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(end, Err(SessionError::PeerMisbehaved(misbehaviour)), "{bytes:02x?}");
+    }
+}
