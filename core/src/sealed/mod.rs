@@ -15,6 +15,8 @@ pub mod file;
 pub mod hpke;
 pub mod keys;
 pub mod stream;
+#[cfg(test)]
+mod vectors;
 
 pub use cipher::{Cipher, Forged, SoftCipher};
 pub use file::{FileError, Header};

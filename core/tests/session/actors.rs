@@ -98,10 +98,10 @@ impl Source for MemorySource {
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        if let Some((at, error)) = self.trouble {
-            if self.at + buffer.len() > at {
-                return Err(error);
-            }
+        if let Some((at, error)) = self.trouble
+            && self.at + buffer.len() > at
+        {
+            return Err(error);
         }
         let count = buffer.len().min(self.archive.len() - self.at);
         buffer[..count].copy_from_slice(&self.archive[self.at..][..count]);
@@ -195,10 +195,10 @@ impl Store for MemoryStore {
     }
 
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
-        if let Some((at, error)) = self.trouble {
-            if self.staged.len() as u64 >= at {
-                return Err(error);
-            }
+        if let Some((at, error)) = self.trouble
+            && self.staged.len() as u64 >= at
+        {
+            return Err(error);
         }
         self.written += archive.len() as u64;
         self.staged.extend(archive);
