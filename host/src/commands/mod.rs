@@ -5,7 +5,9 @@ mod completions;
 mod folders;
 mod id;
 mod open;
+mod receive;
 mod seal;
+mod send;
 mod trust;
 
 use std::process::ExitCode;
@@ -13,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::{Cli, Command};
 use crate::error::Error;
-use crate::ui::Ui;
+use crate::ui::{Asked, Ui};
 
 /// Does what was typed.
 pub fn run(cli: Cli) -> ExitCode {
@@ -31,6 +33,8 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
     match command {
         Command::Id(args) => id::run(args, ui),
         Command::Trust(args) => trust::run(args, ui),
+        Command::Receive(args) => wait_for(receive::run(args, ui)),
+        Command::Send(args) => wait_for(send::run(args, ui)),
         Command::Seal(args) => wait_for(seal::run(args, ui)),
         Command::Open(args) => wait_for(open::run(args, ui)),
         Command::Completions { shell } => completions::completions(shell),
@@ -48,4 +52,14 @@ fn wait_for(command: impl Future<Output = Result<(), Error>>) -> Result<(), Erro
 
 fn seconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Refuses a code or key in the environment that has not the right form, before anybody is bothered.
+fn check_answer(asked: Asked) -> Result<(), Error> {
+    let Some(answer) = asked.from_environment() else { return Ok(()) };
+    let form = match asked {
+        Asked::Key => answers::key_form(&answer).map(drop),
+        _ => answers::code_form(&answer).map(drop),
+    };
+    form.map_err(|why| asked.malformed(why))
 }

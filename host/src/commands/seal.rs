@@ -20,7 +20,7 @@ use waft_core::wire::message::{Aead, Codec};
 use super::answers::show_key;
 use super::folders;
 use crate::cli::Seal;
-use crate::crypto::HostCipher;
+use crate::crypto::RingCipher;
 use crate::error::{Error, bytes, shown};
 use crate::folder::FolderSource;
 use crate::interrupt::Interrupt;
@@ -115,8 +115,8 @@ fn header(info: &ArchiveInfo) -> Header {
     }
 }
 
-fn sealer<'c>(header: &Header, schedule: &Schedule, compressor: &'c mut Compressor) -> Sealer<'c, HostCipher> {
-    let cipher = HostCipher::new(header.aead, schedule.chunk_key()).expect("a host has every AEAD");
+fn sealer<'c>(header: &Header, schedule: &Schedule, compressor: &'c mut Compressor) -> Sealer<'c, RingCipher> {
+    let cipher = RingCipher::new(header.aead, schedule.chunk_key()).expect("a host has every AEAD");
     let span = Span::new(header.chunk, 0, header.total).expect("a walked folder is within the limits");
     Sealer::new(cipher, schedule.nonce_prefix(), span, Some(compressor))
 }

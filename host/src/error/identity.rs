@@ -59,3 +59,21 @@ pub(super) fn certificate(path: &std::path::Path, error: CertificateError) -> To
         "Let the other machine print its certificate again (`waft id cert`), and carry that file here.",
     )
 }
+
+/// The text for a receiver of which nobody knows where it listens.
+pub(super) fn no_address(name: &str) -> Told {
+    told(
+        Usage,
+        format!("Where {name} listens is not known."),
+        format!("Give an address that it shows: waft send FOLDER {name}@ADDRESS. It is remembered from then on."),
+    )
+}
+
+/// The text for a peer that is trusted, but not to receive.
+pub(super) fn not_a_receiver(name: &str) -> Told {
+    told(
+        Identity,
+        format!("{name} is trusted here, but not to receive from this machine."),
+        format!("To allow it: waft trust remove {name}, then add it again without --sends."),
+    )
+}

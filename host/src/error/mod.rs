@@ -6,6 +6,7 @@
 mod class;
 mod identity;
 mod local;
+mod reach;
 mod receiving;
 mod sending;
 mod storage;
@@ -17,10 +18,14 @@ pub use class::Class;
 use waft_core::session::sender::SourceError;
 use waft_core::session::{SessionError, StoreError};
 
+use crate::address::Address;
 use crate::certificate::CertificateError;
+use crate::door::KnockError;
 use crate::folder::FolderError;
 use crate::home::HomeError;
 use crate::identity::IdentityError;
+use crate::net::{DialError, ListenError};
+use crate::tls::error::HandshakeError;
 use crate::trust::TrustError;
 use crate::trouble::Trouble;
 use crate::ui::Asked;
@@ -54,6 +59,18 @@ pub enum Error {
     Trust(TrustError),
     /// A file is no certificate that can be trusted.
     Certificate(PathBuf, CertificateError),
+    /// A receiver is trusted, but nobody knows where it listens.
+    NoAddress(String),
+    /// A peer is trusted, but not to receive.
+    NotAReceiver(String),
+    /// The receiver cannot be connected to.
+    Dial(DialError),
+    /// What answers at that address does not begin TLS.
+    Knock(Address, KnockError),
+    /// The peer, in words, could not prove who it is, or did not believe us.
+    Handshake(String, HandshakeError),
+    /// The port cannot be listened on.
+    Listen(ListenError),
     /// The folder that is to be sent cannot be.
     Folder(FolderError),
     /// A folder that is read changed, or cannot be read on; with what went wrong where.
@@ -120,6 +137,12 @@ impl Error {
             Self::Home(error) => identity::home(error),
             Self::Trust(error) => identity::trust(error),
             Self::Certificate(path, error) => identity::certificate(path, *error),
+            Self::NoAddress(name) => identity::no_address(name),
+            Self::NotAReceiver(name) => identity::not_a_receiver(name),
+            Self::Dial(error) => reach::dial(error),
+            Self::Knock(address, error) => reach::knock(&address.to_string(), *error),
+            Self::Handshake(who, error) => reach::handshake(who, error),
+            Self::Listen(error) => reach::listen(error),
             Self::Folder(error) => storage::folder(error),
             Self::Source(error, trouble) => storage::source(*error, trouble.as_deref()),
             Self::Store(error, trouble) => storage::store(*error, trouble.as_deref()),

@@ -137,6 +137,8 @@ pub enum Event<'a> {
     Rejected {
         /// From where.
         address: String,
+        /// Name of the error's class.
+        class: &'static str,
         /// In words.
         message: String,
     },

@@ -10,7 +10,7 @@ use waft_core::sealed::file::{FileError, START, header_len};
 use waft_core::sealed::{Header, Opener, Schedule, Span};
 use waft_core::wire::frame::{self, Kind};
 
-use crate::crypto::HostCipher;
+use crate::crypto::RingCipher;
 use crate::error::{Error, Sealed};
 
 /// A file whose start was read.
@@ -58,7 +58,7 @@ impl SealedFile {
         let failed = |cause| Error::File(self.path.clone(), cause);
         self.file.seek(SeekFrom::Start(first as u64)).map_err(failed)?;
         let Header { aead, codec, chunk, total, .. } = self.header;
-        let cipher = HostCipher::new(aead, schedule.chunk_key()).expect("a host has every AEAD");
+        let cipher = RingCipher::new(aead, schedule.chunk_key()).expect("a host has every AEAD");
         let span = Span::new(chunk, 0, total).expect("a header is within the limits");
         Ok(Pieces {
             path: &self.path,
@@ -76,7 +76,7 @@ pub(super) struct Pieces<'a> {
     path: &'a Path,
     file: &'a mut File,
     chunk: u32,
-    opener: Opener<HostCipher>,
+    opener: Opener<RingCipher>,
     sealed: Vec<u8>,
     plain: Vec<u8>,
 }

@@ -15,8 +15,8 @@ pub(super) struct AtReceiver<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
     peer: &'a str,
-    /// The digits that the person has seen last.
-    shown: &'a mut Option<Zeroizing<String>>,
+    /// The digits that the person has seen last; none where no code is asked for.
+    shown: Option<&'a mut Option<Zeroizing<String>>>,
     progress: Option<Progress<'a>>,
     /// The last key that was given, for when the input ends behind a wrong one.
     given: Option<Zeroizing<String>>,
@@ -30,19 +30,14 @@ impl<'a> AtReceiver<'a> {
         ui: &'a Ui,
         interrupt: &'a Interrupt,
         peer: &'a str,
-        shown: &'a mut Option<Zeroizing<String>>,
+        shown: Option<&'a mut Option<Zeroizing<String>>>,
     ) -> Self {
         Self { ui, interrupt, peer, shown, progress: None, given: None, failure: None, held: 0 }
     }
 
-    /// Why no key came, if that is how the session ended.
-    pub(super) fn into_failure(self) -> Option<Error> {
-        self.failure
-    }
-
-    /// What needed not cross.
-    pub(super) fn held(&self) -> u64 {
-        self.held
+    /// Bytes of archive that were held already, and why no key came if that is how it ended.
+    pub(super) fn end(self) -> (u64, Option<Error>) {
+        (self.held, self.failure)
     }
 
     fn question(&self, offered: &Offered, left: Option<u8>) -> String {
@@ -66,15 +61,19 @@ impl<'a> AtReceiver<'a> {
 impl Operator for AtReceiver<'_> {
     fn code(&mut self, code: &AuthCode) {
         let digits = Zeroizing::new(code.display().to_string());
-        if self.shown.as_ref() != Some(&digits) {
+        let Some(shown) = &mut self.shown else { return };
+        if shown.replace(digits.clone()).as_ref() != Some(&digits) {
             show_code(self.ui, &digits);
             self.ui.event(&Event::Code { code: digits.to_string() });
-            *self.shown = Some(digits);
         }
     }
 
     async fn key(&mut self, offered: &Offered, left: Option<u8>) -> KeyAnswer {
-        let answer = self.ui.ask(Asked::Key, &self.question(offered, left), key_form).await;
+        let question = self.question(offered, left);
+        let answer = tokio::select! {
+            answer = self.ui.ask(Asked::Key, &question, key_form) => answer,
+            () = self.interrupt.raised() => return KeyAnswer::Interrupted,
+        };
         match (answer, &self.given) {
             (Ok(key), _) => {
                 self.given = Some(Zeroizing::new(key.display().to_string()));

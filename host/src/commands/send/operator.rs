@@ -21,9 +21,9 @@ pub(super) struct AtSender<'a> {
     progress: Option<Progress<'a>>,
     stage: Option<Stage>,
     /// Where sending began, and how far it is.
-    pub(super) crossed: Option<(u64, u64)>,
+    crossed: Option<(u64, u64)>,
     /// Why no code came.
-    pub(super) failure: Option<Error>,
+    failure: Option<Error>,
 }
 
 impl<'a> AtSender<'a> {
@@ -37,6 +37,11 @@ impl<'a> AtSender<'a> {
     ) -> Self {
         let (progress, stage, crossed, failure) = (None, None, None, None);
         Self { ui, interrupt, peer, key, total, key_shown, progress, stage, crossed, failure }
+    }
+
+    /// Bytes of archive that crossed, and why no code came if that is how it ended.
+    pub(super) fn end(self) -> (u64, Option<Error>) {
+        (self.crossed.map_or(0, |(from, to)| to - from), self.failure)
     }
 
     fn offered(&mut self, sealed: bool) {
@@ -86,7 +91,11 @@ impl Operator for AtSender<'_> {
             }
         }
         let question = format!("Code that {} shows:", self.peer);
-        match self.ui.ask(Asked::Code, &question, code_form).await {
+        let answer = tokio::select! {
+            answer = self.ui.ask(Asked::Code, &question, code_form) => answer,
+            () = self.interrupt.raised() => return None,
+        };
+        match answer {
             Ok(code) => Some(code),
             Err(error) => {
                 self.failure = Some(if left.is_some() { Error::CodeWrong } else { error });
@@ -97,6 +106,7 @@ impl Operator for AtSender<'_> {
 
     fn event(&mut self, event: Happened) {
         match event {
+            Happened::Greeted { free } => self.ui.detail(format!("{} has {} free.", self.peer, bytes(free))),
             Happened::CodeAccepted => self.ui.say("The code is right."),
             Happened::Offered { sealed } => self.offered(sealed),
             Happened::Working(stage) => self.working(stage),
