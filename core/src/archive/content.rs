@@ -1,0 +1,202 @@
+//! The files' contents behind the manifest, each followed by its digest, and the root that ends the archive.
+//!
+//! A sender runs every file through a [`ContentHasher`]; a receiver takes the archive apart with a [`ContentReader`], which checks
+//! every file's digest and the root. PROTOCOL.md, sections 8 and 8.3.
+
+use super::{ArchiveError, DIGEST, Summary};
+use crate::digest::{Digest, Hasher};
+
+/// Digests the files of an archive, and from their digests its root. About 4 KiB: two hashers.
+pub struct ContentHasher {
+    file: Hasher,
+    root: Hasher,
+}
+
+impl ContentHasher {
+    /// The hasher of the archive that begins with that manifest, before its first file.
+    pub fn new(manifest: &Digest) -> Self {
+        let mut root = Hasher::new();
+        root.update(&manifest.0);
+        Self { file: Hasher::new(), root }
+    }
+
+    /// Takes the next bytes of the current file.
+    pub fn update(&mut self, content: &[u8]) {
+        self.file.update(content);
+    }
+
+    /// Ends the current file and begins the next; gives the digest that follows its content in the archive.
+    pub fn end_file(&mut self) -> Digest {
+        let digest = self.file.digest();
+        self.root.update(&digest.0);
+        self.file.reset();
+        digest
+    }
+
+    /// The root, if the file that ended last was the last one.
+    pub fn root(&self) -> Digest {
+        self.root.digest()
+    }
+}
+
+/// What comes next in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'i> {
+    /// The next file begins: the caller names its size with [`ContentReader::begin_file`].
+    NeedFile,
+    /// The next bytes of the file: a piece of the input. Not proven before `FileEnd`.
+    Data(&'i [u8]),
+    /// The file is complete and matches its digest.
+    FileEnd,
+    /// The archive is complete and matches its root. Given once.
+    End {
+        /// The root.
+        root: Digest,
+    },
+}
+
+/// Takes apart what follows the manifest. About 4 KiB: two hashers; keep it where it is.
+pub struct ContentReader {
+    hasher: ContentHasher,
+    /// Files that were not named yet.
+    files: u32,
+    /// Bytes of content in them.
+    content: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// Between files.
+    Between,
+    /// In a file of which `left` bytes, at least 1, are missing.
+    File { left: u64 },
+    /// In the digest behind a file.
+    Digest(Partial),
+    /// In the root.
+    Root(Partial),
+    /// Behind the root.
+    Ended,
+    /// Given for good after the first error.
+    Failed(ArchiveError),
+}
+
+impl ContentReader {
+    /// The reader of what follows that manifest.
+    pub fn new(manifest: &Summary) -> Self {
+        let hasher = ContentHasher::new(&manifest.digest);
+        let mut reader = Self { hasher, files: manifest.files, content: manifest.content, state: State::Between };
+        reader.state = reader.after_file();
+        reader
+    }
+
+    /// Answers [`Content::NeedFile`] with the size of the manifest's next file. Out of turn, or if the sizes do not sum up to the
+    /// manifest's, it is the caller's error, and changes nothing.
+    pub fn begin_file(&mut self, size: u64) -> Result<(), ArchiveError> {
+        let content = self.content.checked_sub(size).filter(|content| *content == 0 || self.files > 1);
+        match (self.state, content) {
+            (State::Between, Some(content)) => {
+                self.content = content;
+                self.files -= 1;
+                self.state = in_file(size);
+                Ok(())
+            }
+            _ => Err(ArchiveError::Misuse),
+        }
+    }
+
+    /// Takes bytes off the front of `input` up to the next event, and gives it; or `None` when `input` is used up.
+    /// [`Content::NeedFile`] takes none, and comes again until the file is named. After an error it gives that error for good.
+    pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
+        let event = self.step(input);
+        if let Err(error) = event {
+            self.state = State::Failed(error);
+        }
+        event
+    }
+
+    /// Files that were not named yet.
+    pub fn files_left(&self) -> u32 {
+        self.files
+    }
+
+    /// Whether the whole archive was taken, and matches its root.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    fn step<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
+        match &mut self.state {
+            State::Between => Ok(Some(Content::NeedFile)),
+            State::Failed(error) => Err(*error),
+            State::Ended if input.is_empty() => Ok(None),
+            State::Ended => Err(ArchiveError::Trailing),
+            State::File { left } => {
+                let left = *left;
+                Ok(self.data(left, input))
+            }
+            State::Digest(partial) => match partial.take(input) {
+                Some(claimed) => self.end_file(claimed).map(Some),
+                None => Ok(None),
+            },
+            State::Root(partial) => match partial.take(input) {
+                Some(claimed) => self.end(claimed).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn data<'i>(&mut self, left: u64, input: &mut &'i [u8]) -> Option<Content<'i>> {
+        if input.is_empty() {
+            return None;
+        }
+        let length = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
+        let (data, rest) = input.split_at(length);
+        *input = rest;
+        self.hasher.update(data);
+        self.state = in_file(left - length as u64);
+        Some(Content::Data(data))
+    }
+
+    fn end_file(&mut self, claimed: Digest) -> Result<Content<'static>, ArchiveError> {
+        if self.hasher.end_file() != claimed {
+            return Err(ArchiveError::FileDigest);
+        }
+        self.state = self.after_file();
+        Ok(Content::FileEnd)
+    }
+
+    fn end(&mut self, claimed: Digest) -> Result<Content<'static>, ArchiveError> {
+        let root = self.hasher.root();
+        if root != claimed {
+            return Err(ArchiveError::Root);
+        }
+        self.state = State::Ended;
+        Ok(Content::End { root })
+    }
+
+    fn after_file(&self) -> State {
+        if self.files > 0 { State::Between } else { State::Root(Partial::default()) }
+    }
+}
+
+fn in_file(left: u64) -> State {
+    if left > 0 { State::File { left } } else { State::Digest(Partial::default()) }
+}
+
+/// A digest of which only the first bytes came yet.
+#[derive(Clone, Copy, Default)]
+struct Partial {
+    bytes: [u8; DIGEST],
+    filled: usize,
+}
+
+impl Partial {
+    fn take(&mut self, input: &mut &[u8]) -> Option<Digest> {
+        let (taken, rest) = input.split_at((DIGEST - self.filled).min(input.len()));
+        *input = rest;
+        self.bytes[self.filled..][..taken.len()].copy_from_slice(taken);
+        self.filled += taken.len();
+        (self.filled == DIGEST).then_some(Digest(self.bytes))
+    }
+}

@@ -1,0 +1,142 @@
+//! The manifest, written entry by entry, and read from pieces of any size.
+//!
+//! The sender's walk feeds a [`ManifestWriter`]; a receiver's store asks a [`ManifestReader`] before it makes anything of an
+//! entry. Both hold the same rules and give the same [`Summary`]. PROTOCOL.md, section 8.1.
+
+use super::rules::Rules;
+use super::{ArchiveError, ENTRY_PREFIX, Entry, Summary};
+use crate::digest::Hasher;
+use crate::limits::{ENTRY_MAX, MANIFEST_MAX};
+
+/// Writes a manifest. About 3 KiB: a hasher and the last path.
+pub struct ManifestWriter {
+    rules: Rules,
+    hasher: Hasher,
+}
+
+impl ManifestWriter {
+    /// A manifest without entries yet.
+    pub fn new() -> Self {
+        Self { rules: Rules::new(), hasher: Hasher::new() }
+    }
+
+    /// Writes the next entry to the front of `out`; gives the number of bytes written, at most `ENTRY_PREFIX +
+    /// ENTRY_MAX`. After an error the manifest is as before, and the caller may go on with another entry.
+    pub fn push(&mut self, entry: &Entry<'_>, out: &mut [u8]) -> Result<usize, ArchiveError> {
+        let length = entry.encode(out)?;
+        self.rules.admit(entry, length)?;
+        self.hasher.update(&out[..length]);
+        Ok(length)
+    }
+
+    /// What the manifest says, if this was its last entry.
+    pub fn finish(&self) -> Summary {
+        self.rules.summary(self.hasher.digest())
+    }
+}
+
+impl Default for ManifestWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reads a manifest and checks it. About 4 KiB: a hasher, the last path and one entry; keep it where it is.
+pub struct ManifestReader {
+    rules: Rules,
+    hasher: Hasher,
+    /// Bytes still to be taken.
+    remaining: u32,
+    /// The entry that is being read, or was given last; its prefix before it.
+    entry: [u8; ENTRY_PREFIX + ENTRY_MAX],
+    /// Bytes of `entry` that are there; 0 between entries.
+    filled: usize,
+    /// The first error: nothing is read after it.
+    failed: Option<ArchiveError>,
+}
+
+impl ManifestReader {
+    /// A reader of a manifest of `length` bytes. Past the limit, the first [`next`](Self::next) says so.
+    pub fn new(length: u32) -> Self {
+        Self {
+            rules: Rules::new(),
+            hasher: Hasher::new(),
+            remaining: length,
+            entry: [0; ENTRY_PREFIX + ENTRY_MAX],
+            filled: 0,
+            failed: (length > MANIFEST_MAX).then_some(ArchiveError::ManifestTooLong),
+        }
+    }
+
+    /// Takes bytes off the front of `input` until an entry is whole and legal, and gives it; or `None`, when `input` is used up or
+    /// the manifest is complete. Never takes a byte behind the manifest. After an error it gives that error for good.
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Entry<'_>>, ArchiveError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let length = match self.fill(input) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(*self.failed.insert(error)),
+        };
+        let whole = &self.entry[..length];
+        let entry = Entry::decode(&whole[ENTRY_PREFIX..]);
+        match entry.and_then(|entry| self.rules.admit(&entry, length).map(|()| entry)) {
+            Ok(entry) => {
+                self.hasher.update(whole);
+                self.filled = 0;
+                Ok(Some(entry))
+            }
+            Err(error) => Err(*self.failed.insert(error)),
+        }
+    }
+
+    /// Bytes of the manifest that were not taken yet.
+    pub fn remaining(&self) -> u32 {
+        self.remaining
+    }
+
+    /// Whether the whole manifest was taken, and is legal.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_none() && self.remaining == 0
+    }
+
+    /// What the manifest says.
+    pub fn finish(&self) -> Result<Summary, ArchiveError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None if self.remaining > 0 => Err(ArchiveError::Truncated),
+            None => Ok(self.rules.summary(self.hasher.digest())),
+        }
+    }
+
+    /// Takes bytes until an entry is whole; gives its length with its prefix.
+    fn fill(&mut self, input: &mut &[u8]) -> Result<Option<usize>, ArchiveError> {
+        if self.remaining == 0 {
+            return Ok(None);
+        }
+        if !self.take(ENTRY_PREFIX, input)? {
+            return Ok(None);
+        }
+        let length = usize::from(u16::from_be_bytes([self.entry[0], self.entry[1]]));
+        if length > ENTRY_MAX {
+            return Err(ArchiveError::EntryTooLong);
+        }
+        let whole = ENTRY_PREFIX + length;
+        Ok(self.take(whole, input)?.then_some(whole))
+    }
+
+    /// Takes bytes until `end` bytes of the entry are there, and says whether they are.
+    fn take(&mut self, end: usize, input: &mut &[u8]) -> Result<bool, ArchiveError> {
+        let missing = end.saturating_sub(self.filled);
+        if missing > self.remaining as usize {
+            return Err(ArchiveError::Truncated);
+        }
+        let (taken, rest) = input.split_at(missing.min(input.len()));
+        *input = rest;
+        self.entry[self.filled..][..taken.len()].copy_from_slice(taken);
+        self.filled += taken.len();
+        self.remaining -= taken.len() as u32;
+        Ok(taken.len() == missing)
+    }
+}

@@ -1,0 +1,129 @@
+//! The archive: the stream of bytes that stands for a folder.
+//!
+//! ```text
+//! manifest | content of the 1st file | its BLAKE3 | ... | content of the last file | its BLAKE3 | root
+//! ```
+//!
+//! A sender walks its folder, writes the manifest through a [`ManifestWriter`], then each file through a [`ContentHasher`].
+//! A receiver reads the first [`Summary::manifest`] bytes through a [`ManifestReader`], all others through a
+//! [`ContentReader`]; both take the bytes in whatever pieces they come. PROTOCOL.md, section 8.
+
+mod content;
+mod entry;
+mod manifest;
+mod rules;
+
+use core::fmt;
+
+pub use content::{Content, ContentHasher, ContentReader};
+pub use entry::{ENTRY_PREFIX, Entry, Kind, MODE_MAX, Modified};
+pub use manifest::{ManifestReader, ManifestWriter};
+
+use crate::digest::Digest;
+use crate::path::PathError;
+
+/// Length of the digest behind every file's content, and of the root that ends an archive.
+pub const DIGEST: usize = 32;
+
+/// What a whole manifest says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// BLAKE3 of the manifest.
+    pub digest: Digest,
+    /// Length of the manifest, in bytes.
+    pub manifest: u32,
+    /// Entries in it: files and directories.
+    pub entries: u32,
+    /// Files among them.
+    pub files: u32,
+    /// Sum of the files' sizes, in bytes.
+    pub content: u64,
+    /// Length of the archive, in bytes.
+    pub total: u64,
+}
+
+impl Summary {
+    /// Checks the manifest against what was said of it before it came.
+    pub fn check(&self, total: u64, files: u32, entries: u32) -> Result<(), ArchiveError> {
+        let same = self.total == total && self.files == files && self.entries == entries;
+        if same { Ok(()) } else { Err(ArchiveError::Counts) }
+    }
+}
+
+/// What is wrong with an archive. Its sender is at fault, except where the variant says that the caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ArchiveError {
+    /// An entry's bytes are not exactly one entry in its shortest form.
+    Malformed,
+    /// An entry is longer than any legal one.
+    EntryTooLong,
+    /// An entry's path is not legal.
+    Path(PathError),
+    /// An entry has mode bits beyond 0o777.
+    Mode,
+    /// An entry's time has a second or more of nanoseconds.
+    Time,
+    /// An entry's path comes before that of the entry before it.
+    Order,
+    /// An entry's path is that of the entry before it.
+    Duplicate,
+    /// An entry's directory has no entry.
+    ParentMissing,
+    /// An entry's directory is a file.
+    ParentIsFile,
+    /// There are more entries than the protocol allows.
+    TooManyEntries,
+    /// The manifest is longer than the protocol allows.
+    ManifestTooLong,
+    /// The archive, with its files as long as they claim to be, is longer than the protocol allows.
+    ArchiveTooLong,
+    /// The manifest or the archive ends too early.
+    Truncated,
+    /// The manifest is not what was said of it before.
+    Counts,
+    /// A file's content does not match its digest.
+    FileDigest,
+    /// The archive does not match its root.
+    Root,
+    /// Bytes follow the root.
+    Trailing,
+    /// The caller's buffer cannot hold the entry.
+    Buffer,
+    /// The caller named a file out of turn, or one that the manifest does not have.
+    Misuse,
+}
+
+impl fmt::Display for ArchiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "an entry of the manifest does not decode",
+            Self::EntryTooLong => "an entry of the manifest is too long",
+            Self::Path(error) => return error.fmt(f),
+            Self::Mode => "an entry has more mode bits than 0o777",
+            Self::Time => "an entry's time is out of range",
+            Self::Order => "the manifest's entries are out of order",
+            Self::Duplicate => "the manifest has an entry twice",
+            Self::ParentMissing => "an entry's directory is not in the manifest",
+            Self::ParentIsFile => "an entry's directory is a file",
+            Self::TooManyEntries => "the manifest has too many entries",
+            Self::ManifestTooLong => "the manifest is too long",
+            Self::ArchiveTooLong => "the archive is too long",
+            Self::Truncated => "the archive ends too early",
+            Self::Counts => "the manifest is not the one that was announced",
+            Self::FileDigest => "a file does not match its digest",
+            Self::Root => "the archive does not match its root",
+            Self::Trailing => "bytes follow the end of the archive",
+            Self::Buffer => "the buffer is too small for the entry",
+            Self::Misuse => "a file was named out of turn",
+        })
+    }
+}
+
+impl core::error::Error for ArchiveError {}
+
+impl From<PathError> for ArchiveError {
+    fn from(error: PathError) -> Self {
+        Self::Path(error)
+    }
+}

@@ -1,0 +1,190 @@
+//! Relative paths that cannot be unsafe, and untrusted text that cannot play tricks on a terminal.
+//!
+//! Every name that crosses the wire becomes a [`RelPath`] before anything else looks at it; from then on it is trusted.
+//! What only some platform cannot hold is the receiver's affair. PROTOCOL.md, section 8.2.
+
+use core::cmp::Ordering;
+use core::fmt::{self, Write};
+
+use crate::limits::{COMPONENT_MAX, DEPTH_MAX, PATH_MAX};
+
+/// A relative path: 1 to 1024 bytes of UTF-8, 1 to 64 components joined by `/`, each of 1 to 255 bytes, none of
+/// them `.` or `..`, no control characters. Ordered component by component, as in a manifest.
+///
+/// `Display` escapes what could mislead a reader, as [`escape`] does; [`RelPath::as_str`] is the name itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RelPath<'a>(&'a str);
+
+impl<'a> RelPath<'a> {
+    /// Checks `path`.
+    pub fn new(path: &'a str) -> Result<Self, PathError> {
+        if path.is_empty() {
+            return Err(PathError::Empty);
+        }
+        if path.len() > PATH_MAX {
+            return Err(PathError::TooLong);
+        }
+        if path.starts_with('/') {
+            return Err(PathError::Absolute);
+        }
+        if path.chars().any(char::is_control) {
+            return Err(PathError::Control);
+        }
+        path.split('/').try_for_each(check_component)?;
+        if path.split('/').count() > DEPTH_MAX {
+            return Err(PathError::TooDeep);
+        }
+        Ok(Self(path))
+    }
+
+    /// The path as it stands in a manifest.
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// Its components, outermost first.
+    pub fn components(self) -> impl Iterator<Item = &'a str> {
+        self.0.split('/')
+    }
+
+    /// The directory that it stands in; `None` for the root.
+    pub fn parent(self) -> Option<Self> {
+        self.0.rsplit_once('/').map(|(parent, _)| Self(parent))
+    }
+
+    /// Its last component.
+    pub fn name(self) -> &'a str {
+        self.0.rsplit_once('/').map_or(self.0, |(_, name)| name)
+    }
+
+    /// Whether it stands somewhere below `directory`.
+    pub fn is_below(self, directory: RelPath<'_>) -> bool {
+        self.0.strip_prefix(directory.0).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+impl Ord for RelPath<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.components().cmp(other.components())
+    }
+}
+
+impl PartialOrd for RelPath<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for RelPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", escape(self.0))
+    }
+}
+
+impl fmt::Debug for RelPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for RelPath<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", defmt::Display2Format(self));
+    }
+}
+
+/// Room for one [`RelPath`], about 1 KiB: for who has to remember a path longer than the bytes it came in.
+#[derive(Clone, Default)]
+pub struct PathBuffer(heapless::String<PATH_MAX>);
+
+impl PathBuffer {
+    /// Room that holds no path yet.
+    pub const fn new() -> Self {
+        Self(heapless::String::new())
+    }
+
+    /// Holds `path` from now on.
+    pub fn set(&mut self, path: RelPath<'_>) {
+        self.0.clear();
+        self.0.push_str(path.0).expect("a RelPath has at most PATH_MAX bytes");
+    }
+
+    /// The path that it holds.
+    pub fn path(&self) -> Option<RelPath<'_>> {
+        // Only `set` writes, so what is here was a RelPath.
+        (!self.0.is_empty()).then_some(RelPath(&self.0))
+    }
+}
+
+/// Why a text is no [`RelPath`]: who named the entry is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PathError {
+    /// It is empty.
+    Empty,
+    /// It begins with `/`.
+    Absolute,
+    /// It has more than 1024 bytes.
+    TooLong,
+    /// It has more than 64 components.
+    TooDeep,
+    /// A component has more than 255 bytes.
+    ComponentTooLong,
+    /// A component is empty: two `/` in a row, or one at the end.
+    EmptyComponent,
+    /// A component is `.` or `..`.
+    Dots,
+    /// It has a control character.
+    Control,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the path is empty",
+            Self::Absolute => "the path is absolute",
+            Self::TooLong => "the path has more than 1024 bytes",
+            Self::TooDeep => "the path has more than 64 components",
+            Self::ComponentTooLong => "a name in the path has more than 255 bytes",
+            Self::EmptyComponent => "the path has two slashes in a row, or one at its end",
+            Self::Dots => "the path has a component `.` or `..`",
+            Self::Control => "the path has a control character",
+        })
+    }
+}
+
+impl core::error::Error for PathError {}
+
+/// Shows untrusted text with every character that could move, hide or reorder what a terminal shows as `\u{..}`:
+/// controls, bidirectional marks, zero-width characters, line separators, byte order marks, tags.
+pub fn escape(text: &str) -> impl fmt::Display {
+    Escaped(text)
+}
+
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match is_hostile(character) {
+            true => write!(f, "{}", character.escape_unicode()),
+            false => f.write_char(character),
+        })
+    }
+}
+
+fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn check_component(component: &str) -> Result<(), PathError> {
+    match component {
+        "" => Err(PathError::EmptyComponent),
+        "." | ".." => Err(PathError::Dots),
+        _ if component.len() > COMPONENT_MAX => Err(PathError::ComponentTooLong),
+        _ => Ok(()),
+    }
+}
