@@ -53,11 +53,6 @@ impl Hasher {
     pub fn digest(&self) -> Digest {
         Digest(self.0.finalize().into())
     }
-
-    /// Forgets all bytes so far, in place.
-    pub fn reset(&mut self) {
-        self.0.reset();
-    }
 }
 
 impl Default for Hasher {
