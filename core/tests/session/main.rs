@@ -40,6 +40,8 @@ struct Scene {
     typed: bool,
     salt: [u8; 32],
     max_chunk: u32,
+    /// The side (0: the sender) whose byte at that place is changed on the way.
+    edit: Option<(u8, usize)>,
 }
 
 /// How both ends of one connection ended.
@@ -62,6 +64,7 @@ impl Scene {
             typed: true,
             salt: [7; 32],
             max_chunk: CHUNK,
+            edit: None,
         }
     }
 
@@ -89,6 +92,9 @@ impl Scene {
 
     fn run<C: Cipher>(&mut self, forth: u64, back: u64) -> (Ends, (Vec<u8>, Vec<u8>)) {
         let (mut here, mut there) = connect(forth, back);
+        if let Some((side, place)) = self.edit {
+            [&mut here, &mut there][usize::from(side)].edits.push((place, 1));
+        }
         let hpke_public = self.hpke.public();
         let key = key(KEY);
         let send_run = Run {
@@ -451,5 +457,21 @@ fn malformed_and_unexpected_frames_are_named() {
             std::future::pending::<()>().await;
         });
         assert_eq!(end, Err(SessionError::PeerMisbehaved(misbehaviour)), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn any_changed_byte_is_refused_or_harmless() {
+    for place in 0..700 {
+        for side in [0, 1] {
+            let mut scene = Scene::new();
+            scene.source = archive_of(&[("a", b"alpha"), ("b", b"beta")]);
+            scene.edit = Some((side, place));
+            let (sender, receiver) = scene.connect();
+            // Whoever reports success has the folder; a lost or changed receipt is no success.
+            if sender.is_ok() || receiver.is_ok() {
+                assert_eq!(scene.store.committed, scene.source.archive, "byte {place} of side {side}");
+            }
+        }
     }
 }
