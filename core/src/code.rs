@@ -230,3 +230,117 @@ fn key_character(typed: char) -> Option<u8> {
 fn code_character(typed: char) -> Option<u8> {
     typed.is_ascii_digit().then_some(typed as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use rand_core::{CryptoRng, Error, RngCore, impls};
+
+    use super::*;
+
+    /// Gives the numbers of a list, then counts on from the last.
+    struct Scripted(Vec<u32>);
+
+    impl RngCore for Scripted {
+        fn next_u32(&mut self) -> u32 {
+            if self.0.len() > 1 {
+                return self.0.remove(0);
+            }
+            self.0[0] = self.0[0].wrapping_add(1);
+            self.0[0]
+        }
+        fn next_u64(&mut self) -> u64 {
+            impls::next_u64_via_u32(self)
+        }
+        fn fill_bytes(&mut self, out: &mut [u8]) {
+            out.iter_mut().for_each(|byte| *byte = self.next_u32() as u8);
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Error> {
+            self.fill_bytes(out);
+            Ok(())
+        }
+    }
+
+    impl CryptoRng for Scripted {}
+
+    #[test]
+    fn a_key_reads_back_as_it_is_shown() {
+        let key = TransferKey::random(&mut Scripted((0..20).map(|n| n * 37).collect()));
+        let shown = key.display().to_string();
+        assert_eq!(shown.len(), 19);
+        assert!(shown.split('-').all(|group| group.len() == 4));
+        let read = TransferKey::parse(&format!(" {} ", shown.to_lowercase())).unwrap();
+        assert_eq!(read.canonical(), key.canonical());
+        assert_eq!(TransferKey::parse("0123 4567-89ab\tcdef").unwrap().canonical(), b"0123456789ABCDEF");
+    }
+
+    #[test]
+    fn every_symbol_comes_up_equally_often() {
+        let mut seen = [0; 32];
+        let mut rng = Scripted([0].to_vec());
+        for _ in 0..64 {
+            let key = TransferKey::random(&mut rng);
+            key.canonical().iter().for_each(|c| seen[ALPHABET.iter().position(|a| a == c).unwrap()] += 1);
+        }
+        assert_eq!(seen, [32; 32]);
+    }
+
+    #[test]
+    fn a_wrong_key_says_what_is_wrong() {
+        let error = |text: &str| TransferKey::parse(text).unwrap_err();
+        assert_eq!(error(""), KeyError::Length { found: 0 });
+        assert_eq!(error("ABCD-EFG"), KeyError::Length { found: 7 });
+        assert_eq!(error("0123-4567-89AB-CDEF-0"), KeyError::Length { found: 17 });
+        assert_eq!(error("ABCD-EFGI"), KeyError::Character { position: 9 });
+        assert_eq!(error("é123-4567-89AB-CDEF"), KeyError::Character { position: 1 });
+        for letter in "ILOUilou".chars() {
+            assert_eq!(error(&format!("0{letter}")), KeyError::Character { position: 2 });
+        }
+    }
+
+    #[test]
+    fn a_code_reads_back_and_matches_itself_only() {
+        let code = AuthCode::parse(" 00-42 ").unwrap();
+        assert_eq!((code.digits(), code.display().to_string().as_str()), (b"0042", "0042"));
+        assert!(code.matches(b"0042"));
+        for other in [b"1042", b"0142", b"0052", b"0043"] {
+            assert!(!code.matches(other));
+        }
+        assert_eq!(AuthCode::parse("123").unwrap_err(), CodeError::Length { found: 3 });
+        assert_eq!(AuthCode::parse("12345").unwrap_err(), CodeError::Length { found: 5 });
+        assert_eq!(AuthCode::parse("12x4").unwrap_err(), CodeError::Character { position: 3 });
+        assert_eq!(AuthCode::parse("1２34").unwrap_err(), CodeError::Character { position: 2 });
+    }
+
+    #[test]
+    fn a_code_is_drawn_again_rather_than_unfairly() {
+        let drawn = |numbers: &[u32]| *AuthCode::random(&mut Scripted(numbers.to_vec())).digits();
+        assert_eq!(drawn(&[1_234_567, 0]), *b"4567");
+        assert_eq!(drawn(&[4_294_959_999, 0]), *b"9999");
+        assert_eq!(drawn(&[4_294_960_000, u32::MAX, 70_007, 0]), *b"0007");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let key = TransferKey::parse("ABCDEFGHJKMNPQRS").unwrap();
+        assert_eq!(format!("{key:?}"), "TransferKey(..)");
+        assert_eq!(format!("{:?}", AuthCode::parse("1234").unwrap()), "AuthCode(..)");
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_first_hundred_bits() {
+        assert_eq!(fingerprint(&[0; 32]).to_string(), "0000-0000-0000-0000-0000");
+        assert_eq!(fingerprint(&[0xff; 32]).to_string(), "ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ");
+        let mut hash = [0; 32];
+        hash[..13].copy_from_slice(&[0x00, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf, 0x84, 0x65, 0x3f]);
+        assert_eq!(fingerprint(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+        // Bit 100 is the first that is not shown.
+        hash[12] ^= 0x0f;
+        assert_eq!(fingerprint(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+        hash[12] ^= 0x10;
+        assert_ne!(fingerprint(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+    }
+}

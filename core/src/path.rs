@@ -188,3 +188,99 @@ fn check_component(component: &str) -> Result<(), PathError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::{String, ToString};
+
+    use super::*;
+
+    fn path(text: &str) -> RelPath<'_> {
+        RelPath::new(text).expect("a legal path")
+    }
+
+    #[test]
+    fn accepts_what_only_some_platform_refuses() {
+        for text in ["a", "a/b", "...", "..a", "a.", "a ", "aux.c", "C:\\x", "-rf", "~", "naïve/日本", "e\u{301}"] {
+            assert_eq!(RelPath::new(text).map(RelPath::as_str), Ok(text));
+        }
+    }
+
+    #[test]
+    fn refuses_each_hazard_by_its_name() {
+        for (text, error) in [
+            ("", PathError::Empty),
+            ("/", PathError::Absolute),
+            ("/etc/passwd", PathError::Absolute),
+            ("a//b", PathError::EmptyComponent),
+            ("a/", PathError::EmptyComponent),
+            (".", PathError::Dots),
+            ("a/./b", PathError::Dots),
+            ("a/..", PathError::Dots),
+            ("../a", PathError::Dots),
+            ("a\0", PathError::Control),
+            ("a\nb", PathError::Control),
+            ("\u{1b}[2J", PathError::Control),
+            ("\u{7f}", PathError::Control),
+            ("a\u{9b}m", PathError::Control),
+        ] {
+            assert_eq!(RelPath::new(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_to_the_byte() {
+        let name = "n".repeat(COMPONENT_MAX);
+        assert!(RelPath::new(&name).is_ok());
+        assert_eq!(RelPath::new(&format!("{name}n")), Err(PathError::ComponentTooLong));
+
+        let deep = ["d"; DEPTH_MAX].join("/");
+        assert!(RelPath::new(&deep).is_ok());
+        assert_eq!(RelPath::new(&format!("{deep}/d")), Err(PathError::TooDeep));
+
+        let mut long = [name.as_str(); 4].join("/");
+        long.replace_range(..1, "é");
+        assert_eq!(long.len(), PATH_MAX);
+        assert_eq!(RelPath::new(&long), Err(PathError::ComponentTooLong));
+        let long = format!("{}/a/b", [&name[1..]; 4].join("/"));
+        assert_eq!(long.len(), PATH_MAX - 1);
+        assert!(RelPath::new(&format!("{long}c")).is_ok());
+        assert_eq!(RelPath::new(&format!("{long}cc")), Err(PathError::TooLong));
+    }
+
+    #[test]
+    fn order_is_that_of_the_components() {
+        let ascending = ["A", "a", "a/x", "a/x/y", "a/x-", "a-b", "a.b", "ab", "é"];
+        assert!(ascending.is_sorted_by(|a, b| path(a) < path(b)));
+    }
+
+    #[test]
+    fn knows_its_name_its_parent_and_what_is_below() {
+        assert_eq!(path("a/b/c").parent(), Some(path("a/b")));
+        assert_eq!(path("a").parent(), None);
+        assert_eq!((path("a/b/c").name(), path("a").name()), ("c", "a"));
+        assert!(path("a/b/c").is_below(path("a")));
+        assert!(!path("a").is_below(path("a")));
+        assert!(!path("ab/c").is_below(path("a")));
+    }
+
+    #[test]
+    fn shows_hostile_characters_escaped() {
+        assert_eq!(path("x\u{202e}gpj.exe").to_string(), "x\\u{202e}gpj.exe");
+        assert_eq!(escape("\u{1b}[31m\n").to_string(), "\\u{1b}[31m\\u{a}");
+        for hostile in ['\u{200e}', '\u{200f}', '\u{202a}', '\u{2066}', '\u{2069}', '\u{61c}', '\u{200b}', '\u{feff}'] {
+            assert_eq!(escape(&String::from(hostile)).to_string(), format!("{}", hostile.escape_unicode()));
+        }
+        assert_eq!(escape("naïve 日本 😀").to_string(), "naïve 日本 😀");
+    }
+
+    #[test]
+    fn a_buffer_holds_the_last_path() {
+        let mut buffer = PathBuffer::new();
+        assert_eq!(buffer.path(), None);
+        buffer.set(path("long/one"));
+        buffer.set(path("b"));
+        assert_eq!(buffer.path(), Some(path("b")));
+    }
+}

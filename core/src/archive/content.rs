@@ -200,3 +200,114 @@ impl Partial {
         (self.filled == DIGEST).then_some(Digest(self.bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const FILES: [&[u8]; 3] = [b"first", b"", b"the third"];
+
+    fn summary() -> Summary {
+        let digest = Digest::of(b"manifest");
+        Summary { digest, manifest: 8, entries: 3, files: 3, content: 14, total: 8 + 14 + 4 * 32 }
+    }
+
+    fn archive() -> Vec<u8> {
+        let mut hasher = ContentHasher::new(&summary().digest);
+        let mut bytes = Vec::new();
+        for file in FILES {
+            hasher.update(file);
+            bytes.extend_from_slice(file);
+            bytes.extend_from_slice(&hasher.end_file().0);
+        }
+        bytes.extend_from_slice(&hasher.root().0);
+        bytes
+    }
+
+    /// Reads `bytes` in pieces; gives the files that ended well, and how it ended.
+    fn read(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, Result<Option<Digest>, ArchiveError>) {
+        let mut reader = ContentReader::new(&summary());
+        let (mut files, mut file, mut root) = (Vec::new(), Vec::new(), None);
+        for mut input in bytes.chunks(piece) {
+            loop {
+                match reader.next(&mut input) {
+                    Ok(None) => break,
+                    Ok(Some(Content::NeedFile)) => reader.begin_file(FILES[files.len()].len() as u64).unwrap(),
+                    Ok(Some(Content::Data(data))) => file.extend_from_slice(data),
+                    Ok(Some(Content::FileEnd)) => files.push(std::mem::take(&mut file)),
+                    Ok(Some(Content::End { root: r })) => root = Some(r),
+                    Err(error) => return (files, Err(error)),
+                }
+            }
+        }
+        assert_eq!(reader.is_complete(), root.is_some());
+        (files, Ok(root))
+    }
+
+    #[test]
+    fn files_come_back_in_pieces_of_any_size() {
+        let digests: Vec<u8> = FILES.iter().flat_map(|file| Digest::of(file).0).collect();
+        let root = Digest::of(&[&summary().digest.0[..], &digests].concat());
+        for piece in 1..=archive().len() {
+            assert_eq!(read(&archive(), piece), (FILES.map(Vec::from).to_vec(), Ok(Some(root))), "{piece}");
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_is_noticed() {
+        for index in 0..archive().len() {
+            let mut bytes = archive();
+            bytes[index] ^= 1;
+            let error = if index < bytes.len() - DIGEST { ArchiveError::FileDigest } else { ArchiveError::Root };
+            assert_eq!(read(&bytes, 7).1, Err(error), "{index}");
+        }
+    }
+
+    #[test]
+    fn the_end_comes_exactly_at_the_end() {
+        for length in 0..archive().len() {
+            assert_eq!(read(&archive()[..length], 16).1, Ok(None), "{length}");
+        }
+        assert_eq!(read(&[&archive()[..], b"x"].concat(), 16).1, Err(ArchiveError::Trailing));
+    }
+
+    #[test]
+    fn the_first_error_stays() {
+        let mut bytes = archive();
+        bytes[0] ^= 1;
+        let mut reader = ContentReader::new(&summary());
+        let mut input = &bytes[..];
+        reader.begin_file(5).unwrap();
+        assert_eq!(reader.next(&mut input), Ok(Some(Content::Data(&bytes[..5]))));
+        for _ in 0..3 {
+            assert_eq!(reader.next(&mut input), Err(ArchiveError::FileDigest));
+            assert_eq!(reader.begin_file(0), Err(ArchiveError::Misuse));
+        }
+        assert!(!reader.is_complete());
+    }
+
+    #[test]
+    fn a_wrong_root_stays_wrong() {
+        let mut reader = ContentReader::new(&Summary { files: 0, content: 0, ..summary() });
+        assert_eq!(reader.next(&mut &[0; 32][..]), Err(ArchiveError::Root));
+        assert_eq!(reader.next(&mut &[][..]), Err(ArchiveError::Root));
+        assert!(!reader.is_complete());
+    }
+
+    #[test]
+    fn files_are_named_in_turn_and_sum_up() {
+        let mut reader = ContentReader::new(&summary());
+        assert_eq!(reader.begin_file(15), Err(ArchiveError::Misuse));
+        assert_eq!(reader.begin_file(u64::MAX), Err(ArchiveError::Misuse));
+        assert_eq!(reader.begin_file(5), Ok(()));
+        assert_eq!(reader.begin_file(9), Err(ArchiveError::Misuse));
+        assert_eq!(reader.files_left(), 2);
+        let mut last = ContentReader::new(&Summary { files: 1, ..summary() });
+        assert_eq!(last.begin_file(13), Err(ArchiveError::Misuse));
+        assert_eq!(last.begin_file(14), Ok(()));
+        let mut none = ContentReader::new(&Summary { files: 0, content: 0, ..summary() });
+        assert_eq!(none.begin_file(0), Err(ArchiveError::Misuse));
+    }
+}

@@ -140,3 +140,76 @@ fn varint(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use super::*;
+    use crate::path::PathError;
+
+    fn entry(path: &str, kind: Kind) -> Entry<'_> {
+        let modified = Modified { seconds: -1, nanos: 999_999_999 };
+        Entry { kind, path: RelPath::new(path).unwrap(), mode: 0o640, modified }
+    }
+
+    #[test]
+    fn the_bytes_are_frozen() {
+        let mut out = [0; 64];
+        let length = entry("a/b", Kind::File { size: 300 }).encode(&mut out).unwrap();
+        let expected = b"\x00\x0f\x01\xac\x02\x03a/b\xa0\x03\x01\xff\x93\xeb\xdc\x03";
+        assert_eq!(&out[..length], expected);
+        assert_eq!(Entry::decode(&expected[2..]).unwrap(), entry("a/b", Kind::File { size: 300 }));
+    }
+
+    #[test]
+    fn the_longest_entry_fits_its_limit() {
+        let path = format!("{}/{}", ["n".repeat(254).as_str(); 4].join("/"), "abcd");
+        let modified = Modified { seconds: i64::MIN, nanos: NANOS - 1 };
+        let longest =
+            Entry { kind: Kind::File { size: u64::MAX }, path: RelPath::new(&path).unwrap(), mode: MODE_MAX, modified };
+        let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
+        let length = longest.encode(&mut out).unwrap();
+        assert_eq!(Entry::decode(&out[ENTRY_PREFIX..length]), Ok(longest));
+        assert_eq!(longest.encode(&mut out[..length - 1]), Err(ArchiveError::Buffer));
+        assert_eq!(longest.encode(&mut []), Err(ArchiveError::Buffer));
+    }
+
+    #[test]
+    fn a_wrong_mode_or_time_neither_goes_out_nor_comes_in() {
+        let mut out = [0; 64];
+        let good = entry("a", Kind::Directory);
+        for mode in [0o1777, 0o2755, 0o4755, 0o1000, u16::MAX] {
+            assert_eq!(Entry { mode, ..good }.encode(&mut out), Err(ArchiveError::Mode));
+        }
+        let modified = Modified { seconds: 0, nanos: NANOS };
+        assert_eq!(Entry { modified, ..good }.encode(&mut out), Err(ArchiveError::Time));
+        assert_eq!(Entry::decode(b"\x00\x01a\xed\x13\x00\x00"), Err(ArchiveError::Mode));
+        assert_eq!(Entry::decode(b"\x00\x01a\xed\x03\x00\x80\x94\xeb\xdc\x03"), Err(ArchiveError::Time));
+    }
+
+    #[test]
+    fn only_the_shortest_form_decodes() {
+        assert!(Entry::decode(b"\x00\x01a\x00\x00\x00").is_ok());
+        for longer in [
+            &b"\x00\x01a\x00\x00\x00\x00"[..],
+            b"\x80\x00\x01a\x00\x00\x00",
+            b"\x00\x81\x00a\x00\x00\x00",
+            b"\x00\x01a\x80\x00\x00\x00",
+            b"\x00\x01a\x00\x80\x00\x00",
+            b"\x00\x01a\x00\x00\x80\x00",
+        ] {
+            assert_eq!(Entry::decode(longer), Err(ArchiveError::Malformed), "{longer:x?}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        assert_eq!(Entry::decode(b""), Err(ArchiveError::Malformed));
+        assert_eq!(Entry::decode(b"\x02\x01a\x00\x00\x00"), Err(ArchiveError::Malformed));
+        assert_eq!(Entry::decode(b"\x00\x01\xff\x00\x00\x00"), Err(ArchiveError::Malformed));
+        assert_eq!(Entry::decode(b"\x00\xff\xff\xff\xff\x0fa\x00\x00\x00"), Err(ArchiveError::Malformed));
+        assert_eq!(Entry::decode(b"\x00\x02..\x00\x00\x00"), Err(ArchiveError::Path(PathError::Dots)));
+        assert_eq!(Entry::decode(&[0; ENTRY_MAX + 1]), Err(ArchiveError::EntryTooLong));
+    }
+}

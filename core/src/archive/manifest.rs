@@ -140,3 +140,113 @@ impl ManifestReader {
         Ok(taken.len() == missing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::super::{Kind, Modified};
+    use super::*;
+    use crate::digest::Digest;
+    use crate::path::RelPath;
+
+    fn file(path: &str, size: u64) -> Entry<'_> {
+        let path = RelPath::new(path).unwrap();
+        Entry { kind: Kind::File { size }, path, mode: 0o644, modified: Modified::default() }
+    }
+
+    fn manifest(entries: &[Entry<'_>]) -> (Vec<u8>, Summary) {
+        let mut writer = ManifestWriter::new();
+        let (mut bytes, mut out) = (Vec::new(), [0; ENTRY_PREFIX + ENTRY_MAX]);
+        for entry in entries {
+            let length = writer.push(entry, &mut out).unwrap();
+            bytes.extend_from_slice(&out[..length]);
+        }
+        (bytes, writer.finish())
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_behind_it() {
+        let (bytes, summary) = manifest(&[file("a", 1), file("b", 2)]);
+        assert_eq!((summary.entries, summary.files, summary.content), (2, 2, 3));
+        assert_eq!(summary.total, bytes.len() as u64 + 3 + 96);
+        assert_eq!(summary.digest, Digest::of(&bytes));
+        let stream = [&bytes[..], b"content"].concat();
+        let mut input = &stream[..];
+        let mut reader = ManifestReader::new(bytes.len() as u32);
+        assert_eq!(reader.next(&mut input), Ok(Some(file("a", 1))));
+        assert!(!reader.is_complete());
+        assert_eq!(reader.next(&mut input), Ok(Some(file("b", 2))));
+        assert!(reader.is_complete());
+        assert_eq!(reader.next(&mut input), Ok(None));
+        assert_eq!((input, reader.remaining(), reader.finish()), (&b"content"[..], 0, Ok(summary)));
+    }
+
+    #[test]
+    fn an_empty_folder_has_an_empty_manifest() {
+        let mut reader = ManifestReader::new(0);
+        assert_eq!(reader.next(&mut &b"root"[..]), Ok(None));
+        assert_eq!(reader.finish().unwrap(), manifest(&[]).1);
+        assert_eq!(reader.finish().unwrap().total, 32);
+    }
+
+    #[test]
+    fn a_manifest_cannot_end_within_an_entry() {
+        let (bytes, _) = manifest(&[file("a", 1), file("b", 2)]);
+        for length in 1..bytes.len() {
+            let mut reader = ManifestReader::new(length as u32);
+            let mut input = &bytes[..];
+            let whole = length == bytes.len() / 2;
+            let end = loop {
+                match reader.next(&mut input) {
+                    Ok(Some(_)) => {}
+                    other => break other.map(|_| ()),
+                }
+            };
+            assert_eq!(end, if whole { Ok(()) } else { Err(ArchiveError::Truncated) }, "{length}");
+            assert_eq!(reader.finish().is_ok(), whole, "{length}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_did_not_come_are_missed() {
+        let (bytes, _) = manifest(&[file("a", 1)]);
+        let mut reader = ManifestReader::new(bytes.len() as u32);
+        assert_eq!(reader.next(&mut &bytes[..5]), Ok(None));
+        assert!(!reader.is_complete());
+        assert_eq!(reader.finish(), Err(ArchiveError::Truncated));
+    }
+
+    #[test]
+    fn the_first_error_stays() {
+        let (good, _) = manifest(&[file("b", 1)]);
+        let stream = [&good[..], &good[..], &good[..]].concat();
+        let mut reader = ManifestReader::new(stream.len() as u32);
+        let mut input = &stream[..];
+        assert!(reader.next(&mut input).is_ok());
+        for _ in 0..3 {
+            assert_eq!(reader.next(&mut input), Err(ArchiveError::Duplicate));
+        }
+        assert!(!reader.is_complete());
+        assert_eq!(reader.finish(), Err(ArchiveError::Duplicate));
+    }
+
+    #[test]
+    fn false_lengths_are_refused_before_they_are_believed() {
+        assert_eq!(ManifestReader::new(u32::MAX).next(&mut &[][..]), Err(ArchiveError::ManifestTooLong));
+        assert_eq!(ManifestReader::new(MANIFEST_MAX).next(&mut &b"\xff\xff"[..]), Err(ArchiveError::EntryTooLong));
+        assert_eq!(ManifestReader::new(50).next(&mut &b"\x00\x31"[..]), Err(ArchiveError::Truncated));
+        assert_eq!(ManifestReader::new(50).next(&mut &b"\x00\x00"[..]), Err(ArchiveError::Malformed));
+    }
+
+    #[test]
+    fn a_writer_goes_on_after_a_refused_entry() {
+        let mut writer = ManifestWriter::new();
+        let mut out = [0; 64];
+        writer.push(&file("b", 1), &mut out).unwrap();
+        assert_eq!(writer.push(&file("a", 1), &mut out), Err(ArchiveError::Order));
+        assert_eq!(writer.push(&file("c", 1), &mut out[..5]), Err(ArchiveError::Buffer));
+        writer.push(&file("c", 2), &mut out).unwrap();
+        assert_eq!(writer.finish(), manifest(&[file("b", 1), file("c", 2)]).1);
+    }
+}

@@ -127,3 +127,18 @@ impl From<PathError> for ArchiveError {
         Self::Path(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_held_against_what_was_announced() {
+        let summary =
+            Summary { digest: Digest([0; 32]), manifest: 10, entries: 2, files: 1, content: 5, total: 10 + 5 + 64 };
+        assert_eq!(summary.check(79, 1, 2), Ok(()));
+        for (total, files, entries) in [(78, 1, 2), (79, 2, 2), (79, 1, 1)] {
+            assert_eq!(summary.check(total, files, entries), Err(ArchiveError::Counts));
+        }
+    }
+}

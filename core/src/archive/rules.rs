@@ -84,3 +84,80 @@ impl Sums {
         u64::from(self.manifest) + self.content + (u64::from(self.files) + 1) * DIGEST as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Modified;
+    use super::*;
+
+    fn directory(path: &str) -> Entry<'_> {
+        let path = RelPath::new(path).unwrap();
+        Entry { kind: Kind::Directory, path, mode: 0o755, modified: Modified::default() }
+    }
+
+    fn file(path: &str, size: u64) -> Entry<'_> {
+        Entry { kind: Kind::File { size }, ..directory(path) }
+    }
+
+    /// What the last of the entries is told; all before it must be admitted.
+    fn verdict(entries: &[Entry<'_>]) -> Result<(), ArchiveError> {
+        let mut rules = Rules::new();
+        let (last, before) = entries.split_last().unwrap();
+        before.iter().for_each(|entry| rules.admit(entry, 20).unwrap());
+        rules.admit(last, 20)
+    }
+
+    #[test]
+    fn entries_ascend() {
+        assert_eq!(verdict(&[directory("a"), file("a/x", 1), file("a-b", 1)]), Ok(()));
+        assert_eq!(verdict(&[directory("a"), file("a-b", 1), file("a/x", 1)]), Err(ArchiveError::Order));
+        assert_eq!(verdict(&[file("a", 1), file("a", 2)]), Err(ArchiveError::Duplicate));
+        assert_eq!(verdict(&[file("a", 1), directory("a")]), Err(ArchiveError::Duplicate));
+    }
+
+    #[test]
+    fn parents_are_directories_before_their_children() {
+        assert_eq!(verdict(&[file("a/b", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(verdict(&[directory("a"), file("a/b/c", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(verdict(&[directory("a"), file("ab/c", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(verdict(&[file("a", 1), file("a/b", 1)]), Err(ArchiveError::ParentIsFile));
+        let deep = [directory("a"), directory("a/b"), directory("a/b/c"), file("a/b/c/d", 1)];
+        assert_eq!(verdict(&[&deep[..], &[file("a/b-", 1)]].concat()), Ok(()));
+        assert_eq!(verdict(&[&deep[..], &[file("a/c/d", 1)]].concat()), Err(ArchiveError::ParentMissing));
+    }
+
+    #[test]
+    fn sums_stay_within_the_archive() {
+        let room = ARCHIVE_MAX - 20 - 2 * DIGEST as u64;
+        assert_eq!(verdict(&[file("a", room)]), Ok(()));
+        assert_eq!(verdict(&[file("a", room + 1)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(verdict(&[file("a", u64::MAX)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(verdict(&[file("a", 1), file("b", u64::MAX)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(verdict(&[file("a", room - 20 - DIGEST as u64), file("b", 1)]), Err(ArchiveError::ArchiveTooLong));
+    }
+
+    #[test]
+    fn counts_and_lengths_stay_within_their_limits() {
+        let mut rules = Rules::new();
+        rules.sums.entries = ENTRIES_MAX - 1;
+        assert_eq!(rules.admit(&directory("a"), 20), Ok(()));
+        assert_eq!(rules.admit(&directory("b"), 20), Err(ArchiveError::TooManyEntries));
+
+        let mut rules = Rules::new();
+        rules.sums.manifest = MANIFEST_MAX - 20;
+        assert_eq!(rules.admit(&directory("a"), 21), Err(ArchiveError::ManifestTooLong));
+        assert_eq!(rules.admit(&directory("a"), usize::MAX), Err(ArchiveError::ManifestTooLong));
+        assert_eq!(rules.admit(&directory("a"), 20), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_entry_changes_nothing() {
+        let mut rules = Rules::new();
+        rules.admit(&directory("b"), 20).unwrap();
+        let before = rules.summary(Digest([0; 32]));
+        rules.admit(&file("a", 1), 20).unwrap_err();
+        rules.admit(&file("c", u64::MAX), 20).unwrap_err();
+        assert_eq!(rules.summary(Digest([0; 32])), before);
+        assert_eq!(rules.admit(&file("b/c", 1), 20), Ok(()));
+    }
+}
