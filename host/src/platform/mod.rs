@@ -1,5 +1,6 @@
 //! What differs between operating systems, as functions of the same names: `unix` and `windows`.
 
+mod names;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]

@@ -57,6 +57,16 @@ pub(crate) fn set_file(file: &File, mode: u16, modified: Option<SystemTime>) -> 
     modified.map_or(Ok(()), |time| file.set_times(FileTimes::new().set_modified(time)))
 }
 
+/// Whether an open file has that mode already.
+pub(crate) fn has_mode(metadata: &std::fs::Metadata, mode: u16) -> bool {
+    metadata.mode() & 0o7777 == u32::from(mode)
+}
+
+/// Renames a directory to a name that is free or an empty directory's.
+pub(crate) fn rename_over_empty(from: &Dir, name: &Path, parent: &Dir, target: &Path) -> io::Result<()> {
+    from.rename(name, parent, target)
+}
+
 /// Sets a directory's mode.
 pub(crate) fn set_dir_mode(dir: &Dir, mode: u16) -> io::Result<()> {
     Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(mode.into()))?)

@@ -7,8 +7,9 @@
 //! intent     only while files are being moved into a filled target (see `merge`)
 //! ```
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::Path;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
@@ -18,7 +19,7 @@ use waft_core::session::{Offered, StoreError};
 use super::failure::{Failure, Result};
 use super::place::Place;
 use crate::platform;
-use crate::trouble::{Cause, Trouble};
+use crate::trouble::Cause;
 
 const JOURNAL: &str = "journal";
 pub(super) const MANIFEST: &str = "manifest";
@@ -185,13 +186,12 @@ pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
         platform::unlock_dir(parent, name)?;
     }
     let dir = platform::open_dir(parent, name)?;
-    let names = dir.entries()?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    names.iter().try_for_each(|name| remove(&dir, name))?;
+    names(&dir)?.iter().try_for_each(|name| remove(&dir, name))?;
     drop(dir);
     parent.remove_dir(name)
 }
 
-/// Keeps a removal's error for the person.
-pub(super) fn removal(place: &Place, error: io::Error) -> Trouble {
-    place.at_staging("", error)
+/// What is in a directory.
+pub(super) fn names(dir: &Dir) -> io::Result<Vec<OsString>> {
+    dir.entries()?.map(|entry| Ok(entry?.file_name())).collect()
 }

@@ -58,7 +58,8 @@ impl Tree {
     /// Takes the next bytes behind the manifest.
     pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
         loop {
-            match self.reader.next(archive).map_err(StoreError::Archive)? {
+            let Some(next) = self.reader.next(archive).map_err(StoreError::Archive)? else { return Ok(()) };
+            match next {
                 Content::Data(bytes) => {
                     let (file, _) = self.file.as_mut().expect("content comes after its file was asked for");
                     file.write_all(bytes).map_err(|error| self.trouble(place, error))?;
@@ -66,7 +67,6 @@ impl Tree {
                 Content::FileEnd => self.end_file(place)?,
                 Content::NeedFile => self.next_file(place)?,
                 Content::End { root } => self.root = Some(root),
-                Content::More => return Ok(()),
             }
         }
     }
