@@ -21,11 +21,11 @@
 #[cfg(test)]
 extern crate std;
 
-// pub mod archive;
+pub mod archive;
 pub mod code;
 pub mod digest;
 pub mod limits;
-// pub mod path;
+pub mod path;
 pub mod sealed;
-// pub mod session;
+pub mod session;
 pub mod wire;

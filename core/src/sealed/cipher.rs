@@ -2,8 +2,8 @@
 //!
 //! A host puts its own crypto library behind [`Cipher`]; [`SoftCipher`] runs anywhere. PROTOCOL.md, section 7.4.
 
+use aead::{AeadInPlace, KeyInit};
 use aes_gcm::Aes256Gcm;
-use aes_gcm::aead::{AeadInPlace, KeyInit};
 use chacha20poly1305::ChaCha20Poly1305;
 
 use super::keys::ChunkKey;
@@ -73,5 +73,54 @@ impl Cipher for SoftCipher {
             Self::ChaCha20Poly1305(cipher) => cipher.decrypt_in_place_detached(nonce, b"", data, tag),
         }
         .map_err(|_| Forged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::sealed::vectors::{Vector, vectors};
+
+    #[test]
+    fn aes_256_gcm_passes_wycheproof() {
+        let vectors = vectors(include_str!("../../tests/vectors/wycheproof/aes_256_gcm.txt"));
+        assert_eq!((48, 21), tally(Aead::Aes256Gcm, &vectors));
+    }
+
+    #[test]
+    fn chacha20_poly1305_passes_wycheproof() {
+        let vectors = vectors(include_str!("../../tests/vectors/wycheproof/chacha20_poly1305.txt"));
+        assert_eq!((45, 45), tally(Aead::ChaCha20Poly1305, &vectors));
+    }
+
+    #[test]
+    fn the_portable_cipher_knows_every_aead() {
+        for aead in [Aead::Aes256Gcm, Aead::ChaCha20Poly1305] {
+            assert!(SoftCipher::AEADS.contains(&aead));
+            assert!(SoftCipher::new(aead, &ChunkKey::from_bytes([0; 32])).is_some());
+        }
+    }
+
+    /// Checks all; gives how many there were, and how many of them valid.
+    fn tally(aead: Aead, vectors: &[Vector]) -> (usize, usize) {
+        let valid = vectors.iter().filter(|vector| check(aead, vector)).count();
+        (vectors.len(), valid)
+    }
+
+    fn check(aead: Aead, vector: &Vector) -> bool {
+        let cipher = SoftCipher::new(aead, &ChunkKey::from_bytes(vector.array("key"))).unwrap();
+        let (nonce, tag) = (vector.array("nonce"), vector.array("tag"));
+        let valid = vector.text("result") == "valid";
+        let mut data = vector.bytes("cipher");
+        assert_eq!(valid, cipher.open(&nonce, &mut data, &tag).is_ok(), "id {}", vector.text("id"));
+        if valid {
+            let plain: Vec<u8> = vector.bytes("plain");
+            assert_eq!(plain, data, "id {}", vector.text("id"));
+            assert_eq!(tag, cipher.seal(&nonce, &mut data), "id {}", vector.text("id"));
+            assert_eq!(vector.bytes("cipher"), data, "id {}", vector.text("id"));
+        }
+        valid
     }
 }

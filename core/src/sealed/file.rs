@@ -23,7 +23,7 @@ pub const START: usize = MAGIC.len() + 2;
 /// Longest header of any version: a message.
 pub const HEADER_MAX: usize = MESSAGE_MAX;
 /// Longest header of this version, with its start.
-pub const ENCODED_MAX: usize = START + 2 + 5 + 32 + 2 + 5 + 2 * 10 + 3 * 5;
+pub const ENCODED_MAX: usize = START + 1 + 5 + 32 + 2 + 5 + 2 * 10 + 3 * 5;
 
 const VERSION: u8 = 1;
 
@@ -149,5 +149,139 @@ impl Fields {
             && self.entries <= ENTRIES_MAX
             && self.manifest <= MANIFEST_MAX
             && u64::from(self.manifest) + digests <= self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sealed::vectors::vectors;
+
+    const HEADER: Header = Header {
+        iterations: 200_000,
+        salt: [7; 32],
+        aead: Aead::Aes256Gcm,
+        codec: Codec::Lz4,
+        chunk: CHUNK_MAX,
+        created: 1,
+        total: 2000,
+        files: 10,
+        entries: 12,
+        manifest: 300,
+    };
+
+    /// What is behind the start.
+    fn encoded(header: &Header) -> Vec<u8> {
+        header.encode(&mut [0; ENCODED_MAX])[START..].to_vec()
+    }
+
+    #[test]
+    fn a_header_has_the_frozen_bytes() {
+        let vector = vectors(include_str!("../../tests/vectors/sealed/file.txt")).remove(0);
+        let small = |name| vector.number(name) as u32;
+        let header = Header {
+            iterations: small("iterations"),
+            salt: vector.array("salt"),
+            aead: Aead::from_number(small("aead") as u8).unwrap(),
+            codec: Codec::from_number(small("codec") as u8).unwrap(),
+            chunk: small("chunk"),
+            created: vector.number("created"),
+            total: vector.number("total"),
+            files: small("files"),
+            entries: small("entries"),
+            manifest: small("manifest"),
+        };
+        let bytes = vector.bytes("start");
+        assert_eq!(bytes, header.encode(&mut [0; ENCODED_MAX]));
+        assert_eq!(Ok(bytes.len() - START), header_len(bytes[..START].try_into().unwrap()));
+        assert_eq!(Ok(header), Header::decode(&bytes[START..]));
+    }
+
+    #[test]
+    fn the_longest_header_fits() {
+        let most = u32::MAX;
+        let longest = Header {
+            iterations: most,
+            chunk: most,
+            created: u64::MAX,
+            total: u64::MAX,
+            files: most,
+            entries: most,
+            manifest: most,
+            ..HEADER
+        };
+        assert_eq!(ENCODED_MAX, longest.encode(&mut [0; ENCODED_MAX]).len());
+    }
+
+    #[test]
+    fn every_bound_is_checked() {
+        assert_eq!(Ok(HEADER), Header::decode(&encoded(&HEADER)));
+        for bad in [
+            Header { iterations: ITERATIONS_MIN - 1, ..HEADER },
+            Header { iterations: ITERATIONS_MAX + 1, ..HEADER },
+            Header { chunk: CHUNK_MIN / 2, ..HEADER },
+            Header { chunk: CHUNK_MAX * 2, ..HEADER },
+            Header { chunk: CHUNK_MIN * 3, ..HEADER },
+            Header { chunk: 0, ..HEADER },
+            Header { total: ARCHIVE_MAX + 1, ..HEADER },
+            Header { files: 13, ..HEADER },
+            Header { entries: ENTRIES_MAX + 1, ..HEADER },
+            Header { manifest: MANIFEST_MAX + 1, total: ARCHIVE_MAX, ..HEADER },
+            // Ten digests and the root take 352 bytes.
+            Header { total: 300 + 352 - 1, ..HEADER },
+        ] {
+            assert_eq!(Err(FileError::Field), Header::decode(&encoded(&bad)), "{bad:?}");
+        }
+        let least = Header { total: 300 + 352, ..HEADER };
+        assert_eq!(Ok(least), Header::decode(&encoded(&least)));
+    }
+
+    #[test]
+    fn a_header_ends_where_it_ends() {
+        let bytes = encoded(&HEADER);
+        for cut in 0..bytes.len() {
+            assert_eq!(Err(FileError::Header), Header::decode(&bytes[..cut]));
+        }
+        assert_eq!(Err(FileError::Header), Header::decode(&[&bytes[..], &[0]].concat()));
+    }
+
+    #[test]
+    fn what_is_unknown_is_named() {
+        let mut bytes = encoded(&HEADER);
+        // Version, three bytes of iterations, salt.
+        bytes[1 + 3 + 32] = 3;
+        assert_eq!(Err(FileError::Algorithm), Header::decode(&bytes));
+        (bytes[1 + 3 + 32], bytes[1 + 3 + 32 + 1]) = (1, 2);
+        assert_eq!(Err(FileError::Algorithm), Header::decode(&bytes));
+        bytes[0] = 2;
+        assert_eq!(Err(FileError::Version(2)), Header::decode(&bytes));
+        assert_eq!(Err(FileError::Version(9)), Header::decode(&[&[9][..], &[0xFF; 300]].concat()));
+    }
+
+    #[test]
+    fn the_start_is_checked() {
+        let start = |length: u16| -> [u8; START] { [&MAGIC[..], &length.to_be_bytes()].concat().try_into().unwrap() };
+        assert_eq!(Ok(1), header_len(&start(1)));
+        assert_eq!(Ok(HEADER_MAX), header_len(&start(HEADER_MAX as u16)));
+        assert_eq!(Err(FileError::Header), header_len(&start(0)));
+        assert_eq!(Err(FileError::Header), header_len(&start(HEADER_MAX as u16 + 1)));
+        for at in 0..MAGIC.len() {
+            let mut other = start(60);
+            other[at] ^= 0x20;
+            assert_eq!(Err(FileError::Magic), header_len(&other));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_header_or_an_error(version in 0u8..3, rest in proptest::collection::vec(any::<u8>(), 0..100)) {
+            if let Ok(header) = Header::decode(&[&[version], &rest[..]].concat()) {
+                prop_assert_eq!(Ok(header), Header::decode(&encoded(&header)));
+            }
+        }
     }
 }

@@ -164,3 +164,128 @@ fn encode(public: &PublicKey) -> [u8; POINT] {
     let point = public.to_encoded_point(false);
     point.as_bytes().try_into().expect("an uncompressed point of P-256 has 65 bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::sealed::vectors::{Vector, vectors};
+
+    fn secret(vector: &Vector, name: &str) -> HpkeSecret {
+        HpkeSecret::from_bytes(&vector.array(name)).unwrap()
+    }
+
+    #[test]
+    fn the_kem_passes_rfc_9180() {
+        for vector in rfc_9180() {
+            let (receiver, ephemeral) = (secret(&vector, "skRm"), secret(&vector, "skEm"));
+            assert_eq!(vector.array("pkRm"), receiver.public());
+            let (enc, shared) = encapsulate_with(&ephemeral, &receiver.public()).unwrap();
+            assert_eq!(vector.array("enc"), enc);
+            assert_eq!(vector.array("shared_secret"), *shared);
+            let opened = shared_secret(&receiver.scalar, &point(&enc).unwrap(), &enc, &receiver.public);
+            assert_eq!(vector.array("shared_secret"), *opened);
+        }
+    }
+
+    #[test]
+    fn the_key_schedule_passes_rfc_9180() {
+        for vector in rfc_9180() {
+            let suite = Suite::with_aead(vector.number("aead") as u16);
+            let shared = Zeroizing::new(vector.array("shared_secret"));
+            let exporter = suite.exporter_secret(&shared, &vector.bytes("info"));
+            assert_eq!(vector.array("exporter_secret"), *exporter);
+            for (name, context) in [("exported_0", &b""[..]), ("exported_1", b"\0"), ("exported_2", b"TestContext")] {
+                assert_eq!(vector.array(name), *suite.export(&exporter, context), "{name}");
+            }
+        }
+    }
+
+    fn rfc_9180() -> Vec<Vector> {
+        let vectors = vectors(include_str!("../../tests/vectors/rfc9180/p256_base.txt"));
+        assert_eq!(["1", "2", "3", "65535"], *vectors.iter().map(|v| v.text("aead")).collect::<Vec<_>>());
+        vectors
+    }
+
+    #[test]
+    fn mode_sealed_gives_the_frozen_secret() {
+        let vector = vectors(include_str!("../../tests/vectors/sealed/sealed_key.txt")).remove(0);
+        let (receiver, ephemeral) = (secret(&vector, "skRm"), secret(&vector, "skEm"));
+        let (enc, shared) = encapsulate_with(&ephemeral, &receiver.public()).unwrap();
+        assert_eq!(vector.array("secret"), *export(&shared).as_bytes());
+        assert_eq!(vector.array("secret"), *receiver.decapsulate(&enc).unwrap().as_bytes());
+    }
+
+    #[test]
+    fn both_sides_get_one_secret_and_others_another() {
+        let mut rng = Counter(0);
+        let (receiver, other) = (HpkeSecret::random(&mut rng), HpkeSecret::random(&mut rng));
+        let (enc, sent) = encapsulate(&receiver.public(), &mut rng).unwrap();
+        let (again, sent_again) = encapsulate(&receiver.public(), &mut rng).unwrap();
+        assert_eq!(sent.as_bytes(), receiver.decapsulate(&enc).unwrap().as_bytes());
+        assert_ne!(sent.as_bytes(), other.decapsulate(&enc).unwrap().as_bytes());
+        assert_ne!(enc, again);
+        assert_ne!(sent.as_bytes(), sent_again.as_bytes());
+    }
+
+    #[test]
+    fn a_stored_key_is_the_same_key() {
+        let key = HpkeSecret::random(&mut Counter(7));
+        assert_eq!(key.public(), HpkeSecret::from_bytes(&key.to_bytes()).unwrap().public());
+    }
+
+    #[test]
+    fn what_is_no_point_is_refused() {
+        let key = HpkeSecret::random(&mut Counter(1));
+        let good = key.public();
+        let mut bad =
+            std::vec![Vec::new(), good[..64].to_vec(), [&good[..], &[0]].concat(), std::vec![0], std::vec![0; 65]];
+        // Compressed; hybrid; another tag; off the curve; x past the field's prime.
+        bad.push([&[2 + (good[64] & 1)], &good[1..33]].concat());
+        bad.extend([0, 2, 5, 6, 7].map(|tag| [&[tag], &good[1..]].concat()));
+        bad.push([&good[..64], &[good[64] ^ 1]].concat());
+        bad.push([&[4][..], &[0xFF; 32], &good[33..]].concat());
+        for enc in bad {
+            assert_eq!(Some(HpkeError::Point), key.decapsulate(&enc).err(), "{enc:?}");
+            if let Ok(public) = <&[u8; POINT]>::try_from(&enc[..]) {
+                assert_eq!(Some(HpkeError::Point), encapsulate(public, &mut Counter(2)).err());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_scalar_is_refused() {
+        let order = p256::elliptic_curve::bigint::Encoding::to_be_bytes(
+            &<p256::NistP256 as p256::elliptic_curve::Curve>::ORDER,
+        );
+        for bytes in [[0; 32], [0xFF; 32], order] {
+            assert_eq!(Some(HpkeError::Scalar), HpkeSecret::from_bytes(&bytes).err());
+        }
+    }
+
+    /// Predictable bytes: tests only.
+    struct Counter(u64);
+
+    impl rand_core::RngCore for Counter {
+        fn next_u32(&mut self) -> u32 {
+            self.next_u64() as u32
+        }
+
+        fn next_u64(&mut self) -> u64 {
+            self.0 += 1;
+            self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        }
+
+        fn fill_bytes(&mut self, dest: &mut [u8]) {
+            rand_core::impls::fill_bytes_via_next(self, dest);
+        }
+
+        fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
+            self.fill_bytes(dest);
+            Ok(())
+        }
+    }
+
+    impl rand_core::CryptoRng for Counter {}
+}

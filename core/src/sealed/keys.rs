@@ -69,7 +69,7 @@ impl Secret {
 pub struct Transcript([u8; 32]);
 
 impl Transcript {
-    /// Of a session. `hello`, `greeting`: payloads of their frames as they crossed; `offer_body`: that of `Offer` without
+    /// Of a session. No part is longer than a message. `hello`, `greeting`: payloads of their frames as they crossed; `offer_body`: that of `Offer` without
     /// its tags; `sender`, `receiver`: SHA-256 of the two certificates.
     pub fn session(hello: &[u8], greeting: &[u8], offer_body: &[u8], sender: &[u8; 32], receiver: &[u8; 32]) -> Self {
         let hash = Sha256::new_with_prefix(b"waft/1 session");
@@ -107,7 +107,7 @@ impl ChunkKey {
 }
 
 key! {
-    /// Crosses in the clear inside TLS, yet not before it is to be compared; label `waft/1 commitment`.
+    /// What shows the peer that this is its key, and nothing else; label `waft/1 commitment`.
     Commitment
 }
 
@@ -211,4 +211,131 @@ fn okm(hkdf: &Hkdf<Sha256>, label: &str, transcript: &Transcript, out: &mut [u8]
 
 fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::vec;
+
+    use super::*;
+    use crate::sealed::vectors::{Vector, vectors};
+
+    #[test]
+    fn pbkdf2_passes_wycheproof() {
+        for vector in vectors(include_str!("../../tests/vectors/wycheproof/pbkdf2_sha256.txt")) {
+            let iterations = vector.number("iterations") as u32;
+            let secret = Secret::stretch(&vector.bytes("password"), &vector.bytes("salt"), iterations);
+            assert_eq!(vector.array("secret"), secret.0, "id {}", vector.text("id"));
+        }
+    }
+
+    #[test]
+    fn hkdf_passes_wycheproof() {
+        for vector in vectors(include_str!("../../tests/vectors/wycheproof/hkdf_sha256.txt")) {
+            let expected = vector.bytes("okm");
+            let mut okm = vec![0; expected.len()];
+            Hkdf::<Sha256>::new(None, &vector.bytes("ikm")).expand(&vector.bytes("info"), &mut okm).unwrap();
+            assert_eq!(expected, okm, "id {}", vector.text("id"));
+        }
+    }
+
+    fn session() -> (Vector, Schedule) {
+        let vector = vectors(include_str!("../../tests/vectors/sealed/schedule.txt")).remove(0);
+        let schedule = Schedule::new(&Secret(vector.array("secret")), &Transcript(vector.array("transcript")));
+        (vector, schedule)
+    }
+
+    #[test]
+    fn a_typed_key_gives_the_frozen_secret() {
+        let (vector, _) = session();
+        let key = TransferKey::parse(vector.text("key")).unwrap();
+        let secret = Secret::typed(&key, &vector.array("salt"), vector.number("iterations") as u32);
+        assert_eq!(vector.array("secret"), secret.0);
+    }
+
+    #[test]
+    fn a_session_has_the_frozen_transcript() {
+        let (vector, _) = session();
+        let said = ["hello", "greeting", "offer_body"].map(|name| vector.bytes(name));
+        let [hello, greeting, offer_body] = &said;
+        let (sender, receiver) = (vector.array("sender"), vector.array("receiver"));
+        let transcript = Transcript::session(hello, greeting, offer_body, &sender, &receiver);
+        assert_eq!(vector.array("transcript"), transcript.0);
+    }
+
+    #[test]
+    fn a_session_has_the_frozen_keys() {
+        let (vector, schedule) = session();
+        check_keys(&vector, &schedule);
+        let manifest = Digest(vector.array("manifest"));
+        assert_eq!(vector.array("manifest_tag"), schedule.manifest_tag(&manifest));
+        let prefix = Digest(vector.array("prefix"));
+        assert_eq!(vector.array("accept_mac"), schedule.accept_mac(vector.number("offset"), &prefix));
+    }
+
+    #[test]
+    fn a_file_has_the_frozen_keys() {
+        let vector = vectors(include_str!("../../tests/vectors/sealed/file.txt")).remove(0);
+        let transcript = Transcript::file(&vector.bytes("start")[super::super::file::START..]);
+        assert_eq!(vector.array("transcript"), transcript.0);
+        check_keys(&vector, &Schedule::new(&Secret(vector.array("secret")), &transcript));
+    }
+
+    fn check_keys(vector: &Vector, schedule: &Schedule) {
+        assert_eq!(vector.array("chunk_key"), *schedule.chunk_key().as_bytes());
+        assert_eq!(vector.array("nonce_prefix"), schedule.nonce_prefix().0);
+        assert_eq!(vector.array("commitment"), schedule.commitment());
+        assert_eq!(vector.array("manifest_key"), schedule.manifest.0);
+        assert_eq!(vector.array("accept_key"), schedule.accept.0);
+    }
+
+    #[test]
+    fn tags_are_for_what_they_were_made_for() {
+        let (_, schedule) = session();
+        let (digest, other) = (Digest([1; 32]), Digest([2; 32]));
+        assert!(schedule.commits_to(&schedule.commitment()));
+        assert!(!schedule.commits_to(&flip(schedule.commitment())));
+        assert!(schedule.is_manifest(&digest, &schedule.manifest_tag(&digest)));
+        assert!(!schedule.is_manifest(&digest, &flip(schedule.manifest_tag(&digest))));
+        assert!(!schedule.is_manifest(&other, &schedule.manifest_tag(&digest)));
+        assert!(schedule.accepts(7, &digest, &schedule.accept_mac(7, &digest)));
+        assert!(!schedule.accepts(7, &digest, &flip(schedule.accept_mac(7, &digest))));
+        assert!(!schedule.accepts(8, &digest, &schedule.accept_mac(7, &digest)));
+        assert!(!schedule.accepts(7, &other, &schedule.accept_mac(7, &digest)));
+    }
+
+    fn flip(mut tag: [u8; 32]) -> [u8; 32] {
+        tag[31] ^= 1;
+        tag
+    }
+
+    #[test]
+    fn a_transcript_binds_every_part_and_where_it_ends() {
+        let of = |hello: &[u8], greeting: &[u8], offer: &[u8], sender: u8, receiver: u8| {
+            Transcript::session(hello, greeting, offer, &[sender; 32], &[receiver; 32])
+        };
+        let one = of(b"ab", b"cd", b"ef", 1, 2);
+        for other in [
+            of(b"xb", b"cd", b"ef", 1, 2),
+            of(b"ab", b"xd", b"ef", 1, 2),
+            of(b"ab", b"cd", b"xf", 1, 2),
+            of(b"a", b"bcd", b"ef", 1, 2),
+            of(b"ab", b"c", b"def", 1, 2),
+            of(b"ab", b"cd", b"ef", 3, 2),
+            of(b"ab", b"cd", b"ef", 1, 3),
+            of(b"ab", b"cd", b"ef", 2, 1),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let (_, schedule) = session();
+        let shown = format!("{:?} {schedule:?}", Secret([0xAB; 32]));
+        assert!(shown.starts_with("Secret(..) Schedule"), "{shown}");
+        assert!(shown.contains("ChunkKey(..)") && shown.contains("Commitment(..)"), "{shown}");
+        assert!(!shown.contains("171"), "{shown}");
+    }
 }

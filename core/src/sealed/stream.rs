@@ -290,3 +290,6 @@ fn unpack<'b>(block: &[u8], piece: &'b mut [u8]) -> Result<&'b [u8], OpenError> 
         Err(_) => Err(OpenError::Block),
     }
 }
+
+#[cfg(test)]
+mod tests;

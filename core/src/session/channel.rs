@@ -7,7 +7,6 @@ use core::future::Future;
 
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either, Either3, select, select3};
-use embedded_io_async::Write;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn lengths_are_bounded_by_kind() {
-        let decode = |kind, length, chunk| Header::decode(Header::encode(kind, length), chunk).map(|header| header.length);
+        let decode =
+            |kind, length, chunk| Header::decode(Header::encode(kind, length), chunk).map(|header| header.length);
         assert_eq!(decode(Kind::Message, 512, 0), Ok(512));
         assert_eq!(decode(Kind::Message, 513, 65_536), Err(BadFrame));
         assert_eq!(decode(Kind::Chunk, 1_041, 1_024), Ok(1_041));

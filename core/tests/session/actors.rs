@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use rand_core::{CryptoRng, RngCore};
-use waft_core::archive::{ArchiveError, Content, ContentHasher, ContentReader, Entry, Kind, ManifestReader, ManifestWriter, Modified};
+use waft_core::archive::{
+    ArchiveError, Content, ContentHasher, ContentReader, Entry, Kind, ManifestReader, ManifestWriter, Modified,
+};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
@@ -12,7 +14,7 @@ use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError, receiver, sender};
 
 /// Reproducible "entropy".
-pub struct Seeded(pub u64);
+pub(crate) struct Seeded(pub(crate) u64);
 
 impl RngCore for Seeded {
     fn next_u32(&mut self) -> u32 {
@@ -41,17 +43,17 @@ impl CryptoRng for Seeded {}
 
 /// An archive in memory.
 #[derive(Clone)]
-pub struct MemorySource {
-    pub archive: Vec<u8>,
-    pub info: ArchiveInfo,
-    pub root: Digest,
+pub(crate) struct MemorySource {
+    pub(crate) archive: Vec<u8>,
+    pub(crate) info: ArchiveInfo,
+    pub(crate) root: Digest,
     at: usize,
     /// The source fails once it was read up to here.
-    pub trouble: Option<(usize, SourceError)>,
+    pub(crate) trouble: Option<(usize, SourceError)>,
 }
 
 /// The archive of these files, in the manifest's order, each with its bytes.
-pub fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
+pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
     let mut writer = ManifestWriter::new();
     let mut archive = Vec::new();
     for (path, bytes) in files {
@@ -78,15 +80,11 @@ pub fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
         total: summary.total,
         files: summary.files,
         entries: summary.entries,
-        manifest: u32::try_from(archive.len()).unwrap().min(manifest_length(&summary, files)),
+        manifest: summary.manifest,
         manifest_digest: summary.digest,
-        longest_path: files.iter().map(|(path, _)| path.len() as u16).max().unwrap_or(0),
+        longest_path: summary.longest_path,
     };
     MemorySource { archive, info, root, at: 0, trouble: None }
-}
-
-fn manifest_length(summary: &waft_core::archive::Summary, files: &[(&str, &[u8])]) -> u32 {
-    u32::try_from(summary.total - summary.content - 32 * (files.len() as u64 + 1)).unwrap()
 }
 
 impl Source for MemorySource {
@@ -100,10 +98,10 @@ impl Source for MemorySource {
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        if let Some((at, error)) = self.trouble {
-            if self.at + buffer.len() > at {
-                return Err(error);
-            }
+        if let Some((at, error)) = self.trouble
+            && self.at + buffer.len() > at
+        {
+            return Err(error);
         }
         let count = buffer.len().min(self.archive.len() - self.at);
         buffer[..count].copy_from_slice(&self.archive[self.at..][..count]);
@@ -117,15 +115,15 @@ impl Source for MemorySource {
 }
 
 /// A store in memory: what it has staged, and what it has committed.
-pub struct MemoryStore {
-    pub capacity: Capacity,
-    pub staged: Vec<u8>,
-    pub owner: Option<Offered>,
-    pub committed: Vec<u8>,
-    pub generation: u64,
-    pub written: u64,
+pub(crate) struct MemoryStore {
+    pub(crate) capacity: Capacity,
+    pub(crate) staged: Vec<u8>,
+    pub(crate) owner: Option<Offered>,
+    pub(crate) committed: Vec<u8>,
+    pub(crate) generation: u64,
+    pub(crate) written: u64,
     /// Fails with this once so many bytes are staged.
-    pub trouble: Option<(u64, StoreError)>,
+    pub(crate) trouble: Option<(u64, StoreError)>,
 }
 
 impl Default for MemoryStore {
@@ -144,7 +142,7 @@ impl Default for MemoryStore {
 }
 
 /// Checks a whole archive as a receiver must, and gives its root, files and manifest's digest.
-pub fn check(archive: &[u8], manifest: u32) -> Result<(Digest, u32, Digest), ArchiveError> {
+pub(crate) fn check(archive: &[u8], manifest: u32) -> Result<(Digest, u32, Digest), ArchiveError> {
     let mut reader = ManifestReader::new(manifest);
     let (mut head, mut body) = archive.split_at(manifest as usize);
     let mut sizes = VecDeque::new();
@@ -197,10 +195,10 @@ impl Store for MemoryStore {
     }
 
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
-        if let Some((at, error)) = self.trouble {
-            if self.staged.len() as u64 >= at {
-                return Err(error);
-            }
+        if let Some((at, error)) = self.trouble
+            && self.staged.len() as u64 >= at
+        {
+            return Err(error);
         }
         self.written += archive.len() as u64;
         self.staged.extend(archive);
@@ -231,10 +229,10 @@ impl Store for MemoryStore {
 
 /// A sender's person who gives these codes, one after the other.
 #[derive(Default)]
-pub struct Caller {
-    pub codes: VecDeque<AuthCode>,
-    pub asked: Vec<Option<u8>>,
-    pub events: Vec<sender::Event>,
+pub(crate) struct Caller {
+    pub(crate) codes: VecDeque<AuthCode>,
+    pub(crate) asked: Vec<Option<u8>>,
+    pub(crate) events: Vec<sender::Event>,
 }
 
 impl sender::Operator for Caller {
@@ -250,11 +248,11 @@ impl sender::Operator for Caller {
 
 /// A receiver's person who types these keys, one after the other, and then nothing any more.
 #[derive(Default)]
-pub struct Typist {
-    pub keys: VecDeque<TransferKey>,
-    pub asked: Vec<Option<u8>>,
-    pub events: Vec<receiver::Event>,
-    pub codes: Vec<[u8; 4]>,
+pub(crate) struct Typist {
+    pub(crate) keys: VecDeque<TransferKey>,
+    pub(crate) asked: Vec<Option<u8>>,
+    pub(crate) events: Vec<receiver::Event>,
+    pub(crate) codes: Vec<[u8; 4]>,
 }
 
 impl receiver::Operator for Typist {

@@ -15,7 +15,7 @@ use waft_core::session::{Clock, Link};
 
 /// Time that jumps to the next deadline once nothing else can happen.
 #[derive(Default)]
-pub struct VirtualClock {
+pub(crate) struct VirtualClock {
     now: Cell<u64>,
     next: Cell<Option<u64>>,
 }
@@ -38,7 +38,7 @@ impl Clock for VirtualClock {
 }
 
 impl VirtualClock {
-    pub fn advance(&self, ms: u64) {
+    pub(crate) fn advance(&self, ms: u64) {
         self.now.set(self.now.get() + ms);
     }
 }
@@ -52,7 +52,7 @@ impl Wake for Flag {
 }
 
 /// Runs a future to its end, moving the clock whenever it is stuck.
-pub fn run<T>(clock: &VirtualClock, future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(clock: &VirtualClock, future: impl Future<Output = T>) -> T {
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(flag.clone());
     let mut future = pin!(future);
@@ -88,28 +88,30 @@ impl Pipe {
 }
 
 /// One end of a connection in memory.
-pub struct MemoryLink {
+pub(crate) struct MemoryLink {
     incoming: Rc<RefCell<Pipe>>,
     outgoing: Rc<RefCell<Pipe>>,
     /// Everything written so far.
-    pub written: Vec<u8>,
+    pub(crate) written: Vec<u8>,
+    /// Bytes to change on the way: how far from the start, and what to flip.
+    pub(crate) edits: Vec<(usize, u8)>,
 }
 
 /// Both ends of a new connection; it breaks after so many bytes from the first to the second, or back.
-pub fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
+pub(crate) fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
     let pipe = |left| {
         Rc::new(RefCell::new(Pipe { bytes: VecDeque::new(), capacity: 4_096, left, closed: false, waker: None }))
     };
     let (a, b) = (pipe(forth), pipe(back));
     (
-        MemoryLink { incoming: b.clone(), outgoing: a.clone(), written: Vec::new() },
-        MemoryLink { incoming: a, outgoing: b, written: Vec::new() },
+        MemoryLink { incoming: b.clone(), outgoing: a.clone(), written: Vec::new(), edits: Vec::new() },
+        MemoryLink { incoming: a, outgoing: b, written: Vec::new(), edits: Vec::new() },
     )
 }
 
 /// The connection broke.
 #[derive(Debug)]
-pub struct Broken;
+pub(crate) struct Broken;
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -170,7 +172,13 @@ impl Write for MemoryLink {
                 return Poll::Pending;
             }
             let count = bytes.len().min(room).min(usize::try_from(pipe.left).unwrap_or(usize::MAX));
-            pipe.bytes.extend(&bytes[..count]);
+            let mut bytes = bytes[..count].to_vec();
+            for (place, flip) in &self.edits {
+                if let Some(byte) = place.checked_sub(self.written.len()).and_then(|at| bytes.get_mut(at)) {
+                    *byte ^= flip;
+                }
+            }
+            pipe.bytes.extend(bytes);
             pipe.left -= count as u64;
             pipe.wake();
             Poll::Ready(Ok(count))

@@ -1,0 +1,460 @@
+//! Sealer against opener, and both against what a hostile peer or a broken network makes of chunks.
+
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::sealed::cipher::SoftCipher;
+use crate::sealed::keys::ChunkKey;
+use crate::sealed::vectors::vectors;
+use crate::wire::message::Aead;
+
+const PREFIX: NoncePrefix = NoncePrefix([9; 7]);
+const CHUNK: u32 = CHUNK_MIN;
+
+fn cipher(aead: Aead) -> SoftCipher {
+    SoftCipher::new(aead, &ChunkKey::from_bytes([5; 32])).unwrap()
+}
+
+fn opener(aead: Aead, codec: Codec, span: Span) -> Opener<SoftCipher> {
+    Opener::new(cipher(aead), PREFIX, span, codec)
+}
+
+fn sealer(aead: Aead, span: Span, compressor: Option<&mut Compressor>) -> Sealer<'_, SoftCipher> {
+    Sealer::new(cipher(aead), PREFIX, span, compressor)
+}
+
+/// Seals all of `archive` behind `position`.
+fn seal_all(mut sealer: Sealer<'_, SoftCipher>, archive: &[u8]) -> Vec<Vec<u8>> {
+    let mut out = vec![0; seal_buffer(CHUNK_MAX)];
+    let mut chunks = Vec::new();
+    while sealer.next_len() > 0 {
+        let at = sealer.position() as usize;
+        let length = sealer.seal(&archive[at..at + sealer.next_len()], &mut out).unwrap();
+        chunks.push(out[..length].to_vec());
+    }
+    assert_eq!(archive.len() as u64, sealer.position());
+    chunks
+}
+
+/// Opens chunks up to the first refusal; gives what they held and the refusal.
+fn open_all(opener: &mut Opener<SoftCipher>, chunks: &[Vec<u8>]) -> (Vec<u8>, Option<OpenError>) {
+    let mut archive = Vec::new();
+    let mut plain = vec![0; CHUNK_MAX as usize];
+    for chunk in chunks {
+        match opener.open(&mut chunk.clone(), &mut plain) {
+            Ok(piece) => archive.extend_from_slice(piece),
+            Err(error) => return (archive, Some(error)),
+        }
+    }
+    (archive, None)
+}
+
+/// A chunk as a hostile holder of the key could make it: any plaintext.
+fn forge(span: Span, plain: &[u8]) -> Vec<u8> {
+    let mut chunk = plain.to_vec();
+    let tag = cipher(Aead::ChaCha20Poly1305).seal(&Place::new(PREFIX, span).nonce(), &mut chunk);
+    chunk.extend_from_slice(&tag);
+    chunk
+}
+
+/// Opens one forged chunk, the only one of an archive of `length` bytes.
+fn open_forged(codec: Codec, length: u64, plain: &[u8]) -> Result<Vec<u8>, OpenError> {
+    let span = Span::new(CHUNK, 0, length).unwrap();
+    let mut opener = opener(Aead::ChaCha20Poly1305, codec, span);
+    let mut piece = vec![0; CHUNK as usize];
+    let outcome = opener.open(&mut forge(span, plain), &mut piece).map(<[u8]>::to_vec);
+    if outcome.is_err() {
+        assert_eq!(Err(OpenError::Dead), opener.open(&mut forge(span, &[0; 2]), &mut piece));
+    }
+    outcome
+}
+
+/// Bytes that LZ4 does not shrink.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn raw_chunks_are_the_frozen_ones() {
+    for vector in vectors(include_str!("../../../tests/vectors/sealed/chunks.txt")) {
+        let archive = pattern(vector.number("total") as usize);
+        let aead = Aead::from_number(vector.number("aead") as u8).unwrap();
+        let cipher = || SoftCipher::new(aead, &ChunkKey::from_bytes(vector.array("key"))).unwrap();
+        let prefix = NoncePrefix(vector.array("prefix"));
+        let position = vector.number("position");
+        let span = Span::new(CHUNK, position, vector.number("total")).unwrap();
+
+        let chunks = seal_all(Sealer::new(cipher(), prefix, span, None), &archive);
+        let names = ["chunk_0", "chunk_1", "chunk_2"];
+        let frozen = names.into_iter().filter(|name| vector.find(name).is_some()).map(|name| vector.bytes(name));
+        assert_eq!(frozen.collect::<Vec<_>>(), chunks);
+        let (opened, error) = open_all(&mut Opener::new(cipher(), prefix, span, Codec::None), &chunks);
+        assert_eq!((&archive[position as usize..], None), (&opened[..], error));
+    }
+}
+
+/// As the vectors' file says.
+fn pattern(length: usize) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let block = |i: u32| Sha256::new_with_prefix("archive").chain_update(i.to_be_bytes()).finalize();
+    let mut bytes = (0..=length as u32 / 32).flat_map(block).collect::<Vec<_>>();
+    bytes.truncate(length);
+    bytes
+}
+
+#[test]
+fn a_frozen_lz4_chunk_opens() {
+    let vector = vectors(include_str!("../../../tests/vectors/sealed/lz4.txt")).remove(0);
+    let cipher = SoftCipher::new(Aead::ChaCha20Poly1305, &ChunkKey::from_bytes(vector.array("key"))).unwrap();
+    let span = Span::new(CHUNK, 0, 1024).unwrap();
+    let mut opener = Opener::new(cipher, NoncePrefix(vector.array("prefix")), span, Codec::Lz4);
+    assert_eq!(b"waft".repeat(256), opener.open(&mut vector.bytes("chunk"), &mut [0; 1024]).unwrap());
+    assert_eq!(0, opener.next_len());
+}
+
+#[test]
+fn the_nonce_counts_and_knows_the_end() {
+    let nonce =
+        |counter, position| Place { counter, ..Place::new(PREFIX, Span::new(CHUNK, position, 4096).unwrap()) }.nonce();
+    assert_eq!([9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0], nonce(0, 0));
+    assert_eq!([9, 9, 9, 9, 9, 9, 9, 1, 2, 3, 4, 0], nonce(0x0102_0304, 3071));
+    assert_eq!([9, 9, 9, 9, 9, 9, 9, 255, 255, 255, 255, 1], nonce(u32::MAX, 3072));
+    assert_eq!([9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 3, 1], nonce(3, 4095));
+}
+
+#[test]
+fn the_longest_stream_uses_no_nonce_twice() {
+    let span = Span::new(CHUNK_MIN, ARCHIVE_MAX - 1, ARCHIVE_MAX).unwrap();
+    let mut place = Place { counter: u32::MAX, ..Place::new(PREFIX, span) };
+    place.advance();
+    assert_eq!(0, place.span.next_len());
+}
+
+#[test]
+fn a_span_keeps_to_the_limits() {
+    assert!(Span::new(CHUNK_MIN, 0, ARCHIVE_MAX).is_some());
+    assert!(Span::new(CHUNK_MAX, 5, 5).is_some());
+    for (chunk, position, total) in [
+        (CHUNK_MIN / 2, 0, 1),
+        (CHUNK_MAX * 2, 0, 1),
+        (3000, 0, 1),
+        (0, 0, 1),
+        (CHUNK_MIN, 2, 1),
+        (CHUNK_MIN, 0, ARCHIVE_MAX + 1),
+        (CHUNK_MIN, u64::MAX, u64::MAX),
+    ] {
+        assert_eq!(None, Span::new(chunk, position, total));
+    }
+}
+
+#[test]
+fn a_sealer_refuses_without_losing_its_place() {
+    let (archive, mut out) = (noise(1500), vec![0; seal_buffer(CHUNK)]);
+    let mut sealer = sealer(Aead::ChaCha20Poly1305, Span::new(CHUNK, 0, 1500).unwrap(), None);
+    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1023], &mut out));
+    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1025], &mut out));
+    assert_eq!(Err(SealError::Length), sealer.seal(&[], &mut out));
+    let short = out.len() - 1;
+    assert_eq!(Err(SealError::Buffer), sealer.seal(&archive[..1024], &mut out[..short]));
+    assert_eq!((0, 1024), (sealer.position(), sealer.next_len()));
+    assert_eq!(Ok(1024 + CHUNK_OVERHEAD), sealer.seal(&archive[..1024], &mut out));
+    assert_eq!(Ok(476 + CHUNK_OVERHEAD), sealer.seal(&archive[1024..], &mut out));
+    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1], &mut out));
+    assert_eq!(Err(SealError::Length), sealer.seal(&[], &mut out));
+}
+
+#[test]
+fn every_bit_of_a_chunk_counts() {
+    for aead in [Aead::Aes256Gcm, Aead::ChaCha20Poly1305] {
+        let span = Span::new(CHUNK, 0, 40).unwrap();
+        let chunk = seal_all(sealer(aead, span, None), &noise(40)).remove(0);
+        for bit in 0..chunk.len() * 8 {
+            let mut flipped = chunk.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let mut opener = opener(aead, Codec::None, span);
+            assert_eq!(Err(OpenError::Forged), opener.open(&mut flipped, &mut []), "{aead:?}, bit {bit}");
+            assert_eq!(Err(OpenError::Dead), opener.open(&mut chunk.clone(), &mut []));
+        }
+    }
+}
+
+#[test]
+fn another_key_prefix_or_aead_opens_nothing() {
+    let span = Span::new(CHUNK, 0, 40).unwrap();
+    let chunk = seal_all(sealer(Aead::ChaCha20Poly1305, span, None), &noise(40)).remove(0);
+    let other_key = SoftCipher::new(Aead::ChaCha20Poly1305, &ChunkKey::from_bytes([6; 32])).unwrap();
+    for mut opener in [
+        Opener::new(other_key, PREFIX, span, Codec::None),
+        Opener::new(cipher(Aead::ChaCha20Poly1305), NoncePrefix([8; 7]), span, Codec::None),
+        Opener::new(cipher(Aead::Aes256Gcm), PREFIX, span, Codec::None),
+    ] {
+        assert_eq!(Err(OpenError::Forged), opener.open(&mut chunk.clone(), &mut []));
+    }
+}
+
+#[test]
+fn nothing_opens_behind_the_end() {
+    let span = Span::new(CHUNK, 0, 40).unwrap();
+    let chunks = seal_all(sealer(Aead::ChaCha20Poly1305, span, None), &noise(40));
+    let mut opener = opener(Aead::ChaCha20Poly1305, Codec::None, span);
+    assert_eq!((noise(40), None), open_all(&mut opener, &chunks));
+    assert_eq!((40, 0), (opener.position(), opener.next_len()));
+    assert_eq!(Err(OpenError::End), opener.open(&mut chunks[0].clone(), &mut []));
+    assert_eq!(Err(OpenError::Dead), opener.open(&mut chunks[0].clone(), &mut []));
+}
+
+#[test]
+fn a_raw_piece_has_exactly_its_length() {
+    let raw = |length| [&[0][..], &noise(length)].concat();
+    assert_eq!(Ok(noise(100)), open_forged(Codec::Lz4, 100, &raw(100)));
+    for length in [0, 1, 99, 101, 1024, 1025] {
+        assert_eq!(Err(OpenError::Length), open_forged(Codec::Lz4, 100, &raw(length)), "{length}");
+    }
+    assert_eq!(Err(OpenError::Length), open_forged(Codec::None, 100, &[]));
+}
+
+#[test]
+fn an_lz4_piece_has_exactly_its_length() {
+    // Literal 'a', a match of 1000 bytes 1 back, five literals: 1006 bytes.
+    let block = [1, 0x1F, b'a', 1, 0, 255, 255, 255, 216, 0x50, b'b', b'b', b'b', b'b', b'b'];
+    let piece = [&[b'a'; 1001][..], b"bbbbb"].concat();
+    assert_eq!(Ok(piece), open_forged(Codec::Lz4, 1006, &block));
+    for length in [100, 1000, 1001, 1005, 1007, 1024] {
+        assert_eq!(Err(OpenError::Length), open_forged(Codec::Lz4, length, &block), "{length}");
+    }
+}
+
+#[test]
+fn an_lz4_bomb_is_refused() {
+    // A match of 255,000 bytes and more.
+    let bomb = [&[1, 0x1F, b'a', 1, 0][..], &[255; 1000], &[0, 0x50, 1, 2, 3, 4, 5]].concat();
+    assert_eq!(Err(OpenError::Length), open_forged(Codec::Lz4, 1024, &bomb));
+}
+
+#[test]
+fn a_broken_lz4_block_is_refused() {
+    for block in [
+        &[1][..],
+        // Literals and lengths past the end of the block.
+        &[1, 0x40, 1],
+        &[1, 0xF0],
+        &[1, 0xF0, 255, 255],
+        &[1, 0x10, 1, 1],
+        // Matches before the first byte, and 0 back.
+        &[1, 0x14, 1, 2, 0, 0x50, 1, 2, 3, 4, 5],
+        &[1, 0x14, 1, 0, 0, 0x50, 1, 2, 3, 4, 5],
+    ] {
+        assert_eq!(Err(OpenError::Block), open_forged(Codec::Lz4, 100, block), "{block:?}");
+    }
+}
+
+/// Codec 1; literal 'a', a match of 14 bytes 1 back, five literals.
+const TWENTY: [u8; 11] = [1, 0x1A, b'a', 1, 0, 0x50, b'a', b'a', b'a', b'a', b'a'];
+
+#[test]
+fn only_agreed_codecs_open() {
+    assert_eq!(Ok(vec![b'a'; 20]), open_forged(Codec::Lz4, 20, &TWENTY));
+    assert_eq!(Err(OpenError::Codec), open_forged(Codec::None, 20, &TWENTY));
+    for number in 2..=255 {
+        assert_eq!(Err(OpenError::Codec), open_forged(Codec::Lz4, 5, &[number, 1, 2, 3, 4, 5]));
+    }
+}
+
+#[test]
+fn a_chunk_is_no_longer_than_a_raw_one() {
+    // One LZ4 block of five literals: right, but longer than the five bytes.
+    assert_eq!(Err(OpenError::Length), open_forged(Codec::Lz4, 5, &[1, 0x50, 1, 2, 3, 4, 5]));
+}
+
+#[test]
+fn a_short_buffer_is_the_callers_error() {
+    let span = Span::new(CHUNK, 0, 20).unwrap();
+    let mut opener = opener(Aead::ChaCha20Poly1305, Codec::Lz4, span);
+    assert_eq!(Err(OpenError::Buffer), opener.open(&mut forge(span, &TWENTY), &mut [0; 19]));
+}
+
+#[test]
+fn data_that_does_not_shrink_is_seldom_tried() {
+    let (mut compressor, mut out) = (Compressor::new(), vec![0; seal_buffer(CHUNK_MAX)]);
+    let piece = noise(CHUNK_MAX as usize);
+    let mut tries = 0;
+    for _ in 0..1000 {
+        tries += u32::from(compressor.skip == 0);
+        assert_eq!(None, compressor.compress(&piece, &mut out));
+    }
+    // After 0, 1, 2, 4 and 8 untried pieces, then every seventeenth.
+    assert_eq!(5 + (1000 - 5 - 15) / 17, tries);
+    let waiting = (0..).take_while(|_| compressor.compress(&[0; CHUNK_MAX as usize], &mut out).is_none()).count();
+    assert!(waiting <= Compressor::SKIP_MAX as usize, "{waiting}");
+    // Found again: no pause any more, and the next one starts short.
+    assert!(compressor.compress(&[0; CHUNK_MAX as usize], &mut out).is_some());
+    assert_eq!((0, 1), (compressor.skip, compressor.pause));
+}
+
+#[test]
+fn lz4_has_to_be_worth_it() {
+    let mut out = vec![0; seal_buffer(CHUNK)];
+    // Zeros enough to save a little more than a sixteenth, or a little less.
+    for (zeros, worth) in [(100, true), (50, false)] {
+        let piece = [noise(1024 - zeros), vec![0; zeros]].concat();
+        assert_eq!(worth, Compressor::new().compress(&piece, &mut out).is_some(), "{zeros}");
+    }
+}
+
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let bytes = |range: core::ops::Range<usize>| proptest::collection::vec(any::<u8>(), range);
+    let text = (bytes(1..40), 1..400usize).prop_map(|(words, times)| words.repeat(times));
+    proptest::collection::vec(prop_oneof![bytes(0..3000), text], 0..4).prop_map(|parts| parts.concat())
+}
+
+/// Bytes at random, and blocks of true LZ4 in which some bytes were changed.
+fn block() -> impl Strategy<Value = Vec<u8>> {
+    let random = proptest::collection::vec(any::<u8>(), 0..1024);
+    let changes = proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4);
+    let changed = (content(), changes).prop_map(|(content, changes)| {
+        let mut block = vec![0; get_maximum_output_size(1024)];
+        let piece = &content[..content.len().min(1024)];
+        let length = compress_into_with_table(piece, &mut block, &mut CompressTable::large()).unwrap();
+        block.truncate(length);
+        changes.into_iter().for_each(|(at, byte)| block[at % length] = byte);
+        block
+    });
+    prop_oneof![random, changed]
+}
+
+fn aead() -> impl Strategy<Value = Aead> {
+    prop_oneof![Just(Aead::Aes256Gcm), Just(Aead::ChaCha20Poly1305)]
+}
+
+/// What a network or a store may do to a sequence of chunks.
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip(usize, usize),
+    Cut(usize, usize),
+    Extend(usize, Vec<u8>),
+    Swap(usize, usize),
+    Repeat(usize),
+    Drop(usize),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let (i, j) = (any::<usize>(), any::<usize>());
+    prop_oneof![
+        (i, j).prop_map(|(i, j)| Damage::Flip(i, j)),
+        (i, j).prop_map(|(i, j)| Damage::Cut(i, j)),
+        (i, proptest::collection::vec(any::<u8>(), 1..40)).prop_map(|(i, bytes)| Damage::Extend(i, bytes)),
+        (i, j).prop_map(|(i, j)| Damage::Swap(i, j)),
+        i.prop_map(Damage::Repeat),
+        i.prop_map(Damage::Drop),
+    ]
+}
+
+impl Damage {
+    /// Index of the first chunk that is not what it was.
+    fn apply(self, chunks: &mut Vec<Vec<u8>>) -> usize {
+        let count = chunks.len();
+        match self {
+            Self::Flip(i, bit) => {
+                let chunk = &mut chunks[i % count];
+                let bit = bit % (chunk.len() * 8);
+                chunk[bit / 8] ^= 1 << (bit % 8);
+                i % count
+            }
+            Self::Cut(i, length) => {
+                let chunk = &mut chunks[i % count];
+                chunk.truncate(length % chunk.len());
+                i % count
+            }
+            Self::Extend(i, bytes) => {
+                chunks[i % count].extend(bytes);
+                i % count
+            }
+            Self::Swap(i, j) => {
+                let (i, j) = (i % count, j % count);
+                // With itself: with the next one, or nothing is damaged.
+                let j = if i == j { (j + 1) % count } else { j };
+                chunks.swap(i, j);
+                i.min(j)
+            }
+            Self::Repeat(i) => {
+                chunks.insert(i % count, chunks[i % count].clone());
+                i % count + 1
+            }
+            Self::Drop(i) => {
+                chunks.remove(i % count);
+                i % count
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_sealed_opens(
+        archive in content(),
+        from in any::<prop::sample::Index>(),
+        log in 10u32..=16,
+        aead in aead(),
+        lz4 in any::<bool>(),
+    ) {
+        let position = from.index(archive.len() + 1);
+        let span = Span::new(1 << log, position as u64, archive.len() as u64).unwrap();
+        let mut compressor = Compressor::new();
+        let chunks = seal_all(sealer(aead, span, lz4.then_some(&mut compressor)), &archive);
+        for chunk in &chunks {
+            prop_assert!(chunk.len() <= (1 << log) + CHUNK_OVERHEAD);
+        }
+        let codec = if lz4 { Codec::Lz4 } else { Codec::None };
+        let mut opener = opener(aead, codec, span);
+        let (opened, error) = open_all(&mut opener, &chunks);
+        prop_assert_eq!((&archive[position..], None), (&opened[..], error));
+        prop_assert_eq!(0, opener.next_len());
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused(
+        archive in proptest::collection::vec(any::<u8>(), 1025..6000),
+        aead in aead(),
+        damage in damage(),
+    ) {
+        let span = Span::new(CHUNK, 0, archive.len() as u64).unwrap();
+        let mut chunks = seal_all(sealer(aead, span, None), &archive);
+        let whole = chunks.clone();
+        let first = damage.apply(&mut chunks);
+        let mut opener = opener(aead, Codec::None, span);
+        let (opened, error) = open_all(&mut opener, &chunks);
+        if first == chunks.len() {
+            // The last chunk was dropped: no error yet, but the end is not reached.
+            prop_assert_eq!(None, error);
+            prop_assert!(opener.next_len() > 0);
+        } else {
+            prop_assert!(error.is_some());
+            // Dead, even for the chunk that would be right here.
+            for chunk in whole.iter().chain(&chunks) {
+                prop_assert_eq!(Some(OpenError::Dead), opener.open(&mut chunk.clone(), &mut []).err());
+            }
+        }
+        prop_assert_eq!(&archive[..archive.len().min(first * CHUNK as usize)], &opened[..]);
+    }
+
+    #[test]
+    fn any_lz4_block_is_a_piece_or_an_error(block in block(), length in 1u64..=1024) {
+        if let Ok(piece) = open_forged(Codec::Lz4, length, &[&[1], &block[..]].concat()) {
+            prop_assert_eq!(length, piece.len() as u64);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_no_chunk(mut bytes in proptest::collection::vec(any::<u8>(), 0..1100), aead in aead()) {
+        let mut opener = opener(aead, Codec::Lz4, Span::new(CHUNK, 0, 1024).unwrap());
+        prop_assert!(opener.open(&mut bytes, &mut [0; 1024]).is_err());
+    }
+}

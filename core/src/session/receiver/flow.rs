@@ -1,0 +1,395 @@
+//! The receiver's steps, in the order in which [`Session::run`] takes them.
+//!
+//! PROTOCOL.md, section 6.
+
+use core::future::Future;
+use core::pin::pin;
+
+use embassy_futures::select::{Either, Either4, select, select4};
+use rand_core::CryptoRngCore;
+
+use crate::code::TransferKey;
+use crate::limits::{self, KEY_TRIES, STEP_MS, WORKING_MS};
+use crate::sealed::cipher::Cipher;
+use crate::sealed::keys::{Schedule, Secret, Transcript};
+use crate::sealed::stream::{Opener, Span};
+use crate::session::channel::{Channel, Frame, decode, decode_first, encode};
+use crate::session::desk::CodeTry;
+use crate::session::receiver::{Event, KeyAnswer, Operator, Policy, Receiver};
+use crate::session::{
+    CertificateHash, Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store, StoreError,
+};
+use crate::wire::message::{
+    Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List,
+    OFFER_TAGS, Offer, Refusal, Stage,
+};
+use crate::wire::preface::VERSION;
+
+/// Progress is told to the sender at most once for so many durable bytes.
+const PROGRESS_STEP: u64 = 256 << 10;
+
+/// One session: a receiver at its channel to one peer.
+pub(super) struct Session<'s, 'a, L, S, O, K, R> {
+    pub(super) channel: Channel<'s, L, K>,
+    pub(super) peer: CertificateHash,
+    pub(super) at: &'s mut Receiver<'a, S, O, K, R>,
+}
+
+/// The first messages, as they crossed: the keys are bound to them.
+struct Opening {
+    hello: heapless::Vec<u8, { limits::MESSAGE_MAX }>,
+    greeting: heapless::Vec<u8, { limits::MESSAGE_MAX }>,
+    salt: [u8; 32],
+}
+
+/// An offer within all bounds.
+struct Accepted {
+    offer: Offer,
+    aead: Aead,
+    codec: Codec,
+    offered: Offered,
+    transcript: Transcript,
+}
+
+impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
+    pub(super) async fn run<C: Cipher>(&mut self) -> Result<Receipt, SessionError> {
+        self.at.operator.event(Event::Connected(self.peer));
+        let opening = self.greet::<C>().await?;
+        let accepted = self.offer::<C>(&opening).await?;
+        let schedule = self.prove_key(&opening, &accepted).await?;
+        let held = self.begin(&accepted, &schedule).await?;
+        let offset = self.accept(&schedule, held).await?;
+        self.chunks::<C>(&accepted, &schedule, offset).await?;
+        self.commit().await
+    }
+
+    /// `Hello`, `Greeting`, and the code where it is needed.
+    async fn greet<C: Cipher>(&mut self) -> Result<Opening, SessionError> {
+        let payload = self.next(STEP_MS).await?;
+        let hello = heapless::Vec::from_slice(payload).map_err(|_| SessionError::Buffers)?;
+        let FromSender::Hello(Hello { min, max, salt, .. }) = decode_first(&hello)? else {
+            return unexpected();
+        };
+        if !(min..=max).contains(&VERSION) {
+            return Err(SessionError::Refused(Refusal::Version));
+        }
+        let now = self.at.clock.now();
+        let remembered = self.at.desk.remembers(&self.peer, &salt, now);
+        let code_needed = self.at.policy.code_needed && !remembered;
+        if code_needed {
+            self.check_lock(now)?;
+        }
+        let greeting = FromReceiver::Greeting(self.greeting::<C>(code_needed));
+        let mut buffer = [0; limits::MESSAGE_MAX];
+        let greeting_bytes =
+            heapless::Vec::from_slice(encode(&greeting, &mut buffer)).map_err(|_| SessionError::Buffers)?;
+        self.channel.send(&greeting).await?;
+        if code_needed {
+            self.code().await?;
+        }
+        if !remembered {
+            self.at.desk.code_proven(self.peer, salt, self.at.clock.now());
+        }
+        Ok(Opening { hello, greeting: greeting_bytes, salt })
+    }
+
+    fn greeting<C: Cipher>(&mut self, code_needed: bool) -> Greeting {
+        let mut nonce = [0; 32];
+        self.at.entropy.fill_bytes(&mut nonce);
+        let capacity = self.at.store.capacity();
+        let policy = self.at.policy;
+        Greeting {
+            version: VERSION,
+            nonce,
+            max_total: capacity.total.min(limits::ARCHIVE_MAX),
+            max_entries: capacity.entries.min(limits::ENTRIES_MAX),
+            max_manifest: capacity.manifest.min(limits::MANIFEST_MAX),
+            max_path: capacity.path.min(limits::PATH_MAX as u16),
+            max_chunk: policy.max_chunk,
+            free: capacity.free,
+            aeads: C::AEADS.iter().map(|aead| *aead as u8).collect(),
+            codecs: [Codec::Lz4 as u8, Codec::None as u8].into_iter().collect(),
+            keys: List::from_iter([if policy.typed { KEY_TYPED } else { KEY_SEALED }]),
+            code_needed,
+            max_iterations: policy.max_iterations,
+            key_seconds: policy.key_seconds,
+        }
+    }
+
+    async fn code(&mut self) -> Result<(), SessionError> {
+        loop {
+            let message = match self.next(limits::CODE_MS).await {
+                Err(SessionError::TimedOut) => return Err(SessionError::Refused(Refusal::CodeTimeout)),
+                payload => decode(payload?)?,
+            };
+            let FromSender::Code { digits } = message else {
+                return not_expected(message);
+            };
+            let now = self.at.clock.now();
+            match self.at.desk.try_code(&self.peer, &digits, now, self.at.entropy) {
+                CodeTry::Right => {
+                    self.at.operator.event(Event::CodeAccepted);
+                    self.at.operator.code(self.at.desk.code());
+                    return self.channel.send(&FromReceiver::CodeAccepted).await;
+                }
+                CodeTry::Wrong { left } => {
+                    self.at.operator.event(Event::CodeWrong { left });
+                    self.channel.send(&FromReceiver::CodeWrong { left }).await?;
+                }
+                CodeTry::Locked { .. } => {
+                    self.at.operator.code(self.at.desk.code());
+                    return self.check_lock(now);
+                }
+            }
+        }
+    }
+
+    fn check_lock(&mut self, now: u64) -> Result<(), SessionError> {
+        let Some(seconds) = self.at.desk.locked(&self.peer, now) else { return Ok(()) };
+        self.at.operator.event(Event::Locked { seconds });
+        Err(SessionError::Refused(Refusal::Locked { seconds }))
+    }
+
+    /// `Offer`, held against every bound before anybody is asked for anything.
+    async fn offer<C: Cipher>(&mut self, opening: &Opening) -> Result<Accepted, SessionError> {
+        let peer = self.peer;
+        let certificate = self.at.policy.certificate;
+        let payload = self.next(STEP_MS).await?;
+        let message = decode(payload)?;
+        let FromSender::Offer(offer) = message else {
+            return not_expected(message);
+        };
+        let body = &payload[..payload.len() - OFFER_TAGS];
+        let transcript = Transcript::session(&opening.hello, &opening.greeting, body, &peer, &certificate);
+        let capacity = self.at.store.capacity();
+        let policy = self.at.policy;
+        let body = &offer.body;
+        let (aead, codec) = check_suite::<C>(policy, &offer)?;
+        within(body.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
+        within(body.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
+        within(body.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
+        field(body.files <= body.entries && u64::from(body.manifest) < body.total)?;
+        let offered = Offered {
+            sender: peer,
+            created: body.created,
+            total: body.total,
+            files: body.files,
+            entries: body.entries,
+            manifest: body.manifest,
+        };
+        self.at.operator.event(Event::Offered(offered));
+        Ok(Accepted { offer, aead, codec, offered, transcript })
+    }
+
+    /// Finds the key whose commitment the offer carries: remembered, sealed, or typed.
+    async fn prove_key(&mut self, opening: &Opening, accepted: &Accepted) -> Result<Schedule, SessionError> {
+        let Accepted { offer, transcript, .. } = accepted;
+        let iterations = offer.body.iterations;
+        if let KeyMode::Sealed(encapsulation) = &offer.body.key {
+            let hpke = self.at.policy.hpke.ok_or(SessionError::Refused(Refusal::KeyMode))?;
+            let secret = hpke.decapsulate(encapsulation).map_err(|_| SessionError::Refused(Refusal::KeyWrong))?;
+            let schedule = Schedule::new(&secret, transcript);
+            return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
+        }
+        let now = self.at.clock.now();
+        if let Some(secret) = self.at.desk.secret(&self.peer, &opening.salt, iterations, now) {
+            let schedule = Schedule::new(secret, transcript);
+            return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
+        }
+        let until = self.channel.after(u64::from(self.at.policy.key_seconds) * 1_000);
+        for left in (0..KEY_TRIES).rev() {
+            let wrong_before = (left + 1 < KEY_TRIES).then_some(left + 1);
+            let key = self.ask_key(&accepted.offered, wrong_before, until).await?;
+            let secret = Secret::typed(&key, &opening.salt, iterations);
+            let schedule = Schedule::new(&secret, transcript);
+            if schedule.commits_to(&offer.commitment) {
+                self.at.desk.key_proven(iterations, secret, self.at.clock.now());
+                return Ok(schedule);
+            }
+        }
+        key_wrong()
+    }
+
+    /// Asks the person, and keeps the sender informed and watched meanwhile.
+    async fn ask_key(&mut self, offered: &Offered, left: Option<u8>, until: u64) -> Result<TransferKey, SessionError> {
+        let stage = if left.is_some() { Stage::KeyAgain } else { Stage::Key };
+        {
+            let clock = self.at.clock;
+            let mut answer = pin!(self.at.operator.key(offered, left));
+            loop {
+                self.channel.send(&FromReceiver::Working(stage)).await?;
+                let again = clock.sleep_until(self.channel.after(WORKING_MS));
+                match select4(&mut answer, self.channel.readable(), again, clock.sleep_until(until)).await {
+                    Either4::First(KeyAnswer::Key(key)) => return Ok(key),
+                    Either4::First(KeyAnswer::Declined) => return Err(SessionError::Refused(Refusal::Declined)),
+                    Either4::First(KeyAnswer::Interrupted) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+                    Either4::Second(ready) => break ready?,
+                    Either4::Third(()) => {}
+                    Either4::Fourth(()) => return Err(SessionError::Refused(Refusal::KeyTimeout)),
+                }
+            }
+        }
+        // Only `Cancel` has a place here.
+        not_expected(decode(self.next(STEP_MS).await?)?)
+    }
+
+    /// Hands the offer to the store.
+    async fn begin(&mut self, accepted: &Accepted, schedule: &Schedule) -> Result<Held, SessionError> {
+        self.at.operator.event(Event::Hashing);
+        let tag = &accepted.offer.manifest_tag;
+        let is_it = |digest: &_| schedule.is_manifest(digest, tag);
+        let begin = self.at.store.begin(&accepted.offered, &is_it);
+        let held = working(&mut self.channel, Stage::Hashing, begin).await?;
+        Ok(held)
+    }
+
+    /// `Accept`, and where the sender resumes.
+    async fn accept(&mut self, schedule: &Schedule, held: Held) -> Result<u64, SessionError> {
+        let Held { offset, digest } = held;
+        let mac = schedule.accept_mac(offset, &digest);
+        self.channel.send(&FromReceiver::Accept { offset, digest, mac }).await?;
+        let until = self.channel.after(limits::WORKING_CAP_MS);
+        loop {
+            match decode(self.next(STEP_MS).await?)? {
+                FromSender::Working(Stage::Hashing) if self.at.clock.now() < until => {}
+                FromSender::Resume { offset: 0 } if offset > 0 => {
+                    working(&mut self.channel, Stage::Hashing, self.at.store.restart()).await?;
+                    return Ok(0);
+                }
+                FromSender::Resume { offset: from } if from == offset => return Ok(offset),
+                other => return not_expected(other),
+            }
+        }
+    }
+
+    async fn chunks<C: Cipher>(
+        &mut self,
+        accepted: &Accepted,
+        schedule: &Schedule,
+        offset: u64,
+    ) -> Result<(), SessionError> {
+        let Accepted { aead, codec, offered, offer, .. } = accepted;
+        let (chunk, total) = (offer.body.chunk, offered.total);
+        let misfit = SessionError::PeerMisbehaved(Misbehaviour::Field);
+        let cipher = C::new(*aead, schedule.chunk_key()).ok_or(misfit)?;
+        let span = Span::new(chunk, offset, total).ok_or(misfit)?;
+        let mut opener = Opener::new(cipher, schedule.nonce_prefix(), span, *codec);
+        self.at.operator.event(Event::Receiving { offset, total });
+        let mut told = offset;
+        while opener.next_len() > 0 {
+            let until = self.channel.after(STEP_MS);
+            let at = &mut *self.at;
+            let frame = self.channel.receive(at.buffers.frame, chunk, until, at.operator.interrupted()).await?;
+            let sealed = match frame {
+                Frame::Chunk(sealed) => sealed,
+                Frame::Message(payload) => return not_expected(decode(payload)?),
+            };
+            let archive =
+                opener.open(sealed, at.buffers.plain).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Chunk))?;
+            at.store.write(archive).await?;
+            at.operator.event(Event::Received(opener.position()));
+            let durable = at.store.durable();
+            if durable >= told + PROGRESS_STEP {
+                told = durable;
+                self.channel.send(&FromReceiver::Progress { durable }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<Receipt, SessionError> {
+        self.at.operator.event(Event::Verifying);
+        let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit()).await?;
+        self.at.operator.event(Event::Committed(receipt));
+        let Receipt { digest, files, bytes, generation } = receipt;
+        // A receipt that gets lost is asked for again; the folder stands either way.
+        let _ = self.channel.send(&FromReceiver::Committed { digest, files, bytes, generation }).await;
+        Ok(receipt)
+    }
+
+    /// The payload of the next message.
+    async fn next(&mut self, ms: u64) -> Result<&[u8], SessionError> {
+        let until = self.channel.after(ms);
+        let at = &mut *self.at;
+        self.channel.receive(at.buffers.frame, 0, until, at.operator.interrupted()).await?.message()
+    }
+
+    /// After an error: what the store keeps, what the desk forgets, and what the sender is told.
+    pub(super) async fn settle(&mut self, error: SessionError) {
+        match error {
+            SessionError::PeerMisbehaved(_) | SessionError::Refused(Refusal::Archive) => self.at.store.discard().await,
+            _ => self.at.store.suspend().await,
+        }
+        if let SessionError::Refused(_) = error {
+            self.at.desk.forget();
+        }
+        let message = match error {
+            SessionError::Refused(refusal) => FromReceiver::Refused(refusal),
+            SessionError::PeerMisbehaved(Misbehaviour::Chunk) => FromReceiver::Refused(Refusal::Chunk),
+            SessionError::PeerMisbehaved(_) => FromReceiver::Refused(Refusal::Protocol),
+            SessionError::Cancelled(reason) => FromReceiver::Cancel(reason),
+            SessionError::TimedOut => FromReceiver::Cancel(Cancel::TimedOut),
+            _ => return,
+        };
+        let _ = self.channel.send(&message).await;
+    }
+}
+
+/// Lets the store work, and tells the sender so now and then.
+async fn working<L: Link, K: Clock, T>(
+    channel: &mut Channel<'_, L, K>,
+    stage: Stage,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, SessionError> {
+    let mut work = pin!(work);
+    loop {
+        let again = channel.after(WORKING_MS);
+        match select(&mut work, channel.clock().sleep_until(again)).await {
+            Either::First(done) => return done.map_err(|error| SessionError::Refused(error.refusal())),
+            Either::Second(()) => channel.send(&FromReceiver::Working(stage)).await?,
+        }
+    }
+}
+
+fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<(Aead, Codec), SessionError> {
+    let body = &offer.body;
+    let aead = Aead::from_number(body.aead).filter(|aead| C::AEADS.contains(aead));
+    let (Some(aead), Some(codec)) = (aead, Codec::from_number(body.codec)) else {
+        return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
+    };
+    match body.key {
+        KeyMode::Typed if policy.typed => {
+            let most = policy.max_iterations.min(limits::ITERATIONS_MAX);
+            within((limits::ITERATIONS_MIN..=most).contains(&body.iterations), Limit::Iterations)?;
+        }
+        KeyMode::Sealed(_) if !policy.typed => field(body.iterations == 0)?,
+        _ => return Err(SessionError::Refused(Refusal::KeyMode)),
+    }
+    let most = policy.max_chunk.min(limits::CHUNK_MAX);
+    within(body.chunk.is_power_of_two() && (limits::CHUNK_MIN..=most).contains(&body.chunk), Limit::Chunk)?;
+    Ok((aead, codec))
+}
+
+fn within(holds: bool, limit: Limit) -> Result<(), SessionError> {
+    if holds { Ok(()) } else { Err(SessionError::Refused(Refusal::Limit { limit })) }
+}
+
+fn field(holds: bool) -> Result<(), SessionError> {
+    if holds { Ok(()) } else { Err(SessionError::PeerMisbehaved(Misbehaviour::Field)) }
+}
+
+fn key_wrong<T>() -> Result<T, SessionError> {
+    Err(SessionError::Refused(Refusal::KeyWrong))
+}
+
+fn unexpected<T>() -> Result<T, SessionError> {
+    Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected))
+}
+
+/// `Cancel` has a place everywhere; nothing else has one where it is not waited for.
+fn not_expected<T>(message: FromSender) -> Result<T, SessionError> {
+    match message {
+        FromSender::Cancel(reason) => Err(SessionError::PeerCancelled(reason)),
+        _ => unexpected(),
+    }
+}
