@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use cap_std::fs::Dir;
 use embassy_futures::block_on;
 use waft_core::digest::Digest;
 use waft_core::session::sender::{ArchiveInfo, Source};
@@ -78,7 +79,8 @@ fn set_time(path: &Path, seconds: u64) {
 
 /// The whole archive of a folder.
 pub(crate) fn archive(folder: &Path) -> Archive {
-    let mut source = FolderSource::new(Folder::walk(folder, &Options::default()).unwrap());
+    let root = Dir::open_ambient_dir(folder, cap_std::ambient_authority()).unwrap();
+    let mut source = FolderSource::new(Folder::walk_dir(root, &Options::default()).unwrap());
     let bytes = read_all(&mut source, 4096);
     Archive { info: source.info(), bytes, root: source.root().unwrap() }
 }
