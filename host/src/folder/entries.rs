@@ -60,7 +60,7 @@ impl<R: BufRead> Entries<R> {
                 self.index += 1;
                 return Ok(Some(item));
             }
-            if self.reader.remaining() == 0 {
+            if self.reader.is_complete() {
                 return Ok(None);
             }
             if ended {

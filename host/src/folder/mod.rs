@@ -112,7 +112,7 @@ pub enum FolderError {
     #[error("{} of its names cannot be sent", .0.count)]
     Unsendable(Few<Unsendable>),
     /// More, longer or deeper than any archive may be.
-    #[error("too much for one transfer: {}", limit(.0))]
+    #[error("too much for one transfer: {0}")]
     PastLimit(ArchiveError),
     /// More than [`Options::most`].
     #[error("its manifest is longer than asked for")]
@@ -150,15 +150,6 @@ impl Folder {
             longest_path: walked.longest_path,
         };
         Ok(Self { root, spool: walked.spool, info, skipped: walked.skipped, unsendable: walked.unsendable })
-    }
-}
-
-fn limit(error: &ArchiveError) -> &'static str {
-    match error {
-        ArchiveError::TooManyEntries => "more than 1 048 576 files and folders",
-        ArchiveError::ManifestTooLong => "more than 256 MiB of names",
-        ArchiveError::TooLong => "more than 4 TiB",
-        _ => "its manifest cannot be written",
     }
 }
 

@@ -98,7 +98,7 @@ impl FolderSource {
         Ok(Stage::Content(Box::new(Content {
             entries,
             open: Descent::new(root),
-            hasher: ContentHasher::new(self.info.manifest_digest),
+            hasher: ContentHasher::new(&self.info.manifest_digest),
             file: None,
             tail: None,
             ended: false,

@@ -43,10 +43,10 @@ fn gives_a_legal_archive() {
     let (mut reader, mut sizes) = (ContentReader::new(&summary), sizes.into_iter());
     loop {
         match reader.next(&mut rest).unwrap() {
-            Content::NeedFile => reader.begin_file(sizes.next().unwrap()).unwrap(),
-            Content::End { root } => break assert_eq!(root, archive.root),
-            Content::NeedInput => panic!("the archive is short"),
-            _ => {}
+            Some(Content::NeedFile) => reader.begin_file(sizes.next().unwrap()).unwrap(),
+            Some(Content::End { root }) => break assert_eq!(root, archive.root),
+            Some(_) => {}
+            None => panic!("the archive is short"),
         }
     }
     assert!(rest.is_empty());

@@ -11,7 +11,7 @@ use cap_std::fs::{Dir, Metadata};
 use tempfile::SpooledTempFile;
 use waft_core::archive::{Entry, Kind, ManifestWriter, Summary};
 use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
-use waft_core::path::{PathError, RelPath};
+use waft_core::path::RelPath;
 
 use super::entries::modified;
 use super::{FolderError, Options, Skipped, SkippedWhy, Few, Unsendable};
@@ -115,7 +115,7 @@ impl Walk {
     /// Appends `name` to the path, if the result can be sent.
     fn go_to(&mut self, name: &OsStr) -> Result<(), Unsendable> {
         let unsendable = |why: &str| Unsendable { path: below(&self.path, name), why: why.to_owned() };
-        let text = name.to_str().ok_or_else(|| unsendable("not UTF-8"))?;
+        let text = name.to_str().ok_or_else(|| unsendable("the name is not UTF-8"))?;
         let before = self.path.len();
         if before > 0 {
             self.path.push('/');
@@ -125,7 +125,7 @@ impl Walk {
             Ok(_) => Ok(()),
             Err(error) => {
                 self.path.truncate(before);
-                Err(Unsendable { path: below(&self.path, name), why: reason(error).to_owned() })
+                Err(Unsendable { path: below(&self.path, name), why: error.to_string() })
             }
         }
     }
@@ -171,16 +171,6 @@ fn names(dir: &Dir) -> io::Result<IntoIter<OsString>> {
 /// `name` below `path`, to be shown.
 fn below(path: &str, name: &OsStr) -> String {
     if path.is_empty() { shown(name) } else { format!("{}/{}", shown(path.as_ref()), shown(name)) }
-}
-
-fn reason(error: PathError) -> &'static str {
-    match error {
-        PathError::Control => "a control character in its name",
-        PathError::TooLong => "a path of more than 1024 bytes",
-        PathError::ComponentTooLong => "a name of more than 255 bytes",
-        PathError::TooDeep => "more than 64 folders deep",
-        _ => "not a name",
-    }
 }
 
 // A level has an open directory; this many are well below what a process may open.

@@ -14,7 +14,7 @@ use waft_core::archive::{Kind, ManifestReader, Summary};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{Held, Offered};
 
-use super::incoming::{Names, agrees};
+use super::incoming::Names;
 use super::place::Place;
 use super::staging::{Staging, names, remove};
 use super::tree::{Level, Tree, finish_dir, finish_file};
@@ -76,7 +76,7 @@ impl Reading {
             self.took(got).await;
         }
         let summary = reader.finish().ok()?;
-        agrees(&summary, offered).then_some(summary)
+        summary.check(offered.total, offered.files, offered.entries).ok().map(|()| summary)
     }
 
     /// Goes through the tree as far as it goes.

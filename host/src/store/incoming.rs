@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::Write as _;
 
-use waft_core::archive::{ArchiveError, ManifestReader, Summary};
+use waft_core::archive::{ManifestReader, Summary};
 use waft_core::path::RelPath;
 use waft_core::session::{Offered, StoreError};
 
@@ -38,19 +38,15 @@ impl Incoming {
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.reader.remaining() == 0
+        self.reader.is_complete()
     }
 
     /// The whole manifest's summary, once it agrees with the offer.
     pub(super) fn finish(self, offered: &Offered) -> Result<Summary> {
         let summary = self.reader.finish().map_err(StoreError::Archive)?;
-        if agrees(&summary, offered) { Ok(summary) } else { Err(StoreError::Archive(ArchiveError::Counts).into()) }
+        summary.check(offered.total, offered.files, offered.entries).map_err(StoreError::Archive)?;
+        Ok(summary)
     }
-}
-
-/// Whether a manifest is what was said of it.
-pub(super) fn agrees(summary: &Summary, offered: &Offered) -> bool {
-    summary.total == offered.total && summary.files == offered.files && summary.entries == offered.entries
 }
 
 /// Checks names by the rules of this platform.

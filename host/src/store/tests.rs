@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use waft_core::archive::ArchiveError;
 
 use super::*;
-use crate::samples::{Archive, archive, content, plant, put, snapshot};
+use crate::samples::{Archive, archive, plant, put, snapshot};
 use crate::trouble::Cause;
 
 /// A folder to send, its archive, and a place to receive it in.
@@ -145,7 +145,7 @@ fn goes_on_from_any_cut() {
     let bench = Bench::planted();
     let total = bench.bytes().len();
     let manifest = bench.archive.info.manifest as usize;
-    let cuts = (0..total).filter(|at| at % 4099 == 0 || (*at < 40_000 && at % 97 == 0) || *at > total - 40);
+    let cuts = (0..total).filter(|at| at % 16_411 == 0 || (*at < 12_000 && at % 197 == 0) || *at > total - 40);
     for cut in cuts.chain([manifest - 1, manifest, manifest + 1, total]) {
         let mut store = bench.store();
         bench.begin(&mut store).unwrap();

@@ -47,12 +47,12 @@ fn paths_that_lead_elsewhere_are_refused() {
 fn manifests_that_break_the_rules_are_refused() {
     let two = |one: Vec<u8>, other: Vec<u8>| [one, other].concat();
     let cases = [
-        (two(entry("a", Some(1)), entry("a", Some(1))), ArchiveError::Order),
+        (two(entry("a", Some(1)), entry("a", Some(1))), ArchiveError::Duplicate),
         (two(entry("b", Some(1)), entry("a", Some(1))), ArchiveError::Order),
-        (two(entry("a", Some(1)), entry("a/b", Some(1))), ArchiveError::Parent),
-        (two(entry("a", None), entry("b/c", Some(1))), ArchiveError::Parent),
+        (two(entry("a", Some(1)), entry("a/b", Some(1))), ArchiveError::ParentIsFile),
+        (two(entry("a", None), entry("b/c", Some(1))), ArchiveError::ParentMissing),
         (two(entry("a", None), vec![0xff; ENTRY_MAX]), ArchiveError::EntryTooLong),
-        (two(entry("a", None), vec![0, 9, 1]), ArchiveError::ManifestTruncated),
+        (two(entry("a", None), vec![0, 9, 1]), ArchiveError::Truncated),
         (two(entry("a", None), vec![0, 2, 7, 7]), ArchiveError::Malformed),
     ];
     for (manifest, expected) in cases {
@@ -81,7 +81,7 @@ fn content_that_does_not_match_is_refused() {
     for (at, expected) in [
         (manifest, ArchiveError::FileDigest),
         (first, ArchiveError::FileDigest),
-        (total - 1, ArchiveError::RootDigest),
+        (total - 1, ArchiveError::Root),
         (total - 33, ArchiveError::FileDigest),
     ] {
         let mut bytes = bench.bytes().to_vec();
@@ -89,7 +89,7 @@ fn content_that_does_not_match_is_refused() {
         assert_eq!(refused(&bench.offered(), &bytes), StoreError::Archive(expected), "{at}");
     }
     let long = [bench.bytes(), b"x"].concat();
-    assert_eq!(refused(&bench.offered(), &long), StoreError::Archive(ArchiveError::Excess));
+    assert_eq!(refused(&bench.offered(), &long), StoreError::Archive(ArchiveError::Trailing));
 }
 
 #[test]
