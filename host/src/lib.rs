@@ -26,6 +26,8 @@ mod trust;
 mod ui;
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod testing;
 
 pub use commands::run;

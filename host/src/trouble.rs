@@ -21,6 +21,14 @@ impl Trouble {
     pub(crate) fn new(path: impl AsRef<OsStr>, cause: impl Into<Cause>) -> Self {
         Self { path: shown(path.as_ref()), cause: cause.into() }
     }
+
+    /// The file system's error, if it was one.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match &self.cause {
+            Cause::Io(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
 }
 
 /// What went wrong at a path.
@@ -60,7 +68,9 @@ pub(crate) fn shown(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_encoded_bytes().utf8_chunks() {
         let _ = write!(text, "{}", escape(chunk.valid()));
-        chunk.invalid().iter().for_each(|byte| drop(write!(text, "\\x{byte:02x}")));
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
     }
     text
 }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 use std::time::{Duration, SystemTime};
 
 use cap_std::fs::Dir;
-use waft_core::archive::{ArchiveError, Kind, ManifestReader, Modified};
+use waft_core::archive::{Kind, ManifestReader, Modified};
 
 /// The entries of a manifest.
 pub(crate) struct Entries<R> {
@@ -33,7 +33,7 @@ pub(crate) struct Item {
 #[derive(Debug)]
 pub(crate) enum EntriesError {
     Io(io::Error),
-    Archive(ArchiveError),
+    Damaged,
 }
 
 impl<R: BufRead> Entries<R> {
@@ -47,7 +47,7 @@ impl<R: BufRead> Entries<R> {
         loop {
             let before = self.input.fill_buf().map_err(EntriesError::Io)?;
             let mut rest = before;
-            let entry = self.reader.next(&mut rest).map_err(EntriesError::Archive)?;
+            let entry = self.reader.next(&mut rest).map_err(|_| EntriesError::Damaged)?;
             let item = entry.map(|entry| {
                 self.path.clear();
                 self.path.push_str(entry.path.as_str());
@@ -106,6 +106,12 @@ impl<T> Descent<T> {
     /// The directory in which the current entry stands.
     pub(crate) fn here(&self) -> &Dir {
         self.levels.last().map_or(&self.root, |(dir, _)| dir)
+    }
+
+    /// All of them, the root first, which has nothing kept.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Dir, Option<&T>)> {
+        let levels = self.levels.iter().map(|(dir, kept)| (dir, Some(kept)));
+        std::iter::once((&self.root, None)).chain(levels)
     }
 
     /// What is kept for that directory, unless it is the root.

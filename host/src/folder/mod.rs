@@ -145,7 +145,7 @@ impl Folder {
             total: walked.summary.total,
             files: walked.summary.files,
             entries: walked.summary.entries,
-            manifest: walked.manifest,
+            manifest: walked.summary.manifest,
             manifest_digest: walked.summary.digest,
             longest_path: walked.longest_path,
         };

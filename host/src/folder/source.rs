@@ -98,7 +98,7 @@ impl FolderSource {
         Ok(Stage::Content(Box::new(Content {
             entries,
             open: Descent::new(root),
-            hasher: ContentHasher::new(self.info.manifest_digest),
+            hasher: ContentHasher::new(&self.info.manifest_digest),
             file: None,
             tail: None,
             ended: false,
@@ -255,6 +255,6 @@ fn spool_trouble(error: io::Error) -> Trouble {
 fn entries_trouble(error: EntriesError) -> Trouble {
     match error {
         EntriesError::Io(error) => spool_trouble(error),
-        EntriesError::Archive(_) => spool_trouble(io::ErrorKind::InvalidData.into()),
+        EntriesError::Damaged => spool_trouble(io::ErrorKind::InvalidData.into()),
     }
 }

@@ -75,10 +75,12 @@ impl Walk {
         let mut levels = vec![Level { dir: root, names: first, path: 0 }];
         while let Some(level) = levels.last_mut() {
             self.path.truncate(level.path);
-            match level.names.next() {
-                None => drop(levels.pop()),
-                Some(name) => levels.extend(self.one(&level.dir, &name)?),
-            }
+            let Some(name) = level.names.next() else {
+                levels.pop();
+                continue;
+            };
+            let below = self.one(&level.dir, &name)?;
+            levels.extend(below);
         }
         Ok(())
     }
@@ -113,7 +115,7 @@ impl Walk {
     /// Appends `name` to the path, if the result can be sent.
     fn go_to(&mut self, name: &OsStr) -> Result<(), Unsendable> {
         let unsendable = |why: &str| Unsendable { path: below(&self.path, name), why: why.to_owned() };
-        let text = name.to_str().ok_or_else(|| unsendable("not UTF-8"))?;
+        let text = name.to_str().ok_or_else(|| unsendable("the name is not UTF-8"))?;
         let before = self.path.len();
         if before > 0 {
             self.path.push('/');
@@ -142,7 +144,7 @@ impl Walk {
     }
 
     fn finish(self) -> Result<Walked, FolderError> {
-        let summary = self.manifest.finish().map_err(FolderError::PastLimit)?;
+        let summary = self.manifest.finish();
         let mut spool = self.spool.into_inner().map_err(|error| FolderError::Spool(error.into_error()))?;
         spool.rewind().map_err(FolderError::Spool)?;
         let longest_path = self.longest_path as u16;

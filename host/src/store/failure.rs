@@ -35,7 +35,7 @@ impl Failure {
     pub(super) fn manifest(error: EntriesError, path: impl AsRef<std::ffi::OsStr>) -> Self {
         match error {
             EntriesError::Io(error) => Self::Io(Trouble::new(path, error)),
-            EntriesError::Archive(_) => Self::Refused(StoreError::Verify),
+            EntriesError::Damaged => Self::Refused(StoreError::Verify),
         }
     }
 }

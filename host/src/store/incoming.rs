@@ -43,7 +43,9 @@ impl Incoming {
 
     /// The whole manifest's summary, once it agrees with the offer.
     pub(super) fn finish(self, offered: &Offered) -> Result<Summary> {
-        agreed(self.reader.finish().map_err(StoreError::Archive)?, offered)
+        let summary = self.reader.finish().map_err(StoreError::Archive)?;
+        summary.check(offered.total, offered.files, offered.entries).map_err(StoreError::Archive)?;
+        Ok(summary)
     }
 }
 

@@ -251,9 +251,11 @@ impl Store for DirectoryStore {
 
     async fn discard(&mut self) {
         if let State::Staged(staged) = std::mem::replace(&mut self.state, State::Idle) {
-            let removed = aside(move || staged.staging.dir.try_clone().map(|_| staged.staging)).await;
-            // What cannot be removed now is when the next archive comes.
-            let _ = removed.and_then(|staging| staging.remove(&self.place));
+            let Staged { mut staging, part, .. } = *staged;
+            drop(part);
+            // What cannot be removed now will be when the next archive comes.
+            let cleared = aside(move || staging.clear().map(|()| staging)).await;
+            let _ = cleared.and_then(|staging| staging.remove(&self.place));
         }
     }
 }

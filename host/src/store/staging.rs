@@ -7,8 +7,9 @@
 //! intent     only while files are being moved into a filled target (see `merge`)
 //! ```
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::Path;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
@@ -18,7 +19,7 @@ use waft_core::session::{Offered, StoreError};
 use super::failure::{Failure, Result};
 use super::place::Place;
 use crate::platform;
-use crate::trouble::{Cause, Trouble};
+use crate::trouble::Cause;
 
 const JOURNAL: &str = "journal";
 pub(super) const MANIFEST: &str = "manifest";
@@ -31,8 +32,16 @@ const RECORD: usize = MAGIC.len() + 32 + 8 + 4 + 4 + 4;
 /// A staging area that this process has to itself.
 pub(super) struct Staging {
     pub(super) dir: Dir,
-    /// Holds the lock.
-    journal: File,
+    journal: Journal,
+}
+
+/// The locked journal. Unlocked when it goes, even if a child process has inherited its descriptor.
+struct Journal(File);
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl Staging {
@@ -70,20 +79,21 @@ impl Staging {
             Err(std::fs::TryLockError::Error(error)) => return Err(place.at_staging(JOURNAL, error).into()),
         }
         let gone = platform::is_unlinked(&journal).map_err(|error| place.at_staging(JOURNAL, error))?;
+        let journal = Journal(journal);
         Ok((!gone).then_some(Self { dir, journal }))
     }
 
     /// Whether what is staged belongs to that offer.
     pub(super) fn is_of(&mut self, offered: &Offered) -> io::Result<bool> {
         let mut found = Vec::with_capacity(RECORD + 1);
-        self.journal.rewind()?;
-        Read::by_ref(&mut self.journal).take(RECORD as u64 + 1).read_to_end(&mut found)?;
+        self.journal.0.rewind()?;
+        Read::by_ref(&mut self.journal.0).take(RECORD as u64 + 1).read_to_end(&mut found)?;
         Ok(found == record(offered))
     }
 
     /// Forgets what is staged.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.journal.set_len(0)?;
+        self.journal.0.set_len(0)?;
         remove(&self.dir, MANIFEST)?;
         remove(&self.dir, INTENT)?;
         remove(&self.dir, TREE)
@@ -94,8 +104,8 @@ impl Staging {
         let manifest = self.dir.open_with(MANIFEST, read_write().create_new(true))?.into_std();
         // Its mode is the target's later; till then the staging area's keeps others out.
         self.dir.create_dir(TREE)?;
-        self.journal.rewind()?;
-        self.journal.write_all(&record(offered))?;
+        self.journal.0.rewind()?;
+        self.journal.0.write_all(&record(offered))?;
         Ok(manifest)
     }
 
@@ -185,13 +195,12 @@ pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
         platform::unlock_dir(parent, name)?;
     }
     let dir = platform::open_dir(parent, name)?;
-    let names = dir.entries()?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    names.iter().try_for_each(|name| remove(&dir, name))?;
+    names(&dir)?.iter().try_for_each(|name| remove(&dir, name))?;
     drop(dir);
     parent.remove_dir(name)
 }
 
-/// Keeps a removal's error for the person.
-pub(super) fn removal(place: &Place, error: io::Error) -> Trouble {
-    place.at_staging("", error)
+/// What is in a directory.
+pub(super) fn names(dir: &Dir) -> io::Result<Vec<OsString>> {
+    dir.entries()?.map(|entry| Ok(entry?.file_name())).collect()
 }

@@ -57,8 +57,8 @@ impl Tree {
 
     /// Takes the next bytes behind the manifest.
     pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
-        loop {
-            match self.reader.next(archive).map_err(StoreError::Archive)? {
+        while let Some(next) = self.reader.next(archive).map_err(StoreError::Archive)? {
+            match next {
                 Content::Data(bytes) => {
                     let (file, _) = self.file.as_mut().expect("content comes after its file was asked for");
                     file.write_all(bytes).map_err(|error| self.trouble(place, error))?;
@@ -66,9 +66,9 @@ impl Tree {
                 Content::FileEnd => self.end_file(place)?,
                 Content::NeedFile => self.next_file(place)?,
                 Content::End { root } => self.root = Some(root),
-                Content::More => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// The whole archive was written: ends the tree. Returns the archive's root and its manifest's digest.
