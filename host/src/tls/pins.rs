@@ -107,7 +107,7 @@ impl Verifier {
     fn check(&self, der: &CertificateDer<'_>) -> Result<(), Error> {
         match self.verdict.get_or_init(|| self.pins.check(der)) {
             Ok(peer) if peer.certificate.der() == der => Ok(()),
-            Ok(_) => Err(PeerMisbehaved::UnsolicitedCertExtension.into()),
+            Ok(_) => Err(Error::General("a second certificate in one handshake".into())),
             Err(distrust) => Err(distrust.alert()),
         }
     }
