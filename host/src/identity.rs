@@ -110,6 +110,13 @@ impl Identity {
         &self.signing
     }
 
+    /// This certificate, with another's key behind it.
+    #[cfg(test)]
+    pub(crate) fn with_signer_of(self, other: &Self) -> Self {
+        let signing = CertifiedKey::new(self.signing.cert.clone(), other.signing.key.clone());
+        Self { signing: Arc::new(signing), ..self }
+    }
+
     fn store_new(home: &Home) -> Result<Self, IdentityError> {
         let identity = Self::generate();
         home.write(KEY_FILE, identity.keys_pem().as_bytes())?;

@@ -4,26 +4,26 @@
 // The futures are awaited where they are made, on one thread.
 #![allow(async_fn_in_trait)]
 
-mod address;
-mod certificate;
+pub mod address;
+pub mod certificate;
 pub mod cli;
-mod clock;
+pub mod clock;
 mod commands;
-mod crypto;
-mod door;
-mod error;
-mod folder;
-mod home;
-mod identity;
-mod interrupt;
-mod name;
-mod net;
+pub mod crypto;
+pub mod door;
+pub mod error;
+pub mod folder;
+pub mod home;
+pub mod identity;
+pub mod interrupt;
+pub mod name;
+pub mod net;
 mod platform;
-mod store;
-mod tls;
-mod trouble;
-mod trust;
-mod ui;
+pub mod store;
+pub mod tls;
+pub mod trouble;
+pub mod trust;
+pub mod ui;
 
 #[cfg(test)]
 mod samples;

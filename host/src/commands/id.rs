@@ -11,7 +11,8 @@ use crate::ui::{Event, Ui};
 
 /// Does what was typed.
 pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
-    let name = args.name.map(|name| Name::new(&name).map_err(|problem| Error::Usage(problem.to_string()))).transpose()?;
+    let name =
+        args.name.map(|name| Name::new(&name).map_err(|problem| Error::Usage(problem.to_string()))).transpose()?;
     let home = Home::open()?;
     let (identity, new) = match args.renew {
         true => (Identity::renew(&home)?, true),

@@ -126,7 +126,8 @@ fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
     let peer = sending.peer_name();
     let sent = sending.sent();
     ui.event(&Event::Committed { peer, files, bytes: total, sent, digest: digest.to_string() });
-    let crossed = if sent == total { bytes(total) } else { format!("{}, of which {} crossed", bytes(total), bytes(sent)) };
+    let crossed =
+        if sent == total { bytes(total) } else { format!("{}, of which {} crossed", bytes(total), bytes(sent)) };
     ui.done(format!("{peer} has the folder: {files} files, {crossed}."));
     ui.detail(format!("Its digest: {digest}"));
 }

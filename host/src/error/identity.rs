@@ -17,7 +17,9 @@ pub(super) fn identity(error: &IdentityError) -> Told {
         error => format!("This machine's identity cannot be used: {error}."),
     };
     let next = match error {
-        IdentityError::TooOpen(_) => "Close it, and think whether others may have read it; then rather `waft id --renew`.",
+        IdentityError::TooOpen(_) => {
+            "Close it, and think whether others may have read it; then rather `waft id --renew`."
+        }
         IdentityError::Name { .. } => "Give the machine its name anew: waft id --name NAME",
         _ => RENEW,
     };
@@ -43,9 +45,10 @@ pub(super) fn trust(error: &TrustError) -> Told {
         TrustError::Own => (Usage, "The other machine prints its own with `waft id cert`."),
         TrustError::NameTaken { .. } | TrustError::KnownAs { .. } => (Usage, "`waft trust list` shows everyone."),
         TrustError::Unknown { .. } => (Usage, "`waft trust list` shows everyone; `waft trust add` adds one."),
-        TrustError::NoReceiver => {
-            (Identity, "Carry the receiver's certificate here (`waft id cert` there), then: waft trust add NAME CERT.pem")
-        }
+        TrustError::NoReceiver => (
+            Identity,
+            "Carry the receiver's certificate here (`waft id cert` there), then: waft trust add NAME CERT.pem",
+        ),
         TrustError::SeveralReceivers => (Usage, "Give its name: waft send FOLDER NAME, or NAME@HOST."),
     };
     told(class, format!("{error}."), next)

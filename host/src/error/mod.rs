@@ -26,8 +26,8 @@ use crate::home::HomeError;
 use crate::identity::IdentityError;
 use crate::net::{DialError, ListenError};
 use crate::tls::error::HandshakeError;
-use crate::trust::TrustError;
 use crate::trouble::Trouble;
+use crate::trust::TrustError;
 use crate::ui::Asked;
 
 /// Why the command failed.

@@ -85,7 +85,11 @@ fn key(peer: &str, refusal: Refusal) -> Told {
             format!("No key was given; the folder of {peer} was declined."),
             "To take it after all, have it sent again.",
         ),
-        _ => told(Key, format!("{peer} does not give the key in the way that is asked for."), "Bring waft to the same release on both sides."),
+        _ => told(
+            Key,
+            format!("{peer} does not give the key in the way that is asked for."),
+            "Bring waft to the same release on both sides.",
+        ),
     }
 }
 
@@ -124,7 +128,11 @@ fn storage(peer: &str, refusal: Refusal) -> Told {
     match refusal {
         Refusal::NoSpace { needed, free } => told(
             Storage,
-            format!("The disk is too full for the folder of {peer}: it needs {}, and {} are free.", bytes(needed), bytes(free)),
+            format!(
+                "The disk is too full for the folder of {peer}: it needs {}, and {} are free.",
+                bytes(needed),
+                bytes(free)
+            ),
             "Make room, or receive with --into a folder on another disk.",
         ),
         Refusal::NotWritable => told(

@@ -49,9 +49,11 @@ fn misbehaved(peer: &str, cause: SessionError) -> Told {
             format!("{peer} gave a receipt for another folder than the one that was sent."),
             "Do not rely on what is there. Bring waft to the same release on both sides, then send again.",
         ),
-        SessionError::Buffers => {
-            told(Protocol, format!("{peer} asked for chunks that this machine cannot make."), "Report this as a bug in waft.")
-        }
+        SessionError::Buffers => told(
+            Protocol,
+            format!("{peer} asked for chunks that this machine cannot make."),
+            "Report this as a bug in waft.",
+        ),
         cause => told(
             Protocol,
             format!("{peer} does not keep to the protocol ({cause:?})."),
@@ -221,7 +223,13 @@ fn cancelled_here(cancel: Cancel) -> Told {
             "A file of the folder cannot be read any more.",
             "The receiver keeps its old folder. See whether the file is still there, then send again.",
         ),
-        Cancel::Declined => told(Code, "No code was given.", "Send again, and type the four digits that the receiver shows."),
-        _ => told(Interrupted, "Interrupted.", "The receiver keeps its old folder; sending again goes on where this stopped."),
+        Cancel::Declined => {
+            told(Code, "No code was given.", "Send again, and type the four digits that the receiver shows.")
+        }
+        _ => told(
+            Interrupted,
+            "Interrupted.",
+            "The receiver keeps its old folder; sending again goes on where this stopped.",
+        ),
     }
 }

@@ -96,5 +96,9 @@ pub(super) fn store(error: StoreError, trouble: Option<&str>) -> Told {
 
 /// The text for a target that cannot be one.
 pub(super) fn place(trouble: &Trouble) -> Told {
-    told(Storage, format!("The target cannot be used: {trouble}."), "Look at its name and permissions, or give another target.")
+    told(
+        Storage,
+        format!("The target cannot be used: {trouble}."),
+        "Look at its name and permissions, or give another target.",
+    )
 }

@@ -47,7 +47,10 @@ pub struct DirectoryStore {
 enum State {
     Idle,
     /// The target is the offered folder already.
-    Whole { offered: Offered, root: Digest },
+    Whole {
+        offered: Offered,
+        root: Digest,
+    },
     /// Some of it is staged.
     Staged(Box<Staged>),
 }
@@ -309,7 +312,9 @@ impl Staged {
             Found::Filled(target) => {
                 self.check(place)?;
                 let intent = Intent { manifest: self.offered.manifest, digest: manifest };
-                step().and_then(|()| merge::intend(&self.staging, intent)).map_err(|error| place.at_staging("", error))?;
+                step()
+                    .and_then(|()| merge::intend(&self.staging, intent))
+                    .map_err(|error| place.at_staging("", error))?;
                 merge::forward(place, &self.staging, target, intent, step).await?;
             }
             Found::Empty(mode) => self.rename(place, Some(mode)).map_err(|error| place.at_target("", error))?,
@@ -331,11 +336,7 @@ impl Staged {
 }
 
 /// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
-async fn equal(
-    target: cap_std::fs::Dir,
-    offered: &Offered,
-    is_it: &dyn Fn(&Digest) -> bool,
-) -> Option<(Held, Digest)> {
+async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
     let options = Options { skip_unsendable: true, most: Some(offered.manifest) };
     let folder = aside(move || Folder::walk_dir(target, &options)).await.ok()?;
     if folder.info.total != offered.total || !is_it(&folder.info.manifest_digest) {

@@ -63,7 +63,8 @@ pub(super) fn greet(
 }
 
 fn tell_trust(trust: &Trust, ui: &Ui) {
-    let senders: Vec<&str> = trust.peers().iter().filter(|peer| peer.sends).map(|Peer { name, .. }| name.as_str()).collect();
+    let senders: Vec<&str> =
+        trust.peers().iter().filter(|peer| peer.sends).map(|Peer { name, .. }| name.as_str()).collect();
     match senders.is_empty() {
         true => ui.warn("nobody is trusted to send here yet: waft trust add NAME CERT.pem"),
         false => ui.say(format!("Trusted to send here: {}", senders.join(", "))),

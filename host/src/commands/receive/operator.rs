@@ -43,7 +43,9 @@ impl<'a> AtReceiver<'a> {
     fn question(&self, offered: &Offered, left: Option<u8>) -> String {
         match left {
             None => format!("Key that {} shows, for {} files ({}):", self.peer, offered.files, bytes(offered.total)),
-            Some(left) => format!("That was not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" }),
+            Some(left) => {
+                format!("That was not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" })
+            }
         }
     }
 
@@ -80,7 +82,9 @@ impl Operator for AtReceiver<'_> {
                 KeyAnswer::Key(key)
             }
             // The input ended behind a wrong key: that one is the answer, until the tries are used up.
-            (Err(Error::NoAnswer(_)), Some(given)) => TransferKey::parse(given).map_or(KeyAnswer::Declined, KeyAnswer::Key),
+            (Err(Error::NoAnswer(_)), Some(given)) => {
+                TransferKey::parse(given).map_or(KeyAnswer::Declined, KeyAnswer::Key)
+            }
             (Err(error), _) => {
                 self.failure = Some(error);
                 KeyAnswer::Declined
@@ -94,7 +98,9 @@ impl Operator for AtReceiver<'_> {
                 self.ui.event(&Event::Connected { peer: self.peer });
                 self.ui.say(format!("{} is there.", self.peer));
             }
-            Happened::CodeWrong { left } => self.ui.say(format!("{} gave a wrong code; tries left: {left}.", self.peer)),
+            Happened::CodeWrong { left } => {
+                self.ui.say(format!("{} gave a wrong code; tries left: {left}.", self.peer))
+            }
             Happened::Locked { seconds } => {
                 self.ui.warn(format!("{} gave too many wrong codes and has to wait {seconds} s", self.peer));
             }

@@ -188,7 +188,9 @@ impl Error {
             },
             Self::Knock(_, KnockError::Refused(ClearRefusal::Busy)) => Hope::Busy,
             Self::Knock(_, KnockError::Closed) => Hope::Broken,
-            Self::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => Hope::Broken,
+            Self::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {
+                Hope::Broken
+            }
             Self::Dial(_) | Self::Knock(_, KnockError::Silent) => Hope::Absent,
             _ => Hope::No,
         }

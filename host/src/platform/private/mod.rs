@@ -6,9 +6,9 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub use unix::*;
+pub(crate) use unix::*;
 #[cfg(windows)]
-pub use windows::*;
+pub(crate) use windows::*;
 
 use std::path::PathBuf;
 
@@ -36,14 +36,5 @@ mod tests {
         assert_eq!(check_private(&path).unwrap(), Ok(()));
         let again = create_private(&path).unwrap_err();
         assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
-    }
-
-    #[test]
-    fn durability_and_free_space_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        sync_directory(folder.path()).unwrap();
-        sync_file_system(folder.path()).unwrap();
-        assert!(free_space(folder.path()).unwrap() > 0);
-        assert!(free_space(&folder.path().join("absent")).is_err());
     }
 }
