@@ -27,12 +27,12 @@ fn ended(peer: &str, cause: SessionError) -> Told {
         SessionError::Disconnected => told(
             Broken,
             format!("The connection from {peer} broke in the middle."),
-            "What was received is kept: when the folder is sent again, it goes on from there.",
+            "Whatever was received is kept: when the folder is sent again, it goes on from there.",
         ),
         SessionError::TimedOut | SessionError::Cancelled(Cancel::TimedOut) => told(
             Broken,
             format!("{peer} has sent nothing for too long."),
-            "What was received is kept: when the folder is sent again, it goes on from there.",
+            "Whatever was received is kept: when the folder is sent again, it goes on from there.",
         ),
         cause => told(
             Protocol,
@@ -161,7 +161,7 @@ fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
         Cancel::Protocol => format!("{peer} holds a message of this machine to be wrong."),
         Cancel::Interrupted | Cancel::Declined => format!("{peer} cancelled the transfer."),
     };
-    told(Broken, what, "What was received is kept: when the folder is sent again, it goes on from there.")
+    told(Broken, what, "Whatever was received is kept: when the folder is sent again, it goes on from there.")
 }
 
 fn limit_name(limit: Limit) -> &'static str {
