@@ -21,7 +21,7 @@ use self::patience::{Hope, Patience};
 use self::target::Target;
 use super::folders;
 use crate::cli::Send;
-use crate::error::{Error, bytes, shown};
+use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
 use crate::home::Home;
 use crate::identity::Identity;
@@ -55,7 +55,7 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     let source = FolderSource::new(folders::walk(&folder, args.skip_unsendable, ui)?);
     let info = source.info();
     let (folder, total) = (shown(&folder), bytes(info.total));
-    ui.say(format!("Sending {folder}: {} files, {total}, to {} at {}.", info.files, target.peer.name, target.address));
+    ui.say(format!("Sending {folder}: {}, {total}, to {} at {}.", files(info.files), target.peer.name, target.address));
     let key = TransferKey::random(&mut OsRng);
     ui.event(&Event::Key { key: key.display().to_string() });
     let mut salt = [0; 32];
@@ -122,12 +122,11 @@ fn verdict(last: Error, broken: Option<Error>) -> Error {
 }
 
 fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
-    let Receipt { digest, files, bytes: total, .. } = receipt;
+    let Receipt { digest, files: count, bytes: total, .. } = receipt;
     let peer = sending.peer_name();
     let sent = sending.sent();
-    ui.event(&Event::Committed { peer, files, bytes: total, sent, digest: digest.to_string() });
-    let crossed =
-        if sent == total { bytes(total) } else { format!("{}, of which {} crossed", bytes(total), bytes(sent)) };
-    ui.done(format!("{peer} has the folder: {files} files, {crossed}."));
+    ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest.to_string() });
+    let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };
+    ui.done(format!("{peer} has the folder: {}, {}{crossed}.", files(count), bytes(total)));
     ui.detail(format!("Its digest: {digest}"));
 }

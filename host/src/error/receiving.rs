@@ -11,7 +11,7 @@ use super::{Told, bytes, told};
 /// The text for `cause`; `trouble` is what the store says went wrong where.
 pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&str>) -> Told {
     let mut text = ended(peer, cause);
-    if let Some(trouble) = trouble {
+    if let Some(trouble) = trouble.filter(|_| cause != SessionError::Refused(Refusal::NotEmpty)) {
         text.what.push_str(&format!(" {trouble}."));
     }
     text

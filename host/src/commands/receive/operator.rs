@@ -6,7 +6,7 @@ use waft_core::session::receiver::{Event as Happened, KeyAnswer, Operator};
 use zeroize::Zeroizing;
 
 use crate::commands::answers::key_form;
-use crate::error::{Error, bytes};
+use crate::error::{Error, bytes, files};
 use crate::interrupt::Interrupt;
 use crate::ui::{Asked, Event, Progress, Ui};
 
@@ -42,7 +42,7 @@ impl<'a> AtReceiver<'a> {
 
     fn question(&self, offered: &Offered, left: Option<u8>) -> String {
         match left {
-            None => format!("Key that {} shows, for {} files ({}):", self.peer, offered.files, bytes(offered.total)),
+            None => format!("Key that {} shows, for {} ({}):", self.peer, files(offered.files), bytes(offered.total)),
             Some(left) => {
                 format!("That was not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" })
             }
