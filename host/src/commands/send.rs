@@ -130,3 +130,40 @@ fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
     ui.done(format!("{peer} has the folder: {}, {}{crossed}.", files(count), bytes(total)));
     ui.detail(format!("Its digest: {digest}"));
 }
+
+#[cfg(test)]
+mod tests {
+    use waft_core::session::SessionError;
+
+    use super::*;
+    use crate::net::DialError;
+
+    fn session(cause: SessionError) -> Error {
+        Error::Sending { peer: "kitchen".into(), cause, entry: None }
+    }
+
+    fn absent() -> Error {
+        Error::Dial(DialError::Refused { address: "kitchen".parse().expect("an address") })
+    }
+
+    fn exit(error: Error) -> u8 {
+        error.class().exit()
+    }
+
+    #[test]
+    fn who_is_gone_after_a_broken_session_is_told_of_that() {
+        let broken = worse(None, session(SessionError::Disconnected));
+        assert_eq!(exit(verdict(absent(), broken)), 16);
+        assert_eq!(exit(verdict(absent(), None)), 10);
+    }
+
+    #[test]
+    fn that_a_folder_may_have_arrived_is_not_forgotten() {
+        let unknown = worse(None, session(SessionError::OutcomeUnknown));
+        let still = worse(unknown, session(SessionError::Disconnected));
+        assert_eq!(exit(verdict(absent(), still)), 18);
+        let unknown = || worse(None, session(SessionError::OutcomeUnknown));
+        assert_eq!(exit(verdict(session(SessionError::TimedOut), unknown())), 18);
+        assert_eq!(exit(verdict(Error::Interrupted, unknown())), 130);
+    }
+}

@@ -120,7 +120,10 @@ impl Sending {
             buffers: Buffers { plain: &mut self.plain, frame: &mut self.frame, compressor: Some(&mut self.compressor) },
         };
         let receiver = Peer { certificate: *peer.certificate.hash(), hpke: peer.certificate.hpke() };
-        let outcome = sender.send::<RingCipher>(&mut link, &receiver).await;
+        let outcome = tokio::select! {
+            outcome = sender.send::<RingCipher>(&mut link, &receiver) => outcome,
+            () = interrupt.overdue() => Err(SessionError::Cancelled(Cancel::Interrupted)),
+        };
         link.close().await;
         let (crossed, failure) = operator.end();
         if crossed > 0 {
