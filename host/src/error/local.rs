@@ -39,6 +39,11 @@ pub(super) fn of(error: &Error) -> Told {
             "Look at its name, its permissions and the free space of its disk.",
         ),
         Error::Interrupted => told(Interrupted, "Interrupted.", "Nothing was left half-done."),
+        Error::Demo(what) => told(
+            Storage,
+            format!("The demonstration failed: {what}."),
+            "It needs loopback networking and room in the temporary folder.",
+        ),
         // The others have their own files.
         other => told(Storage, format!("{other:?}"), ""),
     }

@@ -97,6 +97,8 @@ pub enum Error {
         /// What went wrong where.
         trouble: Option<String>,
     },
+    /// The demonstration failed.
+    Demo(String),
     /// The person stopped it.
     Interrupted,
 }
