@@ -5,7 +5,9 @@
 use divan::Bencher;
 use divan::counter::BytesCount;
 use rand_core::{OsRng, RngCore};
-use waft_core::archive::{Content, ContentHasher, ContentReader, Entry, Kind, ManifestReader, ManifestWriter, Modified};
+use waft_core::archive::{
+    Content, ContentHasher, ContentReader, Entry, Kind, ManifestReader, ManifestWriter, Modified,
+};
 use waft_core::code::TransferKey;
 use waft_core::limits::{CHUNK_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
@@ -39,7 +41,9 @@ impl Material {
         let mut bytes = vec![0; LENGTH];
         match self {
             Self::Noise => OsRng.fill_bytes(&mut bytes),
-            Self::Source => bytes.iter_mut().zip(include_bytes!("parts.rs").iter().cycle()).for_each(|(to, b)| *to = *b),
+            Self::Source => {
+                bytes.iter_mut().zip(include_bytes!("parts.rs").iter().cycle()).for_each(|(to, b)| *to = *b)
+            }
         }
         bytes
     }

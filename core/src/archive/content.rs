@@ -105,6 +105,15 @@ impl ContentReader {
         }
     }
 
+    /// Ends a file that a store reads back, where the digest behind the content was not kept; gives that digest. Out of
+    /// turn it is the caller's error, and changes nothing.
+    pub fn end_held_file(&mut self) -> Result<Digest, ArchiveError> {
+        let State::Digest(Partial { filled: 0, .. }) = self.state else { return Err(ArchiveError::Misuse) };
+        let digest = self.hasher.end_file();
+        self.state = self.after_file();
+        Ok(digest)
+    }
+
     /// Takes bytes off the front of `input` up to the next event, and gives it; or `None` when `input` is used up.
     /// [`Content::NeedFile`] takes none, and comes again until the file is named. After an error it gives that error for good.
     pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
