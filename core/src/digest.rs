@@ -44,14 +44,14 @@ impl Hasher {
         self.0.update(bytes);
     }
 
-    /// Forgets all bytes so far.
-    pub fn reset(&mut self) {
-        self.0.reset();
-    }
-
     /// The digest of all bytes so far.
     pub fn digest(&self) -> Digest {
         Digest(self.0.finalize().into())
+    }
+
+    /// Forgets all bytes so far, in place.
+    pub fn reset(&mut self) {
+        self.0.reset();
     }
 }
 

@@ -1,70 +1,53 @@
-//! Paths of entries, and how untrusted text is shown.
+//! Relative paths that cannot be unsafe, and untrusted text that cannot play tricks on a terminal.
 //!
-//! A [`RelPath`] cannot be unsafe: whoever has one need not look at it again. What only some platform
-//! cannot hold is that platform's affair. PROTOCOL.md, section 8.2.
+//! Every name that crosses the wire becomes a [`RelPath`] before anything else looks at it; from then on it is trusted.
+//! What only some platform cannot hold is the receiver's affair. PROTOCOL.md, section 8.2.
 
 use core::cmp::Ordering;
-use core::fmt;
+use core::fmt::{self, Write};
 
 use crate::limits::{COMPONENT_MAX, DEPTH_MAX, PATH_MAX};
 
-/// A relative path of UTF-8 components joined by `/`: never empty, absolute, leading outwards, with control characters, or past the limits.
+/// A relative path: 1 to 1024 bytes of UTF-8, 1 to 64 components joined by `/`, each of 1 to 255 bytes, none of
+/// them `.` or `..`, no control characters. Ordered component by component, as in a manifest.
 ///
-/// Ordered component by component, as manifests are.
+/// `Display` escapes what could mislead a reader, as [`escape`] does; [`RelPath::as_str`] is the name itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RelPath<'a>(&'a str);
 
-/// Why text is no [`RelPath`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum PathError {
-    /// Empty, or with an empty component: a leading, trailing or double `/`.
-    Empty,
-    /// A component is `.` or `..`.
-    Dots,
-    /// A control character (U+0000 to U+001F, U+007F to U+009F).
-    Control,
-    /// Longer than [`PATH_MAX`].
-    TooLong,
-    /// A component longer than [`COMPONENT_MAX`].
-    ComponentTooLong,
-    /// More than [`DEPTH_MAX`] components.
-    TooDeep,
-}
-
 impl<'a> RelPath<'a> {
-    /// Checks `text`.
-    pub fn new(text: &'a str) -> Result<Self, PathError> {
-        if text.len() > PATH_MAX {
+    /// Checks `path`.
+    pub fn new(path: &'a str) -> Result<Self, PathError> {
+        if path.is_empty() {
+            return Err(PathError::Empty);
+        }
+        if path.len() > PATH_MAX {
             return Err(PathError::TooLong);
         }
-        if text.chars().any(char::is_control) {
+        if path.starts_with('/') {
+            return Err(PathError::Absolute);
+        }
+        if path.chars().any(char::is_control) {
             return Err(PathError::Control);
         }
-        let mut depth = 0;
-        for component in text.split('/') {
-            depth += 1;
-            match component {
-                "" => return Err(PathError::Empty),
-                "." | ".." => return Err(PathError::Dots),
-                long if long.len() > COMPONENT_MAX => return Err(PathError::ComponentTooLong),
-                _ => {}
-            }
+        path.split('/').try_for_each(check_component)?;
+        if path.split('/').count() > DEPTH_MAX {
+            return Err(PathError::TooDeep);
         }
-        if depth > DEPTH_MAX { Err(PathError::TooDeep) } else { Ok(Self(text)) }
+        Ok(Self(path))
     }
 
-    /// The path as text.
+    /// The path as it stands in a manifest.
     pub fn as_str(self) -> &'a str {
         self.0
     }
 
     /// Its components, outermost first.
-    pub fn components(self) -> impl DoubleEndedIterator<Item = &'a str> {
+    pub fn components(self) -> impl Iterator<Item = &'a str> {
         self.0.split('/')
     }
 
-    /// The path of the directory that holds it; `None` for the root.
+    /// The directory that it stands in; `None` for the root.
     pub fn parent(self) -> Option<Self> {
         self.0.rsplit_once('/').map(|(parent, _)| Self(parent))
     }
@@ -74,15 +57,15 @@ impl<'a> RelPath<'a> {
         self.0.rsplit_once('/').map_or(self.0, |(_, name)| name)
     }
 
-    /// Whether it lies below `directory`, or is it.
-    pub fn is_within(self, directory: RelPath<'_>) -> bool {
-        self.0.strip_prefix(directory.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// Whether it stands somewhere below `directory`.
+    pub fn is_below(self, directory: RelPath<'_>) -> bool {
+        self.0.strip_prefix(directory.0).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 
 impl Ord for RelPath<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.split('/').cmp(other.0.split('/'))
+        self.components().cmp(other.components())
     }
 }
 
@@ -94,72 +77,152 @@ impl PartialOrd for RelPath<'_> {
 
 impl fmt::Display for RelPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&escape(self.0), f)
+        write!(f, "{}", escape(self.0))
     }
 }
 
 impl fmt::Debug for RelPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&escape(self.0), f)
+        write!(f, "\"{self}\"")
     }
 }
 
-/// Shows untrusted text so that it can neither steer a terminal nor pass for other text: control characters,
-/// bidirectional marks and invisible characters appear as `\u{..}`.
-pub fn escape(text: &str) -> Escaped<'_> {
+#[cfg(feature = "defmt")]
+impl defmt::Format for RelPath<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", defmt::Display2Format(self));
+    }
+}
+
+/// Room for one [`RelPath`], about 1 KiB: for who has to remember a path longer than the bytes it came in.
+#[derive(Clone, Default)]
+pub struct PathBuffer(heapless::String<PATH_MAX>);
+
+impl PathBuffer {
+    /// Room that holds no path yet.
+    pub const fn new() -> Self {
+        Self(heapless::String::new())
+    }
+
+    /// Holds `path` from now on.
+    pub fn set(&mut self, path: RelPath<'_>) {
+        self.0.clear();
+        self.0.push_str(path.0).expect("a RelPath has at most PATH_MAX bytes");
+    }
+
+    /// The path that it holds.
+    pub fn path(&self) -> Option<RelPath<'_>> {
+        // Only `set` writes, so what is here was a RelPath.
+        (!self.0.is_empty()).then_some(RelPath(&self.0))
+    }
+}
+
+/// Why a text is no [`RelPath`]: who named the entry is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PathError {
+    /// It is empty.
+    Empty,
+    /// It begins with `/`.
+    Absolute,
+    /// It has more than 1024 bytes.
+    TooLong,
+    /// It has more than 64 components.
+    TooDeep,
+    /// A component has more than 255 bytes.
+    ComponentTooLong,
+    /// A component is empty: two `/` in a row, or one at the end.
+    EmptyComponent,
+    /// A component is `.` or `..`.
+    Dots,
+    /// It has a control character.
+    Control,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the path is empty",
+            Self::Absolute => "the path is absolute",
+            Self::TooLong => "the path has more than 1024 bytes",
+            Self::TooDeep => "the path has more than 64 components",
+            Self::ComponentTooLong => "a name in the path has more than 255 bytes",
+            Self::EmptyComponent => "the path has two slashes in a row, or one at its end",
+            Self::Dots => "the path has a component `.` or `..`",
+            Self::Control => "the path has a control character",
+        })
+    }
+}
+
+impl core::error::Error for PathError {}
+
+/// Shows untrusted text with every character that could move, hide or reorder what a terminal shows as `\u{..}`:
+/// controls, bidirectional marks, zero-width characters, line separators, byte order marks, tags.
+pub fn escape(text: &str) -> impl fmt::Display {
     Escaped(text)
 }
 
-/// See [`escape`].
-pub struct Escaped<'a>(&'a str);
+struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        self.0
-            .chars()
-            .try_for_each(|c| if is_hostile(c) { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) })
+        self.0.chars().try_for_each(|character| match is_hostile(character) {
+            true => write!(f, "{}", character.escape_unicode()),
+            false => f.write_char(character),
+        })
     }
 }
 
-/// Control characters, bidirectional marks (Unicode TR 9), line and paragraph separators, invisible characters and tags.
-fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
+fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn check_component(component: &str) -> Result<(), PathError> {
+    match component {
+        "" => Err(PathError::EmptyComponent),
+        "." | ".." => Err(PathError::Dots),
+        _ if component.len() > COMPONENT_MAX => Err(PathError::ComponentTooLong),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::format;
-    use std::string::ToString;
+    use std::string::{String, ToString};
 
     use super::*;
 
+    fn path(text: &str) -> RelPath<'_> {
+        RelPath::new(text).expect("a legal path")
+    }
+
     #[test]
-    fn ordinary_and_odd_names_are_paths() {
-        for text in ["a", "a/b", ".hidden", "...", "..a", "a b", "-rf", "aux.c", "a:b", "a\\b", "naïve/日本", "~"] {
+    fn accepts_what_only_some_platform_refuses() {
+        for text in ["a", "a/b", "...", "..a", "a.", "a ", "aux.c", "C:\\x", "-rf", "~", "naïve/日本", "e\u{301}"] {
             assert_eq!(RelPath::new(text).map(RelPath::as_str), Ok(text));
         }
     }
 
     #[test]
-    fn unsafe_paths_are_refused_by_name() {
+    fn refuses_each_hazard_by_its_name() {
         for (text, error) in [
             ("", PathError::Empty),
-            ("/", PathError::Empty),
-            ("/etc/passwd", PathError::Empty),
-            ("a//b", PathError::Empty),
-            ("a/", PathError::Empty),
+            ("/", PathError::Absolute),
+            ("/etc/passwd", PathError::Absolute),
+            ("a//b", PathError::EmptyComponent),
+            ("a/", PathError::EmptyComponent),
             (".", PathError::Dots),
-            ("..", PathError::Dots),
-            ("a/../b", PathError::Dots),
             ("a/./b", PathError::Dots),
-            ("a\0b", PathError::Control),
+            ("a/..", PathError::Dots),
+            ("../a", PathError::Dots),
+            ("a\0", PathError::Control),
             ("a\nb", PathError::Control),
             ("\u{1b}[2J", PathError::Control),
-            ("a\u{7f}", PathError::Control),
+            ("\u{7f}", PathError::Control),
             ("a\u{9b}m", PathError::Control),
         ] {
             assert_eq!(RelPath::new(text), Err(error), "{text:?}");
@@ -167,43 +230,57 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_kept_to_the_byte() {
-        let component = "c".repeat(COMPONENT_MAX);
-        assert!(RelPath::new(&component).is_ok());
-        assert_eq!(RelPath::new(&format!("{component}c")), Err(PathError::ComponentTooLong));
+    fn limits_hold_to_the_byte() {
+        let name = "n".repeat(COMPONENT_MAX);
+        assert!(RelPath::new(&name).is_ok());
+        assert_eq!(RelPath::new(&format!("{name}n")), Err(PathError::ComponentTooLong));
+
         let deep = ["d"; DEPTH_MAX].join("/");
         assert!(RelPath::new(&deep).is_ok());
         assert_eq!(RelPath::new(&format!("{deep}/d")), Err(PathError::TooDeep));
-        let long = [component.as_str(); 4].join("/");
+
+        let mut long = [name.as_str(); 4].join("/");
+        long.replace_range(..1, "é");
+        assert_eq!(long.len(), PATH_MAX);
+        assert_eq!(RelPath::new(&long), Err(PathError::ComponentTooLong));
+        let long = format!("{}/a/b", [&name[1..]; 4].join("/"));
         assert_eq!(long.len(), PATH_MAX - 1);
-        assert!(RelPath::new(&long).is_ok());
-        assert_eq!(RelPath::new(&format!("{long}/c")), Err(PathError::TooLong));
+        assert!(RelPath::new(&format!("{long}c")).is_ok());
+        assert_eq!(RelPath::new(&format!("{long}cc")), Err(PathError::TooLong));
     }
 
     #[test]
-    fn order_goes_component_by_component() {
-        let path = |text| RelPath::new(text).unwrap();
-        // By bytes alone `a-b` would come before `a/x`.
-        assert!(path("a") < path("a/x"));
-        assert!(path("a/x") < path("a-b"));
-        assert!(path("B") < path("a"));
+    fn order_is_that_of_the_components() {
+        let ascending = ["A", "a", "a/x", "a/x/y", "a/x-", "a-b", "a.b", "ab", "é"];
+        assert!(ascending.is_sorted_by(|a, b| path(a) < path(b)));
     }
 
     #[test]
-    fn a_path_knows_its_place() {
-        let path = RelPath::new("a/b/c").unwrap();
-        assert_eq!(path.parent().map(RelPath::as_str), Some("a/b"));
-        assert_eq!(path.name(), "c");
-        assert!(path.is_within(RelPath::new("a/b").unwrap()));
-        assert!(!path.is_within(RelPath::new("a/").unwrap_or(RelPath::new("a/bb").unwrap())));
-        assert!(!RelPath::new("ab").unwrap().is_within(RelPath::new("a").unwrap()));
+    fn knows_its_name_its_parent_and_what_is_below() {
+        assert_eq!(path("a/b/c").parent(), Some(path("a/b")));
+        assert_eq!(path("a").parent(), None);
+        assert_eq!((path("a/b/c").name(), path("a").name()), ("c", "a"));
+        assert!(path("a/b/c").is_below(path("a")));
+        assert!(!path("a").is_below(path("a")));
+        assert!(!path("ab/c").is_below(path("a")));
     }
 
     #[test]
-    fn hostile_characters_are_shown_escaped() {
-        assert_eq!(escape("\u{1b}[31mred").to_string(), "\\u{1b}[31mred");
-        assert_eq!(RelPath::new("gpj.\u{202e}exe").unwrap().to_string(), "gpj.\\u{202e}exe");
-        assert_eq!(escape("a\u{200b}b\u{feff}").to_string(), "a\\u{200b}b\\u{feff}");
-        assert_eq!(escape("naïve 日本").to_string(), "naïve 日本");
+    fn shows_hostile_characters_escaped() {
+        assert_eq!(path("x\u{202e}gpj.exe").to_string(), "x\\u{202e}gpj.exe");
+        assert_eq!(escape("\u{1b}[31m\n").to_string(), "\\u{1b}[31m\\u{a}");
+        for hostile in ['\u{200e}', '\u{200f}', '\u{202a}', '\u{2066}', '\u{2069}', '\u{61c}', '\u{200b}', '\u{feff}'] {
+            assert_eq!(escape(&String::from(hostile)).to_string(), format!("{}", hostile.escape_unicode()));
+        }
+        assert_eq!(escape("naïve 日本 😀").to_string(), "naïve 日本 😀");
+    }
+
+    #[test]
+    fn a_buffer_holds_the_last_path() {
+        let mut buffer = PathBuffer::new();
+        assert_eq!(buffer.path(), None);
+        buffer.set(path("long/one"));
+        buffer.set(path("b"));
+        assert_eq!(buffer.path(), Some(path("b")));
     }
 }

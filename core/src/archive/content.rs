@@ -1,33 +1,31 @@
-//! What stands behind the manifest: the files' bytes, their digests, and the root.
+//! The files' contents behind the manifest, each followed by its digest, and the root that ends the archive.
 //!
-//! PROTOCOL.md, sections 8 and 8.3.
+//! A sender runs every file through a [`ContentHasher`]; a receiver takes the archive apart with a [`ContentReader`], which checks
+//! every file's digest and the root. PROTOCOL.md, sections 8 and 8.3.
 
-use crate::archive::{ArchiveError, Summary};
+use super::{ArchiveError, DIGEST, Summary};
 use crate::digest::{Digest, Hasher};
 
-/// Length of a digest in the archive.
-const DIGEST: usize = 32;
-
-/// Computes the digests that follow each file, and the root that follows them all.
+/// Digests the files of an archive, and from their digests its root. About 4 KiB: two hashers.
 pub struct ContentHasher {
     file: Hasher,
     root: Hasher,
 }
 
 impl ContentHasher {
-    /// For the content that follows the manifest with that digest.
-    pub fn new(manifest: Digest) -> Self {
+    /// The hasher of the archive that begins with that manifest, before its first file.
+    pub fn new(manifest: &Digest) -> Self {
         let mut root = Hasher::new();
         root.update(&manifest.0);
         Self { file: Hasher::new(), root }
     }
 
     /// Takes the next bytes of the current file.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.file.update(bytes);
+    pub fn update(&mut self, content: &[u8]) {
+        self.file.update(content);
     }
 
-    /// Ends the current file, and gives its digest.
+    /// Ends the current file and begins the next; gives the digest that follows its content in the archive.
     pub fn end_file(&mut self) -> Digest {
         let digest = self.file.digest();
         self.root.update(&digest.0);
@@ -35,111 +33,290 @@ impl ContentHasher {
         digest
     }
 
-    /// The root, once the last file has ended.
+    /// The root, if the file that ended last was the last one.
     pub fn root(&self) -> Digest {
         self.root.digest()
     }
 }
 
-/// Checks the content of an archive as it arrives. The caller says how long each file is, since only its manifest knows.
-pub struct ContentReader {
-    hasher: ContentHasher,
-    /// Files that have not begun.
-    files: u32,
-    state: State,
-}
-
-enum State {
-    Between,
-    File { left: u64 },
-    FileDigest { bytes: [u8; DIGEST], have: usize },
-    Root { bytes: [u8; DIGEST], have: usize },
-    End { root: Digest },
-}
-
-/// What came next.
-#[derive(Debug, PartialEq, Eq)]
+/// What comes next in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content<'i> {
-    /// The input is used up.
-    NeedInput,
-    /// The next file begins: [`ContentReader::begin_file`] has to say how long it is.
+    /// The next file begins: the caller names its size with [`ContentReader::begin_file`].
     NeedFile,
-    /// Bytes of the current file, a slice of the input.
+    /// The next bytes of the file: a piece of the input. Not proven before `FileEnd`.
     Data(&'i [u8]),
-    /// The current file is whole, and matches its digest.
-    FileEnd(Digest),
-    /// The archive is whole, and matches its root.
+    /// The file is complete and matches its digest.
+    FileEnd,
+    /// The archive is complete and matches its root. Given once.
     End {
         /// The root.
         root: Digest,
     },
 }
 
+/// Takes apart what follows the manifest. About 4 KiB: two hashers; keep it where it is.
+pub struct ContentReader {
+    hasher: ContentHasher,
+    /// Files that were not named yet.
+    files: u32,
+    /// Bytes of content in them.
+    content: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// Between files.
+    Between,
+    /// In a file of which `left` bytes, at least 1, are missing.
+    File { left: u64 },
+    /// In the digest behind a file.
+    Digest(Partial),
+    /// In the root.
+    Root(Partial),
+    /// Behind the root.
+    Ended,
+    /// Given for good after the first error.
+    Failed(ArchiveError),
+}
+
 impl ContentReader {
-    /// For the content that follows the manifest that was summed up so.
+    /// The reader of what follows that manifest.
     pub fn new(manifest: &Summary) -> Self {
-        Self { hasher: ContentHasher::new(manifest.digest), files: manifest.files, state: State::Between }
+        let hasher = ContentHasher::new(&manifest.digest);
+        let mut reader = Self { hasher, files: manifest.files, content: manifest.content, state: State::Between };
+        reader.state = reader.after_file();
+        reader
     }
 
-    /// Begins the next file, of `size` bytes.
+    /// Answers [`Content::NeedFile`] with the size of the manifest's next file. Out of turn, or if the sizes do not sum up to the
+    /// manifest's, it is the caller's error, and changes nothing.
     pub fn begin_file(&mut self, size: u64) -> Result<(), ArchiveError> {
-        if self.files == 0 || !matches!(self.state, State::Between) {
-            return Err(ArchiveError::Misuse);
+        let content = self.content.checked_sub(size).filter(|content| *content == 0 || self.files > 1);
+        match (self.state, content) {
+            (State::Between, Some(content)) => {
+                self.content = content;
+                self.files -= 1;
+                self.state = in_file(size);
+                Ok(())
+            }
+            _ => Err(ArchiveError::Misuse),
         }
-        self.files -= 1;
-        self.state = State::File { left: size };
-        Ok(())
     }
 
-    /// Takes bytes off the front of `input`, and says what they are.
-    pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Content<'i>, ArchiveError> {
+    /// Ends a file that a store reads back, where the digest behind the content was not kept; gives that digest. Out of
+    /// turn it is the caller's error, and changes nothing.
+    pub fn end_held_file(&mut self) -> Result<Digest, ArchiveError> {
+        let State::Digest(Partial { filled: 0, .. }) = self.state else { return Err(ArchiveError::Misuse) };
+        let digest = self.hasher.end_file();
+        self.state = self.after_file();
+        Ok(digest)
+    }
+
+    /// Takes bytes off the front of `input` up to the next event, and gives it; or `None` when `input` is used up.
+    /// [`Content::NeedFile`] takes none, and comes again until the file is named. After an error it gives that error for good.
+    pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
+        let event = self.step(input);
+        if let Err(error) = event {
+            self.state = State::Failed(error);
+        }
+        event
+    }
+
+    /// Files that were not named yet.
+    pub fn files_left(&self) -> u32 {
+        self.files
+    }
+
+    /// Whether the whole archive was taken, and matches its root.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    fn step<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
         match &mut self.state {
-            State::Between if self.files > 0 => Ok(Content::NeedFile),
-            State::Between => {
-                self.state = State::Root { bytes: [0; DIGEST], have: 0 };
-                self.next(input)
-            }
-            State::File { left: 0 } => {
-                self.state = State::FileDigest { bytes: [0; DIGEST], have: 0 };
-                self.next(input)
-            }
-            State::File { .. } | State::FileDigest { .. } | State::Root { .. } if input.is_empty() => {
-                Ok(Content::NeedInput)
-            }
+            State::Between => Ok(Some(Content::NeedFile)),
+            State::Failed(error) => Err(*error),
+            State::Ended if input.is_empty() => Ok(None),
+            State::Ended => Err(ArchiveError::Trailing),
             State::File { left } => {
-                let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
-                let data = take(input, count);
-                *left -= count as u64;
-                self.hasher.update(data);
-                Ok(Content::Data(data))
+                let left = *left;
+                Ok(self.data(left, input))
             }
-            State::FileDigest { bytes, have } => {
-                let Some(said) = gather(bytes, have, input) else { return Ok(Content::NeedInput) };
-                self.state = State::Between;
-                let digest = self.hasher.end_file();
-                if said == digest { Ok(Content::FileEnd(digest)) } else { Err(ArchiveError::FileDigest) }
-            }
-            State::Root { bytes, have } => {
-                let Some(said) = gather(bytes, have, input) else { return Ok(Content::NeedInput) };
-                let root = self.hasher.root();
-                self.state = State::End { root };
-                if said == root { Ok(Content::End { root }) } else { Err(ArchiveError::RootDigest) }
-            }
-            State::End { root } if input.is_empty() => Ok(Content::End { root: *root }),
-            State::End { .. } => Err(ArchiveError::Excess),
+            State::Digest(partial) => match partial.take(input) {
+                Some(claimed) => self.end_file(claimed).map(Some),
+                None => Ok(None),
+            },
+            State::Root(partial) => match partial.take(input) {
+                Some(claimed) => self.end(claimed).map(Some),
+                None => Ok(None),
+            },
         }
+    }
+
+    fn data<'i>(&mut self, left: u64, input: &mut &'i [u8]) -> Option<Content<'i>> {
+        if input.is_empty() {
+            return None;
+        }
+        let length = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
+        let (data, rest) = input.split_at(length);
+        *input = rest;
+        self.hasher.update(data);
+        self.state = in_file(left - length as u64);
+        Some(Content::Data(data))
+    }
+
+    fn end_file(&mut self, claimed: Digest) -> Result<Content<'static>, ArchiveError> {
+        if self.hasher.end_file() != claimed {
+            return Err(ArchiveError::FileDigest);
+        }
+        self.state = self.after_file();
+        Ok(Content::FileEnd)
+    }
+
+    fn end(&mut self, claimed: Digest) -> Result<Content<'static>, ArchiveError> {
+        let root = self.hasher.root();
+        if root != claimed {
+            return Err(ArchiveError::Root);
+        }
+        self.state = State::Ended;
+        Ok(Content::End { root })
+    }
+
+    fn after_file(&self) -> State {
+        if self.files > 0 { State::Between } else { State::Root(Partial::default()) }
     }
 }
 
-fn take<'i>(input: &mut &'i [u8], count: usize) -> &'i [u8] {
-    let (taken, rest) = input.split_at(count);
-    *input = rest;
-    taken
+fn in_file(left: u64) -> State {
+    if left > 0 { State::File { left } } else { State::Digest(Partial::default()) }
 }
 
-fn gather(bytes: &mut [u8; DIGEST], have: &mut usize, input: &mut &[u8]) -> Option<Digest> {
-    let taken = take(input, input.len().min(DIGEST - *have));
-    bytes[*have..][..taken.len()].copy_from_slice(taken);
-    *have += taken.len();
-    (*have == DIGEST).then_some(Digest(*bytes))
+/// A digest of which only the first bytes came yet.
+#[derive(Clone, Copy, Default)]
+struct Partial {
+    bytes: [u8; DIGEST],
+    filled: usize,
+}
+
+impl Partial {
+    fn take(&mut self, input: &mut &[u8]) -> Option<Digest> {
+        let (taken, rest) = input.split_at((DIGEST - self.filled).min(input.len()));
+        *input = rest;
+        self.bytes[self.filled..][..taken.len()].copy_from_slice(taken);
+        self.filled += taken.len();
+        (self.filled == DIGEST).then_some(Digest(self.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const FILES: [&[u8]; 3] = [b"first", b"", b"the third"];
+
+    fn summary() -> Summary {
+        let digest = Digest::of(b"manifest");
+        Summary { digest, manifest: 8, entries: 3, files: 3, content: 14, total: 8 + 14 + 4 * 32 }
+    }
+
+    fn archive() -> Vec<u8> {
+        let mut hasher = ContentHasher::new(&summary().digest);
+        let mut bytes = Vec::new();
+        for file in FILES {
+            hasher.update(file);
+            bytes.extend_from_slice(file);
+            bytes.extend_from_slice(&hasher.end_file().0);
+        }
+        bytes.extend_from_slice(&hasher.root().0);
+        bytes
+    }
+
+    /// Reads `bytes` in pieces; gives the files that ended well, and how it ended.
+    fn read(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, Result<Option<Digest>, ArchiveError>) {
+        let mut reader = ContentReader::new(&summary());
+        let (mut files, mut file, mut root) = (Vec::new(), Vec::new(), None);
+        for mut input in bytes.chunks(piece) {
+            loop {
+                match reader.next(&mut input) {
+                    Ok(None) => break,
+                    Ok(Some(Content::NeedFile)) => reader.begin_file(FILES[files.len()].len() as u64).unwrap(),
+                    Ok(Some(Content::Data(data))) => file.extend_from_slice(data),
+                    Ok(Some(Content::FileEnd)) => files.push(std::mem::take(&mut file)),
+                    Ok(Some(Content::End { root: r })) => root = Some(r),
+                    Err(error) => return (files, Err(error)),
+                }
+            }
+        }
+        assert_eq!(reader.is_complete(), root.is_some());
+        (files, Ok(root))
+    }
+
+    #[test]
+    fn files_come_back_in_pieces_of_any_size() {
+        let digests: Vec<u8> = FILES.iter().flat_map(|file| Digest::of(file).0).collect();
+        let root = Digest::of(&[&summary().digest.0[..], &digests].concat());
+        for piece in 1..=archive().len() {
+            assert_eq!(read(&archive(), piece), (FILES.map(Vec::from).to_vec(), Ok(Some(root))), "{piece}");
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_is_noticed() {
+        for index in 0..archive().len() {
+            let mut bytes = archive();
+            bytes[index] ^= 1;
+            let error = if index < bytes.len() - DIGEST { ArchiveError::FileDigest } else { ArchiveError::Root };
+            assert_eq!(read(&bytes, 7).1, Err(error), "{index}");
+        }
+    }
+
+    #[test]
+    fn the_end_comes_exactly_at_the_end() {
+        for length in 0..archive().len() {
+            assert_eq!(read(&archive()[..length], 16).1, Ok(None), "{length}");
+        }
+        assert_eq!(read(&[&archive()[..], b"x"].concat(), 16).1, Err(ArchiveError::Trailing));
+    }
+
+    #[test]
+    fn the_first_error_stays() {
+        // Who forgave the first would find the digest of no bytes right when asked again.
+        let bytes = [FILES[0], &Digest::of(b"").0].concat();
+        let mut reader = ContentReader::new(&summary());
+        let mut input = &bytes[..];
+        reader.begin_file(5).unwrap();
+        assert_eq!(reader.next(&mut input), Ok(Some(Content::Data(FILES[0]))));
+        for _ in 0..3 {
+            assert_eq!(reader.next(&mut input), Err(ArchiveError::FileDigest));
+            assert_eq!(reader.begin_file(0), Err(ArchiveError::Misuse));
+        }
+        assert!(!reader.is_complete());
+    }
+
+    #[test]
+    fn a_wrong_root_stays_wrong() {
+        let mut reader = ContentReader::new(&Summary { files: 0, content: 0, ..summary() });
+        assert_eq!(reader.next(&mut &[0; 32][..]), Err(ArchiveError::Root));
+        assert_eq!(reader.next(&mut &[][..]), Err(ArchiveError::Root));
+        assert!(!reader.is_complete());
+    }
+
+    #[test]
+    fn files_are_named_in_turn_and_sum_up() {
+        let mut reader = ContentReader::new(&summary());
+        assert_eq!(reader.begin_file(15), Err(ArchiveError::Misuse));
+        assert_eq!(reader.begin_file(u64::MAX), Err(ArchiveError::Misuse));
+        assert_eq!(reader.begin_file(5), Ok(()));
+        assert_eq!(reader.begin_file(9), Err(ArchiveError::Misuse));
+        assert_eq!(reader.files_left(), 2);
+        let mut last = ContentReader::new(&Summary { files: 1, ..summary() });
+        assert_eq!(last.begin_file(13), Err(ArchiveError::Misuse));
+        assert_eq!(last.begin_file(14), Ok(()));
+        let mut none = ContentReader::new(&Summary { files: 0, content: 0, ..summary() });
+        assert_eq!(none.begin_file(0), Err(ArchiveError::Misuse));
+    }
 }

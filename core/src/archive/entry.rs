@@ -1,60 +1,113 @@
-//! One entry of a manifest: a file or a directory.
-//!
-//! PROTOCOL.md, section 8.1.
+//! One entry of a manifest: a file or a directory, with what is known of it.
 //!
 //! ```text
-//! +---------------+------+------+------+---------+-------+
-//! | length (u16)  | kind | path | mode | seconds | nanos |
-//! +---------------+------+------+------+---------+-------+
-//!                  `----------- postcard --------------´
+//! 0               2
+//! +---------------+------------------------------------------------------+
+//! | length (u16)  | kind (and size) | path | mode | seconds | nanos       |
+//! +---------------+------------------------------------------------------+
+//!   big-endian      postcard: length bytes, every integer in its shortest form
 //! ```
+//!
+//! PROTOCOL.md, section 8.1.
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::ArchiveError;
+use super::ArchiveError;
 use crate::limits::ENTRY_MAX;
 use crate::path::RelPath;
 
-/// Bytes of the length before an entry.
-pub(super) const LENGTH: usize = 2;
+/// Bytes of length before every entry.
+pub const ENTRY_PREFIX: usize = 2;
+/// All mode bits that an entry may have: no setuid, no setgid, no sticky bit.
+pub const MODE_MAX: u16 = 0o777;
 
-/// A file or a directory.
+const NANOS: u32 = 1_000_000_000;
+
+/// One entry of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// Which of the two.
+    /// File or directory.
     pub kind: Kind,
-    /// Where it stands.
+    /// Where it stands, relative to the folder.
     pub path: RelPath<'a>,
-    /// Unix permission bits, at most 0o777.
+    /// Unix permission bits, at most [`MODE_MAX`].
     pub mode: u16,
-    /// When it was last modified.
+    /// When it was changed last.
     pub modified: Modified,
 }
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Kind {
-    /// A directory, empty or not.
+    /// A directory.
     Directory,
-    /// A regular file.
+    /// A file.
     File {
-        /// Its length, in bytes.
+        /// Length of its content, in bytes.
         size: u64,
     },
 }
 
-/// A time since 1970-01-01 UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A point in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Modified {
-    /// Whole seconds; before 1970 negative.
+    /// Seconds since 1970-01-01 UTC.
     pub seconds: i64,
-    /// Nanoseconds on top, below 1 000 000 000.
+    /// Nanoseconds behind them, below 1 000 000 000.
     pub nanos: u32,
 }
 
-/// As it crosses. The order of the fields is the format.
+impl<'a> Entry<'a> {
+    /// Writes the entry, its 2-byte length before it, to the front of `out`; gives the number of bytes written.
+    /// `ENTRY_PREFIX + ENTRY_MAX` bytes always suffice.
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, ArchiveError> {
+        self.check()?;
+        let (prefix, body) = out.split_first_chunk_mut::<ENTRY_PREFIX>().ok_or(ArchiveError::Buffer)?;
+        let length = postcard::to_slice(&Body::from(self), body).map_err(|_| ArchiveError::Buffer)?.len();
+        *prefix = u16::try_from(length).map_err(|_| ArchiveError::EntryTooLong)?.to_be_bytes();
+        Ok(ENTRY_PREFIX + length)
+    }
+
+    /// Reads an entry that takes up all of `bytes`, its length not among them.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, ArchiveError> {
+        if bytes.len() > ENTRY_MAX {
+            return Err(ArchiveError::EntryTooLong);
+        }
+        let body: Body<'a> = postcard::from_bytes(bytes).map_err(|_| ArchiveError::Malformed)?;
+        // Bytes that were left over, or an integer longer than it needs to be: one tree has one manifest.
+        if body.length() != bytes.len() {
+            return Err(ArchiveError::Malformed);
+        }
+        let modified = Modified { seconds: body.seconds, nanos: body.nanos };
+        let entry = Self { kind: body.kind, path: RelPath::new(body.path)?, mode: body.mode, modified };
+        entry.check()?;
+        Ok(entry)
+    }
+
+    /// The size of a file; `None` for a directory.
+    pub fn size(&self) -> Option<u64> {
+        match self.kind {
+            Kind::File { size } => Some(size),
+            Kind::Directory => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), ArchiveError> {
+        if self.mode > MODE_MAX {
+            return Err(ArchiveError::Mode);
+        }
+        if self.modified.nanos >= NANOS {
+            return Err(ArchiveError::Time);
+        }
+        Ok(())
+    }
+}
+
+/// An entry as postcard has it: nothing checked but its form.
 #[derive(Serialize, Deserialize)]
-struct Raw<'a> {
+struct Body<'a> {
     kind: Kind,
     path: &'a str,
     mode: u16,
@@ -62,39 +115,101 @@ struct Raw<'a> {
     nanos: u32,
 }
 
-impl<'a> Entry<'a> {
-    /// Writes the entry, its length first, to the front of `out`. Gives the bytes written.
-    pub fn encode(&self, out: &mut [u8]) -> Result<usize, ArchiveError> {
-        self.check()?;
-        let Self { kind, path, mode, modified: Modified { seconds, nanos } } = *self;
-        let raw = Raw { kind, path: path.as_str(), mode, seconds, nanos };
-        let (length, body) = out.split_first_chunk_mut::<LENGTH>().ok_or(ArchiveError::Buffer)?;
-        let count = postcard::to_slice(&raw, body).map_err(|_| ArchiveError::Buffer)?.len();
-        debug_assert!(count <= ENTRY_MAX);
-        *length = (count as u16).to_be_bytes();
-        Ok(LENGTH + count)
-    }
-
-    /// Reads an entry that fills `bytes`, which begin behind its length.
-    pub fn decode(bytes: &'a [u8]) -> Result<Self, ArchiveError> {
-        let (Raw { kind, path, mode, seconds, nanos }, []) =
-            postcard::take_from_bytes(bytes).map_err(|_| ArchiveError::Malformed)?
-        else {
-            return Err(ArchiveError::Malformed);
+impl Body<'_> {
+    /// Length of its shortest form.
+    fn length(&self) -> usize {
+        let kind = match self.kind {
+            Kind::Directory => 1,
+            Kind::File { size } => 1 + varint(size),
         };
-        let path = RelPath::new(path).map_err(ArchiveError::Path)?;
-        let entry = Self { kind, path, mode, modified: Modified { seconds, nanos } };
-        entry.check()?;
-        Ok(entry)
+        let seconds = (self.seconds << 1) ^ (self.seconds >> 63);
+        let path = varint(self.path.len() as u64) + self.path.len();
+        kind + path + varint(self.mode.into()) + varint(seconds as u64) + varint(self.nanos.into())
+    }
+}
+
+impl<'a> From<&Entry<'a>> for Body<'a> {
+    fn from(entry: &Entry<'a>) -> Self {
+        let Modified { seconds, nanos } = entry.modified;
+        Self { kind: entry.kind, path: entry.path.as_str(), mode: entry.mode, seconds, nanos }
+    }
+}
+
+/// Length of the shortest varint of `value`.
+fn varint(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use super::*;
+    use crate::path::PathError;
+
+    fn entry(path: &str, kind: Kind) -> Entry<'_> {
+        let modified = Modified { seconds: -1, nanos: 999_999_999 };
+        Entry { kind, path: RelPath::new(path).unwrap(), mode: 0o640, modified }
     }
 
-    fn check(&self) -> Result<(), ArchiveError> {
-        if self.mode & !0o777 != 0 {
-            return Err(ArchiveError::Mode);
+    #[test]
+    fn the_bytes_are_frozen() {
+        let mut out = [0; 64];
+        let length = entry("a/b", Kind::File { size: 300 }).encode(&mut out).unwrap();
+        let expected = b"\x00\x0f\x01\xac\x02\x03a/b\xa0\x03\x01\xff\x93\xeb\xdc\x03";
+        assert_eq!(&out[..length], expected);
+        assert_eq!(Entry::decode(&expected[2..]).unwrap(), entry("a/b", Kind::File { size: 300 }));
+    }
+
+    #[test]
+    fn the_longest_entry_fits_its_limit() {
+        let path = format!("{}/{}", ["n".repeat(254).as_str(); 4].join("/"), "abcd");
+        let modified = Modified { seconds: i64::MIN, nanos: NANOS - 1 };
+        let longest =
+            Entry { kind: Kind::File { size: u64::MAX }, path: RelPath::new(&path).unwrap(), mode: MODE_MAX, modified };
+        let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
+        let length = longest.encode(&mut out).unwrap();
+        assert_eq!(Entry::decode(&out[ENTRY_PREFIX..length]), Ok(longest));
+        assert_eq!(longest.encode(&mut out[..length - 1]), Err(ArchiveError::Buffer));
+        assert_eq!(longest.encode(&mut []), Err(ArchiveError::Buffer));
+    }
+
+    #[test]
+    fn a_wrong_mode_or_time_neither_goes_out_nor_comes_in() {
+        let mut out = [0; 64];
+        let good = entry("a", Kind::Directory);
+        for mode in [0o1777, 0o2755, 0o4755, 0o1000, u16::MAX] {
+            assert_eq!(Entry { mode, ..good }.encode(&mut out), Err(ArchiveError::Mode));
         }
-        if self.modified.nanos >= 1_000_000_000 {
-            return Err(ArchiveError::Time);
+        let modified = Modified { seconds: 0, nanos: NANOS };
+        assert_eq!(Entry { modified, ..good }.encode(&mut out), Err(ArchiveError::Time));
+        assert_eq!(Entry::decode(b"\x00\x01a\xed\x13\x00\x00"), Err(ArchiveError::Mode));
+        assert_eq!(Entry::decode(b"\x00\x01a\xed\x03\x00\x80\x94\xeb\xdc\x03"), Err(ArchiveError::Time));
+    }
+
+    #[test]
+    fn only_the_shortest_form_decodes() {
+        assert!(Entry::decode(b"\x00\x01a\x00\x00\x00").is_ok());
+        for longer in [
+            &b"\x00\x01a\x00\x00\x00\x00"[..],
+            b"\x80\x00\x01a\x00\x00\x00",
+            b"\x00\x81\x00a\x00\x00\x00",
+            b"\x00\x01a\x80\x00\x00\x00",
+            b"\x00\x01a\x00\x80\x00\x00",
+            b"\x00\x01a\x00\x00\x80\x00",
+        ] {
+            assert_eq!(Entry::decode(longer), Err(ArchiveError::Malformed), "{longer:x?}");
         }
-        Ok(())
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        assert_eq!(Entry::decode(b""), Err(ArchiveError::Malformed));
+        assert_eq!(Entry::decode(b"\x02\x01a\x00\x00\x00"), Err(ArchiveError::Malformed));
+        assert_eq!(Entry::decode(b"\x00\x01\xff\x00\x00\x00"), Err(ArchiveError::Malformed));
+        assert_eq!(Entry::decode(b"\x00\xff\xff\xff\xff\x0fa\x00\x00\x00"), Err(ArchiveError::Malformed));
+        assert_eq!(Entry::decode(b"\x00\x02..\x00\x00\x00"), Err(ArchiveError::Path(PathError::Dots)));
+        assert_eq!(Entry::decode(&[0; ENTRY_MAX + 1]), Err(ArchiveError::EntryTooLong));
     }
 }

@@ -1,57 +1,35 @@
-//! The manifest: what an archive holds, checked entry by entry as it streams.
+//! The manifest, written entry by entry, and read from pieces of any size.
 //!
-//! Writer and reader keep one rule book ([`Rules`]), which needs no more than the last path: entries ascend, so a
-//! duplicate cannot be; and the parent of an entry is the last entry, or a directory that the last entry lies in.
-//! PROTOCOL.md, section 8.1.
+//! The sender's walk feeds a [`ManifestWriter`]; a receiver's store asks a [`ManifestReader`] before it makes anything of an
+//! entry. Both hold the same rules and give the same [`Summary`]. PROTOCOL.md, section 8.1.
 
-use heapless::{String, Vec};
+use super::rules::Rules;
+use super::{ArchiveError, ENTRY_PREFIX, Entry, Summary};
+use crate::digest::Hasher;
+use crate::limits::{ENTRY_MAX, MANIFEST_MAX};
 
-use crate::archive::entry::LENGTH;
-use crate::archive::{ArchiveError, Entry, Kind};
-use crate::digest::{Digest, Hasher};
-use crate::limits::{ARCHIVE_MAX, ENTRIES_MAX, ENTRY_MAX, MANIFEST_MAX, PATH_MAX};
-use crate::path::RelPath;
-
-/// What a whole manifest says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// BLAKE3 of its bytes.
-    pub digest: Digest,
-    /// Its length, in bytes.
-    pub manifest: u32,
-    /// Files and directories.
-    pub entries: u32,
-    /// Files.
-    pub files: u32,
-    /// Bytes of all files together.
-    pub content: u64,
-    /// Bytes of the whole archive.
-    pub total: u64,
-    /// Longest path, in bytes.
-    pub longest_path: u16,
-}
-
-/// Encodes a manifest.
+/// Writes a manifest. About 3 KiB: a hasher and the last path.
 pub struct ManifestWriter {
     rules: Rules,
     hasher: Hasher,
 }
 
 impl ManifestWriter {
-    /// An empty manifest.
+    /// A manifest without entries yet.
     pub fn new() -> Self {
         Self { rules: Rules::new(), hasher: Hasher::new() }
     }
 
-    /// Writes the next entry to the front of `out`; a buffer of `ENTRY_MAX + 2` bytes always does. Gives the bytes written.
+    /// Writes the next entry to the front of `out`; gives the number of bytes written, at most `ENTRY_PREFIX +
+    /// ENTRY_MAX`. After an error the manifest is as before, and the caller may go on with another entry.
     pub fn push(&mut self, entry: &Entry<'_>, out: &mut [u8]) -> Result<usize, ArchiveError> {
-        let count = entry.encode(out)?;
-        self.rules.take(entry, count)?;
-        self.hasher.update(&out[..count]);
-        Ok(count)
+        let length = entry.encode(out)?;
+        self.rules.admit(entry, length)?;
+        self.hasher.update(&out[..length]);
+        Ok(length)
     }
 
-    /// What was written.
+    /// What the manifest says, if this was its last entry.
     pub fn finish(&self) -> Summary {
         self.rules.summary(self.hasher.digest())
     }
@@ -63,138 +41,212 @@ impl Default for ManifestWriter {
     }
 }
 
-/// Checks a manifest as it arrives. About 2 KiB.
+/// Reads a manifest and checks it. About 4 KiB: a hasher, the last path and one entry; keep it where it is.
 pub struct ManifestReader {
-    length: u32,
-    /// Bytes that are still to come.
-    remaining: u32,
-    /// The entry that is arriving, its length first.
-    pending: Vec<u8, { LENGTH + ENTRY_MAX }>,
     rules: Rules,
     hasher: Hasher,
+    /// Bytes still to be taken.
+    remaining: u32,
+    /// The entry that is being read, or was given last; its prefix before it.
+    entry: [u8; ENTRY_PREFIX + ENTRY_MAX],
+    /// Bytes of `entry` that are there; 0 between entries.
+    filled: usize,
+    /// The first error: nothing is read after it.
+    failed: Option<ArchiveError>,
 }
 
 impl ManifestReader {
-    /// A reader for a manifest of `length` bytes, which the caller has held against its bounds.
+    /// A reader of a manifest of `length` bytes. Past the limit, the first [`next`](Self::next) says so.
     pub fn new(length: u32) -> Self {
-        Self { length, remaining: length, pending: Vec::new(), rules: Rules::new(), hasher: Hasher::new() }
+        Self {
+            rules: Rules::new(),
+            hasher: Hasher::new(),
+            remaining: length,
+            entry: [0; ENTRY_PREFIX + ENTRY_MAX],
+            filled: 0,
+            failed: (length > MANIFEST_MAX).then_some(ArchiveError::ManifestTooLong),
+        }
     }
 
-    /// Takes bytes off the front of `input` until an entry is whole. `None`: `input` is used up, or the manifest is complete.
-    pub fn next<'s>(&'s mut self, input: &mut &[u8]) -> Result<Option<Entry<'s>>, ArchiveError> {
-        if self.wanted()? == Some(0) {
-            self.pending.clear();
+    /// Takes bytes off the front of `input` until an entry is whole and legal, and gives it; or `None`, when `input` is used up or
+    /// the manifest is complete. Never takes a byte behind the manifest. After an error it gives that error for good.
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Entry<'_>>, ArchiveError> {
+        if let Some(error) = self.failed {
+            return Err(error);
         }
-        while self.remaining > 0 && !input.is_empty() {
-            let wanted = self.wanted()?.unwrap_or(LENGTH - self.pending.len());
-            let count = wanted.min(input.len());
-            let (taken, rest) = input.split_at(count);
-            *input = rest;
-            self.hasher.update(taken);
-            self.pending.extend_from_slice(taken).map_err(|_| ArchiveError::EntryTooLong)?;
-            self.remaining -= count as u32;
-            if self.wanted()? == Some(0) {
-                let entry = Entry::decode(&self.pending[LENGTH..])?;
-                self.rules.take(&entry, self.pending.len())?;
-                return Ok(Some(entry));
+        let length = match self.fill(input) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(*self.failed.insert(error)),
+        };
+        let whole = &self.entry[..length];
+        let entry = Entry::decode(&whole[ENTRY_PREFIX..]);
+        match entry.and_then(|entry| self.rules.admit(&entry, length).map(|()| entry)) {
+            Ok(entry) => {
+                self.hasher.update(whole);
+                self.filled = 0;
+                Ok(Some(entry))
             }
+            Err(error) => Err(*self.failed.insert(error)),
         }
-        Ok(None)
     }
 
-    /// Bytes that are still to come.
+    /// Bytes of the manifest that were not taken yet.
     pub fn remaining(&self) -> u32 {
         self.remaining
     }
 
-    /// What the whole manifest says.
-    pub fn finish(&self) -> Result<Summary, ArchiveError> {
-        if self.remaining > 0 {
-            return Err(ArchiveError::ManifestTruncated);
-        }
-        debug_assert_eq!(self.rules.manifest, self.length);
-        Ok(self.rules.summary(self.hasher.digest()))
+    /// Whether the whole manifest was taken, and is legal.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_none() && self.remaining == 0
     }
 
-    /// Bytes that the arriving entry lacks, once its length is known.
-    fn wanted(&self) -> Result<Option<usize>, ArchiveError> {
-        let Some((length, body)) = self.pending.split_first_chunk::<LENGTH>() else { return Ok(None) };
-        let length = usize::from(u16::from_be_bytes(*length));
+    /// What the manifest says.
+    pub fn finish(&self) -> Result<Summary, ArchiveError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None if self.remaining > 0 => Err(ArchiveError::Truncated),
+            None => Ok(self.rules.summary(self.hasher.digest())),
+        }
+    }
+
+    /// Takes bytes until an entry is whole; gives its length with its prefix.
+    fn fill(&mut self, input: &mut &[u8]) -> Result<Option<usize>, ArchiveError> {
+        if self.remaining == 0 {
+            return Ok(None);
+        }
+        if !self.take(ENTRY_PREFIX, input)? {
+            return Ok(None);
+        }
+        let length = usize::from(u16::from_be_bytes([self.entry[0], self.entry[1]]));
         if length > ENTRY_MAX {
             return Err(ArchiveError::EntryTooLong);
         }
-        let wanted = length - body.len();
-        if wanted > self.remaining as usize { Err(ArchiveError::ManifestTruncated) } else { Ok(Some(wanted)) }
+        let whole = ENTRY_PREFIX + length;
+        Ok(self.take(whole, input)?.then_some(whole))
+    }
+
+    /// Takes bytes until `end` bytes of the entry are there, and says whether they are.
+    fn take(&mut self, end: usize, input: &mut &[u8]) -> Result<bool, ArchiveError> {
+        let missing = end.saturating_sub(self.filled);
+        if missing > self.remaining as usize {
+            return Err(ArchiveError::Truncated);
+        }
+        let (taken, rest) = input.split_at(missing.min(input.len()));
+        *input = rest;
+        self.entry[self.filled..][..taken.len()].copy_from_slice(taken);
+        self.filled += taken.len();
+        self.remaining -= taken.len() as u32;
+        Ok(taken.len() == missing)
     }
 }
 
-/// The rules that entries keep among each other, and their sums.
-struct Rules {
-    last: String<PATH_MAX>,
-    last_is_directory: bool,
-    manifest: u32,
-    entries: u32,
-    files: u32,
-    content: u64,
-    longest_path: u16,
-}
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
 
-impl Rules {
-    fn new() -> Self {
-        Self {
-            last: String::new(),
-            last_is_directory: true,
-            manifest: 0,
-            entries: 0,
-            files: 0,
-            content: 0,
-            longest_path: 0,
+    use super::super::{Kind, Modified};
+    use super::*;
+    use crate::digest::Digest;
+    use crate::path::RelPath;
+
+    fn file(path: &str, size: u64) -> Entry<'_> {
+        let path = RelPath::new(path).unwrap();
+        Entry { kind: Kind::File { size }, path, mode: 0o644, modified: Modified::default() }
+    }
+
+    fn manifest(entries: &[Entry<'_>]) -> (Vec<u8>, Summary) {
+        let mut writer = ManifestWriter::new();
+        let (mut bytes, mut out) = (Vec::new(), [0; ENTRY_PREFIX + ENTRY_MAX]);
+        for entry in entries {
+            let length = writer.push(entry, &mut out).unwrap();
+            bytes.extend_from_slice(&out[..length]);
+        }
+        (bytes, writer.finish())
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_behind_it() {
+        let (bytes, summary) = manifest(&[file("a", 1), file("b", 2)]);
+        assert_eq!((summary.entries, summary.files, summary.content), (2, 2, 3));
+        assert_eq!(summary.total, bytes.len() as u64 + 3 + 96);
+        assert_eq!(summary.digest, Digest::of(&bytes));
+        let stream = [&bytes[..], b"content"].concat();
+        let mut input = &stream[..];
+        let mut reader = ManifestReader::new(bytes.len() as u32);
+        assert_eq!(reader.next(&mut input), Ok(Some(file("a", 1))));
+        assert!(!reader.is_complete());
+        assert_eq!(reader.next(&mut input), Ok(Some(file("b", 2))));
+        assert!(reader.is_complete());
+        assert_eq!(reader.next(&mut input), Ok(None));
+        assert_eq!((input, reader.remaining(), reader.finish()), (&b"content"[..], 0, Ok(summary)));
+    }
+
+    #[test]
+    fn an_empty_folder_has_an_empty_manifest() {
+        let mut reader = ManifestReader::new(0);
+        assert_eq!(reader.next(&mut &b"root"[..]), Ok(None));
+        assert_eq!(reader.finish().unwrap(), manifest(&[]).1);
+        assert_eq!(reader.finish().unwrap().total, 32);
+    }
+
+    #[test]
+    fn a_manifest_cannot_end_within_an_entry() {
+        let (bytes, _) = manifest(&[file("a", 1), file("b", 2)]);
+        for length in 1..bytes.len() {
+            let mut reader = ManifestReader::new(length as u32);
+            let mut input = &bytes[..];
+            let whole = length == bytes.len() / 2;
+            let end = loop {
+                match reader.next(&mut input) {
+                    Ok(Some(_)) => {}
+                    other => break other.map(|_| ()),
+                }
+            };
+            assert_eq!(end, if whole { Ok(()) } else { Err(ArchiveError::Truncated) }, "{length}");
+            assert_eq!(reader.finish().is_ok(), whole, "{length}");
         }
     }
 
-    /// Checks the next entry, of `encoded` bytes, and counts it.
-    fn take(&mut self, entry: &Entry<'_>, encoded: usize) -> Result<(), ArchiveError> {
-        self.check_place(entry.path)?;
-        // Both fit: an entry is shorter than 64 KiB, and the sum is checked at once.
-        self.manifest = self.manifest.saturating_add(encoded as u32);
-        self.entries = self.entries.saturating_add(1);
-        if self.manifest > MANIFEST_MAX {
-            return Err(ArchiveError::ManifestTooLong);
-        }
-        if self.entries > ENTRIES_MAX {
-            return Err(ArchiveError::TooManyEntries);
-        }
-        if let Kind::File { size } = entry.kind {
-            self.files += 1;
-            self.content = self.content.checked_add(size).ok_or(ArchiveError::TooLong)?;
-        }
-        if self.content > ARCHIVE_MAX || self.total() > ARCHIVE_MAX {
-            return Err(ArchiveError::TooLong);
-        }
-        self.longest_path = self.longest_path.max(entry.path.as_str().len() as u16);
-        self.last.clear();
-        self.last_is_directory = entry.kind == Kind::Directory;
-        self.last.push_str(entry.path.as_str()).map_err(|_| ArchiveError::Malformed)
+    #[test]
+    fn bytes_that_did_not_come_are_missed() {
+        let (bytes, _) = manifest(&[file("a", 1)]);
+        let mut reader = ManifestReader::new(bytes.len() as u32);
+        assert_eq!(reader.next(&mut &bytes[..5]), Ok(None));
+        assert!(!reader.is_complete());
+        assert_eq!(reader.finish(), Err(ArchiveError::Truncated));
     }
 
-    fn check_place(&self, path: RelPath<'_>) -> Result<(), ArchiveError> {
-        // Only the first entry has none before it.
-        let last = RelPath::new(&self.last).ok();
-        if last.is_some_and(|last| path <= last) {
-            return Err(ArchiveError::Order);
+    #[test]
+    fn the_first_error_stays() {
+        let (good, _) = manifest(&[file("b", 1)]);
+        let stream = [&good[..], &good[..], &good[..]].concat();
+        let mut reader = ManifestReader::new(stream.len() as u32);
+        let mut input = &stream[..];
+        assert!(reader.next(&mut input).is_ok());
+        for _ in 0..3 {
+            assert_eq!(reader.next(&mut input), Err(ArchiveError::Duplicate));
         }
-        let Some(parent) = path.parent() else { return Ok(()) };
-        let last = last.ok_or(ArchiveError::Parent)?;
-        let stands = if parent == last { self.last_is_directory } else { last.is_within(parent) };
-        if stands { Ok(()) } else { Err(ArchiveError::Parent) }
+        assert!(!reader.is_complete());
+        assert_eq!(reader.finish(), Err(ArchiveError::Duplicate));
     }
 
-    fn total(&self) -> u64 {
-        u64::from(self.manifest) + self.content + 32 * (u64::from(self.files) + 1)
+    #[test]
+    fn false_lengths_are_refused_before_they_are_believed() {
+        assert_eq!(ManifestReader::new(u32::MAX).next(&mut &[][..]), Err(ArchiveError::ManifestTooLong));
+        assert_eq!(ManifestReader::new(MANIFEST_MAX).next(&mut &b"\xff\xff"[..]), Err(ArchiveError::EntryTooLong));
+        assert_eq!(ManifestReader::new(50).next(&mut &b"\x00\x31"[..]), Err(ArchiveError::Truncated));
+        assert_eq!(ManifestReader::new(50).next(&mut &b"\x00\x00"[..]), Err(ArchiveError::Malformed));
     }
 
-    fn summary(&self, digest: Digest) -> Summary {
-        let Self { manifest, entries, files, content, longest_path, .. } = *self;
-        Summary { digest, manifest, entries, files, content, total: self.total(), longest_path }
+    #[test]
+    fn a_writer_goes_on_after_a_refused_entry() {
+        let mut writer = ManifestWriter::new();
+        let mut out = [0; 64];
+        writer.push(&file("b", 1), &mut out).unwrap();
+        assert_eq!(writer.push(&file("a", 1), &mut out), Err(ArchiveError::Order));
+        assert_eq!(writer.push(&file("c", 1), &mut out[..5]), Err(ArchiveError::Buffer));
+        writer.push(&file("c", 2), &mut out).unwrap();
+        assert_eq!(writer.finish(), manifest(&[file("b", 1), file("c", 2)]).1);
     }
 }

@@ -1,60 +1,144 @@
-//! A folder as one stream of bytes, and back.
+//! The archive: the stream of bytes that stands for a folder.
 //!
 //! ```text
-//! +----------+---------+-----------------+-----+---------+-----------------+--------+
-//! | manifest | content | BLAKE3(content) | ... | content | BLAKE3(content) |  root  |
-//! +----------+---------+-----------------+-----+---------+-----------------+--------+
-//!             first file                        last file
+//! manifest | content of the 1st file | its BLAKE3 | ... | content of the last file | its BLAKE3 | root
 //! ```
 //!
-//! A sender walks its folder into a [`ManifestWriter`], then hashes each file with a [`ContentHasher`] as it reads it.
-//! A receiver checks the manifest entry by entry with a [`ManifestReader`], then everything behind it with a
-//! [`ContentReader`]. Neither needs memory that grows with the folder. PROTOCOL.md, section 8.
+//! A sender walks its folder, writes the manifest through a [`ManifestWriter`], then each file through a [`ContentHasher`].
+//! A receiver reads the first [`Summary::manifest`] bytes through a [`ManifestReader`], all others through a
+//! [`ContentReader`]; both take the bytes in whatever pieces they come. PROTOCOL.md, section 8.
 
 mod content;
 mod entry;
 mod manifest;
+mod rules;
+
+use core::fmt;
 
 pub use content::{Content, ContentHasher, ContentReader};
-pub use entry::{Entry, Kind, Modified};
-pub use manifest::{ManifestReader, ManifestWriter, Summary};
+pub use entry::{ENTRY_PREFIX, Entry, Kind, MODE_MAX, Modified};
+pub use manifest::{ManifestReader, ManifestWriter};
 
+use crate::digest::Digest;
 use crate::path::PathError;
 
-/// How an archive breaks its rules. On the way in the sender is at fault, on the way out the caller.
+/// Length of the digest behind every file's content, and of the root that ends an archive.
+pub const DIGEST: usize = 32;
+
+/// What a whole manifest says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// BLAKE3 of the manifest.
+    pub digest: Digest,
+    /// Length of the manifest, in bytes.
+    pub manifest: u32,
+    /// Entries in it: files and directories.
+    pub entries: u32,
+    /// Files among them.
+    pub files: u32,
+    /// Sum of the files' sizes, in bytes.
+    pub content: u64,
+    /// Length of the archive, in bytes.
+    pub total: u64,
+}
+
+impl Summary {
+    /// Checks the manifest against what was said of it before it came.
+    pub fn check(&self, total: u64, files: u32, entries: u32) -> Result<(), ArchiveError> {
+        let same = self.total == total && self.files == files && self.entries == entries;
+        if same { Ok(()) } else { Err(ArchiveError::Counts) }
+    }
+}
+
+/// What is wrong with an archive. Its sender is at fault, except where the variant says that the caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ArchiveError {
-    /// An entry that does not decode, or has bytes behind its last field.
+    /// An entry's bytes are not exactly one entry in its shortest form.
     Malformed,
-    /// An entry longer than any legal one.
+    /// An entry is longer than any legal one.
     EntryTooLong,
-    /// A path that no entry may have.
+    /// An entry's path is not legal.
     Path(PathError),
-    /// Mode bits beyond 0o777.
+    /// An entry has mode bits beyond 0o777.
     Mode,
-    /// Nanoseconds of a second or more.
+    /// An entry's time has a second or more of nanoseconds.
     Time,
-    /// An entry that does not come behind the one before it; so also every duplicate.
+    /// An entry's path comes before that of the entry before it.
     Order,
-    /// An entry whose parent is not a directory before it.
-    Parent,
-    /// More entries than allowed.
+    /// An entry's path is that of the entry before it.
+    Duplicate,
+    /// An entry's directory has no entry.
+    ParentMissing,
+    /// An entry's directory is a file.
+    ParentIsFile,
+    /// There are more entries than the protocol allows.
     TooManyEntries,
-    /// A manifest longer than allowed, or longer than was said.
+    /// The manifest is longer than the protocol allows.
     ManifestTooLong,
-    /// The manifest ends in the middle of an entry.
-    ManifestTruncated,
-    /// The archive would be longer than allowed.
-    TooLong,
-    /// More bytes than the archive has.
-    Excess,
-    /// A file's bytes do not match its digest.
+    /// The archive, with its files as long as they claim to be, is longer than the protocol allows.
+    ArchiveTooLong,
+    /// The manifest or the archive ends too early.
+    Truncated,
+    /// The manifest is not what was said of it before.
+    Counts,
+    /// A file's content does not match its digest.
     FileDigest,
-    /// The digests do not match the root.
-    RootDigest,
-    /// The caller's buffer is too short.
+    /// The archive does not match its root.
+    Root,
+    /// Bytes follow the root.
+    Trailing,
+    /// The caller's buffer cannot hold the entry.
     Buffer,
-    /// The caller began a file where none was needed, or left one out.
+    /// The caller named a file out of turn, or one that the manifest does not have.
     Misuse,
+}
+
+impl fmt::Display for ArchiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "an entry of the manifest does not decode",
+            Self::EntryTooLong => "an entry of the manifest is too long",
+            Self::Path(error) => return error.fmt(f),
+            Self::Mode => "an entry has more mode bits than 0o777",
+            Self::Time => "an entry's time is out of range",
+            Self::Order => "the manifest's entries are out of order",
+            Self::Duplicate => "the manifest has an entry twice",
+            Self::ParentMissing => "an entry's directory is not in the manifest",
+            Self::ParentIsFile => "an entry's directory is a file",
+            Self::TooManyEntries => "the manifest has too many entries",
+            Self::ManifestTooLong => "the manifest is too long",
+            Self::ArchiveTooLong => "the archive is too long",
+            Self::Truncated => "the archive ends too early",
+            Self::Counts => "the manifest is not the one that was announced",
+            Self::FileDigest => "a file does not match its digest",
+            Self::Root => "the archive does not match its root",
+            Self::Trailing => "bytes follow the end of the archive",
+            Self::Buffer => "the buffer is too small for the entry",
+            Self::Misuse => "a file was named out of turn",
+        })
+    }
+}
+
+impl core::error::Error for ArchiveError {}
+
+impl From<PathError> for ArchiveError {
+    fn from(error: PathError) -> Self {
+        Self::Path(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_held_against_what_was_announced() {
+        let summary =
+            Summary { digest: Digest([0; 32]), manifest: 10, entries: 2, files: 1, content: 5, total: 10 + 5 + 64 };
+        assert_eq!(summary.check(79, 1, 2), Ok(()));
+        for (total, files, entries) in [(78, 1, 2), (79, 2, 2), (79, 1, 1)] {
+            assert_eq!(summary.check(total, files, entries), Err(ArchiveError::Counts));
+        }
+    }
 }

@@ -69,7 +69,7 @@ impl Secret {
 pub struct Transcript([u8; 32]);
 
 impl Transcript {
-    /// Of a session. `hello`, `greeting`: payloads of their frames as they crossed; `offer_body`: that of `Offer` without
+    /// Of a session. No part is longer than a message. `hello`, `greeting`: payloads of their frames as they crossed; `offer_body`: that of `Offer` without
     /// its tags; `sender`, `receiver`: SHA-256 of the two certificates.
     pub fn session(hello: &[u8], greeting: &[u8], offer_body: &[u8], sender: &[u8; 32], receiver: &[u8; 32]) -> Self {
         let hash = Sha256::new_with_prefix(b"waft/1 session");
@@ -107,7 +107,7 @@ impl ChunkKey {
 }
 
 key! {
-    /// Crosses in the clear inside TLS, yet not before it is to be compared; label `waft/1 commitment`.
+    /// What shows the peer that this is its key, and nothing else; label `waft/1 commitment`.
     Commitment
 }
 

@@ -6,7 +6,7 @@
 //!    what was said all keys of one connection or one file.
 //! 2. A [`cipher::Cipher`] takes the chunk key.
 //! 3. [`stream::Sealer`] turns pieces of archive into chunks, [`stream::Opener`] turns them back, or refuses.
-//! 4. [`file`] is the start of a sealed file, which carries the same chunks.
+//! 4. [`mod@file`] is the start of a sealed file, which carries the same chunks.
 //!
 //! PROTOCOL.md, sections 7 and 9.
 

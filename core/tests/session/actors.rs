@@ -68,7 +68,7 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
         archive.extend(&out[..length]);
     }
     let summary = writer.finish();
-    let mut hasher = ContentHasher::new(summary.digest);
+    let mut hasher = ContentHasher::new(&summary.digest);
     for (_, bytes) in files {
         hasher.update(bytes);
         archive.extend(*bytes);
@@ -82,7 +82,7 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
         entries: summary.entries,
         manifest: summary.manifest,
         manifest_digest: summary.digest,
-        longest_path: summary.longest_path,
+        longest_path: files.iter().map(|(path, _)| path.len() as u16).max().unwrap_or(0),
     };
     MemorySource { archive, info, root, at: 0, trouble: None }
 }
@@ -155,9 +155,10 @@ pub(crate) fn check(archive: &[u8], manifest: u32) -> Result<(Digest, u32, Diges
     let mut content = ContentReader::new(&summary);
     loop {
         match content.next(&mut body)? {
-            Content::NeedFile => content.begin_file(sizes.pop_front().expect("the summary counts the files"))?,
-            Content::End { root } => return Ok((root, summary.files, summary.digest)),
-            _ => {}
+            Some(Content::NeedFile) => content.begin_file(sizes.pop_front().expect("the summary counts the files"))?,
+            Some(Content::End { root }) => return Ok((root, summary.files, summary.digest)),
+            Some(_) => {}
+            None => return Err(ArchiveError::Truncated),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whole sessions, both ends in one thread, over a connection that breaks where a test wants it to.
 
 mod actors;
+mod example;
 mod world;
 
 use std::future::Future;
@@ -10,7 +11,7 @@ use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits;
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::cipher::{Cipher, SoftCipher};
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
@@ -39,6 +40,8 @@ struct Scene {
     typed: bool,
     salt: [u8; 32],
     max_chunk: u32,
+    /// The side (0: the sender) whose byte at that place is changed on the way.
+    edit: Option<(u8, usize)>,
 }
 
 /// How both ends of one connection ended.
@@ -61,6 +64,7 @@ impl Scene {
             typed: true,
             salt: [7; 32],
             max_chunk: CHUNK,
+            edit: None,
         }
     }
 
@@ -76,7 +80,21 @@ impl Scene {
 
     /// One connection that breaks after so many bytes to the receiver, or to the sender.
     fn connect_cut(&mut self, forth: u64, back: u64) -> Ends {
+        self.run::<SoftCipher>(forth, back).0
+    }
+
+    /// All bytes of one successful connection, there and back.
+    fn record<C: Cipher>(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let (ends, bytes) = self.run::<C>(u64::MAX, u64::MAX);
+        self.assert_committed(ends);
+        bytes
+    }
+
+    fn run<C: Cipher>(&mut self, forth: u64, back: u64) -> (Ends, (Vec<u8>, Vec<u8>)) {
         let (mut here, mut there) = connect(forth, back);
+        if let Some((side, place)) = self.edit {
+            [&mut here, &mut there][usize::from(side)].edits.push((place, 1));
+        }
         let hpke_public = self.hpke.public();
         let key = key(KEY);
         let send_run = Run {
@@ -119,16 +137,15 @@ impl Scene {
         };
         let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke_public) };
         let send = async {
-            let end = sender.send::<SoftCipher>(&mut here, &peer).await;
-            drop(here);
-            end
+            let end = sender.send::<C>(&mut here, &peer).await;
+            (end, std::mem::take(&mut here.written), drop(here))
         };
         let receive = async {
-            let end = receiver.receive::<SoftCipher>(&mut there, SENDER).await;
-            drop(there);
-            end
+            let end = receiver.receive::<C>(&mut there, SENDER).await;
+            (end, std::mem::take(&mut there.written), drop(there))
         };
-        run(&self.clock, join(send, receive))
+        let ((sent, forth, ()), (received, back, ())) = run(&self.clock, join(send, receive));
+        ((sent, received), (forth, back))
     }
 
     /// A receiver against a peer that a test plays by hand.
@@ -440,5 +457,21 @@ fn malformed_and_unexpected_frames_are_named() {
             std::future::pending::<()>().await;
         });
         assert_eq!(end, Err(SessionError::PeerMisbehaved(misbehaviour)), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn any_changed_byte_is_refused_or_harmless() {
+    for place in 0..700 {
+        for side in [0, 1] {
+            let mut scene = Scene::new();
+            scene.source = archive_of(&[("a", b"alpha"), ("b", b"beta")]);
+            scene.edit = Some((side, place));
+            let (sender, receiver) = scene.connect();
+            // Whoever reports success has the folder; a lost or changed receipt is no success.
+            if sender.is_ok() || receiver.is_ok() {
+                assert_eq!(scene.store.committed, scene.source.archive, "byte {place} of side {side}");
+            }
+        }
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct MemoryLink {
     outgoing: Rc<RefCell<Pipe>>,
     /// Everything written so far.
     pub(crate) written: Vec<u8>,
+    /// Bytes to change on the way: how far from the start, and what to flip.
+    pub(crate) edits: Vec<(usize, u8)>,
 }
 
 /// Both ends of a new connection; it breaks after so many bytes from the first to the second, or back.
@@ -102,8 +104,8 @@ pub(crate) fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
     };
     let (a, b) = (pipe(forth), pipe(back));
     (
-        MemoryLink { incoming: b.clone(), outgoing: a.clone(), written: Vec::new() },
-        MemoryLink { incoming: a, outgoing: b, written: Vec::new() },
+        MemoryLink { incoming: b.clone(), outgoing: a.clone(), written: Vec::new(), edits: Vec::new() },
+        MemoryLink { incoming: a, outgoing: b, written: Vec::new(), edits: Vec::new() },
     )
 }
 
@@ -170,7 +172,13 @@ impl Write for MemoryLink {
                 return Poll::Pending;
             }
             let count = bytes.len().min(room).min(usize::try_from(pipe.left).unwrap_or(usize::MAX));
-            pipe.bytes.extend(&bytes[..count]);
+            let mut bytes = bytes[..count].to_vec();
+            for (place, flip) in &self.edits {
+                if let Some(byte) = place.checked_sub(self.written.len()).and_then(|at| bytes.get_mut(at)) {
+                    *byte ^= flip;
+                }
+            }
+            pipe.bytes.extend(bytes);
             pipe.left -= count as u64;
             pipe.wake();
             Poll::Ready(Ok(count))

@@ -1,0 +1,21 @@
+//! Paths, keys, codes and escaping: whatever parses prints and parses again to the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::path::{RelPath, escape};
+
+fuzz_target!(|text: &str| {
+    if let Ok(path) = RelPath::new(text) {
+        assert!(path.components().all(|component| !matches!(component, "" | "." | "..")));
+        assert_eq!(path.parent().map(|parent| format!("{}/{}", parent.as_str(), path.name())).is_none(), !text.contains('/'));
+    }
+    if let Ok(key) = TransferKey::parse(text) {
+        let again = TransferKey::parse(&key.display().to_string()).expect("what is shown can be typed");
+        assert_eq!(again.canonical(), key.canonical());
+    }
+    if let Ok(code) = AuthCode::parse(text) {
+        assert!(code.matches(code.digits()));
+    }
+    assert!(!escape(text).to_string().chars().any(char::is_control));
+});

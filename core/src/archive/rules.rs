@@ -1,0 +1,163 @@
+//! What holds between the entries of a manifest: order, parents, and the limits on their sums.
+//!
+//! Writer and reader ask the same [`Rules`], one entry after the other. Since entries ascend component by component, all
+//! entries between a directory and one of its children stand below that directory; so the last entry
+//! alone tells whether the next one's parent is there. PROTOCOL.md, sections 8.1 and 10.
+
+use core::cmp::Ordering;
+
+use super::{ArchiveError, DIGEST, Entry, Kind, Summary};
+use crate::digest::Digest;
+use crate::limits::{ARCHIVE_MAX, ENTRIES_MAX, MANIFEST_MAX};
+use crate::path::{PathBuffer, RelPath};
+
+/// The entries so far: the last path, and the sums. Every sum is within its limit.
+pub(super) struct Rules {
+    last: PathBuffer,
+    last_is_file: bool,
+    sums: Sums,
+}
+
+#[derive(Clone, Copy)]
+struct Sums {
+    manifest: u32,
+    entries: u32,
+    files: u32,
+    content: u64,
+}
+
+impl Rules {
+    pub(super) const fn new() -> Self {
+        let sums = Sums { manifest: 0, entries: 0, files: 0, content: 0 };
+        Self { last: PathBuffer::new(), last_is_file: false, sums }
+    }
+
+    /// Takes up the next entry, `length` bytes long with its prefix. One that breaks a rule changes nothing.
+    pub(super) fn admit(&mut self, entry: &Entry<'_>, length: usize) -> Result<(), ArchiveError> {
+        self.check_order(entry.path)?;
+        self.check_parent(entry.path)?;
+        self.sums = self.sums.plus(entry, length)?;
+        self.last.set(entry.path);
+        self.last_is_file = matches!(entry.kind, Kind::File { .. });
+        Ok(())
+    }
+
+    pub(super) fn summary(&self, digest: Digest) -> Summary {
+        let Sums { manifest, entries, files, content } = self.sums;
+        Summary { digest, manifest, entries, files, content, total: self.sums.total() }
+    }
+
+    fn check_order(&self, path: RelPath<'_>) -> Result<(), ArchiveError> {
+        match self.last.path().map(|last| last.cmp(&path)) {
+            None | Some(Ordering::Less) => Ok(()),
+            Some(Ordering::Equal) => Err(ArchiveError::Duplicate),
+            Some(Ordering::Greater) => Err(ArchiveError::Order),
+        }
+    }
+
+    fn check_parent(&self, path: RelPath<'_>) -> Result<(), ArchiveError> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        match self.last.path() {
+            Some(last) if last == parent && self.last_is_file => Err(ArchiveError::ParentIsFile),
+            Some(last) if last == parent || last.is_below(parent) => Ok(()),
+            _ => Err(ArchiveError::ParentMissing),
+        }
+    }
+}
+
+impl Sums {
+    fn plus(self, entry: &Entry<'_>, length: usize) -> Result<Self, ArchiveError> {
+        if self.entries == ENTRIES_MAX {
+            return Err(ArchiveError::TooManyEntries);
+        }
+        let longer = u32::try_from(length).ok().and_then(|length| self.manifest.checked_add(length));
+        let manifest = longer.filter(|manifest| *manifest <= MANIFEST_MAX).ok_or(ArchiveError::ManifestTooLong)?;
+        let content = self.content.checked_add(entry.size().unwrap_or(0)).filter(|content| *content <= ARCHIVE_MAX);
+        let content = content.ok_or(ArchiveError::ArchiveTooLong)?;
+        let files = self.files + u32::from(entry.size().is_some());
+        let sums = Self { manifest, entries: self.entries + 1, files, content };
+        if sums.total() > ARCHIVE_MAX { Err(ArchiveError::ArchiveTooLong) } else { Ok(sums) }
+    }
+
+    /// Length of the archive. Far from overflow: each sum is within its own limit.
+    fn total(&self) -> u64 {
+        u64::from(self.manifest) + self.content + (u64::from(self.files) + 1) * DIGEST as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Modified;
+    use super::*;
+
+    fn directory(path: &str) -> Entry<'_> {
+        let path = RelPath::new(path).unwrap();
+        Entry { kind: Kind::Directory, path, mode: 0o755, modified: Modified::default() }
+    }
+
+    fn file(path: &str, size: u64) -> Entry<'_> {
+        Entry { kind: Kind::File { size }, ..directory(path) }
+    }
+
+    /// What the last of the entries is told; all before it must be admitted.
+    fn verdict(entries: &[Entry<'_>]) -> Result<(), ArchiveError> {
+        let mut rules = Rules::new();
+        let (last, before) = entries.split_last().unwrap();
+        before.iter().for_each(|entry| rules.admit(entry, 20).unwrap());
+        rules.admit(last, 20)
+    }
+
+    #[test]
+    fn entries_ascend() {
+        assert_eq!(verdict(&[directory("a"), file("a/x", 1), file("a-b", 1)]), Ok(()));
+        assert_eq!(verdict(&[directory("a"), file("a-b", 1), file("a/x", 1)]), Err(ArchiveError::Order));
+        assert_eq!(verdict(&[file("a", 1), file("a", 2)]), Err(ArchiveError::Duplicate));
+        assert_eq!(verdict(&[file("a", 1), directory("a")]), Err(ArchiveError::Duplicate));
+    }
+
+    #[test]
+    fn parents_are_directories_before_their_children() {
+        assert_eq!(verdict(&[file("a/b", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(verdict(&[directory("a"), file("a/b/c", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(verdict(&[directory("a"), file("ab/c", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(verdict(&[file("a", 1), file("a/b", 1)]), Err(ArchiveError::ParentIsFile));
+        let deep = [directory("a"), directory("a/b"), directory("a/b/c"), file("a/b/c/d", 1)];
+        assert_eq!(verdict(&[&deep[..], &[file("a/b-", 1)]].concat()), Ok(()));
+        assert_eq!(verdict(&[&deep[..], &[file("a/c/d", 1)]].concat()), Err(ArchiveError::ParentMissing));
+    }
+
+    #[test]
+    fn sums_stay_within_the_archive() {
+        let room = ARCHIVE_MAX - 20 - 2 * DIGEST as u64;
+        assert_eq!(verdict(&[file("a", room)]), Ok(()));
+        assert_eq!(verdict(&[file("a", room + 1)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(verdict(&[file("a", u64::MAX)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(verdict(&[file("a", 1), file("b", u64::MAX)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(verdict(&[file("a", room - 20 - DIGEST as u64), file("b", 1)]), Err(ArchiveError::ArchiveTooLong));
+    }
+
+    #[test]
+    fn counts_and_lengths_stay_within_their_limits() {
+        let mut rules = Rules::new();
+        rules.sums.entries = ENTRIES_MAX - 1;
+        assert_eq!(rules.admit(&directory("a"), 20), Ok(()));
+        assert_eq!(rules.admit(&directory("b"), 20), Err(ArchiveError::TooManyEntries));
+
+        let mut rules = Rules::new();
+        rules.sums.manifest = MANIFEST_MAX - 20;
+        assert_eq!(rules.admit(&directory("a"), 21), Err(ArchiveError::ManifestTooLong));
+        assert_eq!(rules.admit(&directory("a"), usize::MAX), Err(ArchiveError::ManifestTooLong));
+        assert_eq!(rules.admit(&directory("a"), 20), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_entry_changes_nothing() {
+        let mut rules = Rules::new();
+        rules.admit(&directory("b"), 20).unwrap();
+        let before = rules.summary(Digest([0; 32]));
+        rules.admit(&file("a", 1), 20).unwrap_err();
+        rules.admit(&file("c", u64::MAX), 20).unwrap_err();
+        assert_eq!(rules.summary(Digest([0; 32])), before);
+        assert_eq!(rules.admit(&file("b/c", 1), 20), Ok(()));
+    }
+}

@@ -1,0 +1,260 @@
+//! The sender's [`Source`]: a walked folder as the bytes of its archive.
+//!
+//! Walk -> **archive** -> compress -> seal -> frame -> TLS. Bytes go from the file straight into the caller's buffer. Every
+//! file must still be what the manifest says, before its first byte and after its last. PROTOCOL.md, section 8.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+use tempfile::SpooledTempFile;
+use waft_core::archive::{ContentHasher, Kind, Modified};
+use waft_core::digest::Digest;
+use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
+
+use super::Folder;
+use super::entries::{Descent, Entries, EntriesError, modified};
+use crate::platform;
+use crate::trouble::{Cause, Trouble};
+
+/// Gives the archive of a [`Folder`].
+pub struct FolderSource {
+    root: Dir,
+    info: ArchiveInfo,
+    stage: Stage,
+    digest: Option<Digest>,
+    trouble: Option<Trouble>,
+}
+
+/// Where in the archive the next byte is.
+enum Stage {
+    /// In the manifest; so many bytes are left.
+    Manifest(SpooledTempFile, u64),
+    /// Behind it.
+    Content(Box<Content>),
+    /// Only while one follows another, and after an error that nothing can follow.
+    Nowhere,
+}
+
+/// Where behind the manifest.
+struct Content {
+    entries: Entries<BufReader<SpooledTempFile>>,
+    open: Descent<()>,
+    hasher: ContentHasher,
+    file: Option<Current>,
+    /// A digest that is being given, and how much of it was.
+    tail: Option<(Digest, usize)>,
+    /// The root was given or is in `tail`.
+    ended: bool,
+}
+
+/// The file that is being read.
+struct Current {
+    file: File,
+    size: u64,
+    left: u64,
+    modified: Modified,
+}
+
+impl FolderSource {
+    /// Begins at the archive's first byte.
+    pub fn new(folder: Folder) -> Self {
+        let left = folder.info.manifest.into();
+        let stage = Stage::Manifest(folder.spool, left);
+        Self { root: folder.root, info: folder.info, stage, digest: None, trouble: None }
+    }
+
+    /// What the last error was about.
+    pub fn last_trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// Some of the next bytes; none only at the end.
+    fn some(&mut self, buffer: &mut [u8]) -> Result<usize, Trouble> {
+        loop {
+            match &mut self.stage {
+                Stage::Manifest(spool, left) => {
+                    let most = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    if most > 0 {
+                        let got = spool.read(&mut buffer[..most]).and_then(at_least_one).map_err(spool_trouble)?;
+                        *left -= got as u64;
+                        return Ok(got);
+                    }
+                    self.stage = self.content()?;
+                }
+                Stage::Content(content) => return content.some(buffer, &mut self.digest),
+                Stage::Nowhere => return Err(spool_trouble(io::ErrorKind::UnexpectedEof.into())),
+            }
+        }
+    }
+
+    /// Goes on behind the manifest.
+    fn content(&mut self) -> Result<Stage, Trouble> {
+        let mut spool = self.take_spool()?;
+        spool.rewind().map_err(spool_trouble)?;
+        let entries = Entries::new(BufReader::new(spool), self.info.manifest);
+        let root = self.root.try_clone().map_err(|error| Trouble::new(".", error))?;
+        Ok(Stage::Content(Box::new(Content {
+            entries,
+            open: Descent::new(root),
+            hasher: ContentHasher::new(&self.info.manifest_digest),
+            file: None,
+            tail: None,
+            ended: false,
+        })))
+    }
+
+    fn take_spool(&mut self) -> Result<SpooledTempFile, Trouble> {
+        match std::mem::replace(&mut self.stage, Stage::Nowhere) {
+            Stage::Manifest(spool, _) => Ok(spool),
+            Stage::Content(content) => Ok(content.entries.into_input().into_inner()),
+            Stage::Nowhere => Err(spool_trouble(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
+    fn start(&mut self) -> Result<(), Trouble> {
+        let mut spool = self.take_spool()?;
+        spool.rewind().map_err(spool_trouble)?;
+        self.stage = Stage::Manifest(spool, self.info.manifest.into());
+        Ok(())
+    }
+
+    fn told<T>(&mut self, result: Result<T, Trouble>) -> Result<T, SourceError> {
+        result.map_err(|trouble| {
+            let changed = matches!(trouble.cause, Cause::Changed);
+            self.trouble = Some(trouble);
+            if changed { SourceError::Changed } else { SourceError::Unreadable }
+        })
+    }
+}
+
+impl Source for FolderSource {
+    fn info(&self) -> ArchiveInfo {
+        self.info
+    }
+
+    async fn rewind(&mut self) -> Result<(), SourceError> {
+        let started = self.start();
+        self.told(started)
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let got = self.some(&mut buffer[filled..]);
+            match self.told(got)? {
+                0 => break,
+                got => filled += got,
+            }
+        }
+        Ok(filled)
+    }
+
+    fn root(&self) -> Option<Digest> {
+        self.digest
+    }
+}
+
+impl Content {
+    fn some(&mut self, buffer: &mut [u8], root: &mut Option<Digest>) -> Result<usize, Trouble> {
+        loop {
+            if let Some((digest, given)) = &mut self.tail {
+                let most = buffer.len().min(digest.0.len() - *given);
+                buffer[..most].copy_from_slice(&digest.0[*given..][..most]);
+                *given += most;
+                if *given == digest.0.len() {
+                    if self.ended {
+                        *root = Some(*digest);
+                    }
+                    self.tail = None;
+                }
+                return Ok(most);
+            }
+            match &mut self.file {
+                Some(current) if current.left > 0 => {
+                    let got = current.read(buffer).map_err(|cause| Trouble::new(self.entries.path(), cause))?;
+                    self.hasher.update(&buffer[..got]);
+                    return Ok(got);
+                }
+                Some(current) => {
+                    current.check().map_err(|cause| Trouble::new(self.entries.path(), cause))?;
+                    self.file = None;
+                    self.tail = Some((self.hasher.end_file(), 0));
+                }
+                None if self.ended => return Ok(0),
+                None => self.advance()?,
+            }
+        }
+    }
+
+    /// Goes to the next file, or to the root.
+    fn advance(&mut self) -> Result<(), Trouble> {
+        while let Some(item) = self.entries.next().map_err(entries_trouble)? {
+            while self.open.leave(item.depth).is_some() {}
+            match item.kind {
+                Kind::Directory => {
+                    let dir = platform::open_dir(self.open.here(), self.entries.name());
+                    self.open.enter(dir.map_err(|error| Trouble::new(self.entries.path(), error))?, ());
+                }
+                Kind::File { size } => {
+                    let opened = Current::open(self.open.here(), self.entries.name(), size, item.modified);
+                    self.file = Some(opened.map_err(|cause| Trouble::new(self.entries.path(), cause))?);
+                    return Ok(());
+                }
+            }
+        }
+        self.tail = Some((self.hasher.root(), 0));
+        self.ended = true;
+        Ok(())
+    }
+}
+
+impl Current {
+    /// Opens the file and checks that it is the one in the manifest.
+    fn open(dir: &Dir, name: &str, size: u64, modified: Modified) -> Result<Self, Cause> {
+        let mut options = OpenOptions::new();
+        // Should a pipe have taken its place: not to wait for one who writes to it.
+        options.read(true).follow(FollowSymlinks::No).nonblock(true);
+        let file = dir.open_with(name, &options)?.into_std();
+        let current = Self { file, size, left: size, modified };
+        current.check()?;
+        Ok(current)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cause> {
+        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let got = loop {
+            match self.file.read(&mut buffer[..most]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        if got == 0 {
+            return Err(Cause::Changed);
+        }
+        self.left -= got as u64;
+        Ok(got)
+    }
+
+    fn check(&self) -> Result<(), Cause> {
+        let now = self.file.metadata()?;
+        let same = now.is_file() && now.len() == self.size && modified(now.modified()?) == self.modified;
+        if same { Ok(()) } else { Err(Cause::Changed) }
+    }
+}
+
+fn at_least_one(got: usize) -> io::Result<usize> {
+    if got == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(got) }
+}
+
+fn spool_trouble(error: io::Error) -> Trouble {
+    Trouble::new("the temporary file of the manifest", error)
+}
+
+fn entries_trouble(error: EntriesError) -> Trouble {
+    match error {
+        EntriesError::Io(error) => spool_trouble(error),
+        EntriesError::Damaged => spool_trouble(io::ErrorKind::InvalidData.into()),
+    }
+}

@@ -1,0 +1,198 @@
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use embassy_futures::block_on;
+use waft_core::archive::{Content, ContentReader, Kind, ManifestReader};
+use waft_core::session::sender::{Source as _, SourceError};
+
+use super::*;
+use crate::samples::{archive, content, plant, put, read_all};
+use crate::trouble::Cause;
+
+fn walk(path: &Path) -> Result<Folder, FolderError> {
+    Folder::walk(path, &Options::default())
+}
+
+fn source(path: &Path) -> FolderSource {
+    FolderSource::new(walk(path).unwrap())
+}
+
+#[test]
+fn gives_a_legal_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    plant(folder.path());
+    let archive = archive(folder.path());
+    assert_eq!(archive.bytes.len() as u64, archive.info.total);
+    let (manifest, mut rest) = archive.bytes.split_at(archive.info.manifest as usize);
+    let (mut reader, mut input) = (ManifestReader::new(archive.info.manifest), manifest);
+    let (mut paths, mut sizes) = (Vec::new(), Vec::new());
+    while let Some(entry) = reader.next(&mut input).unwrap() {
+        paths.push(entry.path.as_str().to_owned());
+        if let Kind::File { size } = entry.kind {
+            sizes.push(size);
+        }
+    }
+    let summary = reader.finish().unwrap();
+    let found = (summary.total, summary.files, summary.entries);
+    assert_eq!(found, (archive.info.total, archive.info.files, archive.info.entries));
+    assert_eq!(summary.digest, archive.info.manifest_digest);
+    assert_eq!(archive.info.longest_path as usize, paths.iter().map(String::len).max().unwrap());
+    let near = |name: &str| paths.iter().position(|path| path == name).unwrap();
+    assert!(near("a") < near("a/x/y/z.txt") && near("a/x/y/z.txt") < near("a-b"), "{paths:?}");
+    let (mut reader, mut sizes) = (ContentReader::new(&summary), sizes.into_iter());
+    loop {
+        match reader.next(&mut rest).unwrap() {
+            Some(Content::NeedFile) => reader.begin_file(sizes.next().unwrap()).unwrap(),
+            Some(Content::End { root }) => break assert_eq!(root, archive.root),
+            Some(_) => {}
+            None => panic!("the archive is short"),
+        }
+    }
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn gives_the_same_bytes_in_pieces_of_any_size_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    plant(folder.path());
+    let whole = archive(folder.path());
+    for piece in [1, 7, 33, 1024, 65536, 1 << 20] {
+        let mut source = source(folder.path());
+        assert_eq!(source.root(), None);
+        assert!(read_all(&mut source, piece) == whole.bytes, "{piece}");
+        assert_eq!(source.root(), Some(whole.root));
+        block_on(source.rewind()).unwrap();
+        assert_eq!(source.root(), Some(whole.root));
+        let mut some = vec![0; 100];
+        block_on(source.read(&mut some)).unwrap();
+        block_on(source.rewind()).unwrap();
+        assert!(read_all(&mut source, piece) == whole.bytes, "{piece} again");
+    }
+}
+
+#[test]
+fn tells_what_is_not_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    assert!(matches!(walk(&at.join("absent")), Err(FolderError::Missing(_))));
+    assert!(matches!(walk(at), Err(FolderError::Empty(_))));
+    fs::write(at.join("file"), "x").unwrap();
+    assert!(matches!(walk(&at.join("file")), Err(FolderError::NotAFolder(_))));
+    assert!(matches!(walk(&at.join("file/below")), Err(FolderError::NotAFolder(_))));
+}
+
+#[test]
+fn stops_at_the_length_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    plant(folder.path());
+    let length = walk(folder.path()).unwrap().info.manifest;
+    let most = |most| Folder::walk(folder.path(), &Options { most: Some(most), ..Options::default() });
+    assert!(most(length).is_ok());
+    assert!(matches!(most(length - 1), Err(FolderError::PastMost)));
+}
+
+#[cfg(unix)]
+#[test]
+fn skips_links_and_special_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "real/file", b"x", 0o644);
+    std::os::unix::fs::symlink("/etc", at.join("link\u{202e}")).unwrap();
+    std::os::unix::fs::symlink("real", at.join("real/loop")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at.join("socket")).unwrap();
+    let walked = walk(at).unwrap();
+    assert_eq!(walked.info.entries, 2);
+    let found: Vec<_> = walked.skipped.first.iter().map(|item| (item.path.as_str(), item.why)).collect();
+    let expected =
+        [("link\\u{202e}", SkippedWhy::Symlink), ("real/loop", SkippedWhy::Symlink), ("socket", SkippedWhy::Special)];
+    assert_eq!(found, expected);
+    assert_eq!(walked.skipped.count, 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn lists_names_that_cannot_be_sent() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "good", b"x", 0o644);
+    put(at, "bell\u{7}", b"x", 0o644);
+    let latin = at.join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&latin).unwrap();
+    fs::write(latin.join("not looked at\u{7}"), "x").unwrap();
+    let deep = (0..65).fold(String::new(), |path, _| path + "d/") + "f";
+    put(at, &deep, b"x", 0o644);
+    let Err(FolderError::Unsendable(list)) = walk(at) else { panic!("sent") };
+    let paths: Vec<_> = list.first.iter().map(|item| item.path.as_str()).collect();
+    assert_eq!(list.count, 3, "{paths:?}");
+    assert_eq!(paths[..2], ["bell\\u{7}", "caf\\xe9"]);
+    assert!(list.first[2].why.contains("64"), "{}", list.first[2].why);
+    let some = Folder::walk(at, &Options { skip_unsendable: true, ..Options::default() }).unwrap();
+    assert_eq!((some.info.entries, some.info.files, some.unsendable.count), (65, 1, 3));
+}
+
+#[test]
+fn keeps_only_the_first_of_a_long_list() {
+    let mut list = Few::new();
+    (0..1000).for_each(|at| list.push(|| at));
+    assert_eq!((list.count, list.first.len()), (1000, 100));
+}
+
+/// Changes a folder between walk and reading; says how reading ended, and at which path.
+fn changed(change: impl FnOnce(&Path)) -> (SourceError, String) {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "dir/file", &content(1, 5000), 0o644);
+    put(folder.path(), "other", &content(2, 50), 0o644);
+    let mut source = source(folder.path());
+    change(folder.path());
+    let error = block_on(source.read(&mut [0; 10_000])).unwrap_err();
+    let trouble = source.last_trouble().unwrap();
+    assert_eq!(matches!(trouble.cause, Cause::Changed), error == SourceError::Changed);
+    (error, trouble.path.clone())
+}
+
+#[test]
+fn tells_a_file_that_is_not_what_it_was() {
+    let of = |error| (error, "dir/file".to_owned());
+    let rewrite = |at: &Path| fs::write(at.join("dir/file"), content(3, 5000)).unwrap();
+    assert_eq!(changed(rewrite), of(SourceError::Changed));
+    let cut = |at: &Path| fs::File::options().write(true).open(at.join("dir/file")).unwrap().set_len(100).unwrap();
+    assert_eq!(changed(cut), of(SourceError::Changed));
+    assert_eq!(changed(|at| fs::remove_file(at.join("dir/file")).unwrap()), of(SourceError::Unreadable));
+    let no_dir = |at: &Path| fs::remove_dir_all(at.join("dir")).unwrap();
+    assert_eq!(changed(no_dir), (SourceError::Unreadable, "dir".to_owned()));
+}
+
+#[cfg(unix)]
+#[test]
+fn follows_no_link_that_took_a_place() {
+    let swap = |name: &'static str, to: &'static str| {
+        move |at: &Path| {
+            fs::rename(at.join(name), at.join("aside")).unwrap();
+            std::os::unix::fs::symlink(at.join(to), at.join(name)).unwrap();
+        }
+    };
+    assert_eq!(changed(swap("dir/file", "aside")), (SourceError::Unreadable, "dir/file".to_owned()));
+    assert_eq!(changed(swap("dir", "aside")), (SourceError::Unreadable, "dir".to_owned()));
+}
+
+#[test]
+fn tells_a_file_that_changes_while_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    for (truncate, at_end) in [(true, false), (false, false), (false, true)] {
+        put(folder.path(), "file", &content(1, 300_000), 0o644);
+        let mut source = source(folder.path());
+        let mut buffer = vec![0; if at_end { 300_000 } else { 100_000 }];
+        block_on(source.read(&mut buffer)).unwrap();
+        let mut file = fs::File::options().write(true).open(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        if truncate {
+            file.set_len(150_000).unwrap();
+        }
+        let mut rest = vec![0; 400_000];
+        assert_eq!(block_on(source.read(&mut rest)), Err(SourceError::Changed));
+        assert_eq!(source.root(), None);
+    }
+}

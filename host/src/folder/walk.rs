@@ -1,0 +1,177 @@
+//! Walks a folder in the manifest's order and writes its manifest.
+//!
+//! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. One directory's names a level are held,
+//! and nothing else; no symlink is followed.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufWriter, Seek, Write};
+use std::vec::IntoIter;
+
+use cap_std::fs::{Dir, Metadata};
+use tempfile::SpooledTempFile;
+use waft_core::archive::{Entry, Kind, ManifestWriter, Summary};
+use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
+use waft_core::path::RelPath;
+
+use super::entries::modified;
+use super::{Few, FolderError, Options, Skipped, SkippedWhy, Unsendable};
+use crate::platform;
+use crate::trouble::{Trouble, shown};
+
+/// Manifests up to this length stay in memory; longer ones go to an unnamed temporary file.
+const IN_MEMORY: usize = 1 << 20;
+
+/// A folder's manifest and what was found on the way.
+pub(super) struct Walked {
+    pub(super) spool: SpooledTempFile,
+    pub(super) summary: Summary,
+    pub(super) longest_path: u16,
+    pub(super) skipped: Few<Skipped>,
+    pub(super) unsendable: Few<Unsendable>,
+}
+
+/// Walks `root`.
+pub(super) fn walk(root: &Dir, options: &Options) -> Result<Walked, FolderError> {
+    let mut walk = Walk {
+        manifest: ManifestWriter::new(),
+        spool: BufWriter::with_capacity(64 << 10, tempfile::spooled_tempfile(IN_MEMORY)),
+        encoded: [0; ENTRY_MAX + 2],
+        written: 0,
+        most: options.most.unwrap_or(u32::MAX),
+        path: String::new(),
+        longest_path: 0,
+        skipped: Few::new(),
+        unsendable: Few::new(),
+    };
+    let first = names(root).map_err(|error| walk.unreadable(error))?;
+    walk.all(root, first)?;
+    walk.finish()
+}
+
+struct Walk {
+    manifest: ManifestWriter,
+    spool: BufWriter<SpooledTempFile>,
+    encoded: [u8; ENTRY_MAX + 2],
+    written: u64,
+    most: u32,
+    /// Of the directory or file at hand, relative to the folder.
+    path: String,
+    longest_path: usize,
+    skipped: Few<Skipped>,
+    unsendable: Few<Unsendable>,
+}
+
+/// A directory on the way down.
+struct Level {
+    dir: Dir,
+    names: IntoIter<OsString>,
+    /// Length of its path.
+    path: usize,
+}
+
+impl Walk {
+    fn all(&mut self, root: &Dir, first: IntoIter<OsString>) -> Result<(), FolderError> {
+        let root = root.try_clone().map_err(|error| self.unreadable(error))?;
+        let mut levels = vec![Level { dir: root, names: first, path: 0 }];
+        while let Some(level) = levels.last_mut() {
+            self.path.truncate(level.path);
+            let Some(name) = level.names.next() else {
+                levels.pop();
+                continue;
+            };
+            let below = self.one(&level.dir, &name)?;
+            levels.extend(below);
+        }
+        Ok(())
+    }
+
+    /// Writes the entry of `name` in `dir`; a directory is gone into next.
+    fn one(&mut self, dir: &Dir, name: &OsStr) -> Result<Option<Level>, FolderError> {
+        let found = match dir.symlink_metadata(name) {
+            Ok(found) => found,
+            // It went away since its directory was read: as if it never was.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.unreadable_below(name, error)),
+        };
+        let is_dir = found.is_dir();
+        if !is_dir && !found.is_file() {
+            let why = if found.is_symlink() { SkippedWhy::Symlink } else { SkippedWhy::Special };
+            self.skipped.push(|| Skipped { path: below(&self.path, name), why });
+            return Ok(None);
+        }
+        if let Err(unsendable) = self.go_to(name) {
+            self.unsendable.push(|| unsendable);
+            return Ok(None);
+        }
+        if !is_dir {
+            return self.entry(Kind::File { size: found.len() }, &found).map(|()| None);
+        }
+        let dir = platform::open_dir(dir, name).map_err(|error| self.unreadable(error))?;
+        self.entry(Kind::Directory, &found)?;
+        let names = names(&dir).map_err(|error| self.unreadable(error))?;
+        Ok(Some(Level { dir, names, path: self.path.len() }))
+    }
+
+    /// Appends `name` to the path, if the result can be sent.
+    fn go_to(&mut self, name: &OsStr) -> Result<(), Unsendable> {
+        let unsendable = |why: &str| Unsendable { path: below(&self.path, name), why: why.to_owned() };
+        let text = name.to_str().ok_or_else(|| unsendable("the name is not UTF-8"))?;
+        let before = self.path.len();
+        if before > 0 {
+            self.path.push('/');
+        }
+        self.path.push_str(text);
+        match RelPath::new(&self.path) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.path.truncate(before);
+                Err(Unsendable { path: below(&self.path, name), why: error.to_string() })
+            }
+        }
+    }
+
+    fn entry(&mut self, kind: Kind, found: &Metadata) -> Result<(), FolderError> {
+        let time = found.modified().map_err(|error| self.unreadable(error))?;
+        let path = RelPath::new(&self.path).expect("checked by go_to");
+        let entry = Entry { kind, path, mode: platform::mode(found), modified: modified(time.into_std()) };
+        let length = self.manifest.push(&entry, &mut self.encoded).map_err(FolderError::PastLimit)?;
+        self.written += length as u64;
+        if self.written > self.most.into() {
+            return Err(FolderError::PastMost);
+        }
+        self.longest_path = self.longest_path.max(self.path.len());
+        self.spool.write_all(&self.encoded[..length]).map_err(FolderError::Spool)
+    }
+
+    fn finish(self) -> Result<Walked, FolderError> {
+        let summary = self.manifest.finish();
+        let mut spool = self.spool.into_inner().map_err(|error| FolderError::Spool(error.into_error()))?;
+        spool.rewind().map_err(FolderError::Spool)?;
+        let longest_path = self.longest_path as u16;
+        Ok(Walked { spool, summary, longest_path, skipped: self.skipped, unsendable: self.unsendable })
+    }
+
+    fn unreadable(&self, error: io::Error) -> FolderError {
+        let path = if self.path.is_empty() { "." } else { &self.path };
+        FolderError::Unreadable(Trouble::new(path, error))
+    }
+
+    fn unreadable_below(&self, name: &OsStr, error: io::Error) -> FolderError {
+        FolderError::Unreadable(Trouble { path: below(&self.path, name), cause: error.into() })
+    }
+}
+
+/// A directory's names, sorted by their bytes.
+fn names(dir: &Dir) -> io::Result<IntoIter<OsString>> {
+    let mut names = dir.entries()?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable();
+    Ok(names.into_iter())
+}
+
+/// `name` below `path`, to be shown.
+fn below(path: &str, name: &OsStr) -> String {
+    if path.is_empty() { shown(name) } else { format!("{}/{}", shown(path.as_ref()), shown(name)) }
+}
+
+// A level has an open directory; this many are well below what a process may open.
+const _: () = assert!(DEPTH_MAX <= 64);

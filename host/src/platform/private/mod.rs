@@ -1,0 +1,40 @@
+//! Private files of this user: how they are made, checked and made durable.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::*;
+#[cfg(windows)]
+pub(crate) use windows::*;
+
+use std::path::PathBuf;
+
+/// A private file that others can read or change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is open to other users (mode {mode:03o}); close it with: chmod 600 '{}'", path.display(), path.display())]
+pub struct TooOpen {
+    /// The file.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn private_files_are_new_and_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create_private(&path).unwrap().write_all(b"secret").unwrap();
+        assert_eq!(check_private(&path).unwrap(), Ok(()));
+        let again = create_private(&path).unwrap_err();
+        assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
+    }
+}

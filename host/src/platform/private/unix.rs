@@ -1,0 +1,59 @@
+//! Unix: modes, `fsync` of directories, `statvfs`.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::TooOpen;
+
+/// Creates a file that only its owner can read and write. Fails if anything has that name.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Creates a directory, and its parents, that only their owner can enter. Existing ones stay as they are.
+pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Whether only its owner can read and write a file.
+pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
+    let mode = std::fs::metadata(path)?.mode() & 0o777;
+    Ok(if mode & 0o077 == 0 { Ok(()) } else { Err(TooOpen { path: path.to_owned(), mode }) })
+}
+
+/// Makes the names in a directory durable: creations, renames and removals so far.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn open_files_are_told_with_the_cure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create_private(&path).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o610] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let problem = check_private(&path).unwrap().unwrap_err();
+            assert_eq!(problem.mode, mode);
+            assert!(problem.to_string().contains("chmod 600"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn private_directories_are_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        create_private_directory(&inner).unwrap();
+        assert_eq!(std::fs::metadata(&inner).unwrap().mode() & 0o777, 0o700);
+        create_private_directory(&inner).unwrap();
+    }
+}

@@ -1,0 +1,28 @@
+//! Windows: a profile's folders are closed to other users already, and names are durable with their file system's log.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use super::TooOpen;
+
+/// Creates a file; it inherits the access list of its folder, which in a profile lets in the owner and administrators. Fails if
+/// anything has that name.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Creates a directory and its parents. Existing ones stay as they are.
+pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// Always content: what a file inherits from its folder is not checked here.
+pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
+    std::fs::metadata(path).map(|_| Ok(()))
+}
+
+/// Does nothing: a directory cannot be flushed, NTFS logs its changes in order.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    std::fs::metadata(path).map(|_| ())
+}

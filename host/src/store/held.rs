@@ -1,0 +1,214 @@
+//! Reads back what is staged of an archive: the prefix that need not be sent again.
+//!
+//! Everything is read and digested, nothing is believed: the sender compares the digest with its own. Whatever looks
+//! wrong here means to start over. PROTOCOL.md, section 6.6 and 6.7.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+use embassy_futures::yield_now;
+use waft_core::archive::{Kind, ManifestReader, Summary};
+use waft_core::digest::{Digest, Hasher};
+use waft_core::session::{Held, Offered};
+
+use super::incoming::Names;
+use super::place::Place;
+use super::staging::{Staging, names, remove};
+use super::tree::{Level, Tree, finish_dir, finish_file};
+use crate::folder::entries::{Item, modified};
+use crate::platform;
+
+/// Others get a turn after so many bytes.
+const TURN: usize = 1 << 20;
+
+/// The staged prefix of the offered archive, and the tree ready for what follows. `None` if there is none, or any doubt.
+pub(super) async fn read_back(
+    place: &Place,
+    staging: &Staging,
+    offered: &Offered,
+    is_it: &dyn Fn(&Digest) -> bool,
+) -> Option<(Held, Tree)> {
+    let mut reading = Reading { prefix: Hasher::new(), offset: 0, buffer: vec![0; TURN], top: 0 };
+    let summary = reading.manifest(staging, offered).await?;
+    if !is_it(&summary.digest) {
+        return None;
+    }
+    let mut tree = Tree::begin(place, staging, summary, offered.manifest).ok()?;
+    reading.content(&mut tree).await?;
+    reading.prune(&tree)?;
+    Some((Held { offset: reading.offset, digest: reading.prefix.digest() }, tree))
+}
+
+struct Reading {
+    prefix: Hasher,
+    offset: u64,
+    buffer: Vec<u8>,
+    /// Entries found in the tree's root.
+    top: usize,
+}
+
+/// How far an entry is there.
+enum Found {
+    Whole,
+    Part,
+    Nothing,
+}
+
+impl Reading {
+    async fn manifest(&mut self, staging: &Staging, offered: &Offered) -> Option<Summary> {
+        let mut file = staging.manifest().ok()?;
+        let (mut reader, mut names) = (ManifestReader::new(offered.manifest), Names::default());
+        loop {
+            let got = file.read(&mut self.buffer).ok()?;
+            if got == 0 {
+                break;
+            }
+            let mut rest = &self.buffer[..got];
+            while let Some(entry) = reader.next(&mut rest).ok()? {
+                names.check(entry.path).ok()?;
+            }
+            if !rest.is_empty() {
+                return None;
+            }
+            self.took(got).await;
+        }
+        let summary = reader.finish().ok()?;
+        summary.check(offered.total, offered.files, offered.entries).ok().map(|()| summary)
+    }
+
+    /// Goes through the tree as far as it goes.
+    async fn content(&mut self, tree: &mut Tree) -> Option<()> {
+        while let Some(item) = tree.entries.next().ok()? {
+            while let Some((dir, level)) = tree.open.leave(item.depth) {
+                ended(&dir, &level)?;
+            }
+            let found = match item.kind {
+                Kind::Directory => self.directory(tree, item)?,
+                Kind::File { size } => self.file(tree, item, size).await?,
+            };
+            match found {
+                Found::Whole => {}
+                Found::Part => return Some(()),
+                Found::Nothing => {
+                    tree.pending = Some(item);
+                    return Some(());
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn directory(&mut self, tree: &mut Tree, item: Item) -> Option<Found> {
+        let Some(dir) = present(platform::open_dir(tree.open.here(), tree.entries.name()))? else {
+            return Some(Found::Nothing);
+        };
+        self.count(tree);
+        tree.open.enter(dir, Level { item, children: 0 });
+        Some(Found::Whole)
+    }
+
+    async fn file(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
+        let mut options = OpenOptions::new();
+        options.read(true).follow(FollowSymlinks::No).nonblock(true);
+        let opened = tree.open.here().open_with(tree.entries.name(), &options);
+        let Some(file) = present(opened)? else { return Some(Found::Nothing) };
+        self.count(tree);
+        let file = file.into_std();
+        let found = file.metadata().ok()?;
+        if !found.is_file() || found.len() > size {
+            return None;
+        }
+        tree.reader.begin_file(size).ok()?;
+        self.bytes(tree, &file, found.len()).await?;
+        if found.len() < size {
+            tree.file = Some((append(tree.open.here(), tree.entries.name(), found.len())?, item));
+            return Some(Found::Part);
+        }
+        let digest = tree.reader.end_held_file().ok()?;
+        self.prefix.update(&digest.0);
+        self.offset += digest.0.len() as u64;
+        // It may have become whole without getting these.
+        if !platform::has_mode(&found, item.mode) || modified(found.modified().ok()?) != item.modified {
+            finish_file(&file, &item).ok()?;
+        }
+        Some(Found::Whole)
+    }
+
+    /// Reads so much of a file.
+    async fn bytes(&mut self, tree: &mut Tree, mut file: &File, length: u64) -> Option<()> {
+        let mut left = length;
+        while left > 0 {
+            let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let got = file.read(&mut self.buffer[..most]).ok().filter(|got| *got > 0)?;
+            let mut rest = &self.buffer[..got];
+            while !rest.is_empty() {
+                tree.reader.next(&mut rest).ok()?;
+            }
+            left -= got as u64;
+            self.took(got).await;
+        }
+        Some(())
+    }
+
+    /// Counts bytes at the front of the buffer.
+    async fn took(&mut self, got: usize) {
+        self.prefix.update(&self.buffer[..got]);
+        let before = self.offset / TURN as u64;
+        self.offset += got as u64;
+        if self.offset / TURN as u64 != before {
+            yield_now().await;
+        }
+    }
+
+    fn count(&mut self, tree: &mut Tree) {
+        *tree.open.kept().map_or(&mut self.top, |level| &mut level.children) += 1;
+    }
+
+    /// Removes what lies beyond the prefix: whatever sorts behind the current entry in one of the open directories. Nothing else
+    /// may be there besides what was counted.
+    fn prune(&self, tree: &Tree) -> Option<()> {
+        let ended = tree.pending.is_none() && tree.file.is_none();
+        let mut components = tree.entries.path().split('/');
+        for (dir, level) in tree.open.all() {
+            let current = components.next();
+            let mut left = 0;
+            for name in names(dir).ok()? {
+                if !ended && current.is_some_and(|current| OsStr::new(current) < name.as_os_str()) {
+                    remove(dir, &name).ok()?;
+                } else {
+                    left += 1;
+                }
+            }
+            if left != level.map_or(self.top, |level| level.children) {
+                return None;
+            }
+        }
+        Some(())
+    }
+}
+
+/// Ends a directory that holds just what it must hold.
+fn ended(dir: &Dir, level: &Level) -> Option<()> {
+    (names(dir).ok()?.len() == level.children).then_some(())?;
+    finish_dir(dir, &level.item).ok()
+}
+
+/// `Some(None)` if there is nothing; `None` if it cannot be told.
+fn present<T>(opened: io::Result<T>) -> Option<Option<T>> {
+    match opened {
+        Ok(found) => Some(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
+        Err(_) => None,
+    }
+}
+
+/// Opens a file to write on behind its first `length` bytes.
+fn append(dir: &Dir, name: &str, length: u64) -> Option<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).follow(FollowSymlinks::No);
+    let mut file = dir.open_with(name, &options).ok()?.into_std();
+    (file.seek(SeekFrom::End(0)).ok()? == length).then_some(file)
+}

@@ -1,0 +1,65 @@
+//! The manifest as it comes: checked and spooled to the staging area before anything is made of it.
+//!
+//! PROTOCOL.md, sections 8.1 and 8.2.
+
+use std::fs::File;
+use std::io::Write as _;
+
+use waft_core::archive::{ManifestReader, Summary};
+use waft_core::path::RelPath;
+use waft_core::session::{Offered, StoreError};
+
+use super::failure::{Failure, Result};
+use super::place::Place;
+use super::staging::MANIFEST;
+use crate::platform;
+
+/// A manifest of which some bytes are here.
+pub(super) struct Incoming {
+    reader: ManifestReader,
+    names: Names,
+    file: File,
+}
+
+impl Incoming {
+    /// Nothing is here yet; `file` is empty.
+    pub(super) fn new(file: File, length: u32) -> Self {
+        Self { reader: ManifestReader::new(length), names: Names::default(), file }
+    }
+
+    /// Takes what belongs to the manifest off the front of `archive`.
+    pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
+        let before = *archive;
+        while let Some(entry) = self.reader.next(archive).map_err(StoreError::Archive)? {
+            self.names.check(entry.path)?;
+        }
+        let taken = &before[..before.len() - archive.len()];
+        self.file.write_all(taken).map_err(|error| Failure::Io(place.at_staging(MANIFEST, error)))
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.reader.is_complete()
+    }
+
+    /// The whole manifest's summary, once it agrees with the offer.
+    pub(super) fn finish(self, offered: &Offered) -> Result<Summary> {
+        let summary = self.reader.finish().map_err(StoreError::Archive)?;
+        summary.check(offered.total, offered.files, offered.entries).map_err(StoreError::Archive)?;
+        Ok(summary)
+    }
+}
+
+/// Checks names by the rules of this platform.
+#[derive(Default)]
+pub(super) struct Names {
+    index: u32,
+}
+
+impl Names {
+    /// Checks the name of the next entry. Its parents were checked before it.
+    pub(super) fn check(&mut self, path: RelPath<'_>) -> Result<()> {
+        let entry = self.index;
+        self.index += 1;
+        if platform::holds_name(path.name()) { Ok(()) } else { Err(StoreError::Name { entry }.into()) }
+    }
+}

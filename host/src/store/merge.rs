@@ -1,0 +1,261 @@
+//! Moves a staged tree into a target that holds other things, file by file, so that any interruption can be made good.
+//!
+//! First everything is checked; then `intent` is written, and from then on there is no way back: whoever comes next moves
+//! what is left. A file is replaced by one rename, so each is the old or the new one at any moment; the folder as a whole is not.
+//!
+//! ```text
+//! intent = "waft intent 1\n\0\0" | manifest length (u32 big-endian) | manifest digest (32) | BLAKE3 of all that (32)
+//! ```
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _, Write as _};
+
+use cap_std::fs::Dir;
+use embassy_futures::yield_now;
+use waft_core::archive::Kind;
+use waft_core::digest::{Digest, Hasher};
+use waft_core::session::StoreError;
+
+use super::failure::{Failure, Result};
+use super::place::{Found, Place};
+use super::staging::{INTENT, MANIFEST, Staging, TREE, read_write};
+use crate::folder::entries::{Descent, Entries, Item};
+use crate::platform;
+use crate::trouble::Cause;
+
+const MAGIC: &[u8; 16] = b"waft intent 1\n\0\0";
+const LENGTH: usize = MAGIC.len() + 4 + 32 + 32;
+/// After so many entries others get a turn.
+const TURN: u32 = 256;
+
+/// What is to be moved: all that the staged manifest of this length and digest names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Intent {
+    pub(super) manifest: u32,
+    pub(super) digest: Digest,
+}
+
+/// Called before every change in the target. Tests stop there.
+pub(super) type Step<'a> = &'a mut dyn FnMut() -> io::Result<()>;
+
+/// Checks that nothing in the target is in the way of an entry: a file of a directory, a directory of a file, a symlink of a
+/// directory, another file system.
+pub(super) fn check(place: &Place, target: Dir, mut entries: Entries<BufReader<File>>) -> Result<()> {
+    let at = |path: &str, cause: Cause| Failure::At(StoreError::NotWritable, place.at_target(path, cause));
+    let io = |path: &str, error: io::Error| Failure::Io(place.at_target(path, error));
+    let device = platform::device(&target.dir_metadata().map_err(|error| io("", error))?);
+    let mut open = Descent::new(target);
+    let mut absent = usize::MAX;
+    while let Some(item) = next(place, &mut entries)? {
+        if item.depth > absent {
+            continue;
+        }
+        absent = usize::MAX;
+        while open.leave(item.depth).is_some() {}
+        let (name, path) = (entries.name(), entries.path());
+        let is_dir = item.kind == Kind::Directory;
+        let found = match open.here().symlink_metadata(name) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                absent = if is_dir { item.depth } else { absent };
+                continue;
+            }
+            Err(error) => return Err(io(path, error)),
+        };
+        match (is_dir, found.is_dir()) {
+            (false, false) => continue,
+            (false, true) => return Err(at(path, Cause::FolderInTheWay)),
+            (true, false) => return Err(at(path, Cause::NotAFolder)),
+            (true, true) if platform::device(&found) != device => return Err(at(path, Cause::MountPoint)),
+            (true, true) => {}
+        }
+        let dir = platform::open_dir(open.here(), name).map_err(|error| io(path, error))?;
+        if !platform::is_ours(&found) {
+            platform::may_write(&dir).map_err(|error| io(path, error))?;
+        }
+        open.enter(dir, ());
+    }
+    Ok(())
+}
+
+/// Writes the intent, for good.
+pub(super) fn intend(staging: &Staging, intent: Intent) -> io::Result<()> {
+    let mut file = staging.dir.open_with(INTENT, read_write().create(true).truncate(true))?.into_std();
+    file.write_all(&intent.encode())?;
+    file.sync_all()?;
+    platform::sync_names(&staging.dir)
+}
+
+/// What an interrupted process meant to move, if it came so far as to say so.
+pub(super) fn intent(staging: &Staging) -> io::Result<Option<Intent>> {
+    let mut found = Vec::with_capacity(LENGTH + 1);
+    match staging.dir.open_with(INTENT, &read_write()) {
+        Ok(file) => file.into_std().take(LENGTH as u64 + 1).read_to_end(&mut found)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Intent::decode(&found))
+}
+
+/// Moves what is left to move, and takes the intent back. Can be called again after it was stopped anywhere.
+pub(super) async fn forward(
+    place: &Place,
+    staging: &Staging,
+    target: Dir,
+    intent: Intent,
+    step: Step<'_>,
+) -> Result<()> {
+    let at_staging = |path: &str, error: io::Error| Failure::Io(place.at_staging(path, error));
+    let manifest = staging.manifest().map_err(|error| at_staging(MANIFEST, error))?;
+    if !intent.is_for(&manifest).map_err(|error| at_staging(MANIFEST, error))? {
+        let torn = io::Error::from(io::ErrorKind::InvalidData);
+        return Err(Failure::At(StoreError::Verify, place.at_staging(MANIFEST, torn)));
+    }
+    let mut entries = entries(place, manifest, intent.manifest)?;
+    let whole = target.try_clone().map_err(|error| place.at_target("", error))?;
+    if let Some(tree) = staged(staging).map_err(|error| at_staging(TREE, error))? {
+        let mut moving = Moving { from: Descent::new(tree), to: Descent::new(target) };
+        while let Some(item) = next(place, &mut entries)? {
+            moving
+                .entry(&item, entries.name(), step)
+                .map_err(|error| Failure::Io(place.at_target(entries.path(), error)))?;
+            if item.index % TURN == 0 {
+                yield_now().await;
+            }
+        }
+        moving.leave(1, step).map_err(|error| Failure::Io(place.at_target("", error)))?;
+    }
+    super::aside(move || platform::sync_dir(&whole).and_then(|()| platform::sync_all(&whole)))
+        .await
+        .map_err(|error| Failure::Io(place.at_target("", error)))?;
+    let taken_back = step().and_then(|()| staging.dir.remove_file(INTENT));
+    taken_back.and_then(|()| platform::sync_names(&staging.dir)).map_err(|error| at_staging(INTENT, error))
+}
+
+/// Finishes what an interrupted process began to move. Says whether there was such a thing.
+pub(super) async fn recover(place: &Place) -> Result<bool> {
+    let Some(mut staging) = Staging::existing(place)? else { return Ok(false) };
+    let Some(intent) = intent(&staging).map_err(|error| place.at_staging(INTENT, error))? else { return Ok(false) };
+    match place.look()? {
+        Found::Filled(target) if staging.manifest().is_ok() => {
+            forward(place, &staging, target, intent, &mut || Ok(())).await?;
+            staging.remove(place).map_err(|error| place.at_staging("", error))?;
+            Ok(true)
+        }
+        // The last move was made, or somebody took the target away meanwhile.
+        _ => staging.clear().map_err(|error| place.at_staging("", error)).map(|()| false).map_err(Failure::Io),
+    }
+}
+
+/// Where moving stands, on both sides.
+struct Moving {
+    from: Descent<()>,
+    to: Descent<Item>,
+}
+
+impl Moving {
+    fn entry(&mut self, item: &Item, name: &str, step: Step<'_>) -> io::Result<()> {
+        self.leave(item.depth, step)?;
+        match item.kind {
+            Kind::File { .. } => self.file(name, step),
+            Kind::Directory => self.directory(item, name, step),
+        }
+    }
+
+    /// Ends the directories that an entry of that depth is not in.
+    fn leave(&mut self, depth: usize, step: Step<'_>) -> io::Result<()> {
+        while let Some((dir, item)) = self.to.leave(depth) {
+            self.from.leave(depth);
+            step()?;
+            platform::set_dir(&dir, item.mode, item.modified)?;
+            platform::sync_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str, step: Step<'_>) -> io::Result<()> {
+        step()?;
+        match self.from.here().rename(name, self.to.here(), name) {
+            // It was moved before the interruption.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            moved => moved,
+        }
+    }
+
+    fn directory(&mut self, item: &Item, name: &str, step: Step<'_>) -> io::Result<()> {
+        step()?;
+        match platform::create_private_dir(self.to.here(), name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+        let (from, to) = (open_writable(self.from.here(), name)?, open_writable(self.to.here(), name)?);
+        self.from.enter(from, ());
+        self.to.enter(to, *item);
+        Ok(())
+    }
+}
+
+/// Opens a directory, and lets its owner write to it; its mode is set when it is left.
+fn open_writable(parent: &Dir, name: &str) -> io::Result<Dir> {
+    let found = parent.symlink_metadata(name)?;
+    if platform::is_ours(&found) && found.is_dir() && platform::mode(&found) & 0o700 != 0o700 {
+        platform::unlock_dir(parent, name.as_ref())?;
+    }
+    platform::open_dir(parent, name)
+}
+
+/// The staged tree, unless it was removed already.
+fn staged(staging: &Staging) -> io::Result<Option<Dir>> {
+    match staging.tree() {
+        Ok(tree) => Ok(Some(tree)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The entries of the staged manifest.
+pub(super) fn entries(place: &Place, mut manifest: File, length: u32) -> Result<Entries<BufReader<File>>> {
+    let trouble = |error| Failure::Io(place.at_staging(MANIFEST, error));
+    io::Seek::rewind(&mut manifest).map_err(trouble)?;
+    Ok(Entries::new(BufReader::with_capacity(32 << 10, manifest), length))
+}
+
+/// The next of them.
+pub(super) fn next(place: &Place, entries: &mut Entries<BufReader<File>>) -> Result<Option<Item>> {
+    entries.next().map_err(|error| Failure::manifest(error, &place.staging))
+}
+
+impl Intent {
+    fn encode(&self) -> [u8; LENGTH] {
+        let mut bytes = [0; LENGTH];
+        bytes[..16].copy_from_slice(MAGIC);
+        bytes[16..20].copy_from_slice(&self.manifest.to_be_bytes());
+        bytes[20..52].copy_from_slice(&self.digest.0);
+        let seal = Digest::of(&bytes[..52]);
+        bytes[52..].copy_from_slice(&seal.0);
+        bytes
+    }
+
+    /// `None` if it was torn while it was written: then nothing was moved yet.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let intent = Self {
+            manifest: u32::from_be_bytes(bytes.get(16..20)?.try_into().ok()?),
+            digest: Digest(bytes.get(20..52)?.try_into().ok()?),
+        };
+        (bytes == intent.encode()).then_some(intent)
+    }
+
+    fn is_for(&self, mut manifest: &File) -> io::Result<bool> {
+        let (mut hasher, mut length) = (Hasher::new(), 0);
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match manifest.read(&mut buffer)? {
+                0 => return Ok(length == u64::from(self.manifest) && hasher.digest() == self.digest),
+                got => {
+                    hasher.update(&buffer[..got]);
+                    length += got as u64;
+                }
+            }
+        }
+    }
+}

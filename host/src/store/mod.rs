@@ -1,0 +1,375 @@
+//! A directory on this computer as the place where a received folder goes.
+//!
+//! TLS -> frame -> open -> decompress -> **store**. Everything is staged beside the target (see `staging`) and appears there at
+//! commit: by one rename where nothing is in the target yet, else file by file under an intent log (see `merge`). Paths are
+//! resolved component by component relative to open directories, and no symlink is followed below the target or the
+//! staging area. PROTOCOL.md, section 8; who calls what when: [`waft_core::session::Store`].
+
+mod failure;
+mod held;
+mod incoming;
+mod merge;
+mod place;
+mod staging;
+mod tree;
+
+use std::io;
+use std::path::Path;
+
+use embassy_futures::{block_on, yield_now};
+use waft_core::digest::{Digest, Hasher};
+use waft_core::limits;
+use waft_core::session::sender::Source as _;
+use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
+
+use self::failure::{Failure, Result};
+use self::incoming::Incoming;
+use self::merge::{Intent, Step};
+use self::place::{Found, Place};
+use self::staging::{MANIFEST, Staging, TREE};
+use self::tree::Tree;
+use crate::folder::{Folder, FolderSource, Options};
+use crate::platform;
+use crate::trouble::Trouble;
+
+/// Receives folders into one directory.
+///
+/// On a host *durable* means handed to the file system: a crash of this process loses none of it. A power cut may; that is
+/// found out when the bytes are read back, and again by the sender, who compares their digest.
+pub struct DirectoryStore {
+    place: Place,
+    overwrite: bool,
+    state: State,
+    trouble: Option<Trouble>,
+}
+
+/// What the store holds of the offered archive.
+enum State {
+    Idle,
+    /// The target is the offered folder already.
+    Whole {
+        offered: Offered,
+        root: Digest,
+    },
+    /// Some of it is staged.
+    Staged(Box<Staged>),
+}
+
+struct Staged {
+    staging: Staging,
+    offered: Offered,
+    position: u64,
+    part: Part,
+}
+
+/// Which part of the archive comes next.
+enum Part {
+    Manifest(Incoming),
+    Content(Tree),
+    /// Only while one follows the other, and after an error.
+    Broken,
+}
+
+impl DirectoryStore {
+    /// A store for `target`, which need not exist, in a folder that does. `overwrite`: whether it may hold other things.
+    pub fn open(target: &Path, overwrite: bool) -> std::result::Result<Self, Trouble> {
+        Ok(Self { place: Place::of(target)?, overwrite, state: State::Idle, trouble: None })
+    }
+
+    /// Finishes what an interrupted process had begun to move into `target`. Says whether there was such a thing.
+    pub fn recover(target: &Path) -> std::result::Result<bool, Trouble> {
+        let place = Place::of(target)?;
+        block_on(merge::recover(&place)).or_else(|failure| match failure {
+            Failure::Io(trouble) | Failure::At(_, trouble) => Err(trouble),
+            Failure::Refused(_) => Err(place.at_staging(MANIFEST, io::Error::from(io::ErrorKind::InvalidData))),
+        })
+    }
+
+    /// What the last error was about.
+    pub fn last_trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    async fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
+        self.state = State::Idle;
+        merge::recover(&self.place).await?;
+        if let Found::Filled(target) = self.place.look()? {
+            let path = self.place.at_target("", io::Error::from(io::ErrorKind::DirectoryNotEmpty));
+            if let Some((held, root)) = equal(target, offered, is_it).await {
+                self.state = State::Whole { offered: *offered, root };
+                return Ok(held);
+            }
+            if !self.overwrite {
+                return Err(Failure::At(StoreError::NotEmpty, path));
+            }
+        }
+        let mut staging = Staging::open(&self.place)?;
+        let ours = staging.is_of(offered).unwrap_or(false);
+        let found = if ours { held::read_back(&self.place, &staging, offered, is_it).await } else { None };
+        let Some((held, tree)) = found else { return self.start(staging, offered).await };
+        self.enough(offered.total - held.offset)?;
+        let part = Part::Content(tree);
+        self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: held.offset, part }));
+        Ok(held)
+    }
+
+    /// Begins at the archive's first byte.
+    async fn start(&mut self, mut staging: Staging, offered: &Offered) -> Result<Held> {
+        let staging = aside(move || staging.clear().map(|()| staging)).await;
+        let mut staging = staging.map_err(|error| self.place.at_staging("", error))?;
+        if let Err(failure) = self.enough(offered.total) {
+            // Nothing is in it; should it stay, the next session takes it up.
+            let _ = staging.remove(&self.place);
+            return Err(failure);
+        }
+        let manifest = staging.begin(offered).map_err(|error| self.place.at_staging("", error))?;
+        let part = Part::Manifest(Incoming::new(manifest, offered.manifest));
+        self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: 0, part }));
+        Ok(Held { offset: 0, digest: Digest::of(&[]) })
+    }
+
+    fn enough(&self, needed: u64) -> Result<()> {
+        let free = self.free();
+        if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
+    }
+
+    fn free(&self) -> u64 {
+        platform::free_space(&self.place.parent).unwrap_or(0)
+    }
+
+    async fn start_over(&mut self) -> Result<()> {
+        let (staging, offered) = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => return Err(StoreError::Io.into()),
+            State::Staged(staged) => (staged.staging, staged.offered),
+            State::Whole { .. } if !self.overwrite => return Err(StoreError::NotEmpty.into()),
+            State::Whole { offered, .. } => (Staging::open(&self.place)?, offered),
+        };
+        self.start(staging, &offered).await.map(drop)
+    }
+
+    fn take(&mut self, mut archive: &[u8]) -> Result<()> {
+        let State::Staged(staged) = &mut self.state else { return Err(StoreError::Io.into()) };
+        let length = archive.len() as u64;
+        let taken = staged.take(&self.place, &mut archive);
+        if taken.is_err() {
+            staged.part = Part::Broken;
+        }
+        taken.map(|()| staged.position += length)
+    }
+
+    async fn put_in_place(&mut self, step: Step<'_>) -> Result<Receipt> {
+        let (offered, root) = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => return Err(StoreError::Io.into()),
+            State::Whole { offered, root } => {
+                // Left by a process that was stopped between the rename and this.
+                if let Ok(Some(staging)) = Staging::existing(&self.place) {
+                    let _ = staging.remove(&self.place);
+                }
+                (offered, root)
+            }
+            State::Staged(staged) => (staged.offered, staged.commit(&self.place, self.overwrite, step).await?),
+        };
+        Ok(Receipt { digest: root, files: offered.files, bytes: offered.total, generation: 0 })
+    }
+
+    /// Keeps the trouble for the person, and says what the session needs to know.
+    fn told<T>(&mut self, result: Result<T>) -> std::result::Result<T, StoreError> {
+        result.map_err(|failure| {
+            let (error, trouble) = match failure {
+                Failure::Refused(error) => (error, None),
+                Failure::At(error, trouble) => (error, Some(trouble)),
+                Failure::Io(trouble) => (self.io_error(&trouble), Some(trouble)),
+            };
+            self.trouble = trouble;
+            error
+        })
+    }
+
+    fn io_error(&self, trouble: &Trouble) -> StoreError {
+        match trouble.io_kind() {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                StoreError::NoSpace { needed: self.left(), free: self.free() }
+            }
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => StoreError::NotWritable,
+            Some(_) => StoreError::Io,
+            None => StoreError::NotWritable,
+        }
+    }
+
+    /// Bytes of archive that are still to come.
+    fn left(&self) -> u64 {
+        match &self.state {
+            State::Staged(staged) => staged.offered.total - staged.position,
+            State::Idle | State::Whole { .. } => 0,
+        }
+    }
+}
+
+impl Store for DirectoryStore {
+    fn capacity(&mut self) -> Capacity {
+        Capacity {
+            total: limits::ARCHIVE_MAX,
+            entries: limits::ENTRIES_MAX,
+            manifest: limits::MANIFEST_MAX,
+            path: limits::PATH_MAX as u16,
+            free: self.free(),
+        }
+    }
+
+    async fn begin(
+        &mut self,
+        offered: &Offered,
+        is_it: &dyn Fn(&Digest) -> bool,
+    ) -> std::result::Result<Held, StoreError> {
+        let taken = self.take_up(offered, is_it).await;
+        self.told(taken)
+    }
+
+    async fn restart(&mut self) -> std::result::Result<(), StoreError> {
+        let started = self.start_over().await;
+        self.told(started)
+    }
+
+    async fn write(&mut self, archive: &[u8]) -> std::result::Result<(), StoreError> {
+        let taken = self.take(archive);
+        self.told(taken)
+    }
+
+    fn durable(&self) -> u64 {
+        match &self.state {
+            State::Idle => 0,
+            State::Whole { offered, .. } => offered.total,
+            State::Staged(staged) => staged.position,
+        }
+    }
+
+    async fn commit(&mut self) -> std::result::Result<Receipt, StoreError> {
+        let committed = self.put_in_place(&mut || Ok(())).await;
+        self.told(committed)
+    }
+
+    async fn suspend(&mut self) {
+        self.state = State::Idle;
+    }
+
+    async fn discard(&mut self) {
+        if let State::Staged(staged) = std::mem::replace(&mut self.state, State::Idle) {
+            let Staged { mut staging, part, .. } = *staged;
+            drop(part);
+            // What cannot be removed now will be when the next archive comes.
+            let cleared = aside(move || staging.clear().map(|()| staging)).await;
+            let _ = cleared.and_then(|staging| staging.remove(&self.place));
+        }
+    }
+}
+
+impl Staged {
+    fn take(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
+        if let Part::Manifest(incoming) = &mut self.part {
+            incoming.write(place, archive)?;
+            if !incoming.is_complete() {
+                return Ok(());
+            }
+            self.part = Part::Content(self.begin_content(place)?);
+        }
+        match &mut self.part {
+            Part::Content(tree) => tree.write(place, archive),
+            Part::Manifest(_) | Part::Broken => Err(StoreError::Io.into()),
+        }
+    }
+
+    /// The whole manifest is here and right: makes ready for what follows.
+    fn begin_content(&mut self, place: &Place) -> Result<Tree> {
+        let Part::Manifest(incoming) = std::mem::replace(&mut self.part, Part::Broken) else {
+            return Err(StoreError::Io.into());
+        };
+        let summary = incoming.finish(&self.offered)?;
+        self.check(place)?;
+        Tree::begin(place, &self.staging, summary, self.offered.manifest)
+    }
+
+    /// Checks that everything can be moved into a target that holds other things.
+    fn check(&self, place: &Place) -> Result<()> {
+        let Found::Filled(target) = place.look()? else { return Ok(()) };
+        let manifest = self.staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
+        merge::check(place, target, merge::entries(place, manifest, self.offered.manifest)?)
+    }
+
+    /// Puts the whole folder where readers find it. Returns the archive's root.
+    async fn commit(mut self, place: &Place, overwrite: bool, step: Step<'_>) -> Result<Digest> {
+        let Part::Content(tree) = std::mem::replace(&mut self.part, Part::Broken) else {
+            return Err(StoreError::Io.into());
+        };
+        let (root, manifest) = tree.end(place)?;
+        let synced = self.staging.dir.try_clone();
+        let synced = aside(move || synced.and_then(|dir| platform::sync_all(&dir))).await;
+        synced.map_err(|error| place.at_staging("", error))?;
+        match place.look()? {
+            Found::Filled(_) if !overwrite => {
+                let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
+                return Err(Failure::At(StoreError::NotEmpty, place.at_target("", full)));
+            }
+            Found::Filled(target) => {
+                self.check(place)?;
+                let intent = Intent { manifest: self.offered.manifest, digest: manifest };
+                step()
+                    .and_then(|()| merge::intend(&self.staging, intent))
+                    .map_err(|error| place.at_staging("", error))?;
+                merge::forward(place, &self.staging, target, intent, step).await?;
+            }
+            Found::Empty(mode) => self.rename(place, Some(mode)).map_err(|error| place.at_target("", error))?,
+            Found::Nothing => self.rename(place, None).map_err(|error| place.at_target("", error))?,
+        }
+        // The folder stands; what is left over here is removed by whoever comes next.
+        let _ = self.staging.remove(place);
+        Ok(root)
+    }
+
+    /// Renames the tree to a target that is absent, or empty and of that mode, which it keeps.
+    fn rename(&self, place: &Place, mode: Option<u16>) -> io::Result<()> {
+        if let Some(mode) = mode {
+            platform::set_dir_mode(&self.staging.tree()?, mode)?;
+        }
+        platform::rename_over_empty(&self.staging.dir, TREE.as_ref(), &place.parent, place.target.as_ref())?;
+        platform::sync_names(&place.parent)
+    }
+}
+
+/// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
+async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
+    let options = Options { skip_unsendable: true, most: Some(offered.manifest) };
+    let folder = aside(move || Folder::walk_dir(target, &options)).await.ok()?;
+    if folder.info.total != offered.total || !is_it(&folder.info.manifest_digest) {
+        return None;
+    }
+    let mut source = FolderSource::new(folder);
+    let (mut hasher, mut offset) = (Hasher::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match source.read(&mut buffer).await.ok()? {
+            0 => break,
+            got => {
+                hasher.update(&buffer[..got]);
+                offset += got as u64;
+            }
+        }
+        yield_now().await;
+    }
+    (offset == offered.total).then_some((Held { offset, digest: hasher.digest() }, source.root()?))
+}
+
+/// Does blocking work on a thread of its own, so that the session can say meanwhile that it works.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(work);
+    // Most work takes less than this.
+    let mut pause = std::time::Duration::from_micros(50);
+    while !thread.is_finished() {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(std::time::Duration::from_millis(5));
+        yield_now().await;
+    }
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[cfg(test)]
+mod tests;

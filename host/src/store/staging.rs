@@ -1,0 +1,206 @@
+//! The staging area beside the target: `.NAME.waft`, its owner's only.
+//!
+//! ```text
+//! journal    whose archive this is; locked while a process works here
+//! manifest   the archive's manifest, as received so far
+//! tree/      its files and directories, as received so far
+//! intent     only while files are being moved into a filled target (see `merge`)
+//! ```
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write as _};
+use std::path::Path;
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+use waft_core::session::{Offered, StoreError};
+
+use super::failure::{Failure, Result};
+use super::place::Place;
+use crate::platform;
+use crate::trouble::Cause;
+
+const JOURNAL: &str = "journal";
+pub(super) const MANIFEST: &str = "manifest";
+pub(super) const TREE: &str = "tree";
+pub(super) const INTENT: &str = "intent";
+
+const MAGIC: &[u8; 16] = b"waft journal 1\n\0";
+const RECORD: usize = MAGIC.len() + 32 + 8 + 4 + 4 + 4;
+
+/// A staging area that this process has to itself.
+pub(super) struct Staging {
+    pub(super) dir: Dir,
+    journal: Journal,
+}
+
+/// The locked journal. Unlocked when it goes, even if a child process has inherited its descriptor.
+struct Journal(File);
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+impl Staging {
+    /// Opens the staging area, or makes it.
+    pub(super) fn open(place: &Place) -> Result<Self> {
+        loop {
+            match platform::create_private_dir(&place.parent, &place.staging) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(place.at_staging("", error).into()),
+            }
+            if let Some(staging) = Self::existing(place)? {
+                return Ok(staging);
+            }
+        }
+    }
+
+    /// Opens the staging area if there is one.
+    pub(super) fn existing(place: &Place) -> Result<Option<Self>> {
+        let Some(dir) = own(place)? else { return Ok(None) };
+        let mut options = read_write();
+        options.create(true);
+        let opened = dir.open_with(JOURNAL, &options);
+        let journal = match opened {
+            Ok(journal) => journal.into_std(),
+            // Another process has just removed the area.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(place.at_staging(JOURNAL, error).into()),
+        };
+        match journal.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(Failure::At(StoreError::InUse, place.at_staging("", Cause::InUse)));
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(place.at_staging(JOURNAL, error).into()),
+        }
+        let gone = platform::is_unlinked(&journal).map_err(|error| place.at_staging(JOURNAL, error))?;
+        let journal = Journal(journal);
+        Ok((!gone).then_some(Self { dir, journal }))
+    }
+
+    /// Whether what is staged belongs to that offer.
+    pub(super) fn is_of(&mut self, offered: &Offered) -> io::Result<bool> {
+        let mut found = Vec::with_capacity(RECORD + 1);
+        self.journal.0.rewind()?;
+        Read::by_ref(&mut self.journal.0).take(RECORD as u64 + 1).read_to_end(&mut found)?;
+        Ok(found == record(offered))
+    }
+
+    /// Forgets what is staged.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.journal.0.set_len(0)?;
+        remove(&self.dir, MANIFEST)?;
+        remove(&self.dir, INTENT)?;
+        remove(&self.dir, TREE)
+    }
+
+    /// Begins with an empty manifest and tree for that offer. Returns the file for the manifest.
+    pub(super) fn begin(&mut self, offered: &Offered) -> io::Result<File> {
+        let manifest = self.dir.open_with(MANIFEST, read_write().create_new(true))?.into_std();
+        // Its mode is the target's later; till then the staging area's keeps others out.
+        self.dir.create_dir(TREE)?;
+        self.journal.0.rewind()?;
+        self.journal.0.write_all(&record(offered))?;
+        Ok(manifest)
+    }
+
+    /// The staged manifest.
+    pub(super) fn manifest(&self) -> io::Result<File> {
+        Ok(self.dir.open_with(MANIFEST, &read_write())?.into_std())
+    }
+
+    /// The staged files and directories.
+    pub(super) fn tree(&self) -> io::Result<Dir> {
+        platform::open_dir(&self.dir, TREE)
+    }
+
+    /// Removes the staging area. The journal goes last, so that the lock covers all the rest.
+    pub(super) fn remove(mut self, place: &Place) -> io::Result<()> {
+        self.clear()?;
+        if cfg!(windows) {
+            drop(self.journal);
+            self.dir.remove_file(JOURNAL)?;
+        } else {
+            self.dir.remove_file(JOURNAL)?;
+        }
+        drop(self.dir);
+        place.parent.remove_dir(&place.staging)
+    }
+}
+
+/// Opens the staging area if it is a directory of this user; shuts others out.
+fn own(place: &Place) -> Result<Option<Dir>> {
+    let not_ours = |cause: Cause| Failure::At(StoreError::NotWritable, place.at_staging("", cause));
+    let dir = match platform::open_dir(&place.parent, &place.staging) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => match place.parent.symlink_metadata(&place.staging) {
+            Ok(found) if !found.is_dir() => return Err(not_ours(Cause::NotAFolder)),
+            _ => return Err(place.at_staging("", error).into()),
+        },
+    };
+    let found = dir.dir_metadata().map_err(|error| place.at_staging("", error))?;
+    if !platform::is_ours(&found) {
+        return Err(not_ours(Cause::NotOurs));
+    }
+    if platform::mode(&found) != platform::PRIVATE_DIR {
+        platform::set_dir_mode(&dir, platform::PRIVATE_DIR).map_err(|error| place.at_staging("", error))?;
+    }
+    Ok(Some(dir))
+}
+
+/// Options for a file in the staging area that is read and written, by its owner only.
+pub(super) fn read_write() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    platform::private(options.read(true).write(true).follow(FollowSymlinks::No));
+    options
+}
+
+/// What the journal holds: the offer's fixed parts. Integers are big-endian.
+fn record(offered: &Offered) -> [u8; RECORD] {
+    let mut record = [0; RECORD];
+    let parts: [&[u8]; 6] = [
+        MAGIC,
+        &offered.sender,
+        &offered.total.to_be_bytes(),
+        &offered.manifest.to_be_bytes(),
+        &offered.files.to_be_bytes(),
+        &offered.entries.to_be_bytes(),
+    ];
+    let mut at = 0;
+    for part in parts {
+        record[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    record
+}
+
+/// Removes what stands there, whatever it is, with all below it. Follows no symlink.
+pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+    let name = name.as_ref();
+    let found = match parent.symlink_metadata(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if !found.is_dir() {
+        return parent.remove_file(name);
+    }
+    // A received directory may have any mode, but must be read and written to be emptied.
+    if platform::mode(&found) & 0o700 != 0o700 {
+        platform::unlock_dir(parent, name)?;
+    }
+    let dir = platform::open_dir(parent, name)?;
+    names(&dir)?.iter().try_for_each(|name| remove(&dir, name))?;
+    drop(dir);
+    parent.remove_dir(name)
+}
+
+/// What is in a directory.
+pub(super) fn names(dir: &Dir) -> io::Result<Vec<OsString>> {
+    dir.entries()?.map(|entry| Ok(entry?.file_name())).collect()
+}

@@ -1,0 +1,337 @@
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use waft_core::archive::ArchiveError;
+
+use super::*;
+use crate::samples::{Archive, archive, plant, put, snapshot};
+use crate::trouble::Cause;
+
+/// A folder to send, its archive, and a place to receive it in.
+struct Bench {
+    temp: TempDir,
+    archive: Archive,
+}
+
+type Answer<T> = std::result::Result<T, StoreError>;
+
+impl Bench {
+    fn new(fill: impl FnOnce(&Path)) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["from", "to"] {
+            fs::create_dir(temp.path().join(name)).unwrap();
+        }
+        fill(&temp.path().join("from"));
+        let archive = archive(&temp.path().join("from"));
+        Self { temp, archive }
+    }
+
+    fn planted() -> Self {
+        Self::new(plant)
+    }
+
+    fn from(&self) -> PathBuf {
+        self.temp.path().join("from")
+    }
+
+    fn to(&self) -> PathBuf {
+        self.temp.path().join("to")
+    }
+
+    fn target(&self) -> PathBuf {
+        self.to().join("folder")
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.to().join(".folder.waft")
+    }
+
+    fn store(&self) -> DirectoryStore {
+        DirectoryStore::open(&self.target(), false).unwrap()
+    }
+
+    fn overwriting(&self) -> DirectoryStore {
+        DirectoryStore::open(&self.target(), true).unwrap()
+    }
+
+    fn offered(&self) -> Offered {
+        let info = &self.archive.info;
+        let (total, files, entries, manifest) = (info.total, info.files, info.entries, info.manifest);
+        Offered { sender: [1; 32], created: 0, total, files, entries, manifest }
+    }
+
+    fn begin(&self, store: &mut DirectoryStore) -> Answer<Held> {
+        let held = block_on(store.begin(&self.offered(), &|digest| *digest == self.archive.info.manifest_digest))?;
+        assert_eq!(store.durable(), held.offset);
+        Ok(held)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.archive.bytes
+    }
+
+    /// Whether what is held is a prefix of the archive.
+    fn is_prefix(&self, held: &Held) -> bool {
+        held.digest == Digest::of(&self.bytes()[..held.offset as usize])
+    }
+
+    fn check(&self, receipt: Receipt) {
+        let (digest, files, bytes) = (self.archive.root, self.archive.info.files, self.archive.info.total);
+        assert_eq!(receipt, Receipt { digest, files, bytes, generation: 0 });
+        assert_eq!(snapshot(&self.target()), snapshot(&self.from()));
+        self.check_clean();
+    }
+
+    /// Nothing stands beside the target.
+    fn check_clean(&self) {
+        let names: Vec<_> = fs::read_dir(self.to()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(names.iter().all(|name| name == "folder"), "{names:?}");
+    }
+
+    fn check_absent(&self) {
+        assert!(self.target().symlink_metadata().is_err());
+    }
+
+    /// Receives the whole archive.
+    fn receive(&self, store: &mut DirectoryStore) -> Answer<Receipt> {
+        let held = self.begin(store)?;
+        write(store, &self.bytes()[held.offset as usize..], 65536)?;
+        block_on(store.commit())
+    }
+}
+
+fn write(store: &mut DirectoryStore, bytes: &[u8], piece: usize) -> Answer<()> {
+    let before = store.durable();
+    bytes.chunks(piece).try_for_each(|piece| block_on(store.write(piece)))?;
+    assert_eq!(store.durable(), before + bytes.len() as u64);
+    Ok(())
+}
+
+#[test]
+fn a_folder_survives() {
+    let bench = Bench::planted();
+    for piece in [1 << 20, 65536, 1024, 31, 1] {
+        let mut store = bench.store();
+        assert_eq!(bench.begin(&mut store).unwrap(), Held { offset: 0, digest: Digest::of(&[]) });
+        write(&mut store, bench.bytes(), piece).unwrap();
+        bench.check_absent();
+        bench.check(block_on(store.commit()).unwrap());
+        fs::remove_dir_all(bench.target()).unwrap();
+    }
+}
+
+#[test]
+fn folders_without_files_survive() {
+    let bench = Bench::new(|at| fs::create_dir_all(at.join("a/b")).unwrap());
+    bench.check(bench.receive(&mut bench.store()).unwrap());
+    let bench = Bench::new(|_| ());
+    bench.check(bench.receive(&mut bench.store()).unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_empty_target_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::planted();
+    fs::create_dir(bench.target()).unwrap();
+    crate::samples::set_mode(&bench.target(), 0o700);
+    bench.check(bench.receive(&mut bench.store()).unwrap());
+    assert_eq!(fs::metadata(bench.target()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn goes_on_from_any_cut() {
+    let bench = Bench::planted();
+    let total = bench.bytes().len();
+    let manifest = bench.archive.info.manifest as usize;
+    let cuts = (0..total).filter(|at| at % 16_411 == 0 || (*at < 12_000 && at % 197 == 0) || *at > total - 40);
+    for cut in cuts.chain([manifest - 1, manifest, manifest + 1, total]) {
+        let mut store = bench.store();
+        bench.begin(&mut store).unwrap();
+        write(&mut store, &bench.bytes()[..cut], 8192).unwrap();
+        if cut % 2 == 0 {
+            block_on(store.suspend());
+        }
+        drop(store);
+        let mut store = bench.store();
+        let held = bench.begin(&mut store).unwrap();
+        assert!(bench.is_prefix(&held), "{cut}: {held:?}");
+        // The digest behind a whole file and the root are not kept, an unfinished manifest is not looked at.
+        let least = if cut < manifest { 0 } else { cut.min(total - 32) };
+        assert!((least..least + 33).contains(&(held.offset as usize)), "{cut}: {held:?}");
+        write(&mut store, &bench.bytes()[held.offset as usize..], 8192).unwrap();
+        bench.check(block_on(store.commit()).unwrap());
+        fs::remove_dir_all(bench.target()).unwrap();
+    }
+}
+
+/// Receives up to the middle of the big file, changes what is staged, and goes on as a session does. Says whether
+/// something was held.
+fn poisoned(poison: impl FnOnce(&Bench)) -> bool {
+    let bench = Bench::planted();
+    let mut store = bench.store();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, &bench.bytes()[..150_000], 8192).unwrap();
+    block_on(store.suspend());
+    poison(&bench);
+    let mut held = bench.begin(&mut store).unwrap();
+    let was_held = held.offset > 0;
+    if !bench.is_prefix(&held) {
+        block_on(store.restart()).unwrap();
+        held.offset = 0;
+    }
+    write(&mut store, &bench.bytes()[held.offset as usize..], 8192).unwrap();
+    bench.check(block_on(store.commit()).unwrap());
+    was_held
+}
+
+#[test]
+fn a_poisoned_staging_area_poisons_nothing() {
+    let change = |bench: &Bench, name: &str| {
+        let path = bench.staging().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+    };
+    assert!(poisoned(|_| ()));
+    assert!(poisoned(|bench| change(bench, "tree/aux.c")));
+    assert!(poisoned(|bench| change(bench, "tree/big.bin")));
+    assert!(!poisoned(|bench| change(bench, "manifest")));
+    assert!(!poisoned(|bench| change(bench, "journal")));
+    assert!(!poisoned(|bench| fs::remove_file(bench.staging().join("journal")).unwrap()));
+    assert!(!poisoned(|bench| fs::remove_file(bench.staging().join("manifest")).unwrap()));
+    assert!(!poisoned(|bench| fs::remove_dir_all(bench.staging().join("tree")).unwrap()));
+    assert!(!poisoned(|bench| put(&bench.staging(), "manifest", &[0; 5000], 0o600)));
+    assert!(!poisoned(|bench| put(&bench.staging(), "tree/a/new", b"x", 0o600)));
+    assert!(!poisoned(|bench| put(&bench.staging(), "tree/0", b"x", 0o600)));
+    assert!(!poisoned(|bench| put(&bench.staging(), "tree/aux.c", &[0; 500], 0o600)));
+    // Beyond the prefix: removed.
+    assert!(poisoned(|bench| put(&bench.staging(), "tree/con", b"x", 0o600)));
+    assert!(poisoned(|bench| put(&bench.staging(), "tree/zz/more/x", b"x", 0o600)));
+    // Gone: the prefix is shorter.
+    assert!(poisoned(|bench| fs::remove_file(bench.staging().join("tree/aux.c")).unwrap()));
+    assert!(poisoned(|bench| fs::remove_dir_all(bench.staging().join("tree/a")).unwrap()));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_the_staging_area_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().unwrap();
+    put(outside.path(), "x/y/z.txt", b"outside", 0o644);
+    let before = snapshot(outside.path());
+    let swap = |bench: &Bench, name: &str| {
+        let path = bench.staging().join(name);
+        fs::rename(&path, bench.temp.path().join("aside")).unwrap();
+        symlink(outside.path(), &path).unwrap();
+    };
+    for name in ["tree", "tree/a", "tree/aux.c", "manifest"] {
+        assert!(!poisoned(|bench| swap(bench, name)), "{name}");
+    }
+    let bench = Bench::planted();
+    symlink(outside.path(), bench.staging()).unwrap();
+    let mut store = bench.store();
+    assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
+    assert!(matches!(store.last_trouble().unwrap().cause, Cause::NotAFolder));
+    assert_eq!(snapshot(outside.path()), before);
+}
+
+#[test]
+fn another_senders_prefix_is_forgotten() {
+    let bench = Bench::planted();
+    let mut store = bench.store();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, &bench.bytes()[..100_000], 8192).unwrap();
+    block_on(store.suspend());
+    let other = Offered { sender: [2; 32], ..bench.offered() };
+    assert_eq!(block_on(store.begin(&other, &|_| true)).unwrap().offset, 0);
+    block_on(store.suspend());
+    // Nor is one with another manifest believed.
+    bench.begin(&mut store).unwrap();
+    write(&mut store, &bench.bytes()[..100_000], 8192).unwrap();
+    block_on(store.suspend());
+    assert_eq!(block_on(store.begin(&bench.offered(), &|_| false)).unwrap().offset, 0);
+}
+
+#[test]
+fn a_committed_folder_is_held_in_full() {
+    let bench = Bench::planted();
+    bench.check(bench.receive(&mut bench.store()).unwrap());
+    let mut store = bench.store();
+    let held = bench.begin(&mut store).unwrap();
+    assert_eq!(held.offset, bench.archive.info.total);
+    assert!(bench.is_prefix(&held));
+    bench.check(block_on(store.commit()).unwrap());
+    // A sender that does not agree starts over, where that is allowed.
+    bench.begin(&mut store).unwrap();
+    assert_eq!(block_on(store.restart()), Err(StoreError::NotEmpty));
+    let mut store = bench.overwriting();
+    bench.begin(&mut store).unwrap();
+    block_on(store.restart()).unwrap();
+    write(&mut store, bench.bytes(), 65536).unwrap();
+    bench.check(block_on(store.commit()).unwrap());
+}
+
+#[test]
+fn a_filled_target_is_left_alone() {
+    let bench = Bench::planted();
+    put(&bench.target(), "old", b"old", 0o644);
+    let mut store = bench.store();
+    assert_eq!(bench.begin(&mut store), Err(StoreError::NotEmpty));
+    assert!(store.last_trouble().unwrap().path.ends_with("folder"));
+    bench.check_clean();
+    // It may also be filled meanwhile.
+    fs::remove_file(bench.target().join("old")).unwrap();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, bench.bytes(), 65536).unwrap();
+    put(&bench.target(), "new", b"new", 0o644);
+    assert_eq!(block_on(store.commit()), Err(StoreError::NotEmpty));
+    block_on(store.discard());
+    assert_eq!(fs::read_dir(bench.target()).unwrap().count(), 1);
+    // What came is still there for another try.
+    fs::remove_file(bench.target().join("new")).unwrap();
+    assert!(bench.begin(&mut store).unwrap().offset > 100_000);
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let bench = Bench::planted();
+    let (mut one, mut other) = (bench.store(), bench.store());
+    bench.begin(&mut one).unwrap();
+    assert_eq!(bench.begin(&mut other), Err(StoreError::InUse));
+    write(&mut one, bench.bytes(), 65536).unwrap();
+    bench.check(block_on(one.commit()).unwrap());
+    assert_eq!(bench.begin(&mut other).unwrap().offset, bench.archive.info.total);
+}
+
+#[test]
+fn places_that_cannot_be_a_target_are_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    let open = |path: &Path| DirectoryStore::open(path, true).map(drop);
+    assert!(open(&at.join("absent/target")).is_err());
+    assert!(matches!(open(Path::new("/")).unwrap_err().cause, Cause::Nameless));
+    fs::write(at.join("file"), "x").unwrap();
+    let bench = Bench::planted();
+    let mut store = DirectoryStore::open(&at.join("file"), true).unwrap();
+    assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
+    assert!(matches!(store.last_trouble().unwrap().cause, Cause::NotAFolder));
+}
+
+#[test]
+fn free_space_is_stated() {
+    let bench = Bench::planted();
+    let mut store = bench.store();
+    let free = store.capacity().free;
+    assert!(free > 0);
+    let huge = Offered { total: u64::MAX / 2, ..bench.offered() };
+    let refused = block_on(store.begin(&huge, &|_| true)).unwrap_err();
+    assert!(matches!(refused, StoreError::NoSpace { needed, free } if needed == huge.total && free > 0));
+    bench.check_clean();
+}
+
+mod hostile;
+mod overwrite;
+#[cfg(target_os = "linux")]
+mod space;

@@ -1,0 +1,207 @@
+//! Into a target that holds other things.
+
+use std::cell::Cell;
+
+use super::*;
+
+/// What an older folder left in the target: some of it in the way, some not.
+fn old(at: &Path) {
+    put(at, "a/x/y/z.txt", b"old", 0o600);
+    put(at, "a/other", b"stays", 0o644);
+    put(at, "aux.c", b"old", 0o600);
+    put(at, "kept", b"stays", 0o640);
+    fs::create_dir_all(at.join("ünï")).unwrap();
+}
+
+/// Both folders in one.
+fn expected(bench: &Bench) -> Vec<String> {
+    let mut lines = snapshot(&bench.from());
+    let stay = snapshot(&bench.target());
+    lines.extend(stay.into_iter().filter(|line| line.starts_with("a/other") || line.starts_with("kept")));
+    lines.sort();
+    lines
+}
+
+fn sorted(path: &Path) -> Vec<String> {
+    let mut lines = snapshot(path);
+    lines.sort();
+    lines
+}
+
+#[test]
+fn merges() {
+    let bench = Bench::planted();
+    old(&bench.target());
+    let expected = expected(&bench);
+    bench.receive(&mut bench.overwriting()).unwrap();
+    assert_eq!(sorted(&bench.target()), expected);
+    bench.check_clean();
+    assert!(!DirectoryStore::recover(&bench.target()).unwrap());
+}
+
+#[test]
+fn a_crash_between_any_two_steps_is_made_good() {
+    let mut stopped = 0;
+    loop {
+        let bench = Bench::planted();
+        old(&bench.target());
+        let (before, after) = (snapshot(&bench.target()), expected(&bench));
+        let mut store = bench.overwriting();
+        bench.begin(&mut store).unwrap();
+        write(&mut store, bench.bytes(), 65536).unwrap();
+        let left = Cell::new(stopped);
+        let mut step = || match left.get() {
+            0 => Err(io::Error::other("stopped here")),
+            _ => Ok(left.set(left.get() - 1)),
+        };
+        let ended = block_on(store.put_in_place(&mut step));
+        drop(store);
+        if ended.is_ok() {
+            assert_eq!(sorted(&bench.target()), after);
+            break;
+        }
+        if stopped == 0 {
+            // The intent was not written: nothing has changed, and nothing will by itself.
+            assert_eq!(snapshot(&bench.target()), before);
+            assert!(!DirectoryStore::recover(&bench.target()).unwrap());
+            assert_eq!(snapshot(&bench.target()), before);
+        } else if stopped % 2 == 0 {
+            assert!(DirectoryStore::recover(&bench.target()).unwrap(), "{stopped}");
+            assert_eq!(sorted(&bench.target()), after, "{stopped}");
+            bench.check_clean();
+        } else {
+            // A session that comes first makes it good too, and so does a second crash further on.
+            crash_again(&bench, stopped / 2);
+            bench.begin(&mut bench.overwriting()).unwrap();
+            assert_eq!(sorted(&bench.target()), after, "{stopped}");
+        }
+        stopped += 1;
+    }
+    assert!(stopped > 20, "{stopped}");
+}
+
+fn crash_again(bench: &Bench, after: u32) {
+    let place = Place::of(&bench.target()).unwrap();
+    let staging = Staging::existing(&place).unwrap().unwrap();
+    let intent = merge::intent(&staging).unwrap().unwrap();
+    let Found::Filled(target) = place.look().unwrap() else { panic!("the target is gone") };
+    let left = Cell::new(after);
+    let mut step = || match left.get() {
+        0 => Err(io::Error::other("stopped here")),
+        _ => Ok(left.set(left.get() - 1)),
+    };
+    block_on(merge::forward(&place, &staging, target, intent, &mut step)).unwrap_err();
+}
+
+#[test]
+fn a_torn_intent_is_none() {
+    let bench = Bench::planted();
+    old(&bench.target());
+    let before = snapshot(&bench.target());
+    let mut store = bench.overwriting();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, bench.bytes(), 65536).unwrap();
+    let left = Cell::new(1);
+    let mut step = || if left.replace(0) == 0 { Err(io::Error::other("stopped here")) } else { Ok(()) };
+    block_on(store.put_in_place(&mut step)).unwrap_err();
+    drop(store);
+    let path = bench.staging().join("intent");
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(!DirectoryStore::recover(&bench.target()).unwrap());
+        assert_eq!(snapshot(&bench.target()), before);
+    }
+    // The archive is all there still: a sender that comes again sends nothing but the root.
+    let mut store = bench.overwriting();
+    assert_eq!(bench.begin(&mut store).unwrap().offset, bench.archive.info.total - 32);
+}
+
+#[test]
+fn a_damaged_manifest_is_not_followed() {
+    let bench = Bench::planted();
+    old(&bench.target());
+    let mut store = bench.overwriting();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, bench.bytes(), 65536).unwrap();
+    let left = Cell::new(5);
+    let mut step = || match left.get() {
+        0 => Err(io::Error::other("stopped here")),
+        _ => Ok(left.set(left.get() - 1)),
+    };
+    block_on(store.put_in_place(&mut step)).unwrap_err();
+    drop(store);
+    let path = bench.staging().join("manifest");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let before = snapshot(&bench.target());
+    assert!(DirectoryStore::recover(&bench.target()).unwrap_err().path.ends_with("manifest"));
+    assert_eq!(bench.begin(&mut bench.overwriting()), Err(StoreError::Verify));
+    assert_eq!(snapshot(&bench.target()), before);
+}
+
+/// Puts something in the way of the folder, and says how it is refused, and at which path.
+fn in_the_way(fill: impl FnOnce(&Path)) -> (Cause, String) {
+    let bench = Bench::planted();
+    old(&bench.target());
+    fill(&bench.target());
+    let before = snapshot(&bench.target());
+    let mut store = bench.overwriting();
+    assert_eq!(bench.receive(&mut store), Err(StoreError::NotWritable));
+    let trouble = store.trouble.take().unwrap();
+    block_on(store.discard());
+    assert_eq!(snapshot(&bench.target()), before);
+    bench.check_clean();
+    let path = trouble.path.split_once("to/folder/").unwrap().1.to_owned();
+    (trouble.cause, path)
+}
+
+#[test]
+fn what_is_in_the_way_is_told_before_anything_moves() {
+    let (cause, path) = in_the_way(|at| fs::create_dir_all(at.join("zz")).unwrap());
+    assert!(matches!(cause, Cause::FolderInTheWay));
+    assert_eq!(path, "zz");
+    let (cause, path) = in_the_way(|at| put(at, "z/e", b"x", 0o644));
+    assert!(matches!(cause, Cause::NotAFolder));
+    assert_eq!(path, "z/e");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_the_target_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().unwrap();
+    put(outside.path(), "e/file", b"outside", 0o644);
+    let before = snapshot(outside.path());
+    let (cause, path) = in_the_way(|at| symlink(outside.path(), at.join("z")).unwrap());
+    assert!(matches!(cause, Cause::NotAFolder));
+    assert_eq!(path, "z");
+    // One in the place of a file is replaced itself.
+    let bench = Bench::planted();
+    fs::create_dir(bench.target()).unwrap();
+    symlink(outside.path().join("e/file"), bench.target().join("aux.c")).unwrap();
+    bench.check(bench.receive(&mut bench.overwriting()).unwrap());
+    assert_eq!(snapshot(outside.path()), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_the_target_is_its_persons_choice() {
+    let bench = Bench::planted();
+    fs::create_dir(bench.temp.path().join("real")).unwrap();
+    let link = bench.temp.path().join("link");
+    std::os::unix::fs::symlink("real", &link).unwrap();
+    bench.receive(&mut DirectoryStore::open(&link, false).unwrap()).unwrap();
+    assert_eq!(snapshot(&bench.temp.path().join("real")), snapshot(&bench.from()));
+}
+
+#[test]
+fn sent_again_it_is_the_same() {
+    let bench = Bench::planted();
+    old(&bench.target());
+    let expected = expected(&bench);
+    bench.receive(&mut bench.overwriting()).unwrap();
+    bench.receive(&mut bench.overwriting()).unwrap();
+    assert_eq!(sorted(&bench.target()), expected);
+}

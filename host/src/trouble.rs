@@ -1,0 +1,91 @@
+//! What went wrong with a file or folder, and with which: kept beside the small errors of core's traits for the person.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io;
+
+use thiserror::Error;
+use waft_core::path::escape;
+
+/// A path and what went wrong there.
+#[derive(Debug, Error)]
+#[error("{path}: {cause}")]
+pub struct Trouble {
+    /// Where; safe to show.
+    pub path: String,
+    /// What.
+    pub cause: Cause,
+}
+
+impl Trouble {
+    pub(crate) fn new(path: impl AsRef<OsStr>, cause: impl Into<Cause>) -> Self {
+        Self { path: shown(path.as_ref()), cause: cause.into() }
+    }
+
+    /// The file system's error, if it was one.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match &self.cause {
+            Cause::Io(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
+}
+
+/// What went wrong at a path.
+#[derive(Debug, Error)]
+pub enum Cause {
+    /// The file system said so.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A file is not what it was when the folder was walked.
+    #[error("it changed while it was being sent")]
+    Changed,
+    /// A symbolic link or a special file stands where a file or folder is needed.
+    #[error("it is neither a file nor a folder, and links are never followed")]
+    NotPlain,
+    /// A folder is needed there.
+    #[error("it is not a folder")]
+    NotAFolder,
+    /// A folder stands where a file is to go.
+    #[error("a folder of that name is in the way of a file")]
+    FolderInTheWay,
+    /// Somebody else's.
+    #[error("it belongs to another user")]
+    NotOurs,
+    /// Another process works there.
+    #[error("another waft is receiving there")]
+    InUse,
+    /// It stands on a file system of its own, and so cannot be replaced by a rename.
+    #[error("it is a mount point; name a folder inside it")]
+    MountPoint,
+    /// The path names no folder that could be made.
+    #[error("it does not name a folder")]
+    Nameless,
+}
+
+/// Any name or path as it can be shown: nothing in it reaches the terminal as a command.
+pub(crate) fn shown(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        let _ = write!(text, "{}", escape(chunk.valid()));
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_bytes_that_are_no_text() {
+        assert_eq!(shown(OsStr::new("a b")), "a b");
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            assert_eq!(shown(OsStr::from_bytes(b"a\xff\x1b[b")), "a\\xff\\u{1b}[b");
+        }
+    }
+}
