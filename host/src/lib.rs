@@ -1,11 +1,25 @@
 //! waft on a computer: the command line, and what the protocol needs there.
 
 #![forbid(unsafe_code)]
+// The futures are awaited where they are made, on one thread.
+#![allow(async_fn_in_trait)]
 
+pub mod address;
+pub mod certificate;
+pub mod crypto;
+pub mod door;
 pub mod folder;
-mod platform;
+pub mod home;
+pub mod identity;
+pub mod name;
+pub mod net;
+pub mod platform;
 pub mod store;
+pub mod tls;
 pub mod trouble;
+pub mod trust;
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod testing;

@@ -131,7 +131,7 @@ impl DirectoryStore {
     }
 
     fn free(&self) -> u64 {
-        platform::free_space(&self.place.parent).unwrap_or(0)
+        platform::free_space(&self.place.path).unwrap_or(0)
     }
 
     async fn start_over(&mut self) -> Result<()> {

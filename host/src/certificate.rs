@@ -1,0 +1,272 @@
+//! A certificate of either side: parsed once, compared byte by byte from then on.
+//!
+//! PROTOCOL.md, section 3 (identities). Of all that a certificate says only its P-256 key and the HPKE key in its
+//! extension matter; names and dates do not.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pem::Pem;
+use ring::digest;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+use waft_core::sealed::hpke::POINT;
+use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::home::read_at_most;
+
+/// Longest certificate, in bytes of DER. Ours have about 450; a board takes a sender's whole first flight in 4096.
+pub const DER_MAX: usize = 2048;
+/// Longest file with a certificate, in bytes: text around the PEM block is allowed.
+pub const FILE_MAX: u64 = 16 << 10;
+
+const TAG: &str = "CERTIFICATE";
+/// The extension with the HPKE public key: 2.25 and a number drawn at random.
+pub(crate) const HPKE_OID: [u64; 3] = [2, 25, 5_310_424_471_690_152_793];
+
+/// A certificate over a P-256 key.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Certificate {
+    der: CertificateDer<'static>,
+    hash: [u8; 32],
+    point: [u8; POINT],
+    hpke: Option<[u8; POINT]>,
+}
+
+impl Certificate {
+    /// Reads a file that a peer's owner handed over.
+    pub fn from_file(path: &Path) -> Result<Self, FileError> {
+        let text = read_at_most(path, FILE_MAX).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+        Self::from_pem(&text).map_err(|problem| FileError::Certificate { path: path.to_owned(), problem })
+    }
+
+    /// Reads the one certificate in a PEM text.
+    pub fn from_pem(text: &[u8]) -> Result<Self, CertificateError> {
+        let mut blocks = pem::parse_many(text).map_err(|_| CertificateError::NotPem)?;
+        if blocks.iter().any(|block| block.tag().contains("PRIVATE KEY")) {
+            return Err(CertificateError::PrivateKey);
+        }
+        let block = blocks.pop().ok_or(CertificateError::NotPem)?;
+        match () {
+            () if !blocks.is_empty() => Err(CertificateError::Several),
+            () if block.tag() != TAG => Err(CertificateError::NotPem),
+            () => Self::from_der(block.into_contents()),
+        }
+    }
+
+    /// Parses DER.
+    pub fn from_der(der: Vec<u8>) -> Result<Self, CertificateError> {
+        if der.len() > DER_MAX {
+            return Err(CertificateError::Long);
+        }
+        let (rest, parsed) = X509Certificate::from_der(&der).map_err(|_| CertificateError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(CertificateError::Malformed);
+        }
+        let (point, hpke) = (public_point(&parsed)?, hpke_point(&parsed)?);
+        Ok(Self { hash: hash(&der), point, hpke, der: der.into() })
+    }
+
+    /// As bytes.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// As text.
+    pub fn to_pem(&self) -> String {
+        pem::encode_config(
+            &Pem::new(TAG, self.der.to_vec()),
+            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+        )
+    }
+
+    /// SHA-256 of the DER bytes: how sessions and logs name this certificate.
+    pub fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// The public key of its TLS signatures: an uncompressed point of P-256.
+    pub fn point(&self) -> &[u8; POINT] {
+        &self.point
+    }
+
+    /// The public key to which transfer keys can be sealed: an uncompressed point of P-256.
+    pub fn hpke(&self) -> Option<&[u8; POINT]> {
+        self.hpke.as_ref()
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({:02x?}..)", &self.hash[..4])
+    }
+}
+
+impl From<Certificate> for String {
+    fn from(certificate: Certificate) -> Self {
+        certificate.to_pem()
+    }
+}
+
+impl TryFrom<String> for Certificate {
+    type Error = CertificateError;
+    fn try_from(text: String) -> Result<Self, CertificateError> {
+        Self::from_pem(text.as_bytes())
+    }
+}
+
+/// SHA-256 of a certificate's DER bytes.
+pub fn hash(der: &[u8]) -> [u8; 32] {
+    digest::digest(&digest::SHA256, der).as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// No PEM block of a certificate.
+    #[error("it is not a PEM certificate (\"-----BEGIN CERTIFICATE-----\")")]
+    NotPem,
+    /// A private key, which nobody should be given.
+    #[error("it has a private key; never hand that out, and use the peer's certificate.pem instead")]
+    PrivateKey,
+    /// More than one block.
+    #[error("it has more than one certificate; give a file with just one")]
+    Several,
+    /// Longer than [`DER_MAX`].
+    #[error("its certificate is longer than 2048 bytes")]
+    Long,
+    /// No X.509, or bytes behind it.
+    #[error("its certificate is damaged")]
+    Malformed,
+    /// A key of another kind.
+    #[error("its certificate is not for a P-256 key, so it is not waft's")]
+    NotP256,
+    /// The extension does not hold an uncompressed point, or stands there twice.
+    #[error("the HPKE key in its certificate is damaged")]
+    Hpke,
+}
+
+/// Why a file gives no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It was read, and cannot be used.
+    #[error("{} cannot be used: {problem}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: CertificateError,
+    },
+}
+
+fn public_point(certificate: &X509Certificate<'_>) -> Result<[u8; POINT], CertificateError> {
+    let key = certificate.public_key();
+    let curve = key.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+    if key.algorithm.algorithm != OID_KEY_TYPE_EC_PUBLIC_KEY || curve != Some(OID_EC_P256) {
+        return Err(CertificateError::NotP256);
+    }
+    uncompressed(&key.subject_public_key.data).ok_or(CertificateError::NotP256)
+}
+
+fn hpke_point(certificate: &X509Certificate<'_>) -> Result<Option<[u8; POINT]>, CertificateError> {
+    let mut found =
+        certificate.extensions().iter().filter(|ext| ext.oid.iter().is_some_and(|arcs| arcs.eq(HPKE_OID.into_iter())));
+    match (found.next(), found.next()) {
+        (None, _) => Ok(None),
+        (Some(extension), None) => uncompressed(extension.value).map(Some).ok_or(CertificateError::Hpke),
+        (Some(_), Some(_)) => Err(CertificateError::Hpke),
+    }
+}
+
+fn uncompressed(point: &[u8]) -> Option<[u8; POINT]> {
+    point.try_into().ok().filter(|point: &[u8; POINT]| point[0] == 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ECDSA_P384_SHA384};
+
+    use super::*;
+    use crate::identity::Identity;
+
+    fn made(algorithm: Option<&'static rcgen::SignatureAlgorithm>, points: &[&[u8]]) -> Vec<u8> {
+        let key = algorithm.map_or_else(KeyPair::generate, KeyPair::generate_for).unwrap();
+        let mut params = CertificateParams::default();
+        params.custom_extensions =
+            points.iter().map(|point| CustomExtension::from_oid_content(&HPKE_OID, point.to_vec())).collect();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn text_and_back() {
+        let certificate = Identity::generate().certificate().clone();
+        let text = certificate.to_pem();
+        assert_eq!(Certificate::from_pem(text.as_bytes()).unwrap(), certificate);
+        let sent_by_mail = format!("here it is:\r\n\r\n{}\r\nbye\r\n", text.replace('\n', "\r\n"));
+        assert_eq!(Certificate::from_pem(sent_by_mail.as_bytes()).unwrap(), certificate);
+        assert!(certificate.der().len() < 512, "{}", certificate.der().len());
+    }
+
+    #[test]
+    fn each_fault_has_its_name() {
+        let good = Identity::generate().certificate().to_pem();
+        let key = pem::encode(&Pem::new("EC PRIVATE KEY", [1, 2, 3]));
+        let request = pem::encode(&Pem::new("CERTIFICATE REQUEST", [1, 2, 3]));
+        for (text, error) in [
+            (String::new(), CertificateError::NotPem),
+            ("hello".into(), CertificateError::NotPem),
+            (good[..good.len() / 2].into(), CertificateError::NotPem),
+            (request, CertificateError::NotPem),
+            (key.clone(), CertificateError::PrivateKey),
+            (format!("{good}{key}"), CertificateError::PrivateKey),
+            (format!("{good}{good}"), CertificateError::Several),
+            (pem::encode(&Pem::new(TAG, [0x30, 0x03, 1, 2, 3])), CertificateError::Malformed),
+            (pem::encode(&Pem::new(TAG, vec![0; DER_MAX + 1])), CertificateError::Long),
+        ] {
+            assert_eq!(Certificate::from_pem(text.as_bytes()), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_behind_it_are_damage() {
+        let mut der = Identity::generate().certificate().der().to_vec();
+        der.push(0);
+        assert_eq!(Certificate::from_der(der), Err(CertificateError::Malformed));
+    }
+
+    #[test]
+    fn keys_of_other_kinds_are_refused() {
+        assert_eq!(Certificate::from_der(made(Some(&PKCS_ECDSA_P384_SHA384), &[])), Err(CertificateError::NotP256));
+    }
+
+    #[test]
+    fn the_hpke_key_is_an_uncompressed_point() {
+        let mut point = [7; POINT];
+        point[0] = 4;
+        assert_eq!(Certificate::from_der(made(None, &[&point])).unwrap().hpke(), Some(&point));
+        assert_eq!(Certificate::from_der(made(None, &[])).unwrap().hpke(), None);
+        let bad: [&[&[u8]]; 4] = [&[&[7; POINT]], &[&point[..64]], &[&[]], &[&point, &point]];
+        for points in bad {
+            assert_eq!(Certificate::from_der(made(None, points)), Err(CertificateError::Hpke));
+        }
+    }
+}

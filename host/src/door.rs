@@ -1,0 +1,188 @@
+//! The eight bytes before TLS, from both sides of the door: a sender knocks, a receiver admits it or turns it away.
+//!
+//! Nothing here is authenticated, so a refusal is a hint and no more. PROTOCOL.md, section 2.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use waft_core::limits::{HANDSHAKE_MS, PREFACE_MS};
+use waft_core::wire::preface::{ClearRefusal, LEN, TLS_HANDSHAKE, check_preface, preface};
+
+use crate::net::part;
+
+const PREFACE: Duration = Duration::from_millis(PREFACE_MS);
+/// A receiver answers at once, unless it is a board in the middle of another's handshake.
+const ANSWER: Duration = Duration::from_millis(HANDSHAKE_MS);
+
+/// Sends the preface and waits until the receiver begins TLS; takes nothing of that off the stream.
+pub async fn knock(stream: &mut TcpStream) -> Result<(), KnockError> {
+    timeout(ANSWER, knock_now(stream)).await.unwrap_or(Err(KnockError::Silent))
+}
+
+/// Why a receiver does not begin TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KnockError {
+    /// It says why not.
+    #[error("the receiver refuses: {0:?}")]
+    Refused(ClearRefusal),
+    /// What answers is no receiver.
+    #[error("what answers there is not waft")]
+    NotWaft,
+    /// It closed the connection without a word.
+    #[error("the receiver closed the connection at once")]
+    Closed,
+    /// It said nothing for too long.
+    #[error("the receiver takes the connection, but says nothing")]
+    Silent,
+}
+
+/// Waits for a sender's preface. What is no preface gets no answer; a version that is not spoken is told.
+pub async fn admit(stream: &mut TcpStream) -> Result<(), AdmitError> {
+    match read_preface(stream).await? {
+        Ok(()) => Ok(()),
+        Err(refusal) => {
+            // Whether it still listens or not, it is not admitted.
+            let _ = stream.write_all(&refusal.to_bytes()).await;
+            Err(AdmitError::Refused(refusal))
+        }
+    }
+}
+
+/// Tells a sender that knocked why it cannot come in now, and closes.
+pub async fn turn_away(mut stream: TcpStream, refusal: ClearRefusal) {
+    if let Ok(Ok(())) = read_preface(&mut stream).await {
+        let _ = stream.write_all(&refusal.to_bytes()).await;
+    }
+    part(stream).await;
+}
+
+/// Why a connection was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    /// It sent something else than a preface.
+    #[error("something that is not waft connected")]
+    NotWaft,
+    /// It does not speak our version, and was told.
+    #[error("a sender of another version connected")]
+    Refused(ClearRefusal),
+    /// It closed without a word.
+    #[error("a connection was closed at once")]
+    Closed,
+    /// It said nothing for too long.
+    #[error("a connection said nothing")]
+    Silent,
+}
+
+async fn knock_now(stream: &mut TcpStream) -> Result<(), KnockError> {
+    let closed = |_| KnockError::Closed;
+    stream.write_all(&preface()).await.map_err(closed)?;
+    let mut first = [0];
+    match (stream.peek(&mut first).await.map_err(closed)?, first[0]) {
+        (0, _) => return Err(KnockError::Closed),
+        (_, TLS_HANDSHAKE) => return Ok(()),
+        (_, b'W') => {}
+        _ => return Err(KnockError::NotWaft),
+    }
+    let mut refusal = [0; LEN];
+    stream.read_exact(&mut refusal).await.map_err(|_| KnockError::NotWaft)?;
+    Err(ClearRefusal::from_bytes(&refusal).map_or(KnockError::NotWaft, KnockError::Refused))
+}
+
+/// `Ok(Err)`: a preface that has to be refused.
+async fn read_preface(stream: &mut TcpStream) -> Result<Result<(), ClearRefusal>, AdmitError> {
+    let mut bytes = [0; LEN];
+    match timeout(PREFACE, stream.read_exact(&mut bytes)).await {
+        Err(_) => return Err(AdmitError::Silent),
+        Ok(Err(_)) => return Err(AdmitError::Closed),
+        Ok(Ok(_)) => {}
+    }
+    match check_preface(&bytes) {
+        Ok(()) => Ok(Ok(())),
+        Err(Some(refusal)) => Ok(Err(refusal)),
+        Err(None) => Err(AdmitError::NotWaft),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::connected;
+
+    #[tokio::test]
+    async fn the_first_byte_of_tls_stays_on_the_stream() {
+        let (mut sender, mut receiver) = connected().await;
+        let ((), ()) = tokio::join!(async { knock(&mut sender).await.unwrap() }, async {
+            admit(&mut receiver).await.unwrap();
+            receiver.write_all(&[TLS_HANDSHAKE, 3]).await.unwrap();
+        });
+        let mut hello = [0; 2];
+        sender.read_exact(&mut hello).await.unwrap();
+        assert_eq!(hello, [TLS_HANDSHAKE, 3]);
+    }
+
+    #[tokio::test]
+    async fn refusals_arrive() {
+        for refusal in [ClearRefusal::Busy, ClearRefusal::NotProvisioned, ClearRefusal::Version { spoken: 3 }] {
+            let (mut sender, receiver) = connected().await;
+            let knocking = async {
+                let outcome = knock(&mut sender).await;
+                drop(sender);
+                outcome
+            };
+            let (outcome, ()) = tokio::join!(knocking, turn_away(receiver, refusal));
+            assert_eq!(outcome, Err(KnockError::Refused(refusal)));
+        }
+    }
+
+    #[tokio::test]
+    async fn other_answers_are_told_apart() {
+        for (answer, error) in [
+            (&b"HTTP/1.1 400 Bad Request"[..], KnockError::NotWaft),
+            (b"SSH-2.0-x", KnockError::NotWaft),
+            (b"WAFTx", KnockError::NotWaft),
+            (b"WELCOME!", KnockError::NotWaft),
+            (b"", KnockError::Closed),
+        ] {
+            let (mut sender, mut receiver) = connected().await;
+            receiver.write_all(answer).await.unwrap();
+            receiver.shutdown().await.unwrap();
+            assert_eq!(knock(&mut sender).await, Err(error), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn strangers_get_no_answer() {
+        for (said, error) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], AdmitError::NotWaft),
+            (b"WAFT\x01\0\0\x01", AdmitError::NotWaft),
+            (b"WAFT", AdmitError::Closed),
+            (b"", AdmitError::Closed),
+        ] {
+            let (mut stranger, mut receiver) = connected().await;
+            stranger.write_all(said).await.unwrap();
+            stranger.shutdown().await.unwrap();
+            assert_eq!(admit(&mut receiver).await, Err(error), "{said:?}");
+            receiver.shutdown().await.unwrap();
+            assert_eq!(stranger.read(&mut [0; 8]).await.unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_older_sender_is_told_our_version() {
+        let (mut sender, mut receiver) = connected().await;
+        sender.write_all(b"WAFT\0\0\0\0").await.unwrap();
+        assert!(matches!(admit(&mut receiver).await, Err(AdmitError::Refused(ClearRefusal::Version { spoken: 1 }))));
+        let mut answer = [0; LEN];
+        sender.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"WAFT\x01\x01\0\0");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends() {
+        let (mut sender, mut receiver) = connected().await;
+        assert_eq!(admit(&mut receiver).await, Err(AdmitError::Silent));
+        assert_eq!(knock(&mut sender).await, Err(KnockError::Silent));
+    }
+}

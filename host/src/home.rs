@@ -1,0 +1,225 @@
+//! The configuration folder: who we are (`identity`) and whom we trust (`trust`).
+//!
+//! Files are replaced whole: written beside their place, flushed, renamed. Two processes that change the same file take
+//! turns by a lock.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rand_core::{OsRng, RngCore};
+
+use crate::platform;
+
+/// The environment variable that names another folder.
+pub const VARIABLE: &str = "WAFT_HOME";
+
+const LOCK: &str = "lock";
+/// A change takes milliseconds; who holds the lock longer hangs.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The folder, which exists.
+#[derive(Clone, Debug)]
+pub struct Home {
+    path: PathBuf,
+}
+
+impl Home {
+    /// The folder that `WAFT_HOME` names, else the platform's place for configuration; made if there is none.
+    pub fn open() -> Result<Self, HomeError> {
+        match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+            Some(path) => Self::at(path),
+            None => {
+                let places = directories::ProjectDirs::from("", "", "waft").ok_or(HomeError::Nowhere)?;
+                Self::at(places.config_dir())
+            }
+        }
+    }
+
+    /// The folder `path`; made, for its owner alone, if there is none.
+    pub fn at(path: impl AsRef<Path>) -> Result<Self, HomeError> {
+        let given = path.as_ref();
+        let failed = |source| HomeError::Folder { path: given.to_owned(), source };
+        let path = std::path::absolute(given).map_err(failed)?;
+        platform::create_private_directory(&path).map_err(failed)?;
+        Ok(Self { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the file `name` is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The bytes of a file; `None` if there is none.
+    pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
+        let path = self.file(name);
+        match read_at_most(&path, max) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HomeError::Read { path, source }),
+        }
+    }
+
+    /// Replaces a file, or makes it, readable by its owner alone. After a crash it holds either the old bytes or the new.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
+        let path = self.file(name);
+        replace(&self.path, &path, bytes).map_err(|source| HomeError::Write { path, source })
+    }
+
+    /// Removes a file, if there is one.
+    pub fn remove(&self, name: &str) -> Result<(), HomeError> {
+        let path = self.file(name);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(HomeError::Write { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until no other process changes this folder, and keeps others from it until the lock is dropped.
+    pub fn lock(&self) -> Result<Lock, HomeError> {
+        let path = self.file(LOCK);
+        let failed = |source| HomeError::Write { path: path.clone(), source };
+        let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+        let until = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+                Err(TryLockError::WouldBlock) if Instant::now() > until => return Err(HomeError::Locked { path }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
+/// This process's turn to change the folder.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why the configuration folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// The platform knows no home of this user.
+    #[error("this user has no home folder; name a folder for waft's configuration in WAFT_HOME")]
+    Nowhere,
+    /// The folder is not there and cannot be made.
+    #[error("cannot make the configuration folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file in it cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file in it cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Another process keeps the lock.
+    #[error("another waft has held {} for 10 s; end it and try again", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+/// The bytes of a file that is no longer than `max`.
+pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {max} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = folder.join(format!(".new-{:016x}", OsRng.next_u64()));
+    let written = platform::create_private(&new).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| {
+        // What failed is told already; a leftover is only untidy.
+        let _ = std::fs::remove_file(&new);
+    })?;
+    platform::sync_directory(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join("deep/home")).unwrap();
+        (folder, home)
+    }
+
+    #[test]
+    fn files_are_replaced_whole_and_private() {
+        let (_folder, home) = home();
+        assert!(home.read("a", 10).unwrap().is_none());
+        home.write("a", b"long text").unwrap();
+        home.write("a", b"short").unwrap();
+        assert_eq!(home.read("a", 10).unwrap().unwrap(), b"short");
+        assert_eq!(platform::check_private(&home.file("a")).unwrap(), Ok(()));
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left over");
+        home.remove("a").unwrap();
+        home.remove("a").unwrap();
+        assert!(home.read("a", 10).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let (_folder, home) = home();
+        std::fs::create_dir(home.file("a")).unwrap();
+        assert!(matches!(home.write("a", b"x"), Err(HomeError::Write { .. })));
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn long_files_are_refused() {
+        let (_folder, home) = home();
+        home.write("a", &[0; 11]).unwrap();
+        let Err(HomeError::Read { source, .. }) = home.read("a", 10) else { panic!("must not read") };
+        assert_eq!(source.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn the_lock_gives_turns() {
+        let (_folder, home) = home();
+        let first = home.lock().unwrap();
+        let (home, began) = (home.clone(), Instant::now());
+        let second = std::thread::spawn(move || home.lock().map(|_| began.elapsed()).unwrap());
+        std::thread::sleep(Duration::from_millis(100));
+        drop(first);
+        assert!(second.join().unwrap() >= Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("home"), b"").unwrap();
+        assert!(matches!(Home::at(folder.path().join("home")), Err(HomeError::Folder { .. })));
+    }
+}

@@ -1,0 +1,373 @@
+//! Who this machine is: a TLS key, an HPKE key, and the certificate that states both.
+//!
+//! Made at first use. `certificate.pem` is for others; `key.pem` is for nobody else. PROTOCOL.md, section 3.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pem::Pem;
+use rand_core::OsRng;
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::crypto::ring::sign::any_ecdsa_type;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use waft_core::sealed::hpke::HpkeSecret;
+use zeroize::Zeroizing;
+
+use crate::certificate::{Certificate, CertificateError, FILE_MAX, HPKE_OID};
+use crate::home::{Home, HomeError};
+use crate::name::{Name, NameError};
+use crate::platform::{self, TooOpen};
+
+/// The public file in the home.
+pub const CERTIFICATE_FILE: &str = "certificate.pem";
+/// The private file in the home.
+pub const KEY_FILE: &str = "key.pem";
+/// What the owner calls this machine; for display here only.
+pub const NAME_FILE: &str = "name";
+
+const TLS_TAG: &str = "PRIVATE KEY";
+const HPKE_TAG: &str = "WAFT HPKE PRIVATE KEY";
+
+/// The keys of one machine or board, which belong to its certificate.
+pub struct Identity {
+    certificate: Certificate,
+    tls: Zeroizing<Vec<u8>>,
+    hpke: HpkeSecret,
+    signing: Arc<CertifiedKey>,
+}
+
+impl Identity {
+    /// The identity in `home`; makes one at first use. `true`: it was made just now.
+    pub fn open(home: &Home) -> Result<(Self, bool), IdentityError> {
+        if let Ok(Some(identity)) = Self::load(home) {
+            return Ok((identity, false));
+        }
+        // None, or half of one that another process makes just now.
+        let _turn = home.lock()?;
+        match Self::load(home)? {
+            Some(identity) => Ok((identity, false)),
+            None => Self::store_new(home).map(|identity| (identity, true)),
+        }
+    }
+
+    /// Puts a new identity in the place of the one in `home`, whatever state that is in. No peer trusts it yet.
+    pub fn renew(home: &Home) -> Result<Self, IdentityError> {
+        let _turn = home.lock()?;
+        Self::store_new(home)
+    }
+
+    /// The identity in `home`, if there is one.
+    pub fn load(home: &Home) -> Result<Option<Self>, IdentityError> {
+        let certificate = home.read(CERTIFICATE_FILE, FILE_MAX)?;
+        let keys = home.read(KEY_FILE, FILE_MAX)?.map(Zeroizing::new);
+        let missing = |name| IdentityError::Missing { path: home.file(name) };
+        match (certificate, keys) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(missing(CERTIFICATE_FILE)),
+            (Some(_), None) => Err(missing(KEY_FILE)),
+            (Some(certificate), Some(keys)) => {
+                let path = home.file(KEY_FILE);
+                platform::check_private(&path).map_err(|source| HomeError::Read { path, source })??;
+                let certificate = Certificate::from_pem(&certificate)
+                    .map_err(|problem| IdentityError::Certificate { path: home.file(CERTIFICATE_FILE), problem })?;
+                let (tls, hpke) = split_keys(&keys).ok_or(IdentityError::Keys { path: home.file(KEY_FILE) })?;
+                Self::assemble(certificate, tls, hpke).map(Some)
+            }
+        }
+    }
+
+    /// A new identity, stored nowhere.
+    pub fn generate() -> Self {
+        let hpke = HpkeSecret::random(&mut OsRng);
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("the system gives entropy");
+        let certificate = self_signed(&key, &hpke.public());
+        Self::assemble(certificate, Zeroizing::new(key.serialize_der()), hpke)
+            .expect("keys fit the certificate made of them")
+    }
+
+    /// What peers have to trust.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Opens transfer keys that were sealed to this identity.
+    pub fn hpke(&self) -> &HpkeSecret {
+        &self.hpke
+    }
+
+    /// The private TLS key as a big-endian scalar, for a board's identity image.
+    pub fn tls_scalar(&self) -> Zeroizing<[u8; 32]> {
+        // RFC 5915: `version 1, OCTET STRING of 32 bytes`; `assemble` let only PKCS#8 of P-256 in.
+        const BEFORE: &[u8] = &[0x02, 0x01, 0x01, 0x04, 0x20];
+        let at = self.tls.windows(BEFORE.len()).position(|window| window == BEFORE).expect("an ECPrivateKey is in it");
+        let scalar = &self.tls[at + BEFORE.len()..][..32];
+        Zeroizing::new(scalar.try_into().expect("32 bytes were cut"))
+    }
+
+    /// The certificate with its signing key, for TLS.
+    pub(crate) fn signing(&self) -> &Arc<CertifiedKey> {
+        &self.signing
+    }
+
+    /// This certificate, with another's key behind it.
+    #[cfg(test)]
+    pub(crate) fn with_signer_of(self, other: &Self) -> Self {
+        let signing = CertifiedKey::new(self.signing.cert.clone(), other.signing.key.clone());
+        Self { signing: Arc::new(signing), ..self }
+    }
+
+    fn store_new(home: &Home) -> Result<Self, IdentityError> {
+        let identity = Self::generate();
+        home.write(KEY_FILE, identity.keys_pem().as_bytes())?;
+        home.write(CERTIFICATE_FILE, identity.certificate.to_pem().as_bytes())?;
+        Ok(identity)
+    }
+
+    fn keys_pem(&self) -> Zeroizing<String> {
+        let tls = Pem::new(TLS_TAG, self.tls.to_vec());
+        let hpke = Pem::new(HPKE_TAG, self.hpke.to_bytes().to_vec());
+        let text = pem::encode_many_config(&[tls, hpke], pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF));
+        Zeroizing::new(text)
+    }
+
+    fn assemble(certificate: Certificate, tls: Zeroizing<Vec<u8>>, hpke: HpkeSecret) -> Result<Self, IdentityError> {
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls.as_slice()));
+        let signer = any_ecdsa_type(&der).map_err(|_| IdentityError::TlsKey)?;
+        let signing = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signer));
+        signing.keys_match().map_err(|_| IdentityError::TlsKey)?;
+        if certificate.hpke() != Some(&hpke.public()) {
+            return Err(IdentityError::HpkeKey);
+        }
+        Ok(Self { certificate, tls, hpke, signing })
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Identity({:?})", self.certificate)
+    }
+}
+
+/// What the owner calls this machine, if anything.
+pub fn name(home: &Home) -> Result<Option<Name>, IdentityError> {
+    let Some(bytes) = home.read(NAME_FILE, 256)? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes);
+    Name::new(text.trim()).map(Some).map_err(|problem| IdentityError::Name { path: home.file(NAME_FILE), problem })
+}
+
+/// Remembers what the owner calls this machine. Peers are never told.
+pub fn set_name(home: &Home, name: &Name) -> Result<(), IdentityError> {
+    Ok(home.write(NAME_FILE, format!("{name}\n").as_bytes())?)
+}
+
+/// Why there is no usable identity. `waft id --renew` makes a new one in every case.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The folder or a file in it cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// One of the two files is there, the other is not.
+    #[error("half of this machine's identity is gone: there is no {}", path.display())]
+    Missing {
+        /// The absent file.
+        path: PathBuf,
+    },
+    /// Others can read the private keys.
+    #[error(transparent)]
+    TooOpen(#[from] TooOpen),
+    /// The certificate does not parse.
+    #[error("{} cannot be used: {problem}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: CertificateError,
+    },
+    /// The file with the keys does not hold the two of them.
+    #[error("{} is damaged: it does not hold the two private keys", path.display())]
+    Keys {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The TLS key is damaged, or another certificate's.
+    #[error("the TLS key does not belong to this machine's certificate")]
+    TlsKey,
+    /// The HPKE key is another certificate's.
+    #[error("the HPKE key does not belong to this machine's certificate")]
+    HpkeKey,
+    /// The stored display name is no name.
+    #[error("{} cannot be used: {problem}", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: NameError,
+    },
+}
+
+/// Subject `CN=waft`, and dates that no clock is outside of.
+fn self_signed(key: &KeyPair, hpke: &[u8]) -> Certificate {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "waft");
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    params.custom_extensions = vec![CustomExtension::from_oid_content(&HPKE_OID, hpke.to_vec())];
+    let certificate = params.self_signed(key).expect("fixed parameters and a fresh key can be signed");
+    Certificate::from_der(certificate.der().to_vec()).expect("our own certificates parse")
+}
+
+fn split_keys(text: &[u8]) -> Option<(Zeroizing<Vec<u8>>, HpkeSecret)> {
+    let mut blocks = pem::parse_many(text).ok()?.into_iter().map(|block| {
+        let tag = block.tag().to_owned();
+        (tag, Zeroizing::new(block.into_contents()))
+    });
+    let (Some((tls_tag, tls)), Some((hpke_tag, hpke)), None) = (blocks.next(), blocks.next(), blocks.next()) else {
+        return None;
+    };
+    if tls_tag != TLS_TAG || hpke_tag != HPKE_TAG {
+        return None;
+    }
+    let hpke = HpkeSecret::from_bytes(hpke.as_slice().try_into().ok()?).ok()?;
+    Some((tls, hpke))
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        (folder, home)
+    }
+
+    fn rewrite(home: &Home, name: &str, change: impl Fn(String) -> String) {
+        let text = String::from_utf8(home.read(name, FILE_MAX).unwrap().unwrap()).unwrap();
+        home.write(name, change(text).as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn made_once_and_loaded_again() {
+        let (_folder, home) = home();
+        assert!(Identity::load(&home).unwrap().is_none());
+        let (first, true) = Identity::open(&home).unwrap() else { panic!("must be new") };
+        let (again, false) = Identity::open(&home).unwrap() else { panic!("must be there") };
+        assert_eq!(first.certificate(), again.certificate());
+        assert_eq!(first.hpke().public(), again.hpke().public());
+        assert_eq!(first.tls_scalar(), again.tls_scalar());
+        let renewed = Identity::renew(&home).unwrap();
+        assert_ne!(first.certificate(), renewed.certificate());
+        assert_eq!(Identity::load(&home).unwrap().unwrap().certificate(), renewed.certificate());
+    }
+
+    #[test]
+    fn the_certificate_says_nothing_but_its_keys() {
+        let identity = Identity::generate();
+        let der = identity.certificate().der().to_vec();
+        let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+        assert_eq!(parsed.subject().to_string(), "CN=waft");
+        assert_eq!(parsed.issuer().to_string(), "CN=waft");
+        assert_eq!(parsed.extensions().len(), 1, "{:?}", parsed.extensions());
+        let extension = &parsed.extensions()[0];
+        assert!(!extension.critical);
+        assert_eq!(extension.oid.to_id_string(), "2.25.5310424471690152793");
+        assert_eq!(extension.value, identity.hpke().public());
+        assert_eq!(identity.certificate().hpke(), Some(&identity.hpke().public()));
+        assert_eq!(parsed.public_key().subject_public_key.data.as_ref(), identity.certificate().point());
+        assert!(parsed.validity().not_before.timestamp() == 0 && parsed.validity().not_after.timestamp() > 1 << 37);
+    }
+
+    #[test]
+    fn the_scalar_is_that_of_the_public_key() {
+        let identity = Identity::generate();
+        // An HPKE key is a P-256 key too, so it gives the public point of any scalar.
+        let key = HpkeSecret::from_bytes(&identity.tls_scalar()).unwrap();
+        assert_eq!(&key.public(), identity.certificate().point());
+    }
+
+    #[test]
+    fn half_an_identity_is_named() {
+        for gone in [CERTIFICATE_FILE, KEY_FILE] {
+            let (_folder, home) = home();
+            Identity::open(&home).unwrap();
+            home.remove(gone).unwrap();
+            let Err(IdentityError::Missing { path }) = Identity::open(&home) else { panic!("{gone} is missing") };
+            assert_eq!(path, home.file(gone));
+            Identity::renew(&home).unwrap();
+            Identity::load(&home).unwrap().unwrap();
+        }
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let (_folder, home) = home();
+        Identity::renew(&home).unwrap();
+        rewrite(&home, CERTIFICATE_FILE, |text| text.replacen("MI", "XX", 1));
+        assert!(matches!(
+            Identity::load(&home),
+            Err(IdentityError::Certificate { problem: CertificateError::Malformed, .. })
+        ));
+        Identity::renew(&home).unwrap();
+        rewrite(&home, KEY_FILE, |text| text[..text.len() / 2].to_owned());
+        assert!(matches!(Identity::load(&home), Err(IdentityError::Keys { .. })));
+        Identity::renew(&home).unwrap();
+        rewrite(&home, KEY_FILE, |text| text.replacen("MI", "XX", 1));
+        assert!(matches!(Identity::load(&home), Err(IdentityError::TlsKey)));
+    }
+
+    #[test]
+    fn keys_of_another_certificate_are_named() {
+        let (_folder, home) = home();
+        let mut other = Identity::generate();
+        let mine = Identity::renew(&home).unwrap();
+        home.write(KEY_FILE, other.keys_pem().as_bytes()).unwrap();
+        assert!(matches!(Identity::load(&home), Err(IdentityError::TlsKey)));
+        other.tls = mine.tls.clone();
+        home.write(KEY_FILE, other.keys_pem().as_bytes()).unwrap();
+        assert!(matches!(Identity::load(&home), Err(IdentityError::HpkeKey)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn open_keys_are_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_folder, home) = home();
+        Identity::open(&home).unwrap();
+        std::fs::set_permissions(home.file(KEY_FILE), std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(Identity::open(&home), Err(IdentityError::TooOpen(TooOpen { mode: 0o644, .. }))));
+    }
+
+    #[test]
+    fn processes_at_first_use_agree() {
+        let (_folder, home) = home();
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let home = home.clone();
+                std::thread::spawn(move || Identity::open(&home).unwrap())
+            })
+            .collect();
+        let made: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(made.iter().filter(|(_, new)| *new).count(), 1);
+        assert!(made.iter().all(|(identity, _)| identity.certificate() == made[0].0.certificate()));
+    }
+
+    #[test]
+    fn the_name_stays_here() {
+        let (_folder, home) = home();
+        assert_eq!(name(&home).unwrap(), None);
+        set_name(&home, &Name::new("desk").unwrap()).unwrap();
+        assert_eq!(name(&home).unwrap().unwrap().as_str(), "desk");
+        home.write(NAME_FILE, b"a\x1b[2Jb").unwrap();
+        assert!(matches!(name(&home), Err(IdentityError::Name { .. })));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let identity = Identity::generate();
+        assert!(format!("{identity:?}").len() < 60);
+    }
+}

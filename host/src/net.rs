@@ -1,0 +1,289 @@
+//! TCP: a sender dials, a receiver listens.
+//!
+//! What goes wrong here is told by its cause, since each has another cure.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::time::{Instant, timeout};
+
+use crate::address::Address;
+
+/// How long a sender tries to reach a receiver.
+pub const DIAL: Duration = Duration::from_secs(10);
+
+/// How long a side waits for its peer to close after the last word, so that no reset overtakes that word.
+const PARTING: Duration = Duration::from_secs(1);
+const BACKLOG: i32 = 16;
+
+/// Connects to a receiver: to the first of its addresses that answers, within `patience` in all.
+pub async fn dial(address: &Address, patience: Duration) -> Result<TcpStream, DialError> {
+    let until = Instant::now() + patience;
+    let unresolved = |source| DialError::Unresolved { address: address.clone(), source };
+    let timed_out = || DialError::TimedOut { address: address.clone() };
+    let found = timeout(patience, lookup_host((address.host(), address.port()))).await.map_err(|_| timed_out())?;
+    let found: Vec<SocketAddr> = found.map_err(unresolved)?.collect();
+    let mut problem = unresolved(io::ErrorKind::NotFound.into());
+    for (tried, socket) in found.iter().enumerate() {
+        let left = until.saturating_duration_since(Instant::now());
+        let share = left / (found.len() - tried) as u32;
+        let this = match timeout(share, TcpStream::connect(socket)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true).map_err(|source| DialError::of(source, address))?;
+                return Ok(stream);
+            }
+            Ok(Err(source)) => DialError::of(source, address),
+            Err(_) => timed_out(),
+        };
+        if this.tells_more_than(&problem) {
+            problem = this;
+        }
+    }
+    Err(problem)
+}
+
+/// Why a receiver cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// No address belongs to the name.
+    #[error("cannot find the address of {}: {source}", address.host())]
+    Unresolved {
+        /// Where we wanted to go.
+        address: Address,
+        /// The resolver's reason.
+        source: io::Error,
+    },
+    /// The machine is there, but nothing listens.
+    #[error("nothing listens at {address}")]
+    Refused {
+        /// Where we wanted to go.
+        address: Address,
+    },
+    /// No answer came.
+    #[error("no answer from {address}")]
+    TimedOut {
+        /// Where we wanted to go.
+        address: Address,
+    },
+    /// There is no way there.
+    #[error("no network leads to {address}")]
+    Unreachable {
+        /// Where we wanted to go.
+        address: Address,
+    },
+    /// Something else.
+    #[error("cannot connect to {address}: {source}")]
+    Failed {
+        /// Where we wanted to go.
+        address: Address,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl DialError {
+    fn of(source: io::Error, address: &Address) -> Self {
+        let address = address.clone();
+        match source.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused { address },
+            io::ErrorKind::TimedOut => Self::TimedOut { address },
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+                Self::Unreachable { address }
+            }
+            _ => Self::Failed { address, source },
+        }
+    }
+
+    /// Of several addresses' problems, the one nearest to success is told.
+    fn tells_more_than(&self, other: &Self) -> bool {
+        let rank = |problem: &Self| match problem {
+            Self::Unresolved { .. } => 0,
+            Self::Unreachable { .. } => 1,
+            Self::TimedOut { .. } => 2,
+            Self::Failed { .. } => 3,
+            Self::Refused { .. } => 4,
+        };
+        rank(self) > rank(other)
+    }
+}
+
+/// Listens on one address, or on all of them by IPv6 and IPv4.
+pub async fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, ListenError> {
+    let bound = match ip {
+        Some(ip) => bind(SocketAddr::new(ip, port)).map_err(|source| (ip, source)),
+        None => {
+            let (v6, v4) = (IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED));
+            match bind(SocketAddr::new(v6, port)) {
+                // A machine without IPv6.
+                Err(source) if source.kind() != io::ErrorKind::AddrInUse => {
+                    bind(SocketAddr::new(v4, port)).map_err(|source| (v4, source))
+                }
+                other => other.map_err(|source| (v6, source)),
+            }
+        }
+    };
+    bound.map_err(|(ip, source)| ListenError::of(source, SocketAddr::new(ip, port)))
+}
+
+/// Why a receiver cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another program listens there.
+    #[error("port {} is taken by another program", at.port())]
+    PortTaken {
+        /// Where we wanted to listen.
+        at: SocketAddr,
+    },
+    /// The address is not this machine's.
+    #[error("{} is not an address of this machine", at.ip())]
+    NotLocal {
+        /// Where we wanted to listen.
+        at: SocketAddr,
+    },
+    /// This user may not.
+    #[error("this user may not listen on port {}", at.port())]
+    Denied {
+        /// Where we wanted to listen.
+        at: SocketAddr,
+    },
+    /// Something else.
+    #[error("cannot listen on {at}: {source}")]
+    Failed {
+        /// Where we wanted to listen.
+        at: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl ListenError {
+    fn of(source: io::Error, at: SocketAddr) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::PortTaken { at },
+            io::ErrorKind::AddrNotAvailable => Self::NotLocal { at },
+            io::ErrorKind::PermissionDenied => Self::Denied { at },
+            _ => Self::Failed { at, source },
+        }
+    }
+}
+
+/// The addresses of this machine that a sender elsewhere can use, IPv4 first; none without a network.
+pub fn addresses() -> io::Result<Vec<IpAddr>> {
+    let mut found: Vec<IpAddr> = if_addrs::get_if_addrs()?
+        .into_iter()
+        // A link-local IPv6 address means nothing without the name of an interface over there.
+        .filter(|interface| interface.is_oper_up() && !interface.is_loopback())
+        .map(|interface| interface.ip())
+        .filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
+        .collect();
+    found.sort_by_key(|ip| match ip {
+        IpAddr::V4(ip) => u8::from(ip.is_link_local()),
+        IpAddr::V6(_) => 2,
+    });
+    found.dedup();
+    Ok(found)
+}
+
+/// Ends a connection after our last word: says that no more comes, and waits a little for the peer to say the same. To
+/// close with unread bytes would reset the connection, and the reset could overtake the word.
+pub(crate) async fn part(mut stream: TcpStream) {
+    let _ = timeout(PARTING, async {
+        let mut sink = [0; 512];
+        stream.shutdown().await?;
+        while stream.read(&mut sink).await? > 0 {}
+        io::Result::Ok(())
+    })
+    .await;
+}
+
+fn bind(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+    if at.is_ipv6() {
+        // The default differs from system to system.
+        socket.set_only_v6(false)?;
+    }
+    // On Unix: listen again at once after an end. Windows would let two programs share the port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&at.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(host: &str, port: u16) -> Address {
+        format!("{host}:{port}").parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn everywhere_means_both_families() {
+        let listener = listen(None, 0).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        dial(&at("127.0.0.1", port), DIAL).await.unwrap();
+        let (stream, from) = listener.accept().await.unwrap();
+        assert_eq!(Address::from(from).host(), "127.0.0.1");
+        drop(stream);
+        if listener.local_addr().unwrap().is_ipv6() {
+            dial(&at("[::1]", port), DIAL).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn all_addresses_of_a_name_are_tried() {
+        // "localhost" is ::1 and 127.0.0.1 on most machines; only the second answers here.
+        let listener = listen(Some(Ipv4Addr::LOCALHOST.into()), 0).await.unwrap();
+        dial(&at("localhost", listener.local_addr().unwrap().port()), DIAL).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let first = listen(None, 0).await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        for ip in [None, Some(Ipv4Addr::UNSPECIFIED.into())] {
+            let Err(ListenError::PortTaken { at }) = listen(ip, port).await else { panic!("{ip:?} must be taken") };
+            assert_eq!(at.port(), port);
+        }
+        let elsewhere = listen(Some([192, 0, 2, 7].into()), 0).await;
+        assert!(matches!(elsewhere, Err(ListenError::NotLocal { .. })), "{elsewhere:?}");
+    }
+
+    #[tokio::test]
+    async fn each_way_not_to_connect_is_named() {
+        let free = listen(Some(Ipv4Addr::LOCALHOST.into()), 0).await.unwrap().local_addr().unwrap().port();
+        let refused = dial(&at("127.0.0.1", free), DIAL).await;
+        assert!(matches!(refused, Err(DialError::Refused { .. })), "{refused:?}");
+        let unresolved = dial(&at("no-such-board.invalid", 1), DIAL).await;
+        assert!(matches!(unresolved, Err(DialError::Unresolved { .. } | DialError::TimedOut { .. })), "{unresolved:?}");
+    }
+
+    #[tokio::test]
+    async fn silence_ends_in_time() {
+        // A full backlog drops what comes: the nearest thing to a machine that is off.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = Address::from(socket.local_addr().unwrap().as_socket().unwrap());
+        let mut kept = Vec::new();
+        let problem = loop {
+            match dial(&address, Duration::from_millis(200)).await {
+                Ok(stream) if kept.len() < 8 => kept.push(stream),
+                Ok(_) => return, // a system without such a limit
+                Err(problem) => break problem,
+            }
+        };
+        assert!(matches!(problem, DialError::TimedOut { .. }), "{problem:?}");
+    }
+
+    #[test]
+    fn loopback_is_no_address_for_others() {
+        assert!(addresses().unwrap().iter().all(|ip| !ip.is_loopback()));
+    }
+}

@@ -1,0 +1,80 @@
+//! TLS on TCP as the stream of bytes under a session.
+//!
+//! Reading copies once, out of rustls's buffer of decrypted records; waiting for that buffer to hold something loses nothing
+//! when it is cancelled. PROTOCOL.md, section 3.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use embedded_io_async::{ErrorType, Read, Write};
+use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsStream;
+use waft_core::limits::{CHUNK_MAX, FRAME_HEADER, frame_max};
+use waft_core::session::Link;
+
+/// Bytes that rustls takes before it has sent them. The longest frame fits, so that it crosses in full records and one
+/// short one.
+pub(super) const WRITE_AHEAD: usize = 128 << 10;
+const _: () = assert!(FRAME_HEADER + frame_max(CHUNK_MAX) <= WRITE_AHEAD);
+
+/// A peer that takes nothing more gets no goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A secured connection.
+#[derive(Debug)]
+pub struct TlsLink {
+    stream: TlsStream<TcpStream>,
+}
+
+impl TlsLink {
+    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+        Self { stream }
+    }
+
+    /// Where the other end is.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        self.stream.get_ref().0.peer_addr()
+    }
+
+    /// Says that nothing more comes. What the peer still says is lost.
+    pub async fn close(mut self) {
+        // A peer that is gone already cannot be told, and need not be.
+        let _ = timeout(GOODBYE, self.stream.shutdown()).await;
+    }
+
+    /// Waits for bytes to read; `false`: the peer said that none come anymore. Cancel-safe.
+    pub(super) async fn fill(&mut self) -> io::Result<bool> {
+        poll_fn(|context| Pin::new(&mut self.stream).poll_fill_buf(context).map_ok(|bytes| !bytes.is_empty())).await
+    }
+}
+
+impl ErrorType for TlsLink {
+    type Error = io::Error;
+}
+
+impl Read for TlsLink {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer).await
+    }
+}
+
+impl Write for TlsLink {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush().await
+    }
+}
+
+impl Link for TlsLink {
+    async fn readable(&mut self) -> io::Result<()> {
+        self.fill().await.map(|_| ())
+    }
+}

@@ -1,0 +1,205 @@
+//! Which certificates a handshake accepts: exact ones, each in its direction.
+//!
+//! Names, dates and chains play no part; the signature by the certificate's key always does. PROTOCOL.md, section 3.
+
+use std::sync::OnceLock;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, PeerMisbehaved,
+    SignatureScheme,
+};
+
+use crate::certificate;
+use crate::name::Name;
+use crate::trust::{Peer, Trust};
+
+/// The certificates that one handshake knows, and which of them it is for.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    peers: Vec<Peer>,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Debug)]
+enum Wanted {
+    Sender,
+    Receiver(Name),
+}
+
+impl Pins {
+    /// For a receiver: every peer that may send to us.
+    pub fn senders(trust: &Trust) -> Self {
+        Self { peers: trust.peers().to_vec(), wanted: Wanted::Sender }
+    }
+
+    /// For a sender: the peer of that name, if it may receive from us.
+    pub fn receiver(trust: &Trust, name: &Name) -> Self {
+        Self { peers: trust.peers().to_vec(), wanted: Wanted::Receiver(name.clone()) }
+    }
+
+    fn check(&self, der: &[u8]) -> Result<Peer, Distrust> {
+        let known = self.peers.iter().find(|peer| peer.certificate.der().as_ref() == der);
+        let peer = known.ok_or_else(|| Distrust::Unknown { hash: certificate::hash(der) })?;
+        let allowed = match &self.wanted {
+            Wanted::Sender => peer.sends,
+            Wanted::Receiver(name) if peer.name == *name => peer.receives,
+            Wanted::Receiver(_) => return Err(Distrust::AnotherName { name: peer.name.clone() }),
+        };
+        if allowed { Ok(peer.clone()) } else { Err(Distrust::WrongDirection { name: peer.name.clone() }) }
+    }
+}
+
+/// Why we do not take the peer's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// We do not know it.
+    #[error("its certificate is not trusted here")]
+    Unknown {
+        /// SHA-256 of the certificate.
+        hash: [u8; 32],
+    },
+    /// It is trusted, but not as the receiver that we want (sender only).
+    #[error("it is {name}, another one than was asked for")]
+    AnotherName {
+        /// As whom it is trusted.
+        name: Name,
+    },
+    /// It is trusted, but not to do this.
+    #[error("{name} is trusted, but not for this direction")]
+    WrongDirection {
+        /// As whom it is trusted.
+        name: Name,
+    },
+}
+
+impl Distrust {
+    /// The error for rustls that makes it send the alert of PROTOCOL.md, section 3.
+    fn alert(&self) -> Error {
+        Error::InvalidCertificate(match self {
+            Self::Unknown { .. } => CertificateError::UnknownIssuer,
+            Self::AnotherName { .. } => CertificateError::Other(OtherError(std::sync::Arc::new(self.clone()))),
+            Self::WrongDirection { .. } => CertificateError::ApplicationVerificationFailure,
+        })
+    }
+}
+
+/// Checks the certificate of one handshake, and remembers what it found.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    pins: Pins,
+    verdict: OnceLock<Result<Peer, Distrust>>,
+}
+
+impl Verifier {
+    pub(super) fn new(pins: Pins) -> Self {
+        Self { pins, verdict: OnceLock::new() }
+    }
+
+    /// Whose certificate was shown; `None` if none was.
+    pub(super) fn verdict(&self) -> Option<&Result<Peer, Distrust>> {
+        self.verdict.get()
+    }
+
+    fn check(&self, der: &CertificateDer<'_>) -> Result<(), Error> {
+        match self.verdict.get_or_init(|| self.pins.check(der)) {
+            Ok(peer) if peer.certificate.der() == der => Ok(()),
+            Ok(_) => Err(Error::General("a second certificate in one handshake".into())),
+            Err(distrust) => Err(distrust.alert()),
+        }
+    }
+}
+
+const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+
+fn verify_signature(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    if signed.scheme != SCHEME {
+        return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+    }
+    let known = ring::default_provider().signature_verification_algorithms;
+    rustls::crypto::verify_tls13_signature(message, certificate, signed, &known)
+}
+
+/// TLS 1.2 is not configured; if it came all the same, it ends here.
+fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
+    Err(PeerIncompatible::SupportedVersionsExtensionRequired.into())
+}
+
+impl ClientCertVerifier for Verifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.check(end_entity).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        no_tls12()
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SCHEME]
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.check(end_entity).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        no_tls12()
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SCHEME]
+    }
+}

@@ -1,0 +1,71 @@
+//! The receiver's end: TLS client.
+//!
+//! Our certificate goes out only after the sender's was verified. That the sender took it shows in its
+//! first record, so that is waited for here too. PROTOCOL.md, section 3.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls::version::TLS13;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::error::HandshakeError;
+use super::link::{TlsLink, WRITE_AHEAD};
+use super::pins::{Pins, Verifier};
+use super::{ALPN, Authenticated, HANDSHAKE, provider};
+use crate::identity::Identity;
+use crate::net::part;
+
+/// Secures a connection after the preface.
+pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
+    timeout(HANDSHAKE, shake_hands(stream, identity, pins, ALPN)).await.unwrap_or(Err(HandshakeError::TimedOut))
+}
+
+pub(super) async fn shake_hands(
+    stream: TcpStream,
+    identity: &Identity,
+    pins: Pins,
+    alpn: &'static [u8],
+) -> Result<Authenticated, HandshakeError> {
+    let verifier = Arc::new(Verifier::new(pins));
+    let connector = TlsConnector::from(Arc::new(config(identity, verifier.clone(), alpn)));
+    // Of an address no SNI is sent, and nobody looks at it.
+    let nobody = ServerName::from(std::net::IpAddr::from(Ipv4Addr::UNSPECIFIED));
+    let secured = connector.connect_with(nobody, stream, |tls| tls.set_buffer_limit(Some(WRITE_AHEAD))).into_fallible();
+    let stream = match secured.await {
+        Ok(stream) => stream,
+        Err((error, stream)) => {
+            part(stream).await;
+            return Err(HandshakeError::of(error, &verifier));
+        }
+    };
+    if stream.get_ref().1.alpn_protocol() != Some(alpn) {
+        return Err(HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol));
+    }
+    let mut link = TlsLink::new(stream.into());
+    let spoke = link.fill().await.map_err(|error| HandshakeError::of(error, &verifier))?;
+    match verifier.verdict() {
+        Some(Ok(peer)) if spoke => Ok(Authenticated { link, peer: peer.clone() }),
+        _ => Err(HandshakeError::Closed),
+    }
+}
+
+fn config(identity: &Identity, verifier: Arc<Verifier>, alpn: &'static [u8]) -> ClientConfig {
+    let certificate = Arc::new(SingleCertAndKey::from(identity.signing().clone()));
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .expect("both suites are of TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_cert_resolver(certificate);
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    config
+}

@@ -1,0 +1,66 @@
+//! The sender's end: TLS server.
+//!
+//! Which configuration serves depends on what the receiver asks for, so the ClientHello is read first. When the
+//! handshake is over, the receiver is authenticated. PROTOCOL.md, section 3.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::{Acceptor, NoServerSessionStorage};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::TLS13;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+
+use super::error::HandshakeError;
+use super::link::{TlsLink, WRITE_AHEAD};
+use super::pins::{Pins, Verifier};
+use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, provider};
+use crate::identity::Identity;
+use crate::net::part;
+
+/// The largest record for `waft/1-4k`, as rustls counts it: 4096 bytes of plaintext and 5 of header.
+const FRAGMENT_4K: usize = 4096 + 5;
+
+/// Secures a connection after the preface.
+pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
+    timeout(HANDSHAKE, shake_hands(stream, identity, pins)).await.unwrap_or(Err(HandshakeError::TimedOut))
+}
+
+async fn shake_hands(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let start = (&mut acceptor).await.map_err(HandshakeError::early)?;
+    let alpn = asked_for(&start).ok_or(HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol))?;
+    let verifier = Arc::new(Verifier::new(pins));
+    let config = Arc::new(config(identity, verifier.clone(), alpn));
+    let secured = start.into_stream_with(config, |tls| tls.set_buffer_limit(Some(WRITE_AHEAD))).into_fallible().await;
+    match (secured, verifier.verdict()) {
+        (Ok(stream), Some(Ok(peer))) => Ok(Authenticated { link: TlsLink::new(stream.into()), peer: peer.clone() }),
+        (Ok(_), _) => Err(HandshakeError::NoCertificate),
+        (Err((error, stream)), _) => {
+            part(stream).await;
+            Err(HandshakeError::of(error, &verifier))
+        }
+    }
+}
+
+/// The first protocol of the receiver's list that we speak.
+fn asked_for(start: &StartHandshake<TcpStream>) -> Option<&'static [u8]> {
+    let hello = start.client_hello();
+    hello.alpn()?.find_map(|asked| [ALPN, ALPN_4K].into_iter().find(|spoken| asked == *spoken))
+}
+
+fn config(identity: &Identity, verifier: Arc<Verifier>, alpn: &'static [u8]) -> ServerConfig {
+    let certificate = Arc::new(SingleCertAndKey::from(identity.signing().clone()));
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .expect("both suites are of TLS 1.3")
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_fragment_size = (alpn == ALPN_4K).then_some(FRAGMENT_4K);
+    config
+}

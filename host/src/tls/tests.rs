@@ -1,0 +1,451 @@
+//! Both ends of real handshakes on loopback: who gets in, and what each side is told when somebody does not.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use embedded_io_async::{Read, Write};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls::{CipherSuite, ClientConfig, Error};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use waft_core::session::Link;
+
+use super::error::{HandshakeError, Rejection};
+use super::pins::{Distrust, Pins, Verifier};
+use super::*;
+use crate::identity::Identity;
+use crate::name::Name;
+use crate::testing::connected;
+use crate::trust::Trust;
+
+type Outcome = Result<Authenticated, HandshakeError>;
+
+fn name(name: &str) -> Name {
+    Name::new(name).unwrap()
+}
+
+fn peer(named: &str, identity: &Identity, sends: bool, receives: bool) -> Peer {
+    let certificate = identity.certificate().clone();
+    Peer { name: name(named), certificate, sends, receives, at: None, last: None }
+}
+
+fn trust(peers: impl IntoIterator<Item = Peer>) -> Trust {
+    let own = Identity::generate();
+    let mut trust = Trust::default();
+    peers.into_iter().for_each(|peer| trust.add(peer, own.certificate()).unwrap());
+    trust
+}
+
+/// One side of a connection: who it is, and whom it trusts.
+struct Side {
+    identity: Identity,
+    pins: Pins,
+}
+
+/// The sender "laptop" and the receiver "kitchen", who trust each other.
+fn friends() -> (Side, Side) {
+    let (laptop, kitchen) = (Identity::generate(), Identity::generate());
+    let (at_laptop, at_kitchen) =
+        (trust([peer("kitchen", &kitchen, false, true)]), trust([peer("laptop", &laptop, true, false)]));
+    (
+        Side { identity: laptop, pins: Pins::receiver(&at_laptop, &name("kitchen")) },
+        Side { identity: kitchen, pins: Pins::senders(&at_kitchen) },
+    )
+}
+
+/// What the sender and the receiver find out. Where the sender is content, it speaks, as sessions do.
+async fn meet(sender: &Side, receiver: &Side, alpn: &'static [u8]) -> (Outcome, Outcome) {
+    let (dialled, accepted) = connected().await;
+    let sending = async {
+        let mut outcome = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
+        if let Ok(Authenticated { link, .. }) = &mut outcome {
+            link.write_all(b"hello").await.unwrap();
+            link.flush().await.unwrap();
+        }
+        outcome
+    };
+    tokio::join!(sending, receiver::shake_hands(accepted, &receiver.identity, receiver.pins.clone(), alpn))
+}
+
+#[tokio::test]
+async fn friends_meet_and_talk() {
+    for alpn in [ALPN, ALPN_4K] {
+        let (sender, receiver) = friends();
+        let (Ok(mut laptop), Ok(mut kitchen)) = meet(&sender, &receiver, alpn).await else {
+            panic!("they are friends")
+        };
+        assert!(laptop.peer.name.is("kitchen") && kitchen.peer.name.is("laptop"));
+        assert_eq!(&laptop.peer.certificate, receiver.identity.certificate());
+        assert_eq!(&kitchen.peer.certificate, sender.identity.certificate());
+        let mut hello = [0; 5];
+        kitchen.link.read_exact(&mut hello).await.unwrap();
+        assert_eq!(&hello, b"hello");
+        kitchen.link.write_all(b"welcome").await.unwrap();
+        kitchen.link.flush().await.unwrap();
+        let mut welcome = [0; 7];
+        laptop.link.read_exact(&mut welcome).await.unwrap();
+        laptop.link.close().await;
+        kitchen.link.readable().await.unwrap();
+        assert_eq!(kitchen.link.read(&mut hello).await.unwrap(), 0, "a goodbye is an end, not an error");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_sender_is_told_and_sees_no_certificate() {
+    let (_, receiver) = friends();
+    // It trusts nobody: had it seen a certificate, it would say so.
+    let stranger = Side { identity: Identity::generate(), pins: Pins::receiver(&Trust::default(), &name("kitchen")) };
+    let (at_stranger, at_kitchen) = meet(&stranger, &receiver, ALPN).await;
+    assert!(matches!(at_stranger, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_stranger:?}");
+    let hash = *stranger.identity.certificate().hash();
+    let Err(HandshakeError::NotTrusted(distrust)) = at_kitchen else { panic!("{at_kitchen:?}") };
+    assert_eq!(distrust, Distrust::Unknown { hash });
+}
+
+#[tokio::test]
+async fn an_unknown_receiver_is_told() {
+    let (sender, mut receiver) = friends();
+    receiver.identity = Identity::generate();
+    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let hash = *receiver.identity.certificate().hash();
+    let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
+    assert_eq!(distrust, Distrust::Unknown { hash });
+    assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_receiver:?}");
+}
+
+#[tokio::test]
+async fn another_receiver_than_asked_for_is_named() {
+    let (mut sender, receiver) = friends();
+    let bath = Identity::generate();
+    let both = trust([peer("kitchen", &receiver.identity, false, true), peer("bath", &bath, false, true)]);
+    sender.pins = Pins::receiver(&both, &name("bath"));
+    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
+    assert_eq!(distrust, Distrust::AnotherName { name: name("kitchen") });
+    assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_receiver:?}");
+}
+
+#[tokio::test]
+async fn a_sender_that_may_only_receive_is_refused() {
+    let (sender, mut receiver) = friends();
+    receiver.pins = Pins::senders(&trust([peer("laptop", &sender.identity, false, true)]));
+    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    assert!(matches!(at_sender, Err(HandshakeError::Rejected(Rejection::Direction))), "{at_sender:?}");
+    let Err(HandshakeError::NotTrusted(distrust)) = at_receiver else { panic!("{at_receiver:?}") };
+    assert_eq!(distrust, Distrust::WrongDirection { name: name("laptop") });
+}
+
+#[tokio::test]
+async fn a_receiver_that_may_only_send_is_refused() {
+    let (mut sender, receiver) = friends();
+    let at_laptop = trust([peer("kitchen", &receiver.identity, true, false)]);
+    sender.pins = Pins::receiver(&at_laptop, &name("kitchen"));
+    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
+    assert_eq!(distrust, Distrust::WrongDirection { name: name("kitchen") });
+    assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Direction))), "{at_receiver:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_without_its_key_is_worth_nothing() {
+    let thief = Identity::generate();
+    let (mut sender, receiver) = friends();
+    sender.identity = sender.identity.with_signer_of(&thief);
+    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    assert!(matches!(at_sender, Err(HandshakeError::Rejected(Rejection::Signature))), "{at_sender:?}");
+    assert!(matches!(&at_receiver, Err(HandshakeError::NotItsKey { name }) if name.is("laptop")), "{at_receiver:?}");
+
+    let (sender, mut receiver) = friends();
+    receiver.identity = receiver.identity.with_signer_of(&thief);
+    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    assert!(matches!(&at_sender, Err(HandshakeError::NotItsKey { name }) if name.is("kitchen")), "{at_sender:?}");
+    assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Signature))), "{at_receiver:?}");
+}
+
+/// A receiver of another make: its own suites, protocols and certificate.
+fn foreign(suites: &[CipherSuite], alpn: &[&[u8]], from: &Side, show: bool) -> TlsConnector {
+    let mut spoken = CryptoProvider::clone(&provider());
+    spoken.cipher_suites = suites
+        .iter()
+        .map(|suite| *spoken.cipher_suites.iter().find(|known| known.suite() == *suite).unwrap())
+        .collect();
+    let builder = ClientConfig::builder_with_provider(Arc::new(spoken))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(from.pins.clone())));
+    let mut config = match show {
+        true => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(from.identity.signing().clone()))),
+        false => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = alpn.iter().map(|alpn| alpn.to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
+const AES: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;
+const CHACHA: CipherSuite = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
+
+fn nobody() -> ServerName<'static> {
+    IpAddr::from(Ipv4Addr::UNSPECIFIED).into()
+}
+
+#[tokio::test]
+async fn the_receiver_chooses_suite_and_protocol() {
+    for (suites, alpn, chosen) in [
+        (&[AES, CHACHA][..], &[ALPN][..], (AES, ALPN)),
+        (&[CHACHA, AES], &[ALPN_4K, ALPN], (CHACHA, ALPN_4K)),
+        (&[CHACHA], &[b"later/9", ALPN], (CHACHA, ALPN)),
+    ] {
+        let (sender, receiver) = friends();
+        let (dialled, accepted) = connected().await;
+        let client = foreign(suites, alpn, &receiver, true);
+        let (at_sender, at_receiver) = tokio::join!(
+            sender::authenticate(dialled, &sender.identity, sender.pins.clone()),
+            client.connect(nobody(), accepted)
+        );
+        at_sender.unwrap();
+        let stream = at_receiver.unwrap();
+        let tls = stream.get_ref().1;
+        assert_eq!((tls.negotiated_cipher_suite().unwrap().suite(), tls.alpn_protocol().unwrap()), chosen);
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_without_a_certificate_or_protocol_is_refused() {
+    let (sender, receiver) = friends();
+    for (alpn, show) in [(&[ALPN][..], false), (&[], true), (&[&b"http/1.1"[..]], true)] {
+        let (dialled, accepted) = connected().await;
+        let client = foreign(&[AES], alpn, &receiver, show);
+        let (at_sender, _) = tokio::join!(
+            sender::authenticate(dialled, &sender.identity, sender.pins.clone()),
+            client.connect(nobody(), accepted)
+        );
+        match show {
+            false => assert!(matches!(at_sender, Err(HandshakeError::NoCertificate)), "{at_sender:?}"),
+            true => assert!(
+                matches!(at_sender, Err(HandshakeError::Incompatible(Error::NoApplicationProtocol))),
+                "{at_sender:?}"
+            ),
+        }
+    }
+}
+
+/// Passes bytes on between two streams, and gives those that went from `from` to `to`.
+async fn overhear(mut from: TcpStream, mut to: TcpStream) -> Vec<u8> {
+    let ((mut from_read, mut from_write), (mut to_read, mut to_write)) = (from.split(), to.split());
+    let mut heard = Vec::new();
+    let forth = async {
+        let mut buffer = [0; 4096];
+        while let count @ 1.. = from_read.read(&mut buffer).await.unwrap_or(0) {
+            heard.extend_from_slice(&buffer[..count]);
+            to_write.write_all(&buffer[..count]).await.unwrap();
+        }
+        to_write.shutdown().await.unwrap();
+    };
+    tokio::join!(forth, async { tokio::io::copy(&mut to_read, &mut from_write).await.unwrap() });
+    heard
+}
+
+/// Type and length of each record.
+fn records(mut heard: &[u8]) -> Vec<(u8, usize)> {
+    let mut found = Vec::new();
+    while let [kind, _, _, high, low, rest @ ..] = heard {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        found.push((*kind, length));
+        heard = &rest[length..];
+    }
+    found
+}
+
+/// The records that a sender writes to send one frame of 64 KiB.
+async fn records_of_a_frame(alpn: &'static [u8]) -> Vec<(u8, usize)> {
+    let (sender, receiver) = friends();
+    let ((dialled, ear), (mouth, accepted)) = (connected().await, connected().await);
+    let sending = async {
+        let mut laptop = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await.unwrap();
+        laptop.link.write_all(&[7; 65_557]).await.unwrap();
+        laptop.link.flush().await.unwrap();
+        laptop.link.close().await;
+    };
+    let receiving = async {
+        let mut kitchen =
+            receiver::shake_hands(accepted, &receiver.identity, receiver.pins.clone(), alpn).await.unwrap();
+        let mut frame = vec![0; 65_557];
+        kitchen.link.read_exact(&mut frame).await.unwrap();
+        assert!(frame.iter().all(|byte| *byte == 7));
+        kitchen.link.close().await;
+    };
+    let (heard, (), ()) = tokio::join!(overhear(ear, mouth), sending, receiving);
+    records(&heard)
+}
+
+#[tokio::test]
+async fn records_for_a_board_fit_its_buffer() {
+    let records = records_of_a_frame(ALPN_4K).await;
+    // ServerHello, the change of ciphers that means nothing, and the whole rest of the flight in one record.
+    assert_eq!((records[0].0, records[1], records[2].0), (22, (20, 1), 23), "{records:?}");
+    let frame: Vec<usize> = records[3..].iter().map(|(_, length)| *length).collect();
+    let full = 4096 + 1 + 16;
+    assert_eq!(frame[..16], [full; 16], "no ticket comes first, and records are full: {records:?}");
+    assert_eq!(frame[16..], [65_557 - 16 * 4096 + 17, 2 + 17], "{records:?}");
+}
+
+#[tokio::test]
+async fn records_for_a_computer_are_as_long_as_can_be() {
+    let records = records_of_a_frame(ALPN).await;
+    let frame: Vec<usize> = records[3..].iter().map(|(_, length)| *length).collect();
+    let full = 16_384 + 17;
+    assert_eq!(frame, [full, full, full, full, 65_557 - 4 * 16_384 + 17, 2 + 17]);
+}
+
+#[tokio::test]
+async fn waiting_loses_nothing_when_it_is_given_up() {
+    let (sender, receiver) = friends();
+    let (Ok(mut laptop), Ok(mut kitchen)) = meet(&sender, &receiver, ALPN).await else { panic!("they are friends") };
+    let sent: Vec<u8> = (0..200_000u32).map(|at| (at / 7) as u8).collect();
+    let sending = async {
+        for piece in sent.chunks(10_007) {
+            laptop.link.write_all(piece).await.unwrap();
+            laptop.link.flush().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let receiving = async {
+        let mut got = vec![0; 5 + sent.len()];
+        let mut at = 0;
+        while at < got.len() {
+            for _ in 0..3 {
+                // Given up at once, again and again.
+                let _ = embassy_futures::poll_once(kitchen.link.readable());
+            }
+            kitchen.link.readable().await.unwrap();
+            let end = got.len().min(at + 1000 + at % 5000);
+            at += kitchen.link.read(&mut got[at..end]).await.unwrap();
+        }
+        got
+    };
+    let ((), got) = tokio::join!(sending, receiving);
+    assert!(got[5..] == sent);
+}
+
+#[tokio::test]
+async fn an_end_without_goodbye_is_an_error() {
+    let (sender, receiver) = friends();
+    let (Ok(laptop), Ok(mut kitchen)) = meet(&sender, &receiver, ALPN).await else { panic!("they are friends") };
+    drop(laptop);
+    let mut hello = [0; 5];
+    kitchen.link.read_exact(&mut hello).await.unwrap();
+    assert!(kitchen.link.readable().await.is_err());
+    assert!(kitchen.link.read(&mut hello).await.is_err());
+}
+
+/// What the sender finds out about a receiver that says `bytes` and then nothing more.
+async fn sender_hears(bytes: &[u8]) -> (Outcome, Vec<u8>) {
+    let (sender, _) = friends();
+    let (dialled, mut accepted) = connected().await;
+    accepted.write_all(bytes).await.unwrap();
+    accepted.shutdown().await.unwrap();
+    let outcome = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
+    let mut answer = Vec::new();
+    // The sender may reset the connection; what it said before counts.
+    let _ = accepted.read_to_end(&mut answer).await;
+    (outcome, answer)
+}
+
+/// What the receiver finds out about a sender that answers its ClientHello by `bytes` and then nothing more.
+async fn receiver_hears(bytes: &[u8]) -> Outcome {
+    let (_, receiver) = friends();
+    let (mut dialled, accepted) = connected().await;
+    let answering = async {
+        let _ = dialled.read(&mut [0; 1024]).await.unwrap();
+        dialled.write_all(bytes).await.unwrap();
+        dialled.shutdown().await.unwrap();
+    };
+    tokio::join!(answering, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone())).1
+}
+
+/// A ClientHello of TLS 1.2 that asks for `waft/1`.
+fn hello_of_tls12() -> Vec<u8> {
+    let alpn = b"\x00\x10\x00\x09\x00\x07\x06waft/1";
+    let signatures = b"\x00\x0d\x00\x04\x00\x02\x04\x03";
+    let groups = b"\x00\x0a\x00\x04\x00\x02\x00\x17";
+    let extensions = [&alpn[..], signatures, groups].concat();
+    let mut body = [b"\x03\x03", &[7; 32][..], b"\x00", b"\x00\x02\xc0\x2b", b"\x01\x00"].concat();
+    body.extend((extensions.len() as u16).to_be_bytes());
+    body.extend(extensions);
+    let message = [&[1, 0, 0, body.len() as u8][..], &body].concat();
+    [&[22, 3, 1, 0, message.len() as u8][..], &message].concat()
+}
+
+#[tokio::test]
+async fn older_tls_is_refused() {
+    let (outcome, answer) = sender_hears(&hello_of_tls12()).await;
+    assert!(matches!(outcome, Err(HandshakeError::Incompatible(Error::PeerIncompatible(_)))), "{outcome:?}");
+    assert_eq!(answer, [21, 3, 3, 0, 2, 2, 70], "protocol_version");
+    let alert = receiver_hears(&[21, 3, 3, 0, 2, 2, 70]).await;
+    assert!(matches!(alert, Err(HandshakeError::Incompatible(Error::AlertReceived(_)))), "{alert:?}");
+    let mut server_hello = [&[22, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3][..], &[7; 32], &[0, 0xc0, 0x2b, 0]].concat();
+    let outcome = receiver_hears(&server_hello).await;
+    assert!(matches!(outcome, Err(HandshakeError::Incompatible(Error::PeerIncompatible(_)))), "{outcome:?}");
+    server_hello.truncate(20);
+    assert!(matches!(receiver_hears(&server_hello).await, Err(HandshakeError::Closed)));
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_told() {
+    for bytes in [&b"\x16\x16\x16\x16\x16\x16\x16\x16"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        let (at_sender, _) = sender_hears(bytes).await;
+        assert!(matches!(at_sender, Err(HandshakeError::NotTls)), "{at_sender:?}");
+        let at_receiver = receiver_hears(bytes).await;
+        assert!(matches!(at_receiver, Err(HandshakeError::NotTls)), "{at_receiver:?}");
+    }
+    assert!(matches!(sender_hears(b"").await.0, Err(HandshakeError::Closed)));
+    assert!(matches!(receiver_hears(b"").await, Err(HandshakeError::Closed)));
+}
+
+/// embedded-tls 0.19 sends its alert as a ChangeCipherSpec.
+#[tokio::test]
+async fn a_board_that_breaks_off_is_recognized() {
+    let (sender, receiver) = friends();
+    let (dialled, mut accepted) = connected().await;
+    let config = ClientConfig::clone(foreign(&[AES], &[ALPN_4K], &receiver, true).config());
+    let mut tls = rustls::ClientConnection::new(Arc::new(config), nobody()).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    let board = async {
+        accepted.write_all(&hello).await.unwrap();
+        let _ = accepted.read(&mut [0; 4096]).await.unwrap();
+        accepted.write_all(&[20, 3, 3, 0, 2, 2, 46]).await.unwrap();
+        accepted
+    };
+    let (outcome, _) = tokio::join!(sender::authenticate(dialled, &sender.identity, sender.pins.clone()), board);
+    assert!(matches!(outcome, Err(HandshakeError::Rejected(Rejection::BoardBrokeOff))), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_peers_are_given_up() {
+    let (sender, receiver) = friends();
+    let (dialled, _kept) = connected().await;
+    let outcome = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
+    assert!(matches!(outcome, Err(HandshakeError::TimedOut)), "{outcome:?}");
+    let (_kept, accepted) = connected().await;
+    let outcome = receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone()).await;
+    assert!(matches!(outcome, Err(HandshakeError::TimedOut)), "{outcome:?}");
+}
+
+/// The handshake is over, but no record of the sender's came: it is not authenticated yet.
+#[tokio::test]
+async fn a_sender_that_does_not_speak_first_is_not_authenticated() {
+    let (sender, receiver) = friends();
+    let (dialled, accepted) = connected().await;
+    let silent = async {
+        let laptop = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await.unwrap();
+        laptop.link.close().await;
+    };
+    let ((), outcome) =
+        tokio::join!(silent, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone()));
+    assert!(matches!(outcome, Err(HandshakeError::Closed)), "{outcome:?}");
+}

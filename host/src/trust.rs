@@ -1,0 +1,300 @@
+//! Whom this machine trusts, to do what, and where they were seen last: `trust.json` in the configuration folder.
+//!
+//! What is shown is the name under which *we* trust a peer, never one that it claims.
+
+use std::path::PathBuf;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::address::Address;
+use crate::certificate::Certificate;
+use crate::home::{Home, HomeError};
+use crate::name::Name;
+
+/// The file in the home.
+pub const FILE: &str = "trust.json";
+
+const TEXT_MAX: u64 = 8 << 20;
+
+/// A trusted certificate, and what its holder may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// What we call it.
+    pub name: Name,
+    /// What it must show.
+    pub certificate: Certificate,
+    /// It may send to us.
+    pub sends: bool,
+    /// It may receive from us.
+    pub receives: bool,
+    /// Where it listens, as its entry says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Address>,
+    /// Where it authenticated last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Address>,
+}
+
+impl Peer {
+    /// The address to try if none is given: where it was seen last, else what its entry says.
+    pub fn address(&self) -> Option<&Address> {
+        self.last.as_ref().or(self.at.as_ref())
+    }
+}
+
+/// All peers; no two have the same name or certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    #[serde(deserialize_with = "distinct")]
+    peers: Vec<Peer>,
+}
+
+impl Trust {
+    /// What the file in `home` says; nobody is trusted if there is none.
+    pub fn load(home: &Home) -> Result<Self, TrustError> {
+        let Some(text) = home.read(FILE, TEXT_MAX)? else { return Ok(Self::default()) };
+        serde_json::from_slice(&text).map_err(|problem| TrustError::Damaged { path: home.file(FILE), problem })
+    }
+
+    /// Loads the file, changes what it says, and stores it, while no other process does so. An error stores nothing.
+    pub fn change<T>(home: &Home, change: impl FnOnce(&mut Self) -> Result<T, TrustError>) -> Result<T, TrustError> {
+        let _turn = home.lock()?;
+        let before = Self::load(home)?;
+        let mut after = before.clone();
+        let outcome = change(&mut after)?;
+        if after != before {
+            let text = serde_json::to_vec_pretty(&after).expect("peers are plain data");
+            home.write(FILE, &text)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Stores where the holder of a certificate authenticated.
+    pub fn remember(home: &Home, certificate: &[u8; 32], address: Address) -> Result<(), TrustError> {
+        Self::change(home, |trust| {
+            if let Some(peer) = trust.peers.iter_mut().find(|peer| peer.certificate.hash() == certificate) {
+                peer.last = Some(address);
+            }
+            Ok(())
+        })
+    }
+
+    /// Trusts one more peer. `own` is this machine's certificate.
+    pub fn add(&mut self, peer: Peer, own: &Certificate) -> Result<(), TrustError> {
+        if peer.certificate == *own {
+            return Err(TrustError::Own);
+        }
+        self.push(peer)
+    }
+
+    /// Trusts a peer no more.
+    pub fn remove(&mut self, name: &str) -> Result<Peer, TrustError> {
+        let unknown = || TrustError::Unknown { name: name.to_owned() };
+        let index = self.peers.iter().position(|peer| peer.name.is(name)).ok_or_else(unknown)?;
+        Ok(self.peers.remove(index))
+    }
+
+    /// All peers, in the order in which they were added.
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    /// The peer of that name.
+    pub fn by_name(&self, name: &str) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.name.is(name))
+    }
+
+    /// The peer whose certificate has that SHA-256.
+    pub fn by_hash(&self, hash: &[u8; 32]) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.certificate.hash() == hash)
+    }
+
+    /// The one peer that may receive from us.
+    pub fn only_receiver(&self) -> Result<&Peer, TrustError> {
+        let mut receivers = self.peers.iter().filter(|peer| peer.receives);
+        match (receivers.next(), receivers.next()) {
+            (Some(peer), None) => Ok(peer),
+            (None, _) => Err(TrustError::NoReceiver),
+            (Some(_), Some(_)) => Err(TrustError::SeveralReceivers),
+        }
+    }
+
+    fn push(&mut self, peer: Peer) -> Result<(), TrustError> {
+        if let Some(known) = self.by_hash(peer.certificate.hash()) {
+            return Err(TrustError::KnownAs { name: known.name.clone() });
+        }
+        if let Some(known) = self.by_name(peer.name.as_str()) {
+            return Err(TrustError::NameTaken { name: known.name.clone() });
+        }
+        self.peers.push(peer);
+        Ok(())
+    }
+}
+
+/// Why trust cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The folder or a file in it cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The file was changed by something else; the problem names the line.
+    #[error("{} is damaged: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: serde_json::Error,
+    },
+    /// The certificate to trust is this machine's.
+    #[error("that is this machine's own certificate; add the other machine's")]
+    Own,
+    /// Another certificate has that name.
+    #[error("another certificate is trusted as {name} already; remove it first, or choose another name")]
+    NameTaken {
+        /// The name.
+        name: Name,
+    },
+    /// The certificate is there already.
+    #[error("that certificate is trusted already, as {name}")]
+    KnownAs {
+        /// Its name.
+        name: Name,
+    },
+    /// Nobody has that name.
+    #[error("nobody is trusted as {name:?}")]
+    Unknown {
+        /// The name, as it was given.
+        name: String,
+    },
+    /// No peer may receive from us.
+    #[error("no receiver is trusted yet")]
+    NoReceiver,
+    /// More than one may, so one has to be named.
+    #[error("more than one receiver is trusted; say which")]
+    SeveralReceivers,
+}
+
+/// Reads peers that are different ones. Of two alike the error tells the name.
+fn distinct<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Peer>, D::Error> {
+    let mut trust = Trust::default();
+    Vec::deserialize(list)?.into_iter().try_for_each(|peer| trust.push(peer)).map_err(D::Error::custom)?;
+    Ok(trust.peers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+
+    fn peer(name: &str, sends: bool, receives: bool) -> Peer {
+        let certificate = Identity::generate().certificate().clone();
+        Peer { name: Name::new(name).unwrap(), certificate, sends, receives, at: None, last: None }
+    }
+
+    fn home() -> (tempfile::TempDir, Home, Certificate) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        (folder, home, Identity::generate().certificate().clone())
+    }
+
+    #[test]
+    fn kept_from_run_to_run() {
+        let (_folder, home, own) = home();
+        assert!(Trust::load(&home).unwrap().peers().is_empty());
+        let mut kitchen = peer("kitchen", false, true);
+        kitchen.at = Some("kitchen.local".parse().unwrap());
+        Trust::change(&home, |trust| trust.add(kitchen.clone(), &own)).unwrap();
+        Trust::change(&home, |trust| trust.add(peer("desk", true, false), &own)).unwrap();
+        Trust::remember(&home, kitchen.certificate.hash(), "192.0.2.7:99".parse().unwrap()).unwrap();
+        let trust = Trust::load(&home).unwrap();
+        let found = trust.by_hash(kitchen.certificate.hash()).unwrap();
+        assert_eq!(found.at, kitchen.at);
+        assert_eq!(found.address().unwrap().to_string(), "192.0.2.7:99");
+        assert_eq!(trust.by_name("KITCHEN").unwrap(), found);
+        assert_eq!(trust.only_receiver().unwrap(), found);
+        Trust::change(&home, |trust| trust.remove("kitchen")).unwrap();
+        assert_eq!(Trust::load(&home).unwrap().peers().len(), 1);
+        assert!(matches!(
+            Trust::change(&home, |trust| trust.remove("kitchen")),
+            Err(TrustError::Unknown { name }) if name == "kitchen"
+        ));
+    }
+
+    #[test]
+    fn what_would_be_ambiguous_is_refused() {
+        let own = Identity::generate().certificate().clone();
+        let mut trust = Trust::default();
+        let kitchen = peer("kitchen", false, true);
+        trust.add(kitchen.clone(), &own).unwrap();
+        assert!(matches!(trust.add(peer("Kitchen", false, true), &own), Err(TrustError::NameTaken { .. })));
+        let again = Peer { name: Name::new("other").unwrap(), ..kitchen };
+        assert!(matches!(trust.add(again, &own), Err(TrustError::KnownAs { name }) if name.as_str() == "kitchen"));
+        let mine = Peer { certificate: own.clone(), ..peer("me", true, true) };
+        assert!(matches!(trust.add(mine, &own), Err(TrustError::Own)));
+        assert_eq!(trust.peers().len(), 1);
+    }
+
+    #[test]
+    fn the_only_receiver() {
+        let own = Identity::generate().certificate().clone();
+        let mut trust = Trust::default();
+        trust.add(peer("a", true, false), &own).unwrap();
+        assert!(matches!(trust.only_receiver(), Err(TrustError::NoReceiver)));
+        trust.add(peer("b", true, true), &own).unwrap();
+        assert!(trust.only_receiver().unwrap().name.is("b"));
+        trust.add(peer("c", false, true), &own).unwrap();
+        assert!(matches!(trust.only_receiver(), Err(TrustError::SeveralReceivers)));
+    }
+
+    #[test]
+    fn damage_is_told_with_its_line() {
+        let (_folder, home, own) = home();
+        for name in ["a", "b"] {
+            Trust::change(&home, |trust| trust.add(peer(name, true, true), &own)).unwrap();
+        }
+        let good = String::from_utf8(home.read(FILE, TEXT_MAX).unwrap().unwrap()).unwrap();
+        let first_peer = good.find("\n    {").unwrap()..good.find("\n    {").unwrap() + 1;
+        let twice = {
+            let list: serde_json::Value = serde_json::from_str(&good).unwrap();
+            let entry = &list["peers"][0];
+            serde_json::to_string_pretty(&serde_json::json!({ "peers": [entry, entry] })).unwrap()
+        };
+        for (text, line, reason) in [
+            (good.replacen("\"a\"", "\"a b\"", 1), 4, "cannot have the character ' '"),
+            (good.replacen("\"sends\": true", "\"sends\": 1", 1), 6, "expected a boolean"),
+            (good.replacen("sends", "send", 1), 6, "unknown field"),
+            (good.replacen("-----BEGIN", "-----", 1), 5, "not a PEM certificate"),
+            (good.replacen("\"b\"", "\"A\"", 1), 16, "trusted as a already"),
+            (twice, 16, "trusted already, as a"),
+            (good[..first_peer.end].to_owned(), 3, "EOF"),
+            (String::new(), 1, "EOF"),
+            (format!("{good}x"), 17, "trailing characters"),
+        ] {
+            home.write(FILE, text.as_bytes()).unwrap();
+            let Err(TrustError::Damaged { problem, .. }) = Trust::load(&home) else { panic!("must not load: {text}") };
+            assert!(problem.to_string().contains(reason), "{problem}");
+            assert!(problem.line().abs_diff(line) <= 1, "line {line}: {problem}\n{text}");
+            assert!(Trust::change(&home, |trust| trust.remove("a")).is_err());
+            assert_eq!(home.read(FILE, TEXT_MAX).unwrap().unwrap(), text.as_bytes(), "a damaged file is left alone");
+        }
+    }
+
+    #[test]
+    fn processes_at_once_lose_nothing() {
+        let (_folder, home, own) = home();
+        let threads: Vec<_> = (0..8)
+            .map(|number| {
+                let (home, own) = (home.clone(), own.clone());
+                std::thread::spawn(move || {
+                    let peer = peer(&format!("board{number}"), false, true);
+                    Trust::change(&home, |trust| trust.add(peer, &own)).unwrap();
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(Trust::load(&home).unwrap().peers().len(), 8);
+    }
+}
