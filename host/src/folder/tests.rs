@@ -104,11 +104,8 @@ fn skips_links_and_special_files() {
     let walked = walk(at).unwrap();
     assert_eq!(walked.info.entries, 2);
     let found: Vec<_> = walked.skipped.first.iter().map(|item| (item.path.as_str(), item.why)).collect();
-    let expected = [
-        ("link\\u{202e}", SkippedWhy::Symlink),
-        ("real/loop", SkippedWhy::Symlink),
-        ("socket", SkippedWhy::Special),
-    ];
+    let expected =
+        [("link\\u{202e}", SkippedWhy::Symlink), ("real/loop", SkippedWhy::Symlink), ("socket", SkippedWhy::Special)];
     assert_eq!(found, expected);
     assert_eq!(walked.skipped.count, 3);
 }

@@ -14,7 +14,7 @@ use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
 
 use super::entries::modified;
-use super::{FolderError, Options, Skipped, SkippedWhy, Few, Unsendable};
+use super::{Few, FolderError, Options, Skipped, SkippedWhy, Unsendable};
 use crate::platform;
 use crate::trouble::{Trouble, shown};
 

@@ -34,7 +34,8 @@ mod tests {
         for name in ["con", "CON.txt", "aux.c", "NUL", "nul .tar.gz", "com1", "LPT9.x", "com¹", "conin$", "prn"] {
             assert!(!holds(name), "{name}");
         }
-        for name in ["con1", "auxiliary.c", ".nul", "com", "com10", "lptx", "a b", ".hidden", "ü", "-rf", "com11.txt"] {
+        for name in ["con1", "auxiliary.c", ".nul", "com", "com10", "lptx", "a b", ".hidden", "ü", "-rf", "com11.txt"]
+        {
             assert!(holds(name), "{name}");
         }
     }

@@ -98,7 +98,13 @@ pub(super) fn intent(staging: &Staging) -> io::Result<Option<Intent>> {
 }
 
 /// Moves what is left to move, and takes the intent back. Can be called again after it was stopped anywhere.
-pub(super) async fn forward(place: &Place, staging: &Staging, target: Dir, intent: Intent, step: Step<'_>) -> Result<()> {
+pub(super) async fn forward(
+    place: &Place,
+    staging: &Staging,
+    target: Dir,
+    intent: Intent,
+    step: Step<'_>,
+) -> Result<()> {
     let at_staging = |path: &str, error: io::Error| Failure::Io(place.at_staging(path, error));
     let manifest = staging.manifest().map_err(|error| at_staging(MANIFEST, error))?;
     if !intent.is_for(&manifest).map_err(|error| at_staging(MANIFEST, error))? {
@@ -253,4 +259,3 @@ impl Intent {
         }
     }
 }
-

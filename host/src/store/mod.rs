@@ -47,7 +47,10 @@ pub struct DirectoryStore {
 enum State {
     Idle,
     /// The target is the offered folder already.
-    Whole { offered: Offered, root: Digest },
+    Whole {
+        offered: Offered,
+        root: Digest,
+    },
     /// Some of it is staged.
     Staged(Box<Staged>),
 }
@@ -61,8 +64,8 @@ struct Staged {
 
 /// Which part of the archive comes next.
 enum Part {
-    Manifest(Incoming),
-    Content(Tree),
+    Manifest(Box<Incoming>),
+    Content(Box<Tree>),
     /// Only while one follows the other, and after an error.
     Broken,
 }
@@ -76,9 +79,9 @@ impl DirectoryStore {
     /// Finishes what an interrupted process had begun to move into `target`. Says whether there was such a thing.
     pub fn recover(target: &Path) -> std::result::Result<bool, Trouble> {
         let place = Place::of(target)?;
-        block_on(merge::recover(&place)).or_else(|failure| match failure {
-            Failure::Io(trouble) | Failure::At(_, trouble) => Err(trouble),
-            Failure::Refused(_) => Err(place.at_staging(MANIFEST, io::Error::from(io::ErrorKind::InvalidData))),
+        block_on(merge::recover(&place)).map_err(|failure| match failure {
+            Failure::Io(trouble) | Failure::At(_, trouble) => trouble,
+            Failure::Refused(_) => place.at_staging(MANIFEST, io::Error::from(io::ErrorKind::InvalidData)),
         })
     }
 
@@ -105,7 +108,7 @@ impl DirectoryStore {
         let found = if ours { held::read_back(&self.place, &staging, offered, is_it).await } else { None };
         let Some((held, tree)) = found else { return self.start(staging, offered).await };
         self.enough(offered.total - held.offset)?;
-        let part = Part::Content(tree);
+        let part = Part::Content(Box::new(tree));
         self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: held.offset, part }));
         Ok(held)
     }
@@ -120,7 +123,7 @@ impl DirectoryStore {
             return Err(failure);
         }
         let manifest = staging.begin(offered).map_err(|error| self.place.at_staging("", error))?;
-        let part = Part::Manifest(Incoming::new(manifest, offered.manifest));
+        let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.manifest)));
         self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: 0, part }));
         Ok(Held { offset: 0, digest: Digest::of(&[]) })
     }
@@ -267,7 +270,7 @@ impl Staged {
             if !incoming.is_complete() {
                 return Ok(());
             }
-            self.part = Part::Content(self.begin_content(place)?);
+            self.part = Part::Content(Box::new(self.begin_content(place)?));
         }
         match &mut self.part {
             Part::Content(tree) => tree.write(place, archive),
@@ -309,7 +312,9 @@ impl Staged {
             Found::Filled(target) => {
                 self.check(place)?;
                 let intent = Intent { manifest: self.offered.manifest, digest: manifest };
-                step().and_then(|()| merge::intend(&self.staging, intent)).map_err(|error| place.at_staging("", error))?;
+                step()
+                    .and_then(|()| merge::intend(&self.staging, intent))
+                    .map_err(|error| place.at_staging("", error))?;
                 merge::forward(place, &self.staging, target, intent, step).await?;
             }
             Found::Empty(mode) => self.rename(place, Some(mode)).map_err(|error| place.at_target("", error))?,
@@ -331,11 +336,7 @@ impl Staged {
 }
 
 /// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
-async fn equal(
-    target: cap_std::fs::Dir,
-    offered: &Offered,
-    is_it: &dyn Fn(&Digest) -> bool,
-) -> Option<(Held, Digest)> {
+async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
     let options = Options { skip_unsendable: true, most: Some(offered.manifest) };
     let folder = aside(move || Folder::walk_dir(target, &options)).await.ok()?;
     if folder.info.total != offered.total || !is_it(&folder.info.manifest_digest) {

@@ -64,11 +64,9 @@ fn manifests_that_break_the_rules_are_refused() {
 fn offers_that_do_not_fit_are_refused() {
     let manifest = [entry("a", None), entry("a/b", Some(2)), entry("c", Some(1))].concat();
     let right = offered(&manifest, 2, 3, 3);
-    for wrong in [
-        Offered { total: right.total + 1, ..right },
-        Offered { files: 1, ..right },
-        Offered { entries: 4, ..right },
-    ] {
+    for wrong in
+        [Offered { total: right.total + 1, ..right }, Offered { files: 1, ..right }, Offered { entries: 4, ..right }]
+    {
         assert_eq!(refused(&wrong, &manifest), StoreError::Archive(ArchiveError::Counts));
     }
 }
