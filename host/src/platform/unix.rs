@@ -1,129 +1,69 @@
-//! Unix: modes, owners, and how files become durable.
+//! Unix: modes, `fsync` of directories, `statvfs`.
 
-use std::fs::{File, FileTimes, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::SystemTime;
 
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
-use rustix::fs::{Access, AtFlags, Mode, OFlags, Timespec, Timestamps};
-use waft_core::archive::Modified;
+use super::TooOpen;
 
-/// The mode of a directory that is its owner's only.
-pub(crate) const PRIVATE_DIR: u16 = 0o700;
+mod opened;
 
-/// Opens the directory `name` in `parent`, without following a symlink. Its handle can be read and changed.
-pub(crate) fn open_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> {
-    let mut options = OpenOptions::new();
-    options.read(true).follow(FollowSymlinks::No).custom_flags(OFlags::DIRECTORY.bits() as i32);
-    Ok(Dir::from_std_file(parent.open_with(name, &options)?.into_std()))
+pub(crate) use opened::*;
+
+/// Creates a file that only its owner can read and write. Fails if anything has that name.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Makes the directory `name`, for its owner only.
-pub(crate) fn create_private_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
-    parent.create_dir_with(name, DirBuilder::new().mode(0o700))
+/// Creates a directory, and its parents, that only their owner can enter. Existing ones stay as they are.
+pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Lets a file that is created with these options be its owner's only.
-pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.mode(0o600)
+/// Whether only its owner can read and write a file.
+pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
+    let mode = std::fs::metadata(path)?.mode() & 0o777;
+    Ok(if mode & 0o077 == 0 { Ok(()) } else { Err(TooOpen { path: path.to_owned(), mode }) })
 }
 
-/// The permission bits of a file or directory.
-pub(crate) fn mode(metadata: &Metadata) -> u16 {
-    (metadata.mode() & 0o777) as u16
+/// Makes the names in a directory durable: creations, renames and removals so far.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
-/// Whether this process's user owns it.
-pub(crate) fn is_ours(metadata: &Metadata) -> bool {
-    metadata.uid() == rustix::process::geteuid().as_raw()
+/// Bytes that this user can still write to the file system that holds `path`.
+pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
+    let file_system = rustix::fs::statvfs(path)?;
+    Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
 }
 
-/// The file system on which it stands.
-pub(crate) fn device(metadata: &Metadata) -> u64 {
-    metadata.dev()
-}
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
 
-/// Whether the open file has no name any more.
-pub(crate) fn is_unlinked(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.nlink() == 0)
-}
+    use super::*;
 
-/// Sets a file's mode and time.
-pub(crate) fn set_file(file: &File, mode: u16, modified: Option<SystemTime>) -> io::Result<()> {
-    file.set_permissions(Permissions::from_mode(mode.into()))?;
-    modified.map_or(Ok(()), |time| file.set_times(FileTimes::new().set_modified(time)))
-}
+    #[test]
+    fn open_files_are_told_with_the_cure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create_private(&path).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o610] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let problem = check_private(&path).unwrap().unwrap_err();
+            assert_eq!(problem.mode, mode);
+            assert!(problem.to_string().contains("chmod 600"), "{problem}");
+        }
+    }
 
-/// Whether an open file has that mode already.
-pub(crate) fn has_mode(metadata: &std::fs::Metadata, mode: u16) -> bool {
-    metadata.mode() & 0o7777 == u32::from(mode)
-}
-
-/// Renames a directory to a name that is free or an empty directory's.
-pub(crate) fn rename_over_empty(from: &Dir, name: &Path, parent: &Dir, target: &Path) -> io::Result<()> {
-    from.rename(name, parent, target)
-}
-
-/// Sets a directory's mode.
-pub(crate) fn set_dir_mode(dir: &Dir, mode: u16) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(mode.into()))?)
-}
-
-/// Lets the owner of the directory `name` read, write and enter it.
-pub(crate) fn unlock_dir(parent: &Dir, name: &Path) -> io::Result<()> {
-    parent.set_permissions(name, cap_std::fs::Permissions::from_std(Permissions::from_mode(0o700)))
-}
-
-/// Fails unless this user may make and remove names in the directory.
-pub(crate) fn may_write(dir: &Dir) -> io::Result<()> {
-    Ok(rustix::fs::accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
-}
-
-/// Sets a directory's mode and time.
-pub(crate) fn set_dir(dir: &Dir, mode: u16, modified: Modified) -> io::Result<()> {
-    let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
-    let modified = Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() };
-    set_dir_mode(dir, mode)?;
-    Ok(rustix::fs::futimens(dir, &Timestamps { last_access: omit, last_modification: modified })?)
-}
-
-/// Whether a file of that name can be made here. File systems may still say no.
-pub(crate) fn holds_name(_component: &str) -> bool {
-    true
-}
-
-/// Makes a whole file durable, where [`sync_all`] does not.
-pub(crate) fn sync_file(file: &File) -> io::Result<()> {
-    if cfg!(target_os = "linux") { Ok(()) } else { file.sync_all() }
-}
-
-/// Makes the names in a directory durable, where [`sync_all`] does not.
-pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
-    if cfg!(target_os = "linux") { Ok(()) } else { sync_names(dir) }
-}
-
-/// Makes the names in a directory durable.
-pub(crate) fn sync_names(dir: &Dir) -> io::Result<()> {
-    Ok(rustix::fs::fsync(dir)?)
-}
-
-/// Makes all that was written to the file system of `dir` durable: one call for a tree of any size.
-#[cfg(target_os = "linux")]
-pub(crate) fn sync_all(dir: &Dir) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(dir)?)
-}
-
-/// Every file and directory was made durable at its end.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn sync_all(_dir: &Dir) -> io::Result<()> {
-    Ok(())
-}
-
-/// Free bytes for this user on the file system of `dir`.
-pub(crate) fn free_space(dir: &Dir) -> io::Result<u64> {
-    let found = rustix::fs::fstatvfs(dir)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    #[test]
+    fn private_directories_are_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        create_private_directory(&inner).unwrap();
+        assert_eq!(std::fs::metadata(&inner).unwrap().mode() & 0o777, 0o700);
+        create_private_directory(&inner).unwrap();
+    }
 }

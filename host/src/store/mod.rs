@@ -64,8 +64,8 @@ struct Staged {
 
 /// Which part of the archive comes next.
 enum Part {
-    Manifest(Incoming),
-    Content(Tree),
+    Manifest(Box<Incoming>),
+    Content(Box<Tree>),
     /// Only while one follows the other, and after an error.
     Broken,
 }
@@ -79,9 +79,9 @@ impl DirectoryStore {
     /// Finishes what an interrupted process had begun to move into `target`. Says whether there was such a thing.
     pub fn recover(target: &Path) -> std::result::Result<bool, Trouble> {
         let place = Place::of(target)?;
-        block_on(merge::recover(&place)).or_else(|failure| match failure {
-            Failure::Io(trouble) | Failure::At(_, trouble) => Err(trouble),
-            Failure::Refused(_) => Err(place.at_staging(MANIFEST, io::Error::from(io::ErrorKind::InvalidData))),
+        block_on(merge::recover(&place)).map_err(|failure| match failure {
+            Failure::Io(trouble) | Failure::At(_, trouble) => trouble,
+            Failure::Refused(_) => place.at_staging(MANIFEST, io::Error::from(io::ErrorKind::InvalidData)),
         })
     }
 
@@ -108,7 +108,7 @@ impl DirectoryStore {
         let found = if ours { held::read_back(&self.place, &staging, offered, is_it).await } else { None };
         let Some((held, tree)) = found else { return self.start(staging, offered).await };
         self.enough(offered.total - held.offset)?;
-        let part = Part::Content(tree);
+        let part = Part::Content(Box::new(tree));
         self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: held.offset, part }));
         Ok(held)
     }
@@ -123,7 +123,7 @@ impl DirectoryStore {
             return Err(failure);
         }
         let manifest = staging.begin(offered).map_err(|error| self.place.at_staging("", error))?;
-        let part = Part::Manifest(Incoming::new(manifest, offered.manifest));
+        let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.manifest)));
         self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: 0, part }));
         Ok(Held { offset: 0, digest: Digest::of(&[]) })
     }
@@ -134,7 +134,7 @@ impl DirectoryStore {
     }
 
     fn free(&self) -> u64 {
-        platform::free_space(&self.place.parent).unwrap_or(0)
+        platform::free_space(&self.place.path).unwrap_or(0)
     }
 
     async fn start_over(&mut self) -> Result<()> {
@@ -270,7 +270,7 @@ impl Staged {
             if !incoming.is_complete() {
                 return Ok(());
             }
-            self.part = Part::Content(self.begin_content(place)?);
+            self.part = Part::Content(Box::new(self.begin_content(place)?));
         }
         match &mut self.part {
             Part::Content(tree) => tree.write(place, archive),

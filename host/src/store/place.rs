@@ -14,7 +14,7 @@ use crate::trouble::{Cause, Trouble};
 pub(super) struct Place {
     /// Where both stand.
     pub(super) parent: Dir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) target: OsString,
     pub(super) staging: OsString,
 }

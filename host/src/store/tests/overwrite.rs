@@ -1,7 +1,5 @@
 //! Into a target that holds other things.
 
-use std::cell::Cell;
-
 use super::*;
 
 /// What an older folder left in the target: some of it in the way, some not.
@@ -28,6 +26,15 @@ fn sorted(path: &Path) -> Vec<String> {
     lines
 }
 
+/// Stands for a crash behind so many changes.
+fn stop_after(changes: u32) -> impl FnMut() -> io::Result<()> {
+    let mut left = changes;
+    move || {
+        left = left.checked_sub(1).ok_or_else(|| io::Error::other("stopped here"))?;
+        Ok(())
+    }
+}
+
 #[test]
 fn merges() {
     let bench = Bench::planted();
@@ -49,12 +56,7 @@ fn a_crash_between_any_two_steps_is_made_good() {
         let mut store = bench.overwriting();
         bench.begin(&mut store).unwrap();
         write(&mut store, bench.bytes(), 65536).unwrap();
-        let left = Cell::new(stopped);
-        let mut step = || match left.get() {
-            0 => Err(io::Error::other("stopped here")),
-            _ => Ok(left.set(left.get() - 1)),
-        };
-        let ended = block_on(store.put_in_place(&mut step));
+        let ended = block_on(store.put_in_place(&mut stop_after(stopped)));
         drop(store);
         if ended.is_ok() {
             assert_eq!(sorted(&bench.target()), after);
@@ -85,12 +87,7 @@ fn crash_again(bench: &Bench, after: u32) {
     let staging = Staging::existing(&place).unwrap().unwrap();
     let intent = merge::intent(&staging).unwrap().unwrap();
     let Found::Filled(target) = place.look().unwrap() else { panic!("the target is gone") };
-    let left = Cell::new(after);
-    let mut step = || match left.get() {
-        0 => Err(io::Error::other("stopped here")),
-        _ => Ok(left.set(left.get() - 1)),
-    };
-    block_on(merge::forward(&place, &staging, target, intent, &mut step)).unwrap_err();
+    block_on(merge::forward(&place, &staging, target, intent, &mut stop_after(after))).unwrap_err();
 }
 
 #[test]
@@ -101,9 +98,7 @@ fn a_torn_intent_is_none() {
     let mut store = bench.overwriting();
     bench.begin(&mut store).unwrap();
     write(&mut store, bench.bytes(), 65536).unwrap();
-    let left = Cell::new(1);
-    let mut step = || if left.replace(0) == 0 { Err(io::Error::other("stopped here")) } else { Ok(()) };
-    block_on(store.put_in_place(&mut step)).unwrap_err();
+    block_on(store.put_in_place(&mut stop_after(1))).unwrap_err();
     drop(store);
     let path = bench.staging().join("intent");
     let whole = fs::read(&path).unwrap();
@@ -124,12 +119,7 @@ fn a_damaged_manifest_is_not_followed() {
     let mut store = bench.overwriting();
     bench.begin(&mut store).unwrap();
     write(&mut store, bench.bytes(), 65536).unwrap();
-    let left = Cell::new(5);
-    let mut step = || match left.get() {
-        0 => Err(io::Error::other("stopped here")),
-        _ => Ok(left.set(left.get() - 1)),
-    };
-    block_on(store.put_in_place(&mut step)).unwrap_err();
+    block_on(store.put_in_place(&mut stop_after(5))).unwrap_err();
     drop(store);
     let path = bench.staging().join("manifest");
     let mut bytes = fs::read(&path).unwrap();

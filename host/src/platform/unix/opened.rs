@@ -1,0 +1,123 @@
+//! Unix, relative to open directories: modes, owners, and how a tree becomes durable.
+
+use std::fs::{File, FileTimes, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::SystemTime;
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, Timespec, Timestamps};
+use waft_core::archive::Modified;
+
+/// The mode of a directory that is its owner's only.
+pub(crate) const PRIVATE_DIR: u16 = 0o700;
+
+/// Opens the directory `name` in `parent`, without following a symlink. Its handle can be read and changed.
+pub(crate) fn open_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> {
+    let mut options = OpenOptions::new();
+    options.read(true).follow(FollowSymlinks::No).custom_flags(OFlags::DIRECTORY.bits() as i32);
+    Ok(Dir::from_std_file(parent.open_with(name, &options)?.into_std()))
+}
+
+/// Makes the directory `name`, for its owner only.
+pub(crate) fn create_private_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
+    parent.create_dir_with(name, DirBuilder::new().mode(0o700))
+}
+
+/// Lets a file that is created with these options be its owner's only.
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+/// The permission bits of a file or directory.
+pub(crate) fn mode(metadata: &Metadata) -> u16 {
+    (metadata.mode() & 0o777) as u16
+}
+
+/// Whether this process's user owns it.
+pub(crate) fn is_ours(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// The file system on which it stands.
+pub(crate) fn device(metadata: &Metadata) -> u64 {
+    metadata.dev()
+}
+
+/// Whether the open file has no name any more.
+pub(crate) fn is_unlinked(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() == 0)
+}
+
+/// Sets a file's mode and time.
+pub(crate) fn set_file(file: &File, mode: u16, modified: Option<SystemTime>) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(mode.into()))?;
+    modified.map_or(Ok(()), |time| file.set_times(FileTimes::new().set_modified(time)))
+}
+
+/// Whether an open file has that mode already.
+pub(crate) fn has_mode(metadata: &std::fs::Metadata, mode: u16) -> bool {
+    metadata.mode() & 0o7777 == u32::from(mode)
+}
+
+/// Renames a directory to a name that is free or an empty directory's.
+pub(crate) fn rename_over_empty(from: &Dir, name: &Path, parent: &Dir, target: &Path) -> io::Result<()> {
+    from.rename(name, parent, target)
+}
+
+/// Sets a directory's mode.
+pub(crate) fn set_dir_mode(dir: &Dir, mode: u16) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(mode.into()))?)
+}
+
+/// Lets the owner of the directory `name` read, write and enter it.
+pub(crate) fn unlock_dir(parent: &Dir, name: &Path) -> io::Result<()> {
+    parent.set_permissions(name, cap_std::fs::Permissions::from_std(Permissions::from_mode(0o700)))
+}
+
+/// Fails unless this user may make and remove names in the directory.
+pub(crate) fn may_write(dir: &Dir) -> io::Result<()> {
+    Ok(rustix::fs::accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
+}
+
+/// Sets a directory's mode and time.
+pub(crate) fn set_dir(dir: &Dir, mode: u16, modified: Modified) -> io::Result<()> {
+    let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    let modified = Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() };
+    set_dir_mode(dir, mode)?;
+    Ok(rustix::fs::futimens(dir, &Timestamps { last_access: omit, last_modification: modified })?)
+}
+
+/// Whether a file of that name can be made here. File systems may still say no.
+pub(crate) fn holds_name(_component: &str) -> bool {
+    true
+}
+
+/// Makes a whole file durable, where [`sync_all`] does not.
+pub(crate) fn sync_file(file: &File) -> io::Result<()> {
+    if cfg!(target_os = "linux") { Ok(()) } else { file.sync_all() }
+}
+
+/// Makes the names in a directory durable, where [`sync_all`] does not.
+pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
+    if cfg!(target_os = "linux") { Ok(()) } else { sync_names(dir) }
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_names(dir: &Dir) -> io::Result<()> {
+    Ok(rustix::fs::fsync(dir)?)
+}
+
+/// Makes all that was written to the file system of `dir` durable: one call for a tree of any size.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync_all(dir: &Dir) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(dir)?)
+}
+
+/// Every file and directory was made durable at its end.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync_all(_dir: &Dir) -> io::Result<()> {
+    Ok(())
+}
