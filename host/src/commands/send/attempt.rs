@@ -185,10 +185,10 @@ impl Error {
     /// What it leaves to hope for.
     pub(super) fn hope(&self) -> Hope {
         match self {
-            Self::Sending { cause, .. } => match cause {
-                SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown => Hope::Broken,
-                _ => Hope::No,
-            },
+            Self::Sending {
+                cause: SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown,
+                ..
+            } => Hope::Broken,
             Self::Knock(_, KnockError::Refused(ClearRefusal::Busy)) => Hope::Busy,
             Self::Knock(_, KnockError::Closed) => Hope::Broken,
             Self::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {
