@@ -69,10 +69,10 @@ async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<PathBuf, Error> {
         return Ok(typed);
     }
     let answer = match ui.has_person() {
-        true => ui.ask(Asked::Folder, &format!("Folder [./{FOLDER}]:"), |answer| Ok(answer.to_owned())).await?,
+        true => ui.ask(Asked::Folder, &format!("Folder [./{FOLDER}]:"), folder_form).await?,
         false => String::new(),
     };
-    if !answer.trim().is_empty() {
+    if !answer.is_empty() {
         return Ok(answer.into());
     }
     if !Path::new(FOLDER).exists() {
@@ -80,6 +80,12 @@ async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<PathBuf, Error> {
         ui.must(format!("Made ./{FOLDER}: put into it what is to be sent."));
     }
     Ok(FOLDER.into())
+}
+
+/// Nothing, or a folder that is there.
+fn folder_form(answer: &str) -> Result<String, String> {
+    let there = answer.is_empty() || Path::new(answer).is_dir();
+    if there { Ok(answer.to_owned()) } else { Err("no such folder".to_owned()) }
 }
 
 /// Tries until there is a receipt, or nothing to hope for.
