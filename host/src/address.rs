@@ -35,12 +35,14 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if text.parse::<Ipv6Addr>().is_ok() {
+        if is_ipv6(text) {
             return Ok(Self { host: text.to_owned(), port: PORT });
         }
         if let Some(bracketed) = text.strip_prefix('[') {
             let (host, port) = bracketed.split_once(']').ok_or(AddressError::Host)?;
-            host.parse::<Ipv6Addr>().map_err(|_| AddressError::Host)?;
+            if !is_ipv6(host) {
+                return Err(AddressError::Host);
+            }
             return Ok(Self { host: host.to_owned(), port: port_behind(port)? });
         }
         let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
@@ -51,16 +53,18 @@ impl FromStr for Address {
 impl From<SocketAddr> for Address {
     /// An IPv4 address that reached an IPv6 socket is written as IPv4.
     fn from(address: SocketAddr) -> Self {
-        Self { host: address.ip().to_canonical().to_string(), port: address.port() }
+        let host = match (address, address.ip().to_canonical()) {
+            (SocketAddr::V6(v6), IpAddr::V6(ip)) if v6.scope_id() != 0 => format!("{ip}%{}", v6.scope_id()),
+            (_, ip) => ip.to_string(),
+        };
+        Self { host, port: address.port() }
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.parse() {
-            Ok(IpAddr::V6(_)) => write!(f, "[{}]:{}", self.host, self.port),
-            _ => write!(f, "{}:{}", self.host, self.port),
-        }
+        let (open, close) = if is_ipv6(&self.host) { ("[", "]") } else { ("", "") };
+        write!(f, "{open}{}{close}:{}", self.host, self.port)
     }
 }
 
@@ -86,6 +90,12 @@ pub enum AddressError {
     /// What stands behind the colon is no port.
     #[error("a port is a number from 1 to 65535")]
     Port,
+}
+
+/// An IPv6 address, with or without the interface on which a link-local one counts (`fe80::7%eth0`).
+fn is_ipv6(host: &str) -> bool {
+    let (address, interface) = host.split_once('%').unwrap_or((host, "0"));
+    address.parse::<Ipv6Addr>().is_ok() && checked_host(interface).is_ok()
 }
 
 fn checked_host(host: &str) -> Result<&str, AddressError> {
@@ -116,6 +126,8 @@ mod tests {
             ("2001:db8::7", "[2001:db8::7]:12346"),
             ("[2001:db8::7]", "[2001:db8::7]:12346"),
             ("[2001:db8::7]:99", "[2001:db8::7]:99"),
+            ("fe80::7%eth0", "[fe80::7%eth0]:12346"),
+            ("[fe80::7%2]:99", "[fe80::7%2]:99"),
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), shown);
@@ -133,6 +145,8 @@ mod tests {
             ("a\u{202e}", AddressError::Host),
             ("[::1", AddressError::Host),
             ("[board]:1", AddressError::Host),
+            ("[fe80::7%]:1", AddressError::Host),
+            ("192.0.2.7%eth0", AddressError::Host),
             ("a:", AddressError::Port),
             ("a:0", AddressError::Port),
             ("a:+1", AddressError::Port),
@@ -145,8 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn mapped_addresses_are_written_as_what_they_are() {
+    fn sockets_are_written_as_what_they_are() {
         let address: SocketAddr = "[::ffff:192.0.2.7]:5".parse().unwrap();
         assert_eq!(Address::from(address).to_string(), "192.0.2.7:5");
+        let address: SocketAddr = "[fe80::7%3]:5".parse().unwrap();
+        assert_eq!(Address::from(address).to_string(), "[fe80::7%3]:5");
     }
 }

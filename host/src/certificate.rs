@@ -11,6 +11,7 @@ use pem::Pem;
 use ring::digest;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use waft_core::code::{Fingerprint, fingerprint};
 use waft_core::sealed::hpke::POINT;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -88,6 +89,11 @@ impl Certificate {
         &self.hash
     }
 
+    /// What two people compare to know that they speak of the same certificate.
+    pub fn fingerprint(&self) -> Fingerprint {
+        fingerprint(&self.hash)
+    }
+
     /// The public key of its TLS signatures: an uncompressed point of P-256.
     pub fn point(&self) -> &[u8; POINT] {
         &self.point
@@ -109,7 +115,7 @@ impl Eq for Certificate {}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Certificate({:02x?}..)", &self.hash[..4])
+        write!(f, "Certificate({})", self.fingerprint())
     }
 }
 
@@ -188,8 +194,7 @@ fn public_point(certificate: &X509Certificate<'_>) -> Result<[u8; POINT], Certif
 }
 
 fn hpke_point(certificate: &X509Certificate<'_>) -> Result<Option<[u8; POINT]>, CertificateError> {
-    let mut found =
-        certificate.extensions().iter().filter(|ext| ext.oid.iter().is_some_and(|arcs| arcs.eq(HPKE_OID.into_iter())));
+    let mut found = certificate.extensions().iter().filter(|ext| ext.oid.iter().is_some_and(|arcs| arcs.eq(HPKE_OID)));
     match (found.next(), found.next()) {
         (None, _) => Ok(None),
         (Some(extension), None) => uncompressed(extension.value).map(Some).ok_or(CertificateError::Hpke),

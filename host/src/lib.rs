@@ -6,20 +6,28 @@
 
 pub mod address;
 pub mod certificate;
+pub mod cli;
+pub mod clock;
+mod commands;
 pub mod crypto;
 pub mod door;
+pub mod error;
 pub mod folder;
 pub mod home;
 pub mod identity;
+pub mod interrupt;
 pub mod name;
 pub mod net;
-pub mod platform;
+mod platform;
 pub mod store;
 pub mod tls;
 pub mod trouble;
 pub mod trust;
+pub mod ui;
 
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod testing;
+
+pub use commands::run;

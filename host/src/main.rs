@@ -1,3 +1,9 @@
 //! The `waft` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    waft::run(waft::cli::Cli::parse())
+}

@@ -13,13 +13,11 @@ fn read(archive: &[u8], manifest: u32, cut: usize) -> Result<Option<Digest>, Arc
     let mut content = None;
     for mut piece in archive.chunks(cut) {
         while content.is_none() {
-            match reader.next(&mut piece)? {
-                Some(entry) => {
-                    if let Kind::File { size } = entry.kind {
-                        sizes.push_back(size);
-                    }
-                }
-                None if reader.remaining() == 0 => content = Some(ContentReader::new(&reader.finish()?)),
+            let kind = reader.next(&mut piece)?.map(|entry| entry.kind);
+            match kind {
+                Some(Kind::File { size }) => sizes.push_back(size),
+                Some(Kind::Directory) => {}
+                None if reader.is_complete() => content = Some(ContentReader::new(&reader.finish()?)),
                 None => break,
             }
         }

@@ -284,12 +284,12 @@ mod tests {
 
     #[test]
     fn the_first_error_stays() {
-        let mut bytes = archive();
-        bytes[0] ^= 1;
+        // Who forgave the first would find the digest of no bytes right when asked again.
+        let bytes = [FILES[0], &Digest::of(b"").0].concat();
         let mut reader = ContentReader::new(&summary());
         let mut input = &bytes[..];
         reader.begin_file(5).unwrap();
-        assert_eq!(reader.next(&mut input), Ok(Some(Content::Data(&bytes[..5]))));
+        assert_eq!(reader.next(&mut input), Ok(Some(Content::Data(FILES[0]))));
         for _ in 0..3 {
             assert_eq!(reader.next(&mut input), Err(ArchiveError::FileDigest));
             assert_eq!(reader.begin_file(0), Err(ArchiveError::Misuse));

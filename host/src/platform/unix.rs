@@ -12,42 +12,28 @@ mod opened;
 pub(crate) use opened::*;
 
 /// Creates a file that only its owner can read and write. Fails if anything has that name.
-pub fn create_private(path: &Path) -> io::Result<File> {
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Creates a directory, and its parents, that only their owner can enter. Existing ones stay as they are.
-pub fn create_private_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Whether only its owner can read and write a file.
-pub fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
+pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
     let mode = std::fs::metadata(path)?.mode() & 0o777;
     Ok(if mode & 0o077 == 0 { Ok(()) } else { Err(TooOpen { path: path.to_owned(), mode }) })
 }
 
 /// Makes the names in a directory durable: creations, renames and removals so far.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Makes everything durable that was written to the file system that holds `path`: one call for a tree of many files.
-pub fn sync_file_system(path: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    rustix::fs::syncfs(&file)?;
-    // No other Unix can name one file system.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        drop(file);
-        rustix::fs::sync();
-    }
-    Ok(())
-}
-
 /// Bytes that this user can still write to the file system that holds `path`.
-pub fn free_space(path: &Path) -> io::Result<u64> {
+pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     let file_system = rustix::fs::statvfs(path)?;
     Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
 }

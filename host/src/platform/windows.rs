@@ -12,31 +12,26 @@ pub(crate) use opened::*;
 
 /// Creates a file; it inherits the access list of its folder, which in a profile lets in the owner and administrators. Fails if
 /// anything has that name.
-pub fn create_private(path: &Path) -> io::Result<File> {
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 /// Creates a directory and its parents. Existing ones stay as they are.
-pub fn create_private_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
 /// Always content: what a file inherits from its folder is not checked here.
-pub fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
+pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
     std::fs::metadata(path).map(|_| Ok(()))
 }
 
 /// Does nothing: a directory cannot be flushed, NTFS logs its changes in order.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    std::fs::metadata(path).map(|_| ())
-}
-
-/// Does nothing: flushing a volume takes an administrator. Flush each file instead.
-pub fn sync_file_system(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     std::fs::metadata(path).map(|_| ())
 }
 
 /// Bytes that this user can still write to the file system that holds `path`.
-pub fn free_space(path: &Path) -> io::Result<u64> {
+pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     fs4::available_space(path)
 }

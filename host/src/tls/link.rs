@@ -14,13 +14,7 @@ use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
-use waft_core::limits::{CHUNK_MAX, FRAME_HEADER, frame_max};
 use waft_core::session::Link;
-
-/// Bytes that rustls takes before it has sent them. The longest frame fits, so that it crosses in full records and one
-/// short one.
-pub(super) const WRITE_AHEAD: usize = 128 << 10;
-const _: () = assert!(FRAME_HEADER + frame_max(CHUNK_MAX) <= WRITE_AHEAD);
 
 /// A peer that takes nothing more gets no goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);

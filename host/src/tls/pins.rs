@@ -2,7 +2,7 @@
 //!
 //! Names, dates and chains play no part; the signature by the certificate's key always does. PROTOCOL.md, section 3.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
@@ -12,6 +12,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, PeerMisbehaved,
     SignatureScheme,
 };
+use waft_core::code::fingerprint;
 
 use crate::certificate;
 use crate::name::Name;
@@ -57,7 +58,7 @@ impl Pins {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// We do not know it.
-    #[error("its certificate is not trusted here")]
+    #[error("its certificate (fingerprint {}) is not trusted here", fingerprint(hash))]
     Unknown {
         /// SHA-256 of the certificate.
         hash: [u8; 32],
@@ -81,7 +82,7 @@ impl Distrust {
     fn alert(&self) -> Error {
         Error::InvalidCertificate(match self {
             Self::Unknown { .. } => CertificateError::UnknownIssuer,
-            Self::AnotherName { .. } => CertificateError::Other(OtherError(std::sync::Arc::new(self.clone()))),
+            Self::AnotherName { .. } => CertificateError::Other(OtherError(Arc::new(self.clone()))),
             Self::WrongDirection { .. } => CertificateError::ApplicationVerificationFailure,
         })
     }

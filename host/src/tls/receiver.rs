@@ -3,7 +3,7 @@
 //! Our certificate goes out only after the sender's was verified. That the sender took it shows in its
 //! first record, so that is waited for here too. PROTOCOL.md, section 3.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::HandshakeError;
-use super::link::{TlsLink, WRITE_AHEAD};
+use super::link::TlsLink;
 use super::pins::{Pins, Verifier};
 use super::{ALPN, Authenticated, HANDSHAKE, provider};
 use crate::identity::Identity;
@@ -36,8 +36,8 @@ pub(super) async fn shake_hands(
     let verifier = Arc::new(Verifier::new(pins));
     let connector = TlsConnector::from(Arc::new(config(identity, verifier.clone(), alpn)));
     // Of an address no SNI is sent, and nobody looks at it.
-    let nobody = ServerName::from(std::net::IpAddr::from(Ipv4Addr::UNSPECIFIED));
-    let secured = connector.connect_with(nobody, stream, |tls| tls.set_buffer_limit(Some(WRITE_AHEAD))).into_fallible();
+    let nobody = ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+    let secured = connector.connect(nobody, stream).into_fallible();
     let stream = match secured.await {
         Ok(stream) => stream,
         Err((error, stream)) => {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::{Acceptor, NoServerSessionStorage};
+use rustls::server::Acceptor;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::error::HandshakeError;
-use super::link::{TlsLink, WRITE_AHEAD};
+use super::link::TlsLink;
 use super::pins::{Pins, Verifier};
 use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, provider};
 use crate::identity::Identity;
@@ -34,7 +34,7 @@ async fn shake_hands(stream: TcpStream, identity: &Identity, pins: Pins) -> Resu
     let alpn = asked_for(&start).ok_or(HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol))?;
     let verifier = Arc::new(Verifier::new(pins));
     let config = Arc::new(config(identity, verifier.clone(), alpn));
-    let secured = start.into_stream_with(config, |tls| tls.set_buffer_limit(Some(WRITE_AHEAD))).into_fallible().await;
+    let secured = start.into_stream(config).into_fallible().await;
     match (secured, verifier.verdict()) {
         (Ok(stream), Some(Ok(peer))) => Ok(Authenticated { link: TlsLink::new(stream.into()), peer: peer.clone() }),
         (Ok(_), _) => Err(HandshakeError::NoCertificate),
@@ -60,7 +60,6 @@ fn config(identity: &Identity, verifier: Arc<Verifier>, alpn: &'static [u8]) -> 
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![alpn.to_vec()];
     config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_fragment_size = (alpn == ALPN_4K).then_some(FRAGMENT_4K);
     config
 }

@@ -206,9 +206,12 @@ async fn the_receiver_chooses_suite_and_protocol() {
             sender::authenticate(dialled, &sender.identity, sender.pins.clone()),
             client.connect(nobody(), accepted)
         );
-        at_sender.unwrap();
-        let stream = at_receiver.unwrap();
+        let (mut laptop, mut stream) = (at_sender.unwrap(), at_receiver.unwrap());
+        laptop.link.write_all(b"!").await.unwrap();
+        laptop.link.flush().await.unwrap();
+        stream.read_u8().await.unwrap();
         let tls = stream.get_ref().1;
+        assert_eq!(tls.tls13_tickets_received(), 0, "nothing to resume, though it would");
         assert_eq!((tls.negotiated_cipher_suite().unwrap().suite(), tls.alpn_protocol().unwrap()), chosen);
     }
 }

@@ -1,0 +1,235 @@
+//! What can be typed: commands, arguments, options and their help.
+//!
+//! Secrets have no option here, on purpose: what stands in a command line can be read by every process of the
+//! machine. Codes and keys come from a prompt, a piped line or the environment; see [`crate::ui`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Send a folder to a board or another computer, securely.
+#[derive(Parser, Debug)]
+#[command(name = "waft", version, max_term_width = 100, after_help = AFTER_HELP, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to speak.
+    #[command(flatten)]
+    pub voice: Voice,
+}
+
+/// How the command speaks to its person or its script.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub struct Voice {
+    /// Print one JSON event a line on standard output
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// Say only errors and what a person must know
+    #[arg(long, short, global = true, help_heading = "Output", conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make (first use) and show this machine's identity
+    Id(Id),
+    /// Say whom this machine trusts
+    #[command(subcommand)]
+    Trust(Trust),
+    /// Wait for a folder and receive it
+    Receive(Receive),
+    /// Send a folder
+    Send(Send),
+    /// Encrypt a folder into a file
+    Seal(Seal),
+    /// Unpack a file that `waft seal` made
+    Open(Open),
+    /// See it happen: two temporary identities, a receiver and a sender on this machine
+    Demo,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `waft id`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Id {
+    /// What to do with it, if not to show it.
+    #[command(subcommand)]
+    pub action: Option<IdAction>,
+    /// Name of this machine, shown here only: peers know it by the name that they gave it
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Replace the identity; everyone who trusts this machine has to be given the new certificate
+    #[arg(long)]
+    pub renew: bool,
+}
+
+/// Parts of an identity that can be printed.
+#[derive(Subcommand, Debug)]
+pub enum IdAction {
+    /// Print the certificate, to be carried to the machines that shall trust this one
+    Cert,
+}
+
+/// `waft trust`.
+#[derive(Subcommand, Debug)]
+pub enum Trust {
+    /// Trust the machine that has this certificate
+    Add(TrustAdd),
+    /// Show whom this machine trusts
+    List,
+    /// Trust a machine no longer
+    Remove {
+        /// The name under which it is trusted
+        name: String,
+    },
+}
+
+/// `waft trust add`.
+#[derive(Args, Debug)]
+pub struct TrustAdd {
+    /// How to call the machine from now on
+    pub name: String,
+    /// Its certificate, as its own `waft id cert` printed it
+    #[arg(value_name = "CERT.pem")]
+    pub certificate: PathBuf,
+    /// Where it listens [default port: 12346]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub at: Option<String>,
+    /// It may only send to this machine
+    #[arg(long, conflicts_with = "receives")]
+    pub sends: bool,
+    /// It may only receive from this machine
+    #[arg(long)]
+    pub receives: bool,
+}
+
+/// `waft receive`.
+#[derive(Args, Debug)]
+#[command(after_help = RECEIVE_HELP)]
+pub struct Receive {
+    /// Where the folder's contents go
+    #[arg(long, value_name = "DIR", default_value = "received_folder")]
+    pub into: PathBuf,
+    /// Where to listen [default: port 12346 of every address, IPv4 and IPv6]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// End after one folder, or after the first trusted sender whose transfer failed
+    #[arg(long)]
+    pub once: bool,
+    /// Replace what the target holds
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Let trusted senders send without the 4-digit code
+    #[arg(long)]
+    pub no_code: bool,
+    /// Take the key sealed to this machine, so that nobody has to type it
+    #[arg(long)]
+    pub no_key: bool,
+}
+
+/// `waft send`.
+#[derive(Args, Debug)]
+#[command(after_help = SEND_HELP)]
+pub struct Send {
+    /// The folder [default: ./SEND_FOLDER]
+    pub folder: Option<PathBuf>,
+    /// The receiver: NAME, NAME@HOST[:PORT], or HOST[:PORT] while just one is trusted
+    pub to: Option<String>,
+    /// Leave out what cannot be sent: names that are not UTF-8 or hold control characters
+    #[arg(long)]
+    pub skip_unsendable: bool,
+}
+
+/// `waft seal`.
+#[derive(Args, Debug)]
+pub struct Seal {
+    /// The folder
+    pub folder: PathBuf,
+    /// The file to make; by convention it ends in .waft
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Leave out what cannot be sealed: names that are not UTF-8 or hold control characters
+    #[arg(long)]
+    pub skip_unsendable: bool,
+}
+
+/// `waft open`.
+#[derive(Args, Debug)]
+#[command(after_help = OPEN_HELP)]
+pub struct Open {
+    /// The file
+    pub file: PathBuf,
+    /// Where the folder's contents go
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// Replace what the target holds
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+    0  done
+    2  wrong usage
+   10  the receiver cannot be reached, or the port cannot be listened on
+   11  identity, trust or TLS
+   12  the 4-digit code
+   13  the key
+   14  storage or file system, here or there
+   15  refused by the receiver's policy or limits
+   16  broken off; sending again resumes
+   17  the other side does not keep to the protocol
+   18  sent, but whether it arrived is unknown
+  130  interrupted
+
+Environment:
+  WAFT_HOME       where identity and trust are kept, instead of the configuration directory
+  WAFT_AUTH_CODE  the code, for send
+  WAFT_KEY        the key, for receive and open
+  NO_COLOR        no colours
+Where standard input is not a terminal, each question is answered by a line of it.";
+
+const RECEIVE_HELP: &str = "\
+With --once the command ends with 0 after one folder, and with the error's exit code when a trusted sender's
+transfer failed. Strangers and connections that break before they prove who they are never end it.
+The key is asked for when a sender has given the code; or taken from WAFT_KEY, or from a line of standard input.";
+
+const SEND_HELP: &str = "\
+The code, which the receiver shows, is asked for; or taken from WAFT_AUTH_CODE, or from a line of standard input.
+The key is made anew for every run, and shown. Sending again goes on where a broken transfer ended.";
+
+const OPEN_HELP: &str = "The key is asked for; or taken from WAFT_KEY, or from a line of standard input.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_option_takes_a_secret() {
+        let names = |command: &clap::Command| {
+            command.get_arguments().filter(|a| a.get_action().takes_values()).map(|a| a.get_id().to_string()).collect()
+        };
+        for command in Cli::command().get_subcommands() {
+            let names: Vec<String> = names(command);
+            assert!(!names.iter().any(|n| n.contains("key") || n.contains("code")), "{names:?}");
+        }
+    }
+}

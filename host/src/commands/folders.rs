@@ -1,0 +1,63 @@
+//! The folder that `send` and `seal` read: walked, and its gaps told.
+
+use std::path::Path;
+
+use waft_core::archive::ManifestReader;
+use waft_core::path::escape;
+use waft_core::session::sender::{Source, SourceError};
+
+use crate::error::Error;
+use crate::folder::{Folder, FolderSource, Options, SkippedWhy};
+use crate::ui::Ui;
+
+/// Things left behind that are named; of more only the number is told.
+const NAMED: usize = 10;
+
+/// Walks a folder, and tells what of it stays behind.
+pub(super) fn walk(path: &Path, skip_unsendable: bool, ui: &Ui) -> Result<Folder, Error> {
+    let folder = Folder::walk(path, &Options { skip_unsendable, ..Options::default() })?;
+    for skipped in folder.skipped.first.iter().take(NAMED) {
+        let what = match skipped.why {
+            SkippedWhy::Symlink => "a symbolic link",
+            SkippedWhy::Special => "a device, pipe or socket",
+        };
+        ui.warn(format!("left out: {} is {what}", skipped.path));
+    }
+    for unsendable in folder.unsendable.first.iter().take(NAMED) {
+        ui.warn(format!("left out: {}: {}", unsendable.path, unsendable.why));
+    }
+    let more = unnamed(folder.skipped.count) + unnamed(folder.unsendable.count);
+    if more > 0 {
+        ui.warn(format!("left out: {more} more"));
+    }
+    Ok(folder)
+}
+
+fn unnamed(count: u64) -> u64 {
+    count.saturating_sub(NAMED as u64)
+}
+
+/// A source's error with what it is about.
+pub(super) fn source_error(error: SourceError, source: &FolderSource) -> Error {
+    Error::Source(error, source.last_trouble().map(ToString::to_string))
+}
+
+/// The path of the entry with that index, ready to be shown.
+pub(super) async fn entry_path(source: &mut FolderSource, index: u32) -> Option<String> {
+    source.rewind().await.ok()?;
+    let mut left = source.info().manifest as usize;
+    let mut reader = ManifestReader::new(source.info().manifest);
+    let (mut buffer, mut seen) = (vec![0; 4096], 0);
+    while left > 0 {
+        let count = source.read(&mut buffer[..left.min(4096)]).await.ok().filter(|count| *count > 0)?;
+        left -= count;
+        let mut input = &buffer[..count];
+        while let Some(entry) = reader.next(&mut input).ok()? {
+            if seen == index {
+                return Some(escape(entry.path.as_str()).to_string());
+            }
+            seen += 1;
+        }
+    }
+    None
+}

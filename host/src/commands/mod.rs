@@ -1,0 +1,65 @@
+//! The commands, one module each: arguments in, effects and told results out.
+
+mod answers;
+mod completions;
+mod folders;
+mod id;
+mod open;
+mod receive;
+mod seal;
+mod send;
+mod trust;
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::cli::{Cli, Command};
+use crate::error::Error;
+use crate::ui::{Asked, Ui};
+
+/// Does what was typed.
+pub fn run(cli: Cli) -> ExitCode {
+    let ui = Ui::new(cli.voice);
+    match execute(cli.command, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::from(error.class().exit())
+        }
+    }
+}
+
+fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
+    match command {
+        Command::Id(args) => id::run(args, ui),
+        Command::Trust(args) => trust::run(args, ui),
+        Command::Receive(args) => wait_for(receive::run(args, ui)),
+        Command::Send(args) => wait_for(send::run(args, ui)),
+        Command::Seal(args) => wait_for(seal::run(args, ui)),
+        Command::Open(args) => wait_for(open::run(args, ui)),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man => completions::man(),
+        _ => Ok(()),
+    }
+}
+
+/// Runs a command that waits for more than one thing, on this thread.
+fn wait_for(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::File("the system's event queue".into(), error))?;
+    runtime.block_on(command)
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Refuses a code or key in the environment that has not the right form, before anybody is bothered.
+fn check_answer(asked: Asked) -> Result<(), Error> {
+    let Some(answer) = asked.from_environment() else { return Ok(()) };
+    let form = match asked {
+        Asked::Key => answers::key_form(&answer).map(drop),
+        _ => answers::code_form(&answer).map(drop),
+    };
+    form.map_err(|why| asked.malformed(why))
+}

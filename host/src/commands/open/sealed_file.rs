@@ -1,0 +1,130 @@
+//! Reads a sealed file: its start once, its pieces as often as needed. PROTOCOL.md, section 9.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use waft_core::limits::{CHUNK_OVERHEAD, FRAME_HEADER};
+use waft_core::sealed::cipher::Cipher as _;
+use waft_core::sealed::file::{FileError, START, header_len};
+use waft_core::sealed::{Header, Opener, Schedule, Span};
+use waft_core::wire::frame::{self, Kind};
+
+use crate::crypto::RingCipher;
+use crate::error::{Error, Sealed};
+
+/// A file whose start was read.
+pub(super) struct SealedFile {
+    path: PathBuf,
+    file: File,
+    header: Header,
+    header_bytes: Vec<u8>,
+    commitment: [u8; 32],
+}
+
+impl SealedFile {
+    /// Opens a file and reads what stands before its chunks.
+    pub(super) fn start(path: &Path) -> Result<Self, Error> {
+        let mut file = File::open(path).map_err(|cause| Error::File(path.to_owned(), cause))?;
+        let mut start = [0; START];
+        read(path, &mut file, &mut start)?;
+        let length = header_len(&start).map_err(|error| file_error(path, error))?;
+        let mut header_bytes = vec![0; length];
+        read(path, &mut file, &mut header_bytes)?;
+        let header = Header::decode(&header_bytes).map_err(|error| file_error(path, error))?;
+        let mut commitment = [0; 32];
+        read(path, &mut file, &mut commitment)?;
+        Ok(Self { path: path.to_owned(), file, header, header_bytes, commitment })
+    }
+
+    /// What the file says of itself.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The same, as it stands there.
+    pub(super) fn header_bytes(&self) -> &[u8] {
+        &self.header_bytes
+    }
+
+    /// The commitment to its key.
+    pub(super) fn commitment(&self) -> &[u8; 32] {
+        &self.commitment
+    }
+
+    /// The pieces of the archive, from the first one.
+    pub(super) fn pieces(&mut self, schedule: &Schedule) -> Result<Pieces<'_>, Error> {
+        let first = START + self.header_bytes.len() + self.commitment.len();
+        let failed = |cause| Error::File(self.path.clone(), cause);
+        self.file.seek(SeekFrom::Start(first as u64)).map_err(failed)?;
+        let Header { aead, codec, chunk, total, .. } = self.header;
+        let cipher = RingCipher::new(aead, schedule.chunk_key()).expect("a host has every AEAD");
+        let span = Span::new(chunk, 0, total).expect("a header is within the limits");
+        Ok(Pieces {
+            path: &self.path,
+            file: &mut self.file,
+            chunk,
+            opener: Opener::new(cipher, schedule.nonce_prefix(), span, codec),
+            sealed: vec![0; chunk as usize + CHUNK_OVERHEAD],
+            plain: vec![0; chunk as usize],
+        })
+    }
+}
+
+/// The pieces of a sealed file's archive, one after the other.
+pub(super) struct Pieces<'a> {
+    path: &'a Path,
+    file: &'a mut File,
+    chunk: u32,
+    opener: Opener<RingCipher>,
+    sealed: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Pieces<'_> {
+    /// The next piece. `None` behind the last one, once it is certain that the file ends there.
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
+        if self.opener.next_len() == 0 {
+            return self.end().map(|()| None);
+        }
+        let mut header = [0; FRAME_HEADER];
+        read(self.path, self.file, &mut header)?;
+        let damaged = || Error::Sealed(Sealed::Damaged, self.path.to_owned());
+        let header = frame::Header::decode(header, self.chunk).map_err(|_| damaged())?;
+        if header.kind != Kind::Chunk {
+            return Err(damaged());
+        }
+        let sealed = &mut self.sealed[..header.length];
+        read(self.path, self.file, sealed)?;
+        self.opener.open(sealed, &mut self.plain).map(Some).map_err(|_| damaged())
+    }
+
+    /// Bytes of archive so far.
+    pub(super) fn position(&self) -> u64 {
+        self.opener.position()
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        match self.file.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(Error::Sealed(Sealed::Damaged, self.path.to_owned())),
+            Err(cause) => Err(Error::File(self.path.to_owned(), cause)),
+        }
+    }
+}
+
+fn read(path: &Path, file: &mut File, buffer: &mut [u8]) -> Result<(), Error> {
+    file.read_exact(buffer).map_err(|cause| match cause.kind() {
+        ErrorKind::UnexpectedEof => Error::Sealed(Sealed::Truncated, path.to_owned()),
+        _ => Error::File(path.to_owned(), cause),
+    })
+}
+
+fn file_error(path: &Path, error: FileError) -> Error {
+    let what = match error {
+        FileError::Magic => Sealed::NotOne,
+        FileError::Version(_) | FileError::Algorithm => Sealed::Version,
+        FileError::Header | FileError::Field => Sealed::Damaged,
+    };
+    Error::Sealed(what, path.to_owned())
+}

@@ -1,0 +1,156 @@
+//! `waft receive`: listens, and takes folders from trusted senders, one after the other.
+//!
+//! TCP -> TLS -> frame -> open -> decompress -> **store**. PROTOCOL.md, section 6.
+
+mod greeting;
+mod operator;
+mod place;
+mod reception;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use waft_core::limits::REMEMBER_MS;
+
+use self::place::{Knock, Place, Porter};
+use self::reception::Reception;
+use crate::cli::Receive;
+use crate::door::{AdmitError, admit};
+use crate::error::{Class, Error, shown};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::interrupt::Interrupt;
+use crate::net::listen;
+use crate::store::DirectoryStore;
+use crate::tls::pins::Pins;
+use crate::tls::{Authenticated, receiver};
+use crate::trust::Trust;
+use crate::ui::{Asked, Event, Ui};
+
+/// Does what was typed.
+pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    super::check_answer(Asked::Key)?;
+    let (ip, port) = greeting::listen_at(args.listen.as_deref())?;
+    let home = Home::open()?;
+    let (identity, new) = Identity::open(&home)?;
+    let identity = Arc::new(identity);
+    let trust = Trust::load(&home)?;
+    let store = open_store(&args, ui)?;
+    let listener = listen(ip, port).await.map_err(Error::Listen)?;
+    let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
+    let mut reception = Reception::new(&args, identity.clone(), store);
+    greeting::greet(&args, &home, &identity, new, &trust, local, &mut reception, ui)?;
+    let mut place = Place::new(listener, Prover { home, identity });
+    tokio::select! {
+        ended = receive(&mut place, &mut reception, args.once, ui, &interrupt) => ended,
+        () = interrupt.raised() => Err(Error::Interrupted),
+    }
+}
+
+fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
+    if DirectoryStore::recover(&args.into).map_err(Error::Place)? {
+        ui.say(format!("Finished what an interrupted `waft receive` had begun to put into {}.", shown(&args.into)));
+    }
+    DirectoryStore::open(&args.into, args.overwrite).map_err(Error::Place)
+}
+
+/// Takes folders until Ctrl-C; with `once`, until one stands or was refused for good.
+async fn receive(
+    place: &mut Place<Prover>,
+    reception: &mut Reception,
+    once: bool,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    // A sender that was broken off comes back within that time, or not at all.
+    let mut broken: Option<(Instant, Error)> = None;
+    loop {
+        let late = broken.as_ref().map(|(since, _)| *since + Duration::from_millis(REMEMBER_MS));
+        let knock = tokio::select! {
+            knock = place.next() => knock,
+            () = until(late) => return Err(broken.map_or(Error::Interrupted, |(_, error)| error)),
+        };
+        let (from, guest) = match knock {
+            Knock::Proven(from, guest) => (from, guest),
+            Knock::Failed(from, failure) => {
+                failure.tell(from, ui);
+                continue;
+            }
+        };
+        ui.detail(format!("{} connects from {}.", guest.peer.name, from.ip().to_canonical()));
+        let outcome = tokio::select! {
+            outcome = reception.receive(guest, ui, interrupt) => outcome,
+            () = place.keep() => continue,
+        };
+        match outcome {
+            Ok(()) if once => return Ok(()),
+            Ok(()) => {}
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) if !once => ui.error(&error),
+            Err(error) => match error.class() {
+                Class::Code => ui.error(&error),
+                Class::Broken => {
+                    ui.error(&error);
+                    broken = Some((Instant::now(), error));
+                }
+                _ => return Err(error),
+            },
+        }
+        ui.say("Listening on.");
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Proves connections. Trust is read anew for each, so that who was just added can come in.
+#[derive(Clone)]
+struct Prover {
+    home: Home,
+    identity: Arc<Identity>,
+}
+
+impl Porter for Prover {
+    type Guest = Authenticated;
+    type Failure = Failure;
+
+    async fn prove(self, mut stream: TcpStream) -> Result<Authenticated, Failure> {
+        admit(&mut stream).await.map_err(Failure::Stranger)?;
+        let trust = Trust::load(&self.home).map_err(|error| Failure::Known(error.into()))?;
+        // Without it small messages would wait for each other.
+        let _ = stream.set_nodelay(true);
+        let who = stream.peer_addr().map_or("somebody".into(), |from| from.ip().to_canonical().to_string());
+        let proven = receiver::authenticate(stream, &self.identity, Pins::senders(&trust)).await;
+        proven.map_err(|error| Failure::Known(Error::Handshake(who, error)))
+    }
+}
+
+/// Why somebody did not get in.
+enum Failure {
+    /// Nothing of waft's.
+    Stranger(AdmitError),
+    /// Something that its person may want to mend.
+    Known(Error),
+}
+
+impl Failure {
+    fn tell(self, from: SocketAddr, ui: &Ui) {
+        let address = from.ip().to_canonical().to_string();
+        match self {
+            Self::Stranger(error) => ui.detail(format!("{address}: {error}")),
+            Self::Known(error) => {
+                let told = error.told();
+                ui.event(&Event::Rejected { address, class: told.class.name(), message: told.what.clone() });
+                ui.say(format!("Turned away: {}\n  {}", told.what, told.next));
+            }
+        }
+    }
+}

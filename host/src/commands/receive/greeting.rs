@@ -1,0 +1,103 @@
+//! What a receiver says when it begins: who it is, where it listens, its code, whom it trusts.
+
+use std::net::{IpAddr, SocketAddr};
+
+use waft_core::code::fingerprint;
+
+use super::operator::show_code;
+use super::reception::Reception;
+use crate::address::{Address, PORT};
+use crate::cli::Receive;
+use crate::error::{Error, shown};
+use crate::home::Home;
+use crate::identity::{self, Identity};
+use crate::net::addresses;
+use crate::trust::{Peer, Trust};
+use crate::ui::{Event, Ui};
+
+/// `ADDR:PORT`, `ADDR` or `PORT`; nothing: the usual port everywhere.
+pub(super) fn listen_at(typed: Option<&str>) -> Result<(Option<IpAddr>, u16), Error> {
+    let Some(typed) = typed else { return Ok((None, PORT)) };
+    let port = typed.strip_prefix(':').unwrap_or(typed).parse::<u16>();
+    match (typed.parse::<SocketAddr>(), typed.parse::<IpAddr>(), port) {
+        (Ok(socket), ..) => Ok((Some(socket.ip()), socket.port())),
+        (_, Ok(ip), _) => Ok((Some(ip), PORT)),
+        (.., Ok(port)) => Ok((None, port)),
+        _ => Err(Error::Usage(format!("{typed:?} is no ADDR:PORT, such as 192.168.1.5:12346 or [::1]:12346."))),
+    }
+}
+
+/// Says it.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn greet(
+    args: &Receive,
+    home: &Home,
+    identity: &Identity,
+    new: bool,
+    trust: &Trust,
+    local: SocketAddr,
+    reception: &mut Reception,
+    ui: &Ui,
+) -> Result<(), Error> {
+    let name = identity::name(home)?;
+    let name = name.as_ref().map_or("This machine", |name| name.as_str());
+    if new {
+        ui.say(format!("Made a new identity in {}.", shown(home.path())));
+    }
+    ui.say(format!("{name}, fingerprint {}", fingerprint(identity.certificate().hash())));
+    let addresses = reachable_at(local);
+    ui.say(format!("Listening at {}", addresses.join(", ")));
+    ui.say(format!("Folders go into {}", shown(&args.into)));
+    tell_trust(trust, ui);
+    let filled = std::fs::read_dir(&args.into).is_ok_and(|mut entries| entries.next().is_some());
+    if filled && !args.overwrite {
+        ui.warn(format!("{} is not empty: other folders will be refused without --overwrite", shown(&args.into)));
+    }
+    let code = (!args.no_code).then(|| reception.first_code());
+    if let Some(code) = &code {
+        show_code(ui, code);
+    }
+    let code = code.map(|code| code.to_string());
+    ui.event(&Event::Ready { address: &addresses[0], addresses: &addresses, code });
+    Ok(())
+}
+
+fn tell_trust(trust: &Trust, ui: &Ui) {
+    let senders: Vec<&str> =
+        trust.peers().iter().filter(|peer| peer.sends).map(|Peer { name, .. }| name.as_str()).collect();
+    match senders.is_empty() {
+        true => ui.warn("nobody is trusted to send here yet: waft trust add NAME CERT.pem"),
+        false => ui.say(format!("Trusted to send here: {}", senders.join(", "))),
+    }
+}
+
+/// The addresses that a sender can use, the likeliest first; at least one.
+fn reachable_at(local: SocketAddr) -> Vec<String> {
+    if !local.ip().is_unspecified() {
+        return vec![Address::from(local).to_string()];
+    }
+    let of_network = addresses().unwrap_or_default();
+    let here = match of_network.is_empty() {
+        true => vec![IpAddr::from([127, 0, 0, 1])],
+        false => of_network,
+    };
+    here.into_iter().map(|ip| Address::from(SocketAddr::new(ip, local.port())).to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_to_listen_can_be_said_in_three_ways() {
+        let at = |typed| listen_at(Some(typed)).ok();
+        assert_eq!(at("127.0.0.1:0"), Some((Some([127, 0, 0, 1].into()), 0)));
+        assert_eq!(at("[::1]:9"), Some((Some("::1".parse().unwrap()), 9)));
+        assert_eq!(at("127.0.0.1"), Some((Some([127, 0, 0, 1].into()), PORT)));
+        assert_eq!(at(":9"), Some((None, 9)));
+        assert_eq!(at("9"), Some((None, 9)));
+        assert_eq!(at("localhost:9"), None);
+        assert_eq!(at("1.2.3.4:70000"), None);
+        assert_eq!(listen_at(None).ok(), Some((None, PORT)));
+    }
+}

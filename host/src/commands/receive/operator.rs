@@ -1,0 +1,135 @@
+//! The receiver's person, as core's session sees them.
+
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::session::Offered;
+use waft_core::session::receiver::{Event as Happened, KeyAnswer, Operator};
+use zeroize::Zeroizing;
+
+use crate::commands::answers::key_form;
+use crate::error::{Error, bytes};
+use crate::interrupt::Interrupt;
+use crate::ui::{Asked, Event, Progress, Ui};
+
+/// Speaks for one session with `peer`.
+pub(super) struct AtReceiver<'a> {
+    ui: &'a Ui,
+    interrupt: &'a Interrupt,
+    peer: &'a str,
+    /// The digits that the person has seen last; none where no code is asked for.
+    shown: Option<&'a mut Option<Zeroizing<String>>>,
+    progress: Option<Progress<'a>>,
+    /// The last key that was given, for when the input ends behind a wrong one.
+    given: Option<Zeroizing<String>>,
+    /// Why no key came.
+    failure: Option<Error>,
+    held: u64,
+}
+
+impl<'a> AtReceiver<'a> {
+    pub(super) fn new(
+        ui: &'a Ui,
+        interrupt: &'a Interrupt,
+        peer: &'a str,
+        shown: Option<&'a mut Option<Zeroizing<String>>>,
+    ) -> Self {
+        Self { ui, interrupt, peer, shown, progress: None, given: None, failure: None, held: 0 }
+    }
+
+    /// Bytes of archive that were held already, and why no key came if that is how it ended.
+    pub(super) fn end(self) -> (u64, Option<Error>) {
+        (self.held, self.failure)
+    }
+
+    fn question(&self, offered: &Offered, left: Option<u8>) -> String {
+        match left {
+            None => format!("Key that {} shows, for {} files ({}):", self.peer, offered.files, bytes(offered.total)),
+            Some(left) => {
+                format!("That was not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" })
+            }
+        }
+    }
+
+    fn begin(&mut self, offset: u64, total: u64) {
+        self.held = offset;
+        match offset {
+            0 => self.ui.say("The key is right. Receiving."),
+            offset if offset == total => self.ui.say("Everything is here already."),
+            offset => self.ui.say(format!("The key is right. Going on at {} of {}.", bytes(offset), bytes(total))),
+        }
+        self.progress = Some(self.ui.progress(offset, total));
+    }
+}
+
+impl Operator for AtReceiver<'_> {
+    fn code(&mut self, code: &AuthCode) {
+        let digits = Zeroizing::new(code.display().to_string());
+        let Some(shown) = &mut self.shown else { return };
+        if shown.replace(digits.clone()).as_ref() != Some(&digits) {
+            show_code(self.ui, &digits);
+            self.ui.event(&Event::Code { code: digits.to_string() });
+        }
+    }
+
+    async fn key(&mut self, offered: &Offered, left: Option<u8>) -> KeyAnswer {
+        let question = self.question(offered, left);
+        let answer = tokio::select! {
+            answer = self.ui.ask(Asked::Key, &question, key_form) => answer,
+            () = self.interrupt.raised() => return KeyAnswer::Interrupted,
+        };
+        match (answer, &self.given) {
+            (Ok(key), _) => {
+                self.given = Some(Zeroizing::new(key.display().to_string()));
+                KeyAnswer::Key(key)
+            }
+            // The input ended behind a wrong key: that one is the answer, until the tries are used up.
+            (Err(Error::NoAnswer(_)), Some(given)) => {
+                TransferKey::parse(given).map_or(KeyAnswer::Declined, KeyAnswer::Key)
+            }
+            (Err(error), _) => {
+                self.failure = Some(error);
+                KeyAnswer::Declined
+            }
+        }
+    }
+
+    fn event(&mut self, event: Happened) {
+        match event {
+            Happened::Connected(_) => {
+                self.ui.event(&Event::Connected { peer: self.peer });
+                self.ui.say(format!("{} is there.", self.peer));
+            }
+            Happened::CodeWrong { left } => {
+                self.ui.say(format!("{} gave a wrong code; tries left: {left}.", self.peer))
+            }
+            Happened::Locked { seconds } => {
+                self.ui.warn(format!("{} gave too many wrong codes and has to wait {seconds} s", self.peer));
+            }
+            Happened::CodeAccepted => self.ui.say("The code is right."),
+            Happened::Offered(offered) => {
+                self.ui.event(&Event::Offered { peer: self.peer, files: offered.files, total: offered.total });
+            }
+            Happened::Hashing => self.ui.say("Reading back what is here already."),
+            Happened::Receiving { offset, total } => self.begin(offset, total),
+            Happened::Received(bytes) => {
+                if let Some(progress) = &mut self.progress {
+                    progress.set(bytes);
+                }
+            }
+            Happened::Verifying => {
+                self.progress = None;
+                self.ui.say("All here. Verifying, and putting it in place.");
+            }
+            Happened::Committed(_) => self.progress = None,
+        }
+    }
+
+    async fn interrupted(&mut self) {
+        self.interrupt.raised().await;
+    }
+}
+
+/// Shows the code, wide enough to be read across a room.
+pub(super) fn show_code(ui: &Ui, digits: &str) {
+    let wide: Vec<String> = digits.chars().map(String::from).collect();
+    ui.must(format!("Code:  {}", wide.join(" ")));
+}

@@ -1,0 +1,110 @@
+//! What a receiver keeps from one session to the next, and one session with it.
+
+use std::sync::Arc;
+
+use rand_core::OsRng;
+use waft_core::limits::CHUNK_MAX;
+use waft_core::session::desk::Desk;
+use waft_core::session::receiver::{Buffers, Policy, Receiver, buffer_len};
+use waft_core::session::{Receipt, SessionError};
+use waft_core::wire::message::Cancel;
+use zeroize::Zeroizing;
+
+use super::operator::AtReceiver;
+use crate::cli::Receive;
+use crate::clock::Clock;
+use crate::crypto::RingCipher;
+use crate::error::{Error, bytes, shown};
+use crate::identity::Identity;
+use crate::interrupt::Interrupt;
+use crate::store::DirectoryStore;
+use crate::tls::Authenticated;
+use crate::ui::{Event, Ui};
+
+/// A key is derived on the thread that also keeps the sender informed: about a second at most.
+const MAX_ITERATIONS: u32 = 2_000_000;
+/// How long a person has to type the key.
+const KEY_SECONDS: u16 = 300;
+
+/// The desk, the store, the memory.
+pub(super) struct Reception {
+    identity: Arc<Identity>,
+    store: DirectoryStore,
+    into: String,
+    code_needed: bool,
+    typed: bool,
+    desk: Desk,
+    clock: Clock,
+    /// The code that the person has seen last.
+    shown: Option<Zeroizing<String>>,
+    frame: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Reception {
+    pub(super) fn new(args: &Receive, identity: Arc<Identity>, store: DirectoryStore) -> Self {
+        Self {
+            identity,
+            store,
+            into: shown(&args.into),
+            code_needed: !args.no_code,
+            typed: !args.no_key,
+            desk: Desk::new(&mut OsRng),
+            clock: Clock::start(),
+            shown: None,
+            frame: vec![0; buffer_len(CHUNK_MAX)],
+            plain: vec![0; CHUNK_MAX as usize],
+        }
+    }
+
+    /// The code as it is shown first.
+    pub(super) fn first_code(&mut self) -> Zeroizing<String> {
+        self.shown.insert(Zeroizing::new(self.desk.code().display().to_string())).clone()
+    }
+
+    /// Receives one folder.
+    pub(super) async fn receive(&mut self, guest: Authenticated, ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
+        let Authenticated { mut link, peer } = guest;
+        let name = peer.name.as_str();
+        let policy = Policy {
+            code_needed: self.code_needed,
+            typed: self.typed,
+            hpke: Some(self.identity.hpke()),
+            max_iterations: MAX_ITERATIONS,
+            max_chunk: CHUNK_MAX,
+            key_seconds: KEY_SECONDS,
+            certificate: *self.identity.certificate().hash(),
+        };
+        let mut operator = AtReceiver::new(ui, interrupt, name, self.code_needed.then_some(&mut self.shown));
+        let mut receiver = Receiver {
+            policy: &policy,
+            desk: &mut self.desk,
+            store: &mut self.store,
+            operator: &mut operator,
+            clock: &self.clock,
+            entropy: &mut OsRng,
+            buffers: Buffers { frame: &mut self.frame, plain: &mut self.plain },
+        };
+        let outcome = receiver.receive::<RingCipher>(&mut link, *peer.certificate.hash()).await;
+        link.close().await;
+        let (held, failure) = operator.end();
+        match outcome {
+            Ok(receipt) => {
+                self.tell(name, receipt, held, ui);
+                Ok(())
+            }
+            Err(SessionError::Cancelled(Cancel::Interrupted)) => Err(Error::Interrupted),
+            Err(cause) => Err(failure.unwrap_or_else(|| {
+                let trouble = matches!(cause, SessionError::Refused(_)).then(|| self.store.last_trouble()).flatten();
+                Error::Receiving { peer: name.to_owned(), cause, trouble: trouble.map(ToString::to_string) }
+            })),
+        }
+    }
+
+    fn tell(&self, peer: &str, receipt: Receipt, held: u64, ui: &Ui) {
+        let Receipt { digest, files, bytes: total, .. } = receipt;
+        ui.event(&Event::Committed { peer, files, bytes: total, sent: total - held, digest: digest.to_string() });
+        ui.done(format!("The folder of {peer} is in {}: {files} files, {}.", self.into, bytes(total)));
+        ui.detail(format!("Its digest: {digest}"));
+    }
+}

@@ -1,0 +1,122 @@
+//! `waft seal`: a folder into one file, which its key opens anywhere. PROTOCOL.md, section 9.
+//!
+//! Walk -> archive -> compress -> seal -> **file**. The file appears under its name when it is whole.
+
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use rand_core::{OsRng, RngCore};
+use tempfile::NamedTempFile;
+use waft_core::code::TransferKey;
+use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
+use waft_core::sealed::cipher::Cipher as _;
+use waft_core::sealed::file::{ENCODED_MAX, START};
+use waft_core::sealed::stream::seal_buffer;
+use waft_core::sealed::{Compressor, Header, Schedule, Sealer, Secret, Span, Transcript};
+use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
+use waft_core::wire::frame::{self, Kind};
+use waft_core::wire::message::{Aead, Codec};
+
+use super::answers::show_key;
+use super::folders;
+use crate::cli::Seal;
+use crate::crypto::RingCipher;
+use crate::error::{Error, bytes, shown};
+use crate::folder::FolderSource;
+use crate::interrupt::Interrupt;
+use crate::ui::{Event, Ui};
+
+/// Guesses at a stolen file's key cost this much each; opening it costs a moment.
+const ITERATIONS: u32 = 600_000;
+/// Chunks between two looks at Ctrl-C.
+const CHUNKS_PER_TURN: usize = 64;
+
+/// Does what was typed.
+pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    if args.output.symlink_metadata().is_ok() {
+        return Err(Error::Exists(args.output));
+    }
+    let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui)?);
+    let info = source.info();
+    let key = TransferKey::random(&mut OsRng);
+    let directory = args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |cause| Error::File(args.output.clone(), cause);
+    let mut file = tempfile::Builder::new().prefix(".waft-").tempfile_in(directory).map_err(failed)?;
+    write(&mut source, &key, &mut file, &args.output, ui, &interrupt).await?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(&args.output).map_err(|error| match error.error.kind() {
+        ErrorKind::AlreadyExists => Error::Exists(args.output.clone()),
+        _ => Error::File(args.output.clone(), error.error),
+    })?;
+    show_key(ui, &key);
+    ui.event(&Event::Key { key: key.display().to_string() });
+    ui.event(&Event::Sealed { path: shown(&args.output), files: info.files, bytes: info.total });
+    ui.done(format!("Sealed {} files ({}) into {}.", info.files, bytes(info.total), shown(&args.output)));
+    ui.say("Keep the key apart from the file: without it nobody can open the file, and it is shown only now.");
+    Ok(())
+}
+
+async fn write(
+    source: &mut FolderSource,
+    key: &TransferKey,
+    file: &mut NamedTempFile,
+    output: &Path,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    let failed = |cause| Error::File(output.to_owned(), cause);
+    let header = header(&source.info());
+    let mut encoded = [0; ENCODED_MAX];
+    let encoded = header.encode(&mut encoded);
+    let schedule =
+        Schedule::new(&Secret::typed(key, &header.salt, header.iterations), &Transcript::file(&encoded[START..]));
+    file.write_all(encoded).and_then(|()| file.write_all(&schedule.commitment())).map_err(failed)?;
+
+    let mut compressor = Compressor::new();
+    let mut sealer = sealer(&header, &schedule, &mut compressor);
+    let mut plain = vec![0; CHUNK_MAX as usize];
+    let mut framed = vec![0; FRAME_HEADER + seal_buffer(CHUNK_MAX)];
+    let mut progress = ui.progress(0, header.total);
+    for turn in 1.. {
+        let piece = &mut plain[..sealer.next_len()];
+        if piece.is_empty() {
+            break;
+        }
+        if source.read(piece).await.map_err(|error| folders::source_error(error, source))? < piece.len() {
+            return Err(folders::source_error(SourceError::Changed, source));
+        }
+        let length = sealer.seal(piece, &mut framed[FRAME_HEADER..]).expect("the piece is as long as asked for");
+        framed[..FRAME_HEADER].copy_from_slice(&frame::Header::encode(Kind::Chunk, length));
+        file.write_all(&framed[..FRAME_HEADER + length]).map_err(failed)?;
+        progress.set(sealer.position());
+        if turn % CHUNKS_PER_TURN == 0 {
+            tokio::task::yield_now().await;
+            interrupt.check()?;
+        }
+    }
+    Ok(())
+}
+
+fn header(info: &ArchiveInfo) -> Header {
+    let mut salt = [0; 32];
+    OsRng.fill_bytes(&mut salt);
+    Header {
+        iterations: ITERATIONS,
+        salt,
+        aead: Aead::Aes256Gcm,
+        codec: Codec::Lz4,
+        chunk: CHUNK_MAX,
+        created: super::seconds_since_1970(),
+        total: info.total,
+        files: info.files,
+        entries: info.entries,
+        manifest: info.manifest,
+    }
+}
+
+fn sealer<'c>(header: &Header, schedule: &Schedule, compressor: &'c mut Compressor) -> Sealer<'c, RingCipher> {
+    let cipher = RingCipher::new(header.aead, schedule.chunk_key()).expect("a host has every AEAD");
+    let span = Span::new(header.chunk, 0, header.total).expect("a walked folder is within the limits");
+    Sealer::new(cipher, schedule.nonce_prefix(), span, Some(compressor))
+}

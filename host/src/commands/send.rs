@@ -1,0 +1,133 @@
+//! `waft send`: offers a folder to a trusted receiver, and tries again until it has it.
+//!
+//! Walk -> archive -> compress -> seal -> frame -> TLS -> **TCP**. PROTOCOL.md, section 6.
+
+mod attempt;
+mod operator;
+mod patience;
+mod target;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rand_core::{OsRng, RngCore};
+use tokio::time::sleep;
+use waft_core::code::TransferKey;
+use waft_core::session::Receipt;
+use waft_core::session::sender::Source;
+
+use self::attempt::Sending;
+use self::patience::{Hope, Patience};
+use self::target::Target;
+use super::folders;
+use crate::cli::Send;
+use crate::error::{Error, bytes, shown};
+use crate::folder::FolderSource;
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::interrupt::Interrupt;
+use crate::trust::Trust;
+use crate::ui::{Asked, Event, Ui};
+
+/// The folder that is sent when none is named.
+const FOLDER: &str = "SEND_FOLDER";
+
+/// Does what was typed.
+pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    let mut sending = tokio::select! {
+        prepared = prepare(args, ui) => prepared?,
+        () = interrupt.raised() => return Err(Error::Interrupted),
+    };
+    let receipt = until_sent(&mut sending, ui, &interrupt).await?;
+    tell(&sending, receipt, ui);
+    Ok(())
+}
+
+/// Everything that needs no connection.
+async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
+    super::check_answer(Asked::Code)?;
+    let home = Home::open()?;
+    let (identity, _) = Identity::open(&home)?;
+    let trust = Trust::load(&home)?;
+    let folder = folder(args.folder, ui).await?;
+    let target = Target::find(args.to.as_deref(), &trust, ui).await?;
+    let source = FolderSource::new(folders::walk(&folder, args.skip_unsendable, ui)?);
+    let info = source.info();
+    let (folder, total) = (shown(&folder), bytes(info.total));
+    ui.say(format!("Sending {folder}: {} files, {total}, to {} at {}.", info.files, target.peer.name, target.address));
+    let key = TransferKey::random(&mut OsRng);
+    ui.event(&Event::Key { key: key.display().to_string() });
+    let mut salt = [0; 32];
+    OsRng.fill_bytes(&mut salt);
+    Ok(Sending::new(home, identity, target, source, key, salt))
+}
+
+/// The folder that was typed; or the one that the person at the terminal says; or the usual one, made when missing.
+async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<PathBuf, Error> {
+    if let Some(typed) = typed {
+        return Ok(typed);
+    }
+    let answer = match ui.has_person() {
+        true => ui.ask(Asked::Folder, &format!("Folder [./{FOLDER}]:"), |answer| Ok(answer.to_owned())).await?,
+        false => String::new(),
+    };
+    if !answer.trim().is_empty() {
+        return Ok(answer.into());
+    }
+    if !Path::new(FOLDER).exists() {
+        std::fs::create_dir(FOLDER).map_err(|cause| Error::File(FOLDER.into(), cause))?;
+        ui.must(format!("Made ./{FOLDER}: put into it what is to be sent."));
+    }
+    Ok(FOLDER.into())
+}
+
+/// Tries until there is a receipt, or nothing to hope for.
+async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Result<Receipt, Error> {
+    let (start, mut patience, mut broken) = (Instant::now(), Patience::default(), None);
+    loop {
+        let error = match sending.attempt(&mut patience, ui, interrupt).await {
+            Ok(receipt) => return Ok(receipt),
+            Err(error) => error,
+        };
+        let Some(wait) = patience.wait(error.hope(), start.elapsed()) else {
+            return Err(verdict(error, broken));
+        };
+        ui.event(&Event::Retry { message: error.to_string(), wait: wait.as_millis() as u64 });
+        ui.say(format!("{error} Trying again in {:.1} s.", wait.as_secs_f32()));
+        broken = worse(broken, error);
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = interrupt.raised() => return Err(Error::Interrupted),
+        }
+    }
+}
+
+/// Of the sessions that broke, the one to tell of in the end: that the folder may have arrived is never forgotten.
+fn worse(before: Option<Error>, error: Error) -> Option<Error> {
+    match (before, error) {
+        (Some(before), _) if before.is_outcome_unknown() => Some(before),
+        (_, error @ Error::Sending { .. }) => Some(error),
+        (before, _) => before,
+    }
+}
+
+/// The last error; but who cannot be reached any more after a session broke is told of that session.
+fn verdict(last: Error, broken: Option<Error>) -> Error {
+    match broken {
+        Some(broken) if broken.is_outcome_unknown() && !matches!(last, Error::Interrupted) => broken,
+        Some(broken) if last.hope() == Hope::Absent => broken,
+        _ => last,
+    }
+}
+
+fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
+    let Receipt { digest, files, bytes: total, .. } = receipt;
+    let peer = sending.peer_name();
+    let sent = sending.sent();
+    ui.event(&Event::Committed { peer, files, bytes: total, sent, digest: digest.to_string() });
+    let crossed =
+        if sent == total { bytes(total) } else { format!("{}, of which {} crossed", bytes(total), bytes(sent)) };
+    ui.done(format!("{peer} has the folder: {files} files, {crossed}."));
+    ui.detail(format!("Its digest: {digest}"));
+}

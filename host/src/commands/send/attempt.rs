@@ -1,0 +1,198 @@
+//! One connection to the receiver, from TCP to its receipt; and what one run keeps from one to the next.
+
+use rand_core::OsRng;
+use waft_core::code::TransferKey;
+use waft_core::limits::CHUNK_MAX;
+use waft_core::sealed::Compressor;
+use waft_core::session::sender::{Buffers, Peer, Run, Sender, Source, SourceError, buffer_len};
+use waft_core::session::{Receipt, SessionError};
+use waft_core::wire::message::{Cancel, Refusal};
+use waft_core::wire::preface::ClearRefusal;
+
+use super::operator::AtSender;
+use super::patience::{Hope, Patience};
+use super::target::Target;
+use crate::clock::Clock;
+use crate::commands::{folders, seconds_since_1970};
+use crate::crypto::RingCipher;
+use crate::door::{KnockError, knock};
+use crate::error::Error;
+use crate::folder::FolderSource;
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::interrupt::Interrupt;
+use crate::net::{DIAL, dial};
+use crate::tls::error::HandshakeError;
+use crate::tls::link::TlsLink;
+use crate::tls::pins::Pins;
+use crate::tls::sender::authenticate;
+use crate::trust::Trust;
+use crate::ui::{Event, Ui};
+
+/// What typing a wrong key, or guessing one, costs the receiver.
+const ITERATIONS: u32 = 200_000;
+
+/// One run.
+pub(super) struct Sending {
+    home: Home,
+    identity: Identity,
+    target: Target,
+    source: FolderSource,
+    key: TransferKey,
+    salt: [u8; 32],
+    created: u64,
+    key_shown: bool,
+    remembered: bool,
+    /// Bytes of archive that crossed, over all connections.
+    sent: u64,
+    plain: Vec<u8>,
+    frame: Vec<u8>,
+    compressor: Box<Compressor>,
+}
+
+impl Sending {
+    pub(super) fn new(
+        home: Home,
+        identity: Identity,
+        target: Target,
+        source: FolderSource,
+        key: TransferKey,
+        salt: [u8; 32],
+    ) -> Self {
+        Self {
+            home,
+            identity,
+            target,
+            source,
+            key,
+            salt,
+            created: seconds_since_1970(),
+            key_shown: false,
+            remembered: false,
+            sent: 0,
+            plain: vec![0; buffer_len(CHUNK_MAX)],
+            frame: vec![0; buffer_len(CHUNK_MAX)],
+            compressor: Box::default(),
+        }
+    }
+
+    pub(super) fn peer_name(&self) -> &str {
+        self.target.peer.name.as_str()
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Connects, proves who is there, and offers the folder.
+    pub(super) async fn attempt(
+        &mut self,
+        patience: &mut Patience,
+        ui: &Ui,
+        interrupt: &Interrupt,
+    ) -> Result<Receipt, Error> {
+        let mut link = tokio::select! {
+            link = self.connect() => link?,
+            () = interrupt.raised() => return Err(Error::Interrupted),
+        };
+        patience.met();
+        ui.event(&Event::Connected { peer: self.target.peer.name.as_str() });
+        ui.say(format!("{} is there.", self.target.peer.name));
+        self.remember(ui);
+
+        let peer = &self.target.peer;
+        let run = Run {
+            key: &self.key,
+            salt: self.salt,
+            created: self.created,
+            iterations: ITERATIONS,
+            chunk: CHUNK_MAX,
+            certificate: *self.identity.certificate().hash(),
+        };
+        let total = self.source.info().total;
+        let mut operator = AtSender::new(ui, interrupt, peer.name.as_str(), &self.key, total, &mut self.key_shown);
+        let mut sender = Sender {
+            run: &run,
+            source: &mut self.source,
+            operator: &mut operator,
+            clock: &Clock::start(),
+            entropy: &mut OsRng,
+            buffers: Buffers { plain: &mut self.plain, frame: &mut self.frame, compressor: Some(&mut self.compressor) },
+        };
+        let receiver = Peer { certificate: *peer.certificate.hash(), hpke: peer.certificate.hpke() };
+        let outcome = sender.send::<RingCipher>(&mut link, &receiver).await;
+        link.close().await;
+        let (crossed, failure) = operator.end();
+        if crossed > 0 {
+            self.sent += crossed;
+            patience.got_further();
+        }
+        match outcome {
+            Ok(receipt) => Ok(receipt),
+            Err(cause) => Err(failure.unwrap_or(self.failed(cause).await)),
+        }
+    }
+
+    /// TCP, the preface, TLS.
+    async fn connect(&self) -> Result<TlsLink, Error> {
+        let Target { peer, address } = &self.target;
+        let mut stream = dial(address, DIAL).await.map_err(Error::Dial)?;
+        knock(&mut stream).await.map_err(|error| Error::Knock(address.clone(), error))?;
+        let trust = Trust::load(&self.home)?;
+        let proven = authenticate(stream, &self.identity, Pins::receiver(&trust, &peer.name)).await;
+        let who = || format!("{} at {address}", peer.name);
+        proven.map(|proven| proven.link).map_err(|error| Error::Handshake(who(), error))
+    }
+
+    /// The error with what the session could not know.
+    async fn failed(&mut self, cause: SessionError) -> Error {
+        let entry = match cause {
+            SessionError::Cancelled(Cancel::Interrupted) => return Error::Interrupted,
+            SessionError::Cancelled(Cancel::SourceChanged) => {
+                return folders::source_error(SourceError::Changed, &self.source);
+            }
+            SessionError::Cancelled(Cancel::SourceUnreadable) => {
+                return folders::source_error(SourceError::Unreadable, &self.source);
+            }
+            SessionError::Refused(Refusal::Name { entry } | Refusal::Collision { entry }) => {
+                folders::entry_path(&mut self.source, entry).await
+            }
+            _ => None,
+        };
+        Error::Sending { peer: self.peer_name().to_owned(), cause, entry }
+    }
+
+    /// Keeps where the receiver was met, once a run.
+    fn remember(&mut self, ui: &Ui) {
+        if !std::mem::replace(&mut self.remembered, true) {
+            let hash = self.target.peer.certificate.hash();
+            if let Err(error) = Trust::remember(&self.home, hash, self.target.address.clone()) {
+                ui.warn(format!("where {} was met cannot be kept: {error}", self.target.peer.name));
+            }
+        }
+    }
+}
+
+impl Error {
+    /// Whether the folder may have arrived.
+    pub(super) fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::Sending { cause: SessionError::OutcomeUnknown, .. })
+    }
+
+    /// What it leaves to hope for.
+    pub(super) fn hope(&self) -> Hope {
+        match self {
+            Self::Sending { cause, .. } => match cause {
+                SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown => Hope::Broken,
+                _ => Hope::No,
+            },
+            Self::Knock(_, KnockError::Refused(ClearRefusal::Busy)) => Hope::Busy,
+            Self::Knock(_, KnockError::Closed) => Hope::Broken,
+            Self::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {
+                Hope::Broken
+            }
+            Self::Dial(_) | Self::Knock(_, KnockError::Silent) => Hope::Absent,
+            _ => Hope::No,
+        }
+    }
+}

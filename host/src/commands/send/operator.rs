@@ -1,0 +1,127 @@
+//! The sender's person, as core's session sees them.
+
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::session::sender::{Event as Happened, Operator};
+use waft_core::wire::message::Stage;
+
+use crate::commands::answers::{code_form, show_key};
+use crate::error::{Error, bytes};
+use crate::interrupt::Interrupt;
+use crate::ui::{Asked, Event, Progress, Ui};
+
+/// Speaks for one session with `peer`.
+pub(super) struct AtSender<'a> {
+    ui: &'a Ui,
+    interrupt: &'a Interrupt,
+    peer: &'a str,
+    key: &'a TransferKey,
+    total: u64,
+    /// Whether the person has seen the key in this run.
+    key_shown: &'a mut bool,
+    progress: Option<Progress<'a>>,
+    stage: Option<Stage>,
+    /// Where sending began, and how far it is.
+    crossed: Option<(u64, u64)>,
+    /// Why no code came.
+    failure: Option<Error>,
+}
+
+impl<'a> AtSender<'a> {
+    pub(super) fn new(
+        ui: &'a Ui,
+        interrupt: &'a Interrupt,
+        peer: &'a str,
+        key: &'a TransferKey,
+        total: u64,
+        key_shown: &'a mut bool,
+    ) -> Self {
+        let (progress, stage, crossed, failure) = (None, None, None, None);
+        Self { ui, interrupt, peer, key, total, key_shown, progress, stage, crossed, failure }
+    }
+
+    /// Bytes of archive that crossed, and why no code came if that is how it ended.
+    pub(super) fn end(self) -> (u64, Option<Error>) {
+        (self.crossed.map_or(0, |(from, to)| to - from), self.failure)
+    }
+
+    fn offered(&mut self, sealed: bool) {
+        if sealed {
+            return self.ui.say(format!("The key goes to {} sealed: nobody has to type it.", self.peer));
+        }
+        if !std::mem::replace(self.key_shown, true) {
+            show_key(self.ui, self.key);
+            self.ui.say(format!("Read it out to the person at {}, who is asked for it now.", self.peer));
+        }
+    }
+
+    fn working(&mut self, stage: Stage) {
+        if self.stage.replace(stage) == Some(stage) {
+            return;
+        }
+        self.progress = None;
+        let (what, text) = match stage {
+            Stage::Key => ("key", "Waiting for the key to be typed there."),
+            Stage::KeyAgain => ("key", "A wrong key was typed there. Waiting for the right one."),
+            Stage::Hashing => ("hashing", "Waiting: what is there already is read back."),
+            Stage::Verifying => ("verifying", "All sent. Waiting for it to be verified and put in place."),
+            Stage::Waiting => ("reader", "Waiting for a reader of the old folder to let go of it."),
+        };
+        self.ui.event(&Event::Waiting { what });
+        if stage == Stage::KeyAgain { self.ui.must(text) } else { self.ui.say(text) }
+    }
+
+    fn begin(&mut self, offset: u64) {
+        self.crossed = Some((offset, offset));
+        match offset {
+            0 => self.ui.say("Sending."),
+            offset if offset == self.total => self.ui.say(format!("{} has everything already.", self.peer)),
+            offset => self.ui.say(format!("Going on at {} of {}.", bytes(offset), bytes(self.total))),
+        }
+        self.progress = Some(self.ui.progress(offset, self.total));
+    }
+}
+
+impl Operator for AtSender<'_> {
+    async fn code(&mut self, left: Option<u8>) -> Option<AuthCode> {
+        if let Some(left) = left {
+            self.ui.must(format!("That code was wrong; tries left: {left}."));
+            if Asked::Code.from_environment().is_some() {
+                self.failure = Some(Error::CodeWrong);
+                return None;
+            }
+        }
+        let question = format!("Code that {} shows:", self.peer);
+        let answer = tokio::select! {
+            answer = self.ui.ask(Asked::Code, &question, code_form) => answer,
+            () = self.interrupt.raised() => return None,
+        };
+        match answer {
+            Ok(code) => Some(code),
+            Err(error) => {
+                self.failure = Some(if left.is_some() { Error::CodeWrong } else { error });
+                None
+            }
+        }
+    }
+
+    fn event(&mut self, event: Happened) {
+        match event {
+            Happened::Greeted { free } => self.ui.detail(format!("{} has {} free.", self.peer, bytes(free))),
+            Happened::CodeAccepted => self.ui.say("The code is right."),
+            Happened::Offered { sealed } => self.offered(sealed),
+            Happened::Working(stage) => self.working(stage),
+            Happened::Accepted { offset } => self.begin(offset),
+            Happened::Sent(bytes) => {
+                if let (Some(progress), Some((_, sent))) = (&mut self.progress, &mut self.crossed) {
+                    *sent = bytes;
+                    progress.set(bytes);
+                }
+            }
+            Happened::Durable(_) => {}
+        }
+    }
+
+    async fn interrupted(&mut self) {
+        self.interrupt.raised().await;
+    }
+}

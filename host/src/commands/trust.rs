@@ -1,0 +1,77 @@
+//! `waft trust`: whom this machine trusts, and to do what.
+
+use std::path::Path;
+
+use waft_core::code::fingerprint;
+
+use crate::address::Address;
+use crate::certificate::{Certificate, FILE_MAX};
+use crate::cli::{Trust as Args, TrustAdd};
+use crate::error::Error;
+use crate::home::{Home, read_at_most};
+use crate::identity::Identity;
+use crate::name::Name;
+use crate::trust::{Peer, Trust};
+use crate::ui::{Event, Ui};
+
+/// Does what was typed.
+pub(super) fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    match args {
+        Args::Add(args) => add(args, ui),
+        Args::List => list(ui),
+        Args::Remove { name } => remove(&name, ui),
+    }
+}
+
+fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
+    let name = Name::new(&args.name).map_err(|problem| Error::Usage(problem.to_string()))?;
+    let at =
+        args.at.map(|at| at.parse::<Address>()).transpose().map_err(|problem| Error::Usage(problem.to_string()))?;
+    let certificate = certificate(&args.certificate)?;
+    let home = Home::open()?;
+    let (own, _) = Identity::open(&home)?;
+    let peer = Peer { name, certificate, sends: !args.receives, receives: !args.sends, at, last: None };
+    Trust::change(&home, |trust| trust.add(peer.clone(), own.certificate()))?;
+    show(&peer, ui);
+    ui.say("Compare this fingerprint, by voice, with the one that `waft id` shows there.");
+    Ok(())
+}
+
+fn list(ui: &Ui) -> Result<(), Error> {
+    let trust = Trust::load(&Home::open()?)?;
+    trust.peers().iter().for_each(|peer| show(peer, ui));
+    if trust.peers().is_empty() {
+        ui.say("Nobody is trusted yet: waft trust add NAME CERT.pem");
+    }
+    Ok(())
+}
+
+fn remove(name: &str, ui: &Ui) -> Result<(), Error> {
+    let peer = Trust::change(&Home::open()?, |trust| trust.remove(name))?;
+    ui.event(&Event::Removed { name: peer.name.as_str() });
+    ui.say(format!("{} is trusted no longer.", peer.name));
+    Ok(())
+}
+
+fn certificate(path: &Path) -> Result<Certificate, Error> {
+    let text = read_at_most(path, FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
+    Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
+}
+
+fn show(peer: &Peer, ui: &Ui) {
+    let fingerprint = fingerprint(peer.certificate.hash()).to_string();
+    let address = peer.address().map(ToString::to_string);
+    let at = address.as_ref().map_or(String::new(), |address| format!("  {address}"));
+    ui.print(format!("{:<16} {fingerprint}  {}{at}", peer.name.as_str(), directions(peer)));
+    let (name, sends, receives) = (peer.name.as_str(), peer.sends, peer.receives);
+    ui.event(&Event::Trusted { name, fingerprint, sends, receives, address });
+}
+
+fn directions(peer: &Peer) -> &'static str {
+    match (peer.sends, peer.receives) {
+        (true, true) => "sends and receives",
+        (true, false) => "sends",
+        (false, true) => "receives",
+        (false, false) => "nothing",
+    }
+}

@@ -1,0 +1,202 @@
+//! The one error of the command. Each failure has a class, a text that says what happened, and what to do next.
+//!
+//! All three stand side by side in one place per failure: [`Error::told`]. Causes from below (sessions, stores, TLS,
+//! identities) are kept as they are, and put into words here.
+
+mod class;
+mod identity;
+mod local;
+mod reach;
+mod receiving;
+mod sending;
+mod storage;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use class::Class;
+use waft_core::session::sender::SourceError;
+use waft_core::session::{SessionError, StoreError};
+
+use crate::address::Address;
+use crate::certificate::CertificateError;
+use crate::door::KnockError;
+use crate::folder::FolderError;
+use crate::home::HomeError;
+use crate::identity::IdentityError;
+use crate::net::{DialError, ListenError};
+use crate::tls::error::HandshakeError;
+use crate::trouble::Trouble;
+use crate::trust::TrustError;
+use crate::ui::Asked;
+
+/// Why the command failed.
+#[derive(Debug)]
+pub enum Error {
+    /// An option or argument does not make sense.
+    Usage(String),
+    /// Standard input ended, or is none, where an answer was needed.
+    NoAnswer(Asked),
+    /// `WAFT_KEY`, or the only answer, is no key.
+    KeyMalformed(String),
+    /// `WAFT_AUTH_CODE`, or the only answer, is no code.
+    CodeMalformed(String),
+    /// The receiver says that the code is wrong, and there is no other to try.
+    CodeWrong,
+    /// A sealed file's key is wrong.
+    FileKeyWrong,
+    /// A sealed file is not one, or damaged, or cut short.
+    Sealed(Sealed, PathBuf),
+    /// A file that would be made exists already.
+    Exists(PathBuf),
+    /// A file cannot be read or written.
+    File(PathBuf, std::io::Error),
+    /// This machine's identity cannot be used.
+    Identity(IdentityError),
+    /// Its configuration folder cannot be used.
+    Home(HomeError),
+    /// Whom it trusts cannot be read or changed.
+    Trust(TrustError),
+    /// A file is no certificate that can be trusted.
+    Certificate(PathBuf, CertificateError),
+    /// A receiver is trusted, but nobody knows where it listens.
+    NoAddress(String),
+    /// A peer is trusted, but not to receive.
+    NotAReceiver(String),
+    /// The receiver cannot be connected to.
+    Dial(DialError),
+    /// What answers at that address does not begin TLS.
+    Knock(Address, KnockError),
+    /// The peer, in words, could not prove who it is, or did not believe us.
+    Handshake(String, HandshakeError),
+    /// The port cannot be listened on.
+    Listen(ListenError),
+    /// The folder that is to be sent cannot be.
+    Folder(FolderError),
+    /// A folder that is read changed, or cannot be read on; with what went wrong where.
+    Source(SourceError, Option<String>),
+    /// The target does not take a folder; with what went wrong where.
+    Store(StoreError, Option<String>),
+    /// The target cannot be one.
+    Place(Trouble),
+    /// A session with that receiver ended without a receipt.
+    Sending {
+        /// Its name here.
+        peer: String,
+        /// How it ended.
+        cause: SessionError,
+        /// What in the folder the cause is about.
+        entry: Option<String>,
+    },
+    /// A session with that sender ended without a folder.
+    Receiving {
+        /// Its name here.
+        peer: String,
+        /// How it ended.
+        cause: SessionError,
+        /// What went wrong where.
+        trouble: Option<String>,
+    },
+    /// The person stopped it.
+    Interrupted,
+}
+
+/// What is wrong with a sealed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// It does not begin as one.
+    NotOne,
+    /// It is of a later version.
+    Version,
+    /// It ends too early.
+    Truncated,
+    /// A byte of it is not what it was.
+    Damaged,
+}
+
+/// An error in words.
+#[derive(Debug)]
+pub struct Told {
+    /// Its class, and with it the exit code.
+    pub class: Class,
+    /// What happened.
+    pub what: String,
+    /// What to do next.
+    pub next: String,
+}
+
+fn told(class: Class, what: impl Into<String>, next: impl Into<String>) -> Told {
+    Told { class, what: what.into(), next: next.into() }
+}
+
+impl Error {
+    /// The error in words.
+    pub fn told(&self) -> Told {
+        match self {
+            Self::Identity(error) => identity::identity(error),
+            Self::Home(error) => identity::home(error),
+            Self::Trust(error) => identity::trust(error),
+            Self::Certificate(path, error) => identity::certificate(path, *error),
+            Self::NoAddress(name) => identity::no_address(name),
+            Self::NotAReceiver(name) => identity::not_a_receiver(name),
+            Self::Dial(error) => reach::dial(error),
+            Self::Knock(address, error) => reach::knock(&address.to_string(), *error),
+            Self::Handshake(who, error) => reach::handshake(who, error),
+            Self::Listen(error) => reach::listen(error),
+            Self::Folder(error) => storage::folder(error),
+            Self::Source(error, trouble) => storage::source(*error, trouble.as_deref()),
+            Self::Store(error, trouble) => storage::store(*error, trouble.as_deref()),
+            Self::Place(trouble) => storage::place(trouble),
+            Self::Sending { peer, cause, entry } => sending::session(peer, *cause, entry.as_deref()),
+            Self::Receiving { peer, cause, trouble } => receiving::session(peer, *cause, trouble.as_deref()),
+            error => local::of(error),
+        }
+    }
+
+    /// Its class.
+    pub fn class(&self) -> Class {
+        self.told().class
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told().what)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<IdentityError> for Error {
+    fn from(error: IdentityError) -> Self {
+        Self::Identity(error)
+    }
+}
+
+impl From<HomeError> for Error {
+    fn from(error: HomeError) -> Self {
+        Self::Home(error)
+    }
+}
+
+impl From<TrustError> for Error {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(error)
+    }
+}
+
+impl From<FolderError> for Error {
+    fn from(error: FolderError) -> Self {
+        Self::Folder(error)
+    }
+}
+
+/// A path as it may be shown.
+pub fn shown(path: &std::path::Path) -> String {
+    crate::trouble::shown(path.as_os_str())
+}
+
+/// A number of bytes as people read it.
+pub fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}

@@ -1,0 +1,168 @@
+//! What a person is told about ways that lead nowhere: to connect, to knock, to prove who is there, to listen.
+
+use waft_core::code::fingerprint;
+use waft_core::wire::preface::ClearRefusal;
+
+use super::Class::{Broken, Identity, Protocol, Refused, Unreachable};
+use super::{Told, told};
+use crate::door::KnockError;
+use crate::net::{DialError, ListenError};
+use crate::tls::error::{HandshakeError, Rejection};
+use crate::tls::pins::Distrust;
+
+const SAME_RELEASE: &str = "Bring waft to the same release on both sides.";
+
+/// The text for a receiver that cannot be connected to.
+pub(super) fn dial(error: &DialError) -> Told {
+    let (what, next) = match error {
+        DialError::Refused { address } => (
+            format!("Nobody listens at {address}."),
+            "Start `waft receive` there, and compare the address with the ones that it shows.",
+        ),
+        DialError::TimedOut { address } => (
+            format!("{address} does not answer: the connection timed out."),
+            "Compare the address with the ones that the receiver shows. If it is right, a firewall there may keep its port shut.",
+        ),
+        DialError::Unresolved { address, source } => (
+            format!("No address is known for the name {}: {source}.", address.host()),
+            "Compare the name, or give an address that the receiver shows: NAME@ADDRESS.",
+        ),
+        DialError::Unreachable { address } => (
+            format!("No network leads to {address}."),
+            "Look whether this machine is on the receiver's network, and compare the address with the ones that it shows.",
+        ),
+        DialError::Failed { address, source } => (
+            format!("Connecting to {address} failed: {source}."),
+            "Compare the address with the ones that the receiver shows.",
+        ),
+    };
+    told(Unreachable, what, next)
+}
+
+/// The text for a port that cannot be listened on.
+pub(super) fn listen(error: &ListenError) -> Told {
+    let (what, next) = match error {
+        ListenError::PortTaken { at } => (
+            format!("Port {} is taken: another program listens there.", at.port()),
+            "End that program, perhaps another `waft receive`; or take another port: --listen ADDR:PORT.",
+        ),
+        ListenError::NotLocal { at } => {
+            (format!("{} is no address of this machine.", at.ip()), "Give one that it has, or leave --listen out.")
+        }
+        ListenError::Denied { at } => {
+            (format!("This user may not listen on port {}.", at.port()), "Take a port above 1023: --listen ADDR:PORT.")
+        }
+        ListenError::Failed { at, source } => {
+            (format!("Listening on {at} failed: {source}."), "Take another address: --listen ADDR:PORT.")
+        }
+    };
+    told(Unreachable, what, next)
+}
+
+/// The text for whatever answers at `address`, but does not begin TLS.
+pub(super) fn knock(address: &str, error: KnockError) -> Told {
+    match error {
+        KnockError::Refused(ClearRefusal::Busy) => told(
+            Refused,
+            format!("The receiver at {address} is busy with another transfer."),
+            "Send again when that one is over.",
+        ),
+        KnockError::Refused(ClearRefusal::NotProvisioned) => told(
+            Identity,
+            format!("The board at {address} has no identity yet."),
+            "Give it one with `waft provision`, then send again.",
+        ),
+        KnockError::Refused(ClearRefusal::Version { spoken }) => told(
+            Protocol,
+            format!("The receiver at {address} speaks another version of the protocol, up to {spoken}."),
+            SAME_RELEASE,
+        ),
+        KnockError::Refused(ClearRefusal::Other(reason)) => told(
+            Protocol,
+            format!("The receiver at {address} refuses for a reason of a later version ({reason})."),
+            SAME_RELEASE,
+        ),
+        KnockError::NotWaft => told(
+            Protocol,
+            format!("What answers at {address} is not waft."),
+            "Another program listens there. Compare address and port with what `waft receive` shows.",
+        ),
+        KnockError::Closed => told(
+            Broken,
+            format!("The connection to {address} was closed at once."),
+            "Compare address and port with what `waft receive` shows; if they are right, send again.",
+        ),
+        KnockError::Silent => told(
+            Unreachable,
+            format!("Something listens at {address}, but says nothing."),
+            "Compare address and port with what `waft receive` shows; if they are right, start it again there.",
+        ),
+    }
+}
+
+/// The text for a peer `who` that could not prove who it is, or did not believe us.
+pub(super) fn handshake(who: &str, error: &HandshakeError) -> Told {
+    match error {
+        HandshakeError::NotTrusted(distrust) => distrusted(who, distrust),
+        HandshakeError::Rejected(rejection) => rejected(who, *rejection),
+        HandshakeError::NotItsKey { name } => told(
+            Identity,
+            format!("What answers as {who} shows the certificate of {name}, but has not its key."),
+            "Somebody may pose as it. If not: have its identity made again there (`waft id --renew`), and trust that.",
+        ),
+        HandshakeError::NoCertificate => told(
+            Identity,
+            format!("{who} shows no certificate, so it cannot be told who it is."),
+            "Compare the address: it is no receiver or sender of waft's.",
+        ),
+        HandshakeError::NotTls | HandshakeError::Incompatible(_) | HandshakeError::Tls(_) => {
+            told(Protocol, format!("{who} does not speak as waft does: {error}."), SAME_RELEASE)
+        }
+        HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_) => told(
+            Broken,
+            format!("The connection with {who} broke before it was secured: {error}."),
+            "Send again. If it stays, look at what the other side says.",
+        ),
+    }
+}
+
+fn distrusted(who: &str, distrust: &Distrust) -> Told {
+    match distrust {
+        Distrust::Unknown { hash } => told(
+            Identity,
+            format!("{who} is not trusted here. Its fingerprint: {}", fingerprint(hash)),
+            "If `waft id` shows that fingerprint there, carry its certificate here: waft trust add NAME CERT.pem",
+        ),
+        Distrust::AnotherName { name } => told(
+            Identity,
+            format!("{who} is another one: {name}."),
+            "Send to that name, or give the address of the one that is meant: NAME@HOST.",
+        ),
+        Distrust::WrongDirection { name } => told(
+            Identity,
+            format!("{name} is trusted here, but not in this direction."),
+            "See `waft trust list`. To allow it: waft trust remove, then add it without --sends or --receives.",
+        ),
+    }
+}
+
+fn rejected(who: &str, rejection: Rejection) -> Told {
+    match rejection {
+        Rejection::Direction => told(
+            Identity,
+            format!("{who} trusts this machine, but not in this direction."),
+            "Have it allow that: waft trust remove there, then add it without --sends or --receives.",
+        ),
+        Rejection::Signature => told(
+            Identity,
+            format!("{who} found that this machine does not have the key of its certificate."),
+            "Make a new identity with `waft id --renew`, and have the new certificate trusted there.",
+        ),
+        Rejection::Certificate | Rejection::BoardBrokeOff => told(
+            Identity,
+            format!("{who} does not trust this machine."),
+            "Carry this machine's certificate there (`waft id cert`), and have it added: waft trust add NAME CERT.pem. A \
+             board is provisioned anew.",
+        ),
+    }
+}

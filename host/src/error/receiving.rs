@@ -1,0 +1,176 @@
+//! What a receiver's person is told when a session with `peer` ended without a committed folder.
+//!
+//! The target holds what it held before in every one of these cases.
+
+use waft_core::session::SessionError;
+use waft_core::wire::message::{Cancel, Limit, Refusal};
+
+use super::Class::{Broken, Code, Interrupted, Key, Protocol, Refused, Storage};
+use super::{Told, bytes, told};
+
+/// The text for `cause`; `trouble` is what the store says went wrong where.
+pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&str>) -> Told {
+    let mut text = ended(peer, cause);
+    if let Some(trouble) = trouble {
+        text.what.push_str(&format!(" {trouble}."));
+    }
+    text
+}
+
+fn ended(peer: &str, cause: SessionError) -> Told {
+    match cause {
+        SessionError::Refused(refusal) => refused(peer, refusal),
+        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel),
+        SessionError::Cancelled(Cancel::Interrupted) => {
+            told(Interrupted, "Interrupted.", "The sender was told. What was received so far is kept for its next try.")
+        }
+        SessionError::Disconnected => told(
+            Broken,
+            format!("The connection from {peer} broke in the middle."),
+            "What was received is kept: when the folder is sent again, it goes on from there.",
+        ),
+        SessionError::TimedOut | SessionError::Cancelled(Cancel::TimedOut) => told(
+            Broken,
+            format!("{peer} has sent nothing for too long."),
+            "What was received is kept: when the folder is sent again, it goes on from there.",
+        ),
+        cause => told(
+            Protocol,
+            format!("{peer} does not keep to the protocol ({cause:?})."),
+            "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
+        ),
+    }
+}
+
+fn refused(peer: &str, refusal: Refusal) -> Told {
+    match refusal {
+        Refusal::Locked { seconds } => told(
+            Code,
+            format!("{peer} gave too many wrong codes, and has to wait {seconds} s."),
+            "If a person you know sits there, tell them the new code. If not: `waft trust remove` it.",
+        ),
+        Refusal::CodeTimeout => {
+            told(Code, format!("{peer} gave no code in time."), "Tell its person the code that is shown here.")
+        }
+        Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode | Refusal::Declined => key(peer, refusal),
+        Refusal::Version | Refusal::Protocol => told(
+            Protocol,
+            format!("{peer} speaks another version, or does not keep to the protocol ({refusal:?})."),
+            "Bring waft to the same release on both sides.",
+        ),
+        Refusal::Archive | Refusal::Chunk => told(
+            Protocol,
+            format!("What {peer} sent is malformed ({refusal:?}); nothing of it was kept."),
+            "Bring waft to the same release on both sides. If it stays, do not trust that sender.",
+        ),
+        Refusal::NoSpace { .. } | Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
+        refusal => policy(peer, refusal),
+    }
+}
+
+fn key(peer: &str, refusal: Refusal) -> Told {
+    match refusal {
+        Refusal::KeyWrong => told(
+            Key,
+            format!("The key was wrong, three times; the folder of {peer} was refused."),
+            "Have it sent again: the new run has a new key. It has no I, L, O or U.",
+        ),
+        Refusal::KeyTimeout => told(
+            Key,
+            "Nobody typed the key in time.",
+            "Have the folder sent again, and type the key that the sender shows; or receive with --no-key.",
+        ),
+        Refusal::Declined => told(
+            Key,
+            format!("No key was given; the folder of {peer} was declined."),
+            "To take it after all, have it sent again.",
+        ),
+        _ => told(
+            Key,
+            format!("{peer} does not give the key in the way that is asked for."),
+            "Bring waft to the same release on both sides.",
+        ),
+    }
+}
+
+fn policy(peer: &str, refusal: Refusal) -> Told {
+    match refusal {
+        Refusal::NotEmpty => told(
+            Refused,
+            "The target folder is not empty.",
+            "Receive with --overwrite to replace what it holds, or with --into another folder.",
+        ),
+        Refusal::Name { .. } => told(
+            Refused,
+            format!("The folder of {peer} has a name that cannot be held safely here."),
+            "Its sender is told which; have it renamed there.",
+        ),
+        Refusal::Collision { .. } => told(
+            Refused,
+            format!("The folder of {peer} has two names that mean the same file here."),
+            "Its sender is told which; have one of them renamed there.",
+        ),
+        Refusal::Limit { limit } => told(
+            Refused,
+            format!("The folder of {peer} goes past a limit: {}.", limit_name(limit)),
+            "Have less sent at once.",
+        ),
+        Refusal::Older => told(
+            Refused,
+            format!("The folder of {peer} is older than the one that it sent last."),
+            "Have the sender's clock set right.",
+        ),
+        _ => told(Refused, format!("The folder of {peer} was refused ({refusal:?})."), "Have it sent again later."),
+    }
+}
+
+fn storage(peer: &str, refusal: Refusal) -> Told {
+    match refusal {
+        Refusal::NoSpace { needed, free } => told(
+            Storage,
+            format!(
+                "The disk is too full for the folder of {peer}: it needs {}, and {} are free.",
+                bytes(needed),
+                bytes(free)
+            ),
+            "Make room, or receive with --into a folder on another disk.",
+        ),
+        Refusal::NotWritable => told(
+            Storage,
+            "The target folder cannot be written.",
+            "Look at its permissions and its owner, or receive with --into another folder.",
+        ),
+        Refusal::Verify => told(
+            Storage,
+            "What was stored does not read back.",
+            "The old folder is still in place. Have the disk looked at.",
+        ),
+        _ => told(
+            Storage,
+            format!("Reading or writing failed while receiving from {peer}."),
+            "Look at the disk and its free space. What was received is kept for the next try.",
+        ),
+    }
+}
+
+fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
+    let what = match cancel {
+        Cancel::SourceChanged => format!("The folder changed at {peer} while it was sent."),
+        Cancel::SourceUnreadable => format!("{peer} could not read a file of the folder any more."),
+        Cancel::TimedOut => format!("{peer} waited too long for this machine, and gave up."),
+        Cancel::Protocol => format!("{peer} holds a message of this machine to be wrong."),
+        Cancel::Interrupted | Cancel::Declined => format!("{peer} cancelled the transfer."),
+    };
+    told(Broken, what, "What was received is kept: when the folder is sent again, it goes on from there.")
+}
+
+fn limit_name(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Total => "its size",
+        Limit::Entries => "the number of its files and folders",
+        Limit::Manifest => "the length of all its names",
+        Limit::Path => "the length of a path",
+        Limit::Chunk => "the size of its chunks",
+        Limit::Iterations => "the iterations of its key",
+    }
+}

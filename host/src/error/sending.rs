@@ -1,0 +1,235 @@
+//! What a sender's person is told when a session with `peer` ended without a receipt.
+
+use waft_core::session::SessionError;
+use waft_core::wire::message::{Cancel, Limit, Refusal};
+
+use super::Class::{Broken, Code, Identity, Interrupted, Key, Protocol, Refused, Storage, Unknown};
+use super::{Told, bytes, told};
+
+/// The text for `cause`; `entry` is the path that a refusal points at, ready to be shown.
+pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>) -> Told {
+    match cause {
+        SessionError::Refused(refusal) => refused(peer, refusal, entry),
+        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel),
+        SessionError::Cancelled(cancel) => cancelled_here(cancel),
+        SessionError::Disconnected => told(
+            Broken,
+            format!("The connection to {peer} broke in the middle."),
+            "Send again: it goes on where it stopped. If it breaks each time, look at the network, and at what the receiver says.",
+        ),
+        SessionError::TimedOut => told(
+            Broken,
+            format!("{peer} has said nothing for too long."),
+            "See whether it still runs and is reachable, then send again: it goes on where it stopped.",
+        ),
+        SessionError::OverLimit(limit) => over_limit(peer, limit),
+        SessionError::OutcomeUnknown => told(
+            Unknown,
+            format!("Everything was sent, but the connection to {peer} ended before its receipt came."),
+            "Look there whether the new folder is in place; or send again: what has arrived is not sent twice.",
+        ),
+        _ => misbehaved(peer, cause),
+    }
+}
+
+fn misbehaved(peer: &str, cause: SessionError) -> Told {
+    match cause {
+        SessionError::NothingInCommon => told(
+            Protocol,
+            format!("{peer} and this machine have no version, cipher or key mode in common."),
+            "Bring waft to the same release on both sides.",
+        ),
+        SessionError::NoHpkeKey => told(
+            Identity,
+            format!("{peer} takes only keys that are sealed to it, but its certificate holds nothing to seal to."),
+            "Have it make a new identity (`waft id --renew` there), and trust the new certificate here.",
+        ),
+        SessionError::WrongReceipt => told(
+            Protocol,
+            format!("{peer} gave a receipt for another folder than the one that was sent."),
+            "Do not rely on what is there. Bring waft to the same release on both sides, then send again.",
+        ),
+        SessionError::Buffers => told(
+            Protocol,
+            format!("{peer} asked for chunks that this machine cannot make."),
+            "Report this as a bug in waft.",
+        ),
+        cause => told(
+            Protocol,
+            format!("{peer} does not keep to the protocol ({cause:?})."),
+            "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
+        ),
+    }
+}
+
+fn refused(peer: &str, refusal: Refusal, entry: Option<&str>) -> Told {
+    match refusal {
+        Refusal::Version => told(
+            Protocol,
+            format!("{peer} speaks another version of the protocol."),
+            "Bring waft to the same release on both sides.",
+        ),
+        Refusal::Locked { .. } | Refusal::CodeTimeout => code(peer, refusal),
+        Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
+        Refusal::Limit { limit } => over_limit(peer, limit),
+        Refusal::Name { .. } | Refusal::Collision { .. } => name(peer, refusal, entry),
+        Refusal::NoSpace { needed, free } => no_space(peer, needed, free),
+        Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
+        Refusal::Archive | Refusal::Chunk | Refusal::Protocol => told(
+            Protocol,
+            format!("{peer} holds what was sent to be malformed ({refusal:?})."),
+            "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
+        ),
+        refusal => policy(peer, refusal),
+    }
+}
+
+fn code(peer: &str, refusal: Refusal) -> Told {
+    match refusal {
+        Refusal::Locked { seconds } => told(
+            Code,
+            format!("{peer} takes no code from this machine for {seconds} s, after too many wrong ones."),
+            "Wait so long, then send again with the new code that it shows.",
+        ),
+        _ => told(
+            Code,
+            format!("{peer} got no code in time."),
+            "Send again, and type the four digits that it shows as soon as they are asked for.",
+        ),
+    }
+}
+
+fn key(peer: &str, refusal: Refusal) -> Told {
+    match refusal {
+        Refusal::KeyWrong => told(
+            Key,
+            format!("The key that {peer} got was wrong, three times."),
+            "Send again: the run has a new key. Read it out in its groups of four; it has no I, L, O or U.",
+        ),
+        Refusal::KeyTimeout => told(
+            Key,
+            format!("Nobody typed the key at {peer} in time."),
+            "Send again when a person is there; or start it there with --no-key.",
+        ),
+        _ => told(
+            Key,
+            format!("{peer} does not take the key in this way."),
+            "Bring waft to the same release on both sides.",
+        ),
+    }
+}
+
+fn policy(peer: &str, refusal: Refusal) -> Told {
+    match refusal {
+        Refusal::NotEmpty => told(
+            Refused,
+            format!("The target folder of {peer} is not empty."),
+            "Have it started with --overwrite, or with --into another folder.",
+        ),
+        Refusal::InUse => told(
+            Refused,
+            format!("{peer} still reads the folder whose place the new one needs."),
+            "Send again when its application has let go of it.",
+        ),
+        Refusal::Older => told(
+            Refused,
+            format!("{peer} has a newer folder from this machine already."),
+            "Set this machine's clock right; or reset the guard at the receiver's console.",
+        ),
+        _ => told(Refused, format!("{peer} declined the folder."), "Ask its person, then send again."),
+    }
+}
+
+fn name(peer: &str, refusal: Refusal, entry: Option<&str>) -> Told {
+    let entry = entry.unwrap_or("an entry");
+    match refusal {
+        Refusal::Collision { .. } => told(
+            Refused,
+            format!("At {peer}, {entry} means the same file as another name in the folder."),
+            "Rename one of the two (mind upper and lower case, and accents), then send again.",
+        ),
+        _ => told(
+            Refused,
+            format!("{peer} cannot hold the name {entry} safely."),
+            "Rename it, then send again. Windows cannot hold \\ : * ? \" < > |, names such as aux, or a dot at the end.",
+        ),
+    }
+}
+
+fn storage(peer: &str, refusal: Refusal) -> Told {
+    match refusal {
+        Refusal::NotWritable => told(
+            Storage,
+            format!("{peer} cannot write to its target folder."),
+            "Have its permissions looked at there, or have it started with --into another folder.",
+        ),
+        Refusal::Verify => told(
+            Storage,
+            format!("What {peer} stored does not read back."),
+            "Its old folder is still in place. Have its disk or flash looked at, then send again.",
+        ),
+        _ => told(
+            Storage,
+            format!("{peer} failed to read or write its storage."),
+            "What it says itself tells more. Send again when that is mended: it goes on where it stopped.",
+        ),
+    }
+}
+
+fn no_space(peer: &str, needed: u64, free: u64) -> Told {
+    told(
+        Storage,
+        format!("{peer} has no room for the folder: it needs {}, and {} are free.", bytes(needed), bytes(free)),
+        "Make room there, or send less.",
+    )
+}
+
+fn over_limit(peer: &str, limit: Limit) -> Told {
+    let what = match limit {
+        Limit::Total => "is larger",
+        Limit::Entries => "has more files and folders",
+        Limit::Manifest => "has more names",
+        Limit::Path => "has a longer path",
+        Limit::Chunk => "comes in larger chunks",
+        Limit::Iterations => "has a slower key",
+    };
+    told(Refused, format!("The folder {what} than {peer} takes."), "Send less at once, or shorten the paths.")
+}
+
+fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
+    let what = match cancel {
+        Cancel::TimedOut => format!("{peer} waited too long for this machine, and gave up."),
+        Cancel::Protocol => {
+            return told(
+                Protocol,
+                format!("{peer} holds a message of this machine to be wrong."),
+                "Bring waft to the same release on both sides.",
+            );
+        }
+        _ => format!("{peer} cancelled the transfer."),
+    };
+    told(Broken, what, "Ask its person. Sending again goes on where it stopped.")
+}
+
+fn cancelled_here(cancel: Cancel) -> Told {
+    match cancel {
+        Cancel::SourceChanged => told(
+            Storage,
+            "The folder changed while it was sent.",
+            "The receiver keeps its old folder. Let the changes come to an end, then send again.",
+        ),
+        Cancel::SourceUnreadable => told(
+            Storage,
+            "A file of the folder cannot be read any more.",
+            "The receiver keeps its old folder. See whether the file is still there, then send again.",
+        ),
+        Cancel::Declined => {
+            told(Code, "No code was given.", "Send again, and type the four digits that the receiver shows.")
+        }
+        _ => told(
+            Interrupted,
+            "Interrupted.",
+            "The receiver keeps its old folder; sending again goes on where this stopped.",
+        ),
+    }
+}

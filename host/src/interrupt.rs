@@ -1,0 +1,62 @@
+//! Ctrl-C, and a polite request of the system to end: the first asks the command to stop in good order, the second
+//! ends it at once. Stores and files withstand both.
+
+use tokio::sync::watch;
+
+use crate::error::{Class, Error};
+use crate::ui::Ui;
+
+/// Whether somebody wants the command to stop.
+#[derive(Clone)]
+pub struct Interrupt(watch::Receiver<bool>);
+
+impl Interrupt {
+    /// Begins to listen for signals. Within a runtime only.
+    pub fn listen() -> Self {
+        let (raise, raised) = watch::channel(false);
+        tokio::spawn(async move {
+            signal().await;
+            let _ = raise.send(true);
+            signal().await;
+            Ui::leave();
+            std::process::exit(Class::Interrupted.exit().into());
+        });
+        Self(raised)
+    }
+
+    /// An error once it is raised.
+    pub fn check(&self) -> Result<(), Error> {
+        if *self.0.borrow() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Completes once it is raised. Cancel-safe.
+    pub async fn raised(&self) {
+        // The other end lives as long as the runtime; without it nobody can raise anything any more.
+        if self.0.clone().wait_for(|raised| *raised).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return interrupted().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        () = interrupted() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    interrupted().await;
+}
+
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,178 @@
+//! What scripts are told: one JSON object a line, with its kind in `event`.
+
+use serde::Serialize;
+
+/// Something that happened. Texts in it are escaped already by who makes it, as they would be for a terminal.
+#[derive(Serialize, Debug)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event<'a> {
+    /// This machine's identity.
+    Identity {
+        /// Its name, if it has one; for its own person only.
+        name: Option<&'a str>,
+        /// Its fingerprint, as people compare it.
+        fingerprint: String,
+        /// Whether it was made just now.
+        new: bool,
+    },
+    /// A certificate.
+    Certificate {
+        /// In PEM.
+        pem: &'a str,
+    },
+    /// A machine that is trusted.
+    Trusted {
+        /// Its name here.
+        name: &'a str,
+        /// Its fingerprint.
+        fingerprint: String,
+        /// It may send to this machine.
+        sends: bool,
+        /// It may receive from this machine.
+        receives: bool,
+        /// Where it listens, or was met last.
+        address: Option<String>,
+    },
+    /// A machine that is trusted no longer.
+    Removed {
+        /// Its name here.
+        name: &'a str,
+    },
+    /// The receiver listens.
+    Ready {
+        /// The address that a sender on the network uses first.
+        address: &'a str,
+        /// All addresses.
+        addresses: &'a [String],
+        /// The code, if one is asked for.
+        code: Option<String>,
+    },
+    /// The receiver has a new code.
+    Code {
+        /// Four digits.
+        code: String,
+    },
+    /// The sender's key for this run, or the key of a sealed file.
+    Key {
+        /// In four groups.
+        key: String,
+    },
+    /// A question waits for a line of standard input.
+    Asked {
+        /// `code`, `key`, `folder` or `receiver`.
+        what: &'static str,
+    },
+    /// The two sides have proven who they are.
+    Connected {
+        /// The peer's name here.
+        peer: &'a str,
+    },
+    /// A sender offers a folder.
+    Offered {
+        /// The peer's name here.
+        peer: &'a str,
+        /// Files in it.
+        files: u32,
+        /// Bytes of archive.
+        total: u64,
+    },
+    /// The sender waits for the receiver.
+    Waiting {
+        /// What it waits for.
+        what: &'static str,
+    },
+    /// Bytes cross.
+    Progress {
+        /// Bytes of archive so far, held ones included.
+        bytes: u64,
+        /// Bytes of archive in all.
+        total: u64,
+    },
+    /// The sender tries again.
+    Retry {
+        /// What happened.
+        message: String,
+        /// After so many milliseconds.
+        wait: u64,
+    },
+    /// The new folder is in place.
+    Committed {
+        /// The peer's name here.
+        peer: &'a str,
+        /// Files in it.
+        files: u32,
+        /// Bytes of archive.
+        bytes: u64,
+        /// Bytes of archive that did cross; the rest was there already.
+        sent: u64,
+        /// The archive's root.
+        digest: String,
+    },
+    /// A sealed file was made.
+    Sealed {
+        /// The file.
+        path: String,
+        /// Files in the folder.
+        files: u32,
+        /// Bytes of archive.
+        bytes: u64,
+    },
+    /// A sealed file was unpacked.
+    Opened {
+        /// The target.
+        path: String,
+        /// Files in the folder.
+        files: u32,
+        /// Bytes of archive.
+        bytes: u64,
+        /// The archive's root.
+        digest: String,
+    },
+    /// Something to know about.
+    Warning {
+        /// In words.
+        message: String,
+    },
+    /// Somebody was turned away at the door.
+    Rejected {
+        /// From where.
+        address: String,
+        /// Name of the error's class.
+        class: &'static str,
+        /// In words.
+        message: String,
+    },
+    /// Something failed.
+    Error {
+        /// Name of its class.
+        class: &'static str,
+        /// Exit code of its class.
+        exit: u8,
+        /// What happened.
+        message: String,
+        /// What to do next.
+        advice: String,
+    },
+}
+
+impl Event<'_> {
+    /// The event as a line.
+    pub(super) fn line(&self) -> String {
+        serde_json::to_string(self).expect("events are plain data")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_names_its_kind() {
+        let addresses = ["10.0.0.2:12346".to_owned()];
+        let ready = Event::Ready { address: &addresses[0], addresses: &addresses, code: Some("0123".into()) };
+        assert_eq!(
+            ready.line(),
+            r#"{"event":"ready","address":"10.0.0.2:12346","addresses":["10.0.0.2:12346"],"code":"0123"}"#
+        );
+    }
+}

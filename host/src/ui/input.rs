@@ -1,0 +1,249 @@
+//! Questions and their answers. One thread owns standard input for the whole process, from the first question on.
+//!
+//! A question is a future that may be dropped at any moment: when the peer goes away, or on Ctrl-C. The terminal is put
+//! right by [`ByteByByte`], the thread stays where it is, and what it reads next belongs to the next question.
+
+use std::io::{ErrorKind, IsTerminal, Read, Write, stderr, stdin};
+use std::thread;
+
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::mode::{ByteByByte, forget_typed};
+use super::typing::{Line, Typed};
+use super::{Event, Ui, prompt};
+use crate::error::Error;
+
+/// Longest piped line; longer ones are answers of a wrong form.
+const LINE_MAX: usize = 4096;
+/// Answers of a wrong form before the question is given up.
+const FORMS_MAX: usize = 20;
+
+/// What a question asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The 4-digit code.
+    Code,
+    /// The transfer key.
+    Key,
+    /// A folder to send.
+    Folder,
+    /// A receiver.
+    Receiver,
+}
+
+impl Asked {
+    /// Its name in events and texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Key => "key",
+            Self::Folder => "folder",
+            Self::Receiver => "receiver",
+        }
+    }
+
+    /// What the environment answers. A value that is not UTF-8 is kept, to be refused for its form.
+    pub fn from_environment(self) -> Option<Zeroizing<String>> {
+        let name = match self {
+            Self::Code => "WAFT_AUTH_CODE",
+            Self::Key => "WAFT_KEY",
+            Self::Folder | Self::Receiver => return None,
+        };
+        std::env::var_os(name).map(|value| Zeroizing::new(value.to_string_lossy().into_owned()))
+    }
+
+    /// The error for an answer of a wrong form.
+    pub fn malformed(self, why: String) -> Error {
+        match self {
+            Self::Code => Error::CodeMalformed(why),
+            Self::Key => Error::KeyMalformed(why),
+            Self::Folder | Self::Receiver => Error::Usage(why),
+        }
+    }
+}
+
+impl Ui {
+    /// Asks for something until the answer has the right form: the environment first, then the person or the pipe.
+    /// Cancel-safe.
+    pub async fn ask<T>(
+        &self,
+        asked: Asked,
+        text: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, Error> {
+        if let Some(answer) = asked.from_environment() {
+            return parse(&answer).map_err(|why| asked.malformed(why));
+        }
+        let mut input = self.input.lock().await;
+        let mut last = None;
+        for _ in 0..FORMS_MAX {
+            self.event(&Event::Asked { what: asked.name() });
+            let Some(answer) = self.answer(&mut input, asked, text).await else {
+                break;
+            };
+            match parse(&answer) {
+                Ok(value) => return Ok(value),
+                Err(why) => self.must(format!("  {why}")),
+            }
+            last = parse(&answer).err();
+        }
+        Err(last.map_or(Error::NoAnswer(asked), |why| asked.malformed(why)))
+    }
+
+    async fn answer(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {
+        if !stdin().is_terminal() {
+            self.say(text);
+            return input.line().await;
+        }
+        input.forget();
+        let _open = OpenQuestion(self);
+        self.draw_question(prompt(text));
+        match ByteByByte::begin() {
+            Some(_mode) => self.typed(input, asked, text).await,
+            None => input.line().await,
+        }
+    }
+
+    /// A line that is checked while it is typed.
+    async fn typed(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {
+        let mut line = Line::new(asked);
+        loop {
+            let mut hint = "";
+            match line.take(input.byte().await?) {
+                Typed::Done(answer) => return Some(answer),
+                Typed::Ended => return None,
+                Typed::Open => {}
+                Typed::Not(why) => hint = why,
+            }
+            self.draw_question(format!("{}{}", prompt(text), line.shown()));
+            if !hint.is_empty() {
+                // Written behind the cursor, gone with the next character.
+                let _ = write!(stderr(), "\x07\x1b[s  ({hint})\x1b[u");
+            }
+        }
+    }
+}
+
+/// Ends the question's line, however the question ends.
+struct OpenQuestion<'a>(&'a Ui);
+
+impl Drop for OpenQuestion<'_> {
+    fn drop(&mut self) {
+        self.0.close_question();
+    }
+}
+
+/// Standard input, once it was asked for.
+#[derive(Default)]
+pub(super) struct Input {
+    bytes: Option<mpsc::Receiver<Zeroizing<Vec<u8>>>>,
+    rest: Zeroizing<Vec<u8>>,
+}
+
+impl Input {
+    /// The next line, without its end; the last one may lack it. `None` at the end of input.
+    async fn line(&mut self) -> Option<Zeroizing<String>> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line = self.take(end);
+                self.take(1);
+                return Some(line);
+            }
+            if self.rest.len() > LINE_MAX {
+                return Some(self.take(LINE_MAX));
+            }
+            if !self.more().await {
+                return (!self.rest.is_empty()).then(|| self.take(self.rest.len()));
+            }
+        }
+    }
+
+    async fn byte(&mut self) -> Option<u8> {
+        while self.rest.is_empty() {
+            if !self.more().await {
+                return None;
+            }
+        }
+        Some(self.rest.remove(0))
+    }
+
+    /// Drops what a person typed before anybody asked.
+    fn forget(&mut self) {
+        forget_typed();
+        self.rest = Zeroizing::default();
+        while self.bytes.as_mut().is_some_and(|bytes| bytes.try_recv().is_ok()) {}
+    }
+
+    async fn more(&mut self) -> bool {
+        match self.bytes.get_or_insert_with(start_reader).recv().await {
+            Some(bytes) => {
+                self.rest.extend_from_slice(&bytes);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Zeroizing<String> {
+        let taken = Zeroizing::new(self.rest.drain(..length).collect::<Vec<u8>>());
+        Zeroizing::new(String::from_utf8_lossy(&taken).trim_end_matches('\r').to_owned())
+    }
+}
+
+/// The thread that owns standard input. It ends with the process, or when the input does.
+fn start_reader() -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
+    let (give, take) = mpsc::channel(4);
+    thread::spawn(move || {
+        loop {
+            let mut buffer = Zeroizing::new(vec![0; 1024]);
+            match stdin().lock().read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => buffer.truncate(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            }
+            if give.blocking_send(buffer).is_err() {
+                return;
+            }
+        }
+    });
+    take
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piped(parts: &[&str]) -> Input {
+        let (give, take) = mpsc::channel(16);
+        for part in parts {
+            give.try_send(Zeroizing::new(part.as_bytes().to_vec())).expect("there is room");
+        }
+        Input { bytes: Some(take), rest: Zeroizing::default() }
+    }
+
+    fn lines(mut input: Input) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut lines = Vec::new();
+            while let Some(line) = input.line().await {
+                lines.push(line.to_string());
+            }
+            lines
+        })
+    }
+
+    #[test]
+    fn each_line_answers_one_question() {
+        assert_eq!(lines(piped(&["12", "34\r\nABCD\n", "last"])), ["1234", "ABCD", "last"]);
+        assert_eq!(lines(piped(&[])), [""; 0]);
+        assert_eq!(lines(piped(&["\n"])), [""]);
+    }
+
+    #[test]
+    fn an_endless_line_is_cut() {
+        let long = "x".repeat(LINE_MAX + 1);
+        assert_eq!(lines(piped(&[&long])), [&long[..LINE_MAX], "x"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! The one voice of the command: what it says to people, to scripts, and what it asks them.
+//!
+//! People read standard error; results that somebody asked for (a certificate, a list) go to standard output. With
+//! `--json` standard output has one event a line instead. Nothing that came from a peer or a file system reaches either
+//! without [`escape`].
+
+mod event;
+mod input;
+mod mode;
+mod progress;
+mod typing;
+
+use std::cell::RefCell;
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use console::{Style, style};
+pub use event::Event;
+use indicatif::ProgressBar;
+pub use input::Asked;
+pub use progress::Progress;
+use waft_core::path::escape;
+
+use crate::cli::Voice;
+use crate::error::Error;
+
+/// Speaks and asks. Shared by all parts of a command.
+pub struct Ui {
+    voice: Voice,
+    input: tokio::sync::Mutex<input::Input>,
+    /// The bar on the screen, and the question that is being typed: what other lines must not tear.
+    bar: RefCell<Option<ProgressBar>>,
+    question: RefCell<Option<String>>,
+}
+
+impl Ui {
+    /// A voice as the command line asks for.
+    pub fn new(voice: Voice) -> Self {
+        Self { voice, input: Default::default(), bar: RefCell::default(), question: RefCell::default() }
+    }
+
+    /// Tells what a person likes to know; silent under `--quiet`.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if !self.voice.quiet {
+            self.line(text.as_ref(), Style::new());
+        }
+    }
+
+    /// Tells what a person must know: a code, a key, what an answer lacks.
+    pub fn must(&self, text: impl AsRef<str>) {
+        self.line(text.as_ref(), Style::new().bold());
+    }
+
+    /// Tells what only `--verbose` asks for.
+    pub fn detail(&self, text: impl AsRef<str>) {
+        if self.voice.verbose {
+            self.line(text.as_ref(), Style::new().dim());
+        }
+    }
+
+    /// Warns; silent under `--quiet`.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        self.event(&Event::Warning { message: escape(text.as_ref()).to_string() });
+        if !self.voice.quiet {
+            self.line(&format!("warning: {}", text.as_ref()), Style::new().yellow());
+        }
+    }
+
+    /// Tells that something went well.
+    pub fn done(&self, text: impl AsRef<str>) {
+        if !self.voice.quiet {
+            self.line(text.as_ref(), Style::new().green().bold());
+        }
+    }
+
+    /// Prints a result to standard output, unless events go there.
+    pub fn print(&self, text: impl AsRef<str>) {
+        if !self.voice.json {
+            let _ = writeln!(stdout(), "{}", escape_lines(text.as_ref()));
+        }
+    }
+
+    /// Tells a script what happened.
+    pub fn event(&self, event: &Event<'_>) {
+        if self.voice.json {
+            let mut out = stdout().lock();
+            let _ = writeln!(out, "{}", event.line()).and_then(|()| out.flush());
+        }
+    }
+
+    /// Tells a person and a script what failed, and what to do next.
+    pub fn error(&self, error: &Error) {
+        let told = error.told();
+        let _ = self.bar.take().map(|bar| bar.finish_and_clear());
+        self.event(&Event::Error {
+            class: told.class.name(),
+            exit: told.class.exit(),
+            message: escape(&told.what).to_string(),
+            advice: escape(&told.next).to_string(),
+        });
+        self.line(&format!("error: {}", told.what), Style::new().red().bold());
+        if !told.next.is_empty() {
+            self.line(&format!("  {}", told.next), Style::new());
+        }
+    }
+
+    /// Puts the terminal right before the process ends without ceremony.
+    pub fn leave() {
+        mode::restore();
+    }
+
+    /// Whether a person sits at standard input.
+    pub fn has_person(&self) -> bool {
+        std::io::stdin().is_terminal()
+    }
+
+    /// Whether more than usual is to be told.
+    pub fn is_verbose(&self) -> bool {
+        self.voice.verbose
+    }
+
+    /// One line to standard error, around the bar and the question that may stand there.
+    fn line(&self, text: &str, look: Style) {
+        let put = || {
+            let question = self.question.borrow();
+            let mut out = stderr().lock();
+            let _ = match &*question {
+                Some(open) => writeln!(out, "\r\x1b[2K{}", look.for_stderr().apply_to(escape_lines(text)))
+                    .and_then(|()| write!(out, "{open}")),
+                None => writeln!(out, "{}", look.for_stderr().apply_to(escape_lines(text))),
+            };
+            let _ = out.flush();
+        };
+        match &*self.bar.borrow() {
+            Some(bar) => bar.suspend(put),
+            None => put(),
+        }
+    }
+
+    /// The question that is being typed, as it stands on the screen now.
+    fn draw_question(&self, open: String) {
+        let mut out = stderr().lock();
+        let _ = write!(out, "\r\x1b[2K{open}").and_then(|()| out.flush());
+        *self.question.borrow_mut() = Some(open);
+    }
+
+    /// Ends the question's line.
+    fn close_question(&self) {
+        if self.question.take().is_some() {
+            let _ = writeln!(stderr());
+        }
+    }
+}
+
+/// Own line breaks stay; everything else that a terminal could take for an order is escaped.
+fn escape_lines(text: &str) -> String {
+    text.lines().map(|line| escape(line).to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// The prompt's first words, in bold on a terminal.
+fn prompt(text: &str) -> String {
+    format!("{} ", style(text).for_stderr().bold())
+}

@@ -1,0 +1,178 @@
+//! A line while it is typed: what may stand in it, and how it looks.
+//!
+//! Keys are grouped and codes counted as they grow; what cannot belong there does not get in. No terminal is touched
+//! here: bytes come in, a [`Typed`] goes out.
+
+use waft_core::path::escape;
+use zeroize::Zeroizing;
+
+use super::input::Asked;
+
+/// Longest free text.
+const TEXT_MAX: usize = 4096;
+const BACKSPACE: [u8; 2] = [0x08, 0x7f];
+const CTRL_D: u8 = 0x04;
+const CTRL_U: u8 = 0x15;
+const ESCAPE: u8 = 0x1b;
+
+/// A line that grows.
+pub(super) struct Line {
+    asked: Asked,
+    text: Zeroizing<Vec<u8>>,
+    /// Within the bytes that a cursor key sends.
+    escape: Escape,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Escape {
+    No,
+    Begun,
+    Sequence,
+}
+
+/// What a byte made of the line.
+#[derive(Debug, PartialEq)]
+pub(super) enum Typed {
+    /// It goes on.
+    Open,
+    /// The byte did not get in, for this reason.
+    Not(&'static str),
+    /// Enter: this is it.
+    Done(Zeroizing<String>),
+    /// Ctrl-D: there will be no answer.
+    Ended,
+}
+
+impl Line {
+    pub(super) fn new(asked: Asked) -> Self {
+        Self { asked, text: Zeroizing::new(Vec::with_capacity(64)), escape: Escape::No }
+    }
+
+    /// Takes the next byte from the terminal.
+    pub(super) fn take(&mut self, byte: u8) -> Typed {
+        if self.in_escape(byte) {
+            return Typed::Open;
+        }
+        match byte {
+            b'\r' | b'\n' => Typed::Done(Zeroizing::new(String::from_utf8_lossy(&self.text).into_owned())),
+            CTRL_D if self.text.is_empty() => Typed::Ended,
+            CTRL_U => self.shorten(0),
+            byte if BACKSPACE.contains(&byte) => self.shorten(self.text.len().saturating_sub(1)),
+            byte if byte < b' ' => Typed::Open,
+            byte => self.grow(byte),
+        }
+    }
+
+    /// The line as it stands on the screen.
+    pub(super) fn shown(&self) -> String {
+        let text = String::from_utf8_lossy(&self.text);
+        match self.asked {
+            Asked::Key => grouped(&text),
+            _ => escape(&text).to_string(),
+        }
+    }
+
+    /// Cursor keys send `ESC [ ... letter`, or `ESC O letter`: they mean nothing here.
+    fn in_escape(&mut self, byte: u8) -> bool {
+        let within = self.escape;
+        self.escape = match (within, byte) {
+            (Escape::No, ESCAPE) => Escape::Begun,
+            (Escape::Begun, b'[' | b'O') => Escape::Sequence,
+            (Escape::Sequence, 0x20..=0x3f) => Escape::Sequence,
+            _ => Escape::No,
+        };
+        within != Escape::No || self.escape != Escape::No
+    }
+
+    /// Down to `length` bytes, and on to the start of a character.
+    fn shorten(&mut self, mut length: usize) -> Typed {
+        while length > 0 && self.text[length] & 0xc0 == 0x80 {
+            length -= 1;
+        }
+        self.text.truncate(length);
+        Typed::Open
+    }
+
+    fn grow(&mut self, byte: u8) -> Typed {
+        match self.asked {
+            Asked::Key if byte == b'-' || byte == b' ' => Typed::Open,
+            Asked::Key if !is_of_key(byte) => Typed::Not("a key has digits and letters, but no I, L, O or U"),
+            Asked::Key if self.text.len() == 16 => Typed::Not("a key has 16 characters"),
+            Asked::Key => self.push(byte.to_ascii_uppercase()),
+            Asked::Code if !byte.is_ascii_digit() => Typed::Not("a code has digits only"),
+            Asked::Code if self.text.len() == 4 => Typed::Not("a code has 4 digits"),
+            _ if self.text.len() == TEXT_MAX => Typed::Not("that is too long"),
+            _ => self.push(byte),
+        }
+    }
+
+    fn push(&mut self, byte: u8) -> Typed {
+        self.text.push(byte);
+        Typed::Open
+    }
+}
+
+fn is_of_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() && !b"ILOU".contains(&byte.to_ascii_uppercase())
+}
+
+/// `XXXX-XXXX-...`, with the dash as soon as a group is full and another has to come.
+fn grouped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len() + 4);
+    for (at, character) in text.chars().enumerate() {
+        shown.push(character);
+        if at % 4 == 3 && at < 15 {
+            shown.push('-');
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(asked: Asked, bytes: &[u8]) -> (Line, Typed) {
+        let mut line = Line::new(asked);
+        let mut last = Typed::Open;
+        for byte in bytes {
+            last = line.take(*byte);
+        }
+        (line, last)
+    }
+
+    #[test]
+    fn a_key_is_grouped_while_it_is_typed() {
+        assert_eq!(typed(Asked::Key, b"abcd").0.shown(), "ABCD-");
+        assert_eq!(typed(Asked::Key, b"ab-cd 12").0.shown(), "ABCD-12");
+        assert_eq!(typed(Asked::Key, b"0123456789abcdef").0.shown(), "0123-4567-89AB-CDEF");
+        let (_, done) = typed(Asked::Key, b"0123456789abcdef\n");
+        assert_eq!(done, Typed::Done(Zeroizing::new("0123456789ABCDEF".into())));
+    }
+
+    #[test]
+    fn what_no_key_has_does_not_get_in() {
+        assert!(matches!(typed(Asked::Key, b"o").1, Typed::Not(_)));
+        assert!(matches!(typed(Asked::Key, b"0123456789abcdef0").1, Typed::Not(_)));
+        assert!(matches!(typed(Asked::Code, b"12a").1, Typed::Not(_)));
+        assert!(matches!(typed(Asked::Code, b"12345").1, Typed::Not(_)));
+    }
+
+    #[test]
+    fn backspace_takes_whole_characters() {
+        assert_eq!(typed(Asked::Folder, "aä\x7f".as_bytes()).0.shown(), "a");
+        assert_eq!(typed(Asked::Folder, b"abc\x15d").0.shown(), "d");
+        assert_eq!(typed(Asked::Folder, b"\x7f\x7fd").0.shown(), "d");
+    }
+
+    #[test]
+    fn cursor_keys_and_controls_mean_nothing() {
+        assert_eq!(typed(Asked::Folder, b"a\x1b[A\x1b[1;5C\x1bOB\x07b").0.shown(), "ab");
+    }
+
+    #[test]
+    fn ctrl_d_ends_an_empty_line_only() {
+        assert_eq!(typed(Asked::Key, b"\x04").1, Typed::Ended);
+        assert_eq!(typed(Asked::Key, b"a\x04").1, Typed::Open);
+    }
+}
