@@ -125,7 +125,7 @@ pub struct Receive {
     /// Where to listen [default: port 12346 of every address, IPv4 and IPv6]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
-    /// End after one folder, or after the first trusted sender whose transfer failed
+    /// End after one folder
     #[arg(long)]
     pub once: bool,
     /// Replace what the target holds
@@ -202,13 +202,16 @@ Environment:
 Where standard input is not a terminal, each question is answered by a line of it.";
 
 const RECEIVE_HELP: &str = "\
-With --once the command ends with 0 after one folder, and with the error's exit code when a trusted sender's
-transfer failed. Strangers and connections that break before they prove who they are never end it.
+With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \
+not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to come back.
+
 The key is asked for when a sender has given the code; or taken from WAFT_KEY, or from a line of standard input.";
 
 const SEND_HELP: &str = "\
-The code, which the receiver shows, is asked for; or taken from WAFT_AUTH_CODE, or from a line of standard input.
-The key is made anew for every run, and shown. Sending again goes on where a broken transfer ended.";
+The code, which the receiver shows, is asked for; or taken from WAFT_AUTH_CODE, or from a line of standard input. The key \
+is made anew for every run, and shown.
+
+Sending again goes on where a broken transfer ended, and sends nothing that is there already.";
 
 const OPEN_HELP: &str = "The key is asked for; or taken from WAFT_KEY, or from a line of standard input.";
 

@@ -1,10 +1,15 @@
 //! Ctrl-C, and a polite request of the system to end: the first asks the command to stop in good order, the second
 //! ends it at once. Stores and files withstand both.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use crate::error::{Class, Error};
 use crate::ui::Ui;
+
+/// For the last words to a peer, and its answer.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Whether somebody wants the command to stop.
 #[derive(Clone)]
@@ -35,6 +40,12 @@ impl Interrupt {
         if self.0.clone().wait_for(|raised| *raised).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Completes when it was raised a while ago: whoever has not stopped in good order by then is stuck. Cancel-safe.
+    pub async fn overdue(&self) {
+        self.raised().await;
+        tokio::time::sleep(GRACE).await;
     }
 }
 

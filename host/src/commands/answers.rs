@@ -1,15 +1,12 @@
 //! The forms of codes and keys: how they are read from a person, and shown to one.
 
-use waft_core::code::{AuthCode, KeyError, TransferKey};
+use waft_core::code::{AuthCode, TransferKey};
 
 use crate::ui::Ui;
 
 /// Reads a key, or says what is wrong with its form.
 pub(super) fn key_form(text: &str) -> Result<TransferKey, String> {
-    TransferKey::parse(text).map_err(|error| match error {
-        KeyError::Length { found } => format!("it has {found} characters, and a key has 16"),
-        KeyError::Character { position } => format!("its character {position} is none that a key can have"),
-    })
+    TransferKey::parse(text).map_err(|error| error.to_string())
 }
 
 /// Reads a code, or says what is wrong with its form.

@@ -26,7 +26,7 @@ pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
         None => show(&identity, &home, new, ui)?,
     }
     if args.renew {
-        ui.warn("whoever trusts this machine has to be given the new certificate (`waft id cert`)");
+        ui.warn("whoever trusts this machine has to be given the new certificate");
     }
     Ok(())
 }
@@ -46,7 +46,10 @@ fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Erro
     }
     ui.print(format!("{shown}  {fingerprint}"));
     ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new });
-    ui.say("To be trusted elsewhere: waft id cert > this.pem, carry it there, waft trust add NAME this.pem");
-    ui.say("Then compare the fingerprints that both machines show, by voice.");
+    if new {
+        ui.say(
+            "To be trusted elsewhere: waft id cert > this.pem, carry it there, and there: waft trust add NAME this.pem",
+        );
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod completions;
+mod demo;
 mod folders;
 mod id;
 mod open;
@@ -39,7 +40,7 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Open(args) => wait_for(open::run(args, ui)),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man => completions::man(),
-        _ => Ok(()),
+        Command::Demo => demo::run(ui),
     }
 }
 

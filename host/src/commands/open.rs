@@ -11,7 +11,7 @@ use waft_core::session::{Offered, Receipt, Store, StoreError};
 use self::sealed_file::SealedFile;
 use super::answers::key_form;
 use crate::cli::Open;
-use crate::error::{Error, bytes, shown};
+use crate::error::{Error, bytes, files, shown};
 use crate::interrupt::Interrupt;
 use crate::store::DirectoryStore;
 use crate::ui::{Asked, Event, Ui};
@@ -45,7 +45,7 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
         bytes: receipt.bytes,
         digest: receipt.digest.to_string(),
     });
-    ui.done(format!("Opened {} files ({}) into {}.", header.files, bytes(header.total), shown(&args.into)));
+    ui.done(format!("Opened {} ({}) into {}.", files(header.files), bytes(header.total), shown(&args.into)));
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use super::answers::show_key;
 use super::folders;
 use crate::cli::Seal;
 use crate::crypto::RingCipher;
-use crate::error::{Error, bytes, shown};
+use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
 use crate::interrupt::Interrupt;
 use crate::ui::{Event, Ui};
@@ -42,7 +42,9 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     let key = TransferKey::random(&mut OsRng);
     let directory = args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |cause| Error::File(args.output.clone(), cause);
-    let mut file = tempfile::Builder::new().prefix(".waft-").tempfile_in(directory).map_err(failed)?;
+    let file = tempfile::Builder::new().prefix(".waft-").tempfile_in(directory);
+    // The name that was typed says more than a temporary one.
+    let mut file = file.map_err(|cause| failed(cause.kind().into()))?;
     write(&mut source, &key, &mut file, &args.output, ui, &interrupt).await?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist_noclobber(&args.output).map_err(|error| match error.error.kind() {
@@ -52,7 +54,7 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     show_key(ui, &key);
     ui.event(&Event::Key { key: key.display().to_string() });
     ui.event(&Event::Sealed { path: shown(&args.output), files: info.files, bytes: info.total });
-    ui.done(format!("Sealed {} files ({}) into {}.", info.files, bytes(info.total), shown(&args.output)));
+    ui.done(format!("Sealed {} ({}) into {}.", files(info.files), bytes(info.total), shown(&args.output)));
     ui.say("Keep the key apart from the file: without it nobody can open the file, and it is shown only now.");
     Ok(())
 }

@@ -21,7 +21,7 @@ use self::patience::{Hope, Patience};
 use self::target::Target;
 use super::folders;
 use crate::cli::Send;
-use crate::error::{Error, bytes, shown};
+use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
 use crate::home::Home;
 use crate::identity::Identity;
@@ -55,7 +55,7 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     let source = FolderSource::new(folders::walk(&folder, args.skip_unsendable, ui)?);
     let info = source.info();
     let (folder, total) = (shown(&folder), bytes(info.total));
-    ui.say(format!("Sending {folder}: {} files, {total}, to {} at {}.", info.files, target.peer.name, target.address));
+    ui.say(format!("Sending {folder}: {}, {total}, to {} at {}.", files(info.files), target.peer.name, target.address));
     let key = TransferKey::random(&mut OsRng);
     ui.event(&Event::Key { key: key.display().to_string() });
     let mut salt = [0; 32];
@@ -122,12 +122,48 @@ fn verdict(last: Error, broken: Option<Error>) -> Error {
 }
 
 fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
-    let Receipt { digest, files, bytes: total, .. } = receipt;
+    let Receipt { digest, files: count, bytes: total, .. } = receipt;
     let peer = sending.peer_name();
     let sent = sending.sent();
-    ui.event(&Event::Committed { peer, files, bytes: total, sent, digest: digest.to_string() });
-    let crossed =
-        if sent == total { bytes(total) } else { format!("{}, of which {} crossed", bytes(total), bytes(sent)) };
-    ui.done(format!("{peer} has the folder: {files} files, {crossed}."));
+    ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest.to_string() });
+    let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };
+    ui.done(format!("{peer} has the folder: {}, {}{crossed}.", files(count), bytes(total)));
     ui.detail(format!("Its digest: {digest}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use waft_core::session::SessionError;
+
+    use super::*;
+    use crate::net::DialError;
+
+    fn session(cause: SessionError) -> Error {
+        Error::Sending { peer: "kitchen".into(), cause, entry: None }
+    }
+
+    fn absent() -> Error {
+        Error::Dial(DialError::Refused { address: "kitchen".parse().expect("an address") })
+    }
+
+    fn exit(error: Error) -> u8 {
+        error.class().exit()
+    }
+
+    #[test]
+    fn who_is_gone_after_a_broken_session_is_told_of_that() {
+        let broken = worse(None, session(SessionError::Disconnected));
+        assert_eq!(exit(verdict(absent(), broken)), 16);
+        assert_eq!(exit(verdict(absent(), None)), 10);
+    }
+
+    #[test]
+    fn that_a_folder_may_have_arrived_is_not_forgotten() {
+        let unknown = worse(None, session(SessionError::OutcomeUnknown));
+        let still = worse(unknown, session(SessionError::Disconnected));
+        assert_eq!(exit(verdict(absent(), still)), 18);
+        let unknown = || worse(None, session(SessionError::OutcomeUnknown));
+        assert_eq!(exit(verdict(session(SessionError::TimedOut), unknown())), 18);
+        assert_eq!(exit(verdict(Error::Interrupted, unknown())), 130);
+    }
 }

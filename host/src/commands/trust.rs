@@ -32,14 +32,18 @@ fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
     let (own, _) = Identity::open(&home)?;
     let peer = Peer { name, certificate, sends: !args.receives, receives: !args.sends, at, last: None };
     Trust::change(&home, |trust| trust.add(peer.clone(), own.certificate()))?;
-    show(&peer, ui);
+    ui.say(line(&peer));
+    tell(&peer, ui);
     ui.say("Compare this fingerprint, by voice, with the one that `waft id` shows there.");
     Ok(())
 }
 
 fn list(ui: &Ui) -> Result<(), Error> {
     let trust = Trust::load(&Home::open()?)?;
-    trust.peers().iter().for_each(|peer| show(peer, ui));
+    for peer in trust.peers() {
+        ui.print(line(peer));
+        tell(peer, ui);
+    }
     if trust.peers().is_empty() {
         ui.say("Nobody is trusted yet: waft trust add NAME CERT.pem");
     }
@@ -58,13 +62,15 @@ fn certificate(path: &Path) -> Result<Certificate, Error> {
     Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
 }
 
-fn show(peer: &Peer, ui: &Ui) {
-    let fingerprint = fingerprint(peer.certificate.hash()).to_string();
-    let address = peer.address().map(ToString::to_string);
-    let at = address.as_ref().map_or(String::new(), |address| format!("  {address}"));
-    ui.print(format!("{:<16} {fingerprint}  {}{at}", peer.name.as_str(), directions(peer)));
+fn line(peer: &Peer) -> String {
+    let at = peer.address().map_or(String::new(), |address| format!("  {address}"));
+    format!("{:<16} {}  {}{at}", peer.name.as_str(), fingerprint(peer.certificate.hash()), directions(peer))
+}
+
+fn tell(peer: &Peer, ui: &Ui) {
     let (name, sends, receives) = (peer.name.as_str(), peer.sends, peer.receives);
-    ui.event(&Event::Trusted { name, fingerprint, sends, receives, address });
+    let fingerprint = fingerprint(peer.certificate.hash()).to_string();
+    ui.event(&Event::Trusted { name, fingerprint, sends, receives, address: peer.address().map(ToString::to_string) });
 }
 
 fn directions(peer: &Peer) -> &'static str {

@@ -1,7 +1,7 @@
 //! What a person is told about this machine's identity, its home, and whom it trusts.
 
 use super::Class::{Identity, Usage};
-use super::{Told, shown, told};
+use super::{Told, sentence, shown, told};
 use crate::certificate::CertificateError;
 use crate::home::HomeError;
 use crate::identity::IdentityError;
@@ -51,7 +51,7 @@ pub(super) fn trust(error: &TrustError) -> Told {
         ),
         TrustError::SeveralReceivers => (Usage, "Give its name: waft send FOLDER NAME, or NAME@HOST."),
     };
-    told(class, format!("{error}."), next)
+    told(class, sentence(error), next)
 }
 
 /// The text for a file that is no certificate.

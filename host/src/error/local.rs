@@ -1,18 +1,18 @@
 //! What a person is told about failures that need no peer: arguments, answers, files.
 
 use super::Class::{Code, Interrupted, Key, Storage, Usage};
-use super::{Error, Sealed, Told, shown, told};
+use super::{Error, Sealed, Told, sentence, shown, told};
 use crate::ui::Asked;
 
 /// The text for an error of this machine's own.
 pub(super) fn of(error: &Error) -> Told {
     match error {
-        Error::Usage(what) => told(Usage, what.clone(), "`waft --help` shows what can be typed."),
+        Error::Usage(what) => told(Usage, sentence(what), "`waft --help` shows what can be typed."),
         Error::NoAnswer(asked) => no_answer(*asked),
         Error::KeyMalformed(why) => told(
             Key,
             format!("That is no key: {why}."),
-            "A key has 16 characters in four groups, as the sender shows it. It has no I, L, O or U.",
+            "Take it as the sender, or `waft seal`, showed it: four groups of four.",
         ),
         Error::CodeMalformed(why) => {
             told(Code, format!("That is no code: {why}."), "A code is the four digits that the receiver shows.")
@@ -39,6 +39,11 @@ pub(super) fn of(error: &Error) -> Told {
             "Look at its name, its permissions and the free space of its disk.",
         ),
         Error::Interrupted => told(Interrupted, "Interrupted.", "Nothing was left half-done."),
+        Error::Demo(what) => told(
+            Storage,
+            format!("The demonstration failed: {what}."),
+            "It needs loopback networking and room in the temporary folder.",
+        ),
         // The others have their own files.
         other => told(Storage, format!("{other:?}"), ""),
     }

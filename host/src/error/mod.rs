@@ -97,6 +97,8 @@ pub enum Error {
         /// What went wrong where.
         trouble: Option<String>,
     },
+    /// The demonstration failed.
+    Demo(String),
     /// The person stopped it.
     Interrupted,
 }
@@ -199,4 +201,17 @@ pub fn shown(path: &std::path::Path) -> String {
 /// A number of bytes as people read it.
 pub fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
+}
+
+/// A number of files as people read it.
+pub fn files(count: u32) -> String {
+    if count == 1 { "1 file".into() } else { format!("{count} files") }
+}
+
+/// Texts from below begin small and end without a stop.
+fn sentence(text: impl fmt::Display) -> String {
+    let text = text.to_string();
+    let mut rest = text.chars();
+    let first = rest.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(rest).chain((!text.ends_with('.')).then_some('.')).collect()
 }

@@ -11,7 +11,7 @@ use super::{Told, bytes, told};
 /// The text for `cause`; `trouble` is what the store says went wrong where.
 pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&str>) -> Told {
     let mut text = ended(peer, cause);
-    if let Some(trouble) = trouble {
+    if let Some(trouble) = trouble.filter(|_| cause != SessionError::Refused(Refusal::NotEmpty)) {
         text.what.push_str(&format!(" {trouble}."));
     }
     text
@@ -27,12 +27,12 @@ fn ended(peer: &str, cause: SessionError) -> Told {
         SessionError::Disconnected => told(
             Broken,
             format!("The connection from {peer} broke in the middle."),
-            "What was received is kept: when the folder is sent again, it goes on from there.",
+            "Whatever was received is kept: when the folder is sent again, it goes on from there.",
         ),
         SessionError::TimedOut | SessionError::Cancelled(Cancel::TimedOut) => told(
             Broken,
             format!("{peer} has sent nothing for too long."),
-            "What was received is kept: when the folder is sent again, it goes on from there.",
+            "Whatever was received is kept: when the folder is sent again, it goes on from there.",
         ),
         cause => told(
             Protocol,
@@ -161,7 +161,7 @@ fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
         Cancel::Protocol => format!("{peer} holds a message of this machine to be wrong."),
         Cancel::Interrupted | Cancel::Declined => format!("{peer} cancelled the transfer."),
     };
-    told(Broken, what, "What was received is kept: when the folder is sent again, it goes on from there.")
+    told(Broken, what, "Whatever was received is kept: when the folder is sent again, it goes on from there.")
 }
 
 fn limit_name(limit: Limit) -> &'static str {

@@ -66,11 +66,9 @@ pub(super) fn store(error: StoreError, trouble: Option<&str>) -> Told {
             format!("The disk is too full: {} are needed, and {} are free.", bytes(needed), bytes(free)),
             "Make room, or give a target on another disk.",
         ),
-        StoreError::NotEmpty => told(
-            Refused,
-            format!("The target is not empty.{trouble}"),
-            "Replace what it holds with --overwrite, or give another target.",
-        ),
+        StoreError::NotEmpty => {
+            told(Refused, "The target is not empty.", "Replace what it holds with --overwrite, or give another target.")
+        }
         StoreError::NotWritable => told(
             Storage,
             format!("The target cannot be written.{trouble}"),

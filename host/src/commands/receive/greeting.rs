@@ -55,7 +55,7 @@ pub(super) fn greet(
     }
     let code = (!args.no_code).then(|| reception.first_code());
     if let Some(code) = &code {
-        show_code(ui, code);
+        show_code(ui, "Code", code);
     }
     let code = code.map(|code| code.to_string());
     ui.event(&Event::Ready { address: &addresses[0], addresses: &addresses, code });

@@ -6,7 +6,7 @@ use waft_core::session::receiver::{Event as Happened, KeyAnswer, Operator};
 use zeroize::Zeroizing;
 
 use crate::commands::answers::key_form;
-use crate::error::{Error, bytes};
+use crate::error::{Error, bytes, files};
 use crate::interrupt::Interrupt;
 use crate::ui::{Asked, Event, Progress, Ui};
 
@@ -42,7 +42,7 @@ impl<'a> AtReceiver<'a> {
 
     fn question(&self, offered: &Offered, left: Option<u8>) -> String {
         match left {
-            None => format!("Key that {} shows, for {} files ({}):", self.peer, offered.files, bytes(offered.total)),
+            None => format!("Key that {} shows, for {} ({}):", self.peer, files(offered.files), bytes(offered.total)),
             Some(left) => {
                 format!("That was not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" })
             }
@@ -65,7 +65,7 @@ impl Operator for AtReceiver<'_> {
         let digits = Zeroizing::new(code.display().to_string());
         let Some(shown) = &mut self.shown else { return };
         if shown.replace(digits.clone()).as_ref() != Some(&digits) {
-            show_code(self.ui, &digits);
+            show_code(self.ui, "Next code", &digits);
             self.ui.event(&Event::Code { code: digits.to_string() });
         }
     }
@@ -108,7 +108,7 @@ impl Operator for AtReceiver<'_> {
             Happened::Offered(offered) => {
                 self.ui.event(&Event::Offered { peer: self.peer, files: offered.files, total: offered.total });
             }
-            Happened::Hashing => self.ui.say("Reading back what is here already."),
+            Happened::Hashing => self.ui.detail("Reading back what is here already."),
             Happened::Receiving { offset, total } => self.begin(offset, total),
             Happened::Received(bytes) => {
                 if let Some(progress) = &mut self.progress {
@@ -129,7 +129,7 @@ impl Operator for AtReceiver<'_> {
 }
 
 /// Shows the code, wide enough to be read across a room.
-pub(super) fn show_code(ui: &Ui, digits: &str) {
+pub(super) fn show_code(ui: &Ui, what: &str, digits: &str) {
     let wide: Vec<String> = digits.chars().map(String::from).collect();
-    ui.must(format!("Code:  {}", wide.join(" ")));
+    ui.must(format!("{what}:  {}", wide.join(" ")));
 }

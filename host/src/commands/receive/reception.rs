@@ -104,7 +104,7 @@ impl Reception {
     fn tell(&self, peer: &str, receipt: Receipt, held: u64, ui: &Ui) {
         let Receipt { digest, files, bytes: total, .. } = receipt;
         ui.event(&Event::Committed { peer, files, bytes: total, sent: total - held, digest: digest.to_string() });
-        ui.done(format!("The folder of {peer} is in {}: {files} files, {}.", self.into, bytes(total)));
+        ui.done(format!("The folder of {peer} is in {}: {}, {}.", self.into, crate::error::files(files), bytes(total)));
         ui.detail(format!("Its digest: {digest}"));
     }
 }

@@ -120,7 +120,10 @@ impl Sending {
             buffers: Buffers { plain: &mut self.plain, frame: &mut self.frame, compressor: Some(&mut self.compressor) },
         };
         let receiver = Peer { certificate: *peer.certificate.hash(), hpke: peer.certificate.hpke() };
-        let outcome = sender.send::<RingCipher>(&mut link, &receiver).await;
+        let outcome = tokio::select! {
+            outcome = sender.send::<RingCipher>(&mut link, &receiver) => outcome,
+            () = interrupt.overdue() => Err(SessionError::Cancelled(Cancel::Interrupted)),
+        };
         link.close().await;
         let (crossed, failure) = operator.end();
         if crossed > 0 {
@@ -182,10 +185,10 @@ impl Error {
     /// What it leaves to hope for.
     pub(super) fn hope(&self) -> Hope {
         match self {
-            Self::Sending { cause, .. } => match cause {
-                SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown => Hope::Broken,
-                _ => Hope::No,
-            },
+            Self::Sending {
+                cause: SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown,
+                ..
+            } => Hope::Broken,
             Self::Knock(_, KnockError::Refused(ClearRefusal::Busy)) => Hope::Busy,
             Self::Knock(_, KnockError::Closed) => Hope::Broken,
             Self::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {

@@ -65,7 +65,7 @@ fn unknown(name: &str) -> Error {
 }
 
 fn address(text: &str) -> Result<Address, Error> {
-    text.parse().map_err(|problem| Error::Usage(format!("{text:?} is no address: {problem}.")))
+    text.parse().map_err(|problem| Error::Usage(format!("{text:?} is no address: {problem}")))
 }
 
 /// No dot and no colon: rather a mistyped name than a host.
