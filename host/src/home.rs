@@ -3,6 +3,7 @@
 //! Files are replaced whole: written beside their place, flushed, renamed. Two processes that change the same file take
 //! turns by a lock.
 
+use etcetera::BaseStrategy;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -31,8 +32,8 @@ impl Home {
         match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
             Some(path) => Self::at(path),
             None => {
-                let places = directories::ProjectDirs::from("", "", "waft").ok_or(HomeError::Nowhere)?;
-                Self::at(places.config_dir())
+                let places = etcetera::choose_base_strategy().map_err(|_| HomeError::Nowhere)?;
+                Self::at(places.config_dir().join("waft"))
             }
         }
     }
