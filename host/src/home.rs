@@ -3,12 +3,12 @@
 //! Files are replaced whole: written beside their place, flushed, renamed. Two processes that change the same file take
 //! turns by a lock.
 
-use etcetera::BaseStrategy;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use etcetera::BaseStrategy;
 use rand_core::{OsRng, RngCore};
 
 use crate::platform;
