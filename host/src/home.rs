@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use etcetera::BaseStrategy;
 use rand_core::{OsRng, RngCore};
 
 use crate::platform;
@@ -31,8 +32,8 @@ impl Home {
         match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
             Some(path) => Self::at(path),
             None => {
-                let places = directories::ProjectDirs::from("", "", "waft").ok_or(HomeError::Nowhere)?;
-                Self::at(places.config_dir())
+                let places = etcetera::choose_base_strategy().map_err(|_| HomeError::Nowhere)?;
+                Self::at(places.config_dir().join("waft"))
             }
         }
     }

@@ -235,6 +235,30 @@ mod tests {
         bytes
     }
 
+    #[test]
+    fn held_files_lead_to_the_same_root() {
+        let mut reader = ContentReader::new(&summary());
+        assert_eq!(reader.end_held_file(), Err(ArchiveError::Misuse));
+        for file in &FILES[..2] {
+            reader.begin_file(file.len() as u64).unwrap();
+            let mut input = *file;
+            if !input.is_empty() {
+                assert_eq!(reader.end_held_file(), Err(ArchiveError::Misuse));
+                assert_eq!(reader.next(&mut input), Ok(Some(Content::Data(file))));
+            }
+            assert_eq!(reader.end_held_file(), Ok(Digest::of(file)));
+        }
+        reader.begin_file(9).unwrap();
+        let archive = archive();
+        let mut rest = &archive[5 + 32 + 32..];
+        assert_eq!(reader.next(&mut rest), Ok(Some(Content::Data(b"the third"))));
+        let (mut some, mut rest) = rest.split_at(1);
+        assert_eq!(reader.next(&mut some), Ok(None));
+        assert_eq!(reader.end_held_file(), Err(ArchiveError::Misuse));
+        assert_eq!(reader.next(&mut rest), Ok(Some(Content::FileEnd)));
+        assert!(matches!(reader.next(&mut rest), Ok(Some(Content::End { .. }))));
+    }
+
     /// Reads `bytes` in pieces; gives the files that ended well, and how it ended.
     fn read(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, Result<Option<Digest>, ArchiveError>) {
         let mut reader = ContentReader::new(&summary());

@@ -169,12 +169,22 @@ fn tells_a_file_that_is_not_what_it_was() {
 fn follows_no_link_that_took_a_place() {
     let swap = |name: &'static str, to: &'static str| {
         move |at: &Path| {
-            fs::rename(at.join(name), at.join("aside")).unwrap();
-            std::os::unix::fs::symlink(at.join(to), at.join(name)).unwrap();
+            fs::rename(at.join(name), at.join(name).with_file_name("aside")).unwrap();
+            std::os::unix::fs::symlink(to, at.join(name)).unwrap();
         }
     };
     assert_eq!(changed(swap("dir/file", "aside")), (SourceError::Unreadable, "dir/file".to_owned()));
     assert_eq!(changed(swap("dir", "aside")), (SourceError::Unreadable, "dir".to_owned()));
+    assert_eq!(changed(swap("dir", "/etc")), (SourceError::Unreadable, "dir".to_owned()));
+}
+
+#[test]
+fn gives_no_byte_of_a_file_that_changed_before() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "file", &content(1, 300_000), 0o644);
+    let mut source = source(folder.path());
+    fs::write(folder.path().join("file"), content(2, 300_000)).unwrap();
+    assert_eq!(block_on(source.read(&mut [0; 1000])), Err(SourceError::Changed));
 }
 
 #[test]

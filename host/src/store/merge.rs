@@ -16,6 +16,7 @@ use waft_core::archive::Kind;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::StoreError;
 
+use super::aside::aside;
 use super::failure::{Failure, Result};
 use super::place::{Found, Place};
 use super::staging::{INTENT, MANIFEST, Staging, TREE, read_write};
@@ -125,7 +126,7 @@ pub(super) async fn forward(
         }
         moving.leave(1, step).map_err(|error| Failure::Io(place.at_target("", error)))?;
     }
-    super::aside(move || platform::sync_dir(&whole).and_then(|()| platform::sync_all(&whole)))
+    aside(move || platform::sync_dir(&whole).and_then(|()| platform::sync_all(&whole)))
         .await
         .map_err(|error| Failure::Io(place.at_target("", error)))?;
     let taken_back = step().and_then(|()| staging.dir.remove_file(INTENT));
@@ -139,7 +140,8 @@ pub(super) async fn recover(place: &Place) -> Result<bool> {
     match place.look()? {
         Found::Filled(target) if staging.manifest().is_ok() => {
             forward(place, &staging, target, intent, &mut || Ok(())).await?;
-            staging.remove(place).map_err(|error| place.at_staging("", error))?;
+            // The folder stands; what is left over here is removed by whoever comes next.
+            let _ = staging.remove(place);
             Ok(true)
         }
         // The last move was made, or somebody took the target away meanwhile.

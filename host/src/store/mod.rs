@@ -5,6 +5,7 @@
 //! resolved component by component relative to open directories, and no symlink is followed below the target or the
 //! staging area. PROTOCOL.md, section 8; who calls what when: [`waft_core::session::Store`].
 
+mod aside;
 mod failure;
 mod held;
 mod incoming;
@@ -22,6 +23,7 @@ use waft_core::limits;
 use waft_core::session::sender::Source as _;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 
+use self::aside::aside;
 use self::failure::{Failure, Result};
 use self::incoming::Incoming;
 use self::merge::{Intent, Step};
@@ -356,19 +358,6 @@ async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Dige
         yield_now().await;
     }
     (offset == offered.total).then_some((Held { offset, digest: hasher.digest() }, source.root()?))
-}
-
-/// Does blocking work on a thread of its own, so that the session can say meanwhile that it works.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::spawn(work);
-    // Most work takes less than this.
-    let mut pause = std::time::Duration::from_micros(50);
-    while !thread.is_finished() {
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(std::time::Duration::from_millis(5));
-        yield_now().await;
-    }
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]

@@ -237,6 +237,35 @@ fn links_in_the_staging_area_are_not_followed() {
     assert_eq!(snapshot(outside.path()), before);
 }
 
+#[cfg(unix)]
+#[test]
+fn another_users_staging_area_is_left_alone() {
+    let bench = Bench::planted();
+    fs::create_dir(bench.staging()).unwrap();
+    if std::os::unix::fs::chown(bench.staging(), Some(65_533), None).is_err() {
+        return eprintln!("skipped: only root can give a folder away");
+    }
+    let mut store = bench.store();
+    assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
+    assert!(matches!(store.last_trouble().unwrap().cause, Cause::NotOurs));
+    assert_eq!(fs::read_dir(bench.staging()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn others_cannot_look_into_the_staging_area() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::planted();
+    let mode = || fs::metadata(bench.staging()).unwrap().permissions().mode() & 0o777;
+    let mut store = bench.store();
+    bench.begin(&mut store).unwrap();
+    assert_eq!(mode(), 0o700);
+    block_on(store.suspend());
+    crate::samples::set_mode(&bench.staging(), 0o755);
+    bench.begin(&mut store).unwrap();
+    assert_eq!(mode(), 0o700);
+}
+
 #[test]
 fn another_senders_prefix_is_forgotten() {
     let bench = Bench::planted();

@@ -1,6 +1,7 @@
 //! Into a target that holds other things.
 
 use super::*;
+use crate::samples::set_mode;
 
 /// What an older folder left in the target: some of it in the way, some not.
 fn old(at: &Path) {
@@ -123,7 +124,9 @@ fn a_damaged_manifest_is_not_followed() {
     drop(store);
     let path = bench.staging().join("manifest");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[20] ^= 1;
+    // Legal still, but not what was meant: the last entry is `zzz`.
+    let last = bytes.windows(3).rposition(|name| name == b"zzz").unwrap();
+    bytes[last + 2] = b'y';
     fs::write(&path, &bytes).unwrap();
     let before = snapshot(&bench.target());
     assert!(DirectoryStore::recover(&bench.target()).unwrap_err().path.ends_with("manifest"));
@@ -184,6 +187,56 @@ fn a_link_to_the_target_is_its_persons_choice() {
     std::os::unix::fs::symlink("real", &link).unwrap();
     bench.receive(&mut DirectoryStore::open(&link, false).unwrap()).unwrap();
     assert_eq!(snapshot(&bench.temp.path().join("real")), snapshot(&bench.from()));
+}
+
+#[test]
+fn folders_that_cannot_be_written_are_no_hindrance() {
+    let bench = Bench::new(|at| {
+        put(at, "closed/below/file", b"x", 0o444);
+        put(at, "closed/file", b"y", 0o644);
+        put(at, "open", &[7; 50_000], 0o644);
+        for name in ["closed/below", "closed"] {
+            set_mode(&at.join(name), 0o555);
+        }
+    });
+    put(&bench.target(), "old", b"old", 0o644);
+    for other_comes in [false, true] {
+        let mut store = bench.overwriting();
+        bench.begin(&mut store).unwrap();
+        write(&mut store, &bench.bytes()[..48_000], 8192).unwrap();
+        drop(store);
+        // Another sender's comes between: what is closed is removed.
+        let mut store = bench.overwriting();
+        if other_comes {
+            block_on(store.begin(&Offered { sender: [9; 32], ..bench.offered() }, &|_| false)).unwrap();
+        }
+        bench.receive(&mut store).unwrap();
+        let came: Vec<_> = snapshot(&bench.target()).into_iter().filter(|line| !line.starts_with("old")).collect();
+        assert_eq!(came, snapshot(&bench.from()));
+        bench.check_clean();
+    }
+    for root in [bench.from(), bench.target()] {
+        for name in ["closed", "closed/below"] {
+            set_mode(&root.join(name), 0o755);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_place_that_cannot_be_written_is_told() {
+    let bench = Bench::planted();
+    set_mode(&bench.to(), 0o555);
+    let mut store = bench.store();
+    match bench.begin(&mut store) {
+        // Root may write anywhere.
+        Ok(_) => block_on(store.discard()),
+        Err(error) => {
+            assert_eq!(error, StoreError::NotWritable);
+            assert!(store.last_trouble().unwrap().path.ends_with(".folder.waft"));
+        }
+    }
+    set_mode(&bench.to(), 0o755);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::process::Command;
 
 use super::*;
 
+const INSIDE: &str = "WAFT_TEST_INSIDE";
+
 /// A file system of that many KiB at a path.
 struct Small(TempDir);
 
@@ -12,7 +14,7 @@ impl Small {
         let at = tempfile::tempdir().unwrap();
         let options = format!("size={kib}k");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at.path()).output();
-        mounted.is_ok_and(|done| done.status.success()).then_some(Self(at))
+        mounted.is_ok_and(|done| done.status.success()).then(|| Self(at))
     }
 }
 
@@ -22,11 +24,23 @@ impl Drop for Small {
     }
 }
 
+/// Runs a test of this file again as root of a user namespace, if this user may have one.
+fn as_root(test: &str) {
+    let again = |program: &Path, arguments: &[&str]| {
+        Command::new("unshare").args(["-r", "-m"]).arg(program).args(arguments).env(INSIDE, "1").output()
+    };
+    let may = again(Path::new("true"), &[]).is_ok_and(|done| done.status.success());
+    if !may || std::env::var_os(INSIDE).is_some() {
+        return eprintln!("skipped: this user cannot mount");
+    }
+    let name = format!("store::tests::space::{test}");
+    let done = again(&std::env::current_exe().unwrap(), &["--exact", &name]).unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+}
+
 #[test]
 fn a_full_disk_is_told_and_can_be_gone_on_from() {
-    let Some(small) = Small::mount(600) else {
-        return eprintln!("skipped: this user cannot mount");
-    };
+    let Some(small) = Small::mount(600) else { return as_root("a_full_disk_is_told_and_can_be_gone_on_from") };
     let bench = Bench::planted();
     let target = small.0.path().join("folder");
     let mut store = DirectoryStore::open(&target, false).unwrap();
@@ -51,9 +65,7 @@ fn a_full_disk_is_told_and_can_be_gone_on_from() {
 
 #[test]
 fn a_mount_point_is_no_target() {
-    let Some(small) = Small::mount(600) else {
-        return eprintln!("skipped: this user cannot mount");
-    };
+    let Some(small) = Small::mount(600) else { return as_root("a_mount_point_is_no_target") };
     let bench = Bench::planted();
     let mut store = DirectoryStore::open(small.0.path(), true).unwrap();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));

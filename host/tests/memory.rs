@@ -1,0 +1,66 @@
+//! Sending and receiving a folder of 20 000 files takes no memory that grows with it.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::Path;
+
+use embassy_futures::block_on;
+use waft::folder::{Folder, FolderSource, Options};
+use waft::store::DirectoryStore;
+use waft_core::session::sender::Source;
+use waft_core::session::{Offered, Store};
+
+const FOLDERS: usize = 100;
+const FILES: usize = 200;
+
+#[test]
+fn twenty_thousand_files() {
+    // In memory, which is not this process's: a disk would be made to write all of it.
+    let temp = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let (from, to) = (temp.path().join("from"), temp.path().join("to"));
+    plant(&from);
+    let before = memory("VmRSS");
+    let folder = Folder::walk(&from, &Options::default()).unwrap();
+    assert!(folder.info.manifest > 1 << 20, "the manifest leaves memory: {}", folder.info.manifest);
+    receive(FolderSource::new(folder), &to);
+    let grown = memory("VmHWM").saturating_sub(before);
+    assert!(grown < 6 << 10, "{grown} KiB");
+    let files = fs::read_dir(&to).unwrap().map(|folder| fs::read_dir(folder.unwrap().path()).unwrap().count());
+    assert_eq!(files.sum::<usize>(), FOLDERS * FILES);
+}
+
+fn plant(from: &Path) {
+    for folder in 0..FOLDERS {
+        let folder = from.join(format!("folder {folder:04}"));
+        fs::create_dir_all(&folder).unwrap();
+        for file in 0..FILES {
+            let name = format!("a file whose name has about the length of those in a photo archive {file:04}");
+            fs::write(folder.join(name), [file as u8; 100]).unwrap();
+        }
+    }
+}
+
+fn receive(mut source: FolderSource, to: &Path) {
+    let info = source.info();
+    let (total, files, entries, manifest) = (info.total, info.files, info.entries, info.manifest);
+    let offered = Offered { sender: [0; 32], created: 0, total, files, entries, manifest };
+    let mut store = DirectoryStore::open(to, false).unwrap();
+    let mut buffer = vec![0; 65536];
+    block_on(async {
+        store.begin(&offered, &|digest| *digest == info.manifest_digest).await.unwrap();
+        loop {
+            match source.read(&mut buffer).await.unwrap() {
+                0 => break,
+                got => store.write(&buffer[..got]).await.unwrap(),
+            }
+        }
+        assert_eq!(Some(store.commit().await.unwrap().digest), source.root());
+    });
+}
+
+/// A figure of this process's memory, in KiB.
+fn memory(what: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
