@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use waft_core::limits::REMEMBER_MS;
 
+use self::greeting::{Greeting, greet, listen_at};
 use self::place::{Knock, Place, Porter};
 use self::reception::Reception;
 use crate::cli::Receive;
@@ -34,7 +35,7 @@ use crate::ui::{Asked, Event, Ui};
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_answer(Asked::Key)?;
-    let (ip, port) = greeting::listen_at(args.listen.as_deref())?;
+    let (ip, port) = listen_at(args.listen.as_deref())?;
     let home = Home::open()?;
     let (identity, new) = Identity::open(&home)?;
     let identity = Arc::new(identity);
@@ -43,7 +44,8 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let listener = listen(ip, port).await.map_err(Error::Listen)?;
     let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
     let mut reception = Reception::new(&args, identity.clone(), store);
-    greeting::greet(&args, &home, &identity, new, &trust, local, &mut reception, ui)?;
+    let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
+    greet(&about, &mut reception, ui)?;
     let mut place = Place::new(listener, Prover { home, identity });
     tokio::select! {
         ended = receive(&mut place, &mut reception, args.once, ui, &interrupt) => ended,
