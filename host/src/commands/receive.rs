@@ -47,10 +47,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
     greet(&about, &mut reception, ui)?;
     let mut place = Place::new(listener, Prover { home, identity });
-    tokio::select! {
-        ended = receive(&mut place, &mut reception, args.once, ui, &interrupt) => ended,
-        () = interrupt.raised() => Err(Error::Interrupted),
-    }
+    receive(&mut place, &mut reception, args.once, ui, &interrupt).await
 }
 
 fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
@@ -74,6 +71,7 @@ async fn receive(
         let late = broken.as_ref().map(|(since, _)| *since + Duration::from_millis(REMEMBER_MS));
         let knock = tokio::select! {
             knock = place.next() => knock,
+            () = interrupt.raised() => return Err(Error::Interrupted),
             () = until(late) => return Err(broken.map_or(Error::Interrupted, |(_, error)| error)),
         };
         let (from, guest) = match knock {
@@ -84,6 +82,7 @@ async fn receive(
             }
         };
         ui.detail(format!("{} connects from {}.", guest.peer.name, from.ip().to_canonical()));
+        // Ctrl-C is for the session itself, so that it can tell the sender, and finish what it has begun to put in place.
         let outcome = tokio::select! {
             outcome = reception.receive(guest, ui, interrupt) => outcome,
             () = place.keep() => continue,
