@@ -140,6 +140,8 @@ pub struct Receive {
 }
 
 /// `waft send`.
+// The brackets are those of the usage text.
+#[allow(rustdoc::broken_intra_doc_links)]
 #[derive(Args, Debug)]
 #[command(after_help = SEND_HELP)]
 pub struct Send {

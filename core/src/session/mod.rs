@@ -1,6 +1,6 @@
 //! Who says what when: the asynchronous sender and receiver, and the traits through which they reach the world.
 //!
-//! One session is one authenticated connection. [`sender::send`] and [`receiver::receive`] drive it from `Hello`
+//! One session is one authenticated connection. [`sender::Sender`] and [`receiver::Receiver`] drive it from `Hello`
 //! to `Committed`; what a receiver has to remember from one connection to the next stands in [`desk::Desk`].
 //! PROTOCOL.md, section 6.
 
