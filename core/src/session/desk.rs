@@ -135,11 +135,11 @@ impl Desk {
             Some(at) => at,
             None => {
                 if self.series.is_full() {
-                    let least = (0..SENDERS).min_by_key(|&at| self.series[at].weight()).unwrap_or(0);
+                    let least = (0..SENDERS).min_by_key(|&at| self.series[at].weight()).expect("a full table has rows");
                     self.series.swap_remove(least);
                 }
                 let fresh = Series { sender: *sender, wrong: 0, locks: 0, locked_until: 0 };
-                let _ = self.series.push(fresh);
+                assert!(self.series.push(fresh).is_ok(), "a full table was just made shorter");
                 self.series.len() - 1
             }
         };

@@ -239,8 +239,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let tag = &accepted.offer.manifest_tag;
         let is_it = |digest: &_| schedule.is_manifest(digest, tag);
         let begin = self.at.store.begin(&accepted.offered, &is_it);
-        let held = working(&mut self.channel, Stage::Hashing, begin).await?;
-        Ok(held)
+        working(&mut self.channel, Stage::Hashing, begin).await
     }
 
     /// `Accept`, and where the sender resumes.
@@ -262,6 +261,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         }
     }
 
+    /// Opens every chunk and gives it to the store.
     async fn chunks<C: Cipher>(
         &mut self,
         accepted: &Accepted,
@@ -297,6 +297,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         Ok(())
     }
 
+    /// `Committed`, once the store has verified the whole archive and put it in place.
     async fn commit(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Verifying);
         let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit()).await?;
@@ -345,7 +346,7 @@ async fn working<L: Link, K: Clock, T>(
     loop {
         let again = channel.after(WORKING_MS);
         match select(&mut work, channel.clock().sleep_until(again)).await {
-            Either::First(done) => return done.map_err(|error| SessionError::Refused(error.refusal())),
+            Either::First(done) => return done.map_err(SessionError::from),
             Either::Second(()) => channel.send(&FromReceiver::Working(stage)).await?,
         }
     }
