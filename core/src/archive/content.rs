@@ -124,11 +124,6 @@ impl ContentReader {
         event
     }
 
-    /// Files that were not named yet.
-    pub fn files_left(&self) -> u32 {
-        self.files
-    }
-
     /// Whether the whole archive was taken, and matches its root.
     pub fn is_complete(&self) -> bool {
         matches!(self.state, State::Ended)
@@ -336,7 +331,7 @@ mod tests {
         assert_eq!(reader.begin_file(u64::MAX), Err(ArchiveError::Misuse));
         assert_eq!(reader.begin_file(5), Ok(()));
         assert_eq!(reader.begin_file(9), Err(ArchiveError::Misuse));
-        assert_eq!(reader.files_left(), 2);
+        assert_eq!(reader.files, 2);
         let mut last = ContentReader::new(&Summary { files: 1, ..summary() });
         assert_eq!(last.begin_file(13), Err(ArchiveError::Misuse));
         assert_eq!(last.begin_file(14), Ok(()));
