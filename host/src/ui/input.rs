@@ -84,9 +84,11 @@ impl Ui {
             };
             match parse(&answer) {
                 Ok(value) => return Ok(value),
-                Err(why) => self.must(format!("  {why}")),
+                Err(why) => {
+                    self.must(format!("  {why}"));
+                    last = Some(why);
+                }
             }
-            last = parse(&answer).err();
         }
         Err(last.map_or(Error::NoAnswer(asked), |why| asked.malformed(why)))
     }
