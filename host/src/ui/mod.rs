@@ -16,7 +16,6 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use console::{Style, style};
 pub use event::Event;
 use indicatif::ProgressBar;
-pub use input::Asked;
 pub use progress::Progress;
 use waft_core::path::escape;
 
