@@ -9,11 +9,11 @@ use std::thread;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::mode::{ByteByByte, forget_typed};
 use super::typing::{Line, Typed};
 use super::{Event, Ui, prompt};
 use crate::asked::Asked;
 use crate::error::Error;
+use crate::platform::{ByteByByte, forget_typed};
 
 /// Longest piped line; longer ones are answers of a wrong form.
 const LINE_MAX: usize = 4096;

@@ -6,7 +6,6 @@
 
 mod event;
 mod input;
-mod mode;
 mod progress;
 mod typing;
 
@@ -21,6 +20,7 @@ use waft_core::path::escape;
 
 use crate::cli::Voice;
 use crate::error::Error;
+use crate::platform;
 
 /// Speaks and asks. Shared by all parts of a command.
 pub struct Ui {
@@ -104,7 +104,7 @@ impl Ui {
 
     /// Puts the terminal right before the process ends without ceremony.
     pub fn leave() {
-        mode::restore();
+        platform::restore_terminal();
     }
 
     /// Whether a person sits at standard input.
