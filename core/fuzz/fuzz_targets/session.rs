@@ -36,7 +36,14 @@ fuzz_target!(|data: &[u8]| {
     let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
     let sender_key = key();
     let mut sender = Sender {
-        run: &Run { key: &sender_key, salt: [7; 32], created: 0, iterations: ITERATIONS_MIN, chunk: CHUNK, certificate: [1; 32] },
+        run: &Run {
+            key: &sender_key,
+            salt: [7; 32],
+            created: 0,
+            iterations: ITERATIONS_MIN,
+            chunk: CHUNK,
+            certificate: [1; 32],
+        },
         source: &mut source,
         operator: &mut Caller::default(),
         clock: &clock,
