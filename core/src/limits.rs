@@ -30,6 +30,11 @@ pub const MESSAGE_MAX: usize = 512;
 /// Kind and length before every frame.
 pub const FRAME_HEADER: usize = 4;
 
+/// Most items in a list of a `Greeting`.
+pub const LIST_MAX: usize = 8;
+/// Progress is told to the sender at most once for so many durable bytes of archive.
+pub const PROGRESS_STEP: u64 = 256 << 10;
+
 /// Fewest PBKDF2 iterations that either side accepts.
 pub const ITERATIONS_MIN: u32 = 1_000;
 /// Most PBKDF2 iterations that either side accepts.

@@ -6,10 +6,8 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::limits::MESSAGE_MAX;
+use crate::limits::{LIST_MAX, MESSAGE_MAX};
 
-/// Most items in a list of a [`Greeting`].
-pub const LIST_MAX: usize = 8;
 /// A list of numbers in order of preference.
 pub type List = Vec<u8, LIST_MAX>;
 /// A 32-byte nonce, salt, tag or MAC.

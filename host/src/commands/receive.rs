@@ -86,7 +86,7 @@ async fn receive(
         // Ctrl-C is for the session itself, so that it can tell the sender, and finish what it has begun to put in place.
         let outcome = tokio::select! {
             outcome = reception.receive(guest, ui, interrupt) => outcome,
-            () = place.keep() => continue,
+            never = place.keep() => match never {},
         };
         match outcome {
             Ok(()) if once => return Ok(()),

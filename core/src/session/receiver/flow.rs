@@ -9,7 +9,7 @@ use embassy_futures::select::{Either, Either4, select, select4};
 use rand_core::CryptoRngCore;
 
 use crate::code::TransferKey;
-use crate::limits::{self, KEY_TRIES, STEP_MS, WORKING_MS};
+use crate::limits::{self, KEY_TRIES, PROGRESS_STEP, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::Cipher;
 use crate::sealed::keys::{Schedule, Secret, Transcript};
 use crate::sealed::stream::{Opener, Span};
@@ -24,9 +24,6 @@ use crate::wire::message::{
     OFFER_TAGS, Offer, Refusal, Stage,
 };
 use crate::wire::preface::VERSION;
-
-/// Progress is told to the sender at most once for so many durable bytes.
-const PROGRESS_STEP: u64 = 256 << 10;
 
 /// One session: a receiver at its channel to one peer.
 pub(super) struct Session<'s, 'a, L, S, O, K, R> {

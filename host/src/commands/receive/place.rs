@@ -4,6 +4,7 @@
 //! the others are let go. While it has the place, everyone else is told *busy*. PROTOCOL.md, section 6, "Places".
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -86,7 +87,7 @@ impl<P: Porter> Place<P> {
     }
 
     /// Tells everyone who knocks that the place is taken. Never completes. Cancel-safe.
-    pub(super) async fn keep(&mut self) {
+    pub(super) async fn keep(&mut self) -> Infallible {
         loop {
             tokio::select! {
                 Some(_) = self.turned.join_next() => {}
