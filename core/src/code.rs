@@ -1,8 +1,8 @@
 //! What people read to each other: the transfer key, the authentication code, fingerprints.
 //!
-//! The sender makes a [`TransferKey`] for every run and its person reads it out; the receiver makes an [`AuthCode`] and its
-//! person reads that out. A [`Fingerprint`] lets two people compare a certificate. PROTOCOL.md, sections 3, 6
-//! and 7.1.
+//! The sender makes a [`TransferKey`] for every run and its person reads it out; the receiver makes an [`AuthCode`] and
+//! its person reads that out. A [`Fingerprint`] lets two people compare a certificate. PROTOCOL.md, sections 3, 6 and
+//! 7.1.
 //!
 //! All of them but the code stand in Crockford's base 32, which has no I, L, O or U.
 

@@ -67,7 +67,8 @@ impl Home {
         }
     }
 
-    /// Replaces a file, or makes it, readable by its owner alone. After a crash it holds either the old bytes or the new.
+    /// Replaces a file, or makes it, readable by its owner alone. After a crash it holds either the old bytes or the
+    /// new.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
         let path = self.file(name);
         replace(&self.path, &path, bytes).map_err(|source| HomeError::Write { path, source })

@@ -1,4 +1,5 @@
-//! Sealed files: headers, and chunks that are sealed rightly around any plaintext, so that the parser behind the AEAD is reached.
+//! Sealed files: headers, and chunks that are sealed rightly around any plaintext, so that the parser behind the AEAD
+//! is reached.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Whole sessions whose bytes are changed on the way, as only an authenticated peer could: neither end may panic or hang,
-//! and what a receiver commits is what was offered.
+//! Whole sessions whose bytes are changed on the way, as only an authenticated peer could: neither end may panic or
+//! hang, and what a receiver commits is what was offered.
 //!
 //! Four bytes of input are one edit: the place (u16), the direction, and what to flip.
 #![no_main]

@@ -69,7 +69,8 @@ impl Desk {
         (left > 0).then(|| u32::try_from(left).unwrap_or(LOCK_MAX_S))
     }
 
-    /// Holds `digits` against the code. Right, or wrong once too often: the code is spent, and a new one takes its place.
+    /// Holds `digits` against the code. Right, or wrong once too often: the code is spent, and a new one takes its
+    /// place.
     pub(super) fn try_code(
         &mut self,
         sender: &CertificateHash,

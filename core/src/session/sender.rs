@@ -153,7 +153,8 @@ pub struct Sender<'a, S, O, K, R> {
 }
 
 impl<S: Source, O: Operator, K: Clock, R: CryptoRngCore> Sender<'_, S, O, K, R> {
-    /// Offers the source's archive to the authenticated receiver `peer` and sends it. `C`: the ciphers that this side has.
+    /// Offers the source's archive to the authenticated receiver `peer` and sends it. `C`: the ciphers that this side
+    /// has.
     pub async fn send<C: Cipher>(&mut self, link: &mut impl Link, peer: &Peer<'_>) -> Result<Receipt, SessionError> {
         let mut session = Session { channel: Channel::new(link, self.clock), peer, at: self };
         let result = session.run::<C>().await;

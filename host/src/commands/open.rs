@@ -1,7 +1,7 @@
 //! `waft open`: a sealed file back into a folder. PROTOCOL.md, section 9.
 //!
-//! File -> **open -> decompress** -> store. Nothing is written before the key is right; nothing appears in the target before
-//! the whole file was checked.
+//! File -> **open -> decompress** -> store. Nothing is written before the key is right; nothing appears in the target
+//! before the whole file was checked.
 
 mod sealed_file;
 

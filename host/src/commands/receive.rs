@@ -83,7 +83,8 @@ async fn receive(
             }
         };
         ui.detail(format!("{} connects from {}.", guest.peer.name, from.ip().to_canonical()));
-        // Ctrl-C is for the session itself, so that it can tell the sender, and finish what it has begun to put in place.
+        // Ctrl-C is for the session itself, so that it can tell the sender, and finish what it has begun to put in
+        // place.
         let outcome = tokio::select! {
             outcome = reception.receive(guest, ui, interrupt) => outcome,
             never = place.keep() => match never {},

@@ -1,7 +1,7 @@
 //! Walks a folder in the manifest's order and writes its manifest.
 //!
-//! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. One directory's names a level are held,
-//! and nothing else; no symlink is followed.
+//! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. One directory's names a
+//! level are held, and nothing else; no symlink is followed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Seek, Write};

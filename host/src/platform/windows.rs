@@ -14,8 +14,8 @@ mod terminal;
 pub(crate) use opened::*;
 pub(crate) use terminal::*;
 
-/// Creates a file; it inherits the access list of its folder, which in a profile lets in the owner and administrators. Fails if
-/// anything has that name.
+/// Creates a file; it inherits the access list of its folder, which in a profile lets in the owner and administrators.
+/// Fails if anything has that name.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }

@@ -19,7 +19,8 @@ use crate::door::turn_away;
 
 /// Unproven connections at once. When there are more, the oldest yields.
 const GUESTS_MAX: usize = 8;
-/// Connections that are being told *busy* at once. When there are more, the oldest is just closed: a sender speaks at once.
+/// Connections that are being told *busy* at once. When there are more, the oldest is just closed: a sender speaks at
+/// once.
 const TURNED_MAX: usize = 16;
 /// Pause after the system could not hand over a connection: it is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! How often a sender tries again, and when it gives up.
 //!
-//! A busy receiver is asked again for [`BUSY_RETRY_MS`]; a broken connection a few times, and anew each time that it got
-//! further. PROTOCOL.md, section 6, "Retries" and "Places".
+//! A busy receiver is asked again for [`BUSY_RETRY_MS`]; a broken connection a few times, and anew each time that it
+//! got further. PROTOCOL.md, section 6, "Retries" and "Places".
 
 use std::time::Duration;
 
