@@ -74,15 +74,6 @@ impl Home {
         replace(&self.path, &path, bytes).map_err(|source| HomeError::Write { path, source })
     }
 
-    /// Removes a file, if there is one.
-    pub fn remove(&self, name: &str) -> Result<(), HomeError> {
-        let path = self.file(name);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(HomeError::Write { path, source }),
-            _ => Ok(()),
-        }
-    }
-
     /// Waits until no other process changes this folder, and keeps others from it until the lock is dropped.
     pub fn lock(&self) -> Result<Lock, HomeError> {
         let path = self.file(LOCK);
@@ -186,9 +177,6 @@ mod tests {
         assert_eq!(home.read("a", 10).unwrap().unwrap(), b"short");
         assert_eq!(platform::check_private(&home.file("a")).unwrap(), Ok(()));
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left over");
-        home.remove("a").unwrap();
-        home.remove("a").unwrap();
-        assert!(home.read("a", 10).unwrap().is_none());
     }
 
     #[test]
