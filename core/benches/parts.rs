@@ -6,7 +6,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use rand_core::{OsRng, RngCore};
 use waft_core::archive::{
-    Content, ContentHasher, ContentReader, Entry, Kind, ManifestReader, ManifestWriter, Modified,
+    Content, ContentHasher, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter, Modified,
 };
 use waft_core::code::TransferKey;
 use waft_core::limits::{CHUNK_MAX, ENTRY_MAX};
@@ -108,7 +108,7 @@ fn manifest() -> Vec<u8> {
     let mut manifest = Vec::new();
     for at in 0..10_000 {
         let path = format!("a-file-with-a-name-of-usual-length-{at:05}.txt");
-        let mut out = [0; ENTRY_MAX + 2];
+        let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
         let length = writer.push(&entry(&path), &mut out).expect("ascending");
         manifest.extend(&out[..length]);
     }
@@ -135,7 +135,7 @@ fn manifest_of_10_000_files_read(bencher: Bencher<'_, '_>) {
 fn content_read_and_hashed(bencher: Bencher<'_, '_>) {
     let mut writer = ManifestWriter::new();
     let file = Entry { kind: Kind::File { size: LENGTH as u64 }, ..entry("file") };
-    writer.push(&file, &mut [0; ENTRY_MAX + 2]).expect("legal");
+    writer.push(&file, &mut [0; ENTRY_PREFIX + ENTRY_MAX]).expect("legal");
     let summary = writer.finish();
     let mut archive = Material::Noise.bytes();
     let mut hasher = ContentHasher::new(&summary.digest);

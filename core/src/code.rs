@@ -1,7 +1,8 @@
 //! What people read to each other: the transfer key, the authentication code, fingerprints.
 //!
-//! The sender makes a [`TransferKey`] for every run and its person reads it out; the receiver makes an [`AuthCode`] and its
-//! person reads that out. A [`Fingerprint`] lets two people compare a certificate. PROTOCOL.md, sections 6 and 7.1.
+//! The sender makes a [`TransferKey`] for every run and its person reads it out; the receiver makes an [`AuthCode`] and
+//! its person reads that out. A [`Fingerprint`] lets two people compare a certificate. PROTOCOL.md, sections 3, 6 and
+//! 7.1.
 //!
 //! All of them but the code stand in Crockford's base 32, which has no I, L, O or U.
 
@@ -164,15 +165,17 @@ impl core::error::Error for CodeError {}
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 20]);
 
-/// The fingerprint of a certificate, from the SHA-256 of its DER bytes.
-pub fn fingerprint(hash: &[u8; 32]) -> Fingerprint {
-    let mut symbols = [0; 20];
-    // 5 bytes are 40 bits are 8 symbols; 100 bits are 2.5 such groups.
-    for (five, eight) in hash.chunks(5).zip(symbols.chunks_mut(8)) {
-        let bits = five.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
-        eight.iter_mut().zip((0..8).rev()).for_each(|(out, place)| *out = symbol((bits >> (5 * place)) as u8));
+impl Fingerprint {
+    /// The fingerprint of a certificate, from the SHA-256 of its DER bytes.
+    pub fn of(hash: &[u8; 32]) -> Self {
+        let mut symbols = [0; 20];
+        // 5 bytes are 40 bits are 8 symbols; 100 bits are 2.5 such groups.
+        for (five, eight) in hash.chunks(5).zip(symbols.chunks_mut(8)) {
+            let bits = five.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+            eight.iter_mut().zip((0..8).rev()).for_each(|(out, place)| *out = symbol((bits >> (5 * place)) as u8));
+        }
+        Self(symbols)
     }
-    Fingerprint(symbols)
 }
 
 impl fmt::Display for Fingerprint {
@@ -332,15 +335,15 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_the_first_hundred_bits() {
-        assert_eq!(fingerprint(&[0; 32]).to_string(), "0000-0000-0000-0000-0000");
-        assert_eq!(fingerprint(&[0xff; 32]).to_string(), "ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ");
+        assert_eq!(Fingerprint::of(&[0; 32]).to_string(), "0000-0000-0000-0000-0000");
+        assert_eq!(Fingerprint::of(&[0xff; 32]).to_string(), "ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ");
         let mut hash = [0; 32];
         hash[..13].copy_from_slice(&[0x00, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf, 0x84, 0x65, 0x3f]);
-        assert_eq!(fingerprint(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+        assert_eq!(Fingerprint::of(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
         // Bit 100 is the first that is not shown.
         hash[12] ^= 0x0f;
-        assert_eq!(fingerprint(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+        assert_eq!(Fingerprint::of(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
         hash[12] ^= 0x10;
-        assert_ne!(fingerprint(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+        assert_ne!(Fingerprint::of(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
     }
 }

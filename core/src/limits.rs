@@ -30,6 +30,11 @@ pub const MESSAGE_MAX: usize = 512;
 /// Kind and length before every frame.
 pub const FRAME_HEADER: usize = 4;
 
+/// Most items in a list of a `Greeting`.
+pub const LIST_MAX: usize = 8;
+/// Progress is told to the sender at most once for so many durable bytes of archive.
+pub const PROGRESS_STEP: u64 = 256 << 10;
+
 /// Fewest PBKDF2 iterations that either side accepts.
 pub const ITERATIONS_MIN: u32 = 1_000;
 /// Most PBKDF2 iterations that either side accepts.
@@ -52,17 +57,18 @@ pub const HANDSHAKE_MS: u64 = 15_000;
 pub const STEP_MS: u64 = 30_000;
 /// A receiver waits this long for a code, in milliseconds: a person types it.
 pub const CODE_MS: u64 = 120_000;
-/// A receiver that works sends `Working` at least this often, in milliseconds.
+/// A side that works sends `Working` at least this often, in milliseconds.
 pub const WORKING_MS: u64 = 5_000;
-/// A sender lets a receiver work no longer than this on one step, in milliseconds.
+/// Either side lets the other work no longer than this on one step, in milliseconds.
 pub const WORKING_CAP_MS: u64 = 3_600_000;
 /// A receiver remembers what a sender proved, for retries, this long, in milliseconds.
 pub const REMEMBER_MS: u64 = 600_000;
 /// An unauthenticated connection keeps its place from a waiting one this long, in milliseconds.
 pub const YIELD_MS: u64 = 2_000;
-/// After its last message a side reads on this long, so that the message is not lost to a reset.
+/// After its last message a side reads on this long, in milliseconds, so that the message is not lost to a reset.
 pub const LINGER_MS: u64 = 3_000;
-/// A sender tries a busy receiver again for this long: past the idle deadline of its own broken predecessor.
+/// A sender tries a busy receiver again for this long, in milliseconds: past the idle deadline of its own broken
+/// predecessor.
 pub const BUSY_RETRY_MS: u64 = STEP_MS + 15_000;
 
 /// Longest frame payload for chunks of `chunk` bytes of archive; never less than a message.

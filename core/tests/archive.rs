@@ -1,7 +1,8 @@
-//! Known answers: every file of `vectors/archive/` against the reader, whole and in pieces; the good ones against the writer too.
+//! Known answers: every file of `vectors/archive/` against the reader, whole and in pieces; the good ones against the
+//! writer too.
 //!
-//! A vector says in its header what to expect: `expect: ok` with the entries (kind, mode, seconds.nanos, path), their sums, the
-//! manifest's digest and, where `content:` follows, the root; or `expect:` with the error's name. Digests and
+//! A vector says in its header what to expect: `expect: ok` with the entries (kind, mode, seconds.nanos, path), their
+//! sums, the manifest's digest and, where `content:` follows, the root; or `expect:` with the error's name. Digests and
 //! bytes were not made by this crate. If a test fails, do not change the vector.
 
 use std::fs;

@@ -1,7 +1,8 @@
-//! What whole transfers cost: two `waft` processes on loopback, beside `cp -r` of the same folder. `cargo bench -p waft`.
+//! What whole transfers cost: two `waft` processes on loopback, beside `cp -r` of the same folder. `cargo bench -p
+//! waft`.
 //!
-//! CPU time is that of both ends together, memory that of the larger. Every case runs in a process of its own, so
-//! that the system's account of finished children is of that case alone. Compare lines of one run, not runs. Linux only.
+//! CPU time is that of both ends together, memory that of the larger. Every case runs in a process of its own, so that
+//! the system's account of finished children is of that case alone. Compare lines of one run, not runs. Linux only.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};

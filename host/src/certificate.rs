@@ -4,19 +4,15 @@
 //! extension matter; names and dates do not.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
 
 use pem::Pem;
 use ring::digest;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
-use waft_core::code::{Fingerprint, fingerprint};
+use waft_core::code::Fingerprint;
 use waft_core::sealed::hpke::POINT;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
 use x509_parser::prelude::{FromDer, X509Certificate};
-
-use crate::home::read_at_most;
 
 /// Longest certificate, in bytes of DER. Ours have about 450; a board takes a sender's whole first flight in 4096.
 pub const DER_MAX: usize = 2048;
@@ -38,12 +34,6 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a file that a peer's owner handed over.
-    pub fn from_file(path: &Path) -> Result<Self, FileError> {
-        let text = read_at_most(path, FILE_MAX).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
-        Self::from_pem(&text).map_err(|problem| FileError::Certificate { path: path.to_owned(), problem })
-    }
-
     /// Reads the one certificate in a PEM text.
     pub fn from_pem(text: &[u8]) -> Result<Self, CertificateError> {
         let mut blocks = pem::parse_many(text).map_err(|_| CertificateError::NotPem)?;
@@ -91,7 +81,7 @@ impl Certificate {
 
     /// What two people compare to know that they speak of the same certificate.
     pub fn fingerprint(&self) -> Fingerprint {
-        fingerprint(&self.hash)
+        Fingerprint::of(&self.hash)
     }
 
     /// The public key of its TLS signatures: an uncompressed point of P-256.
@@ -161,27 +151,6 @@ pub enum CertificateError {
     /// The extension does not hold an uncompressed point, or stands there twice.
     #[error("the HPKE key in its certificate is damaged")]
     Hpke,
-}
-
-/// Why a file gives no certificate.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// It cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// It was read, and cannot be used.
-    #[error("{} cannot be used: {problem}", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        problem: CertificateError,
-    },
 }
 
 fn public_point(certificate: &X509Certificate<'_>) -> Result<[u8; POINT], CertificateError> {

@@ -67,19 +67,11 @@ impl Home {
         }
     }
 
-    /// Replaces a file, or makes it, readable by its owner alone. After a crash it holds either the old bytes or the new.
+    /// Replaces a file, or makes it, readable by its owner alone. After a crash it holds either the old bytes or the
+    /// new.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
         let path = self.file(name);
         replace(&self.path, &path, bytes).map_err(|source| HomeError::Write { path, source })
-    }
-
-    /// Removes a file, if there is one.
-    pub fn remove(&self, name: &str) -> Result<(), HomeError> {
-        let path = self.file(name);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(HomeError::Write { path, source }),
-            _ => Ok(()),
-        }
     }
 
     /// Waits until no other process changes this folder, and keeps others from it until the lock is dropped.
@@ -185,9 +177,6 @@ mod tests {
         assert_eq!(home.read("a", 10).unwrap().unwrap(), b"short");
         assert_eq!(platform::check_private(&home.file("a")).unwrap(), Ok(()));
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left over");
-        home.remove("a").unwrap();
-        home.remove("a").unwrap();
-        assert!(home.read("a", 10).unwrap().is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::error::{Class, Error};
+use crate::platform;
 use crate::ui::Ui;
 
 /// For the last words to a peer, and its answer.
@@ -49,24 +50,14 @@ impl Interrupt {
     }
 }
 
-#[cfg(unix)]
 async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut term) = signal(SignalKind::terminate()) else {
-        return interrupted().await;
-    };
     tokio::select! {
-        _ = term.recv() => {}
-        () = interrupted() => {}
+        () = ctrl_c() => {}
+        () = platform::asked_to_end() => {}
     }
 }
 
-#[cfg(not(unix))]
-async fn signal() {
-    interrupted().await;
-}
-
-async fn interrupted() {
+async fn ctrl_c() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -5,6 +5,7 @@
 #![allow(async_fn_in_trait)]
 
 pub mod address;
+pub mod asked;
 pub mod certificate;
 pub mod cli;
 pub mod clock;

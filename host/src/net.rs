@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
 use crate::address::Address;
+use crate::platform;
 
 /// How long a sender tries to reach a receiver.
 pub const DIAL: Duration = Duration::from_secs(10);
@@ -206,9 +207,7 @@ fn bind(at: SocketAddr) -> io::Result<TcpListener> {
         // The default differs from system to system.
         socket.set_only_v6(false)?;
     }
-    // On Unix: listen again at once after an end. Windows would let two programs share the port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
+    platform::listen_again(&socket)?;
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

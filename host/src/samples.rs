@@ -1,4 +1,4 @@
-//! Folders and archives for tests.
+//! Folders and archives for the tests of the folder's source and of the store.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What several tests need.
+//! A connection within this process, for the tests of what runs on one.
 
 use std::net::Ipv4Addr;
 

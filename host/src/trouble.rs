@@ -40,9 +40,6 @@ pub enum Cause {
     /// A file is not what it was when the folder was walked.
     #[error("it changed while it was being sent")]
     Changed,
-    /// A symbolic link or a special file stands where a file or folder is needed.
-    #[error("it is neither a file nor a folder, and links are never followed")]
-    NotPlain,
     /// A folder is needed there.
     #[error("it is not a folder")]
     NotAFolder,

@@ -1,13 +1,14 @@
-//! Sealed files: headers, and chunks that are sealed rightly around any plaintext, so that the parser behind the AEAD is reached.
+//! Sealed files: headers, and chunks that are sealed rightly around any plaintext, so that the parser behind the AEAD
+//! is reached.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use waft_core::code::TransferKey;
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::cipher::{Cipher, Forged};
 use waft_core::sealed::file::{Header, START, header_len};
 use waft_core::sealed::keys::{ChunkKey, Schedule, Secret, Transcript};
 use waft_core::sealed::stream::{Opener, Span};
-use waft_core::code::TransferKey;
 use waft_core::wire::message::{Aead, Codec};
 
 /// Takes every tag for right.

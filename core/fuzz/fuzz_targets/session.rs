@@ -1,5 +1,5 @@
-//! Whole sessions whose bytes are changed on the way, as only an authenticated peer could: neither end may panic or hang,
-//! and what a receiver commits is what was offered.
+//! Whole sessions whose bytes are changed on the way, as only an authenticated peer could: neither end may panic or
+//! hang, and what a receiver commits is what was offered.
 //!
 //! Four bytes of input are one edit: the place (u16), the direction, and what to flip.
 #![no_main]
@@ -36,7 +36,14 @@ fuzz_target!(|data: &[u8]| {
     let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
     let sender_key = key();
     let mut sender = Sender {
-        run: &Run { key: &sender_key, salt: [7; 32], created: 0, iterations: ITERATIONS_MIN, chunk: CHUNK, certificate: [1; 32] },
+        run: &Run {
+            key: &sender_key,
+            salt: [7; 32],
+            created: 0,
+            iterations: ITERATIONS_MIN,
+            chunk: CHUNK,
+            certificate: [1; 32],
+        },
         source: &mut source,
         operator: &mut Caller::default(),
         clock: &clock,

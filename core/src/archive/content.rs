@@ -1,7 +1,7 @@
 //! The files' contents behind the manifest, each followed by its digest, and the root that ends the archive.
 //!
-//! A sender runs every file through a [`ContentHasher`]; a receiver takes the archive apart with a [`ContentReader`], which checks
-//! every file's digest and the root. PROTOCOL.md, sections 8 and 8.3.
+//! A sender runs every file through a [`ContentHasher`]; a receiver takes the archive apart with a [`ContentReader`],
+//! which checks every file's digest and the root. PROTOCOL.md, sections 8 and 8.3.
 
 use super::{ArchiveError, DIGEST, Summary};
 use crate::digest::{Digest, Hasher};
@@ -90,8 +90,8 @@ impl ContentReader {
         reader
     }
 
-    /// Answers [`Content::NeedFile`] with the size of the manifest's next file. Out of turn, or if the sizes do not sum up to the
-    /// manifest's, it is the caller's error, and changes nothing.
+    /// Answers [`Content::NeedFile`] with the size of the manifest's next file. Out of turn, or if the sizes do not sum
+    /// up to the manifest's, it is the caller's error, and changes nothing.
     pub fn begin_file(&mut self, size: u64) -> Result<(), ArchiveError> {
         let content = self.content.checked_sub(size).filter(|content| *content == 0 || self.files > 1);
         match (self.state, content) {
@@ -115,18 +115,14 @@ impl ContentReader {
     }
 
     /// Takes bytes off the front of `input` up to the next event, and gives it; or `None` when `input` is used up.
-    /// [`Content::NeedFile`] takes none, and comes again until the file is named. After an error it gives that error for good.
+    /// [`Content::NeedFile`] takes none, and comes again until the file is named. After an error it gives that error
+    /// for good.
     pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
         let event = self.step(input);
         if let Err(error) = event {
             self.state = State::Failed(error);
         }
         event
-    }
-
-    /// Files that were not named yet.
-    pub fn files_left(&self) -> u32 {
-        self.files
     }
 
     /// Whether the whole archive was taken, and matches its root.
@@ -336,7 +332,7 @@ mod tests {
         assert_eq!(reader.begin_file(u64::MAX), Err(ArchiveError::Misuse));
         assert_eq!(reader.begin_file(5), Ok(()));
         assert_eq!(reader.begin_file(9), Err(ArchiveError::Misuse));
-        assert_eq!(reader.files_left(), 2);
+        assert_eq!(reader.files, 2);
         let mut last = ContentReader::new(&Summary { files: 1, ..summary() });
         assert_eq!(last.begin_file(13), Err(ArchiveError::Misuse));
         assert_eq!(last.begin_file(14), Ok(()));

@@ -1,7 +1,7 @@
 //! The manifest, written entry by entry, and read from pieces of any size.
 //!
-//! The sender's walk feeds a [`ManifestWriter`]; a receiver's store asks a [`ManifestReader`] before it makes anything of an
-//! entry. Both hold the same rules and give the same [`Summary`]. PROTOCOL.md, section 8.1.
+//! The sender's walk feeds a [`ManifestWriter`]; a receiver's store asks a [`ManifestReader`] before it makes anything
+//! of an entry. Both hold the same rules and give the same [`Summary`]. PROTOCOL.md, section 8.1.
 
 use super::rules::Rules;
 use super::{ArchiveError, ENTRY_PREFIX, Entry, Summary};
@@ -68,8 +68,9 @@ impl ManifestReader {
         }
     }
 
-    /// Takes bytes off the front of `input` until an entry is whole and legal, and gives it; or `None`, when `input` is used up or
-    /// the manifest is complete. Never takes a byte behind the manifest. After an error it gives that error for good.
+    /// Takes bytes off the front of `input` until an entry is whole and legal, and gives it; or `None`, when `input` is
+    /// used up or the manifest is complete. Never takes a byte behind the manifest. After an error it gives that error
+    /// for good.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Entry<'_>>, ArchiveError> {
         if let Some(error) = self.failed {
             return Err(error);

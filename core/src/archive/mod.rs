@@ -4,9 +4,9 @@
 //! manifest | content of the 1st file | its BLAKE3 | ... | content of the last file | its BLAKE3 | root
 //! ```
 //!
-//! A sender walks its folder, writes the manifest through a [`ManifestWriter`], then each file through a [`ContentHasher`].
-//! A receiver reads the first [`Summary::manifest`] bytes through a [`ManifestReader`], all others through a
-//! [`ContentReader`]; both take the bytes in whatever pieces they come. PROTOCOL.md, section 8.
+//! A sender walks its folder, writes the manifest through a [`ManifestWriter`], then each file through a
+//! [`ContentHasher`]. A receiver reads the first [`Summary::manifest`] bytes through a [`ManifestReader`], all others
+//! through a [`ContentReader`]; both take the bytes in whatever pieces they come. PROTOCOL.md, section 8.
 
 mod content;
 mod entry;

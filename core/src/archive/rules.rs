@@ -1,8 +1,8 @@
 //! What holds between the entries of a manifest: order, parents, and the limits on their sums.
 //!
-//! Writer and reader ask the same [`Rules`], one entry after the other. Since entries ascend component by component, all
-//! entries between a directory and one of its children stand below that directory; so the last entry
-//! alone tells whether the next one's parent is there. PROTOCOL.md, sections 8.1 and 10.
+//! Writer and reader ask the same [`Rules`], one entry after the other. Since entries ascend component by component,
+//! all entries between a directory and one of its children stand below that directory; so the last entry alone tells
+//! whether the next one's parent is there. PROTOCOL.md, sections 8.1 and 10.
 
 use core::cmp::Ordering;
 

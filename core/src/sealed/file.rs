@@ -42,13 +42,13 @@ pub struct Header {
     pub chunk: u32,
     /// When it was sealed: seconds since 1970.
     pub created: u64,
-    /// Length of the archive.
+    /// Length of the archive, in bytes.
     pub total: u64,
     /// Files in it.
     pub files: u32,
     /// Entries in its manifest.
     pub entries: u32,
-    /// Length of its manifest.
+    /// Length of its manifest, in bytes.
     pub manifest: u32,
 }
 
@@ -68,7 +68,8 @@ pub enum FileError {
     Field,
 }
 
-/// Length of the header of a file that starts with `start`.
+/// Length, in bytes, of the header of a file that starts with `start`. [`FileError::Magic`] if it is no sealed file,
+/// [`FileError::Header`] if the length is 0 or past [`HEADER_MAX`].
 pub fn header_len(start: &[u8; START]) -> Result<usize, FileError> {
     let [magic @ .., high, low] = start;
     if *magic != MAGIC {

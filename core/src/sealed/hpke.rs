@@ -66,7 +66,8 @@ impl HpkeSecret {
         self.public
     }
 
-    /// The secret that `enc` encapsulates to this key. A hostile `enc` gives an error, or a secret that its maker knows.
+    /// The secret that `enc` encapsulates to this key. A hostile `enc` gives an error, or a secret that its maker
+    /// knows.
     pub fn decapsulate(&self, enc: &[u8]) -> Result<Secret, HpkeError> {
         let peer = point(enc)?;
         Ok(export(&shared_secret(&self.scalar, &peer, enc, &self.public)))

@@ -6,7 +6,8 @@
 //!                                                                    commitment, manifest tag key, accept key
 //! ```
 //!
-//! The [`Transcript`] holds both sides' nonces, so that every connection has fresh keys. PROTOCOL.md, sections 7.1 and 7.3.
+//! The [`Transcript`] holds both sides' nonces, so that every connection has fresh keys. PROTOCOL.md, sections 7.1 and
+//! 7.3.
 
 use core::fmt;
 
@@ -69,8 +70,8 @@ impl Secret {
 pub struct Transcript([u8; 32]);
 
 impl Transcript {
-    /// Of a session. No part is longer than a message. `hello`, `greeting`: payloads of their frames as they crossed; `offer_body`: that of `Offer` without
-    /// its tags; `sender`, `receiver`: SHA-256 of the two certificates.
+    /// Of a session. No part is longer than a message. `hello`, `greeting`: payloads of their frames as they crossed;
+    /// `offer_body`: that of `Offer` without its tags; `sender`, `receiver`: SHA-256 of the two certificates.
     pub fn session(hello: &[u8], greeting: &[u8], offer_body: &[u8], sender: &[u8; 32], receiver: &[u8; 32]) -> Self {
         let hash = Sha256::new_with_prefix(b"waft/1 session");
         let hash = [hello, greeting, offer_body].into_iter().fold(hash, part);

@@ -72,7 +72,8 @@ impl Desk {
         (left > 0).then(|| u32::try_from(left).unwrap_or(LOCK_MAX_S))
     }
 
-    /// Holds `digits` against the code. Right, or wrong once too often: the code is spent, and a new one takes its place.
+    /// Holds `digits` against the code. Right, or wrong once too often: the code is spent, and a new one takes its
+    /// place.
     pub(super) fn try_code(
         &mut self,
         sender: &CertificateHash,
@@ -158,11 +159,11 @@ impl Desk {
             Some(at) => at,
             None => {
                 if self.series.is_full() {
-                    let least = (0..SENDERS).min_by_key(|&at| self.series[at].weight()).unwrap_or(0);
+                    let least = (0..SENDERS).min_by_key(|&at| self.series[at].weight()).expect("a full table has rows");
                     self.series.swap_remove(least);
                 }
                 let fresh = Series { sender: *sender, wrong: 0, locks: 0, locked_until: 0 };
-                let _ = self.series.push(fresh);
+                assert!(self.series.push(fresh).is_ok(), "a full table was just made shorter");
                 self.series.len() - 1
             }
         };

@@ -92,8 +92,9 @@ pub struct Receipt {
 /// Where a received folder goes. It gets the archive's bytes in order, and is atomic: readers see the old folder until
 /// `commit` returns `Ok`, and the new one from then on.
 ///
-/// Calls come in the order `begin`, at most one `restart`, `write`..., `commit`; or end at any point with
-/// `suspend` or `discard`, which also come where nothing was begun, and do nothing then. A store that works for long yields now and then, so that the session can say so to the sender.
+/// Calls come in the order `begin`, at most one `restart`, `write`..., `commit`; or end at any point with `suspend` or
+/// `discard`, which also come where nothing was begun, and do nothing then. A store that works for long yields now and
+/// then, so that the session can say so to the sender.
 pub trait Store {
     /// What it can take.
     fn capacity(&mut self) -> Capacity;

@@ -125,8 +125,8 @@ pub struct Receiver<'a, S, O, K, R> {
 }
 
 impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R> {
-    /// Receives one folder from the authenticated sender `peer`, and tells it how that ended. `C`: the ciphers that this
-    /// side has.
+    /// Receives one folder from the authenticated sender `peer`, and tells it how that ended. `C`: the ciphers that
+    /// this side has.
     pub async fn receive<C: Cipher>(
         &mut self,
         link: &mut impl Link,

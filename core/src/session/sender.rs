@@ -10,6 +10,7 @@ use crate::code::{AuthCode, TransferKey};
 use crate::digest::Digest;
 use crate::limits;
 use crate::sealed::cipher::Cipher;
+use crate::sealed::hpke::POINT;
 use crate::sealed::stream::{Compressor, seal_buffer};
 use crate::session::channel::Channel;
 use crate::session::{CertificateHash, Clock, Link, Receipt, SessionError};
@@ -116,7 +117,7 @@ pub struct Peer<'a> {
     /// Its certificate.
     pub certificate: CertificateHash,
     /// The HPKE public key in its certificate: an uncompressed point.
-    pub hpke: Option<&'a [u8; 65]>,
+    pub hpke: Option<&'a [u8; POINT]>,
 }
 
 /// Memory for a sender, lent by the caller: each slice as long as [`buffer_len`] says.
@@ -152,7 +153,8 @@ pub struct Sender<'a, S, O, K, R> {
 }
 
 impl<S: Source, O: Operator, K: Clock, R: CryptoRngCore> Sender<'_, S, O, K, R> {
-    /// Offers the source's archive to the authenticated receiver `peer` and sends it. `C`: the ciphers that this side has.
+    /// Offers the source's archive to the authenticated receiver `peer` and sends it. `C`: the ciphers that this side
+    /// has.
     pub async fn send<C: Cipher>(&mut self, link: &mut impl Link, peer: &Peer<'_>) -> Result<Receipt, SessionError> {
         let mut session = Session { channel: Channel::new(link, self.clock), peer, at: self };
         let result = session.run::<C>().await;

@@ -6,10 +6,8 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::limits::MESSAGE_MAX;
+use crate::limits::{LIST_MAX, MESSAGE_MAX};
 
-/// Most items in a list of a [`Greeting`].
-pub const LIST_MAX: usize = 8;
 /// A list of numbers in order of preference.
 pub type List = Vec<u8, LIST_MAX>;
 /// A 32-byte nonce, salt, tag or MAC.
@@ -29,7 +27,7 @@ pub enum FromSender {
     Offer(Offer),
     /// Where the chunks begin.
     Resume {
-        /// 0, or the offset of `Accept`.
+        /// 0, or the offset of `Accept`, in bytes of archive.
         offset: u64,
     },
     /// It stops.
@@ -54,7 +52,7 @@ pub enum FromReceiver {
     Working(Stage),
     /// It has the key, and holds a prefix.
     Accept {
-        /// Length of the prefix.
+        /// Length of the prefix, in bytes of archive.
         offset: u64,
         /// BLAKE3 of the prefix.
         digest: Digest,
@@ -72,7 +70,7 @@ pub enum FromReceiver {
         digest: Digest,
         /// Files in it.
         files: u32,
-        /// Length of the archive.
+        /// Length of the archive, in bytes.
         bytes: u64,
         /// Counts committed folders, where that is done.
         generation: u64,
@@ -103,29 +101,29 @@ pub struct Greeting {
     pub version: u8,
     /// Fresh for each connection.
     pub nonce: Bytes32,
-    /// Longest archive.
+    /// Longest archive, in bytes.
     pub max_total: u64,
     /// Most entries.
     pub max_entries: u32,
-    /// Longest manifest.
+    /// Longest manifest, in bytes.
     pub max_manifest: u32,
-    /// Longest path.
+    /// Longest path, in bytes.
     pub max_path: u16,
-    /// Largest chunk.
+    /// Largest chunk, in bytes of archive.
     pub max_chunk: u32,
-    /// Free space.
+    /// Free space, in bytes.
     pub free: u64,
-    /// [`Aead`] numbers.
+    /// [`Aead`] numbers, best first.
     pub aeads: List,
-    /// [`Codec`] numbers.
+    /// [`Codec`] numbers, best first.
     pub codecs: List,
-    /// Key modes: see [`KEY_TYPED`] and [`KEY_SEALED`].
+    /// Key modes, best first: see [`KEY_TYPED`] and [`KEY_SEALED`].
     pub keys: List,
     /// Whether a code must come next.
     pub code_needed: bool,
     /// Most PBKDF2 iterations.
     pub max_iterations: u32,
-    /// How long a person has to type the key.
+    /// How long a person has to type the key, in seconds.
     pub key_seconds: u16,
 }
 
@@ -194,13 +192,13 @@ pub struct OfferBody {
     pub key: KeyMode,
     /// When the sender began its run: seconds since 1970.
     pub created: u64,
-    /// Length of the archive.
+    /// Length of the archive, in bytes.
     pub total: u64,
     /// Files in it.
     pub files: u32,
     /// Entries in its manifest.
     pub entries: u32,
-    /// Length of its manifest.
+    /// Length of its manifest, in bytes.
     pub manifest: u32,
 }
 
@@ -218,7 +216,7 @@ pub struct Offer {
 /// Length of the tags that end an encoded [`Offer`].
 pub const OFFER_TAGS: usize = 64;
 
-/// What a receiver is busy with.
+/// What a side is busy with: a receiver with any of these, a sender with [`Stage::Hashing`] only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stage {
@@ -226,7 +224,7 @@ pub enum Stage {
     Key,
     /// The same, after a wrong one.
     KeyAgain,
-    /// Reading back what is held.
+    /// Reading back the prefix that the receiver holds.
     Hashing,
     /// Verifying what was stored.
     Verifying,

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use rand_core::{CryptoRng, RngCore};
 use waft_core::archive::{
-    ArchiveError, Content, ContentHasher, ContentReader, Entry, Kind, ManifestReader, ManifestWriter, Modified,
+    ArchiveError, Content, ContentHasher, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter,
+    Modified,
 };
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
@@ -63,7 +64,7 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
             mode: 0o644,
             modified: Modified { seconds: 1_700_000_000, nanos: 0 },
         };
-        let mut out = [0; limits::ENTRY_MAX + 2];
+        let mut out = [0; ENTRY_PREFIX + limits::ENTRY_MAX];
         let length = writer.push(&entry, &mut out).unwrap();
         archive.extend(&out[..length]);
     }

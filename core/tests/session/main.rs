@@ -447,9 +447,9 @@ fn a_source_that_fails_cancels() {
 }
 
 #[test]
-fn a_chunk_that_was_changed_ends_the_session() {
+fn a_lying_source_is_refused_and_nothing_of_it_kept() {
     let mut scene = Scene::new();
-    // A lying source: its bytes are not those of its manifest.
+    // Its bytes are not those that its digests are of.
     let last = scene.source.archive.len() - 40;
     scene.source.archive[last] ^= 1;
     assert_eq!(scene.connect(), refused(Refusal::Archive));

@@ -1,5 +1,5 @@
-//! `waft demo`: the whole story on this machine, in temporary folders. A receiver and a sender run as processes of their
-//! own, driven like any script would drive them: by `--json` events and piped lines.
+//! `waft demo`: the whole story on this machine, in temporary folders. A receiver and a sender run as processes of
+//! their own, driven like any script would drive them: by `--json` events and piped lines.
 
 mod compare;
 

@@ -1,7 +1,5 @@
 //! `waft id`: makes, shows and renews this machine's identity.
 
-use waft_core::code::fingerprint;
-
 use crate::cli::{Id, IdAction};
 use crate::error::Error;
 use crate::home::Home;
@@ -39,7 +37,7 @@ fn print_certificate(identity: &Identity, ui: &Ui) {
 
 fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Error> {
     let name = identity::name(home)?;
-    let fingerprint = fingerprint(identity.certificate().hash()).to_string();
+    let fingerprint = identity.certificate().fingerprint().to_string();
     let shown = name.as_ref().map_or("(no name)", Name::as_str);
     if new {
         ui.say(format!("Made a new identity in {}.", home.path().display()));

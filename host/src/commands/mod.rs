@@ -14,9 +14,10 @@ mod trust;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::asked::Asked;
 use crate::cli::{Cli, Command};
 use crate::error::Error;
-use crate::ui::{Asked, Ui};
+use crate::ui::Ui;
 
 /// Does what was typed.
 pub fn run(cli: Cli) -> ExitCode {
@@ -67,5 +68,5 @@ fn check_answer(asked: Asked) -> Result<(), Error> {
         Asked::Key => answers::key_form(&answer).map(drop),
         _ => answers::code_form(&answer).map(drop),
     };
-    form.map_err(|why| asked.malformed(why))
+    form.map_err(|why| Error::malformed(asked, why))
 }

@@ -1,7 +1,9 @@
 //! `waft open`: a sealed file back into a folder. PROTOCOL.md, section 9.
 //!
-//! File -> **open -> decompress** -> store. Nothing is written before the key is right; nothing appears in the target before
-//! the whole file was checked.
+//! File -> **open -> decompress** -> store. Nothing is written before the key is right; nothing appears in the target
+//! before the whole file was checked.
+
+mod sealed_file;
 
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::KEY_TRIES;
@@ -10,13 +12,12 @@ use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 use self::sealed_file::SealedFile;
 use super::answers::key_form;
+use crate::asked::Asked;
 use crate::cli::Open;
 use crate::error::{Error, bytes, files, shown};
 use crate::interrupt::Interrupt;
 use crate::store::DirectoryStore;
-use crate::ui::{Asked, Event, Ui};
-
-mod sealed_file;
+use crate::ui::{Event, Ui};
 
 /// Pieces between two looks at Ctrl-C.
 const PIECES_PER_TURN: usize = 64;

@@ -18,6 +18,7 @@ use waft_core::limits::REMEMBER_MS;
 use self::greeting::{Greeting, greet, listen_at};
 use self::place::{Knock, Place, Porter};
 use self::reception::Reception;
+use crate::asked::Asked;
 use crate::cli::Receive;
 use crate::door::{AdmitError, admit};
 use crate::error::{Class, Error, shown};
@@ -29,7 +30,7 @@ use crate::store::DirectoryStore;
 use crate::tls::pins::Pins;
 use crate::tls::{Authenticated, receiver};
 use crate::trust::Trust;
-use crate::ui::{Asked, Event, Ui};
+use crate::ui::{Event, Ui};
 
 /// Does what was typed.
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
@@ -82,10 +83,11 @@ async fn receive(
             }
         };
         ui.detail(format!("{} connects from {}.", guest.peer.name, from.ip().to_canonical()));
-        // Ctrl-C is for the session itself, so that it can tell the sender, and finish what it has begun to put in place.
+        // Ctrl-C is for the session itself, so that it can tell the sender, and finish what it has begun to put in
+        // place.
         let outcome = tokio::select! {
             outcome = reception.receive(guest, ui, interrupt) => outcome,
-            () = place.keep() => continue,
+            never = place.keep() => match never {},
         };
         match outcome {
             Ok(()) if once => return Ok(()),

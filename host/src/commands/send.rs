@@ -13,13 +13,14 @@ use std::time::Instant;
 use rand_core::{OsRng, RngCore};
 use tokio::time::sleep;
 use waft_core::code::TransferKey;
-use waft_core::session::Receipt;
 use waft_core::session::sender::Source;
+use waft_core::session::{Receipt, SessionError};
 
 use self::attempt::Sending;
 use self::patience::{Hope, Patience};
 use self::target::Target;
 use super::folders;
+use crate::asked::Asked;
 use crate::cli::Send;
 use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
@@ -27,7 +28,7 @@ use crate::home::Home;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::trust::Trust;
-use crate::ui::{Asked, Event, Ui};
+use crate::ui::{Event, Ui};
 
 /// The folder that is sent when none is named.
 const FOLDER: &str = "SEND_FOLDER";
@@ -97,7 +98,7 @@ async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Re
             Ok(receipt) => return Ok(receipt),
             Err(error) => error,
         };
-        let Some(wait) = patience.wait(error.hope(), start.elapsed()) else {
+        let Some(wait) = patience.wait(Hope::after(&error), start.elapsed()) else {
             return Err(verdict(error, broken));
         };
         ui.event(&Event::Retry { message: error.to_string(), wait: wait.as_millis() as u64 });
@@ -118,7 +119,7 @@ async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Re
 /// Of the sessions that broke, the one to tell of in the end: that the folder may have arrived is never forgotten.
 fn worse(before: Option<Error>, error: Error) -> Option<Error> {
     match (before, error) {
-        (Some(before), _) if before.is_outcome_unknown() => Some(before),
+        (Some(before), _) if is_outcome_unknown(&before) => Some(before),
         (_, error @ Error::Sending { .. }) => Some(error),
         (before, _) => before,
     }
@@ -127,10 +128,15 @@ fn worse(before: Option<Error>, error: Error) -> Option<Error> {
 /// The last error; but who cannot be reached any more after a session broke is told of that session.
 fn verdict(last: Error, broken: Option<Error>) -> Error {
     match broken {
-        Some(broken) if broken.is_outcome_unknown() && !matches!(last, Error::Interrupted) => broken,
-        Some(broken) if last.hope() == Hope::Absent => broken,
+        Some(broken) if is_outcome_unknown(&broken) && !matches!(last, Error::Interrupted) => broken,
+        Some(broken) if Hope::after(&last) == Hope::Absent => broken,
         _ => last,
     }
+}
+
+/// Whether the folder may have arrived.
+fn is_outcome_unknown(error: &Error) -> bool {
+    matches!(error, Error::Sending { cause: SessionError::OutcomeUnknown, .. })
 }
 
 fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
@@ -145,8 +151,6 @@ fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
 
 #[cfg(test)]
 mod tests {
-    use waft_core::session::SessionError;
-
     use super::*;
     use crate::net::DialError;
 

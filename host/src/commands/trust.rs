@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use waft_core::code::fingerprint;
-
 use crate::address::Address;
 use crate::certificate::{Certificate, FILE_MAX};
 use crate::cli::{Trust as Args, TrustAdd};
@@ -64,12 +62,12 @@ fn certificate(path: &Path) -> Result<Certificate, Error> {
 
 fn line(peer: &Peer) -> String {
     let at = peer.address().map_or(String::new(), |address| format!("  {address}"));
-    format!("{:<16} {}  {}{at}", peer.name.as_str(), fingerprint(peer.certificate.hash()), directions(peer))
+    format!("{:<16} {}  {}{at}", peer.name.as_str(), peer.certificate.fingerprint(), directions(peer))
 }
 
 fn tell(peer: &Peer, ui: &Ui) {
     let (name, sends, receives) = (peer.name.as_str(), peer.sends, peer.receives);
-    let fingerprint = fingerprint(peer.certificate.hash()).to_string();
+    let fingerprint = peer.certificate.fingerprint().to_string();
     ui.event(&Event::Trusted { name, fingerprint, sends, receives, address: peer.address().map(ToString::to_string) });
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Class::{Code, Interrupted, Key, Storage, Usage};
 use super::{Sealed, Told, sentence, shown, told};
-use crate::ui::Asked;
+use crate::asked::Asked;
 
 /// The text for arguments that make no sense.
 pub(super) fn usage(what: &str) -> Told {

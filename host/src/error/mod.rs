@@ -19,6 +19,7 @@ use waft_core::session::sender::SourceError;
 use waft_core::session::{SessionError, StoreError};
 
 use crate::address::Address;
+use crate::asked::Asked;
 use crate::certificate::CertificateError;
 use crate::door::KnockError;
 use crate::folder::FolderError;
@@ -28,7 +29,6 @@ use crate::net::{DialError, ListenError};
 use crate::tls::error::HandshakeError;
 use crate::trouble::Trouble;
 use crate::trust::TrustError;
-use crate::ui::Asked;
 
 /// Why the command failed.
 #[derive(Debug)]
@@ -132,6 +132,15 @@ fn told(class: Class, what: impl Into<String>, next: impl Into<String>) -> Told 
 }
 
 impl Error {
+    /// The error for an answer of a wrong form.
+    pub fn malformed(asked: Asked, why: String) -> Self {
+        match asked {
+            Asked::Code => Self::CodeMalformed(why),
+            Asked::Key => Self::KeyMalformed(why),
+            Asked::Folder | Asked::Receiver => Self::Usage(why),
+        }
+    }
+
     /// The error in words.
     pub fn told(&self) -> Told {
         match self {

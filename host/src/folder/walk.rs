@@ -1,7 +1,7 @@
 //! Walks a folder in the manifest's order and writes its manifest.
 //!
-//! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. One directory's names a level are held,
-//! and nothing else; no symlink is followed.
+//! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. One directory's names a
+//! level are held, and nothing else; no symlink is followed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Seek, Write};
@@ -9,7 +9,7 @@ use std::vec::IntoIter;
 
 use cap_std::fs::{Dir, Metadata};
 use tempfile::SpooledTempFile;
-use waft_core::archive::{Entry, Kind, ManifestWriter, Summary};
+use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Summary};
 use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
 
@@ -35,7 +35,7 @@ pub(super) fn walk(root: &Dir, options: &Options) -> Result<Walked, FolderError>
     let mut walk = Walk {
         manifest: ManifestWriter::new(),
         spool: BufWriter::with_capacity(64 << 10, tempfile::spooled_tempfile(IN_MEMORY)),
-        encoded: [0; ENTRY_MAX + 2],
+        encoded: [0; ENTRY_PREFIX + ENTRY_MAX],
         written: 0,
         most: options.most.unwrap_or(u32::MAX),
         path: String::new(),
@@ -51,7 +51,7 @@ pub(super) fn walk(root: &Dir, options: &Options) -> Result<Walked, FolderError>
 struct Walk {
     manifest: ManifestWriter,
     spool: BufWriter<SpooledTempFile>,
-    encoded: [u8; ENTRY_MAX + 2],
+    encoded: [u8; ENTRY_PREFIX + ENTRY_MAX],
     written: u64,
     most: u32,
     /// Of the directory or file at hand, relative to the folder.

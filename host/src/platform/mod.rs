@@ -1,7 +1,7 @@
 //! What only one family of systems has, and its twin on the other.
 //!
-//! Private files, durability and free space. Each function here means the same on every platform, as far as
-//! the platform can; where it cannot, its twin says so.
+//! Private files, durability, free space, the terminal, signals. Each function here means the same on every platform,
+//! as far as the platform can; where it cannot, its twin says so.
 
 mod names;
 #[cfg(unix)]

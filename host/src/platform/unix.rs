@@ -1,15 +1,20 @@
-//! Unix: modes, `fsync` of directories, `statvfs`.
+//! Unix: modes, `fsync` of directories, `statvfs`, signals.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use socket2::Socket;
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::TooOpen;
 
 mod opened;
+mod terminal;
 
 pub(crate) use opened::*;
+pub(crate) use terminal::*;
 
 /// Creates a file that only its owner can read and write. Fails if anything has that name.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
@@ -36,6 +41,24 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     let file_system = rustix::fs::statvfs(path)?;
     Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+}
+
+/// Whether two files have the same permission bits.
+pub(crate) fn have_same_mode(one: &Metadata, other: &Metadata) -> bool {
+    one.mode() & 0o777 == other.mode() & 0o777
+}
+
+/// Lets a port be listened on again at once, while connections of an earlier process still fade out.
+pub(crate) fn listen_again(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)
+}
+
+/// Completes when the system asks this process to end (SIGTERM). Within a runtime only.
+pub(crate) async fn asked_to_end() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut term) => drop(term.recv().await),
+        Err(_) => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,21 @@
 //! Windows: a profile's folders are closed to other users already, and names are durable with their file system's log.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
+
+use socket2::Socket;
 
 use super::TooOpen;
 
 mod opened;
+mod terminal;
 
 pub(crate) use opened::*;
+pub(crate) use terminal::*;
 
-/// Creates a file; it inherits the access list of its folder, which in a profile lets in the owner and administrators. Fails if
-/// anything has that name.
+/// Creates a file; it inherits the access list of its folder, which in a profile lets in the owner and administrators.
+/// Fails if anything has that name.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
@@ -34,4 +38,19 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 /// Bytes that this user can still write to the file system that holds `path`.
 pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     fs4::available_space(path)
+}
+
+/// Always: a mode is not kept here.
+pub(crate) fn have_same_mode(_one: &Metadata, _other: &Metadata) -> bool {
+    true
+}
+
+/// Does nothing: a port is free at once here, and reuse would let two programs share it.
+pub(crate) fn listen_again(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Never completes: nobody but Ctrl-C asks.
+pub(crate) async fn asked_to_end() {
+    std::future::pending().await
 }

@@ -12,7 +12,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, PeerMisbehaved,
     SignatureScheme,
 };
-use waft_core::code::fingerprint;
+use waft_core::code::Fingerprint;
 
 use crate::certificate;
 use crate::name::Name;
@@ -58,7 +58,7 @@ impl Pins {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// We do not know it.
-    #[error("its certificate (fingerprint {}) is not trusted here", fingerprint(hash))]
+    #[error("its certificate (fingerprint {}) is not trusted here", Fingerprint::of(hash))]
     Unknown {
         /// SHA-256 of the certificate.
         hash: [u8; 32],

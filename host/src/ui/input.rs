@@ -9,59 +9,16 @@ use std::thread;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::mode::{ByteByByte, forget_typed};
 use super::typing::{Line, Typed};
 use super::{Event, Ui, prompt};
+use crate::asked::Asked;
 use crate::error::Error;
+use crate::platform::{ByteByByte, forget_typed};
 
 /// Longest piped line; longer ones are answers of a wrong form.
 const LINE_MAX: usize = 4096;
 /// Answers of a wrong form before the question is given up.
 const FORMS_MAX: usize = 20;
-
-/// What a question asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// The 4-digit code.
-    Code,
-    /// The transfer key.
-    Key,
-    /// A folder to send.
-    Folder,
-    /// A receiver.
-    Receiver,
-}
-
-impl Asked {
-    /// Its name in events and texts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Code => "code",
-            Self::Key => "key",
-            Self::Folder => "folder",
-            Self::Receiver => "receiver",
-        }
-    }
-
-    /// What the environment answers. A value that is not UTF-8 is kept, to be refused for its form.
-    pub fn from_environment(self) -> Option<Zeroizing<String>> {
-        let name = match self {
-            Self::Code => "WAFT_AUTH_CODE",
-            Self::Key => "WAFT_KEY",
-            Self::Folder | Self::Receiver => return None,
-        };
-        std::env::var_os(name).map(|value| Zeroizing::new(value.to_string_lossy().into_owned()))
-    }
-
-    /// The error for an answer of a wrong form.
-    pub fn malformed(self, why: String) -> Error {
-        match self {
-            Self::Code => Error::CodeMalformed(why),
-            Self::Key => Error::KeyMalformed(why),
-            Self::Folder | Self::Receiver => Error::Usage(why),
-        }
-    }
-}
 
 impl Ui {
     /// Asks for something until the answer has the right form: the environment first, then the person or the pipe.
@@ -73,7 +30,7 @@ impl Ui {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<T, Error> {
         if let Some(answer) = asked.from_environment() {
-            return parse(&answer).map_err(|why| asked.malformed(why));
+            return parse(&answer).map_err(|why| Error::malformed(asked, why));
         }
         let mut input = self.input.lock().await;
         let mut last = None;
@@ -84,11 +41,13 @@ impl Ui {
             };
             match parse(&answer) {
                 Ok(value) => return Ok(value),
-                Err(why) => self.must(format!("  {why}")),
+                Err(why) => {
+                    self.must(format!("  {why}"));
+                    last = Some(why);
+                }
             }
-            last = parse(&answer).err();
         }
-        Err(last.map_or(Error::NoAnswer(asked), |why| asked.malformed(why)))
+        Err(last.map_or(Error::NoAnswer(asked), |why| Error::malformed(asked, why)))
     }
 
     async fn answer(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {

@@ -6,7 +6,6 @@
 
 mod event;
 mod input;
-mod mode;
 mod progress;
 mod typing;
 
@@ -16,12 +15,12 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use console::{Style, style};
 pub use event::Event;
 use indicatif::ProgressBar;
-pub use input::Asked;
 pub use progress::Progress;
 use waft_core::path::escape;
 
 use crate::cli::Voice;
 use crate::error::Error;
+use crate::platform;
 
 /// Speaks and asks. Shared by all parts of a command.
 pub struct Ui {
@@ -105,7 +104,7 @@ impl Ui {
 
     /// Puts the terminal right before the process ends without ceremony.
     pub fn leave() {
-        mode::restore();
+        platform::restore_terminal();
     }
 
     /// Whether a person sits at standard input.

@@ -6,7 +6,7 @@
 use waft_core::path::escape;
 use zeroize::Zeroizing;
 
-use super::input::Asked;
+use crate::asked::Asked;
 
 /// Longest free text.
 const TEXT_MAX: usize = 4096;

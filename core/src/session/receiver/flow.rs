@@ -9,7 +9,7 @@ use embassy_futures::select::{Either, Either4, select, select4};
 use rand_core::CryptoRngCore;
 
 use crate::code::TransferKey;
-use crate::limits::{self, KEY_TRIES, STEP_MS, WORKING_MS};
+use crate::limits::{self, KEY_TRIES, PROGRESS_STEP, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::Cipher;
 use crate::sealed::keys::{Schedule, Secret, Transcript};
 use crate::sealed::stream::{Opener, Span};
@@ -24,9 +24,6 @@ use crate::wire::message::{
     OFFER_TAGS, Offer, Refusal, Stage,
 };
 use crate::wire::preface::VERSION;
-
-/// Progress is told to the sender at most once for so many durable bytes.
-const PROGRESS_STEP: u64 = 256 << 10;
 
 /// One session: a receiver at its channel to one peer.
 pub(super) struct Session<'s, 'a, L, S, O, K, R> {
@@ -249,8 +246,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let tag = &accepted.offer.manifest_tag;
         let is_it = |digest: &_| schedule.is_manifest(digest, tag);
         let begin = self.at.store.begin(&accepted.offered, &is_it);
-        let held = working(&mut self.channel, Stage::Hashing, begin).await?;
-        Ok(held)
+        working(&mut self.channel, Stage::Hashing, begin).await
     }
 
     /// `Accept`, and where the sender resumes.
@@ -272,6 +268,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         }
     }
 
+    /// Opens every chunk and gives it to the store.
     async fn chunks<C: Cipher>(
         &mut self,
         accepted: &Accepted,
@@ -313,6 +310,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         Ok(())
     }
 
+    /// `Committed`, once the store has verified the whole archive and put it in place.
     async fn commit(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Verifying);
         let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit()).await?;
@@ -367,7 +365,7 @@ async fn working<L: Link, K: Clock, T>(
     loop {
         let again = channel.after(WORKING_MS);
         match select(&mut work, channel.clock().sleep_until(again)).await {
-            Either::First(done) => return done.map_err(|error| SessionError::Refused(error.refusal())),
+            Either::First(done) => return done.map_err(SessionError::from),
             Either::Second(()) => channel.send(&FromReceiver::Working(stage)).await?,
         }
     }

@@ -12,7 +12,7 @@ use crate::code::AuthCode;
 use crate::digest::{Digest, Hasher};
 use crate::limits::{self, FRAME_HEADER, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::Cipher;
-use crate::sealed::hpke::encapsulate;
+use crate::sealed::hpke::{POINT, encapsulate};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
 use crate::sealed::stream::{Sealer, Span};
 use crate::session::channel::{Channel, decode, decode_first, encode};
@@ -133,9 +133,9 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
 
     async fn offer<C: Cipher>(&mut self, opening: &Opening) -> Result<Agreed, SessionError> {
         let greeting = &opening.greeting;
-        let (body, secret) = self.body::<C>(greeting)?;
-        let sealed = matches!(body.key, KeyMode::Sealed(_));
         let (aead, codec) = suite::<C>(greeting)?;
+        let (body, secret) = self.body(greeting, aead, codec)?;
+        let sealed = matches!(body.key, KeyMode::Sealed(_));
         let chunk = body.chunk;
         // The keys are bound to the encoded body, which is the encoded offer without its tags.
         let mut offer = Offer { body, manifest_tag: [0; 32], commitment: [0; 32] };
@@ -153,8 +153,8 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
         Ok(Agreed { schedule, aead, codec, chunk })
     }
 
-    /// The offer, and the secret that goes with it.
-    fn body<C: Cipher>(&mut self, greeting: &Greeting) -> Result<(OfferBody, Secret), SessionError> {
+    /// The offer without its tags, and the secret that goes with it.
+    fn body(&mut self, greeting: &Greeting, aead: Aead, codec: Codec) -> Result<(OfferBody, Secret), SessionError> {
         let run = self.at.run;
         let (key, iterations, secret) = match key_mode(greeting, self.peer)? {
             None => {
@@ -169,7 +169,6 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
                 (KeyMode::Sealed(encapsulation), 0, secret)
             }
         };
-        let (aead, codec) = suite::<C>(greeting)?;
         let info = self.at.source.info();
         let body = OfferBody {
             iterations,
@@ -381,7 +380,7 @@ fn suite<C: Cipher>(greeting: &Greeting) -> Result<(Aead, Codec), SessionError> 
 }
 
 /// The HPKE key to seal to; none in mode typed.
-fn key_mode<'p>(greeting: &Greeting, peer: &'p Peer<'_>) -> Result<Option<&'p [u8; 65]>, SessionError> {
+fn key_mode<'p>(greeting: &Greeting, peer: &'p Peer<'_>) -> Result<Option<&'p [u8; POINT]>, SessionError> {
     match greeting.keys.iter().find(|mode| [KEY_TYPED, KEY_SEALED].contains(mode)) {
         Some(&KEY_TYPED) => Ok(None),
         Some(_) => peer.hpke.map(Some).ok_or(SessionError::NoHpkeKey),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{broken, failed};
 use crate::error::{Error, files, shown};
+use crate::platform;
 
 /// Compares names, kinds, contents, modes and times; gives how much there was. Links are no part of what is sent.
 pub(super) fn compare(one: &Path, other: &Path) -> Result<String, Error> {
@@ -50,10 +51,7 @@ fn attributes_alike(path: &Path, one: &Metadata, other: &Metadata) -> Result<(),
     if one.is_dir() != other.is_dir() {
         return Err(differ(path, "kinds"));
     }
-    #[cfg(unix)]
-    if std::os::unix::fs::PermissionsExt::mode(&one.permissions()) & 0o777
-        != std::os::unix::fs::PermissionsExt::mode(&other.permissions()) & 0o777
-    {
+    if !platform::have_same_mode(one, other) {
         return Err(differ(path, "modes"));
     }
     if one.modified().map_err(failed)? != other.modified().map_err(failed)? {

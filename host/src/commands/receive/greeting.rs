@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use waft_core::code::fingerprint;
-
 use super::operator::show_code;
 use super::reception::Reception;
 use crate::address::{Address, PORT};
@@ -51,7 +49,7 @@ pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) ->
     if new {
         ui.say(format!("Made a new identity in {}.", shown(home.path())));
     }
-    ui.say(format!("{name}, fingerprint {}", fingerprint(identity.certificate().hash())));
+    ui.say(format!("{name}, fingerprint {}", identity.certificate().fingerprint()));
     let addresses = reachable_at(local);
     ui.say(format!("Listening at {}", addresses.join(", ")));
     ui.say(format!("Folders go into {}", shown(&args.into)));

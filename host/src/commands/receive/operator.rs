@@ -5,10 +5,11 @@ use waft_core::session::Offered;
 use waft_core::session::receiver::{Event as Happened, KeyAnswer, Operator};
 use zeroize::Zeroizing;
 
+use crate::asked::Asked;
 use crate::commands::answers::key_form;
 use crate::error::{Error, bytes, files};
 use crate::interrupt::Interrupt;
-use crate::ui::{Asked, Event, Progress, Ui};
+use crate::ui::{Event, Progress, Ui};
 
 /// Speaks for one session with `peer`.
 pub(super) struct AtReceiver<'a> {

@@ -4,6 +4,7 @@
 //! the others are let go. While it has the place, everyone else is told *busy*. PROTOCOL.md, section 6, "Places".
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::door::turn_away;
 
 /// Unproven connections at once. When there are more, the oldest yields.
 const GUESTS_MAX: usize = 8;
-/// Connections that are being told *busy* at once. When there are more, the oldest is just closed: a sender speaks at once.
+/// Connections that are being told *busy* at once. When there are more, the oldest is just closed: a sender speaks at
+/// once.
 const TURNED_MAX: usize = 16;
 /// Pause after the system could not hand over a connection: it is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -86,7 +88,7 @@ impl<P: Porter> Place<P> {
     }
 
     /// Tells everyone who knocks that the place is taken. Never completes. Cancel-safe.
-    pub(super) async fn keep(&mut self) {
+    pub(super) async fn keep(&mut self) -> Infallible {
         loop {
             tokio::select! {
                 Some(_) = self.turned.join_next() => {}

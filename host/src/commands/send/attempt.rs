@@ -7,22 +7,20 @@ use waft_core::sealed::Compressor;
 use waft_core::session::sender::{Buffers, Peer, Run, Sender, Source, SourceError, buffer_len};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
-use waft_core::wire::preface::ClearRefusal;
 
 use super::operator::AtSender;
-use super::patience::{Hope, Patience};
+use super::patience::Patience;
 use super::target::Target;
 use crate::clock::Clock;
 use crate::commands::{folders, seconds_since_1970};
 use crate::crypto::RingCipher;
-use crate::door::{KnockError, knock};
+use crate::door::knock;
 use crate::error::Error;
 use crate::folder::FolderSource;
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::net::{DIAL, dial};
-use crate::tls::error::HandshakeError;
 use crate::tls::link::TlsLink;
 use crate::tls::pins::Pins;
 use crate::tls::sender::authenticate;
@@ -132,7 +130,10 @@ impl Sending {
         }
         match outcome {
             Ok(receipt) => Ok(receipt),
-            Err(cause) => Err(failure.unwrap_or(self.failed(cause).await)),
+            Err(cause) => Err(match failure {
+                Some(failure) => failure,
+                None => self.failed(cause).await,
+            }),
         }
     }
 
@@ -172,30 +173,6 @@ impl Sending {
             if let Err(error) = Trust::remember(&self.home, hash, self.target.address.clone()) {
                 ui.warn(format!("where {} was met cannot be kept: {error}", self.target.peer.name));
             }
-        }
-    }
-}
-
-impl Error {
-    /// Whether the folder may have arrived.
-    pub(super) fn is_outcome_unknown(&self) -> bool {
-        matches!(self, Self::Sending { cause: SessionError::OutcomeUnknown, .. })
-    }
-
-    /// What it leaves to hope for.
-    pub(super) fn hope(&self) -> Hope {
-        match self {
-            Self::Sending {
-                cause: SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown,
-                ..
-            } => Hope::Broken,
-            Self::Knock(_, KnockError::Refused(ClearRefusal::Busy)) => Hope::Busy,
-            Self::Knock(_, KnockError::Closed) => Hope::Broken,
-            Self::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {
-                Hope::Broken
-            }
-            Self::Dial(_) | Self::Knock(_, KnockError::Silent) => Hope::Absent,
-            _ => Hope::No,
         }
     }
 }

@@ -4,10 +4,11 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::sender::{Event as Happened, Operator};
 use waft_core::wire::message::Stage;
 
+use crate::asked::Asked;
 use crate::commands::answers::{code_form, show_key};
 use crate::error::{Error, bytes};
 use crate::interrupt::Interrupt;
-use crate::ui::{Asked, Event, Progress, Ui};
+use crate::ui::{Event, Progress, Ui};
 
 /// Speaks for one session with `peer`.
 pub(super) struct AtSender<'a> {

@@ -1,11 +1,17 @@
 //! How often a sender tries again, and when it gives up.
 //!
-//! A busy receiver is asked again for [`BUSY_RETRY_MS`]; a broken connection a few times, and anew each time that it got
-//! further. PROTOCOL.md, section 6, "Retries" and "Places".
+//! A busy receiver is asked again for [`BUSY_RETRY_MS`]; a broken connection a few times, and anew each time that it
+//! got further. PROTOCOL.md, section 6, "Retries" and "Places".
 
 use std::time::Duration;
 
 use waft_core::limits::BUSY_RETRY_MS;
+use waft_core::session::SessionError;
+use waft_core::wire::preface::ClearRefusal;
+
+use crate::door::KnockError;
+use crate::error::Error;
+use crate::tls::error::HandshakeError;
 
 /// Tries that got no further, once a session was had.
 const FRUITLESS_MAX: u32 = 7;
@@ -28,6 +34,25 @@ pub(super) enum Hope {
     Absent,
     /// None: the same would happen again.
     No,
+}
+
+impl Hope {
+    /// What `error` leaves to hope for.
+    pub(super) fn after(error: &Error) -> Self {
+        match error {
+            Error::Sending {
+                cause: SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown,
+                ..
+            } => Self::Broken,
+            Error::Knock(_, KnockError::Refused(ClearRefusal::Busy)) => Self::Busy,
+            Error::Knock(_, KnockError::Closed) => Self::Broken,
+            Error::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {
+                Self::Broken
+            }
+            Error::Dial(_) | Error::Knock(_, KnockError::Silent) => Self::Absent,
+            _ => Self::No,
+        }
+    }
 }
 
 /// A sender's memory of its tries.

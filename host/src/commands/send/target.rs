@@ -1,9 +1,10 @@
 //! Whom to send to, and where it listens: what was typed, held against trust.
 
 use crate::address::Address;
+use crate::asked::Asked;
 use crate::error::Error;
 use crate::trust::{Peer, Trust, TrustError};
-use crate::ui::{Asked, Ui};
+use crate::ui::Ui;
 
 /// A trusted receiver at an address.
 #[derive(Debug)]

@@ -1,0 +1,40 @@
+//! What a command may have to ask its person for, and what answers instead where nobody sits: the environment.
+//!
+//! [`crate::ui`] asks; [`crate::error`] says what was missing.
+
+use zeroize::Zeroizing;
+
+/// What a question asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The 4-digit code.
+    Code,
+    /// The transfer key.
+    Key,
+    /// A folder to send.
+    Folder,
+    /// A receiver.
+    Receiver,
+}
+
+impl Asked {
+    /// Its name in events and texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Key => "key",
+            Self::Folder => "folder",
+            Self::Receiver => "receiver",
+        }
+    }
+
+    /// What the environment answers. A value that is not UTF-8 is kept, to be refused for its form.
+    pub fn from_environment(self) -> Option<Zeroizing<String>> {
+        let name = match self {
+            Self::Code => "WAFT_AUTH_CODE",
+            Self::Key => "WAFT_KEY",
+            Self::Folder | Self::Receiver => return None,
+        };
+        std::env::var_os(name).map(|value| Zeroizing::new(value.to_string_lossy().into_owned()))
+    }
+}
