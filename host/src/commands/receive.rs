@@ -19,7 +19,7 @@ use self::greeting::{Greeting, greet, listen_at};
 use self::place::{Knock, Place, Porter};
 use self::reception::Reception;
 use crate::cli::Receive;
-use crate::door::{AdmitError, admit};
+use crate::door::AdmitError;
 use crate::error::{Class, Error, shown};
 use crate::home::Home;
 use crate::identity::Identity;
@@ -123,8 +123,7 @@ impl Porter for Prover {
     type Guest = Authenticated;
     type Failure = Failure;
 
-    async fn prove(self, mut stream: TcpStream) -> Result<Authenticated, Failure> {
-        admit(&mut stream).await.map_err(Failure::Stranger)?;
+    async fn prove(self, stream: TcpStream) -> Result<Authenticated, Failure> {
         let trust = Trust::load(&self.home).map_err(|error| Failure::Known(error.into()))?;
         // Without it small messages would wait for each other.
         let _ = stream.set_nodelay(true);
@@ -140,6 +139,12 @@ enum Failure {
     Stranger(AdmitError),
     /// Something that its person may want to mend.
     Known(Error),
+}
+
+impl From<AdmitError> for Failure {
+    fn from(error: AdmitError) -> Self {
+        Self::Stranger(error)
+    }
 }
 
 impl Failure {

@@ -20,7 +20,7 @@ const WAIT_BUSY_MAX: Duration = Duration::from_secs(2);
 /// What a failed try leaves to hope for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hope {
-    /// Another transfer runs; it will end.
+    /// Another transfer runs, or strangers crowd the door; that will end.
     Busy,
     /// The connection broke.
     Broken,
@@ -57,7 +57,7 @@ impl Patience {
         if self.tries >= TRIES_MAX {
             return None;
         }
-        // Where somebody was busy just now, a door shut without a word means the same.
+        // Where somebody was busy just now, a connection that breaks so early means the same.
         let hope = if hope == Hope::Broken && self.busy.is_some() { Hope::Busy } else { hope };
         match hope {
             Hope::No => None,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_shut_without_a_word_is_busy_too() {
+    fn a_break_after_busy_is_busy_too() {
         let mut patience = Patience::default();
         patience.wait(Hope::Busy, Duration::ZERO);
         assert!(endure(&mut patience, Hope::Broken).1 * 1000 > waft_core::limits::STEP_MS);
