@@ -43,6 +43,16 @@ impl Asked {
         }
     }
 
+    /// The question, once it was asked in full.
+    fn again(self) -> &'static str {
+        match self {
+            Self::Code => "Code:",
+            Self::Key => "Key:",
+            Self::Folder => "Folder:",
+            Self::Receiver => "To:",
+        }
+    }
+
     /// What the environment answers. A value that is not UTF-8 is kept, to be refused for its form.
     pub fn from_environment(self) -> Option<Zeroizing<String>> {
         let name = match self {
@@ -76,7 +86,7 @@ impl Ui {
             return parse(&answer).map_err(|why| asked.malformed(why));
         }
         let mut input = self.input.lock().await;
-        let mut last = None;
+        let (mut last, mut text) = (None, text);
         for _ in 0..FORMS_MAX {
             self.event(&Event::Asked { what: asked.name() });
             let Some(answer) = self.answer(&mut input, asked, text).await else {
@@ -87,6 +97,8 @@ impl Ui {
                 Err(why) => self.must(format!("  {why}")),
             }
             last = parse(&answer).err();
+            // The question as a whole may tell what has happened, which did not happen again.
+            text = asked.again();
         }
         Err(last.map_or(Error::NoAnswer(asked), |why| asked.malformed(why)))
     }
