@@ -47,7 +47,10 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
     greet(&about, &mut reception, ui)?;
     let mut place = Place::new(listener, Prover { home, identity });
-    receive(&mut place, &mut reception, args.once, ui, &interrupt).await
+    match receive(&mut place, &mut reception, args.once, ui, &interrupt).await {
+        Err(Error::Interrupted) => Err(reception.left_behind().map_or(Error::Interrupted, Error::InterruptedWithPart)),
+        ended => ended,
+    }
 }
 
 fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
@@ -101,7 +104,7 @@ async fn receive(
                 _ => return Err(error),
             },
         }
-        ui.say("Listening on.");
+        reception.listen_on(ui);
     }
 }
 

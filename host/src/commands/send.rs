@@ -17,7 +17,7 @@ use waft_core::session::Receipt;
 use waft_core::session::sender::Source;
 
 use self::attempt::Sending;
-use self::patience::{Hope, Patience};
+use self::patience::Patience;
 use self::target::Target;
 use super::folders;
 use crate::cli::Send;
@@ -128,7 +128,7 @@ fn worse(before: Option<Error>, error: Error) -> Option<Error> {
 fn verdict(last: Error, broken: Option<Error>) -> Error {
     match broken {
         Some(broken) if broken.is_outcome_unknown() && !matches!(last, Error::Interrupted) => broken,
-        Some(broken) if last.hope() == Hope::Absent => broken,
+        Some(broken) if last.is_out_of_reach() => Error::Lost { broken: broken.into(), last: last.into() },
         _ => last,
     }
 }
@@ -138,6 +138,7 @@ fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
     let peer = sending.peer_name();
     let sent = sending.sent();
     ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest.to_string() });
+    // Over connections that broke more than the whole may have crossed; that would only puzzle.
     let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };
     ui.done(format!("{peer} has the folder: {}, {}{crossed}.", files(count), bytes(total)));
     ui.detail(format!("Its digest: {digest}"));
@@ -148,10 +149,11 @@ mod tests {
     use waft_core::session::SessionError;
 
     use super::*;
+    use crate::error::Moment;
     use crate::net::DialError;
 
     fn session(cause: SessionError) -> Error {
-        Error::Sending { peer: "kitchen".into(), cause, entry: None }
+        Error::Sending { peer: "kitchen".into(), cause, entry: None, moment: Moment::Code }
     }
 
     fn absent() -> Error {
@@ -165,7 +167,9 @@ mod tests {
     #[test]
     fn who_is_gone_after_a_broken_session_is_told_of_that() {
         let broken = worse(None, session(SessionError::Disconnected));
-        assert_eq!(exit(verdict(absent(), broken)), 16);
+        let told = verdict(absent(), broken).told();
+        assert_eq!(told.class.exit(), 16);
+        assert!(told.what.contains("while the code was asked for") && told.what.contains("Nobody listens"), "{told:?}");
         assert_eq!(exit(verdict(absent(), None)), 10);
     }
 
