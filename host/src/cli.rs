@@ -128,7 +128,7 @@ pub struct Receive {
     /// End after one folder
     #[arg(long)]
     pub once: bool,
-    /// Replace what the target holds
+    /// Take a target that is not empty: files of the same name are replaced one by one, others stay
     #[arg(long)]
     pub overwrite: bool,
     /// Let trusted senders send without the 4-digit code
@@ -176,7 +176,7 @@ pub struct Open {
     /// Where the folder's contents go
     #[arg(long, value_name = "DIR")]
     pub into: PathBuf,
-    /// Replace what the target holds
+    /// Take a target that is not empty: files of the same name are replaced one by one, others stay
     #[arg(long)]
     pub overwrite: bool,
 }

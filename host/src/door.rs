@@ -50,11 +50,9 @@ pub async fn admit(stream: &mut TcpStream) -> Result<(), AdmitError> {
     }
 }
 
-/// Tells a sender that knocked why it cannot come in now, and closes.
+/// Tells a sender that was admitted why it cannot come in now, and closes.
 pub async fn turn_away(mut stream: TcpStream, refusal: ClearRefusal) {
-    if let Ok(Ok(())) = read_preface(&mut stream).await {
-        let _ = stream.write_all(&refusal.to_bytes()).await;
-    }
+    let _ = stream.write_all(&refusal.to_bytes()).await;
     part(stream).await;
 }
 

@@ -19,7 +19,8 @@ pub const DIAL: Duration = Duration::from_secs(10);
 
 /// How long a side waits for its peer to close after the last word, so that no reset overtakes that word.
 const PARTING: Duration = Duration::from_secs(1);
-const BACKLOG: i32 = 16;
+/// As many as a crowd of strangers may leave waiting beside a sender.
+const BACKLOG: i32 = 256;
 
 /// Connects to a receiver: to the first of its addresses that answers, within `patience` in all.
 pub async fn dial(address: &Address, patience: Duration) -> Result<TcpStream, DialError> {

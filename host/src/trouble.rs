@@ -22,6 +22,11 @@ impl Trouble {
         Self { path: shown(path.as_ref()), cause: cause.into() }
     }
 
+    /// Whether something in the target is in the way of the folder.
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(self.cause, Cause::FolderInTheWay | Cause::FileInTheWay)
+    }
+
     /// The file system's error, if it was one.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match &self.cause {
@@ -46,6 +51,9 @@ pub enum Cause {
     /// A folder stands where a file is to go.
     #[error("a folder of that name is in the way of a file")]
     FolderInTheWay,
+    /// A file stands where a folder is to go.
+    #[error("a file or link of that name is in the way of a folder")]
+    FileInTheWay,
     /// Somebody else's.
     #[error("it belongs to another user")]
     NotOurs,

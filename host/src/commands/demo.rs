@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 
 use self::compare::compare;
-use crate::error::{Error, shown};
+use crate::error::{Error, files, shown};
 use crate::ui::Ui;
 
 /// Does what was typed.
@@ -74,8 +74,9 @@ fn transfer(laptop: &Path, board: &Path, folder: &Path, received: &Path, ui: &Ui
     ui.print(format!("   The person at the laptop types the code {code}."));
     let offered = receiver.until("offered")?;
     ui.print(format!(
-        "   laptop offers {} files, {} bytes, and shows the key {key}.",
-        offered["files"], offered["total"]
+        "   laptop offers {}, {} bytes, and shows the key {key}.",
+        files(offered["files"].as_u64().unwrap_or_default() as u32),
+        offered["total"]
     ));
     receiver.answer("key", &key)?;
     ui.print("   The person at kitchen types that key. It is right, so the sealed folder crosses.");

@@ -133,6 +133,6 @@ fn offered(header: &Header, schedule: &Schedule) -> Offered {
     Offered { sender: schedule.commitment(), created, total, files, entries, manifest }
 }
 
-fn store_error(error: StoreError, store: &DirectoryStore) -> Error {
-    Error::Store(error, store.last_trouble().map(ToString::to_string))
+fn store_error(error: StoreError, store: &mut DirectoryStore) -> Error {
+    Error::Store(error, store.take_trouble())
 }

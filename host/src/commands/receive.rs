@@ -20,7 +20,7 @@ use self::place::{Knock, Place, Porter};
 use self::reception::Reception;
 use crate::asked::Asked;
 use crate::cli::Receive;
-use crate::door::{AdmitError, admit};
+use crate::door::AdmitError;
 use crate::error::{Class, Error, shown};
 use crate::home::Home;
 use crate::identity::Identity;
@@ -48,7 +48,10 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
     greet(&about, &mut reception, ui)?;
     let mut place = Place::new(listener, Prover { home, identity });
-    receive(&mut place, &mut reception, args.once, ui, &interrupt).await
+    match receive(&mut place, &mut reception, args.once, ui, &interrupt).await {
+        Err(Error::Interrupted) => Err(reception.left_behind().map_or(Error::Interrupted, Error::InterruptedWithPart)),
+        ended => ended,
+    }
 }
 
 fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
@@ -103,7 +106,7 @@ async fn receive(
                 _ => return Err(error),
             },
         }
-        ui.say("Listening on.");
+        reception.listen_on(ui);
     }
 }
 
@@ -125,8 +128,7 @@ impl Porter for Prover {
     type Guest = Authenticated;
     type Failure = Failure;
 
-    async fn prove(self, mut stream: TcpStream) -> Result<Authenticated, Failure> {
-        admit(&mut stream).await.map_err(Failure::Stranger)?;
+    async fn prove(self, stream: TcpStream) -> Result<Authenticated, Failure> {
         let trust = Trust::load(&self.home).map_err(|error| Failure::Known(error.into()))?;
         // Without it small messages would wait for each other.
         let _ = stream.set_nodelay(true);
@@ -142,6 +144,12 @@ enum Failure {
     Stranger(AdmitError),
     /// Something that its person may want to mend.
     Known(Error),
+}
+
+impl From<AdmitError> for Failure {
+    fn from(error: AdmitError) -> Self {
+        Self::Stranger(error)
+    }
 }
 
 impl Failure {

@@ -22,6 +22,7 @@ use self::target::Target;
 use super::folders;
 use crate::asked::Asked;
 use crate::cli::Send;
+use crate::door::KnockError;
 use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
 use crate::home::Home;
@@ -129,7 +130,7 @@ fn worse(before: Option<Error>, error: Error) -> Option<Error> {
 fn verdict(last: Error, broken: Option<Error>) -> Error {
     match broken {
         Some(broken) if is_outcome_unknown(&broken) && !matches!(last, Error::Interrupted) => broken,
-        Some(broken) if Hope::after(&last) == Hope::Absent => broken,
+        Some(broken) if is_out_of_reach(&last) => Error::Lost { broken: broken.into(), last: last.into() },
         _ => last,
     }
 }
@@ -139,11 +140,17 @@ fn is_outcome_unknown(error: &Error) -> bool {
     matches!(error, Error::Sending { cause: SessionError::OutcomeUnknown, .. })
 }
 
+/// Whether nothing of the receiver was there.
+fn is_out_of_reach(error: &Error) -> bool {
+    Hope::after(error) == Hope::Absent || matches!(error, Error::Knock(_, KnockError::Closed))
+}
+
 fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
     let Receipt { digest, files: count, bytes: total, .. } = receipt;
     let peer = sending.peer_name();
     let sent = sending.sent();
     ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest.to_string() });
+    // Over connections that broke more than the whole may have crossed; that would only puzzle.
     let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };
     ui.done(format!("{peer} has the folder: {}, {}{crossed}.", files(count), bytes(total)));
     ui.detail(format!("Its digest: {digest}"));
@@ -152,10 +159,11 @@ fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Moment;
     use crate::net::DialError;
 
     fn session(cause: SessionError) -> Error {
-        Error::Sending { peer: "kitchen".into(), cause, entry: None }
+        Error::Sending { peer: "kitchen".into(), cause, entry: None, moment: Moment::Code }
     }
 
     fn absent() -> Error {
@@ -169,7 +177,9 @@ mod tests {
     #[test]
     fn who_is_gone_after_a_broken_session_is_told_of_that() {
         let broken = worse(None, session(SessionError::Disconnected));
-        assert_eq!(exit(verdict(absent(), broken)), 16);
+        let told = verdict(absent(), broken).told();
+        assert_eq!(told.class.exit(), 16);
+        assert!(told.what.contains("while the code was asked for") && told.what.contains("Nobody listens"), "{told:?}");
         assert_eq!(exit(verdict(absent(), None)), 10);
     }
 

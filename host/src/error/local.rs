@@ -75,6 +75,18 @@ pub(super) fn interrupted() -> Told {
     told(Interrupted, "Interrupted.", "Nothing was left half-done.")
 }
 
+/// The text for Ctrl-C while a part of a folder is kept.
+pub(super) fn interrupted_with_part(path: &Path) -> Told {
+    told(
+        Interrupted,
+        "Interrupted.",
+        format!(
+            "What was received so far is kept in {}: when the folder is sent again, it goes on from there. It can be removed.",
+            shown(path)
+        ),
+    )
+}
+
 /// The text for a question that nobody answers.
 pub(super) fn no_answer(asked: Asked) -> Told {
     let class = match asked {

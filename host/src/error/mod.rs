@@ -6,6 +6,7 @@
 mod class;
 mod identity;
 mod local;
+mod moment;
 mod reach;
 mod receiving;
 mod sending;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use class::Class;
+pub use moment::Moment;
 use waft_core::session::sender::SourceError;
 use waft_core::session::{SessionError, StoreError};
 
@@ -65,6 +67,8 @@ pub enum Error {
     NotAReceiver(String),
     /// The receiver cannot be connected to.
     Dial(DialError),
+    /// Neither where it was met last nor where it is said to listen.
+    DialBoth(DialError, DialError),
     /// What answers at that address does not begin TLS.
     Knock(Address, KnockError),
     /// The peer, in words, could not prove who it is, or did not believe us.
@@ -76,7 +80,7 @@ pub enum Error {
     /// A folder that is read changed, or cannot be read on; with what went wrong where.
     Source(SourceError, Option<String>),
     /// The target does not take a folder; with what went wrong where.
-    Store(StoreError, Option<String>),
+    Store(StoreError, Option<Trouble>),
     /// The target cannot be one.
     Place(Trouble),
     /// A session with that receiver ended without a receipt.
@@ -87,6 +91,15 @@ pub enum Error {
         cause: SessionError,
         /// What in the folder the cause is about.
         entry: Option<String>,
+        /// How far it was.
+        moment: Moment,
+    },
+    /// A session broke, and then its receiver could not be reached again.
+    Lost {
+        /// How the session ended.
+        broken: Box<Error>,
+        /// Why it cannot be reached.
+        last: Box<Error>,
     },
     /// A session with that sender ended without a folder.
     Receiving {
@@ -95,12 +108,16 @@ pub enum Error {
         /// How it ended.
         cause: SessionError,
         /// What went wrong where.
-        trouble: Option<String>,
+        trouble: Option<Trouble>,
+        /// How far it was.
+        moment: Moment,
     },
     /// The demonstration failed.
     Demo(String),
     /// The person stopped it.
     Interrupted,
+    /// The person stopped it, and a part of a folder stays there for the sender's next try.
+    InterruptedWithPart(PathBuf),
 }
 
 /// What is wrong with a sealed file.
@@ -160,17 +177,22 @@ impl Error {
             Self::NoAddress(name) => identity::no_address(name),
             Self::NotAReceiver(name) => identity::not_a_receiver(name),
             Self::Dial(error) => reach::dial(error),
+            Self::DialBoth(last, at) => reach::dial_both(last, at),
             Self::Knock(address, error) => reach::knock(&address.to_string(), *error),
             Self::Handshake(who, error) => reach::handshake(who, error),
             Self::Listen(error) => reach::listen(error),
             Self::Folder(error) => storage::folder(error),
             Self::Source(error, trouble) => storage::source(*error, trouble.as_deref()),
-            Self::Store(error, trouble) => storage::store(*error, trouble.as_deref()),
+            Self::Store(error, trouble) => storage::store(*error, trouble.as_ref()),
             Self::Place(trouble) => storage::place(trouble),
-            Self::Sending { peer, cause, entry } => sending::session(peer, *cause, entry.as_deref()),
-            Self::Receiving { peer, cause, trouble } => receiving::session(peer, *cause, trouble.as_deref()),
+            Self::Sending { peer, cause, entry, moment } => sending::session(peer, *cause, entry.as_deref(), *moment),
+            Self::Lost { broken, last } => sending::lost(broken.told(), last.told()),
+            Self::Receiving { peer, cause, trouble, moment } => {
+                receiving::session(peer, *cause, trouble.as_ref(), *moment)
+            }
             Self::Demo(what) => local::demo(what),
             Self::Interrupted => local::interrupted(),
+            Self::InterruptedWithPart(path) => local::interrupted_with_part(path),
         }
     }
 

@@ -39,6 +39,12 @@ pub(super) fn dial(error: &DialError) -> Told {
     told(Unreachable, what, next)
 }
 
+/// The text for a receiver that can be connected to neither where it was met `last` nor `at` its own address.
+pub(super) fn dial_both(last: &DialError, at: &DialError) -> Told {
+    let Told { class, what, next } = dial(at);
+    told(class, format!("{what} Nor where it was met last: {}", dial(last).what), next)
+}
+
 /// The text for a port that cannot be listened on.
 pub(super) fn listen(error: &ListenError) -> Told {
     let (what, next) = match error {
@@ -89,8 +95,9 @@ pub(super) fn knock(address: &str, error: KnockError) -> Told {
         ),
         KnockError::Closed => told(
             Broken,
-            format!("The connection to {address} was closed at once."),
-            "Compare address and port with what `waft receive` shows; if they are right, send again.",
+            format!("The connection to {address} was closed without an answer."),
+            "Either it is not waft, or it is crowded by other connections. Compare address and port with what `waft receive` \
+             shows; if they are right, send again later.",
         ),
         KnockError::Silent => told(
             Unreachable,

@@ -6,47 +6,67 @@ use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use super::Class::{Broken, Code, Interrupted, Key, Protocol, Refused, Storage};
+use super::moment::{Moment, malformed, misdeed, pause};
 use super::{Told, bytes, told};
+use crate::trouble::Trouble;
+
+const KEPT: &str = "Whatever was received is kept: when the folder is sent again, it goes on from there.";
+const NOTHING: &str = "Nothing was received in this try. The folder can be sent again.";
 
 /// The text for `cause`; `trouble` is what the store says went wrong where.
-pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&str>) -> Told {
-    let mut text = ended(peer, cause);
+pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&Trouble>, moment: Moment) -> Told {
+    let mut text = ended(peer, cause, moment);
     if let Some(trouble) = trouble.filter(|_| cause != SessionError::Refused(Refusal::NotEmpty)) {
+        if trouble.is_in_the_way() {
+            return super::storage::in_the_way(trouble);
+        }
         text.what.push_str(&format!(" {trouble}."));
     }
     text
 }
 
-fn ended(peer: &str, cause: SessionError) -> Told {
+fn ended(peer: &str, cause: SessionError, moment: Moment) -> Told {
+    let kept = if moment == Moment::Content { KEPT } else { NOTHING };
     match cause {
+        SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal),
-        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel),
+        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel, kept),
         SessionError::Cancelled(Cancel::Interrupted) => {
             told(Interrupted, "Interrupted.", "The sender was told. What was received so far is kept for its next try.")
         }
         SessionError::Disconnected => told(
             Broken,
-            format!("The connection from {peer} broke in the middle."),
-            "Whatever was received is kept: when the folder is sent again, it goes on from there.",
+            format!(
+                "The connection from {peer} broke {}.",
+                if moment == Moment::Content { "in the middle" } else { "before the transfer began" }
+            ),
+            kept,
         ),
-        SessionError::TimedOut | SessionError::Cancelled(Cancel::TimedOut) => told(
-            Broken,
-            format!("{peer} has sent nothing for too long."),
-            "Whatever was received is kept: when the folder is sent again, it goes on from there.",
-        ),
+        SessionError::TimedOut | SessionError::Cancelled(Cancel::TimedOut) => {
+            told(Broken, format!("{peer} has sent nothing for too long."), kept)
+        }
         cause => told(
             Protocol,
-            format!("{peer} does not keep to the protocol ({cause:?})."),
+            format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)),
             "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
         ),
     }
+}
+
+fn sealed_key(peer: &str) -> Told {
+    told(
+        Key,
+        format!("The key that {peer} sealed to this machine is not the one of its folder."),
+        "Bring waft to the same release on both sides, and have it sent again. If it stays: `waft id --renew` here, and \
+         have the new certificate trusted there.",
+    )
 }
 
 fn refused(peer: &str, refusal: Refusal) -> Told {
     match refusal {
         Refusal::Locked { seconds } => told(
             Code,
-            format!("{peer} gave too many wrong codes, and has to wait {seconds} s."),
+            format!("{peer} gave too many wrong codes, and has to wait {}.", pause(seconds)),
             "If a person you know sits there, tell them the new code. If not: `waft trust remove` it.",
         ),
         Refusal::CodeTimeout => {
@@ -55,12 +75,12 @@ fn refused(peer: &str, refusal: Refusal) -> Told {
         Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode | Refusal::Declined => key(peer, refusal),
         Refusal::Version | Refusal::Protocol => told(
             Protocol,
-            format!("{peer} speaks another version, or does not keep to the protocol ({refusal:?})."),
+            format!("{peer} speaks another version, or does not keep to the protocol."),
             "Bring waft to the same release on both sides.",
         ),
         Refusal::Archive | Refusal::Chunk => told(
             Protocol,
-            format!("What {peer} sent is malformed ({refusal:?}); nothing of it was kept."),
+            format!("What {peer} sent is malformed: {}. Nothing of it was kept.", malformed(refusal)),
             "Bring waft to the same release on both sides. If it stays, do not trust that sender.",
         ),
         Refusal::NoSpace { .. } | Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
@@ -98,7 +118,7 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
         Refusal::NotEmpty => told(
             Refused,
             "The target folder is not empty.",
-            "Receive with --overwrite to replace what it holds, or with --into another folder.",
+            "Receive with --overwrite to put the folder among what it holds, replacing files of the same name; or with --into another folder.",
         ),
         Refusal::Name { .. } => told(
             Refused,
@@ -113,14 +133,18 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
         Refusal::Limit { limit } => told(
             Refused,
             format!("The folder of {peer} goes past a limit: {}.", limit_name(limit)),
-            "Have less sent at once.",
+            match limit {
+                Limit::Chunk | Limit::Iterations => "Bring waft to the same release on both sides.",
+                Limit::Path => "Have the paths shortened there.",
+                _ => "Have less sent at once.",
+            },
         ),
         Refusal::Older => told(
             Refused,
             format!("The folder of {peer} is older than the one that it sent last."),
             "Have the sender's clock set right.",
         ),
-        _ => told(Refused, format!("The folder of {peer} was refused ({refusal:?})."), "Have it sent again later."),
+        _ => told(Refused, format!("The folder of {peer} was refused."), "Have it sent again later."),
     }
 }
 
@@ -153,7 +177,7 @@ fn storage(peer: &str, refusal: Refusal) -> Told {
     }
 }
 
-fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
+fn cancelled_there(peer: &str, cancel: Cancel, kept: &str) -> Told {
     let what = match cancel {
         Cancel::SourceChanged => format!("The folder changed at {peer} while it was sent."),
         Cancel::SourceUnreadable => format!("{peer} could not read a file of the folder any more."),
@@ -161,7 +185,7 @@ fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
         Cancel::Protocol => format!("{peer} holds a message of this machine to be wrong."),
         Cancel::Interrupted | Cancel::Declined => format!("{peer} cancelled the transfer."),
     };
-    told(Broken, what, "Whatever was received is kept: when the folder is sent again, it goes on from there.")
+    told(Broken, what, kept)
 }
 
 fn limit_name(limit: Limit) -> &'static str {

@@ -4,18 +4,26 @@ use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use super::Class::{Broken, Code, Identity, Interrupted, Key, Protocol, Refused, Storage, Unknown};
+use super::moment::{Moment, malformed, misdeed, pause};
 use super::{Told, bytes, told};
 
 /// The text for `cause`; `entry` is the path that a refusal points at, ready to be shown.
-pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>) -> Told {
+pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, moment: Moment) -> Told {
     match cause {
+        SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal, entry),
         SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel),
         SessionError::Cancelled(cancel) => cancelled_here(cancel),
         SessionError::Disconnected => told(
             Broken,
-            format!("The connection to {peer} broke in the middle."),
-            "Send again: it goes on where it stopped. If it breaks each time, look at the network, and at what the receiver says.",
+            format!("The connection to {peer} broke {}.", moment.when()),
+            match moment {
+                Moment::Content => {
+                    "Send again: it goes on where it stopped. If it breaks each time, look at the network, and at what the \
+                     receiver says."
+                }
+                _ => "See whether `waft receive` still runs there, then send again.",
+            },
         ),
         SessionError::TimedOut => told(
             Broken,
@@ -30,6 +38,20 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>) -> T
         ),
         _ => misbehaved(peer, cause),
     }
+}
+
+/// The text for a session that ended as `broken` tells, whose receiver then could not be reached, as `last` tells.
+pub(super) fn lost(broken: Told, last: Told) -> Told {
+    told(broken.class, format!("{} Since then: {}", broken.what, last.what), broken.next)
+}
+
+fn sealed_key(peer: &str) -> Told {
+    told(
+        Key,
+        format!("The key that was sealed to {peer} did not open there."),
+        "Bring waft to the same release on both sides, then send again. If it stays: `waft id --renew` there, and trust \
+         the new certificate here.",
+    )
 }
 
 fn misbehaved(peer: &str, cause: SessionError) -> Told {
@@ -56,7 +78,7 @@ fn misbehaved(peer: &str, cause: SessionError) -> Told {
         ),
         cause => told(
             Protocol,
-            format!("{peer} does not keep to the protocol ({cause:?})."),
+            format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)),
             "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
         ),
     }
@@ -77,7 +99,7 @@ fn refused(peer: &str, refusal: Refusal, entry: Option<&str>) -> Told {
         Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
         Refusal::Archive | Refusal::Chunk | Refusal::Protocol => told(
             Protocol,
-            format!("{peer} holds what was sent to be malformed ({refusal:?})."),
+            format!("{peer} holds what was sent to be malformed: {}.", malformed(refusal)),
             "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
         ),
         refusal => policy(peer, refusal),
@@ -88,7 +110,7 @@ fn code(peer: &str, refusal: Refusal) -> Told {
     match refusal {
         Refusal::Locked { seconds } => told(
             Code,
-            format!("{peer} takes no code from this machine for {seconds} s, after too many wrong ones."),
+            format!("{peer} takes no code from this machine for {}, after too many wrong ones.", pause(seconds)),
             "Wait so long, then send again with the new code that it shows.",
         ),
         _ => told(
@@ -141,16 +163,18 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
 }
 
 fn name(peer: &str, refusal: Refusal, entry: Option<&str>) -> Told {
-    let entry = entry.unwrap_or("an entry");
-    match refusal {
-        Refusal::Collision { .. } => told(
+    match (refusal, entry) {
+        (Refusal::Collision { .. }, entry) => told(
             Refused,
-            format!("At {peer}, {entry} means the same file as another name in the folder."),
+            format!("At {peer}, {} means the same file as another name in the folder.", entry.unwrap_or("a name")),
             "Rename one of the two (mind upper and lower case, and accents), then send again.",
         ),
-        _ => told(
+        (_, entry) => told(
             Refused,
-            format!("{peer} cannot hold the name {entry} safely."),
+            match entry {
+                Some(entry) => format!("{peer} cannot hold the name {entry} safely."),
+                None => format!("{peer} cannot hold one of the folder's names safely."),
+            },
             "Rename it, then send again. Windows cannot hold \\ : * ? \" < > |, names such as aux, or a dot at the end.",
         ),
     }
@@ -161,7 +185,8 @@ fn storage(peer: &str, refusal: Refusal) -> Told {
         Refusal::NotWritable => told(
             Storage,
             format!("{peer} cannot write to its target folder."),
-            "Have its permissions looked at there, or have it started with --into another folder.",
+            "What it says itself tells more: permissions, or something that is in the way there. Or have it started with \
+             --into another folder.",
         ),
         Refusal::Verify => told(
             Storage,
@@ -193,7 +218,14 @@ fn over_limit(peer: &str, limit: Limit) -> Told {
         Limit::Chunk => "comes in larger chunks",
         Limit::Iterations => "has a slower key",
     };
-    told(Refused, format!("The folder {what} than {peer} takes."), "Send less at once, or shorten the paths.")
+    let next = match limit {
+        Limit::Total | Limit::Entries | Limit::Manifest => "Send less at once.",
+        Limit::Path => "Shorten the paths.",
+        Limit::Chunk | Limit::Iterations => {
+            "That is not the folder's fault: bring waft to the same release on both sides."
+        }
+    };
+    told(Refused, format!("The folder {what} than {peer} takes."), next)
 }
 
 fn cancelled_there(peer: &str, cancel: Cancel) -> Told {

@@ -30,7 +30,10 @@ pub(super) fn folder(error: &FolderError) -> Told {
 }
 
 fn unsendable(names: &Few<Unsendable>) -> String {
-    let mut text = format!("{} names cannot be sent:", names.count);
+    let mut text = match names.count {
+        1 => "1 name cannot be sent:".to_owned(),
+        count => format!("{count} names cannot be sent:"),
+    };
     for Unsendable { path, why } in names.first.iter().take(SHOWN) {
         text.push_str(&format!("\n  {path}: {why}"));
     }
@@ -57,8 +60,20 @@ pub(super) fn source(error: SourceError, trouble: Option<&str>) -> Told {
     }
 }
 
+/// The text for something in the target that the folder cannot replace.
+pub(super) fn in_the_way(trouble: &Trouble) -> Told {
+    told(
+        Storage,
+        format!("The folder does not fit among what the target holds: {trouble}."),
+        "Move that away, or take another target. Nothing in the target was changed.",
+    )
+}
+
 /// The text for a target that does not take the folder.
-pub(super) fn store(error: StoreError, trouble: Option<&str>) -> Told {
+pub(super) fn store(error: StoreError, trouble: Option<&Trouble>) -> Told {
+    if let Some(trouble) = trouble.filter(|trouble| trouble.is_in_the_way()) {
+        return in_the_way(trouble);
+    }
     let trouble = trouble.map_or(String::new(), |trouble| format!(" {trouble}."));
     match error {
         StoreError::NoSpace { needed, free } => told(
@@ -66,9 +81,11 @@ pub(super) fn store(error: StoreError, trouble: Option<&str>) -> Told {
             format!("The disk is too full: {} are needed, and {} are free.", bytes(needed), bytes(free)),
             "Make room, or give a target on another disk.",
         ),
-        StoreError::NotEmpty => {
-            told(Refused, "The target is not empty.", "Replace what it holds with --overwrite, or give another target.")
-        }
+        StoreError::NotEmpty => told(
+            Refused,
+            "The target is not empty.",
+            "Put the folder among what it holds with --overwrite, or give another target.",
+        ),
         StoreError::NotWritable => told(
             Storage,
             format!("The target cannot be written.{trouble}"),

@@ -66,7 +66,7 @@ pub(super) fn check(place: &Place, target: Dir, mut entries: Entries<BufReader<F
         match (is_dir, found.is_dir()) {
             (false, false) => continue,
             (false, true) => return Err(at(path, Cause::FolderInTheWay)),
-            (true, false) => return Err(at(path, Cause::NotAFolder)),
+            (true, false) => return Err(at(path, Cause::FileInTheWay)),
             (true, true) if platform::device(&found) != device => return Err(at(path, Cause::MountPoint)),
             (true, true) => {}
         }

@@ -15,7 +15,7 @@ mod staging;
 mod tree;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use embassy_futures::{block_on, yield_now};
 use waft_core::digest::{Digest, Hasher};
@@ -94,6 +94,18 @@ impl DirectoryStore {
         self.trouble.as_ref()
     }
 
+    /// What the last error was about, for good.
+    pub fn take_trouble(&mut self) -> Option<Trouble> {
+        self.trouble.take()
+    }
+
+    /// The staging area, if a part of a folder is kept there.
+    pub fn left_behind(&self) -> Option<PathBuf> {
+        let staging = Staging::existing(&self.place).ok()??;
+        let some = staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0);
+        some.then(|| self.place.path.with_file_name(&self.place.staging))
+    }
+
     async fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
         self.state = State::Idle;
         self.manifest = None;
@@ -115,7 +127,9 @@ impl DirectoryStore {
         self.enough(offered.total - held.offset)?;
         self.manifest = Some(tree.manifest);
         let part = Part::Content(Box::new(tree));
-        self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: held.offset, part }));
+        let staged = Staged { staging, offered: *offered, position: held.offset, part };
+        staged.check(&self.place)?;
+        self.state = State::Staged(Box::new(staged));
         Ok(held)
     }
 

@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::error::HandshakeError;
@@ -24,7 +24,7 @@ use crate::net::part;
 
 /// Secures a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
-    timeout(HANDSHAKE, shake_hands(stream, identity, pins, ALPN)).await.unwrap_or(Err(HandshakeError::TimedOut))
+    shake_hands(stream, identity, pins, ALPN).await
 }
 
 pub(super) async fn shake_hands(
@@ -37,23 +37,31 @@ pub(super) async fn shake_hands(
     let connector = TlsConnector::from(Arc::new(config(identity, verifier.clone(), alpn)));
     // Of an address no SNI is sent, and nobody looks at it.
     let nobody = ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+    let deadline = Instant::now() + HANDSHAKE;
     let secured = connector.connect(nobody, stream).into_fallible();
-    let stream = match secured.await {
+    let stream = match timeout_at(deadline, secured).await.map_err(|_| HandshakeError::TimedOut)? {
         Ok(stream) => stream,
         Err((error, stream)) => {
             part(stream).await;
             return Err(HandshakeError::of(error, &verifier));
         }
     };
-    if stream.get_ref().1.alpn_protocol() != Some(alpn) {
-        return Err(HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol));
-    }
+    let agreed = stream.get_ref().1.alpn_protocol() == Some(alpn);
     let mut link = TlsLink::new(stream.into());
-    let spoke = link.fill().await.map_err(|error| HandshakeError::of(error, &verifier))?;
-    match verifier.verdict() {
-        Some(Ok(peer)) if spoke => Ok(Authenticated { link, peer: peer.clone() }),
-        _ => Err(HandshakeError::Closed),
-    }
+    let failed = match agreed {
+        true => match timeout_at(deadline, link.fill()).await {
+            Ok(Ok(true)) => match verifier.verdict() {
+                Some(Ok(peer)) => return Ok(Authenticated { link, peer: peer.clone() }),
+                _ => HandshakeError::Closed,
+            },
+            Ok(Ok(false)) => HandshakeError::Closed,
+            Ok(Err(error)) => HandshakeError::of(error, &verifier),
+            Err(_) => HandshakeError::TimedOut,
+        },
+        false => HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol),
+    };
+    link.close().await;
+    Err(failed)
 }
 
 fn config(identity: &Identity, verifier: Arc<Verifier>, alpn: &'static [u8]) -> ClientConfig {

@@ -9,6 +9,7 @@ use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
@@ -23,6 +24,9 @@ use crate::net::part;
 /// The largest record for `waft/1-4k`, as rustls counts it: 4096 bytes of plaintext and 5 of header.
 const FRAGMENT_4K: usize = 4096 + 5;
 
+/// The alert in clear that ends a handshake before its ServerHello: fatal (2), no_application_protocol (120).
+const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
+
 /// Secures a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
     timeout(HANDSHAKE, shake_hands(stream, identity, pins)).await.unwrap_or(Err(HandshakeError::TimedOut))
@@ -31,13 +35,21 @@ pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) ->
 async fn shake_hands(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let start = (&mut acceptor).await.map_err(HandshakeError::early)?;
-    let alpn = asked_for(&start).ok_or(HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol))?;
+    let Some(alpn) = asked_for(&start) else {
+        let mut stream = start.io;
+        let _ = stream.write_all(&NO_APPLICATION_PROTOCOL).await;
+        part(stream).await;
+        return Err(HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol));
+    };
     let verifier = Arc::new(Verifier::new(pins));
     let config = Arc::new(config(identity, verifier.clone(), alpn));
     let secured = start.into_stream(config).into_fallible().await;
     match (secured, verifier.verdict()) {
         (Ok(stream), Some(Ok(peer))) => Ok(Authenticated { link: TlsLink::new(stream.into()), peer: peer.clone() }),
-        (Ok(_), _) => Err(HandshakeError::NoCertificate),
+        (Ok(stream), _) => {
+            TlsLink::new(stream.into()).close().await;
+            Err(HandshakeError::NoCertificate)
+        }
         (Err((error, stream)), _) => {
             part(stream).await;
             Err(HandshakeError::of(error, &verifier))

@@ -216,16 +216,33 @@ async fn the_receiver_chooses_suite_and_protocol() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_never_speaks_is_let_go_in_good_order() {
+    let (sender, receiver) = friends();
+    let (dialled, accepted) = connected().await;
+    let silent = async {
+        let secured = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
+        secured.expect("they are friends").link.read(&mut [0]).await
+    };
+    let (read, outcome) =
+        tokio::join!(silent, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone()));
+    assert!(matches!(outcome, Err(HandshakeError::TimedOut)), "{outcome:?}");
+    // Without close_notify it would be an error.
+    assert!(matches!(read, Ok(0)), "{read:?}");
+}
+
 #[tokio::test]
 async fn a_receiver_without_a_certificate_or_protocol_is_refused() {
     let (sender, receiver) = friends();
     for (alpn, show) in [(&[ALPN][..], false), (&[], true), (&[&b"http/1.1"[..]], true)] {
         let (dialled, accepted) = connected().await;
         let client = foreign(&[AES], alpn, &receiver, show);
-        let (at_sender, _) = tokio::join!(
+        let (at_sender, at_receiver) = tokio::join!(
             sender::authenticate(dialled, &sender.identity, sender.pins.clone()),
             client.connect(nobody(), accepted)
         );
+        // It hears why: by an alert, as long as there is no session.
+        assert!(!show || at_receiver.is_err_and(|error| error.to_string().contains("NoApplicationProtocol")));
         match show {
             false => assert!(matches!(at_sender, Err(HandshakeError::NoCertificate)), "{at_sender:?}"),
             true => assert!(

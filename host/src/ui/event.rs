@@ -103,7 +103,8 @@ pub enum Event<'a> {
         files: u32,
         /// Bytes of archive.
         bytes: u64,
-        /// Bytes of archive that did cross; the rest was there already.
+        /// Bytes of archive that crossed, over all connections of this run: less than `bytes` where a part was there
+        /// already, more where connections broke and a part had to cross again.
         sent: u64,
         /// The archive's root.
         digest: String,

@@ -20,6 +20,16 @@ const LINE_MAX: usize = 4096;
 /// Answers of a wrong form before the question is given up.
 const FORMS_MAX: usize = 20;
 
+/// The question, once it was asked in full.
+fn again(asked: Asked) -> &'static str {
+    match asked {
+        Asked::Code => "Code:",
+        Asked::Key => "Key:",
+        Asked::Folder => "Folder:",
+        Asked::Receiver => "To:",
+    }
+}
+
 impl Ui {
     /// Asks for something until the answer has the right form: the environment first, then the person or the pipe.
     /// Cancel-safe.
@@ -33,7 +43,7 @@ impl Ui {
             return parse(&answer).map_err(|why| Error::malformed(asked, why));
         }
         let mut input = self.input.lock().await;
-        let mut last = None;
+        let (mut last, mut text) = (None, text);
         for _ in 0..FORMS_MAX {
             self.event(&Event::Asked { what: asked.name() });
             let Some(answer) = self.answer(&mut input, asked, text).await else {
@@ -46,6 +56,8 @@ impl Ui {
                     last = Some(why);
                 }
             }
+            // The question as a whole may tell what has happened, which did not happen again.
+            text = again(asked);
         }
         Err(last.map_or(Error::NoAnswer(asked), |why| Error::malformed(asked, why)))
     }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::asked::Asked;
 use crate::commands::answers::key_form;
-use crate::error::{Error, bytes, files};
+use crate::error::{Error, Moment, bytes, files};
 use crate::interrupt::Interrupt;
 use crate::ui::{Event, Progress, Ui};
 
@@ -24,6 +24,9 @@ pub(super) struct AtReceiver<'a> {
     /// Why no key came.
     failure: Option<Error>,
     held: u64,
+    moment: Moment,
+    /// Whether the key is typed here.
+    typed: bool,
 }
 
 impl<'a> AtReceiver<'a> {
@@ -32,13 +35,15 @@ impl<'a> AtReceiver<'a> {
         interrupt: &'a Interrupt,
         peer: &'a str,
         shown: Option<&'a mut Option<Zeroizing<String>>>,
+        typed: bool,
     ) -> Self {
-        Self { ui, interrupt, peer, shown, progress: None, given: None, failure: None, held: 0 }
+        let (progress, given, failure, moment) = (None, None, None, Moment::Opening);
+        Self { ui, interrupt, peer, shown, progress, given, failure, held: 0, moment, typed }
     }
 
-    /// Bytes of archive that were held already, and why no key came if that is how it ended.
-    pub(super) fn end(self) -> (u64, Option<Error>) {
-        (self.held, self.failure)
+    /// Bytes of archive that were held already, how far it came, and why no key came if that is how it ended.
+    pub(super) fn end(self) -> (u64, Moment, Option<Error>) {
+        (self.held, self.moment, self.failure)
     }
 
     fn question(&self, offered: &Offered, left: Option<u8>) -> String {
@@ -52,6 +57,7 @@ impl<'a> AtReceiver<'a> {
 
     fn begin(&mut self, offset: u64, total: u64) {
         self.held = offset;
+        self.moment = Moment::Content;
         match offset {
             0 => self.ui.say("The key is right. Receiving."),
             offset if offset == total => self.ui.say("Everything is here already."),
@@ -107,6 +113,7 @@ impl Operator for AtReceiver<'_> {
             }
             Happened::CodeAccepted => self.ui.say("The code is right."),
             Happened::Offered(offered) => {
+                self.moment = if self.typed { Moment::Key } else { Moment::SealedKey };
                 self.ui.event(&Event::Offered { peer: self.peer, files: offered.files, total: offered.total });
             }
             Happened::Hashing => self.ui.detail("Reading back what is here already."),

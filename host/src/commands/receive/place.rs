@@ -1,7 +1,8 @@
 //! The receiver's one place: who may take it, who waits, and who is turned away.
 //!
-//! Connections that have not proven who they are cost little and are few; the first that proves it gets the place, and
-//! the others are let go. While it has the place, everyone else is told *busy*. PROTOCOL.md, section 6, "Places".
+//! Connections first wait in the hall until they have said the preface, which costs next to nothing; strangers who say
+//! nothing make room for whoever comes next. Who has said it is a guest, and may prove who it is: guests are few, and the
+//! first that is proven gets the place. Everyone else who says the preface is told *busy*. PROTOCOL.md, section 6, "Places".
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -10,18 +11,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{Instant, sleep};
 use waft_core::limits::YIELD_MS;
 use waft_core::wire::preface::ClearRefusal;
 
-use crate::door::turn_away;
+use crate::door::{AdmitError, admit, turn_away};
 
-/// Unproven connections at once. When there are more, the oldest yields.
+/// Connections without a preface at once. When there are more, the oldest is closed: a sender speaks at once.
+const HALL_MAX: usize = 64;
+/// Unproven guests at once. When there are more, the oldest yields.
 const GUESTS_MAX: usize = 8;
-/// Connections that are being told *busy* at once. When there are more, the oldest is just closed: a sender speaks at
-/// once.
-const TURNED_MAX: usize = 16;
+/// Connections that are being told *busy* at once. When there are more, the oldest is just closed: it was told by then.
+const TURNED_MAX: usize = 32;
 /// Pause after the system could not hand over a connection: it is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -38,9 +40,9 @@ pub(super) trait Porter: Clone + Send + 'static {
     /// A proven peer.
     type Guest: Send + 'static;
     /// Why a peer is none.
-    type Failure: Send + 'static;
+    type Failure: From<AdmitError> + Send + 'static;
 
-    /// Proves the connection: the preface, the handshake, the first record; each has its own deadline.
+    /// Proves a connection after its preface: the handshake, the first record; each has its own deadline.
     fn prove(self, stream: TcpStream) -> impl Future<Output = Result<Self::Guest, Self::Failure>> + Send;
 }
 
@@ -48,12 +50,11 @@ pub(super) trait Porter: Clone + Send + 'static {
 pub(super) struct Place<P: Porter> {
     listener: TcpListener,
     porter: P,
+    hall: Bounded<(SocketAddr, Result<TcpStream, AdmitError>)>,
     guests: JoinSet<Knock<P::Guest, P::Failure>>,
     /// Who among the guests came when, oldest first.
     arrivals: Vec<(Instant, AbortHandle)>,
-    turned: JoinSet<()>,
-    /// Those who are being told, oldest first.
-    turning: VecDeque<AbortHandle>,
+    turned: Bounded<()>,
 }
 
 impl<P: Porter> Place<P> {
@@ -61,14 +62,14 @@ impl<P: Porter> Place<P> {
         Self {
             listener,
             porter,
+            hall: Bounded::new(HALL_MAX),
             guests: JoinSet::new(),
             arrivals: Vec::new(),
-            turned: JoinSet::new(),
-            turning: VecDeque::new(),
+            turned: Bounded::new(TURNED_MAX),
         }
     }
 
-    /// Waits for somebody. Once one is proven, all others are let go: they will try again. Cancel-safe.
+    /// Waits for somebody. Once one is proven, all other guests are let go: they will try again. Cancel-safe.
     pub(super) async fn next(&mut self) -> Knock<P::Guest, P::Failure> {
         loop {
             tokio::select! {
@@ -81,23 +82,39 @@ impl<P: Porter> Place<P> {
                     // It had to yield.
                     Err(_) => {}
                 },
-                (stream, from) = accept(&self.listener) => self.admit(stream, from),
+                (from, knocked) = self.hall.next() => match knocked {
+                    Ok(stream) => self.welcome(stream, from),
+                    Err(stranger) => return Knock::Failed(from, stranger.into()),
+                },
+                (stream, from) = accept(&self.listener) => {
+                    self.hall.push(knock(stream, from));
+                    // Else many strangers at once would push out a sender before it was listened to.
+                    yield_now().await;
+                }
             }
-            self.arrivals.retain(|(_, guest)| !guest.is_finished());
         }
     }
 
-    /// Tells everyone who knocks that the place is taken. Never completes. Cancel-safe.
+    /// Tells every sender who knocks that the place is taken. Never completes. Cancel-safe.
     pub(super) async fn keep(&mut self) -> Infallible {
         loop {
             tokio::select! {
-                Some(_) = self.turned.join_next() => {}
-                (stream, _) = accept(&self.listener) => self.refuse(stream),
+                (_, knocked) = self.hall.next() => {
+                    if let Ok(stream) = knocked {
+                        self.refuse(stream);
+                    }
+                }
+                (stream, from) = accept(&self.listener) => {
+                    self.hall.push(knock(stream, from));
+                    yield_now().await;
+                }
             }
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, from: SocketAddr) {
+    /// Somebody has said the preface.
+    fn welcome(&mut self, stream: TcpStream, from: SocketAddr) {
+        self.arrivals.retain(|(_, guest)| !guest.is_finished());
         if self.arrivals.len() >= GUESTS_MAX {
             let (since, oldest) = &self.arrivals[0];
             if since.elapsed() < Duration::from_millis(YIELD_MS) {
@@ -117,14 +134,7 @@ impl<P: Porter> Place<P> {
     }
 
     fn refuse(&mut self, stream: TcpStream) {
-        while self.turned.try_join_next().is_some() {}
-        self.turning.retain(|told| !told.is_finished());
-        if self.turning.len() >= TURNED_MAX
-            && let Some(oldest) = self.turning.pop_front()
-        {
-            oldest.abort();
-        }
-        self.turning.push_back(self.turned.spawn(turn_away(stream, ClearRefusal::Busy)));
+        self.turned.push(turn_away(stream, ClearRefusal::Busy));
     }
 
     fn dismiss_guests(&mut self) {
@@ -144,6 +154,48 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// Waits for what a connection says first.
+async fn knock(mut stream: TcpStream, from: SocketAddr) -> (SocketAddr, Result<TcpStream, AdmitError>) {
+    let admitted = admit(&mut stream).await;
+    (from, admitted.map(|()| stream))
+}
+
+/// Tasks of which only so many live: one more, and the oldest is ended.
+struct Bounded<T> {
+    tasks: JoinSet<T>,
+    /// Oldest first.
+    order: VecDeque<AbortHandle>,
+    most: usize,
+}
+
+impl<T: Send + 'static> Bounded<T> {
+    fn new(most: usize) -> Self {
+        Self { tasks: JoinSet::new(), order: VecDeque::new(), most }
+    }
+
+    fn push(&mut self, task: impl Future<Output = T> + Send + 'static) {
+        self.order.retain(|task| !task.is_finished());
+        if self.order.len() >= self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            oldest.abort();
+        }
+        self.order.push_back(self.tasks.spawn(task));
+    }
+
+    /// What the next task gives that comes to its end; waits for ever while there is none. Cancel-safe.
+    async fn next(&mut self) -> T {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(ended)) => return ended,
+                // It had to yield.
+                Some(Err(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -151,18 +203,26 @@ mod tests {
     use waft_core::wire::preface::{LEN, preface};
 
     use super::*;
-    use crate::door::admit;
 
-    /// Proves whoever sends a preface; anyone else is a failure as soon as the bytes are there.
+    /// Proves whoever sends one more byte after the preface.
     #[derive(Clone)]
     struct Doorman;
 
+    struct Stranger;
+
+    impl From<AdmitError> for Stranger {
+        fn from(_: AdmitError) -> Self {
+            Self
+        }
+    }
+
     impl Porter for Doorman {
         type Guest = TcpStream;
-        type Failure = ();
+        type Failure = Stranger;
 
-        async fn prove(self, mut stream: TcpStream) -> Result<TcpStream, ()> {
-            admit(&mut stream).await.map(|()| stream).map_err(drop)
+        async fn prove(self, mut stream: TcpStream) -> Result<TcpStream, Stranger> {
+            let proof = stream.read_u8().await;
+            proof.map(|_| stream).map_err(|_| Stranger)
         }
     }
 
@@ -178,24 +238,39 @@ mod tests {
         stream
     }
 
-    const SENDER: &[u8] = &preface();
+    async fn knock_often(address: SocketAddr, bytes: &[u8], times: usize) -> Vec<TcpStream> {
+        let mut strangers = Vec::new();
+        for _ in 0..times {
+            strangers.push(knock(address, bytes).await);
+        }
+        strangers
+    }
+
+    const PREFACE: &[u8] = &preface();
+    /// What the doorman takes for a sender.
+    const SENDER: &[u8] = b"WAFT\x01\0\0\0!";
 
     #[tokio::test]
-    async fn a_silent_stranger_does_not_keep_a_sender_out() {
+    async fn silent_strangers_do_not_keep_a_sender_out() {
         let (mut place, address) = place().await;
-        let _silent = knock(address, b"").await;
-        let _sender = knock(address, SENDER).await;
-        assert!(matches!(place.next().await, Knock::Proven(..)));
+        let proven = tokio::select! {
+            proven = place.next() => proven,
+            () = async {
+                let mut strangers = knock_often(address, b"", 2 * HALL_MAX).await;
+                strangers.push(knock(address, SENDER).await);
+                // Those who come behind it are many, too.
+                strangers.extend(knock_often(address, b"", 2 * HALL_MAX).await);
+                sleep(Duration::from_secs(1)).await;
+            } => panic!("the sender was not heard"),
+        };
+        assert!(matches!(proven, Knock::Proven(..)));
         assert_eq!(place.arrivals.len(), 0);
     }
 
     #[tokio::test]
-    async fn the_oldest_of_many_strangers_yields() {
+    async fn the_oldest_of_many_guests_yields() {
         let (mut place, address) = place().await;
-        let mut strangers = Vec::new();
-        for _ in 0..GUESTS_MAX {
-            strangers.push(knock(address, b"").await);
-        }
+        let _guests = knock_often(address, PREFACE, GUESTS_MAX).await;
         let _ = timeout(Duration::from_millis(YIELD_MS + 100), place.next()).await;
         let _sender = knock(address, SENDER).await;
         let proven = timeout(Duration::from_secs(1), place.next()).await;
@@ -203,13 +278,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn too_many_at_once_are_told_to_come_back() {
+    async fn too_many_guests_are_told_to_come_back() {
         let (mut place, address) = place().await;
-        let mut strangers = Vec::new();
-        for _ in 0..GUESTS_MAX {
-            strangers.push(knock(address, b"").await);
-        }
-        let mut sender = knock(address, SENDER).await;
+        let _guests = knock_often(address, PREFACE, GUESTS_MAX).await;
+        let _ = timeout(Duration::from_millis(100), place.next()).await;
+        let mut sender = knock(address, PREFACE).await;
         let mut answer = [0; LEN];
         tokio::select! {
             _ = place.next() => panic!("nobody could prove anything"),
@@ -221,7 +294,7 @@ mod tests {
     #[tokio::test]
     async fn while_the_place_is_taken_senders_hear_busy_and_others_nothing() {
         let (mut place, address) = place().await;
-        let mut sender = knock(address, SENDER).await;
+        let mut sender = knock(address, PREFACE).await;
         let mut other = knock(address, b"GET / HT").await;
         let (mut busy, mut nothing) = (Vec::new(), Vec::new());
         tokio::select! {
@@ -238,15 +311,15 @@ mod tests {
     #[tokio::test]
     async fn strangers_do_not_keep_a_sender_from_hearing_that_the_place_is_taken() {
         let (mut place, address) = place().await;
-        let mut strangers = Vec::new();
-        for _ in 0..2 * TURNED_MAX {
-            strangers.push(knock(address, b"").await);
-        }
-        let mut sender = knock(address, SENDER).await;
         let mut answer = [0; LEN];
         tokio::select! {
             _ = place.keep() => panic!("it never ends"),
-            read = sender.read_exact(&mut answer) => assert!(read.is_ok()),
+            () = async {
+                let _strangers = knock_often(address, b"", 2 * HALL_MAX).await;
+                let mut sender = knock(address, PREFACE).await;
+                let _more = knock_often(address, b"", 2 * HALL_MAX).await;
+                sender.read_exact(&mut answer).await.expect("it is told");
+            } => {}
         }
         assert_eq!(answer, ClearRefusal::Busy.to_bytes());
     }

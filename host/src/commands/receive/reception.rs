@@ -1,5 +1,6 @@
 //! What a receiver keeps from one session to the next, and one session with it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand_core::OsRng;
@@ -10,7 +11,7 @@ use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::Cancel;
 use zeroize::Zeroizing;
 
-use super::operator::AtReceiver;
+use super::operator::{AtReceiver, show_code};
 use crate::cli::Receive;
 use crate::clock::Clock;
 use crate::crypto::RingCipher;
@@ -62,6 +63,19 @@ impl Reception {
         self.shown.insert(Zeroizing::new(self.desk.code().display().to_string())).clone()
     }
 
+    /// Says that the next folder may come, and with which code.
+    pub(super) fn listen_on(&self, ui: &Ui) {
+        ui.say("Listening on.");
+        if let Some(code) = self.shown.as_ref().filter(|_| self.code_needed) {
+            show_code(ui, "Code", code);
+        }
+    }
+
+    /// Where a part of a folder is kept for its sender's next try, if there is one.
+    pub(super) fn left_behind(&self) -> Option<PathBuf> {
+        self.store.left_behind()
+    }
+
     /// Receives one folder.
     pub(super) async fn receive(&mut self, guest: Authenticated, ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
         let Authenticated { mut link, peer } = guest;
@@ -75,7 +89,8 @@ impl Reception {
             key_seconds: KEY_SECONDS,
             certificate: *self.identity.certificate().hash(),
         };
-        let mut operator = AtReceiver::new(ui, interrupt, name, self.code_needed.then_some(&mut self.shown));
+        let shown = self.code_needed.then_some(&mut self.shown);
+        let mut operator = AtReceiver::new(ui, interrupt, name, shown, self.typed);
         let mut receiver = Receiver {
             policy: &policy,
             desk: &mut self.desk,
@@ -87,7 +102,7 @@ impl Reception {
         };
         let outcome = receiver.receive::<RingCipher>(&mut link, *peer.certificate.hash()).await;
         link.close().await;
-        let (held, failure) = operator.end();
+        let (held, moment, failure) = operator.end();
         match outcome {
             Ok(receipt) => {
                 self.tell(name, receipt, held, ui);
@@ -95,8 +110,8 @@ impl Reception {
             }
             Err(SessionError::Cancelled(Cancel::Interrupted)) => Err(Error::Interrupted),
             Err(cause) => Err(failure.unwrap_or_else(|| {
-                let trouble = matches!(cause, SessionError::Refused(_)).then(|| self.store.last_trouble()).flatten();
-                Error::Receiving { peer: name.to_owned(), cause, trouble: trouble.map(ToString::to_string) }
+                let trouble = matches!(cause, SessionError::Refused(_)).then(|| self.store.take_trouble()).flatten();
+                Error::Receiving { peer: name.to_owned(), cause, trouble, moment }
             })),
         }
     }

@@ -1,6 +1,7 @@
 //! One connection to the receiver, from TCP to its receipt; and what one run keeps from one to the next.
 
 use rand_core::OsRng;
+use tokio::net::TcpStream;
 use waft_core::code::TransferKey;
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::Compressor;
@@ -15,7 +16,7 @@ use crate::clock::Clock;
 use crate::commands::{folders, seconds_since_1970};
 use crate::crypto::RingCipher;
 use crate::door::knock;
-use crate::error::Error;
+use crate::error::{Error, Moment};
 use crate::folder::FolderSource;
 use crate::home::Home;
 use crate::identity::Identity;
@@ -41,7 +42,7 @@ pub(super) struct Sending {
     created: u64,
     key_shown: bool,
     remembered: bool,
-    /// Bytes of archive that crossed, over all connections.
+    /// Bytes of archive that crossed, over all connections; those that broke may have sent some in vain.
     sent: u64,
     plain: Vec<u8>,
     frame: Vec<u8>,
@@ -123,7 +124,7 @@ impl Sending {
             () = interrupt.overdue() => Err(SessionError::Cancelled(Cancel::Interrupted)),
         };
         link.close().await;
-        let (crossed, failure) = operator.end();
+        let (crossed, moment, failure) = operator.end();
         if crossed > 0 {
             self.sent += crossed;
             patience.got_further();
@@ -132,15 +133,15 @@ impl Sending {
             Ok(receipt) => Ok(receipt),
             Err(cause) => Err(match failure {
                 Some(failure) => failure,
-                None => self.failed(cause).await,
+                None => self.failed(cause, moment).await,
             }),
         }
     }
 
     /// TCP, the preface, TLS.
-    async fn connect(&self) -> Result<TlsLink, Error> {
-        let Target { peer, address } = &self.target;
-        let mut stream = dial(address, DIAL).await.map_err(Error::Dial)?;
+    async fn connect(&mut self) -> Result<TlsLink, Error> {
+        let mut stream = self.dial().await?;
+        let Target { peer, address, .. } = &self.target;
         knock(&mut stream).await.map_err(|error| Error::Knock(address.clone(), error))?;
         let trust = Trust::load(&self.home)?;
         let proven = authenticate(stream, &self.identity, Pins::receiver(&trust, &peer.name)).await;
@@ -148,8 +149,25 @@ impl Sending {
         proven.map(|proven| proven.link).map_err(|error| Error::Handshake(who(), error))
     }
 
+    /// To where it was met last; if nobody is there, to where it is said to listen.
+    async fn dial(&mut self) -> Result<TcpStream, Error> {
+        let Target { address, other, .. } = &mut self.target;
+        let failed = match dial(address, DIAL).await {
+            Ok(stream) => return Ok(stream),
+            Err(failed) => failed,
+        };
+        let Some(second) = other else { return Err(Error::Dial(failed)) };
+        match dial(second, DIAL).await {
+            Ok(stream) => {
+                std::mem::swap(address, second);
+                Ok(stream)
+            }
+            Err(again) => Err(Error::DialBoth(failed, again)),
+        }
+    }
+
     /// The error with what the session could not know.
-    async fn failed(&mut self, cause: SessionError) -> Error {
+    async fn failed(&mut self, cause: SessionError, moment: Moment) -> Error {
         let entry = match cause {
             SessionError::Cancelled(Cancel::Interrupted) => return Error::Interrupted,
             SessionError::Cancelled(Cancel::SourceChanged) => {
@@ -163,7 +181,7 @@ impl Sending {
             }
             _ => None,
         };
-        Error::Sending { peer: self.peer_name().to_owned(), cause, entry }
+        Error::Sending { peer: self.peer_name().to_owned(), cause, entry, moment }
     }
 
     /// Keeps where the receiver was met, once a run.

@@ -6,7 +6,7 @@ use waft_core::wire::message::Stage;
 
 use crate::asked::Asked;
 use crate::commands::answers::{code_form, show_key};
-use crate::error::{Error, bytes};
+use crate::error::{Error, Moment, bytes};
 use crate::interrupt::Interrupt;
 use crate::ui::{Event, Progress, Ui};
 
@@ -23,6 +23,7 @@ pub(super) struct AtSender<'a> {
     stage: Option<Stage>,
     /// Where sending began, and how far it is.
     crossed: Option<(u64, u64)>,
+    moment: Moment,
     /// Why no code came.
     failure: Option<Error>,
 }
@@ -36,16 +37,17 @@ impl<'a> AtSender<'a> {
         total: u64,
         key_shown: &'a mut bool,
     ) -> Self {
-        let (progress, stage, crossed, failure) = (None, None, None, None);
-        Self { ui, interrupt, peer, key, total, key_shown, progress, stage, crossed, failure }
+        let (progress, stage, crossed, moment, failure) = (None, None, None, Moment::Opening, None);
+        Self { ui, interrupt, peer, key, total, key_shown, progress, stage, crossed, moment, failure }
     }
 
-    /// Bytes of archive that crossed, and why no code came if that is how it ended.
-    pub(super) fn end(self) -> (u64, Option<Error>) {
-        (self.crossed.map_or(0, |(from, to)| to - from), self.failure)
+    /// Bytes of archive that crossed, how far it came, and why no code came if that is how it ended.
+    pub(super) fn end(self) -> (u64, Moment, Option<Error>) {
+        (self.crossed.map_or(0, |(from, to)| to - from), self.moment, self.failure)
     }
 
     fn offered(&mut self, sealed: bool) {
+        self.moment = if sealed { Moment::SealedKey } else { Moment::Key };
         if sealed {
             return self.ui.say(format!("The key goes to {} sealed: nobody has to type it.", self.peer));
         }
@@ -72,6 +74,7 @@ impl<'a> AtSender<'a> {
     }
 
     fn begin(&mut self, offset: u64) {
+        self.moment = Moment::Content;
         self.crossed = Some((offset, offset));
         match offset {
             0 => self.ui.say("Sending."),
@@ -84,6 +87,7 @@ impl<'a> AtSender<'a> {
 
 impl Operator for AtSender<'_> {
     async fn code(&mut self, left: Option<u8>) -> Option<AuthCode> {
+        self.moment = Moment::Code;
         if let Some(left) = left {
             self.ui.must(format!("That code was wrong; tries left: {left}."));
             if Asked::Code.from_environment().is_some() {
@@ -108,7 +112,10 @@ impl Operator for AtSender<'_> {
     fn event(&mut self, event: Happened) {
         match event {
             Happened::Greeted { free } => self.ui.detail(format!("{} has {} free.", self.peer, bytes(free))),
-            Happened::CodeAccepted => self.ui.say("The code is right."),
+            Happened::CodeAccepted => {
+                self.moment = Moment::Opening;
+                self.ui.say("The code is right.");
+            }
             Happened::Offered { sealed } => self.offered(sealed),
             Happened::Working(stage) => self.working(stage),
             Happened::Accepted { offset } => self.begin(offset),

@@ -26,7 +26,7 @@ const WAIT_BUSY_MAX: Duration = Duration::from_secs(2);
 /// What a failed try leaves to hope for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hope {
-    /// Another transfer runs; it will end.
+    /// Another transfer runs, or strangers crowd the door; that will end.
     Busy,
     /// The connection broke.
     Broken,
@@ -44,12 +44,11 @@ impl Hope {
                 cause: SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown,
                 ..
             } => Self::Broken,
-            Error::Knock(_, KnockError::Refused(ClearRefusal::Busy)) => Self::Busy,
-            Error::Knock(_, KnockError::Closed) => Self::Broken,
+            Error::Knock(_, KnockError::Refused(ClearRefusal::Busy) | KnockError::Closed) => Self::Busy,
             Error::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {
                 Self::Broken
             }
-            Error::Dial(_) | Error::Knock(_, KnockError::Silent) => Self::Absent,
+            Error::Dial(_) | Error::DialBoth(..) | Error::Knock(_, KnockError::Silent) => Self::Absent,
             _ => Self::No,
         }
     }
@@ -82,7 +81,7 @@ impl Patience {
         if self.tries >= TRIES_MAX {
             return None;
         }
-        // Where somebody was busy just now, a door shut without a word means the same.
+        // Where somebody was busy just now, a connection that breaks so early means the same.
         let hope = if hope == Hope::Broken && self.busy.is_some() { Hope::Busy } else { hope };
         match hope {
             Hope::No => None,
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_shut_without_a_word_is_busy_too() {
+    fn a_break_after_busy_is_busy_too() {
         let mut patience = Patience::default();
         patience.wait(Hope::Busy, Duration::ZERO);
         assert!(endure(&mut patience, Hope::Broken).1 * 1000 > waft_core::limits::STEP_MS);

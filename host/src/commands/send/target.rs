@@ -13,6 +13,8 @@ pub(super) struct Target {
     pub(super) peer: Peer,
     /// Where it listens.
     pub(super) address: Address,
+    /// Where else it may, if nobody is there.
+    pub(super) other: Option<Address>,
 }
 
 impl Target {
@@ -52,8 +54,12 @@ impl Target {
         if !peer.receives {
             return Err(Error::NotAReceiver(name()));
         }
-        let address = address.or_else(|| peer.address().cloned()).ok_or_else(|| Error::NoAddress(name()))?;
-        Ok(Self { peer: peer.clone(), address })
+        let (address, other) = match address {
+            Some(typed) => (typed, None),
+            None => (peer.address().cloned().ok_or_else(|| Error::NoAddress(name()))?, peer.at.clone()),
+        };
+        let other = other.filter(|other| *other != address);
+        Ok(Self { peer: peer.clone(), address, other })
     }
 }
 
@@ -118,6 +124,18 @@ mod tests {
         assert!(matches!(read("cellar", &trust), Err(Error::Trust(TrustError::Unknown { .. }))));
         assert!(matches!(read("10.0.0.2", &trust), Err(Error::Trust(TrustError::SeveralReceivers))));
         assert!(matches!(read("attic@a b", &trust), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn where_it_was_met_comes_before_where_it_is_said_to_be() {
+        let trust = trust(&[("kitchen", true, Some("10.0.0.2"))]);
+        assert_eq!(Target::read("kitchen", &trust).unwrap().other, None);
+        let mut peer = trust.peers()[0].clone();
+        peer.last = Some("10.0.0.7".parse().expect("an address"));
+        let target = Target::of(&peer, None).unwrap();
+        assert_eq!(target.address.to_string(), "10.0.0.7:12346");
+        assert_eq!(target.other.map(|other| other.to_string()).as_deref(), Some("10.0.0.2:12346"));
+        assert_eq!(Target::read("kitchen@host", &trust).unwrap().other, None);
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn what_is_in_the_way_is_told_before_anything_moves() {
     assert!(matches!(cause, Cause::FolderInTheWay));
     assert_eq!(path, "zz");
     let (cause, path) = in_the_way(|at| put(at, "z/e", b"x", 0o644));
-    assert!(matches!(cause, Cause::NotAFolder));
+    assert!(matches!(cause, Cause::FileInTheWay));
     assert_eq!(path, "z/e");
 }
 
@@ -168,7 +168,7 @@ fn links_in_the_target_are_not_followed() {
     put(outside.path(), "e/file", b"outside", 0o644);
     let before = snapshot(outside.path());
     let (cause, path) = in_the_way(|at| symlink(outside.path(), at.join("z")).unwrap());
-    assert!(matches!(cause, Cause::NotAFolder));
+    assert!(matches!(cause, Cause::FileInTheWay));
     assert_eq!(path, "z");
     // One in the place of a file is replaced itself.
     let bench = Bench::planted();

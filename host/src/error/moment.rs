@@ -1,0 +1,118 @@
+//! How far a session was when it ended, and what a peer did wrong, in plain words.
+
+use waft_core::session::{Misbehaviour, SessionError};
+use waft_core::wire::message::Refusal;
+
+/// How far a session was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moment {
+    /// Its first messages.
+    #[default]
+    Opening,
+    /// A person was asked for the code.
+    Code,
+    /// The folder was offered, and a person asked for the key.
+    Key,
+    /// The folder was offered, with a key that nobody has to type.
+    SealedKey,
+    /// Its bytes crossed.
+    Content,
+}
+
+impl Moment {
+    /// When that was.
+    pub(super) fn when(self) -> &'static str {
+        match self {
+            Self::Opening => "before the folder was offered",
+            Self::Code => "while the code was asked for",
+            Self::Key => "while the key was asked for there",
+            Self::SealedKey => "before the folder was accepted",
+            Self::Content => "in the middle",
+        }
+    }
+}
+
+/// What a peer did that ended the session so.
+pub(super) fn misdeed(cause: SessionError) -> &'static str {
+    match cause {
+        SessionError::PeerMisbehaved(Misbehaviour::Frame) => "a frame of a wrong kind or length",
+        SessionError::PeerMisbehaved(Misbehaviour::Message) => "a message that cannot be read",
+        SessionError::PeerMisbehaved(Misbehaviour::Unexpected) => "a message out of turn",
+        SessionError::PeerMisbehaved(Misbehaviour::Field) => "a value out of its bounds",
+        SessionError::PeerMisbehaved(Misbehaviour::AcceptMac) => "no proof that it has the key",
+        SessionError::PeerMisbehaved(Misbehaviour::Chunk) => "a part of the folder that cannot be decrypted",
+        _ => "something that has no place there",
+    }
+}
+
+/// What was malformed, by the receiver's word.
+pub(super) fn malformed(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Archive => "the folder's names or contents do not fit together",
+        Refusal::Chunk => "a part of it cannot be decrypted",
+        _ => "a message was wrong or out of turn",
+    }
+}
+
+/// A pause after wrong codes, as long as a receiver ever makes one.
+pub(super) fn pause(seconds: u32) -> String {
+    match seconds {
+        0..=waft_core::limits::LOCK_MAX_S => format!("{seconds} s"),
+        _ => "more than an hour".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waft_core::session::SessionError::{Disconnected, PeerMisbehaved, Refused};
+    use waft_core::wire::message::Limit;
+
+    use super::*;
+    use crate::error::{receiving, sending};
+
+    const CAUSES: [SessionError; 10] = [
+        PeerMisbehaved(Misbehaviour::Field),
+        PeerMisbehaved(Misbehaviour::AcceptMac),
+        Refused(Refusal::Archive),
+        Refused(Refusal::Chunk),
+        Refused(Refusal::Protocol),
+        Refused(Refusal::InUse),
+        Refused(Refusal::Limit { limit: Limit::Chunk }),
+        Refused(Refusal::Name { entry: u32::MAX }),
+        Refused(Refusal::Locked { seconds: u32::MAX }),
+        Disconnected,
+    ];
+
+    #[test]
+    fn people_read_no_names_of_types() {
+        for cause in CAUSES {
+            let there = sending::session("kitchen", cause, None, Moment::Content);
+            let here = receiving::session("laptop", cause, None, Moment::Content);
+            for text in [there.what, here.what] {
+                assert!(
+                    !text.contains(['(', '{']) && !text.contains("4294967295") && !text.contains("an entry"),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_began_is_kept() {
+        let text = |moment| receiving::session("laptop", Disconnected, None, moment).next;
+        assert!(text(Moment::Content).contains("is kept"));
+        assert!(text(Moment::Key).contains("Nothing was received"));
+    }
+
+    #[test]
+    fn a_sealed_key_was_not_mistyped() {
+        let wrong = Refused(Refusal::KeyWrong);
+        for moment in [Moment::Key, Moment::SealedKey] {
+            let there = sending::session("kitchen", wrong, None, moment);
+            let here = receiving::session("laptop", wrong, None, moment);
+            for told in [there, here] {
+                assert_eq!(told.what.contains("three times"), moment == Moment::Key, "{told:?}");
+            }
+        }
+    }
+}
