@@ -145,6 +145,7 @@ impl Fields {
             && self.chunk.is_power_of_two()
             && (CHUNK_MIN..=CHUNK_MAX).contains(&self.chunk)
             && self.total <= ARCHIVE_MAX
+            && self.entries > 0
             && self.files <= self.entries
             && self.entries <= ENTRIES_MAX
             && self.manifest <= MANIFEST_MAX

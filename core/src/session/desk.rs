@@ -8,9 +8,10 @@ use heapless::Vec;
 use rand_core::CryptoRngCore;
 
 use crate::code::AuthCode;
+use crate::digest::Digest;
 use crate::limits::{CODE_TRIES, LOCK_FIRST_S, LOCK_MAX_S, REMEMBER_MS};
 use crate::sealed::keys::Secret;
-use crate::session::CertificateHash;
+use crate::session::{CertificateHash, Receipt};
 
 /// Senders whose wrong tries are counted at once; past that the one with the least to answer for is forgotten.
 const SENDERS: usize = 8;
@@ -35,6 +36,8 @@ struct Proven {
     sender: CertificateHash,
     salt: [u8; 32],
     key: Option<ProvenKey>,
+    /// What was committed, and the digest of its manifest.
+    receipt: Option<(Digest, Receipt)>,
     until: u64,
 }
 
@@ -97,7 +100,7 @@ impl Desk {
 
     /// Notes that `sender` gave the right code, or needed none, in the run of that salt.
     pub(super) fn code_proven(&mut self, sender: CertificateHash, salt: [u8; 32], now: u64) {
-        self.proven = Some(Proven { sender, salt, key: None, until: now.saturating_add(REMEMBER_MS) });
+        self.proven = Some(Proven { sender, salt, key: None, receipt: None, until: now.saturating_add(REMEMBER_MS) });
     }
 
     /// Notes the secret that the commitment of that run proved.
@@ -123,6 +126,26 @@ impl Desk {
     ) -> Option<&Secret> {
         let proven = self.proven.as_ref().filter(|proven| proven.is(sender, salt, now))?;
         proven.key.as_ref().filter(|key| key.iterations == iterations).map(|key| &key.secret)
+    }
+
+    /// Notes what was committed in that run, for a sender whose receipt gets lost.
+    pub(super) fn committed(&mut self, manifest: Digest, receipt: Receipt, now: u64) {
+        if let Some(proven) = &mut self.proven {
+            proven.receipt = Some((manifest, receipt));
+            proven.until = now.saturating_add(REMEMBER_MS);
+        }
+    }
+
+    /// The receipt of the archive whose manifest digest `is_it`, if it was committed in the run of that salt.
+    pub(super) fn receipt(
+        &self,
+        sender: &CertificateHash,
+        salt: &[u8; 32],
+        is_it: impl Fn(&Digest) -> bool,
+        now: u64,
+    ) -> Option<Receipt> {
+        let proven = self.proven.as_ref().filter(|proven| proven.is(sender, salt, now))?;
+        proven.receipt.as_ref().filter(|(manifest, _)| is_it(manifest)).map(|(_, receipt)| *receipt)
     }
 
     /// Forgets what was proven: a refusal ends the run.

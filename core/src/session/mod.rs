@@ -108,6 +108,9 @@ pub trait Store {
     /// Takes the next bytes of the archive.
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError>;
 
+    /// Digest of the manifest of the archive that was begun, once all of it is held.
+    fn manifest(&self) -> Option<Digest>;
+
     /// Bytes of the archive that a reset would not lose.
     fn durable(&self) -> u64;
 

@@ -137,7 +137,8 @@ impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R>
         if let Err(error) = result {
             session.settle(error).await;
         }
-        if result != Err(SessionError::Disconnected) {
+        // Whoever had the last word waits for the other to close.
+        if !matches!(result, Err(SessionError::Disconnected | SessionError::PeerCancelled(_))) {
             session.channel.linger().await;
         }
         result

@@ -206,6 +206,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn manifest(&self) -> Option<Digest> {
+        let manifest = self.owner?.manifest as usize;
+        self.staged.get(..manifest).map(Digest::of)
+    }
+
     fn durable(&self) -> u64 {
         self.staged.len() as u64
     }

@@ -342,14 +342,15 @@ fn a_connection_cut_anywhere_on_the_way_back_is_resumed() {
     cut_and_retry(|scene, at| scene.connect_cut(u64::MAX, at), 1);
 }
 
+/// Bytes that a receiver sends, but for the last one of its receipt.
+fn all_but_the_receipt() -> u64 {
+    Scene::new().record::<SoftCipher>().1.len() as u64 - 1
+}
+
 #[test]
 fn a_lost_receipt_is_given_again() {
     let mut scene = Scene::new();
-    let mut probe = Scene::new();
-    let _ = probe.connect();
-    // The receipt is the last message back: lose just its last byte.
-    let back = (0..).find(|at| Scene::new().connect_cut(u64::MAX, *at).0.is_ok()).unwrap() - 1;
-    let (sender, receiver) = scene.connect_cut(u64::MAX, back);
+    let (sender, receiver) = scene.connect_cut(u64::MAX, all_but_the_receipt());
     assert_eq!(sender, Err(SessionError::OutcomeUnknown));
     assert!(receiver.is_ok());
     let written = scene.store.written;
@@ -357,6 +358,33 @@ fn a_lost_receipt_is_given_again() {
     scene.assert_committed(ends);
     assert_eq!((scene.store.written, scene.store.generation), (written, 1));
     assert_eq!(scene.typist.asked.len(), 1);
+}
+
+#[test]
+fn a_lost_receipt_is_given_again_by_a_store_that_cannot_tell() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(SessionError::OutcomeUnknown));
+    // As in a target that holds other files too: what was committed cannot be told from them any more.
+    let committed = std::mem::take(&mut scene.store.committed);
+    scene.store.staged.clear();
+    let (sender, receiver) = scene.connect();
+    assert_eq!(sender, receiver);
+    assert_eq!(sender.map(|receipt| receipt.digest), Ok(scene.source.root));
+    assert!(scene.store.staged.is_empty(), "nothing was sent again");
+    // Another run is another matter.
+    scene.salt = [9; 32];
+    scene.typist.keys = [key(KEY)].into();
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert_eq!(scene.store.committed, committed);
+}
+
+#[test]
+fn a_manifest_that_is_not_the_one_of_the_tag_is_refused() {
+    let mut scene = Scene::new();
+    scene.source.info.manifest_digest = waft_core::digest::Digest::of(b"another");
+    assert_eq!(scene.connect(), refused(Refusal::Archive));
+    scene.assert_old();
 }
 
 #[test]

@@ -21,6 +21,11 @@ use crate::ui::{Asked, Ui};
 /// Does what was typed.
 pub fn run(cli: Cli) -> ExitCode {
     let ui = Ui::new(cli.voice);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        Ui::leave();
+        hook(panic);
+    }));
     match execute(cli.command, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use waft_core::limits::REMEMBER_MS;
 
+use self::greeting::{Greeting, greet, listen_at};
 use self::place::{Knock, Place, Porter};
 use self::reception::Reception;
 use crate::cli::Receive;
@@ -34,7 +35,7 @@ use crate::ui::{Asked, Event, Ui};
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_answer(Asked::Key)?;
-    let (ip, port) = greeting::listen_at(args.listen.as_deref())?;
+    let (ip, port) = listen_at(args.listen.as_deref())?;
     let home = Home::open()?;
     let (identity, new) = Identity::open(&home)?;
     let identity = Arc::new(identity);
@@ -43,12 +44,10 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let listener = listen(ip, port).await.map_err(Error::Listen)?;
     let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
     let mut reception = Reception::new(&args, identity.clone(), store);
-    greeting::greet(&args, &home, &identity, new, &trust, local, &mut reception, ui)?;
+    let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
+    greet(&about, &mut reception, ui)?;
     let mut place = Place::new(listener, Prover { home, identity });
-    tokio::select! {
-        ended = receive(&mut place, &mut reception, args.once, ui, &interrupt) => ended,
-        () = interrupt.raised() => Err(Error::Interrupted),
-    }
+    receive(&mut place, &mut reception, args.once, ui, &interrupt).await
 }
 
 fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
@@ -72,6 +71,7 @@ async fn receive(
         let late = broken.as_ref().map(|(since, _)| *since + Duration::from_millis(REMEMBER_MS));
         let knock = tokio::select! {
             knock = place.next() => knock,
+            () = interrupt.raised() => return Err(Error::Interrupted),
             () = until(late) => return Err(broken.map_or(Error::Interrupted, |(_, error)| error)),
         };
         let (from, guest) = match knock {
@@ -82,6 +82,7 @@ async fn receive(
             }
         };
         ui.detail(format!("{} connects from {}.", guest.peer.name, from.ip().to_canonical()));
+        // Ctrl-C is for the session itself, so that it can tell the sender, and finish what it has begun to put in place.
         let outcome = tokio::select! {
             outcome = reception.receive(guest, ui, interrupt) => outcome,
             () = place.keep() => continue,

@@ -69,10 +69,10 @@ async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<PathBuf, Error> {
         return Ok(typed);
     }
     let answer = match ui.has_person() {
-        true => ui.ask(Asked::Folder, &format!("Folder [./{FOLDER}]:"), |answer| Ok(answer.to_owned())).await?,
+        true => ui.ask(Asked::Folder, &format!("Folder [./{FOLDER}]:"), folder_form).await?,
         false => String::new(),
     };
-    if !answer.trim().is_empty() {
+    if !answer.is_empty() {
         return Ok(answer.into());
     }
     if !Path::new(FOLDER).exists() {
@@ -82,9 +82,16 @@ async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<PathBuf, Error> {
     Ok(FOLDER.into())
 }
 
+/// Nothing, or a folder that is there.
+fn folder_form(answer: &str) -> Result<String, String> {
+    let there = answer.is_empty() || Path::new(answer).is_dir();
+    if there { Ok(answer.to_owned()) } else { Err("no such folder".to_owned()) }
+}
+
 /// Tries until there is a receipt, or nothing to hope for.
 async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Result<Receipt, Error> {
-    let (start, mut patience, mut broken) = (Instant::now(), Patience::default(), None);
+    let (start, mut patience) = (Instant::now(), Patience::default());
+    let (mut broken, mut told) = (None, None);
     loop {
         let error = match sending.attempt(&mut patience, ui, interrupt).await {
             Ok(receipt) => return Ok(receipt),
@@ -94,7 +101,12 @@ async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Re
             return Err(verdict(error, broken));
         };
         ui.event(&Event::Retry { message: error.to_string(), wait: wait.as_millis() as u64 });
-        ui.say(format!("{error} Trying again in {:.1} s.", wait.as_secs_f32()));
+        let again = format!("{error} Trying again in {:.1} s.", wait.as_secs_f32());
+        if told.replace(error.to_string()).as_ref() == Some(&error.to_string()) {
+            ui.detail(again)
+        } else {
+            ui.say(again)
+        }
         broken = worse(broken, error);
         tokio::select! {
             () = sleep(wait) => {}

@@ -1,55 +1,82 @@
 //! What a person is told about failures that need no peer: arguments, answers, files.
 
+use std::path::Path;
+
 use super::Class::{Code, Interrupted, Key, Storage, Usage};
-use super::{Error, Sealed, Told, sentence, shown, told};
+use super::{Sealed, Told, sentence, shown, told};
 use crate::ui::Asked;
 
-/// The text for an error of this machine's own.
-pub(super) fn of(error: &Error) -> Told {
-    match error {
-        Error::Usage(what) => told(Usage, sentence(what), "`waft --help` shows what can be typed."),
-        Error::NoAnswer(asked) => no_answer(*asked),
-        Error::KeyMalformed(why) => told(
-            Key,
-            format!("That is no key: {why}."),
-            "Take it as the sender, or `waft seal`, showed it: four groups of four.",
-        ),
-        Error::CodeMalformed(why) => {
-            told(Code, format!("That is no code: {why}."), "A code is the four digits that the receiver shows.")
-        }
-        Error::CodeWrong => told(
-            Code,
-            "The code is wrong.",
-            "Look at the receiver: it shows the code that holds now. After three wrong ones it makes a new one.",
-        ),
-        Error::FileKeyWrong => told(
-            Key,
-            "The key is not the one of this file.",
-            "Compare it with what `waft seal` showed, group by group; it has no I, L, O or U. Nothing was written.",
-        ),
-        Error::Sealed(what, path) => sealed(*what, &shown(path)),
-        Error::Exists(path) => told(
-            Storage,
-            format!("{} exists already.", shown(path)),
-            "Remove it, or give another name: an existing file is never overwritten.",
-        ),
-        Error::File(path, cause) => told(
-            Storage,
-            format!("{} cannot be used: {cause}.", shown(path)),
-            "Look at its name, its permissions and the free space of its disk.",
-        ),
-        Error::Interrupted => told(Interrupted, "Interrupted.", "Nothing was left half-done."),
-        Error::Demo(what) => told(
-            Storage,
-            format!("The demonstration failed: {what}."),
-            "It needs loopback networking and room in the temporary folder.",
-        ),
-        // The others have their own files.
-        other => told(Storage, format!("{other:?}"), ""),
-    }
+/// The text for arguments that make no sense.
+pub(super) fn usage(what: &str) -> Told {
+    told(Usage, sentence(what), "`waft --help` shows what can be typed.")
 }
 
-fn no_answer(asked: Asked) -> Told {
+/// The text for an answer that is no key.
+pub(super) fn key_malformed(why: &str) -> Told {
+    told(
+        Key,
+        format!("That is no key: {why}."),
+        "Take it as the sender, or `waft seal`, showed it: four groups of four.",
+    )
+}
+
+/// The text for an answer that is no code.
+pub(super) fn code_malformed(why: &str) -> Told {
+    told(Code, format!("That is no code: {why}."), "A code is the four digits that the receiver shows.")
+}
+
+/// The text for a code that the receiver does not take, where there is no other to try.
+pub(super) fn code_wrong() -> Told {
+    told(
+        Code,
+        "The code is wrong.",
+        "Look at the receiver: it shows the code that holds now. After three wrong ones it makes a new one.",
+    )
+}
+
+/// The text for a key that does not open a sealed file.
+pub(super) fn file_key_wrong() -> Told {
+    told(
+        Key,
+        "The key is not the one of this file.",
+        "Compare it with what `waft seal` showed, group by group; it has no I, L, O or U. Nothing was written.",
+    )
+}
+
+/// The text for a file that is in the way.
+pub(super) fn exists(path: &Path) -> Told {
+    told(
+        Storage,
+        format!("{} exists already.", shown(path)),
+        "Remove it, or give another name: an existing file is never overwritten.",
+    )
+}
+
+/// The text for a file that cannot be read or written.
+pub(super) fn file(path: &Path, cause: &std::io::Error) -> Told {
+    told(
+        Storage,
+        format!("{} cannot be used: {cause}.", shown(path)),
+        "Look at its name, its permissions and the free space of its disk.",
+    )
+}
+
+/// The text for a demonstration that failed.
+pub(super) fn demo(what: &str) -> Told {
+    told(
+        Storage,
+        format!("The demonstration failed: {what}."),
+        "It needs loopback networking and room in the temporary folder.",
+    )
+}
+
+/// The text for Ctrl-C.
+pub(super) fn interrupted() -> Told {
+    told(Interrupted, "Interrupted.", "Nothing was left half-done.")
+}
+
+/// The text for a question that nobody answers.
+pub(super) fn no_answer(asked: Asked) -> Told {
     let class = match asked {
         Asked::Code => Code,
         Asked::Key => Key,
@@ -63,7 +90,9 @@ fn no_answer(asked: Asked) -> Told {
     told(class, format!("No answer came for the {}.", asked.name()), next)
 }
 
-fn sealed(what: Sealed, path: &str) -> Told {
+/// The text for a sealed file that is none, or damaged.
+pub(super) fn sealed(what: Sealed, path: &Path) -> Told {
+    let path = shown(path);
     match what {
         Sealed::NotOne => told(Storage, format!("{path} is no sealed file."), "Give a file that `waft seal` made."),
         Sealed::Version => {

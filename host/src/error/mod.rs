@@ -135,6 +135,15 @@ impl Error {
     /// The error in words.
     pub fn told(&self) -> Told {
         match self {
+            Self::Usage(what) => local::usage(what),
+            Self::NoAnswer(asked) => local::no_answer(*asked),
+            Self::KeyMalformed(why) => local::key_malformed(why),
+            Self::CodeMalformed(why) => local::code_malformed(why),
+            Self::CodeWrong => local::code_wrong(),
+            Self::FileKeyWrong => local::file_key_wrong(),
+            Self::Sealed(what, path) => local::sealed(*what, path),
+            Self::Exists(path) => local::exists(path),
+            Self::File(path, cause) => local::file(path, cause),
             Self::Identity(error) => identity::identity(error),
             Self::Home(error) => identity::home(error),
             Self::Trust(error) => identity::trust(error),
@@ -151,7 +160,8 @@ impl Error {
             Self::Place(trouble) => storage::place(trouble),
             Self::Sending { peer, cause, entry } => sending::session(peer, *cause, entry.as_deref()),
             Self::Receiving { peer, cause, trouble } => receiving::session(peer, *cause, trouble.as_deref()),
-            error => local::of(error),
+            Self::Demo(what) => local::demo(what),
+            Self::Interrupted => local::interrupted(),
         }
     }
 

@@ -42,6 +42,8 @@ pub struct DirectoryStore {
     place: Place,
     overwrite: bool,
     state: State,
+    /// Digest of the manifest that was taken up last, once it is whole.
+    manifest: Option<Digest>,
     trouble: Option<Trouble>,
 }
 
@@ -75,7 +77,7 @@ enum Part {
 impl DirectoryStore {
     /// A store for `target`, which need not exist, in a folder that does. `overwrite`: whether it may hold other things.
     pub fn open(target: &Path, overwrite: bool) -> std::result::Result<Self, Trouble> {
-        Ok(Self { place: Place::of(target)?, overwrite, state: State::Idle, trouble: None })
+        Ok(Self { place: Place::of(target)?, overwrite, state: State::Idle, manifest: None, trouble: None })
     }
 
     /// Finishes what an interrupted process had begun to move into `target`. Says whether there was such a thing.
@@ -94,6 +96,7 @@ impl DirectoryStore {
 
     async fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
         self.state = State::Idle;
+        self.manifest = None;
         merge::recover(&self.place).await?;
         if let Found::Filled(target) = self.place.look()? {
             let path = self.place.at_target("", io::Error::from(io::ErrorKind::DirectoryNotEmpty));
@@ -110,6 +113,7 @@ impl DirectoryStore {
         let found = if ours { held::read_back(&self.place, &staging, offered, is_it).await } else { None };
         let Some((held, tree)) = found else { return self.start(staging, offered).await };
         self.enough(offered.total - held.offset)?;
+        self.manifest = Some(tree.manifest);
         let part = Part::Content(Box::new(tree));
         self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: held.offset, part }));
         Ok(held)
@@ -126,6 +130,7 @@ impl DirectoryStore {
         }
         let manifest = staging.begin(offered).map_err(|error| self.place.at_staging("", error))?;
         let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.manifest)));
+        self.manifest = None;
         self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: 0, part }));
         Ok(Held { offset: 0, digest: Digest::of(&[]) })
     }
@@ -155,6 +160,9 @@ impl DirectoryStore {
         let taken = staged.take(&self.place, &mut archive);
         if taken.is_err() {
             staged.part = Part::Broken;
+        }
+        if let Part::Content(tree) = &staged.part {
+            self.manifest = Some(tree.manifest);
         }
         taken.map(|()| staged.position += length)
     }
@@ -235,6 +243,10 @@ impl Store for DirectoryStore {
     async fn write(&mut self, archive: &[u8]) -> std::result::Result<(), StoreError> {
         let taken = self.take(archive);
         self.told(taken)
+    }
+
+    fn manifest(&self) -> Option<Digest> {
+        self.manifest
     }
 
     fn durable(&self) -> u64 {

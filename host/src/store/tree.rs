@@ -28,7 +28,7 @@ pub(super) struct Tree {
     pub(super) reader: ContentReader,
     /// The file whose content comes next.
     pub(super) file: Option<(File, Item)>,
-    manifest: Digest,
+    pub(super) manifest: Digest,
     root: Option<Digest>,
 }
 

@@ -59,7 +59,7 @@ impl Ui {
 
     /// Warns; silent under `--quiet`.
     pub fn warn(&self, text: impl AsRef<str>) {
-        self.event(&Event::Warning { message: escape(text.as_ref()).to_string() });
+        self.event(&Event::Warning { message: escape_lines(text.as_ref()) });
         if !self.voice.quiet {
             self.line(&format!("warning: {}", text.as_ref()), Style::new().yellow());
         }
@@ -94,8 +94,8 @@ impl Ui {
         self.event(&Event::Error {
             class: told.class.name(),
             exit: told.class.exit(),
-            message: escape(&told.what).to_string(),
-            advice: escape(&told.next).to_string(),
+            message: escape_lines(&told.what),
+            advice: escape_lines(&told.next),
         });
         self.line(&format!("error: {}", told.what), Style::new().red().bold());
         if !told.next.is_empty() {

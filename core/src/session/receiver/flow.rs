@@ -57,6 +57,10 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let opening = self.greet::<C>().await?;
         let accepted = self.offer::<C>(&opening).await?;
         let schedule = self.prove_key(&opening, &accepted).await?;
+        if let Some(receipt) = self.remembered_receipt(&opening, &accepted, &schedule) {
+            self.tell_receipt(receipt).await;
+            return Ok(receipt);
+        }
         let held = self.begin(&accepted, &schedule).await?;
         let offset = self.accept(&schedule, held).await?;
         self.chunks::<C>(&accepted, &schedule, offset).await?;
@@ -168,7 +172,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         within(body.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
         within(body.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
         within(body.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
-        field(body.files <= body.entries && u64::from(body.manifest) < body.total)?;
+        field(body.entries > 0 && body.files <= body.entries && u64::from(body.manifest) < body.total)?;
         let offered = Offered {
             sender: peer,
             created: body.created,
@@ -233,6 +237,12 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         not_expected(decode(self.next(STEP_MS).await?)?)
     }
 
+    /// The receipt that this sender's last connection may have lost.
+    fn remembered_receipt(&self, opening: &Opening, accepted: &Accepted, schedule: &Schedule) -> Option<Receipt> {
+        let is_it = |digest: &_| schedule.is_manifest(digest, &accepted.offer.manifest_tag);
+        self.at.desk.receipt(&self.peer, &opening.salt, is_it, self.at.clock.now())
+    }
+
     /// Hands the offer to the store.
     async fn begin(&mut self, accepted: &Accepted, schedule: &Schedule) -> Result<Held, SessionError> {
         self.at.operator.event(Event::Hashing);
@@ -286,7 +296,13 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             };
             let archive =
                 opener.open(sealed, at.buffers.plain).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Chunk))?;
+            let (before, tag) = (at.store.manifest(), &offer.manifest_tag);
             at.store.write(archive).await?;
+            if let (None, Some(manifest)) = (before, at.store.manifest())
+                && !schedule.is_manifest(&manifest, tag)
+            {
+                return Err(SessionError::Refused(Refusal::Archive));
+            }
             at.operator.event(Event::Received(opener.position()));
             let durable = at.store.durable();
             if durable >= told + PROGRESS_STEP {
@@ -300,11 +316,17 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     async fn commit(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Verifying);
         let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit()).await?;
+        if let Some(manifest) = self.at.store.manifest() {
+            self.at.desk.committed(manifest, receipt, self.at.clock.now());
+        }
         self.at.operator.event(Event::Committed(receipt));
-        let Receipt { digest, files, bytes, generation } = receipt;
-        // A receipt that gets lost is asked for again; the folder stands either way.
-        let _ = self.channel.send(&FromReceiver::Committed { digest, files, bytes, generation }).await;
+        self.tell_receipt(receipt).await;
         Ok(receipt)
+    }
+
+    /// A receipt that gets lost is asked for again; the folder stands either way.
+    async fn tell_receipt(&mut self, Receipt { digest, files, bytes, generation }: Receipt) {
+        let _ = self.channel.send(&FromReceiver::Committed { digest, files, bytes, generation }).await;
     }
 
     /// The payload of the next message.

@@ -47,6 +47,14 @@ struct Agreed {
     chunk: u32,
 }
 
+/// What a receiver answers that has the key.
+enum Accepted {
+    /// It holds so many bytes of the archive, with that digest.
+    Prefix(u64, Digest),
+    /// It committed the archive on an earlier connection of this run, whose receipt was lost.
+    Committed(Receipt),
+}
+
 impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
     pub(super) async fn run<C: Cipher>(&mut self) -> Result<Receipt, SessionError> {
         let opening = self.greet().await?;
@@ -55,7 +63,10 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
             self.code().await?;
         }
         let agreed = self.offer::<C>(&opening).await?;
-        let (held, digest) = self.accepted(&agreed, &opening.greeting).await?;
+        let (held, digest) = match self.accepted(&agreed, &opening.greeting).await? {
+            Accepted::Prefix(held, digest) => (held, digest),
+            Accepted::Committed(receipt) => return Ok(receipt),
+        };
         let offset = self.resume(held, digest).await?;
         self.chunks::<C>(&agreed, offset).await?;
         self.receipt().await
@@ -95,7 +106,8 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
             self.channel.send(&FromSender::Code { digits }).await?;
             match decode(self.next(STEP_MS).await?)? {
                 FromReceiver::CodeAccepted => break,
-                FromReceiver::CodeWrong { left: tries } => left = Some(tries),
+                FromReceiver::CodeWrong { left: tries @ 1.. } => left = Some(tries),
+                FromReceiver::CodeWrong { .. } => return Err(SessionError::PeerMisbehaved(Misbehaviour::Field)),
                 other => return not_expected(other),
             }
         }
@@ -175,7 +187,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
     }
 
     /// Waits for `Accept`, and for its proof that the receiver has the key.
-    async fn accepted(&mut self, agreed: &Agreed, greeting: &Greeting) -> Result<(u64, Digest), SessionError> {
+    async fn accepted(&mut self, agreed: &Agreed, greeting: &Greeting) -> Result<Accepted, SessionError> {
         let key_until = self.channel.after(u64::from(greeting.key_seconds) * 1_000 + STEP_MS);
         let cap = self.channel.after(limits::WORKING_CAP_MS).max(key_until);
         loop {
@@ -191,7 +203,10 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
                     if offset > self.at.source.info().total {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
                     }
-                    return Ok((offset, digest));
+                    return Ok(Accepted::Prefix(offset, digest));
+                }
+                FromReceiver::Committed { digest, files, bytes, generation } => {
+                    return self.check(Receipt { digest, files, bytes, generation }).map(Accepted::Committed);
                 }
                 other => return not_expected(other),
             }
@@ -312,15 +327,19 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
                 FromReceiver::Progress { durable } => self.at.operator.event(Event::Durable(durable)),
                 FromReceiver::Working(stage) => self.working(stage, until)?,
                 FromReceiver::Committed { digest, files, bytes, generation } => {
-                    let info = self.at.source.info();
-                    let ours = (self.at.source.root(), info.files, info.total);
-                    let same = ours == (Some(digest), files, bytes);
-                    let receipt = Receipt { digest, files, bytes, generation };
-                    return if same { Ok(receipt) } else { Err(SessionError::WrongReceipt) };
+                    return self.check(Receipt { digest, files, bytes, generation });
                 }
                 other => return not_expected(other),
             }
         }
+    }
+
+    /// Holds a receipt against the source.
+    fn check(&self, receipt: Receipt) -> Result<Receipt, SessionError> {
+        let info = self.at.source.info();
+        let ours = (self.at.source.root(), info.files, info.total);
+        let same = ours == (Some(receipt.digest), receipt.files, receipt.bytes);
+        if same { Ok(receipt) } else { Err(SessionError::WrongReceipt) }
     }
 
     /// The payload of the next message.

@@ -27,18 +27,25 @@ pub(super) fn listen_at(typed: Option<&str>) -> Result<(Option<IpAddr>, u16), Er
     }
 }
 
+/// What it says that about.
+pub(super) struct Greeting<'a> {
+    /// What was typed.
+    pub(super) args: &'a Receive,
+    /// Where the identity is.
+    pub(super) home: &'a Home,
+    /// The identity.
+    pub(super) identity: &'a Identity,
+    /// Whether it was made just now.
+    pub(super) new: bool,
+    /// Whom this machine trusts.
+    pub(super) trust: &'a Trust,
+    /// Where it listens.
+    pub(super) local: SocketAddr,
+}
+
 /// Says it.
-#[allow(clippy::too_many_arguments)]
-pub(super) fn greet(
-    args: &Receive,
-    home: &Home,
-    identity: &Identity,
-    new: bool,
-    trust: &Trust,
-    local: SocketAddr,
-    reception: &mut Reception,
-    ui: &Ui,
-) -> Result<(), Error> {
+pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) -> Result<(), Error> {
+    let &Greeting { args, home, identity, new, trust, local } = about;
     let name = identity::name(home)?;
     let name = name.as_ref().map_or("This machine", |name| name.as_str());
     if new {

@@ -3,6 +3,7 @@
 //! Connections that have not proven who they are cost little and are few; the first that proves it gets the place, and
 //! the others are let go. While it has the place, everyone else is told *busy*. PROTOCOL.md, section 6, "Places".
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use crate::door::turn_away;
 
 /// Unproven connections at once. When there are more, the oldest yields.
 const GUESTS_MAX: usize = 8;
-/// Connections that are being told *busy* at once. More are just closed.
-const TURNED_MAX: usize = 8;
+/// Connections that are being told *busy* at once. When there are more, the oldest is just closed: a sender speaks at once.
+const TURNED_MAX: usize = 16;
 /// Pause after the system could not hand over a connection: it is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -49,11 +50,20 @@ pub(super) struct Place<P: Porter> {
     /// Who among the guests came when, oldest first.
     arrivals: Vec<(Instant, AbortHandle)>,
     turned: JoinSet<()>,
+    /// Those who are being told, oldest first.
+    turning: VecDeque<AbortHandle>,
 }
 
 impl<P: Porter> Place<P> {
     pub(super) fn new(listener: TcpListener, porter: P) -> Self {
-        Self { listener, porter, guests: JoinSet::new(), arrivals: Vec::new(), turned: JoinSet::new() }
+        Self {
+            listener,
+            porter,
+            guests: JoinSet::new(),
+            arrivals: Vec::new(),
+            turned: JoinSet::new(),
+            turning: VecDeque::new(),
+        }
     }
 
     /// Waits for somebody. Once one is proven, all others are let go: they will try again. Cancel-safe.
@@ -106,9 +116,13 @@ impl<P: Porter> Place<P> {
 
     fn refuse(&mut self, stream: TcpStream) {
         while self.turned.try_join_next().is_some() {}
-        if self.turned.len() < TURNED_MAX {
-            self.turned.spawn(turn_away(stream, ClearRefusal::Busy));
+        self.turning.retain(|told| !told.is_finished());
+        if self.turning.len() >= TURNED_MAX
+            && let Some(oldest) = self.turning.pop_front()
+        {
+            oldest.abort();
         }
+        self.turning.push_back(self.turned.spawn(turn_away(stream, ClearRefusal::Busy)));
     }
 
     fn dismiss_guests(&mut self) {
@@ -217,5 +231,21 @@ mod tests {
         }
         assert_eq!(busy, ClearRefusal::Busy.to_bytes());
         assert!(nothing.is_empty());
+    }
+
+    #[tokio::test]
+    async fn strangers_do_not_keep_a_sender_from_hearing_that_the_place_is_taken() {
+        let (mut place, address) = place().await;
+        let mut strangers = Vec::new();
+        for _ in 0..2 * TURNED_MAX {
+            strangers.push(knock(address, b"").await);
+        }
+        let mut sender = knock(address, SENDER).await;
+        let mut answer = [0; LEN];
+        tokio::select! {
+            _ = place.keep() => panic!("it never ends"),
+            read = sender.read_exact(&mut answer) => assert!(read.is_ok()),
+        }
+        assert_eq!(answer, ClearRefusal::Busy.to_bytes());
     }
 }

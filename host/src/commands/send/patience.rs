@@ -10,7 +10,7 @@ use waft_core::limits::BUSY_RETRY_MS;
 /// Tries that got no further, once a session was had.
 const FRUITLESS_MAX: u32 = 7;
 /// The same, before any: then rather something is wrong.
-const STRANGE_MAX: u32 = 3;
+const STRANGE_MAX: u32 = 5;
 /// Tries in all.
 const TRIES_MAX: u32 = 200;
 const WAIT_FIRST: Duration = Duration::from_millis(500);
@@ -57,6 +57,8 @@ impl Patience {
         if self.tries >= TRIES_MAX {
             return None;
         }
+        // Where somebody was busy just now, a door shut without a word means the same.
+        let hope = if hope == Hope::Broken && self.busy.is_some() { Hope::Busy } else { hope };
         match hope {
             Hope::No => None,
             Hope::Busy => {
@@ -103,6 +105,13 @@ mod tests {
         assert_eq!(endure(&mut Patience::default(), Hope::Absent), (1, 0));
         assert_eq!(endure(&mut Patience::default(), Hope::No), (1, 0));
         assert_eq!(endure(&mut Patience::default(), Hope::Broken).0, STRANGE_MAX);
+    }
+
+    #[test]
+    fn a_door_shut_without_a_word_is_busy_too() {
+        let mut patience = Patience::default();
+        patience.wait(Hope::Busy, Duration::ZERO);
+        assert!(endure(&mut patience, Hope::Broken).1 * 1000 > waft_core::limits::STEP_MS);
     }
 
     #[test]

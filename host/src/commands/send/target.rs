@@ -24,7 +24,7 @@ impl Target {
         match found {
             Err(error) if ui.has_person() && !matches!(error, Error::Trust(TrustError::NoReceiver)) => {
                 let form = |answer: &str| Self::read(answer.trim(), trust).map_err(|error| error.to_string());
-                ui.ask(Asked::Receiver, "To (NAME, NAME@HOST or HOST):", form).await
+                ui.ask(Asked::Receiver, &question(trust), form).await
             }
             found => found,
         }
@@ -54,6 +54,12 @@ impl Target {
         let address = address.or_else(|| peer.address().cloned()).ok_or_else(|| Error::NoAddress(name()))?;
         Ok(Self { peer: peer.clone(), address })
     }
+}
+
+/// Asks with the names that can be answered.
+fn question(trust: &Trust) -> String {
+    let names: Vec<&str> = trust.peers().iter().filter(|peer| peer.receives).map(|peer| peer.name.as_str()).collect();
+    format!("To ({}; NAME@HOST):", names.join(", "))
 }
 
 fn named<'t>(name: &str, trust: &'t Trust) -> Result<&'t Peer, Error> {
