@@ -22,9 +22,37 @@ fn cross(world: &World, options: &[&str]) -> Ended {
 fn awkward_names_cross() {
     let world = World::new();
     let names = [
-        "aux.c", "con", "NUL.txt", "two words", " leading", "trailing ", "dot.", "...", "-rf", "--json", "a\\b", "c:d", "*?",
-        "\"quoted\"", "ünïcödé", "u\u{308}", "ü", "名前", "👩‍🍳", "\u{202e}txt.exe", "\u{200b}", "UPPER", "upper", ".hidden",
-        ".into.waft", "~", "$HOME", "%s%n", "'; rm -rf", "<b>|", "\u{feff}bom",
+        "aux.c",
+        "con",
+        "NUL.txt",
+        "two words",
+        " leading",
+        "trailing ",
+        "dot.",
+        "...",
+        "-rf",
+        "--json",
+        "a\\b",
+        "c:d",
+        "*?",
+        "\"quoted\"",
+        "ünïcödé",
+        "u\u{308}",
+        "ü",
+        "名前",
+        "👩‍🍳",
+        "\u{202e}txt.exe",
+        "\u{200b}",
+        "UPPER",
+        "upper",
+        ".hidden",
+        ".into.waft",
+        "~",
+        "$HOME",
+        "%s%n",
+        "'; rm -rf",
+        "<b>|",
+        "\u{feff}bom",
     ];
     for (at, name) in names.iter().enumerate() {
         write(&world.folder(), name, name.as_bytes());
@@ -47,7 +75,8 @@ fn modes_times_and_empty_folders_cross() {
     fs::create_dir_all(folder.join("empty/empty")).unwrap();
     set_mode(&folder.join("closed"), 0o700);
     set_mode(&folder.join("empty"), 0o555);
-    for (path, seconds, nanos) in [("private", 0, 0), ("script.sh", 1_000_000_000, 123_456_789), ("empty/empty", 1, 1)] {
+    for (path, seconds, nanos) in [("private", 0, 0), ("script.sh", 1_000_000_000, 123_456_789), ("empty/empty", 1, 1)]
+    {
         set_time(&folder.join(path), seconds, nanos);
     }
     set_time(&folder.join("closed"), 5_000_000_000, 0);
@@ -85,7 +114,8 @@ fn links_and_special_files_stay_behind_with_a_warning() {
     }
     assert!(warnings.iter().any(|warning| warning.contains("socket is a device, pipe or socket")), "{warnings:?}");
     // Only the times of what did cross are the same: making a link changed its folder's.
-    let names = |lines: &[String]| lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let names =
+        |lines: &[String]| lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&listed(&world.target())), names(&before));
 }
 
@@ -117,7 +147,8 @@ fn names_that_cannot_be_sent_stop_a_sender_or_are_skipped() {
     let sent = cross(&world, &["--skip-unsendable"]);
     super::hostile::harmless(&sent);
     assert_eq!(sent.all("warning").count(), 6);
-    let names = |lines: &[String]| lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let names =
+        |lines: &[String]| lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&listed(&world.target())), names(&before));
 }
 
@@ -125,10 +156,10 @@ fn names_that_cannot_be_sent_stop_a_sender_or_are_skipped() {
 fn a_folder_past_the_limits_is_not_sent() {
     let world = World::new();
     write(&world.folder(), ["d"; 65].join("/"), b"too deep");
-    world.sending("127.0.0.1:1").run().failed(14, "storage", &["Send it in parts"]);
+    world.sending("127.0.0.1:1").run().failed(14, "storage", &["more than 64 components"]);
     fs::remove_dir_all(world.folder()).unwrap();
     write(&world.folder(), ["d".repeat(200).as_str(); 6].join("/"), b"too long");
-    world.sending("127.0.0.1:1").run().failed(14, "storage", &["Send it in parts"]);
+    world.sending("127.0.0.1:1").run().failed(14, "storage", &["more than 1024 bytes"]);
 }
 
 #[test]

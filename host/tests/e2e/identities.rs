@@ -13,7 +13,8 @@ fn with(change: impl Fn(&Machine)) -> Vec<Ended> {
     let world = World::new();
     world.small();
     change(&world.laptop);
-    let calls: [&[&str]; 3] = [&["send", "folder", "kitchen@127.0.0.1:1"], &["receive", "--listen", "127.0.0.1:0"], &["id"]];
+    let calls: [&[&str]; 3] =
+        [&["send", "folder", "kitchen@127.0.0.1:1"], &["receive", "--listen", "127.0.0.1:0"], &["id"]];
     calls.iter().map(|call| world.laptop.call(call).run()).collect()
 }
 
@@ -30,7 +31,10 @@ fn edit(machine: &Machine, file: &str, change: impl Fn(String) -> String) {
 #[test]
 fn half_an_identity() {
     for file in ["key.pem", "certificate.pem"] {
-        refused(|machine| fs::remove_file(machine.home.join(file)).unwrap(), &["half of this machine's identity", file, RENEW]);
+        refused(
+            |machine| fs::remove_file(machine.home.join(file)).unwrap(),
+            &["half of this machine's identity", file, RENEW],
+        );
     }
 }
 
@@ -38,7 +42,10 @@ fn half_an_identity() {
 fn a_damaged_identity() {
     refused(|machine| edit(machine, "key.pem", |text| text[..text.len() / 2].into()), &["key.pem is damaged", RENEW]);
     refused(|machine| edit(machine, "key.pem", |_| String::new()), &["key.pem is damaged", RENEW]);
-    refused(|machine| edit(machine, "certificate.pem", |_| "garbage".into()), &["certificate.pem cannot be used", RENEW]);
+    refused(
+        |machine| edit(machine, "certificate.pem", |_| "garbage".into()),
+        &["certificate.pem cannot be used", RENEW],
+    );
     refused(|machine| edit(machine, "certificate.pem", |_| "x".repeat(1 << 20)), &["certificate.pem"]);
 }
 
@@ -86,7 +93,9 @@ fn a_damaged_trust_file() {
         let world = World::new();
         world.small();
         fs::write(world.laptop.home.join("trust.json"), damage).unwrap();
-        for call in [&["send", "folder", "127.0.0.1:1"][..], &["receive", "--listen", "127.0.0.1:0"], &["trust", "list"]] {
+        for call in
+            [&["send", "folder", "127.0.0.1:1"][..], &["receive", "--listen", "127.0.0.1:0"], &["trust", "list"]]
+        {
             let ended = world.laptop.call(call).run().failed(11, "identity", &["trust.json", "waft trust add"]);
             super::hostile::harmless(&ended);
         }
@@ -102,7 +111,9 @@ fn certificates_that_cannot_be_trusted() {
         world.laptop.call(&["trust", "add", "other", "their.pem"]).run()
     };
     let key = fs::read_to_string(world.kitchen.home.join("key.pem")).unwrap();
-    add(&key).failed(11, "identity", &["their.pem cannot be trusted", "waft id cert"]).never_says(key.lines().nth(1).unwrap());
+    add(&key)
+        .failed(11, "identity", &["their.pem cannot be trusted", "waft id cert"])
+        .never_says(key.lines().nth(1).unwrap());
     let good = fs::read_to_string(world.kitchen.certificate()).unwrap();
     for text in ["", "hello", &good[..good.len() / 2], &good.replace("MII", "MIX"), &format!("{good}{good}")] {
         add(text).failed(11, "identity", &["their.pem cannot be trusted"]);
@@ -123,7 +134,10 @@ fn an_identity_is_shown_as_it_is_trusted() {
     let own = text(world.kitchen.call(&["id"]).run().well().last("identity"), "fingerprint");
     let trusted = world.laptop.call(&["trust", "list"]).run().well();
     assert_eq!(text(trusted.last("trusted"), "fingerprint"), own);
-    assert_eq!((&trusted.last("trusted")["sends"], &trusted.last("trusted")["receives"]), (&false.into(), &true.into()));
+    assert_eq!(
+        (&trusted.last("trusted")["sends"], &trusted.last("trusted")["receives"]),
+        (&false.into(), &true.into())
+    );
     world.laptop.call(&["trust", "remove", "kitchen"]).run().well();
     world.laptop.call(&["trust", "remove", "kitchen"]).run().failed(2, "usage", &["kitchen"]);
     world.laptop.call(&["send", "x", "127.0.0.1:1"]).run().failed(11, "identity", &["waft trust add"]);

@@ -7,7 +7,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+};
 use tokio::net::{TcpListener, TcpStream};
 use waft::crypto::RingCipher;
 use waft_core::digest::Digest;
@@ -55,6 +57,10 @@ impl Store for Lying {
         self.write
     }
 
+    fn manifest(&self) -> Option<Digest> {
+        None
+    }
+
     fn durable(&self) -> u64 {
         0
     }
@@ -100,7 +106,12 @@ fn every_refusal_has_its_text() {
         (begin(StoreError::InUse), 15, "refused", &["kitchen still reads the folder"]),
         (begin(StoreError::Older), 15, "refused", &["kitchen has a newer folder", "clock"]),
         (begin(StoreError::Limit(Limit::Entries)), 15, "refused", &["has more files and folders than kitchen takes"]),
-        (begin(StoreError::Name { entry: 1 }), 15, "refused", &["kitchen cannot hold the name deep/\\u{202e}txt.exe", "Rename it"]),
+        (
+            begin(StoreError::Name { entry: 1 }),
+            15,
+            "refused",
+            &["kitchen cannot hold the name deep/\\u{202e}txt.exe", "Rename it"],
+        ),
         (begin(StoreError::Name { entry: 99 }), 15, "refused", &["kitchen cannot hold the name an entry"]),
         (begin(StoreError::Collision { entry: 2 }), 15, "refused", &["z means the same file", "Rename one of the two"]),
         (on_the_way.clone(), 14, "storage", &["kitchen failed to read or write", "goes on where it stopped"]),
@@ -145,7 +156,9 @@ fn a_prefix_that_the_receiver_cannot_hold() {
 #[test]
 fn receivers_that_do_not_keep_to_the_protocol() {
     let greeting = |aeads: &[u8], keys: &[u8]| {
-        let bounds = [vec![0, 1], vec![3; 32], vec![0xff, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0x80, 0x80, 4, 0]].concat();
+        let bounds =
+            [vec![0, 1], vec![3; 32], vec![0xff, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0x80, 0x80, 4, 0]]
+                .concat();
         let lists = [&[aeads.len() as u8][..], aeads, &[1, 1, keys.len() as u8], keys, &[0, 0xe8, 7, 5]].concat();
         message(&[bounds, lists].concat())
     };

@@ -4,13 +4,15 @@
 //! cuts, stalls or mutes, [`peers`] are senders and receivers of our own making that have real identities and lie. Every
 //! failure is provoked for real and held against its exit code, its class and its text.
 //!
-//! Nothing here asserts on time. What has to wait for one of the program's own deadlines stands together in [`slow`].
+//! Nothing here asserts on time. What has to wait for one of the program's own deadlines stands together in [`deadlines`], and comes first.
 
 #![cfg(unix)]
 // A future here runs where it is made.
 #![allow(async_fn_in_trait)]
 
+mod deadlines;
 mod files;
+mod frames;
 mod harness;
 mod hostile;
 mod identities;
@@ -22,7 +24,6 @@ mod reach;
 mod refusals;
 mod sealed;
 mod secrets;
-mod slow;
 mod storage;
 mod strangers;
 mod transfers;

@@ -41,7 +41,11 @@ pub(crate) async fn accept(world: &World, listener: &TcpListener) -> TlsLink {
 }
 
 /// Sends a hand-made archive in good order, as the laptop, without code and with a sealed key.
-pub(crate) async fn send<C: Cipher>(world: &World, address: &str, mut source: HandMade) -> Result<Receipt, SessionError> {
+pub(crate) async fn send<C: Cipher>(
+    world: &World,
+    address: &str,
+    mut source: HandMade,
+) -> Result<Receipt, SessionError> {
     let mut link = dial(world, address).await;
     let (laptop, kitchen) = (world.laptop.identity(), world.kitchen.identity());
     let run = Run {

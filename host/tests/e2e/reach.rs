@@ -90,7 +90,11 @@ fn another_waft_has_the_port() {
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
     let other = Machine::new(world.root.path(), "attic");
-    other.call(&["receive", "--listen", &address]).run().failed(10, "unreachable", &["is taken", "another `waft receive`"]);
+    other.call(&["receive", "--listen", &address]).run().failed(
+        10,
+        "unreachable",
+        &["is taken", "another `waft receive`"],
+    );
 }
 
 #[test]

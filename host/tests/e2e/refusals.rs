@@ -195,7 +195,7 @@ fn a_wrong_key_can_be_mended() {
     sender.await_that("waiting", |event| event["what"] == "key");
     receiver.answer("key", &key);
     let received = receiver.end().well();
-    assert!(received.errors.contains("it has 4 characters, and a key has 16"), "{}", received.errors);
+    assert!(received.errors.contains("a key has 16 characters, but 4 were typed"), "{}", received.errors);
     assert!(sender.end().well().errors.contains("A wrong key was typed there"));
     world.arrived();
 }
@@ -203,9 +203,11 @@ fn a_wrong_key_can_be_mended() {
 #[test]
 fn a_malformed_key() {
     let world = World::new();
-    for (key, why) in [("", "it has 0 characters"), ("0123-4567", "it has 8"), ("O123-4567-89AB-CDEU", "its character")] {
+    for (key, why) in
+        [("", "but 0 were typed"), ("0123-4567", "but 8 were typed"), ("0123-4567-89AB-CDEU", "character")]
+    {
         let ended = world.receiving(&[]).env("WAFT_KEY", key).run();
-        ended.failed(13, "key", &["That is no key", why, "no I, L, O or U"]);
+        ended.failed(13, "key", &["That is no key", why]);
     }
 }
 

@@ -73,7 +73,7 @@ fn a_wrong_key() {
     let seal = Seal::new();
     let says = ["The key is not the one of this file", "Nothing was written"];
     seal.fails(&other_key(&seal.key), 13, "key", &says);
-    seal.fails("0123", 13, "key", &["That is no key", "it has 4 characters"]);
+    seal.fails("0123", 13, "key", &["That is no key", "but 4 were typed"]);
     let mut open = seal.world.kitchen.call(&["open"]).arg(&seal.file).arg("--into").arg("into").start();
     (0..3).for_each(|_| open.answer("key", &other_key(&seal.key)));
     open.end().failed(13, "key", &says);
@@ -91,7 +91,8 @@ fn a_truncated_file() {
         seal.fails(&seal.key, 14, "storage", &["folder.waft is cut short", "compare the sizes"]);
     }
     // Without its last chunk, at a frame's very end.
-    let frame = |at: usize| 4 + ((whole[at + 1] as usize) << 16 | (whole[at + 2] as usize) << 8 | whole[at + 3] as usize);
+    let frame =
+        |at: usize| 4 + ((whole[at + 1] as usize) << 16 | (whole[at + 2] as usize) << 8 | whole[at + 3] as usize);
     let header = 10 + usize::from(whole[9]);
     let (mut at, mut last) = (header + 32, 0);
     while at < whole.len() {
@@ -158,8 +159,11 @@ fn a_target_that_is_not_empty() {
     let seal = Seal::new();
     write(&seal.world.target(), "mine", b"mine");
     seal.fails(&seal.key, 15, "refused", &["The target is not empty", "--overwrite"]);
-    let open = seal.world.kitchen.call(&["open"]).arg(&seal.file).with(|call| call.args(["--into", "into", "--overwrite"]));
+    let open =
+        seal.world.kitchen.call(&["open"]).arg(&seal.file).with(|call| call.args(["--into", "into", "--overwrite"]));
     open.env("WAFT_KEY", &seal.key).run().well();
+    // Other files stay.
+    fs::remove_file(seal.world.target().join("mine")).unwrap();
     seal.world.arrived();
 }
 
@@ -168,7 +172,11 @@ fn what_cannot_be_sealed() {
     let seal = Seal::new();
     let call = |args: &[&str]| seal.world.laptop.call(args).run();
     let before = fs::read(&seal.file).unwrap();
-    call(&["seal", "folder", "-o", "folder.waft"]).failed(14, "storage", &["folder.waft exists already", "never overwritten"]);
+    call(&["seal", "folder", "-o", "folder.waft"]).failed(
+        14,
+        "storage",
+        &["folder.waft exists already", "never overwritten"],
+    );
     assert_eq!(fs::read(&seal.file).unwrap(), before);
     call(&["seal", "nowhere", "-o", "x.waft"]).failed(14, "storage", &["nowhere: no such folder"]);
     call(&["seal", "folder", "-o", "nowhere/x.waft"]).failed(14, "storage", &["nowhere/x.waft cannot be used"]);

@@ -81,8 +81,8 @@ fn private_files_are_their_owners_alone() {
 
 #[test]
 fn what_is_staged_is_its_owners_alone() {
-    use std::os::unix::fs::MetadataExt;
     use super::proxy::{Fate, Proxy};
+    use std::os::unix::fs::MetadataExt;
     let world = World::new();
     world.large(1 << 20);
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);

@@ -89,7 +89,7 @@ fn a_staging_area_that_is_a_link_is_refused() {
     let (address, _) = receiver.ready();
     symlink(&elsewhere, world.staging()).unwrap();
     world.sending(&address).run().failed(14, "storage", &["kitchen"]);
-    receiver.end().failed(14, "storage", &[".into.waft", "links are never followed"]);
+    receiver.end().failed(14, "storage", &[".into.waft", "it is not a folder"]);
     world.nothing_arrived();
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
 }
@@ -101,7 +101,8 @@ fn on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
     let mount = format!("mount -t tmpfs -o size={kib}k tmpfs disk");
     let unshare = ["--mount", "--map-root-user", "--user"];
     let unshare = if geteuid().is_root() { &unshare[..1] } else { &unshare[..] };
-    let may = Command::new("unshare").args(unshare).args(["sh", "-c", &mount]).current_dir(&world.kitchen.work).status();
+    let may =
+        Command::new("unshare").args(unshare).args(["sh", "-c", &mount]).current_dir(&world.kitchen.work).status();
     if !may.is_ok_and(|status| status.success()) {
         eprintln!("no disk can be mounted here: a full one is not tried");
         return None;
@@ -191,7 +192,7 @@ fn a_folder_that_cannot_be_read() {
     call.run().failed(14, "storage", &["cannot read", "deep", "owner and permissions"]);
     let call = as_nobody(&world, world.sending("127.0.0.1:1")).expect("as before");
     set_mode(&world.folder(), 0o000);
-    call.run().failed(14, "storage", &["cannot read folder", "owner and permissions"]);
+    call.run().failed(14, "storage", &["cannot read", "owner and permissions"]);
     set_mode(&world.folder(), 0o755);
     set_mode(&world.folder().join("deep"), 0o755);
 }

@@ -160,17 +160,34 @@ fn a_code_serves_once() {
 }
 
 #[test]
-fn overwrite_replaces_what_was_there() {
+fn overwrite_replaces_files_of_the_same_name() {
     let world = World::new();
     world.small();
     write(&world.target(), "old/thing", b"old");
     write(&world.target(), "readme.txt", b"an older text");
-    write(&world.target(), "deep", b"a file where a folder is to be");
+    write(&world.target(), "deep/er/numbers", b"one, two, three");
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
     let (address, _) = receiver.ready();
     world.sending(&address).run().well();
     receiver.end().well();
+    // Other files stay.
+    assert_eq!(fs::read(world.target().join("old/thing")).unwrap(), b"old");
+    fs::remove_dir_all(world.target().join("old")).unwrap();
     world.arrived();
+}
+
+#[test]
+fn overwrite_changes_nothing_where_a_folder_is_in_the_way_of_a_file() {
+    let world = World::new();
+    world.small();
+    write(&world.target(), "readme.txt/a", b"a");
+    write(&world.target(), "deep/none", b"old");
+    let before = listed(&world.target());
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().failed(14, "storage", &["kitchen"]);
+    receiver.end().failed(14, "storage", &["readme.txt", "in the way"]);
+    assert_eq!(listed(&world.target()), before);
 }
 
 #[test]
@@ -237,10 +254,12 @@ fn both_families_are_listened_on() {
 fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
     let world = World::new();
     let usual = world.laptop.work.join("SEND_FOLDER");
-    let missing = world.laptop.call(&["send"]).run().failed(14, "storage", &["SEND_FOLDER", "nothing in it"]);
-    assert!(missing.errors.contains("Made ./SEND_FOLDER") && usual.is_dir());
+    let says = ["Where kitchen listens is not known", "kitchen@ADDRESS"];
+    let unknown = world.laptop.call(&["send"]).run().failed(2, "usage", &says);
+    assert!(unknown.errors.contains("Made ./SEND_FOLDER") && usual.is_dir());
+    let empty = world.laptop.call(&["send", "SEND_FOLDER", "127.0.0.1:1"]).run();
+    empty.failed(14, "storage", &["SEND_FOLDER", "nothing in it"]);
     write(&usual, "a", b"a");
-    world.laptop.call(&["send"]).run().failed(2, "usage", &["Where kitchen listens is not known", "kitchen@ADDRESS"]);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     world.laptop.call(&["send", "SEND_FOLDER", &address]).run().well();

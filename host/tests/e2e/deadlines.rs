@@ -45,7 +45,8 @@ fn silence() {
 
 fn broken_for_good() {
     let world = World::new();
-    world.large(1 << 20);
+    // More than fits the buffers between two processes.
+    world.large(12 << 20);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Fate::Stall(300_000)]);
