@@ -73,10 +73,11 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         until: u64,
         interrupted: impl Future<Output = ()>,
     ) -> Result<Frame<'b>, SessionError> {
-        match select3(self.link.readable(), self.clock.sleep_until(until), interrupted).await {
-            Either3::First(ready) => ready.map_err(|_| SessionError::Disconnected)?,
-            Either3::Second(()) => return Err(SessionError::TimedOut),
-            Either3::Third(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+        // In this order: a peer that always has something to say must not keep the person from stopping.
+        match select3(interrupted, self.link.readable(), self.clock.sleep_until(until)).await {
+            Either3::First(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+            Either3::Second(ready) => ready.map_err(|_| SessionError::Disconnected)?,
+            Either3::Third(()) => return Err(SessionError::TimedOut),
         }
         let mut header = [0; FRAME_HEADER];
         self.fill(&mut header).await?;

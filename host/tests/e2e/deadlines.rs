@@ -1,0 +1,77 @@
+//! What can only be seen at the end of the program's own patience. All of it waits at once.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::scope;
+
+use socket2::{Domain, Socket, Type};
+
+use super::proxy::{Fate, Proxy};
+use super::world::{Machine, World, write};
+
+#[test]
+fn patience_ends() {
+    scope(|tests| {
+        let tests = [no_answer, silence, broken_for_good, busy_for_too_long].map(|test| tests.spawn(test));
+        tests.into_iter().for_each(|test| test.join().expect("each of them is well"));
+    });
+}
+
+/// A full backlog takes no more connections: the nearest thing to a machine that is off.
+fn no_answer() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let limit = std::time::Duration::from_millis(300);
+    let filled: Vec<_> = (0..8).map_while(|_| TcpStream::connect_timeout(&address, limit).ok()).collect();
+    if filled.len() == 8 {
+        eprintln!("this system has no such limit: a timeout is not tried");
+        return;
+    }
+    let world = World::new();
+    world.small();
+    let says = [&address.to_string(), "does not answer: the connection timed out", "a firewall"];
+    world.sending(&address.to_string()).run().failed(10, "unreachable", &says);
+}
+
+fn silence() {
+    let world = World::new();
+    world.small();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let says = ["Something listens at", &address, "but says nothing"];
+    world.sending(&address).run().failed(10, "unreachable", &says);
+}
+
+fn broken_for_good() {
+    let world = World::new();
+    // More than fits the buffers between two processes.
+    world.large(12 << 20);
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let proxy = Proxy::before(&address, &[Fate::Stall(300_000)]);
+    let sender = world.send(&proxy.address);
+    proxy.await_fate();
+    receiver.kill();
+    proxy.cut();
+    // From now on nobody is there: the proxy closes what comes.
+    let ended = sender.end();
+    let ended = ended.failed(16, "broken", &["connection", "send again"]);
+    assert!(ended.all("retry").count() > 3);
+    world.nothing_arrived();
+}
+
+fn busy_for_too_long() {
+    let world = World::new();
+    world.small();
+    let attic = Machine::new(world.root.path(), "attic");
+    attic.trust(&world.kitchen, &["--receives"]);
+    world.kitchen.trust(&attic, &["--sends"]);
+    write(&attic.work, "folder/theirs", b"theirs");
+    let mut receiver = world.receive(&["--no-code"]);
+    let (address, _) = receiver.ready();
+    let _first = world.send(&address);
+    receiver.await_event("asked");
+    let second = attic.call(&["send", "folder", &address]).run();
+    second.failed(15, "refused", &["is busy with another transfer", "when that one is over"]);
+}

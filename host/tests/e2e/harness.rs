@@ -1,0 +1,263 @@
+//! One `waft` process: what is typed into it, what it tells, how it ends.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Past this a test is stuck: longer than every deadline that a test waits for.
+const STUCK: Duration = Duration::from_secs(100);
+
+/// A command to be run in a home and a working folder.
+pub(crate) struct Call(Command);
+
+impl Call {
+    /// `waft --json ARGS`, with nothing of the caller's environment that it heeds.
+    pub(crate) fn new(home: &Path, work: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
+        command.arg("--json").args(args);
+        Self::of(command, home, work)
+    }
+
+    /// Any command that ends up running `waft --json`.
+    pub(crate) fn of(mut command: Command, home: &Path, work: &Path) -> Self {
+        command.env_remove("WAFT_AUTH_CODE").env_remove("WAFT_KEY").env("WAFT_HOME", home).current_dir(work);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command)
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.0.arg(arg);
+        self
+    }
+
+    /// Changes the command in a way that only the caller needs.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    pub(crate) fn start(mut self) -> Waft {
+        let mut child = self.0.spawn().expect("the command starts");
+        let (tell, told) = channel();
+        let out = BufReader::new(child.stdout.take().expect("it is piped"));
+        spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        let mut err = child.stderr.take().expect("it is piped");
+        let errors = spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = err.read_to_end(&mut bytes);
+            String::from_utf8(bytes).expect("what people read is UTF-8")
+        });
+        let input = child.stdin.take();
+        Waft { child, input, told, errors: Some(errors), seen: Vec::new() }
+    }
+
+    /// Runs it to its end, with nothing to read.
+    pub(crate) fn run(self) -> Ended {
+        self.start().end()
+    }
+}
+
+/// A running process.
+pub(crate) struct Waft {
+    child: Child,
+    input: Option<ChildStdin>,
+    told: Receiver<String>,
+    errors: Option<JoinHandle<String>>,
+    seen: Vec<Value>,
+}
+
+impl Waft {
+    /// The next event of that kind; all before it are passed over.
+    pub(crate) fn await_event(&mut self, kind: &str) -> Value {
+        self.await_that(kind, |_| true)
+    }
+
+    /// The next event of that kind that is meant.
+    pub(crate) fn await_that(&mut self, kind: &str, meant: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + STUCK;
+        loop {
+            match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let event = parse(&line);
+                    self.seen.push(event.clone());
+                    if event["event"] == kind && meant(&event) {
+                        return event;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("no {kind} came; before: {:#?}", self.seen),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let _ = self.child.wait();
+                    let errors = self.errors.take().map(|errors| errors.join());
+                    panic!("it ended before any {kind}; before: {:#?}\n{errors:?}", self.seen);
+                }
+            }
+        }
+    }
+
+    /// The address and the code of a receiver that has just begun.
+    pub(crate) fn ready(&mut self) -> (String, Option<String>) {
+        let ready = self.await_event("ready");
+        (text(&ready, "address"), ready["code"].as_str().map(str::to_owned))
+    }
+
+    /// The key that a sender shows.
+    pub(crate) fn key(&mut self) -> String {
+        text(&self.await_event("key"), "key")
+    }
+
+    /// Waits for the question, and answers it with a line.
+    pub(crate) fn answer(&mut self, what: &str, line: &str) {
+        self.await_that("asked", |event| event["what"] == what);
+        self.write_line(line);
+    }
+
+    /// Writes a line to its standard input, asked for or not.
+    pub(crate) fn write_line(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("its input is open");
+        writeln!(input, "{line}").and_then(|()| input.flush()).expect("it reads its input");
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Sends Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Ends it without its doing.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it was killed");
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ended {
+        self.input = None;
+        let until = Instant::now() + STUCK;
+        loop {
+            match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(parse(&line)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end; so far: {:#?}", self.seen),
+            }
+        }
+        let code = self.child.wait().expect("it ended").code();
+        let errors = self.errors.take().expect("it is read once").join().expect("it was UTF-8");
+        Ended { code, events: std::mem::take(&mut self.seen), errors }
+    }
+}
+
+impl Drop for Waft {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) events: Vec<Value>,
+    /// What people read.
+    pub(crate) errors: String,
+}
+
+impl Ended {
+    /// It did what it was told to.
+    pub(crate) fn well(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+
+    /// It ended with that error: exit code and class agree, and its text says these things.
+    pub(crate) fn failed(self, exit: i32, class: &str, says: &[&str]) -> Self {
+        assert_eq!(self.code, Some(exit), "{self:#?}");
+        let error = self.last("error").clone();
+        assert_eq!(error["exit"], exit, "{self:#?}");
+        says_so(&error, class, says);
+        for part in ["message", "advice"] {
+            let shown = text(&error, part);
+            assert!(shown.lines().all(|line| self.errors.contains(line)), "people read {shown:?} too: {self:#?}");
+        }
+        self
+    }
+
+    /// The last event of that kind.
+    pub(crate) fn last(&self, kind: &str) -> &Value {
+        self.all(kind).last().unwrap_or_else(|| panic!("no {kind}: {self:#?}"))
+    }
+
+    /// All events of that kind.
+    pub(crate) fn all(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.events.iter().filter(move |event| event["event"] == kind)
+    }
+
+    /// Neither people nor scripts were told that secret.
+    pub(crate) fn never_says(&self, secret: &str) -> &Self {
+        let all = format!("{}\n{}", self.errors, Value::from(self.events.clone()));
+        let bare = |text: &str| text.replace(['-', ' '], "").to_uppercase();
+        assert!(!bare(&all).contains(&bare(secret)), "{secret} in {all}");
+        self
+    }
+}
+
+/// An error, or a refusal at the door: of that class; its text says these things and what to do next, and no secrets.
+pub(crate) fn says_so(event: &Value, class: &str, says: &[&str]) {
+    assert_eq!(event["class"], class, "{event:#}");
+    let advice = event["advice"].as_str();
+    let whole = format!("{} {}", text(event, "message"), advice.unwrap_or_default());
+    for part in says {
+        assert!(whole.contains(part), "{part:?} is not in {whole:?}");
+    }
+    assert!(advice.is_none_or(|advice| !advice.is_empty()), "it does not say what to do next: {event:#}");
+    assert!(!has_key(&whole), "a key in {whole:?}");
+    assert!(whole.chars().all(|c| !c.is_control() || c == '\n'), "{whole:?}");
+}
+
+/// A string of an event.
+pub(crate) fn text(event: &Value, field: &str) -> String {
+    event[field].as_str().unwrap_or_else(|| panic!("no {field} in {event:#}")).to_owned()
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is no event: {error}"))
+}
+
+/// Whether four groups of four characters of a key stand there. (A fingerprint has five groups.)
+fn has_key(text: &str) -> bool {
+    text.split_whitespace().any(|word| {
+        let groups: Vec<&str> = word.trim_matches(|c: char| !c.is_ascii_alphanumeric()).split('-').collect();
+        groups.len() == 4
+            && groups.iter().all(|group| group.len() == 4 && group.chars().all(|c| c.is_ascii_alphanumeric()))
+    })
+}

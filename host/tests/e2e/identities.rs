@@ -1,0 +1,144 @@
+//! Identity and trust files that are missing, unreadable, damaged or not each other's.
+
+use std::fs;
+
+use super::harness::{Ended, text};
+use super::storage::as_nobody;
+use super::world::{Machine, World, set_mode, write};
+
+const RENEW: &str = "waft id --renew";
+
+/// Changes a file of the laptop's home, and gives how `send`, `receive` and `id` take it: all in the same way.
+fn with(change: impl Fn(&Machine)) -> Vec<Ended> {
+    let world = World::new();
+    world.small();
+    change(&world.laptop);
+    let calls: [&[&str]; 3] =
+        [&["send", "folder", "kitchen@127.0.0.1:1"], &["receive", "--listen", "127.0.0.1:0"], &["id"]];
+    calls.iter().map(|call| world.laptop.call(call).run()).collect()
+}
+
+fn refused(change: impl Fn(&Machine), says: &[&str]) {
+    with(change).into_iter().for_each(|ended| drop(ended.failed(11, "identity", says)));
+}
+
+fn edit(machine: &Machine, file: &str, change: impl Fn(String) -> String) {
+    let path = machine.home.join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, change(text)).unwrap();
+}
+
+#[test]
+fn half_an_identity() {
+    for file in ["key.pem", "certificate.pem"] {
+        refused(
+            |machine| fs::remove_file(machine.home.join(file)).unwrap(),
+            &["half of this machine's identity", file, RENEW],
+        );
+    }
+}
+
+#[test]
+fn a_damaged_identity() {
+    refused(|machine| edit(machine, "key.pem", |text| text[..text.len() / 2].into()), &["key.pem is damaged", RENEW]);
+    refused(|machine| edit(machine, "key.pem", |_| String::new()), &["key.pem is damaged", RENEW]);
+    refused(
+        |machine| edit(machine, "certificate.pem", |_| "garbage".into()),
+        &["certificate.pem cannot be used", RENEW],
+    );
+    refused(|machine| edit(machine, "certificate.pem", |_| "x".repeat(1 << 20)), &["certificate.pem"]);
+}
+
+#[test]
+fn the_keys_of_another_certificate() {
+    let other = World::new();
+    let keys = fs::read(other.laptop.home.join("key.pem")).unwrap();
+    let says = ["the TLS key does not belong to this machine's certificate", RENEW];
+    refused(|machine| fs::write(machine.home.join("key.pem"), &keys).unwrap(), &says);
+}
+
+#[test]
+fn keys_that_others_can_read() {
+    refused(|machine| set_mode(&machine.home.join("key.pem"), 0o644), &["key.pem", "Close it", RENEW]);
+}
+
+#[test]
+fn an_unreadable_identity() {
+    refused(
+        |machine| {
+            fs::remove_file(machine.home.join("key.pem")).unwrap();
+            fs::create_dir(machine.home.join("key.pem")).unwrap();
+        },
+        &["cannot read", "key.pem", "owner and permissions"],
+    );
+    let world = World::new();
+    set_mode(&world.laptop.home.join("key.pem"), 0o000);
+    if let Some(call) = as_nobody(&world, world.laptop.call(&["id"])) {
+        call.run().failed(11, "identity", &["cannot read", "key.pem", "WAFT_HOME"]);
+    }
+}
+
+#[test]
+fn a_home_that_is_none() {
+    let world = World::strangers();
+    fs::write(&world.laptop.home, b"a file").unwrap();
+    world.laptop.call(&["id"]).run().failed(11, "identity", &["cannot make the configuration folder", "WAFT_HOME"]);
+    let (home, work) = (std::path::Path::new("/proc/no-such"), &world.laptop.work);
+    super::harness::Call::new(home, work, &["id"]).run().failed(11, "identity", &["/proc/no-such", "WAFT_HOME"]);
+}
+
+#[test]
+fn a_damaged_trust_file() {
+    for damage in ["", "{", "{\"peers\":[{\"name\":\"\u{1b}[31m\"}]}", "[]", "{\"peers\":7}"] {
+        let world = World::new();
+        world.small();
+        fs::write(world.laptop.home.join("trust.json"), damage).unwrap();
+        for call in
+            [&["send", "folder", "127.0.0.1:1"][..], &["receive", "--listen", "127.0.0.1:0"], &["trust", "list"]]
+        {
+            let ended = world.laptop.call(call).run().failed(11, "identity", &["trust.json", "waft trust add"]);
+            super::hostile::harmless(&ended);
+        }
+        assert_eq!(fs::read_to_string(world.laptop.home.join("trust.json")).unwrap(), damage, "it is left alone");
+    }
+}
+
+#[test]
+fn certificates_that_cannot_be_trusted() {
+    let world = World::new();
+    let add = |text: &str| {
+        write(&world.laptop.work, "their.pem", text.as_bytes());
+        world.laptop.call(&["trust", "add", "other", "their.pem"]).run()
+    };
+    let key = fs::read_to_string(world.kitchen.home.join("key.pem")).unwrap();
+    add(&key)
+        .failed(11, "identity", &["their.pem cannot be trusted", "waft id cert"])
+        .never_says(key.lines().nth(1).unwrap());
+    let good = fs::read_to_string(world.kitchen.certificate()).unwrap();
+    for text in ["", "hello", &good[..good.len() / 2], &good.replace("MII", "MIX"), &format!("{good}{good}")] {
+        add(text).failed(11, "identity", &["their.pem cannot be trusted"]);
+    }
+    add(&good).failed(2, "usage", &["kitchen"]);
+    let own = fs::read_to_string(world.laptop.certificate()).unwrap();
+    add(&own).failed(2, "usage", &["waft id cert"]);
+    for name in ["", "a b", "-x", "\u{202e}", "\u{1b}[31m", &"n".repeat(33)] {
+        let ended = world.laptop.call(&["trust", "add", "--", name, "their.pem"]);
+        assert_eq!(ended.run().code, Some(2), "{name:?}");
+    }
+    assert_eq!(world.laptop.call(&["trust", "list"]).run().well().all("trusted").count(), 1);
+}
+
+#[test]
+fn an_identity_is_shown_as_it_is_trusted() {
+    let world = World::new();
+    let own = text(world.kitchen.call(&["id"]).run().well().last("identity"), "fingerprint");
+    let trusted = world.laptop.call(&["trust", "list"]).run().well();
+    assert_eq!(text(trusted.last("trusted"), "fingerprint"), own);
+    assert_eq!(
+        (&trusted.last("trusted")["sends"], &trusted.last("trusted")["receives"]),
+        (&false.into(), &true.into())
+    );
+    world.laptop.call(&["trust", "remove", "kitchen"]).run().well();
+    world.laptop.call(&["trust", "remove", "kitchen"]).run().failed(2, "usage", &["kitchen"]);
+    world.laptop.call(&["send", "x", "127.0.0.1:1"]).run().failed(11, "identity", &["waft trust add"]);
+}

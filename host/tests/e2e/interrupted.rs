@@ -1,0 +1,272 @@
+//! Connections that break and people who stop: what is kept, what is sent again, and what each side is told.
+
+use std::fs;
+use std::net::TcpListener;
+
+use super::harness::{Waft, says_so, text};
+use super::proxy::{Fate, Proxy};
+use super::world::{World, listed, noise, write};
+
+/// Bytes of the sender's that are past everything but chunks.
+const IN_THE_MIDDLE: u64 = 300_000;
+/// More than fits the buffers between two processes.
+const LARGE: usize = 12 << 20;
+
+fn world(bytes: usize) -> World {
+    let world = World::new();
+    world.large(bytes);
+    world
+}
+
+fn sent(receipt: &serde_json::Value) -> (u64, u64) {
+    (receipt["sent"].as_u64().unwrap(), receipt["bytes"].as_u64().unwrap())
+}
+
+#[test]
+fn a_broken_connection_is_resumed_in_the_same_run() {
+    let world = world(2 << 20);
+    let mut receiver = world.receive(&[]);
+    let (address, code) = receiver.ready();
+    // In the preface, in the handshake, and twice in the middle; nobody is asked twice.
+    let fates = [Fate::Cut(5), Fate::Cut(500), Fate::Cut(IN_THE_MIDDLE), Fate::Cut(IN_THE_MIDDLE)];
+    let proxy = Proxy::before(&address, &fates);
+    let sender = world.deliver(&mut receiver, &proxy.address, &code.unwrap()).well();
+    let receipt = receiver.await_event("committed");
+    world.arrived();
+    assert_eq!(sender.all("retry").count(), fates.len());
+    assert_eq!(sender.all("asked").count(), 1);
+    let (sent, bytes) = sent(&receipt);
+    assert!(sent < bytes - IN_THE_MIDDLE, "{sent} of {bytes}");
+}
+
+#[test]
+fn once_outlives_a_broken_connection() {
+    let world = world(1 << 20);
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let proxy = Proxy::before(&address, &[Fate::Cut(IN_THE_MIDDLE)]);
+    world.send(&proxy.address).end().well();
+    let received = receiver.end().well();
+    says_so(received.last("error"), "broken", &["The connection from laptop broke in the middle", "is kept"]);
+    world.arrived();
+}
+
+/// A run that ends in the middle without its doing; then another one, to the same receiver or a new one.
+fn resumed_later(between: impl Fn(&World), least_held: u64) {
+    let world = world(2 << 20);
+    let mut first = world.receive(&[]);
+    let (address, code) = first.ready();
+    let proxy = Proxy::before(&address, &[Fate::Stall(1 << 20)]);
+    let mut sender = world.send(&proxy.address);
+    let key = sender.key();
+    sender.answer("code", &code.unwrap());
+    first.answer("key", &key);
+    proxy.await_fate();
+    sender.kill();
+    proxy.cut();
+    says_so(&first.await_event("error"), "broken", &["laptop", "broke in the middle", "it goes on from there"]);
+    world.nothing_arrived();
+    first.kill();
+    between(&world);
+
+    let mut second = world.receive(&["--once"]);
+    let (address, code) = second.ready();
+    let receipt = world.deliver(&mut second, &address, &code.unwrap()).well();
+    second.end().well();
+    world.arrived();
+    let (sent, bytes) = sent(receipt.last("committed"));
+    assert!(bytes - sent >= least_held, "{sent} of {bytes} crossed again");
+}
+
+#[test]
+fn a_later_run_goes_on() {
+    resumed_later(|_| {}, 500_000);
+}
+
+#[test]
+fn a_held_prefix_that_was_tampered_with_is_not_trusted() {
+    let tamper = |world: &World| {
+        let path = world.staging().join("tree/a-large");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[1000] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    resumed_later(tamper, 0);
+}
+
+#[test]
+fn a_folder_that_changed_since_is_sent_from_its_start() {
+    resumed_later(|world| write(&world.folder(), "a-large", &noise(1 << 20)[7..]), 0);
+}
+
+#[test]
+fn another_folder_takes_the_place_of_a_held_one() {
+    let another = |world: &World| {
+        fs::remove_dir_all(world.folder()).unwrap();
+        world.small();
+    };
+    resumed_later(another, 0);
+}
+
+#[test]
+fn a_lost_receipt_is_asked_for_again() {
+    let world = world(1 << 20);
+    let mut receiver = world.receive(&[]);
+    let (address, code) = receiver.ready();
+    let proxy = Proxy::before(&address, &[Fate::Mute(IN_THE_MIDDLE)]);
+    let mut sender = world.send(&proxy.address);
+    let key = sender.key();
+    sender.answer("code", &code.unwrap());
+    receiver.answer("key", &key);
+    let receipt = receiver.await_event("committed");
+    let before = listed(&world.target());
+    proxy.cut();
+    let sender = sender.end().well();
+    assert_eq!(sender.all("retry").count(), 1);
+    let (sent, bytes) = sent(sender.last("committed"));
+    assert_eq!(sent, bytes, "nothing crossed twice");
+    assert_eq!(sender.last("committed")["digest"], receipt["digest"]);
+    assert_eq!(listed(&world.target()), before);
+}
+
+#[test]
+fn the_outcome_is_unknown() {
+    let world = world(1 << 20);
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    // The receipt gets lost, and then somebody else answers there.
+    let proxy = Proxy::before(&address, &[Fate::Mute(IN_THE_MIDDLE), Fate::Answer(b"HTTP/1.1 400\r\n")]);
+    let sender = world.send(&proxy.address);
+    receiver.await_event("committed");
+    proxy.cut();
+    let says = ["Everything was sent", "before its receipt came", "Look there", "send again"];
+    sender.end().failed(18, "unknown", &says);
+    receiver.end().well();
+    world.arrived();
+}
+
+/// A sender and a receiver in the middle of a large folder.
+fn in_the_middle(world: &World) -> (Waft, Proxy, Waft) {
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let sender = world.send(&proxy.address);
+    proxy.await_fate();
+    (receiver, proxy, sender)
+}
+
+#[test]
+fn the_sender_is_interrupted_in_the_middle() {
+    let world = world(LARGE);
+    let (mut receiver, proxy, sender) = in_the_middle(&world);
+    sender.interrupt();
+    proxy.go_on();
+    sender.end().failed(130, "interrupted", &["Interrupted"]);
+    says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer", "is kept"]);
+    world.nothing_arrived();
+    // What was received serves the next run.
+    let (sent, bytes) = sent(world.sending(&receiver_address(&world, receiver)).run().well().last("committed"));
+    assert!(sent < bytes);
+    world.arrived();
+}
+
+/// The address of another receiver, in the place of that one.
+fn receiver_address(world: &World, before: Waft) -> String {
+    before.kill();
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    std::mem::forget(receiver);
+    address
+}
+
+#[test]
+fn the_receiver_is_interrupted_in_the_middle() {
+    let world = world(LARGE);
+    let (receiver, proxy, sender) = in_the_middle(&world);
+    receiver.interrupt();
+    proxy.go_on();
+    sender.end().failed(16, "broken", &["kitchen cancelled the transfer", "goes on where it stopped"]);
+    receiver.end().failed(130, "interrupted", &["Interrupted"]);
+    world.nothing_arrived();
+}
+
+#[test]
+fn a_receiver_is_interrupted_while_it_listens() {
+    let world = World::new();
+    let mut receiver = world.receive(&[]);
+    receiver.ready();
+    receiver.interrupt();
+    receiver.end().failed(130, "interrupted", &["Interrupted"]);
+    assert!(!world.target().exists() && !world.staging().exists());
+}
+
+#[test]
+fn a_sender_is_interrupted_while_it_asks_for_the_code() {
+    let world = world(1000);
+    let mut receiver = world.receive(&[]);
+    let (address, _) = receiver.ready();
+    let mut sender = world.send(&address);
+    sender.await_event("asked");
+    sender.interrupt();
+    sender.end().failed(130, "interrupted", &["Interrupted"]);
+    says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
+}
+
+#[test]
+fn a_sender_is_interrupted_while_the_key_is_typed() {
+    let world = world(1000);
+    let mut receiver = world.receive(&["--no-code"]);
+    let (address, _) = receiver.ready();
+    let mut sender = world.send(&address);
+    sender.await_event("waiting");
+    receiver.await_event("asked");
+    sender.interrupt();
+    sender.end().failed(130, "interrupted", &["Interrupted"]);
+    says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
+    // The question went with its sender: the next line answers the next question.
+    let mut again = world.send(&address);
+    let key = again.key();
+    receiver.answer("key", &key);
+    again.end().well();
+}
+
+#[test]
+fn a_receiver_is_interrupted_while_the_key_is_typed() {
+    let world = world(1000);
+    let mut receiver = world.receive(&["--no-code"]);
+    let (address, _) = receiver.ready();
+    let sender = world.send(&address);
+    receiver.await_event("asked");
+    receiver.interrupt();
+    sender.end().failed(16, "broken", &["kitchen cancelled the transfer"]);
+    receiver.end().failed(130, "interrupted", &["Interrupted"]);
+    world.nothing_arrived();
+}
+
+#[test]
+fn a_sender_is_interrupted_while_nobody_answers() {
+    let world = world(1000);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut sender = world.send(&silent.local_addr().unwrap().to_string());
+    let _connection = silent.accept().unwrap();
+    sender.key();
+    sender.interrupt();
+    sender.end().failed(130, "interrupted", &["Interrupted"]);
+}
+
+#[test]
+fn a_killed_receiver_leaves_the_old_folder() {
+    let world = world(LARGE);
+    write(&world.target(), "old", b"old");
+    let before = listed(&world.target());
+    let mut receiver = world.receive(&["--no-code", "--no-key", "--overwrite"]);
+    let (address, _) = receiver.ready();
+    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let mut sender = world.send(&proxy.address);
+    proxy.await_fate();
+    receiver.kill();
+    proxy.cut();
+    assert!(text(&sender.await_event("retry"), "message").contains("broke in the middle"));
+    sender.kill();
+    assert_eq!(listed(&world.target()), before);
+}

@@ -1,0 +1,300 @@
+//! Receivers that refuse for every reason there is, or lie, against the built sender; and peers with stolen certificates.
+
+use std::sync::Arc;
+use std::thread::scope;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+};
+use tokio::net::{TcpListener, TcpStream};
+use waft::crypto::RingCipher;
+use waft_core::digest::Digest;
+use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
+use waft_core::wire::message::Limit;
+
+use super::harness::{Ended, says_so};
+use super::peers::{accept, message, receive, run, say};
+use super::world::{Machine, World, write};
+
+/// A store that fails where it is told to.
+#[derive(Clone)]
+struct Lying {
+    capacity: Capacity,
+    begin: Result<u64, StoreError>,
+    write: Result<(), StoreError>,
+    commit: Result<(), StoreError>,
+}
+
+impl Lying {
+    fn new() -> Self {
+        let capacity = Capacity { total: 1 << 30, entries: 1000, manifest: 1 << 20, path: 1024, free: 1 << 30 };
+        Self { capacity, begin: Ok(0), write: Ok(()), commit: Ok(()) }
+    }
+
+    fn at_begin(error: StoreError) -> Self {
+        Self { begin: Err(error), ..Self::new() }
+    }
+}
+
+impl Store for Lying {
+    fn capacity(&mut self) -> Capacity {
+        self.capacity
+    }
+
+    async fn begin(&mut self, _: &Offered, _: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
+        self.begin.map(|offset| Held { offset, digest: Digest::of(b"what it claims to hold") })
+    }
+
+    async fn restart(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn write(&mut self, _: &[u8]) -> Result<(), StoreError> {
+        self.write
+    }
+
+    fn manifest(&self) -> Option<Digest> {
+        None
+    }
+
+    fn durable(&self) -> u64 {
+        0
+    }
+
+    async fn commit(&mut self) -> Result<Receipt, StoreError> {
+        self.commit.map(|()| Receipt { digest: Digest::of(b"another folder"), files: 1, bytes: 1, generation: 7 })
+    }
+
+    async fn suspend(&mut self) {}
+
+    async fn discard(&mut self) {}
+}
+
+/// A sender against a receiver that does this with its one connection.
+fn sent_to<T: Send>(world: &World, peer: impl AsyncFnOnce(&World, TcpListener) -> T + Send) -> (Ended, T) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    scope(|both| {
+        let peer = both.spawn(|| run(async { peer(world, TcpListener::from_std(listener).unwrap()).await }));
+        let ended = world.sending(&address).run();
+        (ended, peer.join().expect("the peer is well"))
+    })
+}
+
+fn stored_by(store: Lying) -> Ended {
+    let world = World::new();
+    write(&world.folder(), "deep/\u{202e}txt.exe", b"a name that turns around");
+    write(&world.folder(), "z", b"z");
+    sent_to(&world, async |world, listener| receive::<RingCipher>(world, &listener, &mut store.clone()).await).0
+}
+
+#[test]
+fn every_refusal_has_its_text() {
+    let at_commit = Lying { commit: Err(StoreError::Verify), ..Lying::new() };
+    let on_the_way = Lying { write: Err(StoreError::Io), ..Lying::new() };
+    let begin = Lying::at_begin;
+    let space = StoreError::NoSpace { needed: 5 << 20, free: 3 << 20 };
+    let cases: [(Lying, i32, &str, &[&str]); 12] = [
+        (begin(space), 14, "storage", &["kitchen has no room", "5.00 MiB", "3.00 MiB", "Make room"]),
+        (begin(StoreError::NotEmpty), 15, "refused", &["The target folder of kitchen is not empty", "--overwrite"]),
+        (begin(StoreError::NotWritable), 14, "storage", &["kitchen cannot write"]),
+        (begin(StoreError::InUse), 15, "refused", &["kitchen still reads the folder"]),
+        (begin(StoreError::Older), 15, "refused", &["kitchen has a newer folder", "clock"]),
+        (begin(StoreError::Limit(Limit::Entries)), 15, "refused", &["has more files and folders than kitchen takes"]),
+        (
+            begin(StoreError::Name { entry: 1 }),
+            15,
+            "refused",
+            &["kitchen cannot hold the name deep/\\u{202e}txt.exe", "Rename it"],
+        ),
+        (begin(StoreError::Name { entry: 99 }), 15, "refused", &["kitchen cannot hold the name an entry"]),
+        (begin(StoreError::Collision { entry: 2 }), 15, "refused", &["z means the same file", "Rename one of the two"]),
+        (on_the_way.clone(), 14, "storage", &["kitchen failed to read or write", "goes on where it stopped"]),
+        (Lying { write: Err(space), ..on_the_way }, 14, "storage", &["kitchen has no room"]),
+        (at_commit, 14, "storage", &["does not read back", "old folder is still in place"]),
+    ];
+    for (store, exit, class, says) in cases {
+        let ended = stored_by(store).failed(exit, class, says);
+        super::hostile::harmless(&ended);
+        assert_eq!(ended.all("retry").count(), 0, "the same would happen again");
+    }
+}
+
+#[test]
+fn a_folder_over_the_receivers_limits() {
+    let new = Lying::new();
+    let with = |capacity| Lying { capacity, ..Lying::new() };
+    for (capacity, says) in [
+        (Capacity { total: 100, ..new.capacity }, "is larger than kitchen takes"),
+        (Capacity { entries: 2, ..new.capacity }, "has more files and folders"),
+        (Capacity { manifest: 5, ..new.capacity }, "has more names"),
+        (Capacity { path: 3, ..new.capacity }, "has a longer path"),
+    ] {
+        stored_by(with(capacity)).failed(15, "refused", &[says, "Send less at once"]);
+    }
+}
+
+#[test]
+fn a_receipt_for_another_folder_is_no_success() {
+    stored_by(Lying::new()).failed(17, "protocol", &["a receipt for another folder", "Do not rely on what is there"]);
+}
+
+#[test]
+fn a_prefix_that_the_receiver_cannot_hold() {
+    let too_long = Lying { begin: Ok(1 << 40), ..Lying::new() };
+    stored_by(too_long).failed(17, "protocol", &["kitchen does not keep to the protocol"]);
+    // One that is not the sender's is not believed: all is sent, up to the receipt.
+    let not_ours = Lying { begin: Ok(50), ..Lying::new() };
+    stored_by(not_ours).failed(17, "protocol", &["a receipt for another folder"]);
+}
+
+#[test]
+fn receivers_that_do_not_keep_to_the_protocol() {
+    let greeting = |aeads: &[u8], keys: &[u8]| {
+        let bounds =
+            [vec![0, 1], vec![3; 32], vec![0xff, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0x80, 0x80, 4, 0]]
+                .concat();
+        let lists = [&[aeads.len() as u8][..], aeads, &[1, 1, keys.len() as u8], keys, &[0, 0xe8, 7, 5]].concat();
+        message(&[bounds, lists].concat())
+    };
+    let cases: [(Vec<u8>, &[&str]); 9] = [
+        (vec![9, 0, 0, 1, 0], &["does not keep to the protocol"]),
+        (vec![1, 0xff, 0xff, 0xff], &["does not keep to the protocol"]),
+        (vec![2, 0, 0, 20], &["does not keep to the protocol"]),
+        (message(&[]), &["does not keep to the protocol"]),
+        (message(&[99]), &["does not keep to the protocol"]),
+        (message(&[1]), &["does not keep to the protocol"]),
+        (message(&[&[6][..], &[7; 40]].concat()), &["does not keep to the protocol"]),
+        (greeting(&[77], &[1]), &["no version, cipher or key mode in common"]),
+        (greeting(&[1], &[9]), &["no version, cipher or key mode in common"]),
+    ];
+    for (said, says) in cases {
+        let world = World::new();
+        write(&world.folder(), "a", b"a");
+        let (ended, _) = sent_to(&world, async |world, listener| say(&mut accept(world, &listener).await, &said).await);
+        ended.failed(17, "protocol", says);
+    }
+}
+
+/// Somebody who shows the kitchen's or the laptop's certificate, with a key of its own behind it.
+fn stolen(from: &Machine) -> Arc<SingleCertAndKey> {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let signer = rustls::crypto::ring::sign::any_ecdsa_type(&key).unwrap();
+    let certificate = from.identity().certificate().der().clone();
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], signer)))
+}
+
+/// Takes every certificate; and every signature, or none.
+#[derive(Debug)]
+struct Credulous {
+    signatures: bool,
+}
+
+impl Credulous {
+    fn signature(&self) -> Result<HandshakeSignatureValid, Error> {
+        match self.signatures {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(Error::InvalidCertificate(CertificateError::BadSignature)),
+        }
+    }
+}
+
+#[rustfmt::skip]
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        self.signature()
+    }
+    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        self.signature()
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+#[rustfmt::skip]
+impl ClientCertVerifier for Credulous {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+    fn verify_client_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: UnixTime) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        self.signature()
+    }
+    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        self.signature()
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    let ring = rustls::crypto::ring::default_provider();
+    Arc::new(rustls::crypto::CryptoProvider { kx_groups: vec![rustls::crypto::ring::kx_group::SECP256R1], ..ring })
+}
+
+/// A receiver that shows what it has stolen. It reads until the sender closes.
+async fn false_receiver(world: &World, listener: TcpListener, signatures: bool) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    waft::door::admit(&mut stream).await.unwrap();
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Credulous { signatures }))
+        .with_client_cert_resolver(stolen(&world.kitchen));
+    config.alpn_protocols = vec![b"waft/1".to_vec()];
+    let somebody = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+    if let Ok(mut tls) = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(somebody, stream).await {
+        let _ = tokio::io::AsyncReadExt::read(&mut tls, &mut [0; 100]).await;
+    }
+}
+
+#[test]
+fn a_receiver_with_the_right_certificate_and_another_key() {
+    let world = World::new();
+    write(&world.folder(), "a", b"a");
+    let (ended, ()) = sent_to(&world, async |world, listener| false_receiver(world, listener, true).await);
+    ended.failed(11, "identity", &["shows the certificate of kitchen, but has not its key", "Somebody may pose as it"]);
+}
+
+#[test]
+fn a_receiver_that_finds_our_signature_wrong() {
+    let world = World::new();
+    write(&world.folder(), "a", b"a");
+    let (ended, ()) = sent_to(&world, async |world, listener| false_receiver(world, listener, false).await);
+    ended.failed(11, "identity", &["found that this machine does not have the key", "waft id --renew"]);
+}
+
+#[test]
+fn a_sender_with_the_right_certificate_and_another_key() {
+    let world = World::new();
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    run(async {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        waft::door::knock(&mut stream).await.unwrap();
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_client_cert_verifier(Arc::new(Credulous { signatures: true }))
+            .with_cert_resolver(stolen(&world.laptop));
+        config.alpn_protocols = vec![b"waft/1".to_vec()];
+        let refused = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await;
+        assert!(refused.is_err());
+    });
+    says_so(&receiver.await_event("rejected"), "identity", &["shows the certificate of laptop, but has not its key"]);
+    world.nothing_arrived();
+}

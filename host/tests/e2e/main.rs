@@ -1,0 +1,30 @@
+//! The built `waft` against itself and against liars: separate processes on loopback, driven as a script would drive them.
+//!
+//! [`harness`] starts and reads processes, [`world`] gives them homes and folders, [`proxy`] stands between two of them and
+//! cuts, stalls or mutes, [`peers`] are senders and receivers of our own making that have real identities and lie. Every
+//! failure is provoked for real and held against its exit code, its class and its text.
+//!
+//! Nothing here asserts on time. What has to wait for one of the program's own deadlines stands together in [`deadlines`], and comes first.
+
+#![cfg(unix)]
+// A future here runs where it is made.
+#![allow(async_fn_in_trait)]
+
+mod deadlines;
+mod files;
+mod frames;
+mod harness;
+mod hostile;
+mod identities;
+mod interrupted;
+mod liars;
+mod peers;
+mod proxy;
+mod reach;
+mod refusals;
+mod sealed;
+mod secrets;
+mod storage;
+mod strangers;
+mod transfers;
+mod world;

@@ -1,0 +1,249 @@
+//! Senders and receivers of our own making: real identities, real TLS, and whatever behind it a test wants.
+
+use embedded_io_async::{Read, Write};
+use rand_core::OsRng;
+use tokio::net::{TcpListener, TcpStream};
+use waft::clock::Clock;
+use waft::door::{admit, knock};
+use waft::tls::link::TlsLink;
+use waft::tls::pins::Pins;
+use waft::tls::{receiver, sender};
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::digest::{Digest, Hasher};
+use waft_core::limits::CHUNK_MAX;
+use waft_core::sealed::cipher::Cipher;
+use waft_core::session::desk::Desk;
+use waft_core::session::receiver::{KeyAnswer, Policy, Receiver};
+use waft_core::session::sender::{ArchiveInfo, Peer, Run, Sender, Source, SourceError};
+use waft_core::session::{Offered, Receipt, SessionError, Store};
+
+use super::world::{World, name};
+
+/// Runs a peer to its end.
+pub(crate) fn run<T>(peer: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("there is a runtime").block_on(peer)
+}
+
+/// The laptop's way to a receiver: TLS stands.
+pub(crate) async fn dial(world: &World, address: &str) -> TlsLink {
+    let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
+    knock(&mut stream).await.expect("the receiver begins TLS");
+    let pins = Pins::receiver(&world.laptop.known(), &name(&world.kitchen));
+    sender::authenticate(stream, &world.laptop.identity(), pins).await.expect("they trust each other").link
+}
+
+/// The kitchen's way to a sender that comes: TLS stands.
+pub(crate) async fn accept(world: &World, listener: &TcpListener) -> TlsLink {
+    let (mut stream, _) = listener.accept().await.expect("a sender comes");
+    admit(&mut stream).await.expect("it is one");
+    let pins = Pins::senders(&world.kitchen.known());
+    receiver::authenticate(stream, &world.kitchen.identity(), pins).await.expect("they trust each other").link
+}
+
+/// Sends a hand-made archive in good order, as the laptop, without code and with a sealed key.
+pub(crate) async fn send<C: Cipher>(
+    world: &World,
+    address: &str,
+    mut source: HandMade,
+) -> Result<Receipt, SessionError> {
+    let mut link = dial(world, address).await;
+    let (laptop, kitchen) = (world.laptop.identity(), world.kitchen.identity());
+    let run = Run {
+        key: &TransferKey::random(&mut OsRng),
+        salt: [7; 32],
+        created: 1,
+        iterations: 1000,
+        chunk: CHUNK_MAX,
+        certificate: *laptop.certificate().hash(),
+    };
+    let length = waft_core::session::sender::buffer_len(CHUNK_MAX);
+    let (mut plain, mut frame) = (vec![0; length], vec![0; length]);
+    let mut sender = Sender {
+        run: &run,
+        source: &mut source,
+        operator: &mut Nobody,
+        clock: &Clock::start(),
+        entropy: &mut OsRng,
+        buffers: waft_core::session::sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
+    };
+    let peer = Peer { certificate: *kitchen.certificate().hash(), hpke: kitchen.certificate().hpke() };
+    let outcome = sender.send::<C>(&mut link, &peer).await;
+    link.close().await;
+    outcome
+}
+
+/// Receives in good order into a store that may lie, as the kitchen, without code and with a sealed key.
+pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, store: &mut impl Store) {
+    let mut link = accept(world, listener).await;
+    let (laptop, kitchen) = (world.laptop.identity(), world.kitchen.identity());
+    let policy = Policy {
+        code_needed: false,
+        typed: false,
+        hpke: Some(kitchen.hpke()),
+        max_iterations: 1000,
+        max_chunk: CHUNK_MAX,
+        key_seconds: 1,
+        certificate: *kitchen.certificate().hash(),
+    };
+    let mut frame = vec![0; waft_core::session::receiver::buffer_len(CHUNK_MAX)];
+    let mut receiver = Receiver {
+        policy: &policy,
+        desk: &mut Desk::new(&mut OsRng),
+        store,
+        operator: &mut Nobody,
+        clock: &Clock::start(),
+        entropy: &mut OsRng,
+        buffers: waft_core::session::receiver::Buffers { frame: &mut frame, plain: &mut vec![0; CHUNK_MAX as usize] },
+    };
+    // How it ends is seen at the other end.
+    let _ = receiver.receive::<C>(&mut link, *laptop.certificate().hash()).await;
+    link.close().await;
+}
+
+/// Says those bytes, and gives all that is answered until the peer closes.
+pub(crate) async fn say(link: &mut TlsLink, bytes: &[u8]) -> Vec<u8> {
+    // A peer that has closed already has said what there is to say.
+    let _ = link.write_all(bytes).await;
+    let _ = link.flush().await;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = link.read(&mut buffer).await {
+        answer.extend(&buffer[..count]);
+    }
+    answer
+}
+
+/// A frame that carries a message.
+pub(crate) fn message(payload: &[u8]) -> Vec<u8> {
+    [&[1, 0, (payload.len() >> 8) as u8, payload.len() as u8][..], payload].concat()
+}
+
+/// The payloads of frames.
+pub(crate) fn payloads(mut frames: &[u8]) -> Vec<Vec<u8>> {
+    let mut payloads = Vec::new();
+    while let [_, high, middle, low, rest @ ..] = frames {
+        let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+        payloads.push(rest[..length].to_vec());
+        frames = &rest[length..];
+    }
+    payloads
+}
+
+/// A varint.
+pub(crate) fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 127 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// A person who says nothing.
+struct Nobody;
+
+impl waft_core::session::sender::Operator for Nobody {
+    async fn code(&mut self, _: Option<u8>) -> Option<AuthCode> {
+        None
+    }
+    fn event(&mut self, _: waft_core::session::sender::Event) {}
+}
+
+impl waft_core::session::receiver::Operator for Nobody {
+    fn code(&mut self, _: &AuthCode) {}
+    async fn key(&mut self, _: &Offered, _: Option<u8>) -> KeyAnswer {
+        KeyAnswer::Declined
+    }
+    fn event(&mut self, _: waft_core::session::receiver::Event) {}
+}
+
+/// An entry of a manifest as bytes, legal or not.
+#[derive(Clone)]
+pub(crate) struct Raw {
+    pub(crate) size: Option<u64>,
+    pub(crate) path: Vec<u8>,
+    pub(crate) mode: u64,
+    pub(crate) nanos: u64,
+}
+
+/// A directory.
+pub(crate) fn directory(path: impl AsRef<[u8]>) -> Raw {
+    Raw { size: None, path: path.as_ref().to_vec(), mode: 0o755, nanos: 0 }
+}
+
+/// An empty file.
+pub(crate) fn file(path: impl AsRef<[u8]>) -> Raw {
+    Raw { size: Some(0), ..directory(path) }
+}
+
+impl Raw {
+    /// As it stands in a manifest.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let kind = self.size.map_or(vec![0], |size| [vec![1], varint(size)].concat());
+        let path = [varint(self.path.len() as u64), self.path.clone()].concat();
+        let body = [kind, path, varint(self.mode), vec![0], varint(self.nanos)].concat();
+        [&(body.len() as u16).to_be_bytes()[..], &body].concat()
+    }
+}
+
+/// An archive out of any bytes.
+#[derive(Clone)]
+pub(crate) struct HandMade {
+    pub(crate) archive: Vec<u8>,
+    pub(crate) info: ArchiveInfo,
+    at: usize,
+}
+
+impl HandMade {
+    /// A manifest of these bytes that claims so many files and entries, the given contents, all digests right.
+    pub(crate) fn of(manifest: &[u8], entries: u32, contents: &[&[u8]]) -> Self {
+        let digest = Digest::of(manifest);
+        let (mut archive, mut root) = (manifest.to_vec(), Hasher::new());
+        root.update(&digest.0);
+        for content in contents {
+            let digest = Digest::of(content);
+            archive.extend([*content, &digest.0].concat());
+            root.update(&digest.0);
+        }
+        archive.extend(root.digest().0);
+        let info = ArchiveInfo {
+            total: archive.len() as u64,
+            files: contents.len() as u32,
+            entries,
+            manifest: manifest.len() as u32,
+            manifest_digest: digest,
+            longest_path: 0,
+        };
+        Self { archive, info, at: 0 }
+    }
+
+    /// These entries; every file among them is empty.
+    pub(crate) fn entries(entries: &[Raw]) -> Self {
+        let manifest: Vec<u8> = entries.iter().flat_map(Raw::bytes).collect();
+        let files = entries.iter().filter(|entry| entry.size.is_some()).count();
+        Self::of(&manifest, entries.len() as u32, &vec![&b""[..]; files])
+    }
+}
+
+impl Source for HandMade {
+    fn info(&self) -> ArchiveInfo {
+        self.info
+    }
+
+    async fn rewind(&mut self) -> Result<(), SourceError> {
+        self.at = 0;
+        Ok(())
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let count = buffer.len().min(self.archive.len() - self.at);
+        buffer[..count].copy_from_slice(&self.archive[self.at..][..count]);
+        self.at += count;
+        Ok(count)
+    }
+
+    fn root(&self) -> Option<Digest> {
+        None
+    }
+}

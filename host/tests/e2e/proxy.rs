@@ -1,0 +1,182 @@
+//! Stands between a sender and a receiver, and does to each connection what the test wants.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::spawn;
+
+use socket2::{Domain, Socket, Type};
+
+/// What happens to one connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
+    /// Everything passes.
+    Pass,
+    /// Once so many bytes went from the sender to the receiver, both lose the connection.
+    Cut(u64),
+    /// Once so many bytes went that way, no more go until the test says so. Back everything passes.
+    Stall(u64),
+    /// Once so many bytes went that way, nothing goes back any more. What the sender says still passes.
+    Mute(u64),
+    /// It is answered like this, and never reaches the receiver.
+    Answer(&'static [u8]),
+}
+
+/// A port before another one. A connection beyond those that have a fate passes.
+pub(crate) struct Proxy {
+    pub(crate) address: String,
+    reached: Receiver<()>,
+    orders: Arc<Mutex<VecDeque<Sender<Order>>>>,
+}
+
+enum Order {
+    GoOn,
+    Cut,
+}
+
+impl Proxy {
+    pub(crate) fn before(target: &str, fates: &[Fate]) -> Self {
+        let listener = narrow_listener();
+        let address = listener.local_addr().expect("it listens").to_string();
+        let (tell, reached) = channel();
+        let orders = Arc::new(Mutex::new(VecDeque::new()));
+        let (target, mut fates, given) = (target.to_owned(), VecDeque::from(fates.to_vec()), orders.clone());
+        spawn(move || {
+            for accepted in listener.incoming().map_while(Result::ok) {
+                let fate = fates.pop_front().unwrap_or(Fate::Pass);
+                let (give, order) = channel();
+                if matches!(fate, Fate::Stall(_) | Fate::Mute(_)) {
+                    given.lock().expect("no panic while it is held").push_back(give);
+                }
+                let (target, tell) = (target.clone(), tell.clone());
+                spawn(move || serve(accepted, &target, fate, &tell, order));
+            }
+        });
+        Self { address, reached, orders }
+    }
+
+    /// Waits until the next connection has come so far that its fate begins.
+    pub(crate) fn await_fate(&self) {
+        self.reached.recv_timeout(std::time::Duration::from_secs(60)).expect("so many bytes are sent");
+    }
+
+    /// Lets the oldest stalled connection go on.
+    pub(crate) fn go_on(&self) {
+        self.order(Order::GoOn);
+    }
+
+    /// Cuts the oldest stalled or mute connection.
+    pub(crate) fn cut(&self) {
+        self.order(Order::Cut);
+    }
+
+    fn order(&self, order: Order) {
+        let oldest = self.orders.lock().expect("no panic while it is held").pop_front();
+        let _ = oldest.expect("a connection waits for orders").send(order);
+    }
+}
+
+/// A listener whose connections buffer little, so that a sender cannot run far ahead.
+fn narrow_listener() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
+    socket.set_recv_buffer_size(32 << 10).expect("it can be smaller");
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("there are ports");
+    socket.listen(16).expect("it is bound");
+    socket.into()
+}
+
+fn serve(sender: TcpStream, target: &str, fate: Fate, tell: &Sender<()>, order: Receiver<Order>) {
+    if let Fate::Answer(bytes) = fate {
+        let _ = (&sender).read(&mut [0; 8]);
+        let _ = (&sender).write_all(bytes);
+        return;
+    }
+    let Ok(receiver) = TcpStream::connect(target) else { return };
+    let back = (receiver.try_clone().expect("it is open"), sender.try_clone().expect("it is open"));
+    let mute = Arc::new(Mutex::new(false));
+    let muted = mute.clone();
+    let backward = spawn(move || pass_back(back.0, back.1, &muted));
+    if let Fate::Mute(_) = fate {
+        let both = [&sender, &receiver].map(|stream| stream.try_clone().expect("it is open"));
+        spawn(move || order.recv().map(|_| cut(&both)));
+        pass_forth(&sender, &receiver, fate, &mute, tell, None);
+        return;
+    }
+    pass_forth(&sender, &receiver, fate, &mute, tell, Some(order));
+    let _ = receiver.shutdown(Shutdown::Write);
+    let _ = backward.join();
+}
+
+fn pass_back(mut from: TcpStream, mut to: TcpStream, muted: &Mutex<bool>) {
+    let mut buffer = [0; 16 << 10];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        // Held while writing: once it is mute, nothing more has gone.
+        let muted = muted.lock().expect("no panic while it is held");
+        if !*muted && to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    if !*muted.lock().expect("no panic while it is held") {
+        let _ = to.shutdown(Shutdown::Write);
+    }
+}
+
+fn pass_forth(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    fate: Fate,
+    mute: &Mutex<bool>,
+    tell: &Sender<()>,
+    order: Option<Receiver<Order>>,
+) {
+    let mut left = match fate {
+        Fate::Cut(bytes) | Fate::Stall(bytes) | Fate::Mute(bytes) => bytes,
+        Fate::Pass | Fate::Answer(_) => u64::MAX,
+    };
+    let mut buffer = [0; 16 << 10];
+    loop {
+        let most = left.min(buffer.len() as u64) as usize;
+        let Ok(count @ 1..) = from.read(&mut buffer[..most]) else { break };
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+        left -= count as u64;
+        if left > 0 {
+            continue;
+        }
+        left = u64::MAX;
+        if let Fate::Mute(_) = fate {
+            *mute.lock().expect("no panic while it is held") = true;
+        }
+        let _ = tell.send(());
+        let goes_on = match fate {
+            Fate::Stall(_) => order.as_ref().is_some_and(|order| matches!(order.recv(), Ok(Order::GoOn))),
+            fate => matches!(fate, Fate::Mute(_)),
+        };
+        if !goes_on {
+            return cut(&[from.try_clone().expect("it is open"), to.try_clone().expect("it is open")]);
+        }
+    }
+}
+
+fn cut(both: &[TcpStream; 2]) {
+    for stream in both {
+        // One that is closed already is cut.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// Lets two connections be one.
+pub(crate) fn join(one: TcpStream, other: TcpStream) {
+    for (mut from, mut to) in [(&one, &other), (&other, &one)]
+        .map(|(from, to)| (from.try_clone(), to.try_clone()))
+        .map(|(from, to)| (from.expect("it is open"), to.expect("it is open")))
+    {
+        spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+    }
+}

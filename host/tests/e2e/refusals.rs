@@ -1,0 +1,240 @@
+//! What a receiver refuses and a sender gives up: trust, code, key, target.
+
+use super::harness::{Waft, says_so, text};
+use super::world::{Machine, World, write};
+
+/// A code that is not that one.
+pub(crate) fn other_than(code: &str) -> String {
+    format!("{:04}", (code.parse::<u32>().expect("a code is a number") + 1) % 10_000)
+}
+
+/// A key that is not that one.
+pub(crate) fn other_key(key: &str) -> String {
+    let first = if key.starts_with('7') { "8" } else { "7" };
+    format!("{first}{}", &key[1..])
+}
+
+fn world() -> World {
+    let world = World::new();
+    world.small();
+    world
+}
+
+fn turned_away(receiver: &mut Waft, says: &[&str]) {
+    says_so(&receiver.await_event("rejected"), "identity", says);
+}
+
+#[test]
+fn the_receiver_does_not_trust_this_sender() {
+    let world = world();
+    let attic = Machine::new(world.root.path(), "attic");
+    attic.trust(&world.kitchen, &["--receives"]);
+    write(&attic.work, "folder/a", b"a");
+    let mut receiver = world.receive(&[]);
+    let (address, _) = receiver.ready();
+    let says = ["does not trust this machine", "waft id cert", "waft trust add"];
+    attic.call(&["send", "folder", &address]).run().failed(11, "identity", &says);
+    let fingerprint = text(attic.call(&["id"]).run().well().last("identity"), "fingerprint");
+    turned_away(&mut receiver, &["127.0.0.1 is not trusted here", &fingerprint]);
+    // As soon as it is trusted it comes in: nothing has to be started again.
+    world.kitchen.trust(&attic, &["--sends"]);
+    let mut sender = attic.call(&["send", "folder", &address]).start();
+    sender.await_event("connected");
+    world.nothing_arrived();
+}
+
+#[test]
+fn the_sender_does_not_trust_this_receiver() {
+    let world = world();
+    world.kitchen.call(&["id", "--renew"]).run().well();
+    let mut receiver = world.receive(&[]);
+    let (address, _) = receiver.ready();
+    let fingerprint = text(world.kitchen.call(&["id"]).run().well().last("identity"), "fingerprint");
+    let says = ["kitchen at", "is not trusted here", fingerprint.as_str(), "waft trust add"];
+    world.sending(&address).run().failed(11, "identity", &says);
+    turned_away(&mut receiver, &["127.0.0.1 does not trust this machine"]);
+}
+
+#[test]
+fn another_receiver_answers_than_was_meant() {
+    let world = world();
+    let attic = Machine::new(world.root.path(), "attic");
+    world.laptop.trust(&attic, &["--receives"]);
+    let mut receiver = world.receive(&[]);
+    let (address, _) = receiver.ready();
+    let sender = world.laptop.call(&["send", "folder", &format!("attic@{address}")]).run();
+    sender.failed(11, "identity", &["attic at", "is another one: kitchen"]);
+}
+
+#[test]
+fn trusted_at_the_receiver_but_not_to_send() {
+    let world = World::strangers();
+    world.small();
+    world.laptop.trust(&world.kitchen, &[]);
+    world.kitchen.trust(&world.laptop, &["--receives"]);
+    let mut receiver = world.receive(&[]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().failed(11, "identity", &["trusts this machine, but not in this direction"]);
+    turned_away(&mut receiver, &["laptop is trusted here, but not in this direction"]);
+    world.nothing_arrived();
+}
+
+#[test]
+fn trusted_at_the_sender_but_not_to_receive() {
+    let world = World::strangers();
+    world.small();
+    world.laptop.trust(&world.kitchen, &["--sends"]);
+    world.kitchen.trust(&world.laptop, &[]);
+    let says = ["kitchen is trusted here, but not to receive", "waft trust remove kitchen"];
+    world.sending("127.0.0.1:1").run().failed(11, "identity", &says);
+    // Nor is it taken for the only receiver.
+    let to = |to: &str| world.laptop.call(&["send", "folder", to]).run();
+    to("127.0.0.1:1").failed(11, "identity", &["waft trust add NAME CERT.pem"]);
+    to("cellar").failed(2, "usage", &["cellar"]);
+}
+
+#[test]
+fn a_wrong_code() {
+    let world = world();
+    let mut receiver = world.receive(&[]);
+    let (address, code) = receiver.ready();
+    let wrong = other_than(&code.unwrap());
+    let ended = world.sending(&address).env("WAFT_AUTH_CODE", &wrong).run();
+    ended.failed(12, "code", &["The code is wrong", "Look at the receiver"]).never_says(&wrong);
+    world.nothing_arrived();
+}
+
+#[test]
+fn a_wrong_code_can_be_mended() {
+    let world = world();
+    let mut receiver = world.receive(&["--no-key"]);
+    let (address, code) = receiver.ready();
+    let code = code.unwrap();
+    let mut sender = world.send(&address);
+    sender.answer("code", "12");
+    sender.answer("code", &other_than(&code));
+    sender.answer("code", &code);
+    let sent = sender.end().well();
+    assert!(sent.errors.contains("four digits") && sent.errors.contains("tries left: 2"), "{}", sent.errors);
+    world.arrived();
+}
+
+#[test]
+fn a_malformed_code() {
+    let world = world();
+    for code in ["", "123", "12345", "12a4", "\u{661}234", "\u{1b}[31m"] {
+        let ended = world.sending("127.0.0.1:1").env("WAFT_AUTH_CODE", code).run();
+        ended.failed(12, "code", &["That is no code", "four digits"]);
+    }
+}
+
+#[test]
+fn out_of_tries_and_locked() {
+    let world = world();
+    let mut receiver = world.receive(&["--once"]);
+    let (address, code) = receiver.ready();
+    let code = code.unwrap();
+    let wrong = other_than(&code);
+    let mut sender = world.send(&address);
+    (0..3).for_each(|_| sender.answer("code", &wrong));
+    let says = ["takes no code from this machine for 30 s", "too many wrong ones", "new code"];
+    sender.end().failed(12, "code", &says).never_says(&wrong);
+    let told = receiver.await_event("error");
+    says_so(&told, "code", &["laptop gave too many wrong codes", "has to wait 30 s", "waft trust remove"]);
+    // Locked now, whatever code is given, and by whatever connection; nobody is asked for one.
+    let again = world.sending(&address).env("WAFT_AUTH_CODE", &code).run();
+    let again = again.failed(12, "code", &["takes no code from this machine for"]);
+    assert_eq!(again.all("asked").count(), 0);
+    world.nothing_arrived();
+}
+
+#[test]
+fn the_lock_is_for_that_sender_alone() {
+    let world = world();
+    let attic = Machine::new(world.root.path(), "attic");
+    attic.trust(&world.kitchen, &["--receives"]);
+    world.kitchen.trust(&attic, &["--sends"]);
+    write(&attic.work, "folder/a", b"a");
+    let mut receiver = world.receive(&["--once", "--no-key"]);
+    let (address, code) = receiver.ready();
+    let wrong = other_than(&code.unwrap());
+    let mut sender = world.send(&address);
+    (0..3).for_each(|_| sender.answer("code", &wrong));
+    sender.end().failed(12, "code", &["too many wrong ones"]);
+    let code = text(&receiver.await_event("code"), "code");
+    attic.call(&["send", "folder", &address]).env("WAFT_AUTH_CODE", code).run().well();
+    receiver.end().well();
+}
+
+#[test]
+fn a_wrong_key() {
+    let world = world();
+    let mut receiver = world.receive(&["--once"]);
+    let (address, code) = receiver.ready();
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    sender.answer("code", &code.unwrap());
+    (0..3).for_each(|_| receiver.answer("key", &other_key(&key)));
+    let says = ["The key that kitchen got was wrong, three times", "a new key"];
+    sender.end().failed(13, "key", &says);
+    let says = ["The key was wrong, three times", "folder of laptop was refused"];
+    receiver.end().failed(13, "key", &says).never_says(&key).never_says(&other_key(&key));
+    world.nothing_arrived();
+    assert!(!world.staging().exists(), "nothing is written before the key is right");
+}
+
+#[test]
+fn a_wrong_key_can_be_mended() {
+    let world = world();
+    let mut receiver = world.receive(&["--once", "--no-code"]);
+    let (address, _) = receiver.ready();
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    receiver.answer("key", "0123");
+    receiver.answer("key", &other_key(&key));
+    sender.await_that("waiting", |event| event["what"] == "key");
+    receiver.answer("key", &key);
+    let received = receiver.end().well();
+    assert!(received.errors.contains("a key has 16 characters, but 4 were typed"), "{}", received.errors);
+    assert!(sender.end().well().errors.contains("A wrong key was typed there"));
+    world.arrived();
+}
+
+#[test]
+fn a_malformed_key() {
+    let world = World::new();
+    for (key, why) in
+        [("", "but 0 were typed"), ("0123-4567", "but 8 were typed"), ("0123-4567-89AB-CDEU", "character")]
+    {
+        let ended = world.receiving(&[]).env("WAFT_KEY", key).run();
+        ended.failed(13, "key", &["That is no key", why]);
+    }
+}
+
+#[test]
+fn nobody_is_there_to_type() {
+    let world = world();
+    let mut receiver = world.receive(&["--once"]);
+    let (address, code) = receiver.ready();
+    world.sending(&address).run().failed(12, "code", &["No answer came for the code", "WAFT_AUTH_CODE"]);
+    receiver.close_input();
+    let sender = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run();
+    sender.failed(15, "refused", &["kitchen declined the folder"]);
+    receiver.end().failed(13, "key", &["No answer came for the key", "WAFT_KEY"]);
+}
+
+#[test]
+fn a_target_that_is_not_empty() {
+    let world = world();
+    write(&world.target(), "mine", b"mine");
+    let mut receiver = world.receive(&["--once", "--no-code"]);
+    let (address, _) = receiver.ready();
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    receiver.answer("key", &key);
+    sender.end().failed(15, "refused", &["The target folder of kitchen is not empty", "--overwrite"]);
+    let received = receiver.end().failed(15, "refused", &["The target folder is not empty", "--overwrite"]);
+    received.never_says(&key);
+    assert!(received.all("warning").any(|warning| text(warning, "message").contains("into is not empty")));
+    assert_eq!(std::fs::read_dir(world.target()).unwrap().count(), 1);
+}

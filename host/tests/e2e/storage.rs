@@ -1,0 +1,210 @@
+//! Disks that are full, targets that cannot be written, folders that change under the sender's hands.
+
+use std::fs;
+use std::os::unix::fs::{chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::geteuid;
+
+use super::harness::{Call, Waft};
+use super::world::{ANY, World, noise, set_mode, write};
+
+/// The user whom nobody is.
+const NOBODY: u32 = 65534;
+
+/// The same command by somebody whom permissions bind. None if that cannot be: then the caller is bound already, or the
+/// built command is out of nobody's reach.
+pub(crate) fn as_nobody(world: &World, call: Call) -> Option<Call> {
+    if !geteuid().is_root() {
+        return Some(call);
+    }
+    let reachable = Command::new(env!("CARGO_BIN_EXE_waft")).arg("--version").uid(NOBODY).gid(NOBODY).status();
+    if !reachable.is_ok_and(|status| status.success()) {
+        eprintln!("the built command is out of reach for other users: permissions are not tried");
+        return None;
+    }
+    set_mode(world.root.path(), 0o755);
+    give_away(world.root.path());
+    Some(call.with(|command| command.uid(NOBODY).gid(NOBODY)))
+}
+
+fn give_away(path: &Path) {
+    chown(path, Some(NOBODY), Some(NOBODY)).expect("root can");
+    if path.is_dir() {
+        fs::read_dir(path).expect("root can").for_each(|entry| give_away(&entry.expect("an entry").path()));
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_written() {
+    let world = World::new();
+    world.small();
+    let call = world.receiving(&["--once", "--no-code", "--no-key"]);
+    let Some(call) = as_nobody(&world, call) else { return };
+    let mut receiver = call.start();
+    let (address, _) = receiver.ready();
+    set_mode(&world.kitchen.work, 0o555);
+    world.sending(&address).run().failed(14, "storage", &["kitchen cannot write to its target folder", "--into"]);
+    receiver.end().failed(14, "storage", &["The target folder cannot be written", "permissions"]);
+    set_mode(&world.kitchen.work, 0o755);
+    world.nothing_arrived();
+}
+
+#[test]
+fn a_target_that_cannot_be_one() {
+    let world = World::new();
+    write(&world.kitchen.work, "file", b"");
+    let receive = |into: &str| world.kitchen.call(&["receive", "--listen", ANY, "--into", into]).run();
+    receive("nowhere/into").failed(14, "storage", &["The target cannot be used", "nowhere"]);
+    receive("file/into").failed(14, "storage", &["The target cannot be used"]);
+    receive("/").failed(14, "storage", &["The target cannot be used"]);
+}
+
+#[test]
+fn links_below_the_target_lead_nowhere() {
+    let world = World::new();
+    write(&world.folder(), "deep/file", b"new");
+    let elsewhere = world.root.path().join("elsewhere");
+    write(&elsewhere, "file", b"old");
+    fs::create_dir(world.target()).unwrap();
+    symlink(&elsewhere, world.target().join("deep")).unwrap();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
+    let (address, _) = receiver.ready();
+    // Whether the link is replaced or refused: nothing is written through it.
+    world.sending(&address).run();
+    receiver.end();
+    assert_eq!(fs::read(elsewhere.join("file")).unwrap(), b"old");
+    assert!(fs::read_dir(&elsewhere).unwrap().count() == 1);
+}
+
+#[test]
+fn a_staging_area_that_is_a_link_is_refused() {
+    let world = World::new();
+    world.small();
+    let elsewhere = world.root.path().join("elsewhere");
+    write(&elsewhere, "keep", b"keep");
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    symlink(&elsewhere, world.staging()).unwrap();
+    world.sending(&address).run().failed(14, "storage", &["kitchen"]);
+    receiver.end().failed(14, "storage", &[".into.waft", "it is not a folder"]);
+    world.nothing_arrived();
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
+}
+
+/// A receiver in a mount namespace of its own, whose target stands on a disk of that many KiB. None without the right.
+fn on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
+    let disk = world.kitchen.work.join("disk");
+    fs::create_dir_all(&disk).unwrap();
+    let mount = format!("mount -t tmpfs -o size={kib}k tmpfs disk");
+    let unshare = ["--mount", "--map-root-user", "--user"];
+    let unshare = if geteuid().is_root() { &unshare[..1] } else { &unshare[..] };
+    let may =
+        Command::new("unshare").args(unshare).args(["sh", "-c", &mount]).current_dir(&world.kitchen.work).status();
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("no disk can be mounted here: a full one is not tried");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    let receive = "exec \"$0\" --json receive --listen 127.0.0.1:0 --into disk/into --once --no-code --no-key";
+    command.args(unshare).args(["sh", "-c", &format!("{mount} && {receive}"), env!("CARGO_BIN_EXE_waft")]);
+    Some(Call::of(command, &world.kitchen.home, &world.kitchen.work).start())
+}
+
+#[test]
+fn a_disk_that_is_too_small() {
+    let world = World::new();
+    world.large(3 << 20);
+    let Some(mut receiver) = on_a_small_disk(&world, 1024) else { return };
+    let (address, _) = receiver.ready();
+    let says = ["kitchen has no room for the folder", "3.00 MiB", "are free", "Make room there"];
+    world.sending(&address).run().failed(14, "storage", &says);
+    let disk = format!("/proc/{}/root{}", receiver.pid(), world.kitchen.work.join("disk").display());
+    assert!(Path::new(&disk).exists() || receiver.pid() > 0);
+    receiver.end().failed(14, "storage", &["The disk is too full for the folder of laptop", "3.00 MiB", "--into"]);
+}
+
+#[test]
+fn a_disk_that_fills_up_on_the_way() {
+    let world = World::new();
+    world.large(12 << 20);
+    let Some(mut receiver) = on_a_small_disk(&world, 16 << 10) else { return };
+    let (address, _) = receiver.ready();
+    let proxy = super::proxy::Proxy::before(&address, &[super::proxy::Fate::Stall(100_000)]);
+    let sender = world.send(&proxy.address);
+    proxy.await_fate();
+    // Into its namespace, and so to its disk, leads the way of its own root.
+    let disk = format!("/proc/{}/root{}", receiver.pid(), world.kitchen.work.join("disk").display());
+    fs::write(Path::new(&disk).join("filler"), noise(8 << 20)).unwrap();
+    proxy.go_on();
+    sender.end().failed(14, "storage", &["kitchen has no room for the folder", "are free"]);
+    receiver.end().failed(14, "storage", &["The disk is too full for the folder of laptop"]);
+}
+
+/// The folder is changed after it was walked and before it is read: while the code is asked for.
+fn changed_on_the_way(change: impl Fn(&Path), says: &[&str]) {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-key"]);
+    let (address, code) = receiver.ready();
+    let mut sender = world.send(&address);
+    sender.await_event("asked");
+    change(&world.folder());
+    sender.write_line(&code.unwrap());
+    let ended = sender.end().failed(14, "storage", says);
+    assert!(ended.all("retry").count() == 0, "trying again would not help");
+    let told = receiver.await_event("error");
+    super::harness::says_so(&told, "broken", &["laptop", "the folder", "is kept"]);
+    world.nothing_arrived();
+}
+
+#[test]
+fn a_file_that_changed() {
+    let says = ["The folder changed while it was read", "readme.txt", "begin again"];
+    changed_on_the_way(|folder| write(folder, "readme.txt", b"longer than it was before\n"), &says);
+    changed_on_the_way(|folder| write(folder, "readme.txt", b"hello, kitchen!\n"), &says);
+    changed_on_the_way(|folder| write(folder, "readme.txt", b""), &says);
+}
+
+#[test]
+fn a_file_that_vanished() {
+    let says = ["cannot be read any more", "readme.txt", "begin again"];
+    changed_on_the_way(|folder| fs::remove_file(folder.join("readme.txt")).unwrap(), &says);
+}
+
+#[test]
+fn a_file_that_became_a_link() {
+    let change = |folder: &Path| {
+        fs::remove_file(folder.join("readme.txt")).unwrap();
+        symlink("/etc/hostname", folder.join("readme.txt")).unwrap();
+    };
+    changed_on_the_way(change, &["readme.txt"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_read() {
+    let world = World::new();
+    world.small();
+    let Some(call) = as_nobody(&world, world.sending("127.0.0.1:1")) else { return };
+    set_mode(&world.folder().join("deep"), 0o000);
+    call.run().failed(14, "storage", &["cannot read", "deep", "owner and permissions"]);
+    let call = as_nobody(&world, world.sending("127.0.0.1:1")).expect("as before");
+    set_mode(&world.folder(), 0o000);
+    call.run().failed(14, "storage", &["cannot read", "owner and permissions"]);
+    set_mode(&world.folder(), 0o755);
+    set_mode(&world.folder().join("deep"), 0o755);
+}
+
+#[test]
+fn a_file_that_cannot_be_read() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let Some(call) = as_nobody(&world, world.sending(&address)) else { return };
+    set_mode(&world.folder().join("readme.txt"), 0o000);
+    call.run().failed(14, "storage", &["cannot be read", "readme.txt"]);
+    world.nothing_arrived();
+}

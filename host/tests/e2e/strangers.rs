@@ -1,0 +1,142 @@
+//! Who else is at the door: strangers, silent or loud, and second senders.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use super::harness::{Ended, text};
+use super::world::{Machine, World, write};
+
+/// What strangers say.
+const SAID: [&[u8]; 6] = [
+    b"",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"WAFT",
+    b"WAFT\x01\0\0\0",
+    b"WAFT\x01\0\0\0\x16\x03\x03\x40\x00",
+    b"WAFT\x01\0\0\0HTTP/1.1 200 OK\r\n\x1b[31m\xff\xff\xff\xff",
+];
+
+/// So many connections that say such things, and stay.
+fn flood(address: &str, count: usize) -> Vec<TcpStream> {
+    let knock = |said: &[u8]| {
+        let mut stream = TcpStream::connect(address).ok()?;
+        // It may be closed already.
+        let _ = stream.write_all(said);
+        Some(stream)
+    };
+    (0..count).filter_map(|at| knock(SAID[at % SAID.len()])).collect()
+}
+
+#[test]
+fn silent_strangers_do_not_keep_a_sender_out() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let strangers = flood(&address, 5);
+    world.sending(&address).run().well();
+    receiver.end().well();
+    world.arrived();
+    drop(strangers);
+}
+
+#[test]
+fn a_flood_of_strangers_delays_a_sender_at_most() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let strangers = flood(&address, 60);
+    // It may be told that the place is taken, and tries again.
+    let sent = world.sending(&address).run().well();
+    let received = receiver.end().well();
+    super::hostile::harmless(&sent);
+    super::hostile::harmless(&received);
+    world.arrived();
+    drop(strangers);
+}
+
+#[test]
+fn strangers_during_a_transfer_change_nothing() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once"]);
+    let (address, code) = receiver.ready();
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    sender.answer("code", &code.unwrap());
+    receiver.await_event("asked");
+    let strangers = flood(&address, 60);
+    receiver.write_line(&key);
+    sender.end().well();
+    let received = receiver.end().well();
+    assert_eq!((received.all("rejected").count(), received.all("error").count()), (0, 0));
+    world.arrived();
+    drop(strangers);
+}
+
+#[test]
+fn strangers_trigger_no_lock_and_use_up_no_code() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once"]);
+    let (address, code) = receiver.ready();
+    let attic = Machine::new(world.root.path(), "attic");
+    attic.trust(&world.kitchen, &["--receives"]);
+    write(&attic.work, "folder/a", b"a");
+    let code = code.unwrap();
+    for _ in 0..5 {
+        let ended = attic.call(&["send", "folder", &address]).env("WAFT_AUTH_CODE", "0000").run();
+        ended.failed(11, "identity", &["does not trust this machine"]);
+    }
+    world.deliver(&mut receiver, &address, &code).well();
+    let received = receiver.end().well();
+    let codes = received.all("code").count();
+    assert_eq!(codes, 1, "only the one that was used is replaced");
+}
+
+#[test]
+fn who_is_no_sender_gets_no_answer() {
+    let world = World::new();
+    let mut receiver = world.receive(&[]);
+    let (address, _) = receiver.ready();
+    for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\0\0\x01", b"SSH-2.0-x\r\n"] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(said).unwrap();
+        let mut answer = Vec::new();
+        // Closed or reset, but not a byte.
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(answer, b"", "{said:?}");
+    }
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.write_all(b"WAFT\0\0\0\0").unwrap();
+    let mut answer = [0; 8];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"WAFT\x01\x01\0\0", "an older sender is told our version");
+}
+
+/// A second sender while the first one waits for its key: told, and let in later.
+#[test]
+fn a_second_sender_waits_for_its_turn() {
+    let world = World::new();
+    world.small();
+    let attic = Machine::new(world.root.path(), "attic");
+    attic.trust(&world.kitchen, &["--receives"]);
+    world.kitchen.trust(&attic, &["--sends"]);
+    write(&attic.work, "folder/theirs", b"theirs");
+    let mut receiver = world.receive(&["--no-code", "--overwrite"]);
+    let (address, _) = receiver.ready();
+    let mut first = world.send(&address);
+    let key = first.key();
+    receiver.await_event("asked");
+    let mut second = attic.call(&["send", "folder", &address]).start();
+    let its_key = second.key();
+    assert!(text(&second.await_event("retry"), "message").contains("is busy with another transfer"));
+    receiver.write_line(&key);
+    first.end().well();
+    receiver.await_event("committed");
+    receiver.answer("key", &its_key);
+    let second: Ended = second.end().well();
+    assert_eq!(second.last("committed")["files"], 1);
+    assert_eq!(std::fs::read(world.target().join("theirs")).unwrap(), b"theirs");
+}

@@ -1,0 +1,281 @@
+//! Folders that arrive: with every way to give code and key, into every kind of target.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+
+use super::harness::text;
+use super::proxy::join;
+use super::world::{World, listed, set_mode, write};
+
+#[test]
+fn code_and_key_are_typed_and_both_sides_hold_the_same_receipt() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once"]);
+    let (address, code) = receiver.ready();
+    let sent = world.deliver(&mut receiver, &address, &code.unwrap()).well();
+    let received = receiver.end().well();
+    world.arrived();
+    let (ours, theirs) = (sent.last("committed"), received.last("committed"));
+    for field in ["digest", "files", "bytes", "sent"] {
+        assert_eq!(ours[field], theirs[field], "{field}");
+    }
+    assert_eq!((&ours["files"], &ours["bytes"]), (&3.into(), &ours["sent"]));
+    assert_eq!((&ours["peer"], &theirs["peer"]), (&"kitchen".into(), &"laptop".into()));
+    assert!(sent.errors.contains("has the folder") && received.errors.contains("is in into"));
+}
+
+#[test]
+fn nothing_is_typed_without_code_and_with_a_sealed_key() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, code) = receiver.ready();
+    assert_eq!(code, None);
+    let sent = world.sending(&address).run().well();
+    assert_eq!(sent.all("asked").count(), 0);
+    let received = receiver.end().well();
+    assert_eq!(received.all("asked").count(), 0);
+    world.arrived();
+}
+
+#[test]
+fn a_sealed_key_still_takes_the_code() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-key"]);
+    let (address, code) = receiver.ready();
+    let mut sender = world.send(&address);
+    sender.answer("code", &code.unwrap());
+    sender.end().well();
+    receiver.end().well();
+    world.arrived();
+}
+
+#[test]
+fn without_a_code_the_key_is_typed() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-code"]);
+    let (address, _) = receiver.ready();
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    // As a person types it.
+    receiver.answer("key", &key.to_lowercase().replace('-', " "));
+    sender.end().well();
+    receiver.end().well();
+    world.arrived();
+}
+
+#[test]
+fn lines_may_be_piped_before_anybody_asks() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once"]);
+    let (address, code) = receiver.ready();
+    let mut sender = world.send(&address);
+    sender.write_line(&code.unwrap());
+    sender.close_input();
+    receiver.write_line(&sender.key());
+    receiver.close_input();
+    sender.end().well();
+    receiver.end().well();
+    world.arrived();
+}
+
+#[test]
+fn code_and_key_come_from_the_environment() {
+    let world = World::new();
+    world.small();
+    // The sender makes the key, so it has to be there first: it reaches the receiver through a door that opens later.
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut first = world.receive(&["--once"]);
+    let (_, code) = first.ready();
+    drop(first);
+    let mut sender = world.sending(&door.local_addr().unwrap().to_string()).env("WAFT_AUTH_CODE", "0000").start();
+    let key = sender.key();
+    let mut receiver = world.receiving(&["--once", "--no-code"]).env("WAFT_KEY", &key).start();
+    let (address, _) = receiver.ready();
+    join(door.accept().unwrap().0, TcpStream::connect(address).unwrap());
+    sender.end().well();
+    let received = receiver.end().well();
+    assert_eq!(received.all("asked").count(), 0, "the environment answers");
+    world.arrived();
+    assert!(code.is_some());
+}
+
+#[test]
+fn the_code_comes_from_the_environment() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-key"]);
+    let (address, code) = receiver.ready();
+    let sent = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run().well();
+    assert_eq!(sent.all("asked").count(), 0);
+    receiver.end().well();
+    world.arrived();
+}
+
+#[test]
+fn an_empty_target_is_filled() {
+    let world = World::new();
+    world.small();
+    fs::create_dir(world.target()).unwrap();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().well();
+    receiver.end().well();
+    world.arrived();
+}
+
+#[test]
+fn sending_again_moves_nothing() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--no-key"]);
+    let (address, code) = receiver.ready();
+    let first = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run().well();
+    let code = text(&receiver.await_event("code"), "code");
+    let before = listed(&world.target());
+    let second = world.sending(&address).env("WAFT_AUTH_CODE", code).run().well();
+    assert_eq!(second.last("committed")["sent"], 0);
+    assert_eq!(second.last("committed")["digest"], first.last("committed")["digest"]);
+    assert_eq!(listed(&world.target()), before);
+    world.arrived();
+}
+
+#[test]
+fn a_code_serves_once() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--no-key"]);
+    let (address, code) = receiver.ready();
+    let code = code.unwrap();
+    world.sending(&address).env("WAFT_AUTH_CODE", &code).run().well();
+    let next = text(&receiver.await_event("code"), "code");
+    // One code in ten thousand is the same again.
+    if next != code {
+        world.sending(&address).env("WAFT_AUTH_CODE", &code).run().failed(12, "code", &["The code is wrong"]);
+    }
+}
+
+#[test]
+fn overwrite_replaces_files_of_the_same_name() {
+    let world = World::new();
+    world.small();
+    write(&world.target(), "old/thing", b"old");
+    write(&world.target(), "readme.txt", b"an older text");
+    write(&world.target(), "deep/er/numbers", b"one, two, three");
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().well();
+    receiver.end().well();
+    // Other files stay.
+    assert_eq!(fs::read(world.target().join("old/thing")).unwrap(), b"old");
+    fs::remove_dir_all(world.target().join("old")).unwrap();
+    world.arrived();
+}
+
+#[test]
+fn overwrite_changes_nothing_where_a_folder_is_in_the_way_of_a_file() {
+    let world = World::new();
+    world.small();
+    write(&world.target(), "readme.txt/a", b"a");
+    write(&world.target(), "deep/none", b"old");
+    let before = listed(&world.target());
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().failed(14, "storage", &["kitchen"]);
+    receiver.end().failed(14, "storage", &["readme.txt", "in the way"]);
+    assert_eq!(listed(&world.target()), before);
+}
+
+#[test]
+fn folders_follow_each_other_while_it_listens() {
+    let world = World::new();
+    let mut receiver = world.receive(&["--no-code", "--no-key", "--overwrite"]);
+    let (address, _) = receiver.ready();
+    for round in ["one", "two", "three"] {
+        write(&world.folder(), "round", round.as_bytes());
+        world.sending(&address).run().well();
+        receiver.await_event("committed");
+        world.arrived();
+    }
+}
+
+#[test]
+fn a_refused_attempt_is_not_the_last() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&[]);
+    let (address, code) = receiver.ready();
+    let code = code.unwrap();
+    let wrong = super::refusals::other_than(&code);
+    world.sending(&address).env("WAFT_AUTH_CODE", wrong).run().failed(12, "code", &["The code is wrong"]);
+    receiver.await_event("error");
+    world.deliver(&mut receiver, &address, &code).well();
+    receiver.await_event("committed");
+    world.arrived();
+}
+
+#[test]
+fn ipv6_leads_there_too() {
+    let world = World::new();
+    world.small();
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("this machine has no IPv6");
+        return;
+    }
+    let listen = ["receive", "--into", "into", "--listen", "[::1]:0", "--once", "--no-code", "--no-key"];
+    let mut receiver = world.kitchen.call(&listen).start();
+    let (address, _) = receiver.ready();
+    assert!(address.starts_with("[::1]:"), "{address}");
+    world.sending(&address).run().well();
+    receiver.end().well();
+    world.arrived();
+}
+
+#[test]
+fn both_families_are_listened_on() {
+    let world = World::new();
+    world.small();
+    let listen = ["receive", "--into", "into", "--listen", ":0", "--no-code", "--no-key"];
+    let mut receiver = world.kitchen.call(&listen).start();
+    let (address, _) = receiver.ready();
+    let port = address.rsplit(':').next().unwrap().to_owned();
+    world.sending(&format!("127.0.0.1:{port}")).run().well();
+    world.arrived();
+    if TcpStream::connect(format!("[::1]:{port}")).is_ok() {
+        world.sending(&format!("[::1]:{port}")).run().well();
+    }
+}
+
+#[test]
+fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
+    let world = World::new();
+    let usual = world.laptop.work.join("SEND_FOLDER");
+    let says = ["Where kitchen listens is not known", "kitchen@ADDRESS"];
+    let unknown = world.laptop.call(&["send"]).run().failed(2, "usage", &says);
+    assert!(unknown.errors.contains("Made ./SEND_FOLDER") && usual.is_dir());
+    let empty = world.laptop.call(&["send", "SEND_FOLDER", "127.0.0.1:1"]).run();
+    empty.failed(14, "storage", &["SEND_FOLDER", "nothing in it"]);
+    write(&usual, "a", b"a");
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    world.laptop.call(&["send", "SEND_FOLDER", &address]).run().well();
+    world.laptop.call(&["send"]).run().well();
+    world.laptop.call(&["send", "SEND_FOLDER", "kitchen"]).run().well();
+    assert_eq!(listed(&world.target()), listed(&usual));
+}
+
+#[test]
+fn modes_of_the_folder_itself_do_not_matter() {
+    let world = World::new();
+    world.small();
+    set_mode(&world.folder(), 0o700);
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().well();
+    receiver.end().well();
+    world.arrived();
+}
