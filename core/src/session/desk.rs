@@ -149,9 +149,9 @@ impl Desk {
         proven.receipt.as_ref().filter(|(manifest, _)| is_it(manifest)).map(|(_, receipt)| *receipt)
     }
 
-    /// Forgets what was proven: a refusal ends the run.
-    pub(super) fn forget(&mut self) {
-        self.proven = None;
+    /// Forgets what `sender` proved: a refusal ends the run.
+    pub(super) fn forget(&mut self, sender: &CertificateHash) {
+        self.proven.take_if(|proven| proven.sender == *sender);
     }
 
     fn series_of(&mut self, sender: &CertificateHash) -> &mut Series {

@@ -468,6 +468,16 @@ fn a_silent_sender_is_given_up() {
 }
 
 #[test]
+fn a_cancel_has_a_place_before_hello() {
+    use embedded_io_async::Write;
+    let end = Scene::new().receive_from(|mut link| async move {
+        link.write_all(&[1, 0, 0, 2, 4, 0]).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(end, Err(SessionError::PeerCancelled(Cancel::Interrupted)));
+}
+
+#[test]
 fn malformed_and_unexpected_frames_are_named() {
     use embedded_io_async::Write;
     for (bytes, misbehaviour) in [

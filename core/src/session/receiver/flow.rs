@@ -5,7 +5,7 @@
 use core::future::Future;
 use core::pin::pin;
 
-use embassy_futures::select::{Either, Either4, select, select4};
+use embassy_futures::select::{Either3, Either4, select3, select4};
 use rand_core::CryptoRngCore;
 
 use crate::code::TransferKey;
@@ -68,8 +68,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     async fn greet<C: Cipher>(&mut self) -> Result<Opening, SessionError> {
         let payload = self.next(STEP_MS).await?;
         let hello = heapless::Vec::from_slice(payload).map_err(|_| SessionError::Buffers)?;
-        let FromSender::Hello(Hello { min, max, salt, .. }) = decode_first(&hello)? else {
-            return unexpected();
+        let message = decode_first(&hello)?;
+        let FromSender::Hello(Hello { min, max, salt, .. }) = message else {
+            return not_expected(message);
         };
         if !(min..=max).contains(&VERSION) {
             return Err(SessionError::Refused(Refusal::Version));
@@ -246,7 +247,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let tag = &accepted.offer.manifest_tag;
         let is_it = |digest: &_| schedule.is_manifest(digest, tag);
         let begin = self.at.store.begin(&accepted.offered, &is_it);
-        working(&mut self.channel, Stage::Hashing, begin).await
+        working(&mut self.channel, Stage::Hashing, begin, self.at.operator.interrupted()).await
     }
 
     /// `Accept`, and where the sender resumes.
@@ -259,7 +260,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             match decode(self.next(STEP_MS).await?)? {
                 FromSender::Working(Stage::Hashing) if self.at.clock.now() < until => {}
                 FromSender::Resume { offset: 0 } if offset > 0 => {
-                    working(&mut self.channel, Stage::Hashing, self.at.store.restart()).await?;
+                    let at = &mut *self.at;
+                    let restart = at.store.restart();
+                    working(&mut self.channel, Stage::Hashing, restart, at.operator.interrupted()).await?;
                     return Ok(0);
                 }
                 FromSender::Resume { offset: from } if from == offset => return Ok(offset),
@@ -313,7 +316,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     /// `Committed`, once the store has verified the whole archive and put it in place.
     async fn commit(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Verifying);
-        let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit()).await?;
+        // Not to be interrupted: from here on the folder may be in place.
+        let never = core::future::pending();
+        let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit(), never).await?;
         if let Some(manifest) = self.at.store.manifest() {
             self.at.desk.committed(manifest, receipt, self.at.clock.now());
         }
@@ -336,13 +341,18 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
 
     /// After an error: what the store keeps, what the desk forgets, and what the sender is told.
     pub(super) async fn settle(&mut self, error: SessionError) {
+        // Told first: what a store clears away may take longer than the sender waits.
+        self.tell(error).await;
+        if let SessionError::Refused(_) = error {
+            self.at.desk.forget(&self.peer);
+        }
         match error {
             SessionError::PeerMisbehaved(_) | SessionError::Refused(Refusal::Archive) => self.at.store.discard().await,
             _ => self.at.store.suspend().await,
         }
-        if let SessionError::Refused(_) = error {
-            self.at.desk.forget();
-        }
+    }
+
+    async fn tell(&mut self, error: SessionError) {
         let message = match error {
             SessionError::Refused(refusal) => FromReceiver::Refused(refusal),
             SessionError::PeerMisbehaved(Misbehaviour::Chunk) => FromReceiver::Refused(Refusal::Chunk),
@@ -355,18 +365,20 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     }
 }
 
-/// Lets the store work, and tells the sender so now and then.
+/// Lets the store work, and tells the sender so now and then; until the person wants to stop.
 async fn working<L: Link, K: Clock, T>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
     work: impl Future<Output = Result<T, StoreError>>,
+    interrupted: impl Future<Output = ()>,
 ) -> Result<T, SessionError> {
-    let mut work = pin!(work);
+    let (mut work, mut interrupted) = (pin!(work), pin!(interrupted));
     loop {
         let again = channel.after(WORKING_MS);
-        match select(&mut work, channel.clock().sleep_until(again)).await {
-            Either::First(done) => return done.map_err(SessionError::from),
-            Either::Second(()) => channel.send(&FromReceiver::Working(stage)).await?,
+        match select3(&mut work, &mut interrupted, channel.clock().sleep_until(again)).await {
+            Either3::First(done) => return done.map_err(SessionError::from),
+            Either3::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+            Either3::Third(()) => channel.send(&FromReceiver::Working(stage)).await?,
         }
     }
 }
