@@ -11,7 +11,8 @@ use super::world::{Machine, World, write};
 #[test]
 fn patience_ends() {
     scope(|tests| {
-        let tests = [no_answer, silence, broken_for_good, busy_for_too_long].map(|test| tests.spawn(test));
+        let tests =
+            [no_answer, silence, closed_at_once, broken_for_good, busy_for_too_long].map(|test| tests.spawn(test));
         tests.into_iter().for_each(|test| test.join().expect("each of them is well"));
     });
 }
@@ -43,6 +44,17 @@ fn silence() {
     world.sending(&address).run().failed(10, "unreachable", &says);
 }
 
+/// A receiver that is crowded by others closes so, and may answer later.
+fn closed_at_once() {
+    let world = World::new();
+    world.small();
+    let there = Proxy::before("127.0.0.1:1", &[Fate::Answer(b""); 100]);
+    let says = ["The connection to", &there.address, "was closed without an answer", "waft receive"];
+    let ended = world.sending(&there.address).run();
+    let (exit, class) = if ended.code == Some(10) { (10, "unreachable") } else { (16, "broken") };
+    ended.failed(exit, class, &says);
+}
+
 fn broken_for_good() {
     let world = World::new();
     // More than fits the buffers between two processes.
@@ -56,7 +68,7 @@ fn broken_for_good() {
     proxy.cut();
     // From now on nobody is there: the proxy closes what comes.
     let ended = sender.end();
-    let ended = ended.failed(16, "broken", &["connection", "send again"]);
+    let ended = ended.failed(16, "broken", &["connection", "Send again"]);
     assert!(ended.all("retry").count() > 3);
     world.nothing_arrived();
 }

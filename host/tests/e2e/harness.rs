@@ -69,7 +69,9 @@ impl Call {
 
     /// Runs it to its end, with nothing to read.
     pub(crate) fn run(self) -> Ended {
-        self.start().end()
+        let mut process = self.start();
+        process.close_input();
+        process.end()
     }
 }
 
@@ -160,7 +162,6 @@ impl Waft {
 
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Ended {
-        self.input = None;
         let until = Instant::now() + STUCK;
         loop {
             match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {

@@ -43,7 +43,7 @@ fn refused(archives: Vec<(String, HandMade)>) {
     for (what, archive) in archives {
         let outcome = run(send::<RingCipher>(&world, &address, archive));
         assert_eq!(outcome, Err(SessionError::Refused(Refusal::Archive)), "{what:?}");
-        says_so(&receiver.await_event("error"), "protocol", &["laptop", "malformed", "nothing of it was kept"]);
+        says_so(&receiver.await_event("error"), "protocol", &["laptop", "malformed", "othing of it was kept"]);
         world.nothing_arrived();
         assert!(!world.staging().exists(), "{what:?}");
     }

@@ -53,12 +53,6 @@ fn something_that_begins_like_tls_is_not_believed() {
 }
 
 #[test]
-fn it_closes_at_once() {
-    let world = world();
-    against(&world, b"", 16, "broken", &["was closed at once"]);
-}
-
-#[test]
 fn another_version_listens() {
     let world = world();
     let says = ["another version of the protocol, up to 7", "same release on both sides"];
