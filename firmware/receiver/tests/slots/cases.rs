@@ -1,0 +1,342 @@
+//! Single cases: leases, the rollback guard, sizes to the byte, the same folder again, a damaged journal, damaged files.
+
+use embassy_futures::block_on;
+use embassy_futures::join::join;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use waft_core::archive::ArchiveError;
+use waft_core::session::{Offered, Store, StoreError};
+use waft_core::wire::message::Limit;
+use waft_receiver::slots::{BUFFER_MIN, LEASE_WAIT_MS, LayoutError, MountError, ReadError, SlotStore, Slots, Verdict};
+
+use crate::archive::{Archive, archive, tree};
+use crate::bench::{Virtual, begin, boot, send, shown};
+use crate::nor::{Level, Nor};
+
+const ERASE: usize = 4096;
+type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;
+
+fn flash(blocks: usize) -> Flash {
+    Mutex::new(Nor::new(blocks, Level::Bits))
+}
+
+fn first() -> Archive {
+    archive(tree(1, &[10, 0, 5000]), 100)
+}
+
+fn second() -> Archive {
+    archive(tree(2, &[3000, 3000, 3000]), 200)
+}
+
+#[test]
+fn a_folder_is_read_by_path() {
+    let flash = flash(12);
+    let first = first();
+    boot(&flash, async |slots, store| {
+        assert!(slots.folder().is_none());
+        send(store, &first).await.unwrap();
+        let folder = slots.folder().unwrap();
+        assert_eq!((folder.digest(), folder.files(), folder.generation()), (first.root, 3, 1));
+        let file = folder.open("d/002").await.unwrap();
+        let content = first.tree[3].1.as_ref().unwrap();
+        let mut bytes = [0; 100];
+        assert_eq!((file.size(), file.read_at(4_950, &mut bytes).await), (5000, Ok(50)));
+        assert_eq!(bytes[..50], content[4_950..]);
+        assert_eq!(file.read_at(5000, &mut bytes).await, Ok(0));
+        assert_eq!(file.read_at(u32::MAX, &mut bytes).await, Ok(0));
+        for (path, error) in [
+            ("d", ReadError::IsDirectory),
+            ("d/003", ReadError::NotFound),
+            ("", ReadError::NotFound),
+            ("../d", ReadError::NotFound),
+            ("a", ReadError::NotFound),
+            ("z", ReadError::NotFound),
+        ] {
+            assert_eq!(folder.open(path).await.err(), Some(error), "{path}");
+        }
+        let mapped = flash.lock().await.bytes.clone();
+        assert_eq!(file.mapped(&mapped), Some(&content[..]));
+        assert_eq!(file.mapped(&mapped[..file.range().end as usize - 1]), None);
+    });
+    assert_eq!(boot(&flash, async |slots, _| shown(slots).await).unwrap(), Some((1, first.tree)));
+}
+
+#[test]
+fn the_same_folder_again_moves_nothing_and_keeps_its_generation() {
+    let flash = flash(12);
+    let first = first();
+    boot(&flash, async |_, store| send(store, &first).await.unwrap());
+    let later = Archive { offered: Offered { created: 500, ..first.offered }, ..first };
+    let written = flash.try_lock().unwrap().written;
+    let (offset, receipt) = boot(&flash, async |_, store| send(store, &later).await.unwrap()).unwrap();
+    assert_eq!((offset, receipt.generation, receipt.digest), (later.bytes.len(), 1, later.root));
+    assert!(flash.try_lock().unwrap().written - written < 1024, "nothing but a journal's snapshot");
+    let other = Archive { offered: Offered { created: 499, ..second().offered }, ..second() };
+    assert_eq!(boot(&flash, async |_, store| send(store, &other).await).unwrap(), Err(StoreError::Older));
+}
+
+#[test]
+fn another_folder_takes_the_other_slot_and_the_next_generation() {
+    let flash = flash(12);
+    boot(&flash, async |slots, store| {
+        for (index, archive) in [first(), second(), first(), second()].iter().enumerate() {
+            store.allow_older(true);
+            let (_, receipt) = send(store, archive).await.unwrap();
+            assert_eq!(receipt.generation, index as u64 + 1);
+            assert_eq!(shown(slots).await, Some((receipt.generation, archive.tree.clone())));
+        }
+    });
+}
+
+#[test]
+fn a_transfer_goes_on_at_the_bound_of_an_erase_block_for_its_own_sender_only() {
+    let flash = flash(12);
+    let second = second();
+    boot(&flash, async |_, store| {
+        assert_eq!(begin(store, &second).await, Ok(0));
+        store.write(&second.bytes[..ERASE + 100]).await.unwrap();
+        assert_eq!(store.durable(), ERASE as u64);
+        store.suspend().await;
+        assert_eq!(begin(store, &second).await, Ok(ERASE), "in the same boot");
+    });
+    boot(&flash, async |_, store| {
+        let other = Offered { sender: [2; 32], ..second.offered };
+        assert_eq!(store.begin(&other, &|digest| *digest == second.manifest).await.unwrap().offset, 0);
+        assert_eq!(store.begin(&second.offered, &|_| false).await.unwrap().offset, 0);
+        assert_eq!(send(store, &second).await.unwrap().0, ERASE);
+    });
+}
+
+#[test]
+fn what_was_discarded_is_not_held_and_nothing_else_is_lost() {
+    let flash = flash(12);
+    let second = second();
+    boot(&flash, async |_, store| {
+        begin(store, &second).await.unwrap();
+        store.write(&second.bytes[..ERASE + 100]).await.unwrap();
+        store.suspend().await;
+        store.discard().await;
+        begin(store, &first()).await.unwrap();
+        store.discard().await;
+        assert_eq!(begin(store, &second).await, Ok(ERASE), "nothing was begun, or nothing of it was there");
+        store.discard().await;
+        assert_eq!(begin(store, &second).await, Ok(0));
+    });
+    assert_eq!(boot(&flash, async |_, store| begin(store, &second).await).unwrap(), Ok(0));
+}
+
+#[test]
+fn a_lease_keeps_its_folder_and_a_transfer_waits_for_it() {
+    let flash = flash(12);
+    let (first, second, third) = (first(), second(), archive(tree(3, &[9000]), 300));
+    let clock = Virtual::default();
+    let mut buffer = [0; 256];
+    block_on(async {
+        let slots = Slots::new(&flash, 0..12 * ERASE as u32).await.unwrap();
+        let mut store = SlotStore::mount(&slots, &clock, &mut buffer).await.ok().unwrap();
+        send(&mut store, &first).await.unwrap();
+        let leased = slots.folder().unwrap();
+        let again = slots.folder().unwrap();
+        send(&mut store, &second).await.unwrap();
+        assert_eq!(begin(&mut store, &third).await, Err(StoreError::InUse));
+        assert_eq!(clock.now.get(), LEASE_WAIT_MS);
+        assert_eq!(crate::archive::seen(&leased).await, first.tree);
+
+        clock.stands_still.set(true);
+        let readers = async {
+            drop(leased);
+            embassy_futures::yield_now().await;
+            drop(again);
+        };
+        let (sent, ()) = join(send(&mut store, &third), readers).await;
+        assert_eq!(sent.unwrap().1.generation, 3);
+        assert_eq!(shown(&slots).await, Some((3, third.tree.clone())));
+    });
+}
+
+#[test]
+fn an_older_archive_is_refused_until_the_guard_is_reset() {
+    let flash = flash(12);
+    let (first, second) = (first(), second());
+    boot(&flash, async |_, store| {
+        send(store, &second).await.unwrap();
+        assert_eq!(send(store, &first).await, Err(StoreError::Older));
+        let other = Offered { sender: [2; 32], ..first.offered };
+        assert!(store.begin(&other, &|_| false).await.is_ok(), "each sender has a stamp of its own");
+    });
+    boot(&flash, async |_, store| {
+        assert_eq!(send(store, &first).await, Err(StoreError::Older), "in the next boot too");
+        store.allow_older(true);
+        assert_eq!(begin(store, &first).await, Ok(0));
+        store.allow_older(false);
+        store.reset_guard().await.unwrap();
+    });
+    boot(&flash, async |_, store| {
+        assert_eq!(begin(store, &first).await, Ok(0), "the reset outlives a boot");
+        send(store, &first).await.unwrap();
+        send(store, &second).await.unwrap();
+        assert_eq!(send(store, &first).await, Err(StoreError::Older), "and the guard is back");
+    });
+}
+
+#[test]
+fn a_slot_takes_what_fits_to_the_byte() {
+    let slot = 5 * ERASE;
+    let flash = flash(12);
+    let overhead = archive(tree(1, &[10_000]), 1).bytes.len() - 10_000;
+    let full = archive(tree(1, &[slot - overhead]), 1);
+    assert_eq!(full.bytes.len(), slot);
+    let over = archive(tree(1, &[slot - overhead + 1]), 2);
+    boot(&flash, async |slots, store| {
+        assert_eq!(store.capacity().total, slot as u64);
+        send(store, &full).await.unwrap();
+        assert_eq!(begin(store, &over).await, Err(StoreError::Limit(Limit::Total)));
+        let other = archive(tree(2, &[slot - overhead]), 3);
+        send(store, &other).await.unwrap();
+        assert_eq!(shown(slots).await, Some((2, other.tree)));
+    });
+}
+
+#[test]
+fn a_false_archive_is_refused_and_the_old_folder_stays() {
+    let flash = flash(12);
+    let (first, good) = (first(), second());
+    boot(&flash, async |slots, store| {
+        send(store, &first).await.unwrap();
+        let cases: [(usize, ArchiveError); 3] = [
+            (1, ArchiveError::Malformed),
+            (good.offered.manifest as usize + 5, ArchiveError::FileDigest),
+            (good.bytes.len() - 1, ArchiveError::Root),
+        ];
+        for (at, error) in cases {
+            let mut bytes = good.bytes.clone();
+            bytes[at] ^= 1;
+            let bad = Archive { bytes, tree: good.tree.clone(), ..good };
+            let sent = send(store, &bad).await;
+            store.discard().await;
+            match sent {
+                Err(StoreError::Archive(found)) if at > 1 => assert_eq!(found, error),
+                Err(StoreError::Archive(_)) => {}
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(shown(slots).await, Some((1, first.tree.clone())));
+        }
+        begin(store, &good).await.unwrap();
+        store.write(&good.bytes[..100]).await.unwrap();
+        assert_eq!(store.commit().await, Err(StoreError::Archive(ArchiveError::Truncated)));
+        let longer = [&good.bytes[100..], b"x"].concat();
+        assert_eq!(store.write(&longer).await, Err(StoreError::Archive(ArchiveError::Trailing)));
+    });
+}
+
+#[test]
+fn verify_names_the_damaged_files() {
+    let flash = flash(12);
+    boot(&flash, async |slots, store| {
+        send(store, &second()).await.unwrap();
+        let folder = slots.folder().unwrap();
+        let damage = async |at: u32| flash.lock().await.bytes[at as usize] ^= 4;
+        let verify = async || {
+            let mut damaged = Vec::new();
+            let verdict = folder.verify(|path| damaged.push(path.as_str().to_owned())).await.unwrap();
+            (verdict, damaged)
+        };
+        assert_eq!(verify().await, (Verdict::Sound, vec![]));
+        damage(folder.open("d/001").await.unwrap().range().start + 7).await;
+        damage(folder.open("d/002").await.unwrap().range().end).await;
+        assert_eq!(verify().await, (Verdict::Damaged { files: 2 }, vec!["d/001".into(), "d/002".into()]));
+        damage(2 * ERASE as u32 + 3).await;
+        assert_eq!(verify().await, (Verdict::Manifest, vec![]));
+    });
+}
+
+/// Where no byte of the journal can be lost without loss, what is shown is still whole, and the store still receives.
+#[test]
+fn a_damaged_journal_shows_whole_folders_or_none() {
+    let (first, second) = (first(), second());
+    let mut shown_none = 0;
+    let whole = flash(12);
+    boot(&whole, async |_, store| send(store, &first).await.unwrap());
+    boot(&whole, async |_, store| send(store, &second).await.unwrap());
+    // A transfer that was broken off: slot A, where the first folder was, is half erased.
+    let third = archive(tree(3, &[9000]), 300);
+    boot(&whole, async |_, store| {
+        begin(store, &third).await.unwrap();
+        store.write(&third.bytes[..5000]).await.unwrap();
+    });
+    for at in (0..2 * ERASE).step_by(7) {
+        let flash = Mutex::new(whole.try_lock().unwrap().clone());
+        flash.try_lock().unwrap().bytes[at] ^= 0x10;
+        match boot(&flash, async |slots, _| shown(slots).await).expect("it mounts") {
+            Some((2, tree)) => assert_eq!(tree, second.tree, "{at}"),
+            Some((1, tree)) => assert_eq!(tree, first.tree, "{at}"),
+            Some(other) => panic!("{at}: {other:?}"),
+            None => shown_none += 1,
+        }
+        boot(&flash, async |slots, store| {
+            send(store, &third).await.unwrap();
+            assert_eq!(shown(slots).await.unwrap().1, third.tree);
+        });
+    }
+    assert!(shown_none < 60, "{shown_none}");
+    let flash = Mutex::new(whole.try_lock().unwrap().clone());
+    flash.try_lock().unwrap().bytes[..2 * ERASE].fill(0xa5);
+    assert_eq!(boot(&flash, async |slots, _| shown(slots).await), Some(None));
+    boot(&flash, async |_, store| send(store, &third).await.unwrap());
+}
+
+#[test]
+fn a_boot_without_a_transfer_writes_nothing() {
+    let flash = flash(12);
+    boot(&flash, async |_, store| send(store, &first()).await.unwrap());
+    let before = flash.try_lock().unwrap().operations;
+    for _ in 0..5 {
+        boot(&flash, async |_, store| begin(store, &second()).await.unwrap());
+    }
+    assert_eq!(flash.try_lock().unwrap().operations, before);
+}
+
+#[test]
+fn a_forgotten_folder_is_gone_and_its_generation_stays_taken() {
+    let flash = flash(12);
+    boot(&flash, async |slots, store| {
+        send(store, &first()).await.unwrap();
+        let leased = slots.folder().unwrap();
+        store.forget().await.unwrap();
+        assert!(slots.folder().is_none());
+        assert_eq!(crate::archive::seen(&leased).await, first().tree);
+    });
+    boot(&flash, async |slots, store| {
+        assert!(slots.folder().is_none());
+        assert_eq!(send(store, &second()).await.unwrap().1.generation, 2);
+    });
+}
+
+#[test]
+fn maps_that_cannot_be_are_refused() {
+    let flash = flash(12);
+    let block = ERASE as u32;
+    for (region, error) in [
+        (1..8 * block, LayoutError::Unaligned),
+        (0..8 * block + 4, LayoutError::Unaligned),
+        (0..13 * block, LayoutError::PastEnd),
+        (block..4 * block, LayoutError::TooSmall),
+    ] {
+        assert_eq!(block_on(Slots::new(&flash, region)).err(), Some(error));
+    }
+    let clock = Virtual::default();
+    block_on(async {
+        let slots = Slots::new(&flash, block..5 * block).await.unwrap();
+        let mut buffer = [0; BUFFER_MIN - 1];
+        assert_eq!(SlotStore::mount(&slots, &clock, &mut buffer).await.err(), Some(MountError::Buffer));
+    });
+}
+
+/// What the store costs a board; where it grows, somebody should know.
+#[test]
+fn memory_is_bounded() {
+    let store = size_of::<SlotStore<'static, NoopRawMutex, Nor<4, ERASE>, Virtual>>();
+    let slots = size_of::<Slots<'static, NoopRawMutex, Nor<4, ERASE>>>();
+    eprintln!("store {store} bytes, slots {slots} bytes");
+    assert!(store < 5_600 && slots < 400, "{store} {slots}");
+}
