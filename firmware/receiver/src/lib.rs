@@ -8,4 +8,7 @@
 // The futures are awaited where they are made, on executors that need no `Send`.
 #![allow(async_fn_in_trait)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod slots;

@@ -42,6 +42,7 @@ mod folder;
 mod journal;
 mod record;
 mod stage;
+mod state;
 mod store;
 
 use core::cell::RefCell;

@@ -266,3 +266,6 @@ impl Reader<'_> {
         Some((slot, sizes, self.take()?))
     }
 }
+
+#[cfg(test)]
+mod tests;

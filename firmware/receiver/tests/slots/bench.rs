@@ -40,7 +40,8 @@ pub(crate) fn boot<F: NorFlash, T>(
     what: impl AsyncFnOnce(&Slots<'_, NoopRawMutex, F>, &mut Board<'_, F>) -> T,
 ) -> Option<T> {
     let clock = Virtual::default();
-    let mut buffer = [0; 200];
+    // One that cuts blocks into odd pieces, or one that takes a block at once.
+    let mut buffer = vec![0; if F::ERASE_SIZE < 4096 { F::ERASE_SIZE } else { 200 }];
     block_on(async {
         let end = flash.lock().await.capacity() as u32;
         let slots = Slots::new(flash, 0..end).await.unwrap();

@@ -3,5 +3,6 @@
 mod archive;
 mod bench;
 mod cases;
+mod damage;
 mod nor;
 mod sweep;

@@ -216,7 +216,10 @@ impl<const WRITE: usize, const ERASE: usize> NorFlash for Nor<WRITE, ERASE> {
         let tear = self.operate()?;
         self.written += bytes.len() as u64;
         let (first, count) = (offset as usize / WRITE, bytes.len() / WRITE);
-        assert!(self.units[first..][..count].iter().all(|unit| *unit == Unit::Erased), "writes where nothing was erased");
+        assert!(
+            self.units[first..][..count].iter().all(|unit| *unit == Unit::Erased),
+            "writes where nothing was erased"
+        );
         let (whole, torn) = tear.map_or((count, count), |tear| Self::torn(tear, count));
         for (index, piece) in bytes.chunks(WRITE).enumerate() {
             match index {

@@ -7,13 +7,12 @@ use crate::archive::{Archive, Tree, archive, tree};
 use crate::bench::{boot, send, shown};
 use crate::nor::{LEVELS, Level, Nor, TEARS, Tear};
 
-const BLOCKS: usize = 10;
-
 struct Sweep {
     old: Option<Archive>,
     new: Archive,
     /// Whether the old folder was committed in the same boot.
     same_boot: bool,
+    blocks: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -22,12 +21,23 @@ enum Shown {
     New,
 }
 
+/// Says where a sweep was when it failed.
+struct Point(Level, Tear, u64);
+
+impl Drop for Point {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("power went at operation {}: {:?}, {:?}", self.2, self.1, self.0);
+        }
+    }
+}
+
 type Flash<const W: usize, const E: usize> = Mutex<embassy_sync::blocking_mutex::raw::NoopRawMutex, Nor<W, E>>;
 
 impl Sweep {
     fn new(erase: usize, with_old: bool, same_boot: bool) -> Self {
         let old = with_old.then(|| archive(tree(7, &[100, 0, erase + 5]), 10));
-        Self { old, new: archive(tree(9, &[33, erase, 500, erase / 2]), 20), same_boot }
+        Self { old, new: archive(tree(9, &[33, erase, 500, erase / 2]), 20), same_boot, blocks: 10 }
     }
 
     /// Transfers until the end, or until power goes; whether the commit was acknowledged.
@@ -85,10 +95,10 @@ impl Sweep {
         for level in LEVELS {
             for tear in TEARS {
                 for at in 0.. {
-                    let mut flash = Mutex::new(Nor::<W, E>::new(BLOCKS, level));
+                    let _point = Point(level, tear, at);
+                    let mut flash = Mutex::new(Nor::<W, E>::new(self.blocks, level));
                     let acknowledged = self.transfer(&flash, Some((at, tear)));
                     let cut = flash.get_mut().dead;
-                    println!("{level:?} {tear:?} {at}");
                     self.recover(&mut flash, acknowledged);
                     if !cut {
                         break;
@@ -105,7 +115,6 @@ impl Sweep {
         for (with_old, same_boot) in [(true, false), (true, true), (false, false)] {
             points += Self::new(E, with_old, same_boot).run::<W, E>();
         }
-        println!("{points} cuts survived");
         eprintln!("write unit {W}, erase block {E}: {points} cuts survived");
     }
 }
@@ -140,6 +149,14 @@ fn every_cut_leaves_old_or_new_16_8k() {
     Sweep::run_all::<16, 8192>();
 }
 
+/// So many erase blocks that the journal has to rotate in the middle of the transfer.
+#[test]
+fn every_cut_leaves_old_or_new_while_the_journal_is_full() {
+    let new = archive(tree(9, &[100, 60_000, 60_000]), 20);
+    let points = Sweep { new, blocks: 130, ..Sweep::new(2048, true, false) }.run::<32, 2048>();
+    eprintln!("write unit 32, erase block 2048, journal full: {points} cuts survived");
+}
+
 /// Cuts follow one another, in boots, in transfers, anywhere; in between the board boots and looks.
 #[test]
 fn storms_of_cuts_leave_old_or_new() {
@@ -151,7 +168,7 @@ fn storms_of_cuts_leave_old_or_new() {
     };
     for round in 0..400 {
         let level = LEVELS[random() as usize % LEVELS.len()];
-        let mut flash = Mutex::new(Nor::<4, 2048>::new(BLOCKS, level));
+        let mut flash = Mutex::new(Nor::<4, 2048>::new(sweep.blocks, level));
         let mut acknowledged = sweep.transfer(&flash, Some((random() % 60, TEARS[random() as usize % TEARS.len()])));
         let mut last = Shown::Old;
         for _ in 0..12 {
