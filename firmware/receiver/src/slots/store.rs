@@ -182,19 +182,18 @@ impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
             return Ok(held);
         }
         let slot = self.free_slot().await?;
-        let mut stage = Stage::new(*offered, sizes, slot);
-        let mut held = None;
-        if let Some((begun, durable)) = self.journal.state().begun
+        self.work = Work::Part(Stage::new(*offered, sizes, slot));
+        if let Work::Part(stage) = &mut self.work
+            && let Some((begun, durable)) = self.journal.state().begun
             && (begun.slot, begun.sizes, begun.sender) == (slot, sizes, offered.sender)
             && durable > 0
         {
-            held = stage.resume(&self.slots.area, durable, is_it, self.buffer).await;
-            if held.is_none() {
-                stage = Stage::new(*offered, sizes, slot);
+            match stage.resume(&self.slots.area, durable, is_it, self.buffer).await {
+                Some(held) => return Ok(held),
+                None => self.work = Work::Part(Stage::new(*offered, sizes, slot)),
             }
         }
-        self.work = Work::Part(stage);
-        Ok(held.unwrap_or_else(|| Held { offset: 0, digest: Hasher::new().digest() }))
+        Ok(Held { offset: 0, digest: Hasher::new().digest() })
     }
 
     async fn restart(&mut self) -> Result<(), StoreError> {

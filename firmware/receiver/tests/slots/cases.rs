@@ -235,8 +235,14 @@ fn maps_that_cannot_be_are_refused() {
 /// What the store costs a board; where it grows, somebody should know.
 #[test]
 fn memory_is_bounded() {
-    let store = size_of::<SlotStore<'static, NoopRawMutex, Nor<4, ERASE>, Virtual>>();
+    let (first, flash) = (first(), flash(12));
     let slots = size_of::<Slots<'static, NoopRawMutex, Nor<4, ERASE>>>();
-    eprintln!("store {store} bytes, slots {slots} bytes");
-    assert!(store < 5_600 && slots < 400, "{store} {slots}");
+    boot(&flash, async |_, store| {
+        let begin = size_of_val(&store.begin(&first.offered, &|_| false));
+        let write = size_of_val(&store.write(&[]));
+        let commit = size_of_val(&store.commit());
+        let store = size_of_val(store);
+        eprintln!("slots {slots}, store {store}; futures: begin {begin}, write {write}, commit {commit} bytes");
+        assert!(slots < 300 && store < 5_200 && begin < 2_800 && write < 2_400 && commit < 6_000);
+    });
 }
