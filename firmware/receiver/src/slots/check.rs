@@ -1,0 +1,179 @@
+//! Reading a slot back: the prefix that a transfer goes on from, and the whole archive before it is committed.
+//!
+//! PROTOCOL.md, section 8.
+
+use embassy_futures::yield_now;
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::archive::{ArchiveError, Content, ContentReader, ENTRY_PREFIX, Entry, ManifestReader, Summary};
+use waft_core::digest::{Digest, Hasher};
+use waft_core::limits::ENTRY_MAX;
+use waft_core::session::StoreError;
+
+use super::area::{Area, Fault, Slot};
+use super::record::Sizes;
+
+/// Reads a slot from its first byte up to `end`, a buffer at a time, and yields behind each.
+pub(super) struct Pieces<'b> {
+    slot: Slot,
+    at: u32,
+    end: u32,
+    buffer: &'b mut [u8],
+}
+
+impl<'b> Pieces<'b> {
+    pub(super) fn new(slot: Slot, from: u32, end: u32, buffer: &'b mut [u8]) -> Self {
+        Self { slot, at: from, end, buffer }
+    }
+
+    pub(super) async fn next<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+    ) -> Result<Option<&[u8]>, Fault> {
+        let length = self.buffer.len().min((self.end - self.at) as usize);
+        if length == 0 {
+            return Ok(None);
+        }
+        let piece = &mut self.buffer[..length];
+        area.read(area.layout().byte(self.slot, self.at), piece).await?;
+        self.at += length as u32;
+        yield_now().await;
+        Ok(Some(piece))
+    }
+}
+
+/// Digest of the first `end` bytes of a slot.
+pub(super) async fn digest<M: RawMutex, F: NorFlash>(
+    area: &Area<'_, M, F>,
+    slot: Slot,
+    end: u32,
+    buffer: &mut [u8],
+) -> Result<Digest, Fault> {
+    let mut hasher = Hasher::new();
+    let mut pieces = Pieces::new(slot, 0, end, buffer);
+    while let Some(piece) = pieces.next(area).await? {
+        hasher.update(piece);
+    }
+    Ok(hasher.digest())
+}
+
+/// Reads a whole archive back, checks every rule and every digest of it, and gives its summary and its root.
+pub(super) async fn whole<M: RawMutex, F: NorFlash>(
+    area: &Area<'_, M, F>,
+    slot: Slot,
+    sizes: &Sizes,
+    buffer: &mut [u8],
+) -> Result<(Summary, Digest), StoreError> {
+    let summary = manifest(area, slot, sizes, buffer).await?;
+    let root = contents(area, slot, &summary, buffer).await?;
+    Ok((summary, root))
+}
+
+async fn manifest<M: RawMutex, F: NorFlash>(
+    area: &Area<'_, M, F>,
+    slot: Slot,
+    sizes: &Sizes,
+    buffer: &mut [u8],
+) -> Result<Summary, StoreError> {
+    let mut reader = ManifestReader::new(sizes.manifest);
+    let mut pieces = Pieces::new(slot, 0, sizes.manifest, buffer);
+    while let Some(mut piece) = pieces.next(area).await? {
+        while reader.next(&mut piece).map_err(StoreError::Archive)?.is_some() {}
+    }
+    let summary = reader.finish().map_err(StoreError::Archive)?;
+    summary.check(sizes.total.into(), sizes.files, sizes.entries).map_err(StoreError::Archive)?;
+    Ok(summary)
+}
+
+async fn contents<M: RawMutex, F: NorFlash>(
+    area: &Area<'_, M, F>,
+    slot: Slot,
+    summary: &Summary,
+    buffer: &mut [u8],
+) -> Result<Digest, StoreError> {
+    let mut reader = ContentReader::new(summary);
+    let mut cursor = Cursor::new(slot, summary.manifest);
+    // Its length was checked against the sizes in the journal, which have 32 bits.
+    let mut pieces = Pieces::new(slot, summary.manifest, summary.total as u32, buffer);
+    while let Some(mut piece) = pieces.next(area).await? {
+        while let Some(content) = reader.next(&mut piece).map_err(StoreError::Archive)? {
+            match content {
+                Content::NeedFile => {
+                    let size = next_size(&mut cursor, area).await?;
+                    reader.begin_file(size).map_err(|_| StoreError::Verify)?;
+                }
+                Content::End { root } => return Ok(root),
+                Content::Data(_) | Content::FileEnd => {}
+            }
+        }
+    }
+    Err(StoreError::Archive(ArchiveError::Truncated))
+}
+
+async fn next_size<M: RawMutex, F: NorFlash>(cursor: &mut Cursor, area: &Area<'_, M, F>) -> Result<u64, StoreError> {
+    while let Some((entry, _)) = cursor.next(area).await.map_err(|_| StoreError::Verify)? {
+        if let Some(size) = entry.size() {
+            return Ok(size);
+        }
+    }
+    Err(StoreError::Verify)
+}
+
+/// Walks a manifest that was checked before, and knows where each file's content lies. About 1 KiB: one entry.
+pub(super) struct Cursor {
+    slot: Slot,
+    /// Where the next entry begins.
+    at: u32,
+    /// Where the manifest ends.
+    end: u32,
+    /// Where the next file's content begins.
+    content: u64,
+    entry: [u8; ENTRY_MAX],
+}
+
+/// Why a walk through a slot stops.
+pub(super) enum WalkError {
+    /// The flash failed.
+    Flash,
+    /// What is there is no manifest.
+    Damaged,
+}
+
+impl From<Fault> for WalkError {
+    fn from(_: Fault) -> Self {
+        Self::Flash
+    }
+}
+
+impl Cursor {
+    pub(super) fn new(slot: Slot, manifest: u32) -> Self {
+        Self { slot, at: 0, end: manifest, content: manifest.into(), entry: [0; ENTRY_MAX] }
+    }
+
+    /// The next entry, and where in the slot its content begins, if it is a file; `None` behind the last.
+    pub(super) async fn next<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+    ) -> Result<Option<(Entry<'_>, u64)>, WalkError> {
+        if self.at == self.end {
+            return Ok(None);
+        }
+        let mut prefix = [0; ENTRY_PREFIX];
+        area.read(area.layout().byte(self.slot, self.at), &mut prefix).await?;
+        let length = usize::from(u16::from_be_bytes(prefix));
+        let next = u64::from(self.at) + (ENTRY_PREFIX + length) as u64;
+        if length > ENTRY_MAX || next > self.end.into() {
+            return Err(WalkError::Damaged);
+        }
+        let bytes = &mut self.entry[..length];
+        area.read(area.layout().byte(self.slot, self.at + ENTRY_PREFIX as u32), bytes).await?;
+        let entry = Entry::decode(bytes).map_err(|_| WalkError::Damaged)?;
+        let content = self.content;
+        if let Some(size) = entry.size() {
+            let end = content.checked_add(size).and_then(|end| end.checked_add(waft_core::archive::DIGEST as u64));
+            self.content = end.ok_or(WalkError::Damaged)?;
+        }
+        self.at = next as u32;
+        Ok(Some((entry, content)))
+    }
+}

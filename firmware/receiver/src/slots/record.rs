@@ -1,0 +1,271 @@
+//! The journal's records: what each says, and its bytes.
+//!
+//! A record takes whole cells of 32 bytes, a multiple of every write unit. Its first byte is its kind, its last
+//! six are the beginning of BLAKE3(sequence of its block ‖ the bytes before them); what is between fields and checksum is zero. Integers are big-endian.
+//!
+//! ```text
+//! kind  cells  fields behind the kind
+//!   1     2    BEGIN     slot:1 sizes:16 sender:32        a transfer takes the slot, from its first byte
+//!   2     1    PROGRESS  offset:4                         so much of it, whole erase blocks, is durable
+//!   3     5    COMMIT    slot:1 sizes:16 sender:32 created:8 generation:8 manifest digest:32 root:32
+//!   4     2    STAMP     sender:32 created:8              newest archive of that sender
+//!   5     1    CLEAR                                      forgets all stamps
+//!   6     1    ABANDON                                    forgets the transfer
+//!   7     1    FORGET    generation:8                     no folder is committed; generations count on from there
+//!   8     1    SETTLED                                    what stands before it was acknowledged
+//! sizes = total:4 manifest:4 entries:4 files:4
+//!
+//! cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2, zeros, checksum:6
+//! ```
+
+use waft_core::digest::{Digest, Hasher};
+use waft_core::session::{CertificateHash, Offered};
+
+use super::area::{Layout, Slot};
+
+/// Bytes of a cell.
+pub(super) const CELL: usize = 32;
+/// Bytes of the longest record.
+pub(super) const RECORD_MAX: usize = 5 * CELL;
+
+const CHECKSUM: usize = 6;
+const MAGIC: &[u8; 8] = b"WAFTSLOT";
+const VERSION: u8 = 1;
+
+/// What an archive counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub(super) total: u32,
+    pub(super) manifest: u32,
+    pub(super) entries: u32,
+    pub(super) files: u32,
+}
+
+impl Sizes {
+    /// Those of an offer; `None` where no flash could hold it.
+    pub(super) fn of(offered: &Offered) -> Option<Self> {
+        let Offered { manifest, entries, files, .. } = *offered;
+        Some(Self { total: offered.total.try_into().ok()?, manifest, entries, files })
+    }
+}
+
+/// A transfer that takes a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Begun {
+    pub(super) slot: Slot,
+    pub(super) sizes: Sizes,
+    pub(super) sender: CertificateHash,
+}
+
+/// A committed folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Committed {
+    pub(super) slot: Slot,
+    pub(super) sizes: Sizes,
+    pub(super) sender: CertificateHash,
+    pub(super) created: u64,
+    pub(super) generation: u64,
+    pub(super) manifest: Digest,
+    pub(super) root: Digest,
+}
+
+/// When the newest archive of a sender was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) sender: CertificateHash,
+    pub(super) created: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    Begin(Begun),
+    Progress { offset: u32 },
+    Commit(Committed),
+    Stamp(Stamp),
+    Clear,
+    Abandon,
+    Forget { generation: u64 },
+    Settled,
+}
+
+impl Record {
+    /// Cells of a record of that kind; `None` where no kind has that number.
+    pub(super) fn cells_of(kind: u8) -> Option<usize> {
+        match kind {
+            1 | 4 => Some(2),
+            3 => Some(5),
+            2 | 5..=8 => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Cells of this record.
+    pub(super) fn cells(&self) -> u32 {
+        Self::cells_of(self.kind()).expect("kind() gives numbers that cells_of() knows") as u32
+    }
+
+    /// Its bytes, in a block of that sequence: whole cells at the front of `out`.
+    pub(super) fn encode<'o>(&self, sequence: u32, out: &'o mut [u8; RECORD_MAX]) -> &'o [u8] {
+        out.fill(0);
+        let mut fields = Writer(&mut out[..]);
+        fields.put(&[self.kind()]);
+        match self {
+            Self::Begin(Begun { slot, sizes, sender }) => fields.place(*slot, sizes, sender),
+            Self::Progress { offset } => fields.put(&offset.to_be_bytes()),
+            Self::Commit(commit) => {
+                fields.place(commit.slot, &commit.sizes, &commit.sender);
+                fields.put(&commit.created.to_be_bytes());
+                fields.put(&commit.generation.to_be_bytes());
+                fields.put(&commit.manifest.0);
+                fields.put(&commit.root.0);
+            }
+            Self::Stamp(Stamp { sender, created }) => {
+                fields.put(sender);
+                fields.put(&created.to_be_bytes());
+            }
+            Self::Forget { generation } => fields.put(&generation.to_be_bytes()),
+            Self::Clear | Self::Abandon | Self::Settled => {}
+        }
+        let bytes = &mut out[..self.cells() as usize * CELL];
+        close(sequence, bytes);
+        bytes
+    }
+
+    /// The record that takes up all of `bytes`; `None` where they are none of a block of that sequence.
+    pub(super) fn decode(sequence: u32, bytes: &[u8]) -> Option<Self> {
+        let mut fields = Reader(checked(sequence, bytes)?);
+        let [kind] = fields.take()?;
+        Some(match kind {
+            1 => {
+                let (slot, sizes, sender) = fields.place()?;
+                Self::Begin(Begun { slot, sizes, sender })
+            }
+            2 => Self::Progress { offset: fields.u32()? },
+            3 => {
+                let (slot, sizes, sender) = fields.place()?;
+                let (created, generation) = (fields.u64()?, fields.u64()?);
+                let (manifest, root) = (Digest(fields.take()?), Digest(fields.take()?));
+                Self::Commit(Committed { slot, sizes, sender, created, generation, manifest, root })
+            }
+            4 => Self::Stamp(Stamp { sender: fields.take()?, created: fields.u64()? }),
+            5 => Self::Clear,
+            6 => Self::Abandon,
+            7 => Self::Forget { generation: fields.u64()? },
+            8 => Self::Settled,
+            _ => return None,
+        })
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Begin(_) => 1,
+            Self::Progress { .. } => 2,
+            Self::Commit(_) => 3,
+            Self::Stamp(_) => 4,
+            Self::Clear => 5,
+            Self::Abandon => 6,
+            Self::Forget { .. } => 7,
+            Self::Settled => 8,
+        }
+    }
+}
+
+/// What stands in a block's first cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Grows by one from block to block.
+    pub(super) sequence: u32,
+    /// Cells behind the head that were written before it.
+    pub(super) snapshot: u16,
+}
+
+impl Head {
+    pub(super) fn encode(&self, layout: &Layout) -> [u8; CELL] {
+        let mut cell = [0; CELL];
+        let mut fields = Writer(&mut cell);
+        fields.put(MAGIC);
+        fields.put(&[VERSION]);
+        fields.put(&layout.block().to_be_bytes());
+        fields.put(&layout.slot().to_be_bytes());
+        fields.put(&self.sequence.to_be_bytes());
+        fields.put(&self.snapshot.to_be_bytes());
+        close(0, &mut cell);
+        cell
+    }
+
+    /// `None` for a cell that is no head, or one of another layout or version.
+    pub(super) fn decode(layout: &Layout, cell: &[u8; CELL]) -> Option<Self> {
+        let mut fields = Reader(checked(0, cell)?);
+        let (magic, [version]) = (fields.take::<8>()?, fields.take()?);
+        let same = magic == *MAGIC && version == VERSION;
+        let same = same & (fields.u32()? == layout.block()) & (fields.u32()? == layout.slot());
+        let head = Self { sequence: fields.u32()?, snapshot: u16::from_be_bytes(fields.take()?) };
+        same.then_some(head)
+    }
+}
+
+fn checksum(sequence: u32, body: &[u8]) -> [u8; CHECKSUM] {
+    let mut hasher = Hasher::new();
+    hasher.update(&sequence.to_be_bytes());
+    hasher.update(body);
+    *hasher.digest().0.first_chunk().expect("a digest is longer than a checksum")
+}
+
+fn close(sequence: u32, bytes: &mut [u8]) {
+    let (body, end) = bytes.split_last_chunk_mut().expect("a cell is longer than a checksum");
+    *end = checksum(sequence, body);
+}
+
+fn checked(sequence: u32, bytes: &[u8]) -> Option<&[u8]> {
+    let (body, end) = bytes.split_last_chunk()?;
+    (checksum(sequence, body) == *end).then_some(body)
+}
+
+struct Writer<'o>(&'o mut [u8]);
+
+impl Writer<'_> {
+    fn put(&mut self, field: &[u8]) {
+        let (here, rest) = core::mem::take(&mut self.0).split_at_mut(field.len());
+        here.copy_from_slice(field);
+        self.0 = rest;
+    }
+
+    fn place(&mut self, slot: Slot, sizes: &Sizes, sender: &CertificateHash) {
+        self.put(&[u8::from(slot == Slot::B)]);
+        for size in [sizes.total, sizes.manifest, sizes.entries, sizes.files] {
+            self.put(&size.to_be_bytes());
+        }
+        self.put(sender);
+    }
+}
+
+struct Reader<'b>(&'b [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn place(&mut self) -> Option<(Slot, Sizes, CertificateHash)> {
+        let slot = match self.take()? {
+            [0] => Slot::A,
+            [1] => Slot::B,
+            _ => return None,
+        };
+        let sizes = Sizes { total: self.u32()?, manifest: self.u32()?, entries: self.u32()?, files: self.u32()? };
+        Some((slot, sizes, self.take()?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The records' bytes.
+
+use std::string::String;
+use std::vec::Vec;
+
+use super::*;
+
+fn records() -> [Record; 8] {
+    let sizes = Sizes { total: 0x0102_0304, manifest: 5, entries: 6, files: 7 };
+    let sender = [0x11; 32];
+    [
+        Record::Begin(Begun { slot: Slot::B, sizes, sender }),
+        Record::Progress { offset: 0x2000 },
+        Record::Commit(Committed {
+            slot: Slot::A,
+            sizes,
+            sender,
+            created: 8,
+            generation: 9,
+            manifest: Digest([0x22; 32]),
+            root: Digest([0x33; 32]),
+        }),
+        Record::Stamp(Stamp { sender, created: 10 }),
+        Record::Clear,
+        Record::Abandon,
+        Record::Forget { generation: 11 },
+        Record::Settled,
+    ]
+}
+
+fn bytes_of(record: &Record) -> Vec<u8> {
+    record.encode(77, &mut [0xee; RECORD_MAX]).to_vec()
+}
+
+#[test]
+fn what_was_written_is_read() {
+    for record in records() {
+        let bytes = bytes_of(&record);
+        assert_eq!(bytes.len() / CELL, record.cells() as usize);
+        assert_eq!(Record::decode(77, &bytes), Some(record));
+        assert_eq!(Record::decode(78, &bytes), None, "of another block");
+        for at in 0..bytes.len() {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            assert_eq!(Record::decode(77, &bytes), None, "{at}");
+        }
+    }
+}
+
+/// Boards in the field hold these bytes: if this fails, the version of the head has to change, not the test alone.
+#[test]
+fn the_bytes_stay() {
+    let all: Vec<u8> = records().iter().flat_map(bytes_of).collect();
+    let layout = Layout::new(0..40960, 4096, 40960).unwrap();
+    let head = Head { sequence: 77, snapshot: 22 };
+    let cell = head.encode(&layout);
+    assert_eq!(Head::decode(&layout, &cell), Some(head));
+    let hex: String = cell.iter().map(|byte| std::format!("{byte:02x}")).collect();
+    assert_eq!(hex, "57414654534c4f540100001000000040000000004d001600000079fbe57e51c0");
+    assert_eq!(
+        std::format!("{}", Digest::of(&all)),
+        "b9ca294bb98e6373c6dac603e594b6d8ddbdb7e36ee69ec22c580736d70f0d45"
+    );
+}
+
+#[test]
+fn a_head_of_another_layout_is_none() {
+    let layout = |end| Layout::new(0..end, 4096, 1 << 20).unwrap();
+    let cell = Head { sequence: 1, snapshot: 2 }.encode(&layout(40960));
+    assert_eq!(Head::decode(&layout(49152), &cell), None);
+    assert_eq!(Head::decode(&layout(45056), &cell), Some(Head { sequence: 1, snapshot: 2 }), "the same slots");
+}

@@ -1,0 +1,179 @@
+//! An archive on its way into the free slot: checked entry by entry, buffered to the write unit, erased before it block by block.
+
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::archive::{ArchiveError, ManifestReader, Summary};
+use waft_core::digest::{Digest, Hasher};
+use waft_core::session::{Held, Offered, StoreError};
+
+use super::area::{Area, Slot};
+use super::check::Pieces;
+use super::journal::Journal;
+use super::record::{Begun, CELL, Record, Sizes};
+
+/// A transfer into a slot. About 4 KiB: a manifest reader.
+pub(super) struct Stage {
+    pub(super) offered: Offered,
+    pub(super) sizes: Sizes,
+    pub(super) slot: Slot,
+    /// What the manifest says, once it came whole.
+    pub(super) summary: Option<Summary>,
+    manifest: ManifestReader,
+    /// Bytes of the archive that were taken.
+    position: u32,
+    /// Bytes of it that stand in the slot; the others wait in the buffer. Whole cells, up to the end.
+    flushed: u32,
+    /// Bytes of it that the journal knows of: whole erase blocks.
+    durable: u32,
+    /// Whether this stage's first record stands.
+    announced: bool,
+}
+
+impl Stage {
+    /// A transfer from the first byte on.
+    pub(super) fn new(offered: Offered, sizes: Sizes, slot: Slot) -> Self {
+        let manifest = ManifestReader::new(sizes.manifest);
+        Self { offered, sizes, slot, summary: None, manifest, position: 0, flushed: 0, durable: 0, announced: false }
+    }
+
+    /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to go on behind them. Where they are not
+    /// the beginning of the offered archive, or cannot be read, the stage is good for nothing.
+    pub(super) async fn resume<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+        durable: u32,
+        is_it: &dyn Fn(&Digest) -> bool,
+        buffer: &mut [u8],
+    ) -> Option<Held> {
+        if !durable.is_multiple_of(area.layout().block()) {
+            return None;
+        }
+        let mut hasher = Hasher::new();
+        let mut pieces = Pieces::new(self.slot, 0, durable, buffer);
+        while let Some(piece) = pieces.next(area).await.ok()? {
+            hasher.update(piece);
+            let known = self.summary.is_some();
+            self.admit(piece).ok()?;
+            if !known && self.summary.is_some_and(|summary| !is_it(&summary.digest)) {
+                return None;
+            }
+        }
+        self.summary?;
+        (self.position, self.flushed, self.durable) = (durable, durable, durable);
+        Some(Held { offset: durable.into(), digest: hasher.digest() })
+    }
+
+    pub(super) fn durable(&self) -> u32 {
+        self.durable
+    }
+
+    /// Whether the journal speaks of this transfer, and of no other.
+    pub(super) fn is_in_journal(&self) -> bool {
+        self.announced || self.durable > 0
+    }
+
+    /// Takes the next bytes of the archive.
+    pub(super) async fn write<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+        journal: &mut Journal,
+        mut bytes: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<(), StoreError> {
+        if bytes.len() > (self.sizes.total - self.position) as usize {
+            return Err(StoreError::Archive(ArchiveError::Trailing));
+        }
+        self.admit(bytes).map_err(StoreError::Archive)?;
+        self.announce(area, journal).await?;
+        while !bytes.is_empty() {
+            let filled = (self.position - self.flushed) as usize;
+            let room = self.room(area.layout().block(), buffer);
+            let (now, later) = bytes.split_at(bytes.len().min(room - filled));
+            buffer[filled..][..now.len()].copy_from_slice(now);
+            self.position += now.len() as u32;
+            bytes = later;
+            if filled + now.len() == room {
+                self.flush(area, journal, buffer).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what still waits in the buffer, padded to whole cells. Says whether the archive is there in full.
+    pub(super) async fn finish<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+        journal: &mut Journal,
+        buffer: &mut [u8],
+    ) -> Result<(), StoreError> {
+        if self.position < self.sizes.total {
+            return Err(StoreError::Archive(ArchiveError::Truncated));
+        }
+        if self.flushed < self.position { self.flush(area, journal, buffer).await } else { Ok(()) }
+    }
+
+    /// Lets the manifest's rules see what part of `bytes` belongs to it.
+    fn admit(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        if self.summary.is_some() {
+            return Ok(());
+        }
+        let mut input = bytes;
+        while self.manifest.next(&mut input)?.is_some() {}
+        if self.manifest.is_complete() {
+            let summary = self.manifest.finish()?;
+            summary.check(self.sizes.total.into(), self.sizes.files, self.sizes.entries)?;
+            self.summary = Some(summary);
+        }
+        Ok(())
+    }
+
+    /// **Says in this boot's journal where the transfer begins or goes on, before anything is erased there**: a PROGRESS beyond it
+    /// that could not be read may come back.
+    async fn announce<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+        journal: &mut Journal,
+    ) -> Result<(), StoreError> {
+        if self.announced {
+            return Ok(());
+        }
+        let record = match self.durable {
+            0 => Record::Begin(Begun { slot: self.slot, sizes: self.sizes, sender: self.offered.sender }),
+            offset => Record::Progress { offset },
+        };
+        journal.append(area, &record).await?;
+        self.announced = true;
+        Ok(())
+    }
+
+    /// Bytes that are collected before they are written: up to the end of the erase block.
+    fn room(&self, block: u32, buffer: &[u8]) -> usize {
+        let left = block - self.flushed % block;
+        (buffer.len() / CELL * CELL).min(left as usize)
+    }
+
+    /// Writes the buffer. **Erases every block before its first byte, without a blank check**; behind its last one
+    /// PROGRESS makes it durable.
+    async fn flush<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+        journal: &mut Journal,
+        buffer: &mut [u8],
+    ) -> Result<(), StoreError> {
+        let block = area.layout().block();
+        let at = area.layout().byte(self.slot, self.flushed);
+        if self.flushed.is_multiple_of(block) {
+            area.erase(at).await?;
+        }
+        let filled = (self.position - self.flushed) as usize;
+        let padded = filled.next_multiple_of(CELL);
+        buffer[filled..padded].fill(0xff);
+        area.program(at, &buffer[..padded]).await?;
+        self.flushed = self.position;
+        if self.flushed.is_multiple_of(block) {
+            journal.append(area, &Record::Progress { offset: self.flushed }).await?;
+            self.durable = self.flushed;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! The [`Store`] of a session on slots: takes an archive into the free slot, and commits it.
+
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::digest::{Digest, Hasher};
+use waft_core::limits::{ENTRIES_MAX, MANIFEST_MAX, PATH_MAX};
+use waft_core::session::{Capacity, Clock, Held, Offered, Receipt, Store, StoreError};
+use waft_core::wire::message::Limit;
+
+use super::Slots;
+use super::area::{Fault, Slot};
+use super::check;
+use super::journal::Journal;
+use super::record::{CELL, Committed, Record, Sizes, Stamp};
+use super::stage::Stage;
+
+/// A transfer waits so long for readers to leave the slot that it needs, in milliseconds.
+pub const LEASE_WAIT_MS: u64 = 10_000;
+/// Shortest buffer, in bytes. A longer one, up to an erase block, means fewer calls of the flash.
+pub const BUFFER_MIN: usize = 2 * CELL;
+
+/// Why slots cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum MountError {
+    /// The buffer has less than [`BUFFER_MIN`] bytes.
+    Buffer,
+    /// The flash failed while the journal was put in order.
+    Flash,
+}
+
+/// The one writer of [`Slots`]. About 5 KiB.
+pub struct SlotStore<'a, M: RawMutex, F, K> {
+    slots: &'a Slots<'a, M, F>,
+    clock: &'a K,
+    buffer: &'a mut [u8],
+    journal: Journal,
+    allow_older: bool,
+    work: Work,
+}
+
+#[expect(clippy::large_enum_variant, reason = "there is one, in a place of its own, and no heap")]
+enum Work {
+    /// Nothing is offered.
+    Idle,
+    /// The committed folder is what is offered.
+    Whole(Committed, Offered),
+    /// The offered archive goes into the free slot.
+    Part(Stage),
+}
+
+impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
+    /// Reads the journal, and shows the committed folder to readers. Writes only after a power cut at the end of a commit.
+    /// `buffer` collects what is written; only whole cells of 32 bytes of it are used.
+    pub async fn mount(slots: &'a Slots<'a, M, F>, clock: &'a K, buffer: &'a mut [u8]) -> Result<Self, MountError> {
+        if buffer.len() < BUFFER_MIN {
+            return Err(MountError::Buffer);
+        }
+        let mut journal = Journal::read(&slots.area).await;
+        if journal.is_doubtful()
+            && let Some(committed) = journal.state().committed
+            && !is_sound(slots, &committed, buffer).await
+        {
+            journal.disown();
+        }
+        journal.settle(&slots.area).await.map_err(|Fault| MountError::Flash)?;
+        slots.show(journal.state().committed);
+        Ok(Self { slots, clock, buffer, journal, allow_older: false, work: Work::Idle })
+    }
+
+    /// Whether archives are taken that are older than what the same sender sent last. At first they are not.
+    pub fn allow_older(&mut self, allow: bool) {
+        self.allow_older = allow;
+    }
+
+    /// Forgets how new the senders' last archives were, so that each may send an older one.
+    pub async fn reset_guard(&mut self) -> Result<(), StoreError> {
+        Ok(self.journal.append(&self.slots.area, &Record::Clear).await?)
+    }
+
+    /// Forgets the committed folder. Who reads it now may go on.
+    pub async fn forget(&mut self) -> Result<(), StoreError> {
+        if self.journal.state().committed.is_some() {
+            let generation = self.journal.state().generation;
+            self.slots.show(None);
+            self.journal.append(&self.slots.area, &Record::Forget { generation }).await?;
+        }
+        Ok(())
+    }
+
+    /// The slot for the next folder, once no reader holds it. **Never that of the committed folder.**
+    async fn free_slot(&self) -> Result<Slot, StoreError> {
+        let state = self.journal.state();
+        let slot = match (state.committed, state.begun) {
+            (Some(committed), _) => committed.slot.other(),
+            (None, Some((begun, _))) => begun.slot,
+            (None, None) => Slot::A,
+        };
+        let until = self.clock.now() + LEASE_WAIT_MS;
+        while self.slots.is_leased(slot) {
+            match select(self.slots.released.wait(), self.clock.sleep_until(until)).await {
+                Either::First(()) => {}
+                Either::Second(()) => return Err(StoreError::InUse),
+            }
+        }
+        Ok(slot)
+    }
+
+    fn check_age(&self, offered: &Offered) -> Result<(), StoreError> {
+        let newest = self.journal.state().stamp(&offered.sender);
+        let older = newest.is_some_and(|newest| offered.created < newest);
+        if older && !self.allow_older { Err(StoreError::Older) } else { Ok(()) }
+    }
+
+    /// The digest of the committed folder, read back, if that is the folder that is offered.
+    async fn whole(&mut self, sizes: &Sizes, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Committed, Held)> {
+        let committed = self.journal.state().committed?;
+        if committed.sizes != *sizes || !is_it(&committed.manifest) {
+            return None;
+        }
+        let digest = check::digest(&self.slots.area, committed.slot, sizes.total, self.buffer).await.ok()?;
+        Some((committed, Held { offset: sizes.total.into(), digest }))
+    }
+
+    /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows it.
+    async fn conclude(&mut self) -> Result<Receipt, StoreError> {
+        let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
+        let area = &self.slots.area;
+        stage.finish(area, &mut self.journal, self.buffer).await?;
+        let (summary, root) = check::whole(area, stage.slot, &stage.sizes, self.buffer).await?;
+        if stage.summary != Some(summary) {
+            return Err(StoreError::Verify);
+        }
+        let committed = Committed {
+            slot: stage.slot,
+            sizes: stage.sizes,
+            sender: stage.offered.sender,
+            created: stage.offered.created,
+            generation: self.journal.state().generation + 1,
+            manifest: summary.digest,
+            root,
+        };
+        self.journal.append(area, &Record::Commit(committed)).await?;
+        // No await in between: what the journal calls free must not be what readers are shown.
+        self.slots.show(Some(committed));
+        self.work = Work::Idle;
+        // Without it, the next boot rotates.
+        let _ = self.journal.append(area, &Record::Settled).await;
+        Ok(receipt(&committed))
+    }
+
+    async fn confirm(&mut self, committed: Committed, offered: Offered) -> Result<Receipt, StoreError> {
+        let Offered { sender, created, .. } = offered;
+        if self.journal.state().stamp(&sender) != Some(created) {
+            self.journal.append(&self.slots.area, &Record::Stamp(Stamp { sender, created })).await?;
+        }
+        self.work = Work::Idle;
+        Ok(receipt(&committed))
+    }
+}
+
+impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
+    fn capacity(&mut self) -> Capacity {
+        let slot = self.slots.capacity();
+        Capacity {
+            total: slot.into(),
+            entries: ENTRIES_MAX,
+            manifest: slot.min(MANIFEST_MAX),
+            path: PATH_MAX as u16,
+            free: slot.into(),
+        }
+    }
+
+    async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
+        self.work = Work::Idle;
+        self.check_age(offered)?;
+        let sizes = Sizes::of(offered).filter(|sizes| sizes.total <= self.slots.capacity());
+        let sizes = sizes.ok_or(StoreError::Limit(Limit::Total))?;
+        if let Some((committed, held)) = self.whole(&sizes, is_it).await {
+            self.work = Work::Whole(committed, *offered);
+            return Ok(held);
+        }
+        let slot = self.free_slot().await?;
+        self.work = Work::Part(Stage::new(*offered, sizes, slot));
+        if let Work::Part(stage) = &mut self.work
+            && let Some((begun, durable)) = self.journal.state().begun
+            && (begun.slot, begun.sizes, begun.sender) == (slot, sizes, offered.sender)
+            && durable > 0
+        {
+            match stage.resume(&self.slots.area, durable, is_it, self.buffer).await {
+                Some(held) => return Ok(held),
+                None => self.work = Work::Part(Stage::new(*offered, sizes, slot)),
+            }
+        }
+        Ok(Held { offset: 0, digest: Hasher::new().digest() })
+    }
+
+    async fn restart(&mut self) -> Result<(), StoreError> {
+        let offered = match &self.work {
+            Work::Idle => return Ok(()),
+            Work::Whole(_, offered) => *offered,
+            Work::Part(stage) => stage.offered,
+        };
+        let sizes = Sizes::of(&offered).ok_or(StoreError::Limit(Limit::Total))?;
+        let slot = self.free_slot().await?;
+        self.work = Work::Part(Stage::new(offered, sizes, slot));
+        Ok(())
+    }
+
+    async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
+        match &mut self.work {
+            Work::Part(stage) => stage.write(&self.slots.area, &mut self.journal, archive, self.buffer).await,
+            // The caller's error: nothing is missing.
+            Work::Idle | Work::Whole(..) => Err(StoreError::Io),
+        }
+    }
+
+    fn durable(&self) -> u64 {
+        match &self.work {
+            Work::Idle => 0,
+            Work::Whole(committed, _) => committed.sizes.total.into(),
+            Work::Part(stage) => stage.durable().into(),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<Receipt, StoreError> {
+        match self.work {
+            Work::Whole(committed, offered) => self.confirm(committed, offered).await,
+            _ => self.conclude().await,
+        }
+    }
+
+    async fn suspend(&mut self) {
+        self.work = Work::Idle;
+    }
+
+    async fn discard(&mut self) {
+        let of_it = matches!(&self.work, Work::Part(stage) if stage.is_in_journal());
+        self.work = Work::Idle;
+        if of_it {
+            // If it fails, what is kept is offered again, and refused again.
+            let _ = self.journal.append(&self.slots.area, &Record::Abandon).await;
+        }
+    }
+}
+
+fn receipt(committed: &Committed) -> Receipt {
+    let Committed { root, sizes, generation, .. } = *committed;
+    Receipt { digest: root, files: sizes.files, bytes: sizes.total.into(), generation }
+}
+
+async fn is_sound<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>, committed: &Committed, buffer: &mut [u8]) -> bool {
+    let found = check::whole(&slots.area, committed.slot, &committed.sizes, buffer).await;
+    found.is_ok_and(|(summary, root)| summary.digest == committed.manifest && root == committed.root)
+}

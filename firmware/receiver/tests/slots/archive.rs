@@ -1,0 +1,78 @@
+//! Archives for the tests, and what a reader sees of a committed one.
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::archive::{ContentHasher, ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
+use waft_core::digest::Digest;
+use waft_core::limits::ENTRY_MAX;
+use waft_core::path::RelPath;
+use waft_core::session::Offered;
+use waft_receiver::slots::{Folder, Verdict};
+
+/// Files in ascending order, each with its bytes; a directory has none.
+pub(crate) type Tree = Vec<(String, Option<Vec<u8>>)>;
+
+pub(crate) struct Archive {
+    pub(crate) tree: Tree,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) offered: Offered,
+    pub(crate) manifest: Digest,
+    pub(crate) root: Digest,
+}
+
+/// Files of these sizes, filled with bytes that `seed` makes different.
+pub(crate) fn tree(seed: u8, sizes: &[usize]) -> Tree {
+    let content = |index: usize, size: usize| (0..size).map(|at| (at * (index + 3)) as u8 ^ seed).collect();
+    let files = sizes.iter().enumerate().map(|(index, size)| (format!("d/{index:03}"), Some(content(index, *size))));
+    [("d".into(), None)].into_iter().chain(files).collect()
+}
+
+pub(crate) fn archive(tree: Tree, created: u64) -> Archive {
+    let mut writer = ManifestWriter::new();
+    let mut bytes = Vec::new();
+    for (path, content) in &tree {
+        let kind = content.as_ref().map_or(Kind::Directory, |content| Kind::File { size: content.len() as u64 });
+        let path = RelPath::new(path).unwrap();
+        let entry = Entry { kind, path, mode: 0o644, modified: Modified { seconds: 1, nanos: 0 } };
+        let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
+        let length = writer.push(&entry, &mut out).unwrap();
+        bytes.extend(&out[..length]);
+    }
+    let summary = writer.finish();
+    let mut hasher = ContentHasher::new(&summary.digest);
+    for content in tree.iter().filter_map(|(_, content)| content.as_ref()) {
+        hasher.update(content);
+        bytes.extend(content);
+        bytes.extend(hasher.end_file().0);
+    }
+    let root = hasher.root();
+    bytes.extend(root.0);
+    let offered = Offered {
+        sender: [1; 32],
+        created,
+        total: summary.total,
+        files: summary.files,
+        entries: summary.entries,
+        manifest: summary.manifest,
+    };
+    Archive { tree, bytes, offered, manifest: summary.digest, root }
+}
+
+/// Everything that a reader gets to see of the folder; checks on the way that it is sound.
+pub(crate) async fn seen<F: NorFlash>(folder: &Folder<'_, NoopRawMutex, F>) -> Tree {
+    let mut tree = Vec::new();
+    let mut entries = folder.entries();
+    while let Some(listed) = entries.next().await.unwrap() {
+        let content = match &listed.file {
+            None => None,
+            Some(file) => {
+                let mut content = vec![0; file.size() as usize];
+                assert_eq!(file.read_at(0, &mut content).await.unwrap(), content.len());
+                Some(content)
+            }
+        };
+        tree.push((listed.entry.path.as_str().to_owned(), content));
+    }
+    assert_eq!(folder.verify(|path| panic!("{path} is damaged")).await, Ok(Verdict::Sound));
+    tree
+}

@@ -1,0 +1,76 @@
+//! A flash, the slots on it, and one transfer after the other, from boot to boot.
+
+use std::cell::Cell;
+
+use embassy_futures::block_on;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::digest::Digest;
+use waft_core::session::{Clock, Held, Receipt, Store, StoreError};
+use waft_receiver::slots::{SlotStore, Slots};
+
+use crate::archive::{Archive, Tree, seen};
+
+pub(crate) type Board<'a, F> = SlotStore<'a, NoopRawMutex, F, Virtual>;
+
+/// Time that stands still, or passes at once where somebody waits for it.
+#[derive(Default)]
+pub(crate) struct Virtual {
+    pub(crate) now: Cell<u64>,
+    pub(crate) stands_still: Cell<bool>,
+}
+
+impl Clock for Virtual {
+    fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    async fn sleep_until(&self, at: u64) {
+        if self.stands_still.get() {
+            std::future::pending::<()>().await;
+        }
+        self.now.set(at.max(self.now.get()));
+    }
+}
+
+/// One boot: mounts, and does `what` with the store.
+pub(crate) fn boot<F: NorFlash, T>(
+    flash: &Mutex<NoopRawMutex, F>,
+    what: impl AsyncFnOnce(&Slots<'_, NoopRawMutex, F>, &mut Board<'_, F>) -> T,
+) -> Option<T> {
+    let clock = Virtual::default();
+    // One that cuts blocks into odd pieces, or one that takes a block at once.
+    let mut buffer = vec![0; if F::ERASE_SIZE < 4096 { F::ERASE_SIZE } else { 200 }];
+    block_on(async {
+        let end = flash.lock().await.capacity() as u32;
+        let slots = Slots::new(flash, 0..end).await.unwrap();
+        let mut store = SlotStore::mount(&slots, &clock, &mut buffer).await.ok()?;
+        Some(what(&slots, &mut store).await)
+    })
+}
+
+/// Begins, and holds what is held against the archive, as a sender does. Gives where to go on.
+pub(crate) async fn begin(store: &mut impl Store, archive: &Archive) -> Result<usize, StoreError> {
+    let Held { offset, digest } = store.begin(&archive.offered, &|digest| *digest == archive.manifest).await?;
+    if Digest::of(&archive.bytes[..offset as usize]) == digest {
+        return Ok(offset as usize);
+    }
+    store.restart().await?;
+    Ok(0)
+}
+
+/// A whole transfer; gives where it began, too.
+pub(crate) async fn send(store: &mut impl Store, archive: &Archive) -> Result<(usize, Receipt), StoreError> {
+    let offset = begin(store, archive).await?;
+    for chunk in archive.bytes[offset..].chunks(1000) {
+        store.write(chunk).await?;
+    }
+    Ok((offset, store.commit().await?))
+}
+
+/// The folder that this boot shows, and its generation.
+pub(crate) async fn shown<F: NorFlash>(slots: &Slots<'_, NoopRawMutex, F>) -> Option<(u64, Tree)> {
+    let folder = slots.folder()?;
+    Some((folder.generation(), seen(&folder).await))
+}

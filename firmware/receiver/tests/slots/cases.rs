@@ -1,0 +1,248 @@
+//! Single cases: readers and their leases, the rollback guard, sizes to the byte, the same folder again.
+
+use embassy_futures::block_on;
+use embassy_futures::join::join;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use waft_core::session::{Offered, Store, StoreError};
+use waft_core::wire::message::Limit;
+use waft_receiver::slots::{BUFFER_MIN, LEASE_WAIT_MS, LayoutError, MountError, ReadError, SlotStore, Slots};
+
+use crate::archive::{Archive, archive, tree};
+use crate::bench::{Virtual, begin, boot, send, shown};
+use crate::nor::{Level, Nor};
+
+pub(crate) const ERASE: usize = 4096;
+pub(crate) type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;
+
+pub(crate) fn flash(blocks: usize) -> Flash {
+    Mutex::new(Nor::new(blocks, Level::Bits))
+}
+
+pub(crate) fn first() -> Archive {
+    archive(tree(1, &[10, 0, 5000]), 100)
+}
+
+pub(crate) fn second() -> Archive {
+    archive(tree(2, &[3000, 3000, 3000]), 200)
+}
+
+#[test]
+fn a_folder_is_read_by_path() {
+    let flash = flash(12);
+    let first = first();
+    boot(&flash, async |slots, store| {
+        assert!(slots.folder().is_none());
+        send(store, &first).await.unwrap();
+        let folder = slots.folder().unwrap();
+        assert_eq!((folder.digest(), folder.files(), folder.generation()), (first.root, 3, 1));
+        let file = folder.open("d/002").await.unwrap();
+        let content = first.tree[3].1.as_ref().unwrap();
+        let mut bytes = [0; 100];
+        assert_eq!((file.size(), file.read_at(4_950, &mut bytes).await), (5000, Ok(50)));
+        assert_eq!(bytes[..50], content[4_950..]);
+        assert_eq!(file.read_at(5000, &mut bytes).await, Ok(0));
+        assert_eq!(file.read_at(u32::MAX, &mut bytes).await, Ok(0));
+        for (path, error) in [
+            ("d", ReadError::IsDirectory),
+            ("d/003", ReadError::NotFound),
+            ("", ReadError::NotFound),
+            ("../d", ReadError::NotFound),
+            ("a", ReadError::NotFound),
+            ("z", ReadError::NotFound),
+        ] {
+            assert_eq!(folder.open(path).await.err(), Some(error), "{path}");
+        }
+        let mapped = flash.lock().await.bytes.clone();
+        assert_eq!(file.mapped(&mapped), Some(&content[..]));
+        assert_eq!(file.mapped(&mapped[..file.range().end as usize - 1]), None);
+    });
+    assert_eq!(boot(&flash, async |slots, _| shown(slots).await).unwrap(), Some((1, first.tree)));
+}
+
+#[test]
+fn the_same_folder_again_moves_nothing_and_keeps_its_generation() {
+    let flash = flash(12);
+    let first = first();
+    boot(&flash, async |_, store| send(store, &first).await.unwrap());
+    let later = Archive { offered: Offered { created: 500, ..first.offered }, ..first };
+    let written = flash.try_lock().unwrap().written;
+    let (offset, receipt) = boot(&flash, async |_, store| send(store, &later).await.unwrap()).unwrap();
+    assert_eq!((offset, receipt.generation, receipt.digest), (later.bytes.len(), 1, later.root));
+    assert!(flash.try_lock().unwrap().written - written < 1024, "nothing but a journal's snapshot");
+    let other = Archive { offered: Offered { created: 499, ..second().offered }, ..second() };
+    assert_eq!(boot(&flash, async |_, store| send(store, &other).await).unwrap(), Err(StoreError::Older));
+}
+
+#[test]
+fn another_folder_takes_the_other_slot_and_the_next_generation() {
+    let flash = flash(12);
+    boot(&flash, async |slots, store| {
+        for (index, archive) in [first(), second(), first(), second()].iter().enumerate() {
+            store.allow_older(true);
+            let (_, receipt) = send(store, archive).await.unwrap();
+            assert_eq!(receipt.generation, index as u64 + 1);
+            assert_eq!(shown(slots).await, Some((receipt.generation, archive.tree.clone())));
+        }
+    });
+}
+
+#[test]
+fn a_transfer_goes_on_at_the_bound_of_an_erase_block_for_its_own_sender_only() {
+    let flash = flash(12);
+    let second = second();
+    boot(&flash, async |_, store| {
+        assert_eq!(begin(store, &second).await, Ok(0));
+        store.write(&second.bytes[..ERASE + 100]).await.unwrap();
+        assert_eq!(store.durable(), ERASE as u64);
+        store.suspend().await;
+        assert_eq!(begin(store, &second).await, Ok(ERASE), "in the same boot");
+    });
+    boot(&flash, async |_, store| {
+        let other = Offered { sender: [2; 32], ..second.offered };
+        assert_eq!(store.begin(&other, &|digest| *digest == second.manifest).await.unwrap().offset, 0);
+        assert_eq!(store.begin(&second.offered, &|_| false).await.unwrap().offset, 0);
+        assert_eq!(send(store, &second).await.unwrap().0, ERASE);
+    });
+}
+
+#[test]
+fn what_was_discarded_is_not_held_and_nothing_else_is_lost() {
+    let flash = flash(12);
+    let second = second();
+    boot(&flash, async |_, store| {
+        begin(store, &second).await.unwrap();
+        store.write(&second.bytes[..ERASE + 100]).await.unwrap();
+        store.suspend().await;
+        store.discard().await;
+        begin(store, &first()).await.unwrap();
+        store.discard().await;
+        assert_eq!(begin(store, &second).await, Ok(ERASE), "nothing was begun, or nothing of it was there");
+        store.discard().await;
+        assert_eq!(begin(store, &second).await, Ok(0));
+    });
+    assert_eq!(boot(&flash, async |_, store| begin(store, &second).await).unwrap(), Ok(0));
+}
+
+#[test]
+fn a_lease_keeps_its_folder_and_a_transfer_waits_for_it() {
+    let flash = flash(12);
+    let (first, second, third) = (first(), second(), archive(tree(3, &[9000]), 300));
+    let clock = Virtual::default();
+    let mut buffer = [0; 256];
+    block_on(async {
+        let slots = Slots::new(&flash, 0..12 * ERASE as u32).await.unwrap();
+        let mut store = SlotStore::mount(&slots, &clock, &mut buffer).await.ok().unwrap();
+        send(&mut store, &first).await.unwrap();
+        let leased = slots.folder().unwrap();
+        let again = slots.folder().unwrap();
+        send(&mut store, &second).await.unwrap();
+        assert_eq!(begin(&mut store, &third).await, Err(StoreError::InUse));
+        assert_eq!(clock.now.get(), LEASE_WAIT_MS);
+        assert_eq!(crate::archive::seen(&leased).await, first.tree);
+
+        clock.stands_still.set(true);
+        let readers = async {
+            drop(leased);
+            embassy_futures::yield_now().await;
+            drop(again);
+        };
+        let (sent, ()) = join(send(&mut store, &third), readers).await;
+        assert_eq!(sent.unwrap().1.generation, 3);
+        assert_eq!(shown(&slots).await, Some((3, third.tree.clone())));
+    });
+}
+
+#[test]
+fn an_older_archive_is_refused_until_the_guard_is_reset() {
+    let flash = flash(12);
+    let (first, second) = (first(), second());
+    boot(&flash, async |_, store| {
+        send(store, &second).await.unwrap();
+        assert_eq!(send(store, &first).await, Err(StoreError::Older));
+        let other = Offered { sender: [2; 32], ..first.offered };
+        assert!(store.begin(&other, &|_| false).await.is_ok(), "each sender has a stamp of its own");
+    });
+    boot(&flash, async |_, store| {
+        assert_eq!(send(store, &first).await, Err(StoreError::Older), "in the next boot too");
+        store.allow_older(true);
+        assert_eq!(begin(store, &first).await, Ok(0));
+        store.allow_older(false);
+        store.reset_guard().await.unwrap();
+    });
+    boot(&flash, async |_, store| {
+        assert_eq!(begin(store, &first).await, Ok(0), "the reset outlives a boot");
+        send(store, &first).await.unwrap();
+        send(store, &second).await.unwrap();
+        assert_eq!(send(store, &first).await, Err(StoreError::Older), "and the guard is back");
+    });
+}
+
+#[test]
+fn a_slot_takes_what_fits_to_the_byte() {
+    let slot = 5 * ERASE;
+    let flash = flash(12);
+    let overhead = archive(tree(1, &[20_000]), 1).bytes.len() - 20_000;
+    let full = archive(tree(1, &[slot - overhead]), 1);
+    assert_eq!(full.bytes.len(), slot);
+    let over = archive(tree(1, &[slot - overhead + 1]), 2);
+    boot(&flash, async |slots, store| {
+        assert_eq!(store.capacity().total, slot as u64);
+        send(store, &full).await.unwrap();
+        assert_eq!(begin(store, &over).await, Err(StoreError::Limit(Limit::Total)));
+        let other = archive(tree(2, &[slot - overhead]), 3);
+        send(store, &other).await.unwrap();
+        assert_eq!(shown(slots).await, Some((2, other.tree)));
+    });
+}
+
+#[test]
+fn a_forgotten_folder_is_gone_and_its_generation_stays_taken() {
+    let flash = flash(12);
+    boot(&flash, async |slots, store| {
+        send(store, &first()).await.unwrap();
+        let leased = slots.folder().unwrap();
+        store.forget().await.unwrap();
+        assert!(slots.folder().is_none());
+        assert_eq!(crate::archive::seen(&leased).await, first().tree);
+    });
+    boot(&flash, async |slots, store| {
+        assert!(slots.folder().is_none());
+        assert_eq!(send(store, &second()).await.unwrap().1.generation, 2);
+    });
+}
+
+#[test]
+fn maps_that_cannot_be_are_refused() {
+    let flash = flash(12);
+    let block = ERASE as u32;
+    for (region, error) in [
+        (1..8 * block, LayoutError::Unaligned),
+        (0..8 * block + 4, LayoutError::Unaligned),
+        (0..13 * block, LayoutError::PastEnd),
+        (block..4 * block, LayoutError::TooSmall),
+    ] {
+        assert_eq!(block_on(Slots::new(&flash, region)).err(), Some(error));
+    }
+    let clock = Virtual::default();
+    block_on(async {
+        let slots = Slots::new(&flash, block..5 * block).await.unwrap();
+        let mut buffer = [0; BUFFER_MIN - 1];
+        assert_eq!(SlotStore::mount(&slots, &clock, &mut buffer).await.err(), Some(MountError::Buffer));
+    });
+}
+
+/// What the store costs a board; where it grows, somebody should know.
+#[test]
+fn memory_is_bounded() {
+    let (first, flash) = (first(), flash(12));
+    let slots = size_of::<Slots<'static, NoopRawMutex, Nor<4, ERASE>>>();
+    boot(&flash, async |_, store| {
+        let begin = size_of_val(&store.begin(&first.offered, &|_| false));
+        let write = size_of_val(&store.write(&[]));
+        let commit = size_of_val(&store.commit());
+        let store = size_of_val(store);
+        eprintln!("slots {slots}, store {store}; futures: begin {begin}, write {write}, commit {commit} bytes");
+        assert!(slots < 300 && store < 5_200 && begin < 2_800 && write < 2_400 && commit < 6_000);
+    });
+}

@@ -1,0 +1,8 @@
+//! The slot store on a flash that keeps the rules of NOR flash, driven through the `Store` trait as a session drives it.
+
+mod archive;
+mod bench;
+mod cases;
+mod damage;
+mod nor;
+mod sweep;

@@ -1,0 +1,233 @@
+//! NOR flash in memory that keeps the rules of real ones, and loses power when told.
+//!
+//! Every write unit remembers what happened to it since its block was erased. Writing to one that is not erased fails the test: the store must
+//! not do it. What a unit reads after power went while it was written depends on the level.
+
+use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+
+/// How badly torn units behave. Each level is harder than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Some of the bits fell.
+    Bits,
+    /// The unit is any garbage, and may not be written again.
+    Words,
+    /// It reads as erased, as written, or in between, each time anew.
+    Marginal,
+    /// It cannot be read.
+    Unreadable,
+}
+
+pub(crate) const LEVELS: [Level; 4] = [Level::Bits, Level::Words, Level::Marginal, Level::Unreadable];
+
+/// How far the operation came in which power went. In sixths of its write units, the unit at that point torn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tear {
+    /// It did not begin.
+    Nothing,
+    /// The first unit is torn.
+    First,
+    /// The unit in the middle is torn.
+    Middle,
+    /// The last unit is torn.
+    Last,
+    /// Every unit is torn.
+    All,
+    /// It ended, but nobody was told.
+    Unacknowledged,
+}
+
+pub(crate) const TEARS: [Tear; 6] =
+    [Tear::Nothing, Tear::First, Tear::Middle, Tear::Last, Tear::All, Tear::Unacknowledged];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Erased,
+    Written,
+    Torn,
+}
+
+#[derive(Clone)]
+pub(crate) struct Nor<const WRITE: usize, const ERASE: usize> {
+    pub(crate) bytes: Vec<u8>,
+    /// What a torn unit was to become.
+    meant: Vec<u8>,
+    units: Vec<Unit>,
+    pub(crate) level: Level,
+    /// Power goes in the operation of that number.
+    pub(crate) cut: Option<(u64, Tear)>,
+    pub(crate) dead: bool,
+    /// Writes and erasures so far.
+    pub(crate) operations: u64,
+    pub(crate) erased: Vec<u32>,
+    pub(crate) written: u64,
+    seed: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct NorError;
+
+impl NorFlashError for NorError {
+    fn kind(&self) -> NorFlashErrorKind {
+        NorFlashErrorKind::Other
+    }
+}
+
+impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
+    /// A flash of so many blocks, full of what somebody left there.
+    pub(crate) fn new(blocks: usize, level: Level) -> Self {
+        let length = blocks * ERASE;
+        Self {
+            bytes: (0..length).map(|at| (at * 31) as u8).collect(),
+            meant: vec![0; length],
+            units: vec![Unit::Written; length / WRITE],
+            level,
+            cut: None,
+            dead: false,
+            operations: 0,
+            erased: vec![0; blocks],
+            written: 0,
+            seed: 1,
+        }
+    }
+
+    /// Power comes back.
+    pub(crate) fn revive(&mut self) {
+        (self.dead, self.cut) = (false, None);
+    }
+
+    fn random(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Counts an operation; says how it is torn, if it is.
+    fn operate(&mut self) -> Result<Option<Tear>, NorError> {
+        if self.dead {
+            return Err(NorError);
+        }
+        self.operations += 1;
+        match self.cut {
+            Some((at, tear)) if at + 1 == self.operations => {
+                self.dead = true;
+                Ok(Some(tear))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Units before the first that is torn, and behind the last.
+    fn torn(tear: Tear, units: usize) -> (usize, usize) {
+        match tear {
+            Tear::Nothing => (0, 0),
+            Tear::First => (0, 1),
+            Tear::Middle => (units / 2, units / 2 + 1),
+            Tear::Last => (units - 1, units),
+            Tear::All => (0, units),
+            Tear::Unacknowledged => (units, units),
+        }
+    }
+
+    fn tear(&mut self, unit: usize, meant: &[u8]) {
+        for (at, meant) in (unit * WRITE..).zip(meant) {
+            let old = self.bytes[at];
+            let random = self.random() as u8;
+            self.meant[at] = *meant;
+            self.bytes[at] = match self.level {
+                // Bits on their way from one value to the other.
+                Level::Bits => (old & meant) | ((old ^ meant) & random),
+                Level::Words => random,
+                Level::Marginal | Level::Unreadable => old,
+            };
+        }
+        // Bits that fell are only bits; but no rule allows to write there again.
+        self.units[unit] = Unit::Torn;
+    }
+
+    fn set(&mut self, unit: usize, bytes: &[u8], state: Unit) {
+        self.bytes[unit * WRITE..][..WRITE].copy_from_slice(bytes);
+        self.units[unit] = state;
+    }
+}
+
+impl<const WRITE: usize, const ERASE: usize> ErrorType for Nor<WRITE, ERASE> {
+    type Error = NorError;
+}
+
+impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for Nor<WRITE, ERASE> {
+    const READ_SIZE: usize = if WRITE > 4 { 4 } else { WRITE };
+
+    async fn read(&mut self, offset: u32, out: &mut [u8]) -> Result<(), NorError> {
+        assert!((offset as usize).is_multiple_of(Self::READ_SIZE) && out.len().is_multiple_of(Self::READ_SIZE));
+        if self.dead {
+            return Err(NorError);
+        }
+        out.copy_from_slice(&self.bytes[offset as usize..][..out.len()]);
+        for unit in offset as usize / WRITE..(offset as usize + out.len()).div_ceil(WRITE) {
+            if self.units[unit] != Unit::Torn {
+                continue;
+            }
+            if self.level == Level::Unreadable {
+                return Err(NorError);
+            }
+            let random = self.random();
+            let first = (unit * WRITE).max(offset as usize);
+            let last = ((unit + 1) * WRITE).min(offset as usize + out.len());
+            for at in first..last {
+                let byte = &mut out[at - offset as usize];
+                match (self.level, random % 3) {
+                    (Level::Marginal, 0) => *byte = self.meant[at],
+                    (Level::Marginal, 1) => *byte = (*byte & self.meant[at]) | (random >> (8 + at % 48)) as u8,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl<const WRITE: usize, const ERASE: usize> NorFlash for Nor<WRITE, ERASE> {
+    const WRITE_SIZE: usize = WRITE;
+    const ERASE_SIZE: usize = ERASE;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorError> {
+        assert!(from.is_multiple_of(ERASE as u32) && to.is_multiple_of(ERASE as u32) && from < to);
+        let tear = self.operate()?;
+        (from..to).step_by(ERASE).for_each(|at| self.erased[at as usize / ERASE] += 1);
+        let (first, count) = (from as usize / WRITE, (to - from) as usize / WRITE);
+        let (whole, torn) = tear.map_or((count, count), |tear| Self::torn(tear, count));
+        for unit in first..first + whole {
+            self.set(unit, &[0xff; WRITE], Unit::Erased);
+        }
+        for unit in first + whole..first + torn {
+            self.tear(unit, &[0xff; WRITE]);
+        }
+        if tear.is_some() { Err(NorError) } else { Ok(()) }
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
+        assert!((offset as usize).is_multiple_of(WRITE) && bytes.len().is_multiple_of(WRITE));
+        let tear = self.operate()?;
+        self.written += bytes.len() as u64;
+        let (first, count) = (offset as usize / WRITE, bytes.len() / WRITE);
+        assert!(
+            self.units[first..][..count].iter().all(|unit| *unit == Unit::Erased),
+            "writes where nothing was erased"
+        );
+        let (whole, torn) = tear.map_or((count, count), |tear| Self::torn(tear, count));
+        for (index, piece) in bytes.chunks(WRITE).enumerate() {
+            match index {
+                _ if index < whole => self.set(first + index, piece, Unit::Written),
+                _ if index < torn => self.tear(first + index, piece),
+                _ => {}
+            }
+        }
+        if tear.is_some() { Err(NorError) } else { Ok(()) }
+    }
+}
