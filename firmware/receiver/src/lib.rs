@@ -1,0 +1,16 @@
+//! A waft receiver for boards: `no_std`, no allocation, no `unsafe`.
+//!
+//! 1. [`identity`]: who the board is and whom it trusts, as written at flash time.
+//! 2. [`seed`] and [`entropy`]: random numbers that no two boots share.
+//! 3. [`tls`]: a secured [`Link`](waft_core::session::Link) to a trusted sender, out of a TCP connection.
+
+#![no_std]
+#![forbid(unsafe_code)]
+// The futures are awaited where they are made, on executors that need no `Send`.
+#![allow(async_fn_in_trait)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod identity;
+pub mod tls;
