@@ -22,9 +22,11 @@
 //!
 //! DESIGN.md, decision 19.
 
-mod crc;
+pub(crate) mod crc;
 mod image;
 mod network;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 

@@ -12,5 +12,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod entropy;
 pub mod identity;
+pub mod seed;
 pub mod tls;

@@ -17,6 +17,7 @@ pub mod guard;
 pub mod link;
 mod provider;
 pub mod suite;
+pub mod wire;
 
 use embassy_futures::select::{Either, select};
 use embedded_tls::{TlsConfig, TlsConnection, TlsContext};
@@ -26,10 +27,11 @@ use waft_core::session::Clock;
 
 use crate::identity::{Identity, TrustedSender};
 use error::{HandshakeError, LinkError};
-use guard::{Tcp, Wire};
+use guard::Tcp;
 use link::TlsLink;
 use provider::Provider;
 use suite::Suite;
+use wire::Wire;
 
 /// The records of a sender hold at most 4096 bytes.
 const ALPN: &[&[u8]] = &[b"waft/1-4k"];

@@ -16,11 +16,9 @@
 //! On the way out it repairs one thing: embedded-tls 0.19 sends an alert in the clear as a change of ciphers, which no
 //! server understands.
 
-use core::cell::RefCell;
 use core::fmt;
 
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
-use embedded_tls::TlsError;
 
 use super::RECORD_MAX;
 use super::error::{LinkError, Violation};
@@ -70,6 +68,16 @@ impl<T: Tcp> Guard<T> {
     /// Guards a connection from the ClientHello on.
     pub fn new(tcp: T) -> Self {
         Self { tcp, phase: Phase::Hello, header: [0; HEADER], given: HEADER, body: 0, violation: None }
+    }
+
+    /// The rule that a record broke.
+    pub fn violation(&self) -> Option<Violation> {
+        self.violation
+    }
+
+    /// The connection.
+    pub fn into_inner(self) -> T {
+        self.tcp
     }
 
     /// The handshake is over.
@@ -228,70 +236,5 @@ impl<E: Error> Error for GuardError<E> {
     }
 }
 
-/// A guarded connection, which TLS and the link around it use in turn: embedded-tls gives nobody its connection back.
-#[derive(Debug)]
-pub struct Wire<T>(RefCell<Guard<T>>);
-
-// Nothing borrows while another waits: all go through a link that is borrowed mutably itself.
-#[allow(clippy::await_holding_refcell_ref)]
-impl<T: Tcp> Wire<T> {
-    /// Guards a connection from the ClientHello on.
-    pub fn new(tcp: T) -> Self {
-        Self(RefCell::new(Guard::new(tcp)))
-    }
-
-    /// The connection.
-    pub fn into_inner(self) -> T {
-        self.0.into_inner().tcp
-    }
-
-    pub(super) fn end(&self) -> End<'_, T> {
-        End(self)
-    }
-
-    pub(super) fn opened(&self) {
-        self.0.borrow_mut().opened();
-    }
-
-    pub(super) async fn readable(&self) -> Result<(), T::Error> {
-        self.0.borrow_mut().readable().await
-    }
-
-    /// What an error of embedded-tls on this connection means.
-    pub(super) fn explain(&self, error: TlsError) -> LinkError {
-        if let Some(violation) = self.0.borrow().violation {
-            return LinkError::Record(violation);
-        }
-        match error {
-            TlsError::Io(kind) => LinkError::Tcp(kind),
-            TlsError::IoError | TlsError::ConnectionClosed | TlsError::MissingHandshake => LinkError::Closed,
-            TlsError::HandshakeAborted(..) | TlsError::InternalError => LinkError::Alert,
-            _ => LinkError::Tls,
-        }
-    }
-}
-
-/// TLS's hold on a [`Wire`].
-pub(super) struct End<'a, T>(&'a Wire<T>);
-
-impl<T: Tcp> ErrorType for End<'_, T> {
-    type Error = GuardError<T::Error>;
-}
-
-#[allow(clippy::await_holding_refcell_ref)]
-impl<T: Tcp> Read for End<'_, T> {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        self.0.0.borrow_mut().read(buffer).await
-    }
-}
-
-#[allow(clippy::await_holding_refcell_ref)]
-impl<T: Tcp> Write for End<'_, T> {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        self.0.0.borrow_mut().write(bytes).await
-    }
-
-    async fn flush(&mut self) -> Result<(), Self::Error> {
-        self.0.0.borrow_mut().flush().await
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,9 @@ use embedded_tls::{TlsConnection, TlsError};
 use waft_core::session::Link;
 
 use super::error::LinkError;
-use super::guard::{End, Tcp, Wire};
+use super::guard::Tcp;
 use super::suite::Suite;
+use super::wire::{End, Wire};
 
 /// A secured connection. Reads must not be cancelled; waiting for [`Link::readable`] may be.
 pub struct TlsLink<'a, T: Tcp, S: Suite> {
