@@ -104,7 +104,8 @@ async fn a_board_waits_reads_and_answers() {
     };
     let receiving = async {
         let (mut wire, mut buffers) = (Wire::new(Socket(accepted)), Buffers::new());
-        let secured = authenticate::<_, ChaCha20Poly1305Sha256>(&mut wire, &mut buffers, &board, &mut OsRng, &Ticks::new());
+        let (mut rng, clock) = (OsRng, Ticks::new());
+        let secured = authenticate::<_, ChaCha20Poly1305Sha256>(&mut wire, &mut buffers, &board, &mut rng, &clock);
         let mut link = secured.await.unwrap().link;
         let (mut heard, mut at) = (vec![0; question.len()], 0);
         while at < heard.len() {

@@ -20,7 +20,7 @@ use waft_receiver::tls::wire::Wire;
 use waft_receiver::tls::{Buffers, authenticate};
 
 /// A TCP connection as a board has it.
-pub struct Socket(pub TcpStream);
+pub(crate) struct Socket(pub(crate) TcpStream);
 
 impl ErrorType for Socket {
     type Error = io::Error;
@@ -49,10 +49,10 @@ impl Tcp for Socket {
 }
 
 /// tokio's clock.
-pub struct Ticks(Instant);
+pub(crate) struct Ticks(Instant);
 
 impl Ticks {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Instant::now())
     }
 }
@@ -68,7 +68,7 @@ impl Clock for Ticks {
 }
 
 /// Who dialled, who listened.
-pub async fn connected() -> (TcpStream, TcpStream) {
+pub(crate) async fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
@@ -76,7 +76,7 @@ pub async fn connected() -> (TcpStream, TcpStream) {
 }
 
 /// A board with these keys, which trusts those senders.
-pub fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
+pub(crate) fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
     let mut senders = heapless::Vec::new();
     for (number, keys) in trusted.iter().enumerate() {
         let certificate = keys.certificate();
@@ -97,7 +97,7 @@ pub fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
 
 /// How a connection ended for a board that reads all that comes.
 #[derive(Debug, PartialEq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// Nothing was read.
     Refused(HandshakeError),
     /// Read from the sender of this name, up to this end.
@@ -105,7 +105,7 @@ pub enum Ending {
 }
 
 /// A board that reads all that comes.
-pub async fn listen<S: Suite>(stream: TcpStream, board: &Identity) -> Ending {
+pub(crate) async fn listen<S: Suite>(stream: TcpStream, board: &Identity) -> Ending {
     let (mut wire, mut buffers) = (Wire::new(Socket(stream)), Buffers::new());
     let secured = authenticate::<_, S>(&mut wire, &mut buffers, board, &mut OsRng, &Ticks::new()).await;
     let mut secured = match secured {
