@@ -63,7 +63,8 @@ pub async fn gather(
 ) -> Result<(Random, Sources), Sources> {
     let fresh = tested(trng).await;
     let seed = ratchet.advance(factory, fresh.as_deref().ok()).await;
-    let sources = Sources { trng: fresh.as_ref().map(drop).map_err(|e| *e), seed: seed.as_ref().map(drop).map_err(|e| *e) };
+    let sources =
+        Sources { trng: fresh.as_ref().map(drop).map_err(|e| *e), seed: seed.as_ref().map(drop).map_err(|e| *e) };
     match (&fresh, &seed) {
         (Err(_), Err(_)) => Err(sources),
         _ => Ok((Random::mixed(&fresh.unwrap_or_default(), &seed.unwrap_or_default()), sources)),

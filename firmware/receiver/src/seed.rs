@@ -153,7 +153,8 @@ fn encode(boots: u32, seed: &Secret) -> Zeroizing<[u8; RECORD]> {
 }
 
 fn derive(label: &[u8], seed: &Secret, fresh: Option<&[u8; 32]>) -> Secret {
-    let hash = Sha256::new().chain_update(label).chain_update(**seed).chain_update(fresh.map_or(&[][..], |fresh| fresh));
+    let hash =
+        Sha256::new().chain_update(label).chain_update(**seed).chain_update(fresh.map_or(&[][..], |fresh| fresh));
     let mut bytes: [u8; 32] = hash.finalize().into();
     let secret = Zeroizing::new(bytes);
     bytes.zeroize();

@@ -27,7 +27,12 @@ fn pins(own: &Keys, receiver: &Keys) -> Pins {
 }
 
 /// A sender that says `words` and goodbye to a board; with what it was told where it was refused.
-async fn meet<S: Suite>(laptop: &Keys, pins: Pins, board: &waft_receiver::identity::Identity, words: &[u8]) -> (Option<AtSender>, Ending) {
+async fn meet<S: Suite>(
+    laptop: &Keys,
+    pins: Pins,
+    board: &waft_receiver::identity::Identity,
+    words: &[u8],
+) -> (Option<AtSender>, Ending) {
     let (dialled, accepted) = connected().await;
     let sending = async {
         match sender::authenticate(dialled, laptop, pins).await {

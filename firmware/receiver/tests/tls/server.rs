@@ -157,7 +157,8 @@ fn derived(secret: &[u8; 32]) -> [u8; 32] {
 
 fn expand<const N: usize>(secret: &[u8; 32], label: &[u8], context: &[u8]) -> [u8; N] {
     let label = [b"tls13 ", label].concat();
-    let info = [&(N as u16).to_be_bytes()[..], &[label.len() as u8], &label[..], &[context.len() as u8], context].concat();
+    let info =
+        [&(N as u16).to_be_bytes()[..], &[label.len() as u8], &label[..], &[context.len() as u8], context].concat();
     let mut out = [0; N];
     Hkdf::<Sha256>::from_prk(secret).unwrap().expand(&info, &mut out).unwrap();
     out

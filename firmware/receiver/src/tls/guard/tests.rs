@@ -113,9 +113,14 @@ fn lengths_are_bounded() {
         let (came, violation) = through(&[&hello[..], &record(23, length)].concat(), NEVER);
         assert_eq!((came.len() > hello.len(), violation), (fits, (!fits).then_some(Violation::Length)), "{length}");
     }
-    for (kind, length, fits) in
-        [(22, 0, false), (22, RECORD_MAX, true), (22, RECORD_MAX + 1, false), (21, 1, false), (21, 2, true), (21, 3, false)]
-    {
+    for (kind, length, fits) in [
+        (22, 0, false),
+        (22, RECORD_MAX, true),
+        (22, RECORD_MAX + 1, false),
+        (21, 1, false),
+        (21, 2, true),
+        (21, 3, false),
+    ] {
         let (came, violation) = through(&record(kind, length), NEVER);
         assert_eq!((!came.is_empty(), violation), (fits, (!fits).then_some(Violation::Length)), "{kind} {length}");
     }
