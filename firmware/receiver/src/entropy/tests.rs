@@ -35,9 +35,9 @@ fn the_tests_stand_at_their_cutoffs() {
     assert_eq!(tested_with(|at| if (700..709).contains(&at) { 1 } else { good(at) | 2 }), Err(TrngFault::Repetition));
     assert_eq!(tested_with(|at| if at % 7 == 0 { 1 } else { good(at) | 2 }), Err(TrngFault::Proportion));
     // 70 in the second window, then 71.
-    assert_eq!(tested_with(|at| if at >= 512 && at < 652 && at % 2 == 0 { 1 } else { good(at) | 2 }), Ok(()));
+    assert_eq!(tested_with(|at| if (512..652).contains(&at) && at % 2 == 0 { 1 } else { good(at) | 2 }), Ok(()));
     assert_eq!(
-        tested_with(|at| if at >= 512 && at < 654 && at % 2 == 0 { 1 } else { good(at) | 2 }),
+        tested_with(|at| if (512..654).contains(&at) && at % 2 == 0 { 1 } else { good(at) | 2 }),
         Err(TrngFault::Proportion)
     );
     assert_eq!(block_on(tested(&mut Fake(good, false))).map(drop), Err(TrngFault::Broken));
