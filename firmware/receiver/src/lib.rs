@@ -1,7 +1,10 @@
 //! A waft receiver for boards: `no_std`, no allocation, no `unsafe`.
 //!
-//! [`slots`] keeps received folders on NOR flash: the [`Store`](waft_core::session::Store) of a session, and what an application
-//! reads from.
+//! 1. [`identity`]: who the board is and whom it trusts, as written at flash time.
+//! 2. [`seed`] and [`entropy`]: random numbers that no two boots share.
+//! 3. [`tls`]: a secured [`Link`](waft_core::session::Link) to a trusted sender, out of a TCP connection.
+//! 4. [`slots`]: received folders on NOR flash, the [`Store`](waft_core::session::Store) of a session, and what an
+//!    application reads from.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -11,4 +14,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod entropy;
+pub mod identity;
+pub mod seed;
 pub mod slots;
+pub mod tls;

@@ -1,0 +1,89 @@
+//! Generators good and bad, with the seed and without.
+
+use std::collections::BTreeSet;
+use std::vec::Vec;
+
+use embassy_futures::block_on;
+
+use super::*;
+use crate::seed::testing::{Flash, damaged, ratchet};
+
+/// Gives bytes of a function of their index.
+struct Fake(fn(usize) -> u8, bool);
+
+impl Trng for Fake {
+    async fn fill(&mut self, bytes: &mut [u8]) -> bool {
+        bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = (self.0)(at));
+        self.1
+    }
+}
+
+/// Spreads its values well.
+fn good(at: usize) -> u8 {
+    ((at as u32).wrapping_mul(0x9E37_79B9) >> 24) as u8
+}
+
+fn tested_with(trng: fn(usize) -> u8) -> Result<(), TrngFault> {
+    block_on(tested(&mut Fake(trng, true))).map(drop)
+}
+
+#[test]
+fn the_tests_stand_at_their_cutoffs() {
+    assert_eq!(tested_with(good), Ok(()));
+    assert_eq!(tested_with(|_| 0), Err(TrngFault::Repetition));
+    assert_eq!(tested_with(|at| if (700..708).contains(&at) { 1 } else { good(at) | 2 }), Ok(()));
+    assert_eq!(tested_with(|at| if (700..709).contains(&at) { 1 } else { good(at) | 2 }), Err(TrngFault::Repetition));
+    assert_eq!(tested_with(|at| if at % 7 == 0 { 1 } else { good(at) | 2 }), Err(TrngFault::Proportion));
+    // 70 in the second window, then 71.
+    assert_eq!(tested_with(|at| if (512..652).contains(&at) && at % 2 == 0 { 1 } else { good(at) | 2 }), Ok(()));
+    assert_eq!(
+        tested_with(|at| if (512..654).contains(&at) && at % 2 == 0 { 1 } else { good(at) | 2 }),
+        Err(TrngFault::Proportion)
+    );
+    assert_eq!(block_on(tested(&mut Fake(good, false))).map(drop), Err(TrngFault::Broken));
+}
+
+fn numbers(trng: Fake, flash: &mut Flash) -> Result<([u8; 32], Sources), Sources> {
+    let mut trng = trng;
+    let (mut random, sources) = block_on(gather(&mut trng, &mut ratchet(flash), &[7; 32]))?;
+    let mut numbers = [0; 32];
+    random.fill_bytes(&mut numbers);
+    Ok((numbers, sources))
+}
+
+#[test]
+fn either_source_is_enough() {
+    let mut seen = BTreeSet::new();
+    let mut flash = Flash::new();
+    for _ in 0..3 {
+        let (both, sources) = numbers(Fake(good, true), &mut flash).unwrap();
+        assert_eq!(sources, Sources { trng: Ok(()), seed: Ok(()) });
+        let (seed_only, sources) = numbers(Fake(good, false), &mut flash).unwrap();
+        assert_eq!(sources, Sources { trng: Err(TrngFault::Broken), seed: Ok(()) });
+        assert!(seen.insert(both) && seen.insert(seed_only), "every boot has its own");
+    }
+    let mut worn = damaged();
+    assert_eq!(
+        numbers(Fake(good, false), &mut worn).unwrap_err(),
+        Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) }
+    );
+    let (trng_only, sources) = numbers(Fake(|at| good(at + 1), true), &mut worn).unwrap();
+    assert_eq!(sources, Sources { trng: Ok(()), seed: Ok(()) }, "a good generator begins the seed anew");
+    assert!(seen.insert(trng_only));
+}
+
+#[test]
+fn numbers_do_not_repeat_and_wipe_their_past() {
+    let mut random = Random { key: [5; 32] };
+    let mut seen = BTreeSet::new();
+    let mut all = Vec::new();
+    for length in [8, 16, 32, 64, 100] {
+        let mut numbers = std::vec![0xAA; length];
+        random.fill_bytes(&mut numbers);
+        all.extend(numbers.iter().copied());
+        assert!(seen.insert(random.key), "the key goes with what it gave");
+        assert!(!all.windows(32).any(|window| window == random.key));
+    }
+    assert_eq!(BTreeSet::from_iter(all.chunks(4)).len(), all.len() / 4);
+    assert_ne!(random.next_u64(), random.next_u64());
+}

@@ -1,0 +1,237 @@
+//! The bytes of an identity image, in both directions. The picture stands in the parent module.
+
+use heapless::{String, Vec};
+use p256::ecdsa::SigningKey;
+use waft_core::sealed::hpke::HpkeSecret;
+use zeroize::Zeroizing;
+
+use super::crc::crc32;
+use super::{Address, Identity, IdentityError, KeyPolicy, Network, Policy, SENDERS_MAX, TrustedSender, Wifi};
+
+const MAGIC: [u8; 4] = *b"WFID";
+const VERSION: u8 = 1;
+/// Magic, version and length.
+const HEAD: usize = 7;
+const CRC: usize = 4;
+
+const CODE: u8 = 1;
+const SEALED: u8 = 2;
+const ALLOW_OLDER: u8 = 4;
+
+pub(super) fn parse(sector: &[u8]) -> Result<Identity, IdentityError> {
+    let mut input = Input(framed(sector)?);
+    let identity = Identity {
+        name: input.text()?,
+        tls: SigningKey::from_slice(&*input.key()?).map_err(|_| IdentityError::TlsKey)?,
+        hpke: HpkeSecret::from_bytes(&*input.key()?).map_err(|_| IdentityError::HpkeKey)?,
+        seed: input.key()?,
+        policy: input.policy()?,
+        certificate: input.certificate()?,
+        senders: input.senders()?,
+        network: input.network()?,
+    };
+    match input.0 {
+        [] => identity.check().map(|()| identity),
+        _ => Err(IdentityError::Length),
+    }
+}
+
+/// What stands between head and CRC, once both are right.
+fn framed(sector: &[u8]) -> Result<&[u8], IdentityError> {
+    let head = sector.first_chunk::<HEAD>().ok_or(IdentityError::Length)?;
+    if head.iter().all(|byte| *byte == 0xFF) {
+        return Err(IdentityError::Missing);
+    }
+    let [m0, m1, m2, m3, version, high, low] = *head;
+    if [m0, m1, m2, m3] != MAGIC {
+        return Err(IdentityError::NoIdentity);
+    }
+    if version != VERSION {
+        return Err(IdentityError::Version);
+    }
+    let image = sector.get(..usize::from(u16::from_be_bytes([high, low]))).ok_or(IdentityError::Length)?;
+    let (covered, crc) = image.split_last_chunk::<CRC>().ok_or(IdentityError::Length)?;
+    if crc32(covered) != u32::from_be_bytes(*crc) {
+        return Err(IdentityError::Checksum);
+    }
+    covered.get(HEAD..).ok_or(IdentityError::Length)
+}
+
+/// Bytes that were not read yet.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], IdentityError> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(IdentityError::Length)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], IdentityError> {
+        self.take(N).map(|taken| taken.try_into().expect("N bytes were taken"))
+    }
+
+    fn byte(&mut self) -> Result<u8, IdentityError> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn key(&mut self) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
+        self.array().map(Zeroizing::new)
+    }
+
+    fn short(&mut self) -> Result<&'a [u8], IdentityError> {
+        let length = self.byte()?;
+        self.take(length.into())
+    }
+
+    fn text<const N: usize>(&mut self) -> Result<String<N>, IdentityError> {
+        let text = core::str::from_utf8(self.short()?).map_err(|_| IdentityError::Name)?;
+        String::try_from(text).map_err(|_| IdentityError::Name)
+    }
+
+    fn policy(&mut self) -> Result<Policy, IdentityError> {
+        let bits = self.byte()?;
+        if bits & !(CODE | SEALED | ALLOW_OLDER) != 0 {
+            return Err(IdentityError::Policy);
+        }
+        let key = if bits & SEALED != 0 { KeyPolicy::Sealed } else { KeyPolicy::Typed };
+        Ok(Policy { code: bits & CODE != 0, key, allow_older: bits & ALLOW_OLDER != 0 })
+    }
+
+    fn certificate<const N: usize>(&mut self) -> Result<Vec<u8, N>, IdentityError> {
+        let length = u16::from_be_bytes(self.array()?);
+        Vec::from_slice(self.take(length.into())?).map_err(|_| IdentityError::Certificate)
+    }
+
+    fn senders(&mut self) -> Result<Vec<TrustedSender, SENDERS_MAX>, IdentityError> {
+        let mut senders = Vec::new();
+        for _ in 0..self.byte()? {
+            let sender = TrustedSender { name: self.text()?, hash: self.array()?, point: self.array()? };
+            senders.push(sender).map_err(|_| IdentityError::Senders)?;
+        }
+        Ok(senders)
+    }
+
+    fn network(&mut self) -> Result<Network, IdentityError> {
+        Ok(Network { hostname: self.text()?, address: self.address()?, wifi: self.wifi()? })
+    }
+
+    fn address(&mut self) -> Result<Address, IdentityError> {
+        match self.byte()? {
+            0 => Ok(Address::Dhcp),
+            1 => Ok(Address::Static {
+                address: self.array()?,
+                prefix: self.byte()?,
+                gateway: self.host()?,
+                dns: self.host()?,
+            }),
+            _ => Err(IdentityError::Network),
+        }
+    }
+
+    fn host(&mut self) -> Result<Option<[u8; 4]>, IdentityError> {
+        self.array().map(|host| (host != [0; 4]).then_some(host))
+    }
+
+    fn wifi(&mut self) -> Result<Option<Wifi>, IdentityError> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => {
+                let ssid = self.text()?;
+                let passphrase = Vec::from_slice(self.short()?).map_err(|_| IdentityError::Network)?;
+                Ok(Some(Wifi { ssid, passphrase }))
+            }
+            _ => Err(IdentityError::Network),
+        }
+    }
+}
+
+pub(super) fn encode(identity: &Identity, out: &mut [u8]) -> Result<usize, IdentityError> {
+    identity.check()?;
+    let mut output = Output { out, at: 0 };
+    output.put(&MAGIC)?;
+    output.put(&[VERSION, 0, 0])?;
+    output.short(identity.name.as_bytes())?;
+    output.put(&Zeroizing::new(<[u8; 32]>::from(identity.tls.to_bytes()))[..])?;
+    output.put(&identity.hpke.to_bytes()[..])?;
+    output.put(&identity.seed[..])?;
+    output.put(&[policy_bits(identity.policy)])?;
+    output.put(&(identity.certificate.len() as u16).to_be_bytes())?;
+    output.put(&identity.certificate)?;
+    output.put(&[identity.senders.len() as u8])?;
+    identity.senders.iter().try_for_each(|sender| output.sender(sender))?;
+    output.network(&identity.network)?;
+    output.finish()
+}
+
+fn policy_bits(policy: Policy) -> u8 {
+    let bit = |set, bit| if set { bit } else { 0 };
+    bit(policy.code, CODE) | bit(policy.key == KeyPolicy::Sealed, SEALED) | bit(policy.allow_older, ALLOW_OLDER)
+}
+
+/// The image as far as it is written.
+struct Output<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl Output<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), IdentityError> {
+        let place = self.out.get_mut(self.at..self.at + bytes.len()).ok_or(IdentityError::Length)?;
+        place.copy_from_slice(bytes);
+        self.at += bytes.len();
+        Ok(())
+    }
+
+    /// At most 64 bytes, as their types bound them.
+    fn short(&mut self, bytes: &[u8]) -> Result<(), IdentityError> {
+        self.put(&[bytes.len() as u8])?;
+        self.put(bytes)
+    }
+
+    fn sender(&mut self, sender: &TrustedSender) -> Result<(), IdentityError> {
+        self.short(sender.name.as_bytes())?;
+        self.put(&sender.hash)?;
+        self.put(&sender.point)
+    }
+
+    fn network(&mut self, network: &Network) -> Result<(), IdentityError> {
+        self.short(network.hostname.as_bytes())?;
+        match network.address {
+            Address::Dhcp => self.put(&[0])?,
+            Address::Static { address, prefix, gateway, dns } => {
+                self.put(&[1])?;
+                self.put(&address)?;
+                self.put(&[prefix])?;
+                self.put(&gateway.unwrap_or_default())?;
+                self.put(&dns.unwrap_or_default())?;
+            }
+        }
+        match &network.wifi {
+            None => self.put(&[0]),
+            Some(Wifi { ssid, passphrase }) => {
+                self.put(&[1])?;
+                self.short(ssid.as_bytes())?;
+                self.short(passphrase)
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<usize, IdentityError> {
+        let length = self.at + CRC;
+        self.out[HEAD - 2..HEAD].copy_from_slice(&(length as u16).to_be_bytes());
+        let crc = crc32(&self.out[..self.at]);
+        self.put(&crc.to_be_bytes())?;
+        Ok(length)
+    }
+}
+
+// The longest image fits: all texts, keys and lists at their bounds.
+const _: () = {
+    use super::{CERTIFICATE_MAX, IMAGE_MAX, NAME_MAX};
+    const SENDER: usize = 1 + NAME_MAX + 32 + 65;
+    const NETWORK: usize = 1 + NAME_MAX + 14 + 1 + 33 + 65;
+    assert!(
+        HEAD + 1 + NAME_MAX + 3 * 32 + 1 + 2 + CERTIFICATE_MAX + 1 + SENDERS_MAX * SENDER + NETWORK + CRC <= IMAGE_MAX
+    );
+};

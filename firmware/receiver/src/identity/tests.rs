@@ -1,0 +1,168 @@
+//! The identity image: there and back, frozen, damaged at every byte.
+
+use std::format;
+use std::vec::Vec;
+
+use p256::elliptic_curve::sec1::ToEncodedPoint;
+
+use super::*;
+
+fn point(scalar: u8) -> [u8; POINT] {
+    let key = p256::SecretKey::from_slice(&[scalar; 32]).unwrap();
+    key.public_key().to_encoded_point(false).as_bytes().try_into().unwrap()
+}
+
+fn sender(name: &str, scalar: u8) -> TrustedSender {
+    TrustedSender { name: name.try_into().unwrap(), hash: [scalar; 32], point: point(scalar) }
+}
+
+fn example() -> Identity {
+    Identity {
+        name: "kitchen".try_into().unwrap(),
+        tls: SigningKey::from_slice(&[1; 32]).unwrap(),
+        hpke: HpkeSecret::from_bytes(&[2; 32]).unwrap(),
+        seed: [3; 32].into(),
+        policy: Policy { code: true, key: KeyPolicy::Sealed, allow_older: false },
+        certificate: Vec::from_iter([b"certificate", &point(1)[..], &point(2)].concat()).as_slice().try_into().unwrap(),
+        senders: [sender("laptop", 4), sender("ci", 5)].into_iter().collect(),
+        network: Network {
+            hostname: "kitchen-1".try_into().unwrap(),
+            address: Address::Static { address: [10, 0, 0, 9], prefix: 24, gateway: Some([10, 0, 0, 1]), dns: None },
+            wifi: Some(Wifi { ssid: "home".try_into().unwrap(), passphrase: b"sesame".as_slice().try_into().unwrap() }),
+        },
+    }
+}
+
+fn encoded(identity: &Identity) -> Vec<u8> {
+    let mut image = std::vec![0; IMAGE_MAX];
+    let length = identity.encode(&mut image).unwrap();
+    image.truncate(length);
+    image
+}
+
+/// With a right checksum again.
+fn resealed(mut image: Vec<u8>) -> Vec<u8> {
+    let at = image.len() - 4;
+    let crc = crc::crc32(&image[..at]).to_be_bytes();
+    image[at..].copy_from_slice(&crc);
+    image
+}
+
+#[test]
+fn an_image_comes_back() {
+    let image = encoded(&example());
+    let sector = [&image[..], &[0xFF; 100]].concat();
+    let (read, wrote) = (Identity::parse(&sector).unwrap(), example());
+    assert_eq!(encoded(&read), image);
+    assert_eq!((read.name, read.policy, read.senders), (wrote.name, wrote.policy, wrote.senders));
+    assert_eq!((read.tls, read.hpke.public(), read.seed), (wrote.tls, wrote.hpke.public(), wrote.seed));
+    assert_eq!(read.certificate, wrote.certificate);
+    assert_eq!((&read.network.hostname, read.network.address), (&wrote.network.hostname, wrote.network.address));
+    let wifi = read.network.wifi.unwrap();
+    assert_eq!((wifi.ssid.as_str(), &wifi.passphrase[..]), ("home", &b"sesame"[..]));
+
+    let mut plain = example();
+    plain.policy = Policy { code: false, key: KeyPolicy::Typed, allow_older: true };
+    plain.network = Network { address: Address::Dhcp, wifi: None, ..plain.network };
+    let read = Identity::parse(&encoded(&plain)).unwrap();
+    assert_eq!((read.policy, read.network.address, read.network.wifi.is_none()), (plain.policy, Address::Dhcp, true));
+}
+
+/// Boards in the field hold such images: if this fails, do not change the test.
+#[test]
+fn version_1_is_frozen() {
+    let image = encoded(&example());
+    assert_eq!(image[..16], *b"WFID\x01\x01\xF5\x07kitchen\x01");
+    assert_eq!(image[image.len() - 4..], [0xE1, 0x01, 0x6D, 0x8D], "{image:02x?}");
+}
+
+#[test]
+fn damage_anywhere_is_seen() {
+    let image = encoded(&example());
+    for at in 0..image.len() {
+        let mut damaged = image.clone();
+        damaged[at] ^= 1;
+        let expected = match at {
+            0..4 => &[IdentityError::NoIdentity][..],
+            4 => &[IdentityError::Version],
+            5..7 => &[IdentityError::Length, IdentityError::Checksum],
+            _ => &[IdentityError::Checksum],
+        };
+        let error = Identity::parse(&damaged).map(drop).unwrap_err();
+        assert!(expected.contains(&error), "{at}: {error:?}");
+        assert_eq!(Identity::parse(&image[..at]).map(drop), Err(IdentityError::Length), "{at}");
+    }
+}
+
+/// Even with a right checksum, nothing in an image makes a panic.
+#[test]
+fn nonsense_is_named() {
+    let image = encoded(&example());
+    for at in 7..image.len() - 4 {
+        for value in [0, 1, 0x7F, 0xFF] {
+            let mut strange = image.clone();
+            strange[at] = value;
+            let _ = Identity::parse(&resealed(strange));
+        }
+    }
+    assert_eq!(Identity::parse(&[0xFF; 4096]).map(drop), Err(IdentityError::Missing));
+    assert_eq!(Identity::parse(&[0; 4096]).map(drop), Err(IdentityError::NoIdentity));
+    assert_eq!(Identity::parse(&[]).map(drop), Err(IdentityError::Length));
+    for (at, value, error) in [
+        (8, b' ', IdentityError::Name),
+        (8, 0xFF, IdentityError::Name),
+        (7, 40, IdentityError::Name),
+        (15, 2, IdentityError::CertificateOfAnother),
+        (47, 3, IdentityError::CertificateOfAnother),
+        (111, 8, IdentityError::Policy),
+        (112, 9, IdentityError::Length),
+        (257, b' ', IdentityError::Name),
+    ] {
+        let mut strange = image.clone();
+        strange[at] = value;
+        assert_eq!(Identity::parse(&resealed(strange)).map(drop), Err(error), "{at}");
+    }
+    for (at, error) in [(15, IdentityError::TlsKey), (47, IdentityError::HpkeKey)] {
+        let mut strange = image.clone();
+        strange[at..at + 32].fill(0);
+        assert_eq!(Identity::parse(&resealed(strange)).map(drop), Err(error));
+    }
+    let longer = [&image[..image.len() - 4], &[0; 5]].concat();
+    let mut longer = longer;
+    let length = longer.len() as u16;
+    longer[5..7].copy_from_slice(&length.to_be_bytes());
+    assert_eq!(Identity::parse(&resealed(longer)).map(drop), Err(IdentityError::Length));
+}
+
+#[test]
+fn what_no_board_could_use_is_not_written() {
+    let mut out = [0; IMAGE_MAX];
+    let mut refused = |change: fn(&mut Identity)| {
+        let mut identity = example();
+        change(&mut identity);
+        identity.encode(&mut out).unwrap_err()
+    };
+    assert_eq!(refused(|identity| identity.senders.clear()), IdentityError::Senders);
+    assert_eq!(refused(|identity| identity.senders[1].point[64] ^= 1), IdentityError::Senders);
+    assert_eq!(refused(|identity| identity.senders[0].name.clear()), IdentityError::Name);
+    assert_eq!(refused(|identity| identity.name = "-x".try_into().unwrap()), IdentityError::Name);
+    assert_eq!(refused(|identity| identity.network.hostname.clear()), IdentityError::Network);
+    assert_eq!(
+        refused(|identity| identity.tls = SigningKey::from_slice(&[9; 32]).unwrap()),
+        IdentityError::CertificateOfAnother
+    );
+    let image = encoded(&example());
+    for length in 0..image.len() {
+        assert_eq!(example().encode(&mut std::vec![0; length]), Err(IdentityError::Length), "{length}");
+    }
+}
+
+#[test]
+fn no_key_is_printed() {
+    let printed = format!("{:?}", example());
+    assert!(printed.contains("kitchen") && !printed.contains("sesame"), "{printed}");
+    for secret in ["[1, 1", "[2, 2", "[3, 3", "0101", "0202", "0303"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    assert!(!format!("{:?}", example().network).contains("sesame"));
+}

@@ -1,0 +1,149 @@
+//! What embedded-tls is given: the verifier that remembers, and our certificate and key, which wait for it.
+//!
+//! embedded-tls asks for a check when a message comes that needs one; that the message came is not checked. So what
+//! counts is [`Provider::verdict`].
+
+use core::marker::PhantomData;
+
+use embedded_tls::alert::{AlertDescription, AlertLevel};
+use embedded_tls::{
+    Certificate, CertificateEntryRef, CertificateRef, CertificateVerifyRef, CryptoProvider, CryptoRngCore,
+    SignatureScheme, TlsError, TlsVerifier,
+};
+use p256::ecdsa::signature::{SignerMut, Verifier as _};
+use p256::ecdsa::{DerSignature, VerifyingKey};
+use sha2::{Digest, Sha256};
+
+use super::error::{HandshakeError, LinkError};
+use super::suite::Suite;
+use crate::identity::{Identity, TrustedSender};
+
+/// One handshake's keys and checks.
+pub(super) struct Provider<'a, S, R> {
+    identity: &'a Identity,
+    rng: R,
+    verifier: Verifier<'a>,
+    suite: PhantomData<S>,
+}
+
+impl<'a, S: Suite, R: CryptoRngCore> Provider<'a, S, R> {
+    pub(super) fn new(identity: &'a Identity, rng: R) -> Self {
+        let verifier = Verifier { trusted: &identity.senders, proof: Proof::Nothing };
+        Self { identity, rng, verifier, suite: PhantomData }
+    }
+
+    /// Who the sender is, after a handshake that ended so.
+    pub(super) fn verdict(&self, opened: Result<(), LinkError>) -> Result<&'a TrustedSender, HandshakeError> {
+        match (&self.verifier.proof, opened) {
+            (Proof::Failed(error), _) => Err(*error),
+            (_, Err(error)) => Err(error.into()),
+            (Proof::Given(sender), Ok(())) => Ok(sender),
+            (Proof::Nothing | Proof::Shown { .. }, Ok(())) => Err(HandshakeError::NotProven),
+        }
+    }
+
+    fn is_proven(&self) -> bool {
+        matches!(self.verifier.proof, Proof::Given(_))
+    }
+}
+
+impl<S: Suite, R: CryptoRngCore> CryptoProvider for Provider<'_, S, R> {
+    type CipherSuite = S;
+    type Signature = DerSignature;
+
+    fn rng(&mut self) -> impl CryptoRngCore {
+        &mut self.rng
+    }
+
+    fn verifier(&mut self) -> Result<&mut impl TlsVerifier<S>, TlsError> {
+        Ok(&mut self.verifier)
+    }
+
+    fn signer(&mut self) -> Result<(impl SignerMut<DerSignature>, SignatureScheme), TlsError> {
+        if !self.is_proven() {
+            return Err(TlsError::InvalidCertificate);
+        }
+        Ok((self.identity.tls.clone(), SignatureScheme::EcdsaSecp256r1Sha256))
+    }
+
+    fn client_cert(&mut self) -> Option<Certificate<impl AsRef<[u8]>>> {
+        self.is_proven().then_some(Certificate::X509(&self.identity.certificate))
+    }
+}
+
+/// Checks the sender's certificate and signature, in this order and once.
+struct Verifier<'a> {
+    trusted: &'a [TrustedSender],
+    proof: Proof<'a>,
+}
+
+/// What the sender proved.
+enum Proof<'a> {
+    Nothing,
+    /// It showed this certificate, when the transcript was this.
+    Shown {
+        sender: &'a TrustedSender,
+        transcript: Sha256,
+    },
+    /// And holds its key.
+    Given(&'a TrustedSender),
+    /// It failed, once and for all.
+    Failed(HandshakeError),
+}
+
+impl<'a> Verifier<'a> {
+    fn find(&self, certificate: &CertificateRef<'_>) -> Option<&'a TrustedSender> {
+        let [CertificateEntryRef::X509(der)] = certificate.entries[..] else { return None };
+        let hash: [u8; 32] = Sha256::digest(der).into();
+        self.trusted.iter().find(|sender| sender.hash == hash)
+    }
+
+    fn fail(&mut self, error: HandshakeError, alert: AlertDescription) -> TlsError {
+        self.proof = Proof::Failed(error);
+        TlsError::AbortHandshake(AlertLevel::Fatal, alert)
+    }
+}
+
+impl<S: Suite> TlsVerifier<S> for Verifier<'_> {
+    /// We ask for no name.
+    fn set_hostname_verification(&mut self, _name: &str) -> Result<(), TlsError> {
+        Ok(())
+    }
+
+    fn verify_certificate(&mut self, transcript: &Sha256, certificate: CertificateRef<'_>) -> Result<(), TlsError> {
+        if !matches!(self.proof, Proof::Nothing) {
+            return Err(self.fail(HandshakeError::NotProven, AlertDescription::UnexpectedMessage));
+        }
+        let Some(sender) = self.find(&certificate) else {
+            return Err(self.fail(HandshakeError::NotTrusted, AlertDescription::UnknownCa));
+        };
+        self.proof = Proof::Shown { sender, transcript: transcript.clone() };
+        Ok(())
+    }
+
+    fn verify_signature(&mut self, verify: CertificateVerifyRef<'_>) -> Result<(), TlsError> {
+        let Proof::Shown { sender, transcript } = &self.proof else {
+            return Err(self.fail(HandshakeError::NotProven, AlertDescription::UnexpectedMessage));
+        };
+        let sender = *sender;
+        let known = matches!(verify.signature_scheme, SignatureScheme::EcdsaSecp256r1Sha256);
+        if !known || !is_signed(sender, transcript.clone(), verify.signature) {
+            return Err(self.fail(HandshakeError::NotItsKey, AlertDescription::DecryptError));
+        }
+        self.proof = Proof::Given(sender);
+        Ok(())
+    }
+}
+
+/// RFC 8446, section 4.4.3.
+fn is_signed(sender: &TrustedSender, transcript: Sha256, signature: &[u8]) -> bool {
+    const CONTEXT: &[u8] = b"TLS 1.3, server CertificateVerify\0";
+    let mut signed = [0x20; 64 + CONTEXT.len() + 32];
+    signed[64..][..CONTEXT.len()].copy_from_slice(CONTEXT);
+    signed[64 + CONTEXT.len()..].copy_from_slice(&transcript.finalize());
+    let key = VerifyingKey::from_sec1_bytes(&sender.point);
+    match (key, DerSignature::try_from(signature)) {
+        (Ok(key), Ok(signature)) => key.verify(&signed, &signature).is_ok(),
+        _ => false,
+    }
+}

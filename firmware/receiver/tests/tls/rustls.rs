@@ -1,0 +1,139 @@
+//! A board against the real sender: who gets in, and what each side is told.
+
+use embedded_io_async::{Read, Write};
+use rand_core::OsRng;
+use waft::identity::Identity as Keys;
+use waft::name::Name;
+use waft::tls::Authenticated;
+use waft::tls::error::{HandshakeError as AtSender, Rejection};
+use waft::tls::pins::Pins;
+use waft::tls::sender;
+use waft::trust::{Peer, Trust};
+use waft_core::session::Link;
+use waft_receiver::tls::error::HandshakeError;
+use waft_receiver::tls::suite::{Aes128GcmSha256, ChaCha20Poly1305Sha256, Suite};
+use waft_receiver::tls::wire::Wire;
+use waft_receiver::tls::{Buffers, authenticate};
+
+use crate::support::{Ending, Socket, Ticks, board, connected, listen};
+
+fn pins(own: &Keys, receiver: &Keys) -> Pins {
+    let name = Name::new("kitchen").unwrap();
+    let certificate = receiver.certificate().clone();
+    let peer = Peer { name: name.clone(), certificate, sends: false, receives: true, at: None, last: None };
+    let mut trust = Trust::default();
+    trust.add(peer, own.certificate()).unwrap();
+    Pins::receiver(&trust, &name)
+}
+
+/// A sender that says `words` and goodbye to a board; with what it was told where it was refused.
+async fn meet<S: Suite>(
+    laptop: &Keys,
+    pins: Pins,
+    board: &waft_receiver::identity::Identity,
+    words: &[u8],
+) -> (Option<AtSender>, Ending) {
+    let (dialled, accepted) = connected().await;
+    let sending = async {
+        match sender::authenticate(dialled, laptop, pins).await {
+            Ok(Authenticated { mut link, .. }) => {
+                link.write_all(words).await.unwrap();
+                link.flush().await.unwrap();
+                link.close().await;
+                None
+            }
+            Err(error) => Some(error),
+        }
+    };
+    tokio::join!(sending, listen::<S>(accepted, board))
+}
+
+#[tokio::test]
+async fn a_trusted_sender_gets_in_by_either_suite() {
+    let (other, laptop, kitchen) = (Keys::generate(), Keys::generate(), Keys::generate());
+    let board = board(&kitchen, &[&other, &laptop]);
+    let words: Vec<u8> = (0..100_000u32).map(|at| (at / 5) as u8).collect();
+    let expected = Ending::Read("laptop1".into(), words.clone(), Ok(()));
+    let (told, ending) = meet::<Aes128GcmSha256>(&laptop, pins(&laptop, &kitchen), &board, &words).await;
+    assert!(told.is_none() && ending == expected, "{told:?}");
+    let (told, ending) = meet::<ChaCha20Poly1305Sha256>(&laptop, pins(&laptop, &kitchen), &board, &words).await;
+    assert!(told.is_none() && ending == expected, "{told:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_sender_is_told_so() {
+    let (stranger, laptop, kitchen) = (Keys::generate(), Keys::generate(), Keys::generate());
+    let board = board(&kitchen, &[&laptop]);
+    let (told, ending) = meet::<Aes128GcmSha256>(&stranger, pins(&stranger, &kitchen), &board, b"!").await;
+    assert_eq!(ending, Ending::Refused(HandshakeError::NotTrusted));
+    assert!(matches!(told, Some(AtSender::Rejected(Rejection::Certificate))), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_sender_that_does_not_trust_the_board_tells_it() {
+    let (laptop, kitchen, bath) = (Keys::generate(), Keys::generate(), Keys::generate());
+    let (told, ending) =
+        meet::<ChaCha20Poly1305Sha256>(&laptop, pins(&laptop, &bath), &board(&kitchen, &[&laptop]), b"!").await;
+    assert_eq!(ending, Ending::Refused(HandshakeError::Rejected));
+    assert!(matches!(told, Some(AtSender::NotTrusted(_))), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_board_without_the_key_of_its_certificate_is_refused() {
+    let (laptop, kitchen, thief) = (Keys::generate(), Keys::generate(), Keys::generate());
+    let mut stolen = board(&thief, &[&laptop]);
+    stolen.certificate = heapless::Vec::from_slice(kitchen.certificate().der()).unwrap();
+    let (told, ending) = meet::<Aes128GcmSha256>(&laptop, pins(&laptop, &kitchen), &stolen, b"!").await;
+    assert_eq!(ending, Ending::Refused(HandshakeError::Rejected));
+    assert!(matches!(told, Some(AtSender::NotItsKey { .. })), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_board_waits_reads_and_answers() {
+    let (laptop, kitchen) = (Keys::generate(), Keys::generate());
+    let (dialled, accepted) = connected().await;
+    let board = board(&kitchen, &[&laptop]);
+    let question: Vec<u8> = (0..30_000u32).map(|at| (at / 3) as u8).collect();
+    let answer: Vec<u8> = question.iter().rev().copied().collect();
+    let sending = async {
+        let mut link = sender::authenticate(dialled, &laptop, pins(&laptop, &kitchen)).await.unwrap().link;
+        for piece in question.chunks(7001) {
+            link.write_all(piece).await.unwrap();
+            link.flush().await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let mut heard = vec![0; answer.len()];
+        link.read_exact(&mut heard).await.unwrap();
+        assert!(heard == answer);
+        assert_eq!(link.read(&mut heard).await.unwrap(), 0, "the board says goodbye");
+    };
+    let receiving = async {
+        let (mut wire, mut buffers) = (Wire::new(Socket(accepted)), Buffers::new());
+        let (mut rng, clock) = (OsRng, Ticks::new());
+        let secured = authenticate::<_, ChaCha20Poly1305Sha256>(&mut wire, &mut buffers, &board, &mut rng, &clock);
+        let mut link = secured.await.unwrap().link;
+        let (mut heard, mut at) = (vec![0; question.len()], 0);
+        while at < heard.len() {
+            for _ in 0..3 {
+                // Given up at once, again and again.
+                let _ = embassy_futures::poll_once(link.readable());
+            }
+            link.readable().await.unwrap();
+            let end = heard.len().min(at + 1 + at % 1000);
+            at += link.read(&mut heard[at..end]).await.unwrap();
+        }
+        assert!(heard == question);
+        link.write_all(&answer).await.unwrap();
+        link.flush().await.unwrap();
+        link.close().await;
+    };
+    tokio::join!(sending, receiving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_sender_is_given_up() {
+    let (_kept, accepted) = connected().await;
+    let (laptop, kitchen) = (Keys::generate(), Keys::generate());
+    let ending = listen::<Aes128GcmSha256>(accepted, &board(&kitchen, &[&laptop])).await;
+    assert_eq!(ending, Ending::Refused(HandshakeError::TimedOut));
+}

@@ -1,0 +1,127 @@
+//! The board under test on a TCP connection, and who is who.
+
+use std::io;
+use std::time::Duration;
+
+use embedded_io_async::{ErrorType, Read, Write};
+use p256::ecdsa::SigningKey;
+use rand_core::OsRng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use waft::identity::Identity as Keys;
+use waft_core::sealed::hpke::HpkeSecret;
+use waft_core::session::Clock;
+use waft_receiver::identity::{Address, Identity, KeyPolicy, Network, Policy, TrustedSender};
+use waft_receiver::tls::error::{HandshakeError, LinkError};
+use waft_receiver::tls::guard::Tcp;
+use waft_receiver::tls::suite::Suite;
+use waft_receiver::tls::wire::Wire;
+use waft_receiver::tls::{Buffers, authenticate};
+
+/// A TCP connection as a board has it.
+pub(crate) struct Socket(pub(crate) TcpStream);
+
+impl ErrorType for Socket {
+    type Error = io::Error;
+}
+
+impl Read for Socket {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).await
+    }
+}
+
+impl Write for Socket {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().await
+    }
+}
+
+impl Tcp for Socket {
+    async fn readable(&mut self) -> io::Result<()> {
+        self.0.peek(&mut [0]).await.map(drop)
+    }
+}
+
+/// tokio's clock.
+pub(crate) struct Ticks(Instant);
+
+impl Ticks {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for Ticks {
+    fn now(&self) -> u64 {
+        self.0.elapsed().as_millis() as u64
+    }
+
+    async fn sleep_until(&self, at: u64) {
+        tokio::time::sleep_until(self.0 + Duration::from_millis(at)).await;
+    }
+}
+
+/// Who dialled, who listened.
+pub(crate) async fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (dialled.unwrap(), accepted.unwrap().0)
+}
+
+/// A board with these keys, which trusts those senders.
+pub(crate) fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
+    let mut senders = heapless::Vec::new();
+    for (number, keys) in trusted.iter().enumerate() {
+        let certificate = keys.certificate();
+        let name = heapless::String::try_from(&*format!("laptop{number}")).unwrap();
+        senders.push(TrustedSender { name, hash: *certificate.hash(), point: *certificate.point() }).unwrap();
+    }
+    Identity {
+        name: "kitchen".try_into().unwrap(),
+        tls: SigningKey::from_slice(&*keys.tls_scalar()).unwrap(),
+        hpke: HpkeSecret::from_bytes(&keys.hpke().to_bytes()).unwrap(),
+        seed: [7; 32].into(),
+        policy: Policy { code: true, key: KeyPolicy::Typed, allow_older: false },
+        certificate: heapless::Vec::from_slice(keys.certificate().der()).unwrap(),
+        senders,
+        network: Network { hostname: "kitchen".try_into().unwrap(), address: Address::Dhcp, wifi: None },
+    }
+}
+
+/// How a connection ended for a board that reads all that comes.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Ending {
+    /// Nothing was read.
+    Refused(HandshakeError),
+    /// Read from the sender of this name, up to this end.
+    Read(String, Vec<u8>, Result<(), LinkError>),
+}
+
+/// A board that reads all that comes.
+pub(crate) async fn listen<S: Suite>(stream: TcpStream, board: &Identity) -> Ending {
+    let (mut wire, mut buffers) = (Wire::new(Socket(stream)), Buffers::new());
+    let secured = authenticate::<_, S>(&mut wire, &mut buffers, board, &mut OsRng, &Ticks::new()).await;
+    let mut secured = match secured {
+        Ok(secured) => secured,
+        Err(error) => return Ending::Refused(error),
+    };
+    let (mut heard, mut buffer) = (Vec::new(), [0; 1000]);
+    let end = loop {
+        match secured.link.read(&mut buffer).await {
+            Ok(0) => break Ok(()),
+            Ok(count) => heard.extend_from_slice(&buffer[..count]),
+            Err(error) => {
+                assert_eq!(secured.link.read(&mut buffer).await, Err(error), "an error is for good");
+                break Err(error);
+            }
+        }
+    };
+    Ending::Read(secured.sender.name.as_str().to_owned(), heard, end)
+}
