@@ -50,9 +50,7 @@ fn closed_at_once() {
     world.small();
     let there = Proxy::before("127.0.0.1:1", &[Fate::Answer(b""); 100]);
     let says = ["The connection to", &there.address, "was closed without an answer", "waft receive"];
-    let ended = world.sending(&there.address).run();
-    let (exit, class) = if ended.code == Some(10) { (10, "unreachable") } else { (16, "broken") };
-    ended.failed(exit, class, &says);
+    world.sending(&there.address).run().failed(16, "broken", &says);
 }
 
 fn broken_for_good() {

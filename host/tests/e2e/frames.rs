@@ -9,12 +9,29 @@ fn hello() -> Vec<u8> {
     message(&[&[0, 1, 1][..], &[5; 64]].concat())
 }
 
-/// An offer with sealed key: iterations, AEAD, codec, chunk, encapsulation, total, files, entries, manifest.
-#[rustfmt::skip]
-fn offer(iterations: u64, aead: u8, codec: u8, chunk: u64, key: &[u8], total: u64, files: u64, entries: u64, manifest: u64) -> Vec<u8> {
-    let body = [varint(iterations), vec![aead, codec], varint(chunk), vec![1], varint(key.len() as u64), key.to_vec()];
-    let numbers = [1, total, files, entries, manifest].map(varint);
-    message(&[vec![2], body.concat(), numbers.concat(), vec![9; 64]].concat())
+/// An offer with a sealed key; as it stands here, one that is within all bounds.
+struct Offer {
+    iterations: u64,
+    aead: u8,
+    codec: u8,
+    chunk: u64,
+    key: usize,
+    total: u64,
+    files: u64,
+    entries: u64,
+    manifest: u64,
+}
+
+const GOOD: Offer =
+    Offer { iterations: 0, aead: 1, codec: 1, chunk: 65_536, key: 65, total: 1000, files: 1, entries: 1, manifest: 10 };
+
+impl Offer {
+    fn frame(&self) -> Vec<u8> {
+        let key = [varint(self.key as u64), vec![4; self.key]].concat();
+        let suite = [varint(self.iterations), vec![self.aead, self.codec], varint(self.chunk), vec![1], key].concat();
+        let numbers = [1, self.total, self.files, self.entries, self.manifest].map(varint).concat();
+        message(&[vec![2], suite, numbers, vec![9; 64]].concat())
+    }
 }
 
 /// Says such things behind a good `Hello`; the receiver's last word each time.
@@ -28,11 +45,12 @@ fn last_words(said: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
             say(&mut link, &[hello(), bytes].concat()).await
         });
         words.push(payloads(&answer).pop().expect("it says why"));
-        says_so(
-            &receiver.await_event("error"),
-            if words.last().unwrap()[1] == 7 { "refused" } else { "protocol" },
-            &["laptop"],
-        );
+        let class = match words.last().expect("just pushed")[1] {
+            3 => "key",
+            7 => "refused",
+            _ => "protocol",
+        };
+        says_so(&receiver.await_event("error"), class, &["laptop"]);
         world.nothing_arrived();
         assert!(!world.staging().exists());
     }
@@ -65,28 +83,28 @@ fn frames_that_are_none() {
 
 #[test]
 fn offers_past_every_bound() {
-    let key = super::world::noise(65);
-    let chunk = 65_536;
     // `Refused(Limit)`: the number of the limit.
     let limit = |which: u8| vec![7, 7, which];
     let cases = [
-        (offer(0, 1, 1, chunk, &key, u64::MAX, 1, 1, 10), limit(0)),
-        (offer(0, 1, 1, chunk, &key, (1 << 42) + 1, 1, 1, 10), limit(0)),
-        (offer(0, 1, 1, chunk, &key, 1000, 1, u32::MAX.into(), 10), limit(1)),
-        (offer(0, 1, 1, chunk, &key, 1 << 40, 1, 1, u32::MAX.into()), limit(2)),
-        (offer(0, 1, 1, 0, &key, 1000, 1, 1, 10), limit(4)),
-        (offer(0, 1, 1, 65_535, &key, 1000, 1, 1, 10), limit(4)),
-        (offer(0, 1, 1, 1 << 17, &key, 1000, 1, 1, 10), limit(4)),
-        (offer(0, 1, 1, 1 << 31, &key, 1000, 1, 1, 10), limit(4)),
-        (offer(1, 1, 1, chunk, &key, 1000, 1, 1, 10), PROTOCOL.into()),
-        (offer(0, 1, 1, chunk, &key, 10, 1, 1, 10), PROTOCOL.into()),
-        (offer(0, 1, 1, chunk, &key, 1000, 2, 1, 10), PROTOCOL.into()),
-        (offer(0, 1, 1, chunk, &key, 1000, 0, 0, 10), PROTOCOL.into()),
-        (offer(0, 0, 1, chunk, &key, 1000, 1, 1, 10), PROTOCOL.into()),
-        (offer(0, 1, 9, chunk, &key, 1000, 1, 1, 10), PROTOCOL.into()),
-        (offer(0, 1, 1, chunk, &[4; 66], 1000, 1, 1, 10), PROTOCOL.into()),
+        (Offer { total: u64::MAX, ..GOOD }, limit(0)),
+        (Offer { total: (1 << 42) + 1, ..GOOD }, limit(0)),
+        (Offer { entries: u32::MAX.into(), ..GOOD }, limit(1)),
+        (Offer { total: 1 << 40, manifest: u32::MAX.into(), ..GOOD }, limit(2)),
+        (Offer { chunk: 0, ..GOOD }, limit(4)),
+        (Offer { chunk: 65_535, ..GOOD }, limit(4)),
+        (Offer { chunk: 1 << 17, ..GOOD }, limit(4)),
+        (Offer { chunk: 1 << 31, ..GOOD }, limit(4)),
+        (Offer { iterations: 1, ..GOOD }, PROTOCOL.into()),
+        (Offer { total: 10, ..GOOD }, PROTOCOL.into()),
+        (Offer { files: 2, ..GOOD }, PROTOCOL.into()),
+        (Offer { files: 0, entries: 0, ..GOOD }, PROTOCOL.into()),
+        (Offer { aead: 0, ..GOOD }, PROTOCOL.into()),
+        (Offer { codec: 9, ..GOOD }, PROTOCOL.into()),
+        (Offer { key: 66, ..GOOD }, PROTOCOL.into()),
+        // Within all bounds, and sealed to nobody: no point of the curve.
+        (GOOD, vec![7, 3]),
     ];
-    let (said, expected): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
+    let (said, expected): (Vec<_>, Vec<_>) = cases.into_iter().map(|(offer, word)| (offer.frame(), word)).unzip();
     for (at, (word, expected)) in last_words(said).into_iter().zip(expected).enumerate() {
         assert_eq!(word, expected, "{at}");
     }
