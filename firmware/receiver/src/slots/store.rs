@@ -216,6 +216,14 @@ impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
         }
     }
 
+    fn manifest(&self) -> Option<Digest> {
+        match &self.work {
+            Work::Part(stage) => stage.summary.map(|summary| summary.digest),
+            // What was begun is what is committed.
+            _ => self.journal.state().committed.map(|committed| committed.manifest),
+        }
+    }
+
     fn durable(&self) -> u64 {
         match &self.work {
             Work::Idle => 0,
