@@ -41,8 +41,8 @@ fn last_words(said: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut words = Vec::new();
     for bytes in said {
         let answer = run(async {
-            let mut link = dial(&world, &address).await;
-            say(&mut link, &[hello(), bytes].concat()).await
+            let link = dial(&world, &address).await;
+            say(link, &[hello(), bytes].concat()).await
         });
         words.push(payloads(&answer).pop().expect("it says why"));
         let class = match words.last().expect("just pushed")[1] {

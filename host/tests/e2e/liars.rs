@@ -70,7 +70,6 @@ impl Store for Lying {
     }
 
     async fn suspend(&mut self) {}
-
     async fn discard(&mut self) {}
 }
 
@@ -176,7 +175,7 @@ fn receivers_that_do_not_keep_to_the_protocol() {
     for (said, says) in cases {
         let world = World::new();
         write(&world.folder(), "a", b"a");
-        let (ended, _) = sent_to(&world, async |world, listener| say(&mut accept(world, &listener).await, &said).await);
+        let (ended, _) = sent_to(&world, async |world, listener| say(accept(world, &listener).await, &said).await);
         ended.failed(17, "protocol", says);
     }
 }

@@ -100,8 +100,11 @@ pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, st
     link.close().await;
 }
 
-/// Says those bytes, and gives all that is answered until the peer closes.
-pub(crate) async fn say(link: &mut TlsLink, bytes: &[u8]) -> Vec<u8> {
+/// What a sender's `Cancel`, a receiver's `Refused` and its `Cancel` begin with.
+const LAST_WORDS: [u8; 3] = [4, 7, 8];
+
+/// Says those bytes, and gives all that is answered up to the peer's last word.
+pub(crate) async fn say(mut link: TlsLink, bytes: &[u8]) -> Vec<u8> {
     // A peer that has closed already has said what there is to say.
     let _ = link.write_all(bytes).await;
     let _ = link.flush().await;
@@ -109,7 +112,11 @@ pub(crate) async fn say(link: &mut TlsLink, bytes: &[u8]) -> Vec<u8> {
     let mut buffer = [0; 1024];
     while let Ok(count @ 1..) = link.read(&mut buffer).await {
         answer.extend(&buffer[..count]);
+        if payloads(&answer).last().and_then(|last| last.first()).is_some_and(|first| LAST_WORDS.contains(first)) {
+            break;
+        }
     }
+    link.close().await;
     answer
 }
 
@@ -118,13 +125,14 @@ pub(crate) fn message(payload: &[u8]) -> Vec<u8> {
     [&[1, 0, (payload.len() >> 8) as u8, payload.len() as u8][..], payload].concat()
 }
 
-/// The payloads of frames.
+/// The payloads of whole frames.
 pub(crate) fn payloads(mut frames: &[u8]) -> Vec<Vec<u8>> {
     let mut payloads = Vec::new();
     while let [_, high, middle, low, rest @ ..] = frames {
         let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
-        payloads.push(rest[..length].to_vec());
-        frames = &rest[length..];
+        let Some((payload, behind)) = rest.split_at_checked(length) else { break };
+        payloads.push(payload.to_vec());
+        frames = behind;
     }
     payloads
 }
