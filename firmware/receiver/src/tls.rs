@@ -3,7 +3,7 @@
 //! embedded-tls by itself accepts a server that shows no certificate, sends our certificate to anyone, and panics on
 //! some records. So it is used here and nowhere else, and always with
 //!
-//! 1. [`provider`]: a verifier that remembers that it verified certificate *and* signature. Our own
+//! 1. `provider`: a verifier that remembers that it verified certificate *and* signature. Our own
 //!    certificate and signature go out only then, and [`authenticate`] asks it again before any byte is read;
 //! 2. [`guard`]: records pass from TCP to TLS only where they have a place;
 //! 3. [`suite`]: ciphers that look at what they decrypt, and open no handshake message after the handshake;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! TLS authenticates the header of an encrypted record beside the record, so embedded-tls hands it to the cipher. From
-//! `Open` on, the guard puts [`OPEN`] in the place of its version's second byte; the cipher takes it out again, and
+//! `Open` on, the guard puts `OPEN` in the place of its version's second byte; the cipher takes it out again, and
 //! knows by it that handshake messages are over ([`suite`](super::suite)).
 //!
 //! On the way out it repairs one thing: embedded-tls 0.19 sends an alert in the clear as a change of ciphers, which no
