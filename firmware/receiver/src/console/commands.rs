@@ -1,11 +1,17 @@
 //! What can be typed, and what is done then.
 
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::MutexGuard;
+use waft_core::limits::LINGER_MS;
+use waft_core::session::Clock;
 use waft_core::session::receiver::KeyAnswer;
 
 use super::text::{self, Ascii, Bytes, Files};
 use super::{Console, Ready};
 use crate::board::Board;
 use crate::identity::KeyPolicy;
+use crate::session::Store;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
 
 /// Bytes of a file that `show` reads at once, and bytes that it shows at most.
@@ -59,7 +65,7 @@ const HELP: [&str; 10] = [
     "While a key is asked for, type the key.",
 ];
 
-impl<B: Board> Console<'_, B> {
+impl<'a, B: Board> Console<'a, B> {
     pub(super) async fn execute(&mut self, command: Command<'_>) {
         match command {
             Command::Help => {
@@ -82,7 +88,7 @@ impl<B: Board> Console<'_, B> {
 
     async fn status(&mut self) {
         self.introduce_self().await;
-        match self.slots.folder() {
+        match self.around.slots.folder() {
             None => self.terminal.say("Folder: none").await,
             Some(folder) => {
                 let (files, bytes) = (Files(folder.files()), Bytes(folder.bytes().into()));
@@ -90,12 +96,12 @@ impl<B: Board> Console<'_, B> {
                 self.terminal.say(format_args!("Folder: {files}, {bytes}, generation {generation}")).await;
             }
         }
-        self.terminal.say(format_args!("Room: {}", Bytes(self.slots.capacity().into()))).await;
-        self.terminal.say(format_args!("Started: {}", text::start(self.start))).await;
+        self.terminal.say(format_args!("Room: {}", Bytes(self.around.slots.capacity().into()))).await;
+        self.terminal.say(format_args!("Started: {}", text::start(self.around.start))).await;
     }
 
     async fn introduce_self(&mut self) {
-        let Ready { identity, sources } = match &self.ready {
+        let Ready { identity, sources } = match &self.around.ready {
             Ok(ready) => ready,
             Err(unfit) => {
                 let unfit = *unfit;
@@ -104,7 +110,7 @@ impl<B: Board> Console<'_, B> {
         };
         let fingerprint = waft_core::code::Fingerprint::of(&identity.certificate_hash());
         self.terminal.say(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;
-        match self.panel.address.get() {
+        match self.around.panel.address.get() {
             Some(address) => self.terminal.say(format_args!("Address: {address}")).await,
             None => self.terminal.say("Address: none yet").await,
         }
@@ -122,7 +128,7 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn list(&mut self) {
-        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
         let mut entries = folder.entries();
         loop {
             match entries.next().await {
@@ -139,14 +145,14 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn digest(&mut self) {
-        match self.slots.folder() {
+        match self.around.slots.folder() {
             None => self.say_none().await,
             Some(folder) => self.terminal.say(format_args!("Digest: {}", folder.digest())).await,
         }
     }
 
     async fn verify(&mut self) {
-        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
         let mut verification = folder.verify().await;
         loop {
             match verification.next().await {
@@ -166,7 +172,7 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn show_file(&mut self, path: &str) {
-        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
         if let Err(error) = self.show_content(&folder, path).await {
             self.say_unreadable(error).await;
         }
@@ -192,15 +198,14 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn decline(&mut self) {
-        match self.panel.question.get() {
-            Some(_) => self.panel.answer(KeyAnswer::Declined),
+        match self.around.panel.question.get() {
+            Some(_) => self.around.panel.answer(KeyAnswer::Declined),
             None => self.terminal.say("Nothing is offered.").await,
         }
     }
 
     async fn forget(&mut self) {
-        let Some(store) = self.store else { return self.say_none().await };
-        let Ok(mut store) = store.try_lock() else { return self.say_busy().await };
+        let Some(mut store) = self.store().await else { return self.say_busy().await };
         match store.forget().await {
             Ok(()) => self.terminal.say("The folder is forgotten.").await,
             Err(_) => self.terminal.say("The flash failed.").await,
@@ -208,11 +213,19 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn reset_guard(&mut self) {
-        let Some(store) = self.store else { return self.say_none().await };
-        let Ok(mut store) = store.try_lock() else { return self.say_busy().await };
+        let Some(mut store) = self.store().await else { return self.say_busy().await };
         match store.reset_guard().await {
             Ok(()) => self.terminal.say("Each sender may send an older folder now.").await,
             Err(_) => self.terminal.say("The flash failed.").await,
+        }
+    }
+
+    /// The store, unless a transfer has it. One that is over has it until its sender has gone.
+    async fn store(&self) -> Option<MutexGuard<'a, NoopRawMutex, Store<'a, B>>> {
+        let until = self.around.clock.now() + LINGER_MS + 1_000;
+        match select(self.around.store?.lock(), self.around.clock.sleep_until(until)).await {
+            Either::First(store) => Some(store),
+            Either::Second(()) => None,
         }
     }
 
@@ -221,7 +234,11 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn say_busy(&mut self) {
-        self.terminal.say("A transfer is running. Try again when it is over.").await;
+        let text = match self.around.store {
+            Some(_) => "A transfer is running. Try again when it is over.",
+            None => "The flash failed.",
+        };
+        self.terminal.say(text).await;
     }
 
     async fn say_unreadable(&mut self, error: ReadError) {
