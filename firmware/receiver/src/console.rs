@@ -17,7 +17,7 @@ use crate::entropy::Sources;
 use crate::identity::{Identity, IdentityError, TrustedSender};
 use crate::panel::{Panel, Question};
 use crate::session::SharedStore;
-use crate::slots::{MountError, Slots};
+use crate::slots::{Folder, MountError, Slots};
 use commands::Command;
 use terminal::{Line, Terminal};
 use text::Spaced;
@@ -56,11 +56,13 @@ pub(crate) struct Console<'a, B: Board> {
     around: Around<'a, B>,
     /// Who the running session is with.
     peer: Option<&'a TrustedSender>,
+    /// What the person holds on to.
+    held: Option<Folder<'a, B::Mutex, B::Flash>>,
 }
 
 impl<'a, B: Board> Console<'a, B> {
     pub(crate) fn new((io, echo): (B::Console, bool), around: Around<'a, B>) -> Self {
-        Self { terminal: Terminal::new(io, echo), around, peer: None }
+        Self { terminal: Terminal::new(io, echo), around, peer: None, held: None }
     }
 
     /// Shows what happens, and does what is typed.

@@ -28,6 +28,8 @@ pub(super) enum Command<'l> {
     Digest,
     Verify,
     Show(&'l str),
+    Hold,
+    Release,
     Decline,
     Forget { sure: bool },
     ResetGuard,
@@ -44,6 +46,8 @@ impl<'l> Command<'l> {
             ("digest", "") => Self::Digest,
             ("verify", "") => Self::Verify,
             ("show", path) => Self::Show(path),
+            ("hold", "") => Self::Hold,
+            ("release", "") => Self::Release,
             ("decline", "") => Self::Decline,
             ("forget", sure) => Self::Forget { sure: sure == "yes" },
             ("reset-guard", "") => Self::ResetGuard,
@@ -52,13 +56,15 @@ impl<'l> Command<'l> {
     }
 }
 
-const HELP: [&str; 10] = [
+const HELP: [&str; 12] = [
     "status       who this board is, what it holds, whom it trusts",
     "code         the code that a sender has to give",
     "list         the folder's entries",
     "show PATH    the beginning of a file, as text",
     "digest       the folder's digest, as in the sender's receipt",
     "verify       reads everything back, and names every damaged file",
+    "hold         keeps this folder until `release`: a transfer that needs its place is refused",
+    "release      ends that",
     "decline      says no to the folder that is offered",
     "forget       forgets the folder",
     "reset-guard  lets each sender send a folder that is older than its last",
@@ -79,6 +85,8 @@ impl<'a, B: Board> Console<'a, B> {
             Command::Digest => self.digest().await,
             Command::Verify => self.verify().await,
             Command::Show(path) => self.show_file(path).await,
+            Command::Hold => self.hold().await,
+            Command::Release => self.release().await,
             Command::Decline => self.decline().await,
             Command::Forget { sure: false } => self.terminal.say("If you are sure, type `forget yes`.").await,
             Command::Forget { sure: true } => self.forget().await,
@@ -195,6 +203,25 @@ impl<'a, B: Board> Console<'a, B> {
             self.terminal.say(format_args!("... {} in all", Bytes(file.size().into()))).await;
         }
         Ok(())
+    }
+
+    async fn hold(&mut self) {
+        self.held = self.around.slots.folder();
+        match &self.held {
+            None => self.say_none().await,
+            Some(folder) => {
+                let generation = folder.generation();
+                self.terminal.say(format_args!("Generation {generation} is held.")).await;
+            }
+        }
+    }
+
+    async fn release(&mut self) {
+        let text = match self.held.take() {
+            Some(_) => "It is not held any more.",
+            None => "Nothing is held.",
+        };
+        self.terminal.say(text).await;
     }
 
     async fn decline(&mut self) {
