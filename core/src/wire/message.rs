@@ -5,6 +5,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Shape;
 use crate::digest::Digest;
 use crate::limits::{LIST_MAX, MESSAGE_MAX};
 
@@ -192,14 +193,8 @@ pub struct OfferBody {
     pub key: KeyMode,
     /// When the sender began its run: seconds since 1970.
     pub created: u64,
-    /// Length of the archive, in bytes.
-    pub total: u64,
-    /// Files in it.
-    pub files: u32,
-    /// Entries in its manifest.
-    pub entries: u32,
-    /// Length of its manifest, in bytes.
-    pub manifest: u32,
+    /// The archive's lengths and counts.
+    pub shape: Shape,
 }
 
 /// What a sender would like to send.

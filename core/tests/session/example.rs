@@ -124,7 +124,7 @@ fn the_pages_example_is_what_happens() {
     let secret = pbkdf2(KEY, &scene.salt);
     let transcript = [&b"waft/1 session"[..], &part(hello), &part(greeting), &part(body), &SENDER, &RECEIVER].concat();
     let keys = Keys::new(&secret, &transcript);
-    let manifest = &archive[..scene.source.info.manifest as usize];
+    let manifest = &archive[..scene.source.info.shape.manifest as usize];
     let manifest_digest = *blake3::hash(manifest).as_bytes();
     let manifest_tag = hmac(&keys.expand::<32>("waft/1 manifest tag"), &[&manifest_digest]);
     let commitment: [u8; 32] = keys.expand("waft/1 commitment");
@@ -176,16 +176,13 @@ fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
         codec: Codec::None,
         chunk: CHUNK,
         created: 1_700_000_000,
-        total: info.total,
-        files: info.files,
-        entries: info.entries,
-        manifest: info.manifest,
+        shape: info.shape,
     };
     let mut start = [0; ENCODED_MAX];
     let start = header.encode(&mut start);
     let schedule = Schedule::new(&Secret::typed(&key(KEY), &scene.salt, 1_000), &Transcript::file(&start[10..]));
     let cipher = SoftCipher::new(header.aead, schedule.chunk_key()).unwrap();
-    let span = Span::new(CHUNK, 0, info.total).unwrap();
+    let span = Span::new(CHUNK, 0, info.shape.total).unwrap();
     let mut chunk = vec![0; seal_buffer(CHUNK)];
     let length = Sealer::new(cipher, schedule.nonce_prefix(), span, None).seal(archive, &mut chunk).unwrap();
 

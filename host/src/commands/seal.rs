@@ -53,8 +53,8 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     })?;
     show_key(ui, &key);
     ui.event(&Event::Key { key: key.display().to_string() });
-    ui.event(&Event::Sealed { path: shown(&args.output), files: info.files, bytes: info.total });
-    ui.done(format!("Sealed {} ({}) into {}.", files(info.files), bytes(info.total), shown(&args.output)));
+    ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });
+    ui.done(format!("Sealed {} ({}) into {}.", files(info.shape.files), bytes(info.shape.total), shown(&args.output)));
     ui.say("Keep the key apart from the file: without it nobody can open the file, and it is shown only now.");
     Ok(())
 }
@@ -79,7 +79,7 @@ async fn write(
     let mut sealer = sealer(&header, &schedule, &mut compressor);
     let mut plain = vec![0; CHUNK_MAX as usize];
     let mut framed = vec![0; FRAME_HEADER + seal_buffer(CHUNK_MAX)];
-    let mut progress = ui.progress(0, header.total);
+    let mut progress = ui.progress(0, header.shape.total);
     for turn in 1.. {
         let piece = &mut plain[..sealer.next_len()];
         if piece.is_empty() {
@@ -110,15 +110,12 @@ fn header(info: &ArchiveInfo) -> Header {
         codec: Codec::Lz4,
         chunk: CHUNK_MAX,
         created: super::seconds_since_1970(),
-        total: info.total,
-        files: info.files,
-        entries: info.entries,
-        manifest: info.manifest,
+        shape: info.shape,
     }
 }
 
 fn sealer<'c>(header: &Header, schedule: &Schedule, compressor: &'c mut Compressor) -> Sealer<'c, RingCipher> {
     let cipher = RingCipher::new(header.aead, schedule.chunk_key()).expect("a host has every AEAD");
-    let span = Span::new(header.chunk, 0, header.total).expect("a walked folder is within the limits");
+    let span = Span::new(header.chunk, 0, header.shape.total).expect("a walked folder is within the limits");
     Sealer::new(cipher, schedule.nonce_prefix(), span, Some(compressor))
 }

@@ -21,7 +21,7 @@ use crate::session::{
 };
 use crate::wire::message::{
     Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List,
-    OFFER_TAGS, Offer, Refusal, Stage,
+    OFFER_TAGS, Offer, OfferBody, Refusal, Stage,
 };
 use crate::wire::preface::VERSION;
 
@@ -167,18 +167,12 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let policy = self.at.policy;
         let body = &offer.body;
         let (aead, codec) = check_suite::<C>(policy, &offer)?;
-        within(body.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
-        within(body.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
-        within(body.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
-        field(body.entries > 0 && body.files <= body.entries && u64::from(body.manifest) < body.total)?;
-        let offered = Offered {
-            sender: peer,
-            created: body.created,
-            total: body.total,
-            files: body.files,
-            entries: body.entries,
-            manifest: body.manifest,
-        };
+        let &OfferBody { created, shape, .. } = body;
+        within(shape.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
+        within(shape.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
+        within(shape.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
+        field(shape.is_consistent())?;
+        let offered = Offered { sender: peer, created, shape };
         self.at.operator.event(Event::Offered(offered));
         Ok(Accepted { offer, aead, codec, offered, transcript })
     }
@@ -279,7 +273,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         offset: u64,
     ) -> Result<(), SessionError> {
         let Accepted { aead, codec, offered, offer, .. } = accepted;
-        let (chunk, total) = (offer.body.chunk, offered.total);
+        let (chunk, total) = (offer.body.chunk, offered.shape.total);
         let misfit = SessionError::PeerMisbehaved(Misbehaviour::Field);
         let cipher = C::new(*aead, schedule.chunk_key()).ok_or(misfit)?;
         let span = Span::new(chunk, offset, total).ok_or(misfit)?;
