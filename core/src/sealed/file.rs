@@ -11,11 +11,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cipher::Aead;
+use super::stream::Codec;
 use crate::archive::{DIGEST, Shape};
 use crate::limits::{
     ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX,
 };
-use crate::wire::message::{Aead, Bytes32, Codec};
 
 /// What a sealed file begins with.
 pub const MAGIC: [u8; 8] = *b"WAFTSEAL";
@@ -34,7 +35,7 @@ pub struct Header {
     /// PBKDF2 iterations.
     pub iterations: u32,
     /// PBKDF2's salt.
-    pub salt: Bytes32,
+    pub salt: [u8; 32],
     /// AEAD of the chunks.
     pub aead: Aead,
     /// Codec of the chunks.
@@ -104,7 +105,7 @@ impl Header {
 struct Fields {
     version: u8,
     iterations: u32,
-    salt: Bytes32,
+    salt: [u8; 32],
     aead: u8,
     codec: u8,
     chunk: u32,

@@ -10,11 +10,11 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
-use waft_core::sealed::cipher::{Cipher, SoftCipher};
+use waft_core::sealed::cipher::{Aead, Cipher, SoftCipher};
 use waft_core::sealed::file::{ENCODED_MAX, Header};
 use waft_core::sealed::keys::{ChunkKey, Schedule, Secret, Transcript};
-use waft_core::sealed::stream::{Sealer, Span, seal_buffer};
-use waft_core::wire::message::{self, Codec};
+use waft_core::sealed::stream::{Codec, Sealer, Span, seal_buffer};
+use waft_core::wire::message;
 
 use super::*;
 
@@ -24,9 +24,9 @@ const PAGE: &str = include_str!("../../PROTOCOL.md");
 struct OnlyChaCha(SoftCipher);
 
 impl Cipher for OnlyChaCha {
-    const AEADS: &'static [message::Aead] = &[message::Aead::ChaCha20Poly1305];
+    const AEADS: &'static [Aead] = &[Aead::ChaCha20Poly1305];
 
-    fn new(aead: message::Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
         SoftCipher::new(aead, key).map(Self)
     }
 
@@ -172,7 +172,7 @@ fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
     let header = Header {
         iterations: 1_000,
         salt: scene.salt,
-        aead: message::Aead::ChaCha20Poly1305,
+        aead: Aead::ChaCha20Poly1305,
         codec: Codec::None,
         chunk: CHUNK,
         created: 1_700_000_000,

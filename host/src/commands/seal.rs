@@ -12,10 +12,9 @@ use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
 use waft_core::sealed::cipher::Cipher as _;
 use waft_core::sealed::file::{ENCODED_MAX, START};
 use waft_core::sealed::stream::seal_buffer;
-use waft_core::sealed::{Compressor, Header, Schedule, Sealer, Secret, Span, Transcript};
+use waft_core::sealed::{Aead, Codec, Compressor, Header, Schedule, Sealer, Secret, Span, Transcript};
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::wire::frame::{self, Kind};
-use waft_core::wire::message::{Aead, Codec};
 
 use super::answers::show_key;
 use super::folders;

@@ -7,10 +7,10 @@ use std::fs;
 use waft::crypto::RingCipher;
 use waft_core::archive::Shape;
 use waft_core::digest::Digest;
-use waft_core::sealed::cipher::{Cipher, Forged, NONCE, TAG};
+use waft_core::sealed::cipher::{Aead, Cipher, Forged, NONCE, TAG};
 use waft_core::sealed::keys::ChunkKey;
 use waft_core::session::SessionError;
-use waft_core::wire::message::{Aead, Refusal};
+use waft_core::wire::message::Refusal;
 
 use super::harness::{Ended, Waft, says_so};
 use super::peers::{HandMade, Raw, directory, file, run, send};

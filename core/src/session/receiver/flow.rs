@@ -10,9 +10,9 @@ use rand_core::CryptoRngCore;
 
 use crate::code::TransferKey;
 use crate::limits::{self, KEY_TRIES, PROGRESS_STEP, STEP_MS, WORKING_MS};
-use crate::sealed::cipher::Cipher;
+use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
-use crate::sealed::stream::{Opener, Span};
+use crate::sealed::stream::{Codec, Opener, Span};
 use crate::session::channel::{Channel, Frame, decode, decode_first, encode};
 use crate::session::desk::CodeTry;
 use crate::session::receiver::{Event, KeyAnswer, Operator, Policy, Receiver};
@@ -20,8 +20,8 @@ use crate::session::{
     CertificateHash, Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store, StoreError,
 };
 use crate::wire::message::{
-    Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List,
-    OFFER_TAGS, Offer, OfferBody, Refusal, Stage,
+    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List, OFFER_TAGS, Offer,
+    OfferBody, Refusal, Stage,
 };
 use crate::wire::preface::VERSION;
 

@@ -12,17 +12,17 @@ use crate::archive::Shape;
 use crate::code::AuthCode;
 use crate::digest::{Digest, Hasher};
 use crate::limits::{self, FRAME_HEADER, STEP_MS, WORKING_MS};
-use crate::sealed::cipher::Cipher;
+use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::hpke::{POINT, encapsulate};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
-use crate::sealed::stream::{Sealer, Span};
+use crate::sealed::stream::{Codec, Sealer, Span};
 use crate::session::channel::{Channel, decode, decode_first, encode};
 use crate::session::sender::{ArchiveInfo, Buffers, Event, Operator, Peer, Sender, Source, SourceError};
 use crate::session::{Clock, Link, Misbehaviour, Receipt, SessionError};
 use crate::wire::frame::Kind;
 use crate::wire::message::{
-    Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, OFFER_TAGS,
-    Offer, OfferBody, Stage,
+    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, OFFER_TAGS, Offer,
+    OfferBody, Stage,
 };
 use crate::wire::preface::VERSION;
 
