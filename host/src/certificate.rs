@@ -15,9 +15,9 @@ use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Longest certificate, in bytes of DER. Ours have about 450; a board takes a sender's whole first flight in 4096.
-pub const DER_MAX: usize = 2048;
+pub(crate) const DER_MAX: usize = 2048;
 /// Longest file with a certificate, in bytes: text around the PEM block is allowed.
-pub const FILE_MAX: u64 = 16 << 10;
+pub(crate) const FILE_MAX: u64 = 16 << 10;
 
 const TAG: &str = "CERTIFICATE";
 /// The extension with the HPKE public key: 2.25 and a number drawn at random.
