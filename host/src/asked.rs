@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 /// What a question asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// The 4-digit code.
     Code,
     /// The transfer key.
@@ -19,7 +19,7 @@ pub enum Asked {
 
 impl Asked {
     /// Its name in events and texts.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Code => "code",
             Self::Key => "key",
@@ -29,7 +29,7 @@ impl Asked {
     }
 
     /// What the environment answers. A value that is not UTF-8 is kept, to be refused for its form.
-    pub fn from_environment(self) -> Option<Zeroizing<String>> {
+    pub(crate) fn from_environment(self) -> Option<Zeroizing<String>> {
         let name = match self {
             Self::Code => "WAFT_AUTH_CODE",
             Self::Key => "WAFT_KEY",

@@ -1,7 +1,7 @@
 //! What can be typed: commands, arguments, options and their help.
 //!
 //! Secrets have no option here, on purpose: what stands in a command line can be read by every process of the
-//! machine. Codes and keys come from a prompt, a piped line or the environment; see [`crate::ui`].
+//! machine. Codes and keys come from a prompt, a piped line or the environment; see `ui`.
 
 use std::path::PathBuf;
 

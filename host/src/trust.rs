@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use waft_core::certificate::CertificateHash;
 
 use crate::address::Address;
 use crate::certificate::Certificate;
@@ -73,7 +74,7 @@ impl Trust {
     }
 
     /// Stores where the holder of a certificate authenticated.
-    pub fn remember(home: &Home, certificate: &[u8; 32], address: Address) -> Result<(), TrustError> {
+    pub fn remember(home: &Home, certificate: CertificateHash, address: Address) -> Result<(), TrustError> {
         Self::change(home, |trust| {
             if let Some(peer) = trust.peers.iter_mut().find(|peer| peer.certificate.hash() == certificate) {
                 peer.last = Some(address);
@@ -108,7 +109,7 @@ impl Trust {
     }
 
     /// The peer whose certificate has that SHA-256.
-    pub fn by_hash(&self, hash: &[u8; 32]) -> Option<&Peer> {
+    pub fn by_hash(&self, hash: CertificateHash) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.certificate.hash() == hash)
     }
 

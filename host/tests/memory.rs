@@ -8,7 +8,7 @@ use embassy_futures::block_on;
 use waft::folder::{Folder, FolderSource, Options};
 use waft::store::DirectoryStore;
 use waft_core::session::sender::Source;
-use waft_core::session::{Offered, Store};
+use waft_core::session::{CertificateHash, Offered, Store};
 
 const FOLDERS: usize = 100;
 const FILES: usize = 200;
@@ -42,7 +42,7 @@ fn plant(from: &Path) {
 
 fn receive(mut source: FolderSource, to: &Path) {
     let info = source.info();
-    let offered = Offered { sender: [0; 32], created: 0, shape: info.shape };
+    let offered = Offered { sender: CertificateHash([0; 32]), created: 0, shape: info.shape };
     let mut store = DirectoryStore::open(to, false).unwrap();
     let mut buffer = vec![0; 65536];
     block_on(async {

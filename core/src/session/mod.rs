@@ -12,11 +12,9 @@ pub mod sender;
 use embedded_io_async::{Read, Write};
 
 use crate::archive::{ArchiveError, Shape};
+pub use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::wire::message::{Cancel, Limit, Refusal};
-
-/// SHA-256 of a certificate's DER bytes: how a session names its two ends.
-pub type CertificateHash = [u8; 32];
 
 /// An authenticated, ordered, reliable stream of bytes: TLS on TCP.
 pub trait Link: Read + Write {

@@ -122,7 +122,8 @@ fn the_pages_example_is_what_happens() {
 
     let body = &offer[..offer.len() - message::OFFER_TAGS];
     let secret = pbkdf2(KEY, &scene.salt);
-    let transcript = [&b"waft/1 session"[..], &part(hello), &part(greeting), &part(body), &SENDER, &RECEIVER].concat();
+    let transcript =
+        [&b"waft/1 session"[..], &part(hello), &part(greeting), &part(body), &SENDER.0, &RECEIVER.0].concat();
     let keys = Keys::new(&secret, &transcript);
     let manifest = &archive[..scene.source.info.shape.manifest as usize];
     let manifest_digest = *blake3::hash(manifest).as_bytes();
@@ -137,8 +138,8 @@ fn the_pages_example_is_what_happens() {
     let mut lines = Lines::default();
     writeln!(lines.0, "{:<20} {KEY}", "key").unwrap();
     for (name, bytes) in [
-        ("sender certificate", &SENDER[..]),
-        ("receiver certificate", &RECEIVER),
+        ("sender certificate", &SENDER.0[..]),
+        ("receiver certificate", &RECEIVER.0),
         ("manifest", manifest),
         ("manifest digest", &manifest_digest),
         ("archive", &archive),

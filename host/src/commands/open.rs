@@ -5,6 +5,7 @@
 
 mod sealed_file;
 
+use waft_core::certificate::CertificateHash;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::KEY_TRIES;
 use waft_core::sealed::{Header, Schedule, Secret, Transcript};
@@ -134,7 +135,7 @@ async fn fill(
 
 /// The file stands for its sender: a part of it that is held belongs to no other.
 fn offered(header: &Header, schedule: &Schedule) -> Offered {
-    Offered { sender: schedule.commitment(), created: header.created, shape: header.shape }
+    Offered { sender: CertificateHash(schedule.commitment()), created: header.created, shape: header.shape }
 }
 
 fn store_error(error: StoreError, store: &mut DirectoryStore) -> Error {

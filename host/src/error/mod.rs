@@ -15,8 +15,8 @@ mod storage;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use class::Class;
-pub use moment::Moment;
+pub(crate) use class::Class;
+pub(crate) use moment::Moment;
 use waft_core::session::sender::SourceError;
 use waft_core::session::{SessionError, StoreError};
 
@@ -34,7 +34,7 @@ use crate::trust::TrustError;
 
 /// Why the command failed.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// An option or argument does not make sense.
     Usage(String),
     /// Standard input ended, or is none, where an answer was needed.
@@ -122,7 +122,7 @@ pub enum Error {
 
 /// What is wrong with a sealed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sealed {
+pub(crate) enum Sealed {
     /// It does not begin as one.
     NotOne,
     /// It is of a later version.
@@ -135,7 +135,7 @@ pub enum Sealed {
 
 /// An error in words.
 #[derive(Debug)]
-pub struct Told {
+pub(crate) struct Told {
     /// Its class, and with it the exit code.
     pub class: Class,
     /// What happened.
@@ -150,7 +150,7 @@ fn told(class: Class, what: impl Into<String>, next: impl Into<String>) -> Told 
 
 impl Error {
     /// The error for an answer of a wrong form.
-    pub fn malformed(asked: Asked, why: String) -> Self {
+    pub(crate) fn malformed(asked: Asked, why: String) -> Self {
         match asked {
             Asked::Code => Self::CodeMalformed(why),
             Asked::Key => Self::KeyMalformed(why),
@@ -159,7 +159,7 @@ impl Error {
     }
 
     /// The error in words.
-    pub fn told(&self) -> Told {
+    pub(crate) fn told(&self) -> Told {
         match self {
             Self::Usage(what) => local::usage(what),
             Self::NoAnswer(asked) => local::no_answer(*asked),
@@ -197,7 +197,7 @@ impl Error {
     }
 
     /// Its class.
-    pub fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         self.told().class
     }
 }
@@ -235,17 +235,17 @@ impl From<FolderError> for Error {
 }
 
 /// A path as it may be shown.
-pub fn shown(path: &std::path::Path) -> String {
+pub(crate) fn shown(path: &std::path::Path) -> String {
     crate::trouble::shown(path.as_os_str())
 }
 
 /// A number of bytes as people read it.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }
 
 /// A number of files as people read it.
-pub fn files(count: u32) -> String {
+pub(crate) fn files(count: u32) -> String {
     if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
 

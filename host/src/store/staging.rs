@@ -166,7 +166,7 @@ fn record(offered: &Offered) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     let parts: [&[u8]; 6] = [
         MAGIC,
-        &offered.sender,
+        &offered.sender.0,
         &offered.shape.total.to_be_bytes(),
         &offered.shape.manifest.to_be_bytes(),
         &offered.shape.files.to_be_bytes(),

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use waft_core::archive::{ArchiveError, Shape};
+use waft_core::certificate::CertificateHash;
 
 use super::*;
 use crate::samples::{Archive, archive, plant, put, snapshot};
@@ -56,7 +57,7 @@ impl Bench {
     }
 
     fn offered(&self) -> Offered {
-        Offered { sender: [1; 32], created: 0, shape: self.archive.info.shape }
+        Offered { sender: CertificateHash([1; 32]), created: 0, shape: self.archive.info.shape }
     }
 
     fn begin(&self, store: &mut DirectoryStore) -> Answer<Held> {
@@ -271,7 +272,7 @@ fn another_senders_prefix_is_forgotten() {
     bench.begin(&mut store).unwrap();
     write(&mut store, &bench.bytes()[..100_000], 8192).unwrap();
     block_on(store.suspend());
-    let other = Offered { sender: [2; 32], ..bench.offered() };
+    let other = Offered { sender: CertificateHash([2; 32]), ..bench.offered() };
     assert_eq!(block_on(store.begin(&other, &|_| true)).unwrap().offset, 0);
     block_on(store.suspend());
     // Nor is one with another manifest believed.

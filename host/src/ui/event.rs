@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Something that happened. Texts in it are escaped already by who makes it, as they would be for a terminal.
 #[derive(Serialize, Debug)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// This machine's identity.
     Identity {
         /// Its name, if it has one; for its own person only.

@@ -33,7 +33,7 @@ fn again(asked: Asked) -> &'static str {
 impl Ui {
     /// Asks for something until the answer has the right form: the environment first, then the person or the pipe.
     /// Cancel-safe.
-    pub async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         asked: Asked,
         text: &str,

@@ -127,7 +127,7 @@ impl Record {
                 fields.put(&commit.root.0);
             }
             Self::Stamp(Stamp { sender, created }) => {
-                fields.put(sender);
+                fields.put(&sender.0);
                 fields.put(&created.to_be_bytes());
             }
             Self::Forget { generation } => fields.put(&generation.to_be_bytes()),
@@ -154,7 +154,7 @@ impl Record {
                 let (manifest, root) = (Digest(fields.take()?), Digest(fields.take()?));
                 Self::Commit(Committed { slot, sizes, sender, created, generation, manifest, root })
             }
-            4 => Self::Stamp(Stamp { sender: fields.take()?, created: fields.u64()? }),
+            4 => Self::Stamp(Stamp { sender: CertificateHash(fields.take()?), created: fields.u64()? }),
             5 => Self::Clear,
             6 => Self::Abandon,
             7 => Self::Forget { generation: fields.u64()? },
@@ -242,7 +242,7 @@ impl Writer<'_> {
         for size in [sizes.total, sizes.manifest, sizes.entries, sizes.files] {
             self.put(&size.to_be_bytes());
         }
-        self.put(sender);
+        self.put(&sender.0);
     }
 }
 
@@ -270,7 +270,7 @@ impl Reader<'_> {
             _ => return None,
         };
         let sizes = Sizes { total: self.u32()?, manifest: self.u32()?, entries: self.u32()?, files: self.u32()? };
-        Some((slot, sizes, self.take()?))
+        Some((slot, sizes, CertificateHash(self.take()?)))
     }
 }
 

@@ -17,7 +17,7 @@ fn entry(path: &str, size: Option<u8>) -> Vec<u8> {
 fn offered(manifest: &[u8], files: u32, entries: u32, content: u64) -> Offered {
     let total = manifest.len() as u64 + content + 32 * (u64::from(files) + 1);
     let shape = Shape { total, files, entries, manifest: manifest.len() as u32 };
-    Offered { sender: [1; 32], created: 0, shape }
+    Offered { sender: CertificateHash([1; 32]), created: 0, shape }
 }
 
 fn refused(offered: &Offered, bytes: &[u8]) -> StoreError {

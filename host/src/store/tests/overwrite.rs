@@ -208,7 +208,8 @@ fn folders_that_cannot_be_written_are_no_hindrance() {
         // Another sender's comes between: what is closed is removed.
         let mut store = bench.overwriting();
         if other_comes {
-            block_on(store.begin(&Offered { sender: [9; 32], ..bench.offered() }, &|_| false)).unwrap();
+            block_on(store.begin(&Offered { sender: CertificateHash([9; 32]), ..bench.offered() }, &|_| false))
+                .unwrap();
         }
         bench.receive(&mut store).unwrap();
         let came: Vec<_> = snapshot(&bench.target()).into_iter().filter(|line| !line.starts_with("old")).collect();
