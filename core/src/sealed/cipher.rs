@@ -4,7 +4,7 @@
 
 use aead::{AeadInPlace, KeyInit};
 use aes_gcm::Aes256Gcm;
-pub use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::ChaCha20Poly1305;
 
 use super::keys::ChunkKey;
 
@@ -60,7 +60,7 @@ pub enum SoftCipher {
     /// AES-256-GCM.
     Aes256Gcm(Aes256Gcm),
     /// ChaCha20-Poly1305.
-    ChaCha20Poly1305(ChaCha20Poly1305),
+    ChaCha20Poly1305(ChaChaCipher),
 }
 
 impl Cipher for SoftCipher {
@@ -71,7 +71,7 @@ impl Cipher for SoftCipher {
         let key = key.as_bytes().into();
         Some(match aead {
             Aead::Aes256Gcm => Self::Aes256Gcm(Aes256Gcm::new(key)),
-            Aead::ChaCha20Poly1305 => Self::ChaCha20Poly1305(KeyInit::new(key)),
+            Aead::ChaCha20Poly1305 => Self::ChaCha20Poly1305(ChaChaCipher(ChaCha20Poly1305::new(key))),
         })
     }
 
@@ -93,21 +93,23 @@ impl Cipher for SoftCipher {
     }
 }
 
-/// Alone, for chips without an AES unit: what they do not link costs them no flash. Every sender speaks it.
-impl Cipher for ChaCha20Poly1305 {
+/// ChaCha20-Poly1305 alone, for chips without an AES unit: what they do not link costs them no flash.
+pub struct ChaChaCipher(ChaCha20Poly1305);
+
+impl Cipher for ChaChaCipher {
     const AEADS: &'static [Aead] = &[Aead::ChaCha20Poly1305];
 
     fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
-        (aead == Aead::ChaCha20Poly1305).then(|| KeyInit::new(key.as_bytes().into()))
+        (aead == Aead::ChaCha20Poly1305).then(|| Self(ChaCha20Poly1305::new(key.as_bytes().into())))
     }
 
     fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG] {
-        let tag = self.encrypt_in_place_detached(nonce.into(), b"", data);
+        let tag = self.0.encrypt_in_place_detached(nonce.into(), b"", data);
         tag.expect("a chunk is far shorter than the 256 GiB that it takes").into()
     }
 
     fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged> {
-        self.decrypt_in_place_detached(nonce.into(), b"", data, tag.into()).map_err(|_| Forged)
+        self.0.decrypt_in_place_detached(nonce.into(), b"", data, tag.into()).map_err(|_| Forged)
     }
 }
 
