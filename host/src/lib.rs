@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod asked;
+pub mod board;
 pub mod certificate;
 pub mod cli;
 pub mod clock;
