@@ -21,6 +21,7 @@ pub mod interrupt;
 pub mod name;
 pub mod net;
 mod platform;
+pub mod provision;
 pub mod store;
 pub mod tls;
 pub mod trouble;

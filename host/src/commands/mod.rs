@@ -6,6 +6,7 @@ mod demo;
 mod folders;
 mod id;
 mod open;
+mod provision;
 mod receive;
 mod seal;
 mod send;
@@ -44,6 +45,7 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Send(args) => wait_for(send::run(args, ui)),
         Command::Seal(args) => wait_for(seal::run(args, ui)),
         Command::Open(args) => wait_for(open::run(args, ui)),
+        Command::Provision(args) => wait_for(provision::run(args, ui)),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man => completions::man(),
         Command::Demo => demo::run(ui),

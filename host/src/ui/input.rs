@@ -27,6 +27,7 @@ fn again(asked: Asked) -> &'static str {
         Asked::Key => "Key:",
         Asked::Folder => "Folder:",
         Asked::Receiver => "To:",
+        Asked::Passphrase => "Passphrase:",
     }
 }
 

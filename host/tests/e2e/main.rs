@@ -19,6 +19,7 @@ mod identities;
 mod interrupted;
 mod liars;
 mod peers;
+mod provision;
 mod proxy;
 mod reach;
 mod refusals;
