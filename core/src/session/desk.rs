@@ -1,38 +1,36 @@
-//! What a receiver remembers from one connection to the next: its code, each sender's wrong tries, and what the last
-//! sender proved.
+//! What a receiver remembers from one connection to the next: its code, each sender's wrong tries, and what senders
+//! proved last.
 //!
-//! Only authenticated senders reach the desk, so strangers can neither lock anyone out nor fill its table.
+//! Only authenticated senders reach the desk, so strangers can neither lock anyone out nor fill its tables.
 //! PROTOCOL.md, section 6, steps 3 and "Retries".
+
+mod tries;
 
 use heapless::Vec;
 use rand_core::CryptoRngCore;
 
 use crate::code::AuthCode;
 use crate::digest::Digest;
-use crate::limits::{CODE_TRIES, LOCK_FIRST_S, LOCK_MAX_S, REMEMBER_MS};
+use crate::limits::REMEMBER_MS;
 use crate::sealed::keys::Secret;
 use crate::session::{CertificateHash, Receipt};
+use tries::Book;
 
-/// Senders whose wrong tries are counted at once; past that the one with the least to answer for is forgotten.
-const SENDERS: usize = 8;
+pub use tries::Tries;
+
+/// Senders whose last run is remembered. The one that was heard of longest ago makes room.
+const RUNS: usize = 4;
 
 /// A receiver's memory between connections. Times are those of the receiver's [`Clock`](super::Clock).
 pub struct Desk {
     code: AuthCode,
-    series: Vec<Series, SENDERS>,
-    proven: Option<Proven>,
-}
-
-/// Wrong tries of one sender.
-struct Series {
-    sender: CertificateHash,
-    wrong: u8,
-    locks: u8,
-    locked_until: u64,
+    book: Book,
+    /// At most one of each sender.
+    runs: Vec<Run, RUNS>,
 }
 
 /// What one sender proved in one run.
-struct Proven {
+struct Run {
     sender: CertificateHash,
     salt: [u8; 32],
     key: Option<ProvenKey>,
@@ -57,7 +55,14 @@ pub(super) enum CodeTry {
 impl Desk {
     /// A desk with a fresh code.
     pub fn new(entropy: &mut impl CryptoRngCore) -> Self {
-        Self { code: AuthCode::random(entropy), series: Vec::new(), proven: None }
+        Self { code: AuthCode::random(entropy), book: Book::default(), runs: Vec::new() }
+    }
+
+    /// A desk that goes on with the wrong tries that were kept. Where those are lost every sender has to pause
+    /// first: nobody gets more tries by resetting the receiver.
+    pub fn resume(entropy: &mut impl CryptoRngCore, kept: &Tries, now: u64) -> Self {
+        let book = Book::read(kept, now).unwrap_or_else(|| Book::locked(now));
+        Self { book, ..Self::new(entropy) }
     }
 
     /// The code that a sender must give now.
@@ -65,11 +70,14 @@ impl Desk {
         &self.code
     }
 
+    /// The wrong tries, to be kept where a reset does not reach.
+    pub fn tries(&self, now: u64) -> Tries {
+        self.book.write(now)
+    }
+
     /// Whole seconds, rounded up, for which `sender` has to pause.
     pub(super) fn locked(&self, sender: &CertificateHash, now: u64) -> Option<u32> {
-        let until = self.series.iter().find(|series| series.sender == *sender)?.locked_until;
-        let left = until.saturating_sub(now).div_ceil(1_000);
-        (left > 0).then(|| u32::try_from(left).unwrap_or(LOCK_MAX_S))
+        self.book.pause(sender, now)
     }
 
     /// Holds `digits` against the code. Right, or wrong once too often: the code is spent, and a new one takes its
@@ -85,36 +93,41 @@ impl Desk {
             return CodeTry::Locked { seconds };
         }
         if self.code.matches(digits) {
-            self.series.retain(|series| series.sender != *sender);
+            self.book.clear(sender);
             self.code = AuthCode::random(entropy);
             return CodeTry::Right;
         }
-        let series = self.series_of(sender);
-        series.wrong += 1;
-        if series.wrong < CODE_TRIES {
-            return CodeTry::Wrong { left: CODE_TRIES - series.wrong };
+        match self.book.wrong(sender, now) {
+            Ok(left) => CodeTry::Wrong { left },
+            Err(seconds) => {
+                self.code = AuthCode::random(entropy);
+                CodeTry::Locked { seconds }
+            }
         }
-        let seconds = series.lock(now);
-        self.code = AuthCode::random(entropy);
-        CodeTry::Locked { seconds }
     }
 
     /// Notes that `sender` gave the right code, or needed none, in the run of that salt.
     pub(super) fn code_proven(&mut self, sender: CertificateHash, salt: [u8; 32], now: u64) {
-        self.proven = Some(Proven { sender, salt, key: None, receipt: None, until: now.saturating_add(REMEMBER_MS) });
+        self.forget(&sender);
+        if self.runs.is_full()
+            && let Some(oldest) = (0..RUNS).min_by_key(|&at| self.runs[at].until)
+        {
+            self.runs.swap_remove(oldest);
+        }
+        let run = Run { sender, salt, key: None, receipt: None, until: now.saturating_add(REMEMBER_MS) };
+        assert!(self.runs.push(run).is_ok(), "room was just made");
     }
 
-    /// Notes the secret that the commitment of that run proved.
-    pub(super) fn key_proven(&mut self, iterations: u32, secret: Secret, now: u64) {
-        if let Some(proven) = &mut self.proven {
-            proven.key = Some(ProvenKey { iterations, secret });
-            proven.until = now.saturating_add(REMEMBER_MS);
+    /// Notes the secret that the commitment of that sender's run proved.
+    pub(super) fn key_proven(&mut self, sender: &CertificateHash, iterations: u32, secret: Secret, now: u64) {
+        if let Some(run) = self.renewed(sender, now) {
+            run.key = Some(ProvenKey { iterations, secret });
         }
     }
 
     /// Whether `sender` proved the code in the run of that salt.
     pub(super) fn remembers(&self, sender: &CertificateHash, salt: &[u8; 32], now: u64) -> bool {
-        self.proven.as_ref().is_some_and(|proven| proven.is(sender, salt, now))
+        self.run(sender, salt, now).is_some()
     }
 
     /// The secret that `sender` proved in the run of that salt.
@@ -125,15 +138,14 @@ impl Desk {
         iterations: u32,
         now: u64,
     ) -> Option<&Secret> {
-        let proven = self.proven.as_ref().filter(|proven| proven.is(sender, salt, now))?;
-        proven.key.as_ref().filter(|key| key.iterations == iterations).map(|key| &key.secret)
+        let key = self.run(sender, salt, now)?.key.as_ref();
+        key.filter(|key| key.iterations == iterations).map(|key| &key.secret)
     }
 
-    /// Notes what was committed in that run, for a sender whose receipt gets lost.
-    pub(super) fn committed(&mut self, manifest: Digest, receipt: Receipt, now: u64) {
-        if let Some(proven) = &mut self.proven {
-            proven.receipt = Some((manifest, receipt));
-            proven.until = now.saturating_add(REMEMBER_MS);
+    /// Notes what that sender's run committed, in case the receipt gets lost.
+    pub(super) fn committed(&mut self, sender: &CertificateHash, manifest: Digest, receipt: Receipt, now: u64) {
+        if let Some(run) = self.renewed(sender, now) {
+            run.receipt = Some((manifest, receipt));
         }
     }
 
@@ -145,49 +157,46 @@ impl Desk {
         is_it: impl Fn(&Digest) -> bool,
         now: u64,
     ) -> Option<Receipt> {
-        let proven = self.proven.as_ref().filter(|proven| proven.is(sender, salt, now))?;
-        proven.receipt.as_ref().filter(|(manifest, _)| is_it(manifest)).map(|(_, receipt)| *receipt)
+        let receipt = self.run(sender, salt, now)?.receipt.as_ref();
+        receipt.filter(|(manifest, _)| is_it(manifest)).map(|(_, receipt)| *receipt)
     }
 
     /// Forgets what `sender` proved: a refusal ends the run.
     pub(super) fn forget(&mut self, sender: &CertificateHash) {
-        self.proven.take_if(|proven| proven.sender == *sender);
+        self.runs.retain(|run| run.sender != *sender);
     }
 
-    fn series_of(&mut self, sender: &CertificateHash) -> &mut Series {
-        let at = match self.series.iter().position(|series| series.sender == *sender) {
-            Some(at) => at,
-            None => {
-                if self.series.is_full() {
-                    let least = (0..SENDERS).min_by_key(|&at| self.series[at].weight()).expect("a full table has rows");
-                    self.series.swap_remove(least);
-                }
-                let fresh = Series { sender: *sender, wrong: 0, locks: 0, locked_until: 0 };
-                assert!(self.series.push(fresh).is_ok(), "a full table was just made shorter");
-                self.series.len() - 1
-            }
-        };
-        &mut self.series[at]
+    fn run(&self, sender: &CertificateHash, salt: &[u8; 32], now: u64) -> Option<&Run> {
+        self.runs.iter().find(|run| run.sender == *sender && run.salt == *salt && now < run.until)
+    }
+
+    /// The sender's run, remembered for as long again.
+    fn renewed(&mut self, sender: &CertificateHash, now: u64) -> Option<&mut Run> {
+        let run = self.runs.iter_mut().find(|run| run.sender == *sender)?;
+        run.until = now.saturating_add(REMEMBER_MS);
+        Some(run)
     }
 }
 
-impl Series {
-    /// Ends a series of wrong codes with a pause, twice as long as the last. Gives its seconds.
-    fn lock(&mut self, now: u64) -> u32 {
-        let seconds = LOCK_FIRST_S.checked_shl(self.locks.into()).map_or(LOCK_MAX_S, |seconds| seconds.min(LOCK_MAX_S));
-        self.locks = self.locks.saturating_add(1).min(16);
-        self.wrong = 0;
-        self.locked_until = now.saturating_add(u64::from(seconds) * 1_000);
-        seconds
-    }
+#[cfg(test)]
+mod tests {
+    use rand_core::OsRng;
 
-    fn weight(&self) -> (u8, u64, u8) {
-        (self.locks, self.locked_until, self.wrong)
-    }
-}
+    use super::*;
+    use crate::code::TransferKey;
 
-impl Proven {
-    fn is(&self, sender: &CertificateHash, salt: &[u8; 32], now: u64) -> bool {
-        self.sender == *sender && self.salt == *salt && now < self.until
+    #[test]
+    fn each_of_several_senders_runs_is_remembered() {
+        let mut desk = Desk::new(&mut OsRng);
+        for sender in 0..RUNS as u8 {
+            desk.code_proven([sender; 32], [9; 32], sender.into());
+        }
+        desk.key_proven(&[0; 32], 1_000, Secret::typed(&TransferKey::random(&mut OsRng), &[9; 32], 1_000), 10);
+        assert!((0..RUNS as u8).all(|sender| desk.remembers(&[sender; 32], &[9; 32], 10)));
+        desk.code_proven([77; 32], [9; 32], 20);
+        assert!(!desk.remembers(&[1; 32], &[9; 32], 20), "the one heard of longest ago made room");
+        assert!(desk.secret(&[0; 32], &[9; 32], 1_000, 20).is_some());
+        desk.code_proven([0; 32], [8; 32], 30);
+        assert!(!desk.remembers(&[0; 32], &[9; 32], 30), "a new run ends the last one of the same sender");
     }
 }

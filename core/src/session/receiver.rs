@@ -11,7 +11,7 @@ use crate::limits;
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::HpkeSecret;
 use crate::session::channel::Channel;
-use crate::session::desk::Desk;
+use crate::session::desk::{Desk, Tries};
 use crate::session::{CertificateHash, Clock, Link, Offered, Receipt, SessionError, Store};
 use flow::Session;
 
@@ -19,6 +19,8 @@ use flow::Session;
 pub trait Operator {
     /// Shows the code that a sender must give: whenever it changes.
     fn code(&mut self, code: &AuthCode);
+    /// A code was tried. What is given here outlives a reset where it is kept, and is what [`Desk::resume`] takes.
+    fn tries(&mut self, _tries: &Tries) {}
     /// Asks for the transfer key. `left`: tries left after a wrong one. Dropped when the sender goes away.
     async fn key(&mut self, offered: &Offered, left: Option<u8>) -> KeyAnswer;
     /// Something happened that a person may want to see.

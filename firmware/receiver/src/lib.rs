@@ -5,6 +5,8 @@
 //! 3. [`tls`]: a secured [`Link`](waft_core::session::Link) to a trusted sender, out of a TCP connection.
 //! 4. [`slots`]: received folders on NOR flash, the [`Store`](waft_core::session::Store) of a session, and what an
 //!    application reads from.
+//! 5. [`run`](run::run): the receiver as one future, on what a [`board`] brings along. [`events`] tell the application
+//!    what happens; a person hears of it at the console.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -14,8 +16,17 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod board;
+mod console;
+mod doors;
 pub mod entropy;
+pub mod events;
 pub mod identity;
+mod panel;
+pub mod run;
 pub mod seed;
+mod session;
 pub mod slots;
 pub mod tls;
+
+pub use session::{CHUNK, Memory};

@@ -128,7 +128,10 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 return not_expected(message);
             };
             let now = self.at.clock.now();
-            match self.at.desk.try_code(&self.peer, &digits, now, self.at.entropy) {
+            let outcome = self.at.desk.try_code(&self.peer, &digits, now, self.at.entropy);
+            // Kept before the sender hears of it: a reset must not give the try back.
+            self.at.operator.tries(&self.at.desk.tries(now));
+            match outcome {
                 CodeTry::Right => {
                     self.at.operator.event(Event::CodeAccepted);
                     self.at.operator.code(self.at.desk.code());
@@ -205,7 +208,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             let secret = Secret::typed(&key, &opening.salt, iterations);
             let schedule = Schedule::new(&secret, transcript);
             if schedule.commits_to(&offer.commitment) {
-                self.at.desk.key_proven(iterations, secret, self.at.clock.now());
+                self.at.desk.key_proven(&self.peer, iterations, secret, self.at.clock.now());
                 return Ok(schedule);
             }
         }
@@ -320,7 +323,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let never = core::future::pending();
         let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit(), never).await?;
         if let Some(manifest) = self.at.store.manifest() {
-            self.at.desk.committed(manifest, receipt, self.at.clock.now());
+            self.at.desk.committed(&self.peer, manifest, receipt, self.at.clock.now());
         }
         self.at.operator.event(Event::Committed(receipt));
         self.tell_receipt(receipt).await;

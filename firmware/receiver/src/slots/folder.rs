@@ -114,29 +114,16 @@ impl<'s, M: RawMutex, F: NorFlash> Folder<'s, M, F> {
         Entries { folder: self, cursor: self.cursor() }
     }
 
-    /// Reads everything back, and names every file that is not what was committed.
-    pub async fn verify(&self, mut damaged: impl FnMut(RelPath<'_>)) -> Result<Verdict, ReadError> {
-        let Committed { slot, sizes, manifest, root, .. } = self.committed;
+    /// Reads everything back, entry by entry, beginning with the manifest.
+    pub async fn verify(&self) -> Verification<'_, M, F> {
+        let Committed { slot, sizes, manifest, .. } = self.committed;
         let mut buffer = [0; PIECE];
         let found = check::digest(&self.slots.area, slot, sizes.manifest, &mut buffer).await;
-        if found != Ok(manifest) {
-            return Ok(Verdict::Manifest);
+        Verification {
+            entries: (found == Ok(manifest)).then(|| self.entries()),
+            hasher: ContentHasher::new(&manifest),
+            damaged: 0,
         }
-        let mut hasher = ContentHasher::new(&manifest);
-        let mut files = 0;
-        let mut entries = self.entries();
-        while let Some(Listed { entry, file }) = entries.next().await? {
-            let Some(file) = file else { continue };
-            if !file.is_sound(&mut hasher, &mut buffer).await {
-                files += 1;
-                damaged(entry.path);
-            }
-        }
-        Ok(match files {
-            0 if hasher.root() == root => Verdict::Sound,
-            0 => Verdict::Manifest,
-            _ => Verdict::Damaged { files },
-        })
     }
 
     fn cursor(&self) -> Cursor {
@@ -166,6 +153,39 @@ impl<'r, M: RawMutex, F: NorFlash> Entries<'r, M, F> {
             Kind::File { size } => Some(File::new(folder, at, size)?),
         };
         Ok(Some(Listed { entry, file }))
+    }
+}
+
+/// The entries of a [`Folder`], each read back. About 3 KiB.
+pub struct Verification<'r, M: RawMutex, F> {
+    /// None where the manifest is damaged.
+    entries: Option<Entries<'r, M, F>>,
+    hasher: ContentHasher,
+    damaged: u32,
+}
+
+impl<'r, M: RawMutex, F: NorFlash> Verification<'r, M, F> {
+    /// The next entry, and whether it is sound; `None` behind the last, or where the manifest is damaged.
+    pub async fn next(&mut self) -> Result<Option<(RelPath<'_>, bool)>, ReadError> {
+        let Some(entries) = &mut self.entries else { return Ok(None) };
+        let Some(Listed { entry, file }) = entries.next().await? else { return Ok(None) };
+        let mut buffer = [0; PIECE];
+        let sound = match file {
+            None => true,
+            Some(file) => file.is_sound(&mut self.hasher, &mut buffer).await,
+        };
+        self.damaged += u32::from(!sound);
+        Ok(Some((entry.path, sound)))
+    }
+
+    /// What became of the folder, once `next` gave all entries.
+    pub fn verdict(self) -> Verdict {
+        let root = self.entries.map(|entries| entries.folder.committed.root);
+        match self.damaged {
+            0 if root == Some(self.hasher.root()) => Verdict::Sound,
+            0 => Verdict::Manifest,
+            files => Verdict::Damaged { files },
+        }
     }
 }
 

@@ -55,7 +55,7 @@ use embassy_sync::signal::Signal;
 use embedded_storage_async::nor_flash::NorFlash;
 
 pub use area::{ERASE_MAX, ERASE_MIN, LayoutError, Slot};
-pub use folder::{Entries, File, Folder, Listed, ReadError, Verdict};
+pub use folder::{Entries, File, Folder, Listed, ReadError, Verdict, Verification};
 pub use store::{BUFFER_MIN, LEASE_WAIT_MS, MountError, SlotStore};
 
 use area::Area;

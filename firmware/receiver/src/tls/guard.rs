@@ -29,6 +29,12 @@ pub trait Tcp: Read + Write {
     async fn readable(&mut self) -> Result<(), Self::Error>;
 }
 
+impl<T: Tcp> Tcp for &mut T {
+    async fn readable(&mut self) -> Result<(), Self::Error> {
+        T::readable(self).await
+    }
+}
+
 /// In a header's third byte: the handshake is over.
 pub(super) const OPEN: u8 = 0xFF;
 

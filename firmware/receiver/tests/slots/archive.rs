@@ -73,6 +73,10 @@ pub(crate) async fn seen<F: NorFlash>(folder: &Folder<'_, NoopRawMutex, F>) -> T
         };
         tree.push((listed.entry.path.as_str().to_owned(), content));
     }
-    assert_eq!(folder.verify(|path| panic!("{path} is damaged")).await, Ok(Verdict::Sound));
+    let mut verification = folder.verify().await;
+    while let Some((path, sound)) = verification.next().await.unwrap() {
+        assert!(sound, "{path} is damaged");
+    }
+    assert_eq!(verification.verdict(), Verdict::Sound);
     tree
 }

@@ -49,9 +49,11 @@ fn verify_names_the_damaged_files() {
         let folder = slots.folder().unwrap();
         let damage = async |at: u32| flash.lock().await.bytes[at as usize] ^= 4;
         let verify = async || {
-            let mut damaged = Vec::new();
-            let verdict = folder.verify(|path| damaged.push(path.as_str().to_owned())).await.unwrap();
-            (verdict, damaged)
+            let (mut verification, mut damaged) = (folder.verify().await, Vec::new());
+            while let Some((path, sound)) = verification.next().await.unwrap() {
+                damaged.extend((!sound).then(|| path.as_str().to_owned()));
+            }
+            (verification.verdict(), damaged)
         };
         assert_eq!(verify().await, (Verdict::Sound, vec![]));
         damage(folder.open("d/001").await.unwrap().range().start + 7).await;

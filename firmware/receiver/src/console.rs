@@ -1,0 +1,160 @@
+//! The console: what a person at a serial terminal sees and types.
+//!
+//! Lines come from notices on the [`panel`](crate::panel) and from commands; the key is typed here while an offer waits
+//! for it. What is being typed stays whole: a line that comes in between is written above it.
+
+mod commands;
+mod notices;
+mod terminal;
+mod text;
+
+use embassy_futures::select::{Either, select};
+use waft_core::code::{Fingerprint, TransferKey};
+use waft_core::session::receiver::KeyAnswer;
+
+use crate::board::{Board, Start};
+use crate::entropy::Sources;
+use crate::identity::{Identity, IdentityError, TrustedSender};
+use crate::panel::{Panel, Question};
+use crate::session::SharedStore;
+use crate::slots::{MountError, Slots};
+use commands::Command;
+use terminal::{Line, Terminal};
+use text::Spaced;
+
+/// Why the board receives nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// It does not know who it is.
+    Identity(IdentityError),
+    /// It has no random numbers.
+    Entropy(Sources),
+    /// Its flash fails.
+    Flash(MountError),
+}
+
+/// A receiver that works.
+#[derive(Clone, Copy)]
+pub(crate) struct Ready<'a> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) sources: Sources,
+}
+
+/// The console of a board.
+pub(crate) struct Console<'a, B: Board> {
+    terminal: Terminal<B::Console>,
+    panel: &'a Panel,
+    slots: &'a Slots<'a, B::Mutex, B::Flash>,
+    store: Option<&'a SharedStore<'a, B>>,
+    ready: Result<Ready<'a>, Unfit>,
+    start: Start,
+    /// Who the running session is with.
+    peer: Option<&'a TrustedSender>,
+}
+
+impl<'a, B: Board> Console<'a, B> {
+    pub(crate) fn new(
+        (io, echo): (B::Console, bool),
+        panel: &'a Panel,
+        slots: &'a Slots<'a, B::Mutex, B::Flash>,
+        store: Option<&'a SharedStore<'a, B>>,
+        ready: Result<Ready<'a>, Unfit>,
+        start: Start,
+    ) -> Self {
+        Self { terminal: Terminal::new(io, echo), panel, slots, store, ready, start, peer: None }
+    }
+
+    /// Shows what happens, and does what is typed.
+    pub(crate) async fn serve(mut self) -> ! {
+        self.introduce().await;
+        loop {
+            self.prompt().await;
+            match select(self.panel.next(), self.terminal.read()).await {
+                Either::First(notice) => self.show(notice).await,
+                Either::Second(byte) => {
+                    if let Some(line) = self.terminal.take(byte).await {
+                        self.obey(&line).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says who the board is, and whether it receives.
+    async fn introduce(&mut self) {
+        self.terminal.say("").await;
+        match &self.ready {
+            Ok(Ready { identity, .. }) => {
+                let fingerprint = Fingerprint::of(&identity.certificate_hash());
+                self.terminal.say(format_args!("{}, fingerprint {fingerprint}", identity.name)).await;
+            }
+            Err(unfit) => {
+                let unfit = *unfit;
+                self.explain(unfit).await;
+            }
+        }
+        self.terminal.say(format_args!("Started: {}.", text::start(self.start))).await;
+        self.terminal.say("Type `help` for what can be typed.").await;
+    }
+
+    async fn explain(&mut self, unfit: Unfit) {
+        let reason = match unfit {
+            Unfit::Identity(error) => text::identity(error),
+            Unfit::Entropy(_) => "it has no random numbers: neither the chip's generator nor the seed is good",
+            Unfit::Flash(_) => "its flash fails",
+        };
+        self.terminal.say(format_args!("This board receives nothing: {reason}.")).await;
+    }
+
+    async fn show_code(&mut self) {
+        match self.panel.code.get() {
+            Some(digits) => self.terminal.say(format_args!("Code: {}", Spaced(digits))).await,
+            None => self.terminal.say("No code is asked for.").await,
+        }
+    }
+
+    async fn prompt(&mut self) {
+        let prompt = if self.panel.question.get().is_some() { "key> " } else { "> " };
+        self.terminal.prompt(prompt).await;
+    }
+
+    /// A command always is one; while a key is asked for, everything else is taken for the key.
+    async fn obey(&mut self, line: &Line) {
+        match (Command::parse(line.text()), self.panel.question.get()) {
+            (Some(command), _) => self.execute(command).await,
+            (None, _) if line.text().is_empty() => {}
+            (None, Some(_)) => self.answer(line.text()).await,
+            (None, None) => {
+                self.terminal.say("That is no command. `help` lists them.").await;
+            }
+        }
+    }
+
+    async fn answer(&mut self, typed: &str) {
+        match TransferKey::parse(typed) {
+            Ok(key) => self.panel.answer(KeyAnswer::Key(key)),
+            // Tells where, and nothing of what was typed.
+            Err(error) => self.terminal.say(format_args!("{error}. Type it again.")).await,
+        }
+    }
+
+    /// Asks for the key.
+    async fn ask(&mut self, Question { offered, left }: Question) {
+        let peer = self.peer_name();
+        match left {
+            None => {
+                let (files, bytes) = (text::Files(offered.files), text::Bytes(offered.total));
+                let question = format_args!("Type the key that {peer} shows, for {files} ({bytes}); or `decline`.");
+                self.terminal.say(question).await;
+            }
+            Some(left) => {
+                let tries = if left == 1 { "try" } else { "tries" };
+                self.terminal.say(format_args!("That was not the key; {left} {tries} left.")).await;
+            }
+        }
+    }
+
+    fn peer_name(&self) -> &'a str {
+        self.peer.map_or("the sender", |peer| peer.name.as_str())
+    }
+}

@@ -1,0 +1,251 @@
+//! What can be typed, and what is done then.
+
+use waft_core::session::receiver::KeyAnswer;
+
+use super::text::{self, Ascii, Bytes, Files};
+use super::{Console, Ready};
+use crate::board::Board;
+use crate::identity::KeyPolicy;
+use crate::slots::{Folder, Listed, ReadError, Verdict};
+
+/// Bytes of a file that `show` reads at once, and bytes that it shows at most.
+const PIECE: usize = 64;
+const SHOWN: u32 = 4 << 10;
+
+/// A command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command<'l> {
+    Help,
+    Status,
+    Code,
+    List,
+    Digest,
+    Verify,
+    Show(&'l str),
+    Decline,
+    Forget { sure: bool },
+    ResetGuard,
+}
+
+impl<'l> Command<'l> {
+    pub(super) fn parse(line: &'l str) -> Option<Self> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        Some(match (word, rest.trim()) {
+            ("help" | "?", "") => Self::Help,
+            ("status", "") => Self::Status,
+            ("code", "") => Self::Code,
+            ("list", "") => Self::List,
+            ("digest", "") => Self::Digest,
+            ("verify", "") => Self::Verify,
+            ("show", path) => Self::Show(path),
+            ("decline", "") => Self::Decline,
+            ("forget", sure) => Self::Forget { sure: sure == "yes" },
+            ("reset-guard", "") => Self::ResetGuard,
+            _ => return None,
+        })
+    }
+}
+
+const HELP: [&str; 10] = [
+    "status       who this board is, what it holds, whom it trusts",
+    "code         the code that a sender has to give",
+    "list         the folder's entries",
+    "show PATH    the beginning of a file, as text",
+    "digest       the folder's digest, as in the sender's receipt",
+    "verify       reads everything back, and names every damaged file",
+    "decline      says no to the folder that is offered",
+    "forget       forgets the folder",
+    "reset-guard  lets each sender send a folder that is older than its last",
+    "While a key is asked for, type the key.",
+];
+
+impl<B: Board> Console<'_, B> {
+    pub(super) async fn execute(&mut self, command: Command<'_>) {
+        match command {
+            Command::Help => {
+                for line in HELP {
+                    self.terminal.say(line).await;
+                }
+            }
+            Command::Status => self.status().await,
+            Command::Code => self.show_code().await,
+            Command::List => self.list().await,
+            Command::Digest => self.digest().await,
+            Command::Verify => self.verify().await,
+            Command::Show(path) => self.show_file(path).await,
+            Command::Decline => self.decline().await,
+            Command::Forget { sure: false } => self.terminal.say("If you are sure, type `forget yes`.").await,
+            Command::Forget { sure: true } => self.forget().await,
+            Command::ResetGuard => self.reset_guard().await,
+        }
+    }
+
+    async fn status(&mut self) {
+        self.introduce_self().await;
+        match self.slots.folder() {
+            None => self.terminal.say("Folder: none").await,
+            Some(folder) => {
+                let (files, bytes) = (Files(folder.files()), Bytes(folder.bytes().into()));
+                let generation = folder.generation();
+                self.terminal.say(format_args!("Folder: {files}, {bytes}, generation {generation}")).await;
+            }
+        }
+        self.terminal.say(format_args!("Room: {}", Bytes(self.slots.capacity().into()))).await;
+        self.terminal.say(format_args!("Started: {}", text::start(self.start))).await;
+    }
+
+    async fn introduce_self(&mut self) {
+        let Ready { identity, sources } = match &self.ready {
+            Ok(ready) => ready,
+            Err(unfit) => {
+                let unfit = *unfit;
+                return self.explain(unfit).await;
+            }
+        };
+        let fingerprint = waft_core::code::Fingerprint::of(&identity.certificate_hash());
+        self.terminal.say(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;
+        match self.panel.address.get() {
+            Some(address) => self.terminal.say(format_args!("Address: {address}")).await,
+            None => self.terminal.say("Address: none yet").await,
+        }
+        for sender in &identity.senders {
+            let fingerprint = waft_core::code::Fingerprint::of(&sender.hash);
+            self.terminal.say(format_args!("Trusts: {}, fingerprint {fingerprint}", sender.name)).await;
+        }
+        let key = match identity.policy.key {
+            KeyPolicy::Typed => "typed here",
+            KeyPolicy::Sealed => "sealed to this board",
+        };
+        self.terminal.say(format_args!("Keys: {key}")).await;
+        self.terminal.say(format_args!("Random numbers from: {}", text::sources(*sources))).await;
+        self.show_code().await;
+    }
+
+    async fn list(&mut self) {
+        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        let mut entries = folder.entries();
+        loop {
+            match entries.next().await {
+                Ok(None) => return,
+                Ok(Some(Listed { entry, file: Some(file) })) => {
+                    self.terminal.say_foreign(format_args!("{:>9}  ", file.size()), entry.path.as_str()).await;
+                }
+                Ok(Some(Listed { entry, file: None })) => {
+                    self.terminal.say_foreign("directory  ", entry.path.as_str()).await;
+                }
+                Err(error) => return self.say_unreadable(error).await,
+            }
+        }
+    }
+
+    async fn digest(&mut self) {
+        match self.slots.folder() {
+            None => self.say_none().await,
+            Some(folder) => self.terminal.say(format_args!("Digest: {}", folder.digest())).await,
+        }
+    }
+
+    async fn verify(&mut self) {
+        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        let mut verification = folder.verify().await;
+        loop {
+            match verification.next().await {
+                Ok(Some((_, true))) => {}
+                Ok(Some((path, false))) => self.terminal.say_foreign("Damaged: ", path.as_str()).await,
+                Ok(None) => break,
+                Err(error) => return self.say_unreadable(error).await,
+            }
+        }
+        match verification.verdict() {
+            Verdict::Sound => self.terminal.say("Sound: every byte is as it came.").await,
+            Verdict::Damaged { files } => {
+                self.terminal.say(format_args!("Damaged: {}. Send the folder again.", Files(files))).await;
+            }
+            Verdict::Manifest => self.terminal.say("Damaged: the list of names. Send the folder again.").await,
+        }
+    }
+
+    async fn show_file(&mut self, path: &str) {
+        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        if let Err(error) = self.show_content(&folder, path).await {
+            self.say_unreadable(error).await;
+        }
+    }
+
+    async fn show_content(&mut self, folder: &Folder<'_, B::Mutex, B::Flash>, path: &str) -> Result<(), ReadError> {
+        let file = folder.open(path).await?;
+        let (mut at, mut piece) = (0, [0; PIECE]);
+        while at < file.size().min(SHOWN) {
+            let read = file.read_at(at, &mut piece).await?;
+            // A line, or what there is of a long one.
+            let (line, taken) = match piece[..read].iter().position(|byte| *byte == b'\n') {
+                Some(end) => (&piece[..end], end + 1),
+                None => (&piece[..read], read),
+            };
+            self.terminal.say(Ascii(line)).await;
+            at += taken as u32;
+        }
+        if file.size() > SHOWN {
+            self.terminal.say(format_args!("... {} in all", Bytes(file.size().into()))).await;
+        }
+        Ok(())
+    }
+
+    async fn decline(&mut self) {
+        match self.panel.question.get() {
+            Some(_) => self.panel.answer(KeyAnswer::Declined),
+            None => self.terminal.say("Nothing is offered.").await,
+        }
+    }
+
+    async fn forget(&mut self) {
+        let Some(store) = self.store else { return self.say_none().await };
+        let Ok(mut store) = store.try_lock() else { return self.say_busy().await };
+        match store.forget().await {
+            Ok(()) => self.terminal.say("The folder is forgotten.").await,
+            Err(_) => self.terminal.say("The flash failed.").await,
+        }
+    }
+
+    async fn reset_guard(&mut self) {
+        let Some(store) = self.store else { return self.say_none().await };
+        let Ok(mut store) = store.try_lock() else { return self.say_busy().await };
+        match store.reset_guard().await {
+            Ok(()) => self.terminal.say("Each sender may send an older folder now.").await,
+            Err(_) => self.terminal.say("The flash failed.").await,
+        }
+    }
+
+    async fn say_none(&mut self) {
+        self.terminal.say("There is no folder.").await;
+    }
+
+    async fn say_busy(&mut self) {
+        self.terminal.say("A transfer is running. Try again when it is over.").await;
+    }
+
+    async fn say_unreadable(&mut self, error: ReadError) {
+        let text = match error {
+            ReadError::NotFound => "The folder has no such file.",
+            ReadError::IsDirectory => "That is a directory.",
+            ReadError::Flash => "The flash cannot be read.",
+            ReadError::Damaged => "The folder is damaged. Send it again.",
+        };
+        self.terminal.say(text).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_from_keys() {
+        assert_eq!(Command::parse("show a b/c d.txt"), Some(Command::Show("a b/c d.txt")));
+        assert_eq!(Command::parse("forget"), Some(Command::Forget { sure: false }));
+        assert_eq!(Command::parse("forget yes"), Some(Command::Forget { sure: true }));
+        for line in ["", "0123-4567-89AB-CDEF", "list all", "STATUS"] {
+            assert_eq!(Command::parse(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The terminal: lines in, lines out, and what is being typed stays whole when a line comes in between.
+
+use core::fmt::{self, Write as _};
+
+use embedded_io_async::{Read, Write};
+use heapless::{String, Vec};
+use waft_core::path::escape;
+use zeroize::Zeroize;
+
+/// Longest line that can be typed, in bytes.
+const LINE: usize = 256;
+/// Longest text that is written at once, in bytes; what goes beyond is cut off.
+const TEXT: usize = 320;
+/// Characters of a foreign text that are written at once; each takes up to ten bytes when escaped.
+const PIECE: usize = 24;
+
+const CTRL_C: u8 = 0x03;
+const CTRL_U: u8 = 0x15;
+const BACKSPACE: u8 = 0x08;
+const DELETE: u8 = 0x7F;
+const ESCAPE: u8 = 0x1B;
+
+/// A stream of bytes at whose other end a person sits.
+pub(super) struct Terminal<I> {
+    io: I,
+    /// Whether what is typed must be shown by us: not where the other end collects lines and shows them itself.
+    echo: bool,
+    /// Whether anything more can come in.
+    open: bool,
+    typed: Vec<u8, LINE>,
+    /// The last byte was a carriage return: a line feed behind it is none of its own.
+    returned: bool,
+    escape: Escape,
+}
+
+/// How far an escape sequence came: the arrow keys and their like mean nothing here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escape {
+    None,
+    Begun,
+    Inside,
+}
+
+/// A line that somebody typed. Wiped when dropped: it may hold a key.
+pub(super) struct Line(Vec<u8, LINE>);
+
+impl Line {
+    /// Its text; empty where it is none.
+    pub(super) fn text(&self) -> &str {
+        core::str::from_utf8(&self.0).unwrap_or_default().trim()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+impl<I: Read + Write> Terminal<I> {
+    pub(super) fn new(io: I, echo: bool) -> Self {
+        Self { io, echo, open: true, typed: Vec::new(), returned: false, escape: Escape::None }
+    }
+
+    /// Waits for a byte. Cancel-safe.
+    pub(super) async fn read(&mut self) -> u8 {
+        let mut byte = [0];
+        if self.open && matches!(self.io.read(&mut byte).await, Ok(1)) {
+            return byte[0];
+        }
+        self.open = false;
+        core::future::pending().await
+    }
+
+    /// Takes a byte; gives the line that it ends.
+    pub(super) async fn take(&mut self, byte: u8) -> Option<Line> {
+        if !self.ends_line(byte).await {
+            return None;
+        }
+        let line = Line(self.typed.clone());
+        self.typed.as_mut_slice().zeroize();
+        self.typed.clear();
+        Some(line)
+    }
+
+    /// Writes a line, above what is being typed.
+    pub(super) async fn say(&mut self, text: impl fmt::Display) {
+        let mut line: String<TEXT> = String::new();
+        // A full line is cut off.
+        let _ = write!(line, "{text}");
+        self.put(if self.echo { "\r\x1b[K" } else { "" }).await;
+        self.put(&line).await;
+        self.put(if self.echo { "\r\n" } else { "\n" }).await;
+    }
+
+    /// Writes a line of any length, from somebody else: escaped.
+    pub(super) async fn say_foreign(&mut self, before: impl fmt::Display, text: &str) {
+        let mut piece: String<TEXT> = String::new();
+        let _ = write!(piece, "{before}");
+        self.put(if self.echo { "\r\x1b[K" } else { "" }).await;
+        let mut rest = text;
+        loop {
+            let end = rest.char_indices().nth(PIECE).map_or(rest.len(), |(at, _)| at);
+            let (now, later) = rest.split_at(end);
+            let _ = write!(piece, "{}", escape(now));
+            self.put(&piece).await;
+            piece.clear();
+            if later.is_empty() {
+                break;
+            }
+            rest = later;
+        }
+        self.put(if self.echo { "\r\n" } else { "\n" }).await;
+    }
+
+    /// Shows the prompt, and what is typed behind it.
+    pub(super) async fn prompt(&mut self, prompt: &str) {
+        if self.echo {
+            self.put("\r\x1b[K").await;
+            self.put(prompt).await;
+            let typed = self.typed.clone();
+            let _ = self.io.write_all(&typed).await;
+        }
+        let _ = self.io.flush().await;
+    }
+
+    /// Nobody can be told that a console is gone.
+    async fn put(&mut self, text: &str) {
+        let _ = self.io.write_all(text.as_bytes()).await;
+    }
+
+    async fn ends_line(&mut self, byte: u8) -> bool {
+        let after_return = core::mem::replace(&mut self.returned, byte == b'\r');
+        if self.is_escape(byte) {
+            return false;
+        }
+        match byte {
+            b'\n' if after_return => return false,
+            b'\r' | b'\n' => {
+                if self.echo {
+                    self.put("\r\n").await;
+                }
+                return true;
+            }
+            BACKSPACE | DELETE => self.rub_out().await,
+            CTRL_C | CTRL_U => {
+                while !self.typed.is_empty() {
+                    self.rub_out().await;
+                }
+            }
+            // A line that is full takes no more.
+            b' '..=b'~' | 0x80.. if self.typed.push(byte).is_ok() && self.echo => {
+                let _ = self.io.write_all(&[byte]).await;
+                let _ = self.io.flush().await;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Takes back the last character, however many bytes it has.
+    async fn rub_out(&mut self) {
+        while let Some(byte) = self.typed.pop() {
+            if byte & 0xC0 != 0x80 {
+                if self.echo {
+                    self.put("\x08 \x08").await;
+                    let _ = self.io.flush().await;
+                }
+                return;
+            }
+        }
+    }
+
+    fn is_escape(&mut self, byte: u8) -> bool {
+        let before = self.escape;
+        self.escape = match (before, byte) {
+            (_, ESCAPE) => Escape::Begun,
+            (Escape::Begun, b'[' | b'O') => Escape::Inside,
+            (Escape::Inside, 0x20..=0x3F) => Escape::Inside,
+            _ => Escape::None,
+        };
+        before != Escape::None || self.escape != Escape::None
+    }
+}

@@ -1,0 +1,168 @@
+//! Words for numbers and for what went wrong.
+
+use core::fmt;
+
+use waft_core::path::escape;
+use waft_core::session::SessionError;
+use waft_core::wire::message::{Cancel, Refusal};
+
+use crate::board::Start;
+use crate::entropy::Sources;
+use crate::identity::IdentityError;
+use crate::tls::error::{HandshakeError, LinkError};
+
+/// A number of bytes, as people read it. By integers: floating point would cost a board 10 KiB of flash.
+pub(super) struct Bytes(pub(super) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = match self.0 {
+            0..1024 => return write!(f, "{} B", self.0),
+            1024..0x10_0000 => (1 << 10, "KiB"),
+            0x10_0000..0x4000_0000 => (1 << 20, "MiB"),
+            _ => (1u64 << 30, "GiB"),
+        };
+        // No 64-bit product: a folder on a board is far below that, but the number is the sender's.
+        let (whole, rest) = (self.0 / unit, self.0 % unit);
+        write!(f, "{whole}.{:02} {name}", rest / (unit / 128) * 100 / 128)
+    }
+}
+
+/// A number of files.
+pub(super) struct Files(pub(super) u32);
+
+impl fmt::Display for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 1 { f.write_str("1 file") } else { write!(f, "{} files", self.0) }
+    }
+}
+
+/// Digits that are easy to read out.
+pub(super) struct Spaced(pub(super) [u8; 4]);
+
+impl fmt::Display for Spaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|digit| write!(f, " {}", char::from(*digit)))
+    }
+}
+
+/// A piece of a file as text: what is none is shown in hexadecimal.
+pub(super) struct Ascii<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Ascii<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match core::str::from_utf8(self.0) {
+            Ok(text) => fmt::Display::fmt(&escape(text), f),
+            Err(_) => fmt::Display::fmt(&self.0.escape_ascii(), f),
+        }
+    }
+}
+
+/// Why somebody was not let in.
+pub(super) fn stranger(error: HandshakeError) -> &'static str {
+    match error {
+        HandshakeError::NotTrusted => "it is not trusted here",
+        HandshakeError::NotItsKey => "it does not hold the key of the certificate that it showed",
+        HandshakeError::NotProven => "it did not prove who it is",
+        HandshakeError::Rejected => "it does not trust this board",
+        HandshakeError::TimedOut => "it took too long",
+        HandshakeError::Link(LinkError::Record(_) | LinkError::Tls) => "what it sent is no TLS",
+        HandshakeError::Link(_) => "the connection broke",
+    }
+}
+
+/// Why a session ended without a new folder.
+pub(super) fn ending(error: SessionError) -> &'static str {
+    match error {
+        SessionError::Refused(refusal) => refused(refusal),
+        SessionError::PeerCancelled(Cancel::Interrupted) => "its person stopped it",
+        SessionError::PeerCancelled(Cancel::SourceChanged | Cancel::SourceUnreadable) => {
+            "its folder changed or could not be read"
+        }
+        SessionError::PeerCancelled(_) => "it gave up",
+        SessionError::Cancelled(_) => "it was stopped here",
+        SessionError::Disconnected => "the connection broke; sent again, it goes on from there",
+        SessionError::TimedOut => "it said nothing for too long; sent again, it goes on from there",
+        SessionError::PeerMisbehaved(_) => "it broke the protocol",
+        _ => "an error in this firmware",
+    }
+}
+
+fn refused(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Version => "it speaks another version",
+        Refusal::Locked { .. } => "too many wrong codes",
+        Refusal::CodeTimeout => "no code came",
+        Refusal::KeyWrong => "the key was wrong",
+        Refusal::KeyTimeout => "nobody typed the key",
+        Refusal::Declined => "it was declined",
+        Refusal::KeyMode => "its key came in a way that is not taken here",
+        Refusal::Limit { .. } | Refusal::NoSpace { .. } => "it is too large for this board",
+        Refusal::InUse => "the application still reads the folder that would be overwritten",
+        Refusal::Older => "it is older than what the same sender sent last",
+        Refusal::Archive | Refusal::Chunk | Refusal::Protocol => "it broke the protocol",
+        Refusal::Storage => "the flash failed",
+        Refusal::Verify => "the flash did not keep what was written",
+        _ => "it was refused",
+    }
+}
+
+/// What is wrong with the identity.
+pub(super) fn identity(error: IdentityError) -> &'static str {
+    match error {
+        IdentityError::Missing => "it has no identity: `waft provision` makes one",
+        IdentityError::NoIdentity => "something else stands where its identity should",
+        IdentityError::Version => "its identity was made by another version of waft",
+        IdentityError::Length | IdentityError::Checksum => "its identity is damaged",
+        _ => "its identity makes no sense",
+    }
+}
+
+/// Where random numbers come from.
+pub(super) fn sources(sources: Sources) -> &'static str {
+    match (sources.trng, sources.seed) {
+        (Ok(()), Ok(())) => "the chip's generator and the seed",
+        (Ok(()), Err(_)) => "the chip's generator alone: the seed is lost",
+        (Err(_), Ok(())) => "the seed alone: the chip's generator fails its tests, or there is none",
+        (Err(_), Err(_)) => "none: neither the chip's generator nor the seed is good",
+    }
+}
+
+/// Why the board started.
+pub(super) fn start(start: Start) -> &'static str {
+    match start {
+        Start::Power => "power came",
+        Start::Asked => "it was reset",
+        Start::Watchdog => "it hung, and the watchdog reset it",
+        Start::Failure => "the firmware failed, and reset itself",
+        Start::Unknown => "the chip does not say why",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn bytes_are_readable() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1536, "1.50 KiB"),
+            (1_048_575, "1023.99 KiB"),
+            (70 << 20, "70.00 MiB"),
+            (u64::MAX, "17179869183.99 GiB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_files_content_cannot_steer_a_terminal() {
+        assert_eq!(Ascii(b"plain\x1b[2J").to_string(), "plain\\u{1b}[2J");
+        assert_eq!(Ascii(&[0xFF, 0x1B]).to_string(), "\\xff\\x1b");
+    }
+}

@@ -1,0 +1,98 @@
+//! The receiver as one future: everything that a board does for waft, for ever.
+//!
+//! ```text
+//! run = mount the slots, then both of
+//!         doors -> session -> store, one connection after the other     (doors, session)
+//!         console, in and out                                          (console)
+//! ```
+//!
+//! It survives every connection; what it cannot do without (identity, random numbers, a flash that works) it tells on the console.
+
+use core::future::Future;
+
+use embassy_futures::select::{Either, select};
+use embassy_sync::mutex::Mutex;
+use waft_core::session::Clock;
+use waft_core::session::desk::{Desk, Tries};
+use waft_core::wire::preface::ClearRefusal;
+
+use crate::board::{Board, Start};
+use crate::console::{Console, Ready, Unfit};
+use crate::doors::{Doors, Place};
+use crate::entropy::{Random, Sources};
+use crate::events::Events;
+use crate::identity::{Identity, IdentityError};
+use crate::panel::Panel;
+use crate::session::{Memory, Sessions, SharedStore};
+use crate::slots::{SlotStore, Slots};
+
+/// What a board hands over. `N`: its sockets; with two or more, others are told *busy* while one sends.
+pub struct Parts<'a, B: Board, const N: usize> {
+    /// Who the board is, or why it does not know.
+    pub identity: Result<&'a Identity, IdentityError>,
+    /// This boot's random numbers, as [`gather`](crate::entropy::gather) gave them.
+    pub random: Result<(Random, Sources), Sources>,
+    /// Where folders go; the application reads from the same.
+    pub slots: &'a Slots<'a, B::Mutex, B::Flash>,
+    /// The sockets.
+    pub sockets: [B::Socket; N],
+    /// The console, and whether it has to show what is typed: for a bare serial line, not for a terminal that collects lines.
+    pub console: (B::Console, bool),
+    /// The clock.
+    pub clock: &'a B::Clock,
+    /// Why the board started.
+    pub start: Start,
+    /// Memory that a reset leaves alone: the senders' wrong codes.
+    pub tries: &'a mut Tries,
+    /// What the application hears.
+    pub events: &'a Events<B::Mutex>,
+    /// Memory to work in.
+    pub memory: &'a mut Memory,
+}
+
+/// Receives folders, for ever. Give it a task of its own.
+pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
+    let Parts { identity, random, slots, sockets, console, clock, start, tries, events, memory } = parts;
+    let panel = Panel::new();
+    let Memory { tls, frame, plain, collected } = memory;
+    let mounted = SlotStore::mount(slots, clock, collected).await;
+    let (store, fault): (Option<SharedStore<'_, B>>, _) = match mounted {
+        Ok(store) => (Some(Mutex::new(store)), None),
+        Err(fault) => (None, Some(Unfit::Flash(fault))),
+    };
+    let fit = match (identity, random, fault) {
+        (_, _, Some(fault)) => Err(fault),
+        (Err(error), ..) => Err(Unfit::Identity(error)),
+        (_, Err(sources), _) => Err(Unfit::Entropy(sources)),
+        (Ok(identity), Ok((random, sources)), None) => Ok((random, Ready { identity, sources })),
+    };
+    let ready = fit.as_ref().map(|(_, ready)| *ready).map_err(|unfit| *unfit);
+    let console = Console::<B>::new(console, &panel, slots, store.as_ref(), ready, start).serve();
+    let mut doors = Doors::new(sockets, clock, &panel);
+    let (mut random, Ready { identity, .. }, store) = match (fit, &store) {
+        (Ok((random, ready)), Some(store)) => (random, ready, store),
+        (Err(Unfit::Identity(_)), _) => both(doors.refuse(ClearRefusal::NotProvisioned), console).await,
+        _ => console.await,
+    };
+    store.lock().await.allow_older(identity.policy.allow_older);
+    let now = clock.now();
+    let desk = match start {
+        Start::Power => Desk::new(&mut random),
+        _ => Desk::resume(&mut random, tries, now),
+    };
+    *tries = desk.tries(now);
+    if identity.policy.code {
+        panel.show_code(desk.code());
+    }
+    let panel = &panel;
+    let mut sessions = Sessions::<B> { identity, random, desk, tries, store, clock, panel, events, frame, plain };
+    let serve = doors.serve(async |socket: &mut B::Socket, place: &Place| sessions.hold(tls, socket, place).await);
+    both(serve, console).await
+}
+
+/// Both at once; of those that never end.
+async fn both<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+    match select(one, other).await {
+        Either::First(end) | Either::Second(end) => end,
+    }
+}

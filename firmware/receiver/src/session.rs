@@ -1,0 +1,114 @@
+//! One connection at the board, from the ClientHello to the goodbye.
+//!
+//! Whatever a peer does, it ends here: the caller goes on with the next connection.
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use waft_core::session::desk::{Desk, Tries};
+use waft_core::session::receiver::{Buffers, Policy, Receiver, buffer_len};
+use waft_core::session::{CertificateHash, Link};
+
+use crate::board::Board;
+use crate::doors::Place;
+use crate::entropy::Random;
+use crate::events::{Event, Events};
+use crate::identity::{Identity, KeyPolicy};
+use crate::panel::{AtBoard, Notice, Panel};
+use crate::slots::SlotStore;
+use crate::tls::wire::Wire;
+use crate::tls::{self, Authenticated, authenticate};
+
+/// Largest chunk that a board takes, in bytes of archive.
+pub const CHUNK: u32 = 4 << 10;
+/// How long a person has to type the key, in seconds.
+const KEY_SECONDS: u16 = 300;
+/// Bytes that are collected before they are written to the flash.
+const COLLECTED: usize = 1 << 10;
+
+/// The store, shared with the console.
+pub(crate) type SharedStore<'a, B> =
+    Mutex<NoopRawMutex, SlotStore<'a, <B as Board>::Mutex, <B as Board>::Flash, <B as Board>::Clock>>;
+
+/// Memory for a receiver: about 15 KiB.
+pub struct Memory {
+    pub(crate) tls: tls::Buffers,
+    pub(crate) frame: [u8; buffer_len(CHUNK)],
+    pub(crate) plain: [u8; CHUNK as usize],
+    pub(crate) collected: [u8; COLLECTED],
+}
+
+impl Memory {
+    /// Empty memory.
+    pub const fn new() -> Self {
+        Self {
+            tls: tls::Buffers::new(),
+            frame: [0; buffer_len(CHUNK)],
+            plain: [0; CHUNK as usize],
+            collected: [0; COLLECTED],
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What one session after the other works with.
+pub(crate) struct Sessions<'a, B: Board> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) random: Random,
+    pub(crate) desk: Desk,
+    pub(crate) tries: &'a mut Tries,
+    pub(crate) store: &'a SharedStore<'a, B>,
+    pub(crate) clock: &'a B::Clock,
+    pub(crate) panel: &'a Panel,
+    pub(crate) events: &'a Events<B::Mutex>,
+    pub(crate) frame: &'a mut [u8],
+    pub(crate) plain: &'a mut [u8],
+}
+
+impl<B: Board> Sessions<'_, B> {
+    /// Listens to whoever connected, and says `place` when it is a trusted sender.
+    pub(crate) async fn hold(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, place: &Place) {
+        let mut wire = Wire::new(socket);
+        let secured = authenticate::<_, B::Suite>(&mut wire, tls, self.identity, &mut self.random, self.clock).await;
+        match secured {
+            Ok(Authenticated { mut link, sender }) => {
+                place.authenticated();
+                self.receive(&mut link, sender.hash).await;
+                link.close().await;
+            }
+            Err(stranger) => self.panel.tell(Notice::Stranger(stranger)),
+        }
+    }
+    /// One session of core's receiver, with the store to itself.
+    async fn receive(&mut self, link: &mut impl Link, sender: CertificateHash) {
+        let asked = self.identity.policy;
+        let policy = Policy {
+            code_needed: asked.code,
+            typed: asked.key == KeyPolicy::Typed,
+            hpke: Some(&self.identity.hpke),
+            max_iterations: B::ITERATIONS_MAX,
+            max_chunk: CHUNK,
+            key_seconds: KEY_SECONDS,
+            certificate: self.identity.certificate_hash(),
+        };
+        let mut store = self.store.lock().await;
+        let mut operator = AtBoard::new(self.panel, self.events, self.tries, policy.code_needed);
+        let mut receiver = Receiver {
+            policy: &policy,
+            desk: &mut self.desk,
+            store: &mut *store,
+            operator: &mut operator,
+            clock: self.clock,
+            entropy: &mut self.random,
+            buffers: Buffers { frame: self.frame, plain: self.plain },
+        };
+        if let Err(error) = receiver.receive::<B::Cipher>(link, sender).await {
+            self.events.tell(Event::Ended(error));
+            self.panel.tell(Notice::Ended(error));
+        }
+    }
+}
