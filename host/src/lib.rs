@@ -22,6 +22,7 @@ pub mod name;
 pub mod net;
 mod platform;
 pub mod provision;
+pub mod simulation;
 pub mod store;
 pub mod tls;
 pub mod trouble;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use waft_receiver::identity::IdentityError;
 
-use super::Class::Identity;
+use super::Class::{Identity, Interrupted, Storage};
 use super::{Told, shown, told};
 
 const AGAIN: &str = "Provision the board again: waft trust remove NAME, then waft provision.";
@@ -31,4 +31,31 @@ pub(super) fn image(path: &Path, error: IdentityError) -> Told {
         IdentityError::Network => ("its network settings make no sense", AGAIN),
     };
     told(Identity, format!("The identity image {} cannot be used: {why}.", shown(path)), next)
+}
+
+/// The text for a file that is not the flash of a simulated board.
+pub(super) fn no_flash(path: &Path) -> Told {
+    told(
+        Storage,
+        format!("{} is not the flash of a simulated board.", shown(path)),
+        "Remove it to begin with a blank one, or name another folder with --state.",
+    )
+}
+
+/// The text for a simulated board that another process runs.
+pub(super) fn powered_on(state: &Path) -> Told {
+    told(
+        Storage,
+        format!("The board in {} is on already.", shown(state)),
+        "End the other `waft simulate`, or run another board: --name NAME.",
+    )
+}
+
+/// The text for a simulated board that was switched off.
+pub(super) fn powered_off(state: &Path) -> Told {
+    told(
+        Interrupted,
+        "The board was switched off.",
+        format!("What it has stays in {}: the next `waft simulate` goes on from there.", shown(state)),
+    )
 }

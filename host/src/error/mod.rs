@@ -115,6 +115,12 @@ pub enum Error {
         /// How far it was.
         moment: Moment,
     },
+    /// A file is not the flash of a simulated board, or too small for it.
+    NoFlash(PathBuf),
+    /// A simulated board is on already; with the folder of its state.
+    PoweredOn(PathBuf),
+    /// The person switched a simulated board off; with the folder of its state.
+    PoweredOff(PathBuf),
     /// The demonstration failed.
     Demo(String),
     /// The person stopped it.
@@ -194,6 +200,9 @@ impl Error {
             Self::Receiving { peer, cause, trouble, moment } => {
                 receiving::session(peer, *cause, trouble.as_ref(), *moment)
             }
+            Self::NoFlash(path) => boards::no_flash(path),
+            Self::PoweredOn(path) => boards::powered_on(path),
+            Self::PoweredOff(path) => boards::powered_off(path),
             Self::Demo(what) => local::demo(what),
             Self::Interrupted => local::interrupted(),
             Self::InterruptedWithPart(path) => local::interrupted_with_part(path),

@@ -60,6 +60,11 @@ pub enum Event<'a> {
         /// The code, if one is asked for.
         code: Option<String>,
     },
+    /// A simulated board's console says something.
+    Console {
+        /// One line of it.
+        text: &'a str,
+    },
     /// The receiver has a new code.
     Code {
         /// Four digits.
