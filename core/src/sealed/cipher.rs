@@ -7,12 +7,29 @@ use aes_gcm::Aes256Gcm;
 use chacha20poly1305::ChaCha20Poly1305;
 
 use super::keys::ChunkKey;
-use crate::wire::message::Aead;
 
 /// Length of an AEAD's nonce, in bytes.
 pub const NONCE: usize = 12;
 /// Length of an AEAD's tag, in bytes.
 pub const TAG: usize = 16;
+
+/// An AEAD of the sealed stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Aead {
+    /// AES-256-GCM.
+    Aes256Gcm = 1,
+    /// ChaCha20-Poly1305.
+    ChaCha20Poly1305 = 2,
+}
+
+impl Aead {
+    /// The AEAD of that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Aes256Gcm, Self::ChaCha20Poly1305].into_iter().find(|aead| *aead as u8 == number)
+    }
+}
 
 /// An AEAD with its key set up. There is no associated data.
 ///

@@ -11,7 +11,7 @@ pub mod sender;
 
 use embedded_io_async::{Read, Write};
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, Shape};
 use crate::digest::Digest;
 use crate::wire::message::{Cancel, Limit, Refusal};
 
@@ -41,14 +41,8 @@ pub struct Offered {
     pub sender: CertificateHash,
     /// When the sender began its run, in seconds since 1970.
     pub created: u64,
-    /// Length of the archive, in bytes.
-    pub total: u64,
-    /// Files in it.
-    pub files: u32,
-    /// Entries in its manifest: files and directories.
-    pub entries: u32,
-    /// Length of its manifest, in bytes.
-    pub manifest: u32,
+    /// The archive's lengths and counts.
+    pub shape: Shape,
 }
 
 /// A prefix of the offered archive that a store holds, read back.

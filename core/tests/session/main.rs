@@ -325,8 +325,8 @@ fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
         let ends = scene.connect();
         scene.assert_committed(ends);
         assert!(scene.store.generation == 1, "cut at {at}");
-        if held > u64::from(scene.source.info.manifest) {
-            assert_eq!(scene.store.written - written, scene.source.info.total - held, "cut at {at}");
+        if held > u64::from(scene.source.info.shape.manifest) {
+            assert_eq!(scene.store.written - written, scene.source.info.shape.total - held, "cut at {at}");
             assert_eq!(scene.typist.asked.len(), 1, "cut at {at}");
         }
     }
@@ -405,13 +405,13 @@ fn another_senders_prefix_is_not_offered() {
     scene.store.written = 0;
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert_eq!(scene.store.written, scene.source.info.total);
+    assert_eq!(scene.store.written, scene.source.info.shape.total);
 }
 
 #[test]
 fn bounds_are_kept_on_both_sides() {
     let mut scene = Scene::new();
-    scene.store.capacity.total = scene.source.info.total - 1;
+    scene.store.capacity.total = scene.source.info.shape.total - 1;
     let (sender, receiver) = scene.connect();
     assert_eq!(sender, Err(SessionError::OverLimit(Limit::Total)));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));

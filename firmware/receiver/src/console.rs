@@ -17,7 +17,7 @@ use crate::entropy::Sources;
 use crate::identity::{Identity, IdentityError, TrustedSender};
 use crate::panel::{Panel, Question};
 use crate::session::SharedStore;
-use crate::slots::{MountError, Slots};
+use crate::slots::{Folder, MountError, Slots};
 use commands::Command;
 use terminal::{Line, Terminal};
 use text::Spaced;
@@ -40,28 +40,29 @@ pub(crate) struct Ready<'a> {
     pub(crate) sources: Sources,
 }
 
+/// What a console shows and works on.
+pub(crate) struct Around<'a, B: Board> {
+    pub(crate) panel: &'a Panel,
+    pub(crate) slots: &'a Slots<'a, B::Mutex, B::Flash>,
+    pub(crate) store: Option<&'a SharedStore<'a, B>>,
+    pub(crate) clock: &'a B::Clock,
+    pub(crate) ready: Result<Ready<'a>, Unfit>,
+    pub(crate) start: Start,
+}
+
 /// The console of a board.
 pub(crate) struct Console<'a, B: Board> {
     terminal: Terminal<B::Console>,
-    panel: &'a Panel,
-    slots: &'a Slots<'a, B::Mutex, B::Flash>,
-    store: Option<&'a SharedStore<'a, B>>,
-    ready: Result<Ready<'a>, Unfit>,
-    start: Start,
+    around: Around<'a, B>,
     /// Who the running session is with.
     peer: Option<&'a TrustedSender>,
+    /// What the person holds on to.
+    held: Option<Folder<'a, B::Mutex, B::Flash>>,
 }
 
 impl<'a, B: Board> Console<'a, B> {
-    pub(crate) fn new(
-        (io, echo): (B::Console, bool),
-        panel: &'a Panel,
-        slots: &'a Slots<'a, B::Mutex, B::Flash>,
-        store: Option<&'a SharedStore<'a, B>>,
-        ready: Result<Ready<'a>, Unfit>,
-        start: Start,
-    ) -> Self {
-        Self { terminal: Terminal::new(io, echo), panel, slots, store, ready, start, peer: None }
+    pub(crate) fn new((io, echo): (B::Console, bool), around: Around<'a, B>) -> Self {
+        Self { terminal: Terminal::new(io, echo), around, peer: None, held: None }
     }
 
     /// Shows what happens, and does what is typed.
@@ -69,7 +70,7 @@ impl<'a, B: Board> Console<'a, B> {
         self.introduce().await;
         loop {
             self.prompt().await;
-            match select(self.panel.next(), self.terminal.read()).await {
+            match select(self.around.panel.next(), self.terminal.read()).await {
                 Either::First(notice) => self.show(notice).await,
                 Either::Second(byte) => {
                     if let Some(line) = self.terminal.take(byte).await {
@@ -83,7 +84,7 @@ impl<'a, B: Board> Console<'a, B> {
     /// Says who the board is, and whether it receives.
     async fn introduce(&mut self) {
         self.terminal.say("").await;
-        match &self.ready {
+        match &self.around.ready {
             Ok(Ready { identity, .. }) => {
                 let fingerprint = Fingerprint::of(&identity.certificate_hash());
                 self.terminal.say(format_args!("{}, fingerprint {fingerprint}", identity.name)).await;
@@ -93,7 +94,7 @@ impl<'a, B: Board> Console<'a, B> {
                 self.explain(unfit).await;
             }
         }
-        self.terminal.say(format_args!("Started: {}.", text::start(self.start))).await;
+        self.terminal.say(format_args!("Started: {}.", text::start(self.around.start))).await;
         self.terminal.say("Type `help` for what can be typed.").await;
     }
 
@@ -107,20 +108,20 @@ impl<'a, B: Board> Console<'a, B> {
     }
 
     async fn show_code(&mut self) {
-        match self.panel.code.get() {
+        match self.around.panel.code.get() {
             Some(digits) => self.terminal.say(format_args!("Code: {}", Spaced(digits))).await,
             None => self.terminal.say("No code is asked for.").await,
         }
     }
 
     async fn prompt(&mut self) {
-        let prompt = if self.panel.question.get().is_some() { "key> " } else { "> " };
+        let prompt = if self.around.panel.question.get().is_some() { "key> " } else { "> " };
         self.terminal.prompt(prompt).await;
     }
 
     /// A command always is one; while a key is asked for, everything else is taken for the key.
     async fn obey(&mut self, line: &Line) {
-        match (Command::parse(line.text()), self.panel.question.get()) {
+        match (Command::parse(line.text()), self.around.panel.question.get()) {
             (Some(command), _) => self.execute(command).await,
             (None, _) if line.text().is_empty() => {}
             (None, Some(_)) => self.answer(line.text()).await,
@@ -132,7 +133,7 @@ impl<'a, B: Board> Console<'a, B> {
 
     async fn answer(&mut self, typed: &str) {
         match TransferKey::parse(typed) {
-            Ok(key) => self.panel.answer(KeyAnswer::Key(key)),
+            Ok(key) => self.around.panel.answer(KeyAnswer::Key(key)),
             // Tells where, and nothing of what was typed.
             Err(error) => self.terminal.say(format_args!("{error}. Type it again.")).await,
         }
@@ -143,7 +144,7 @@ impl<'a, B: Board> Console<'a, B> {
         let peer = self.peer_name();
         match left {
             None => {
-                let (files, bytes) = (text::Files(offered.files), text::Bytes(offered.total));
+                let (files, bytes) = (text::Files(offered.shape.files), text::Bytes(offered.shape.total));
                 let question = format_args!("Type the key that {peer} shows, for {files} ({bytes}); or `decline`.");
                 self.terminal.say(question).await;
             }

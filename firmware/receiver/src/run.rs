@@ -17,7 +17,7 @@ use waft_core::session::desk::{Desk, Tries};
 use waft_core::wire::preface::ClearRefusal;
 
 use crate::board::{Board, Start};
-use crate::console::{Console, Ready, Unfit};
+use crate::console::{Around, Console, Ready, Unfit};
 use crate::doors::{Doors, Place};
 use crate::entropy::{Random, Sources};
 use crate::events::Events;
@@ -67,7 +67,8 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
         (Ok(identity), Ok((random, sources)), None) => Ok((random, Ready { identity, sources })),
     };
     let ready = fit.as_ref().map(|(_, ready)| *ready).map_err(|unfit| *unfit);
-    let console = Console::<B>::new(console, &panel, slots, store.as_ref(), ready, start).serve();
+    let around = Around { panel: &panel, slots, store: store.as_ref(), clock, ready, start };
+    let console = Console::<B>::new(console, around).serve();
     let mut doors = Doors::new(sockets, clock, &panel);
     let (mut random, Ready { identity, .. }, store) = match (fit, &store) {
         (Ok((random, ready)), Some(store)) => (random, ready, store),

@@ -25,9 +25,10 @@ const KEY_SECONDS: u16 = 300;
 /// Bytes that are collected before they are written to the flash.
 const COLLECTED: usize = 1 << 10;
 
-/// The store, shared with the console.
-pub(crate) type SharedStore<'a, B> =
-    Mutex<NoopRawMutex, SlotStore<'a, <B as Board>::Mutex, <B as Board>::Flash, <B as Board>::Clock>>;
+/// The store of a board.
+pub(crate) type Store<'a, B> = SlotStore<'a, <B as Board>::Mutex, <B as Board>::Flash, <B as Board>::Clock>;
+/// It, shared with the console.
+pub(crate) type SharedStore<'a, B> = Mutex<NoopRawMutex, Store<'a, B>>;
 
 /// Memory for a receiver: about 15 KiB.
 pub struct Memory {

@@ -8,6 +8,7 @@ use waft::door::{admit, knock};
 use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
 use waft::tls::{receiver, sender};
+use waft_core::archive::Shape;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::CHUNK_MAX;
@@ -216,10 +217,12 @@ impl HandMade {
         }
         archive.extend(root.digest().0);
         let info = ArchiveInfo {
-            total: archive.len() as u64,
-            files: contents.len() as u32,
-            entries,
-            manifest: manifest.len() as u32,
+            shape: Shape {
+                total: archive.len() as u64,
+                files: contents.len() as u32,
+                entries,
+                manifest: manifest.len() as u32,
+            },
             manifest_digest: digest,
             longest_path: 0,
         };

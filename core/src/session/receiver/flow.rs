@@ -10,9 +10,9 @@ use rand_core::CryptoRngCore;
 
 use crate::code::TransferKey;
 use crate::limits::{self, KEY_TRIES, PROGRESS_STEP, STEP_MS, WORKING_MS};
-use crate::sealed::cipher::Cipher;
+use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
-use crate::sealed::stream::{Opener, Span};
+use crate::sealed::stream::{Codec, Opener, Span};
 use crate::session::channel::{Channel, Frame, decode, decode_first, encode};
 use crate::session::desk::CodeTry;
 use crate::session::receiver::{Event, KeyAnswer, Operator, Policy, Receiver};
@@ -20,8 +20,8 @@ use crate::session::{
     CertificateHash, Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store, StoreError,
 };
 use crate::wire::message::{
-    Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List,
-    OFFER_TAGS, Offer, Refusal, Stage,
+    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List, OFFER_TAGS, Offer,
+    OfferBody, Refusal, Stage,
 };
 use crate::wire::preface::VERSION;
 
@@ -170,18 +170,12 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let policy = self.at.policy;
         let body = &offer.body;
         let (aead, codec) = check_suite::<C>(policy, &offer)?;
-        within(body.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
-        within(body.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
-        within(body.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
-        field(body.entries > 0 && body.files <= body.entries && u64::from(body.manifest) < body.total)?;
-        let offered = Offered {
-            sender: peer,
-            created: body.created,
-            total: body.total,
-            files: body.files,
-            entries: body.entries,
-            manifest: body.manifest,
-        };
+        let &OfferBody { created, shape, .. } = body;
+        within(shape.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
+        within(shape.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
+        within(shape.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
+        field(shape.is_consistent())?;
+        let offered = Offered { sender: peer, created, shape };
         self.at.operator.event(Event::Offered(offered));
         Ok(Accepted { offer, aead, codec, offered, transcript })
     }
@@ -282,7 +276,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         offset: u64,
     ) -> Result<(), SessionError> {
         let Accepted { aead, codec, offered, offer, .. } = accepted;
-        let (chunk, total) = (offer.body.chunk, offered.total);
+        let (chunk, total) = (offer.body.chunk, offered.shape.total);
         let misfit = SessionError::PeerMisbehaved(Misbehaviour::Field);
         let cipher = C::new(*aead, schedule.chunk_key()).ok_or(misfit)?;
         let span = Span::new(chunk, offset, total).ok_or(misfit)?;

@@ -1,11 +1,17 @@
 //! What can be typed, and what is done then.
 
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::MutexGuard;
+use waft_core::limits::LINGER_MS;
+use waft_core::session::Clock;
 use waft_core::session::receiver::KeyAnswer;
 
 use super::text::{self, Ascii, Bytes, Files};
 use super::{Console, Ready};
 use crate::board::Board;
 use crate::identity::KeyPolicy;
+use crate::session::Store;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
 
 /// Bytes of a file that `show` reads at once, and bytes that it shows at most.
@@ -22,6 +28,8 @@ pub(super) enum Command<'l> {
     Digest,
     Verify,
     Show(&'l str),
+    Hold,
+    Release,
     Decline,
     Forget { sure: bool },
     ResetGuard,
@@ -38,6 +46,8 @@ impl<'l> Command<'l> {
             ("digest", "") => Self::Digest,
             ("verify", "") => Self::Verify,
             ("show", path) => Self::Show(path),
+            ("hold", "") => Self::Hold,
+            ("release", "") => Self::Release,
             ("decline", "") => Self::Decline,
             ("forget", sure) => Self::Forget { sure: sure == "yes" },
             ("reset-guard", "") => Self::ResetGuard,
@@ -46,20 +56,22 @@ impl<'l> Command<'l> {
     }
 }
 
-const HELP: [&str; 10] = [
+const HELP: [&str; 12] = [
     "status       who this board is, what it holds, whom it trusts",
     "code         the code that a sender has to give",
     "list         the folder's entries",
     "show PATH    the beginning of a file, as text",
     "digest       the folder's digest, as in the sender's receipt",
     "verify       reads everything back, and names every damaged file",
+    "hold         keeps this folder until `release`: a transfer that needs its place is refused",
+    "release      ends that",
     "decline      says no to the folder that is offered",
     "forget       forgets the folder",
     "reset-guard  lets each sender send a folder that is older than its last",
     "While a key is asked for, type the key.",
 ];
 
-impl<B: Board> Console<'_, B> {
+impl<'a, B: Board> Console<'a, B> {
     pub(super) async fn execute(&mut self, command: Command<'_>) {
         match command {
             Command::Help => {
@@ -73,6 +85,8 @@ impl<B: Board> Console<'_, B> {
             Command::Digest => self.digest().await,
             Command::Verify => self.verify().await,
             Command::Show(path) => self.show_file(path).await,
+            Command::Hold => self.hold().await,
+            Command::Release => self.release().await,
             Command::Decline => self.decline().await,
             Command::Forget { sure: false } => self.terminal.say("If you are sure, type `forget yes`.").await,
             Command::Forget { sure: true } => self.forget().await,
@@ -82,7 +96,7 @@ impl<B: Board> Console<'_, B> {
 
     async fn status(&mut self) {
         self.introduce_self().await;
-        match self.slots.folder() {
+        match self.around.slots.folder() {
             None => self.terminal.say("Folder: none").await,
             Some(folder) => {
                 let (files, bytes) = (Files(folder.files()), Bytes(folder.bytes().into()));
@@ -90,12 +104,12 @@ impl<B: Board> Console<'_, B> {
                 self.terminal.say(format_args!("Folder: {files}, {bytes}, generation {generation}")).await;
             }
         }
-        self.terminal.say(format_args!("Room: {}", Bytes(self.slots.capacity().into()))).await;
-        self.terminal.say(format_args!("Started: {}", text::start(self.start))).await;
+        self.terminal.say(format_args!("Room: {}", Bytes(self.around.slots.capacity().into()))).await;
+        self.terminal.say(format_args!("Started: {}", text::start(self.around.start))).await;
     }
 
     async fn introduce_self(&mut self) {
-        let Ready { identity, sources } = match &self.ready {
+        let Ready { identity, sources } = match &self.around.ready {
             Ok(ready) => ready,
             Err(unfit) => {
                 let unfit = *unfit;
@@ -104,7 +118,7 @@ impl<B: Board> Console<'_, B> {
         };
         let fingerprint = waft_core::code::Fingerprint::of(&identity.certificate_hash());
         self.terminal.say(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;
-        match self.panel.address.get() {
+        match self.around.panel.address.get() {
             Some(address) => self.terminal.say(format_args!("Address: {address}")).await,
             None => self.terminal.say("Address: none yet").await,
         }
@@ -122,7 +136,7 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn list(&mut self) {
-        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
         let mut entries = folder.entries();
         loop {
             match entries.next().await {
@@ -139,14 +153,14 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn digest(&mut self) {
-        match self.slots.folder() {
+        match self.around.slots.folder() {
             None => self.say_none().await,
             Some(folder) => self.terminal.say(format_args!("Digest: {}", folder.digest())).await,
         }
     }
 
     async fn verify(&mut self) {
-        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
         let mut verification = folder.verify().await;
         loop {
             match verification.next().await {
@@ -166,7 +180,7 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn show_file(&mut self, path: &str) {
-        let Some(folder) = self.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
         if let Err(error) = self.show_content(&folder, path).await {
             self.say_unreadable(error).await;
         }
@@ -191,16 +205,34 @@ impl<B: Board> Console<'_, B> {
         Ok(())
     }
 
+    async fn hold(&mut self) {
+        self.held = self.around.slots.folder();
+        match &self.held {
+            None => self.say_none().await,
+            Some(folder) => {
+                let generation = folder.generation();
+                self.terminal.say(format_args!("Generation {generation} is held.")).await;
+            }
+        }
+    }
+
+    async fn release(&mut self) {
+        let text = match self.held.take() {
+            Some(_) => "It is not held any more.",
+            None => "Nothing is held.",
+        };
+        self.terminal.say(text).await;
+    }
+
     async fn decline(&mut self) {
-        match self.panel.question.get() {
-            Some(_) => self.panel.answer(KeyAnswer::Declined),
+        match self.around.panel.question.get() {
+            Some(_) => self.around.panel.answer(KeyAnswer::Declined),
             None => self.terminal.say("Nothing is offered.").await,
         }
     }
 
     async fn forget(&mut self) {
-        let Some(store) = self.store else { return self.say_none().await };
-        let Ok(mut store) = store.try_lock() else { return self.say_busy().await };
+        let Some(mut store) = self.store().await else { return self.say_busy().await };
         match store.forget().await {
             Ok(()) => self.terminal.say("The folder is forgotten.").await,
             Err(_) => self.terminal.say("The flash failed.").await,
@@ -208,11 +240,19 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn reset_guard(&mut self) {
-        let Some(store) = self.store else { return self.say_none().await };
-        let Ok(mut store) = store.try_lock() else { return self.say_busy().await };
+        let Some(mut store) = self.store().await else { return self.say_busy().await };
         match store.reset_guard().await {
             Ok(()) => self.terminal.say("Each sender may send an older folder now.").await,
             Err(_) => self.terminal.say("The flash failed.").await,
+        }
+    }
+
+    /// The store, unless a transfer has it. One that is over has it until its sender has gone.
+    async fn store(&self) -> Option<MutexGuard<'a, NoopRawMutex, Store<'a, B>>> {
+        let until = self.around.clock.now() + LINGER_MS + 1_000;
+        match select(self.around.store?.lock(), self.around.clock.sleep_until(until)).await {
+            Either::First(store) => Some(store),
+            Either::Second(()) => None,
         }
     }
 
@@ -221,7 +261,11 @@ impl<B: Board> Console<'_, B> {
     }
 
     async fn say_busy(&mut self) {
-        self.terminal.say("A transfer is running. Try again when it is over.").await;
+        let text = match self.around.store {
+            Some(_) => "A transfer is running. Try again when it is over.",
+            None => "The flash failed.",
+        };
+        self.terminal.say(text).await;
     }
 
     async fn say_unreadable(&mut self, error: ReadError) {

@@ -13,7 +13,7 @@ impl<B: Board> Console<'_, B> {
         match notice {
             Notice::Listening(address) => self.terminal.say(format_args!("Listening at {address}.")).await,
             Notice::Code => self.show_code().await,
-            Notice::Question => match self.panel.question.get() {
+            Notice::Question => match self.around.panel.question.get() {
                 Some(question) => self.ask(question).await,
                 None => self.terminal.say("The key is not asked for any more.").await,
             },
@@ -46,7 +46,7 @@ impl<B: Board> Console<'_, B> {
             }
             Event::CodeAccepted => terminal.say("The code is right.").await,
             Event::Offered(offered) => {
-                let (files, bytes) = (Files(offered.files), Bytes(offered.total));
+                let (files, bytes) = (Files(offered.shape.files), Bytes(offered.shape.total));
                 terminal.say(format_args!("{peer} offers {files}, {bytes}.")).await;
             }
             Event::Hashing => terminal.say("The key is right.").await,
@@ -69,7 +69,7 @@ impl<B: Board> Console<'_, B> {
     }
 
     fn meet(&mut self, hash: CertificateHash) {
-        let Ok(Ready { identity, .. }) = &self.ready else { return };
+        let Ok(Ready { identity, .. }) = &self.around.ready else { return };
         self.peer = identity.senders.iter().find(|sender| sender.hash == hash);
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Terminal<I> {
     /// Whether anything more can come in.
     open: bool,
     typed: Vec<u8, LINE>,
+    /// The prompt that stands in the last line, before what is typed.
+    prompt: Option<&'static str>,
     /// The last byte was a carriage return: a line feed behind it is none of its own.
     returned: bool,
     escape: Escape,
@@ -59,7 +61,7 @@ impl Drop for Line {
 
 impl<I: Read + Write> Terminal<I> {
     pub(super) fn new(io: I, echo: bool) -> Self {
-        Self { io, echo, open: true, typed: Vec::new(), returned: false, escape: Escape::None }
+        Self { io, echo, open: true, typed: Vec::new(), prompt: None, returned: false, escape: Escape::None }
     }
 
     /// Waits for a byte. Cancel-safe.
@@ -88,16 +90,16 @@ impl<I: Read + Write> Terminal<I> {
         let mut line: String<TEXT> = String::new();
         // A full line is cut off.
         let _ = write!(line, "{text}");
-        self.put(if self.echo { "\r\x1b[K" } else { "" }).await;
+        self.clear().await;
         self.put(&line).await;
-        self.put(if self.echo { "\r\n" } else { "\n" }).await;
+        self.end().await;
     }
 
     /// Writes a line of any length, from somebody else: escaped.
     pub(super) async fn say_foreign(&mut self, before: impl fmt::Display, text: &str) {
         let mut piece: String<TEXT> = String::new();
         let _ = write!(piece, "{before}");
-        self.put(if self.echo { "\r\x1b[K" } else { "" }).await;
+        self.clear().await;
         let mut rest = text;
         loop {
             let end = rest.char_indices().nth(PIECE).map_or(rest.len(), |(at, _)| at);
@@ -110,18 +112,30 @@ impl<I: Read + Write> Terminal<I> {
             }
             rest = later;
         }
-        self.put(if self.echo { "\r\n" } else { "\n" }).await;
+        self.end().await;
     }
 
-    /// Shows the prompt, and what is typed behind it.
-    pub(super) async fn prompt(&mut self, prompt: &str) {
-        if self.echo {
-            self.put("\r\x1b[K").await;
+    /// Shows the prompt, and what is typed behind it, where they do not stand already.
+    pub(super) async fn prompt(&mut self, prompt: &'static str) {
+        if self.echo && self.prompt != Some(prompt) {
+            self.clear().await;
             self.put(prompt).await;
             let typed = self.typed.clone();
             let _ = self.io.write_all(&typed).await;
+            self.prompt = Some(prompt);
         }
         let _ = self.io.flush().await;
+    }
+
+    /// Takes the prompt, and what is typed, off the last line.
+    async fn clear(&mut self) {
+        if self.prompt.take().is_some() {
+            self.put("\r\x1b[K").await;
+        }
+    }
+
+    async fn end(&mut self) {
+        self.put(if self.echo { "\r\n" } else { "\n" }).await;
     }
 
     /// Nobody can be told that a console is gone.
@@ -137,7 +151,7 @@ impl<I: Read + Write> Terminal<I> {
         match byte {
             b'\n' if after_return => return false,
             b'\r' | b'\n' => {
-                if self.echo {
+                if self.prompt.take().is_some() {
                     self.put("\r\n").await;
                 }
                 return true;

@@ -18,6 +18,7 @@
 //! cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2, zeros, checksum:6
 //! ```
 
+use waft_core::archive::Shape;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{CertificateHash, Offered};
 
@@ -32,7 +33,7 @@ const CHECKSUM: usize = 6;
 const MAGIC: &[u8; 8] = b"WAFTSLOT";
 const VERSION: u8 = 1;
 
-/// What an archive counts.
+/// The shape of an archive that a slot can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
     pub(super) total: u32,
@@ -44,8 +45,14 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Those of an offer; `None` where no flash could hold it.
     pub(super) fn of(offered: &Offered) -> Option<Self> {
-        let Offered { manifest, entries, files, .. } = *offered;
-        Some(Self { total: offered.total.try_into().ok()?, manifest, entries, files })
+        let Shape { total, files, entries, manifest } = offered.shape;
+        Some(Self { total: total.try_into().ok()?, manifest, entries, files })
+    }
+
+    /// As the archive's manifest must state it.
+    pub(super) fn shape(&self) -> Shape {
+        let &Self { total, manifest, entries, files } = self;
+        Shape { total: total.into(), files, entries, manifest }
     }
 }
 

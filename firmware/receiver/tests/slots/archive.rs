@@ -47,14 +47,7 @@ pub(crate) fn archive(tree: Tree, created: u64) -> Archive {
     }
     let root = hasher.root();
     bytes.extend(root.0);
-    let offered = Offered {
-        sender: [1; 32],
-        created,
-        total: summary.total,
-        files: summary.files,
-        entries: summary.entries,
-        manifest: summary.manifest,
-    };
+    let offered = Offered { sender: [1; 32], created, shape: summary.shape };
     Archive { tree, bytes, offered, manifest: summary.digest, root }
 }
 

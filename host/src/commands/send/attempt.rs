@@ -108,7 +108,7 @@ impl Sending {
             chunk: CHUNK_MAX,
             certificate: *self.identity.certificate().hash(),
         };
-        let total = self.source.info().total;
+        let total = self.source.info().shape.total;
         let mut operator = AtSender::new(ui, interrupt, peer.name.as_str(), &self.key, total, &mut self.key_shown);
         let mut sender = Sender {
             run: &run,

@@ -110,7 +110,7 @@ fn a_torn_intent_is_none() {
     }
     // The archive is all there still: a sender that comes again sends nothing but the root.
     let mut store = bench.overwriting();
-    assert_eq!(bench.begin(&mut store).unwrap().offset, bench.archive.info.total - 32);
+    assert_eq!(bench.begin(&mut store).unwrap().offset, bench.archive.info.shape.total - 32);
 }
 
 #[test]

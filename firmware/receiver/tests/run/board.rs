@@ -1,0 +1,250 @@
+//! A board on this machine: loopback for its network, memory for its flash, a pipe for its console.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embedded_io_async::{ErrorType, Read, Write};
+use rand_core::{OsRng, RngCore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use waft_core::sealed::cipher::SoftCipher;
+use waft_core::session::desk::Tries;
+use waft_receiver::board::{Board, Socket, Start};
+use waft_receiver::entropy::{self, Random, Sources, Trng};
+use waft_receiver::events::Events;
+use waft_receiver::identity::{Identity, IdentityError};
+use waft_receiver::run::{Parts, run};
+use waft_receiver::seed::Ratchet;
+use waft_receiver::slots::Slots;
+use waft_receiver::tls::guard::Tcp;
+use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+use waft_receiver::{CHUNK, Memory};
+
+use crate::nor::{Level, Nor};
+use crate::support::Ticks;
+
+pub(crate) const ERASE: usize = 4096;
+pub(crate) type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;
+pub(crate) type Shelves<'f> = Slots<'f, NoopRawMutex, Nor<4, ERASE>>;
+
+/// The seeds' two blocks, then the slots.
+const SEEDS: [u32; 2] = [0, ERASE as u32];
+const SLOTS: u32 = 2 * ERASE as u32;
+
+pub(crate) struct Hosted;
+
+impl Board for Hosted {
+    type Mutex = NoopRawMutex;
+    type Flash = Nor<4, ERASE>;
+    type Suite = ChaCha20Poly1305Sha256;
+    type Cipher = SoftCipher;
+    type Socket = Plug;
+    type Console = Pipe;
+    type Clock = Ticks;
+    const ITERATIONS_MAX: u32 = 1_000;
+}
+
+/// A socket that accepts at the board's listener.
+pub(crate) struct Plug {
+    listener: Rc<TcpListener>,
+    stream: Option<TcpStream>,
+}
+
+impl Plug {
+    fn stream(&mut self) -> std::io::Result<&mut TcpStream> {
+        self.stream.as_mut().ok_or_else(|| std::io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl ErrorType for Plug {
+    type Error = std::io::Error;
+}
+
+impl Read for Plug {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        self.stream()?.read(buffer).await
+    }
+}
+
+impl Write for Plug {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.stream()?.write(bytes).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        self.stream()?.flush().await
+    }
+}
+
+impl Tcp for Plug {
+    async fn readable(&mut self) -> Result<(), Self::Error> {
+        self.stream()?.peek(&mut [0]).await.map(drop)
+    }
+}
+
+impl Socket for Plug {
+    async fn address(&mut self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    async fn accept(&mut self) {
+        self.stream = Some(self.listener.accept().await.unwrap().0);
+    }
+
+    async fn close(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            let _ = stream.shutdown().await;
+            let gone = async { while stream.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {} };
+            let _ = tokio::time::timeout(Duration::from_secs(3), gone).await;
+            self.stream = None;
+        }
+    }
+
+    fn abort(&mut self) {
+        self.stream = None;
+    }
+}
+
+/// The board's end of its console.
+pub(crate) struct Pipe(DuplexStream);
+
+impl ErrorType for Pipe {
+    type Error = std::io::Error;
+}
+
+impl Read for Pipe {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        self.0.read(buffer).await
+    }
+}
+
+impl Write for Pipe {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.0.write(bytes).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        self.0.flush().await
+    }
+}
+
+/// A generator that works, or says that it does not.
+struct Noise(bool);
+
+impl Trng for Noise {
+    async fn fill(&mut self, bytes: &mut [u8]) -> bool {
+        OsRng.fill_bytes(bytes);
+        self.0
+    }
+}
+
+/// The person at the console.
+pub(crate) struct Person {
+    console: DuplexStream,
+    seen: String,
+}
+
+impl Person {
+    /// Reads on until `text` is seen; gives all up to the end of its line.
+    pub(crate) async fn sees(&mut self, text: &str) -> String {
+        let reading = async {
+            loop {
+                if let Some(at) = self.seen.find(text)
+                    && let Some(end) = self.seen[at..].find('\n')
+                {
+                    let rest = self.seen.split_off(at + end + 1);
+                    return std::mem::replace(&mut self.seen, rest);
+                }
+                let mut bytes = [0; 1000];
+                let count = self.console.read(&mut bytes).await.unwrap();
+                self.seen.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(60), reading).await {
+            Ok(seen) => seen,
+            Err(_) => panic!("never saw {text:?}, but {:?}", self.seen),
+        }
+    }
+
+    /// The code that is shown next.
+    pub(crate) async fn reads_code(&mut self) -> String {
+        let seen = self.sees("Code:").await;
+        let line = seen.lines().last().unwrap();
+        line.chars().filter(char::is_ascii_digit).collect()
+    }
+
+    pub(crate) async fn types(&mut self, line: &str) {
+        self.console.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+    }
+}
+
+/// What is around a running board.
+pub(crate) struct Scene<'a, 'f> {
+    pub(crate) address: SocketAddr,
+    pub(crate) person: Person,
+    pub(crate) slots: &'a Shelves<'f>,
+    pub(crate) events: &'a Events<NoopRawMutex>,
+}
+
+/// What a reset leaves.
+pub(crate) struct Powered {
+    pub(crate) flash: Flash,
+    pub(crate) tries: Tries,
+    pub(crate) start: Start,
+    pub(crate) noise: bool,
+}
+
+impl Powered {
+    /// A board with slots of `blocks` erase blocks.
+    pub(crate) fn new(blocks: usize) -> Self {
+        let mut nor = Nor::new(2 + 2 + 2 * blocks, Level::Bits);
+        nor.bytes[..2 * ERASE].fill(0xFF);
+        Self { flash: Mutex::new(nor), tries: Tries::NONE, start: Start::Power, noise: true }
+    }
+
+    /// Boots the board, until `scene` is over; then power goes.
+    pub(crate) async fn boot<T>(
+        &mut self,
+        identity: Result<&Identity, IdentityError>,
+        scene: impl AsyncFnOnce(Scene<'_, '_>) -> T,
+    ) -> T {
+        let random = self.random(identity).await;
+        let end = (self.flash.lock().await.bytes.len()) as u32;
+        let slots = Slots::new(&self.flash, SLOTS..end).await.unwrap();
+        let (listener, events) = (Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), Events::new());
+        let address = listener.local_addr().unwrap();
+        let (near, far) = duplex(1 << 16);
+        let (clock, mut memory) = (Ticks::new(), Box::new(Memory::new()));
+        let parts = Parts::<'_, Hosted, 3> {
+            identity,
+            random,
+            slots: &slots,
+            sockets: [0; 3].map(|_| Plug { listener: listener.clone(), stream: None }),
+            console: (Pipe(far), true),
+            clock: &clock,
+            start: self.start,
+            tries: &mut self.tries,
+            events: &events,
+            memory: &mut memory,
+        };
+        let person = Person { console: near, seen: String::new() };
+        let around = Scene { address, person, slots: &slots, events: &events };
+        tokio::select! {
+            _ = run(parts) => unreachable!("it never ends"),
+            result = scene(around) => result,
+        }
+    }
+
+    async fn random(&mut self, identity: Result<&Identity, IdentityError>) -> Result<(Random, Sources), Sources> {
+        let mut flash = self.flash.lock().await;
+        let mut ratchet = Ratchet::new(&mut *flash, SEEDS);
+        let seed = identity.map_or([0; 32], |identity| *identity.seed);
+        entropy::gather(&mut Noise(self.noise), &mut ratchet, &seed).await
+    }
+}
+
+// The tests' folders come in more than one chunk.
+const _: () = assert!(CHUNK < 10_000);

@@ -1,0 +1,154 @@
+//! The real sender with a folder in memory, and a person who knows code and key.
+
+use std::net::SocketAddr;
+
+use rand_core::{OsRng, RngCore};
+use tokio::net::TcpStream;
+use waft::door::{KnockError, knock};
+use waft::identity::Identity as Keys;
+use waft::name::Name;
+use waft::tls::pins::Pins;
+use waft::tls::{Authenticated, sender};
+use waft::trust::{Peer as Trusted, Trust};
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::digest::Digest;
+use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::stream::Compressor;
+use waft_core::session::sender::buffer_len;
+use waft_core::session::sender::{ArchiveInfo, Buffers, Event, Operator, Peer, Run, Sender, Source, SourceError};
+use waft_core::session::{Receipt, SessionError};
+
+use crate::archive::Archive;
+use crate::support::Ticks;
+
+/// Chunks that it would like; a board bounds them.
+const CHUNK: u32 = 16 << 10;
+
+/// A machine that trusts one board.
+pub(crate) struct Laptop {
+    pub(crate) keys: Keys,
+    pub(crate) pins: Pins,
+    pub(crate) key: TransferKey,
+    pub(crate) salt: [u8; 32],
+}
+
+/// How a sender fared.
+#[derive(Debug)]
+pub(crate) enum Fared {
+    Sent(Receipt),
+    Turned(KnockError),
+    Unsecured,
+    Ended(SessionError),
+}
+
+impl Fared {
+    pub(crate) fn receipt(self) -> Receipt {
+        match self {
+            Self::Sent(receipt) => receipt,
+            other => panic!("not sent: {other:?}"),
+        }
+    }
+}
+
+impl Laptop {
+    pub(crate) fn new(keys: Keys, board: &Keys) -> Self {
+        let name = Name::new("kitchen").unwrap();
+        let certificate = board.certificate().clone();
+        let peer = Trusted { name: name.clone(), certificate, sends: false, receives: true, at: None, last: None };
+        let mut trust = Trust::default();
+        trust.add(peer, keys.certificate()).unwrap();
+        let mut salt = [0; 32];
+        OsRng.fill_bytes(&mut salt);
+        Self { keys, pins: Pins::receiver(&trust, &name), key: TransferKey::random(&mut OsRng), salt }
+    }
+
+    /// Sends once; gives the `codes`, between spaces, one after the other; stops after `stop` chunks.
+    pub(crate) async fn send(&self, at: SocketAddr, archive: &Archive, codes: &str, stop: Option<u64>) -> Fared {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        if let Err(error) = knock(&mut stream).await {
+            return Fared::Turned(error);
+        }
+        let Ok(Authenticated { mut link, peer }) = sender::authenticate(stream, &self.keys, self.pins.clone()).await
+        else {
+            return Fared::Unsecured;
+        };
+        let run = Run {
+            key: &self.key,
+            salt: self.salt,
+            created: archive.offered.created,
+            iterations: 200_000,
+            chunk: CHUNK,
+            certificate: *self.keys.certificate().hash(),
+        };
+        let mut source = InMemory { archive, at: 0, stop };
+        let mut person = Knows(
+            codes.split(' ').filter(|code| !code.is_empty()).map(|code| AuthCode::parse(code).unwrap()).collect(),
+        );
+        let (mut plain, mut frame) = (vec![0; buffer_len(CHUNK)], vec![0; buffer_len(CHUNK)]);
+        let mut compressor = Compressor::default();
+        let mut sender = Sender {
+            run: &run,
+            source: &mut source,
+            operator: &mut person,
+            clock: &Ticks::new(),
+            entropy: &mut OsRng,
+            buffers: Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
+        };
+        let receiver = Peer { certificate: *peer.certificate.hash(), hpke: peer.certificate.hpke() };
+        let sent = sender.send::<SoftCipher>(&mut link, &receiver).await;
+        // A sender that vanishes says no goodbye.
+        if stop.is_none() {
+            link.close().await;
+        }
+        match sent {
+            Ok(receipt) => Fared::Sent(receipt),
+            Err(error) => Fared::Ended(error),
+        }
+    }
+}
+
+/// A person who gives these codes.
+struct Knows(Vec<AuthCode>);
+
+impl Operator for Knows {
+    async fn code(&mut self, _left: Option<u8>) -> Option<AuthCode> {
+        match self.0.is_empty() {
+            true => None,
+            false => Some(self.0.remove(0)),
+        }
+    }
+
+    fn event(&mut self, _event: Event) {}
+}
+
+struct InMemory<'a> {
+    archive: &'a Archive,
+    at: usize,
+    /// The sender vanishes behind so many bytes.
+    stop: Option<u64>,
+}
+
+impl Source for InMemory<'_> {
+    fn info(&self) -> ArchiveInfo {
+        ArchiveInfo { shape: self.archive.offered.shape, manifest_digest: self.archive.manifest, longest_path: 10 }
+    }
+
+    async fn rewind(&mut self) -> Result<(), SourceError> {
+        self.at = 0;
+        Ok(())
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        if self.stop.is_some_and(|stop| self.at as u64 >= stop) {
+            return Err(SourceError::Unreadable);
+        }
+        let count = buffer.len().min(self.archive.bytes.len() - self.at);
+        buffer[..count].copy_from_slice(&self.archive.bytes[self.at..][..count]);
+        self.at += count;
+        Ok(count)
+    }
+
+    fn root(&self) -> Option<Digest> {
+        Some(self.archive.root)
+    }
+}

@@ -1,0 +1,15 @@
+//! The whole receiver of a board on real sockets, against the real sender: what people see, what strangers get, what a reset leaves.
+
+#[path = "../slots/archive.rs"]
+#[allow(dead_code)]
+mod archive;
+mod board;
+mod laptop;
+#[path = "../slots/nor.rs"]
+#[allow(dead_code)]
+mod nor;
+mod strangers;
+#[path = "../tls/support.rs"]
+#[allow(dead_code)]
+mod support;
+mod transfers;

@@ -1,0 +1,100 @@
+//! Those who connect and are no senders: what they get, and what they cannot keep others from.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use waft::door::KnockError;
+use waft_core::wire::preface::{ClearRefusal, TLS_HANDSHAKE, preface};
+use waft_receiver::identity::KeyPolicy;
+
+use crate::board::Powered;
+use crate::laptop::{Fared, Laptop};
+use crate::transfers::{cast, folder};
+
+/// What a connection that says this is told, up to its end.
+async fn told(at: std::net::SocketAddr, said: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(said).await.unwrap();
+    let mut told = Vec::new();
+    // Reset or closed: either ends it.
+    let _ = timeout(Duration::from_secs(30), stream.read_to_end(&mut told)).await.unwrap();
+    told
+}
+
+#[tokio::test]
+async fn what_is_no_preface_gets_no_answer() {
+    let (_, identity) = cast();
+    Powered::new(16)
+        .boot(Ok(&identity), async |scene| {
+            for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\0\0\x01", b"\x16\x03\x01\x02\0\x01\0\x01\xfc"] {
+                assert_eq!(told(scene.address, said).await, b"");
+            }
+            assert_eq!(told(scene.address, b"WAFT\0\0\0\0").await, ClearRefusal::Version { spoken: 1 }.to_bytes());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn silent_strangers_make_room() {
+    let (laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |scene| {
+            let mut strangers = Vec::new();
+            for _ in 0..12 {
+                strangers.push(TcpStream::connect(scene.address).await.unwrap());
+            }
+            let sent = timeout(Duration::from_secs(30), laptop.send(scene.address, &folder, "", None)).await.unwrap();
+            assert_eq!(sent.receipt().digest, folder.root);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn who_does_not_prove_anything_yields_the_place() {
+    let (laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |scene| {
+            let mut stranger = TcpStream::connect(scene.address).await.unwrap();
+            stranger.write_all(&preface()).await.unwrap();
+            let mut first = [0];
+            stranger.read_exact(&mut first).await.unwrap();
+            assert_eq!(first, [TLS_HANDSHAKE], "it has the place");
+            // Less than the handshake's own deadline.
+            let sent = timeout(Duration::from_secs(10), laptop.send(scene.address, &folder, "", None)).await.unwrap();
+            assert_eq!(sent.receipt().digest, folder.root);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
+    let (laptop, identity) = cast();
+    let other = Laptop { keys: waft::identity::Identity::generate(), ..cast().0 };
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let sending = laptop.send(scene.address, &folder, &code, None);
+            let others = async {
+                scene.person.sees("Type the key").await;
+                for _ in 0..5 {
+                    let fared = other.send(scene.address, &folder, "", None).await;
+                    assert!(matches!(fared, Fared::Turned(KnockError::Refused(ClearRefusal::Busy))), "{fared:?}");
+                    assert_eq!(told(scene.address, b"SSH-2.0-OpenSSH").await, b"");
+                }
+                scene.person.types(&laptop.key.display().to_string()).await;
+            };
+            let (fared, ()) = tokio::join!(sending, others);
+            assert_eq!(fared.receipt().digest, folder.root);
+            let fared = other.send(scene.address, &folder, "", None).await;
+            assert!(matches!(fared, Fared::Unsecured), "{fared:?}");
+            scene.person.sees("Somebody was refused: it is not trusted here.").await;
+        })
+        .await;
+}

@@ -1,0 +1,226 @@
+//! Folders that cross, and those that do not.
+
+use tokio::join;
+use waft::door::KnockError;
+use waft::identity::Identity as Keys;
+use waft_core::session::SessionError;
+use waft_core::wire::message::Refusal;
+use waft_core::wire::preface::ClearRefusal;
+use waft_receiver::board::Start;
+use waft_receiver::events::Event;
+use waft_receiver::identity::{Identity, IdentityError, KeyPolicy};
+
+use crate::archive::{Archive, archive, tree};
+use crate::board::{ERASE, Powered, Scene};
+use crate::laptop::{Fared, Laptop};
+use crate::support::board;
+
+/// A laptop, and a board that trusts it.
+pub(crate) fn cast() -> (Laptop, Identity) {
+    let (keys, kitchen) = (Keys::generate(), Keys::generate());
+    let board = board(&kitchen, &[&keys]);
+    (Laptop::new(keys, &kitchen), board)
+}
+
+pub(crate) fn folder(seed: u8) -> Archive {
+    archive(tree(seed, &[100, 0, 20_000, 3_000]), 100 + u64::from(seed))
+}
+
+/// Sends with the code and the key that the console asks for.
+async fn transfer(laptop: &Laptop, scene: &mut Scene<'_, '_>, folder: &Archive) -> Fared {
+    let code = scene.person.reads_code().await;
+    let person = async {
+        scene.person.sees("Type the key that laptop0 shows").await;
+        scene.person.types(&laptop.key.display().to_string()).await;
+    };
+    join!(laptop.send(scene.address, folder, &code, None), person).0
+}
+
+#[tokio::test]
+async fn folders_cross_and_the_console_tells_of_them() {
+    let (mut laptop, identity) = cast();
+    let mut powered = Powered::new(16);
+    let (first, second) = (folder(1), folder(2));
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            let seen = scene.person.sees("help").await;
+            assert!(seen.contains("kitchen, fingerprint ") && seen.contains("Started: power came."), "{seen}");
+            let receipt = transfer(&laptop, &mut scene, &first).await.receipt();
+            assert_eq!((receipt.digest, receipt.generation), (first.root, 1));
+            let seen = scene.person.sees("Digest: ").await;
+            assert!(seen.contains("4 files, 22.") && seen.contains(&first.root.to_string()), "{seen}");
+            let mut last = scene.events.next().await;
+            while let Event::Receiving { .. } | Event::Offered { .. } = last {
+                last = scene.events.next().await;
+            }
+            assert_eq!(last, Event::Committed(receipt));
+            scene.person.types("verify").await;
+            scene.person.sees("Sound").await;
+            scene.person.types("list").await;
+            scene.person.sees("    20000  d/002").await;
+        })
+        .await;
+    laptop.salt[0] ^= 1;
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            scene.person.sees("help").await;
+            assert_eq!(scene.slots.folder().map(|folder| folder.generation()), Some(1), "it is still there");
+            let receipt = transfer(&laptop, &mut scene, &second).await.receipt();
+            assert_eq!((receipt.digest, receipt.generation), (second.root, 2));
+            scene.person.types("forget yes").await;
+            scene.person.sees("forgotten").await;
+            assert!(scene.slots.folder().is_none());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_sealed_to_the_board_needs_nobody() {
+    let (laptop, mut identity) = cast();
+    identity.policy.key = KeyPolicy::Sealed;
+    identity.policy.code = false;
+    let folder = folder(1);
+    let mut powered = Powered::new(16);
+    let receipt = powered.boot(Ok(&identity), async |scene| laptop.send(scene.address, &folder, "", None).await).await;
+    assert_eq!(receipt.receipt().digest, folder.root);
+}
+
+#[tokio::test]
+async fn a_wrong_key_writes_nothing_and_the_right_one_still_counts() {
+    let (laptop, identity) = cast();
+    let mut powered = Powered::new(16);
+    let folder = folder(1);
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let person = async {
+                scene.person.sees("Type the key").await;
+                scene.person.types("0123-4567").await;
+                scene.person.sees("a key has 16 characters").await;
+                scene.person.types("0123-4567-89AB-CDEF").await;
+                scene.person.sees("That was not the key; 2 tries left.").await;
+                scene.person.types(&laptop.key.display().to_string()).await;
+            };
+            let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, None), person);
+            assert_eq!(fared.receipt().digest, folder.root);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_declined_folder_is_refused() {
+    let (laptop, identity) = cast();
+    let folder = folder(1);
+    let mut powered = Powered::new(16);
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let person = async {
+                scene.person.sees("Type the key").await;
+                scene.person.types("decline").await;
+                scene.person.sees("No new folder from laptop0: it was declined.").await;
+            };
+            let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, None), person);
+            assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Declined))), "{fared:?}");
+            assert!(scene.slots.folder().is_none());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn wrong_codes_count_through_a_reset() {
+    let (laptop, identity) = cast();
+    let folder = folder(1);
+    let mut powered = Powered::new(16);
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let wrong = if code == "0000" { "1111" } else { "0000" };
+            let fared = laptop.send(scene.address, &folder, &format!("{wrong} {wrong}"), None).await;
+            assert!(matches!(fared, Fared::Ended(_)), "{fared:?}");
+        })
+        .await;
+    powered.start = Start::Watchdog;
+    let fared = powered
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let wrong = if code == "0000" { "1111" } else { "0000" };
+            laptop.send(scene.address, &folder, wrong, None).await
+        })
+        .await;
+    assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Locked { seconds: 30 }))), "{fared:?}");
+    // A reset that nobody asked for, and the memory of the wrong codes is lost.
+    powered.tries.0[5] ^= 1;
+    let fared = powered.boot(Ok(&identity), async |scene| laptop.send(scene.address, &folder, "", None).await).await;
+    assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Locked { .. }))), "{fared:?}");
+}
+
+#[tokio::test]
+async fn a_broken_transfer_goes_on_after_a_reset() {
+    let (mut laptop, identity) = cast();
+    let folder = archive(tree(1, &[100_000]), 100);
+    let mut powered = Powered::new(32);
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let person = async {
+                scene.person.sees("Type the key").await;
+                scene.person.types(&laptop.key.display().to_string()).await;
+            };
+            let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, Some(50_000)), person);
+            assert!(matches!(fared, Fared::Ended(_)), "{fared:?}");
+            scene.person.sees("No new folder from laptop0").await;
+        })
+        .await;
+    laptop.salt[0] ^= 1;
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            assert_eq!(transfer(&laptop, &mut scene, &folder).await.receipt().digest, folder.root);
+            scene.person.sees("Going on at ").await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_folder_that_fills_the_slot_fits_and_one_byte_more_does_not() {
+    let (laptop, mut identity) = cast();
+    identity.policy.key = KeyPolicy::Sealed;
+    identity.policy.code = false;
+    let around = archive(tree(1, &[1]), 100).bytes.len() - 1;
+    // Its size takes one byte more than that of one byte.
+    let size = 4 * ERASE - around - 1;
+    let (full, over) = (archive(tree(1, &[size]), 100), archive(tree(1, &[size + 1]), 101));
+    assert_eq!(full.bytes.len(), 4 * ERASE);
+    let mut powered = Powered::new(4);
+    powered
+        .boot(Ok(&identity), async |scene| {
+            let fared = laptop.send(scene.address, &over, "", None).await;
+            assert!(matches!(fared, Fared::Ended(SessionError::OverLimit(_))), "{fared:?}");
+            assert_eq!(laptop.send(scene.address, &full, "", None).await.receipt().digest, full.root);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn without_identity_or_random_numbers_nothing_is_received() {
+    let (laptop, identity) = cast();
+    let folder = folder(1);
+    let mut powered = Powered::new(16);
+    for (error, text) in [
+        (IdentityError::Missing, "This board receives nothing: it has no identity"),
+        (IdentityError::Checksum, "This board receives nothing: its identity is damaged."),
+    ] {
+        let fared = powered
+            .boot(Err(error), async |mut scene| {
+                scene.person.sees(text).await;
+                scene.person.types("status").await;
+                scene.person.sees("Folder: none").await;
+                laptop.send(scene.address, &folder, "", None).await
+            })
+            .await;
+        assert!(matches!(fared, Fared::Turned(KnockError::Refused(ClearRefusal::NotProvisioned))), "{fared:?}");
+    }
+    powered.noise = false;
+    powered.flash.lock().await.bytes[..2 * ERASE].fill(0x55);
+    powered.boot(Ok(&identity), async |mut scene| scene.person.sees("it has no random numbers").await).await;
+}
