@@ -51,6 +51,8 @@ pub enum Command {
     Open(Open),
     /// Make the identity of a board, and trust it here
     Provision(Provision),
+    /// Run a board on this machine
+    Simulate(Simulate),
     /// See it happen: two temporary identities, a receiver and a sender on this machine
     Demo,
     /// Print a completion script for a shell
@@ -246,6 +248,30 @@ pub struct NetworkArgs {
     pub wifi: Option<String>,
 }
 
+/// `waft simulate`.
+#[derive(Args, Debug)]
+#[command(after_help = SIMULATE_HELP)]
+pub struct Simulate {
+    /// How the board is called [default: as its identity says, or simulated]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The identity image to flash [default: the one that it has, or a new one]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Where it keeps its identity and its flash [default: boards/NAME, beside this machine's identity]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12346")]
+    pub listen: String,
+    /// Run the firmware of the emulated board under QEMU
+    #[arg(long)]
+    pub qemu: bool,
+    /// Its program [default: built from the source in which the command runs]
+    #[arg(long, value_name = "ELF", requires = "qemu")]
+    pub firmware: Option<PathBuf>,
+}
+
 fn provision_help() -> String {
     format!(
         "Boards:\n{}\n\nThe image goes into the board's flash, beside the firmware; the commands that do so are printed. \
@@ -283,6 +309,12 @@ With --once the command ends with 0 after one folder, or with the error's exit c
 not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to come back.
 
 The key is asked for when a sender has given the code; or taken from WAFT_KEY, or from a line of standard input.";
+
+const SIMULATE_HELP: &str = "\
+The board's console is this terminal; its `help` lists what can be typed. Ctrl-C switches it off. What it has received stays, \
+and the next run goes on from there, with --qemu or without.
+
+A board without an identity gets one, and is trusted here to receive. Its one trusted sender is this machine.";
 
 const SEND_HELP: &str = "\
 The code, which the receiver shows, is asked for; or taken from WAFT_AUTH_CODE, or from a line of standard input. The key \

@@ -10,6 +10,7 @@ mod provision;
 mod receive;
 mod seal;
 mod send;
+mod simulate;
 mod trust;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Seal(args) => wait_for(seal::run(args, ui)),
         Command::Open(args) => wait_for(open::run(args, ui)),
         Command::Provision(args) => wait_for(provision::run(args, ui)),
+        Command::Simulate(args) => wait_for(simulate::run(args, ui)),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man => completions::man(),
         Command::Demo => demo::run(ui),

@@ -1,6 +1,6 @@
 //! `waft provision`: makes a board's identity, and says how it gets onto the board.
 
-mod senders;
+pub(super) mod senders;
 mod settings;
 
 use std::path::Path;

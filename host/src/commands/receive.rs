@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use waft_core::limits::REMEMBER_MS;
 
-use self::greeting::{Greeting, greet, listen_at};
+pub(super) use self::greeting::listen_at;
+use self::greeting::{Greeting, greet};
 use self::place::{Knock, Place, Porter};
 use self::reception::Reception;
 use crate::asked::Asked;

@@ -118,7 +118,7 @@ pub enum FlashError {
     NotAligned,
     /// Beyond its end.
     OutOfBounds,
-    /// A bit was to be set that only erasing sets.
+    /// A bit was to be set that only erasing sets: nothing was written.
     NotErased,
     /// The file system failed.
     File(io::ErrorKind),
@@ -172,27 +172,19 @@ impl NorFlash for FlashFile {
 
     async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
         check(at, bytes.len(), UNIT)?;
-        let (mut at, mut rest) = (at, bytes);
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(BLOCK - at as usize % BLOCK));
-            self.program(at, now)?;
-            (at, rest) = (at + now.len() as u32, later);
-        }
-        Ok(())
-    }
-}
-
-impl FlashFile {
-    /// Within one block.
-    fn program(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
-        let mut before = [0; BLOCK];
-        let before = &mut before[..bytes.len()];
-        self.file(at)?.read_exact(before)?;
+        let mut before = vec![0; bytes.len()];
+        self.file(at)?.read_exact(&mut before)?;
         if before.iter().zip(bytes).any(|(before, after)| !before & after != 0) {
             return Err(FlashError::NotErased);
         }
-        self.durable.touch(at / BLOCK as u32)?;
-        Ok(self.file(at)?.write_all(bytes)?)
+        let (mut at, mut rest) = (at, bytes);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(BLOCK - at as usize % BLOCK));
+            self.durable.touch(at / BLOCK as u32)?;
+            self.file(at)?.write_all(now)?;
+            (at, rest) = (at + now.len() as u32, later);
+        }
+        Ok(())
     }
 }
 
@@ -256,11 +248,11 @@ mod tests {
         block_on(flash.write(0, &[0x30; 4])).unwrap();
         assert_eq!(block_on(flash.write(0, &[0x31, 0, 0, 0])), Err(FlashError::NotErased));
         assert_eq!(read(&mut flash, 0, 8), [0x30, 0x30, 0x30, 0x30, 0xFF, 0xFF, 0xFF, 0xFF]);
-        // The first block takes it, the second does not.
+        // The first block would take it, the second does not.
         let end = BLOCK as u32;
         block_on(flash.write(end, &[0; 4])).unwrap();
         assert_eq!(block_on(flash.write(end - 4, &[7; 8])), Err(FlashError::NotErased));
-        assert_eq!(read(&mut flash, end - 4, 8), [7, 7, 7, 7, 0, 0, 0, 0], "as far as it came");
+        assert_eq!(read(&mut flash, end - 4, 8), [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0], "nothing was written");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 // A future here runs where it is made.
 #![allow(async_fn_in_trait)]
 
+mod boards;
 mod deadlines;
 mod files;
 mod frames;

@@ -38,7 +38,7 @@ pub(super) fn read(paths: &[PathBuf], home: &Home, own: &Certificate) -> Result<
 }
 
 /// This machine.
-pub(crate) fn own(home: &Home, own: &Certificate) -> Result<Sender, Error> {
+pub(in crate::commands) fn own(home: &Home, own: &Certificate) -> Result<Sender, Error> {
     let name = identity::name(home)?;
     let name = name.unwrap_or_else(|| Name::new(UNNAMED).expect("it has letters only"));
     Ok(Sender { name, certificate: own.clone() })
