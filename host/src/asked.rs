@@ -15,6 +15,8 @@ pub(crate) enum Asked {
     Folder,
     /// A receiver.
     Receiver,
+    /// The passphrase of a Wi-Fi network.
+    Passphrase,
 }
 
 impl Asked {
@@ -25,6 +27,7 @@ impl Asked {
             Self::Key => "key",
             Self::Folder => "folder",
             Self::Receiver => "receiver",
+            Self::Passphrase => "passphrase",
         }
     }
 
@@ -33,6 +36,7 @@ impl Asked {
         let name = match self {
             Self::Code => "WAFT_AUTH_CODE",
             Self::Key => "WAFT_KEY",
+            Self::Passphrase => "WAFT_WIFI_PASSPHRASE",
             Self::Folder | Self::Receiver => return None,
         };
         std::env::var_os(name).map(|value| Zeroizing::new(value.to_string_lossy().into_owned()))

@@ -6,6 +6,7 @@
 
 mod address;
 mod asked;
+pub mod board;
 mod certificate;
 pub mod cli;
 pub mod clock;
@@ -20,6 +21,8 @@ mod interrupt;
 pub mod name;
 mod net;
 mod platform;
+mod provision;
+mod simulation;
 pub mod store;
 pub mod tls;
 mod trouble;

@@ -61,14 +61,14 @@ impl Trust {
     }
 
     /// Loads the file, changes what it says, and stores it, while no other process does so. An error stores nothing.
-    pub fn change<T>(home: &Home, change: impl FnOnce(&mut Self) -> Result<T, TrustError>) -> Result<T, TrustError> {
-        let _turn = home.lock()?;
+    pub fn change<T, E: From<TrustError>>(home: &Home, change: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let _turn = home.lock().map_err(TrustError::from)?;
         let before = Self::load(home)?;
         let mut after = before.clone();
         let outcome = change(&mut after)?;
         if after != before {
             let text = serde_json::to_vec_pretty(&after).expect("peers are plain data");
-            home.write(FILE, &text)?;
+            home.write(FILE, &text).map_err(TrustError::from)?;
         }
         Ok(outcome)
     }

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until};
 use waft_core::limits::REMEMBER_MS;
 
 use self::entrance::{Entrance, Knock, Porter};
-use self::greeting::{Greeting, greet, listen_at};
+pub(super) use self::greeting::listen_at;
+use self::greeting::{Greeting, greet};
 use self::reception::Reception;
 use crate::asked::Asked;
 use crate::cli::Receive;

@@ -3,6 +3,7 @@
 //! All three stand side by side in one place per failure: [`Error::told`]. Causes from below (sessions, stores, TLS,
 //! identities) are kept as they are, and put into words here.
 
+mod boards;
 mod class;
 mod identity;
 mod local;
@@ -61,6 +62,8 @@ pub(crate) enum Error {
     Trust(TrustError),
     /// A file is no certificate that can be trusted.
     Certificate(PathBuf, CertificateError),
+    /// A board's identity image cannot be made or used.
+    Image(PathBuf, waft_receiver::identity::IdentityError),
     /// A receiver is trusted, but nobody knows where it listens.
     NoAddress(String),
     /// A peer is trusted, but not to receive.
@@ -112,6 +115,12 @@ pub(crate) enum Error {
         /// How far it was.
         moment: Moment,
     },
+    /// A file is not the flash of a simulated board, or too small for it.
+    NoFlash(PathBuf),
+    /// A simulated board is on already; with the folder of its state.
+    PoweredOn(PathBuf),
+    /// The person switched a simulated board off; with the folder of its state.
+    PoweredOff(PathBuf),
     /// The demonstration failed.
     Demo(String),
     /// The person stopped it.
@@ -154,7 +163,7 @@ impl Error {
         match asked {
             Asked::Code => Self::CodeMalformed(why),
             Asked::Key => Self::KeyMalformed(why),
-            Asked::Folder | Asked::Receiver => Self::Usage(why),
+            Asked::Folder | Asked::Receiver | Asked::Passphrase => Self::Usage(why),
         }
     }
 
@@ -174,6 +183,7 @@ impl Error {
             Self::Home(error) => identity::home(error),
             Self::Trust(error) => identity::trust(error),
             Self::Certificate(path, error) => identity::certificate(path, *error),
+            Self::Image(path, error) => boards::image(path, *error),
             Self::NoAddress(name) => identity::no_address(name),
             Self::NotAReceiver(name) => identity::not_a_receiver(name),
             Self::Dial(error) => reach::dial(error),
@@ -190,6 +200,9 @@ impl Error {
             Self::Receiving { peer, cause, trouble, moment } => {
                 receiving::session(peer, *cause, trouble.as_ref(), *moment)
             }
+            Self::NoFlash(path) => boards::no_flash(path),
+            Self::PoweredOn(path) => boards::powered_on(path),
+            Self::PoweredOff(path) => boards::powered_off(path),
             Self::Demo(what) => local::demo(what),
             Self::Interrupted => local::interrupted(),
             Self::InterruptedWithPart(path) => local::interrupted_with_part(path),

@@ -15,6 +15,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use console::{Style, style};
 pub(crate) use event::Event;
 use indicatif::ProgressBar;
+pub(crate) use input::start_reader as read_input;
 pub(crate) use progress::Progress;
 use waft_core::path::escape;
 
@@ -110,6 +111,11 @@ impl Ui {
     /// Whether a person sits at standard input.
     pub(crate) fn has_person(&self) -> bool {
         std::io::stdin().is_terminal()
+    }
+
+    /// Whether standard output has events, and no text.
+    pub fn has_script(&self) -> bool {
+        self.voice.json
     }
 
     /// Whether more than usual is to be told.
