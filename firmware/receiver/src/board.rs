@@ -13,6 +13,9 @@ use waft_core::session::Clock;
 use crate::tls::guard::Tcp;
 use crate::tls::suite::Suite;
 
+/// The TCP port on which receivers listen.
+pub const PORT: u16 = 12346;
+
 /// A kind of board.
 pub trait Board {
     /// Guards what the receiver shares with the application. `NoopRawMutex` where both run on one executor.

@@ -3,7 +3,7 @@
 //! PROTOCOL.md, section 6.
 
 use core::future::Future;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either3, Either4, select3, select4};
 use rand_core::CryptoRngCore;
@@ -244,7 +244,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let tag = &accepted.offer.manifest_tag;
         let is_it = |digest: &_| schedule.is_manifest(digest, tag);
         let begin = self.at.store.begin(&accepted.offered, &is_it);
-        working(&mut self.channel, Stage::Hashing, begin, self.at.operator.interrupted()).await
+        working(&mut self.channel, Stage::Hashing, pin!(begin), self.at.operator.interrupted()).await
     }
 
     /// `Accept`, and where the sender resumes.
@@ -259,7 +259,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 FromSender::Resume { offset: 0 } if offset > 0 => {
                     let at = &mut *self.at;
                     let restart = at.store.restart();
-                    working(&mut self.channel, Stage::Hashing, restart, at.operator.interrupted()).await?;
+                    working(&mut self.channel, Stage::Hashing, pin!(restart), at.operator.interrupted()).await?;
                     return Ok(0);
                 }
                 FromSender::Resume { offset: from } if from == offset => return Ok(offset),
@@ -315,7 +315,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         self.at.operator.event(Event::Verifying);
         // Not to be interrupted: from here on the folder may be in place.
         let never = core::future::pending();
-        let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit(), never).await?;
+        let receipt = working(&mut self.channel, Stage::Verifying, pin!(self.at.store.commit()), never).await?;
         if let Some(manifest) = self.at.store.manifest() {
             self.at.desk.committed(&self.peer, manifest, receipt, self.at.clock.now());
         }
@@ -363,13 +363,14 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
 }
 
 /// Lets the store work, and tells the sender so now and then; until the person wants to stop.
+/// The work comes pinned: handed over by value it would lie twice in this future, and a board's is kilobytes long.
 async fn working<L: Link, K: Clock, T>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
-    work: impl Future<Output = Result<T, StoreError>>,
+    mut work: Pin<&mut impl Future<Output = Result<T, StoreError>>>,
     interrupted: impl Future<Output = ()>,
 ) -> Result<T, SessionError> {
-    let (mut work, mut interrupted) = (pin!(work), pin!(interrupted));
+    let mut interrupted = pin!(interrupted);
     loop {
         let again = channel.after(WORKING_MS);
         match select3(&mut work, &mut interrupted, channel.clock().sleep_until(again)).await {
