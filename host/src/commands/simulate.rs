@@ -1,7 +1,7 @@
 //! `waft simulate`: a board on this machine, its console in this terminal.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 use waft_receiver::identity::{self as board, KeyPolicy, Network, Policy};
@@ -18,9 +18,10 @@ use crate::interrupt::Interrupt;
 use crate::name::Name;
 use crate::net::listen;
 use crate::provision::Plan;
-use crate::simulation::hosted;
+use crate::simulation::qemu::{self, Emulated};
 use crate::simulation::socket::Port;
 use crate::simulation::state::{State, read_image};
+use crate::simulation::{firmware, hosted};
 use crate::trust::Trust;
 use crate::ui::{Event, Ui};
 
@@ -35,11 +36,16 @@ const BOARDS: &str = "boards";
 pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     let (ip, port) = listen_at(Some(&args.listen))?;
+    let ip = ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let board = Board::named(BOARD).expect("its file is in the tree");
+    let firmware = match args.qemu {
+        true => Some(firmware(&args, ip, board, &interrupt, ui).await?),
+        false => None,
+    };
     let home = Home::open()?;
     let image = args.identity.as_deref().map(read_image).transpose()?;
     let name = name(args.name.as_deref(), image.as_ref().map(|image| image.as_slice()))?;
     let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)))?;
-    let ip = ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
     let listener = listen(Some(ip), port).await.map_err(Error::Listen)?;
     let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
     match image {
@@ -47,11 +53,39 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
         None if state.identity().exists() => {}
         None => provision(&name, reached_at(local), &state, &home, ui)?,
     }
-    let powered = Powered { home: &home, state: &state, ui };
-    let over = powered.host(listener, local);
+    let powered = Powered { home: &home, state: &state, board, local, interrupt: &interrupt, ui };
+    match firmware {
+        Some(firmware) => {
+            // QEMU listens there itself.
+            drop(listener);
+            powered.emulate(&firmware).await
+        }
+        None => powered.host(listener).await,
+    }
+}
+
+/// Finds out whether a board can be emulated at all, and its program.
+async fn firmware(
+    args: &Simulate,
+    ip: IpAddr,
+    board: &Board,
+    interrupt: &Interrupt,
+    ui: &Ui,
+) -> Result<PathBuf, Error> {
+    if ip.is_ipv6() {
+        return Err(Error::Usage("an emulated board is reached by IPv4 only".into()));
+    }
+    if qemu::program().is_none() {
+        return Err(Error::NoQemu);
+    }
+    if let Some(path) = &args.firmware {
+        return firmware::given(path);
+    }
+    let here = std::env::current_dir().map_err(|cause| Error::File(".".into(), cause))?;
+    let root = firmware::source(&here, board).ok_or(Error::NoFirmware)?;
     tokio::select! {
-        ended = over => ended,
-        () = interrupt.raised() => Err(Error::PoweredOff(state.path().to_owned())),
+        built = firmware::build(&root, board, ui) => built,
+        () = interrupt.raised() => Err(Error::Interrupted),
     }
 }
 
@@ -102,27 +136,48 @@ fn reached_at(local: SocketAddr) -> SocketAddr {
 struct Powered<'a> {
     home: &'a Home,
     state: &'a State,
+    board: &'a Board,
+    local: SocketAddr,
+    interrupt: &'a Interrupt,
     ui: &'a Ui,
 }
 
 impl Powered<'_> {
     /// The board is this process.
-    async fn host(&self, listener: TcpListener, local: SocketAddr) -> Result<(), Error> {
-        let board = Board::named(BOARD).expect("its file is in the tree");
+    async fn host(&self, listener: TcpListener) -> Result<(), Error> {
         let identity = board::Identity::parse(&read_image(&self.state.identity())?);
         let port = Port::new(listener).map_err(|cause| Error::File("the listening socket".into(), cause))?;
         let flash = self.state.flash();
-        let serve = hosted::serve(identity, &flash, &board.storage, port.clone(), self.ui);
+        let serve = hosted::serve(identity, &flash, &self.board.storage, port.clone(), self.ui);
         let ready = async {
             port.open().await;
-            self.tell_ready(local)
+            self.tell_ready()
         };
-        tokio::try_join!(serve, ready).map(|_| ())
+        tokio::select! {
+            ended = async { tokio::try_join!(serve, ready) } => ended.map(|_| ()),
+            () = self.interrupt.raised() => Err(self.off()),
+        }
+    }
+
+    /// The board is QEMU's.
+    async fn emulate(&self, firmware: &Path) -> Result<(), Error> {
+        let SocketAddr::V4(at) = self.local else { return Err(Error::NoQemu) };
+        let mut board = Emulated::power_on(self.board, firmware, self.state, at, self.ui)?;
+        let ended = tokio::select! {
+            ended = board.serve(|| self.tell_ready()) => ended,
+            () = self.interrupt.raised() => Err(self.off()),
+        };
+        board.power_off().await;
+        ended
+    }
+
+    fn off(&self) -> Error {
+        Error::PoweredOff(self.state.path().to_owned())
     }
 
     /// The board listens: a sender on this machine finds it there from now on.
-    fn tell_ready(&self, local: SocketAddr) -> Result<(), Error> {
-        let address = Address::from(reached_at(local));
+    fn tell_ready(&self) -> Result<(), Error> {
+        let address = Address::from(reached_at(self.local));
         if let Ok(identity) = board::Identity::parse(&read_image(&self.state.identity())?) {
             let hash = identity.certificate_hash();
             let known = Trust::load(self.home)?;

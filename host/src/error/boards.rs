@@ -4,7 +4,7 @@ use std::path::Path;
 
 use waft_receiver::identity::IdentityError;
 
-use super::Class::{Identity, Interrupted, Storage};
+use super::Class::{Broken, Identity, Interrupted, Storage, Usage};
 use super::{Told, shown, told};
 
 const AGAIN: &str = "Provision the board again: waft trust remove NAME, then waft provision.";
@@ -48,6 +48,49 @@ pub(super) fn powered_on(state: &Path) -> Told {
         Storage,
         format!("The board in {} is on already.", shown(state)),
         "End the other `waft simulate`, or run another board: --name NAME.",
+    )
+}
+
+/// The text for a missing emulator.
+pub(super) fn no_qemu() -> Told {
+    told(
+        Storage,
+        "QEMU is missing: there is no qemu-system-arm in the PATH.",
+        "Debian, Ubuntu: sudo apt install qemu-system-arm (where that conflicts with a newer QEMU, on Debian 12: sudo apt \
+         install -t bookworm-backports qemu-system-arm)\n  \
+         Fedora: sudo dnf install qemu-system-arm\n  \
+         macOS: brew install qemu\n  \
+         Windows: winget install SoftwareFreedomConservancy.QEMU, and put its folder into the PATH\n  \
+         Or run the board without it: waft simulate",
+    )
+}
+
+/// The text for an emulator that ended by itself.
+pub(super) fn qemu_ended(how: &str) -> Told {
+    told(
+        Broken,
+        format!("The emulated board went off by itself: QEMU ended with {how}."),
+        "Look at what it said last. What the board has stays: the next `waft simulate` goes on from there.",
+    )
+}
+
+/// The text for a firmware that is not there.
+pub(super) fn no_firmware() -> Told {
+    told(
+        Usage,
+        "There is no firmware to run: this is not in waft's source.",
+        "Give the program with --firmware ELF, or run the command in the source, which builds it.",
+    )
+}
+
+/// The text for a firmware that cannot be built.
+pub(super) fn build(target: &str) -> Told {
+    told(
+        Storage,
+        "The firmware could not be built; cargo's own words stand above.",
+        format!(
+            "If the target is missing: rustup target add {target}. A firmware built elsewhere can be given with --firmware."
+        ),
     )
 }
 

@@ -119,6 +119,14 @@ pub(crate) enum Error {
     NoFlash(PathBuf),
     /// A simulated board is on already; with the folder of its state.
     PoweredOn(PathBuf),
+    /// The emulator is not on this machine.
+    NoQemu,
+    /// The emulator ended by itself, in that way.
+    QemuEnded(String),
+    /// There is no firmware, and no source to build it from.
+    NoFirmware,
+    /// The firmware cannot be built; for what it is compiled.
+    Build(&'static str),
     /// The person switched a simulated board off; with the folder of its state.
     PoweredOff(PathBuf),
     /// The demonstration failed.
@@ -202,6 +210,10 @@ impl Error {
             }
             Self::NoFlash(path) => boards::no_flash(path),
             Self::PoweredOn(path) => boards::powered_on(path),
+            Self::NoQemu => boards::no_qemu(),
+            Self::QemuEnded(how) => boards::qemu_ended(how),
+            Self::NoFirmware => boards::no_firmware(),
+            Self::Build(target) => boards::build(target),
             Self::PoweredOff(path) => boards::powered_off(path),
             Self::Demo(what) => local::demo(what),
             Self::Interrupted => local::interrupted(),
