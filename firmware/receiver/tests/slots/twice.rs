@@ -83,8 +83,9 @@ fn run<const W: usize, const E: usize>(with_old: bool) {
     let sweep = Sweep { new, ..Sweep::new(E, with_old, false) };
     let mut points = 0;
     for (level, tear) in LEVELS.into_iter().flat_map(|level| TEARS.map(|tear| (level, tear))) {
+        let before = sweep.before::<W, E>(level);
         for at in 0.. {
-            let flash = Mutex::new(Nor::<W, E>::new(sweep.blocks, level));
+            let flash = Mutex::new(before.clone());
             let last = Shown::of(sweep.transfer(&flash, Some((at, tear))));
             let left = flash.into_inner();
             if !left.dead {
