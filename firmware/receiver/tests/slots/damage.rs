@@ -1,7 +1,7 @@
 //! What a sender or the flash gets wrong: false archives, damaged files, a damaged journal.
 
 use embassy_sync::mutex::Mutex;
-use waft_core::archive::ArchiveError;
+use waft_core::archive::{ArchiveError, Shape};
 use waft_core::session::{Offered, Store, StoreError};
 use waft_receiver::slots::Verdict;
 
@@ -46,9 +46,10 @@ fn a_manifest_longer_than_its_archive_reads_nothing_behind_it() {
     let flash = flash(12);
     let good = second();
     boot(&flash, async |_, store| {
-        let manifest = good.offered.manifest;
+        let manifest = good.offered.shape.manifest;
         for (total, manifest) in [(manifest - 1, manifest), (manifest - 1, u32::MAX), (10, 20)] {
-            let offered = Offered { total: total.into(), manifest, ..good.offered };
+            let offered =
+                Offered { shape: Shape { total: total.into(), manifest, ..good.offered.shape }, ..good.offered };
             store.begin(&offered, &|_| false).await.unwrap();
             let result = match store.write(&good.bytes[..total as usize]).await {
                 Ok(()) => store.commit().await.map(drop),
@@ -63,7 +64,7 @@ fn a_manifest_longer_than_its_archive_reads_nothing_behind_it() {
 #[test]
 fn what_rots_before_the_commit_is_the_flashs_fault_and_is_sent_again() {
     let second = second();
-    let content = second.offered.manifest as usize;
+    let content = second.offered.shape.manifest as usize;
     for at in [3, content + 5, content + 3000 + 5, ERASE, ERASE + 1000] {
         for resumed in [false, true] {
             let flash = flash(12);
