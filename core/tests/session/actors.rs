@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 
 use rand_core::{CryptoRng, RngCore};
 use waft_core::archive::{
-    ArchiveError, Content, ContentHasher, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter,
-    Modified,
+    ArchiveError, Content, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter, Modified,
 };
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
 use waft_core::path::RelPath;
-use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError, receiver, sender};
+
+use crate::source::HandMade;
 
 /// Reproducible "entropy".
 pub(crate) struct Seeded(pub(crate) u64);
@@ -42,21 +42,10 @@ impl RngCore for Seeded {
 
 impl CryptoRng for Seeded {}
 
-/// An archive in memory.
-#[derive(Clone)]
-pub(crate) struct MemorySource {
-    pub(crate) archive: Vec<u8>,
-    pub(crate) info: ArchiveInfo,
-    pub(crate) root: Digest,
-    at: usize,
-    /// The source fails once it was read up to here.
-    pub(crate) trouble: Option<(usize, SourceError)>,
-}
-
 /// The archive of these files, in the manifest's order, each with its bytes.
-pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
+pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> HandMade {
     let mut writer = ManifestWriter::new();
-    let mut archive = Vec::new();
+    let mut manifest = Vec::new();
     for (path, bytes) in files {
         let entry = Entry {
             kind: Kind::File { size: bytes.len() as u64 },
@@ -66,50 +55,13 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
         };
         let mut out = [0; ENTRY_PREFIX + limits::ENTRY_MAX];
         let length = writer.push(&entry, &mut out).unwrap();
-        archive.extend(&out[..length]);
+        manifest.extend(&out[..length]);
     }
-    let summary = writer.finish();
-    let mut hasher = ContentHasher::new(&summary.digest);
-    for (_, bytes) in files {
-        hasher.update(bytes);
-        archive.extend(*bytes);
-        archive.extend(hasher.end_file().0);
-    }
-    let root = hasher.root();
-    archive.extend(root.0);
-    let info = ArchiveInfo {
-        shape: summary.shape,
-        manifest_digest: summary.digest,
-        longest_path: files.iter().map(|(path, _)| path.len() as u16).max().unwrap_or(0),
-    };
-    MemorySource { archive, info, root, at: 0, trouble: None }
-}
-
-impl Source for MemorySource {
-    fn info(&self) -> ArchiveInfo {
-        self.info
-    }
-
-    async fn rewind(&mut self) -> Result<(), SourceError> {
-        self.at = 0;
-        Ok(())
-    }
-
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        if let Some((at, error)) = self.trouble
-            && self.at + buffer.len() > at
-        {
-            return Err(error);
-        }
-        let count = buffer.len().min(self.archive.len() - self.at);
-        buffer[..count].copy_from_slice(&self.archive[self.at..][..count]);
-        self.at += count;
-        Ok(count)
-    }
-
-    fn root(&self) -> Option<Digest> {
-        Some(self.root)
-    }
+    let contents: Vec<&[u8]> = files.iter().map(|(_, bytes)| *bytes).collect();
+    let mut archive = HandMade::of(&manifest, files.len() as u32, &contents);
+    assert_eq!(archive.info.shape, writer.finish().shape);
+    archive.info.longest_path = files.iter().map(|(path, _)| path.len() as u16).max().unwrap_or(0);
+    archive
 }
 
 /// A store in memory: what it has staged, and what it has committed.

@@ -2,17 +2,21 @@
 
 mod actors;
 mod example;
+mod source;
 mod world;
 
 use std::future::Future;
+use std::rc::Rc;
 
-use actors::{Caller, MemorySource, MemoryStore, Seeded, Typist, archive_of};
+use actors::{Caller, MemoryStore, Seeded, Typist, archive_of};
 use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
+use rand_core::RngCore;
+use source::HandMade;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits;
 use waft_core::sealed::cipher::{Cipher, SoftCipher};
-use waft_core::sealed::hpke::HpkeSecret;
+use waft_core::sealed::hpke::{HpkeSecret, POINT};
 use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{self, Policy, Receiver};
@@ -28,13 +32,13 @@ const KEY: &str = "0123-4567-89AB-CDEF";
 
 /// Everything that outlives one connection.
 struct Scene {
-    clock: VirtualClock,
+    clock: Rc<VirtualClock>,
     entropy: Seeded,
     desk: Desk,
     store: MemoryStore,
     typist: Typist,
     caller: Caller,
-    source: MemorySource,
+    source: HandMade,
     hpke: HpkeSecret,
     code_needed: bool,
     typed: bool,
@@ -52,7 +56,7 @@ impl Scene {
         let mut entropy = Seeded(1);
         let long: Vec<u8> = (0..20_000u32).flat_map(u32::to_le_bytes).collect();
         Self {
-            clock: VirtualClock::default(),
+            clock: Rc::default(),
             desk: Desk::new(&mut entropy),
             store: MemoryStore::default(),
             typist: Typist { keys: [key(KEY)].into(), ..Typist::default() },
@@ -95,26 +99,52 @@ impl Scene {
         if let Some((side, place)) = self.edit {
             [&mut here, &mut there][usize::from(side)].edits.push((place, 1));
         }
-        let hpke_public = self.hpke.public();
-        let key = key(KEY);
-        let send_run = Run {
-            key: &key,
-            salt: self.salt,
-            created: 1_700_000_000,
-            iterations: limits::ITERATIONS_MIN,
-            chunk: limits::CHUNK_MAX,
-            certificate: SENDER,
+        let clock = Rc::clone(&self.clock);
+        let (mut sending, mut receiving) = self.sides();
+        let send = async {
+            let end = sending.send::<C>(&mut here).await;
+            (end, std::mem::take(&mut here.written), drop(here))
         };
-        let mut send_entropy = Seeded(self.clock_seed());
-        let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
-        let mut compressor = Compressor::new();
-        let mut sender = Sender {
-            run: &send_run,
+        let receive = async {
+            let end = receiving.receive::<C>(&mut there).await;
+            (end, std::mem::take(&mut there.written), drop(there))
+        };
+        let ((sent, forth, ()), (received, back, ())) = run(&clock, join(send, receive));
+        ((sent, received), (forth, back))
+    }
+
+    /// A receiver against a peer that a test plays by hand.
+    fn receive_from<F: Future<Output = ()>>(
+        &mut self,
+        play: impl FnOnce(MemoryLink) -> F,
+    ) -> Result<Receipt, SessionError> {
+        let (here, mut there) = connect(u64::MAX, u64::MAX);
+        let clock = Rc::clone(&self.clock);
+        let (_, mut receiving) = self.sides();
+        let receive = async {
+            let end = receiving.receive::<SoftCipher>(&mut there).await;
+            drop(there);
+            end
+        };
+        let play = async {
+            play(here).await;
+            std::future::pending::<()>().await
+        };
+        match run(&clock, select(receive, play)) {
+            Either::First(end) => end,
+            Either::Second(()) => unreachable!("the play never ends by itself"),
+        }
+    }
+
+    /// Both sides of one connection.
+    fn sides(&mut self) -> (Sending<'_>, Receiving<'_>) {
+        let sending = Sending {
+            salt: self.salt,
             source: &mut self.source,
-            operator: &mut self.caller,
+            caller: &mut self.caller,
             clock: &self.clock,
-            entropy: &mut send_entropy,
-            buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
+            entropy: Seeded(self.entropy.next_u64()),
+            hpke: self.hpke.public(),
         };
         let policy = Policy {
             code_needed: self.code_needed,
@@ -125,71 +155,15 @@ impl Scene {
             key_seconds: 300,
             certificate: RECEIVER,
         };
-        let (mut in_frame, mut in_plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
-        let mut receiver = Receiver {
-            policy: &policy,
+        let receiving = Receiving {
+            policy,
             desk: &mut self.desk,
             store: &mut self.store,
-            operator: &mut self.typist,
+            typist: &mut self.typist,
             clock: &self.clock,
             entropy: &mut self.entropy,
-            buffers: receiver::Buffers { frame: &mut in_frame, plain: &mut in_plain },
         };
-        let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke_public) };
-        let send = async {
-            let end = sender.send::<C>(&mut here, &peer).await;
-            (end, std::mem::take(&mut here.written), drop(here))
-        };
-        let receive = async {
-            let end = receiver.receive::<C>(&mut there, SENDER).await;
-            (end, std::mem::take(&mut there.written), drop(there))
-        };
-        let ((sent, forth, ()), (received, back, ())) = run(&self.clock, join(send, receive));
-        ((sent, received), (forth, back))
-    }
-
-    /// A receiver against a peer that a test plays by hand.
-    fn receive_from<F: Future<Output = ()>>(
-        &mut self,
-        play: impl FnOnce(MemoryLink) -> F,
-    ) -> Result<Receipt, SessionError> {
-        let (here, mut there) = connect(u64::MAX, u64::MAX);
-        let policy = Policy {
-            code_needed: self.code_needed,
-            typed: self.typed,
-            hpke: None,
-            max_iterations: limits::ITERATIONS_MIN,
-            max_chunk: self.max_chunk,
-            key_seconds: 300,
-            certificate: RECEIVER,
-        };
-        let (mut in_frame, mut in_plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
-        let mut receiver = Receiver {
-            policy: &policy,
-            desk: &mut self.desk,
-            store: &mut self.store,
-            operator: &mut self.typist,
-            clock: &self.clock,
-            entropy: &mut self.entropy,
-            buffers: receiver::Buffers { frame: &mut in_frame, plain: &mut in_plain },
-        };
-        let receive = async {
-            let end = receiver.receive::<SoftCipher>(&mut there, SENDER).await;
-            drop(there);
-            end
-        };
-        let play = async {
-            play(here).await;
-            std::future::pending::<()>().await
-        };
-        match run(&self.clock, select(receive, play)) {
-            Either::First(end) => end,
-            Either::Second(()) => unreachable!("the play never ends by itself"),
-        }
-    }
-
-    fn clock_seed(&mut self) -> u64 {
-        rand_core::RngCore::next_u64(&mut self.entropy)
+        (sending, receiving)
     }
 
     fn assert_committed(&self, ends: Ends) {
@@ -201,6 +175,66 @@ impl Scene {
 
     fn assert_old(&self) {
         assert!(self.store.committed.is_empty());
+    }
+}
+
+/// A sender with what it works with.
+struct Sending<'s> {
+    salt: [u8; 32],
+    source: &'s mut HandMade,
+    caller: &'s mut Caller,
+    clock: &'s VirtualClock,
+    entropy: Seeded,
+    hpke: [u8; POINT],
+}
+
+impl Sending<'_> {
+    async fn send<C: Cipher>(&mut self, link: &mut MemoryLink) -> Result<Receipt, SessionError> {
+        let run = Run {
+            key: &key(KEY),
+            salt: self.salt,
+            created: 1_700_000_000,
+            iterations: limits::ITERATIONS_MIN,
+            chunk: limits::CHUNK_MAX,
+            certificate: SENDER,
+        };
+        let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
+        let mut compressor = Compressor::new();
+        let mut sender = Sender {
+            run: &run,
+            source: self.source,
+            operator: self.caller,
+            clock: self.clock,
+            entropy: &mut self.entropy,
+            buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
+        };
+        sender.send::<C>(link, &Peer { certificate: RECEIVER, hpke: Some(&self.hpke) }).await
+    }
+}
+
+/// A receiver with what it works with.
+struct Receiving<'s> {
+    policy: Policy<'s>,
+    desk: &'s mut Desk,
+    store: &'s mut MemoryStore,
+    typist: &'s mut Typist,
+    clock: &'s VirtualClock,
+    entropy: &'s mut Seeded,
+}
+
+impl Receiving<'_> {
+    async fn receive<C: Cipher>(&mut self, link: &mut MemoryLink) -> Result<Receipt, SessionError> {
+        let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
+        let mut receiver = Receiver {
+            policy: &self.policy,
+            desk: self.desk,
+            store: self.store,
+            operator: self.typist,
+            clock: self.clock,
+            entropy: self.entropy,
+            buffers: receiver::Buffers { frame: &mut frame, plain: &mut plain },
+        };
+        receiver.receive::<C>(link, SENDER).await
     }
 }
 
