@@ -16,7 +16,7 @@ use source::HandMade;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits;
 use waft_core::sealed::cipher::{Cipher, SoftCipher};
-use waft_core::sealed::hpke::{HpkeSecret, POINT};
+use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{self, Policy, Receiver};
@@ -39,6 +39,7 @@ struct Scene {
     typist: Typist,
     caller: Caller,
     source: HandMade,
+    key: TransferKey,
     hpke: HpkeSecret,
     code_needed: bool,
     typed: bool,
@@ -62,6 +63,7 @@ impl Scene {
             typist: Typist { keys: [key(KEY)].into(), ..Typist::default() },
             caller: Caller::default(),
             source: archive_of(&[("a", b"alpha"), ("b", &long), ("c", b"")]),
+            key: key(KEY),
             hpke: HpkeSecret::random(&mut entropy),
             entropy,
             code_needed: false,
@@ -100,9 +102,11 @@ impl Scene {
             [&mut here, &mut there][usize::from(side)].edits.push((place, 1));
         }
         let clock = Rc::clone(&self.clock);
+        let hpke = self.hpke.public();
+        let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
         let (mut sending, mut receiving) = self.sides();
         let send = async {
-            let end = sending.send::<C>(&mut here).await;
+            let end = sending.sender().send::<C>(&mut here, &peer).await;
             (end, std::mem::take(&mut here.written), drop(here))
         };
         let receive = async {
@@ -139,12 +143,21 @@ impl Scene {
     /// Both sides of one connection.
     fn sides(&mut self) -> (Sending<'_>, Receiving<'_>) {
         let sending = Sending {
-            salt: self.salt,
+            run: Run {
+                key: &self.key,
+                salt: self.salt,
+                created: 1_700_000_000,
+                iterations: limits::ITERATIONS_MIN,
+                chunk: limits::CHUNK_MAX,
+                certificate: SENDER,
+            },
             source: &mut self.source,
             caller: &mut self.caller,
             clock: &self.clock,
             entropy: Seeded(self.entropy.next_u64()),
-            hpke: self.hpke.public(),
+            plain: vec![0; sender::buffer_len(CHUNK)],
+            frame: vec![0; sender::buffer_len(CHUNK)],
+            compressor: Compressor::new(),
         };
         let policy = Policy {
             code_needed: self.code_needed,
@@ -180,35 +193,27 @@ impl Scene {
 
 /// A sender with what it works with.
 struct Sending<'s> {
-    salt: [u8; 32],
+    run: Run<'s>,
     source: &'s mut HandMade,
     caller: &'s mut Caller,
     clock: &'s VirtualClock,
     entropy: Seeded,
-    hpke: [u8; POINT],
+    plain: Vec<u8>,
+    frame: Vec<u8>,
+    compressor: Compressor,
 }
 
 impl Sending<'_> {
-    async fn send<C: Cipher>(&mut self, link: &mut MemoryLink) -> Result<Receipt, SessionError> {
-        let run = Run {
-            key: &key(KEY),
-            salt: self.salt,
-            created: 1_700_000_000,
-            iterations: limits::ITERATIONS_MIN,
-            chunk: limits::CHUNK_MAX,
-            certificate: SENDER,
-        };
-        let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
-        let mut compressor = Compressor::new();
-        let mut sender = Sender {
-            run: &run,
+    fn sender(&mut self) -> Sender<'_, HandMade, Caller, VirtualClock, Seeded> {
+        let Self { plain, frame, compressor, .. } = self;
+        Sender {
+            run: &self.run,
             source: self.source,
             operator: self.caller,
             clock: self.clock,
             entropy: &mut self.entropy,
-            buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
-        };
-        sender.send::<C>(link, &Peer { certificate: RECEIVER, hpke: Some(&self.hpke) }).await
+            buffers: sender::Buffers { plain, frame, compressor: Some(compressor) },
+        }
     }
 }
 
@@ -264,6 +269,30 @@ fn a_folder_crosses_with_a_sealed_key_and_nobody_there() {
     let ends = scene.connect();
     scene.assert_committed(ends);
     assert!(scene.typist.asked.is_empty());
+}
+
+#[test]
+fn every_connection_of_a_sender_is_compressed() {
+    let mut scene = Scene::new();
+    scene.source = archive_of(&[("zeros", &[0; 50_000])]);
+    let clock = Rc::clone(&scene.clock);
+    // The first breaks among the chunks.
+    let (mut here, mut there) = connect(1_000, u64::MAX);
+    let (mut here_again, mut there_again) = connect(u64::MAX, u64::MAX);
+    let (mut sending, mut receiving) = scene.sides();
+    let mut sender = sending.sender();
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let send = async {
+        sender.send::<SoftCipher>(&mut here, &peer).await.unwrap_err();
+        sender.send::<SoftCipher>(&mut here_again, &peer).await.unwrap();
+    };
+    let receive = async {
+        receiving.receive::<SoftCipher>(&mut there).await.unwrap_err();
+        receiving.receive::<SoftCipher>(&mut there_again).await.unwrap();
+    };
+    run(&clock, join(send, receive));
+    assert!(scene.store.committed.len() > 50_000);
+    assert!(here_again.written.len() < 10_000, "{}", here_again.written.len());
 }
 
 #[test]
