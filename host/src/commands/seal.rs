@@ -36,7 +36,11 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     if args.output.symlink_metadata().is_ok() {
         return Err(Error::Exists(args.output));
     }
-    let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui)?);
+    let folder = tokio::select! {
+        folder = folders::walk(&args.folder, args.skip_unsendable, ui) => folder?,
+        () = interrupt.raised() => return Err(Error::Interrupted),
+    };
+    let mut source = FolderSource::new(folder);
     let info = source.info();
     let key = TransferKey::random(&mut OsRng);
     let directory = args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
