@@ -1,6 +1,7 @@
 //! The people, the folder and the store of a session in memory.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use rand_core::{CryptoRng, RngCore};
 use waft_core::archive::{
@@ -10,9 +11,10 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
 use waft_core::path::RelPath;
-use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError, receiver, sender};
+use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, StoreError, receiver, sender};
 
 use crate::source::HandMade;
+use crate::world::VirtualClock;
 
 /// Reproducible "entropy".
 pub(crate) struct Seeded(pub(crate) u64);
@@ -74,6 +76,8 @@ pub(crate) struct MemoryStore {
     pub(crate) written: u64,
     /// Fails with this once so many bytes are staged.
     pub(crate) trouble: Option<(u64, StoreError)>,
+    /// Has read back what it holds by then, if that takes time.
+    pub(crate) read_back: Option<Moment>,
 }
 
 impl Default for MemoryStore {
@@ -87,6 +91,7 @@ impl Default for MemoryStore {
             generation: 0,
             written: 0,
             trouble: None,
+            read_back: None,
         }
     }
 }
@@ -137,6 +142,9 @@ impl Store for MemoryStore {
             self.staged.clear();
         }
         self.owner = Some(*offered);
+        if let Some(moment) = &self.read_back {
+            moment.comes().await;
+        }
         Ok(self.prefix())
     }
 
@@ -189,6 +197,8 @@ pub(crate) struct Caller {
     pub(crate) codes: VecDeque<AuthCode>,
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<sender::Event>,
+    /// Wants to stop then.
+    pub(crate) leaves: Moment,
 }
 
 impl sender::Operator for Caller {
@@ -200,6 +210,10 @@ impl sender::Operator for Caller {
     fn event(&mut self, event: sender::Event) {
         self.events.push(event);
     }
+
+    async fn interrupted(&mut self) {
+        self.leaves.comes().await;
+    }
 }
 
 /// A receiver's person who types these keys, one after the other, and then nothing any more.
@@ -209,6 +223,21 @@ pub(crate) struct Typist {
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<receiver::Event>,
     pub(crate) codes: Vec<[u8; 4]>,
+    /// Wants to stop then.
+    pub(crate) leaves: Moment,
+}
+
+/// A moment that comes, or never.
+#[derive(Default)]
+pub(crate) struct Moment(pub(crate) Option<(Rc<VirtualClock>, u64)>);
+
+impl Moment {
+    async fn comes(&self) {
+        match &self.0 {
+            Some((clock, at)) => clock.sleep_until(*at).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl receiver::Operator for Typist {
@@ -226,5 +255,9 @@ impl receiver::Operator for Typist {
 
     fn event(&mut self, event: receiver::Event) {
         self.events.push(event);
+    }
+
+    async fn interrupted(&mut self) {
+        self.leaves.comes().await;
     }
 }

@@ -8,9 +8,10 @@ mod world;
 use std::future::Future;
 use std::rc::Rc;
 
-use actors::{Caller, MemoryStore, Seeded, Typist, archive_of};
+use actors::{Caller, MemoryStore, Moment, Seeded, Typist, archive_of};
 use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
+use embedded_io_async::Write as _;
 use rand_core::RngCore;
 use source::HandMade;
 use waft_core::code::{AuthCode, TransferKey};
@@ -21,7 +22,7 @@ use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{self, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender, SourceError};
-use waft_core::session::{CertificateHash, Misbehaviour, Receipt, SessionError, StoreError};
+use waft_core::session::{CertificateHash, Clock as _, Misbehaviour, Receipt, SessionError, StoreError};
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 use world::{MemoryLink, VirtualClock, connect, run};
 
@@ -531,8 +532,47 @@ fn a_silent_sender_is_given_up() {
 }
 
 #[test]
+fn a_person_who_stops_in_the_middle_of_a_frame_is_heard() {
+    // In its header, and behind it.
+    for sent in [&[1, 0][..], &[1, 0, 0, 2, 4]] {
+        let mut scene = Scene::new();
+        scene.typist.leaves = Moment(Some((Rc::clone(&scene.clock), 10_000)));
+        let end = scene.receive_from(|mut link| async move {
+            link.write_all(sent).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(end, Err(SessionError::Cancelled(Cancel::Interrupted)));
+    }
+}
+
+#[test]
+fn a_sender_that_cancels_is_heard_while_what_is_held_is_read_back() {
+    let mut scene = Scene::new();
+    scene.store.read_back = Some(Moment::default());
+    scene.caller.leaves = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    let ends = scene.connect();
+    let reason = Cancel::Interrupted;
+    assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
+}
+
+#[test]
+fn a_sender_that_goes_is_missed_while_what_is_held_is_read_back() {
+    let mut scene = Scene::new();
+    scene.store.read_back = Some(Moment::default());
+    let clock = Rc::clone(&scene.clock);
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sending, mut receiving) = scene.sides();
+    let send = async {
+        let peer = Peer { certificate: RECEIVER, hpke: None };
+        let _ = select(sending.sender().send::<SoftCipher>(&mut here, &peer), clock.sleep_until(1_000)).await;
+        drop(here);
+    };
+    let (_, end) = run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there)));
+    assert_eq!((end, clock.now()), (Err(SessionError::Disconnected), 1_000));
+}
+
+#[test]
 fn a_cancel_has_a_place_before_hello() {
-    use embedded_io_async::Write;
     let end = Scene::new().receive_from(|mut link| async move {
         link.write_all(&[1, 0, 0, 2, 4, 0]).await.unwrap();
         std::future::pending::<()>().await;
@@ -542,7 +582,6 @@ fn a_cancel_has_a_place_before_hello() {
 
 #[test]
 fn malformed_and_unexpected_frames_are_named() {
-    use embedded_io_async::Write;
     for (bytes, misbehaviour) in [
         (&[0u8, 0, 0, 1, 0][..], Misbehaviour::Frame),
         (&[1, 0, 2, 1], Misbehaviour::Frame),
