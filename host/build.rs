@@ -63,16 +63,15 @@ fn is_board(path: &Path) -> bool {
 
 /// The table as Rust.
 fn table(boards: &BTreeMap<String, Description>) -> String {
-    let mut text = "/// All boards, by name.\npub const BOARDS: &[Board] = &[\n".to_owned();
+    let mut text = "/// All boards, by name.\npub(crate) const BOARDS: &[Board] = &[\n".to_owned();
     for board in boards.values() {
-        let Description { name, title, package, target, features, memory, identity, storage, flash } = board;
-        let memory: Vec<String> = memory.iter().map(|(name, at)| format!("({name:?}, {})", span(*at))).collect();
-        let (memory, identity, slots) = (memory.join(", "), span(*identity), span(storage.slots));
+        let Description { name, title, package, target, features, memory: _, identity, storage, flash } = board;
+        let (identity, slots) = (span(*identity), span(storage.slots));
         let (seeds, commands) = (storage.seeds, &flash.commands);
         writeln!(
             text,
             "Board {{ name: {name:?}, title: {title:?}, package: {package:?}, target: {target:?}, features: &{features:?}, \
-             memory: &[{memory}], identity: {identity}, storage: Storage {{ seeds: {seeds:?}, slots: {slots} }}, \
+             identity: {identity}, storage: Storage {{ seeds: {seeds:?}, slots: {slots} }}, \
              commands: &{commands:?} }},"
         )
         .expect("a text takes everything");

@@ -12,58 +12,56 @@ include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
 /// A board.
 #[derive(Debug)]
-pub struct Board {
+pub(crate) struct Board {
     /// What `--board` calls it.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What people call it.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// The package of its firmware, and its program.
-    pub package: &'static str,
+    pub(crate) package: &'static str,
     /// What that is compiled for.
-    pub target: &'static str,
+    pub(crate) target: &'static str,
     /// The package's features for this board.
-    pub features: &'static [&'static str],
-    /// The linker's regions, by name.
-    pub memory: &'static [(&'static str, Span)],
+    pub(crate) features: &'static [&'static str],
     /// Where the identity image goes, as the flashing tool sees it.
-    pub identity: Span,
+    pub(crate) identity: Span,
     /// Where the receiver keeps what changes.
-    pub storage: Storage,
+    pub(crate) storage: Storage,
     /// How firmware and identity get onto it: commands with `{identity}`, `{firmware}` and `{identity_at}`.
-    pub commands: &'static [&'static str],
+    pub(crate) commands: &'static [&'static str],
 }
 
 /// A range of addresses, or of offsets in a flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub(crate) struct Span {
     /// Its first byte.
-    pub at: u32,
+    pub(crate) at: u32,
     /// Its length, in bytes.
-    pub size: u32,
+    pub(crate) size: u32,
 }
 
 /// Where the receiver keeps what changes: offsets in the flash that holds it.
 #[derive(Clone, Copy, Debug)]
-pub struct Storage {
+pub(crate) struct Storage {
     /// The two sectors of the seed.
-    pub seeds: [u32; 2],
+    pub(crate) seeds: [u32; 2],
     /// Journal and slots.
-    pub slots: Span,
+    pub(crate) slots: Span,
 }
 
 impl Board {
     /// The board of that name.
-    pub fn named(name: &str) -> Option<&'static Self> {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
         BOARDS.iter().find(|board| board.name == name)
     }
 
     /// Where its firmware is, once built, from the top of a checkout.
-    pub fn firmware(&self) -> String {
+    pub(crate) fn firmware(&self) -> String {
         format!("target/{}/firmware/{}", self.target, self.package)
     }
 
     /// The arguments of cargo that build its firmware.
-    pub fn build(&self) -> Vec<String> {
+    pub(crate) fn build(&self) -> Vec<String> {
         let mut arguments = ["build", "--profile", "firmware", "--package", self.package, "--target", self.target]
             .map(str::to_owned)
             .to_vec();
@@ -74,7 +72,7 @@ impl Board {
     }
 
     /// The commands that build and flash firmware and the identity image `identity`.
-    pub fn all_commands(&self, identity: &Path) -> Vec<String> {
+    pub(crate) fn all_commands(&self, identity: &Path) -> Vec<String> {
         let build = format!("cargo {}", self.build().join(" "));
         let (identity, at) = (quoted(&identity.to_string_lossy()), format!("{:#x}", self.identity.at));
         let flash = self.commands.iter().map(|command| {
@@ -88,7 +86,7 @@ impl Board {
 }
 
 /// One line a board, for people.
-pub fn listed() -> String {
+pub(crate) fn listed() -> String {
     let width = BOARDS.iter().map(|board| board.name.len()).max().unwrap_or_default();
     let lines: Vec<String> = BOARDS.iter().map(|board| format!("  {:<width$}  {}", board.name, board.title)).collect();
     lines.join("\n")
@@ -135,7 +133,6 @@ mod tests {
             package: "waft-chip",
             target: "thumbv8m",
             features,
-            memory: &[],
             identity: Span { at: 0x081F_E000, size: 8192 },
             storage: Storage { seeds: [0, 8192], slots: Span { at: 16384, size: 65536 } },
             commands: &["write {identity} --at {identity_at}", "run {firmware}"],

@@ -53,7 +53,7 @@ pub enum Command {
     Provision(Provision),
     /// Run a board on this machine
     Simulate(Simulate),
-    /// See it happen: two temporary identities, a receiver and a sender on this machine
+    /// See it happen: a board on this machine is provisioned, gets a folder, and keeps it
     Demo,
     /// Print a completion script for a shell
     Completions {

@@ -6,7 +6,7 @@
 
 mod address;
 mod asked;
-pub mod board;
+mod board;
 mod certificate;
 pub mod cli;
 pub mod clock;
@@ -21,8 +21,8 @@ mod interrupt;
 pub mod name;
 mod net;
 mod platform;
-pub mod provision;
-pub mod simulation;
+mod provision;
+mod simulation;
 pub mod store;
 pub mod tls;
 mod trouble;

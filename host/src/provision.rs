@@ -23,31 +23,31 @@ use crate::trust::{Peer, Trust, TrustError};
 
 /// Who a board is to be.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// What it is called, there and here.
-    pub name: Name,
+    pub(crate) name: Name,
     /// Whom it lets send: 1 to [`SENDERS_MAX`].
-    pub senders: Vec<Sender>,
+    pub(crate) senders: Vec<Sender>,
     /// What it asks of them.
-    pub policy: Policy,
+    pub(crate) policy: Policy,
     /// How it gets onto its network.
-    pub network: Network,
+    pub(crate) network: Network,
     /// Where it will listen, if that is known.
-    pub at: Option<Address>,
+    pub(crate) at: Option<Address>,
 }
 
 /// A sender that a board is to trust.
 #[derive(Clone, Debug)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// What the board calls it.
-    pub name: Name,
+    pub(crate) name: Name,
     /// Its certificate.
-    pub certificate: Certificate,
+    pub(crate) certificate: Certificate,
 }
 
 impl Plan {
     /// Finds out whether anything stands in the way already: the name, or the file.
-    pub fn check(&self, home: &Home, path: &Path) -> Result<(), Error> {
+    pub(crate) fn check(&self, home: &Home, path: &Path) -> Result<(), Error> {
         if let Some(known) = Trust::load(home)?.by_name(self.name.as_str()) {
             return Err(TrustError::NameTaken { name: known.name.clone() }.into());
         }
@@ -59,7 +59,7 @@ impl Plan {
 
     /// Makes the identity, writes its image to the new file `path`, and trusts the board to receive. `own` is this
     /// machine's certificate.
-    pub fn carry_out(self, home: &Home, own: &Certificate, path: &Path) -> Result<Peer, Error> {
+    pub(crate) fn carry_out(self, home: &Home, own: &Certificate, path: &Path) -> Result<Peer, Error> {
         let identity = Identity::generate();
         let peer = Peer {
             name: self.name.clone(),

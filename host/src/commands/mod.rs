@@ -50,7 +50,7 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Simulate(args) => wait_for(simulate::run(args, ui)),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man => completions::man(),
-        Command::Demo => demo::run(ui),
+        Command::Demo => wait_for(demo::run(ui)),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Unix: modes, `fsync` of directories, `statvfs`, signals.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::process::Child;
 
+use rustix::process::{Pid, Signal, kill_process};
 use socket2::Socket;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,9 +46,9 @@ pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
 }
 
-/// Whether two files have the same permission bits.
-pub(crate) fn have_same_mode(one: &Metadata, other: &Metadata) -> bool {
-    one.mode() & 0o777 == other.mode() & 0o777
+/// Asks a process to end in good order.
+pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
+    Ok(kill_process(Pid::from_child(child), Signal::TERM)?)
 }
 
 /// Lets a port be listened on again at once, while connections of an earlier process still fade out.

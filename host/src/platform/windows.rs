@@ -1,8 +1,9 @@
 //! Windows: a profile's folders are closed to other users already, and names are durable with their file system's log.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::process::Child;
 
 use socket2::Socket;
 use tokio::process::Command;
@@ -41,9 +42,9 @@ pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     fs4::available_space(path)
 }
 
-/// Always: a mode is not kept here.
-pub(crate) fn have_same_mode(_one: &Metadata, _other: &Metadata) -> bool {
-    true
+/// Ends a process: it cannot be asked.
+pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
+    child.kill()
 }
 
 /// Does nothing: a port is free at once here, and reuse would let two programs share it.

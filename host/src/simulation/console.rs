@@ -59,7 +59,7 @@ fn told(line: &str) -> Option<&str> {
 }
 
 /// The console of a board that runs in this process.
-pub struct Console<'a> {
+pub(crate) struct Console<'a> {
     screen: Screen<'a>,
     input: mpsc::Receiver<Zeroizing<Vec<u8>>>,
     rest: Zeroizing<Vec<u8>>,
@@ -69,7 +69,7 @@ pub struct Console<'a> {
 
 impl<'a> Console<'a> {
     /// The console on standard input and output.
-    pub fn new(ui: &'a Ui, flash: Durable) -> Self {
+    pub(crate) fn new(ui: &'a Ui, flash: Durable) -> Self {
         Self { screen: Screen::new(ui), input: read_input(), rest: Zeroizing::default(), flash }
     }
 }

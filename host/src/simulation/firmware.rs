@@ -13,7 +13,7 @@ use crate::ui::Ui;
 const FAMILIES: &str = "firmware/boards";
 
 /// The file that is given.
-pub fn given(path: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
     match path.metadata() {
         Ok(_) => Ok(path.to_owned()),
         Err(cause) => Err(Error::File(path.to_owned(), cause)),
@@ -21,7 +21,7 @@ pub fn given(path: &Path) -> Result<PathBuf, Error> {
 }
 
 /// The top of the source of waft that has this board: `folder`, or a folder above it.
-pub fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
+pub(crate) fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
     let has_board = |folder: &&Path| {
         let families = std::fs::read_dir(folder.join(FAMILIES)).into_iter().flatten().flatten();
         let mut files = families.map(|family| family.path().join(board.name).with_extension("toml"));
@@ -31,7 +31,7 @@ pub fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
 }
 
 /// Builds the firmware from the source in `root`.
-pub async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf, Error> {
+pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf, Error> {
     ui.say(format!("Building the firmware for {}.", board.title));
     fetch_target(root, board, ui).await;
     // Whatever the environment says about it, the program is found there.

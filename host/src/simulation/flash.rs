@@ -20,16 +20,16 @@ use crate::error::Error;
 use crate::platform;
 
 /// Its size, in bytes: that of the memory which the emulated board keeps in the file.
-pub const SIZE: usize = 16 << 20;
+pub(crate) const SIZE: usize = 16 << 20;
 /// Erase block, in bytes.
-pub const BLOCK: usize = 4 << 10;
+pub(crate) const BLOCK: usize = 4 << 10;
 /// Write unit, in bytes.
-pub const UNIT: usize = 4;
+pub(crate) const UNIT: usize = 4;
 
 const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
 
 /// Makes a blank flash, unless there is one. It holds the board's seed, so it is for its owner only.
-pub fn make(path: &Path) -> Result<(), Error> {
+pub(crate) fn make(path: &Path) -> Result<(), Error> {
     let failed = |cause| Error::File(path.to_owned(), cause);
     match path.metadata() {
         Ok(found) if found.len() == SIZE as u64 => Ok(()),
@@ -55,20 +55,20 @@ fn fill(path: &Path) -> io::Result<()> {
 
 /// The flash in a file.
 #[derive(Debug)]
-pub struct FlashFile {
+pub(crate) struct FlashFile {
     durable: Durable,
 }
 
 impl FlashFile {
     /// The flash in the file that [`make`] made.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let file = File::options().read(true).write(true).open(path);
         let file = file.map_err(|cause| Error::File(path.to_owned(), cause))?;
         Ok(Self { durable: Durable(Rc::new(Inner { file, touched: Cell::new(None) })) })
     }
 
     /// What makes it durable.
-    pub fn durable(&self) -> Durable {
+    pub(crate) fn durable(&self) -> Durable {
         self.durable.clone()
     }
 
@@ -83,7 +83,7 @@ impl FlashFile {
 /// latency for every few bytes; so it is done before another block is touched, which keeps the order, and before
 /// anything gets out of this process.
 #[derive(Clone, Debug)]
-pub struct Durable(Rc<Inner>);
+pub(crate) struct Durable(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -94,7 +94,7 @@ struct Inner {
 
 impl Durable {
     /// Makes everything durable that was written.
-    pub fn settle(&self) -> io::Result<()> {
+    pub(crate) fn settle(&self) -> io::Result<()> {
         match self.0.touched.take() {
             Some(_) => self.0.file.sync_data(),
             None => Ok(()),
@@ -113,7 +113,7 @@ impl Durable {
 
 /// Why the flash does not do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlashError {
+pub(crate) enum FlashError {
     /// Not at bounds of write units or erase blocks.
     NotAligned,
     /// Beyond its end.

@@ -47,7 +47,7 @@ impl<'a> Board for Hosted<'a> {
 }
 
 /// The board is on until the future is dropped.
-pub async fn serve(
+pub(crate) async fn serve(
     identity: Result<Identity, IdentityError>,
     flash: &Path,
     storage: &Storage,

@@ -2,10 +2,10 @@
 //!
 //! The hosted one differs from a real one in the board's traits and in nothing else: sockets, flash, console, clock, random numbers.
 
-pub mod console;
-pub mod firmware;
-pub mod flash;
-pub mod hosted;
-pub mod qemu;
-pub mod socket;
-pub mod state;
+pub(crate) mod console;
+pub(crate) mod firmware;
+pub(crate) mod flash;
+pub(crate) mod hosted;
+pub(crate) mod qemu;
+pub(crate) mod socket;
+pub(crate) mod state;

@@ -28,7 +28,7 @@ use crate::platform::{self, ByteByByte};
 use crate::ui::{Ui, read_input};
 
 /// The emulator.
-pub const PROGRAM: &str = "qemu-system-arm";
+pub(crate) const PROGRAM: &str = "qemu-system-arm";
 /// The machine that it emulates.
 const MACHINE: &str = "mps2-an386,memory-backend=nor";
 /// What the console says once the board's network is up and its door open.
@@ -37,14 +37,14 @@ const LISTENING: &[u8] = b"Listening at ";
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the emulator is, if it is there.
-pub fn program() -> Option<PathBuf> {
+pub(crate) fn program() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let file = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| path.is_file())
 }
 
 /// An emulated board that is on. It is switched off when this is dropped.
-pub struct Emulated<'a> {
+pub(crate) struct Emulated<'a> {
     child: Child,
     input: Option<ChildStdin>,
     output: ChildStdout,
@@ -54,7 +54,7 @@ pub struct Emulated<'a> {
 
 impl<'a> Emulated<'a> {
     /// Powers the board on: `firmware` with the state's identity and flash, reached at `at`.
-    pub fn power_on(
+    pub(crate) fn power_on(
         board: &Board,
         firmware: &Path,
         state: &State,
@@ -71,7 +71,7 @@ impl<'a> Emulated<'a> {
     }
 
     /// Carries the console until the board goes off. `listens` is called once it can be reached.
-    pub async fn serve(&mut self, mut listens: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) async fn serve(&mut self, mut listens: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
         // The board echoes what is typed.
         let _mode = ByteByByte::begin();
         let mut typed = read_input();
@@ -109,7 +109,7 @@ impl<'a> Emulated<'a> {
     }
 
     /// Switches the board off.
-    pub async fn power_off(mut self) {
+    pub(crate) async fn power_off(mut self) {
         // Nothing else than its end is waited for, and it is killed anyway.
         let _ = self.child.start_kill();
         let _ = timeout(PATIENCE, self.child.wait()).await;

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Where a simulated board listens.
 #[derive(Debug)]
-pub struct Port {
+pub(crate) struct Port {
     listener: TcpListener,
     local: SocketAddr,
     open: Notify,
@@ -30,25 +30,20 @@ pub struct Port {
 
 impl Port {
     /// A board listens there.
-    pub fn new(listener: TcpListener) -> io::Result<Rc<Self>> {
+    pub(crate) fn new(listener: TcpListener) -> io::Result<Rc<Self>> {
         let local = listener.local_addr()?;
         Ok(Rc::new(Self { listener, local, open: Notify::new() }))
     }
 
     /// Completes once the board listens. Cancel-safe.
-    pub async fn open(&self) {
+    pub(crate) async fn open(&self) {
         self.open.notified().await;
-    }
-
-    /// Where senders reach it.
-    pub fn local(&self) -> SocketAddr {
-        self.local
     }
 }
 
 /// One of its sockets.
 #[derive(Debug)]
-pub struct Socket {
+pub(crate) struct Socket {
     port: Rc<Port>,
     stream: Option<TcpStream>,
     /// Nothing is said before what it may rest on is durable.
@@ -57,7 +52,7 @@ pub struct Socket {
 
 impl Socket {
     /// A socket without a connection.
-    pub fn new(port: Rc<Port>, flash: Durable) -> Self {
+    pub(crate) fn new(port: Rc<Port>, flash: Durable) -> Self {
         Self { port, stream: None, flash }
     }
 

@@ -19,14 +19,14 @@ const IDENTITY_MAX: u64 = 64 << 10;
 
 /// The folder of one board, which is powered on by one process at a time.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     folder: Home,
     _power: File,
 }
 
 impl State {
     /// The folder `path`, made if there is none, with a flash in it.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let folder = Home::at(path).map_err(|error| match error {
             HomeError::Folder { path, source } => Error::File(path, source),
             error => Error::Home(error),
@@ -45,27 +45,27 @@ impl State {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// The file with its identity image.
-    pub fn identity(&self) -> PathBuf {
+    pub(crate) fn identity(&self) -> PathBuf {
         self.folder.file(IDENTITY)
     }
 
     /// The file that is its flash.
-    pub fn flash(&self) -> PathBuf {
+    pub(crate) fn flash(&self) -> PathBuf {
         self.folder.file(FLASH)
     }
 
     /// The file for the firmware's log.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.file(LOG)
     }
 
     /// Flashes an identity image.
-    pub fn flash_identity(&self, image: &[u8]) -> Result<(), Error> {
+    pub(crate) fn flash_identity(&self, image: &[u8]) -> Result<(), Error> {
         self.folder.write(IDENTITY, image).map_err(|error| match error {
             HomeError::Write { path, source } => Error::File(path, source),
             error => Error::Home(error),
@@ -74,7 +74,7 @@ impl State {
 }
 
 /// An identity image in a file; the board finds out whether it is a good one.
-pub fn read_image(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(crate) fn read_image(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     read_at_most(path, IDENTITY_MAX).map(Zeroizing::new).map_err(|cause| Error::File(path.to_owned(), cause))
 }
 

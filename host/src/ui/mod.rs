@@ -114,7 +114,7 @@ impl Ui {
     }
 
     /// Whether standard output has events, and no text.
-    pub fn has_script(&self) -> bool {
+    pub(crate) fn has_script(&self) -> bool {
         self.voice.json
     }
 
