@@ -165,18 +165,12 @@ fn the_sender_is_interrupted_in_the_middle() {
     says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer", "is kept"]);
     world.nothing_arrived();
     // What was received serves the next run.
-    let (sent, bytes) = sent(world.sending(&receiver_address(&world, receiver)).run().well().last("committed"));
+    receiver.kill();
+    let mut another = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = another.ready();
+    let (sent, bytes) = sent(world.sending(&address).run().well().last("committed"));
     assert!(sent < bytes);
     world.arrived();
-}
-
-/// The address of another receiver, in the place of that one.
-fn receiver_address(world: &World, before: Waft) -> String {
-    before.kill();
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
-    let (address, _) = receiver.ready();
-    std::mem::forget(receiver);
-    address
 }
 
 #[test]
@@ -187,6 +181,18 @@ fn the_receiver_is_interrupted_in_the_middle() {
     proxy.go_on();
     sender.end().failed(16, "broken", &["kitchen cancelled the transfer", "goes on where it stopped"]);
     receiver.end().failed(130, "interrupted", &["Interrupted"]);
+    world.nothing_arrived();
+}
+
+#[test]
+fn a_receiver_that_is_interrupted_does_not_wait_for_a_stalled_sender() {
+    let world = world(LARGE);
+    let (receiver, proxy, sender) = in_the_middle(&world);
+    receiver.interrupt();
+    let ended = receiver.end().failed(130, "interrupted", &["Interrupted", "is kept in"]);
+    assert_eq!(ended.all("error").count(), 1, "it did not run out of patience first: {ended:#?}");
+    sender.kill();
+    proxy.cut();
     world.nothing_arrived();
 }
 
