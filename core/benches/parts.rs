@@ -63,12 +63,12 @@ fn cipher(aead: Aead, schedule: &Schedule) -> SoftCipher {
 
 fn seal(aead: Aead, schedule: &Schedule, bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut compressor = Box::new(Compressor::new());
-    let mut sealer = Sealer::new(cipher(aead, schedule), schedule.nonce_prefix(), span(), Some(&mut compressor));
+    let mut sealer = Sealer::new(cipher(aead, schedule), schedule.nonce_prefix(), span(), Codec::Lz4);
     let mut out = vec![0; seal_buffer(CHUNK_MAX)];
     bytes
         .chunks(CHUNK_MAX as usize)
         .map(|piece| {
-            let length = sealer.seal(piece, &mut out).expect("pieces fit");
+            let length = sealer.seal(piece, Some(&mut compressor), &mut out).expect("pieces fit");
             out[..length].to_vec()
         })
         .collect()

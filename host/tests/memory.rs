@@ -20,7 +20,7 @@ fn twenty_thousand_files() {
     let (from, to) = (temp.path().join("from"), temp.path().join("to"));
     plant(&from);
     let before = memory("VmRSS");
-    let folder = Folder::walk(&from, &Options::default()).unwrap();
+    let folder = block_on(Folder::walk(&from, &Options::default())).unwrap();
     assert!(folder.info.shape.manifest > 1 << 20, "the manifest leaves memory: {}", folder.info.shape.manifest);
     receive(FolderSource::new(folder), &to);
     let grown = memory("VmHWM").saturating_sub(before);

@@ -6,6 +6,8 @@
 
 #[path = "../../tests/session/actors.rs"]
 mod actors;
+#[path = "../../tests/session/source.rs"]
+mod source;
 #[path = "../../tests/session/world.rs"]
 mod world;
 

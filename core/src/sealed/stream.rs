@@ -110,17 +110,16 @@ pub enum SealError {
 }
 
 /// Seals an archive piece by piece.
-pub struct Sealer<'t, C> {
+pub struct Sealer<C> {
     cipher: C,
     place: Place,
-    compressor: Option<&'t mut Compressor>,
+    codec: Codec,
 }
 
-impl<'t, C: Cipher> Sealer<'t, C> {
-    /// Seals `span` under a cipher and a prefix of one schedule, which no other sealer may have used. A `compressor` only
-    /// where codec LZ4 was agreed.
-    pub fn new(cipher: C, prefix: NoncePrefix, span: Span, compressor: Option<&'t mut Compressor>) -> Self {
-        Self { cipher, place: Place::new(prefix, span), compressor }
+impl<C: Cipher> Sealer<C> {
+    /// Seals `span` with the agreed codec, under a cipher and a prefix of one schedule, which no other sealer may have used.
+    pub fn new(cipher: C, prefix: NoncePrefix, span: Span, codec: Codec) -> Self {
+        Self { cipher, place: Place::new(prefix, span), codec }
     }
 
     /// Bytes of archive that the next chunk takes; 0 at the end.
@@ -133,35 +132,39 @@ impl<'t, C: Cipher> Sealer<'t, C> {
         self.place.span.position
     }
 
-    /// Seals the next piece; its chunk is a prefix of `out`, of the length returned.
-    pub fn seal(&mut self, piece: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
+    /// Seals the next piece; its chunk is a prefix of `out`, of the length returned. Raw without a compressor.
+    pub fn seal(
+        &mut self,
+        piece: &[u8],
+        compressor: Option<&mut Compressor>,
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
         if piece.is_empty() || piece.len() != self.next_len() {
             return Err(SealError::Length);
         }
         if out.len() < seal_buffer(self.place.span.chunk) {
             return Err(SealError::Buffer);
         }
-        let plain = self.fill(piece, out);
+        let plain = fill(piece, compressor.filter(|_| self.codec == Codec::Lz4), out);
         let tag = self.cipher.seal(&self.place.nonce(), &mut out[..plain]);
         out[plain..plain + TAG].copy_from_slice(&tag);
         self.place.advance();
         Ok(plain + TAG)
     }
+}
 
-    /// Writes codec and data; gives their length.
-    fn fill(&mut self, piece: &[u8], out: &mut [u8]) -> usize {
-        let (codec, data) = out.split_at_mut(CODEC);
-        let compressed = self.compressor.as_mut().and_then(|compressor| compressor.compress(piece, data));
-        let (number, length) = match compressed {
-            Some(length) => (Codec::Lz4, length),
-            None => {
-                data[..piece.len()].copy_from_slice(piece);
-                (Codec::None, piece.len())
-            }
-        };
-        codec[0] = number as u8;
-        CODEC + length
-    }
+/// Writes codec and data; gives their length.
+fn fill(piece: &[u8], compressor: Option<&mut Compressor>, out: &mut [u8]) -> usize {
+    let (codec, data) = out.split_at_mut(CODEC);
+    let (number, length) = match compressor.and_then(|compressor| compressor.compress(piece, data)) {
+        Some(length) => (Codec::Lz4, length),
+        None => {
+            data[..piece.len()].copy_from_slice(piece);
+            (Codec::None, piece.len())
+        }
+    };
+    codec[0] = number as u8;
+    CODEC + length
 }
 
 /// LZ4's table (16 KiB), and when to use it. Lent to a [`Sealer`], so that it is never moved: box it, or keep it in a `static`.

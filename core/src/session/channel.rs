@@ -4,6 +4,7 @@
 //! there; so no read is ever cancelled. PROTOCOL.md, sections 4 and 6 (deadlines).
 
 use core::future::Future;
+use core::pin::{Pin, pin};
 
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either, Either3, select, select3};
@@ -64,8 +65,8 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         poll_once(self.link.readable()).is_ready()
     }
 
-    /// Receives a frame that begins before `until`, unless `interrupted` comes first. `chunk`: largest chunk that may
-    /// come, 0 for none.
+    /// Receives a frame that begins before `until`, unless `interrupted` comes first, be it in the frame's middle. `chunk`:
+    /// largest chunk that may come, 0 for none.
     pub(super) async fn receive<'b>(
         &mut self,
         buffer: &'b mut [u8],
@@ -73,17 +74,13 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         until: u64,
         interrupted: impl Future<Output = ()>,
     ) -> Result<Frame<'b>, SessionError> {
-        // In this order: a peer that always has something to say must not keep the person from stopping.
-        match select3(interrupted, self.link.readable(), self.clock.sleep_until(until)).await {
-            Either3::First(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
-            Either3::Second(ready) => ready.map_err(|_| SessionError::Disconnected)?,
-            Either3::Third(()) => return Err(SessionError::TimedOut),
-        }
+        let mut interrupted = pin!(interrupted);
+        self.wait(until, interrupted.as_mut()).await?;
         let mut header = [0; FRAME_HEADER];
-        self.fill(&mut header).await?;
+        self.fill(&mut header, interrupted.as_mut()).await?;
         let header = Header::decode(header, chunk).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Frame))?;
         let payload = buffer.get_mut(..header.length).ok_or(SessionError::Buffers)?;
-        self.fill(payload).await?;
+        self.fill(payload, interrupted).await?;
         Ok(match header.kind {
             Kind::Message => Frame::Message(payload),
             Kind::Chunk => Frame::Chunk(payload),
@@ -128,19 +125,29 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         }
     }
 
-    async fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), SessionError> {
+    async fn fill(
+        &mut self,
+        mut buffer: &mut [u8],
+        mut interrupted: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), SessionError> {
         while !buffer.is_empty() {
-            let until = self.after(STEP_MS);
-            match select(self.link.readable(), self.clock.sleep_until(until)).await {
-                Either::First(ready) => ready.map_err(|_| SessionError::Disconnected)?,
-                Either::Second(()) => return Err(SessionError::TimedOut),
-            }
+            self.wait(self.after(STEP_MS), interrupted.as_mut()).await?;
             match self.link.read(buffer).await {
                 Ok(0) | Err(_) => return Err(SessionError::Disconnected),
                 Ok(count) => buffer = &mut buffer[count..],
             }
         }
         Ok(())
+    }
+
+    /// Waits until something can be read.
+    async fn wait(&mut self, until: u64, interrupted: impl Future<Output = ()>) -> Result<(), SessionError> {
+        // In this order: a peer that always has something to say must not keep the person from stopping.
+        match select3(interrupted, self.link.readable(), self.clock.sleep_until(until)).await {
+            Either3::First(()) => Err(SessionError::Cancelled(Cancel::Interrupted)),
+            Either3::Second(ready) => ready.map_err(|_| SessionError::Disconnected),
+            Either3::Third(()) => Err(SessionError::TimedOut),
+        }
     }
 }
 

@@ -1,18 +1,20 @@
 //! The people, the folder and the store of a session in memory.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use rand_core::{CryptoRng, RngCore};
 use waft_core::archive::{
-    ArchiveError, Content, ContentHasher, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter,
-    Modified,
+    ArchiveError, Content, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter, Modified,
 };
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
 use waft_core::path::RelPath;
-use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
-use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError, receiver, sender};
+use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, StoreError, receiver, sender};
+
+use crate::source::HandMade;
+use crate::world::VirtualClock;
 
 /// Reproducible "entropy".
 pub(crate) struct Seeded(pub(crate) u64);
@@ -42,21 +44,10 @@ impl RngCore for Seeded {
 
 impl CryptoRng for Seeded {}
 
-/// An archive in memory.
-#[derive(Clone)]
-pub(crate) struct MemorySource {
-    pub(crate) archive: Vec<u8>,
-    pub(crate) info: ArchiveInfo,
-    pub(crate) root: Digest,
-    at: usize,
-    /// The source fails once it was read up to here.
-    pub(crate) trouble: Option<(usize, SourceError)>,
-}
-
 /// The archive of these files, in the manifest's order, each with its bytes.
-pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
+pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> HandMade {
     let mut writer = ManifestWriter::new();
-    let mut archive = Vec::new();
+    let mut manifest = Vec::new();
     for (path, bytes) in files {
         let entry = Entry {
             kind: Kind::File { size: bytes.len() as u64 },
@@ -66,50 +57,13 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
         };
         let mut out = [0; ENTRY_PREFIX + limits::ENTRY_MAX];
         let length = writer.push(&entry, &mut out).unwrap();
-        archive.extend(&out[..length]);
+        manifest.extend(&out[..length]);
     }
-    let summary = writer.finish();
-    let mut hasher = ContentHasher::new(&summary.digest);
-    for (_, bytes) in files {
-        hasher.update(bytes);
-        archive.extend(*bytes);
-        archive.extend(hasher.end_file().0);
-    }
-    let root = hasher.root();
-    archive.extend(root.0);
-    let info = ArchiveInfo {
-        shape: summary.shape,
-        manifest_digest: summary.digest,
-        longest_path: files.iter().map(|(path, _)| path.len() as u16).max().unwrap_or(0),
-    };
-    MemorySource { archive, info, root, at: 0, trouble: None }
-}
-
-impl Source for MemorySource {
-    fn info(&self) -> ArchiveInfo {
-        self.info
-    }
-
-    async fn rewind(&mut self) -> Result<(), SourceError> {
-        self.at = 0;
-        Ok(())
-    }
-
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        if let Some((at, error)) = self.trouble
-            && self.at + buffer.len() > at
-        {
-            return Err(error);
-        }
-        let count = buffer.len().min(self.archive.len() - self.at);
-        buffer[..count].copy_from_slice(&self.archive[self.at..][..count]);
-        self.at += count;
-        Ok(count)
-    }
-
-    fn root(&self) -> Option<Digest> {
-        Some(self.root)
-    }
+    let contents: Vec<&[u8]> = files.iter().map(|(_, bytes)| *bytes).collect();
+    let mut archive = HandMade::of(&manifest, files.len() as u32, &contents);
+    assert_eq!(archive.info.shape, writer.finish().shape);
+    archive.info.longest_path = files.iter().map(|(path, _)| path.len() as u16).max().unwrap_or(0);
+    archive
 }
 
 /// A store in memory: what it has staged, and what it has committed.
@@ -122,6 +76,8 @@ pub(crate) struct MemoryStore {
     pub(crate) written: u64,
     /// Fails with this once so many bytes are staged.
     pub(crate) trouble: Option<(u64, StoreError)>,
+    /// Has read back what it holds by then, if that takes time.
+    pub(crate) read_back: Option<Moment>,
 }
 
 impl Default for MemoryStore {
@@ -135,6 +91,7 @@ impl Default for MemoryStore {
             generation: 0,
             written: 0,
             trouble: None,
+            read_back: None,
         }
     }
 }
@@ -185,6 +142,9 @@ impl Store for MemoryStore {
             self.staged.clear();
         }
         self.owner = Some(*offered);
+        if let Some(moment) = &self.read_back {
+            moment.comes().await;
+        }
         Ok(self.prefix())
     }
 
@@ -237,6 +197,8 @@ pub(crate) struct Caller {
     pub(crate) codes: VecDeque<AuthCode>,
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<sender::Event>,
+    /// Wants to stop then.
+    pub(crate) leaves: Moment,
 }
 
 impl sender::Operator for Caller {
@@ -248,6 +210,10 @@ impl sender::Operator for Caller {
     fn event(&mut self, event: sender::Event) {
         self.events.push(event);
     }
+
+    async fn interrupted(&mut self) {
+        self.leaves.comes().await;
+    }
 }
 
 /// A receiver's person who types these keys, one after the other, and then nothing any more.
@@ -257,6 +223,21 @@ pub(crate) struct Typist {
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<receiver::Event>,
     pub(crate) codes: Vec<[u8; 4]>,
+    /// Wants to stop then.
+    pub(crate) leaves: Moment,
+}
+
+/// A moment that comes, or never.
+#[derive(Default)]
+pub(crate) struct Moment(pub(crate) Option<(Rc<VirtualClock>, u64)>);
+
+impl Moment {
+    async fn comes(&self) {
+        match &self.0 {
+            Some((clock, at)) => clock.sleep_until(*at).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl receiver::Operator for Typist {
@@ -274,5 +255,9 @@ impl receiver::Operator for Typist {
 
     fn event(&mut self, event: receiver::Event) {
         self.events.push(event);
+    }
+
+    async fn interrupted(&mut self) {
+        self.leaves.comes().await;
     }
 }

@@ -185,7 +185,8 @@ fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
     let cipher = SoftCipher::new(header.aead, schedule.chunk_key()).unwrap();
     let span = Span::new(CHUNK, 0, info.shape.total).unwrap();
     let mut chunk = vec![0; seal_buffer(CHUNK)];
-    let length = Sealer::new(cipher, schedule.nonce_prefix(), span, None).seal(archive, &mut chunk).unwrap();
+    let length =
+        Sealer::new(cipher, schedule.nonce_prefix(), span, Codec::None).seal(archive, None, &mut chunk).unwrap();
 
     let transcript = [&b"waft/1 file"[..], b"WAFTSEAL", &part(&start[10..])].concat();
     let keys = Keys::new(&pbkdf2(KEY, &scene.salt), &transcript);

@@ -2,13 +2,18 @@
 
 mod actors;
 mod example;
+mod source;
 mod world;
 
 use std::future::Future;
+use std::rc::Rc;
 
-use actors::{Caller, MemorySource, MemoryStore, Seeded, Typist, archive_of};
+use actors::{Caller, MemoryStore, Moment, Seeded, Typist, archive_of};
 use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
+use embedded_io_async::Write as _;
+use rand_core::RngCore;
+use source::HandMade;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits;
 use waft_core::sealed::cipher::{Cipher, SoftCipher};
@@ -17,7 +22,7 @@ use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{self, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender, SourceError};
-use waft_core::session::{CertificateHash, Misbehaviour, Receipt, SessionError, StoreError};
+use waft_core::session::{CertificateHash, Clock as _, Misbehaviour, Receipt, SessionError, StoreError};
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 use world::{MemoryLink, VirtualClock, connect, run};
 
@@ -28,13 +33,14 @@ const KEY: &str = "0123-4567-89AB-CDEF";
 
 /// Everything that outlives one connection.
 struct Scene {
-    clock: VirtualClock,
+    clock: Rc<VirtualClock>,
     entropy: Seeded,
     desk: Desk,
     store: MemoryStore,
     typist: Typist,
     caller: Caller,
-    source: MemorySource,
+    source: HandMade,
+    key: TransferKey,
     hpke: HpkeSecret,
     code_needed: bool,
     typed: bool,
@@ -52,12 +58,13 @@ impl Scene {
         let mut entropy = Seeded(1);
         let long: Vec<u8> = (0..20_000u32).flat_map(u32::to_le_bytes).collect();
         Self {
-            clock: VirtualClock::default(),
+            clock: Rc::default(),
             desk: Desk::new(&mut entropy),
             store: MemoryStore::default(),
             typist: Typist { keys: [key(KEY)].into(), ..Typist::default() },
             caller: Caller::default(),
             source: archive_of(&[("a", b"alpha"), ("b", &long), ("c", b"")]),
+            key: key(KEY),
             hpke: HpkeSecret::random(&mut entropy),
             entropy,
             code_needed: false,
@@ -95,26 +102,63 @@ impl Scene {
         if let Some((side, place)) = self.edit {
             [&mut here, &mut there][usize::from(side)].edits.push((place, 1));
         }
-        let hpke_public = self.hpke.public();
-        let key = key(KEY);
-        let send_run = Run {
-            key: &key,
-            salt: self.salt,
-            created: 1_700_000_000,
-            iterations: limits::ITERATIONS_MIN,
-            chunk: limits::CHUNK_MAX,
-            certificate: SENDER,
+        let clock = Rc::clone(&self.clock);
+        let hpke = self.hpke.public();
+        let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
+        let (mut sending, mut receiving) = self.sides();
+        let send = async {
+            let end = sending.sender().send::<C>(&mut here, &peer).await;
+            (end, std::mem::take(&mut here.written), drop(here))
         };
-        let mut send_entropy = Seeded(self.clock_seed());
-        let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
-        let mut compressor = Compressor::new();
-        let mut sender = Sender {
-            run: &send_run,
+        let receive = async {
+            let end = receiving.receive::<C>(&mut there).await;
+            (end, std::mem::take(&mut there.written), drop(there))
+        };
+        let ((sent, forth, ()), (received, back, ())) = run(&clock, join(send, receive));
+        ((sent, received), (forth, back))
+    }
+
+    /// A receiver against a peer that a test plays by hand.
+    fn receive_from<F: Future<Output = ()>>(
+        &mut self,
+        play: impl FnOnce(MemoryLink) -> F,
+    ) -> Result<Receipt, SessionError> {
+        let (here, mut there) = connect(u64::MAX, u64::MAX);
+        let clock = Rc::clone(&self.clock);
+        let (_, mut receiving) = self.sides();
+        let receive = async {
+            let end = receiving.receive::<SoftCipher>(&mut there).await;
+            drop(there);
+            end
+        };
+        let play = async {
+            play(here).await;
+            std::future::pending::<()>().await
+        };
+        match run(&clock, select(receive, play)) {
+            Either::First(end) => end,
+            Either::Second(()) => unreachable!("the play never ends by itself"),
+        }
+    }
+
+    /// Both sides of one connection.
+    fn sides(&mut self) -> (Sending<'_>, Receiving<'_>) {
+        let sending = Sending {
+            run: Run {
+                key: &self.key,
+                salt: self.salt,
+                created: 1_700_000_000,
+                iterations: limits::ITERATIONS_MIN,
+                chunk: limits::CHUNK_MAX,
+                certificate: SENDER,
+            },
             source: &mut self.source,
-            operator: &mut self.caller,
+            caller: &mut self.caller,
             clock: &self.clock,
-            entropy: &mut send_entropy,
-            buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
+            entropy: Seeded(self.entropy.next_u64()),
+            plain: vec![0; sender::buffer_len(CHUNK)],
+            frame: vec![0; sender::buffer_len(CHUNK)],
+            compressor: Compressor::new(),
         };
         let policy = Policy {
             code_needed: self.code_needed,
@@ -125,71 +169,15 @@ impl Scene {
             key_seconds: 300,
             certificate: RECEIVER,
         };
-        let (mut in_frame, mut in_plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
-        let mut receiver = Receiver {
-            policy: &policy,
+        let receiving = Receiving {
+            policy,
             desk: &mut self.desk,
             store: &mut self.store,
-            operator: &mut self.typist,
+            typist: &mut self.typist,
             clock: &self.clock,
             entropy: &mut self.entropy,
-            buffers: receiver::Buffers { frame: &mut in_frame, plain: &mut in_plain },
         };
-        let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke_public) };
-        let send = async {
-            let end = sender.send::<C>(&mut here, &peer).await;
-            (end, std::mem::take(&mut here.written), drop(here))
-        };
-        let receive = async {
-            let end = receiver.receive::<C>(&mut there, SENDER).await;
-            (end, std::mem::take(&mut there.written), drop(there))
-        };
-        let ((sent, forth, ()), (received, back, ())) = run(&self.clock, join(send, receive));
-        ((sent, received), (forth, back))
-    }
-
-    /// A receiver against a peer that a test plays by hand.
-    fn receive_from<F: Future<Output = ()>>(
-        &mut self,
-        play: impl FnOnce(MemoryLink) -> F,
-    ) -> Result<Receipt, SessionError> {
-        let (here, mut there) = connect(u64::MAX, u64::MAX);
-        let policy = Policy {
-            code_needed: self.code_needed,
-            typed: self.typed,
-            hpke: None,
-            max_iterations: limits::ITERATIONS_MIN,
-            max_chunk: self.max_chunk,
-            key_seconds: 300,
-            certificate: RECEIVER,
-        };
-        let (mut in_frame, mut in_plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
-        let mut receiver = Receiver {
-            policy: &policy,
-            desk: &mut self.desk,
-            store: &mut self.store,
-            operator: &mut self.typist,
-            clock: &self.clock,
-            entropy: &mut self.entropy,
-            buffers: receiver::Buffers { frame: &mut in_frame, plain: &mut in_plain },
-        };
-        let receive = async {
-            let end = receiver.receive::<SoftCipher>(&mut there, SENDER).await;
-            drop(there);
-            end
-        };
-        let play = async {
-            play(here).await;
-            std::future::pending::<()>().await
-        };
-        match run(&self.clock, select(receive, play)) {
-            Either::First(end) => end,
-            Either::Second(()) => unreachable!("the play never ends by itself"),
-        }
-    }
-
-    fn clock_seed(&mut self) -> u64 {
-        rand_core::RngCore::next_u64(&mut self.entropy)
+        (sending, receiving)
     }
 
     fn assert_committed(&self, ends: Ends) {
@@ -201,6 +189,58 @@ impl Scene {
 
     fn assert_old(&self) {
         assert!(self.store.committed.is_empty());
+    }
+}
+
+/// A sender with what it works with.
+struct Sending<'s> {
+    run: Run<'s>,
+    source: &'s mut HandMade,
+    caller: &'s mut Caller,
+    clock: &'s VirtualClock,
+    entropy: Seeded,
+    plain: Vec<u8>,
+    frame: Vec<u8>,
+    compressor: Compressor,
+}
+
+impl Sending<'_> {
+    fn sender(&mut self) -> Sender<'_, HandMade, Caller, VirtualClock, Seeded> {
+        let Self { plain, frame, compressor, .. } = self;
+        Sender {
+            run: &self.run,
+            source: self.source,
+            operator: self.caller,
+            clock: self.clock,
+            entropy: &mut self.entropy,
+            buffers: sender::Buffers { plain, frame, compressor: Some(compressor) },
+        }
+    }
+}
+
+/// A receiver with what it works with.
+struct Receiving<'s> {
+    policy: Policy<'s>,
+    desk: &'s mut Desk,
+    store: &'s mut MemoryStore,
+    typist: &'s mut Typist,
+    clock: &'s VirtualClock,
+    entropy: &'s mut Seeded,
+}
+
+impl Receiving<'_> {
+    async fn receive<C: Cipher>(&mut self, link: &mut MemoryLink) -> Result<Receipt, SessionError> {
+        let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
+        let mut receiver = Receiver {
+            policy: &self.policy,
+            desk: self.desk,
+            store: self.store,
+            operator: self.typist,
+            clock: self.clock,
+            entropy: self.entropy,
+            buffers: receiver::Buffers { frame: &mut frame, plain: &mut plain },
+        };
+        receiver.receive::<C>(link, SENDER).await
     }
 }
 
@@ -230,6 +270,30 @@ fn a_folder_crosses_with_a_sealed_key_and_nobody_there() {
     let ends = scene.connect();
     scene.assert_committed(ends);
     assert!(scene.typist.asked.is_empty());
+}
+
+#[test]
+fn every_connection_of_a_sender_is_compressed() {
+    let mut scene = Scene::new();
+    scene.source = archive_of(&[("zeros", &[0; 50_000])]);
+    let clock = Rc::clone(&scene.clock);
+    // The first breaks among the chunks.
+    let (mut here, mut there) = connect(1_000, u64::MAX);
+    let (mut here_again, mut there_again) = connect(u64::MAX, u64::MAX);
+    let (mut sending, mut receiving) = scene.sides();
+    let mut sender = sending.sender();
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let send = async {
+        sender.send::<SoftCipher>(&mut here, &peer).await.unwrap_err();
+        sender.send::<SoftCipher>(&mut here_again, &peer).await.unwrap();
+    };
+    let receive = async {
+        receiving.receive::<SoftCipher>(&mut there).await.unwrap_err();
+        receiving.receive::<SoftCipher>(&mut there_again).await.unwrap();
+    };
+    run(&clock, join(send, receive));
+    assert!(scene.store.committed.len() > 50_000);
+    assert!(here_again.written.len() < 10_000, "{}", here_again.written.len());
 }
 
 #[test]
@@ -468,8 +532,47 @@ fn a_silent_sender_is_given_up() {
 }
 
 #[test]
+fn a_person_who_stops_in_the_middle_of_a_frame_is_heard() {
+    // In its header, and behind it.
+    for sent in [&[1, 0][..], &[1, 0, 0, 2, 4]] {
+        let mut scene = Scene::new();
+        scene.typist.leaves = Moment(Some((Rc::clone(&scene.clock), 10_000)));
+        let end = scene.receive_from(|mut link| async move {
+            link.write_all(sent).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(end, Err(SessionError::Cancelled(Cancel::Interrupted)));
+    }
+}
+
+#[test]
+fn a_sender_that_cancels_is_heard_while_what_is_held_is_read_back() {
+    let mut scene = Scene::new();
+    scene.store.read_back = Some(Moment::default());
+    scene.caller.leaves = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    let ends = scene.connect();
+    let reason = Cancel::Interrupted;
+    assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
+}
+
+#[test]
+fn a_sender_that_goes_is_missed_while_what_is_held_is_read_back() {
+    let mut scene = Scene::new();
+    scene.store.read_back = Some(Moment::default());
+    let clock = Rc::clone(&scene.clock);
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sending, mut receiving) = scene.sides();
+    let send = async {
+        let peer = Peer { certificate: RECEIVER, hpke: None };
+        let _ = select(sending.sender().send::<SoftCipher>(&mut here, &peer), clock.sleep_until(1_000)).await;
+        drop(here);
+    };
+    let (_, end) = run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there)));
+    assert_eq!((end, clock.now()), (Err(SessionError::Disconnected), 1_000));
+}
+
+#[test]
 fn a_cancel_has_a_place_before_hello() {
-    use embedded_io_async::Write;
     let end = Scene::new().receive_from(|mut link| async move {
         link.write_all(&[1, 0, 0, 2, 4, 0]).await.unwrap();
         std::future::pending::<()>().await;
@@ -479,7 +582,6 @@ fn a_cancel_has_a_place_before_hello() {
 
 #[test]
 fn malformed_and_unexpected_frames_are_named() {
-    use embedded_io_async::Write;
     for (bytes, misbehaviour) in [
         (&[0u8, 0, 0, 1, 0][..], Misbehaviour::Frame),
         (&[1, 0, 2, 1], Misbehaviour::Frame),

@@ -37,7 +37,11 @@ fn main() {
 fn description() -> Description {
     let text = fs::read_to_string(DESCRIPTION).unwrap_or_else(|error| panic!("{DESCRIPTION}: {error}"));
     let board = Description::parse(&text).unwrap_or_else(|error| panic!("{DESCRIPTION}: {error}"));
-    assert_eq!((&*board.name, &*board.features), ("mps2", &["an386".to_owned()][..]), "{DESCRIPTION} is of another board");
+    assert_eq!(
+        (&*board.name, &*board.features),
+        ("mps2", &["an386".to_owned()][..]),
+        "{DESCRIPTION} is of another board"
+    );
     board
 }
 

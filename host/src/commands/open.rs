@@ -101,7 +101,11 @@ async fn unpack(
     interrupt: &Interrupt,
 ) -> Result<Receipt, Error> {
     let offered = offered(file.header(), schedule);
-    let held = store.begin(&offered, &|digest| digest == manifest).await;
+    let is_it = |digest: &_| digest == manifest;
+    let held = tokio::select! {
+        held = store.begin(&offered, &is_it) => held,
+        () = interrupt.raised() => return Err(Error::Interrupted),
+    };
     let held = held.map_err(|error| store_error(error, store))?;
     if held.offset < offered.shape.total {
         if held.offset > 0 {

@@ -42,7 +42,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let (identity, new) = Identity::open(&home)?;
     let identity = Arc::new(identity);
     let trust = Trust::load(&home)?;
-    let store = open_store(&args, ui)?;
+    let store = open_store(&args, ui).await?;
     let listener = listen(ip, port).await.map_err(Error::Listen)?;
     let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
     let mut reception = Reception::new(&args, identity.clone(), store);
@@ -55,8 +55,8 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     }
 }
 
-fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
-    if DirectoryStore::recover(&args.into).map_err(Error::Place)? {
+async fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
+    if DirectoryStore::recover(&args.into).await.map_err(Error::Place)? {
         ui.say(format!("Finished what an interrupted `waft receive` had begun to put into {}.", shown(&args.into)));
     }
     DirectoryStore::open(&args.into, args.overwrite).map_err(Error::Place)

@@ -36,7 +36,11 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     if args.output.symlink_metadata().is_ok() {
         return Err(Error::Exists(args.output));
     }
-    let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui)?);
+    let folder = tokio::select! {
+        folder = folders::walk(&args.folder, args.skip_unsendable, ui) => folder?,
+        () = interrupt.raised() => return Err(Error::Interrupted),
+    };
+    let mut source = FolderSource::new(folder);
     let info = source.info();
     let key = TransferKey::random(&mut OsRng);
     let directory = args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -75,7 +79,7 @@ async fn write(
     file.write_all(encoded).and_then(|()| file.write_all(&schedule.commitment())).map_err(failed)?;
 
     let mut compressor = Compressor::new();
-    let mut sealer = sealer(&header, &schedule, &mut compressor);
+    let mut sealer = sealer(&header, &schedule);
     let mut plain = vec![0; CHUNK_MAX as usize];
     let mut framed = vec![0; FRAME_HEADER + seal_buffer(CHUNK_MAX)];
     let mut progress = ui.progress(0, header.shape.total);
@@ -87,7 +91,8 @@ async fn write(
         if source.read(piece).await.map_err(|error| folders::source_error(error, source))? < piece.len() {
             return Err(folders::source_error(SourceError::Changed, source));
         }
-        let length = sealer.seal(piece, &mut framed[FRAME_HEADER..]).expect("the piece is as long as asked for");
+        let payload = &mut framed[FRAME_HEADER..];
+        let length = sealer.seal(piece, Some(&mut compressor), payload).expect("the piece is as long as asked for");
         framed[..FRAME_HEADER].copy_from_slice(&frame::Header::encode(Kind::Chunk, length));
         file.write_all(&framed[..FRAME_HEADER + length]).map_err(failed)?;
         progress.set(sealer.position());
@@ -113,8 +118,8 @@ fn header(info: &ArchiveInfo) -> Header {
     }
 }
 
-fn sealer<'c>(header: &Header, schedule: &Schedule, compressor: &'c mut Compressor) -> Sealer<'c, RingCipher> {
+fn sealer(header: &Header, schedule: &Schedule) -> Sealer<RingCipher> {
     let cipher = RingCipher::new(header.aead, schedule.chunk_key()).expect("a host has every AEAD");
     let span = Span::new(header.chunk, 0, header.shape.total).expect("a walked folder is within the limits");
-    Sealer::new(cipher, schedule.nonce_prefix(), span, Some(compressor))
+    Sealer::new(cipher, schedule.nonce_prefix(), span, header.codec)
 }

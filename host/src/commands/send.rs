@@ -54,7 +54,7 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     let trust = Trust::load(&home)?;
     let folder = folder(args.folder, ui).await?;
     let target = Target::find(args.to.as_deref(), &trust, ui).await?;
-    let source = FolderSource::new(folders::walk(&folder, args.skip_unsendable, ui)?);
+    let source = FolderSource::new(folders::walk(&folder, args.skip_unsendable, ui).await?);
     let info = source.info();
     let (folder, total) = (shown(&folder), bytes(info.shape.total));
     ui.say(format!(

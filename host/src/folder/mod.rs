@@ -123,21 +123,21 @@ pub enum FolderError {
 }
 
 impl Folder {
-    /// Walks the folder at `path`.
-    pub fn walk(path: &Path, options: &Options) -> Result<Self, FolderError> {
+    /// Walks the folder at `path`. Can be given up at any moment.
+    pub async fn walk(path: &Path, options: &Options) -> Result<Self, FolderError> {
         let name = || shown(path.as_os_str());
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => FolderError::Missing(name()),
             io::ErrorKind::NotADirectory => FolderError::NotAFolder(name()),
             _ => FolderError::Unreadable(Trouble::new(path, error)),
         })?;
-        let folder = Self::walk_dir(root, options)?;
+        let folder = Self::walk_dir(root, options).await?;
         if folder.info.shape.entries == 0 { Err(FolderError::Empty(name())) } else { Ok(folder) }
     }
 
     /// Walks an open folder; an empty one is fine.
-    pub(crate) fn walk_dir(root: Dir, options: &Options) -> Result<Self, FolderError> {
-        let walked = walk::walk(&root, options)?;
+    pub(crate) async fn walk_dir(root: Dir, options: &Options) -> Result<Self, FolderError> {
+        let walked = walk::walk(&root, options).await?;
         if walked.unsendable.count > 0 && !options.skip_unsendable {
             return Err(FolderError::Unsendable(walked.unsendable));
         }

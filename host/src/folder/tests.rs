@@ -1,8 +1,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::pin::pin;
 
-use embassy_futures::block_on;
+use embassy_futures::{block_on, poll_once};
 use waft_core::archive::{Content, ContentReader, Kind, ManifestReader};
 use waft_core::session::sender::{Source as _, SourceError};
 
@@ -11,7 +12,7 @@ use crate::samples::{archive, content, plant, put, read_all};
 use crate::trouble::Cause;
 
 fn walk(path: &Path) -> Result<Folder, FolderError> {
-    Folder::walk(path, &Options::default())
+    block_on(Folder::walk(path, &Options::default()))
 }
 
 fn source(path: &Path) -> FolderSource {
@@ -86,9 +87,19 @@ fn stops_at_the_length_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     plant(folder.path());
     let length = walk(folder.path()).unwrap().info.shape.manifest;
-    let most = |most| Folder::walk(folder.path(), &Options { most: Some(most), ..Options::default() });
+    let most = |most| block_on(Folder::walk(folder.path(), &Options { most: Some(most), ..Options::default() }));
     assert!(most(length).is_ok());
     assert!(matches!(most(length - 1), Err(FolderError::PastMost)));
+}
+
+#[test]
+fn a_long_walk_lets_others_have_their_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    (0..600).for_each(|at| put(folder.path(), &format!("{at:03}"), b"", 0o644));
+    let options = Options::default();
+    let mut walk = pin!(Folder::walk(folder.path(), &options));
+    let turns = (1..).take_while(|_| poll_once(walk.as_mut()).is_pending()).count();
+    assert_eq!(turns, 2);
 }
 
 #[cfg(unix)]
@@ -127,7 +138,7 @@ fn lists_names_that_cannot_be_sent() {
     assert_eq!(list.count, 3, "{paths:?}");
     assert_eq!(paths[..2], ["bell\\u{7}", "caf\\xe9"]);
     assert!(list.first[2].why.contains("64"), "{}", list.first[2].why);
-    let some = Folder::walk(at, &Options { skip_unsendable: true, ..Options::default() }).unwrap();
+    let some = block_on(Folder::walk(at, &Options { skip_unsendable: true, ..Options::default() })).unwrap();
     assert_eq!((some.info.shape.entries, some.info.shape.files, some.unsendable.count), (65, 1, 3));
 }
 

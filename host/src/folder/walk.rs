@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Seek, Write};
 use std::vec::IntoIter;
 
 use cap_std::fs::{Dir, Metadata};
+use embassy_futures::yield_now;
 use tempfile::SpooledTempFile;
 use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Summary};
 use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
@@ -30,8 +31,11 @@ pub(super) struct Walked {
     pub(super) unsendable: Few<Unsendable>,
 }
 
+/// Others get a turn after so many names.
+const TURN: u32 = 256;
+
 /// Walks `root`.
-pub(super) fn walk(root: &Dir, options: &Options) -> Result<Walked, FolderError> {
+pub(super) async fn walk(root: &Dir, options: &Options) -> Result<Walked, FolderError> {
     let mut walk = Walk {
         manifest: ManifestWriter::new(),
         spool: BufWriter::with_capacity(64 << 10, tempfile::spooled_tempfile(IN_MEMORY)),
@@ -44,7 +48,7 @@ pub(super) fn walk(root: &Dir, options: &Options) -> Result<Walked, FolderError>
         unsendable: Few::new(),
     };
     let first = names(root).map_err(|error| walk.unreadable(error))?;
-    walk.all(root, first)?;
+    walk.all(root, first).await?;
     walk.finish()
 }
 
@@ -70,10 +74,14 @@ struct Level {
 }
 
 impl Walk {
-    fn all(&mut self, root: &Dir, first: IntoIter<OsString>) -> Result<(), FolderError> {
+    async fn all(&mut self, root: &Dir, first: IntoIter<OsString>) -> Result<(), FolderError> {
         let root = root.try_clone().map_err(|error| self.unreadable(error))?;
         let mut levels = vec![Level { dir: root, names: first, path: 0 }];
-        while let Some(level) = levels.last_mut() {
+        for turn in 1u32.. {
+            let Some(level) = levels.last_mut() else { break };
+            if turn % TURN == 0 {
+                yield_now().await;
+            }
             self.path.truncate(level.path);
             let Some(name) = level.names.next() else {
                 levels.pop();

@@ -2,21 +2,19 @@
 
 use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use embassy_futures::yield_now;
+use tokio::sync::oneshot;
 
-/// Does `work`, and yields until it is done. A session that is gone drops this future, which then waits for the end of the work:
-/// nothing goes on behind the store's back, and no lock outlives its session.
+/// Does `work`, and waits without blocking until it is done. A session that is gone drops this future, which then waits for the end
+/// of the work: nothing goes on behind the store's back, and no lock outlives its session.
 pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let mut running = Running(Some(thread::spawn(work)));
-    // Most work takes less than this.
-    let mut pause = Duration::from_micros(50);
-    while running.0.as_ref().is_some_and(|thread| !thread.is_finished()) {
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(5));
-        yield_now().await;
-    }
+    let (at_end, ended) = oneshot::channel::<()>();
+    let mut running = Running(Some(thread::spawn(move || {
+        // Dropped at the end, also at that of a panic.
+        let _at_end = at_end;
+        work()
+    })));
+    let _ = ended.await;
     let thread = running.0.take().expect("taken only here and on drop");
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
@@ -35,6 +33,7 @@ impl<T> Drop for Running<T> {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use embassy_futures::{block_on, poll_once};
 
@@ -43,6 +42,12 @@ mod tests {
     #[test]
     fn gives_what_the_work_gives() {
         assert_eq!(block_on(aside(|| 7)), 7);
+    }
+
+    #[test]
+    #[should_panic(expected = "the work's own")]
+    fn panics_as_the_work_does() {
+        block_on(aside(|| panic!("the work's own")));
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod tree;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use embassy_futures::{block_on, yield_now};
+use embassy_futures::yield_now;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
 use waft_core::session::sender::Source as _;
@@ -81,9 +81,9 @@ impl DirectoryStore {
     }
 
     /// Finishes what an interrupted process had begun to move into `target`. Says whether there was such a thing.
-    pub fn recover(target: &Path) -> std::result::Result<bool, Trouble> {
+    pub async fn recover(target: &Path) -> std::result::Result<bool, Trouble> {
         let place = Place::of(target)?;
-        block_on(merge::recover(&place)).map_err(|failure| match failure {
+        merge::recover(&place).await.map_err(|failure| match failure {
             Failure::Io(trouble) | Failure::At(_, trouble) => trouble,
             Failure::Refused(_) => place.at_staging(MANIFEST, io::Error::from(io::ErrorKind::InvalidData)),
         })
@@ -366,8 +366,8 @@ impl Staged {
 /// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
 async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
     let options = Options { skip_unsendable: true, most: Some(offered.shape.manifest) };
-    let folder = aside(move || Folder::walk_dir(target, &options)).await.ok()?;
-    if folder.info.shape.total != offered.shape.total || !is_it(&folder.info.manifest_digest) {
+    let folder = Folder::walk_dir(target, &options).await.ok()?;
+    if folder.info.shape != offered.shape || !is_it(&folder.info.manifest_digest) {
         return None;
     }
     let mut source = FolderSource::new(folder);

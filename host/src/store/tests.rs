@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use embassy_futures::block_on;
 use tempfile::TempDir;
 use waft_core::archive::{ArchiveError, Shape};
 use waft_core::certificate::CertificateHash;

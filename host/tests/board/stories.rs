@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
+use std::path::Path;
 
 use super::harness::text;
 use super::site::{Board, Kind, Site, certificate, noise, slot, write};
@@ -24,6 +25,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_board_without_a_good_identity_receives_nothing", a_board_without_a_good_identity_receives_nothing),
     ("a_vanished_sender_comes_back", a_vanished_sender_comes_back),
     ("strangers_do_not_disturb_a_transfer", strangers_do_not_disturb_a_transfer),
+    ("the_stack_has_room", the_stack_has_room),
 ];
 
 fn a_folder_crosses_with_code_and_key(kind: &Kind) {
@@ -245,4 +247,25 @@ fn strangers_do_not_disturb_a_transfer(kind: &Kind) {
     board.types(&key);
     sender.end().well();
     board.asked("verify", "Sound");
+}
+
+/// By the deepest way that a session takes, with either key mode. What it comes to is kept for the table of sizes.
+fn the_stack_has_room(kind: &Kind) {
+    if let Kind::Hosted = kind {
+        return;
+    }
+    let peak = |options: &[&str]| {
+        let site = Site::provisioned(kind, options);
+        write(&site, "a/b/c", &noise(30_000, 6));
+        let mut board = site.listening();
+        let code = board.code();
+        if options.is_empty() { site.carry(&mut board, &code) } else { site.deliver() }.well();
+        board.asked("verify", "Sound");
+        let line = board.asked("status", "Stack: at most");
+        let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert!(numbers[0] + 1024 <= numbers[1], "{line}");
+        numbers[0]
+    };
+    let peak = peak(&[]).max(peak(&["--no-code", "--no-key"]));
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-peak"), peak.to_string()).expect("it is cargo's");
 }

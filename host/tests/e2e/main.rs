@@ -26,6 +26,8 @@ mod reach;
 mod refusals;
 mod sealed;
 mod secrets;
+#[path = "../../../core/tests/session/source.rs"]
+mod source;
 mod storage;
 mod strangers;
 mod transfers;

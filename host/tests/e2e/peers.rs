@@ -8,16 +8,15 @@ use waft::door::{admit, knock};
 use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
 use waft::tls::{receiver, sender};
-use waft_core::archive::Shape;
 use waft_core::code::{AuthCode, TransferKey};
-use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::cipher::Cipher;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{KeyAnswer, Policy, Receiver};
-use waft_core::session::sender::{ArchiveInfo, Peer, Run, Sender, Source, SourceError};
+use waft_core::session::sender::{Peer, Run, Sender};
 use waft_core::session::{Offered, Receipt, SessionError, Store};
 
+use super::source::HandMade;
 use super::world::{World, name};
 
 /// Runs a peer to its end.
@@ -196,65 +195,9 @@ impl Raw {
     }
 }
 
-/// An archive out of any bytes.
-#[derive(Clone)]
-pub(crate) struct HandMade {
-    pub(crate) archive: Vec<u8>,
-    pub(crate) info: ArchiveInfo,
-    at: usize,
-}
-
-impl HandMade {
-    /// A manifest of these bytes that claims so many files and entries, the given contents, all digests right.
-    pub(crate) fn of(manifest: &[u8], entries: u32, contents: &[&[u8]]) -> Self {
-        let digest = Digest::of(manifest);
-        let (mut archive, mut root) = (manifest.to_vec(), Hasher::new());
-        root.update(&digest.0);
-        for content in contents {
-            let digest = Digest::of(content);
-            archive.extend([*content, &digest.0].concat());
-            root.update(&digest.0);
-        }
-        archive.extend(root.digest().0);
-        let info = ArchiveInfo {
-            shape: Shape {
-                total: archive.len() as u64,
-                files: contents.len() as u32,
-                entries,
-                manifest: manifest.len() as u32,
-            },
-            manifest_digest: digest,
-            longest_path: 0,
-        };
-        Self { archive, info, at: 0 }
-    }
-
-    /// These entries; every file among them is empty.
-    pub(crate) fn entries(entries: &[Raw]) -> Self {
-        let manifest: Vec<u8> = entries.iter().flat_map(Raw::bytes).collect();
-        let files = entries.iter().filter(|entry| entry.size.is_some()).count();
-        Self::of(&manifest, entries.len() as u32, &vec![&b""[..]; files])
-    }
-}
-
-impl Source for HandMade {
-    fn info(&self) -> ArchiveInfo {
-        self.info
-    }
-
-    async fn rewind(&mut self) -> Result<(), SourceError> {
-        self.at = 0;
-        Ok(())
-    }
-
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        let count = buffer.len().min(self.archive.len() - self.at);
-        buffer[..count].copy_from_slice(&self.archive[self.at..][..count]);
-        self.at += count;
-        Ok(count)
-    }
-
-    fn root(&self) -> Option<Digest> {
-        None
-    }
+/// The archive of these entries; every file among them is empty.
+pub(crate) fn archive_of(entries: &[Raw]) -> HandMade {
+    let manifest: Vec<u8> = entries.iter().flat_map(Raw::bytes).collect();
+    let files = entries.iter().filter(|entry| entry.size.is_some()).count();
+    HandMade::of(&manifest, entries.len() as u32, &vec![&b""[..]; files])
 }

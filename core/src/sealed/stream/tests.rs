@@ -21,17 +21,18 @@ fn opener(aead: Aead, codec: Codec, span: Span) -> Opener<SoftCipher> {
     Opener::new(cipher(aead), PREFIX, span, codec)
 }
 
-fn sealer(aead: Aead, span: Span, compressor: Option<&mut Compressor>) -> Sealer<'_, SoftCipher> {
-    Sealer::new(cipher(aead), PREFIX, span, compressor)
+fn sealer(aead: Aead, codec: Codec, span: Span) -> Sealer<SoftCipher> {
+    Sealer::new(cipher(aead), PREFIX, span, codec)
 }
 
 /// Seals all of `archive` behind `position`.
-fn seal_all(mut sealer: Sealer<'_, SoftCipher>, archive: &[u8]) -> Vec<Vec<u8>> {
-    let mut out = vec![0; seal_buffer(CHUNK_MAX)];
+fn seal_all(mut sealer: Sealer<SoftCipher>, archive: &[u8]) -> Vec<Vec<u8>> {
+    let (mut compressor, mut out) = (Compressor::new(), vec![0; seal_buffer(CHUNK_MAX)]);
     let mut chunks = Vec::new();
     while sealer.next_len() > 0 {
         let at = sealer.position() as usize;
-        let length = sealer.seal(&archive[at..at + sealer.next_len()], &mut out).unwrap();
+        let piece = &archive[at..at + sealer.next_len()];
+        let length = sealer.seal(piece, Some(&mut compressor), &mut out).unwrap();
         chunks.push(out[..length].to_vec());
     }
     assert_eq!(archive.len() as u64, sealer.position());
@@ -91,7 +92,7 @@ fn raw_chunks_are_the_frozen_ones() {
         let position = vector.number("position");
         let span = Span::new(CHUNK, position, vector.number("total")).unwrap();
 
-        let chunks = seal_all(Sealer::new(cipher(), prefix, span, None), &archive);
+        let chunks = seal_all(Sealer::new(cipher(), prefix, span, Codec::None), &archive);
         let names = ["chunk_0", "chunk_1", "chunk_2"];
         let frozen = names.into_iter().filter(|name| vector.find(name).is_some()).map(|name| vector.bytes(name));
         assert_eq!(frozen.collect::<Vec<_>>(), chunks);
@@ -157,24 +158,24 @@ fn a_span_keeps_to_the_limits() {
 #[test]
 fn a_sealer_refuses_without_losing_its_place() {
     let (archive, mut out) = (noise(1500), vec![0; seal_buffer(CHUNK)]);
-    let mut sealer = sealer(Aead::ChaCha20Poly1305, Span::new(CHUNK, 0, 1500).unwrap(), None);
-    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1023], &mut out));
-    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1025], &mut out));
-    assert_eq!(Err(SealError::Length), sealer.seal(&[], &mut out));
+    let mut sealer = sealer(Aead::ChaCha20Poly1305, Codec::None, Span::new(CHUNK, 0, 1500).unwrap());
+    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1023], None, &mut out));
+    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1025], None, &mut out));
+    assert_eq!(Err(SealError::Length), sealer.seal(&[], None, &mut out));
     let short = out.len() - 1;
-    assert_eq!(Err(SealError::Buffer), sealer.seal(&archive[..1024], &mut out[..short]));
+    assert_eq!(Err(SealError::Buffer), sealer.seal(&archive[..1024], None, &mut out[..short]));
     assert_eq!((0, 1024), (sealer.position(), sealer.next_len()));
-    assert_eq!(Ok(1024 + CHUNK_OVERHEAD), sealer.seal(&archive[..1024], &mut out));
-    assert_eq!(Ok(476 + CHUNK_OVERHEAD), sealer.seal(&archive[1024..], &mut out));
-    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1], &mut out));
-    assert_eq!(Err(SealError::Length), sealer.seal(&[], &mut out));
+    assert_eq!(Ok(1024 + CHUNK_OVERHEAD), sealer.seal(&archive[..1024], None, &mut out));
+    assert_eq!(Ok(476 + CHUNK_OVERHEAD), sealer.seal(&archive[1024..], None, &mut out));
+    assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1], None, &mut out));
+    assert_eq!(Err(SealError::Length), sealer.seal(&[], None, &mut out));
 }
 
 #[test]
 fn every_bit_of_a_chunk_counts() {
     for aead in [Aead::Aes256Gcm, Aead::ChaCha20Poly1305] {
         let span = Span::new(CHUNK, 0, 40).unwrap();
-        let chunk = seal_all(sealer(aead, span, None), &noise(40)).remove(0);
+        let chunk = seal_all(sealer(aead, Codec::None, span), &noise(40)).remove(0);
         for bit in 0..chunk.len() * 8 {
             let mut flipped = chunk.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -188,7 +189,7 @@ fn every_bit_of_a_chunk_counts() {
 #[test]
 fn another_key_prefix_or_aead_opens_nothing() {
     let span = Span::new(CHUNK, 0, 40).unwrap();
-    let chunk = seal_all(sealer(Aead::ChaCha20Poly1305, span, None), &noise(40)).remove(0);
+    let chunk = seal_all(sealer(Aead::ChaCha20Poly1305, Codec::None, span), &noise(40)).remove(0);
     let other_key = SoftCipher::new(Aead::ChaCha20Poly1305, &ChunkKey::from_bytes([6; 32])).unwrap();
     for mut opener in [
         Opener::new(other_key, PREFIX, span, Codec::None),
@@ -202,7 +203,7 @@ fn another_key_prefix_or_aead_opens_nothing() {
 #[test]
 fn nothing_opens_behind_the_end() {
     let span = Span::new(CHUNK, 0, 40).unwrap();
-    let chunks = seal_all(sealer(Aead::ChaCha20Poly1305, span, None), &noise(40));
+    let chunks = seal_all(sealer(Aead::ChaCha20Poly1305, Codec::None, span), &noise(40));
     let mut opener = opener(Aead::ChaCha20Poly1305, Codec::None, span);
     assert_eq!((noise(40), None), open_all(&mut opener, &chunks));
     assert_eq!((40, 0), (opener.position(), opener.next_len()));
@@ -406,12 +407,11 @@ proptest! {
     ) {
         let position = from.index(archive.len() + 1);
         let span = Span::new(1 << log, position as u64, archive.len() as u64).unwrap();
-        let mut compressor = Compressor::new();
-        let chunks = seal_all(sealer(aead, span, lz4.then_some(&mut compressor)), &archive);
+        let codec = if lz4 { Codec::Lz4 } else { Codec::None };
+        let chunks = seal_all(sealer(aead, codec, span), &archive);
         for chunk in &chunks {
             prop_assert!(chunk.len() <= (1 << log) + CHUNK_OVERHEAD);
         }
-        let codec = if lz4 { Codec::Lz4 } else { Codec::None };
         let mut opener = opener(aead, codec, span);
         let (opened, error) = open_all(&mut opener, &chunks);
         prop_assert_eq!((&archive[position..], None), (&opened[..], error));
@@ -425,7 +425,7 @@ proptest! {
         damage in damage(),
     ) {
         let span = Span::new(CHUNK, 0, archive.len() as u64).unwrap();
-        let mut chunks = seal_all(sealer(aead, span, None), &archive);
+        let mut chunks = seal_all(sealer(aead, Codec::None, span), &archive);
         let whole = chunks.clone();
         let first = damage.apply(&mut chunks);
         let mut opener = opener(aead, Codec::None, span);

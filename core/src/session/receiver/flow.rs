@@ -5,7 +5,7 @@
 use core::future::Future;
 use core::pin::{Pin, pin};
 
-use embassy_futures::select::{Either3, Either4, select3, select4};
+use embassy_futures::select::{Either4, select4};
 use rand_core::CryptoRngCore;
 
 use crate::code::TransferKey;
@@ -244,7 +244,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let tag = &accepted.offer.manifest_tag;
         let is_it = |digest: &_| schedule.is_manifest(digest, tag);
         let begin = self.at.store.begin(&accepted.offered, &is_it);
-        working(&mut self.channel, Stage::Hashing, pin!(begin), self.at.operator.interrupted()).await
+        let heard = Some(&mut *self.at.buffers.frame);
+        working(&mut self.channel, Stage::Hashing, pin!(begin), self.at.operator.interrupted(), heard).await
     }
 
     /// `Accept`, and where the sender resumes.
@@ -259,7 +260,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 FromSender::Resume { offset: 0 } if offset > 0 => {
                     let at = &mut *self.at;
                     let restart = at.store.restart();
-                    working(&mut self.channel, Stage::Hashing, pin!(restart), at.operator.interrupted()).await?;
+                    working(&mut self.channel, Stage::Hashing, pin!(restart), at.operator.interrupted(), None).await?;
                     return Ok(0);
                 }
                 FromSender::Resume { offset: from } if from == offset => return Ok(offset),
@@ -313,9 +314,10 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     /// `Committed`, once the store has verified the whole archive and put it in place.
     async fn commit(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Verifying);
-        // Not to be interrupted: from here on the folder may be in place.
+        // Not to be interrupted, by neither side: from here on the folder may be in place.
         let never = core::future::pending();
-        let receipt = working(&mut self.channel, Stage::Verifying, pin!(self.at.store.commit()), never).await?;
+        let commit = pin!(self.at.store.commit());
+        let receipt = working(&mut self.channel, Stage::Verifying, commit, never, None).await?;
         if let Some(manifest) = self.at.store.manifest() {
             self.at.desk.committed(&self.peer, manifest, receipt, self.at.clock.now());
         }
@@ -362,23 +364,34 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     }
 }
 
-/// Lets the store work, and tells the sender so now and then; until the person wants to stop.
-/// The work comes pinned: handed over by value it would lie twice in this future, and a board's is kilobytes long.
+/// Lets the store work, and tells the sender so now and then; until the person wants to stop. `heard`: where the sender has nothing
+/// to say but that it cancels, the buffer to hear it with. The work comes pinned: handed over by value it would lie twice in this
+/// future, and a board's is kilobytes long.
 async fn working<L: Link, K: Clock, T>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
     mut work: Pin<&mut impl Future<Output = Result<T, StoreError>>>,
     interrupted: impl Future<Output = ()>,
+    mut heard: Option<&mut [u8]>,
 ) -> Result<T, SessionError> {
     let mut interrupted = pin!(interrupted);
     loop {
-        let again = channel.after(WORKING_MS);
-        match select3(&mut work, &mut interrupted, channel.clock().sleep_until(again)).await {
-            Either3::First(done) => return done.map_err(SessionError::from),
-            Either3::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
-            Either3::Third(()) => channel.send(&FromReceiver::Working(stage)).await?,
+        let (clock, again) = (channel.clock(), channel.after(WORKING_MS));
+        let said = async {
+            match heard {
+                Some(_) => channel.readable().await,
+                None => core::future::pending().await,
+            }
+        };
+        match select4(&mut work, &mut interrupted, said, clock.sleep_until(again)).await {
+            Either4::First(done) => return done.map_err(SessionError::from),
+            Either4::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+            Either4::Third(ready) => break ready?,
+            Either4::Fourth(()) => channel.send(&FromReceiver::Working(stage)).await?,
         }
     }
+    let (frame, until) = (heard.take().unwrap_or_default(), channel.after(STEP_MS));
+    not_expected(decode(channel.receive(frame, 0, until, interrupted).await?.message()?)?)
 }
 
 fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<(Aead, Codec), SessionError> {

@@ -254,17 +254,16 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
         let cipher = C::new(*aead, schedule.chunk_key()).ok_or(SessionError::NothingInCommon)?;
         let total = self.at.source.info().shape.total;
         let span = Span::new(*chunk, offset, total).ok_or(SessionError::OverLimit(Limit::Chunk))?;
-        let compressor = self.at.buffers.compressor.take().filter(|_| *codec == Codec::Lz4);
-        let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), span, compressor);
+        let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), span, *codec);
         while sealer.next_len() > 0 {
             self.watch().await?;
-            let Buffers { plain, frame, .. } = &mut self.at.buffers;
+            let Buffers { plain, frame, compressor } = &mut self.at.buffers;
             let plain = plain.get_mut(..sealer.next_len()).ok_or(SessionError::Buffers)?;
             if self.at.source.read(plain).await? < plain.len() {
                 return Err(SessionError::Cancelled(Cancel::SourceChanged));
             }
             let payload = frame.get_mut(FRAME_HEADER..).ok_or(SessionError::Buffers)?;
-            let sealed = sealer.seal(plain, payload).map_err(|_| SessionError::Buffers)?;
+            let sealed = sealer.seal(plain, compressor.as_deref_mut(), payload).map_err(|_| SessionError::Buffers)?;
             self.send_chunk(sealed, sealer.position() == total).await?;
             self.at.operator.event(Event::Sent(sealer.position()));
         }

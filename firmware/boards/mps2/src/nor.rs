@@ -117,7 +117,10 @@ mod tests {
         block_on(flash.erase(0, BLOCK as u32)).unwrap();
         block_on(flash.write(4, &[0xF0; 4])).unwrap();
         block_on(flash.write(4, &[0x30; 4])).unwrap();
-        assert_eq!(block_on(flash.write(0, &[0xFF, 0xFF, 0xFF, 0xFF, 0x31, 0x30, 0x30, 0x30])), Err(NorError::NotErased));
+        assert_eq!(
+            block_on(flash.write(0, &[0xFF, 0xFF, 0xFF, 0xFF, 0x31, 0x30, 0x30, 0x30])),
+            Err(NorError::NotErased)
+        );
         assert_eq!(read(&mut flash, 3), [0xFF, 0x30, 0x30, 0x30, 0x30, 0xFF], "a refused program changes nothing");
     }
 

@@ -22,9 +22,9 @@ impl fmt::Display for Bytes {
             0x10_0000..0x4000_0000 => (1 << 20, "MiB"),
             _ => (1u64 << 30, "GiB"),
         };
-        // No 64-bit product: a folder on a board is far below that, but the number is the sender's.
-        let (whole, rest) = (self.0 / unit, self.0 % unit);
-        write!(f, "{whole}.{:02} {name}", rest / (unit / 128) * 100 / 128)
+        // Rounded, as the sender shows it.
+        let rest = (self.0 % unit * 100 + unit / 2) / unit;
+        write!(f, "{}.{:02} {name}", self.0 / unit + rest / 100, rest % 100)
     }
 }
 
@@ -152,9 +152,11 @@ mod tests {
             (1023, "1023 B"),
             (1024, "1.00 KiB"),
             (1536, "1.50 KiB"),
-            (1_048_575, "1023.99 KiB"),
+            (1029, "1.00 KiB"),
+            (1030, "1.01 KiB"),
+            (1_048_575, "1024.00 KiB"),
             (70 << 20, "70.00 MiB"),
-            (u64::MAX, "17179869183.99 GiB"),
+            (u64::MAX, "17179869184.00 GiB"),
         ] {
             assert_eq!(Bytes(bytes).to_string(), text);
         }

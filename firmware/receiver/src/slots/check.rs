@@ -57,6 +57,27 @@ pub(super) async fn digest<M: RawMutex, F: NorFlash>(
     Ok(hasher.digest())
 }
 
+/// Goes on with a sum over bytes. It tells a slot that changed from an archive that came false: every single byte that changed changes
+/// it, for 4 instructions where a digest takes 16. Somebody who means to can get around it, and wins another error text.
+pub(super) fn sum(sum: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()))
+}
+
+/// The sum over the first `end` bytes of a slot.
+pub(super) async fn sum_of<M: RawMutex, F: NorFlash>(
+    area: &Area<'_, M, F>,
+    slot: Slot,
+    end: u32,
+    buffer: &mut [u8],
+) -> Result<u32, Fault> {
+    let mut total = 0;
+    let mut pieces = Pieces::new(slot, 0, end, buffer);
+    while let Some(piece) = pieces.next(area).await? {
+        total = sum(total, piece);
+    }
+    Ok(total)
+}
+
 /// Reads a whole archive back, checks every rule and every digest of it, and gives its summary and its root.
 pub(super) async fn whole<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,

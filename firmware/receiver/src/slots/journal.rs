@@ -3,10 +3,11 @@
 //! A block begins with a snapshot of the state, then SETTLED; appended records change it. When it is full, or may not be trusted
 //! with another record, the state moves to the other block.
 //!
-//! What power left half-written at the end of a block may read well on one day and not on the next. So nothing that matters
-//! hangs on the last record of a block: a block is *confirmed*, and outranks the other by its sequence, by a record behind its snapshot, which
-//! was begun only after the head had ended well; and a boot that finds COMMIT or the first SETTLED at the end moves to the
-//! other block before it shows the folder to anybody.
+//! What power left half-written, or half-erased, may read well on one day and not on the next. So a boot does not trust the
+//! last record of a block: the newer block counts for certain once two records stand behind its snapshot, of which at least the first
+//! ended well. Until then both blocks say the same, the older one counts, and the newer one is the next to be erased. Where
+//! they differ, the older one is being erased already, and the newer one counts, if its snapshot is whole. And a boot that
+//! finds COMMIT, or less than two records, at the end moves to the other block before it shows the folder to anybody.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -34,21 +35,19 @@ pub(super) struct Journal {
 impl Journal {
     /// Reads what stands on the flash; writes nothing.
     pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Self {
-        let heads = [read_head(area, 0).await, read_head(area, 1).await];
-        let live = live(area, &heads).await;
-        let mut journal = Self {
-            state: State::default(),
-            block: live.map(|(block, _)| block),
-            sequence: live.map_or(0, |(_, head)| head.sequence),
+        let found = [read_block(area, 0).await, read_block(area, 1).await];
+        let mut doubtful = found.iter().any(|found| matches!(found, Found::Torn));
+        let live = live(found);
+        doubtful |= live.as_ref().is_some_and(|live| live.torn);
+        Self {
+            block: live.as_ref().map(|live| live.block),
+            sequence: live.as_ref().map_or(0, |live| live.head.sequence),
             next: 0,
             fresh: false,
-            settled: live.is_none(),
-            doubtful: heads.iter().any(|head| matches!(head, Found::Torn)),
-        };
-        if let Some((block, head)) = live {
-            journal.replay(area, block, head).await;
+            settled: live.as_ref().is_none_or(Told::is_settled),
+            doubtful,
+            state: live.map(|live| live.state).unwrap_or_default(),
         }
-        journal
     }
 
     pub(super) fn state(&self) -> &State {
@@ -72,7 +71,7 @@ impl Journal {
             return Ok(());
         }
         self.rotate(area).await?;
-        // The first SETTLED confirms the block; the second says that the first one stands.
+        // Behind that of the rotation: with two, the block counts for certain.
         self.append(area, &Record::Settled).await?;
         self.settled = true;
         Ok(())
@@ -97,8 +96,8 @@ impl Journal {
         if self.fresh && self.next + cells <= room { Ok(()) } else { self.rotate(area).await }
     }
 
-    /// Moves the state to the other block. **Erases before use, without a blank check. Writes the head last, so that it never
-    /// announces records that are not there yet.**
+    /// Moves the state to the other block. **Erases before use, without a blank check.** Writes the head last: it
+    /// counts what stands before it.
     async fn rotate<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
         self.fresh = false;
         let layout = area.layout();
@@ -130,51 +129,85 @@ impl Journal {
         self.fresh = true;
         Ok(())
     }
+}
 
-    /// Applies every whole record of the live block.
-    async fn replay<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, block: u8, head: Head) {
-        let (mut cell, mut appended) = (1, 0);
-        while cell < area.layout().block() / CELL as u32 {
-            match read_record(area, block, cell, self.sequence).await {
-                Found::Whole(record) => {
-                    self.state.apply(&record);
-                    appended += u32::from(cell > u32::from(head.snapshot));
-                    self.settled = appended > 1 && !matches!(record, Record::Commit(_));
-                    cell += record.cells();
-                }
-                Found::Torn => {
-                    self.doubtful = true;
-                    cell += 1;
-                }
-                Found::Blank => cell += 1,
+/// What a block says.
+struct Told {
+    block: u8,
+    head: Head,
+    state: State,
+    /// Cells of the snapshot's records that are whole.
+    snapshot: u32,
+    /// Whole records behind the snapshot.
+    appended: u32,
+    /// Whether the last record is COMMIT.
+    ends_in_commit: bool,
+    /// Whether something is there that is no record.
+    torn: bool,
+}
+
+impl Told {
+    fn take(&mut self, cell: u32, record: &Record) {
+        self.state.apply(record);
+        match cell <= self.head.snapshot.into() {
+            true => self.snapshot += record.cells(),
+            false => self.appended += 1,
+        }
+        self.ends_in_commit = matches!(record, Record::Commit(_));
+    }
+
+    /// Whether nothing that stood before its head was lost.
+    fn is_intact(&self) -> bool {
+        self.snapshot == self.head.snapshot.into()
+    }
+
+    /// Whether a record behind the snapshot ended well, for sure: another one was begun behind it.
+    fn is_established(&self) -> bool {
+        self.appended > 1
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_established() && !self.ends_in_commit
+    }
+}
+
+/// The block that counts. **While both say the same, the older one, until the newer one is established; where they differ, the newer one,
+/// if it is established or intact.**
+fn live(found: [Found<Told>; 2]) -> Option<Told> {
+    let (first, second) = match found {
+        [Found::Whole(first), Found::Whole(second)] => (first, second),
+        [Found::Whole(one), _] | [_, Found::Whole(one)] => return Some(one),
+        _ => return None,
+    };
+    let (older, newer) = if first.head.sequence < second.head.sequence { (first, second) } else { (second, first) };
+    let counts = newer.is_established() || newer.is_intact() && newer.state != older.state;
+    Some(if counts { newer } else { older })
+}
+
+/// Reads a block: its head, and every whole record.
+async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8) -> Found<Told> {
+    let head = match read_head(area, block).await {
+        Found::Whole(head) => head,
+        Found::Torn => return Found::Torn,
+        Found::Blank => return Found::Blank,
+    };
+    let mut told =
+        Told { block, head, state: State::default(), snapshot: 0, appended: 0, ends_in_commit: false, torn: false };
+    let mut cell = 1;
+    while cell < area.layout().block() / CELL as u32 {
+        match read_record(area, block, cell, head.sequence).await {
+            Found::Whole(record) => {
+                told.take(cell, &record);
+                cell += record.cells();
             }
+            Found::Torn => {
+                told.torn = true;
+                cell += 1;
+            }
+            Found::Blank => cell += 1,
         }
     }
-}
-
-/// The block that counts: the confirmed one with the higher sequence. Where none is confirmed, the lower sequence: its state is the
-/// same, and the other head may be the half-written one.
-async fn live<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, heads: &[Found<Head>; 2]) -> Option<(u8, Head)> {
-    let mut best: Option<(bool, i64, u8, Head)> = None;
-    for (block, head) in [0, 1].into_iter().zip(heads) {
-        let Found::Whole(head) = head else { continue };
-        let confirmed = is_confirmed(area, block, head).await;
-        let rank = if confirmed { i64::from(head.sequence) } else { -i64::from(head.sequence) };
-        if best.is_none_or(|best| (best.0, best.1) < (confirmed, rank)) {
-            best = Some((confirmed, rank, block, *head));
-        }
-    }
-    best.map(|(_, _, block, head)| (block, head))
-}
-
-/// Whether a record stands behind the snapshot.
-async fn is_confirmed<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8, head: &Head) -> bool {
-    for cell in 1 + u32::from(head.snapshot)..area.layout().block() / CELL as u32 {
-        if let Found::Whole(_) = read_record(area, block, cell, head.sequence).await {
-            return true;
-        }
-    }
-    false
+    Found::Whole(told)
 }
 
 /// What was found where a record may stand. `Blank` is what it looks like, and nothing is ever built on that.

@@ -28,7 +28,8 @@
 //! |---|---|
 //! | erase before use, never trust a blank check | `Journal::rotate`, `Stage::flush` |
 //! | never append to a block that was live before this boot; rotate when the first write comes | `Journal::make_ready` |
-//! | write a block's records first, its head last | `Journal::rotate` |
+//! | a new block counts once it has two records behind its snapshot; before, only where the old one says something else | `journal::live` |
+//! | no block with a damaged snapshot counts before it has them | `journal::live` |
 //! | a read error is an invalid record | `read_record` |
 //! | resume at bounds of erase blocks only | `Stage::resume`, `Stage::flush` |
 //! | say in this boot's journal where a transfer goes on before erasing there | `Stage::announce` |

@@ -7,7 +7,7 @@ use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{Held, Offered, StoreError};
 
 use super::area::{Area, Slot};
-use super::check::Pieces;
+use super::check::{self, Pieces};
 use super::journal::Journal;
 use super::record::{Begun, CELL, Record, Sizes};
 
@@ -18,6 +18,8 @@ pub(super) struct Stage {
     pub(super) slot: Slot,
     /// What the manifest says, once it came whole.
     pub(super) summary: Option<Summary>,
+    /// `check::sum` of the bytes that were taken.
+    pub(super) sum: u32,
     manifest: ManifestReader,
     /// Bytes of the archive that were taken.
     position: u32,
@@ -33,7 +35,8 @@ impl Stage {
     /// A transfer from the first byte on.
     pub(super) fn new(offered: Offered, sizes: Sizes, slot: Slot) -> Self {
         let manifest = ManifestReader::new(sizes.manifest);
-        Self { offered, sizes, slot, summary: None, manifest, position: 0, flushed: 0, durable: 0, announced: false }
+        let (position, flushed, durable, announced) = (0, 0, 0, false);
+        Self { offered, sizes, slot, summary: None, sum: 0, manifest, position, flushed, durable, announced }
     }
 
     /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to go on behind them. Where they are not
@@ -52,6 +55,7 @@ impl Stage {
         let mut pieces = Pieces::new(self.slot, 0, durable, buffer);
         while let Some(piece) = pieces.next(area).await.ok()? {
             hasher.update(piece);
+            self.sum = check::sum(self.sum, piece);
             let known = self.summary.is_some();
             self.admit(piece).ok()?;
             if !known && self.summary.is_some_and(|summary| !is_it(&summary.digest)) {
@@ -84,6 +88,7 @@ impl Stage {
             return Err(StoreError::Archive(ArchiveError::Trailing));
         }
         self.admit(bytes).map_err(StoreError::Archive)?;
+        self.sum = check::sum(self.sum, bytes);
         self.announce(area, journal).await?;
         while !bytes.is_empty() {
             let filled = (self.position - self.flushed) as usize;
@@ -106,7 +111,8 @@ impl Stage {
         journal: &mut Journal,
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
-        if self.position < self.sizes.total {
+        // Without a summary, the manifest claims to be longer than the archive.
+        if self.position < self.sizes.total || self.summary.is_none() {
             return Err(StoreError::Archive(ArchiveError::Truncated));
         }
         if self.flushed < self.position { self.flush(area, journal, buffer).await } else { Ok(()) }

@@ -123,12 +123,19 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         Some((committed, Held { offset: sizes.total.into(), digest }))
     }
 
-    /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows it.
+    /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows it. What fails is the sender's fault where the slot
+    /// still holds what came, and the flash's where it does not; that is looked at only then.
     async fn conclude(&mut self) -> Result<Receipt, StoreError> {
         let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
         let area = &self.slots.area;
         stage.finish(area, &mut self.journal, self.buffer).await?;
-        let (summary, root) = check::whole(area, stage.slot, &stage.sizes, self.buffer).await?;
+        let checked = check::whole(area, stage.slot, &stage.sizes, self.buffer).await;
+        if let Err(StoreError::Archive(_)) = checked
+            && check::sum_of(area, stage.slot, stage.sizes.total, self.buffer).await != Ok(stage.sum)
+        {
+            return Err(StoreError::Verify);
+        }
+        let (summary, root) = checked?;
         if stage.summary != Some(summary) {
             return Err(StoreError::Verify);
         }

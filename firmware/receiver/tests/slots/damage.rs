@@ -1,8 +1,8 @@
 //! What a sender or the flash gets wrong: false archives, damaged files, a damaged journal.
 
 use embassy_sync::mutex::Mutex;
-use waft_core::archive::ArchiveError;
-use waft_core::session::{Store, StoreError};
+use waft_core::archive::{ArchiveError, Shape};
+use waft_core::session::{Offered, Store, StoreError};
 use waft_receiver::slots::Verdict;
 
 use crate::archive::{Archive, archive, tree};
@@ -39,6 +39,52 @@ fn a_false_archive_is_refused_and_the_old_folder_stays() {
         let longer = [&good.bytes[100..], b"x"].concat();
         assert_eq!(store.write(&longer).await, Err(StoreError::Archive(ArchiveError::Trailing)));
     });
+}
+
+#[test]
+fn a_manifest_longer_than_its_archive_reads_nothing_behind_it() {
+    let flash = flash(12);
+    let good = second();
+    boot(&flash, async |_, store| {
+        let manifest = good.offered.shape.manifest;
+        for (total, manifest) in [(manifest - 1, manifest), (manifest - 1, u32::MAX), (10, 20)] {
+            let offered =
+                Offered { shape: Shape { total: total.into(), manifest, ..good.offered.shape }, ..good.offered };
+            store.begin(&offered, &|_| false).await.unwrap();
+            let result = match store.write(&good.bytes[..total as usize]).await {
+                Ok(()) => store.commit().await.map(drop),
+                refused => refused,
+            };
+            assert!(matches!(result, Err(StoreError::Archive(_))), "{result:?}");
+        }
+    });
+}
+
+/// What came was right: the sender must not be told that it was wrong.
+#[test]
+fn what_rots_before_the_commit_is_the_flashs_fault_and_is_sent_again() {
+    let second = second();
+    let content = second.offered.shape.manifest as usize;
+    for at in [3, content + 5, content + 3000 + 5, ERASE, ERASE + 1000] {
+        for resumed in [false, true] {
+            let flash = flash(12);
+            boot(&flash, async |slots, store| {
+                begin(store, &second).await.unwrap();
+                let mut offset = 0;
+                if resumed {
+                    store.write(&second.bytes[..ERASE + 100]).await.unwrap();
+                    offset = begin(store, &second).await.unwrap();
+                    assert_eq!(offset, ERASE);
+                }
+                store.write(&second.bytes[offset..]).await.unwrap();
+                flash.lock().await.bytes[2 * ERASE + at] ^= 4;
+                assert_eq!(store.commit().await, Err(StoreError::Verify), "{at}");
+                store.suspend().await;
+                send(store, &second).await.unwrap();
+                assert_eq!(shown(slots).await, Some((1, second.tree.clone())));
+            });
+        }
+    }
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod cases;
 mod damage;
 mod nor;
 mod sweep;
+mod twice;

@@ -20,7 +20,7 @@ pub(crate) enum Level {
 
 pub(crate) const LEVELS: [Level; 4] = [Level::Bits, Level::Words, Level::Marginal, Level::Unreadable];
 
-/// How far the operation came in which power went. In sixths of its write units, the unit at that point torn.
+/// How far the operation came in which power went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tear {
     /// It did not begin.
@@ -33,12 +33,25 @@ pub(crate) enum Tear {
     Last,
     /// Every unit is torn.
     All,
+    /// Of all units some are done, some torn, some as before: the units of a block are erased together.
+    Scattered,
     /// It ended, but nobody was told.
     Unacknowledged,
 }
 
-pub(crate) const TEARS: [Tear; 6] =
-    [Tear::Nothing, Tear::First, Tear::Middle, Tear::Last, Tear::All, Tear::Unacknowledged];
+pub(crate) const TEARS: [Tear; 7] =
+    [Tear::Nothing, Tear::First, Tear::Middle, Tear::Last, Tear::All, Tear::Scattered, Tear::Unacknowledged];
+
+/// What torn units read at the marginal level. A test that is after one change from boot to boot sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// What they held before.
+    Before,
+    /// What they were to hold.
+    Meant,
+    /// Either, or something in between, each time anew.
+    Anew,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
@@ -54,6 +67,7 @@ pub(crate) struct Nor<const WRITE: usize, const ERASE: usize> {
     meant: Vec<u8>,
     units: Vec<Unit>,
     pub(crate) level: Level,
+    pub(crate) reads: Reads,
     /// Power goes in the operation of that number.
     pub(crate) cut: Option<(u64, Tear)>,
     pub(crate) dead: bool,
@@ -61,7 +75,8 @@ pub(crate) struct Nor<const WRITE: usize, const ERASE: usize> {
     pub(crate) operations: u64,
     pub(crate) erased: Vec<u32>,
     pub(crate) written: u64,
-    seed: u64,
+    /// Where the random numbers stand.
+    pub(crate) chance: u64,
 }
 
 #[derive(Debug)]
@@ -82,23 +97,24 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
             meant: vec![0; length],
             units: vec![Unit::Written; length / WRITE],
             level,
+            reads: Reads::Anew,
             cut: None,
             dead: false,
             operations: 0,
             erased: vec![0; blocks],
             written: 0,
-            seed: 1,
+            chance: 1,
         }
     }
 
-    /// Power comes back.
+    /// Power comes back; what torn units read from now on is not said.
     pub(crate) fn revive(&mut self) {
-        (self.dead, self.cut) = (false, None);
+        (self.dead, self.cut, self.reads) = (false, None, Reads::Anew);
     }
 
     fn random(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
@@ -118,15 +134,36 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         }
     }
 
-    /// Units before the first that is torn, and behind the last.
-    fn torn(tear: Tear, units: usize) -> (usize, usize) {
-        match tear {
-            Tear::Nothing => (0, 0),
-            Tear::First => (0, 1),
-            Tear::Middle => (units / 2, units / 2 + 1),
-            Tear::Last => (units - 1, units),
-            Tear::All => (0, units),
-            Tear::Unacknowledged => (units, units),
+    /// Brings `units` units from `first` on to what `meant` says of each, as far as the tear lets it.
+    fn change<'b>(
+        &mut self,
+        tear: Option<Tear>,
+        first: usize,
+        units: usize,
+        state: Unit,
+        meant: impl Fn(usize) -> &'b [u8],
+    ) {
+        for index in 0..units {
+            let torn = match tear {
+                None | Some(Tear::Unacknowledged) => false,
+                Some(Tear::Nothing) => return,
+                Some(Tear::First) => index == 0,
+                Some(Tear::Middle) => index == units / 2,
+                Some(Tear::Last) => index + 1 == units,
+                Some(Tear::All) => true,
+                Some(Tear::Scattered) => match self.random() % 3 {
+                    0 => continue,
+                    state => state == 1,
+                },
+            };
+            if torn {
+                self.tear(first + index, meant(index))
+            } else {
+                self.set(first + index, meant(index), state)
+            }
+            if torn && !matches!(tear, Some(Tear::All | Tear::Scattered)) {
+                return;
+            }
         }
     }
 
@@ -177,9 +214,11 @@ impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for Nor<WRITE, ERASE> 
             let last = ((unit + 1) * WRITE).min(offset as usize + out.len());
             for at in first..last {
                 let byte = &mut out[at - offset as usize];
-                match (self.level, random % 3) {
-                    (Level::Marginal, 0) => *byte = self.meant[at],
-                    (Level::Marginal, 1) => *byte = (*byte & self.meant[at]) | (random >> (8 + at % 48)) as u8,
+                match (self.level, self.reads, random % 3) {
+                    (Level::Marginal, Reads::Meant, _) | (Level::Marginal, Reads::Anew, 0) => *byte = self.meant[at],
+                    (Level::Marginal, Reads::Anew, 1) => {
+                        *byte = (*byte & self.meant[at]) | (random >> (8 + at % 48)) as u8;
+                    }
                     _ => {}
                 }
             }
@@ -201,13 +240,7 @@ impl<const WRITE: usize, const ERASE: usize> NorFlash for Nor<WRITE, ERASE> {
         let tear = self.operate()?;
         (from..to).step_by(ERASE).for_each(|at| self.erased[at as usize / ERASE] += 1);
         let (first, count) = (from as usize / WRITE, (to - from) as usize / WRITE);
-        let (whole, torn) = tear.map_or((count, count), |tear| Self::torn(tear, count));
-        for unit in first..first + whole {
-            self.set(unit, &[0xff; WRITE], Unit::Erased);
-        }
-        for unit in first + whole..first + torn {
-            self.tear(unit, &[0xff; WRITE]);
-        }
+        self.change(tear, first, count, Unit::Erased, |_| &[0xff; WRITE]);
         if tear.is_some() { Err(NorError) } else { Ok(()) }
     }
 
@@ -220,14 +253,7 @@ impl<const WRITE: usize, const ERASE: usize> NorFlash for Nor<WRITE, ERASE> {
             self.units[first..][..count].iter().all(|unit| *unit == Unit::Erased),
             "writes where nothing was erased"
         );
-        let (whole, torn) = tear.map_or((count, count), |tear| Self::torn(tear, count));
-        for (index, piece) in bytes.chunks(WRITE).enumerate() {
-            match index {
-                _ if index < whole => self.set(first + index, piece, Unit::Written),
-                _ if index < torn => self.tear(first + index, piece),
-                _ => {}
-            }
-        }
+        self.change(tear, first, count, Unit::Written, |index| &bytes[index * WRITE..][..WRITE]);
         if tear.is_some() { Err(NorError) } else { Ok(()) }
     }
 }

@@ -44,7 +44,7 @@ fn merges() {
     bench.receive(&mut bench.overwriting()).unwrap();
     assert_eq!(sorted(&bench.target()), expected);
     bench.check_clean();
-    assert!(!DirectoryStore::recover(&bench.target()).unwrap());
+    assert!(!block_on(DirectoryStore::recover(&bench.target())).unwrap());
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn a_crash_between_any_two_steps_is_made_good() {
         if stopped == 0 {
             // The intent was not written: nothing has changed, and nothing will by itself.
             assert_eq!(snapshot(&bench.target()), before);
-            assert!(!DirectoryStore::recover(&bench.target()).unwrap());
+            assert!(!block_on(DirectoryStore::recover(&bench.target())).unwrap());
             assert_eq!(snapshot(&bench.target()), before);
         } else if stopped % 2 == 0 {
-            assert!(DirectoryStore::recover(&bench.target()).unwrap(), "{stopped}");
+            assert!(block_on(DirectoryStore::recover(&bench.target())).unwrap(), "{stopped}");
             assert_eq!(sorted(&bench.target()), after, "{stopped}");
             bench.check_clean();
         } else {
@@ -105,7 +105,7 @@ fn a_torn_intent_is_none() {
     let whole = fs::read(&path).unwrap();
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        assert!(!DirectoryStore::recover(&bench.target()).unwrap());
+        assert!(!block_on(DirectoryStore::recover(&bench.target())).unwrap());
         assert_eq!(snapshot(&bench.target()), before);
     }
     // The archive is all there still: a sender that comes again sends nothing but the root.
@@ -129,7 +129,7 @@ fn a_damaged_manifest_is_not_followed() {
     bytes[last + 2] = b'y';
     fs::write(&path, &bytes).unwrap();
     let before = snapshot(&bench.target());
-    assert!(DirectoryStore::recover(&bench.target()).unwrap_err().path.ends_with("manifest"));
+    assert!(block_on(DirectoryStore::recover(&bench.target())).unwrap_err().path.ends_with("manifest"));
     assert_eq!(bench.begin(&mut bench.overwriting()), Err(StoreError::Verify));
     assert_eq!(snapshot(&bench.target()), before);
 }
