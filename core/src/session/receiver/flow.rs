@@ -316,8 +316,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         self.at.operator.event(Event::Verifying);
         // Not to be interrupted, by neither side: from here on the folder may be in place.
         let never = core::future::pending();
-        let commit = pin!(self.at.store.commit());
-        let receipt = working(&mut self.channel, Stage::Verifying, commit, never, None).await?;
+        let channel = &mut self.channel;
+        let receipt = working(channel, Stage::Verifying, pin!(self.at.store.commit()), never, None).await?;
         if let Some(manifest) = self.at.store.manifest() {
             self.at.desk.committed(&self.peer, manifest, receipt, self.at.clock.now());
         }
