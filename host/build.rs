@@ -63,7 +63,7 @@ fn is_board(path: &Path) -> bool {
 
 /// The table as Rust.
 fn table(boards: &BTreeMap<String, Description>) -> String {
-    let mut text = "/// All boards, by name.\npub(crate) const BOARDS: &[Board] = &[\n".to_owned();
+    let mut text = "/// All boards, by name.\npub const BOARDS: &[Board] = &[\n".to_owned();
     for board in boards.values() {
         let Description { name, title, package, target, features, memory: _, identity, storage, flash } = board;
         let (identity, slots) = (span(*identity), span(storage.slots));

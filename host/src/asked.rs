@@ -32,7 +32,7 @@ impl Asked {
     }
 
     /// What the environment answers. A value that is not UTF-8 is kept, to be refused for its form.
-    pub(crate) fn from_environment(self) -> Option<Zeroizing<String>> {
+    pub(crate) fn in_environment(self) -> Option<Zeroizing<String>> {
         let name = match self {
             Self::Code => "WAFT_AUTH_CODE",
             Self::Key => "WAFT_KEY",

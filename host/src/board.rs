@@ -12,56 +12,56 @@ include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
 /// A board.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub struct Board {
     /// What `--board` calls it.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What people call it.
-    pub(crate) title: &'static str,
+    pub title: &'static str,
     /// The package of its firmware, and its program.
-    pub(crate) package: &'static str,
+    pub package: &'static str,
     /// What that is compiled for.
-    pub(crate) target: &'static str,
+    pub target: &'static str,
     /// The package's features for this board.
-    pub(crate) features: &'static [&'static str],
+    pub features: &'static [&'static str],
     /// Where the identity image goes, as the flashing tool sees it.
-    pub(crate) identity: Span,
+    pub identity: Span,
     /// Where the receiver keeps what changes.
-    pub(crate) storage: Storage,
+    pub storage: Storage,
     /// How firmware and identity get onto it: commands with `{identity}`, `{firmware}` and `{identity_at}`.
-    pub(crate) commands: &'static [&'static str],
+    pub commands: &'static [&'static str],
 }
 
 /// A range of addresses, or of offsets in a flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub struct Span {
     /// Its first byte.
-    pub(crate) at: u32,
+    pub at: u32,
     /// Its length, in bytes.
-    pub(crate) size: u32,
+    pub size: u32,
 }
 
 /// Where the receiver keeps what changes: offsets in the flash that holds it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Storage {
+pub struct Storage {
     /// The two sectors of the seed.
-    pub(crate) seeds: [u32; 2],
+    pub seeds: [u32; 2],
     /// Journal and slots.
-    pub(crate) slots: Span,
+    pub slots: Span,
 }
 
 impl Board {
     /// The board of that name.
-    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+    pub fn named(name: &str) -> Option<&'static Self> {
         BOARDS.iter().find(|board| board.name == name)
     }
 
     /// Where its firmware is, once built, from the top of a checkout.
-    pub(crate) fn firmware(&self) -> String {
+    pub fn firmware(&self) -> String {
         format!("target/{}/firmware/{}", self.target, self.package)
     }
 
     /// The arguments of cargo that build its firmware.
-    pub(crate) fn build(&self) -> Vec<String> {
+    pub fn build(&self) -> Vec<String> {
         let mut arguments = ["build", "--profile", "firmware", "--package", self.package, "--target", self.target]
             .map(str::to_owned)
             .to_vec();
@@ -72,7 +72,7 @@ impl Board {
     }
 
     /// The commands that build and flash firmware and the identity image `identity`.
-    pub(crate) fn all_commands(&self, identity: &Path) -> Vec<String> {
+    pub fn all_commands(&self, identity: &Path) -> Vec<String> {
         let build = format!("cargo {}", self.build().join(" "));
         let (identity, at) = (quoted(&identity.to_string_lossy()), format!("{:#x}", self.identity.at));
         let flash = self.commands.iter().map(|command| {
@@ -86,7 +86,7 @@ impl Board {
 }
 
 /// One line a board, for people.
-pub(crate) fn listed() -> String {
+pub fn listed() -> String {
     let width = BOARDS.iter().map(|board| board.name.len()).max().unwrap_or_default();
     let lines: Vec<String> = BOARDS.iter().map(|board| format!("  {:<width$}  {}", board.name, board.title)).collect();
     lines.join("\n")

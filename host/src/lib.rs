@@ -6,7 +6,7 @@
 
 mod address;
 mod asked;
-mod board;
+pub mod board;
 mod certificate;
 pub mod cli;
 pub mod clock;

@@ -204,11 +204,11 @@ mod tests {
         plan.check(&bench.home, &bench.path()).unwrap();
         let peer = plan.carry_out(&bench.home, &bench.own, &bench.path()).unwrap();
         let board = board::Identity::parse(&fs::read(bench.path()).unwrap()).unwrap();
-        assert_eq!(&board.certificate_hash(), peer.certificate.hash());
+        assert_eq!(board.certificate_hash(), peer.certificate.hash());
         assert_eq!((board.name.as_str(), board.network.hostname.as_str()), ("kitchen", "kitchen-1"));
         assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true });
         assert_eq!(board.senders.len(), 1);
-        assert_eq!((&board.senders[0].hash, board.senders[0].name.as_str()), (bench.own.hash(), "laptop"));
+        assert_eq!((board.senders[0].hash, board.senders[0].name.as_str()), (bench.own.hash(), "laptop"));
         assert_eq!(board.network.wifi.as_ref().unwrap().passphrase, b"open sesame");
         let trust = Trust::load(&bench.home).unwrap();
         assert_eq!(trust.by_name("kitchen"), Some(&peer));

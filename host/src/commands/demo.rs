@@ -88,9 +88,8 @@ impl Stage<'_> {
         let (image, mut call) = (self.image(), vec!["simulate", "--listen", "127.0.0.1:0"]);
         let (image, firmware) = (image.to_string_lossy(), self.emulator.as_ref().map(|path| path.to_string_lossy()));
         call.extend(["--identity", &image]);
-        match &firmware {
-            Some(firmware) => call.extend(["--qemu", "--firmware", firmware]),
-            None => {}
+        if let Some(firmware) = &firmware {
+            call.extend(["--qemu", "--firmware", firmware]);
         }
         let mut board = Actor::start(&self.home, &call)?;
         let address = text(&board.until("ready")?, "address");

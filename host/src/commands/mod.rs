@@ -67,7 +67,7 @@ fn seconds_since_1970() -> u64 {
 
 /// Refuses a code or key in the environment that has not the right form, before anybody is bothered.
 fn check_answer(asked: Asked) -> Result<(), Error> {
-    let Some(answer) = asked.from_environment() else { return Ok(()) };
+    let Some(answer) = asked.in_environment() else { return Ok(()) };
     let form = match asked {
         Asked::Key => answers::key_form(&answer).map(drop),
         _ => answers::code_form(&answer).map(drop),

@@ -70,7 +70,7 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
         if schedule.commits_to(file.commitment()) {
             return Ok(schedule);
         }
-        if Asked::Key.from_environment().is_some() {
+        if Asked::Key.in_environment().is_some() {
             break;
         }
         wrong_before = true;

@@ -40,7 +40,7 @@ impl Ui {
         text: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<T, Error> {
-        if let Some(answer) = asked.from_environment() {
+        if let Some(answer) = asked.in_environment() {
             return parse(&answer).map_err(|why| Error::malformed(asked, why));
         }
         let mut input = self.input.lock().await;

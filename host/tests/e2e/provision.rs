@@ -38,7 +38,7 @@ fn a_board_that_is_provisioned_is_trusted_to_receive_only() {
     let (board, told, known) = (image(&world), ended.last("provisioned"), world.laptop.known());
     let peer = known.by_name("attic").unwrap();
     assert!(peer.receives && !peer.sends);
-    assert_eq!(peer.certificate.hash(), &board.certificate_hash());
+    assert_eq!(peer.certificate.hash(), board.certificate_hash());
     assert_eq!(text(told, "fingerprint"), peer.certificate.fingerprint().to_string());
     assert_eq!(
         (text(told, "name"), text(told, "board"), text(told, "path")),
@@ -55,7 +55,7 @@ fn a_board_that_is_provisioned_is_trusted_to_receive_only() {
     assert_eq!(board.policy, Policy { code: true, key: KeyPolicy::Typed, allow_older: false });
     assert_eq!(board.network.address, Address::Dhcp);
     let [sender] = board.senders.as_slice() else { panic!("just this machine: {:?}", board.senders) };
-    assert_eq!((sender.name.as_str(), &sender.hash), ("laptop", world.laptop.identity().certificate().hash()));
+    assert_eq!((sender.name.as_str(), sender.hash), ("laptop", world.laptop.identity().certificate().hash()));
 }
 
 #[test]

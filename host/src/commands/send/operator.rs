@@ -90,7 +90,7 @@ impl Operator for AtSender<'_> {
         self.moment = Moment::Code;
         if let Some(left) = left {
             self.ui.must(format!("That code was wrong; tries left: {left}."));
-            if Asked::Code.from_environment().is_some() {
+            if Asked::Code.in_environment().is_some() {
                 self.failure = Some(Error::CodeWrong);
                 return None;
             }
