@@ -7,6 +7,7 @@
 //!    application reads from.
 //! 5. [`run`](run::run): the receiver as one future, on what a [`board`] brings along. [`events`] tell the application
 //!    what happens; a person hears of it at the console.
+//! 6. `embassy`, a feature: sockets and time for boards on Embassy.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -19,6 +20,8 @@ extern crate std;
 pub mod board;
 mod console;
 mod doors;
+#[cfg(feature = "embassy")]
+pub mod embassy;
 pub mod entropy;
 pub mod events;
 pub mod identity;

@@ -1,0 +1,179 @@
+//! What every board on Embassy brings along in the same way: TCP by embassy-net, and time by embassy-time.
+//!
+//! embassy-net's own socket does not quite do what [`Socket`] asks: its `wait_read_ready` sleeps through the end of a connection, its
+//! `accept` fails when it is called again, and its `flush` waits for the peer.
+
+use core::future::{Future, poll_fn};
+use core::net::{IpAddr, SocketAddr};
+use core::pin::pin;
+use core::task::{Context, Poll};
+
+use embassy_futures::poll_once;
+use embassy_net::tcp::{Error, State, TcpSocket};
+use embassy_net::{Config, DhcpConfig, Ipv4Address, Ipv4Cidr, Stack, StaticConfigV4};
+use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
+use embedded_io_async::{ErrorType, Read, Write};
+use waft_core::limits::LINGER_MS;
+use waft_core::session::Clock;
+
+use crate::board::Socket;
+use crate::identity::{Address, Network};
+use crate::tls::guard::Tcp;
+
+/// A reset that cannot get out is given up after this: nobody may be there.
+const RESET: Duration = Duration::from_millis(250);
+/// Who wants to connect has so long to answer: a false address never does, and holds a socket.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// The network settings of an identity, as embassy-net takes them. `None`: the board was never provisioned, and asks for any address,
+/// to be able to say so.
+pub fn config(network: Option<&Network>) -> Config {
+    let Some(network) = network else { return Config::dhcpv4(DhcpConfig::default()) };
+    match network.address {
+        Address::Dhcp => {
+            let mut dhcp = DhcpConfig::default();
+            dhcp.hostname = Some(network.hostname.clone());
+            Config::dhcpv4(dhcp)
+        }
+        Address::Static { address, prefix, gateway, dns } => Config::ipv4_static(StaticConfigV4 {
+            address: Ipv4Cidr::new(Ipv4Address::from(address), prefix),
+            gateway: gateway.map(Ipv4Address::from),
+            dns_servers: dns.map(Ipv4Address::from).into_iter().collect(),
+        }),
+    }
+}
+
+/// Time since the board started.
+#[derive(Clone, Copy, Debug)]
+pub struct Uptime;
+
+impl Clock for Uptime {
+    fn now(&self) -> u64 {
+        Instant::now().as_millis()
+    }
+
+    async fn sleep_until(&self, at: u64) {
+        Timer::at(Instant::from_millis(at)).await;
+    }
+}
+
+/// A TCP socket that serves one connection after the other on one port.
+pub struct TcpPort<'a> {
+    stack: Stack<'a>,
+    socket: TcpSocket<'a>,
+    port: u16,
+    /// Until then the peer may take what was written; set when we said that no more comes.
+    lingers: Option<Instant>,
+}
+
+impl<'a> TcpPort<'a> {
+    /// A socket on `port`. `receive` bounds what a peer may have under way, and so the speed; one record of TLS, 4 KiB, is a good size.
+    pub fn new(stack: Stack<'a>, port: u16, receive: &'a mut [u8], send: &'a mut [u8]) -> Self {
+        let mut socket = TcpSocket::new(stack, receive, send);
+        // Messages are short, and each is waited for.
+        socket.set_nagle_enabled(false);
+        Self { stack, socket, port, lingers: None }
+    }
+
+    /// Waits until `is_it`, which depends on nothing but the socket's state and what it holds to read.
+    async fn until(&mut self, is_it: impl Fn(&TcpSocket<'a>) -> bool) {
+        poll_fn(|context| {
+            if is_it(&self.socket) {
+                return Poll::Ready(());
+            }
+            self.wake_on_change(context);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// These two complete only when something can be read or written; but what they leave behind with the socket is a waker
+    /// that every change of its state wakes.
+    fn wake_on_change(&self, context: &mut Context<'_>) {
+        let _ = pin!(self.socket.wait_read_ready()).poll(context);
+        let _ = pin!(self.socket.wait_write_ready()).poll(context);
+    }
+
+    /// Reads on, so that a peer who still writes gets to what was written here, until it ends the connection too.
+    async fn drain(&mut self) {
+        let mut nobody_reads_this = [0; 64];
+        while matches!(self.socket.read(&mut nobody_reads_this).await, Ok(1..)) {}
+        let _ = self.socket.flush().await;
+    }
+}
+
+impl ErrorType for TcpPort<'_> {
+    type Error = Error;
+}
+
+impl Read for TcpPort<'_> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.socket.read(buffer).await
+    }
+}
+
+impl Write for TcpPort<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        self.socket.write(bytes).await
+    }
+
+    /// TCP sends by itself; what has to arrive, [`close`](Socket::close) waits for.
+    async fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Tcp for TcpPort<'_> {
+    async fn readable(&mut self) -> Result<(), Error> {
+        self.until(|socket| socket.can_recv() || !socket.may_recv()).await;
+        Ok(())
+    }
+}
+
+impl Socket for TcpPort<'_> {
+    async fn address(&mut self) -> SocketAddr {
+        loop {
+            self.stack.wait_config_up().await;
+            if let Some(config) = self.stack.config_v4() {
+                return SocketAddr::new(IpAddr::V4(config.address.address()), self.port);
+            }
+        }
+    }
+
+    async fn accept(&mut self) {
+        loop {
+            match self.socket.state() {
+                State::Established | State::CloseWait => return,
+                State::Listen => self.until(|socket| socket.state() != State::Listen).await,
+                State::SynReceived => {
+                    let answer = self.until(|socket| socket.state() != State::SynReceived);
+                    if with_timeout(ANSWER, answer).await.is_err() {
+                        self.socket.abort();
+                    }
+                }
+                State::Closed => {
+                    // The reset of the connection before, if it still has to get out.
+                    let _ = with_timeout(RESET, self.socket.flush()).await;
+                    // Polled once, it listens.
+                    let _ = poll_once(self.socket.accept(self.port));
+                }
+                _ => self.socket.abort(),
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        if self.socket.remote_endpoint().is_some() {
+            self.socket.close();
+            let lingers = || Instant::now() + Duration::from_millis(LINGER_MS);
+            let deadline = *self.lingers.get_or_insert_with(lingers);
+            let _ = with_deadline(deadline, self.drain()).await;
+            self.socket.abort();
+        }
+        self.lingers = None;
+    }
+
+    fn abort(&mut self) {
+        self.socket.abort();
+    }
+}
