@@ -21,9 +21,8 @@ const NOT_CACHEABLE: u32 = 0x44;
 const NEVER_EXECUTED: u32 = 1;
 /// In a region's end: it is in force, with the first attribute.
 const IN_FORCE: u32 = 1;
-/// Control: everywhere else the default map holds; regions hold in handlers of faults and while faults are masked too, as in
-/// a read of the storage; all of this is in force.
-const CONTROL: u32 = 1 << 2 | 1 << 1 | 1;
+/// Control: the regions are in force, and everywhere else the default map is.
+const CONTROL: u32 = (1 << 2) | 1;
 
 /// Marks the regions, then lets the cache work. Once, before the storage is read.
 pub(crate) fn enable(mpu: &mut MPU) {

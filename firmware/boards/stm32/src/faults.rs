@@ -2,6 +2,7 @@
 //!
 //! A panic comes here, a fault of the core, an overflow of the stack, and an interrupt that nobody serves.
 
+use core::arch::naked_asm;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::MaybeUninit;
@@ -14,8 +15,6 @@ use defmt_rtt as _;
 use waft_core::session::desk::Tries;
 use waft_stm32::last::LastWords;
 
-/// In CCR: handlers of faults may go below the stack's limit.
-const BELOW_THE_LIMIT: u32 = 1 << 10;
 /// In CFSR: the stack went below its limit.
 const OVERFLOW: u32 = 1 << 20;
 
@@ -31,12 +30,6 @@ unsafe impl Sync for Kept {}
 #[unsafe(link_section = ".uninit.kept")]
 static KEPT: Kept =
     Kept { tries: UnsafeCell::new(MaybeUninit::uninit()), words: UnsafeCell::new(MaybeUninit::uninit()) };
-
-/// Lets an overflow of the stack be told: its handler needs a stack too, and there is room below the limit for it.
-pub(crate) fn prepare(scb: &mut SCB) {
-    // SAFETY: it changes what handlers of faults may do, which end in a reset.
-    unsafe { scb.ccr.modify(|flags| flags | BELOW_THE_LIMIT) };
-}
 
 /// What was kept: the senders' wrong codes, and the last words, which are forgotten by this.
 pub(crate) fn recall() -> (&'static mut Tries, LastWords) {
@@ -74,12 +67,19 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     end(format_args!("{}, line {}: {}", place.0, place.1, info.message()))
 }
 
-#[exception]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+/// After an overflow the stack is at its limit, so first of all the limit goes down to the end of what is stored there.
+/// `build.rs` keeps room in between.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn HardFault() -> ! {
+    naked_asm!("ldr r0, =__euninit", "msr MSPLIM, r0", "mov r0, sp", "b {fault}", fault = sym fault)
+}
+
+unsafe extern "C" fn fault(frame: &ExceptionFrame) -> ! {
     // SAFETY: the address is that of the core's own registers, and this one is only read.
     let status = unsafe { (*SCB::PTR).cfsr.read() };
     match status & OVERFLOW {
-        // There was no room for a frame.
+        // There may have been no room for a frame.
         OVERFLOW => end(format_args!("the stack overflowed")),
         _ => end(format_args!("a fault at {:08X}, status {status:08X}", frame.pc())),
     }

@@ -80,7 +80,6 @@ async fn main(spawner: Spawner) {
     static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 
     let mut core = cortex_m::Peripherals::take().expect("nobody else takes them");
-    faults::prepare(&mut core.SCB);
     cache::enable(&mut core.MPU);
     let (tries, words) = faults::recall();
     let start = boot::why(&words);
