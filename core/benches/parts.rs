@@ -11,10 +11,9 @@ use waft_core::archive::{
 use waft_core::code::TransferKey;
 use waft_core::limits::{CHUNK_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
-use waft_core::sealed::cipher::{Cipher, SoftCipher};
+use waft_core::sealed::cipher::{Aead, Cipher, SoftCipher};
 use waft_core::sealed::keys::{Schedule, Secret, Transcript};
-use waft_core::sealed::stream::{Compressor, Opener, Sealer, Span, seal_buffer};
-use waft_core::wire::message::{Aead, Codec};
+use waft_core::sealed::stream::{Codec, Compressor, Opener, Sealer, Span, seal_buffer};
 
 fn main() {
     divan::main();

@@ -12,6 +12,8 @@ use rand_core::CryptoRngCore;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::certificate::CertificateHash;
+
 /// Crockford's base 32.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -166,11 +168,11 @@ impl core::error::Error for CodeError {}
 pub struct Fingerprint([u8; 20]);
 
 impl Fingerprint {
-    /// The fingerprint of a certificate, from the SHA-256 of its DER bytes.
-    pub fn of(hash: &[u8; 32]) -> Self {
+    /// The fingerprint of a certificate.
+    pub fn of(certificate: &CertificateHash) -> Self {
         let mut symbols = [0; 20];
         // 5 bytes are 40 bits are 8 symbols; 100 bits are 2.5 such groups.
-        for (five, eight) in hash.chunks(5).zip(symbols.chunks_mut(8)) {
+        for (five, eight) in certificate.0.chunks(5).zip(symbols.chunks_mut(8)) {
             let bits = five.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
             eight.iter_mut().zip((0..8).rev()).for_each(|(out, place)| *out = symbol((bits >> (5 * place)) as u8));
         }
@@ -335,15 +337,16 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_the_first_hundred_bits() {
-        assert_eq!(Fingerprint::of(&[0; 32]).to_string(), "0000-0000-0000-0000-0000");
-        assert_eq!(Fingerprint::of(&[0xff; 32]).to_string(), "ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ");
+        let fingerprint = |hash| Fingerprint::of(&CertificateHash(hash)).to_string();
+        assert_eq!(fingerprint([0; 32]), "0000-0000-0000-0000-0000");
+        assert_eq!(fingerprint([0xff; 32]), "ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ");
         let mut hash = [0; 32];
         hash[..13].copy_from_slice(&[0x00, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf, 0x84, 0x65, 0x3f]);
-        assert_eq!(Fingerprint::of(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+        assert_eq!(fingerprint(hash), "0123-4567-89AB-CDEF-GHJK");
         // Bit 100 is the first that is not shown.
         hash[12] ^= 0x0f;
-        assert_eq!(Fingerprint::of(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+        assert_eq!(fingerprint(hash), "0123-4567-89AB-CDEF-GHJK");
         hash[12] ^= 0x10;
-        assert_ne!(Fingerprint::of(&hash).to_string(), "0123-4567-89AB-CDEF-GHJK");
+        assert_ne!(fingerprint(hash), "0123-4567-89AB-CDEF-GHJK");
     }
 }

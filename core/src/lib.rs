@@ -11,7 +11,8 @@
 //!    five traits: [`session::Link`], [`session::Store`], the two `Operator`s, [`session::Clock`], and
 //!    `rand_core`'s `CryptoRngCore` for entropy.
 //!
-//! Every bound stands in [`limits`]. Buffers are lent by the caller. `core/PROTOCOL.md` is the normative text.
+//! Both ends go by the hashes of their certificates: [`certificate`]. Every bound stands in [`limits`]. Buffers are
+//! lent by the caller. `core/PROTOCOL.md` is the normative text.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@
 extern crate std;
 
 pub mod archive;
+pub mod certificate;
 pub mod code;
 pub mod digest;
 pub mod limits;

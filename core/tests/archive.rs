@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use waft_core::archive::{
-    ArchiveError, Content, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter, Modified, Summary,
+    ArchiveError, Content, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter, Modified, Shape,
+    Summary,
 };
 use waft_core::limits::ENTRY_MAX;
 use waft_core::path::RelPath;
@@ -119,7 +120,7 @@ fn every_manifest_reads_as_its_vector_says() {
 }
 
 fn check_sums(vector: &Vector, summary: &Summary) {
-    let Summary { digest, manifest, entries, files, content, total } = *summary;
+    let Summary { digest, shape: Shape { total, files, entries, manifest }, content } = *summary;
     for (key, value) in
         [("entries", u64::from(entries)), ("files", u64::from(files)), ("sizes", content), ("total", total)]
     {

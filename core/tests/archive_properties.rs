@@ -158,8 +158,8 @@ proptest! {
         prop_assert!(is_legal(&tree));
         let (bytes, summary) = write(&tree).unwrap();
         prop_assert_eq!(summary.digest, Digest::of(&bytes));
-        prop_assert_eq!(summary.manifest as usize, bytes.len());
-        prop_assert_eq!(summary.files as usize, tree.iter().filter(|entry| entry.size.is_some()).count());
+        prop_assert_eq!(summary.shape.manifest as usize, bytes.len());
+        prop_assert_eq!(summary.shape.files as usize, tree.iter().filter(|entry| entry.size.is_some()).count());
         prop_assert_eq!(read(&bytes, &sizes), (tree, Ok(summary)));
     }
 
@@ -225,7 +225,7 @@ proptest! {
     fn contents_come_back_and_no_change_passes(tree in tree(), sizes in vec(1usize..300, 1..8), at in any::<prop::sample::Index>(), bit in 0u8..8) {
         let (_, summary) = write(&tree).unwrap();
         let mut bytes = contents(&tree, &summary);
-        prop_assert_eq!(bytes.len() as u64 + u64::from(summary.manifest), summary.total);
+        prop_assert_eq!(bytes.len() as u64 + u64::from(summary.shape.manifest), summary.shape.total);
         let files: Vec<Vec<u8>> = tree.iter().filter_map(|e| Some(content(&e.path, e.size?))).collect();
         prop_assert_eq!(read_contents(&bytes, &tree, &summary, &sizes), Ok((files, true)));
         let at = at.index(bytes.len());

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// The port of a receiver, if nothing else is said.
-pub const PORT: u16 = 12346;
+pub(crate) const PORT: u16 = 12346;
 
 const HOST_MAX: usize = 253;
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 /// What a question asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// The 4-digit code.
     Code,
     /// The transfer key.
@@ -15,24 +15,28 @@ pub enum Asked {
     Folder,
     /// A receiver.
     Receiver,
+    /// The passphrase of a Wi-Fi network.
+    Passphrase,
 }
 
 impl Asked {
     /// Its name in events and texts.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Code => "code",
             Self::Key => "key",
             Self::Folder => "folder",
             Self::Receiver => "receiver",
+            Self::Passphrase => "passphrase",
         }
     }
 
     /// What the environment answers. A value that is not UTF-8 is kept, to be refused for its form.
-    pub fn from_environment(self) -> Option<Zeroizing<String>> {
+    pub(crate) fn from_environment(self) -> Option<Zeroizing<String>> {
         let name = match self {
             Self::Code => "WAFT_AUTH_CODE",
             Self::Key => "WAFT_KEY",
+            Self::Passphrase => "WAFT_WIFI_PASSPHRASE",
             Self::Folder | Self::Receiver => return None,
         };
         std::env::var_os(name).map(|value| Zeroizing::new(value.to_string_lossy().into_owned()))

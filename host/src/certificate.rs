@@ -6,18 +6,18 @@
 use std::fmt;
 
 use pem::Pem;
-use ring::digest;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use waft_core::certificate::CertificateHash;
 use waft_core::code::Fingerprint;
 use waft_core::sealed::hpke::POINT;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Longest certificate, in bytes of DER. Ours have about 450; a board takes a sender's whole first flight in 4096.
-pub const DER_MAX: usize = 2048;
+pub(crate) const DER_MAX: usize = 2048;
 /// Longest file with a certificate, in bytes: text around the PEM block is allowed.
-pub const FILE_MAX: u64 = 16 << 10;
+pub(crate) const FILE_MAX: u64 = 16 << 10;
 
 const TAG: &str = "CERTIFICATE";
 /// The extension with the HPKE public key: 2.25 and a number drawn at random.
@@ -28,7 +28,7 @@ pub(crate) const HPKE_OID: [u64; 3] = [2, 25, 5_310_424_471_690_152_793];
 #[serde(try_from = "String", into = "String")]
 pub struct Certificate {
     der: CertificateDer<'static>,
-    hash: [u8; 32],
+    hash: CertificateHash,
     point: [u8; POINT],
     hpke: Option<[u8; POINT]>,
 }
@@ -58,7 +58,7 @@ impl Certificate {
             return Err(CertificateError::Malformed);
         }
         let (point, hpke) = (public_point(&parsed)?, hpke_point(&parsed)?);
-        Ok(Self { hash: hash(&der), point, hpke, der: der.into() })
+        Ok(Self { hash: CertificateHash::of(&der), point, hpke, der: der.into() })
     }
 
     /// As bytes.
@@ -74,9 +74,9 @@ impl Certificate {
         )
     }
 
-    /// SHA-256 of the DER bytes: how sessions and logs name this certificate.
-    pub fn hash(&self) -> &[u8; 32] {
-        &self.hash
+    /// How sessions name this certificate.
+    pub fn hash(&self) -> CertificateHash {
+        self.hash
     }
 
     /// What two people compare to know that they speak of the same certificate.
@@ -120,11 +120,6 @@ impl TryFrom<String> for Certificate {
     fn try_from(text: String) -> Result<Self, CertificateError> {
         Self::from_pem(text.as_bytes())
     }
-}
-
-/// SHA-256 of a certificate's DER bytes.
-pub fn hash(der: &[u8]) -> [u8; 32] {
-    digest::digest(&digest::SHA256, der).as_ref().try_into().expect("SHA-256 gives 32 bytes")
 }
 
 /// What is wrong with a certificate.

@@ -1,7 +1,7 @@
 //! What can be typed: commands, arguments, options and their help.
 //!
 //! Secrets have no option here, on purpose: what stands in a command line can be read by every process of the
-//! machine. Codes and keys come from a prompt, a piped line or the environment; see [`crate::ui`].
+//! machine. Codes and keys come from a prompt, a piped line or the environment; see `ui`.
 
 use std::path::PathBuf;
 
@@ -49,6 +49,10 @@ pub enum Command {
     Seal(Seal),
     /// Unpack a file that `waft seal` made
     Open(Open),
+    /// Make the identity of a board, and trust it here
+    Provision(Provision),
+    /// Run a board on this machine
+    Simulate(Simulate),
     /// See it happen: two temporary identities, a receiver and a sender on this machine
     Demo,
     /// Print a completion script for a shell
@@ -181,6 +185,102 @@ pub struct Open {
     pub overwrite: bool,
 }
 
+/// `waft provision`.
+#[derive(Args, Debug)]
+#[command(after_help = provision_help())]
+pub struct Provision {
+    /// What kind of board it is; see below
+    #[arg(long, value_name = "BOARD")]
+    pub board: String,
+    /// How the board is called, here and there
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// The identity image to make
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Who may send to it, by its certificate; may be given up to eight times [default: this machine]
+    #[arg(long, value_name = "CERT.pem")]
+    pub sender: Vec<PathBuf>,
+    /// Where it will listen, so that `waft send` finds it [default port: 12346]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub at: Option<String>,
+    /// What the board asks of senders.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// How the board gets onto its network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// What a board asks of senders.
+#[derive(Args, Debug, Clone, Copy, Default)]
+#[command(next_help_heading = "Policy")]
+pub struct PolicyArgs {
+    /// Let its senders send without the 4-digit code
+    #[arg(long)]
+    pub no_code: bool,
+    /// Seal keys to the board, so that nobody has to type them there
+    #[arg(long)]
+    pub no_key: bool,
+    /// Let a folder replace one that was sent later
+    #[arg(long)]
+    pub allow_older: bool,
+}
+
+/// How a board gets onto its network.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkArgs {
+    /// What it calls itself on its network [default: its name]
+    #[arg(long, value_name = "HOSTNAME")]
+    pub hostname: Option<String>,
+    /// Its IPv4 address and the length of its subnet's prefix [default: from DHCP]
+    #[arg(long, value_name = "ADDR/PREFIX")]
+    pub address: Option<String>,
+    /// The way out of its subnet
+    #[arg(long, value_name = "ADDR", requires = "address")]
+    pub gateway: Option<String>,
+    /// Its name server
+    #[arg(long, value_name = "ADDR", requires = "address")]
+    pub dns: Option<String>,
+    /// The name of its Wi-Fi network, on boards that have Wi-Fi
+    #[arg(long, value_name = "SSID")]
+    pub wifi: Option<String>,
+}
+
+/// `waft simulate`.
+#[derive(Args, Debug)]
+#[command(after_help = SIMULATE_HELP)]
+pub struct Simulate {
+    /// How the board is called [default: as its identity says, or simulated]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The identity image to flash [default: the one that it has, or a new one]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Where it keeps its identity and its flash [default: boards/NAME, beside this machine's identity]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12346")]
+    pub listen: String,
+    /// Run the firmware of the emulated board under QEMU
+    #[arg(long)]
+    pub qemu: bool,
+    /// Its program [default: built from the source in which the command runs]
+    #[arg(long, value_name = "ELF", requires = "qemu")]
+    pub firmware: Option<PathBuf>,
+}
+
+fn provision_help() -> String {
+    format!(
+        "Boards:\n{}\n\nThe image goes into the board's flash, beside the firmware; the commands that do so are printed. \
+         It holds the only copy of the board's private key.\n\nThe passphrase of the Wi-Fi network is asked for; or taken \
+         from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
+        crate::board::listed()
+    )
+}
+
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
@@ -197,10 +297,11 @@ Exit codes:
   130  interrupted
 
 Environment:
-  WAFT_HOME       where identity and trust are kept, instead of the configuration directory
-  WAFT_AUTH_CODE  the code, for send
-  WAFT_KEY        the key, for receive and open
-  NO_COLOR        no colours
+  WAFT_HOME             where identity and trust are kept, instead of the configuration directory
+  WAFT_AUTH_CODE        the code, for send
+  WAFT_KEY              the key, for receive and open
+  WAFT_WIFI_PASSPHRASE  the passphrase, for provision
+  NO_COLOR              no colours
 Where standard input is not a terminal, each question is answered by a line of it.";
 
 const RECEIVE_HELP: &str = "\
@@ -208,6 +309,12 @@ With --once the command ends with 0 after one folder, or with the error's exit c
 not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to come back.
 
 The key is asked for when a sender has given the code; or taken from WAFT_KEY, or from a line of standard input.";
+
+const SIMULATE_HELP: &str = "\
+The board's console is this terminal; its `help` lists what can be typed. Ctrl-C switches it off. What it has received stays, \
+and the next run goes on from there, with --qemu or without.
+
+A board without an identity gets one, and is trusted here to receive. Its one trusted sender is this machine.";
 
 const SEND_HELP: &str = "\
 The code, which the receiver shows, is asked for; or taken from WAFT_AUTH_CODE, or from a line of standard input. The key \
@@ -234,7 +341,7 @@ mod tests {
         };
         for command in Cli::command().get_subcommands() {
             let names: Vec<String> = names(command);
-            assert!(!names.iter().any(|n| n.contains("key") || n.contains("code")), "{names:?}");
+            assert!(!names.iter().any(|n| n.contains("key") || n.contains("code") || n.contains("pass")), "{names:?}");
         }
     }
 }

@@ -3,9 +3,8 @@
 //! PROTOCOL.md, section 7.4.
 
 use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
-use waft_core::sealed::cipher::{Cipher, Forged, NONCE, TAG};
+use waft_core::sealed::cipher::{Aead, Cipher, Forged, NONCE, TAG};
 use waft_core::sealed::keys::ChunkKey;
-use waft_core::wire::message::Aead;
 
 /// Either AEAD by `ring`.
 pub struct RingCipher(LessSafeKey);

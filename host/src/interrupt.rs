@@ -18,12 +18,12 @@ const GRACE: Duration = Duration::from_secs(4);
 
 /// Whether somebody wants the command to stop.
 #[derive(Clone)]
-pub struct Interrupt(watch::Receiver<bool>);
+pub(crate) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     /// Begins to listen for signals: on a thread of its own, since the command's may be at work for long. From here on
     /// none is lost.
-    pub fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         let (raise, raised) = watch::channel(false);
         let (tell, listening) = mpsc::channel();
         thread::spawn(move || {
@@ -47,12 +47,12 @@ impl Interrupt {
     }
 
     /// An error once it is raised.
-    pub fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if *self.0.borrow() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// Completes once it is raised. Cancel-safe.
-    pub async fn raised(&self) {
+    pub(crate) async fn raised(&self) {
         // The other end lives as long as the process; without it nobody can raise anything any more.
         if self.0.clone().wait_for(|raised| *raised).await.is_err() {
             std::future::pending::<()>().await;
@@ -60,7 +60,7 @@ impl Interrupt {
     }
 
     /// Completes when it was raised a while ago: whoever has not stopped in good order by then is stuck. Cancel-safe.
-    pub async fn overdue(&self) {
+    pub(crate) async fn overdue(&self) {
         self.raised().await;
         tokio::time::sleep(GRACE).await;
     }

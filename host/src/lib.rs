@@ -4,27 +4,30 @@
 // The futures are awaited where they are made, on one thread.
 #![allow(async_fn_in_trait)]
 
-pub mod address;
-pub mod asked;
-pub mod certificate;
+mod address;
+mod asked;
+pub mod board;
+mod certificate;
 pub mod cli;
 pub mod clock;
 mod commands;
 pub mod crypto;
 pub mod door;
-pub mod error;
+mod error;
 pub mod folder;
 pub mod home;
 pub mod identity;
-pub mod interrupt;
+mod interrupt;
 pub mod name;
-pub mod net;
+mod net;
 mod platform;
+pub mod provision;
+pub mod simulation;
 pub mod store;
 pub mod tls;
-pub mod trouble;
+mod trouble;
 pub mod trust;
-pub mod ui;
+mod ui;
 
 #[cfg(test)]
 mod samples;

@@ -15,7 +15,7 @@ use crate::address::Address;
 use crate::platform;
 
 /// How long a sender tries to reach a receiver.
-pub const DIAL: Duration = Duration::from_secs(10);
+pub(crate) const DIAL: Duration = Duration::from_secs(10);
 
 /// How long a side waits for its peer to close after the last word, so that no reset overtakes that word.
 const PARTING: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const PARTING: Duration = Duration::from_secs(1);
 const BACKLOG: i32 = 256;
 
 /// Connects to a receiver: to the first of its addresses that answers, within `patience` in all.
-pub async fn dial(address: &Address, patience: Duration) -> Result<TcpStream, DialError> {
+pub(crate) async fn dial(address: &Address, patience: Duration) -> Result<TcpStream, DialError> {
     let until = Instant::now() + patience;
     let unresolved = |source| DialError::Unresolved { address: address.clone(), source };
     let timed_out = || DialError::TimedOut { address: address.clone() };
@@ -50,7 +50,7 @@ pub async fn dial(address: &Address, patience: Duration) -> Result<TcpStream, Di
 
 /// Why a receiver cannot be reached.
 #[derive(Debug, thiserror::Error)]
-pub enum DialError {
+pub(crate) enum DialError {
     /// No address belongs to the name.
     #[error("cannot find the address of {}: {source}", address.host())]
     Unresolved {
@@ -114,7 +114,7 @@ impl DialError {
 }
 
 /// Listens on one address, or on all of them by IPv6 and IPv4.
-pub async fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, ListenError> {
+pub(crate) async fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, ListenError> {
     let bound = match ip {
         Some(ip) => bind(SocketAddr::new(ip, port)).map_err(|source| (ip, source)),
         None => {
@@ -133,7 +133,7 @@ pub async fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Listen
 
 /// Why a receiver cannot listen.
 #[derive(Debug, thiserror::Error)]
-pub enum ListenError {
+pub(crate) enum ListenError {
     /// Another program listens there.
     #[error("port {} is taken by another program", at.port())]
     PortTaken {
@@ -174,7 +174,7 @@ impl ListenError {
 }
 
 /// The addresses of this machine that a sender elsewhere can use, IPv4 first; none without a network.
-pub fn addresses() -> io::Result<Vec<IpAddr>> {
+pub(crate) fn addresses() -> io::Result<Vec<IpAddr>> {
     let mut found: Vec<IpAddr> = if_addrs::get_if_addrs()?
         .into_iter()
         // A link-local IPv6 address means nothing without the name of an interface over there.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use waft_core::certificate::CertificateHash;
 
 use crate::address::Address;
 use crate::certificate::Certificate;
@@ -60,20 +61,20 @@ impl Trust {
     }
 
     /// Loads the file, changes what it says, and stores it, while no other process does so. An error stores nothing.
-    pub fn change<T>(home: &Home, change: impl FnOnce(&mut Self) -> Result<T, TrustError>) -> Result<T, TrustError> {
-        let _turn = home.lock()?;
+    pub fn change<T, E: From<TrustError>>(home: &Home, change: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let _turn = home.lock().map_err(TrustError::from)?;
         let before = Self::load(home)?;
         let mut after = before.clone();
         let outcome = change(&mut after)?;
         if after != before {
             let text = serde_json::to_vec_pretty(&after).expect("peers are plain data");
-            home.write(FILE, &text)?;
+            home.write(FILE, &text).map_err(TrustError::from)?;
         }
         Ok(outcome)
     }
 
     /// Stores where the holder of a certificate authenticated.
-    pub fn remember(home: &Home, certificate: &[u8; 32], address: Address) -> Result<(), TrustError> {
+    pub fn remember(home: &Home, certificate: CertificateHash, address: Address) -> Result<(), TrustError> {
         Self::change(home, |trust| {
             if let Some(peer) = trust.peers.iter_mut().find(|peer| peer.certificate.hash() == certificate) {
                 peer.last = Some(address);
@@ -108,7 +109,7 @@ impl Trust {
     }
 
     /// The peer whose certificate has that SHA-256.
-    pub fn by_hash(&self, hash: &[u8; 32]) -> Option<&Peer> {
+    pub fn by_hash(&self, hash: CertificateHash) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.certificate.hash() == hash)
     }
 

@@ -8,7 +8,7 @@ use embassy_futures::block_on;
 use waft::folder::{Folder, FolderSource, Options};
 use waft::store::DirectoryStore;
 use waft_core::session::sender::Source;
-use waft_core::session::{Offered, Store};
+use waft_core::session::{CertificateHash, Offered, Store};
 
 const FOLDERS: usize = 100;
 const FILES: usize = 200;
@@ -21,7 +21,7 @@ fn twenty_thousand_files() {
     plant(&from);
     let before = memory("VmRSS");
     let folder = Folder::walk(&from, &Options::default()).unwrap();
-    assert!(folder.info.manifest > 1 << 20, "the manifest leaves memory: {}", folder.info.manifest);
+    assert!(folder.info.shape.manifest > 1 << 20, "the manifest leaves memory: {}", folder.info.shape.manifest);
     receive(FolderSource::new(folder), &to);
     let grown = memory("VmHWM").saturating_sub(before);
     assert!(grown < 6 << 10, "{grown} KiB");
@@ -42,8 +42,7 @@ fn plant(from: &Path) {
 
 fn receive(mut source: FolderSource, to: &Path) {
     let info = source.info();
-    let (total, files, entries, manifest) = (info.total, info.files, info.entries, info.manifest);
-    let offered = Offered { sender: [0; 32], created: 0, total, files, entries, manifest };
+    let offered = Offered { sender: CertificateHash([0; 32]), created: 0, shape: info.shape };
     let mut store = DirectoryStore::open(to, false).unwrap();
     let mut buffer = vec![0; 65536];
     block_on(async {

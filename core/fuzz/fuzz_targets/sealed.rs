@@ -5,11 +5,10 @@
 use libfuzzer_sys::fuzz_target;
 use waft_core::code::TransferKey;
 use waft_core::limits::CHUNK_MAX;
-use waft_core::sealed::cipher::{Cipher, Forged};
+use waft_core::sealed::cipher::{Aead, Cipher, Forged};
 use waft_core::sealed::file::{Header, START, header_len};
 use waft_core::sealed::keys::{ChunkKey, Schedule, Secret, Transcript};
-use waft_core::sealed::stream::{Opener, Span};
-use waft_core::wire::message::{Aead, Codec};
+use waft_core::sealed::stream::{Codec, Opener, Span};
 
 /// Takes every tag for right.
 struct Open;

@@ -12,6 +12,7 @@ mod world;
 use actors::{Caller, MemoryStore, Seeded, Typist, archive_of};
 use embassy_futures::join::join;
 use libfuzzer_sys::fuzz_target;
+use waft_core::certificate::CertificateHash;
 use waft_core::code::TransferKey;
 use waft_core::limits::ITERATIONS_MIN;
 use waft_core::sealed::cipher::SoftCipher;
@@ -21,6 +22,8 @@ use waft_core::session::sender::{self, Peer, Run, Sender};
 use world::{VirtualClock, connect, run};
 
 const CHUNK: u32 = 1_024;
+const SENDER: CertificateHash = CertificateHash([1; 32]);
+const RECEIVER: CertificateHash = CertificateHash([2; 32]);
 
 fuzz_target!(|data: &[u8]| {
     let key = || TransferKey::parse("0123456789ABCDEF").expect("well-formed");
@@ -42,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
             created: 0,
             iterations: ITERATIONS_MIN,
             chunk: CHUNK,
-            certificate: [1; 32],
+            certificate: SENDER,
         },
         source: &mut source,
         operator: &mut Caller::default(),
@@ -62,7 +65,7 @@ fuzz_target!(|data: &[u8]| {
             max_iterations: ITERATIONS_MIN,
             max_chunk: CHUNK,
             key_seconds: 300,
-            certificate: [2; 32],
+            certificate: RECEIVER,
         },
         desk: &mut desk,
         store: &mut store,
@@ -71,13 +74,13 @@ fuzz_target!(|data: &[u8]| {
         entropy: &mut entropy,
         buffers: receiver::Buffers { frame: &mut in_frame, plain: &mut in_plain },
     };
-    let peer = Peer { certificate: [2; 32], hpke: None };
+    let peer = Peer { certificate: RECEIVER, hpke: None };
     let send = async {
         let end = sender.send::<SoftCipher>(&mut here, &peer).await;
         (end, drop(here))
     };
     let receive = async {
-        let end = receiver.receive::<SoftCipher>(&mut there, [1; 32]).await;
+        let end = receiver.receive::<SoftCipher>(&mut there, SENDER).await;
         (end, drop(there))
     };
     let (_, (received, ())) = run(&clock, join(send, receive));

@@ -85,7 +85,7 @@ impl ContentReader {
     /// The reader of what follows that manifest.
     pub fn new(manifest: &Summary) -> Self {
         let hasher = ContentHasher::new(&manifest.digest);
-        let mut reader = Self { hasher, files: manifest.files, content: manifest.content, state: State::Between };
+        let mut reader = Self { hasher, files: manifest.shape.files, content: manifest.content, state: State::Between };
         reader.state = reader.after_file();
         reader
     }
@@ -210,13 +210,18 @@ impl Partial {
 mod tests {
     use std::vec::Vec;
 
+    use super::super::Shape;
     use super::*;
 
     const FILES: [&[u8]; 3] = [b"first", b"", b"the third"];
 
     fn summary() -> Summary {
-        let digest = Digest::of(b"manifest");
-        Summary { digest, manifest: 8, entries: 3, files: 3, content: 14, total: 8 + 14 + 4 * 32 }
+        with_files(3, 14)
+    }
+
+    fn with_files(files: u32, content: u64) -> Summary {
+        let total = 8 + content + u64::from(files + 1) * 32;
+        Summary { digest: Digest::of(b"manifest"), shape: Shape { total, files, entries: 3, manifest: 8 }, content }
     }
 
     fn archive() -> Vec<u8> {
@@ -319,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_wrong_root_stays_wrong() {
-        let mut reader = ContentReader::new(&Summary { files: 0, content: 0, ..summary() });
+        let mut reader = ContentReader::new(&with_files(0, 0));
         assert_eq!(reader.next(&mut &[0; 32][..]), Err(ArchiveError::Root));
         assert_eq!(reader.next(&mut &[][..]), Err(ArchiveError::Root));
         assert!(!reader.is_complete());
@@ -333,10 +338,10 @@ mod tests {
         assert_eq!(reader.begin_file(5), Ok(()));
         assert_eq!(reader.begin_file(9), Err(ArchiveError::Misuse));
         assert_eq!(reader.files, 2);
-        let mut last = ContentReader::new(&Summary { files: 1, ..summary() });
+        let mut last = ContentReader::new(&with_files(1, 14));
         assert_eq!(last.begin_file(13), Err(ArchiveError::Misuse));
         assert_eq!(last.begin_file(14), Ok(()));
-        let mut none = ContentReader::new(&Summary { files: 0, content: 0, ..summary() });
+        let mut none = ContentReader::new(&with_files(0, 0));
         assert_eq!(none.begin_file(0), Err(ArchiveError::Misuse));
     }
 }

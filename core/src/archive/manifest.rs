@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_nothing_behind_it() {
         let (bytes, summary) = manifest(&[file("a", 1), file("b", 2)]);
-        assert_eq!((summary.entries, summary.files, summary.content), (2, 2, 3));
-        assert_eq!(summary.total, bytes.len() as u64 + 3 + 96);
+        assert_eq!((summary.shape.entries, summary.shape.files, summary.content), (2, 2, 3));
+        assert_eq!(summary.shape.total, bytes.len() as u64 + 3 + 96);
         assert_eq!(summary.digest, Digest::of(&bytes));
         let stream = [&bytes[..], b"content"].concat();
         let mut input = &stream[..];
@@ -188,7 +188,7 @@ mod tests {
         let mut reader = ManifestReader::new(0);
         assert_eq!(reader.next(&mut &b"root"[..]), Ok(None));
         assert_eq!(reader.finish().unwrap(), manifest(&[]).1);
-        assert_eq!(reader.finish().unwrap().total, 32);
+        assert_eq!(reader.finish().unwrap().shape.total, 32);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A sender walks its folder, writes the manifest through a [`ManifestWriter`], then each file through a
-//! [`ContentHasher`]. A receiver reads the first [`Summary::manifest`] bytes through a [`ManifestReader`], all others
+//! [`ContentHasher`]. A receiver reads the first [`Shape::manifest`] bytes through a [`ManifestReader`], all others
 //! through a [`ContentReader`]; both take the bytes in whatever pieces they come. PROTOCOL.md, section 8.
 
 mod content;
@@ -14,6 +14,8 @@ mod manifest;
 mod rules;
 
 use core::fmt;
+
+use serde::{Deserialize, Serialize};
 
 pub use content::{Content, ContentHasher, ContentReader};
 pub use entry::{ENTRY_PREFIX, Entry, Kind, MODE_MAX, Modified};
@@ -25,28 +27,43 @@ use crate::path::PathError;
 /// Length of the digest behind every file's content, and of the root that ends an archive.
 pub const DIGEST: usize = 32;
 
+/// The lengths and counts of an archive: what is said of it before its first byte comes.
+///
+/// In an `Offer` and in the header of a sealed file it stands as it is: the order of the fields *is* the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Length of the archive, in bytes.
+    pub total: u64,
+    /// Files in it.
+    pub files: u32,
+    /// Entries in its manifest: files and directories.
+    pub entries: u32,
+    /// Length of its manifest, in bytes.
+    pub manifest: u32,
+}
+
+impl Shape {
+    /// Whether there is an entry, no more files than entries, and more than the manifest.
+    pub fn is_consistent(&self) -> bool {
+        self.entries > 0 && self.files <= self.entries && u64::from(self.manifest) < self.total
+    }
+}
+
 /// What a whole manifest says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// BLAKE3 of the manifest.
     pub digest: Digest,
-    /// Length of the manifest, in bytes.
-    pub manifest: u32,
-    /// Entries in it: files and directories.
-    pub entries: u32,
-    /// Files among them.
-    pub files: u32,
+    /// The archive's lengths and counts.
+    pub shape: Shape,
     /// Sum of the files' sizes, in bytes.
     pub content: u64,
-    /// Length of the archive, in bytes.
-    pub total: u64,
 }
 
 impl Summary {
-    /// Checks the manifest against what was said of it before it came.
-    pub fn check(&self, total: u64, files: u32, entries: u32) -> Result<(), ArchiveError> {
-        let same = self.total == total && self.files == files && self.entries == entries;
-        if same { Ok(()) } else { Err(ArchiveError::Counts) }
+    /// Checks the manifest against what was said of the archive before it came.
+    pub fn check(&self, stated: &Shape) -> Result<(), ArchiveError> {
+        if self.shape == *stated { Ok(()) } else { Err(ArchiveError::Counts) }
     }
 }
 
@@ -134,11 +151,27 @@ mod tests {
 
     #[test]
     fn a_summary_is_held_against_what_was_announced() {
-        let summary =
-            Summary { digest: Digest([0; 32]), manifest: 10, entries: 2, files: 1, content: 5, total: 10 + 5 + 64 };
-        assert_eq!(summary.check(79, 1, 2), Ok(()));
-        for (total, files, entries) in [(78, 1, 2), (79, 2, 2), (79, 1, 1)] {
-            assert_eq!(summary.check(total, files, entries), Err(ArchiveError::Counts));
+        let shape = Shape { total: 10 + 5 + 64, files: 1, entries: 2, manifest: 10 };
+        let summary = Summary { digest: Digest([0; 32]), shape, content: 5 };
+        assert_eq!(summary.check(&shape), Ok(()));
+        for stated in [
+            Shape { total: 78, ..shape },
+            Shape { files: 2, ..shape },
+            Shape { entries: 1, ..shape },
+            Shape { manifest: 9, ..shape },
+        ] {
+            assert_eq!(summary.check(&stated), Err(ArchiveError::Counts));
+        }
+    }
+
+    #[test]
+    fn a_shape_that_contradicts_itself_is_told() {
+        let shape = Shape { total: 11, files: 2, entries: 2, manifest: 10 };
+        assert!(shape.is_consistent());
+        for wrong in
+            [Shape { total: 10, ..shape }, Shape { files: 3, ..shape }, Shape { files: 0, entries: 0, ..shape }]
+        {
+            assert!(!wrong.is_consistent(), "{wrong:?}");
         }
     }
 }

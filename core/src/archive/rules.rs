@@ -6,7 +6,7 @@
 
 use core::cmp::Ordering;
 
-use super::{ArchiveError, DIGEST, Entry, Kind, Summary};
+use super::{ArchiveError, DIGEST, Entry, Kind, Shape, Summary};
 use crate::digest::Digest;
 use crate::limits::{ARCHIVE_MAX, ENTRIES_MAX, MANIFEST_MAX};
 use crate::path::{PathBuffer, RelPath};
@@ -44,7 +44,7 @@ impl Rules {
 
     pub(super) fn summary(&self, digest: Digest) -> Summary {
         let Sums { manifest, entries, files, content } = self.sums;
-        Summary { digest, manifest, entries, files, content, total: self.sums.total() }
+        Summary { digest, shape: Shape { total: self.sums.total(), files, entries, manifest }, content }
     }
 
     fn check_order(&self, path: RelPath<'_>) -> Result<(), ArchiveError> {

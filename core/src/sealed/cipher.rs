@@ -7,12 +7,29 @@ use aes_gcm::Aes256Gcm;
 use chacha20poly1305::ChaCha20Poly1305;
 
 use super::keys::ChunkKey;
-use crate::wire::message::Aead;
 
 /// Length of an AEAD's nonce, in bytes.
 pub const NONCE: usize = 12;
 /// Length of an AEAD's tag, in bytes.
 pub const TAG: usize = 16;
+
+/// An AEAD of the sealed stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Aead {
+    /// AES-256-GCM.
+    Aes256Gcm = 1,
+    /// ChaCha20-Poly1305.
+    ChaCha20Poly1305 = 2,
+}
+
+impl Aead {
+    /// The AEAD of that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Aes256Gcm, Self::ChaCha20Poly1305].into_iter().find(|aead| *aead as u8 == number)
+    }
+}
 
 /// An AEAD with its key set up. There is no associated data.
 ///
@@ -43,7 +60,7 @@ pub enum SoftCipher {
     /// AES-256-GCM.
     Aes256Gcm(Aes256Gcm),
     /// ChaCha20-Poly1305.
-    ChaCha20Poly1305(ChaCha20Poly1305),
+    ChaCha20Poly1305(ChaChaCipher),
 }
 
 impl Cipher for SoftCipher {
@@ -54,25 +71,45 @@ impl Cipher for SoftCipher {
         let key = key.as_bytes().into();
         Some(match aead {
             Aead::Aes256Gcm => Self::Aes256Gcm(Aes256Gcm::new(key)),
-            Aead::ChaCha20Poly1305 => Self::ChaCha20Poly1305(ChaCha20Poly1305::new(key)),
+            Aead::ChaCha20Poly1305 => Self::ChaCha20Poly1305(ChaChaCipher(ChaCha20Poly1305::new(key))),
         })
     }
 
     fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG] {
         let tag = match self {
             Self::Aes256Gcm(cipher) => cipher.encrypt_in_place_detached(nonce.into(), b"", data),
-            Self::ChaCha20Poly1305(cipher) => cipher.encrypt_in_place_detached(nonce.into(), b"", data),
+            Self::ChaCha20Poly1305(cipher) => return cipher.seal(nonce, data),
         };
-        tag.expect("a chunk is far shorter than the 64 GiB that either AEAD takes").into()
+        tag.expect("a chunk is far shorter than the 64 GiB that it takes").into()
     }
 
     fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged> {
-        let (nonce, tag) = (nonce.into(), tag.into());
         match self {
-            Self::Aes256Gcm(cipher) => cipher.decrypt_in_place_detached(nonce, b"", data, tag),
-            Self::ChaCha20Poly1305(cipher) => cipher.decrypt_in_place_detached(nonce, b"", data, tag),
+            Self::Aes256Gcm(cipher) => {
+                cipher.decrypt_in_place_detached(nonce.into(), b"", data, tag.into()).map_err(|_| Forged)
+            }
+            Self::ChaCha20Poly1305(cipher) => cipher.open(nonce, data, tag),
         }
-        .map_err(|_| Forged)
+    }
+}
+
+/// ChaCha20-Poly1305 alone, for chips without an AES unit: what they do not link costs them no flash.
+pub struct ChaChaCipher(ChaCha20Poly1305);
+
+impl Cipher for ChaChaCipher {
+    const AEADS: &'static [Aead] = &[Aead::ChaCha20Poly1305];
+
+    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+        (aead == Aead::ChaCha20Poly1305).then(|| Self(ChaCha20Poly1305::new(key.as_bytes().into())))
+    }
+
+    fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG] {
+        let tag = self.0.encrypt_in_place_detached(nonce.into(), b"", data);
+        tag.expect("a chunk is far shorter than the 256 GiB that it takes").into()
+    }
+
+    fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged> {
+        self.0.decrypt_in_place_detached(nonce.into(), b"", data, tag.into()).map_err(|_| Forged)
     }
 }
 

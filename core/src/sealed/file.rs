@@ -11,10 +11,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cipher::Aead;
+use super::stream::Codec;
+use crate::archive::{DIGEST, Shape};
 use crate::limits::{
     ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX,
 };
-use crate::wire::message::{Aead, Bytes32, Codec};
 
 /// What a sealed file begins with.
 pub const MAGIC: [u8; 8] = *b"WAFTSEAL";
@@ -33,7 +35,7 @@ pub struct Header {
     /// PBKDF2 iterations.
     pub iterations: u32,
     /// PBKDF2's salt.
-    pub salt: Bytes32,
+    pub salt: [u8; 32],
     /// AEAD of the chunks.
     pub aead: Aead,
     /// Codec of the chunks.
@@ -42,14 +44,8 @@ pub struct Header {
     pub chunk: u32,
     /// When it was sealed: seconds since 1970.
     pub created: u64,
-    /// Length of the archive, in bytes.
-    pub total: u64,
-    /// Files in it.
-    pub files: u32,
-    /// Entries in its manifest.
-    pub entries: u32,
-    /// Length of its manifest, in bytes.
-    pub manifest: u32,
+    /// The archive's lengths and counts.
+    pub shape: Shape,
 }
 
 /// Why a file is not one that this version opens.
@@ -109,22 +105,19 @@ impl Header {
 struct Fields {
     version: u8,
     iterations: u32,
-    salt: Bytes32,
+    salt: [u8; 32],
     aead: u8,
     codec: u8,
     chunk: u32,
     created: u64,
-    total: u64,
-    files: u32,
-    entries: u32,
-    manifest: u32,
+    shape: Shape,
 }
 
 impl From<&Header> for Fields {
     fn from(header: &Header) -> Self {
-        let &Header { iterations, salt, aead, codec, chunk, created, total, files, entries, manifest } = header;
+        let &Header { iterations, salt, aead, codec, chunk, created, shape } = header;
         let (aead, codec) = (aead as u8, codec as u8);
-        Self { version: VERSION, iterations, salt, aead, codec, chunk, created, total, files, entries, manifest }
+        Self { version: VERSION, iterations, salt, aead, codec, chunk, created, shape }
     }
 }
 
@@ -133,24 +126,24 @@ impl Fields {
         if !self.is_within_bounds() {
             return Err(FileError::Field);
         }
-        let Self { version: _, iterations, salt, aead, codec, chunk, created, total, files, entries, manifest } = self;
+        let Self { version: _, iterations, salt, aead, codec, chunk, created, shape } = self;
         let aead = Aead::from_number(aead).ok_or(FileError::Algorithm)?;
         let codec = Codec::from_number(codec).ok_or(FileError::Algorithm)?;
-        Ok(Header { iterations, salt, aead, codec, chunk, created, total, files, entries, manifest })
+        Ok(Header { iterations, salt, aead, codec, chunk, created, shape })
     }
 
     fn is_within_bounds(&self) -> bool {
-        // Digests of the files, and the root.
-        let digests = 32 * (u64::from(self.files) + 1);
+        let shape = &self.shape;
+        // Those of the files, and the root.
+        let digests = DIGEST as u64 * (u64::from(shape.files) + 1);
         (ITERATIONS_MIN..=ITERATIONS_MAX).contains(&self.iterations)
             && self.chunk.is_power_of_two()
             && (CHUNK_MIN..=CHUNK_MAX).contains(&self.chunk)
-            && self.total <= ARCHIVE_MAX
-            && self.entries > 0
-            && self.files <= self.entries
-            && self.entries <= ENTRIES_MAX
-            && self.manifest <= MANIFEST_MAX
-            && u64::from(self.manifest) + digests <= self.total
+            && shape.total <= ARCHIVE_MAX
+            && shape.entries <= ENTRIES_MAX
+            && shape.manifest <= MANIFEST_MAX
+            && shape.is_consistent()
+            && u64::from(shape.manifest) + digests <= shape.total
     }
 }
 
@@ -170,11 +163,13 @@ mod tests {
         codec: Codec::Lz4,
         chunk: CHUNK_MAX,
         created: 1,
-        total: 2000,
-        files: 10,
-        entries: 12,
-        manifest: 300,
+        shape: SHAPE,
     };
+    const SHAPE: Shape = Shape { total: 2000, files: 10, entries: 12, manifest: 300 };
+
+    fn of(shape: Shape) -> Header {
+        Header { shape, ..HEADER }
+    }
 
     /// What is behind the start.
     fn encoded(header: &Header) -> Vec<u8> {
@@ -192,10 +187,12 @@ mod tests {
             codec: Codec::from_number(small("codec") as u8).unwrap(),
             chunk: small("chunk"),
             created: vector.number("created"),
-            total: vector.number("total"),
-            files: small("files"),
-            entries: small("entries"),
-            manifest: small("manifest"),
+            shape: Shape {
+                total: vector.number("total"),
+                files: small("files"),
+                entries: small("entries"),
+                manifest: small("manifest"),
+            },
         };
         let bytes = vector.bytes("start");
         assert_eq!(bytes, header.encode(&mut [0; ENCODED_MAX]));
@@ -210,10 +207,7 @@ mod tests {
             iterations: most,
             chunk: most,
             created: u64::MAX,
-            total: u64::MAX,
-            files: most,
-            entries: most,
-            manifest: most,
+            shape: Shape { total: u64::MAX, files: most, entries: most, manifest: most },
             ..HEADER
         };
         assert_eq!(ENCODED_MAX, longest.encode(&mut [0; ENCODED_MAX]).len());
@@ -229,16 +223,16 @@ mod tests {
             Header { chunk: CHUNK_MAX * 2, ..HEADER },
             Header { chunk: CHUNK_MIN * 3, ..HEADER },
             Header { chunk: 0, ..HEADER },
-            Header { total: ARCHIVE_MAX + 1, ..HEADER },
-            Header { files: 13, ..HEADER },
-            Header { entries: ENTRIES_MAX + 1, ..HEADER },
-            Header { manifest: MANIFEST_MAX + 1, total: ARCHIVE_MAX, ..HEADER },
+            of(Shape { total: ARCHIVE_MAX + 1, ..SHAPE }),
+            of(Shape { files: 13, ..SHAPE }),
+            of(Shape { entries: ENTRIES_MAX + 1, ..SHAPE }),
+            of(Shape { manifest: MANIFEST_MAX + 1, total: ARCHIVE_MAX, ..SHAPE }),
             // Ten digests and the root take 352 bytes.
-            Header { total: 300 + 352 - 1, ..HEADER },
+            of(Shape { total: 300 + 352 - 1, ..SHAPE }),
         ] {
             assert_eq!(Err(FileError::Field), Header::decode(&encoded(&bad)), "{bad:?}");
         }
-        let least = Header { total: 300 + 352, ..HEADER };
+        let least = of(Shape { total: 300 + 352, ..SHAPE });
         assert_eq!(Ok(least), Header::decode(&encoded(&least)));
     }
 

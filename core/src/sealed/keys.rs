@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::file::MAGIC;
+use crate::certificate::CertificateHash;
 use crate::code::TransferKey;
 use crate::digest::Digest;
 
@@ -71,11 +72,17 @@ pub struct Transcript([u8; 32]);
 
 impl Transcript {
     /// Of a session. No part is longer than a message. `hello`, `greeting`: payloads of their frames as they crossed;
-    /// `offer_body`: that of `Offer` without its tags; `sender`, `receiver`: SHA-256 of the two certificates.
-    pub fn session(hello: &[u8], greeting: &[u8], offer_body: &[u8], sender: &[u8; 32], receiver: &[u8; 32]) -> Self {
+    /// `offer_body`: that of `Offer` without its tags; `sender`, `receiver`: the two certificates.
+    pub fn session(
+        hello: &[u8],
+        greeting: &[u8],
+        offer_body: &[u8],
+        sender: &CertificateHash,
+        receiver: &CertificateHash,
+    ) -> Self {
         let hash = Sha256::new_with_prefix(b"waft/1 session");
         let hash = [hello, greeting, offer_body].into_iter().fold(hash, part);
-        Self(hash.chain_update(sender).chain_update(receiver).finalize().into())
+        Self(hash.chain_update(sender.0).chain_update(receiver.0).finalize().into())
     }
 
     /// Of a sealed file. `header`: its postcard bytes, without what stands before them.
@@ -260,7 +267,7 @@ mod tests {
         let (vector, _) = session();
         let said = ["hello", "greeting", "offer_body"].map(|name| vector.bytes(name));
         let [hello, greeting, offer_body] = &said;
-        let (sender, receiver) = (vector.array("sender"), vector.array("receiver"));
+        let [sender, receiver] = ["sender", "receiver"].map(|name| CertificateHash(vector.array(name)));
         let transcript = Transcript::session(hello, greeting, offer_body, &sender, &receiver);
         assert_eq!(vector.array("transcript"), transcript.0);
     }
@@ -314,7 +321,8 @@ mod tests {
     #[test]
     fn a_transcript_binds_every_part_and_where_it_ends() {
         let of = |hello: &[u8], greeting: &[u8], offer: &[u8], sender: u8, receiver: u8| {
-            Transcript::session(hello, greeting, offer, &[sender; 32], &[receiver; 32])
+            let [sender, receiver] = [sender, receiver].map(|byte| CertificateHash([byte; 32]));
+            Transcript::session(hello, greeting, offer, &sender, &receiver)
         };
         let one = of(b"ab", b"cd", b"ef", 1, 2);
         for other in [

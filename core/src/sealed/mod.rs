@@ -18,8 +18,8 @@ pub mod stream;
 #[cfg(test)]
 mod vectors;
 
-pub use cipher::{Cipher, Forged, SoftCipher};
+pub use cipher::{Aead, Cipher, Forged, SoftCipher};
 pub use file::{FileError, Header};
 pub use hpke::{HpkeError, HpkeSecret};
 pub use keys::{ChunkKey, NoncePrefix, Schedule, Secret, Transcript};
-pub use stream::{Compressor, OpenError, Opener, SealError, Sealer, Span, seal_buffer};
+pub use stream::{Codec, Compressor, OpenError, Opener, SealError, Sealer, Span, seal_buffer};

@@ -15,7 +15,6 @@ use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, 
 use super::cipher::{Cipher, Forged, NONCE, TAG};
 use super::keys::NoncePrefix;
 use crate::limits::{ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, CHUNK_OVERHEAD};
-use crate::wire::message::Codec;
 
 /// The codec byte before the data.
 const CODEC: usize = 1;
@@ -25,6 +24,24 @@ const _: () = assert!(CODEC + TAG == CHUNK_OVERHEAD);
 /// have room to fail.
 pub const fn seal_buffer(chunk: u32) -> usize {
     CODEC + get_maximum_output_size(chunk as usize) + TAG
+}
+
+/// A codec of the sealed stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Codec {
+    /// Every chunk raw.
+    None = 0,
+    /// Each chunk raw or one LZ4 block.
+    Lz4 = 1,
+}
+
+impl Codec {
+    /// The codec of that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::None, Self::Lz4].into_iter().find(|codec| *codec as u8 == number)
+    }
 }
 
 /// Which bytes of an archive a stream carries, and how they are cut: from `position` to `total`, `chunk` a piece.

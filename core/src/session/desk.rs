@@ -189,14 +189,22 @@ mod tests {
     fn each_of_several_senders_runs_is_remembered() {
         let mut desk = Desk::new(&mut OsRng);
         for sender in 0..RUNS as u8 {
-            desk.code_proven([sender; 32], [9; 32], sender.into());
+            desk.code_proven(CertificateHash([sender; 32]), [9; 32], sender.into());
         }
-        desk.key_proven(&[0; 32], 1_000, Secret::typed(&TransferKey::random(&mut OsRng), &[9; 32], 1_000), 10);
-        assert!((0..RUNS as u8).all(|sender| desk.remembers(&[sender; 32], &[9; 32], 10)));
-        desk.code_proven([77; 32], [9; 32], 20);
-        assert!(!desk.remembers(&[1; 32], &[9; 32], 20), "the one heard of longest ago made room");
-        assert!(desk.secret(&[0; 32], &[9; 32], 1_000, 20).is_some());
-        desk.code_proven([0; 32], [8; 32], 30);
-        assert!(!desk.remembers(&[0; 32], &[9; 32], 30), "a new run ends the last one of the same sender");
+        desk.key_proven(
+            &CertificateHash([0; 32]),
+            1_000,
+            Secret::typed(&TransferKey::random(&mut OsRng), &[9; 32], 1_000),
+            10,
+        );
+        assert!((0..RUNS as u8).all(|sender| desk.remembers(&CertificateHash([sender; 32]), &[9; 32], 10)));
+        desk.code_proven(CertificateHash([77; 32]), [9; 32], 20);
+        assert!(!desk.remembers(&CertificateHash([1; 32]), &[9; 32], 20), "the one heard of longest ago made room");
+        assert!(desk.secret(&CertificateHash([0; 32]), &[9; 32], 1_000, 20).is_some());
+        desk.code_proven(CertificateHash([0; 32]), [8; 32], 30);
+        assert!(
+            !desk.remembers(&CertificateHash([0; 32]), &[9; 32], 30),
+            "a new run ends the last one of the same sender"
+        );
     }
 }

@@ -11,12 +11,10 @@ pub mod sender;
 
 use embedded_io_async::{Read, Write};
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, Shape};
+pub use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::wire::message::{Cancel, Limit, Refusal};
-
-/// SHA-256 of a certificate's DER bytes: how a session names its two ends.
-pub type CertificateHash = [u8; 32];
 
 /// An authenticated, ordered, reliable stream of bytes: TLS on TCP.
 pub trait Link: Read + Write {
@@ -41,14 +39,8 @@ pub struct Offered {
     pub sender: CertificateHash,
     /// When the sender began its run, in seconds since 1970.
     pub created: u64,
-    /// Length of the archive, in bytes.
-    pub total: u64,
-    /// Files in it.
-    pub files: u32,
-    /// Entries in its manifest: files and directories.
-    pub entries: u32,
-    /// Length of its manifest, in bytes.
-    pub manifest: u32,
+    /// The archive's lengths and counts.
+    pub shape: Shape,
 }
 
 /// A prefix of the offered archive that a store holds, read back.

@@ -6,6 +6,7 @@ mod flow;
 
 use rand_core::CryptoRngCore;
 
+use crate::archive::Shape;
 use crate::code::{AuthCode, TransferKey};
 use crate::digest::Digest;
 use crate::limits;
@@ -17,17 +18,11 @@ use crate::session::{CertificateHash, Clock, Link, Receipt, SessionError};
 use crate::wire::message::Stage;
 use flow::Session;
 
-/// The shape of an archive, known before its first byte crosses.
+/// What a sender knows of its archive before the first byte crosses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveInfo {
-    /// Length, in bytes.
-    pub total: u64,
-    /// Files in it.
-    pub files: u32,
-    /// Entries in its manifest.
-    pub entries: u32,
-    /// Length of its manifest, in bytes.
-    pub manifest: u32,
+    /// Its lengths and counts.
+    pub shape: Shape,
     /// Digest of its manifest.
     pub manifest_digest: Digest,
     /// Longest path, in bytes.
@@ -36,7 +31,7 @@ pub struct ArchiveInfo {
 
 /// Where a sender's archive comes from: the same bytes at every reading, from the start.
 pub trait Source {
-    /// Its shape.
+    /// What is known of it.
     fn info(&self) -> ArchiveInfo;
     /// Goes back to the first byte.
     async fn rewind(&mut self) -> Result<(), SourceError>;

@@ -5,6 +5,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Shape;
 use crate::digest::Digest;
 use crate::limits::{LIST_MAX, MESSAGE_MAX};
 
@@ -113,9 +114,9 @@ pub struct Greeting {
     pub max_chunk: u32,
     /// Free space, in bytes.
     pub free: u64,
-    /// [`Aead`] numbers, best first.
+    /// [`Aead`](crate::sealed::Aead) numbers, best first.
     pub aeads: List,
-    /// [`Codec`] numbers, best first.
+    /// [`Codec`](crate::sealed::Codec) numbers, best first.
     pub codecs: List,
     /// Key modes, best first: see [`KEY_TYPED`] and [`KEY_SEALED`].
     pub keys: List,
@@ -132,42 +133,6 @@ pub const KEY_TYPED: u8 = 0;
 /// Number of key mode *sealed* in [`Greeting::keys`].
 pub const KEY_SEALED: u8 = 1;
 
-/// An AEAD of the sealed stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(u8)]
-pub enum Aead {
-    /// AES-256-GCM.
-    Aes256Gcm = 1,
-    /// ChaCha20-Poly1305.
-    ChaCha20Poly1305 = 2,
-}
-
-impl Aead {
-    /// The AEAD of that number.
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Aes256Gcm, Self::ChaCha20Poly1305].into_iter().find(|aead| *aead as u8 == number)
-    }
-}
-
-/// A codec of the sealed stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(u8)]
-pub enum Codec {
-    /// Every chunk raw.
-    None = 0,
-    /// Each chunk raw or one LZ4 block.
-    Lz4 = 1,
-}
-
-impl Codec {
-    /// The codec of that number.
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::None, Self::Lz4].into_iter().find(|codec| *codec as u8 == number)
-    }
-}
-
 /// How the key reaches the receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyMode {
@@ -182,9 +147,9 @@ pub enum KeyMode {
 pub struct OfferBody {
     /// PBKDF2 iterations; 0 in mode sealed.
     pub iterations: u32,
-    /// [`Aead`] number.
+    /// [`Aead`](crate::sealed::Aead) number.
     pub aead: u8,
-    /// [`Codec`] number.
+    /// [`Codec`](crate::sealed::Codec) number.
     pub codec: u8,
     /// Bytes of archive in a chunk.
     pub chunk: u32,
@@ -192,14 +157,8 @@ pub struct OfferBody {
     pub key: KeyMode,
     /// When the sender began its run: seconds since 1970.
     pub created: u64,
-    /// Length of the archive, in bytes.
-    pub total: u64,
-    /// Files in it.
-    pub files: u32,
-    /// Entries in its manifest.
-    pub entries: u32,
-    /// Length of its manifest, in bytes.
-    pub manifest: u32,
+    /// The archive's lengths and counts.
+    pub shape: Shape,
 }
 
 /// What a sender would like to send.

@@ -78,10 +78,7 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> MemorySource {
     let root = hasher.root();
     archive.extend(root.0);
     let info = ArchiveInfo {
-        total: summary.total,
-        files: summary.files,
-        entries: summary.entries,
-        manifest: summary.manifest,
+        shape: summary.shape,
         manifest_digest: summary.digest,
         longest_path: files.iter().map(|(path, _)| path.len() as u16).max().unwrap_or(0),
     };
@@ -157,7 +154,7 @@ pub(crate) fn check(archive: &[u8], manifest: u32) -> Result<(Digest, u32, Diges
     loop {
         match content.next(&mut body)? {
             Some(Content::NeedFile) => content.begin_file(sizes.pop_front().expect("the summary counts the files"))?,
-            Some(Content::End { root }) => return Ok((root, summary.files, summary.digest)),
+            Some(Content::End { root }) => return Ok((root, summary.shape.files, summary.digest)),
             Some(_) => {}
             None => return Err(ArchiveError::Truncated),
         }
@@ -178,7 +175,7 @@ impl Store for MemoryStore {
     }
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
-        let manifest = offered.manifest as usize;
+        let manifest = offered.shape.manifest as usize;
         if self.committed.len() > manifest && is_it(&Digest::of(&self.committed[..manifest])) {
             self.staged = self.committed.clone();
         } else if !(self.owner.is_some_and(|owner| owner.sender == offered.sender)
@@ -208,7 +205,7 @@ impl Store for MemoryStore {
     }
 
     fn manifest(&self) -> Option<Digest> {
-        let manifest = self.owner?.manifest as usize;
+        let manifest = self.owner?.shape.manifest as usize;
         self.staged.get(..manifest).map(Digest::of)
     }
 
@@ -217,7 +214,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
-        let manifest = self.owner.expect("begun").manifest;
+        let manifest = self.owner.expect("begun").shape.manifest;
         let (digest, files, _) = check(&self.staged, manifest).map_err(StoreError::Archive)?;
         if self.committed != self.staged {
             self.generation += 1;

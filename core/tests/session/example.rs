@@ -10,11 +10,11 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
-use waft_core::sealed::cipher::{Cipher, SoftCipher};
+use waft_core::sealed::cipher::{Aead, Cipher, SoftCipher};
 use waft_core::sealed::file::{ENCODED_MAX, Header};
 use waft_core::sealed::keys::{ChunkKey, Schedule, Secret, Transcript};
-use waft_core::sealed::stream::{Sealer, Span, seal_buffer};
-use waft_core::wire::message::{self, Codec};
+use waft_core::sealed::stream::{Codec, Sealer, Span, seal_buffer};
+use waft_core::wire::message;
 
 use super::*;
 
@@ -24,9 +24,9 @@ const PAGE: &str = include_str!("../../PROTOCOL.md");
 struct OnlyChaCha(SoftCipher);
 
 impl Cipher for OnlyChaCha {
-    const AEADS: &'static [message::Aead] = &[message::Aead::ChaCha20Poly1305];
+    const AEADS: &'static [Aead] = &[Aead::ChaCha20Poly1305];
 
-    fn new(aead: message::Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
         SoftCipher::new(aead, key).map(Self)
     }
 
@@ -122,9 +122,10 @@ fn the_pages_example_is_what_happens() {
 
     let body = &offer[..offer.len() - message::OFFER_TAGS];
     let secret = pbkdf2(KEY, &scene.salt);
-    let transcript = [&b"waft/1 session"[..], &part(hello), &part(greeting), &part(body), &SENDER, &RECEIVER].concat();
+    let transcript =
+        [&b"waft/1 session"[..], &part(hello), &part(greeting), &part(body), &SENDER.0, &RECEIVER.0].concat();
     let keys = Keys::new(&secret, &transcript);
-    let manifest = &archive[..scene.source.info.manifest as usize];
+    let manifest = &archive[..scene.source.info.shape.manifest as usize];
     let manifest_digest = *blake3::hash(manifest).as_bytes();
     let manifest_tag = hmac(&keys.expand::<32>("waft/1 manifest tag"), &[&manifest_digest]);
     let commitment: [u8; 32] = keys.expand("waft/1 commitment");
@@ -137,8 +138,8 @@ fn the_pages_example_is_what_happens() {
     let mut lines = Lines::default();
     writeln!(lines.0, "{:<20} {KEY}", "key").unwrap();
     for (name, bytes) in [
-        ("sender certificate", &SENDER[..]),
-        ("receiver certificate", &RECEIVER),
+        ("sender certificate", &SENDER.0[..]),
+        ("receiver certificate", &RECEIVER.0),
         ("manifest", manifest),
         ("manifest digest", &manifest_digest),
         ("archive", &archive),
@@ -172,20 +173,17 @@ fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
     let header = Header {
         iterations: 1_000,
         salt: scene.salt,
-        aead: message::Aead::ChaCha20Poly1305,
+        aead: Aead::ChaCha20Poly1305,
         codec: Codec::None,
         chunk: CHUNK,
         created: 1_700_000_000,
-        total: info.total,
-        files: info.files,
-        entries: info.entries,
-        manifest: info.manifest,
+        shape: info.shape,
     };
     let mut start = [0; ENCODED_MAX];
     let start = header.encode(&mut start);
     let schedule = Schedule::new(&Secret::typed(&key(KEY), &scene.salt, 1_000), &Transcript::file(&start[10..]));
     let cipher = SoftCipher::new(header.aead, schedule.chunk_key()).unwrap();
-    let span = Span::new(CHUNK, 0, info.total).unwrap();
+    let span = Span::new(CHUNK, 0, info.shape.total).unwrap();
     let mut chunk = vec![0; seal_buffer(CHUNK)];
     let length = Sealer::new(cipher, schedule.nonce_prefix(), span, None).seal(archive, &mut chunk).unwrap();
 

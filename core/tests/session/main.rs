@@ -17,12 +17,12 @@ use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{self, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender, SourceError};
-use waft_core::session::{Misbehaviour, Receipt, SessionError, StoreError};
+use waft_core::session::{CertificateHash, Misbehaviour, Receipt, SessionError, StoreError};
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 use world::{MemoryLink, VirtualClock, connect, run};
 
-const SENDER: [u8; 32] = [0x5e; 32];
-const RECEIVER: [u8; 32] = [0x4e; 32];
+const SENDER: CertificateHash = CertificateHash([0x5e; 32]);
+const RECEIVER: CertificateHash = CertificateHash([0x4e; 32]);
 const CHUNK: u32 = 1_024;
 const KEY: &str = "0123-4567-89AB-CDEF";
 
@@ -325,8 +325,8 @@ fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
         let ends = scene.connect();
         scene.assert_committed(ends);
         assert!(scene.store.generation == 1, "cut at {at}");
-        if held > u64::from(scene.source.info.manifest) {
-            assert_eq!(scene.store.written - written, scene.source.info.total - held, "cut at {at}");
+        if held > u64::from(scene.source.info.shape.manifest) {
+            assert_eq!(scene.store.written - written, scene.source.info.shape.total - held, "cut at {at}");
             assert_eq!(scene.typist.asked.len(), 1, "cut at {at}");
         }
     }
@@ -401,17 +401,17 @@ fn a_held_prefix_that_differs_is_sent_anew() {
 fn another_senders_prefix_is_not_offered() {
     let mut scene = Scene::new();
     let _ = scene.connect_cut(30_000, u64::MAX);
-    scene.store.owner.as_mut().unwrap().sender = [0; 32];
+    scene.store.owner.as_mut().unwrap().sender = CertificateHash([0; 32]);
     scene.store.written = 0;
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert_eq!(scene.store.written, scene.source.info.total);
+    assert_eq!(scene.store.written, scene.source.info.shape.total);
 }
 
 #[test]
 fn bounds_are_kept_on_both_sides() {
     let mut scene = Scene::new();
-    scene.store.capacity.total = scene.source.info.total - 1;
+    scene.store.capacity.total = scene.source.info.shape.total - 1;
     let (sender, receiver) = scene.connect();
     assert_eq!(sender, Err(SessionError::OverLimit(Limit::Total)));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));

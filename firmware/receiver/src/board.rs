@@ -13,6 +13,9 @@ use waft_core::session::Clock;
 use crate::tls::guard::Tcp;
 use crate::tls::suite::Suite;
 
+/// The TCP port on which receivers listen.
+pub const PORT: u16 = 12346;
+
 /// A kind of board.
 pub trait Board {
     /// Guards what the receiver shares with the application. `NoopRawMutex` where both run on one executor.
@@ -32,6 +35,20 @@ pub trait Board {
 
     /// Most PBKDF2 iterations for a typed key. They keep the executor busy: about half a second of this chip's time.
     const ITERATIONS_MAX: u32;
+
+    /// How deep the stack was so far, where the board can tell.
+    fn stack() -> Option<Stack> {
+        None
+    }
+}
+
+/// A stack, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// In use at once, at most.
+    pub peak: usize,
+    /// In all.
+    pub size: usize,
 }
 
 /// A TCP socket that serves one connection after the other on the receiver's port.

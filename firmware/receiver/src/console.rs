@@ -144,7 +144,7 @@ impl<'a, B: Board> Console<'a, B> {
         let peer = self.peer_name();
         match left {
             None => {
-                let (files, bytes) = (text::Files(offered.files), text::Bytes(offered.total));
+                let (files, bytes) = (text::Files(offered.shape.files), text::Bytes(offered.shape.total));
                 let question = format_args!("Type the key that {peer} shows, for {files} ({bytes}); or `decline`.");
                 self.terminal.say(question).await;
             }

@@ -78,10 +78,9 @@ impl Identity {
         image::encode(self, out)
     }
 
-    /// SHA-256 of the certificate.
+    /// How sessions name its certificate.
     pub fn certificate_hash(&self) -> CertificateHash {
-        use sha2::{Digest, Sha256};
-        Sha256::digest(&self.certificate).into()
+        CertificateHash::of(&self.certificate)
     }
 
     /// Holds the parts against each other.
@@ -112,7 +111,7 @@ impl fmt::Debug for Identity {
 pub struct TrustedSender {
     /// The name under which the board trusts it.
     pub name: String<NAME_MAX>,
-    /// SHA-256 of its certificate.
+    /// Its certificate.
     pub hash: CertificateHash,
     /// The public key in that certificate: an uncompressed point of P-256.
     pub point: [u8; POINT],

@@ -177,8 +177,8 @@ impl<M: RawMutex> Operator for AtBoard<'_, M> {
         match event {
             Happened::Received(received) => return self.received(received),
             Happened::Receiving { offset, total } => self.begins(offset, total),
-            Happened::Offered(Offered { sender, files, total, .. }) => {
-                self.events.tell(Event::Offered { sender, files, total });
+            Happened::Offered(Offered { sender, shape, .. }) => {
+                self.events.tell(Event::Offered { sender, files: shape.files, total: shape.total });
             }
             Happened::Committed(receipt) => self.events.tell(Event::Committed(receipt)),
             _ => {}

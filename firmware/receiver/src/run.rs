@@ -9,6 +9,7 @@
 //! It survives every connection; what it cannot do without (identity, random numbers, a flash that works) it tells on the console.
 
 use core::future::Future;
+use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, select};
 use embassy_sync::mutex::Mutex;
@@ -23,8 +24,8 @@ use crate::entropy::{Random, Sources};
 use crate::events::Events;
 use crate::identity::{Identity, IdentityError};
 use crate::panel::Panel;
-use crate::session::{Memory, Sessions, SharedStore};
-use crate::slots::{SlotStore, Slots};
+use crate::session::{Memory, Sessions, SharedStore, Store};
+use crate::slots::{MountError, SlotStore, Slots};
 
 /// What a board hands over. `N`: its sockets; with two or more, others are told *busy* while one sends.
 pub struct Parts<'a, B: Board, const N: usize> {
@@ -55,11 +56,7 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let Parts { identity, random, slots, sockets, console, clock, start, tries, events, memory } = parts;
     let panel = Panel::new();
     let Memory { tls, frame, plain, collected } = memory;
-    let mounted = SlotStore::mount(slots, clock, collected).await;
-    let (store, fault): (Option<SharedStore<'_, B>>, _) = match mounted {
-        Ok(store) => (Some(Mutex::new(store)), None),
-        Err(fault) => (None, Some(Unfit::Flash(fault))),
-    };
+    let (store, fault) = shared::<B>(SlotStore::mount(slots, clock, collected).await);
     let fit = match (identity, random, fault) {
         (_, _, Some(fault)) => Err(fault),
         (Err(error), ..) => Err(Unfit::Identity(error)),
@@ -68,31 +65,44 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     };
     let ready = fit.as_ref().map(|(_, ready)| *ready).map_err(|unfit| *unfit);
     let around = Around { panel: &panel, slots, store: store.as_ref(), clock, ready, start };
-    let console = Console::<B>::new(console, around).serve();
+    let mut console = pin!(Console::<B>::new(console, around).serve());
     let mut doors = Doors::new(sockets, clock, &panel);
     let (mut random, Ready { identity, .. }, store) = match (fit, &store) {
         (Ok((random, ready)), Some(store)) => (random, ready, store),
-        (Err(Unfit::Identity(_)), _) => both(doors.refuse(ClearRefusal::NotProvisioned), console).await,
+        (Err(Unfit::Identity(_)), _) => both(pin!(doors.refuse(ClearRefusal::NotProvisioned)), console.as_mut()).await,
         _ => console.await,
     };
     store.lock().await.allow_older(identity.policy.allow_older);
-    let now = clock.now();
-    let desk = match start {
-        Start::Power => Desk::new(&mut random),
-        _ => Desk::resume(&mut random, tries, now),
-    };
-    *tries = desk.tries(now);
-    if identity.policy.code {
-        panel.show_code(desk.code());
-    }
+    let desk = desk_at(start, &mut random, tries, clock.now());
     let panel = &panel;
     let mut sessions = Sessions::<B> { identity, random, desk, tries, store, clock, panel, events, frame, plain };
+    if identity.policy.code {
+        panel.show_code(sessions.desk.code());
+    }
     let serve = doors.serve(async |socket: &mut B::Socket, place: &Place| sessions.hold(tls, socket, place).await);
-    both(serve, console).await
+    both(pin!(serve), console).await
 }
 
-/// Both at once; of those that never end.
-async fn both<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+/// The store, if the flash has one. In a function of its own: what `run` moves about itself takes memory for ever.
+fn shared<'a, B: Board>(mounted: Result<Store<'a, B>, MountError>) -> (Option<SharedStore<'a, B>>, Option<Unfit>) {
+    match mounted {
+        Ok(store) => (Some(Mutex::new(store)), None),
+        Err(fault) => (None, Some(Unfit::Flash(fault))),
+    }
+}
+
+/// The desk, with the wrong codes of before a reset.
+fn desk_at(start: Start, random: &mut Random, tries: &mut Tries, now: u64) -> Desk {
+    let desk = match start {
+        Start::Power => Desk::new(random),
+        _ => Desk::resume(random, tries, now),
+    };
+    *tries = desk.tries(now);
+    desk
+}
+
+/// Both at once; of those that never end. They come pinned: handed over by value each would lie here twice.
+async fn both<T>(one: Pin<&mut impl Future<Output = T>>, other: Pin<&mut impl Future<Output = T>>) -> T {
     match select(one, other).await {
         Either::First(end) | Either::Second(end) => end,
     }

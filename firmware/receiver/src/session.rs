@@ -74,16 +74,18 @@ impl<B: Board> Sessions<'_, B> {
     /// Listens to whoever connected, and says `place` when it is a trusted sender.
     pub(crate) async fn hold(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, place: &Place) {
         let mut wire = Wire::new(socket);
-        let secured = authenticate::<_, B::Suite>(&mut wire, tls, self.identity, &mut self.random, self.clock).await;
-        match secured {
-            Ok(Authenticated { mut link, sender }) => {
-                place.authenticated();
-                self.receive(&mut link, sender.hash).await;
-                link.close().await;
-            }
-            Err(stranger) => self.panel.tell(Notice::Stranger(stranger)),
-        }
+        let (identity, random) = (self.identity, &mut self.random);
+        // No name for the result: it would lie beside the link as long as that lives.
+        let Authenticated { mut link, sender } =
+            match authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock).await {
+                Ok(authenticated) => authenticated,
+                Err(stranger) => return self.panel.tell(Notice::Stranger(stranger)),
+            };
+        place.authenticated();
+        self.receive(&mut link, sender.hash).await;
+        link.close().await;
     }
+
     /// One session of core's receiver, with the store to itself.
     async fn receive(&mut self, link: &mut impl Link, sender: CertificateHash) {
         let asked = self.identity.policy;

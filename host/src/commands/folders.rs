@@ -45,8 +45,8 @@ pub(super) fn source_error(error: SourceError, source: &FolderSource) -> Error {
 /// The path of the entry with that index, ready to be shown.
 pub(super) async fn entry_path(source: &mut FolderSource, index: u32) -> Option<String> {
     source.rewind().await.ok()?;
-    let mut left = source.info().manifest as usize;
-    let mut reader = ManifestReader::new(source.info().manifest);
+    let mut left = source.info().shape.manifest as usize;
+    let mut reader = ManifestReader::new(source.info().shape.manifest);
     let (mut buffer, mut seen) = (vec![0; 4096], 0);
     while left > 0 {
         let count = source.read(&mut buffer[..left.min(4096)]).await.ok().filter(|count| *count > 0)?;

@@ -6,9 +6,11 @@ mod demo;
 mod folders;
 mod id;
 mod open;
+mod provision;
 mod receive;
 mod seal;
 mod send;
+mod simulate;
 mod trust;
 
 use std::process::ExitCode;
@@ -44,6 +46,8 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Send(args) => wait_for(send::run(args, ui)),
         Command::Seal(args) => wait_for(seal::run(args, ui)),
         Command::Open(args) => wait_for(open::run(args, ui)),
+        Command::Provision(args) => wait_for(provision::run(args, ui)),
+        Command::Simulate(args) => wait_for(simulate::run(args, ui)),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man => completions::man(),
         Command::Demo => demo::run(ui),

@@ -5,6 +5,7 @@
 
 mod sealed_file;
 
+use waft_core::certificate::CertificateHash;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::KEY_TRIES;
 use waft_core::sealed::{Header, Schedule, Secret, Transcript};
@@ -46,7 +47,12 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
         bytes: receipt.bytes,
         digest: receipt.digest.to_string(),
     });
-    ui.done(format!("Opened {} ({}) into {}.", files(header.files), bytes(header.total), shown(&args.into)));
+    ui.done(format!(
+        "Opened {} ({}) into {}.",
+        files(header.shape.files),
+        bytes(header.shape.total),
+        shown(&args.into)
+    ));
     Ok(())
 }
 
@@ -74,7 +80,7 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
 
 /// Reads the file up to the end of its manifest: the store knows a folder by that.
 fn manifest_digest(file: &mut SealedFile, schedule: &Schedule) -> Result<Digest, Error> {
-    let mut left = file.header().manifest as usize;
+    let mut left = file.header().shape.manifest as usize;
     let mut hasher = Hasher::new();
     let mut pieces = file.pieces(schedule)?;
     while left > 0 {
@@ -97,7 +103,7 @@ async fn unpack(
     let offered = offered(file.header(), schedule);
     let held = store.begin(&offered, &|digest| digest == manifest).await;
     let held = held.map_err(|error| store_error(error, store))?;
-    if held.offset < offered.total {
+    if held.offset < offered.shape.total {
         if held.offset > 0 {
             store.restart().await.map_err(|error| store_error(error, store))?;
         }
@@ -113,7 +119,7 @@ async fn fill(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<(), Error> {
-    let mut progress = ui.progress(0, file.header().total);
+    let mut progress = ui.progress(0, file.header().shape.total);
     let mut pieces = file.pieces(schedule)?;
     for turn in 1.. {
         let Some(piece) = pieces.next()? else { break };
@@ -129,8 +135,7 @@ async fn fill(
 
 /// The file stands for its sender: a part of it that is held belongs to no other.
 fn offered(header: &Header, schedule: &Schedule) -> Offered {
-    let &Header { created, total, files, entries, manifest, .. } = header;
-    Offered { sender: schedule.commitment(), created, total, files, entries, manifest }
+    Offered { sender: CertificateHash(schedule.commitment()), created: header.created, shape: header.shape }
 }
 
 fn store_error(error: StoreError, store: &mut DirectoryStore) -> Error {

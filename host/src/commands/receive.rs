@@ -2,9 +2,9 @@
 //!
 //! TCP -> TLS -> frame -> open -> decompress -> **store**. PROTOCOL.md, section 6.
 
+mod entrance;
 mod greeting;
 mod operator;
-mod place;
 mod reception;
 
 use std::net::SocketAddr;
@@ -15,8 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use waft_core::limits::REMEMBER_MS;
 
-use self::greeting::{Greeting, greet, listen_at};
-use self::place::{Knock, Place, Porter};
+use self::entrance::{Entrance, Knock, Porter};
+pub(super) use self::greeting::listen_at;
+use self::greeting::{Greeting, greet};
 use self::reception::Reception;
 use crate::asked::Asked;
 use crate::cli::Receive;
@@ -47,8 +48,8 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let mut reception = Reception::new(&args, identity.clone(), store);
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
     greet(&about, &mut reception, ui)?;
-    let mut place = Place::new(listener, Prover { home, identity });
-    match receive(&mut place, &mut reception, args.once, ui, &interrupt).await {
+    let mut entrance = Entrance::new(listener, Prover { home, identity });
+    match receive(&mut entrance, &mut reception, args.once, ui, &interrupt).await {
         Err(Error::Interrupted) => Err(reception.left_behind().map_or(Error::Interrupted, Error::InterruptedWithPart)),
         ended => ended,
     }
@@ -63,7 +64,7 @@ fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
 
 /// Takes folders until Ctrl-C; with `once`, until one stands or was refused for good.
 async fn receive(
-    place: &mut Place<Prover>,
+    entrance: &mut Entrance<Prover>,
     reception: &mut Reception,
     once: bool,
     ui: &Ui,
@@ -74,7 +75,7 @@ async fn receive(
     loop {
         let late = broken.as_ref().map(|(since, _)| *since + Duration::from_millis(REMEMBER_MS));
         let knock = tokio::select! {
-            knock = place.next() => knock,
+            knock = entrance.next() => knock,
             () = interrupt.raised() => return Err(Error::Interrupted),
             () = until(late) => return Err(broken.map_or(Error::Interrupted, |(_, error)| error)),
         };
@@ -90,7 +91,7 @@ async fn receive(
         // place.
         let outcome = tokio::select! {
             outcome = reception.receive(guest, ui, interrupt) => outcome,
-            never = place.keep() => match never {},
+            never = entrance.keep() => match never {},
         };
         match outcome {
             Ok(()) if once => return Ok(()),

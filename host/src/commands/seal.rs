@@ -12,10 +12,9 @@ use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
 use waft_core::sealed::cipher::Cipher as _;
 use waft_core::sealed::file::{ENCODED_MAX, START};
 use waft_core::sealed::stream::seal_buffer;
-use waft_core::sealed::{Compressor, Header, Schedule, Sealer, Secret, Span, Transcript};
+use waft_core::sealed::{Aead, Codec, Compressor, Header, Schedule, Sealer, Secret, Span, Transcript};
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::wire::frame::{self, Kind};
-use waft_core::wire::message::{Aead, Codec};
 
 use super::answers::show_key;
 use super::folders;
@@ -53,8 +52,8 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     })?;
     show_key(ui, &key);
     ui.event(&Event::Key { key: key.display().to_string() });
-    ui.event(&Event::Sealed { path: shown(&args.output), files: info.files, bytes: info.total });
-    ui.done(format!("Sealed {} ({}) into {}.", files(info.files), bytes(info.total), shown(&args.output)));
+    ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });
+    ui.done(format!("Sealed {} ({}) into {}.", files(info.shape.files), bytes(info.shape.total), shown(&args.output)));
     ui.say("Keep the key apart from the file: without it nobody can open the file, and it is shown only now.");
     Ok(())
 }
@@ -79,7 +78,7 @@ async fn write(
     let mut sealer = sealer(&header, &schedule, &mut compressor);
     let mut plain = vec![0; CHUNK_MAX as usize];
     let mut framed = vec![0; FRAME_HEADER + seal_buffer(CHUNK_MAX)];
-    let mut progress = ui.progress(0, header.total);
+    let mut progress = ui.progress(0, header.shape.total);
     for turn in 1.. {
         let piece = &mut plain[..sealer.next_len()];
         if piece.is_empty() {
@@ -110,15 +109,12 @@ fn header(info: &ArchiveInfo) -> Header {
         codec: Codec::Lz4,
         chunk: CHUNK_MAX,
         created: super::seconds_since_1970(),
-        total: info.total,
-        files: info.files,
-        entries: info.entries,
-        manifest: info.manifest,
+        shape: info.shape,
     }
 }
 
 fn sealer<'c>(header: &Header, schedule: &Schedule, compressor: &'c mut Compressor) -> Sealer<'c, RingCipher> {
     let cipher = RingCipher::new(header.aead, schedule.chunk_key()).expect("a host has every AEAD");
-    let span = Span::new(header.chunk, 0, header.total).expect("a walked folder is within the limits");
+    let span = Span::new(header.chunk, 0, header.shape.total).expect("a walked folder is within the limits");
     Sealer::new(cipher, schedule.nonce_prefix(), span, Some(compressor))
 }

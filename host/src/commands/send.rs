@@ -56,8 +56,13 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     let target = Target::find(args.to.as_deref(), &trust, ui).await?;
     let source = FolderSource::new(folders::walk(&folder, args.skip_unsendable, ui)?);
     let info = source.info();
-    let (folder, total) = (shown(&folder), bytes(info.total));
-    ui.say(format!("Sending {folder}: {}, {total}, to {} at {}.", files(info.files), target.peer.name, target.address));
+    let (folder, total) = (shown(&folder), bytes(info.shape.total));
+    ui.say(format!(
+        "Sending {folder}: {}, {total}, to {} at {}.",
+        files(info.shape.files),
+        target.peer.name,
+        target.address
+    ));
     let key = TransferKey::random(&mut OsRng);
     ui.event(&Event::Key { key: key.display().to_string() });
     let mut salt = [0; 32];

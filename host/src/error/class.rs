@@ -3,7 +3,7 @@
 /// The class of an [`Error`](super::Error); its number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Class {
+pub(crate) enum Class {
     /// Wrong usage.
     Usage = 2,
     /// The receiver cannot be reached, or the port cannot be listened on.
@@ -30,12 +30,12 @@ pub enum Class {
 
 impl Class {
     /// The exit code.
-    pub fn exit(self) -> u8 {
+    pub(crate) fn exit(self) -> u8 {
         self as u8
     }
 
     /// The name in JSON events.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Usage => "usage",
             Self::Unreachable => "unreachable",

@@ -92,11 +92,14 @@ pub(super) fn no_answer(asked: Asked) -> Told {
     let class = match asked {
         Asked::Code => Code,
         Asked::Key => Key,
-        Asked::Folder | Asked::Receiver => Usage,
+        Asked::Folder | Asked::Receiver | Asked::Passphrase => Usage,
     };
     let next = match asked {
         Asked::Code => "Run it on a terminal, write the code as a line to its standard input, or set WAFT_AUTH_CODE.",
         Asked::Key => "Run it on a terminal, write the key as a line to its standard input, or set WAFT_KEY.",
+        Asked::Passphrase => {
+            "Run it on a terminal, write the passphrase as a line to its standard input, or set WAFT_WIFI_PASSPHRASE."
+        }
         Asked::Folder | Asked::Receiver => "Give it as an argument: `waft send FOLDER TO`.",
     };
     told(class, format!("No answer came for the {}.", asked.name()), next)

@@ -3,6 +3,7 @@
 //! All three stand side by side in one place per failure: [`Error::told`]. Causes from below (sessions, stores, TLS,
 //! identities) are kept as they are, and put into words here.
 
+mod boards;
 mod class;
 mod identity;
 mod local;
@@ -15,8 +16,8 @@ mod storage;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use class::Class;
-pub use moment::Moment;
+pub(crate) use class::Class;
+pub(crate) use moment::Moment;
 use waft_core::session::sender::SourceError;
 use waft_core::session::{SessionError, StoreError};
 
@@ -34,7 +35,7 @@ use crate::trust::TrustError;
 
 /// Why the command failed.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// An option or argument does not make sense.
     Usage(String),
     /// Standard input ended, or is none, where an answer was needed.
@@ -61,6 +62,8 @@ pub enum Error {
     Trust(TrustError),
     /// A file is no certificate that can be trusted.
     Certificate(PathBuf, CertificateError),
+    /// A board's identity image cannot be made or used.
+    Image(PathBuf, waft_receiver::identity::IdentityError),
     /// A receiver is trusted, but nobody knows where it listens.
     NoAddress(String),
     /// A peer is trusted, but not to receive.
@@ -112,6 +115,20 @@ pub enum Error {
         /// How far it was.
         moment: Moment,
     },
+    /// A file is not the flash of a simulated board, or too small for it.
+    NoFlash(PathBuf),
+    /// A simulated board is on already; with the folder of its state.
+    PoweredOn(PathBuf),
+    /// The emulator is not on this machine.
+    NoQemu,
+    /// The emulator ended by itself, in that way.
+    QemuEnded(String),
+    /// There is no firmware, and no source to build it from.
+    NoFirmware,
+    /// The firmware cannot be built; for what it is compiled.
+    Build(&'static str),
+    /// The person switched a simulated board off; with the folder of its state.
+    PoweredOff(PathBuf),
     /// The demonstration failed.
     Demo(String),
     /// The person stopped it.
@@ -122,7 +139,7 @@ pub enum Error {
 
 /// What is wrong with a sealed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sealed {
+pub(crate) enum Sealed {
     /// It does not begin as one.
     NotOne,
     /// It is of a later version.
@@ -135,7 +152,7 @@ pub enum Sealed {
 
 /// An error in words.
 #[derive(Debug)]
-pub struct Told {
+pub(crate) struct Told {
     /// Its class, and with it the exit code.
     pub class: Class,
     /// What happened.
@@ -150,16 +167,16 @@ fn told(class: Class, what: impl Into<String>, next: impl Into<String>) -> Told 
 
 impl Error {
     /// The error for an answer of a wrong form.
-    pub fn malformed(asked: Asked, why: String) -> Self {
+    pub(crate) fn malformed(asked: Asked, why: String) -> Self {
         match asked {
             Asked::Code => Self::CodeMalformed(why),
             Asked::Key => Self::KeyMalformed(why),
-            Asked::Folder | Asked::Receiver => Self::Usage(why),
+            Asked::Folder | Asked::Receiver | Asked::Passphrase => Self::Usage(why),
         }
     }
 
     /// The error in words.
-    pub fn told(&self) -> Told {
+    pub(crate) fn told(&self) -> Told {
         match self {
             Self::Usage(what) => local::usage(what),
             Self::NoAnswer(asked) => local::no_answer(*asked),
@@ -174,6 +191,7 @@ impl Error {
             Self::Home(error) => identity::home(error),
             Self::Trust(error) => identity::trust(error),
             Self::Certificate(path, error) => identity::certificate(path, *error),
+            Self::Image(path, error) => boards::image(path, *error),
             Self::NoAddress(name) => identity::no_address(name),
             Self::NotAReceiver(name) => identity::not_a_receiver(name),
             Self::Dial(error) => reach::dial(error),
@@ -190,6 +208,13 @@ impl Error {
             Self::Receiving { peer, cause, trouble, moment } => {
                 receiving::session(peer, *cause, trouble.as_ref(), *moment)
             }
+            Self::NoFlash(path) => boards::no_flash(path),
+            Self::PoweredOn(path) => boards::powered_on(path),
+            Self::NoQemu => boards::no_qemu(),
+            Self::QemuEnded(how) => boards::qemu_ended(how),
+            Self::NoFirmware => boards::no_firmware(),
+            Self::Build(target) => boards::build(target),
+            Self::PoweredOff(path) => boards::powered_off(path),
             Self::Demo(what) => local::demo(what),
             Self::Interrupted => local::interrupted(),
             Self::InterruptedWithPart(path) => local::interrupted_with_part(path),
@@ -197,7 +222,7 @@ impl Error {
     }
 
     /// Its class.
-    pub fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         self.told().class
     }
 }
@@ -235,17 +260,17 @@ impl From<FolderError> for Error {
 }
 
 /// A path as it may be shown.
-pub fn shown(path: &std::path::Path) -> String {
+pub(crate) fn shown(path: &std::path::Path) -> String {
     crate::trouble::shown(path.as_os_str())
 }
 
 /// A number of bytes as people read it.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }
 
 /// A number of files as people read it.
-pub fn files(count: u32) -> String {
+pub(crate) fn files(count: u32) -> String {
     if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
 

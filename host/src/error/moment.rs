@@ -5,7 +5,7 @@ use waft_core::wire::message::Refusal;
 
 /// How far a session was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// Its first messages.
     #[default]
     Opening,

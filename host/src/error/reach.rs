@@ -1,6 +1,5 @@
 //! What a person is told about ways that lead nowhere: to connect, to knock, to prove who is there, to listen.
 
-use waft_core::code::Fingerprint;
 use waft_core::wire::preface::ClearRefusal;
 
 use super::Class::{Broken, Identity, Protocol, Refused, Unreachable};
@@ -137,7 +136,7 @@ fn distrusted(who: &str, distrust: &Distrust) -> Told {
     match distrust {
         Distrust::Unknown { hash } => told(
             Identity,
-            format!("{who} is not trusted here. Its fingerprint: {}", Fingerprint::of(hash)),
+            format!("{who} is not trusted here. Its fingerprint: {hash}"),
             "If `waft id` shows that fingerprint there, carry its certificate here: waft trust add NAME CERT.pem",
         ),
         Distrust::AnotherName { name } => told(

@@ -132,7 +132,7 @@ impl Folder {
             _ => FolderError::Unreadable(Trouble::new(path, error)),
         })?;
         let folder = Self::walk_dir(root, options)?;
-        if folder.info.entries == 0 { Err(FolderError::Empty(name())) } else { Ok(folder) }
+        if folder.info.shape.entries == 0 { Err(FolderError::Empty(name())) } else { Ok(folder) }
     }
 
     /// Walks an open folder; an empty one is fine.
@@ -142,10 +142,7 @@ impl Folder {
             return Err(FolderError::Unsendable(walked.unsendable));
         }
         let info = ArchiveInfo {
-            total: walked.summary.total,
-            files: walked.summary.files,
-            entries: walked.summary.entries,
-            manifest: walked.summary.manifest,
+            shape: walked.summary.shape,
             manifest_digest: walked.summary.digest,
             longest_path: walked.longest_path,
         };

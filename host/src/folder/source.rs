@@ -60,7 +60,7 @@ struct Current {
 impl FolderSource {
     /// Begins at the archive's first byte.
     pub fn new(folder: Folder) -> Self {
-        let left = folder.info.manifest.into();
+        let left = folder.info.shape.manifest.into();
         let stage = Stage::Manifest(folder.spool, left);
         Self { root: folder.root, info: folder.info, stage, digest: None, trouble: None }
     }
@@ -93,7 +93,7 @@ impl FolderSource {
     fn content(&mut self) -> Result<Stage, Trouble> {
         let mut spool = self.take_spool()?;
         spool.rewind().map_err(spool_trouble)?;
-        let entries = Entries::new(BufReader::new(spool), self.info.manifest);
+        let entries = Entries::new(BufReader::new(spool), self.info.shape.manifest);
         let root = self.root.try_clone().map_err(|error| Trouble::new(".", error))?;
         Ok(Stage::Content(Box::new(Content {
             entries,
@@ -116,7 +116,7 @@ impl FolderSource {
     fn start(&mut self) -> Result<(), Trouble> {
         let mut spool = self.take_spool()?;
         spool.rewind().map_err(spool_trouble)?;
-        self.stage = Stage::Manifest(spool, self.info.manifest.into());
+        self.stage = Stage::Manifest(spool, self.info.shape.manifest.into());
         Ok(())
     }
 

@@ -23,9 +23,9 @@ fn gives_a_legal_archive() {
     let folder = tempfile::tempdir().unwrap();
     plant(folder.path());
     let archive = archive(folder.path());
-    assert_eq!(archive.bytes.len() as u64, archive.info.total);
-    let (manifest, mut rest) = archive.bytes.split_at(archive.info.manifest as usize);
-    let (mut reader, mut input) = (ManifestReader::new(archive.info.manifest), manifest);
+    assert_eq!(archive.bytes.len() as u64, archive.info.shape.total);
+    let (manifest, mut rest) = archive.bytes.split_at(archive.info.shape.manifest as usize);
+    let (mut reader, mut input) = (ManifestReader::new(archive.info.shape.manifest), manifest);
     let (mut paths, mut sizes) = (Vec::new(), Vec::new());
     while let Some(entry) = reader.next(&mut input).unwrap() {
         paths.push(entry.path.as_str().to_owned());
@@ -34,8 +34,7 @@ fn gives_a_legal_archive() {
         }
     }
     let summary = reader.finish().unwrap();
-    let found = (summary.total, summary.files, summary.entries);
-    assert_eq!(found, (archive.info.total, archive.info.files, archive.info.entries));
+    assert_eq!(summary.shape, archive.info.shape);
     assert_eq!(summary.digest, archive.info.manifest_digest);
     assert_eq!(archive.info.longest_path as usize, paths.iter().map(String::len).max().unwrap());
     let near = |name: &str| paths.iter().position(|path| path == name).unwrap();
@@ -86,7 +85,7 @@ fn tells_what_is_not_a_folder() {
 fn stops_at_the_length_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     plant(folder.path());
-    let length = walk(folder.path()).unwrap().info.manifest;
+    let length = walk(folder.path()).unwrap().info.shape.manifest;
     let most = |most| Folder::walk(folder.path(), &Options { most: Some(most), ..Options::default() });
     assert!(most(length).is_ok());
     assert!(matches!(most(length - 1), Err(FolderError::PastMost)));
@@ -102,7 +101,7 @@ fn skips_links_and_special_files() {
     std::os::unix::fs::symlink("real", at.join("real/loop")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(at.join("socket")).unwrap();
     let walked = walk(at).unwrap();
-    assert_eq!(walked.info.entries, 2);
+    assert_eq!(walked.info.shape.entries, 2);
     let found: Vec<_> = walked.skipped.first.iter().map(|item| (item.path.as_str(), item.why)).collect();
     let expected =
         [("link\\u{202e}", SkippedWhy::Symlink), ("real/loop", SkippedWhy::Symlink), ("socket", SkippedWhy::Special)];
@@ -129,7 +128,7 @@ fn lists_names_that_cannot_be_sent() {
     assert_eq!(paths[..2], ["bell\\u{7}", "caf\\xe9"]);
     assert!(list.first[2].why.contains("64"), "{}", list.first[2].why);
     let some = Folder::walk(at, &Options { skip_unsendable: true, ..Options::default() }).unwrap();
-    assert_eq!((some.info.entries, some.info.files, some.unsendable.count), (65, 1, 3));
+    assert_eq!((some.info.shape.entries, some.info.shape.files, some.unsendable.count), (65, 1, 3));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use socket2::Socket;
+use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::TooOpen;
@@ -51,6 +52,22 @@ pub(crate) fn have_same_mode(one: &Metadata, other: &Metadata) -> bool {
 /// Lets a port be listened on again at once, while connections of an earlier process still fade out.
 pub(crate) fn listen_again(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
+}
+
+/// A program to be run, which the terminal's Ctrl-C does not reach, and which ends when this process does, however that
+/// ends: Linux knows how, by util-linux's `setpriv`.
+pub(crate) fn child(program: &Path) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    let mut command = match cfg!(target_os = "linux") && setpriv.is_file() {
+        true => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        false => Command::new(program),
+    };
+    command.process_group(0);
+    command
 }
 
 /// Completes when the system asks this process to end (SIGTERM). Within a runtime only.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use socket2::Socket;
+use tokio::process::Command;
 
 use super::TooOpen;
 
@@ -48,6 +49,14 @@ pub(crate) fn have_same_mode(_one: &Metadata, _other: &Metadata) -> bool {
 /// Does nothing: a port is free at once here, and reuse would let two programs share it.
 pub(crate) fn listen_again(_socket: &Socket) -> io::Result<()> {
     Ok(())
+}
+
+/// A program to be run, which the terminal's Ctrl-C does not reach. It lives on if this process is killed.
+pub(crate) fn child(program: &Path) -> Command {
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+    let mut command = Command::new(program);
+    command.creation_flags(CREATE_NEW_PROCESS_GROUP);
+    command
 }
 
 /// Never completes: nobody but Ctrl-C asks.

@@ -36,7 +36,7 @@ pub(super) async fn read_back(
     if !is_it(&summary.digest) {
         return None;
     }
-    let mut tree = Tree::begin(place, staging, summary, offered.manifest).ok()?;
+    let mut tree = Tree::begin(place, staging, summary).ok()?;
     reading.content(&mut tree).await?;
     reading.prune(&tree)?;
     Some((Held { offset: reading.offset, digest: reading.prefix.digest() }, tree))
@@ -60,7 +60,7 @@ enum Found {
 impl Reading {
     async fn manifest(&mut self, staging: &Staging, offered: &Offered) -> Option<Summary> {
         let mut file = staging.manifest().ok()?;
-        let (mut reader, mut names) = (ManifestReader::new(offered.manifest), Names::default());
+        let (mut reader, mut names) = (ManifestReader::new(offered.shape.manifest), Names::default());
         loop {
             let got = file.read(&mut self.buffer).ok()?;
             if got == 0 {
@@ -76,7 +76,7 @@ impl Reading {
             self.took(got).await;
         }
         let summary = reader.finish().ok()?;
-        summary.check(offered.total, offered.files, offered.entries).ok().map(|()| summary)
+        summary.check(&offered.shape).ok().map(|()| summary)
     }
 
     /// Goes through the tree as far as it goes.

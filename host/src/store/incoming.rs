@@ -5,9 +5,9 @@
 use std::fs::File;
 use std::io::Write as _;
 
-use waft_core::archive::{ManifestReader, Summary};
+use waft_core::archive::{ManifestReader, Shape, Summary};
 use waft_core::path::RelPath;
-use waft_core::session::{Offered, StoreError};
+use waft_core::session::StoreError;
 
 use super::failure::{Failure, Result};
 use super::place::Place;
@@ -41,10 +41,10 @@ impl Incoming {
         self.reader.is_complete()
     }
 
-    /// The whole manifest's summary, once it agrees with the offer.
-    pub(super) fn finish(self, offered: &Offered) -> Result<Summary> {
+    /// The whole manifest's summary, once it agrees with what was stated.
+    pub(super) fn finish(self, stated: &Shape) -> Result<Summary> {
         let summary = self.reader.finish().map_err(StoreError::Archive)?;
-        summary.check(offered.total, offered.files, offered.entries).map_err(StoreError::Archive)?;
+        summary.check(stated).map_err(StoreError::Archive)?;
         Ok(summary)
     }
 }

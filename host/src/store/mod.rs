@@ -124,7 +124,7 @@ impl DirectoryStore {
         let ours = staging.is_of(offered).unwrap_or(false);
         let found = if ours { held::read_back(&self.place, &staging, offered, is_it).await } else { None };
         let Some((held, tree)) = found else { return self.start(staging, offered).await };
-        self.enough(offered.total - held.offset)?;
+        self.enough(offered.shape.total - held.offset)?;
         self.manifest = Some(tree.manifest);
         let part = Part::Content(Box::new(tree));
         let staged = Staged { staging, offered: *offered, position: held.offset, part };
@@ -137,13 +137,13 @@ impl DirectoryStore {
     async fn start(&mut self, mut staging: Staging, offered: &Offered) -> Result<Held> {
         let staging = aside(move || staging.clear().map(|()| staging)).await;
         let mut staging = staging.map_err(|error| self.place.at_staging("", error))?;
-        if let Err(failure) = self.enough(offered.total) {
+        if let Err(failure) = self.enough(offered.shape.total) {
             // Nothing is in it; should it stay, the next session takes it up.
             let _ = staging.remove(&self.place);
             return Err(failure);
         }
         let manifest = staging.begin(offered).map_err(|error| self.place.at_staging("", error))?;
-        let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.manifest)));
+        let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.shape.manifest)));
         self.manifest = None;
         self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: 0, part }));
         Ok(Held { offset: 0, digest: Digest::of(&[]) })
@@ -193,7 +193,7 @@ impl DirectoryStore {
             }
             State::Staged(staged) => (staged.offered, staged.commit(&self.place, self.overwrite, step).await?),
         };
-        Ok(Receipt { digest: root, files: offered.files, bytes: offered.total, generation: 0 })
+        Ok(Receipt { digest: root, files: offered.shape.files, bytes: offered.shape.total, generation: 0 })
     }
 
     /// Keeps the trouble for the person, and says what the session needs to know.
@@ -223,7 +223,7 @@ impl DirectoryStore {
     /// Bytes of archive that are still to come.
     fn left(&self) -> u64 {
         match &self.state {
-            State::Staged(staged) => staged.offered.total - staged.position,
+            State::Staged(staged) => staged.offered.shape.total - staged.position,
             State::Idle | State::Whole { .. } => 0,
         }
     }
@@ -266,7 +266,7 @@ impl Store for DirectoryStore {
     fn durable(&self) -> u64 {
         match &self.state {
             State::Idle => 0,
-            State::Whole { offered, .. } => offered.total,
+            State::Whole { offered, .. } => offered.shape.total,
             State::Staged(staged) => staged.position,
         }
     }
@@ -311,16 +311,16 @@ impl Staged {
         let Part::Manifest(incoming) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
         };
-        let summary = incoming.finish(&self.offered)?;
+        let summary = incoming.finish(&self.offered.shape)?;
         self.check(place)?;
-        Tree::begin(place, &self.staging, summary, self.offered.manifest)
+        Tree::begin(place, &self.staging, summary)
     }
 
     /// Checks that everything can be moved into a target that holds other things.
     fn check(&self, place: &Place) -> Result<()> {
         let Found::Filled(target) = place.look()? else { return Ok(()) };
         let manifest = self.staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
-        merge::check(place, target, merge::entries(place, manifest, self.offered.manifest)?)
+        merge::check(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?)
     }
 
     /// Puts the whole folder where readers find it. Returns the archive's root.
@@ -339,7 +339,7 @@ impl Staged {
             }
             Found::Filled(target) => {
                 self.check(place)?;
-                let intent = Intent { manifest: self.offered.manifest, digest: manifest };
+                let intent = Intent { manifest: self.offered.shape.manifest, digest: manifest };
                 step()
                     .and_then(|()| merge::intend(&self.staging, intent))
                     .map_err(|error| place.at_staging("", error))?;
@@ -365,9 +365,9 @@ impl Staged {
 
 /// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
 async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
-    let options = Options { skip_unsendable: true, most: Some(offered.manifest) };
+    let options = Options { skip_unsendable: true, most: Some(offered.shape.manifest) };
     let folder = aside(move || Folder::walk_dir(target, &options)).await.ok()?;
-    if folder.info.total != offered.total || !is_it(&folder.info.manifest_digest) {
+    if folder.info.shape.total != offered.shape.total || !is_it(&folder.info.manifest_digest) {
         return None;
     }
     let mut source = FolderSource::new(folder);
@@ -383,7 +383,7 @@ async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Dige
         }
         yield_now().await;
     }
-    (offset == offered.total).then_some((Held { offset, digest: hasher.digest() }, source.root()?))
+    (offset == offered.shape.total).then_some((Held { offset, digest: hasher.digest() }, source.root()?))
 }
 
 #[cfg(test)]

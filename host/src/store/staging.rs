@@ -166,11 +166,11 @@ fn record(offered: &Offered) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     let parts: [&[u8]; 6] = [
         MAGIC,
-        &offered.sender,
-        &offered.total.to_be_bytes(),
-        &offered.manifest.to_be_bytes(),
-        &offered.files.to_be_bytes(),
-        &offered.entries.to_be_bytes(),
+        &offered.sender.0,
+        &offered.shape.total.to_be_bytes(),
+        &offered.shape.manifest.to_be_bytes(),
+        &offered.shape.files.to_be_bytes(),
+        &offered.shape.entries.to_be_bytes(),
     ];
     let mut at = 0;
     for part in parts {

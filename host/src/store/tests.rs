@@ -2,7 +2,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use waft_core::archive::ArchiveError;
+use waft_core::archive::{ArchiveError, Shape};
+use waft_core::certificate::CertificateHash;
 
 use super::*;
 use crate::samples::{Archive, archive, plant, put, snapshot};
@@ -56,9 +57,7 @@ impl Bench {
     }
 
     fn offered(&self) -> Offered {
-        let info = &self.archive.info;
-        let (total, files, entries, manifest) = (info.total, info.files, info.entries, info.manifest);
-        Offered { sender: [1; 32], created: 0, total, files, entries, manifest }
+        Offered { sender: CertificateHash([1; 32]), created: 0, shape: self.archive.info.shape }
     }
 
     fn begin(&self, store: &mut DirectoryStore) -> Answer<Held> {
@@ -77,8 +76,8 @@ impl Bench {
     }
 
     fn check(&self, receipt: Receipt) {
-        let (digest, files, bytes) = (self.archive.root, self.archive.info.files, self.archive.info.total);
-        assert_eq!(receipt, Receipt { digest, files, bytes, generation: 0 });
+        let Shape { total: bytes, files, .. } = self.archive.info.shape;
+        assert_eq!(receipt, Receipt { digest: self.archive.root, files, bytes, generation: 0 });
         assert_eq!(snapshot(&self.target()), snapshot(&self.from()));
         self.check_clean();
     }
@@ -144,7 +143,7 @@ fn an_empty_target_keeps_its_mode() {
 fn goes_on_from_any_cut() {
     let bench = Bench::planted();
     let total = bench.bytes().len();
-    let manifest = bench.archive.info.manifest as usize;
+    let manifest = bench.archive.info.shape.manifest as usize;
     let cuts = (0..total).filter(|at| at % 16_411 == 0 || (*at < 12_000 && at % 197 == 0) || *at > total - 40);
     for cut in cuts.chain([manifest - 1, manifest, manifest + 1, total]) {
         let mut store = bench.store();
@@ -273,7 +272,7 @@ fn another_senders_prefix_is_forgotten() {
     bench.begin(&mut store).unwrap();
     write(&mut store, &bench.bytes()[..100_000], 8192).unwrap();
     block_on(store.suspend());
-    let other = Offered { sender: [2; 32], ..bench.offered() };
+    let other = Offered { sender: CertificateHash([2; 32]), ..bench.offered() };
     assert_eq!(block_on(store.begin(&other, &|_| true)).unwrap().offset, 0);
     block_on(store.suspend());
     // Nor is one with another manifest believed.
@@ -289,7 +288,7 @@ fn a_committed_folder_is_held_in_full() {
     bench.check(bench.receive(&mut bench.store()).unwrap());
     let mut store = bench.store();
     let held = bench.begin(&mut store).unwrap();
-    assert_eq!(held.offset, bench.archive.info.total);
+    assert_eq!(held.offset, bench.archive.info.shape.total);
     assert!(bench.is_prefix(&held));
     bench.check(block_on(store.commit()).unwrap());
     // A sender that does not agree starts over, where that is allowed.
@@ -331,7 +330,7 @@ fn one_process_at_a_time() {
     assert_eq!(bench.begin(&mut other), Err(StoreError::InUse));
     write(&mut one, bench.bytes(), 65536).unwrap();
     bench.check(block_on(one.commit()).unwrap());
-    assert_eq!(bench.begin(&mut other).unwrap().offset, bench.archive.info.total);
+    assert_eq!(bench.begin(&mut other).unwrap().offset, bench.archive.info.shape.total);
 }
 
 #[test]
@@ -354,9 +353,10 @@ fn free_space_is_stated() {
     let mut store = bench.store();
     let free = store.capacity().free;
     assert!(free > 0);
-    let huge = Offered { total: u64::MAX / 2, ..bench.offered() };
+    let offered = bench.offered();
+    let huge = Offered { shape: Shape { total: u64::MAX / 2, ..offered.shape }, ..offered };
     let refused = block_on(store.begin(&huge, &|_| true)).unwrap_err();
-    assert!(matches!(refused, StoreError::NoSpace { needed, free } if needed == huge.total && free > 0));
+    assert!(matches!(refused, StoreError::NoSpace { needed, free } if needed == huge.shape.total && free > 0));
     bench.check_clean();
 }
 

@@ -41,11 +41,11 @@ pub(super) struct Level {
 
 impl Tree {
     /// Begins behind the manifest, which is staged and checked.
-    pub(super) fn begin(place: &Place, staging: &Staging, summary: Summary, length: u32) -> Result<Self> {
+    pub(super) fn begin(place: &Place, staging: &Staging, summary: Summary) -> Result<Self> {
         let manifest = staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
         let tree = staging.tree().map_err(|error| place.at_staging(TREE, error))?;
         Ok(Self {
-            entries: merge::entries(place, manifest, length)?,
+            entries: merge::entries(place, manifest, summary.shape.manifest)?,
             pending: None,
             open: Descent::new(tree),
             reader: ContentReader::new(&summary),

@@ -12,9 +12,8 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, PeerMisbehaved,
     SignatureScheme,
 };
-use waft_core::code::Fingerprint;
+use waft_core::certificate::CertificateHash;
 
-use crate::certificate;
 use crate::name::Name;
 use crate::trust::{Peer, Trust};
 
@@ -44,7 +43,7 @@ impl Pins {
 
     fn check(&self, der: &[u8]) -> Result<Peer, Distrust> {
         let known = self.peers.iter().find(|peer| peer.certificate.der().as_ref() == der);
-        let peer = known.ok_or_else(|| Distrust::Unknown { hash: certificate::hash(der) })?;
+        let peer = known.ok_or_else(|| Distrust::Unknown { hash: CertificateHash::of(der) })?;
         let allowed = match &self.wanted {
             Wanted::Sender => peer.sends,
             Wanted::Receiver(name) if peer.name == *name => peer.receives,
@@ -58,10 +57,10 @@ impl Pins {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// We do not know it.
-    #[error("its certificate (fingerprint {}) is not trusted here", Fingerprint::of(hash))]
+    #[error("its certificate (fingerprint {hash}) is not trusted here")]
     Unknown {
-        /// SHA-256 of the certificate.
-        hash: [u8; 32],
+        /// The certificate.
+        hash: CertificateHash,
     },
     /// It is trusted, but not as the receiver that we want (sender only).
     #[error("it is {name}, another one than was asked for")]

@@ -100,7 +100,7 @@ async fn an_unknown_sender_is_told_and_sees_no_certificate() {
     let stranger = Side { identity: Identity::generate(), pins: Pins::receiver(&Trust::default(), &name("kitchen")) };
     let (at_stranger, at_kitchen) = meet(&stranger, &receiver, ALPN).await;
     assert!(matches!(at_stranger, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_stranger:?}");
-    let hash = *stranger.identity.certificate().hash();
+    let hash = stranger.identity.certificate().hash();
     let Err(HandshakeError::NotTrusted(distrust)) = at_kitchen else { panic!("{at_kitchen:?}") };
     assert_eq!(distrust, Distrust::Unknown { hash });
 }
@@ -110,7 +110,7 @@ async fn an_unknown_receiver_is_told() {
     let (sender, mut receiver) = friends();
     receiver.identity = Identity::generate();
     let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
-    let hash = *receiver.identity.certificate().hash();
+    let hash = receiver.identity.certificate().hash();
     let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
     assert_eq!(distrust, Distrust::Unknown { hash });
     assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_receiver:?}");

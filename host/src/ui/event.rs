@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Something that happened. Texts in it are escaped already by who makes it, as they would be for a terminal.
 #[derive(Serialize, Debug)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// This machine's identity.
     Identity {
         /// Its name, if it has one; for its own person only.
@@ -38,6 +38,19 @@ pub enum Event<'a> {
         /// Its name here.
         name: &'a str,
     },
+    /// A board has an identity now.
+    Provisioned {
+        /// Its name here.
+        name: &'a str,
+        /// What kind of board it is.
+        board: &'a str,
+        /// Its fingerprint.
+        fingerprint: String,
+        /// The file with its identity image.
+        path: String,
+        /// What builds its firmware, and flashes it and the image.
+        commands: &'a [String],
+    },
     /// The receiver listens.
     Ready {
         /// The address that a sender on the network uses first.
@@ -46,6 +59,11 @@ pub enum Event<'a> {
         addresses: &'a [String],
         /// The code, if one is asked for.
         code: Option<String>,
+    },
+    /// A simulated board's console says something.
+    Console {
+        /// One line of it.
+        text: &'a str,
     },
     /// The receiver has a new code.
     Code {
@@ -59,7 +77,7 @@ pub enum Event<'a> {
     },
     /// A question waits for a line of standard input.
     Asked {
-        /// `code`, `key`, `folder` or `receiver`.
+        /// `code`, `key`, `folder`, `receiver` or `passphrase`.
         what: &'static str,
     },
     /// The two sides have proven who they are.

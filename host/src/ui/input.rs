@@ -27,13 +27,14 @@ fn again(asked: Asked) -> &'static str {
         Asked::Key => "Key:",
         Asked::Folder => "Folder:",
         Asked::Receiver => "To:",
+        Asked::Passphrase => "Passphrase:",
     }
 }
 
 impl Ui {
     /// Asks for something until the answer has the right form: the environment first, then the person or the pipe.
     /// Cancel-safe.
-    pub async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         asked: Asked,
         text: &str,
@@ -163,7 +164,7 @@ impl Input {
 }
 
 /// The thread that owns standard input. It ends with the process, or when the input does.
-fn start_reader() -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
+pub(crate) fn start_reader() -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
     let (give, take) = mpsc::channel(4);
     thread::spawn(move || {
         loop {

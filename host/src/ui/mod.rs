@@ -13,9 +13,10 @@ use std::cell::RefCell;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
 use console::{Style, style};
-pub use event::Event;
+pub(crate) use event::Event;
 use indicatif::ProgressBar;
-pub use progress::Progress;
+pub(crate) use input::start_reader as read_input;
+pub(crate) use progress::Progress;
 use waft_core::path::escape;
 
 use crate::cli::Voice;
@@ -23,7 +24,7 @@ use crate::error::Error;
 use crate::platform;
 
 /// Speaks and asks. Shared by all parts of a command.
-pub struct Ui {
+pub(crate) struct Ui {
     voice: Voice,
     input: tokio::sync::Mutex<input::Input>,
     /// The bar on the screen, and the question that is being typed: what other lines must not tear.
@@ -33,31 +34,31 @@ pub struct Ui {
 
 impl Ui {
     /// A voice as the command line asks for.
-    pub fn new(voice: Voice) -> Self {
+    pub(crate) fn new(voice: Voice) -> Self {
         Self { voice, input: Default::default(), bar: RefCell::default(), question: RefCell::default() }
     }
 
     /// Tells what a person likes to know; silent under `--quiet`.
-    pub fn say(&self, text: impl AsRef<str>) {
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
         if !self.voice.quiet {
             self.line(text.as_ref(), Style::new());
         }
     }
 
     /// Tells what a person must know: a code, a key, what an answer lacks.
-    pub fn must(&self, text: impl AsRef<str>) {
+    pub(crate) fn must(&self, text: impl AsRef<str>) {
         self.line(text.as_ref(), Style::new().bold());
     }
 
     /// Tells what only `--verbose` asks for.
-    pub fn detail(&self, text: impl AsRef<str>) {
+    pub(crate) fn detail(&self, text: impl AsRef<str>) {
         if self.voice.verbose {
             self.line(text.as_ref(), Style::new().dim());
         }
     }
 
     /// Warns; silent under `--quiet`.
-    pub fn warn(&self, text: impl AsRef<str>) {
+    pub(crate) fn warn(&self, text: impl AsRef<str>) {
         self.event(&Event::Warning { message: escape_lines(text.as_ref()) });
         if !self.voice.quiet {
             self.line(&format!("warning: {}", text.as_ref()), Style::new().yellow());
@@ -65,21 +66,21 @@ impl Ui {
     }
 
     /// Tells that something went well.
-    pub fn done(&self, text: impl AsRef<str>) {
+    pub(crate) fn done(&self, text: impl AsRef<str>) {
         if !self.voice.quiet {
             self.line(text.as_ref(), Style::new().green().bold());
         }
     }
 
     /// Prints a result to standard output, unless events go there.
-    pub fn print(&self, text: impl AsRef<str>) {
+    pub(crate) fn print(&self, text: impl AsRef<str>) {
         if !self.voice.json {
             let _ = writeln!(stdout(), "{}", escape_lines(text.as_ref()));
         }
     }
 
     /// Tells a script what happened.
-    pub fn event(&self, event: &Event<'_>) {
+    pub(crate) fn event(&self, event: &Event<'_>) {
         if self.voice.json {
             let mut out = stdout().lock();
             let _ = writeln!(out, "{}", event.line()).and_then(|()| out.flush());
@@ -87,7 +88,7 @@ impl Ui {
     }
 
     /// Tells a person and a script what failed, and what to do next.
-    pub fn error(&self, error: &Error) {
+    pub(crate) fn error(&self, error: &Error) {
         let told = error.told();
         let _ = self.bar.take().map(|bar| bar.finish_and_clear());
         self.event(&Event::Error {
@@ -103,17 +104,22 @@ impl Ui {
     }
 
     /// Puts the terminal right before the process ends without ceremony.
-    pub fn leave() {
+    pub(crate) fn leave() {
         platform::restore_terminal();
     }
 
     /// Whether a person sits at standard input.
-    pub fn has_person(&self) -> bool {
+    pub(crate) fn has_person(&self) -> bool {
         std::io::stdin().is_terminal()
     }
 
+    /// Whether standard output has events, and no text.
+    pub fn has_script(&self) -> bool {
+        self.voice.json
+    }
+
     /// Whether more than usual is to be told.
-    pub fn is_verbose(&self) -> bool {
+    pub(crate) fn is_verbose(&self) -> bool {
         self.voice.verbose
     }
 

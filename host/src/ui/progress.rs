@@ -12,7 +12,7 @@ const EVENT_EVERY: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// A transfer on its way.
-pub struct Progress<'a> {
+pub(crate) struct Progress<'a> {
     ui: &'a Ui,
     bar: Option<ProgressBar>,
     start: Instant,
@@ -24,7 +24,7 @@ pub struct Progress<'a> {
 
 impl Ui {
     /// Begins to show a transfer of `total` bytes, of which `held` need not cross.
-    pub fn progress(&self, held: u64, total: u64) -> Progress<'_> {
+    pub(crate) fn progress(&self, held: u64, total: u64) -> Progress<'_> {
         let now = Instant::now();
         let mut progress = Progress {
             ui: self,
@@ -47,7 +47,7 @@ impl Ui {
 
 impl Progress<'_> {
     /// `bytes` have crossed, held ones included.
-    pub fn set(&mut self, bytes: u64) {
+    pub(crate) fn set(&mut self, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);
         } else if self.last_line.elapsed() >= LINE_EVERY {

@@ -68,6 +68,7 @@ impl Line {
         let text = String::from_utf8_lossy(&self.text);
         match self.asked {
             Asked::Key => grouped(&text),
+            Asked::Passphrase => "*".repeat(text.chars().count()),
             _ => escape(&text).to_string(),
         }
     }
@@ -168,6 +169,13 @@ mod tests {
     #[test]
     fn cursor_keys_and_controls_mean_nothing() {
         assert_eq!(typed(Asked::Folder, b"a\x1b[A\x1b[1;5C\x1bOB\x07b").0.shown(), "ab");
+    }
+
+    #[test]
+    fn a_passphrase_is_not_shown() {
+        let (line, _) = typed(Asked::Passphrase, "pass wörd".as_bytes());
+        assert_eq!(line.shown(), "*********");
+        assert_eq!(typed(Asked::Passphrase, b"pass word\n").1, Typed::Done(Zeroizing::new("pass word".into())));
     }
 
     #[test]

@@ -5,11 +5,12 @@
 use std::fs;
 
 use waft::crypto::RingCipher;
+use waft_core::archive::Shape;
 use waft_core::digest::Digest;
-use waft_core::sealed::cipher::{Cipher, Forged, NONCE, TAG};
+use waft_core::sealed::cipher::{Aead, Cipher, Forged, NONCE, TAG};
 use waft_core::sealed::keys::ChunkKey;
 use waft_core::session::SessionError;
-use waft_core::wire::message::{Aead, Refusal};
+use waft_core::wire::message::Refusal;
 
 use super::harness::{Ended, Waft, says_so};
 use super::peers::{HandMade, Raw, directory, file, run, send};
@@ -153,16 +154,16 @@ fn counts_and_sizes_that_lie() {
     };
     let sized = |size: u64| HandMade::of(&Raw { size: Some(size), ..file("a") }.bytes(), 1, &[b"12345"]);
     refused(vec![
-        ("more entries".into(), with(&|archive| archive.info.entries = 3)),
-        ("a million entries".into(), with(&|archive| archive.info.entries = 1 << 20)),
-        ("more files".into(), with(&|archive| archive.info.files = 2)),
-        ("a shorter manifest".into(), with(&|archive| archive.info.manifest -= 1)),
-        ("a longer manifest".into(), with(&|archive| archive.info.manifest += 1)),
+        ("more entries".into(), with(&|archive| archive.info.shape.entries = 3)),
+        ("a million entries".into(), with(&|archive| archive.info.shape.entries = 1 << 20)),
+        ("more files".into(), with(&|archive| archive.info.shape.files = 2)),
+        ("a shorter manifest".into(), with(&|archive| archive.info.shape.manifest -= 1)),
+        ("a longer manifest".into(), with(&|archive| archive.info.shape.manifest += 1)),
         (
             "another manifest than its tag".into(),
             with(&|archive| archive.info.manifest_digest = Digest::of(b"another")),
         ),
-        ("no manifest".into(), with(&|archive| archive.info.manifest = 0)),
+        ("no manifest".into(), with(&|archive| archive.info.shape.manifest = 0)),
         ("a shorter file".into(), sized(4)),
         ("a longer file".into(), sized(6)),
         ("an endless file".into(), sized(u64::MAX)),
@@ -178,7 +179,7 @@ fn contents_that_do_not_match() {
         archive.archive[at] ^= 1;
         (format!("byte {at}"), archive)
     };
-    let content = good.info.manifest as usize;
+    let content = good.info.shape.manifest as usize;
     refused([content, content + 5, content + 36, content + 37, content + 68].map(flipped).into());
 }
 
@@ -187,13 +188,7 @@ fn a_chain_of_large_claims_takes_no_memory() {
     let world = World::new();
     let (mut receiver, address) = receiver(&world);
     let mut archive = HandMade::entries(&[file("a")]);
-    archive.info = waft_core::session::sender::ArchiveInfo {
-        total: 300 << 20,
-        manifest: 256 << 20,
-        entries: 1 << 20,
-        files: 1 << 20,
-        ..archive.info
-    };
+    archive.info.shape = Shape { total: 300 << 20, files: 1 << 20, entries: 1 << 20, manifest: 256 << 20 };
     let outcome = run(send::<RingCipher>(&world, &address, archive));
     assert!(
         matches!(outcome, Err(SessionError::Cancelled(_) | SessionError::Refused(Refusal::NoSpace { .. }))),

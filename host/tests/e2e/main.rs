@@ -10,6 +10,7 @@
 // A future here runs where it is made.
 #![allow(async_fn_in_trait)]
 
+mod boards;
 mod deadlines;
 mod files;
 mod frames;
@@ -19,6 +20,7 @@ mod identities;
 mod interrupted;
 mod liars;
 mod peers;
+mod provision;
 mod proxy;
 mod reach;
 mod refusals;

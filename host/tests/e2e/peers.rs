@@ -8,6 +8,7 @@ use waft::door::{admit, knock};
 use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
 use waft::tls::{receiver, sender};
+use waft_core::archive::Shape;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::CHUNK_MAX;
@@ -54,7 +55,7 @@ pub(crate) async fn send<C: Cipher>(
         created: 1,
         iterations: 1000,
         chunk: CHUNK_MAX,
-        certificate: *laptop.certificate().hash(),
+        certificate: laptop.certificate().hash(),
     };
     let length = waft_core::session::sender::buffer_len(CHUNK_MAX);
     let (mut plain, mut frame) = (vec![0; length], vec![0; length]);
@@ -66,7 +67,7 @@ pub(crate) async fn send<C: Cipher>(
         entropy: &mut OsRng,
         buffers: waft_core::session::sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
     };
-    let peer = Peer { certificate: *kitchen.certificate().hash(), hpke: kitchen.certificate().hpke() };
+    let peer = Peer { certificate: kitchen.certificate().hash(), hpke: kitchen.certificate().hpke() };
     let outcome = sender.send::<C>(&mut link, &peer).await;
     link.close().await;
     outcome
@@ -83,7 +84,7 @@ pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, st
         max_iterations: 1000,
         max_chunk: CHUNK_MAX,
         key_seconds: 1,
-        certificate: *kitchen.certificate().hash(),
+        certificate: kitchen.certificate().hash(),
     };
     let mut frame = vec![0; waft_core::session::receiver::buffer_len(CHUNK_MAX)];
     let mut receiver = Receiver {
@@ -96,7 +97,7 @@ pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, st
         buffers: waft_core::session::receiver::Buffers { frame: &mut frame, plain: &mut vec![0; CHUNK_MAX as usize] },
     };
     // How it ends is seen at the other end.
-    let _ = receiver.receive::<C>(&mut link, *laptop.certificate().hash()).await;
+    let _ = receiver.receive::<C>(&mut link, laptop.certificate().hash()).await;
     link.close().await;
 }
 
@@ -216,10 +217,12 @@ impl HandMade {
         }
         archive.extend(root.digest().0);
         let info = ArchiveInfo {
-            total: archive.len() as u64,
-            files: contents.len() as u32,
-            entries,
-            manifest: manifest.len() as u32,
+            shape: Shape {
+                total: archive.len() as u64,
+                files: contents.len() as u32,
+                entries,
+                manifest: manifest.len() as u32,
+            },
             manifest_digest: digest,
             longest_path: 0,
         };

@@ -6,10 +6,9 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sealed::cipher::SoftCipher;
+use crate::sealed::cipher::{Aead, SoftCipher};
 use crate::sealed::keys::ChunkKey;
 use crate::sealed::vectors::vectors;
-use crate::wire::message::Aead;
 
 const PREFIX: NoncePrefix = NoncePrefix([9; 7]);
 const CHUNK: u32 = CHUNK_MIN;

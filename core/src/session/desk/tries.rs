@@ -141,7 +141,7 @@ impl Series {
         let (sender, [wrong, locks, high, low]) = row.split_first_chunk::<32>()? else { return None };
         let used = row.iter().any(|byte| *byte != 0);
         used.then(|| Self {
-            sender: *sender,
+            sender: CertificateHash(*sender),
             // One more wrong code must not overflow it, whatever was kept.
             wrong: (*wrong).min(CODE_TRIES - 1),
             locks: *locks,
@@ -150,7 +150,7 @@ impl Series {
     }
 
     fn write(&self, row: &mut [u8], now: u64) {
-        row[..32].copy_from_slice(&self.sender);
+        row[..32].copy_from_slice(&self.sender.0);
         row[32] = self.wrong;
         row[33] = self.locks;
         row[34..].copy_from_slice(&left(self.locked_until, now).to_be_bytes());
@@ -177,8 +177,8 @@ const _: () = assert!(LOCK_MAX_S <= u16::MAX as u32);
 mod tests {
     use super::*;
 
-    const ANNA: CertificateHash = [1; 32];
-    const BERT: CertificateHash = [2; 32];
+    const ANNA: CertificateHash = CertificateHash([1; 32]);
+    const BERT: CertificateHash = CertificateHash([2; 32]);
 
     #[test]
     fn pauses_survive_a_reset_and_do_not_pass_in_it() {
@@ -223,7 +223,7 @@ mod tests {
             let _ = book.wrong(&ANNA, 0);
         }
         for sender in 10..10 + 2 * SENDERS as u8 {
-            let _ = book.wrong(&[sender; 32], 0);
+            let _ = book.wrong(&CertificateHash([sender; 32]), 0);
         }
         assert_eq!(book.pause(&ANNA, 0), Some(30));
         assert_eq!(Book::read(&book.write(0), 0).unwrap().pause(&ANNA, 0), Some(30));

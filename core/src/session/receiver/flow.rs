@@ -3,16 +3,16 @@
 //! PROTOCOL.md, section 6.
 
 use core::future::Future;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either3, Either4, select3, select4};
 use rand_core::CryptoRngCore;
 
 use crate::code::TransferKey;
 use crate::limits::{self, KEY_TRIES, PROGRESS_STEP, STEP_MS, WORKING_MS};
-use crate::sealed::cipher::Cipher;
+use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
-use crate::sealed::stream::{Opener, Span};
+use crate::sealed::stream::{Codec, Opener, Span};
 use crate::session::channel::{Channel, Frame, decode, decode_first, encode};
 use crate::session::desk::CodeTry;
 use crate::session::receiver::{Event, KeyAnswer, Operator, Policy, Receiver};
@@ -20,8 +20,8 @@ use crate::session::{
     CertificateHash, Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store, StoreError,
 };
 use crate::wire::message::{
-    Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List,
-    OFFER_TAGS, Offer, Refusal, Stage,
+    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List, OFFER_TAGS, Offer,
+    OfferBody, Refusal, Stage,
 };
 use crate::wire::preface::VERSION;
 
@@ -170,18 +170,12 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let policy = self.at.policy;
         let body = &offer.body;
         let (aead, codec) = check_suite::<C>(policy, &offer)?;
-        within(body.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
-        within(body.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
-        within(body.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
-        field(body.entries > 0 && body.files <= body.entries && u64::from(body.manifest) < body.total)?;
-        let offered = Offered {
-            sender: peer,
-            created: body.created,
-            total: body.total,
-            files: body.files,
-            entries: body.entries,
-            manifest: body.manifest,
-        };
+        let &OfferBody { created, shape, .. } = body;
+        within(shape.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
+        within(shape.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
+        within(shape.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
+        field(shape.is_consistent())?;
+        let offered = Offered { sender: peer, created, shape };
         self.at.operator.event(Event::Offered(offered));
         Ok(Accepted { offer, aead, codec, offered, transcript })
     }
@@ -250,7 +244,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let tag = &accepted.offer.manifest_tag;
         let is_it = |digest: &_| schedule.is_manifest(digest, tag);
         let begin = self.at.store.begin(&accepted.offered, &is_it);
-        working(&mut self.channel, Stage::Hashing, begin, self.at.operator.interrupted()).await
+        working(&mut self.channel, Stage::Hashing, pin!(begin), self.at.operator.interrupted()).await
     }
 
     /// `Accept`, and where the sender resumes.
@@ -265,7 +259,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 FromSender::Resume { offset: 0 } if offset > 0 => {
                     let at = &mut *self.at;
                     let restart = at.store.restart();
-                    working(&mut self.channel, Stage::Hashing, restart, at.operator.interrupted()).await?;
+                    working(&mut self.channel, Stage::Hashing, pin!(restart), at.operator.interrupted()).await?;
                     return Ok(0);
                 }
                 FromSender::Resume { offset: from } if from == offset => return Ok(offset),
@@ -282,7 +276,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         offset: u64,
     ) -> Result<(), SessionError> {
         let Accepted { aead, codec, offered, offer, .. } = accepted;
-        let (chunk, total) = (offer.body.chunk, offered.total);
+        let (chunk, total) = (offer.body.chunk, offered.shape.total);
         let misfit = SessionError::PeerMisbehaved(Misbehaviour::Field);
         let cipher = C::new(*aead, schedule.chunk_key()).ok_or(misfit)?;
         let span = Span::new(chunk, offset, total).ok_or(misfit)?;
@@ -321,7 +315,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         self.at.operator.event(Event::Verifying);
         // Not to be interrupted: from here on the folder may be in place.
         let never = core::future::pending();
-        let receipt = working(&mut self.channel, Stage::Verifying, self.at.store.commit(), never).await?;
+        let receipt = working(&mut self.channel, Stage::Verifying, pin!(self.at.store.commit()), never).await?;
         if let Some(manifest) = self.at.store.manifest() {
             self.at.desk.committed(&self.peer, manifest, receipt, self.at.clock.now());
         }
@@ -369,13 +363,14 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
 }
 
 /// Lets the store work, and tells the sender so now and then; until the person wants to stop.
+/// The work comes pinned: handed over by value it would lie twice in this future, and a board's is kilobytes long.
 async fn working<L: Link, K: Clock, T>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
-    work: impl Future<Output = Result<T, StoreError>>,
+    mut work: Pin<&mut impl Future<Output = Result<T, StoreError>>>,
     interrupted: impl Future<Output = ()>,
 ) -> Result<T, SessionError> {
-    let (mut work, mut interrupted) = (pin!(work), pin!(interrupted));
+    let mut interrupted = pin!(interrupted);
     loop {
         let again = channel.after(WORKING_MS);
         match select3(&mut work, &mut interrupted, channel.clock().sleep_until(again)).await {

@@ -8,20 +8,21 @@ use embassy_futures::poll_once;
 use embassy_futures::select::{Either3, select3};
 use rand_core::CryptoRngCore;
 
+use crate::archive::Shape;
 use crate::code::AuthCode;
 use crate::digest::{Digest, Hasher};
 use crate::limits::{self, FRAME_HEADER, STEP_MS, WORKING_MS};
-use crate::sealed::cipher::Cipher;
+use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::hpke::{POINT, encapsulate};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
-use crate::sealed::stream::{Sealer, Span};
+use crate::sealed::stream::{Codec, Sealer, Span};
 use crate::session::channel::{Channel, decode, decode_first, encode};
-use crate::session::sender::{Buffers, Event, Operator, Peer, Sender, Source, SourceError};
+use crate::session::sender::{ArchiveInfo, Buffers, Event, Operator, Peer, Sender, Source, SourceError};
 use crate::session::{Clock, Link, Misbehaviour, Receipt, SessionError};
 use crate::wire::frame::Kind;
 use crate::wire::message::{
-    Aead, Cancel, Codec, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, OFFER_TAGS,
-    Offer, OfferBody, Stage,
+    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, OFFER_TAGS, Offer,
+    OfferBody, Stage,
 };
 use crate::wire::preface::VERSION;
 
@@ -92,11 +93,11 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
     }
 
     fn check_bounds(&self, greeting: &Greeting) -> Result<(), SessionError> {
-        let info = self.at.source.info();
-        within(info.total <= greeting.max_total, Limit::Total)?;
-        within(info.entries <= greeting.max_entries, Limit::Entries)?;
-        within(info.manifest <= greeting.max_manifest, Limit::Manifest)?;
-        within(info.longest_path <= greeting.max_path, Limit::Path)
+        let ArchiveInfo { shape, longest_path, .. } = self.at.source.info();
+        within(shape.total <= greeting.max_total, Limit::Total)?;
+        within(shape.entries <= greeting.max_entries, Limit::Entries)?;
+        within(shape.manifest <= greeting.max_manifest, Limit::Manifest)?;
+        within(longest_path <= greeting.max_path, Limit::Path)
     }
 
     async fn code(&mut self) -> Result<(), SessionError> {
@@ -169,7 +170,6 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
                 (KeyMode::Sealed(encapsulation), 0, secret)
             }
         };
-        let info = self.at.source.info();
         let body = OfferBody {
             iterations,
             aead: aead as u8,
@@ -177,10 +177,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
             chunk: chunk_size(run.chunk, greeting.max_chunk)?,
             key,
             created: run.created,
-            total: info.total,
-            files: info.files,
-            entries: info.entries,
-            manifest: info.manifest,
+            shape: self.at.source.info().shape,
         };
         Ok((body, secret))
     }
@@ -199,7 +196,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
                     if !agreed.schedule.accepts(offset, &digest, &mac) {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac));
                     }
-                    if offset > self.at.source.info().total {
+                    if offset > self.at.source.info().shape.total {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
                     }
                     return Ok(Accepted::Prefix(offset, digest));
@@ -255,7 +252,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
     async fn chunks<C: Cipher>(&mut self, agreed: &Agreed, offset: u64) -> Result<(), SessionError> {
         let Agreed { schedule, aead, codec, chunk } = agreed;
         let cipher = C::new(*aead, schedule.chunk_key()).ok_or(SessionError::NothingInCommon)?;
-        let total = self.at.source.info().total;
+        let total = self.at.source.info().shape.total;
         let span = Span::new(*chunk, offset, total).ok_or(SessionError::OverLimit(Limit::Chunk))?;
         let compressor = self.at.buffers.compressor.take().filter(|_| *codec == Codec::Lz4);
         let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), span, compressor);
@@ -335,8 +332,8 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
 
     /// Holds a receipt against the source.
     fn check(&self, receipt: Receipt) -> Result<Receipt, SessionError> {
-        let info = self.at.source.info();
-        let ours = (self.at.source.root(), info.files, info.total);
+        let Shape { total, files, .. } = self.at.source.info().shape;
+        let ours = (self.at.source.root(), files, total);
         let same = ours == (Some(receipt.digest), receipt.files, receipt.bytes);
         if same { Ok(receipt) } else { Err(SessionError::WrongReceipt) }
     }

@@ -9,7 +9,7 @@ use waft_core::session::receiver::KeyAnswer;
 
 use super::text::{self, Ascii, Bytes, Files};
 use super::{Console, Ready};
-use crate::board::Board;
+use crate::board::{Board, Stack};
 use crate::identity::KeyPolicy;
 use crate::session::Store;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
@@ -105,6 +105,9 @@ impl<'a, B: Board> Console<'a, B> {
             }
         }
         self.terminal.say(format_args!("Room: {}", Bytes(self.around.slots.capacity().into()))).await;
+        if let Some(Stack { peak, size }) = B::stack() {
+            self.terminal.say(format_args!("Stack: at most {peak} of {size} bytes so far")).await;
+        }
         self.terminal.say(format_args!("Started: {}", text::start(self.around.start))).await;
     }
 

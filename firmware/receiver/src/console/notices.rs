@@ -46,7 +46,7 @@ impl<B: Board> Console<'_, B> {
             }
             Event::CodeAccepted => terminal.say("The code is right.").await,
             Event::Offered(offered) => {
-                let (files, bytes) = (Files(offered.files), Bytes(offered.total));
+                let (files, bytes) = (Files(offered.shape.files), Bytes(offered.shape.total));
                 terminal.say(format_args!("{peer} offers {files}, {bytes}.")).await;
             }
             Event::Hashing => terminal.say("The key is right.").await,

@@ -2,6 +2,7 @@
 
 use heapless::{String, Vec};
 use p256::ecdsa::SigningKey;
+use waft_core::certificate::CertificateHash;
 use waft_core::sealed::hpke::HpkeSecret;
 use zeroize::Zeroizing;
 
@@ -106,7 +107,8 @@ impl<'a> Input<'a> {
     fn senders(&mut self) -> Result<Vec<TrustedSender, SENDERS_MAX>, IdentityError> {
         let mut senders = Vec::new();
         for _ in 0..self.byte()? {
-            let sender = TrustedSender { name: self.text()?, hash: self.array()?, point: self.array()? };
+            let sender =
+                TrustedSender { name: self.text()?, hash: CertificateHash(self.array()?), point: self.array()? };
             senders.push(sender).map_err(|_| IdentityError::Senders)?;
         }
         Ok(senders)
@@ -191,7 +193,7 @@ impl Output<'_> {
 
     fn sender(&mut self, sender: &TrustedSender) -> Result<(), IdentityError> {
         self.short(sender.name.as_bytes())?;
-        self.put(&sender.hash)?;
+        self.put(&sender.hash.0)?;
         self.put(&sender.point)
     }
 

@@ -13,7 +13,7 @@ fn point(scalar: u8) -> [u8; POINT] {
 }
 
 fn sender(name: &str, scalar: u8) -> TrustedSender {
-    TrustedSender { name: name.try_into().unwrap(), hash: [scalar; 32], point: point(scalar) }
+    TrustedSender { name: name.try_into().unwrap(), hash: CertificateHash([scalar; 32]), point: point(scalar) }
 }
 
 fn example() -> Identity {

@@ -81,7 +81,7 @@ async fn manifest<M: RawMutex, F: NorFlash>(
         while reader.next(&mut piece).map_err(StoreError::Archive)?.is_some() {}
     }
     let summary = reader.finish().map_err(StoreError::Archive)?;
-    summary.check(sizes.total.into(), sizes.files, sizes.entries).map_err(StoreError::Archive)?;
+    summary.check(&sizes.shape()).map_err(StoreError::Archive)?;
     Ok(summary)
 }
 
@@ -92,9 +92,9 @@ async fn contents<M: RawMutex, F: NorFlash>(
     buffer: &mut [u8],
 ) -> Result<Digest, StoreError> {
     let mut reader = ContentReader::new(summary);
-    let mut cursor = Cursor::new(slot, summary.manifest);
+    let mut cursor = Cursor::new(slot, summary.shape.manifest);
     // Its length was checked against the sizes in the journal, which have 32 bits.
-    let mut pieces = Pieces::new(slot, summary.manifest, summary.total as u32, buffer);
+    let mut pieces = Pieces::new(slot, summary.shape.manifest, summary.shape.total as u32, buffer);
     while let Some(mut piece) = pieces.next(area).await? {
         while let Some(content) = reader.next(&mut piece).map_err(StoreError::Archive)? {
             match content {

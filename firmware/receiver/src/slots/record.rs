@@ -18,6 +18,7 @@
 //! cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2, zeros, checksum:6
 //! ```
 
+use waft_core::archive::Shape;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{CertificateHash, Offered};
 
@@ -32,7 +33,7 @@ const CHECKSUM: usize = 6;
 const MAGIC: &[u8; 8] = b"WAFTSLOT";
 const VERSION: u8 = 1;
 
-/// What an archive counts.
+/// The shape of an archive that a slot can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
     pub(super) total: u32,
@@ -44,8 +45,14 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Those of an offer; `None` where no flash could hold it.
     pub(super) fn of(offered: &Offered) -> Option<Self> {
-        let Offered { manifest, entries, files, .. } = *offered;
-        Some(Self { total: offered.total.try_into().ok()?, manifest, entries, files })
+        let Shape { total, files, entries, manifest } = offered.shape;
+        Some(Self { total: total.try_into().ok()?, manifest, entries, files })
+    }
+
+    /// As the archive's manifest must state it.
+    pub(super) fn shape(&self) -> Shape {
+        let &Self { total, manifest, entries, files } = self;
+        Shape { total: total.into(), files, entries, manifest }
     }
 }
 
@@ -120,7 +127,7 @@ impl Record {
                 fields.put(&commit.root.0);
             }
             Self::Stamp(Stamp { sender, created }) => {
-                fields.put(sender);
+                fields.put(&sender.0);
                 fields.put(&created.to_be_bytes());
             }
             Self::Forget { generation } => fields.put(&generation.to_be_bytes()),
@@ -147,7 +154,7 @@ impl Record {
                 let (manifest, root) = (Digest(fields.take()?), Digest(fields.take()?));
                 Self::Commit(Committed { slot, sizes, sender, created, generation, manifest, root })
             }
-            4 => Self::Stamp(Stamp { sender: fields.take()?, created: fields.u64()? }),
+            4 => Self::Stamp(Stamp { sender: CertificateHash(fields.take()?), created: fields.u64()? }),
             5 => Self::Clear,
             6 => Self::Abandon,
             7 => Self::Forget { generation: fields.u64()? },
@@ -235,7 +242,7 @@ impl Writer<'_> {
         for size in [sizes.total, sizes.manifest, sizes.entries, sizes.files] {
             self.put(&size.to_be_bytes());
         }
-        self.put(sender);
+        self.put(&sender.0);
     }
 }
 
@@ -263,7 +270,7 @@ impl Reader<'_> {
             _ => return None,
         };
         let sizes = Sizes { total: self.u32()?, manifest: self.u32()?, entries: self.u32()?, files: self.u32()? };
-        Some((slot, sizes, self.take()?))
+        Some((slot, sizes, CertificateHash(self.take()?)))
     }
 }
 

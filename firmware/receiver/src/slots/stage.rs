@@ -121,7 +121,7 @@ impl Stage {
         while self.manifest.next(&mut input)?.is_some() {}
         if self.manifest.is_complete() {
             let summary = self.manifest.finish()?;
-            summary.check(self.sizes.total.into(), self.sizes.files, self.sizes.entries)?;
+            summary.check(&self.sizes.shape())?;
             self.summary = Some(summary);
         }
         Ok(())

@@ -13,6 +13,7 @@ use embedded_tls::{
 use p256::ecdsa::signature::{SignerMut, Verifier as _};
 use p256::ecdsa::{DerSignature, VerifyingKey};
 use sha2::{Digest, Sha256};
+use waft_core::certificate::CertificateHash;
 
 use super::error::{HandshakeError, LinkError};
 use super::suite::Suite;
@@ -94,7 +95,7 @@ enum Proof<'a> {
 impl<'a> Verifier<'a> {
     fn find(&self, certificate: &CertificateRef<'_>) -> Option<&'a TrustedSender> {
         let [CertificateEntryRef::X509(der)] = certificate.entries[..] else { return None };
-        let hash: [u8; 32] = Sha256::digest(der).into();
+        let hash = CertificateHash::of(der);
         self.trusted.iter().find(|sender| sender.hash == hash)
     }
 

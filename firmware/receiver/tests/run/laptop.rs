@@ -130,15 +130,7 @@ struct InMemory<'a> {
 
 impl Source for InMemory<'_> {
     fn info(&self) -> ArchiveInfo {
-        let offered = self.archive.offered;
-        ArchiveInfo {
-            total: offered.total,
-            files: offered.files,
-            entries: offered.entries,
-            manifest: offered.manifest,
-            manifest_digest: self.archive.manifest,
-            longest_path: 10,
-        }
+        ArchiveInfo { shape: self.archive.offered.shape, manifest_digest: self.archive.manifest, longest_path: 10 }
     }
 
     async fn rewind(&mut self) -> Result<(), SourceError> {

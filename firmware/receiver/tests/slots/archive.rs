@@ -6,7 +6,7 @@ use waft_core::archive::{ContentHasher, ENTRY_PREFIX, Entry, Kind, ManifestWrite
 use waft_core::digest::Digest;
 use waft_core::limits::ENTRY_MAX;
 use waft_core::path::RelPath;
-use waft_core::session::Offered;
+use waft_core::session::{CertificateHash, Offered};
 use waft_receiver::slots::{Folder, Verdict};
 
 /// Files in ascending order, each with its bytes; a directory has none.
@@ -47,14 +47,7 @@ pub(crate) fn archive(tree: Tree, created: u64) -> Archive {
     }
     let root = hasher.root();
     bytes.extend(root.0);
-    let offered = Offered {
-        sender: [1; 32],
-        created,
-        total: summary.total,
-        files: summary.files,
-        entries: summary.entries,
-        manifest: summary.manifest,
-    };
+    let offered = Offered { sender: CertificateHash([1; 32]), created, shape: summary.shape };
     Archive { tree, bytes, offered, manifest: summary.digest, root }
 }
 

@@ -4,7 +4,7 @@ use embassy_futures::block_on;
 use embassy_futures::join::join;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
-use waft_core::session::{Offered, Store, StoreError};
+use waft_core::session::{CertificateHash, Offered, Store, StoreError};
 use waft_core::wire::message::Limit;
 use waft_receiver::slots::{BUFFER_MIN, LEASE_WAIT_MS, LayoutError, MountError, ReadError, SlotStore, Slots};
 
@@ -99,7 +99,7 @@ fn a_transfer_goes_on_at_the_bound_of_an_erase_block_for_its_own_sender_only() {
         assert_eq!(begin(store, &second).await, Ok(ERASE), "in the same boot");
     });
     boot(&flash, async |_, store| {
-        let other = Offered { sender: [2; 32], ..second.offered };
+        let other = Offered { sender: CertificateHash([2; 32]), ..second.offered };
         assert_eq!(store.begin(&other, &|digest| *digest == second.manifest).await.unwrap().offset, 0);
         assert_eq!(store.begin(&second.offered, &|_| false).await.unwrap().offset, 0);
         assert_eq!(send(store, &second).await.unwrap().0, ERASE);
@@ -160,7 +160,7 @@ fn an_older_archive_is_refused_until_the_guard_is_reset() {
     boot(&flash, async |_, store| {
         send(store, &second).await.unwrap();
         assert_eq!(send(store, &first).await, Err(StoreError::Older));
-        let other = Offered { sender: [2; 32], ..first.offered };
+        let other = Offered { sender: CertificateHash([2; 32]), ..first.offered };
         assert!(store.begin(&other, &|_| false).await.is_ok(), "each sender has a stamp of its own");
     });
     boot(&flash, async |_, store| {

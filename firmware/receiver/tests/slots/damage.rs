@@ -17,7 +17,7 @@ fn a_false_archive_is_refused_and_the_old_folder_stays() {
         send(store, &first).await.unwrap();
         let cases: [(usize, ArchiveError); 3] = [
             (1, ArchiveError::Malformed),
-            (good.offered.manifest as usize + 5, ArchiveError::FileDigest),
+            (good.offered.shape.manifest as usize + 5, ArchiveError::FileDigest),
             (good.bytes.len() - 1, ArchiveError::Root),
         ];
         for (at, error) in cases {

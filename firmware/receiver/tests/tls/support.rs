@@ -81,7 +81,7 @@ pub(crate) fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
     for (number, keys) in trusted.iter().enumerate() {
         let certificate = keys.certificate();
         let name = heapless::String::try_from(&*format!("laptop{number}")).unwrap();
-        senders.push(TrustedSender { name, hash: *certificate.hash(), point: *certificate.point() }).unwrap();
+        senders.push(TrustedSender { name, hash: certificate.hash(), point: *certificate.point() }).unwrap();
     }
     Identity {
         name: "kitchen".try_into().unwrap(),

@@ -57,9 +57,9 @@ impl SealedFile {
         let first = START + self.header_bytes.len() + self.commitment.len();
         let failed = |cause| Error::File(self.path.clone(), cause);
         self.file.seek(SeekFrom::Start(first as u64)).map_err(failed)?;
-        let Header { aead, codec, chunk, total, .. } = self.header;
+        let Header { aead, codec, chunk, shape, .. } = self.header;
         let cipher = RingCipher::new(aead, schedule.chunk_key()).expect("a host has every AEAD");
-        let span = Span::new(chunk, 0, total).expect("a header is within the limits");
+        let span = Span::new(chunk, 0, shape.total).expect("a header is within the limits");
         Ok(Pieces {
             path: &self.path,
             file: &mut self.file,

@@ -14,7 +14,7 @@ use crate::trust::{Peer, Trust};
 use crate::ui::{Event, Ui};
 
 /// `ADDR:PORT`, `ADDR` or `PORT`; nothing: the usual port everywhere.
-pub(super) fn listen_at(typed: Option<&str>) -> Result<(Option<IpAddr>, u16), Error> {
+pub(in crate::commands) fn listen_at(typed: Option<&str>) -> Result<(Option<IpAddr>, u16), Error> {
     let Some(typed) = typed else { return Ok((None, PORT)) };
     let port = typed.strip_prefix(':').unwrap_or(typed).parse::<u16>();
     match (typed.parse::<SocketAddr>(), typed.parse::<IpAddr>(), port) {

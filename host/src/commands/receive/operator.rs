@@ -48,7 +48,12 @@ impl<'a> AtReceiver<'a> {
 
     fn question(&self, offered: &Offered, left: Option<u8>) -> String {
         match left {
-            None => format!("Key that {} shows, for {} ({}):", self.peer, files(offered.files), bytes(offered.total)),
+            None => format!(
+                "Key that {} shows, for {} ({}):",
+                self.peer,
+                files(offered.shape.files),
+                bytes(offered.shape.total)
+            ),
             Some(left) => {
                 format!("That was not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" })
             }
@@ -114,7 +119,11 @@ impl Operator for AtReceiver<'_> {
             Happened::CodeAccepted => self.ui.say("The code is right."),
             Happened::Offered(offered) => {
                 self.moment = if self.typed { Moment::Key } else { Moment::SealedKey };
-                self.ui.event(&Event::Offered { peer: self.peer, files: offered.files, total: offered.total });
+                self.ui.event(&Event::Offered {
+                    peer: self.peer,
+                    files: offered.shape.files,
+                    total: offered.shape.total,
+                });
             }
             Happened::Hashing => self.ui.detail("Reading back what is here already."),
             Happened::Receiving { offset, total } => self.begin(offset, total),

@@ -87,7 +87,7 @@ impl Reception {
             max_iterations: MAX_ITERATIONS,
             max_chunk: CHUNK_MAX,
             key_seconds: KEY_SECONDS,
-            certificate: *self.identity.certificate().hash(),
+            certificate: self.identity.certificate().hash(),
         };
         let shown = self.code_needed.then_some(&mut self.shown);
         let mut operator = AtReceiver::new(ui, interrupt, name, shown, self.typed);
@@ -100,7 +100,7 @@ impl Reception {
             entropy: &mut OsRng,
             buffers: Buffers { frame: &mut self.frame, plain: &mut self.plain },
         };
-        let outcome = receiver.receive::<RingCipher>(&mut link, *peer.certificate.hash()).await;
+        let outcome = receiver.receive::<RingCipher>(&mut link, peer.certificate.hash()).await;
         link.close().await;
         let (held, moment, failure) = operator.end();
         match outcome {

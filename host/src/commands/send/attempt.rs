@@ -106,9 +106,9 @@ impl Sending {
             created: self.created,
             iterations: ITERATIONS,
             chunk: CHUNK_MAX,
-            certificate: *self.identity.certificate().hash(),
+            certificate: self.identity.certificate().hash(),
         };
-        let total = self.source.info().total;
+        let total = self.source.info().shape.total;
         let mut operator = AtSender::new(ui, interrupt, peer.name.as_str(), &self.key, total, &mut self.key_shown);
         let mut sender = Sender {
             run: &run,
@@ -118,7 +118,7 @@ impl Sending {
             entropy: &mut OsRng,
             buffers: Buffers { plain: &mut self.plain, frame: &mut self.frame, compressor: Some(&mut self.compressor) },
         };
-        let receiver = Peer { certificate: *peer.certificate.hash(), hpke: peer.certificate.hpke() };
+        let receiver = Peer { certificate: peer.certificate.hash(), hpke: peer.certificate.hpke() };
         let outcome = tokio::select! {
             outcome = sender.send::<RingCipher>(&mut link, &receiver) => outcome,
             () = interrupt.overdue() => Err(SessionError::Cancelled(Cancel::Interrupted)),

@@ -16,7 +16,8 @@ fn entry(path: &str, size: Option<u8>) -> Vec<u8> {
 /// The offer that would fit these files and directories.
 fn offered(manifest: &[u8], files: u32, entries: u32, content: u64) -> Offered {
     let total = manifest.len() as u64 + content + 32 * (u64::from(files) + 1);
-    Offered { sender: [1; 32], created: 0, total, files, entries, manifest: manifest.len() as u32 }
+    let shape = Shape { total, files, entries, manifest: manifest.len() as u32 };
+    Offered { sender: CertificateHash([1; 32]), created: 0, shape }
 }
 
 fn refused(offered: &Offered, bytes: &[u8]) -> StoreError {
@@ -64,9 +65,10 @@ fn manifests_that_break_the_rules_are_refused() {
 fn offers_that_do_not_fit_are_refused() {
     let manifest = [entry("a", None), entry("a/b", Some(2)), entry("c", Some(1))].concat();
     let right = offered(&manifest, 2, 3, 3);
-    for wrong in
-        [Offered { total: right.total + 1, ..right }, Offered { files: 1, ..right }, Offered { entries: 4, ..right }]
+    let shape = right.shape;
+    for wrong in [Shape { total: shape.total + 1, ..shape }, Shape { files: 1, ..shape }, Shape { entries: 4, ..shape }]
     {
+        let wrong = Offered { shape: wrong, ..right };
         assert_eq!(refused(&wrong, &manifest), StoreError::Archive(ArchiveError::Counts));
     }
 }
@@ -74,7 +76,7 @@ fn offers_that_do_not_fit_are_refused() {
 #[test]
 fn content_that_does_not_match_is_refused() {
     let bench = Bench::planted();
-    let (manifest, total) = (bench.archive.info.manifest as usize, bench.bytes().len());
+    let (manifest, total) = (bench.archive.info.shape.manifest as usize, bench.bytes().len());
     let first = manifest + 10;
     for (at, expected) in [
         (manifest, ArchiveError::FileDigest),
@@ -110,9 +112,9 @@ fn names_that_mean_one_file_here_are_refused() {
     for name in ["aux.c", "z/e/e"] {
         let mut store = bench.store();
         bench.begin(&mut store).unwrap();
-        write(&mut store, &bench.bytes()[..bench.archive.info.manifest as usize], 1000).unwrap();
+        write(&mut store, &bench.bytes()[..bench.archive.info.shape.manifest as usize], 1000).unwrap();
         put(&bench.staging(), "tree/aux.c", b"x", 0o600);
-        let error = write(&mut store, &bench.bytes()[bench.archive.info.manifest as usize..], 65536).unwrap_err();
+        let error = write(&mut store, &bench.bytes()[bench.archive.info.shape.manifest as usize..], 65536).unwrap_err();
         assert!(matches!(error, StoreError::Collision { entry } if entry > 3), "{name}: {error:?}");
         assert!(store.last_trouble().unwrap().path.ends_with("aux.c"));
         block_on(store.discard());
@@ -125,6 +127,6 @@ fn the_manifest_comes_before_anything_is_made() {
     let bench = Bench::planted();
     let mut store = bench.store();
     bench.begin(&mut store).unwrap();
-    write(&mut store, &bench.bytes()[..bench.archive.info.manifest as usize - 1], 100).unwrap();
+    write(&mut store, &bench.bytes()[..bench.archive.info.shape.manifest as usize - 1], 100).unwrap();
     assert_eq!(fs::read_dir(bench.staging().join("tree")).unwrap().count(), 0);
 }

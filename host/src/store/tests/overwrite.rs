@@ -110,7 +110,7 @@ fn a_torn_intent_is_none() {
     }
     // The archive is all there still: a sender that comes again sends nothing but the root.
     let mut store = bench.overwriting();
-    assert_eq!(bench.begin(&mut store).unwrap().offset, bench.archive.info.total - 32);
+    assert_eq!(bench.begin(&mut store).unwrap().offset, bench.archive.info.shape.total - 32);
 }
 
 #[test]
@@ -208,7 +208,8 @@ fn folders_that_cannot_be_written_are_no_hindrance() {
         // Another sender's comes between: what is closed is removed.
         let mut store = bench.overwriting();
         if other_comes {
-            block_on(store.begin(&Offered { sender: [9; 32], ..bench.offered() }, &|_| false)).unwrap();
+            block_on(store.begin(&Offered { sender: CertificateHash([9; 32]), ..bench.offered() }, &|_| false))
+                .unwrap();
         }
         bench.receive(&mut store).unwrap();
         let came: Vec<_> = snapshot(&bench.target()).into_iter().filter(|line| !line.starts_with("old")).collect();

@@ -7,7 +7,7 @@ use super::*;
 
 fn records() -> [Record; 8] {
     let sizes = Sizes { total: 0x0102_0304, manifest: 5, entries: 6, files: 7 };
-    let sender = [0x11; 32];
+    let sender = CertificateHash([0x11; 32]);
     [
         Record::Begin(Begun { slot: Slot::B, sizes, sender }),
         Record::Progress { offset: 0x2000 },

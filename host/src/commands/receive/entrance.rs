@@ -1,4 +1,4 @@
-//! The receiver's one place: who may take it, who waits, and who is turned away.
+//! The entrance to the receiver's one place: who may take it, who waits, and who is turned away.
 //!
 //! Connections first wait in the hall until they have said the preface, which costs next to nothing; strangers who say
 //! nothing make room for whoever comes next. Who has said it is a guest, and may prove who it is: guests are few, and the
@@ -47,7 +47,7 @@ pub(super) trait Porter: Clone + Send + 'static {
 }
 
 /// The listening socket and everyone at it.
-pub(super) struct Place<P: Porter> {
+pub(super) struct Entrance<P: Porter> {
     listener: TcpListener,
     porter: P,
     hall: Bounded<(SocketAddr, Result<TcpStream, AdmitError>)>,
@@ -57,7 +57,7 @@ pub(super) struct Place<P: Porter> {
     turned: Bounded<()>,
 }
 
-impl<P: Porter> Place<P> {
+impl<P: Porter> Entrance<P> {
     pub(super) fn new(listener: TcpListener, porter: P) -> Self {
         Self {
             listener,
@@ -226,10 +226,10 @@ mod tests {
         }
     }
 
-    async fn place() -> (Place<Doorman>, SocketAddr) {
+    async fn opened() -> (Entrance<Doorman>, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback listens");
         let address = listener.local_addr().expect("it has an address");
-        (Place::new(listener, Doorman), address)
+        (Entrance::new(listener, Doorman), address)
     }
 
     async fn knock(address: SocketAddr, bytes: &[u8]) -> TcpStream {
@@ -252,9 +252,9 @@ mod tests {
 
     #[tokio::test]
     async fn silent_strangers_do_not_keep_a_sender_out() {
-        let (mut place, address) = place().await;
+        let (mut entrance, address) = opened().await;
         let proven = tokio::select! {
-            proven = place.next() => proven,
+            proven = entrance.next() => proven,
             () = async {
                 let mut strangers = knock_often(address, b"", 2 * HALL_MAX).await;
                 strangers.push(knock(address, SENDER).await);
@@ -264,28 +264,28 @@ mod tests {
             } => panic!("the sender was not heard"),
         };
         assert!(matches!(proven, Knock::Proven(..)));
-        assert_eq!(place.arrivals.len(), 0);
+        assert_eq!(entrance.arrivals.len(), 0);
     }
 
     #[tokio::test]
     async fn the_oldest_of_many_guests_yields() {
-        let (mut place, address) = place().await;
+        let (mut entrance, address) = opened().await;
         let _guests = knock_often(address, PREFACE, GUESTS_MAX).await;
-        let _ = timeout(Duration::from_millis(YIELD_MS + 100), place.next()).await;
+        let _ = timeout(Duration::from_millis(YIELD_MS + 100), entrance.next()).await;
         let _sender = knock(address, SENDER).await;
-        let proven = timeout(Duration::from_secs(1), place.next()).await;
+        let proven = timeout(Duration::from_secs(1), entrance.next()).await;
         assert!(matches!(proven, Ok(Knock::Proven(..))));
     }
 
     #[tokio::test]
     async fn too_many_guests_are_told_to_come_back() {
-        let (mut place, address) = place().await;
+        let (mut entrance, address) = opened().await;
         let _guests = knock_often(address, PREFACE, GUESTS_MAX).await;
-        let _ = timeout(Duration::from_millis(100), place.next()).await;
+        let _ = timeout(Duration::from_millis(100), entrance.next()).await;
         let mut sender = knock(address, PREFACE).await;
         let mut answer = [0; LEN];
         tokio::select! {
-            _ = place.next() => panic!("nobody could prove anything"),
+            _ = entrance.next() => panic!("nobody could prove anything"),
             read = sender.read_exact(&mut answer) => assert!(read.is_ok()),
         }
         assert_eq!(answer, ClearRefusal::Busy.to_bytes());
@@ -293,12 +293,12 @@ mod tests {
 
     #[tokio::test]
     async fn while_the_place_is_taken_senders_hear_busy_and_others_nothing() {
-        let (mut place, address) = place().await;
+        let (mut entrance, address) = opened().await;
         let mut sender = knock(address, PREFACE).await;
         let mut other = knock(address, b"GET / HT").await;
         let (mut busy, mut nothing) = (Vec::new(), Vec::new());
         tokio::select! {
-            _ = place.keep() => panic!("it never ends"),
+            _ = entrance.keep() => panic!("it never ends"),
             _ = async {
                 let _ = sender.read_to_end(&mut busy).await;
                 let _ = other.read_to_end(&mut nothing).await;
@@ -310,10 +310,10 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_do_not_keep_a_sender_from_hearing_that_the_place_is_taken() {
-        let (mut place, address) = place().await;
+        let (mut entrance, address) = opened().await;
         let mut answer = [0; LEN];
         tokio::select! {
-            _ = place.keep() => panic!("it never ends"),
+            _ = entrance.keep() => panic!("it never ends"),
             () = async {
                 let _strangers = knock_often(address, b"", 2 * HALL_MAX).await;
                 let mut sender = knock(address, PREFACE).await;

@@ -1,0 +1,101 @@
+//! The board as the receiver knows it, and what it makes of its devices at start.
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use static_cell::StaticCell;
+use waft_core::sealed::cipher::ChaChaCipher;
+use waft_receiver::board::Board;
+use waft_receiver::embassy::{TcpPort, Uptime};
+use waft_receiver::entropy::{Random, Sources, TrngFault, gather};
+use waft_receiver::identity::{Identity, IdentityError};
+use waft_receiver::seed::{Ratchet, SeedError};
+use waft_receiver::slots::Slots;
+use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+
+use crate::console::{Console, say_now};
+use crate::kept::{self, Memory};
+use crate::nor::Nor;
+use crate::semihosting::HostRandom;
+use crate::{log, stack, timer};
+
+/// The board's map, as `mps2.toml` has it.
+#[allow(dead_code, reason = "an image says its name nowhere")]
+pub mod map {
+    include!(concat!(env!("OUT_DIR"), "/map.rs"));
+}
+
+/// The 16 MiB of PSRAM, which are this board's flash.
+const PSRAM: (*mut u8, usize) = (0x2100_0000 as *mut u8, 16 << 20);
+
+/// This board, as the receiver knows it.
+#[derive(Debug)]
+pub struct Mps2;
+
+impl Board for Mps2 {
+    type Mutex = NoopRawMutex;
+    type Flash = Nor;
+    // The core has no AES unit, and in software AES-GCM costs six times as much.
+    type Suite = ChaCha20Poly1305Sha256;
+    type Cipher = ChaChaCipher;
+    type Socket = TcpPort<'static>;
+    type Console = Console;
+    type Clock = Uptime;
+
+    // An iteration is two blocks of SHA-256, together about 5,000 instructions: half a second of an emulator that does 100 million.
+    const ITERATIONS_MAX: u32 = 10_000;
+}
+
+/// The flash, shared by all who use it.
+pub type Flash = Mutex<NoopRawMutex, Nor>;
+
+/// Turns on what everything else needs, and says on the console why the firmware failed before, if it did. Call it once, before
+/// any task runs.
+pub fn start() -> Memory {
+    stack::guard();
+    log::start();
+    timer::start();
+    let memory = kept::recall();
+    defmt::info!("started: {}", memory.start);
+    if let Some((cause, text)) = memory.failure {
+        say_now(format_args!("\r\nBefore this start the firmware failed ({}): {text}\r\n", cause.words()));
+        defmt::error!("before this start: {=str}: {=str}", cause.words(), text);
+    }
+    memory
+}
+
+/// The flash. Call it once.
+pub fn flash() -> &'static Flash {
+    static FLASH: StaticCell<Flash> = StaticCell::new();
+    // SAFETY: the PSRAM lies there, the linker uses none of it, and the `StaticCell` sees to it that this happens once.
+    let memory = unsafe { core::slice::from_raw_parts_mut(PSRAM.0, PSRAM.1) };
+    FLASH.init(Mutex::new(Nor::new(memory)))
+}
+
+/// The slots on it. Call it once.
+pub async fn slots(flash: &'static Flash) -> &'static Slots<'static, NoopRawMutex, Nor> {
+    static SLOTS: StaticCell<Slots<'static, NoopRawMutex, Nor>> = StaticCell::new();
+    let slots = Slots::new(flash, map::SLOTS).await;
+    SLOTS.init(slots.expect("mps2.toml has whole blocks of the flash for the slots"))
+}
+
+/// Who the board is. Call it once.
+pub fn identity() -> Result<&'static Identity, IdentityError> {
+    static IDENTITY: StaticCell<Identity> = StaticCell::new();
+    // SAFETY: it lies in the "flash", beside the linker's region, and nothing writes there while the firmware runs.
+    let image = unsafe { core::slice::from_raw_parts(map::IDENTITY_AT as *const u8, map::IDENTITY_SIZE as usize) };
+    Identity::parse(image).map(|identity| &*IDENTITY.init(identity))
+}
+
+/// This boot's random numbers. A board that does not know who it is gets none, and leaves the seed alone: what it would begin with is
+/// known to everyone.
+pub async fn random(
+    identity: Result<&Identity, IdentityError>,
+    flash: &Flash,
+) -> Result<(Random, Sources), Sources> {
+    let Ok(identity) = identity else {
+        return Err(Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) });
+    };
+    let mut flash = flash.lock().await;
+    let mut ratchet = Ratchet::new(&mut *flash, map::SEEDS);
+    gather(&mut HostRandom, &mut ratchet, &identity.seed).await
+}

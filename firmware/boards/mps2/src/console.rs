@@ -1,0 +1,102 @@
+//! The console: UART0, for the person at the board.
+//!
+//! What comes in waits in a pipe; while that is full the interrupt is off and the line is held up, so that nothing gets lost.
+
+use core::convert::Infallible;
+use core::fmt::{self, Write as _};
+use core::future::poll_fn;
+use core::task::Poll;
+
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::pipe::Pipe;
+use embassy_sync::waitqueue::AtomicWaker;
+use embedded_io_async::{ErrorType, Read, Write};
+
+use crate::interrupts::Interrupt;
+use crate::registers::UART0;
+use crate::uart::{Call, Uart};
+
+const UART: Uart = Uart(UART0);
+
+static TYPED: Pipe<CriticalSectionRawMutex, 64> = Pipe::new();
+static SENT: AtomicWaker = AtomicWaker::new();
+
+/// The console as a stream of bytes. Reads are cancel-safe.
+#[derive(Debug)]
+pub struct Console(());
+
+impl Console {
+    /// Turns the console on. There is one.
+    pub fn start() -> Self {
+        UART.start();
+        critical_section::with(|_| UART.let_call(Call::Received, true));
+        Interrupt::Uart0Received.enable();
+        Interrupt::Uart0Sent.enable();
+        Self(())
+    }
+}
+
+/// Writes at once, whoever else is writing: before tasks run, and when they never will again.
+pub fn say_now(text: fmt::Arguments<'_>) {
+    struct Now;
+    impl fmt::Write for Now {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            UART.put_all(text.as_bytes());
+            Ok(())
+        }
+    }
+    UART.start();
+    // `Now` takes everything.
+    let _ = Now.write_fmt(text);
+}
+
+impl ErrorType for Console {
+    type Error = Infallible;
+}
+
+impl Read for Console {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        let count = TYPED.read(buffer).await;
+        critical_section::with(|_| UART.let_call(Call::Received, true));
+        Ok(count)
+    }
+}
+
+impl Write for Console {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        poll_fn(|context| {
+            SENT.register(context.waker());
+            let count = bytes.iter().take_while(|byte| UART.put(**byte)).count();
+            if count > 0 || bytes.is_empty() {
+                return Poll::Ready(Ok(count));
+            }
+            critical_section::with(|_| UART.let_call(Call::Sent, true));
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+pub(crate) extern "C" fn on_received() {
+    while UART.is_holding() {
+        if TYPED.free_capacity() == 0 {
+            UART.let_call(Call::Received, false);
+            return;
+        }
+        UART.heard(Call::Received);
+        if let Some(byte) = UART.take() {
+            let _ = TYPED.try_write(&[byte]);
+        }
+    }
+    UART.heard(Call::Received);
+}
+
+pub(crate) extern "C" fn on_sent() {
+    UART.heard(Call::Sent);
+    UART.let_call(Call::Sent, false);
+    SENT.wake();
+}

@@ -1,0 +1,132 @@
+//! What a board's file says, `firmware/boards/<family>/<board>.toml`: parsed and checked while the command is built.
+//!
+//! `build.rs` compiles this file too, and makes the table of [`super::BOARDS`] of what it gives.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// Longest identity image, in bytes. The receiver asserts the same bound.
+pub(crate) const IDENTITY_MAX: u32 = 4096;
+/// Regions of the linker that every firmware has.
+const REGIONS: [&str; 2] = ["flash", "ram"];
+/// What a flashing command may stand for.
+pub(crate) const PLACEHOLDERS: [&str; 3] = ["identity", "firmware", "identity_at"];
+
+/// A board's file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Description {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) package: String,
+    pub(crate) target: String,
+    pub(crate) features: Vec<String>,
+    pub(crate) memory: BTreeMap<String, Span>,
+    pub(crate) identity: Span,
+    pub(crate) storage: Storage,
+    pub(crate) flash: Flash,
+}
+
+/// A range of addresses or offsets.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Span {
+    pub(crate) at: u32,
+    pub(crate) size: u32,
+}
+
+/// Where the receiver keeps what changes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Storage {
+    pub(crate) seeds: [u32; 2],
+    pub(crate) slots: Span,
+}
+
+/// How it is flashed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Flash {
+    pub(crate) commands: Vec<String>,
+}
+
+impl Description {
+    /// Reads a file's text; the error says what in it is wrong.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let description: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        description.check().map(|()| description)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for (what, text) in [("name", &self.name), ("package", &self.package), ("target", &self.target)] {
+            is_word(text).then_some(()).ok_or(format!("{what} = {text:?}: letters, digits, '.', '_' and '-' only"))?;
+        }
+        if let Some(feature) = self.features.iter().find(|feature| !is_word(feature)) {
+            return Err(format!("features: {feature:?} is none"));
+        }
+        if let Some(region) = REGIONS.iter().find(|region| !self.memory.contains_key(**region)) {
+            return Err(format!("memory: no {region}"));
+        }
+        self.check_places()?;
+        self.check_commands()
+    }
+
+    fn check_places(&self) -> Result<(), String> {
+        let Storage { seeds: [first, second], slots } = self.storage;
+        let memory = self.memory.iter().map(|(name, span)| (name.as_str(), *span));
+        for (name, span) in memory.clone().chain([("identity", self.identity), ("slots", slots)]) {
+            span.check().map_err(|problem| format!("{name}: {problem}"))?;
+        }
+        if self.identity.size < IDENTITY_MAX {
+            return Err(format!("identity: an image takes up to {IDENTITY_MAX} bytes"));
+        }
+        if let Some((name, _)) = memory.into_iter().find(|(_, span)| span.meets(&self.identity)) {
+            return Err(format!("identity: it lies in {name}, so the firmware could overwrite it"));
+        }
+        if first == second || slots.holds(first) || slots.holds(second) {
+            return Err("storage: the seeds and the slots are not apart".into());
+        }
+        Ok(())
+    }
+
+    fn check_commands(&self) -> Result<(), String> {
+        let commands = &self.flash.commands;
+        if let Some(unknown) = commands.iter().find_map(|command| unknown_placeholder(command)) {
+            return Err(format!("flash: nothing is known as {{{unknown}}}"));
+        }
+        let writes_identity = commands.iter().any(|command| command.contains("{identity}"));
+        writes_identity.then_some(()).ok_or("flash: no command writes {identity}".into())
+    }
+}
+
+impl Span {
+    fn check(self) -> Result<(), String> {
+        match self.size {
+            0 => Err("it has no size".into()),
+            _ if u64::from(self.at) + u64::from(self.size) > 1 << 32 => Err("it ends past 32 bits".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(self) -> u64 {
+        u64::from(self.at) + u64::from(self.size)
+    }
+
+    fn holds(self, at: u32) -> bool {
+        self.at <= at && u64::from(at) < self.end()
+    }
+
+    fn meets(self, other: &Self) -> bool {
+        u64::from(self.at) < other.end() && u64::from(other.at) < self.end()
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+fn unknown_placeholder(command: &str) -> Option<&str> {
+    let names = command.split('{').skip(1).map(|rest| rest.split('}').next().unwrap_or(rest));
+    names.into_iter().find(|name| !PLACEHOLDERS.contains(name))
+}

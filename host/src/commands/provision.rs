@@ -1,0 +1,92 @@
+//! `waft provision`: makes a board's identity, and says how it gets onto the board.
+
+pub(super) mod senders;
+mod settings;
+
+use std::path::Path;
+
+use crate::address::Address;
+use crate::board::{BOARDS, Board};
+use crate::certificate::Certificate;
+use crate::cli::Provision;
+use crate::error::{Error, shown};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::interrupt::Interrupt;
+use crate::name::Name;
+use crate::provision::{Plan, Sender};
+use crate::trust::Peer;
+use crate::ui::{Event, Ui};
+
+/// Does what was typed.
+pub(super) async fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
+    let (mut plan, ssid) = read(&args)?;
+    let home = Home::open()?;
+    let (own, new) = Identity::open(&home)?;
+    let own = own.certificate();
+    if new {
+        ui.say(format!("Made a new identity for this machine in {}.", shown(home.path())));
+    }
+    plan.senders = senders::read(&args.sender, &home, own)?;
+    plan.check(&home, &args.output)?;
+    if let Some(ssid) = ssid {
+        plan.network.wifi = Some(tokio::select! {
+            wifi = settings::wifi(ssid, ui) => wifi?,
+            () = interrupt.raised() => return Err(Error::Interrupted),
+        });
+    }
+    let (senders, policy) = (plan.senders.clone(), settings::words(&plan.policy));
+    let peer = plan.carry_out(&home, own, &args.output)?;
+    tell(&peer, board, &args.output, ui);
+    ui.say(format!("It is trusted here, to receive only. {policy}"));
+    tell_senders(&peer, &senders, own, ui);
+    tell_commands(board, &args.output, ui);
+    ui.must(format!(
+        "{} holds the only copy of its private key: delete the file once it is flashed.",
+        shown(&args.output)
+    ));
+    Ok(())
+}
+
+/// What was typed, as far as it can be read without a home: nobody may send yet.
+fn read(args: &Provision) -> Result<(Plan, Option<settings::Ssid>), Error> {
+    let name = Name::new(&args.name).map_err(usage)?;
+    let network = settings::network(&args.network, &name)?;
+    let typed = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(usage)?;
+    let at = typed.or_else(|| settings::listens_at(&network.address));
+    let ssid = args.network.wifi.as_deref().map(settings::ssid).transpose()?;
+    Ok((Plan { name, senders: Vec::new(), policy: settings::policy(args.policy), network, at }, ssid))
+}
+
+fn unknown(board: &str) -> Error {
+    let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
+    Error::Usage(format!("no board is called {board:?}; there are: {}", names.join(", ")))
+}
+
+fn usage(problem: impl ToString) -> Error {
+    Error::Usage(problem.to_string())
+}
+
+fn tell(peer: &Peer, board: &Board, path: &Path, ui: &Ui) {
+    let (name, fingerprint) = (peer.name.as_str(), peer.certificate.fingerprint().to_string());
+    ui.say(format!("Made {name}'s identity in {}, for: {}.", shown(path), board.title));
+    ui.print(format!("{name}  {fingerprint}"));
+    let commands = board.all_commands(path);
+    ui.event(&Event::Provisioned { name, board: board.name, fingerprint, path: shown(path), commands: &commands });
+}
+
+fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
+    let names: Vec<&str> = senders.iter().map(|sender| sender.name.as_str()).collect();
+    ui.say(format!("Trusted to send to it: {}.", names.join(", ")));
+    if !senders.iter().any(|sender| sender.certificate == *own) {
+        ui.warn(format!("this machine is not among them, so {} will turn it away", peer.name));
+    }
+}
+
+fn tell_commands(board: &Board, path: &Path, ui: &Ui) {
+    ui.print("\nTo build and flash, from the top of waft's source:");
+    board.all_commands(path).iter().for_each(|command| ui.print(format!("  {command}")));
+    ui.print("");
+}

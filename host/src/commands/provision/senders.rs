@@ -1,0 +1,77 @@
+//! Whom a board shall trust to send: certificates, and what the board calls their holders.
+
+use std::path::{Path, PathBuf};
+
+use waft_receiver::identity::SENDERS_MAX;
+
+use super::usage;
+use crate::certificate::{Certificate, FILE_MAX};
+use crate::error::{Error, shown};
+use crate::home::{Home, read_at_most};
+use crate::identity;
+use crate::name::Name;
+use crate::provision::Sender;
+use crate::trust::Trust;
+
+/// What this machine is called on a board, if its owner has not named it.
+const UNNAMED: &str = "laptop";
+
+/// The holders of these certificates; of none: this machine.
+pub(super) fn read(paths: &[PathBuf], home: &Home, own: &Certificate) -> Result<Vec<Sender>, Error> {
+    if paths.is_empty() {
+        return Ok(vec![self::own(home, own)?]);
+    }
+    if paths.len() > SENDERS_MAX {
+        return Err(Error::Usage(format!(
+            "a board trusts at most {SENDERS_MAX} senders, but {} are given",
+            paths.len()
+        )));
+    }
+    let trust = Trust::load(home)?;
+    let mut senders = Vec::with_capacity(paths.len());
+    for path in paths {
+        let sender = one(path, home, own, &trust)?;
+        check_distinct(&sender, &senders, path)?;
+        senders.push(sender);
+    }
+    Ok(senders)
+}
+
+/// This machine.
+pub(in crate::commands) fn own(home: &Home, own: &Certificate) -> Result<Sender, Error> {
+    let name = identity::name(home)?;
+    let name = name.unwrap_or_else(|| Name::new(UNNAMED).expect("it has letters only"));
+    Ok(Sender { name, certificate: own.clone() })
+}
+
+/// The holder of one certificate, under the name that it has here, else under the file's.
+fn one(path: &Path, home: &Home, own: &Certificate, trust: &Trust) -> Result<Sender, Error> {
+    let text = read_at_most(path, FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
+    let certificate = Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))?;
+    match trust.by_hash(certificate.hash()) {
+        _ if certificate == *own => self::own(home, own),
+        Some(known) => Ok(Sender { name: known.name.clone(), certificate }),
+        None => Ok(Sender { name: named_after(path)?, certificate }),
+    }
+}
+
+fn named_after(path: &Path) -> Result<Name, Error> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    Name::new(&stem).map_err(|problem| {
+        usage(format!("the sender of {} cannot be named after the file: {problem}; rename it", shown(path)))
+    })
+}
+
+fn check_distinct(sender: &Sender, others: &[Sender], path: &Path) -> Result<(), Error> {
+    match others.iter().find(|other| other.certificate == sender.certificate || other.name == sender.name) {
+        None => Ok(()),
+        Some(other) if other.certificate == sender.certificate => {
+            Err(usage(format!("the certificate in {} is given twice", shown(path))))
+        }
+        Some(other) => Err(usage(format!(
+            "the certificate in {} is another sender's, but both would be named {}; rename the file",
+            shown(path),
+            other.name
+        ))),
+    }
+}

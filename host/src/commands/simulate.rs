@@ -1,0 +1,221 @@
+//! `waft simulate`: a board on this machine, its console in this terminal.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use tokio::net::TcpListener;
+use waft_receiver::identity::{self as board, KeyPolicy, Network, Policy};
+
+use super::provision::senders;
+use super::receive::listen_at;
+use crate::address::Address;
+use crate::board::Board;
+use crate::cli::Simulate;
+use crate::error::{Error, shown};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::interrupt::Interrupt;
+use crate::name::Name;
+use crate::net::listen;
+use crate::provision::Plan;
+use crate::simulation::qemu::{self, Emulated};
+use crate::simulation::socket::Port;
+use crate::simulation::state::{State, read_image};
+use crate::simulation::{firmware, hosted};
+use crate::trust::Trust;
+use crate::ui::{Event, Ui};
+
+/// The board that is simulated: the hosted one keeps its flash where the emulated one does.
+const BOARD: &str = "mps2";
+/// What a board is called of which nobody says it.
+const UNNAMED: &str = "simulated";
+/// Where the boards' folders are, in the home.
+const BOARDS: &str = "boards";
+
+/// Does what was typed.
+pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    let (ip, port) = listen_at(Some(&args.listen))?;
+    let ip = ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let board = Board::named(BOARD).expect("its file is in the tree");
+    let firmware = match args.qemu {
+        true => Some(firmware(&args, ip, board, &interrupt, ui).await?),
+        false => None,
+    };
+    let home = Home::open()?;
+    let image = args.identity.as_deref().map(read_image).transpose()?;
+    let name = name(args.name.as_deref(), image.as_ref().map(|image| image.as_slice()))?;
+    let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)))?;
+    let listener = listen(Some(ip), port).await.map_err(Error::Listen)?;
+    let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
+    match image {
+        Some(image) => state.flash_identity(&image)?,
+        None if state.identity().exists() => {}
+        None => provision(&name, reached_at(local), &state, &home, ui)?,
+    }
+    let powered = Powered { home: &home, state: &state, board, local, interrupt: &interrupt, ui };
+    match firmware {
+        Some(firmware) => {
+            // QEMU listens there itself.
+            drop(listener);
+            powered.emulate(&firmware).await
+        }
+        None => powered.host(listener).await,
+    }
+}
+
+/// Finds out whether a board can be emulated at all, and its program.
+async fn firmware(
+    args: &Simulate,
+    ip: IpAddr,
+    board: &Board,
+    interrupt: &Interrupt,
+    ui: &Ui,
+) -> Result<PathBuf, Error> {
+    if ip.is_ipv6() {
+        return Err(Error::Usage("an emulated board is reached by IPv4 only".into()));
+    }
+    if qemu::program().is_none() {
+        return Err(Error::NoQemu);
+    }
+    if let Some(path) = &args.firmware {
+        return firmware::given(path);
+    }
+    let here = std::env::current_dir().map_err(|cause| Error::File(".".into(), cause))?;
+    let root = firmware::source(&here, board).ok_or(Error::NoFirmware)?;
+    tokio::select! {
+        built = firmware::build(&root, board, ui) => built,
+        () = interrupt.raised() => Err(Error::Interrupted),
+    }
+}
+
+/// As was typed, else as the image says.
+fn name(typed: Option<&str>, image: Option<&[u8]>) -> Result<Name, Error> {
+    let usage = |problem: crate::name::NameError| Error::Usage(problem.to_string());
+    if let Some(typed) = typed {
+        return Name::new(typed).map_err(usage);
+    }
+    let identity = image.and_then(|image| board::Identity::parse(image).ok());
+    Name::new(identity.as_ref().map_or(UNNAMED, |identity| identity.name.as_str())).map_err(usage)
+}
+
+fn folder(home: &Home, name: &Name) -> PathBuf {
+    // Two names that differ only in case are one.
+    home.file(BOARDS).join(name.as_str().to_ascii_lowercase())
+}
+
+/// Makes the board's identity, and trusts it here.
+fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -> Result<(), Error> {
+    let (own, _) = Identity::open(home)?;
+    let hostname = name.as_str().parse().map_err(|_| Error::Usage(format!("{name} is no hostname")))?;
+    let plan = Plan {
+        name: name.clone(),
+        senders: vec![senders::own(home, own.certificate())?],
+        policy: Policy { code: true, key: KeyPolicy::Typed, allow_older: false },
+        network: Network { hostname, address: board::Address::Dhcp, wifi: None },
+        at: Some(at.into()),
+    };
+    plan.check(home, &state.identity())?;
+    let peer = plan.carry_out(home, own.certificate(), &state.identity())?;
+    let fingerprint = peer.certificate.fingerprint();
+    ui.say(format!("Made an identity for {name}, fingerprint {fingerprint}, in {}.", shown(state.path())));
+    ui.say(format!("It trusts this machine to send; here it is trusted to receive: waft send FOLDER {name}"));
+    Ok(())
+}
+
+/// Where this machine's own `waft send` reaches what listens there.
+fn reached_at(local: SocketAddr) -> SocketAddr {
+    match local.ip() {
+        ip if !ip.is_unspecified() => local,
+        IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, local.port()).into(),
+        IpAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, local.port()).into(),
+    }
+}
+
+/// A board that is on.
+struct Powered<'a> {
+    home: &'a Home,
+    state: &'a State,
+    board: &'a Board,
+    local: SocketAddr,
+    interrupt: &'a Interrupt,
+    ui: &'a Ui,
+}
+
+impl Powered<'_> {
+    /// The board is this process.
+    async fn host(&self, listener: TcpListener) -> Result<(), Error> {
+        let identity = board::Identity::parse(&read_image(&self.state.identity())?);
+        let port = Port::new(listener).map_err(|cause| Error::File("the listening socket".into(), cause))?;
+        let flash = self.state.flash();
+        let serve = hosted::serve(identity, &flash, &self.board.storage, port.clone(), self.ui);
+        let ready = async {
+            port.open().await;
+            self.tell_ready()
+        };
+        tokio::select! {
+            ended = async { tokio::try_join!(serve, ready) } => ended.map(|_| ()),
+            () = self.interrupt.raised() => Err(self.off()),
+        }
+    }
+
+    /// The board is QEMU's.
+    async fn emulate(&self, firmware: &Path) -> Result<(), Error> {
+        let SocketAddr::V4(at) = self.local else { return Err(Error::NoQemu) };
+        let mut board = Emulated::power_on(self.board, firmware, self.state, at, self.ui)?;
+        let ended = tokio::select! {
+            ended = board.serve(|| self.tell_ready()) => ended,
+            () = self.interrupt.raised() => Err(self.off()),
+        };
+        board.power_off().await;
+        ended
+    }
+
+    fn off(&self) -> Error {
+        Error::PoweredOff(self.state.path().to_owned())
+    }
+
+    /// The board listens: a sender on this machine finds it there from now on.
+    fn tell_ready(&self) -> Result<(), Error> {
+        let address = Address::from(reached_at(self.local));
+        if let Ok(identity) = board::Identity::parse(&read_image(&self.state.identity())?) {
+            let hash = identity.certificate_hash();
+            let known = Trust::load(self.home)?;
+            if known.by_hash(hash).is_some_and(|peer| peer.address() != Some(&address)) {
+                Trust::remember(self.home, hash, address.clone())?;
+            }
+        }
+        let address = address.to_string();
+        self.ui.event(&Event::Ready { address: &address, addresses: std::slice::from_ref(&address), code: None });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_is_called_what_was_typed_else_as_its_identity_says() {
+        assert_eq!(name(Some("kitchen"), None).unwrap().as_str(), "kitchen");
+        assert_eq!(name(None, None).unwrap().as_str(), UNNAMED);
+        assert_eq!(name(None, Some(b"no identity")).unwrap().as_str(), UNNAMED);
+        assert!(name(Some("a b"), None).is_err());
+    }
+
+    #[test]
+    fn boards_of_one_name_have_one_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::at(place.path()).unwrap();
+        let path = |name| folder(&home, &Name::new(name).unwrap());
+        assert_eq!(path("Kitchen"), path("kitchen"));
+        assert!(path("kitchen").starts_with(home.path().join(BOARDS)));
+    }
+
+    #[test]
+    fn everywhere_is_reached_here() {
+        for (local, reached) in [("0.0.0.0:5", "127.0.0.1:5"), ("[::]:5", "[::1]:5"), ("192.0.2.7:5", "192.0.2.7:5")] {
+            assert_eq!(reached_at(local.parse().unwrap()).to_string(), reached);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! A new board's identity: made here, written as an image for its flash, and trusted here as a receiver.
+//!
+//! All of that or nothing: who is trusted without an image could never prove itself, and an image without trust would be flashed in vain.
+//! DESIGN.md, decision 19.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rand_core::{OsRng, RngCore};
+use waft_core::sealed::hpke::HpkeSecret;
+use waft_receiver::identity::{self as board, IMAGE_MAX, IdentityError, Network, Policy, SENDERS_MAX, TrustedSender};
+use zeroize::Zeroizing;
+
+use crate::address::Address;
+use crate::certificate::Certificate;
+use crate::error::Error;
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::name::Name;
+use crate::platform;
+use crate::trust::{Peer, Trust, TrustError};
+
+/// Who a board is to be.
+#[derive(Debug)]
+pub struct Plan {
+    /// What it is called, there and here.
+    pub name: Name,
+    /// Whom it lets send: 1 to [`SENDERS_MAX`].
+    pub senders: Vec<Sender>,
+    /// What it asks of them.
+    pub policy: Policy,
+    /// How it gets onto its network.
+    pub network: Network,
+    /// Where it will listen, if that is known.
+    pub at: Option<Address>,
+}
+
+/// A sender that a board is to trust.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// What the board calls it.
+    pub name: Name,
+    /// Its certificate.
+    pub certificate: Certificate,
+}
+
+impl Plan {
+    /// Finds out whether anything stands in the way already: the name, or the file.
+    pub fn check(&self, home: &Home, path: &Path) -> Result<(), Error> {
+        if let Some(known) = Trust::load(home)?.by_name(self.name.as_str()) {
+            return Err(TrustError::NameTaken { name: known.name.clone() }.into());
+        }
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::Exists(path.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Makes the identity, writes its image to the new file `path`, and trusts the board to receive. `own` is this
+    /// machine's certificate.
+    pub fn carry_out(self, home: &Home, own: &Certificate, path: &Path) -> Result<Peer, Error> {
+        let identity = Identity::generate();
+        let peer = Peer {
+            name: self.name.clone(),
+            certificate: identity.certificate().clone(),
+            sends: false,
+            receives: true,
+            at: self.at.clone(),
+            last: None,
+        };
+        let image = self.image(&identity).map_err(|error| Error::Image(path.to_owned(), error))?;
+        let mut file = None;
+        Trust::change(home, |trust| {
+            trust.add(peer.clone(), own)?;
+            file = Some(NewFile::write(path, &image)?);
+            Ok::<_, Error>(())
+        })?;
+        if let Some(file) = file {
+            file.keep();
+        }
+        Ok(peer)
+    }
+
+    fn image(self, identity: &Identity) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        OsRng.fill_bytes(&mut *seed);
+        let board = board::Identity {
+            name: self.name.as_str().try_into().map_err(|_| IdentityError::Name)?,
+            tls: identity.tls_scalar().as_slice().try_into().map_err(|_| IdentityError::TlsKey)?,
+            hpke: HpkeSecret::from_bytes(&identity.hpke().to_bytes()).map_err(|_| IdentityError::HpkeKey)?,
+            seed,
+            policy: self.policy,
+            certificate: identity.certificate().der().as_ref().try_into().map_err(|_| IdentityError::Certificate)?,
+            senders: trusted(&self.senders)?,
+            network: self.network,
+        };
+        let mut image = Zeroizing::new(vec![0; IMAGE_MAX]);
+        let length = board.encode(&mut image)?;
+        image.truncate(length);
+        Ok(image)
+    }
+}
+
+fn trusted<L: Default + Extend<TrustedSender>>(senders: &[Sender]) -> Result<L, IdentityError> {
+    if senders.len() > SENDERS_MAX {
+        return Err(IdentityError::Senders);
+    }
+    let mut list = L::default();
+    for Sender { name, certificate } in senders {
+        let name = name.as_str().try_into().map_err(|_| IdentityError::Name)?;
+        list.extend([TrustedSender { name, hash: certificate.hash(), point: *certificate.point() }]);
+    }
+    Ok(list)
+}
+
+/// A file that nobody but its owner can read; gone again unless it is kept.
+struct NewFile {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl NewFile {
+    /// Makes the file, durable with its name. One that exists is left alone.
+    fn write(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let failed = |cause: io::Error| Error::File(path.to_owned(), cause);
+        let mut file = platform::create_private(path).map_err(|cause| match cause.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
+            _ => failed(cause),
+        })?;
+        let made = Self { path: path.to_owned(), kept: false };
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        platform::sync_directory(folder(path)).map_err(failed)?;
+        Ok(made)
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What failed is told already.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use waft_receiver::identity::{self as board, KeyPolicy, Wifi};
+
+    use super::*;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        home: Home,
+        own: Certificate,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::at(folder.path().join("home")).unwrap();
+            let own = Identity::open(&home).unwrap().0.certificate().clone();
+            Self { folder, home, own }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("identity.bin")
+        }
+
+        fn plan(&self, name: &str) -> Plan {
+            let wifi =
+                Wifi { ssid: "home".try_into().unwrap(), passphrase: b"open sesame".as_slice().try_into().unwrap() };
+            Plan {
+                name: Name::new(name).unwrap(),
+                senders: vec![Sender { name: Name::new("laptop").unwrap(), certificate: self.own.clone() }],
+                policy: Policy { code: false, key: KeyPolicy::Sealed, allow_older: true },
+                network: Network {
+                    hostname: "kitchen-1".try_into().unwrap(),
+                    address: board::Address::Dhcp,
+                    wifi: Some(wifi),
+                },
+                at: Some("kitchen.local".parse().unwrap()),
+            }
+        }
+
+        fn trusted(&self) -> usize {
+            Trust::load(&self.home).unwrap().peers().len()
+        }
+    }
+
+    #[test]
+    fn an_image_and_trust_come_together() {
+        let bench = Bench::new();
+        let plan = bench.plan("kitchen");
+        plan.check(&bench.home, &bench.path()).unwrap();
+        let peer = plan.carry_out(&bench.home, &bench.own, &bench.path()).unwrap();
+        let board = board::Identity::parse(&fs::read(bench.path()).unwrap()).unwrap();
+        assert_eq!(&board.certificate_hash(), peer.certificate.hash());
+        assert_eq!((board.name.as_str(), board.network.hostname.as_str()), ("kitchen", "kitchen-1"));
+        assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true });
+        assert_eq!(board.senders.len(), 1);
+        assert_eq!((&board.senders[0].hash, board.senders[0].name.as_str()), (bench.own.hash(), "laptop"));
+        assert_eq!(board.network.wifi.as_ref().unwrap().passphrase, b"open sesame");
+        let trust = Trust::load(&bench.home).unwrap();
+        assert_eq!(trust.by_name("kitchen"), Some(&peer));
+        assert!(peer.receives && !peer.sends);
+        assert_eq!(peer.address().unwrap().to_string(), "kitchen.local:12346");
+        assert_eq!(platform::check_private(&bench.path()).unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn no_two_boards_share_a_secret() {
+        let bench = Bench::new();
+        let boards: Vec<board::Identity> = ["a", "b"]
+            .map(|name| {
+                let path = bench.folder.path().join(name);
+                bench.plan(name).carry_out(&bench.home, &bench.own, &path).unwrap();
+                board::Identity::parse(&fs::read(path).unwrap()).unwrap()
+            })
+            .into();
+        assert_ne!(boards[0].seed, boards[1].seed);
+        assert_ne!(boards[0].tls, boards[1].tls);
+        assert_ne!(boards[0].hpke.public(), boards[1].hpke.public());
+    }
+
+    #[test]
+    fn a_taken_name_leaves_no_image() {
+        let bench = Bench::new();
+        bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.path()).unwrap();
+        let other = bench.folder.path().join("other.bin");
+        let plan = bench.plan("Kitchen");
+        assert!(matches!(plan.check(&bench.home, &other), Err(Error::Trust(TrustError::NameTaken { .. }))));
+        let late = plan.carry_out(&bench.home, &bench.own, &other);
+        assert!(matches!(late, Err(Error::Trust(TrustError::NameTaken { .. }))));
+        assert!(!other.exists());
+        assert_eq!(bench.trusted(), 1);
+    }
+
+    #[test]
+    fn a_file_in_the_way_leaves_no_trust() {
+        let bench = Bench::new();
+        fs::write(bench.path(), b"precious").unwrap();
+        assert!(matches!(bench.plan("kitchen").check(&bench.home, &bench.path()), Err(Error::Exists(_))));
+        let late = bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.path());
+        assert!(matches!(late, Err(Error::Exists(_))));
+        let nowhere = bench.folder.path().join("no/such/folder");
+        assert!(matches!(bench.plan("kitchen").carry_out(&bench.home, &bench.own, &nowhere), Err(Error::File(..))));
+        assert_eq!(fs::read(bench.path()).unwrap(), b"precious");
+        assert_eq!(bench.trusted(), 0);
+    }
+
+    #[test]
+    fn a_board_for_nobody_is_not_made() {
+        let bench = Bench::new();
+        let mut plan = bench.plan("kitchen");
+        plan.senders.clear();
+        let refused = plan.carry_out(&bench.home, &bench.own, &bench.path());
+        assert!(matches!(refused, Err(Error::Image(_, IdentityError::Senders))));
+        assert!(!bench.path().exists());
+        assert_eq!(bench.trusted(), 0);
+    }
+
+    #[test]
+    fn trust_that_cannot_be_stored_leaves_no_image() {
+        let bench = Bench::new();
+        drop(NewFile::write(&bench.path(), b"x").unwrap());
+        assert!(!bench.path().exists(), "what is not kept is gone");
+    }
+}

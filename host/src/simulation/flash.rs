@@ -1,0 +1,306 @@
+//! A file that behaves like NOR flash: programming only clears bits, erasing sets all bits of a block.
+//!
+//! ```text
+//! 0 ... 16 MiB   the bytes of the flash as they are, 0xFF where it is blank; the emulated board maps the same file
+//! ```
+//!
+//! The process may be killed at any instant: what the file has then is what a power cut leaves on a flash, some part of the
+//! operation that ran. It withstands the fall of the whole machine too: operations become durable block after block in their order, and all
+//! of them before anybody outside is told of anything (see [`Durable`]).
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::rc::Rc;
+
+use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+
+use crate::error::Error;
+use crate::platform;
+
+/// Its size, in bytes: that of the memory which the emulated board keeps in the file.
+pub const SIZE: usize = 16 << 20;
+/// Erase block, in bytes.
+pub const BLOCK: usize = 4 << 10;
+/// Write unit, in bytes.
+pub const UNIT: usize = 4;
+
+const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
+
+/// Makes a blank flash, unless there is one. It holds the board's seed, so it is for its owner only.
+pub fn make(path: &Path) -> Result<(), Error> {
+    let failed = |cause| Error::File(path.to_owned(), cause);
+    match path.metadata() {
+        Ok(found) if found.len() == SIZE as u64 => Ok(()),
+        Ok(_) => Err(Error::NoFlash(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fill(path).map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// In one step: a flash of another size is none.
+fn fill(path: &Path) -> io::Result<()> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = platform::create_private(&new)?;
+    (0..SIZE / BLOCK).try_for_each(|_| file.write_all(&BLANK))?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    platform::sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// The flash in a file.
+#[derive(Debug)]
+pub struct FlashFile {
+    durable: Durable,
+}
+
+impl FlashFile {
+    /// The flash in the file that [`make`] made.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::options().read(true).write(true).open(path);
+        let file = file.map_err(|cause| Error::File(path.to_owned(), cause))?;
+        Ok(Self { durable: Durable(Rc::new(Inner { file, touched: Cell::new(None) })) })
+    }
+
+    /// What makes it durable.
+    pub fn durable(&self) -> Durable {
+        self.durable.clone()
+    }
+
+    fn file(&self, at: u32) -> Result<&File, FlashError> {
+        let mut file = &self.durable.0.file;
+        file.seek(SeekFrom::Start(at.into()))?;
+        Ok(file)
+    }
+}
+
+/// Makes a flash durable, as a real one is after each operation. A file would be so at the price of a disk's whole
+/// latency for every few bytes; so it is done before another block is touched, which keeps the order, and before
+/// anything gets out of this process.
+#[derive(Clone, Debug)]
+pub struct Durable(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    /// The block that was changed since.
+    touched: Cell<Option<u32>>,
+}
+
+impl Durable {
+    /// Makes everything durable that was written.
+    pub fn settle(&self) -> io::Result<()> {
+        match self.0.touched.take() {
+            Some(_) => self.0.file.sync_data(),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that a block is about to be changed.
+    fn touch(&self, block: u32) -> io::Result<()> {
+        if self.0.touched.get().is_some_and(|touched| touched != block) {
+            self.settle()?;
+        }
+        self.0.touched.set(Some(block));
+        Ok(())
+    }
+}
+
+/// Why the flash does not do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlashError {
+    /// Not at bounds of write units or erase blocks.
+    NotAligned,
+    /// Beyond its end.
+    OutOfBounds,
+    /// A bit was to be set that only erasing sets: nothing was written.
+    NotErased,
+    /// The file system failed.
+    File(io::ErrorKind),
+}
+
+impl From<io::Error> for FlashError {
+    fn from(error: io::Error) -> Self {
+        Self::File(error.kind())
+    }
+}
+
+impl NorFlashError for FlashError {
+    fn kind(&self) -> NorFlashErrorKind {
+        match self {
+            Self::NotAligned => NorFlashErrorKind::NotAligned,
+            Self::OutOfBounds => NorFlashErrorKind::OutOfBounds,
+            Self::NotErased | Self::File(_) => NorFlashErrorKind::Other,
+        }
+    }
+}
+
+impl ErrorType for FlashFile {
+    type Error = FlashError;
+}
+
+impl ReadNorFlash for FlashFile {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        check(at, bytes.len(), 1)?;
+        Ok(self.file(at)?.read_exact(bytes)?)
+    }
+
+    fn capacity(&self) -> usize {
+        SIZE
+    }
+}
+
+impl NorFlash for FlashFile {
+    const WRITE_SIZE: usize = UNIT;
+    const ERASE_SIZE: usize = BLOCK;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        check(from, (to as usize).checked_sub(from as usize).ok_or(FlashError::OutOfBounds)?, BLOCK)?;
+        for at in (from..to).step_by(BLOCK) {
+            self.durable.touch(at / BLOCK as u32)?;
+            self.file(at)?.write_all(&BLANK)?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        check(at, bytes.len(), UNIT)?;
+        let mut before = vec![0; bytes.len()];
+        self.file(at)?.read_exact(&mut before)?;
+        if before.iter().zip(bytes).any(|(before, after)| !before & after != 0) {
+            return Err(FlashError::NotErased);
+        }
+        let (mut at, mut rest) = (at, bytes);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(BLOCK - at as usize % BLOCK));
+            self.durable.touch(at / BLOCK as u32)?;
+            self.file(at)?.write_all(now)?;
+            (at, rest) = (at + now.len() as u32, later);
+        }
+        Ok(())
+    }
+}
+
+fn check(at: u32, length: usize, unit: usize) -> Result<(), FlashError> {
+    if !(at as usize).is_multiple_of(unit) || !length.is_multiple_of(unit) {
+        return Err(FlashError::NotAligned);
+    }
+    let end = (at as usize).checked_add(length);
+    if end.is_some_and(|end| end <= SIZE) { Ok(()) } else { Err(FlashError::OutOfBounds) }
+}
+
+#[cfg(test)]
+mod tests {
+    use embassy_futures::block_on;
+
+    use super::*;
+
+    fn flash() -> (tempfile::TempDir, FlashFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flash.bin");
+        make(&path).unwrap();
+        let flash = FlashFile::open(&path).unwrap();
+        (folder, flash)
+    }
+
+    fn read(flash: &mut FlashFile, at: u32, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        block_on(flash.read(at, &mut bytes)).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn new_ones_are_blank_and_private() {
+        let (folder, mut flash) = flash();
+        let path = folder.path().join("flash.bin");
+        assert_eq!(read(&mut flash, 0, SIZE), vec![0xFF; SIZE]);
+        assert_eq!(platform::check_private(&path).unwrap(), Ok(()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn content_stays_and_a_half_made_one_is_replaced() {
+        let (folder, mut flash) = flash();
+        block_on(flash.write(8, &[1, 2, 3, 4])).unwrap();
+        flash.durable().settle().unwrap();
+        drop(flash);
+        let path = folder.path().join("flash.bin");
+        std::fs::write(path.with_extension("new"), b"half").unwrap();
+        make(&path).unwrap();
+        assert_eq!(read(&mut FlashFile::open(&path).unwrap(), 7, 6), [0xFF, 1, 2, 3, 4, 0xFF]);
+        std::fs::remove_file(&path).unwrap();
+        make(&path).unwrap();
+        std::fs::write(&path, b"short").unwrap();
+        assert!(matches!(make(&path), Err(Error::NoFlash(_))));
+    }
+
+    #[test]
+    fn programming_only_clears_bits() {
+        let (_folder, mut flash) = flash();
+        block_on(flash.write(0, &[0xF0; 4])).unwrap();
+        block_on(flash.write(0, &[0x30; 4])).unwrap();
+        assert_eq!(block_on(flash.write(0, &[0x31, 0, 0, 0])), Err(FlashError::NotErased));
+        assert_eq!(read(&mut flash, 0, 8), [0x30, 0x30, 0x30, 0x30, 0xFF, 0xFF, 0xFF, 0xFF]);
+        // The first block would take it, the second does not.
+        let end = BLOCK as u32;
+        block_on(flash.write(end, &[0; 4])).unwrap();
+        assert_eq!(block_on(flash.write(end - 4, &[7; 8])), Err(FlashError::NotErased));
+        assert_eq!(read(&mut flash, end - 4, 8), [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0], "nothing was written");
+    }
+
+    #[test]
+    fn erasing_sets_the_bits_of_whole_blocks() {
+        let (_folder, mut flash) = flash();
+        let block = BLOCK as u32;
+        for at in [0, block - 4, block, 2 * block, 3 * block - 4, 3 * block] {
+            block_on(flash.write(at, &[0; 4])).unwrap();
+        }
+        block_on(flash.erase(block, 3 * block)).unwrap();
+        assert_eq!(read(&mut flash, block, 2 * BLOCK), [0xFF; 2 * BLOCK]);
+        assert_eq!(read(&mut flash, 0, 4), [0; 4]);
+        assert_eq!(read(&mut flash, 3 * block, 4), [0; 4]);
+    }
+
+    #[test]
+    fn bounds_are_kept() {
+        let (_folder, mut flash) = flash();
+        let (end, block) = (SIZE as u32, BLOCK as u32);
+        for (at, length, error) in [
+            (2, 4, FlashError::NotAligned),
+            (0, 3, FlashError::NotAligned),
+            (end, 4, FlashError::OutOfBounds),
+            (u32::MAX - 3, 4, FlashError::OutOfBounds),
+        ] {
+            assert_eq!(block_on(flash.write(at, &vec![0; length])), Err(error), "{at}, {length}");
+        }
+        for (from, to, error) in [
+            (4, block, FlashError::NotAligned),
+            (0, block + 4, FlashError::NotAligned),
+            (block, 0, FlashError::OutOfBounds),
+            (end, end + block, FlashError::OutOfBounds),
+        ] {
+            assert_eq!(block_on(flash.erase(from, to)), Err(error), "{from}..{to}");
+        }
+        assert_eq!(block_on(flash.read(end - 1, &mut [0; 2])), Err(FlashError::OutOfBounds));
+        assert_eq!(read(&mut flash, 0, SIZE), vec![0xFF; SIZE]);
+    }
+
+    #[test]
+    fn blocks_become_durable_one_after_the_other() {
+        let (_folder, mut flash) = flash();
+        let touched = |flash: &FlashFile| flash.durable.0.touched.get();
+        block_on(flash.erase(0, 2 * BLOCK as u32)).unwrap();
+        assert_eq!(touched(&flash), Some(1), "the first is durable already");
+        block_on(flash.write(BLOCK as u32, &[0; 8])).unwrap();
+        assert_eq!(touched(&flash), Some(1));
+        flash.durable().settle().unwrap();
+        assert_eq!(touched(&flash), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! A board as this process: the receiver of real boards, its TLS and its store included, on a TCP socket and a file that is its flash.
+
+use std::marker::PhantomData;
+use std::path::Path;
+use std::rc::Rc;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use rand_core::{OsRng, RngCore};
+use waft_core::sealed::cipher::SoftCipher;
+use waft_core::session::desk::Tries;
+use waft_receiver::Memory;
+use waft_receiver::board::{Board, Start};
+use waft_receiver::entropy::{Random, Sources, Trng, TrngFault, gather};
+use waft_receiver::events::Events;
+use waft_receiver::identity::{Identity, IdentityError};
+use waft_receiver::run::{Parts, run};
+use waft_receiver::seed::{Ratchet, SeedError};
+use waft_receiver::slots::Slots;
+use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+
+use super::console::Console;
+use super::flash::FlashFile;
+use super::socket::{Port, Socket};
+use crate::board::Storage;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::ui::Ui;
+
+/// As many as the emulated board has.
+const SOCKETS: usize = 4;
+
+/// A board as this process.
+struct Hosted<'a>(PhantomData<&'a Ui>);
+
+impl<'a> Board for Hosted<'a> {
+    type Mutex = NoopRawMutex;
+    type Flash = FlashFile;
+    type Suite = ChaCha20Poly1305Sha256;
+    type Cipher = SoftCipher;
+    type Socket = Socket;
+    type Console = Console<'a>;
+    type Clock = Clock;
+
+    // What a computer derives in half a second, without optimization.
+    const ITERATIONS_MAX: u32 = 200_000;
+}
+
+/// The board is on until the future is dropped.
+pub async fn serve(
+    identity: Result<Identity, IdentityError>,
+    flash: &Path,
+    storage: &Storage,
+    port: Rc<Port>,
+    ui: &Ui,
+) -> Result<(), Error> {
+    let mut nor = FlashFile::open(flash)?;
+    let durable = nor.durable();
+    let random = random(&identity, &mut nor, storage.seeds).await;
+    let nor = Mutex::new(nor);
+    let region = storage.slots.at..storage.slots.at + storage.slots.size;
+    let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| Error::NoFlash(flash.to_owned()))?;
+    let mut memory = Box::new(Memory::new());
+    let parts = Parts::<Hosted<'_>, SOCKETS> {
+        identity: identity.as_ref().map_err(|error| *error),
+        random,
+        slots: &slots,
+        sockets: std::array::from_fn(|_| Socket::new(port.clone(), durable.clone())),
+        // The terminal, or the pipe, collects lines and shows them.
+        console: (Console::new(ui, durable.clone()), false),
+        clock: &Clock::start(),
+        start: Start::Power,
+        tries: &mut Tries::NONE.clone(),
+        events: &Events::new(),
+        memory: &mut memory,
+    };
+    run(parts).await
+}
+
+/// This boot's random numbers. Without an identity there is no seed to begin with, and nothing that would need them.
+async fn random(
+    identity: &Result<Identity, IdentityError>,
+    flash: &mut FlashFile,
+    seeds: [u32; 2],
+) -> Result<(Random, Sources), Sources> {
+    match identity {
+        Ok(identity) => gather(&mut System, &mut Ratchet::new(flash, seeds), &identity.seed).await,
+        Err(_) => Err(Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) }),
+    }
+}
+
+/// The system's random numbers in the place of a chip's.
+struct System;
+
+impl Trng for System {
+    async fn fill(&mut self, bytes: &mut [u8]) -> bool {
+        OsRng.try_fill_bytes(bytes).is_ok()
+    }
+}

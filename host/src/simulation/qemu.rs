@@ -1,0 +1,206 @@
+//! A board that QEMU emulates: its firmware, its flash in a file, its console in this terminal.
+//!
+//! ```text
+//! this terminal <-> this process <-> QEMU -serial stdio      UART 0, the console
+//!                         state/log.bin <- -serial file      UART 1, the firmware's log
+//!                       state/flash.bin <- -object memory    16 MiB of PSRAM, the board's flash
+//!                            127.0.0.1 -> -nic hostfwd       the receiver's port
+//! ```
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::console::Screen;
+use super::flash::SIZE;
+use super::state::State;
+use crate::address::PORT;
+use crate::board::Board;
+use crate::error::{Error, shown};
+use crate::platform::{self, ByteByByte};
+use crate::ui::{Ui, read_input};
+
+/// The emulator.
+pub const PROGRAM: &str = "qemu-system-arm";
+/// The machine that it emulates.
+const MACHINE: &str = "mps2-an386,memory-backend=nor";
+/// What the console says once the board's network is up and its door open.
+const LISTENING: &[u8] = b"Listening at ";
+/// How long QEMU may take to end in good order.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the emulator is, if it is there.
+pub fn program() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let file = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
+    std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| path.is_file())
+}
+
+/// An emulated board that is on. It is switched off when this is dropped.
+pub struct Emulated<'a> {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: ChildStdout,
+    screen: Screen<'a>,
+    heard: Heard,
+}
+
+impl<'a> Emulated<'a> {
+    /// Powers the board on: `firmware` with the state's identity and flash, reached at `at`.
+    pub fn power_on(
+        board: &Board,
+        firmware: &Path,
+        state: &State,
+        at: SocketAddrV4,
+        ui: &'a Ui,
+    ) -> Result<Self, Error> {
+        let mut command = platform::child(&program().ok_or(Error::NoQemu)?);
+        command.args(arguments(board, firmware, state, at)?);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(failed)?;
+        let output = child.stdout.take().expect("it is piped");
+        let input = child.stdin.take();
+        Ok(Self { child, input, output, screen: Screen::new(ui), heard: Heard::default() })
+    }
+
+    /// Carries the console until the board goes off. `listens` is called once it can be reached.
+    pub async fn serve(&mut self, mut listens: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
+        // The board echoes what is typed.
+        let _mode = ByteByByte::begin();
+        let mut typed = read_input();
+        let mut buffer = [0; 1024];
+        loop {
+            tokio::select! {
+                count = self.output.read(&mut buffer) => match count.map_err(failed)? {
+                    0 => return Err(self.ended().await?),
+                    count => {
+                        self.screen.show(&buffer[..count]).map_err(failed)?;
+                        if self.heard.hear(&buffer[..count]) {
+                            listens()?;
+                        }
+                    }
+                },
+                Some(bytes) = typed.recv(), if self.input.is_some() => self.pass_on(bytes).await,
+            }
+        }
+    }
+
+    /// What a terminal that ends lines by itself sends as one is what a serial terminal sends.
+    async fn pass_on(&mut self, mut bytes: Zeroizing<Vec<u8>>) {
+        bytes.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'\r');
+        if let Some(input) = &mut self.input {
+            // A board that is off is noticed by its output.
+            let _ = input.write_all(&bytes).await;
+            let _ = input.flush().await;
+        }
+    }
+
+    /// Why it went off by itself.
+    async fn ended(&mut self) -> Result<Error, Error> {
+        let status: ExitStatus = self.child.wait().await.map_err(failed)?;
+        Ok(Error::QemuEnded(status.to_string()))
+    }
+
+    /// Switches the board off.
+    pub async fn power_off(mut self) {
+        // Nothing else than its end is waited for, and it is killed anyway.
+        let _ = self.child.start_kill();
+        let _ = timeout(PATIENCE, self.child.wait()).await;
+    }
+}
+
+fn failed(cause: io::Error) -> Error {
+    Error::File(PROGRAM.into(), cause)
+}
+
+fn arguments(board: &Board, firmware: &Path, state: &State, at: SocketAddrV4) -> Result<Vec<String>, Error> {
+    // The firmware's path is a word of its own, the others stand in options: a comma there is doubled.
+    let firmware = word(firmware)?;
+    let value = |path: PathBuf| word(&path).map(|word| word.replace(',', ",,"));
+    let (identity, flash, log) = (value(state.identity())?, value(state.flash())?, value(state.log())?);
+    let (to, identity_at) = (at.port(), board.identity.at);
+    let arguments = [
+        "-M",
+        MACHINE,
+        "-object",
+        &format!("memory-backend-file,id=nor,size={SIZE},mem-path={flash},share=on"),
+        "-device",
+        &format!("loader,file={identity},addr={identity_at:#x},force-raw=on"),
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-serial",
+        "stdio",
+        "-serial",
+        &format!("file:{log}"),
+        "-semihosting-config",
+        "enable=on,target=native",
+        "-nic",
+        &format!("user,id=net,hostfwd=tcp:{}:{to}-:{PORT}", at.ip()),
+    ];
+    Ok(arguments.map(str::to_owned).into_iter().chain(["-kernel".to_owned(), firmware]).collect())
+}
+
+fn word(path: &Path) -> Result<String, Error> {
+    let path = std::path::absolute(path).map_err(|cause| Error::File(path.to_owned(), cause))?;
+    let no_text = || Error::Usage(format!("QEMU cannot be given the path {}", shown(&path)));
+    path.to_str().map(str::to_owned).ok_or_else(no_text)
+}
+
+/// Whether the console has said that the board listens.
+#[derive(Default)]
+struct Heard {
+    matched: usize,
+    told: bool,
+}
+
+impl Heard {
+    /// `true`: it says so just now, for the first time.
+    fn hear(&mut self, bytes: &[u8]) -> bool {
+        for byte in bytes {
+            self.matched = match *byte == LISTENING[self.matched] {
+                true => self.matched + 1,
+                false => usize::from(*byte == LISTENING[0]),
+            };
+            if self.matched == LISTENING.len() {
+                self.matched = 0;
+                return !std::mem::replace(&mut self.told, true);
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_is_heard_to_listen_once() {
+        let mut heard = Heard::default();
+        assert!(!heard.hear(b"kitchen\r\nListLis"));
+        assert!(heard.hear(b"tening at 10.0.2.15:12346."));
+        assert!(!heard.hear(b"\r\nListening at 10.0.2.15:12346."), "it was reset");
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_no_end_of_an_option() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(&folder.path().join("a,b")).unwrap();
+        let board = &crate::board::BOARDS[0];
+        let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
+        let arguments = arguments(board, Path::new("/x,y.elf"), &state, at).unwrap();
+        assert!(arguments.iter().any(|word| word.contains("a,,b/flash.bin,share=on")), "{arguments:?}");
+        assert!(arguments.iter().any(|word| word.ends_with("a,,b/log.bin")), "{arguments:?}");
+        assert!(arguments.iter().any(|word| word.ends_with("hostfwd=tcp:127.0.0.1:5-:12346")), "{arguments:?}");
+        assert_eq!(arguments.last().unwrap(), "/x,y.elf");
+    }
+}

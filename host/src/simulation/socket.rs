@@ -1,0 +1,135 @@
+//! A board's TCP socket on this machine's network: several share the one listener.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use embedded_io_async::{ErrorType, Read, Write};
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use waft_core::limits::LINGER_MS;
+use waft_receiver::board;
+use waft_receiver::tls::guard::Tcp;
+
+use super::flash::Durable;
+
+/// Until a failed `accept` is tried again: there are no more files, or no memory.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Where a simulated board listens.
+#[derive(Debug)]
+pub struct Port {
+    listener: TcpListener,
+    local: SocketAddr,
+    open: Notify,
+}
+
+impl Port {
+    /// A board listens there.
+    pub fn new(listener: TcpListener) -> io::Result<Rc<Self>> {
+        let local = listener.local_addr()?;
+        Ok(Rc::new(Self { listener, local, open: Notify::new() }))
+    }
+
+    /// Completes once the board listens. Cancel-safe.
+    pub async fn open(&self) {
+        self.open.notified().await;
+    }
+
+    /// Where senders reach it.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// One of its sockets.
+#[derive(Debug)]
+pub struct Socket {
+    port: Rc<Port>,
+    stream: Option<TcpStream>,
+    /// Nothing is said before what it may rest on is durable.
+    flash: Durable,
+}
+
+impl Socket {
+    /// A socket without a connection.
+    pub fn new(port: Rc<Port>, flash: Durable) -> Self {
+        Self { port, stream: None, flash }
+    }
+
+    fn stream(&mut self) -> io::Result<&mut TcpStream> {
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl ErrorType for Socket {
+    type Error = io::Error;
+}
+
+impl Read for Socket {
+    async fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream()?.read(bytes).await
+    }
+}
+
+impl Write for Socket {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.flash.settle()?;
+        self.stream()?.write(bytes).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.stream()?.flush().await
+    }
+}
+
+impl Tcp for Socket {
+    async fn readable(&mut self) -> io::Result<()> {
+        self.stream()?.peek(&mut [0]).await.map(drop)
+    }
+}
+
+impl board::Socket for Socket {
+    async fn address(&mut self) -> SocketAddr {
+        self.port.local
+    }
+
+    async fn accept(&mut self) {
+        self.port.open.notify_one();
+        loop {
+            match self.port.listener.accept().await {
+                Ok((stream, _)) => {
+                    // Without it small messages would wait for each other.
+                    let _ = stream.set_nodelay(true);
+                    self.stream = Some(stream);
+                    return;
+                }
+                Err(_) => sleep(RETRY).await,
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        let _ = timeout(Duration::from_millis(LINGER_MS), part(stream)).await;
+        self.stream = None;
+    }
+
+    fn abort(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            // A connection that is dropped without it says goodbye first.
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+/// To close with unread bytes would reset the connection, and the reset could overtake the last word.
+async fn part(stream: &mut TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    while stream.read(&mut [0; 512]).await? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! A laptop and a board: provisioned, powered on and off, its console watched.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::spawn;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::harness::{Call, Ended, Waft};
+use super::world::Machine;
+
+/// Past this a story is stuck: longer than every deadline that one waits for.
+const STUCK: Duration = Duration::from_secs(100);
+
+/// Which board.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Hosted,
+    /// With this firmware.
+    Emulated(PathBuf),
+}
+
+impl Kind {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Hosted => "hosted",
+            Self::Emulated(_) => "emulated",
+        }
+    }
+}
+
+/// The laptop, and the board "kitchen" beside it.
+pub(crate) struct Site {
+    kind: Kind,
+    pub(crate) laptop: Machine,
+    pub(crate) root: TempDir,
+    /// Where the board listens, as the laptop sees it.
+    pub(crate) address: String,
+}
+
+impl Site {
+    /// A laptop, and a place for a board.
+    pub(crate) fn new(kind: &Kind) -> Self {
+        let root = TempDir::new().expect("there is a temporary folder");
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("a port is free").to_string();
+        Self { kind: kind.clone(), laptop: Machine::new(root.path(), "laptop"), root, address }
+    }
+
+    /// A board that this laptop provisioned.
+    pub(crate) fn provisioned(kind: &Kind, options: &[&str]) -> Self {
+        let site = Self::new(kind);
+        let call =
+            site.laptop.call(&["provision", "--board", "mps2", "--name", "kitchen", "--at", &site.address, "-o"]);
+        call.arg(site.image()).with(|call| call.args(options)).run().well();
+        site
+    }
+
+    /// A board that receives without anybody: no code, the key sealed to it.
+    pub(crate) fn unattended(kind: &Kind) -> Self {
+        Self::provisioned(kind, &["--no-code", "--no-key"])
+    }
+
+    pub(crate) fn image(&self) -> PathBuf {
+        self.root.path().join("identity.bin")
+    }
+
+    /// Powers the board on.
+    pub(crate) fn boot(&self) -> Board {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
+        command.args(["simulate", "--name", "kitchen", "--listen", &self.address, "--identity"]).arg(self.image());
+        command.arg("--state").arg(self.root.path().join("state"));
+        if let Kind::Emulated(firmware) = &self.kind {
+            command.arg("--qemu").arg("--firmware").arg(firmware);
+        }
+        command.env("WAFT_HOME", &self.laptop.home).current_dir(&self.laptop.work);
+        Board::start(command)
+    }
+
+    /// Powers the board on, and waits until it listens.
+    pub(crate) fn listening(&self) -> Board {
+        let mut board = self.boot();
+        board.sees("Listening at");
+        board
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.laptop.work.join("folder")
+    }
+
+    pub(crate) fn sending(&self, machine: &Machine) -> Call {
+        machine.call(&["send"]).arg(self.folder()).arg(format!("kitchen@{}", self.address))
+    }
+
+    pub(crate) fn send(&self) -> Waft {
+        self.sending(&self.laptop).start()
+    }
+
+    /// Sends with nobody at either side.
+    pub(crate) fn deliver(&self) -> Ended {
+        self.sending(&self.laptop).run()
+    }
+
+    /// Sends, with code and key typed where they are asked for.
+    pub(crate) fn carry(&self, board: &mut Board, code: &str) -> Ended {
+        let mut sender = self.send();
+        let key = sender.key();
+        sender.answer("code", code);
+        board.sees("Type the key that");
+        board.types(&key);
+        sender.end()
+    }
+}
+
+/// A board that is powered on.
+pub(crate) struct Board {
+    child: Child,
+    input: ChildStdin,
+    shown: Receiver<Vec<u8>>,
+    seen: String,
+    read: usize,
+}
+
+impl Board {
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        let (tell, shown) = channel();
+        for mut stream in [
+            Box::new(child.stdout.take().expect("it is piped")) as Box<dyn Read + Send>,
+            Box::new(child.stderr.take().expect("it is piped")),
+        ] {
+            let tell = tell.clone();
+            spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                    let _ = tell.send(bytes[..count].to_vec());
+                }
+            });
+        }
+        let input = child.stdin.take().expect("it is piped");
+        Self { child, input, shown, seen: String::new(), read: 0 }
+    }
+
+    /// Reads on until a line with `text` in it is whole; gives that line.
+    pub(crate) fn sees(&mut self, text: &str) -> String {
+        let until = Instant::now() + STUCK;
+        loop {
+            let unread = &self.seen[self.read..];
+            if let Some(at) = unread.find(text)
+                && let Some(end) = unread[at..].find('\n')
+            {
+                let begin = unread[..at].rfind('\n').map_or(0, |newline| newline + 1);
+                let line = unread[begin..at + end].trim().to_owned();
+                self.read += at + end + 1;
+                return line;
+            }
+            match self.shown.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => {
+                    self.seen.push_str(&String::from_utf8_lossy(&bytes).replace("\u{1b}[K", "").replace('\r', ""))
+                }
+                Err(_) => panic!("it never shows {text:?}; it showed:\n{}", self.seen),
+            }
+        }
+    }
+
+    /// The code that holds now.
+    pub(crate) fn code(&mut self) -> String {
+        self.asked("code", "Code:").chars().filter(char::is_ascii_digit).collect()
+    }
+
+    pub(crate) fn types(&mut self, line: &str) {
+        writeln!(self.input, "{line}").and_then(|()| self.input.flush()).expect("it reads its console");
+    }
+
+    /// Types a command, and gives the line of its answer that has `text` in it.
+    pub(crate) fn asked(&mut self, command: &str, text: &str) -> String {
+        self.types(command);
+        self.sees(text)
+    }
+
+    /// Takes its power away.
+    pub(crate) fn unplug(self) {}
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        // Not `kill`: what it started itself has to go, too.
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// Bytes of a folder's slot on the board.
+pub(crate) fn slot() -> usize {
+    const BLOCK: u32 = 4096;
+    let storage = &waft::board::Board::named("mps2").expect("it is known").storage;
+    ((storage.slots.size / BLOCK - 2) / 2 * BLOCK) as usize
+}
+
+/// The certificate of the board, as the laptop has it.
+pub(crate) fn certificate(site: &Site) -> PathBuf {
+    let path = site.root.path().join("kitchen.pem");
+    let pem = site.laptop.known().by_name("kitchen").expect("it was provisioned").certificate.to_pem();
+    std::fs::write(&path, pem).expect("it is ours");
+    path
+}
+
+/// Bytes that do not compress, another series for each seed.
+pub(crate) fn noise(bytes: usize, seed: usize) -> Vec<u8> {
+    let mut all = super::world::noise(bytes + 8 * seed);
+    all.split_off(8 * seed)
+}
+
+/// Makes a file of the folder that is sent.
+pub(crate) fn write(site: &Site, path: impl AsRef<Path>, bytes: &[u8]) {
+    super::world::write(&site.folder(), path, bytes);
+}

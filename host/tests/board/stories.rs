@@ -1,0 +1,271 @@
+//! What happens between a laptop and a board.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::Path;
+
+use super::harness::text;
+use super::site::{Board, Kind, Site, certificate, noise, slot, write};
+use super::world::Machine;
+
+type Story = (&'static str, fn(&Kind));
+
+pub(crate) const STORIES: &[Story] = &[
+    ("a_folder_crosses_with_code_and_key", a_folder_crosses_with_code_and_key),
+    ("a_sealed_key_needs_nobody", a_sealed_key_needs_nobody),
+    ("wrong_codes_lock_the_sender_out", wrong_codes_lock_the_sender_out),
+    ("wrong_keys_leave_the_old_folder", wrong_keys_leave_the_old_folder),
+    ("an_unknown_sender_is_refused", an_unknown_sender_is_refused),
+    ("another_board_is_not_taken_for_this_one", another_board_is_not_taken_for_this_one),
+    ("folders_follow_each_other_through_resets", folders_follow_each_other_through_resets),
+    ("large_folders_fit_to_the_byte", large_folders_fit_to_the_byte),
+    ("many_small_files_cross", many_small_files_cross),
+    ("a_held_folder_stays", a_held_folder_stays),
+    ("a_board_without_a_good_identity_receives_nothing", a_board_without_a_good_identity_receives_nothing),
+    ("a_vanished_sender_comes_back", a_vanished_sender_comes_back),
+    ("strangers_do_not_disturb_a_transfer", strangers_do_not_disturb_a_transfer),
+    ("the_stack_has_room", the_stack_has_room),
+];
+
+fn a_folder_crosses_with_code_and_key(kind: &Kind) {
+    let site = Site::provisioned(kind, &[]);
+    write(&site, "motd.txt", b"Hello, board!\nAnd more.\n");
+    write(&site, "deep/er/numbers", &noise(50_000, 0));
+    write(&site, "none", b"");
+    let mut board = site.listening();
+    let code = board.code();
+    let ended = site.carry(&mut board, &code).well();
+    let digest = text(ended.last("committed"), "digest");
+    board.sees("The folder is in place: 3 files");
+    assert!(board.sees("Digest:").contains(&digest));
+    board.asked("verify", "Sound");
+    board.asked("list", "    50000  deep/er/numbers");
+    board.asked("show motd.txt", "Hello, board!");
+    assert_ne!(board.code(), code, "a code is used once");
+}
+
+fn a_sealed_key_needs_nobody(kind: &Kind) {
+    let site = Site::unattended(kind);
+    write(&site, "a", b"A");
+    let mut board = site.listening();
+    let ended = site.deliver().well();
+    assert_eq!(ended.last("committed")["files"], 1);
+    board.sees("generation 1.");
+}
+
+fn wrong_codes_lock_the_sender_out(kind: &Kind) {
+    let site = Site::provisioned(kind, &[]);
+    write(&site, "a", b"A");
+    let mut board = site.listening();
+    let code = board.code();
+    let wrong = if code == "0000" { "1111" } else { "0000" };
+    let mut sender = site.send();
+    for _ in 0..3 {
+        sender.answer("code", wrong);
+    }
+    sender.end().failed(12, "code", &["30"]);
+    board.sees("has to wait");
+    board.asked("list", "There is no folder.");
+}
+
+fn wrong_keys_leave_the_old_folder(kind: &Kind) {
+    let site = Site::provisioned(kind, &[]);
+    write(&site, "a", b"old");
+    let mut board = site.listening();
+    let code = board.code();
+    site.carry(&mut board, &code).well();
+    board.sees("generation 1.");
+    write(&site, "a", b"new");
+    let code = board.code();
+    let mut sender = site.send();
+    let key = sender.key();
+    sender.answer("code", &code);
+    let wrong = if key.starts_with('0') { key.replacen('0', "1", 1) } else { format!("0{}", &key[1..]) };
+    for question in ["Type the key that", "2 tries left", "1 try left"] {
+        board.sees(question);
+        board.types(&wrong);
+    }
+    sender.end().failed(13, "key", &[]);
+    board.sees("the key was wrong");
+    board.asked("show a", "old");
+}
+
+fn an_unknown_sender_is_refused(kind: &Kind) {
+    let site = Site::unattended(kind);
+    write(&site, "a", b"A");
+    let stranger = Machine::new(site.root.path(), "stranger");
+    stranger.call(&["trust", "add", "kitchen", "--receives"]).arg(certificate(&site)).run().well();
+    let mut board = site.listening();
+    site.sending(&stranger).run().failed(11, "identity", &["does not trust"]);
+    board.sees("Somebody was refused: it is not trusted here.");
+    board.asked("list", "There is no folder.");
+}
+
+fn another_board_is_not_taken_for_this_one(kind: &Kind) {
+    let site = Site::unattended(kind);
+    write(&site, "a", b"A");
+    let other = Site::unattended(kind);
+    let known = certificate(&other);
+    site.laptop.call(&["trust", "remove", "kitchen"]).run().well();
+    site.laptop.call(&["trust", "add", "kitchen", "--receives"]).arg(known).run().well();
+    let mut board = site.listening();
+    site.deliver().failed(11, "identity", &["not trusted here"]);
+    board.sees("Somebody was refused: it does not trust this board.");
+}
+
+fn folders_follow_each_other_through_resets(kind: &Kind) {
+    let site = Site::unattended(kind);
+    write(&site, "a", b"first");
+    let mut board = site.listening();
+    site.deliver().well();
+    board.sees("generation 1.");
+    // The same again moves nothing, and is no new generation.
+    let again = site.deliver().well();
+    assert_eq!(again.last("committed")["sent"], 0);
+    board.sees("All of it is here already.");
+    board.sees("generation 1.");
+    board.unplug();
+    let mut board = site.listening();
+    board.asked("status", "generation 1");
+    board.asked("show a", "first");
+    write(&site, "a", b"second");
+    site.deliver().well();
+    board.sees("generation 2.");
+    board.unplug();
+    let mut board = site.listening();
+    board.asked("show a", "second");
+    board.asked("verify", "Sound");
+    board.asked("forget yes", "The folder is forgotten.");
+    board.unplug();
+    let mut board = site.listening();
+    board.asked("status", "Folder: none");
+    site.deliver().well();
+    board.sees("generation 3.");
+}
+
+fn large_folders_fit_to_the_byte(kind: &Kind) {
+    let site = Site::unattended(kind);
+    let mut board = site.listening();
+    write(&site, "a", &noise(1 << 20, 1));
+    let bytes = site.deliver().well().last("committed")["bytes"].as_u64().expect("a number") as usize;
+    board.sees("generation 1.");
+    // What is around a file of that size: its manifest, digest and root.
+    let most = slot() - (bytes - (1 << 20));
+    write(&site, "a", &noise(most + 1, 2));
+    site.deliver().failed(15, "refused", &[]);
+    board.asked("status", "generation 1");
+    write(&site, "a", &noise(most, 3));
+    let ended = site.deliver().well();
+    assert_eq!(ended.last("committed")["bytes"], slot());
+    board.sees("generation 2.");
+    board.asked("verify", "Sound");
+}
+
+fn many_small_files_cross(kind: &Kind) {
+    let site = Site::unattended(kind);
+    for index in 0..200 {
+        write(&site, format!("d{}/file {index}", index % 7), format!("number {index}\n").as_bytes());
+    }
+    let mut board = site.listening();
+    assert_eq!(site.deliver().well().last("committed")["files"], 200);
+    board.sees("200 files");
+    board.asked("show d3/file 199", "number 199");
+    board.asked("verify", "Sound");
+}
+
+fn a_held_folder_stays(kind: &Kind) {
+    let site = Site::unattended(kind);
+    let mut board = site.listening();
+    write(&site, "a", b"first");
+    site.deliver().well();
+    board.asked("hold", "Generation 1 is held.");
+    write(&site, "a", b"second");
+    site.deliver().well();
+    board.asked("show a", "second");
+    write(&site, "a", b"third");
+    site.deliver().failed(15, "refused", &[]);
+    board.sees("the application still reads");
+    board.asked("show a", "second");
+    board.asked("release", "not held any more");
+    site.deliver().well();
+    board.asked("show a", "third");
+}
+
+fn a_board_without_a_good_identity_receives_nothing(kind: &Kind) {
+    let site = Site::unattended(kind);
+    write(&site, "a", b"A");
+    let good = fs::read(site.image()).expect("it was written");
+    let refused = |says: &str| {
+        let mut board = site.boot();
+        board.sees(says);
+        // It shows that before it listens.
+        board.asked("status", "Room:");
+        site.deliver().failed(11, "identity", &["no identity", "waft provision"]);
+    };
+    fs::write(site.image(), [0xFF; 4096]).expect("it is ours");
+    refused("it has no identity");
+    let mut damaged = good;
+    damaged[20] ^= 1;
+    fs::write(site.image(), damaged).expect("it is ours");
+    refused("its identity is damaged");
+}
+
+fn a_vanished_sender_comes_back(kind: &Kind) {
+    let site = Site::unattended(kind);
+    let mut board = site.listening();
+    write(&site, "a", &noise(slot() - 4096, 4));
+    let mut sender = site.send();
+    sender.await_that("progress", |event| event["bytes"].as_u64() > Some(300_000));
+    sender.kill();
+    board.sees("No new folder from laptop: the connection broke");
+    let ended = site.deliver().well();
+    let committed = ended.last("committed");
+    assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
+    board.sees("Going on at");
+    board.asked("verify", "Sound");
+}
+
+fn strangers_do_not_disturb_a_transfer(kind: &Kind) {
+    let site = Site::provisioned(kind, &[]);
+    write(&site, "a", &noise(100_000, 5));
+    let mut board: Board = site.listening();
+    let code = board.code();
+    let mut sender = site.send();
+    let key = sender.key();
+    sender.answer("code", &code);
+    board.sees("Type the key that");
+    let strangers: Vec<TcpStream> = (0..50)
+        .filter_map(|number| {
+            let mut stranger = TcpStream::connect(&site.address).ok()?;
+            let said: &[u8] = [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\0\0\0", b""][number % 3];
+            let _ = stranger.write_all(said);
+            Some(stranger)
+        })
+        .collect();
+    assert!(!strangers.is_empty());
+    board.types(&key);
+    sender.end().well();
+    board.asked("verify", "Sound");
+}
+
+/// By the deepest way that a session takes, with either key mode. What it comes to is kept for the table of sizes.
+fn the_stack_has_room(kind: &Kind) {
+    if let Kind::Hosted = kind {
+        return;
+    }
+    let peak = |options: &[&str]| {
+        let site = Site::provisioned(kind, options);
+        write(&site, "a/b/c", &noise(30_000, 6));
+        let mut board = site.listening();
+        let code = board.code();
+        if options.is_empty() { site.carry(&mut board, &code) } else { site.deliver() }.well();
+        board.asked("verify", "Sound");
+        let line = board.asked("status", "Stack: at most");
+        let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert!(numbers[0] + 1024 <= numbers[1], "{line}");
+        numbers[0]
+    };
+    let peak = peak(&[]).max(peak(&["--no-code", "--no-key"]));
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-peak"), peak.to_string()).expect("it is cargo's");
+}

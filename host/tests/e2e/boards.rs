@@ -1,0 +1,231 @@
+//! `waft simulate`: the receiver of real boards, TLS, store and console included, against the real `waft send`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::harness::{Call, Ended, Waft, text};
+use super::world::{ANY, World, noise, write};
+
+/// A laptop with a board beside it.
+struct Desk(World);
+
+impl Desk {
+    fn new() -> Self {
+        let world = World::strangers();
+        world.small();
+        Self(world)
+    }
+
+    fn simulating(&self, options: &[&str]) -> Call {
+        self.0.laptop.call(&["simulate", "--name", "attic", "--listen", ANY]).with(|call| call.args(options))
+    }
+
+    fn power_on(&self) -> On {
+        On::of(self.simulating(&[]).start())
+    }
+
+    /// Provisions the board with these options, and powers it on.
+    fn provisioned(&self, options: &[&str]) -> On {
+        let provision = ["provision", "--board", "mps2", "--name", "attic", "--output", "identity.bin"];
+        self.0.laptop.call(&provision).with(|call| call.args(options)).run().well();
+        On::of(self.simulating(&["--identity", "identity.bin"]).start())
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.laptop.home.join("boards/attic")
+    }
+
+    fn send(&self) -> Waft {
+        self.0.laptop.call(&["send", "folder", "attic"]).start()
+    }
+
+    /// Sends the folder, with code and key typed where they are asked for.
+    fn deliver(&self, board: &mut On) -> Ended {
+        let mut sender = self.send();
+        let key = sender.key();
+        sender.answer("code", &board.code());
+        board.type_key(&key);
+        sender.end().well()
+    }
+}
+
+/// A board that is on.
+struct On {
+    process: Waft,
+    address: String,
+}
+
+impl On {
+    fn of(mut process: Waft) -> Self {
+        let (address, _) = process.ready();
+        Self { process, address }
+    }
+
+    /// The next line of its console that begins so, without that beginning.
+    fn line(&mut self, begins: &str) -> String {
+        let event = self.process.await_that("console", |event| text(event, "text").starts_with(begins));
+        let line = text(&event, "text");
+        line[begins.len()..].trim().to_owned()
+    }
+
+    fn ask(&mut self, command: &str, begins: &str) -> String {
+        self.process.write_line(command);
+        self.line(begins)
+    }
+
+    fn code(&mut self) -> String {
+        self.ask("code", "Code:").replace(' ', "")
+    }
+
+    fn type_key(&mut self, key: &str) {
+        self.line("Type the key");
+        self.process.write_line(key);
+    }
+}
+
+#[test]
+fn a_folder_arrives_on_a_board() {
+    let desk = Desk::new();
+    let mut board = desk.power_on();
+    let sent = desk.deliver(&mut board);
+    let digest = text(sent.last("committed"), "digest");
+    assert_eq!(sent.last("committed")["files"], 3);
+    assert!(board.line("The folder is in place: 3 files").ends_with("generation 1."));
+    assert_eq!(board.ask("digest", "Digest:"), digest);
+    assert_eq!(board.ask("verify", "Sound"), ": every byte is as it came.");
+    assert_eq!(board.ask("show readme.txt", "Hello"), ", kitchen!");
+    board.ask("list", "directory  empty/emptier");
+    let trusted = desk.0.laptop.known();
+    let peer = trusted.by_name("attic").unwrap();
+    assert!(peer.receives && !peer.sends);
+}
+
+#[test]
+fn power_may_go_at_any_time() {
+    let desk = Desk::new();
+    let mut board = desk.power_on();
+    let first = desk.deliver(&mut board);
+    board.process.kill();
+    // Another port: the board is found there.
+    let mut board = desk.power_on();
+    assert!(board.ask("status", "Folder:").ends_with("generation 1"));
+    assert_eq!(board.ask("digest", "Digest:"), text(first.last("committed"), "digest"));
+    let again = desk.deliver(&mut board);
+    assert_eq!(
+        (&again.last("committed")["sent"], &again.last("committed")["digest"]),
+        (&0.into(), &first.last("committed")["digest"])
+    );
+    assert!(board.ask("status", "Folder:").ends_with("generation 1"), "nothing is new");
+    write(&desk.0.folder(), "readme.txt", b"Hello again!\n");
+    desk.deliver(&mut board);
+    assert!(board.line("The folder is in place").ends_with("generation 2."));
+    board.process.interrupt();
+    board.process.end().failed(130, "interrupted", &["switched off", "boards/attic"]);
+    let mut board = desk.power_on();
+    assert_eq!(board.ask("show readme.txt", "Hello"), "again!");
+}
+
+#[test]
+fn a_transfer_goes_on_after_power_went_in_its_middle() {
+    let desk = Desk::new();
+    write(&desk.0.folder(), "large", &noise(600_000));
+    let mut board = desk.power_on();
+    let mut sender = desk.send();
+    let key = sender.key();
+    sender.answer("code", &board.code());
+    board.type_key(&key);
+    board.line(" 30 %");
+    board.process.kill();
+    sender.kill();
+    let mut board = desk.power_on();
+    assert_eq!(board.ask("status", "Folder:"), "none");
+    let sent = desk.deliver(&mut board);
+    let (sent, bytes) = (&sent.last("committed")["sent"], &sent.last("committed")["bytes"]);
+    assert!(sent.as_u64() < bytes.as_u64().map(|bytes| bytes - 100_000), "{sent} of {bytes}");
+    assert_eq!(board.ask("verify", "Sound"), ": every byte is as it came.");
+}
+
+#[test]
+fn nobody_has_to_stand_beside_a_board() {
+    let desk = Desk::new();
+    let mut board = desk.provisioned(&["--no-code", "--no-key"]);
+    let sent = desk.send().end().well();
+    assert_eq!(sent.all("asked").count(), 0, "{sent:#?}");
+    board.line("The folder is in place");
+    assert_eq!(board.ask("code", "No code"), "is asked for.");
+}
+
+#[test]
+fn wrong_codes_and_keys_are_refused() {
+    let desk = Desk::new();
+    let mut board = desk.power_on();
+    let code = board.code();
+    let wrong = if code == "0000" { "0001" } else { "0000" };
+    let mut sender = desk.send();
+    sender.answer("code", wrong);
+    sender.close_input();
+    sender.end().failed(12, "code", &["wrong"]);
+    board.line("laptop gave a wrong code");
+    let mut sender = desk.send();
+    sender.key();
+    sender.answer("code", &board.code());
+    board.type_key("0000-0000-0000-0000");
+    board.line("That was not the key");
+    board.process.write_line("0000-0000-0000-0000");
+    board.line("That was not the key");
+    board.process.write_line("0000-0000-0000-0000");
+    sender.end().failed(13, "key", &["key"]);
+    assert_eq!(board.ask("status", "Folder:"), "none");
+}
+
+#[test]
+fn a_sender_that_the_board_does_not_know_is_refused() {
+    let desk = Desk::new();
+    let certificate = desk.0.kitchen.certificate();
+    let mut board = desk.provisioned(&["--sender", certificate.to_str().unwrap()]);
+    desk.send().end().failed(11, "identity", &[]);
+    board.line("Somebody was refused");
+}
+
+#[test]
+fn a_board_without_a_good_identity_says_so() {
+    let desk = Desk::new();
+    let board = desk.power_on();
+    board.process.interrupt();
+    board.process.end();
+    let good = fs::read(desk.state().join("identity.bin")).unwrap();
+    let mut damaged = good.clone();
+    damaged[100] ^= 1;
+    for (image, says) in
+        [(damaged, "damaged"), (vec![0xFF; 4096], "it has no identity"), (b"hello world".to_vec(), "something else")]
+    {
+        fs::write(desk.0.laptop.work.join("bad.bin"), image).unwrap();
+        let mut board = On::of(desk.simulating(&["--identity", "bad.bin"]).start());
+        let reason = board.ask("status", "This board receives nothing:");
+        assert!(reason.contains(says), "{reason}");
+        let to = format!("attic@{}", board.address);
+        desk.0.laptop.call(&["send", "folder", &to]).run().failed(
+            11,
+            "identity",
+            &["has no identity yet", "waft provision"],
+        );
+    }
+}
+
+#[test]
+fn what_a_board_cannot_be_powered_on_with() {
+    let desk = Desk::new();
+    let board = desk.power_on();
+    desk.simulating(&[]).run().failed(14, "storage", &["boards/attic is on already", "--name"]);
+    let taken = desk.0.laptop.call(&["simulate", "--name", "other", "--listen", &board.address]).run();
+    taken.failed(10, "unreachable", &["port"]);
+    assert!(desk.0.laptop.known().by_name("other").is_none());
+    drop(board);
+    fs::write(desk.state().join("flash.bin"), b"short").unwrap();
+    desk.simulating(&[]).run().failed(14, "storage", &["flash.bin is not the flash"]);
+    fs::remove_dir_all(desk.state()).unwrap();
+    desk.simulating(&[]).run().failed(2, "usage", &["trusted as attic already"]);
+    desk.simulating(&["--identity", "nothing.bin"]).run().failed(14, "storage", &["nothing.bin cannot be used"]);
+    desk.0.laptop.call(&["simulate", "--listen", "nowhere"]).run().failed(2, "usage", &["no ADDR:PORT"]);
+    desk.0.laptop.call(&["simulate", "--name", "a b"]).run().failed(2, "usage", &["cannot have the character"]);
+}

@@ -1,0 +1,147 @@
+//! `waft provision`: an image and trust, or neither.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use waft_receiver::identity::{Address, Identity, KeyPolicy, Policy};
+
+use super::harness::{Call, text};
+use super::storage::as_nobody;
+use super::world::{World, set_mode};
+
+const PASSPHRASE: &str = "correct horse";
+
+/// `waft provision` of the board "attic" by the laptop.
+fn provisioning(world: &World, options: &[&str]) -> Call {
+    let call = world.laptop.call(&["provision", "--board", "mps2", "--name", "attic", "--output", "identity.bin"]);
+    call.with(|call| call.args(options))
+}
+
+fn image(world: &World) -> Identity {
+    let bytes = fs::read(world.laptop.work.join("identity.bin")).expect("the image is there");
+    Identity::parse(&bytes).expect("the image is good")
+}
+
+/// Neither an image nor trust.
+fn nothing_happened(world: &World) {
+    let left: Vec<_> = fs::read_dir(&world.laptop.work).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(world.laptop.known().by_name("attic").is_none());
+}
+
+#[test]
+fn a_board_that_is_provisioned_is_trusted_to_receive_only() {
+    let world = World::strangers();
+    let ended = provisioning(&world, &[]).run().well();
+    let path = world.laptop.work.join("identity.bin");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    let (board, told, known) = (image(&world), ended.last("provisioned"), world.laptop.known());
+    let peer = known.by_name("attic").unwrap();
+    assert!(peer.receives && !peer.sends);
+    assert_eq!(peer.certificate.hash(), &board.certificate_hash());
+    assert_eq!(text(told, "fingerprint"), peer.certificate.fingerprint().to_string());
+    assert_eq!(
+        (text(told, "name"), text(told, "board"), text(told, "path")),
+        ("attic".into(), "mps2".into(), "identity.bin".into())
+    );
+    assert!(
+        told["commands"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|command| command == "waft simulate --qemu --identity identity.bin")
+    );
+    assert!(ended.errors.contains("only copy of its private key"), "{ended:#?}");
+    assert_eq!(board.policy, Policy { code: true, key: KeyPolicy::Typed, allow_older: false });
+    assert_eq!(board.network.address, Address::Dhcp);
+    let [sender] = board.senders.as_slice() else { panic!("just this machine: {:?}", board.senders) };
+    assert_eq!((sender.name.as_str(), &sender.hash), ("laptop", world.laptop.identity().certificate().hash()));
+}
+
+#[test]
+fn what_was_asked_for_stands_in_the_image() {
+    let world = World::new();
+    let certificate = world.kitchen.certificate();
+    world.laptop.call(&["id", "--name", "desk"]).run().well();
+    let own = world.laptop.certificate();
+    let network = ["--hostname", "attic-1", "--address", "192.0.2.9/24", "--gateway", "192.0.2.1", "--dns", "9.9.9.9"];
+    let senders = ["--sender", certificate.to_str().unwrap(), "--sender", own.to_str().unwrap()];
+    let call = provisioning(&world, &["--no-code", "--no-key", "--allow-older", "--wifi", "home"]);
+    let mut process = call.with(|call| call.args(network).args(senders)).start();
+    process.answer("passphrase", "short");
+    process.answer("passphrase", PASSPHRASE);
+    process.end().well().never_says(PASSPHRASE);
+    let board = image(&world);
+    assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true });
+    assert_eq!(board.network.hostname, "attic-1");
+    let (gateway, dns) = (Some([192, 0, 2, 1]), Some([9, 9, 9, 9]));
+    assert_eq!(board.network.address, Address::Static { address: [192, 0, 2, 9], prefix: 24, gateway, dns });
+    let wifi = board.network.wifi.as_ref().unwrap();
+    assert_eq!((wifi.ssid.as_str(), wifi.passphrase.as_slice()), ("home", PASSPHRASE.as_bytes()));
+    let names: Vec<&str> = board.senders.iter().map(|sender| sender.name.as_str()).collect();
+    assert_eq!(names, ["kitchen", "desk"], "as they are called here");
+    assert_eq!(world.laptop.known().by_name("attic").unwrap().address().unwrap().to_string(), "192.0.2.9:12346");
+}
+
+#[test]
+fn a_passphrase_in_the_environment_is_not_told() {
+    let world = World::strangers();
+    provisioning(&world, &["--wifi", "home"])
+        .env("WAFT_WIFI_PASSPHRASE", PASSPHRASE)
+        .run()
+        .well()
+        .never_says(PASSPHRASE);
+    assert_eq!(image(&world).network.wifi.as_ref().unwrap().passphrase, PASSPHRASE.as_bytes());
+    let world = World::strangers();
+    let long = "p".repeat(70);
+    let refused = provisioning(&world, &["--wifi", "home"]).env("WAFT_WIFI_PASSPHRASE", &long).run();
+    refused.failed(2, "usage", &["8 to 63"]).never_says(&long);
+    nothing_happened(&world);
+}
+
+#[test]
+fn a_taken_name_and_a_taken_file_are_found_before_anything_is_asked() {
+    let world = World::strangers();
+    provisioning(&world, &[]).run().well();
+    let before = fs::read(world.laptop.work.join("identity.bin")).unwrap();
+    let again = provisioning(&world, &["--wifi", "home"]).run().failed(2, "usage", &["trusted as attic already"]);
+    assert_eq!(again.all("asked").count(), 0);
+    world.laptop.call(&["trust", "remove", "attic"]).run().well();
+    let again = provisioning(&world, &["--wifi", "home"]).run().failed(14, "storage", &["identity.bin exists already"]);
+    assert_eq!(again.all("asked").count(), 0);
+    assert_eq!(fs::read(world.laptop.work.join("identity.bin")).unwrap(), before);
+    assert!(world.laptop.known().by_name("attic").is_none());
+}
+
+#[test]
+fn ctrl_c_at_the_question_leaves_nothing() {
+    let world = World::strangers();
+    let mut process = provisioning(&world, &["--wifi", "home"]).start();
+    process.await_event("asked");
+    process.interrupt();
+    process.end().failed(130, "interrupted", &["Nothing was left half-done"]);
+    nothing_happened(&world);
+}
+
+#[test]
+fn an_image_without_trust_is_taken_back() {
+    let world = World::strangers();
+    world.laptop.call(&["id"]).run().well();
+    fs::write(world.laptop.home.join("lock"), b"").unwrap();
+    let Some(call) = as_nobody(&world, provisioning(&world, &[])) else { return };
+    // Nothing new can be made beside the files that are there: trust is neither made nor replaced.
+    set_mode(&world.laptop.home, 0o555);
+    call.run().failed(11, "identity", &["cannot write", "trust.json"]);
+    nothing_happened(&world);
+    set_mode(&world.laptop.home, 0o755);
+}
+
+#[test]
+fn an_image_that_cannot_be_written_is_not_trusted() {
+    let world = World::strangers();
+    world.laptop.call(&["id"]).run().well();
+    let Some(call) = as_nobody(&world, provisioning(&world, &[])) else { return };
+    set_mode(&world.laptop.work, 0o555);
+    call.run().failed(14, "storage", &["identity.bin cannot be used"]);
+    nothing_happened(&world);
+}
