@@ -14,7 +14,7 @@
 //!                 15:0  the word of 16 bytes, counted within its bank
 //! ```
 //!
-//! RM0481, section 7.9 (names and bits as in the package stm32-metapac).
+//! RM0481, FLASH_ECCDETR; names and bits as in the package stm32-metapac.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

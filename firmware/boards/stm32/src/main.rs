@@ -17,6 +17,7 @@ mod cache;
 mod controller;
 mod faults;
 mod net;
+mod stack;
 mod trng;
 mod watchdog;
 
@@ -27,7 +28,7 @@ use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_core::sealed::cipher::SoftCipher;
 use waft_receiver::Memory;
-use waft_receiver::board::Board;
+use waft_receiver::board::{Board, Stack};
 use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::events::{Event, Events};
 use waft_receiver::run::{Parts, run};
@@ -38,7 +39,6 @@ use waft_stm32::region::Map;
 
 use board::{Console, Devices};
 use controller::{Controller, TORN};
-use trng::HardwareRng;
 
 include!(concat!(env!("OUT_DIR"), "/map.rs"));
 
@@ -70,6 +70,10 @@ impl Board for Stm32 {
 
     // An iteration is two blocks of SHA-256, each 64 bytes at some 50 instructions: at 250 MHz, 15 000 take half a second.
     const ITERATIONS_MAX: u32 = 15_000;
+
+    fn stack() -> Option<Stack> {
+        Some(stack::depth())
+    }
 }
 
 #[embassy_executor::main]
@@ -90,7 +94,7 @@ async fn main(spawner: Spawner) {
 
     let mut flash = Flash::new(Controller::new(flash), &TORN, MAP.readable(), MAP.writable());
     let identity = boot::identity(&mut flash);
-    let mut random = boot::random(identity, &mut flash, HardwareRng(trng)).await;
+    let mut random = boot::random(identity, &mut flash, trng).await;
     let seed = random.as_mut().map_or(0, |(random, _)| random.next_u64());
     let (stack, runner) = net::stack(ethernet, identity.ok().map(|identity| &identity.network), seed);
     spawner.spawn(net::run(runner).expect("it is started once"));

@@ -2,14 +2,13 @@
 
 use embassy_net::{Runner, Stack, StackResources};
 use static_cell::{ConstStaticCell, StaticCell};
+use waft_receiver::board::PORT;
 use waft_receiver::embassy::{TcpPort, config};
 use waft_receiver::identity::Network;
 
 use crate::SOCKETS;
 use crate::board::Ethernet;
 
-/// Where senders look for a receiver.
-const PORT: u16 = 12346;
 /// Bytes that a sender may have on the way: as much as the Ethernet's driver allows for, see `board`.
 const RECEIVED: usize = 12 << 10;
 /// Bytes that wait to be sent. A receiver says little.

@@ -5,7 +5,7 @@
 //!           28 by the program   27 by power          26 by the pin; comes with each of the others
 //! ```
 //!
-//! RM0481, section 11.8.
+//! RM0481, RCC_RSR.
 
 use waft_receiver::board::Start;
 

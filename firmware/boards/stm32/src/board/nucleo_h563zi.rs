@@ -2,20 +2,19 @@
 
 use embassy_stm32::eth::{self, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::flash::{Blocking, Flash};
-use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG, RNG, USART3};
+use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG, USART3};
 use embassy_stm32::rcc::{HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk, VoltageScale};
-use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::usart::{self, BufferedUart};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Config, bind_interrupts};
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_stm32::mac::mac;
 
+use crate::trng::HardwareRng;
 use crate::watchdog;
 
 bind_interrupts!(struct Interrupts {
     ETH => eth::InterruptHandler;
-    RNG => rng::InterruptHandler<RNG>;
     USART3 => usart::BufferedInterruptHandler<USART3>;
 });
 
@@ -32,7 +31,7 @@ pub(crate) type Ethernet = eth::Ethernet<'static, ETH, GenericPhy<Sma<'static, E
 pub(crate) struct Devices {
     pub(crate) console: Console,
     pub(crate) ethernet: Ethernet,
-    pub(crate) trng: Rng<'static, RNG>,
+    pub(crate) trng: HardwareRng,
     pub(crate) flash: Flash<'static, Blocking>,
     pub(crate) watchdog: IndependentWatchdog<'static, IWDG>,
 }
@@ -71,7 +70,7 @@ pub(crate) fn devices(unique: [u32; 3]) -> Devices {
     Devices {
         console: console.expect("the clock of USART3 divides down to 115200 baud"),
         ethernet,
-        trng: Rng::new(p.RNG, Interrupts),
+        trng: HardwareRng::new(p.RNG),
         flash: Flash::new_blocking(p.FLASH),
         watchdog,
     }
