@@ -1,0 +1,60 @@
+//! Makes `memory.x` for the linker and `map.rs` for the program out of the chosen board's description.
+
+#[path = "../map.rs"]
+mod map;
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use map::Description;
+
+/// The stack grows down to this mark, and the core sees to it. What is below is left for the handlers of an overflow.
+const MORE: &str = "_stack_end = __euninit + 0x800;\n";
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=../map.rs");
+    println!("cargo:rerun-if-changed=.");
+    // On a host, where no board is chosen, only the library is built.
+    if let Some(board) = chosen() {
+        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+        write(&out.join("memory.x"), &board.memory_x(MORE));
+        write(&out.join("map.rs"), &board.map_rs());
+        println!("cargo:rustc-link-search={}", out.display());
+        for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
+            println!("cargo:rustc-link-arg-bins={argument}");
+        }
+    }
+}
+
+/// The description of the board whose features are all chosen.
+fn chosen() -> Option<Description> {
+    let chosen: Vec<_> =
+        descriptions().into_iter().filter(|board| board.features.iter().all(|feature| is_chosen(feature))).collect();
+    assert!(
+        chosen.len() < 2,
+        "one board at a time, not {:?}",
+        chosen.iter().map(|board| &board.name).collect::<Vec<_>>()
+    );
+    chosen.into_iter().next()
+}
+
+fn descriptions() -> Vec<Description> {
+    let files = fs::read_dir(".").expect("the package can be read").map(|file| file.expect("its files too").path());
+    let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    files.filter(|file| !file.ends_with("Cargo.toml")).map(|file| description(&file)).collect()
+}
+
+fn description(file: &Path) -> Description {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    Description::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn is_chosen(feature: &str) -> bool {
+    let variable = feature.to_uppercase().replace('-', "_");
+    env::var_os(format!("CARGO_FEATURE_{variable}")).is_some()
+}
+
+fn write(file: &Path, text: &str) {
+    fs::write(file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+}

@@ -1,0 +1,95 @@
+//! The NUCLEO-H563ZI: an STM32H563ZI at 250 MHz, a LAN8742 on RMII, and an ST-LINK whose serial port is the console.
+
+use embassy_stm32::eth::{self, GenericPhy, PacketQueue, Sma};
+use embassy_stm32::flash::{Blocking, Flash};
+use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG, USART3};
+use embassy_stm32::rcc::{HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk, VoltageScale};
+use embassy_stm32::usart::{self, BufferedUart};
+use embassy_stm32::wdg::IndependentWatchdog;
+use embassy_stm32::{Config, bind_interrupts};
+use static_cell::{ConstStaticCell, StaticCell};
+use waft_stm32::mac::mac;
+
+use crate::trng::HardwareRng;
+use crate::watchdog;
+
+bind_interrupts!(struct Interrupts {
+    ETH => eth::InterruptHandler;
+    USART3 => usart::BufferedInterruptHandler<USART3>;
+});
+
+/// Frames in each direction. The receiver's TCP window is not used beyond as many frames as there are to *send*: the
+/// driver states no other bound.
+const FRAMES: usize = 8;
+
+/// The ST-LINK's serial port.
+pub(crate) type Console = BufferedUart<'static>;
+/// The Ethernet.
+pub(crate) type Ethernet = eth::Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
+
+/// What is on the board.
+pub(crate) struct Devices {
+    pub(crate) console: Console,
+    pub(crate) ethernet: Ethernet,
+    pub(crate) trng: HardwareRng,
+    pub(crate) flash: Flash<'static, Blocking>,
+    pub(crate) watchdog: IndependentWatchdog<'static, IWDG>,
+}
+
+/// Starts clocks and devices: the watchdog first, since some of the others wait for their hardware for ever. `unique` is the
+/// chip's number.
+pub(crate) fn devices(unique: [u32; 3]) -> Devices {
+    static TO_TERMINAL: ConstStaticCell<[u8; 512]> = ConstStaticCell::new([0; 512]);
+    static FROM_TERMINAL: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
+    static QUEUE: StaticCell<PacketQueue<FRAMES, FRAMES>> = StaticCell::new();
+
+    let p = embassy_stm32::init(clocks());
+    let watchdog = watchdog::unleash(p.IWDG);
+    let mut serial = usart::Config::default();
+    serial.baudrate = 115_200;
+    // Without it a typed character waits for the next one.
+    serial.eager_reads = Some(1);
+    let (to, from) = (TO_TERMINAL.take(), FROM_TERMINAL.take());
+    let console = BufferedUart::new(p.USART3, p.PD9, p.PD8, to, from, Interrupts, serial);
+    let ethernet = Ethernet::new(
+        QUEUE.init_with(PacketQueue::new),
+        p.ETH,
+        Interrupts,
+        p.PA1,
+        p.PA7,
+        p.PC4,
+        p.PC5,
+        p.PG13,
+        p.PB15,
+        p.PG11,
+        mac(unique),
+        p.ETH_SMA,
+        p.PA2,
+        p.PC1,
+    );
+    Devices {
+        console: console.expect("the clock of USART3 divides down to 115200 baud"),
+        ethernet,
+        trng: HardwareRng::new(p.RNG),
+        flash: Flash::new_blocking(p.FLASH),
+        watchdog,
+    }
+}
+
+/// 250 MHz from the chip's own oscillator: the ST-LINK, which could give a finer one, is off on a board that is not powered
+/// by USB. The random number generator keeps its own oscillator of 48 MHz.
+fn clocks() -> Config {
+    let mut config = Config::default();
+    config.rcc.hsi = Some(HSIPrescaler::DIV1);
+    config.rcc.pll1 = Some(Pll {
+        source: PllSource::HSI,
+        prediv: PllPreDiv::DIV16,
+        mul: PllMul::MUL125,
+        divp: Some(PllDiv::DIV2),
+        divq: None,
+        divr: None,
+    });
+    config.rcc.sys = Sysclk::PLL1_P;
+    config.rcc.voltage_scale = VoltageScale::Scale0;
+    config
+}

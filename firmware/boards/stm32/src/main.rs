@@ -1,0 +1,141 @@
+//! The receiver on a board with an STM32.
+//!
+//! ```text
+//! main          finds out why the board started and who it is, gathers random numbers, starts the tasks:
+//!   feed         feeds the watchdog
+//!   net::run     moves frames between Ethernet and TCP/IP
+//!   receive      the receiver: sockets, sessions, store, console
+//!   application  hears of received folders; a place for your own
+//! ```
+
+#![no_std]
+#![no_main]
+
+mod board;
+mod boot;
+mod cache;
+mod controller;
+mod faults;
+mod net;
+mod stack;
+mod trng;
+mod watchdog;
+
+use embassy_executor::Spawner;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use rand_core::RngCore;
+use static_cell::{ConstStaticCell, StaticCell};
+use waft_core::sealed::cipher::SoftCipher;
+use waft_receiver::Memory;
+use waft_receiver::board::{Board, Stack};
+use waft_receiver::embassy::{TcpPort, Uptime};
+use waft_receiver::events::{Event, Events};
+use waft_receiver::run::{Parts, run};
+use waft_receiver::slots::Slots;
+use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+use waft_stm32::flash;
+use waft_stm32::region::Map;
+
+use board::{Console, Devices};
+use controller::{Controller, TORN};
+
+include!(concat!(env!("OUT_DIR"), "/map.rs"));
+
+/// Where on the flash is what.
+const MAP: Map = {
+    let map = Map { identity: IDENTITY_AT..IDENTITY_AT + IDENTITY_SIZE, seeds: SEEDS, slots: SLOTS };
+    assert!(map.fault().is_none(), "the board's description does not fit the chip");
+    map
+};
+
+/// One for who sends; one to tell others that the board is busy.
+const SOCKETS: usize = 2;
+
+/// The storage.
+type Flash = flash::Flash<Controller>;
+
+/// This board, as the receiver knows it.
+struct Stm32;
+
+impl Board for Stm32 {
+    type Mutex = NoopRawMutex;
+    type Flash = Flash;
+    // The STM32H563 has no AES unit (the H573 has), and in software ChaCha20-Poly1305 costs a sixth of AES-GCM.
+    type Suite = ChaCha20Poly1305Sha256;
+    type Cipher = SoftCipher;
+    type Socket = TcpPort<'static>;
+    type Console = Console;
+    type Clock = Uptime;
+
+    // An iteration is two blocks of SHA-256, each 64 bytes at some 50 instructions: at 250 MHz, 15 000 take half a second.
+    const ITERATIONS_MAX: u32 = 15_000;
+
+    fn stack() -> Option<Stack> {
+        Some(stack::depth())
+    }
+}
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    static FLASH: StaticCell<Mutex<NoopRawMutex, Flash>> = StaticCell::new();
+    static STORE: StaticCell<Slots<'static, NoopRawMutex, Flash>> = StaticCell::new();
+    static HEARD: StaticCell<Events<NoopRawMutex>> = StaticCell::new();
+    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+
+    let mut core = cortex_m::Peripherals::take().expect("nobody else takes them");
+    cache::enable(&mut core.MPU);
+    let (tries, words) = faults::recall();
+    let start = boot::why(&words);
+    let Devices { mut console, ethernet, trng, flash, watchdog } = board::devices(boot::unique());
+    spawner.spawn(watchdog::feed(watchdog).expect("it is started once"));
+    defmt::info!("{=str}, started: {}", TITLE, start);
+    boot::mourn(&mut console, start, &words).await;
+
+    let mut flash = Flash::new(Controller::new(flash), &TORN, MAP.readable(), MAP.writable());
+    let identity = boot::identity(&mut flash);
+    let mut random = boot::random(identity, &mut flash, trng).await;
+    let seed = random.as_mut().map_or(0, |(random, _)| random.next_u64());
+    let (stack, runner) = net::stack(ethernet, identity.ok().map(|identity| &identity.network), seed);
+    spawner.spawn(net::run(runner).expect("it is started once"));
+
+    let slots = Slots::new(FLASH.init(Mutex::new(flash)), MAP.slots).await;
+    let slots = STORE.init(slots.expect("the map was checked against the chip"));
+    let events = HEARD.init(Events::new());
+    spawner.spawn(application(slots, events).expect("it is started once"));
+    let parts = Parts {
+        identity,
+        random,
+        slots,
+        sockets: net::sockets(stack),
+        console: (console, true),
+        clock: &Uptime,
+        start,
+        tries,
+        events,
+        memory: MEMORY.take(),
+    };
+    spawner.spawn(receive(parts).expect("it is started once"));
+}
+
+/// The receiver, for ever.
+#[embassy_executor::task]
+async fn receive(parts: Parts<'static, Stm32, SOCKETS>) -> ! {
+    run(parts).await
+}
+
+/// Where an application of your own goes: it hears of each folder, and reads it from `slots`.
+#[embassy_executor::task]
+async fn application(slots: &'static Slots<'static, NoopRawMutex, Flash>, events: &'static Events<NoopRawMutex>) -> ! {
+    loop {
+        match events.next().await {
+            Event::Offered { files, total, .. } => defmt::info!("offered: {} files, {} bytes", files, total),
+            Event::Receiving { received, total } => defmt::debug!("received {} of {} bytes", received, total),
+            Event::Ended(error) => defmt::info!("ended: {}", error),
+            Event::Committed(receipt) => {
+                let held = slots.folder().map_or(0, |folder| folder.generation());
+                defmt::info!("committed: {}; folder number {}", receipt, held);
+            }
+        }
+    }
+}

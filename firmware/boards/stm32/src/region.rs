@@ -1,0 +1,119 @@
+//! Whether a board's map fits the chip. The program asserts it while it is compiled.
+
+use core::ops::Range;
+
+use waft_receiver::identity::IMAGE_MAX;
+
+use crate::ecc::BANK;
+use crate::flash::ERASE;
+
+/// Start of the flash in memory.
+pub const FLASH: u32 = 0x0800_0000;
+
+/// Where on the flash a board keeps what.
+#[derive(Clone, Debug)]
+pub struct Map {
+    /// The identity image: an address.
+    pub identity: Range<u32>,
+    /// The two sectors of the seed.
+    pub seeds: [u32; 2],
+    /// The slots.
+    pub slots: Range<u32>,
+}
+
+/// What is wrong with a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// Something does not begin and end at bounds of sectors.
+    Unaligned,
+    /// Something is not in bank 2: erasing it would stop the program, or erase it.
+    NotInBank2,
+    /// Two parts share a sector, or the identity is not behind all that is written.
+    Overlap,
+    /// An identity image does not fit.
+    Identity,
+}
+
+impl Map {
+    /// Why the map does not fit the STM32H563, if it does not.
+    pub const fn fault(&self) -> Option<MapError> {
+        let [first, second] = self.seeds;
+        let (identity, slots) = (self.identity(), &self.slots);
+        let bounds = [first, second, slots.start, slots.end, identity.start, identity.end];
+        let mut at = 0;
+        while at < bounds.len() {
+            if !bounds[at].is_multiple_of(ERASE as u32) {
+                return Some(MapError::Unaligned);
+            }
+            if bounds[at] < BANK || bounds[at] > 2 * BANK {
+                return Some(MapError::NotInBank2);
+            }
+            at += 1;
+        }
+        if first == second || !before(first, slots.start) || !before(second, slots.start) || slots.end > identity.start
+        {
+            return Some(MapError::Overlap);
+        }
+        if identity.end < identity.start + IMAGE_MAX as u32 {
+            return Some(MapError::Identity);
+        }
+        None
+    }
+
+    /// The identity image, as a range of the flash.
+    pub const fn identity(&self) -> Range<u32> {
+        self.identity.start.saturating_sub(FLASH)..self.identity.end.saturating_sub(FLASH)
+    }
+
+    /// What the receiver writes: seeds and slots.
+    pub const fn writable(&self) -> Range<u32> {
+        BANK..self.slots.end
+    }
+
+    /// What it reads: all of bank 2.
+    pub const fn readable(&self) -> Range<u32> {
+        BANK..2 * BANK
+    }
+}
+
+/// Whether a seed's sector ends before that.
+const fn before(seed: u32, end: u32) -> bool {
+    seed + ERASE as u32 <= end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Map =
+        Map { identity: 0x081F_E000..0x0820_0000, seeds: [0x10_0000, 0x10_2000], slots: 0x10_4000..0x1F_E000 };
+
+    fn fault(change: impl FnOnce(&mut Map)) -> Option<MapError> {
+        let mut map = GOOD;
+        change(&mut map);
+        map.fault()
+    }
+
+    #[test]
+    fn a_good_map_passes() {
+        let map = GOOD;
+        assert_eq!(None, map.fault());
+        assert_eq!(0x1F_E000..0x20_0000, map.identity());
+        assert_eq!(0x10_0000..0x1F_E000, map.writable());
+        assert!(map.readable().contains(&(map.identity().end - 1)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        assert_eq!(Some(MapError::Unaligned), fault(|map| map.seeds[0] += 16));
+        assert_eq!(Some(MapError::Unaligned), fault(|map| map.slots.end -= 4096));
+        assert_eq!(Some(MapError::Unaligned), fault(|map| map.identity.end -= 4096));
+        assert_eq!(Some(MapError::NotInBank2), fault(|map| map.seeds[1] = 0xF_E000));
+        assert_eq!(Some(MapError::NotInBank2), fault(|map| map.slots.end = 0x20_2000));
+        assert_eq!(Some(MapError::NotInBank2), fault(|map| map.identity = 0x1F_E000..0x20_0000));
+        assert_eq!(Some(MapError::Overlap), fault(|map| map.seeds[1] = map.seeds[0]));
+        assert_eq!(Some(MapError::Overlap), fault(|map| map.seeds[1] = map.slots.start));
+        assert_eq!(Some(MapError::Overlap), fault(|map| map.slots.end += 0x2000));
+        assert_eq!(Some(MapError::Identity), fault(|map| map.identity.end = map.identity.start));
+    }
+}
