@@ -78,7 +78,7 @@ impl Laptop {
             created: archive.offered.created,
             iterations: 200_000,
             chunk: CHUNK,
-            certificate: *self.keys.certificate().hash(),
+            certificate: self.keys.certificate().hash(),
         };
         let mut source = InMemory { archive, at: 0, stop };
         let mut person = Knows(
@@ -94,7 +94,7 @@ impl Laptop {
             entropy: &mut OsRng,
             buffers: Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
         };
-        let receiver = Peer { certificate: *peer.certificate.hash(), hpke: peer.certificate.hpke() };
+        let receiver = Peer { certificate: peer.certificate.hash(), hpke: peer.certificate.hpke() };
         let sent = sender.send::<SoftCipher>(&mut link, &receiver).await;
         // A sender that vanishes says no goodbye.
         if stop.is_none() {
