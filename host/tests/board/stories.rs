@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::harness::text;
 use super::site::{Board, Kind, Site, certificate, noise, slot, write};
-use super::world::Machine;
+use super::world::{Machine, set_time};
 
 type Story = (&'static str, fn(&Kind));
 
@@ -147,15 +147,20 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
 fn large_folders_fit_to_the_byte(kind: &Kind) {
     let site = Site::unattended(kind);
     let mut board = site.listening();
-    write(&site, "a", &noise(1 << 20, 1));
+    // The time of the file is in the manifest, in as many bytes as it takes.
+    let write = |bytes: &[u8]| {
+        write(&site, "a", bytes);
+        set_time(&site.folder().join("a"), 1_700_000_000, 1);
+    };
+    write(&noise(1 << 20, 1));
     let bytes = site.deliver().well().last("committed")["bytes"].as_u64().expect("a number") as usize;
     board.sees("generation 1.");
     // What is around a file of that size: its manifest, digest and root.
     let most = slot() - (bytes - (1 << 20));
-    write(&site, "a", &noise(most + 1, 2));
+    write(&noise(most + 1, 2));
     site.deliver().failed(15, "refused", &[]);
     board.asked("status", "generation 1");
-    write(&site, "a", &noise(most, 3));
+    write(&noise(most, 3));
     let ended = site.deliver().well();
     assert_eq!(ended.last("committed")["bytes"], slot());
     board.sees("generation 2.");
