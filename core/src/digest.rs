@@ -35,6 +35,7 @@ pub struct Hasher(blake3::Hasher);
 
 impl Hasher {
     /// A hasher of no bytes yet.
+    #[inline(never)]
     pub fn new() -> Self {
         Self(blake3::Hasher::new())
     }

@@ -15,9 +15,9 @@ pub struct ContentHasher {
 impl ContentHasher {
     /// The hasher of the archive that begins with that manifest, before its first file.
     pub fn new(manifest: &Digest) -> Self {
-        let mut root = Hasher::new();
-        root.update(&manifest.0);
-        Self { file: Hasher::new(), root }
+        let mut hasher = Self { file: Hasher::new(), root: Hasher::new() };
+        hasher.root.update(&manifest.0);
+        hasher
     }
 
     /// Takes the next bytes of the current file.
@@ -83,11 +83,11 @@ enum State {
 
 impl ContentReader {
     /// The reader of what follows that manifest.
+    #[inline(never)]
     pub fn new(manifest: &Summary) -> Self {
+        let files = manifest.shape.files;
         let hasher = ContentHasher::new(&manifest.digest);
-        let mut reader = Self { hasher, files: manifest.shape.files, content: manifest.content, state: State::Between };
-        reader.state = reader.after_file();
-        reader
+        Self { hasher, files, content: manifest.content, state: behind_file(files) }
     }
 
     /// Answers [`Content::NeedFile`] with the size of the manifest's next file. Out of turn, or if the sizes do not sum
@@ -110,7 +110,7 @@ impl ContentReader {
     pub fn end_held_file(&mut self) -> Result<Digest, ArchiveError> {
         let State::Digest(Partial { filled: 0, .. }) = self.state else { return Err(ArchiveError::Misuse) };
         let digest = self.hasher.end_file();
-        self.state = self.after_file();
+        self.state = behind_file(self.files);
         Ok(digest)
     }
 
@@ -167,7 +167,7 @@ impl ContentReader {
         if self.hasher.end_file() != claimed {
             return Err(ArchiveError::FileDigest);
         }
-        self.state = self.after_file();
+        self.state = behind_file(self.files);
         Ok(Content::FileEnd)
     }
 
@@ -179,10 +179,11 @@ impl ContentReader {
         self.state = State::Ended;
         Ok(Content::End { root })
     }
+}
 
-    fn after_file(&self) -> State {
-        if self.files > 0 { State::Between } else { State::Root(Partial::default()) }
-    }
+/// `files`: those that still come.
+fn behind_file(files: u32) -> State {
+    if files > 0 { State::Between } else { State::Root(Partial::default()) }
 }
 
 fn in_file(left: u64) -> State {

@@ -57,6 +57,7 @@ pub struct ManifestReader {
 
 impl ManifestReader {
     /// A reader of a manifest of `length` bytes. Past the limit, the first [`next`](Self::next) says so.
+    #[inline(never)]
     pub fn new(length: u32) -> Self {
         Self {
             rules: Rules::new(),

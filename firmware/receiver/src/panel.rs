@@ -59,6 +59,7 @@ pub(crate) struct Panel {
 }
 
 impl Panel {
+    #[inline(never)]
     pub(crate) const fn new() -> Self {
         Self {
             notices: Channel::new(),

@@ -55,8 +55,8 @@ pub struct Parts<'a, B: Board, const N: usize> {
 pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let Parts { identity, random, slots, sockets, console, clock, start, tries, events, memory } = parts;
     let panel = Panel::new();
-    let Memory { tls, frame, plain, collected } = memory;
-    let (store, fault) = shared::<B>(SlotStore::mount(slots, clock, collected).await);
+    let Memory { tls, frame, plain, collected, transfer } = memory;
+    let (store, fault) = shared::<B>(SlotStore::mount(slots, clock, collected, transfer).await);
     let fit = match (identity, random, fault) {
         (_, _, Some(fault)) => Err(fault),
         (Err(error), ..) => Err(Unfit::Identity(error)),
@@ -84,6 +84,7 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
 }
 
 /// The store, if the flash has one. In a function of its own: what `run` moves about itself takes memory for ever.
+#[inline(never)]
 fn shared<'a, B: Board>(mounted: Result<Store<'a, B>, MountError>) -> (Option<SharedStore<'a, B>>, Option<Unfit>) {
     match mounted {
         Ok(store) => (Some(Mutex::new(store)), None),
@@ -92,6 +93,7 @@ fn shared<'a, B: Board>(mounted: Result<Store<'a, B>, MountError>) -> (Option<Sh
 }
 
 /// The desk, with the wrong codes of before a reset.
+#[inline(never)]
 fn desk_at(start: Start, random: &mut Random, tries: &mut Tries, now: u64) -> Desk {
     let desk = match start {
         Start::Power => Desk::new(random),

@@ -14,7 +14,7 @@ use crate::entropy::Random;
 use crate::events::{Event, Events};
 use crate::identity::{Identity, KeyPolicy};
 use crate::panel::{AtBoard, Notice, Panel};
-use crate::slots::SlotStore;
+use crate::slots::{SlotStore, Transfer};
 use crate::tls::wire::Wire;
 use crate::tls::{self, Authenticated, authenticate};
 
@@ -30,12 +30,13 @@ pub(crate) type Store<'a, B> = SlotStore<'a, <B as Board>::Mutex, <B as Board>::
 /// It, shared with the console.
 pub(crate) type SharedStore<'a, B> = Mutex<NoopRawMutex, Store<'a, B>>;
 
-/// Memory for a receiver: about 15 KiB.
+/// Memory for a receiver: about 19 KiB.
 pub struct Memory {
     pub(crate) tls: tls::Buffers,
     pub(crate) frame: [u8; buffer_len(CHUNK)],
     pub(crate) plain: [u8; CHUNK as usize],
     pub(crate) collected: [u8; COLLECTED],
+    pub(crate) transfer: Transfer,
 }
 
 impl Memory {
@@ -46,6 +47,7 @@ impl Memory {
             frame: [0; buffer_len(CHUNK)],
             plain: [0; CHUNK as usize],
             collected: [0; COLLECTED],
+            transfer: Transfer::new(),
         }
     }
 }

@@ -57,7 +57,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 
 pub use area::{ERASE_MAX, ERASE_MIN, LayoutError, Slot};
 pub use folder::{Entries, File, Folder, Listed, ReadError, Verdict, Verification};
-pub use store::{BUFFER_MIN, LEASE_WAIT_MS, MountError, SlotStore};
+pub use store::{BUFFER_MIN, LEASE_WAIT_MS, MountError, SlotStore, Transfer};
 
 use area::Area;
 use record::Committed;

@@ -8,7 +8,7 @@ use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::digest::Digest;
 use waft_core::session::{Clock, Held, Receipt, Store, StoreError};
-use waft_receiver::slots::{SlotStore, Slots};
+use waft_receiver::slots::{SlotStore, Slots, Transfer};
 
 use crate::archive::{Archive, Tree, seen};
 
@@ -42,10 +42,11 @@ pub(crate) fn boot<F: NorFlash, T>(
     let clock = Virtual::default();
     // One that cuts blocks into odd pieces, or one that takes a block at once.
     let mut buffer = vec![0; if F::ERASE_SIZE < 4096 { F::ERASE_SIZE } else { 200 }];
+    let mut transfer = Transfer::new();
     block_on(async {
         let end = flash.lock().await.capacity() as u32;
         let slots = Slots::new(flash, 0..end).await.unwrap();
-        let mut store = SlotStore::mount(&slots, &clock, &mut buffer).await.ok()?;
+        let mut store = SlotStore::mount(&slots, &clock, &mut buffer, &mut transfer).await.ok()?;
         Some(what(&slots, &mut store).await)
     })
 }

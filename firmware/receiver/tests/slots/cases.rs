@@ -6,7 +6,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::session::{CertificateHash, Offered, Store, StoreError};
 use waft_core::wire::message::Limit;
-use waft_receiver::slots::{BUFFER_MIN, LEASE_WAIT_MS, LayoutError, MountError, ReadError, SlotStore, Slots};
+use waft_receiver::slots::{BUFFER_MIN, LEASE_WAIT_MS, LayoutError, MountError, ReadError, SlotStore, Slots, Transfer};
 
 use crate::archive::{Archive, archive, tree};
 use crate::bench::{Virtual, begin, boot, send, shown};
@@ -129,10 +129,10 @@ fn a_lease_keeps_its_folder_and_a_transfer_waits_for_it() {
     let flash = flash(12);
     let (first, second, third) = (first(), second(), archive(tree(3, &[9000]), 300));
     let clock = Virtual::default();
-    let mut buffer = [0; 256];
+    let (mut buffer, mut transfer) = ([0; 256], Transfer::new());
     block_on(async {
         let slots = Slots::new(&flash, 0..12 * ERASE as u32).await.unwrap();
-        let mut store = SlotStore::mount(&slots, &clock, &mut buffer).await.ok().unwrap();
+        let mut store = SlotStore::mount(&slots, &clock, &mut buffer, &mut transfer).await.ok().unwrap();
         send(&mut store, &first).await.unwrap();
         let leased = slots.folder().unwrap();
         let again = slots.folder().unwrap();
@@ -228,7 +228,10 @@ fn maps_that_cannot_be_are_refused() {
     block_on(async {
         let slots = Slots::new(&flash, block..5 * block).await.unwrap();
         let mut buffer = [0; BUFFER_MIN - 1];
-        assert_eq!(SlotStore::mount(&slots, &clock, &mut buffer).await.err(), Some(MountError::Buffer));
+        assert_eq!(
+            SlotStore::mount(&slots, &clock, &mut buffer, &mut Transfer::new()).await.err(),
+            Some(MountError::Buffer)
+        );
     });
 }
 
