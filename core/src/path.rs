@@ -104,6 +104,11 @@ impl PathBuffer {
         Self(heapless::String::new())
     }
 
+    /// Holds no path any more.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Holds `path` from now on.
     pub fn set(&mut self, path: RelPath<'_>) {
         self.0.clear();
@@ -112,7 +117,7 @@ impl PathBuffer {
 
     /// The path that it holds.
     pub fn path(&self) -> Option<RelPath<'_>> {
-        // Only `set` writes, so what is here was a RelPath.
+        // Only `set` writes to it, so what is here was a RelPath.
         (!self.0.is_empty()).then_some(RelPath(&self.0))
     }
 }

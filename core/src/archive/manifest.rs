@@ -57,7 +57,6 @@ pub struct ManifestReader {
 
 impl ManifestReader {
     /// A reader of a manifest of `length` bytes. Past the limit, the first [`next`](Self::next) says so.
-    #[inline(never)]
     pub fn new(length: u32) -> Self {
         Self {
             rules: Rules::new(),
@@ -65,8 +64,16 @@ impl ManifestReader {
             remaining: length,
             entry: [0; ENTRY_PREFIX + ENTRY_MAX],
             filled: 0,
-            failed: (length > MANIFEST_MAX).then_some(ArchiveError::ManifestTooLong),
+            failed: too_long(length),
         }
+    }
+
+    /// Begins anew, in place, with a manifest of `length` bytes.
+    pub fn restart(&mut self, length: u32) {
+        self.rules.restart();
+        self.hasher.reset();
+        (self.remaining, self.filled) = (length, 0);
+        self.failed = too_long(length);
     }
 
     /// Takes bytes off the front of `input` until an entry is whole and legal, and gives it; or `None`, when `input` is
@@ -143,6 +150,10 @@ impl ManifestReader {
     }
 }
 
+fn too_long(length: u32) -> Option<ArchiveError> {
+    (length > MANIFEST_MAX).then_some(ArchiveError::ManifestTooLong)
+}
+
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;
@@ -165,6 +176,18 @@ mod tests {
             bytes.extend_from_slice(&out[..length]);
         }
         (bytes, writer.finish())
+    }
+
+    #[test]
+    fn a_reader_begins_anew() {
+        let (bytes, summary) = manifest(&[file("a", 1), file("b", 2)]);
+        let mut reader = ManifestReader::new(bytes.len() as u32);
+        assert!(reader.next(&mut &bytes[..10]).is_ok());
+        assert!(reader.next(&mut &[0xFF; 20][..]).is_err());
+        reader.restart(bytes.len() as u32);
+        let mut input = &bytes[..];
+        while reader.next(&mut input).unwrap().is_some() {}
+        assert_eq!(reader.finish(), Ok(summary));
     }
 
     #[test]

@@ -28,8 +28,13 @@ struct Sums {
 
 impl Rules {
     pub(super) const fn new() -> Self {
-        let sums = Sums { manifest: 0, entries: 0, files: 0, content: 0 };
-        Self { last: PathBuffer::new(), last_is_file: false, sums }
+        Self { last: PathBuffer::new(), last_is_file: false, sums: Sums::NONE }
+    }
+
+    /// Begins anew.
+    pub(super) fn restart(&mut self) {
+        self.last.clear();
+        (self.last_is_file, self.sums) = (false, Sums::NONE);
     }
 
     /// Takes up the next entry, `length` bytes long with its prefix. One that breaks a rule changes nothing.
@@ -66,6 +71,8 @@ impl Rules {
 }
 
 impl Sums {
+    const NONE: Self = Self { manifest: 0, entries: 0, files: 0, content: 0 };
+
     fn plus(self, entry: &Entry<'_>, length: usize) -> Result<Self, ArchiveError> {
         if self.entries == ENTRIES_MAX {
             return Err(ArchiveError::TooManyEntries);

@@ -4,7 +4,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use static_cell::StaticCell;
 use waft_core::sealed::cipher::ChaChaCipher;
-use waft_receiver::board::Board;
+use waft_receiver::board::{Board, Stack};
 use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::entropy::{Random, Sources, TrngFault, gather};
 use waft_receiver::identity::{Identity, IdentityError};
@@ -43,6 +43,10 @@ impl Board for Mps2 {
 
     // An iteration is two blocks of SHA-256, together about 5,000 instructions: half a second of an emulator that does 100 million.
     const ITERATIONS_MAX: u32 = 10_000;
+
+    fn stack() -> Option<Stack> {
+        Some(Stack { peak: stack::peak(), size: stack::size() })
+    }
 }
 
 /// The flash, shared by all who use it.

@@ -26,7 +26,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::cipher::ChaChaCipher;
 use waft_receiver::Memory;
 use waft_receiver::board::{Board, Stack};
 use waft_receiver::embassy::{TcpPort, Uptime};
@@ -63,7 +63,7 @@ impl Board for Stm32 {
     type Flash = Flash;
     // The STM32H563 has no AES unit (the H573 has), and in software ChaCha20-Poly1305 costs a sixth of AES-GCM.
     type Suite = ChaCha20Poly1305Sha256;
-    type Cipher = SoftCipher;
+    type Cipher = ChaChaCipher;
     type Socket = TcpPort<'static>;
     type Console = Console;
     type Clock = Uptime;

@@ -11,7 +11,7 @@ use super::check::{self, Pieces};
 use super::journal::Journal;
 use super::record::{Begun, CELL, Record, Sizes};
 
-/// A transfer into a slot. About 4 KiB: a manifest reader.
+/// A transfer into a slot. Its manifest is read by a reader that is lent, and was restarted for it: that has 4 KiB.
 pub(super) struct Stage {
     pub(super) offered: Offered,
     pub(super) sizes: Sizes,
@@ -20,7 +20,6 @@ pub(super) struct Stage {
     pub(super) summary: Option<Summary>,
     /// `check::sum` of the bytes that were taken.
     pub(super) sum: u32,
-    manifest: ManifestReader,
     /// Bytes of the archive that were taken.
     position: u32,
     /// Bytes of it that stand in the slot; the others wait in the buffer. Whole cells, up to the end.
@@ -34,9 +33,8 @@ pub(super) struct Stage {
 impl Stage {
     /// A transfer from the first byte on.
     pub(super) fn new(offered: Offered, sizes: Sizes, slot: Slot) -> Self {
-        let manifest = ManifestReader::new(sizes.manifest);
         let (position, flushed, durable, announced) = (0, 0, 0, false);
-        Self { offered, sizes, slot, summary: None, sum: 0, manifest, position, flushed, durable, announced }
+        Self { offered, sizes, slot, summary: None, sum: 0, position, flushed, durable, announced }
     }
 
     /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to go on behind them. Where they are not
@@ -46,6 +44,7 @@ impl Stage {
         area: &Area<'_, M, F>,
         durable: u32,
         is_it: &dyn Fn(&Digest) -> bool,
+        manifest: &mut ManifestReader,
         buffer: &mut [u8],
     ) -> Option<Held> {
         if !durable.is_multiple_of(area.layout().block()) {
@@ -57,7 +56,7 @@ impl Stage {
             hasher.update(piece);
             self.sum = check::sum(self.sum, piece);
             let known = self.summary.is_some();
-            self.admit(piece).ok()?;
+            self.admit(manifest, piece).ok()?;
             if !known && self.summary.is_some_and(|summary| !is_it(&summary.digest)) {
                 return None;
             }
@@ -81,13 +80,14 @@ impl Stage {
         &mut self,
         area: &Area<'_, M, F>,
         journal: &mut Journal,
+        manifest: &mut ManifestReader,
         mut bytes: &[u8],
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
         if bytes.len() > (self.sizes.total - self.position) as usize {
             return Err(StoreError::Archive(ArchiveError::Trailing));
         }
-        self.admit(bytes).map_err(StoreError::Archive)?;
+        self.admit(manifest, bytes).map_err(StoreError::Archive)?;
         self.sum = check::sum(self.sum, bytes);
         self.announce(area, journal).await?;
         while !bytes.is_empty() {
@@ -119,14 +119,14 @@ impl Stage {
     }
 
     /// Lets the manifest's rules see what part of `bytes` belongs to it.
-    fn admit(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+    fn admit(&mut self, manifest: &mut ManifestReader, bytes: &[u8]) -> Result<(), ArchiveError> {
         if self.summary.is_some() {
             return Ok(());
         }
         let mut input = bytes;
-        while self.manifest.next(&mut input)?.is_some() {}
-        if self.manifest.is_complete() {
-            let summary = self.manifest.finish()?;
+        while manifest.next(&mut input)?.is_some() {}
+        if manifest.is_complete() {
+            let summary = manifest.finish()?;
             summary.check(&self.sizes.shape())?;
             self.summary = Some(summary);
         }

@@ -3,6 +3,7 @@
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::archive::ManifestReader;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::{ENTRIES_MAX, MANIFEST_MAX, PATH_MAX};
 use waft_core::session::{Capacity, Clock, Held, Offered, Receipt, Store, StoreError};
@@ -30,13 +31,19 @@ pub enum MountError {
     Flash,
 }
 
-/// Memory for the transfer that is under way: about 4 KiB, which stay where they are while a [`SlotStore`] is made and moved.
-pub struct Transfer(Work);
+/// Memory for the transfer that is under way: about 4 KiB, which stay where they are.
+pub struct Transfer(Option<ManifestReader>);
 
 impl Transfer {
     /// Memory without a transfer.
     pub const fn new() -> Self {
-        Self(Work::Idle)
+        Self(None)
+    }
+
+    /// What reads the transfer's manifest. Made here, where the stack is not deep yet, and restarted for each transfer.
+    #[inline(never)]
+    fn reader(&mut self) -> &mut ManifestReader {
+        self.0.get_or_insert_with(|| ManifestReader::new(0))
     }
 }
 
@@ -53,12 +60,10 @@ pub struct SlotStore<'a, M: RawMutex, F, K> {
     buffer: &'a mut [u8],
     journal: Journal,
     allow_older: bool,
-    work: &'a mut Work,
+    manifest: &'a mut ManifestReader,
+    work: Work,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one, in a place of its own, and no heap")]
-// Idle is all zeros, so that a static one takes no flash.
-#[repr(u8)]
 enum Work {
     /// Nothing is offered.
     Idle,
@@ -66,14 +71,6 @@ enum Work {
     Whole(Committed, Offered),
     /// The offered archive goes into the free slot.
     Part(Stage),
-}
-
-impl Work {
-    /// Begins a transfer from the first byte on. Not inlined, so that the stage passes over the stack here and nowhere else.
-    #[inline(never)]
-    fn take_up(&mut self, offered: Offered, sizes: Sizes, slot: Slot) {
-        *self = Self::Part(Stage::new(offered, sizes, slot));
-    }
 }
 
 impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
@@ -97,8 +94,7 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         }
         journal.settle(&slots.area).await.map_err(|Fault| MountError::Flash)?;
         slots.show(journal.state().committed);
-        transfer.0 = Work::Idle;
-        Ok(Self { slots, clock, buffer, journal, allow_older: false, work: &mut transfer.0 })
+        Ok(Self { slots, clock, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle })
     }
 
     /// Whether archives are taken that are older than what the same sender sent last. At first they are not.
@@ -139,6 +135,12 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         Ok(slot)
     }
 
+    /// Begins a transfer from the first byte on.
+    fn take_up(&mut self, offered: Offered, sizes: Sizes, slot: Slot) {
+        self.manifest.restart(sizes.manifest);
+        self.work = Work::Part(Stage::new(offered, sizes, slot));
+    }
+
     fn check_age(&self, offered: &Offered) -> Result<(), StoreError> {
         let newest = self.journal.state().stamp(&offered.sender);
         let older = newest.is_some_and(|newest| offered.created < newest);
@@ -158,7 +160,7 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
     /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows it. What fails is the sender's fault where the slot
     /// still holds what came, and the flash's where it does not; that is looked at only then.
     async fn conclude(&mut self) -> Result<Receipt, StoreError> {
-        let Work::Part(stage) = &mut *self.work else { return Err(StoreError::Io) };
+        let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
         let area = &self.slots.area;
         stage.finish(area, &mut self.journal, self.buffer).await?;
         let checked = check::whole(area, stage.slot, &stage.sizes, self.buffer).await;
@@ -183,7 +185,7 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         self.journal.append(area, &Record::Commit(committed)).await?;
         // No await in between: what the journal calls free must not be what readers are shown.
         self.slots.show(Some(committed));
-        *self.work = Work::Idle;
+        self.work = Work::Idle;
         // Without it, the next boot rotates.
         let _ = self.journal.append(area, &Record::Settled).await;
         Ok(receipt(&committed))
@@ -194,7 +196,7 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         if self.journal.state().stamp(&sender) != Some(created) {
             self.journal.append(&self.slots.area, &Record::Stamp(Stamp { sender, created })).await?;
         }
-        *self.work = Work::Idle;
+        self.work = Work::Idle;
         Ok(receipt(&committed))
     }
 }
@@ -212,51 +214,53 @@ impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
     }
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
-        *self.work = Work::Idle;
+        self.work = Work::Idle;
         self.check_age(offered)?;
         let sizes = Sizes::of(offered).filter(|sizes| sizes.total <= self.slots.capacity());
         let sizes = sizes.ok_or(StoreError::Limit(Limit::Total))?;
         if let Some((committed, held)) = self.whole(&sizes, is_it).await {
-            *self.work = Work::Whole(committed, *offered);
+            self.work = Work::Whole(committed, *offered);
             return Ok(held);
         }
         let slot = self.free_slot().await?;
-        self.work.take_up(*offered, sizes, slot);
-        if let Work::Part(stage) = &mut *self.work
+        self.take_up(*offered, sizes, slot);
+        if let Work::Part(stage) = &mut self.work
             && let Some((begun, durable)) = self.journal.state().begun
             && (begun.slot, begun.sizes, begun.sender) == (slot, sizes, offered.sender)
             && durable > 0
         {
-            match stage.resume(&self.slots.area, durable, is_it, self.buffer).await {
+            match stage.resume(&self.slots.area, durable, is_it, self.manifest, self.buffer).await {
                 Some(held) => return Ok(held),
-                None => self.work.take_up(*offered, sizes, slot),
+                None => self.take_up(*offered, sizes, slot),
             }
         }
         Ok(Held { offset: 0, digest: Hasher::new().digest() })
     }
 
     async fn restart(&mut self) -> Result<(), StoreError> {
-        let offered = match &*self.work {
+        let offered = match &self.work {
             Work::Idle => return Ok(()),
             Work::Whole(_, offered) => *offered,
             Work::Part(stage) => stage.offered,
         };
         let sizes = Sizes::of(&offered).ok_or(StoreError::Limit(Limit::Total))?;
         let slot = self.free_slot().await?;
-        self.work.take_up(offered, sizes, slot);
+        self.take_up(offered, sizes, slot);
         Ok(())
     }
 
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
-        match &mut *self.work {
-            Work::Part(stage) => stage.write(&self.slots.area, &mut self.journal, archive, self.buffer).await,
+        match &mut self.work {
+            Work::Part(stage) => {
+                stage.write(&self.slots.area, &mut self.journal, self.manifest, archive, self.buffer).await
+            }
             // The caller's error: nothing is missing.
             Work::Idle | Work::Whole(..) => Err(StoreError::Io),
         }
     }
 
     fn manifest(&self) -> Option<Digest> {
-        match &*self.work {
+        match &self.work {
             Work::Part(stage) => stage.summary.map(|summary| summary.digest),
             // What was begun is what is committed.
             _ => self.journal.state().committed.map(|committed| committed.manifest),
@@ -264,7 +268,7 @@ impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
     }
 
     fn durable(&self) -> u64 {
-        match &*self.work {
+        match &self.work {
             Work::Idle => 0,
             Work::Whole(committed, _) => committed.sizes.total.into(),
             Work::Part(stage) => stage.durable().into(),
@@ -272,19 +276,19 @@ impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
     }
 
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
-        match *self.work {
+        match self.work {
             Work::Whole(committed, offered) => self.confirm(committed, offered).await,
             _ => self.conclude().await,
         }
     }
 
     async fn suspend(&mut self) {
-        *self.work = Work::Idle;
+        self.work = Work::Idle;
     }
 
     async fn discard(&mut self) {
-        let of_it = matches!(&*self.work, Work::Part(stage) if stage.is_in_journal());
-        *self.work = Work::Idle;
+        let of_it = matches!(&self.work, Work::Part(stage) if stage.is_in_journal());
+        self.work = Work::Idle;
         if of_it {
             // If it fails, what is kept is offered again, and refused again.
             let _ = self.journal.append(&self.slots.area, &Record::Abandon).await;
