@@ -4,6 +4,7 @@
 //! to `Committed`; what a receiver has to remember from one connection to the next stands in [`desk::Desk`].
 //! PROTOCOL.md, section 6.
 
+pub mod apart;
 pub mod channel;
 pub mod desk;
 pub mod receiver;

@@ -14,6 +14,7 @@ use core::pin::{Pin, pin};
 use embassy_futures::select::{Either, select};
 use embassy_sync::mutex::Mutex;
 use waft_core::session::Clock;
+use waft_core::session::apart::apart;
 use waft_core::session::desk::{Desk, Tries};
 use waft_core::wire::preface::ClearRefusal;
 
@@ -56,7 +57,7 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let Parts { identity, random, slots, sockets, console, clock, start, tries, events, memory } = parts;
     let panel = Panel::new();
     let Memory { tls, frame, plain, collected, transfer } = memory;
-    let (store, fault) = shared::<B>(SlotStore::mount(slots, clock, collected, transfer).await);
+    let (store, fault) = shared::<B>(apart(pin!(SlotStore::mount(slots, clock, collected, transfer))).await);
     let fit = match (identity, random, fault) {
         (_, _, Some(fault)) => Err(fault),
         (Err(error), ..) => Err(Unfit::Identity(error)),
@@ -105,7 +106,7 @@ fn desk_at(start: Start, random: &mut Random, tries: &mut Tries, now: u64) -> De
 
 /// Both at once; of those that never end. They come pinned: handed over by value each would lie here twice.
 async fn both<T>(one: Pin<&mut impl Future<Output = T>>, other: Pin<&mut impl Future<Output = T>>) -> T {
-    match select(one, other).await {
+    match select(apart(one), apart(other)).await {
         Either::First(end) | Either::Second(end) => end,
     }
 }

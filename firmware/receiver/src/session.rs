@@ -2,8 +2,11 @@
 //!
 //! Whatever a peer does, it ends here: the caller goes on with the next connection.
 
+use core::pin::pin;
+
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
+use waft_core::session::apart::apart;
 use waft_core::session::desk::{Desk, Tries};
 use waft_core::session::receiver::{Buffers, Policy, Receiver, buffer_len};
 use waft_core::session::{CertificateHash, Link};
@@ -84,7 +87,7 @@ impl<B: Board> Sessions<'_, B> {
                 Err(stranger) => return self.panel.tell(Notice::Stranger(stranger)),
             };
         place.authenticated();
-        self.receive(&mut link, sender.hash).await;
+        apart(pin!(self.receive(&mut link, sender.hash))).await;
         link.close().await;
     }
 

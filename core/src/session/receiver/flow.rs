@@ -13,6 +13,7 @@ use crate::limits::{self, KEY_TRIES, PROGRESS_STEP, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
 use crate::sealed::stream::{Codec, Opener, Span};
+use crate::session::apart::apart;
 use crate::session::channel::{Channel, Frame, decode, decode_first, encode};
 use crate::session::desk::CodeTry;
 use crate::session::receiver::{Event, KeyAnswer, Operator, Policy, Receiver};
@@ -51,17 +52,17 @@ struct Accepted {
 impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
     pub(super) async fn run<C: Cipher>(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Connected(self.peer));
-        let opening = self.greet::<C>().await?;
-        let accepted = self.offer::<C>(&opening).await?;
-        let schedule = self.prove_key(&opening, &accepted).await?;
+        let opening = apart(pin!(self.greet::<C>())).await?;
+        let accepted = apart(pin!(self.offer::<C>(&opening))).await?;
+        let schedule = apart(pin!(self.prove_key(&opening, &accepted))).await?;
         if let Some(receipt) = self.remembered_receipt(&opening, &accepted, &schedule) {
             self.tell_receipt(receipt).await;
             return Ok(receipt);
         }
-        let held = self.begin(&accepted, &schedule).await?;
-        let offset = self.accept(&schedule, held).await?;
-        self.chunks::<C>(&accepted, &schedule, offset).await?;
-        self.commit().await
+        let held = apart(pin!(self.begin(&accepted, &schedule))).await?;
+        let offset = apart(pin!(self.accept(&schedule, held))).await?;
+        apart(pin!(self.chunks::<C>(&accepted, &schedule, offset))).await?;
+        apart(pin!(self.commit())).await
     }
 
     /// `Hello`, `Greeting`, and the code where it is needed.

@@ -87,6 +87,10 @@ pub fn identity() -> Result<&'static Identity, IdentityError> {
     static IDENTITY: StaticCell<Identity> = StaticCell::new();
     // SAFETY: it lies in the "flash", beside the linker's region, and nothing writes there while the firmware runs.
     let image = unsafe { core::slice::from_raw_parts(map::IDENTITY_AT as *const u8, map::IDENTITY_SIZE as usize) };
+    // Where nothing was loaded, this board's "flash" reads as zeros: it has no blank sectors full of ones.
+    if image.iter().all(|byte| *byte == 0) {
+        return Err(IdentityError::Missing);
+    }
     Identity::parse(image).map(|identity| &*IDENTITY.init(identity))
 }
 

@@ -1,10 +1,13 @@
 //! What can be typed, and what is done then.
 
+use core::pin::pin;
+
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::MutexGuard;
 use waft_core::limits::LINGER_MS;
 use waft_core::session::Clock;
+use waft_core::session::apart::apart;
 use waft_core::session::receiver::KeyAnswer;
 
 use super::text::{self, Ascii, Bytes, Files};
@@ -79,17 +82,17 @@ impl<'a, B: Board> Console<'a, B> {
                     self.terminal.say(line).await;
                 }
             }
-            Command::Status => self.status().await,
+            Command::Status => apart(pin!(self.status())).await,
             Command::Code => self.show_code().await,
-            Command::List => self.list().await,
+            Command::List => apart(pin!(self.list())).await,
             Command::Digest => self.digest().await,
-            Command::Verify => self.verify().await,
-            Command::Show(path) => self.show_file(path).await,
+            Command::Verify => apart(pin!(self.verify())).await,
+            Command::Show(path) => apart(pin!(self.show_file(path))).await,
             Command::Hold => self.hold().await,
             Command::Release => self.release().await,
             Command::Decline => self.decline().await,
             Command::Forget { sure: false } => self.terminal.say("If you are sure, type `forget yes`.").await,
-            Command::Forget { sure: true } => self.forget().await,
+            Command::Forget { sure: true } => apart(pin!(self.forget())).await,
             Command::ResetGuard => self.reset_guard().await,
         }
     }

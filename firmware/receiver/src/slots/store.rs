@@ -32,18 +32,30 @@ pub enum MountError {
 }
 
 /// Memory for the transfer that is under way: about 4 KiB, which stay where they are.
-pub struct Transfer(Option<ManifestReader>);
+pub struct Transfer(Place);
+
+// Empty is all zeros, so that a static one takes no flash.
+#[repr(u8)]
+#[expect(clippy::large_enum_variant, reason = "there is one, in a place of its own, and no heap")]
+enum Place {
+    Empty,
+    Made(ManifestReader),
+}
 
 impl Transfer {
     /// Memory without a transfer.
     pub const fn new() -> Self {
-        Self(None)
+        Self(Place::Empty)
     }
 
     /// What reads the transfer's manifest. Made here, where the stack is not deep yet, and restarted for each transfer.
     #[inline(never)]
     fn reader(&mut self) -> &mut ManifestReader {
-        self.0.get_or_insert_with(|| ManifestReader::new(0))
+        self.0 = Place::Made(ManifestReader::new(0));
+        match &mut self.0 {
+            Place::Made(reader) => reader,
+            Place::Empty => unreachable!("it was just made"),
+        }
     }
 }
 
