@@ -263,8 +263,13 @@ fn the_stack_has_room(kind: &Kind) {
         let site = Site::provisioned(kind, options);
         write(&site, "a/b/c", &noise(30_000, 6));
         let mut board = site.listening();
-        let code = board.code();
-        if options.is_empty() { site.carry(&mut board, &code) } else { site.deliver() }.well();
+        match options {
+            [] => {
+                let code = board.code();
+                site.carry(&mut board, &code).well()
+            }
+            _ => site.deliver().well(),
+        };
         board.asked("verify", "Sound");
         let line = board.asked("status", "Stack: at most");
         let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
