@@ -366,7 +366,7 @@ impl Staged {
 /// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
 async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
     let options = Options { skip_unsendable: true, most: Some(offered.shape.manifest) };
-    let folder = Folder::walk_dir(target, &options).await.ok()?;
+    let folder = Folder::walk_dir(target, Path::new("."), &options).await.ok()?;
     if folder.info.shape != offered.shape || !is_it(&folder.info.manifest_digest) {
         return None;
     }
