@@ -108,8 +108,8 @@ impl Trust {
         self.peers.iter().find(|peer| peer.name.is(name))
     }
 
-    /// The peer whose certificate has that SHA-256.
-    pub fn by_hash(&self, hash: CertificateHash) -> Option<&Peer> {
+    /// The peer that has that certificate.
+    fn by_hash(&self, hash: CertificateHash) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.certificate.hash() == hash)
     }
 

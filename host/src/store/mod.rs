@@ -89,12 +89,7 @@ impl DirectoryStore {
         })
     }
 
-    /// What the last error was about.
-    pub fn last_trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
-    }
-
-    /// What the last error was about, for good.
+    /// What the last error was about. Told once.
     pub fn take_trouble(&mut self) -> Option<Trouble> {
         self.trouble.take()
     }
