@@ -212,12 +212,12 @@ fn no_space(peer: &str, needed: u64, free: u64) -> Told {
 
 fn over_limit(peer: &str, limit: Limit) -> Told {
     let what = match limit {
-        Limit::Total => "is larger",
-        Limit::Entries => "has more files and folders",
-        Limit::Manifest => "has more names",
-        Limit::Path => "has a longer path",
-        Limit::Chunk => "comes in larger chunks",
-        Limit::Iterations => "has a slower key",
+        Limit::Total => format!("The folder is larger than {peer} takes."),
+        Limit::Entries => format!("The folder has more files and folders than {peer} takes."),
+        Limit::Manifest => format!("The folder has more names than {peer} takes."),
+        Limit::Path => format!("The folder has a longer path than {peer} takes."),
+        Limit::Chunk => format!("The folder comes in larger chunks than {peer} takes."),
+        Limit::Iterations => format!("The folder has a slower key than {peer} takes."),
     };
     let next = match limit {
         Limit::Total | Limit::Entries | Limit::Manifest => "Send less at once.",
@@ -226,7 +226,7 @@ fn over_limit(peer: &str, limit: Limit) -> Told {
             "That is not the folder's fault: bring waft to the same release on both sides."
         }
     };
-    told(Refused, format!("The folder {what} than {peer} takes."), next)
+    told(Refused, what, next)
 }
 
 fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
