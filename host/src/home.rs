@@ -160,6 +160,9 @@ fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn home() -> (tempfile::TempDir, Home) {
@@ -199,11 +202,14 @@ mod tests {
     fn the_lock_gives_turns() {
         let (_folder, home) = home();
         let first = home.lock().unwrap();
-        let (home, began) = (home.clone(), Instant::now());
-        let second = std::thread::spawn(move || home.lock().map(|_| began.elapsed()).unwrap());
+        let over = Arc::new(AtomicBool::new(false));
+        let (home, is_over) = (home.clone(), over.clone());
+        let second = std::thread::spawn(move || home.lock().map(|_| is_over.load(Ordering::SeqCst)).unwrap());
+        // Time enough for a lock that holds nobody up.
         std::thread::sleep(Duration::from_millis(100));
+        over.store(true, Ordering::SeqCst);
         drop(first);
-        assert!(second.join().unwrap() >= Duration::from_millis(100));
+        assert!(second.join().unwrap(), "the second had its turn before the first was over");
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Trust {
         self.peers.iter().find(|peer| peer.name.is(name))
     }
 
-    /// The peer whose certificate has that SHA-256.
+    /// The peer that has that certificate.
     pub fn by_hash(&self, hash: CertificateHash) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.certificate.hash() == hash)
     }

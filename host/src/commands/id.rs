@@ -1,7 +1,7 @@
 //! `waft id`: makes, shows and renews this machine's identity.
 
 use crate::cli::{Id, IdAction};
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::home::Home;
 use crate::identity::{self, Identity};
 use crate::name::Name;
@@ -38,11 +38,11 @@ fn print_certificate(identity: &Identity, ui: &Ui) {
 fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Error> {
     let name = identity::name(home)?;
     let fingerprint = identity.certificate().fingerprint().to_string();
-    let shown = name.as_ref().map_or("(no name)", Name::as_str);
+    let called = name.as_ref().map_or("(no name)", Name::as_str);
     if new {
-        ui.say(format!("Made a new identity in {}.", home.path().display()));
+        ui.say(format!("Made a new identity in {}.", shown(home.path())));
     }
-    ui.print(format!("{shown}  {fingerprint}"));
+    ui.print(format!("{called}  {fingerprint}"));
     ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new });
     if new {
         ui.say(

@@ -281,3 +281,41 @@ fn sentence(text: impl fmt::Display) -> String {
     let first = rest.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(rest).chain((!text.ends_with('.')).then_some('.')).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    /// Everything that puts an error into words.
+    const SOURCES: [&str; 12] = [
+        include_str!("identity.rs"),
+        include_str!("local.rs"),
+        include_str!("moment.rs"),
+        include_str!("reach.rs"),
+        include_str!("receiving.rs"),
+        include_str!("sending.rs"),
+        include_str!("storage.rs"),
+        include_str!("../folder/mod.rs"),
+        include_str!("../home.rs"),
+        include_str!("../identity.rs"),
+        include_str!("../trouble.rs"),
+        include_str!("../trust.rs"),
+    ];
+
+    /// The texts in the first column of the README's table.
+    fn rows(readme: &str) -> impl Iterator<Item = &str> {
+        let table = readme.split_once("| it says |").expect("the table is there").1;
+        table.lines().skip(2).map_while(|line| line.strip_prefix("| ")?.split(" | ").next())
+    }
+
+    #[test]
+    fn the_readme_quotes_what_is_really_said() {
+        let sources = SOURCES.map(|source| source.replace("\\\n", "")).concat().to_lowercase();
+        let mut count = 0;
+        for text in rows(include_str!("../../../README.md")).flat_map(|row| row.split("; ")) {
+            for part in text.split("...").map(|part| part.trim_matches([' ', ',', ':']).to_lowercase()) {
+                assert!(sources.contains(&part), "nothing says {part:?}");
+            }
+            count += 1;
+        }
+        assert!(count > 60, "{count}");
+    }
+}

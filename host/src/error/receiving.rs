@@ -5,7 +5,7 @@
 use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
-use super::Class::{Broken, Code, Interrupted, Key, Protocol, Refused, Storage};
+use super::Class::{Broken, Code, Key, Protocol, Refused, Storage};
 use super::moment::{Moment, malformed, misdeed, pause};
 use super::{Told, bytes, told};
 use crate::trouble::Trouble;
@@ -31,9 +31,7 @@ fn ended(peer: &str, cause: SessionError, moment: Moment) -> Told {
         SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal),
         SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel, kept),
-        SessionError::Cancelled(Cancel::Interrupted) => {
-            told(Interrupted, "Interrupted.", "The sender was told. What was received so far is kept for its next try.")
-        }
+        SessionError::Cancelled(_) => super::local::interrupted(),
         SessionError::Disconnected => told(
             Broken,
             format!(
@@ -42,9 +40,7 @@ fn ended(peer: &str, cause: SessionError, moment: Moment) -> Told {
             ),
             kept,
         ),
-        SessionError::TimedOut | SessionError::Cancelled(Cancel::TimedOut) => {
-            told(Broken, format!("{peer} has sent nothing for too long."), kept)
-        }
+        SessionError::TimedOut => told(Broken, format!("{peer} has sent nothing for too long."), kept),
         cause => told(
             Protocol,
             format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)),

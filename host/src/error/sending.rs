@@ -3,7 +3,7 @@
 use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
-use super::Class::{Broken, Code, Identity, Interrupted, Key, Protocol, Refused, Storage, Unknown};
+use super::Class::{Broken, Code, Identity, Key, Protocol, Refused, Storage, Unknown};
 use super::moment::{Moment, malformed, misdeed, pause};
 use super::{Told, bytes, told};
 
@@ -13,7 +13,8 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
         SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal, entry),
         SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel),
-        SessionError::Cancelled(cancel) => cancelled_here(cancel),
+        // Files that changed or cannot be read are told of as such, before it comes to this.
+        SessionError::Cancelled(_) => super::local::interrupted(),
         SessionError::Disconnected => told(
             Broken,
             format!("The connection to {peer} broke {}.", moment.when()),
@@ -211,12 +212,12 @@ fn no_space(peer: &str, needed: u64, free: u64) -> Told {
 
 fn over_limit(peer: &str, limit: Limit) -> Told {
     let what = match limit {
-        Limit::Total => "is larger",
-        Limit::Entries => "has more files and folders",
-        Limit::Manifest => "has more names",
-        Limit::Path => "has a longer path",
-        Limit::Chunk => "comes in larger chunks",
-        Limit::Iterations => "has a slower key",
+        Limit::Total => format!("The folder is larger than {peer} takes."),
+        Limit::Entries => format!("The folder has more files and folders than {peer} takes."),
+        Limit::Manifest => format!("The folder has more names than {peer} takes."),
+        Limit::Path => format!("The folder has a longer path than {peer} takes."),
+        Limit::Chunk => format!("The folder comes in larger chunks than {peer} takes."),
+        Limit::Iterations => format!("The folder has a slower key than {peer} takes."),
     };
     let next = match limit {
         Limit::Total | Limit::Entries | Limit::Manifest => "Send less at once.",
@@ -225,7 +226,7 @@ fn over_limit(peer: &str, limit: Limit) -> Told {
             "That is not the folder's fault: bring waft to the same release on both sides."
         }
     };
-    told(Refused, format!("The folder {what} than {peer} takes."), next)
+    told(Refused, what, next)
 }
 
 fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
@@ -241,27 +242,4 @@ fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
         _ => format!("{peer} cancelled the transfer."),
     };
     told(Broken, what, "Ask its person. Sending again goes on where it stopped.")
-}
-
-fn cancelled_here(cancel: Cancel) -> Told {
-    match cancel {
-        Cancel::SourceChanged => told(
-            Storage,
-            "The folder changed while it was sent.",
-            "The receiver keeps its old folder. Let the changes come to an end, then send again.",
-        ),
-        Cancel::SourceUnreadable => told(
-            Storage,
-            "A file of the folder cannot be read any more.",
-            "The receiver keeps its old folder. See whether the file is still there, then send again.",
-        ),
-        Cancel::Declined => {
-            told(Code, "No code was given.", "Send again, and type the four digits that the receiver shows.")
-        }
-        _ => told(
-            Interrupted,
-            "Interrupted.",
-            "The receiver keeps its old folder; sending again goes on where this stopped.",
-        ),
-    }
 }

@@ -4,7 +4,7 @@ use waft_core::session::StoreError;
 use waft_core::session::sender::SourceError;
 
 use super::Class::{Refused, Storage};
-use super::{Told, bytes, told};
+use super::{Told, bytes, sentence, told};
 use crate::folder::{Few, FolderError, Unsendable};
 use crate::trouble::Trouble;
 
@@ -18,29 +18,42 @@ pub(super) fn folder(error: &FolderError) -> Told {
         FolderError::NotAFolder(_) => "Put the file into a folder, and send that.",
         FolderError::Empty(_) => "Put into it what is to be sent; links and devices are never sent.",
         FolderError::Unreadable(_) => "Look at its owner and permissions, and at whether something just removed it.",
-        FolderError::Unsendable(_) => "Rename them; or leave them behind with --skip-unsendable.",
+        FolderError::Unsendable(few) => return unsendable(few),
         FolderError::PastLimit(_) | FolderError::PastMost => "Send it in parts.",
         FolderError::Spool(_) => "Make room in the temporary folder, or name another one in TMPDIR.",
     };
     let what = match error {
-        FolderError::Unsendable(names) => unsendable(names),
-        error => format!("{error}."),
+        // These begin with the folder's own name.
+        FolderError::Missing(_) | FolderError::NotAFolder(_) | FolderError::Empty(_) => format!("{error}."),
+        error => sentence(error),
     };
     told(Storage, what, next)
 }
 
-fn unsendable(names: &Few<Unsendable>) -> String {
-    let mut text = match names.count {
-        1 => "1 name cannot be sent:".to_owned(),
-        count => format!("{count} names cannot be sent:"),
+fn unsendable(few: &Few<Unsendable>) -> Told {
+    let (long, short): (Vec<_>, Vec<_>) = few.first.iter().partition(|unsendable| unsendable.why.is_too_long());
+    let (what, next) = match (short.is_empty(), long.is_empty()) {
+        (_, true) => ("name", "Rename them; or leave them behind with --skip-unsendable."),
+        (true, _) => (
+            "path",
+            "Shorten them, or send what is further down by itself; or leave them behind with --skip-unsendable.",
+        ),
+        _ => (
+            "name or path",
+            "Rename what has a wrong name, and shorten what is too long; or leave them behind with --skip-unsendable.",
+        ),
     };
-    for Unsendable { path, why } in names.first.iter().take(SHOWN) {
+    let mut text = match few.count {
+        1 => format!("1 {what} cannot be sent:"),
+        count => format!("{count} {} cannot be sent:", what.replace("name", "names").replace("path", "paths")),
+    };
+    for Unsendable { path, why } in few.first.iter().take(SHOWN) {
         text.push_str(&format!("\n  {path}: {why}"));
     }
-    if names.count > SHOWN as u64 {
-        text.push_str(&format!("\n  and {} more", names.count - SHOWN as u64));
+    if few.count > SHOWN as u64 {
+        text.push_str(&format!("\n  and {} more", few.count - SHOWN as u64));
     }
-    text
+    told(Storage, text, next)
 }
 
 /// The text for a folder that is no more what it was when the transfer began.

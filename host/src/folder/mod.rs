@@ -15,6 +15,7 @@ use cap_std::fs::Dir;
 use tempfile::SpooledTempFile;
 use thiserror::Error;
 use waft_core::archive::ArchiveError;
+use waft_core::path::PathError;
 use waft_core::session::sender::ArchiveInfo;
 
 pub use source::FolderSource;
@@ -29,14 +30,14 @@ pub struct Folder {
     pub info: ArchiveInfo,
     /// Symlinks and special files, which stay behind.
     pub skipped: Few<Skipped>,
-    /// Names that cannot be sent; not empty only with [`Options::skip_unsendable`].
+    /// Names and paths that cannot be sent; not empty only with [`Options::skip_unsendable`].
     pub unsendable: Few<Unsendable>,
 }
 
 /// How a folder is walked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Leaves behind what has a name that cannot be sent, instead of failing.
+    /// Leaves behind what has a name or path that cannot be sent, instead of failing.
     pub skip_unsendable: bool,
     /// Stops with [`FolderError::PastMost`] when the manifest gets longer than this many bytes.
     pub most: Option<u32>,
@@ -60,13 +61,31 @@ pub enum SkippedWhy {
     Special,
 }
 
-/// A name that cannot be sent. What is below it is not looked at.
+/// Something whose name or path cannot be sent. What is below it is not looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsendable {
     /// Where; safe to show.
     pub path: String,
     /// Why.
-    pub why: String,
+    pub why: UnsendableWhy,
+}
+
+/// What is wrong with a name or path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum UnsendableWhy {
+    /// No text.
+    #[error("the name is not UTF-8")]
+    NotText,
+    /// No path of an archive.
+    #[error(transparent)]
+    Path(PathError),
+}
+
+impl UnsendableWhy {
+    /// Whether the path is too long or too deep; else it is the name that is wrong.
+    pub fn is_too_long(self) -> bool {
+        matches!(self, Self::Path(PathError::TooLong | PathError::TooDeep | PathError::ComponentTooLong))
+    }
 }
 
 /// A list of which only the first items are kept: as many as a person reads.
@@ -108,8 +127,8 @@ pub enum FolderError {
     /// Something in it cannot be read.
     #[error("cannot read {0}")]
     Unreadable(Trouble),
-    /// Some names cannot be sent.
-    #[error("{} of its names cannot be sent", .0.count)]
+    /// Some names or paths cannot be sent.
+    #[error("{} of its names and paths cannot be sent", .0.count)]
     Unsendable(Few<Unsendable>),
     /// More, longer or deeper than any archive may be.
     #[error("too much for one transfer: {0}")]
@@ -131,13 +150,13 @@ impl Folder {
             io::ErrorKind::NotADirectory => FolderError::NotAFolder(name()),
             _ => FolderError::Unreadable(Trouble::new(path, error)),
         })?;
-        let folder = Self::walk_dir(root, options).await?;
+        let folder = Self::walk_dir(root, path, options).await?;
         if folder.info.shape.entries == 0 { Err(FolderError::Empty(name())) } else { Ok(folder) }
     }
 
-    /// Walks an open folder; an empty one is fine.
-    pub(crate) async fn walk_dir(root: Dir, options: &Options) -> Result<Self, FolderError> {
-        let walked = walk::walk(&root, options).await?;
+    /// Walks an open folder, which errors call `root_name`; an empty one is fine.
+    pub(crate) async fn walk_dir(root: Dir, root_name: &Path, options: &Options) -> Result<Self, FolderError> {
+        let walked = walk::walk(&root, root_name, options).await?;
         if walked.unsendable.count > 0 && !options.skip_unsendable {
             return Err(FolderError::Unsendable(walked.unsendable));
         }

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Seek, Write};
+use std::path::Path;
 use std::vec::IntoIter;
 
 use cap_std::fs::{Dir, Metadata};
@@ -15,7 +16,7 @@ use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
 
 use super::entries::modified;
-use super::{Few, FolderError, Options, Skipped, SkippedWhy, Unsendable};
+use super::{Few, FolderError, Options, Skipped, SkippedWhy, Unsendable, UnsendableWhy};
 use crate::platform;
 use crate::trouble::{Trouble, shown};
 
@@ -34,9 +35,10 @@ pub(super) struct Walked {
 /// Others get a turn after so many names.
 const TURN: u32 = 256;
 
-/// Walks `root`.
-pub(super) async fn walk(root: &Dir, options: &Options) -> Result<Walked, FolderError> {
+/// Walks `root`, which errors call `root_name`.
+pub(super) async fn walk(root: &Dir, root_name: &Path, options: &Options) -> Result<Walked, FolderError> {
     let mut walk = Walk {
+        root_name,
         manifest: ManifestWriter::new(),
         spool: BufWriter::with_capacity(64 << 10, tempfile::spooled_tempfile(IN_MEMORY)),
         encoded: [0; ENTRY_PREFIX + ENTRY_MAX],
@@ -52,7 +54,8 @@ pub(super) async fn walk(root: &Dir, options: &Options) -> Result<Walked, Folder
     walk.finish()
 }
 
-struct Walk {
+struct Walk<'n> {
+    root_name: &'n Path,
     manifest: ManifestWriter,
     spool: BufWriter<SpooledTempFile>,
     encoded: [u8; ENTRY_PREFIX + ENTRY_MAX],
@@ -73,7 +76,7 @@ struct Level {
     path: usize,
 }
 
-impl Walk {
+impl Walk<'_> {
     async fn all(&mut self, root: &Dir, first: IntoIter<OsString>) -> Result<(), FolderError> {
         let root = root.try_clone().map_err(|error| self.unreadable(error))?;
         let mut levels = vec![Level { dir: root, names: first, path: 0 }];
@@ -122,8 +125,8 @@ impl Walk {
 
     /// Appends `name` to the path, if the result can be sent.
     fn go_to(&mut self, name: &OsStr) -> Result<(), Unsendable> {
-        let unsendable = |why: &str| Unsendable { path: below(&self.path, name), why: why.to_owned() };
-        let text = name.to_str().ok_or_else(|| unsendable("the name is not UTF-8"))?;
+        let unsendable = |path: &str, why| Unsendable { path: below(path, name), why };
+        let text = name.to_str().ok_or_else(|| unsendable(&self.path, UnsendableWhy::NotText))?;
         let before = self.path.len();
         if before > 0 {
             self.path.push('/');
@@ -133,7 +136,7 @@ impl Walk {
             Ok(_) => Ok(()),
             Err(error) => {
                 self.path.truncate(before);
-                Err(Unsendable { path: below(&self.path, name), why: error.to_string() })
+                Err(unsendable(&self.path, UnsendableWhy::Path(error)))
             }
         }
     }
@@ -160,7 +163,7 @@ impl Walk {
     }
 
     fn unreadable(&self, error: io::Error) -> FolderError {
-        let path = if self.path.is_empty() { "." } else { &self.path };
+        let path = if self.path.is_empty() { self.root_name } else { self.path.as_ref() };
         FolderError::Unreadable(Trouble::new(path, error))
     }
 

@@ -89,12 +89,7 @@ impl DirectoryStore {
         })
     }
 
-    /// What the last error was about.
-    pub fn last_trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
-    }
-
-    /// What the last error was about, for good.
+    /// What the last error was about. Told once.
     pub fn take_trouble(&mut self) -> Option<Trouble> {
         self.trouble.take()
     }
@@ -366,7 +361,7 @@ impl Staged {
 /// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
 async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
     let options = Options { skip_unsendable: true, most: Some(offered.shape.manifest) };
-    let folder = Folder::walk_dir(target, &options).await.ok()?;
+    let folder = Folder::walk_dir(target, Path::new("."), &options).await.ok()?;
     if folder.info.shape != offered.shape || !is_it(&folder.info.manifest_digest) {
         return None;
     }

@@ -233,7 +233,7 @@ fn links_in_the_staging_area_are_not_followed() {
     symlink(outside.path(), bench.staging()).unwrap();
     let mut store = bench.store();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(matches!(store.last_trouble().unwrap().cause, Cause::NotAFolder));
+    assert!(matches!(store.take_trouble().unwrap().cause, Cause::NotAFolder));
     assert_eq!(snapshot(outside.path()), before);
 }
 
@@ -247,7 +247,7 @@ fn another_users_staging_area_is_left_alone() {
     }
     let mut store = bench.store();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(matches!(store.last_trouble().unwrap().cause, Cause::NotOurs));
+    assert!(matches!(store.take_trouble().unwrap().cause, Cause::NotOurs));
     assert_eq!(fs::read_dir(bench.staging()).unwrap().count(), 0);
 }
 
@@ -308,7 +308,7 @@ fn a_filled_target_is_left_alone() {
     put(&bench.target(), "old", b"old", 0o644);
     let mut store = bench.store();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotEmpty));
-    assert!(store.last_trouble().unwrap().path.ends_with("folder"));
+    assert!(store.take_trouble().unwrap().path.ends_with("folder"));
     bench.check_clean();
     // It may also be filled meanwhile.
     fs::remove_file(bench.target().join("old")).unwrap();
@@ -345,7 +345,7 @@ fn places_that_cannot_be_a_target_are_told() {
     let bench = Bench::planted();
     let mut store = DirectoryStore::open(&at.join("file"), true).unwrap();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(matches!(store.last_trouble().unwrap().cause, Cause::NotAFolder));
+    assert!(matches!(store.take_trouble().unwrap().cause, Cause::NotAFolder));
 }
 
 #[test]

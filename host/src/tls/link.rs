@@ -5,7 +5,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -28,11 +27,6 @@ pub struct TlsLink {
 impl TlsLink {
     pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
         Self { stream }
-    }
-
-    /// Where the other end is.
-    pub fn peer_address(&self) -> io::Result<SocketAddr> {
-        self.stream.get_ref().0.peer_addr()
     }
 
     /// Says that nothing more comes. What the peer still says is lost.

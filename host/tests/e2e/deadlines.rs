@@ -6,7 +6,7 @@ use std::thread::scope;
 use socket2::{Domain, Socket, Type};
 
 use super::proxy::{Fate, Proxy};
-use super::world::{Machine, World, write};
+use super::world::World;
 
 #[test]
 fn patience_ends() {
@@ -74,10 +74,7 @@ fn broken_for_good() {
 fn busy_for_too_long() {
     let world = World::new();
     world.small();
-    let attic = Machine::new(world.root.path(), "attic");
-    attic.trust(&world.kitchen, &["--receives"]);
-    world.kitchen.trust(&attic, &["--sends"]);
-    write(&attic.work, "folder/theirs", b"theirs");
+    let attic = world.attic();
     let mut receiver = world.receive(&["--no-code"]);
     let (address, _) = receiver.ready();
     let _first = world.send(&address);

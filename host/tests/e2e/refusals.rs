@@ -151,10 +151,7 @@ fn out_of_tries_and_locked() {
 #[test]
 fn the_lock_is_for_that_sender_alone() {
     let world = world();
-    let attic = Machine::new(world.root.path(), "attic");
-    attic.trust(&world.kitchen, &["--receives"]);
-    world.kitchen.trust(&attic, &["--sends"]);
-    write(&attic.work, "folder/a", b"a");
+    let attic = world.attic();
     let mut receiver = world.receive(&["--once", "--no-key"]);
     let (address, code) = receiver.ready();
     let wrong = other_than(&code.unwrap());

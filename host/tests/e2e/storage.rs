@@ -189,10 +189,10 @@ fn a_folder_that_cannot_be_read() {
     world.small();
     let Some(call) = as_nobody(&world, world.sending("127.0.0.1:1")) else { return };
     set_mode(&world.folder().join("deep"), 0o000);
-    call.run().failed(14, "storage", &["cannot read", "deep", "owner and permissions"]);
+    call.run().failed(14, "storage", &["Cannot read deep: ", "owner and permissions"]);
     let call = as_nobody(&world, world.sending("127.0.0.1:1")).expect("as before");
     set_mode(&world.folder(), 0o000);
-    call.run().failed(14, "storage", &["cannot read", "owner and permissions"]);
+    call.run().failed(14, "storage", &["Cannot read folder: ", "owner and permissions"]);
     set_mode(&world.folder(), 0o755);
     set_mode(&world.folder().join("deep"), 0o755);
 }

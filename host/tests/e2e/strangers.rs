@@ -120,10 +120,7 @@ fn who_is_no_sender_gets_no_answer() {
 fn a_second_sender_waits_for_its_turn() {
     let world = World::new();
     world.small();
-    let attic = Machine::new(world.root.path(), "attic");
-    attic.trust(&world.kitchen, &["--receives"]);
-    world.kitchen.trust(&attic, &["--sends"]);
-    write(&attic.work, "folder/theirs", b"theirs");
+    let attic = world.attic();
     let mut receiver = world.receive(&["--no-code", "--overwrite"]);
     let (address, _) = receiver.ready();
     let mut first = world.send(&address);

@@ -84,6 +84,15 @@ impl World {
         world
     }
 
+    /// A second sender, who and the kitchen trust each other, with a folder of its own.
+    pub(crate) fn attic(&self) -> Machine {
+        let attic = Machine::new(self.root.path(), "attic");
+        attic.trust(&self.kitchen, &["--receives"]);
+        self.kitchen.trust(&attic, &["--sends"]);
+        write(&attic.work, "folder/theirs", b"theirs");
+        attic
+    }
+
     /// Starts the receiver on any port, into `into`.
     pub(crate) fn receive(&self, options: &[&str]) -> Waft {
         self.receiving(options).start()

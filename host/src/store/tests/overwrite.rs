@@ -234,7 +234,7 @@ fn a_place_that_cannot_be_written_is_told() {
         Ok(_) => block_on(store.discard()),
         Err(error) => {
             assert_eq!(error, StoreError::NotWritable);
-            assert!(store.last_trouble().unwrap().path.ends_with(".folder.waft"));
+            assert!(store.take_trouble().unwrap().path.ends_with(".folder.waft"));
         }
     }
     set_mode(&bench.to(), 0o755);

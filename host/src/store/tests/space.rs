@@ -50,7 +50,7 @@ fn a_full_disk_is_told_and_can_be_gone_on_from() {
     fs::write(&filler, vec![1; 400 << 10]).unwrap();
     let error = write(&mut store, bench.bytes(), 65536).unwrap_err();
     assert!(matches!(error, StoreError::NoSpace { needed, free } if needed > free), "{error:?}");
-    let trouble = store.last_trouble().unwrap();
+    let trouble = store.take_trouble().unwrap();
     assert!(trouble.path.ends_with("tree/big.bin") && trouble.io_kind() == Some(io::ErrorKind::StorageFull));
     block_on(store.suspend());
     // With less room than what is missing it is refused at once.
@@ -69,5 +69,5 @@ fn a_mount_point_is_no_target() {
     let bench = Bench::planted();
     let mut store = DirectoryStore::open(small.0.path(), true).unwrap();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(matches!(store.last_trouble().unwrap().cause, Cause::MountPoint));
+    assert!(matches!(store.take_trouble().unwrap().cause, Cause::MountPoint));
 }
