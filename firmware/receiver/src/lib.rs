@@ -8,6 +8,32 @@
 //! 5. [`run`](run::run): the receiver as one future, on what a [`board`] brings along. [`events`] tell the application
 //!    what happens; a person hears of it at the console.
 //! 6. `embassy`, a feature: sockets and time for boards on Embassy.
+//!
+//! A board hands its parts to [`run`](run::run), in a task of its own. The application's tasks share the slots and the
+//! events with it:
+//!
+//! ```
+//! use embassy_sync::blocking_mutex::raw::RawMutex;
+//! use embedded_storage_async::nor_flash::NorFlash;
+//! use waft_receiver::events::{Event, Events};
+//! use waft_receiver::slots::{ReadError, Slots};
+//!
+//! /// Follows the configuration in whatever folder was received last.
+//! async fn application<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>, events: &Events<M>) -> Result<(), ReadError> {
+//!     loop {
+//!         // A lease: this folder stays as it is until it is dropped.
+//!         if let Some(folder) = slots.folder() {
+//!             let file = folder.open("config/site.toml").await?;
+//!             let mut bytes = [0; 256];
+//!             let length = file.read_at(0, &mut bytes).await?;
+//!             // ... do as `bytes[..length]` says.
+//!         }
+//!         while !matches!(events.next().await, Event::Committed(_)) {}
+//!     }
+//! }
+//! ```
+//!
+//! `firmware/boards/mps2` is a whole firmware around it, and `firmware/boards/README.md` says how to make another.
 
 #![no_std]
 #![forbid(unsafe_code)]
