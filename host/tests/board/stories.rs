@@ -26,6 +26,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_vanished_sender_comes_back", a_vanished_sender_comes_back),
     ("strangers_do_not_disturb_a_transfer", strangers_do_not_disturb_a_transfer),
     ("the_stack_has_room", the_stack_has_room),
+    ("failures_end_in_a_reset", failures_end_in_a_reset),
 ];
 
 fn a_folder_crosses_with_code_and_key(kind: &Kind) {
@@ -278,4 +279,20 @@ fn the_stack_has_room(kind: &Kind) {
     };
     let peak = peak(&[]).max(peak(&["--no-code", "--no-key"]));
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-peak"), peak.to_string()).expect("it is cargo's");
+}
+
+/// A firmware that fails on command: the board comes back from each, and says what happened.
+fn failures_end_in_a_reset(kind: &Kind) {
+    let Kind::Emulated(firmware) = kind else { return };
+    let trials = Kind::Emulated(firmware.with_file_name("waft-mps2-trials"));
+    let site = Site::unattended(&trials);
+    let mut board = site.boot();
+    board.sees("ready");
+    for (failure, told) in [("panic", "as asked"), ("fault", "fault"), ("overflow", "stack overflow"), ("hang", "hang")]
+    {
+        board.types(failure);
+        let line = board.sees("Before this start the firmware failed");
+        assert!(line.contains(told), "{failure}: {line}");
+        board.sees("ready");
+    }
 }

@@ -16,7 +16,7 @@ use crate::console::{Console, say_now};
 use crate::kept::{self, Memory};
 use crate::nor::Nor;
 use crate::semihosting::HostRandom;
-use crate::{log, stack, timer};
+use crate::{log, stack, timer, watchdog};
 
 /// The board's map, as `mps2.toml` has it.
 #[allow(dead_code, reason = "an image says its name nowhere")]
@@ -56,6 +56,7 @@ pub type Flash = Mutex<NoopRawMutex, Nor>;
 /// any task runs.
 pub fn start() -> Memory {
     stack::guard();
+    watchdog::start();
     log::start();
     timer::start();
     let memory = kept::recall();

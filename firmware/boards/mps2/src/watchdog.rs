@@ -18,12 +18,16 @@ const KEY: u32 = 0x1ACC_E551;
 /// What a task may take between two awaits, in seconds. Signatures take a tenth of one, a typed key half; a busy host makes it several.
 const SECONDS: u32 = 20;
 
-/// Feeds the watchdog as long as the executor gets to it.
-#[embassy_executor::task]
-pub async fn feed() -> ! {
+/// Wakes it. Before any task runs: the first one might hang.
+pub(crate) fn start() {
     WATCHDOG.write(LOCK, KEY);
     WATCHDOG.write(LOAD, SECONDS * 1_000_000 * TICKS_A_MICROSECOND);
     WATCHDOG.write(CONTROL, CALL | RESET);
+}
+
+/// Feeds the watchdog as long as the executor gets to it.
+#[embassy_executor::task]
+pub async fn feed() -> ! {
     loop {
         Timer::after_secs(2).await;
         // Clearing the call loads it anew.
