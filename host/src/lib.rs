@@ -4,6 +4,9 @@
 // The futures are awaited where they are made, on one thread.
 #![allow(async_fn_in_trait)]
 
+// Nothing calls it by name: it only has to be linked.
+use critical_section as _;
+
 mod address;
 mod asked;
 pub mod board;
