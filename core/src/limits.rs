@@ -55,6 +55,8 @@ pub const PREFACE_MS: u64 = 5_000;
 pub const HANDSHAKE_MS: u64 = 15_000;
 /// Either side waits this long for the next message or byte, in milliseconds.
 pub const STEP_MS: u64 = 30_000;
+/// Either side waits this long for a frame to be whole once it began, in milliseconds: at the largest chunk, 550 bytes a second.
+pub const FRAME_MS: u64 = 120_000;
 /// A receiver waits this long for a code, in milliseconds: a person types it.
 pub const CODE_MS: u64 = 120_000;
 /// A side that works sends `Working` at least this often, in milliseconds.

@@ -43,9 +43,10 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Whether there is an entry, no more files than entries, and more than the manifest.
+    /// Whether there is an entry, no more files than entries, a manifest that may hold the entries, and more than the manifest.
     pub fn is_consistent(&self) -> bool {
-        self.entries > 0 && self.files <= self.entries && u64::from(self.manifest) < self.total
+        let manifest = u64::from(self.entries)..self.total;
+        self.entries > 0 && self.files <= self.entries && manifest.contains(&u64::from(self.manifest))
     }
 }
 
@@ -168,9 +169,12 @@ mod tests {
     fn a_shape_that_contradicts_itself_is_told() {
         let shape = Shape { total: 11, files: 2, entries: 2, manifest: 10 };
         assert!(shape.is_consistent());
-        for wrong in
-            [Shape { total: 10, ..shape }, Shape { files: 3, ..shape }, Shape { files: 0, entries: 0, ..shape }]
-        {
+        for wrong in [
+            Shape { total: 10, ..shape },
+            Shape { files: 3, ..shape },
+            Shape { files: 0, entries: 0, ..shape },
+            Shape { manifest: 1, ..shape },
+        ] {
             assert!(!wrong.is_consistent(), "{wrong:?}");
         }
     }

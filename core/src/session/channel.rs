@@ -1,9 +1,10 @@
 //! Frames over a [`Link`], each with its deadline: the part of a session that both sides share.
 //!
-//! Waiting happens on `readable`, beside the clock and the operator; reading only when something is
-//! there; so no read is ever cancelled. PROTOCOL.md, sections 4 and 6 (deadlines).
+//! Waiting happens on `readable`, beside the clock and the operator, and loses nothing when it is given up. A read begins only when
+//! something is there, but may then wait for the rest of a record of TLS: it has its deadline too, and once one was given up, nothing
+//! is read anymore. PROTOCOL.md, sections 4 and 6 (deadlines).
 
-use core::future::Future;
+use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 
 use embassy_futures::poll_once;
@@ -11,7 +12,7 @@ use embassy_futures::select::{Either, Either3, select, select3};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::limits::{FRAME_HEADER, LINGER_MS, MESSAGE_MAX, STEP_MS};
+use crate::limits::{FRAME_HEADER, FRAME_MS, LINGER_MS, MESSAGE_MAX, STEP_MS};
 use crate::session::{Clock, Link, Misbehaviour, SessionError};
 use crate::wire::frame::{Header, Kind};
 use crate::wire::message::Cancel;
@@ -39,11 +40,13 @@ impl<'b> Frame<'b> {
 pub(super) struct Channel<'a, L, K> {
     link: &'a mut L,
     clock: &'a K,
+    /// Whether a read was given up: where the next one would go on is not known.
+    torn: bool,
 }
 
 impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     pub(super) fn new(link: &'a mut L, clock: &'a K) -> Self {
-        Self { link, clock }
+        Self { link, clock, torn: false }
     }
 
     /// The moment `ms` from now.
@@ -65,8 +68,8 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         poll_once(self.link.readable()).is_ready()
     }
 
-    /// Receives a frame that begins before `until`, unless `interrupted` comes first, be it in the frame's middle. `chunk`:
-    /// largest chunk that may come, 0 for none.
+    /// Receives a frame that begins before `until` and does not dawdle, unless `interrupted` comes first, be it in the frame's
+    /// middle. `chunk`: largest chunk that may come, 0 for none.
     pub(super) async fn receive<'b>(
         &mut self,
         buffer: &'b mut [u8],
@@ -76,11 +79,12 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     ) -> Result<Frame<'b>, SessionError> {
         let mut interrupted = pin!(interrupted);
         self.wait(until, interrupted.as_mut()).await?;
+        let whole = self.after(FRAME_MS);
         let mut header = [0; FRAME_HEADER];
-        self.fill(&mut header, interrupted.as_mut()).await?;
+        self.fill(&mut header, whole, interrupted.as_mut()).await?;
         let header = Header::decode(header, chunk).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Frame))?;
         let payload = buffer.get_mut(..header.length).ok_or(SessionError::Buffers)?;
-        self.fill(payload, interrupted).await?;
+        self.fill(payload, whole, interrupted).await?;
         Ok(match header.kind {
             Kind::Message => Frame::Message(payload),
             Kind::Chunk => Frame::Chunk(payload),
@@ -113,41 +117,61 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     pub(super) async fn linger(&mut self) {
         let until = self.after(LINGER_MS);
         let mut sink = [0; 256];
-        loop {
-            match select(self.link.readable(), self.clock.sleep_until(until)).await {
-                Either::First(Ok(())) if self.clock.now() < until => {}
-                _ => return,
-            }
-            match self.link.read(&mut sink).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-        }
+        while let Ok(1..) = self.read(&mut sink, until, pending()).await {}
     }
 
     async fn fill(
         &mut self,
         mut buffer: &mut [u8],
+        whole: u64,
         mut interrupted: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), SessionError> {
         while !buffer.is_empty() {
-            self.wait(self.after(STEP_MS), interrupted.as_mut()).await?;
-            match self.link.read(buffer).await {
-                Ok(0) | Err(_) => return Err(SessionError::Disconnected),
-                Ok(count) => buffer = &mut buffer[count..],
+            let until = self.after(STEP_MS).min(whole);
+            match self.read(buffer, until, interrupted.as_mut()).await? {
+                0 => return Err(SessionError::Disconnected),
+                count => buffer = &mut buffer[count..],
             }
         }
         Ok(())
     }
 
+    /// Reads what comes next; 0: nothing does anymore.
+    async fn read(
+        &mut self,
+        buffer: &mut [u8],
+        until: u64,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<usize, SessionError> {
+        let mut interrupted = pin!(interrupted);
+        self.wait(until, interrupted.as_mut()).await?;
+        self.torn = true;
+        let read = self.link.read(buffer);
+        let count = soon(interrupted, read, self.clock.sleep_until(until)).await?;
+        self.torn = false;
+        Ok(count)
+    }
+
     /// Waits until something can be read.
     async fn wait(&mut self, until: u64, interrupted: impl Future<Output = ()>) -> Result<(), SessionError> {
-        // In this order: a peer that always has something to say must not keep the person from stopping.
-        match select3(interrupted, self.link.readable(), self.clock.sleep_until(until)).await {
-            Either3::First(()) => Err(SessionError::Cancelled(Cancel::Interrupted)),
-            Either3::Second(ready) => ready.map_err(|_| SessionError::Disconnected),
-            Either3::Third(()) => Err(SessionError::TimedOut),
+        if self.torn {
+            return Err(SessionError::Disconnected);
         }
+        soon(interrupted, self.link.readable(), self.clock.sleep_until(until)).await
+    }
+}
+
+/// What the link gives, unless the person stops or the time is over before.
+async fn soon<T, E>(
+    interrupted: impl Future<Output = ()>,
+    link: impl Future<Output = Result<T, E>>,
+    over: impl Future<Output = ()>,
+) -> Result<T, SessionError> {
+    // In this order: a peer that always has something to say must not keep the person from stopping.
+    match select3(interrupted, link, over).await {
+        Either3::First(()) => Err(SessionError::Cancelled(Cancel::Interrupted)),
+        Either3::Second(given) => given.map_err(|_| SessionError::Disconnected),
+        Either3::Third(()) => Err(SessionError::TimedOut),
     }
 }
 

@@ -15,7 +15,7 @@ use embedded_io_async::Write as _;
 use rand_core::RngCore;
 use source::HandMade;
 use waft_core::code::{AuthCode, TransferKey};
-use waft_core::limits;
+use waft_core::limits::{self, FRAME_MS, LINGER_MS, STEP_MS};
 use waft_core::sealed::cipher::{Cipher, SoftCipher};
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::stream::Compressor;
@@ -24,7 +24,7 @@ use waft_core::session::receiver::{self, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender, SourceError};
 use waft_core::session::{CertificateHash, Clock as _, Misbehaviour, Receipt, SessionError, StoreError};
 use waft_core::wire::message::{Cancel, Limit, Refusal};
-use world::{MemoryLink, VirtualClock, connect, run};
+use world::{Begun, MemoryLink, VirtualClock, connect, run};
 
 const SENDER: CertificateHash = CertificateHash([0x5e; 32]);
 const RECEIVER: CertificateHash = CertificateHash([0x4e; 32]);
@@ -529,6 +529,38 @@ fn a_silent_sender_is_given_up() {
         drop(link);
     });
     assert_eq!(end, Err(SessionError::TimedOut));
+}
+
+#[test]
+fn a_sender_that_is_silent_in_the_middle_of_a_record_is_given_up() {
+    let mut scene = Scene::new();
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    there.partial = Some(Begun::default());
+    let clock = Rc::clone(&scene.clock);
+    let (_, mut receiving) = scene.sides();
+    let half = async {
+        here.write_all(&[0x17, 3, 3]).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let Either::First(end) = run(&clock, select(receiving.receive::<SoftCipher>(&mut there), half)) else {
+        unreachable!("the sender never ends by itself");
+    };
+    assert_eq!((end, clock.now()), (Err(SessionError::TimedOut), STEP_MS));
+    assert!(!there.written.is_empty(), "the sender is told why");
+}
+
+#[test]
+fn a_sender_that_dawdles_is_given_up() {
+    let mut scene = Scene::new();
+    let clock = Rc::clone(&scene.clock);
+    let end = scene.receive_from(|mut link| async move {
+        link.write_all(&[1, 0, 2, 0]).await.unwrap();
+        loop {
+            clock.sleep_until(clock.now() + STEP_MS / 2).await;
+            link.write_all(&[0]).await.unwrap();
+        }
+    });
+    assert_eq!((end, scene.clock.now()), (Err(SessionError::TimedOut), FRAME_MS + LINGER_MS));
 }
 
 #[test]

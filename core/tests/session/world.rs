@@ -95,7 +95,13 @@ pub(crate) struct MemoryLink {
     pub(crate) written: Vec<u8>,
     /// Bytes to change on the way: how far from the start, and what to flip.
     pub(crate) edits: Vec<(usize, u8)>,
+    /// What comes is part of a record of TLS: reading it waits for the rest, and must not begin again once it was given up.
+    pub(crate) partial: Option<Begun>,
 }
+
+/// Whether a read was begun.
+#[derive(Default)]
+pub(crate) struct Begun(bool);
 
 /// Both ends of a new connection; it breaks after so many bytes from the first to the second, or back.
 pub(crate) fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
@@ -104,8 +110,8 @@ pub(crate) fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
     };
     let (a, b) = (pipe(forth), pipe(back));
     (
-        MemoryLink { incoming: b.clone(), outgoing: a.clone(), written: Vec::new(), edits: Vec::new() },
-        MemoryLink { incoming: a, outgoing: b, written: Vec::new(), edits: Vec::new() },
+        MemoryLink { incoming: b.clone(), outgoing: a.clone(), written: Vec::new(), edits: Vec::new(), partial: None },
+        MemoryLink { incoming: a, outgoing: b, written: Vec::new(), edits: Vec::new(), partial: None },
     )
 }
 
@@ -151,6 +157,10 @@ impl Drop for MemoryLink {
 impl Read for MemoryLink {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Broken> {
         self.readable().await?;
+        if let Some(begun) = &mut self.partial {
+            assert!(!std::mem::replace(&mut begun.0, true), "a read that was given up is gone on with");
+            std::future::pending::<()>().await;
+        }
         let mut pipe = self.incoming.borrow_mut();
         let count = buffer.len().min(pipe.bytes.len());
         buffer.iter_mut().zip(pipe.bytes.drain(..count)).for_each(|(to, byte)| *to = byte);

@@ -4,12 +4,14 @@
 
 use core::pin::pin;
 
+use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
+use waft_core::limits::LINGER_MS;
 use waft_core::session::apart::apart;
 use waft_core::session::desk::{Desk, Tries};
 use waft_core::session::receiver::{Buffers, Policy, Receiver, buffer_len};
-use waft_core::session::{CertificateHash, Link};
+use waft_core::session::{CertificateHash, Clock, Link};
 
 use crate::board::Board;
 use crate::doors::Place;
@@ -88,7 +90,8 @@ impl<B: Board> Sessions<'_, B> {
             };
         place.authenticated();
         apart(pin!(self.receive(&mut link, sender.hash))).await;
-        link.close().await;
+        // A peer that takes nothing more gets no goodbye.
+        select(link.close(), self.clock.sleep_until(self.clock.now() + LINGER_MS)).await;
     }
 
     /// One session of core's receiver, with the store to itself.
