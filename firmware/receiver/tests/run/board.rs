@@ -1,7 +1,10 @@
 //! A board on this machine: loopback for its network, memory for its flash, a pipe for its console.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Context;
 use std::time::Duration;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -232,10 +235,13 @@ impl Powered {
         };
         let person = Person { console: near, seen: String::new() };
         let around = Scene { address, person, slots: &slots, events: &events };
-        tokio::select! {
-            _ = run(parts) => unreachable!("it never ends"),
-            result = scene(around) => result,
-        }
+        steadily(async {
+            tokio::select! {
+                _ = run(parts) => unreachable!("it never ends"),
+                result = scene(around) => result,
+            }
+        })
+        .await
     }
 
     async fn random(&mut self, identity: Result<&Identity, IdentityError>) -> Result<(Random, Sources), Sources> {
@@ -244,6 +250,13 @@ impl Powered {
         let seed = identity.map_or([0; 32], |identity| *identity.seed);
         entropy::gather(&mut Noise(self.noise), &mut ratchet, &seed).await
     }
+}
+
+/// Polls with clones of the waker alone. A clone need not be known as the same waker as what it was cloned from, and whoever
+/// keeps one and is polled with the other wakes the one that it had: forever.
+async fn steadily<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|context| future.as_mut().poll(&mut Context::from_waker(&context.waker().clone()))).await
 }
 
 // The tests' folders come in more than one chunk.

@@ -4,6 +4,7 @@
 #[allow(dead_code)]
 mod archive;
 mod board;
+mod dying;
 mod laptop;
 #[path = "../slots/nor.rs"]
 #[allow(dead_code)]

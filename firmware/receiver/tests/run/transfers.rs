@@ -12,6 +12,7 @@ use waft_receiver::identity::{Identity, IdentityError, KeyPolicy};
 
 use crate::archive::{Archive, archive, tree};
 use crate::board::{ERASE, Powered, Scene};
+use crate::dying::Dying;
 use crate::laptop::{Fared, Laptop};
 use crate::support::board;
 
@@ -177,6 +178,31 @@ async fn a_broken_transfer_goes_on_after_a_reset() {
         .boot(Ok(&identity), async |mut scene| {
             assert_eq!(transfer(&laptop, &mut scene, &folder).await.receipt().digest, folder.root);
             scene.person.sees("Going on at ").await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_in_the_middle_of_a_record_gives_the_place_back() {
+    let (laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            let dying = Dying::new(scene.address, 2_000).await;
+            let watching = async {
+                // Once all that there is to do is to wait, the clock goes on at once.
+                dying.died.notified().await;
+                tokio::time::pause();
+                scene.person.sees("said nothing for too long").await;
+                tokio::time::resume();
+            };
+            tokio::select! {
+                _ = async { join!(laptop.send(dying.address, &folder, "", None), watching) } => {}
+                () = dying.carry() => unreachable!("it holds both connections"),
+            }
+            let fared = laptop.send(scene.address, &folder, "", None).await;
+            assert_eq!(fared.receipt().digest, folder.root);
         })
         .await;
 }

@@ -1,0 +1,42 @@
+//! A connection on the way to a board that dies: nothing ends it, but nothing comes anymore.
+
+use std::future::pending;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// Stands between a sender and the board.
+pub(crate) struct Dying {
+    listener: TcpListener,
+    board: SocketAddr,
+    forth: u64,
+    /// Where the sender finds it.
+    pub(crate) address: SocketAddr,
+    /// Told once the connection is dead.
+    pub(crate) died: Notify,
+}
+
+impl Dying {
+    /// Of what the sender says, `forth` bytes will arrive.
+    pub(crate) async fn new(board: SocketAddr, forth: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Self { listener, board, forth, address, died: Notify::new() }
+    }
+
+    /// Carries one connection, until it dies, and holds it then.
+    pub(crate) async fn carry(&self) {
+        let (mut sender, _) = self.listener.accept().await.unwrap();
+        let mut board = TcpStream::connect(self.board).await.unwrap();
+        let ((from_sender, mut to_sender), (mut from_board, mut to_board)) = (sender.split(), board.split());
+        let mut heard = from_sender.take(self.forth);
+        tokio::select! {
+            _ = copy(&mut heard, &mut to_board) => {}
+            _ = copy(&mut from_board, &mut to_sender) => {}
+        }
+        self.died.notify_one();
+        pending().await
+    }
+}
