@@ -83,11 +83,16 @@ impl<'a, S: Socket, K: Clock, const N: usize> Doors<'a, S, K, N> {
         }
     }
 
-    /// Waits for somebody who has said the preface. Cancel-safe.
+    /// Waits for somebody who has said the preface: of several, for who has waited longest, so that strangers who come
+    /// back again and again do not keep a sender out. Cancel-safe.
     async fn next(&mut self) -> usize {
         let hall = &self.hall;
-        let ((), door) = select_array(self.doors.each_mut().map(|door| door.admit(hall))).await;
-        door
+        let ((), ready) = select_array(self.doors.each_mut().map(|door| door.admit(hall))).await;
+        let since = |door: &usize| match self.doors[*door].at {
+            At::Admitted { since } => since,
+            _ => u64::MAX,
+        };
+        (0..N).min_by_key(since).unwrap_or(ready)
     }
 
     /// Tells everyone who knocks that the place is taken. Completes when one of them has waited long enough for somebody
@@ -112,7 +117,7 @@ enum At {
     /// Somebody is, and has said so much of the preface.
     Preface { said: [u8; LEN], count: usize, since: u64 },
     /// Somebody has said it.
-    Admitted,
+    Admitted { since: u64 },
     /// Somebody was told to go, or is done.
     Leaving,
 }
@@ -150,10 +155,10 @@ impl<S: Socket> Door<S> {
                         }
                     }
                     if *count == LEN {
-                        self.at = judge(socket, said).await;
+                        self.at = judge(socket, said, hall.clock.now()).await;
                     }
                 }
-                At::Admitted => return,
+                At::Admitted { .. } => return,
                 At::Leaving => {
                     socket.close().await;
                     self.at = At::Open;
@@ -197,9 +202,9 @@ async fn hear<S: Socket>(socket: &mut S, said: &mut [u8]) -> Option<usize> {
 }
 
 /// Admits whoever said a preface. What is none gets no answer.
-async fn judge<S: Socket>(socket: &mut S, said: &[u8; LEN]) -> At {
+async fn judge<S: Socket>(socket: &mut S, said: &[u8; LEN], now: u64) -> At {
     match check_preface(said) {
-        Ok(()) => return At::Admitted,
+        Ok(()) => return At::Admitted { since: now },
         Err(Some(refusal)) => say(socket, refusal).await,
         Err(None) => socket.abort(),
     }

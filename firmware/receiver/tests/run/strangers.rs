@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::join;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use waft::door::KnockError;
 use waft_core::wire::preface::{ClearRefusal, TLS_HANDSHAKE, preface};
 use waft_receiver::identity::KeyPolicy;
@@ -73,6 +74,29 @@ async fn who_does_not_prove_anything_yields_the_place() {
 }
 
 #[tokio::test]
+async fn strangers_who_come_again_and_again_do_not_keep_a_sender_out() {
+    let (laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |scene| {
+            let stranger = async || loop {
+                told(scene.address, &preface()).await;
+            };
+            let sent = async {
+                // They stand before the sender at every place but one.
+                sleep(Duration::from_millis(300)).await;
+                timeout(Duration::from_secs(30), laptop.send(scene.address, &folder, "", None)).await.unwrap()
+            };
+            tokio::select! {
+                _ = async { join!(stranger(), stranger()) } => unreachable!("they never stop"),
+                sent = sent => assert_eq!(sent.receipt().digest, folder.root),
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
     let (laptop, identity) = cast();
     let other = Laptop { keys: waft::identity::Identity::generate(), ..cast().0 };
@@ -90,7 +114,7 @@ async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
                 }
                 scene.person.types(&laptop.key.display().to_string()).await;
             };
-            let (fared, ()) = tokio::join!(sending, others);
+            let (fared, ()) = join!(sending, others);
             assert_eq!(fared.receipt().digest, folder.root);
             let fared = other.send(scene.address, &folder, "", None).await;
             assert!(matches!(fared, Fared::Unsecured), "{fared:?}");
