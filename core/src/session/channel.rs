@@ -20,6 +20,9 @@ use crate::wire::message::Cancel;
 /// Longest frame that carries a message.
 const MESSAGE_FRAME: usize = FRAME_HEADER + MESSAGE_MAX;
 
+/// That the person stops. Of one type, so that a board has what waits for it but once.
+type Interrupted<'i> = Pin<&'i mut dyn Future<Output = ()>>;
+
 /// A received frame, in the buffer that the caller lent for it.
 pub(super) enum Frame<'b> {
     Message(&'b [u8]),
@@ -77,7 +80,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         until: u64,
         interrupted: impl Future<Output = ()>,
     ) -> Result<Frame<'b>, SessionError> {
-        let mut interrupted = pin!(interrupted);
+        let mut interrupted: Interrupted<'_> = pin!(interrupted);
         self.wait(until, interrupted.as_mut()).await?;
         let whole = self.after(FRAME_MS);
         let mut header = [0; FRAME_HEADER];
@@ -117,14 +120,14 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     pub(super) async fn linger(&mut self) {
         let until = self.after(LINGER_MS);
         let mut sink = [0; 256];
-        while let Ok(1..) = self.read(&mut sink, until, pending()).await {}
+        while let Ok(1..) = self.read(&mut sink, until, pin!(pending())).await {}
     }
 
     async fn fill(
         &mut self,
         mut buffer: &mut [u8],
         whole: u64,
-        mut interrupted: Pin<&mut impl Future<Output = ()>>,
+        mut interrupted: Interrupted<'_>,
     ) -> Result<(), SessionError> {
         while !buffer.is_empty() {
             let until = self.after(STEP_MS).min(whole);
@@ -141,9 +144,8 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         &mut self,
         buffer: &mut [u8],
         until: u64,
-        interrupted: impl Future<Output = ()>,
+        mut interrupted: Interrupted<'_>,
     ) -> Result<usize, SessionError> {
-        let mut interrupted = pin!(interrupted);
         self.wait(until, interrupted.as_mut()).await?;
         self.torn = true;
         let read = self.link.read(buffer);
@@ -153,7 +155,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     }
 
     /// Waits until something can be read.
-    async fn wait(&mut self, until: u64, interrupted: impl Future<Output = ()>) -> Result<(), SessionError> {
+    async fn wait(&mut self, until: u64, interrupted: Interrupted<'_>) -> Result<(), SessionError> {
         if self.torn {
             return Err(SessionError::Disconnected);
         }
@@ -163,7 +165,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
 
 /// What the link gives, unless the person stops or the time is over before.
 async fn soon<T, E>(
-    interrupted: impl Future<Output = ()>,
+    interrupted: Interrupted<'_>,
     link: impl Future<Output = Result<T, E>>,
     over: impl Future<Output = ()>,
 ) -> Result<T, SessionError> {
