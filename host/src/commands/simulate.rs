@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 use waft_receiver::identity::{self as board, KeyPolicy, Network, Policy};
+use zeroize::Zeroizing;
 
 use super::provision::senders;
 use super::receive::listen_at;
@@ -38,18 +39,18 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     let (ip, port) = listen_at(Some(&args.listen))?;
     let ip = ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
     let board = Board::named(BOARD).expect("its file is in the tree");
+    let given = args.identity.as_deref().map(read_identity).transpose()?;
+    let name = name(args.name.as_deref(), given.as_ref().map(|(_, identity)| identity))?;
     let firmware = match args.qemu {
         true => Some(firmware(&args, ip, board, &interrupt, ui).await?),
         false => None,
     };
     let home = Home::open()?;
-    let image = args.identity.as_deref().map(read_image).transpose()?;
-    let name = name(args.name.as_deref(), image.as_ref().map(|image| image.as_slice()))?;
     let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)))?;
     let listener = listen(Some(ip), port).await.map_err(Error::Listen)?;
     let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
-    match image {
-        Some(image) => state.flash_identity(&image)?,
+    match given {
+        Some((image, _)) => state.flash_identity(&image)?,
         None if state.identity().exists() => {}
         None => provision(&name, reached_at(local), &state, &home, ui)?,
     }
@@ -89,14 +90,20 @@ async fn firmware(
     }
 }
 
-/// As was typed, else as the image says.
-fn name(typed: Option<&str>, image: Option<&[u8]>) -> Result<Name, Error> {
+/// An identity image that a board would take, as it is and as it reads.
+fn read_identity(path: &Path) -> Result<(Zeroizing<Vec<u8>>, board::Identity), Error> {
+    let image = read_image(path)?;
+    let identity = board::Identity::parse(&image).map_err(|error| Error::Image(path.to_owned(), error))?;
+    Ok((image, identity))
+}
+
+/// As was typed, else as the identity says.
+fn name(typed: Option<&str>, identity: Option<&board::Identity>) -> Result<Name, Error> {
     let usage = |problem: crate::name::NameError| Error::Usage(problem.to_string());
     if let Some(typed) = typed {
         return Name::new(typed).map_err(usage);
     }
-    let identity = image.and_then(|image| board::Identity::parse(image).ok());
-    Name::new(identity.as_ref().map_or(UNNAMED, |identity| identity.name.as_str())).map_err(usage)
+    Name::new(identity.map_or(UNNAMED, |identity| identity.name.as_str())).map_err(usage)
 }
 
 fn folder(home: &Home, name: &Name) -> PathBuf {
@@ -196,10 +203,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_board_is_called_what_was_typed_else_as_its_identity_says() {
+    fn a_board_is_called_what_was_typed() {
         assert_eq!(name(Some("kitchen"), None).unwrap().as_str(), "kitchen");
         assert_eq!(name(None, None).unwrap().as_str(), UNNAMED);
-        assert_eq!(name(None, Some(b"no identity")).unwrap().as_str(), UNNAMED);
         assert!(name(Some("a b"), None).is_err());
     }
 

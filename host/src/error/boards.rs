@@ -42,6 +42,16 @@ pub(super) fn no_flash(path: &Path) -> Told {
     )
 }
 
+/// The text for a simulated board that would lose its identity.
+pub(super) fn other_identity(path: &Path) -> Told {
+    told(
+        Identity,
+        format!("The board has another identity already: {}.", shown(path)),
+        "Leave --identity out to run it as it is, or name another folder with --state to run the new board beside it. \
+         That file may be the only copy of its private key: remove it only to give that board up.",
+    )
+}
+
 /// The text for a simulated board that another process runs.
 pub(super) fn powered_on(state: &Path) -> Told {
     told(

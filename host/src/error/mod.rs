@@ -117,6 +117,8 @@ pub(crate) enum Error {
     },
     /// A file is not the flash of a simulated board, or too small for it.
     NoFlash(PathBuf),
+    /// A simulated board has another identity image than the one that it is given; with the file.
+    OtherIdentity(PathBuf),
     /// A simulated board is on already; with the folder of its state.
     PoweredOn(PathBuf),
     /// The emulator is not on this machine.
@@ -209,6 +211,7 @@ impl Error {
                 receiving::session(peer, *cause, trouble.as_ref(), *moment)
             }
             Self::NoFlash(path) => boards::no_flash(path),
+            Self::OtherIdentity(path) => boards::other_identity(path),
             Self::PoweredOn(path) => boards::powered_on(path),
             Self::NoQemu => boards::no_qemu(),
             Self::QemuEnded(how) => boards::qemu_ended(how),

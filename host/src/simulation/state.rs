@@ -1,6 +1,7 @@
 //! What a simulated board keeps from one power-on to the next: a folder with its identity and its flash.
 
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -14,7 +15,7 @@ const FLASH: &str = "flash.bin";
 const LOG: &str = "log.bin";
 const LOCK: &str = "power";
 
-/// Longest identity image that is read, in bytes: the board judges it.
+/// Longest file that is read for an identity image, in bytes: that of a whole sector is one, too.
 const IDENTITY_MAX: u64 = 64 << 10;
 
 /// The folder of one board, which is powered on by one process at a time.
@@ -64,16 +65,24 @@ impl State {
         self.folder.file(LOG)
     }
 
-    /// Flashes an identity image.
+    /// Flashes an identity image. A board keeps the one that it has: nobody else may have its private key.
     pub(crate) fn flash_identity(&self, image: &[u8]) -> Result<(), Error> {
-        self.folder.write(IDENTITY, image).map_err(|error| match error {
-            HomeError::Write { path, source } => Error::File(path, source),
-            error => Error::Home(error),
-        })
+        let path = self.identity();
+        match read_image(&path) {
+            Ok(present) if present.as_slice() == image => Ok(()),
+            Ok(_) => Err(Error::OtherIdentity(path)),
+            Err(Error::File(_, cause)) if cause.kind() == io::ErrorKind::NotFound => {
+                self.folder.write(IDENTITY, image).map_err(|error| match error {
+                    HomeError::Write { path, source } => Error::File(path, source),
+                    error => Error::Home(error),
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
-/// An identity image in a file; the board finds out whether it is a good one.
+/// A file that is to be an identity image.
 pub(crate) fn read_image(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     read_at_most(path, IDENTITY_MAX).map(Zeroizing::new).map_err(|cause| Error::File(path.to_owned(), cause))
 }
@@ -84,14 +93,23 @@ mod tests {
     use crate::platform;
 
     #[test]
+    fn a_board_keeps_its_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        state.flash_identity(b"image").unwrap();
+        state.flash_identity(b"image").unwrap();
+        assert!(matches!(state.flash_identity(b"other"), Err(Error::OtherIdentity(_))));
+        assert_eq!(read_image(&state.identity()).unwrap().as_slice(), b"image");
+        assert_eq!(platform::check_private(&state.identity()).unwrap(), Ok(()));
+    }
+
+    #[test]
     fn a_board_is_powered_on_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("boards/a");
         let state = State::open(&path).unwrap();
         assert!(matches!(State::open(&path), Err(Error::PoweredOn(_))));
         state.flash_identity(b"image").unwrap();
-        assert_eq!(read_image(&state.identity()).unwrap().as_slice(), b"image");
-        assert_eq!(platform::check_private(&state.identity()).unwrap(), Ok(()));
         drop(state);
         assert!(State::open(&path).unwrap().identity().exists());
     }

@@ -1,5 +1,6 @@
 //! A laptop and a board: provisioned, powered on and off, its console watched.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -69,11 +70,26 @@ impl Site {
         self.root.path().join("identity.bin")
     }
 
-    /// Powers the board on.
+    fn state(&self) -> PathBuf {
+        self.root.path().join("state")
+    }
+
+    /// Powers the board on, with the identity that was provisioned.
     pub(crate) fn boot(&self) -> Board {
+        self.power_on(|call| call.arg("--identity").arg(self.image()))
+    }
+
+    /// Powers the board on, with these bytes where its identity should be.
+    pub(crate) fn boot_with(&self, identity: &[u8]) -> Board {
+        let state = self.state();
+        fs::create_dir_all(&state).and_then(|()| fs::write(state.join("identity.bin"), identity)).expect("it is ours");
+        self.power_on(|call| call)
+    }
+
+    fn power_on(&self, options: impl FnOnce(&mut Command) -> &mut Command) -> Board {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
-        command.args(["simulate", "--name", "kitchen", "--listen", &self.address, "--identity"]).arg(self.image());
-        command.arg("--state").arg(self.root.path().join("state"));
+        command.args(["simulate", "--name", "kitchen", "--listen", &self.address, "--state"]).arg(self.state());
+        options(&mut command);
         if let Kind::Emulated(firmware) = &self.kind {
             command.arg("--qemu").arg("--firmware").arg(firmware);
         }
@@ -207,7 +223,7 @@ pub(crate) fn slot() -> usize {
 pub(crate) fn certificate(site: &Site) -> PathBuf {
     let path = site.root.path().join("kitchen.pem");
     let pem = site.laptop.known().by_name("kitchen").expect("it was provisioned").certificate.to_pem();
-    std::fs::write(&path, pem).expect("it is ours");
+    fs::write(&path, pem).expect("it is ours");
     path
 }
 

@@ -202,19 +202,17 @@ fn a_board_without_a_good_identity_receives_nothing(kind: &Kind) {
     let site = Site::unattended(kind);
     write(&site, "a", b"A");
     let good = fs::read(site.image()).expect("it was written");
-    let refused = |says: &str| {
-        let mut board = site.boot();
+    let refused = |identity: &[u8], says: &str| {
+        let mut board = site.boot_with(identity);
         board.sees(says);
         // It shows that before it listens.
         board.asked("status", "Room:");
         site.deliver().failed(11, "identity", &["no identity", "waft provision"]);
     };
-    fs::write(site.image(), [0xFF; 4096]).expect("it is ours");
-    refused("it has no identity");
+    refused(&[0xFF; 4096], "it has no identity");
     let mut damaged = good;
     damaged[20] ^= 1;
-    fs::write(site.image(), damaged).expect("it is ours");
-    refused("its identity is damaged");
+    refused(&damaged, "its identity is damaged");
 }
 
 fn a_vanished_sender_comes_back(kind: &Kind) {

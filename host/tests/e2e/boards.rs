@@ -199,8 +199,8 @@ fn a_board_without_a_good_identity_says_so() {
     for (image, says) in
         [(damaged, "damaged"), (vec![0xFF; 4096], "it has no identity"), (b"hello world".to_vec(), "something else")]
     {
-        fs::write(desk.0.laptop.work.join("bad.bin"), image).unwrap();
-        let mut board = On::of(desk.simulating(&["--identity", "bad.bin"]).start());
+        fs::write(desk.state().join("identity.bin"), image).unwrap();
+        let mut board = desk.power_on();
         let reason = board.ask("status", "This board receives nothing:");
         assert!(reason.contains(says), "{reason}");
         let to = format!("attic@{}", board.address);
@@ -210,6 +210,41 @@ fn a_board_without_a_good_identity_says_so() {
             &["has no identity yet", "waft provision"],
         );
     }
+}
+
+#[test]
+fn an_identity_is_never_thrown_away() {
+    let desk = Desk::new();
+    drop(desk.provisioned(&[]));
+    let here = desk.state().join("identity.bin");
+    let good = fs::read(&here).unwrap();
+    let given = |image: &[u8]| {
+        fs::write(desk.0.laptop.work.join("given.bin"), image).unwrap();
+        desk.simulating(&["--identity", "given.bin"])
+    };
+    let mut damaged = good.clone();
+    damaged[100] ^= 1;
+    for (image, says) in [
+        (damaged.as_slice(), "it is damaged"),
+        (&[0xFF; 4096], "it is blank"),
+        (b"hello world", "it is no identity image"),
+        (&good[..200], "it is cut short"),
+        (b"", "it is cut short"),
+    ] {
+        given(image).run().failed(11, "identity", &["given.bin cannot be used", says]);
+    }
+    let other = ["provision", "--board", "mps2", "--name", "other", "-o", "other.bin"];
+    desk.0.laptop.call(&other).run().well();
+    let other = fs::read(desk.0.laptop.work.join("other.bin")).unwrap();
+    given(&other).run().failed(11, "identity", &["another identity already", "boards/attic/identity.bin", "--state"]);
+    assert_eq!(fs::read(&here).unwrap(), good);
+    // The same one may be given again, and what the board cannot use itself is somebody's, too.
+    drop(On::of(given(&good).start()));
+    fs::write(&here, &damaged).unwrap();
+    given(&good).run().failed(11, "identity", &["another identity already"]);
+    fs::remove_file(&here).unwrap();
+    drop(On::of(given(&good).start()));
+    assert_eq!(fs::read(&here).unwrap(), good);
 }
 
 #[test]
