@@ -93,6 +93,15 @@ pub(super) fn no_firmware() -> Told {
     )
 }
 
+/// The text for a file that is no firmware.
+pub(super) fn not_firmware(path: &Path) -> Told {
+    told(
+        Storage,
+        format!("{} is no firmware: it is no ELF program for 32-bit Arm.", shown(path)),
+        "Give the file that cargo built, waft-mps2, and no .bin or .hex of it. In waft's source --firmware can be left out.",
+    )
+}
+
 /// The text for a firmware that cannot be built.
 pub(super) fn build(target: &str) -> Told {
     told(

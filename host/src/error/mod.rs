@@ -127,6 +127,8 @@ pub(crate) enum Error {
     QemuEnded(String),
     /// There is no firmware, and no source to build it from.
     NoFirmware,
+    /// A file is no firmware for the emulated board.
+    NotFirmware(PathBuf),
     /// The firmware cannot be built; for what it is compiled.
     Build(&'static str),
     /// The person switched a simulated board off; with the folder of its state.
@@ -216,6 +218,7 @@ impl Error {
             Self::NoQemu => boards::no_qemu(),
             Self::QemuEnded(how) => boards::qemu_ended(how),
             Self::NoFirmware => boards::no_firmware(),
+            Self::NotFirmware(path) => boards::not_firmware(path),
             Self::Build(target) => boards::build(target),
             Self::PoweredOff(path) => boards::powered_off(path),
             Self::Demo(what) => local::demo(what),

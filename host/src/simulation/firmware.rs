@@ -1,5 +1,7 @@
 //! The firmware of an emulated board: a file that is given, else built from the source.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -11,13 +13,33 @@ use crate::ui::Ui;
 
 /// Where the families of boards are in the source.
 const FAMILIES: &str = "firmware/boards";
+/// As much of an ELF file as says what it is, in bytes.
+const ELF_HEAD: usize = 20;
 
-/// The file that is given.
+/// The file that is given, if it is a program for such a board at all: QEMU would run anything.
 pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
-    match path.metadata() {
-        Ok(_) => Ok(path.to_owned()),
-        Err(cause) => Err(Error::File(path.to_owned(), cause)),
+    let failed = |cause| Error::File(path.to_owned(), cause);
+    let mut head = Vec::new();
+    // A pipe would be waited for, and could be read once only.
+    if path.metadata().map_err(failed)?.is_file() {
+        let file = File::open(path).map_err(failed)?;
+        file.take(ELF_HEAD as u64).read_to_end(&mut head).map_err(failed)?;
     }
+    if is_program(&head) { Ok(path.to_owned()) } else { Err(Error::NotFirmware(path.to_owned())) }
+}
+
+/// The beginning of an ELF file: its class is 1 for 32 bits, its data 1 for the least byte first, its type 2 for a program, its machine 40
+/// for Arm.
+///
+/// ```text
+/// 0 .. 4   0x7F 'E' 'L' 'F'
+/// 4        class
+/// 5        data
+/// 16..18   type
+/// 18..20   machine
+/// ```
+fn is_program(head: &[u8]) -> bool {
+    head.starts_with(b"\x7fELF\x01\x01") && head.get(16..ELF_HEAD) == Some(&[2, 0, 40, 0])
 }
 
 /// The top of the source of waft that has this board: `folder`, or a folder above it.
@@ -77,7 +99,23 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_given_has_to_be_there() {
-        assert!(matches!(given(Path::new("/no/such.elf")), Err(Error::File(..))));
+    fn a_program_that_is_given_is_one_for_arm() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("firmware");
+        let given_with = |change: &[(usize, u8)]| {
+            let mut head = *b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0\x01\0\0\0";
+            change.iter().for_each(|(at, byte)| head[*at] = *byte);
+            std::fs::write(&path, head).unwrap();
+            given(&path)
+        };
+        assert_eq!(given_with(&[]).unwrap(), path);
+        // Not ELF, of 64 bits, the greatest byte first, an object file, for x86-64, for RISC-V.
+        for change in [(1, b'e'), (4, 2), (5, 2), (16, 1), (18, 62), (18, 243)] {
+            assert!(matches!(given_with(&[change]), Err(Error::NotFirmware(_))), "{change:?}");
+        }
+        std::fs::write(&path, b"\x7fELF\x01\x01").unwrap();
+        assert!(matches!(given(&path), Err(Error::NotFirmware(_))));
+        assert!(matches!(given(folder.path()), Err(Error::NotFirmware(_))));
+        assert!(matches!(given(&folder.path().join("none")), Err(Error::File(..))));
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::harness::{Call, Ended, Waft, text};
-use super::world::{ANY, World, noise, write};
+use super::world::{ANY, World, noise, set_mode, write};
 
 /// A laptop with a board beside it.
 struct Desk(World);
@@ -245,6 +245,40 @@ fn an_identity_is_never_thrown_away() {
     fs::remove_file(&here).unwrap();
     drop(On::of(given(&good).start()));
     assert_eq!(fs::read(&here).unwrap(), good);
+}
+
+/// A folder for the PATH whose QEMU runs these lines of a shell.
+fn emulator(desk: &Desk, lines: &str) -> PathBuf {
+    let programs = desk.0.root.path().join("programs");
+    write(&programs, "qemu-system-arm", format!("#!/bin/sh\n{lines}\n").as_bytes());
+    set_mode(&programs.join("qemu-system-arm"), 0o755);
+    programs
+}
+
+/// What is enough of a firmware for a QEMU that does not run it.
+const FIRMWARE: &[u8] = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0";
+
+#[test]
+fn what_an_emulated_board_cannot_be_powered_on_with() {
+    let desk = Desk::new();
+    let emulating = |options: &[&str]| desk.simulating(&["--qemu"]).with(|call| call.args(options));
+    let empty = emulating(&[]).env("PATH", desk.0.root.path()).run();
+    empty.failed(14, "storage", &["no qemu-system-arm in the PATH", "apt install", "brew", "winget"]);
+    let programs = emulator(&desk, ": >started; exit 3");
+    let work = desk.0.laptop.work.clone();
+    let with = |options: &[&str]| emulating(options).env("PATH", &programs).run();
+    with(&[]).failed(2, "usage", &["not in waft's source", "--firmware"]);
+    with(&["--firmware", "none.elf"]).failed(14, "storage", &["none.elf cannot be used"]);
+    fs::write(work.join("firmware"), b"\x7fELF\x02\x01\x01").unwrap();
+    for file in ["firmware", "folder/readme.txt", "folder", "/dev/null"] {
+        with(&["--firmware", file]).failed(14, "storage", &["no ELF program for 32-bit Arm", ".hex"]);
+    }
+    fs::write(work.join("firmware"), FIRMWARE).unwrap();
+    let v6 = desk.0.laptop.call(&["simulate", "--qemu", "--listen", "[::1]:0", "--firmware", "firmware"]);
+    v6.env("PATH", &programs).run().failed(2, "usage", &["IPv4 only"]);
+    assert!(!work.join("started").exists());
+    with(&["--firmware", "firmware"]).failed(16, "broken", &["QEMU ended with exit status: 3"]);
+    assert!(work.join("started").exists());
 }
 
 #[test]
