@@ -255,7 +255,7 @@ pub struct Simulate {
     /// How the board is called [default: as its identity says, or simulated]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// The identity image to flash [default: the one that it has, or a new one]
+    /// The identity image to flash, into a board that has none [default: the one that it has, or a new one]
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
     /// Where it keeps its identity and its flash [default: boards/NAME, beside this machine's identity]

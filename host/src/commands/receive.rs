@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until};
 use waft_core::limits::REMEMBER_MS;
 
 use self::entrance::{Entrance, Knock, Porter};
-pub(super) use self::greeting::listen_at;
 use self::greeting::{Greeting, greet};
+pub(super) use self::greeting::{listen_at, reachable_at};
 use self::reception::Reception;
 use crate::asked::Asked;
 use crate::cli::Receive;

@@ -8,7 +8,7 @@ use waft_receiver::identity::{self as board, KeyPolicy, Network, Policy};
 use zeroize::Zeroizing;
 
 use super::provision::senders;
-use super::receive::listen_at;
+use super::receive::{listen_at, reachable_at};
 use crate::address::Address;
 use crate::board::Board;
 use crate::cli::Simulate;
@@ -57,11 +57,15 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     let powered = Powered { home: &home, state: &state, board, local, interrupt: &interrupt, ui };
     match firmware {
         Some(firmware) => {
+            powered.tell_address(" (its console shows its address inside QEMU)");
             // QEMU listens there itself.
             drop(listener);
             powered.emulate(&firmware).await
         }
-        None => powered.host(listener).await,
+        None => {
+            powered.tell_address("");
+            powered.host(listener).await
+        }
     }
 }
 
@@ -178,7 +182,16 @@ impl Powered<'_> {
         ended
     }
 
+    /// Before its console is shown, whose lines it would tear.
+    fn tell_address(&self, remark: &str) {
+        self.ui.say(format!("Senders reach it at {}{remark}.", reachable_at(self.local).join(", ")));
+    }
+
     fn off(&self) -> Error {
+        if self.ui.has_person() {
+            // The console stands in the middle of a line.
+            self.ui.print("");
+        }
         Error::PoweredOff(self.state.path().to_owned())
     }
 

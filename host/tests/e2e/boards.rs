@@ -1,6 +1,7 @@
 //! `waft simulate`: the receiver of real boards, TLS, store and console included, against the real `waft send`.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use super::harness::{Call, Ended, Waft, text};
@@ -120,7 +121,8 @@ fn power_may_go_at_any_time() {
     desk.deliver(&mut board);
     assert!(board.line("The folder is in place").ends_with("generation 2."));
     board.process.interrupt();
-    board.process.end().failed(130, "interrupted", &["switched off", "boards/attic"]);
+    let ended = board.process.end().failed(130, "interrupted", &["switched off", "boards/attic"]);
+    assert!(ended.errors.contains(&format!("Senders reach it at {}.", board.address)), "{ended:#?}");
     let mut board = desk.power_on();
     assert_eq!(board.ask("show readme.txt", "Hello"), "again!");
 }
@@ -274,10 +276,15 @@ fn what_an_emulated_board_cannot_be_powered_on_with() {
         with(&["--firmware", file]).failed(14, "storage", &["no ELF program for 32-bit Arm", ".hex"]);
     }
     fs::write(work.join("firmware"), FIRMWARE).unwrap();
+    let taken = TcpListener::bind(ANY).unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    let other = desk.0.laptop.call(&["simulate", "--qemu", "--listen", &at, "--firmware", "firmware"]);
+    other.env("PATH", &programs).run().failed(10, "unreachable", &["is taken", "--listen"]);
     let v6 = desk.0.laptop.call(&["simulate", "--qemu", "--listen", "[::1]:0", "--firmware", "firmware"]);
     v6.env("PATH", &programs).run().failed(2, "usage", &["IPv4 only"]);
     assert!(!work.join("started").exists());
-    with(&["--firmware", "firmware"]).failed(16, "broken", &["QEMU ended with exit status: 3"]);
+    let ended = with(&["--firmware", "firmware"]).failed(16, "broken", &["QEMU ended with exit status: 3"]);
+    assert!(ended.errors.contains("Senders reach it at 127.0.0.1:"), "{ended:#?}");
     assert!(work.join("started").exists());
 }
 

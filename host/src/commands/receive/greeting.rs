@@ -77,7 +77,7 @@ fn tell_trust(trust: &Trust, ui: &Ui) {
 }
 
 /// The addresses that a sender can use, the likeliest first; at least one.
-fn reachable_at(local: SocketAddr) -> Vec<String> {
+pub(in crate::commands) fn reachable_at(local: SocketAddr) -> Vec<String> {
     if !local.ip().is_unspecified() {
         return vec![Address::from(local).to_string()];
     }
