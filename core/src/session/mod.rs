@@ -199,7 +199,14 @@ pub enum SessionError {
     /// The peer broke the protocol.
     PeerMisbehaved(Misbehaviour),
     /// The folder goes past a bound that the receiver stated (sender only).
-    OverLimit(Limit),
+    OverLimit {
+        /// Which bound.
+        limit: Limit,
+        /// What the folder has, or what this side needs at least.
+        has: u64,
+        /// What the receiver takes at most.
+        most: u64,
+    },
     /// The two sides have no version, cipher, codec or key mode in common (sender only).
     NothingInCommon,
     /// The receiver's certificate has no key to seal to (sender only).

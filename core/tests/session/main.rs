@@ -475,9 +475,10 @@ fn another_senders_prefix_is_not_offered() {
 #[test]
 fn bounds_are_kept_on_both_sides() {
     let mut scene = Scene::new();
-    scene.store.capacity.total = scene.source.info.shape.total - 1;
+    let has = scene.source.info.shape.total;
+    scene.store.capacity.total = has - 1;
     let (sender, receiver) = scene.connect();
-    assert_eq!(sender, Err(SessionError::OverLimit(Limit::Total)));
+    assert_eq!(sender, Err(SessionError::OverLimit { limit: Limit::Total, has, most: has - 1 }));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
     assert_eq!(scene.typist.asked.len(), 0, "nobody is asked for a key in vain");
 }

@@ -275,6 +275,12 @@ pub(crate) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }
 
+/// Two numbers of bytes that people compare: exact, where rounding would make them the same.
+fn both_bytes(one: u64, other: u64) -> [String; 2] {
+    let rounded = [one, other].map(bytes);
+    if rounded[0] == rounded[1] { [one, other].map(|count| format!("{count} B")) } else { rounded }
+}
+
 /// A number of files as people read it.
 pub(crate) fn files(count: u32) -> String {
     if count == 1 { "1 file".into() } else { format!("{count} files") }

@@ -7,7 +7,7 @@ use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use super::Class::{Broken, Code, Key, Protocol, Refused, Storage};
 use super::moment::{Moment, malformed, misdeed, pause};
-use super::{Told, bytes, told};
+use super::{Told, both_bytes, told};
 use crate::trouble::Trouble;
 
 const KEPT: &str = "Whatever was received is kept: when the folder is sent again, it goes on from there.";
@@ -146,15 +146,7 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
 
 fn storage(peer: &str, refusal: Refusal) -> Told {
     match refusal {
-        Refusal::NoSpace { needed, free } => told(
-            Storage,
-            format!(
-                "The disk is too full for the folder of {peer}: it needs {}, and {} are free.",
-                bytes(needed),
-                bytes(free)
-            ),
-            "Make room, or receive with --into a folder on another disk.",
-        ),
+        Refusal::NoSpace { needed, free } => no_space(peer, needed, free),
         Refusal::NotWritable => told(
             Storage,
             "The target folder cannot be written.",
@@ -171,6 +163,15 @@ fn storage(peer: &str, refusal: Refusal) -> Told {
             "Look at the disk and its free space. What was received is kept for the next try.",
         ),
     }
+}
+
+fn no_space(peer: &str, needed: u64, free: u64) -> Told {
+    let [needed, free] = both_bytes(needed, free);
+    told(
+        Storage,
+        format!("The disk is too full for the folder of {peer}: it needs {needed}, and {free} are free."),
+        "Make room, or receive with --into a folder on another disk.",
+    )
 }
 
 fn cancelled_there(peer: &str, cancel: Cancel, kept: &str) -> Told {

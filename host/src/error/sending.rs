@@ -5,7 +5,7 @@ use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use super::Class::{Broken, Code, Identity, Key, Protocol, Refused, Storage, Unknown};
 use super::moment::{Moment, malformed, misdeed, pause};
-use super::{Told, bytes, told};
+use super::{Told, both_bytes, told};
 
 /// The text for `cause`; `entry` is the path that a refusal points at, ready to be shown.
 pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, moment: Moment) -> Told {
@@ -31,7 +31,7 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
             format!("{peer} has said nothing for too long."),
             "See whether it still runs and is reachable, then send again: it goes on where it stopped.",
         ),
-        SessionError::OverLimit(limit) => over_limit(peer, limit),
+        SessionError::OverLimit { limit, has, most } => over_limit(peer, limit, Some((has, most))),
         SessionError::OutcomeUnknown => told(
             Unknown,
             format!("Everything was sent, but the connection to {peer} ended before its receipt came."),
@@ -94,7 +94,7 @@ fn refused(peer: &str, refusal: Refusal, entry: Option<&str>) -> Told {
         ),
         Refusal::Locked { .. } | Refusal::CodeTimeout => code(peer, refusal),
         Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
-        Refusal::Limit { limit } => over_limit(peer, limit),
+        Refusal::Limit { limit } => over_limit(peer, limit, None),
         Refusal::Name { .. } | Refusal::Collision { .. } => name(peer, refusal, entry),
         Refusal::NoSpace { needed, free } => no_space(peer, needed, free),
         Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
@@ -203,21 +203,30 @@ fn storage(peer: &str, refusal: Refusal) -> Told {
 }
 
 fn no_space(peer: &str, needed: u64, free: u64) -> Told {
+    let [needed, free] = both_bytes(needed, free);
     told(
         Storage,
-        format!("{peer} has no room for the folder: it needs {}, and {} are free.", bytes(needed), bytes(free)),
+        format!("{peer} has no room for the folder: it needs {needed}, and {free} are free."),
         "Make room there, or send less.",
     )
 }
 
-fn over_limit(peer: &str, limit: Limit) -> Told {
+/// `numbers`: what the folder has and what the receiver takes at most, where it said so beforehand.
+fn over_limit(peer: &str, limit: Limit, numbers: Option<(u64, u64)>) -> Told {
+    let numbers = numbers.map_or(String::new(), |(has, most)| {
+        let [has, most] = match limit {
+            Limit::Entries | Limit::Iterations => [has, most].map(|count| count.to_string()),
+            Limit::Total | Limit::Manifest | Limit::Path | Limit::Chunk => both_bytes(has, most),
+        };
+        format!(": {has}, and at most {most} are taken there")
+    });
     let what = match limit {
-        Limit::Total => format!("The folder is larger than {peer} takes."),
-        Limit::Entries => format!("The folder has more files and folders than {peer} takes."),
-        Limit::Manifest => format!("The folder has more names than {peer} takes."),
-        Limit::Path => format!("The folder has a longer path than {peer} takes."),
-        Limit::Chunk => format!("The folder comes in larger chunks than {peer} takes."),
-        Limit::Iterations => format!("The folder has a slower key than {peer} takes."),
+        Limit::Total => format!("The folder is larger than {peer} takes{numbers}."),
+        Limit::Entries => format!("The folder has more files and folders than {peer} takes{numbers}."),
+        Limit::Manifest => format!("The folder has more names than {peer} takes{numbers}."),
+        Limit::Path => format!("The folder has a longer path than {peer} takes{numbers}."),
+        Limit::Chunk => format!("The folder comes in larger chunks than {peer} takes{numbers}."),
+        Limit::Iterations => format!("The folder has a slower key than {peer} takes{numbers}."),
     };
     let next = match limit {
         Limit::Total | Limit::Entries | Limit::Manifest => "Send less at once.",

@@ -4,7 +4,7 @@ use waft_core::session::StoreError;
 use waft_core::session::sender::SourceError;
 
 use super::Class::{Refused, Storage};
-use super::{Told, bytes, sentence, told};
+use super::{Told, both_bytes, sentence, told};
 use crate::folder::{Few, FolderError, Unsendable};
 use crate::trouble::Trouble;
 
@@ -89,11 +89,14 @@ pub(super) fn store(error: StoreError, trouble: Option<&Trouble>) -> Told {
     }
     let trouble = trouble.map_or(String::new(), |trouble| format!(" {trouble}."));
     match error {
-        StoreError::NoSpace { needed, free } => told(
-            Storage,
-            format!("The disk is too full: {} are needed, and {} are free.", bytes(needed), bytes(free)),
-            "Make room, or give a target on another disk.",
-        ),
+        StoreError::NoSpace { needed, free } => {
+            let [needed, free] = both_bytes(needed, free);
+            told(
+                Storage,
+                format!("The disk is too full: {needed} are needed, and {free} are free."),
+                "Make room, or give a target on another disk.",
+            )
+        }
         StoreError::NotEmpty => told(
             Refused,
             "The target is not empty.",

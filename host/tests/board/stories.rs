@@ -159,7 +159,8 @@ fn large_folders_fit_to_the_byte(kind: &Kind) {
     // What is around a file of that size: its manifest, digest and root.
     let most = slot() - (bytes - (1 << 20));
     write(&noise(most + 1, 2));
-    site.deliver().failed(15, "refused", &[]);
+    let says = [&format!("{} B, and at most {} B are taken there", slot() + 1, slot())[..], "Send less at once"];
+    site.deliver().failed(15, "refused", &says);
     board.asked("status", "generation 1");
     write(&noise(most, 3));
     let ended = site.deliver().well();

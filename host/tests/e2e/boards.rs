@@ -181,6 +181,16 @@ fn wrong_codes_and_keys_are_refused() {
 }
 
 #[test]
+fn a_folder_larger_than_the_board_is_told_with_both_sizes() {
+    let desk = Desk::new();
+    write(&desk.0.folder(), "large", &noise(2 << 20));
+    let mut board = desk.power_on();
+    let room = board.ask("status", "Room:");
+    let says = ["The folder is larger than attic takes: 2.38 MiB, and at most", &room, "Send less at once"];
+    desk.send().end().failed(15, "refused", &says);
+}
+
+#[test]
 fn a_sender_that_the_board_does_not_know_is_refused() {
     let desk = Desk::new();
     let certificate = desk.0.kitchen.certificate();

@@ -126,15 +126,25 @@ fn every_refusal_has_its_text() {
 
 #[test]
 fn a_folder_over_the_receivers_limits() {
-    let new = Lying::new();
-    let with = |capacity| Lying { capacity, ..Lying::new() };
-    for (capacity, says) in [
-        (Capacity { total: 100, ..new.capacity }, &["is larger than kitchen takes", "Send less at once"][..]),
-        (Capacity { entries: 2, ..new.capacity }, &["has more files and folders", "Send less at once"]),
-        (Capacity { manifest: 5, ..new.capacity }, &["has more names"]),
-        (Capacity { path: 3, ..new.capacity }, &["has a longer path", "Shorten the paths"]),
-    ] {
-        stored_by(with(capacity)).failed(15, "refused", says);
+    let Lying { capacity, .. } = Lying::new();
+    // What is offered: `deep`, a file in it, and `z`.
+    let cases: [(Capacity, &[&str]); 4] = [
+        (
+            Capacity { total: 100, ..capacity },
+            &["The folder is larger than kitchen takes: ", " B, and at most 100 B are taken", "Send less at once"],
+        ),
+        (
+            Capacity { entries: 2, ..capacity },
+            &["has more files and folders than kitchen takes: 3, and at most 2 are taken", "Send less at once"],
+        ),
+        (Capacity { manifest: 5, ..capacity }, &["has more names than kitchen takes: ", " B, and at most 5 B"]),
+        (
+            Capacity { path: 3, ..capacity },
+            &["has a longer path than kitchen takes: 15 B, and at most 3 B", "Shorten the paths"],
+        ),
+    ];
+    for (capacity, says) in cases {
+        stored_by(Lying { capacity, ..Lying::new() }).failed(15, "refused", says);
     }
 }
 

@@ -94,10 +94,10 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
 
     fn check_bounds(&self, greeting: &Greeting) -> Result<(), SessionError> {
         let ArchiveInfo { shape, longest_path, .. } = self.at.source.info();
-        within(shape.total <= greeting.max_total, Limit::Total)?;
-        within(shape.entries <= greeting.max_entries, Limit::Entries)?;
-        within(shape.manifest <= greeting.max_manifest, Limit::Manifest)?;
-        within(longest_path <= greeting.max_path, Limit::Path)
+        within(shape.total, greeting.max_total, Limit::Total)?;
+        within(shape.entries, greeting.max_entries, Limit::Entries)?;
+        within(shape.manifest, greeting.max_manifest, Limit::Manifest)?;
+        within(longest_path, greeting.max_path, Limit::Path)
     }
 
     async fn code(&mut self) -> Result<(), SessionError> {
@@ -160,7 +160,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
         let (key, iterations, secret) = match key_mode(greeting, self.peer)? {
             None => {
                 let iterations = run.iterations.min(greeting.max_iterations).min(limits::ITERATIONS_MAX);
-                within(iterations >= limits::ITERATIONS_MIN, Limit::Iterations)?;
+                within(limits::ITERATIONS_MIN, iterations, Limit::Iterations)?;
                 (KeyMode::Typed, iterations, Secret::typed(run.key, &run.salt, iterations))
             }
             Some(public) => {
@@ -253,7 +253,9 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
         let Agreed { schedule, aead, codec, chunk } = agreed;
         let cipher = C::new(*aead, schedule.chunk_key()).ok_or(SessionError::NothingInCommon)?;
         let total = self.at.source.info().shape.total;
-        let span = Span::new(*chunk, offset, total).ok_or(SessionError::OverLimit(Limit::Chunk))?;
+        // The chunk size was chosen within the protocol's bounds, and the offset held against the total.
+        let too_long = SessionError::OverLimit { limit: Limit::Total, has: total, most: limits::ARCHIVE_MAX };
+        let span = Span::new(*chunk, offset, total).ok_or(too_long)?;
         let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), span, *codec);
         while sealer.next_len() > 0 {
             self.watch().await?;
@@ -350,7 +352,9 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
             SessionError::Cancelled(reason) => reason,
             SessionError::TimedOut => Cancel::TimedOut,
             SessionError::PeerMisbehaved(_) | SessionError::WrongReceipt => Cancel::Protocol,
-            SessionError::OverLimit(_) | SessionError::NothingInCommon | SessionError::NoHpkeKey => Cancel::Declined,
+            SessionError::OverLimit { .. } | SessionError::NothingInCommon | SessionError::NoHpkeKey => {
+                Cancel::Declined
+            }
             _ => return,
         };
         if self.channel.send(&FromSender::Cancel(reason)).await.is_ok() {
@@ -387,14 +391,13 @@ fn key_mode<'p>(greeting: &Greeting, peer: &'p Peer<'_>) -> Result<Option<&'p [u
 /// The largest power of two within both sides' wishes and the protocol's bounds.
 fn chunk_size(ours: u32, theirs: u32) -> Result<u32, SessionError> {
     let most = ours.min(theirs).min(limits::CHUNK_MAX);
-    if most < limits::CHUNK_MIN {
-        return Err(SessionError::OverLimit(Limit::Chunk));
-    }
+    within(limits::CHUNK_MIN, most, Limit::Chunk)?;
     Ok(1 << most.ilog2())
 }
 
-fn within(holds: bool, limit: Limit) -> Result<(), SessionError> {
-    if holds { Ok(()) } else { Err(SessionError::OverLimit(limit)) }
+fn within<N: Into<u64>>(has: N, most: N, limit: Limit) -> Result<(), SessionError> {
+    let (has, most) = (has.into(), most.into());
+    if has <= most { Ok(()) } else { Err(SessionError::OverLimit { limit, has, most }) }
 }
 
 fn is_broken(error: SessionError) -> bool {

@@ -221,7 +221,7 @@ async fn a_folder_that_fills_the_slot_fits_and_one_byte_more_does_not() {
     powered
         .boot(Ok(&identity), async |scene| {
             let fared = laptop.send(scene.address, &over, "", None).await;
-            assert!(matches!(fared, Fared::Ended(SessionError::OverLimit(_))), "{fared:?}");
+            assert!(matches!(fared, Fared::Ended(SessionError::OverLimit { .. })), "{fared:?}");
             assert_eq!(laptop.send(scene.address, &full, "", None).await.receipt().digest, full.root);
         })
         .await;
