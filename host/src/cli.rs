@@ -3,9 +3,27 @@
 //! Secrets have no option here, on purpose: what stands in a command line can be read by every process of the
 //! machine. Codes and keys come from a prompt, a piped line or the environment; see `ui`.
 
+use std::iter::{once, successors};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// A command line that can be understood.
+pub struct Typed {
+    /// What stands in it.
+    pub cli: Cli,
+    /// Its command, without options and arguments: `waft trust add`.
+    pub command: String,
+}
+
+/// This process's command line. Where it cannot be understood, says why and ends the process.
+pub fn typed() -> Typed {
+    let mut matches = Cli::command().get_matches();
+    let subcommands = successors(matches.subcommand(), |(_, below)| below.subcommand()).map(|(name, _)| name);
+    let command = once("waft").chain(subcommands).collect::<Vec<_>>().join(" ");
+    let cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
+    Typed { cli, command }
+}
 
 /// Send a folder to a board or another computer, securely.
 #[derive(Parser, Debug)]
@@ -327,7 +345,6 @@ const OPEN_HELP: &str = "The key is asked for; or taken from WAFT_KEY, or from a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_consistent() {

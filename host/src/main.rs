@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    waft::run(waft::cli::Cli::parse())
+    waft::run(waft::cli::typed())
 }

@@ -17,12 +17,12 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::asked::Asked;
-use crate::cli::{Cli, Command};
+use crate::cli::{Command, Typed};
 use crate::error::Error;
 use crate::ui::Ui;
 
 /// Does what was typed.
-pub fn run(cli: Cli) -> ExitCode {
+pub fn run(Typed { cli, command }: Typed) -> ExitCode {
     let ui = Ui::new(cli.voice);
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -32,6 +32,7 @@ pub fn run(cli: Cli) -> ExitCode {
     match execute(cli.command, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let error = error.of(&command);
             ui.error(&error);
             ExitCode::from(error.class().exit())
         }

@@ -62,11 +62,11 @@ fn read(args: &Provision) -> Result<(Plan, Option<settings::Ssid>), Error> {
 
 fn unknown(board: &str) -> Error {
     let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
-    Error::Usage(format!("no board is called {board:?}; there are: {}", names.join(", ")))
+    Error::usage(format!("no board is called {board:?}; there are: {}", names.join(", ")))
 }
 
 fn usage(problem: impl ToString) -> Error {
-    Error::Usage(problem.to_string())
+    Error::usage(problem.to_string())
 }
 
 fn tell(peer: &Peer, board: &Board, path: &Path, ui: &Ui) {

@@ -78,7 +78,7 @@ async fn firmware(
     ui: &Ui,
 ) -> Result<PathBuf, Error> {
     if ip.is_ipv6() {
-        return Err(Error::Usage("an emulated board is reached by IPv4 only".into()));
+        return Err(Error::usage("an emulated board is reached by IPv4 only".into()));
     }
     if qemu::program().is_none() {
         return Err(Error::NoQemu);
@@ -103,7 +103,7 @@ fn read_identity(path: &Path) -> Result<(Zeroizing<Vec<u8>>, board::Identity), E
 
 /// As was typed, else as the identity says.
 fn name(typed: Option<&str>, identity: Option<&board::Identity>) -> Result<Name, Error> {
-    let usage = |problem: crate::name::NameError| Error::Usage(problem.to_string());
+    let usage = |problem: crate::name::NameError| Error::usage(problem.to_string());
     if let Some(typed) = typed {
         return Name::new(typed).map_err(usage);
     }
@@ -118,7 +118,7 @@ fn folder(home: &Home, name: &Name) -> PathBuf {
 /// Makes the board's identity, and trusts it here.
 fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -> Result<(), Error> {
     let (own, _) = Identity::open(home)?;
-    let hostname = name.as_str().parse().map_err(|_| Error::Usage(format!("{name} is no hostname")))?;
+    let hostname = name.as_str().parse().map_err(|_| Error::usage(format!("{name} is no hostname")))?;
     let plan = Plan {
         name: name.clone(),
         senders: vec![senders::own(home, own.certificate())?],

@@ -22,9 +22,9 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 }
 
 fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
-    let name = Name::new(&args.name).map_err(|problem| Error::Usage(problem.to_string()))?;
+    let name = Name::new(&args.name).map_err(|problem| Error::usage(problem.to_string()))?;
     let at =
-        args.at.map(|at| at.parse::<Address>()).transpose().map_err(|problem| Error::Usage(problem.to_string()))?;
+        args.at.map(|at| at.parse::<Address>()).transpose().map_err(|problem| Error::usage(problem.to_string()))?;
     let certificate = certificate(&args.certificate)?;
     let home = Home::open()?;
     let (own, _) = Identity::open(&home)?;

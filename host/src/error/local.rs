@@ -7,8 +7,8 @@ use super::{Sealed, Told, sentence, shown, told};
 use crate::asked::Asked;
 
 /// The text for arguments that make no sense.
-pub(super) fn usage(what: &str) -> Told {
-    told(Usage, sentence(what), "`waft --help` shows what can be typed.")
+pub(super) fn usage(what: &str, command: &str) -> Told {
+    told(Usage, sentence(what), format!("`{command} --help` shows what can be typed."))
 }
 
 /// The text for an answer that is no key.

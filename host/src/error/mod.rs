@@ -37,7 +37,12 @@ use crate::trust::TrustError;
 #[derive(Debug)]
 pub(crate) enum Error {
     /// An option or argument does not make sense.
-    Usage(String),
+    Usage {
+        /// What is wrong.
+        what: String,
+        /// The command that it was given to, such as `waft trust add`.
+        command: String,
+    },
     /// Standard input ended, or is none, where an answer was needed.
     NoAnswer(Asked),
     /// `WAFT_KEY`, or the only answer, is no key.
@@ -175,14 +180,27 @@ impl Error {
         match asked {
             Asked::Code => Self::CodeMalformed(why),
             Asked::Key => Self::KeyMalformed(why),
-            Asked::Folder | Asked::Receiver | Asked::Passphrase => Self::Usage(why),
+            Asked::Folder | Asked::Receiver | Asked::Passphrase => Self::usage(why),
+        }
+    }
+
+    /// The error for an option or argument that does not make sense, to whatever command.
+    pub(crate) fn usage(what: String) -> Self {
+        Self::Usage { what, command: "waft".to_owned() }
+    }
+
+    /// The same error, of the command that was typed.
+    pub(crate) fn of(self, command: &str) -> Self {
+        match self {
+            Self::Usage { what, .. } => Self::Usage { what, command: command.to_owned() },
+            other => other,
         }
     }
 
     /// The error in words.
     pub(crate) fn told(&self) -> Told {
         match self {
-            Self::Usage(what) => local::usage(what),
+            Self::Usage { what, command } => local::usage(what, command),
             Self::NoAnswer(asked) => local::no_answer(*asked),
             Self::KeyMalformed(why) => local::key_malformed(why),
             Self::CodeMalformed(why) => local::code_malformed(why),

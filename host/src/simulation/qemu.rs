@@ -158,7 +158,7 @@ fn arguments(board: &Board, firmware: &Path, state: &State, at: SocketAddrV4) ->
 
 fn word(path: &Path) -> Result<String, Error> {
     let path = std::path::absolute(path).map_err(|cause| Error::File(path.to_owned(), cause))?;
-    let no_text = || Error::Usage(format!("QEMU cannot be given the path {}", shown(&path)));
+    let no_text = || Error::usage(format!("QEMU cannot be given the path {}", shown(&path)));
     path.to_str().map(str::to_owned).ok_or_else(no_text)
 }
 

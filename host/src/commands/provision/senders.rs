@@ -22,7 +22,7 @@ pub(super) fn read(paths: &[PathBuf], home: &Home, own: &Certificate) -> Result<
         return Ok(vec![self::own(home, own)?]);
     }
     if paths.len() > SENDERS_MAX {
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "a board trusts at most {SENDERS_MAX} senders, but {} are given",
             paths.len()
         )));

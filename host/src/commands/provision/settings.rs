@@ -111,7 +111,7 @@ pub(super) fn ssid(typed: &str) -> Result<Ssid, Error> {
 /// Asks for the passphrase of a network.
 pub(super) async fn wifi(Ssid(ssid): Ssid, ui: &Ui) -> Result<Wifi, Error> {
     let passphrase = ui.ask(Asked::Passphrase, &format!("Passphrase of the Wi-Fi network {ssid}:"), passphrase).await?;
-    let no_wifi = || Error::Usage("the Wi-Fi settings do not fit into an identity".into());
+    let no_wifi = || Error::usage("the Wi-Fi settings do not fit into an identity".into());
     Ok(Wifi {
         ssid: ssid.parse().map_err(|_| no_wifi())?,
         passphrase: passphrase.as_bytes().try_into().map_err(|_| no_wifi())?,

@@ -21,7 +21,7 @@ pub(in crate::commands) fn listen_at(typed: Option<&str>) -> Result<(Option<IpAd
         (Ok(socket), ..) => Ok((Some(socket.ip()), socket.port())),
         (_, Ok(ip), _) => Ok((Some(ip), PORT)),
         (.., Ok(port)) => Ok((None, port)),
-        _ => Err(Error::Usage(format!("{typed:?} is no ADDR:PORT, such as 192.168.1.5:12346 or [::1]:12346."))),
+        _ => Err(Error::usage(format!("{typed:?} is no ADDR:PORT, such as 192.168.1.5:12346 or [::1]:12346."))),
     }
 }
 

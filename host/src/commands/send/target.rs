@@ -78,7 +78,7 @@ fn unknown(name: &str) -> Error {
 }
 
 fn address(text: &str) -> Result<Address, Error> {
-    text.parse().map_err(|problem| Error::Usage(format!("{text:?} is no address: {problem}")))
+    text.parse().map_err(|problem| Error::usage(format!("{text:?} is no address: {problem}")))
 }
 
 /// No dot and no colon: rather a mistyped name than a host.
@@ -123,7 +123,7 @@ mod tests {
         assert!(matches!(read("cellar@host", &trust), Err(Error::Trust(TrustError::Unknown { .. }))));
         assert!(matches!(read("cellar", &trust), Err(Error::Trust(TrustError::Unknown { .. }))));
         assert!(matches!(read("10.0.0.2", &trust), Err(Error::Trust(TrustError::SeveralReceivers))));
-        assert!(matches!(read("attic@a b", &trust), Err(Error::Usage(_))));
+        assert!(matches!(read("attic@a b", &trust), Err(Error::Usage { .. })));
     }
 
     #[test]
