@@ -12,6 +12,7 @@ use etcetera::BaseStrategy;
 use rand_core::{OsRng, RngCore};
 
 use crate::platform;
+use crate::trouble::is_disk_full;
 
 /// The environment variable that names another folder.
 pub const VARIABLE: &str = "WAFT_HOME";
@@ -70,8 +71,23 @@ impl Home {
     /// Replaces a file, or makes it, readable by its owner alone. After a crash it holds either the old bytes or the
     /// new.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
-        let path = self.file(name);
-        replace(&self.path, &path, bytes).map_err(|source| HomeError::Write { path, source })
+        self.write_all(&[(name, bytes)])
+    }
+
+    /// The same with several files. All are written beside their places before the first is replaced: a full disk changes none.
+    pub fn write_all(&self, files: &[(&str, &[u8])]) -> Result<(), HomeError> {
+        let failed = |name: &str| {
+            let path = self.file(name);
+            |source| HomeError::Write { path, source }
+        };
+        let mut written = Vec::new();
+        for (name, bytes) in files {
+            written.push(Beside::write(&self.path, bytes).map_err(failed(name))?);
+        }
+        for ((name, _), beside) in files.iter().zip(&written) {
+            std::fs::rename(&beside.0, self.file(name)).map_err(failed(name))?;
+        }
+        platform::sync_directory(&self.path).map_err(|source| HomeError::Write { path: self.path.clone(), source })
     }
 
     /// Waits until no other process changes this folder, and keeps others from it until the lock is dropped.
@@ -135,6 +151,16 @@ pub enum HomeError {
     },
 }
 
+impl HomeError {
+    /// Whether nothing is wrong but that the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Folder { source, .. } | Self::Write { source, .. } => is_disk_full(source.kind()),
+            Self::Nowhere | Self::Read { .. } | Self::Locked { .. } => false,
+        }
+    }
+}
+
 /// The bytes of a file that is no longer than `max`.
 pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -145,17 +171,25 @@ pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = folder.join(format!(".new-{:016x}", OsRng.next_u64()));
-    let written = platform::create_private(&new).and_then(|mut file| {
+/// A file that is to take another's place; removed unless it does.
+struct Beside(PathBuf);
+
+impl Beside {
+    fn write(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let path = folder.join(format!(".new-{:016x}", OsRng.next_u64()));
+        let mut file = platform::create_private(&path)?;
+        let beside = Self(path);
         file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| {
-        // What failed is told already; a leftover is only untidy.
-        let _ = std::fs::remove_file(&new);
-    })?;
-    platform::sync_directory(folder)
+        file.sync_all()?;
+        Ok(beside)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Once it has the other's place, nothing is there; a leftover is only untidy.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 #[cfg(test)]
@@ -176,10 +210,10 @@ mod tests {
         let (_folder, home) = home();
         assert!(home.read("a", 10).unwrap().is_none());
         home.write("a", b"long text").unwrap();
-        home.write("a", b"short").unwrap();
+        home.write_all(&[("a", b"short"), ("b", b"")]).unwrap();
         assert_eq!(home.read("a", 10).unwrap().unwrap(), b"short");
         assert_eq!(platform::check_private(&home.file("a")).unwrap(), Ok(()));
-        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left over");
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 2, "nothing is left over");
     }
 
     #[test]

@@ -119,8 +119,8 @@ impl Identity {
 
     fn store_new(home: &Home) -> Result<Self, IdentityError> {
         let identity = Self::generate();
-        home.write(KEY_FILE, identity.keys_pem().as_bytes())?;
-        home.write(CERTIFICATE_FILE, identity.certificate.to_pem().as_bytes())?;
+        let (keys, certificate) = (identity.keys_pem(), identity.certificate.to_pem());
+        home.write_all(&[(KEY_FILE, keys.as_bytes()), (CERTIFICATE_FILE, certificate.as_bytes())])?;
         Ok(identity)
     }
 

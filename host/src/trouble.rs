@@ -68,6 +68,11 @@ pub enum Cause {
     Nameless,
 }
 
+/// Whether a file system has no more room, at all or for this user.
+pub(crate) fn is_disk_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Any name or path as it can be shown: nothing in it reaches the terminal as a command.
 pub(crate) fn shown(name: &OsStr) -> String {
     let mut text = String::new();

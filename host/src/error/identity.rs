@@ -1,6 +1,6 @@
 //! What a person is told about this machine's identity, its home, and whom it trusts.
 
-use super::Class::{Identity, Usage};
+use super::Class::{Identity, Storage, Usage};
 use super::{Told, sentence, shown, told};
 use crate::certificate::CertificateError;
 use crate::home::HomeError;
@@ -28,6 +28,13 @@ pub(super) fn identity(error: &IdentityError) -> Told {
 
 /// The text for a configuration folder that cannot be used.
 pub(super) fn home(error: &HomeError) -> Told {
+    if error.is_disk_full() {
+        return told(
+            Storage,
+            format!("Identity and trust cannot be kept: {error}."),
+            "Make room on that disk, or name a folder on another one in WAFT_HOME. What was there before is as it was.",
+        );
+    }
     told(
         Identity,
         format!("Identity and trust cannot be reached: {error}."),

@@ -32,7 +32,7 @@ use self::staging::{MANIFEST, Staging, TREE};
 use self::tree::Tree;
 use crate::folder::{Folder, FolderSource, Options};
 use crate::platform;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, is_disk_full};
 
 /// Receives folders into one directory.
 ///
@@ -206,9 +206,7 @@ impl DirectoryStore {
 
     fn io_error(&self, trouble: &Trouble) -> StoreError {
         match trouble.io_kind() {
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                StoreError::NoSpace { needed: self.left(), free: self.free() }
-            }
+            Some(kind) if is_disk_full(kind) => StoreError::NoSpace { needed: self.left(), free: self.free() },
             Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => StoreError::NotWritable,
             Some(_) => StoreError::Io,
             None => StoreError::NotWritable,

@@ -94,8 +94,9 @@ fn a_staging_area_that_is_a_link_is_refused() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
 }
 
-/// A receiver in a mount namespace of its own, whose target stands on a disk of that many KiB. None without the right.
-fn on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
+/// A command for the shell, in which `$0` is `waft`: by the kitchen, in a mount namespace of its own, in whose folder `disk` a disk of
+/// that many KiB stands. None without the right.
+fn on_a_small_disk(world: &World, kib: u32, script: &str) -> Option<Call> {
     let disk = world.kitchen.work.join("disk");
     fs::create_dir_all(&disk).unwrap();
     let mount = format!("mount -t tmpfs -o size={kib}k tmpfs disk");
@@ -108,16 +109,32 @@ fn on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
         return None;
     }
     let mut command = Command::new("unshare");
+    command.args(unshare).args(["sh", "-c", &format!("{mount} && {script}"), env!("CARGO_BIN_EXE_waft")]);
+    Some(Call::of(command, &world.kitchen.home, &world.kitchen.work))
+}
+
+/// A receiver whose target stands on such a disk.
+fn receiving_on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
     let receive = "exec \"$0\" --json receive --listen 127.0.0.1:0 --into disk/into --once --no-code --no-key";
-    command.args(unshare).args(["sh", "-c", &format!("{mount} && {receive}"), env!("CARGO_BIN_EXE_waft")]);
-    Some(Call::of(command, &world.kitchen.home, &world.kitchen.work).start())
+    on_a_small_disk(world, kib, receive).map(Call::start)
+}
+
+#[test]
+fn a_home_on_a_full_disk() {
+    let world = World::strangers();
+    // The page that there is takes one of an identity's two files. With room for both it is made as if nothing had been.
+    let twice = "{ \"$0\" --json id; exit=$?; mount -o remount,size=64k disk && \"$0\" --quiet id >&2 && exit $exit; }";
+    let Some(call) = on_a_small_disk(&world, 4, twice) else { return };
+    let ended = call.env("WAFT_HOME", world.kitchen.work.join("disk")).run();
+    let says = ["Identity and trust cannot be kept", "disk/", "No space left", "Make room", "WAFT_HOME"];
+    ended.failed(14, "storage", &says);
 }
 
 #[test]
 fn a_disk_that_is_too_small() {
     let world = World::new();
     world.large(3 << 20);
-    let Some(mut receiver) = on_a_small_disk(&world, 1024) else { return };
+    let Some(mut receiver) = receiving_on_a_small_disk(&world, 1024) else { return };
     let (address, _) = receiver.ready();
     let says = ["kitchen has no room for the folder", "3.00 MiB", "are free", "Make room there"];
     world.sending(&address).run().failed(14, "storage", &says);
@@ -130,7 +147,7 @@ fn a_disk_that_is_too_small() {
 fn a_disk_that_fills_up_on_the_way() {
     let world = World::new();
     world.large(12 << 20);
-    let Some(mut receiver) = on_a_small_disk(&world, 16 << 10) else { return };
+    let Some(mut receiver) = receiving_on_a_small_disk(&world, 16 << 10) else { return };
     let (address, _) = receiver.ready();
     let proxy = super::proxy::Proxy::before(&address, &[super::proxy::Fate::Stall(100_000)]);
     let sender = world.send(&proxy.address);
