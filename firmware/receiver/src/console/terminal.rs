@@ -28,6 +28,8 @@ pub(super) struct Terminal<I> {
     /// Whether anything more can come in.
     open: bool,
     typed: Vec<u8, LINE>,
+    /// More was typed than a line holds.
+    overlong: bool,
     /// The prompt that stands in the last line, before what is typed.
     prompt: Option<&'static str>,
     /// The last byte was a carriage return: a line feed behind it is none of its own.
@@ -47,9 +49,9 @@ enum Escape {
 pub(super) struct Line(Vec<u8, LINE>);
 
 impl Line {
-    /// Its text; empty where it is none.
+    /// Its text; what is none reads as something that nothing is called.
     pub(super) fn text(&self) -> &str {
-        core::str::from_utf8(&self.0).unwrap_or_default().trim()
+        core::str::from_utf8(&self.0).unwrap_or("\u{fffd}").trim()
     }
 }
 
@@ -61,7 +63,8 @@ impl Drop for Line {
 
 impl<I: Read + Write> Terminal<I> {
     pub(super) fn new(io: I, echo: bool) -> Self {
-        Self { io, echo, open: true, typed: Vec::new(), prompt: None, returned: false, escape: Escape::None }
+        let (typed, escape) = (Vec::new(), Escape::None);
+        Self { io, echo, open: true, typed, overlong: false, prompt: None, returned: false, escape }
     }
 
     /// Waits for a byte. Cancel-safe.
@@ -74,7 +77,7 @@ impl<I: Read + Write> Terminal<I> {
         core::future::pending().await
     }
 
-    /// Takes a byte; gives the line that it ends.
+    /// Takes a byte; gives the line that it ends. Of a line that is too long nothing is taken.
     pub(super) async fn take(&mut self, byte: u8) -> Option<Line> {
         if !self.ends_line(byte).await {
             return None;
@@ -82,6 +85,10 @@ impl<I: Read + Write> Terminal<I> {
         let line = Line(self.typed.clone());
         self.typed.as_mut_slice().zeroize();
         self.typed.clear();
+        if core::mem::take(&mut self.overlong) {
+            self.say(format_args!("That line is too long: more than {LINE} bytes.")).await;
+            return None;
+        }
         Some(line)
     }
 
@@ -120,8 +127,7 @@ impl<I: Read + Write> Terminal<I> {
         if self.echo && self.prompt != Some(prompt) {
             self.clear().await;
             self.put(prompt).await;
-            let typed = self.typed.clone();
-            let _ = self.io.write_all(&typed).await;
+            let _ = self.io.write_all(&self.typed).await;
             self.prompt = Some(prompt);
         }
         let _ = self.io.flush().await;
@@ -161,9 +167,10 @@ impl<I: Read + Write> Terminal<I> {
                 while !self.typed.is_empty() {
                     self.rub_out().await;
                 }
+                self.overlong = false;
             }
-            // A line that is full takes no more.
-            b' '..=b'~' | 0x80.. if self.typed.push(byte).is_ok() && self.echo => {
+            b' '..=b'~' | 0x80.. if self.typed.push(byte).is_err() => self.overlong = true,
+            b' '..=b'~' | 0x80.. if self.echo => {
                 let _ = self.io.write_all(&[byte]).await;
                 let _ = self.io.flush().await;
             }
@@ -185,14 +192,16 @@ impl<I: Read + Write> Terminal<I> {
         }
     }
 
+    /// Whether a byte belongs to an escape sequence. A control character ends one, and means what it always does.
     fn is_escape(&mut self, byte: u8) -> bool {
         let before = self.escape;
         self.escape = match (before, byte) {
             (_, ESCAPE) => Escape::Begun,
+            (_, ..b' ') => Escape::None,
             (Escape::Begun, b'[' | b'O') => Escape::Inside,
             (Escape::Inside, 0x20..=0x3F) => Escape::Inside,
             _ => Escape::None,
         };
-        before != Escape::None || self.escape != Escape::None
+        byte == ESCAPE || (before != Escape::None && byte >= b' ')
     }
 }

@@ -163,7 +163,7 @@ impl Person {
                 }
                 let mut bytes = [0; 1000];
                 let count = self.console.read(&mut bytes).await.unwrap();
-                self.seen.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+                self.seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
         };
         match tokio::time::timeout(Duration::from_secs(60), reading).await {
@@ -180,7 +180,12 @@ impl Person {
     }
 
     pub(crate) async fn types(&mut self, line: &str) {
-        self.console.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        self.presses(format!("{line}\r\n")).await;
+    }
+
+    /// Presses keys, without ending the line.
+    pub(crate) async fn presses(&mut self, keys: impl AsRef<[u8]>) {
+        self.console.write_all(keys.as_ref()).await.unwrap();
     }
 }
 

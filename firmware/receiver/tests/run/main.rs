@@ -5,6 +5,7 @@
 mod archive;
 mod board;
 mod dying;
+mod console;
 mod laptop;
 #[path = "../slots/nor.rs"]
 #[allow(dead_code)]
