@@ -25,6 +25,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_board_without_a_good_identity_receives_nothing", a_board_without_a_good_identity_receives_nothing),
     ("a_vanished_sender_comes_back", a_vanished_sender_comes_back),
     ("strangers_do_not_disturb_a_transfer", strangers_do_not_disturb_a_transfer),
+    ("a_flood_of_typing_is_taken", a_flood_of_typing_is_taken),
     ("the_stack_has_room", the_stack_has_room),
     ("failures_end_in_a_reset", failures_end_in_a_reset),
 ];
@@ -250,6 +251,31 @@ fn strangers_do_not_disturb_a_transfer(kind: &Kind) {
         .collect();
     assert!(!strangers.is_empty());
     board.types(&key);
+    sender.end().well();
+    board.asked("verify", "Sound");
+}
+
+/// Much more than a console takes at once, as from a paste: nobody and nothing is lost, whatever the board does meanwhile.
+fn a_flood_of_typing_is_taken(kind: &Kind) {
+    let site = Site::provisioned(kind, &[]);
+    write(&site, "a", &noise(300_000, 7));
+    let mut board = site.listening();
+    let flood = |board: &mut Board| {
+        board.types(&"junk".repeat(2_500));
+        board.sees("too long");
+        board.types(&"release\n".repeat(300));
+        (0..300).for_each(|_| drop(board.sees("Nothing is held.")));
+    };
+    flood(&mut board);
+    let code = board.code();
+    let mut sender = site.send();
+    let key = sender.key();
+    sender.answer("code", &code);
+    board.sees("Type the key that");
+    flood(&mut board);
+    // The key and the flood at once: one is stretched while the other comes.
+    board.types(&format!("{key}\n{}", "release\n".repeat(300)));
+    (0..300).for_each(|_| drop(board.sees("Nothing is held.")));
     sender.end().well();
     board.asked("verify", "Sound");
 }

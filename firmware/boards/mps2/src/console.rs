@@ -29,7 +29,7 @@ impl Console {
     /// Turns the console on. There is one.
     pub fn start() -> Self {
         UART.start();
-        critical_section::with(|_| UART.let_call(Call::Received, true));
+        critical_section::with(|_| on_received());
         Interrupt::Uart0Received.enable();
         Interrupt::Uart0Sent.enable();
         Self(())
@@ -57,7 +57,8 @@ impl ErrorType for Console {
 impl Read for Console {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let count = TYPED.read(buffer).await;
-        critical_section::with(|_| UART.let_call(Call::Received, true));
+        // A byte that found no room is still there.
+        critical_section::with(|_| on_received());
         Ok(count)
     }
 }
@@ -66,12 +67,14 @@ impl Write for Console {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         poll_fn(|context| {
             SENT.register(context.waker());
-            let count = bytes.iter().take_while(|byte| UART.put(**byte)).count();
-            if count > 0 || bytes.is_empty() {
-                return Poll::Ready(Ok(count));
+            let put = || bytes.iter().take_while(|byte| UART.put(**byte)).count();
+            let mut count = put();
+            if count == 0 && !bytes.is_empty() {
+                critical_section::with(|_| UART.let_call(Call::Sent, true));
+                // Room that there was before that calls for nobody.
+                count = put();
             }
-            critical_section::with(|_| UART.let_call(Call::Sent, true));
-            Poll::Pending
+            if count == 0 && !bytes.is_empty() { Poll::Pending } else { Poll::Ready(Ok(count)) }
         })
         .await
     }
@@ -81,17 +84,18 @@ impl Write for Console {
     }
 }
 
+/// Takes what came, as far as there is room. Only with interrupts off, or as the handler.
+///
+/// A call that was not heard comes again for ever, even when it is turned off; and a byte that came while it was off calls for
+/// nobody. So it is on and heard before bytes are taken, and heard once more when it is off.
 pub(crate) extern "C" fn on_received() {
-    while UART.is_holding() {
-        if TYPED.free_capacity() == 0 {
-            UART.let_call(Call::Received, false);
-            return;
-        }
-        UART.heard(Call::Received);
-        if let Some(byte) = UART.take() {
-            let _ = TYPED.try_write(&[byte]);
-        }
+    UART.let_call(Call::Received, true);
+    UART.heard(Call::Received);
+    while TYPED.free_capacity() > 0 {
+        let Some(byte) = UART.take() else { return };
+        let _ = TYPED.try_write(&[byte]);
     }
+    UART.let_call(Call::Received, false);
     UART.heard(Call::Received);
 }
 

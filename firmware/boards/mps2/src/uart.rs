@@ -57,11 +57,6 @@ impl Uart {
         (self.0.read(STATE) & RECEIVE_FULL != 0).then(|| self.0.read(DATA) as u8)
     }
 
-    /// Whether a byte is there to be taken.
-    pub(crate) fn is_holding(self) -> bool {
-        self.0.read(STATE) & RECEIVE_FULL != 0
-    }
-
     /// Sends a byte; `false`: there is no room yet.
     pub(crate) fn put(self, byte: u8) -> bool {
         let room = self.0.read(STATE) & TRANSMIT_FULL == 0;
