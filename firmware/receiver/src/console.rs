@@ -15,12 +15,12 @@ use waft_core::session::receiver::KeyAnswer;
 use crate::board::{Board, Start};
 use crate::entropy::Sources;
 use crate::identity::{Identity, IdentityError, TrustedSender};
-use crate::panel::{Panel, Question};
+use crate::panel::Panel;
 use crate::session::SharedStore;
 use crate::slots::{Folder, MountError, Slots};
 use commands::Command;
 use terminal::{Line, Terminal};
-use text::Spaced;
+use text::Code;
 
 /// Why the board receives nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl<'a, B: Board> Console<'a, B> {
     }
 
     /// Shows what happens, and does what is typed.
-    pub(crate) async fn serve(mut self) -> ! {
+    pub(crate) async fn serve(&mut self) -> ! {
         self.introduce().await;
         loop {
             self.prompt().await;
@@ -108,10 +108,7 @@ impl<'a, B: Board> Console<'a, B> {
     }
 
     async fn show_code(&mut self) {
-        match self.around.panel.code.get() {
-            Some(digits) => self.terminal.say(format_args!("Code: {}", Spaced(digits))).await,
-            None => self.terminal.say("No code is asked for.").await,
-        }
+        self.terminal.say(Code(self.around.panel.code.get())).await;
     }
 
     async fn prompt(&mut self) {
@@ -137,25 +134,5 @@ impl<'a, B: Board> Console<'a, B> {
             // Tells where, and nothing of what was typed.
             Err(error) => self.terminal.say(format_args!("{error}. Type it again.")).await,
         }
-    }
-
-    /// Asks for the key.
-    async fn ask(&mut self, Question { offered, left }: Question) {
-        let peer = self.peer_name();
-        match left {
-            None => {
-                let (files, bytes) = (text::Files(offered.shape.files), text::Bytes(offered.shape.total));
-                let question = format_args!("Type the key that {peer} shows, for {files} ({bytes}); or `decline`.");
-                self.terminal.say(question).await;
-            }
-            Some(left) => {
-                let tries = if left == 1 { "try" } else { "tries" };
-                self.terminal.say(format_args!("That was not the key; {left} {tries} left.")).await;
-            }
-        }
-    }
-
-    fn peer_name(&self) -> &'a str {
-        self.peer.map_or("the sender", |peer| peer.name.as_str())
     }
 }

@@ -66,7 +66,8 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     };
     let ready = fit.as_ref().map(|(_, ready)| *ready).map_err(|unfit| *unfit);
     let around = Around { panel: &panel, slots, store: store.as_ref(), clock, ready, start };
-    let mut console = pin!(Console::<B>::new(console, around).serve());
+    let mut console = Console::<B>::new(console, around);
+    let mut console = pin!(console.serve());
     let mut doors = Doors::new(sockets, clock, &panel);
     let (mut random, Ready { identity, .. }, store) = match (fit, &store) {
         (Ok((random, ready)), Some(store)) => (random, ready, store),

@@ -1,75 +1,87 @@
 //! What happens, line by line.
 
-use waft_core::session::receiver::Event;
-use waft_core::session::{CertificateHash, Receipt};
+use core::fmt;
 
-use super::text::{self, Bytes, Files};
+use waft_core::session::CertificateHash;
+use waft_core::session::receiver::Event;
+
+use super::text::{self, Bytes, Code, Files, Tries};
 use super::{Console, Ready};
 use crate::board::Board;
-use crate::panel::Notice;
+use crate::panel::{Notice, Panel, Question};
 
 impl<B: Board> Console<'_, B> {
     pub(super) async fn show(&mut self, notice: Notice) {
-        match notice {
-            Notice::Listening(address) => self.terminal.say(format_args!("Listening at {address}.")).await,
-            Notice::Code => self.show_code().await,
-            Notice::Question => match self.around.panel.question.get() {
-                Some(question) => self.ask(question).await,
-                None => self.terminal.say("The key is not asked for any more.").await,
-            },
-            Notice::Session(event) => self.show_event(event).await,
-            Notice::Percent(percent) => self.terminal.say(format_args!("{percent:3} %")).await,
-            Notice::Ended(error) => {
-                let reason = text::ending(error);
-                self.terminal.say(format_args!("No new folder from {}: {reason}.", self.peer_name())).await;
-            }
-            Notice::Stranger(error) => {
-                self.terminal.say(format_args!("Somebody was refused: {}.", text::stranger(error))).await;
-            }
-        }
-    }
-
-    async fn show_event(&mut self, event: Event) {
-        if let Event::Connected(sender) = event {
+        if let Notice::Session(Event::Connected(sender)) = notice {
             self.meet(sender);
         }
-        let peer = self.peer_name();
-        let terminal = &mut self.terminal;
-        match event {
-            Event::Connected(_) => terminal.say(format_args!("{peer} is there.")).await,
-            Event::CodeWrong { left } => {
-                let tries = if left == 1 { "try" } else { "tries" };
-                terminal.say(format_args!("{peer} gave a wrong code; {left} {tries} left.")).await;
-            }
-            Event::Locked { seconds } => {
-                terminal.say(format_args!("{peer} gave too many wrong codes, and has to wait {seconds} s.")).await;
-            }
-            Event::CodeAccepted => terminal.say("The code is right.").await,
-            Event::Offered(offered) => {
-                let (files, bytes) = (Files(offered.shape.files), Bytes(offered.shape.total));
-                terminal.say(format_args!("{peer} offers {files}, {bytes}.")).await;
-            }
-            Event::Hashing => terminal.say("The key is right.").await,
-            Event::Receiving { offset: 0, .. } => terminal.say("Receiving.").await,
-            Event::Receiving { offset, total } if offset == total => terminal.say("All of it is here already.").await,
-            Event::Receiving { offset, total } => {
-                terminal.say(format_args!("Going on at {} of {}.", Bytes(offset), Bytes(total))).await;
-            }
-            Event::Received(_) => {}
-            Event::Verifying => terminal.say("All is here. Verifying.").await,
-            Event::Committed(receipt) => self.show_receipt(receipt).await,
+        let peer = self.peer.map_or("the sender", |peer| peer.name.as_str());
+        self.terminal.say(Told { notice: &notice, panel: self.around.panel, peer }).await;
+        if let Notice::Session(Event::Committed(receipt)) = notice {
+            self.terminal.say(format_args!("Digest: {}", receipt.digest)).await;
         }
-    }
-
-    async fn show_receipt(&mut self, receipt: Receipt) {
-        let Receipt { digest, files, bytes, generation } = receipt;
-        let (files, bytes) = (Files(files), Bytes(bytes));
-        self.terminal.say(format_args!("The folder is in place: {files}, {bytes}, generation {generation}.")).await;
-        self.terminal.say(format_args!("Digest: {digest}")).await;
     }
 
     fn meet(&mut self, hash: CertificateHash) {
         let Ok(Ready { identity, .. }) = &self.around.ready else { return };
         self.peer = identity.senders.iter().find(|sender| sender.hash == hash);
+    }
+}
+
+/// A notice in words.
+struct Told<'a> {
+    notice: &'a Notice,
+    /// Has what is state and no notice.
+    panel: &'a Panel,
+    peer: &'a str,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { notice, panel, peer } = *self;
+        match *notice {
+            Notice::Listening(address) => write!(f, "Listening at {address}."),
+            Notice::Code => Code(panel.code.get()).fmt(f),
+            Notice::Question => match panel.question.get() {
+                Some(question) => ask(f, question, peer),
+                None => f.write_str("The key is not asked for any more."),
+            },
+            Notice::Session(event) => tell(f, event, peer),
+            Notice::Percent(percent) => write!(f, "{percent:3} %"),
+            Notice::Ended(error) => write!(f, "No new folder from {peer}: {}.", text::ending(error)),
+            Notice::Stranger(error) => write!(f, "Somebody was refused: {}.", text::stranger(error)),
+        }
+    }
+}
+
+/// Asks for the key.
+fn ask(f: &mut fmt::Formatter<'_>, Question { offered, left }: Question, peer: &str) -> fmt::Result {
+    let (files, bytes) = (Files(offered.shape.files), Bytes(offered.shape.total));
+    match left {
+        None => write!(f, "Type the key that {peer} shows, for {files} ({bytes}); or `decline`."),
+        Some(left) => write!(f, "That was not the key; {} left.", Tries(left)),
+    }
+}
+
+fn tell(f: &mut fmt::Formatter<'_>, event: Event, peer: &str) -> fmt::Result {
+    match event {
+        Event::Connected(_) => write!(f, "{peer} is there."),
+        Event::CodeWrong { left } => write!(f, "{peer} gave a wrong code; {} left.", Tries(left)),
+        Event::Locked { seconds } => write!(f, "{peer} gave too many wrong codes, and has to wait {seconds} s."),
+        Event::CodeAccepted => f.write_str("The code is right."),
+        Event::Offered(offered) => {
+            write!(f, "{peer} offers {}, {}.", Files(offered.shape.files), Bytes(offered.shape.total))
+        }
+        Event::Hashing => f.write_str("The key is right."),
+        Event::Receiving { offset: 0, .. } => f.write_str("Receiving."),
+        Event::Receiving { offset, total } if offset == total => f.write_str("All of it is here already."),
+        Event::Receiving { offset, total } => write!(f, "Going on at {} of {}.", Bytes(offset), Bytes(total)),
+        // Told as percents.
+        Event::Received(_) => Ok(()),
+        Event::Verifying => f.write_str("All is here. Verifying."),
+        Event::Committed(receipt) => {
+            let (files, bytes) = (Files(receipt.files), Bytes(receipt.bytes));
+            write!(f, "The folder is in place: {files}, {bytes}, generation {}.", receipt.generation)
+        }
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Terminal<I> {
     echo: bool,
     /// Whether anything more can come in.
     open: bool,
+    /// What is being written.
+    line: String<TEXT>,
     typed: Vec<u8, LINE>,
     /// More was typed than a line holds.
     overlong: bool,
@@ -63,8 +65,8 @@ impl Drop for Line {
 
 impl<I: Read + Write> Terminal<I> {
     pub(super) fn new(io: I, echo: bool) -> Self {
-        let (typed, escape) = (Vec::new(), Escape::None);
-        Self { io, echo, open: true, typed, overlong: false, prompt: None, returned: false, escape }
+        let (line, typed, escape) = (String::new(), Vec::new(), Escape::None);
+        Self { io, echo, open: true, line, typed, overlong: false, prompt: None, returned: false, escape }
     }
 
     /// Waits for a byte. Cancel-safe.
@@ -93,12 +95,22 @@ impl<I: Read + Write> Terminal<I> {
     }
 
     /// Writes a line, above what is being typed.
-    pub(super) async fn say(&mut self, text: impl fmt::Display) {
-        let mut line: String<TEXT> = String::new();
-        // A full line is cut off.
-        let _ = write!(line, "{text}");
+    pub(super) fn say(&mut self, text: impl fmt::Display) -> impl Future<Output = ()> {
+        self.compose(format_args!("{text}"));
+        self.put_line()
+    }
+
+    /// In a function of its own, so that who says something holds no more of it than its parts.
+    #[inline(never)]
+    fn compose(&mut self, text: fmt::Arguments<'_>) {
+        self.line.clear();
+        // What is too long is cut off.
+        let _ = self.line.write_fmt(text);
+    }
+
+    async fn put_line(&mut self) {
         self.clear().await;
-        self.put(&line).await;
+        let _ = self.io.write_all(self.line.as_bytes()).await;
         self.end().await;
     }
 

@@ -37,12 +37,23 @@ impl fmt::Display for Files {
     }
 }
 
-/// Digits that are easy to read out.
-pub(super) struct Spaced(pub(super) [u8; 4]);
+/// Tries that are left.
+pub(super) struct Tries(pub(super) u8);
 
-impl fmt::Display for Spaced {
+impl fmt::Display for Tries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|digit| write!(f, " {}", char::from(*digit)))
+        if self.0 == 1 { f.write_str("1 try") } else { write!(f, "{} tries", self.0) }
+    }
+}
+
+/// The code, with digits that are easy to read out.
+pub(super) struct Code(pub(super) Option<[u8; 4]>);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(digits) = self.0 else { return f.write_str("No code is asked for.") };
+        f.write_str("Code: ")?;
+        digits.iter().try_for_each(|digit| write!(f, " {}", char::from(*digit)))
     }
 }
 
