@@ -4,8 +4,8 @@
 #[allow(dead_code)]
 mod archive;
 mod board;
-mod dying;
 mod console;
+mod dying;
 mod laptop;
 #[path = "../slots/nor.rs"]
 #[allow(dead_code)]
