@@ -84,14 +84,15 @@ impl<B: Board> Sessions<'_, B> {
         let (identity, random) = (self.identity, &mut self.random);
         // No name for the result: it would lie beside the link as long as that lives.
         let Authenticated { mut link, sender } =
-            match authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock).await {
+            match apart(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock,))).await {
                 Ok(authenticated) => authenticated,
                 Err(stranger) => return self.panel.tell(Notice::Stranger(stranger)),
             };
         place.authenticated();
         apart(pin!(self.receive(&mut link, sender.hash))).await;
         // A peer that takes nothing more gets no goodbye.
-        select(link.close(), self.clock.sleep_until(self.clock.now() + LINGER_MS)).await;
+        let enough = self.clock.sleep_until(self.clock.now() + LINGER_MS);
+        apart(pin!(select(link.close(), enough))).await;
     }
 
     /// One session of core's receiver, with the store to itself.
