@@ -70,7 +70,7 @@ impl<'a, B: Board> Console<'a, B> {
         self.introduce().await;
         loop {
             self.prompt().await;
-            match select(self.around.panel.next(), self.terminal.read()).await {
+            match select(self.around.panel.next(self.around.clock), self.terminal.read()).await {
                 Either::First(notice) => self.show(notice).await,
                 Either::Second(byte) => {
                     if let Some(line) = self.terminal.take(byte).await {

@@ -2,11 +2,14 @@
 //!
 //! A session speaks through [`AtBoard`], core's `Operator`. The [`console`](crate::console) shows the notices when it gets to it. A session
 //! never waits for that: past a few, the oldest notice is dropped. What must not get lost, the code and the question for
-//! the key, is state and no notice.
+//! the key, is state and no notice; and so is what strangers could drop others' notices with, their number.
 
 use core::cell::Cell;
+use core::future::poll_fn;
 use core::net::SocketAddr;
+use core::task::Poll;
 
+use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 use embassy_sync::channel::Channel;
 use embassy_sync::signal::Signal;
@@ -14,13 +17,18 @@ use waft_core::code::AuthCode;
 use waft_core::limits::PROGRESS_STEP;
 use waft_core::session::desk::Tries;
 use waft_core::session::receiver::{Event as Happened, KeyAnswer, Operator};
-use waft_core::session::{Offered, SessionError};
+use waft_core::session::{Clock, Offered, SessionError};
 
 use crate::events::{Event, Events};
 use crate::tls::error::HandshakeError;
 
 /// Notices that wait for the console.
 const NOTICES: usize = 8;
+
+/// A line about strangers takes up so much time, in milliseconds, and as many of them may come before theirs has gone by: a flood of
+/// strangers leaves what else is on the screen there.
+const LINE_MS: u64 = 10_000;
+const AHEAD: u64 = 3;
 
 /// Something to be shown.
 #[derive(Clone, Copy)]
@@ -37,8 +45,8 @@ pub(crate) enum Notice {
     Percent(u8),
     /// The session ended so.
     Ended(SessionError),
-    /// Somebody connected and could not prove to be a trusted sender.
-    Stranger(HandshakeError),
+    /// So many connected and could not prove to be trusted senders, the last of them for that reason.
+    Strangers(u32, HandshakeError),
 }
 
 /// The question for a key.
@@ -52,6 +60,10 @@ pub(crate) struct Question {
 /// What session and console share. Both run in one task.
 pub(crate) struct Panel {
     notices: Channel<NoopRawMutex, Notice, NOTICES>,
+    /// Those who were not told of yet.
+    strangers: Cell<Option<(u32, HandshakeError)>>,
+    /// Up to when lines about strangers have taken up time.
+    taken_until: Cell<u64>,
     pub(crate) address: Cell<Option<SocketAddr>>,
     pub(crate) code: Cell<Option<[u8; 4]>>,
     pub(crate) question: Cell<Option<Question>>,
@@ -63,6 +75,8 @@ impl Panel {
     pub(crate) const fn new() -> Self {
         Self {
             notices: Channel::new(),
+            strangers: Cell::new(None),
+            taken_until: Cell::new(0),
             address: Cell::new(None),
             code: Cell::new(None),
             question: Cell::new(None),
@@ -76,9 +90,26 @@ impl Panel {
         }
     }
 
+    /// Counts strangers: their notices would push out others'.
+    pub(crate) fn tell_of_stranger(&self, reason: HandshakeError) {
+        let before = self.strangers.get().map_or(0, |(count, _)| count);
+        self.strangers.set(Some((before.saturating_add(1), reason)));
+    }
+
     /// The next notice. Cancel-safe.
-    pub(crate) async fn next(&self) -> Notice {
-        self.notices.receive().await
+    pub(crate) async fn next(&self, clock: &impl Clock) -> Notice {
+        let strangers = async {
+            clock.sleep_until(self.taken_until.get().saturating_sub(AHEAD * LINE_MS)).await;
+            // Polled whenever the session that tells of one was.
+            poll_fn(|_| self.strangers.take().map_or(Poll::Pending, Poll::Ready)).await
+        };
+        match select(self.notices.receive(), strangers).await {
+            Either::First(notice) => notice,
+            Either::Second((count, reason)) => {
+                self.taken_until.update(|until| until.max(clock.now()) + LINE_MS);
+                Notice::Strangers(count, reason)
+            }
+        }
     }
 
     pub(crate) fn listens_at(&self, address: SocketAddr) {

@@ -86,7 +86,7 @@ impl<B: Board> Sessions<'_, B> {
         let Authenticated { mut link, sender } =
             match apart(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock,))).await {
                 Ok(authenticated) => authenticated,
-                Err(stranger) => return self.panel.tell(Notice::Stranger(stranger)),
+                Err(stranger) => return self.panel.tell_of_stranger(stranger),
             };
         place.authenticated();
         apart(pin!(self.receive(&mut link, sender.hash))).await;

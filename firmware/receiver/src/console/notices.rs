@@ -49,7 +49,10 @@ impl fmt::Display for Told<'_> {
             Notice::Session(event) => tell(f, event, peer),
             Notice::Percent(percent) => write!(f, "{percent:3} %"),
             Notice::Ended(error) => write!(f, "No new folder from {peer}: {}.", text::ending(error)),
-            Notice::Stranger(error) => write!(f, "Somebody was refused: {}.", text::stranger(error)),
+            Notice::Strangers(1, reason) => write!(f, "Somebody was refused: {}.", text::stranger(reason)),
+            Notice::Strangers(count, last) => {
+                write!(f, "{count} more were refused; the last: {}.", text::stranger(last))
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use waft::door::KnockError;
 use waft_core::wire::preface::{ClearRefusal, TLS_HANDSHAKE, preface};
 use waft_receiver::identity::KeyPolicy;
 
+use crate::archive::{archive, tree};
 use crate::board::Powered;
 use crate::laptop::{Fared, Laptop};
 use crate::transfers::{cast, folder};
@@ -121,4 +122,46 @@ async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
             scene.person.sees("Somebody was refused: it is not trusted here.").await;
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_is_told_in_few_lines_and_drops_no_notice() {
+    const STRANGERS: u32 = 20;
+    let (laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let tiny = archive(tree(1, &[1]), 100);
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            // Nobody reads what is shown, until no more fits: the console stands still.
+            for _ in 0..300 {
+                scene.person.types("help").await;
+            }
+            laptop.send(scene.address, &tiny, "", None).await.receipt();
+            flood(scene.address, STRANGERS).await;
+            scene.person.sees("laptop0 is there.").await;
+            scene.person.sees("The folder is in place").await;
+            // And once more, while it can tell of them one by one.
+            flood(scene.address, STRANGERS).await;
+            let (mut strangers, mut lines) = (0, 0);
+            while strangers < 2 * STRANGERS {
+                let seen = scene.person.sees(": the connection broke.").await;
+                let line = seen.trim_end().rsplit(['\n', 'K']).next().unwrap();
+                lines += 1;
+                strangers += match line.split_once(" more were refused; the last: ") {
+                    Some((count, _)) => count.parse::<u32>().unwrap(),
+                    None => u32::from(line.starts_with("Somebody was refused: ")),
+                };
+            }
+            assert!(strangers == 2 * STRANGERS && lines < 10, "{strangers} in {lines} lines");
+        })
+        .await;
+}
+
+/// Strangers who come as far as to have the place.
+async fn flood(at: std::net::SocketAddr, strangers: u32) {
+    for _ in 0..strangers {
+        let mut stranger = TcpStream::connect(at).await.unwrap();
+        stranger.write_all(&preface()).await.unwrap();
+        stranger.read_exact(&mut [0]).await.unwrap();
+    }
 }
