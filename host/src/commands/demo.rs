@@ -1,5 +1,7 @@
 //! `waft demo`: the whole story with a board on this machine, in temporary folders. The board and each sender run as processes of
 //! their own, driven like any script would drive them: by `--json` events and piped lines.
+//!
+//! The story is a future that Ctrl-C drops: with it go its processes, and then its folders.
 
 mod actor;
 
@@ -12,6 +14,7 @@ use serde_json::Value;
 use self::actor::{Actor, text, waft};
 use crate::board::Board;
 use crate::error::{Error, bytes, files};
+use crate::interrupt::Interrupt;
 use crate::simulation::{firmware, qemu};
 use crate::ui::Ui;
 
@@ -22,36 +25,48 @@ const STORY: &str = "story.txt";
 
 /// Does what was typed.
 pub(super) async fn run(ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    tokio::select! {
+        told = story(ui, &interrupt) => told,
+        () = interrupt.raised() => Err(Error::Interrupted),
+    }
+}
+
+async fn story(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
+    ui.print("A board on this machine gets an identity, then a folder, and keeps it when its");
+    ui.print("power goes. All of it happens in a temporary folder.");
+    ui.print("");
     let place = tempfile::Builder::new().prefix("waft-demo-").tempdir().map_err(failed)?;
-    let emulator = emulator(ui).await;
+    let emulator = emulator(ui, interrupt).await?;
     let stage = Stage { place: place.path(), home: place.path().join("laptop"), emulator, ui };
     stage.provision()?;
-    let mut board = stage.power_on("3. The board is switched on (waft simulate)")?;
+    let mut board = stage.power_on("3. The board is switched on (waft simulate)").await?;
     let folder = stage.sample()?;
-    let first = stage.send(&folder, &mut board, "4. laptop sends a folder (waft send)")?;
-    stage.read_back(&first, &mut board)?;
+    let first = stage.send(&folder, &mut board, "4. The laptop sends a folder (waft send)").await?;
+    stage.read_back(&first, &mut board).await?;
     fs::write(folder.join(STORY), "Once upon a time there was another folder.\n").map_err(failed)?;
-    let second = stage.send(&folder, &mut board, "6. A file changes, and laptop sends the folder again")?;
-    stage.power_off_and_on(&second, board)
+    let second = stage.send(&folder, &mut board, "6. A file changes, and the laptop sends the folder again").await?;
+    stage.power_off_and_on(&second, board).await
 }
 
 /// The program for the emulated board, where it can be had.
-async fn emulator(ui: &Ui) -> Option<PathBuf> {
-    let board = Board::named("mps2")?;
-    if qemu::program().is_none() {
-        ui.print("QEMU is not on this machine, so the board is the same receiver as a program of this machine.\n");
-        return None;
-    }
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = firmware::source(here, board)?;
-    match firmware::build(&root, board, ui).await {
-        Ok(program) => Some(program),
-        Err(error) => {
-            ui.error(&error);
-            ui.print("So the board is the same receiver as a program of this machine.\n");
-            None
-        }
-    }
+async fn emulator(ui: &Ui, interrupt: &Interrupt) -> Result<Option<PathBuf>, Error> {
+    let board = Board::named("mps2").expect("its file is in the tree");
+    let why = match (qemu::program(), firmware::source(Path::new(env!("CARGO_MANIFEST_DIR")), board)) {
+        (None, _) => "QEMU is not on this machine (waft simulate --qemu says how to get it)",
+        (_, None) => "The source of the firmware is not on this machine",
+        (Some(_), Some(root)) => match firmware::build(&root, board, ui).await {
+            Ok(program) => return Ok(Some(program)),
+            Err(error) => {
+                interrupt.check()?;
+                let told = error.told();
+                ui.warn(format!("{} {}", told.what, told.next));
+                "There is no firmware for QEMU"
+            }
+        },
+    };
+    ui.print(format!("{why}:\nthe board is the same receiver as a process of this machine."));
+    Ok(None)
 }
 
 /// Where it all happens.
@@ -73,7 +88,7 @@ impl Stage<'_> {
 
     /// The laptop has an identity, and gives the board one.
     fn provision(&self) -> Result<(), Error> {
-        self.tell("1. The laptop makes an identity (waft id):");
+        self.tell("\n1. The laptop makes an identity (waft id):");
         self.tell(format!("   {}", waft(&self.home, &["id", "--name", "laptop"])?.trim_end()));
         self.tell("\n2. The board gets an identity, as it would at flash time (waft provision):");
         let image = self.image();
@@ -84,7 +99,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn power_on(&self, title: &str) -> Result<Actor, Error> {
+    async fn power_on(&self, title: &str) -> Result<Actor, Error> {
+        self.tell(format!("\n{title}:"));
         let (image, mut call) = (self.image(), vec!["simulate", "--listen", "127.0.0.1:0"]);
         let (image, firmware) = (image.to_string_lossy(), self.emulator.as_ref().map(|path| path.to_string_lossy()));
         call.extend(["--identity", &image]);
@@ -92,56 +108,52 @@ impl Stage<'_> {
             call.extend(["--qemu", "--firmware", firmware]);
         }
         let mut board = Actor::start(&self.home, &call)?;
-        let address = text(&board.until("ready")?, "address");
+        let address = text(&board.until("ready").await?, "address");
         let kind = if firmware.is_some() { "a Cortex-M4 that QEMU emulates" } else { "hosted by this machine" };
-        self.tell(format!("\n{title}: {kind}, reached at {address}."));
+        self.tell(format!("   {kind}, reached at {address}"));
         Ok(board)
     }
 
     /// Code and key pass over the board's console.
-    fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Value, Error> {
+    async fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Value, Error> {
         self.tell(format!("\n{title}:"));
         let mut sender = Actor::start(&self.home, &["send", &folder.to_string_lossy(), NAME])?;
-        let key = text(&sender.until("key")?, "key");
-        sender.until("connected")?;
-        self.tell("   TLS 1.3 is up, and each has proven to hold the key of the certificate that the other trusts.");
-        let code = board.ask("code", "Code:")?.replace(' ', "");
-        sender.answer("code", &code)?;
-        self.tell(format!("   The board's console shows the code {code}; the person at the laptop types it."));
-        board.console("Type the key")?;
+        let key = text(&sender.until("key").await?, "key");
+        sender.until("connected").await?;
+        self.tell(
+            "   TLS 1.3 is up: each has shown the certificate that the other trusts, and\n   proven to hold its key.",
+        );
+        let code = board.ask("code", "Code:").await?.replace(' ', "");
+        sender.answer("code", &code).await?;
+        self.tell(format!("   The board's console shows the code {code}; it is typed at the laptop."));
+        board.console("Type the key").await?;
         board.write_line(&key)?;
-        self.tell(format!("   The laptop shows the key {key}; the person at the board types it."));
-        let receipt = sender.until("committed")?;
+        self.tell(format!("   The laptop shows the key {key}; it is typed at the board."));
+        let receipt = sender.until("committed").await?;
         sender.end()?;
         let (count, size) =
             (receipt["files"].as_u64().unwrap_or_default(), receipt["bytes"].as_u64().unwrap_or_default());
-        let place = board.console("The folder is in place:")?;
+        let place = board.console("The folder is in place:").await?;
         let generation = place.rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_owned();
-        self.tell(format!(
-            "   {} ({}) crossed, were verified in the flash, and took their place as a whole.",
-            files(count as u32),
-            bytes(size)
-        ));
-        self.tell(format!(
-            "   The receipt names generation {generation} and the digest {}.",
-            short(&text(&receipt, "digest"))
-        ));
+        let (count, size, digest) = (files(count as u32), bytes(size), short(&text(&receipt, "digest")));
+        self.tell(format!("   {count} ({size}) crossed, were read back from the flash and verified,\n   and took their place as a whole."));
+        self.tell(format!("   The receipt names the digest {digest} and generation {generation}."));
         Ok(receipt)
     }
 
-    fn read_back(&self, receipt: &Value, board: &mut Actor) -> Result<(), Error> {
+    async fn read_back(&self, receipt: &Value, board: &mut Actor) -> Result<(), Error> {
         self.tell("\n5. The folder is read on the board, at its console:");
-        let content = board.ask(&format!("show {STORY}"), "Once upon a time")?;
+        let content = board.ask(&format!("show {STORY}"), "Once upon a time").await?;
         self.tell(format!("   show {STORY}   Once upon a time {content}"));
-        self.same(receipt, board)?;
-        let verdict = board.ask("verify", "Sound")?;
+        self.same(receipt, board).await?;
+        let verdict = board.ask("verify", "Sound").await?;
         self.tell(format!("   verify           Sound{verdict}"));
         Ok(())
     }
 
     /// The board holds what the receipt says.
-    fn same(&self, receipt: &Value, board: &mut Actor) -> Result<(), Error> {
-        let digest = board.ask("digest", "Digest:")?;
+    async fn same(&self, receipt: &Value, board: &mut Actor) -> Result<(), Error> {
+        let digest = board.ask("digest", "Digest:").await?;
         if digest != text(receipt, "digest") {
             return Err(broken("the board holds another folder than the one that was sent"));
         }
@@ -149,19 +161,20 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn power_off_and_on(&self, receipt: &Value, mut board: Actor) -> Result<(), Error> {
-        let before = board.ask("status", "Folder:")?;
+    async fn power_off_and_on(&self, receipt: &Value, mut board: Actor) -> Result<(), Error> {
+        let before = board.ask("status", "Folder:").await?;
         board.power_off()?;
         self.tell("\n7. The board is switched off.");
-        let mut board = self.power_on("8. And on again")?;
-        let after = board.ask("status", "Folder:")?;
+        let mut board = self.power_on("8. And on again").await?;
+        let after = board.ask("status", "Folder:").await?;
         if before != after {
             return Err(broken(&format!("the board had {before}, and now has {after}")));
         }
         self.tell(format!("   status           {after}"));
-        self.same(receipt, &mut board)?;
+        self.same(receipt, &mut board).await?;
+        board.power_off()?;
         self.tell("\nThe folder is still there.");
-        board.power_off()
+        Ok(())
     }
 
     /// A copy of the protocol's own source, where that is at hand; and a file to change.

@@ -89,7 +89,8 @@ async fn firmware(
     let here = std::env::current_dir().map_err(|cause| Error::File(".".into(), cause))?;
     let root = firmware::source(&here, board).ok_or(Error::NoFirmware)?;
     tokio::select! {
-        built = firmware::build(&root, board, ui) => built,
+        // Ctrl-C reaches cargo, too.
+        built = firmware::build(&root, board, ui) => interrupt.check().and(built),
         () = interrupt.raised() => Err(Error::Interrupted),
     }
 }

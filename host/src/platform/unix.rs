@@ -3,12 +3,12 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::Socket;
-use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::TooOpen;

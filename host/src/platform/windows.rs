@@ -2,11 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::windows::process::CommandExt;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 use socket2::Socket;
-use tokio::process::Command;
 
 use super::TooOpen;
 
@@ -42,9 +42,14 @@ pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     fs4::available_space(path)
 }
 
-/// Ends a process: it cannot be asked.
+/// Ends a process, and what it has started: it cannot be asked to.
 pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
-    child.kill()
+    let mut tree = Command::new("taskkill");
+    tree.args(["/F", "/T", "/PID", &child.id().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if tree.status().is_ok_and(|status| status.success()) { Ok(()) } else { child.kill() }
 }
 
 /// Does nothing: a port is free at once here, and reuse would let two programs share it.

@@ -54,7 +54,7 @@ pub(crate) fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
 
 /// Builds the firmware from the source in `root`.
 pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf, Error> {
-    ui.say(format!("Building the firmware for {}.", board.title));
+    ui.say(format!("Building the firmware for {}.\nThe first time that takes about a minute.", board.title));
     fetch_target(root, board, ui).await;
     // Whatever the environment says about it, the program is found there.
     let target = root.join("target");

@@ -21,7 +21,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -68,7 +68,7 @@ impl<'a> Emulated<'a> {
         at: SocketAddrV4,
         ui: &'a Ui,
     ) -> Result<Self, Error> {
-        let mut command = platform::child(&program().ok_or(Error::NoQemu)?);
+        let mut command = Command::from(platform::child(&program().ok_or(Error::NoQemu)?));
         command.args(arguments(board, firmware, state, at)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;

@@ -4,6 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
 
 use super::harness::text;
 use super::site::{Board, Kind, Site, certificate, noise, slot, write};
@@ -26,6 +29,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_vanished_sender_comes_back", a_vanished_sender_comes_back),
     ("strangers_do_not_disturb_a_transfer", strangers_do_not_disturb_a_transfer),
     ("a_flood_of_typing_is_taken", a_flood_of_typing_is_taken),
+    ("the_demonstration_ends_well", the_demonstration_ends_well),
     ("the_stack_has_room", the_stack_has_room),
     ("failures_end_in_a_reset", failures_end_in_a_reset),
 ];
@@ -278,6 +282,27 @@ fn a_flood_of_typing_is_taken(kind: &Kind) {
     (0..300).for_each(|_| drop(board.sees("Nothing is held.")));
     sender.end().well();
     board.asked("verify", "Sound");
+}
+
+/// On a terminal of the usual width, and leaving nothing.
+fn the_demonstration_ends_well(kind: &Kind) {
+    let place = TempDir::new().expect("there is a temporary folder");
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_waft"));
+    demo.arg("demo").env("TMPDIR", place.path()).env("WAFT_HOME", place.path().join("home")).stdin(Stdio::null());
+    let board = match kind {
+        Kind::Hosted => {
+            demo.env("PATH", place.path());
+            "hosted by this machine"
+        }
+        Kind::Emulated(_) => "a Cortex-M4 that QEMU emulates",
+    };
+    let ended = demo.output().expect("it starts");
+    let (told, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{told}{errors}");
+    assert_eq!(told.matches(board).count(), 2, "{told}");
+    assert!(told.ends_with("The folder is still there.\n"), "{told}");
+    told.lines().for_each(|line| assert!(line.chars().count() <= 80, "{line}"));
+    assert_eq!(fs::read_dir(place.path()).expect("it is ours").count(), 0);
 }
 
 /// By the deepest way that a session takes, with either key mode. What it comes to is kept for the table of sizes.

@@ -12,6 +12,7 @@
 
 mod boards;
 mod deadlines;
+mod demo;
 mod files;
 mod frames;
 mod harness;

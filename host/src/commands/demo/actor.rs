@@ -1,10 +1,12 @@
 //! One process of the demonstration: its events, its questions, and a board's console.
 
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::ChildStdout;
 
 use super::{broken, failed};
 use crate::error::Error;
@@ -22,14 +24,14 @@ impl Actor {
         command.arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(failed)?;
         let events = child.stdout.take().ok_or_else(|| broken("it has no output"))?;
+        let events = ChildStdout::from_std(events).map_err(failed)?;
         Ok(Self { child, events: BufReader::new(events).lines() })
     }
 
     /// Its next event of that kind.
-    pub(super) fn until(&mut self, kind: &str) -> Result<Value, Error> {
-        for line in &mut self.events {
-            let event: Value =
-                serde_json::from_str(&line.map_err(failed)?).map_err(|error| broken(&error.to_string()))?;
+    pub(super) async fn until(&mut self, kind: &str) -> Result<Value, Error> {
+        while let Some(line) = self.events.next_line().await.map_err(failed)? {
+            let event: Value = serde_json::from_str(&line).map_err(|error| broken(&error.to_string()))?;
             match &event["event"] {
                 found if found == kind => return Ok(event),
                 found if found == "error" => return Err(broken(&text(&event, "message"))),
@@ -40,15 +42,15 @@ impl Actor {
     }
 
     /// Answers the question for `what`.
-    pub(super) fn answer(&mut self, what: &str, answer: &str) -> Result<(), Error> {
-        while self.until("asked")?["what"] != what {}
+    pub(super) async fn answer(&mut self, what: &str, answer: &str) -> Result<(), Error> {
+        while self.until("asked").await?["what"] != what {}
         self.write_line(answer)
     }
 
     /// The next line of a board's console that begins so, without that beginning.
-    pub(super) fn console(&mut self, begins: &str) -> Result<String, Error> {
+    pub(super) async fn console(&mut self, begins: &str) -> Result<String, Error> {
         loop {
-            let line = text(&self.until("console")?, "text");
+            let line = text(&self.until("console").await?, "text");
             if let Some(rest) = line.strip_prefix(begins) {
                 return Ok(rest.trim().to_owned());
             }
@@ -56,9 +58,9 @@ impl Actor {
     }
 
     /// Types a command at a board's console; gives the line that answers it.
-    pub(super) fn ask(&mut self, command: &str, begins: &str) -> Result<String, Error> {
+    pub(super) async fn ask(&mut self, command: &str, begins: &str) -> Result<String, Error> {
         self.write_line(command)?;
-        self.console(begins)
+        self.console(begins).await
     }
 
     pub(super) fn write_line(&mut self, line: &str) -> Result<(), Error> {
@@ -99,7 +101,8 @@ pub(super) fn waft(home: &Path, arguments: &[&str]) -> Result<String, Error> {
 }
 
 fn command(home: &Path, arguments: &[&str]) -> Result<Command, Error> {
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    // Ctrl-C is for the story as a whole.
+    let mut command = platform::child(&std::env::current_exe().map_err(failed)?);
     command.args(arguments).env("WAFT_HOME", home).env_remove("WAFT_AUTH_CODE").env_remove("WAFT_KEY");
     Ok(command)
 }
