@@ -1,7 +1,7 @@
 //! `waft provision`: an image and trust, or neither.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 
 use waft_receiver::identity::{Address, Identity, KeyPolicy, Policy};
 
@@ -111,6 +111,17 @@ fn a_taken_name_and_a_taken_file_are_found_before_anything_is_asked() {
     assert_eq!(again.all("asked").count(), 0);
     assert_eq!(fs::read(world.laptop.work.join("identity.bin")).unwrap(), before);
     assert!(world.laptop.known().by_name("attic").is_none());
+}
+
+#[test]
+fn nothing_is_written_through_a_symlink() {
+    let world = World::strangers();
+    let (target, link) = (world.root.path().join("target"), world.laptop.work.join("identity.bin"));
+    symlink(&target, &link).unwrap();
+    provisioning(&world, &[]).run().failed(14, "storage", &["identity.bin exists already"]);
+    assert!(!target.exists());
+    fs::remove_file(&link).unwrap();
+    nothing_happened(&world);
 }
 
 #[test]

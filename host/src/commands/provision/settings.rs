@@ -58,10 +58,15 @@ fn address(args: &NetworkArgs) -> Result<board::Address, Error> {
     let (address, prefix) = subnet(typed).ok_or_else(|| {
         usage(format!("{typed:?} is no address of a board; write ADDR/PREFIX, such as 192.168.1.20/24"))
     })?;
+    if is_of_all(address, prefix) {
+        return Err(usage(format!(
+            "{typed} is the address of the subnet itself, or of everybody in it, and not of one board"
+        )));
+    }
     let gateway = args.gateway.as_deref().map(|typed| host("gateway", typed)).transpose()?;
     let dns = args.dns.as_deref().map(|typed| host("name server", typed)).transpose()?;
     match gateway {
-        Some(gateway) if gateway == address || !share_subnet(address, gateway, prefix) => Err(usage(format!(
+        Some(gateway) if !is_neighbour(gateway, address, prefix) => Err(usage(format!(
             "the gateway {gateway} is no other host of the subnet {address}/{prefix}, so the board could not reach it"
         ))),
         _ => Ok(board::Address::Static {
@@ -84,13 +89,22 @@ fn host(what: &str, typed: &str) -> Result<Ipv4Addr, Error> {
     address.ok_or_else(|| usage(format!("{typed:?} is no IPv4 address of a {what}")))
 }
 
-/// Whether one machine can have that address on a network.
+/// Whether one machine can have that address on a network: not "this network", loopback, multicast, nor what is reserved.
 fn is_host(address: &Ipv4Addr) -> bool {
-    !(address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback())
+    !(address.is_loopback() || matches!(address.octets()[0], 0 | 224..))
 }
 
-fn share_subnet(one: Ipv4Addr, other: Ipv4Addr, prefix: u8) -> bool {
-    (one.to_bits() ^ other.to_bits()).leading_zeros() >= prefix.into()
+/// The first and the last address of a subnet are nobody's (RFC 1122, section 3.2.1.3), unless it has no others (RFC 3021).
+fn is_of_all(address: Ipv4Addr, prefix: u8) -> bool {
+    let most = u32::MAX.checked_shr(prefix.into()).unwrap_or_default();
+    let number = address.to_bits() & most;
+    most > 1 && (number == 0 || number == most)
+}
+
+/// Whether `other` is another host of the board's subnet.
+fn is_neighbour(other: Ipv4Addr, board: Ipv4Addr, prefix: u8) -> bool {
+    let common = (other.to_bits() ^ board.to_bits()).leading_zeros();
+    other != board && common >= prefix.into() && !is_of_all(other, prefix)
 }
 
 /// Where a board of that address listens, if that is known.
@@ -148,11 +162,26 @@ mod tests {
         let (gateway, dns) = (Some([10, 1, 0, 1]), Some([9, 9, 9, 9]));
         assert_eq!(full, board::Address::Static { address: [10, 1, 2, 3], prefix: 16, gateway, dns });
         assert_eq!(listens_at(&full).unwrap().to_string(), "10.1.2.3:12346");
-        for bad in ["10.1.2.3", "10.1.2.3/0", "10.1.2.3/33", "0.0.0.0/8", "224.0.0.1/4", "127.0.0.1/8", "::1/64", "x/8"]
-        {
+        for bad in [
+            "10.1.2.3",
+            "10.1.2.3/0",
+            "10.1.2.3/33",
+            "0.0.0.1/8",
+            "224.0.0.1/4",
+            "240.0.0.1/8",
+            "127.0.0.1/8",
+            "::1/64",
+        ] {
             assert!(address(&args(bad, None, None)).is_err(), "{bad}");
         }
-        for gateway in ["10.2.0.1", "10.1.2.3", "0.0.0.0", "board", ""] {
+        for bad in ["10.0.0.0/8", "10.255.255.255/8", "10.1.2.4/30", "10.1.2.7/30"] {
+            let refused = address(&args(bad, None, None)).unwrap_err().to_string();
+            assert!(refused.contains("subnet itself"), "{refused}");
+        }
+        for good in ["10.1.2.5/30", "10.1.2.6/30", "10.1.2.4/31", "10.1.2.5/31", "10.1.2.4/32"] {
+            assert!(address(&args(good, None, None)).is_ok(), "{good}");
+        }
+        for gateway in ["10.2.0.1", "10.1.2.3", "10.1.0.0", "10.1.255.255", "0.0.0.0", "board", ""] {
             assert!(address(&args("10.1.2.3/16", Some(gateway), None)).is_err(), "{gateway}");
         }
         assert!(address(&args("10.1.2.3/16", None, Some("0.0.0.0"))).is_err());
