@@ -157,7 +157,7 @@ struct Powered<'a> {
 impl Powered<'_> {
     /// The board is this process.
     async fn host(&self, listener: TcpListener) -> Result<(), Error> {
-        let identity = board::Identity::parse(&read_image(&self.state.identity())?);
+        let identity = self.state.parse_identity()?;
         let port = Port::new(listener).map_err(|cause| Error::File("the listening socket".into(), cause))?;
         let flash = self.state.flash();
         let serve = hosted::serve(identity, &flash, &self.board.storage, port.clone(), self.ui);
@@ -199,7 +199,7 @@ impl Powered<'_> {
     /// The board listens: a sender on this machine finds it there from now on.
     fn tell_ready(&self) -> Result<(), Error> {
         let address = Address::from(reached_at(self.local));
-        if let Ok(identity) = board::Identity::parse(&read_image(&self.state.identity())?) {
+        if let Ok(identity) = self.state.parse_identity()? {
             let hash = identity.certificate_hash();
             let known = Trust::load(self.home)?;
             if known.by_hash(hash).is_some_and(|peer| peer.address() != Some(&address)) {

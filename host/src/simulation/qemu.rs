@@ -15,7 +15,7 @@
 //! hand. Until then its port is taken, so that the board is not powered on twice by accident.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
+use waft_receiver::identity::Address;
 use zeroize::Zeroizing;
 
 use super::console::Screen;
@@ -132,7 +133,9 @@ fn arguments(board: &Board, firmware: &Path, state: &State, at: SocketAddrV4) ->
     let firmware = word(firmware)?;
     let value = |path: PathBuf| word(&path).map(|word| word.replace(',', ",,"));
     let (identity, flash, log) = (value(state.identity())?, value(state.flash())?, value(state.log())?);
-    let (to, identity_at) = (at.port(), board.identity.at);
+    let identity_at = board.identity.at;
+    // What is wrong with an identity is said at the board's console.
+    let address = state.parse_identity()?.map_or(Address::Dhcp, |identity| identity.network.address);
     let arguments = [
         "-M",
         MACHINE,
@@ -151,9 +154,25 @@ fn arguments(board: &Board, firmware: &Path, state: &State, at: SocketAddrV4) ->
         "-semihosting-config",
         "enable=on,target=native",
         "-nic",
-        &format!("user,id=net,hostfwd=tcp:{}:{to}-:{PORT}", at.ip()),
+        &nic(&address, at),
     ];
     Ok(arguments.map(str::to_owned).into_iter().chain(["-kernel".to_owned(), firmware]).collect())
+}
+
+/// The board's network. QEMU's own knows its addresses by DHCP; for another it is laid around the board.
+fn nic(address: &Address, at: SocketAddrV4) -> String {
+    let (ip, port) = (at.ip(), at.port());
+    let Address::Static { address, prefix, gateway, .. } = address else {
+        return format!("user,id=net,hostfwd=tcp:{ip}:{port}-:{PORT}");
+    };
+    let (board, gateway) = (Ipv4Addr::from(*address), gateway.map(Ipv4Addr::from));
+    let subnet = board.to_bits() & u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or_default();
+    let others = (1..=4).map(|host| Ipv4Addr::from_bits(subnet | host));
+    let others = others.filter(|other| *other != board && Some(*other) != gateway);
+    // QEMU is two hosts of it; by way of the first the board gets out.
+    let hosts: Vec<Ipv4Addr> = gateway.into_iter().chain(others).collect();
+    let (host, dns) = (hosts[0], hosts[1]);
+    format!("user,id=net,net={board}/{prefix},host={host},dns={dns},hostfwd=tcp:{ip}:{port}-{board}:{PORT}")
 }
 
 fn word(path: &Path) -> Result<String, Error> {
@@ -199,9 +218,22 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_laid_around_a_board() {
+        let nic = |prefix, gateway| {
+            let address = Address::Static { address: [10, 1, 2, 1], prefix, gateway, dns: None };
+            nic(&address, SocketAddrV4::new([127, 0, 0, 1].into(), 5))
+        };
+        let forward = "hostfwd=tcp:127.0.0.1:5-10.1.2.1:12346";
+        assert_eq!(nic(24, None), format!("user,id=net,net=10.1.2.1/24,host=10.1.2.2,dns=10.1.2.3,{forward}"));
+        let gateway = Some([10, 1, 0, 1]);
+        assert_eq!(nic(16, gateway), format!("user,id=net,net=10.1.2.1/16,host=10.1.0.1,dns=10.1.0.2,{forward}"));
+    }
+
+    #[test]
     fn a_comma_in_a_path_is_no_end_of_an_option() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(&folder.path().join("a,b")).unwrap();
+        state.flash_identity(b"none").unwrap();
         let board = &crate::board::BOARDS[0];
         let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
         let arguments = arguments(board, Path::new("/x,y.elf"), &state, at).unwrap();

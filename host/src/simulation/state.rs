@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use waft_receiver::identity::{Identity, IdentityError};
 use zeroize::Zeroizing;
 
 use super::flash;
@@ -53,6 +54,11 @@ impl State {
     /// The file with its identity image.
     pub(crate) fn identity(&self) -> PathBuf {
         self.folder.file(IDENTITY)
+    }
+
+    /// That identity, or what is wrong with it.
+    pub(crate) fn parse_identity(&self) -> Result<Result<Identity, IdentityError>, Error> {
+        Ok(Identity::parse(&read_image(&self.identity())?))
     }
 
     /// The file that is its flash.

@@ -17,6 +17,7 @@ type Story = (&'static str, fn(&Kind));
 pub(crate) const STORIES: &[Story] = &[
     ("a_folder_crosses_with_code_and_key", a_folder_crosses_with_code_and_key),
     ("a_sealed_key_needs_nobody", a_sealed_key_needs_nobody),
+    ("a_static_address_is_reached", a_static_address_is_reached),
     ("wrong_codes_lock_the_sender_out", wrong_codes_lock_the_sender_out),
     ("wrong_keys_leave_the_old_folder", wrong_keys_leave_the_old_folder),
     ("an_unknown_sender_is_refused", an_unknown_sender_is_refused),
@@ -57,6 +58,17 @@ fn a_sealed_key_needs_nobody(kind: &Kind) {
     let mut board = site.listening();
     let ended = site.deliver().well();
     assert_eq!(ended.last("committed")["files"], 1);
+    board.sees("generation 1.");
+}
+
+fn a_static_address_is_reached(kind: &Kind) {
+    let options = ["--no-code", "--no-key", "--address", "192.0.2.2/24", "--gateway", "192.0.2.1"];
+    let site = Site::provisioned(kind, &options);
+    write(&site, "a", b"A");
+    let mut board = site.boot();
+    let line = board.sees("Listening at");
+    assert!(matches!(kind, Kind::Hosted) || line.contains("192.0.2.2:12346"), "{line}");
+    site.deliver().well();
     board.sees("generation 1.");
 }
 
