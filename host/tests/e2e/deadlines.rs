@@ -5,14 +5,15 @@ use std::thread::scope;
 
 use socket2::{Domain, Socket, Type};
 
+use super::harness::says_so;
 use super::proxy::{Fate, Proxy};
 use super::world::World;
 
 #[test]
 fn patience_ends() {
     scope(|tests| {
-        let tests =
-            [no_answer, silence, closed_at_once, broken_for_good, busy_for_too_long].map(|test| tests.spawn(test));
+        let tests = [no_answer, silence, closed_at_once, never_secured, broken_for_good, busy_for_too_long]
+            .map(|test| tests.spawn(test));
         tests.into_iter().for_each(|test| test.join().expect("each of them is well"));
     });
 }
@@ -53,6 +54,17 @@ fn closed_at_once() {
     world.sending(&there.address).run().failed(16, "broken", &says);
 }
 
+fn never_secured() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&[]);
+    let (address, _) = receiver.ready();
+    let proxy = Proxy::before(&address, &[Fate::Cut(500); 100]);
+    let says = ["The connection with kitchen at", "broke before it was secured", "look at what the other side says"];
+    world.sending(&proxy.address).run().failed(16, "broken", &says);
+    says_so(&receiver.await_event("rejected"), "broken", &["127.0.0.1", "broke before it was secured"]);
+}
+
 fn broken_for_good() {
     let world = World::new();
     // More than fits the buffers between two processes.
@@ -66,7 +78,9 @@ fn broken_for_good() {
     proxy.cut();
     // From now on nobody is there: the proxy closes what comes.
     let ended = sender.end();
-    let ended = ended.failed(16, "broken", &["connection", "Send again"]);
+    let says =
+        ["The connection to kitchen broke in the middle. Since then: ", "Send again: it goes on where it stopped"];
+    let ended = ended.failed(16, "broken", &says);
     assert!(ended.all("retry").count() > 3);
     world.nothing_arrived();
 }

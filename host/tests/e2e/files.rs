@@ -167,6 +167,27 @@ fn a_folder_past_the_limits_is_not_sent() {
 }
 
 #[test]
+fn only_so_many_bad_names_are_listed() {
+    let world = World::new();
+    (10..22).for_each(|at| write(&world.folder(), format!("tab\t{at}"), b"x"));
+    let ended = world.sending("127.0.0.1:1").run();
+    let ended = ended.failed(14, "storage", &["12 names cannot be sent", "tab\\u{9}19", "and 2 more"]);
+    assert!(!ended.errors.contains("tab\\u{9}20"), "{}", ended.errors);
+}
+
+#[test]
+fn too_much_for_one_transfer_is_not_sent() {
+    let world = World::new();
+    write(&world.folder(), "huge", b"");
+    let huge = fs::File::options().write(true).open(world.folder().join("huge")).unwrap();
+    if huge.set_len(4 << 40).is_err() {
+        eprintln!("this file system holds no file of 4 TiB: one too much is not tried");
+        return;
+    }
+    world.sending("127.0.0.1:1").run().failed(14, "storage", &["Too much for one transfer", "Send it in parts"]);
+}
+
+#[test]
 fn a_folder_that_is_none_is_not_sent() {
     let world = World::new();
     let send = |folder: &str| world.laptop.call(&["send", folder, "kitchen@127.0.0.1:1"]).run();

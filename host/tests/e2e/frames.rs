@@ -45,12 +45,12 @@ fn last_words(said: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
             say(link, &[hello(), bytes].concat()).await
         });
         words.push(payloads(&answer).pop().expect("it says why"));
-        let class = match words.last().expect("just pushed")[1] {
-            3 => "key",
-            7 => "refused",
-            _ => "protocol",
+        let (class, says): (_, &[&str]) = match words.last().expect("just pushed")[1] {
+            3 => ("key", &["The key that laptop sealed to this machine"]),
+            7 => ("refused", &["The folder of laptop goes past a limit: "]),
+            _ => ("protocol", &["laptop does not keep to the protocol: it sent ", "same release"]),
         };
-        says_so(&receiver.await_event("error"), class, &["laptop"]);
+        says_so(&receiver.await_event("error"), class, says);
         world.nothing_arrived();
         assert!(!world.staging().exists());
     }
@@ -79,6 +79,41 @@ fn frames_that_are_none() {
     for (at, word) in last_words(said).into_iter().enumerate() {
         assert_eq!(word, PROTOCOL, "{at}");
     }
+}
+
+#[test]
+fn a_version_that_nobody_speaks() {
+    let world = World::new();
+    let (mut receiver, address) = receiver(&world);
+    let hello = message(&[&[0, 7, 9][..], &[5; 64]].concat());
+    let answer = run(async { say(dial(&world, &address).await, &hello).await });
+    assert_eq!(payloads(&answer).pop().expect("it says why"), [7, 0]);
+    says_so(&receiver.await_event("error"), "protocol", &["laptop speaks another version", "same release"]);
+}
+
+#[test]
+fn every_reason_to_cancel_has_its_text() {
+    let world = World::new();
+    let (mut receiver, address) = receiver(&world);
+    let cases = [
+        (0, "laptop cancelled the transfer"),
+        (1, "The folder changed at laptop while it was sent"),
+        (2, "laptop could not read a file of the folder any more"),
+        (3, "laptop waited too long for this machine, and gave up"),
+        (4, "laptop holds a message of this machine to be wrong"),
+        (5, "laptop cancelled the transfer"),
+    ];
+    for (reason, says) in cases {
+        run(async { say(dial(&world, &address).await, &[hello(), message(&[4, reason])].concat()).await });
+        says_so(&receiver.await_event("error"), "broken", &[says, "Nothing was received in this try"]);
+    }
+    run(async {
+        let mut link = dial(&world, &address).await;
+        embedded_io_async::Write::write_all(&mut link, &hello()).await.unwrap();
+        link.close().await;
+    });
+    let says = ["The connection from laptop broke before the transfer began", "The folder can be sent again"];
+    says_so(&receiver.await_event("error"), "broken", &says);
 }
 
 #[test]

@@ -48,6 +48,21 @@ impl Call {
         self
     }
 
+    /// The same command, run by another one, which takes it behind these arguments.
+    pub(crate) fn within(self, program: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args).arg(self.0.get_program()).args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(self.0.get_current_dir().expect("every call has one"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command)
+    }
+
     pub(crate) fn start(mut self) -> Waft {
         let mut child = self.0.spawn().expect("the command starts");
         let (tell, told) = channel();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
+use super::ahead::Clock;
 use super::harness::{Waft, says_so, text};
 use super::proxy::{Fate, Proxy};
 use super::world::{World, listed, noise, write};
@@ -193,6 +194,22 @@ fn a_receiver_that_is_interrupted_does_not_wait_for_a_stalled_sender() {
     assert_eq!(ended.all("error").count(), 1, "it did not run out of patience first: {ended:#?}");
     sender.kill();
     proxy.cut();
+    world.nothing_arrived();
+}
+
+#[test]
+fn a_sender_that_falls_silent_is_given_up() {
+    let world = world(LARGE);
+    let Some(clock) = Clock::new(&world) else { return };
+    let mut receiver = clock.on(world.receiving(&["--no-code", "--no-key"])).start();
+    let (address, _) = receiver.ready();
+    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let sender = world.send(&proxy.address);
+    proxy.await_fate();
+    let told = clock.hurry(&address, || receiver.await_event("error"));
+    says_so(&told, "broken", &["laptop has sent nothing for too long", "is kept"]);
+    proxy.cut();
+    sender.end().failed(16, "broken", &["kitchen waited too long for this machine", "goes on where it stopped"]);
     world.nothing_arrived();
 }
 

@@ -17,7 +17,7 @@ use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 use waft_core::wire::message::Limit;
 
 use super::harness::{Ended, says_so};
-use super::peers::{accept, message, receive, run, say};
+use super::peers::{accept, message, receive, run, say, varint};
 use super::world::{Machine, World, write};
 
 /// A store that fails where it is told to.
@@ -162,15 +162,23 @@ fn a_prefix_that_the_receiver_cannot_hold() {
     stored_by(not_ours).failed(17, "protocol", &["a receipt for another folder"]);
 }
 
+/// A `Greeting`, well-formed: with these lists, that largest chunk and those most iterations.
+fn greeting(aeads: &[u8], keys: &[u8], chunk: u64, iterations: u64) -> Vec<u8> {
+    let bounds = [vec![0, 1], vec![3; 32], vec![0xff, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f]].concat();
+    let lists = [&[aeads.len() as u8][..], aeads, &[1, 1, keys.len() as u8], keys, &[0]].concat();
+    message(&[bounds, varint(chunk), vec![0], lists, varint(iterations), vec![5]].concat())
+}
+
+/// A sender against a receiver that says those bytes.
+fn answered(said: &[u8]) -> Ended {
+    let world = World::new();
+    write(&world.folder(), "a", b"a");
+    sent_to(&world, async |world, listener| say(accept(world, &listener).await, said).await).0
+}
+
 #[test]
 fn receivers_that_do_not_keep_to_the_protocol() {
-    let greeting = |aeads: &[u8], keys: &[u8]| {
-        let bounds =
-            [vec![0, 1], vec![3; 32], vec![0xff, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0x80, 0x80, 4, 0]]
-                .concat();
-        let lists = [&[aeads.len() as u8][..], aeads, &[1, 1, keys.len() as u8], keys, &[0, 0xe8, 7, 5]].concat();
-        message(&[bounds, lists].concat())
-    };
+    let greeting = |aeads: &[u8], keys: &[u8]| greeting(aeads, keys, 1 << 16, 1000);
     let cases: [(Vec<u8>, &[&str]); 9] = [
         (vec![9, 0, 0, 1, 0], &["does not keep to the protocol"]),
         (vec![1, 0xff, 0xff, 0xff], &["does not keep to the protocol"]),
@@ -183,10 +191,38 @@ fn receivers_that_do_not_keep_to_the_protocol() {
         (greeting(&[1], &[9]), &["no version, cipher or key mode in common"]),
     ];
     for (said, says) in cases {
-        let world = World::new();
-        write(&world.folder(), "a", b"a");
-        let (ended, _) = sent_to(&world, async |world, listener| say(accept(world, &listener).await, &said).await);
-        ended.failed(17, "protocol", says);
+        answered(&said).failed(17, "protocol", says);
+    }
+}
+
+#[test]
+fn receivers_whose_bounds_no_sender_can_keep() {
+    let says = ["comes in larger chunks than kitchen takes: 1.00 KiB, and at most 512 B", "same release"];
+    answered(&greeting(&[1], &[0], 512, 1000)).failed(15, "refused", &says);
+    let says = ["has a slower key than kitchen takes: 1000, and at most 999 are taken", "same release"];
+    answered(&greeting(&[1], &[0], 1 << 16, 999)).failed(15, "refused", &says);
+}
+
+#[test]
+fn what_a_receiver_says_last_has_its_text() {
+    let good = greeting(&[1], &[0], 1 << 16, 1000);
+    let cases: [(&[u8], i32, &str, &[&str]); 13] = [
+        (&[7, 0], 17, "protocol", &["kitchen speaks another version of the protocol"]),
+        (&[7, 1, 30], 12, "code", &["kitchen takes no code from this machine for 30 s"]),
+        (&[7, 2], 12, "code", &["kitchen got no code in time"]),
+        (&[7, 4], 13, "key", &["Nobody typed the key at kitchen in time"]),
+        (&[7, 5], 15, "refused", &["kitchen declined the folder", "Ask its person"]),
+        (&[7, 6], 13, "key", &["kitchen does not take the key in this way", "same release"]),
+        (&[7, 15], 17, "protocol", &["kitchen holds what was sent to be malformed", "do not fit together"]),
+        (&[7, 16], 17, "protocol", &["holds what was sent to be malformed: a part of it cannot be decrypted"]),
+        (&[7, 19], 17, "protocol", &["holds what was sent to be malformed: a message was wrong or out of turn"]),
+        (&[8, 0], 16, "broken", &["kitchen cancelled the transfer", "goes on where it stopped"]),
+        (&[8, 3], 16, "broken", &["kitchen waited too long for this machine, and gave up"]),
+        (&[8, 4], 17, "protocol", &["kitchen holds a message of this machine to be wrong"]),
+        (&[8, 5], 16, "broken", &["kitchen cancelled the transfer"]),
+    ];
+    for (word, exit, class, says) in cases {
+        answered(&[&good[..], &message(word)].concat()).failed(exit, class, says);
     }
 }
 
@@ -254,16 +290,19 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::CryptoProvider { kx_groups: vec![rustls::crypto::ring::kx_group::SECP256R1], ..ring })
 }
 
-/// A receiver that shows what it has stolen. It reads until the sender closes.
-async fn false_receiver(world: &World, listener: TcpListener, signatures: bool) {
+/// A receiver that shows what it has stolen, or nothing. It reads until the sender closes.
+async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKey>>, signatures: bool) {
     let (mut stream, _) = listener.accept().await.unwrap();
     waft::door::admit(&mut stream).await.unwrap();
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Credulous { signatures }))
-        .with_client_cert_resolver(stolen(&world.kitchen));
+        .with_custom_certificate_verifier(Arc::new(Credulous { signatures }));
+    let mut config = match shown {
+        Some(shown) => config.with_client_cert_resolver(shown),
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"waft/1".to_vec()];
     let somebody = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
     if let Ok(mut tls) = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(somebody, stream).await {
@@ -275,15 +314,25 @@ async fn false_receiver(world: &World, listener: TcpListener, signatures: bool) 
 fn a_receiver_with_the_right_certificate_and_another_key() {
     let world = World::new();
     write(&world.folder(), "a", b"a");
-    let (ended, ()) = sent_to(&world, async |world, listener| false_receiver(world, listener, true).await);
+    let (ended, ()) =
+        sent_to(&world, async |world, listener| false_receiver(listener, Some(stolen(&world.kitchen)), true).await);
     ended.failed(11, "identity", &["shows the certificate of kitchen, but has not its key", "Somebody may pose as it"]);
+}
+
+#[test]
+fn a_receiver_without_a_certificate() {
+    let world = World::new();
+    write(&world.folder(), "a", b"a");
+    let (ended, ()) = sent_to(&world, async |_, listener| false_receiver(listener, None, true).await);
+    ended.failed(11, "identity", &["kitchen at", "shows no certificate", "Compare the address"]);
 }
 
 #[test]
 fn a_receiver_that_finds_our_signature_wrong() {
     let world = World::new();
     write(&world.folder(), "a", b"a");
-    let (ended, ()) = sent_to(&world, async |world, listener| false_receiver(world, listener, false).await);
+    let (ended, ()) =
+        sent_to(&world, async |world, listener| false_receiver(listener, Some(stolen(&world.kitchen)), false).await);
     ended.failed(11, "identity", &["found that this machine does not have the key", "waft id --renew"]);
 }
 

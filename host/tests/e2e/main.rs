@@ -4,12 +4,14 @@
 //! cuts, stalls or mutes, [`peers`] are senders and receivers of our own making that have real identities and lie. Every
 //! failure is provoked for real and held against its exit code, its class and its text.
 //!
-//! Nothing here asserts on time. What has to wait for one of the program's own deadlines stands together in [`deadlines`], and comes first.
+//! Nothing here asserts on time. What a receiver waits minutes for comes in seconds where its clock is hurried ([`ahead`]); what has
+//! to wait for one of the program's own deadlines stands together in [`deadlines`], and comes first.
 
 #![cfg(unix)]
 // A future here runs where it is made.
 #![allow(async_fn_in_trait)]
 
+mod ahead;
 mod boards;
 mod deadlines;
 mod demo;

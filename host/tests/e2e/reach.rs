@@ -1,7 +1,9 @@
 //! Ways that lead nowhere: what cannot be connected to, what is not waft, what cannot be listened on.
 
 use std::net::TcpListener;
+use std::process::Command;
 
+use super::harness::Call;
 use super::proxy::{Fate, Proxy};
 use super::world::{Machine, World};
 
@@ -76,6 +78,33 @@ fn the_port_is_taken() {
     listen(&at.to_string()).failed(10, "unreachable", &says);
     listen("192.0.2.7:0").failed(10, "unreachable", &["192.0.2.7 is no address of this machine"]);
     assert!(!world.kitchen.work.join("received_folder").exists());
+}
+
+/// The command by a user without rights, in a network namespace of its own: it has nothing but a loopback that is down. None without the
+/// right to that.
+fn without_a_network(call: Call) -> Option<Call> {
+    let unshare = ["--user", "--net"];
+    let may = Command::new("unshare").args(unshare).arg("true").status();
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("no network namespace can be made here: one without ways is not tried");
+        return None;
+    }
+    Some(call.within("unshare", &unshare))
+}
+
+#[test]
+fn no_network_leads_there() {
+    let world = world();
+    let Some(call) = without_a_network(world.sending("192.0.2.7")) else { return };
+    let says = ["No network leads to 192.0.2.7:12346", "on the receiver's network"];
+    call.run().failed(10, "unreachable", &says);
+}
+
+#[test]
+fn a_port_that_is_not_for_everyone() {
+    let world = World::new();
+    let Some(call) = without_a_network(world.kitchen.call(&["receive", "--listen", "7"])) else { return };
+    call.run().failed(10, "unreachable", &["This user may not listen on port 7", "Take a port above 1023"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a receiver refuses and a sender gives up: trust, code, key, target.
 
+use super::ahead::Clock;
 use super::harness::{Waft, says_so, text};
 use super::world::{Machine, World, write};
 
@@ -206,6 +207,37 @@ fn a_malformed_key() {
         let ended = world.receiving(&[]).env("WAFT_KEY", key).run();
         ended.failed(13, "key", &["That is no key", why]);
     }
+}
+
+/// A receiver whose clock can be set forward, and a sender that has found it. None where that cannot be.
+fn with_a_clock(world: &World, options: &[&str]) -> Option<(Clock, Waft, String, Waft)> {
+    let clock = Clock::new(world)?;
+    let mut receiver = clock.on(world.receiving(options)).start();
+    let (address, _) = receiver.ready();
+    let sender = world.send(&address);
+    Some((clock, receiver, address, sender))
+}
+
+#[test]
+fn nobody_types_the_code_in_time() {
+    let world = world();
+    let Some((clock, mut receiver, address, mut sender)) = with_a_clock(&world, &[]) else { return };
+    sender.await_event("asked");
+    let told = clock.hurry(&address, || receiver.await_event("error"));
+    says_so(&told, "code", &["laptop gave no code in time", "Tell its person the code"]);
+    sender.end().failed(12, "code", &["kitchen got no code in time", "as soon as they are asked for"]);
+    world.nothing_arrived();
+}
+
+#[test]
+fn nobody_types_the_key_in_time() {
+    let world = world();
+    let Some((clock, mut receiver, address, sender)) = with_a_clock(&world, &["--once", "--no-code"]) else { return };
+    receiver.await_event("asked");
+    let received = clock.hurry(&address, || receiver.end());
+    received.failed(13, "key", &["Nobody typed the key in time", "Have the folder sent again"]);
+    sender.end().failed(13, "key", &["Nobody typed the key at kitchen in time", "--no-key"]);
+    world.nothing_arrived();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::process::geteuid;
 
-use super::harness::{Call, Waft};
+use super::harness::{Call, Waft, says_so, text};
 use super::world::{ANY, World, noise, set_mode, write};
 
 /// The user whom nobody is.
@@ -144,6 +144,20 @@ fn a_disk_that_is_too_small() {
 }
 
 #[test]
+fn a_disk_that_is_too_small_for_a_sealed_file() {
+    let world = World::new();
+    world.large(3 << 20);
+    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    let open = format!("exec \"$0\" --json open {} --into disk/into", world.laptop.work.join("folder.waft").display());
+    let Some(call) = on_a_small_disk(&world, 1024, &open) else { return };
+    let ended = call.env("WAFT_KEY", text(sealed.last("key"), "key")).run();
+    ended.failed(14, "storage", &["The disk is too full: 3.00 MiB are needed, and", "are free", "Make room"]);
+    let seal = format!("exec \"$0\" --json seal {} -o disk/more.waft", world.folder().display());
+    let ended = on_a_small_disk(&world, 1024, &seal).expect("as before").run();
+    ended.failed(14, "storage", &["disk/more.waft cannot be used: No space left", "free space"]);
+}
+
+#[test]
 fn a_disk_that_fills_up_on_the_way() {
     let world = World::new();
     world.large(12 << 20);
@@ -160,6 +174,58 @@ fn a_disk_that_fills_up_on_the_way() {
     receiver.end().failed(14, "storage", &["The disk is too full for the folder of laptop"]);
 }
 
+/// A file that may not grow stands for a disk that fails: a limit of its process says no with an error that is none of the usual ones.
+#[test]
+fn a_disk_that_fails_on_the_way() {
+    let world = World::new();
+    world.large(3 << 20);
+    let limited = ["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\""];
+    let mut receiver = world.receiving(&["--once", "--no-code", "--no-key"]).within("sh", &limited).start();
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().failed(14, "storage", &["kitchen failed to read or write its storage"]);
+    let says = ["Reading or writing failed while receiving from laptop", "a-large", "Look at the disk"];
+    receiver.end().failed(14, "storage", &says);
+    world.nothing_arrived();
+
+    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    let open = || world.laptop.call(&["open", "folder.waft", "--into", "opened"]);
+    let open = open().env("WAFT_KEY", text(sealed.last("key"), "key")).within("sh", &limited);
+    open.run().failed(
+        14,
+        "storage",
+        &["Reading or writing the target failed", "a-large", "What the target held before"],
+    );
+    let seal = world.laptop.call(&["seal", "folder", "-o", "more.waft"]).within("sh", &limited);
+    seal.run().failed(14, "storage", &["more.waft cannot be used", "free space"]);
+    assert!(!world.laptop.work.join("more.waft").exists());
+}
+
+#[test]
+fn no_room_for_many_names() {
+    let world = World::new();
+    let long = "n".repeat(250);
+    (0..5000).for_each(|at| write(&world.folder(), format!("{}/{at}{}", at % 10, &long[4..]), b""));
+    let nowhere = world.sending("127.0.0.1:1").env("TMPDIR", world.root.path().join("nowhere"));
+    nowhere.run().failed(14, "storage", &["Cannot use a temporary file: No such file", "another one in TMPDIR"]);
+}
+
+#[test]
+fn what_the_folder_cannot_replace() {
+    let world = World::new();
+    world.small();
+    write(&world.target(), "readme.txt/mine", b"mine");
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().failed(14, "storage", &["kitchen cannot write to its target folder", "in the way"]);
+    let says = [
+        "The folder does not fit among what the target holds",
+        "readme.txt: a folder of that name is in the way",
+        "Nothing in the target was changed",
+    ];
+    receiver.end().failed(14, "storage", &says);
+    assert_eq!(fs::read(world.target().join("readme.txt/mine")).unwrap(), b"mine");
+}
+
 /// The folder is changed after it was walked and before it is read: while the code is asked for.
 fn changed_on_the_way(change: impl Fn(&Path), says: &[&str]) {
     let world = World::new();
@@ -173,7 +239,7 @@ fn changed_on_the_way(change: impl Fn(&Path), says: &[&str]) {
     let ended = sender.end().failed(14, "storage", says);
     assert!(ended.all("retry").count() == 0, "trying again would not help");
     let told = receiver.await_event("error");
-    super::harness::says_so(&told, "broken", &["laptop", "the folder", "is kept"]);
+    says_so(&told, "broken", &["laptop", "the folder", "is kept"]);
     world.nothing_arrived();
 }
 
