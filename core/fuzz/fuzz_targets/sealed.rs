@@ -30,10 +30,10 @@ impl Cipher for Open {
 }
 
 fuzz_target!(|data: &[u8]| {
-    if let Some((start, rest)) = data.split_first_chunk::<START>() {
-        if let Ok(length) = header_len(start) {
-            let _ = rest.get(..length).map(Header::decode);
-        }
+    if let Some((start, rest)) = data.split_first_chunk::<START>()
+        && let Ok(length) = header_len(start)
+    {
+        let _ = rest.get(..length).map(Header::decode);
     }
     let [total, lz4, rest @ ..] = data else { return };
     let key = TransferKey::parse("0123456789ABCDEF").expect("well-formed");

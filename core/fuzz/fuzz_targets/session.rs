@@ -9,6 +9,7 @@ mod actors;
 #[path = "../../tests/session/source.rs"]
 mod source;
 #[path = "../../tests/session/world.rs"]
+#[allow(dead_code)]
 mod world;
 
 use actors::{Caller, MemoryStore, Seeded, Typist, archive_of};

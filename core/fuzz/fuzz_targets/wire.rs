@@ -11,10 +11,10 @@ fuzz_target!(|data: &[u8]| {
     if let Some((start, _)) = data.split_first_chunk::<8>() {
         let _ = (check_preface(start), ClearRefusal::from_bytes(start));
     }
-    if let Some((start, _)) = data.split_first_chunk::<4>() {
-        if let Ok(header) = Header::decode(*start, 1_024) {
-            assert_eq!(Header::encode(header.kind, header.length), *start);
-        }
+    if let Some((start, _)) = data.split_first_chunk::<4>()
+        && let Ok(header) = Header::decode(*start, 1_024)
+    {
+        assert_eq!(Header::encode(header.kind, header.length), *start);
     }
     let mut buffer = [0; MESSAGE_MAX];
     if let Ok((message, _)) = postcard::take_from_bytes::<FromSender>(data) {
