@@ -41,7 +41,10 @@ pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
         prepared = prepare(args, ui) => prepared?,
         () = interrupt.raised() => return Err(Error::Interrupted),
     };
-    let receipt = until_sent(&mut sending, ui, &interrupt).await?;
+    let receipt = until_sent(&mut sending, ui, &interrupt).await.map_err(|error| match error {
+        Error::Interrupted if sending.sent() > 0 => Error::InterruptedSending(sending.peer_name().to_owned()),
+        error => error,
+    })?;
     tell(&sending, receipt, ui);
     Ok(())
 }

@@ -87,6 +87,11 @@ pub(super) fn interrupted_with_part(path: &Path) -> Told {
     )
 }
 
+/// The text for Ctrl-C when a part of the folder, or all of it, has reached `peer`.
+pub(super) fn interrupted_sending(peer: &str) -> Told {
+    told(Interrupted, "Interrupted.", format!("What {peer} has by now stays there: sending again goes on from there."))
+}
+
 /// The text for a question that nobody answers.
 pub(super) fn no_answer(asked: Asked) -> Told {
     let class = match asked {

@@ -144,6 +144,8 @@ pub(crate) enum Error {
     Interrupted,
     /// The person stopped it, and a part of a folder stays there for the sender's next try.
     InterruptedWithPart(PathBuf),
+    /// The person stopped it, and a part of the folder has reached that receiver.
+    InterruptedSending(String),
 }
 
 /// What is wrong with a sealed file.
@@ -242,6 +244,7 @@ impl Error {
             Self::Demo(what) => local::demo(what),
             Self::Interrupted => local::interrupted(),
             Self::InterruptedWithPart(path) => local::interrupted_with_part(path),
+            Self::InterruptedSending(peer) => local::interrupted_sending(peer),
         }
     }
 

@@ -98,7 +98,7 @@ impl DirectoryStore {
     pub fn left_behind(&self) -> Option<PathBuf> {
         let staging = Staging::existing(&self.place).ok()??;
         let some = staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0);
-        some.then(|| self.place.path.with_file_name(&self.place.staging))
+        some.then(|| self.place.path.join(&self.place.staging))
     }
 
     async fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {

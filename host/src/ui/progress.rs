@@ -86,7 +86,24 @@ impl Drop for Progress<'_> {
 fn bar(held: u64, total: u64) -> ProgressBar {
     let look =
         "{bar:32.green} {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
-    ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
         .with_style(ProgressStyle::with_template(look).expect("the template is well-formed"))
-        .with_position(held)
+        .with_position(held);
+    // What is held already has not crossed in no time: the rate begins from here.
+    bar.tick();
+    bar.reset_eta();
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_already_does_not_count_as_fast() {
+        let bar = bar(1 << 40, 1 << 41);
+        bar.set_position((1 << 40) + 1000);
+        bar.tick();
+        assert!(bar.per_sec() < (1u64 << 30) as f64, "{} B/s", bar.per_sec());
+    }
 }

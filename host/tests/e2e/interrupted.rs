@@ -162,7 +162,8 @@ fn the_sender_is_interrupted_in_the_middle() {
     let (mut receiver, proxy, sender) = in_the_middle(&world);
     sender.interrupt();
     proxy.go_on();
-    sender.end().failed(130, "interrupted", &["Interrupted"]);
+    let says = ["Interrupted", "What kitchen has by now stays there", "sending again goes on"];
+    sender.end().failed(130, "interrupted", &says);
     says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer", "is kept"]);
     world.nothing_arrived();
     // What was received serves the next run.
@@ -190,7 +191,8 @@ fn a_receiver_that_is_interrupted_does_not_wait_for_a_stalled_sender() {
     let world = world(LARGE);
     let (receiver, proxy, sender) = in_the_middle(&world);
     receiver.interrupt();
-    let ended = receiver.end().failed(130, "interrupted", &["Interrupted", "is kept in"]);
+    let kept = format!("is kept in {}", world.staging().canonicalize().unwrap().display());
+    let ended = receiver.end().failed(130, "interrupted", &["Interrupted", &kept]);
     assert_eq!(ended.all("error").count(), 1, "it did not run out of patience first: {ended:#?}");
     sender.kill();
     proxy.cut();
