@@ -26,6 +26,7 @@ mod net;
 mod platform;
 mod provision;
 mod simulation;
+pub mod steady;
 pub mod store;
 pub mod tls;
 mod trouble;

@@ -25,6 +25,7 @@ use super::socket::{Port, Socket};
 use crate::board::Storage;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::steady::steadily;
 use crate::ui::Ui;
 
 /// As many as the emulated board has.
@@ -74,7 +75,7 @@ pub(crate) async fn serve(
         events: &Events::new(),
         memory: &mut memory,
     };
-    run(parts).await
+    steadily(run(parts)).await
 }
 
 /// This boot's random numbers. Without an identity there is no seed to begin with, and nothing that would need them.

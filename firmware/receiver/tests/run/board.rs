@@ -1,10 +1,7 @@
 //! A board on this machine: loopback for its network, memory for its flash, a pipe for its console.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Context;
 use std::time::Duration;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -13,6 +10,7 @@ use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
+use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::desk::Tries;
 use waft_receiver::board::{Board, Socket, Start};
@@ -255,13 +253,6 @@ impl Powered {
         let seed = identity.map_or([0; 32], |identity| *identity.seed);
         entropy::gather(&mut Noise(self.noise), &mut ratchet, &seed).await
     }
-}
-
-/// Polls with clones of the waker alone. A clone need not be known as the same waker as what it was cloned from, and whoever
-/// keeps one and is polled with the other wakes the one that it had: forever.
-async fn steadily<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    poll_fn(|context| future.as_mut().poll(&mut Context::from_waker(&context.waker().clone()))).await
 }
 
 // The tests' folders come in more than one chunk.
