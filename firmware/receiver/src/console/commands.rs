@@ -10,15 +10,15 @@ use waft_core::session::Clock;
 use waft_core::session::apart::apart;
 use waft_core::session::receiver::KeyAnswer;
 
-use super::text::{self, Ascii, Bytes, Files};
+use super::terminal::{PIECE, whole};
+use super::text::{self, Bytes, Files};
 use super::{Console, Ready};
 use crate::board::{Board, Stack};
 use crate::identity::KeyPolicy;
 use crate::session::Store;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
 
-/// Bytes of a file that `show` reads at once, and bytes that it shows at most.
-const PIECE: usize = 64;
+/// Bytes of a file that `show` shows, at most.
 const SHOWN: u32 = 4 << 10;
 
 /// A command.
@@ -87,6 +87,7 @@ impl<'a, B: Board> Console<'a, B> {
             Command::List => apart(pin!(self.list())).await,
             Command::Digest => self.digest().await,
             Command::Verify => apart(pin!(self.verify())).await,
+            Command::Show("") => self.terminal.say("Which file? `show PATH` shows one; `list` lists them.").await,
             Command::Show(path) => apart(pin!(self.show_file(path))).await,
             Command::Hold => self.hold().await,
             Command::Release => self.release().await,
@@ -194,16 +195,20 @@ impl<'a, B: Board> Console<'a, B> {
 
     async fn show_content(&mut self, folder: &Folder<'_, B::Mutex, B::Flash>, path: &str) -> Result<(), ReadError> {
         let file = folder.open(path).await?;
-        let (mut at, mut piece) = (0, [0; PIECE]);
+        if file.size() == 0 {
+            self.terminal.say("It is empty.").await;
+        }
+        let (mut at, mut piece) = (0, [0; PIECE + 1]);
         while at < file.size().min(SHOWN) {
             let read = file.read_at(at, &mut piece).await?;
-            // A line, or what there is of a long one.
-            let (line, taken) = match piece[..read].iter().position(|byte| *byte == b'\n') {
-                Some(end) => (&piece[..end], end + 1),
-                None => (&piece[..read], read),
-            };
-            self.terminal.say(Ascii(line)).await;
-            at += taken as u32;
+            let line = piece[..read].iter().position(|byte| *byte == b'\n');
+            let text = &piece[..line.unwrap_or_else(|| whole(&piece[..read]))];
+            let shown = if line.is_some() { text.strip_suffix(b"\r").unwrap_or(text) } else { text };
+            self.terminal.add_foreign(shown).await;
+            at += text.len() as u32 + u32::from(line.is_some());
+            if line.is_some() || at >= file.size().min(SHOWN) {
+                self.terminal.end().await;
+            }
         }
         if file.size() > SHOWN {
             self.terminal.say(format_args!("... {} in all", Bytes(file.size().into()))).await;

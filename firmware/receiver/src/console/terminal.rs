@@ -2,17 +2,21 @@
 
 use core::fmt::{self, Write as _};
 
+use embassy_futures::yield_now;
 use embedded_io_async::{Read, Write};
 use heapless::{String, Vec};
-use waft_core::path::escape;
 use zeroize::Zeroize;
+
+use super::text::Foreign;
 
 /// Longest line that can be typed, in bytes.
 const LINE: usize = 256;
 /// Longest text that is written at once, in bytes; what goes beyond is cut off.
 const TEXT: usize = 320;
-/// Characters of a foreign text that are written at once; each takes up to ten bytes when escaped.
-const PIECE: usize = 24;
+/// Bytes of a foreign text that are written at once.
+pub(super) const PIECE: usize = 48;
+// Escaped, a byte of it takes six at most.
+const _: () = assert!(6 * PIECE <= TEXT);
 
 const CTRL_C: u8 = 0x03;
 const CTRL_U: u8 = 0x15;
@@ -109,29 +113,33 @@ impl<I: Read + Write> Terminal<I> {
     }
 
     async fn put_line(&mut self) {
-        self.clear().await;
-        let _ = self.io.write_all(self.line.as_bytes()).await;
+        self.add().await;
         self.end().await;
     }
 
-    /// Writes a line of any length, from somebody else: escaped.
-    pub(super) async fn say_foreign(&mut self, before: impl fmt::Display, text: &str) {
-        let mut piece: String<TEXT> = String::new();
-        let _ = write!(piece, "{before}");
+    /// Adds what was composed to the line, which stands above what is being typed.
+    async fn add(&mut self) {
         self.clear().await;
-        let mut rest = text;
-        loop {
-            let end = rest.char_indices().nth(PIECE).map_or(rest.len(), |(at, _)| at);
-            let (now, later) = rest.split_at(end);
-            let _ = write!(piece, "{}", escape(now));
-            self.put(&piece).await;
-            piece.clear();
-            if later.is_empty() {
-                break;
-            }
+        let _ = self.io.write_all(self.line.as_bytes()).await;
+    }
+
+    /// Writes a line of any length, from somebody else.
+    pub(super) async fn say_foreign(&mut self, before: impl fmt::Display, text: &str) {
+        self.compose(format_args!("{before}"));
+        self.add().await;
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(whole(rest));
+            self.add_foreign(now).await;
             rest = later;
         }
         self.end().await;
+    }
+
+    /// Adds at most [`PIECE`] bytes from somebody else to a line: escaped.
+    pub(super) async fn add_foreign(&mut self, text: &[u8]) {
+        self.compose(format_args!("{}", Foreign(text)));
+        self.add().await;
     }
 
     /// Shows the prompt, and what is typed behind it, where they do not stand already.
@@ -152,8 +160,10 @@ impl<I: Read + Write> Terminal<I> {
         }
     }
 
-    async fn end(&mut self) {
+    /// Ends a line. Whoever writes many lets others run.
+    pub(super) async fn end(&mut self) {
         self.put(if self.echo { "\r\n" } else { "\n" }).await;
+        yield_now().await;
     }
 
     /// Nobody can be told that a console is gone.
@@ -215,5 +225,13 @@ impl<I: Read + Write> Terminal<I> {
             _ => Escape::None,
         };
         byte == ESCAPE || (before != Escape::None && byte >= b' ')
+    }
+}
+
+/// How much of a text of bytes is written at once: up to [`PIECE`] bytes, and no part of a character.
+pub(super) fn whole(text: &[u8]) -> usize {
+    match text.get(..=PIECE) {
+        None => text.len(),
+        Some(more) => more.iter().rposition(|byte| byte & 0xC0 != 0x80).filter(|at| *at > 0).unwrap_or(PIECE),
     }
 }

@@ -57,15 +57,19 @@ impl fmt::Display for Code {
     }
 }
 
-/// A piece of a file as text: what is none is shown in hexadecimal.
-pub(super) struct Ascii<'a>(pub(super) &'a [u8]);
+/// Text from somebody else: what could steer a terminal, and what is no text, is escaped. A tab may be one.
+pub(super) struct Foreign<'a>(pub(super) &'a [u8]);
 
-impl fmt::Display for Ascii<'_> {
+impl fmt::Display for Foreign<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match core::str::from_utf8(self.0) {
-            Ok(text) => fmt::Display::fmt(&escape(text), f),
-            Err(_) => fmt::Display::fmt(&self.0.escape_ascii(), f),
+        for chunk in self.0.utf8_chunks() {
+            for (index, part) in chunk.valid().split('\t').enumerate() {
+                f.write_str(if index > 0 { "\t" } else { "" })?;
+                escape(part).fmt(f)?;
+            }
+            chunk.invalid().escape_ascii().fmt(f)?;
         }
+        Ok(())
     }
 }
 
@@ -175,7 +179,16 @@ mod tests {
 
     #[test]
     fn a_files_content_cannot_steer_a_terminal() {
-        assert_eq!(Ascii(b"plain\x1b[2J").to_string(), "plain\\u{1b}[2J");
-        assert_eq!(Ascii(&[0xFF, 0x1B]).to_string(), "\\xff\\x1b");
+        for (text, shown) in [
+            (&b"plain\x1b[2J"[..], "plain\\u{1b}[2J"),
+            (&[0xFF, 0x1B, b'a', 0xE2, 0x82], "\\xff\\u{1b}a\\xe2\\x82"),
+            (b"a\tb\x7f\0", "a\tb\\u{7f}\\u{0}"),
+            (
+                "é\u{202e}gpj.\u{2066}\u{200b}\u{feff}\u{9b}".as_bytes(),
+                "é\\u{202e}gpj.\\u{2066}\\u{200b}\\u{feff}\\u{9b}",
+            ),
+        ] {
+            assert_eq!(Foreign(text).to_string(), shown);
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! What a person types at the console, and what may go wrong with it.
 
+use waft_receiver::identity::KeyPolicy;
+
+use crate::archive::archive;
 use crate::board::Powered;
 use crate::transfers::cast;
 
@@ -40,4 +43,58 @@ async fn keys_that_mean_nothing_change_nothing() {
             scene.person.sees("That is no command").await;
         })
         .await;
+}
+
+#[tokio::test]
+async fn files_and_names_are_shown_whole_and_harmless() {
+    let (laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let long = format!("{}\u{202e}gpj.", "日本語".repeat(20));
+    let text = format!(
+        "# Grüße\r\n\r\n\tindented\n{}\r\r\n\x1b]0;x\x07\u{9b}2J\u{200f}\n{}",
+        "é".repeat(100),
+        "日".repeat(17)
+    );
+    let files = [
+        ("binary", [0x80; 60].to_vec()),
+        ("empty", vec![]),
+        ("large", b"0123456789abcde\n".repeat(300)),
+        ("text", text.into()),
+        (long.as_str(), vec![b'x']),
+    ];
+    let archive = archive(files.into_iter().map(|(path, bytes)| (path.to_owned(), Some(bytes))).collect(), 100);
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            laptop.send(scene.address, &archive, "", None).await.receipt();
+            scene.person.sees("Digest:").await;
+            scene.person.types("list\nhold").await;
+            let shown = between(&scene.person.sees("is held.").await, "> list\r\n");
+            assert!(shown.contains(&format!("        1  {}\\u{{202e}}gpj.\r\n", "日本語".repeat(20))), "{shown}");
+            let mut shows = async |path: &str| {
+                scene.person.types(&format!("show {path}\nhold")).await;
+                between(&scene.person.sees("is held.").await, &format!("> show {path}\r\n"))
+            };
+            assert_eq!(shows("binary").await, "\\x80".repeat(60) + "\r\n");
+            assert_eq!(shows("empty").await, "It is empty.\r\n");
+            let shown = shows("large").await;
+            assert_eq!(shown, "0123456789abcde\r\n".repeat(256) + "... 4.69 KiB in all\r\n");
+            let lines = [
+                "# Grüße",
+                "",
+                "\tindented",
+                &("é".repeat(100) + "\\u{d}"),
+                "\\u{1b}]0;x\\u{7}\\u{9b}2J\\u{200f}",
+                &"日".repeat(17),
+                "",
+            ];
+            assert_eq!(shows("text").await, lines.join("\r\n"));
+            assert_eq!(shows("").await, "Which file? `show PATH` shows one; `list` lists them.\r\n");
+        })
+        .await;
+}
+
+/// What was shown behind a command, up to the next prompt.
+fn between(seen: &str, command: &str) -> String {
+    let (_, behind) = seen.split_once(command).unwrap_or_else(|| panic!("{seen:?}"));
+    behind.split('>').next().unwrap().to_owned()
 }
