@@ -9,7 +9,7 @@ mod terminal;
 mod text;
 
 use embassy_futures::select::{Either, select};
-use waft_core::code::{Fingerprint, TransferKey};
+use waft_core::code::{AuthCode, Fingerprint, TransferKey};
 use waft_core::session::receiver::KeyAnswer;
 
 use crate::board::{Board, Start};
@@ -118,21 +118,18 @@ impl<'a, B: Board> Console<'a, B> {
 
     /// A command always is one; while a key is asked for, everything else is taken for the key.
     async fn obey(&mut self, line: &Line) {
-        match (Command::parse(line.text()), self.around.panel.question.get()) {
-            (Some(command), _) => self.execute(command).await,
-            (None, _) if line.text().is_empty() => {}
-            (None, Some(_)) => self.answer(line.text()).await,
-            (None, None) => {
-                self.terminal.say("That is no command. `help` lists them.").await;
-            }
+        let typed = line.text();
+        if let Some(command) = Command::parse(typed) {
+            return self.execute(command).await;
         }
-    }
-
-    async fn answer(&mut self, typed: &str) {
-        match TransferKey::parse(typed) {
-            Ok(key) => self.around.panel.answer(KeyAnswer::Key(key)),
-            // Tells where, and nothing of what was typed.
-            Err(error) => self.terminal.say(format_args!("{error}. Type it again.")).await,
-        }
+        let says = match (TransferKey::parse(typed), self.around.panel.question.get()) {
+            _ if typed.is_empty() => return,
+            (Ok(key), Some(_)) => return self.around.panel.answer(KeyAnswer::Key(key)),
+            (Ok(_), None) => text::Typed::LateKey,
+            _ if AuthCode::parse(typed).is_ok() => text::Typed::Code,
+            (Err(error), Some(_)) => text::Typed::NoKey(error),
+            (Err(_), None) => text::Typed::Nothing,
+        };
+        self.terminal.say(says).await;
     }
 }

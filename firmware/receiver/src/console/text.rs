@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use waft_core::code::KeyError;
 use waft_core::path::escape;
 use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Refusal};
@@ -54,6 +55,31 @@ impl fmt::Display for Code {
         let Some(digits) = self.0 else { return f.write_str("No code is asked for.") };
         f.write_str("Code: ")?;
         digits.iter().try_for_each(|digit| write!(f, " {}", char::from(*digit)))
+    }
+}
+
+/// What was typed, and is neither a command nor the key that is asked for. Tells nothing of a key but a place in it.
+pub(super) enum Typed {
+    /// The code, which is typed somewhere else.
+    Code,
+    /// A key that nobody asks for.
+    LateKey,
+    /// No key, where one is asked for.
+    NoKey(KeyError),
+    /// Nothing that means anything.
+    Nothing,
+}
+
+impl fmt::Display for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Code => {
+                "A code is typed at the sender. Here goes the key that the sender shows, once it is asked for."
+            }
+            Self::LateKey => "No key is asked for now. If no folder comes, send it again: the sender shows a new key.",
+            Self::NoKey(error) => return write!(f, "That is no key, and no command: {error}."),
+            Self::Nothing => "That is no command. `help` lists them.",
+        })
     }
 }
 

@@ -1,10 +1,14 @@
 //! What a person types at the console, and what may go wrong with it.
 
+use tokio::join;
+use waft_core::session::SessionError;
+use waft_core::wire::message::Refusal;
 use waft_receiver::identity::KeyPolicy;
 
 use crate::archive::archive;
 use crate::board::Powered;
-use crate::transfers::cast;
+use crate::laptop::Fared;
+use crate::transfers::{cast, folder};
 
 #[tokio::test]
 async fn a_line_that_is_too_long_is_refused_as_a_whole() {
@@ -41,6 +45,34 @@ async fn keys_that_mean_nothing_change_nothing() {
             scene.person.sees("Nothing is held").await;
             scene.person.presses(b"\xe9\xff\n").await;
             scene.person.sees("That is no command").await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn codes_and_late_keys_are_answered_with_what_to_do() {
+    let (laptop, identity) = cast();
+    let (folder, key) = (folder(1), laptop.key.display().to_string());
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let person = async {
+                scene.person.types(&code).await;
+                scene.person.sees("A code is typed at the sender.").await;
+                scene.person.types(&key).await;
+                scene.person.sees("No key is asked for now.").await;
+                scene.person.sees("Type the key").await;
+                scene.person.types("0393").await;
+                scene.person.sees("A code is typed at the sender.").await;
+                scene.person.types("stauts").await;
+                scene.person.sees("That is no key, and no command: character 4").await;
+                scene.person.types("decline").await;
+                scene.person.sees("it was declined").await;
+                scene.person.types(&key.to_lowercase().replace('-', " ")).await;
+                scene.person.sees("No key is asked for now.").await;
+            };
+            let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, None), person);
+            assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Declined))), "{fared:?}");
         })
         .await;
 }
