@@ -68,7 +68,7 @@ fn refused(peer: &str, refusal: Refusal) -> Told {
         Refusal::CodeTimeout => {
             told(Code, format!("{peer} gave no code in time."), "Tell its person the code that is shown here.")
         }
-        Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode | Refusal::Declined => key(peer, refusal),
+        Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
         Refusal::Version | Refusal::Protocol => told(
             Protocol,
             format!("{peer} speaks another version, or does not keep to the protocol."),
@@ -95,11 +95,6 @@ fn key(peer: &str, refusal: Refusal) -> Told {
             Key,
             "Nobody typed the key in time.",
             "Have the folder sent again, and type the key that the sender shows; or receive with --no-key.",
-        ),
-        Refusal::Declined => told(
-            Key,
-            format!("No key was given; the folder of {peer} was declined."),
-            "To take it after all, have it sent again.",
         ),
         _ => told(
             Key,

@@ -1,7 +1,6 @@
 //! The clock of one process, which a test can hurry: what takes the built command minutes is seen in seconds.
 
 use std::fs::File;
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -38,8 +37,9 @@ impl Clock {
         call.env("LD_PRELOAD", &self.library).env("AHEAD", &self.ahead)
     }
 
-    /// Lets the clock of the receiver at that address run a hundred times as fast until `seen` has seen what it waits for.
-    pub(crate) fn hurry<T>(&self, address: &str, seen: impl FnOnce() -> T) -> T {
+    /// Lets the clock of that process run a hundred times as fast until `seen` has seen what it waits for.
+    pub(crate) fn hurry<T>(&self, process: u32, seen: impl FnOnce() -> T) -> T {
+        let wake = waker(process);
         // Dropped when it is over, be it by a panic.
         let (still, over) = channel::<()>();
         scope(|both| {
@@ -47,8 +47,7 @@ impl Clock {
                 let file = File::options().write(true).open(&self.ahead).unwrap();
                 for step in 1.. {
                     file.set_len(10 * step).unwrap();
-                    // It sleeps until a moment of its old time: a stranger wakes it.
-                    let _ = TcpStream::connect(address);
+                    wake();
                     if over.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout) {
                         break;
                     }
@@ -58,4 +57,23 @@ impl Clock {
             seen()
         })
     }
+}
+
+/// Wakes a process that sleeps until a moment of its old time: one that was stopped looks at its clock when it goes on.
+#[cfg(target_os = "linux")]
+fn waker(process: u32) -> impl Fn() + Send {
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let pid = Pid::from_raw(process.cast_signed()).expect("no process has the number 0");
+    let process = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
+    move || {
+        for signal in [Signal::STOP, Signal::CONT] {
+            // It may have ended by now.
+            let _ = pidfd_send_signal(&process, signal);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn waker(_: u32) -> impl Fn() + Send {
+    || {}
 }

@@ -129,6 +129,17 @@ fn certificates_that_cannot_be_trusted() {
 }
 
 #[test]
+fn one_of_several_receivers_has_to_be_named() {
+    let world = World::new();
+    world.small();
+    world.laptop.trust(&world.attic(), &["--receives"]);
+    for to in [&["send", "folder"][..], &["send", "folder", "127.0.0.1:1"]] {
+        let says = ["More than one receiver is trusted", "waft send FOLDER NAME"];
+        world.laptop.call(to).run().failed(2, "usage", &says);
+    }
+}
+
+#[test]
 fn an_identity_is_shown_as_it_is_trusted() {
     let world = World::new();
     let own = text(world.kitchen.call(&["id"]).run().well().last("identity"), "fingerprint");

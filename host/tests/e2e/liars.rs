@@ -10,6 +10,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use waft::crypto::RingCipher;
 use waft_core::digest::Digest;
@@ -75,12 +76,21 @@ impl Store for Lying {
 
 /// A sender against a receiver that does this with its one connection.
 fn sent_to<T: Send>(world: &World, peer: impl AsyncFnOnce(&World, TcpListener) -> T + Send) -> (Ended, T) {
+    sent_to_name("kitchen", world, peer)
+}
+
+/// The same with a receiver that is trusted under that name.
+fn sent_to_name<T: Send>(
+    name: &str,
+    world: &World,
+    peer: impl AsyncFnOnce(&World, TcpListener) -> T + Send,
+) -> (Ended, T) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     scope(|both| {
         let peer = both.spawn(|| run(async { peer(world, TcpListener::from_std(listener).unwrap()).await }));
-        let ended = world.sending(&address).run();
+        let ended = world.laptop.call(&["send", "folder", &format!("{name}@{address}")]).run();
         (ended, peer.join().expect("the peer is well"))
     })
 }
@@ -204,12 +214,34 @@ fn receivers_whose_bounds_no_sender_can_keep() {
 }
 
 #[test]
+fn a_sealed_key_that_does_not_open() {
+    let said = [greeting(&[1], &[1], 1 << 16, 1000), message(&[7, 3])].concat();
+    answered(&said).failed(13, "key", &["The key that was sealed to kitchen did not open there", "waft id --renew"]);
+}
+
+#[test]
+fn a_receiver_that_nothing_can_be_sealed_to() {
+    let world = World::new();
+    write(&world.folder(), "a", b"a");
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+    write(&world.laptop.work, "oven.pem", certificate.pem().as_bytes());
+    world.laptop.call(&["trust", "add", "oven", "oven.pem"]).run().well();
+    let shown = shows(certificate.der().clone(), &key);
+    let said = greeting(&[1], &[1], 1 << 16, 1000);
+    let (ended, ()) =
+        sent_to_name("oven", &world, async |_, listener| false_receiver(listener, Some(shown), true, &said).await);
+    ended.failed(11, "identity", &["oven takes only keys that are sealed to it", "waft id --renew"]);
+}
+
+#[test]
 fn what_a_receiver_says_last_has_its_text() {
     let good = greeting(&[1], &[0], 1 << 16, 1000);
-    let cases: [(&[u8], i32, &str, &[&str]); 13] = [
+    let cases: [(&[u8], i32, &str, &[&str]); 14] = [
         (&[7, 0], 17, "protocol", &["kitchen speaks another version of the protocol"]),
         (&[7, 1, 30], 12, "code", &["kitchen takes no code from this machine for 30 s"]),
         (&[7, 2], 12, "code", &["kitchen got no code in time"]),
+        (&[7, 3], 13, "key", &["The key that kitchen got was wrong, three times"]),
         (&[7, 4], 13, "key", &["Nobody typed the key at kitchen in time"]),
         (&[7, 5], 15, "refused", &["kitchen declined the folder", "Ask its person"]),
         (&[7, 6], 13, "key", &["kitchen does not take the key in this way", "same release"]),
@@ -229,9 +261,13 @@ fn what_a_receiver_says_last_has_its_text() {
 /// Somebody who shows the kitchen's or the laptop's certificate, with a key of its own behind it.
 fn stolen(from: &Machine) -> Arc<SingleCertAndKey> {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    shows(from.identity().certificate().der().clone(), &key)
+}
+
+/// Somebody who shows that certificate and signs with that key.
+fn shows(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> Arc<SingleCertAndKey> {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let signer = rustls::crypto::ring::sign::any_ecdsa_type(&key).unwrap();
-    let certificate = from.identity().certificate().der().clone();
     Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], signer)))
 }
 
@@ -290,8 +326,8 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::CryptoProvider { kx_groups: vec![rustls::crypto::ring::kx_group::SECP256R1], ..ring })
 }
 
-/// A receiver that shows what it has stolen, or nothing. It reads until the sender closes.
-async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKey>>, signatures: bool) {
+/// A receiver that shows this, or nothing, takes every signature or none, and says those bytes. It reads until the sender closes.
+async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKey>>, signatures: bool, said: &[u8]) {
     let (mut stream, _) = listener.accept().await.unwrap();
     waft::door::admit(&mut stream).await.unwrap();
     let config = ClientConfig::builder_with_provider(provider())
@@ -306,7 +342,8 @@ async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKe
     config.alpn_protocols = vec![b"waft/1".to_vec()];
     let somebody = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
     if let Ok(mut tls) = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(somebody, stream).await {
-        let _ = tokio::io::AsyncReadExt::read(&mut tls, &mut [0; 100]).await;
+        let _ = tls.write_all(said).await;
+        while tls.read(&mut [0; 100]).await.is_ok_and(|count| count > 0) {}
     }
 }
 
@@ -314,8 +351,9 @@ async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKe
 fn a_receiver_with_the_right_certificate_and_another_key() {
     let world = World::new();
     write(&world.folder(), "a", b"a");
-    let (ended, ()) =
-        sent_to(&world, async |world, listener| false_receiver(listener, Some(stolen(&world.kitchen)), true).await);
+    let (ended, ()) = sent_to(&world, async |world, listener| {
+        false_receiver(listener, Some(stolen(&world.kitchen)), true, b"").await
+    });
     ended.failed(11, "identity", &["shows the certificate of kitchen, but has not its key", "Somebody may pose as it"]);
 }
 
@@ -323,7 +361,7 @@ fn a_receiver_with_the_right_certificate_and_another_key() {
 fn a_receiver_without_a_certificate() {
     let world = World::new();
     write(&world.folder(), "a", b"a");
-    let (ended, ()) = sent_to(&world, async |_, listener| false_receiver(listener, None, true).await);
+    let (ended, ()) = sent_to(&world, async |_, listener| false_receiver(listener, None, true, b"").await);
     ended.failed(11, "identity", &["kitchen at", "shows no certificate", "Compare the address"]);
 }
 
@@ -331,8 +369,9 @@ fn a_receiver_without_a_certificate() {
 fn a_receiver_that_finds_our_signature_wrong() {
     let world = World::new();
     write(&world.folder(), "a", b"a");
-    let (ended, ()) =
-        sent_to(&world, async |world, listener| false_receiver(listener, Some(stolen(&world.kitchen)), false).await);
+    let (ended, ()) = sent_to(&world, async |world, listener| {
+        false_receiver(listener, Some(stolen(&world.kitchen)), false, b"").await
+    });
     ended.failed(11, "identity", &["found that this machine does not have the key", "waft id --renew"]);
 }
 

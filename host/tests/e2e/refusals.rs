@@ -209,21 +209,15 @@ fn a_malformed_key() {
     }
 }
 
-/// A receiver whose clock can be set forward, and a sender that has found it. None where that cannot be.
-fn with_a_clock(world: &World, options: &[&str]) -> Option<(Clock, Waft, String, Waft)> {
-    let clock = Clock::new(world)?;
-    let mut receiver = clock.on(world.receiving(options)).start();
-    let (address, _) = receiver.ready();
-    let sender = world.send(&address);
-    Some((clock, receiver, address, sender))
-}
-
 #[test]
 fn nobody_types_the_code_in_time() {
     let world = world();
-    let Some((clock, mut receiver, address, mut sender)) = with_a_clock(&world, &[]) else { return };
+    let Some(clock) = Clock::new(&world) else { return };
+    let mut receiver = clock.on(world.receiving(&[])).start();
+    let (address, _) = receiver.ready();
+    let mut sender = world.send(&address);
     sender.await_event("asked");
-    let told = clock.hurry(&address, || receiver.await_event("error"));
+    let told = clock.hurry(receiver.pid(), || receiver.await_event("error"));
     says_so(&told, "code", &["laptop gave no code in time", "Tell its person the code"]);
     sender.end().failed(12, "code", &["kitchen got no code in time", "as soon as they are asked for"]);
     world.nothing_arrived();
@@ -232,9 +226,12 @@ fn nobody_types_the_code_in_time() {
 #[test]
 fn nobody_types_the_key_in_time() {
     let world = world();
-    let Some((clock, mut receiver, address, sender)) = with_a_clock(&world, &["--once", "--no-code"]) else { return };
+    let Some(clock) = Clock::new(&world) else { return };
+    let mut receiver = clock.on(world.receiving(&["--once", "--no-code"])).start();
+    let (address, _) = receiver.ready();
+    let sender = world.send(&address);
     receiver.await_event("asked");
-    let received = clock.hurry(&address, || receiver.end());
+    let received = clock.hurry(receiver.pid(), || receiver.end());
     received.failed(13, "key", &["Nobody typed the key in time", "Have the folder sent again"]);
     sender.end().failed(13, "key", &["Nobody typed the key at kitchen in time", "--no-key"]);
     world.nothing_arrived();

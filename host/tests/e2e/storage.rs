@@ -53,6 +53,23 @@ fn a_target_that_cannot_be_written() {
 }
 
 #[test]
+fn a_target_that_cannot_be_written_by_open() {
+    let world = World::new();
+    world.small();
+    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    let open = world
+        .kitchen
+        .call(&["open"])
+        .arg(world.laptop.work.join("folder.waft"))
+        .with(|call| call.args(["--into", "into"]));
+    let Some(open) = as_nobody(&world, open.env("WAFT_KEY", text(sealed.last("key"), "key"))) else { return };
+    set_mode(&world.kitchen.work, 0o555);
+    open.run().failed(14, "storage", &["The target cannot be written", "owner and permissions"]);
+    set_mode(&world.kitchen.work, 0o755);
+    world.nothing_arrived();
+}
+
+#[test]
 fn a_target_that_cannot_be_one() {
     let world = World::new();
     write(&world.kitchen.work, "file", b"");
