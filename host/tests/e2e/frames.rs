@@ -133,6 +133,8 @@ fn offers_past_every_bound() {
         (Offer { total: 10, ..GOOD }, PROTOCOL.into()),
         (Offer { files: 2, ..GOOD }, PROTOCOL.into()),
         (Offer { files: 0, entries: 0, ..GOOD }, PROTOCOL.into()),
+        (Offer { manifest: 0, ..GOOD }, PROTOCOL.into()),
+        (Offer { entries: 1 << 20, ..GOOD }, PROTOCOL.into()),
         (Offer { aead: 0, ..GOOD }, PROTOCOL.into()),
         (Offer { codec: 9, ..GOOD }, PROTOCOL.into()),
         (Offer { key: 66, ..GOOD }, PROTOCOL.into()),
