@@ -22,19 +22,15 @@ pub async fn knock(stream: &mut TcpStream) -> Result<(), KnockError> {
 }
 
 /// Why a receiver does not begin TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnockError {
     /// It says why not.
-    #[error("the receiver refuses: {0:?}")]
     Refused(ClearRefusal),
     /// What answers is no receiver.
-    #[error("what answers there is not waft")]
     NotWaft,
     /// It closed the connection without a word.
-    #[error("the receiver closed the connection at once")]
     Closed,
     /// It said nothing for too long.
-    #[error("the receiver takes the connection, but says nothing")]
     Silent,
 }
 

@@ -49,10 +49,9 @@ pub(crate) async fn dial(address: &Address, patience: Duration) -> Result<TcpStr
 }
 
 /// Why a receiver cannot be reached.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum DialError {
     /// No address belongs to the name.
-    #[error("cannot find the address of {}: {source}", address.host())]
     Unresolved {
         /// Where we wanted to go.
         address: Address,
@@ -60,25 +59,21 @@ pub(crate) enum DialError {
         source: io::Error,
     },
     /// The machine is there, but nothing listens.
-    #[error("nothing listens at {address}")]
     Refused {
         /// Where we wanted to go.
         address: Address,
     },
     /// No answer came.
-    #[error("no answer from {address}")]
     TimedOut {
         /// Where we wanted to go.
         address: Address,
     },
     /// There is no way there.
-    #[error("no network leads to {address}")]
     Unreachable {
         /// Where we wanted to go.
         address: Address,
     },
     /// Something else.
-    #[error("cannot connect to {address}: {source}")]
     Failed {
         /// Where we wanted to go.
         address: Address,
@@ -113,8 +108,8 @@ impl DialError {
     }
 }
 
-/// Listens on one address, or on all of them by IPv6 and IPv4.
-pub(crate) async fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, ListenError> {
+/// Listens on one address, or on all of them by IPv6 and IPv4; gives where.
+pub(crate) async fn listen(ip: Option<IpAddr>, port: u16) -> Result<(TcpListener, SocketAddr), ListenError> {
     let bound = match ip {
         Some(ip) => bind(SocketAddr::new(ip, port)).map_err(|source| (ip, source)),
         None => {
@@ -132,28 +127,24 @@ pub(crate) async fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener,
 }
 
 /// Why a receiver cannot listen.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum ListenError {
     /// Another program listens there.
-    #[error("port {} is taken by another program", at.port())]
     PortTaken {
         /// Where we wanted to listen.
         at: SocketAddr,
     },
     /// The address is not this machine's.
-    #[error("{} is not an address of this machine", at.ip())]
     NotLocal {
         /// Where we wanted to listen.
         at: SocketAddr,
     },
     /// This user may not.
-    #[error("this user may not listen on port {}", at.port())]
     Denied {
         /// Where we wanted to listen.
         at: SocketAddr,
     },
     /// Something else.
-    #[error("cannot listen on {at}: {source}")]
     Failed {
         /// Where we wanted to listen.
         at: SocketAddr,
@@ -202,7 +193,7 @@ pub(crate) async fn part(mut stream: TcpStream) {
     .await;
 }
 
-fn bind(at: SocketAddr) -> io::Result<TcpListener> {
+fn bind(at: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     if at.is_ipv6() {
         // The default differs from system to system.
@@ -212,7 +203,9 @@ fn bind(at: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
+    let listener = TcpListener::from_std(socket.into())?;
+    let local = listener.local_addr()?;
+    Ok((listener, local))
 }
 
 #[cfg(test)]
@@ -225,13 +218,13 @@ mod tests {
 
     #[tokio::test]
     async fn everywhere_means_both_families() {
-        let listener = listen(None, 0).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (listener, local) = listen(None, 0).await.unwrap();
+        let port = local.port();
         dial(&at("127.0.0.1", port), DIAL).await.unwrap();
         let (stream, from) = listener.accept().await.unwrap();
         assert_eq!(Address::from(from).host(), "127.0.0.1");
         drop(stream);
-        if listener.local_addr().unwrap().is_ipv6() {
+        if local.is_ipv6() {
             dial(&at("[::1]", port), DIAL).await.unwrap();
         }
     }
@@ -239,14 +232,14 @@ mod tests {
     #[tokio::test]
     async fn all_addresses_of_a_name_are_tried() {
         // "localhost" is ::1 and 127.0.0.1 on most machines; only the second answers here.
-        let listener = listen(Some(Ipv4Addr::LOCALHOST.into()), 0).await.unwrap();
-        dial(&at("localhost", listener.local_addr().unwrap().port()), DIAL).await.unwrap();
+        let (_listener, local) = listen(Some(Ipv4Addr::LOCALHOST.into()), 0).await.unwrap();
+        dial(&at("localhost", local.port()), DIAL).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_taken_port_is_named() {
-        let first = listen(None, 0).await.unwrap();
-        let port = first.local_addr().unwrap().port();
+        let (_first, local) = listen(None, 0).await.unwrap();
+        let port = local.port();
         for ip in [None, Some(Ipv4Addr::UNSPECIFIED.into())] {
             let Err(ListenError::PortTaken { at }) = listen(ip, port).await else { panic!("{ip:?} must be taken") };
             assert_eq!(at.port(), port);
@@ -257,7 +250,8 @@ mod tests {
 
     #[tokio::test]
     async fn each_way_not_to_connect_is_named() {
-        let free = listen(Some(Ipv4Addr::LOCALHOST.into()), 0).await.unwrap().local_addr().unwrap().port();
+        let (_, local) = listen(Some(Ipv4Addr::LOCALHOST.into()), 0).await.unwrap();
+        let free = local.port();
         let refused = dial(&at("127.0.0.1", free), DIAL).await;
         assert!(matches!(refused, Err(DialError::Refused { .. })), "{refused:?}");
         let unresolved = dial(&at("no-such-board.invalid", 1), DIAL).await;

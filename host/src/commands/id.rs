@@ -1,7 +1,7 @@
 //! `waft id`: makes, shows and renews this machine's identity.
 
 use crate::cli::{Id, IdAction};
-use crate::error::{Error, shown};
+use crate::error::Error;
 use crate::home::Home;
 use crate::identity::{self, Identity};
 use crate::name::Name;
@@ -40,7 +40,7 @@ fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Erro
     let fingerprint = identity.certificate().fingerprint().to_string();
     let called = name.as_ref().map_or("(no name)", Name::as_str);
     if new {
-        ui.say(format!("Made a new identity in {}.", shown(home.path())));
+        super::tell_new_identity(home, ui);
     }
     ui.print(format!("{called}  {fingerprint}"));
     ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new });

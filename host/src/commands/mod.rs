@@ -18,7 +18,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::asked::Asked;
 use crate::cli::{Command, Typed};
-use crate::error::Error;
+use crate::error::{Error, shown};
+use crate::home::Home;
 use crate::ui::Ui;
 
 /// Does what was typed.
@@ -60,6 +61,10 @@ fn wait_for(command: impl Future<Output = Result<(), Error>>) -> Result<(), Erro
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::File("the system's event queue".into(), error))?;
     runtime.block_on(command)
+}
+
+fn tell_new_identity(home: &Home, ui: &Ui) {
+    ui.say(format!("Made a new identity in {}.", shown(home.path())));
 }
 
 fn seconds_since_1970() -> u64 {

@@ -43,8 +43,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let identity = Arc::new(identity);
     let trust = Trust::load(&home)?;
     let store = open_store(&args, ui).await?;
-    let listener = listen(ip, port).await.map_err(Error::Listen)?;
-    let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
+    let (listener, local) = listen(ip, port).await.map_err(Error::Listen)?;
     let mut reception = Reception::new(&args, identity.clone(), store);
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
     greet(&about, &mut reception, ui)?;

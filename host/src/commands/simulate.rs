@@ -47,8 +47,7 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     };
     let home = Home::open()?;
     let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)))?;
-    let listener = listen(Some(ip), port).await.map_err(Error::Listen)?;
-    let local = listener.local_addr().map_err(|cause| Error::File("the listening socket".into(), cause))?;
+    let (listener, local) = listen(Some(ip), port).await.map_err(Error::Listen)?;
     match given {
         Some((image, _)) => state.flash_identity(&image)?,
         None if state.identity().exists() => {}
@@ -158,7 +157,7 @@ impl Powered<'_> {
     /// The board is this process.
     async fn host(&self, listener: TcpListener) -> Result<(), Error> {
         let identity = self.state.parse_identity()?;
-        let port = Port::new(listener).map_err(|cause| Error::File("the listening socket".into(), cause))?;
+        let port = Port::new(listener, self.local);
         let flash = self.state.flash();
         let serve = hosted::serve(identity, &flash, &self.board.storage, port.clone(), self.ui);
         let ready = async {

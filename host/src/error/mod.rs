@@ -172,6 +172,11 @@ pub(crate) struct Told {
     pub next: String,
 }
 
+/// What helps where two sides do not understand each other.
+const SAME_RELEASE: &str = "Bring waft to the same release on both sides.";
+/// The same, where that should not happen at all.
+const REPORT: &str = "Bring waft to the same release on both sides; if it stays, report it with what both sides said.";
+
 fn told(class: Class, what: impl Into<String>, next: impl Into<String>) -> Told {
     Told { class, what: what.into(), next: next.into() }
 }

@@ -1,7 +1,10 @@
 //! How far a session was when it ended, and what a peer did wrong, in plain words.
 
 use waft_core::session::{Misbehaviour, SessionError};
-use waft_core::wire::message::Refusal;
+use waft_core::wire::message::{Cancel, Refusal};
+
+use super::Class::{Broken, Protocol};
+use super::{REPORT, SAME_RELEASE, Told, told};
 
 /// How far a session was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +35,23 @@ impl Moment {
     }
 }
 
-/// What a peer did that ended the session so.
-pub(super) fn misdeed(cause: SessionError) -> &'static str {
+/// The text for a peer that broke the protocol in that way.
+pub(super) fn misbehaved(peer: &str, cause: SessionError) -> Told {
+    told(Protocol, format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)), REPORT)
+}
+
+/// The text for a peer that cancelled, without what only a sender or a receiver says; `next`: what to do where it can go on.
+pub(super) fn cancelled(peer: &str, cancel: Cancel, next: &str) -> Told {
+    match cancel {
+        Cancel::TimedOut => told(Broken, format!("{peer} waited too long for this machine, and gave up."), next),
+        Cancel::Protocol => {
+            told(Protocol, format!("{peer} holds a message of this machine to be wrong."), SAME_RELEASE)
+        }
+        _ => told(Broken, format!("{peer} cancelled the transfer."), next),
+    }
+}
+
+fn misdeed(cause: SessionError) -> &'static str {
     match cause {
         SessionError::PeerMisbehaved(Misbehaviour::Frame) => "a frame of a wrong kind or length",
         SessionError::PeerMisbehaved(Misbehaviour::Message) => "a message that cannot be read",

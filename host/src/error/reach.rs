@@ -1,15 +1,15 @@
 //! What a person is told about ways that lead nowhere: to connect, to knock, to prove who is there, to listen.
 
+use std::fmt::Display;
+
 use waft_core::wire::preface::ClearRefusal;
 
 use super::Class::{Broken, Identity, Protocol, Refused, Unreachable};
-use super::{Told, told};
+use super::{SAME_RELEASE, Told, told};
 use crate::door::KnockError;
 use crate::net::{DialError, ListenError};
 use crate::tls::error::{HandshakeError, Rejection};
 use crate::tls::pins::Distrust;
-
-const SAME_RELEASE: &str = "Bring waft to the same release on both sides.";
 
 /// The text for a receiver that cannot be connected to.
 pub(super) fn dial(error: &DialError) -> Told {
@@ -121,15 +121,24 @@ pub(super) fn handshake(who: &str, error: &HandshakeError) -> Told {
             format!("{who} shows no certificate, so it cannot be told who it is."),
             "Compare the address: it is no receiver or sender of waft's.",
         ),
-        HandshakeError::NotTls | HandshakeError::Incompatible(_) | HandshakeError::Tls(_) => {
-            told(Protocol, format!("{who} does not speak as waft does: {error}."), SAME_RELEASE)
-        }
-        HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_) => told(
-            Broken,
-            format!("The connection with {who} broke before it was secured: {error}."),
-            "Send again. If it stays, look at what the other side says.",
-        ),
+        HandshakeError::NotTls => foreign(who, "what it says is not TLS"),
+        HandshakeError::Incompatible(error) | HandshakeError::Tls(error) => foreign(who, error),
+        HandshakeError::Closed => unsecured(who, "it broke off"),
+        HandshakeError::TimedOut => unsecured(who, "it was too slow"),
+        HandshakeError::Io(error) => unsecured(who, error),
     }
+}
+
+fn foreign(who: &str, why: impl Display) -> Told {
+    told(Protocol, format!("{who} does not speak as waft does: {why}."), SAME_RELEASE)
+}
+
+fn unsecured(who: &str, why: impl Display) -> Told {
+    told(
+        Broken,
+        format!("The connection with {who} broke before it was secured: {why}."),
+        "Send again. If it stays, look at what the other side says.",
+    )
 }
 
 fn distrusted(who: &str, distrust: &Distrust) -> Told {

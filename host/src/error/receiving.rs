@@ -6,8 +6,8 @@ use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use super::Class::{Broken, Code, Key, Protocol, Refused, Storage};
-use super::moment::{Moment, malformed, misdeed, pause};
-use super::{Told, both_bytes, told};
+use super::moment::{Moment, cancelled, malformed, misbehaved, pause};
+use super::{SAME_RELEASE, Told, both_bytes, told};
 use crate::trouble::Trouble;
 
 const KEPT: &str = "Whatever was received is kept: when the folder is sent again, it goes on from there.";
@@ -41,11 +41,7 @@ fn ended(peer: &str, cause: SessionError, moment: Moment) -> Told {
             kept,
         ),
         SessionError::TimedOut => told(Broken, format!("{peer} has sent nothing for too long."), kept),
-        cause => told(
-            Protocol,
-            format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)),
-            "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
-        ),
+        cause => misbehaved(peer, cause),
     }
 }
 
@@ -69,11 +65,9 @@ fn refused(peer: &str, refusal: Refusal) -> Told {
             told(Code, format!("{peer} gave no code in time."), "Tell its person the code that is shown here.")
         }
         Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
-        Refusal::Version | Refusal::Protocol => told(
-            Protocol,
-            format!("{peer} speaks another version, or does not keep to the protocol."),
-            "Bring waft to the same release on both sides.",
-        ),
+        Refusal::Version | Refusal::Protocol => {
+            told(Protocol, format!("{peer} speaks another version, or does not keep to the protocol."), SAME_RELEASE)
+        }
         Refusal::Archive | Refusal::Chunk => told(
             Protocol,
             format!("What {peer} sent is malformed: {}. Nothing of it was kept.", malformed(refusal)),
@@ -96,11 +90,7 @@ fn key(peer: &str, refusal: Refusal) -> Told {
             "Nobody typed the key in time.",
             "Have the folder sent again, and type the key that the sender shows; or receive with --no-key.",
         ),
-        _ => told(
-            Key,
-            format!("{peer} does not give the key in the way that is asked for."),
-            "Bring waft to the same release on both sides.",
-        ),
+        _ => told(Key, format!("{peer} does not give the key in the way that is asked for."), SAME_RELEASE),
     }
 }
 
@@ -125,7 +115,7 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
             Refused,
             format!("The folder of {peer} goes past a limit: {}.", limit_name(limit)),
             match limit {
-                Limit::Chunk | Limit::Iterations => "Bring waft to the same release on both sides.",
+                Limit::Chunk | Limit::Iterations => SAME_RELEASE,
                 Limit::Path => "Have the paths shortened there.",
                 _ => "Have less sent at once.",
             },
@@ -170,14 +160,11 @@ fn no_space(peer: &str, needed: u64, free: u64) -> Told {
 }
 
 fn cancelled_there(peer: &str, cancel: Cancel, kept: &str) -> Told {
-    let what = match cancel {
-        Cancel::SourceChanged => format!("The folder changed at {peer} while it was sent."),
-        Cancel::SourceUnreadable => format!("{peer} could not read a file of the folder any more."),
-        Cancel::TimedOut => format!("{peer} waited too long for this machine, and gave up."),
-        Cancel::Protocol => format!("{peer} holds a message of this machine to be wrong."),
-        Cancel::Interrupted | Cancel::Declined => format!("{peer} cancelled the transfer."),
-    };
-    told(Broken, what, kept)
+    match cancel {
+        Cancel::SourceChanged => told(Broken, format!("The folder changed at {peer} while it was sent."), kept),
+        Cancel::SourceUnreadable => told(Broken, format!("{peer} could not read a file of the folder any more."), kept),
+        cancel => cancelled(peer, cancel, kept),
+    }
 }
 
 fn limit_name(limit: Limit) -> &'static str {

@@ -1,18 +1,20 @@
 //! What a sender's person is told when a session with `peer` ended without a receipt.
 
 use waft_core::session::SessionError;
-use waft_core::wire::message::{Cancel, Limit, Refusal};
+use waft_core::wire::message::{Limit, Refusal};
 
 use super::Class::{Broken, Code, Identity, Key, Protocol, Refused, Storage, Unknown};
-use super::moment::{Moment, malformed, misdeed, pause};
-use super::{Told, both_bytes, told};
+use super::moment::{Moment, cancelled, malformed, misbehaved, pause};
+use super::{REPORT, SAME_RELEASE, Told, both_bytes, told};
 
 /// The text for `cause`; `entry` is the path that a refusal points at, ready to be shown.
 pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, moment: Moment) -> Told {
     match cause {
         SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal, entry),
-        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel),
+        SessionError::PeerCancelled(cancel) => {
+            cancelled(peer, cancel, "Ask its person. Sending again goes on where it stopped.")
+        }
         // Files that changed or cannot be read are told of as such, before it comes to this.
         SessionError::Cancelled(_) => super::local::interrupted(),
         SessionError::Disconnected => told(
@@ -37,7 +39,7 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
             format!("Everything was sent, but the connection to {peer} ended before its receipt came."),
             "Look there whether the new folder is in place; or send again: what has arrived is not sent twice.",
         ),
-        _ => misbehaved(peer, cause),
+        _ => never_agreed(peer, cause),
     }
 }
 
@@ -55,12 +57,12 @@ fn sealed_key(peer: &str) -> Told {
     )
 }
 
-fn misbehaved(peer: &str, cause: SessionError) -> Told {
+fn never_agreed(peer: &str, cause: SessionError) -> Told {
     match cause {
         SessionError::NothingInCommon => told(
             Protocol,
             format!("{peer} and this machine have no version, cipher or key mode in common."),
-            "Bring waft to the same release on both sides.",
+            SAME_RELEASE,
         ),
         SessionError::NoHpkeKey => told(
             Identity,
@@ -77,32 +79,22 @@ fn misbehaved(peer: &str, cause: SessionError) -> Told {
             format!("{peer} asked for chunks that this machine cannot make."),
             "Report this as a bug in waft.",
         ),
-        cause => told(
-            Protocol,
-            format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)),
-            "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
-        ),
+        cause => misbehaved(peer, cause),
     }
 }
 
 fn refused(peer: &str, refusal: Refusal, entry: Option<&str>) -> Told {
     match refusal {
-        Refusal::Version => told(
-            Protocol,
-            format!("{peer} speaks another version of the protocol."),
-            "Bring waft to the same release on both sides.",
-        ),
+        Refusal::Version => told(Protocol, format!("{peer} speaks another version of the protocol."), SAME_RELEASE),
         Refusal::Locked { .. } | Refusal::CodeTimeout => code(peer, refusal),
         Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
         Refusal::Limit { limit } => over_limit(peer, limit, None),
         Refusal::Name { .. } | Refusal::Collision { .. } => name(peer, refusal, entry),
         Refusal::NoSpace { needed, free } => no_space(peer, needed, free),
         Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
-        Refusal::Archive | Refusal::Chunk | Refusal::Protocol => told(
-            Protocol,
-            format!("{peer} holds what was sent to be malformed: {}.", malformed(refusal)),
-            "Bring waft to the same release on both sides; if it stays, report it with what both sides said.",
-        ),
+        Refusal::Archive | Refusal::Chunk | Refusal::Protocol => {
+            told(Protocol, format!("{peer} holds what was sent to be malformed: {}.", malformed(refusal)), REPORT)
+        }
         refusal => policy(peer, refusal),
     }
 }
@@ -134,11 +126,7 @@ fn key(peer: &str, refusal: Refusal) -> Told {
             format!("Nobody typed the key at {peer} in time."),
             "Send again when a person is there; or start it there with --no-key.",
         ),
-        _ => told(
-            Key,
-            format!("{peer} does not take the key in this way."),
-            "Bring waft to the same release on both sides.",
-        ),
+        _ => told(Key, format!("{peer} does not take the key in this way."), SAME_RELEASE),
     }
 }
 
@@ -236,19 +224,4 @@ fn over_limit(peer: &str, limit: Limit, numbers: Option<(u64, u64)>) -> Told {
         }
     };
     told(Refused, what, next)
-}
-
-fn cancelled_there(peer: &str, cancel: Cancel) -> Told {
-    let what = match cancel {
-        Cancel::TimedOut => format!("{peer} waited too long for this machine, and gave up."),
-        Cancel::Protocol => {
-            return told(
-                Protocol,
-                format!("{peer} holds a message of this machine to be wrong."),
-                "Bring waft to the same release on both sides.",
-            );
-        }
-        _ => format!("{peer} cancelled the transfer."),
-    };
-    told(Broken, what, "Ask its person. Sending again goes on where it stopped.")
 }

@@ -30,9 +30,8 @@ pub(crate) struct Port {
 
 impl Port {
     /// A board listens there.
-    pub(crate) fn new(listener: TcpListener) -> io::Result<Rc<Self>> {
-        let local = listener.local_addr()?;
-        Ok(Rc::new(Self { listener, local, open: Notify::new() }))
+    pub(crate) fn new(listener: TcpListener, local: SocketAddr) -> Rc<Self> {
+        Rc::new(Self { listener, local, open: Notify::new() })
     }
 
     /// Completes once the board listens. Cancel-safe.

@@ -10,57 +10,43 @@ use super::pins::{Distrust, Verifier};
 use crate::name::Name;
 
 /// Why a handshake failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum HandshakeError {
     /// We do not take the peer's certificate. It was told.
-    #[error("the other side is not accepted: {0}")]
     NotTrusted(Distrust),
     /// The peer showed a trusted certificate, and does not hold its key. It was told.
-    #[error("the other side shows the certificate of {name}, but does not have its key")]
     NotItsKey {
         /// Whose certificate it showed.
         name: Name,
     },
     /// The peer showed no certificate.
-    #[error("the other side shows no certificate")]
     NoCertificate,
     /// The peer does not take ours.
-    #[error("the other side does not accept this machine: {0}")]
     Rejected(Rejection),
     /// The peer speaks TLS, but not as waft does.
-    #[error("the other side does not speak TLS as waft does: {0}")]
     Incompatible(Error),
     /// The peer does not speak TLS.
-    #[error("the other side does not speak TLS")]
     NotTls,
     /// The peer closed or reset the connection in the middle.
-    #[error("the other side broke off while the connection was secured")]
     Closed,
     /// It took too long.
-    #[error("the other side was too slow to secure the connection")]
     TimedOut,
     /// The peer broke TLS.
-    #[error("the other side broke TLS: {0}")]
     Tls(Error),
     /// The connection failed.
-    #[error("the connection failed: {0}")]
     Io(io::Error),
 }
 
 /// Why a peer does not take our certificate, by its own word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// It does not trust it, or expected another receiver.
-    #[error("it does not trust this machine's certificate")]
     Certificate,
     /// It trusts it, but not for this direction.
-    #[error("it trusts this machine's certificate, but not for this direction")]
     Direction,
     /// It holds that we do not have the certificate's key.
-    #[error("it found the signature wrong")]
     Signature,
     /// A board broke off in the way of its TLS library, whose alerts cannot be read: most likely it does not trust us.
-    #[error("a board broke off, most likely since it does not trust this machine's certificate")]
     BoardBrokeOff,
 }
 

@@ -6,6 +6,7 @@ use super::operator::show_code;
 use super::reception::Reception;
 use crate::address::{Address, PORT};
 use crate::cli::Receive;
+use crate::commands::tell_new_identity;
 use crate::error::{Error, shown};
 use crate::home::Home;
 use crate::identity::{self, Identity};
@@ -47,7 +48,7 @@ pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) ->
     let name = identity::name(home)?;
     let name = name.as_ref().map_or("This machine", |name| name.as_str());
     if new {
-        ui.say(format!("Made a new identity in {}.", shown(home.path())));
+        tell_new_identity(home, ui);
     }
     ui.say(format!("{name}, fingerprint {}", identity.certificate().fingerprint()));
     let addresses = reachable_at(local);
