@@ -444,6 +444,23 @@ fn a_lost_receipt_is_given_again_by_a_store_that_cannot_tell() {
 }
 
 #[test]
+fn what_the_person_allowed_was_one_folder() {
+    let mut scene = Scene::new().with_right_code();
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    let committed = scene.store.committed.clone();
+    let first = std::mem::replace(&mut scene.source, archive_of(&[("a", b"another")]));
+    let misbehaved = Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
+    assert_eq!(scene.connect(), (Err(SessionError::Refused(Refusal::Protocol)), misbehaved));
+    assert_eq!((&scene.store.committed, scene.store.generation), (&committed, 1));
+    // The receipt of the one is there still.
+    scene.source = first;
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert_eq!((scene.store.generation, scene.typist.asked.len()), (1, 1));
+}
+
+#[test]
 fn a_manifest_that_is_not_the_one_of_the_tag_is_refused() {
     let mut scene = Scene::new();
     scene.source.info.manifest_digest = waft_core::digest::Digest::of(b"another");

@@ -1,7 +1,7 @@
 //! Senders and receivers of our own making: real identities, real TLS, and whatever behind it a test wants.
 
 use embedded_io_async::{Read, Write};
-use rand_core::OsRng;
+use rand_core::{OsRng, RngCore};
 use tokio::net::{TcpListener, TcpStream};
 use waft::clock::Clock;
 use waft::door::{admit, knock};
@@ -48,9 +48,11 @@ pub(crate) async fn send<C: Cipher>(
 ) -> Result<Receipt, SessionError> {
     let mut link = dial(world, address).await;
     let (laptop, kitchen) = (world.laptop.identity(), world.kitchen.identity());
+    let mut salt = [0; 32];
+    OsRng.fill_bytes(&mut salt);
     let run = Run {
         key: &TransferKey::random(&mut OsRng),
-        salt: [7; 32],
+        salt,
         created: 1,
         iterations: 1000,
         chunk: CHUNK_MAX,

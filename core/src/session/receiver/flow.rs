@@ -55,7 +55,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let opening = apart(pin!(self.greet::<C>())).await?;
         let accepted = apart(pin!(self.offer::<C>(&opening))).await?;
         let schedule = apart(pin!(self.prove_key(&opening, &accepted))).await?;
-        if let Some(receipt) = self.remembered_receipt(&opening, &accepted, &schedule) {
+        if let Some(receipt) = self.remembered_receipt(&opening, &accepted, &schedule)? {
             self.tell_receipt(receipt).await;
             return Ok(receipt);
         }
@@ -233,10 +233,20 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         not_expected(decode(self.next(STEP_MS).await?)?)
     }
 
-    /// The receipt that this sender's last connection may have lost.
-    fn remembered_receipt(&self, opening: &Opening, accepted: &Accepted, schedule: &Schedule) -> Option<Receipt> {
-        let is_it = |digest: &_| schedule.is_manifest(digest, &accepted.offer.manifest_tag);
-        self.at.desk.receipt(&self.peer, &opening.salt, is_it, self.at.clock.now())
+    /// The receipt that this sender's last connection may have lost. A run has one folder: its salt does not speak for another.
+    fn remembered_receipt(
+        &self,
+        opening: &Opening,
+        accepted: &Accepted,
+        schedule: &Schedule,
+    ) -> Result<Option<Receipt>, SessionError> {
+        match self.at.desk.receipt(&self.peer, &opening.salt, self.at.clock.now()) {
+            None => Ok(None),
+            Some((manifest, receipt)) if schedule.is_manifest(manifest, &accepted.offer.manifest_tag) => {
+                Ok(Some(*receipt))
+            }
+            Some(_) => Err(SessionError::PeerMisbehaved(Misbehaviour::Field)),
+        }
     }
 
     /// Hands the offer to the store.
