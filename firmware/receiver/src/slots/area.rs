@@ -16,6 +16,8 @@ pub const ERASE_MAX: usize = 128 << 10;
 /// Smallest erase block, in bytes: a journal's snapshot, and as much again, fit into it.
 pub const ERASE_MIN: usize = 2 << 10;
 
+/// A read that fails is tried so often.
+const TRIES: usize = 3;
 /// Written bytes are compared with what was meant in pieces of this length.
 const COMPARE: usize = 64;
 
@@ -131,23 +133,27 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         &self.layout
     }
 
-    /// Reads any bytes, whatever the flash's read unit.
+    /// Reads any bytes, whatever the flash's read unit. An error may pass: it is tried again.
     pub(super) async fn read(&self, mut at: u32, mut bytes: &mut [u8]) -> Result<(), Fault> {
         let mut flash = self.flash.lock().await;
         let unit = F::READ_SIZE;
+        let mut tries = TRIES;
         while !bytes.is_empty() {
             let skip = at as usize % unit;
-            let whole = bytes.len() / unit * unit;
-            let taken = if skip == 0 && whole > 0 {
-                flash.read(at, &mut bytes[..whole]).await.map_err(|_| Fault)?;
-                whole
-            } else {
-                let mut window = [0; CELL];
-                flash.read(at - skip as u32, &mut window[..unit]).await.map_err(|_| Fault)?;
-                let taken = bytes.len().min(unit - skip);
+            let whole = if skip == 0 { bytes.len() / unit * unit } else { 0 };
+            let mut window = [0; CELL];
+            let units = if whole > 0 { &mut bytes[..whole] } else { &mut window[..unit] };
+            if flash.read(at - skip as u32, units).await.is_err() {
+                tries -= 1;
+                if tries == 0 {
+                    return Err(Fault);
+                }
+                continue;
+            }
+            let taken = if whole > 0 { whole } else { bytes.len().min(unit - skip) };
+            if whole == 0 {
                 bytes[..taken].copy_from_slice(&window[skip..][..taken]);
-                taken
-            };
+            }
             at += taken as u32;
             bytes = &mut bytes[taken..];
         }

@@ -132,7 +132,7 @@ async fn contents<M: RawMutex, F: NorFlash>(
 }
 
 async fn next_size<M: RawMutex, F: NorFlash>(cursor: &mut Cursor, area: &Area<'_, M, F>) -> Result<u64, StoreError> {
-    while let Some((entry, _)) = cursor.next(area).await.map_err(|_| StoreError::Verify)? {
+    while let Some((entry, _)) = cursor.next(area).await? {
         if let Some(size) = entry.size() {
             return Ok(size);
         }
@@ -158,6 +158,15 @@ pub(super) enum WalkError {
     Flash,
     /// What is there is no manifest.
     Damaged,
+}
+
+impl From<WalkError> for StoreError {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Flash => Self::Io,
+            WalkError::Damaged => Self::Verify,
+        }
+    }
 }
 
 impl From<Fault> for WalkError {

@@ -1,13 +1,17 @@
 //! The journal: an append-only log in two blocks that take turns.
 //!
-//! A block begins with a snapshot of the state, then SETTLED; appended records change it. When it is full, or may not be trusted
-//! with another record, the state moves to the other block.
+//! A block begins with a snapshot of the state, then SETTLED, twice; appended records change it. When it is full, or may not be trusted
+//! with another record, the state moves to the other block, and the first one is erased.
 //!
 //! What power left half-written, or half-erased, may read well on one day and not on the next. So a boot does not trust the
 //! last record of a block: the newer block counts for certain once two records stand behind its snapshot, of which at least the first
 //! ended well. Until then both blocks say the same, the older one counts, and the newer one is the next to be erased. Where
 //! they differ, the older one is being erased already, and the newer one counts, if its snapshot is whole. And a boot that
 //! finds COMMIT, or less than two records, at the end moves to the other block before it shows the folder to anybody.
+//!
+//! A flash may fail to read what is there. Beside a block that can be read this does no harm: there is none but where the other one says nothing
+//! else, or is being erased. Where there is none, or where as much as a COMMIT is missing in the middle of it, the journal is *unsure*, and writes
+//! nothing: in a later boot all may be there again.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -16,36 +20,45 @@ use super::area::{Area, Fault};
 use super::record::{CELL, Head, RECORD_MAX, Record};
 use super::state::State;
 
+/// Where a block holds a copy of the other one's head: no head of its own can be taken for it.
+const COPY: u32 = 1;
+/// Cells of COMMIT, the longest record.
+const COMMIT: u32 = (RECORD_MAX / CELL) as u32;
+
 /// The log, and where it ends.
 pub(super) struct Journal {
     state: State,
     /// The live block; `None` on a flash that has no journal yet.
     block: Option<u8>,
-    sequence: u32,
+    /// What stands in its first cell.
+    head: Head,
     /// The first free cell.
     next: u32,
     /// Whether this boot opened the live block, and all that it wrote there since then ended well.
     fresh: bool,
     /// Whether all that the committed folder hangs on is known to have ended well: a later record stands behind it.
     settled: bool,
-    /// Whether something is there that cannot be read.
+    /// Whether something is there that is no record.
     doubtful: bool,
+    /// Whether a COMMIT may be there that could not be read.
+    unsure: bool,
 }
 
 impl Journal {
     /// Reads what stands on the flash; writes nothing.
     pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Self {
         let found = [read_block(area, 0).await, read_block(area, 1).await];
-        let mut doubtful = found.iter().any(|found| matches!(found, Found::Torn));
+        let doubtful = found.iter().any(|found| matches!(found, Err(Lack::Torn | Lack::Unread)));
+        let silent = found.iter().all(|found| matches!(found, Err(Lack::Unread)));
         let live = live(found);
-        doubtful |= live.as_ref().is_some_and(|live| live.torn);
         Self {
             block: live.as_ref().map(|live| live.block),
-            sequence: live.as_ref().map_or(0, |live| live.head.sequence),
+            head: live.as_ref().map(|live| live.head).unwrap_or_default(),
             next: 0,
             fresh: false,
             settled: live.as_ref().is_none_or(Told::is_settled),
-            doubtful,
+            doubtful: doubtful || live.as_ref().is_some_and(|live| live.torn),
+            unsure: live.as_ref().map_or(silent, |live| live.unread),
             state: live.map(|live| live.state).unwrap_or_default(),
         }
     }
@@ -59,6 +72,16 @@ impl Journal {
         self.doubtful
     }
 
+    /// **Whether a COMMIT may be there that could not be read.** Then nothing is written, and nobody may erase a slot.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.unsure
+    }
+
+    /// Gives up what could not be read.
+    pub(super) fn resign(&mut self) {
+        self.unsure = false;
+    }
+
     /// Does not believe in the committed folder any more. On the flash that stands with the next rotation.
     pub(super) fn disown(&mut self) {
         self.state.committed = None;
@@ -67,12 +90,10 @@ impl Journal {
     /// **Rotates before a COMMIT is exposed whose acknowledgement was never given**: what power left half-written may read
     /// well now and not later. At rest, and in a loop of crashes, nothing is written.
     pub(super) async fn settle<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
-        if self.settled {
+        if self.settled || self.unsure {
             return Ok(());
         }
         self.rotate(area).await?;
-        // Behind that of the rotation: with two, the block counts for certain.
-        self.append(area, &Record::Settled).await?;
         self.settled = true;
         Ok(())
     }
@@ -83,6 +104,9 @@ impl Journal {
         area: &Area<'_, M, F>,
         record: &Record,
     ) -> Result<(), Fault> {
+        if self.unsure {
+            return Err(Fault);
+        }
         self.make_ready(area, record.cells()).await?;
         self.write(area, record).await?;
         self.state.apply(record);
@@ -97,35 +121,37 @@ impl Journal {
     }
 
     /// Moves the state to the other block. **Erases before use, without a blank check.** Writes the head last: it
-    /// counts what stands before it.
+    /// counts what stands before it. **Erases the older block before the newer one says anything else**: when the newer one cannot be
+    /// read, it must not seem that nothing was committed since. A copy of the head stays there, to say that there is more.
     async fn rotate<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
         self.fresh = false;
         let layout = area.layout();
-        let target = match self.block {
-            Some(block) => 1 - block,
-            None => {
-                // A head that cannot be read now must not come back beside the new one.
-                area.erase(layout.cell(1, 0)).await?;
-                0
-            }
-        };
-        area.erase(layout.cell(target, 0)).await?;
-        let sequence = self.sequence + 1;
+        let (newer, older) = self.block.map_or((0, 1), |block| (1 - block, block));
+        area.erase(layout.cell(newer, 0)).await?;
+        let sequence = self.head.sequence + 1;
         let mut next = 1;
         for record in self.state.snapshot() {
-            next += put(area, target, next, sequence, &record).await?;
+            next += put(area, newer, next, sequence, &record).await?;
         }
         let head = Head { sequence, snapshot: (next - 1) as u16 };
-        area.program(layout.cell(target, 0), &head.encode(layout)).await?;
-        (self.block, self.sequence, self.next) = (Some(target), sequence, next);
-        self.write(area, &Record::Settled).await
+        let bytes = head.encode(layout);
+        area.program(layout.cell(newer, 0), &bytes).await?;
+        // With two records, the block counts for certain.
+        for _ in 0..2 {
+            next += put(area, newer, next, sequence, &Record::Settled).await?;
+        }
+        (self.block, self.head, self.next) = (Some(newer), head, next);
+        area.erase(layout.cell(older, 0)).await?;
+        area.program(layout.cell(older, COPY), &bytes).await?;
+        self.fresh = true;
+        Ok(())
     }
 
     async fn write<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, record: &Record) -> Result<(), Fault> {
         // Stays so when the write fails, or its future is dropped.
         self.fresh = false;
         let block = self.block.expect("rotate() opened a block");
-        self.next += put(area, block, self.next, self.sequence, record).await?;
+        self.next += put(area, block, self.next, self.head.sequence, record).await?;
         self.fresh = true;
         Ok(())
     }
@@ -144,9 +170,16 @@ struct Told {
     ends_in_commit: bool,
     /// Whether something is there that is no record.
     torn: bool,
+    /// Whether a COMMIT may be there that could not be read, and was not torn when it was written.
+    unread: bool,
 }
 
 impl Told {
+    fn new(block: u8, head: Head) -> Self {
+        let (ends_in_commit, torn, unread) = (false, false, false);
+        Self { block, head, state: State::default(), snapshot: 0, appended: 0, ends_in_commit, torn, unread }
+    }
+
     fn take(&mut self, cell: u32, record: &Record) {
         self.state.apply(record);
         match cell <= self.head.snapshot.into() {
@@ -173,57 +206,70 @@ impl Told {
 
 /// The block that counts. **While both say the same, the older one, until the newer one is established; where they differ, the newer one,
 /// if it is established or intact.**
-fn live(found: [Found<Told>; 2]) -> Option<Told> {
+fn live(found: [Result<Told, Lack>; 2]) -> Option<Told> {
     let (first, second) = match found {
-        [Found::Whole(first), Found::Whole(second)] => (first, second),
-        [Found::Whole(one), _] | [_, Found::Whole(one)] => return Some(one),
-        _ => return None,
+        [Ok(first), Ok(second)] => (first, second),
+        [one, other] => return one.or(other).ok(),
     };
     let (older, newer) = if first.head.sequence < second.head.sequence { (first, second) } else { (second, first) };
     let counts = newer.is_established() || newer.is_intact() && newer.state != older.state;
     Some(if counts { newer } else { older })
 }
 
-/// Reads a block: its head, and every whole record.
-async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8) -> Found<Told> {
-    let head = match read_head(area, block).await {
-        Found::Whole(head) => head,
-        Found::Torn => return Found::Torn,
-        Found::Blank => return Found::Blank,
-    };
-    let mut told =
-        Told { block, head, state: State::default(), snapshot: 0, appended: 0, ends_in_commit: false, torn: false };
+/// Reads a block: its head, or the copy in the other one, and every whole record.
+async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8) -> Result<Told, Lack> {
+    let mut head = Err(Lack::Blank);
+    for (block, cell) in [(1 - block, COPY), (block, 0)] {
+        if head.is_err() {
+            head = read_head(area, block, cell).await;
+        }
+    }
+    let mut told = Told::new(block, head?);
+    // Since the last whole record: cells, and those of them that could not be read.
+    let (mut gap, mut unread) = (0, 0);
     let mut cell = 1;
     while cell < area.layout().block() / CELL as u32 {
-        match read_record(area, block, cell, head.sequence).await {
-            Found::Whole(record) => {
+        match read_record(area, block, cell, told.head.sequence).await {
+            Ok(record) => {
+                // Whoever was cut off writing a COMMIT wrote nothing behind it.
+                told.unread |= unread > 0 && gap >= COMMIT;
+                (gap, unread) = (0, 0);
                 told.take(cell, &record);
                 cell += record.cells();
             }
-            Found::Torn => {
-                told.torn = true;
+            Err(lack) => {
+                told.torn |= lack != Lack::Blank;
+                unread += u32::from(lack == Lack::Unread);
+                gap += 1;
                 cell += 1;
             }
-            Found::Blank => cell += 1,
         }
     }
-    Found::Whole(told)
+    // A power cut leaves one record unreadable, and no more.
+    told.unread |= unread > COMMIT;
+    Ok(told)
 }
 
-/// What was found where a record may stand. `Blank` is what it looks like, and nothing is ever built on that.
-enum Found<T> {
-    Whole(T),
-    Torn,
+/// Why there is nothing where a record may stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// It looks erased; nothing is ever built on that.
     Blank,
+    /// It is no record.
+    Torn,
+    /// The flash failed.
+    Unread,
 }
 
-impl<T> Found<T> {
-    fn of(whole: Option<T>, first: &[u8]) -> Self {
-        match whole {
-            Some(whole) => Self::Whole(whole),
-            None if first.iter().all(|byte| *byte == 0xff) => Self::Blank,
-            None => Self::Torn,
-        }
+impl Lack {
+    fn of(bytes: &[u8]) -> Self {
+        if bytes.iter().all(|byte| *byte == 0xff) { Self::Blank } else { Self::Torn }
+    }
+}
+
+impl From<Fault> for Lack {
+    fn from(_: Fault) -> Self {
+        Self::Unread
     }
 }
 
@@ -240,30 +286,24 @@ async fn put<M: RawMutex, F: NorFlash>(
     Ok(record.cells())
 }
 
-async fn read_head<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8) -> Found<Head> {
-    let mut cell = [0; CELL];
-    match area.read(area.layout().cell(block, 0), &mut cell).await {
-        Ok(()) => Found::of(Head::decode(area.layout(), &cell), &cell),
-        Err(Fault) => Found::Torn,
-    }
+async fn read_head<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8, cell: u32) -> Result<Head, Lack> {
+    let mut bytes = [0; CELL];
+    area.read(area.layout().cell(block, cell), &mut bytes).await?;
+    Head::decode(area.layout(), &bytes).ok_or_else(|| Lack::of(&bytes))
 }
 
-/// Reads the record at that cell. **A read error is an invalid record.**
+/// Reads the record at that cell. **A read error is no record.**
 async fn read_record<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     block: u8,
     cell: u32,
     sequence: u32,
-) -> Found<Record> {
+) -> Result<Record, Lack> {
     let mut bytes = [0; RECORD_MAX];
     let layout = area.layout();
-    if area.read(layout.cell(block, cell), &mut bytes[..CELL]).await.is_err() {
-        return Found::Torn;
-    }
+    area.read(layout.cell(block, cell), &mut bytes[..CELL]).await?;
     let cells = Record::cells_of(bytes[0]).filter(|cells| cell as usize + cells <= layout.block() as usize / CELL);
-    let Some(cells) = cells else { return Found::of(None, &bytes[..CELL]) };
-    if area.read(layout.cell(block, cell), &mut bytes[..cells * CELL]).await.is_err() {
-        return Found::Torn;
-    }
-    Found::of(Record::decode(sequence, &bytes[..cells * CELL]), &bytes[..CELL])
+    let Some(cells) = cells else { return Err(Lack::of(&bytes[..CELL])) };
+    area.read(layout.cell(block, cell), &mut bytes[..cells * CELL]).await?;
+    Record::decode(sequence, &bytes[..cells * CELL]).ok_or(Lack::Torn)
 }

@@ -13,10 +13,12 @@
 //! +----------+-----------------+-----------+- - -+-----------------+-----------+------+
 //!
 //! a journal block: cells of 32 bytes; records take one to five of them (see `record`)
-//! +------+-----------------------------------------------+---------+---------------------+- - - -
-//! | head | snapshot: COMMIT CLEAR STAMP.. BEGIN PROGRESS | SETTLED | records, as they come | blank
-//! +------+-----------------------------------------------+---------+---------------------+- - - -
+//! +------+-----------------------------------------------+-----------------+-----------------------+- - - -
+//! | head | snapshot: COMMIT CLEAR STAMP.. BEGIN PROGRESS | SETTLED SETTLED | records, as they come | blank
+//! +------+-----------------------------------------------+-----------------+-----------------------+- - - -
 //!   written behind its snapshot
+//!
+//! the other one: blank, but for a copy of that head in its second cell
 //!
 //! a transfer: BEGIN PROGRESS PROGRESS ... COMMIT SETTLED
 //! ```
@@ -30,7 +32,9 @@
 //! | never append to a block that was live before this boot; rotate when the first write comes | `Journal::make_ready` |
 //! | a new block counts once it has two records behind its snapshot; before, only where the old one says something else | `journal::live` |
 //! | no block with a damaged snapshot counts before it has them | `journal::live` |
-//! | a read error is an invalid record | `read_record` |
+//! | erase the old block before the new one says anything else | `Journal::rotate` |
+//! | a read error is an invalid record where a power cut may have left it | `read_record`, `read_block` |
+//! | where it hides what counts, write nothing, and give no slot away | `Journal::append`, `SlotStore::free_slot` |
 //! | resume at bounds of erase blocks only | `Stage::resume`, `Stage::flush` |
 //! | say in this boot's journal where a transfer goes on before erasing there | `Stage::announce` |
 //! | never erase the slot of the committed folder | `SlotStore::free_slot` |

@@ -178,7 +178,7 @@ impl Record {
 }
 
 /// What stands in a block's first cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
     /// Grows by one from block to block.
     pub(super) sequence: u32,

@@ -100,7 +100,7 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         let mut journal = Journal::read(&slots.area).await;
         if journal.is_doubtful()
             && let Some(committed) = journal.state().committed
-            && !is_sound(slots, &committed, buffer).await
+            && is_false(slots, &committed, buffer).await
         {
             journal.disown();
         }
@@ -119,9 +119,10 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         Ok(self.journal.append(&self.slots.area, &Record::Clear).await?)
     }
 
-    /// Forgets the committed folder. Who reads it now may go on.
+    /// Forgets the committed folder, and one that could not be read as well. Who reads it now may go on.
     pub async fn forget(&mut self) -> Result<(), StoreError> {
-        if self.journal.state().committed.is_some() {
+        if self.journal.state().committed.is_some() || self.journal.is_unsure() {
+            self.journal.resign();
             let generation = self.journal.state().generation;
             self.slots.show(None);
             self.journal.append(&self.slots.area, &Record::Forget { generation }).await?;
@@ -129,8 +130,12 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         Ok(())
     }
 
-    /// The slot for the next folder, once no reader holds it. **Never that of the committed folder.**
+    /// The slot for the next folder, once no reader holds it. **Never that of the committed folder**, nor any while that may be
+    /// another one.
     async fn free_slot(&self) -> Result<Slot, StoreError> {
+        if self.journal.is_unsure() {
+            return Err(StoreError::Io);
+        }
         let state = self.journal.state();
         let slot = match (state.committed, state.begun) {
             (Some(committed), _) => committed.slot.other(),
@@ -313,7 +318,10 @@ fn receipt(committed: &Committed) -> Receipt {
     Receipt { digest: root, files: sizes.files, bytes: sizes.total.into(), generation }
 }
 
-async fn is_sound<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>, committed: &Committed, buffer: &mut [u8]) -> bool {
-    let found = check::whole(&slots.area, committed.slot, &committed.sizes, buffer).await;
-    found.is_ok_and(|(summary, root)| summary.digest == committed.manifest && root == committed.root)
+/// Whether the slot does not hold what was committed. What cannot be read may well be there.
+async fn is_false<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>, committed: &Committed, buffer: &mut [u8]) -> bool {
+    match check::whole(&slots.area, committed.slot, &committed.sizes, buffer).await {
+        Ok((summary, root)) => summary.digest != committed.manifest || root != committed.root,
+        Err(error) => error != StoreError::Io,
+    }
 }

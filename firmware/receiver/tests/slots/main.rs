@@ -4,6 +4,7 @@ mod archive;
 mod bench;
 mod cases;
 mod damage;
+mod failures;
 mod nor;
 mod sweep;
 mod twice;

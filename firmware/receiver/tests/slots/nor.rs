@@ -1,7 +1,9 @@
-//! NOR flash in memory that keeps the rules of real ones, and loses power when told.
+//! NOR flash in memory that keeps the rules of real ones, and loses power, or fails, when told.
 //!
 //! Every write unit remembers what happened to it since its block was erased. Writing to one that is not erased fails the test: the store must
 //! not do it. What a unit reads after power went while it was written depends on the level.
+
+use std::ops::Range;
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
@@ -53,6 +55,43 @@ pub(crate) enum Reads {
     Anew,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Read,
+    Write,
+    Erase,
+}
+
+/// Operations that fail while the power stays on. Those that change something leave it half done.
+#[derive(Clone, Debug)]
+pub(crate) struct Failing {
+    pub(crate) what: Operation,
+    /// Those that touch a byte of it.
+    pub(crate) range: Range<u32>,
+    /// So many of them work first.
+    pub(crate) after: u32,
+    /// So many fail then.
+    pub(crate) times: u32,
+}
+
+impl Failing {
+    pub(crate) const ALWAYS: u32 = u32::MAX;
+
+    /// Whether an operation fails.
+    fn meets(&mut self, what: Operation, range: Range<u32>) -> bool {
+        if what != self.what || range.end <= self.range.start || range.start >= self.range.end {
+            return false;
+        }
+        if self.after > 0 {
+            self.after -= 1;
+            return false;
+        }
+        let fails = self.times > 0;
+        self.times -= u32::from(fails && self.times != Self::ALWAYS);
+        fails
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Erased,
@@ -71,6 +110,7 @@ pub(crate) struct Nor<const WRITE: usize, const ERASE: usize> {
     /// Power goes in the operation of that number.
     pub(crate) cut: Option<(u64, Tear)>,
     pub(crate) dead: bool,
+    pub(crate) failing: Option<Failing>,
     /// Writes and erasures so far.
     pub(crate) operations: u64,
     pub(crate) erased: Vec<u32>,
@@ -100,6 +140,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
             reads: Reads::Anew,
             cut: None,
             dead: false,
+            failing: None,
             operations: 0,
             erased: vec![0; blocks],
             written: 0,
@@ -119,12 +160,19 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         z ^ (z >> 31)
     }
 
+    fn fails(&mut self, what: Operation, from: u32, length: usize) -> bool {
+        self.failing.as_mut().is_some_and(|failing| failing.meets(what, from..from + length as u32))
+    }
+
     /// Counts an operation; says how it is torn, if it is.
-    fn operate(&mut self) -> Result<Option<Tear>, NorError> {
+    fn operate(&mut self, what: Operation, from: u32, length: usize) -> Result<Option<Tear>, NorError> {
         if self.dead {
             return Err(NorError);
         }
         self.operations += 1;
+        if self.fails(what, from, length) {
+            return Ok(Some(Tear::Scattered));
+        }
         match self.cut {
             Some((at, tear)) if at + 1 == self.operations => {
                 self.dead = true;
@@ -198,7 +246,7 @@ impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for Nor<WRITE, ERASE> 
 
     async fn read(&mut self, offset: u32, out: &mut [u8]) -> Result<(), NorError> {
         assert!((offset as usize).is_multiple_of(Self::READ_SIZE) && out.len().is_multiple_of(Self::READ_SIZE));
-        if self.dead {
+        if self.dead || self.fails(Operation::Read, offset, out.len()) {
             return Err(NorError);
         }
         out.copy_from_slice(&self.bytes[offset as usize..][..out.len()]);
@@ -237,7 +285,7 @@ impl<const WRITE: usize, const ERASE: usize> NorFlash for Nor<WRITE, ERASE> {
 
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorError> {
         assert!(from.is_multiple_of(ERASE as u32) && to.is_multiple_of(ERASE as u32) && from < to);
-        let tear = self.operate()?;
+        let tear = self.operate(Operation::Erase, from, (to - from) as usize)?;
         (from..to).step_by(ERASE).for_each(|at| self.erased[at as usize / ERASE] += 1);
         let (first, count) = (from as usize / WRITE, (to - from) as usize / WRITE);
         self.change(tear, first, count, Unit::Erased, |_| &[0xff; WRITE]);
@@ -246,7 +294,7 @@ impl<const WRITE: usize, const ERASE: usize> NorFlash for Nor<WRITE, ERASE> {
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
         assert!((offset as usize).is_multiple_of(WRITE) && bytes.len().is_multiple_of(WRITE));
-        let tear = self.operate()?;
+        let tear = self.operate(Operation::Write, offset, bytes.len())?;
         self.written += bytes.len() as u64;
         let (first, count) = (offset as usize / WRITE, bytes.len() / WRITE);
         assert!(

@@ -164,8 +164,8 @@ fn every_cut_leaves_old_or_new_16_4k() {
 }
 
 #[test]
-fn every_cut_leaves_old_or_new_4_8k() {
-    Sweep::run_all::<4, 8192>();
+fn every_cut_leaves_old_or_new_16_8k() {
+    Sweep::run_all::<16, 8192>();
 }
 
 /// So many erase blocks that the journal has to rotate in the middle of the transfer.

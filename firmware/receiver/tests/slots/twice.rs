@@ -10,7 +10,7 @@ use crate::nor::{LEVELS, Level, Nor, Reads, TEARS, Tear};
 use crate::sweep::{Flash, Shown, Sweep};
 
 /// The second cut comes within so many operations of its boot: a rotation, and the first block of the transfer.
-const REACH: u64 = 9;
+const REACH: u64 = 12;
 
 /// Where power went, and what torn units read in the boots behind the first and the second cut.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,277 @@
+//! The flash fails while the power stays on: single operations, or a part of it, for a while or for good. No committed folder is lost.
+
+use std::ops::Range;
+
+use embassy_sync::mutex::Mutex;
+use waft_core::session::{Store, StoreError};
+use waft_receiver::slots::{ReadError, Verdict};
+
+use crate::archive::{Archive, archive, tree};
+use crate::bench::{begin, boot, send, shown};
+use crate::cases::{ERASE, Flash, first, flash, second};
+use crate::nor::{Failing, Level, Nor, Operation, Tear};
+
+const BLOCK: u32 = ERASE as u32;
+const JOURNAL: Range<u32> = 0..2 * BLOCK;
+const EVERYTHING: Range<u32> = 0..12 * BLOCK;
+
+fn third() -> Archive {
+    archive(tree(3, &[9000]), 300)
+}
+
+fn reads_fail(flash: &Flash, range: Range<u32>, after: u32, times: u32) {
+    flash.try_lock().unwrap().failing = Some(Failing { what: Operation::Read, range, after, times });
+}
+
+fn works_again(flash: &Flash) {
+    flash.try_lock().unwrap().failing = None;
+}
+
+fn copy(flash: &Flash) -> Flash {
+    Mutex::new(flash.try_lock().unwrap().clone())
+}
+
+/// Flashes on which `second` is committed, and `third` is not there in full.
+fn histories() -> Vec<(&'static str, Flash)> {
+    let broken_off = async |store: &mut crate::bench::Board<'_, Nor<4, ERASE>>| {
+        begin(store, &third()).await.unwrap();
+        store.write(&third().bytes[..5000]).await.unwrap();
+    };
+    let alone = flash(12);
+    boot(&alone, async |_, store| send(store, &second()).await.unwrap());
+    let apart = flash(12);
+    boot(&apart, async |_, store| send(store, &first()).await.unwrap());
+    boot(&apart, async |_, store| send(store, &second()).await.unwrap());
+    let in_one_boot = flash(12);
+    boot(&in_one_boot, async |_, store| {
+        send(store, &first()).await.unwrap();
+        send(store, &second()).await.unwrap();
+        broken_off(store).await;
+    });
+    let in_three = copy(&apart);
+    boot(&in_three, async |_, store| broken_off(store).await);
+    vec![("alone", alone), ("apart", apart), ("in one boot", in_one_boot), ("in three", in_three)]
+}
+
+/// A boot in which reads fail somewhere for good, and a transfer. Gives what became of that, and what the next boot shows.
+fn boot_half_blind(flash: &Flash, range: Range<u32>) -> (Result<(), StoreError>, u64) {
+    reads_fail(flash, range.clone(), 0, Failing::ALWAYS);
+    let sent = boot(flash, async |_, store| send(store, &third()).await.map(drop)).unwrap_or(Err(StoreError::Io));
+    works_again(flash);
+    let (generation, tree) = boot(flash, async |slots, _| shown(slots).await).unwrap().expect("a folder is there");
+    // A COMMIT that did not read back may stand.
+    assert!(tree == third().tree || sent.is_err() && tree == second().tree, "{range:?}");
+    (sent, generation)
+}
+
+/// The journal's blocks, each and together, in whole and in halves; the slots; everything.
+#[test]
+fn a_part_that_cannot_be_read_costs_no_folder() {
+    for (history, before) in histories() {
+        let halves = (0..24).map(|half| half * BLOCK / 2..(half + 1) * BLOCK / 2);
+        let others = [0..BLOCK, BLOCK..2 * BLOCK, JOURNAL, 2 * BLOCK..7 * BLOCK, 7 * BLOCK..12 * BLOCK, EVERYTHING];
+        for range in halves.chain(others) {
+            let flash = copy(&before);
+            let (sent, _) = boot_half_blind(&flash, range.clone());
+            assert!(matches!(sent, Ok(()) | Err(StoreError::Io)), "{history}: {range:?}: {sent:?}");
+            if range == JOURNAL || range == EVERYTHING {
+                assert_eq!(sent, Err(StoreError::Io), "{history}: {range:?}");
+            }
+            boot(&flash, async |_, store| send(store, &archive(tree(4, &[9000]), 400)).await.unwrap());
+        }
+    }
+}
+
+/// Each cell of the journal, and each run of cells as long as a COMMIT.
+#[test]
+fn a_cell_of_the_journal_that_cannot_be_read_costs_no_folder() {
+    for (_, before) in histories() {
+        for (cell, cells) in (0..2 * BLOCK / 32).flat_map(|cell| [1, 5, 6].map(|cells| (cell, cells))) {
+            let _ = boot_half_blind(&copy(&before), cell * 32..(cell + cells) * 32);
+        }
+    }
+}
+
+/// The block that counts cannot be read. Nothing is refused for ever: not once it can be read, and not once somebody gives up the folder.
+#[test]
+fn a_journal_that_cannot_be_read_holds_up_transfers_until_it_can_or_is_given_up() {
+    for (history, before) in histories() {
+        let live = [0, BLOCK].map(|at| at..at + BLOCK).into_iter().find(|range| {
+            let flash = copy(&before);
+            reads_fail(&flash, range.clone(), 0, Failing::ALWAYS);
+            boot(&flash, async |slots, _| slots.folder().is_none()) == Some(true)
+        });
+        let live = live.expect("one of them holds the COMMIT");
+        let flash = copy(&before);
+        let operations = flash.try_lock().unwrap().operations;
+        let (sent, generation) = boot_half_blind(&flash, live.clone());
+        assert_eq!(sent, Err(StoreError::Io), "{history}");
+        assert_eq!(flash.try_lock().unwrap().operations, operations, "{history}: something was written");
+        reads_fail(&flash, live.clone(), 0, Failing::ALWAYS);
+        boot(&flash, async |_, store| {
+            assert_eq!(store.reset_guard().await, Err(StoreError::Io));
+            assert_eq!(begin(store, &third()).await, Err(StoreError::Io));
+        });
+        works_again(&flash);
+        assert_eq!(boot(&flash, async |slots, _| shown(slots).await).unwrap(), Some((generation, second().tree)));
+
+        // Erased, the block can be read again.
+        reads_fail(&flash, live, 0, 200);
+        boot(&flash, async |slots, store| {
+            assert_eq!(begin(store, &third()).await, Err(StoreError::Io));
+            works_again(&flash);
+            store.forget().await.unwrap();
+            assert!(slots.folder().is_none());
+            send(store, &third()).await.unwrap();
+            assert_eq!(shown(slots).await.unwrap().1, third().tree);
+        });
+        assert_eq!(boot(&flash, async |slots, _| shown(slots).await).unwrap().unwrap().1, third().tree);
+    }
+}
+
+/// Every read of a boot and a transfer in turn, twice in a row.
+#[test]
+fn a_read_error_that_passes_changes_nothing() {
+    for (history, before) in histories() {
+        for after in 0.. {
+            let flash = copy(&before);
+            reads_fail(&flash, EVERYTHING, after, 2);
+            boot(&flash, async |slots, store| {
+                assert_eq!(shown(slots).await.unwrap().1, second().tree, "{history}: {after}");
+                send(store, &third()).await.unwrap();
+                assert_eq!(shown(slots).await.unwrap().1, third().tree, "{history}: {after}");
+            })
+            .expect("it mounts");
+            if flash.try_lock().unwrap().failing.as_ref().unwrap().times > 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// A flash with a torn record behind the committed folder: a boot reads that folder before it believes in it.
+fn doubtful() -> Flash {
+    let flash = flash(12);
+    boot(&flash, async |_, store| send(store, &first()).await.unwrap());
+    flash.try_lock().unwrap().level = Level::Words;
+    boot(&flash, async |_, store| {
+        send(store, &second()).await.unwrap();
+        let mut nor = flash.lock().await;
+        nor.cut = Some((nor.operations, Tear::All));
+        drop(nor);
+        begin(store, &third()).await.unwrap();
+        store.write(&third().bytes[..100]).await.unwrap_err();
+    });
+    flash.try_lock().unwrap().revive();
+    flash
+}
+
+/// From every read of the boot on, to the end of the boot or for three reads.
+#[test]
+fn a_doubtful_boot_disowns_nothing_that_it_cannot_read() {
+    for times in [3, Failing::ALWAYS] {
+        for after in 0.. {
+            let flash = doubtful();
+            reads_fail(&flash, EVERYTHING, after, times);
+            let sent = boot(&flash, async |_, store| send(store, &third()).await.is_ok()).unwrap_or(false);
+            let over = flash.try_lock().unwrap().failing.as_ref().unwrap().after > 0;
+            works_again(&flash);
+            let (_, tree) = boot(&flash, async |slots, _| shown(slots).await).unwrap().expect("a folder is there");
+            // A COMMIT that did not read back may stand.
+            assert!(tree == third().tree || !sent && tree == second().tree, "{after}");
+            if over {
+                break;
+            }
+        }
+    }
+}
+
+/// Every write and every erasure of a transfer in turn fails, once or from then on.
+#[test]
+fn a_write_or_an_erasure_that_fails_costs_no_folder() {
+    for (what, times) in
+        [Operation::Write, Operation::Erase].into_iter().flat_map(|what| [(what, 1), (what, Failing::ALWAYS)])
+    {
+        for (level, (history, before)) in [Level::Bits, Level::Marginal, Level::Unreadable]
+            .into_iter()
+            .flat_map(|level| histories().into_iter().map(move |history| (level, history)))
+        {
+            for after in 0.. {
+                let flash = copy(&before);
+                flash.try_lock().unwrap().level = level;
+                flash.try_lock().unwrap().failing = Some(Failing { what, range: EVERYTHING, after, times });
+                let sent = boot(&flash, async |slots, store| {
+                    let sent = send(store, &third()).await;
+                    let is = if sent.is_ok() { third().tree } else { second().tree };
+                    assert_eq!(shown(slots).await.unwrap().1, is, "{history}: {what:?} {after}");
+                    store.suspend().await;
+                    // What failed once works again.
+                    if times == 1 {
+                        send(store, &third()).await.unwrap();
+                        assert_eq!(shown(slots).await.unwrap().1, third().tree, "{history}: {what:?} {after}");
+                    }
+                    sent.is_ok() || times == 1
+                })
+                .expect("it mounts");
+                let over = flash.try_lock().unwrap().failing.as_ref().unwrap().after > 0;
+                works_again(&flash);
+                let is = if sent { third().tree } else { second().tree };
+                assert_eq!(boot(&flash, async |slots, _| shown(slots).await).unwrap().unwrap().1, is, "{history}");
+                boot(&flash, async |_, store| send(store, &third()).await.unwrap());
+                if over {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The sender must not be told that its archive is wrong.
+#[test]
+fn a_slot_that_cannot_be_read_before_the_commit_is_the_flashs_fault() {
+    for (from, length) in [(3, 1), (second().offered.shape.manifest + 5, 1), (BLOCK, BLOCK), (0, 5 * BLOCK)] {
+        let flash = flash(12);
+        boot(&flash, async |slots, store| {
+            begin(store, &second()).await.unwrap();
+            store.write(&second().bytes).await.unwrap();
+            let range = 2 * BLOCK + from..2 * BLOCK + from + length;
+            flash.lock().await.failing =
+                Some(Failing { what: Operation::Read, range, after: 0, times: Failing::ALWAYS });
+            assert!(matches!(store.commit().await, Err(StoreError::Io)), "{from}");
+            assert!(slots.folder().is_none());
+            store.suspend().await;
+            flash.lock().await.failing = None;
+            send(store, &second()).await.unwrap();
+            assert_eq!(shown(slots).await, Some((1, second().tree)));
+        });
+    }
+}
+
+#[test]
+fn a_reader_is_told_what_cannot_be_read_and_reads_the_rest() {
+    let flash = flash(12);
+    boot(&flash, async |slots, store| {
+        send(store, &second()).await.unwrap();
+        let folder = slots.folder().unwrap();
+        let [one, two] = [folder.open("d/001").await.unwrap(), folder.open("d/002").await.unwrap()];
+        let blind = async |range| {
+            flash.lock().await.failing =
+                Some(Failing { what: Operation::Read, range, after: 0, times: Failing::ALWAYS });
+        };
+        let mut bytes = [0; 3000];
+        blind(one.range().start + 100..one.range().start + 104).await;
+        assert_eq!(one.read_at(0, &mut bytes).await, Err(ReadError::Flash));
+        assert_eq!(one.read_at(0, &mut bytes[..96]).await, Ok(96));
+        assert_eq!(two.read_at(0, &mut bytes).await, Ok(3000));
+        let mut verification = folder.verify().await;
+        while verification.next().await.unwrap().is_some() {}
+        assert_eq!(verification.verdict(), Verdict::Damaged { files: 1 });
+
+        blind(2 * BLOCK..2 * BLOCK + 4).await;
+        assert_eq!(folder.open("d/001").await.err(), Some(ReadError::Flash));
+        assert_eq!(folder.entries().next().await.err(), Some(ReadError::Flash));
+        assert_eq!(folder.verify().await.verdict(), Verdict::Manifest);
+        flash.lock().await.failing = None;
+        assert_eq!(crate::archive::seen(&folder).await, second().tree);
+    });
+}
