@@ -17,6 +17,9 @@ use crate::session::CertificateHash;
 /// Senders whose wrong tries are counted at once; past that the one with the least to answer for is forgotten.
 const SENDERS: usize = 8;
 
+/// How often a pause doubles: then it is the longest.
+const DOUBLINGS: u8 = 7;
+
 /// Bytes of a row.
 const ROW: usize = 32 + 1 + 1 + 2;
 /// Bytes before the checksum.
@@ -104,16 +107,16 @@ impl Book {
         self.series.retain(|series| series.sender != *sender);
     }
 
-    /// Counts a wrong code. Gives the tries that are left, or else the seconds of the pause that follows: twice as long as the last.
+    /// Counts a wrong code. Gives the tries that are left, or else the seconds of the pause that follows: twice as long as
+    /// the last.
     pub(super) fn wrong(&mut self, sender: &CertificateHash, now: u64) -> Result<u8, u32> {
         let series = self.series_of(sender);
         series.wrong += 1;
         if series.wrong < CODE_TRIES {
             return Ok(CODE_TRIES - series.wrong);
         }
-        let seconds =
-            LOCK_FIRST_S.checked_shl(series.locks.into()).map_or(LOCK_MAX_S, |seconds| seconds.min(LOCK_MAX_S));
-        series.locks = series.locks.saturating_add(1).min(16);
+        let seconds = (LOCK_FIRST_S << series.locks.min(DOUBLINGS)).min(LOCK_MAX_S);
+        series.locks = series.locks.saturating_add(1);
         series.wrong = 0;
         series.locked_until = after(now, seconds);
         Err(seconds)
@@ -170,6 +173,7 @@ fn left(until: u64, now: u64) -> u16 {
     u16::try_from(until.saturating_sub(now).div_ceil(1_000)).unwrap_or(LOCK_MAX_S as u16)
 }
 
+const _: () = assert!(LOCK_FIRST_S << DOUBLINGS >= LOCK_MAX_S);
 // A pause fits its two bytes.
 const _: () = assert!(LOCK_MAX_S <= u16::MAX as u32);
 
@@ -194,6 +198,19 @@ mod tests {
         assert_eq!(book.wrong(&BERT, 500), Ok(1), "the wrong code before the reset counts");
         assert_eq!([book.wrong(&ANNA, 30_000), book.wrong(&ANNA, 30_000)], [Ok(2), Ok(1)]);
         assert_eq!(book.wrong(&ANNA, 30_000), Err(60), "and so does the pause before it");
+    }
+
+    #[test]
+    fn however_many_pauses_there_were_another_follows() {
+        for locks in 0..=u8::MAX {
+            let mut kept = Tries::NONE;
+            kept.0[2..34].fill(1);
+            kept.0[35] = locks;
+            let mut book = Book::read(&kept.sealed(), 0).unwrap();
+            let told = [(); 3].map(|()| book.wrong(&ANNA, 0));
+            let [Ok(2), Ok(1), Err(seconds)] = told else { panic!("{locks}: {told:?}") };
+            assert_eq!(seconds, [30, 60, 120, 240, 480, 960, 1_920].get(usize::from(locks)).copied().unwrap_or(3_600));
+        }
     }
 
     #[test]

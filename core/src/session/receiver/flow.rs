@@ -79,8 +79,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let now = self.at.clock.now();
         let remembered = self.at.desk.remembers(&self.peer, &salt, now);
         let code_needed = self.at.policy.code_needed && !remembered;
-        if code_needed {
-            self.check_lock(now)?;
+        if code_needed && let Some(seconds) = self.at.desk.locked(&self.peer, now) {
+            return Err(self.lock(seconds));
         }
         let greeting = FromReceiver::Greeting(self.greeting::<C>(code_needed));
         let mut buffer = [0; limits::MESSAGE_MAX];
@@ -142,18 +142,17 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                     self.at.operator.event(Event::CodeWrong { left });
                     self.channel.send(&FromReceiver::CodeWrong { left }).await?;
                 }
-                CodeTry::Locked { .. } => {
+                CodeTry::Locked { seconds } => {
                     self.at.operator.code(self.at.desk.code());
-                    return self.check_lock(now);
+                    return Err(self.lock(seconds));
                 }
             }
         }
     }
 
-    fn check_lock(&mut self, now: u64) -> Result<(), SessionError> {
-        let Some(seconds) = self.at.desk.locked(&self.peer, now) else { return Ok(()) };
+    fn lock(&mut self, seconds: u32) -> SessionError {
         self.at.operator.event(Event::Locked { seconds });
-        Err(SessionError::Refused(Refusal::Locked { seconds }))
+        SessionError::Refused(Refusal::Locked { seconds })
     }
 
     /// `Offer`, held against every bound before anybody is asked for anything.
