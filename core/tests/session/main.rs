@@ -15,14 +15,15 @@ use embedded_io_async::Write as _;
 use rand_core::RngCore;
 use source::HandMade;
 use waft_core::code::{AuthCode, TransferKey};
+use waft_core::digest::Digest;
 use waft_core::limits::{self, FRAME_MS, LINGER_MS, STEP_MS};
 use waft_core::sealed::cipher::{Cipher, SoftCipher};
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{self, Policy, Receiver};
-use waft_core::session::sender::{self, Peer, Run, Sender, SourceError};
-use waft_core::session::{CertificateHash, Clock as _, Misbehaviour, Receipt, SessionError, StoreError};
+use waft_core::session::sender::{self, ArchiveInfo, Peer, Run, Sender, Source, SourceError};
+use waft_core::session::{CertificateHash, Clock as _, Misbehaviour, Offered, Receipt, SessionError, StoreError};
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 use world::{Begun, MemoryLink, VirtualClock, connect, run};
 
@@ -619,6 +620,56 @@ fn a_sender_that_goes_is_missed_while_what_is_held_is_read_back() {
     };
     let (_, end) = run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there)));
     assert_eq!((end, clock.now()), (Err(SessionError::Disconnected), 1_000));
+}
+
+/// A source that takes long to read.
+struct Slow<'s> {
+    source: &'s mut HandMade,
+    clock: &'s VirtualClock,
+}
+
+impl Source for Slow<'_> {
+    fn info(&self) -> ArchiveInfo {
+        self.source.info()
+    }
+
+    async fn rewind(&mut self) -> Result<(), SourceError> {
+        self.source.rewind().await
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        self.clock.advance(STEP_MS - 1);
+        self.source.read(buffer).await
+    }
+
+    fn root(&self) -> Option<Digest> {
+        self.source.root()
+    }
+}
+
+#[test]
+fn a_sender_that_hashes_for_ever_is_given_up_and_its_prefix_kept() {
+    let mut scene = Scene::new();
+    scene.source = archive_of(&[("long", &[7; 200_000])]);
+    scene.store.staged = scene.source.archive[..150_000].to_vec();
+    scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
+    let clock = Rc::clone(&scene.clock);
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sending, mut receiving) = scene.sides();
+    let mut sender = Sender {
+        run: &sending.run,
+        source: &mut Slow { source: sending.source, clock: sending.clock },
+        operator: sending.caller,
+        clock: sending.clock,
+        entropy: &mut sending.entropy,
+        buffers: sender::Buffers { plain: &mut sending.plain, frame: &mut sending.frame, compressor: None },
+    };
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let both = join(sender.send::<SoftCipher>(&mut here, &peer), receiving.receive::<SoftCipher>(&mut there));
+    let (sent, received) = run(&clock, both);
+    assert_eq!(sent, Err(SessionError::PeerCancelled(Cancel::TimedOut)));
+    assert_eq!(received, Err(SessionError::TimedOut));
+    assert_eq!(scene.store.staged.len(), 150_000);
 }
 
 #[test]

@@ -267,6 +267,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         loop {
             match decode(self.next(STEP_MS).await?)? {
                 FromSender::Working(Stage::Hashing) if self.at.clock.now() < until => {}
+                FromSender::Working(Stage::Hashing) => return Err(SessionError::TimedOut),
                 FromSender::Resume { offset: 0 } if offset > 0 => {
                     let at = &mut *self.at;
                     let restart = at.store.restart();
