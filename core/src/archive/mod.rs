@@ -43,10 +43,15 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Whether there is an entry, no more files than entries, a manifest that may hold the entries, and more than the manifest.
+    /// Whether there is an entry, no more files than entries, a manifest that may hold the entries, and an archive that may
+    /// hold the manifest and all digests.
     pub fn is_consistent(&self) -> bool {
-        let manifest = u64::from(self.entries)..self.total;
-        self.entries > 0 && self.files <= self.entries && manifest.contains(&u64::from(self.manifest))
+        // Those of the files, and the root.
+        let digests = DIGEST as u64 * (u64::from(self.files) + 1);
+        self.entries > 0
+            && self.files <= self.entries
+            && self.entries <= self.manifest
+            && u64::from(self.manifest) + digests <= self.total
     }
 }
 
@@ -167,10 +172,11 @@ mod tests {
 
     #[test]
     fn a_shape_that_contradicts_itself_is_told() {
-        let shape = Shape { total: 11, files: 2, entries: 2, manifest: 10 };
+        let shape = Shape { total: 10 + 3 * 32, files: 2, entries: 2, manifest: 10 };
         assert!(shape.is_consistent());
         for wrong in [
-            Shape { total: 10, ..shape },
+            Shape { total: shape.total - 1, ..shape },
+            Shape { manifest: 11, ..shape },
             Shape { files: 3, ..shape },
             Shape { files: 0, entries: 0, ..shape },
             Shape { manifest: 1, ..shape },

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cipher::Aead;
 use super::stream::Codec;
-use crate::archive::{DIGEST, Shape};
+use crate::archive::Shape;
 use crate::limits::{
     ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX,
 };
@@ -134,8 +134,6 @@ impl Fields {
 
     fn is_within_bounds(&self) -> bool {
         let shape = &self.shape;
-        // Those of the files, and the root.
-        let digests = DIGEST as u64 * (u64::from(shape.files) + 1);
         (ITERATIONS_MIN..=ITERATIONS_MAX).contains(&self.iterations)
             && self.chunk.is_power_of_two()
             && (CHUNK_MIN..=CHUNK_MAX).contains(&self.chunk)
@@ -143,7 +141,6 @@ impl Fields {
             && shape.entries <= ENTRIES_MAX
             && shape.manifest <= MANIFEST_MAX
             && shape.is_consistent()
-            && u64::from(shape.manifest) + digests <= shape.total
     }
 }
 
