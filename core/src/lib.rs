@@ -7,12 +7,12 @@
 //! 2. [`sealed`]: that stream as compressed, authenticated chunks, under keys that [`code`]'s transfer key
 //!    or the receiver's own HPKE key gives.
 //! 3. [`wire`]: the preface, frames and messages that carry chunks and everything said around them.
-//! 4. [`session`]: who says what when; the asynchronous sender and receiver. They reach the world through
-//!    five traits: [`session::Link`], [`session::Store`], the two `Operator`s, [`session::Clock`], and
-//!    `rand_core`'s `CryptoRngCore` for entropy.
+//! 4. [`session`]: who says what when; the asynchronous sender and receiver. They reach the world through traits:
+//!    [`session::Link`], [`session::Clock`] and an `Operator` on both sides, a [`session::sender::Source`] on one,
+//!    a [`session::Store`] on the other, and `rand_core`'s `CryptoRngCore` for entropy.
 //!
-//! Both ends go by the hashes of their certificates: [`certificate`]. Every bound stands in [`limits`]. Buffers are
-//! lent by the caller. `core/PROTOCOL.md` is the normative text.
+//! All layers share [`digest`]. Both ends go by the hashes of their certificates: [`certificate`]. Every bound stands in
+//! [`limits`]. Buffers are lent by the caller. `core/PROTOCOL.md` is the normative text.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -11,7 +11,7 @@ pub const COMPONENT_MAX: usize = 255;
 pub const DEPTH_MAX: usize = 64;
 /// Most entries (files and directories together) in a manifest.
 pub const ENTRIES_MAX: u32 = 1 << 20;
-/// Longest encoded entry, in bytes, without its 2-byte length.
+/// Longest encoded entry, in bytes, without its 2-byte length: the path and its length; kind, size, mode, seconds, nanos.
 pub const ENTRY_MAX: usize = PATH_MAX + 2 + 1 + 10 + 3 + 10 + 5;
 /// Longest manifest, in bytes.
 pub const MANIFEST_MAX: u32 = 256 << 20;

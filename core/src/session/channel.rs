@@ -105,11 +105,12 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     pub(super) async fn send_framed(&mut self, kind: Kind, frame: &mut [u8]) -> Result<(), SessionError> {
         let header = Header::encode(kind, frame.len() - FRAME_HEADER);
         frame[..FRAME_HEADER].copy_from_slice(&header);
+        let until = self.after(STEP_MS);
         let write = async {
             self.link.write_all(frame).await?;
             self.link.flush().await
         };
-        match select(write, self.clock.sleep_until(self.clock.now().saturating_add(STEP_MS))).await {
+        match select(write, self.clock.sleep_until(until)).await {
             Either::First(written) => written.map_err(|_| SessionError::Disconnected),
             Either::Second(()) => Err(SessionError::TimedOut),
         }

@@ -5,7 +5,7 @@
 //! PROTOCOL.md, section 6.
 
 pub mod apart;
-pub mod channel;
+mod channel;
 pub mod desk;
 pub mod receiver;
 pub mod sender;

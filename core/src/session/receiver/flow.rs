@@ -436,14 +436,10 @@ fn key_wrong<T>() -> Result<T, SessionError> {
     Err(SessionError::Refused(Refusal::KeyWrong))
 }
 
-fn unexpected<T>() -> Result<T, SessionError> {
-    Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected))
-}
-
 /// `Cancel` has a place everywhere; nothing else has one where it is not waited for.
 fn not_expected<T>(message: FromSender) -> Result<T, SessionError> {
-    match message {
-        FromSender::Cancel(reason) => Err(SessionError::PeerCancelled(reason)),
-        _ => unexpected(),
-    }
+    Err(match message {
+        FromSender::Cancel(reason) => SessionError::PeerCancelled(reason),
+        _ => SessionError::PeerMisbehaved(Misbehaviour::Unexpected),
+    })
 }
