@@ -9,7 +9,7 @@ mod terminal;
 mod text;
 
 use embassy_futures::select::{Either, select};
-use waft_core::code::{AuthCode, Fingerprint, TransferKey};
+use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::receiver::KeyAnswer;
 
 use crate::board::{Board, Start};
@@ -84,15 +84,12 @@ impl<'a, B: Board> Console<'a, B> {
     /// Says who the board is, and whether it receives.
     async fn introduce(&mut self) {
         self.terminal.say("").await;
-        match &self.around.ready {
+        match self.around.ready {
             Ok(Ready { identity, .. }) => {
-                let fingerprint = Fingerprint::of(&identity.certificate_hash());
+                let fingerprint = identity.certificate_hash();
                 self.terminal.say(format_args!("{}, fingerprint {fingerprint}", identity.name)).await;
             }
-            Err(unfit) => {
-                let unfit = *unfit;
-                self.explain(unfit).await;
-            }
+            Err(unfit) => self.explain(unfit).await,
         }
         self.terminal.say(format_args!("Started: {}.", text::start(self.around.start))).await;
         self.terminal.say("Type `help` for what can be typed.").await;

@@ -78,13 +78,13 @@ pub(crate) struct Sessions<'a, B: Board> {
 }
 
 impl<B: Board> Sessions<'_, B> {
-    /// Listens to whoever connected, and says `place` when it is a trusted sender.
+    /// Listens to whoever connected, and tells `place` once that is a trusted sender.
     pub(crate) async fn hold(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, place: &Place) {
         let mut wire = Wire::new(socket);
         let (identity, random) = (self.identity, &mut self.random);
         // No name for the result: it would lie beside the link as long as that lives.
         let Authenticated { mut link, sender } =
-            match apart(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock,))).await {
+            match apart(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock))).await {
                 Ok(authenticated) => authenticated,
                 Err(stranger) => return self.panel.tell_of_stranger(stranger),
             };

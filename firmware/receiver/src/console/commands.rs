@@ -116,29 +116,25 @@ impl<'a, B: Board> Console<'a, B> {
     }
 
     async fn introduce_self(&mut self) {
-        let Ready { identity, sources } = match &self.around.ready {
+        let Ready { identity, sources } = match self.around.ready {
             Ok(ready) => ready,
-            Err(unfit) => {
-                let unfit = *unfit;
-                return self.explain(unfit).await;
-            }
+            Err(unfit) => return self.explain(unfit).await,
         };
-        let fingerprint = waft_core::code::Fingerprint::of(&identity.certificate_hash());
+        let fingerprint = identity.certificate_hash();
         self.terminal.say(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;
         match self.around.panel.address.get() {
             Some(address) => self.terminal.say(format_args!("Address: {address}")).await,
             None => self.terminal.say("Address: none yet").await,
         }
         for sender in &identity.senders {
-            let fingerprint = waft_core::code::Fingerprint::of(&sender.hash);
-            self.terminal.say(format_args!("Trusts: {}, fingerprint {fingerprint}", sender.name)).await;
+            self.terminal.say(format_args!("Trusts: {}, fingerprint {}", sender.name, sender.hash)).await;
         }
         let key = match identity.policy.key {
             KeyPolicy::Typed => "typed here",
             KeyPolicy::Sealed => "sealed to this board",
         };
         self.terminal.say(format_args!("Keys: {key}")).await;
-        self.terminal.say(format_args!("Random numbers from: {}", text::sources(*sources))).await;
+        self.terminal.say(format_args!("Random numbers from: {}", text::sources(sources))).await;
         self.show_code().await;
     }
 
