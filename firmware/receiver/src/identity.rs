@@ -19,8 +19,6 @@
 //!     Wi-Fi                        1      0: none; 1: then SSID text, passphrase text
 //!     CRC-32 (IEEE) of all before  4
 //! ```
-//!
-//! DESIGN.md, decision 19.
 
 pub(crate) mod crc;
 mod image;

@@ -11,7 +11,7 @@
 //!
 //! A boot takes the newest seed, or the identity's where both sectors are blank; derives the next one; writes it to the
 //! other sector; reads it back; erases the old one; and only then uses what it derived. So a power cut at any
-//! instant leaves a seed of which nothing was used. DESIGN.md, decision 20.
+//! instant leaves a seed of which nothing was used.
 
 #[cfg(test)]
 pub(crate) mod testing;
