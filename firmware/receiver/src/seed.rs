@@ -67,9 +67,8 @@ impl<F: NorFlash> Ratchet<F> {
         let sectors = [self.read(0).await, self.read(1).await];
         let (newest, boots, seed) = match newest(sectors) {
             Newest::At(sector, boots, seed) => (sector, boots, seed),
-            Newest::Blank => (1, 0, Zeroizing::new(*factory)),
-            Newest::Lost if fresh.is_some() => (1, 0, Zeroizing::new(*factory)),
-            Newest::Lost => return Err(SeedError::Lost),
+            Newest::Lost if fresh.is_none() => return Err(SeedError::Lost),
+            Newest::Blank | Newest::Lost => (1, 0, Zeroizing::new(*factory)),
         };
         let next = derive(NEXT, &seed, fresh);
         self.write(1 - newest, boots.wrapping_add(1), &next).await?;

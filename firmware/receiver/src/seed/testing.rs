@@ -7,11 +7,12 @@ use super::Ratchet;
 
 pub(crate) const SECTOR: usize = 128;
 
-/// Two sectors; after `budget` bytes written or erased the power is gone.
+/// Two sectors; after `budget` bytes written or erased the power is gone. The byte at `stuck` keeps ones.
 #[derive(Clone)]
 pub(crate) struct Flash {
     pub(crate) bytes: [u8; 2 * SECTOR],
     pub(crate) budget: usize,
+    pub(crate) stuck: Option<usize>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -29,7 +30,7 @@ impl ErrorType for Flash {
 
 impl Flash {
     pub(crate) fn new() -> Self {
-        Self { bytes: [0xFF; 2 * SECTOR], budget: usize::MAX }
+        Self { bytes: [0xFF; 2 * SECTOR], budget: usize::MAX, stuck: None }
     }
 
     fn spend(&mut self) -> Result<(), PowerCut> {
@@ -68,9 +69,9 @@ impl NorFlash for Flash {
         assert_eq!(bytes.len() % 16, 0);
         for (at, byte) in bytes.iter().enumerate() {
             self.spend()?;
-            let cell = &mut self.bytes[offset as usize + at];
-            assert_eq!(*cell, 0xFF, "written without an erase");
-            *cell = *byte;
+            let at = offset as usize + at;
+            assert_eq!(self.bytes[at], 0xFF, "written without an erase");
+            self.bytes[at] = if self.stuck == Some(at) { 0xFF } else { *byte };
         }
         Ok(())
     }

@@ -63,7 +63,10 @@ fn a_damaged_seed_is_lost() {
 
 #[test]
 fn what_does_not_read_back_is_not_used() {
-    let mut flash = Flash::new();
-    flash.budget = SECTOR + 40;
+    for stuck in [0, 8, 39, 43] {
+        let mut flash = Flash { stuck: Some(stuck), ..Flash::new() };
+        assert_eq!(boot(&mut flash, None), Err(SeedError::Verify), "{stuck}");
+    }
+    let mut flash = Flash { budget: SECTOR + 40, ..Flash::new() };
     assert_eq!(boot(&mut flash, None), Err(SeedError::Flash));
 }
