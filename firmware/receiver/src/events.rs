@@ -4,7 +4,7 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::channel::Channel;
 use waft_core::session::{CertificateHash, Receipt, SessionError};
 
-/// Events that wait for the application. Past that the oldest is dropped, so the last one is always there.
+/// Events that wait for the application.
 const QUEUE: usize = 4;
 
 /// What happens to folders on this board.
@@ -32,7 +32,9 @@ pub enum Event {
     Ended(SessionError),
 }
 
-/// The stream of events, from the receiver to one task of the application. Nothing waits for that task.
+/// The stream of events, from the receiver to one task of the application. Nothing waits for that task: of more than four the
+/// oldest are dropped, a [`Event::Committed`] too; the last one is always there. What counts is
+/// [`Slots::folder`](crate::slots::Slots::folder), and its generation.
 pub struct Events<M: RawMutex>(Channel<M, Event, QUEUE>);
 
 impl<M: RawMutex> Events<M> {

@@ -15,20 +15,37 @@
 //! ```
 //! use embassy_sync::blocking_mutex::raw::RawMutex;
 //! use embedded_storage_async::nor_flash::NorFlash;
-//! use waft_receiver::events::{Event, Events};
-//! use waft_receiver::slots::{ReadError, Slots};
+//! use waft_receiver::events::Events;
+//! use waft_receiver::slots::{Listed, ReadError, Slots};
 //!
-//! /// Follows the configuration in whatever folder was received last.
-//! async fn application<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>, events: &Events<M>) -> Result<(), ReadError> {
+//! /// Does as the last folder says. `mapped`: the flash of the slots, on a chip where it can be read as memory.
+//! async fn application<M: RawMutex, F: NorFlash>(
+//!     slots: &Slots<'_, M, F>,
+//!     events: &Events<M>,
+//!     mapped: &[u8],
+//! ) -> Result<(), ReadError> {
+//!     let mut generation = 0;
 //!     loop {
 //!         // A lease: this folder stays as it is until it is dropped.
-//!         if let Some(folder) = slots.folder() {
-//!             let file = folder.open("config/site.toml").await?;
-//!             let mut bytes = [0; 256];
-//!             let length = file.read_at(0, &mut bytes).await?;
-//!             // ... do as `bytes[..length]` says.
+//!         if let Some(folder) = slots.folder().filter(|folder| folder.generation() != generation) {
+//!             generation = folder.generation();
+//!             let mut entries = folder.entries();
+//!             while let Some(Listed { entry, file }) = entries.next().await? {
+//!                 // ... `entry.path` is a directory, or a file of `file.size()` bytes.
+//!             }
+//!             match folder.open("config/site.toml").await {
+//!                 Ok(file) => {
+//!                     let mut bytes = [0; 256];
+//!                     let length = file.read_at(0, &mut bytes).await?;
+//!                     // ... do as `bytes[..length]` says; or, without a copy,
+//!                     let content = file.mapped(mapped);
+//!                 }
+//!                 Err(ReadError::NotFound) => {}
+//!                 Err(error) => return Err(error),
+//!             }
 //!         }
-//!         while !matches!(events.next().await, Event::Committed(_)) {}
+//!         // Whatever happened: an event may be dropped, the folder is there.
+//!         events.next().await;
 //!     }
 //! }
 //! ```
