@@ -97,10 +97,7 @@ pub fn identity() -> Result<&'static Identity, IdentityError> {
 
 /// This boot's random numbers. A board that does not know who it is gets none, and leaves the seed alone: what it would begin with is
 /// known to everyone.
-pub async fn random(
-    identity: Result<&Identity, IdentityError>,
-    flash: &Flash,
-) -> Result<(Random, Sources), Sources> {
+pub async fn random(identity: Result<&Identity, IdentityError>, flash: &Flash) -> Result<(Random, Sources), Sources> {
     let Ok(identity) = identity else {
         return Err(Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) });
     };

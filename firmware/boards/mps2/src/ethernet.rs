@@ -225,4 +225,3 @@ pub(crate) extern "C" fn on_interrupt() {
     LAN9118.write(INT_EN, 0);
     CALLED.wake();
 }
-

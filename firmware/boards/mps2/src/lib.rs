@@ -20,26 +20,33 @@ extern crate std;
 
 pub mod nor;
 
-macro_rules! on_the_board {
-    ($($(#[$attribute:meta])* $visibility:vis mod $name:ident;)*) => {
-        $(#[cfg(target_os = "none")] $(#[$attribute])* $visibility mod $name;)*
-    };
-}
-
-on_the_board! {
-    pub mod board;
-    pub mod console;
-    pub mod ethernet;
-    pub mod executor;
-    pub mod failure;
-    mod interrupts;
-    pub mod kept;
-    mod log;
-    pub mod net;
-    mod registers;
-    pub mod semihosting;
-    pub mod stack;
-    mod timer;
-    mod uart;
-    pub mod watchdog;
-}
+#[cfg(target_os = "none")]
+pub mod board;
+#[cfg(target_os = "none")]
+pub mod console;
+#[cfg(target_os = "none")]
+pub mod ethernet;
+#[cfg(target_os = "none")]
+pub mod executor;
+#[cfg(target_os = "none")]
+pub mod failure;
+#[cfg(target_os = "none")]
+mod interrupts;
+#[cfg(target_os = "none")]
+pub mod kept;
+#[cfg(target_os = "none")]
+mod log;
+#[cfg(target_os = "none")]
+pub mod net;
+#[cfg(target_os = "none")]
+mod registers;
+#[cfg(target_os = "none")]
+pub mod semihosting;
+#[cfg(target_os = "none")]
+pub mod stack;
+#[cfg(target_os = "none")]
+mod timer;
+#[cfg(target_os = "none")]
+mod uart;
+#[cfg(target_os = "none")]
+pub mod watchdog;

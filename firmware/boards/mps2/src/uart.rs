@@ -22,11 +22,11 @@ const BAUD: u32 = 217;
 /// How often a full transmitter is looked at before a byte is given up: long enough for the slowest line, and an end if nobody takes anything.
 const PATIENCE: u32 = 1_000_000;
 
-/// An UART.
+/// A UART.
 #[derive(Clone, Copy)]
 pub(crate) struct Uart(pub(crate) Registers);
 
-/// An interrupt of an UART.
+/// An interrupt of a UART.
 #[derive(Clone, Copy)]
 pub(crate) enum Call {
     /// A byte came.
