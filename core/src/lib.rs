@@ -11,8 +11,8 @@
 //!    [`session::Link`], [`session::Clock`] and an `Operator` on both sides, a [`session::sender::Source`] on one,
 //!    a [`session::Store`] on the other, and `rand_core`'s `CryptoRngCore` for entropy.
 //!
-//! All layers share [`digest`]. Both ends go by the hashes of their certificates: [`certificate`]. Every bound stands in
-//! [`limits`]. Buffers are lent by the caller. `core/PROTOCOL.md` is the normative text.
+//! All layers share [`digest`]. Both ends go by the hashes of their certificates: [`certificate`]. Every bound stands
+//! in [`limits`]. Buffers are lent by the caller. `core/PROTOCOL.md` is the normative text.
 
 #![no_std]
 #![forbid(unsafe_code)]

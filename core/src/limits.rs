@@ -11,7 +11,7 @@ pub const COMPONENT_MAX: usize = 255;
 pub const DEPTH_MAX: usize = 64;
 /// Most entries (files and directories together) in a manifest.
 pub const ENTRIES_MAX: u32 = 1 << 20;
-/// Longest encoded entry, in bytes, without its 2-byte length: the path and its length; kind, size, mode, seconds, nanos.
+/// Longest encoded entry, in bytes, without its own length: path, its length, kind, size, mode, seconds, nanos.
 pub const ENTRY_MAX: usize = PATH_MAX + 2 + 1 + 10 + 3 + 10 + 5;
 /// Longest manifest, in bytes.
 pub const MANIFEST_MAX: u32 = 256 << 20;
@@ -55,7 +55,8 @@ pub const PREFACE_MS: u64 = 5_000;
 pub const HANDSHAKE_MS: u64 = 15_000;
 /// Either side waits this long for the next message or byte, in milliseconds.
 pub const STEP_MS: u64 = 30_000;
-/// Either side waits this long for a frame to be whole once it began, in milliseconds: at the largest chunk, 550 bytes a second.
+/// Either side waits this long for a frame to be whole once it began, in milliseconds: at the largest chunk, 550 bytes
+/// a second.
 pub const FRAME_MS: u64 = 120_000;
 /// A receiver waits this long for a code, in milliseconds: a person types it.
 pub const CODE_MS: u64 = 120_000;

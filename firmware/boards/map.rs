@@ -5,8 +5,8 @@
 //!              └─► map.rs     constants for the program
 //! ```
 //!
-//! `waft provision` reads the same description, so that flash commands, linker and program never disagree. It checks the whole
-//! file; here is checked what the firmware depends on.
+//! `waft provision` reads the same description, so that flash commands, linker and program never disagree. It checks
+//! the whole file; here is checked what the firmware depends on.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -43,8 +43,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Whether there is an entry, no more files than entries, a manifest that may hold the entries, and an archive that may
-    /// hold the manifest and all digests.
+    /// Whether there is an entry, no more files than entries, a manifest that may hold the entries, and an archive that
+    /// may hold the manifest and all digests.
     pub fn is_consistent(&self) -> bool {
         // Those of the files, and the root.
         let digests = DIGEST as u64 * (u64::from(self.files) + 1);

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! This is STREAM (Hoang, Reyhanitabar, Rogaway, Vizár: *Online Authenticated-Encryption and its Nonce-Reuse
-//! Misuse-Resistance*, CRYPTO 2015): counter and last-chunk flag stand in the nonce, so that a chunk opens in its own place
-//! only. PROTOCOL.md, section 7.4.
+//! Misuse-Resistance*, CRYPTO 2015): counter and last-chunk flag stand in the nonce, so that a chunk opens in its own
+//! place only. PROTOCOL.md, section 7.4.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 
@@ -20,8 +20,8 @@ use crate::limits::{ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, CHUNK_OVERHEAD};
 const CODEC: usize = 1;
 const _: () = assert!(CODEC + TAG == CHUNK_OVERHEAD);
 
-/// Bytes that a [`Sealer`] needs for its output: more than a chunk of `chunk` bytes of archive ever takes, since LZ4 has to
-/// have room to fail.
+/// Bytes that a [`Sealer`] needs for its output: more than a chunk of `chunk` bytes of archive ever takes, since LZ4
+/// has to have room to fail.
 pub const fn seal_buffer(chunk: u32) -> usize {
     CODEC + get_maximum_output_size(chunk as usize) + TAG
 }
@@ -117,7 +117,8 @@ pub struct Sealer<C> {
 }
 
 impl<C: Cipher> Sealer<C> {
-    /// Seals `span` with the agreed codec, under a cipher and a prefix of one schedule, which no other sealer may have used.
+    /// Seals `span` with the agreed codec, under a cipher and a prefix of one schedule, which no other sealer may have
+    /// used.
     pub fn new(cipher: C, prefix: NoncePrefix, span: Span, codec: Codec) -> Self {
         Self { cipher, place: Place::new(prefix, span), codec }
     }
@@ -167,7 +168,8 @@ fn fill(piece: &[u8], compressor: Option<&mut Compressor>, out: &mut [u8]) -> us
     CODEC + length
 }
 
-/// LZ4's table (16 KiB), and when to use it. Lent to a [`Sealer`], so that it is never moved: box it, or keep it in a `static`.
+/// LZ4's table (16 KiB), and when to use it. Lent to a [`Sealer`], so that it is never moved: box it, or keep it in a
+/// `static`.
 ///
 /// After a piece that did not shrink it lets the next one pass untried; after the next such piece two, then four, up to
 /// [`SKIP_MAX`](Self::SKIP_MAX); a piece that shrinks ends that. So data that is compressed already costs
@@ -189,7 +191,8 @@ impl Compressor {
         Self { table: CompressTable::large(), skip: 0, pause: 1 }
     }
 
-    /// One LZ4 block, if it is worth it: less by a sixteenth. Below that a small receiver spends more on LZ4 than it saves.
+    /// One LZ4 block, if it is worth it: less by a sixteenth. Below that a small receiver spends more on LZ4 than it
+    /// saves.
     fn compress(&mut self, piece: &[u8], out: &mut [u8]) -> Option<usize> {
         if self.skip > 0 {
             self.skip -= 1;
@@ -264,8 +267,8 @@ impl<C: Cipher> Opener<C> {
         self.place.span.position
     }
 
-    /// Opens the next chunk. A raw piece is returned where it stands in `chunk`; an LZ4 block is decoded into `plain`, which
-    /// has [`next_len`](Self::next_len) bytes or more (where codec none was agreed, it may be empty).
+    /// Opens the next chunk. A raw piece is returned where it stands in `chunk`; an LZ4 block is decoded into `plain`,
+    /// which has [`next_len`](Self::next_len) bytes or more (where codec none was agreed, it may be empty).
     pub fn open<'b>(&mut self, chunk: &'b mut [u8], plain: &'b mut [u8]) -> Result<&'b [u8], OpenError> {
         if self.dead {
             return Err(OpenError::Dead);

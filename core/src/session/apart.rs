@@ -1,7 +1,8 @@
 //! Futures that get a stack frame of their own.
 //!
-//! A compiler likes to inline the one call of each step of a session into whoever polls the session. What each step keeps on the stack
-//! for a moment is then kept there during all of them: on a board that is kilobytes more than any of them needs.
+//! A compiler likes to inline the one call of each step of a session into whoever polls the session. What each step
+//! keeps on the stack for a moment is then kept there during all of them: on a board that is kilobytes more than any of
+//! them needs.
 
 use core::future::{Future, poll_fn};
 use core::pin::Pin;

@@ -1,8 +1,8 @@
 //! Frames over a [`Link`], each with its deadline: the part of a session that both sides share.
 //!
-//! Waiting happens on `readable`, beside the clock and the operator, and loses nothing when it is given up. A read begins only when
-//! something is there, but may then wait for the rest of a record of TLS: it has its deadline too, and once one was given up, nothing
-//! is read anymore. PROTOCOL.md, sections 4 and 6 (deadlines).
+//! Waiting happens on `readable`, beside the clock and the operator, and loses nothing when it is given up. A read
+//! begins only when something is there, but may then wait for the rest of a record of TLS: it has its deadline too, and
+//! once one was given up, nothing is read anymore. PROTOCOL.md, sections 4 and 6 (deadlines).
 
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
@@ -71,8 +71,8 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         poll_once(self.link.readable()).is_ready()
     }
 
-    /// Receives a frame that begins before `until` and does not dawdle, unless `interrupted` comes first, be it in the frame's
-    /// middle. `chunk`: largest chunk that may come, 0 for none.
+    /// Receives a frame that begins before `until` and does not dawdle, unless `interrupted` comes first, be it in the
+    /// frame's middle. `chunk`: largest chunk that may come, 0 for none.
     pub(super) async fn receive<'b>(
         &mut self,
         buffer: &'b mut [u8],

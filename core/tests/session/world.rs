@@ -95,7 +95,8 @@ pub(crate) struct MemoryLink {
     pub(crate) written: Vec<u8>,
     /// Bytes to change on the way: how far from the start, and what to flip.
     pub(crate) edits: Vec<(usize, u8)>,
-    /// What comes is part of a record of TLS: reading it waits for the rest, and must not begin again once it was given up.
+    /// What comes is part of a record of TLS: reading it waits for the rest, and must not begin again once it was given
+    /// up.
     pub(crate) partial: Option<Begun>,
 }
 

@@ -60,7 +60,8 @@ pub trait Socket: Tcp {
     async fn accept(&mut self);
 
     /// Lets what was written get out, says that no more comes, and ends the connection; within
-    /// [`LINGER_MS`](waft_core::limits::LINGER_MS) whatever the peer does. Cancel-safe; without a connection it does nothing.
+    /// [`LINGER_MS`](waft_core::limits::LINGER_MS) whatever the peer does. Cancel-safe; without a connection it does
+    /// nothing.
     async fn close(&mut self);
 
     /// Ends the connection at once.

@@ -6,7 +6,8 @@
 //!  +----------- Leaving <---------+----------------------------+
 //! ```
 //!
-//! All of it costs a stranger's socket and a few bytes, and no cryptography. Before TLS; PROTOCOL.md, sections 2 and 6, "Places".
+//! All of it costs a stranger's socket and a few bytes, and no cryptography. Before TLS; PROTOCOL.md, sections 2 and 6,
+//! "Places".
 
 use core::cell::Cell;
 use core::future::{pending, poll_fn};
@@ -95,8 +96,8 @@ impl<'a, S: Socket, K: Clock, const N: usize> Doors<'a, S, K, N> {
         (0..N).min_by_key(since).unwrap_or(ready)
     }
 
-    /// Tells everyone who knocks that the place is taken. Completes when one of them has waited long enough for somebody
-    /// who does not prove who they are.
+    /// Tells everyone who knocks that the place is taken. Completes when one of them has waited long enough for
+    /// somebody who does not prove who they are.
     async fn keep(&mut self, place: &Place) {
         let hall = &self.hall;
         select_array(self.doors.each_mut().map(|door| door.wait_for(place, hall))).await;

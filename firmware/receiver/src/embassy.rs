@@ -1,7 +1,7 @@
 //! What every board on Embassy brings along in the same way: TCP by embassy-net, and time by embassy-time.
 //!
-//! embassy-net's own socket does not quite do what [`Socket`] asks: its `wait_read_ready` sleeps through the end of a connection, its
-//! `accept` fails when it is called again, and its `flush` waits for the peer.
+//! embassy-net's own socket does not quite do what [`Socket`] asks: its `wait_read_ready` sleeps through the end of a
+//! connection, its `accept` fails when it is called again, and its `flush` waits for the peer.
 
 use core::future::{Future, poll_fn};
 use core::net::{IpAddr, SocketAddr};
@@ -25,8 +25,8 @@ const RESET: Duration = Duration::from_millis(250);
 /// Who wants to connect has so long to answer: a false address never does, and holds a socket.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// The network settings of an identity, as embassy-net takes them. `None`: the board was never provisioned, and asks for any address,
-/// to be able to say so.
+/// The network settings of an identity, as embassy-net takes them. `None`: the board was never provisioned, and asks
+/// for any address, to be able to say so.
 pub fn config(network: Option<&Network>) -> Config {
     let Some(network) = network else { return Config::dhcpv4(DhcpConfig::default()) };
     match network.address {
@@ -67,7 +67,8 @@ pub struct TcpPort<'a> {
 }
 
 impl<'a> TcpPort<'a> {
-    /// A socket on `port`. `receive` bounds what a peer may have under way, and so the speed; one record of TLS, 4 KiB, is a good size.
+    /// A socket on `port`. `receive` bounds what a peer may have under way, and so the speed; one record of TLS, 4 KiB,
+    /// is a good size.
     pub fn new(stack: Stack<'a>, port: u16, receive: &'a mut [u8], send: &'a mut [u8]) -> Self {
         let mut socket = TcpSocket::new(stack, receive, send);
         // Messages are short, and each is waited for.
@@ -87,8 +88,8 @@ impl<'a> TcpPort<'a> {
         .await;
     }
 
-    /// These two complete only when something can be read or written; but what they leave behind with the socket is a waker
-    /// that every change of its state wakes.
+    /// These two complete only when something can be read or written; but what they leave behind with the socket is a
+    /// waker that every change of its state wakes.
     fn wake_on_change(&self, context: &mut Context<'_>) {
         let _ = pin!(self.socket.wait_read_ready()).poll(context);
         let _ = pin!(self.socket.wait_write_ready()).poll(context);

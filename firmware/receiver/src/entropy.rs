@@ -1,7 +1,7 @@
 //! Random numbers: the chip's generator, tested when the board starts, mixed with the [`seed`](crate::seed).
 //!
-//! Either is enough; where neither is good the board refuses to listen. The tests are the two of NIST SP 800-90B, section 4.4,
-//! over [`STARTUP`] bytes.
+//! Either is enough; where neither is good the board refuses to listen. The tests are the two of NIST SP 800-90B,
+//! section 4.4, over [`STARTUP`] bytes.
 
 #[cfg(test)]
 mod tests;

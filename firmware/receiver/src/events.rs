@@ -32,8 +32,8 @@ pub enum Event {
     Ended(SessionError),
 }
 
-/// The stream of events, from the receiver to one task of the application. Nothing waits for that task: of more than four the
-/// oldest are dropped, a [`Event::Committed`] too; the last one is always there. What counts is
+/// The stream of events, from the receiver to one task of the application. Nothing waits for that task: of more than
+/// four the oldest are dropped, a [`Event::Committed`] too; the last one is always there. What counts is
 /// [`Slots::folder`](crate::slots::Slots::folder), and its generation.
 pub struct Events<M: RawMutex>(Channel<M, Event, QUEUE>);
 

@@ -1,8 +1,9 @@
 //! Between a session and the console: what the person has to know, and the key that they type.
 //!
-//! A session speaks through [`AtBoard`], core's `Operator`. The [`console`](crate::console) shows the notices when it gets to it. A session
-//! never waits for that: past a few, the oldest notice is dropped. What must not get lost, the code and the question for
-//! the key, is state and no notice; and so is what strangers could drop others' notices with, their number.
+//! A session speaks through [`AtBoard`], core's `Operator`. The [`console`](crate::console) shows the notices when it
+//! gets to it. A session never waits for that: past a few, the oldest notice is dropped. What must not get lost, the
+//! code and the question for the key, is state and no notice; and so is what strangers could drop others' notices with,
+//! their number.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -25,8 +26,8 @@ use crate::tls::error::HandshakeError;
 /// Notices that wait for the console.
 const NOTICES: usize = 8;
 
-/// A line about strangers takes up so much time, in milliseconds, and as many of them may come before theirs has gone by: a flood of
-/// strangers leaves what else is on the screen there.
+/// A line about strangers takes up so much time, in milliseconds, and as many of them may come before theirs has gone
+/// by: a flood of strangers leaves what else is on the screen there.
 const LINE_MS: u64 = 10_000;
 const AHEAD: u64 = 3;
 

@@ -6,7 +6,8 @@
 //!         console, in and out                                          (console)
 //! ```
 //!
-//! It survives every connection; what it cannot do without (identity, random numbers, a flash that works) it tells on the console.
+//! It survives every connection; what it cannot do without (identity, random numbers, a flash that works) it tells on
+//! the console.
 
 use core::future::Future;
 use core::pin::{Pin, pin};
@@ -38,7 +39,8 @@ pub struct Parts<'a, B: Board, const N: usize> {
     pub slots: &'a Slots<'a, B::Mutex, B::Flash>,
     /// The sockets.
     pub sockets: [B::Socket; N],
-    /// The console, and whether it has to show what is typed: for a bare serial line, not for a terminal that collects lines.
+    /// The console, and whether it has to show what is typed: for a bare serial line, not for a terminal that collects
+    /// lines.
     pub console: (B::Console, bool),
     /// The clock.
     pub clock: &'a B::Clock,

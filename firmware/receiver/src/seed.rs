@@ -61,8 +61,8 @@ impl<F: NorFlash> Ratchet<F> {
         Self { flash, sectors }
     }
 
-    /// A secret that no boot before had and none after will have. `factory` is the identity's seed; `fresh` is what the chip's
-    /// generator gave, if that is good. It goes into the next seed.
+    /// A secret that no boot before had and none after will have. `factory` is the identity's seed; `fresh` is what the
+    /// chip's generator gave, if that is good. It goes into the next seed.
     pub async fn advance(&mut self, factory: &[u8; 32], fresh: Option<&[u8; 32]>) -> Result<Secret, SeedError> {
         let sectors = [self.read(0).await, self.read(1).await];
         let (newest, boots, seed) = match newest(sectors) {

@@ -107,8 +107,8 @@ impl Book {
         self.series.retain(|series| series.sender != *sender);
     }
 
-    /// Counts a wrong code. Gives the tries that are left, or else the seconds of the pause that follows: twice as long as
-    /// the last.
+    /// Counts a wrong code. Gives the tries that are left, or else the seconds of the pause that follows: twice as long
+    /// as the last.
     pub(super) fn wrong(&mut self, sender: &CertificateHash, now: u64) -> Result<u8, u32> {
         let series = self.series_of(sender);
         series.wrong += 1;

@@ -375,9 +375,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     }
 }
 
-/// Lets the store work, and tells the sender so now and then; until the person wants to stop. `heard`: where the sender has nothing
-/// to say but that it cancels, the buffer to hear it with. The work comes pinned: handed over by value it would lie twice in this
-/// future, and a board's is kilobytes long.
+/// Lets the store work, and tells the sender so now and then; until the person wants to stop. `heard`: where the sender
+/// has nothing to say but that it cancels, the buffer to hear it with. The work comes pinned: handed over by value it
+/// would lie twice in this future, and a board's is kilobytes long.
 async fn working<L: Link, K: Clock, T>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,

@@ -41,7 +41,8 @@ impl Board for Mps2 {
     type Console = Console;
     type Clock = Uptime;
 
-    // An iteration is two blocks of SHA-256, together about 5,000 instructions: half a second of an emulator that does 100 million.
+    // An iteration is two blocks of SHA-256, together about 5,000 instructions: half a second of an emulator that does
+    // 100 million.
     const ITERATIONS_MAX: u32 = 10_000;
 
     fn stack() -> Option<Stack> {
@@ -52,8 +53,8 @@ impl Board for Mps2 {
 /// The flash, shared by all who use it.
 pub type Flash = Mutex<NoopRawMutex, Nor>;
 
-/// Turns on what everything else needs, and says on the console why the firmware failed before, if it did. Call it once, before
-/// any task runs.
+/// Turns on what everything else needs, and says on the console why the firmware failed before, if it did. Call it
+/// once, before any task runs.
 pub fn start() -> Memory {
     stack::guard();
     watchdog::start();
@@ -95,8 +96,8 @@ pub fn identity() -> Result<&'static Identity, IdentityError> {
     Identity::parse(image).map(|identity| &*IDENTITY.init(identity))
 }
 
-/// This boot's random numbers. A board that does not know who it is gets none, and leaves the seed alone: what it would begin with is
-/// known to everyone.
+/// This boot's random numbers. A board that does not know who it is gets none, and leaves the seed alone: what it would
+/// begin with is known to everyone.
 pub async fn random(identity: Result<&Identity, IdentityError>, flash: &Flash) -> Result<(Random, Sources), Sources> {
     let Ok(identity) = identity else {
         return Err(Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) });

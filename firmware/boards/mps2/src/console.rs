@@ -1,6 +1,7 @@
 //! The console: UART0, for the person at the board.
 //!
-//! What comes in waits in a pipe; while that is full the interrupt is off and the line is held up, so that nothing gets lost.
+//! What comes in waits in a pipe; while that is full the interrupt is off and the line is held up, so that nothing gets
+//! lost.
 
 use core::convert::Infallible;
 use core::fmt::{self, Write as _};
@@ -86,8 +87,8 @@ impl Write for Console {
 
 /// Takes what came, as far as there is room. Only with interrupts off, or as the handler.
 ///
-/// A call that was not heard comes again for ever, even when it is turned off; and a byte that came while it was off calls for
-/// nobody. So it is on and heard before bytes are taken, and heard once more when it is off.
+/// A call that was not heard comes again for ever, even when it is turned off; and a byte that came while it was off
+/// calls for nobody. So it is on and heard before bytes are taken, and heard once more when it is off.
 pub(crate) extern "C" fn on_received() {
     UART.let_call(Call::Received, true);
     UART.heard(Call::Received);

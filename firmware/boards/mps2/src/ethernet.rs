@@ -1,7 +1,7 @@
 //! The Ethernet: an SMSC LAN9118, as a driver for embassy-net.
 //!
-//! Frames are copied between the chip's FIFOs and one buffer each way, by words of 32 bits. Numbers are those of SMSC's data sheet
-//! "LAN9118", sections 3.12 and 5.
+//! Frames are copied between the chip's FIFOs and one buffer each way, by words of 32 bits. Numbers are those of SMSC's
+//! data sheet "LAN9118", sections 3.12 and 5.
 
 use core::task::Context;
 
@@ -53,8 +53,8 @@ const PHY_LINK: u32 = 1 << 2;
 /// Longest frame, without its checksum, in bytes.
 const FRAME: usize = 1514;
 const CHECKSUM: usize = 4;
-/// Full frames that the chip's receive FIFO, 10,560 bytes, can hold. What comes beyond is lost, so the stack must not invite more; but
-/// with less the window shrinks, and with it the speed: to a hundredth for 1.
+/// Full frames that the chip's receive FIFO, 10,560 bytes, can hold. What comes beyond is lost, so the stack must not
+/// invite more; but with less the window shrinks, and with it the speed: to a hundredth for 1.
 const BURST: usize = 6;
 
 static CALLED: AtomicWaker = AtomicWaker::new();

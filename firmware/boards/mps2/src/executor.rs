@@ -1,6 +1,7 @@
 //! Runs tasks, and lets the core sleep while none has anything to do.
 //!
-//! Embassy's own executor for threads sleeps by WFE, which the emulator takes for "go on": it would keep one of the host's cores busy for ever.
+//! Embassy's own executor for threads sleeps by WFE, which the emulator takes for "go on": it would keep one of the
+//! host's cores busy for ever.
 
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -6,7 +6,8 @@
 //! watchdog ---- NonMaskableInt -+
 //! ```
 //!
-//! A stack that is too deep leaves RAM at its low end, and the next push is a fault. Its handler begins with the stack at its top again.
+//! A stack that is too deep leaves RAM at its low end, and the next push is a fault. Its handler begins with the stack
+//! at its top again.
 
 use core::arch::naked_asm;
 use core::fmt::{self, Write};

@@ -17,7 +17,8 @@ pub(crate) enum Interrupt {
 impl Interrupt {
     /// Lets the device call.
     pub(crate) fn enable(self) {
-        // SAFETY: whoever enables one has set up what its handler uses, and no code relies on an interrupt that is masked for good.
+        // SAFETY: whoever enables one has set up what its handler uses, and no code relies on an interrupt that is
+        // masked for good.
         unsafe { NVIC::unmask(self) };
     }
 }

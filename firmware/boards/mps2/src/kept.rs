@@ -7,8 +7,8 @@
 //!      ...  wrong codes   with a checksum of their own
 //! ```
 //!
-//! The region lies outside of what the linker fills: the emulator loads the firmware anew at every reset, and clears what the
-//! firmware has cleared.
+//! The region lies outside of what the linker fills: the emulator loads the firmware anew at every reset, and clears
+//! what the firmware has cleared.
 
 use core::ptr;
 

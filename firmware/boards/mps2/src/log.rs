@@ -36,8 +36,8 @@ pub(crate) fn seize() {
     }
 }
 
-// SAFETY: one frame at a time: interrupts are off from `acquire` to `release`, and there is one core. A second `acquire` in between
-// panics, as asked.
+// SAFETY: one frame at a time: interrupts are off from `acquire` to `release`, and there is one core. A second
+// `acquire` in between panics, as asked.
 unsafe impl defmt::Logger for Log {
     fn acquire() {
         // SAFETY: `release` restores what is stored here.

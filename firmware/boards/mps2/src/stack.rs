@@ -1,7 +1,8 @@
 //! The stack: what lies below it faults, and how deep it went can be told.
 //!
-//! It begins where RAM begins, so that nobody's data lies below. On a chip nothing at all would answer there; the emulator ignores what is
-//! written, so the memory protection unit has to forbid it. How deep it went shows the paint that the start-up code put on it.
+//! It begins where RAM begins, so that nobody's data lies below. On a chip nothing at all would answer there; the
+//! emulator ignores what is written, so the memory protection unit has to forbid it. How deep it went shows the paint
+//! that the start-up code put on it.
 
 use cortex_m::peripheral::MPU;
 use cortex_m_rt::STACK_PAINT_VALUE;

@@ -19,7 +19,8 @@ const RECEIVED: u32 = 1 << 3;
 /// 115 200 baud from 25 MHz. The emulator does not mind, but asks for 16 at least.
 const BAUD: u32 = 217;
 
-/// How often a full transmitter is looked at before a byte is given up: long enough for the slowest line, and an end if nobody takes anything.
+/// How often a full transmitter is looked at before a byte is given up: long enough for the slowest line, and an end if
+/// nobody takes anything.
 const PATIENCE: u32 = 1_000_000;
 
 /// A UART.

@@ -1,5 +1,6 @@
-//! The watchdog: a CMSDK APB watchdog. When nobody feeds it, it first calls by an interrupt that cannot be masked, where
-//! `failure` notes where the firmware hung and resets; and if even that hangs, resets the board itself. Arm DDI 0479, section 4.5.
+//! The watchdog: a CMSDK APB watchdog. When nobody feeds it, it first calls by an interrupt that cannot be masked,
+//! where `failure` notes where the firmware hung and resets; and if even that hangs, resets the board itself. Arm DDI
+//! 0479, section 4.5.
 
 use embassy_time::Timer;
 
@@ -15,7 +16,8 @@ const CALL: u32 = 1 << 0;
 const RESET: u32 = 1 << 1;
 const KEY: u32 = 0x1ACC_E551;
 
-/// What a task may take between two awaits, in seconds. Signatures take a tenth of one, a typed key half; a busy host makes it several.
+/// What a task may take between two awaits, in seconds. Signatures take a tenth of one, a typed key half; a busy host
+/// makes it several.
 const SECONDS: u32 = 20;
 
 /// Wakes it. Before any task runs: the first one might hang.

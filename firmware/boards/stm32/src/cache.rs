@@ -1,8 +1,8 @@
 //! The instruction cache, and what must not pass through it.
 //!
-//! It stands between the core and *all* of the flash, and keeps data too. So the bank that is written, and the words that the
-//! factory wrote (through the cache, reading those is a fault), are marked as not to be cached. Code is fast, and what
-//! is read from the storage is what stands there.
+//! It stands between the core and *all* of the flash, and keeps data too. So the bank that is written, and the words
+//! that the factory wrote (through the cache, reading those is a fault), are marked as not to be cached. Code is fast,
+//! and what is read from the storage is what stands there.
 
 use core::ops::Range;
 

@@ -32,8 +32,8 @@ impl Chip for Controller {
     fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Refused> {
         let (words, _) = bytes.as_chunks_mut::<READ>();
         for (word, address) in words.iter_mut().zip((FLASH + at..).step_by(READ)) {
-            // SAFETY: the flash is mapped there, `Flash` has checked that it is within it and aligned, and any bytes are a
-            // u32. Volatile: it is written behind the compiler's back.
+            // SAFETY: the flash is mapped there, `Flash` has checked that it is within it and aligned, and any bytes
+            // are a u32. Volatile: it is written behind the compiler's back.
             *word = unsafe { ptr::read_volatile(address as *const u32) }.to_ne_bytes();
         }
         settle();
@@ -53,7 +53,8 @@ impl Chip for Controller {
     }
 }
 
-/// Clears what an earlier operation left. embassy-stm32 0.6.0 does not: it writes to the status, which this controller ignores.
+/// Clears what an earlier operation left. embassy-stm32 0.6.0 does not: it writes to the status, which this controller
+/// ignores.
 fn clear_errors() {
     pac::FLASH.nsccr().write(|clear| {
         clear.set_clr_eop(true);
@@ -90,8 +91,8 @@ fn settle() {
     isb();
 }
 
-/// A torn word was read, which the core learns of by this interrupt and by no fault. One of the storage is noted for who reads it;
-/// any other means that the program itself is damaged.
+/// A torn word was read, which the core learns of by this interrupt and by no fault. One of the storage is noted for
+/// who reads it; any other means that the program itself is damaged.
 #[exception]
 unsafe fn NonMaskableInt() {
     match Detected::decode(pac::FLASH.eccdetr().read().0) {

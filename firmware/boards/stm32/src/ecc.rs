@@ -1,8 +1,8 @@
 //! Which reads of the flash are not to be believed.
 //!
-//! The STM32H5 keeps an error correcting code beside every 16 bytes of its flash. A write or an erasure that a power cut tore
-//! leaves words whose code does not fit: reading one gives garbage *and*, a little later, a non-maskable interrupt. Its handler
-//! leaves a note in the [`Record`]; who reads through [`Record::watch`] learns of it.
+//! The STM32H5 keeps an error correcting code beside every 16 bytes of its flash. A write or an erasure that a power
+//! cut tore leaves words whose code does not fit: reading one gives garbage *and*, a little later, a non-maskable
+//! interrupt. Its handler leaves a note in the [`Record`]; who reads through [`Record::watch`] learns of it.
 //!
 //! ```text
 //! FLASH_ECCDETR   31    two wrong bits were detected; a 1 written here clears all of it
@@ -82,8 +82,8 @@ impl Record {
     /// Notes a torn word of the storage at this offset. Called by the interrupt's handler.
     pub fn note(&self, at: u32) {
         self.last.store(at, Ordering::Relaxed);
-        // Handlers do not interrupt each other, so nothing is counted twice. The core of every STM32 with such a flash has the
-        // instructions for more, but a load and a store is all that is needed.
+        // Handlers do not interrupt each other, so nothing is counted twice. The core of every STM32 with such a flash
+        // has the instructions for more, but a load and a store is all that is needed.
         self.count.store(self.count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 

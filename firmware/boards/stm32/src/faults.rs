@@ -24,7 +24,8 @@ struct Kept {
     words: UnsafeCell<MaybeUninit<LastWords>>,
 }
 
-// SAFETY: `recall` gives `tries` out once. `words` are read there, before anything can fail, and written in `end`, which runs alone.
+// SAFETY: `recall` gives `tries` out once. `words` are read there, before anything can fail, and written in `end`,
+// which runs alone.
 unsafe impl Sync for Kept {}
 
 #[unsafe(link_section = ".uninit.kept")]
@@ -35,8 +36,9 @@ static KEPT: Kept =
 pub(crate) fn recall() -> (&'static mut Tries, LastWords) {
     static RECALLED: AtomicBool = AtomicBool::new(false);
     assert!(!RECALLED.swap(true, Ordering::Relaxed), "what is kept is recalled once");
-    // SAFETY: nobody else has or gets a reference to `tries`, and `words` are touched by `end` alone, which does not return.
-    // Both types are bytes and numbers, valid whatever the memory holds; volatile, since who wrote them is no longer running.
+    // SAFETY: nobody else has or gets a reference to `tries`, and `words` are touched by `end` alone, which does not
+    // return. Both types are bytes and numbers, valid whatever the memory holds; volatile, since who wrote them is no
+    // longer running.
     unsafe {
         let tries = KEPT.tries.get().cast::<Tries>();
         tries.write(tries.read_volatile());

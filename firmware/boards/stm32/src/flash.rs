@@ -5,8 +5,8 @@
 //!                └────► Record       what the interrupt noted meanwhile
 //! ```
 //!
-//! The chip blocks for a sector or a few words; in between, other tasks run. It works on one bank while the program runs
-//! from the other, so that interrupts are served even then.
+//! The chip blocks for a sector or a few words; in between, other tasks run. It works on one bank while the program
+//! runs from the other, so that interrupts are served even then.
 
 use core::ops::Range;
 

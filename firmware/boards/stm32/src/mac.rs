@@ -1,4 +1,5 @@
-//! The board's address on the Ethernet, made from the chip's unique number: the same at each start, another on each board.
+//! The board's address on the Ethernet, made from the chip's unique number: the same at each start, another on each
+//! board.
 
 use waft_core::digest::Digest;
 

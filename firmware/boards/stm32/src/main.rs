@@ -68,7 +68,8 @@ impl Board for Stm32 {
     type Console = Console;
     type Clock = Uptime;
 
-    // An iteration is two blocks of SHA-256, each 64 bytes at some 50 instructions: at 250 MHz, 15 000 take half a second.
+    // An iteration is two blocks of SHA-256, each 64 bytes at some 50 instructions: at 250 MHz, 15 000 take half a
+    // second.
     const ITERATIONS_MAX: u32 = 15_000;
 
     fn stack() -> Option<Stack> {

@@ -1,7 +1,7 @@
 //! The chip's random number generator, as the receiver asks it.
 //!
-//! embassy-stm32's driver tries for ever to start a generator that is broken; the receiver can do without one. So here every wait
-//! has an end, and what the generator says of itself counts.
+//! embassy-stm32's driver tries for ever to start a generator that is broken; the receiver can do without one. So here
+//! every wait has an end, and what the generator says of itself counts.
 
 use embassy_futures::yield_now;
 use embassy_stm32::pac::RNG;

@@ -1,4 +1,5 @@
-//! The whole receiver of a board on real sockets, against the real sender: what people see, what strangers get, what a reset leaves.
+//! The whole receiver of a board on real sockets, against the real sender: what people see, what strangers get, what a
+//! reset leaves.
 
 #[path = "../slots/archive.rs"]
 #[allow(dead_code)]

@@ -1,5 +1,5 @@
-//! Senders that break the handshake on purpose, one script a test. Each ends in a refused session, never in a panic, and
-//! none that did not prove its key sees the board's certificate or is listened to.
+//! Senders that break the handshake on purpose, one script a test. Each ends in a refused session, never in a panic,
+//! and none that did not prove its key sees the board's certificate or is listened to.
 
 use waft_receiver::tls::error::{HandshakeError, LinkError, Violation};
 

@@ -1,7 +1,7 @@
 //! A firmware that fails on command, to see that the board comes back; and takes bytes over TCP, to see how fast.
 //!
-//! Typed at the console: `panic`, `fault`, `overflow`, `hang`; anything else comes back as it was. On the receiver's port it
-//! counts what comes, and answers with the count once the peer says no more.
+//! Typed at the console: `panic`, `fault`, `overflow`, `hang`; anything else comes back as it was. On the receiver's
+//! port it counts what comes, and answers with the count once the peer says no more.
 
 #![no_std]
 #![no_main]

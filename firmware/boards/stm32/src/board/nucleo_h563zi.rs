@@ -36,8 +36,8 @@ pub(crate) struct Devices {
     pub(crate) watchdog: IndependentWatchdog<'static, IWDG>,
 }
 
-/// Starts clocks and devices: the watchdog first, since some of the others wait for their hardware for ever. `unique` is the
-/// chip's number.
+/// Starts clocks and devices: the watchdog first, since some of the others wait for their hardware for ever. `unique`
+/// is the chip's number.
 pub(crate) fn devices(unique: [u32; 3]) -> Devices {
     static TO_TERMINAL: ConstStaticCell<[u8; 512]> = ConstStaticCell::new([0; 512]);
     static FROM_TERMINAL: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
@@ -76,8 +76,8 @@ pub(crate) fn devices(unique: [u32; 3]) -> Devices {
     }
 }
 
-/// 250 MHz from the chip's own oscillator: the ST-LINK, which could give a finer one, is off on a board that is not powered
-/// by USB. The random number generator keeps its own oscillator of 48 MHz.
+/// 250 MHz from the chip's own oscillator: the ST-LINK, which could give a finer one, is off on a board that is not
+/// powered by USB. The random number generator keeps its own oscillator of 48 MHz.
 fn clocks() -> Config {
     let mut config = Config::default();
     config.rcc.hsi = Some(HSIPrescaler::DIV1);
