@@ -25,6 +25,7 @@ use super::socket::{Port, Socket};
 use crate::board::Storage;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::platform::ByteByByte;
 use crate::steady::steadily;
 use crate::ui::Ui;
 
@@ -62,13 +63,14 @@ pub(crate) async fn serve(
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
     let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| Error::NoFlash(flash.to_owned()))?;
     let mut memory = Box::new(Memory::new());
+    // A terminal that hands over every byte shows none: then the console does, as on a bare serial line. Else it is given whole lines.
+    let mode = if ui.has_script() { None } else { ByteByByte::begin() };
     let parts = Parts::<Hosted<'_>, SOCKETS> {
         identity: identity.as_ref().map_err(|error| *error),
         random,
         slots: &slots,
         sockets: std::array::from_fn(|_| Socket::new(port.clone(), durable.clone())),
-        // The terminal, or the pipe, collects lines and shows them.
-        console: (Console::new(ui, durable.clone()), false),
+        console: (Console::new(ui, durable.clone()), mode.is_some()),
         clock: &Clock::start(),
         start: Start::Power,
         tries: &mut Tries::NONE.clone(),
