@@ -186,31 +186,30 @@ impl<I: Read + Write> Terminal<I> {
             }
             BACKSPACE | DELETE => self.rub_out().await,
             CTRL_C | CTRL_U => {
-                while !self.typed.is_empty() {
-                    self.rub_out().await;
-                }
+                self.typed.as_mut_slice().zeroize();
+                self.typed.clear();
                 self.overlong = false;
+                self.clear().await;
             }
             b' '..=b'~' | 0x80.. if self.typed.push(byte).is_err() => self.overlong = true,
             b' '..=b'~' | 0x80.. if self.echo => {
                 let _ = self.io.write_all(&[byte]).await;
-                let _ = self.io.flush().await;
             }
             _ => {}
         }
         false
     }
 
-    /// Takes back the last character, however many bytes it has.
+    /// Takes back the last character.
     async fn rub_out(&mut self) {
-        while let Some(byte) = self.typed.pop() {
-            if byte & 0xC0 != 0x80 {
-                if self.echo {
-                    self.put("\x08 \x08").await;
-                    let _ = self.io.flush().await;
-                }
-                return;
-            }
+        let last = self.typed.iter().rposition(|byte| byte & 0xC0 != 0x80).unwrap_or(0);
+        let is_narrow = self.typed.get(last).is_some_and(u8::is_ascii);
+        self.typed[last..].zeroize();
+        self.typed.truncate(last);
+        match is_narrow {
+            true if self.echo => self.put("\x08 \x08").await,
+            // How wide others are, only the terminal knows: the line is drawn anew.
+            _ => self.clear().await,
         }
     }
 

@@ -43,6 +43,10 @@ async fn keys_that_mean_nothing_change_nothing() {
             scene.person.sees("Nothing is held").await;
             scene.person.presses("nonsense\x03release\n").await;
             scene.person.sees("Nothing is held").await;
+            // How wide a character is, the board cannot know: its line is drawn anew.
+            scene.person.presses("a日\x7f\x7frelease\n").await;
+            let seen = scene.person.sees("Nothing is held").await;
+            assert!(seen.contains("a日\r\x1b[K> a\x08 \x08release"), "{seen:?}");
             scene.person.presses(b"\xe9\xff\n").await;
             scene.person.sees("That is no command").await;
         })
