@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::ahead::Clock;
 use super::harness::{Waft, says_so, text};
@@ -153,6 +155,11 @@ fn in_the_middle(world: &World) -> (Waft, Proxy, Waft) {
     let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
     let sender = world.send(&proxy.address);
     proxy.await_fate();
+    // What has reached the receiver's machine, the receiver still has to take.
+    let taken = || fs::metadata(world.staging().join("manifest")).is_ok_and(|manifest| manifest.len() > 0);
+    while !taken() {
+        sleep(Duration::from_millis(10));
+    }
     (receiver, proxy, sender)
 }
 
