@@ -1,17 +1,24 @@
 //! The journal: an append-only log in two blocks that take turns.
 //!
-//! A block begins with a snapshot of the state, then SETTLED, twice; appended records change it. When it is full, or may not be trusted
-//! with another record, the state moves to the other block, and the first one is erased.
+//! A block begins with a snapshot of the state, then SETTLED, twice; appended records change it. When it is full, or
+//! may not be trusted with another record, the state moves to the other block, and the first one is erased.
 //!
-//! What power left half-written, or half-erased, may read well on one day and not on the next. So a boot does not trust the
-//! last record of a block: the newer block counts for certain once two records stand behind its snapshot, of which at least the first
-//! ended well. Until then both blocks say the same, the older one counts, and the newer one is the next to be erased. Where
-//! they differ, the older one is being erased already, and the newer one counts, if its snapshot is whole. And a boot that
-//! finds COMMIT, or less than two records, at the end moves to the other block before it shows the folder to anybody.
+//! What power left half-written, or half-erased, may read well on one day and not on the next. So a boot does not trust
+//! the last record of a block: the newer block counts for certain once two records stand behind its snapshot, of which
+//! at least the first ended well. Until then both blocks say the same, the older one counts, and the newer one is the
+//! next to be erased. Where the older one lost a record, it is being erased already, and the newer one counts, if its
+//! snapshot is whole. And a boot that finds COMMIT, or less than two records, at the end moves to the other block
+//! before it shows the folder to anybody.
 //!
-//! A flash may fail to read what is there. Beside a block that can be read this does no harm: there is none but where the other one says nothing
-//! else, or is being erased. Where there is none, or where as much as a COMMIT is missing in the middle of it, the journal is *unsure*, and writes
-//! nothing: in a later boot all may be there again.
+//! So two cuts in a row do no harm, and any number of them does none as long as what is torn reads the same from boot
+//! to boot. Three can be too much: the first in the record that lets the newer block count; a boot that reads that
+//! record begins to erase the older block, and is cut off; one that does not read it anymore, and finds the older block
+//! as it was, begins to erase the newer one, and is cut off; and then the older one reads half-erased. Some record has
+//! to be the one that decides, and a boot can do no more than erase: no rule for two blocks is better.
+//!
+//! A flash may fail to read what is there. Beside a block that can be read this does no harm: there is none but where
+//! the other one says nothing else, or is being erased. Where there is none, or where as much as a COMMIT is missing in
+//! the middle of it, the journal is *unsure*, and writes nothing: in a later boot all may be there again.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -32,7 +39,7 @@ pub(super) struct Journal {
     block: Option<u8>,
     /// What stands in its first cell.
     head: Head,
-    /// The first free cell.
+    /// The first free cell; in a block of an earlier boot, as if no cell was torn.
     next: u32,
     /// Whether this boot opened the live block, and all that it wrote there since then ended well.
     fresh: bool,
@@ -54,7 +61,7 @@ impl Journal {
         Self {
             block: live.as_ref().map(|live| live.block),
             head: live.as_ref().map(|live| live.head).unwrap_or_default(),
-            next: 0,
+            next: live.as_ref().map_or(0, |live| live.next),
             fresh: false,
             settled: live.as_ref().is_none_or(Told::is_settled),
             doubtful: doubtful || live.as_ref().is_some_and(|live| live.torn),
@@ -121,8 +128,9 @@ impl Journal {
     }
 
     /// Moves the state to the other block. **Erases before use, without a blank check.** Writes the head last: it
-    /// counts what stands before it. **Erases the older block before the newer one says anything else**: when the newer one cannot be
-    /// read, it must not seem that nothing was committed since. A copy of the head stays there, to say that there is more.
+    /// counts what stands before it. **Erases the older block before the newer one says anything else**: when the newer
+    /// one cannot be read, it must not seem that nothing was committed since. A copy of the head stays there, to say
+    /// that there is more.
     async fn rotate<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
         self.fresh = false;
         let layout = area.layout();
@@ -133,7 +141,7 @@ impl Journal {
         for record in self.state.snapshot() {
             next += put(area, newer, next, sequence, &record).await?;
         }
-        let head = Head { sequence, snapshot: (next - 1) as u16 };
+        let head = Head { sequence, snapshot: (next - 1) as u16, before: self.next as u16 };
         let bytes = head.encode(layout);
         area.program(layout.cell(newer, 0), &bytes).await?;
         // With two records, the block counts for certain.
@@ -164,6 +172,8 @@ struct Told {
     state: State,
     /// Cells of the snapshot's records that are whole.
     snapshot: u32,
+    /// Cells of the head and of all whole records.
+    next: u32,
     /// Whole records behind the snapshot.
     appended: u32,
     /// Whether the last record is COMMIT.
@@ -177,11 +187,12 @@ struct Told {
 impl Told {
     fn new(block: u8, head: Head) -> Self {
         let (ends_in_commit, torn, unread) = (false, false, false);
-        Self { block, head, state: State::default(), snapshot: 0, appended: 0, ends_in_commit, torn, unread }
+        Self { block, head, state: State::default(), snapshot: 0, next: 1, appended: 0, ends_in_commit, torn, unread }
     }
 
     fn take(&mut self, cell: u32, record: &Record) {
         self.state.apply(record);
+        self.next += record.cells();
         match cell <= self.head.snapshot.into() {
             true => self.snapshot += record.cells(),
             false => self.appended += 1,
@@ -204,15 +215,15 @@ impl Told {
     }
 }
 
-/// The block that counts. **While both say the same, the older one, until the newer one is established; where they differ, the newer one,
-/// if it is established or intact.**
+/// The block that counts. **While the older one holds what it held, that one, until the newer one is established; where
+/// it lost something, the newer one, if it is established or intact.**
 fn live(found: [Result<Told, Lack>; 2]) -> Option<Told> {
     let (first, second) = match found {
         [Ok(first), Ok(second)] => (first, second),
         [one, other] => return one.or(other).ok(),
     };
     let (older, newer) = if first.head.sequence < second.head.sequence { (first, second) } else { (second, first) };
-    let counts = newer.is_established() || newer.is_intact() && newer.state != older.state;
+    let counts = newer.is_established() || newer.is_intact() && older.next < newer.head.before.into();
     Some(if counts { newer } else { older })
 }
 

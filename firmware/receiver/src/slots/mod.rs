@@ -23,14 +23,15 @@
 //! a transfer: BEGIN PROGRESS PROGRESS ... COMMIT SETTLED
 //! ```
 //!
-//! A [`SlotStore`] is the [`Store`](waft_core::session::Store) of a session; applications read through [`Folder`]s, which [`Slots`] hands out. Power may be
-//! cut, and a write torn, at any instant: what is there afterwards is the old folder or the new one. The rules that make it so, and where each stands:
+//! A [`SlotStore`] is the [`Store`](waft_core::session::Store) of a session; applications read through [`Folder`]s,
+//! which [`Slots`] hands out. Power may be cut, and a write torn, at any instant: what is there afterwards is the old
+//! folder or the new one. The rules that make it so, and where each stands:
 //!
 //! | rule | place |
 //! |---|---|
 //! | erase before use, never trust a blank check | `Journal::rotate`, `Stage::flush` |
 //! | never append to a block that was live before this boot; rotate when the first write comes | `Journal::make_ready` |
-//! | a new block counts once it has two records behind its snapshot; before, only where the old one says something else | `journal::live` |
+//! | a new block counts once it has two records behind its snapshot; before, only where the old one lost a record | `journal::live` |
 //! | no block with a damaged snapshot counts before it has them | `journal::live` |
 //! | erase the old block before the new one says anything else | `Journal::rotate` |
 //! | a read error is an invalid record where a power cut may have left it | `read_record`, `read_block` |
@@ -100,7 +101,8 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         self.area.layout().slot()
     }
 
-    /// The committed folder, under a lease: it stays as it is until it is dropped, and a transfer that needs its slot waits.
+    /// The committed folder, under a lease: it stays as it is until it is dropped, and a transfer that needs its slot
+    /// waits.
     pub fn folder(&self) -> Option<Folder<'_, M, F>> {
         let committed = self.shelf(|shelf| {
             let committed = shelf.committed?;

@@ -1,7 +1,8 @@
 //! The journal's records: what each says, and its bytes.
 //!
-//! A record takes whole cells of 32 bytes, a multiple of every write unit. Its first byte is its kind, its last
-//! six are the beginning of BLAKE3(sequence of its block ‖ the bytes before them); what is between fields and checksum is zero. Integers are big-endian.
+//! A record takes whole cells of 32 bytes, a multiple of every write unit. Its first byte is its kind, its last six are
+//! the beginning of BLAKE3(sequence of its block ‖ the bytes before them); what is between fields and checksum is zero.
+//! Integers are big-endian.
 //!
 //! ```text
 //! kind  cells  fields behind the kind
@@ -15,7 +16,7 @@
 //!   8     1    SETTLED                                    what stands before it was acknowledged
 //! sizes = total:4 manifest:4 entries:4 files:4
 //!
-//! cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2, zeros, checksum:6
+//! cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2 cells before:2, zeros, checksum:6
 //! ```
 
 use waft_core::archive::Shape;
@@ -184,6 +185,8 @@ pub(super) struct Head {
     pub(super) sequence: u32,
     /// Cells behind the head that were written before it.
     pub(super) snapshot: u16,
+    /// Cells that were whole in the older block then, with its head.
+    pub(super) before: u16,
 }
 
 impl Head {
@@ -196,6 +199,7 @@ impl Head {
         fields.put(&layout.slot().to_be_bytes());
         fields.put(&self.sequence.to_be_bytes());
         fields.put(&self.snapshot.to_be_bytes());
+        fields.put(&self.before.to_be_bytes());
         close(0, &mut cell);
         cell
     }
@@ -206,8 +210,8 @@ impl Head {
         let (magic, [version]) = (fields.take::<8>()?, fields.take()?);
         let same = magic == *MAGIC && version == VERSION;
         let same = same & (fields.u32()? == layout.block()) & (fields.u32()? == layout.slot());
-        let head = Self { sequence: fields.u32()?, snapshot: u16::from_be_bytes(fields.take()?) };
-        same.then_some(head)
+        let (sequence, [snapshot, before]) = (fields.u32()?, [fields.take()?, fields.take()?].map(u16::from_be_bytes));
+        same.then_some(Self { sequence, snapshot, before })
     }
 }
 

@@ -13,7 +13,7 @@ const SNAPSHOT_MAX: usize = 5 + 1 + 2 * STAMPS + 2 + 1;
 const _: () = assert!(2 * (1 + SNAPSHOT_MAX + 1) * CELL <= ERASE_MIN);
 
 /// What the records so far say.
-#[derive(Default, PartialEq)]
+#[derive(Default)]
 pub(super) struct State {
     pub(super) committed: Option<Committed>,
     /// The transfer that was begun last, and how much of it is durable.

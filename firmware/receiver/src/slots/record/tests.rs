@@ -52,11 +52,11 @@ fn what_was_written_is_read() {
 fn the_bytes_stay() {
     let all: Vec<u8> = records().iter().flat_map(bytes_of).collect();
     let layout = Layout::new(0..40960, 4096, 40960).unwrap();
-    let head = Head { sequence: 77, snapshot: 22 };
+    let head = Head { sequence: 77, snapshot: 22, before: 33 };
     let cell = head.encode(&layout);
     assert_eq!(Head::decode(&layout, &cell), Some(head));
     let hex: String = cell.iter().map(|byte| std::format!("{byte:02x}")).collect();
-    assert_eq!(hex, "57414654534c4f540100001000000040000000004d001600000079fbe57e51c0");
+    assert_eq!(hex, "57414654534c4f540100001000000040000000004d0016002100613557466587");
     assert_eq!(
         std::format!("{}", Digest::of(&all)),
         "b9ca294bb98e6373c6dac603e594b6d8ddbdb7e36ee69ec22c580736d70f0d45"
@@ -66,7 +66,11 @@ fn the_bytes_stay() {
 #[test]
 fn a_head_of_another_layout_is_none() {
     let layout = |end| Layout::new(0..end, 4096, 1 << 20).unwrap();
-    let cell = Head { sequence: 1, snapshot: 2 }.encode(&layout(40960));
+    let cell = Head { sequence: 1, snapshot: 2, before: 3 }.encode(&layout(40960));
     assert_eq!(Head::decode(&layout(49152), &cell), None);
-    assert_eq!(Head::decode(&layout(45056), &cell), Some(Head { sequence: 1, snapshot: 2 }), "the same slots");
+    assert_eq!(
+        Head::decode(&layout(45056), &cell),
+        Some(Head { sequence: 1, snapshot: 2, before: 3 }),
+        "the same slots"
+    );
 }
