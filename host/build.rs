@@ -1,5 +1,5 @@
-//! Gathers the boards' files, `firmware/boards/<family>/<board>.toml`, into the table that `src/board.rs` includes. A file that
-//! makes no sense stops the build with its name.
+//! Gathers the boards' files, `firmware/boards/<family>/<board>.toml`, into the table that `src/board.rs` includes. A
+//! file that makes no sense stops the build with its name.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

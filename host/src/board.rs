@@ -1,7 +1,7 @@
 //! The boards that firmware is built for, as `waft provision` and `waft simulate` know them.
 //!
-//! Each is described by one file, `firmware/boards/<family>/<board>.toml`; the build gathers and checks them all, so that a
-//! new board changes nothing here.
+//! Each is described by one file, `firmware/boards/<family>/<board>.toml`; the build gathers and checks them all, so
+//! that a new board changes nothing here.
 
 #[cfg(test)]
 mod description;

@@ -74,7 +74,8 @@ impl Home {
         self.write_all(&[(name, bytes)])
     }
 
-    /// The same with several files. All are written beside their places before the first is replaced: a full disk changes none.
+    /// The same with several files. All are written beside their places before the first is replaced: a full disk
+    /// changes none.
     pub fn write_all(&self, files: &[(&str, &[u8])]) -> Result<(), HomeError> {
         let failed = |name: &str| {
             let path = self.file(name);

@@ -1,7 +1,7 @@
 //! A new board's identity: made here, written as an image for its flash, and trusted here as a receiver.
 //!
-//! All of that or nothing: who is trusted without an image could never prove itself, and an image without trust would be flashed in vain.
-//! DESIGN.md, decision 19.
+//! All of that or nothing: who is trusted without an image could never prove itself, and an image without trust would
+//! be flashed in vain. DESIGN.md, decision 19.
 
 use std::fs;
 use std::io::{self, Write};

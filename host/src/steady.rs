@@ -4,8 +4,9 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Context;
 
-/// Polls with clones of the waker alone. A clone need not be known as the same waker as what it was cloned from; and a board's
-/// channels, which keep one and are polled with the other, wake the one that they had: the runtime would never rest.
+/// Polls with clones of the waker alone. A clone need not be known as the same waker as what it was cloned from; and a
+/// board's channels, which keep one and are polled with the other, wake the one that they had: the runtime would never
+/// rest.
 pub async fn steadily<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|context| future.as_mut().poll(&mut Context::from_waker(&context.waker().clone()))).await

@@ -1,5 +1,5 @@
-//! `waft demo`: the whole story with a board on this machine, in temporary folders. The board and each sender run as processes of
-//! their own, driven like any script would drive them: by `--json` events and piped lines.
+//! `waft demo`: the whole story with a board on this machine, in temporary folders. The board and each sender run as
+//! processes of their own, driven like any script would drive them: by `--json` events and piped lines.
 //!
 //! The story is a future that Ctrl-C drops: with it go its processes, and then its folders.
 

@@ -40,7 +40,8 @@ pub(super) fn misbehaved(peer: &str, cause: SessionError) -> Told {
     told(Protocol, format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)), REPORT)
 }
 
-/// The text for a peer that cancelled, without what only a sender or a receiver says; `next`: what to do where it can go on.
+/// The text for a peer that cancelled, without what only a sender or a receiver says; `next`: what to do where it can
+/// go on.
 pub(super) fn cancelled(peer: &str, cancel: Cancel, next: &str) -> Told {
     match cancel {
         Cancel::TimedOut => told(Broken, format!("{peer} waited too long for this machine, and gave up."), next),

@@ -1,7 +1,7 @@
 //! The sender's [`Source`]: a walked folder as the bytes of its archive.
 //!
-//! Walk -> **archive** -> compress -> seal -> frame -> TLS. Bytes go from the file straight into the caller's buffer. Every
-//! file must still be what the manifest says, before its first byte and after its last. PROTOCOL.md, section 8.
+//! Walk -> **archive** -> compress -> seal -> frame -> TLS. Bytes go from the file straight into the caller's buffer.
+//! Every file must still be what the manifest says, before its first byte and after its last. PROTOCOL.md, section 8.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};

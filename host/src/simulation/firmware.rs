@@ -28,8 +28,8 @@ pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
     if is_program(&head) { Ok(path.to_owned()) } else { Err(Error::NotFirmware(path.to_owned())) }
 }
 
-/// The beginning of an ELF file: its class is 1 for 32 bits, its data 1 for the least byte first, its type 2 for a program, its machine 40
-/// for Arm.
+/// The beginning of an ELF file: its class is 1 for 32 bits, its data 1 for the least byte first, its type 2 for a
+/// program, its machine 40 for Arm.
 ///
 /// ```text
 /// 0 .. 4   0x7F 'E' 'L' 'F'

@@ -4,9 +4,9 @@
 //! 0 ... 16 MiB   the bytes of the flash as they are, 0xFF where it is blank; the emulated board maps the same file
 //! ```
 //!
-//! The process may be killed at any instant: what the file has then is what a power cut leaves on a flash, some part of the
-//! operation that ran. It withstands the fall of the whole machine too: operations become durable block after block in their order, and all
-//! of them before anybody outside is told of anything (see [`Durable`]).
+//! The process may be killed at any instant: what the file has then is what a power cut leaves on a flash, some part of
+//! the operation that ran. It withstands the fall of the whole machine too: operations become durable block after block
+//! in their order, and all of them before anybody outside is told of anything (see [`Durable`]).
 
 use std::cell::Cell;
 use std::fs::File;

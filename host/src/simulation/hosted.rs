@@ -1,4 +1,5 @@
-//! A board as this process: the receiver of real boards, its TLS and its store included, on a TCP socket and a file that is its flash.
+//! A board as this process: the receiver of real boards, its TLS and its store included, on a TCP socket and a file
+//! that is its flash.
 
 use std::marker::PhantomData;
 use std::path::Path;
@@ -63,7 +64,8 @@ pub(crate) async fn serve(
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
     let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| Error::NoFlash(flash.to_owned()))?;
     let mut memory = Box::new(Memory::new());
-    // A terminal that hands over every byte shows none: then the console does, as on a bare serial line. Else it is given whole lines.
+    // A terminal that hands over every byte shows none: then the console does, as on a bare serial line. Else it is
+    // given whole lines.
     let mode = if ui.has_script() { None } else { ByteByByte::begin() };
     let parts = Parts::<Hosted<'_>, SOCKETS> {
         identity: identity.as_ref().map_err(|error| *error),

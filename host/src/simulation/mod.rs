@@ -1,6 +1,7 @@
 //! A board on this machine: [`hosted`] in this process, or emulated by [`qemu`]. Both keep the same [`state`].
 //!
-//! The hosted one differs from a real one in the board's traits and in nothing else: sockets, flash, console, clock, random numbers.
+//! The hosted one differs from a real one in the board's traits and in nothing else: sockets, flash, console, clock,
+//! random numbers.
 
 pub(crate) mod console;
 pub(crate) mod firmware;

@@ -7,12 +7,13 @@
 //!                            127.0.0.1 -> -nic hostfwd       the receiver's port
 //! ```
 //!
-//! The firmware is trusted as any program is that a person starts: what it writes reaches the terminal as it is, and semihosting gives it this
-//! user's files.
+//! The firmware is trusted as any program is that a person starts: what it writes reaches the terminal as it is, and
+//! semihosting gives it this user's files.
 //!
-//! QEMU ends with this process. Where this process is killed, it has no last word, and no option of QEMU's releases lets it follow by
-//! itself (all its streams may close, and it runs on): Linux kills it (see [`platform::child`]); on macOS and Windows it has to be ended by
-//! hand. Until then its port is taken, so that the board is not powered on twice by accident.
+//! QEMU ends with this process. Where this process is killed, it has no last word, and no option of QEMU's releases
+//! lets it follow by itself (all its streams may close, and it runs on): Linux kills it (see [`platform::child`]); on
+//! macOS and Windows it has to be ended by hand. Until then its port is taken, so that the board is not powered on
+//! twice by accident.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -5,8 +5,8 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
 
-/// Does `work`, and waits without blocking until it is done. A session that is gone drops this future, which then waits for the end
-/// of the work: nothing goes on behind the store's back, and no lock outlives its session.
+/// Does `work`, and waits without blocking until it is done. A session that is gone drops this future, which then waits
+/// for the end of the work: nothing goes on behind the store's back, and no lock outlives its session.
 pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (at_end, ended) = oneshot::channel::<()>();
     let mut running = Running(Some(thread::spawn(move || {

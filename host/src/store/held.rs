@@ -24,7 +24,8 @@ use crate::platform;
 /// Others get a turn after so many bytes.
 const TURN: usize = 1 << 20;
 
-/// The staged prefix of the offered archive, and the tree ready for what follows. `None` if there is none, or any doubt.
+/// The staged prefix of the offered archive, and the tree ready for what follows. `None` if there is none, or any
+/// doubt.
 pub(super) async fn read_back(
     place: &Place,
     staging: &Staging,
@@ -167,8 +168,8 @@ impl Reading {
         *tree.open.kept().map_or(&mut self.top, |level| &mut level.children) += 1;
     }
 
-    /// Removes what lies beyond the prefix: whatever sorts behind the current entry in one of the open directories. Nothing else
-    /// may be there besides what was counted.
+    /// Removes what lies beyond the prefix: whatever sorts behind the current entry in one of the open directories.
+    /// Nothing else may be there besides what was counted.
     fn prune(&self, tree: &Tree) -> Option<()> {
         let ended = tree.pending.is_none() && tree.file.is_none();
         let mut components = tree.entries.path().split('/');

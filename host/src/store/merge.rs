@@ -1,7 +1,8 @@
 //! Moves a staged tree into a target that holds other things, file by file, so that any interruption can be made good.
 //!
-//! First everything is checked; then `intent` is written, and from then on there is no way back: whoever comes next moves
-//! what is left. A file is replaced by one rename, so each is the old or the new one at any moment; the folder as a whole is not.
+//! First everything is checked; then `intent` is written, and from then on there is no way back: whoever comes next
+//! moves what is left. A file is replaced by one rename, so each is the old or the new one at any moment; the folder as
+//! a whole is not.
 //!
 //! ```text
 //! intent = "waft intent 1\n\0\0" | manifest length (u32 big-endian) | manifest digest (32) | BLAKE3 of all that (32)
@@ -39,8 +40,8 @@ pub(super) struct Intent {
 /// Called before every change in the target. Tests stop there.
 pub(super) type Step<'a> = &'a mut dyn FnMut() -> io::Result<()>;
 
-/// Checks that nothing in the target is in the way of an entry: a file of a directory, a directory of a file, a symlink of a
-/// directory, another file system.
+/// Checks that nothing in the target is in the way of an entry: a file of a directory, a directory of a file, a symlink
+/// of a directory, another file system.
 pub(super) fn check(place: &Place, target: Dir, mut entries: Entries<BufReader<File>>) -> Result<()> {
     let at = |path: &str, cause: Cause| Failure::At(StoreError::NotWritable, place.at_target(path, cause));
     let io = |path: &str, error: io::Error| Failure::Io(place.at_target(path, error));

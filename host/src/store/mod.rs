@@ -1,9 +1,9 @@
 //! A directory on this computer as the place where a received folder goes.
 //!
-//! TLS -> frame -> open -> decompress -> **store**. Everything is staged beside the target (see `staging`) and appears there at
-//! commit: by one rename where nothing is in the target yet, else file by file under an intent log (see `merge`). Paths are
-//! resolved component by component relative to open directories, and no symlink is followed below the target or the
-//! staging area. PROTOCOL.md, section 8; who calls what when: [`waft_core::session::Store`].
+//! TLS -> frame -> open -> decompress -> **store**. Everything is staged beside the target (see `staging`) and appears
+//! there at commit: by one rename where nothing is in the target yet, else file by file under an intent log (see
+//! `merge`). Paths are resolved component by component relative to open directories, and no symlink is followed below
+//! the target or the staging area. PROTOCOL.md, section 8; who calls what when: [`waft_core::session::Store`].
 
 mod aside;
 mod failure;
@@ -36,8 +36,8 @@ use crate::trouble::{Trouble, is_disk_full};
 
 /// Receives folders into one directory.
 ///
-/// On a host *durable* means handed to the file system: a crash of this process loses none of it. A power cut may; that is
-/// found out when the bytes are read back, and again by the sender, who compares their digest.
+/// On a host *durable* means handed to the file system: a crash of this process loses none of it. A power cut may; that
+/// is found out when the bytes are read back, and again by the sender, who compares their digest.
 pub struct DirectoryStore {
     place: Place,
     overwrite: bool,
@@ -75,7 +75,8 @@ enum Part {
 }
 
 impl DirectoryStore {
-    /// A store for `target`, which need not exist, in a folder that does. `overwrite`: whether it may hold other things.
+    /// A store for `target`, which need not exist, in a folder that does. `overwrite`: whether it may hold other
+    /// things.
     pub fn open(target: &Path, overwrite: bool) -> std::result::Result<Self, Trouble> {
         Ok(Self { place: Place::of(target)?, overwrite, state: State::Idle, manifest: None, trouble: None })
     }

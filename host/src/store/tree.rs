@@ -1,7 +1,7 @@
 //! Makes the staged tree from the archive's content, in the manifest's order.
 //!
-//! Every directory is made before what is in it and gets its mode and time after that; every file is made anew, so that the file system itself
-//! tells of two names that it takes for one. PROTOCOL.md, sections 8.2 and 8.3.
+//! Every directory is made before what is in it and gets its mode and time after that; every file is made anew, so that
+//! the file system itself tells of two names that it takes for one. PROTOCOL.md, sections 8.2 and 8.3.
 
 use std::fs::File;
 use std::io::{self, BufReader, Write as _};

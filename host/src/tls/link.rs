@@ -1,7 +1,7 @@
 //! TLS on TCP as the stream of bytes under a session.
 //!
-//! Reading copies once, out of rustls's buffer of decrypted records; waiting for that buffer to hold something loses nothing
-//! when it is cancelled. PROTOCOL.md, section 3.
+//! Reading copies once, out of rustls's buffer of decrypted records; waiting for that buffer to hold something loses
+//! nothing when it is cancelled. PROTOCOL.md, section 3.
 
 use std::future::poll_fn;
 use std::io;

@@ -115,7 +115,8 @@ impl Verifier {
 
 const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
 
-/// What rustls asks of the verifier of either side: only signatures by the certificate's key, in TLS 1.3, by [`SCHEME`].
+/// What rustls asks of the verifier of either side: only signatures by the certificate's key, in TLS 1.3, by
+/// [`SCHEME`].
 macro_rules! signatures {
     () => {
         /// TLS 1.2 is not configured; if it came all the same, it ends here.

@@ -121,8 +121,9 @@ pub(crate) enum Event<'a> {
         files: u32,
         /// Bytes of archive.
         bytes: u64,
-        /// Bytes of archive that crossed. Less than `bytes` where a part was there already. A sender counts all connections of
-        /// its run: more than `bytes`, where connections broke and a part had to cross again. A receiver counts the last one.
+        /// Bytes of archive that crossed. Less than `bytes` where a part was there already. A sender counts all
+        /// connections of its run: more than `bytes`, where connections broke and a part had to cross again. A receiver
+        /// counts the last one.
         sent: u64,
         /// The archive's root.
         digest: String,

@@ -1,7 +1,7 @@
 //! Whole boards, driven as people drive them: the built command on one side, the console on the other.
 //!
-//! Every story is told twice: by the board that is a process here, and by the emulated one. Without QEMU the emulated board's are
-//! shown as ignored; with `WAFT_TEST_QEMU=required` they fail.
+//! Every story is told twice: by the board that is a process here, and by the emulated one. Without QEMU the emulated
+//! board's are shown as ignored; with `WAFT_TEST_QEMU=required` they fail.
 
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code)]

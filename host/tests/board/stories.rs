@@ -271,7 +271,8 @@ fn strangers_do_not_disturb_a_transfer(kind: &Kind) {
     board.asked("verify", "Sound");
 }
 
-/// Much more than a console takes at once, as from a paste: nobody and nothing is lost, whatever the board does meanwhile.
+/// Much more than a console takes at once, as from a paste: nobody and nothing is lost, whatever the board does
+/// meanwhile.
 fn a_flood_of_typing_is_taken(kind: &Kind) {
     let site = Site::provisioned(kind, &[]);
     write(&site, "a", &noise(300_000, 7));

@@ -1,4 +1,5 @@
-//! Receivers that refuse for every reason there is, or lie, against the built sender; and peers with stolen certificates.
+//! Receivers that refuse for every reason there is, or lie, against the built sender; and peers with stolen
+//! certificates.
 
 use std::sync::Arc;
 use std::thread::scope;
@@ -326,7 +327,8 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::CryptoProvider { kx_groups: vec![rustls::crypto::ring::kx_group::SECP256R1], ..ring })
 }
 
-/// A receiver that shows this, or nothing, takes every signature or none, and says those bytes. It reads until the sender closes.
+/// A receiver that shows this, or nothing, takes every signature or none, and says those bytes. It reads until the
+/// sender closes.
 async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKey>>, signatures: bool, said: &[u8]) {
     let (mut stream, _) = listener.accept().await.unwrap();
     waft::door::admit(&mut stream).await.unwrap();

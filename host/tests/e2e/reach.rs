@@ -80,8 +80,8 @@ fn the_port_is_taken() {
     assert!(!world.kitchen.work.join("received_folder").exists());
 }
 
-/// The command by a user without rights, in a network namespace of its own: it has nothing but a loopback that is down. None without the
-/// right to that.
+/// The command by a user without rights, in a network namespace of its own: it has nothing but a loopback that is down.
+/// None without the right to that.
 fn without_a_network(call: Call) -> Option<Call> {
     let unshare = ["--user", "--net"];
     let may = Command::new("unshare").args(unshare).arg("true").status();

@@ -111,8 +111,8 @@ fn a_staging_area_that_is_a_link_is_refused() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
 }
 
-/// A command for the shell, in which `$0` is `waft`: by the kitchen, in a mount namespace of its own, in whose folder `disk` a disk of
-/// that many KiB stands. None without the right.
+/// A command for the shell, in which `$0` is `waft`: by the kitchen, in a mount namespace of its own, in whose folder
+/// `disk` a disk of that many KiB stands. None without the right.
 fn on_a_small_disk(world: &World, kib: u32, script: &str) -> Option<Call> {
     let disk = world.kitchen.work.join("disk");
     fs::create_dir_all(&disk).unwrap();
@@ -139,7 +139,8 @@ fn receiving_on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
 #[test]
 fn a_home_on_a_full_disk() {
     let world = World::strangers();
-    // The page that there is takes one of an identity's two files. With room for both it is made as if nothing had been.
+    // The page that there is takes one of an identity's two files. With room for both it is made as if nothing had
+    // been.
     let twice = "{ \"$0\" --json id; exit=$?; mount -o remount,size=64k disk && \"$0\" --quiet id >&2 && exit $exit; }";
     let Some(call) = on_a_small_disk(&world, 4, twice) else { return };
     let ended = call.env("WAFT_HOME", world.kitchen.work.join("disk")).run();
@@ -191,7 +192,8 @@ fn a_disk_that_fills_up_on_the_way() {
     receiver.end().failed(14, "storage", &["The disk is too full for the folder of laptop"]);
 }
 
-/// A file that may not grow stands for a disk that fails: a limit of its process says no with an error that is none of the usual ones.
+/// A file that may not grow stands for a disk that fails: a limit of its process says no with an error that is none of
+/// the usual ones.
 #[test]
 fn a_disk_that_fails_on_the_way() {
     let world = World::new();

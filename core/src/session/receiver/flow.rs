@@ -232,7 +232,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         not_expected(decode(self.next(STEP_MS).await?)?)
     }
 
-    /// The receipt that this sender's last connection may have lost. A run has one folder: its salt does not speak for another.
+    /// The receipt that this sender's last connection may have lost. A run has one folder: its salt does not speak for
+    /// another.
     fn remembered_receipt(
         &self,
         opening: &Opening,

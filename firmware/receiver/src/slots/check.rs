@@ -57,8 +57,9 @@ pub(super) async fn digest<M: RawMutex, F: NorFlash>(
     Ok(hasher.digest())
 }
 
-/// Goes on with a sum over bytes. It tells a slot that changed from an archive that came false: every single byte that changed changes
-/// it, for 4 instructions where a digest takes 16. Somebody who means to can get around it, and wins another error text.
+/// Goes on with a sum over bytes. It tells a slot that changed from an archive that came false: every single byte that
+/// changed changes it, for 4 instructions where a digest takes 16. Somebody who means to can get around it, and wins
+/// another error text.
 pub(super) fn sum(sum: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()))
 }

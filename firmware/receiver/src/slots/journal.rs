@@ -94,8 +94,8 @@ impl Journal {
         self.state.committed = None;
     }
 
-    /// **Rotates before a COMMIT is exposed whose acknowledgement was never given**: what power left half-written may read
-    /// well now and not later. At rest, and in a loop of crashes, nothing is written.
+    /// **Rotates before a COMMIT is exposed whose acknowledgement was never given**: what power left half-written may
+    /// read well now and not later. At rest, and in a loop of crashes, nothing is written.
     pub(super) async fn settle<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
         if self.settled || self.unsure {
             return Ok(());
@@ -120,8 +120,8 @@ impl Journal {
         Ok(())
     }
 
-    /// **Never appends to a block that was live before this boot**: its last record may be torn, and the space behind it too.
-    /// The same holds behind a write that failed or was given up.
+    /// **Never appends to a block that was live before this boot**: its last record may be torn, and the space behind
+    /// it too. The same holds behind a write that failed or was given up.
     async fn make_ready<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, cells: u32) -> Result<(), Fault> {
         let room = area.layout().block() / CELL as u32;
         if self.fresh && self.next + cells <= room { Ok(()) } else { self.rotate(area).await }

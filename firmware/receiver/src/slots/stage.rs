@@ -1,4 +1,5 @@
-//! An archive on its way into the free slot: checked entry by entry, buffered to the write unit, erased before it block by block.
+//! An archive on its way into the free slot: checked entry by entry, buffered to the write unit, erased before it block
+//! by block.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -37,8 +38,8 @@ impl Stage {
         Self { offered, sizes, slot, summary: None, sum: 0, position, flushed, durable, announced }
     }
 
-    /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to go on behind them. Where they are not
-    /// the beginning of the offered archive, or cannot be read, the stage is good for nothing.
+    /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to go on behind them. Where they are
+    /// not the beginning of the offered archive, or cannot be read, the stage is good for nothing.
     pub(super) async fn resume<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
@@ -133,8 +134,8 @@ impl Stage {
         Ok(())
     }
 
-    /// **Says in this boot's journal where the transfer begins or goes on, before anything is erased there**: a PROGRESS beyond it
-    /// that could not be read may come back.
+    /// **Says in this boot's journal where the transfer begins or goes on, before anything is erased there**: a
+    /// PROGRESS beyond it that could not be read may come back.
     async fn announce<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,

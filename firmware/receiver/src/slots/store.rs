@@ -86,7 +86,8 @@ enum Work {
 }
 
 impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
-    /// Reads the journal, and shows the committed folder to readers. Writes only after a power cut at the end of a commit.
+    /// Reads the journal, and shows the committed folder to readers. Writes only after a power cut at the end of a
+    /// commit.
     /// `buffer` collects what is written; only whole cells of 32 bytes of it are used.
     pub async fn mount(
         slots: &'a Slots<'a, M, F>,
@@ -130,8 +131,8 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         Ok(())
     }
 
-    /// The slot for the next folder, once no reader holds it. **Never that of the committed folder**, nor any while that may be
-    /// another one.
+    /// The slot for the next folder, once no reader holds it. **Never that of the committed folder**, nor any while
+    /// that may be another one.
     async fn free_slot(&self) -> Result<Slot, StoreError> {
         if self.journal.is_unsure() {
             return Err(StoreError::Io);
@@ -174,8 +175,8 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         Some((committed, Held { offset: sizes.total.into(), digest }))
     }
 
-    /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows it. What fails is the sender's fault where the slot
-    /// still holds what came, and the flash's where it does not; that is looked at only then.
+    /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows it. What fails is the sender's fault
+    /// where the slot still holds what came, and the flash's where it does not; that is looked at only then.
     async fn conclude(&mut self) -> Result<Receipt, StoreError> {
         let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
         let area = &self.slots.area;

@@ -1,4 +1,5 @@
-//! The flash fails while the power stays on: single operations, or a part of it, for a while or for good. No committed folder is lost.
+//! The flash fails while the power stays on: single operations, or a part of it, for a while or for good. No committed
+//! folder is lost.
 
 use std::ops::Range;
 
@@ -53,7 +54,8 @@ fn histories() -> Vec<(&'static str, Flash)> {
     vec![("alone", alone), ("apart", apart), ("in one boot", in_one_boot), ("in three", in_three)]
 }
 
-/// A boot in which reads fail somewhere for good, and a transfer. Gives what became of that, and what the next boot shows.
+/// A boot in which reads fail somewhere for good, and a transfer. Gives what became of that, and what the next boot
+/// shows.
 fn boot_half_blind(flash: &Flash, range: Range<u32>) -> (Result<(), StoreError>, u64) {
     reads_fail(flash, range.clone(), 0, Failing::ALWAYS);
     let sent = boot(flash, async |_, store| send(store, &third()).await.map(drop)).unwrap_or(Err(StoreError::Io));
@@ -92,7 +94,8 @@ fn a_cell_of_the_journal_that_cannot_be_read_costs_no_folder() {
     }
 }
 
-/// The block that counts cannot be read. Nothing is refused for ever: not once it can be read, and not once somebody gives up the folder.
+/// The block that counts cannot be read. Nothing is refused for ever: not once it can be read, and not once somebody
+/// gives up the folder.
 #[test]
 fn a_journal_that_cannot_be_read_holds_up_transfers_until_it_can_or_is_given_up() {
     for (history, before) in histories() {

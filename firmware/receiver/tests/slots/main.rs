@@ -1,4 +1,5 @@
-//! The slot store on a flash that keeps the rules of NOR flash, driven through the `Store` trait as a session drives it.
+//! The slot store on a flash that keeps the rules of NOR flash, driven through the `Store` trait as a session drives
+//! it.
 
 mod archive;
 mod bench;

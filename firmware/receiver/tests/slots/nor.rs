@@ -1,7 +1,7 @@
 //! NOR flash in memory that keeps the rules of real ones, and loses power, or fails, when told.
 //!
-//! Every write unit remembers what happened to it since its block was erased. Writing to one that is not erased fails the test: the store must
-//! not do it. What a unit reads after power went while it was written depends on the level.
+//! Every write unit remembers what happened to it since its block was erased. Writing to one that is not erased fails
+//! the test: the store must not do it. What a unit reads after power went while it was written depends on the level.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Power goes at every operation of a transfer, with every tear, at every level: what is there afterwards is the old folder or the
-//! new one, never goes back, and the transfer can be finished.
+//! Power goes at every operation of a transfer, with every tear, at every level: what is there afterwards is the old
+//! folder or the new one, never goes back, and the transfer can be finished.
 
 use embassy_sync::mutex::Mutex;
 

@@ -89,12 +89,14 @@ fn host(what: &str, typed: &str) -> Result<Ipv4Addr, Error> {
     address.ok_or_else(|| usage(format!("{typed:?} is no IPv4 address of a {what}")))
 }
 
-/// Whether one machine can have that address on a network: not "this network", loopback, multicast, nor what is reserved.
+/// Whether one machine can have that address on a network: not "this network", loopback, multicast, nor what is
+/// reserved.
 fn is_host(address: &Ipv4Addr) -> bool {
     !(address.is_loopback() || matches!(address.octets()[0], 0 | 224..))
 }
 
-/// The first and the last address of a subnet are nobody's (RFC 1122, section 3.2.1.3), unless it has no others (RFC 3021).
+/// The first and the last address of a subnet are nobody's (RFC 1122, section 3.2.1.3), unless it has no others (RFC
+/// 3021).
 fn is_of_all(address: Ipv4Addr, prefix: u8) -> bool {
     let most = u32::MAX.checked_shr(prefix.into()).unwrap_or_default();
     let number = address.to_bits() & most;

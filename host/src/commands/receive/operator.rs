@@ -93,8 +93,8 @@ impl Operator for AtReceiver<'_> {
                 self.given = Some(Zeroizing::new(key.display().to_string()));
                 KeyAnswer::Key(key)
             }
-            // A script's input ended behind a wrong key: that one is the answer, until the tries are used up. A person who ends it has
-            // had enough.
+            // A script's input ended behind a wrong key: that one is the answer, until the tries are used up. A person
+            // who ends it has had enough.
             (Err(Error::NoAnswer(_)), Some(given)) if !self.ui.has_person() => {
                 TransferKey::parse(given).map_or(KeyAnswer::Declined, KeyAnswer::Key)
             }
