@@ -21,7 +21,7 @@ fn offered(manifest: &[u8], files: u32, entries: u32, content: u64) -> Offered {
 }
 
 fn refused(offered: &Offered, bytes: &[u8]) -> StoreError {
-    let bench = Bench::new(|_| ());
+    let bench = Bench::new(|at| fs::write(at.join("a"), b"honest").unwrap());
     let mut store = bench.store();
     block_on(store.begin(offered, &|_| true)).unwrap();
     let error = write(&mut store, bytes, 1000).unwrap_err();
