@@ -7,8 +7,9 @@ use std::path::Path;
 use embassy_futures::block_on;
 use waft::folder::{Folder, FolderSource, Options};
 use waft::store::DirectoryStore;
+use waft_core::certificate::CertificateHash;
 use waft_core::session::sender::Source;
-use waft_core::session::{CertificateHash, Offered, Store};
+use waft_core::session::{Offered, Store};
 
 const FOLDERS: usize = 100;
 const FILES: usize = 200;

@@ -20,7 +20,7 @@ use waft_core::code::TransferKey;
 use waft_core::limits::ITERATIONS_MIN;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::desk::Desk;
-use waft_core::session::receiver::{self, Policy, Receiver};
+use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
 use world::{VirtualClock, connect, run};
 
@@ -63,8 +63,7 @@ fuzz_target!(|data: &[u8]| {
     let mut receiver = Receiver {
         policy: &Policy {
             code_needed: false,
-            typed: true,
-            hpke: None,
+            key: KeySource::Typed,
             max_iterations: ITERATIONS_MIN,
             max_chunk: CHUNK,
             key_seconds: 300,

@@ -9,11 +9,12 @@ mod tries;
 use heapless::Vec;
 use rand_core::CryptoRngCore;
 
+use crate::certificate::CertificateHash;
 use crate::code::AuthCode;
 use crate::digest::Digest;
 use crate::limits::REMEMBER_MS;
 use crate::sealed::keys::Secret;
-use crate::session::{CertificateHash, Receipt};
+use crate::session::Receipt;
 use tries::Book;
 
 pub use tries::Tries;

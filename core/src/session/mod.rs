@@ -13,7 +13,7 @@ pub mod sender;
 use embedded_io_async::{Read, Write};
 
 use crate::archive::{ArchiveError, Shape};
-pub use crate::certificate::CertificateHash;
+use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::wire::message::{Cancel, Limit, Refusal};
 

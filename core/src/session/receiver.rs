@@ -6,13 +6,14 @@ mod flow;
 
 use rand_core::CryptoRngCore;
 
+use crate::certificate::CertificateHash;
 use crate::code::{AuthCode, TransferKey};
 use crate::limits;
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::HpkeSecret;
 use crate::session::channel::Channel;
 use crate::session::desk::{Desk, Tries};
-use crate::session::{CertificateHash, Clock, Link, Offered, Receipt, SessionError, Store};
+use crate::session::{Clock, Link, Offered, Receipt, SessionError, Store};
 use flow::Session;
 
 /// The receiver's person.
@@ -77,14 +78,21 @@ pub enum Event {
     Committed(Receipt),
 }
 
+/// Where the transfer key comes from.
+#[derive(Clone, Copy)]
+pub enum KeySource<'a> {
+    /// A person types it.
+    Typed,
+    /// The sender seals it to this key, whose public half is in the receiver's certificate.
+    Sealed(&'a HpkeSecret),
+}
+
 /// How this receiver receives.
 pub struct Policy<'a> {
     /// Whether a sender must give the code.
     pub code_needed: bool,
-    /// Whether a person types the key; else it must come sealed to `hpke`.
-    pub typed: bool,
-    /// The HPKE key in this receiver's certificate.
-    pub hpke: Option<&'a HpkeSecret>,
+    /// Where the transfer key comes from.
+    pub key: KeySource<'a>,
     /// Most PBKDF2 iterations.
     pub max_iterations: u32,
     /// Largest chunk, a power of two.

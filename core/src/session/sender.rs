@@ -7,6 +7,7 @@ mod flow;
 use rand_core::CryptoRngCore;
 
 use crate::archive::Shape;
+use crate::certificate::CertificateHash;
 use crate::code::{AuthCode, TransferKey};
 use crate::digest::Digest;
 use crate::limits;
@@ -14,7 +15,7 @@ use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::POINT;
 use crate::sealed::stream::{Compressor, seal_buffer};
 use crate::session::channel::Channel;
-use crate::session::{CertificateHash, Clock, Link, Receipt, SessionError};
+use crate::session::{Clock, Link, Receipt, SessionError};
 use crate::wire::message::Stage;
 use flow::Session;
 

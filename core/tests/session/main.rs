@@ -14,6 +14,7 @@ use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use rand_core::RngCore;
 use source::HandMade;
+use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::Digest;
 use waft_core::limits::{self, FRAME_MS, LINGER_MS, STEP_MS};
@@ -21,10 +22,10 @@ use waft_core::sealed::cipher::{Cipher, SoftCipher};
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::stream::Compressor;
 use waft_core::session::desk::Desk;
-use waft_core::session::receiver::{self, Policy, Receiver};
+use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, ArchiveInfo, Peer, Run, Sender, Source, SourceError};
-use waft_core::session::{CertificateHash, Clock as _, Misbehaviour, Offered, Receipt, SessionError, StoreError};
-use waft_core::wire::message::{Cancel, Limit, Refusal};
+use waft_core::session::{Clock as _, Misbehaviour, Offered, Receipt, SessionError, StoreError};
+use waft_core::wire::message::{Cancel, Limit, Refusal, Stage};
 use world::{Begun, MemoryLink, VirtualClock, connect, run};
 
 const SENDER: CertificateHash = CertificateHash([0x5e; 32]);
@@ -163,8 +164,7 @@ impl Scene {
         };
         let policy = Policy {
             code_needed: self.code_needed,
-            typed: self.typed,
-            hpke: Some(&self.hpke),
+            key: if self.typed { KeySource::Typed } else { KeySource::Sealed(&self.hpke) },
             max_iterations: limits::ITERATIONS_MIN,
             max_chunk: self.max_chunk,
             key_seconds: 300,

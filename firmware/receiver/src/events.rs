@@ -2,7 +2,8 @@
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::channel::Channel;
-use waft_core::session::{CertificateHash, Receipt, SessionError};
+use waft_core::certificate::CertificateHash;
+use waft_core::session::{Receipt, SessionError};
 
 /// Events that wait for the application.
 const QUEUE: usize = 4;

@@ -30,8 +30,8 @@ use core::fmt;
 
 use heapless::{String, Vec};
 use p256::ecdsa::SigningKey;
+use waft_core::certificate::CertificateHash;
 use waft_core::sealed::hpke::{HpkeSecret, POINT};
-use waft_core::session::CertificateHash;
 use zeroize::Zeroizing;
 
 pub use network::{Address, Network, Wifi};

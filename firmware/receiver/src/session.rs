@@ -7,11 +7,12 @@ use core::pin::pin;
 use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
+use waft_core::certificate::CertificateHash;
 use waft_core::limits::LINGER_MS;
 use waft_core::session::apart::apart;
 use waft_core::session::desk::{Desk, Tries};
-use waft_core::session::receiver::{Buffers, Policy, Receiver, buffer_len};
-use waft_core::session::{CertificateHash, Clock, Link};
+use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
+use waft_core::session::{Clock, Link};
 
 use crate::board::Board;
 use crate::doors::Place;
@@ -100,8 +101,10 @@ impl<B: Board> Sessions<'_, B> {
         let asked = self.identity.policy;
         let policy = Policy {
             code_needed: asked.code,
-            typed: asked.key == KeyPolicy::Typed,
-            hpke: Some(&self.identity.hpke),
+            key: match asked.key {
+                KeyPolicy::Typed => KeySource::Typed,
+                KeyPolicy::Sealed => KeySource::Sealed(&self.identity.hpke),
+            },
             max_iterations: B::ITERATIONS_MAX,
             max_chunk: CHUNK,
             key_seconds: KEY_SECONDS,

@@ -12,7 +12,7 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::cipher::Cipher;
 use waft_core::session::desk::Desk;
-use waft_core::session::receiver::{KeyAnswer, Policy, Receiver};
+use waft_core::session::receiver::{KeyAnswer, KeySource, Policy, Receiver};
 use waft_core::session::sender::{Peer, Run, Sender};
 use waft_core::session::{Offered, Receipt, SessionError, Store};
 
@@ -80,8 +80,7 @@ pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, st
     let (laptop, kitchen) = (world.laptop.identity(), world.kitchen.identity());
     let policy = Policy {
         code_needed: false,
-        typed: false,
-        hpke: Some(kitchen.hpke()),
+        key: KeySource::Sealed(kitchen.hpke()),
         max_iterations: 1000,
         max_chunk: CHUNK_MAX,
         key_seconds: 1,

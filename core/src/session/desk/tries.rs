@@ -10,9 +10,9 @@
 
 use heapless::Vec;
 
+use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::limits::{CODE_TRIES, LOCK_FIRST_S, LOCK_MAX_S};
-use crate::session::CertificateHash;
 
 /// Senders whose wrong tries are counted at once; past that the one with the least to answer for is forgotten.
 const SENDERS: usize = 8;

@@ -8,6 +8,7 @@ use core::pin::{Pin, pin};
 use embassy_futures::select::{Either4, select4};
 use rand_core::CryptoRngCore;
 
+use crate::certificate::CertificateHash;
 use crate::code::TransferKey;
 use crate::limits::{self, KEY_TRIES, PROGRESS_STEP, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::{Aead, Cipher};
@@ -16,10 +17,8 @@ use crate::sealed::stream::{Codec, Opener, Span};
 use crate::session::apart::apart;
 use crate::session::channel::{Channel, Frame, decode, decode_first, encode};
 use crate::session::desk::CodeTry;
-use crate::session::receiver::{Event, KeyAnswer, Operator, Policy, Receiver};
-use crate::session::{
-    CertificateHash, Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store, StoreError,
-};
+use crate::session::receiver::{Event, KeyAnswer, KeySource, Operator, Policy, Receiver};
+use crate::session::{Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store, StoreError};
 use crate::wire::message::{
     Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List, OFFER_TAGS, Offer,
     OfferBody, Refusal, Stage,
@@ -112,7 +111,10 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             free: capacity.free,
             aeads: C::AEADS.iter().map(|aead| *aead as u8).collect(),
             codecs: [Codec::Lz4 as u8, Codec::None as u8].into_iter().collect(),
-            keys: List::from_iter([if policy.typed { KEY_TYPED } else { KEY_SEALED }]),
+            keys: List::from_iter([match policy.key {
+                KeySource::Typed => KEY_TYPED,
+                KeySource::Sealed(_) => KEY_SEALED,
+            }]),
             code_needed,
             max_iterations: policy.max_iterations,
             key_seconds: policy.key_seconds,
@@ -184,8 +186,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     async fn prove_key(&mut self, opening: &Opening, accepted: &Accepted) -> Result<Schedule, SessionError> {
         let Accepted { offer, transcript, .. } = accepted;
         let iterations = offer.body.iterations;
-        if let KeyMode::Sealed(encapsulation) = &offer.body.key {
-            let hpke = self.at.policy.hpke.ok_or(SessionError::Refused(Refusal::KeyMode))?;
+        if let (KeySource::Sealed(hpke), KeyMode::Sealed(encapsulation)) = (self.at.policy.key, &offer.body.key) {
             let secret = hpke.decapsulate(encapsulation).map_err(|_| SessionError::Refused(Refusal::KeyWrong))?;
             let schedule = Schedule::new(&secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
@@ -412,12 +413,12 @@ fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<(Aead, C
     let (Some(aead), Some(codec)) = (aead, Codec::from_number(body.codec)) else {
         return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
     };
-    match body.key {
-        KeyMode::Typed if policy.typed => {
+    match (policy.key, &body.key) {
+        (KeySource::Typed, KeyMode::Typed) => {
             let most = policy.max_iterations.min(limits::ITERATIONS_MAX);
             within((limits::ITERATIONS_MIN..=most).contains(&body.iterations), Limit::Iterations)?;
         }
-        KeyMode::Sealed(_) if !policy.typed => field(body.iterations == 0)?,
+        (KeySource::Sealed(_), KeyMode::Sealed(_)) => field(body.iterations == 0)?,
         _ => return Err(SessionError::Refused(Refusal::KeyMode)),
     }
     let most = policy.max_chunk.min(limits::CHUNK_MAX);

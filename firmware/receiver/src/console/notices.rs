@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use waft_core::session::CertificateHash;
+use waft_core::certificate::CertificateHash;
 use waft_core::session::receiver::Event;
 
 use super::text::{self, Bytes, Code, Files, Tries};

@@ -20,8 +20,9 @@
 //! ```
 
 use waft_core::archive::Shape;
+use waft_core::certificate::CertificateHash;
 use waft_core::digest::{Digest, Hasher};
-use waft_core::session::{CertificateHash, Offered};
+use waft_core::session::Offered;
 
 use super::area::{Layout, Slot};
 

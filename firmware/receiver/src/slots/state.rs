@@ -1,6 +1,6 @@
 //! What the journal's records say when they are taken together, and the records that say it again.
 
-use waft_core::session::CertificateHash;
+use waft_core::certificate::CertificateHash;
 
 use super::STAMPS;
 use super::area::ERASE_MIN;

@@ -3,10 +3,11 @@
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::{ContentHasher, ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
+use waft_core::certificate::CertificateHash;
 use waft_core::digest::Digest;
 use waft_core::limits::ENTRY_MAX;
 use waft_core::path::RelPath;
-use waft_core::session::{CertificateHash, Offered};
+use waft_core::session::Offered;
 use waft_receiver::slots::{Folder, Verdict};
 
 /// Files in ascending order, each with its bytes; a directory has none.

@@ -4,7 +4,8 @@ use embassy_futures::block_on;
 use embassy_futures::join::join;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
-use waft_core::session::{CertificateHash, Offered, Store, StoreError};
+use waft_core::certificate::CertificateHash;
+use waft_core::session::{Offered, Store, StoreError};
 use waft_core::wire::message::Limit;
 use waft_receiver::slots::{BUFFER_MIN, LEASE_WAIT_MS, LayoutError, MountError, ReadError, SlotStore, Slots, Transfer};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand_core::OsRng;
 use waft_core::limits::CHUNK_MAX;
 use waft_core::session::desk::Desk;
-use waft_core::session::receiver::{Buffers, Policy, Receiver, buffer_len};
+use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::Cancel;
 use zeroize::Zeroizing;
@@ -82,8 +82,7 @@ impl Reception {
         let name = peer.name.as_str();
         let policy = Policy {
             code_needed: self.code_needed,
-            typed: self.typed,
-            hpke: Some(self.identity.hpke()),
+            key: if self.typed { KeySource::Typed } else { KeySource::Sealed(self.identity.hpke()) },
             max_iterations: MAX_ITERATIONS,
             max_chunk: CHUNK_MAX,
             key_seconds: KEY_SECONDS,
