@@ -454,7 +454,7 @@ fn what_the_person_allowed_was_one_folder() {
     let misbehaved = Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
     assert_eq!(scene.connect(), (Err(SessionError::Refused(Refusal::Protocol)), misbehaved));
     assert_eq!((&scene.store.committed, scene.store.generation), (&committed, 1));
-    // The receipt of the one is there still.
+    // That was the end of the run: for the first folder, too, the sender needs a code again, and has none.
     scene.source = first;
     let ends = scene.connect();
     scene.assert_committed(ends);

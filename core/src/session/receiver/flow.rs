@@ -355,7 +355,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     pub(super) async fn settle(&mut self, error: SessionError) {
         // Told first: what a store clears away may take longer than the sender waits.
         self.tell(error).await;
-        if let SessionError::Refused(_) = error {
+        if let SessionError::Refused(_) | SessionError::PeerMisbehaved(_) = error {
             self.at.desk.forget(&self.peer);
         }
         match error {
