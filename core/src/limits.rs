@@ -66,6 +66,8 @@ pub const WORKING_MS: u64 = 5_000;
 pub const WORKING_CAP_MS: u64 = 3_600_000;
 /// A receiver remembers what a sender proved, for retries, this long, in milliseconds.
 pub const REMEMBER_MS: u64 = 600_000;
+/// A receiver waits this long for a reader to let go of the place that the folder needs, in milliseconds.
+pub const LEASE_MS: u64 = 10_000;
 /// An unauthenticated connection keeps its place from a waiting one this long, in milliseconds.
 pub const YIELD_MS: u64 = 2_000;
 /// After its last message a side reads on this long, in milliseconds, so that the message is not lost to a reset.

@@ -94,6 +94,7 @@ pub trait Store {
 
     /// Takes up the offered archive. Finds out whether a prefix of it is held: one that came from the same
     /// sender and whose manifest digest `is_it`. A committed folder counts as a prefix of full length.
+    /// Where a reader holds the place it fails at once, with [`StoreError::InUse`], and is called again.
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError>;
 
     /// Forgets the held prefix, and takes up the archive from its first byte.

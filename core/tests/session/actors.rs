@@ -78,6 +78,8 @@ pub(crate) struct MemoryStore {
     pub(crate) trouble: Option<(u64, StoreError)>,
     /// Has read back what it holds by then, if that takes time.
     pub(crate) read_back: Option<Moment>,
+    /// A reader holds its place until then.
+    pub(crate) leased: Option<(Rc<VirtualClock>, u64)>,
 }
 
 impl Default for MemoryStore {
@@ -92,6 +94,7 @@ impl Default for MemoryStore {
             written: 0,
             trouble: None,
             read_back: None,
+            leased: None,
         }
     }
 }
@@ -132,6 +135,9 @@ impl Store for MemoryStore {
     }
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
+        if self.leased.as_ref().is_some_and(|(clock, until)| clock.now() < *until) {
+            return Err(StoreError::InUse);
+        }
         let manifest = offered.shape.manifest as usize;
         if self.committed.len() > manifest && is_it(&Digest::of(&self.committed[..manifest])) {
             self.staged = self.committed.clone();

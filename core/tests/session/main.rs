@@ -17,7 +17,7 @@ use source::HandMade;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::Digest;
-use waft_core::limits::{self, FRAME_MS, LINGER_MS, STEP_MS};
+use waft_core::limits::{self, FRAME_MS, LEASE_MS, LINGER_MS, STEP_MS};
 use waft_core::sealed::cipher::{Cipher, SoftCipher};
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::stream::Compressor;
@@ -456,9 +456,7 @@ fn what_the_person_allowed_was_one_folder() {
     assert_eq!((&scene.store.committed, scene.store.generation), (&committed, 1));
     // That was the end of the run: for the first folder, too, the sender needs a code again, and has none.
     scene.source = first;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert_eq!((scene.store.generation, scene.typist.asked.len()), (1, 1));
+    assert_eq!(scene.connect().0, Err(SessionError::Cancelled(Cancel::Interrupted)));
 }
 
 #[test]
@@ -620,6 +618,32 @@ fn a_sender_that_goes_is_missed_while_what_is_held_is_read_back() {
     };
     let (_, end) = run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there)));
     assert_eq!((end, clock.now()), (Err(SessionError::Disconnected), 1_000));
+}
+
+#[test]
+fn a_reader_of_the_old_folder_is_waited_for_and_the_sender_told() {
+    for (until, received) in [(LEASE_MS - 500, true), (2 * LEASE_MS, false)] {
+        let mut scene = Scene::new();
+        scene.store.leased = Some((Rc::clone(&scene.clock), until));
+        let (sender, receiver) = scene.connect();
+        assert!(scene.caller.events.contains(&sender::Event::Working(Stage::Waiting)));
+        assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received));
+        if !received {
+            assert_eq!(sender, Err(SessionError::Refused(Refusal::InUse)));
+            assert!((LEASE_MS..2 * LEASE_MS).contains(&scene.clock.now()));
+        }
+    }
+}
+
+#[test]
+fn a_sender_that_cancels_is_heard_while_a_reader_is_waited_for() {
+    let mut scene = Scene::new();
+    scene.store.leased = Some((Rc::clone(&scene.clock), u64::MAX));
+    scene.caller.leaves = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    let ends = scene.connect();
+    let reason = Cancel::Interrupted;
+    assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
+    assert!(scene.clock.now() < LEASE_MS);
 }
 
 /// A source that takes long to read.

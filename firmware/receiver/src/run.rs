@@ -59,7 +59,7 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let Parts { identity, random, slots, sockets, console, clock, start, tries, events, memory } = parts;
     let panel = Panel::new();
     let Memory { tls, frame, plain, collected, transfer } = memory;
-    let (store, fault) = shared::<B>(apart(pin!(SlotStore::mount(slots, clock, collected, transfer))).await);
+    let (store, fault) = shared::<B>(apart(pin!(SlotStore::mount(slots, collected, transfer))).await);
     let fit = match (identity, random, fault) {
         (_, _, Some(fault)) => Err(fault),
         (Err(error), ..) => Err(Unfit::Identity(error)),

@@ -32,7 +32,7 @@ const KEY_SECONDS: u16 = 300;
 const COLLECTED: usize = 1 << 10;
 
 /// The store of a board.
-pub(crate) type Store<'a, B> = SlotStore<'a, <B as Board>::Mutex, <B as Board>::Flash, <B as Board>::Clock>;
+pub(crate) type Store<'a, B> = SlotStore<'a, <B as Board>::Mutex, <B as Board>::Flash>;
 /// It, shared with the console.
 pub(crate) type SharedStore<'a, B> = Mutex<NoopRawMutex, Store<'a, B>>;
 

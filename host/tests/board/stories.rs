@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::harness::text;
@@ -208,11 +209,15 @@ fn a_held_folder_stays(kind: &Kind) {
     site.deliver().well();
     board.asked("show a", "second");
     write(&site, "a", b"third");
-    site.deliver().failed(15, "refused", &[]);
+    let waits_for_a_reader = |event: &Value| event["what"] == "reader";
+    let refused = site.deliver().failed(15, "refused", &[]);
+    assert!(refused.all("waiting").any(waits_for_a_reader));
     board.sees("the application still reads");
     board.asked("show a", "second");
+    let mut sender = site.send();
+    sender.await_that("waiting", waits_for_a_reader);
     board.asked("release", "not held any more");
-    site.deliver().well();
+    sender.end().well();
     board.asked("show a", "third");
 }
 

@@ -10,7 +10,7 @@ use rand_core::CryptoRngCore;
 
 use crate::certificate::CertificateHash;
 use crate::code::TransferKey;
-use crate::limits::{self, KEY_TRIES, PROGRESS_STEP, STEP_MS, WORKING_MS};
+use crate::limits::{self, KEY_TRIES, LEASE_MS, PROGRESS_STEP, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
 use crate::sealed::stream::{Codec, Opener, Span};
@@ -24,6 +24,9 @@ use crate::wire::message::{
     OfferBody, Refusal, Stage,
 };
 use crate::wire::preface::VERSION;
+
+/// While a reader holds the place, the store is asked this often, in milliseconds.
+const LEASE_STEP_MS: u64 = 500;
 
 /// One session: a receiver at its channel to one peer.
 pub(super) struct Session<'s, 'a, L, S, O, K, R> {
@@ -250,14 +253,29 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         }
     }
 
-    /// Hands the offer to the store.
+    /// Hands the offer to the store; again and again for a while where a reader holds the place.
     async fn begin(&mut self, accepted: &Accepted, schedule: &Schedule) -> Result<Held, SessionError> {
         self.at.operator.event(Event::Hashing);
         let tag = &accepted.offer.manifest_tag;
         let is_it = |digest: &_| schedule.is_manifest(digest, tag);
-        let begin = self.at.store.begin(&accepted.offered, &is_it);
-        let heard = Some(&mut *self.at.buffers.frame);
-        working(&mut self.channel, Stage::Hashing, pin!(begin), self.at.operator.interrupted(), heard).await
+        let (clock, until) = (self.at.clock, self.channel.after(LEASE_MS));
+        loop {
+            let at = &mut *self.at;
+            let begin = at.store.begin(&accepted.offered, &is_it);
+            let heard = Some(&mut *at.buffers.frame);
+            let begun = working(&mut self.channel, Stage::Hashing, pin!(begin), at.operator.interrupted(), heard).await;
+            if begun != Err(SessionError::Refused(Refusal::InUse)) || clock.now() >= until {
+                return begun;
+            }
+            self.channel.send(&FromReceiver::Working(Stage::Waiting)).await?;
+            let again = self.channel.after(LEASE_STEP_MS);
+            let pause = async {
+                clock.sleep_until(again).await;
+                Ok(())
+            };
+            let heard = Some(&mut *at.buffers.frame);
+            working(&mut self.channel, Stage::Waiting, pin!(pause), at.operator.interrupted(), heard).await?;
+        }
     }
 
     /// `Accept`, and where the sender resumes.

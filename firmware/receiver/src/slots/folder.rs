@@ -17,7 +17,7 @@ use super::record::Committed;
 const PIECE: usize = 256;
 
 /// A committed folder. While it lives it holds a lease: nothing of it changes, and a transfer that needs its slot waits
-/// [`LEASE_WAIT_MS`](super::LEASE_WAIT_MS), and is then refused.
+/// [`LEASE_MS`](waft_core::limits::LEASE_MS), and is then refused.
 pub struct Folder<'s, M: RawMutex, F> {
     slots: &'s Slots<'s, M, F>,
     committed: Committed,

@@ -57,12 +57,11 @@ use core::ops::Range;
 use embassy_sync::blocking_mutex::Mutex as BlockingMutex;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::mutex::Mutex;
-use embassy_sync::signal::Signal;
 use embedded_storage_async::nor_flash::NorFlash;
 
 pub use area::{ERASE_MAX, ERASE_MIN, LayoutError, Slot};
 pub use folder::{Entries, File, Folder, Listed, ReadError, Verdict, Verification};
-pub use store::{BUFFER_MIN, LEASE_WAIT_MS, MountError, SlotStore, Transfer};
+pub use store::{BUFFER_MIN, MountError, SlotStore, Transfer};
 
 use area::Area;
 use record::Committed;
@@ -74,8 +73,6 @@ pub const STAMPS: usize = 8;
 pub struct Slots<'f, M: RawMutex, F> {
     area: Area<'f, M, F>,
     shelf: BlockingMutex<M, RefCell<Shelf>>,
-    /// A lease on a slot ended.
-    released: Signal<M, ()>,
 }
 
 /// What readers find.
@@ -93,7 +90,7 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     pub async fn new(flash: &'f Mutex<M, F>, region: Range<u32>) -> Result<Self, LayoutError> {
         let capacity = flash.lock().await.capacity();
         let area = Area::new(flash, region, capacity)?;
-        Ok(Self { area, shelf: BlockingMutex::new(RefCell::new(Shelf::default())), released: Signal::new() })
+        Ok(Self { area, shelf: BlockingMutex::new(RefCell::new(Shelf::default())) })
     }
 
     /// Longest archive that fits, in bytes.
@@ -128,6 +125,5 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
 impl<M: RawMutex, F> Slots<'_, M, F> {
     fn release(&self, slot: Slot) {
         self.shelf.lock(|shelf| shelf.borrow_mut().leases[slot as usize] -= 1);
-        self.released.signal(());
     }
 }

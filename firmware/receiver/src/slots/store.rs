@@ -1,12 +1,11 @@
 //! The [`Store`] of a session on slots: takes an archive into the free slot, and commits it.
 
-use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::ManifestReader;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::{ENTRIES_MAX, MANIFEST_MAX, PATH_MAX};
-use waft_core::session::{Capacity, Clock, Held, Offered, Receipt, Store, StoreError};
+use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 use waft_core::wire::message::Limit;
 
 use super::Slots;
@@ -16,8 +15,6 @@ use super::journal::Journal;
 use super::record::{CELL, Committed, Record, Sizes, Stamp};
 use super::stage::Stage;
 
-/// A transfer waits so long for readers to leave the slot that it needs, in milliseconds.
-pub const LEASE_WAIT_MS: u64 = 10_000;
 /// Shortest buffer, in bytes. A longer one, up to an erase block, means fewer calls of the flash.
 pub const BUFFER_MIN: usize = 2 * CELL;
 
@@ -66,9 +63,8 @@ impl Default for Transfer {
 }
 
 /// The one writer of [`Slots`].
-pub struct SlotStore<'a, M: RawMutex, F, K> {
+pub struct SlotStore<'a, M: RawMutex, F> {
     slots: &'a Slots<'a, M, F>,
-    clock: &'a K,
     buffer: &'a mut [u8],
     journal: Journal,
     allow_older: bool,
@@ -85,13 +81,12 @@ enum Work {
     Part(Stage),
 }
 
-impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
+impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
     /// Reads the journal, and shows the committed folder to readers. Writes only after a power cut at the end of a
     /// commit.
     /// `buffer` collects what is written; only whole cells of 32 bytes of it are used.
     pub async fn mount(
         slots: &'a Slots<'a, M, F>,
-        clock: &'a K,
         buffer: &'a mut [u8],
         transfer: &'a mut Transfer,
     ) -> Result<Self, MountError> {
@@ -107,7 +102,7 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         }
         journal.settle(&slots.area).await.map_err(|Fault| MountError::Flash)?;
         slots.show(journal.state().committed);
-        Ok(Self { slots, clock, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle })
+        Ok(Self { slots, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle })
     }
 
     /// Whether archives are taken that are older than what the same sender sent last. At first they are not.
@@ -131,9 +126,9 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
         Ok(())
     }
 
-    /// The slot for the next folder, once no reader holds it. **Never that of the committed folder**, nor any while
+    /// The slot for the next folder, unless a reader holds it. **Never that of the committed folder**, nor any while
     /// that may be another one.
-    async fn free_slot(&self) -> Result<Slot, StoreError> {
+    fn free_slot(&self) -> Result<Slot, StoreError> {
         if self.journal.is_unsure() {
             return Err(StoreError::Io);
         }
@@ -143,14 +138,7 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
             (None, Some((begun, _))) => begun.slot,
             (None, None) => Slot::A,
         };
-        let until = self.clock.now() + LEASE_WAIT_MS;
-        while self.slots.is_leased(slot) {
-            match select(self.slots.released.wait(), self.clock.sleep_until(until)).await {
-                Either::First(()) => {}
-                Either::Second(()) => return Err(StoreError::InUse),
-            }
-        }
-        Ok(slot)
+        if self.slots.is_leased(slot) { Err(StoreError::InUse) } else { Ok(slot) }
     }
 
     /// Begins a transfer from the first byte on.
@@ -219,7 +207,7 @@ impl<'a, M: RawMutex, F: NorFlash, K: Clock> SlotStore<'a, M, F, K> {
     }
 }
 
-impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
+impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
     fn capacity(&mut self) -> Capacity {
         let slot = self.slots.capacity();
         Capacity {
@@ -240,7 +228,7 @@ impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
             self.work = Work::Whole(committed, *offered);
             return Ok(held);
         }
-        let slot = self.free_slot().await?;
+        let slot = self.free_slot()?;
         self.take_up(*offered, sizes, slot);
         if let Work::Part(stage) = &mut self.work
             && let Some((begun, durable)) = self.journal.state().begun
@@ -262,7 +250,7 @@ impl<M: RawMutex, F: NorFlash, K: Clock> Store for SlotStore<'_, M, F, K> {
             Work::Part(stage) => stage.offered,
         };
         let sizes = Sizes::of(&offered).ok_or(StoreError::Limit(Limit::Total))?;
-        let slot = self.free_slot().await?;
+        let slot = self.free_slot()?;
         self.take_up(offered, sizes, slot);
         Ok(())
     }

@@ -1,52 +1,29 @@
 //! A flash, the slots on it, and one transfer after the other, from boot to boot.
 
-use std::cell::Cell;
-
 use embassy_futures::block_on;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::digest::Digest;
-use waft_core::session::{Clock, Held, Receipt, Store, StoreError};
+use waft_core::session::{Held, Receipt, Store, StoreError};
 use waft_receiver::slots::{SlotStore, Slots, Transfer};
 
 use crate::archive::{Archive, Tree, seen};
 
-pub(crate) type Board<'a, F> = SlotStore<'a, NoopRawMutex, F, Virtual>;
-
-/// Time that stands still, or passes at once where somebody waits for it.
-#[derive(Default)]
-pub(crate) struct Virtual {
-    pub(crate) now: Cell<u64>,
-    pub(crate) stands_still: Cell<bool>,
-}
-
-impl Clock for Virtual {
-    fn now(&self) -> u64 {
-        self.now.get()
-    }
-
-    async fn sleep_until(&self, at: u64) {
-        if self.stands_still.get() {
-            std::future::pending::<()>().await;
-        }
-        self.now.set(at.max(self.now.get()));
-    }
-}
+pub(crate) type Board<'a, F> = SlotStore<'a, NoopRawMutex, F>;
 
 /// One boot: mounts, and does `what` with the store.
 pub(crate) fn boot<F: NorFlash, T>(
     flash: &Mutex<NoopRawMutex, F>,
     what: impl AsyncFnOnce(&Slots<'_, NoopRawMutex, F>, &mut Board<'_, F>) -> T,
 ) -> Option<T> {
-    let clock = Virtual::default();
     // One that cuts blocks into odd pieces, or one that takes a block at once.
     let mut buffer = vec![0; if F::ERASE_SIZE < 4096 { F::ERASE_SIZE } else { 200 }];
     let mut transfer = Transfer::new();
     block_on(async {
         let end = flash.lock().await.capacity() as u32;
         let slots = Slots::new(flash, 0..end).await.unwrap();
-        let mut store = SlotStore::mount(&slots, &clock, &mut buffer, &mut transfer).await.ok()?;
+        let mut store = SlotStore::mount(&slots, &mut buffer, &mut transfer).await.ok()?;
         Some(what(&slots, &mut store).await)
     })
 }

@@ -1,16 +1,15 @@
 //! Single cases: readers and their leases, the rollback guard, sizes to the byte, the same folder again.
 
 use embassy_futures::block_on;
-use embassy_futures::join::join;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::certificate::CertificateHash;
 use waft_core::session::{Offered, Store, StoreError};
 use waft_core::wire::message::Limit;
-use waft_receiver::slots::{BUFFER_MIN, LEASE_WAIT_MS, LayoutError, MountError, ReadError, SlotStore, Slots, Transfer};
+use waft_receiver::slots::{BUFFER_MIN, LayoutError, MountError, ReadError, SlotStore, Slots, Transfer};
 
 use crate::archive::{Archive, archive, tree};
-use crate::bench::{Virtual, begin, boot, send, shown};
+use crate::bench::{begin, boot, send, shown};
 use crate::nor::{Level, Nor};
 
 pub(crate) const ERASE: usize = 4096;
@@ -126,30 +125,24 @@ fn what_was_discarded_is_not_held_and_nothing_else_is_lost() {
 }
 
 #[test]
-fn a_lease_keeps_its_folder_and_a_transfer_waits_for_it() {
+fn a_lease_keeps_its_folder_and_a_transfer_has_to_wait_for_it() {
     let flash = flash(12);
     let (first, second, third) = (first(), second(), archive(tree(3, &[9000]), 300));
-    let clock = Virtual::default();
     let (mut buffer, mut transfer) = ([0; 256], Transfer::new());
     block_on(async {
         let slots = Slots::new(&flash, 0..12 * ERASE as u32).await.unwrap();
-        let mut store = SlotStore::mount(&slots, &clock, &mut buffer, &mut transfer).await.ok().unwrap();
+        let mut store = SlotStore::mount(&slots, &mut buffer, &mut transfer).await.ok().unwrap();
         send(&mut store, &first).await.unwrap();
         let leased = slots.folder().unwrap();
         let again = slots.folder().unwrap();
         send(&mut store, &second).await.unwrap();
         assert_eq!(begin(&mut store, &third).await, Err(StoreError::InUse));
-        assert_eq!(clock.now.get(), LEASE_WAIT_MS);
         assert_eq!(crate::archive::seen(&leased).await, first.tree);
 
-        clock.stands_still.set(true);
-        let readers = async {
-            drop(leased);
-            embassy_futures::yield_now().await;
-            drop(again);
-        };
-        let (sent, ()) = join(send(&mut store, &third), readers).await;
-        assert_eq!(sent.unwrap().1.generation, 3);
+        drop(leased);
+        assert_eq!(begin(&mut store, &third).await, Err(StoreError::InUse), "there is another reader");
+        drop(again);
+        assert_eq!(send(&mut store, &third).await.unwrap().1.generation, 3);
         assert_eq!(shown(&slots).await, Some((3, third.tree.clone())));
     });
 }
@@ -225,14 +218,10 @@ fn maps_that_cannot_be_are_refused() {
     ] {
         assert_eq!(block_on(Slots::new(&flash, region)).err(), Some(error));
     }
-    let clock = Virtual::default();
     block_on(async {
         let slots = Slots::new(&flash, block..5 * block).await.unwrap();
         let mut buffer = [0; BUFFER_MIN - 1];
-        assert_eq!(
-            SlotStore::mount(&slots, &clock, &mut buffer, &mut Transfer::new()).await.err(),
-            Some(MountError::Buffer)
-        );
+        assert_eq!(SlotStore::mount(&slots, &mut buffer, &mut Transfer::new()).await.err(), Some(MountError::Buffer));
     });
 }
 
