@@ -1,6 +1,7 @@
 //! What a board brings along: the few things in which one differs from the other.
 //!
-//! A board implements [`Board`] once, as a list of types, and hands their values to [`run`](crate::run::run).
+//! A board implements [`Board`] once, as a list of types, finds out whether it is [`Fit`], and hands all of it to
+//! [`run`](crate::run::run).
 
 use core::net::SocketAddr;
 
@@ -10,6 +11,10 @@ use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::sealed::cipher::Cipher;
 use waft_core::session::Clock;
 
+use crate::entropy::{Random, Sources, Trng, gather};
+use crate::identity::{Identity, IdentityError};
+use crate::seed::Ratchet;
+use crate::slots::MountError;
 use crate::tls::guard::Tcp;
 use crate::tls::suite::Suite;
 
@@ -66,6 +71,43 @@ pub trait Socket: Tcp {
 
     /// Ends the connection at once.
     fn abort(&mut self);
+}
+
+/// A board that can receive: it knows who it is, and has random numbers.
+#[derive(Debug)]
+pub struct Fit<'a> {
+    /// Who it is.
+    pub identity: &'a Identity,
+    /// This boot's random numbers.
+    pub random: Random,
+    /// Where they come from.
+    pub sources: Sources,
+}
+
+impl<'a> Fit<'a> {
+    /// Gathers random numbers for the board that `identity` tells of. Without one none are needed, and the seed stays
+    /// as it is: what would be made of nothing would count as secret ever after.
+    pub async fn find(
+        identity: Result<&'a Identity, IdentityError>,
+        trng: &mut impl Trng,
+        seed: &mut Ratchet<impl NorFlash>,
+    ) -> Result<Self, Unfit> {
+        let identity = identity.map_err(Unfit::Identity)?;
+        let (random, sources) = gather(trng, seed, &identity.seed).await.map_err(Unfit::Entropy)?;
+        Ok(Self { identity, random, sources })
+    }
+}
+
+/// Why a board receives nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Unfit {
+    /// It does not know who it is.
+    Identity(IdentityError),
+    /// It has no random numbers.
+    Entropy(Sources),
+    /// Its flash fails.
+    Flash(MountError),
 }
 
 /// Why the board started.

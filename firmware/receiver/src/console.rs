@@ -12,26 +12,15 @@ use embassy_futures::select::{Either, select};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::receiver::KeyAnswer;
 
-use crate::board::{Board, Start};
+use crate::board::{Board, Start, Unfit};
 use crate::entropy::Sources;
-use crate::identity::{Identity, IdentityError, TrustedSender};
+use crate::identity::{Identity, TrustedSender};
 use crate::panel::Panel;
 use crate::session::SharedStore;
-use crate::slots::{Folder, MountError, Slots};
+use crate::slots::{Folder, Slots};
 use commands::Command;
 use terminal::{Line, Terminal};
 use text::Code;
-
-/// Why the board receives nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unfit {
-    /// It does not know who it is.
-    Identity(IdentityError),
-    /// It has no random numbers.
-    Entropy(Sources),
-    /// Its flash fails.
-    Flash(MountError),
-}
 
 /// A receiver that works.
 #[derive(Clone, Copy)]
@@ -61,7 +50,7 @@ pub(crate) struct Console<'a, B: Board> {
 }
 
 impl<'a, B: Board> Console<'a, B> {
-    pub(crate) fn new((io, echo): (B::Console, bool), around: Around<'a, B>) -> Self {
+    pub(crate) fn new(io: B::Console, echo: bool, around: Around<'a, B>) -> Self {
         Self { terminal: Terminal::new(io, echo), around, peer: None, held: None }
     }
 

@@ -56,7 +56,7 @@ pub struct Sources {
 }
 
 /// Gathers entropy for this boot. `Err`: neither source is good, and the board must not listen.
-pub async fn gather(
+pub(crate) async fn gather(
     trng: &mut impl Trng,
     ratchet: &mut Ratchet<impl NorFlash>,
     factory: &[u8; 32],

@@ -19,29 +19,27 @@ use waft_core::session::apart::apart;
 use waft_core::session::desk::{Desk, Tries};
 use waft_core::wire::preface::ClearRefusal;
 
-use crate::board::{Board, Start};
-use crate::console::{Around, Console, Ready, Unfit};
+use crate::board::{Board, Fit, Start, Unfit};
+use crate::console::{Around, Console, Ready};
 use crate::doors::{Doors, Place};
-use crate::entropy::{Random, Sources};
+use crate::entropy::Random;
 use crate::events::Events;
-use crate::identity::{Identity, IdentityError};
 use crate::panel::Panel;
 use crate::session::{Memory, Sessions, SharedStore, Store};
 use crate::slots::{MountError, SlotStore, Slots};
 
 /// What a board hands over. `N`: its sockets; with two or more, others are told *busy* while one sends.
 pub struct Parts<'a, B: Board, const N: usize> {
-    /// Who the board is, or why it does not know.
-    pub identity: Result<&'a Identity, IdentityError>,
-    /// This boot's random numbers, as [`gather`](crate::entropy::gather) gave them.
-    pub random: Result<(Random, Sources), Sources>,
+    /// What the board found out about itself.
+    pub fit: Result<Fit<'a>, Unfit>,
     /// Where folders go; the application reads from the same.
     pub slots: &'a Slots<'a, B::Mutex, B::Flash>,
     /// The sockets.
     pub sockets: [B::Socket; N],
-    /// The console, and whether it has to show what is typed: for a bare serial line, not for a terminal that collects
-    /// lines.
-    pub console: (B::Console, bool),
+    /// The console.
+    pub console: B::Console,
+    /// Whether the console has to show what is typed: on a bare serial line, not at a terminal that collects lines.
+    pub echo: bool,
     /// The clock.
     pub clock: &'a B::Clock,
     /// Why the board started.
@@ -56,23 +54,21 @@ pub struct Parts<'a, B: Board, const N: usize> {
 
 /// Receives folders, for ever. Give it a task of its own.
 pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
-    let Parts { identity, random, slots, sockets, console, clock, start, tries, events, memory } = parts;
+    let Parts { fit, slots, sockets, console, echo, clock, start, tries, events, memory } = parts;
     let panel = Panel::new();
     let Memory { tls, frame, plain, collected, transfer } = memory;
     let (store, fault) = shared::<B>(apart(pin!(SlotStore::mount(slots, collected, transfer))).await);
-    let fit = match (identity, random, fault) {
-        (_, _, Some(fault)) => Err(fault),
-        (Err(error), ..) => Err(Unfit::Identity(error)),
-        (_, Err(sources), _) => Err(Unfit::Entropy(sources)),
-        (Ok(identity), Ok((random, sources)), None) => Ok((random, Ready { identity, sources })),
+    let fit = fault.map_or(fit, Err);
+    let ready = match &fit {
+        Ok(Fit { identity, sources, .. }) => Ok(Ready { identity, sources: *sources }),
+        Err(unfit) => Err(*unfit),
     };
-    let ready = fit.as_ref().map(|(_, ready)| *ready).map_err(|unfit| *unfit);
     let around = Around { panel: &panel, slots, store: store.as_ref(), clock, ready, start };
-    let mut console = Console::<B>::new(console, around);
+    let mut console = Console::<B>::new(console, echo, around);
     let mut console = pin!(console.serve());
     let mut doors = Doors::new(sockets, clock, &panel);
-    let (mut random, Ready { identity, .. }, store) = match (fit, &store) {
-        (Ok((random, ready)), Some(store)) => (random, ready, store),
+    let (Fit { identity, mut random, .. }, store) = match (fit, &store) {
+        (Ok(fit), Some(store)) => (fit, store),
         (Err(Unfit::Identity(_)), _) => both(pin!(doors.refuse(ClearRefusal::NotProvisioned)), console.as_mut()).await,
         _ => console.await,
     };

@@ -11,12 +11,12 @@ use rand_core::{OsRng, RngCore};
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::desk::Tries;
 use waft_receiver::Memory;
-use waft_receiver::board::{Board, Start};
-use waft_receiver::entropy::{Random, Sources, Trng, TrngFault, gather};
+use waft_receiver::board::{Board, Fit, Start};
+use waft_receiver::entropy::Trng;
 use waft_receiver::events::Events;
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::run::{Parts, run};
-use waft_receiver::seed::{Ratchet, SeedError};
+use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 
@@ -59,7 +59,8 @@ pub(crate) async fn serve(
 ) -> Result<(), Error> {
     let mut nor = FlashFile::open(flash)?;
     let durable = nor.durable();
-    let random = random(&identity, &mut nor, storage.seeds).await;
+    let known = identity.as_ref().map_err(|error| *error);
+    let fit = Fit::find(known, &mut System, &mut Ratchet::new(&mut nor, storage.seeds)).await;
     let nor = Mutex::new(nor);
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
     let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| Error::NoFlash(flash.to_owned()))?;
@@ -68,11 +69,11 @@ pub(crate) async fn serve(
     // given whole lines.
     let mode = if ui.has_script() { None } else { ByteByByte::begin() };
     let parts = Parts::<Hosted<'_>, SOCKETS> {
-        identity: identity.as_ref().map_err(|error| *error),
-        random,
+        fit,
         slots: &slots,
         sockets: std::array::from_fn(|_| Socket::new(port.clone(), durable.clone())),
-        console: (Console::new(ui, durable.clone()), mode.is_some()),
+        console: Console::new(ui, durable.clone()),
+        echo: mode.is_some(),
         clock: &Clock::start(),
         start: Start::Power,
         tries: &mut Tries::NONE.clone(),
@@ -80,18 +81,6 @@ pub(crate) async fn serve(
         memory: &mut memory,
     };
     steadily(run(parts)).await
-}
-
-/// This boot's random numbers. Without an identity there is no seed to begin with, and nothing that would need them.
-async fn random(
-    identity: &Result<Identity, IdentityError>,
-    flash: &mut FlashFile,
-    seeds: [u32; 2],
-) -> Result<(Random, Sources), Sources> {
-    match identity {
-        Ok(identity) => gather(&mut System, &mut Ratchet::new(flash, seeds), &identity.seed).await,
-        Err(_) => Err(Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) }),
-    }
 }
 
 /// The system's random numbers in the place of a chip's.

@@ -4,11 +4,10 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use static_cell::StaticCell;
 use waft_core::sealed::cipher::ChaChaCipher;
-use waft_receiver::board::{Board, Stack};
+use waft_receiver::board::{Board, Fit, Stack, Unfit};
 use waft_receiver::embassy::{TcpPort, Uptime};
-use waft_receiver::entropy::{Random, Sources, TrngFault, gather};
 use waft_receiver::identity::{Identity, IdentityError};
-use waft_receiver::seed::{Ratchet, SeedError};
+use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 
@@ -96,13 +95,8 @@ pub fn identity() -> Result<&'static Identity, IdentityError> {
     Identity::parse(image).map(|identity| &*IDENTITY.init(identity))
 }
 
-/// This boot's random numbers. A board that does not know who it is gets none, and leaves the seed alone: what it would
-/// begin with is known to everyone.
-pub async fn random(identity: Result<&Identity, IdentityError>, flash: &Flash) -> Result<(Random, Sources), Sources> {
-    let Ok(identity) = identity else {
-        return Err(Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) });
-    };
+/// Whether the board can receive.
+pub async fn fit(identity: Result<&'static Identity, IdentityError>, flash: &Flash) -> Result<Fit<'static>, Unfit> {
     let mut flash = flash.lock().await;
-    let mut ratchet = Ratchet::new(&mut *flash, map::SEEDS);
-    gather(&mut HostRandom, &mut ratchet, &identity.seed).await
+    Fit::find(identity, &mut HostRandom, &mut Ratchet::new(&mut *flash, map::SEEDS)).await
 }

@@ -43,17 +43,17 @@ async fn boot(spawner: Spawner, memory: Memory) {
     let flash = board::flash();
     let slots = board::slots(flash).await;
     let identity = board::identity();
-    let mut random = board::random(identity, flash).await;
-    let seed = random.as_mut().map_or(0, |(random, _)| random.next_u64());
+    let mut fit = board::fit(identity, flash).await;
+    let seed = fit.as_mut().map_or(0, |fit| fit.random.next_u64());
     let stack = net::start(spawner, identity.ok().map(|identity| &identity.network), seed);
     let events = &*EVENTS.init(Events::new());
     spawner.spawn(application(slots, events).expect("it is started once"));
     let parts = Parts {
-        identity,
-        random,
+        fit,
         slots,
         sockets: net::sockets(stack),
-        console: (Console::start(), true),
+        console: Console::start(),
+        echo: true,
         clock: &Uptime,
         start: memory.start,
         tries: memory.tries,

@@ -4,15 +4,12 @@ use embassy_stm32::pac::{RCC, UID};
 use embedded_io_async::Write;
 use static_cell::StaticCell;
 use waft_receiver::board::Start;
-use waft_receiver::entropy::{Random, Sources, TrngFault, gather};
 use waft_receiver::identity::{IMAGE_MAX, Identity, IdentityError};
-use waft_receiver::seed::{Ratchet, SeedError};
 use waft_stm32::last::LastWords;
 use waft_stm32::start;
 use zeroize::Zeroizing;
 
 use crate::board::Console;
-use crate::trng::HardwareRng;
 use crate::{Flash, MAP};
 
 /// Why the board started. The flags that tell it are cleared by this.
@@ -44,17 +41,4 @@ pub(crate) fn identity(flash: &mut Flash) -> Result<&'static Identity, IdentityE
     // A torn word in it: whoever wrote it was interrupted.
     flash.read_now(MAP.identity().start, &mut *image).map_err(|_| IdentityError::Checksum)?;
     Identity::parse(&*image).map(|identity| &*IDENTITY.init(identity))
-}
-
-/// This boot's random numbers. Without an identity none are needed, and the seed must stay as it is: what would be made
-/// of nothing would count as secret ever after.
-pub(crate) async fn random(
-    identity: Result<&Identity, IdentityError>,
-    flash: &mut Flash,
-    mut trng: HardwareRng,
-) -> Result<(Random, Sources), Sources> {
-    match identity {
-        Ok(identity) => gather(&mut trng, &mut Ratchet::new(flash, MAP.seeds), &identity.seed).await,
-        Err(_) => Err(Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) }),
-    }
 }

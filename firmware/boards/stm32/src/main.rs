@@ -28,10 +28,11 @@ use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_core::sealed::cipher::ChaChaCipher;
 use waft_receiver::Memory;
-use waft_receiver::board::{Board, Stack};
+use waft_receiver::board::{Board, Fit, Stack};
 use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::events::{Event, Events};
 use waft_receiver::run::{Parts, run};
+use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 use waft_stm32::flash;
@@ -88,15 +89,15 @@ async fn main(spawner: Spawner) {
     cache::enable(&mut core.MPU);
     let (tries, words) = faults::recall();
     let start = boot::why(&words);
-    let Devices { mut console, ethernet, trng, flash, watchdog } = board::devices(boot::unique());
+    let Devices { mut console, ethernet, mut trng, flash, watchdog } = board::devices(boot::unique());
     spawner.spawn(watchdog::feed(watchdog).expect("it is started once"));
     defmt::info!("{=str}, started: {}", TITLE, start);
     boot::mourn(&mut console, start, &words).await;
 
     let mut flash = Flash::new(Controller::new(flash), &TORN, MAP.readable(), MAP.writable());
     let identity = boot::identity(&mut flash);
-    let mut random = boot::random(identity, &mut flash, trng).await;
-    let seed = random.as_mut().map_or(0, |(random, _)| random.next_u64());
+    let mut fit = Fit::find(identity, &mut trng, &mut Ratchet::new(&mut flash, MAP.seeds)).await;
+    let seed = fit.as_mut().map_or(0, |fit| fit.random.next_u64());
     let (stack, runner) = net::stack(ethernet, identity.ok().map(|identity| &identity.network), seed);
     spawner.spawn(net::run(runner).expect("it is started once"));
 
@@ -105,11 +106,11 @@ async fn main(spawner: Spawner) {
     let events = HEARD.init(Events::new());
     spawner.spawn(application(slots, events).expect("it is started once"));
     let parts = Parts {
-        identity,
-        random,
+        fit,
         slots,
         sockets: net::sockets(stack),
-        console: (console, true),
+        console,
+        echo: true,
         clock: &Uptime,
         start,
         tries,

@@ -6,6 +6,8 @@ use std::vec::Vec;
 use embassy_futures::block_on;
 
 use super::*;
+use crate::board::{Fit, Unfit};
+use crate::identity::IdentityError;
 use crate::seed::testing::{Flash, damaged, ratchet};
 
 /// Gives bytes of a function of their index.
@@ -70,6 +72,14 @@ fn either_source_is_enough() {
     let (trng_only, sources) = numbers(Fake(|at| good(at + 1), true), &mut worn).unwrap();
     assert_eq!(sources, Sources { trng: Ok(()), seed: Ok(()) }, "a good generator begins the seed anew");
     assert!(seen.insert(trng_only));
+}
+
+#[test]
+fn the_seed_of_a_board_without_an_identity_stays() {
+    let mut flash = Flash::new();
+    let fit = block_on(Fit::find(Err(IdentityError::Missing), &mut Fake(good, true), &mut ratchet(&mut flash)));
+    assert_eq!(fit.unwrap_err(), Unfit::Identity(IdentityError::Missing));
+    assert_eq!(flash.bytes, Flash::new().bytes);
 }
 
 #[test]

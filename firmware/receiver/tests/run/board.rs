@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::desk::Tries;
-use waft_receiver::board::{Board, Socket, Start};
-use waft_receiver::entropy::{self, Random, Sources, Trng};
+use waft_receiver::board::{Board, Fit, Socket, Start, Unfit};
+use waft_receiver::entropy::Trng;
 use waft_receiver::events::Events;
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::run::{Parts, run};
@@ -217,7 +217,7 @@ impl Powered {
         identity: Result<&Identity, IdentityError>,
         scene: impl AsyncFnOnce(Scene<'_, '_>) -> T,
     ) -> T {
-        let random = self.random(identity).await;
+        let fit = self.fit(identity).await;
         let end = (self.flash.lock().await.bytes.len()) as u32;
         let slots = Slots::new(&self.flash, SLOTS..end).await.unwrap();
         let (listener, events) = (Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), Events::new());
@@ -225,11 +225,11 @@ impl Powered {
         let (near, far) = duplex(1 << 16);
         let (clock, mut memory) = (Ticks::new(), Box::new(Memory::new()));
         let parts = Parts::<'_, Hosted, 3> {
-            identity,
-            random,
+            fit,
             slots: &slots,
             sockets: [0; 3].map(|_| Plug { listener: listener.clone(), stream: None }),
-            console: (Pipe(far), true),
+            console: Pipe(far),
+            echo: true,
             clock: &clock,
             start: self.start,
             tries: &mut self.tries,
@@ -247,11 +247,9 @@ impl Powered {
         .await
     }
 
-    async fn random(&mut self, identity: Result<&Identity, IdentityError>) -> Result<(Random, Sources), Sources> {
+    async fn fit<'i>(&mut self, identity: Result<&'i Identity, IdentityError>) -> Result<Fit<'i>, Unfit> {
         let mut flash = self.flash.lock().await;
-        let mut ratchet = Ratchet::new(&mut *flash, SEEDS);
-        let seed = identity.map_or([0; 32], |identity| *identity.seed);
-        entropy::gather(&mut Noise(self.noise), &mut ratchet, &seed).await
+        Fit::find(identity, &mut Noise(self.noise), &mut Ratchet::new(&mut *flash, SEEDS)).await
     }
 }
 
