@@ -53,10 +53,10 @@ pub const LOCK_MAX_S: u32 = 3_600;
 pub const PREFACE_MS: u64 = 5_000;
 /// Either side waits this long for the TLS handshake to end, in milliseconds.
 pub const HANDSHAKE_MS: u64 = 15_000;
-/// Either side waits this long for the next message or byte, in milliseconds.
+/// Either side waits this long for the next message or byte, and for a frame of its own to get away, in milliseconds.
 pub const STEP_MS: u64 = 30_000;
-/// Either side waits this long for a frame to be whole once it began, in milliseconds: at the largest chunk, 550 bytes
-/// a second.
+/// Either side waits this long for the peer's frame to be whole once it began, in milliseconds: at the largest chunk,
+/// 550 bytes a second.
 pub const FRAME_MS: u64 = 120_000;
 /// A receiver waits this long for a code, in milliseconds: a person types it.
 pub const CODE_MS: u64 = 120_000;
