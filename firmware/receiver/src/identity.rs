@@ -20,7 +20,6 @@
 //!     CRC-32 (IEEE) of all before  4
 //! ```
 
-pub(crate) mod crc;
 mod image;
 mod network;
 #[cfg(test)]

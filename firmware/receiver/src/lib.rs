@@ -62,6 +62,7 @@ extern crate std;
 
 pub mod board;
 mod console;
+mod crc;
 mod doors;
 #[cfg(feature = "embassy")]
 pub mod embassy;

@@ -22,7 +22,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::identity::crc::crc32;
+use crate::crc::crc32;
 
 /// Bytes of a record: a multiple of every write size.
 const RECORD: usize = 64;

@@ -22,10 +22,10 @@ pub mod wire;
 use embassy_futures::select::{Either, select};
 use embedded_tls::{TlsConfig, TlsConnection, TlsContext};
 use rand_core::{CryptoRng, RngCore};
-use waft_core::limits::HANDSHAKE_MS;
+use waft_core::limits::{FRAME_HEADER, HANDSHAKE_MS, MESSAGE_MAX};
 use waft_core::session::Clock;
 
-use crate::identity::{Identity, TrustedSender};
+use crate::identity::{CERTIFICATE_MAX, Identity, TrustedSender};
 use error::{HandshakeError, LinkError};
 use guard::Tcp;
 use link::TlsLink;
@@ -39,16 +39,22 @@ const ALPN: &[&[u8]] = &[b"waft/1-4k"];
 /// Bytes of the longest record that a sender writes, without its header: 4096 of plaintext, their type and the tag.
 pub const RECORD_MAX: usize = 4096 + 1 + 16;
 
+/// Bytes of the longest record that we write: in the handshake our certificate, afterwards a message.
+const WRITE_MAX: usize = 1024;
+/// At most so much is around either in its record: headers of record and handshake, lengths, type, tag.
+const AROUND: usize = 64;
+const _: () = assert!(CERTIFICATE_MAX + AROUND <= WRITE_MAX && FRAME_HEADER + MESSAGE_MAX + AROUND <= WRITE_MAX);
+
 /// Room for one record in each direction.
 pub struct Buffers {
     read: [u8; RECORD_MAX],
-    write: [u8; 1024],
+    write: [u8; WRITE_MAX],
 }
 
 impl Buffers {
     /// Empty buffers.
     pub const fn new() -> Self {
-        Self { read: [0; RECORD_MAX], write: [0; 1024] }
+        Self { read: [0; RECORD_MAX], write: [0; WRITE_MAX] }
     }
 }
 

@@ -6,8 +6,8 @@ use waft_core::certificate::CertificateHash;
 use waft_core::sealed::hpke::HpkeSecret;
 use zeroize::Zeroizing;
 
-use super::crc::crc32;
 use super::{Address, Identity, IdentityError, KeyPolicy, Network, Policy, SENDERS_MAX, TrustedSender, Wifi};
+use crate::crc::crc32;
 
 const MAGIC: [u8; 4] = *b"WFID";
 const VERSION: u8 = 1;

@@ -43,7 +43,7 @@ fn encoded(identity: &Identity) -> Vec<u8> {
 /// With a right checksum again.
 fn resealed(mut image: Vec<u8>) -> Vec<u8> {
     let at = image.len() - 4;
-    let crc = crc::crc32(&image[..at]).to_be_bytes();
+    let crc = crate::crc::crc32(&image[..at]).to_be_bytes();
     image[at..].copy_from_slice(&crc);
     image
 }
