@@ -46,6 +46,9 @@ impl Description {
         let regions: Vec<_> = description.memory.values().map(Span::range).collect::<Result<_, _>>()?;
         let identity = description.identity.range()?;
         description.storage.slots.range()?;
+        if !description.memory.contains_key("flash") {
+            return Err("there is no region `flash`".into());
+        }
         match regions.iter().any(|region| region.start < identity.end && identity.start < region.end) {
             true => Err("the identity lies in a region of the linker".into()),
             false => Ok(description),
@@ -64,13 +67,15 @@ impl Description {
 
     /// The rest as constants.
     pub(crate) fn map_rs(&self) -> String {
-        let Self { name, title, identity, storage: Storage { seeds: [first, second], slots }, .. } = self;
+        let Self { name, title, memory, identity, storage: Storage { seeds: [first, second], slots }, .. } = self;
         let Range { start, end } = slots.range().expect("it was checked when it was parsed");
         format!(
             "/// What the board is called.\n\
              pub const NAME: &str = {name:?};\n\
              /// What people call it.\n\
              pub const TITLE: &str = {title:?};\n\
+             /// Room for the program, in bytes.\n\
+             pub const FLASH_SIZE: u32 = {:#X};\n\
              /// Where the identity image lies: an address.\n\
              pub const IDENTITY_AT: u32 = {:#X};\n\
              /// Room for it, in bytes.\n\
@@ -79,7 +84,7 @@ impl Description {
              pub const SEEDS: [u32; 2] = [{first:#X}, {second:#X}];\n\
              /// The slots: a range of the flash.\n\
              pub const SLOTS: core::ops::Range<u32> = {start:#X}..{end:#X};\n",
-            identity.at, identity.size,
+            memory["flash"].size, identity.at, identity.size,
         )
     }
 }

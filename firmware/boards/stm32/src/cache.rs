@@ -9,11 +9,12 @@ use core::ops::Range;
 use cortex_m::asm::{dsb, isb};
 use cortex_m::peripheral::MPU;
 use embassy_stm32::pac::ICACHE;
-use waft_stm32::ecc::BANK;
 use waft_stm32::region::FLASH;
 
+use crate::MAP;
+
 /// Regions of memory that are not cached.
-const UNCACHED: [Range<u32>; 2] = [FLASH + BANK..FLASH + 2 * BANK, 0x08FF_F000..0x0900_0000];
+const UNCACHED: [Range<u32>; 2] = [FLASH + MAP.bank..FLASH + 2 * MAP.bank, 0x08FF_F000..0x0900_0000];
 
 /// Normal memory that is cached nowhere.
 const NOT_CACHEABLE: u32 = 0x44;

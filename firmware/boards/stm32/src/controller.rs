@@ -11,6 +11,7 @@ use waft_stm32::ecc::{Detected, Record};
 use waft_stm32::flash::{Chip, ERASE, READ, Refused, WRITE};
 use waft_stm32::region::FLASH;
 
+use crate::MAP;
 use crate::faults::end;
 
 /// Torn words, as the interrupt's handler notes them.
@@ -95,7 +96,7 @@ fn settle() {
 /// who reads it; any other means that the program itself is damaged.
 #[exception]
 unsafe fn NonMaskableInt() {
-    match Detected::decode(pac::FLASH.eccdetr().read().0) {
+    match Detected::decode(pac::FLASH.eccdetr().read().0, MAP.bank) {
         Some(Detected::Storage { at }) => {
             TORN.note(at);
             pac::FLASH.eccdetr().write(|errors| errors.set_eccd(true));

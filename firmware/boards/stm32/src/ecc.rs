@@ -20,8 +20,6 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes under one code: what is written at once.
 pub const UNIT: u32 = 16;
-/// Length of a bank of the STM32H563, in bytes.
-pub const BANK: u32 = 1 << 20;
 
 const DETECTED: u32 = 1 << 31;
 const BANK_2: u32 = 1 << 22;
@@ -47,13 +45,13 @@ pub enum Detected {
 }
 
 impl Detected {
-    /// Decodes FLASH_ECCDETR; `None`: nothing was detected.
-    pub const fn decode(register: u32) -> Option<Self> {
+    /// Decodes FLASH_ECCDETR of a chip with banks of `bank` bytes; `None`: nothing was detected.
+    pub const fn decode(register: u32, bank: u32) -> Option<Self> {
         let at = (register & WORD) * UNIT;
         match register {
             _ if register & DETECTED == 0 => None,
             _ if register & ELSEWHERE != 0 => Some(Self::Elsewhere),
-            _ if register & BANK_2 != 0 => Some(Self::Storage { at: BANK + at }),
+            _ if register & BANK_2 != 0 => Some(Self::Storage { at: bank + at }),
             _ => Some(Self::Program { at }),
         }
     }
@@ -110,14 +108,16 @@ mod tests {
 
     #[test]
     fn a_detection_is_placed() {
-        assert_eq!(None, Detected::decode(0));
-        assert_eq!(None, Detected::decode(BANK_2 | 0x1234), "an address alone is no detection");
-        assert_eq!(Some(Detected::Program { at: 0x10 }), Detected::decode(DETECTED | 1));
-        assert_eq!(Some(Detected::Storage { at: 0x10_0000 }), Detected::decode(DETECTED | BANK_2));
-        assert_eq!(Some(Detected::Storage { at: 0x1F_FFF0 }), Detected::decode(DETECTED | BANK_2 | 0xFFFF));
+        let decode = |register| Detected::decode(register, 1 << 20);
+        assert_eq!(None, decode(0));
+        assert_eq!(None, decode(BANK_2 | 0x1234), "an address alone is no detection");
+        assert_eq!(Some(Detected::Program { at: 0x10 }), decode(DETECTED | 1));
+        assert_eq!(Some(Detected::Storage { at: 0x10_0000 }), decode(DETECTED | BANK_2));
+        assert_eq!(Some(Detected::Storage { at: 0x1F_FFF0 }), decode(DETECTED | BANK_2 | 0xFFFF));
+        assert_eq!(Some(Detected::Storage { at: 0x1_0010 }), Detected::decode(DETECTED | BANK_2 | 1, 1 << 16));
         // As people met them: a never written word of the data area, and one of the one-time programmable area.
-        assert_eq!(Some(Detected::Elsewhere), Detected::decode(0x8020_F800));
-        assert_eq!(Some(Detected::Elsewhere), Detected::decode(0x8100_0600));
+        assert_eq!(Some(Detected::Elsewhere), decode(0x8020_F800));
+        assert_eq!(Some(Detected::Elsewhere), decode(0x8100_0600));
     }
 
     #[test]

@@ -45,7 +45,9 @@ include!(concat!(env!("OUT_DIR"), "/map.rs"));
 
 /// Where on the flash is what.
 const MAP: Map = {
-    let map = Map { identity: IDENTITY_AT..IDENTITY_AT + IDENTITY_SIZE, seeds: SEEDS, slots: SLOTS };
+    // The linker has all of bank 1, and nothing else.
+    let identity = IDENTITY_AT..IDENTITY_AT + IDENTITY_SIZE;
+    let map = Map { bank: FLASH_SIZE, identity, seeds: SEEDS, slots: SLOTS };
     assert!(map.fault().is_none(), "the board's description does not fit the chip");
     map
 };

@@ -4,15 +4,16 @@ use core::ops::Range;
 
 use waft_receiver::identity::IMAGE_MAX;
 
-use crate::ecc::BANK;
 use crate::flash::ERASE;
 
 /// Start of the flash in memory.
 pub const FLASH: u32 = 0x0800_0000;
 
-/// Where on the flash a board keeps what.
+/// Where on the flash a board keeps what. The program has the first of two banks, all else the second.
 #[derive(Clone, Debug)]
 pub struct Map {
+    /// Length of a bank, in bytes.
+    pub bank: u32,
     /// The identity image: an address.
     pub identity: Range<u32>,
     /// The two sectors of the seed.
@@ -35,9 +36,9 @@ pub enum MapError {
 }
 
 impl Map {
-    /// Why the map does not fit the STM32H563, if it does not.
+    /// Why the map does not fit the chip, if it does not.
     pub const fn fault(&self) -> Option<MapError> {
-        let [first, second] = self.seeds;
+        let (bank, [first, second]) = (self.bank, self.seeds);
         let (identity, slots) = (self.identity(), &self.slots);
         let bounds = [first, second, slots.start, slots.end, identity.start, identity.end];
         let mut at = 0;
@@ -45,7 +46,7 @@ impl Map {
             if !bounds[at].is_multiple_of(ERASE as u32) {
                 return Some(MapError::Unaligned);
             }
-            if bounds[at] < BANK || bounds[at] > 2 * BANK {
+            if bounds[at] < bank || bounds[at] > 2 * bank {
                 return Some(MapError::NotInBank2);
             }
             at += 1;
@@ -67,12 +68,12 @@ impl Map {
 
     /// What the receiver writes: seeds and slots.
     pub const fn writable(&self) -> Range<u32> {
-        BANK..self.slots.end
+        self.bank..self.slots.end
     }
 
     /// What it reads: all of bank 2.
     pub const fn readable(&self) -> Range<u32> {
-        BANK..2 * BANK
+        self.bank..2 * self.bank
     }
 }
 
@@ -85,8 +86,12 @@ const fn before(seed: u32, end: u32) -> bool {
 mod tests {
     use super::*;
 
-    const GOOD: Map =
-        Map { identity: 0x081F_E000..0x0820_0000, seeds: [0x10_0000, 0x10_2000], slots: 0x10_4000..0x1F_E000 };
+    const GOOD: Map = Map {
+        bank: 1 << 20,
+        identity: 0x081F_E000..0x0820_0000,
+        seeds: [0x10_0000, 0x10_2000],
+        slots: 0x10_4000..0x1F_E000,
+    };
 
     fn fault(change: impl FnOnce(&mut Map)) -> Option<MapError> {
         let mut map = GOOD;
@@ -109,6 +114,7 @@ mod tests {
         assert_eq!(Some(MapError::Unaligned), fault(|map| map.slots.end -= 4096));
         assert_eq!(Some(MapError::Unaligned), fault(|map| map.identity.end -= 4096));
         assert_eq!(Some(MapError::NotInBank2), fault(|map| map.seeds[1] = 0xF_E000));
+        assert_eq!(Some(MapError::NotInBank2), fault(|map| map.bank /= 2));
         assert_eq!(Some(MapError::NotInBank2), fault(|map| map.slots.end = 0x20_2000));
         assert_eq!(Some(MapError::NotInBank2), fault(|map| map.identity = 0x1F_E000..0x20_0000));
         assert_eq!(Some(MapError::Overlap), fault(|map| map.seeds[1] = map.seeds[0]));

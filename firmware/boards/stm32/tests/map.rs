@@ -20,6 +20,7 @@ fn linker_and_program_get_what_the_description_says() {
     let map = board.map_rs();
     for line in [
         "NAME: &str = \"nucleo-h563zi\";",
+        "FLASH_SIZE: u32 = 0x100000;",
         "IDENTITY_AT: u32 = 0x81FE000;",
         "IDENTITY_SIZE: u32 = 0x2000;",
         "SEEDS: [u32; 2] = [0x100000, 0x102000];",
@@ -33,6 +34,7 @@ fn linker_and_program_get_what_the_description_says() {
 fn what_the_firmware_cannot_bear_is_refused() {
     for (from, to, problem) in [
         ("at = 0x081FE000", "at = 0x080FE000", "identity lies in a region"),
+        ("flash = { at", "rom = { at", "no region `flash`"),
         ("size = 0xFA000", "size = 0xFFFFFFFF", "no range"),
         ("size = 0xA0000", "size = 0", "no range"),
         ("seeds = [0x100000, 0x102000]", "seeds = [0x100000]", "invalid length"),

@@ -13,6 +13,7 @@ use embassy_futures::block_on;
 use super::*;
 use crate::ecc::Detected;
 
+/// Bank 2 begins behind bank 1.
 const AT: u32 = 0x10_0000;
 const END: u32 = AT + 4 * ERASE as u32;
 /// The last sector may be read, but not written.
@@ -34,7 +35,7 @@ impl Memory {
     /// The register, and what the interrupt's handler makes of it.
     fn interrupt(&self, unit: u32) {
         let register = (1 << 31) | (1 << 22) | ((unit - AT) / UNIT);
-        let Some(Detected::Storage { at }) = Detected::decode(register) else { panic!("{register:X}") };
+        let Some(Detected::Storage { at }) = Detected::decode(register, AT) else { panic!("{register:X}") };
         self.record.note(at);
     }
 }
