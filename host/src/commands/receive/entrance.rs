@@ -135,6 +135,8 @@ impl<P: Porter> Entrance<P> {
     }
 
     fn refuse(&mut self, stream: TcpStream) {
+        // Nobody waits for these: what has ended would stay for as long as the receiver runs.
+        while self.turned.tasks.try_join_next().is_some() {}
         self.turned.push(turn_away(stream, ClearRefusal::Busy));
     }
 
@@ -307,6 +309,21 @@ mod tests {
         }
         assert_eq!(busy, ClearRefusal::Busy.to_bytes());
         assert!(nothing.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_was_turned_away_is_forgotten() {
+        let (mut entrance, address) = opened().await;
+        tokio::select! {
+            _ = entrance.keep() => panic!("it never ends"),
+            () = async {
+                for _ in 0..4 * TURNED_MAX {
+                    let mut sender = knock(address, PREFACE).await;
+                    let _ = sender.read_to_end(&mut Vec::new()).await;
+                }
+            } => {}
+        }
+        assert!(entrance.turned.tasks.len() <= TURNED_MAX, "{}", entrance.turned.tasks.len());
     }
 
     #[tokio::test]
