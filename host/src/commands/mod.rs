@@ -60,7 +60,10 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
 fn wait_for(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::File("the system's event queue".into(), error))?;
-    runtime.block_on(command)
+    let ended = runtime.block_on(command);
+    // A name that is being looked up cannot be given up: the system's resolver would be waited for, after Ctrl-C too.
+    runtime.shutdown_background();
+    ended
 }
 
 fn tell_new_identity(home: &Home, ui: &Ui) {
@@ -79,4 +82,35 @@ fn check_answer(asked: Asked) -> Result<(), Error> {
         _ => answers::code_form(&answer).map(drop),
     };
     form.map_err(|why| Error::malformed(asked, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn a_command_that_ended_does_not_wait_for_the_resolver() {
+        let (_still, over) = channel::<()>();
+        let (tell, begun) = oneshot::channel();
+        let answered = Arc::new(AtomicBool::new(false));
+        let answer = answered.clone();
+        let resolver = move || {
+            let _ = tell.send(());
+            let _ = over.recv_timeout(Duration::from_secs(10));
+            answer.store(true, Ordering::SeqCst);
+        };
+        let ended = wait_for(async {
+            drop(tokio::task::spawn_blocking(resolver));
+            begun.await.expect("it begins");
+            Err(Error::Interrupted)
+        });
+        assert!(matches!(ended, Err(Error::Interrupted)) && !answered.load(Ordering::SeqCst));
+    }
 }
