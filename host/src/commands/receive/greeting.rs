@@ -79,15 +79,20 @@ fn tell_trust(trust: &Trust, ui: &Ui) {
 
 /// The addresses that a sender can use, the likeliest first; at least one.
 pub(in crate::commands) fn reachable_at(local: SocketAddr) -> Vec<String> {
-    if !local.ip().is_unspecified() {
-        return vec![Address::from(local).to_string()];
+    match local.ip().is_unspecified() {
+        true => reachable_among(addresses().unwrap_or_default(), local),
+        false => vec![Address::from(local).to_string()],
     }
-    let of_network = addresses().unwrap_or_default();
-    let here = match of_network.is_empty() {
-        true => vec![IpAddr::from([127, 0, 0, 1])],
-        false => of_network,
-    };
-    here.into_iter().map(|ip| Address::from(SocketAddr::new(ip, local.port())).to_string()).collect()
+}
+
+/// Those of this machine's addresses at which a socket hears that listens on all of its family. One for IPv6 hears
+/// IPv4, too.
+fn reachable_among(mut addresses: Vec<IpAddr>, local: SocketAddr) -> Vec<String> {
+    addresses.retain(|ip| ip.is_ipv4() || local.is_ipv6());
+    if addresses.is_empty() {
+        addresses.push([127, 0, 0, 1].into());
+    }
+    addresses.into_iter().map(|ip| Address::from(SocketAddr::new(ip, local.port())).to_string()).collect()
 }
 
 #[cfg(test)]
@@ -105,5 +110,14 @@ mod tests {
         assert_eq!(at("localhost:9"), None);
         assert_eq!(at("1.2.3.4:70000"), None);
         assert_eq!(listen_at(None).ok(), Some((None, PORT)));
+    }
+
+    #[test]
+    fn only_addresses_that_hear_are_shown() {
+        let all = [IpAddr::from([10, 0, 0, 2]), "2001:db8::7".parse().unwrap()];
+        let shown = |local: &str| reachable_among(all.to_vec(), local.parse().unwrap());
+        assert_eq!(shown("[::]:9"), ["10.0.0.2:9", "[2001:db8::7]:9"]);
+        assert_eq!(shown("0.0.0.0:9"), ["10.0.0.2:9"]);
+        assert_eq!(reachable_among(all[1..].to_vec(), "0.0.0.0:9".parse().unwrap()), ["127.0.0.1:9"]);
     }
 }
