@@ -30,7 +30,7 @@ pub fn run(Typed { cli, command }: Typed) -> ExitCode {
         Ui::leave();
         hook(panic);
     }));
-    match execute(cli.command, &ui) {
+    match execute(cli.command, &ui).and_then(|()| ui.check_output()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let error = error.of(&command);

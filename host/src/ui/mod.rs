@@ -10,7 +10,7 @@ mod progress;
 mod typing;
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 
 use console::{Style, style};
 pub(crate) use event::Event;
@@ -30,12 +30,15 @@ pub(crate) struct Ui {
     /// The bar on the screen, and the question that is being typed: what other lines must not tear.
     bar: RefCell<Option<ProgressBar>>,
     question: RefCell<Option<String>>,
+    /// Why standard output did not take a result or an event.
+    lost: RefCell<Option<io::Error>>,
 }
 
 impl Ui {
     /// A voice as the command line asks for.
     pub(crate) fn new(voice: Voice) -> Self {
-        Self { voice, input: Default::default(), bar: RefCell::default(), question: RefCell::default() }
+        let (input, bar, question, lost) = Default::default();
+        Self { voice, input, bar, question, lost }
     }
 
     /// Tells what a person likes to know; silent under `--quiet`.
@@ -75,7 +78,7 @@ impl Ui {
     /// Prints a result to standard output, unless events go there.
     pub(crate) fn print(&self, text: impl AsRef<str>) {
         if !self.voice.json {
-            let _ = writeln!(stdout(), "{}", escape_lines(text.as_ref()));
+            self.wrote(writeln!(stdout(), "{}", escape_lines(text.as_ref())));
         }
     }
 
@@ -83,7 +86,20 @@ impl Ui {
     pub(crate) fn event(&self, event: &Event<'_>) {
         if self.voice.json {
             let mut out = stdout().lock();
-            let _ = writeln!(out, "{}", event.line()).and_then(|()| out.flush());
+            self.wrote(writeln!(out, "{}", event.line()).and_then(|()| out.flush()));
+        }
+    }
+
+    /// An error if standard output did not take all results and events. A reader that has had enough is none.
+    pub(crate) fn check_output(&self) -> Result<(), Error> {
+        self.lost.take().map_or(Ok(()), |cause| Err(Error::File("standard output".into(), cause)))
+    }
+
+    fn wrote(&self, written: io::Result<()>) {
+        if let Err(cause) = written
+            && cause.kind() != ErrorKind::BrokenPipe
+        {
+            self.lost.borrow_mut().get_or_insert(cause);
         }
     }
 
