@@ -65,13 +65,13 @@ fn is_board(path: &Path) -> bool {
 fn table(boards: &BTreeMap<String, Description>) -> String {
     let mut text = "/// All boards, by name.\npub const BOARDS: &[Board] = &[\n".to_owned();
     for board in boards.values() {
-        let Description { name, title, package, target, features, memory: _, identity, storage, flash } = board;
+        let Description { name, title, package, target, features, wifi, memory: _, identity, storage, flash } = board;
         let (identity, slots) = (span(*identity), span(storage.slots));
         let (seeds, commands) = (storage.seeds, &flash.commands);
         writeln!(
             text,
             "Board {{ name: {name:?}, title: {title:?}, package: {package:?}, target: {target:?}, features: &{features:?}, \
-             identity: {identity}, storage: Storage {{ seeds: {seeds:?}, slots: {slots} }}, \
+             wifi: {wifi}, identity: {identity}, storage: Storage {{ seeds: {seeds:?}, slots: {slots} }}, \
              commands: &{commands:?} }},"
         )
         .expect("a text takes everything");

@@ -23,6 +23,8 @@ pub struct Board {
     pub target: &'static str,
     /// The package's features for this board.
     pub features: &'static [&'static str],
+    /// Whether it has Wi-Fi.
+    pub wifi: bool,
     /// Where the identity image goes, as the flashing tool sees it.
     pub identity: Span,
     /// Where the receiver keeps what changes.
@@ -133,6 +135,7 @@ mod tests {
             package: "waft-chip",
             target: "thumbv8m",
             features,
+            wifi: false,
             identity: Span { at: 0x081F_E000, size: 8192 },
             storage: Storage { seeds: [0, 8192], slots: Span { at: 16384, size: 65536 } },
             commands: &["write {identity} --at {identity_at}", "run {firmware}"],
@@ -171,6 +174,8 @@ mod tests {
     fn what_a_file_lacks_is_named() {
         let good = Description::parse(GOOD).unwrap();
         assert_eq!((good.name.as_str(), good.title.as_str(), good.memory.len()), ("mps2", "A board", 2));
+        let wireless = Description::parse(&GOOD.replacen("[memory]", "wifi = true\n[memory]", 1)).unwrap();
+        assert!(wireless.wifi && !good.wifi);
         for (from, to, problem) in [
             ("name = \"mps2\"", "name = \"a b\"", "name = \"a b\""),
             ("\"one\"", "\"-\\n\"", "features"),

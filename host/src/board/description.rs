@@ -22,6 +22,9 @@ pub(crate) struct Description {
     pub(crate) package: String,
     pub(crate) target: String,
     pub(crate) features: Vec<String>,
+    /// Where nothing is said, it has none.
+    #[serde(default)]
+    pub(crate) wifi: bool,
     pub(crate) memory: BTreeMap<String, Span>,
     pub(crate) identity: Span,
     pub(crate) storage: Storage,

@@ -22,7 +22,7 @@ use crate::ui::{Event, Ui};
 pub(super) async fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
-    let (mut plan, ssid) = read(&args)?;
+    let (mut plan, ssid) = read(&args, board)?;
     let home = Home::open()?;
     let (own, new) = Identity::open(&home)?;
     let own = own.certificate();
@@ -51,12 +51,17 @@ pub(super) async fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
 }
 
 /// What was typed, as far as it can be read without a home: nobody may send yet.
-fn read(args: &Provision) -> Result<(Plan, Option<settings::Ssid>), Error> {
+fn read(args: &Provision, board: &Board) -> Result<(Plan, Option<settings::Ssid>), Error> {
     let name = Name::new(&args.name).map_err(usage)?;
     let network = settings::network(&args.network, &name)?;
     let typed = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(usage)?;
     let at = typed.or_else(|| settings::listens_at(&network.address));
-    let ssid = args.network.wifi.as_deref().map(settings::ssid).transpose()?;
+    let ssid = match &args.network.wifi {
+        Some(_) if !board.wifi => {
+            return Err(usage(format!("the board {} has no Wi-Fi: leave --wifi out", board.name)));
+        }
+        wifi => wifi.as_deref().map(settings::ssid).transpose()?,
+    };
     Ok((Plan { name, senders: Vec::new(), policy: settings::policy(args.policy), network, at }, ssid))
 }
 
@@ -89,4 +94,26 @@ fn tell_commands(board: &Board, path: &Path, ui: &Ui) {
     ui.print("\nTo build and flash, from the top of waft's source:");
     board.all_commands(path).iter().for_each(|command| ui.print(format!("  {command}")));
     ui.print("");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{NetworkArgs, PolicyArgs};
+
+    #[test]
+    fn a_network_without_wires_is_for_boards_that_have_one() {
+        let args = Provision {
+            board: "mps2".into(),
+            name: "kitchen".into(),
+            output: "identity.bin".into(),
+            sender: Vec::new(),
+            at: None,
+            policy: PolicyArgs::default(),
+            network: NetworkArgs { wifi: Some("home".into()), ..NetworkArgs::default() },
+        };
+        let wired = Board::named("mps2").unwrap();
+        assert!(read(&args, wired).is_err_and(|error| error.to_string().contains("mps2 has no Wi-Fi")));
+        assert!(read(&args, &Board { wifi: true, ..*wired }).unwrap().1.is_some());
+    }
 }

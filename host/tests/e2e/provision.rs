@@ -9,8 +9,6 @@ use super::harness::{Call, text};
 use super::storage::as_nobody;
 use super::world::{World, set_mode};
 
-const PASSPHRASE: &str = "correct horse";
-
 /// `waft provision` of the board "attic" by the laptop.
 fn provisioning(world: &World, options: &[&str]) -> Call {
     let call = world.laptop.call(&["provision", "--board", "mps2", "--name", "attic", "--output", "identity.bin"]);
@@ -66,49 +64,34 @@ fn what_was_asked_for_stands_in_the_image() {
     let own = world.laptop.certificate();
     let network = ["--hostname", "attic-1", "--address", "192.0.2.9/24", "--gateway", "192.0.2.1", "--dns", "9.9.9.9"];
     let senders = ["--sender", certificate.to_str().unwrap(), "--sender", own.to_str().unwrap()];
-    let call = provisioning(&world, &["--no-code", "--no-key", "--allow-older", "--wifi", "home"]);
-    let mut process = call.with(|call| call.args(network).args(senders)).start();
-    process.answer("passphrase", "short");
-    process.answer("passphrase", PASSPHRASE);
-    process.end().well().never_says(PASSPHRASE);
+    let call = provisioning(&world, &["--no-code", "--no-key", "--allow-older"]);
+    call.with(|call| call.args(network).args(senders)).run().well();
     let board = image(&world);
     assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true });
     assert_eq!(board.network.hostname, "attic-1");
     let (gateway, dns) = (Some([192, 0, 2, 1]), Some([9, 9, 9, 9]));
     assert_eq!(board.network.address, Address::Static { address: [192, 0, 2, 9], prefix: 24, gateway, dns });
-    let wifi = board.network.wifi.as_ref().unwrap();
-    assert_eq!((wifi.ssid.as_str(), wifi.passphrase.as_slice()), ("home", PASSPHRASE.as_bytes()));
     let names: Vec<&str> = board.senders.iter().map(|sender| sender.name.as_str()).collect();
     assert_eq!(names, ["kitchen", "desk"], "as they are called here");
     assert_eq!(world.laptop.known().by_name("attic").unwrap().address().unwrap().to_string(), "192.0.2.9:12346");
 }
 
 #[test]
-fn a_passphrase_in_the_environment_is_not_told() {
+fn a_board_without_wifi_is_asked_for_no_passphrase() {
     let world = World::strangers();
-    provisioning(&world, &["--wifi", "home"])
-        .env("WAFT_WIFI_PASSPHRASE", PASSPHRASE)
-        .run()
-        .well()
-        .never_says(PASSPHRASE);
-    assert_eq!(image(&world).network.wifi.as_ref().unwrap().passphrase, PASSPHRASE.as_bytes());
-    let world = World::strangers();
-    let long = "p".repeat(70);
-    let refused = provisioning(&world, &["--wifi", "home"]).env("WAFT_WIFI_PASSPHRASE", &long).run();
-    refused.failed(2, "usage", &["8 to 63"]).never_says(&long);
+    let refused = provisioning(&world, &["--wifi", "home"]).run().failed(2, "usage", &["mps2 has no Wi-Fi"]);
+    assert_eq!(refused.all("asked").count(), 0);
     nothing_happened(&world);
 }
 
 #[test]
-fn a_taken_name_and_a_taken_file_are_found_before_anything_is_asked() {
+fn a_taken_name_and_a_taken_file_change_nothing() {
     let world = World::strangers();
     provisioning(&world, &[]).run().well();
     let before = fs::read(world.laptop.work.join("identity.bin")).unwrap();
-    let again = provisioning(&world, &["--wifi", "home"]).run().failed(2, "usage", &["trusted as attic already"]);
-    assert_eq!(again.all("asked").count(), 0);
+    provisioning(&world, &[]).run().failed(2, "usage", &["trusted as attic already"]);
     world.laptop.call(&["trust", "remove", "attic"]).run().well();
-    let again = provisioning(&world, &["--wifi", "home"]).run().failed(14, "storage", &["identity.bin exists already"]);
-    assert_eq!(again.all("asked").count(), 0);
+    provisioning(&world, &[]).run().failed(14, "storage", &["identity.bin exists already"]);
     assert_eq!(fs::read(world.laptop.work.join("identity.bin")).unwrap(), before);
     assert!(world.laptop.known().by_name("attic").is_none());
 }
@@ -121,16 +104,6 @@ fn nothing_is_written_through_a_symlink() {
     provisioning(&world, &[]).run().failed(14, "storage", &["identity.bin exists already"]);
     assert!(!target.exists());
     fs::remove_file(&link).unwrap();
-    nothing_happened(&world);
-}
-
-#[test]
-fn ctrl_c_at_the_question_leaves_nothing() {
-    let world = World::strangers();
-    let mut process = provisioning(&world, &["--wifi", "home"]).start();
-    process.await_event("asked");
-    process.interrupt();
-    process.end().failed(130, "interrupted", &["Nothing was left half-done"]);
     nothing_happened(&world);
 }
 
