@@ -13,6 +13,7 @@ mod send;
 mod simulate;
 mod trust;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -72,6 +73,15 @@ fn tell_new_identity(home: &Home, ui: &Ui) {
 
 fn seconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Refuses `-`, by which people mean a stream of the process: `stream`. What is made appears whole or not at all, and
+/// what is opened is read twice, so it has to be a file.
+fn check_is_file(path: &Path, stream: &str) -> Result<(), Error> {
+    match path.as_os_str() == "-" {
+        true => Err(Error::usage(format!("- does not stand for {stream} here: name a file; one of that name is ./-"))),
+        false => Ok(()),
+    }
 }
 
 /// Refuses a code or key in the environment that has not the right form, before anybody is bothered.

@@ -26,6 +26,7 @@ const PIECES_PER_TURN: usize = 64;
 /// Does what was typed.
 pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
+    super::check_is_file(&args.file, "standard input")?;
     let mut file = SealedFile::start(&args.file)?;
     let schedule = tokio::select! {
         schedule = ask_key(&file, ui) => schedule?,

@@ -21,6 +21,7 @@ use crate::ui::{Event, Ui};
 /// Does what was typed.
 pub(super) async fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
+    super::check_is_file(&args.output, "standard output")?;
     let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
     let (mut plan, ssid) = read(&args, board)?;
     let home = Home::open()?;

@@ -33,6 +33,7 @@ const CHUNKS_PER_TURN: usize = 64;
 /// Does what was typed.
 pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
+    super::check_is_file(&args.output, "standard output")?;
     if args.output.symlink_metadata().is_ok() {
         return Err(Error::Exists(args.output));
     }
