@@ -9,8 +9,7 @@ use crate::ui::{Event, Ui};
 
 /// Does what was typed.
 pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
-    let name =
-        args.name.map(|name| Name::new(&name).map_err(|problem| Error::usage(problem.to_string()))).transpose()?;
+    let name = args.name.as_deref().map(Name::new).transpose().map_err(Error::usage)?;
     let home = Home::open()?;
     let (identity, new) = match args.renew {
         true => (Identity::renew(&home)?, true),

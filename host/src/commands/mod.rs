@@ -85,13 +85,9 @@ fn check_is_file(path: &Path, stream: &str) -> Result<(), Error> {
 }
 
 /// Refuses a code or key in the environment that has not the right form, before anybody is bothered.
-fn check_answer(asked: Asked) -> Result<(), Error> {
+fn check_answer<T>(asked: Asked, form: impl Fn(&str) -> Result<T, String>) -> Result<(), Error> {
     let Some(answer) = asked.in_environment() else { return Ok(()) };
-    let form = match asked {
-        Asked::Key => answers::key_form(&answer).map(drop),
-        _ => answers::code_form(&answer).map(drop),
-    };
-    form.map_err(|why| Error::malformed(asked, why))
+    form(&answer).map(drop).map_err(|why| Error::malformed(asked, why))
 }
 
 #[cfg(test)]

@@ -53,13 +53,13 @@ pub(super) async fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
 
 /// What was typed, as far as it can be read without a home: nobody may send yet.
 fn read(args: &Provision, board: &Board) -> Result<(Plan, Option<settings::Ssid>), Error> {
-    let name = Name::new(&args.name).map_err(usage)?;
+    let name = Name::new(&args.name).map_err(Error::usage)?;
     let network = settings::network(&args.network, &name)?;
-    let typed = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(usage)?;
+    let typed = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(Error::usage)?;
     let at = typed.or_else(|| settings::listens_at(&network.address));
     let ssid = match &args.network.wifi {
         Some(_) if !board.wifi => {
-            return Err(usage(format!("the board {} has no Wi-Fi: leave --wifi out", board.name)));
+            return Err(Error::usage(format!("the board {} has no Wi-Fi: leave --wifi out", board.name)));
         }
         wifi => wifi.as_deref().map(settings::ssid).transpose()?,
     };
@@ -69,10 +69,6 @@ fn read(args: &Provision, board: &Board) -> Result<(Plan, Option<settings::Ssid>
 fn unknown(board: &str) -> Error {
     let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
     Error::usage(format!("no board is called {board:?}; there are: {}", names.join(", ")))
-}
-
-fn usage(problem: impl ToString) -> Error {
-    Error::usage(problem.to_string())
 }
 
 fn tell(peer: &Peer, board: &Board, path: &Path, ui: &Ui) {

@@ -19,6 +19,7 @@ use self::entrance::{Entrance, Knock, Porter};
 use self::greeting::{Greeting, greet};
 pub(super) use self::greeting::{listen_at, reachable_at};
 use self::reception::Reception;
+use super::answers::key_form;
 use crate::asked::Asked;
 use crate::cli::Receive;
 use crate::door::AdmitError;
@@ -36,7 +37,7 @@ use crate::ui::{Event, Ui};
 /// Does what was typed.
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    super::check_answer(Asked::Key)?;
+    super::check_answer(Asked::Key, key_form)?;
     let (ip, port) = listen_at(args.listen.as_deref())?;
     let home = Home::open()?;
     let (identity, new) = Identity::open(&home)?;

@@ -19,6 +19,7 @@ use waft_core::session::{Receipt, SessionError};
 use self::attempt::Sending;
 use self::patience::{Hope, Patience};
 use self::target::Target;
+use super::answers::code_form;
 use super::folders;
 use crate::asked::Asked;
 use crate::cli::Send;
@@ -51,7 +52,7 @@ pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
 
 /// Everything that needs no connection.
 async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
-    super::check_answer(Asked::Code)?;
+    super::check_answer(Asked::Code, code_form)?;
     let home = Home::open()?;
     let (identity, _) = Identity::open(&home)?;
     let trust = Trust::load(&home)?;

@@ -77,7 +77,7 @@ async fn firmware(
     ui: &Ui,
 ) -> Result<PathBuf, Error> {
     if ip.is_ipv6() {
-        return Err(Error::usage("an emulated board is reached by IPv4 only".into()));
+        return Err(Error::usage("an emulated board is reached by IPv4 only"));
     }
     if qemu::program().is_none() {
         return Err(Error::NoQemu);
@@ -103,11 +103,8 @@ fn read_identity(path: &Path) -> Result<(Zeroizing<Vec<u8>>, board::Identity), E
 
 /// As was typed, else as the identity says.
 fn name(typed: Option<&str>, identity: Option<&board::Identity>) -> Result<Name, Error> {
-    let usage = |problem: crate::name::NameError| Error::usage(problem.to_string());
-    if let Some(typed) = typed {
-        return Name::new(typed).map_err(usage);
-    }
-    Name::new(identity.map_or(UNNAMED, |identity| identity.name.as_str())).map_err(usage)
+    let name = typed.unwrap_or_else(|| identity.map_or(UNNAMED, |identity| identity.name.as_str()));
+    Name::new(name).map_err(Error::usage)
 }
 
 fn folder(home: &Home, name: &Name) -> PathBuf {

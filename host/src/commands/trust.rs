@@ -22,9 +22,8 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 }
 
 fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
-    let name = Name::new(&args.name).map_err(|problem| Error::usage(problem.to_string()))?;
-    let at =
-        args.at.map(|at| at.parse::<Address>()).transpose().map_err(|problem| Error::usage(problem.to_string()))?;
+    let name = Name::new(&args.name).map_err(Error::usage)?;
+    let at = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(Error::usage)?;
     let certificate = certificate(&args.certificate)?;
     let home = Home::open()?;
     let (own, _) = Identity::open(&home)?;
@@ -55,7 +54,8 @@ fn remove(name: &str, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-fn certificate(path: &Path) -> Result<Certificate, Error> {
+/// The certificate in a file that somebody carried here.
+pub(super) fn certificate(path: &Path) -> Result<Certificate, Error> {
     let text = read_at_most(path, FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
     Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
 }

@@ -192,8 +192,8 @@ impl Error {
     }
 
     /// The error for an option or argument that does not make sense, to whatever command.
-    pub(crate) fn usage(what: String) -> Self {
-        Self::Usage { what, command: "waft".to_owned() }
+    pub(crate) fn usage(what: impl ToString) -> Self {
+        Self::Usage { what: what.to_string(), command: "waft".to_owned() }
     }
 
     /// The same error, of the command that was typed.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use waft_receiver::identity::SENDERS_MAX;
 
-use super::usage;
-use crate::certificate::{Certificate, FILE_MAX};
+use crate::certificate::Certificate;
+use crate::commands::trust::certificate;
 use crate::error::{Error, shown};
-use crate::home::{Home, read_at_most};
+use crate::home::Home;
 use crate::identity;
 use crate::name::Name;
 use crate::provision::Sender;
@@ -46,8 +46,7 @@ pub(in crate::commands) fn own(home: &Home, own: &Certificate) -> Result<Sender,
 
 /// The holder of one certificate, under the name that it has here, else under the file's.
 fn one(path: &Path, home: &Home, own: &Certificate, trust: &Trust) -> Result<Sender, Error> {
-    let text = read_at_most(path, FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
-    let certificate = Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))?;
+    let certificate = certificate(path)?;
     match trust.by_hash(certificate.hash()) {
         _ if certificate == *own => self::own(home, own),
         Some(known) => Ok(Sender { name: known.name.clone(), certificate }),
@@ -58,7 +57,7 @@ fn one(path: &Path, home: &Home, own: &Certificate, trust: &Trust) -> Result<Sen
 fn named_after(path: &Path) -> Result<Name, Error> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     Name::new(&stem).map_err(|problem| {
-        usage(format!("the sender of {} cannot be named after the file: {problem}; rename it", shown(path)))
+        Error::usage(format!("the sender of {} cannot be named after the file: {problem}; rename it", shown(path)))
     })
 }
 
@@ -66,9 +65,9 @@ fn check_distinct(sender: &Sender, others: &[Sender], path: &Path) -> Result<(),
     match others.iter().find(|other| other.certificate == sender.certificate || other.name == sender.name) {
         None => Ok(()),
         Some(other) if other.certificate == sender.certificate => {
-            Err(usage(format!("the certificate in {} is given twice", shown(path))))
+            Err(Error::usage(format!("the certificate in {} is given twice", shown(path))))
         }
-        Some(other) => Err(usage(format!(
+        Some(other) => Err(Error::usage(format!(
             "the certificate in {} is another sender's, but both would be named {}; rename the file",
             shown(path),
             other.name

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use waft_receiver::identity::{self as board, KeyPolicy, NAME_MAX, Network, Policy, Wifi};
 use zeroize::Zeroizing;
 
-use super::usage;
 use crate::address::{Address, PORT};
 use crate::asked::Asked;
 use crate::cli::{NetworkArgs, PolicyArgs};
@@ -48,7 +47,7 @@ fn hostname(typed: &str) -> Result<&str, Error> {
 }
 
 fn no_hostname(typed: &str) -> Error {
-    usage(format!(
+    Error::usage(format!(
         "{typed:?} is no hostname: one has 1 to {NAME_MAX} letters, digits, '.', '_' and '-', and does not begin with '-' or '.'"
     ))
 }
@@ -56,17 +55,17 @@ fn no_hostname(typed: &str) -> Error {
 fn address(args: &NetworkArgs) -> Result<board::Address, Error> {
     let Some(typed) = &args.address else { return Ok(board::Address::Dhcp) };
     let (address, prefix) = subnet(typed).ok_or_else(|| {
-        usage(format!("{typed:?} is no address of a board; write ADDR/PREFIX, such as 192.168.1.20/24"))
+        Error::usage(format!("{typed:?} is no address of a board; write ADDR/PREFIX, such as 192.168.1.20/24"))
     })?;
     if is_of_all(address, prefix) {
-        return Err(usage(format!(
+        return Err(Error::usage(format!(
             "{typed} is the address of the subnet itself, or of everybody in it, and not of one board"
         )));
     }
     let gateway = args.gateway.as_deref().map(|typed| host("gateway", typed)).transpose()?;
     let dns = args.dns.as_deref().map(|typed| host("name server", typed)).transpose()?;
     match gateway {
-        Some(gateway) if !is_neighbour(gateway, address, prefix) => Err(usage(format!(
+        Some(gateway) if !is_neighbour(gateway, address, prefix) => Err(Error::usage(format!(
             "the gateway {gateway} is no other host of the subnet {address}/{prefix}, so the board could not reach it"
         ))),
         _ => Ok(board::Address::Static {
@@ -86,7 +85,7 @@ fn subnet(typed: &str) -> Option<(Ipv4Addr, u8)> {
 
 fn host(what: &str, typed: &str) -> Result<Ipv4Addr, Error> {
     let address = typed.parse().ok().filter(is_host);
-    address.ok_or_else(|| usage(format!("{typed:?} is no IPv4 address of a {what}")))
+    address.ok_or_else(|| Error::usage(format!("{typed:?} is no IPv4 address of a {what}")))
 }
 
 /// Whether one machine can have that address on a network: not "this network", loopback, multicast, nor what is
@@ -120,14 +119,14 @@ pub(super) fn listens_at(address: &board::Address) -> Option<Address> {
 pub(super) fn ssid(typed: &str) -> Result<Ssid, Error> {
     match typed.len() {
         1..=SSID_MAX if !typed.chars().any(char::is_control) => Ok(Ssid(typed.to_owned())),
-        _ => Err(usage(format!("{typed:?} is no name of a Wi-Fi network: one has 1 to {SSID_MAX} bytes"))),
+        _ => Err(Error::usage(format!("{typed:?} is no name of a Wi-Fi network: one has 1 to {SSID_MAX} bytes"))),
     }
 }
 
 /// Asks for the passphrase of a network.
 pub(super) async fn wifi(Ssid(ssid): Ssid, ui: &Ui) -> Result<Wifi, Error> {
     let passphrase = ui.ask(Asked::Passphrase, &format!("Passphrase of the Wi-Fi network {ssid}:"), passphrase).await?;
-    let no_wifi = || Error::usage("the Wi-Fi settings do not fit into an identity".into());
+    let no_wifi = || Error::usage("the Wi-Fi settings do not fit into an identity");
     Ok(Wifi {
         ssid: ssid.parse().map_err(|_| no_wifi())?,
         passphrase: passphrase.as_bytes().try_into().map_err(|_| no_wifi())?,
