@@ -1,7 +1,7 @@
 //! A new board's identity: made here, written as an image for its flash, and trusted here as a receiver.
 //!
 //! All of that or nothing: who is trusted without an image could never prove itself, and an image without trust would
-//! be flashed in vain. DESIGN.md, decision 19.
+//! be flashed in vain. What an image holds, byte by byte: [`waft_receiver::identity`].
 
 use std::fs;
 use std::io::{self, Write};
@@ -270,9 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn trust_that_cannot_be_stored_leaves_no_image() {
+    fn a_file_that_is_not_kept_is_gone() {
         let bench = Bench::new();
-        drop(NewFile::write(&bench.path(), b"x").unwrap());
-        assert!(!bench.path().exists(), "what is not kept is gone");
+        let file = NewFile::write(&bench.path(), b"x").unwrap();
+        assert!(bench.path().exists());
+        drop(file);
+        assert!(!bench.path().exists());
+        NewFile::write(&bench.path(), b"x").unwrap().keep();
+        assert!(bench.path().exists());
     }
 }
