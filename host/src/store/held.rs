@@ -1,7 +1,7 @@
 //! Reads back what is staged of an archive: the prefix that need not be sent again.
 //!
 //! Everything is read and digested, nothing is believed: the sender compares the digest with its own. Whatever looks
-//! wrong here means to start over. PROTOCOL.md, section 6.6 and 6.7.
+//! wrong here means to start over. PROTOCOL.md, section 6, steps 6 and 7.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -138,14 +138,15 @@ pub(super) async fn forward(
 pub(super) async fn recover(place: &Place) -> Result<bool> {
     let Some(mut staging) = Staging::existing(place)? else { return Ok(false) };
     let Some(intent) = intent(&staging).map_err(|error| place.at_staging(INTENT, error))? else { return Ok(false) };
+    let forgotten = staging.manifest().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     match place.look()? {
-        Found::Filled(target) if staging.manifest().is_ok() => {
+        Found::Filled(target) if !forgotten => {
             forward(place, &staging, target, intent, &mut || Ok(())).await?;
             // The folder stands; what is left over here is removed by whoever comes next.
             let _ = staging.remove(place);
             Ok(true)
         }
-        // The last move was made, or somebody took the target away meanwhile.
+        // Clearing was interrupted itself, or somebody took the target away meanwhile.
         _ => staging.clear().map_err(|error| place.at_staging("", error)).map(|()| false).map_err(Failure::Io),
     }
 }

@@ -134,6 +134,27 @@ fn a_damaged_manifest_is_not_followed() {
     assert_eq!(snapshot(&bench.target()), before);
 }
 
+/// What cannot be read now may be readable later: nothing of it is thrown away.
+#[test]
+fn a_manifest_that_cannot_be_read_is_kept_with_all_that_it_names() {
+    let bench = Bench::planted();
+    old(&bench.target());
+    let after = expected(&bench);
+    let mut store = bench.overwriting();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, bench.bytes(), 65536).unwrap();
+    block_on(store.put_in_place(&mut stop_after(5))).unwrap_err();
+    drop(store);
+    let (manifest, aside) = (bench.staging().join("manifest"), bench.temp.path().join("aside"));
+    fs::rename(&manifest, &aside).unwrap();
+    fs::create_dir(&manifest).unwrap();
+    assert!(block_on(DirectoryStore::recover(&bench.target())).unwrap_err().path.ends_with("manifest"));
+    fs::remove_dir(&manifest).unwrap();
+    fs::rename(&aside, &manifest).unwrap();
+    assert!(block_on(DirectoryStore::recover(&bench.target())).unwrap());
+    assert_eq!(sorted(&bench.target()), after);
+}
+
 /// Puts something in the way of the folder, and says how it is refused, and at which path.
 fn in_the_way(fill: impl FnOnce(&Path)) -> (Cause, String) {
     let bench = Bench::planted();
