@@ -33,7 +33,7 @@ impl Target {
         }
     }
 
-    /// NAME, NAME@HOST[:PORT], or HOST[:PORT] while just one receiver is trusted.
+    /// `NAME`, `NAME@HOST[:PORT]`, or `HOST[:PORT]` while just one receiver is trusted.
     fn read(to: &str, trust: &Trust) -> Result<Self, Error> {
         if let Some((name, host)) = to.split_once('@') {
             return Self::of(named(name, trust)?, Some(address(host)?));
