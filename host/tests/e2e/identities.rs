@@ -2,24 +2,24 @@
 
 use std::fs;
 
-use super::harness::{Ended, text};
+use super::harness::text;
 use super::storage::as_nobody;
 use super::world::{Machine, World, set_mode, write};
 
 const RENEW: &str = "waft id --renew";
 
-/// Changes a file of the laptop's home, and gives how `send`, `receive` and `id` take it: all in the same way.
-fn with(change: impl Fn(&Machine)) -> Vec<Ended> {
+/// Changes a file of the laptop's home: `send`, `receive` and `id` take it in the same way, and a new identity mends it.
+fn refused(change: impl Fn(&Machine), says: &[&str]) {
     let world = World::new();
     world.small();
     change(&world.laptop);
     let calls: [&[&str]; 3] =
         [&["send", "folder", "kitchen@127.0.0.1:1"], &["receive", "--listen", "127.0.0.1:0"], &["id"]];
-    calls.iter().map(|call| world.laptop.call(call).run()).collect()
-}
-
-fn refused(change: impl Fn(&Machine), says: &[&str]) {
-    with(change).into_iter().for_each(|ended| drop(ended.failed(11, "identity", says)));
+    for call in calls {
+        world.laptop.call(call).run().failed(11, "identity", &[says, &[RENEW]].concat());
+    }
+    world.laptop.call(&["id", "--renew"]).run().well();
+    world.laptop.call(&["id"]).run().well();
 }
 
 fn edit(machine: &Machine, file: &str, change: impl Fn(String) -> String) {
@@ -33,44 +33,44 @@ fn half_an_identity() {
     for file in ["key.pem", "certificate.pem"] {
         refused(
             |machine| fs::remove_file(machine.home.join(file)).unwrap(),
-            &["half of this machine's identity", file, RENEW],
+            &["half of this machine's identity", "there is no", file],
         );
     }
 }
 
 #[test]
 fn a_damaged_identity() {
-    refused(|machine| edit(machine, "key.pem", |text| text[..text.len() / 2].into()), &["key.pem is damaged", RENEW]);
-    refused(|machine| edit(machine, "key.pem", |_| String::new()), &["key.pem is damaged", RENEW]);
-    refused(
-        |machine| edit(machine, "certificate.pem", |_| "garbage".into()),
-        &["certificate.pem cannot be used", RENEW],
-    );
-    refused(|machine| edit(machine, "certificate.pem", |_| "x".repeat(1 << 20)), &["certificate.pem"]);
+    refused(|machine| edit(machine, "key.pem", |text| text[..text.len() / 2].into()), &["key.pem is damaged"]);
+    refused(|machine| edit(machine, "key.pem", |_| String::new()), &["key.pem is damaged"]);
+    refused(|machine| edit(machine, "certificate.pem", |_| "garbage".into()), &["certificate.pem cannot be used"]);
+    let damaged = ["its certificate is damaged"];
+    refused(|machine| edit(machine, "certificate.pem", |text| text.replacen("MI", "IM", 1)), &damaged);
 }
 
 #[test]
 fn the_keys_of_another_certificate() {
     let other = World::new();
     let keys = fs::read(other.laptop.home.join("key.pem")).unwrap();
-    let says = ["the TLS key does not belong to this machine's certificate", RENEW];
+    let says = ["the TLS key does not belong to this machine's certificate"];
     refused(|machine| fs::write(machine.home.join("key.pem"), &keys).unwrap(), &says);
 }
 
 #[test]
 fn keys_that_others_can_read() {
-    refused(|machine| set_mode(&machine.home.join("key.pem"), 0o644), &["key.pem", "Close it", RENEW]);
+    let says = ["key.pem is open to other users", "Close it"];
+    refused(|machine| set_mode(&machine.home.join("key.pem"), 0o644), &says);
 }
 
 #[test]
 fn an_unreadable_identity() {
-    refused(
-        |machine| {
-            fs::remove_file(machine.home.join("key.pem")).unwrap();
-            fs::create_dir(machine.home.join("key.pem")).unwrap();
-        },
-        &["cannot read", "key.pem", "owner and permissions"],
-    );
+    let world = World::new();
+    let says = ["cannot read", "certificate.pem", "owner and permissions"];
+    edit(&world.laptop, "certificate.pem", |_| "x".repeat(1 << 20));
+    world.laptop.call(&["id"]).run().failed(11, "identity", &says);
+    let world = World::new();
+    fs::remove_file(world.laptop.home.join("key.pem")).unwrap();
+    fs::create_dir(world.laptop.home.join("key.pem")).unwrap();
+    world.laptop.call(&["id"]).run().failed(11, "identity", &["cannot read", "key.pem", "owner and permissions"]);
     let world = World::new();
     set_mode(&world.laptop.home.join("key.pem"), 0o000);
     if let Some(call) = as_nobody(&world, world.laptop.call(&["id"])) {

@@ -48,17 +48,6 @@ fn no_secret_is_seen_from_outside() {
 }
 
 #[test]
-fn no_option_takes_a_secret() {
-    let world = World::new();
-    for command in ["send", "receive", "open", "seal"] {
-        for option in ["--code", "--key", "--auth-code", "--password", "--pin"] {
-            let ended = world.laptop.call(&[command, option, "1234"]).run();
-            assert_eq!(ended.code, Some(2), "{ended:#?}");
-        }
-    }
-}
-
-#[test]
 fn keys_are_made_anew_for_every_run() {
     let world = World::new();
     world.small();

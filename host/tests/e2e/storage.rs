@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::geteuid;
 
 use super::harness::{Call, Waft, says_so, text};
-use super::world::{ANY, World, noise, set_mode, write};
+use super::world::{ANY, World, listed, noise, set_mode, write};
 
 /// The user whom nobody is.
 const NOBODY: u32 = 65534;
@@ -249,6 +249,8 @@ fn what_the_folder_cannot_replace() {
     let world = World::new();
     world.small();
     write(&world.target(), "readme.txt/mine", b"mine");
+    write(&world.target(), "deep/none", b"old");
+    let before = listed(&world.target());
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
     let (address, _) = receiver.ready();
     world.sending(&address).run().failed(14, "storage", &["kitchen cannot write to its target folder", "in the way"]);
@@ -258,7 +260,7 @@ fn what_the_folder_cannot_replace() {
         "Nothing in the target was changed",
     ];
     receiver.end().failed(14, "storage", &says);
-    assert_eq!(fs::read(world.target().join("readme.txt/mine")).unwrap(), b"mine");
+    assert_eq!(listed(&world.target()), before);
 }
 
 /// The folder is changed after it was walked and before it is read: while the code is asked for.

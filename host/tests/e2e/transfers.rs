@@ -84,15 +84,12 @@ fn lines_may_be_piped_before_anybody_asks() {
 }
 
 #[test]
-fn code_and_key_come_from_the_environment() {
+fn the_key_comes_from_the_environment() {
     let world = World::new();
     world.small();
     // The sender makes the key, so it has to be there first: it reaches the receiver through a door that opens later.
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut first = world.receive(&["--once"]);
-    let (_, code) = first.ready();
-    drop(first);
-    let mut sender = world.sending(&door.local_addr().unwrap().to_string()).env("WAFT_AUTH_CODE", "0000").start();
+    let mut sender = world.send(&door.local_addr().unwrap().to_string());
     let key = sender.key();
     let mut receiver = world.receiving(&["--once", "--no-code"]).env("WAFT_KEY", &key).start();
     let (address, _) = receiver.ready();
@@ -101,7 +98,6 @@ fn code_and_key_come_from_the_environment() {
     let received = receiver.end().well();
     assert_eq!(received.all("asked").count(), 0, "the environment answers");
     world.arrived();
-    assert!(code.is_some());
 }
 
 #[test]
@@ -174,20 +170,6 @@ fn overwrite_replaces_files_of_the_same_name() {
     assert_eq!(fs::read(world.target().join("old/thing")).unwrap(), b"old");
     fs::remove_dir_all(world.target().join("old")).unwrap();
     world.arrived();
-}
-
-#[test]
-fn overwrite_changes_nothing_where_a_folder_is_in_the_way_of_a_file() {
-    let world = World::new();
-    world.small();
-    write(&world.target(), "readme.txt/a", b"a");
-    write(&world.target(), "deep/none", b"old");
-    let before = listed(&world.target());
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
-    let (address, _) = receiver.ready();
-    world.sending(&address).run().failed(14, "storage", &["kitchen"]);
-    receiver.end().failed(14, "storage", &["readme.txt", "in the way"]);
-    assert_eq!(listed(&world.target()), before);
 }
 
 #[test]
