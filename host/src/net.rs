@@ -108,22 +108,27 @@ impl DialError {
     }
 }
 
-/// Listens on one address, or on all of them by IPv6 and IPv4; gives where.
-pub(crate) async fn listen(ip: Option<IpAddr>, port: u16) -> Result<(TcpListener, SocketAddr), ListenError> {
-    let bound = match ip {
-        Some(ip) => bind(SocketAddr::new(ip, port)).map_err(|source| (ip, source)),
-        None => {
-            let (v6, v4) = (IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED));
-            match bind(SocketAddr::new(v6, port)) {
-                // A machine without IPv6.
-                Err(source) if source.kind() != io::ErrorKind::AddrInUse => {
-                    bind(SocketAddr::new(v4, port)).map_err(|source| (v4, source))
-                }
-                other => other.map_err(|source| (v6, source)),
-            }
-        }
-    };
-    bound.map_err(|(ip, source)| ListenError::of(source, SocketAddr::new(ip, port)))
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// At every address of this machine, by IPv6 and IPv4, on that port.
+    Everywhere(u16),
+    /// At one address.
+    At(SocketAddr),
+}
+
+/// Listens; gives where.
+pub(crate) async fn listen(endpoint: Endpoint) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let bind_to = |at| bind(at).map_err(|source| ListenError::of(source, at));
+    match endpoint {
+        Endpoint::At(at) => bind_to(at),
+        Endpoint::Everywhere(port) => match bind_to((Ipv6Addr::UNSPECIFIED, port).into()) {
+            Err(taken @ ListenError::PortTaken { .. }) => Err(taken),
+            // A machine without IPv6.
+            Err(_) => bind_to((Ipv4Addr::UNSPECIFIED, port).into()),
+            bound => bound,
+        },
+    }
 }
 
 /// Why a receiver cannot listen.
@@ -218,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn everywhere_means_both_families() {
-        let (listener, local) = listen(None, 0).await.unwrap();
+        let (listener, local) = listen(Endpoint::Everywhere(0)).await.unwrap();
         let port = local.port();
         dial(&at("127.0.0.1", port), DIAL).await.unwrap();
         let (stream, from) = listener.accept().await.unwrap();
@@ -232,25 +237,26 @@ mod tests {
     #[tokio::test]
     async fn all_addresses_of_a_name_are_tried() {
         // "localhost" is ::1 and 127.0.0.1 on most machines; only the second answers here.
-        let (_listener, local) = listen(Some(Ipv4Addr::LOCALHOST.into()), 0).await.unwrap();
+        let (_listener, local) = listen(Endpoint::At((Ipv4Addr::LOCALHOST, 0).into())).await.unwrap();
         dial(&at("localhost", local.port()), DIAL).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_taken_port_is_named() {
-        let (_first, local) = listen(None, 0).await.unwrap();
+        let (_first, local) = listen(Endpoint::Everywhere(0)).await.unwrap();
         let port = local.port();
-        for ip in [None, Some(Ipv4Addr::UNSPECIFIED.into())] {
-            let Err(ListenError::PortTaken { at }) = listen(ip, port).await else { panic!("{ip:?} must be taken") };
+        for endpoint in [Endpoint::Everywhere(port), Endpoint::At((Ipv4Addr::UNSPECIFIED, port).into())] {
+            let taken = listen(endpoint).await;
+            let Err(ListenError::PortTaken { at }) = taken else { panic!("{endpoint:?} must be taken") };
             assert_eq!(at.port(), port);
         }
-        let elsewhere = listen(Some([192, 0, 2, 7].into()), 0).await;
+        let elsewhere = listen(Endpoint::At(([192, 0, 2, 7], 0).into())).await;
         assert!(matches!(elsewhere, Err(ListenError::NotLocal { .. })), "{elsewhere:?}");
     }
 
     #[tokio::test]
     async fn each_way_not_to_connect_is_named() {
-        let (_, local) = listen(Some(Ipv4Addr::LOCALHOST.into()), 0).await.unwrap();
+        let (_, local) = listen(Endpoint::At((Ipv4Addr::LOCALHOST, 0).into())).await.unwrap();
         let free = local.port();
         let refused = dial(&at("127.0.0.1", free), DIAL).await;
         assert!(matches!(refused, Err(DialError::Refused { .. })), "{refused:?}");

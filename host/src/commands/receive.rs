@@ -38,13 +38,13 @@ use crate::ui::{Event, Ui};
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_answer(Asked::Key, key_form)?;
-    let (ip, port) = listen_at(args.listen.as_deref())?;
+    let endpoint = listen_at(args.listen.as_deref())?;
     let home = Home::open()?;
     let (identity, new) = Identity::open(&home)?;
     let identity = Arc::new(identity);
     let trust = Trust::load(&home)?;
     let store = open_store(&args, ui).await?;
-    let (listener, local) = listen(ip, port).await.map_err(Error::Listen)?;
+    let (listener, local) = listen(endpoint).await.map_err(Error::Listen)?;
     let mut reception = Reception::new(&args, identity.clone(), store);
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
     greet(&about, &mut reception, ui)?;

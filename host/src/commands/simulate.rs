@@ -17,7 +17,7 @@ use crate::home::Home;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::name::Name;
-use crate::net::listen;
+use crate::net::{Endpoint, listen};
 use crate::provision::Plan;
 use crate::simulation::qemu::{self, Emulated};
 use crate::simulation::socket::Port;
@@ -36,18 +36,20 @@ const BOARDS: &str = "boards";
 /// Does what was typed.
 pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    let (ip, port) = listen_at(Some(&args.listen))?;
-    let ip = ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let at = match listen_at(Some(&args.listen))? {
+        Endpoint::Everywhere(port) => (Ipv4Addr::LOCALHOST, port).into(),
+        Endpoint::At(at) => at,
+    };
     let board = Board::named(BOARD).expect("its file is in the tree");
     let given = args.identity.as_deref().map(read_identity).transpose()?;
     let name = name(args.name.as_deref(), given.as_ref().map(|(_, identity)| identity))?;
     let firmware = match args.qemu {
-        true => Some(firmware(&args, ip, board, &interrupt, ui).await?),
+        true => Some(firmware(&args, at, board, &interrupt, ui).await?),
         false => None,
     };
     let home = Home::open()?;
     let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)))?;
-    let (listener, local) = listen(Some(ip), port).await.map_err(Error::Listen)?;
+    let (listener, local) = listen(Endpoint::At(at)).await.map_err(Error::Listen)?;
     match given {
         Some((image, _)) => state.flash_identity(&image)?,
         None if state.identity().exists() => {}
@@ -71,12 +73,12 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
 /// Finds out whether a board can be emulated at all, and its program.
 async fn firmware(
     args: &Simulate,
-    ip: IpAddr,
+    at: SocketAddr,
     board: &Board,
     interrupt: &Interrupt,
     ui: &Ui,
 ) -> Result<PathBuf, Error> {
-    if ip.is_ipv6() {
+    if at.is_ipv6() {
         return Err(Error::usage("an emulated board is reached by IPv4 only"));
     }
     if qemu::program().is_none() {

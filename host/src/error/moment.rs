@@ -7,10 +7,9 @@ use super::Class::{Broken, Protocol};
 use super::{REPORT, SAME_RELEASE, Told, told};
 
 /// How far a session was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// Its first messages.
-    #[default]
     Opening,
     /// A person was asked for the code.
     Code,

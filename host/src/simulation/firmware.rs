@@ -82,7 +82,8 @@ async fn fetch_target(root: &Path, board: &Board, ui: &Ui) {
         ui.say(format!("Fetching what compiles for {}.", board.target));
         // Where there is no rustup, the build says what is missing.
         let mut rustup = Command::new("rustup");
-        let _ = rustup.args(["toolchain", "install"]).current_dir(root).stdin(Stdio::null()).output().await;
+        rustup.args(["toolchain", "install"]).current_dir(root).stdin(Stdio::null()).kill_on_drop(true);
+        let _ = rustup.output().await;
     }
 }
 

@@ -10,18 +10,18 @@ use crate::commands::tell_new_identity;
 use crate::error::{Error, shown};
 use crate::home::Home;
 use crate::identity::{self, Identity};
-use crate::net::addresses;
+use crate::net::{Endpoint, addresses};
 use crate::trust::{Peer, Trust};
 use crate::ui::{Event, Ui};
 
 /// `ADDR:PORT`, `ADDR` or `PORT`; nothing: the usual port everywhere.
-pub(in crate::commands) fn listen_at(typed: Option<&str>) -> Result<(Option<IpAddr>, u16), Error> {
-    let Some(typed) = typed else { return Ok((None, PORT)) };
+pub(in crate::commands) fn listen_at(typed: Option<&str>) -> Result<Endpoint, Error> {
+    let Some(typed) = typed else { return Ok(Endpoint::Everywhere(PORT)) };
     let port = typed.strip_prefix(':').unwrap_or(typed).parse::<u16>();
     match (typed.parse::<SocketAddr>(), typed.parse::<IpAddr>(), port) {
-        (Ok(socket), ..) => Ok((Some(socket.ip()), socket.port())),
-        (_, Ok(ip), _) => Ok((Some(ip), PORT)),
-        (.., Ok(port)) => Ok((None, port)),
+        (Ok(socket), ..) => Ok(Endpoint::At(socket)),
+        (_, Ok(ip), _) => Ok(Endpoint::At((ip, PORT).into())),
+        (.., Ok(port)) => Ok(Endpoint::Everywhere(port)),
         _ => Err(Error::usage(format!("{typed:?} is no ADDR:PORT, such as 192.168.1.5:12346 or [::1]:12346."))),
     }
 }
@@ -102,14 +102,18 @@ mod tests {
     #[test]
     fn where_to_listen_can_be_said_in_three_ways() {
         let at = |typed| listen_at(Some(typed)).ok();
-        assert_eq!(at("127.0.0.1:0"), Some((Some([127, 0, 0, 1].into()), 0)));
-        assert_eq!(at("[::1]:9"), Some((Some("::1".parse().unwrap()), 9)));
-        assert_eq!(at("127.0.0.1"), Some((Some([127, 0, 0, 1].into()), PORT)));
-        assert_eq!(at(":9"), Some((None, 9)));
-        assert_eq!(at("9"), Some((None, 9)));
-        assert_eq!(at("localhost:9"), None);
-        assert_eq!(at("1.2.3.4:70000"), None);
-        assert_eq!(listen_at(None).ok(), Some((None, PORT)));
+        for (typed, socket) in [
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("[::1]:9", "[::1]:9"),
+            // An address that many interfaces may have counts on one of them.
+            ("[fe80::7%3]:9", "[fe80::7%3]:9"),
+            ("127.0.0.1", "127.0.0.1:12346"),
+        ] {
+            assert_eq!(at(typed), Some(Endpoint::At(socket.parse().unwrap())), "{typed}");
+        }
+        assert_eq!((at(":9"), at("9")), (Some(Endpoint::Everywhere(9)), Some(Endpoint::Everywhere(9))));
+        assert_eq!((at("localhost:9"), at("1.2.3.4:70000")), (None, None));
+        assert_eq!(listen_at(None).ok(), Some(Endpoint::Everywhere(PORT)));
     }
 
     #[test]
