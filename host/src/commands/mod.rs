@@ -51,9 +51,15 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Open(args) => wait_for(open::run(args, ui)),
         Command::Provision(args) => wait_for(provision::run(args, ui)),
         Command::Simulate(args) => wait_for(simulate::run(args, ui)),
-        Command::Completions { shell } => completions::completions(shell),
-        Command::Man => completions::man(),
         Command::Demo => wait_for(demo::run(ui)),
+        Command::Completions { shell } => {
+            completions::completions(shell, ui);
+            Ok(())
+        }
+        Command::Man => {
+            completions::man(ui);
+            Ok(())
+        }
     }
 }
 

@@ -82,6 +82,12 @@ impl Ui {
         }
     }
 
+    /// Writes bytes of our own making to standard output as they are, for another program.
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        let mut out = stdout().lock();
+        self.wrote(out.write_all(bytes).and_then(|()| out.flush()));
+    }
+
     /// Tells a script what happened.
     pub(crate) fn event(&self, event: &Event<'_>) {
         if self.voice.json {

@@ -222,17 +222,19 @@ fn a_disk_that_fails_on_the_way() {
 #[test]
 fn a_result_that_cannot_be_written() {
     let world = World::strangers();
-    let into = |out: Stdio| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
-        command.args(["id", "cert"]).env("WAFT_HOME", &world.laptop.home).stdout(out).output().unwrap()
-    };
-    let ended = into(fs::File::options().write(true).open("/dev/full").unwrap().into());
-    assert_eq!(ended.status.code(), Some(14));
-    let errors = String::from_utf8(ended.stderr).unwrap();
-    assert!(errors.contains("standard output cannot be used: No space left"), "{errors}");
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    assert_eq!(into(writer.into()).status.code(), Some(0));
+    for args in [&["id", "cert"][..], &["man"], &["completions", "bash"]] {
+        let into = |out: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
+            command.args(args).env("WAFT_HOME", &world.laptop.home).stdout(out).output().unwrap()
+        };
+        let ended = into(fs::File::options().write(true).open("/dev/full").unwrap().into());
+        assert_eq!(ended.status.code(), Some(14));
+        let errors = String::from_utf8(ended.stderr).unwrap();
+        assert!(errors.contains("standard output cannot be used: No space left"), "{errors}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(into(writer.into()).status.code(), Some(0), "{args:?}");
+    }
 }
 
 #[test]
