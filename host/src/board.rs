@@ -88,7 +88,7 @@ impl Board {
 }
 
 /// One line a board, for people.
-pub fn listed() -> String {
+pub(crate) fn listed() -> String {
     let width = BOARDS.iter().map(|board| board.name.len()).max().unwrap_or_default();
     let lines: Vec<String> = BOARDS.iter().map(|board| format!("  {:<width$}  {}", board.name, board.title)).collect();
     lines.join("\n")

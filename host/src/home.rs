@@ -15,7 +15,7 @@ use crate::platform;
 use crate::trouble::is_disk_full;
 
 /// The environment variable that names another folder.
-pub const VARIABLE: &str = "WAFT_HOME";
+const VARIABLE: &str = "WAFT_HOME";
 
 const LOCK: &str = "lock";
 /// A change takes milliseconds; who holds the lock longer hangs.

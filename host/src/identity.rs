@@ -20,11 +20,11 @@ use crate::name::{Name, NameError};
 use crate::platform::{self, TooOpen};
 
 /// The public file in the home.
-pub const CERTIFICATE_FILE: &str = "certificate.pem";
+const CERTIFICATE_FILE: &str = "certificate.pem";
 /// The private file in the home.
-pub const KEY_FILE: &str = "key.pem";
+const KEY_FILE: &str = "key.pem";
 /// What the owner calls this machine; for display here only.
-pub const NAME_FILE: &str = "name";
+const NAME_FILE: &str = "name";
 
 const TLS_TAG: &str = "PRIVATE KEY";
 const HPKE_TAG: &str = "WAFT HPKE PRIVATE KEY";
@@ -150,14 +150,14 @@ impl std::fmt::Debug for Identity {
 }
 
 /// What the owner calls this machine, if anything.
-pub fn name(home: &Home) -> Result<Option<Name>, IdentityError> {
+pub(crate) fn name(home: &Home) -> Result<Option<Name>, IdentityError> {
     let Some(bytes) = home.read(NAME_FILE, 256)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     Name::new(text.trim()).map(Some).map_err(|problem| IdentityError::Name { path: home.file(NAME_FILE), problem })
 }
 
 /// Remembers what the owner calls this machine. Peers are never told.
-pub fn set_name(home: &Home, name: &Name) -> Result<(), IdentityError> {
+pub(crate) fn set_name(home: &Home, name: &Name) -> Result<(), IdentityError> {
     Ok(home.write(NAME_FILE, format!("{name}\n").as_bytes())?)
 }
 

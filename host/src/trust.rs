@@ -14,7 +14,7 @@ use crate::home::{Home, HomeError};
 use crate::name::Name;
 
 /// The file in the home.
-pub const FILE: &str = "trust.json";
+const FILE: &str = "trust.json";
 
 const TEXT_MAX: u64 = 8 << 20;
 

@@ -11,7 +11,7 @@ pub(crate) const IDENTITY_MAX: u32 = 4096;
 /// Regions of the linker that every firmware has.
 const REGIONS: [&str; 2] = ["flash", "ram"];
 /// What a flashing command may stand for.
-pub(crate) const PLACEHOLDERS: [&str; 3] = ["identity", "firmware", "identity_at"];
+const PLACEHOLDERS: [&str; 3] = ["identity", "firmware", "identity_at"];
 
 /// A board's file.
 #[derive(Debug, Deserialize)]
