@@ -158,29 +158,6 @@ fn nobody_has_to_stand_beside_a_board() {
 }
 
 #[test]
-fn wrong_codes_and_keys_are_refused() {
-    let desk = Desk::new();
-    let mut board = desk.power_on();
-    let code = board.code();
-    let wrong = if code == "0000" { "0001" } else { "0000" };
-    let mut sender = desk.send();
-    sender.answer("code", wrong);
-    sender.close_input();
-    sender.end().failed(12, "code", &["wrong"]);
-    board.line("laptop gave a wrong code");
-    let mut sender = desk.send();
-    sender.key();
-    sender.answer("code", &board.code());
-    board.type_key("0000-0000-0000-0000");
-    board.line("That was not the key");
-    board.process.write_line("0000-0000-0000-0000");
-    board.line("That was not the key");
-    board.process.write_line("0000-0000-0000-0000");
-    sender.end().failed(13, "key", &["key"]);
-    assert_eq!(board.ask("status", "Folder:"), "none");
-}
-
-#[test]
 fn a_folder_larger_than_the_board_is_told_with_both_sizes() {
     let desk = Desk::new();
     write(&desk.0.folder(), "large", &noise(2 << 20));
@@ -188,15 +165,6 @@ fn a_folder_larger_than_the_board_is_told_with_both_sizes() {
     let room = board.ask("status", "Room:");
     let says = ["The folder is larger than attic takes: 2.38 MiB, and at most", &room, "Send less at once"];
     desk.send().end().failed(15, "refused", &says);
-}
-
-#[test]
-fn a_sender_that_the_board_does_not_know_is_refused() {
-    let desk = Desk::new();
-    let certificate = desk.0.kitchen.certificate();
-    let mut board = desk.provisioned(&["--sender", certificate.to_str().unwrap()]);
-    desk.send().end().failed(11, "identity", &[]);
-    board.line("Somebody was refused");
 }
 
 #[test]
