@@ -73,8 +73,13 @@ impl Trust {
         Ok(outcome)
     }
 
-    /// Stores where the holder of a certificate authenticated.
+    /// Stores where the holder of a certificate authenticated, unless it would be looked for there anyway: then no other
+    /// process is waited for.
     pub fn remember(home: &Home, certificate: CertificateHash, address: Address) -> Result<(), TrustError> {
+        let known = Self::load(home)?;
+        if known.by_hash(certificate).is_none_or(|peer| peer.address() == Some(&address)) {
+            return Ok(());
+        }
         Self::change(home, |trust| {
             if let Some(peer) = trust.peers.iter_mut().find(|peer| peer.certificate.hash() == certificate) {
                 peer.last = Some(address);
@@ -222,6 +227,21 @@ mod tests {
             Trust::change(&home, |trust| trust.remove("kitchen")),
             Err(TrustError::Unknown { name }) if name == "kitchen"
         ));
+    }
+
+    #[test]
+    fn where_a_peer_is_looked_for_anyway_is_not_stored_again() {
+        let (_folder, home, own) = home();
+        let mut kitchen = peer("kitchen", false, true);
+        kitchen.at = Some("kitchen.local".parse().unwrap());
+        Trust::change(&home, |trust| trust.add(kitchen.clone(), &own)).unwrap();
+        let met = |address: &str| Trust::remember(&home, kitchen.certificate.hash(), address.parse().unwrap());
+        met("192.0.2.7").unwrap();
+        let turn = home.lock().unwrap();
+        met("192.0.2.7").unwrap();
+        drop(turn);
+        met("kitchen.local").unwrap();
+        assert_eq!(Trust::load(&home).unwrap().peers()[0].address(), kitchen.at.as_ref(), "it moved back");
     }
 
     #[test]

@@ -198,11 +198,7 @@ impl Powered<'_> {
     fn tell_ready(&self) -> Result<(), Error> {
         let address = Address::from(reached_at(self.local));
         if let Ok(identity) = self.state.parse_identity()? {
-            let hash = identity.certificate_hash();
-            let known = Trust::load(self.home)?;
-            if known.by_hash(hash).is_some_and(|peer| peer.address() != Some(&address)) {
-                Trust::remember(self.home, hash, address.clone())?;
-            }
+            Trust::remember(self.home, identity.certificate_hash(), address.clone())?;
         }
         let address = address.to_string();
         self.ui.event(&Event::Ready { address: &address, addresses: std::slice::from_ref(&address), code: None });
