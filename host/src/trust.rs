@@ -73,8 +73,8 @@ impl Trust {
         Ok(outcome)
     }
 
-    /// Stores where the holder of a certificate authenticated, unless it would be looked for there anyway: then no other
-    /// process is waited for.
+    /// Stores where the holder of a certificate authenticated, unless it is looked for there anyway: then no other process
+    /// is waited for.
     pub fn remember(home: &Home, certificate: CertificateHash, address: Address) -> Result<(), TrustError> {
         let known = Self::load(home)?;
         if known.by_hash(certificate).is_none_or(|peer| peer.address() == Some(&address)) {

@@ -96,7 +96,7 @@ pub(crate) enum Event<'a> {
     },
     /// The sender waits for the receiver.
     Waiting {
-        /// What it waits for.
+        /// `key` to be typed, `hashing` of what is there, `verifying` of what came, a `reader` of the old folder.
         what: &'static str,
     },
     /// Bytes cross.

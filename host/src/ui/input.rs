@@ -3,7 +3,7 @@
 //! A question is a future that may be dropped at any moment: when the peer goes away, or on Ctrl-C. The terminal is put
 //! right by [`ByteByByte`], the thread stays where it is, and what it reads next belongs to the next question.
 
-use std::io::{ErrorKind, IsTerminal, Read, Write, stderr, stdin};
+use std::io::{ErrorKind, Read, Write, stderr, stdin};
 use std::thread;
 
 use tokio::sync::mpsc;
@@ -32,6 +32,12 @@ fn again(asked: Asked) -> &'static str {
 }
 
 impl Ui {
+    /// A voice that is answered by these lines.
+    #[cfg(test)]
+    pub(crate) fn answered(lines: &str) -> Self {
+        Self { person: false, input: tests::piped(&[lines]).into(), ..Self::new(Default::default()) }
+    }
+
     /// Asks for something until the answer has the right form: the environment first, then the person or the pipe.
     /// Cancel-safe.
     pub(crate) async fn ask<T>(
@@ -64,7 +70,7 @@ impl Ui {
     }
 
     async fn answer(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {
-        if !stdin().is_terminal() {
+        if !self.person {
             self.say(text);
             return input.line().await;
         }
@@ -187,7 +193,7 @@ pub(crate) fn start_reader() -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    fn piped(parts: &[&str]) -> Input {
+    pub(super) fn piped(parts: &[&str]) -> Input {
         let (give, take) = mpsc::channel(16);
         for part in parts {
             give.try_send(Zeroizing::new(part.as_bytes().to_vec())).expect("there is room");

@@ -10,7 +10,7 @@ mod progress;
 mod typing;
 
 use std::cell::RefCell;
-use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdin, stdout};
 
 use console::{Style, style};
 pub(crate) use event::Event;
@@ -26,6 +26,8 @@ use crate::platform;
 /// Speaks and asks. Shared by all parts of a command.
 pub(crate) struct Ui {
     voice: Voice,
+    /// A person sits at standard input.
+    person: bool,
     input: tokio::sync::Mutex<input::Input>,
     /// The bar on the screen, and the question that is being typed: what other lines must not tear.
     bar: RefCell<Option<ProgressBar>>,
@@ -38,7 +40,7 @@ impl Ui {
     /// A voice as the command line asks for.
     pub(crate) fn new(voice: Voice) -> Self {
         let (input, bar, question, lost) = Default::default();
-        Self { voice, input, bar, question, lost }
+        Self { voice, person: stdin().is_terminal(), input, bar, question, lost }
     }
 
     /// Tells what a person likes to know; silent under `--quiet`.
@@ -132,7 +134,7 @@ impl Ui {
 
     /// Whether a person sits at standard input.
     pub(crate) fn has_person(&self) -> bool {
-        std::io::stdin().is_terminal()
+        self.person
     }
 
     /// Whether standard output has events, and no text.

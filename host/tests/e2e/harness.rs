@@ -27,7 +27,10 @@ impl Call {
 
     /// Any command that ends up running `waft --json`.
     pub(crate) fn of(mut command: Command, home: &Path, work: &Path) -> Self {
-        command.env_remove("WAFT_AUTH_CODE").env_remove("WAFT_KEY").env("WAFT_HOME", home).current_dir(work);
+        for preset in ["WAFT_AUTH_CODE", "WAFT_KEY", "WAFT_WIFI_PASSPHRASE"] {
+            command.env_remove(preset);
+        }
+        command.env("WAFT_HOME", home).current_dir(work);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(command)
     }

@@ -8,7 +8,7 @@ use super::world::{Machine, World, set_mode, write};
 
 const RENEW: &str = "waft id --renew";
 
-/// Changes a file of the laptop's home: `send`, `receive` and `id` take it in the same way, and a new identity mends it.
+/// Changes a file of the laptop's home: `send`, `receive` and `id` take it in the same way, and a renewal mends it.
 fn refused(change: impl Fn(&Machine), says: &[&str]) {
     let world = World::new();
     world.small();

@@ -146,6 +146,7 @@ fn passphrase(typed: &str) -> Result<Zeroizing<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Class;
 
     fn args(address: &str, gateway: Option<&str>, dns: Option<&str>) -> NetworkArgs {
         NetworkArgs {
@@ -207,6 +208,16 @@ mod tests {
             let why = passphrase(bad).unwrap_err();
             assert!(bad.is_empty() || !why.contains(bad), "it is not repeated: {why}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_passphrase_is_asked_for_until_it_is_one() {
+        let asked = async |lines| wifi(ssid("home").unwrap(), &Ui::answered(lines)).await;
+        let wifi = asked("sesame\nopen sesame\n").await.unwrap();
+        assert_eq!((wifi.ssid.as_str(), wifi.passphrase.as_slice()), ("home", &b"open sesame"[..]));
+        let malformed = asked("sesame\n").await.unwrap_err();
+        assert!(malformed.class() == Class::Usage && !malformed.to_string().contains("sesame"), "{malformed}");
+        assert!(matches!(asked("").await, Err(Error::NoAnswer(Asked::Passphrase))));
     }
 
     #[test]
