@@ -79,7 +79,7 @@ async fn firmware(
     ui: &Ui,
 ) -> Result<PathBuf, Error> {
     if at.is_ipv6() {
-        return Err(Error::usage("an emulated board is reached by IPv4 only"));
+        return Err(ipv4_only());
     }
     if qemu::program().is_none() {
         return Err(Error::NoQemu);
@@ -94,6 +94,10 @@ async fn firmware(
         built = firmware::build(&root, board, ui) => interrupt.check().and(built),
         () = interrupt.raised() => Err(Error::Interrupted),
     }
+}
+
+fn ipv4_only() -> Error {
+    Error::usage("an emulated board is reached by IPv4 only")
 }
 
 /// An identity image that a board would take, as it is and as it reads.
@@ -171,7 +175,7 @@ impl Powered<'_> {
 
     /// The board is QEMU's.
     async fn emulate(&self, firmware: &Path) -> Result<(), Error> {
-        let SocketAddr::V4(at) = self.local else { return Err(Error::NoQemu) };
+        let SocketAddr::V4(at) = self.local else { return Err(ipv4_only()) };
         let mut board = Emulated::power_on(self.board, firmware, self.state, at, self.ui)?;
         let ended = tokio::select! {
             ended = board.serve(|| self.tell_ready()) => ended,
