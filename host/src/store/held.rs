@@ -18,7 +18,7 @@ use super::incoming::Names;
 use super::place::Place;
 use super::staging::{Staging, names, remove};
 use super::tree::{Level, Tree, finish_dir, finish_file};
-use crate::folder::entries::{Item, modified};
+use crate::folder::entries::{Item, system_time};
 use crate::platform;
 
 /// Others get a turn after so many bytes.
@@ -113,7 +113,7 @@ impl Reading {
 
     async fn file(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
         let mut options = OpenOptions::new();
-        options.read(true).follow(FollowSymlinks::No).nonblock(true);
+        platform::changeable(&mut options).read(true).follow(FollowSymlinks::No).nonblock(true);
         let opened = tree.open.here().open_with(tree.entries.name(), &options);
         let Some(file) = present(opened)? else { return Some(Found::Nothing) };
         self.count(tree);
@@ -131,8 +131,8 @@ impl Reading {
         let digest = tree.reader.end_held_file().ok()?;
         self.prefix.update(&digest.0);
         self.offset += digest.0.len() as u64;
-        // It may have become whole without getting these.
-        if !platform::has_mode(&found, item.mode) || modified(found.modified().ok()?) != item.modified {
+        // It may have become whole without getting these. Of the time, what the system keeps.
+        if !platform::has_mode(&found, item.mode) || found.modified().ok() != system_time(item.modified) {
             finish_file(&file, &item).ok()?;
         }
         Some(Found::Whole)

@@ -51,6 +51,11 @@ pub(crate) fn is_unlinked(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() == 0)
 }
 
+/// Lets a file that is opened with these options get its mode and time: its owner may always give them.
+pub(crate) fn changeable(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
 /// Sets a file's mode and time.
 pub(crate) fn set_file(file: &File, mode: u16, modified: Option<SystemTime>) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode.into()))?;

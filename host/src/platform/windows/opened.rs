@@ -51,6 +51,11 @@ pub(crate) fn is_unlinked(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Lets a file that is opened with these options get its time.
+pub(crate) fn changeable(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.write(true)
+}
+
 /// Sets a file's time. A file that cannot be written could not be replaced later, so its mode is left alone.
 pub(crate) fn set_file(file: &File, _mode: u16, modified: Option<SystemTime>) -> io::Result<()> {
     modified.map_or(Ok(()), |time| file.set_times(FileTimes::new().set_modified(time)))
