@@ -148,13 +148,17 @@ mod tests {
             board(&["nucleo"]).all_commands(Path::new("my identity.bin")),
             [
                 "cargo build --profile firmware --package waft-chip --target thumbv8m --features nucleo",
-                "write 'my identity.bin' --at 0x81fe000",
+                &format!("write {} --at 0x81fe000", quoted("my identity.bin")),
                 "run target/thumbv8m/firmware/waft-chip",
             ]
         );
         assert!(!board(&[]).all_commands(Path::new("i"))[0].contains("--features"));
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted("$(x)"), "'$(x)'");
+        if cfg!(windows) {
+            assert_eq!(quoted("it's"), "\"it's\"");
+        } else {
+            assert_eq!(quoted("it's"), r"'it'\''s'");
+            assert_eq!(quoted("$(x)"), "'$(x)'");
+        }
     }
 
     #[test]

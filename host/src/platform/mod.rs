@@ -47,6 +47,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         sync_directory(folder.path()).unwrap();
         assert!(free_space(folder.path()).unwrap() > 0);
-        assert!(free_space(&folder.path().join("absent")).is_err());
+        // Windows asks the volume, where any name may be.
+        assert!(cfg!(windows) || free_space(&folder.path().join("absent")).is_err());
     }
 }

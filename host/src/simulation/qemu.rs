@@ -238,9 +238,11 @@ mod tests {
         let board = &crate::board::BOARDS[0];
         let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
         let arguments = arguments(board, Path::new("/x,y.elf"), &state, at).unwrap();
-        assert!(arguments.iter().any(|word| word.contains("a,,b/flash.bin,share=on")), "{arguments:?}");
-        assert!(arguments.iter().any(|word| word.ends_with("a,,b/log.bin")), "{arguments:?}");
+        let state = Path::new("a,,b");
+        let names = |file| state.join(file).to_str().unwrap().to_owned();
+        assert!(arguments.iter().any(|word| word.contains(&names("flash.bin,share=on"))), "{arguments:?}");
+        assert!(arguments.iter().any(|word| word.ends_with(&names("log.bin"))), "{arguments:?}");
         assert!(arguments.iter().any(|word| word.ends_with("hostfwd=tcp:127.0.0.1:5-:12346")), "{arguments:?}");
-        assert_eq!(arguments.last().unwrap(), "/x,y.elf");
+        assert!(arguments.last().unwrap().ends_with("x,y.elf"), "the firmware's path is a word of its own");
     }
 }

@@ -1,0 +1,47 @@
+//! Each story as a trial, for the board that is a process here and for the emulated one.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use libtest_mimic::{Arguments, Trial, run};
+
+use super::site::Kind;
+use super::stories::STORIES;
+
+pub(crate) fn all() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let (there, required) = (has_qemu(), std::env::var_os("WAFT_TEST_QEMU").is_some_and(|value| value == "required"));
+    if !there && !required {
+        eprintln!("There is no qemu-system-arm: the stories of the emulated board are left out.");
+    }
+    let asked = !arguments.list && arguments.filter.as_ref().is_none_or(|filter| !filter.starts_with("hosted"));
+    // Once, before the stories, which run side by side.
+    let firmware = if there && asked { build() } else { PathBuf::new() };
+    let of = |kind: &Kind| {
+        let kind = kind.clone();
+        STORIES.iter().map(move |(name, story)| {
+            let emulated = matches!(kind, Kind::Emulated(_));
+            let told = kind.clone();
+            let trial = Trial::test(format!("{}::{name}", kind.name()), move || {
+                story(&told);
+                Ok(())
+            });
+            trial.with_ignored_flag(emulated && !there && !required)
+        })
+    };
+    let trials = [Kind::Hosted, Kind::Emulated(firmware)].iter().flat_map(of).collect();
+    run(&arguments, trials).exit_code()
+}
+
+fn has_qemu() -> bool {
+    let asked = Command::new("qemu-system-arm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// The emulated board's firmware, of this checkout.
+fn build() -> PathBuf {
+    let built = Command::new(env!("CARGO")).args(["mps2", "--quiet"]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(built.is_ok_and(|status| status.success()), "the firmware does not build");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
+    target.join("thumbv7em-none-eabihf/firmware/waft-mps2")
+}
