@@ -3,10 +3,11 @@
 use embassy_futures::block_on;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
+use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
 use waft_core::session::{Offered, Store, StoreError};
 use waft_core::wire::message::Limit;
-use waft_receiver::slots::{BUFFER_MIN, LayoutError, MountError, ReadError, SlotStore, Slots, Transfer};
+use waft_receiver::slots::{BUFFER_MIN, LayoutError, MountError, ReadError, STAMPS, SlotStore, Slots, Transfer};
 
 use crate::archive::{Archive, archive, tree};
 use crate::bench::{begin, boot, send, shown};
@@ -65,6 +66,15 @@ fn the_same_folder_again_moves_nothing_and_keeps_its_generation() {
     let flash = flash(12);
     let first = first();
     boot(&flash, async |_, store| send(store, &first).await.unwrap());
+    boot(&flash, async |_, store| {
+        let longer =
+            Offered { shape: Shape { total: first.offered.shape.total + 1, ..first.offered.shape }, ..first.offered };
+        for (offered, is_it) in [(first.offered, false), (longer, true)] {
+            assert_eq!(store.begin(&offered, &|_| is_it).await.unwrap().offset, 0, "it is another one");
+        }
+        begin(store, &first).await.unwrap();
+        assert_eq!((store.durable(), store.manifest()), (first.bytes.len() as u64, Some(first.manifest)));
+    });
     let later = Archive { offered: Offered { created: 500, ..first.offered }, ..first };
     let written = flash.try_lock().unwrap().written;
     let (offset, receipt) = boot(&flash, async |_, store| send(store, &later).await.unwrap()).unwrap();
@@ -83,6 +93,7 @@ fn another_folder_takes_the_other_slot_and_the_next_generation() {
             let (_, receipt) = send(store, archive).await.unwrap();
             assert_eq!(receipt.generation, index as u64 + 1);
             assert_eq!(shown(slots).await, Some((receipt.generation, archive.tree.clone())));
+            assert_eq!(store.commit().await, Err(StoreError::Io), "it is over");
         }
     });
 }
@@ -93,16 +104,30 @@ fn a_transfer_goes_on_at_the_bound_of_an_erase_block_for_its_own_sender_only() {
     let second = second();
     boot(&flash, async |_, store| {
         assert_eq!(begin(store, &second).await, Ok(0));
-        store.write(&second.bytes[..ERASE + 100]).await.unwrap();
+        store.write(&second.bytes[..ERASE + 300]).await.unwrap();
         assert_eq!(store.durable(), ERASE as u64);
         store.suspend().await;
         assert_eq!(begin(store, &second).await, Ok(ERASE), "in the same boot");
     });
+    boot(&flash, async |_, store| store.reset_guard().await.unwrap());
     boot(&flash, async |_, store| {
         let other = Offered { sender: CertificateHash([2; 32]), ..second.offered };
         assert_eq!(store.begin(&other, &|digest| *digest == second.manifest).await.unwrap().offset, 0);
         assert_eq!(store.begin(&second.offered, &|_| false).await.unwrap().offset, 0);
         assert_eq!(send(store, &second).await.unwrap().0, ERASE);
+    });
+}
+
+/// Before its manifest is there in full, nobody can say that it is the same archive.
+#[test]
+fn a_part_of_a_manifest_is_not_held() {
+    let flash = flash(12);
+    let many = archive(tree(1, &[1; 400]), 1);
+    assert!(many.offered.shape.manifest as usize > ERASE);
+    boot(&flash, async |_, store| {
+        begin(store, &many).await.unwrap();
+        store.write(&many.bytes[..ERASE]).await.unwrap();
+        assert_eq!((store.durable(), begin(store, &many).await), (ERASE as u64, Ok(0)));
     });
 }
 
@@ -141,6 +166,7 @@ fn a_lease_keeps_its_folder_and_a_transfer_has_to_wait_for_it() {
 
         drop(leased);
         assert_eq!(begin(&mut store, &third).await, Err(StoreError::InUse), "there is another reader");
+        assert_eq!(crate::archive::seen(&again).await, first.tree);
         drop(again);
         assert_eq!(send(&mut store, &third).await.unwrap().1.generation, 3);
         assert_eq!(shown(&slots).await, Some((3, third.tree.clone())));
@@ -153,7 +179,9 @@ fn an_older_archive_is_refused_until_the_guard_is_reset() {
     let (first, second) = (first(), second());
     boot(&flash, async |_, store| {
         send(store, &second).await.unwrap();
+        begin(store, &archive(tree(3, &[9000]), 300)).await.unwrap();
         assert_eq!(send(store, &first).await, Err(StoreError::Older));
+        assert_eq!(store.write(&[0]).await, Err(StoreError::Io), "nothing is begun any more");
         let other = Offered { sender: CertificateHash([2; 32]), ..first.offered };
         assert!(store.begin(&other, &|_| false).await.is_ok(), "each sender has a stamp of its own");
     });
@@ -165,11 +193,44 @@ fn an_older_archive_is_refused_until_the_guard_is_reset() {
         store.reset_guard().await.unwrap();
     });
     boot(&flash, async |_, store| {
+        begin(store, &first).await.unwrap();
+        store.write(&first.bytes[..100]).await.unwrap();
+    });
+    boot(&flash, async |_, store| {
         assert_eq!(begin(store, &first).await, Ok(0), "the reset outlives a boot");
         send(store, &first).await.unwrap();
         send(store, &second).await.unwrap();
         assert_eq!(send(store, &first).await, Err(StoreError::Older), "and the guard is back");
     });
+}
+
+/// Whoever sent the oldest archive makes room, whenever that was.
+#[test]
+fn the_guard_keeps_the_newest_stamps() {
+    let flash = flash(12);
+    let first = first();
+    let by = |sender: usize, created| Archive {
+        offered: Offered { sender: CertificateHash([sender as u8; 32]), created, ..first.offered },
+        tree: first.tree.clone(),
+        bytes: first.bytes.clone(),
+        ..first
+    };
+    boot(&flash, async |_, store| {
+        for (sender, created) in [500, 100, 200].into_iter().chain(300..).take(STAMPS + 1).enumerate() {
+            send(store, &by(sender, created)).await.unwrap();
+        }
+    });
+    for _ in 0..2 {
+        boot(&flash, async |_, store| {
+            for sender in [0, 2, STAMPS] {
+                assert_eq!(begin(store, &by(sender, 199)).await, Err(StoreError::Older), "{sender}");
+            }
+            begin(store, &by(1, 99)).await.unwrap();
+            // The state moves to the other block.
+            begin(store, &second()).await.unwrap();
+            store.write(&second().bytes[..100]).await.unwrap();
+        });
+    }
 }
 
 #[test]
@@ -190,18 +251,46 @@ fn a_slot_takes_what_fits_to_the_byte() {
     });
 }
 
+/// An odd number of blocks in the middle of the flash: one of them stays unused.
+#[test]
+fn what_lies_around_the_slots_stays_as_it_is() {
+    let flash = flash(15);
+    let before = flash.try_lock().unwrap().bytes.clone();
+    let (first, second) = (first(), archive(tree(2, &[20_000]), 200));
+    let (mut buffer, mut transfer) = ([0; 256], Transfer::new());
+    block_on(async {
+        let slots = Slots::new(&flash, ERASE as u32..14 * ERASE as u32).await.unwrap();
+        assert_eq!(slots.capacity(), 5 * ERASE as u32);
+        let mut store = SlotStore::mount(&slots, &mut buffer, &mut transfer).await.ok().unwrap();
+        send(&mut store, &first).await.unwrap();
+        send(&mut store, &second).await.unwrap();
+        assert_eq!(shown(&slots).await, Some((2, second.tree.clone())));
+    });
+    let after = &flash.try_lock().unwrap().bytes;
+    assert_eq!(after[..ERASE], before[..ERASE]);
+    assert_eq!(after[13 * ERASE..], before[13 * ERASE..]);
+}
+
 #[test]
 fn a_forgotten_folder_is_gone_and_its_generation_stays_taken() {
     let flash = flash(12);
     boot(&flash, async |slots, store| {
         send(store, &first()).await.unwrap();
+        begin(store, &second()).await.unwrap();
+        store.write(&second().bytes[..ERASE]).await.unwrap();
         let leased = slots.folder().unwrap();
         store.forget().await.unwrap();
         assert!(slots.folder().is_none());
         assert_eq!(crate::archive::seen(&leased).await, first().tree);
+        let operations = flash.lock().await.operations;
+        store.forget().await.unwrap();
+        assert_eq!(flash.lock().await.operations, operations);
     });
+    // The state moves to the other block.
+    boot(&flash, async |_, store| store.reset_guard().await.unwrap());
     boot(&flash, async |slots, store| {
         assert!(slots.folder().is_none());
+        assert_eq!(begin(store, &second()).await, Ok(ERASE), "what was begun goes on");
         assert_eq!(send(store, &second()).await.unwrap().1.generation, 2);
     });
 }

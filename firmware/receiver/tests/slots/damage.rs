@@ -2,6 +2,7 @@
 
 use embassy_sync::mutex::Mutex;
 use waft_core::archive::{ArchiveError, Shape};
+use waft_core::digest::Digest;
 use waft_core::session::{Offered, Store, StoreError};
 use waft_receiver::slots::Verdict;
 
@@ -34,6 +35,14 @@ fn a_false_archive_is_refused_and_the_old_folder_stays() {
             assert_eq!(shown(slots).await, Some((1, first.tree.clone())));
         }
         begin(store, &good).await.unwrap();
+        store.write(&good.bytes[..ERASE + 100]).await.unwrap();
+        assert_eq!(begin(store, &good).await, Ok(ERASE));
+        let mut rest = good.bytes[ERASE..].to_vec();
+        *rest.last_mut().unwrap() ^= 1;
+        store.write(&rest).await.unwrap();
+        assert_eq!(store.commit().await, Err(StoreError::Archive(ArchiveError::Root)), "where it went on, too");
+        begin(store, &good).await.unwrap();
+        store.restart().await.unwrap();
         store.write(&good.bytes[..100]).await.unwrap();
         assert_eq!(store.commit().await, Err(StoreError::Archive(ArchiveError::Truncated)));
         let longer = [&good.bytes[100..], b"x"].concat();
@@ -55,8 +64,36 @@ fn a_manifest_longer_than_its_archive_reads_nothing_behind_it() {
                 Ok(()) => store.commit().await.map(drop),
                 refused => refused,
             };
-            assert!(matches!(result, Err(StoreError::Archive(_))), "{result:?}");
+            let Err(StoreError::Archive(error)) = result else { panic!("{result:?}") };
+            assert!(matches!(error, ArchiveError::Truncated | ArchiveError::ManifestTooLong), "{error:?}");
         }
+    });
+}
+
+#[test]
+fn a_manifest_that_is_not_as_it_was_offered_is_refused_before_the_contents() {
+    let good = second();
+    let shape = good.offered.shape;
+    for shape in [Shape { total: shape.total + 1, ..shape }, Shape { files: shape.files - 1, ..shape }] {
+        boot(&flash(12), async |_, store| {
+            store.begin(&Offered { shape, ..good.offered }, &|_| false).await.unwrap();
+            let manifest = store.write(&good.bytes[..shape.manifest as usize]).await;
+            assert!(matches!(manifest, Err(StoreError::Archive(_))), "{manifest:?}");
+        });
+    }
+}
+
+/// Another archive stands in the slot, and it is whole.
+#[test]
+fn what_is_committed_is_what_came() {
+    let flash = flash(12);
+    let other = archive(vec![("e".into(), Some(vec![1; 5000]))], 100);
+    let came = archive(vec![("d".into(), Some(vec![1; 5000]))], 100);
+    boot(&flash, async |_, store| {
+        begin(store, &came).await.unwrap();
+        store.write(&came.bytes).await.unwrap();
+        flash.lock().await.bytes[2 * ERASE..][..other.bytes.len()].copy_from_slice(&other.bytes);
+        assert_eq!(store.commit().await, Err(StoreError::Verify));
     });
 }
 
@@ -87,6 +124,20 @@ fn what_rots_before_the_commit_is_the_flashs_fault_and_is_sent_again() {
     }
 }
 
+/// A size in it, too: nothing behind the slot is read.
+#[test]
+fn a_manifest_that_rots_before_the_commit_leads_to_no_other_part_of_the_flash() {
+    let flash = flash(12);
+    let large = archive(tree(1, &[17_000]), 1);
+    let size = large.bytes.windows(3).position(|bytes| bytes == [0xe8, 0x84, 0x01]).unwrap();
+    boot(&flash, async |_, store| {
+        begin(store, &large).await.unwrap();
+        store.write(&large.bytes).await.unwrap();
+        flash.lock().await.bytes[2 * ERASE + size + 2] = 0x41;
+        assert_eq!(store.commit().await, Err(StoreError::Verify));
+    });
+}
+
 #[test]
 fn verify_names_the_damaged_files() {
     let flash = flash(12);
@@ -105,9 +156,49 @@ fn verify_names_the_damaged_files() {
         damage(folder.open("d/001").await.unwrap().range().start + 7).await;
         damage(folder.open("d/002").await.unwrap().range().end).await;
         assert_eq!(verify().await, (Verdict::Damaged { files: 2 }, vec!["d/001".into(), "d/002".into()]));
+        // A content that fits its digest, and is not what was committed.
+        let file = folder.open("d/000").await.unwrap().range();
+        let mut nor = flash.lock().await;
+        nor.bytes[file.start as usize..file.end as usize].fill(1);
+        nor.bytes[file.end as usize..][..32].copy_from_slice(&Digest::of(&[1; 3000]).0);
+        drop(nor);
+        damage(folder.open("d/001").await.unwrap().range().start + 7).await;
+        damage(folder.open("d/002").await.unwrap().range().end).await;
+        assert_eq!(verify().await, (Verdict::Manifest, vec![]));
         damage(2 * ERASE as u32 + 3).await;
         assert_eq!(verify().await, (Verdict::Manifest, vec![]));
     });
+}
+
+/// Each byte of it, to several values.
+#[test]
+fn a_damaged_manifest_leads_to_no_other_part_of_the_flash() {
+    let whole = flash(12);
+    boot(&whole, async |_, store| send(store, &second()).await.unwrap());
+    let manifest = 2 * ERASE..2 * ERASE + second().offered.shape.manifest as usize;
+    let read = |damage: &[(usize, u8)]| {
+        let flash = Mutex::new(whole.try_lock().unwrap().clone());
+        damage.iter().for_each(|(at, value)| flash.try_lock().unwrap().bytes[*at] = *value);
+        boot(&flash, async |slots, _| {
+            let (folder, mut paths) = (slots.folder().unwrap(), Vec::new());
+            let mut entries = folder.entries();
+            while let Ok(Some(listed)) = entries.next().await {
+                let end = listed.file.map_or(0, |file| file.range().end);
+                assert!(end <= 2 * ERASE as u32 + folder.bytes(), "{damage:?}");
+                paths.push(listed.entry.path.as_str().to_owned());
+            }
+            paths
+        })
+        .unwrap()
+    };
+    for at in manifest.clone() {
+        for value in [0, 1, 0x7f, 0xff] {
+            read(&[(at, value)]);
+        }
+    }
+    // The last entry goes on in the content: its length says so, and its nanoseconds.
+    let end = manifest.end;
+    assert_eq!(read(&[(end - 14, 14), (end - 1, 0x80)]), ["d", "d/000", "d/001"]);
 }
 
 /// Where no byte of the journal can be lost without loss, what is shown is still whole, and the store still receives.
@@ -143,6 +234,33 @@ fn a_damaged_journal_shows_whole_folders_or_none() {
     flash.try_lock().unwrap().bytes[..2 * ERASE].fill(0xa5);
     assert_eq!(boot(&flash, async |slots, _| shown(slots).await), Some(None));
     boot(&flash, async |_, store| send(store, &third).await.unwrap());
+}
+
+/// Several records in a row are lost, and so it seems that nothing came behind the first folder. Its slot holds a part of
+/// the third one, or all of it.
+#[test]
+fn a_folder_that_was_overwritten_is_not_shown_again() {
+    // As long as the first one, with the same names.
+    let third = archive(tree(3, &[10, 0, 5000]), 300);
+    for is_whole in [false, true] {
+        let whole = flash(12);
+        boot(&whole, async |_, store| {
+            send(store, &first()).await.unwrap();
+            send(store, &second()).await.unwrap();
+            begin(store, &third).await.unwrap();
+            store.write(&third.bytes).await.unwrap();
+            if is_whole {
+                store.commit().await.unwrap();
+            }
+        });
+        for (cell, cells) in (0..2 * ERASE / 32).flat_map(|cell| [9, 18].map(|cells| (cell, cells))) {
+            let flash = Mutex::new(whole.try_lock().unwrap().clone());
+            let lost = cell * 32..((cell + cells) * 32).min(2 * ERASE);
+            flash.try_lock().unwrap().bytes[lost].fill(0xa5);
+            let shown = boot(&flash, async |slots, _| shown(slots).await).expect("it mounts");
+            assert!(shown.is_none_or(|(generation, _)| generation > 1), "{cell}");
+        }
+    }
 }
 
 #[test]

@@ -111,6 +111,8 @@ pub(crate) struct Nor<const WRITE: usize, const ERASE: usize> {
     pub(crate) cut: Option<(u64, Tear)>,
     pub(crate) dead: bool,
     pub(crate) failing: Option<Failing>,
+    /// This byte stays erased whatever is written to it, and nobody is told.
+    pub(crate) stuck: Option<usize>,
     /// Writes and erasures so far.
     pub(crate) operations: u64,
     pub(crate) erased: Vec<u32>,
@@ -141,6 +143,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
             cut: None,
             dead: false,
             failing: None,
+            stuck: None,
             operations: 0,
             erased: vec![0; blocks],
             written: 0,
@@ -233,6 +236,9 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
 
     fn set(&mut self, unit: usize, bytes: &[u8], state: Unit) {
         self.bytes[unit * WRITE..][..WRITE].copy_from_slice(bytes);
+        if let Some(stuck) = self.stuck.filter(|stuck| stuck / WRITE == unit) {
+            self.bytes[stuck] = 0xff;
+        }
         self.units[unit] = state;
     }
 }
