@@ -1,4 +1,4 @@
-//! Questions and their answers. One thread owns standard input for the whole process, from the first question on.
+//! Questions and their answers. One thread owns standard input, from the first question on.
 //!
 //! A question is a future that may be dropped at any moment: when the peer goes away, or on Ctrl-C. The terminal is put
 //! right by [`ByteByByte`], the thread stays where it is, and what it reads next belongs to the next question.
@@ -146,11 +146,13 @@ impl Input {
         Some(self.rest.remove(0))
     }
 
-    /// Drops what a person typed before anybody asked.
+    /// Drops what a person typed before anybody asked. A Ctrl-D too: on a terminal, where it ended the reader, there is
+    /// more to read after it.
     fn forget(&mut self) {
         forget_typed();
         self.rest = Zeroizing::default();
         while self.bytes.as_mut().is_some_and(|bytes| bytes.try_recv().is_ok()) {}
+        self.bytes.take_if(|bytes| bytes.is_closed());
     }
 
     async fn more(&mut self) -> bool {
@@ -169,7 +171,8 @@ impl Input {
     }
 }
 
-/// The thread that owns standard input. It ends with the process, or when the input does.
+/// The thread that owns standard input. It ends with the process, or when the input does: a terminal's at every Ctrl-D
+/// between two questions.
 pub(crate) fn start_reader() -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
     let (give, take) = mpsc::channel(4);
     thread::spawn(move || {
@@ -217,6 +220,18 @@ mod tests {
         assert_eq!(lines(piped(&["12", "34\r\nABCD\n", "last"])), ["1234", "ABCD", "last"]);
         assert_eq!(lines(piped(&[])), [""; 0]);
         assert_eq!(lines(piped(&["\n"])), [""]);
+    }
+
+    #[test]
+    fn an_early_end_is_forgotten() {
+        let (give, take) = mpsc::channel(16);
+        let mut input = Input { bytes: Some(take), rest: Zeroizing::default() };
+        give.try_send(Zeroizing::new(b"early\n".to_vec())).expect("there is room");
+        input.forget();
+        assert!(input.bytes.as_ref().is_some_and(mpsc::Receiver::is_empty), "the reader is still there");
+        drop(give);
+        input.forget();
+        assert!(input.bytes.is_none(), "the next question starts another");
     }
 
     #[test]
