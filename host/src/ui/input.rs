@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, Read, Write, stderr, stdin};
 use std::thread;
 
+use console::{Term, measure_text_width};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -87,20 +88,32 @@ impl Ui {
     async fn typed(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {
         let mut line = Line::new(asked);
         loop {
-            let mut hint = "";
+            let mut hint = String::new();
             match line.take(input.byte().await?) {
                 Typed::Done(answer) => return Some(answer),
                 Typed::Ended => return None,
                 Typed::Open => {}
-                Typed::Not(why) => hint = why,
+                Typed::Not(why) => hint = format!("  ({why})"),
             }
-            self.draw_question(format!("{}{}", prompt(text), line.shown()));
+            let width = usize::from(Term::stderr().size().1).saturating_sub(hint.len());
+            self.draw_question(row(asked, text, &line.shown(), width));
             if !hint.is_empty() {
                 // Written behind the cursor, gone with the next character.
-                let _ = write!(stderr(), "\x07\x1b[s  ({hint})\x1b[u");
+                let _ = write!(stderr(), "\x07\x1b[s{hint}\x1b[u");
             }
         }
     }
+}
+
+/// A question and its line in one row of the terminal: what wraps cannot be drawn over. Where the question does not fit
+/// it is a short one, and of a long line the end is seen.
+fn row(asked: Asked, text: &str, line: &str, width: usize) -> String {
+    // A space stands between the two, the cursor at the end.
+    let room = |text| width.saturating_sub(measure_text_width(text) + 2);
+    let text = if measure_text_width(line) > room(text) { again(asked) } else { text };
+    let starts = line.char_indices().rev().map(|(start, _)| start);
+    let start = starts.take_while(|start| measure_text_width(&line[*start..]) <= room(text)).last();
+    format!("{}{}", prompt(text), start.map_or("", |start| &line[start..]))
 }
 
 /// Ends the question's line, however the question ends.
@@ -220,6 +233,24 @@ mod tests {
         assert_eq!(lines(piped(&["12", "34\r\nABCD\n", "last"])), ["1234", "ABCD", "last"]);
         assert_eq!(lines(piped(&[])), [""; 0]);
         assert_eq!(lines(piped(&["\n"])), [""]);
+    }
+
+    #[test]
+    fn what_is_typed_stays_in_its_row() {
+        let question = "Key that anna shows, for 32 files (247.26 KiB):";
+        let key = "FENH-X428-JYAX-NVMS";
+        let path = format!("/home/anna/{}日本", "long/".repeat(20));
+        for (asked, text, line, width, shown) in [
+            (Asked::Key, question, key, 80, format!("{question} {key}")),
+            (Asked::Key, question, key, 68, format!("{question} {key}")),
+            (Asked::Key, question, key, 67, format!("Key: {key}")),
+            (Asked::Folder, "Folder [./SEND_FOLDER]:", &path, 19, "Folder: /long/日本".to_owned()),
+            (Asked::Folder, "Folder [./SEND_FOLDER]:", &path, 12, "Folder: 本".to_owned()),
+            (Asked::Key, question, "", 0, format!("{question} ")),
+        ] {
+            let row = row(asked, text, line, width);
+            assert_eq!(console::strip_ansi_codes(&row), shown, "{width}");
+        }
     }
 
     #[test]
