@@ -140,7 +140,7 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
         Refusal::InUse => told(
             Refused,
             format!("{peer} still reads the folder whose place the new one needs."),
-            "Send again when its application has let go of it.",
+            "Send again when its application has let go of it, or type `release` at its console.",
         ),
         Refusal::Older => told(
             Refused,

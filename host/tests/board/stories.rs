@@ -212,7 +212,7 @@ fn a_held_folder_stays(kind: &Kind) {
     let waits_for_a_reader = |event: &Value| event["what"] == "reader";
     let refused = site.deliver().failed(15, "refused", &[]);
     assert!(refused.all("waiting").any(waits_for_a_reader));
-    board.sees("the application still reads");
+    board.sees("still read, or held here");
     board.asked("show a", "second");
     let mut sender = site.send();
     sender.await_that("waiting", waits_for_a_reader);

@@ -66,7 +66,7 @@ const HELP: [&str; 12] = [
     "show PATH    the beginning of a file, as text",
     "digest       the folder's digest, as in the sender's receipt",
     "verify       reads everything back, and names every damaged file",
-    "hold         keeps this folder until `release`: a transfer that needs its place is refused",
+    "hold         keeps this folder: a transfer that needs its place is refused",
     "release      ends that",
     "decline      says no to the folder that is offered",
     "forget       forgets the folder",

@@ -139,7 +139,7 @@ fn refused(refusal: Refusal) -> &'static str {
         Refusal::Declined => "it was declined",
         Refusal::KeyMode => "its key came in a way that is not taken here",
         Refusal::Limit { .. } | Refusal::NoSpace { .. } => "it is too large for this board",
-        Refusal::InUse => "the application still reads the folder that would be overwritten",
+        Refusal::InUse => "the folder in its place is still read, or held here (`release` ends that)",
         Refusal::Older => "it is older than what the same sender sent last",
         Refusal::Archive | Refusal::Chunk | Refusal::Protocol => "it broke the protocol",
         Refusal::Storage => "the flash failed",
