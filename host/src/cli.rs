@@ -315,11 +315,12 @@ Exit codes:
   130  interrupted
 
 Environment:
-  WAFT_HOME             where identity and trust are kept, instead of the configuration directory
+  WAFT_HOME             where identity and trust are kept
   WAFT_AUTH_CODE        the code, for send
   WAFT_KEY              the key, for receive and open
   WAFT_WIFI_PASSPHRASE  the passphrase, for provision
   NO_COLOR              no colours
+
 Where standard input is not a terminal, each question is answered by a line of it.";
 
 const RECEIVE_HELP: &str = "\

@@ -1,7 +1,8 @@
 //! `waft completions` and `waft man`: made from the definition of the command line, so they are never stale.
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::cli::Cli;
 use crate::ui::Ui;
@@ -13,9 +14,36 @@ pub(super) fn completions(shell: Shell, ui: &Ui) {
     ui.write(&script);
 }
 
-/// Prints the manual page.
+/// Prints the manual: the page of `waft`, and below it that of each command, which it names.
 pub(super) fn man(ui: &Ui) {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page).expect("memory takes everything");
-    ui.write(&page);
+    ui.write(&manual());
+}
+
+fn manual() -> Vec<u8> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let mut manual = Vec::new();
+    add_pages(&command, &mut manual);
+    manual
+}
+
+fn add_pages(command: &Command, manual: &mut Vec<u8>) {
+    Man::new(command.clone()).render(manual).expect("memory takes everything");
+    command.get_subcommands().for_each(|command| add_pages(command, manual));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_has_a_page_for_each_command_that_it_names() {
+        let manual = String::from_utf8(manual()).expect("it is text");
+        let pages: Vec<_> = manual.lines().filter_map(|line| line.strip_prefix(".TH ")?.split(' ').next()).collect();
+        let named: Vec<_> = manual.lines().filter_map(|line| line.strip_suffix("(1)")).collect();
+        assert!(pages.contains(&"waft-trust-add"), "{pages:?}");
+        for name in named {
+            assert!(pages.contains(&name.replace('\\', "").as_str()), "{name} is not among {pages:?}");
+        }
+    }
 }
