@@ -145,7 +145,7 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
         Refusal::Older => told(
             Refused,
             format!("{peer} has a newer folder from this machine already."),
-            "Set this machine's clock right; or reset the guard at the receiver's console.",
+            "Set this machine's clock right; or type `reset-guard` at the board's console.",
         ),
         _ => told(Refused, format!("{peer} declined the folder."), "Ask its person, then send again."),
     }
