@@ -235,6 +235,24 @@ fn a_write_or_an_erasure_that_fails_costs_no_folder() {
     }
 }
 
+/// The last PROGRESS cannot be read, and in a later boot it can. Meanwhile the transfer went on before it.
+#[test]
+fn a_progress_that_comes_back_does_not_count() {
+    let flash = flash(12);
+    boot(&flash, async |_, store| {
+        begin(store, &second()).await.unwrap();
+        store.write(&second().bytes[..2 * ERASE]).await.unwrap();
+    });
+    // Behind the head, FORGET, CLEAR, SETTLED twice, BEGIN, and the first PROGRESS.
+    reads_fail(&flash, 8 * 32..9 * 32, 0, Failing::ALWAYS);
+    boot(&flash, async |_, store| {
+        assert_eq!(begin(store, &second()).await, Ok(ERASE));
+        store.write(&second().bytes[ERASE..][..300]).await.unwrap();
+    });
+    works_again(&flash);
+    assert_eq!(boot(&flash, async |_, store| begin(store, &second()).await).unwrap(), Ok(ERASE));
+}
+
 /// PROGRESS stands, but could not be read back.
 #[test]
 fn what_was_discarded_is_not_held_where_the_flash_failed() {

@@ -64,13 +64,18 @@ fn the_bytes_stay() {
 }
 
 #[test]
-fn a_head_of_another_layout_is_none() {
+fn a_head_of_another_layout_or_version_is_none() {
     let layout = |end| Layout::new(0..end, 4096, 1 << 20).unwrap();
-    let cell = Head { sequence: 1, snapshot: 2, before: 3 }.encode(&layout(40960));
+    let mut cell = Head { sequence: 1, snapshot: 2, before: 3 }.encode(&layout(40960));
+    let larger_blocks = Layout::new(0..49152, 8192, 1 << 20).unwrap();
+    assert_eq!((larger_blocks.slot(), Head::decode(&larger_blocks, &cell)), (layout(40960).slot(), None));
     assert_eq!(Head::decode(&layout(49152), &cell), None);
     assert_eq!(
         Head::decode(&layout(45056), &cell),
         Some(Head { sequence: 1, snapshot: 2, before: 3 }),
         "the same slots"
     );
+    cell[MAGIC.len()] += 1;
+    close(0, &mut cell);
+    assert_eq!(Head::decode(&layout(40960), &cell), None);
 }
