@@ -32,7 +32,7 @@ pub(crate) type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;
 pub(crate) type Shelves<'f> = Slots<'f, NoopRawMutex, Nor<4, ERASE>>;
 
 /// The seeds' two blocks, then the slots.
-const SEEDS: [u32; 2] = [0, ERASE as u32];
+pub(crate) const SEEDS: [u32; 2] = [0, ERASE as u32];
 const SLOTS: u32 = 2 * ERASE as u32;
 
 pub(crate) struct Hosted;
@@ -201,6 +201,8 @@ pub(crate) struct Powered {
     pub(crate) tries: Tries,
     pub(crate) start: Start,
     pub(crate) noise: bool,
+    /// Whether the console has to show what is typed.
+    pub(crate) echo: bool,
 }
 
 impl Powered {
@@ -208,7 +210,7 @@ impl Powered {
     pub(crate) fn new(blocks: usize) -> Self {
         let mut nor = Nor::new(2 + 2 + 2 * blocks, Level::Bits);
         nor.bytes[..2 * ERASE].fill(0xFF);
-        Self { flash: Mutex::new(nor), tries: Tries::NONE, start: Start::Power, noise: true }
+        Self { flash: Mutex::new(nor), tries: Tries::NONE, start: Start::Power, noise: true, echo: true }
     }
 
     /// Boots the board, until `scene` is over; then power goes.
@@ -229,7 +231,7 @@ impl Powered {
             slots: &slots,
             sockets: [0; 3].map(|_| Plug { listener: listener.clone(), stream: None }),
             console: Pipe(far),
-            echo: true,
+            echo: self.echo,
             clock: &clock,
             start: self.start,
             tries: &mut self.tries,
@@ -247,7 +249,8 @@ impl Powered {
         .await
     }
 
-    async fn fit<'i>(&mut self, identity: Result<&'i Identity, IdentityError>) -> Result<Fit<'i>, Unfit> {
+    /// What this boot finds out about the board.
+    pub(crate) async fn fit<'i>(&mut self, identity: Result<&'i Identity, IdentityError>) -> Result<Fit<'i>, Unfit> {
         let mut flash = self.flash.lock().await;
         Fit::find(identity, &mut Noise(self.noise), &mut Ratchet::new(&mut *flash, SEEDS)).await
     }

@@ -49,6 +49,11 @@ async fn keys_that_mean_nothing_change_nothing() {
             assert!(seen.contains("a日\r\x1b[K> a\x08 \x08release"), "{seen:?}");
             scene.person.presses(b"\xe9\xff\n").await;
             scene.person.sees("That is no command").await;
+            // One line each, and one that is empty.
+            scene.person.presses("release\r\nrelease\n\nrelease\r\n").await;
+            scene.person.sees("Nothing is held.").await;
+            let seen = scene.person.sees("Nothing is held.").await + &scene.person.sees("Nothing is held.").await;
+            assert_eq!(seen, "> release\r\nNothing is held.\r\n> \r\n> release\r\nNothing is held.\r\n");
         })
         .await;
 }
@@ -126,6 +131,57 @@ async fn files_and_names_are_shown_whole_and_harmless() {
             ];
             assert_eq!(shows("text").await, lines.join("\r\n"));
             assert_eq!(shows("").await, "Which file? `show PATH` shows one; `list` lists them.\r\n");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_collects_lines_gets_lines_only() {
+    let (_, identity) = cast();
+    let mut powered = Powered { echo: false, ..Powered::new(16) };
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            scene.person.sees("Code:").await;
+            scene.person.presses("releasf\x7fe\n").await;
+            let seen = scene.person.sees("Nothing is held").await;
+            let is_line = |line: &str| line.starts_with("Listening at ") || line == "Nothing is held.";
+            assert!(seen.lines().all(is_line), "{seen:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_folder_is_held_shown_and_checked() {
+    let (laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let folder = archive(vec![("d".into(), None), ("d/\u{202e}gpj.".into(), Some(b"content".to_vec()))], 100);
+    let mut powered = Powered::new(16);
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            laptop.send(scene.address, &folder, "", None).await.receipt();
+            let seen = scene.person.sees("Digest:").await;
+            assert!(!seen.contains("Code:"), "{seen}");
+            scene.person.types("list").await;
+            scene.person.sees("directory  d\r\n").await;
+            scene.person.types("hold").await;
+            scene.person.sees("Generation 1 is held.").await;
+            scene.person.types("release").await;
+            scene.person.sees("It is not held any more.").await;
+            scene.person.types("release").await;
+            scene.person.sees("Nothing is held.").await;
+            scene.person.types("forget").await;
+            scene.person.sees("If you are sure").await;
+            assert!(scene.slots.folder().is_some());
+        })
+        .await;
+    let bytes = &mut powered.flash.get_mut().bytes;
+    let at = bytes.windows(7).position(|bytes| bytes == b"content").unwrap();
+    bytes[at] ^= 1;
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            scene.person.types("verify").await;
+            scene.person.sees("Damaged: d/\\u{202e}gpj.\r\n").await;
+            scene.person.sees("Damaged: 1 file. Send the folder again.").await;
         })
         .await;
 }

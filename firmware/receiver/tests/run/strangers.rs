@@ -55,6 +55,25 @@ async fn silent_strangers_make_room() {
         .await;
 }
 
+/// Who is slow may be, while there is room.
+#[tokio::test]
+async fn a_preface_may_come_in_pieces() {
+    let (_, identity) = cast();
+    Powered::new(16)
+        .boot(Ok(&identity), async |scene| {
+            let mut stream = TcpStream::connect(scene.address).await.unwrap();
+            let said = preface();
+            let (early, late) = said.split_at(5);
+            stream.write_all(early).await.unwrap();
+            sleep(Duration::from_millis(600)).await;
+            stream.write_all(late).await.unwrap();
+            let mut first = [0];
+            stream.read_exact(&mut first).await.unwrap();
+            assert_eq!(first, [TLS_HANDSHAKE]);
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn who_does_not_prove_anything_yields_the_place() {
     let (laptop, mut identity) = cast();

@@ -1,19 +1,23 @@
 //! Folders that cross, and those that do not.
 
+use std::collections::BTreeSet;
+
+use rand_core::RngCore;
 use tokio::join;
 use waft::door::KnockError;
 use waft::identity::Identity as Keys;
 use waft_core::session::SessionError;
 use waft_core::wire::message::Refusal;
 use waft_core::wire::preface::ClearRefusal;
-use waft_receiver::board::Start;
+use waft_receiver::board::{Fit, Start};
 use waft_receiver::events::Event;
 use waft_receiver::identity::{Identity, IdentityError, KeyPolicy};
 
 use crate::archive::{Archive, archive, tree};
-use crate::board::{ERASE, Powered, Scene};
+use crate::board::{ERASE, Powered, SEEDS, Scene};
 use crate::dying::Dying;
 use crate::laptop::{Fared, Laptop};
+use crate::nor::{Failing, Operation};
 use crate::support::board;
 
 /// A laptop, and a board that trusts it.
@@ -101,6 +105,8 @@ async fn a_wrong_key_writes_nothing_and_the_right_one_still_counts() {
                 scene.person.types("0123-4567-89AB-CDEF").await;
                 scene.person.sees("That was not the key; 2 tries left.").await;
                 scene.person.types(&laptop.key.display().to_string()).await;
+                let seen = scene.person.sees("The key is right.").await;
+                assert!(!seen.contains("not asked for any more"), "{seen}");
             };
             let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, None), person);
             assert_eq!(fared.receipt().digest, folder.root);
@@ -124,8 +130,74 @@ async fn a_declined_folder_is_refused() {
             let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, None), person);
             assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Declined))), "{fared:?}");
             assert!(scene.slots.folder().is_none());
+            assert!(matches!(scene.events.next().await, Event::Offered { .. }));
+            assert_eq!(scene.events.next().await, Event::Ended(SessionError::Refused(Refusal::Declined)));
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_sender_that_goes_away_takes_the_question_along() {
+    let (laptop, identity) = cast();
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            tokio::select! {
+                _ = laptop.send(scene.address, &folder, &code, None) => unreachable!("nobody types the key"),
+                _ = scene.person.sees("Type the key") => {}
+            }
+            scene.person.sees("The key is not asked for any more.").await;
+            scene.person.types(&laptop.key.display().to_string()).await;
+            scene.person.sees("No key is asked for now.").await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_console_waits_for_the_store_only_so_long() {
+    let (laptop, identity) = cast();
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let person = async {
+                scene.person.sees("Type the key").await;
+                scene.person.types("forget yes").await;
+                scene.person.sees("A transfer is running. Try again when it is over.").await;
+                scene.person.types(&laptop.key.display().to_string()).await;
+            };
+            let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, None), person);
+            assert_eq!(fared.receipt().digest, folder.root);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_older_folder_is_refused_unless_the_identity_or_the_person_allows_it() {
+    let (mut laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let (older, newer) = (folder(1), folder(2));
+    let mut send = async |at, folder| {
+        // Each is a run of its own.
+        laptop.salt[0] = laptop.salt[0].wrapping_add(1);
+        laptop.send(at, folder, "", None).await
+    };
+    let mut powered = Powered::new(16);
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            send(scene.address, &newer).await.receipt();
+            let fared = send(scene.address, &older).await;
+            assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Older))), "{fared:?}");
+            scene.person.types("reset-guard").await;
+            scene.person.sees("Each sender may send an older folder now.").await;
+            send(scene.address, &older).await.receipt();
+            send(scene.address, &newer).await.receipt();
+        })
+        .await;
+    identity.policy.allow_older = true;
+    let fared = powered.boot(Ok(&identity), async |scene| send(scene.address, &older).await).await;
+    assert_eq!(fared.receipt().generation, 4);
 }
 
 #[tokio::test]
@@ -225,6 +297,46 @@ async fn a_folder_that_fills_the_slot_fits_and_one_byte_more_does_not() {
             assert_eq!(laptop.send(scene.address, &full, "", None).await.receipt().digest, full.root);
         })
         .await;
+}
+
+/// One good source of random numbers is enough, and no boot has those of another.
+#[tokio::test]
+async fn random_numbers_do_not_repeat_whatever_the_seed_does() {
+    let (_, identity) = cast();
+    let mut powered = Powered::new(16);
+    let next = async |powered: &mut Powered| {
+        let Fit { mut random, sources, .. } = powered.fit(Ok(&identity)).await.unwrap();
+        (random.next_u64(), sources.seed.is_ok())
+    };
+    powered.noise = false;
+    let mut seen = vec![next(&mut powered).await, next(&mut powered).await];
+    // The seed of an earlier boot is there again, beside that of this one; in either block.
+    for _ in 0..2 {
+        let before = powered.flash.get_mut().bytes.clone();
+        seen.push(next(&mut powered).await);
+        let old = SEEDS.map(|at| at as usize).into_iter().find(|at| before[*at] != 0xFF).unwrap();
+        powered.flash.get_mut().bytes[old..old + ERASE].copy_from_slice(&before[old..old + ERASE]);
+        seen.push(next(&mut powered).await);
+        seen.push(next(&mut powered).await);
+    }
+    // It cannot be read for a moment, which does not mean that there is none.
+    let seeds = 0..2 * ERASE as u32;
+    powered.flash.get_mut().failing = Some(Failing { what: Operation::Read, range: seeds.clone(), after: 0, times: 2 });
+    assert!(powered.fit(Ok(&identity)).await.is_err());
+    // Nor ever, or it cannot be written.
+    for what in [Operation::Read, Operation::Write] {
+        powered.flash.get_mut().failing =
+            Some(Failing { what, range: seeds.clone(), after: 0, times: Failing::ALWAYS });
+        powered.noise = false;
+        assert!(powered.fit(Ok(&identity)).await.is_err(), "{what:?}");
+        powered.noise = true;
+        for _ in 0..2 {
+            let (number, seed) = next(&mut powered).await;
+            assert!(!seed, "{what:?}");
+            seen.push((number, seed));
+        }
+    }
+    assert_eq!(BTreeSet::from_iter(seen.iter().map(|(number, _)| *number)).len(), seen.len());
 }
 
 #[tokio::test]
