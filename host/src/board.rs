@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod description;
 
-use std::path::Path;
+use std::path::{Path, absolute};
 
 include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
@@ -62,7 +62,8 @@ impl Board {
         format!("target/{}/firmware/{}", self.target, self.package)
     }
 
-    /// The arguments of cargo that build its firmware.
+    /// The arguments of cargo that build its firmware from the top of a checkout, whatever the environment says about
+    /// the place.
     pub fn build(&self) -> Vec<String> {
         let mut arguments = ["build", "--profile", "firmware", "--package", self.package, "--target", self.target]
             .map(str::to_owned)
@@ -70,11 +71,13 @@ impl Board {
         if !self.features.is_empty() {
             arguments.extend(["--features".to_owned(), self.features.join(",")]);
         }
+        arguments.extend(["--target-dir", "target"].map(str::to_owned));
         arguments
     }
 
-    /// The commands that build and flash firmware and the identity image `identity`.
+    /// The commands that build and flash firmware and the identity image `identity`. The image may be anywhere else.
     pub fn all_commands(&self, identity: &Path) -> Vec<String> {
+        let identity = absolute(identity).unwrap_or_else(|_| identity.to_owned());
         let build = format!("cargo {}", self.build().join(" "));
         let (identity, at) = (quoted(&identity.to_string_lossy()), format!("{:#x}", self.identity.at));
         let flash = self.commands.iter().map(|command| {
@@ -144,11 +147,12 @@ mod tests {
 
     #[test]
     fn commands_are_ready_to_be_typed() {
+        let image = quoted(&absolute("my identity.bin").expect("there is a folder").to_string_lossy());
         assert_eq!(
             board(&["nucleo"]).all_commands(Path::new("my identity.bin")),
             [
-                "cargo build --profile firmware --package waft-chip --target thumbv8m --features nucleo",
-                &format!("write {} --at 0x81fe000", quoted("my identity.bin")),
+                "cargo build --profile firmware --package waft-chip --target thumbv8m --features nucleo --target-dir target",
+                &format!("write {image} --at 0x81fe000"),
                 "run target/thumbv8m/firmware/waft-chip",
             ]
         );

@@ -56,10 +56,8 @@ pub(crate) fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
 pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf, Error> {
     ui.say(format!("Building the firmware for {}.\nThe first time that takes about a minute.", board.title));
     fetch_target(root, board, ui).await;
-    // Whatever the environment says about it, the program is found there.
-    let target = root.join("target");
     let mut cargo = Command::new("cargo");
-    cargo.args(board.build()).arg("--target-dir").arg(&target).current_dir(root).stdin(Stdio::null());
+    cargo.args(board.build()).current_dir(root).stdin(Stdio::null());
     // What people read goes where our own words go; standard output may have events.
     cargo.stdout(Stdio::null()).kill_on_drop(true);
     let status = cargo.status().await.map_err(|cause| Error::File("cargo".into(), cause))?;
