@@ -114,9 +114,8 @@ impl Operator for AtReceiver<'_> {
             Happened::CodeWrong { left } => {
                 self.ui.say(format!("{} gave a wrong code; tries left: {left}.", self.peer))
             }
-            Happened::Locked { seconds } => {
-                self.ui.warn(format!("{} gave too many wrong codes and has to wait {seconds} s", self.peer));
-            }
+            // The error that ends the session tells it.
+            Happened::Locked { .. } => {}
             Happened::CodeAccepted => self.ui.say("The code is right."),
             Happened::Offered(offered) => {
                 self.moment = if self.typed { Moment::Key } else { Moment::SealedKey };
