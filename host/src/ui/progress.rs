@@ -85,7 +85,7 @@ impl Drop for Progress<'_> {
 
 fn bar(held: u64, total: u64) -> ProgressBar {
     let look =
-        "{bar:32.green} {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+        "{wide_bar:.green} {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
         .with_style(ProgressStyle::with_template(look).expect("the template is well-formed"))
         .with_position(held);
