@@ -11,6 +11,8 @@ const QUEUE: usize = 4;
 /// What happens to folders on this board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The slots were read, once after a start: [`Slots::folder`](crate::slots::Slots::folder) gives what is there.
+    Mounted,
     /// A trusted sender, by its certificate, offers a folder.
     Offered {
         /// Who.

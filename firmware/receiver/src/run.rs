@@ -23,7 +23,7 @@ use crate::board::{Board, Fit, Start, Unfit};
 use crate::console::{Around, Console, Ready};
 use crate::doors::{Doors, Place};
 use crate::entropy::Random;
-use crate::events::Events;
+use crate::events::{Event, Events};
 use crate::panel::Panel;
 use crate::session::{Memory, Sessions, SharedStore, Store};
 use crate::slots::{MountError, SlotStore, Slots};
@@ -58,6 +58,9 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let panel = Panel::new();
     let Memory { tls, frame, plain, collected, transfer } = memory;
     let (store, fault) = shared::<B>(apart(pin!(SlotStore::mount(slots, collected, transfer))).await);
+    if fault.is_none() {
+        events.tell(Event::Mounted);
+    }
     let fit = fault.map_or(fit, Err);
     let ready = match &fit {
         Ok(Fit { identity, sources, .. }) => Ok(Ready { identity, sources: *sources }),

@@ -69,7 +69,7 @@ async fn receive(parts: Parts<'static, Mps2, SOCKETS>) -> ! {
     run(parts).await
 }
 
-/// The application. This one looks for a message of the day in every folder that comes.
+/// The application. This one looks for a message of the day in the folder that is there, and in every one that comes.
 #[embassy_executor::task]
 async fn application(slots: &'static Shelves, events: &'static Events<NoopRawMutex>) -> ! {
     loop {
@@ -77,14 +77,19 @@ async fn application(slots: &'static Shelves, events: &'static Events<NoopRawMut
             Event::Offered { files, total, .. } => defmt::info!("offered: {} files, {} bytes", files, total),
             Event::Receiving { received, total } => defmt::info!("received: {} of {} bytes", received, total),
             Event::Ended(error) => defmt::warn!("the session ended: {}", error),
+            Event::Mounted => look(slots).await,
             Event::Committed(receipt) => {
                 defmt::info!("committed: {}", receipt);
-                if let Err(error) = read(slots).await {
-                    defmt::warn!("the folder cannot be read: {}", error);
-                }
+                look(slots).await;
             }
         }
         defmt::info!("stack: {} of {} bytes at most", stack::peak(), stack::size());
+    }
+}
+
+async fn look(slots: &Shelves) {
+    if let Err(error) = read(slots).await {
+        defmt::warn!("the folder cannot be read: {}", error);
     }
 }
 

@@ -128,7 +128,8 @@ async fn receive(parts: Parts<'static, Stm32, SOCKETS>) -> ! {
     run(parts).await
 }
 
-/// Where an application of your own goes: it hears of each folder, and reads it from `slots`.
+/// Where an application of your own goes: it hears of each folder, that of before the start too, and reads it from
+/// `slots`.
 #[embassy_executor::task]
 async fn application(slots: &'static Slots<'static, NoopRawMutex, Flash>, events: &'static Events<NoopRawMutex>) -> ! {
     loop {
@@ -136,10 +137,13 @@ async fn application(slots: &'static Slots<'static, NoopRawMutex, Flash>, events
             Event::Offered { files, total, .. } => defmt::info!("offered: {} files, {} bytes", files, total),
             Event::Receiving { received, total } => defmt::debug!("received {} of {} bytes", received, total),
             Event::Ended(error) => defmt::info!("ended: {}", error),
-            Event::Committed(receipt) => {
-                let held = slots.folder().map_or(0, |folder| folder.generation());
-                defmt::info!("committed: {}; folder number {}", receipt, held);
-            }
+            Event::Mounted => defmt::info!("folder number {}", generation(slots)),
+            Event::Committed(receipt) => defmt::info!("committed: {}; folder number {}", receipt, generation(slots)),
         }
     }
+}
+
+/// That of the folder that is there; 0: none is.
+fn generation(slots: &Slots<'static, NoopRawMutex, Flash>) -> u64 {
+    slots.folder().map_or(0, |folder| folder.generation())
 }

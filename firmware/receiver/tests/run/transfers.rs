@@ -55,7 +55,7 @@ async fn folders_cross_and_the_console_tells_of_them() {
             let seen = scene.person.sees("Digest: ").await;
             assert!(seen.contains("4 files, 22.") && seen.contains(&first.root.to_string()), "{seen}");
             let mut last = scene.events.next().await;
-            while let Event::Receiving { .. } | Event::Offered { .. } = last {
+            while let Event::Mounted | Event::Receiving { .. } | Event::Offered { .. } = last {
                 last = scene.events.next().await;
             }
             assert_eq!(last, Event::Committed(receipt));
@@ -68,7 +68,7 @@ async fn folders_cross_and_the_console_tells_of_them() {
     laptop.salt[0] ^= 1;
     powered
         .boot(Ok(&identity), async |mut scene| {
-            scene.person.sees("help").await;
+            assert_eq!(scene.events.next().await, Event::Mounted);
             assert_eq!(scene.slots.folder().map(|folder| folder.generation()), Some(1), "it is still there");
             let receipt = transfer(&laptop, &mut scene, &second).await.receipt();
             assert_eq!((receipt.digest, receipt.generation), (second.root, 2));
@@ -131,6 +131,7 @@ async fn a_declined_folder_is_refused() {
             assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Declined))), "{fared:?}");
             assert!(scene.slots.folder().is_none());
             assert!(matches!(scene.events.next().await, Event::Offered { .. }));
+            assert_eq!(scene.events.next().await, Event::Mounted);
             assert_eq!(scene.events.next().await, Event::Ended(SessionError::Refused(Refusal::Declined)));
         })
         .await;
