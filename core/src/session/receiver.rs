@@ -63,6 +63,8 @@ pub enum Event {
     Offered(Offered),
     /// Held bytes are read back.
     Hashing,
+    /// A reader holds the place for the folder, and is waited for.
+    Waiting,
     /// The key is right; receiving begins at `offset`.
     Receiving {
         /// Bytes of archive that are held already.

@@ -627,6 +627,8 @@ fn a_reader_of_the_old_folder_is_waited_for_and_the_sender_told() {
         scene.store.leased = Some((Rc::clone(&scene.clock), until));
         let (sender, receiver) = scene.connect();
         assert!(scene.caller.events.contains(&sender::Event::Working(Stage::Waiting)));
+        let told = scene.typist.events.iter().filter(|event| **event == receiver::Event::Waiting).count();
+        assert_eq!(told, 1);
         assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received));
         if !received {
             assert_eq!(sender, Err(SessionError::Refused(Refusal::InUse)));

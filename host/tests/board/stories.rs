@@ -216,6 +216,7 @@ fn a_held_folder_stays(kind: &Kind) {
     board.asked("show a", "second");
     let mut sender = site.send();
     sender.await_that("waiting", waits_for_a_reader);
+    board.sees("Waiting until nobody reads");
     board.asked("release", "not held any more");
     sender.end().well();
     board.asked("show a", "third");

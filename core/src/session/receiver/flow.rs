@@ -3,6 +3,7 @@
 //! PROTOCOL.md, section 6.
 
 use core::future::Future;
+use core::mem;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either4, select4};
@@ -259,6 +260,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let tag = &accepted.offer.manifest_tag;
         let is_it = |digest: &_| schedule.is_manifest(digest, tag);
         let (clock, until) = (self.at.clock, self.channel.after(LEASE_MS));
+        let mut waits = false;
         loop {
             let at = &mut *self.at;
             let begin = at.store.begin(&accepted.offered, &is_it);
@@ -267,6 +269,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 working(&mut self.channel, Stage::Hashing, pin!(begin), pin!(at.operator.interrupted()), heard).await;
             if begun != Err(SessionError::Refused(Refusal::InUse)) || clock.now() >= until {
                 return begun;
+            }
+            if !mem::replace(&mut waits, true) {
+                at.operator.event(Event::Waiting);
             }
             self.channel.send(&FromReceiver::Working(Stage::Waiting)).await?;
             let again = self.channel.after(LEASE_STEP_MS);

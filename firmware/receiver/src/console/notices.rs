@@ -76,6 +76,7 @@ fn tell(f: &mut fmt::Formatter<'_>, event: Event, peer: &str) -> fmt::Result {
             write!(f, "{peer} offers {}, {}.", Files(offered.shape.files), Bytes(offered.shape.total))
         }
         Event::Hashing => f.write_str("The key is right."),
+        Event::Waiting => f.write_str("Waiting until nobody reads the folder in its place (`release` ends a `hold`)."),
         Event::Receiving { offset: 0, .. } => f.write_str("Receiving."),
         Event::Receiving { offset, total } if offset == total => f.write_str("All of it is here already."),
         Event::Receiving { offset, total } => write!(f, "Going on at {} of {}.", Bytes(offset), Bytes(total)),

@@ -70,6 +70,7 @@ async fn folders_cross_and_the_console_tells_of_them() {
         .boot(Ok(&identity), async |mut scene| {
             assert_eq!(scene.events.next().await, Event::Mounted);
             assert_eq!(scene.slots.folder().map(|folder| folder.generation()), Some(1), "it is still there");
+            scene.person.sees("help").await;
             let receipt = transfer(&laptop, &mut scene, &second).await.receipt();
             assert_eq!((receipt.digest, receipt.generation), (second.root, 2));
             scene.person.types("forget yes").await;
@@ -130,8 +131,8 @@ async fn a_declined_folder_is_refused() {
             let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, None), person);
             assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Declined))), "{fared:?}");
             assert!(scene.slots.folder().is_none());
-            assert!(matches!(scene.events.next().await, Event::Offered { .. }));
             assert_eq!(scene.events.next().await, Event::Mounted);
+            assert!(matches!(scene.events.next().await, Event::Offered { .. }));
             assert_eq!(scene.events.next().await, Event::Ended(SessionError::Refused(Refusal::Declined)));
         })
         .await;

@@ -126,6 +126,7 @@ impl Operator for AtReceiver<'_> {
                 });
             }
             Happened::Hashing => self.ui.detail("Reading back what is here already."),
+            Happened::Waiting => self.ui.say("Waiting until no other waft receives into this folder."),
             Happened::Receiving { offset, total } => self.begin(offset, total),
             Happened::Received(bytes) => {
                 if let Some(progress) = &mut self.progress {
