@@ -146,6 +146,7 @@ fn what_no_board_could_use_is_not_written() {
     assert_eq!(refused(|identity| identity.senders[1].point[64] ^= 1), IdentityError::Senders);
     assert_eq!(refused(|identity| identity.senders[0].name.clear()), IdentityError::Name);
     assert_eq!(refused(|identity| identity.name = "-x".try_into().unwrap()), IdentityError::Name);
+    assert_eq!(refused(|identity| identity.name = ".x".try_into().unwrap()), IdentityError::Name);
     assert_eq!(refused(|identity| identity.network.hostname.clear()), IdentityError::Network);
     assert_eq!(
         refused(|identity| identity.tls = SigningKey::from_slice(&[9; 32]).unwrap()),
