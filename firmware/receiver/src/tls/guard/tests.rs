@@ -110,8 +110,10 @@ fn what_comes_after_the_handshake_is_marked() {
 fn lengths_are_bounded() {
     let hello = record(22, 1);
     for (length, fits) in [(0, false), (16, false), (17, true), (RECORD_MAX, true), (RECORD_MAX + 1, false)] {
-        let (came, violation) = through(&[&hello[..], &record(23, length)].concat(), NEVER);
-        assert_eq!((came.len() > hello.len(), violation), (fits, (!fits).then_some(Violation::Length)), "{length}");
+        for handshake in [NEVER, hello.len()] {
+            let (came, violation) = through(&[&hello[..], &record(23, length)].concat(), handshake);
+            assert_eq!((came.len() > hello.len(), violation), (fits, (!fits).then_some(Violation::Length)), "{length}");
+        }
     }
     for (kind, length, fits) in [
         (22, 0, false),
