@@ -64,7 +64,7 @@ impl<F: NorFlash> Ratchet<F> {
     /// A secret that no boot before had and none after will have. `factory` is the identity's seed; `fresh` is what the
     /// chip's generator gave, if that is good. It goes into the next seed.
     pub async fn advance(&mut self, factory: &[u8; 32], fresh: Option<&[u8; 32]>) -> Result<Secret, SeedError> {
-        let sectors = [self.read(0).await, self.read(1).await];
+        let sectors = [Content::of(self.read(0).await), Content::of(self.read(1).await)];
         let (newest, boots, seed) = match newest(sectors) {
             Newest::At(sector, boots, seed) => (sector, boots, seed),
             Newest::Lost if fresh.is_none() => return Err(SeedError::Lost),
@@ -76,22 +76,16 @@ impl<F: NorFlash> Ratchet<F> {
         Ok(derive(USE, &seed, fresh))
     }
 
-    async fn read(&mut self, sector: usize) -> Content {
-        let mut record = Zeroizing::new([0; RECORD]);
-        match self.flash.read(self.sectors[sector], &mut *record).await {
-            Ok(()) => Content::of(&record),
-            Err(_) => Content::Damaged,
-        }
+    async fn read(&mut self, sector: usize) -> Option<Record> {
+        let mut record = Record::new([0; RECORD]);
+        self.flash.read(self.sectors[sector], &mut *record).await.is_ok().then_some(record)
     }
 
     async fn write(&mut self, sector: usize, boots: u32, seed: &Secret) -> Result<(), SeedError> {
         self.erase(sector).await?;
         let record = encode(boots, seed);
         self.flash.write(self.sectors[sector], &*record).await.map_err(|_| SeedError::Flash)?;
-        match self.read(sector).await {
-            Content::Valid(found, back) if found == boots && back == *seed => Ok(()),
-            _ => Err(SeedError::Verify),
-        }
+        if self.read(sector).await == Some(record) { Ok(()) } else { Err(SeedError::Verify) }
     }
 
     async fn erase(&mut self, sector: usize) -> Result<(), SeedError> {
@@ -99,6 +93,9 @@ impl<F: NorFlash> Ratchet<F> {
         self.flash.erase(from, from + F::ERASE_SIZE as u32).await.map_err(|_| SeedError::Flash)
     }
 }
+
+/// The bytes of a record, wiped when dropped.
+type Record = Zeroizing<[u8; RECORD]>;
 
 /// What a sector holds.
 enum Content {
@@ -108,7 +105,9 @@ enum Content {
 }
 
 impl Content {
-    fn of(record: &[u8; RECORD]) -> Self {
+    /// `None`: it cannot be read.
+    fn of(record: Option<Record>) -> Self {
+        let Some(record) = record else { return Self::Damaged };
         if record.iter().all(|byte| *byte == 0xFF) {
             return Self::Blank;
         }
@@ -141,8 +140,8 @@ fn newest(sectors: [Content; 2]) -> Newest {
     }
 }
 
-fn encode(boots: u32, seed: &Secret) -> Zeroizing<[u8; RECORD]> {
-    let mut record = Zeroizing::new([0xFF; RECORD]);
+fn encode(boots: u32, seed: &Secret) -> Record {
+    let mut record = Record::new([0xFF; RECORD]);
     record[..4].copy_from_slice(&MAGIC);
     record[4..8].copy_from_slice(&boots.to_be_bytes());
     record[8..CRC].copy_from_slice(&**seed);

@@ -1,4 +1,6 @@
-//! A flash of two sectors that tears.
+//! A flash of two sectors that tears, fails and gets stuck.
+
+use core::ops::Range;
 
 use embassy_futures::block_on;
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
@@ -7,34 +9,40 @@ use super::Ratchet;
 
 pub(crate) const SECTOR: usize = 128;
 
-/// Two sectors; after `budget` bytes written or erased the power is gone. The byte at `stuck` keeps ones.
+/// Two sectors. After `budget` bytes written or erased the power is gone; after `failing` erasures one fails. What is
+/// `stuck` stays as it is, and nobody is told.
 #[derive(Clone)]
 pub(crate) struct Flash {
     pub(crate) bytes: [u8; 2 * SECTOR],
     pub(crate) budget: usize,
-    pub(crate) stuck: Option<usize>,
+    pub(crate) failing: usize,
+    pub(crate) stuck: Range<usize>,
 }
 
 #[derive(Debug, PartialEq)]
-pub(crate) struct PowerCut;
+pub(crate) struct Failed;
 
-impl NorFlashError for PowerCut {
+impl NorFlashError for Failed {
     fn kind(&self) -> NorFlashErrorKind {
         NorFlashErrorKind::Other
     }
 }
 
 impl ErrorType for Flash {
-    type Error = PowerCut;
+    type Error = Failed;
 }
 
 impl Flash {
     pub(crate) fn new() -> Self {
-        Self { bytes: [0xFF; 2 * SECTOR], budget: usize::MAX, stuck: None }
+        Self { bytes: [0xFF; 2 * SECTOR], budget: usize::MAX, failing: usize::MAX, stuck: 0..0 }
     }
 
-    fn spend(&mut self) -> Result<(), PowerCut> {
-        self.budget = self.budget.checked_sub(1).ok_or(PowerCut)?;
+    fn set(&mut self, at: usize, byte: u8) -> Result<(), Failed> {
+        self.budget = self.budget.checked_sub(1).ok_or(Failed)?;
+        if !self.stuck.contains(&at) {
+            assert!(byte == 0xFF || self.bytes[at] == 0xFF, "written without an erase");
+            self.bytes[at] = byte;
+        }
         Ok(())
     }
 }
@@ -42,7 +50,7 @@ impl Flash {
 impl ReadNorFlash for Flash {
     const READ_SIZE: usize = 1;
 
-    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), PowerCut> {
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Failed> {
         bytes.copy_from_slice(&self.bytes[offset as usize..][..bytes.len()]);
         Ok(())
     }
@@ -56,24 +64,19 @@ impl NorFlash for Flash {
     const WRITE_SIZE: usize = 16;
     const ERASE_SIZE: usize = SECTOR;
 
-    async fn erase(&mut self, from: u32, to: u32) -> Result<(), PowerCut> {
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), Failed> {
         assert_eq!((from as usize % SECTOR, to - from), (0, SECTOR as u32));
-        for at in from as usize..to as usize {
-            self.spend()?;
-            self.bytes[at] = 0xFF;
+        let fails = self.failing == 0;
+        self.failing = self.failing.wrapping_sub(1);
+        if fails {
+            return Err(Failed);
         }
-        Ok(())
+        (from as usize..to as usize).try_for_each(|at| self.set(at, 0xFF))
     }
 
-    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), PowerCut> {
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Failed> {
         assert_eq!(bytes.len() % 16, 0);
-        for (at, byte) in bytes.iter().enumerate() {
-            self.spend()?;
-            let at = offset as usize + at;
-            assert_eq!(self.bytes[at], 0xFF, "written without an erase");
-            self.bytes[at] = if self.stuck == Some(at) { 0xFF } else { *byte };
-        }
-        Ok(())
+        bytes.iter().zip(offset as usize..).try_for_each(|(byte, at)| self.set(at, *byte))
     }
 }
 
