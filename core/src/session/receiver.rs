@@ -18,7 +18,7 @@ use flow::Session;
 
 /// The receiver's person.
 pub trait Operator {
-    /// Shows the code that a sender must give: whenever it changes.
+    /// Shows the code that a sender must give: whenever it changes, where one is needed.
     fn code(&mut self, code: &AuthCode);
     /// A code was tried. What is given here outlives a reset where it is kept, and is what [`Desk::resume`] takes.
     fn tries(&mut self, _tries: &Tries) {}

@@ -159,15 +159,14 @@ pub(crate) struct AtBoard<'a, M: RawMutex> {
     panel: &'a Panel,
     events: &'a Events<M>,
     tries: &'a mut Tries,
-    code_needed: bool,
     total: u64,
     /// Percent, and bytes, that were told last.
     told: (u8, u64),
 }
 
 impl<'a, M: RawMutex> AtBoard<'a, M> {
-    pub(crate) fn new(panel: &'a Panel, events: &'a Events<M>, tries: &'a mut Tries, code_needed: bool) -> Self {
-        Self { panel, events, tries, code_needed, total: 1, told: (0, 0) }
+    pub(crate) fn new(panel: &'a Panel, events: &'a Events<M>, tries: &'a mut Tries) -> Self {
+        Self { panel, events, tries, total: 1, told: (0, 0) }
     }
 
     fn received(&mut self, received: u64) {
@@ -193,9 +192,7 @@ impl<'a, M: RawMutex> AtBoard<'a, M> {
 
 impl<M: RawMutex> Operator for AtBoard<'_, M> {
     fn code(&mut self, code: &AuthCode) {
-        if self.code_needed {
-            self.panel.show_code(code);
-        }
+        self.panel.show_code(code);
     }
 
     fn tries(&mut self, tries: &Tries) {

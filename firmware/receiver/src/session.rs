@@ -111,7 +111,7 @@ impl<B: Board> Sessions<'_, B> {
             certificate: self.identity.certificate_hash(),
         };
         let mut store = self.store.lock().await;
-        let mut operator = AtBoard::new(self.panel, self.events, self.tries, policy.code_needed);
+        let mut operator = AtBoard::new(self.panel, self.events, self.tries);
         let mut receiver = Receiver {
             policy: &policy,
             desk: &mut self.desk,
