@@ -2,21 +2,28 @@
 
 use std::net::SocketAddr;
 
+use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
 use tokio::net::TcpStream;
 use waft::door::{KnockError, knock};
 use waft::identity::Identity as Keys;
 use waft::name::Name;
+use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
 use waft::tls::{Authenticated, sender};
 use waft::trust::{Peer as Trusted, Trust};
+use waft_core::archive::Shape;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::Digest;
+use waft_core::limits::{FRAME_HEADER, MESSAGE_MAX};
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::sealed::stream::Compressor;
 use waft_core::session::sender::buffer_len;
 use waft_core::session::sender::{ArchiveInfo, Buffers, Event, Operator, Peer, Run, Sender, Source, SourceError};
 use waft_core::session::{Receipt, SessionError};
+use waft_core::wire::frame::{Header, Kind};
+use waft_core::wire::message::{FromReceiver, FromSender, Greeting, Hello, KeyMode, Offer, OfferBody};
+use waft_core::wire::preface::VERSION;
 
 use crate::archive::Archive;
 use crate::support::Ticks;
@@ -64,13 +71,9 @@ impl Laptop {
 
     /// Sends once; gives the `codes`, between spaces, one after the other; stops after `stop` chunks.
     pub(crate) async fn send(&self, at: SocketAddr, archive: &Archive, codes: &str, stop: Option<u64>) -> Fared {
-        let mut stream = TcpStream::connect(at).await.unwrap();
-        if let Err(error) = knock(&mut stream).await {
-            return Fared::Turned(error);
-        }
-        let Ok(Authenticated { mut link, peer }) = sender::authenticate(stream, &self.keys, self.pins.clone()).await
-        else {
-            return Fared::Unsecured;
+        let Authenticated { mut link, peer } = match self.dial(at).await {
+            Ok(authenticated) => authenticated,
+            Err(fared) => return fared,
         };
         let run = Run {
             key: &self.key,
@@ -105,6 +108,42 @@ impl Laptop {
             Err(error) => Fared::Ended(error),
         }
     }
+
+    /// Offers a folder whose key has so many iterations, whatever the board greets with; its greeting, and its answer.
+    pub(crate) async fn offer(&self, at: SocketAddr, iterations: u32) -> (Greeting, FromReceiver) {
+        let Authenticated { mut link, .. } = self.dial(at).await.unwrap();
+        let hello = Hello { min: VERSION, max: VERSION, nonce: [1; 32], salt: self.salt };
+        say(&mut link, &FromSender::Hello(hello)).await;
+        let FromReceiver::Greeting(greeting) = hear(&mut link).await else { panic!("it does not greet") };
+        let (aead, codec, chunk) = (greeting.aeads[0], greeting.codecs[0], greeting.max_chunk);
+        let shape = Shape { total: 100, files: 1, entries: 1, manifest: 10 };
+        let body = OfferBody { iterations, aead, codec, chunk, key: KeyMode::Typed, created: 100, shape };
+        say(&mut link, &FromSender::Offer(Offer { body, manifest_tag: [2; 32], commitment: [3; 32] })).await;
+        (greeting, hear(&mut link).await)
+    }
+
+    /// As far as TLS.
+    async fn dial(&self, at: SocketAddr) -> Result<Authenticated, Fared> {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        knock(&mut stream).await.map_err(Fared::Turned)?;
+        sender::authenticate(stream, &self.keys, self.pins.clone()).await.map_err(|_| Fared::Unsecured)
+    }
+}
+
+async fn say(link: &mut TlsLink, message: &FromSender) {
+    let mut buffer = [0; MESSAGE_MAX];
+    let payload = postcard::to_slice(message, &mut buffer).unwrap();
+    link.write_all(&Header::encode(Kind::Message, payload.len())).await.unwrap();
+    link.write_all(payload).await.unwrap();
+    link.flush().await.unwrap();
+}
+
+async fn hear(link: &mut TlsLink) -> FromReceiver {
+    let mut header = [0; FRAME_HEADER];
+    link.read_exact(&mut header).await.unwrap();
+    let mut payload = vec![0; Header::decode(header, 0).unwrap().length];
+    link.read_exact(&mut payload).await.unwrap();
+    postcard::from_bytes(&payload).unwrap()
 }
 
 /// A person who gives these codes.

@@ -7,14 +7,14 @@ use tokio::join;
 use waft::door::KnockError;
 use waft::identity::Identity as Keys;
 use waft_core::session::SessionError;
-use waft_core::wire::message::Refusal;
+use waft_core::wire::message::{FromReceiver, Limit, Refusal, Stage};
 use waft_core::wire::preface::ClearRefusal;
-use waft_receiver::board::{Fit, Start};
+use waft_receiver::board::{Board, Fit, Start};
 use waft_receiver::events::Event;
 use waft_receiver::identity::{Identity, IdentityError, KeyPolicy};
 
 use crate::archive::{Archive, archive, tree};
-use crate::board::{ERASE, Powered, SEEDS, Scene};
+use crate::board::{ERASE, Hosted, Powered, SEEDS, Scene};
 use crate::dying::Dying;
 use crate::laptop::{Fared, Laptop};
 use crate::nor::{Failing, Operation};
@@ -113,6 +113,22 @@ async fn a_wrong_key_writes_nothing_and_the_right_one_still_counts() {
             assert_eq!(fared.receipt().digest, folder.root);
         })
         .await;
+}
+
+/// The board says how much a key may cost it, and holds a sender to that.
+#[tokio::test]
+async fn a_key_of_more_iterations_than_stated_is_refused() {
+    let (laptop, mut identity) = cast();
+    identity.policy.code = false;
+    let most = Hosted::ITERATIONS_MAX;
+    for (iterations, expected) in [
+        (most, FromReceiver::Working(Stage::Key)),
+        (most + 1, FromReceiver::Refused(Refusal::Limit { limit: Limit::Iterations })),
+    ] {
+        let offered = async |scene: Scene<'_, '_>| laptop.offer(scene.address, iterations).await;
+        let (greeting, answer) = Powered::new(16).boot(Ok(&identity), offered).await;
+        assert_eq!((greeting.max_iterations, answer), (most, expected));
+    }
 }
 
 #[tokio::test]
