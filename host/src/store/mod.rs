@@ -194,6 +194,7 @@ impl DirectoryStore {
 
     /// Keeps the trouble for the person, and says what the session needs to know.
     fn told<T>(&mut self, result: Result<T>) -> std::result::Result<T, StoreError> {
+        self.trouble = None;
         result.map_err(|failure| {
             let (error, trouble) = match failure {
                 Failure::Refused(error) => (error, None),

@@ -332,6 +332,7 @@ fn one_process_at_a_time() {
     write(&mut one, bench.bytes(), 65536).unwrap();
     bench.check(block_on(one.commit()).unwrap());
     assert!(!matches!(bench.begin(&mut other), Err(StoreError::InUse)));
+    assert!(other.take_trouble().is_none_or(|trouble| !matches!(trouble.cause, Cause::InUse)), "it is over");
 }
 
 #[test]

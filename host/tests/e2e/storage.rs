@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::geteuid;
 
 use super::harness::{Call, Waft, says_so, text};
+use super::refusals::other_key;
 use super::world::{ANY, World, listed, noise, set_mode, write};
 
 /// The user whom nobody is.
@@ -263,6 +264,53 @@ fn what_the_folder_cannot_replace() {
     ];
     receiver.end().failed(14, "storage", &says);
     assert_eq!(listed(&world.target()), before);
+}
+
+/// Holds the place where another process would receive into the same folder.
+pub(crate) fn hold(world: &World) -> fs::File {
+    write(&world.staging(), "journal", b"");
+    set_mode(&world.staging(), 0o700);
+    let journal = fs::File::options().write(true).open(world.staging().join("journal")).unwrap();
+    journal.lock().unwrap();
+    journal
+}
+
+#[test]
+fn a_folder_into_which_another_receives() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let held = hold(&world);
+    let mut sender = world.send(&address);
+    sender.await_that("waiting", |event| event["what"] == "reader");
+    drop(held);
+    sender.end().well();
+    receiver.end().well();
+    world.arrived();
+}
+
+#[test]
+fn what_was_in_the_way_of_one_sender_is_not_told_of_the_next() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--no-code"]);
+    let (address, _) = receiver.ready();
+    let held = hold(&world);
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    receiver.answer("key", &key);
+    sender.await_that("waiting", |event| event["what"] == "reader");
+    sender.interrupt();
+    assert_eq!(sender.end().code, Some(130));
+    receiver.await_event("error");
+    drop(held);
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    (0..3).for_each(|_| receiver.answer("key", &other_key(&key)));
+    sender.end().failed(13, "key", &["three times"]);
+    let told = text(&receiver.await_event("error"), "message");
+    assert_eq!(told, "The key was wrong, three times; the folder of laptop was refused.");
 }
 
 /// The folder is changed after it was walked and before it is read: while the code is asked for.

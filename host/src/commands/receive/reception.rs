@@ -102,16 +102,17 @@ impl Reception {
         let outcome = receiver.receive::<RingCipher>(&mut link, peer.certificate.hash()).await;
         link.close().await;
         let (held, moment, failure) = operator.end();
+        // What ended in another way is not told, neither now nor with the next session.
+        let trouble = self.store.take_trouble().filter(|_| matches!(outcome, Err(SessionError::Refused(_))));
         match outcome {
             Ok(receipt) => {
                 self.tell(name, receipt, held, ui);
                 Ok(())
             }
             Err(SessionError::Cancelled(Cancel::Interrupted)) => Err(Error::Interrupted),
-            Err(cause) => Err(failure.unwrap_or_else(|| {
-                let trouble = matches!(cause, SessionError::Refused(_)).then(|| self.store.take_trouble()).flatten();
-                Error::Receiving { peer: name.to_owned(), cause, trouble, moment }
-            })),
+            Err(cause) => {
+                Err(failure.unwrap_or_else(|| Error::Receiving { peer: name.to_owned(), cause, trouble, moment }))
+            }
         }
     }
 
