@@ -187,7 +187,7 @@ pub enum Stage {
     Hashing,
     /// Verifying what was stored.
     Verifying,
-    /// Waiting for a reader of the old folder.
+    /// Waiting for a reader of the old folder, or another transfer, to leave the place.
     Waiting,
 }
 
@@ -264,7 +264,7 @@ pub enum Refusal {
     NotEmpty,
     /// The target cannot be written.
     NotWritable,
-    /// A reader holds the place.
+    /// A reader, or another transfer, holds the place.
     InUse,
     /// Older than what this sender sent last.
     Older,

@@ -139,8 +139,8 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
         ),
         Refusal::InUse => told(
             Refused,
-            format!("{peer} still reads the folder whose place the new one needs."),
-            "Send again when its application has let go of it, or type `release` at its console.",
+            format!("{peer} still reads the folder whose place the new one needs, or receives another one there."),
+            "Send again when that is over; `release` at a board's console ends a `hold`.",
         ),
         Refusal::Older => told(
             Refused,

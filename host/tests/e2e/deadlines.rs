@@ -7,13 +7,15 @@ use socket2::{Domain, Socket, Type};
 
 use super::harness::says_so;
 use super::proxy::{Fate, Proxy};
+use super::storage::hold;
 use super::world::World;
 
 #[test]
 fn patience_ends() {
     scope(|tests| {
-        let tests = [no_answer, silence, closed_at_once, never_secured, broken_for_good, busy_for_too_long]
-            .map(|test| tests.spawn(test));
+        let tests =
+            [no_answer, silence, closed_at_once, never_secured, broken_for_good, busy_for_too_long, held_for_too_long]
+                .map(|test| tests.spawn(test));
         tests.into_iter().for_each(|test| test.join().expect("each of them is well"));
     });
 }
@@ -95,4 +97,16 @@ fn busy_for_too_long() {
     receiver.await_event("asked");
     let second = attic.call(&["send", "folder", &address]).run();
     second.failed(15, "refused", &["is busy with another transfer", "when that one is over"]);
+}
+
+/// Another process receives into the same folder.
+fn held_for_too_long() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let _held = hold(&world);
+    world.sending(&address).run().failed(15, "refused", &["kitchen still reads", "or receives another one there"]);
+    receiver.end().failed(15, "refused", &["folder of laptop was refused", "another waft is receiving there"]);
+    world.nothing_arrived();
 }

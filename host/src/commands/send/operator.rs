@@ -67,7 +67,7 @@ impl<'a> AtSender<'a> {
             Stage::KeyAgain => ("key", "A wrong key was typed there. Waiting for the right one."),
             Stage::Hashing => ("hashing", "Waiting: what is there already is read back."),
             Stage::Verifying => ("verifying", "All sent. Waiting for it to be verified and put in place."),
-            Stage::Waiting => ("reader", "Waiting for a reader of the old folder to let go of it."),
+            Stage::Waiting => ("reader", "Waiting: the place of the new folder is still in use there."),
         };
         self.ui.event(&Event::Waiting { what });
         if stage == Stage::KeyAgain { self.ui.must(text) } else { self.ui.say(text) }
