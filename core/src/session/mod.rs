@@ -97,7 +97,8 @@ pub trait Store {
     /// Where a reader holds the place it fails at once, with [`StoreError::InUse`], and is called again.
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError>;
 
-    /// Forgets the held prefix, and takes up the archive from its first byte.
+    /// Forgets the held prefix, and takes up the archive from its first byte. Where a reader holds the place, as
+    /// [`begin`](Self::begin).
     async fn restart(&mut self) -> Result<(), StoreError>;
 
     /// Takes the next bytes of the archive.

@@ -122,6 +122,11 @@ pub(crate) fn check(archive: &[u8], manifest: u32) -> Result<(Digest, u32, Diges
 }
 
 impl MemoryStore {
+    fn check_lease(&self) -> Result<(), StoreError> {
+        let leased = self.leased.as_ref().is_some_and(|(clock, until)| clock.now() < *until);
+        if leased { Err(StoreError::InUse) } else { Ok(()) }
+    }
+
     fn prefix(&self) -> Held {
         let mut hasher = Hasher::new();
         hasher.update(&self.staged);
@@ -135,13 +140,14 @@ impl Store for MemoryStore {
     }
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
-        if self.leased.as_ref().is_some_and(|(clock, until)| clock.now() < *until) {
-            return Err(StoreError::InUse);
-        }
         let manifest = offered.shape.manifest as usize;
         if self.committed.len() > manifest && is_it(&Digest::of(&self.committed[..manifest])) {
             self.staged = self.committed.clone();
-        } else if !(self.owner.is_some_and(|owner| owner.sender == offered.sender)
+            self.owner = Some(*offered);
+            return Ok(self.prefix());
+        }
+        self.check_lease()?;
+        if !(self.owner.is_some_and(|owner| owner.sender == offered.sender)
             && self.staged.len() > manifest
             && is_it(&Digest::of(&self.staged[..manifest])))
         {
@@ -155,6 +161,7 @@ impl Store for MemoryStore {
     }
 
     async fn restart(&mut self) -> Result<(), StoreError> {
+        self.check_lease()?;
         self.staged.clear();
         Ok(())
     }

@@ -637,6 +637,24 @@ fn a_reader_of_the_old_folder_is_waited_for_and_the_sender_told() {
     }
 }
 
+/// The committed folder needs no place until its content turns out to be another.
+#[test]
+fn a_reader_is_waited_for_where_the_transfer_starts_over_too() {
+    for (until, received) in [(LEASE_MS - 500, true), (2 * LEASE_MS, false)] {
+        let mut scene = Scene::new();
+        let ends = scene.connect();
+        scene.assert_committed(ends);
+        let last = scene.store.committed.len() - 1;
+        scene.store.committed[last] ^= 1;
+        scene.salt = [8; 32];
+        scene.typist.keys.push_back(key(KEY));
+        scene.store.leased = Some((Rc::clone(&scene.clock), scene.clock.now() + until));
+        let (sender, receiver) = scene.connect();
+        assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received), "{sender:?}, {receiver:?}");
+        assert!(received || sender == Err(SessionError::Refused(Refusal::InUse)));
+    }
+}
+
 #[test]
 fn a_sender_that_cancels_is_heard_while_a_reader_is_waited_for() {
     let mut scene = Scene::new();
@@ -652,6 +670,8 @@ fn a_sender_that_cancels_is_heard_while_a_reader_is_waited_for() {
 struct Slow<'s> {
     source: &'s mut HandMade,
     clock: &'s VirtualClock,
+    /// Each time, in milliseconds.
+    takes: u64,
 }
 
 impl Source for Slow<'_> {
@@ -664,7 +684,7 @@ impl Source for Slow<'_> {
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        self.clock.advance(STEP_MS - 1);
+        self.clock.sleep_until(self.clock.now() + self.takes).await;
         self.source.read(buffer).await
     }
 
@@ -684,7 +704,7 @@ fn a_sender_that_hashes_for_ever_is_given_up_and_its_prefix_kept() {
     let (mut sending, mut receiving) = scene.sides();
     let mut sender = Sender {
         run: &sending.run,
-        source: &mut Slow { source: sending.source, clock: sending.clock },
+        source: &mut Slow { source: sending.source, clock: sending.clock, takes: STEP_MS - 1 },
         operator: sending.caller,
         clock: sending.clock,
         entropy: &mut sending.entropy,
@@ -696,6 +716,35 @@ fn a_sender_that_hashes_for_ever_is_given_up_and_its_prefix_kept() {
     assert_eq!(sent, Err(SessionError::PeerCancelled(Cancel::TimedOut)));
     assert_eq!(received, Err(SessionError::TimedOut));
     assert_eq!(scene.store.staged.len(), 150_000);
+}
+
+/// Chunks follow `Resume` at once: the sender hears of it between them.
+#[test]
+fn a_receiver_that_is_busy_starting_over_is_no_liar() {
+    let mut scene = Scene::new();
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    let last = scene.store.committed.len() - 1;
+    scene.store.committed[last] ^= 1;
+    scene.salt = [8; 32];
+    scene.typist.keys.push_back(key(KEY));
+    scene.store.leased = Some((Rc::clone(&scene.clock), scene.clock.now() + LEASE_MS));
+    let clock = Rc::clone(&scene.clock);
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sending, mut receiving) = scene.sides();
+    let chunks = sending.source.archive.len() as u64 / u64::from(CHUNK);
+    let mut sender = Sender {
+        run: &sending.run,
+        source: &mut Slow { source: sending.source, clock: sending.clock, takes: LEASE_MS * 2 / 3 / chunks },
+        operator: sending.caller,
+        clock: sending.clock,
+        entropy: &mut sending.entropy,
+        buffers: sender::Buffers { plain: &mut sending.plain, frame: &mut sending.frame, compressor: None },
+    };
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let both = join(sender.send::<SoftCipher>(&mut here, &peer), receiving.receive::<SoftCipher>(&mut there));
+    let ends = run(&clock, both);
+    scene.assert_committed(ends);
 }
 
 #[test]

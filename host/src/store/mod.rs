@@ -159,7 +159,11 @@ impl DirectoryStore {
             State::Idle => return Err(StoreError::Io.into()),
             State::Staged(staged) => (staged.staging, staged.offered),
             State::Whole { .. } if !self.overwrite => return Err(StoreError::NotEmpty.into()),
-            State::Whole { offered, .. } => (Staging::open(&self.place)?, offered),
+            State::Whole { offered, root } => {
+                // Stays while another process is there: this is called again.
+                self.state = State::Whole { offered, root };
+                (Staging::open(&self.place)?, offered)
+            }
         };
         self.start(staging, &offered).await.map(drop)
     }

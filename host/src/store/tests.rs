@@ -297,6 +297,9 @@ fn a_committed_folder_is_held_in_full() {
     assert_eq!(block_on(store.restart()), Err(StoreError::NotEmpty));
     let mut store = bench.overwriting();
     bench.begin(&mut store).unwrap();
+    let another = Staging::open(&store.place).ok().unwrap();
+    assert_eq!(block_on(store.restart()), Err(StoreError::InUse));
+    drop(another);
     block_on(store.restart()).unwrap();
     write(&mut store, bench.bytes(), 65536).unwrap();
     bench.check(block_on(store.commit()).unwrap());

@@ -11,6 +11,7 @@ use rand_core::CryptoRngCore;
 
 use crate::certificate::CertificateHash;
 use crate::code::TransferKey;
+use crate::digest::Digest;
 use crate::limits::{self, KEY_TRIES, LEASE_MS, PROGRESS_STEP, STEP_MS, WORKING_MS};
 use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
@@ -254,21 +255,33 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         }
     }
 
-    /// Hands the offer to the store; again and again for a while where a reader holds the place.
+    /// Hands the offer to the store.
     async fn begin(&mut self, accepted: &Accepted, schedule: &Schedule) -> Result<Held, SessionError> {
         self.at.operator.event(Event::Hashing);
-        let tag = &accepted.offer.manifest_tag;
-        let is_it = |digest: &_| schedule.is_manifest(digest, tag);
+        self.take_up(Some((accepted, schedule))).await
+    }
+
+    /// Lets the store take up what is offered; or, without that, what it took up before, from the first byte on. Again
+    /// and again for a while where a reader holds the place.
+    async fn take_up(&mut self, offer: Option<(&Accepted, &Schedule)>) -> Result<Held, SessionError> {
         let (clock, until) = (self.at.clock, self.channel.after(LEASE_MS));
         let mut waits = false;
         loop {
             let at = &mut *self.at;
-            let begin = at.store.begin(&accepted.offered, &is_it);
-            let heard = Some(&mut *at.buffers.frame);
-            let begun =
-                working(&mut self.channel, Stage::Hashing, pin!(begin), pin!(at.operator.interrupted()), heard).await;
-            if begun != Err(SessionError::Refused(Refusal::InUse)) || clock.now() >= until {
-                return begun;
+            let work = async {
+                match offer {
+                    Some((Accepted { offer, offered, .. }, schedule)) => {
+                        at.store.begin(offered, &|digest| schedule.is_manifest(digest, &offer.manifest_tag)).await
+                    }
+                    None => at.store.restart().await.map(|()| Held { offset: 0, digest: Digest::of(&[]) }),
+                }
+            };
+            // Where it starts over, chunks are on their way already.
+            let heard = offer.map(|_| &mut *at.buffers.frame);
+            let taken =
+                working(&mut self.channel, Stage::Hashing, pin!(work), pin!(at.operator.interrupted()), heard).await;
+            if taken != Err(SessionError::Refused(Refusal::InUse)) || clock.now() >= until {
+                return taken;
             }
             if !mem::replace(&mut waits, true) {
                 at.operator.event(Event::Waiting);
@@ -279,7 +292,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 clock.sleep_until(again).await;
                 Ok(())
             };
-            let heard = Some(&mut *at.buffers.frame);
+            let heard = offer.map(|_| &mut *at.buffers.frame);
             working(&mut self.channel, Stage::Waiting, pin!(pause), pin!(at.operator.interrupted()), heard).await?;
         }
     }
@@ -295,11 +308,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 FromSender::Working(Stage::Hashing) if self.at.clock.now() < until => {}
                 FromSender::Working(Stage::Hashing) => return Err(SessionError::TimedOut),
                 FromSender::Resume { offset: 0 } if offset > 0 => {
-                    let at = &mut *self.at;
-                    let restart = at.store.restart();
-                    working(&mut self.channel, Stage::Hashing, pin!(restart), pin!(at.operator.interrupted()), None)
-                        .await?;
-                    return Ok(0);
+                    return self.take_up(None).await.map(|held| held.offset);
                 }
                 FromSender::Resume { offset: from } if from == offset => return Ok(offset),
                 other => return not_expected(other),

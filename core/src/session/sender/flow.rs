@@ -290,7 +290,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
                 Err(_) => return SessionError::Disconnected,
             };
             match decode(payload) {
-                Ok(FromReceiver::Progress { .. }) => {}
+                Ok(FromReceiver::Progress { .. } | FromReceiver::Working(_)) => {}
                 Ok(other) => return not_expected::<()>(other).err().unwrap_or(SessionError::Disconnected),
                 Err(error) => return error,
             }
@@ -307,6 +307,8 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
         }
         match decode(self.next(STEP_MS).await?)? {
             FromReceiver::Progress { durable } => self.at.operator.event(Event::Durable(durable)),
+            // It gives up what it held; nobody waits for that yet.
+            FromReceiver::Working(_) => {}
             other => return not_expected(other),
         }
         Ok(())
