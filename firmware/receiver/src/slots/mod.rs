@@ -36,7 +36,7 @@
 //! | erase the old block before the new one says anything else | `Journal::rotate` |
 //! | a read error is an invalid record where a power cut may have left it | `read_record`, `read_block` |
 //! | where it hides what counts, write nothing, and give no slot away | `Journal::append`, `SlotStore::free_slot` |
-//! | resume at bounds of erase blocks only | `Stage::flush` |
+//! | resume at bounds of erase blocks only | `Stage::resume`, `Stage::flush` |
 //! | say in this boot's journal where a transfer goes on before erasing there | `Stage::announce` |
 //! | never erase the slot of the committed folder | `SlotStore::free_slot` |
 //! | read back and verify before COMMIT | `SlotStore::conclude` |

@@ -38,8 +38,8 @@ impl Stage {
         Self { offered, sizes, slot, summary: None, sum: 0, position, flushed, durable, announced }
     }
 
-    /// Reads back the first `durable` bytes of the slot, to go on behind them. Where they are not the beginning of the
-    /// offered archive, or do not hold its whole manifest, or cannot be read, the stage is good for nothing.
+    /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to go on behind them. Where they are
+    /// not the beginning of the offered archive, or cannot be read, the stage is good for nothing.
     pub(super) async fn resume<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
@@ -48,6 +48,9 @@ impl Stage {
         manifest: &mut ManifestReader,
         buffer: &mut [u8],
     ) -> Option<Held> {
+        if !durable.is_multiple_of(area.layout().block()) {
+            return None;
+        }
         let mut hasher = Hasher::new();
         let mut pieces = Pieces::new(self.slot, 0, durable, buffer);
         while let Some(piece) = pieces.next(area).await.ok()? {

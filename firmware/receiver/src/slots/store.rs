@@ -233,6 +233,7 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
         if let Work::Part(stage) = &mut self.work
             && let Some((begun, durable)) = self.journal.state().begun
             && (begun.slot, begun.sizes, begun.sender) == (slot, sizes, offered.sender)
+            && durable > 0
         {
             match stage.resume(&self.slots.area, durable, is_it, self.manifest, self.buffer).await {
                 Some(held) => return Ok(held),
@@ -309,8 +310,7 @@ fn receipt(committed: &Committed) -> Receipt {
 /// Whether the slot does not hold what was committed. What cannot be read may well be there.
 async fn is_false<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>, committed: &Committed, buffer: &mut [u8]) -> bool {
     match check::whole(&slots.area, committed.slot, &committed.sizes, buffer).await {
-        // The root is that of the manifest, too.
-        Ok((_, root)) => root != committed.root,
+        Ok((summary, root)) => summary.digest != committed.manifest || root != committed.root,
         Err(error) => error != StoreError::Io,
     }
 }
