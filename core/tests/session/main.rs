@@ -48,8 +48,8 @@ struct Scene {
     typed: bool,
     salt: [u8; 32],
     max_chunk: u32,
-    /// The side (0: the sender) whose byte at that place is changed on the way.
-    edit: Option<(u8, usize)>,
+    /// The side (0: the sender) whose byte at that place is changed on the way, and what is flipped in it.
+    edit: Option<(u8, usize, u8)>,
 }
 
 /// How both ends of one connection ended.
@@ -83,6 +83,19 @@ impl Scene {
         self
     }
 
+    /// Another run, with the names of the committed folder and another content; a reader holds the place for so long.
+    fn starting_over(held_ms: u64) -> Self {
+        let mut scene = Self::new();
+        let ends = scene.connect();
+        scene.assert_committed(ends);
+        let last = scene.store.committed.len() - 1;
+        scene.store.committed[last] ^= 1;
+        scene.salt = [8; 32];
+        scene.typist.keys.push_back(key(KEY));
+        scene.store.leased = Some((Rc::clone(&scene.clock), scene.clock.now() + held_ms));
+        scene
+    }
+
     fn connect(&mut self) -> Ends {
         self.connect_cut(u64::MAX, u64::MAX)
     }
@@ -101,8 +114,8 @@ impl Scene {
 
     fn run<C: Cipher>(&mut self, forth: u64, back: u64) -> (Ends, (Vec<u8>, Vec<u8>)) {
         let (mut here, mut there) = connect(forth, back);
-        if let Some((side, place)) = self.edit {
-            [&mut here, &mut there][usize::from(side)].edits.push((place, 1));
+        if let Some((side, place, flip)) = self.edit {
+            [&mut here, &mut there][usize::from(side)].edits.push((place, flip));
         }
         let clock = Rc::clone(&self.clock);
         let hpke = self.hpke.public();
@@ -641,14 +654,7 @@ fn a_reader_of_the_old_folder_is_waited_for_and_the_sender_told() {
 #[test]
 fn a_reader_is_waited_for_where_the_transfer_starts_over_too() {
     for (until, received) in [(LEASE_MS - 500, true), (2 * LEASE_MS, false)] {
-        let mut scene = Scene::new();
-        let ends = scene.connect();
-        scene.assert_committed(ends);
-        let last = scene.store.committed.len() - 1;
-        scene.store.committed[last] ^= 1;
-        scene.salt = [8; 32];
-        scene.typist.keys.push_back(key(KEY));
-        scene.store.leased = Some((Rc::clone(&scene.clock), scene.clock.now() + until));
+        let mut scene = Scene::starting_over(until);
         let (sender, receiver) = scene.connect();
         assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received), "{sender:?}, {receiver:?}");
         assert!(received || sender == Err(SessionError::Refused(Refusal::InUse)));
@@ -721,14 +727,7 @@ fn a_sender_that_hashes_for_ever_is_given_up_and_its_prefix_kept() {
 /// Chunks follow `Resume` at once: the sender hears of it between them.
 #[test]
 fn a_receiver_that_is_busy_starting_over_is_no_liar() {
-    let mut scene = Scene::new();
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    let last = scene.store.committed.len() - 1;
-    scene.store.committed[last] ^= 1;
-    scene.salt = [8; 32];
-    scene.typist.keys.push_back(key(KEY));
-    scene.store.leased = Some((Rc::clone(&scene.clock), scene.clock.now() + LEASE_MS));
+    let mut scene = Scene::starting_over(LEASE_MS);
     let clock = Rc::clone(&scene.clock);
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
     let (mut sending, mut receiving) = scene.sides();
@@ -745,6 +744,22 @@ fn a_receiver_that_is_busy_starting_over_is_no_liar() {
     let both = join(sender.send::<SoftCipher>(&mut here, &peer), receiving.receive::<SoftCipher>(&mut there));
     let ends = run(&clock, both);
     scene.assert_committed(ends);
+}
+
+/// Nobody types a key any more once chunks cross.
+#[test]
+fn a_receiver_that_waits_for_a_key_between_chunks_is_refused() {
+    let scene = || Scene::starting_over(LEASE_MS / 2);
+    let said = scene().record::<SoftCipher>().1;
+    let waiting = [1, 0, 0, 2, 3, 4];
+    let at = said.windows(waiting.len()).position(|frame| frame == waiting).unwrap() + waiting.len() - 1;
+    for (flip, ends_well) in [(4 ^ 2, true), (4 ^ 3, false), (4, false)] {
+        let mut scene = scene();
+        scene.edit = Some((1, at, flip));
+        let (sender, _) = scene.connect();
+        assert_eq!(sender.is_ok(), ends_well, "{flip}: {sender:?}");
+        assert!(ends_well || sender == Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)), "{sender:?}");
+    }
 }
 
 #[test]
@@ -782,7 +797,7 @@ fn any_changed_byte_is_refused_or_harmless() {
         for side in [0, 1] {
             let mut scene = Scene::new();
             scene.source = archive_of(&[("a", b"alpha"), ("b", b"beta")]);
-            scene.edit = Some((side, place));
+            scene.edit = Some((side, place, 1));
             let (sender, receiver) = scene.connect();
             // Whoever reports success has the folder; a lost or changed receipt is no success.
             if sender.is_ok() || receiver.is_ok() {

@@ -290,7 +290,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
                 Err(_) => return SessionError::Disconnected,
             };
             match decode(payload) {
-                Ok(FromReceiver::Progress { .. } | FromReceiver::Working(_)) => {}
+                Ok(FromReceiver::Progress { .. } | FromReceiver::Working(Stage::Hashing | Stage::Waiting)) => {}
                 Ok(other) => return not_expected::<()>(other).err().unwrap_or(SessionError::Disconnected),
                 Err(error) => return error,
             }
@@ -308,7 +308,7 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
         match decode(self.next(STEP_MS).await?)? {
             FromReceiver::Progress { durable } => self.at.operator.event(Event::Durable(durable)),
             // It gives up what it held; nobody waits for that yet.
-            FromReceiver::Working(_) => {}
+            FromReceiver::Working(Stage::Hashing | Stage::Waiting) => {}
             other => return not_expected(other),
         }
         Ok(())
