@@ -159,7 +159,9 @@ mod tests {
         assert!(!board(&[]).all_commands(Path::new("i"))[0].contains("--features"));
         if cfg!(windows) {
             assert_eq!(quoted("it's"), "\"it's\"");
+            assert_eq!(quoted("my identity.bin"), "\"my identity.bin\"");
         } else {
+            assert_eq!(quoted("my identity.bin"), "'my identity.bin'");
             assert_eq!(quoted("it's"), r"'it'\''s'");
             assert_eq!(quoted("$(x)"), "'$(x)'");
         }

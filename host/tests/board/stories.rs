@@ -80,11 +80,11 @@ fn wrong_codes_lock_the_sender_out(kind: &Kind) {
     let code = board.code();
     let wrong = if code == "0000" { "1111" } else { "0000" };
     let mut sender = site.send();
-    for _ in 0..3 {
+    for says in ["gave a wrong code; 2 tries left.", "gave a wrong code; 1 try left.", "has to wait"] {
         sender.answer("code", wrong);
+        board.sees(says);
     }
     sender.end().failed(12, "code", &["30"]);
-    board.sees("has to wait");
     board.asked("list", "There is no folder.");
 }
 

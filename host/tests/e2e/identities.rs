@@ -96,7 +96,8 @@ fn a_damaged_trust_file() {
         for call in
             [&["send", "folder", "127.0.0.1:1"][..], &["receive", "--listen", "127.0.0.1:0"], &["trust", "list"]]
         {
-            let ended = world.laptop.call(call).run().failed(11, "identity", &["trust.json", "waft trust add"]);
+            let ended =
+                world.laptop.call(call).run().failed(11, "identity", &["trust.json is damaged", "waft trust add"]);
             super::hostile::harmless(&ended);
         }
         assert_eq!(fs::read_to_string(world.laptop.home.join("trust.json")).unwrap(), damage, "it is left alone");
