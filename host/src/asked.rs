@@ -39,6 +39,7 @@ impl Asked {
             Self::Passphrase => "WAFT_WIFI_PASSPHRASE",
             Self::Folder | Self::Receiver => return None,
         };
-        std::env::var_os(name).map(|value| Zeroizing::new(value.to_string_lossy().into_owned()))
+        let value = Zeroizing::new(std::env::var_os(name)?.into_encoded_bytes());
+        Some(Zeroizing::new(String::from_utf8_lossy(&value).into_owned()))
     }
 }

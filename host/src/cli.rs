@@ -3,6 +3,7 @@
 //! Secrets have no option here, on purpose: what stands in a command line can be read by every process of the
 //! machine. Codes and keys come from a prompt, a piped line or the environment; see `ui`.
 
+use std::ffi::OsString;
 use std::iter::{once, successors};
 use std::path::PathBuf;
 
@@ -16,13 +17,19 @@ pub struct Typed {
     pub command: String,
 }
 
-/// This process's command line. Where it cannot be understood, says why and ends the process.
-pub fn typed() -> Typed {
-    let mut matches = Cli::command().get_matches();
+/// Parses a command line. Help and the version are errors, too, as in clap.
+pub fn parse(arguments: &[OsString]) -> Result<Typed, clap::Error> {
+    let mut matches = Cli::command().try_get_matches_from(arguments)?;
     let subcommands = successors(matches.subcommand(), |(_, below)| below.subcommand()).map(|(name, _)| name);
     let command = once("waft").chain(subcommands).collect::<Vec<_>>().join(" ");
-    let cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
-    Typed { cli, command }
+    let cli = Cli::from_arg_matches_mut(&mut matches)?;
+    Ok(Typed { cli, command })
+}
+
+/// The voice that a command line asks for which cannot be parsed as a whole.
+pub(crate) fn voice_of(arguments: &[OsString]) -> Voice {
+    let mut options = arguments.iter().take_while(|argument| *argument != "--");
+    Voice { json: options.any(|argument| argument == "--json"), ..Voice::default() }
 }
 
 /// Send a folder to a board or another computer, securely.

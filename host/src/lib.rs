@@ -25,6 +25,7 @@ pub mod name;
 mod net;
 mod platform;
 mod provision;
+mod secret;
 mod simulation;
 pub mod steady;
 pub mod store;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    waft::run(waft::cli::typed())
+    waft::run(&std::env::args_os().collect::<Vec<_>>())
 }

@@ -71,6 +71,8 @@ pub enum Event {
     Greeted {
         /// Bytes that are free there.
         free: u64,
+        /// Whether the key mode will be *sealed*: then nobody has to type the key.
+        sealed: bool,
     },
     /// The receiver accepted the code.
     CodeAccepted,

@@ -1,7 +1,10 @@
 //! The forms of codes and keys: how they are read from a person, and shown to one.
 
+use std::fmt;
+
 use waft_core::code::{AuthCode, TransferKey};
 
+use crate::secret::secret;
 use crate::ui::Ui;
 
 /// Reads a key, or says what is wrong with its form.
@@ -16,16 +19,25 @@ pub(super) fn code_form(text: &str) -> Result<AuthCode, String> {
 
 /// Shows a key in groups; under `--verbose` also as words to be read out.
 pub(super) fn show_key(ui: &Ui, key: &TransferKey) {
-    let shown = zeroize::Zeroizing::new(key.display().to_string());
-    ui.must(format!("Key:   {}", shown.replace('-', "  ")));
+    let shown = secret(key.display());
+    let groups = fmt::from_fn(|f| shown.split('-').try_for_each(|group| write!(f, "  {group}")));
+    ui.must(secret(format_args!("Key: {groups}")).as_str());
     if ui.is_verbose() {
-        shown.split('-').for_each(|group| ui.detail(format!("  {group}   {}", spoken(group))));
+        for group in shown.split('-') {
+            ui.detail(secret(format_args!("  {group}  {}", spoken(group))).as_str());
+        }
     }
 }
 
-/// The words for a group, after the spelling alphabet of the ICAO.
-fn spoken(group: &str) -> String {
-    group.chars().map(word).collect::<Vec<_>>().join(" ")
+/// Shows a code, wide enough to be read across a room.
+pub(super) fn show_code(ui: &Ui, what: &str, digits: &str) {
+    let wide = fmt::from_fn(|f| digits.chars().try_for_each(|digit| write!(f, " {digit}")));
+    ui.must(secret(format_args!("{what}: {wide}")).as_str());
+}
+
+/// A word for each character of a group, from the spelling alphabet of the ICAO, with a space before each.
+fn spoken(group: &str) -> impl fmt::Display {
+    fmt::from_fn(|f| group.chars().try_for_each(|character| write!(f, " {}", word(character))))
 }
 
 fn word(character: char) -> &'static str {
@@ -48,6 +60,6 @@ mod tests {
 
     #[test]
     fn a_group_can_be_read_out() {
-        assert_eq!(spoken("0AZ9"), "zero Alfa Zulu nine");
+        assert_eq!(spoken("0AZ9").to_string(), " zero Alfa Zulu nine");
     }
 }

@@ -13,18 +13,23 @@ mod send;
 mod simulate;
 mod trust;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::asked::Asked;
-use crate::cli::{Command, Typed};
+use crate::cli::{Command, Typed, parse, voice_of};
 use crate::error::{Error, shown};
 use crate::home::Home;
 use crate::ui::Ui;
 
-/// Does what was typed.
-pub fn run(Typed { cli, command }: Typed) -> ExitCode {
+/// Does what a command line says.
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let Typed { cli, command } = match parse(arguments) {
+        Ok(typed) => typed,
+        Err(error) => return refuse(&error, &Ui::new(voice_of(arguments))),
+    };
     let ui = Ui::new(cli.voice);
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -39,6 +44,17 @@ pub fn run(Typed { cli, command }: Typed) -> ExitCode {
             ExitCode::from(error.class().exit())
         }
     }
+}
+
+/// Tells why a command line cannot be parsed; or prints the help or the version, which are not errors.
+fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
+    if error.use_stderr() && ui.has_script() {
+        ui.error(&Error::CommandLine(error.to_string()));
+    } else {
+        // Nobody can be told that nobody reads.
+        let _ = error.print();
+    }
+    ExitCode::from(error.exit_code() as u8)
 }
 
 fn execute(command: Command, ui: &Ui) -> Result<(), Error> {

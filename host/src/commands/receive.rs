@@ -97,11 +97,11 @@ async fn receive(
             Ok(()) if once => return Ok(()),
             Ok(()) => {}
             Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) if !once => ui.error(&error),
+            Err(error) if !once => ui.error_and_go_on(&error),
             Err(error) => match error.class() {
-                Class::Code => ui.error(&error),
+                Class::Code => ui.error_and_go_on(&error),
                 Class::Broken => {
-                    ui.error(&error);
+                    ui.error_and_go_on(&error);
                     broken = Some((Instant::now(), error));
                 }
                 _ => return Err(error),

@@ -23,6 +23,7 @@ use crate::crypto::RingCipher;
 use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
 use crate::interrupt::Interrupt;
+use crate::secret::secret;
 use crate::ui::{Event, Ui};
 
 /// Guesses at a stolen file's key cost this much each; opening it costs a moment.
@@ -56,7 +57,7 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
         _ => Error::File(args.output.clone(), error.error),
     })?;
     show_key(ui, &key);
-    ui.event(&Event::Key { key: key.display().to_string() });
+    ui.event(&Event::Key { key: &secret(key.display()) });
     ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });
     ui.done(format!("Sealed {} ({}) into {}.", files(info.shape.files), bytes(info.shape.total), shown(&args.output)));
     ui.say("Keep the key apart from the file: without it nobody can open the file, and it is shown only now.");

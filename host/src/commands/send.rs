@@ -68,7 +68,6 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
         target.address
     ));
     let key = TransferKey::random(&mut OsRng);
-    ui.event(&Event::Key { key: key.display().to_string() });
     let mut salt = [0; 32];
     OsRng.fill_bytes(&mut salt);
     Ok(Sending::new(home, identity, target, source, key, salt))
@@ -155,10 +154,11 @@ fn is_out_of_reach(error: &Error) -> bool {
 }
 
 fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
-    let Receipt { digest, files: count, bytes: total, .. } = receipt;
+    let Receipt { digest, files: count, bytes: total, generation } = receipt;
     let peer = sending.peer_name();
     let sent = sending.sent();
-    ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest.to_string() });
+    let digest_text = digest.to_string();
+    ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest_text, generation });
     // Over connections that broke more than the whole may have crossed; that would only puzzle.
     let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };
     ui.done(format!("{peer} has the folder: {}, {}{crossed}.", files(count), bytes(total)));

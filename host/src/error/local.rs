@@ -6,6 +6,13 @@ use super::Class::{Code, Interrupted, Key, Storage, Usage};
 use super::{Sealed, Told, sentence, shown, told};
 use crate::asked::Asked;
 
+/// The text for a command line that cannot be parsed: what clap says first, and the rest of it.
+pub(super) fn command_line(text: &str) -> Told {
+    let text = text.trim().trim_start_matches("error: ");
+    let (what, next) = text.split_once("\n\n").unwrap_or((text, ""));
+    told(Usage, sentence(what), next)
+}
+
 /// The text for arguments that make no sense.
 pub(super) fn usage(what: &str, command: &str) -> Told {
     told(Usage, sentence(what), format!("`{command} --help` shows what can be typed."))

@@ -36,6 +36,8 @@ use crate::trust::TrustError;
 /// Why the command failed.
 #[derive(Debug)]
 pub(crate) enum Error {
+    /// The command line cannot be parsed; with all that clap has to say.
+    CommandLine(String),
     /// An option or argument does not make sense.
     Usage {
         /// What is wrong.
@@ -207,6 +209,7 @@ impl Error {
     /// The error in words.
     pub(crate) fn told(&self) -> Told {
         match self {
+            Self::CommandLine(text) => local::command_line(text),
             Self::Usage { what, command } => local::usage(what, command),
             Self::NoAnswer(asked) => local::no_answer(*asked),
             Self::KeyMalformed(why) => local::key_malformed(why),

@@ -13,8 +13,8 @@ use crate::ui::{Event, Ui, read_input};
 const LINE_MAX: usize = 4096;
 /// What a board writes before it draws a line anew, on consoles that echo.
 const REDRAW: &str = "\x1b[K";
-/// The prompt behind which a key is typed.
-const KEY_PROMPT: &str = "key> ";
+/// The prompts of a board, behind which it echoes what is typed.
+const PROMPTS: [&str; 2] = ["> ", "key> "];
 
 /// What the board's console prints.
 pub(super) struct Screen<'a> {
@@ -51,11 +51,12 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// What a line says, without what only a terminal understands. The echo of a key is not told.
+/// What a line says, without what only a terminal understands. The echo of what was typed is left out: it may be a key,
+/// typed at any moment.
 fn told(line: &str) -> Option<&str> {
     let drawn = line.rsplit(REDRAW).next().unwrap_or(line);
     let text = drawn.trim_matches('\r');
-    (!text.starts_with(KEY_PROMPT)).then_some(text)
+    (!PROMPTS.iter().any(|prompt| text.starts_with(prompt))).then_some(text)
 }
 
 /// The console of a board that runs in this process.
@@ -114,12 +115,14 @@ mod tests {
     fn a_line_is_told_as_it_was_drawn_last() {
         assert_eq!(told("Listening at 127.0.0.1:12346."), Some("Listening at 127.0.0.1:12346."));
         assert_eq!(told("\r\x1b[K> \r\x1b[KCode: 1 2 3 4\r"), Some("Code: 1 2 3 4"));
-        assert_eq!(told("\r\x1b[K> list\r"), Some("> list"));
         assert_eq!(told(""), Some(""));
     }
 
     #[test]
-    fn an_echoed_key_is_not_told() {
-        assert_eq!(told("\r\x1b[Kkey> 0123-4567-89AB-CDEF\r"), None);
+    fn what_is_typed_is_not_told() {
+        for typed in ["key> 0123-4567-89AB-CDEF", "> 0123-4567-89AB-CDEF", "> 0123456789abcdef", "> list"] {
+            assert_eq!(told(&format!("\r\x1b[K{typed}\r")), None, "{typed}");
+        }
+        assert_eq!(told("\r\x1b[K> 0123456789abcdef\r\x1b[KCode: 1 2 3 4\r"), Some("Code: 1 2 3 4"));
     }
 }

@@ -1,6 +1,10 @@
 //! What scripts are told: one JSON object a line, with its kind in `event`.
 
 use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// Room for every event that holds a secret: a buffer that grows leaves copies behind, which nothing wipes.
+const ROOM: usize = 4096;
 
 /// Something that happened. Texts in it are escaped already by who makes it, as they would be for a terminal.
 #[derive(Serialize, Debug)]
@@ -58,7 +62,7 @@ pub(crate) enum Event<'a> {
         /// All addresses.
         addresses: &'a [String],
         /// The code, if one is asked for.
-        code: Option<String>,
+        code: Option<&'a str>,
     },
     /// A simulated board's console says something.
     Console {
@@ -68,12 +72,13 @@ pub(crate) enum Event<'a> {
     /// The receiver has a new code.
     Code {
         /// Four digits.
-        code: String,
+        code: &'a str,
     },
-    /// The sender's key for this run, or the key of a sealed file.
+    /// The key of a sealed file, or the sender's key for this run. A sender tells it once, when a receiver asks for a key
+    /// that is typed.
     Key {
         /// In four groups.
-        key: String,
+        key: &'a str,
     },
     /// A question waits for a line of standard input.
     Asked {
@@ -127,6 +132,8 @@ pub(crate) enum Event<'a> {
         sent: u64,
         /// The archive's root.
         digest: String,
+        /// Counts the folders that the receiver has committed, where its store counts them; else 0.
+        generation: u64,
     },
     /// A sealed file was made.
     Sealed {
@@ -166,8 +173,9 @@ pub(crate) enum Event<'a> {
     Error {
         /// Name of its class.
         class: &'static str,
-        /// Exit code of its class.
-        exit: u8,
+        /// The exit code. Absent where the command goes on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit: Option<u8>,
         /// What happened.
         message: String,
         /// What to do next.
@@ -176,9 +184,12 @@ pub(crate) enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// The event as a line.
-    pub(super) fn line(&self) -> String {
-        serde_json::to_string(self).expect("events are plain data")
+    /// The event as a line, with its end.
+    pub(super) fn line(&self) -> Zeroizing<Vec<u8>> {
+        let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
+        serde_json::to_writer(&mut *line, self).expect("events are plain data");
+        line.push(b'\n');
+        line
     }
 }
 
@@ -189,10 +200,10 @@ mod tests {
     #[test]
     fn an_event_names_its_kind() {
         let addresses = ["10.0.0.2:12346".to_owned()];
-        let ready = Event::Ready { address: &addresses[0], addresses: &addresses, code: Some("0123".into()) };
+        let ready = Event::Ready { address: &addresses[0], addresses: &addresses, code: Some("0123") };
         assert_eq!(
-            ready.line(),
-            r#"{"event":"ready","address":"10.0.0.2:12346","addresses":["10.0.0.2:12346"],"code":"0123"}"#
+            String::from_utf8_lossy(&ready.line()),
+            "{\"event\":\"ready\",\"address\":\"10.0.0.2:12346\",\"addresses\":[\"10.0.0.2:12346\"],\"code\":\"0123\"}\n"
         );
     }
 }

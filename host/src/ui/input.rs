@@ -3,7 +3,7 @@
 //! A question is a future that may be dropped at any moment: when the peer goes away, or on Ctrl-C. The terminal is put
 //! right by [`ByteByByte`], the thread stays where it is, and what it reads next belongs to the next question.
 
-use std::io::{ErrorKind, Read, Write, stderr, stdin};
+use std::io::{ErrorKind, Write, stderr};
 use std::thread;
 
 use console::{Term, measure_text_width};
@@ -14,7 +14,7 @@ use super::typing::{Line, Typed};
 use super::{Event, Ui, prompt};
 use crate::asked::Asked;
 use crate::error::Error;
-use crate::platform::{ByteByByte, forget_typed};
+use crate::platform::{self, ByteByByte, forget_typed};
 
 /// Longest piped line; longer ones are answers of a wrong form.
 const LINE_MAX: usize = 4096;
@@ -125,7 +125,11 @@ impl Drop for OpenQuestion<'_> {
     }
 }
 
-/// Standard input, once it was asked for.
+/// What one read takes at most, in bytes.
+const READ: usize = 1024;
+
+/// Standard input, once it was asked for. What is taken from it is wiped here: `rest` never grows beyond its first
+/// buffer, which is replaced whenever something is taken.
 #[derive(Default)]
 pub(super) struct Input {
     bytes: Option<mpsc::Receiver<Zeroizing<Vec<u8>>>>,
@@ -139,13 +143,13 @@ impl Input {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line = self.take(end);
                 self.take(1);
-                return Some(line);
+                return Some(text(&line));
             }
             if self.rest.len() > LINE_MAX {
-                return Some(self.take(LINE_MAX));
+                return Some(text(&self.take(LINE_MAX)));
             }
             if !self.more().await {
-                return (!self.rest.is_empty()).then(|| self.take(self.rest.len()));
+                return (!self.rest.is_empty()).then(|| text(&self.take(self.rest.len())));
             }
         }
     }
@@ -156,7 +160,7 @@ impl Input {
                 return None;
             }
         }
-        Some(self.rest.remove(0))
+        Some(self.take(1)[0])
     }
 
     /// Drops what a person typed before anybody asked. A Ctrl-D too: on a terminal, where it ended the reader, there is
@@ -171,6 +175,9 @@ impl Input {
     async fn more(&mut self) -> bool {
         match self.bytes.get_or_insert_with(start_reader).recv().await {
             Some(bytes) => {
+                if self.rest.is_empty() {
+                    self.rest = Zeroizing::new(Vec::with_capacity(LINE_MAX + READ));
+                }
                 self.rest.extend_from_slice(&bytes);
                 true
             }
@@ -178,10 +185,24 @@ impl Input {
         }
     }
 
-    fn take(&mut self, length: usize) -> Zeroizing<String> {
-        let taken = Zeroizing::new(self.rest.drain(..length).collect::<Vec<u8>>());
-        Zeroizing::new(String::from_utf8_lossy(&taken).trim_end_matches('\r').to_owned())
+    fn take(&mut self, length: usize) -> Zeroizing<Vec<u8>> {
+        let mut rest = Zeroizing::new(Vec::with_capacity(LINE_MAX + READ));
+        rest.extend_from_slice(&self.rest[length..]);
+        let mut taken = std::mem::replace(&mut self.rest, rest);
+        taken.truncate(length);
+        taken
     }
+}
+
+fn text(line: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(3 * line.len()));
+    for chunk in line.strip_suffix(b"\r").unwrap_or(line).utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
 }
 
 /// The thread that owns standard input. It ends with the process, or when the input does: a terminal's at every Ctrl-D
@@ -190,8 +211,8 @@ pub(crate) fn start_reader() -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
     let (give, take) = mpsc::channel(4);
     thread::spawn(move || {
         loop {
-            let mut buffer = Zeroizing::new(vec![0; 1024]);
-            match stdin().lock().read(&mut buffer) {
+            let mut buffer = Zeroizing::new(vec![0; READ]);
+            match platform::read_standard_input(&mut buffer) {
                 Ok(0) => return,
                 Ok(count) => buffer.truncate(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,

@@ -10,6 +10,7 @@ mod progress;
 mod typing;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdin, stdout};
 
 use console::{Style, style};
@@ -20,7 +21,7 @@ pub(crate) use progress::Progress;
 use waft_core::path::escape;
 
 use crate::cli::Voice;
-use crate::error::Error;
+use crate::error::{Error, Told};
 use crate::platform;
 
 /// Speaks and asks. Shared by all parts of a command.
@@ -94,7 +95,8 @@ impl Ui {
     pub(crate) fn event(&self, event: &Event<'_>) {
         if self.voice.json {
             let mut out = stdout().lock();
-            self.wrote(writeln!(out, "{}", event.line()).and_then(|()| out.flush()));
+            // A whole line at once is not kept in the buffer of standard output.
+            self.wrote(out.write_all(&event.line()).and_then(|()| out.flush()));
         }
     }
 
@@ -111,13 +113,23 @@ impl Ui {
         }
     }
 
-    /// Tells a person and a script what failed, and what to do next.
+    /// Tells what made the command fail, and what to do next.
     pub(crate) fn error(&self, error: &Error) {
         let told = error.told();
+        let exit = told.class.exit();
+        self.failure(&told, Some(exit));
+    }
+
+    /// Tells what failed in a command that goes on, and what to do next.
+    pub(crate) fn error_and_go_on(&self, error: &Error) {
+        self.failure(&error.told(), None);
+    }
+
+    fn failure(&self, told: &Told, exit: Option<u8>) {
         let _ = self.bar.take().map(|bar| bar.finish_and_clear());
         self.event(&Event::Error {
             class: told.class.name(),
-            exit: told.class.exit(),
+            exit,
             message: escape_lines(&told.what),
             advice: escape_lines(&told.next),
         });
@@ -153,9 +165,9 @@ impl Ui {
             let question = self.question.borrow();
             let mut out = stderr().lock();
             let _ = match &*question {
-                Some(open) => writeln!(out, "\r\x1b[2K{}", look.for_stderr().apply_to(escape_lines(text)))
+                Some(open) => writeln!(out, "\r\x1b[2K{}", look.for_stderr().apply_to(Escaped(text)))
                     .and_then(|()| write!(out, "{open}")),
-                None => writeln!(out, "{}", look.for_stderr().apply_to(escape_lines(text))),
+                None => writeln!(out, "{}", look.for_stderr().apply_to(Escaped(text))),
             };
             let _ = out.flush();
         };
@@ -180,9 +192,25 @@ impl Ui {
     }
 }
 
-/// Own line breaks stay; everything else that a terminal could take for an order is escaped.
+/// A text whose own line breaks stay, and in which everything else that a terminal could take for an order is escaped.
+/// It is formatted piece by piece: a secret in it is not copied.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, line) in self.0.lines().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}", escape(line))?;
+        }
+        Ok(())
+    }
+}
+
+/// [`Escaped`], for texts without secrets.
 fn escape_lines(text: &str) -> String {
-    text.lines().map(|line| escape(line).to_string()).collect::<Vec<_>>().join("\n")
+    Escaped(text).to_string()
 }
 
 /// The prompt's first words, in bold on a terminal.

@@ -45,7 +45,7 @@ pub(super) enum Typed {
 
 impl Line {
     pub(super) fn new(asked: Asked) -> Self {
-        Self { asked, text: Zeroizing::new(Vec::with_capacity(64)), escape: Escape::No }
+        Self { asked, text: Zeroizing::new(Vec::with_capacity(TEXT_MAX)), escape: Escape::No }
     }
 
     /// Takes the next byte from the terminal.

@@ -59,6 +59,7 @@ fn a_sealed_key_needs_nobody(kind: &Kind) {
     let mut board = site.listening();
     let ended = site.deliver().well();
     assert_eq!(ended.last("committed")["files"], 1);
+    assert_eq!(ended.last("committed")["generation"], 1);
     board.sees("generation 1.");
 }
 

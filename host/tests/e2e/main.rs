@@ -29,6 +29,7 @@ mod provision;
 mod proxy;
 mod reach;
 mod refusals;
+mod scripts;
 mod sealed;
 mod secrets;
 #[path = "../../../core/tests/session/source.rs"]

@@ -167,16 +167,3 @@ fn cut(both: &[TcpStream; 2]) {
         let _ = stream.shutdown(Shutdown::Both);
     }
 }
-
-/// Lets two connections be one.
-pub(crate) fn join(one: TcpStream, other: TcpStream) {
-    for (mut from, mut to) in [(&one, &other), (&other, &one)]
-        .map(|(from, to)| (from.try_clone(), to.try_clone()))
-        .map(|(from, to)| (from.expect("it is open"), to.expect("it is open")))
-    {
-        spawn(move || {
-            let _ = std::io::copy(&mut from, &mut to);
-            let _ = to.shutdown(Shutdown::Write);
-        });
-    }
-}

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 
 use super::harness::text;
-use super::proxy::join;
 use super::world::{World, listed, set_mode, write};
 
 #[test]
@@ -17,7 +16,7 @@ fn code_and_key_are_typed_and_both_sides_hold_the_same_receipt() {
     let received = receiver.end().well();
     world.arrived();
     let (ours, theirs) = (sent.last("committed"), received.last("committed"));
-    for field in ["digest", "files", "bytes", "sent"] {
+    for field in ["digest", "files", "bytes", "sent", "generation"] {
         assert_eq!(ours[field], theirs[field], "{field}");
     }
     assert_eq!((&ours["files"], &ours["bytes"]), (&3.into(), &ours["sent"]));
@@ -87,17 +86,32 @@ fn lines_may_be_piped_before_anybody_asks() {
 fn the_key_comes_from_the_environment() {
     let world = World::new();
     world.small();
-    // The sender makes the key, so it has to be there first: it reaches the receiver through a door that opens later.
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut sender = world.send(&door.local_addr().unwrap().to_string());
+    // The sender makes the key, and tells it once a receiver asks for one. Another receiver, which is started with it,
+    // takes over.
+    let mut first = world.receive(&["--no-code"]);
+    let (address, _) = first.ready();
+    let mut sender = world.send(&address);
     let key = sender.key();
-    let mut receiver = world.receiving(&["--once", "--no-code"]).env("WAFT_KEY", &key).start();
-    let (address, _) = receiver.ready();
-    join(door.accept().unwrap().0, TcpStream::connect(address).unwrap());
-    sender.end().well();
+    first.kill();
+    let receiver = world.kitchen.call(&["receive", "--into", "into", "--once", "--no-code", "--listen", &address]);
+    let receiver = receiver.env("WAFT_KEY", &key).start();
+    let sent = sender.end().well();
+    assert_eq!(sent.all("key").count(), 1, "it is told once a run");
     let received = receiver.end().well();
     assert_eq!(received.all("asked").count(), 0, "the environment answers");
     world.arrived();
+}
+
+#[test]
+fn a_key_that_nobody_types_is_not_told() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    assert_eq!(world.sending(&address).run().well().all("key").count(), 0);
+    receiver.end().well();
+    // Nor where there is no receiver at all.
+    assert_eq!(world.sending(&address).run().failed(10, "unreachable", &[]).all("key").count(), 0);
 }
 
 #[test]

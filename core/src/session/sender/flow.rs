@@ -84,7 +84,8 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
         let greeting_bytes = heapless::Vec::from_slice(payload).map_err(|_| SessionError::Buffers)?;
         match decode_first(&greeting_bytes)? {
             FromReceiver::Greeting(greeting) if greeting.version == VERSION => {
-                self.at.operator.event(Event::Greeted { free: greeting.free });
+                let sealed = !matches!(key_mode(&greeting, self.peer), Ok(None));
+                self.at.operator.event(Event::Greeted { free: greeting.free, sealed });
                 Ok(Opening { hello: hello_bytes, greeting_bytes, greeting })
             }
             FromReceiver::Greeting(_) => Err(SessionError::NothingInCommon),

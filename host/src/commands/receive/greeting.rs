@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::operator::show_code;
 use super::reception::Reception;
 use crate::address::{Address, PORT};
 use crate::cli::Receive;
+use crate::commands::answers::show_code;
 use crate::commands::tell_new_identity;
 use crate::error::{Error, shown};
 use crate::home::Home;
@@ -63,7 +63,7 @@ pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) ->
     if let Some(code) = &code {
         show_code(ui, "Code", code);
     }
-    let code = code.map(|code| code.to_string());
+    let code = code.as_ref().map(|code| code.as_str());
     ui.event(&Event::Ready { address: &addresses[0], addresses: &addresses, code });
     Ok(())
 }

@@ -6,9 +6,10 @@ use waft_core::session::receiver::{Event as Happened, KeyAnswer, Operator};
 use zeroize::Zeroizing;
 
 use crate::asked::Asked;
-use crate::commands::answers::key_form;
+use crate::commands::answers::{key_form, show_code};
 use crate::error::{Error, Moment, bytes, files};
 use crate::interrupt::Interrupt;
+use crate::secret::secret;
 use crate::ui::{Event, Progress, Ui};
 
 /// Speaks for one session with `peer`.
@@ -74,11 +75,11 @@ impl<'a> AtReceiver<'a> {
 
 impl Operator for AtReceiver<'_> {
     fn code(&mut self, code: &AuthCode) {
-        let digits = Zeroizing::new(code.display().to_string());
+        let digits = secret(code.display());
         let Some(shown) = &mut self.shown else { return };
         if shown.replace(digits.clone()).as_ref() != Some(&digits) {
             show_code(self.ui, "Next code", &digits);
-            self.ui.event(&Event::Code { code: digits.to_string() });
+            self.ui.event(&Event::Code { code: &digits });
         }
     }
 
@@ -90,7 +91,7 @@ impl Operator for AtReceiver<'_> {
         };
         match (answer, &self.given) {
             (Ok(key), _) => {
-                self.given = Some(Zeroizing::new(key.display().to_string()));
+                self.given = Some(secret(key.display()));
                 KeyAnswer::Key(key)
             }
             // A script's input ended behind a wrong key: that one is the answer, until the tries are used up. A person
@@ -144,10 +145,4 @@ impl Operator for AtReceiver<'_> {
     async fn interrupted(&mut self) {
         self.interrupt.raised().await;
     }
-}
-
-/// Shows the code, wide enough to be read across a room.
-pub(super) fn show_code(ui: &Ui, what: &str, digits: &str) {
-    let wide: Vec<String> = digits.chars().map(String::from).collect();
-    ui.must(format!("{what}:  {}", wide.join(" ")));
 }

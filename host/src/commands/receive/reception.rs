@@ -11,13 +11,15 @@ use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::Cancel;
 use zeroize::Zeroizing;
 
-use super::operator::{AtReceiver, show_code};
+use super::operator::AtReceiver;
 use crate::cli::Receive;
 use crate::clock::Clock;
+use crate::commands::answers::show_code;
 use crate::crypto::RingCipher;
 use crate::error::{Error, bytes, shown};
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
+use crate::secret::secret;
 use crate::store::DirectoryStore;
 use crate::tls::Authenticated;
 use crate::ui::{Event, Ui};
@@ -60,7 +62,7 @@ impl Reception {
 
     /// The code as it is shown first.
     pub(super) fn first_code(&mut self) -> Zeroizing<String> {
-        self.shown.insert(Zeroizing::new(self.desk.code().display().to_string())).clone()
+        self.shown.insert(secret(self.desk.code().display())).clone()
     }
 
     /// Says that the next folder may come, and with which code.
@@ -117,8 +119,9 @@ impl Reception {
     }
 
     fn tell(&self, peer: &str, receipt: Receipt, held: u64, ui: &Ui) {
-        let Receipt { digest, files, bytes: total, .. } = receipt;
-        ui.event(&Event::Committed { peer, files, bytes: total, sent: total - held, digest: digest.to_string() });
+        let Receipt { digest, files, bytes: total, generation } = receipt;
+        let sent = total - held;
+        ui.event(&Event::Committed { peer, files, bytes: total, sent, digest: digest.to_string(), generation });
         ui.done(format!("The folder of {peer} is in {}: {}, {}.", self.into, crate::error::files(files), bytes(total)));
         ui.detail(format!("Its digest: {digest}"));
     }

@@ -9,7 +9,7 @@ use waft_core::session::sender::{Buffers, Peer, Run, Sender, Source, SourceError
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 
-use super::operator::AtSender;
+use super::operator::{AtSender, KeyTold};
 use super::patience::Patience;
 use super::target::Target;
 use crate::clock::Clock;
@@ -40,7 +40,7 @@ pub(super) struct Sending {
     key: TransferKey,
     salt: [u8; 32],
     created: u64,
-    key_shown: bool,
+    key_told: KeyTold,
     remembered: bool,
     /// Bytes of archive that crossed, over all connections; those that broke may have sent some in vain.
     sent: u64,
@@ -66,7 +66,7 @@ impl Sending {
             key,
             salt,
             created: seconds_since_1970(),
-            key_shown: false,
+            key_told: KeyTold::default(),
             remembered: false,
             sent: 0,
             plain: vec![0; buffer_len(CHUNK_MAX)],
@@ -109,7 +109,7 @@ impl Sending {
             certificate: self.identity.certificate().hash(),
         };
         let total = self.source.info().shape.total;
-        let mut operator = AtSender::new(ui, interrupt, peer.name.as_str(), &self.key, total, &mut self.key_shown);
+        let mut operator = AtSender::new(ui, interrupt, peer.name.as_str(), &self.key, total, &mut self.key_told);
         let mut sender = Sender {
             run: &run,
             source: &mut self.source,

@@ -8,7 +8,17 @@ use crate::asked::Asked;
 use crate::commands::answers::{code_form, show_key};
 use crate::error::{Error, Moment, bytes};
 use crate::interrupt::Interrupt;
+use crate::secret::secret;
 use crate::ui::{Event, Progress, Ui};
+
+/// Who was told the key in one run. Both are told once.
+#[derive(Default)]
+pub(super) struct KeyTold {
+    /// The script: as soon as it is known that the key will be typed, so that it has it before it is asked for the code.
+    script: bool,
+    /// The user: when the receiver's user is asked for it.
+    user: bool,
+}
 
 /// Speaks for one session with `peer`.
 pub(super) struct AtSender<'a> {
@@ -17,8 +27,8 @@ pub(super) struct AtSender<'a> {
     peer: &'a str,
     key: &'a TransferKey,
     total: u64,
-    /// Whether the person has seen the key in this run.
-    key_shown: &'a mut bool,
+    /// Whether the key was told in this run.
+    key_told: &'a mut KeyTold,
     progress: Option<Progress<'a>>,
     stage: Option<Stage>,
     /// Where sending began, and how far it is.
@@ -35,10 +45,10 @@ impl<'a> AtSender<'a> {
         peer: &'a str,
         key: &'a TransferKey,
         total: u64,
-        key_shown: &'a mut bool,
+        key_told: &'a mut KeyTold,
     ) -> Self {
         let (progress, stage, crossed, moment, failure) = (None, None, None, Moment::Opening, None);
-        Self { ui, interrupt, peer, key, total, key_shown, progress, stage, crossed, moment, failure }
+        Self { ui, interrupt, peer, key, total, key_told, progress, stage, crossed, moment, failure }
     }
 
     /// Bytes of archive that crossed, how far it came, and why no code came if that is how it ended.
@@ -51,7 +61,7 @@ impl<'a> AtSender<'a> {
         if sealed {
             return self.ui.say(format!("The key goes to {} sealed: nobody has to type it.", self.peer));
         }
-        if !std::mem::replace(self.key_shown, true) {
+        if !std::mem::replace(&mut self.key_told.user, true) {
             show_key(self.ui, self.key);
             self.ui.say(format!("Read it out to the person at {}, who is asked for it now.", self.peer));
         }
@@ -111,7 +121,12 @@ impl Operator for AtSender<'_> {
 
     fn event(&mut self, event: Happened) {
         match event {
-            Happened::Greeted { free } => self.ui.detail(format!("{} has {} free.", self.peer, bytes(free))),
+            Happened::Greeted { free, sealed } => {
+                self.ui.detail(format!("{} has {} free.", self.peer, bytes(free)));
+                if !sealed && !std::mem::replace(&mut self.key_told.script, true) {
+                    self.ui.event(&Event::Key { key: &secret(self.key.display()) });
+                }
+            }
             Happened::CodeAccepted => {
                 self.moment = Moment::Opening;
                 self.ui.say("The code is right.");

@@ -1,6 +1,6 @@
 //! Unix: the terminal byte by byte while a question is typed, and put right again afterwards.
 
-use std::io::stdin;
+use std::io::{self, stdin};
 use std::sync::Mutex;
 
 use rustix::termios::{
@@ -38,6 +38,11 @@ pub(crate) fn restore_terminal() {
     if let Some(before) = BEFORE.lock().ok().and_then(|mut before| before.take()) {
         let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
     }
+}
+
+/// Reads from standard input past the buffer of the standard library, which nothing wipes.
+pub(crate) fn read_standard_input(buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::read(stdin(), buffer)?)
 }
 
 /// Drops what was typed before anybody asked.

@@ -1,5 +1,7 @@
 //! Windows: questions are answered by whole lines, and checked after Enter.
 
+use std::io::{self, Read, stdin};
+
 /// Never begins, so the terminal's mode stays as it is.
 pub(crate) struct ByteByByte;
 
@@ -12,6 +14,11 @@ impl ByteByByte {
 
 /// Nothing was changed.
 pub(crate) fn restore_terminal() {}
+
+/// Reads from standard input.
+pub(crate) fn read_standard_input(buffer: &mut [u8]) -> io::Result<usize> {
+    stdin().lock().read(buffer)
+}
 
 /// What was typed before anybody asked stays.
 pub(crate) fn forget_typed() {}

@@ -1,0 +1,38 @@
+//! What scripts are told: one event a line, and an exit code.
+
+use super::harness::text;
+use super::world::{World, write};
+
+#[test]
+fn wrong_usage_is_an_event() {
+    let world = World::strangers();
+    for (args, says) in [
+        (&["frobnicate"][..], "nrecognized subcommand"),
+        (&["send", "--frobnicate"], "nexpected argument"),
+        (&["trust", "add", "bert"], "equired arguments"),
+        (&["receive", "--overwrite", "--overwrite"], "cannot be used multiple times"),
+        (&["open", "a\u{1b}[31m", "b\u{1b}[31m"], "nexpected argument"),
+    ] {
+        let ended = world.laptop.call(args).run();
+        assert_eq!(ended.events.len(), 1, "{ended:#?}");
+        ended.failed(2, "usage", &[says]);
+    }
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_waft")).args(["--json", "send", "--help"]).output();
+    let help = help.expect("it starts");
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("Usage: waft send"), "{help:?}");
+}
+
+#[test]
+fn an_error_has_an_exit_code_where_the_command_ends_with_it() {
+    let world = World::new();
+    world.small();
+    write(&world.target(), "mine", b"mine");
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().failed(15, "refused", &["not empty"]);
+    let told = receiver.await_event("error");
+    assert_eq!((&told["class"], told.get("exit")), (&"refused".into(), None), "{told:#}");
+    assert!(!text(&told, "advice").is_empty());
+    receiver.interrupt();
+    receiver.end().failed(130, "interrupted", &[]);
+}
