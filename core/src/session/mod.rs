@@ -85,12 +85,18 @@ pub struct Receipt {
 /// Where a received folder goes. It gets the archive's bytes in order, and is atomic: readers see the old folder until
 /// `commit` returns `Ok`, and the new one from then on.
 ///
-/// Calls come in the order `begin`, at most one `restart`, `write`..., `commit`; or end at any point with `suspend` or
-/// `discard`, which also come where nothing was begun, and do nothing then. A store that works for long yields now and
-/// then, so that the session can say so to the sender.
+/// Calls come in the order `check`, `begin`, at most one `restart`, `write`..., `commit`; or end at any point with
+/// `suspend` or `discard`, which also come where nothing was begun, and do nothing then. A store that works for long
+/// yields now and then, so that the session can say so to the sender.
 pub trait Store {
     /// What it can take.
     fn capacity(&mut self) -> Capacity;
+
+    /// Finds what would make [`begin`](Self::begin) fail, as far as it can be known while the key is not: the operator
+    /// is asked for the key only after this succeeds. Writes nothing. Does not report [`StoreError::InUse`], which may
+    /// be over by the time that the key is typed, nor anything that does not matter if the offered folder is the one
+    /// that is committed already.
+    async fn check(&mut self, offered: &Offered) -> Result<(), StoreError>;
 
     /// Takes up the offered archive. Finds out whether a prefix of it is held: one that came from the same
     /// sender and whose manifest digest `is_it`. A committed folder counts as a prefix of full length.

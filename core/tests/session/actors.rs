@@ -76,6 +76,10 @@ pub(crate) struct MemoryStore {
     pub(crate) written: u64,
     /// Fails with this once so many bytes are staged.
     pub(crate) trouble: Option<(u64, StoreError)>,
+    /// Is found when an offer is checked.
+    pub(crate) refuses: Option<StoreError>,
+    /// Has checked an offer by then, if that takes time.
+    pub(crate) checked: Moment,
     /// Has read back what it holds by then, if that takes time.
     pub(crate) read_back: Option<Moment>,
     /// A reader holds its place until then.
@@ -93,6 +97,8 @@ impl Default for MemoryStore {
             generation: 0,
             written: 0,
             trouble: None,
+            refuses: None,
+            checked: Moment::default(),
             read_back: None,
             leased: None,
         }
@@ -137,6 +143,11 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn capacity(&mut self) -> Capacity {
         self.capacity
+    }
+
+    async fn check(&mut self, _: &Offered) -> Result<(), StoreError> {
+        self.checked.passes().await;
+        self.refuses.map_or(Ok(()), Err)
     }
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
@@ -236,6 +247,8 @@ pub(crate) struct Typist {
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<receiver::Event>,
     pub(crate) codes: Vec<[u8; 4]>,
+    /// Types each key no earlier than then.
+    pub(crate) types: Moment,
     /// Wants to stop then.
     pub(crate) leaves: Moment,
 }
@@ -245,6 +258,13 @@ pub(crate) struct Typist {
 pub(crate) struct Moment(pub(crate) Option<(Rc<VirtualClock>, u64)>);
 
 impl Moment {
+    /// Waits for it, if it comes at all.
+    async fn passes(&self) {
+        if self.0.is_some() {
+            self.comes().await;
+        }
+    }
+
     async fn comes(&self) {
         match &self.0 {
             Some((clock, at)) => clock.sleep_until(*at).await,
@@ -260,6 +280,7 @@ impl receiver::Operator for Typist {
 
     async fn key(&mut self, _: &Offered, left: Option<u8>) -> receiver::KeyAnswer {
         self.asked.push(left);
+        self.types.passes().await;
         match self.keys.pop_front() {
             Some(key) => receiver::KeyAnswer::Key(key),
             None => std::future::pending().await,

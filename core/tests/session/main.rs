@@ -1,6 +1,7 @@
 //! Whole sessions, both ends in one thread, over a connection that breaks where a test wants it to.
 
 mod actors;
+mod before_asking;
 mod example;
 mod source;
 mod world;

@@ -59,7 +59,9 @@ async fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
     if DirectoryStore::recover(&args.into).await.map_err(Error::Place)? {
         ui.say(format!("Finished what an interrupted `waft receive` had begun to put into {}.", shown(&args.into)));
     }
-    DirectoryStore::open(&args.into, args.overwrite).map_err(Error::Place)
+    let store = DirectoryStore::open(&args.into, args.overwrite).map_err(Error::Place)?;
+    store.probe().map_err(Error::Place)?;
+    Ok(store)
 }
 
 /// Takes folders until Ctrl-C; with `once`, until one stands or was refused for good.

@@ -46,6 +46,12 @@ pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
 }
 
+/// Bytes that are taken on the file system that holds `path`.
+pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
+    let file_system = rustix::fs::statvfs(path)?;
+    Ok(file_system.f_blocks.saturating_sub(file_system.f_bfree).saturating_mul(file_system.f_frsize))
+}
+
 /// Asks a process to end in good order.
 pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
     Ok(kill_process(Pid::from_child(child), Signal::TERM)?)

@@ -42,6 +42,11 @@ pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     fs4::available_space(path)
 }
 
+/// Bytes that are taken on the file system that holds `path`.
+pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
+    Ok(fs4::total_space(path)?.saturating_sub(fs4::free_space(path)?))
+}
+
 /// Ends a process, and what it has started: it cannot be asked to.
 pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
     let mut tree = Command::new("taskkill");

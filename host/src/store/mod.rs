@@ -6,6 +6,7 @@
 //! the target or the staging area. PROTOCOL.md, section 8; who calls what when: [`waft_core::session::Store`].
 
 mod aside;
+mod check;
 mod failure;
 mod held;
 mod incoming;
@@ -24,13 +25,14 @@ use waft_core::session::sender::Source as _;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 
 use self::aside::aside;
+use self::check::same_shape;
 use self::failure::{Failure, Result};
 use self::incoming::Incoming;
 use self::merge::{Intent, Step};
 use self::place::{Found, Place};
 use self::staging::{MANIFEST, Staging, TREE};
 use self::tree::Tree;
-use crate::folder::{Folder, FolderSource, Options};
+use crate::folder::FolderSource;
 use crate::platform;
 use crate::trouble::{Trouble, is_disk_full};
 
@@ -107,13 +109,12 @@ impl DirectoryStore {
         self.manifest = None;
         merge::recover(&self.place).await?;
         if let Found::Filled(target) = self.place.look()? {
-            let path = self.place.at_target("", io::Error::from(io::ErrorKind::DirectoryNotEmpty));
             if let Some((held, root)) = equal(target, offered, is_it).await {
                 self.state = State::Whole { offered: *offered, root };
                 return Ok(held);
             }
             if !self.overwrite {
-                return Err(Failure::At(StoreError::NotEmpty, path));
+                return Err(self.not_empty());
             }
         }
         let mut staging = Staging::open(&self.place)?;
@@ -235,8 +236,13 @@ impl Store for DirectoryStore {
             entries: limits::ENTRIES_MAX,
             manifest: limits::MANIFEST_MAX,
             path: limits::PATH_MAX as u16,
-            free: self.free(),
+            free: self.room(),
         }
+    }
+
+    async fn check(&mut self, offered: &Offered) -> std::result::Result<(), StoreError> {
+        let found = self.foresee(offered).await;
+        self.told(found)
     }
 
     async fn begin(
@@ -364,11 +370,7 @@ impl Staged {
 
 /// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
 async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
-    let options = Options { skip_unsendable: true, most: Some(offered.shape.manifest) };
-    let folder = Folder::walk_dir(target, Path::new("."), &options).await.ok()?;
-    if folder.info.shape != offered.shape || !is_it(&folder.info.manifest_digest) {
-        return None;
-    }
+    let folder = same_shape(target, offered).await.filter(|folder| is_it(&folder.info.manifest_digest))?;
     let mut source = FolderSource::new(folder);
     let (mut hasher, mut offset) = (Hasher::new(), 0);
     let mut buffer = vec![0; 1 << 20];

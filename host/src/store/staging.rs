@@ -134,7 +134,7 @@ impl Staging {
 }
 
 /// Opens the staging area if it is a directory of this user; shuts others out.
-fn own(place: &Place) -> Result<Option<Dir>> {
+pub(super) fn own(place: &Place) -> Result<Option<Dir>> {
     let not_ours = |cause: Cause| Failure::At(StoreError::NotWritable, place.at_staging("", cause));
     let dir = match platform::open_dir(&place.parent, &place.staging) {
         Ok(dir) => dir,

@@ -1,4 +1,5 @@
 use std::fs;
+use std::mem::discriminant;
 use std::path::PathBuf;
 
 use embassy_futures::block_on;
@@ -62,7 +63,19 @@ impl Bench {
     }
 
     fn begin(&self, store: &mut DirectoryStore) -> Answer<Held> {
-        let held = block_on(store.begin(&self.offered(), &|digest| *digest == self.archive.info.manifest_digest))?;
+        let before = snapshot(&self.to());
+        let foreseen = block_on(store.check(&self.offered())).err();
+        assert_eq!(snapshot(&self.to()), before, "a check writes nothing");
+        let begun = block_on(store.begin(&self.offered(), &|digest| *digest == self.archive.info.manifest_digest));
+        // All that is refused is refused before the key is asked for, except that the place is in use, or that what an
+        // interrupted process left is damaged.
+        let refused = begun.err().filter(|error| !matches!(error, StoreError::InUse | StoreError::Verify));
+        assert_eq!(
+            foreseen.as_ref().map(discriminant),
+            refused.as_ref().map(discriminant),
+            "{foreseen:?}, {refused:?}"
+        );
+        let held = begun?;
         assert_eq!(store.durable(), held.offset);
         Ok(held)
     }

@@ -47,6 +47,10 @@ impl Store for Lying {
         self.capacity
     }
 
+    async fn check(&mut self, _: &Offered) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn begin(&mut self, _: &Offered, _: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         self.begin.map(|offset| Held { offset, digest: Digest::of(b"what it claims to hold") })
     }

@@ -184,7 +184,19 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         field(shape.is_consistent())?;
         let offered = Offered { sender: peer, created, shape };
         self.at.operator.event(Event::Offered(offered));
+        self.check(opening, &offered).await?;
         Ok(Accepted { offer, aead, codec, offered, transcript })
+    }
+
+    /// Lets the store find what it can know before the operator is asked for the key. Where the folder was committed in
+    /// this run already, only its receipt is still to be sent, and nothing that the store finds now matters.
+    async fn check(&mut self, opening: &Opening, offered: &Offered) -> Result<(), SessionError> {
+        let at = &mut *self.at;
+        if at.desk.receipt(&self.peer, &opening.salt, at.clock.now()).is_some() {
+            return Ok(());
+        }
+        let (work, interrupted) = (pin!(at.store.check(offered)), pin!(at.operator.interrupted()));
+        working(&mut self.channel, Stage::Hashing, work, interrupted, Some(at.buffers.frame)).await
     }
 
     /// Finds the key whose commitment the offer carries: remembered, sealed, or typed.

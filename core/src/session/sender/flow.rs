@@ -185,14 +185,17 @@ impl<L: Link, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_
 
     /// Waits for `Accept`, and for its proof that the receiver has the key.
     async fn accepted(&mut self, agreed: &Agreed, greeting: &Greeting) -> Result<Accepted, SessionError> {
-        let key_until = self.channel.after(u64::from(greeting.key_seconds) * 1_000 + STEP_MS);
-        let cap = self.channel.after(limits::WORKING_CAP_MS).max(key_until);
+        let cap = self.channel.after(limits::WORKING_CAP_MS);
+        // Counts from the moment at which the key is asked for: the receiver may have worked before.
+        let mut key_until = None;
         loop {
             match decode(self.next(STEP_MS).await?)? {
-                FromReceiver::Working(stage) => {
-                    let until = if matches!(stage, Stage::Key | Stage::KeyAgain) { key_until } else { cap };
+                FromReceiver::Working(stage @ (Stage::Key | Stage::KeyAgain)) => {
+                    let key_ms = u64::from(greeting.key_seconds) * 1_000 + STEP_MS;
+                    let until = *key_until.get_or_insert(self.channel.after(key_ms));
                     self.working(stage, until)?;
                 }
+                FromReceiver::Working(stage) => self.working(stage, cap.max(key_until.unwrap_or(0)))?,
                 FromReceiver::Accept { offset, digest, mac } => {
                     if !agreed.schedule.accepts(offset, &digest, &mac) {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac));

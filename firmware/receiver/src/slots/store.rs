@@ -147,6 +147,12 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         self.work = Work::Part(Stage::new(offered, sizes, slot));
     }
 
+    /// The sizes of the offered archive, if it fits a slot.
+    fn sizes(&self, offered: &Offered) -> Result<Sizes, StoreError> {
+        let sizes = Sizes::of(offered).filter(|sizes| sizes.total <= self.slots.capacity());
+        sizes.ok_or(StoreError::Limit(Limit::Total))
+    }
+
     fn check_age(&self, offered: &Offered) -> Result<(), StoreError> {
         let newest = self.journal.state().stamp(&offered.sender);
         let older = newest.is_some_and(|newest| offered.created < newest);
@@ -219,11 +225,17 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
         }
     }
 
+    async fn check(&mut self, offered: &Offered) -> Result<(), StoreError> {
+        self.check_age(offered)?;
+        let sizes = self.sizes(offered)?;
+        let may_be_committed = self.journal.state().committed.is_some_and(|committed| committed.sizes == sizes);
+        if self.journal.is_unsure() && !may_be_committed { Err(StoreError::Io) } else { Ok(()) }
+    }
+
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         self.work = Work::Idle;
         self.check_age(offered)?;
-        let sizes = Sizes::of(offered).filter(|sizes| sizes.total <= self.slots.capacity());
-        let sizes = sizes.ok_or(StoreError::Limit(Limit::Total))?;
+        let sizes = self.sizes(offered)?;
         if let Some((committed, held)) = self.whole(&sizes, is_it).await {
             self.work = Work::Whole(committed, *offered);
             return Ok(held);

@@ -30,7 +30,11 @@ pub(crate) fn boot<F: NorFlash, T>(
 
 /// Begins, and holds what is held against the archive, as a sender does. Gives where to go on.
 pub(crate) async fn begin(store: &mut impl Store, archive: &Archive) -> Result<usize, StoreError> {
-    let Held { offset, digest } = store.begin(&archive.offered, &|digest| *digest == archive.manifest).await?;
+    let foreseen = store.check(&archive.offered).await.err();
+    let begun = store.begin(&archive.offered, &|digest| *digest == archive.manifest).await;
+    // All that is refused is refused before the key is asked for, except that the place is in use.
+    assert_eq!(foreseen, begun.err().filter(|error| *error != StoreError::InUse));
+    let Held { offset, digest } = begun?;
     if Digest::of(&archive.bytes[..offset as usize]) == digest {
         return Ok(offset as usize);
     }

@@ -1,0 +1,54 @@
+//! What can be known before a code is read out or a key is typed is found before. PROTOCOL.md, section 6, steps 2 and 4.
+
+use super::*;
+
+const NO_SPACE: StoreError = StoreError::NoSpace { needed: 9, free: 3 };
+
+#[test]
+fn what_the_store_refuses_is_found_before_a_key_is_typed() {
+    for error in [NO_SPACE, StoreError::NotEmpty, StoreError::NotWritable, StoreError::Older] {
+        let mut scene = Scene::new();
+        scene.store.refuses = Some(error);
+        assert_eq!(scene.connect(), refused(error.refusal()));
+        assert_eq!(scene.typist.asked, [], "{error:?}");
+    }
+}
+
+#[test]
+fn a_store_may_take_its_time_to_find_out() {
+    let mut scene = Scene::new();
+    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), 3 * STEP_MS)));
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+}
+
+#[test]
+fn a_sender_that_cancels_is_heard_while_the_store_finds_out() {
+    let mut scene = Scene::new();
+    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), 3 * STEP_MS)));
+    scene.caller.leaves = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    let reason = Cancel::Interrupted;
+    assert_eq!(scene.connect(), (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
+    assert_eq!(scene.typist.asked, []);
+}
+
+/// The time that a store takes is not taken from the user's time to type the key.
+#[test]
+fn the_time_to_type_the_key_begins_when_it_is_asked_for() {
+    let mut scene = Scene::new();
+    let found_out = 4 * STEP_MS;
+    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), found_out)));
+    scene.typist.types = Moment(Some((Rc::clone(&scene.clock), found_out + 299_000)));
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+}
+
+#[test]
+fn a_lost_receipt_is_given_whatever_the_store_finds() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(SessionError::OutcomeUnknown));
+    scene.store.refuses = Some(StoreError::NotEmpty);
+    let (sender, receiver) = scene.connect();
+    assert_eq!(sender, receiver);
+    assert_eq!(sender.map(|receipt| receipt.digest), Ok(scene.source.root));
+}

@@ -1,0 +1,125 @@
+//! What can be known before the first byte of a folder is here: at the start of a receiver, and when a folder is
+//! offered, before anybody is asked for a code or a key.
+
+use std::io;
+use std::path::Path;
+
+use cap_std::fs::Dir;
+use waft_core::limits::ENTRY_MAX;
+use waft_core::session::{Offered, StoreError};
+
+use super::DirectoryStore;
+use super::failure::{Failure, Result};
+use super::place::{Found, Place};
+use super::staging::{Staging, TREE, own};
+use crate::folder::{Folder, Options};
+use crate::platform;
+use crate::trouble::{Cause, Trouble};
+
+/// So many files and folders are looked at to find how many bytes they have.
+const COUNTED: u32 = 4_096;
+
+impl DirectoryStore {
+    /// Fails if no folder could be received here at all: makes the staging area, and removes it again.
+    pub fn probe(&self) -> std::result::Result<(), Trouble> {
+        let trouble = |failure| match failure {
+            Failure::Io(trouble) | Failure::At(_, trouble) => Some(trouble),
+            Failure::Refused(_) => None,
+        };
+        self.place.look()?;
+        if self.place.parent.symlink_metadata(&self.place.staging).is_ok() {
+            let usable = own(&self.place).and_then(|_| self.place.may_stage());
+            return usable.or_else(|failure| trouble(failure).map_or(Ok(()), Err));
+        }
+        let probed = Staging::open(&self.place)
+            .and_then(|staging| staging.remove(&self.place).map_err(|error| self.place.at_staging("", error).into()));
+        match probed {
+            // Another process receives here at this moment.
+            Err(Failure::At(StoreError::InUse, _)) => Ok(()),
+            probed => probed.or_else(|failure| trouble(failure).map_or(Ok(()), Err)),
+        }
+    }
+
+    /// Finds what would make the store refuse the offered folder, as far as its manifest does not matter.
+    pub(super) async fn foresee(&self, offered: &Offered) -> Result<()> {
+        if let Found::Filled(target) = self.place.look()? {
+            if same_shape(target, offered).await.is_some() {
+                return Ok(());
+            }
+            if !self.overwrite {
+                return Err(self.not_empty());
+            }
+        }
+        self.place.may_stage()?;
+        let (needed, free) = (offered.shape.total, self.free().saturating_add(self.reclaimable()));
+        if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn not_empty(&self) -> Failure {
+        let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
+        Failure::At(StoreError::NotEmpty, self.place.at_target("", full))
+    }
+
+    /// The longest archive for which there is room. What is here already counts as room: a staged part is gone on with
+    /// or removed, and a folder that stands in the target takes no more when it is sent again.
+    pub(super) fn room(&self) -> u64 {
+        let target = match self.place.look() {
+            Ok(Found::Filled(target)) => self.bytes_below(&target),
+            _ => 0,
+        };
+        self.free().saturating_add(self.reclaimable()).saturating_add(target)
+    }
+
+    /// Bytes in the staging area.
+    fn reclaimable(&self) -> u64 {
+        let staging = platform::open_dir(&self.place.parent, &self.place.staging);
+        let tree = staging.and_then(|staging| platform::open_dir(&staging, TREE));
+        tree.map_or(0, |tree| self.bytes_below(&tree))
+    }
+
+    /// Bytes of archive in a directory, at least; where it has too much in it to be counted, all that the file system
+    /// holds.
+    fn bytes_below(&self, dir: &Dir) -> u64 {
+        bytes_below(dir, &mut { COUNTED }).unwrap_or_else(|| platform::used_space(&self.place.path).unwrap_or(0))
+    }
+}
+
+impl Place {
+    /// Fails if the staging area could not be made or used.
+    fn may_stage(&self) -> Result<()> {
+        match self.parent.symlink_metadata(&self.staging) {
+            Ok(found) if !found.is_dir() => {
+                Err(Failure::At(StoreError::NotWritable, self.at_staging("", Cause::NotAFolder)))
+            }
+            Ok(found) if !platform::is_ours(&found) => {
+                Err(Failure::At(StoreError::NotWritable, self.at_staging("", Cause::NotOurs)))
+            }
+            _ => platform::may_write(&self.parent).map_err(|error| Trouble::new(&self.path, error).into()),
+        }
+    }
+}
+
+/// The folder in `target`, if it has the lengths and counts of the offered one.
+pub(super) async fn same_shape(target: Dir, offered: &Offered) -> Option<Folder> {
+    let options = Options { skip_unsendable: true, most: Some(offered.shape.manifest) };
+    let folder = Folder::walk_dir(target, Path::new("."), &options).await.ok()?;
+    (folder.info.shape == offered.shape).then_some(folder)
+}
+
+/// An upper bound for the archive of a directory; `None` if that would take long.
+fn bytes_below(dir: &Dir, left: &mut u32) -> Option<u64> {
+    let mut bytes = 0_u64;
+    for entry in dir.entries().ok()?.flatten() {
+        *left = left.checked_sub(1)?;
+        let Ok(found) = entry.metadata() else { continue };
+        // Its entry in the manifest, and its digest.
+        bytes += ENTRY_MAX as u64 + 64;
+        if found.is_dir() {
+            let below = platform::open_dir(dir, entry.file_name()).ok()?;
+            bytes += bytes_below(&below, left)?;
+        } else if found.is_file() {
+            bytes += found.len();
+        }
+    }
+    Some(bytes)
+}
