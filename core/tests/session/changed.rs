@@ -1,0 +1,94 @@
+//! What becomes of a session in which one byte is changed on the way.
+
+use std::ops::Range;
+
+use waft_core::sealed::cipher::SoftCipher;
+use waft_core::session::{Misbehaviour, SessionError};
+
+use crate::actors::archive_of;
+use crate::{Ends, Scene};
+
+/// Bits that are flipped in each byte, one after the other.
+const FLIPS: [u8; 3] = [1, 2, 0x80];
+
+/// The numbers of messages from the receiver.
+const WORKING: u8 = 3;
+const ACCEPT: u8 = 4;
+const COMMITTED: u8 = 6;
+
+fn scene() -> Scene {
+    let mut scene = Scene::new().with_right_code();
+    scene.source = archive_of(&[("a", b"alpha"), ("b", b"beta")]);
+    scene
+}
+
+/// Where each frame is, and the first byte of its payload.
+fn frames(bytes: &[u8]) -> Vec<(Range<usize>, u8)> {
+    let (mut frames, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let length = u32::from_be_bytes([0, bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize;
+        frames.push((at..at + 4 + length, bytes[at + 4]));
+        at += 4 + length;
+    }
+    frames
+}
+
+/// Flips each of the bits in each byte of one side (0: the sender), and looks at what it comes to.
+fn change(side: u8, places: Range<usize>, look: impl Fn(&str, &Scene, Ends)) {
+    for place in places {
+        for flip in FLIPS {
+            let mut scene = scene();
+            scene.edit = Some((side, place, flip));
+            let ends = scene.connect();
+            look(&format!("byte {place} of side {side}, flipped by {flip}: {ends:?}"), &scene, ends);
+        }
+    }
+}
+
+fn assert_refused(what: &str, scene: &Scene, ends: Ends) {
+    assert!(ends.0.is_err() && ends.1.is_err(), "{what}");
+    assert!(scene.store.committed.is_empty(), "{what}");
+}
+
+#[test]
+fn any_changed_byte_of_a_sender_is_refused() {
+    let (forth, _) = scene().record::<SoftCipher>();
+    change(0, 0..forth.len(), assert_refused);
+}
+
+#[test]
+fn any_changed_byte_of_a_receiver_is_refused_or_harmless() {
+    let (_, back) = scene().record::<SoftCipher>();
+    let frames = frames(&back);
+    for message in [ACCEPT, COMMITTED] {
+        assert!(frames.iter().any(|(_, first)| *first == message), "{frames:?}");
+    }
+    for (places, message) in frames {
+        change(1, places, |what, scene, ends| match message {
+            // Neither is in the transcript. By the second, the folder is in place.
+            WORKING | COMMITTED => {
+                let (archive, committed) = (&scene.source.archive, &scene.store.committed);
+                assert!(committed == archive || (message == WORKING && committed.is_empty()), "{what}");
+                assert_eq!(ends.1.is_ok(), committed == archive, "{what}");
+                if let Ok(receipt) = ends.0 {
+                    assert_eq!(committed, archive, "{what}");
+                    assert_eq!(receipt.digest, scene.source.root, "{what}");
+                }
+            }
+            _ => assert_refused(what, scene, ends),
+        });
+    }
+}
+
+#[test]
+fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
+    let (_, back) = scene().record::<SoftCipher>();
+    let (accept, _) = frames(&back).into_iter().find(|(_, first)| *first == ACCEPT).unwrap();
+    // After an offset of one byte, a digest and a proof.
+    assert_eq!(accept.len(), 4 + 1 + 1 + 32 + 32);
+    change(1, accept.start + 6..accept.end, |what, scene, ends| {
+        assert_eq!(ends.0, Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac)), "{what}");
+        assert_refused(what, scene, ends);
+        assert_eq!(scene.store.written, 0, "{what}");
+    });
+}
