@@ -1,0 +1,136 @@
+//! One side of a session, whose peer says what an honest peer said before, with bytes changed, left out, repeated or put
+//! in between. Both sides use the same entropy as when they were recorded, so that every key and tag fits.
+//!
+//! The first byte of input holds options: bit 0 plays to the sender instead of the receiver, bit 1 leaves the content
+//! unencrypted, and bit 2 closes the connection a second after the last byte. Then six bytes are one edit: its kind, a
+//! place (u16), a length, and a value (u16).
+
+use std::sync::OnceLock;
+
+use embassy_futures::join::join;
+use embassy_futures::select::{Either, select};
+use embedded_io_async::Write as _;
+use waft_core::sealed::cipher::{Cipher, SoftCipher};
+use waft_core::session::Clock as _;
+
+use crate::cipher::Plain;
+use crate::sides::{LONGEST, ReceivingSide, SendingSide};
+use crate::world::{MemoryLink, VirtualClock, connect, run as run_both};
+
+/// A recording does not grow beyond this.
+const MOST: usize = 1 << 15;
+
+/// All bytes of a session that succeeded.
+struct Recording {
+    to_receiver: Vec<u8>,
+    to_sender: Vec<u8>,
+}
+
+/// Plays a changed recording to one side.
+pub fn run(data: &[u8]) {
+    static SEALED: OnceLock<Recording> = OnceLock::new();
+    static PLAIN: OnceLock<Recording> = OnceLock::new();
+    let [options, edits @ ..] = data else { return };
+    if options & 2 == 0 {
+        play::<SoftCipher>(SEALED.get_or_init(record::<SoftCipher>), *options, edits);
+    } else {
+        play::<Plain>(PLAIN.get_or_init(record::<Plain>), *options, edits);
+    }
+}
+
+fn record<C: Cipher>() -> Recording {
+    let clock = VirtualClock::default();
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let mut receiver = ReceivingSide::new();
+    let mut sender = SendingSide::to(&receiver);
+    let send = async {
+        sender.send::<C>(&clock, &mut here).await.expect("nothing is changed");
+        (std::mem::take(&mut here.written), drop(here))
+    };
+    let receive = async {
+        receiver.receive::<C>(&clock, &mut there).await.expect("nothing is changed");
+        (std::mem::take(&mut there.written), drop(there))
+    };
+    let ((to_receiver, ()), (to_sender, ())) = run_both(&clock, join(send, receive));
+    Recording { to_receiver, to_sender }
+}
+
+fn play<C: Cipher>(recording: &Recording, options: u8, edits: &[u8]) {
+    let (to_sender, closes) = (options & 1 != 0, options & 4 != 0);
+    let mut bytes = if to_sender { recording.to_sender.clone() } else { recording.to_receiver.clone() };
+    edits.chunks_exact(6).for_each(|edit| apply(edit, &mut bytes));
+    let clock = VirtualClock::default();
+    let (mut here, there) = connect(u64::MAX, u64::MAX);
+    let mut receiver = ReceivingSide::new();
+    let mut sender = SendingSide::to(&receiver);
+    let outcome = if to_sender {
+        let send = async { sender.send::<C>(&clock, &mut here).await };
+        against(&clock, send, there, &bytes, closes)
+    } else {
+        let receive = async { receiver.receive::<C>(&clock, &mut here).await };
+        against(&clock, receive, there, &bytes, closes)
+    };
+    assert!(clock.now() < LONGEST, "{} ms", clock.now());
+    assert!(edits.len() >= 6 || outcome.is_ok(), "nothing was changed: {outcome:?}");
+    if !to_sender && outcome.is_ok() {
+        assert_eq!(receiver.store.committed, sender.source.archive);
+    }
+    if let Ok(receipt) = outcome {
+        assert_eq!(receipt.digest, sender.source.root);
+    }
+}
+
+/// Runs one side against a peer that says these bytes, and then nothing more.
+fn against<T>(
+    clock: &VirtualClock,
+    side: impl Future<Output = T>,
+    mut link: MemoryLink,
+    bytes: &[u8],
+    closes: bool,
+) -> T {
+    let peer = async {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (frame, behind) = rest.split_at(frame_length(rest));
+            // The side may have closed the connection already.
+            let _ = link.write_all(frame).await;
+            // Goes on once the side has said all that it has to say.
+            clock.sleep_until(clock.now() + 1).await;
+            rest = behind;
+        }
+        if closes {
+            clock.sleep_until(clock.now() + 1_000).await;
+            drop(link);
+        }
+        std::future::pending::<()>().await
+    };
+    match run_both(clock, select(side, peer)) {
+        Either::First(outcome) => outcome,
+        Either::Second(()) => unreachable!("the peer never ends by itself"),
+    }
+}
+
+/// The length of the frame that these bytes begin with, or of what there is of it.
+fn frame_length(bytes: &[u8]) -> usize {
+    let length = |header: &[u8; 4]| 4 + u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
+    bytes.first_chunk().map_or(bytes.len(), length).min(bytes.len())
+}
+
+/// Applies one edit.
+fn apply(edit: &[u8], bytes: &mut Vec<u8>) {
+    let &[kind, low, high, length, value, more] = edit else { return };
+    let at = usize::from(u16::from_le_bytes([low, high])) % (bytes.len() + 1);
+    let end = bytes.len().min(at + usize::from(length));
+    match kind % 5 {
+        0 => bytes[at..end].iter_mut().take(2).zip([value, more]).for_each(|(byte, flip)| *byte ^= flip),
+        1 => drop(bytes.drain(at..end)),
+        2 => bytes.truncate(at),
+        3 => drop(bytes.splice(at..at, [value, more].into_iter().cycle().take(usize::from(length)))),
+        _ => {
+            let (piece, to) = (bytes[at..end].to_vec(), usize::from(u16::from_le_bytes([value, more])));
+            let to = to % (bytes.len() + 1);
+            drop(bytes.splice(to..to, piece));
+        }
+    }
+    bytes.truncate(MOST);
+}

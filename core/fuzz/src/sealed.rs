@@ -1,0 +1,34 @@
+//! Sealed files: headers, and chunks that are sealed rightly around any plaintext, so that the parser behind the AEAD
+//! is reached.
+
+use waft_core::code::TransferKey;
+use waft_core::limits::CHUNK_MAX;
+use waft_core::sealed::file::{Header, START, header_len};
+use waft_core::sealed::keys::{Schedule, Secret, Transcript};
+use waft_core::sealed::stream::{Codec, Opener, Span};
+
+use crate::cipher::Plain;
+
+/// Reads a header, then chunks.
+pub fn run(data: &[u8]) {
+    if let Some((start, rest)) = data.split_first_chunk::<START>()
+        && let Ok(length) = header_len(start)
+    {
+        let _ = rest.get(..length).map(Header::decode);
+    }
+    let [total, lz4, rest @ ..] = data else { return };
+    let key = TransferKey::parse("0123456789ABCDEF").expect("well-formed");
+    let schedule = Schedule::new(&Secret::typed(&key, &[0; 32], 1), &Transcript::file(&[]));
+    let span = Span::new(1_024, 0, u64::from(*total) * 32).expect("within the limits");
+    let codec = if *lz4 & 1 == 0 { Codec::None } else { Codec::Lz4 };
+    let mut opener = Opener::new(Plain, schedule.nonce_prefix(), span, codec);
+    let mut plain = vec![0; CHUNK_MAX as usize];
+    for piece in rest.chunks(512) {
+        let mut chunk = [piece, &[0; 16]].concat();
+        let expected = opener.next_len();
+        match opener.open(&mut chunk, &mut plain) {
+            Ok(archive) => assert_eq!(archive.len(), expected),
+            Err(_) => assert!(opener.open(&mut chunk, &mut plain).is_err(), "a dead opener stays dead"),
+        }
+    }
+}

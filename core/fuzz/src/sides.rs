@@ -1,0 +1,105 @@
+//! A sender and a receiver with all that they need, the same each time.
+
+use waft_core::certificate::CertificateHash;
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::limits::ITERATIONS_MIN;
+use waft_core::sealed::cipher::Cipher;
+use waft_core::session::desk::Desk;
+use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
+use waft_core::session::sender::{self, Peer, Run, Sender};
+use waft_core::session::{Receipt, SessionError};
+
+use crate::actors::{Caller, MemoryStore, Seeded, Typist, archive_of};
+use crate::source::HandMade;
+use crate::world::{MemoryLink, VirtualClock};
+
+const CHUNK: u32 = 1_024;
+const SENDER: CertificateHash = CertificateHash([1; 32]);
+const RECEIVER: CertificateHash = CertificateHash([2; 32]);
+/// No session takes as long as this, in milliseconds, whatever the other side does.
+pub(crate) const LONGEST: u64 = 3_600_000;
+
+fn key() -> TransferKey {
+    TransferKey::parse("0123456789ABCDEF").expect("well-formed")
+}
+
+/// A sender of two files.
+pub(crate) struct SendingSide {
+    pub(crate) source: HandMade,
+    operator: Caller,
+}
+
+impl SendingSide {
+    /// Its operator gives the code of that receiver.
+    pub(crate) fn to(receiver: &ReceivingSide) -> Self {
+        let code = AuthCode::parse(str::from_utf8(receiver.desk.code().digits()).expect("digits")).expect("a code");
+        let operator = Caller { codes: [code].into(), ..Caller::default() };
+        Self { source: archive_of(&[("a", b"alpha"), ("b", &[7; 3_000])]), operator }
+    }
+
+    pub(crate) async fn send<C: Cipher>(
+        &mut self,
+        clock: &VirtualClock,
+        link: &mut MemoryLink,
+    ) -> Result<Receipt, SessionError> {
+        let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
+        let mut sender = Sender {
+            run: &Run {
+                key: &key(),
+                salt: [7; 32],
+                created: 0,
+                iterations: ITERATIONS_MIN,
+                chunk: CHUNK,
+                certificate: SENDER,
+            },
+            source: &mut self.source,
+            operator: &mut self.operator,
+            clock,
+            entropy: &mut Seeded(1),
+            buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
+        };
+        sender.send::<C>(link, &Peer { certificate: RECEIVER, hpke: None }).await
+    }
+}
+
+/// A receiver that asks for a code and a key.
+pub(crate) struct ReceivingSide {
+    pub(crate) store: MemoryStore,
+    desk: Desk,
+    operator: Typist,
+    entropy: Seeded,
+}
+
+impl ReceivingSide {
+    pub(crate) fn new() -> Self {
+        let mut entropy = Seeded(2);
+        let desk = Desk::new(&mut entropy);
+        let operator = Typist { keys: [key()].into(), ..Typist::default() };
+        Self { store: MemoryStore::default(), desk, operator, entropy }
+    }
+
+    pub(crate) async fn receive<C: Cipher>(
+        &mut self,
+        clock: &VirtualClock,
+        link: &mut MemoryLink,
+    ) -> Result<Receipt, SessionError> {
+        let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
+        let mut receiver = Receiver {
+            policy: &Policy {
+                code_needed: true,
+                key: KeySource::Typed,
+                max_iterations: ITERATIONS_MIN,
+                max_chunk: CHUNK,
+                key_seconds: 300,
+                certificate: RECEIVER,
+            },
+            desk: &mut self.desk,
+            store: &mut self.store,
+            operator: &mut self.operator,
+            clock,
+            entropy: &mut self.entropy,
+            buffers: receiver::Buffers { frame: &mut frame, plain: &mut plain },
+        };
+        receiver.receive::<C>(link, SENDER).await
+    }
+}

@@ -1,0 +1,24 @@
+//! Paths, keys, codes and escaping: whatever parses prints and parses again to the same.
+
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::path::{RelPath, escape};
+
+/// Parses a text in each of these ways.
+pub fn run(data: &[u8]) {
+    let text = &*String::from_utf8_lossy(data);
+    if let Ok(path) = RelPath::new(text) {
+        assert!(path.components().all(|component| !matches!(component, "" | "." | "..")));
+        match path.parent() {
+            Some(parent) => assert_eq!(format!("{}/{}", parent.as_str(), path.name()), text),
+            None => assert_eq!(path.name(), text),
+        }
+    }
+    if let Ok(key) = TransferKey::parse(text) {
+        let again = TransferKey::parse(&key.display().to_string()).expect("what is shown can be typed");
+        assert_eq!(again.canonical(), key.canonical());
+    }
+    if let Ok(code) = AuthCode::parse(text) {
+        assert!(code.matches(code.digits()));
+    }
+    assert!(!escape(text).to_string().chars().any(char::is_control));
+}

@@ -1,0 +1,129 @@
+//! Feeds each fuzz target a fixed number of inputs: its corpus, and what a seeded generator makes of it. The same inputs
+//! each time, with any compiler.
+//!
+//! `WAFT_FUZZ_TIMES=100` feeds a hundred times as many.
+
+use std::fs;
+use std::path::Path;
+
+use waft_fuzz::{archive, replay, sealed, session, text, wire};
+
+/// The most edits that make one input out of one of the corpus.
+const EDITS: usize = 8;
+/// Inputs do not grow beyond this.
+const MOST: usize = 1 << 12;
+
+/// A SplitMix64 generator (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// A byte: often one at which something changes.
+    fn byte(&mut self) -> u8 {
+        const EDGES: [u8; 12] = [0, 1, 2, 3, 4, 0x20, 0x7f, 0x80, 0x81, 0xe2, 0xfe, 0xff];
+        if self.below(2) == 0 { EDGES[self.below(EDGES.len())] } else { self.next() as u8 }
+    }
+
+    /// An input made from one of the corpus.
+    fn input(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
+        let mut input = corpus[self.below(corpus.len())].clone();
+        for _ in 0..=self.below(EDITS) {
+            self.edit(&mut input, corpus);
+        }
+        input.truncate(MOST);
+        input
+    }
+
+    fn edit(&mut self, input: &mut Vec<u8>, corpus: &[Vec<u8>]) {
+        let at = self.below(input.len() + 1);
+        let end = at + self.below((input.len() - at).min(64) + 1);
+        match self.below(7) {
+            0 => input[at..].iter_mut().take(1).for_each(|byte| *byte ^= 1 << self.below(8)),
+            1 => input[at..].iter_mut().take(1).for_each(|byte| *byte = self.byte()),
+            2 => drop(input.drain(at..end)),
+            3 => {
+                let bytes: Vec<u8> = (0..=self.below(8)).map(|_| self.byte()).collect();
+                drop(input.splice(at..at, bytes));
+            }
+            4 => {
+                let piece = input[at..end].to_vec();
+                let to = self.below(input.len() + 1);
+                drop(input.splice(to..to, piece));
+            }
+            5 => {
+                let other = &corpus[self.below(corpus.len())];
+                let from = self.below(other.len() + 1);
+                drop(input.splice(at.., other[from..].iter().copied()));
+            }
+            _ => input.truncate(at),
+        }
+    }
+}
+
+/// Prints the input that a target panics at.
+struct PrintOnPanic<'a>(&'a [u8]);
+
+impl Drop for PrintOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let bytes: String = self.0.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+            eprintln!("the input was b\"{bytes}\"");
+        }
+    }
+}
+
+fn feed(name: &str, target: fn(&[u8]), inputs: u64) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let corpus: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    let times = std::env::var("WAFT_FUZZ_TIMES").map_or(1, |times| times.parse().expect("a number"));
+    let mut random = Random(1);
+    let made = std::iter::repeat_with(|| random.input(&corpus)).take((inputs * times) as usize);
+    for input in corpus.iter().cloned().chain(made) {
+        let told = PrintOnPanic(&input);
+        target(&input);
+        drop(told);
+    }
+}
+
+#[test]
+fn text_inputs() {
+    feed("text", text::run, 1_000_000);
+}
+
+#[test]
+fn wire_inputs() {
+    feed("wire", wire::run, 1_000_000);
+}
+
+#[test]
+fn archive_inputs() {
+    feed("archive", archive::run, 1_000_000);
+}
+
+#[test]
+fn sealed_inputs() {
+    feed("sealed", sealed::run, 200_000);
+}
+
+#[test]
+fn session_inputs() {
+    feed("session", session::run, 20_000);
+}
+
+#[test]
+fn replay_inputs() {
+    feed("replay", replay::run, 30_000);
+}
