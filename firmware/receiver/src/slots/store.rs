@@ -3,6 +3,7 @@
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::ManifestReader;
+use waft_core::certificate::CertificateHash;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits::{ENTRIES_MAX, MANIFEST_MAX, PATH_MAX};
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
@@ -159,10 +160,16 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         if older && !self.allow_older { Err(StoreError::Older) } else { Ok(()) }
     }
 
-    /// The digest of the committed folder, read back, if that is the folder that is offered.
-    async fn whole(&mut self, sizes: &Sizes, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Committed, Held)> {
+    /// The digest of the committed folder, read back, if that is the folder that is offered. **Only its own sender may
+    /// know that it is there**: the digest says what the files contain.
+    async fn whole(
+        &mut self,
+        sender: &CertificateHash,
+        sizes: &Sizes,
+        is_it: &dyn Fn(&Digest) -> bool,
+    ) -> Option<(Committed, Held)> {
         let committed = self.journal.state().committed?;
-        if committed.sizes != *sizes || !is_it(&committed.manifest) {
+        if committed.sender != *sender || committed.sizes != *sizes || !is_it(&committed.manifest) {
             return None;
         }
         let digest = check::digest(&self.slots.area, committed.slot, sizes.total, self.buffer).await.ok()?;
@@ -236,7 +243,7 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
         self.work = Work::Idle;
         self.check_age(offered)?;
         let sizes = self.sizes(offered)?;
-        if let Some((committed, held)) = self.whole(&sizes, is_it).await {
+        if let Some((committed, held)) = self.whole(&offered.sender, &sizes, is_it).await {
             self.work = Work::Whole(committed, *offered);
             return Ok(held);
         }

@@ -5,6 +5,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
+use waft_core::digest::Digest;
 use waft_core::session::{Offered, Store, StoreError};
 use waft_core::wire::message::Limit;
 use waft_receiver::slots::{BUFFER_MIN, LayoutError, MountError, ReadError, STAMPS, SlotStore, Slots, Transfer};
@@ -82,6 +83,27 @@ fn the_same_folder_again_moves_nothing_and_keeps_its_generation() {
     assert!(flash.try_lock().unwrap().written - written < 1024, "nothing but a journal's snapshot");
     let other = Archive { offered: Offered { created: 499, ..second().offered }, ..second() };
     assert_eq!(boot(&flash, async |_, store| send(store, &other).await).unwrap(), Err(StoreError::Older));
+}
+
+/// Whoever knows a folder's manifest must not learn the digest of its content: only the sender of the committed folder
+/// is told that the folder is there. Another sender sends all of it, and then it is that sender's folder.
+#[test]
+fn a_committed_folder_is_held_for_its_own_sender_only() {
+    let flash = flash(12);
+    let first = first();
+    let other = Archive { offered: Offered { sender: CertificateHash([2; 32]), ..first.offered }, ..self::first() };
+    boot(&flash, async |_, store| send(store, &first).await.unwrap());
+    boot(&flash, async |slots, store| {
+        let held = store.begin(&other.offered, &|digest| *digest == other.manifest).await.unwrap();
+        assert_eq!((held.offset, held.digest), (0, Digest::of(&[])));
+        assert_eq!(store.begin(&other.offered, &|_| false).await.unwrap(), held, "a guess is told nothing either");
+        assert_eq!(begin(store, &first).await, Ok(first.bytes.len()), "its own sender has it there");
+        let (offset, receipt) = send(store, &other).await.unwrap();
+        assert_eq!((offset, receipt.generation, receipt.digest), (0, 2, first.root));
+        assert_eq!(shown(slots).await, Some((2, first.tree.clone())));
+        assert_eq!(begin(store, &first).await, Ok(0), "the folder is the other sender's now");
+    });
+    boot(&flash, async |_, store| assert_eq!(begin(store, &other).await, Ok(other.bytes.len())));
 }
 
 #[test]
