@@ -83,12 +83,23 @@ impl Home {
         };
         let mut written = Vec::new();
         for (name, bytes) in files {
-            written.push(Beside::write(&self.path, bytes).map_err(failed(name))?);
+            written.push(Beside::write(&self.path, |file| file.write_all(bytes)).map_err(failed(name))?);
         }
         for ((name, _), beside) in files.iter().zip(&written) {
             std::fs::rename(&beside.0, self.file(name)).map_err(failed(name))?;
         }
         platform::sync_directory(&self.path).map_err(|source| HomeError::Write { path: self.path.clone(), source })
+    }
+
+    /// As [`write`](Self::write), with what `fill` writes.
+    pub(crate) fn write_with(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), HomeError> {
+        let path = self.file(name);
+        let written = Beside::write(&self.path, fill).and_then(|beside| std::fs::rename(&beside.0, &path));
+        written.and_then(|()| platform::sync_directory(&self.path)).map_err(|source| HomeError::Write { path, source })
     }
 
     /// Waits until no other process changes this folder, and keeps others from it until the lock is dropped.
@@ -176,11 +187,11 @@ pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 struct Beside(PathBuf);
 
 impl Beside {
-    fn write(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
+    fn write(folder: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
         let path = folder.join(format!(".new-{:016x}", OsRng.next_u64()));
         let mut file = platform::create_private(&path)?;
         let beside = Self(path);
-        file.write_all(bytes)?;
+        fill(&mut file)?;
         file.sync_all()?;
         Ok(beside)
     }

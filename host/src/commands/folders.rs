@@ -15,7 +15,7 @@ const NAMED: usize = 10;
 
 /// Walks a folder, and tells what of it stays behind.
 pub(super) async fn walk(path: &Path, skip_unsendable: bool, ui: &Ui) -> Result<Folder, Error> {
-    let folder = Folder::walk(path, &Options { skip_unsendable, ..Options::default() }).await?;
+    let folder = Folder::walk(path, &Options { skip_unsendable }).await?;
     for skipped in folder.skipped.first.iter().take(NAMED) {
         let what = match skipped.why {
             SkippedWhy::Symlink => "a symbolic link",

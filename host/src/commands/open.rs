@@ -5,8 +5,11 @@
 
 mod sealed_file;
 
+use std::io::Write as _;
+
+use tempfile::SpooledTempFile;
 use waft_core::certificate::CertificateHash;
-use waft_core::digest::{Digest, Hasher};
+use waft_core::digest::Hasher;
 use waft_core::limits::KEY_TRIES;
 use waft_core::sealed::{Header, Schedule, Secret, Transcript};
 use waft_core::session::{Offered, Receipt, Store, StoreError};
@@ -22,6 +25,8 @@ use crate::ui::{Event, Ui};
 
 /// Pieces between two looks at Ctrl-C.
 const PIECES_PER_TURN: usize = 64;
+/// Manifests up to this length stay in memory.
+const IN_MEMORY: usize = 1 << 20;
 
 /// Does what was typed.
 pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
@@ -33,14 +38,16 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
         () = interrupt.raised() => return Err(Error::Interrupted),
     };
     let header = *file.header();
-    let manifest = manifest_digest(&mut file, &schedule)?;
     let mut store = DirectoryStore::open(&args.into, args.overwrite).map_err(Error::Place)?;
-    let receipt = match unpack(&mut file, &schedule, &manifest, &mut store, ui, &interrupt).await {
-        Ok(receipt) => receipt,
-        Err(error) => {
-            store.discard().await;
-            return Err(error);
-        }
+    let receipt = match already_there(&mut file, &schedule, &mut store, ui, &interrupt).await? {
+        Some(receipt) => receipt,
+        None => match unpack(&mut file, &schedule, &mut store, ui, &interrupt).await {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                store.discard().await;
+                return Err(error);
+            }
+        },
     };
     ui.event(&Event::Opened {
         path: shown(&args.into),
@@ -79,56 +86,59 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
     Err(Error::FileKeyWrong)
 }
 
-/// Reads the file up to the end of its manifest: the store knows a folder by that.
-fn manifest_digest(file: &mut SealedFile, schedule: &Schedule) -> Result<Digest, Error> {
+/// The receipt if the target holds the folder already: the whole file is read, and every byte compared.
+async fn already_there(
+    file: &mut SealedFile,
+    schedule: &Schedule,
+    store: &mut DirectoryStore,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Option<Receipt>, Error> {
+    let shape = file.header().shape;
+    let manifest = read_manifest(file, schedule)?;
+    let held = tokio::select! {
+        held = store.holds(manifest, &shape) => held,
+        () = interrupt.raised() => return Err(Error::Interrupted),
+    };
+    let Some(held) = held else { return Ok(None) };
+    let mut archive = Hasher::new();
+    let digest = async |piece: &[u8]| {
+        archive.update(piece);
+        Ok(())
+    };
+    read_archive(file, schedule, ui, interrupt, digest).await?;
+    let receipt = Receipt { digest: held.root, files: shape.files, bytes: shape.total, generation: 0 };
+    Ok((archive.digest() == held.archive).then_some(receipt))
+}
+
+/// The manifest that the file begins with, outside of memory if it is long.
+fn read_manifest(file: &mut SealedFile, schedule: &Schedule) -> Result<SpooledTempFile, Error> {
+    let failed = |cause| Error::File("a temporary file".into(), cause);
     let mut left = file.header().shape.manifest as usize;
-    let mut hasher = Hasher::new();
+    let mut manifest = tempfile::spooled_tempfile(IN_MEMORY);
     let mut pieces = file.pieces(schedule)?;
     while left > 0 {
         let piece = pieces.next()?.expect("a header's manifest is shorter than its archive");
         let part = &piece[..left.min(piece.len())];
-        hasher.update(part);
+        manifest.write_all(part).map_err(failed)?;
         left -= part.len();
     }
-    Ok(hasher.digest())
+    Ok(manifest)
 }
 
-async fn unpack(
+/// Reads the whole file, and gives every piece of the archive to `take`.
+async fn read_archive(
     file: &mut SealedFile,
     schedule: &Schedule,
-    manifest: &Digest,
-    store: &mut DirectoryStore,
     ui: &Ui,
     interrupt: &Interrupt,
-) -> Result<Receipt, Error> {
-    let offered = offered(file.header(), schedule);
-    let is_it = |digest: &_| digest == manifest;
-    let held = tokio::select! {
-        held = store.begin(&offered, &is_it) => held,
-        () = interrupt.raised() => return Err(Error::Interrupted),
-    };
-    let held = held.map_err(|error| store_error(error, store))?;
-    if held.offset < offered.shape.total {
-        if held.offset > 0 {
-            store.restart().await.map_err(|error| store_error(error, store))?;
-        }
-        fill(file, schedule, store, ui, interrupt).await?;
-    }
-    store.commit().await.map_err(|error| store_error(error, store))
-}
-
-async fn fill(
-    file: &mut SealedFile,
-    schedule: &Schedule,
-    store: &mut DirectoryStore,
-    ui: &Ui,
-    interrupt: &Interrupt,
+    mut take: impl AsyncFnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut progress = ui.progress(0, file.header().shape.total);
     let mut pieces = file.pieces(schedule)?;
     for turn in 1.. {
         let Some(piece) = pieces.next()? else { break };
-        store.write(piece).await.map_err(|error| store_error(error, store))?;
+        take(piece).await?;
         progress.set(pieces.position());
         if turn % PIECES_PER_TURN == 0 {
             tokio::task::yield_now().await;
@@ -136,6 +146,25 @@ async fn fill(
         }
     }
     Ok(())
+}
+
+async fn unpack(
+    file: &mut SealedFile,
+    schedule: &Schedule,
+    store: &mut DirectoryStore,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Receipt, Error> {
+    let offered = offered(file.header(), schedule);
+    // What an earlier run left is not gone on from: the file is at hand.
+    let begun = tokio::select! {
+        begun = store.begin(&offered, &|_| false) => begun,
+        () = interrupt.raised() => return Err(Error::Interrupted),
+    };
+    begun.map_err(|error| store_error(error, store))?;
+    let write = async |piece: &[u8]| store.write(piece).await.map_err(|error| store_error(error, store));
+    read_archive(file, schedule, ui, interrupt, write).await?;
+    store.commit().await.map_err(|error| store_error(error, store))
 }
 
 /// The file stands for its sender: a part of it that is held belongs to no other.

@@ -43,7 +43,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let (identity, new) = Identity::open(&home)?;
     let identity = Arc::new(identity);
     let trust = Trust::load(&home)?;
-    let store = open_store(&args, ui).await?;
+    let store = open_store(&args, &home, ui).await?;
     let (listener, local) = listen(endpoint).await.map_err(Error::Listen)?;
     let mut reception = Reception::new(&args, identity.clone(), store);
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
@@ -55,11 +55,12 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     }
 }
 
-async fn open_store(args: &Receive, ui: &Ui) -> Result<DirectoryStore, Error> {
+async fn open_store(args: &Receive, home: &Home, ui: &Ui) -> Result<DirectoryStore, Error> {
     if DirectoryStore::recover(&args.into).await.map_err(Error::Place)? {
         ui.say(format!("Finished what an interrupted `waft receive` had begun to put into {}.", shown(&args.into)));
     }
     let store = DirectoryStore::open(&args.into, args.overwrite).map_err(Error::Place)?;
+    let mut store = store.remembering(home.clone());
     store.probe().map_err(Error::Place)?;
     Ok(store)
 }

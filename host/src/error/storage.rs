@@ -19,7 +19,7 @@ pub(super) fn folder(error: &FolderError) -> Told {
         FolderError::Empty(_) => "Put into it what is to be sent; links and devices are never sent.",
         FolderError::Unreadable(_) => "Look at its owner and permissions, and at whether something just removed it.",
         FolderError::Unsendable(few) => return unsendable(few),
-        FolderError::PastLimit(_) | FolderError::PastMost => "Send it in parts.",
+        FolderError::PastLimit(_) => "Send it in parts.",
         FolderError::Spool(_) => "Make room in the temporary folder, or name another one in TMPDIR.",
     };
     let what = match error {

@@ -39,8 +39,6 @@ pub struct Folder {
 pub struct Options {
     /// Leaves behind what has a name or path that cannot be sent, instead of failing.
     pub skip_unsendable: bool,
-    /// Stops with [`FolderError::PastMost`] when the manifest gets longer than this many bytes.
-    pub most: Option<u32>,
 }
 
 /// Something that is not sent since it is neither a file nor a folder.
@@ -133,9 +131,6 @@ pub enum FolderError {
     /// More, longer or deeper than any archive may be.
     #[error("too much for one transfer: {0}")]
     PastLimit(ArchiveError),
-    /// More than [`Options::most`].
-    #[error("its manifest is longer than asked for")]
-    PastMost,
     /// The temporary file for a long manifest cannot be written or read.
     #[error("cannot use a temporary file: {0}")]
     Spool(io::Error),
@@ -156,7 +151,7 @@ impl Folder {
 
     /// Walks an open folder, which errors call `root_name`; an empty one is fine.
     pub(crate) async fn walk_dir(root: Dir, root_name: &Path, options: &Options) -> Result<Self, FolderError> {
-        let walked = walk::walk(&root, root_name, options).await?;
+        let walked = walk::walk(&root, root_name).await?;
         if walked.unsendable.count > 0 && !options.skip_unsendable {
             return Err(FolderError::Unsendable(walked.unsendable));
         }

@@ -88,16 +88,6 @@ fn tells_what_is_not_a_folder() {
 }
 
 #[test]
-fn stops_at_the_length_asked_for() {
-    let folder = tempfile::tempdir().unwrap();
-    plant(folder.path());
-    let length = walk(folder.path()).unwrap().info.shape.manifest;
-    let most = |most| block_on(Folder::walk(folder.path(), &Options { most: Some(most), ..Options::default() }));
-    assert!(most(length).is_ok());
-    assert!(matches!(most(length - 1), Err(FolderError::PastMost)));
-}
-
-#[test]
 fn a_long_walk_lets_others_have_their_turn() {
     let folder = tempfile::tempdir().unwrap();
     (0..600).for_each(|at| put(folder.path(), &format!("{at:03}"), b"", 0o644));
@@ -143,7 +133,7 @@ fn lists_names_that_cannot_be_sent() {
     assert_eq!(list.count, 3, "{paths:?}");
     assert_eq!(paths[..2], ["bell\\u{7}", "caf\\xe9"]);
     assert!(list.first[2].why == UnsendableWhy::Path(waft_core::path::PathError::TooDeep), "{:?}", list.first[2]);
-    let some = block_on(Folder::walk(at, &Options { skip_unsendable: true, ..Options::default() })).unwrap();
+    let some = block_on(Folder::walk(at, &Options { skip_unsendable: true })).unwrap();
     assert_eq!((some.info.shape.entries, some.info.shape.files, some.unsendable.count), (65, 1, 3));
 }
 

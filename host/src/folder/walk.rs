@@ -16,7 +16,7 @@ use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
 
 use super::entries::modified;
-use super::{Few, FolderError, Options, Skipped, SkippedWhy, Unsendable, UnsendableWhy};
+use super::{Few, FolderError, Skipped, SkippedWhy, Unsendable, UnsendableWhy};
 use crate::platform;
 use crate::trouble::{Trouble, shown};
 
@@ -36,14 +36,12 @@ pub(super) struct Walked {
 const TURN: u32 = 256;
 
 /// Walks `root`, which errors call `root_name`.
-pub(super) async fn walk(root: &Dir, root_name: &Path, options: &Options) -> Result<Walked, FolderError> {
+pub(super) async fn walk(root: &Dir, root_name: &Path) -> Result<Walked, FolderError> {
     let mut walk = Walk {
         root_name,
         manifest: ManifestWriter::new(),
         spool: BufWriter::with_capacity(64 << 10, tempfile::spooled_tempfile(IN_MEMORY)),
         encoded: [0; ENTRY_PREFIX + ENTRY_MAX],
-        written: 0,
-        most: options.most.unwrap_or(u32::MAX),
         path: String::new(),
         longest_path: 0,
         skipped: Few::new(),
@@ -59,8 +57,6 @@ struct Walk<'n> {
     manifest: ManifestWriter,
     spool: BufWriter<SpooledTempFile>,
     encoded: [u8; ENTRY_PREFIX + ENTRY_MAX],
-    written: u64,
-    most: u32,
     /// Of the directory or file at hand, relative to the folder.
     path: String,
     longest_path: usize,
@@ -146,10 +142,6 @@ impl Walk<'_> {
         let path = RelPath::new(&self.path).expect("checked by go_to");
         let entry = Entry { kind, path, mode: platform::mode(found), modified: modified(time.into_std()) };
         let length = self.manifest.push(&entry, &mut self.encoded).map_err(FolderError::PastLimit)?;
-        self.written += length as u64;
-        if self.written > self.most.into() {
-            return Err(FolderError::PastMost);
-        }
         self.longest_path = self.longest_path.max(self.path.len());
         self.spool.write_all(&self.encoded[..length]).map_err(FolderError::Spool)
     }

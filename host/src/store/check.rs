@@ -2,7 +2,6 @@
 //! offered, before anybody is asked for a code or a key.
 
 use std::io;
-use std::path::Path;
 
 use cap_std::fs::Dir;
 use waft_core::limits::ENTRY_MAX;
@@ -12,7 +11,6 @@ use super::DirectoryStore;
 use super::failure::{Failure, Result};
 use super::place::{Found, Place};
 use super::staging::{Staging, TREE, own};
-use crate::folder::{Folder, Options};
 use crate::platform;
 use crate::trouble::{Cause, Trouble};
 
@@ -21,7 +19,7 @@ const COUNTED: u32 = 4_096;
 
 impl DirectoryStore {
     /// Fails if no folder could be received here at all: makes the staging area, and removes it again.
-    pub fn probe(&self) -> std::result::Result<(), Trouble> {
+    pub fn probe(&mut self) -> std::result::Result<(), Trouble> {
         let trouble = |failure| match failure {
             Failure::Io(trouble) | Failure::At(_, trouble) => Some(trouble),
             Failure::Refused(_) => None,
@@ -31,8 +29,10 @@ impl DirectoryStore {
             let usable = own(&self.place).and_then(|_| self.place.may_stage());
             return usable.or_else(|failure| trouble(failure).map_or(Ok(()), Err));
         }
-        let probed = Staging::open(&self.place)
-            .and_then(|staging| staging.remove(&self.place).map_err(|error| self.place.at_staging("", error).into()));
+        let probed = Staging::open(&self.place).and_then(|staging| {
+            self.measure(&staging)?;
+            staging.remove(&self.place).map_err(|error| self.place.at_staging("", error).into())
+        });
         match probed {
             // Another process receives here at this moment.
             Err(Failure::At(StoreError::InUse, _)) => Ok(()),
@@ -43,7 +43,7 @@ impl DirectoryStore {
     /// Finds what would make the store refuse the offered folder, as far as its manifest does not matter.
     pub(super) async fn foresee(&self, offered: &Offered) -> Result<()> {
         if let Found::Filled(target) = self.place.look()? {
-            if same_shape(target, offered).await.is_some() {
+            if self.may_be_committed(target, offered).await {
                 return Ok(());
             }
             if !self.overwrite {
@@ -97,13 +97,6 @@ impl Place {
             _ => platform::may_write(&self.parent).map_err(|error| Trouble::new(&self.path, error).into()),
         }
     }
-}
-
-/// The folder in `target`, if it has the lengths and counts of the offered one.
-pub(super) async fn same_shape(target: Dir, offered: &Offered) -> Option<Folder> {
-    let options = Options { skip_unsendable: true, most: Some(offered.shape.manifest) };
-    let folder = Folder::walk_dir(target, Path::new("."), &options).await.ok()?;
-    (folder.info.shape == offered.shape).then_some(folder)
 }
 
 /// An upper bound for the archive of a directory; `None` if that would take long.

@@ -14,10 +14,11 @@ use waft_core::archive::{Kind, ManifestReader, Summary};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{Held, Offered};
 
+use super::capabilities::Capabilities;
 use super::incoming::Names;
 use super::place::Place;
 use super::staging::{Staging, names, remove};
-use super::tree::{Level, Tree, finish_dir, finish_file};
+use super::tree::{Level, Tree};
 use crate::folder::entries::{Item, system_time};
 use crate::platform;
 
@@ -31,13 +32,14 @@ pub(super) async fn read_back(
     staging: &Staging,
     offered: &Offered,
     is_it: &dyn Fn(&Digest) -> bool,
+    capabilities: Capabilities,
 ) -> Option<(Held, Tree)> {
     let mut reading = Reading { prefix: Hasher::new(), offset: 0, buffer: vec![0; TURN], top: 0 };
     let summary = reading.manifest(staging, offered).await?;
     if !is_it(&summary.digest) {
         return None;
     }
-    let mut tree = Tree::begin(place, staging, summary).ok()?;
+    let mut tree = Tree::begin(place, staging, summary, capabilities).ok()?;
     reading.content(&mut tree).await?;
     reading.prune(&tree)?;
     Some((Held { offset: reading.offset, digest: reading.prefix.digest() }, tree))
@@ -84,7 +86,7 @@ impl Reading {
     async fn content(&mut self, tree: &mut Tree) -> Option<()> {
         while let Some(item) = tree.entries.next().ok()? {
             while let Some((dir, level)) = tree.open.leave(item.depth) {
-                ended(&dir, &level)?;
+                ended(tree, &dir, &level)?;
             }
             let found = match item.kind {
                 Kind::Directory => self.directory(tree, item)?,
@@ -131,9 +133,9 @@ impl Reading {
         let digest = tree.reader.end_held_file().ok()?;
         self.prefix.update(&digest.0);
         self.offset += digest.0.len() as u64;
-        // It may have become whole without getting these. Of the time, what the system keeps.
-        if !platform::has_mode(&found, item.mode) || found.modified().ok() != system_time(item.modified) {
-            finish_file(&file, &item).ok()?;
+        // It may have become whole without getting these.
+        if platform::file_mode(&found) != item.mode || found.modified().ok() != system_time(item.modified) {
+            tree.finish_file(&file, &item).ok()?;
         }
         Some(Found::Whole)
     }
@@ -192,9 +194,9 @@ impl Reading {
 }
 
 /// Ends a directory that holds just what it must hold.
-fn ended(dir: &Dir, level: &Level) -> Option<()> {
+fn ended(tree: &Tree, dir: &Dir, level: &Level) -> Option<()> {
     (names(dir).ok()?.len() == level.children).then_some(())?;
-    finish_dir(dir, &level.item).ok()
+    tree.finish_dir(dir, &level.item).ok()
 }
 
 /// `Some(None)` if there is nothing; `None` if it cannot be told.

@@ -14,13 +14,16 @@ use std::io::{self, BufReader, Read as _, Write as _};
 use cap_std::fs::Dir;
 use embassy_futures::yield_now;
 use waft_core::archive::Kind;
-use waft_core::digest::{Digest, Hasher};
+use waft_core::digest::Digest;
 use waft_core::session::StoreError;
 
 use super::aside::aside;
+use super::capabilities::Capabilities;
+use super::compare::manifest_digest;
 use super::failure::{Failure, Result};
 use super::place::{Found, Place};
 use super::staging::{INTENT, MANIFEST, Staging, TREE, read_write};
+use super::tree::finish_dir;
 use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
 use crate::trouble::Cause;
@@ -105,18 +108,19 @@ pub(super) async fn forward(
     staging: &Staging,
     target: Dir,
     intent: Intent,
+    capabilities: Capabilities,
     step: Step<'_>,
 ) -> Result<()> {
     let at_staging = |path: &str, error: io::Error| Failure::Io(place.at_staging(path, error));
-    let manifest = staging.manifest().map_err(|error| at_staging(MANIFEST, error))?;
-    if !intent.is_for(&manifest).map_err(|error| at_staging(MANIFEST, error))? {
+    let mut manifest = staging.manifest().map_err(|error| at_staging(MANIFEST, error))?;
+    if !intent.is_for(&mut manifest).map_err(|error| at_staging(MANIFEST, error))? {
         let torn = io::Error::from(io::ErrorKind::InvalidData);
         return Err(Failure::At(StoreError::Verify, place.at_staging(MANIFEST, torn)));
     }
     let mut entries = entries(place, manifest, intent.manifest)?;
     let whole = target.try_clone().map_err(|error| place.at_target("", error))?;
     if let Some(tree) = staged(staging).map_err(|error| at_staging(TREE, error))? {
-        let mut moving = Moving { from: Descent::new(tree), to: Descent::new(target) };
+        let mut moving = Moving { from: Descent::new(tree), to: Descent::new(target), capabilities };
         while let Some(item) = next(place, &mut entries)? {
             moving
                 .entry(&item, entries.name(), step)
@@ -141,7 +145,8 @@ pub(super) async fn recover(place: &Place) -> Result<bool> {
     let forgotten = staging.manifest().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     match place.look()? {
         Found::Filled(target) if !forgotten => {
-            forward(place, &staging, target, intent, &mut || Ok(())).await?;
+            let capabilities = Capabilities::measure(&staging.dir).map_err(|error| place.at_staging("", error))?;
+            forward(place, &staging, target, intent, capabilities, &mut || Ok(())).await?;
             // The folder stands; what is left over here is removed by whoever comes next.
             let _ = staging.remove(place);
             Ok(true)
@@ -155,6 +160,7 @@ pub(super) async fn recover(place: &Place) -> Result<bool> {
 struct Moving {
     from: Descent<()>,
     to: Descent<Item>,
+    capabilities: Capabilities,
 }
 
 impl Moving {
@@ -171,8 +177,7 @@ impl Moving {
         while let Some((dir, item)) = self.to.leave(depth) {
             self.from.leave(depth);
             step()?;
-            platform::set_dir(&dir, item.mode, item.modified)?;
-            platform::sync_dir(&dir)?;
+            finish_dir(self.capabilities.directories, &dir, &item)?;
         }
         Ok(())
     }
@@ -249,17 +254,8 @@ impl Intent {
         (bytes == intent.encode()).then_some(intent)
     }
 
-    fn is_for(&self, mut manifest: &File) -> io::Result<bool> {
-        let (mut hasher, mut length) = (Hasher::new(), 0);
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match manifest.read(&mut buffer)? {
-                0 => return Ok(length == u64::from(self.manifest) && hasher.digest() == self.digest),
-                got => {
-                    hasher.update(&buffer[..got]);
-                    length += got as u64;
-                }
-            }
-        }
+    fn is_for(&self, manifest: &mut File) -> io::Result<bool> {
+        let digest = manifest_digest(manifest, self.manifest)?;
+        Ok(digest == Some(self.digest) && manifest.read(&mut [0])? == 0)
     }
 }

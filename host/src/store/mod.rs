@@ -6,33 +6,37 @@
 //! the target or the staging area. PROTOCOL.md, section 8; who calls what when: [`waft_core::session::Store`].
 
 mod aside;
+mod capabilities;
 mod check;
+mod committed;
+mod compare;
 mod failure;
 mod held;
 mod incoming;
 mod merge;
 mod place;
+mod received;
 mod staging;
 mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use embassy_futures::yield_now;
-use waft_core::digest::{Digest, Hasher};
+use waft_core::digest::Digest;
 use waft_core::limits;
-use waft_core::session::sender::Source as _;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 
 use self::aside::aside;
-use self::check::same_shape;
+use self::capabilities::Capabilities;
+use self::compare::Whole;
 use self::failure::{Failure, Result};
 use self::incoming::Incoming;
 use self::merge::{Intent, Step};
 use self::place::{Found, Place};
+use self::received::{Folder, Received};
 use self::staging::{MANIFEST, Staging, TREE};
 use self::tree::Tree;
-use crate::folder::FolderSource;
+use crate::home::Home;
 use crate::platform;
 use crate::trouble::{Trouble, is_disk_full};
 
@@ -47,6 +51,10 @@ pub struct DirectoryStore {
     /// Digest of the manifest that was taken up last, once it is whole.
     manifest: Option<Digest>,
     trouble: Option<Trouble>,
+    /// Which folder the target holds, and who sent it.
+    received: Option<Received>,
+    /// What the target's file system keeps, once it was measured.
+    capabilities: Option<Capabilities>,
 }
 
 /// What the store holds of the offered archive.
@@ -66,6 +74,7 @@ struct Staged {
     offered: Offered,
     position: u64,
     part: Part,
+    capabilities: Capabilities,
 }
 
 /// Which part of the archive comes next.
@@ -80,7 +89,20 @@ impl DirectoryStore {
     /// A store for `target`, which need not exist, in a folder that does. `overwrite`: whether it may hold other
     /// things.
     pub fn open(target: &Path, overwrite: bool) -> std::result::Result<Self, Trouble> {
-        Ok(Self { place: Place::of(target)?, overwrite, state: State::Idle, manifest: None, trouble: None })
+        Ok(Self {
+            place: Place::of(target)?,
+            overwrite,
+            state: State::Idle,
+            manifest: None,
+            trouble: None,
+            received: None,
+            capabilities: None,
+        })
+    }
+
+    /// The same store, which remembers in `home` who sent what the target holds: that sender need not send it again.
+    pub fn remembering(self, home: Home) -> Self {
+        Self { received: Some(Received::new(home)), ..self }
     }
 
     /// Finishes what an interrupted process had begun to move into `target`. Says whether there was such a thing.
@@ -109,22 +131,27 @@ impl DirectoryStore {
         self.manifest = None;
         merge::recover(&self.place).await?;
         if let Found::Filled(target) = self.place.look()? {
-            if let Some((held, root)) = equal(target, offered, is_it).await {
+            if let Some((manifest, Whole { archive, root })) = self.committed(target, offered, is_it).await {
+                self.manifest = Some(manifest);
                 self.state = State::Whole { offered: *offered, root };
-                return Ok(held);
+                return Ok(Held { offset: offered.shape.total, digest: archive });
             }
             if !self.overwrite {
                 return Err(self.not_empty());
             }
         }
         let mut staging = Staging::open(&self.place)?;
+        let capabilities = self.measure(&staging)?;
         let ours = staging.is_of(offered).unwrap_or(false);
-        let found = if ours { held::read_back(&self.place, &staging, offered, is_it).await } else { None };
+        let found = match ours {
+            true => held::read_back(&self.place, &staging, offered, is_it, capabilities).await,
+            false => None,
+        };
         let Some((held, tree)) = found else { return self.start(staging, offered).await };
         self.enough(offered.shape.total - held.offset)?;
         self.manifest = Some(tree.manifest);
         let part = Part::Content(Box::new(tree));
-        let staged = Staged { staging, offered: *offered, position: held.offset, part };
+        let staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities };
         staged.check(&self.place)?;
         self.state = State::Staged(Box::new(staged));
         Ok(held)
@@ -139,10 +166,12 @@ impl DirectoryStore {
             let _ = staging.remove(&self.place);
             return Err(failure);
         }
+        let capabilities = self.measure(&staging)?;
         let manifest = staging.begin(offered).map_err(|error| self.place.at_staging("", error))?;
         let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.shape.manifest)));
         self.manifest = None;
-        self.state = State::Staged(Box::new(Staged { staging, offered: *offered, position: 0, part }));
+        let staged = Staged { staging, offered: *offered, position: 0, part, capabilities };
+        self.state = State::Staged(Box::new(staged));
         Ok(Held { offset: 0, digest: Digest::of(&[]) })
     }
 
@@ -192,7 +221,10 @@ impl DirectoryStore {
                 }
                 (offered, root)
             }
-            State::Staged(staged) => (staged.offered, staged.commit(&self.place, self.overwrite, step).await?),
+            State::Staged(staged) => {
+                let received = self.received.as_ref();
+                (staged.offered, staged.commit(&self.place, self.overwrite, received, step).await?)
+            }
         };
         Ok(Receipt { digest: root, files: offered.shape.files, bytes: offered.shape.total, generation: 0 })
     }
@@ -318,7 +350,7 @@ impl Staged {
         };
         let summary = incoming.finish(&self.offered.shape)?;
         self.check(place)?;
-        Tree::begin(place, &self.staging, summary)
+        Tree::begin(place, &self.staging, summary, self.capabilities)
     }
 
     /// Checks that everything can be moved into a target that holds other things.
@@ -329,7 +361,13 @@ impl Staged {
     }
 
     /// Puts the whole folder where readers find it. Returns the archive's root.
-    async fn commit(mut self, place: &Place, overwrite: bool, step: Step<'_>) -> Result<Digest> {
+    async fn commit(
+        mut self,
+        place: &Place,
+        overwrite: bool,
+        received: Option<&Received>,
+        step: Step<'_>,
+    ) -> Result<Digest> {
         let Part::Content(tree) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
         };
@@ -337,6 +375,9 @@ impl Staged {
         let synced = self.staging.dir.try_clone();
         let synced = aside(move || synced.and_then(|dir| platform::sync_all(&dir))).await;
         synced.map_err(|error| place.at_staging("", error))?;
+        if let Some(received) = received {
+            self.remember(place, received, &root, &manifest);
+        }
         match place.look()? {
             Found::Filled(_) if !overwrite => {
                 let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
@@ -348,7 +389,7 @@ impl Staged {
                 step()
                     .and_then(|()| merge::intend(&self.staging, intent))
                     .map_err(|error| place.at_staging("", error))?;
-                merge::forward(place, &self.staging, target, intent, step).await?;
+                merge::forward(place, &self.staging, target, intent, self.capabilities, step).await?;
             }
             Found::Empty(mode) => self.rename(place, Some(mode)).map_err(|error| place.at_target("", error))?,
             Found::Nothing => self.rename(place, None).map_err(|error| place.at_target("", error))?,
@@ -356,6 +397,18 @@ impl Staged {
         // The folder stands; what is left over here is removed by whoever comes next.
         let _ = self.staging.remove(place);
         Ok(root)
+    }
+
+    /// Remembers whose folder this is. Where that fails, the folder has to be sent again in full some day.
+    fn remember(&self, place: &Place, received: &Received, root: &Digest, manifest: &Digest) {
+        let Ok(mut file) = self.staging.manifest() else { return };
+        let folder = Folder {
+            sender: &self.offered.sender,
+            root,
+            manifest_digest: manifest,
+            manifest_length: self.offered.shape.manifest,
+        };
+        let _ = received.store(&place.target_path(), &folder, &mut file);
     }
 
     /// Renames the tree to a target that is absent, or empty and of that mode, which it keeps.
@@ -366,25 +419,6 @@ impl Staged {
         platform::rename_over_empty(&self.staging.dir, TREE.as_ref(), &place.parent, place.target.as_ref())?;
         platform::sync_names(&place.parent)
     }
-}
-
-/// Whether `target` is the offered folder, its names, sizes, modes and times at least: the sender compares the digest.
-async fn equal(target: cap_std::fs::Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Option<(Held, Digest)> {
-    let folder = same_shape(target, offered).await.filter(|folder| is_it(&folder.info.manifest_digest))?;
-    let mut source = FolderSource::new(folder);
-    let (mut hasher, mut offset) = (Hasher::new(), 0);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match source.read(&mut buffer).await.ok()? {
-            0 => break,
-            got => {
-                hasher.update(&buffer[..got]);
-                offset += got as u64;
-            }
-        }
-        yield_now().await;
-    }
-    (offset == offered.shape.total).then_some((Held { offset, digest: hasher.digest() }, source.root()?))
 }
 
 #[cfg(test)]

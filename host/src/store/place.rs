@@ -42,6 +42,11 @@ impl Place {
         Ok(Self { parent, path: path.to_owned(), target: name.to_owned(), staging })
     }
 
+    /// The target's whole path.
+    pub(super) fn target_path(&self) -> PathBuf {
+        self.path.join(&self.target)
+    }
+
     /// What stands at the target now.
     pub(super) fn look(&self) -> Result<Found, Trouble> {
         let dir = match platform::open_dir(&self.parent, &self.target) {

@@ -83,6 +83,11 @@ impl Staging {
         Ok((!gone).then_some(Self { dir, journal }))
     }
 
+    /// Whether a part of a folder is staged, or was being moved.
+    pub(super) fn is_used(&self) -> bool {
+        [MANIFEST, TREE, INTENT].iter().any(|name| self.dir.symlink_metadata(name).is_ok())
+    }
+
     /// Whether what is staged belongs to that offer.
     pub(super) fn is_of(&mut self, offered: &Offered) -> io::Result<bool> {
         let mut found = Vec::with_capacity(RECORD + 1);

@@ -12,6 +12,7 @@ use waft_core::archive::{Content, ContentReader, Kind, Summary};
 use waft_core::digest::Digest;
 use waft_core::session::StoreError;
 
+use super::capabilities::{Capabilities, Kept};
 use super::failure::{Failure, Result};
 use super::merge;
 use super::place::Place;
@@ -30,6 +31,7 @@ pub(super) struct Tree {
     pub(super) file: Option<(File, Item)>,
     pub(super) manifest: Digest,
     root: Option<Digest>,
+    capabilities: Capabilities,
 }
 
 /// An open directory of the tree.
@@ -41,7 +43,12 @@ pub(super) struct Level {
 
 impl Tree {
     /// Begins behind the manifest, which is staged and checked.
-    pub(super) fn begin(place: &Place, staging: &Staging, summary: Summary) -> Result<Self> {
+    pub(super) fn begin(
+        place: &Place,
+        staging: &Staging,
+        summary: Summary,
+        capabilities: Capabilities,
+    ) -> Result<Self> {
         let manifest = staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
         let tree = staging.tree().map_err(|error| place.at_staging(TREE, error))?;
         Ok(Self {
@@ -52,6 +59,7 @@ impl Tree {
             file: None,
             manifest: summary.digest,
             root: None,
+            capabilities,
         })
     }
 
@@ -103,7 +111,7 @@ impl Tree {
 
     fn end_file(&mut self, place: &Place) -> Result<()> {
         let (file, item) = self.file.take().expect("a file ends after it began");
-        finish_file(&file, &item).map_err(|error| self.trouble(place, error))
+        self.finish_file(&file, &item).map_err(|error| self.trouble(place, error))
     }
 
     fn make_directory(&mut self, place: &Place, item: Item) -> Result<()> {
@@ -130,9 +138,26 @@ impl Tree {
     /// Ends the directories that an entry of that depth is not in.
     fn leave(&mut self, place: &Place, depth: usize) -> Result<()> {
         while let Some((dir, level)) = self.open.leave(depth) {
-            finish_dir(&dir, &level.item).map_err(|error| place.at_staging(TREE, error))?;
+            self.finish_dir(&dir, &level.item).map_err(|error| place.at_staging(TREE, error))?;
         }
         Ok(())
+    }
+
+    /// Gives a whole file its mode and time.
+    pub(super) fn finish_file(&self, file: &File, item: &Item) -> io::Result<()> {
+        let Kept { modes, times } = self.capabilities.files;
+        if modes {
+            platform::set_file_mode(file, item.mode)?;
+        }
+        if let Some(time) = system_time(item.modified).filter(|_| times.can_be_set()) {
+            platform::set_file_time(file, time)?;
+        }
+        platform::sync_file(file)
+    }
+
+    /// Gives a directory its mode and time, after all that is in it.
+    pub(super) fn finish_dir(&self, dir: &Dir, item: &Item) -> io::Result<()> {
+        finish_dir(self.capabilities.directories, dir, item)
     }
 
     /// What it means that an entry could not be made.
@@ -162,14 +187,13 @@ fn new_file() -> OpenOptions {
     options
 }
 
-/// Gives a whole file its mode and time.
-pub(super) fn finish_file(file: &File, item: &Item) -> io::Result<()> {
-    platform::set_file(file, item.mode, system_time(item.modified))?;
-    platform::sync_file(file)
-}
-
-/// Gives a directory its mode and time, after all that is in it.
-pub(super) fn finish_dir(dir: &Dir, item: &Item) -> io::Result<()> {
-    platform::set_dir(dir, item.mode, item.modified)?;
+/// Gives a directory its mode and time, after all that is in it, and makes it durable.
+pub(super) fn finish_dir(kept: Kept, dir: &Dir, item: &Item) -> io::Result<()> {
+    if kept.modes {
+        platform::set_dir_mode(dir, item.mode)?;
+    }
+    if kept.times.can_be_set() {
+        platform::set_dir_time(dir, item.modified)?;
+    }
     platform::sync_dir(dir)
 }

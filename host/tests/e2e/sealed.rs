@@ -57,6 +57,41 @@ fn there_and_back() {
     seal.world.arrived();
 }
 
+/// Reproducible builds give every version the same names, sizes and times.
+#[test]
+fn a_target_that_only_looks_the_same() {
+    let seal = Seal::new();
+    seal.open(&seal.key).well();
+    let file = seal.world.target().join("deep/er/numbers");
+    let time = fs::metadata(&file).unwrap().modified().unwrap();
+    let change = || {
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[200_000] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+    };
+    change();
+    seal.fails(&seal.key, 15, "refused", &["The target is not empty", "--overwrite"]);
+    let open = || {
+        let open = seal.world.kitchen.call(&["open", "--overwrite", "--into", "into"]).arg(&seal.file);
+        open.env("WAFT_KEY", &seal.key).run()
+    };
+    open().well();
+    seal.world.arrived();
+    // What is wrong with the file is found, whatever the target holds.
+    let whole = fs::read(&seal.file).unwrap();
+    fs::write(&seal.file, &whole[..whole.len() / 2]).unwrap();
+    seal.fails(&seal.key, 14, "storage", &["folder.waft is cut short"]);
+    fs::write(&seal.file, [&whole[..], b"x"].concat()).unwrap();
+    seal.fails(&seal.key, 14, "storage", &["folder.waft is damaged"]);
+    assert_eq!(open().code, Some(14));
+    let mut bytes = whole.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&seal.file, bytes).unwrap();
+    seal.fails(&seal.key, 14, "storage", &["folder.waft is damaged"]);
+    seal.world.arrived();
+}
+
 #[test]
 fn the_key_is_typed() {
     let seal = Seal::new();

@@ -36,6 +36,11 @@ pub(crate) fn mode(metadata: &Metadata) -> u16 {
     (metadata.mode() & 0o777) as u16
 }
 
+/// The permission bits of an open file.
+pub(crate) fn file_mode(metadata: &std::fs::Metadata) -> u16 {
+    (metadata.mode() & 0o777) as u16
+}
+
 /// Whether this process's user owns it.
 pub(crate) fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
@@ -56,15 +61,14 @@ pub(crate) fn changeable(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Sets a file's mode and time.
-pub(crate) fn set_file(file: &File, mode: u16, modified: Option<SystemTime>) -> io::Result<()> {
-    file.set_permissions(Permissions::from_mode(mode.into()))?;
-    modified.map_or(Ok(()), |time| file.set_times(FileTimes::new().set_modified(time)))
+/// Sets a file's mode.
+pub(crate) fn set_file_mode(file: &File, mode: u16) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(mode.into()))
 }
 
-/// Whether an open file has that mode already.
-pub(crate) fn has_mode(metadata: &std::fs::Metadata, mode: u16) -> bool {
-    metadata.mode() & 0o7777 == u32::from(mode)
+/// Sets a file's modification time.
+pub(crate) fn set_file_time(file: &File, modified: SystemTime) -> io::Result<()> {
+    file.set_times(FileTimes::new().set_modified(modified))
 }
 
 /// Renames a directory to a name that is free or an empty directory's.
@@ -87,11 +91,10 @@ pub(crate) fn may_write(dir: &Dir) -> io::Result<()> {
     Ok(rustix::fs::accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-/// Sets a directory's mode and time.
-pub(crate) fn set_dir(dir: &Dir, mode: u16, modified: Modified) -> io::Result<()> {
+/// Sets a directory's modification time.
+pub(crate) fn set_dir_time(dir: &Dir, modified: Modified) -> io::Result<()> {
     let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
     let modified = Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() };
-    set_dir_mode(dir, mode)?;
     Ok(rustix::fs::futimens(dir, &Timestamps { last_access: omit, last_modification: modified })?)
 }
 

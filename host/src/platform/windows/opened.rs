@@ -36,6 +36,11 @@ pub(crate) fn mode(metadata: &Metadata) -> u16 {
     }
 }
 
+/// Permission bits that stand for what the system says.
+pub(crate) fn file_mode(metadata: &std::fs::Metadata) -> u16 {
+    if metadata.permissions().readonly() { 0o444 } else { 0o644 }
+}
+
 /// Owners are not looked at.
 pub(crate) fn is_ours(_metadata: &Metadata) -> bool {
     true
@@ -56,14 +61,14 @@ pub(crate) fn changeable(options: &mut OpenOptions) -> &mut OpenOptions {
     options.write(true)
 }
 
-/// Sets a file's time. A file that cannot be written could not be replaced later, so its mode is left alone.
-pub(crate) fn set_file(file: &File, _mode: u16, modified: Option<SystemTime>) -> io::Result<()> {
-    modified.map_or(Ok(()), |time| file.set_times(FileTimes::new().set_modified(time)))
+/// Fails: a file that cannot be written could not be replaced later, so modes are not set.
+pub(crate) fn set_file_mode(_file: &File, _mode: u16) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Modes are not set.
-pub(crate) fn has_mode(_metadata: &std::fs::Metadata, _mode: u16) -> bool {
-    true
+/// Sets a file's modification time.
+pub(crate) fn set_file_time(file: &File, modified: SystemTime) -> io::Result<()> {
+    file.set_times(FileTimes::new().set_modified(modified))
 }
 
 /// Renames a directory to a name that is free or an empty directory's, which is removed first.
@@ -90,9 +95,9 @@ pub(crate) fn may_write(_dir: &Dir) -> io::Result<()> {
     Ok(())
 }
 
-/// A directory's time is when its content changed last.
-pub(crate) fn set_dir(_dir: &Dir, _mode: u16, _modified: Modified) -> io::Result<()> {
-    Ok(())
+/// Fails: a directory's time is when its content changed last.
+pub(crate) fn set_dir_time(_dir: &Dir, _modified: Modified) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Whether a file of that name can be made here, and is then the one that the name means.

@@ -88,7 +88,7 @@ fn crash_again(bench: &Bench, after: u32) {
     let staging = Staging::existing(&place).unwrap().unwrap();
     let intent = merge::intent(&staging).unwrap().unwrap();
     let Found::Filled(target) = place.look().unwrap() else { panic!("the target is gone") };
-    block_on(merge::forward(&place, &staging, target, intent, &mut stop_after(after))).unwrap_err();
+    block_on(merge::forward(&place, &staging, target, intent, Capabilities::ALL, &mut stop_after(after))).unwrap_err();
 }
 
 #[test]

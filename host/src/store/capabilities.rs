@@ -1,0 +1,154 @@
+//! What the target's file system keeps of permission bits and times: measured once, by writing and reading back.
+//!
+//! FAT keeps times in steps of 2 s and no permission bits, NTFS in steps of 100 ns, some network file systems neither.
+//! Without knowing that, a store would fail where it cannot set them, and take a folder that it has just written for
+//! another one.
+
+use std::io;
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+use waft_core::archive::Modified;
+
+use super::staging::remove;
+use crate::folder::entries::system_time;
+use crate::platform;
+
+const PROBE: &str = "probe";
+/// Two modes that no file system shows by chance for every file.
+const MODES: [u16; 2] = [0o640, 0o701];
+/// An odd second, with nanoseconds that no coarser step divides.
+const TIME: Modified = Modified { seconds: 1_000_000_001, nanos: 123_456_789 };
+/// The coarsest step in use: that of FAT.
+const COARSEST: Duration = Duration::from_secs(2);
+/// Seconds since 1970 that every file system holds: from 1980, where FAT begins, to 2038, where 32 bits end.
+const HELD_EVERYWHERE: Range<i64> = 315_532_800..1 << 31;
+
+/// What a file system keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Capabilities {
+    /// Of files.
+    pub(super) files: Kept,
+    /// Of directories.
+    pub(super) directories: Kept,
+}
+
+/// What is kept of one kind of entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Whether permission bits are kept.
+    pub(super) modes: bool,
+    /// How modification times are kept.
+    pub(super) times: Times,
+}
+
+/// How modification times are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Times {
+    /// To the nanosecond.
+    Exact,
+    /// Rounded, by less than 2 s.
+    Rounded,
+    /// Not at all, or they cannot be set.
+    Lost,
+}
+
+impl Capabilities {
+    /// Those of a file system that keeps everything.
+    pub(super) const ALL: Self = {
+        let all = Kept { modes: true, times: Times::Exact };
+        Self { files: all, directories: all }
+    };
+
+    /// Those of a file system that keeps nothing.
+    pub(super) const NONE: Self = {
+        let none = Kept { modes: false, times: Times::Lost };
+        Self { files: none, directories: none }
+    };
+
+    /// Measures them in the directory `dir`, in which it needs the name `probe`.
+    pub(super) fn measure(dir: &Dir) -> io::Result<Self> {
+        remove(dir, PROBE)?;
+        let measured = Self::measure_file(dir).and_then(|files| {
+            remove(dir, PROBE)?;
+            Ok(Self { files, directories: Self::measure_directory(dir)? })
+        });
+        remove(dir, PROBE)?;
+        measured
+    }
+
+    fn measure_file(dir: &Dir) -> io::Result<Kept> {
+        let mut options = OpenOptions::new();
+        platform::private(options.read(true).write(true).create_new(true).follow(FollowSymlinks::No));
+        let file = dir.open_with(PROBE, &options)?.into_std();
+        let set_mode = |mode| platform::set_file_mode(&file, mode);
+        let time = system_time(TIME).expect("a time of this century can be expressed");
+        let set_time = platform::set_file_time(&file, time);
+        Kept::measure(dir, set_mode, set_time)
+    }
+
+    fn measure_directory(dir: &Dir) -> io::Result<Kept> {
+        platform::create_private_dir(dir, PROBE)?;
+        let probe = platform::open_dir(dir, PROBE)?;
+        let set_mode = |mode| platform::set_dir_mode(&probe, mode);
+        let set_time = platform::set_dir_time(&probe, TIME);
+        Kept::measure(dir, set_mode, set_time)
+    }
+}
+
+impl Kept {
+    /// Looks at what became of a time that was set, and of modes that are set now. That one of them cannot be set is no
+    /// failure, but the answer.
+    fn measure(dir: &Dir, set_mode: impl Fn(u16) -> io::Result<()>, set_time: io::Result<()>) -> io::Result<Self> {
+        let found = dir.symlink_metadata(PROBE)?.modified()?.into_std();
+        let times = match system_time(TIME) {
+            Some(wanted) if set_time.is_ok() => Times::measure(wanted, found),
+            _ => Times::Lost,
+        };
+        let mut modes = true;
+        for mode in MODES {
+            modes &= set_mode(mode).is_ok() && platform::mode(&dir.symlink_metadata(PROBE)?) == mode;
+        }
+        Ok(Self { modes, times })
+    }
+
+    /// Whether an entry that shows these is what was written here with `mode` and `modified`.
+    pub(super) fn is_written(self, found: (u16, SystemTime), mode: u16, modified: Modified) -> bool {
+        let (found_mode, found_time) = found;
+        let same_mode = !self.modes || found_mode == mode;
+        // What the file system cannot hold has become some other time, or was not set at all.
+        let comparable = HELD_EVERYWHERE.contains(&modified.seconds).then(|| system_time(modified)).flatten();
+        same_mode && comparable.is_none_or(|wanted| self.times.is_written(found_time, wanted))
+    }
+}
+
+impl Times {
+    fn measure(wanted: SystemTime, found: SystemTime) -> Self {
+        if found == wanted {
+            Self::Exact
+        } else if distance(wanted, found) < COARSEST {
+            Self::Rounded
+        } else {
+            Self::Lost
+        }
+    }
+
+    fn is_written(self, found: SystemTime, wanted: SystemTime) -> bool {
+        match self {
+            Self::Exact => found == wanted,
+            Self::Rounded => distance(wanted, found) < COARSEST,
+            Self::Lost => true,
+        }
+    }
+
+    /// Whether there is a point in setting a time.
+    pub(super) fn can_be_set(self) -> bool {
+        self != Self::Lost
+    }
+}
+
+fn distance(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other).unwrap_or_else(|error| error.duration())
+}

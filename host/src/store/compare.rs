@@ -1,0 +1,232 @@
+//! Compares the target with a manifest, entry by entry, and reads every byte: is this the folder, and what is its digest?
+//!
+//! Names, sizes and times are no proof of content: reproducible builds give the same ones to every version. So what is
+//! said here of a folder is said of the bytes that were read. Modes and times are compared as far as the file system
+//! keeps them. PROTOCOL.md, sections 6 (step 6) and 8.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::time::SystemTime;
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+use embassy_futures::yield_now;
+use waft_core::archive::{ContentHasher, Kind, Shape};
+use waft_core::digest::{Digest, Hasher};
+
+use super::capabilities::{Capabilities, Kept};
+use super::staging::names;
+use crate::folder::entries::{Descent, Entries, Item};
+use crate::platform;
+
+/// Others get a turn after so many bytes.
+const TURN: usize = 1 << 20;
+
+/// Digests of the archive that a target holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Whole {
+    /// BLAKE3 of all its bytes.
+    pub(crate) archive: Digest,
+    /// Its root.
+    pub(crate) root: Digest,
+}
+
+/// How a target is compared.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// What its file system keeps.
+    pub(super) capabilities: Capabilities,
+    /// Whether it may hold other things besides.
+    pub(super) others: bool,
+    /// What does not count in its top directory.
+    pub(super) ignored: &'a dyn Fn(&OsStr) -> bool,
+}
+
+/// The digests of the archive with the manifest that stands at `start` of `manifest`, if the target holds that archive.
+/// `None` if anything is different, or cannot be read.
+pub(super) async fn compare(
+    target: Dir,
+    manifest: impl Read + Seek,
+    start: u64,
+    shape: &Shape,
+    rules: Rules<'_>,
+) -> Option<Whole> {
+    Comparison::run(target, manifest, start, shape, rules, true).await
+}
+
+/// Whether the target looks as if it held that archive: names, sizes, modes and times. Content is not read.
+pub(super) async fn resembles(
+    target: Dir,
+    manifest: impl Read + Seek,
+    start: u64,
+    shape: &Shape,
+    rules: Rules<'_>,
+) -> bool {
+    Comparison::run(target, manifest, start, shape, rules, false).await.is_some()
+}
+
+struct Comparison<'a> {
+    rules: Rules<'a>,
+    /// Whether content is read: else the digests say nothing.
+    reads: bool,
+    open: Descent<Level>,
+    /// Entries in the top directory so far.
+    top: usize,
+    content: ContentHasher,
+    reading: Reading,
+}
+
+/// A directory of the target that is being compared.
+struct Level {
+    item: Item,
+    /// Entries in it so far.
+    children: usize,
+}
+
+impl<'a> Comparison<'a> {
+    async fn run(
+        target: Dir,
+        mut manifest: impl Read + Seek,
+        start: u64,
+        shape: &Shape,
+        rules: Rules<'a>,
+        reads: bool,
+    ) -> Option<Whole> {
+        let mut reading = Reading { archive: Hasher::new(), length: 0, buffer: vec![0; TURN] };
+        manifest.seek(SeekFrom::Start(start)).ok()?;
+        reading.bytes(&mut manifest, shape.manifest.into(), |_| ()).await?;
+        let content = ContentHasher::new(&reading.archive.digest());
+        manifest.seek(SeekFrom::Start(start)).ok()?;
+        let mut entries = Entries::new(BufReader::new(manifest), shape.manifest);
+        let mut comparison = Self { rules, reads, open: Descent::new(target), top: 0, content, reading };
+        while let Some(item) = entries.next().ok()? {
+            comparison.leave(item.depth)?;
+            match item.kind {
+                Kind::Directory => comparison.directory(&item, entries.name())?,
+                Kind::File { size } => comparison.file(&item, entries.name(), size).await?,
+            }
+        }
+        comparison.leave(1)?;
+        comparison.end(shape)
+    }
+
+    fn directory(&mut self, item: &Item, name: &str) -> Option<()> {
+        let dir = platform::open_dir(self.open.here(), name).ok()?;
+        self.count();
+        self.open.enter(dir, Level { item: *item, children: 0 });
+        Some(())
+    }
+
+    async fn file(&mut self, item: &Item, name: &str, size: u64) -> Option<()> {
+        let mut options = OpenOptions::new();
+        // Should a pipe have taken its place: not to wait for one who writes to it.
+        options.read(true).follow(FollowSymlinks::No).nonblock(true);
+        let mut file = self.open.here().open_with(name, &options).ok()?.into_std();
+        let found = file.metadata().ok()?;
+        if !found.is_file() || found.len() != size || !is_written(self.rules.capabilities.files, &found, item)? {
+            return None;
+        }
+        self.count();
+        let Self { content, reading, .. } = self;
+        if self.reads {
+            reading.bytes(&mut file, size, |bytes| content.update(bytes)).await?;
+            // It may have grown meanwhile.
+            (file.read(&mut [0]).ok()? == 0).then_some(())?;
+        } else {
+            reading.length += size;
+        }
+        reading.add(&content.end_file());
+        Some(())
+    }
+
+    /// Ends the directories that an entry of that depth is not in.
+    fn leave(&mut self, depth: usize) -> Option<()> {
+        while let Some((dir, level)) = self.open.leave(depth) {
+            self.holds_only(&dir, level.children, |_| false)?;
+            let found = dir.dir_metadata().ok()?;
+            let shown = (platform::mode(&found), found.modified().ok()?.into_std());
+            let Item { mode, modified, .. } = level.item;
+            // What belongs to another user keeps the mode and time that it has.
+            let kept = self.rules.capabilities.directories;
+            if platform::is_ours(&found) && !kept.is_written(shown, mode, modified) {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn end(mut self, shape: &Shape) -> Option<Whole> {
+        self.holds_only(self.open.here(), self.top, self.rules.ignored)?;
+        let root = self.content.root();
+        self.reading.add(&root);
+        (self.reading.length == shape.total).then(|| Whole { archive: self.reading.archive.digest(), root })
+    }
+
+    fn holds_only(&self, dir: &Dir, expected: usize, ignored: impl Fn(&OsStr) -> bool) -> Option<()> {
+        let is_it = self.rules.others || names(dir).ok()?.iter().filter(|name| !ignored(name)).count() == expected;
+        is_it.then_some(())
+    }
+
+    fn count(&mut self) {
+        *self.open.kept().map_or(&mut self.top, |level| &mut level.children) += 1;
+    }
+}
+
+/// Whether a file shows the mode and time with which it was written; `None` if it does not show them.
+fn is_written(kept: Kept, found: &std::fs::Metadata, item: &Item) -> Option<bool> {
+    let shown: (u16, SystemTime) = (platform::file_mode(found), found.modified().ok()?);
+    Some(kept.is_written(shown, item.mode, item.modified))
+}
+
+/// The archive as it is put together again.
+struct Reading {
+    archive: Hasher,
+    length: u64,
+    buffer: Vec<u8>,
+}
+
+impl Reading {
+    /// Reads just so many bytes, and shows them to `also`.
+    async fn bytes(&mut self, from: &mut impl Read, length: u64, mut also: impl FnMut(&[u8])) -> Option<()> {
+        let mut left = length;
+        while left > 0 {
+            let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let got = match from.read(&mut self.buffer[..most]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                got => got.ok().filter(|got| *got > 0)?,
+            };
+            self.archive.update(&self.buffer[..got]);
+            also(&self.buffer[..got]);
+            left -= got as u64;
+            let turn = self.length / TURN as u64;
+            self.length += got as u64;
+            if self.length / TURN as u64 != turn {
+                yield_now().await;
+            }
+        }
+        Some(())
+    }
+
+    fn add(&mut self, digest: &Digest) {
+        self.archive.update(&digest.0);
+        self.length += digest.0.len() as u64;
+    }
+}
+
+/// A manifest that is read from a file.
+pub(super) fn manifest_digest(file: &mut File, length: u32) -> io::Result<Option<Digest>> {
+    let (mut hasher, mut left) = (Hasher::new(), u64::from(length));
+    let mut buffer = vec![0; 64 << 10];
+    while left > 0 {
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        match file.read(&mut buffer[..most])? {
+            0 => return Ok(None),
+            got => {
+                hasher.update(&buffer[..got]);
+                left -= got as u64;
+            }
+        }
+    }
+    Ok(Some(hasher.digest()))
+}
