@@ -34,6 +34,9 @@ mod trouble;
 pub mod trust;
 mod ui;
 
+#[cfg(all(test, unix))]
+#[path = "../tests/e2e/needs.rs"]
+mod needs;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -32,9 +32,11 @@ pub(crate) const STORIES: &[Story] = &[
     ("strangers_do_not_disturb_a_transfer", strangers_do_not_disturb_a_transfer),
     ("a_flood_of_typing_is_taken", a_flood_of_typing_is_taken),
     ("the_demonstration_ends_well", the_demonstration_ends_well),
-    ("the_stack_has_room", the_stack_has_room),
-    ("failures_end_in_a_reset", failures_end_in_a_reset),
 ];
+
+/// Those of the emulated board alone: a process has neither a stack that is measured nor resets.
+pub(crate) const EMULATED: &[Story] =
+    &[("the_stack_has_room", the_stack_has_room), ("failures_end_in_a_reset", failures_end_in_a_reset)];
 
 fn a_folder_crosses_with_code_and_key(kind: &Kind) {
     let site = Site::provisioned(kind, &[]);
@@ -327,9 +329,6 @@ fn the_demonstration_ends_well(kind: &Kind) {
 
 /// By the deepest way that a session takes, with either key mode. What it comes to is kept for the table of sizes.
 fn the_stack_has_room(kind: &Kind) {
-    if let Kind::Hosted = kind {
-        return;
-    }
     let peak = |options: &[&str]| {
         let site = Site::provisioned(kind, options);
         write(&site, "a/b/c", &noise(30_000, 6));
@@ -353,7 +352,7 @@ fn the_stack_has_room(kind: &Kind) {
 
 /// A firmware that fails on command: the board comes back from each, and says what happened.
 fn failures_end_in_a_reset(kind: &Kind) {
-    let Kind::Emulated(firmware) = kind else { return };
+    let Kind::Emulated(firmware) = kind else { panic!("a process has no resets") };
     let trials = Kind::Emulated(firmware.with_file_name("waft-mps2-trials"));
     let site = Site::unattended(&trials);
     let mut board = site.boot();

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use libtest_mimic::{Arguments, Trial, run};
 
 use super::site::Kind;
-use super::stories::STORIES;
+use super::stories::{EMULATED, STORIES};
 
 pub(crate) fn all() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -19,8 +19,9 @@ pub(crate) fn all() -> ExitCode {
     let firmware = if there && asked { build() } else { PathBuf::new() };
     let of = |kind: &Kind| {
         let kind = kind.clone();
-        STORIES.iter().map(move |(name, story)| {
-            let emulated = matches!(kind, Kind::Emulated(_));
+        let emulated = matches!(kind, Kind::Emulated(_));
+        let own = if emulated { EMULATED } else { &[] };
+        STORIES.iter().chain(own).map(move |(name, story)| {
             let told = kind.clone();
             let trial = Trial::test(format!("{}::{name}", kind.name()), move || {
                 story(&told);

@@ -8,6 +8,7 @@ use std::thread::scope;
 use std::time::Duration;
 
 use super::harness::Call;
+use super::needs::left_out;
 use super::world::World;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/ahead.c");
@@ -26,7 +27,7 @@ impl Clock {
         File::create(&ahead).unwrap();
         let built = Command::new("cc").args(["-shared", "-fPIC", SOURCE, "-o"]).arg(&library).status();
         if cfg!(not(all(target_os = "linux", target_env = "gnu"))) || !built.is_ok_and(|status| status.success()) {
-            eprintln!("a process cannot be given a clock here: what takes minutes is not tried");
+            left_out("a process cannot be given a clock here: that needs Linux, glibc and cc");
             return None;
         }
         Some(Self { library, ahead })

@@ -6,6 +6,7 @@ use std::thread::scope;
 use socket2::{Domain, Socket, Type};
 
 use super::harness::says_so;
+use super::needs::left_out;
 use super::proxy::{Fate, Proxy};
 use super::storage::hold;
 use super::world::World;
@@ -29,8 +30,7 @@ fn no_answer() {
     let limit = std::time::Duration::from_millis(300);
     let filled: Vec<_> = (0..8).map_while(|_| TcpStream::connect_timeout(&address, limit).ok()).collect();
     if filled.len() == 8 {
-        eprintln!("this system has no such limit: a timeout is not tried");
-        return;
+        return left_out("this system takes any number of connections");
     }
     let world = World::new();
     world.small();

@@ -24,6 +24,7 @@ mod hostile;
 mod identities;
 mod interrupted;
 mod liars;
+mod needs;
 mod peers;
 mod provision;
 mod proxy;

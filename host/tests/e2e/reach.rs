@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use super::harness::Call;
+use super::needs::left_out;
 use super::proxy::{Fate, Proxy};
 use super::world::{Machine, World};
 
@@ -86,7 +87,7 @@ fn without_a_network(call: Call) -> Option<Call> {
     let unshare = ["--user", "--net"];
     let may = Command::new("unshare").args(unshare).arg("true").status();
     if !may.is_ok_and(|status| status.success()) {
-        eprintln!("no network namespace can be made here: one without ways is not tried");
+        left_out("no network namespace can be made here");
         return None;
     }
     Some(call.within("unshare", &unshare))

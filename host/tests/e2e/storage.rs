@@ -6,24 +6,19 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::process::geteuid;
-
 use super::harness::{Call, Waft, says_so, text};
+use super::needs::{NOBODY, is_root, left_out, unshare};
 use super::refusals::other_key;
 use super::world::{ANY, World, listed, noise, set_mode, write};
 
-/// The user whom nobody is.
-const NOBODY: u32 = 65534;
-
-/// The same command by somebody whom permissions bind. None if that cannot be: then the caller is bound already, or the
-/// built command is out of nobody's reach.
+/// The same command by a user whom permissions bind. None where the built command is out of reach for that user.
 pub(crate) fn as_nobody(world: &World, call: Call) -> Option<Call> {
-    if !geteuid().is_root() {
+    if !is_root() {
         return Some(call);
     }
     let reachable = Command::new(env!("CARGO_BIN_EXE_waft")).arg("--version").uid(NOBODY).gid(NOBODY).status();
     if !reachable.is_ok_and(|status| status.success()) {
-        eprintln!("the built command is out of reach for other users: permissions are not tried");
+        left_out("the built command is out of reach for other users");
         return None;
     }
     set_mode(world.root.path(), 0o755);
@@ -90,11 +85,11 @@ fn links_below_the_target_lead_nowhere() {
     symlink(&elsewhere, world.target().join("deep")).unwrap();
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
     let (address, _) = receiver.ready();
-    // Whether the link is replaced or refused: nothing is written through it.
-    world.sending(&address).run();
-    receiver.end();
-    assert_eq!(fs::read(elsewhere.join("file")).unwrap(), b"old");
-    assert!(fs::read_dir(&elsewhere).unwrap().count() == 1);
+    let before = listed(&elsewhere);
+    world.sending(&address).run().failed(14, "storage", &["kitchen", "target folder"]);
+    receiver.end().failed(14, "storage", &["does not fit among what the target holds", "into/deep: a file or link"]);
+    assert_eq!(fs::read_link(world.target().join("deep")).unwrap(), elsewhere, "the link is still there");
+    assert_eq!(listed(&elsewhere), before);
 }
 
 #[test]
@@ -118,16 +113,13 @@ fn on_a_small_disk(world: &World, kib: u32, script: &str) -> Option<Call> {
     let disk = world.kitchen.work.join("disk");
     fs::create_dir_all(&disk).unwrap();
     let mount = format!("mount -t tmpfs -o size={kib}k tmpfs disk");
-    let unshare = ["--mount", "--map-root-user", "--user"];
-    let unshare = if geteuid().is_root() { &unshare[..1] } else { &unshare[..] };
-    let may =
-        Command::new("unshare").args(unshare).args(["sh", "-c", &mount]).current_dir(&world.kitchen.work).status();
+    let may = unshare(&["--mount"]).args(["sh", "-c", &mount]).current_dir(&world.kitchen.work).status();
     if !may.is_ok_and(|status| status.success()) {
-        eprintln!("no disk can be mounted here: a full one is not tried");
+        left_out("no disk can be mounted here");
         return None;
     }
-    let mut command = Command::new("unshare");
-    command.args(unshare).args(["sh", "-c", &format!("{mount} && {script}"), env!("CARGO_BIN_EXE_waft")]);
+    let mut command = unshare(&["--mount"]);
+    command.args(["sh", "-c", &format!("{mount} && {script}"), env!("CARGO_BIN_EXE_waft")]);
     Some(Call::of(command, &world.kitchen.home, &world.kitchen.work))
 }
 
@@ -142,8 +134,9 @@ fn a_home_on_a_full_disk() {
     let world = World::strangers();
     // The page that there is takes one of an identity's two files. With room for both it is made as if nothing had
     // been.
-    let twice = "{ \"$0\" --json id; exit=$?; mount -o remount,size=64k disk && \"$0\" --quiet id >&2 && exit $exit; }";
-    let Some(call) = on_a_small_disk(&world, 4, twice) else { return };
+    let larger = "mount -t tmpfs -o remount,size=64k tmpfs \"$PWD/disk\"";
+    let twice = format!("{{ \"$0\" --json id; exit=$?; {larger} && \"$0\" --quiet id >&2 && exit $exit; }}");
+    let Some(call) = on_a_small_disk(&world, 4, &twice) else { return };
     let ended = call.env("WAFT_HOME", world.kitchen.work.join("disk")).run();
     let says = ["Identity and trust cannot be kept", "disk/", "No space left", "Make room", "WAFT_HOME"];
     ended.failed(14, "storage", &says);

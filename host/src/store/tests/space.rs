@@ -3,8 +3,7 @@
 use std::process::Command;
 
 use super::*;
-
-const INSIDE: &str = "WAFT_TEST_INSIDE";
+use crate::needs::{again, unshare};
 
 /// A file system of that many KiB at a path.
 struct Small(TempDir);
@@ -24,18 +23,9 @@ impl Drop for Small {
     }
 }
 
-/// Runs a test of this file again as root of a user namespace, if this user may have one.
+/// Runs a test of this file again where it may mount.
 fn as_root(test: &str) {
-    let again = |program: &Path, arguments: &[&str]| {
-        Command::new("unshare").args(["-r", "-m"]).arg(program).args(arguments).env(INSIDE, "1").output()
-    };
-    let may = again(Path::new("true"), &[]).is_ok_and(|done| done.status.success());
-    if !may || std::env::var_os(INSIDE).is_some() {
-        return eprintln!("skipped: this user cannot mount");
-    }
-    let name = format!("store::tests::space::{test}");
-    let done = again(&std::env::current_exe().unwrap(), &["--exact", &name]).unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    again(&format!("store::tests::space::{test}"), unshare(&["--mount"]));
 }
 
 #[test]
