@@ -55,10 +55,15 @@ impl Site {
     /// A board that this laptop provisioned.
     pub(crate) fn provisioned(kind: &Kind, options: &[&str]) -> Self {
         let site = Self::new(kind);
-        let call =
-            site.laptop.call(&["provision", "--board", "mps2", "--name", "kitchen", "--at", &site.address, "-o"]);
-        call.arg(site.image()).with(|call| call.args(options)).run().well();
+        site.provision(|call| call.args(options));
         site
+    }
+
+    /// Provisions the board.
+    pub(crate) fn provision(&self, options: impl FnOnce(&mut Command) -> &mut Command) {
+        let call =
+            self.laptop.call(&["provision", "--board", "mps2", "--name", "kitchen", "--at", &self.address, "-o"]);
+        call.arg(self.image()).with(options).run().well();
     }
 
     /// A board that receives without anybody: no code, the key sealed to it.

@@ -99,7 +99,8 @@ pub(crate) struct Waft {
     input: Option<ChildStdin>,
     told: Receiver<String>,
     errors: Option<JoinHandle<String>>,
-    seen: Vec<Value>,
+    /// Every event so far.
+    pub(crate) seen: Vec<Value>,
 }
 
 impl Waft {

@@ -235,7 +235,8 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError> {
         self.check_age(offered)?;
         let sizes = self.sizes(offered)?;
-        let may_be_committed = self.journal.state().committed.is_some_and(|committed| committed.sizes == sizes);
+        let committed = self.journal.state().committed;
+        let may_be_committed = committed.is_some_and(|held| (held.sender, held.sizes) == (offered.sender, sizes));
         if self.journal.is_unsure() && !may_be_committed { Err(StoreError::Io) } else { Ok(()) }
     }
 

@@ -1,0 +1,233 @@
+//! A sender whose runs a test controls: real identities, TCP and TLS, core's sender, a folder in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
+
+use rand_core::{OsRng, RngCore};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use waft::clock::Clock;
+use waft::crypto::RingCipher;
+use waft::door::knock;
+use waft::home::Home;
+use waft::identity::Identity;
+use waft::name::Name;
+use waft::tls::link::TlsLink;
+use waft::tls::pins::Pins;
+use waft::tls::sender::authenticate;
+use waft::trust::Trust;
+use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::limits::{CHUNK_MAX, ENTRY_MAX};
+use waft_core::path::RelPath;
+use waft_core::session::sender::{Buffers, Event, Operator, Peer, Run, Sender, Source as _, buffer_len};
+use waft_core::session::{Receipt, SessionError};
+
+use super::source::HandMade;
+use super::world::Machine;
+
+/// Past this a session is stuck: longer than everything here that nobody has to answer.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// How a session ended, or `None`: it was abandoned where the test wanted that.
+pub(crate) type Ended = Option<Result<Receipt, SessionError>>;
+
+/// The laptop: what it is known by, and whom it trusts.
+#[derive(Clone)]
+pub(crate) struct Laptop {
+    home: Home,
+}
+
+/// One run: what stays the same from one connection to the next.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) folder: HandMade,
+    pub(crate) salt: [u8; 32],
+    pub(crate) key: String,
+    pub(crate) created: u64,
+}
+
+/// A connection that is under way.
+pub(crate) struct Sending {
+    session: JoinHandle<(Ended, Option<TlsLink>)>,
+    moved: Arc<AtomicU64>,
+}
+
+impl Running {
+    /// A run with a folder of one file.
+    pub(crate) fn of(name: &str, content: &str) -> Self {
+        let mut salt = [0; 32];
+        OsRng.fill_bytes(&mut salt);
+        let key = TransferKey::random(&mut OsRng).display().to_string();
+        Self { folder: folder(name, content.as_bytes()), salt, key, created: 1_700_000_000 }
+    }
+
+    /// Another folder, offered as if it were of this run.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        Self { folder: other.folder.clone(), ..self.clone() }
+    }
+}
+
+impl Laptop {
+    pub(crate) fn of(machine: &Machine) -> Self {
+        Self { home: machine.the_home() }
+    }
+
+    /// TCP, the preface and TLS to the receiver that is called "kitchen".
+    pub(crate) async fn dial(&self, address: &str) -> TlsLink {
+        let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
+        knock(&mut stream).await.expect("the receiver begins TLS");
+        let trust = Trust::load(&self.home).expect("the trust file is good");
+        let pins = Pins::receiver(&trust, &Name::new("kitchen").expect("a good name"));
+        authenticate(stream, &self.identity(), pins).await.expect("they trust each other").link
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::open(&self.home).expect("the identity is good").0
+    }
+
+    /// Begins to send, giving these codes where it is asked for one.
+    pub(crate) fn begin(&self, address: &str, run: &Running, codes: &[&str]) -> Sending {
+        self.start(address, run, codes, false)
+    }
+
+    /// Begins to send, and hears nothing any more once everything was sent.
+    pub(crate) fn begin_without_receipt(&self, address: &str, run: &Running, codes: &[&str]) -> Sending {
+        self.start(address, run, codes, true)
+    }
+
+    /// Sends where nobody has to type a key.
+    pub(crate) fn send(&self, address: &str, run: &Running, codes: &[&str]) -> Result<Receipt, SessionError> {
+        self.begin(address, run, codes).ends()
+    }
+
+    fn start(&self, address: &str, run: &Running, codes: &[&str], deaf: bool) -> Sending {
+        let (laptop, address, run) = (self.clone(), address.to_owned(), run.clone());
+        let codes = codes.iter().map(|code| AuthCode::parse(code).expect("a code")).rev().collect();
+        let moved = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&moved);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("there is a runtime");
+        let session = spawn(move || {
+            runtime.block_on(async {
+                let session = laptop.session(&address, run, codes, deaf, &count);
+                timeout(STUCK, session).await.expect("somebody is asked who should not be")
+            })
+        });
+        Sending { session, moved }
+    }
+
+    async fn session(
+        &self,
+        address: &str,
+        run: Running,
+        codes: Vec<AuthCode>,
+        deaf: bool,
+        moved: &AtomicU64,
+    ) -> (Ended, Option<TlsLink>) {
+        let mut link = self.dial(address).await;
+        let identity = self.identity();
+        let trust = Trust::load(&self.home).expect("the trust file is good");
+        let kitchen = &trust.by_name("kitchen").expect("it is trusted").certificate;
+        let Running { mut folder, salt, key, created } = run;
+        let run = Run {
+            key: &TransferKey::parse(&key).expect("a key"),
+            salt,
+            created,
+            iterations: 1_000,
+            chunk: CHUNK_MAX,
+            certificate: identity.certificate().hash(),
+        };
+        let (mut plain, mut frame) = (vec![0; buffer_len(CHUNK_MAX)], vec![0; buffer_len(CHUNK_MAX)]);
+        let all_sent = Notify::new();
+        let mut operator = Caller { codes, total: folder.info().shape.total, all_sent: &all_sent, offset: 0, moved };
+        let mut sender = Sender {
+            run: &run,
+            source: &mut folder,
+            operator: &mut operator,
+            clock: &Clock::start(),
+            entropy: &mut OsRng,
+            buffers: Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
+        };
+        let peer = Peer { certificate: kitchen.hash(), hpke: kitchen.hpke() };
+        tokio::select! {
+            biased;
+            () = all_sent.notified(), if deaf => (None, Some(link)),
+            outcome = sender.send::<RingCipher>(&mut link, &peer) => {
+                link.close().await;
+                (Some(outcome), None)
+            }
+        }
+    }
+}
+
+impl Sending {
+    /// How it ends.
+    pub(crate) fn ends(self) -> Result<Receipt, SessionError> {
+        self.session.join().expect("the laptop is well").0.expect("it was not abandoned")
+    }
+
+    /// How many bytes of archive cross until it ends well.
+    pub(crate) fn moves(self) -> u64 {
+        let moved = Arc::clone(&self.moved);
+        self.ends().expect("nothing is in the way");
+        moved.load(Ordering::Relaxed)
+    }
+
+    /// Breaks off once `done` is; until then the connection stays, and nothing is read from it.
+    pub(crate) fn vanishes_after(self, done: impl FnOnce()) {
+        let (ended, link) = self.session.join().expect("the laptop is well");
+        assert!(ended.is_none(), "it heard how it ended: {ended:?}");
+        done();
+        drop(link);
+    }
+}
+
+/// The sender's operator: knows these codes, the next one last.
+struct Caller<'a> {
+    codes: Vec<AuthCode>,
+    total: u64,
+    all_sent: &'a Notify,
+    /// Where sending went on.
+    offset: u64,
+    /// Counts bytes of archive that crossed.
+    moved: &'a AtomicU64,
+}
+
+impl Operator for Caller<'_> {
+    async fn code(&mut self, _: Option<u8>) -> Option<AuthCode> {
+        self.codes.pop()
+    }
+
+    fn event(&mut self, event: Event) {
+        let sent = match event {
+            Event::Accepted { offset } => {
+                self.offset = offset;
+                offset
+            }
+            Event::Sent(sent) => {
+                self.moved.store(sent - self.offset, Ordering::Relaxed);
+                sent
+            }
+            _ => 0,
+        };
+        if sent == self.total {
+            self.all_sent.notify_one();
+        }
+    }
+}
+
+/// The archive of one file.
+fn folder(name: &str, content: &[u8]) -> HandMade {
+    let entry = Entry {
+        kind: Kind::File { size: content.len() as u64 },
+        path: RelPath::new(name).expect("a good name"),
+        mode: 0o644,
+        modified: Modified { seconds: 1_700_000_000, nanos: 0 },
+    };
+    let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
+    let length = ManifestWriter::new().push(&entry, &mut out).expect("one entry fits");
+    HandMade::of(&out[..length], 1, &[content])
+}

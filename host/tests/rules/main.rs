@@ -1,0 +1,36 @@
+//! Rules that hold for every receiver, whether it is a computer or a board: one suite that runs against both.
+//!
+//! [`rig`] starts a receiver, the built `waft receive` or the built `waft simulate`, and operates it; [`laptop`] is a
+//! sender whose runs a test controls: their salt, their key, where they stop. A rule is written once, in [`rules`] or
+//! [`strangers`], and [`for_both!`] makes a test of it for each receiver. PROTOCOL.md, sections 2, 3 and 6.
+
+#![cfg(unix)]
+
+/// Makes two tests of each rule: one against a computer that receives, one against a board.
+macro_rules! for_both {
+    ($($rule:ident),* $(,)?) => {
+        mod computer {
+            $(#[test] fn $rule() { super::$rule(crate::rig::Kind::Computer) })*
+        }
+        mod board {
+            $(#[test] fn $rule() { super::$rule(crate::rig::Kind::Board) })*
+        }
+    };
+}
+
+#[path = "../e2e/harness.rs"]
+#[allow(dead_code)]
+mod harness;
+mod laptop;
+mod rig;
+mod rules;
+#[path = "../board/site.rs"]
+#[allow(dead_code)]
+mod site;
+#[path = "../../../core/tests/session/source.rs"]
+#[allow(dead_code)]
+mod source;
+mod strangers;
+#[path = "../e2e/world.rs"]
+#[allow(dead_code)]
+mod world;

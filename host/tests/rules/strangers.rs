@@ -1,0 +1,77 @@
+//! What a receiver answers before it knows who is there. PROTOCOL.md, section 2.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use super::laptop::Running;
+use super::rig::{Kind, Rig};
+
+for_both!(
+    what_is_no_preface_gets_no_answer,
+    an_older_version_is_told_the_one_that_is_spoken,
+    a_later_version_is_spoken_with,
+    while_a_sender_is_there_others_are_told_that_it_is_busy,
+    strangers_that_go_leave_the_place_free,
+);
+
+const PREFACE: &[u8] = b"WAFT\x01\0\0\0";
+
+/// Says these bytes and, where `ends`, nothing more; gives what is answered, at most the eight bytes of a refusal.
+fn answer(rig: &Rig, said: &[u8], ends: bool) -> Vec<u8> {
+    let mut stream = TcpStream::connect(&rig.address).expect("the receiver listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket has one");
+    stream.write_all(said).expect("the receiver reads");
+    if ends {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
+    let mut answer = Vec::new();
+    // Where it closes with unread bytes, its end comes as a reset.
+    let _ = stream.take(8).read_to_end(&mut answer);
+    answer
+}
+
+fn what_is_no_preface_gets_no_answer(kind: Kind) {
+    let rig = Rig::unattended(kind);
+    for said in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\x01\0\0", b"WAFT\x01\0\0\x01", b"waft\x01\0\0\0", &[0x16; 8]]
+    {
+        assert_eq!(answer(&rig, said, false), b"", "{said:?}");
+    }
+    assert_eq!(answer(&rig, b"WAFT\x01\0\0", true), b"", "it is cut short");
+}
+
+fn an_older_version_is_told_the_one_that_is_spoken(kind: Kind) {
+    let rig = Rig::unattended(kind);
+    assert_eq!(answer(&rig, b"WAFT\0\0\0\0", false), b"WAFT\x01\x01\0\0");
+}
+
+fn a_later_version_is_spoken_with(kind: Kind) {
+    let rig = Rig::unattended(kind);
+    for version in [1, 2, 255] {
+        let answer = answer(&rig, &[b'W', b'A', b'F', b'T', version, 0, 0, 0], false);
+        assert_eq!(answer.first(), Some(&0x16), "{version}: TLS begins");
+    }
+}
+
+fn while_a_sender_is_there_others_are_told_that_it_is_busy(kind: Kind) {
+    let mut rig = Rig::keyed(kind);
+    let run = Running::of("a", "alpha");
+    let sending = rig.laptop.begin(&rig.address, &run, &[]);
+    rig.types("0000-0000-0000-0000");
+    assert_eq!(answer(&rig, PREFACE, false), b"WAFT\x01\x02\0\0");
+    assert_eq!(answer(&rig, b"WAFT\0\0\0\0", false), b"WAFT\x01\x01\0\0", "the version comes first");
+    rig.types_again(&run.key);
+    sending.ends().expect("the others did not disturb it");
+}
+
+fn strangers_that_go_leave_the_place_free(kind: Kind) {
+    let rig = Rig::unattended(kind);
+    for said in [PREFACE, b"WAFT", b""] {
+        for _ in 0..5 {
+            let mut stream = TcpStream::connect(&rig.address).expect("the receiver listens");
+            stream.write_all(said).expect("the receiver reads");
+        }
+    }
+    rig.laptop.send(&rig.address, &Running::of("a", "alpha"), &[]).expect("nobody is in the way");
+}
