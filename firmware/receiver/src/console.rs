@@ -80,6 +80,9 @@ impl<'a, B: Board> Console<'a, B> {
             }
             Err(unfit) => self.explain(unfit).await,
         }
+        if let Some(trouble) = self.around.slots.trouble() {
+            self.terminal.say(text::trouble(trouble)).await;
+        }
         self.terminal.say(format_args!("Started: {}.", text::start(self.around.start))).await;
         self.terminal.say("Type `help` for what can be typed.").await;
     }

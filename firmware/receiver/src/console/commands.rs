@@ -101,7 +101,7 @@ impl<'a, B: Board> Console<'a, B> {
     async fn status(&mut self) {
         self.introduce_self().await;
         match self.around.slots.folder() {
-            None => self.terminal.say("Folder: none").await,
+            None => self.terminal.say(self.around.slots.trouble().map_or("Folder: none", text::trouble)).await,
             Some(folder) => {
                 let (files, bytes) = (Files(folder.files()), Bytes(folder.bytes().into()));
                 let generation = folder.generation();
@@ -264,7 +264,8 @@ impl<'a, B: Board> Console<'a, B> {
     }
 
     async fn say_none(&mut self) {
-        self.terminal.say("There is no folder.").await;
+        let trouble = self.around.slots.trouble();
+        self.terminal.say(trouble.map_or("There is no folder.", text::trouble)).await;
     }
 
     async fn say_busy(&mut self) {

@@ -10,6 +10,7 @@ use waft_core::wire::message::{Cancel, Refusal};
 use crate::board::Start;
 use crate::entropy::Sources;
 use crate::identity::IdentityError;
+use crate::slots::Trouble;
 use crate::tls::error::{HandshakeError, LinkError};
 
 /// A number of bytes, as people read it. By integers: floating point would cost a board 10 KiB of flash.
@@ -156,6 +157,18 @@ pub(super) fn identity(error: IdentityError) -> &'static str {
         IdentityError::Version => "its identity was made by another version of waft",
         IdentityError::Length | IdentityError::Checksum => "its identity is damaged",
         _ => "its identity makes no sense",
+    }
+}
+
+/// Why no folder is shown and none is taken.
+pub(super) fn trouble(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Unreadable => {
+            "The flash cannot be read, so nothing is received. Restart the board to try again, or type `forget yes` to give up the folder."
+        }
+        Trouble::OtherLayout => {
+            "Another firmware wrote the folder here, so nothing is received. Flash that firmware to use the folder, or type `forget yes` to give it up."
+        }
     }
 }
 

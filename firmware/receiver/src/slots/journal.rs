@@ -16,21 +16,24 @@
 //! as it was, begins to erase the newer one, and is cut off; and then the older one reads half-erased. Some record has
 //! to be the one that decides, and a boot can do no more than erase: no rule for two blocks is better.
 //!
-//! A flash may fail to read what is there. Beside a block that can be read this does no harm: there is none but where
-//! the other one says nothing else, or is being erased. Where there is none, or where as much as a COMMIT is missing in
-//! the middle of it, the journal is *unsure*, and writes nothing: in a later boot all may be there again.
+//! A flash may fail to read what is there. What was not read is not empty: where it may say something that counts, there
+//! is *trouble*, and then the journal writes nothing, and nothing is shown, not even an older folder. In a later boot all
+//! may be there again. There is trouble where a block cannot be read and the other one has no head, or looks as if
+//! somebody had begun to erase it; where a record cannot be read that stands before another one; and where more than one
+//! record cannot be read at the end. A power cut leaves none of these, but in the first use of a flash: there, a block
+//! that cannot be read may stand beside a blank one. So before that, a mark is written into a slot. It says that nothing
+//! was ever committed here; it is erased before anything can be.
+//!
+//! There is trouble, too, where a head tells of another version of this layout, or of slots that lie elsewhere.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::area::{Area, Fault};
-use super::record::{CELL, Head, RECORD_MAX, Record};
+use super::Trouble;
+use super::area::{Area, Fault, Slot};
+use super::blocks::{self, Block, COPY, Found, is_void};
+use super::record::{self, CELL, Committed, Head, RECORD_MAX, Record};
 use super::state::State;
-
-/// Where a block holds a copy of the other one's head: no head of its own can be taken for it.
-const COPY: u32 = 1;
-/// Cells of COMMIT, the longest record.
-const COMMIT: u32 = (RECORD_MAX / CELL) as u32;
 
 /// The log, and where it ends.
 pub(super) struct Journal {
@@ -47,25 +50,22 @@ pub(super) struct Journal {
     settled: bool,
     /// Whether something is there that is no record.
     doubtful: bool,
-    /// Whether a COMMIT may be there that could not be read.
-    unsure: bool,
+    /// Why more may be there than the state says.
+    trouble: Option<Trouble>,
 }
 
 impl Journal {
     /// Reads what stands on the flash; writes nothing.
     pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Self {
-        let found = [read_block(area, 0).await, read_block(area, 1).await];
-        let doubtful = found.iter().any(|found| matches!(found, Err(Lack::Torn | Lack::Unread)));
-        let silent = found.iter().all(|found| matches!(found, Err(Lack::Unread)));
-        let live = live(found);
+        let Found { live, doubtful, trouble } = blocks::read(area).await;
         Self {
-            block: live.as_ref().map(|live| live.block),
+            block: live.as_ref().map(|live| live.index),
             head: live.as_ref().map(|live| live.head).unwrap_or_default(),
             next: live.as_ref().map_or(0, |live| live.next),
             fresh: false,
-            settled: live.as_ref().is_none_or(Told::is_settled),
-            doubtful: doubtful || live.as_ref().is_some_and(|live| live.torn),
-            unsure: live.as_ref().map_or(silent, |live| live.unread),
+            settled: live.as_ref().is_none_or(Block::is_settled),
+            doubtful,
+            trouble,
             state: live.map(|live| live.state).unwrap_or_default(),
         }
     }
@@ -74,19 +74,19 @@ impl Journal {
         &self.state
     }
 
-    /// Whether what the state says of the flash should be checked before it is believed.
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.doubtful
+    /// The committed folder, as far as it is known. **Where there is trouble it is not**: it may be an older one.
+    pub(super) fn committed(&self) -> Option<Committed> {
+        self.state.committed.filter(|_| self.trouble.is_none())
     }
 
-    /// **Whether a COMMIT may be there that could not be read.** Then nothing is written, and nobody may erase a slot.
-    pub(super) fn is_unsure(&self) -> bool {
-        self.unsure
+    /// The committed folder, if it should be checked before it is believed in.
+    pub(super) fn doubtful(&self) -> Option<Committed> {
+        self.committed().filter(|_| self.doubtful)
     }
 
-    /// Gives up what could not be read.
-    pub(super) fn resign(&mut self) {
-        self.unsure = false;
+    /// Why more may be there than the state says. **Then nothing is written, and nobody may erase a slot.**
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.trouble
     }
 
     /// Does not believe in the committed folder any more. On the flash that stands with the next rotation.
@@ -94,15 +94,13 @@ impl Journal {
         self.state.committed = None;
     }
 
-    /// **Rotates before a COMMIT is exposed whose acknowledgement was never given**: what power left half-written may
-    /// read well now and not later. At rest, and in a loop of crashes, nothing is written.
-    pub(super) async fn settle<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
-        if self.settled || self.unsure {
-            return Ok(());
+    /// **Rotates before anybody is shown what a last record says that was never acknowledged**: what power left
+    /// half-written may read well now and not later. At rest, and in a loop of crashes, nothing is written. What fails
+    /// is tried again when something is written.
+    pub(super) async fn settle<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
+        if !self.settled && self.trouble.is_none() {
+            self.settled = self.rotate(area).await.is_ok();
         }
-        self.rotate(area).await?;
-        self.settled = true;
-        Ok(())
     }
 
     /// Adds a record; once this returns, it stands.
@@ -111,13 +109,32 @@ impl Journal {
         area: &Area<'_, M, F>,
         record: &Record,
     ) -> Result<(), Fault> {
-        if self.unsure {
+        if self.trouble.is_some() {
             return Err(Fault);
         }
         self.make_ready(area, record.cells()).await?;
         self.write(area, record).await?;
         self.state.apply(record);
         Ok(())
+    }
+
+    /// Says that the last record is acknowledged. Where that fails, the other block may take it; where that fails as
+    /// well, the next boot settles it.
+    pub(super) async fn acknowledge<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
+        if self.append(area, &Record::Settled).await.is_err() {
+            let _ = self.append(area, &Record::Settled).await;
+        }
+    }
+
+    /// Forgets the committed folder, and gives up what may be there besides. A forgotten folder is not known any more
+    /// from the moment on that this returns `Ok`; it is settled with [`acknowledge`](Self::acknowledge).
+    pub(super) async fn forget<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
+        let trouble = self.trouble.take();
+        let forgotten = self.append(area, &Record::Forget { generation: self.state.generation }).await;
+        if forgotten.is_err() {
+            self.trouble = trouble;
+        }
+        forgotten
     }
 
     /// **Never appends to a block that was live before this boot**: its last record may be torn, and the space behind
@@ -133,6 +150,9 @@ impl Journal {
     /// that there is more.
     async fn rotate<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
         self.fresh = false;
+        if self.block.is_none() {
+            write_void(area).await?;
+        }
         let layout = area.layout();
         let (newer, older) = self.block.map_or((0, 1), |block| (1 - block, block));
         area.erase(layout.cell(newer, 0)).await?;
@@ -151,6 +171,9 @@ impl Journal {
         (self.block, self.head, self.next) = (Some(newer), head, next);
         area.erase(layout.cell(older, 0)).await?;
         area.program(layout.cell(older, COPY), &bytes).await?;
+        if self.state.is_void() {
+            area.erase(layout.byte(Slot::B, 0)).await?;
+        }
         self.fresh = true;
         Ok(())
     }
@@ -165,123 +188,18 @@ impl Journal {
     }
 }
 
-/// What a block says.
-struct Told {
-    block: u8,
-    head: Head,
-    state: State,
-    /// Cells of the snapshot's records that are whole.
-    snapshot: u32,
-    /// Cells of the head and of all whole records.
-    next: u32,
-    /// Whole records behind the snapshot.
-    appended: u32,
-    /// Whether the last record is COMMIT.
-    ends_in_commit: bool,
-    /// Whether something is there that is no record.
-    torn: bool,
-    /// Whether a COMMIT may be there that could not be read, and was not torn when it was written.
-    unread: bool,
-}
-
-impl Told {
-    fn new(block: u8, head: Head) -> Self {
-        let (ends_in_commit, torn, unread) = (false, false, false);
-        Self { block, head, state: State::default(), snapshot: 0, next: 1, appended: 0, ends_in_commit, torn, unread }
-    }
-
-    fn take(&mut self, cell: u32, record: &Record) {
-        self.state.apply(record);
-        self.next += record.cells();
-        match cell <= self.head.snapshot.into() {
-            true => self.snapshot += record.cells(),
-            false => self.appended += 1,
-        }
-        self.ends_in_commit = matches!(record, Record::Commit(_));
-    }
-
-    /// Whether nothing that stood before its head was lost.
-    fn is_intact(&self) -> bool {
-        self.snapshot == self.head.snapshot.into()
-    }
-
-    /// Whether a record behind the snapshot ended well, for sure: another one was begun behind it.
-    fn is_established(&self) -> bool {
-        self.appended > 1
-    }
-
-    fn is_settled(&self) -> bool {
-        self.is_established() && !self.ends_in_commit
-    }
-}
-
-/// The block that counts. **While the older one holds what it held, that one, until the newer one is established; where
-/// it lost something, the newer one, if it is established or intact.**
-fn live(found: [Result<Told, Lack>; 2]) -> Option<Told> {
-    let (first, second) = match found {
-        [Ok(first), Ok(second)] => (first, second),
-        [one, other] => return one.or(other).ok(),
-    };
-    let (older, newer) = if first.head.sequence < second.head.sequence { (first, second) } else { (second, first) };
-    let counts = newer.is_established() || newer.is_intact() && older.next < newer.head.before.into();
-    Some(if counts { newer } else { older })
-}
-
-/// Reads a block: its head, or the copy in the other one, and every whole record.
-async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8) -> Result<Told, Lack> {
-    let mut head = Err(Lack::Blank);
-    for (block, cell) in [(1 - block, COPY), (block, 0)] {
-        if head.is_err() {
-            head = read_head(area, block, cell).await;
+/// Marks a slot, before the blocks are touched for the first time. A mark that is there already stays, since it may be
+/// the one that counts; but then another one is written, since it may be torn as well. The one in slot A is gone when
+/// the first transfer erases it, the one in slot B with the rotation before that.
+async fn write_void<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Result<(), Fault> {
+    for slot in [Slot::A, Slot::B] {
+        if !is_void(area, slot).await {
+            let at = area.layout().byte(slot, 0);
+            area.erase(at).await?;
+            return area.program(at, &record::void()).await;
         }
     }
-    let mut told = Told::new(block, head?);
-    // Since the last whole record: cells, and those of them that could not be read.
-    let (mut gap, mut unread) = (0, 0);
-    let mut cell = 1;
-    while cell < area.layout().block() / CELL as u32 {
-        match read_record(area, block, cell, told.head.sequence).await {
-            Ok(record) => {
-                // Whoever was cut off writing a COMMIT wrote nothing behind it.
-                told.unread |= unread > 0 && gap >= COMMIT;
-                (gap, unread) = (0, 0);
-                told.take(cell, &record);
-                cell += record.cells();
-            }
-            Err(lack) => {
-                told.torn |= lack != Lack::Blank;
-                unread += u32::from(lack == Lack::Unread);
-                gap += 1;
-                cell += 1;
-            }
-        }
-    }
-    // A power cut leaves one record unreadable, and no more.
-    told.unread |= unread > COMMIT;
-    Ok(told)
-}
-
-/// Why there is nothing where a record may stand.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lack {
-    /// It looks erased; nothing is ever built on that.
-    Blank,
-    /// It is no record.
-    Torn,
-    /// The flash failed.
-    Unread,
-}
-
-impl Lack {
-    fn of(bytes: &[u8]) -> Self {
-        if bytes.iter().all(|byte| *byte == 0xff) { Self::Blank } else { Self::Torn }
-    }
-}
-
-impl From<Fault> for Lack {
-    fn from(_: Fault) -> Self {
-        Self::Unread
-    }
+    Ok(())
 }
 
 async fn put<M: RawMutex, F: NorFlash>(
@@ -295,26 +213,4 @@ async fn put<M: RawMutex, F: NorFlash>(
     let bytes = record.encode(sequence, &mut bytes);
     area.program(area.layout().cell(block, cell), bytes).await?;
     Ok(record.cells())
-}
-
-async fn read_head<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8, cell: u32) -> Result<Head, Lack> {
-    let mut bytes = [0; CELL];
-    area.read(area.layout().cell(block, cell), &mut bytes).await?;
-    Head::decode(area.layout(), &bytes).ok_or_else(|| Lack::of(&bytes))
-}
-
-/// Reads the record at that cell. **A read error is no record.**
-async fn read_record<M: RawMutex, F: NorFlash>(
-    area: &Area<'_, M, F>,
-    block: u8,
-    cell: u32,
-    sequence: u32,
-) -> Result<Record, Lack> {
-    let mut bytes = [0; RECORD_MAX];
-    let layout = area.layout();
-    area.read(layout.cell(block, cell), &mut bytes[..CELL]).await?;
-    let cells = Record::cells_of(bytes[0]).filter(|cells| cell as usize + cells <= layout.block() as usize / CELL);
-    let Some(cells) = cells else { return Err(Lack::of(&bytes[..CELL])) };
-    area.read(layout.cell(block, cell), &mut bytes[..cells * CELL]).await?;
-    Record::decode(sequence, &bytes[..cells * CELL]).ok_or(Lack::Torn)
 }

@@ -31,18 +31,20 @@
 //! |---|---|
 //! | erase before use, never trust a blank check | `Journal::rotate`, `Stage::flush` |
 //! | never append to a block that was live before this boot; rotate when the first write comes | `Journal::make_ready` |
-//! | a new block counts once it has two records behind its snapshot; before, only where the old one lost a record | `journal::live` |
-//! | no block with a damaged snapshot counts before it has them | `journal::live` |
+//! | a new block counts once it has two records behind its snapshot; before, only where the old one lost a record | `blocks::live` |
+//! | no block with a damaged snapshot counts before it has them | `blocks::live` |
 //! | erase the old block before the new one says anything else | `Journal::rotate` |
-//! | a read error is an invalid record where a power cut may have left it | `read_record`, `read_block` |
-//! | where it hides what counts, write nothing, and give no slot away | `Journal::append`, `SlotStore::free_slot` |
+//! | a read error is an invalid record where a power cut may have left it | `blocks::read_block` |
+//! | where it may hide what counts, show nothing, write nothing, and give no slot away | `blocks::read`, `Journal::committed`, `Journal::append`, `SlotStore::free_slot` |
+//! | refuse what another version wrote, in the same way | `Head::decode`, `blocks::read` |
 //! | resume at bounds of erase blocks only | `Stage::resume`, `Stage::flush` |
 //! | say in this boot's journal where a transfer goes on before erasing there | `Stage::announce` |
 //! | never erase the slot of the committed folder | `SlotStore::free_slot` |
 //! | read back and verify before COMMIT | `SlotStore::conclude` |
-//! | rotate before exposing a COMMIT that was never acknowledged | `Journal::settle` |
+//! | rotate before exposing what was never acknowledged: COMMIT, FORGET, CLEAR, STAMP | `Journal::settle` |
 
 mod area;
+mod blocks;
 mod check;
 mod folder;
 mod journal;
@@ -66,6 +68,17 @@ pub use store::{BUFFER_MIN, MountError, SlotStore, Transfer};
 use area::Area;
 use record::Committed;
 
+/// Why a flash shows no folder and takes none, though one may be there. [`SlotStore::forget`] gives up what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Trouble {
+    /// The flash could not read what may say where the folder is. The next start tries again.
+    Unreadable,
+    /// Another version of the firmware wrote it, or one whose slots have another place or size. That firmware can read
+    /// it still.
+    OtherLayout,
+}
+
 /// Senders whose newest stamp is kept for the rollback guard.
 pub const STAMPS: usize = 8;
 
@@ -78,8 +91,10 @@ pub struct Slots<'f, M: RawMutex, F> {
 /// What readers find.
 #[derive(Default)]
 struct Shelf {
-    /// The folder that readers get; its record is settled.
+    /// The folder that readers get.
     committed: Option<Committed>,
+    /// Why there may be another one.
+    trouble: Option<Trouble>,
     /// Open folders in slot A, and in slot B.
     leases: [usize; 2],
 }
@@ -109,12 +124,17 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         Some(Folder::new(self, committed))
     }
 
+    /// Why [`folder`](Self::folder) gives none, if there may be one nevertheless.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shelf(|shelf| shelf.trouble)
+    }
+
     fn shelf<T>(&self, change: impl FnOnce(&mut Shelf) -> T) -> T {
         self.shelf.lock(|shelf| change(&mut shelf.borrow_mut()))
     }
 
-    fn show(&self, committed: Option<Committed>) {
-        self.shelf(|shelf| shelf.committed = committed);
+    fn show(&self, committed: Option<Committed>, trouble: Option<Trouble>) {
+        self.shelf(|shelf| (shelf.committed, shelf.trouble) = (committed, trouble));
     }
 
     fn is_leased(&self, slot: Slot) -> bool {

@@ -16,15 +16,20 @@
 //!   8     1    SETTLED                                    what stands before it was acknowledged
 //! sizes = total:4 manifest:4 entries:4 files:4
 //!
-//! cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2 cells before:2, zeros, checksum:6
+//! head, cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2 cells before:2, zeros, checksum:6
+//! mark, cell 0 of a slot:  "WAFTVOID" version:1, zeros, checksum:6        no folder was ever committed, see `journal`
 //! ```
+//!
+//! Every version of this layout keeps the first nine bytes of a head, its length and its checksum, so that each version
+//! recognizes a block of every other one. All else may change with the version, the kinds of records included: whoever
+//! adds one raises the version.
 
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::Offered;
 
-use super::area::{Layout, Slot};
+use super::area::{Fault, Layout, Slot};
 
 /// Bytes of a cell.
 pub(super) const CELL: usize = 32;
@@ -33,6 +38,7 @@ pub(super) const RECORD_MAX: usize = 5 * CELL;
 
 const CHECKSUM: usize = 6;
 const MAGIC: &[u8; 8] = b"WAFTSLOT";
+const VOID: &[u8; 8] = b"WAFTVOID";
 const VERSION: u8 = 1;
 
 /// The shape of an archive that a slot can hold.
@@ -165,6 +171,11 @@ impl Record {
         })
     }
 
+    /// Whether people are told what it says: it may not mean one thing in one boot and another in the next.
+    pub(super) fn is_to_be_settled(&self) -> bool {
+        matches!(self, Self::Commit(_) | Self::Stamp(_) | Self::Clear | Self::Forget { .. })
+    }
+
     fn kind(&self) -> u8 {
         match self {
             Self::Begin(_) => 1,
@@ -205,15 +216,55 @@ impl Head {
         cell
     }
 
-    /// `None` for a cell that is no head, or one of another layout or version.
-    pub(super) fn decode(layout: &Layout, cell: &[u8; CELL]) -> Option<Self> {
-        let mut fields = Reader(checked(0, cell)?);
-        let (magic, [version]) = (fields.take::<8>()?, fields.take()?);
-        let same = magic == *MAGIC && version == VERSION;
+    /// The head in that cell, if it is one of this version, for slots of this layout.
+    pub(super) fn decode(layout: &Layout, cell: &[u8; CELL]) -> Result<Self, Lack> {
+        let fields = checked(0, cell).and_then(|body| body.strip_prefix(MAGIC)).ok_or_else(|| Lack::of(cell))?;
+        Self::fields(layout, fields).ok_or(Lack::Foreign)
+    }
+
+    fn fields(layout: &Layout, body: &[u8]) -> Option<Self> {
+        let mut fields = Reader(body);
+        let same = fields.take()? == [VERSION];
         let same = same & (fields.u32()? == layout.block()) & (fields.u32()? == layout.slot());
         let (sequence, [snapshot, before]) = (fields.u32()?, [fields.take()?, fields.take()?].map(u16::from_be_bytes));
         same.then_some(Self { sequence, snapshot, before })
     }
+}
+
+/// Why there is nothing where a head or a record may stand. Of two reasons the greater one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lack {
+    /// It looks erased; nothing is ever built on that.
+    Blank,
+    /// It is neither.
+    Torn,
+    /// The flash failed.
+    Unread,
+    /// It is a head of another version, or of slots that lie elsewhere.
+    Foreign,
+}
+
+impl Lack {
+    /// Why bytes that are neither head nor record are none.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        if bytes.iter().all(|byte| *byte == 0xff) { Self::Blank } else { Self::Torn }
+    }
+}
+
+impl From<Fault> for Lack {
+    fn from(_: Fault) -> Self {
+        Self::Unread
+    }
+}
+
+/// The mark that stands in a slot while a flash gets its first journal.
+pub(super) fn void() -> [u8; CELL] {
+    let mut cell = [0; CELL];
+    let mut fields = Writer(&mut cell);
+    fields.put(VOID);
+    fields.put(&[VERSION]);
+    close(0, &mut cell);
+    cell
 }
 
 fn checksum(sequence: u32, body: &[u8]) -> [u8; CHECKSUM] {

@@ -29,6 +29,11 @@ impl State {
         self.stamps.iter().find(|stamp| stamp.sender == *sender).map(|stamp| stamp.created)
     }
 
+    /// Whether nothing was ever committed, and nothing stands in a slot that a transfer goes on with.
+    pub(super) fn is_void(&self) -> bool {
+        self.generation == 0 && self.begun.is_none()
+    }
+
     pub(super) fn apply(&mut self, record: &Record) {
         match *record {
             Record::Begin(begun) => {

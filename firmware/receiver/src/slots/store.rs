@@ -10,7 +10,7 @@ use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 use waft_core::wire::message::Limit;
 
 use super::Slots;
-use super::area::{Fault, Slot};
+use super::area::Slot;
 use super::check;
 use super::journal::Journal;
 use super::record::{CELL, Committed, Record, Sizes, Stamp};
@@ -25,8 +25,6 @@ pub const BUFFER_MIN: usize = 2 * CELL;
 pub enum MountError {
     /// The buffer has less than [`BUFFER_MIN`] bytes.
     Buffer,
-    /// The flash failed while the journal was put in order.
-    Flash,
 }
 
 /// Memory for the transfer that is under way: about 4 KiB, which stay where they are.
@@ -95,14 +93,13 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
             return Err(MountError::Buffer);
         }
         let mut journal = Journal::read(&slots.area).await;
-        if journal.is_doubtful()
-            && let Some(committed) = journal.state().committed
+        if let Some(committed) = journal.doubtful()
             && is_false(slots, &committed, buffer).await
         {
             journal.disown();
         }
-        journal.settle(&slots.area).await.map_err(|Fault| MountError::Flash)?;
-        slots.show(journal.state().committed);
+        journal.settle(&slots.area).await;
+        slots.show(journal.committed(), journal.trouble());
         Ok(Self { slots, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle })
     }
 
@@ -113,16 +110,18 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
 
     /// Forgets how new the senders' last archives were, so that each may send an older one.
     pub async fn reset_guard(&mut self) -> Result<(), StoreError> {
-        Ok(self.journal.append(&self.slots.area, &Record::Clear).await?)
+        self.journal.append(&self.slots.area, &Record::Clear).await?;
+        self.journal.acknowledge(&self.slots.area).await;
+        Ok(())
     }
 
-    /// Forgets the committed folder, and one that could not be read as well. Who reads it now may go on.
+    /// Forgets the committed folder, and gives up what may be there where there is [`Trouble`]. Who reads the folder now
+    /// may go on.
     pub async fn forget(&mut self) -> Result<(), StoreError> {
-        if self.journal.state().committed.is_some() || self.journal.is_unsure() {
-            self.journal.resign();
-            let generation = self.journal.state().generation;
-            self.slots.show(None);
-            self.journal.append(&self.slots.area, &Record::Forget { generation }).await?;
+        if self.journal.committed().is_some() || self.journal.trouble().is_some() {
+            self.journal.forget(&self.slots.area).await?;
+            self.slots.show(None, None);
+            self.journal.acknowledge(&self.slots.area).await;
         }
         Ok(())
     }
@@ -130,7 +129,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
     /// The slot for the next folder, unless a reader holds it. **Never that of the committed folder**, nor any while
     /// that may be another one.
     fn free_slot(&self) -> Result<Slot, StoreError> {
-        if self.journal.is_unsure() {
+        if self.journal.trouble().is_some() {
             return Err(StoreError::Io);
         }
         let state = self.journal.state();
@@ -168,7 +167,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         sizes: &Sizes,
         is_it: &dyn Fn(&Digest) -> bool,
     ) -> Option<(Committed, Held)> {
-        let committed = self.journal.state().committed?;
+        let committed = self.journal.committed()?;
         if committed.sender != *sender || committed.sizes != *sizes || !is_it(&committed.manifest) {
             return None;
         }
@@ -203,10 +202,9 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         };
         self.journal.append(area, &Record::Commit(committed)).await?;
         // No await in between: what the journal calls free must not be what readers are shown.
-        self.slots.show(Some(committed));
+        self.slots.show(Some(committed), None);
         self.work = Work::Idle;
-        // Without it, the next boot rotates.
-        let _ = self.journal.append(area, &Record::Settled).await;
+        self.journal.acknowledge(area).await;
         Ok(receipt(&committed))
     }
 
@@ -214,6 +212,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         let Offered { sender, created, .. } = offered;
         if self.journal.state().stamp(&sender) != Some(created) {
             self.journal.append(&self.slots.area, &Record::Stamp(Stamp { sender, created })).await?;
+            self.journal.acknowledge(&self.slots.area).await;
         }
         self.work = Work::Idle;
         Ok(receipt(&committed))
@@ -234,10 +233,8 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
 
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError> {
         self.check_age(offered)?;
-        let sizes = self.sizes(offered)?;
-        let committed = self.journal.state().committed;
-        let may_be_committed = committed.is_some_and(|held| (held.sender, held.sizes) == (offered.sender, sizes));
-        if self.journal.is_unsure() && !may_be_committed { Err(StoreError::Io) } else { Ok(()) }
+        self.sizes(offered)?;
+        if self.journal.trouble().is_some() { Err(StoreError::Io) } else { Ok(()) }
     }
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
@@ -289,7 +286,7 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
         match &self.work {
             Work::Part(stage) => stage.summary.map(|summary| summary.digest),
             // What was begun is what is committed.
-            _ => self.journal.state().committed.map(|committed| committed.manifest),
+            _ => self.journal.committed().map(|committed| committed.manifest),
         }
     }
 

@@ -80,6 +80,35 @@ async fn folders_cross_and_the_console_tells_of_them() {
         .await;
 }
 
+/// The console says why nothing is received, and how that ends.
+#[tokio::test]
+async fn a_flash_that_cannot_be_read_shows_nothing_and_takes_nothing_until_that_is_given_up() {
+    let (mut laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let mut powered = Powered::new(16);
+    powered.boot(Ok(&identity), async |scene| laptop.send(scene.address, &folder(1), "", None).await.receipt()).await;
+    let journal = SEEDS[1] + ERASE as u32..SEEDS[1] + 3 * ERASE as u32;
+    // Both blocks' heads and the copies of them, three times each; then the flash works.
+    powered.flash.get_mut().failing = Some(Failing { what: Operation::Read, range: journal, after: 0, times: 12 });
+    laptop.salt[0] ^= 1;
+    powered
+        .boot(Ok(&identity), async |mut scene| {
+            scene.person.sees("The flash cannot be read, so nothing is received.").await;
+            let refused = laptop.send(scene.address, &folder(2), "", None).await;
+            assert!(matches!(refused, Fared::Ended(SessionError::Refused(Refusal::Storage))), "{refused:?}");
+            scene.person.types("status").await;
+            scene.person.sees("The flash cannot be read").await;
+            scene.person.types("list").await;
+            scene.person.sees("The flash cannot be read").await;
+            scene.person.types("forget yes").await;
+            scene.person.sees("The folder is forgotten.").await;
+            laptop.salt[0] ^= 1;
+            let receipt = laptop.send(scene.address, &folder(2), "", None).await.receipt();
+            assert_eq!(receipt.generation, 1);
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_key_that_is_sealed_to_the_board_needs_nobody() {
     let (laptop, mut identity) = cast();

@@ -10,7 +10,7 @@ use waft_receiver::slots::{ReadError, Verdict};
 use crate::archive::{Archive, archive, tree};
 use crate::bench::{begin, boot, send, shown};
 use crate::cases::{ERASE, Flash, first, flash, second};
-use crate::nor::{Failing, Level, Nor, Operation, Tear};
+use crate::nor::{Failing, Level, Nor, Operation, Reads, TEARS, Tear};
 
 const BLOCK: u32 = ERASE as u32;
 const JOURNAL: Range<u32> = 0..2 * BLOCK;
@@ -129,6 +129,123 @@ fn a_journal_that_cannot_be_read_holds_up_transfers_until_it_can_or_is_given_up(
             assert_eq!(shown(slots).await.unwrap().1, third().tree);
         });
         assert_eq!(boot(&flash, async |slots, _| shown(slots).await).unwrap().unwrap().1, third().tree);
+    }
+}
+
+/// The first reads of a boot fail, and then the flash works. What was not read may be what counts.
+#[test]
+fn a_boot_whose_first_reads_fail_costs_no_folder_and_shows_no_older_one() {
+    for (history, before) in histories() {
+        for times in 0..60 {
+            let flash = copy(&before);
+            reads_fail(&flash, EVERYTHING, 0, times);
+            boot(&flash, async |slots, store| {
+                let shown = shown(slots).await;
+                assert!(shown.is_none_or(|(_, tree)| tree == second().tree), "{history}: {times}: an older folder");
+                if let Ok(offset) = begin(store, &third()).await {
+                    store.write(&third().bytes[offset..8000]).await.unwrap();
+                }
+            });
+            works_again(&flash);
+            let found = boot(&flash, async |slots, _| shown(slots).await).unwrap();
+            assert!(found.is_some_and(|(_, tree)| tree == second().tree), "{history}: {times}: the folder is lost");
+        }
+    }
+}
+
+/// Each cell of the journal cannot be read in one boot: it shows the folder or none.
+#[test]
+fn a_boot_that_cannot_read_a_cell_of_the_journal_shows_no_older_folder() {
+    for (history, before) in histories() {
+        for cell in 0..2 * BLOCK / 32 {
+            let flash = copy(&before);
+            reads_fail(&flash, cell * 32..(cell + 1) * 32, 0, Failing::ALWAYS);
+            let shown = boot(&flash, async |slots, _| shown(slots).await).unwrap();
+            assert!(shown.is_none_or(|(_, tree)| tree == second().tree), "{history}: {cell}: an older folder");
+            // Nor is its own sender told that the older folder is there.
+            boot(&flash, async |_, store| {
+                assert!(begin(store, &first()).await.is_err() || store.durable() == 0, "{history}: {cell}");
+            });
+        }
+    }
+}
+
+/// Power went between COMMIT and what acknowledges it. The next boot wants to move the journal, and cannot.
+#[test]
+fn a_journal_that_cannot_be_moved_hides_no_folder() {
+    for what in [Operation::Write, Operation::Erase] {
+        let flash = flash(12);
+        boot(&flash, async |_, store| send(store, &first()).await.unwrap());
+        boot(&flash, async |_, store| {
+            begin(store, &second()).await.unwrap();
+            store.write(&second().bytes).await.unwrap();
+            let mut nor = flash.lock().await;
+            // COMMIT is the next operation but one: the rest of the archive comes before it.
+            nor.cut = Some((nor.operations + 1, Tear::Unacknowledged));
+            drop(nor);
+            store.commit().await.unwrap_err();
+        });
+        flash.try_lock().unwrap().revive();
+        flash.try_lock().unwrap().failing = Some(Failing { what, range: EVERYTHING, after: 0, times: Failing::ALWAYS });
+        let shown_then = boot(&flash, async |slots, store| {
+            assert_eq!(send(store, &third()).await, Err(StoreError::Io));
+            shown(slots).await
+        });
+        assert!(shown_then == Some(Some((2, second().tree))), "{what:?}");
+        works_again(&flash);
+        assert!(boot(&flash, async |slots, _| shown(slots).await) == Some(Some((2, second().tree))), "{what:?}");
+    }
+}
+
+/// What cannot be forgotten is still there to be read.
+#[test]
+fn a_folder_that_cannot_be_forgotten_is_still_shown() {
+    let flash = flash(12);
+    boot(&flash, async |_, store| send(store, &first()).await.unwrap());
+    boot(&flash, async |slots, store| {
+        let what = Operation::Write;
+        flash.lock().await.failing = Some(Failing { what, range: JOURNAL, after: 0, times: Failing::ALWAYS });
+        assert_eq!(store.forget().await, Err(StoreError::Io));
+        assert!(shown(slots).await == Some((1, first().tree)));
+    });
+    works_again(&flash);
+    assert!(boot(&flash, async |slots, _| shown(slots).await) == Some(Some((1, first().tree))));
+}
+
+/// Power goes at every operation of FORGET and of CLEAR; the boots behind it read what is torn in turn as it was and as
+/// it was to be. What one boot found to be forgotten, no later one finds again.
+#[test]
+fn a_torn_record_means_the_same_in_every_later_boot() {
+    let orders = [[Reads::Meant, Reads::Before, Reads::Anew], [Reads::Before, Reads::Meant, Reads::Before]];
+    for (tear, reads) in TEARS.into_iter().flat_map(|tear| orders.map(|reads| (tear, reads))) {
+        for clear in [false, true] {
+            for at in 0.. {
+                let flash = flash(12);
+                flash.try_lock().unwrap().level = Level::Marginal;
+                boot(&flash, async |_, store| send(store, &second()).await.unwrap());
+                let done = boot(&flash, async |_, store| {
+                    let mut nor = flash.lock().await;
+                    nor.cut = Some((nor.operations + at, tear));
+                    drop(nor);
+                    if clear { store.reset_guard().await.is_ok() } else { store.forget().await.is_ok() }
+                });
+                let cut = flash.try_lock().unwrap().dead;
+                let mut gone = done == Some(true);
+                for reads in reads {
+                    flash.try_lock().unwrap().revive();
+                    flash.try_lock().unwrap().reads = reads;
+                    let now = boot(&flash, async |slots, store| match clear {
+                        true => store.check(&first().offered).await.is_ok(),
+                        false => slots.folder().is_none(),
+                    });
+                    assert!(now == Some(true) || !gone, "{tear:?} at {at}, clear: {clear}: it came back");
+                    gone = now == Some(true);
+                }
+                if !cut {
+                    break;
+                }
+            }
+        }
     }
 }
 

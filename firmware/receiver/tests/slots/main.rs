@@ -6,6 +6,7 @@ mod bench;
 mod cases;
 mod damage;
 mod failures;
+mod layouts;
 mod nor;
 mod sweep;
 mod twice;

@@ -36,6 +36,9 @@ impl<const N: usize> Drop for Reporter<N> {
 /// A boot behind a cut shows no less than `last`. Gives what it shows, unless power goes first.
 fn boot_between<const W: usize, const E: usize>(sweep: &Sweep, flash: &Flash<W, E>, last: Shown) -> Option<Shown> {
     boot(flash, async |slots, store| {
+        if flash.lock().await.dead {
+            return last;
+        }
         let shown = sweep.which(shown(slots).await);
         assert!(shown >= last, "the new folder is gone again");
         if let Ok(offset) = begin(store, &sweep.new).await

@@ -54,28 +54,35 @@ fn the_bytes_stay() {
     let layout = Layout::new(0..40960, 4096, 40960).unwrap();
     let head = Head { sequence: 77, snapshot: 22, before: 33 };
     let cell = head.encode(&layout);
-    assert_eq!(Head::decode(&layout, &cell), Some(head));
-    let hex: String = cell.iter().map(|byte| std::format!("{byte:02x}")).collect();
-    assert_eq!(hex, "57414654534c4f540100001000000040000000004d0016002100613557466587");
+    assert_eq!(Head::decode(&layout, &cell), Ok(head));
+    assert_eq!((&void()[..9], checked(0, &void()).is_some()), (&b"WAFTVOID\x01"[..], true));
+    assert_eq!(hex_of(&cell), "57414654534c4f540100001000000040000000004d0016002100613557466587");
     assert_eq!(
         std::format!("{}", Digest::of(&all)),
         "b9ca294bb98e6373c6dac603e594b6d8ddbdb7e36ee69ec22c580736d70f0d45"
     );
 }
 
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| std::format!("{byte:02x}")).collect()
+}
+
 #[test]
-fn a_head_of_another_layout_or_version_is_none() {
+fn a_head_of_another_layout_or_version_is_recognized_as_one() {
     let layout = |end| Layout::new(0..end, 4096, 1 << 20).unwrap();
     let mut cell = Head { sequence: 1, snapshot: 2, before: 3 }.encode(&layout(40960));
     let larger_blocks = Layout::new(0..49152, 8192, 1 << 20).unwrap();
-    assert_eq!((larger_blocks.slot(), Head::decode(&larger_blocks, &cell)), (layout(40960).slot(), None));
-    assert_eq!(Head::decode(&layout(49152), &cell), None);
-    assert_eq!(
-        Head::decode(&layout(45056), &cell),
-        Some(Head { sequence: 1, snapshot: 2, before: 3 }),
-        "the same slots"
-    );
+    assert_eq!((larger_blocks.slot(), Head::decode(&larger_blocks, &cell)), (layout(40960).slot(), Err(Lack::Foreign)));
+    assert_eq!(Head::decode(&layout(49152), &cell), Err(Lack::Foreign));
+    assert_eq!(Head::decode(&layout(45056), &cell), Ok(Head { sequence: 1, snapshot: 2, before: 3 }), "the same slots");
     cell[MAGIC.len()] += 1;
-    close(0, &mut cell);
-    assert_eq!(Head::decode(&layout(40960), &cell), None);
+    assert_eq!(Head::decode(&layout(40960), &cell), Err(Lack::Torn), "its checksum is wrong");
+    // A later version may use the bytes in between as it likes.
+    for filling in [0, 0xa5, 0xff] {
+        cell[MAGIC.len() + 1..CELL - CHECKSUM].fill(filling);
+        close(0, &mut cell);
+        assert_eq!(Head::decode(&layout(40960), &cell), Err(Lack::Foreign));
+    }
+    assert_eq!(Head::decode(&layout(40960), &[0xff; CELL]), Err(Lack::Blank));
+    assert_eq!(Head::decode(&layout(40960), &void()), Err(Lack::Torn));
 }

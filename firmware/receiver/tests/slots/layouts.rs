@@ -1,0 +1,133 @@
+//! What another version wrote, or a firmware whose slots lie elsewhere: it is told, it stays as it is, and it can be
+//! given up.
+
+use embassy_futures::block_on;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use waft_core::digest::Hasher;
+use waft_core::session::{Store, StoreError};
+use waft_receiver::slots::{SlotStore, Slots, Transfer, Trouble};
+
+use crate::bench::{Board, begin, boot, send, shown};
+use crate::cases::{ERASE, Flash, first, flash, second};
+use crate::nor::{Level, Nor, TEARS};
+
+/// Makes that block's head, and the copy of it, those of another version: that of the first version in which one byte
+/// is another, and the checksum is right.
+fn become_version(flash: &Flash, version: u8) {
+    let mut nor = flash.try_lock().unwrap();
+    for cell in [0, 32, ERASE, ERASE + 32] {
+        if &nor.bytes[cell..][..8] == b"WAFTSLOT" {
+            nor.bytes[cell + 8] = version;
+            let mut hasher = Hasher::new();
+            hasher.update(&[0; 4]);
+            hasher.update(&nor.bytes[cell..][..26]);
+            let checksum = hasher.digest();
+            nor.bytes[cell + 26..][..6].copy_from_slice(&checksum.0[..6]);
+        }
+    }
+}
+
+/// A boot of a firmware whose slots end there.
+fn boot_with<T>(
+    flash: &Flash,
+    end: u32,
+    what: impl AsyncFnOnce(&Slots<'_, NoopRawMutex, Nor<4, ERASE>>, &mut Board<'_, Nor<4, ERASE>>) -> T,
+) -> T {
+    let (mut buffer, mut transfer) = ([0; 256], Transfer::new());
+    block_on(async {
+        let slots = Slots::new(flash, 0..end).await.unwrap();
+        let mut store = SlotStore::mount(&slots, &mut buffer, &mut transfer).await.ok().unwrap();
+        what(&slots, &mut store).await
+    })
+}
+
+const WHOLE: u32 = 12 * ERASE as u32;
+const SHORTER: u32 = 10 * ERASE as u32;
+
+/// The firmware that does not know the layout refuses, and writes nothing.
+fn refuses(flash: &Flash, end: u32) {
+    let before = flash.try_lock().unwrap().operations;
+    boot_with(flash, end, async |slots, store| {
+        assert_eq!(slots.trouble(), Some(Trouble::OtherLayout));
+        assert!(slots.folder().is_none());
+        assert_eq!(store.check(&second().offered).await, Err(StoreError::Io));
+        assert_eq!(begin(store, &second()).await, Err(StoreError::Io));
+        assert_eq!(begin(store, &first()).await, Err(StoreError::Io), "nor is it said to be there");
+        assert_eq!(store.reset_guard().await, Err(StoreError::Io));
+        store.discard().await;
+    });
+    assert_eq!(flash.try_lock().unwrap().operations, before);
+}
+
+#[test]
+fn a_folder_of_another_version_or_layout_stays_until_it_is_given_up() {
+    let flash = flash(12);
+    boot_with(&flash, WHOLE, async |_, store| send(store, &first()).await.unwrap());
+    refuses(&flash, SHORTER);
+    for version in [2, 0, 255] {
+        become_version(&flash, version);
+        refuses(&flash, WHOLE);
+        refuses(&flash, SHORTER);
+    }
+    become_version(&flash, 1);
+    boot_with(&flash, WHOLE, async |slots, store| {
+        assert_eq!((shown(slots).await, slots.trouble()), (Some((1, first().tree)), None), "it is there again");
+        send(store, &second()).await.unwrap();
+    });
+    boot_with(&flash, SHORTER, async |slots, store| {
+        store.forget().await.unwrap();
+        assert_eq!(slots.trouble(), None);
+        assert_eq!(send(store, &first()).await.unwrap().1.generation, 1);
+        assert_eq!(shown(slots).await, Some((1, first().tree)));
+    });
+    boot_with(&flash, SHORTER, async |slots, _| assert_eq!(shown(slots).await, Some((1, first().tree))));
+    refuses(&flash, WHOLE);
+}
+
+/// Power goes while it is given up: afterwards it is either still there, or the flash is in use.
+#[test]
+fn a_folder_that_is_given_up_while_power_goes_can_be_given_up_again() {
+    for (level, tear) in [Level::Words, Level::Unreadable].into_iter().flat_map(|level| TEARS.map(|tear| (level, tear)))
+    {
+        for at in 0.. {
+            let flash = flash(12);
+            boot_with(&flash, WHOLE, async |_, store| send(store, &first()).await.unwrap());
+            let given_up = boot_with(&flash, SHORTER, async |_, store| {
+                let mut nor = flash.lock().await;
+                (nor.level, nor.cut) = (level, Some((nor.operations + at, tear)));
+                drop(nor);
+                store.forget().await.is_ok()
+            });
+            let cut = flash.try_lock().unwrap().dead;
+            flash.try_lock().unwrap().revive();
+            boot_with(&flash, SHORTER, async |slots, store| {
+                assert!(slots.folder().is_none());
+                if slots.trouble().is_some() {
+                    assert!(!given_up, "{level:?}, {tear:?}, {at}");
+                    store.forget().await.unwrap();
+                }
+                send(store, &second()).await.unwrap();
+                assert_eq!(shown(slots).await, Some((1, second().tree)));
+            });
+            if !cut {
+                break;
+            }
+        }
+    }
+}
+
+/// A blank flash, and one full of what never was a journal, are in use without further ado.
+#[test]
+fn what_is_no_journal_is_no_trouble() {
+    for filling in [None, Some(0xff), Some(0)] {
+        let flash = Mutex::new(Nor::<4, ERASE>::new(12, Level::Bits));
+        if let Some(filling) = filling {
+            flash.try_lock().unwrap().bytes.fill(filling);
+        }
+        boot(&flash, async |slots, store| {
+            assert_eq!((slots.trouble(), shown(slots).await), (None, None));
+            send(store, &first()).await.unwrap();
+        });
+    }
+}
