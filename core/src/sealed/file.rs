@@ -269,12 +269,47 @@ mod tests {
         }
     }
 
+    /// Any header that is within all bounds.
+    fn headers() -> impl Strategy<Value = Header> {
+        let shapes = (1..=ENTRIES_MAX, 0..=ENTRIES_MAX, 0..=MANIFEST_MAX, 0..=ARCHIVE_MAX);
+        let choices = (any::<bool>(), any::<bool>(), CHUNK_MIN.ilog2()..=CHUNK_MAX.ilog2());
+        (ITERATIONS_MIN..=ITERATIONS_MAX, any::<[u8; 32]>(), any::<u64>(), choices, shapes).prop_map(
+            |(iterations, salt, created, (aes, lz4, chunk), (entries, files, manifest, total))| {
+                let (files, manifest) = (files.min(entries), manifest.max(entries));
+                let total = total.max(u64::from(manifest) + 32 * (u64::from(files) + 1));
+                Header {
+                    iterations,
+                    salt,
+                    aead: if aes { Aead::Aes256Gcm } else { Aead::ChaCha20Poly1305 },
+                    codec: if lz4 { Codec::Lz4 } else { Codec::None },
+                    chunk: 1 << chunk,
+                    created,
+                    shape: Shape { total, files, entries, manifest },
+                }
+            },
+        )
+    }
+
     proptest! {
         #[test]
-        fn any_bytes_are_a_header_or_an_error(version in 0u8..3, rest in proptest::collection::vec(any::<u8>(), 0..100)) {
-            if let Ok(header) = Header::decode(&[&[version], &rest[..]].concat()) {
-                prop_assert_eq!(Ok(header), Header::decode(&encoded(&header)));
+        fn a_header_comes_back_and_a_changed_one_is_another_or_an_error(
+            header in headers(),
+            at in any::<prop::sample::Index>(),
+            flip in 1u8..,
+        ) {
+            let mut bytes = encoded(&header);
+            prop_assert_eq!(Ok(header), Header::decode(&bytes));
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            if let Ok(other) = Header::decode(&bytes) {
+                prop_assert_ne!(header, other);
+                prop_assert_eq!(Ok(other), Header::decode(&encoded(&other)));
             }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(Header::decode(&[&[VERSION], &bytes[..]].concat()).is_err(), "by chance, they are none");
         }
     }
 }
