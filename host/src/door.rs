@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use waft_core::limits::{HANDSHAKE_MS, PREFACE_MS};
+use waft_core::limits::PREFACE_MS;
 use waft_core::wire::preface::{ClearRefusal, LEN, TLS_HANDSHAKE, check_preface, preface};
 
 use crate::net::part;
 
 const PREFACE: Duration = Duration::from_millis(PREFACE_MS);
-/// A receiver answers at once, unless it is a board in the middle of another's handshake.
-const ANSWER: Duration = Duration::from_millis(HANDSHAKE_MS);
+/// A receiver answers at once, unless it is a board in the middle of another's handshake. Who waits any longer is better
+/// off with another try.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Sends the preface and waits until the receiver begins TLS; takes nothing of that off the stream.
 pub async fn knock(stream: &mut TcpStream) -> Result<(), KnockError> {

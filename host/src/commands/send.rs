@@ -150,7 +150,8 @@ fn is_outcome_unknown(error: &Error) -> bool {
 
 /// Whether nothing of the receiver was there.
 fn is_out_of_reach(error: &Error) -> bool {
-    Hope::after(error) == Hope::Absent || matches!(error, Error::Knock(_, KnockError::Closed))
+    use KnockError::{Closed, Silent};
+    matches!(error, Error::Dial(_) | Error::DialBoth(..) | Error::Knock(_, Closed | Silent))
 }
 
 fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {

@@ -51,7 +51,7 @@ fn silence() {
 fn closed_at_once() {
     let world = World::new();
     world.small();
-    let there = Proxy::before("127.0.0.1:1", &[Fate::Answer(b""); 100]);
+    let there = Proxy::before("127.0.0.1:1", &[Fate::Answer(b""); 250]);
     let says = ["The connection to", &there.address, "was closed without an answer", "waft receive"];
     world.sending(&there.address).run().failed(16, "broken", &says);
 }

@@ -21,8 +21,8 @@ use crate::door::{AdmitError, admit, turn_away};
 
 /// Connections without a preface at once. When there are more, the oldest is closed: a sender speaks at once.
 const HALL_MAX: usize = 64;
-/// Unproven guests at once. When there are more, the oldest yields.
-const GUESTS_MAX: usize = 8;
+/// Connections that are in their handshake at once. When there are more, the oldest yields.
+const GUESTS_MAX: usize = 128;
 /// Connections that are being told *busy* at once. When there are more, the oldest is just closed: it was told by then.
 const TURNED_MAX: usize = 32;
 /// Pause after the system could not hand over a connection: it is out of something.

@@ -1,7 +1,8 @@
 //! How often a sender tries again, and when it gives up.
 //!
-//! A busy receiver is asked again for [`BUSY_RETRY_MS`]; a broken connection a few times, and anew each time that it
-//! got further. PROTOCOL.md, section 6, "Retries" and "Places".
+//! A busy receiver is tried again for [`BUSY_RETRY_MS`], and one that refuses or does not answer is taken for busy; a
+//! broken connection is tried again a few times, and anew each time that it got further. PROTOCOL.md, section 6,
+//! "Retries" and "Places".
 
 use std::time::Duration;
 
@@ -11,26 +12,28 @@ use waft_core::wire::preface::ClearRefusal;
 
 use crate::door::KnockError;
 use crate::error::Error;
+use crate::net::DialError;
 use crate::tls::error::HandshakeError;
 
 /// Tries that got no further, once a session was had.
 const FRUITLESS_MAX: u32 = 7;
 /// The same, before any: then rather something is wrong.
 const STRANGE_MAX: u32 = 5;
-/// Tries in all.
+/// Tries in all that did not find the receiver busy.
 const TRIES_MAX: u32 = 200;
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(8);
-const WAIT_BUSY_MAX: Duration = Duration::from_secs(2);
+/// Where many want to connect, it is who tries often that gets in.
+const WAIT_BUSY: Duration = Duration::from_millis(250);
 
 /// What a failed try leaves to hope for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hope {
-    /// Another transfer runs, or strangers crowd the door; that will end.
+    /// Another transfer runs, or others take all of the receiver's sockets; that will end.
     Busy,
     /// The connection broke.
     Broken,
-    /// Nobody answers. That may change, if somebody did before.
+    /// The receiver cannot be reached. That may change, if it was reached before.
     Absent,
     /// None: the same would happen again.
     No,
@@ -44,11 +47,14 @@ impl Hope {
                 cause: SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown,
                 ..
             } => Self::Broken,
-            Error::Knock(_, KnockError::Refused(ClearRefusal::Busy) | KnockError::Closed) => Self::Busy,
+            Error::Knock(_, KnockError::Refused(ClearRefusal::Busy) | KnockError::Closed | KnockError::Silent)
+            | Error::Dial(DialError::Refused { .. })
+            | Error::DialBoth(DialError::Refused { .. }, _)
+            | Error::DialBoth(_, DialError::Refused { .. }) => Self::Busy,
             Error::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {
                 Self::Broken
             }
-            Error::Dial(_) | Error::DialBoth(..) | Error::Knock(_, KnockError::Silent) => Self::Absent,
+            Error::Dial(_) | Error::DialBoth(..) => Self::Absent,
             _ => Self::No,
         }
     }
@@ -77,24 +83,20 @@ impl Patience {
 
     /// How long to wait before the next try; `None`: there is none. `now`: since the first try.
     pub(super) fn wait(&mut self, hope: Hope, now: Duration) -> Option<Duration> {
-        self.tries += 1;
-        if self.tries >= TRIES_MAX {
-            return None;
-        }
         // Where somebody was busy just now, a connection that breaks so early means the same.
         let hope = if hope == Hope::Broken && self.busy.is_some() { Hope::Busy } else { hope };
         match hope {
             Hope::No => None,
             Hope::Busy => {
                 let since = *self.busy.get_or_insert(now);
-                let wait = growing(self.tries - 1, WAIT_BUSY_MAX);
-                (now + wait <= since + Duration::from_millis(BUSY_RETRY_MS)).then_some(wait)
+                (now + WAIT_BUSY <= since + Duration::from_millis(BUSY_RETRY_MS)).then_some(WAIT_BUSY)
             }
             Hope::Absent if !self.met => None,
             Hope::Absent | Hope::Broken => {
+                self.tries += 1;
                 self.fruitless += 1;
                 let most = if self.met { FRUITLESS_MAX } else { STRANGE_MAX };
-                (self.fruitless < most).then(|| growing(self.fruitless - 1, WAIT_MAX))
+                (self.tries < TRIES_MAX && self.fruitless < most).then(|| growing(self.fruitless - 1, WAIT_MAX))
             }
         }
     }
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn a_busy_receiver_is_asked_past_its_idle_deadline() {
         let (tries, seconds) = endure(&mut Patience::default(), Hope::Busy);
-        assert!(seconds * 1000 > waft_core::limits::STEP_MS && tries < 40, "{tries} tries, {seconds} s");
+        assert!(seconds * 1000 > waft_core::limits::STEP_MS && tries < 200, "{tries} tries, {seconds} s");
     }
 
     #[test]
@@ -129,6 +131,23 @@ mod tests {
         assert_eq!(endure(&mut Patience::default(), Hope::Absent), (1, 0));
         assert_eq!(endure(&mut Patience::default(), Hope::No), (1, 0));
         assert_eq!(endure(&mut Patience::default(), Hope::Broken).0, STRANGE_MAX);
+    }
+
+    #[test]
+    fn who_refuses_or_does_not_answer_is_taken_for_busy() {
+        let at = || "kitchen".parse().expect("an address");
+        let (refused, lost) = (|| DialError::Refused { address: at() }, || DialError::TimedOut { address: at() });
+        for error in [
+            Error::Dial(refused()),
+            Error::DialBoth(lost(), refused()),
+            Error::DialBoth(refused(), lost()),
+            Error::Knock(at(), KnockError::Silent),
+            Error::Knock(at(), KnockError::Closed),
+            Error::Knock(at(), KnockError::Refused(ClearRefusal::Busy)),
+        ] {
+            assert_eq!(Hope::after(&error), Hope::Busy, "{error:?}");
+        }
+        assert_eq!(Hope::after(&Error::DialBoth(lost(), lost())), Hope::Absent);
     }
 
     #[test]
