@@ -68,8 +68,10 @@ pub const WORKING_CAP_MS: u64 = 3_600_000;
 pub const REMEMBER_MS: u64 = 600_000;
 /// A receiver waits this long for a reader to let go of the place that the folder needs, in milliseconds.
 pub const LEASE_MS: u64 = 10_000;
-/// An unauthenticated connection keeps its place from a waiting one this long, in milliseconds.
-pub const YIELD_MS: u64 = 2_000;
+/// A peer that is not authenticated may keep a receiver waiting this long while others wait, in milliseconds.
+pub const YIELD_MS: u64 = 250;
+/// The same at most, now and then, so that senders far away get in, too.
+pub const YIELD_MAX_MS: u64 = 2_000;
 /// After its last message a side reads on this long, in milliseconds, so that the message is not lost to a reset.
 pub const LINGER_MS: u64 = 3_000;
 /// A sender tries a busy receiver again for this long, in milliseconds: past the idle deadline of its own broken

@@ -3,7 +3,7 @@
 //! A board implements [`Board`] once, as a list of types, finds out whether it is [`Fit`], and hands all of it to
 //! [`run`](crate::run::run).
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_io_async::{Read, Write};
@@ -58,11 +58,15 @@ pub struct Stack {
 
 /// A TCP socket that serves one connection after the other on the receiver's port.
 pub trait Socket: Tcp {
-    /// Waits until the board has an address, and tells where senders reach it. Cancel-safe.
-    async fn address(&mut self) -> SocketAddr;
+    /// Listens, until a peer begins to connect or the board's address is another than `known`. Cancel-safe: called
+    /// again, it goes on where it was.
+    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened;
 
-    /// Waits for somebody to connect. Cancel-safe: called again, it goes on where it was.
-    async fn accept(&mut self);
+    /// Waits until the connection that a peer began is established; `false`: the peer gave it up. Cancel-safe.
+    async fn establish(&mut self) -> bool;
+
+    /// Where the connection comes from, once a peer began it.
+    fn source(&self) -> Option<IpAddr>;
 
     /// Lets what was written get out, says that no more comes, and ends the connection; within
     /// [`LINGER_MS`](waft_core::limits::LINGER_MS) whatever the peer does. Cancel-safe; without a connection it does
@@ -71,6 +75,15 @@ pub trait Socket: Tcp {
 
     /// Ends the connection at once.
     fn abort(&mut self);
+}
+
+/// What a listening socket waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listened {
+    /// A peer begins to connect: the socket listens no longer.
+    Taken,
+    /// The board is reached at this address now; `None`: it has none, or no link.
+    Moved(Option<SocketAddr>),
 }
 
 /// A board that can receive: it knows who it is, and has random numbers.

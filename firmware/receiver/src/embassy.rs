@@ -3,6 +3,8 @@
 //! embassy-net's own socket does not quite do what [`Socket`] asks: its `wait_read_ready` sleeps through the end of a
 //! connection, its `accept` fails when it is called again, and its `flush` waits for the peer.
 
+mod driver;
+
 use core::future::{Future, poll_fn};
 use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
@@ -16,14 +18,18 @@ use embedded_io_async::{ErrorType, Read, Write};
 use waft_core::limits::LINGER_MS;
 use waft_core::session::Clock;
 
-use crate::board::Socket;
+use crate::board::{Listened, Socket};
 use crate::identity::{Address, Network};
 use crate::tls::guard::Tcp;
 
+pub use driver::{Neighbours, Received};
+
 /// A reset that cannot get out is given up after this: nobody may be there.
 const RESET: Duration = Duration::from_millis(250);
-/// Who wants to connect has so long to answer: a false address never does, and holds a socket.
-const ANSWER: Duration = Duration::from_secs(3);
+/// Where nothing comes for so long, the peer is asked whether it is there still.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A peer that has not answered for so long is gone.
+const GONE: Duration = Duration::from_secs(20);
 
 /// The network settings of an identity, as embassy-net takes them. `None`: the board was never provisioned, and asks
 /// for any address, to be able to say so.
@@ -73,6 +79,9 @@ impl<'a> TcpPort<'a> {
         let mut socket = TcpSocket::new(stack, receive, send);
         // Messages are short, and each is waited for.
         socket.set_nagle_enabled(false);
+        // A peer that lost its power says nothing, and would hold the session for as long as the session waits.
+        socket.set_keep_alive(Some(KEEP_ALIVE));
+        socket.set_timeout(Some(GONE));
         Self { stack, socket, port, lingers: None }
     }
 
@@ -93,6 +102,19 @@ impl<'a> TcpPort<'a> {
     fn wake_on_change(&self, context: &mut Context<'_>) {
         let _ = pin!(self.socket.wait_read_ready()).poll(context);
         let _ = pin!(self.socket.wait_write_ready()).poll(context);
+    }
+
+    #[inline(never)]
+    fn start_listening(&mut self) {
+        // Polled once, it listens.
+        let _ = poll_once(self.socket.accept(self.port));
+    }
+
+    /// Where senders reach the board.
+    #[inline(never)]
+    fn address(&self) -> Option<SocketAddr> {
+        let config = self.stack.config_v4().filter(|_| self.stack.is_link_up())?;
+        Some(SocketAddr::new(IpAddr::V4(config.address.address()), self.port))
     }
 
     /// Reads on, so that a peer who still writes gets to what was written here, until it ends the connection too.
@@ -132,35 +154,36 @@ impl Tcp for TcpPort<'_> {
 }
 
 impl Socket for TcpPort<'_> {
-    async fn address(&mut self) -> SocketAddr {
-        loop {
-            self.stack.wait_config_up().await;
-            if let Some(config) = self.stack.config_v4() {
-                return SocketAddr::new(IpAddr::V4(config.address.address()), self.port);
-            }
+    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened {
+        if self.socket.state() == State::Closed {
+            // The reset of the connection before, if it still has to get out.
+            let _ = with_timeout(RESET, self.socket.flush()).await;
+            self.start_listening();
         }
+        poll_fn(|context| {
+            let address = self.address();
+            if address != known {
+                return Poll::Ready(Listened::Moved(address));
+            }
+            if self.socket.state() != State::Listen {
+                return Poll::Ready(Listened::Taken);
+            }
+            self.wake_on_change(context);
+            // One of these two waits: what it leaves behind is a waker that every change of link and address wakes.
+            let _ = pin!(self.stack.wait_config_up()).poll(context);
+            let _ = pin!(self.stack.wait_config_down()).poll(context);
+            Poll::Pending
+        })
+        .await
     }
 
-    async fn accept(&mut self) {
-        loop {
-            match self.socket.state() {
-                State::Established | State::CloseWait => return,
-                State::Listen => self.until(|socket| socket.state() != State::Listen).await,
-                State::SynReceived => {
-                    let answer = self.until(|socket| socket.state() != State::SynReceived);
-                    if with_timeout(ANSWER, answer).await.is_err() {
-                        self.socket.abort();
-                    }
-                }
-                State::Closed => {
-                    // The reset of the connection before, if it still has to get out.
-                    let _ = with_timeout(RESET, self.socket.flush()).await;
-                    // Polled once, it listens.
-                    let _ = poll_once(self.socket.accept(self.port));
-                }
-                _ => self.socket.abort(),
-            }
-        }
+    async fn establish(&mut self) -> bool {
+        self.until(|socket| socket.state() != State::SynReceived).await;
+        matches!(self.socket.state(), State::Established | State::CloseWait)
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        self.socket.remote_endpoint().map(|endpoint| endpoint.addr.into())
     }
 
     async fn close(&mut self) {
@@ -175,6 +198,11 @@ impl Socket for TcpPort<'_> {
     }
 
     fn abort(&mut self) {
+        let is_half_open = self.socket.state() == State::SynReceived;
         self.socket.abort();
+        if is_half_open {
+            // It listens at once. If there is a peer at all, the stack resets it as soon as it goes on.
+            self.start_listening();
+        }
     }
 }

@@ -60,10 +60,11 @@
 #[cfg(test)]
 extern crate std;
 
+mod accept;
 pub mod board;
+mod budget;
 mod console;
 mod crc;
-mod doors;
 #[cfg(feature = "embassy")]
 pub mod embassy;
 pub mod entropy;

@@ -34,8 +34,8 @@ const AHEAD: u64 = 3;
 /// Something to be shown.
 #[derive(Clone, Copy)]
 pub(crate) enum Notice {
-    /// Senders reach the board there.
-    Listening(SocketAddr),
+    /// Senders reach the board at another address now, or no longer.
+    Address,
     /// It has a new code.
     Code,
     /// It is asked for the key, or not any more.
@@ -113,9 +113,9 @@ impl Panel {
         }
     }
 
-    pub(crate) fn listens_at(&self, address: SocketAddr) {
-        if self.address.replace(Some(address)) != Some(address) {
-            self.tell(Notice::Listening(address));
+    pub(crate) fn listens_at(&self, address: Option<SocketAddr>) {
+        if self.address.replace(address) != address {
+            self.tell(Notice::Address);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! run = mount the slots, then both of
-//!         doors -> session -> store, one connection after the other     (doors, session)
+//!         sockets -> session -> store, one connection after the other   (accept, session)
 //!         console, in and out                                          (console)
 //! ```
 //!
@@ -19,22 +19,22 @@ use waft_core::session::apart::apart;
 use waft_core::session::desk::{Desk, Tries};
 use waft_core::wire::preface::ClearRefusal;
 
+use crate::accept::{ActiveSession, Backlog};
 use crate::board::{Board, Fit, Start, Unfit};
 use crate::console::{Around, Console, Ready};
-use crate::doors::{Doors, Place};
 use crate::entropy::Random;
 use crate::events::{Event, Events};
 use crate::panel::Panel;
 use crate::session::{Memory, Sessions, SharedStore, Store};
 use crate::slots::{MountError, SlotStore, Slots};
 
-/// What a board hands over. `N`: its sockets; with two or more, others are told *busy* while one sends.
+/// What a board hands over. `N`: its sockets, two at least; three for boards that strangers can reach.
 pub struct Parts<'a, B: Board, const N: usize> {
     /// What the board found out about itself.
     pub fit: Result<Fit<'a>, Unfit>,
     /// Where folders go; the application reads from the same.
     pub slots: &'a Slots<'a, B::Mutex, B::Flash>,
-    /// The sockets.
+    /// The sockets. The last one has no session, and tells others *busy*: short buffers do for it.
     pub sockets: [B::Socket; N],
     /// The console.
     pub console: B::Console,
@@ -69,10 +69,12 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let around = Around { panel: &panel, slots, store: store.as_ref(), clock, ready, start };
     let mut console = Console::<B>::new(console, echo, around);
     let mut console = pin!(console.serve());
-    let mut doors = Doors::new(sockets, clock, &panel);
+    let mut backlog = Backlog::new(sockets, clock, &panel);
     let (Fit { identity, mut random, .. }, store) = match (fit, &store) {
         (Ok(fit), Some(store)) => (fit, store),
-        (Err(Unfit::Identity(_)), _) => both(pin!(doors.refuse(ClearRefusal::NotProvisioned)), console.as_mut()).await,
+        (Err(Unfit::Identity(_)), _) => {
+            both(pin!(backlog.refuse(ClearRefusal::NotProvisioned)), console.as_mut()).await
+        }
         _ => console.await,
     };
     store.lock().await.allow_older(identity.policy.allow_older);
@@ -82,7 +84,9 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     if identity.policy.code {
         panel.show_code(sessions.desk.code());
     }
-    let serve = doors.serve(async |socket: &mut B::Socket, place: &Place| sessions.hold(tls, socket, place).await);
+    let serve = backlog.serve(async |socket: &mut B::Socket, active: &ActiveSession| {
+        sessions.hold(tls, socket, active).await;
+    });
     both(pin!(serve), console).await
 }
 

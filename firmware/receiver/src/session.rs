@@ -14,8 +14,8 @@ use waft_core::session::desk::{Desk, Tries};
 use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Clock, Link};
 
+use crate::accept::ActiveSession;
 use crate::board::Board;
-use crate::doors::Place;
 use crate::entropy::Random;
 use crate::events::{Event, Events};
 use crate::identity::{Identity, KeyPolicy};
@@ -79,8 +79,8 @@ pub(crate) struct Sessions<'a, B: Board> {
 }
 
 impl<B: Board> Sessions<'_, B> {
-    /// Listens to whoever connected, and tells `place` once that is a trusted sender.
-    pub(crate) async fn hold(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, place: &Place) {
+    /// Listens to whoever connected, and tells `active` once that is a trusted sender.
+    pub(crate) async fn hold(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
         let mut wire = Wire::new(socket);
         let (identity, random) = (self.identity, &mut self.random);
         // No name for the result: it would lie beside the link as long as that lives.
@@ -89,7 +89,7 @@ impl<B: Board> Sessions<'_, B> {
                 Ok(authenticated) => authenticated,
                 Err(stranger) => return self.panel.tell_of_stranger(stranger),
             };
-        place.authenticated();
+        active.authenticated();
         apart(pin!(self.receive(&mut link, sender.hash))).await;
         // A peer that takes nothing more gets no goodbye.
         let enough = self.clock.sleep_until(self.clock.now() + LINGER_MS);

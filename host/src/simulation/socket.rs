@@ -1,7 +1,7 @@
 //! A board's TCP socket on this machine's network: several share the one listener.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use waft_core::limits::LINGER_MS;
-use waft_receiver::board;
+use waft_receiver::board::{self, Listened};
 use waft_receiver::tls::guard::Tcp;
 
 use super::flash::Durable;
@@ -88,11 +88,10 @@ impl Tcp for Socket {
 }
 
 impl board::Socket for Socket {
-    async fn address(&mut self) -> SocketAddr {
-        self.port.local
-    }
-
-    async fn accept(&mut self) {
+    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened {
+        if known != Some(self.port.local) {
+            return Listened::Moved(Some(self.port.local));
+        }
         self.port.open.notify_one();
         loop {
             match self.port.listener.accept().await {
@@ -100,11 +99,19 @@ impl board::Socket for Socket {
                     // Without it small messages would wait for each other.
                     let _ = stream.set_nodelay(true);
                     self.stream = Some(stream);
-                    return;
+                    return Listened::Taken;
                 }
                 Err(_) => sleep(RETRY).await,
             }
         }
+    }
+
+    async fn establish(&mut self) -> bool {
+        self.stream.is_some()
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        self.stream.as_ref()?.peer_addr().ok().map(|peer| peer.ip())
     }
 
     async fn close(&mut self) {

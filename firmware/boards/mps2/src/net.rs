@@ -4,18 +4,20 @@ use embassy_executor::Spawner;
 use embassy_net::{Runner, Stack, StackResources};
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_receiver::board::PORT;
-use waft_receiver::embassy::{TcpPort, config};
+use waft_receiver::embassy::{Neighbours, TcpPort, config};
 use waft_receiver::identity::Network;
 
 use crate::ethernet::Ethernet;
 
-/// One for who sends, one to tell others that the board is busy, and one for who knocks meanwhile.
-pub const SOCKETS: usize = 3;
+/// One for the session, two for connections that wait for it, and one that tells others that the board is busy.
+pub const SOCKETS: usize = 4;
 
 /// What a peer may have under way: a record of TLS.
 const RECEIVE: usize = 4 << 10;
-/// A message fits.
-const SEND: usize = 1 << 10;
+/// A message fits, and each record of a handshake.
+const SEND: usize = 896;
+/// A preface fits, or the answer to one.
+const SHORT: usize = 16;
 
 /// The stack, with its task. `seed` makes sequence numbers hard to guess. Call it once.
 pub fn start(spawner: Spawner, network: Option<&Network>, seed: u64) -> Stack<'static> {
@@ -24,20 +26,24 @@ pub fn start(spawner: Spawner, network: Option<&Network>, seed: u64) -> Stack<'s
     static RESOURCES: StaticCell<StackResources<{ SOCKETS + 1 }>> = StaticCell::new();
     let ethernet = ETHERNET.take();
     ethernet.start();
-    let (stack, runner) = embassy_net::new(ethernet, config(network), RESOURCES.init(StackResources::new()), seed);
+    let (stack, runner) =
+        embassy_net::new(Neighbours::new(ethernet), config(network), RESOURCES.init(StackResources::new()), seed);
     spawner.spawn(run(runner).expect("it is started once"));
     stack
 }
 
 /// Moves frames.
 #[embassy_executor::task]
-async fn run(mut runner: Runner<'static, &'static mut Ethernet>) -> ! {
+async fn run(mut runner: Runner<'static, Neighbours<&'static mut Ethernet>>) -> ! {
     runner.run().await
 }
 
 /// The receiver's sockets. Call it once.
 pub fn sockets(stack: Stack<'static>) -> [TcpPort<'static>; SOCKETS] {
-    static MEMORY: ConstStaticCell<[([u8; RECEIVE], [u8; SEND]); SOCKETS]> =
-        ConstStaticCell::new([([0; RECEIVE], [0; SEND]); SOCKETS]);
-    MEMORY.take().each_mut().map(|(receive, send)| TcpPort::new(stack, PORT, receive, send))
+    static MEMORY: ConstStaticCell<[([u8; RECEIVE], [u8; SEND]); SOCKETS - 1]> =
+        ConstStaticCell::new([([0; RECEIVE], [0; SEND]); SOCKETS - 1]);
+    static SHORT_MEMORY: ConstStaticCell<[[u8; SHORT]; 2]> = ConstStaticCell::new([[0; SHORT]; 2]);
+    let [a, b, c] = MEMORY.take().each_mut().map(|(receive, send)| TcpPort::new(stack, PORT, receive, send));
+    let [receive, send] = SHORT_MEMORY.take();
+    [a, b, c, TcpPort::new(stack, PORT, receive, send)]
 }

@@ -52,8 +52,8 @@ const MAP: Map = {
     map
 };
 
-/// One for who sends; one to tell others that the board is busy.
-const SOCKETS: usize = 2;
+/// One for the session, one that listens, and two for connections that come meanwhile.
+const SOCKETS: usize = 4;
 
 /// The storage.
 type Flash = flash::Flash<Controller>;

@@ -40,7 +40,10 @@ impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { notice, panel, peer } = *self;
         match *notice {
-            Notice::Listening(address) => write!(f, "Listening at {address}."),
+            Notice::Address => match panel.address.get() {
+                Some(address) => write!(f, "Listening at {address}."),
+                None => f.write_str("No network: the cable is unplugged, or this board has no address any more."),
+            },
             Notice::Code => Code(panel.code.get()).fmt(f),
             Notice::Question => match panel.question.get() {
                 Some(question) => ask(f, question, peer),

@@ -1,6 +1,6 @@
 //! A board on this machine: loopback for its network, memory for its flash, a pipe for its console.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::{OsRng, RngCore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::desk::Tries;
-use waft_receiver::board::{Board, Fit, Socket, Start, Unfit};
+use waft_receiver::board::{Board, Fit, Listened, Socket, Start, Unfit};
 use waft_receiver::entropy::Trng;
 use waft_receiver::events::Events;
 use waft_receiver::identity::{Identity, IdentityError};
@@ -25,6 +25,7 @@ use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 use waft_receiver::{CHUNK, Memory};
 
 use crate::nor::{Level, Nor};
+use crate::person::{Person, Pipe};
 use crate::support::Ticks;
 
 pub(crate) const ERASE: usize = 4096;
@@ -87,12 +88,21 @@ impl Tcp for Plug {
 }
 
 impl Socket for Plug {
-    async fn address(&mut self) -> SocketAddr {
-        self.listener.local_addr().unwrap()
+    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened {
+        let address = self.listener.local_addr().ok();
+        if address != known {
+            return Listened::Moved(address);
+        }
+        self.stream = Some(self.listener.accept().await.unwrap().0);
+        Listened::Taken
     }
 
-    async fn accept(&mut self) {
-        self.stream = Some(self.listener.accept().await.unwrap().0);
+    async fn establish(&mut self) -> bool {
+        true
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        self.stream.as_ref()?.peer_addr().ok().map(|peer| peer.ip())
     }
 
     async fn close(&mut self) {
@@ -109,29 +119,6 @@ impl Socket for Plug {
     }
 }
 
-/// The board's end of its console.
-pub(crate) struct Pipe(DuplexStream);
-
-impl ErrorType for Pipe {
-    type Error = std::io::Error;
-}
-
-impl Read for Pipe {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        self.0.read(buffer).await
-    }
-}
-
-impl Write for Pipe {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        self.0.write(bytes).await
-    }
-
-    async fn flush(&mut self) -> Result<(), Self::Error> {
-        self.0.flush().await
-    }
-}
-
 /// A generator that works, or says that it does not.
 struct Noise(bool);
 
@@ -139,51 +126,6 @@ impl Trng for Noise {
     async fn fill(&mut self, bytes: &mut [u8]) -> bool {
         OsRng.fill_bytes(bytes);
         self.0
-    }
-}
-
-/// The person at the console.
-pub(crate) struct Person {
-    console: DuplexStream,
-    seen: String,
-}
-
-impl Person {
-    /// Reads on until `text` is seen; gives all up to the end of its line.
-    pub(crate) async fn sees(&mut self, text: &str) -> String {
-        let reading = async {
-            loop {
-                if let Some(at) = self.seen.find(text)
-                    && let Some(end) = self.seen[at..].find('\n')
-                {
-                    let rest = self.seen.split_off(at + end + 1);
-                    return std::mem::replace(&mut self.seen, rest);
-                }
-                let mut bytes = [0; 1000];
-                let count = self.console.read(&mut bytes).await.unwrap();
-                self.seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
-            }
-        };
-        match tokio::time::timeout(Duration::from_secs(60), reading).await {
-            Ok(seen) => seen,
-            Err(_) => panic!("never saw {text:?}, but {:?}", self.seen),
-        }
-    }
-
-    /// The code that is shown next.
-    pub(crate) async fn reads_code(&mut self) -> String {
-        let seen = self.sees("Code:").await;
-        let line = seen.lines().last().unwrap();
-        line.chars().filter(char::is_ascii_digit).collect()
-    }
-
-    pub(crate) async fn types(&mut self, line: &str) {
-        self.presses(format!("{line}\r\n")).await;
-    }
-
-    /// Presses keys, without ending the line.
-    pub(crate) async fn presses(&mut self, keys: impl AsRef<[u8]>) {
-        self.console.write_all(keys.as_ref()).await.unwrap();
     }
 }
 
@@ -226,10 +168,10 @@ impl Powered {
         let address = listener.local_addr().unwrap();
         let (near, far) = duplex(1 << 16);
         let (clock, mut memory) = (Ticks::new(), Box::new(Memory::new()));
-        let parts = Parts::<'_, Hosted, 3> {
+        let parts = Parts::<'_, Hosted, 4> {
             fit,
             slots: &slots,
-            sockets: [0; 3].map(|_| Plug { listener: listener.clone(), stream: None }),
+            sockets: [0; 4].map(|_| Plug { listener: listener.clone(), stream: None }),
             console: Pipe(far),
             echo: self.echo,
             clock: &clock,
@@ -238,7 +180,7 @@ impl Powered {
             events: &events,
             memory: &mut memory,
         };
-        let person = Person { console: near, seen: String::new() };
+        let person = Person::new(near);
         let around = Scene { address, person, slots: &slots, events: &events };
         steadily(async {
             tokio::select! {

@@ -11,6 +11,7 @@ mod laptop;
 #[path = "../slots/nor.rs"]
 #[allow(dead_code)]
 mod nor;
+mod person;
 mod strangers;
 #[path = "../tls/support.rs"]
 #[allow(dead_code)]

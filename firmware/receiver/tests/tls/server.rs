@@ -30,15 +30,20 @@ pub(crate) struct Server {
 
 impl Server {
     /// Reads the ClientHello.
-    pub(crate) async fn accept(mut stream: TcpStream) -> Self {
+    pub(crate) async fn accept(stream: TcpStream) -> Self {
+        Self::try_accept(stream).await.unwrap()
+    }
+
+    /// The same, from a board that may end the connection.
+    pub(crate) async fn try_accept(mut stream: TcpStream) -> std::io::Result<Self> {
         let mut header = [0; 5];
-        stream.read_exact(&mut header).await.unwrap();
+        stream.read_exact(&mut header).await?;
         let mut hello = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
-        stream.read_exact(&mut hello).await.unwrap();
+        stream.read_exact(&mut hello).await?;
         let share = hello.windows(4).position(|window| window == [0, 0x17, 0, 65]).expect("a share of secp256r1") + 4;
         let client_point = PublicKey::from_sec1_bytes(&hello[share..share + 65]).unwrap();
         let transcript = Sha256::new().chain_update(&hello);
-        Self { stream, transcript, client_point, secret: [0; 32], traffic: [0; 32], count: 0 }
+        Ok(Self { stream, transcript, client_point, secret: [0; 32], traffic: [0; 32], count: 0 })
     }
 
     /// Answers with a ServerHello, and goes on to the handshake's keys.

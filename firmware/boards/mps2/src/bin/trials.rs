@@ -12,7 +12,7 @@ use embedded_io_async::{Read, Write};
 use waft_mps2::console::Console;
 use waft_mps2::net::SOCKETS;
 use waft_mps2::{board, executor, net, watchdog};
-use waft_receiver::board::Socket;
+use waft_receiver::board::{Listened, Socket};
 use waft_receiver::embassy::TcpPort;
 
 #[cortex_m_rt::entry]
@@ -69,9 +69,15 @@ fn dig(depth: u32) -> u32 {
 
 #[embassy_executor::task]
 async fn count(mut socket: TcpPort<'static>) -> ! {
-    let mut buffer = [0; 1024];
+    let (mut buffer, mut address) = ([0; 1024], None);
     loop {
-        socket.accept().await;
+        while let Listened::Moved(to) = socket.listen(address).await {
+            address = to;
+        }
+        if !socket.establish().await {
+            socket.abort();
+            continue;
+        }
         let mut total = 0u32;
         while let Ok(count @ 1..) = socket.read(&mut buffer).await {
             total += count as u32;

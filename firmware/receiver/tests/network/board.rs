@@ -1,0 +1,186 @@
+//! A board on a wire in memory, with the TCP of real boards, and a machine at the other end.
+
+use std::future::pending;
+use std::time::Duration;
+
+use embassy_net::tcp::{ConnectError, TcpSocket};
+use embassy_net::{Config, Ipv4Address, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embedded_io_async::Write;
+use rand_core::{OsRng, RngCore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::TcpStream;
+use waft::steady::steadily;
+use waft_core::sealed::cipher::SoftCipher;
+use waft_core::session::desk::Tries;
+use waft_receiver::Memory;
+use waft_receiver::board::{Board, Fit, PORT, Start};
+use waft_receiver::embassy::{Neighbours, TcpPort, Uptime};
+use waft_receiver::entropy::Trng;
+use waft_receiver::events::Events;
+use waft_receiver::identity::Identity;
+use waft_receiver::run::{Parts, run};
+use waft_receiver::seed::Ratchet;
+use waft_receiver::slots::Slots;
+use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+
+use crate::nor::{Level, Nor};
+use crate::person::{Person, Pipe};
+use crate::support::connected;
+use crate::wire::{Port, wire};
+
+const ERASE: usize = 4096;
+const SOCKETS: usize = 4;
+/// Sockets of the machine beside the board.
+const LAPTOP_SOCKETS: usize = 300;
+
+pub(crate) const BOARD: [u8; 4] = [192, 168, 7, 2];
+const LAPTOP: [u8; 4] = [192, 168, 7, 1];
+pub(crate) const BOARD_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+struct Wired;
+
+impl Board for Wired {
+    type Mutex = NoopRawMutex;
+    type Flash = Nor<4, ERASE>;
+    type Suite = ChaCha20Poly1305Sha256;
+    type Cipher = SoftCipher;
+    type Socket = TcpPort<'static>;
+    type Console = Pipe;
+    type Clock = Uptime;
+    const ITERATIONS_MAX: u32 = 1_000;
+}
+
+struct Noise;
+
+impl Trng for Noise {
+    async fn fill(&mut self, bytes: &mut [u8]) -> bool {
+        OsRng.fill_bytes(bytes);
+        true
+    }
+}
+
+/// What a test sees of the board, and of the network.
+pub(crate) struct Scene {
+    pub(crate) person: Person,
+    pub(crate) laptop: Laptop,
+    /// The board's own stack.
+    pub(crate) board: Stack<'static>,
+}
+
+/// The machine at the other end of the wire.
+#[derive(Clone)]
+pub(crate) struct Laptop {
+    stack: Stack<'static>,
+    pub(crate) port: Port,
+}
+
+impl Laptop {
+    /// Connects to the board.
+    pub(crate) async fn connect(&self) -> Result<TcpSocket<'static>, ConnectError> {
+        self.connect_to(BOARD).await
+    }
+
+    pub(crate) async fn connect_to(&self, address: [u8; 4]) -> Result<TcpSocket<'static>, ConnectError> {
+        let [receive, send] = [(); 2].map(|()| Box::leak(vec![0; 8192].into_boxed_slice()));
+        let mut socket = TcpSocket::new(self.stack, receive, send);
+        socket.set_nagle_enabled(false);
+        socket.set_timeout(Some(embassy_time::Duration::from_secs(5)));
+        socket.connect((Ipv4Address::from(address), PORT)).await.map(|()| socket)
+    }
+
+    /// A connection of this machine's own, which goes on at the board as long as `carried` is polled.
+    pub(crate) async fn carried<T>(
+        &self,
+        mut socket: TcpSocket<'static>,
+        speak: impl AsyncFnOnce(TcpStream) -> T,
+    ) -> T {
+        let (near, mut far) = connected().await;
+        let (mut from_far, mut to_far) = far.split();
+        let (mut from_board, mut to_board) = socket.split();
+        let forth = async {
+            let mut bytes = [0; 2048];
+            while let Ok(count @ 1..) = from_far.read(&mut bytes).await {
+                if to_board.write_all(&bytes[..count]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let back = async {
+            let mut bytes = [0; 2048];
+            while let Ok(count @ 1..) = from_board.read(&mut bytes).await {
+                if to_far.write_all(&bytes[..count]).await.is_err() {
+                    break;
+                }
+            }
+            let _ = to_far.shutdown().await;
+        };
+        let ended = tokio::select! {
+            spoken = speak(near) => spoken,
+            _ = async { tokio::join!(forth, async { back.await; pending::<()>().await }) } => unreachable!(),
+        };
+        reset(socket).await;
+        ended
+    }
+}
+
+/// Ends a connection at once.
+pub(crate) async fn reset(mut socket: TcpSocket<'static>) {
+    socket.abort();
+    let _ = tokio::time::timeout(Duration::from_millis(50), socket.flush()).await;
+}
+
+/// How a board gets its address.
+pub(crate) fn fixed(address: [u8; 4]) -> Config {
+    Config::ipv4_static(StaticConfigV4 {
+        address: Ipv4Cidr::new(Ipv4Address::from(address), 24),
+        gateway: None,
+        dns_servers: Default::default(),
+    })
+}
+
+/// Boots a board on a wire, until `scene` is over.
+pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) -> T) -> T {
+    let mut nor = Nor::<4, ERASE>::new(2 + 2 + 2 * 16, Level::Bits);
+    nor.bytes[..2 * ERASE].fill(0xFF);
+    let seeds = [0, ERASE as u32];
+    let fit = Fit::find(Ok(identity), &mut Noise, &mut Ratchet::new(&mut nor, seeds)).await;
+    let end = nor.bytes.len() as u32;
+    let flash = Mutex::new(nor);
+    let slots = Slots::new(&flash, 2 * ERASE as u32..end).await.unwrap();
+    let [here, there] = wire([BOARD_MAC, [2, 0, 0, 0, 0, 1]]);
+    let resources = Box::leak(Box::new(StackResources::<{ SOCKETS + 1 }>::new()));
+    let (board, mut board_runner) = embassy_net::new(Neighbours::new(here), fixed(BOARD), resources, OsRng.next_u64());
+    let resources = Box::leak(Box::new(StackResources::<LAPTOP_SOCKETS>::new()));
+    let (stack, mut laptop_runner) = embassy_net::new(there.clone(), fixed(LAPTOP), resources, OsRng.next_u64());
+    let (near, far) = duplex(1 << 16);
+    let mut memory = Box::new(Memory::new());
+    let (events, mut tries) = (Events::new(), Tries::NONE);
+    let sizes = [(4096, 1024), (4096, 1024), (4096, 1024), (16, 16)];
+    let parts = Parts::<'_, Wired, SOCKETS> {
+        fit,
+        slots: &slots,
+        sockets: sizes.map(|(receive, send)| {
+            let [receive, send] = [receive, send].map(|size| Box::leak(vec![0; size].into_boxed_slice()));
+            TcpPort::new(board, PORT, receive, send)
+        }),
+        console: Pipe(far),
+        echo: false,
+        clock: &Uptime,
+        start: Start::Power,
+        tries: &mut tries,
+        events: &events,
+        memory: &mut memory,
+    };
+    let around = Scene { person: Person::new(near), laptop: Laptop { stack, port: there }, board };
+    steadily(async {
+        tokio::select! {
+            _ = run(parts) => unreachable!("it never ends"),
+            _ = board_runner.run() => unreachable!("it never ends"),
+            _ = laptop_runner.run() => unreachable!("it never ends"),
+            result = scene(around) => result,
+        }
+    })
+    .await
+}

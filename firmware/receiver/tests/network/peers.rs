@@ -1,0 +1,109 @@
+//! Peers that vanish, and a network that changes under the board.
+
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use embassy_net::ConfigV4;
+use embedded_io_async::Write as _;
+use tokio::time::timeout;
+use waft::door::knock;
+use waft::identity::Identity as Keys;
+use waft::tls::sender::authenticate;
+use waft_core::limits::MESSAGE_MAX;
+use waft_core::wire::frame::{Header, Kind};
+use waft_core::wire::message::{FromSender, Hello};
+use waft_core::wire::preface::{LEN, VERSION, preface};
+use waft_receiver::embassy::config;
+use waft_receiver::identity::{Address, Network};
+
+use crate::board::{BOARD, Laptop, boot};
+use crate::strangers::pins;
+use crate::support::board;
+
+/// What a connection is told that says the preface.
+async fn answer(laptop: &Laptop, at: [u8; 4]) -> Option<u8> {
+    let mut socket = laptop.connect_to(at).await.ok()?;
+    socket.write_all(&preface()).await.ok()?;
+    let mut said = [0; LEN];
+    let read = timeout(Duration::from_secs(5), socket.read(&mut said)).await.ok()?;
+    let first = read.ok().filter(|count| *count > 0).map(|_| said[0]);
+    socket.abort();
+    let _ = timeout(Duration::from_millis(50), socket.flush()).await;
+    first
+}
+
+#[tokio::test]
+async fn the_console_and_the_sockets_follow_the_address() {
+    let identity = board(&Keys::generate(), &[&Keys::generate()]);
+    boot(&identity, async |mut scene| {
+        scene.person.sees("Listening at 192.168.7.2:12346.").await;
+        assert!(answer(&scene.laptop, BOARD).await.is_some());
+        let moved = |last| {
+            let address = Address::Static { address: [192, 168, 7, last], prefix: 24, gateway: None, dns: None };
+            config(Some(&Network { hostname: "kitchen".try_into().unwrap(), address, wifi: None })).ipv4
+        };
+        scene.board.set_config_v4(moved(9));
+        scene.person.sees("Listening at 192.168.7.9:12346.").await;
+        assert!(answer(&scene.laptop, [192, 168, 7, 9]).await.is_some());
+        // The lease is lost, and comes back.
+        scene.board.set_config_v4(ConfigV4::None);
+        scene.person.sees("No network").await;
+        scene.person.types("status").await;
+        scene.person.sees("Address: none").await;
+        scene.board.set_config_v4(moved(10));
+        scene.person.sees("Listening at 192.168.7.10:12346.").await;
+        assert!(answer(&scene.laptop, [192, 168, 7, 10]).await.is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cable_may_be_unplugged() {
+    let identity = board(&Keys::generate(), &[&Keys::generate()]);
+    boot(&identity, async |mut scene| {
+        scene.person.sees("Listening at 192.168.7.2:12346.").await;
+        scene.laptop.port.plug(false);
+        scene.person.sees("No network: the cable is unplugged").await;
+        scene.laptop.port.plug(true);
+        scene.person.sees("Listening at 192.168.7.2:12346.").await;
+        assert!(answer(&scene.laptop, BOARD).await.is_some());
+    })
+    .await;
+}
+
+/// While the code is waited for, which may take two minutes.
+#[tokio::test]
+async fn a_sender_that_lost_its_power_is_noticed() {
+    let (sender, kitchen) = (Keys::generate(), Keys::generate());
+    let identity = board(&kitchen, &[&sender]);
+    let pins = pins(&sender, &kitchen);
+    boot(&identity, async |mut scene| {
+        let socket = scene.laptop.connect().await.unwrap();
+        let asked = tokio::sync::Notify::new();
+        let sending = scene.laptop.carried(socket, async |mut stream| {
+            knock(&mut stream).await.unwrap();
+            let mut link = authenticate(stream, &sender, pins.clone()).await.unwrap().link;
+            let mut buffer = [0; MESSAGE_MAX];
+            let hello = FromSender::Hello(Hello { min: VERSION, max: VERSION, nonce: [1; 32], salt: [2; 32] });
+            let payload = postcard::to_slice(&hello, &mut buffer).unwrap();
+            link.write_all(&Header::encode(Kind::Message, payload.len())).await.unwrap();
+            link.write_all(payload).await.unwrap();
+            link.flush().await.unwrap();
+            embedded_io_async::Read::read(&mut link, &mut [0; 1]).await.unwrap();
+            asked.notify_one();
+            pending::<()>().await
+        });
+        let watching = async {
+            asked.notified().await;
+            scene.laptop.port.die();
+            let begun = Instant::now();
+            scene.person.sees("No new folder from laptop0: the connection broke").await;
+            begun.elapsed()
+        };
+        tokio::select! {
+            () = sending => unreachable!("it waits for ever"),
+            took = watching => assert!(took < Duration::from_secs(30), "{took:?}"),
+        }
+    })
+    .await;
+}

@@ -1,0 +1,211 @@
+//! Strangers in numbers: how long they keep a trusted sender out.
+//!
+//! The sender does as `waft send`: where the board refuses, closes, or says that it is busy, it tries again a quarter of
+//! a second later.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use embassy_net::tcp::TcpSocket;
+use embedded_io_async::Write as _;
+use p256::ecdsa::SigningKey;
+use rand_core::{OsRng, RngCore};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use waft::door::knock;
+use waft::identity::Identity as Keys;
+use waft::name::Name;
+use waft::tls::pins::Pins;
+use waft::tls::sender::authenticate;
+use waft::trust::{Peer, Trust};
+use waft_core::wire::preface::preface;
+use waft_receiver::board::PORT;
+use waft_receiver::identity::KeyPolicy;
+
+use crate::board::{BOARD, BOARD_MAC, Laptop, boot, reset};
+use crate::server::{HANDSHAKE, Server};
+use crate::support::board;
+use crate::wire::syn;
+
+/// Trusted senders that come one after the other, in each test.
+const SENDERS: usize = 5;
+/// Those of them that may come too late: one of ten, where ten come.
+const LATE: usize = 1;
+/// How long a stranger stays, unless the board ends it.
+const STAYS: Duration = Duration::from_secs(2);
+/// Until a sender tries again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// What a stranger does.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Sends a SYN from an address at which nobody is.
+    Syn,
+    /// Connects, and says nothing.
+    Silent,
+    /// Connects, and says something else.
+    Other,
+    /// Connects, and says a byte of the preface now and then.
+    Slow,
+    /// Says the preface, then nothing.
+    Preface,
+    /// Says the preface, then what is no TLS.
+    NoTls,
+    /// Shows the trusted sender's certificate, which is no secret, and signs with another key.
+    Certificate,
+    /// Each time another one of these.
+    Mixed,
+}
+
+use Kind::{Certificate, Mixed, NoTls, Other, Preface, Silent, Slow, Syn};
+
+const ALL: [Kind; 7] = [Syn, Silent, Other, Slow, Preface, NoTls, Certificate];
+
+/// A stranger comes, does what it does, and goes.
+async fn stranger(kind: Kind, laptop: Laptop, sender: Rc<Keys>) {
+    if let Syn = kind {
+        let number = OsRng.next_u32().to_be_bytes();
+        let from = [192, 168, 7, 10 + number[0] % 200];
+        let port = 1024 | u16::from_be_bytes([number[1], number[2]]);
+        return laptop.port.send(syn((BOARD_MAC, BOARD, PORT), (from, port)));
+    }
+    let Ok(mut socket) = laptop.connect().await else { return };
+    match kind {
+        Syn | Silent | Mixed => {}
+        Other => _ = socket.write_all(b"GET / HTTP/1.1\r\n\r\n").await,
+        Slow => {
+            for byte in preface() {
+                let _ = socket.write_all(&[byte]).await;
+                sleep(STAYS / 10).await;
+            }
+        }
+        Preface => _ = socket.write_all(&preface()).await,
+        NoTls => _ = socket.write_all(&[&preface()[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"].concat()).await,
+        Certificate => return laptop.carried(socket, async |stream| impostor(stream, sender).await).await,
+    }
+    stay(socket).await;
+}
+
+/// Waits until the board ends the connection.
+async fn stay(mut socket: TcpSocket<'static>) {
+    let ended = async { while let Ok(1..) = socket.read(&mut [0; 64]).await {} };
+    let _ = timeout(STAYS, ended).await;
+    reset(socket).await;
+}
+
+/// Goes as far as one can go with a certificate, and without its key.
+async fn impostor(mut stream: TcpStream, sender: Rc<Keys>) {
+    let went = async {
+        stream.write_all(&preface()).await.ok()?;
+        let mut server = Server::try_accept(stream).await.ok()?;
+        server.hello().await;
+        let key = SigningKey::random(&mut OsRng);
+        let flight = [
+            server.encrypted_extensions(),
+            server.certificate_request(),
+            server.certificate(&[sender.certificate().der()]),
+            server.certificate_verify(&key),
+            server.finished(),
+        ];
+        server.sealed(HANDSHAKE, &flight.concat()).await;
+        server.end().await;
+        Some(())
+    };
+    let _ = timeout(STAYS, went).await;
+}
+
+/// One try to get in; `Ok` once the handshake is over.
+async fn try_once(laptop: &Laptop, sender: &Keys, pins: &Pins) -> bool {
+    let Ok(socket) = laptop.connect().await else { return false };
+    let handshake = async |mut stream| {
+        knock(&mut stream).await.ok()?;
+        authenticate(stream, sender, pins.clone()).await.ok()
+    };
+    laptop.carried(socket, async |stream| handshake(stream).await.is_some()).await
+}
+
+/// How long each of so many senders takes to get in, under so many strangers a second.
+async fn measure(kind: Kind, a_second: u32, limit: Duration) {
+    let (sender, kitchen) = (Rc::new(Keys::generate()), Keys::generate());
+    let mut identity = board(&kitchen, &[&sender]);
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let pins = pins(&sender, &kitchen);
+    let took = boot(&identity, async |scene| {
+        let laptop = scene.laptop.clone();
+        let crowd = crowd(kind, a_second, laptop.clone(), &sender);
+        let senders = async {
+            sleep(Duration::from_secs(1)).await;
+            let mut took = Vec::new();
+            for _ in 0..SENDERS {
+                let begun = Instant::now();
+                while !try_once(&laptop, &sender, &pins).await {
+                    if begun.elapsed() > 2 * limit {
+                        break;
+                    }
+                    sleep(RETRY).await;
+                }
+                took.push(begun.elapsed());
+            }
+            took
+        };
+        tokio::select! {
+            () = crowd => unreachable!("it never ends"),
+            took = senders => took,
+        }
+    })
+    .await;
+    println!("{kind:?} at {a_second} a second: {took:?}");
+    assert!(took.iter().filter(|took| **took > limit).count() <= LATE, "{kind:?} at {a_second} a second: {took:?}");
+}
+
+/// Strangers of a kind, for ever.
+async fn crowd(kind: Kind, a_second: u32, laptop: Laptop, sender: &Rc<Keys>) {
+    let mut ticks = interval(Duration::from_secs(1) / a_second);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for number in 0.. {
+        ticks.tick().await;
+        let kind = if let Mixed = kind { ALL[number % ALL.len()] } else { kind };
+        let (laptop, sender) = (laptop.clone(), sender.clone());
+        spawn_local(stranger(kind, laptop, sender));
+    }
+}
+
+/// What the sender trusts.
+pub(crate) fn pins(sender: &Keys, kitchen: &Keys) -> Pins {
+    let name = Name::new("kitchen").unwrap();
+    let certificate = kitchen.certificate().clone();
+    let peer = Peer { name: name.clone(), certificate, sends: false, receives: true, at: None, last: None };
+    let mut trust = Trust::default();
+    trust.add(peer, sender.certificate()).unwrap();
+    Pins::receiver(&trust, &name)
+}
+
+macro_rules! under {
+    ($($name:ident: $kind:expr, $a_second:expr, $seconds:expr;)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            LocalSet::new().run_until(measure($kind, $a_second, Duration::from_secs($seconds))).await;
+        }
+    )*};
+}
+
+under! {
+    syns: Syn, 20, 10;
+    silence: Silent, 20, 10;
+    other_protocols: Other, 20, 10;
+    slow_prefaces: Slow, 20, 10;
+    prefaces: Preface, 20, 10;
+    no_tls: NoTls, 20, 10;
+    certificates: Certificate, 20, 10;
+    all_kinds: Mixed, 20, 10;
+    many_syns: Syn, 100, 30;
+    much_silence: Silent, 100, 30;
+    many_other_protocols: Other, 100, 30;
+    many_slow_prefaces: Slow, 100, 30;
+    many_prefaces: Preface, 100, 30;
+    much_that_is_no_tls: NoTls, 100, 30;
+    many_certificates: Certificate, 100, 30;
+    many_of_all_kinds: Mixed, 100, 30;
+}

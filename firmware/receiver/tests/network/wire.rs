@@ -1,0 +1,158 @@
+//! An Ethernet in memory: frames go from one port to the other, and a test can add its own.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+
+/// Longest frame, without its checksum.
+const FRAME: usize = 1514;
+/// Frames that a port holds. What comes beyond is lost, as on a chip.
+const HELD: usize = 64;
+
+/// One end of the wire.
+#[derive(Clone)]
+pub(crate) struct Port {
+    here: Rc<Queue>,
+    there: Rc<Queue>,
+    mac: [u8; 6],
+    plugged: Rc<Cell<bool>>,
+    /// Frames get lost, and nobody is told.
+    dead: Rc<Cell<bool>>,
+    link: Rc<RefCell<Option<Waker>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: RefCell<VecDeque<Vec<u8>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Queue {
+    fn push(&self, frame: Vec<u8>) {
+        let mut frames = self.frames.borrow_mut();
+        if frames.len() < HELD {
+            frames.push_back(frame);
+        }
+        drop(frames);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A wire between two Ethernet addresses.
+pub(crate) fn wire(macs: [[u8; 6]; 2]) -> [Port; 2] {
+    let queues: [Rc<Queue>; 2] = Default::default();
+    let (plugged, dead) = (Rc::new(Cell::new(true)), Rc::default());
+    [0, 1].map(|end| Port {
+        here: queues[end].clone(),
+        there: queues[1 - end].clone(),
+        mac: macs[end],
+        plugged: plugged.clone(),
+        dead: Rc::clone(&dead),
+        link: Rc::default(),
+    })
+}
+
+impl Port {
+    /// Sends a frame to the other end, whoever it says that it comes from.
+    pub(crate) fn send(&self, frame: Vec<u8>) {
+        if self.plugged.get() && !self.dead.get() {
+            self.there.push(frame);
+        }
+    }
+
+    /// From now on the other end gets nothing, as if this one had lost its power.
+    pub(crate) fn die(&self) {
+        self.dead.set(true);
+    }
+
+    /// Takes the cable out, or puts it back.
+    pub(crate) fn plug(&self, plugged: bool) {
+        self.plugged.set(plugged);
+        if let Some(waker) = self.link.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Driver for Port {
+    type RxToken<'a> = Received;
+    type TxToken<'a> = Room;
+
+    fn receive(&mut self, context: &mut Context<'_>) -> Option<(Received, Room)> {
+        let frame = self.here.frames.borrow_mut().pop_front();
+        match frame {
+            Some(frame) => Some((Received(frame), Room(self.clone()))),
+            None => {
+                *self.here.waker.borrow_mut() = Some(context.waker().clone());
+                None
+            }
+        }
+    }
+
+    fn transmit(&mut self, _: &mut Context<'_>) -> Option<Room> {
+        Some(Room(self.clone()))
+    }
+
+    fn link_state(&mut self, context: &mut Context<'_>) -> LinkState {
+        *self.link.borrow_mut() = Some(context.waker().clone());
+        if self.plugged.get() { LinkState::Up } else { LinkState::Down }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.max_transmission_unit = FRAME;
+        // As the emulated board's chip has it.
+        capabilities.max_burst_size = Some(6);
+        capabilities
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet(self.mac)
+    }
+}
+
+pub(crate) struct Received(Vec<u8>);
+
+impl RxToken for Received {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, read: F) -> R {
+        read(&mut self.0)
+    }
+}
+
+pub(crate) struct Room(Port);
+
+impl TxToken for Room {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        let mut frame = vec![0; length];
+        let result = write(&mut frame);
+        self.0.send(frame);
+        result
+    }
+}
+
+/// A SYN from an address at which nobody is.
+pub(crate) fn syn(to: ([u8; 6], [u8; 4], u16), from: ([u8; 4], u16)) -> Vec<u8> {
+    let ((mac, to, port), (from, source)) = (to, from);
+    let mut tcp =
+        [&source.to_be_bytes()[..], &port.to_be_bytes(), &[0, 0, 0, 7, 0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0]].concat();
+    let pseudo = [&from[..], &to, &[0, 6, 0, 20], &tcp].concat();
+    let sum = checksum(&pseudo);
+    tcp[16..18].copy_from_slice(&sum);
+    let mut ip = [&[0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0][..], &from, &to].concat();
+    let sum = checksum(&ip);
+    ip[10..12].copy_from_slice(&sum);
+    [&mac[..], &[2, 0, 0, 0, 0, 99], &[8, 0], &ip, &tcp].concat()
+}
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let words = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |low| u32::from(*low)));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xFFFF) + (sum >> 16);
+    (!((folded & 0xFFFF) + (folded >> 16)) as u16).to_be_bytes()
+}
