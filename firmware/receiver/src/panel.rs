@@ -1,9 +1,9 @@
 //! Between a session and the console: what the person has to know, and the key that they type.
 //!
 //! A session speaks through [`AtBoard`], core's `Operator`. The [`console`](crate::console) shows the notices when it
-//! gets to it. A session never waits for that: past a few, the oldest notice is dropped. What must not get lost, the
-//! code and the question for the key, is state and no notice; and so is what strangers could drop others' notices with,
-//! their number.
+//! gets to it. A session never waits for that: past a few, the oldest notice is dropped, and the console says how many
+//! were. Progress never takes the place of another notice. What must not get lost, the code and the question for the
+//! key, is state and no notice; and so is what strangers could drop others' notices with, their number.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -12,7 +12,7 @@ use core::task::Poll;
 
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
-use embassy_sync::channel::Channel;
+use embassy_sync::channel::{Channel, TrySendError};
 use embassy_sync::signal::Signal;
 use waft_core::code::AuthCode;
 use waft_core::limits::PROGRESS_STEP;
@@ -48,6 +48,8 @@ pub(crate) enum Notice {
     Ended(SessionError),
     /// So many connected and could not prove to be trusted senders, the last of them for that reason.
     Strangers(u32, HandshakeError),
+    /// So many notices were dropped since the last one that was shown.
+    Dropped(u32),
 }
 
 /// The question for a key.
@@ -61,6 +63,8 @@ pub(crate) struct Question {
 /// What session and console share. Both run in one task.
 pub(crate) struct Panel {
     notices: Channel<NoopRawMutex, Notice, NOTICES>,
+    /// How many were dropped, and not reported yet.
+    dropped: Cell<u32>,
     /// Those who were not told of yet.
     strangers: Cell<Option<(u32, HandshakeError)>>,
     /// Up to when lines about strangers have taken up time.
@@ -76,6 +80,7 @@ impl Panel {
     pub(crate) const fn new() -> Self {
         Self {
             notices: Channel::new(),
+            dropped: Cell::new(0),
             strangers: Cell::new(None),
             taken_until: Cell::new(0),
             address: Cell::new(None),
@@ -86,8 +91,12 @@ impl Panel {
     }
 
     pub(crate) fn tell(&self, notice: Notice) {
-        while self.notices.try_send(notice).is_err() {
+        if let Err(TrySendError::Full(notice)) = self.notices.try_send(notice)
+            && !matches!(notice, Notice::Percent(_))
+        {
             let _ = self.notices.try_receive();
+            let _ = self.notices.try_send(notice);
+            self.dropped.update(|dropped| dropped.saturating_add(1));
         }
     }
 
@@ -99,6 +108,9 @@ impl Panel {
 
     /// The next notice. Cancel-safe.
     pub(crate) async fn next(&self, clock: &impl Clock) -> Notice {
+        if let count @ 1.. = self.dropped.take() {
+            return Notice::Dropped(count);
+        }
         let strangers = async {
             clock.sleep_until(self.taken_until.get().saturating_sub(AHEAD * LINE_MS)).await;
             // Polled whenever the session that tells of one was.
@@ -214,5 +226,61 @@ impl<M: RawMutex> Operator for AtBoard<'_, M> {
             _ => {}
         }
         self.panel.tell(Notice::Session(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use embassy_futures::block_on;
+    use embassy_futures::poll_once;
+
+    use super::*;
+
+    /// A clock that stands still.
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> u64 {
+            0
+        }
+
+        async fn sleep_until(&self, at: u64) {
+            if at > 0 {
+                core::future::pending().await
+            }
+        }
+    }
+
+    fn all(panel: &Panel) -> Vec<Notice> {
+        let mut shown = Vec::new();
+        while let core::task::Poll::Ready(notice) = poll_once(panel.next(&Stopped)) {
+            shown.push(notice);
+        }
+        shown
+    }
+
+    #[test]
+    fn dropped_notices_are_reported() {
+        let panel = Panel::new();
+        for seconds in 0..NOTICES as u32 + 3 {
+            panel.tell(Notice::Session(Happened::Locked { seconds }));
+        }
+        let shown = all(&panel);
+        assert!(matches!(shown[0], Notice::Dropped(3)));
+        assert_eq!(shown.len(), 1 + NOTICES);
+        assert!(matches!(shown[1], Notice::Session(Happened::Locked { seconds: 3 })), "the newest are kept");
+        assert_eq!(all(&panel).len(), 0, "they are reported once");
+    }
+
+    #[test]
+    fn progress_never_takes_the_place_of_another_notice() {
+        let panel = Panel::new();
+        panel.tell(Notice::Session(Happened::CodeAccepted));
+        (0..100).for_each(|percent| panel.tell(Notice::Percent(percent)));
+        let first = block_on(panel.next(&Stopped));
+        assert!(matches!(first, Notice::Session(Happened::CodeAccepted)));
+        assert!(all(&panel).iter().all(|notice| matches!(notice, Notice::Percent(_))));
     }
 }

@@ -56,6 +56,7 @@ impl fmt::Display for Told<'_> {
             Notice::Strangers(count, last) => {
                 write!(f, "{count} more were refused; the last: {}.", text::stranger(last))
             }
+            Notice::Dropped(count) => write!(f, "({count} lines were left out here: too much happened at once.)"),
         }
     }
 }

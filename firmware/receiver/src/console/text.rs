@@ -5,7 +5,7 @@ use core::fmt;
 use waft_core::code::KeyError;
 use waft_core::path::escape;
 use waft_core::session::SessionError;
-use waft_core::wire::message::{Cancel, Refusal};
+use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use crate::board::Start;
 use crate::entropy::Sources;
@@ -139,6 +139,9 @@ fn refused(refusal: Refusal) -> &'static str {
         Refusal::KeyTimeout => "nobody typed the key",
         Refusal::Declined => "it was declined",
         Refusal::KeyMode => "its key came in a way that is not taken here",
+        Refusal::Limit { limit: Limit::Chunk | Limit::Iterations } => {
+            "the chunk size or the iterations of its key are out of bounds here"
+        }
         Refusal::Limit { .. } | Refusal::NoSpace { .. } => "it is too large for this board",
         Refusal::InUse => "the folder in its place is still read, or held here (`release` ends that)",
         Refusal::Older => "it is older than what the same sender sent last",

@@ -154,7 +154,13 @@ async fn a_key_of_more_iterations_than_stated_is_refused() {
         (most, FromReceiver::Working(Stage::Key)),
         (most + 1, FromReceiver::Refused(Refusal::Limit { limit: Limit::Iterations })),
     ] {
-        let offered = async |scene: Scene<'_, '_>| laptop.offer(scene.address, iterations).await;
+        let offered = async |mut scene: Scene<'_, '_>| {
+            let told = laptop.offer(scene.address, iterations).await;
+            if iterations > most {
+                scene.person.sees("the iterations of its key are out of bounds here").await;
+            }
+            told
+        };
         let (greeting, answer) = Powered::new(16).boot(Ok(&identity), offered).await;
         assert_eq!((greeting.max_iterations, answer), (most, expected));
     }
