@@ -120,7 +120,7 @@ async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Re
         broken = worse(broken, error);
         tokio::select! {
             () = sleep(wait) => {}
-            () = interrupt.raised() => return Err(Error::Interrupted),
+            () = interrupt.raised() => return Err(verdict(Error::Interrupted, broken)),
         }
     }
 }
@@ -134,11 +134,14 @@ fn worse(before: Option<Error>, error: Error) -> Option<Error> {
     }
 }
 
-/// The last error; but who cannot be reached any more after a session broke is told of that session.
+/// The error to report: the last one, unless a session broke before it and that is the more important news. The last
+/// error is named beside it: it may say who answers there now.
 fn verdict(last: Error, broken: Option<Error>) -> Error {
     match broken {
-        Some(broken) if is_outcome_unknown(&broken) && !matches!(last, Error::Interrupted) => broken,
-        Some(broken) if is_out_of_reach(&last) => Error::Lost { broken: broken.into(), last: last.into() },
+        Some(broken) if is_outcome_unknown(&broken) && Hope::after(&last) == Hope::Broken => broken,
+        Some(broken) if is_outcome_unknown(&broken) || is_out_of_reach(&last) => {
+            Error::Lost { broken: broken.into(), last: last.into() }
+        }
         _ => last,
     }
 }
@@ -200,6 +203,16 @@ mod tests {
         assert_eq!(exit(verdict(absent(), still)), 18);
         let unknown = || worse(None, session(SessionError::OutcomeUnknown));
         assert_eq!(exit(verdict(session(SessionError::TimedOut), unknown())), 18);
-        assert_eq!(exit(verdict(Error::Interrupted, unknown())), 130);
+        assert_eq!(exit(verdict(Error::Interrupted, unknown())), 18);
+        assert_eq!(exit(verdict(Error::Interrupted, worse(None, session(SessionError::Disconnected)))), 130);
+    }
+
+    #[test]
+    fn a_stranger_who_answers_afterwards_is_named() {
+        let address = || "kitchen".parse().expect("an address");
+        let unknown = worse(None, session(SessionError::OutcomeUnknown));
+        let told = verdict(Error::Knock(address(), KnockError::NotWaft), unknown).told();
+        assert_eq!(told.class.exit(), 18);
+        assert!(told.what.contains("Everything was sent") && told.what.contains("is not waft"), "{told:?}");
     }
 }

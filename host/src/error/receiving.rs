@@ -65,9 +65,8 @@ fn refused(peer: &str, refusal: Refusal) -> Told {
             told(Code, format!("{peer} gave no code in time."), "Tell its person the code that is shown here.")
         }
         Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
-        Refusal::Version | Refusal::Protocol => {
-            told(Protocol, format!("{peer} speaks another version, or does not keep to the protocol."), SAME_RELEASE)
-        }
+        Refusal::Version => told(Protocol, format!("{peer} speaks another version of the protocol."), SAME_RELEASE),
+        Refusal::Protocol => told(Protocol, format!("{peer} does not keep to the protocol."), SAME_RELEASE),
         Refusal::Archive | Refusal::Chunk => told(
             Protocol,
             format!("What {peer} sent is malformed: {}. Nothing of it was kept.", malformed(refusal)),

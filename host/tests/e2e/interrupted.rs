@@ -142,7 +142,7 @@ fn the_outcome_is_unknown() {
     let sender = world.send(&proxy.address);
     receiver.await_event("committed");
     proxy.cut();
-    let says = ["Everything was sent", "before its receipt came", "Look there", "send again"];
+    let says = ["Everything was sent", "before its receipt came", "is not waft", "Look there", "send again"];
     sender.end().failed(18, "unknown", &says);
     receiver.end().well();
     world.arrived();
