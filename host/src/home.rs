@@ -3,14 +3,15 @@
 //! Files are replaced whole: written beside their place, flushed, renamed. Two processes that change the same file take
 //! turns by a lock.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use rand_core::{OsRng, RngCore};
 
+use crate::lock::FileLock;
 use crate::platform;
 use crate::trouble::is_disk_full;
 
@@ -107,14 +108,9 @@ impl Home {
         let path = self.file(LOCK);
         let failed = |source| HomeError::Write { path: path.clone(), source };
         let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
-        let until = Instant::now() + LOCK_PATIENCE;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-                Err(TryLockError::WouldBlock) if Instant::now() > until => return Err(HomeError::Locked { path }),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
-            }
+        match FileLock::lock(file, LOCK_PATIENCE).map_err(failed)? {
+            Some(lock) => Ok(Lock { _lock: lock }),
+            None => Err(HomeError::Locked { path }),
         }
     }
 }
@@ -122,7 +118,7 @@ impl Home {
 /// This process's turn to change the folder.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _lock: FileLock,
 }
 
 /// Why the configuration folder cannot be used.
@@ -175,8 +171,13 @@ impl HomeError {
 
 /// The bytes of a file that is no longer than `max`.
 pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    read_stream_at_most(File::open(path)?, max)
+}
+
+/// All bytes of a stream that has no more than `max`.
+pub(crate) fn read_stream_at_most(stream: impl Read, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    stream.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {max} bytes")));
     }

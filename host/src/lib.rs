@@ -21,6 +21,7 @@ pub mod folder;
 pub mod home;
 pub mod identity;
 mod interrupt;
+mod lock;
 pub mod name;
 mod net;
 mod platform;

@@ -2,7 +2,9 @@
 //!
 //! What is shown is the name under which *we* trust a peer, never one that it claims.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,6 +14,7 @@ use crate::address::Address;
 use crate::certificate::Certificate;
 use crate::home::{Home, HomeError};
 use crate::name::Name;
+use crate::platform::{self, FileVersion};
 
 /// The file in the home.
 const FILE: &str = "trust.json";
@@ -140,6 +143,44 @@ impl Trust {
     }
 }
 
+/// What the trust file says now. It is read and parsed again only after it has changed, so that a connection of a stranger
+/// costs no more than a look at the file's times.
+#[derive(Clone, Debug)]
+pub struct CurrentTrust {
+    home: Home,
+    read: Arc<Mutex<Option<ReadTrust>>>,
+}
+
+/// A version of the file, none where there was none, and what it says.
+type ReadTrust = (Option<FileVersion>, Arc<Trust>);
+
+impl CurrentTrust {
+    /// The trust in `home`, which is not read yet.
+    pub fn new(home: Home) -> Self {
+        Self { home, read: Arc::default() }
+    }
+
+    /// What the file says. Blocks the thread.
+    pub fn get(&self) -> Result<Arc<Trust>, TrustError> {
+        let path = self.home.file(FILE);
+        // Looked at before it is read: a change in between is noticed the next time.
+        let version = match platform::file_version(&path) {
+            Ok(version) => Some(version),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(HomeError::Read { path, source }.into()),
+        };
+        let mut read = self.read.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some((known, trust)) = &*read
+            && *known == version
+        {
+            return Ok(trust.clone());
+        }
+        let trust = Arc::new(Trust::load(&self.home)?);
+        *read = Some((version, trust.clone()));
+        Ok(trust)
+    }
+}
+
 /// Why trust cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
@@ -227,6 +268,29 @@ mod tests {
             Trust::change(&home, |trust| trust.remove("kitchen")),
             Err(TrustError::Unknown { name }) if name == "kitchen"
         ));
+    }
+
+    #[test]
+    fn an_unchanged_file_is_parsed_once() {
+        let (_folder, home, own) = home();
+        let current = CurrentTrust::new(home.clone());
+        let nobody = current.get().unwrap();
+        assert!(nobody.peers().is_empty() && Arc::ptr_eq(&nobody, &current.get().unwrap()));
+        for count in 1..4 {
+            Trust::change(&home, |trust| trust.add(peer(&format!("board{count}"), false, true), &own)).unwrap();
+            let trust = current.get().unwrap();
+            assert_eq!(trust.peers().len(), count);
+            assert!(Arc::ptr_eq(&trust, &current.clone().get().unwrap()));
+        }
+        // Of the same length, and written over the old one.
+        let text = String::from_utf8(home.read(FILE, TEXT_MAX).unwrap().unwrap()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::write(home.file(FILE), text.replace("board1", "board9")).unwrap();
+        assert!(current.get().unwrap().by_name("board9").is_some());
+        std::fs::remove_file(home.file(FILE)).unwrap();
+        assert!(current.get().unwrap().peers().is_empty());
+        home.write(FILE, b"{").unwrap();
+        assert!(matches!(current.get(), Err(TrustError::Damaged { .. })));
     }
 
     #[test]

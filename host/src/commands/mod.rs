@@ -14,6 +14,7 @@ mod simulate;
 mod trust;
 
 use std::ffi::OsString;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -87,6 +88,12 @@ fn wait_for(command: impl Future<Output = Result<(), Error>>) -> Result<(), Erro
     // A name that is being looked up cannot be given up: the system's resolver would be waited for, after Ctrl-C too.
     runtime.shutdown_background();
     ended
+}
+
+/// Does work that blocks on a thread of its own, while this one waits for other things. Where nobody waits for it any
+/// more, it still comes to its end.
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 fn tell_new_identity(home: &Home, ui: &Ui) {

@@ -20,6 +20,7 @@ use self::greeting::{Greeting, greet};
 pub(super) use self::greeting::{listen_at, reachable_at};
 use self::reception::Reception;
 use super::answers::key_form;
+use super::in_background;
 use crate::asked::Asked;
 use crate::cli::Receive;
 use crate::door::AdmitError;
@@ -31,7 +32,7 @@ use crate::net::listen;
 use crate::store::DirectoryStore;
 use crate::tls::pins::Pins;
 use crate::tls::{Authenticated, receiver};
-use crate::trust::Trust;
+use crate::trust::{CurrentTrust, Trust};
 use crate::ui::{Event, Ui};
 
 /// Does what was typed.
@@ -48,7 +49,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let mut reception = Reception::new(&args, identity.clone(), store);
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
     greet(&about, &mut reception, ui)?;
-    let mut entrance = Entrance::new(listener, Prover { home, identity });
+    let mut entrance = Entrance::new(listener, Prover { trust: CurrentTrust::new(home), identity });
     match receive(&mut entrance, &mut reception, args.once, ui, &interrupt).await {
         Err(Error::Interrupted) => Err(reception.left_behind().map_or(Error::Interrupted, Error::InterruptedWithPart)),
         ended => ended,
@@ -121,10 +122,10 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Proves connections. Trust is read anew for each, so that who was just added can come in.
+/// Proves connections. Trust is what its file says at each, so that who was just added can come in.
 #[derive(Clone)]
 struct Prover {
-    home: Home,
+    trust: CurrentTrust,
     identity: Arc<Identity>,
 }
 
@@ -133,11 +134,12 @@ impl Porter for Prover {
     type Failure = Failure;
 
     async fn prove(self, stream: TcpStream) -> Result<Authenticated, Failure> {
-        let trust = Trust::load(&self.home).map_err(|error| Failure::Known(error.into()))?;
+        let identity = self.identity;
+        let trust = in_background(move || self.trust.get()).await.map_err(|error| Failure::Known(error.into()))?;
         // Without it small messages would wait for each other.
         let _ = stream.set_nodelay(true);
         let who = stream.peer_addr().map_or("somebody".into(), |from| from.ip().to_canonical().to_string());
-        let proven = receiver::authenticate(stream, &self.identity, Pins::senders(&trust)).await;
+        let proven = receiver::authenticate(stream, &identity, Pins::senders(trust)).await;
         proven.map_err(|error| Failure::Known(Error::Handshake(who, error)))
     }
 }

@@ -35,6 +35,16 @@ pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
     Ok(if mode & 0o077 == 0 { Ok(()) } else { Err(TooOpen { path: path.to_owned(), mode }) })
 }
 
+/// What tells one version of a file from the next: which file it is, its length, and when it was changed last.
+pub(crate) type FileVersion = (u64, u64, u64, [i64; 4]);
+
+/// The version of a file that stands there now.
+pub(crate) fn file_version(path: &Path) -> io::Result<FileVersion> {
+    let found = std::fs::metadata(path)?;
+    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+    Ok((found.dev(), found.ino(), found.len(), times))
+}
+
 /// Makes the names in a directory durable: creations, renames and removals so far.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

@@ -5,6 +5,7 @@ use std::io;
 use std::os::windows::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use socket2::Socket;
 
@@ -30,6 +31,15 @@ pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
 /// Always content: what a file inherits from its folder is not checked here.
 pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
     std::fs::metadata(path).map(|_| Ok(()))
+}
+
+/// What tells one version of a file from the next: its length, and when it was made and changed last.
+pub(crate) type FileVersion = (u64, SystemTime, SystemTime);
+
+/// The version of a file that stands there now.
+pub(crate) fn file_version(path: &Path) -> io::Result<FileVersion> {
+    let found = std::fs::metadata(path)?;
+    Ok((found.len(), found.created()?, found.modified()?))
 }
 
 /// Does nothing: a directory cannot be flushed, NTFS logs its changes in order.

@@ -1,6 +1,6 @@
 //! What a simulated board keeps from one power-on to the next: a folder with its identity and its flash.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::flash;
 use crate::error::Error;
 use crate::home::{Home, HomeError, read_at_most};
+use crate::lock::FileLock;
 
 const IDENTITY: &str = "identity.bin";
 const FLASH: &str = "flash.bin";
@@ -23,7 +24,7 @@ const IDENTITY_MAX: u64 = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct State {
     folder: Home,
-    _power: File,
+    _power: FileLock,
 }
 
 impl State {
@@ -36,11 +37,8 @@ impl State {
         let lock = folder.file(LOCK);
         let failed = |cause| Error::File(lock.clone(), cause);
         let power = File::options().create(true).append(true).open(&lock).map_err(failed)?;
-        match power.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::PoweredOn(path.to_owned())),
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-        }
+        let power = FileLock::try_lock(power).map_err(failed)?;
+        let power = power.ok_or_else(|| Error::PoweredOn(path.to_owned()))?;
         let state = Self { folder, _power: power };
         flash::make(&state.flash())?;
         Ok(state)

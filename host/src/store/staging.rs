@@ -18,6 +18,7 @@ use waft_core::session::{Offered, StoreError};
 
 use super::failure::{Failure, Result};
 use super::place::Place;
+use crate::lock::FileLock;
 use crate::platform;
 use crate::trouble::Cause;
 
@@ -32,16 +33,8 @@ const RECORD: usize = MAGIC.len() + 32 + 8 + 4 + 4 + 4;
 /// A staging area that this process has to itself.
 pub(super) struct Staging {
     pub(super) dir: Dir,
-    journal: Journal,
-}
-
-/// The locked journal. Unlocked when it goes, even if a child process has inherited its descriptor.
-struct Journal(File);
-
-impl Drop for Journal {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
+    /// The journal, locked.
+    journal: FileLock,
 }
 
 impl Staging {
@@ -71,15 +64,10 @@ impl Staging {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(place.at_staging(JOURNAL, error).into()),
         };
-        match journal.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Failure::At(StoreError::InUse, place.at_staging("", Cause::InUse)));
-            }
-            Err(std::fs::TryLockError::Error(error)) => return Err(place.at_staging(JOURNAL, error).into()),
-        }
-        let gone = platform::is_unlinked(&journal).map_err(|error| place.at_staging(JOURNAL, error))?;
-        let journal = Journal(journal);
+        let locked = FileLock::try_lock(journal).map_err(|error| place.at_staging(JOURNAL, error))?;
+        let in_use = || Failure::At(StoreError::InUse, place.at_staging("", Cause::InUse));
+        let mut journal = locked.ok_or_else(in_use)?;
+        let gone = platform::is_unlinked(journal.file()).map_err(|error| place.at_staging(JOURNAL, error))?;
         Ok((!gone).then_some(Self { dir, journal }))
     }
 
@@ -91,14 +79,14 @@ impl Staging {
     /// Whether what is staged belongs to that offer.
     pub(super) fn is_of(&mut self, offered: &Offered) -> io::Result<bool> {
         let mut found = Vec::with_capacity(RECORD + 1);
-        self.journal.0.rewind()?;
-        Read::by_ref(&mut self.journal.0).take(RECORD as u64 + 1).read_to_end(&mut found)?;
+        self.journal.file().rewind()?;
+        Read::by_ref(self.journal.file()).take(RECORD as u64 + 1).read_to_end(&mut found)?;
         Ok(found == record(offered))
     }
 
     /// Forgets what is staged.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.journal.0.set_len(0)?;
+        self.journal.file().set_len(0)?;
         remove(&self.dir, MANIFEST)?;
         remove(&self.dir, INTENT)?;
         remove(&self.dir, TREE)
@@ -109,8 +97,8 @@ impl Staging {
         let manifest = self.dir.open_with(MANIFEST, read_write().create_new(true))?.into_std();
         // Its mode is the target's later; till then the staging area's keeps others out.
         self.dir.create_dir(TREE)?;
-        self.journal.0.rewind()?;
-        self.journal.0.write_all(&record(offered))?;
+        self.journal.file().rewind()?;
+        self.journal.file().write_all(&record(offered))?;
         Ok(manifest)
     }
 

@@ -20,7 +20,7 @@ use crate::trust::{Peer, Trust};
 /// The certificates that one handshake knows, and which of them it is for.
 #[derive(Clone, Debug)]
 pub struct Pins {
-    peers: Vec<Peer>,
+    trust: Arc<Trust>,
     wanted: Wanted,
 }
 
@@ -32,17 +32,17 @@ enum Wanted {
 
 impl Pins {
     /// For a receiver: every peer that may send to us.
-    pub fn senders(trust: &Trust) -> Self {
-        Self { peers: trust.peers().to_vec(), wanted: Wanted::Sender }
+    pub fn senders(trust: impl Into<Arc<Trust>>) -> Self {
+        Self { trust: trust.into(), wanted: Wanted::Sender }
     }
 
     /// For a sender: the peer of that name, if it may receive from us.
-    pub fn receiver(trust: &Trust, name: &Name) -> Self {
-        Self { peers: trust.peers().to_vec(), wanted: Wanted::Receiver(name.clone()) }
+    pub fn receiver(trust: impl Into<Arc<Trust>>, name: &Name) -> Self {
+        Self { trust: trust.into(), wanted: Wanted::Receiver(name.clone()) }
     }
 
     fn check(&self, der: &[u8]) -> Result<Peer, Distrust> {
-        let known = self.peers.iter().find(|peer| peer.certificate.der().as_ref() == der);
+        let known = self.trust.peers().iter().find(|peer| peer.certificate.der().as_ref() == der);
         let peer = known.ok_or_else(|| Distrust::Unknown { hash: CertificateHash::of(der) })?;
         let allowed = match &self.wanted {
             Wanted::Sender => peer.sends,

@@ -51,8 +51,8 @@ fn friends() -> (Side, Side) {
     let (at_laptop, at_kitchen) =
         (trust([peer("kitchen", &kitchen, false, true)]), trust([peer("laptop", &laptop, true, false)]));
     (
-        Side { identity: laptop, pins: Pins::receiver(&at_laptop, &name("kitchen")) },
-        Side { identity: kitchen, pins: Pins::senders(&at_kitchen) },
+        Side { identity: laptop, pins: Pins::receiver(at_laptop.clone(), &name("kitchen")) },
+        Side { identity: kitchen, pins: Pins::senders(at_kitchen) },
     )
 }
 
@@ -97,7 +97,7 @@ async fn friends_meet_and_talk() {
 async fn an_unknown_sender_is_told_and_sees_no_certificate() {
     let (_, receiver) = friends();
     // It trusts nobody: had it seen a certificate, it would say so.
-    let stranger = Side { identity: Identity::generate(), pins: Pins::receiver(&Trust::default(), &name("kitchen")) };
+    let stranger = Side { identity: Identity::generate(), pins: Pins::receiver(Trust::default(), &name("kitchen")) };
     let (at_stranger, at_kitchen) = meet(&stranger, &receiver, ALPN).await;
     assert!(matches!(at_stranger, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_stranger:?}");
     let hash = stranger.identity.certificate().hash();
@@ -121,7 +121,7 @@ async fn another_receiver_than_asked_for_is_named() {
     let (mut sender, receiver) = friends();
     let bath = Identity::generate();
     let both = trust([peer("kitchen", &receiver.identity, false, true), peer("bath", &bath, false, true)]);
-    sender.pins = Pins::receiver(&both, &name("bath"));
+    sender.pins = Pins::receiver(both, &name("bath"));
     let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
     let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
     assert_eq!(distrust, Distrust::AnotherName { name: name("kitchen") });
@@ -131,7 +131,7 @@ async fn another_receiver_than_asked_for_is_named() {
 #[tokio::test]
 async fn a_sender_that_may_only_receive_is_refused() {
     let (sender, mut receiver) = friends();
-    receiver.pins = Pins::senders(&trust([peer("laptop", &sender.identity, false, true)]));
+    receiver.pins = Pins::senders(trust([peer("laptop", &sender.identity, false, true)]));
     let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
     assert!(matches!(at_sender, Err(HandshakeError::Rejected(Rejection::Direction))), "{at_sender:?}");
     let Err(HandshakeError::NotTrusted(distrust)) = at_receiver else { panic!("{at_receiver:?}") };
@@ -142,7 +142,7 @@ async fn a_sender_that_may_only_receive_is_refused() {
 async fn a_receiver_that_may_only_send_is_refused() {
     let (mut sender, receiver) = friends();
     let at_laptop = trust([peer("kitchen", &receiver.identity, true, false)]);
-    sender.pins = Pins::receiver(&at_laptop, &name("kitchen"));
+    sender.pins = Pins::receiver(at_laptop, &name("kitchen"));
     let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
     let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
     assert_eq!(distrust, Distrust::WrongDirection { name: name("kitchen") });

@@ -28,7 +28,7 @@ pub(crate) fn run<T>(peer: impl Future<Output = T>) -> T {
 pub(crate) async fn dial(world: &World, address: &str) -> TlsLink {
     let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
     knock(&mut stream).await.expect("the receiver begins TLS");
-    let pins = Pins::receiver(&world.laptop.known(), &name(&world.kitchen));
+    let pins = Pins::receiver(world.laptop.known(), &name(&world.kitchen));
     sender::authenticate(stream, &world.laptop.identity(), pins).await.expect("they trust each other").link
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn dial(world: &World, address: &str) -> TlsLink {
 pub(crate) async fn accept(world: &World, listener: &TcpListener) -> TlsLink {
     let (mut stream, _) = listener.accept().await.expect("a sender comes");
     admit(&mut stream).await.expect("it is one");
-    let pins = Pins::senders(&world.kitchen.known());
+    let pins = Pins::senders(world.kitchen.known());
     receiver::authenticate(stream, &world.kitchen.identity(), pins).await.expect("they trust each other").link
 }
 

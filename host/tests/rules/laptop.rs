@@ -81,7 +81,7 @@ impl Laptop {
         let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
         knock(&mut stream).await.expect("the receiver begins TLS");
         let trust = Trust::load(&self.home).expect("the trust file is good");
-        let pins = Pins::receiver(&trust, &Name::new("kitchen").expect("a good name"));
+        let pins = Pins::receiver(trust, &Name::new("kitchen").expect("a good name"));
         authenticate(stream, &self.identity(), pins).await.expect("they trust each other").link
     }
 

@@ -179,7 +179,7 @@ pub(crate) fn pins(sender: &Keys, kitchen: &Keys) -> Pins {
     let peer = Peer { name: name.clone(), certificate, sends: false, receives: true, at: None, last: None };
     let mut trust = Trust::default();
     trust.add(peer, sender.certificate()).unwrap();
-    Pins::receiver(&trust, &name)
+    Pins::receiver(trust, &name)
 }
 
 macro_rules! under {

@@ -66,7 +66,7 @@ impl Laptop {
         trust.add(peer, keys.certificate()).unwrap();
         let mut salt = [0; 32];
         OsRng.fill_bytes(&mut salt);
-        Self { keys, pins: Pins::receiver(&trust, &name), key: TransferKey::random(&mut OsRng), salt }
+        Self { keys, pins: Pins::receiver(trust, &name), key: TransferKey::random(&mut OsRng), salt }
     }
 
     /// Sends once; gives the `codes`, between spaces, one after the other; stops after `stop` chunks.

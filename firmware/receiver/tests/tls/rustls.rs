@@ -23,7 +23,7 @@ fn pins(own: &Keys, receiver: &Keys) -> Pins {
     let peer = Peer { name: name.clone(), certificate, sends: false, receives: true, at: None, last: None };
     let mut trust = Trust::default();
     trust.add(peer, own.certificate()).unwrap();
-    Pins::receiver(&trust, &name)
+    Pins::receiver(trust, &name)
 }
 
 /// A sender that says `words` and goodbye to a board; with what it was told where it was refused.

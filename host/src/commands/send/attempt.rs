@@ -13,7 +13,7 @@ use super::operator::{AtSender, KeyTold};
 use super::patience::Patience;
 use super::target::Target;
 use crate::clock::Clock;
-use crate::commands::{folders, seconds_since_1970};
+use crate::commands::{folders, in_background, seconds_since_1970};
 use crate::crypto::RingCipher;
 use crate::door::knock;
 use crate::error::{Error, Moment};
@@ -25,7 +25,7 @@ use crate::net::{DIAL, dial};
 use crate::tls::link::TlsLink;
 use crate::tls::pins::Pins;
 use crate::tls::sender::authenticate;
-use crate::trust::Trust;
+use crate::trust::{CurrentTrust, Trust};
 use crate::ui::{Event, Ui};
 
 /// What typing a wrong key, or guessing one, costs the receiver.
@@ -34,6 +34,7 @@ const ITERATIONS: u32 = 200_000;
 /// One run.
 pub(super) struct Sending {
     home: Home,
+    trust: CurrentTrust,
     identity: Identity,
     target: Target,
     source: FolderSource,
@@ -59,6 +60,7 @@ impl Sending {
         salt: [u8; 32],
     ) -> Self {
         Self {
+            trust: CurrentTrust::new(home.clone()),
             home,
             identity,
             target,
@@ -97,7 +99,7 @@ impl Sending {
         patience.met();
         ui.event(&Event::Connected { peer: self.target.peer.name.as_str() });
         ui.say(format!("{} is there.", self.target.peer.name));
-        self.remember(ui);
+        self.remember(ui).await;
 
         let peer = &self.target.peer;
         let run = Run {
@@ -143,8 +145,9 @@ impl Sending {
         let mut stream = self.dial().await?;
         let Target { peer, address, .. } = &self.target;
         knock(&mut stream).await.map_err(|error| Error::Knock(address.clone(), error))?;
-        let trust = Trust::load(&self.home)?;
-        let proven = authenticate(stream, &self.identity, Pins::receiver(&trust, &peer.name)).await;
+        let current = self.trust.clone();
+        let trust = in_background(move || current.get()).await?;
+        let proven = authenticate(stream, &self.identity, Pins::receiver(trust, &peer.name)).await;
         let who = || format!("{} at {address}", peer.name);
         proven.map(|proven| proven.link).map_err(|error| Error::Handshake(who(), error))
     }
@@ -185,10 +188,11 @@ impl Sending {
     }
 
     /// Keeps where the receiver was met, once a run.
-    fn remember(&mut self, ui: &Ui) {
+    async fn remember(&mut self, ui: &Ui) {
         if !std::mem::replace(&mut self.remembered, true) {
             let hash = self.target.peer.certificate.hash();
-            if let Err(error) = Trust::remember(&self.home, hash, self.target.address.clone()) {
+            let (home, address) = (self.home.clone(), self.target.address.clone());
+            if let Err(error) = in_background(move || Trust::remember(&home, hash, address)).await {
                 ui.warn(format!("where {} was met cannot be kept: {error}", self.target.peer.name));
             }
         }
