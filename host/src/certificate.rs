@@ -3,6 +3,7 @@
 //! PROTOCOL.md, section 3 (identities). Of all that a certificate says only its P-256 key and the HPKE key in its
 //! extension matter; names and dates do not.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use pem::Pem;
@@ -34,9 +35,10 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads the one certificate in a PEM text.
+    /// Reads the one certificate in a PEM text: in ASCII or UTF-8, or in the UTF-16 that `>` writes in PowerShell.
     pub fn from_pem(text: &[u8]) -> Result<Self, CertificateError> {
-        let mut blocks = pem::parse_many(text).map_err(|_| CertificateError::NotPem)?;
+        let text = decoded(text).ok_or(CertificateError::NotPem)?;
+        let mut blocks = pem::parse_many(&text).map_err(|_| CertificateError::NotPem)?;
         if blocks.iter().any(|block| block.tag().contains("PRIVATE KEY")) {
             return Err(CertificateError::PrivateKey);
         }
@@ -148,6 +150,21 @@ pub enum CertificateError {
     Hpke,
 }
 
+/// A text in UTF-16, which begins with its byte order mark, in UTF-8; any other as it is. `None`: it is damaged.
+fn decoded(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let units = |unit: fn([u8; 2]) -> u16| {
+        let (units, rest) = text[2..].as_chunks::<2>();
+        let units = units.iter().map(|bytes| unit(*bytes));
+        let text = char::decode_utf16(units).collect::<Result<String, _>>().ok();
+        text.filter(|_| rest.is_empty()).map(|text| text.into_bytes().into())
+    };
+    match text {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        text => Some(text.into()),
+    }
+}
+
 fn public_point(certificate: &X509Certificate<'_>) -> Result<[u8; POINT], CertificateError> {
     let key = certificate.public_key();
     let curve = key.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
@@ -192,6 +209,14 @@ mod tests {
         assert_eq!(Certificate::from_pem(text.as_bytes()).unwrap(), certificate);
         let sent_by_mail = format!("here it is:\r\n\r\n{}\r\nbye\r\n", text.replace('\n', "\r\n"));
         assert_eq!(Certificate::from_pem(sent_by_mail.as_bytes()).unwrap(), certificate);
+        for order in [u16::to_le_bytes as fn(u16) -> [u8; 2], u16::to_be_bytes] {
+            let redirected = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+            let bytes: Vec<u8> = redirected.encode_utf16().flat_map(order).collect();
+            assert_eq!(Certificate::from_pem(&bytes).unwrap(), certificate);
+            assert_eq!(Certificate::from_pem(&bytes[..bytes.len() - 1]), Err(CertificateError::NotPem));
+        }
+        let marked = format!("\u{feff}{text}");
+        assert_eq!(Certificate::from_pem(marked.as_bytes()).unwrap(), certificate);
         assert!(certificate.der().len() < 512, "{}", certificate.der().len());
     }
 

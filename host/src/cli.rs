@@ -108,7 +108,11 @@ pub struct Id {
 #[derive(Subcommand, Debug)]
 pub enum IdAction {
     /// Print the certificate, to be carried to the machines that shall trust this one
-    Cert,
+    Cert {
+        /// Write it to this file instead
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// `waft trust`.
@@ -130,7 +134,7 @@ pub enum Trust {
 pub struct TrustAdd {
     /// How to call the machine from now on
     pub name: String,
-    /// Its certificate, as its own `waft id cert` printed it
+    /// Its certificate, as its own `waft id cert` printed it; - is standard input
     #[arg(value_name = "CERT.pem")]
     pub certificate: PathBuf,
     /// Where it listens [default port: 12346]

@@ -1,8 +1,13 @@
 //! `waft id`: makes, shows and renews this machine's identity.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use crate::certificate::FILE_MAX;
 use crate::cli::{Id, IdAction};
-use crate::error::Error;
-use crate::home::Home;
+use crate::error::{Error, shown};
+use crate::home::{Home, read_at_most};
 use crate::identity::{self, Identity};
 use crate::name::Name;
 use crate::ui::{Event, Ui};
@@ -19,7 +24,10 @@ pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
         identity::set_name(&home, name)?;
     }
     match args.action {
-        Some(IdAction::Cert) => print_certificate(&identity, ui),
+        Some(IdAction::Cert { output }) => match output.filter(|path| path.as_os_str() != "-") {
+            Some(path) => write_certificate(&identity, &path, ui)?,
+            None => print_certificate(&identity, ui),
+        },
         None => show(&identity, &home, new, ui)?,
     }
     if args.renew {
@@ -34,6 +42,23 @@ fn print_certificate(identity: &Identity, ui: &Ui) {
     ui.print(pem.trim_end());
 }
 
+/// Writes it to a new file. One that holds it already is left alone.
+fn write_certificate(identity: &Identity, path: &Path, ui: &Ui) -> Result<(), Error> {
+    let pem = identity.certificate().to_pem();
+    let failed = |cause| Error::File(path.to_owned(), cause);
+    match File::create_new(path) {
+        Ok(mut file) => file.write_all(pem.as_bytes()).map_err(failed)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match read_at_most(path, FILE_MAX) {
+            Ok(present) if present == pem.as_bytes() => {}
+            _ => return Err(Error::Exists(path.to_owned())),
+        },
+        Err(error) => return Err(failed(error)),
+    }
+    ui.event(&Event::Certificate { pem: &pem });
+    ui.done(format!("The certificate is in {}.", shown(path)));
+    Ok(())
+}
+
 fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Error> {
     let name = identity::name(home)?;
     let fingerprint = identity.certificate().fingerprint().to_string();
@@ -45,7 +70,7 @@ fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Erro
     ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new });
     if new {
         ui.say(
-            "To be trusted elsewhere: waft id cert > this.pem, carry it there, and there: waft trust add NAME this.pem",
+            "To be trusted elsewhere: waft id cert -o this.pem, carry it there, and there: waft trust add NAME this.pem",
         );
     }
     Ok(())

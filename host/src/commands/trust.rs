@@ -1,12 +1,13 @@
 //! `waft trust`: whom this machine trusts, and to do what.
 
+use std::io::stdin;
 use std::path::Path;
 
 use crate::address::Address;
 use crate::certificate::{Certificate, FILE_MAX};
 use crate::cli::{Trust as Args, TrustAdd};
 use crate::error::Error;
-use crate::home::{Home, read_at_most};
+use crate::home::{Home, read_at_most, read_stream_at_most};
 use crate::identity::Identity;
 use crate::name::Name;
 use crate::trust::{Peer, Trust};
@@ -24,7 +25,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<(), Error> {
 fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
     let name = Name::new(&args.name).map_err(Error::usage)?;
     let at = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(Error::usage)?;
-    let certificate = certificate(&args.certificate)?;
+    let certificate = given(&args.certificate, ui)?;
     let home = Home::open()?;
     let (own, _) = Identity::open(&home)?;
     let peer = Peer { name, certificate, sends: !args.receives, receives: !args.sends, at, last: None };
@@ -52,6 +53,19 @@ fn remove(name: &str, ui: &Ui) -> Result<(), Error> {
     ui.event(&Event::Removed { name: peer.name.as_str() });
     ui.say(format!("{} is trusted no longer.", peer.name));
     Ok(())
+}
+
+/// The certificate on standard input, or in a file that somebody carried here.
+fn given(path: &Path, ui: &Ui) -> Result<Certificate, Error> {
+    if path.as_os_str() != "-" {
+        return certificate(path);
+    }
+    if ui.has_person() {
+        ui.say("Paste the certificate, and end it with Enter and Ctrl-D (on Windows: Ctrl-Z and Enter).");
+    }
+    let path = Path::new("standard input");
+    let text = read_stream_at_most(stdin(), FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
+    Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
 }
 
 /// The certificate in a file that somebody carried here.

@@ -15,6 +15,7 @@
 
 mod ahead;
 mod boards;
+mod certificates;
 mod deadlines;
 mod demo;
 mod files;
