@@ -1,16 +1,17 @@
-//! Ctrl-C, and a polite request of the system to end: the first asks the command to stop in good order, the second
-//! ends it at once. Stores and files withstand both.
+//! Signals: Ctrl-C, Ctrl-\\, a terminal that is closed, and the system's request to end. The first one asks the command to
+//! stop in good order, the second one ends it at once. Stores and files withstand both. Ctrl-Z stops the command until it
+//! is told to continue.
+//!
+//! Whenever the command ends or rests, the terminal is put right.
 
-use std::pin::pin;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use embassy_futures::poll_once;
 use tokio::sync::watch;
 
 use crate::error::{Class, Error};
-use crate::platform;
+use crate::platform::{self, Signal, Signals};
 use crate::ui::Ui;
 
 /// For the last words to a peer, and its answer.
@@ -29,16 +30,9 @@ impl Interrupt {
         thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             runtime.block_on(async {
-                let mut first = pin!(signal());
-                let came = poll_once(first.as_mut()).is_ready();
+                let Ok(signals) = Signals::listen() else { return };
                 let _ = tell.send(());
-                if !came {
-                    first.await;
-                }
-                let _ = raise.send(true);
-                signal().await;
-                Ui::leave();
-                std::process::exit(Class::Interrupted.exit().into());
+                obey(signals, raise).await;
             });
         });
         // An error means that there is no listening to signals here.
@@ -66,15 +60,24 @@ impl Interrupt {
     }
 }
 
-async fn signal() {
-    tokio::select! {
-        () = ctrl_c() => {}
-        () = platform::asked_to_end() => {}
-    }
-}
-
-async fn ctrl_c() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+/// Does what each signal asks for, until one ends the process.
+async fn obey(mut signals: Signals, raise: watch::Sender<bool>) {
+    loop {
+        match signals.next().await {
+            Signal::Pause => {
+                Ui::suspend();
+                platform::pause();
+            }
+            // Comes whatever stopped the process, and has perhaps changed the terminal's mode meanwhile.
+            Signal::Continue => Ui::resume(),
+            signal if !*raise.borrow() => {
+                platform::set_ended_by(signal);
+                let _ = raise.send(true);
+            }
+            _ => {
+                Ui::leave();
+                std::process::exit(Class::Interrupted.exit().into());
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Classes of errors: what a script can tell apart, by exit code or by name.
 
+use crate::platform::interrupted_status;
+
 /// The class of an [`Error`](super::Error); its number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -24,14 +26,17 @@ pub(crate) enum Class {
     Protocol = 17,
     /// Sent, outcome unknown.
     Unknown = 18,
-    /// Interrupted.
+    /// Interrupted, by Ctrl-C or another signal: its exit code tells by which.
     Interrupted = 130,
 }
 
 impl Class {
     /// The exit code.
     pub(crate) fn exit(self) -> u8 {
-        self as u8
+        match self {
+            Self::Interrupted => interrupted_status(),
+            class => class as u8,
+        }
     }
 
     /// The name in JSON events.

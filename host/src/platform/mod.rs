@@ -10,11 +10,57 @@ mod unix;
 mod windows;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
+
+/// What a signal, or an event of the console, asks of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// Ctrl-\, or Ctrl-Break.
+    Quit,
+    /// The terminal was closed.
+    HangUp,
+    /// The system, or a supervisor of the process.
+    Terminate,
+    /// Ctrl-Z: to stop until it is told to continue.
+    Pause,
+    /// To go on.
+    Continue,
+}
+
+impl Signal {
+    /// The exit status of a process that this ends, as a shell gives it: 128 and the number of the signal.
+    fn exit_status(self) -> u8 {
+        match self {
+            Self::HangUp => 129,
+            Self::Quit => 131,
+            Self::Terminate => 143,
+            Self::Interrupt | Self::Pause | Self::Continue => 130,
+        }
+    }
+}
+
+/// The first signal that asked the command to end.
+static ENDED_BY: AtomicU8 = AtomicU8::new(0);
+
+/// Remembers what asked the command to end.
+pub(crate) fn set_ended_by(signal: Signal) {
+    let _ = ENDED_BY.compare_exchange(0, signal.exit_status(), Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// The exit status of a command that was asked to end.
+pub(crate) fn interrupted_status() -> u8 {
+    match ENDED_BY.load(Ordering::Relaxed) {
+        0 => Signal::Interrupt.exit_status(),
+        status => status,
+    }
+}
 
 /// A private file that others can read or change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,16 +7,17 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 use socket2::Socket;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::TooOpen;
 
 mod opened;
+mod signals;
 mod terminal;
 
 pub(crate) use opened::*;
+pub(crate) use signals::*;
 pub(crate) use terminal::*;
 
 /// Creates a file that only its owner can read and write. Fails if anything has that name.
@@ -64,7 +65,7 @@ pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
 
 /// Asks a process to end in good order.
 pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
-    Ok(kill_process(Pid::from_child(child), Signal::TERM)?)
+    Ok(kill_process(Pid::from_child(child), rustix::process::Signal::TERM)?)
 }
 
 /// Lets a port be listened on again at once, while connections of an earlier process still fade out.
@@ -86,14 +87,6 @@ pub(crate) fn child(program: &Path) -> Command {
     };
     command.process_group(0);
     command
-}
-
-/// Completes when the system asks this process to end (SIGTERM). Within a runtime only.
-pub(crate) async fn asked_to_end() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut term) => drop(term.recv().await),
-        Err(_) => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@ use socket2::Socket;
 use super::TooOpen;
 
 mod opened;
+mod signals;
 mod terminal;
 
 pub(crate) use opened::*;
+pub(crate) use signals::*;
 pub(crate) use terminal::*;
 
 /// Creates a file; it inherits the access list of its folder, which in a profile lets in the owner and administrators.
@@ -78,9 +80,4 @@ pub(crate) fn child(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.creation_flags(CREATE_NEW_PROCESS_GROUP);
     command
-}
-
-/// Never completes: nobody but Ctrl-C asks.
-pub(crate) async fn asked_to_end() {
-    std::future::pending().await
 }

@@ -1,13 +1,12 @@
 //! A simulated board's console on this terminal; for a script each line of it is an event.
 
-use std::io::{self, Write as _, stdout};
+use std::io;
 
 use embedded_io_async::{ErrorType, Read, Write};
-use tokio::sync::mpsc;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::flash::Durable;
-use crate::ui::{Event, Ui, read_input};
+use crate::ui::{Event, Reader, Ui};
 
 /// Longest line that becomes one event, in bytes.
 const LINE_MAX: usize = 4096;
@@ -24,45 +23,55 @@ pub(super) struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     pub(super) fn new(ui: &'a Ui) -> Self {
-        Self { ui, line: Zeroizing::default() }
+        Self { ui, line: empty() }
     }
 
     /// Shows it as it is; to a script, line by line.
     pub(super) fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.ui.has_script() {
-            let mut out = stdout().lock();
-            return out.write_all(bytes).and_then(|()| out.flush());
-        }
+        self.take(bytes);
+        if self.ui.has_script() { Ok(()) } else { self.ui.console(bytes, &self.line) }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match byte {
                 b'\n' => self.end_line(),
                 _ if self.line.len() == LINE_MAX => {}
                 byte => self.line.push(*byte),
             }
+            if self.line.ends_with(REDRAW.as_bytes()) {
+                // What was typed before may have been a key.
+                self.line.zeroize();
+            }
         }
-        Ok(())
     }
 
     fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
+        let line = std::mem::replace(&mut self.line, empty());
+        if !self.ui.has_script() {
+            return;
+        }
         if let Some(text) = told(&String::from_utf8_lossy(&line)) {
             self.ui.event(&Event::Console { text });
         }
     }
 }
 
-/// What a line says, without what only a terminal understands. The echo of what was typed is left out: it may be a key,
-/// typed at any moment.
+/// A line that never grows beyond its buffer: a key may stand in it.
+fn empty() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(LINE_MAX))
+}
+
+/// What a line says, as it was drawn last. The echo of what was typed is left out: it may be a key, typed at any moment.
 fn told(line: &str) -> Option<&str> {
-    let drawn = line.rsplit(REDRAW).next().unwrap_or(line);
-    let text = drawn.trim_matches('\r');
+    let text = line.trim_matches('\r');
     (!PROMPTS.iter().any(|prompt| text.starts_with(prompt))).then_some(text)
 }
 
 /// The console of a board that runs in this process.
 pub(crate) struct Console<'a> {
     screen: Screen<'a>,
-    input: mpsc::Receiver<Zeroizing<Vec<u8>>>,
+    input: Reader,
     rest: Zeroizing<Vec<u8>>,
     /// Nothing is said before what it may rest on is durable.
     flash: Durable,
@@ -71,7 +80,7 @@ pub(crate) struct Console<'a> {
 impl<'a> Console<'a> {
     /// The console on standard input and output.
     pub(crate) fn new(ui: &'a Ui, flash: Durable) -> Self {
-        Self { screen: Screen::new(ui), input: read_input(), rest: Zeroizing::default(), flash }
+        Self { screen: Screen::new(ui), input: Reader::start(), rest: Zeroizing::default(), flash }
     }
 }
 
@@ -83,7 +92,7 @@ impl Read for Console<'_> {
     /// Cancel-safe. Gives nothing once the input has ended.
     async fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.rest.is_empty() {
-            match self.input.recv().await {
+            match self.input.next().await {
                 Some(more) => self.rest = more,
                 None => return Ok(0),
             }
@@ -111,18 +120,31 @@ impl Write for Console<'_> {
 mod tests {
     use super::*;
 
+    /// The lines that are told when a board has written that.
+    fn lines(written: &str) -> Vec<String> {
+        let ui = Ui::answered("");
+        let mut screen = Screen::new(&ui);
+        let mut lines = Vec::new();
+        for part in written.split_inclusive('\n') {
+            screen.take(part.trim_end_matches('\n').as_bytes());
+            lines.extend(told(&String::from_utf8_lossy(&screen.line)).map(str::to_owned));
+            screen.take(b"\n");
+        }
+        lines
+    }
+
     #[test]
     fn a_line_is_told_as_it_was_drawn_last() {
-        assert_eq!(told("Listening at 127.0.0.1:12346."), Some("Listening at 127.0.0.1:12346."));
-        assert_eq!(told("\r\x1b[K> \r\x1b[KCode: 1 2 3 4\r"), Some("Code: 1 2 3 4"));
-        assert_eq!(told(""), Some(""));
+        assert_eq!(lines("Listening at 127.0.0.1:12346.\r\n"), ["Listening at 127.0.0.1:12346."]);
+        assert_eq!(lines("\r\x1b[K> \r\x1b[KCode: 1 2 3 4\r\n"), ["Code: 1 2 3 4"]);
+        assert_eq!(lines("\n"), [""]);
     }
 
     #[test]
     fn what_is_typed_is_not_told() {
         for typed in ["key> 0123-4567-89AB-CDEF", "> 0123-4567-89AB-CDEF", "> 0123456789abcdef", "> list"] {
-            assert_eq!(told(&format!("\r\x1b[K{typed}\r")), None, "{typed}");
+            assert_eq!(lines(&format!("\r\x1b[K{typed}\r\n")), [""; 0], "{typed}");
         }
-        assert_eq!(told("\r\x1b[K> 0123456789abcdef\r\x1b[KCode: 1 2 3 4\r"), Some("Code: 1 2 3 4"));
+        assert_eq!(lines("\r\x1b[K> 0123456789abcdef\r\x1b[KCode: 1 2 3 4\r\n"), ["Code: 1 2 3 4"]);
     }
 }

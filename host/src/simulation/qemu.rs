@@ -34,7 +34,7 @@ use crate::address::PORT;
 use crate::board::Board;
 use crate::error::{Error, shown};
 use crate::platform::{self, ByteByByte};
-use crate::ui::{Ui, read_input};
+use crate::ui::{Reader, Ui};
 
 /// The emulator.
 pub(crate) const PROGRAM: &str = "qemu-system-arm";
@@ -83,7 +83,7 @@ impl<'a> Emulated<'a> {
     pub(crate) async fn serve(&mut self, mut listens: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
         // The board echoes what is typed.
         let _mode = ByteByByte::begin();
-        let mut typed = read_input();
+        let mut typed = Reader::start();
         let mut buffer = [0; 1024];
         loop {
             tokio::select! {
@@ -96,7 +96,7 @@ impl<'a> Emulated<'a> {
                         }
                     }
                 },
-                Some(bytes) = typed.recv(), if self.input.is_some() => self.pass_on(bytes).await,
+                Some(bytes) = typed.next(), if self.input.is_some() => self.pass_on(bytes).await,
             }
         }
     }

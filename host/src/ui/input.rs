@@ -1,20 +1,19 @@
-//! Questions and their answers. One thread owns standard input, from the first question on.
+//! Questions and their answers.
 //!
 //! A question is a future that may be dropped at any moment: when the peer goes away, or on Ctrl-C. The terminal is put
-//! right by [`ByteByByte`], the thread stays where it is, and what it reads next belongs to the next question.
+//! right by [`ByteByByte`], and what is typed next belongs to the next question.
 
-use std::io::{ErrorKind, Write, stderr};
-use std::thread;
-
-use console::{Term, measure_text_width};
-use tokio::sync::mpsc;
+use console::measure_text_width;
 use zeroize::Zeroizing;
 
+use super::reader::{READ, Reader};
+use super::terminal::{self, Prompts};
 use super::typing::{Line, Typed};
 use super::{Event, Ui, prompt};
 use crate::asked::Asked;
 use crate::error::Error;
-use crate::platform::{self, ByteByByte, forget_typed};
+use crate::platform::{ByteByByte, SHOWS_SECRETS, forget_typed};
+use crate::secret::secret;
 
 /// Longest piped line; longer ones are answers of a wrong form.
 const LINE_MAX: usize = 4096;
@@ -36,10 +35,10 @@ impl Ui {
     /// A voice that is answered by these lines.
     #[cfg(test)]
     pub(crate) fn answered(lines: &str) -> Self {
-        Self { person: false, input: tests::piped(&[lines]).into(), ..Self::new(Default::default()) }
+        Self { prompts: Prompts::Piped, input: tests::piped(&[lines]).into(), ..Self::new(Default::default()) }
     }
 
-    /// Asks for something until the answer has the right form: the environment first, then the person or the pipe.
+    /// Asks for something until the answer has the right form: the environment first, then the user or the pipe.
     /// Cancel-safe.
     pub(crate) async fn ask<T>(
         &self,
@@ -51,6 +50,9 @@ impl Ui {
             return parse(&answer).map_err(|why| Error::malformed(asked, why));
         }
         let mut input = self.input.lock().await;
+        if self.has_person() {
+            input.forget();
+        }
         let (mut last, mut text) = (None, text);
         for _ in 0..FORMS_MAX {
             self.event(&Event::Asked { what: asked.name() });
@@ -71,68 +73,73 @@ impl Ui {
     }
 
     async fn answer(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {
-        if !self.person {
-            self.say(text);
-            return input.line().await;
+        let is_drawn = match self.prompts {
+            Prompts::Nowhere => return None,
+            Prompts::Piped => {
+                self.say_on_terminal(text);
+                return input.line().await;
+            }
+            Prompts::Written => false,
+            Prompts::Drawn => true,
+        };
+        let _open = OpenQuestion;
+        // Where a terminal collects the line, it shows what is typed.
+        let collects = !is_drawn && SHOWS_SECRETS && asked != Asked::Passphrase;
+        let mode = if collects { None } else { ByteByByte::begin() };
+        match is_drawn {
+            true => terminal::draw(secret(prompt(text)), ""),
+            false => terminal::ask(secret(prompt(text))),
         }
-        input.forget();
-        let _open = OpenQuestion(self);
-        self.draw_question(prompt(text));
-        match ByteByByte::begin() {
-            Some(_mode) => self.typed(input, asked, text).await,
+        match mode {
+            Some(_mode) => typed(input, asked, text, is_drawn).await,
             None => input.line().await,
         }
     }
+}
 
-    /// A line that is checked while it is typed.
-    async fn typed(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {
-        let mut line = Line::new(asked);
-        loop {
-            let mut hint = String::new();
-            match line.take(input.byte().await?) {
-                Typed::Done(answer) => return Some(answer),
-                Typed::Ended => return None,
-                Typed::Open => {}
-                Typed::Not(why) => hint = format!("  ({why})"),
-            }
-            let width = usize::from(Term::stderr().size().1).saturating_sub(hint.len());
-            self.draw_question(row(asked, text, &line.shown(), width));
-            if !hint.is_empty() {
-                // Written behind the cursor, gone with the next character.
-                let _ = write!(stderr(), "\x07\x1b[s{hint}\x1b[u");
-            }
+/// A line that is checked while it is typed, and drawn where the terminal can do that.
+async fn typed(input: &mut Input, asked: Asked, text: &str, is_drawn: bool) -> Option<Zeroizing<String>> {
+    let mut line = Line::new(asked);
+    loop {
+        let mut hint = "";
+        match line.take(input.byte().await?) {
+            Typed::Done(answer) => return Some(answer),
+            Typed::Ended => return None,
+            Typed::Open => {}
+            Typed::Not(why) => hint = why,
+        }
+        if is_drawn {
+            let room = terminal::width().saturating_sub(terminal::hint_width(hint));
+            terminal::draw(row(asked, text, &line.shown(SHOWS_SECRETS), room), hint);
         }
     }
 }
 
 /// A question and its line in one row of the terminal: what wraps cannot be drawn over. Where the question does not fit
 /// it is a short one, and of a long line the end is seen.
-fn row(asked: Asked, text: &str, line: &str, width: usize) -> String {
+fn row(asked: Asked, text: &str, line: &str, width: usize) -> Zeroizing<String> {
     // A space stands between the two, the cursor at the end.
     let room = |text| width.saturating_sub(measure_text_width(text) + 2);
     let text = if measure_text_width(line) > room(text) { again(asked) } else { text };
     let starts = line.char_indices().rev().map(|(start, _)| start);
     let start = starts.take_while(|start| measure_text_width(&line[*start..]) <= room(text)).last();
-    format!("{}{}", prompt(text), start.map_or("", |start| &line[start..]))
+    secret(format_args!("{}{}", prompt(text), start.map_or("", |start| &line[start..])))
 }
 
 /// Ends the question's line, however the question ends.
-struct OpenQuestion<'a>(&'a Ui);
+struct OpenQuestion;
 
-impl Drop for OpenQuestion<'_> {
+impl Drop for OpenQuestion {
     fn drop(&mut self) {
-        self.0.close_question();
+        terminal::close_question();
     }
 }
-
-/// What one read takes at most, in bytes.
-const READ: usize = 1024;
 
 /// Standard input, once it was asked for. What is taken from it is wiped here: `rest` never grows beyond its first
 /// buffer, which is replaced whenever something is taken.
 #[derive(Default)]
 pub(super) struct Input {
-    bytes: Option<mpsc::Receiver<Zeroizing<Vec<u8>>>>,
+    reader: Option<Reader>,
     rest: Zeroizing<Vec<u8>>,
 }
 
@@ -163,26 +170,21 @@ impl Input {
         Some(self.take(1)[0])
     }
 
-    /// Drops what a person typed before anybody asked. A Ctrl-D too: on a terminal, where it ended the reader, there is
+    /// Drops what was typed before anybody asked. A Ctrl-D too: on a terminal, where it ended the reader, there is
     /// more to read after it.
     fn forget(&mut self) {
         forget_typed();
         self.rest = Zeroizing::default();
-        while self.bytes.as_mut().is_some_and(|bytes| bytes.try_recv().is_ok()) {}
-        self.bytes.take_if(|bytes| bytes.is_closed());
+        self.reader.take_if(|reader| !reader.forget());
     }
 
     async fn more(&mut self) -> bool {
-        match self.bytes.get_or_insert_with(start_reader).recv().await {
-            Some(bytes) => {
-                if self.rest.is_empty() {
-                    self.rest = Zeroizing::new(Vec::with_capacity(LINE_MAX + READ));
-                }
-                self.rest.extend_from_slice(&bytes);
-                true
-            }
-            None => false,
+        let Some(bytes) = self.reader.get_or_insert_with(Reader::start).next().await else { return false };
+        if self.rest.is_empty() {
+            self.rest = Zeroizing::new(Vec::with_capacity(LINE_MAX + READ));
         }
+        self.rest.extend_from_slice(&bytes);
+        true
     }
 
     fn take(&mut self, length: usize) -> Zeroizing<Vec<u8>> {
@@ -205,29 +207,10 @@ fn text(line: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// The thread that owns standard input. It ends with the process, or when the input does: a terminal's at every Ctrl-D
-/// between two questions.
-pub(crate) fn start_reader() -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
-    let (give, take) = mpsc::channel(4);
-    thread::spawn(move || {
-        loop {
-            let mut buffer = Zeroizing::new(vec![0; READ]);
-            match platform::read_standard_input(&mut buffer) {
-                Ok(0) => return,
-                Ok(count) => buffer.truncate(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return,
-            }
-            if give.blocking_send(buffer).is_err() {
-                return;
-            }
-        }
-    });
-    take
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
 
     pub(super) fn piped(parts: &[&str]) -> Input {
@@ -235,7 +218,7 @@ mod tests {
         for part in parts {
             give.try_send(Zeroizing::new(part.as_bytes().to_vec())).expect("there is room");
         }
-        Input { bytes: Some(take), rest: Zeroizing::default() }
+        Input { reader: Some(Reader::of(take)), rest: Zeroizing::default() }
     }
 
     fn lines(mut input: Input) -> Vec<String> {
@@ -277,13 +260,13 @@ mod tests {
     #[test]
     fn an_early_end_is_forgotten() {
         let (give, take) = mpsc::channel(16);
-        let mut input = Input { bytes: Some(take), rest: Zeroizing::default() };
+        let mut input = Input { reader: Some(Reader::of(take)), rest: Zeroizing::default() };
         give.try_send(Zeroizing::new(b"early\n".to_vec())).expect("there is room");
         input.forget();
-        assert!(input.bytes.as_ref().is_some_and(mpsc::Receiver::is_empty), "the reader is still there");
+        assert!(input.reader.is_some(), "the reader is still there");
         drop(give);
         input.forget();
-        assert!(input.bytes.is_none(), "the next question starts another");
+        assert!(input.reader.is_none(), "the next question starts another");
     }
 
     #[test]

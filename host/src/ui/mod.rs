@@ -7,32 +7,30 @@
 mod event;
 mod input;
 mod progress;
+mod reader;
+mod terminal;
 mod typing;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 
 use console::{Style, style};
 pub(crate) use event::Event;
-use indicatif::ProgressBar;
-pub(crate) use input::start_reader as read_input;
 pub(crate) use progress::Progress;
+pub(crate) use reader::Reader;
 use waft_core::path::escape;
 
 use crate::cli::Voice;
 use crate::error::{Error, Told};
-use crate::platform;
+use terminal::Prompts;
 
 /// Speaks and asks. Shared by all parts of a command.
 pub(crate) struct Ui {
     voice: Voice,
-    /// A person sits at standard input.
-    person: bool,
+    /// Where questions are asked.
+    prompts: Prompts,
     input: tokio::sync::Mutex<input::Input>,
-    /// The bar on the screen, and the question that is being typed: what other lines must not tear.
-    bar: RefCell<Option<ProgressBar>>,
-    question: RefCell<Option<String>>,
     /// Why standard output did not take a result or an event.
     lost: RefCell<Option<io::Error>>,
 }
@@ -40,8 +38,8 @@ pub(crate) struct Ui {
 impl Ui {
     /// A voice as the command line asks for.
     pub(crate) fn new(voice: Voice) -> Self {
-        let (input, bar, question, lost) = Default::default();
-        Self { voice, person: stdin().is_terminal(), input, bar, question, lost }
+        let (input, lost) = Default::default();
+        Self { voice, prompts: terminal::find_prompts(), input, lost }
     }
 
     /// Tells what a person likes to know; silent under `--quiet`.
@@ -54,6 +52,14 @@ impl Ui {
     /// Tells what a person must know: a code, a key, what an answer lacks.
     pub(crate) fn must(&self, text: impl AsRef<str>) {
         self.line(text.as_ref(), Style::new().bold());
+        terminal::tell(Escaped(text.as_ref()));
+    }
+
+    /// Tells what only the user of a terminal has to know; silent under `--quiet`.
+    fn say_on_terminal(&self, text: &str) {
+        if stderr().is_terminal() {
+            self.say(text);
+        }
     }
 
     /// Tells what only `--verbose` asks for.
@@ -126,7 +132,7 @@ impl Ui {
     }
 
     fn failure(&self, told: &Told, exit: Option<u8>) {
-        let _ = self.bar.take().map(|bar| bar.finish_and_clear());
+        terminal::set_bar(None);
         self.event(&Event::Error {
             class: told.class.name(),
             exit,
@@ -139,14 +145,32 @@ impl Ui {
         }
     }
 
-    /// Puts the terminal right before the process ends without ceremony.
-    pub(crate) fn leave() {
-        platform::restore_terminal();
+    /// Writes what a simulated board's console says, of which `unfinished` is its last line so far.
+    pub(crate) fn console(&self, bytes: &[u8], unfinished: &[u8]) -> io::Result<()> {
+        let mut out = stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())?;
+        terminal::set_console(unfinished);
+        Ok(())
     }
 
-    /// Whether a person sits at standard input.
+    /// Puts the terminal right before the process ends without ceremony.
+    pub(crate) fn leave() {
+        terminal::leave();
+    }
+
+    /// Puts the terminal right while the process is stopped.
+    pub(crate) fn suspend() {
+        terminal::suspend();
+    }
+
+    /// Shows again what stood on the terminal before the process was stopped.
+    pub(crate) fn resume() {
+        terminal::resume();
+    }
+
+    /// Whether a user sits at standard input, who can be asked.
     pub(crate) fn has_person(&self) -> bool {
-        self.person
+        matches!(self.prompts, Prompts::Drawn | Prompts::Written)
     }
 
     /// Whether standard output has events, and no text.
@@ -159,36 +183,9 @@ impl Ui {
         self.voice.verbose
     }
 
-    /// One line to standard error, around the bar and the question that may stand there.
+    /// One line to standard error, around what may stand on the terminal.
     fn line(&self, text: &str, look: Style) {
-        let put = || {
-            let question = self.question.borrow();
-            let mut out = stderr().lock();
-            let _ = match &*question {
-                Some(open) => writeln!(out, "\r\x1b[2K{}", look.for_stderr().apply_to(Escaped(text)))
-                    .and_then(|()| write!(out, "{open}")),
-                None => writeln!(out, "{}", look.for_stderr().apply_to(Escaped(text))),
-            };
-            let _ = out.flush();
-        };
-        match &*self.bar.borrow() {
-            Some(bar) => bar.suspend(put),
-            None => put(),
-        }
-    }
-
-    /// The question that is being typed, as it stands on the screen now.
-    fn draw_question(&self, open: String) {
-        let mut out = stderr().lock();
-        let _ = write!(out, "\r\x1b[2K{open}").and_then(|()| out.flush());
-        *self.question.borrow_mut() = Some(open);
-    }
-
-    /// Ends the question's line.
-    fn close_question(&self) {
-        if self.question.take().is_some() {
-            let _ = writeln!(stderr());
-        }
+        terminal::write_lines(|out| writeln!(out, "{}", look.clone().for_stderr().apply_to(Escaped(text))));
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Event, Ui};
+use super::{Event, Ui, terminal};
+use crate::platform::understands_escapes;
 
 /// Between two events, so that a fast transfer does not spend its time on telling.
 const EVENT_EVERY: Duration = Duration::from_millis(200);
@@ -35,13 +36,13 @@ impl Ui {
             last_event: None,
             last_line: now,
         };
-        *self.bar.borrow_mut() = progress.bar.clone();
+        terminal::set_bar(progress.bar.clone());
         progress.set(held);
         progress
     }
 
     fn draws_bars(&self) -> bool {
-        !self.voice.quiet && console::user_attended_stderr()
+        !self.voice.quiet && console::user_attended_stderr() && understands_escapes()
     }
 }
 
@@ -77,9 +78,7 @@ impl Progress<'_> {
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        if let Some(bar) = self.ui.bar.take() {
-            bar.finish_and_clear();
-        }
+        terminal::set_bar(None);
     }
 }
 

@@ -3,10 +3,13 @@
 //! Keys are grouped and codes counted as they grow; what cannot belong there does not get in. No terminal is touched
 //! here: bytes come in, a [`Typed`] goes out.
 
+use std::fmt::{self, Write as _};
+
 use waft_core::path::escape;
 use zeroize::Zeroizing;
 
 use crate::asked::Asked;
+use crate::secret::secret;
 
 /// Longest free text.
 const TEXT_MAX: usize = 4096;
@@ -63,13 +66,15 @@ impl Line {
         }
     }
 
-    /// The line as it stands on the screen.
-    pub(super) fn shown(&self) -> String {
+    /// The line as it stands on the screen; stars for a code and a key, unless these are shown.
+    pub(super) fn shown(&self, shows_secrets: bool) -> Zeroizing<String> {
         let text = String::from_utf8_lossy(&self.text);
-        match self.asked {
-            Asked::Key => grouped(&text),
-            Asked::Passphrase => "*".repeat(text.chars().count()),
-            _ => escape(&text).to_string(),
+        let stars = fmt::from_fn(|f| text.chars().try_for_each(|_| f.write_str("*")));
+        match (self.asked, shows_secrets) {
+            (Asked::Key, true) => secret(Grouped(&text)),
+            (Asked::Key, false) => secret(Grouped(&stars.to_string())),
+            (Asked::Passphrase, _) | (Asked::Code, false) => secret(stars),
+            _ => secret(escape(&text)),
         }
     }
 
@@ -118,15 +123,15 @@ fn is_of_key(byte: u8) -> bool {
 }
 
 /// `XXXX-XXXX-...`, with the dash as soon as a group is full and another has to come.
-fn grouped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len() + 4);
-    for (at, character) in text.chars().enumerate() {
-        shown.push(character);
-        if at % 4 == 3 && at < 15 {
-            shown.push('-');
-        }
+struct Grouped<'a>(&'a str);
+
+impl fmt::Display for Grouped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().enumerate().try_for_each(|(at, character)| {
+            f.write_char(character)?;
+            if at % 4 == 3 && at < 15 { f.write_char('-') } else { Ok(()) }
+        })
     }
-    shown
 }
 
 #[cfg(test)]
@@ -144,9 +149,9 @@ mod tests {
 
     #[test]
     fn a_key_is_grouped_while_it_is_typed() {
-        assert_eq!(typed(Asked::Key, b"abcd").0.shown(), "ABCD-");
-        assert_eq!(typed(Asked::Key, b"ab-cd 12").0.shown(), "ABCD-12");
-        assert_eq!(typed(Asked::Key, b"0123456789abcdef").0.shown(), "0123-4567-89AB-CDEF");
+        assert_eq!(*typed(Asked::Key, b"abcd").0.shown(true), "ABCD-");
+        assert_eq!(*typed(Asked::Key, b"ab-cd 12").0.shown(true), "ABCD-12");
+        assert_eq!(*typed(Asked::Key, b"0123456789abcdef").0.shown(true), "0123-4567-89AB-CDEF");
         let (_, done) = typed(Asked::Key, b"0123456789abcdef\n");
         assert_eq!(done, Typed::Done(Zeroizing::new("0123456789ABCDEF".into())));
     }
@@ -161,21 +166,29 @@ mod tests {
 
     #[test]
     fn backspace_takes_whole_characters() {
-        assert_eq!(typed(Asked::Folder, "aä\x7f".as_bytes()).0.shown(), "a");
-        assert_eq!(typed(Asked::Folder, b"abc\x15d").0.shown(), "d");
-        assert_eq!(typed(Asked::Folder, b"\x7f\x7fd").0.shown(), "d");
+        assert_eq!(*typed(Asked::Folder, "aä\x7f".as_bytes()).0.shown(true), "a");
+        assert_eq!(*typed(Asked::Folder, b"abc\x15d").0.shown(true), "d");
+        assert_eq!(*typed(Asked::Folder, b"\x7f\x7fd").0.shown(true), "d");
     }
 
     #[test]
     fn cursor_keys_and_controls_mean_nothing() {
-        assert_eq!(typed(Asked::Folder, b"a\x1b[A\x1b[1;5C\x1bOB\x07b").0.shown(), "ab");
+        assert_eq!(*typed(Asked::Folder, b"a\x1b[A\x1b[1;5C\x1bOB\x07b").0.shown(true), "ab");
     }
 
     #[test]
     fn a_passphrase_is_not_shown() {
         let (line, _) = typed(Asked::Passphrase, "pass wörd".as_bytes());
-        assert_eq!(line.shown(), "*********");
+        assert_eq!(*line.shown(true), "*********");
         assert_eq!(typed(Asked::Passphrase, b"pass word\n").1, Typed::Done(Zeroizing::new("pass word".into())));
+    }
+
+    #[test]
+    fn a_secret_is_shown_as_stars_where_none_is_shown() {
+        let shown = |asked, bytes: &[u8]| typed(asked, bytes).0.shown(false);
+        assert_eq!(*shown(Asked::Key, b"abcd12"), "****-**");
+        assert_eq!(*shown(Asked::Code, b"0123"), "****");
+        assert_eq!(*shown(Asked::Folder, b"photos"), "photos");
     }
 
     #[test]

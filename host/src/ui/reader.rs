@@ -1,0 +1,119 @@
+//! Standard input, read by a thread of its own, and only while somebody waits for it: what is typed at other times is not
+//! meant for this command.
+
+use std::io::{ErrorKind, IsTerminal, stdin};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use crate::platform;
+
+/// What one read takes at most, in bytes.
+pub(super) const READ: usize = 1024;
+
+/// How much later than the signal a reader notices that its terminal was closed.
+const HANG_UP: Duration = Duration::from_millis(500);
+
+/// Standard input from where it stands. `None` at its end: a terminal has more behind it, for another reader.
+pub(crate) struct Reader {
+    wanted: Arc<Wanted>,
+    bytes: mpsc::Receiver<Zeroizing<Vec<u8>>>,
+}
+
+impl Reader {
+    /// Starts the thread. It ends with the process, or when the input does: a terminal's at every Ctrl-D.
+    pub(crate) fn start() -> Self {
+        let (give, bytes) = mpsc::channel(4);
+        let wanted = Arc::new(Wanted::default());
+        let known = wanted.clone();
+        thread::spawn(move || read_all(&known, &give));
+        Self { wanted, bytes }
+    }
+
+    /// A reader of these bytes, then of nothing.
+    #[cfg(test)]
+    pub(super) fn of(bytes: mpsc::Receiver<Zeroizing<Vec<u8>>>) -> Self {
+        Self { wanted: Arc::default(), bytes }
+    }
+
+    /// The next bytes; `None` at the end of input. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        let _waiting = Waiting::begin(&self.wanted);
+        self.bytes.recv().await
+    }
+
+    /// Drops what was read already. `false`: the thread has met the end of input, and reads no more.
+    pub(super) fn forget(&mut self) -> bool {
+        while self.bytes.try_recv().is_ok() {}
+        !self.bytes.is_closed()
+    }
+}
+
+fn read_all(wanted: &Wanted, give: &mpsc::Sender<Zeroizing<Vec<u8>>>) {
+    let is_terminal = stdin().is_terminal();
+    loop {
+        wanted.wait();
+        platform::wait_for_input();
+        if !wanted.is_set() {
+            // Nobody waits any more: it stays where it is.
+            continue;
+        }
+        let mut buffer = Zeroizing::new(vec![0; READ]);
+        match platform::read_standard_input(&mut buffer) {
+            Ok(count @ 1..) => buffer.truncate(count),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // The end of input. Where a terminal was closed, the signal that says so counts, unless it is ignored.
+            Ok(_) | Err(_) => {
+                if is_terminal {
+                    thread::sleep(HANG_UP);
+                }
+                return;
+            }
+        }
+        if give.blocking_send(buffer).is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether somebody waits for input.
+#[derive(Default)]
+struct Wanted {
+    is_set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wanted {
+    fn set(&self, is_set: bool) {
+        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = is_set;
+        self.changed.notify_all();
+    }
+
+    fn is_set(&self) -> bool {
+        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) {
+        let is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(is_set, |is_set| !*is_set));
+    }
+}
+
+/// Somebody waits for input, for as long as this lives.
+struct Waiting<'a>(&'a Wanted);
+
+impl<'a> Waiting<'a> {
+    fn begin(wanted: &'a Wanted) -> Self {
+        wanted.set(true);
+        Self(wanted)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}

@@ -1,0 +1,185 @@
+//! A process at a terminal of its own: what is typed there, what a user sees, and in which state the terminal is left.
+
+use std::io::{Read, Write};
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use pty_process::Size;
+use pty_process::blocking::{Command, Pty, open};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use vt100::Parser;
+
+use super::world::Machine;
+
+/// Past this a test is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+const ROWS: u16 = 40;
+const COLUMNS: u16 = 120;
+
+/// A terminal and the process that was started at it.
+pub(crate) struct Terminal {
+    pty: Option<Arc<Pty>>,
+    child: Child,
+    shown: Receiver<Vec<u8>>,
+    screen: Parser,
+    /// All that was written to the terminal.
+    pub(crate) written: Vec<u8>,
+}
+
+/// `waft ARGS` as a machine's user types it.
+pub(crate) fn waft(machine: &Machine, args: &[&str]) -> Command {
+    at_home(machine, Command::new(env!("CARGO_BIN_EXE_waft")).args(args))
+}
+
+/// A shell that runs a script, or, without one, commands that are typed.
+pub(crate) fn shell(machine: &Machine, script: Option<&str>) -> Command {
+    let shell = Command::new("sh").env("WAFT", env!("CARGO_BIN_EXE_waft")).env("PS1", "ready> ");
+    let shell = match script {
+        Some(script) => shell.args(["-c", script]),
+        None => shell.arg("-i"),
+    };
+    at_home(machine, shell)
+}
+
+fn at_home(machine: &Machine, mut command: Command) -> Command {
+    for preset in ["WAFT_AUTH_CODE", "WAFT_KEY", "WAFT_WIFI_PASSPHRASE", "ENV"] {
+        command = command.env_remove(preset);
+    }
+    command.env("WAFT_HOME", &machine.home).env("TERM", "xterm").current_dir(&machine.work)
+}
+
+impl Terminal {
+    pub(crate) fn start(command: Command) -> Self {
+        let (pty, pts) = open().expect("there is a terminal");
+        pty.resize(Size::new(ROWS, COLUMNS)).expect("it has a size");
+        let child = command.spawn(pts).expect("the command starts");
+        let (pty, (tell, shown)) = (Arc::new(pty), channel());
+        let reading = Arc::downgrade(&pty);
+        spawn(move || {
+            let mut bytes = [0; 4096];
+            // Held only for a moment at a time, so that it can be closed.
+            while let Some(pty) = reading.upgrade() {
+                let pause = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+                if poll(&mut [PollFd::new(&*pty, PollFlags::IN)], Some(&pause)) == Ok(0) {
+                    continue;
+                }
+                // A terminal whose last process has gone gives an error.
+                match (&*pty).read(&mut bytes) {
+                    Ok(count @ 1..) => drop(tell.send(bytes[..count].to_vec())),
+                    _ => return,
+                }
+            }
+        });
+        let screen = Parser::new(ROWS, COLUMNS, 0);
+        Self { pty: Some(pty), child, shown, screen, written: Vec::new() }
+    }
+
+    /// Waits until the user sees that.
+    pub(crate) fn sees(&mut self, text: &str) {
+        self.await_screen(text, |screen| screen.contains(text));
+    }
+
+    /// Waits until the screen is as it is meant to be.
+    pub(crate) fn await_screen(&mut self, what: &str, meant: impl Fn(&str) -> bool) {
+        let until = Instant::now() + STUCK;
+        while !meant(&self.screen.screen().contents()) {
+            match self.shown.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.take(&bytes),
+                Err(_) => panic!("never {what:?}; the screen:\n{}", self.screen.screen().contents()),
+            }
+        }
+    }
+
+    /// What the user sees.
+    pub(crate) fn screen(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    pub(crate) fn types(&self, text: &str) {
+        { self.pty() }.write_all(text.as_bytes()).expect("the terminal takes what is typed");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it runs");
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Whether the terminal collects lines and shows what is typed.
+    pub(crate) fn echoes(&self) -> bool {
+        let modes = tcgetattr(self.pty()).expect("it is a terminal").local_modes;
+        modes.contains(LocalModes::ECHO | LocalModes::ICANON)
+    }
+
+    /// Waits until it does, or does not.
+    pub(crate) fn await_echo(&self, echoes: bool) {
+        let until = Instant::now() + STUCK;
+        while self.echoes() != echoes {
+            assert!(Instant::now() < until, "echo is never {echoes}; the screen:\n{}", self.screen());
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Does what a shell does that finds the terminal changed.
+    pub(crate) fn set_echo(&self) {
+        let mut modes = tcgetattr(self.pty()).expect("it is a terminal");
+        modes.local_modes.insert(LocalModes::ECHO | LocalModes::ICANON);
+        tcsetattr(self.pty(), OptionalActions::Now, &modes).expect("it is a terminal");
+    }
+
+    /// Closes the terminal's window.
+    pub(crate) fn close(&mut self) {
+        self.pty = None;
+    }
+
+    /// Waits for the end of the process, and takes all that it has written.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        let until = Instant::now() + STUCK;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it was started here") {
+                break status;
+            }
+            assert!(Instant::now() < until, "it does not end; the screen:\n{}", self.screen());
+            match self.shown.recv_timeout(Duration::from_millis(20)) {
+                Ok(bytes) => self.take(&bytes),
+                Err(_) => sleep(Duration::from_millis(5)),
+            }
+        };
+        while let Ok(bytes) = self.shown.recv_timeout(Duration::from_millis(200)) {
+            self.take(&bytes);
+        }
+        status
+    }
+
+    /// The process has ended with that code, and has left the terminal as it found it.
+    pub(crate) fn ends_in_order(&mut self, code: i32) {
+        let status = self.end();
+        assert_eq!(status.code(), Some(code), "{status}\n{}", self.screen());
+        assert!(self.echoes(), "what is typed is not shown");
+        assert!(!self.screen.screen().hide_cursor(), "the cursor is hidden");
+        assert_eq!(self.screen.screen().cursor_position().1, 0, "the last line is not ended:\n{}", self.screen());
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.screen.process(bytes);
+        self.written.extend_from_slice(bytes);
+    }
+
+    fn pty(&self) -> &Pty {
+        self.pty.as_ref().expect("it is open")
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
