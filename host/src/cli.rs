@@ -323,7 +323,7 @@ Exit codes:
    16  broken off; sending again resumes
    17  the other side does not keep to the protocol
    18  sent, but whether it arrived is unknown
-  130  interrupted
+  130  interrupted by Ctrl-C; by other signals 129 (SIGHUP), 131 (SIGQUIT), 143 (SIGTERM)
 
 Environment:
   WAFT_HOME             where identity and trust are kept

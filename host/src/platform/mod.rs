@@ -29,8 +29,10 @@ pub(crate) enum Signal {
     /// The system, or a supervisor of the process.
     Terminate,
     /// Ctrl-Z: to stop until it is told to continue.
+    #[cfg_attr(windows, allow(dead_code))]
     Pause,
     /// To go on.
+    #[cfg_attr(windows, allow(dead_code))]
     Continue,
 }
 
