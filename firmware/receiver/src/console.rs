@@ -8,8 +8,12 @@ mod notices;
 mod terminal;
 mod text;
 
+use core::future::poll_fn;
+use core::task::Poll;
+
 use embassy_futures::select::{Either, select};
 use waft_core::code::{AuthCode, TransferKey};
+use waft_core::session::Clock;
 use waft_core::session::receiver::KeyAnswer;
 
 use crate::board::{Board, Start, Unfit};
@@ -21,6 +25,9 @@ use crate::slots::{Folder, Slots};
 use commands::Command;
 use terminal::{Line, Terminal};
 use text::Code;
+
+/// After a read from the terminal that failed, the next one waits so long, in milliseconds.
+const FAILED_MS: u64 = 100;
 
 /// A receiver that works.
 #[derive(Clone, Copy)]
@@ -45,29 +52,48 @@ pub(crate) struct Console<'a, B: Board> {
     around: Around<'a, B>,
     /// Who the running session is with.
     peer: Option<&'a TrustedSender>,
+    /// Whether the last read from the terminal failed.
+    failed: bool,
     /// What the person holds on to.
     held: Option<Folder<'a, B::Mutex, B::Flash>>,
 }
 
 impl<'a, B: Board> Console<'a, B> {
     pub(crate) fn new(io: B::Console, echo: bool, around: Around<'a, B>) -> Self {
-        Self { terminal: Terminal::new(io, echo), around, peer: None, held: None }
+        Self { terminal: Terminal::new(io, echo), around, peer: None, failed: false, held: None }
     }
 
     /// Shows what happens, and does what is typed.
     pub(crate) async fn serve(&mut self) -> ! {
         self.introduce().await;
         loop {
-            self.prompt().await;
-            match select(self.around.panel.next(self.around.clock), self.terminal.read()).await {
+            if !self.around.panel.checks_key.get() {
+                self.prompt().await;
+            }
+            match select(self.around.panel.next(self.around.clock), self.next_byte()).await {
                 Either::First(notice) => self.show(notice).await,
-                Either::Second(byte) => {
+                Either::Second(Some(byte)) => {
+                    self.failed = false;
                     if let Some(line) = self.terminal.take(byte).await {
                         self.obey(&line).await;
                     }
                 }
+                Either::Second(None) => self.failed = true,
             }
         }
+    }
+
+    /// What is typed next; `None`: the line failed. While a key is checked what is typed waits: it may be the next key.
+    /// Cancel-safe.
+    async fn next_byte(&mut self) -> Option<u8> {
+        if self.failed {
+            // One error is over with the next byte; where all reads fail, the others have the processor.
+            self.around.clock.sleep_until(self.around.clock.now() + FAILED_MS).await;
+        }
+        let panel = self.around.panel;
+        // Polled whenever the session that checks it was.
+        poll_fn(|_| if panel.checks_key.get() { Poll::Pending } else { Poll::Ready(()) }).await;
+        self.terminal.read().await
     }
 
     /// Says who the board is, and whether it receives.

@@ -72,6 +72,8 @@ pub(crate) struct Panel {
     pub(crate) address: Cell<Option<SocketAddr>>,
     pub(crate) code: Cell<Option<[u8; 4]>>,
     pub(crate) question: Cell<Option<Question>>,
+    /// Whether a key was typed, and it is not known yet whether it is right.
+    pub(crate) checks_key: Cell<bool>,
     answer: Signal<NoopRawMutex, KeyAnswer>,
 }
 
@@ -86,6 +88,7 @@ impl Panel {
             address: Cell::new(None),
             code: Cell::new(None),
             question: Cell::new(None),
+            checks_key: Cell::new(false),
             answer: Signal::new(),
         }
     }
@@ -140,6 +143,7 @@ impl Panel {
     /// Answers the question. It is not asked any more from then on.
     pub(crate) fn answer(&self, answer: KeyAnswer) {
         self.question.set(None);
+        self.checks_key.set(true);
         self.answer.signal(answer);
     }
 
@@ -147,6 +151,7 @@ impl Panel {
     async fn ask(&self, question: Question) -> KeyAnswer {
         let asked = Asked(self);
         self.answer.reset();
+        self.checks_key.set(false);
         self.question.set(Some(question));
         self.tell(Notice::Question);
         let answer = self.answer.wait().await;
@@ -202,6 +207,12 @@ impl<'a, M: RawMutex> AtBoard<'a, M> {
     }
 }
 
+impl<M: RawMutex> Drop for AtBoard<'_, M> {
+    fn drop(&mut self) {
+        self.panel.checks_key.set(false);
+    }
+}
+
 impl<M: RawMutex> Operator for AtBoard<'_, M> {
     fn code(&mut self, code: &AuthCode) {
         self.panel.show_code(code);
@@ -216,6 +227,7 @@ impl<M: RawMutex> Operator for AtBoard<'_, M> {
     }
 
     fn event(&mut self, event: Happened) {
+        self.panel.checks_key.set(false);
         match event {
             Happened::Received(received) => return self.received(received),
             Happened::Receiving { offset, total } => self.begins(offset, total),

@@ -25,7 +25,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use waft_receiver::identity::Address;
-use zeroize::Zeroizing;
 
 use super::console::Screen;
 use super::flash::SIZE;
@@ -83,32 +82,27 @@ impl<'a> Emulated<'a> {
     pub(crate) async fn serve(&mut self, mut listens: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
         // The board echoes what is typed.
         let _mode = ByteByByte::begin();
-        let mut typed = Reader::start();
-        let mut buffer = [0; 1024];
-        loop {
-            tokio::select! {
-                count = self.output.read(&mut buffer) => match count.map_err(failed)? {
-                    0 => return Err(self.ended().await?),
-                    count => {
-                        self.screen.show(&buffer[..count]).map_err(failed)?;
-                        if self.heard.hear(&buffer[..count]) {
-                            listens()?;
-                        }
-                    }
-                },
-                Some(bytes) = typed.next(), if self.input.is_some() => self.pass_on(bytes).await,
+        let input = self.input.take();
+        let (output, screen, heard) = (&mut self.output, &mut self.screen, &mut self.heard);
+        let show = async {
+            let mut buffer = [0; 1024];
+            loop {
+                let count = output.read(&mut buffer).await.map_err(failed)?;
+                if count == 0 {
+                    return Ok::<(), Error>(());
+                }
+                screen.show(&buffer[..count]).map_err(failed)?;
+                if heard.hear(&buffer[..count]) {
+                    listens()?;
+                }
             }
+        };
+        // Both at once: a board that shows what is typed takes nothing more while nobody reads what it shows.
+        tokio::select! {
+            shown = show => shown?,
+            never = pass_on(input) => never,
         }
-    }
-
-    /// What a terminal that ends lines by itself sends as one is what a serial terminal sends.
-    async fn pass_on(&mut self, mut bytes: Zeroizing<Vec<u8>>) {
-        bytes.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'\r');
-        if let Some(input) = &mut self.input {
-            // A board that is off is noticed by its output.
-            let _ = input.write_all(&bytes).await;
-            let _ = input.flush().await;
-        }
+        Err(self.ended().await?)
     }
 
     /// Why it went off by itself.
@@ -122,6 +116,20 @@ impl<'a> Emulated<'a> {
         // Nothing else than its end is waited for, and it is killed anyway.
         let _ = self.child.start_kill();
         let _ = timeout(PATIENCE, self.child.wait()).await;
+    }
+}
+
+/// Carries what is typed to the board, for ever: a board that is off is noticed by its output. The board's input stays
+/// open when nothing more is typed.
+async fn pass_on(input: Option<ChildStdin>) -> ! {
+    let (mut typed, mut input) = (Reader::start(), input);
+    loop {
+        let (Some(mut bytes), Some(open)) = (typed.next().await, &mut input) else { std::future::pending().await };
+        // What a terminal that ends lines by itself sends as one is what a serial terminal sends.
+        bytes.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'\r');
+        if open.write_all(&bytes).await.is_err() || open.flush().await.is_err() {
+            input = None;
+        }
     }
 }
 

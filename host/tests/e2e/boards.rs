@@ -266,6 +266,29 @@ fn what_an_emulated_board_cannot_be_powered_on_with() {
     assert!(work.join("started").exists());
 }
 
+/// A board shows more than is typed, and takes nothing more while that is not read.
+#[test]
+fn much_may_be_pasted_at_an_emulated_board() {
+    const LINES: usize = 500;
+    let desk = Desk::new();
+    fs::write(desk.0.laptop.work.join("firmware"), FIRMWARE).unwrap();
+    let lines = "echo 'Listening at 10.0.2.15:12346.'; tr '\\r' '\\n' | while read line; do echo $line $line; done";
+    let board = desk.simulating(&["--qemu", "--firmware", "firmware"]).env("PATH", path(&emulator(&desk, lines)));
+    let mut board = board.start();
+    board.ready();
+    for number in 0..LINES {
+        board.write_line(&format!("{number} {}", "x".repeat(1_000)));
+    }
+    // What comes last is held back in between.
+    board.await_that("console", |event| text(event, "text").starts_with(&format!("{} ", LINES - 100)));
+}
+
+/// The PATH with a folder before all others.
+fn path(folder: &std::path::Path) -> std::ffi::OsString {
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&others))).unwrap()
+}
+
 #[test]
 fn what_a_board_cannot_be_powered_on_with() {
     let desk = Desk::new();

@@ -29,8 +29,6 @@ pub(super) struct Terminal<I> {
     io: I,
     /// Whether what is typed must be shown by us: not where the other end collects lines and shows them itself.
     echo: bool,
-    /// Whether anything more can come in.
-    open: bool,
     /// What is being written.
     line: String<TEXT>,
     typed: Vec<u8, LINE>,
@@ -70,17 +68,17 @@ impl Drop for Line {
 impl<I: Read + Write> Terminal<I> {
     pub(super) fn new(io: I, echo: bool) -> Self {
         let (line, typed, escape) = (String::new(), Vec::new(), Escape::None);
-        Self { io, echo, open: true, line, typed, overlong: false, prompt: None, returned: false, escape }
+        Self { io, echo, line, typed, overlong: false, prompt: None, returned: false, escape }
     }
 
-    /// Waits for a byte. Cancel-safe.
-    pub(super) async fn read(&mut self) -> u8 {
+    /// Waits for a byte. `None`: the line failed, or nobody is there; what comes later is none the worse for it.
+    /// Cancel-safe.
+    pub(super) async fn read(&mut self) -> Option<u8> {
         let mut byte = [0];
-        if self.open && matches!(self.io.read(&mut byte).await, Ok(1)) {
-            return byte[0];
+        match self.io.read(&mut byte).await {
+            Ok(1) => Some(byte[0]),
+            _ => None,
         }
-        self.open = false;
-        core::future::pending().await
     }
 
     /// Takes a byte; gives the line that it ends. Of a line that is too long nothing is taken.

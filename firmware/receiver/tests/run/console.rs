@@ -8,6 +8,7 @@ use waft_receiver::identity::KeyPolicy;
 use crate::archive::archive;
 use crate::board::Powered;
 use crate::laptop::Fared;
+use crate::person::BROKEN;
 use crate::transfers::{cast, folder};
 
 #[tokio::test]
@@ -54,6 +55,43 @@ async fn keys_that_mean_nothing_change_nothing() {
             scene.person.sees("Nothing is held.").await;
             let seen = scene.person.sees("Nothing is held.").await + &scene.person.sees("Nothing is held.").await;
             assert_eq!(seen, "> release\r\nNothing is held.\r\n> \r\n> release\r\nNothing is held.\r\n");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_line_is_not_its_end() {
+    let (_, identity) = cast();
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            for errors in [1, 2, 5] {
+                scene.person.presses(vec![BROKEN; errors]).await;
+                scene.person.types("release").await;
+                scene.person.sees("Nothing is held.").await;
+            }
+        })
+        .await;
+}
+
+/// Both are pasted at once; the second waits until the first was found wrong.
+#[tokio::test]
+async fn a_right_key_behind_a_wrong_one_counts() {
+    let (laptop, identity) = cast();
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            let code = scene.person.reads_code().await;
+            let person = async {
+                scene.person.sees("Type the key").await;
+                scene.person.presses(format!("0123-4567-89AB-CDEF\r\n{}\r\n", laptop.key.display())).await;
+                let seen = scene.person.sees("The key is right.").await;
+                assert!(!seen.contains("No key is asked for") && seen.contains("2 tries left"), "{seen}");
+                assert!(seen.contains(&format!("key> {}", laptop.key.display())), "it is shown as what it is: {seen}");
+            };
+            let (fared, ()) = join!(laptop.send(scene.address, &folder, &code, None), person);
+            assert_eq!(fared.receipt().digest, folder.root);
+            scene.person.types("release").await;
+            scene.person.sees("Nothing is held.").await;
         })
         .await;
 }

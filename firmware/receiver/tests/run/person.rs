@@ -5,6 +5,9 @@ use std::time::Duration;
 use embedded_io_async::{ErrorType, Read, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+/// What the line makes a read error of, as a serial port does of a break.
+pub(crate) const BROKEN: u8 = 0x1A;
+
 /// The board's end of its console.
 pub(crate) struct Pipe(pub(crate) DuplexStream);
 
@@ -14,7 +17,10 @@ impl ErrorType for Pipe {
 
 impl Read for Pipe {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        self.0.read(buffer).await
+        match self.0.read(buffer).await {
+            Ok(1) if buffer[0] == BROKEN => Err(std::io::ErrorKind::InvalidData.into()),
+            read => read,
+        }
     }
 }
 
