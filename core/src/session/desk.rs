@@ -201,4 +201,28 @@ mod tests {
             "a new run ends the last one of the same sender"
         );
     }
+
+    #[test]
+    fn a_key_is_remembered_for_its_iterations_alone() {
+        let (mut desk, sender) = (Desk::new(&mut OsRng), CertificateHash([1; 32]));
+        desk.code_proven(sender, [9; 32], 0);
+        let secret = Secret::typed(&TransferKey::random(&mut OsRng), &[9; 32], 1_000);
+        desk.key_proven(&sender, 1_000, secret, 0);
+        assert!(desk.secret(&sender, &[9; 32], 1_000, 1).is_some());
+        assert!(desk.secret(&sender, &[9; 32], 1_001, 1).is_none());
+        assert!(desk.secret(&sender, &[8; 32], 1_000, 1).is_none());
+    }
+
+    #[test]
+    fn a_right_code_ends_the_series_of_wrong_ones() {
+        let (mut desk, sender) = (Desk::new(&mut OsRng), CertificateHash([1; 32]));
+        for _ in 0..2 {
+            let right = *desk.code().digits();
+            let wrong = if right == *b"0000" { *b"0001" } else { *b"0000" };
+            for left in [2, 1] {
+                assert_eq!(desk.try_code(&sender, &wrong, 0, &mut OsRng), CodeTry::Wrong { left });
+            }
+            assert_eq!(desk.try_code(&sender, &right, 0, &mut OsRng), CodeTry::Right);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::{Misbehaviour, SessionError};
+use waft_core::wire::message::Cancel;
 
 use crate::actors::archive_of;
 use crate::{Ends, Scene};
@@ -72,7 +73,9 @@ fn any_changed_byte_of_a_receiver_is_refused_or_harmless() {
                 assert_eq!(ends.1.is_ok(), committed == archive, "{what}");
                 if let Ok(receipt) = ends.0 {
                     assert_eq!(committed, archive, "{what}");
-                    assert_eq!(receipt.digest, scene.source.root, "{what}");
+                    let received = ends.1.expect("what is committed was received");
+                    assert_eq!((receipt.digest, receipt.files), (scene.source.root, received.files), "{what}");
+                    assert_eq!(receipt.bytes, received.bytes, "{what}");
                 }
             }
             _ => assert_refused(what, scene, ends),
@@ -91,4 +94,19 @@ fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
         assert_refused(what, scene, ends);
         assert_eq!(scene.store.written, 0, "{what}");
     });
+}
+
+#[test]
+fn a_receiver_is_told_that_its_receipt_is_for_another_folder() {
+    let (forth, back) = scene().record::<SoftCipher>();
+    let (committed, _) = frames(&back).into_iter().find(|(_, first)| *first == COMMITTED).unwrap();
+    // The digest, the number of files, and the bytes.
+    for place in [5, 5 + 32, 5 + 32 + 1] {
+        let mut scene = scene();
+        scene.edit = Some((1, committed.start + place, 1));
+        let (ends, (said, _)) = scene.run::<SoftCipher>(u64::MAX, u64::MAX);
+        assert_eq!(ends.0, Err(SessionError::WrongReceipt), "{place}");
+        let protocol = [1, 0, 0, 2, 4, Cancel::Protocol as u8];
+        assert_eq!(said[forth.len()..], protocol, "{place}");
+    }
 }

@@ -4,6 +4,7 @@ mod actors;
 mod before_asking;
 mod changed;
 mod example;
+mod rules;
 mod source;
 mod world;
 

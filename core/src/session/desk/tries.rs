@@ -245,4 +245,16 @@ mod tests {
         assert_eq!(book.pause(&ANNA, 0), Some(30));
         assert_eq!(Book::read(&book.write(0), 0).unwrap().pause(&ANNA, 0), Some(30));
     }
+
+    #[test]
+    fn however_many_wrong_codes_were_kept_the_next_one_is_counted() {
+        for wrong in 0..=u8::MAX {
+            let mut kept = Tries::NONE;
+            kept.0[2..34].fill(1);
+            kept.0[34] = wrong;
+            let mut book = Book::read(&kept.sealed(), 0).unwrap();
+            let expected = [Ok(2), Ok(1), Err(30)];
+            assert_eq!(book.wrong(&ANNA, 0), expected[usize::from(wrong).min(2)], "{wrong}");
+        }
+    }
 }

@@ -1,0 +1,263 @@
+//! What each side holds the other one to, with a peer that a test plays by hand.
+
+use std::rc::Rc;
+
+use embassy_futures::join::join;
+use embassy_futures::select::{Either, select};
+use embedded_io_async::Write as _;
+use serde::Serialize;
+use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, ITERATIONS_MIN, STEP_MS};
+use waft_core::sealed::cipher::{Aead, SoftCipher};
+use waft_core::sealed::stream::Codec;
+use waft_core::session::sender::{self, Peer, Sender};
+use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError};
+use waft_core::wire::message::{
+    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_TYPED, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
+};
+
+use crate::actors::{Moment, archive_of};
+use crate::world::{connect, run};
+use crate::{CHUNK, Ends, KEY, RECEIVER, SENDER, Scene, Slow, key};
+
+/// A message in its frame, with bytes behind its last field.
+fn frame(message: &impl Serialize, behind: &[u8]) -> Vec<u8> {
+    let mut buffer = [0; 512];
+    let payload = [postcard::to_slice(message, &mut buffer).unwrap(), behind].concat();
+    [&[1, 0][..], &(payload.len() as u16).to_be_bytes(), &payload].concat()
+}
+
+fn hello(min: u8, max: u8) -> FromSender {
+    FromSender::Hello(Hello { min, max, nonce: [0; 32], salt: [7; 32] })
+}
+
+/// How a receiver ends that is told these bytes, and then nothing more.
+fn receiver_told(bytes: &[u8]) -> SessionError {
+    let mut scene = Scene::new();
+    let end = scene.receive_from(async |mut link| {
+        link.write_all(bytes).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    assert!(scene.typist.asked.is_empty(), "nobody is asked for a key");
+    end.unwrap_err()
+}
+
+#[test]
+fn a_receiver_speaks_the_versions_that_it_says() {
+    for (min, max) in [(0, 0), (2, 2), (2, 255), (1, 0), (255, 1)] {
+        assert_eq!(
+            receiver_told(&frame(&hello(min, max), b"")),
+            SessionError::Refused(Refusal::Version),
+            "{min}-{max}"
+        );
+    }
+    for (min, max) in [(1, 1), (0, 1), (1, 255), (0, 255)] {
+        assert_eq!(receiver_told(&frame(&hello(min, max), b"")), SessionError::TimedOut, "{min}-{max}");
+    }
+}
+
+#[test]
+fn a_message_ends_with_its_last_field_unless_it_is_the_first() {
+    // Later versions may have more fields in it.
+    assert_eq!(receiver_told(&frame(&hello(1, 1), b"more")), SessionError::TimedOut);
+    let cancel = frame(&FromSender::Cancel(Cancel::Interrupted), b"");
+    let hello = frame(&hello(1, 1), b"");
+    assert_eq!(receiver_told(&[&hello[..], &cancel].concat()), SessionError::PeerCancelled(Cancel::Interrupted));
+    let longer = frame(&FromSender::Cancel(Cancel::Interrupted), b"\0");
+    let malformed = SessionError::PeerMisbehaved(Misbehaviour::Message);
+    assert_eq!(receiver_told(&[&hello[..], &longer].concat()), malformed);
+}
+
+#[test]
+fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
+    let good = || OfferBody {
+        iterations: ITERATIONS_MIN,
+        aead: Aead::ChaCha20Poly1305 as u8,
+        codec: Codec::None as u8,
+        chunk: CHUNK,
+        key: KeyMode::Typed,
+        created: 0,
+        shape: Scene::new().source.info.shape,
+    };
+    let shape = good().shape;
+    let limit = |limit| SessionError::Refused(Refusal::Limit { limit });
+    let field = SessionError::PeerMisbehaved(Misbehaviour::Field);
+    let of = |shape| OfferBody { shape, ..good() };
+    for (body, error) in [
+        (OfferBody { iterations: ITERATIONS_MIN - 1, ..good() }, limit(Limit::Iterations)),
+        (OfferBody { iterations: 0, ..good() }, limit(Limit::Iterations)),
+        (OfferBody { iterations: ITERATIONS_MIN + 1, ..good() }, limit(Limit::Iterations)),
+        (OfferBody { chunk: CHUNK - 1, ..good() }, limit(Limit::Chunk)),
+        (OfferBody { chunk: 0, ..good() }, limit(Limit::Chunk)),
+        (OfferBody { chunk: CHUNK_MIN / 2, ..good() }, limit(Limit::Chunk)),
+        (OfferBody { chunk: CHUNK * 2, ..good() }, limit(Limit::Chunk)),
+        (OfferBody { chunk: CHUNK_MAX * 2, ..good() }, limit(Limit::Chunk)),
+        (OfferBody { aead: 0, ..good() }, field),
+        (OfferBody { aead: 3, ..good() }, field),
+        (OfferBody { codec: 2, ..good() }, field),
+        (
+            OfferBody { key: KeyMode::Sealed([4; 65].into_iter().collect()), ..good() },
+            SessionError::Refused(Refusal::KeyMode),
+        ),
+        (of(waft_core::archive::Shape { total: shape.total + (1 << 30), ..shape }), limit(Limit::Total)),
+        (of(waft_core::archive::Shape { entries: 1_001, ..shape }), limit(Limit::Entries)),
+        (of(waft_core::archive::Shape { manifest: (1 << 20) + 1, ..shape }), limit(Limit::Manifest)),
+        (of(waft_core::archive::Shape { files: shape.entries + 1, ..shape }), field),
+        (of(waft_core::archive::Shape { entries: 0, files: 0, ..shape }), field),
+    ] {
+        let what = format!("{body:?}");
+        let offer = FromSender::Offer(Offer { body, manifest_tag: [0; 32], commitment: [0; 32] });
+        assert_eq!(receiver_told(&[frame(&hello(1, 1), b""), frame(&offer, b"")].concat()), error, "{what}");
+    }
+    // Chunks between the bounds of both sides, each a power of two, are taken; then a key is asked for.
+    let offer = FromSender::Offer(Offer { body: good(), manifest_tag: [0; 32], commitment: [0; 32] });
+    let mut scene = Scene::new();
+    scene.typist.keys.clear();
+    let told = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
+    let end = scene.receive_from(async |mut link| {
+        link.write_all(&told).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    assert_eq!((end, scene.typist.asked.len()), (Err(SessionError::Refused(Refusal::KeyTimeout)), 1));
+}
+
+#[test]
+fn a_receiver_that_holds_more_than_all_of_it_is_not_believed() {
+    let mut scene = Scene::new();
+    scene.store.staged = [&scene.source.archive[..], b"more"].concat();
+    scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
+    let (sender, receiver) = scene.connect();
+    assert_eq!(sender, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)));
+    assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Protocol)));
+    scene.assert_old();
+}
+
+#[test]
+fn a_receiver_cannot_say_for_ever_that_it_waits_for_a_key() {
+    let mut scene = Scene::new();
+    let clock = Rc::clone(&scene.clock);
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let greeting = FromReceiver::Greeting(Greeting {
+        version: 1,
+        nonce: [0; 32],
+        max_total: 1 << 30,
+        max_entries: 1_000,
+        max_manifest: 1 << 20,
+        max_path: 255,
+        max_chunk: CHUNK,
+        free: 1 << 30,
+        aeads: [Aead::ChaCha20Poly1305 as u8].into_iter().collect(),
+        codecs: [Codec::None as u8].into_iter().collect(),
+        keys: [KEY_TYPED].into_iter().collect(),
+        code_needed: false,
+        max_iterations: ITERATIONS_MIN,
+        key_seconds: 300,
+    });
+    let (mut sending, _) = scene.sides();
+    let mut sender = sending.sender();
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let waits = async {
+        there.write_all(&frame(&greeting, b"")).await.unwrap();
+        loop {
+            there.write_all(&frame(&FromReceiver::Working(Stage::Key), b"")).await.unwrap();
+            clock.sleep_until(clock.now() + 10_000).await;
+        }
+    };
+    let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), waits));
+    assert_eq!(end, Err(SessionError::TimedOut));
+    assert!((300_000..300_000 + 2 * STEP_MS).contains(&clock.now()), "{}", clock.now());
+}
+
+#[test]
+fn the_outcome_is_unknown_once_the_last_chunk_may_have_crossed() {
+    let length = Scene::new().record::<SoftCipher>().0.len() as u64;
+    let mut scene = Scene::new();
+    assert_eq!(scene.connect_cut(length - 1, u64::MAX).0, Err(SessionError::OutcomeUnknown));
+    let mut scene = Scene::new();
+    assert_eq!(scene.connect_cut(length - 2 * u64::from(CHUNK), u64::MAX).0, Err(SessionError::Disconnected));
+}
+
+/// A session whose sender takes that long for each read of its source, in milliseconds.
+fn slow(scene: &mut Scene, takes: u64) -> Ends {
+    let clock = Rc::clone(&scene.clock);
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sending, mut receiving) = scene.sides();
+    let mut sender = Sender {
+        run: &sending.run,
+        source: &mut Slow { source: sending.source, clock: sending.clock, takes },
+        operator: sending.caller,
+        clock: sending.clock,
+        entropy: &mut sending.entropy,
+        buffers: sender::Buffers { plain: &mut sending.plain, frame: &mut sending.frame, compressor: None },
+    };
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let send = async {
+        let end = sender.send::<SoftCipher>(&mut here, &peer).await;
+        (end, drop(here))
+    };
+    let receive = async {
+        let end = receiving.receive::<SoftCipher>(&mut there).await;
+        (end, drop(there))
+    };
+    let ((sent, ()), (received, ())) = run(&clock, join(send, receive));
+    (sent, received)
+}
+
+#[test]
+fn a_user_stops_a_sender_between_chunks() {
+    let mut scene = Scene::new();
+    scene.caller.leaves = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    let reason = Cancel::Interrupted;
+    let ends = (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason)));
+    assert_eq!(slow(&mut scene, 100), ends);
+    assert!(scene.clock.now() < 5_000, "{}", scene.clock.now());
+    assert!(scene.store.written > 0);
+}
+
+#[test]
+fn a_sender_that_hashes_long_is_waited_for() {
+    let mut scene = Scene::new();
+    scene.store.staged = scene.source.archive[..20_000].to_vec();
+    scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
+    // Twenty reads, and as many times what a receiver waits for a byte.
+    let ends = slow(&mut scene, STEP_MS - 1_000);
+    scene.assert_committed(ends);
+}
+
+#[test]
+fn a_sender_hears_how_much_is_durable() {
+    let mut scene = Scene::new();
+    scene.source = archive_of(&[("long", &[7; 900_000])]);
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    let durable: Vec<u64> = scene
+        .caller
+        .events
+        .iter()
+        .filter_map(|event| if let sender::Event::Durable(bytes) = event { Some(*bytes) } else { None })
+        .collect();
+    assert_eq!(durable.len(), 3, "once for each 256 KiB: {durable:?}");
+    assert!(durable.is_sorted() && durable[0] >= 256 << 10, "{durable:?}");
+}
+
+#[test]
+fn a_refusal_ends_what_was_proven() {
+    let mut scene = Scene::new();
+    scene.store.trouble = Some((20_000, StoreError::Io));
+    assert_eq!(scene.connect().1, Err(SessionError::Refused(Refusal::Storage)));
+    scene.store.trouble = None;
+    scene.typist.keys = [key(KEY)].into();
+    let ends = scene.connect();
+    scene.assert_committed(ends);
+    assert_eq!(scene.typist.asked.len(), 2, "the key is asked for again");
+}
+
+#[test]
+fn nothing_is_kept_of_a_peer_that_misbehaves() {
+    let forth = Scene::new().record::<SoftCipher>().0.len();
+    let mut scene = Scene::new();
+    scene.edit = Some((0, forth - 100, 1));
+    let (sender, receiver) = scene.connect();
+    assert_eq!(sender, Err(SessionError::Refused(Refusal::Chunk)));
+    assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)));
+    assert!(scene.store.written > 0 && scene.store.staged.is_empty());
+}
