@@ -11,6 +11,7 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
 use waft_core::path::RelPath;
+use waft_core::session::desk::Tries;
 use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, StoreError, receiver, sender};
 
 use crate::source::HandMade;
@@ -247,6 +248,8 @@ pub(crate) struct Typist {
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<receiver::Event>,
     pub(crate) codes: Vec<[u8; 4]>,
+    /// The wrong codes, as they are kept through a reset.
+    pub(crate) kept: Option<Tries>,
     /// Types each key no earlier than then.
     pub(crate) types: Moment,
     /// Wants to stop then.
@@ -274,6 +277,10 @@ impl Moment {
 }
 
 impl receiver::Operator for Typist {
+    fn tries(&mut self, tries: &Tries) {
+        self.kept = Some(*tries);
+    }
+
     fn code(&mut self, code: &AuthCode) {
         self.codes.push(*code.digits());
     }

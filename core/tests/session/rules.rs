@@ -6,9 +6,11 @@ use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use serde::Serialize;
+use waft_core::code::AuthCode;
 use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, ITERATIONS_MIN, STEP_MS};
 use waft_core::sealed::cipher::{Aead, SoftCipher};
 use waft_core::sealed::stream::Codec;
+use waft_core::session::desk::Desk;
 use waft_core::session::sender::{self, Peer, Sender};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError};
 use waft_core::wire::message::{
@@ -33,6 +35,7 @@ fn hello(min: u8, max: u8) -> FromSender {
 /// How a receiver ends that is told these bytes, and then nothing more.
 fn receiver_told(bytes: &[u8]) -> SessionError {
     let mut scene = Scene::new();
+    scene.max_chunk = 4 * CHUNK;
     let end = scene.receive_from(async |mut link| {
         link.write_all(bytes).await.unwrap();
         std::future::pending::<()>().await;
@@ -89,7 +92,8 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
         (OfferBody { chunk: CHUNK - 1, ..good() }, limit(Limit::Chunk)),
         (OfferBody { chunk: 0, ..good() }, limit(Limit::Chunk)),
         (OfferBody { chunk: CHUNK_MIN / 2, ..good() }, limit(Limit::Chunk)),
-        (OfferBody { chunk: CHUNK * 2, ..good() }, limit(Limit::Chunk)),
+        (OfferBody { chunk: CHUNK * 3, ..good() }, limit(Limit::Chunk)),
+        (OfferBody { chunk: CHUNK * 8, ..good() }, limit(Limit::Chunk)),
         (OfferBody { chunk: CHUNK_MAX * 2, ..good() }, limit(Limit::Chunk)),
         (OfferBody { aead: 0, ..good() }, field),
         (OfferBody { aead: 3, ..good() }, field),
@@ -260,4 +264,22 @@ fn nothing_is_kept_of_a_peer_that_misbehaves() {
     assert_eq!(sender, Err(SessionError::Refused(Refusal::Chunk)));
     assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)));
     assert!(scene.store.written > 0 && scene.store.staged.is_empty());
+}
+
+#[test]
+fn a_wrong_code_is_kept_before_the_sender_hears_of_it() {
+    let mut scene = Scene::new();
+    scene.code_needed = true;
+    let wrong = |scene: &Scene| if scene.desk.code().digits() == b"0000" { "0001" } else { "0000" };
+    let give = |scene: &mut Scene, times: usize| {
+        let code = AuthCode::parse(wrong(scene)).unwrap();
+        scene.caller.codes =
+            (0..times).map(|_| AuthCode::parse(str::from_utf8(code.digits()).unwrap()).unwrap()).collect();
+        scene.connect().1
+    };
+    assert_eq!(give(&mut scene, 1), Err(SessionError::PeerCancelled(Cancel::Interrupted)));
+    // A reset, between two tries.
+    let kept = scene.typist.kept.expect("it was told what to keep");
+    scene.desk = Desk::resume(&mut scene.entropy, &kept, scene.clock.now());
+    assert_eq!(give(&mut scene, 2), Err(SessionError::Refused(Refusal::Locked { seconds: 30 })));
 }
