@@ -17,6 +17,8 @@ pub(crate) enum Asked {
     Receiver,
     /// The passphrase of a Wi-Fi network.
     Passphrase,
+    /// Whether the identity is to be renewed.
+    Renewal,
 }
 
 impl Asked {
@@ -28,6 +30,7 @@ impl Asked {
             Self::Folder => "folder",
             Self::Receiver => "receiver",
             Self::Passphrase => "passphrase",
+            Self::Renewal => "renewal",
         }
     }
 
@@ -37,7 +40,7 @@ impl Asked {
             Self::Code => "WAFT_AUTH_CODE",
             Self::Key => "WAFT_KEY",
             Self::Passphrase => "WAFT_WIFI_PASSPHRASE",
-            Self::Folder | Self::Receiver => return None,
+            Self::Folder | Self::Receiver | Self::Renewal => return None,
         };
         let value = Zeroizing::new(std::env::var_os(name)?.into_encoded_bytes());
         Some(Zeroizing::new(String::from_utf8_lossy(&value).into_owned()))

@@ -12,7 +12,7 @@ use etcetera::BaseStrategy;
 use rand_core::{OsRng, RngCore};
 
 use crate::lock::FileLock;
-use crate::platform;
+use crate::platform::{self, TooOpen};
 use crate::trouble::is_disk_full;
 
 /// The environment variable that names another folder.
@@ -46,6 +46,7 @@ impl Home {
         let failed = |source| HomeError::Folder { path: given.to_owned(), source };
         let path = std::path::absolute(given).map_err(failed)?;
         platform::create_private_directory(&path).map_err(failed)?;
+        platform::check_unchangeable(&path).map_err(failed)??;
         Ok(Self { path })
     }
 
@@ -59,11 +60,12 @@ impl Home {
         self.path.join(name)
     }
 
-    /// The bytes of a file; `None` if there is none.
+    /// The bytes of a file; `None` if there is none. One that others can change is not read.
     pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
         let path = self.file(name);
-        match read_at_most(&path, max) {
-            Ok(bytes) => Ok(Some(bytes)),
+        let checked = platform::check_unchangeable(&path);
+        match checked.and_then(|checked| read_at_most(&path, max).map(|bytes| checked.map(|()| bytes))) {
+            Ok(checked) => Ok(Some(checked?)),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(HomeError::Read { path, source }),
         }
@@ -90,6 +92,34 @@ impl Home {
             std::fs::rename(&beside.0, self.file(name)).map_err(failed(name))?;
         }
         platform::sync_directory(&self.path).map_err(|source| HomeError::Write { path: self.path.clone(), source })
+    }
+
+    /// Fails where a new file can be read by others: the file system keeps no permission bits.
+    pub(crate) fn check_keeps_private(&self) -> Result<(), HomeError> {
+        let failed = |source| HomeError::Write { path: self.path.clone(), source };
+        let probe = Beside::write(&self.path, |_| Ok(())).map_err(failed)?;
+        let private = platform::check_private(&probe.0).map_err(failed)?;
+        private.map_err(|_| HomeError::NotPrivate { path: self.path.clone() })
+    }
+
+    /// Copies those of the files that there are to names with the same number behind, which are free. Names the first
+    /// copy.
+    pub(crate) fn back_up(&self, names: &[&str]) -> Result<Option<PathBuf>, HomeError> {
+        let numbered = |name: &str, number: u32| format!("{name}.{number}");
+        let is_taken = |number: &u32| names.iter().any(|name| self.file(&numbered(name, *number)).exists());
+        let number = (1..).find(|number| !is_taken(number)).expect("no folder has that many files");
+        let mut first = None;
+        for name in names {
+            let path = self.file(name);
+            let mut from = match File::open(&path) {
+                Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
+                from => from.map_err(|source| HomeError::Read { path, source })?,
+            };
+            let copy = numbered(name, number);
+            self.write_with(&copy, |file| io::copy(&mut from, file).map(drop))?;
+            first.get_or_insert(self.file(&copy));
+        }
+        Ok(first)
     }
 
     /// As [`write`](Self::write), with what `fill` writes.
@@ -151,6 +181,15 @@ pub enum HomeError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The folder, or a file in it, can be changed by others.
+    #[error(transparent)]
+    TooOpen(#[from] TooOpen),
+    /// What is written there can be read by others.
+    #[error("{}: its file system keeps no permission bits, so other users could read a private key there", path.display())]
+    NotPrivate {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Another process keeps the lock.
     #[error("another waft has held {} for 10 s; end it and try again", path.display())]
     Locked {
@@ -164,7 +203,9 @@ impl HomeError {
     pub fn is_disk_full(&self) -> bool {
         match self {
             Self::Folder { source, .. } | Self::Write { source, .. } => is_disk_full(source.kind()),
-            Self::Nowhere | Self::Read { .. } | Self::Locked { .. } => false,
+            Self::Nowhere | Self::Read { .. } | Self::Locked { .. } | Self::TooOpen(_) | Self::NotPrivate { .. } => {
+                false
+            }
         }
     }
 }
@@ -257,6 +298,33 @@ mod tests {
         over.store(true, Ordering::SeqCst);
         drop(first);
         assert!(second.join().unwrap(), "the second had its turn before the first was over");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_others_can_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_folder, home) = home();
+        home.write("a", b"x").unwrap();
+        let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o620, 0o602] {
+            set(&home.file("a"), mode);
+            assert!(matches!(home.read("a", 10), Err(HomeError::TooOpen(_))), "{mode:o}");
+        }
+        set(&home.file("a"), 0o644);
+        assert!(home.read("a", 10).unwrap().is_some());
+        for (mode, fits) in [(0o755, true), (0o770, false), (0o702, false), (0o700, true)] {
+            set(home.path(), mode);
+            assert_eq!(Home::at(home.path()).is_ok(), fits, "{mode:o}");
+        }
+        if crate::needs::is_root() {
+            for path in [home.file("a"), home.path().to_owned()] {
+                std::os::unix::fs::chown(&path, Some(crate::needs::NOBODY), None).unwrap();
+                let error = home.read("a", 10).unwrap_err();
+                assert!(error.to_string().contains("belongs to another user"), "{error}");
+                assert!(path.is_file() || Home::at(home.path()).is_err());
+            }
+        }
     }
 
     #[test]

@@ -51,10 +51,12 @@ impl Identity {
         }
     }
 
-    /// Puts a new identity in the place of the one in `home`, whatever state that is in. No peer trusts it yet.
-    pub fn renew(home: &Home) -> Result<Self, IdentityError> {
+    /// Puts a new identity in the place of the one in `home`, whatever state that is in. No peer trusts it yet. What was
+    /// there is kept; the file of its keys is named.
+    pub fn renew(home: &Home) -> Result<(Self, Option<PathBuf>), IdentityError> {
         let _turn = home.lock()?;
-        Self::store_new(home)
+        let backup = home.back_up(&[KEY_FILE, CERTIFICATE_FILE])?;
+        Self::store_new(home).map(|identity| (identity, backup))
     }
 
     /// The identity in `home`, if there is one.
@@ -118,6 +120,7 @@ impl Identity {
     }
 
     fn store_new(home: &Home) -> Result<Self, IdentityError> {
+        home.check_keeps_private()?;
         let identity = Self::generate();
         let (keys, certificate) = (identity.keys_pem(), identity.certificate.to_pem());
         home.write_all(&[(KEY_FILE, keys.as_bytes()), (CERTIFICATE_FILE, certificate.as_bytes())])?;
@@ -259,9 +262,23 @@ mod tests {
         assert_eq!(first.certificate(), again.certificate());
         assert_eq!(first.hpke().public(), again.hpke().public());
         assert_eq!(first.tls_scalar(), again.tls_scalar());
-        let renewed = Identity::renew(&home).unwrap();
+        let (renewed, _) = Identity::renew(&home).unwrap();
         assert_ne!(first.certificate(), renewed.certificate());
         assert_eq!(Identity::load(&home).unwrap().unwrap().certificate(), renewed.certificate());
+    }
+
+    #[test]
+    fn a_renewed_identity_is_kept() {
+        let (_folder, home) = home();
+        assert_eq!(Identity::renew(&home).unwrap().1, None);
+        for count in 1..=3 {
+            let before = [KEY_FILE, CERTIFICATE_FILE].map(|name| std::fs::read(home.file(name)).unwrap());
+            let backup = Identity::renew(&home).unwrap().1.unwrap();
+            assert_eq!(backup, home.file(&format!("{KEY_FILE}.{count}")));
+            assert_eq!(platform::check_private(&backup).unwrap(), Ok(()));
+            let kept = [KEY_FILE, CERTIFICATE_FILE].map(|name| home.file(&format!("{name}.{count}")));
+            assert_eq!(kept.map(|path| std::fs::read(path).unwrap()), before);
+        }
     }
 
     #[test]
@@ -323,7 +340,7 @@ mod tests {
     fn keys_of_another_certificate_are_named() {
         let (_folder, home) = home();
         let mut other = Identity::generate();
-        let mine = Identity::renew(&home).unwrap();
+        let (mine, _) = Identity::renew(&home).unwrap();
         home.write(KEY_FILE, other.keys_pem().as_bytes()).unwrap();
         assert!(matches!(Identity::load(&home), Err(IdentityError::TlsKey)));
         other.tls = mine.tls.clone();
@@ -338,7 +355,8 @@ mod tests {
         let (_folder, home) = home();
         Identity::open(&home).unwrap();
         std::fs::set_permissions(home.file(KEY_FILE), std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(Identity::open(&home), Err(IdentityError::TooOpen(TooOpen { mode: 0o644, .. }))));
+        let Err(IdentityError::TooOpen(TooOpen { problem, .. })) = Identity::open(&home) else { panic!("opened") };
+        assert!(matches!(problem, platform::Openness::Mode { mode: 0o644, .. }));
     }
 
     #[test]

@@ -4,20 +4,23 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use crate::asked::Asked;
 use crate::certificate::FILE_MAX;
 use crate::cli::{Id, IdAction};
 use crate::error::{Error, shown};
 use crate::home::{Home, read_at_most};
 use crate::identity::{self, Identity};
+use crate::interrupt::Interrupt;
 use crate::name::Name;
+use crate::trust::Trust;
 use crate::ui::{Event, Ui};
 
 /// Does what was typed.
-pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
+pub(super) async fn run(args: Id, ui: &Ui) -> Result<(), Error> {
     let name = args.name.as_deref().map(Name::new).transpose().map_err(Error::usage)?;
     let home = Home::open()?;
     let (identity, new) = match args.renew {
-        true => (Identity::renew(&home)?, true),
+        true => (renew(&home, ui).await?, true),
         false => Identity::open(&home)?,
     };
     if let Some(name) = &name {
@@ -31,9 +34,46 @@ pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
         None => show(&identity, &home, new, ui)?,
     }
     if args.renew {
-        ui.warn("whoever trusts this machine has to be given the new certificate");
+        ui.warn(COST);
     }
     Ok(())
+}
+
+const COST: &str = "whoever trusts this machine has to be given the new certificate, and every board that lets this \
+                    machine send has to be provisioned and flashed anew";
+
+/// Makes a new identity, if the user at the terminal still wants it, and keeps the old one.
+async fn renew(home: &Home, ui: &Ui) -> Result<Identity, Error> {
+    if ui.has_person() {
+        let interrupt = Interrupt::listen();
+        ui.must(format!("After that, {COST}."));
+        if let Ok(trust) = Trust::load(home)
+            && !trust.peers().is_empty()
+        {
+            let names: Vec<_> = trust.peers().iter().map(|peer| peer.name.as_str()).collect();
+            ui.must(format!("Known here: {}.", names.join(", ")));
+        }
+        let wanted = tokio::select! {
+            wanted = ui.ask(Asked::Renewal, "Make a new identity (yes or no)?", yes_or_no) => wanted?,
+            () = interrupt.raised() => return Err(Error::Interrupted),
+        };
+        if !wanted {
+            return Err(Error::NotRenewed);
+        }
+    }
+    let (identity, backup) = Identity::renew(home)?;
+    if let Some(backup) = backup {
+        ui.say(format!("The old identity is kept: its keys are in {}.", shown(&backup)));
+    }
+    Ok(identity)
+}
+
+fn yes_or_no(answer: &str) -> Result<bool, String> {
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "n" | "no" | "" => Ok(false),
+        _ => Err("type yes or no".to_owned()),
+    }
 }
 
 fn print_certificate(identity: &Identity, ui: &Ui) {

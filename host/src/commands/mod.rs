@@ -11,6 +11,7 @@ mod receive;
 mod seal;
 mod send;
 mod simulate;
+mod targets;
 mod trust;
 
 use std::ffi::OsString;
@@ -60,7 +61,7 @@ fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
 
 fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
     match command {
-        Command::Id(args) => id::run(args, ui),
+        Command::Id(args) => wait_for(id::run(args, ui)),
         Command::Trust(args) => trust::run(args, ui),
         Command::Receive(args) => wait_for(receive::run(args, ui)),
         Command::Send(args) => wait_for(send::run(args, ui)),

@@ -35,6 +35,13 @@ pub(super) fn home(error: &HomeError) -> Told {
             "Make room on that disk, or name a folder on another one in WAFT_HOME. What was there before is as it was.",
         );
     }
+    if let HomeError::NotPrivate { .. } = error {
+        return told(
+            Identity,
+            format!("Identity and trust cannot be kept: {error}."),
+            "Name a folder on another file system in WAFT_HOME. Nothing was written.",
+        );
+    }
     told(
         Identity,
         format!("Identity and trust cannot be reached: {error}."),

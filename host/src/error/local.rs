@@ -99,19 +99,28 @@ pub(super) fn interrupted_sending(peer: &str) -> Told {
     told(Interrupted, "Interrupted.", format!("What {peer} has by now stays there: sending again goes on from there."))
 }
 
+/// The text for a renewal that the user does not want.
+pub(super) fn not_renewed() -> Told {
+    told(Interrupted, "The identity was not renewed.", "It is as it was.")
+}
+
 /// The text for a question that nobody answers.
 pub(super) fn no_answer(asked: Asked) -> Told {
     let class = match asked {
         Asked::Code => Code,
         Asked::Key => Key,
-        Asked::Folder | Asked::Receiver | Asked::Passphrase => Usage,
+        Asked::Folder | Asked::Receiver | Asked::Passphrase | Asked::Renewal => Usage,
     };
     let next = match asked {
         Asked::Code => "Run it on a terminal, write the code as a line to its standard input, or set WAFT_AUTH_CODE.",
-        Asked::Key => "Run it on a terminal, write the key as a line to its standard input, or set WAFT_KEY.",
+        Asked::Key => {
+            "Run it on a terminal, write the key as a line to its standard input, or set WAFT_KEY. `waft receive --no-key` \
+             asks for none."
+        }
         Asked::Passphrase => {
             "Run it on a terminal, write the passphrase as a line to its standard input, or set WAFT_WIFI_PASSPHRASE."
         }
+        Asked::Renewal => "The identity is as it was. `waft id --renew` asks on a terminal only.",
         Asked::Folder | Asked::Receiver => "Give it as an argument: `waft send FOLDER TO`.",
     };
     told(class, format!("No answer came for the {}.", asked.name()), next)

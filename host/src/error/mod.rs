@@ -88,7 +88,7 @@ pub(crate) enum Error {
     /// The folder that is to be sent cannot be.
     Folder(FolderError),
     /// A folder that is read changed, or cannot be read on; with what went wrong where.
-    Source(SourceError, Option<String>),
+    Source(SourceError, Option<Trouble>),
     /// The target does not take a folder; with what went wrong where.
     Store(StoreError, Option<Trouble>),
     /// The target cannot be one.
@@ -142,6 +142,8 @@ pub(crate) enum Error {
     PoweredOff(PathBuf),
     /// The demonstration failed.
     Demo(String),
+    /// The user does not want a new identity.
+    NotRenewed,
     /// The person stopped it.
     Interrupted,
     /// The person stopped it, and a part of a folder stays there for the sender's next try.
@@ -189,7 +191,7 @@ impl Error {
         match asked {
             Asked::Code => Self::CodeMalformed(why),
             Asked::Key => Self::KeyMalformed(why),
-            Asked::Folder | Asked::Receiver | Asked::Passphrase => Self::usage(why),
+            Asked::Folder | Asked::Receiver | Asked::Passphrase | Asked::Renewal => Self::usage(why),
         }
     }
 
@@ -232,7 +234,7 @@ impl Error {
             Self::Handshake(who, error) => reach::handshake(who, error),
             Self::Listen(error) => reach::listen(error),
             Self::Folder(error) => storage::folder(error),
-            Self::Source(error, trouble) => storage::source(*error, trouble.as_deref()),
+            Self::Source(error, trouble) => storage::source(*error, trouble.as_ref()),
             Self::Store(error, trouble) => storage::store(*error, trouble.as_ref()),
             Self::Place(trouble) => storage::place(trouble),
             Self::Sending { peer, cause, entry, moment } => sending::session(peer, *cause, entry.as_deref(), *moment),
@@ -250,6 +252,7 @@ impl Error {
             Self::Build(target) => boards::build(target),
             Self::PoweredOff(path) => boards::powered_off(path),
             Self::Demo(what) => local::demo(what),
+            Self::NotRenewed => local::not_renewed(),
             Self::Interrupted => local::interrupted(),
             Self::InterruptedWithPart(path) => local::interrupted_with_part(path),
             Self::InterruptedSending(peer) => local::interrupted_sending(peer),

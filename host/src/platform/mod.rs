@@ -64,14 +64,33 @@ pub(crate) fn interrupted_status() -> u8 {
     }
 }
 
-/// A private file that others can read or change.
+/// A file or folder that others can read or change, and should not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is open to other users (mode {mode:03o}); close it with: chmod 600 '{}'", path.display(), path.display())]
+#[error("{} {problem} '{}'", path.display(), path.display())]
 pub struct TooOpen {
-    /// The file.
+    /// Which.
     pub path: PathBuf,
-    /// Its permission bits.
-    pub mode: u32,
+    /// What is wrong.
+    pub problem: Openness,
+}
+
+/// Why something is too open; its text ends with a command that mends that, without its last argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Openness {
+    /// Its mode lets others in.
+    #[error("is open to other users (mode {mode:03o}); close it with: chmod {cure}")]
+    Mode {
+        /// Its permission bits.
+        mode: u32,
+        /// Those that it should have, in octal.
+        cure: &'static str,
+    },
+    /// It belongs to another user.
+    #[error("belongs to another user (number {owner}); take it over with: sudo chown \"$(id -u)\"")]
+    Foreign {
+        /// That user's number.
+        owner: u32,
+    },
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@ use std::process::{Child, Command};
 use rustix::process::{Pid, kill_process};
 use socket2::Socket;
 
-use super::TooOpen;
+use super::{Openness, TooOpen};
 
+mod attributes;
 mod opened;
 mod signals;
 mod terminal;
 
+pub(crate) use attributes::*;
 pub(crate) use opened::*;
 pub(crate) use signals::*;
 pub(crate) use terminal::*;
@@ -30,10 +32,35 @@ pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Whether only its owner can read and write a file.
+/// Whether nobody but this user, and root, can read and write a file.
 pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
-    let mode = std::fs::metadata(path)?.mode() & 0o777;
-    Ok(if mode & 0o077 == 0 { Ok(()) } else { Err(TooOpen { path: path.to_owned(), mode }) })
+    check(path, 0o077)
+}
+
+/// Whether nobody but this user, and root, can change a file or directory.
+pub(crate) fn check_unchangeable(path: &Path) -> io::Result<Result<(), TooOpen>> {
+    check(path, 0o022)
+}
+
+/// As ssh does it: what others own, they can change.
+fn check(path: &Path, forbidden: u32) -> io::Result<Result<(), TooOpen>> {
+    let found = std::fs::metadata(path)?;
+    let (mode, owner) = (found.mode() & 0o777, found.uid());
+    let problem = if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        Openness::Foreign { owner }
+    } else if mode & forbidden != 0 {
+        Openness::Mode { mode, cure: if found.is_dir() { "700" } else { "600" } }
+    } else {
+        return Ok(Ok(()));
+    };
+    Ok(Err(TooOpen { path: path.to_owned(), problem }))
+}
+
+/// Whether standard input gives nothing, as that of a service does.
+pub(crate) fn stdin_is_null() -> bool {
+    let input = rustix::fs::fstat(rustix::stdio::stdin());
+    let null = rustix::fs::stat("/dev/null");
+    matches!((input, null), (Ok(input), Ok(null)) if input.st_rdev == null.st_rdev && input.st_mode == null.st_mode)
 }
 
 /// What tells one version of a file from the next: which file it is, its length, and when it was changed last.
@@ -104,7 +131,8 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o610] {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let problem = check_private(&path).unwrap().unwrap_err();
-            assert_eq!(problem.mode, mode);
+            assert!(matches!(problem.problem, Openness::Mode { mode: found, .. } if found == mode));
+            assert_eq!(check_unchangeable(&path).unwrap().is_err(), mode == 0o620);
             assert!(problem.to_string().contains("chmod 600"), "{problem}");
         }
     }

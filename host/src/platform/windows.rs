@@ -44,6 +44,16 @@ pub(crate) fn file_version(path: &Path) -> io::Result<FileVersion> {
     Ok((found.len(), found.created()?, found.modified()?))
 }
 
+/// Always content, for the same reason.
+pub(crate) fn check_unchangeable(path: &Path) -> io::Result<Result<(), TooOpen>> {
+    check_private(path)
+}
+
+/// Says no: here a service has no standard input at all, and is told so when it reads.
+pub(crate) fn stdin_is_null() -> bool {
+    false
+}
+
 /// Does nothing: a directory cannot be flushed, NTFS logs its changes in order.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     std::fs::metadata(path).map(|_| ())

@@ -28,6 +28,7 @@ fn again(asked: Asked) -> &'static str {
         Asked::Folder => "Folder:",
         Asked::Receiver => "To:",
         Asked::Passphrase => "Passphrase:",
+        Asked::Renewal => "yes or no:",
     }
 }
 

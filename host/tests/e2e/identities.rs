@@ -62,6 +62,32 @@ fn keys_that_others_can_read() {
 }
 
 #[test]
+fn a_home_that_others_can_change() {
+    let world = World::new();
+    set_mode(&world.laptop.home.join("trust.json"), 0o664);
+    let says = ["trust.json is open to other users (mode 664)", "chmod 600"];
+    world.laptop.call(&["trust", "list"]).run().failed(11, "identity", &says);
+    set_mode(&world.laptop.home.join("trust.json"), 0o644);
+    world.laptop.call(&["trust", "list"]).run().well();
+    set_mode(&world.laptop.home, 0o770);
+    let says = ["home is open to other users (mode 770)", "chmod 700"];
+    world.laptop.call(&["id"]).run().failed(11, "identity", &says);
+    set_mode(&world.laptop.home, 0o755);
+    world.laptop.call(&["id"]).run().well();
+}
+
+#[test]
+fn a_renewed_identity_is_kept() {
+    let world = World::new();
+    let before = ["key.pem", "certificate.pem"].map(|name| fs::read(world.laptop.home.join(name)).unwrap());
+    let renewed = world.laptop.call(&["id", "--renew"]).run().well();
+    assert!(renewed.errors.contains("The old identity is kept: its keys are in"), "{}", renewed.errors);
+    assert!(text(renewed.last("warning"), "message").contains("every board"), "{renewed:#?}");
+    let kept = ["key.pem.1", "certificate.pem.1"].map(|name| fs::read(world.laptop.home.join(name)).unwrap());
+    assert_eq!(kept, before);
+}
+
+#[test]
 fn an_unreadable_identity() {
     let world = World::new();
     let says = ["cannot read", "certificate.pem", "owner and permissions"];

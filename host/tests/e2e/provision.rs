@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use waft_receiver::identity::{Address, Identity, KeyPolicy, Policy};
 
 use super::harness::{Call, text};
-use super::storage::as_nobody;
+use super::storage::{as_nobody, take_back};
 use super::world::{World, set_mode};
 
 /// `waft provision` of the board "attic" by the laptop.
@@ -111,6 +111,7 @@ fn an_image_without_trust_is_taken_back() {
     // Nothing new can be made beside the files that are there: trust is neither made nor replaced.
     set_mode(&world.laptop.home, 0o555);
     call.run().failed(11, "identity", &["cannot write", "trust.json"]);
+    take_back(&world);
     nothing_happened(&world);
     set_mode(&world.laptop.home, 0o755);
 }
@@ -122,5 +123,6 @@ fn an_image_that_cannot_be_written_is_not_trusted() {
     let Some(call) = as_nobody(&world, provisioning(&world, &[])) else { return };
     set_mode(&world.laptop.work, 0o555);
     call.run().failed(14, "storage", &["identity.bin cannot be used"]);
+    take_back(&world);
     nothing_happened(&world);
 }
