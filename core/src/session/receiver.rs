@@ -38,6 +38,8 @@ pub enum KeyAnswer {
     Key(TransferKey),
     /// No, not this folder.
     Declined,
+    /// No user can be asked, and no key was given in another way.
+    Unavailable,
     /// Stop altogether.
     Interrupted,
 }

@@ -38,8 +38,8 @@ fn unnamed(count: u64) -> u64 {
 }
 
 /// A source's error with what it is about.
-pub(super) fn source_error(error: SourceError, source: &FolderSource) -> Error {
-    Error::Source(error, source.last_trouble().map(ToString::to_string))
+pub(super) fn source_error(error: SourceError, source: &mut FolderSource) -> Error {
+    Error::Source(error, source.take_trouble())
 }
 
 /// The path of the entry with that index, ready to be shown.

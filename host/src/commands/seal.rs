@@ -23,6 +23,7 @@ use crate::crypto::RingCipher;
 use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
 use crate::interrupt::Interrupt;
+use crate::platform;
 use crate::secret::secret;
 use crate::ui::{Event, Ui};
 
@@ -56,6 +57,8 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
         ErrorKind::AlreadyExists => Error::Exists(args.output.clone()),
         _ => Error::File(args.output.clone(), error.error),
     })?;
+    // Its name, too, has to outlast a power cut.
+    platform::sync_directory(directory).map_err(failed)?;
     show_key(ui, &key);
     ui.event(&Event::Key { key: &secret(key.display()) });
     ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });

@@ -123,8 +123,8 @@ fn key(peer: &str, refusal: Refusal) -> Told {
         ),
         Refusal::KeyTimeout => told(
             Key,
-            format!("Nobody typed the key at {peer} in time."),
-            "Send again when a person is there; or start it there with --no-key.",
+            format!("Nobody typed the key at {peer}."),
+            "Send again when a user is there to type it; or have the receiver started with --no-key, or with WAFT_KEY.",
         ),
         _ => told(Key, format!("{peer} does not take the key in this way."), SAME_RELEASE),
     }

@@ -30,14 +30,14 @@ pub struct Folder {
     pub info: ArchiveInfo,
     /// Symlinks and special files, which stay behind.
     pub skipped: Few<Skipped>,
-    /// Names and paths that cannot be sent; not empty only with [`Options::skip_unsendable`].
+    /// What cannot be sent; not empty only with [`Options::skip_unsendable`].
     pub unsendable: Few<Unsendable>,
 }
 
 /// How a folder is walked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Leaves behind what has a name or path that cannot be sent, instead of failing.
+    /// Leaves behind what cannot be read, or has a name or path that cannot be sent, instead of failing.
     pub skip_unsendable: bool,
 }
 
@@ -59,7 +59,7 @@ pub enum SkippedWhy {
     Special,
 }
 
-/// Something whose name or path cannot be sent. What is below it is not looked at.
+/// Something that cannot be sent. What is below it is not looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsendable {
     /// Where; safe to show.
@@ -68,7 +68,7 @@ pub struct Unsendable {
     pub why: UnsendableWhy,
 }
 
-/// What is wrong with a name or path.
+/// Why something cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum UnsendableWhy {
     /// No text.
@@ -77,9 +77,17 @@ pub enum UnsendableWhy {
     /// No path of an archive.
     #[error(transparent)]
     Path(PathError),
+    /// The system does not let this user read it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::ErrorKind),
 }
 
 impl UnsendableWhy {
+    /// Whether it cannot be read, whatever its name is.
+    pub fn is_unreadable(self) -> bool {
+        matches!(self, Self::Unreadable(_))
+    }
+
     /// Whether the path is too long or too deep; else it is the name that is wrong.
     pub fn is_too_long(self) -> bool {
         matches!(self, Self::Path(PathError::TooLong | PathError::TooDeep | PathError::ComponentTooLong))
@@ -122,11 +130,11 @@ pub enum FolderError {
     /// Nothing in it, or nothing that can be sent.
     #[error("{0}: nothing in it to send")]
     Empty(String),
-    /// Something in it cannot be read.
+    /// It cannot be read.
     #[error("cannot read {0}")]
     Unreadable(Trouble),
-    /// Some names or paths cannot be sent.
-    #[error("{} of its names and paths cannot be sent", .0.count)]
+    /// Something in it cannot be read, or has a name or path that cannot be sent.
+    #[error("{} things in it cannot be sent", .0.count)]
     Unsendable(Few<Unsendable>),
     /// More, longer or deeper than any archive may be.
     #[error("too much for one transfer: {0}")]

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
@@ -65,9 +66,9 @@ impl FolderSource {
         Self { root: folder.root, info: folder.info, stage, digest: None, trouble: None }
     }
 
-    /// What the last error was about.
-    pub fn last_trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
+    /// What the last error was about. Told once.
+    pub fn take_trouble(&mut self) -> Option<Trouble> {
+        self.trouble.take()
     }
 
     /// Some of the next bytes; none only at the end.
@@ -213,10 +214,7 @@ impl Content {
 impl Current {
     /// Opens the file and checks that it is the one in the manifest.
     fn open(dir: &Dir, name: &str, size: u64, modified: Modified) -> Result<Self, Cause> {
-        let mut options = OpenOptions::new();
-        // Should a pipe have taken its place: not to wait for one who writes to it.
-        options.read(true).follow(FollowSymlinks::No).nonblock(true);
-        let file = dir.open_with(name, &options)?.into_std();
+        let file = open_file(dir, name)?;
         let current = Self { file, size, left: size, modified };
         current.check()?;
         Ok(current)
@@ -242,6 +240,13 @@ impl Current {
         let same = now.is_file() && now.len() == self.size && modified(now.modified()?) == self.modified;
         if same { Ok(()) } else { Err(Cause::Changed) }
     }
+}
+
+/// Opens a file to read it, and follows no symlink. Should a pipe have taken its place, this does not wait for a writer.
+pub(super) fn open_file(dir: &Dir, name: impl AsRef<Path>) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).follow(FollowSymlinks::No).nonblock(true);
+    Ok(dir.open_with(name, &options)?.into_std())
 }
 
 fn at_least_one(got: usize) -> io::Result<usize> {

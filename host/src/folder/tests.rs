@@ -137,6 +137,31 @@ fn lists_names_that_cannot_be_sent() {
     assert_eq!((some.info.shape.entries, some.info.shape.files, some.unsendable.count), (65, 1, 3));
 }
 
+#[cfg(unix)]
+#[test]
+fn lists_what_cannot_be_read() {
+    use crate::needs::{NOBODY, again, is_root};
+    if is_root() {
+        let mut within = std::process::Command::new("setpriv");
+        within.args([&format!("--reuid={NOBODY}"), "--clear-groups"]);
+        return again("folder::tests::lists_what_cannot_be_read", within);
+    }
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let at = folder.path();
+    for name in ["file", "closed/file", "listed/file", "other"] {
+        put(at, name, b"x", 0o644);
+    }
+    let closed = [("file", 0o000), ("closed", 0o000), ("listed", 0o444)];
+    closed.iter().for_each(|(name, mode)| crate::samples::set_mode(&at.join(name), *mode));
+    let Err(FolderError::Unsendable(list)) = walk(at) else { panic!("sent") };
+    let some = block_on(Folder::walk(at, &Options { skip_unsendable: true })).unwrap();
+    closed.iter().for_each(|(name, _)| crate::samples::set_mode(&at.join(name), 0o755));
+    let paths: Vec<_> = list.first.iter().map(|item| item.path.as_str()).collect();
+    assert_eq!(paths, ["closed", "file", "listed"]);
+    assert!(list.first.iter().all(|item| item.why.is_unreadable()));
+    assert_eq!((some.info.shape.entries, some.info.shape.files, some.unsendable.count), (1, 1, 3));
+}
+
 #[test]
 fn keeps_only_the_first_of_a_long_list() {
     let mut list = Few::new();
@@ -152,7 +177,7 @@ fn changed(change: impl FnOnce(&Path)) -> (SourceError, String) {
     let mut source = source(folder.path());
     change(folder.path());
     let error = block_on(source.read(&mut [0; 10_000])).unwrap_err();
-    let trouble = source.last_trouble().unwrap();
+    let trouble = source.take_trouble().unwrap();
     assert_eq!(matches!(trouble.cause, Cause::Changed), error == SourceError::Changed);
     (error, trouble.path.clone())
 }

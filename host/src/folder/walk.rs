@@ -16,6 +16,7 @@ use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
 
 use super::entries::modified;
+use super::source::open_file;
 use super::{Few, FolderError, Skipped, SkippedWhy, Unsendable, UnsendableWhy};
 use crate::platform;
 use crate::trouble::{Trouble, shown};
@@ -98,7 +99,7 @@ impl Walk<'_> {
             Ok(found) => found,
             // It went away since its directory was read: as if it never was.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.unreadable_below(name, error)),
+            Err(error) => return Ok(self.leave_out(below(&self.path, name), &error)),
         };
         let is_dir = found.is_dir();
         if !is_dir && !found.is_file() {
@@ -110,13 +111,26 @@ impl Walk<'_> {
             self.unsendable.push(|| unsendable);
             return Ok(None);
         }
-        if !is_dir {
-            return self.entry(Kind::File { size: found.len() }, &found).map(|()| None);
+        // Opened now, so that whatever cannot be read is known before anything is sent.
+        let opened = match is_dir {
+            true => platform::open_dir(dir, name).and_then(|dir| names(&dir).map(|names| Some((dir, names)))),
+            false => open_file(dir, name).map(|_| None),
+        };
+        match opened {
+            Ok(Some((dir, names))) => {
+                self.entry(Kind::Directory, &found)?;
+                Ok(Some(Level { dir, names, path: self.path.len() }))
+            }
+            Ok(None) => self.entry(Kind::File { size: found.len() }, &found).map(|()| None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Ok(self.leave_out(shown(self.path.as_ref()), &error)),
         }
-        let dir = platform::open_dir(dir, name).map_err(|error| self.unreadable(error))?;
-        self.entry(Kind::Directory, &found)?;
-        let names = names(&dir).map_err(|error| self.unreadable(error))?;
-        Ok(Some(Level { dir, names, path: self.path.len() }))
+    }
+
+    /// Lists something that cannot be read. Nothing below it is looked at.
+    fn leave_out(&mut self, path: String, error: &io::Error) -> Option<Level> {
+        self.unsendable.push(|| Unsendable { path, why: UnsendableWhy::Unreadable(error.kind()) });
+        None
     }
 
     /// Appends `name` to the path, if the result can be sent.
@@ -157,10 +171,6 @@ impl Walk<'_> {
     fn unreadable(&self, error: io::Error) -> FolderError {
         let path = if self.path.is_empty() { self.root_name } else { self.path.as_ref() };
         FolderError::Unreadable(Trouble::new(path, error))
-    }
-
-    fn unreadable_below(&self, name: &OsStr, error: io::Error) -> FolderError {
-        FolderError::Unreadable(Trouble { path: below(&self.path, name), cause: error.into() })
     }
 }
 

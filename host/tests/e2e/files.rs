@@ -160,7 +160,7 @@ fn a_folder_past_the_limits_is_not_sent() {
     let says = ["1 path cannot be sent", "more than 64 components", "Shorten"];
     world.sending("127.0.0.1:1").run().failed(14, "storage", &says);
     write(&world.folder(), "line\nbreak", b"x");
-    let says = ["2 names or paths cannot be sent", "Rename what has a wrong name, and shorten what is too long"];
+    let says = ["2 names or paths cannot be sent", "Rename what has a wrong name. Shorten what is too long"];
     world.sending("127.0.0.1:1").run().failed(14, "storage", &says);
     fs::remove_dir_all(world.folder()).unwrap();
     write(&world.folder(), ["d".repeat(200).as_str(); 6].join("/"), b"too long");

@@ -247,7 +247,7 @@ fn what_a_receiver_says_last_has_its_text() {
         (&[7, 1, 30], 12, "code", &["kitchen takes no code from this machine for 30 s"]),
         (&[7, 2], 12, "code", &["kitchen got no code in time"]),
         (&[7, 3], 13, "key", &["The key that kitchen got was wrong, three times"]),
-        (&[7, 4], 13, "key", &["Nobody typed the key at kitchen in time"]),
+        (&[7, 4], 13, "key", &["Nobody typed the key at kitchen"]),
         (&[7, 5], 15, "refused", &["kitchen declined the folder", "Ask its person"]),
         (&[7, 6], 13, "key", &["kitchen does not take the key in this way", "same release"]),
         (&[7, 15], 17, "protocol", &["kitchen holds what was sent to be malformed", "do not fit together"]),

@@ -239,6 +239,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 match select4(&mut answer, self.channel.readable(), again, clock.sleep_until(until)).await {
                     Either4::First(KeyAnswer::Key(key)) => return Ok(key),
                     Either4::First(KeyAnswer::Declined) => return Err(SessionError::Refused(Refusal::Declined)),
+                    Either4::First(KeyAnswer::Unavailable) => return Err(SessionError::Refused(Refusal::KeyTimeout)),
                     Either4::First(KeyAnswer::Interrupted) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
                     Either4::Second(ready) => break ready?,
                     Either4::Third(()) => {}

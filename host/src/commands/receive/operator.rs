@@ -101,7 +101,7 @@ impl Operator for AtReceiver<'_> {
             }
             (Err(error), _) => {
                 self.failure = Some(error);
-                KeyAnswer::Declined
+                if self.ui.has_person() { KeyAnswer::Declined } else { KeyAnswer::Unavailable }
             }
         }
     }

@@ -174,10 +174,10 @@ impl Sending {
         let entry = match cause {
             SessionError::Cancelled(Cancel::Interrupted) => return Error::Interrupted,
             SessionError::Cancelled(Cancel::SourceChanged) => {
-                return folders::source_error(SourceError::Changed, &self.source);
+                return folders::source_error(SourceError::Changed, &mut self.source);
             }
             SessionError::Cancelled(Cancel::SourceUnreadable) => {
-                return folders::source_error(SourceError::Unreadable, &self.source);
+                return folders::source_error(SourceError::Unreadable, &mut self.source);
             }
             SessionError::Refused(Refusal::Name { entry } | Refusal::Collision { entry }) => {
                 folders::entry_path(&mut self.source, entry).await
