@@ -118,7 +118,6 @@ impl Stage<'_> {
     async fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Value, Error> {
         self.tell(format!("\n{title}:"));
         let mut sender = Actor::start(&self.home, &["send", &folder.to_string_lossy(), NAME])?;
-        let key = text(&sender.until("key").await?, "key");
         sender.until("connected").await?;
         self.tell(
             "   TLS 1.3 is up: each has shown the certificate that the other trusts, and\n   proven to hold its key.",
@@ -126,6 +125,7 @@ impl Stage<'_> {
         let code = board.ask("code", "Code:").await?.replace(' ', "");
         sender.answer("code", &code).await?;
         self.tell(format!("   The board's console shows the code {code}; it is typed at the laptop."));
+        let key = text(&sender.until("key").await?, "key");
         board.console("Type the key").await?;
         board.write_line(&key)?;
         self.tell(format!("   The laptop shows the key {key}; it is typed at the board."));

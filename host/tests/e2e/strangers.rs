@@ -127,11 +127,11 @@ fn a_second_sender_waits_for_its_turn() {
     let key = first.key();
     receiver.await_event("asked");
     let mut second = attic.call(&["send", "folder", &address]).start();
-    let its_key = second.key();
     assert!(text(&second.await_event("retry"), "message").contains("is busy with another transfer"));
     receiver.write_line(&key);
     first.end().well();
     receiver.await_event("committed");
+    let its_key = second.key();
     receiver.answer("key", &its_key);
     let second: Ended = second.end().well();
     assert_eq!(second.last("committed")["files"], 1);
