@@ -164,6 +164,9 @@ pub struct Receive {
     /// Take a target that is not empty: files of the same name are replaced one by one, others stay
     #[arg(long)]
     pub overwrite: bool,
+    /// Give up what an interrupted run left for this folder, which stays as it is
+    #[arg(long)]
+    pub abandon: bool,
     /// Let trusted senders send without the 4-digit code
     #[arg(long)]
     pub no_code: bool,
@@ -182,7 +185,7 @@ pub struct Send {
     pub folder: Option<PathBuf>,
     /// The receiver: NAME, NAME@HOST[:PORT], or HOST[:PORT] while just one is trusted
     pub to: Option<String>,
-    /// Leave out what cannot be sent: names that are not UTF-8 or hold control characters
+    /// Leave out what cannot be sent: what cannot be read, names that are not UTF-8 or hold control characters, long paths
     #[arg(long)]
     pub skip_unsendable: bool,
 }
@@ -195,7 +198,7 @@ pub struct Seal {
     /// The file to make; by convention it ends in .waft
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// Leave out what cannot be sealed: names that are not UTF-8 or hold control characters
+    /// Leave out what cannot be sealed: what cannot be read, names that are not UTF-8 or hold control characters, long paths
     #[arg(long)]
     pub skip_unsendable: bool,
 }
@@ -212,6 +215,9 @@ pub struct Open {
     /// Take a target that is not empty: files of the same name are replaced one by one, others stay
     #[arg(long)]
     pub overwrite: bool,
+    /// Give up what an interrupted run left for this folder, which stays as it is
+    #[arg(long)]
+    pub abandon: bool,
 }
 
 /// `waft provision`.

@@ -24,13 +24,18 @@ impl Trouble {
 
     /// Whether something in the target is in the way of the folder.
     pub fn is_in_the_way(&self) -> bool {
-        matches!(self.cause, Cause::FolderInTheWay | Cause::FileInTheWay)
+        matches!(self.cause, Cause::FolderInTheWay | Cause::FileInTheWay | Cause::Immutable | Cause::MountPoint)
+    }
+
+    /// Whether a part of a folder was moved into the target, and the rest is still to be moved.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self.cause, Cause::Unfinished(_))
     }
 
     /// The file system's error, if it was one.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match &self.cause {
-            Cause::Io(error) => Some(error.kind()),
+            Cause::Io(error) | Cause::Unfinished(error) => Some(error.kind()),
             _ => None,
         }
     }
@@ -60,9 +65,18 @@ pub enum Cause {
     /// Another process works there.
     #[error("another waft is receiving there")]
     InUse,
-    /// It stands on a file system of its own, and so cannot be replaced by a rename.
-    #[error("it is a mount point; name a folder inside it")]
+    /// It is the root of another file system: nothing can be moved onto it or, by a rename, into it.
+    #[error("something is mounted there")]
     MountPoint,
+    /// The file system keeps it as it is.
+    #[error("it is marked as immutable or append-only")]
+    Immutable,
+    /// An entry of a folder has the name of the staging area.
+    #[error("waft needs that name while it receives into this folder")]
+    Staging,
+    /// What was being moved into the target cannot be moved to its end.
+    #[error("{0}")]
+    Unfinished(io::Error),
     /// The path names no folder that could be made.
     #[error("it does not name a folder")]
     Nameless,

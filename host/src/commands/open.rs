@@ -16,6 +16,7 @@ use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 use self::sealed_file::SealedFile;
 use super::answers::key_form;
+use super::targets::{self, Target};
 use crate::asked::Asked;
 use crate::cli::Open;
 use crate::error::{Error, bytes, files, shown};
@@ -33,12 +34,13 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_is_file(&args.file, "standard input")?;
     let mut file = SealedFile::start(&args.file)?;
+    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon };
+    let mut store = targets::open(&target, ui).await?;
     let schedule = tokio::select! {
         schedule = ask_key(&file, ui) => schedule?,
         () = interrupt.raised() => return Err(Error::Interrupted),
     };
     let header = *file.header();
-    let mut store = DirectoryStore::open(&args.into, args.overwrite).map_err(Error::Place)?;
     let receipt = match already_there(&mut file, &schedule, &mut store, ui, &interrupt).await? {
         Some(receipt) => receipt,
         None => match unpack(&mut file, &schedule, &mut store, ui, &interrupt).await {

@@ -21,14 +21,16 @@ pub(super) use self::greeting::{listen_at, reachable_at};
 use self::reception::Reception;
 use super::answers::key_form;
 use super::in_background;
+use super::targets::{self, Target};
 use crate::asked::Asked;
 use crate::cli::Receive;
 use crate::door::AdmitError;
-use crate::error::{Class, Error, shown};
+use crate::error::{Class, Error};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::net::listen;
+use crate::platform;
 use crate::store::DirectoryStore;
 use crate::tls::pins::Pins;
 use crate::tls::{Authenticated, receiver};
@@ -39,6 +41,9 @@ use crate::ui::{Event, Ui};
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_answer(Asked::Key, key_form)?;
+    if !args.no_key && Asked::Key.in_environment().is_none() && platform::stdin_is_null() {
+        ui.warn("no key can be typed here, since standard input is /dev/null: give --no-key, or set WAFT_KEY");
+    }
     let endpoint = listen_at(args.listen.as_deref())?;
     let home = Home::open()?;
     let (identity, new) = Identity::open(&home)?;
@@ -57,13 +62,8 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
 }
 
 async fn open_store(args: &Receive, home: &Home, ui: &Ui) -> Result<DirectoryStore, Error> {
-    if DirectoryStore::recover(&args.into).await.map_err(Error::Place)? {
-        ui.say(format!("Finished what an interrupted `waft receive` had begun to put into {}.", shown(&args.into)));
-    }
-    let store = DirectoryStore::open(&args.into, args.overwrite).map_err(Error::Place)?;
-    let mut store = store.remembering(home.clone());
-    store.probe().map_err(Error::Place)?;
-    Ok(store)
+    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon };
+    Ok(targets::open(&target, ui).await?.remembering(home.clone()))
 }
 
 /// Takes folders until Ctrl-C; with `once`, until one stands or was refused for good.

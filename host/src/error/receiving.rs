@@ -17,8 +17,8 @@ const NOTHING: &str = "Nothing was received in this try. The folder can be sent 
 pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&Trouble>, moment: Moment) -> Told {
     let mut text = ended(peer, cause, moment);
     if let Some(trouble) = trouble.filter(|_| cause != SessionError::Refused(Refusal::NotEmpty)) {
-        if trouble.is_in_the_way() {
-            return super::storage::in_the_way(trouble);
+        if let Some(told) = super::storage::about(trouble) {
+            return told;
         }
         text.what.push_str(&format!(" {trouble}."));
     }

@@ -1,5 +1,7 @@
 //! What a person is told about folders here: the one that is sent, and the one that is received or unpacked.
 
+use std::io::ErrorKind;
+
 use waft_core::session::StoreError;
 use waft_core::session::sender::SourceError;
 
@@ -17,7 +19,7 @@ pub(super) fn folder(error: &FolderError) -> Told {
         FolderError::Missing(_) => "Compare the name; `waft send FOLDER TO` sends another one.",
         FolderError::NotAFolder(_) => "Put the file into a folder, and send that.",
         FolderError::Empty(_) => "Put into it what is to be sent; links and devices are never sent.",
-        FolderError::Unreadable(_) => "Look at its owner and permissions, and at whether something just removed it.",
+        FolderError::Unreadable(trouble) => unreadable(trouble),
         FolderError::Unsendable(few) => return unsendable(few),
         FolderError::PastLimit(_) => "Send it in parts.",
         FolderError::Spool(_) => "Make room in the temporary folder, or name another one in TMPDIR.",
@@ -30,34 +32,47 @@ pub(super) fn folder(error: &FolderError) -> Told {
     told(Storage, what, next)
 }
 
+/// What to do about something that cannot be read.
+fn unreadable(trouble: &Trouble) -> &'static str {
+    match trouble.io_kind() {
+        Some(ErrorKind::PermissionDenied) => "Look at its owner and permissions: this user may not read it.",
+        Some(ErrorKind::NotFound) => "Something has just removed it. Let that come to an end, then begin again.",
+        _ => "Look at the disk or the network that it is on.",
+    }
+}
+
 fn unsendable(few: &Few<Unsendable>) -> Told {
-    let (long, short): (Vec<_>, Vec<_>) = few.first.iter().partition(|unsendable| unsendable.why.is_too_long());
-    let (what, next) = match (short.is_empty(), long.is_empty()) {
-        (_, true) => ("name", "Rename them; or leave them behind with --skip-unsendable."),
-        (true, _) => (
-            "path",
-            "Shorten them, or send what is further down by itself; or leave them behind with --skip-unsendable.",
-        ),
-        _ => (
-            "name or path",
-            "Rename what has a wrong name, and shorten what is too long; or leave them behind with --skip-unsendable.",
-        ),
+    let any = |is: fn(&Unsendable) -> bool| few.first.iter().any(is);
+    let unreadable = any(|item| item.why.is_unreadable());
+    let long = any(|item| item.why.is_too_long());
+    let named = any(|item| !item.why.is_unreadable() && !item.why.is_too_long());
+    let (one, many) = match (unreadable, named, long) {
+        (true, false, false) => ("1 file or folder cannot be read", "files or folders cannot be read"),
+        (false, true, false) => ("1 name cannot be sent", "names cannot be sent"),
+        (false, false, true) => ("1 path cannot be sent", "paths cannot be sent"),
+        (false, ..) => ("1 name or path cannot be sent", "names or paths cannot be sent"),
+        _ => ("1 file or folder cannot be sent", "files or folders cannot be sent"),
     };
-    let mut text = match few.count {
-        1 => format!("1 {what} cannot be sent:"),
-        count => format!("{count} {} cannot be sent:", what.replace("name", "names").replace("path", "paths")),
-    };
+    let mut text = if few.count == 1 { format!("{one}:") } else { format!("{} {many}:", few.count) };
     for Unsendable { path, why } in few.first.iter().take(SHOWN) {
         text.push_str(&format!("\n  {path}: {why}"));
     }
     if few.count > SHOWN as u64 {
         text.push_str(&format!("\n  and {} more", few.count - SHOWN as u64));
     }
-    told(Storage, text, next)
+    let cures = [
+        (unreadable, "Look at the owner and permissions of what cannot be read."),
+        (named, "Rename what has a wrong name."),
+        (long, "Shorten what is too long, or send what is further down by itself."),
+    ];
+    let mut next: Vec<_> = cures.iter().filter(|(applies, _)| *applies).map(|(_, cure)| *cure).collect();
+    next.push("Or leave them behind with --skip-unsendable.");
+    told(Storage, text, next.join(" "))
 }
 
 /// The text for a folder that is no more what it was when the transfer began.
-pub(super) fn source(error: SourceError, trouble: Option<&str>) -> Told {
+pub(super) fn source(error: SourceError, trouble: Option<&Trouble>) -> Told {
+    let cure = trouble.map_or("See whether it is still there and may be read.", unreadable);
     let trouble = trouble.map_or(String::new(), |trouble| format!(" {trouble}."));
     match error {
         SourceError::Changed => told(
@@ -68,13 +83,13 @@ pub(super) fn source(error: SourceError, trouble: Option<&str>) -> Told {
         SourceError::Unreadable => told(
             Storage,
             format!("A file of the folder cannot be read any more.{trouble}"),
-            "See whether it is still there and may be read, then begin again. Nothing appeared at the other end.",
+            format!("{cure} Nothing appeared at the other end."),
         ),
     }
 }
 
 /// The text for something in the target that the folder cannot replace.
-pub(super) fn in_the_way(trouble: &Trouble) -> Told {
+fn in_the_way(trouble: &Trouble) -> Told {
     told(
         Storage,
         format!("The folder does not fit among what the target holds: {trouble}."),
@@ -82,10 +97,20 @@ pub(super) fn in_the_way(trouble: &Trouble) -> Told {
     )
 }
 
+/// The text for a folder of which a part was moved into the target, and the rest cannot be.
+fn unfinished(trouble: &Trouble) -> Told {
+    told(
+        Storage,
+        format!("A part of the new folder is in the target, and the rest cannot be moved there: {trouble}."),
+        "Look at the owner and permissions of what is named, and start the same command again: it moves the rest. Or \
+         give the rest up with --abandon: then the target stays as it is now, with some files old and some new.",
+    )
+}
+
 /// The text for a target that does not take the folder.
 pub(super) fn store(error: StoreError, trouble: Option<&Trouble>) -> Told {
-    if let Some(trouble) = trouble.filter(|trouble| trouble.is_in_the_way()) {
-        return in_the_way(trouble);
+    if let Some(told) = trouble.and_then(about) {
+        return told;
     }
     let trouble = trouble.map_or(String::new(), |trouble| format!(" {trouble}."));
     match error {
@@ -125,8 +150,22 @@ pub(super) fn store(error: StoreError, trouble: Option<&Trouble>) -> Told {
     }
 }
 
+/// The text for what says more than how a session ended.
+pub(super) fn about(trouble: &Trouble) -> Option<Told> {
+    if trouble.is_in_the_way() {
+        Some(in_the_way(trouble))
+    } else if trouble.is_unfinished() {
+        Some(unfinished(trouble))
+    } else {
+        None
+    }
+}
+
 /// The text for a target that cannot be one.
 pub(super) fn place(trouble: &Trouble) -> Told {
+    if trouble.is_unfinished() {
+        return unfinished(trouble);
+    }
     told(
         Storage,
         format!("The target cannot be used: {trouble}."),

@@ -9,8 +9,9 @@ use waft_core::session::{Offered, StoreError};
 
 use super::DirectoryStore;
 use super::failure::{Failure, Result};
+use super::notes::Note;
 use super::place::{Found, Place};
-use super::staging::{Staging, TREE, own};
+use super::staging::{Staging, TREE};
 use crate::platform;
 use crate::trouble::{Cause, Trouble};
 
@@ -18,26 +19,30 @@ use crate::trouble::{Cause, Trouble};
 const COUNTED: u32 = 4_096;
 
 impl DirectoryStore {
-    /// Fails if no folder could be received here at all: makes the staging area, and removes it again.
-    pub fn probe(&mut self) -> std::result::Result<(), Trouble> {
-        let trouble = |failure| match failure {
-            Failure::Io(trouble) | Failure::At(_, trouble) => Some(trouble),
-            Failure::Refused(_) => None,
-        };
-        self.place.look()?;
-        if self.place.parent.symlink_metadata(&self.place.staging).is_ok() {
-            let usable = own(&self.place).and_then(|_| self.place.may_stage());
-            return usable.or_else(|failure| trouble(failure).map_or(Ok(()), Err));
-        }
-        let probed = Staging::open(&self.place).and_then(|staging| {
-            self.measure(&staging)?;
-            staging.remove(&self.place).map_err(|error| self.place.at_staging("", error).into())
-        });
-        match probed {
+    /// Fails if no folder could be received here at all: makes the staging area, and removes it again. Says what whoever
+    /// receives here should know beforehand.
+    pub fn probe(&mut self) -> std::result::Result<Vec<Note>, Trouble> {
+        self.notes().or_else(|failure| match failure {
             // Another process receives here at this moment.
-            Err(Failure::At(StoreError::InUse, _)) => Ok(()),
-            probed => probed.or_else(|failure| trouble(failure).map_or(Ok(()), Err)),
+            Failure::At(StoreError::InUse, _) | Failure::Refused(_) => Ok(Vec::new()),
+            Failure::Io(trouble) | Failure::At(_, trouble) => Err(trouble),
+        })
+    }
+
+    fn notes(&mut self) -> Result<Vec<Note>> {
+        let mut notes: Vec<_> = self.place.in_place.map(Note::InPlace).into_iter().collect();
+        self.may_put()?;
+        let staging = Staging::open(&self.place)?;
+        let capabilities = self.measure(&staging)?;
+        if let (Found::Empty(target), None) = (self.place.look()?, self.place.in_place) {
+            let lost = staging.lost_attributes(&target).map_err(|error| self.place.at_staging("", error))?;
+            notes.extend(lost.into_iter().map(Note::Attribute));
         }
+        if !staging.is_used() {
+            staging.remove(&self.place).map_err(|error| self.place.at_staging("", error))?;
+        }
+        notes.extend(capabilities.notes());
+        Ok(notes)
     }
 
     /// Finds what would make the store refuse the offered folder, as far as its manifest does not matter.
@@ -51,8 +56,19 @@ impl DirectoryStore {
             }
         }
         self.place.may_stage()?;
+        self.may_put()?;
         let (needed, free) = (offered.shape.total, self.free().saturating_add(self.reclaimable()));
         if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
+    }
+
+    /// Fails if the target could not be replaced, or filled.
+    fn may_put(&self) -> Result<()> {
+        match self.place.look()? {
+            Found::Filled(target) if self.overwrite => self.place.may_fill(&target),
+            Found::Empty(target) if self.place.in_place.is_some() => self.place.may_fill(&target),
+            Found::Empty(target) => self.place.may_replace(&target),
+            Found::Filled(_) | Found::Nothing => Ok(()),
+        }
     }
 
     pub(super) fn not_empty(&self) -> Failure {
@@ -72,7 +88,7 @@ impl DirectoryStore {
 
     /// Bytes in the staging area.
     fn reclaimable(&self) -> u64 {
-        let staging = platform::open_dir(&self.place.parent, &self.place.staging);
+        let staging = platform::open_dir(&self.place.base, &self.place.staging);
         let tree = staging.and_then(|staging| platform::open_dir(&staging, TREE));
         tree.map_or(0, |tree| self.bytes_below(&tree))
     }
@@ -80,21 +96,36 @@ impl DirectoryStore {
     /// Bytes of archive in a directory, at least; where it has too much in it to be counted, all that the file system
     /// holds.
     fn bytes_below(&self, dir: &Dir) -> u64 {
-        bytes_below(dir, &mut { COUNTED }).unwrap_or_else(|| platform::used_space(&self.place.path).unwrap_or(0))
+        bytes_below(dir, &mut { COUNTED }).unwrap_or_else(|| platform::used_space(&self.place.base_path).unwrap_or(0))
     }
 }
 
 impl Place {
+    /// Fails if nothing could be moved into the target, which holds other things or is filled in place.
+    fn may_fill(&self, target: &Dir) -> Result<()> {
+        platform::may_write(target).map_err(|error| self.at_target("", error).into())
+    }
+
+    /// Fails if an empty target could not be replaced by a rename.
+    fn may_replace(&self, target: &Dir) -> Result<()> {
+        let both = target.dir_metadata().and_then(|target| Ok((self.parent.dir_metadata()?, target)));
+        let (parent, target) = both.map_err(|error| self.at_target("", error))?;
+        match platform::is_kept_for_its_owner(&parent, &target) {
+            true => Err(Failure::At(StoreError::NotWritable, self.at_target("", Cause::NotOurs))),
+            false => Ok(()),
+        }
+    }
+
     /// Fails if the staging area could not be made or used.
     fn may_stage(&self) -> Result<()> {
-        match self.parent.symlink_metadata(&self.staging) {
+        match self.base.symlink_metadata(&self.staging) {
             Ok(found) if !found.is_dir() => {
                 Err(Failure::At(StoreError::NotWritable, self.at_staging("", Cause::NotAFolder)))
             }
             Ok(found) if !platform::is_ours(&found) => {
                 Err(Failure::At(StoreError::NotWritable, self.at_staging("", Cause::NotOurs)))
             }
-            _ => platform::may_write(&self.parent).map_err(|error| Trouble::new(&self.path, error).into()),
+            _ => platform::may_write(&self.base).map_err(|error| Trouble::new(&self.base_path, error).into()),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What the target holds already: the folder that was received last, offered again by its own sender, or one that is
 //! compared with a sealed file.
 
-use std::ffi::OsStr;
 use std::io::{Read, Seek};
 
 use cap_std::fs::Dir;
@@ -29,7 +28,7 @@ impl DirectoryStore {
         // Where nothing can be written, nothing was rounded either, as far as can be told.
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
         let (file, start) = (record.file, record.manifest_start);
-        let whole = compare(target, file, start, &offered.shape, rules(capabilities, self.overwrite)).await?;
+        let whole = compare(target, file, start, &offered.shape, self.rules(capabilities, self.overwrite)).await?;
         // Only what that sender has sent is told to it: not what somebody changed here.
         (whole.root == record.root).then_some((record.manifest_digest, whole))
     }
@@ -39,14 +38,18 @@ impl DirectoryStore {
     pub(super) async fn may_be_committed(&self, target: Dir, offered: &Offered) -> bool {
         let Some(Record { file, manifest_start, .. }) = self.record(offered) else { return false };
         let capabilities = self.capabilities.unwrap_or(Capabilities::NONE);
-        resembles(target, file, manifest_start, &offered.shape, rules(capabilities, self.overwrite)).await
+        resembles(target, file, manifest_start, &offered.shape, self.rules(capabilities, self.overwrite)).await
     }
 
     /// Whether the target holds just the folder with that manifest: the digests of its archive.
     pub(crate) async fn holds(&mut self, manifest: impl Read + Seek, shape: &Shape) -> Option<Whole> {
         let Ok(Found::Filled(target)) = self.place.look() else { return None };
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
-        compare(target, manifest, 0, shape, rules(capabilities, false)).await
+        compare(target, manifest, 0, shape, self.rules(capabilities, false)).await
+    }
+
+    fn rules(&self, capabilities: Capabilities, others: bool) -> Rules<'_> {
+        Rules { capabilities, others, place: &self.place }
     }
 
     /// What the target holds, if it came from the sender of that offer and has a manifest of that length.
@@ -77,8 +80,4 @@ impl DirectoryStore {
         let measured = Capabilities::measure(&staging.dir).map_err(|error| self.place.at_staging("", error))?;
         Ok(*self.capabilities.insert(measured))
     }
-}
-
-fn rules(capabilities: Capabilities, others: bool) -> Rules<'static> {
-    Rules { capabilities, others, ignored: &|_: &OsStr| false }
 }

@@ -16,6 +16,7 @@ use waft_core::archive::{ContentHasher, Kind, Shape};
 use waft_core::digest::{Digest, Hasher};
 
 use super::capabilities::{Capabilities, Kept};
+use super::place::Place;
 use super::staging::names;
 use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
@@ -39,8 +40,8 @@ pub(super) struct Rules<'a> {
     pub(super) capabilities: Capabilities,
     /// Whether it may hold other things besides.
     pub(super) others: bool,
-    /// What does not count in its top directory.
-    pub(super) ignored: &'a dyn Fn(&OsStr) -> bool,
+    /// Where it stands: says what does not count in its top directory.
+    pub(super) place: &'a Place,
 }
 
 /// The digests of the archive with the manifest that stands at `start` of `manifest`, if the target holds that archive.
@@ -157,7 +158,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn end(mut self, shape: &Shape) -> Option<Whole> {
-        self.holds_only(self.open.here(), self.top, self.rules.ignored)?;
+        self.holds_only(self.open.here(), self.top, |name| self.rules.place.ignores(name))?;
         let root = self.content.root();
         self.reading.add(&root);
         (self.reading.length == shape.total).then(|| Whole { archive: self.reading.archive.digest(), root })

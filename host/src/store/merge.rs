@@ -1,6 +1,6 @@
 //! Moves a staged tree into a target that holds other things, file by file, so that any interruption can be made good.
 //!
-//! First everything is checked; then `intent` is written, and from then on there is no way back: whoever comes next
+//! First everything is checked (see `preflight`); then `intent` is written, and from then on there is no way back: whoever comes next
 //! moves what is left. A file is replaced by one rename, so each is the old or the new one at any moment; the folder as
 //! a whole is not.
 //!
@@ -43,46 +43,6 @@ pub(super) struct Intent {
 /// Called before every change in the target. Tests stop there.
 pub(super) type Step<'a> = &'a mut dyn FnMut() -> io::Result<()>;
 
-/// Checks that nothing in the target is in the way of an entry: a file of a directory, a directory of a file, a symlink
-/// of a directory, another file system.
-pub(super) fn check(place: &Place, target: Dir, mut entries: Entries<BufReader<File>>) -> Result<()> {
-    let at = |path: &str, cause: Cause| Failure::At(StoreError::NotWritable, place.at_target(path, cause));
-    let io = |path: &str, error: io::Error| Failure::Io(place.at_target(path, error));
-    let device = platform::device(&target.dir_metadata().map_err(|error| io("", error))?);
-    let mut open = Descent::new(target);
-    let mut absent = usize::MAX;
-    while let Some(item) = next(place, &mut entries)? {
-        if item.depth > absent {
-            continue;
-        }
-        absent = usize::MAX;
-        while open.leave(item.depth).is_some() {}
-        let (name, path) = (entries.name(), entries.path());
-        let is_dir = item.kind == Kind::Directory;
-        let found = match open.here().symlink_metadata(name) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                absent = if is_dir { item.depth } else { absent };
-                continue;
-            }
-            Err(error) => return Err(io(path, error)),
-        };
-        match (is_dir, found.is_dir()) {
-            (false, false) => continue,
-            (false, true) => return Err(at(path, Cause::FolderInTheWay)),
-            (true, false) => return Err(at(path, Cause::FileInTheWay)),
-            (true, true) if platform::device(&found) != device => return Err(at(path, Cause::MountPoint)),
-            (true, true) => {}
-        }
-        let dir = platform::open_dir(open.here(), name).map_err(|error| io(path, error))?;
-        if !platform::is_ours(&found) {
-            platform::may_write(&dir).map_err(|error| io(path, error))?;
-        }
-        open.enter(dir, ());
-    }
-    Ok(())
-}
-
 /// Writes the intent, for good.
 pub(super) fn intend(staging: &Staging, intent: Intent) -> io::Result<()> {
     let mut file = staging.dir.open_with(INTENT, read_write().create(true).truncate(true))?.into_std();
@@ -120,20 +80,18 @@ pub(super) async fn forward(
     let mut entries = entries(place, manifest, intent.manifest)?;
     let whole = target.try_clone().map_err(|error| place.at_target("", error))?;
     if let Some(tree) = staged(staging).map_err(|error| at_staging(TREE, error))? {
-        let mut moving = Moving { from: Descent::new(tree), to: Descent::new(target), capabilities };
+        let mut moving = Moving { place, from: Descent::new(tree), to: Descent::new(target), capabilities };
         while let Some(item) = next(place, &mut entries)? {
-            moving
-                .entry(&item, entries.name(), step)
-                .map_err(|error| Failure::Io(place.at_target(entries.path(), error)))?;
+            moving.entry(&item, &entries, step)?;
             if item.index % TURN == 0 {
                 yield_now().await;
             }
         }
-        moving.leave(1, step).map_err(|error| Failure::Io(place.at_target("", error)))?;
+        moving.leave(1, step)?;
     }
     aside(move || platform::sync_dir(&whole).and_then(|()| platform::sync_all(&whole)))
         .await
-        .map_err(|error| Failure::Io(place.at_target("", error)))?;
+        .map_err(|error| unfinished(place, "", error))?;
     let taken_back = step().and_then(|()| staging.dir.remove_file(INTENT));
     taken_back.and_then(|()| platform::sync_names(&staging.dir)).map_err(|error| at_staging(INTENT, error))
 }
@@ -143,8 +101,13 @@ pub(super) async fn recover(place: &Place) -> Result<bool> {
     let Some(mut staging) = Staging::existing(place)? else { return Ok(false) };
     let Some(intent) = intent(&staging).map_err(|error| place.at_staging(INTENT, error))? else { return Ok(false) };
     let forgotten = staging.manifest().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    match place.look()? {
-        Found::Filled(target) if !forgotten => {
+    let target = match place.look()? {
+        Found::Filled(target) => Some(target),
+        Found::Empty(target) => place.in_place.is_some().then_some(target),
+        Found::Nothing => None,
+    };
+    match target {
+        Some(target) if !forgotten => {
             let capabilities = Capabilities::measure(&staging.dir).map_err(|error| place.at_staging("", error))?;
             forward(place, &staging, target, intent, capabilities, &mut || Ok(())).await?;
             // The folder stands; what is left over here is removed by whoever comes next.
@@ -157,29 +120,46 @@ pub(super) async fn recover(place: &Place) -> Result<bool> {
 }
 
 /// Where moving stands, on both sides.
-struct Moving {
+struct Moving<'a> {
+    place: &'a Place,
     from: Descent<()>,
-    to: Descent<Item>,
+    to: Descent<Level>,
     capabilities: Capabilities,
 }
 
-impl Moving {
-    fn entry(&mut self, item: &Item, name: &str, step: Step<'_>) -> io::Result<()> {
+/// A directory of the target into which entries are being moved.
+struct Level {
+    item: Item,
+    path: String,
+}
+
+impl Moving<'_> {
+    fn entry(&mut self, item: &Item, entries: &Entries<BufReader<File>>, step: Step<'_>) -> Result<()> {
         self.leave(item.depth, step)?;
-        match item.kind {
+        let (name, path) = (entries.name(), entries.path());
+        let moved = match item.kind {
             Kind::File { .. } => self.file(name, step),
-            Kind::Directory => self.directory(item, name, step),
-        }
+            Kind::Directory => self.directory(item, name, path, step),
+        };
+        moved.map_err(|error| unfinished(self.place, path, error))
     }
 
     /// Ends the directories that an entry of that depth is not in.
-    fn leave(&mut self, depth: usize, step: Step<'_>) -> io::Result<()> {
-        while let Some((dir, item)) = self.to.leave(depth) {
+    fn leave(&mut self, depth: usize, step: Step<'_>) -> Result<()> {
+        while let Some((dir, Level { item, path })) = self.to.leave(depth) {
             self.from.leave(depth);
-            step()?;
-            finish_dir(self.capabilities.directories, &dir, &item)?;
+            let ended = step().and_then(|()| self.end(&dir, &item));
+            ended.map_err(|error| unfinished(self.place, &path, error))?;
         }
         Ok(())
+    }
+
+    /// Gives a directory its mode and time, unless it was there before and belongs to another user.
+    fn end(&self, dir: &Dir, item: &Item) -> io::Result<()> {
+        match platform::is_ours(&dir.dir_metadata()?) {
+            true => finish_dir(self.capabilities.directories, dir, item),
+            false => platform::sync_dir(dir),
+        }
     }
 
     fn file(&mut self, name: &str, step: Step<'_>) -> io::Result<()> {
@@ -191,7 +171,7 @@ impl Moving {
         }
     }
 
-    fn directory(&mut self, item: &Item, name: &str, step: Step<'_>) -> io::Result<()> {
+    fn directory(&mut self, item: &Item, name: &str, path: &str, step: Step<'_>) -> io::Result<()> {
         step()?;
         match platform::create_private_dir(self.to.here(), name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -199,9 +179,14 @@ impl Moving {
         }
         let (from, to) = (open_writable(self.from.here(), name)?, open_writable(self.to.here(), name)?);
         self.from.enter(from, ());
-        self.to.enter(to, *item);
+        self.to.enter(to, Level { item: *item, path: path.to_owned() });
         Ok(())
     }
+}
+
+/// A failure after which a part of the folder is in the target, and the rest is not.
+fn unfinished(place: &Place, path: &str, error: io::Error) -> Failure {
+    Failure::Io(place.at_target(path, Cause::Unfinished(error)))
 }
 
 /// Opens a directory, and lets its owner write to it; its mode is set when it is left.

@@ -14,7 +14,9 @@ mod failure;
 mod held;
 mod incoming;
 mod merge;
+mod notes;
 mod place;
+mod preflight;
 mod received;
 mod staging;
 mod tree;
@@ -22,6 +24,7 @@ mod tree;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cap_std::fs::Dir;
 use waft_core::digest::Digest;
 use waft_core::limits;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
@@ -32,13 +35,16 @@ use self::compare::Whole;
 use self::failure::{Failure, Result};
 use self::incoming::Incoming;
 use self::merge::{Intent, Step};
+pub use self::notes::Note;
+pub use self::place::InPlace;
 use self::place::{Found, Place};
+use self::preflight::preflight;
 use self::received::{Folder, Received};
 use self::staging::{MANIFEST, Staging, TREE};
 use self::tree::Tree;
 use crate::home::Home;
 use crate::platform;
-use crate::trouble::{Trouble, is_disk_full};
+use crate::trouble::{Cause, Trouble, is_disk_full};
 
 /// Receives folders into one directory.
 ///
@@ -114,6 +120,18 @@ impl DirectoryStore {
         })
     }
 
+    /// Gives up what an interrupted process left of a folder for `target`, which stays as it is: with a part of the
+    /// folder, if moving it had begun. Says whether there was such a thing.
+    pub fn abandon(target: &Path) -> std::result::Result<bool, Trouble> {
+        let place = Place::of(target)?;
+        match Staging::existing(&place) {
+            Ok(None) => Ok(false),
+            Ok(Some(staging)) => staging.remove(&place).map(|()| true).map_err(|error| place.at_staging("", error)),
+            Err(Failure::Io(trouble) | Failure::At(_, trouble)) => Err(trouble),
+            Err(Failure::Refused(_)) => Err(place.at_staging("", Cause::NotOurs)),
+        }
+    }
+
     /// What the last error was about. Told once.
     pub fn take_trouble(&mut self) -> Option<Trouble> {
         self.trouble.take()
@@ -123,7 +141,7 @@ impl DirectoryStore {
     pub fn left_behind(&self) -> Option<PathBuf> {
         let staging = Staging::existing(&self.place).ok()??;
         let some = staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0);
-        some.then(|| self.place.path.join(&self.place.staging))
+        some.then(|| self.place.base_path.join(&self.place.staging))
     }
 
     async fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
@@ -167,7 +185,12 @@ impl DirectoryStore {
             return Err(failure);
         }
         let capabilities = self.measure(&staging)?;
-        let manifest = staging.begin(offered).map_err(|error| self.place.at_staging("", error))?;
+        let target = match self.place.look()? {
+            Found::Empty(target) | Found::Filled(target) => Some(target),
+            Found::Nothing => None,
+        };
+        let begun = staging.begin(offered, target.as_ref());
+        let manifest = begun.map_err(|error| self.place.at_staging("", error))?;
         let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.shape.manifest)));
         self.manifest = None;
         let staged = Staged { staging, offered: *offered, position: 0, part, capabilities };
@@ -181,7 +204,7 @@ impl DirectoryStore {
     }
 
     fn free(&self) -> u64 {
-        platform::free_space(&self.place.path).unwrap_or(0)
+        platform::free_space(&self.place.base_path).unwrap_or(0)
     }
 
     async fn start_over(&mut self) -> Result<()> {
@@ -355,9 +378,13 @@ impl Staged {
 
     /// Checks that everything can be moved into a target that holds other things.
     fn check(&self, place: &Place) -> Result<()> {
-        let Found::Filled(target) = place.look()? else { return Ok(()) };
+        let target = match place.look()? {
+            Found::Filled(target) => target,
+            Found::Empty(target) if place.in_place.is_some() => target,
+            Found::Empty(_) | Found::Nothing => return Ok(()),
+        };
         let manifest = self.staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
-        merge::check(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?)
+        preflight(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?)
     }
 
     /// Puts the whole folder where readers find it. Returns the archive's root.
@@ -383,7 +410,10 @@ impl Staged {
                 let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
                 return Err(Failure::At(StoreError::NotEmpty, place.at_target("", full)));
             }
-            Found::Filled(target) => {
+            Found::Empty(target) if place.in_place.is_none() => {
+                self.rename(place, Some(&target)).map_err(|error| place.at_target("", error))?;
+            }
+            Found::Filled(target) | Found::Empty(target) => {
                 self.check(place)?;
                 let intent = Intent { manifest: self.offered.shape.manifest, digest: manifest };
                 step()
@@ -391,7 +421,6 @@ impl Staged {
                     .map_err(|error| place.at_staging("", error))?;
                 merge::forward(place, &self.staging, target, intent, self.capabilities, step).await?;
             }
-            Found::Empty(mode) => self.rename(place, Some(mode)).map_err(|error| place.at_target("", error))?,
             Found::Nothing => self.rename(place, None).map_err(|error| place.at_target("", error))?,
         }
         // The folder stands; what is left over here is removed by whoever comes next.
@@ -411,10 +440,11 @@ impl Staged {
         let _ = received.store(&place.target_path(), &folder, &mut file);
     }
 
-    /// Renames the tree to a target that is absent, or empty and of that mode, which it keeps.
-    fn rename(&self, place: &Place, mode: Option<u16>) -> io::Result<()> {
-        if let Some(mode) = mode {
-            platform::set_dir_mode(&self.staging.tree()?, mode)?;
+    /// Renames the tree to a target that is absent or empty: from that one it takes what belongs to a directory itself.
+    fn rename(&self, place: &Place, replaced: Option<&Dir>) -> io::Result<()> {
+        if let Some(replaced) = replaced {
+            // What this user may not give was told before the transfer.
+            platform::copy_attributes(replaced, &self.staging.tree()?)?;
         }
         platform::rename_over_empty(&self.staging.dir, TREE.as_ref(), &place.parent, place.target.as_ref())?;
         platform::sync_names(&place.parent)

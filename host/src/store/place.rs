@@ -10,22 +10,40 @@ use cap_std::fs::Dir;
 use crate::platform;
 use crate::trouble::{Cause, Trouble};
 
-/// The target and its parent, which stays open: nothing is looked up by a longer path.
+/// The target, its parent, and where the staging area stands: all stay open, so that nothing is looked up by a longer
+/// path.
 pub(super) struct Place {
-    /// Where both stand.
     pub(super) parent: Dir,
-    pub(super) path: PathBuf,
+    /// The parent's path.
+    path: PathBuf,
     pub(super) target: OsString,
+    /// The directory that holds the staging area: the parent, or the target itself where something is mounted there.
+    pub(super) base: Dir,
+    pub(super) base_path: PathBuf,
     pub(super) staging: OsString,
+    pub(super) in_place: Option<InPlace>,
+}
+
+/// Why a target is filled in place, file by file, and not replaced by one rename.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InPlace {
+    /// This process stands in it, and so does whatever started it.
+    CurrentFolder,
+    /// Something is mounted there.
+    MountPoint,
 }
 
 /// What stands at the target.
 pub(super) enum Found {
     Nothing,
-    /// An empty folder of that mode.
-    Empty(u16),
+    Empty(Dir),
     Filled(Dir),
 }
+
+/// The staging area of a target where something is mounted. It stands inside, where a rename leads to the target.
+const INSIDE: &str = ".incoming.waft";
+/// What a new file system has in its top directory.
+const LOST_AND_FOUND: &str = "lost+found";
 
 impl Place {
     /// The place of `target`, which need not exist, in a folder that does.
@@ -34,12 +52,25 @@ impl Place {
         let (Some(path), Some(name)) = (whole.parent(), whole.file_name()) else {
             return Err(Trouble::new(target, Cause::Nameless));
         };
-        let parent = Dir::open_ambient_dir(path, ambient_authority()).and_then(|dir| platform::open_dir(&dir, "."));
-        let parent = parent.map_err(|error| Trouble::new(path, error))?;
-        let mut staging = OsString::from(".");
-        staging.push(name);
-        staging.push(".waft");
-        Ok(Self { parent, path: path.to_owned(), target: name.to_owned(), staging })
+        let open = |path: &Path| Dir::open_ambient_dir(path, ambient_authority());
+        let opened = |path: &Path| open(path).and_then(|dir| platform::open_dir(&dir, "."));
+        let parent = opened(path).map_err(|error| Trouble::new(path, error))?;
+        let mounted = is_mount_point(&parent, name).map_err(|error| Trouble::new(&whole, error))?;
+        let is_current = std::env::current_dir().and_then(|current| current.canonicalize()).is_ok_and(|at| at == whole);
+        let (in_place, base_path, staging) = match (mounted, is_current) {
+            (true, _) => (Some(InPlace::MountPoint), whole.as_path(), INSIDE.into()),
+            (false, is_current) => (is_current.then_some(InPlace::CurrentFolder), path, beside(name)),
+        };
+        let base = opened(base_path).map_err(|error| Trouble::new(base_path, error))?;
+        Ok(Self {
+            parent,
+            path: path.to_owned(),
+            target: name.into(),
+            base,
+            base_path: base_path.into(),
+            staging,
+            in_place,
+        })
     }
 
     /// The target's whole path.
@@ -58,16 +89,32 @@ impl Place {
             }
             Err(error) => return Err(self.at_target("", error)),
         };
-        let look = || {
-            let (own, outer) = (dir.dir_metadata()?, self.parent.dir_metadata()?);
-            let empty = dir.entries()?.next().is_none();
-            io::Result::Ok((own, outer, empty))
-        };
-        let (own, outer, empty) = look().map_err(|error| self.at_target("", error))?;
-        if platform::device(&own) != platform::device(&outer) {
+        let mounted = is_mount_point(&self.parent, &self.target).map_err(|error| self.at_target("", error))?;
+        if mounted != (self.in_place == Some(InPlace::MountPoint)) {
+            // It was mounted, or unmounted, since this place was looked up.
             return Err(self.at_target("", Cause::MountPoint));
         }
-        Ok(if empty { Found::Empty(platform::mode(&own)) } else { Found::Filled(dir) })
+        let empty = self.is_empty(&dir).map_err(|error| self.at_target("", error))?;
+        Ok(if empty { Found::Empty(dir) } else { Found::Filled(dir) })
+    }
+
+    fn is_empty(&self, target: &Dir) -> io::Result<bool> {
+        for entry in target.entries()? {
+            if !self.ignores(&entry?.file_name()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a name in the top directory of the target does not count as a part of a folder.
+    pub(super) fn ignores(&self, name: &OsStr) -> bool {
+        self.in_place == Some(InPlace::MountPoint) && (name == self.staging || name == LOST_AND_FOUND)
+    }
+
+    /// Whether an entry of a folder would stand in the staging area.
+    pub(super) fn is_staging_within(&self, path: &str) -> bool {
+        self.in_place == Some(InPlace::MountPoint) && path.split('/').next() == Some(INSIDE)
     }
 
     /// Trouble with something below the target.
@@ -77,7 +124,27 @@ impl Place {
 
     /// Trouble with something in the staging area.
     pub(super) fn at_staging(&self, path: &str, cause: impl Into<Cause>) -> Trouble {
-        Trouble::new(below(&self.path, &self.staging, path), cause)
+        Trouble::new(below(&self.base_path, &self.staging, path), cause)
+    }
+}
+
+/// The name of the staging area beside a target.
+fn beside(target: &OsStr) -> OsString {
+    let mut staging = OsString::from(".");
+    staging.push(target);
+    staging.push(".waft");
+    staging
+}
+
+/// Whether something is mounted on that name. By its device, or where the system says so.
+fn is_mount_point(parent: &Dir, name: &OsStr) -> io::Result<bool> {
+    match parent.symlink_metadata(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(found) if !found.is_dir() => Ok(false),
+        found => {
+            let other_device = platform::device(&found?) != platform::device(&parent.dir_metadata()?);
+            Ok(other_device || platform::is_mount_point(parent, name)?)
+        }
     }
 }
 

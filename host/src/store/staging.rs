@@ -1,4 +1,5 @@
-//! The staging area beside the target: `.NAME.waft`, its owner's only.
+//! The staging area beside the target, `.NAME.waft`, or inside of it, `.incoming.waft`, where something is mounted on it:
+//! its owner's only.
 //!
 //! ```text
 //! journal    whose archive this is; locked while a process works here
@@ -11,9 +12,10 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, Metadata, OpenOptions};
 use waft_core::session::{Offered, StoreError};
 
 use super::failure::{Failure, Result};
@@ -26,6 +28,12 @@ const JOURNAL: &str = "journal";
 pub(super) const MANIFEST: &str = "manifest";
 pub(super) const TREE: &str = "tree";
 pub(super) const INTENT: &str = "intent";
+
+const PROBE: &str = "probe";
+
+/// How often, and with which pauses, a directory is removed whose files were closed just now.
+const REMOVALS: u32 = 50;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 
 const MAGIC: &[u8; 16] = b"waft journal 1\n\0";
 const RECORD: usize = MAGIC.len() + 32 + 8 + 4 + 4 + 4;
@@ -41,7 +49,7 @@ impl Staging {
     /// Opens the staging area, or makes it.
     pub(super) fn open(place: &Place) -> Result<Self> {
         loop {
-            match platform::create_private_dir(&place.parent, &place.staging) {
+            match platform::create_private_dir(&place.base, &place.staging) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(place.at_staging("", error).into()),
@@ -67,8 +75,10 @@ impl Staging {
         let locked = FileLock::try_lock(journal).map_err(|error| place.at_staging(JOURNAL, error))?;
         let in_use = || Failure::At(StoreError::InUse, place.at_staging("", Cause::InUse));
         let mut journal = locked.ok_or_else(in_use)?;
-        let gone = platform::is_unlinked(journal.file()).map_err(|error| place.at_staging(JOURNAL, error))?;
-        Ok((!gone).then_some(Self { dir, journal }))
+        // Another process may have removed the area between these two steps.
+        let named = platform::is_named(&dir, JOURNAL, journal.file());
+        let named = named.map_err(|error| place.at_staging(JOURNAL, error))?;
+        Ok(named.then_some(Self { dir, journal }))
     }
 
     /// Whether a part of a folder is staged, or was being moved.
@@ -92,11 +102,17 @@ impl Staging {
         remove(&self.dir, TREE)
     }
 
-    /// Begins with an empty manifest and tree for that offer. Returns the file for the manifest.
-    pub(super) fn begin(&mut self, offered: &Offered) -> io::Result<File> {
+    /// Begins with an empty manifest and tree for that offer. Returns the file for the manifest. What is made in the
+    /// tree inherits what it would in `target`: a group, access control lists.
+    pub(super) fn begin(&mut self, offered: &Offered, target: Option<&Dir>) -> io::Result<File> {
         let manifest = self.dir.open_with(MANIFEST, read_write().create_new(true))?.into_std();
         // Its mode is the target's later; till then the staging area's keeps others out.
         self.dir.create_dir(TREE)?;
+        if let Some(target) = target {
+            let tree = self.tree()?;
+            platform::copy_attributes(target, &tree)?;
+            platform::unlock_dir(&self.dir, TREE.as_ref())?;
+        }
         self.journal.file().rewind()?;
         self.journal.file().write_all(&record(offered))?;
         Ok(manifest)
@@ -112,7 +128,17 @@ impl Staging {
         platform::open_dir(&self.dir, TREE)
     }
 
-    /// Removes the staging area. The journal goes last, so that the lock covers all the rest.
+    /// Which attributes of `target` this user could not give to a directory that takes its place.
+    pub(super) fn lost_attributes(&self, target: &Dir) -> io::Result<Vec<&'static str>> {
+        remove(&self.dir, PROBE)?;
+        platform::create_private_dir(&self.dir, PROBE)?;
+        let lost = platform::open_dir(&self.dir, PROBE).and_then(|probe| platform::copy_attributes(target, &probe));
+        remove(&self.dir, PROBE)?;
+        lost
+    }
+
+    /// Removes the staging area. The journal goes last, so that the lock covers all the rest; and it is closed before
+    /// the directory is removed, in which NFS and FUSE keep what is removed while it is open.
     pub(super) fn remove(mut self, place: &Place) -> io::Result<()> {
         self.clear()?;
         if cfg!(windows) {
@@ -120,31 +146,43 @@ impl Staging {
             self.dir.remove_file(JOURNAL)?;
         } else {
             self.dir.remove_file(JOURNAL)?;
+            drop(self.journal);
         }
-        drop(self.dir);
-        place.parent.remove_dir(&place.staging)
+        let dir = (!cfg!(windows)).then_some(self.dir);
+        let taken_over = || dir.as_ref().is_some_and(|dir| dir.symlink_metadata(JOURNAL).is_ok());
+        remove_emptied(&place.base, place.staging.as_ref(), taken_over)
     }
 }
 
 /// Opens the staging area if it is a directory of this user; shuts others out.
-pub(super) fn own(place: &Place) -> Result<Option<Dir>> {
+fn own(place: &Place) -> Result<Option<Dir>> {
     let not_ours = |cause: Cause| Failure::At(StoreError::NotWritable, place.at_staging("", cause));
-    let dir = match platform::open_dir(&place.parent, &place.staging) {
+    let dir = match platform::open_dir(&place.base, &place.staging) {
         Ok(dir) => dir,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => match place.parent.symlink_metadata(&place.staging) {
+        Err(error) => match place.base.symlink_metadata(&place.staging) {
             Ok(found) if !found.is_dir() => return Err(not_ours(Cause::NotAFolder)),
             _ => return Err(place.at_staging("", error).into()),
         },
     };
     let found = dir.dir_metadata().map_err(|error| place.at_staging("", error))?;
-    if !platform::is_ours(&found) {
+    if !platform::is_ours(&found) && !is_as_made_here(&dir, &found) {
         return Err(not_ours(Cause::NotOurs));
     }
     if platform::mode(&found) != platform::PRIVATE_DIR {
-        platform::set_dir_mode(&dir, platform::PRIVATE_DIR).map_err(|error| place.at_staging("", error))?;
+        // Its owner may set its mode, except where the file system has none: there the mount's options say who may look.
+        let _ = platform::set_dir_mode(&dir, platform::PRIVATE_DIR);
     }
     Ok(Some(dir))
+}
+
+/// Whether the file system shows the same foreign owner for whatever this process makes: some have no owners of their
+/// own, and some servers know no root.
+fn is_as_made_here(dir: &Dir, found: &Metadata) -> bool {
+    let name = format!("{PROBE}-{}", std::process::id());
+    let made = platform::create_private_dir(dir, &name).and_then(|()| dir.symlink_metadata(&name));
+    let same = made.as_ref().is_ok_and(|probe| platform::has_owner_of(probe, found));
+    made.is_ok() && dir.remove_dir(&name).is_ok() && same
 }
 
 /// Options for a file in the staging area that is read and written, by its owner only.
@@ -190,6 +228,19 @@ pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     let dir = platform::open_dir(parent, name)?;
     names(&dir)?.iter().try_for_each(|name| remove(&dir, name))?;
     drop(dir);
+    remove_emptied(parent, name, || false)
+}
+
+/// Removes a directory whose content was just removed. FUSE hears late that a file was closed, and keeps it till then:
+/// for a moment the directory may not be empty yet. `taken_over`: whether somebody else has put something into it.
+fn remove_emptied(parent: &Dir, name: &Path, taken_over: impl Fn() -> bool) -> io::Result<()> {
+    for _ in 0..REMOVALS {
+        match parent.remove_dir(name) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && !taken_over() => {}
+            removed => return removed,
+        }
+        std::thread::sleep(REMOVAL_PAUSE);
+    }
     parent.remove_dir(name)
 }
 

@@ -73,9 +73,14 @@ impl Bench {
     }
 
     fn begin(&self, store: &mut DirectoryStore) -> Answer<Held> {
-        let before = snapshot(&self.to());
+        self.begin_in(store, &self.to())
+    }
+
+    /// The same, with a store for a target in or at another place.
+    fn begin_in(&self, store: &mut DirectoryStore, place: &Path) -> Answer<Held> {
+        let before = snapshot(place);
         let foreseen = block_on(store.check(&self.offered())).err();
-        assert_eq!(snapshot(&self.to()), before, "a check writes nothing");
+        assert_eq!(snapshot(place), before, "a check writes nothing");
         let begun = block_on(store.begin(&self.offered(), &|digest| *digest == self.archive.info.manifest_digest));
         // All that is refused is refused before the key is asked for, except that the place is in use, or that what an
         // interrupted process left is damaged.
@@ -148,6 +153,98 @@ fn a_folder_survives() {
 fn folders_without_files_survive() {
     let bench = Bench::new(|at| fs::create_dir_all(at.join("a/b")).unwrap());
     bench.check(bench.receive(&mut bench.store()).unwrap());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_empty_target_keeps_its_owner_group_bits_and_lists() {
+    use std::os::unix::fs::MetadataExt as _;
+    if !crate::needs::is_root() {
+        let within = crate::needs::unshare(&["--map-auto"]);
+        return crate::needs::again("store::tests::an_empty_target_keeps_its_owner_group_bits_and_lists", within);
+    }
+    // Version 2: tag, permissions and id of the owner, a user, the group, the mask, others.
+    let list = |user: u32| -> Vec<u8> {
+        let entries = [(1, 7, u32::MAX), (2, 5, user), (4, 7, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)];
+        let entry = |(tag, permissions, id): (u16, u16, u32)| {
+            [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        [2_u32.to_le_bytes().to_vec(), entries.into_iter().flat_map(entry).collect()].concat()
+    };
+    let lists = [("system.posix_acl_access", list(11)), ("system.posix_acl_default", list(12))];
+    let bench = Bench::planted();
+    fs::create_dir(bench.target()).unwrap();
+    std::os::unix::fs::chown(bench.target(), Some(7), Some(8)).unwrap();
+    for (name, list) in &lists {
+        rustix::fs::setxattr(bench.target(), *name, list, rustix::fs::XattrFlags::empty()).unwrap();
+    }
+    crate::samples::set_mode(&bench.target(), 0o3775);
+    let mut store = bench.store();
+    assert_eq!(store.probe().unwrap(), []);
+    bench.receive(&mut store).unwrap();
+    let found = fs::metadata(bench.target()).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (7, 8, 0o3775));
+    for (name, list) in &lists {
+        let mut value = vec![0; 1000];
+        let length = rustix::fs::getxattr(bench.target(), *name, &mut value[..]).unwrap();
+        assert_eq!(value[..length], list[..], "{name}");
+    }
+    // What is below is what it would be had it been made there.
+    let below = fs::metadata(bench.target().join("a/x")).unwrap();
+    assert_eq!((below.uid(), below.gid(), below.mode() & 0o7777), (0, 8, 0o2750));
+    bench.check_clean();
+}
+
+/// What this user may not give to a new directory is told before anything is received.
+#[cfg(unix)]
+#[test]
+fn lost_attributes_are_told() {
+    use crate::needs::{NOBODY, again, is_again, is_root};
+    let test = "store::tests::lost_attributes_are_told";
+    if is_root() {
+        let temp = tempfile::tempdir().unwrap();
+        crate::samples::set_mode(temp.path(), 0o755);
+        for (name, owner) in [("to", NOBODY), ("to/folder", 0)] {
+            fs::create_dir(temp.path().join(name)).unwrap();
+            std::os::unix::fs::chown(temp.path().join(name), Some(owner), Some(owner)).unwrap();
+        }
+        let mut within = std::process::Command::new("setpriv");
+        within.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).env("WAFT_TEST_TARGET", temp.path());
+        return again(test, within);
+    }
+    let Some(temp) = std::env::var_os("WAFT_TEST_TARGET").map(PathBuf::from).filter(|_| is_again()) else {
+        return crate::needs::left_out("nobody else's folder is at hand");
+    };
+    let mut store = DirectoryStore::open(&temp.join("to/folder"), false).unwrap();
+    assert_eq!(store.probe().unwrap(), [Note::Attribute("group"), Note::Attribute("owner")]);
+    // In a sticky folder, as /tmp is, another user's cannot be replaced at all.
+    let sticky = tempfile::tempdir_in("/tmp").unwrap();
+    assert!(DirectoryStore::open(sticky.path(), false).unwrap().probe().is_ok());
+}
+
+/// Whoever stands in the current folder would stand in a folder that is gone.
+#[cfg(unix)]
+#[test]
+fn the_current_folder_is_filled_in_place() {
+    use crate::needs::{again, is_again};
+    use std::os::unix::fs::MetadataExt as _;
+    if !is_again() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("current")).unwrap();
+        let mut within = std::process::Command::new("env");
+        within.current_dir(place.path().join("current"));
+        again("store::tests::the_current_folder_is_filled_in_place", within);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing is left beside it");
+        return;
+    }
+    let bench = Bench::planted();
+    let current = std::env::current_dir().unwrap();
+    let inode = fs::metadata(&current).unwrap().ino();
+    let mut store = DirectoryStore::open(Path::new("."), false).unwrap();
+    assert_eq!(store.probe().unwrap(), [Note::InPlace(InPlace::CurrentFolder)]);
+    bench.receive(&mut store).unwrap();
+    assert_eq!(fs::metadata(&current).unwrap().ino(), inode);
+    assert_eq!(snapshot(&current), snapshot(&bench.from()));
 }
 
 #[cfg(unix)]
@@ -457,6 +554,21 @@ fn one_process_at_a_time() {
     bench.check(block_on(one.commit()).unwrap());
     assert_eq!(bench.begin(&mut other), Err(StoreError::NotEmpty));
     assert!(!matches!(other.take_trouble().unwrap().cause, Cause::InUse), "it is over");
+}
+
+/// Each file system has its own way to say that it cannot hold a name.
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_refused_is_no_failure_of_the_disk() {
+    use rustix::io::Errno;
+    for errno in [Errno::INVAL, Errno::ILSEQ, Errno::NAMETOOLONG] {
+        assert!(platform::is_refused_name(&errno.into()), "{errno}");
+    }
+    assert!(!platform::is_refused_name(&Errno::IO.into()) && !platform::is_refused_name(&Errno::NOSPC.into()));
+    // This one cannot hold it, and says so in one of these ways.
+    let bench = Bench::new(|at| put(at, "short", b"x", 0o644));
+    let long = format!("{}/short", ["n".repeat(200).as_str(); 22].join("/"));
+    assert!(fs::write(bench.to().join(long), "x").is_err_and(|error| platform::is_refused_name(&error)));
 }
 
 #[test]

@@ -162,12 +162,13 @@ impl Tree {
 
     /// What it means that an entry could not be made.
     fn not_made(&self, place: &Place, item: &Item, error: io::Error) -> Failure {
-        let kind = error.kind();
-        let trouble = place.at_staging(&self.path(), error);
-        match kind {
-            io::ErrorKind::AlreadyExists => Failure::At(StoreError::Collision { entry: item.index }, trouble),
-            io::ErrorKind::InvalidFilename => Failure::At(StoreError::Name { entry: item.index }, trouble),
-            _ => Failure::Io(trouble),
+        let entry = item.index;
+        // The name is what is wrong: the path that is named is the one that the entry was to have in the end.
+        let at_target = |error: io::Error| place.at_target(self.entries.path(), error);
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => Failure::At(StoreError::Collision { entry }, at_target(error)),
+            _ if platform::is_refused_name(&error) => Failure::At(StoreError::Name { entry }, at_target(error)),
+            _ => self.trouble(place, error),
         }
     }
 

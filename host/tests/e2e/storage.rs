@@ -22,14 +22,21 @@ pub(crate) fn as_nobody(world: &World, call: Call) -> Option<Call> {
         return None;
     }
     set_mode(world.root.path(), 0o755);
-    give_away(world.root.path());
+    give(world.root.path(), NOBODY);
     Some(call.with(|command| command.uid(NOBODY).gid(NOBODY)))
 }
 
-fn give_away(path: &Path) {
-    chown(path, Some(NOBODY), Some(NOBODY)).expect("root can");
+/// Gives the world back to whoever runs the tests: nobody else's files are read.
+pub(crate) fn take_back(world: &World) {
+    if is_root() {
+        give(world.root.path(), 0);
+    }
+}
+
+fn give(path: &Path, user: u32) {
+    chown(path, Some(user), Some(user)).expect("root can");
     if path.is_dir() {
-        fs::read_dir(path).expect("root can").for_each(|entry| give_away(&entry.expect("an entry").path()));
+        fs::read_dir(path).expect("root can").for_each(|entry| give(&entry.expect("an entry").path(), user));
     }
 }
 
@@ -41,8 +48,10 @@ fn a_target_that_cannot_be_written() {
     let Some(call) = as_nobody(&world, call) else { return };
     let mut receiver = call.start();
     let (address, _) = receiver.ready();
+    // The sender's home was given away, too.
+    let sending = as_nobody(&world, world.sending(&address)).expect("as before");
     set_mode(&world.kitchen.work, 0o555);
-    world.sending(&address).run().failed(14, "storage", &["kitchen cannot write to its target folder", "--into"]);
+    sending.run().failed(14, "storage", &["kitchen cannot write to its target folder", "--into"]);
     receiver.end().failed(14, "storage", &["The target folder cannot be written", "permissions"]);
     set_mode(&world.kitchen.work, 0o755);
     world.nothing_arrived();
@@ -60,7 +69,7 @@ fn a_target_that_cannot_be_written_by_open() {
         .with(|call| call.args(["--into", "into"]));
     let Some(open) = as_nobody(&world, open.env("WAFT_KEY", text(sealed.last("key"), "key"))) else { return };
     set_mode(&world.kitchen.work, 0o555);
-    open.run().failed(14, "storage", &["The target cannot be written", "owner and permissions"]);
+    open.run().failed(14, "storage", &["The target cannot be used", "Permission denied", "permissions"]);
     set_mode(&world.kitchen.work, 0o755);
     world.nothing_arrived();
 }
@@ -73,6 +82,51 @@ fn a_target_that_cannot_be_one() {
     receive("nowhere/into").failed(14, "storage", &["The target cannot be used", "nowhere"]);
     receive("file/into").failed(14, "storage", &["The target cannot be used"]);
     receive("/").failed(14, "storage", &["The target cannot be used"]);
+}
+
+#[test]
+fn the_current_folder_as_the_target() {
+    let world = World::new();
+    world.small();
+    fs::create_dir(world.target()).unwrap();
+    let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(world.target()).unwrap());
+    let before = inode();
+    let receive = world.kitchen.call(&["receive", "--into", ".", "--listen", ANY, "--once", "--no-code", "--no-key"]);
+    let mut receiver = receive.with(|call| call.current_dir(world.kitchen.work.join("into"))).start();
+    let warning = text(&receiver.await_event("warning"), "message");
+    assert!(warning.contains("the current folder") && warning.contains("not in one step"), "{warning}");
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().well();
+    receiver.end().well();
+    world.arrived();
+    assert_eq!(inode(), before, "whoever stands in it stands in it still");
+}
+
+/// A service: no terminal, no key, and nobody who could be asked.
+#[test]
+fn a_receiver_that_nobody_can_type_a_key_at() {
+    let world = World::new();
+    world.small();
+    let receive = world.receiving(&["--once", "--no-code"]).within("sh", &["-c", "exec \"$0\" \"$@\" </dev/null"]);
+    let mut receiver = receive.start();
+    let warning = text(&receiver.await_event("warning"), "message");
+    assert!(warning.contains("no key can be typed here") && warning.contains("--no-key"), "{warning}");
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().failed(13, "key", &["Nobody typed the key at kitchen", "--no-key"]);
+    receiver.end().failed(13, "key", &["No answer came for the key", "--no-key"]);
+}
+
+#[test]
+fn what_an_interrupted_run_left_can_be_given_up() {
+    let world = World::new();
+    world.small();
+    write(&world.staging(), "tree/readme.txt", b"Hello");
+    let receive = || world.kitchen.call(&["receive", "--into", "into", "--listen", ANY, "--once", "--abandon"]);
+    let mut receiver = receive().start();
+    receiver.ready();
+    assert!(!world.staging().exists());
+    receiver.interrupt();
+    assert!(receiver.end().errors.contains("Gave up what an interrupted run had received"));
 }
 
 #[test]
@@ -112,7 +166,7 @@ fn a_staging_area_that_is_a_link_is_refused() {
 fn on_a_small_disk(world: &World, kib: u32, script: &str) -> Option<Call> {
     let disk = world.kitchen.work.join("disk");
     fs::create_dir_all(&disk).unwrap();
-    let mount = format!("mount -t tmpfs -o size={kib}k tmpfs disk");
+    let mount = format!("mount -t tmpfs -o size={kib}k,mode=700 tmpfs disk");
     let may = unshare(&["--mount"]).args(["sh", "-c", &mount]).current_dir(&world.kitchen.work).status();
     if !may.is_ok_and(|status| status.success()) {
         left_out("no disk can be mounted here");
@@ -352,7 +406,7 @@ fn a_folder_that_cannot_be_read() {
     world.small();
     let Some(call) = as_nobody(&world, world.sending("127.0.0.1:1")) else { return };
     set_mode(&world.folder().join("deep"), 0o000);
-    call.run().failed(14, "storage", &["Cannot read deep: ", "owner and permissions"]);
+    call.run().failed(14, "storage", &["1 file or folder cannot be read", "deep: ", "owner and permissions"]);
     let call = as_nobody(&world, world.sending("127.0.0.1:1")).expect("as before");
     set_mode(&world.folder(), 0o000);
     call.run().failed(14, "storage", &["Cannot read folder: ", "owner and permissions"]);

@@ -2,6 +2,7 @@
 
 use std::fs::{File, FileTimes, Permissions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
@@ -46,14 +47,25 @@ pub(crate) fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
+/// Whether both have the same owner.
+pub(crate) fn has_owner_of(one: &Metadata, other: &Metadata) -> bool {
+    one.uid() == other.uid()
+}
+
 /// The file system on which it stands.
 pub(crate) fn device(metadata: &Metadata) -> u64 {
     metadata.dev()
 }
 
-/// Whether the open file has no name any more.
-pub(crate) fn is_unlinked(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.nlink() == 0)
+/// Whether that name leads to the open file. The number of its names would not tell: on NFS and FUSE a file that is
+/// removed while it is open gets another name.
+pub(crate) fn is_named(dir: &Dir, name: &str, file: &File) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match dir.symlink_metadata(name) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Lets a file that is opened with these options get its mode and time: its owner may always give them.
@@ -76,14 +88,16 @@ pub(crate) fn rename_over_empty(from: &Dir, name: &Path, parent: &Dir, target: &
     from.rename(name, parent, target)
 }
 
-/// Sets a directory's mode.
+/// Sets a directory's permission bits. That its group is inherited, which is a bit of the mode too, stays.
 pub(crate) fn set_dir_mode(dir: &Dir, mode: u16) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(mode.into()))?)
+    let inherited = Mode::from_raw_mode(dir.dir_metadata()?.mode() as _) & Mode::SGID;
+    Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(mode.into()) | inherited)?)
 }
 
-/// Lets the owner of the directory `name` read, write and enter it.
+/// Lets the owner of the directory `name` read, write and enter it. Its other bits stay.
 pub(crate) fn unlock_dir(parent: &Dir, name: &Path) -> io::Result<()> {
-    parent.set_permissions(name, cap_std::fs::Permissions::from_std(Permissions::from_mode(0o700)))
+    let mode = parent.symlink_metadata(name)?.mode() & 0o7777 | 0o700;
+    parent.set_permissions(name, cap_std::fs::Permissions::from_std(Permissions::from_mode(mode)))
 }
 
 /// Fails unless this user may make and remove names in the directory.
@@ -103,19 +117,26 @@ pub(crate) fn holds_name(_component: &str) -> bool {
     true
 }
 
-/// Makes a whole file durable, where [`sync_all`] does not.
-pub(crate) fn sync_file(file: &File) -> io::Result<()> {
-    if cfg!(target_os = "linux") { Ok(()) } else { file.sync_all() }
+/// Whether a file system says that it cannot hold a name: it is too long, has a character that is not allowed there, or
+/// is not in the encoding that it wants.
+pub(crate) fn is_refused_name(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ))
 }
 
-/// Makes the names in a directory durable, where [`sync_all`] does not.
+/// Hands a whole file to the drive, where [`sync_all`] does not.
+pub(crate) fn sync_file(file: &File) -> io::Result<()> {
+    if cfg!(target_os = "linux") { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
+}
+
+/// Hands the names in a directory to the drive, where [`sync_all`] does not.
 pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
-    if cfg!(target_os = "linux") { Ok(()) } else { sync_names(dir) }
+    if cfg!(target_os = "linux") { Ok(()) } else { Ok(rustix::fs::fsync(dir)?) }
 }
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_names(dir: &Dir) -> io::Result<()> {
-    Ok(rustix::fs::fsync(dir)?)
+    full_sync(dir)
 }
 
 /// Makes all that was written to the file system of `dir` durable: one call for a tree of any size.
@@ -124,8 +145,20 @@ pub(crate) fn sync_all(dir: &Dir) -> io::Result<()> {
     Ok(rustix::fs::syncfs(dir)?)
 }
 
-/// Every file and directory was made durable at its end.
+/// Makes durable what was handed to the drive, file by file and directory by directory, at its end.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn sync_all(_dir: &Dir) -> io::Result<()> {
-    Ok(())
+pub(crate) fn sync_all(dir: &Dir) -> io::Result<()> {
+    full_sync(dir)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn full_sync(file: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::fsync(file)?)
+}
+
+/// Here `fsync` leaves everything in the drive's own memory, and another call has the drive write that out. File systems
+/// without it, such as those of a network, keep what `fsync` promises.
+#[cfg(target_vendor = "apple")]
+fn full_sync(file: impl AsFd) -> io::Result<()> {
+    rustix::fs::fcntl_fullfsync(&file).or_else(|_| rustix::fs::fsync(&file)).map_err(Into::into)
 }

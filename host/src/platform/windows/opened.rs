@@ -1,5 +1,6 @@
 //! Windows, relative to open directories: no modes and owners; files become durable one by one.
 
+use std::ffi::OsStr;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::path::Path;
@@ -8,6 +9,8 @@ use std::time::SystemTime;
 use cap_fs_ext::DirExt as _;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use waft_core::archive::Modified;
+
+use crate::trouble::Cause;
 
 /// The mode of a directory that is its owner's only: what [`mode`] says of any.
 pub(crate) const PRIVATE_DIR: u16 = 0o755;
@@ -46,13 +49,38 @@ pub(crate) fn is_ours(_metadata: &Metadata) -> bool {
     true
 }
 
+/// Owners are not looked at.
+pub(crate) fn has_owner_of(_one: &Metadata, _other: &Metadata) -> bool {
+    true
+}
+
 /// File systems are not told apart.
 pub(crate) fn device(_metadata: &Metadata) -> u64 {
     0
 }
 
-/// A file that is open keeps its name.
-pub(crate) fn is_unlinked(_file: &File) -> io::Result<bool> {
+/// Always: a file that is open keeps its name.
+pub(crate) fn is_named(_dir: &Dir, _name: &str, _file: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Gives nothing, and loses nothing that can be told: who may do what follows from the parent folder.
+pub(crate) fn copy_attributes(_from: &Dir, _to: &Dir) -> io::Result<Vec<&'static str>> {
+    Ok(Vec::new())
+}
+
+/// Found out when it is moved.
+pub(crate) fn lock_of(_dir: &Dir, _name: &str, _parent: &Metadata, _found: &Metadata) -> io::Result<Option<Cause>> {
+    Ok(None)
+}
+
+/// Found out when it is replaced.
+pub(crate) fn is_kept_for_its_owner(_parent: &Metadata, _found: &Metadata) -> bool {
+    false
+}
+
+/// Volumes that are mounted on folders are not told apart.
+pub(crate) fn is_mount_point(_parent: &Dir, _name: &OsStr) -> io::Result<bool> {
     Ok(false)
 }
 
@@ -103,6 +131,11 @@ pub(crate) fn set_dir_time(_dir: &Dir, _modified: Modified) -> io::Result<()> {
 /// Whether a file of that name can be made here, and is then the one that the name means.
 pub(crate) fn holds_name(component: &str) -> bool {
     crate::platform::names::holds(component)
+}
+
+/// Whether a file system says that it cannot hold a name.
+pub(crate) fn is_refused_name(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidFilename
 }
 
 /// Makes a whole file durable.

@@ -28,7 +28,7 @@ fn sorted(path: &Path) -> Vec<String> {
 }
 
 /// Stands for a crash behind so many changes.
-fn stop_after(changes: u32) -> impl FnMut() -> io::Result<()> {
+pub(super) fn stop_after(changes: u32) -> impl FnMut() -> io::Result<()> {
     let mut left = changes;
     move || {
         left = left.checked_sub(1).ok_or_else(|| io::Error::other("stopped here"))?;
@@ -273,4 +273,131 @@ fn sent_again_it_is_the_same() {
     bench.receive(&mut bench.overwriting()).unwrap();
     bench.receive(&mut bench.overwriting()).unwrap();
     assert_eq!(sorted(&bench.target()), expected);
+}
+
+/// Something comes into the way once moving has begun. Nobody is locked out by that.
+#[test]
+fn what_cannot_be_finished_is_told_and_can_be_given_up() {
+    for give_up in [false, true] {
+        let bench = Bench::planted();
+        old(&bench.target());
+        let after = expected(&bench);
+        let mut store = bench.overwriting();
+        bench.begin(&mut store).unwrap();
+        write(&mut store, bench.bytes(), 65536).unwrap();
+        block_on(store.put_in_place(&mut stop_after(5))).unwrap_err();
+        drop(store);
+        let obstacle = bench.target().join("zz");
+        fs::create_dir(&obstacle).unwrap();
+        let trouble = block_on(DirectoryStore::recover(&bench.target())).unwrap_err();
+        assert!(trouble.is_unfinished() && trouble.path.ends_with("folder/zz"), "{trouble}");
+        let mut store = bench.overwriting();
+        assert!(block_on(store.begin(&bench.offered(), &|_| true)).is_err());
+        assert!(store.take_trouble().unwrap().is_unfinished());
+        if give_up {
+            let before = snapshot(&bench.target());
+            assert!(DirectoryStore::abandon(&bench.target()).unwrap());
+            assert!(!DirectoryStore::abandon(&bench.target()).unwrap());
+            assert_eq!(snapshot(&bench.target()), before);
+        }
+        fs::remove_dir(&obstacle).unwrap();
+        assert_eq!(block_on(DirectoryStore::recover(&bench.target())).unwrap(), !give_up);
+        bench.check_clean();
+        bench.receive(&mut bench.overwriting()).unwrap();
+        assert_eq!(sorted(&bench.target()), after);
+    }
+}
+
+/// Runs a test of this file as nobody, in a folder in which root has prepared a target.
+#[cfg(unix)]
+fn as_nobody(test: &str, prepare: impl FnOnce(&Path)) -> Option<PathBuf> {
+    use crate::needs::{NOBODY, again, is_again, is_root, left_out};
+    if let Some(target) = std::env::var_os("WAFT_TEST_TARGET").filter(|_| is_again()) {
+        return Some(target.into());
+    }
+    if !is_root() {
+        left_out("only root can prepare what belongs to several users");
+        return None;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    set_mode(temp.path(), 0o755);
+    fs::create_dir_all(temp.path().join("to/folder")).unwrap();
+    for name in ["to", "to/folder"] {
+        std::os::unix::fs::chown(temp.path().join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    prepare(&temp.path().join("to/folder"));
+    let mut within = std::process::Command::new("setpriv");
+    within.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    within.env("WAFT_TEST_TARGET", temp.path().join("to/folder"));
+    again(&format!("store::tests::overwrite::{test}"), within);
+    None
+}
+
+/// What nobody receives into such a target.
+#[cfg(unix)]
+fn received(target: &Path) -> (Answer<Receipt>, Option<Trouble>) {
+    let bench = Bench::planted();
+    let mut store = DirectoryStore::open(target, true).unwrap();
+    let held = block_on(store.begin(&bench.offered(), &|_| true));
+    let received = held.and_then(|_| write(&mut store, bench.bytes(), 65536)).and_then(|()| block_on(store.commit()));
+    let trouble = store.take_trouble();
+    block_on(store.discard());
+    (received, trouble)
+}
+
+#[cfg(unix)]
+#[test]
+fn anothers_folder_that_can_be_written_keeps_its_mode() {
+    let prepare = |target: &Path| {
+        fs::create_dir(target.join("z")).unwrap();
+        set_mode(&target.join("z"), 0o777);
+    };
+    let Some(target) = as_nobody("anothers_folder_that_can_be_written_keeps_its_mode", prepare) else { return };
+    assert!(received(&target).0.is_ok());
+    use std::os::unix::fs::MetadataExt as _;
+    let found = fs::metadata(target.join("z")).unwrap();
+    assert_eq!((found.uid(), found.mode() & 0o7777), (0, 0o777));
+    assert!(target.join("z/e/e").is_dir() && target.join("zz").is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_this_user_may_not_change_is_told_before_anything_moves() {
+    let prepare = |target: &Path| {
+        put(target, "z/mine", b"", 0o644);
+    };
+    let Some(target) = as_nobody("what_this_user_may_not_change_is_told_before_anything_moves", prepare) else {
+        return;
+    };
+    let refused = |path: &str| {
+        let before = snapshot(&target);
+        let (received, trouble) = received(&target);
+        let trouble = trouble.unwrap();
+        assert_eq!(received, Err(StoreError::NotWritable), "{trouble}");
+        assert!(trouble.path.ends_with(path) && !trouble.is_unfinished(), "{trouble}");
+        assert_eq!(snapshot(&target), before);
+        assert!(!block_on(DirectoryStore::recover(&target)).unwrap());
+        let names = fs::read_dir(target.parent().unwrap()).unwrap();
+        assert_eq!(names.count(), 1, "nothing stands beside it");
+    };
+    refused("folder/z");
+    set_mode(&target, 0o555);
+    refused("folder");
+    set_mode(&target, 0o755);
+}
+
+#[cfg(unix)]
+#[test]
+fn anothers_file_in_a_sticky_folder_is_told() {
+    let prepare = |target: &Path| {
+        put(target, "zz", b"root's", 0o666);
+        std::os::unix::fs::chown(target, Some(1), Some(1)).unwrap();
+        set_mode(target, 0o1777);
+    };
+    let Some(target) = as_nobody("anothers_file_in_a_sticky_folder_is_told", prepare) else { return };
+    let (received, trouble) = received(&target);
+    assert_eq!(received, Err(StoreError::NotWritable));
+    let trouble = trouble.unwrap();
+    assert!(trouble.path.ends_with("folder/zz") && matches!(trouble.cause, Cause::NotOurs), "{trouble}");
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 1);
 }

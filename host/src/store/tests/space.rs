@@ -53,11 +53,53 @@ fn a_full_disk_is_told_and_can_be_gone_on_from() {
     assert_eq!(snapshot(&target), snapshot(&bench.from()));
 }
 
+/// A volume of a container, for example: nothing can be renamed onto it, or into it from beside.
 #[test]
-fn a_mount_point_is_no_target() {
-    let Some(small) = Small::mount(600) else { return as_root("a_mount_point_is_no_target") };
+fn a_mount_point_is_filled_in_place() {
+    let Some(small) = Small::mount(2000) else { return as_root("a_mount_point_is_filled_in_place") };
     let bench = Bench::planted();
-    let mut store = DirectoryStore::open(small.0.path(), true).unwrap();
-    assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(matches!(store.take_trouble().unwrap().cause, Cause::MountPoint));
+    let at = small.0.path();
+    fs::create_dir(at.join("lost+found")).unwrap();
+    let home = || Home::at(bench.home()).unwrap();
+    let mut stopped = 0;
+    loop {
+        let mut store = DirectoryStore::open(at, false).unwrap().remembering(home());
+        assert_eq!(store.probe().unwrap(), [Note::InPlace(InPlace::MountPoint)]);
+        bench.begin_in(&mut store, at).unwrap();
+        write(&mut store, bench.bytes(), 65536).unwrap();
+        let ended = block_on(store.put_in_place(&mut overwrite::stop_after(stopped)));
+        drop(store);
+        if ended.is_ok() {
+            break;
+        }
+        assert_eq!(block_on(DirectoryStore::recover(at)).unwrap(), stopped > 0, "{stopped}");
+        if stopped > 0 {
+            assert_eq!(names_in(at).len(), names_in(&bench.from()).len() + 1, "{stopped}");
+        }
+        names_in(at).iter().filter(|name| *name != "lost+found").for_each(|name| {
+            staging::remove(&Dir::open_ambient_dir(at, cap_std::ambient_authority()).unwrap(), name).unwrap();
+        });
+        stopped += 1;
+    }
+    assert!(stopped > 20, "{stopped}");
+    fs::remove_dir(at.join("lost+found")).unwrap();
+    assert_eq!(snapshot(at), snapshot(&bench.from()), "and no staging area");
+    let mut store = DirectoryStore::open(at, false).unwrap().remembering(home());
+    let held = bench.begin_in(&mut store, at).unwrap();
+    assert_eq!(held.offset, bench.archive.info.shape.total, "sending again moves nothing");
+}
+
+#[test]
+fn the_name_of_the_staging_area_is_not_received_into_a_mount_point() {
+    let Some(small) = Small::mount(600) else {
+        return as_root("the_name_of_the_staging_area_is_not_received_into_a_mount_point");
+    };
+    let bench = Bench::new(|at| put(at, ".incoming.waft/journal", b"x", 0o644));
+    let mut store = DirectoryStore::open(small.0.path(), false).unwrap();
+    bench.begin_in(&mut store, small.0.path()).unwrap();
+    assert_eq!(write(&mut store, bench.bytes(), 65536), Err(StoreError::Name { entry: 0 }));
+}
+
+fn names_in(path: &Path) -> Vec<std::ffi::OsString> {
+    fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect()
 }

@@ -1,0 +1,38 @@
+//! The folder into which `receive` and `open` put what they get: looked at before anything else is asked for.
+
+use std::path::Path;
+
+use crate::error::{Error, shown};
+use crate::store::DirectoryStore;
+use crate::ui::Ui;
+
+/// How a target is to be used.
+pub(super) struct Target<'a> {
+    /// Where it is.
+    pub(super) into: &'a Path,
+    /// Whether it may hold other things.
+    pub(super) overwrite: bool,
+    /// Whether what an interrupted run left is given up.
+    pub(super) abandon: bool,
+}
+
+/// A store for that target. Finishes what an interrupted run had begun to move into it, or gives it up; says what the
+/// user should know about the target.
+pub(super) async fn open(target: &Target<'_>, ui: &Ui) -> Result<DirectoryStore, Error> {
+    let &Target { into, overwrite, abandon } = target;
+    if abandon {
+        if DirectoryStore::abandon(into).map_err(Error::Place)? {
+            ui.say(format!(
+                "Gave up what an interrupted run had received for {}. The folder is as it was.",
+                shown(into)
+            ));
+        }
+    } else if DirectoryStore::recover(into).await.map_err(Error::Place)? {
+        ui.say(format!("Finished what an interrupted run had begun to put into {}.", shown(into)));
+    }
+    let mut store = DirectoryStore::open(into, overwrite).map_err(Error::Place)?;
+    for note in store.probe().map_err(Error::Place)? {
+        ui.warn(format!("{}: {note}", shown(into)));
+    }
+    Ok(store)
+}
