@@ -45,6 +45,27 @@ pub trait Board {
     fn stack() -> Option<Stack> {
         None
     }
+
+    /// What the tasks asked of the processor so far, where the board can tell.
+    fn load() -> Option<Load> {
+        None
+    }
+}
+
+/// What the tasks asked of the processor since the start, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// For the longest time without a pause.
+    pub longest: u32,
+    /// How often they had it for more than [`LONG_MS`](Self::LONG_MS) without a pause.
+    pub long: u32,
+    /// In all.
+    pub all: u64,
+}
+
+impl Load {
+    /// Only a computation with the elliptic curve or the erasure of a block may take longer than this.
+    pub const LONG_MS: u32 = 40;
 }
 
 /// A stack, in bytes.

@@ -9,6 +9,8 @@
 #[allow(dead_code)]
 mod harness;
 #[cfg(unix)]
+mod load;
+#[cfg(unix)]
 mod site;
 #[cfg(unix)]
 mod stories;

@@ -109,6 +109,16 @@ impl Site {
         board
     }
 
+    /// The same, with the programs of that folder before all others.
+    pub(crate) fn listening_with(&self, programs: &Path) -> Board {
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&others));
+        let path = std::env::join_paths(all).expect("folders of a PATH");
+        let mut board = self.power_on(|call| call.arg("--identity").arg(self.image()).env("PATH", path));
+        board.sees("Listening at");
+        board
+    }
+
     pub(crate) fn folder(&self) -> PathBuf {
         self.laptop.work.join("folder")
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::harness::text;
+use super::load;
 use super::site::{Board, Kind, Site, certificate, noise, slot, write};
 use super::world::{Machine, set_time};
 
@@ -35,8 +36,12 @@ pub(crate) const STORIES: &[Story] = &[
 ];
 
 /// Those of the emulated board alone: a process has neither a stack that is measured nor resets.
-pub(crate) const EMULATED: &[Story] =
-    &[("the_stack_has_room", the_stack_has_room), ("failures_end_in_a_reset", failures_end_in_a_reset)];
+pub(crate) const EMULATED: &[Story] = &[
+    ("the_stack_has_room", the_stack_has_room),
+    ("failures_end_in_a_reset", failures_end_in_a_reset),
+    ("the_processor_is_never_kept_for_long", load::the_processor_is_never_kept_for_long),
+    ("strangers_take_half_of_the_processor_at_most", load::strangers_take_half_of_the_processor_at_most),
+];
 
 fn a_folder_crosses_with_code_and_key(kind: &Kind) {
     let site = Site::provisioned(kind, &[]);

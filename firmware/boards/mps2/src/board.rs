@@ -4,7 +4,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use static_cell::StaticCell;
 use waft_core::sealed::cipher::ChaChaCipher;
-use waft_receiver::board::{Board, Fit, Stack, Unfit};
+use waft_receiver::board::{Board, Fit, Load, Stack, Unfit};
 use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::seed::Ratchet;
@@ -15,7 +15,7 @@ use crate::console::{Console, say_now};
 use crate::kept::{self, Memory};
 use crate::nor::Nor;
 use crate::semihosting::HostRandom;
-use crate::{log, stack, timer, watchdog};
+use crate::{executor, log, stack, timer, watchdog};
 
 /// The board's map, as `mps2.toml` has it.
 #[allow(dead_code, reason = "an image says its name nowhere")]
@@ -46,6 +46,10 @@ impl Board for Mps2 {
 
     fn stack() -> Option<Stack> {
         Some(Stack { peak: stack::peak(), size: stack::size() })
+    }
+
+    fn load() -> Option<Load> {
+        Some(executor::load())
     }
 }
 

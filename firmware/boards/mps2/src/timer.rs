@@ -43,6 +43,11 @@ pub(crate) fn start() {
     Interrupt::Timer1.enable();
 }
 
+/// A counter of ticks that wraps around.
+pub(crate) fn raw() -> u32 {
+    u32::MAX - TIMER0.read(VALUE)
+}
+
 impl Timer {
     /// Ticks since the start.
     fn ticks(&self, token: CriticalSection<'_>) -> u64 {

@@ -13,7 +13,7 @@ use waft_core::session::receiver::KeyAnswer;
 use super::terminal::{PIECE, whole};
 use super::text::{self, Bytes, Files};
 use super::{Console, Ready};
-use crate::board::{Board, Stack};
+use crate::board::{Board, Load, Stack};
 use crate::identity::KeyPolicy;
 use crate::session::Store;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
@@ -111,6 +111,12 @@ impl<'a, B: Board> Console<'a, B> {
         self.terminal.say(format_args!("Room: {}", Bytes(self.around.slots.capacity().into()))).await;
         if let Some(Stack { peak, size }) = B::stack() {
             self.terminal.say(format_args!("Stack: at most {peak} of {size} bytes so far")).await;
+        }
+        if let Some(Load { longest, long, all }) = B::load() {
+            let (now, most) = (self.around.clock.now(), Load::LONG_MS);
+            let text =
+                format_args!("Processor: {all} of {now} ms, at most {longest} at once, {long} times more than {most}");
+            self.terminal.say(text).await;
         }
         self.terminal.say(format_args!("Started: {}", text::start(self.around.start))).await;
     }

@@ -91,6 +91,11 @@ impl<T: Tcp> Guard<T> {
         self.phase = Phase::Open;
     }
 
+    /// Whether the handshake is over.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
     /// Completes when there is something to read. Cancel-safe.
     pub async fn readable(&mut self) -> Result<(), T::Error> {
         if self.given < HEADER { Ok(()) } else { self.tcp.readable().await }

@@ -2,6 +2,7 @@
 
 use core::cell::RefCell;
 
+use embassy_futures::yield_now;
 use embedded_io_async::{ErrorType, Read, Write};
 use embedded_tls::TlsError;
 
@@ -58,9 +59,19 @@ impl<T: Tcp> ErrorType for End<'_, T> {
     type Error = GuardError<T::Error>;
 }
 
+impl<T: Tcp> End<'_, T> {
+    /// Lets other tasks run. In the handshake there is a computation with the elliptic curve between any two calls.
+    async fn pause(&self) {
+        if !self.0.0.borrow().is_open() {
+            yield_now().await;
+        }
+    }
+}
+
 #[allow(clippy::await_holding_refcell_ref)]
 impl<T: Tcp> Read for End<'_, T> {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        self.pause().await;
         self.0.0.borrow_mut().read(buffer).await
     }
 }
@@ -68,6 +79,7 @@ impl<T: Tcp> Read for End<'_, T> {
 #[allow(clippy::await_holding_refcell_ref)]
 impl<T: Tcp> Write for End<'_, T> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.pause().await;
         self.0.0.borrow_mut().write(bytes).await
     }
 

@@ -1,0 +1,107 @@
+//! What a board asks of its processor, in instructions: the emulator counts eight nanoseconds for each.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use super::site::{Board, Kind, Site, noise, write};
+use super::world::set_mode;
+
+/// Instructions of the board's millisecond.
+const MILLISECOND: u64 = 125_000;
+/// Of one computation with the elliptic curve, at most.
+const CURVE: u64 = 13_000_000;
+
+/// What the board has asked of its processor since it started.
+struct Load {
+    /// Milliseconds in all, and since the start.
+    all: u64,
+    now: u64,
+    /// The longest time without a pause.
+    longest: u64,
+    /// How often there was none for five million instructions.
+    long: u64,
+}
+
+impl Load {
+    fn of(board: &mut Board) -> Self {
+        let line = board.asked("status", "Processor:");
+        let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+        let [all, now, longest, long, 40] = numbers[..] else { panic!("{line}") };
+        Self { all, now, longest, long }
+    }
+}
+
+/// A folder with an emulator that counts.
+fn counting(site: &Site) -> PathBuf {
+    let real = Command::new("sh").args(["-c", "command -v qemu-system-arm"]).output().expect("there is a shell");
+    let real = String::from_utf8(real.stdout).expect("a path");
+    let programs = site.root.path().join("programs");
+    let lines = format!("#!/bin/sh\nexec {} -icount shift=3 \"$@\"\n", real.trim());
+    super::world::write(&programs, "qemu-system-arm", lines.as_bytes());
+    set_mode(&programs.join("qemu-system-arm"), 0o755);
+    programs
+}
+
+/// Other tasks run at least every 50 ms at 100 MHz, but for single computations with the elliptic curve.
+pub(super) fn the_processor_is_never_kept_for_long(kind: &Kind) {
+    let site = Site::unattended(kind);
+    let programs = counting(&site);
+    write(&site, "a/b/c", &noise(200_000, 3));
+    let mut board = site.listening_with(&programs);
+    let before = Load::of(&mut board);
+    site.deliver().well();
+    board.asked("verify", "Sound");
+    let after = Load::of(&mut board);
+    let (long, longest) = (after.long - before.long, after.longest * MILLISECOND);
+    println!("{longest} instructions at once; {long} times more than five million");
+    // Key pair, agreement, check and signature of the handshake; agreement for a sealed key.
+    assert!(long <= 5 && longest < CURVE, "{long} times, {longest} instructions");
+    fs::remove_dir_all(&programs).expect("it is ours");
+}
+
+/// Strangers who make the board begin a handshake and then break it, many times a second.
+pub(super) fn strangers_take_half_of_the_processor_at_most(kind: &Kind) {
+    const SECONDS: u64 = 20;
+    let site = Site::unattended(kind);
+    let programs = counting(&site);
+    write(&site, "a", b"A");
+    let mut board = site.listening_with(&programs);
+    let before = Load::of(&mut board);
+    let until = Instant::now() + Duration::from_secs(SECONDS);
+    let strangers: Vec<_> = (0..8)
+        .map(|_| {
+            let address = site.address.clone();
+            spawn(move || {
+                let mut count = 0u32;
+                while Instant::now() < until {
+                    if let Ok(mut stranger) = TcpStream::connect(&address) {
+                        let _ = stranger.write_all(b"WAFT\x01\0\0\0HTTP/1.1 400 Bad Request\r\n\r\n");
+                        let _ = stranger.set_read_timeout(Some(Duration::from_secs(1)));
+                        while matches!(stranger.read(&mut [0; 512]), Ok(1..)) {}
+                        count += 1;
+                    }
+                    sleep(Duration::from_millis(80));
+                }
+                count
+            })
+        })
+        .collect();
+    sleep(Duration::from_secs(2));
+    let begun = Instant::now();
+    site.deliver().well();
+    let took = begun.elapsed();
+    let count: u32 = strangers.into_iter().map(|stranger| stranger.join().expect("it ends")).sum();
+    let after = Load::of(&mut board);
+    // Of the board's time: the emulator's processor is not as fast as it says.
+    let (spent, passed) = (after.all - before.all, after.now - before.now);
+    let (share, minute) = (spent * 100 / passed, spent * MILLISECOND * 60_000 / passed);
+    println!("{count} strangers in {passed} ms: {minute} instructions a minute, {share} % of the processor");
+    println!("a trusted sender was done after {took:?}");
+    // Half for failures, what was saved before, the transfer itself, and TCP.
+    assert!(share < 80, "{share} %");
+}
