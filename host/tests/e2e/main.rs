@@ -18,6 +18,7 @@ mod boards;
 mod certificates;
 mod deadlines;
 mod demo;
+mod durable;
 mod files;
 mod frames;
 mod harness;

@@ -1,0 +1,112 @@
+//! What is promised to be durable is made so before it counts: seen in the order of the system calls.
+//!
+//! That a call is missing changes nothing that could be seen without a power cut, so the command is watched by `strace`.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::harness::Call;
+use super::needs::left_out;
+use super::world::{World, write};
+
+/// Calls that make something durable, and those that let others see it.
+const CALLS: &str = "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat";
+
+/// The system calls of a command, in the order in which they ended.
+struct Trace(PathBuf);
+
+impl Trace {
+    fn new(world: &World) -> Option<Self> {
+        let there = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if there.is_ok_and(|status| status.success()) {
+            return Some(Self(world.root.path().join("trace")));
+        }
+        left_out("there is no strace");
+        None
+    }
+
+    fn of(&self, call: Call) -> Call {
+        let log = self.0.to_str().expect("a temporary path is text");
+        call.within("strace", &["-f", "-y", "-qq", "-o", log, "-e", CALLS])
+    }
+
+    /// Those that succeeded. A call that others came between is told where it ended, by its name and its result.
+    fn calls(&self) -> Vec<String> {
+        let log = fs::read_to_string(&self.0).expect("strace has written it");
+        log.lines().filter(|line| line.trim_end().ends_with("= 0")).map(str::to_owned).collect()
+    }
+}
+
+/// Finds calls in that order: each behind the one before it, by the words that are in it. A call that was interrupted
+/// has only its name left, so only the first word has to be there.
+fn in_order(calls: &[String], expected: &[&[&str]]) {
+    let mut rest = calls.iter();
+    for words in expected {
+        let found = rest.any(|call| {
+            call.contains(words[0]) && (call.contains("resumed>") || words.iter().all(|word| call.contains(word)))
+        });
+        assert!(found, "{words:?} does not come in its turn: {calls:#?}");
+    }
+}
+
+#[test]
+fn a_folder_is_durable_before_it_appears() {
+    let world = World::new();
+    world.small();
+    let Some(trace) = Trace::new(&world) else { return };
+    let mut receiver = trace.of(world.receiving(&["--once", "--no-code", "--no-key"])).start();
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().well();
+    receiver.end().well();
+    let appears: &[&str] = &["rename", "\"tree\"", "\"into\""];
+    in_order(&trace.calls(), &[&["syncfs"], appears, &["fsync", "/work>"]]);
+}
+
+#[test]
+fn a_merge_is_durable_step_by_step() {
+    let world = World::new();
+    world.small();
+    write(&world.target(), "old", b"old");
+    let Some(trace) = Trace::new(&world) else { return };
+    let mut receiver = trace.of(world.receiving(&["--once", "--no-code", "--no-key", "--overwrite"])).start();
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().well();
+    receiver.end().well();
+    in_order(
+        &trace.calls(),
+        &[
+            &["syncfs"],
+            &["fsync", "/intent>"],
+            &["fsync", "/.into.waft>"],
+            &["rename", "\"readme.txt\"", "/into>"],
+            &["syncfs"],
+            &["unlink", "\"intent\""],
+        ],
+    );
+}
+
+#[test]
+fn a_sealed_file_is_durable_with_its_name() {
+    let world = World::strangers();
+    world.small();
+    let Some(trace) = Trace::new(&world) else { return };
+    trace.of(world.laptop.call(&["seal", "folder", "-o", "folder.waft"])).run().well();
+    let calls = trace.calls();
+    let appears = calls.iter().position(|call| call.contains("folder.waft\"")).expect("it appears under its name");
+    in_order(&calls[..appears], &[&["fsync", "/.waft-"]]);
+    in_order(&calls[appears..], &[&["fsync", "/work>"]]);
+}
+
+#[test]
+fn an_identity_is_durable_before_it_counts() {
+    let world = World::strangers();
+    let Some(trace) = Trace::new(&world) else { return };
+    trace.of(world.laptop.call(&["id"])).run().well();
+    in_order(
+        &trace.calls(),
+        &[&["fsync", "/.new-"], &["rename", "key.pem\""], &["rename", "certificate.pem\""], &["fsync", "/home>"]],
+    );
+}
