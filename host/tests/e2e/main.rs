@@ -14,6 +14,7 @@
 #![allow(async_fn_in_trait)]
 
 mod ahead;
+mod before_asking;
 mod boards;
 mod certificates;
 mod deadlines;

@@ -1,0 +1,76 @@
+//! What can be known is found before a code is read out or a key is typed. No test here answers a question.
+
+use std::fs;
+use std::net::TcpListener;
+
+use super::harness::Ended;
+use super::storage::as_nobody;
+use super::world::{World, listed, set_mode, write};
+
+fn world() -> World {
+    let world = World::new();
+    world.small();
+    world
+}
+
+fn nobody_was_asked(ended: &Ended) {
+    assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
+}
+
+#[test]
+fn a_filled_target_is_found_before_the_key_is_asked_for() {
+    let world = world();
+    write(&world.target(), "theirs", b"theirs");
+    let before = listed(&world.target());
+    let mut receiver = world.receive(&["--no-code"]);
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().failed(15, "refused", &["The target folder of kitchen is not empty"]);
+    receiver.await_event("error");
+    receiver.interrupt();
+    let receiver = receiver.end();
+    nobody_was_asked(&receiver);
+    assert_eq!(listed(&world.target()), before);
+}
+
+#[test]
+fn a_target_that_became_unwritable_is_found_before_the_key_is_asked_for() {
+    let world = world();
+    let Some(call) = as_nobody(&world, world.receiving(&["--no-code"])) else { return };
+    let mut receiver = call.start();
+    let (address, _) = receiver.ready();
+    set_mode(&world.kitchen.work, 0o555);
+    world.sending(&address).run().failed(14, "storage", &["kitchen cannot write to its target folder"]);
+    receiver.await_event("error");
+    receiver.interrupt();
+    let receiver = receiver.end();
+    set_mode(&world.kitchen.work, 0o755);
+    nobody_was_asked(&receiver);
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_found_at_start() {
+    let world = world();
+    let Some(call) = as_nobody(&world, world.receiving(&[])) else { return };
+    set_mode(&world.kitchen.work, 0o555);
+    let ended = call.run();
+    set_mode(&world.kitchen.work, 0o755);
+    assert_eq!(ended.code, Some(14), "{ended:#?}");
+    assert_eq!(ended.all("ready").count(), 0);
+}
+
+#[test]
+fn a_target_that_is_a_file_is_found_at_start() {
+    let world = world();
+    fs::write(world.target(), b"a file").unwrap();
+    world.receiving(&[]).run().failed(14, "storage", &["it is not a folder"]);
+}
+
+#[test]
+fn a_receiver_that_cannot_listen_asks_for_nothing() {
+    let world = world();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    let ended = world.kitchen.call(&["receive", "--listen", &at]).run();
+    nobody_was_asked(&ended);
+    assert_eq!(ended.code, Some(10));
+}
