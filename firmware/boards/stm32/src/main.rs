@@ -91,7 +91,7 @@ async fn main(spawner: Spawner) {
     cache::enable(&mut core.MPU);
     let (tries, words) = faults::recall();
     let start = boot::why(&words);
-    let Devices { mut console, ethernet, mut trng, flash, watchdog } = board::devices(boot::unique());
+    let Devices { mut console, ethernet, mut trng, flash, watchdog } = board::devices(boot::unique()).await;
     spawner.spawn(watchdog::feed(watchdog).expect("it is started once"));
     defmt::info!("{=str}, started: {}", TITLE, start);
     boot::mourn(&mut console, start, &words).await;

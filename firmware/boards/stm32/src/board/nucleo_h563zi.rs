@@ -7,6 +7,7 @@ use embassy_stm32::rcc::{HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource
 use embassy_stm32::usart::{self, BufferedUart};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Config, bind_interrupts};
+use embedded_io_async::Write;
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_stm32::mac::mac;
 
@@ -21,6 +22,10 @@ bind_interrupts!(struct Interrupts {
 /// Frames in each direction. The receiver's TCP window is not used beyond as many frames as there are to *send*: the
 /// driver states no other bound.
 const FRAMES: usize = 8;
+
+/// Said before the Ethernet is started, which may be the last that is heard.
+const STARTING: &[u8] =
+    b"\r\nStarting the network. If nothing follows, the Ethernet's PHY gives no clock: check its jumpers.\r\n";
 
 /// The ST-LINK's serial port.
 pub(crate) type Console = BufferedUart<'static>;
@@ -38,7 +43,7 @@ pub(crate) struct Devices {
 
 /// Starts clocks and devices: the watchdog first, since some of the others wait for their hardware for ever. `unique`
 /// is the chip's number.
-pub(crate) fn devices(unique: [u32; 3]) -> Devices {
+pub(crate) async fn devices(unique: [u32; 3]) -> Devices {
     static TO_TERMINAL: ConstStaticCell<[u8; 512]> = ConstStaticCell::new([0; 512]);
     static FROM_TERMINAL: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
     static QUEUE: StaticCell<PacketQueue<FRAMES, FRAMES>> = StaticCell::new();
@@ -51,6 +56,10 @@ pub(crate) fn devices(unique: [u32; 3]) -> Devices {
     serial.eager_reads = Some(1);
     let (to, from) = (TO_TERMINAL.take(), FROM_TERMINAL.take());
     let console = BufferedUart::new(p.USART3, p.PD9, p.PD8, to, from, Interrupts, serial);
+    let mut console = console.expect("the clock of USART3 divides down to 115200 baud");
+    // The driver waits for the PHY's clock for ever, until the watchdog resets the chip.
+    let _ = console.write_all(STARTING).await;
+    let _ = console.flush().await;
     let ethernet = Ethernet::new(
         QUEUE.init_with(PacketQueue::new),
         p.ETH,
@@ -67,13 +76,7 @@ pub(crate) fn devices(unique: [u32; 3]) -> Devices {
         p.PA2,
         p.PC1,
     );
-    Devices {
-        console: console.expect("the clock of USART3 divides down to 115200 baud"),
-        ethernet,
-        trng: HardwareRng::new(p.RNG),
-        flash: Flash::new_blocking(p.FLASH),
-        watchdog,
-    }
+    Devices { console, ethernet, trng: HardwareRng::new(p.RNG), flash: Flash::new_blocking(p.FLASH), watchdog }
 }
 
 /// 250 MHz from the chip's own oscillator: the ST-LINK, which could give a finer one, is off on a board that is not
