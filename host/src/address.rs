@@ -20,6 +20,16 @@ pub struct Address {
 }
 
 impl Address {
+    /// An address that counts on one link only, with the interface to it.
+    pub(crate) fn on_link(ip: Ipv6Addr, interface: &str, port: u16) -> Self {
+        Self { host: format!("{ip}%{interface}"), port }
+    }
+
+    /// Whether it counts on one link only, and names an interface.
+    pub(crate) fn is_on_link(&self) -> bool {
+        self.host.contains('%')
+    }
+
     /// The host: a name, or an address without brackets.
     pub fn host(&self) -> &str {
         &self.host

@@ -3,9 +3,10 @@
 //! What goes wrong here is told by its cause, since each has another cure.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use if_addrs::Interface;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
@@ -40,10 +41,10 @@ async fn connect(address: &Address, found: &[SocketAddr], until: Instant) -> Res
         let share = left / (found.len() - tried) as u32;
         let this = match timeout(share, TcpStream::connect(socket)).await {
             Ok(Ok(stream)) => {
-                stream.set_nodelay(true).map_err(|source| DialError::of(source, address))?;
+                stream.set_nodelay(true).map_err(|source| DialError::of(source, address, true))?;
                 return Ok(stream);
             }
-            Ok(Err(source)) => DialError::of(source, address),
+            Ok(Err(source)) => DialError::of(source, address, has_route(*socket)),
             Err(_) => DialError::TimedOut { address: address.clone() },
         };
         if this.tells_more_than(&problem) {
@@ -73,8 +74,14 @@ pub(crate) enum DialError {
         /// Where we wanted to go.
         address: Address,
     },
-    /// There is no way there.
+    /// This machine knows no way there.
     Unreachable {
+        /// Where we wanted to go.
+        address: Address,
+    },
+    /// A machine on the way, or the one that was meant, says that it cannot be reached, or that this is prohibited: by
+    /// ICMP, or by a rule of this machine's own.
+    Rejected {
         /// Where we wanted to go.
         address: Address,
     },
@@ -88,14 +95,17 @@ pub(crate) enum DialError {
 }
 
 impl DialError {
-    fn of(source: io::Error, address: &Address) -> Self {
+    /// `has_route`: whether this machine knows a way there.
+    fn of(source: io::Error, address: &Address, has_route: bool) -> Self {
+        use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied};
         let address = address.clone();
         match source.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused { address },
             io::ErrorKind::TimedOut => Self::TimedOut { address },
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-                Self::Unreachable { address }
-            }
+            HostUnreachable | PermissionDenied => Self::Rejected { address },
+            // A router's word sounds as this machine's own does.
+            NetworkUnreachable if has_route => Self::Rejected { address },
+            NetworkUnreachable | NetworkDown => Self::Unreachable { address },
             _ => Self::Failed { address, source },
         }
     }
@@ -107,10 +117,20 @@ impl DialError {
             Self::Unreachable { .. } => 1,
             Self::TimedOut { .. } => 2,
             Self::Failed { .. } => 3,
-            Self::Refused { .. } => 4,
+            Self::Rejected { .. } => 4,
+            Self::Refused { .. } => 5,
         };
         rank(self) > rank(other)
     }
+}
+
+/// Whether this machine knows a way to an address. Nothing is sent.
+fn has_route(to: SocketAddr) -> bool {
+    let from: SocketAddr = match to {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    UdpSocket::bind(from).and_then(|socket| socket.connect(to)).is_ok()
 }
 
 /// Where to listen.
@@ -174,21 +194,51 @@ impl ListenError {
     }
 }
 
-/// The addresses of this machine that a sender elsewhere can use, IPv4 first; none without a network.
-pub(crate) fn addresses() -> io::Result<Vec<IpAddr>> {
-    let mut found: Vec<IpAddr> = if_addrs::get_if_addrs()?
-        .into_iter()
-        // A link-local IPv6 address means nothing without the name of an interface over there.
-        .filter(|interface| interface.is_oper_up() && !interface.is_loopback())
-        .map(|interface| interface.ip())
-        .filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
-        .collect();
-    found.sort_by_key(|ip| match ip {
-        IpAddr::V4(ip) => u8::from(ip.is_link_local()),
-        IpAddr::V6(_) => 2,
-    });
+/// The addresses of this machine that a sender elsewhere can use, IPv4 first; none without a network. Those that count on
+/// one link only are given where there are no others.
+pub(crate) fn addresses(port: u16) -> io::Result<Vec<Address>> {
+    let interfaces = if_addrs::get_if_addrs()?;
+    let usable = interfaces.iter().filter(|interface| interface.is_oper_up() && !interface.is_loopback());
+    let (on_link, mut everywhere): (Vec<&Interface>, Vec<_>) =
+        usable.partition(|interface| is_link_local(interface.ip()));
+    if everywhere.is_empty() {
+        everywhere = on_link;
+    }
+    everywhere.sort_by_key(|interface| interface.ip().is_ipv6());
+    let mut found: Vec<Address> = everywhere.into_iter().map(|interface| address(interface, port)).collect();
     found.dedup();
     Ok(found)
+}
+
+/// A local address of a listening socket, as a sender on this machine types it.
+pub(crate) fn shown(local: SocketAddr) -> Address {
+    let ip = local.ip();
+    let interfaces = if is_link_local(ip) { if_addrs::get_if_addrs().unwrap_or_default() } else { Vec::new() };
+    let is_its = |interface: &&Interface| match local {
+        SocketAddr::V6(v6) => interface.ip() == ip && interface.index == Some(v6.scope_id()),
+        SocketAddr::V4(_) => interface.ip() == ip,
+    };
+    let of_it = interfaces.iter().find(is_its);
+    of_it.map_or_else(|| local.into(), |interface| address(interface, local.port()))
+}
+
+/// An address with its interface, where it counts on that one only.
+fn address(interface: &Interface, port: u16) -> Address {
+    match interface.ip() {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            // Windows knows interfaces by their numbers.
+            let number = interface.index.filter(|_| cfg!(windows)).map(|index| index.to_string());
+            Address::on_link(ip, number.as_deref().unwrap_or(&interface.name), port)
+        }
+        ip => SocketAddr::new(ip, port).into(),
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
 }
 
 /// Ends a connection after our last word: says that no more comes, and waits a little for the peer to say the same. To
@@ -221,6 +271,7 @@ fn bind(at: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::PORT;
 
     fn at(host: &str, port: u16) -> Address {
         format!("{host}:{port}").parse().unwrap()
@@ -303,6 +354,7 @@ mod tests {
 
     #[test]
     fn loopback_is_no_address_for_others() {
-        assert!(addresses().unwrap().iter().all(|ip| !ip.is_loopback()));
+        let addresses = addresses(PORT).unwrap();
+        assert!(addresses.iter().all(|address| !["127.0.0.1", "::1"].contains(&address.host())), "{addresses:?}");
     }
 }

@@ -8,7 +8,7 @@ mod patience;
 mod target;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand_core::{OsRng, RngCore};
 use tokio::time::sleep;
@@ -101,7 +101,7 @@ fn folder_form(answer: &str) -> Result<String, String> {
 /// Tries until there is a receipt, or nothing to hope for.
 async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Result<Receipt, Error> {
     let (start, mut patience) = (Instant::now(), Patience::default());
-    let (mut broken, mut told) = (None, None);
+    let (mut broken, mut told) = (None, Retries::default());
     loop {
         let error = match sending.attempt(&mut patience, ui, interrupt).await {
             Ok(receipt) => return Ok(receipt),
@@ -111,16 +111,43 @@ async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Re
             return Err(verdict(error, broken));
         };
         ui.event(&Event::Retry { message: error.to_string(), wait: wait.as_millis() as u64 });
-        let again = format!("{error} Trying again in {:.1} s.", wait.as_secs_f32());
-        if told.replace(error.to_string()).as_ref() == Some(&error.to_string()) {
-            ui.detail(again)
-        } else {
-            ui.say(again)
-        }
+        told.tell(&error, wait, start.elapsed(), ui);
         broken = worse(broken, error);
         tokio::select! {
             () = sleep(wait) => {}
             () = interrupt.raised() => return Err(verdict(Error::Interrupted, broken)),
+        }
+    }
+}
+
+/// What the user was told of the tries that failed.
+#[derive(Default)]
+struct Retries {
+    last: Option<(String, Duration)>,
+    hinted: bool,
+}
+
+/// How often a failure that stays the same is told.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+impl Retries {
+    /// Tells of one more failure, `now` after the first try: once, and then now and again while it stays the same.
+    fn tell(&mut self, error: &Error, wait: Duration, now: Duration, ui: &Ui) {
+        let (failure, seconds) = (error.to_string(), wait.as_secs_f32());
+        match &self.last {
+            Some((last, at)) if *last == failure && now < *at + TELL_EVERY => {
+                return ui.detail(format!("{failure} Trying again in {seconds:.1} s."));
+            }
+            Some((last, _)) if *last == failure => {
+                ui.say(format!("Still trying, for {} s so far. {failure}", now.as_secs()));
+            }
+            _ => ui.say(format!("{failure} Trying again in {seconds:.1} s.")),
+        }
+        self.last = Some((failure, now));
+        if let Some(hint) = error.silence_hint()
+            && !std::mem::replace(&mut self.hinted, true)
+        {
+            ui.warn(hint);
         }
     }
 }

@@ -187,7 +187,11 @@ impl Powered<'_> {
 
     /// Before its console is shown, whose lines it would tear.
     fn tell_address(&self, remark: &str) {
-        self.ui.say(format!("Senders reach it at {}{remark}.", reachable_at(self.local).join(", ")));
+        let addresses: Vec<String> = reachable_at(self.local).iter().map(ToString::to_string).collect();
+        match addresses.is_empty() {
+            true => self.ui.say(format!("No other machine can reach it: this one has no network{remark}.")),
+            false => self.ui.say(format!("Senders reach it at {}{remark}.", addresses.join(", "))),
+        }
     }
 
     fn off(&self) -> Error {
@@ -205,7 +209,7 @@ impl Powered<'_> {
             Trust::remember(self.home, identity.certificate_hash(), address.clone())?;
         }
         let address = address.to_string();
-        self.ui.event(&Event::Ready { address: &address, addresses: std::slice::from_ref(&address), code: None });
+        self.ui.event(&Event::Ready { address: Some(&address), addresses: std::slice::from_ref(&address), code: None });
         Ok(())
     }
 }

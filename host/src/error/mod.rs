@@ -20,6 +20,7 @@ pub(crate) use class::Class;
 pub(crate) use moment::Moment;
 use waft_core::session::sender::SourceError;
 use waft_core::session::{SessionError, StoreError};
+use waft_core::wire::message::Cancel;
 
 use crate::address::Address;
 use crate::asked::Asked;
@@ -181,6 +182,10 @@ const SAME_RELEASE: &str = "Bring waft to the same release on both sides.";
 /// The same, where that should not happen at all.
 const REPORT: &str = "Bring waft to the same release on both sides; if it stays, report it with what both sides said.";
 
+/// What may help where small messages cross, and large ones do not.
+const LARGE_PACKETS: &str = "Where that happens each time, the way there may swallow large packets, as some VPNs do: try a \
+                             smaller MTU (on Linux: sudo ip link set dev INTERFACE mtu 1280).";
+
 fn told(class: Class, what: impl Into<String>, next: impl Into<String>) -> Told {
     Told { class, what: what.into(), next: next.into() }
 }
@@ -256,6 +261,17 @@ impl Error {
             Self::Interrupted => local::interrupted(),
             Self::InterruptedWithPart(path) => local::interrupted_with_part(path),
             Self::InterruptedSending(peer) => local::interrupted_sending(peer),
+        }
+    }
+
+    /// What may be the cause where a peer that was there falls silent, for those who try again.
+    pub(crate) fn silence_hint(&self) -> Option<&'static str> {
+        use SessionError::{OutcomeUnknown, PeerCancelled, TimedOut};
+        match self {
+            Self::Handshake(_, HandshakeError::TimedOut) => Some(LARGE_PACKETS),
+            Self::Sending { cause: TimedOut | OutcomeUnknown, moment: Moment::Begun, .. } => Some(LARGE_PACKETS),
+            Self::Sending { cause: PeerCancelled(Cancel::TimedOut), moment: Moment::Begun, .. } => Some(LARGE_PACKETS),
+            _ => None,
         }
     }
 

@@ -4,7 +4,7 @@ use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 
 use super::Class::{Broken, Protocol};
-use super::{REPORT, SAME_RELEASE, Told, told};
+use super::{LARGE_PACKETS, REPORT, SAME_RELEASE, Told, told};
 
 /// How far a session was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) enum Moment {
     Key,
     /// The folder was offered, with a key that nobody has to type.
     SealedKey,
+    /// Its bytes began to cross, and none of them was seen to arrive.
+    Begun,
     /// Its bytes crossed.
     Content,
 }
@@ -29,7 +31,20 @@ impl Moment {
             Self::Code => "while the code was asked for",
             Self::Key => "while the key was asked for there",
             Self::SealedKey => "before the folder was accepted",
-            Self::Content => "in the middle",
+            Self::Begun | Self::Content => "in the middle",
+        }
+    }
+
+    /// Whether bytes of the folder crossed, or began to.
+    pub(super) fn is_content(self) -> bool {
+        matches!(self, Self::Begun | Self::Content)
+    }
+
+    /// What to do next where a peer heard nothing for too long.
+    pub(super) fn after_silence(self, next: &str) -> String {
+        match self {
+            Self::Begun => format!("{next} {LARGE_PACKETS}"),
+            _ => next.to_owned(),
         }
     }
 }
@@ -41,9 +56,11 @@ pub(super) fn misbehaved(peer: &str, cause: SessionError) -> Told {
 
 /// The text for a peer that cancelled, without what only a sender or a receiver says; `next`: what to do where it can
 /// go on.
-pub(super) fn cancelled(peer: &str, cancel: Cancel, next: &str) -> Told {
+pub(super) fn cancelled(peer: &str, cancel: Cancel, next: &str, moment: Moment) -> Told {
     match cancel {
-        Cancel::TimedOut => told(Broken, format!("{peer} waited too long for this machine, and gave up."), next),
+        Cancel::TimedOut => {
+            told(Broken, format!("{peer} waited too long for this machine, and gave up."), moment.after_silence(next))
+        }
         Cancel::Protocol => {
             told(Protocol, format!("{peer} holds a message of this machine to be wrong."), SAME_RELEASE)
         }
@@ -118,7 +135,7 @@ mod tests {
     #[test]
     fn only_what_began_is_kept() {
         let text = |moment| receiving::session("laptop", Disconnected, None, moment).next;
-        assert!(text(Moment::Content).contains("is kept"));
+        assert!(text(Moment::Content).contains("is kept") && text(Moment::Begun).contains("is kept"));
         assert!(text(Moment::Key).contains("Nothing was received"));
     }
 

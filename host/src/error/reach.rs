@@ -6,7 +6,7 @@ use std::fmt::Display;
 use waft_core::wire::preface::{ClearRefusal, VERSION};
 
 use super::Class::{Broken, Identity, Protocol, Refused, Unreachable};
-use super::{SAME_RELEASE, Told, told};
+use super::{LARGE_PACKETS, SAME_RELEASE, Told, told};
 use crate::door::KnockError;
 use crate::net::{DialError, ListenError};
 use crate::tls::error::{HandshakeError, Rejection};
@@ -17,11 +17,20 @@ pub(super) fn dial(error: &DialError) -> Told {
     let (what, next) = match error {
         DialError::Refused { address } => (
             format!("Nobody listens at {address}."),
-            "Start `waft receive` there, and compare the address with the ones that it shows.",
+            "Start `waft receive` there, and compare the address with the ones that it shows. If it runs, a firewall may \
+             refuse the connection: let its TCP port in.",
         ),
         DialError::TimedOut { address } => (
             format!("{address} does not answer: the connection timed out."),
-            "Compare the address with the ones that the receiver shows. If it is right, a firewall there may keep its port shut.",
+            "Compare the address with the ones that the receiver shows. If it is right, a firewall may drop the \
+             connection: let its TCP port in.",
+        ),
+        DialError::Rejected { address } => (
+            format!(
+                "The network refuses to connect to {address}: that machine is off, or a firewall rejects the connection."
+            ),
+            "Compare the address with the ones that the receiver shows. If it is right, look at the firewalls there, here \
+             and on the way: let its TCP port in.",
         ),
         DialError::Unresolved { address, source } => (
             format!("No address is known for the name {}: {source}.", address.host()),
@@ -143,7 +152,10 @@ pub(super) fn handshake(who: &str, error: &HandshakeError) -> Told {
         HandshakeError::NotTls => foreign(who, "what it says is not TLS"),
         HandshakeError::Incompatible(error) | HandshakeError::Tls(error) => foreign(who, error),
         HandshakeError::Closed => unsecured(who, "it broke off"),
-        HandshakeError::TimedOut => unsecured(who, "it was too slow"),
+        HandshakeError::TimedOut => {
+            let Told { class, what, next } = unsecured(who, "it was too slow");
+            told(class, what, format!("{next} {LARGE_PACKETS}"))
+        }
         HandshakeError::Io(error) => unsecured(who, error),
     }
 }

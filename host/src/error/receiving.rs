@@ -26,21 +26,23 @@ pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&Trouble>
 }
 
 fn ended(peer: &str, cause: SessionError, moment: Moment) -> Told {
-    let kept = if moment == Moment::Content { KEPT } else { NOTHING };
+    let kept = if moment.is_content() { KEPT } else { NOTHING };
     match cause {
         SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal),
-        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel, kept),
+        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel, kept, moment),
         SessionError::Cancelled(_) => super::local::interrupted(),
         SessionError::Disconnected => told(
             Broken,
             format!(
                 "The connection from {peer} broke {}.",
-                if moment == Moment::Content { "in the middle" } else { "before the transfer began" }
+                if moment.is_content() { "in the middle" } else { "before the transfer began" }
             ),
             kept,
         ),
-        SessionError::TimedOut => told(Broken, format!("{peer} has sent nothing for too long."), kept),
+        SessionError::TimedOut => {
+            told(Broken, format!("{peer} has sent nothing for too long."), moment.after_silence(kept))
+        }
         cause => misbehaved(peer, cause),
     }
 }
@@ -158,11 +160,11 @@ fn no_space(peer: &str, needed: u64, free: u64) -> Told {
     )
 }
 
-fn cancelled_there(peer: &str, cancel: Cancel, kept: &str) -> Told {
+fn cancelled_there(peer: &str, cancel: Cancel, kept: &str, moment: Moment) -> Told {
     match cancel {
         Cancel::SourceChanged => told(Broken, format!("The folder changed at {peer} while it was sent."), kept),
         Cancel::SourceUnreadable => told(Broken, format!("{peer} could not read a file of the folder any more."), kept),
-        cancel => cancelled(peer, cancel, kept),
+        cancel => cancelled(peer, cancel, kept, moment),
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
         SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal, entry),
         SessionError::PeerCancelled(cancel) => {
-            cancelled(peer, cancel, "Ask its person. Sending again goes on where it stopped.")
+            cancelled(peer, cancel, "Ask its person. Sending again goes on where it stopped.", moment)
         }
         // Files that changed or cannot be read are told of as such, before it comes to this.
         SessionError::Cancelled(_) => super::local::interrupted(),
@@ -21,7 +21,7 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
             Broken,
             format!("The connection to {peer} broke {}.", moment.when()),
             match moment {
-                Moment::Content => {
+                moment if moment.is_content() => {
                     "Send again: it goes on where it stopped. If it breaks each time, look at the network, and at what the \
                      receiver says."
                 }
@@ -31,13 +31,17 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
         SessionError::TimedOut => told(
             Broken,
             format!("{peer} has said nothing for too long."),
-            "See whether it still runs and is reachable, then send again: it goes on where it stopped.",
+            moment.after_silence(
+                "See whether it still runs and is reachable, then send again: it goes on where it stopped.",
+            ),
         ),
         SessionError::OverLimit { limit, has, most } => over_limit(peer, limit, Some((has, most))),
         SessionError::OutcomeUnknown => told(
             Unknown,
             format!("Everything was sent, but the connection to {peer} ended before its receipt came."),
-            "Look there whether the new folder is in place; or send again: what has arrived is not sent twice.",
+            moment.after_silence(
+                "Look there whether the new folder is in place; or send again: what has arrived is not sent twice.",
+            ),
         ),
         _ => never_agreed(peer, cause),
     }

@@ -57,8 +57,8 @@ pub(crate) enum Event<'a> {
     },
     /// The receiver listens.
     Ready {
-        /// The address that a sender on the network uses first.
-        address: &'a str,
+        /// The address that a sender on the network uses first; none without a network.
+        address: Option<&'a str>,
         /// All addresses.
         addresses: &'a [String],
         /// The code, if one is asked for.
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn an_event_names_its_kind() {
         let addresses = ["10.0.0.2:12346".to_owned()];
-        let ready = Event::Ready { address: &addresses[0], addresses: &addresses, code: Some("0123") };
+        let ready = Event::Ready { address: Some(&addresses[0]), addresses: &addresses, code: Some("0123") };
         assert_eq!(
             String::from_utf8_lossy(&ready.line()),
             "{\"event\":\"ready\",\"address\":\"10.0.0.2:12346\",\"addresses\":[\"10.0.0.2:12346\"],\"code\":\"0123\"}\n"

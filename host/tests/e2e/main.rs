@@ -21,6 +21,7 @@ mod deadlines;
 mod demo;
 mod durable;
 mod files;
+mod firewalls;
 mod frames;
 mod harness;
 mod hostile;

@@ -1,6 +1,6 @@
 //! What a receiver says when it begins: who it is, where it listens, its code, whom it trusts.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::reception::Reception;
 use crate::address::{Address, PORT};
@@ -10,7 +10,7 @@ use crate::commands::tell_new_identity;
 use crate::error::{Error, shown};
 use crate::home::Home;
 use crate::identity::{self, Identity};
-use crate::net::{Endpoint, addresses};
+use crate::net::{self, Endpoint, addresses};
 use crate::trust::{Peer, Trust};
 use crate::ui::{Event, Ui};
 
@@ -51,8 +51,7 @@ pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) ->
         tell_new_identity(home, ui);
     }
     ui.say(format!("{name}, fingerprint {}", identity.certificate().fingerprint()));
-    let addresses = reachable_at(local);
-    ui.say(format!("Listening at {}", addresses.join(", ")));
+    let addresses = tell_addresses(local, ui);
     ui.say(format!("Folders go into {}", shown(&args.into)));
     tell_trust(trust, ui);
     let filled = std::fs::read_dir(&args.into).is_ok_and(|mut entries| entries.next().is_some());
@@ -64,8 +63,26 @@ pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) ->
         show_code(ui, "Code", code);
     }
     let code = code.as_ref().map(|code| code.as_str());
-    ui.event(&Event::Ready { address: &addresses[0], addresses: &addresses, code });
+    ui.event(&Event::Ready { address: addresses.first().map(String::as_str), addresses: &addresses, code });
     Ok(())
+}
+
+/// Tells where it listens, and gives that.
+fn tell_addresses(local: SocketAddr, ui: &Ui) -> Vec<String> {
+    let addresses = reachable_at(local);
+    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    if shown.is_empty() {
+        ui.warn(format!(
+            "this machine has no address that another one could use: connect it to a network; it listens on port {}",
+            local.port()
+        ));
+    } else {
+        ui.say(format!("Listening at {}", shown.join(", ")));
+    }
+    if addresses.iter().any(Address::is_on_link) {
+        ui.say("In the place of what stands behind %, a sender types the name of its own interface on that link.");
+    }
+    shown
 }
 
 fn tell_trust(trust: &Trust, ui: &Ui) {
@@ -77,22 +94,19 @@ fn tell_trust(trust: &Trust, ui: &Ui) {
     }
 }
 
-/// The addresses that a sender can use, the likeliest first; at least one.
-pub(in crate::commands) fn reachable_at(local: SocketAddr) -> Vec<String> {
+/// The addresses that a sender can use, the likeliest first.
+pub(in crate::commands) fn reachable_at(local: SocketAddr) -> Vec<Address> {
     match local.ip().is_unspecified() {
-        true => reachable_among(addresses().unwrap_or_default(), local),
-        false => vec![Address::from(local).to_string()],
+        true => reachable_among(addresses(local.port()).unwrap_or_default(), local),
+        false => vec![net::shown(local)],
     }
 }
 
 /// Those of this machine's addresses at which a socket hears that listens on all of its family. One for IPv6 hears
 /// IPv4, too.
-fn reachable_among(mut addresses: Vec<IpAddr>, local: SocketAddr) -> Vec<String> {
-    addresses.retain(|ip| ip.is_ipv4() || local.is_ipv6());
-    if addresses.is_empty() {
-        addresses.push([127, 0, 0, 1].into());
-    }
-    addresses.into_iter().map(|ip| Address::from(SocketAddr::new(ip, local.port())).to_string()).collect()
+fn reachable_among(mut addresses: Vec<Address>, local: SocketAddr) -> Vec<Address> {
+    addresses.retain(|address| local.is_ipv6() || address.host().parse::<Ipv4Addr>().is_ok());
+    addresses
 }
 
 #[cfg(test)]
@@ -118,10 +132,14 @@ mod tests {
 
     #[test]
     fn only_addresses_that_hear_are_shown() {
-        let all = [IpAddr::from([10, 0, 0, 2]), "2001:db8::7".parse().unwrap()];
-        let shown = |local: &str| reachable_among(all.to_vec(), local.parse().unwrap());
-        assert_eq!(shown("[::]:9"), ["10.0.0.2:9", "[2001:db8::7]:9"]);
-        assert_eq!(shown("0.0.0.0:9"), ["10.0.0.2:9"]);
-        assert_eq!(reachable_among(all[1..].to_vec(), "0.0.0.0:9".parse().unwrap()), ["127.0.0.1:9"]);
+        let shown = |all: &[&str], local: &str| {
+            let all = all.iter().map(|address| address.parse().unwrap()).collect();
+            let shown = reachable_among(all, local.parse().unwrap());
+            shown.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let all = ["10.0.0.2:9", "[2001:db8::7]:9", "[fe80::7%eth0]:9"];
+        assert_eq!(shown(&all, "[::]:9"), all);
+        assert_eq!(shown(&all, "0.0.0.0:9"), ["10.0.0.2:9"]);
+        assert_eq!(shown(&all[1..], "0.0.0.0:9"), [""; 0]);
     }
 }

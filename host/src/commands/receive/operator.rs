@@ -63,7 +63,7 @@ impl<'a> AtReceiver<'a> {
 
     fn begin(&mut self, offset: u64, total: u64) {
         self.held = offset;
-        self.moment = Moment::Content;
+        self.moment = Moment::Begun;
         match offset {
             0 => self.ui.say("The key is right. Receiving."),
             offset if offset == total => self.ui.say("Everything is here already."),
@@ -130,6 +130,7 @@ impl Operator for AtReceiver<'_> {
             Happened::Waiting => self.ui.say("Waiting until no other waft receives into this folder."),
             Happened::Receiving { offset, total } => self.begin(offset, total),
             Happened::Received(bytes) => {
+                self.moment = Moment::Content;
                 if let Some(progress) = &mut self.progress {
                     progress.set(bytes);
                 }

@@ -1,7 +1,11 @@
 //! One connection to the receiver, from TCP to its receipt; and what one run keeps from one to the next.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use rand_core::OsRng;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use waft_core::code::TransferKey;
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::Compressor;
@@ -12,6 +16,7 @@ use waft_core::wire::message::{Cancel, Refusal};
 use super::operator::{AtSender, KeyTold};
 use super::patience::Patience;
 use super::target::Target;
+use crate::address::Address;
 use crate::clock::Clock;
 use crate::commands::{folders, in_background, seconds_since_1970};
 use crate::crypto::RingCipher;
@@ -21,7 +26,7 @@ use crate::folder::FolderSource;
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
-use crate::net::{DIAL, dial};
+use crate::net::{DIAL, DialError, dial};
 use crate::tls::link::TlsLink;
 use crate::tls::pins::Pins;
 use crate::tls::sender::authenticate;
@@ -30,6 +35,9 @@ use crate::ui::{Event, Ui};
 
 /// What typing a wrong key, or guessing one, costs the receiver.
 const ITERATIONS: u32 = 200_000;
+
+/// How long an address may take to answer before the user is told.
+const DIAL_QUIETLY: Duration = Duration::from_secs(3);
 
 /// One run.
 pub(super) struct Sending {
@@ -93,7 +101,7 @@ impl Sending {
         interrupt: &Interrupt,
     ) -> Result<Receipt, Error> {
         let mut link = tokio::select! {
-            link = self.connect() => link?,
+            link = self.connect(ui) => link?,
             () = interrupt.raised() => return Err(Error::Interrupted),
         };
         patience.met();
@@ -141,8 +149,8 @@ impl Sending {
     }
 
     /// TCP, the preface, TLS.
-    async fn connect(&mut self) -> Result<TlsLink, Error> {
-        let mut stream = self.dial().await?;
+    async fn connect(&mut self, ui: &Ui) -> Result<TlsLink, Error> {
+        let mut stream = self.dial(ui).await?;
         let Target { peer, address, .. } = &self.target;
         knock(&mut stream).await.map_err(|error| Error::Knock(address.clone(), error))?;
         let current = self.trust.clone();
@@ -153,14 +161,15 @@ impl Sending {
     }
 
     /// To where it was met last; if nobody is there, to where it is said to listen.
-    async fn dial(&mut self) -> Result<TcpStream, Error> {
-        let Target { address, other, .. } = &mut self.target;
-        let failed = match dial(address, DIAL).await {
+    async fn dial(&mut self, ui: &Ui) -> Result<TcpStream, Error> {
+        let Target { address, other, peer } = &mut self.target;
+        let failed = match patiently(address, ui).await {
             Ok(stream) => return Ok(stream),
             Err(failed) => failed,
         };
         let Some(second) = other else { return Err(Error::Dial(failed)) };
-        match dial(second, DIAL).await {
+        ui.detail(format!("{} is not at {address}. Trying {second}, its address in the trust file.", peer.name));
+        match patiently(second, ui).await {
             Ok(stream) => {
                 std::mem::swap(address, second);
                 Ok(stream)
@@ -197,4 +206,14 @@ impl Sending {
             }
         }
     }
+}
+
+/// Connects, and says so where that takes long.
+async fn patiently(address: &Address, ui: &Ui) -> Result<TcpStream, DialError> {
+    let mut dialing = pin!(dial(address, DIAL));
+    if let Ok(dialed) = timeout(DIAL_QUIETLY, &mut dialing).await {
+        return dialed;
+    }
+    ui.say(format!("{address} has not answered yet. Waiting up to {} s.", DIAL.as_secs()));
+    dialing.await
 }

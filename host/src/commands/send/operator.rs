@@ -84,7 +84,7 @@ impl<'a> AtSender<'a> {
     }
 
     fn begin(&mut self, offset: u64) {
-        self.moment = Moment::Content;
+        self.moment = Moment::Begun;
         self.crossed = Some((offset, offset));
         match offset {
             0 => self.ui.say("Sending."),
@@ -140,7 +140,7 @@ impl Operator for AtSender<'_> {
                     progress.set(bytes);
                 }
             }
-            Happened::Durable(_) => {}
+            Happened::Durable(_) => self.moment = Moment::Content,
         }
     }
 
