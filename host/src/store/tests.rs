@@ -428,6 +428,23 @@ fn a_committed_folder_is_held_in_full_by_its_sender() {
     bench.check(block_on(store.commit()).unwrap());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_folder_with_more_in_it_is_another_one() {
+    for place in ["", "a", "a/x"] {
+        let bench = Bench::planted();
+        bench.receive(&mut bench.remembering(false)).unwrap();
+        // Its time tells nothing.
+        let folder = fs::File::open(bench.target().join(place)).unwrap();
+        let time = folder.metadata().unwrap().modified().unwrap();
+        fs::write(bench.target().join(place).join("more"), b"").unwrap();
+        folder.set_modified(time).unwrap();
+        assert_eq!(bench.begin(&mut bench.remembering(false)), Err(StoreError::NotEmpty), "{place}");
+        let held = bench.begin(&mut bench.remembering(true)).unwrap();
+        assert_eq!(held.offset, bench.archive.info.shape.total, "others may be there: {place}");
+    }
+}
+
 /// The digest of all its content would tell another sender what is in it.
 #[test]
 fn a_committed_folder_is_offered_to_no_other_sender() {
