@@ -1,33 +1,70 @@
-//! The seed: a secret that changes at every boot, so that no two boots draw the same random numbers, even where the
-//! chip's generator fails. A ratchet over two erase sectors of NOR flash.
+//! The seed: a secret that gives every boot random numbers of its own, even where the chip's generator fails. Two erase
+//! sectors of NOR flash hold it, and take turns.
 //!
 //! ```text
-//! 0   "WFSD"                4     each sector begins so, or is blank
-//! 4   boots, big-endian     4     the newer of two records counts
-//! 8   seed                  32
-//! 40  CRC-32 of all before  4
-//! 44  FF                    20    up to a multiple of every write size
+//! sector
+//! +----------+------+------+------+- - - - - - -+---------+-------------+
+//! | base     | mark | mark | mark | ... blank    | CLEARED | LEAVING x 4 |
+//! +----------+------+------+------+- - - - - - -+---------+-------------+
+//!  64 bytes   32     32     32                    32        128
+//!
+//! base
+//! 0   "WAFTSEED"                   8
+//! 8   version                      1
+//! 9   0                            3
+//! 12  CRC-32 of all before         4     so far it is the same in every version
+//! 16  sequence, big-endian         4     grows by one from base to base
+//! 20  seed                         32
+//! 52  0                            8
+//! 60  CRC-32 of all before         4
 //! ```
 //!
-//! A boot takes the newest seed, or the identity's where both sectors are blank; derives the next one; writes it to the
-//! other sector; reads it back; erases the old one; and only then uses what it derived. So a power cut at any
-//! instant leaves a seed of which nothing was used.
+//! A mark is zeros. Each boot writes the next mark, reads it back, and then uses what it derives of the base and of the
+//! number of its mark. So no two boots share anything, and a sector is erased once in as many boots as it has marks.
+//! When there is no room left, the next base goes into the other sector, with its first mark; the old base is erased;
+//! and only then is anything of the new one used.
+//!
+//! What a power cut tore may read well in one boot and not in the next. So:
+//!
+//! - A base counts once a mark stands behind it: before that, nothing of it was used, and the old base is there still.
+//! - No old base is erased before this boot wrote a mark behind the new one.
+//! - CLEARED says that the other sector was erased, and LEAVING that this is true no more. A sector is written without
+//!   being erased only where CLEARED stands and LEAVING does not, so that each erasure is done once. Every attempt to
+//!   leave writes a LEAVING of its own.
+//! - Nothing is written where anything may stand, but for one case: a torn mark that reads blank is written again, as
+//!   zeros, which complete it.
+//!
+//! So any two power cuts in a row cost nothing and repeat nothing, and in the tests no number of them does. It would take
+//! six in a row, five of them in the writing of LEAVING. Where no base counts, the seed is lost, and only the chip's
+//! generator can begin anew. The first base, with two marks, is written when the board is provisioned: see [`provisioned`].
+//!
+//! The base stays readable until the boots of its sector are over: who steals a board learns what its seed gave since,
+//! at most 256 boots. What the chip's generator added to it is not there to be read.
 
+mod format;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+use core::ops::Range;
+
 use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::crc::crc32;
+use format::{BASE, Base, CELL, Lack};
 
-/// Bytes of a record: a multiple of every write size.
-const RECORD: usize = 64;
-const MAGIC: [u8; 4] = *b"WFSD";
-const CRC: usize = 40;
+pub use format::{PROVISIONED, provisioned};
+
+/// Most boots that one base is for.
+const MARKS_MAX: u32 = 256;
+/// Attempts per read.
+const TRIES: usize = 3;
+/// Cells that a mark is tried in, where the flash does not keep it.
+const CELLS_TRIED: usize = 4;
+/// Cells for LEAVING.
+const LEAVES: u32 = 4;
 
 const NEXT: &[u8] = b"waft seed: next";
 const USE: &[u8] = b"waft seed: use";
@@ -46,113 +83,229 @@ pub struct Ratchet<F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SeedError {
-    /// It was damaged, and nothing fresh was given to begin anew with.
+    /// There is none, and nothing fresh was given to begin anew with: the board was not provisioned with one, or it was
+    /// damaged.
     Lost,
+    /// The flash could not be read. Nothing was written; a later boot may find the seed.
+    Unreadable,
+    /// Another version of the firmware wrote it. It stays as it is.
+    OtherVersion,
     /// The flash could not be erased or written.
     Flash,
     /// What was written does not read back.
     Verify,
 }
 
+/// A sector whose base counts.
+struct Live {
+    sector: usize,
+    base: Base,
+    /// Marks up to the last one.
+    used: u32,
+}
+
+/// What a cell reads as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    Blank,
+    Marked,
+    Unreadable,
+}
+
 impl<F: NorFlash> Ratchet<F> {
+    /// Marks of a sector: one for each boot.
+    const MARKS: u32 = {
+        assert!(CELL.is_multiple_of(F::WRITE_SIZE) && CELL.is_multiple_of(F::READ_SIZE));
+        assert!(F::ERASE_SIZE >= BASE + (1 + LEAVES as usize + 3) * CELL, "room for three marks");
+        let room = ((F::ERASE_SIZE - BASE) / CELL) as u32 - 1 - LEAVES;
+        if room < MARKS_MAX { room } else { MARKS_MAX }
+    };
+    const CLEARED: u32 = Self::MARKS;
+    const LEAVING: u32 = Self::MARKS + 1;
+    const CELLS: u32 = Self::LEAVING + LEAVES;
+
     /// The seed at these two offsets, each that of an erase sector.
     pub fn new(flash: F, sectors: [u32; 2]) -> Self {
-        const { assert!(RECORD.is_multiple_of(F::WRITE_SIZE) && RECORD.is_multiple_of(F::READ_SIZE)) };
+        let _ = Self::MARKS;
         Self { flash, sectors }
     }
 
-    /// A secret that no boot before had and none after will have. `factory` is the identity's seed; `fresh` is what the
-    /// chip's generator gave, if that is good. It goes into the next seed.
+    /// A secret that no boot before had and none after will have. `fresh` is what the chip's generator gave, if that is
+    /// good. It goes into the secret, and into the next base. `factory` is the identity's seed: it goes into the base
+    /// where the seed begins anew, which takes something fresh.
     pub async fn advance(&mut self, factory: &[u8; 32], fresh: Option<&[u8; 32]>) -> Result<Secret, SeedError> {
-        let sectors = [Content::of(self.read(0).await), Content::of(self.read(1).await)];
-        let (newest, boots, seed) = match newest(sectors) {
-            Newest::At(sector, boots, seed) => (sector, boots, seed),
-            Newest::Lost if fresh.is_none() => return Err(SeedError::Lost),
-            Newest::Blank | Newest::Lost => (1, 0, Zeroizing::new(*factory)),
-        };
-        let next = derive(NEXT, &seed, fresh);
-        self.write(1 - newest, boots.wrapping_add(1), &next).await?;
-        self.erase(newest).await?;
-        Ok(derive(USE, &seed, fresh))
+        let bases = [self.read_base(0).await, self.read_base(1).await];
+        let lacks = |lack| bases.iter().any(|base| base.as_ref().is_err_and(|found| *found == lack));
+        if lacks(Lack::OtherVersion) {
+            return Err(SeedError::OtherVersion);
+        }
+        let unreadable = lacks(Lack::Unreadable);
+        let blank = bases.each_ref().map(|base| matches!(base, Err(Lack::Blank)));
+        match self.live(bases).await {
+            Some(Live { sector, base, used }) => match self.next_mark(sector, used..Self::MARKS).await {
+                Ok(mark) => {
+                    if self.cell(sector, Self::CLEARED).await != Cell::Marked {
+                        // An earlier boot may have been cut off while it wrote CLEARED.
+                        self.leave(sector).await?;
+                        self.clear(sector).await?;
+                    }
+                    Ok(derive(USE, &base.seed, mark, fresh))
+                }
+                // No room is left, or the flash does not keep what is left.
+                Err(_) => {
+                    let clean = self.leave(sector).await? && blank[1 - sector];
+                    let next = derive(NEXT, &base.seed, 0, fresh);
+                    self.begin(1 - sector, Base::new(base.sequence.wrapping_add(1), next), clean, fresh).await
+                }
+            },
+            None if fresh.is_some() => {
+                let first = derive(NEXT, &Zeroizing::new(*factory), 0, fresh);
+                self.begin(0, Base::new(1, first), false, fresh).await
+            }
+            None if unreadable => Err(SeedError::Unreadable),
+            None => Err(SeedError::Lost),
+        }
     }
 
-    async fn read(&mut self, sector: usize) -> Option<Record> {
-        let mut record = Record::new([0; RECORD]);
-        self.flash.read(self.sectors[sector], &mut *record).await.is_ok().then_some(record)
+    /// Writes a base into that sector, and uses its first mark. `clean` says that the sector needs no erasure.
+    async fn begin(
+        &mut self,
+        sector: usize,
+        base: Base,
+        clean: bool,
+        fresh: Option<&[u8; 32]>,
+    ) -> Result<Secret, SeedError> {
+        if !clean {
+            self.erase(sector).await?;
+        }
+        let bytes = base.encode();
+        self.flash.write(self.sectors[sector], &*bytes).await.map_err(|_| SeedError::Flash)?;
+        let mut back = Zeroizing::new([0; BASE]);
+        if self.read(self.sectors[sector], &mut *back).await.is_err() || back != bytes {
+            return Err(SeedError::Verify);
+        }
+        let mark = self.next_mark(sector, 0..Self::MARKS).await?;
+        self.clear(sector).await?;
+        Ok(derive(USE, &base.seed, mark, fresh))
     }
 
-    async fn write(&mut self, sector: usize, boots: u32, seed: &Secret) -> Result<(), SeedError> {
-        self.erase(sector).await?;
-        let record = encode(boots, seed);
-        self.flash.write(self.sectors[sector], &*record).await.map_err(|_| SeedError::Flash)?;
-        if self.read(sector).await == Some(record) { Ok(()) } else { Err(SeedError::Verify) }
+    /// Erases the other sector, and writes CLEARED. A cell for it that cannot be read may be torn, and is left alone.
+    async fn clear(&mut self, sector: usize) -> Result<(), SeedError> {
+        self.erase(1 - sector).await?;
+        match self.cell(sector, Self::CLEARED).await {
+            Cell::Blank => self.mark(sector, Self::CLEARED).await,
+            Cell::Marked | Cell::Unreadable => Ok(()),
+        }
+    }
+
+    /// Writes that the other sector is not clean from now on, which is a mark that lets this base count, too. Gives
+    /// whether the other sector was clean.
+    async fn leave(&mut self, sector: usize) -> Result<bool, SeedError> {
+        let (_, cleared) = self.marks(sector, Self::CLEARED..Self::LEAVING).await;
+        let (begun, leaves) = self.marks(sector, Self::LEAVING..Self::CELLS).await;
+        if begun < Self::CELLS {
+            self.next_mark(sector, begun..Self::CELLS).await?;
+        } else if leaves + cleared + self.marks(sector, 0..Self::MARKS).await.1 < 2 {
+            // With two, the first one ended well.
+            return Err(SeedError::Unreadable);
+        }
+        Ok(cleared > 0 && begun == Self::LEAVING)
+    }
+
+    /// The base that counts: of two, the newer one.
+    async fn live(&mut self, bases: [Result<Base, Lack>; 2]) -> Option<Live> {
+        let mut live: Option<Live> = None;
+        for (sector, base) in bases.into_iter().enumerate() {
+            let Ok(base) = base else { continue };
+            let used = if base.is_of_the_first_version { Some(Self::MARKS) } else { self.used(sector).await };
+            let older = live.as_ref().is_some_and(|live| base.is_older_than(&live.base));
+            if let Some(used) = used.filter(|_| !older) {
+                live = Some(Live { sector, base, used });
+            }
+        }
+        live
+    }
+
+    /// Marks up to the last one that is not blank; `None` where nothing reads as a mark.
+    async fn used(&mut self, sector: usize) -> Option<u32> {
+        let (used, marks) = self.marks(sector, 0..Self::MARKS).await;
+        let (_, leaves) = self.marks(sector, Self::LEAVING..Self::CELLS).await;
+        (marks + leaves > 0).then_some(used)
+    }
+
+    /// Looks at these cells: gives the one behind the last that is not blank, and how many read as marks.
+    async fn marks(&mut self, sector: usize, cells: Range<u32>) -> (u32, u32) {
+        let (mut next, mut marks) = (cells.start, 0);
+        for index in cells {
+            let cell = self.cell(sector, index).await;
+            marks += u32::from(cell == Cell::Marked);
+            if cell != Cell::Blank {
+                next = index + 1;
+            }
+        }
+        (next, marks)
+    }
+
+    /// Writes the first mark of these; where the flash does not keep it, one behind it.
+    async fn next_mark(&mut self, sector: usize, cells: Range<u32>) -> Result<u32, SeedError> {
+        let mut failed = SeedError::Flash;
+        for cell in cells.take(CELLS_TRIED) {
+            match self.mark(sector, cell).await {
+                Ok(()) => return Ok(cell),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn mark(&mut self, sector: usize, cell: u32) -> Result<(), SeedError> {
+        let at = self.at(sector, cell);
+        self.flash.write(at, &[0; CELL]).await.map_err(|_| SeedError::Flash)?;
+        let mut back = [0xFF; CELL];
+        match self.read(at, &mut back).await {
+            Ok(()) if back == [0; CELL] => Ok(()),
+            _ => Err(SeedError::Verify),
+        }
+    }
+
+    async fn cell(&mut self, sector: usize, cell: u32) -> Cell {
+        let mut bytes = [0; CELL];
+        match self.read(self.at(sector, cell), &mut bytes).await {
+            Ok(()) if bytes == [0xFF; CELL] => Cell::Blank,
+            Ok(()) => Cell::Marked,
+            Err(_) => Cell::Unreadable,
+        }
+    }
+
+    async fn read_base(&mut self, sector: usize) -> Result<Base, Lack> {
+        let mut bytes = Zeroizing::new([0; BASE]);
+        self.read(self.sectors[sector], &mut *bytes).await?;
+        Base::decode(&bytes)
+    }
+
+    /// Reads whole cells. An error may pass: it is tried again.
+    async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Lack> {
+        for _ in 0..TRIES {
+            if self.flash.read(at, bytes).await.is_ok() {
+                return Ok(());
+            }
+        }
+        Err(Lack::Unreadable)
     }
 
     async fn erase(&mut self, sector: usize) -> Result<(), SeedError> {
         let from = self.sectors[sector];
         self.flash.erase(from, from + F::ERASE_SIZE as u32).await.map_err(|_| SeedError::Flash)
     }
-}
 
-/// The bytes of a record, wiped when dropped.
-type Record = Zeroizing<[u8; RECORD]>;
-
-/// What a sector holds.
-enum Content {
-    Blank,
-    Valid(u32, Secret),
-    Damaged,
-}
-
-impl Content {
-    /// `None`: it cannot be read.
-    fn of(record: Option<Record>) -> Self {
-        let Some(record) = record else { return Self::Damaged };
-        if record.iter().all(|byte| *byte == 0xFF) {
-            return Self::Blank;
-        }
-        let crc = crc32(&record[..CRC]).to_be_bytes();
-        if record[..4] != MAGIC || record[CRC..CRC + 4] != crc {
-            return Self::Damaged;
-        }
-        let mut seed = Secret::default();
-        seed.copy_from_slice(&record[8..CRC]);
-        Self::Valid(u32::from_be_bytes([record[4], record[5], record[6], record[7]]), seed)
+    fn at(&self, sector: usize, cell: u32) -> u32 {
+        self.sectors[sector] + (BASE + cell as usize * CELL) as u32
     }
 }
 
-/// Where the newest record stands.
-enum Newest {
-    At(usize, u32, Secret),
-    Blank,
-    Lost,
-}
-
-fn newest(sectors: [Content; 2]) -> Newest {
-    match sectors {
-        [Content::Valid(first, _), Content::Valid(second, seed)] if second.wrapping_sub(first) as i32 > 0 => {
-            Newest::At(1, second, seed)
-        }
-        [Content::Valid(boots, seed), _] => Newest::At(0, boots, seed),
-        [_, Content::Valid(boots, seed)] => Newest::At(1, boots, seed),
-        [Content::Blank, Content::Blank] => Newest::Blank,
-        _ => Newest::Lost,
-    }
-}
-
-fn encode(boots: u32, seed: &Secret) -> Record {
-    let mut record = Record::new([0xFF; RECORD]);
-    record[..4].copy_from_slice(&MAGIC);
-    record[4..8].copy_from_slice(&boots.to_be_bytes());
-    record[8..CRC].copy_from_slice(&**seed);
-    let crc = crc32(&record[..CRC]);
-    record[CRC..CRC + 4].copy_from_slice(&crc.to_be_bytes());
-    record
-}
-
-fn derive(label: &[u8], seed: &Secret, fresh: Option<&[u8; 32]>) -> Secret {
-    let hash =
-        Sha256::new().chain_update(label).chain_update(**seed).chain_update(fresh.map_or(&[][..], |fresh| fresh));
+fn derive(label: &[u8], seed: &Secret, mark: u32, fresh: Option<&[u8; 32]>) -> Secret {
+    let hash = Sha256::new().chain_update(label).chain_update(**seed).chain_update(mark.to_be_bytes());
+    let hash = hash.chain_update(fresh.map_or(&[][..], |fresh| fresh));
     let mut bytes: [u8; 32] = hash.finalize().into();
     let secret = Zeroizing::new(bytes);
     bytes.zeroize();

@@ -10,6 +10,7 @@ use waft_core::wire::message::{Cancel, Limit, Refusal};
 use crate::board::Start;
 use crate::entropy::Sources;
 use crate::identity::IdentityError;
+use crate::seed::SeedError;
 use crate::slots::Trouble;
 use crate::tls::error::{HandshakeError, LinkError};
 
@@ -179,7 +180,8 @@ pub(super) fn trouble(trouble: Trouble) -> &'static str {
 pub(super) fn sources(sources: Sources) -> &'static str {
     match (sources.trng, sources.seed) {
         (Ok(()), Ok(())) => "the chip's generator and the seed",
-        (Ok(()), Err(_)) => "the chip's generator alone: the seed is lost",
+        (Ok(()), Err(SeedError::OtherVersion)) => "the chip's generator alone: another firmware wrote the seed",
+        (Ok(()), Err(_)) => "the chip's generator alone: the seed cannot be read or written",
         (Err(_), Ok(())) => "the seed alone: the chip's generator fails its tests, or there is none",
         (Err(_), Err(_)) => "none: neither the chip's generator nor the seed is good",
     }

@@ -12,7 +12,7 @@ use waft_core::session::StoreError;
 use super::record::CELL;
 
 /// Largest erase block, in bytes.
-pub const ERASE_MAX: usize = 128 << 10;
+pub const ERASE_MAX: usize = 256 << 10;
 /// Smallest erase block, in bytes: a journal's snapshot, and as much again, fit into it.
 pub const ERASE_MIN: usize = 2 << 10;
 
@@ -121,7 +121,7 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         assert!(F::WRITE_SIZE.is_power_of_two() && F::WRITE_SIZE <= CELL, "write units of 1 to 32 bytes");
         assert!(F::READ_SIZE.is_power_of_two() && F::READ_SIZE <= CELL, "read units of 1 to 32 bytes");
         assert!(F::ERASE_SIZE.is_multiple_of(CELL), "whole cells in an erase block");
-        assert!(F::ERASE_SIZE >= ERASE_MIN && F::ERASE_SIZE <= ERASE_MAX, "erase blocks of 2 to 128 KiB");
+        assert!(F::ERASE_SIZE >= ERASE_MIN && F::ERASE_SIZE <= ERASE_MAX, "erase blocks of 2 to 256 KiB");
     };
 
     pub(super) fn new(flash: &'f Mutex<M, F>, region: Range<u32>, capacity: usize) -> Result<Self, LayoutError> {

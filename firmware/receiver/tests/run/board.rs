@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use embassy_futures::block_on;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embedded_io_async::{ErrorType, Read, Write};
+use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +20,7 @@ use waft_receiver::entropy::Trng;
 use waft_receiver::events::Events;
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::run::{Parts, run};
-use waft_receiver::seed::Ratchet;
+use waft_receiver::seed::{Ratchet, provisioned};
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::guard::Tcp;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
@@ -151,7 +153,10 @@ impl Powered {
     /// A board with slots of `blocks` erase blocks.
     pub(crate) fn new(blocks: usize) -> Self {
         let mut nor = Nor::new(2 + 2 + 2 * blocks, Level::Bits);
-        nor.bytes[..2 * ERASE].fill(0xFF);
+        block_on(async {
+            nor.erase(0, 2 * ERASE as u32).await.unwrap();
+            nor.write(0, &*provisioned(&[3; 32].into())).await.unwrap();
+        });
         Self { flash: Mutex::new(nor), tries: Tries::NONE, start: Start::Power, noise: true, echo: true }
     }
 
