@@ -122,10 +122,10 @@ impl Stage<'_> {
         self.tell(
             "   TLS 1.3 is up: each has shown the certificate that the other trusts, and\n   proven to hold its key.",
         );
+        let key = text(&sender.until("key").await?, "key");
         let code = board.ask("code", "Code:").await?.replace(' ', "");
         sender.answer("code", &code).await?;
         self.tell(format!("   The board's console shows the code {code}; it is typed at the laptop."));
-        let key = text(&sender.until("key").await?, "key");
         board.console("Type the key").await?;
         board.write_line(&key)?;
         self.tell(format!("   The laptop shows the key {key}; it is typed at the board."));
