@@ -1,55 +1,45 @@
 //! Frames over a [`Link`], each with its deadline: the part of a session that both sides share.
 //!
-//! Waiting happens on `readable`, beside the clock and the operator, and loses nothing when it is given up. A read
-//! begins only when something is there, but may then wait for the rest of a record of TLS: it has its deadline too, and
-//! once one was given up, nothing is read anymore. PROTOCOL.md, sections 4 and 6 (deadlines).
+//! Waiting happens on `readable`, beside the clock and the operator, and loses nothing when it is dropped. A read
+//! begins only when something is there, but may then wait for the rest of a TLS record, so it has its deadline too. A
+//! read or a write that was dropped part-way leaves the stream at an unknown position: nothing is read, or written,
+//! after it. PROTOCOL.md, sections 4 and 6 (deadlines).
 
 use core::future::{Future, pending};
+use core::mem;
 use core::pin::{Pin, pin};
 
-use embassy_futures::poll_once;
 use embassy_futures::select::{Either, Either3, select, select3};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::limits::{FRAME_HEADER, FRAME_MS, LINGER_MS, MESSAGE_MAX, STEP_MS};
-use crate::session::{Clock, Link, Misbehaviour, SessionError};
+use crate::limits::{FRAME_HEADER, FRAME_MS, LINGER_MS, MESSAGE_MAX, STEP_MS, WORKING_MS};
+use crate::session::{Clock, DuplexLink, Link, Misbehaviour, SessionError, Written};
 use crate::wire::frame::{Header, Kind};
 use crate::wire::message::Cancel;
 
 /// Longest frame that carries a message.
 const MESSAGE_FRAME: usize = FRAME_HEADER + MESSAGE_MAX;
 
-/// That the person stops. Of one type, so that a board has what waits for it but once.
-type Interrupted<'i> = Pin<&'i mut dyn Future<Output = ()>>;
-
-/// A received frame, in the buffer that the caller lent for it.
-pub(super) enum Frame<'b> {
-    Message(&'b [u8]),
-    Chunk(&'b mut [u8]),
-}
-
-impl<'b> Frame<'b> {
-    /// The payload of a message; a chunk has no place here.
-    pub(super) fn message(self) -> Result<&'b [u8], SessionError> {
-        match self {
-            Self::Message(payload) => Ok(payload),
-            Self::Chunk(_) => Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)),
-        }
-    }
-}
+/// Completes when the user interrupts. Type-erased, so that what awaits it is compiled once.
+pub(super) type Interrupted<'i> = Pin<&'i mut dyn Future<Output = ()>>;
 
 /// A link that carries frames.
 pub(super) struct Channel<'a, L, K> {
     link: &'a mut L,
     clock: &'a K,
-    /// Whether a read was given up: where the next one would go on is not known.
-    torn: bool,
+    /// A read was dropped part-way: nothing is read any more.
+    is_read_cut: bool,
+    /// A write was dropped part-way or failed: what followed it would land inside its frame, so nothing is written any
+    /// more.
+    is_write_cut: bool,
+    /// When the last frame began to be sent.
+    sent_at: u64,
 }
 
 impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     pub(super) fn new(link: &'a mut L, clock: &'a K) -> Self {
-        Self { link, clock, torn: false }
+        Self { link, clock, is_read_cut: false, is_write_cut: false, sent_at: clock.now() }
     }
 
     /// The moment `ms` from now.
@@ -57,29 +47,33 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         self.clock.now().saturating_add(ms)
     }
 
+    /// When the peer should hear of this side again.
+    pub(super) fn next_sign_of_life(&self) -> u64 {
+        self.sent_at.saturating_add(WORKING_MS)
+    }
+
     pub(super) fn clock(&self) -> &'a K {
         self.clock
     }
 
-    /// Completes when something is there to receive.
+    /// Completes when something is there to receive. Cancel-safe.
     pub(super) async fn readable(&mut self) -> Result<(), SessionError> {
+        if self.is_read_cut {
+            return Err(SessionError::Disconnected);
+        }
         self.link.readable().await.map_err(|_| SessionError::Disconnected)
     }
 
-    /// Whether something is there to receive already.
-    pub(super) fn is_readable(&mut self) -> bool {
-        poll_once(self.link.readable()).is_ready()
-    }
-
-    /// Receives a frame that begins before `until` and does not dawdle, unless `interrupted` comes first, be it in the
-    /// frame's middle. `chunk`: largest chunk that may come, 0 for none.
-    pub(super) async fn receive<'b>(
+    /// Receives a frame that begins before `until` and is whole in time, unless `interrupted` comes first, be it in the
+    /// frame's middle. Returns what it is; its payload stands at the front of `buffer`. `chunk`: largest chunk that may
+    /// come, 0 for none.
+    pub(super) async fn receive(
         &mut self,
-        buffer: &'b mut [u8],
+        buffer: &mut [u8],
         chunk: u32,
         until: u64,
         interrupted: impl Future<Output = ()>,
-    ) -> Result<Frame<'b>, SessionError> {
+    ) -> Result<Header, SessionError> {
         let mut interrupted: Interrupted<'_> = pin!(interrupted);
         self.wait(until, interrupted.as_mut()).await?;
         let whole = self.after(FRAME_MS);
@@ -88,32 +82,51 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         let header = Header::decode(header, chunk).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Frame))?;
         let payload = buffer.get_mut(..header.length).ok_or(SessionError::Buffers)?;
         self.fill(payload, whole, interrupted).await?;
-        Ok(match header.kind {
-            Kind::Message => Frame::Message(payload),
-            Kind::Chunk => Frame::Chunk(payload),
-        })
+        Ok(header)
     }
 
-    /// Sends a message.
+    /// Receives the payload of a message, as [`receive`](Self::receive) does.
+    pub(super) async fn receive_message<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+        until: u64,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<&'b [u8], SessionError> {
+        let header = self.receive(buffer, 0, until, interrupted).await?;
+        Ok(&buffer[..header.length])
+    }
+
+    /// Sends a message within [`STEP_MS`].
     pub(super) async fn send(&mut self, message: &impl Serialize) -> Result<(), SessionError> {
         let mut frame = [0; MESSAGE_FRAME];
-        let length = encode(message, &mut frame[FRAME_HEADER..]).len();
-        self.send_framed(Kind::Message, &mut frame[..FRAME_HEADER + length]).await
+        let length = frame_message(message, &mut frame);
+        self.send_frame(&frame[..length]).await
     }
 
-    /// Sends a frame whose payload stands at `FRAME_HEADER` already.
-    pub(super) async fn send_framed(&mut self, kind: Kind, frame: &mut [u8]) -> Result<(), SessionError> {
-        let header = Header::encode(kind, frame.len() - FRAME_HEADER);
-        frame[..FRAME_HEADER].copy_from_slice(&header);
+    async fn send_frame(&mut self, frame: &[u8]) -> Result<(), SessionError> {
+        self.begin_frame()?;
         let until = self.after(STEP_MS);
         let write = async {
             self.link.write_all(frame).await?;
             self.link.flush().await
         };
         match select(write, self.clock.sleep_until(until)).await {
-            Either::First(written) => written.map_err(|_| SessionError::Disconnected),
-            Either::Second(()) => Err(SessionError::TimedOut),
+            Either::First(written) => written.map_err(|_| SessionError::Disconnected)?,
+            Either::Second(()) => return Err(SessionError::TimedOut),
         }
+        self.end_frame();
+        Ok(())
+    }
+
+    /// Begins a frame; fails where an earlier one was not finished. A write that is dropped leaves it so.
+    pub(super) fn begin_frame(&mut self) -> Result<(), SessionError> {
+        self.sent_at = self.clock.now();
+        if mem::replace(&mut self.is_write_cut, true) { Err(SessionError::Disconnected) } else { Ok(()) }
+    }
+
+    /// The frame is whole and sent off.
+    pub(super) fn end_frame(&mut self) {
+        self.is_write_cut = false;
     }
 
     /// Reads on, discarding, until the peer closes or the time to linger is over: closing with unread bytes would reset
@@ -140,7 +153,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         Ok(())
     }
 
-    /// Reads what comes next; 0: nothing does anymore.
+    /// Reads what comes next; 0: the peer sends nothing more.
     async fn read(
         &mut self,
         buffer: &mut [u8],
@@ -148,34 +161,67 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         mut interrupted: Interrupted<'_>,
     ) -> Result<usize, SessionError> {
         self.wait(until, interrupted.as_mut()).await?;
-        self.torn = true;
+        self.is_read_cut = true;
         let read = self.link.read(buffer);
-        let count = soon(interrupted, read, self.clock.sleep_until(until)).await?;
-        self.torn = false;
+        let count = with_deadline(interrupted, read, self.clock.sleep_until(until)).await?;
+        self.is_read_cut = false;
         Ok(count)
     }
 
     /// Waits until something can be read.
     async fn wait(&mut self, until: u64, interrupted: Interrupted<'_>) -> Result<(), SessionError> {
-        if self.torn {
+        if self.is_read_cut {
             return Err(SessionError::Disconnected);
         }
-        soon(interrupted, self.link.readable(), self.clock.sleep_until(until)).await
+        with_deadline(interrupted, self.link.readable(), self.clock.sleep_until(until)).await
     }
 }
 
-/// What the link gives, unless the person stops or the time is over before.
-async fn soon<T, E>(
+impl<L: DuplexLink, K: Clock> Channel<'_, L, K> {
+    /// Writes some bytes of a frame; or, where `rest` is empty, sends off what was written; unless a message is there
+    /// first. Between [`begin_frame`](Self::begin_frame) and [`end_frame`](Self::end_frame).
+    pub(super) async fn write_some(
+        &mut self,
+        rest: &[u8],
+        until: u64,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<Written, SessionError> {
+        let written =
+            with_deadline(pin!(interrupted), self.link.write_or_readable(rest), self.clock.sleep_until(until)).await;
+        if let Ok(Written::Bytes(0)) = written
+            && !rest.is_empty()
+        {
+            return Err(SessionError::Disconnected);
+        }
+        written
+    }
+}
+
+/// What the link gives, unless the user interrupts or the deadline passes before.
+async fn with_deadline<T, E>(
     interrupted: Interrupted<'_>,
     link: impl Future<Output = Result<T, E>>,
-    over: impl Future<Output = ()>,
+    deadline: impl Future<Output = ()>,
 ) -> Result<T, SessionError> {
-    // In this order: a peer that always has something to say must not keep the person from stopping.
-    match select3(interrupted, link, over).await {
+    // In this order: a peer that always has something to say must not keep the user from interrupting.
+    match select3(interrupted, link, deadline).await {
         Either3::First(()) => Err(SessionError::Cancelled(Cancel::Interrupted)),
         Either3::Second(given) => given.map_err(|_| SessionError::Disconnected),
         Either3::Third(()) => Err(SessionError::TimedOut),
     }
+}
+
+/// Puts the header before a payload that stands at [`FRAME_HEADER`] already.
+pub(super) fn frame_payload(kind: Kind, frame: &mut [u8]) {
+    let header = Header::encode(kind, frame.len() - FRAME_HEADER);
+    frame[..FRAME_HEADER].copy_from_slice(&header);
+}
+
+/// Writes a message as a frame to the front of `buffer`, which is long enough for every message. Returns its length.
+pub(super) fn frame_message(message: &impl Serialize, buffer: &mut [u8]) -> usize {
+    let length = FRAME_HEADER + encode(message, &mut buffer[FRAME_HEADER..]).len();
+    frame_payload(Kind::Message, &mut buffer[..length]);
+    length
 }
 
 /// Encodes a message. The bounds of every message are below [`MESSAGE_MAX`], so that a buffer of that size always does.
@@ -191,9 +237,14 @@ pub(super) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionEr
     }
 }
 
-/// Decodes a `Hello` or `Greeting`: later versions may have fields behind those of this one.
-pub(super) fn decode_first<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionError> {
-    postcard::take_from_bytes(payload)
-        .map(|(message, _)| message)
-        .map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Message))
+/// Decodes the peer's first message. Behind a `Hello` or `Greeting` (`may_grow`) a later version may have more fields;
+/// behind any other message nothing may stand.
+pub(super) fn decode_first<M: DeserializeOwned>(
+    payload: &[u8],
+    may_grow: impl Fn(&M) -> bool,
+) -> Result<M, SessionError> {
+    match postcard::take_from_bytes(payload) {
+        Ok((message, rest)) if rest.is_empty() || may_grow(&message) => Ok(message),
+        _ => Err(SessionError::PeerMisbehaved(Misbehaviour::Message)),
+    }
 }

@@ -6,7 +6,6 @@
 
 mod tries;
 
-use heapless::Vec;
 use rand_core::CryptoRngCore;
 
 use crate::certificate::CertificateHash;
@@ -14,29 +13,38 @@ use crate::code::AuthCode;
 use crate::digest::Digest;
 use crate::limits::REMEMBER_MS;
 use crate::sealed::keys::Secret;
-use crate::session::Receipt;
+use crate::session::{Offered, Receipt};
 use tries::Book;
 
 pub use tries::Tries;
 
-/// Senders whose last run is remembered. The one that was heard of longest ago makes room.
+/// Runs that are remembered at once. One more takes the place of the same sender's oldest where that has several, else
+/// of the one heard of longest ago.
 const RUNS: usize = 4;
 
 /// A receiver's memory between connections. Times are those of the receiver's [`Clock`](super::Clock).
 pub struct Desk {
     code: AuthCode,
     book: Book,
-    /// At most one of each sender.
-    runs: Vec<Run, RUNS>,
+    /// Each stays where it is until it is dropped, so that moving leaves no copies of its secret.
+    runs: [Option<Run>; RUNS],
 }
 
-/// What one sender proved in one run.
+/// Names one run of one sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RunId {
+    pub(super) sender: CertificateHash,
+    pub(super) salt: [u8; 32],
+}
+
+/// What one sender proved in one run, for connections that continue it.
 struct Run {
-    sender: CertificateHash,
-    salt: [u8; 32],
+    id: RunId,
+    /// What it offered: the only folder of this run.
+    offered: Option<Offered>,
     key: Option<ProvenKey>,
-    /// What was committed, and the digest of its manifest.
-    receipt: Option<(Digest, Receipt)>,
+    /// Digest of the committed folder's manifest, and its receipt.
+    committed: Option<(Digest, Receipt)>,
     until: u64,
 }
 
@@ -56,7 +64,7 @@ pub(super) enum CodeTry {
 impl Desk {
     /// A desk with a fresh code.
     pub fn new(entropy: &mut impl CryptoRngCore) -> Self {
-        Self { code: AuthCode::random(entropy), book: Book::default(), runs: Vec::new() }
+        Self { code: AuthCode::random(entropy), book: Book::default(), runs: [const { None }; RUNS] }
     }
 
     /// A desk that goes on with the wrong tries that were kept. Where those are lost every sender has to pause
@@ -107,68 +115,96 @@ impl Desk {
         }
     }
 
-    /// Notes that `sender` gave the right code, or needed none, in the run of that salt.
-    pub(super) fn code_proven(&mut self, sender: CertificateHash, salt: [u8; 32], now: u64) {
-        self.forget(&sender);
-        if self.runs.is_full()
-            && let Some(oldest) = (0..RUNS).min_by_key(|&at| self.runs[at].until)
-        {
-            self.runs.swap_remove(oldest);
-        }
-        let run = Run { sender, salt, key: None, receipt: None, until: now.saturating_add(REMEMBER_MS) };
-        assert!(self.runs.push(run).is_ok(), "room was just made");
+    /// Notes that the sender gave the right code, or needed none, in this run.
+    pub(super) fn code_proven(&mut self, id: RunId, now: u64) {
+        self.forget(&id);
+        let run = Run { id, offered: None, key: None, committed: None, until: now.saturating_add(REMEMBER_MS) };
+        *self.place_for(&id.sender) = Some(run);
     }
 
-    /// Notes the secret that the commitment of that sender's run proved.
-    pub(super) fn key_proven(&mut self, sender: &CertificateHash, iterations: u32, secret: Secret, now: u64) {
-        if let Some(run) = self.renewed(sender, now) {
+    /// Binds a run to what is offered in it. Says whether that is what the run is bound to already, if it is.
+    pub(super) fn binds(&mut self, id: &RunId, offered: &Offered) -> bool {
+        match self.run_mut(id) {
+            Some(run) => run.offered.get_or_insert(*offered) == offered,
+            None => true,
+        }
+    }
+
+    /// Notes the secret that the commitment of this run proved.
+    pub(super) fn key_proven(&mut self, id: &RunId, iterations: u32, secret: Secret) {
+        if let Some(run) = self.run_mut(id) {
             run.key = Some(ProvenKey { iterations, secret });
         }
     }
 
-    /// Whether `sender` proved the code in the run of that salt.
-    pub(super) fn remembers(&self, sender: &CertificateHash, salt: &[u8; 32], now: u64) -> bool {
-        self.run(sender, salt, now).is_some()
+    /// Whether the sender proved the code in this run.
+    pub(super) fn remembers(&self, id: &RunId) -> bool {
+        self.run(id).is_some()
     }
 
-    /// The secret that `sender` proved in the run of that salt.
-    pub(super) fn secret(
-        &self,
-        sender: &CertificateHash,
-        salt: &[u8; 32],
-        iterations: u32,
-        now: u64,
-    ) -> Option<&Secret> {
-        let key = self.run(sender, salt, now)?.key.as_ref();
+    /// The secret that was proven in this run.
+    pub(super) fn secret(&self, id: &RunId, iterations: u32) -> Option<&Secret> {
+        let key = self.run(id)?.key.as_ref();
         key.filter(|key| key.iterations == iterations).map(|key| &key.secret)
     }
 
-    /// Notes what that sender's run committed, in case the receipt gets lost.
-    pub(super) fn committed(&mut self, sender: &CertificateHash, manifest: Digest, receipt: Receipt, now: u64) {
-        if let Some(run) = self.renewed(sender, now) {
-            run.receipt = Some((manifest, receipt));
+    /// Notes what this run committed, in case the receipt gets lost.
+    pub(super) fn committed(&mut self, id: &RunId, manifest: Digest, receipt: Receipt) {
+        if let Some(run) = self.run_mut(id) {
+            run.committed = Some((manifest, receipt));
         }
     }
 
-    /// What was committed in the run of that salt, and the digest of its manifest.
-    pub(super) fn receipt(&self, sender: &CertificateHash, salt: &[u8; 32], now: u64) -> Option<&(Digest, Receipt)> {
-        self.run(sender, salt, now)?.receipt.as_ref()
+    /// What this run committed, with the digest of its manifest.
+    pub(super) fn receipt(&self, id: &RunId) -> Option<&(Digest, Receipt)> {
+        self.run(id)?.committed.as_ref()
     }
 
-    /// Forgets what `sender` proved: a refusal ends the run.
-    pub(super) fn forget(&mut self, sender: &CertificateHash) {
-        self.runs.retain(|run| run.sender != *sender);
+    /// The connection ended: the run is remembered from now on.
+    pub(super) fn renew(&mut self, id: &RunId, now: u64) {
+        if let Some(run) = self.run_mut(id) {
+            run.until = now.saturating_add(REMEMBER_MS);
+        }
     }
 
-    fn run(&self, sender: &CertificateHash, salt: &[u8; 32], now: u64) -> Option<&Run> {
-        self.runs.iter().find(|run| run.sender == *sender && run.salt == *salt && now < run.until)
+    /// Forgets a run: a refusal ends it.
+    pub(super) fn forget(&mut self, id: &RunId) {
+        for place in self.runs.iter_mut().filter(|place| place.as_ref().is_some_and(|run| run.id == *id)) {
+            *place = None;
+        }
     }
 
-    /// The sender's run, remembered for as long again.
-    fn renewed(&mut self, sender: &CertificateHash, now: u64) -> Option<&mut Run> {
-        let run = self.runs.iter_mut().find(|run| run.sender == *sender)?;
-        run.until = now.saturating_add(REMEMBER_MS);
-        Some(run)
+    /// Forgets the runs whose time has passed, and wipes their secrets. Call it between connections, when
+    /// [`next_expiry`](Self::next_expiry) has come.
+    pub fn expire(&mut self, now: u64) {
+        for place in self.runs.iter_mut().filter(|place| place.as_ref().is_some_and(|run| run.until <= now)) {
+            *place = None;
+        }
+    }
+
+    /// When the next run is to be forgotten, if one is remembered.
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.runs.iter().flatten().map(|run| run.until).min()
+    }
+
+    fn run(&self, id: &RunId) -> Option<&Run> {
+        self.runs.iter().flatten().find(|run| run.id == *id)
+    }
+
+    fn run_mut(&mut self, id: &RunId) -> Option<&mut Run> {
+        self.runs.iter_mut().flatten().find(|run| run.id == *id)
+    }
+
+    /// A free place, or the one that is freed for another run of this sender.
+    fn place_for(&mut self, sender: &CertificateHash) -> &mut Option<Run> {
+        let several = self.runs.iter().flatten().filter(|run| run.id.sender == *sender).count() > 1;
+        let key = |place: &Option<Run>| match place {
+            None => (0, 0),
+            Some(run) if several && run.id.sender == *sender => (1, run.until),
+            Some(run) => (2, run.until),
+        };
+        let oldest = (0..RUNS).min_by_key(|&at| key(&self.runs[at])).unwrap_or(0);
+        &mut self.runs[oldest]
     }
 }
 
@@ -179,38 +215,63 @@ mod tests {
     use super::*;
     use crate::code::TransferKey;
 
+    fn id(sender: u8, salt: u8) -> RunId {
+        RunId { sender: CertificateHash([sender; 32]), salt: [salt; 32] }
+    }
+
+    fn secret() -> Secret {
+        Secret::typed(&TransferKey::random(&mut OsRng), &[9; 32], 1_000)
+    }
+
     #[test]
     fn each_of_several_senders_runs_is_remembered() {
         let mut desk = Desk::new(&mut OsRng);
         for sender in 0..RUNS as u8 {
-            desk.code_proven(CertificateHash([sender; 32]), [9; 32], sender.into());
+            desk.code_proven(id(sender, 9), sender.into());
         }
-        desk.key_proven(
-            &CertificateHash([0; 32]),
-            1_000,
-            Secret::typed(&TransferKey::random(&mut OsRng), &[9; 32], 1_000),
-            10,
-        );
-        assert!((0..RUNS as u8).all(|sender| desk.remembers(&CertificateHash([sender; 32]), &[9; 32], 10)));
-        desk.code_proven(CertificateHash([77; 32]), [9; 32], 20);
-        assert!(!desk.remembers(&CertificateHash([1; 32]), &[9; 32], 20), "the one heard of longest ago made room");
-        assert!(desk.secret(&CertificateHash([0; 32]), &[9; 32], 1_000, 20).is_some());
-        desk.code_proven(CertificateHash([0; 32]), [8; 32], 30);
-        assert!(
-            !desk.remembers(&CertificateHash([0; 32]), &[9; 32], 30),
-            "a new run ends the last one of the same sender"
-        );
+        desk.key_proven(&id(0, 9), 1_000, secret());
+        desk.renew(&id(0, 9), 10);
+        assert!((0..RUNS as u8).all(|sender| desk.remembers(&id(sender, 9))));
+        desk.code_proven(id(77, 9), 20);
+        assert!(!desk.remembers(&id(1, 9)), "the one heard of longest ago made room");
+        assert!(desk.secret(&id(0, 9), 1_000).is_some());
+        assert!(desk.secret(&id(0, 9), 1_001).is_none());
+        assert!(desk.secret(&id(0, 8), 1_000).is_none());
     }
 
     #[test]
-    fn a_key_is_remembered_for_its_iterations_alone() {
-        let (mut desk, sender) = (Desk::new(&mut OsRng), CertificateHash([1; 32]));
-        desk.code_proven(sender, [9; 32], 0);
-        let secret = Secret::typed(&TransferKey::random(&mut OsRng), &[9; 32], 1_000);
-        desk.key_proven(&sender, 1_000, secret, 0);
-        assert!(desk.secret(&sender, &[9; 32], 1_000, 1).is_some());
-        assert!(desk.secret(&sender, &[9; 32], 1_001, 1).is_none());
-        assert!(desk.secret(&sender, &[8; 32], 1_000, 1).is_none());
+    fn a_second_run_of_a_sender_leaves_its_first_remembered() {
+        let mut desk = Desk::new(&mut OsRng);
+        desk.code_proven(id(1, 1), 0);
+        desk.code_proven(id(1, 2), 1);
+        assert!(desk.remembers(&id(1, 1)) && desk.remembers(&id(1, 2)));
+        desk.forget(&id(1, 2));
+        assert!(desk.remembers(&id(1, 1)), "a refusal ends its own run alone");
+    }
+
+    #[test]
+    fn a_sender_with_many_runs_takes_nobody_elses_place() {
+        let mut desk = Desk::new(&mut OsRng);
+        desk.code_proven(id(1, 1), 0);
+        for salt in 1..100 {
+            desk.code_proven(id(2, salt), salt.into());
+        }
+        assert!(desk.remembers(&id(1, 1)));
+        assert!(desk.remembers(&id(2, 99)) && desk.remembers(&id(2, 98)));
+    }
+
+    #[test]
+    fn a_run_is_forgotten_ten_minutes_after_its_last_connection_and_not_before() {
+        let mut desk = Desk::new(&mut OsRng);
+        desk.code_proven(id(1, 1), 0);
+        desk.key_proven(&id(1, 1), 1_000, secret());
+        assert_eq!(desk.next_expiry(), Some(REMEMBER_MS));
+        desk.renew(&id(1, 1), 5_000_000);
+        desk.expire(5_000_000 + REMEMBER_MS - 1);
+        assert!(desk.secret(&id(1, 1), 1_000).is_some());
+        desk.expire(5_000_000 + REMEMBER_MS);
+        assert!(!desk.remembers(&id(1, 1)));
+        assert_eq!(desk.next_expiry(), None);
     }
 
     #[test]

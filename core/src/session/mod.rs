@@ -25,6 +25,24 @@ pub trait Link: Read + Write {
     async fn readable(&mut self) -> Result<(), Self::Error>;
 }
 
+/// A [`Link`] on which a write may be dropped and gone on with: a sender, whose chunks are long, hears the receiver
+/// while they are sent off.
+pub trait DuplexLink: Link {
+    /// Writes some bytes from the front of `bytes`, or, where there are none, flushes what was written. Where neither
+    /// can go on now, it also completes once there is something to read. **Cancel-safe**: bytes that it did not report
+    /// as written were not written.
+    async fn write_or_readable(&mut self, bytes: &[u8]) -> Result<Written, Self::Error>;
+}
+
+/// What [`DuplexLink::write_or_readable`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// So many bytes were written; 0 where there were none to write: everything was flushed.
+    Bytes(usize),
+    /// Nothing was written, and there is something to read.
+    Readable,
+}
+
 /// Time since some fixed moment. Virtual in tests.
 pub trait Clock {
     /// Milliseconds since that moment; never goes back.
@@ -86,8 +104,11 @@ pub struct Receipt {
 /// `commit` returns `Ok`, and the new one from then on.
 ///
 /// Calls come in the order `check`, `begin`, at most one `restart`, `write`..., `commit`; or end at any point with
-/// `suspend` or `discard`, which also come where nothing was begun, and do nothing then. A store that works for long
-/// yields now and then, so that the session can say so to the sender.
+/// `suspend` or `discard`, which also come where nothing was begun, and do nothing then.
+///
+/// A store that works for long returns `Pending` meanwhile, so that the session can say so to the sender. The session
+/// drops the futures of `check`, `begin`, `restart` and `write` at any await when the connection or its user ends it,
+/// and calls `suspend` or `discard` then. A `commit` that was begun is never dropped by it.
 pub trait Store {
     /// What it can take.
     fn capacity(&mut self) -> Capacity;
@@ -219,8 +240,11 @@ pub enum SessionError {
     NothingInCommon,
     /// The receiver's certificate has no key to seal to (sender only).
     NoHpkeKey,
-    /// Everything was sent, and the connection ended before the receipt came (sender only).
-    OutcomeUnknown,
+    /// Everything was sent, and the receipt did not come: the connection ended, or time ran out (sender only).
+    OutcomeUnknown {
+        /// This side's user did not want to wait for it.
+        interrupted: bool,
+    },
     /// The receipt is for another folder than the one that was sent (sender only).
     WrongReceipt,
     /// The caller's buffers are too small for the chosen chunk size.

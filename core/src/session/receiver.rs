@@ -3,6 +3,7 @@
 //! TLS -> **frame -> open -> decompress** -> store. PROTOCOL.md, section 6.
 
 mod flow;
+mod wait;
 
 use rand_core::CryptoRngCore;
 
@@ -146,12 +147,11 @@ impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R>
         link: &mut impl Link,
         peer: CertificateHash,
     ) -> Result<Receipt, SessionError> {
-        let mut session = Session { channel: Channel::new(link, self.clock), peer, at: self };
+        let mut session =
+            Session { channel: Channel::new(link, self.clock), peer, at: self, run: None, manifest: None };
         let result = session.run::<C>().await;
-        if let Err(error) = result {
-            session.settle(error).await;
-        }
-        // Whoever had the last word waits for the other to close.
+        session.end(result.err()).await;
+        // The side that had the last word waits for the other to close.
         if !matches!(result, Err(SessionError::Disconnected | SessionError::PeerCancelled(_))) {
             session.channel.linger().await;
         }

@@ -2,6 +2,7 @@
 //!
 //! Walk -> archive -> **compress -> seal -> frame** -> TLS. PROTOCOL.md, section 6.
 
+mod dialogue;
 mod flow;
 
 use rand_core::CryptoRngCore;
@@ -15,8 +16,9 @@ use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::POINT;
 use crate::sealed::stream::{Compressor, seal_buffer};
 use crate::session::channel::Channel;
-use crate::session::{Clock, Link, Receipt, SessionError};
+use crate::session::{Clock, DuplexLink, Receipt, SessionError};
 use crate::wire::message::Stage;
+use dialogue::Dialogue;
 use flow::Session;
 
 /// What a sender knows of its archive before the first byte crosses.
@@ -31,6 +33,9 @@ pub struct ArchiveInfo {
 }
 
 /// Where a sender's archive comes from: the same bytes at every reading, from the start.
+///
+/// A source that works for long returns `Pending` meanwhile, so that the session can say so to the receiver. Its futures
+/// may be dropped at any await; then only `rewind` follows.
 pub trait Source {
     /// What is known of it.
     fn info(&self) -> ArchiveInfo;
@@ -153,8 +158,21 @@ pub struct Sender<'a, S, O, K, R> {
 impl<S: Source, O: Operator, K: Clock, R: CryptoRngCore> Sender<'_, S, O, K, R> {
     /// Offers the source's archive to the authenticated receiver `peer` and sends it. `C`: the ciphers that this side
     /// has.
-    pub async fn send<C: Cipher>(&mut self, link: &mut impl Link, peer: &Peer<'_>) -> Result<Receipt, SessionError> {
-        let mut session = Session { channel: Channel::new(link, self.clock), peer, at: self };
+    pub async fn send<C: Cipher>(
+        &mut self,
+        link: &mut impl DuplexLink,
+        peer: &Peer<'_>,
+    ) -> Result<Receipt, SessionError> {
+        let Buffers { plain, frame, compressor } = &mut self.buffers;
+        let mut session = Session {
+            dialogue: Dialogue::new(Channel::new(link, self.clock), self.operator, frame),
+            peer,
+            run: self.run,
+            source: self.source,
+            entropy: self.entropy,
+            plain,
+            compressor: compressor.as_deref_mut(),
+        };
         let result = session.run::<C>().await;
         if let Err(error) = result {
             session.settle(error).await;

@@ -33,8 +33,15 @@ pub enum FromSender {
     },
     /// It stops.
     Cancel(Cancel),
-    /// It hashes its own bytes before `Resume`; renews the receiver's deadline.
+    /// It is still there, and busy or waiting; renews the receiver's deadline.
     Working(Stage),
+}
+
+impl FromSender {
+    /// Whether the payload of a frame is [`FromSender::Working`].
+    pub fn is_working(payload: &[u8]) -> bool {
+        matches!(payload, [5, _])
+    }
 }
 
 /// What a receiver says.
@@ -49,7 +56,7 @@ pub enum FromReceiver {
         /// Tries left, at least 1.
         left: u8,
     },
-    /// It works; renews the sender's deadline.
+    /// It is still there, and busy or waiting; renews the sender's deadline.
     Working(Stage),
     /// It has the key, and holds a prefix.
     Accept {
@@ -175,20 +182,57 @@ pub struct Offer {
 /// Length of the tags that end an encoded [`Offer`].
 pub const OFFER_TAGS: usize = 64;
 
-/// What a side is busy with: a receiver with any of these, a sender with [`Stage::Hashing`] only.
+/// What a side is busy with or waits for. It only informs the user on the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[serde(from = "u8", into = "u8")]
 pub enum Stage {
-    /// Waiting for a person to type the key.
+    /// The receiver waits for its user to type the key.
     Key,
     /// The same, after a wrong one.
     KeyAgain,
-    /// Reading back the prefix that the receiver holds.
+    /// A side reads back what it holds of the archive, or stretches the key.
     Hashing,
-    /// Verifying what was stored.
+    /// The receiver verifies what was stored.
     Verifying,
-    /// Waiting for a reader of the old folder, or another transfer, to leave the place.
+    /// A side waits: for its user, for the other side, or for a reader or another transfer to release the storage.
     Waiting,
+    /// The receiver's storage takes what was received.
+    Storing,
+    /// The sender's storage gives what comes next.
+    Reading,
+    /// A number that this version does not know.
+    Unknown(u8),
+}
+
+impl From<u8> for Stage {
+    fn from(number: u8) -> Self {
+        match number {
+            0 => Self::Key,
+            1 => Self::KeyAgain,
+            2 => Self::Hashing,
+            3 => Self::Verifying,
+            4 => Self::Waiting,
+            5 => Self::Storing,
+            6 => Self::Reading,
+            number => Self::Unknown(number),
+        }
+    }
+}
+
+impl From<Stage> for u8 {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Key => 0,
+            Stage::KeyAgain => 1,
+            Stage::Hashing => 2,
+            Stage::Verifying => 3,
+            Stage::Waiting => 4,
+            Stage::Storing => 5,
+            Stage::Reading => 6,
+            Stage::Unknown(number) => number,
+        }
+    }
 }
 
 /// Why a side stops.

@@ -7,11 +7,13 @@ use rand_core::{CryptoRng, RngCore};
 use waft_core::archive::{
     ArchiveError, Content, ContentReader, ENTRY_PREFIX, Entry, Kind, ManifestReader, ManifestWriter, Modified,
 };
+use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
 use waft_core::path::RelPath;
 use waft_core::session::desk::Tries;
+use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, StoreError, receiver, sender};
 
 use crate::source::HandMade;
@@ -73,6 +75,8 @@ pub(crate) struct MemoryStore {
     pub(crate) staged: Vec<u8>,
     pub(crate) owner: Option<Offered>,
     pub(crate) committed: Vec<u8>,
+    /// The sender of what is committed.
+    pub(crate) committed_by: Option<CertificateHash>,
     pub(crate) generation: u64,
     pub(crate) written: u64,
     /// Fails with this once so many bytes are staged.
@@ -83,6 +87,10 @@ pub(crate) struct MemoryStore {
     pub(crate) checked: Moment,
     /// Has read back what it holds by then, if that takes time.
     pub(crate) read_back: Option<Moment>,
+    /// Milliseconds that each write, and a commit, take.
+    pub(crate) takes: Option<(Rc<VirtualClock>, u64, u64)>,
+    /// Never tells the manifest's digest.
+    pub(crate) knows_no_manifest: bool,
     /// A reader holds its place until then.
     pub(crate) leased: Option<(Rc<VirtualClock>, u64)>,
 }
@@ -95,12 +103,15 @@ impl Default for MemoryStore {
             staged: Vec::new(),
             owner: None,
             committed: Vec::new(),
+            committed_by: None,
             generation: 0,
             written: 0,
             trouble: None,
             refuses: None,
             checked: Moment::default(),
             read_back: None,
+            takes: None,
+            knows_no_manifest: false,
             leased: None,
         }
     }
@@ -153,7 +164,10 @@ impl Store for MemoryStore {
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         let manifest = offered.shape.manifest as usize;
-        if self.committed.len() > manifest && is_it(&Digest::of(&self.committed[..manifest])) {
+        if self.committed.len() > manifest
+            && self.committed_by == Some(offered.sender)
+            && is_it(&Digest::of(&self.committed[..manifest]))
+        {
             self.staged = self.committed.clone();
             self.owner = Some(*offered);
             return Ok(self.prefix());
@@ -184,6 +198,9 @@ impl Store for MemoryStore {
         {
             return Err(error);
         }
+        if let Some((clock, write, _)) = &self.takes {
+            clock.sleep_until(clock.now() + write).await;
+        }
         self.written += archive.len() as u64;
         self.staged.extend(archive);
         Ok(())
@@ -191,6 +208,9 @@ impl Store for MemoryStore {
 
     fn manifest(&self) -> Option<Digest> {
         let manifest = self.owner?.shape.manifest as usize;
+        if self.knows_no_manifest {
+            return None;
+        }
         self.staged.get(..manifest).map(Digest::of)
     }
 
@@ -199,12 +219,16 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
+        if let Some((clock, _, commit)) = &self.takes {
+            clock.sleep_until(clock.now() + commit).await;
+        }
         let manifest = self.owner.expect("begun").shape.manifest;
         let (digest, files, _) = check(&self.staged, manifest).map_err(StoreError::Archive)?;
         if self.committed != self.staged {
             self.generation += 1;
             self.committed = self.staged.clone();
         }
+        self.committed_by = self.owner.map(|owner| owner.sender);
         Ok(Receipt { digest, files, bytes: self.committed.len() as u64, generation: self.generation })
     }
 
@@ -222,6 +246,8 @@ pub(crate) struct Caller {
     pub(crate) codes: VecDeque<AuthCode>,
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<sender::Event>,
+    /// Milliseconds until a code is typed.
+    pub(crate) types_for: Option<(Rc<VirtualClock>, u64)>,
     /// Wants to stop then.
     pub(crate) leaves: Moment,
 }
@@ -229,6 +255,9 @@ pub(crate) struct Caller {
 impl sender::Operator for Caller {
     async fn code(&mut self, left: Option<u8>) -> Option<AuthCode> {
         self.asked.push(left);
+        if let Some((clock, takes)) = &self.types_for {
+            clock.sleep_until(clock.now() + takes).await;
+        }
         self.codes.pop_front()
     }
 
@@ -300,5 +329,34 @@ impl receiver::Operator for Typist {
 
     async fn interrupted(&mut self) {
         self.leaves.comes().await;
+    }
+}
+
+/// A source that takes long to read.
+pub(crate) struct Slow<'s> {
+    pub(crate) source: &'s mut HandMade,
+    pub(crate) clock: &'s VirtualClock,
+    /// Each time, in milliseconds.
+    pub(crate) takes: u64,
+}
+
+impl Source for Slow<'_> {
+    fn info(&self) -> ArchiveInfo {
+        self.source.info()
+    }
+
+    async fn rewind(&mut self) -> Result<(), SourceError> {
+        self.source.rewind().await
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        if self.takes > 0 {
+            self.clock.sleep_until(self.clock.now() + self.takes).await;
+        }
+        self.source.read(buffer).await
+    }
+
+    fn root(&self) -> Option<Digest> {
+        self.source.root()
     }
 }

@@ -1,6 +1,14 @@
 //! What can be known before a code is read out or a key is typed is found before. PROTOCOL.md, section 6, steps 2 and 4.
 
-use super::*;
+use std::rc::Rc;
+
+use waft_core::limits::STEP_MS;
+use waft_core::session::{SessionError, StoreError};
+use waft_core::wire::message::Cancel;
+
+use crate::actors::Moment;
+use crate::memory::all_but_the_receipt;
+use crate::scene::{Scene, UNKNOWN, refused};
 
 const NO_SPACE: StoreError = StoreError::NoSpace { needed: 9, free: 3 };
 
@@ -46,7 +54,7 @@ fn the_time_to_type_the_key_begins_when_it_is_asked_for() {
 #[test]
 fn a_lost_receipt_is_given_whatever_the_store_finds() {
     let mut scene = Scene::new();
-    assert_eq!(scene.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(SessionError::OutcomeUnknown));
+    assert_eq!(scene.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(UNKNOWN));
     scene.store.refuses = Some(StoreError::NotEmpty);
     let (sender, receiver) = scene.connect();
     assert_eq!(sender, receiver);

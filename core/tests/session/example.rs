@@ -16,7 +16,8 @@ use waft_core::sealed::keys::{ChunkKey, Schedule, Secret, Transcript};
 use waft_core::sealed::stream::{Codec, Sealer, Span, seal_buffer};
 use waft_core::wire::message;
 
-use super::*;
+use crate::actors::archive_of;
+use crate::scene::{CHUNK, KEY, RECEIVER, SENDER, Scene, key};
 
 const PAGE: &str = include_str!("../../PROTOCOL.md");
 

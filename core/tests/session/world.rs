@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
-use waft_core::session::{Clock, Link};
+use waft_core::session::{Clock, DuplexLink, Link, Written};
 
 /// Time that jumps to the next deadline once nothing else can happen.
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl Clock for VirtualClock {
             if self.now.get() >= at {
                 return Poll::Ready(());
             }
-            self.next.set(Some(self.next.get().map_or(at, |next| next.min(at))));
+            self.wake_at(at);
             Poll::Pending
         })
         .await
@@ -38,6 +38,16 @@ impl Clock for VirtualClock {
 }
 
 impl VirtualClock {
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn wake_at(&self, at: u64) {
+        if at > self.now.get() {
+            self.next.set(Some(self.next.get().map_or(at, |next| next.min(at))));
+        }
+    }
+
     pub(crate) fn advance(&self, ms: u64) {
         self.now.set(self.now.get() + ms);
     }
@@ -76,14 +86,13 @@ struct Pipe {
     /// Bytes that still pass before the connection breaks.
     left: u64,
     closed: bool,
-    waker: Option<Waker>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
 }
 
 impl Pipe {
     fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
     }
 }
 
@@ -95,9 +104,20 @@ pub(crate) struct MemoryLink {
     pub(crate) written: Vec<u8>,
     /// Bytes to change on the way: how far from the start, and what to flip.
     pub(crate) edits: Vec<(usize, u8)>,
+    /// Takes no bytes behind so many, for so long.
+    pub(crate) stall: Option<Stall>,
     /// What comes is part of a record of TLS: reading it waits for the rest, and must not begin again once it was given
     /// up.
     pub(crate) partial: Option<Begun>,
+}
+
+/// A peer that does not read for a while.
+#[derive(Clone)]
+pub(crate) struct Stall {
+    /// Bytes that still pass before.
+    pub(crate) behind: usize,
+    pub(crate) clock: Rc<VirtualClock>,
+    pub(crate) until: u64,
 }
 
 /// Whether a read was begun.
@@ -107,12 +127,26 @@ pub(crate) struct Begun(bool);
 /// Both ends of a new connection; it breaks after so many bytes from the first to the second, or back.
 pub(crate) fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
     let pipe = |left| {
-        Rc::new(RefCell::new(Pipe { bytes: VecDeque::new(), capacity: 4_096, left, closed: false, waker: None }))
+        Rc::new(RefCell::new(Pipe {
+            bytes: VecDeque::new(),
+            capacity: 4_096,
+            left,
+            closed: false,
+            reader: None,
+            writer: None,
+        }))
     };
     let (a, b) = (pipe(forth), pipe(back));
     (
-        MemoryLink { incoming: b.clone(), outgoing: a.clone(), written: Vec::new(), edits: Vec::new(), partial: None },
-        MemoryLink { incoming: a, outgoing: b, written: Vec::new(), edits: Vec::new(), partial: None },
+        MemoryLink {
+            incoming: b.clone(),
+            outgoing: a.clone(),
+            written: Vec::new(),
+            edits: Vec::new(),
+            stall: None,
+            partial: None,
+        },
+        MemoryLink { incoming: a, outgoing: b, written: Vec::new(), edits: Vec::new(), stall: None, partial: None },
     )
 }
 
@@ -172,34 +206,7 @@ impl Read for MemoryLink {
 
 impl Write for MemoryLink {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
-        let count = poll_fn(|context| {
-            let mut pipe = self.outgoing.borrow_mut();
-            let room = pipe.capacity - pipe.bytes.len();
-            if pipe.closed || pipe.left == 0 {
-                return Poll::Ready(Err(Broken));
-            }
-            if room == 0 {
-                pipe.waker = Some(context.waker().clone());
-                return Poll::Pending;
-            }
-            let count = bytes.len().min(room).min(usize::try_from(pipe.left).unwrap_or(usize::MAX));
-            let mut bytes = bytes[..count].to_vec();
-            for (place, flip) in &self.edits {
-                if let Some(byte) = place.checked_sub(self.written.len()).and_then(|at| bytes.get_mut(at)) {
-                    *byte ^= flip;
-                }
-            }
-            pipe.bytes.extend(bytes);
-            pipe.left -= count as u64;
-            pipe.wake();
-            Poll::Ready(Ok(count))
-        })
-        .await;
-        if count.is_err() || self.outgoing.borrow().left == 0 {
-            self.sever();
-        }
-        self.written.extend(&bytes[..*count.as_ref().unwrap_or(&0)]);
-        count
+        poll_fn(|context| self.poll_write(context, bytes)).await
     }
 
     async fn flush(&mut self) -> Result<(), Broken> {
@@ -209,14 +216,69 @@ impl Write for MemoryLink {
 
 impl Link for MemoryLink {
     async fn readable(&mut self) -> Result<(), Broken> {
+        poll_fn(|context| self.poll_readable(context)).await
+    }
+}
+
+impl DuplexLink for MemoryLink {
+    async fn write_or_readable(&mut self, bytes: &[u8]) -> Result<Written, Broken> {
         poll_fn(|context| {
-            let mut pipe = self.incoming.borrow_mut();
-            if pipe.closed || !pipe.bytes.is_empty() {
-                return Poll::Ready(Ok(()));
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(Written::Bytes(0)));
             }
-            pipe.waker = Some(context.waker().clone());
-            Poll::Pending
+            match self.poll_write(context, bytes) {
+                Poll::Ready(written) => Poll::Ready(written.map(Written::Bytes)),
+                Poll::Pending => self.poll_readable(context).map_ok(|()| Written::Readable),
+            }
         })
         .await
+    }
+}
+
+impl MemoryLink {
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
+        let open = match &self.stall {
+            Some(stall) if stall.clock.now() < stall.until => stall.behind.saturating_sub(self.written.len()),
+            _ => usize::MAX,
+        };
+        let count = {
+            let mut pipe = self.outgoing.borrow_mut();
+            let room = open.min(pipe.capacity - pipe.bytes.len());
+            if pipe.closed || pipe.left == 0 {
+                Err(Broken)
+            } else if room == 0 {
+                pipe.writer = Some(context.waker().clone());
+                if let Some(stall) = &self.stall {
+                    stall.clock.wake_at(stall.until);
+                }
+                return Poll::Pending;
+            } else {
+                let count = bytes.len().min(room).min(usize::try_from(pipe.left).unwrap_or(usize::MAX));
+                let mut bytes = bytes[..count].to_vec();
+                for (place, flip) in &self.edits {
+                    if let Some(byte) = place.checked_sub(self.written.len()).and_then(|at| bytes.get_mut(at)) {
+                        *byte ^= flip;
+                    }
+                }
+                pipe.bytes.extend(bytes);
+                pipe.left -= count as u64;
+                pipe.wake();
+                Ok(count)
+            }
+        };
+        if count.is_err() || self.outgoing.borrow().left == 0 {
+            self.sever();
+        }
+        self.written.extend(&bytes[..*count.as_ref().unwrap_or(&0)]);
+        Poll::Ready(count)
+    }
+
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let mut pipe = self.incoming.borrow_mut();
+        if pipe.closed || !pipe.bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        pipe.reader = Some(context.waker().clone());
+        Poll::Pending
     }
 }

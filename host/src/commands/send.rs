@@ -175,7 +175,7 @@ fn verdict(last: Error, broken: Option<Error>) -> Error {
 
 /// Whether the folder may have arrived.
 fn is_outcome_unknown(error: &Error) -> bool {
-    matches!(error, Error::Sending { cause: SessionError::OutcomeUnknown, .. })
+    matches!(error, Error::Sending { cause: SessionError::OutcomeUnknown { .. }, .. })
 }
 
 /// Whether nothing of the receiver was there.
@@ -225,10 +225,10 @@ mod tests {
 
     #[test]
     fn that_a_folder_may_have_arrived_is_not_forgotten() {
-        let unknown = worse(None, session(SessionError::OutcomeUnknown));
+        let unknown = worse(None, session(SessionError::OutcomeUnknown { interrupted: false }));
         let still = worse(unknown, session(SessionError::Disconnected));
         assert_eq!(exit(verdict(absent(), still)), 18);
-        let unknown = || worse(None, session(SessionError::OutcomeUnknown));
+        let unknown = || worse(None, session(SessionError::OutcomeUnknown { interrupted: false }));
         assert_eq!(exit(verdict(session(SessionError::TimedOut), unknown())), 18);
         assert_eq!(exit(verdict(Error::Interrupted, unknown())), 18);
         assert_eq!(exit(verdict(Error::Interrupted, worse(None, session(SessionError::Disconnected)))), 130);

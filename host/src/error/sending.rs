@@ -36,9 +36,12 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
             ),
         ),
         SessionError::OverLimit { limit, has, most } => over_limit(peer, limit, Some((has, most))),
-        SessionError::OutcomeUnknown => told(
+        SessionError::OutcomeUnknown { interrupted } => told(
             Unknown,
-            format!("Everything was sent, but the connection to {peer} ended before its receipt came."),
+            match interrupted {
+                false => format!("Everything was sent, but the connection to {peer} ended before its receipt came."),
+                true => format!("Everything was sent, but you stopped waiting before the receipt of {peer} came."),
+            },
             moment.after_silence(
                 "Look there whether the new folder is in place; or send again: what has arrived is not sent twice.",
             ),

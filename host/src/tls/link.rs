@@ -6,14 +6,15 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use embedded_io_async::{ErrorType, Read, Write};
-use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
-use waft_core::session::Link;
+use waft_core::session::{DuplexLink, Link, Written};
 
 /// A peer that takes nothing more gets no goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -64,5 +65,22 @@ impl Write for TlsLink {
 impl Link for TlsLink {
     async fn readable(&mut self) -> io::Result<()> {
         self.fill().await.map(|_| ())
+    }
+}
+
+impl DuplexLink for TlsLink {
+    async fn write_or_readable(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        poll_fn(|context| {
+            let mut stream = Pin::new(&mut self.stream);
+            let written = match bytes {
+                [] => stream.as_mut().poll_flush(context).map_ok(|()| 0),
+                bytes => stream.as_mut().poll_write(context, bytes),
+            };
+            match written {
+                Poll::Ready(written) => Poll::Ready(written.map(Written::Bytes)),
+                Poll::Pending => stream.poll_fill_buf(context).map_ok(|_| Written::Readable),
+            }
+        })
+        .await
     }
 }

@@ -2,25 +2,28 @@
 //!
 //! PROTOCOL.md, section 6.
 
-use core::future::Future;
+use core::cell::Cell;
+use core::future::pending;
 use core::mem;
-use core::pin::{Pin, pin};
+use core::pin::pin;
 
-use embassy_futures::select::{Either4, select4};
+use embassy_futures::select::{Either, select};
 use rand_core::CryptoRngCore;
 
 use crate::certificate::CertificateHash;
 use crate::code::TransferKey;
 use crate::digest::Digest;
-use crate::limits::{self, KEY_TRIES, LEASE_MS, PROGRESS_STEP, STEP_MS, WORKING_MS};
+use crate::limits::{self, KEY_TRIES, LEASE_MS, PROGRESS_STEP, STEP_MS, WORKING_CAP_MS};
 use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
 use crate::sealed::stream::{Codec, Opener, Span};
 use crate::session::apart::apart;
-use crate::session::channel::{Channel, Frame, decode, decode_first, encode};
-use crate::session::desk::CodeTry;
+use crate::session::channel::{Channel, decode, decode_first, encode};
+use crate::session::desk::{CodeTry, RunId};
+use crate::session::receiver::wait::{First, finish, wait_for};
 use crate::session::receiver::{Event, KeyAnswer, KeySource, Operator, Policy, Receiver};
-use crate::session::{Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store, StoreError};
+use crate::session::{Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store};
+use crate::wire::frame::Kind;
 use crate::wire::message::{
     Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List, OFFER_TAGS, Offer,
     OfferBody, Refusal, Stage,
@@ -35,13 +38,17 @@ pub(super) struct Session<'s, 'a, L, S, O, K, R> {
     pub(super) channel: Channel<'s, L, K>,
     pub(super) peer: CertificateHash,
     pub(super) at: &'s mut Receiver<'a, S, O, K, R>,
+    /// The sender's run, once its code is proven: what the receiver remembers of this session goes there.
+    pub(super) run: Option<RunId>,
+    /// Digest of the offered archive's manifest, once it was matched with the offer's tag.
+    pub(super) manifest: Option<Digest>,
 }
 
 /// The first messages, as they crossed: the keys are bound to them.
 struct Opening {
     hello: heapless::Vec<u8, { limits::MESSAGE_MAX }>,
     greeting: heapless::Vec<u8, { limits::MESSAGE_MAX }>,
-    salt: [u8; 32],
+    run: RunId,
 }
 
 /// An offer within all bounds.
@@ -71,9 +78,11 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
 
     /// `Hello`, `Greeting`, and the code where it is needed.
     async fn greet<C: Cipher>(&mut self) -> Result<Opening, SessionError> {
-        let payload = self.next(STEP_MS).await?;
+        let until = self.channel.after(STEP_MS);
+        let at = &mut *self.at;
+        let payload = self.channel.receive_message(at.buffers.frame, until, at.operator.interrupted()).await?;
         let hello = heapless::Vec::from_slice(payload).map_err(|_| SessionError::Buffers)?;
-        let message = decode_first(&hello)?;
+        let message = decode_first(&hello, |message| matches!(message, FromSender::Hello(_)))?;
         let FromSender::Hello(Hello { min, max, salt, .. }) = message else {
             return not_expected(message);
         };
@@ -81,7 +90,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             return Err(SessionError::Refused(Refusal::Version));
         }
         let now = self.at.clock.now();
-        let remembered = self.at.desk.remembers(&self.peer, &salt, now);
+        let run = RunId { sender: self.peer, salt };
+        self.at.desk.expire(now);
+        let remembered = self.at.desk.remembers(&run);
         let code_needed = self.at.policy.code_needed && !remembered;
         if code_needed && let Some(seconds) = self.at.desk.locked(&self.peer, now) {
             return Err(self.lock(seconds));
@@ -95,9 +106,10 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             self.code().await?;
         }
         if !remembered {
-            self.at.desk.code_proven(self.peer, salt, self.at.clock.now());
+            self.at.desk.code_proven(run, self.at.clock.now());
         }
-        Ok(Opening { hello, greeting: greeting_bytes, salt })
+        self.run = Some(run);
+        Ok(Opening { hello, greeting: greeting_bytes, run })
     }
 
     fn greeting<C: Cipher>(&mut self, code_needed: bool) -> Greeting {
@@ -128,10 +140,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
 
     async fn code(&mut self) -> Result<(), SessionError> {
         loop {
-            let message = match self.next(limits::CODE_MS).await {
-                Err(SessionError::TimedOut) => return Err(SessionError::Refused(Refusal::CodeTimeout)),
-                payload => decode(payload?)?,
-            };
+            let until = self.channel.after(limits::CODE_MS);
+            let message = decode(self.next(until, SessionError::Refused(Refusal::CodeTimeout)).await?)?;
             let FromSender::Code { digits } = message else {
                 return not_expected(message);
             };
@@ -166,7 +176,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     async fn offer<C: Cipher>(&mut self, opening: &Opening) -> Result<Accepted, SessionError> {
         let peer = self.peer;
         let certificate = self.at.policy.certificate;
-        let payload = self.next(STEP_MS).await?;
+        let until = self.channel.after(WORKING_CAP_MS);
+        let payload = self.next(until, SessionError::TimedOut).await?;
         let message = decode(payload)?;
         let FromSender::Offer(offer) = message else {
             return not_expected(message);
@@ -183,6 +194,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         within(shape.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
         field(shape.is_consistent())?;
         let offered = Offered { sender: peer, created, shape };
+        // A run has one folder: what its user agreed to once is not an answer to another offer.
+        field(self.at.desk.binds(&opening.run, &offered))?;
         self.at.operator.event(Event::Offered(offered));
         self.check(opening, &offered).await?;
         Ok(Accepted { offer, aead, codec, offered, transcript })
@@ -191,12 +204,16 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     /// Lets the store find what it can know before the operator is asked for the key. Where the folder was committed in
     /// this run already, only its receipt is still to be sent, and nothing that the store finds now matters.
     async fn check(&mut self, opening: &Opening, offered: &Offered) -> Result<(), SessionError> {
-        let at = &mut *self.at;
-        if at.desk.receipt(&self.peer, &opening.salt, at.clock.now()).is_some() {
+        if self.at.desk.receipt(&opening.run).is_some() {
             return Ok(());
         }
-        let (work, interrupted) = (pin!(at.store.check(offered)), pin!(at.operator.interrupted()));
-        working(&mut self.channel, Stage::Hashing, work, interrupted, Some(at.buffers.frame)).await
+        let first = {
+            let at = &mut *self.at;
+            let (frame, interrupted) = (&mut *at.buffers.frame, at.operator.interrupted());
+            let check = pin!(at.store.check(offered));
+            wait_for(&mut self.channel, Stage::Hashing, Some(frame), interrupted, check).await?
+        };
+        Ok(self.done(first)??)
     }
 
     /// Finds the key whose commitment the offer carries: remembered, sealed, or typed.
@@ -208,8 +225,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             let schedule = Schedule::new(&secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
         }
-        let now = self.at.clock.now();
-        if let Some(secret) = self.at.desk.secret(&self.peer, &opening.salt, iterations, now) {
+        if let Some(secret) = self.at.desk.secret(&opening.run, iterations) {
             let schedule = Schedule::new(secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
         }
@@ -217,38 +233,35 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         for left in (0..KEY_TRIES).rev() {
             let wrong_before = (left + 1 < KEY_TRIES).then_some(left + 1);
             let key = self.ask_key(&accepted.offered, wrong_before, until).await?;
-            let secret = Secret::typed(&key, &opening.salt, iterations);
+            let secret = Secret::typed(&key, &opening.run.salt, iterations);
             let schedule = Schedule::new(&secret, transcript);
             if schedule.commits_to(&offer.commitment) {
-                self.at.desk.key_proven(&self.peer, iterations, secret, self.at.clock.now());
+                self.at.desk.key_proven(&opening.run, iterations, secret);
                 return Ok(schedule);
             }
         }
         key_wrong()
     }
 
-    /// Asks the person, and keeps the sender informed and watched meanwhile.
+    /// Asks the user, and keeps the sender informed and watched meanwhile.
     async fn ask_key(&mut self, offered: &Offered, left: Option<u8>, until: u64) -> Result<TransferKey, SessionError> {
         let stage = if left.is_some() { Stage::KeyAgain } else { Stage::Key };
-        {
-            let clock = self.at.clock;
-            let mut answer = pin!(self.at.operator.key(offered, left));
-            loop {
-                self.channel.send(&FromReceiver::Working(stage)).await?;
-                let again = clock.sleep_until(self.channel.after(WORKING_MS));
-                match select4(&mut answer, self.channel.readable(), again, clock.sleep_until(until)).await {
-                    Either4::First(KeyAnswer::Key(key)) => return Ok(key),
-                    Either4::First(KeyAnswer::Declined) => return Err(SessionError::Refused(Refusal::Declined)),
-                    Either4::First(KeyAnswer::Unavailable) => return Err(SessionError::Refused(Refusal::KeyTimeout)),
-                    Either4::First(KeyAnswer::Interrupted) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
-                    Either4::Second(ready) => break ready?,
-                    Either4::Third(()) => {}
-                    Either4::Fourth(()) => return Err(SessionError::Refused(Refusal::KeyTimeout)),
-                }
+        self.channel.send(&FromReceiver::Working(stage)).await?;
+        let first = {
+            let at = &mut *self.at;
+            let answer = pin!(select(at.operator.key(offered, left), at.clock.sleep_until(until)));
+            // The operator hears of the user's interruption itself while it asks.
+            wait_for(&mut self.channel, stage, Some(at.buffers.frame), pending(), answer).await?
+        };
+        match first {
+            First::Message(length) => not_expected(decode(&self.at.buffers.frame[..length])?),
+            First::Done(Either::First(KeyAnswer::Key(key))) => Ok(key),
+            First::Done(Either::First(KeyAnswer::Declined)) => Err(SessionError::Refused(Refusal::Declined)),
+            First::Done(Either::First(KeyAnswer::Interrupted)) => Err(SessionError::Cancelled(Cancel::Interrupted)),
+            First::Done(Either::First(KeyAnswer::Unavailable) | Either::Second(())) => {
+                Err(SessionError::Refused(Refusal::KeyTimeout))
             }
         }
-        // Only `Cancel` has a place here.
-        not_expected(decode(self.next(STEP_MS).await?)?)
     }
 
     /// The receipt that this sender's last connection may have lost. A run has one folder: its salt does not speak for
@@ -259,13 +272,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         accepted: &Accepted,
         schedule: &Schedule,
     ) -> Result<Option<Receipt>, SessionError> {
-        match self.at.desk.receipt(&self.peer, &opening.salt, self.at.clock.now()) {
-            None => Ok(None),
-            Some((manifest, receipt)) if schedule.is_manifest(manifest, &accepted.offer.manifest_tag) => {
-                Ok(Some(*receipt))
-            }
-            Some(_) => Err(SessionError::PeerMisbehaved(Misbehaviour::Field)),
-        }
+        let Some((manifest, receipt)) = self.at.desk.receipt(&opening.run) else { return Ok(None) };
+        field(schedule.is_manifest(manifest, &accepted.offer.manifest_tag))?;
+        Ok(Some(*receipt))
     }
 
     /// Hands the offer to the store.
@@ -274,39 +283,48 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         self.take_up(Some((accepted, schedule))).await
     }
 
-    /// Lets the store take up what is offered; or, without that, what it took up before, from the first byte on. Again
-    /// and again for a while where a reader holds the place.
+    /// Lets the store take up what is offered; or, without that, what it took up before, from the first byte on. Tries
+    /// again for a while where a reader holds the storage.
     async fn take_up(&mut self, offer: Option<(&Accepted, &Schedule)>) -> Result<Held, SessionError> {
         let (clock, until) = (self.at.clock, self.channel.after(LEASE_MS));
-        let mut waits = false;
+        let manifest = Cell::new(None);
+        let mut is_waiting = false;
         loop {
-            let at = &mut *self.at;
-            let work = async {
-                match offer {
-                    Some((Accepted { offer, offered, .. }, schedule)) => {
-                        at.store.begin(offered, &|digest| schedule.is_manifest(digest, &offer.manifest_tag)).await
-                    }
-                    None => at.store.restart().await.map(|()| Held { offset: 0, digest: Digest::of(&[]) }),
-                }
+            let first = {
+                let at = &mut *self.at;
+                let work = async {
+                    let Some((Accepted { offer, offered, .. }, schedule)) = offer else {
+                        return at.store.restart().await.map(|()| Held { offset: 0, digest: Digest::of(&[]) });
+                    };
+                    let is_it = |digest: &Digest| {
+                        let is_it = schedule.is_manifest(digest, &offer.manifest_tag);
+                        if is_it {
+                            manifest.set(Some(*digest));
+                        }
+                        is_it
+                    };
+                    at.store.begin(offered, &is_it).await
+                };
+                // Where it starts over, chunks are on their way already.
+                let buffer = offer.map(|_| &mut *at.buffers.frame);
+                wait_for(&mut self.channel, Stage::Hashing, buffer, at.operator.interrupted(), pin!(work)).await?
             };
-            // Where it starts over, chunks are on their way already.
-            let heard = offer.map(|_| &mut *at.buffers.frame);
-            let taken =
-                working(&mut self.channel, Stage::Hashing, pin!(work), pin!(at.operator.interrupted()), heard).await;
+            let taken = self.done(first)?.map_err(SessionError::from);
             if taken != Err(SessionError::Refused(Refusal::InUse)) || clock.now() >= until {
+                self.manifest = manifest.get();
                 return taken;
             }
-            if !mem::replace(&mut waits, true) {
-                at.operator.event(Event::Waiting);
+            if !mem::replace(&mut is_waiting, true) {
+                self.at.operator.event(Event::Waiting);
             }
             self.channel.send(&FromReceiver::Working(Stage::Waiting)).await?;
             let again = self.channel.after(LEASE_STEP_MS);
-            let pause = async {
-                clock.sleep_until(again).await;
-                Ok(())
-            };
-            let heard = offer.map(|_| &mut *at.buffers.frame);
-            working(&mut self.channel, Stage::Waiting, pin!(pause), pin!(at.operator.interrupted()), heard).await?;
+            let at = &mut *self.at;
+            let buffer = offer.map(|_| &mut *at.buffers.frame);
+            let pause = clock.sleep_until(again);
+            let first =
+                wait_for(&mut self.channel, Stage::Waiting, buffer, at.operator.interrupted(), pin!(pause)).await?;
+            self.done(first)?;
         }
     }
 
@@ -315,17 +333,11 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let Held { offset, digest } = held;
         let mac = schedule.accept_mac(offset, &digest);
         self.channel.send(&FromReceiver::Accept { offset, digest, mac }).await?;
-        let until = self.channel.after(limits::WORKING_CAP_MS);
-        loop {
-            match decode(self.next(STEP_MS).await?)? {
-                FromSender::Working(Stage::Hashing) if self.at.clock.now() < until => {}
-                FromSender::Working(Stage::Hashing) => return Err(SessionError::TimedOut),
-                FromSender::Resume { offset: 0 } if offset > 0 => {
-                    return self.take_up(None).await.map(|held| held.offset);
-                }
-                FromSender::Resume { offset: from } if from == offset => return Ok(offset),
-                other => return not_expected(other),
-            }
+        let until = self.channel.after(WORKING_CAP_MS);
+        match decode(self.next(until, SessionError::TimedOut).await?)? {
+            FromSender::Resume { offset: 0 } if offset > 0 => self.take_up(None).await.map(|held| held.offset),
+            FromSender::Resume { offset: from } if from == offset => Ok(offset),
+            other => not_expected(other),
         }
     }
 
@@ -345,41 +357,53 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         self.at.operator.event(Event::Receiving { offset, total });
         let mut told = offset;
         while opener.next_len() > 0 {
-            let until = self.channel.after(STEP_MS);
+            let length = self.next_chunk(chunk).await?;
             let at = &mut *self.at;
-            let frame = self.channel.receive(at.buffers.frame, chunk, until, at.operator.interrupted()).await?;
-            let sealed = match frame {
-                Frame::Chunk(sealed) => sealed,
-                Frame::Message(payload) => return not_expected(decode(payload)?),
+            let archive = opener
+                .open(&mut at.buffers.frame[..length], at.buffers.plain)
+                .map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Chunk))?;
+            let first = {
+                let work = pin!(at.store.write(archive));
+                wait_for(&mut self.channel, Stage::Storing, None, at.operator.interrupted(), work).await?
             };
-            let archive =
-                opener.open(sealed, at.buffers.plain).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Chunk))?;
-            let (before, tag) = (at.store.manifest(), &offer.manifest_tag);
-            at.store.write(archive).await?;
-            if let (None, Some(manifest)) = (before, at.store.manifest())
-                && !schedule.is_manifest(&manifest, tag)
-            {
-                return Err(SessionError::Refused(Refusal::Archive));
+            self.done(first)??;
+            if self.manifest.is_none() {
+                self.manifest = self.at.store.manifest();
+                within_archive(self.manifest.is_none_or(|digest| schedule.is_manifest(&digest, &offer.manifest_tag)))?;
             }
-            at.operator.event(Event::Received(opener.position()));
-            let durable = at.store.durable();
+            self.at.operator.event(Event::Received(opener.position()));
+            let durable = self.at.store.durable();
             if durable >= told + PROGRESS_STEP {
                 told = durable;
                 self.channel.send(&FromReceiver::Progress { durable }).await?;
             }
         }
-        Ok(())
+        within_archive(self.manifest.is_some())
+    }
+
+    /// Receives the next chunk to the front of the frame buffer. Returns its length.
+    async fn next_chunk(&mut self, chunk: u32) -> Result<usize, SessionError> {
+        let cap = self.channel.after(WORKING_CAP_MS);
+        loop {
+            let until = self.channel.after(STEP_MS).min(cap);
+            let at = &mut *self.at;
+            let header = self.channel.receive(at.buffers.frame, chunk, until, at.operator.interrupted()).await?;
+            let payload = &at.buffers.frame[..header.length];
+            match header.kind {
+                Kind::Chunk => return Ok(header.length),
+                Kind::Message if FromSender::is_working(payload) => {}
+                Kind::Message => return not_expected(decode(payload)?),
+            }
+        }
     }
 
     /// `Committed`, once the store has verified the whole archive and put it in place.
     async fn commit(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Verifying);
-        // Not to be interrupted, by neither side: from here on the folder may be in place.
-        let never = core::future::pending();
-        let channel = &mut self.channel;
-        let receipt = working(channel, Stage::Verifying, pin!(self.at.store.commit()), pin!(never), None).await?;
-        if let Some(manifest) = self.at.store.manifest() {
-            self.at.desk.committed(&self.peer, manifest, receipt, self.at.clock.now());
+        // Neither side interrupts it: from here on the folder may be in place.
+        let receipt = finish(&mut self.channel, Stage::Verifying, pin!(self.at.store.commit())).await?;
+        if let Some((run, manifest)) = self.run.zip(self.manifest) {
+            self.at.desk.committed(&run, manifest, receipt);
         }
         self.at.operator.event(Event::Committed(receipt));
         self.tell_receipt(receipt).await;
@@ -391,23 +415,47 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let _ = self.channel.send(&FromReceiver::Committed { digest, files, bytes, generation }).await;
     }
 
-    /// The payload of the next message.
-    async fn next(&mut self, ms: u64) -> Result<&[u8], SessionError> {
-        let until = self.channel.after(ms);
-        let at = &mut *self.at;
-        self.channel.receive(at.buffers.frame, 0, until, at.operator.interrupted()).await?.message()
+    /// The payload of the sender's next message, which may take until `until`; `late` is the error then.
+    async fn next(&mut self, until: u64, late: SessionError) -> Result<&[u8], SessionError> {
+        let first = {
+            let at = &mut *self.at;
+            let end = pin!(at.clock.sleep_until(until));
+            let (frame, interrupted) = (&mut *at.buffers.frame, at.operator.interrupted());
+            wait_for(&mut self.channel, Stage::Waiting, Some(frame), interrupted, end).await?
+        };
+        match first {
+            First::Done(()) => Err(late),
+            First::Message(length) => Ok(&self.at.buffers.frame[..length]),
+        }
     }
 
-    /// After an error: what the store keeps, what the desk forgets, and what the sender is told.
-    pub(super) async fn settle(&mut self, error: SessionError) {
-        // Told first: what a store clears away may take longer than the sender waits.
-        self.tell(error).await;
-        if let SessionError::Refused(_) | SessionError::PeerMisbehaved(_) = error {
-            self.at.desk.forget(&self.peer);
+    /// While the receiver works, only `Cancel` has a place.
+    fn done<T>(&self, first: First<T>) -> Result<T, SessionError> {
+        match first {
+            First::Done(output) => Ok(output),
+            First::Message(length) => not_expected(decode(&self.at.buffers.frame[..length])?),
+        }
+    }
+
+    /// Ends the session: what the sender is told, what the store keeps, and what is remembered of the run.
+    pub(super) async fn end(&mut self, error: Option<SessionError>) {
+        if let Some(error) = error {
+            // The sender first: what a store clears away may take longer than the sender waits.
+            self.tell(error).await;
+        }
+        if let Some(run) = self.run {
+            match error {
+                Some(SessionError::Refused(_) | SessionError::PeerMisbehaved(_)) => self.at.desk.forget(&run),
+                // The time to remember begins when the connection ends, however long that lasted.
+                _ => self.at.desk.renew(&run, self.at.clock.now()),
+            }
         }
         match error {
-            SessionError::PeerMisbehaved(_) | SessionError::Refused(Refusal::Archive) => self.at.store.discard().await,
-            _ => self.at.store.suspend().await,
+            None => {}
+            Some(SessionError::PeerMisbehaved(_) | SessionError::Refused(Refusal::Archive)) => {
+                self.at.store.discard().await;
+            }
+            Some(_) => self.at.store.suspend().await,
         }
     }
 
@@ -422,36 +470,6 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         };
         let _ = self.channel.send(&message).await;
     }
-}
-
-/// Lets the store work, and tells the sender so now and then; until the person wants to stop. `heard`: where the sender
-/// has nothing to say but that it cancels, the buffer to hear it with. What is awaited comes pinned, since by value it
-/// would lie twice in this future, and a board's work is kilobytes long; and as `dyn`: one copy of this for all, 1.4
-/// KiB less of a board's flash.
-async fn working<L: Link, K: Clock, T>(
-    channel: &mut Channel<'_, L, K>,
-    stage: Stage,
-    mut work: Pin<&mut dyn Future<Output = Result<T, StoreError>>>,
-    mut interrupted: Pin<&mut dyn Future<Output = ()>>,
-    mut heard: Option<&mut [u8]>,
-) -> Result<T, SessionError> {
-    loop {
-        let (clock, again) = (channel.clock(), channel.after(WORKING_MS));
-        let said = async {
-            match heard {
-                Some(_) => channel.readable().await,
-                None => core::future::pending().await,
-            }
-        };
-        match select4(&mut work, &mut interrupted, said, clock.sleep_until(again)).await {
-            Either4::First(done) => return done.map_err(SessionError::from),
-            Either4::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
-            Either4::Third(ready) => break ready?,
-            Either4::Fourth(()) => channel.send(&FromReceiver::Working(stage)).await?,
-        }
-    }
-    let (frame, until) = (heard.take().unwrap_or_default(), channel.after(STEP_MS));
-    not_expected(decode(channel.receive(frame, 0, until, interrupted).await?.message()?)?)
 }
 
 fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<(Aead, Codec), SessionError> {
@@ -479,6 +497,10 @@ fn within(holds: bool, limit: Limit) -> Result<(), SessionError> {
 
 fn field(holds: bool) -> Result<(), SessionError> {
     if holds { Ok(()) } else { Err(SessionError::PeerMisbehaved(Misbehaviour::Field)) }
+}
+
+fn within_archive(holds: bool) -> Result<(), SessionError> {
+    if holds { Ok(()) } else { Err(SessionError::Refused(Refusal::Archive)) }
 }
 
 fn key_wrong<T>() -> Result<T, SessionError> {

@@ -44,7 +44,10 @@ impl Hope {
     pub(super) fn after(error: &Error) -> Self {
         match error {
             Error::Sending {
-                cause: SessionError::Disconnected | SessionError::TimedOut | SessionError::OutcomeUnknown,
+                cause:
+                    SessionError::Disconnected
+                    | SessionError::TimedOut
+                    | SessionError::OutcomeUnknown { interrupted: false },
                 ..
             } => Self::Broken,
             Error::Knock(_, KnockError::Refused(ClearRefusal::Busy) | KnockError::Closed | KnockError::Silent)

@@ -1,0 +1,112 @@
+//! Waiting at the receiver: for its store, its user or the sender.
+//!
+//! However long it takes, the sender hears of it every few seconds; and a sender that is not heard any more is given up.
+//! PROTOCOL.md, section 6 (deadlines).
+
+use core::future::{Future, pending};
+use core::pin::{Pin, pin};
+
+use embassy_futures::select::{Either3, Either4, select3, select4};
+
+use crate::limits::STEP_MS;
+use crate::session::channel::{Channel, Interrupted};
+use crate::session::{Clock, Link, SessionError};
+use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
+
+/// What came first.
+pub(super) enum First<T> {
+    /// The work is done.
+    Done(T),
+    /// The sender said something: the length of the message in the buffer. Never `Working`.
+    Message(usize),
+}
+
+/// Lets `work` go on until it is done, the user interrupts, or the sender says more than that it is still there. The
+/// sender is told `stage` meanwhile. `buffer`: for its messages; without one they are left unread, since chunks may be
+/// among them, and its silence means nothing.
+///
+/// The work comes pinned by reference: passing the future by value would store it twice.
+pub(super) async fn wait_for<T, L: Link, K: Clock>(
+    channel: &mut Channel<'_, L, K>,
+    stage: Stage,
+    buffer: Option<&mut [u8]>,
+    interrupted: impl Future<Output = ()>,
+    work: Pin<&mut impl Future<Output = T>>,
+) -> Result<First<T>, SessionError> {
+    let mut output = None;
+    let work = pin!(async { output = Some(work.await) });
+    let first = wait_for_erased(channel, stage, buffer, Some(pin!(interrupted)), work).await?;
+    Ok(match first {
+        First::Done(()) => First::Done(output.expect("work that is done has an output")),
+        First::Message(length) => First::Message(length),
+    })
+}
+
+/// Lets `work` run to its end, whatever becomes of the connection. The sender is told `stage` meanwhile.
+pub(super) async fn finish<T, L: Link, K: Clock>(
+    channel: &mut Channel<'_, L, K>,
+    stage: Stage,
+    work: Pin<&mut impl Future<Output = T>>,
+) -> T {
+    let mut output = None;
+    // Without an interruption and without messages nothing but the work ends the waiting.
+    let _ = wait_for_erased(channel, stage, None, None, pin!(async { output = Some(work.await) })).await;
+    output.expect("work that is done has an output")
+}
+
+/// As [`wait_for`] and, where `interrupted` is `None`, [`finish`]: type-erased, so that it is compiled once.
+async fn wait_for_erased<L: Link, K: Clock>(
+    channel: &mut Channel<'_, L, K>,
+    stage: Stage,
+    mut buffer: Option<&mut [u8]>,
+    mut interrupted: Option<Interrupted<'_>>,
+    mut work: Pin<&mut dyn Future<Output = ()>>,
+) -> Result<First<()>, SessionError> {
+    let clock = channel.clock();
+    let mut silent = channel.after(STEP_MS);
+    loop {
+        let tick = channel.next_sign_of_life();
+        let readable = async {
+            match buffer {
+                Some(_) => channel.readable().await,
+                None => pending().await,
+            }
+        };
+        match select4(&mut work, completes(&mut interrupted), readable, clock.sleep_until(tick)).await {
+            Either4::First(()) => return Ok(First::Done(())),
+            Either4::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+            Either4::Third(ready) => {
+                ready?;
+                let buffer = buffer.as_deref_mut().unwrap_or_default();
+                let until = channel.after(STEP_MS);
+                let message = channel.receive_message(buffer, until, completes(&mut interrupted)).await?;
+                if !FromSender::is_working(message) {
+                    return Ok(First::Message(message.len()));
+                }
+                silent = channel.after(STEP_MS);
+                continue;
+            }
+            Either4::Fourth(()) if buffer.is_some() && clock.now() >= silent => return Err(SessionError::TimedOut),
+            Either4::Fourth(()) => {}
+        }
+        let message = FromReceiver::Working(stage);
+        let mut sending = pin!(channel.send(&message));
+        match select3(&mut work, completes(&mut interrupted), &mut sending).await {
+            Either3::First(()) => {
+                // A message that was begun is finished, so that another can follow it.
+                let _ = sending.await;
+                return Ok(First::Done(()));
+            }
+            Either3::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+            Either3::Third(Err(error)) if interrupted.is_some() => return Err(error),
+            Either3::Third(_) => {}
+        }
+    }
+}
+
+async fn completes(interrupted: &mut Option<Interrupted<'_>>) {
+    match interrupted {
+        Some(interrupted) => interrupted.as_mut().await,
+        None => pending().await,
+    }
+}
