@@ -34,6 +34,7 @@ pub mod tls;
 mod trouble;
 pub mod trust;
 mod ui;
+mod worker;
 
 #[cfg(all(test, unix))]
 #[path = "../tests/e2e/needs.rs"]

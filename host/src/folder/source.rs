@@ -1,7 +1,7 @@
 //! The sender's [`Source`]: a walked folder as the bytes of its archive.
 //!
-//! Walk -> **archive** -> compress -> seal -> frame -> TLS. Bytes go from the file straight into the caller's buffer.
-//! Every file must still be what the manifest says, before its first byte and after its last. PROTOCOL.md, section 8.
+//! Walk -> **archive** -> compress -> seal -> frame -> TLS. Every file must still be what the manifest says, before its
+//! first byte and after its last. PROTOCOL.md, section 8.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -18,14 +18,33 @@ use super::Folder;
 use super::entries::{Descent, Entries, EntriesError, modified};
 use crate::platform;
 use crate::trouble::{Cause, Trouble};
+use crate::worker::Worker;
 
-/// Gives the archive of a [`Folder`].
+/// Bytes that are read at once, and ahead.
+const AHEAD: usize = 64 << 10;
+
+/// Gives the archive of a [`Folder`]. Reads it on a thread of its own, and a piece ahead.
 pub struct FolderSource {
+    info: ArchiveInfo,
+    reader: Worker<Reader>,
+    /// The piece that is given now, and how much of it was.
+    piece: Vec<u8>,
+    given: usize,
+    /// Whether the reader was told to read the next piece.
+    is_ahead: bool,
+    digest: Option<Digest>,
+    trouble: Option<Trouble>,
+}
+
+/// Reads the archive, piece by piece.
+struct Reader {
     root: Dir,
     info: ArchiveInfo,
     stage: Stage,
     digest: Option<Digest>,
-    trouble: Option<Trouble>,
+    /// The piece that was read last, and how that went.
+    piece: Vec<u8>,
+    result: Result<(), Trouble>,
 }
 
 /// Where in the archive the next byte is.
@@ -61,14 +80,103 @@ struct Current {
 impl FolderSource {
     /// Begins at the archive's first byte.
     pub fn new(folder: Folder) -> Self {
-        let left = folder.info.shape.manifest.into();
-        let stage = Stage::Manifest(folder.spool, left);
-        Self { root: folder.root, info: folder.info, stage, digest: None, trouble: None }
+        let info = folder.info;
+        let stage = Stage::Manifest(folder.spool, info.shape.manifest.into());
+        let reader = Reader { root: folder.root, info, stage, digest: None, piece: Vec::new(), result: Ok(()) };
+        let reader = Worker::new(reader);
+        Self { info, reader, piece: Vec::new(), given: 0, is_ahead: false, digest: None, trouble: None }
     }
 
     /// What the last error was about. Told once.
     pub fn take_trouble(&mut self) -> Option<Trouble> {
         self.trouble.take()
+    }
+
+    /// Takes the next piece, and has the one behind it read meanwhile. An empty one is the end.
+    async fn advance(&mut self) -> Result<(), SourceError> {
+        if !self.is_ahead {
+            self.reader.start(Reader::read_piece).await;
+            self.is_ahead = true;
+        }
+        let reader = self.reader.idle().await;
+        self.is_ahead = false;
+        std::mem::swap(&mut self.piece, &mut reader.piece);
+        self.given = 0;
+        self.digest = reader.digest;
+        let result = std::mem::replace(&mut reader.result, Ok(()));
+        self.told(result)?;
+        if !self.piece.is_empty() {
+            self.reader.start(Reader::read_piece).await;
+            self.is_ahead = true;
+        }
+        Ok(())
+    }
+
+    fn told<T>(&mut self, result: Result<T, Trouble>) -> Result<T, SourceError> {
+        result.map_err(|trouble| {
+            let changed = matches!(trouble.cause, Cause::Changed);
+            self.trouble = Some(trouble);
+            if changed { SourceError::Changed } else { SourceError::Unreadable }
+        })
+    }
+}
+
+impl Source for FolderSource {
+    fn info(&self) -> ArchiveInfo {
+        self.info
+    }
+
+    async fn rewind(&mut self) -> Result<(), SourceError> {
+        let started = self.reader.run(Reader::start).await;
+        self.piece.clear();
+        (self.given, self.is_ahead) = (0, false);
+        self.told(started)
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            if self.given == self.piece.len() {
+                self.advance().await?;
+                if self.piece.is_empty() {
+                    break;
+                }
+            }
+            let piece = &self.piece[self.given..];
+            let count = piece.len().min(buffer.len() - filled);
+            buffer[filled..][..count].copy_from_slice(&piece[..count]);
+            filled += count;
+            self.given += count;
+        }
+        Ok(filled)
+    }
+
+    fn root(&self) -> Option<Digest> {
+        self.digest
+    }
+}
+
+impl Reader {
+    /// Reads the next piece: empty at the end, and where that failed.
+    fn read_piece(&mut self) {
+        let mut piece = std::mem::take(&mut self.piece);
+        piece.resize(AHEAD, 0);
+        let mut filled = 0;
+        self.result = loop {
+            if filled == piece.len() {
+                break Ok(());
+            }
+            match self.some(&mut piece[filled..]) {
+                Ok(0) => break Ok(()),
+                Ok(count) => filled += count,
+                Err(trouble) => {
+                    filled = 0;
+                    break Err(trouble);
+                }
+            }
+        };
+        piece.truncate(filled);
+        self.piece = piece;
     }
 
     /// Some of the next bytes; none only at the end.
@@ -115,45 +223,12 @@ impl FolderSource {
     }
 
     fn start(&mut self) -> Result<(), Trouble> {
+        self.result = Ok(());
+        self.piece.clear();
         let mut spool = self.take_spool()?;
         spool.rewind().map_err(spool_trouble)?;
         self.stage = Stage::Manifest(spool, self.info.shape.manifest.into());
         Ok(())
-    }
-
-    fn told<T>(&mut self, result: Result<T, Trouble>) -> Result<T, SourceError> {
-        result.map_err(|trouble| {
-            let changed = matches!(trouble.cause, Cause::Changed);
-            self.trouble = Some(trouble);
-            if changed { SourceError::Changed } else { SourceError::Unreadable }
-        })
-    }
-}
-
-impl Source for FolderSource {
-    fn info(&self) -> ArchiveInfo {
-        self.info
-    }
-
-    async fn rewind(&mut self) -> Result<(), SourceError> {
-        let started = self.start();
-        self.told(started)
-    }
-
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            let got = self.some(&mut buffer[filled..]);
-            match self.told(got)? {
-                0 => break,
-                got => filled += got,
-            }
-        }
-        Ok(filled)
-    }
-
-    fn root(&self) -> Option<Digest> {
-        self.digest
     }
 }
 

@@ -221,10 +221,11 @@ fn gives_no_byte_of_a_file_that_changed_before() {
 fn tells_a_file_that_changes_while_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    for (truncate, at_end) in [(true, false), (false, false), (false, true)] {
+    for truncate in [true, false] {
         put(folder.path(), "file", &content(1, 300_000), 0o644);
         let mut source = source(folder.path());
-        let mut buffer = vec![0; if at_end { 300_000 } else { 100_000 }];
+        // The file's end was not read yet, although the source reads ahead.
+        let mut buffer = vec![0; 100_000];
         block_on(source.read(&mut buffer)).unwrap();
         let mut file = fs::File::options().write(true).open(&path).unwrap();
         file.write_all(b"new").unwrap();
