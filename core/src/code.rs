@@ -33,12 +33,28 @@ impl TransferKey {
     /// Reads what a person typed: any case, dashes and spaces skipped. A wrong character is told before a wrong
     /// length, so that [`KeyError::Length`] with fewer than 16 found means "right so far".
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let mut key = Self([0; 16]);
-        match read(text, &mut key.0, key_character) {
-            Ok(16) => Ok(key),
+        let mut key = Self::empty();
+        key.read(text).map(|()| key)
+    }
+
+    /// A place for a key: what is read or copied into it leaves no copy behind, as moving a key would. Until then it
+    /// holds none.
+    pub const fn empty() -> Self {
+        Self([0; 16])
+    }
+
+    /// Reads what a person typed into this place, as [`parse`](Self::parse) does.
+    pub fn read(&mut self, text: &str) -> Result<(), KeyError> {
+        match read(text, &mut self.0, key_character) {
+            Ok(16) => Ok(()),
             Ok(found) => Err(KeyError::Length { found }),
             Err(position) => Err(KeyError::Character { position }),
         }
+    }
+
+    /// Takes over another key.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.0 = other.0;
     }
 
     /// The 16 upper-case characters without dashes: what keys are derived from.

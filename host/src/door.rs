@@ -35,7 +35,7 @@ pub enum KnockError {
     Silent,
 }
 
-/// Waits for a sender's preface. What is no preface gets no answer; a version that is not spoken is told.
+/// Waits for a sender's preface. What is no preface gets no answer; an unknown purpose is told.
 pub async fn admit(stream: &mut TcpStream) -> Result<(), AdmitError> {
     match read_preface(stream).await? {
         Ok(()) => Ok(()),
@@ -119,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_arrive() {
-        for refusal in [ClearRefusal::Busy, ClearRefusal::NotProvisioned, ClearRefusal::Version { spoken: 3 }] {
+        for refusal in [ClearRefusal::Busy, ClearRefusal::NotProvisioned, ClearRefusal::Purpose] {
             let (mut sender, receiver) = connected().await;
             let knocking = async {
                 let outcome = knock(&mut sender).await;
@@ -168,7 +168,7 @@ mod tests {
     async fn an_older_sender_is_told_our_version() {
         let (mut sender, mut receiver) = connected().await;
         sender.write_all(b"WAFT\0\0\0\0").await.unwrap();
-        assert!(matches!(admit(&mut receiver).await, Err(AdmitError::Refused(ClearRefusal::Version { spoken: 1 }))));
+        assert!(matches!(admit(&mut receiver).await, Err(AdmitError::Refused(ClearRefusal::Purpose))));
         let mut answer = [0; LEN];
         sender.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"WAFT\x01\x01\0\0");

@@ -44,9 +44,24 @@ key! {
 }
 
 impl Secret {
-    /// The secret of a typed key. Takes `iterations` of PBKDF2-HMAC-SHA256: up to seconds, without yielding.
+    /// The secret of a typed key. Takes `iterations` of PBKDF2-HMAC-SHA256: up to seconds, without a pause. [`Stretch`]
+    /// takes them piece by piece.
     pub fn typed(key: &TransferKey, salt: &[u8; 32], iterations: u32) -> Self {
-        Self::stretch(key.canonical(), salt, iterations)
+        let mut stretch = Stretch::new(key, salt, iterations);
+        while !stretch.step(u32::MAX) {}
+        let mut secret = Self::empty();
+        stretch.finish(&mut secret);
+        secret
+    }
+
+    /// A place for a secret: filling it there leaves no copy behind, as moving one would.
+    pub(crate) const fn empty() -> Self {
+        Self([0; 32])
+    }
+
+    /// Takes over another secret.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.0 = other.0;
     }
 
     /// The secret that HPKE exported.
@@ -54,15 +69,52 @@ impl Secret {
         Self(secret)
     }
 
-    fn stretch(password: &[u8], salt: &[u8], iterations: u32) -> Self {
-        let mut secret = Self([0; 32]);
-        pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut secret.0);
-        secret
-    }
-
     #[cfg(test)]
     pub(super) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// PBKDF2-HMAC-SHA256 (RFC 8018, section 5.2) of a typed key, in pieces: a board has other things to do meanwhile.
+///
+/// One block of output suffices: 32 bytes.
+#[derive(ZeroizeOnDrop)]
+pub struct Stretch {
+    #[zeroize(skip)] // Its state cannot be wiped. It dies with the stack frame or future that this lies in.
+    password: Hmac<Sha256>,
+    /// `U_i`, and the exclusive or of all so far.
+    last: [u8; 32],
+    sum: [u8; 32],
+    left: u32,
+}
+
+impl Stretch {
+    /// Begins. `iterations`: at least 1.
+    pub fn new(key: &TransferKey, salt: &[u8; 32], iterations: u32) -> Self {
+        Self::begin(key.canonical(), salt, iterations)
+    }
+
+    fn begin(password: &[u8], salt: &[u8], iterations: u32) -> Self {
+        let password: Hmac<Sha256> = Hmac::new_from_slice(password).expect("HMAC takes a key of any length");
+        let last: [u8; 32] =
+            password.clone().chain_update(salt).chain_update(1u32.to_be_bytes()).finalize().into_bytes().into();
+        Self { password, last, sum: last, left: iterations.saturating_sub(1) }
+    }
+
+    /// Takes up to so many iterations. Says whether that were all.
+    pub fn step(&mut self, iterations: u32) -> bool {
+        let now = self.left.min(iterations);
+        for _ in 0..now {
+            self.last = self.password.clone().chain_update(self.last).finalize().into_bytes().into();
+            self.sum.iter_mut().zip(self.last).for_each(|(sum, byte)| *sum ^= byte);
+        }
+        self.left -= now;
+        self.left == 0
+    }
+
+    /// The secret, once all iterations were taken.
+    pub fn finish(self, secret: &mut Secret) {
+        secret.0 = self.sum;
     }
 }
 
@@ -146,21 +198,31 @@ pub struct Schedule {
 impl Schedule {
     /// Derives them.
     pub fn new(secret: &Secret, transcript: &Transcript) -> Self {
-        let hkdf = Hkdf::new(None, &secret.0);
-        let okm = |label, out: &mut [u8]| okm(&hkdf, label, transcript, out);
-        let mut keys = Self {
+        let mut keys = Self::empty();
+        keys.derive(secret, transcript);
+        keys
+    }
+
+    /// A place for keys: deriving them there leaves no copy behind, as moving them would.
+    pub(crate) const fn empty() -> Self {
+        Self {
             chunk_key: ChunkKey([0; 32]),
             nonce_prefix: NoncePrefix([0; 7]),
             commitment: Commitment([0; 32]),
             manifest: ManifestKey([0; 32]),
             accept: AcceptKey([0; 32]),
-        };
-        okm("waft/1 chunk key", &mut keys.chunk_key.0);
-        okm("waft/1 chunk nonce", &mut keys.nonce_prefix.0);
-        okm("waft/1 commitment", &mut keys.commitment.0);
-        okm("waft/1 manifest tag", &mut keys.manifest.0);
-        okm("waft/1 accept", &mut keys.accept.0);
-        keys
+        }
+    }
+
+    /// Derives them in place.
+    pub(crate) fn derive(&mut self, secret: &Secret, transcript: &Transcript) {
+        let hkdf = Hkdf::new(None, &secret.0);
+        let okm = |label, out: &mut [u8]| okm(&hkdf, label, transcript, out);
+        okm("waft/1 chunk key", &mut self.chunk_key.0);
+        okm("waft/1 chunk nonce", &mut self.nonce_prefix.0);
+        okm("waft/1 commitment", &mut self.commitment.0);
+        okm("waft/1 manifest tag", &mut self.manifest.0);
+        okm("waft/1 accept", &mut self.accept.0);
     }
 
     /// Key of the chunks. One stream a schedule: two [`Sealer`](super::stream::Sealer)s would use the same nonces.
@@ -233,8 +295,18 @@ mod tests {
     fn pbkdf2_passes_wycheproof() {
         for vector in vectors(include_str!("../../tests/vectors/wycheproof/pbkdf2_sha256.txt")) {
             let iterations = vector.number("iterations") as u32;
-            let secret = Secret::stretch(&vector.bytes("password"), &vector.bytes("salt"), iterations);
-            assert_eq!(vector.array("secret"), secret.0, "id {}", vector.text("id"));
+            // In one piece, and in pieces of each of some lengths.
+            for piece in [u32::MAX, 1, 7, 256] {
+                let mut stretch = Stretch::begin(&vector.bytes("password"), &vector.bytes("salt"), iterations);
+                let mut steps = 1;
+                while !stretch.step(piece) {
+                    steps += 1;
+                }
+                assert!(steps <= iterations.div_ceil(piece).max(1));
+                let mut secret = Secret::empty();
+                stretch.finish(&mut secret);
+                assert_eq!(vector.array("secret"), secret.0, "id {}", vector.text("id"));
+            }
         }
     }
 

@@ -10,10 +10,13 @@ use core::mem;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, Either3, select, select3};
+use embassy_futures::yield_now;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::code::TransferKey;
 use crate::limits::{FRAME_HEADER, FRAME_MS, LINGER_MS, MESSAGE_MAX, STEP_MS, WORKING_MS};
+use crate::sealed::keys::{Secret, Stretch};
 use crate::session::{Clock, DuplexLink, Link, Misbehaviour, SessionError, Written};
 use crate::wire::frame::{Header, Kind};
 use crate::wire::message::Cancel;
@@ -100,6 +103,14 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     pub(super) async fn send(&mut self, message: &impl Serialize) -> Result<(), SessionError> {
         let mut frame = [0; MESSAGE_FRAME];
         let length = frame_message(message, &mut frame);
+        self.send_frame(&frame[..length]).await
+    }
+
+    /// Tells the peer that this side is still there: as [`send`](Self::send), with a buffer that is short, since it lies
+    /// in the future beside whatever is waited for.
+    pub(super) async fn send_working(&mut self, working: &impl Serialize) -> Result<(), SessionError> {
+        let mut frame = [0; FRAME_HEADER + 4];
+        let length = frame_message(working, &mut frame);
         self.send_frame(&frame[..length]).await
     }
 
@@ -211,13 +222,25 @@ async fn with_deadline<T, E>(
     }
 }
 
+/// Iterations between two pauses: about 15 ms on a Cortex-M4 at 100 MHz.
+const STRETCH_STEP: u32 = 256;
+
+/// Stretches a typed key, and lets others have their turn meanwhile.
+pub(super) async fn stretch(key: &TransferKey, salt: &[u8; 32], iterations: u32, secret: &mut Secret) {
+    let mut stretch = Stretch::new(key, salt, iterations);
+    while !stretch.step(STRETCH_STEP) {
+        yield_now().await;
+    }
+    stretch.finish(secret);
+}
+
 /// Puts the header before a payload that stands at [`FRAME_HEADER`] already.
 pub(super) fn frame_payload(kind: Kind, frame: &mut [u8]) {
     let header = Header::encode(kind, frame.len() - FRAME_HEADER);
     frame[..FRAME_HEADER].copy_from_slice(&header);
 }
 
-/// Writes a message as a frame to the front of `buffer`, which is long enough for every message. Returns its length.
+/// Writes a message as a frame to the front of `buffer`, which is long enough for it. Returns its length.
 pub(super) fn frame_message(message: &impl Serialize, buffer: &mut [u8]) -> usize {
     let length = FRAME_HEADER + encode(message, &mut buffer[FRAME_HEADER..]).len();
     frame_payload(Kind::Message, &mut buffer[..length]);

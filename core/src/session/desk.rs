@@ -131,9 +131,9 @@ impl Desk {
     }
 
     /// Notes the secret that the commitment of this run proved.
-    pub(super) fn key_proven(&mut self, id: &RunId, iterations: u32, secret: Secret) {
+    pub(super) fn key_proven(&mut self, id: &RunId, iterations: u32, secret: &Secret) {
         if let Some(run) = self.run_mut(id) {
-            run.key = Some(ProvenKey { iterations, secret });
+            run.key.insert(ProvenKey { iterations, secret: Secret::empty() }).secret.copy_from(secret);
         }
     }
 
@@ -229,7 +229,7 @@ mod tests {
         for sender in 0..RUNS as u8 {
             desk.code_proven(id(sender, 9), sender.into());
         }
-        desk.key_proven(&id(0, 9), 1_000, secret());
+        desk.key_proven(&id(0, 9), 1_000, &secret());
         desk.renew(&id(0, 9), 10);
         assert!((0..RUNS as u8).all(|sender| desk.remembers(&id(sender, 9))));
         desk.code_proven(id(77, 9), 20);
@@ -264,7 +264,7 @@ mod tests {
     fn a_run_is_forgotten_ten_minutes_after_its_last_connection_and_not_before() {
         let mut desk = Desk::new(&mut OsRng);
         desk.code_proven(id(1, 1), 0);
-        desk.key_proven(&id(1, 1), 1_000, secret());
+        desk.key_proven(&id(1, 1), 1_000, &secret());
         assert_eq!(desk.next_expiry(), Some(REMEMBER_MS));
         desk.renew(&id(1, 1), 5_000_000);
         desk.expire(5_000_000 + REMEMBER_MS - 1);

@@ -23,8 +23,9 @@ pub trait Operator {
     fn code(&mut self, code: &AuthCode);
     /// A code was tried. What is given here outlives a reset where it is kept, and is what [`Desk::resume`] takes.
     fn tries(&mut self, _tries: &Tries) {}
-    /// Asks for the transfer key. `left`: tries left after a wrong one. Dropped when the sender goes away.
-    async fn key(&mut self, offered: &Offered, left: Option<u8>) -> KeyAnswer;
+    /// Asks for the transfer key, which goes to `key`. `left`: tries left after a wrong one. Dropped when the sender
+    /// goes away.
+    async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer;
     /// Something happened that a person may want to see.
     fn event(&mut self, event: Event);
     /// Completes when the person wants to stop. Cancel-safe.
@@ -33,10 +34,11 @@ pub trait Operator {
     }
 }
 
-/// What a person answers who is asked for the key.
+/// What the user answers who is asked for the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyAnswer {
-    /// A well-formed key.
-    Key(TransferKey),
+    /// A well-formed key, which stands in the place that was given for it.
+    Given,
     /// No, not this folder.
     Declined,
     /// No user can be asked, and no key was given in another way.

@@ -5,14 +5,17 @@
 //!
 //! ```text
 //!  0          4         5        8
-//! +----------+---------+--------+     +----------+---------+--------+-------+
-//! |  "WAFT"  | version |  zeros |     |  "WAFT"  | version | reason | zeros |
-//! +----------+---------+--------+     +----------+---------+--------+-------+
-//!     sender's preface                    receiver's clear refusal
+//! +----------+---------+--------+     +----------+---+--------+-------+
+//! |  "WAFT"  | purpose |  zeros |     |  "WAFT"  | 1 | reason | zeros |
+//! +----------+---------+--------+     +----------+---+--------+-------+
+//!     sender's preface                   receiver's clear refusal
 //! ```
 
-/// The version of the protocol that this crate speaks.
+/// The version of the session's protocol that this crate speaks. `Hello` and `Greeting` agree on it, and the keys are
+/// bound to them; the preface has no part in that.
 pub const VERSION: u8 = 1;
+/// The purpose of a connection that carries a session.
+const SESSION: u8 = 1;
 /// Length of a preface, and of a clear refusal.
 pub const LEN: usize = 8;
 /// First byte of a ClientHello: the receiver goes on.
@@ -28,28 +31,25 @@ pub struct NotWaft;
 /// What a sender sends first.
 pub const fn preface() -> [u8; LEN] {
     let [w, a, f, t] = MAGIC;
-    [w, a, f, t, VERSION, 0, 0, 0]
+    [w, a, f, t, SESSION, 0, 0, 0]
 }
 
-/// Reads a sender's preface: `Ok` if this version can be spoken with it, `Err(Some)` with the refusal to send, or
-/// `Err(None)` for what is no preface and deserves no answer.
+/// Reads a sender's preface: `Err(Some)` with the refusal to send where its purpose is not known, `Err(None)` for what
+/// is no preface and deserves no answer.
 pub fn check_preface(bytes: &[u8; LEN]) -> Result<(), Option<ClearRefusal>> {
-    let [w, a, f, t, highest, zeros @ ..] = *bytes;
+    let [w, a, f, t, purpose, zeros @ ..] = *bytes;
     if [w, a, f, t] != MAGIC || zeros != [0; 3] {
         return Err(None);
     }
-    if highest < VERSION { Err(Some(ClearRefusal::Version { spoken: VERSION })) } else { Ok(()) }
+    if purpose == SESSION { Ok(()) } else { Err(Some(ClearRefusal::Purpose)) }
 }
 
 /// Why a receiver does not begin TLS. Only a hint: anybody on the path can say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ClearRefusal {
-    /// It does not speak the sender's version.
-    Version {
-        /// The highest that it does.
-        spoken: u8,
-    },
+    /// It does not know what the connection is for.
+    Purpose,
     /// Another transfer is running.
     Busy,
     /// It has no identity.
@@ -61,24 +61,24 @@ pub enum ClearRefusal {
 impl ClearRefusal {
     /// As it crosses.
     pub const fn to_bytes(self) -> [u8; LEN] {
-        let (version, reason) = match self {
-            Self::Version { spoken } => (spoken, 1),
-            Self::Busy => (VERSION, 2),
-            Self::NotProvisioned => (VERSION, 3),
-            Self::Other(reason) => (VERSION, reason),
+        let reason = match self {
+            Self::Purpose => 1,
+            Self::Busy => 2,
+            Self::NotProvisioned => 3,
+            Self::Other(reason) => reason,
         };
         let [w, a, f, t] = MAGIC;
-        [w, a, f, t, version, reason, 0, 0]
+        [w, a, f, t, SESSION, reason, 0, 0]
     }
 
     /// Reads what a receiver sent instead of a ClientHello.
     pub fn from_bytes(bytes: &[u8; LEN]) -> Result<Self, NotWaft> {
-        let [w, a, f, t, version, reason, ..] = *bytes;
+        let [w, a, f, t, _, reason, ..] = *bytes;
         if [w, a, f, t] != MAGIC {
             return Err(NotWaft);
         }
         Ok(match reason {
-            1 => Self::Version { spoken: version },
+            1 => Self::Purpose,
             2 => Self::Busy,
             3 => Self::NotProvisioned,
             other => Self::Other(other),
@@ -97,9 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn later_versions_are_let_through_and_earlier_ones_told() {
-        assert_eq!(check_preface(b"WAFT\x07\0\0\0"), Ok(()));
-        assert_eq!(check_preface(b"WAFT\0\0\0\0"), Err(Some(ClearRefusal::Version { spoken: 1 })));
+    fn unknown_purposes_are_told() {
+        for purpose in [0, 2, 7, 0xff] {
+            assert_eq!(check_preface(&[b'W', b'A', b'F', b'T', purpose, 0, 0, 0]), Err(Some(ClearRefusal::Purpose)));
+        }
     }
 
     #[test]
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn refusals_are_frozen() {
         for (refusal, bytes) in [
-            (ClearRefusal::Version { spoken: 1 }, b"WAFT\x01\x01\0\0"),
+            (ClearRefusal::Purpose, b"WAFT\x01\x01\0\0"),
             (ClearRefusal::Busy, b"WAFT\x01\x02\0\0"),
             (ClearRefusal::NotProvisioned, b"WAFT\x01\x03\0\0"),
             (ClearRefusal::Other(9), b"WAFT\x01\x09\0\0"),
@@ -120,6 +121,8 @@ mod tests {
             assert_eq!(refusal.to_bytes(), *bytes);
             assert_eq!(ClearRefusal::from_bytes(bytes), Ok(refusal));
         }
+        // Of what a later version may put into the other bytes, nothing is read.
+        assert_eq!(ClearRefusal::from_bytes(b"WAFT\x09\x02\xff\xff"), Ok(ClearRefusal::Busy));
         assert_eq!(ClearRefusal::from_bytes(b"HTTP/1.1"), Err(NotWaft));
     }
 }

@@ -314,11 +314,14 @@ impl receiver::Operator for Typist {
         self.codes.push(*code.digits());
     }
 
-    async fn key(&mut self, _: &Offered, left: Option<u8>) -> receiver::KeyAnswer {
+    async fn key(&mut self, _: &Offered, left: Option<u8>, key: &mut TransferKey) -> receiver::KeyAnswer {
         self.asked.push(left);
         self.types.passes().await;
         match self.keys.pop_front() {
-            Some(key) => receiver::KeyAnswer::Key(key),
+            Some(typed) => {
+                key.copy_from(&typed);
+                receiver::KeyAnswer::Given
+            }
             None => std::future::pending().await,
         }
     }

@@ -7,7 +7,7 @@ use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::Cancel;
 
 use crate::actors::archive_of;
-use crate::{Ends, Scene};
+use crate::scene::{Ends, Scene};
 
 /// Bits that are flipped in each byte, one after the other.
 const FLIPS: [u8; 3] = [1, 2, 0x80];

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use serde::Serialize;
@@ -11,15 +10,15 @@ use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, ITERATIONS_MIN, STEP_MS};
 use waft_core::sealed::cipher::{Aead, SoftCipher};
 use waft_core::sealed::stream::Codec;
 use waft_core::session::desk::Desk;
-use waft_core::session::sender::{self, Peer, Sender};
+use waft_core::session::sender::{self, Peer};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError};
 use waft_core::wire::message::{
     Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_TYPED, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
 };
 
 use crate::actors::{Moment, archive_of};
+use crate::scene::{CHUNK, Ends, KEY, RECEIVER, SENDER, Scene, UNKNOWN, key};
 use crate::world::{connect, run};
-use crate::{CHUNK, Ends, KEY, RECEIVER, SENDER, Scene, Slow, key};
 
 /// A message in its frame, with bytes behind its last field.
 fn frame(message: &impl Serialize, behind: &[u8]) -> Vec<u8> {
@@ -117,9 +116,13 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
     let mut scene = Scene::new();
     scene.typist.keys.clear();
     let told = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
+    let clock = Rc::clone(&scene.clock);
     let end = scene.receive_from(async |mut link| {
         link.write_all(&told).await.unwrap();
-        std::future::pending::<()>().await;
+        loop {
+            clock.sleep_until(clock.now() + 5_000).await;
+            link.write_all(&frame(&FromSender::Working(Stage::Waiting), b"")).await.unwrap();
+        }
     });
     assert_eq!((end, scene.typist.asked.len()), (Err(SessionError::Refused(Refusal::KeyTimeout)), 1));
 }
@@ -175,35 +178,15 @@ fn a_receiver_cannot_say_for_ever_that_it_waits_for_a_key() {
 fn the_outcome_is_unknown_once_the_last_chunk_may_have_crossed() {
     let length = Scene::new().record::<SoftCipher>().0.len() as u64;
     let mut scene = Scene::new();
-    assert_eq!(scene.connect_cut(length - 1, u64::MAX).0, Err(SessionError::OutcomeUnknown));
+    assert_eq!(scene.connect_cut(length - 1, u64::MAX).0, Err(UNKNOWN));
     let mut scene = Scene::new();
     assert_eq!(scene.connect_cut(length - 2 * u64::from(CHUNK), u64::MAX).0, Err(SessionError::Disconnected));
 }
 
 /// A session whose sender takes that long for each read of its source, in milliseconds.
 fn slow(scene: &mut Scene, takes: u64) -> Ends {
-    let clock = Rc::clone(&scene.clock);
-    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
-    let (mut sending, mut receiving) = scene.sides();
-    let mut sender = Sender {
-        run: &sending.run,
-        source: &mut Slow { source: sending.source, clock: sending.clock, takes },
-        operator: sending.caller,
-        clock: sending.clock,
-        entropy: &mut sending.entropy,
-        buffers: sender::Buffers { plain: &mut sending.plain, frame: &mut sending.frame, compressor: None },
-    };
-    let peer = Peer { certificate: RECEIVER, hpke: None };
-    let send = async {
-        let end = sender.send::<SoftCipher>(&mut here, &peer).await;
-        (end, drop(here))
-    };
-    let receive = async {
-        let end = receiving.receive::<SoftCipher>(&mut there).await;
-        (end, drop(there))
-    };
-    let ((sent, ()), (received, ())) = run(&clock, join(send, receive));
-    (sent, received)
+    scene.source_takes = takes;
+    scene.connect()
 }
 
 #[test]

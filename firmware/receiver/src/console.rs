@@ -14,7 +14,6 @@ use core::task::Poll;
 use embassy_futures::select::{Either, select};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::Clock;
-use waft_core::session::receiver::KeyAnswer;
 
 use crate::board::{Board, Start, Unfit};
 use crate::entropy::Sources;
@@ -137,14 +136,16 @@ impl<'a, B: Board> Console<'a, B> {
         if let Some(command) = Command::parse(typed) {
             return self.execute(command).await;
         }
-        let says = match (TransferKey::parse(typed), self.around.panel.question.get()) {
-            _ if typed.is_empty() => return,
-            (Ok(key), Some(_)) => return self.around.panel.answer(KeyAnswer::Key(key)),
-            (Ok(_), None) => text::Typed::LateKey,
-            _ if AuthCode::parse(typed).is_ok() => text::Typed::Code,
-            (Err(error), Some(_)) => text::Typed::NoKey(error),
-            (Err(_), None) => text::Typed::Nothing,
-        };
+        let is_asked = self.around.panel.question.get().is_some();
+        let says =
+            match if is_asked { self.around.panel.answer_key(typed) } else { TransferKey::parse(typed).map(drop) } {
+                _ if typed.is_empty() => return,
+                Ok(()) if is_asked => return,
+                Ok(()) => text::Typed::LateKey,
+                _ if AuthCode::parse(typed).is_ok() => text::Typed::Code,
+                Err(error) if is_asked => text::Typed::NoKey(error),
+                Err(_) => text::Typed::Nothing,
+            };
         self.terminal.say(says).await;
     }
 }

@@ -5,7 +5,7 @@
 //! were. Progress never takes the place of another notice. What must not get lost, the code and the question for the
 //! key, is state and no notice; and so is what strangers could drop others' notices with, their number.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::task::Poll;
@@ -14,11 +14,12 @@ use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 use embassy_sync::channel::{Channel, TrySendError};
 use embassy_sync::signal::Signal;
-use waft_core::code::AuthCode;
+use waft_core::code::{AuthCode, KeyError, TransferKey};
 use waft_core::limits::PROGRESS_STEP;
 use waft_core::session::desk::Tries;
 use waft_core::session::receiver::{Event as Happened, KeyAnswer, Operator};
 use waft_core::session::{Clock, Offered, SessionError};
+use zeroize::Zeroize as _;
 
 use crate::events::{Event, Events};
 use crate::tls::error::HandshakeError;
@@ -75,6 +76,8 @@ pub(crate) struct Panel {
     /// Whether a key was typed, and it is not known yet whether it is right.
     pub(crate) checks_key: Cell<bool>,
     answer: Signal<NoopRawMutex, KeyAnswer>,
+    /// The key that was typed: only until the session takes it.
+    key: RefCell<TransferKey>,
 }
 
 impl Panel {
@@ -90,6 +93,7 @@ impl Panel {
             question: Cell::new(None),
             checks_key: Cell::new(false),
             answer: Signal::new(),
+            key: RefCell::new(TransferKey::empty()),
         }
     }
 
@@ -140,6 +144,13 @@ impl Panel {
         }
     }
 
+    /// Reads a typed key, and answers the question with it.
+    pub(crate) fn answer_key(&self, typed: &str) -> Result<(), KeyError> {
+        self.key.borrow_mut().read(typed)?;
+        self.answer(KeyAnswer::Given);
+        Ok(())
+    }
+
     /// Answers the question. It is not asked any more from then on.
     pub(crate) fn answer(&self, answer: KeyAnswer) {
         self.question.set(None);
@@ -148,7 +159,7 @@ impl Panel {
     }
 
     /// Asks for a key. Dropped, it is not asked any more.
-    async fn ask(&self, question: Question) -> KeyAnswer {
+    async fn ask(&self, question: Question, key: &mut TransferKey) -> KeyAnswer {
         let asked = Asked(self);
         self.answer.reset();
         self.checks_key.set(false);
@@ -156,6 +167,9 @@ impl Panel {
         self.tell(Notice::Question);
         let answer = self.answer.wait().await;
         drop(asked);
+        let mut typed = self.key.borrow_mut();
+        key.copy_from(&typed);
+        typed.zeroize();
         answer
     }
 }
@@ -222,8 +236,8 @@ impl<M: RawMutex> Operator for AtBoard<'_, M> {
         *self.tries = *tries;
     }
 
-    async fn key(&mut self, offered: &Offered, left: Option<u8>) -> KeyAnswer {
-        self.panel.ask(Question { offered: *offered, left }).await
+    async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer {
+        self.panel.ask(Question { offered: *offered, left }, key).await
     }
 
     fn event(&mut self, event: Happened) {

@@ -34,7 +34,7 @@ use suite::Suite;
 use wire::Wire;
 
 /// The records of a sender hold at most 4096 bytes.
-const ALPN: &[&[u8]] = &[b"waft/1-4k"];
+const ALPN: &[&[u8]] = &[b"waft-4k"];
 
 /// Bytes of the longest record that a sender writes, without its header: 4096 of plaintext, their type and the tag.
 pub const RECORD_MAX: usize = 4096 + 1 + 16;

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn a_stranger_who_answers_afterwards_is_named() {
         let address = || "kitchen".parse().expect("an address");
-        let unknown = worse(None, session(SessionError::OutcomeUnknown));
+        let unknown = worse(None, session(SessionError::OutcomeUnknown { interrupted: false }));
         let told = verdict(Error::Knock(address(), KnockError::NotWaft), unknown).told();
         assert_eq!(told.class.exit(), 18);
         assert!(told.what.contains("Everything was sent") && told.what.contains("is not waft"), "{told:?}");

@@ -1,9 +1,8 @@
 //! What a person is told about ways that lead nowhere: to connect, to knock, to prove who is there, to listen.
 
-use std::cmp::Ordering;
 use std::fmt::Display;
 
-use waft_core::wire::preface::{ClearRefusal, VERSION};
+use waft_core::wire::preface::ClearRefusal;
 
 use super::Class::{Broken, Identity, Protocol, Refused, Unreachable};
 use super::{LARGE_PACKETS, SAME_RELEASE, Told, told};
@@ -87,7 +86,11 @@ pub(super) fn knock(address: &str, error: KnockError) -> Told {
             format!("The board at {address} has no identity yet."),
             "Give it one with `waft provision`, then send again.",
         ),
-        KnockError::Refused(ClearRefusal::Version { spoken }) => version(address, spoken),
+        KnockError::Refused(ClearRefusal::Purpose) => told(
+            Protocol,
+            format!("The receiver at {address} does not know this kind of connection: it is another release of waft."),
+            SAME_RELEASE,
+        ),
         KnockError::Refused(ClearRefusal::Other(reason)) => told(
             Protocol,
             format!("The receiver at {address} refuses for a reason of a later version ({reason})."),
@@ -108,28 +111,6 @@ pub(super) fn knock(address: &str, error: KnockError) -> Told {
             Unreachable,
             format!("Something listens at {address}, but says nothing."),
             "Compare address and port with what `waft receive` shows; if they are right, start it again there.",
-        ),
-    }
-}
-
-/// The text for a receiver that does not speak this machine's version, but versions up to `spoken`.
-fn version(address: &str, spoken: u8) -> Told {
-    match spoken.cmp(&VERSION) {
-        Ordering::Less => told(
-            Protocol,
-            format!("The receiver at {address} only speaks an older version of the protocol."),
-            "Bring waft there to the release of this machine.",
-        ),
-        Ordering::Greater => told(
-            Protocol,
-            format!("The receiver at {address} only speaks a newer version of the protocol."),
-            "Bring waft on this machine to the release of the receiver.",
-        ),
-        Ordering::Equal => told(
-            Protocol,
-            format!("The receiver at {address} refuses the version of the protocol that it says it speaks."),
-            "Perhaps it is not waft. Compare address and port with what `waft receive` shows; if they are right, \
-             bring waft to the same release on both sides.",
         ),
     }
 }

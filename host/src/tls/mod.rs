@@ -24,9 +24,9 @@ use waft_core::limits::HANDSHAKE_MS;
 use crate::trust::Peer;
 
 /// Records of up to 16 KiB.
-const ALPN: &[u8] = b"waft/1";
+const ALPN: &[u8] = b"waft";
 /// The sender's records hold at most 4096 bytes: for boards.
-const ALPN_4K: &[u8] = b"waft/1-4k";
+const ALPN_4K: &[u8] = b"waft-4k";
 
 const HANDSHAKE: Duration = Duration::from_millis(HANDSHAKE_MS);
 

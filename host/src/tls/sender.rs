@@ -21,7 +21,7 @@ use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, provider};
 use crate::identity::Identity;
 use crate::net::part;
 
-/// The largest record for `waft/1-4k`, as rustls counts it: 4096 bytes of plaintext and 5 of header.
+/// The largest record for `waft-4k`, as rustls counts it: 4096 bytes of plaintext and 5 of header.
 const FRAGMENT_4K: usize = 4096 + 5;
 
 /// The alert in clear that ends a handshake before its ServerHello: fatal (2), no_application_protocol (120).

@@ -387,9 +387,9 @@ async fn receiver_hears(bytes: &[u8]) -> Outcome {
     tokio::join!(answering, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone())).1
 }
 
-/// A ClientHello of TLS 1.2 that asks for `waft/1`.
+/// A ClientHello of TLS 1.2 that asks for `waft`.
 fn hello_of_tls12() -> Vec<u8> {
-    let alpn = b"\x00\x10\x00\x09\x00\x07\x06waft/1";
+    let alpn = b"\x00\x10\x00\x07\x00\x05\x04waft";
     let signatures = b"\x00\x0d\x00\x04\x00\x02\x04\x03";
     let groups = b"\x00\x0a\x00\x04\x00\x02\x00\x17";
     let extensions = [&alpn[..], signatures, groups].concat();

@@ -1,4 +1,4 @@
-//! The clock of one process, which a test can hurry: what takes the built command minutes is seen in seconds.
+//! The clock of some processes, which a test can hurry: what takes the built command minutes is seen in seconds.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -38,17 +38,18 @@ impl Clock {
         call.env("LD_PRELOAD", &self.library).env("AHEAD", &self.ahead)
     }
 
-    /// Lets the clock of that process run a hundred times as fast until `seen` has seen what it waits for.
-    pub(crate) fn hurry<T>(&self, process: u32, seen: impl FnOnce() -> T) -> T {
-        let wake = waker(process);
+    /// Lets the clock of those processes run forty times as fast until `seen` has seen what it waits for.
+    pub(crate) fn hurry<T>(&self, processes: &[u32], seen: impl FnOnce() -> T) -> T {
+        let wakers: Vec<_> = processes.iter().map(|process| waker(*process)).collect();
         // Dropped when it is over, be it by a panic.
         let (still, over) = channel::<()>();
         scope(|both| {
             both.spawn(move || {
                 let file = File::options().write(true).open(&self.ahead).unwrap();
                 for step in 1.. {
-                    file.set_len(10 * step).unwrap();
-                    wake();
+                    // Between two steps both sides of a session have the time to hear each other.
+                    file.set_len(4 * step).unwrap();
+                    wakers.iter().for_each(|wake| wake());
                     if over.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout) {
                         break;
                     }

@@ -215,7 +215,7 @@ fn a_sender_that_falls_silent_is_given_up() {
     let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
     let sender = world.send(&proxy.address);
     proxy.await_fate();
-    let told = clock.hurry(receiver.pid(), || receiver.await_event("error"));
+    let told = clock.hurry(&[receiver.pid()], || receiver.await_event("error"));
     says_so(&told, "broken", &["laptop has sent nothing for too long", "is kept"]);
     proxy.cut();
     sender.end().failed(16, "broken", &["kitchen waited too long for this machine", "goes on where it stopped"]);
@@ -232,11 +232,11 @@ fn a_receiver_that_falls_silent_is_given_up() {
     let mut sender = clock.on(world.sending(&proxy.address)).start();
     proxy.await_fate();
     receiver.kill();
-    let told = clock.hurry(sender.pid(), || sender.await_event("retry"));
+    let told = clock.hurry(&[sender.pid()], || sender.await_event("retry"));
     assert_eq!(text(&told, "message"), "kitchen has said nothing for too long.");
     // Nobody is there any more, and nothing is waited for that long again.
     let says = ["kitchen has said nothing for too long. Since then: ", "See whether it still runs"];
-    clock.hurry(sender.pid(), || sender.end()).failed(16, "broken", &says);
+    clock.hurry(&[sender.pid()], || sender.end()).failed(16, "broken", &says);
     proxy.cut();
 }
 

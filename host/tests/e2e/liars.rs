@@ -29,12 +29,14 @@ struct Lying {
     begin: Result<u64, StoreError>,
     write: Result<(), StoreError>,
     commit: Result<(), StoreError>,
+    /// The manifest as far as it came, and its length.
+    manifest: (Vec<u8>, usize),
 }
 
 impl Lying {
     fn new() -> Self {
         let capacity = Capacity { total: 1 << 30, entries: 1000, manifest: 1 << 20, path: 1024, free: 1 << 30 };
-        Self { capacity, begin: Ok(0), write: Ok(()), commit: Ok(()) }
+        Self { capacity, begin: Ok(0), write: Ok(()), commit: Ok(()), manifest: (Vec::new(), 0) }
     }
 
     fn at_begin(error: StoreError) -> Self {
@@ -51,7 +53,8 @@ impl Store for Lying {
         Ok(())
     }
 
-    async fn begin(&mut self, _: &Offered, _: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
+    async fn begin(&mut self, offered: &Offered, _: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
+        self.manifest.1 = offered.shape.manifest as usize;
         self.begin.map(|offset| Held { offset, digest: Digest::of(b"what it claims to hold") })
     }
 
@@ -59,12 +62,14 @@ impl Store for Lying {
         Ok(())
     }
 
-    async fn write(&mut self, _: &[u8]) -> Result<(), StoreError> {
+    async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
+        self.manifest.0.extend(archive);
         self.write
     }
 
     fn manifest(&self) -> Option<Digest> {
-        None
+        let (bytes, length) = &self.manifest;
+        bytes.get(..*length).map(Digest::of)
     }
 
     fn durable(&self) -> u64 {
@@ -345,7 +350,7 @@ async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKe
         Some(shown) => config.with_client_cert_resolver(shown),
         None => config.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"waft/1".to_vec()];
+    config.alpn_protocols = vec![b"waft".to_vec()];
     let somebody = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
     if let Ok(mut tls) = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(somebody, stream).await {
         let _ = tls.write_all(said).await;
@@ -394,7 +399,7 @@ fn a_sender_with_the_right_certificate_and_another_key() {
             .unwrap()
             .with_client_cert_verifier(Arc::new(Credulous { signatures: true }))
             .with_cert_resolver(stolen(&world.laptop));
-        config.alpn_protocols = vec![b"waft/1".to_vec()];
+        config.alpn_protocols = vec![b"waft".to_vec()];
         let refused = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await;
         assert!(refused.is_err());
     });

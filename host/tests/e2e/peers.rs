@@ -161,7 +161,7 @@ impl waft_core::session::sender::Operator for Nobody {
 
 impl waft_core::session::receiver::Operator for Nobody {
     fn code(&mut self, _: &AuthCode) {}
-    async fn key(&mut self, _: &Offered, _: Option<u8>) -> KeyAnswer {
+    async fn key(&mut self, _: &Offered, _: Option<u8>, _: &mut TransferKey) -> KeyAnswer {
         KeyAnswer::Declined
     }
     fn event(&mut self, _: waft_core::session::receiver::Event) {}

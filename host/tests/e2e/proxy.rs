@@ -16,7 +16,8 @@ pub(crate) enum Fate {
     Pass,
     /// Once so many bytes went from the sender to the receiver, both lose the connection.
     Cut(u64),
-    /// Once so many bytes went that way, no more go until the test says so. Back everything passes.
+    /// Once so many bytes went that way, no more go until the test says so. Back everything passes, but for the end of
+    /// the connection: what is stalled does not learn that the other side is gone.
     Stall(u64),
     /// Once so many bytes went that way, nothing goes back any more. What the sender says still passes.
     Mute(u64),
@@ -97,7 +98,8 @@ fn serve(sender: TcpStream, target: &str, fate: Fate, tell: &Sender<()>, order: 
     let back = (receiver.try_clone().expect("it is open"), sender.try_clone().expect("it is open"));
     let mute = Arc::new(Mutex::new(false));
     let muted = mute.clone();
-    let backward = spawn(move || pass_back(back.0, back.1, &muted));
+    let ends = !matches!(fate, Fate::Stall(_));
+    let backward = spawn(move || pass_back(back.0, back.1, &muted, ends));
     if let Fate::Mute(_) = fate {
         let both = [&sender, &receiver].map(|stream| stream.try_clone().expect("it is open"));
         spawn(move || order.recv().map(|_| cut(&both)));
@@ -109,7 +111,7 @@ fn serve(sender: TcpStream, target: &str, fate: Fate, tell: &Sender<()>, order: 
     let _ = backward.join();
 }
 
-fn pass_back(mut from: TcpStream, mut to: TcpStream, muted: &Mutex<bool>) {
+fn pass_back(mut from: TcpStream, mut to: TcpStream, muted: &Mutex<bool>, ends: bool) {
     let mut buffer = [0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         // Held while writing: once it is mute, nothing more has gone.
@@ -118,7 +120,7 @@ fn pass_back(mut from: TcpStream, mut to: TcpStream, muted: &Mutex<bool>) {
             break;
         }
     }
-    if !*muted.lock().expect("no panic while it is held") {
+    if ends && !*muted.lock().expect("no panic while it is held") {
         let _ = to.shutdown(Shutdown::Write);
     }
 }

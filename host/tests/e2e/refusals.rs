@@ -215,9 +215,9 @@ fn nobody_types_the_code_in_time() {
     let Some(clock) = Clock::new(&world) else { return };
     let mut receiver = clock.on(world.receiving(&[])).start();
     let (address, _) = receiver.ready();
-    let mut sender = world.send(&address);
+    let mut sender = clock.on(world.sending(&address)).start();
     sender.await_event("asked");
-    let told = clock.hurry(receiver.pid(), || receiver.await_event("error"));
+    let told = clock.hurry(&[receiver.pid(), sender.pid()], || receiver.await_event("error"));
     says_so(&told, "code", &["laptop gave no code in time", "Tell its person the code"]);
     sender.end().failed(12, "code", &["kitchen got no code in time", "as soon as they are asked for"]);
     world.nothing_arrived();
@@ -229,9 +229,9 @@ fn nobody_types_the_key_in_time() {
     let Some(clock) = Clock::new(&world) else { return };
     let mut receiver = clock.on(world.receiving(&["--once", "--no-code"])).start();
     let (address, _) = receiver.ready();
-    let sender = world.send(&address);
+    let sender = clock.on(world.sending(&address)).start();
     receiver.await_event("asked");
-    let received = clock.hurry(receiver.pid(), || receiver.end());
+    let received = clock.hurry(&[receiver.pid(), sender.pid()], || receiver.end());
     received.failed(13, "key", &["Nobody typed the key in time", "Have the folder sent again"]);
     sender.end().failed(13, "key", &["Nobody typed the key at kitchen", "--no-key"]);
     world.nothing_arrived();

@@ -18,7 +18,7 @@ use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
 use crate::sealed::stream::{Codec, Opener, Span};
 use crate::session::apart::apart;
-use crate::session::channel::{Channel, decode, decode_first, encode};
+use crate::session::channel::{Channel, decode, decode_first, encode, stretch};
 use crate::session::desk::{CodeTry, RunId};
 use crate::session::receiver::wait::{First, finish, wait_for};
 use crate::session::receiver::{Event, KeyAnswer, KeySource, Operator, Policy, Receiver};
@@ -53,6 +53,7 @@ struct Opening {
 
 /// An offer within all bounds.
 struct Accepted {
+    run: RunId,
     offer: Offer,
     aead: Aead,
     codec: Codec,
@@ -63,10 +64,14 @@ struct Accepted {
 impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
     pub(super) async fn run<C: Cipher>(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Connected(self.peer));
-        let opening = apart(pin!(self.greet::<C>())).await?;
-        let accepted = apart(pin!(self.offer::<C>(&opening))).await?;
-        let schedule = apart(pin!(self.prove_key(&opening, &accepted))).await?;
-        if let Some(receipt) = self.remembered_receipt(&opening, &accepted, &schedule)? {
+        // In a scope of its own: what stands here is in memory as long as the session lasts.
+        let accepted = {
+            let opening = apart(pin!(self.greet::<C>())).await?;
+            apart(pin!(self.offer::<C>(&opening))).await?
+        };
+        let mut schedule = Schedule::empty();
+        apart(pin!(self.prove_key(&accepted, &mut schedule))).await?;
+        if let Some(receipt) = self.remembered_receipt(&accepted, &schedule)? {
             self.tell_receipt(receipt).await;
             return Ok(receipt);
         }
@@ -197,14 +202,14 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         // A run has one folder: what its user agreed to once is not an answer to another offer.
         field(self.at.desk.binds(&opening.run, &offered))?;
         self.at.operator.event(Event::Offered(offered));
-        self.check(opening, &offered).await?;
-        Ok(Accepted { offer, aead, codec, offered, transcript })
+        self.check(&opening.run, &offered).await?;
+        Ok(Accepted { run: opening.run, offer, aead, codec, offered, transcript })
     }
 
     /// Lets the store find what it can know before the operator is asked for the key. Where the folder was committed in
     /// this run already, only its receipt is still to be sent, and nothing that the store finds now matters.
-    async fn check(&mut self, opening: &Opening, offered: &Offered) -> Result<(), SessionError> {
-        if self.at.desk.receipt(&opening.run).is_some() {
+    async fn check(&mut self, run: &RunId, offered: &Offered) -> Result<(), SessionError> {
+        if self.at.desk.receipt(run).is_some() {
             return Ok(());
         }
         let first = {
@@ -216,63 +221,90 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         Ok(self.done(first)??)
     }
 
-    /// Finds the key whose commitment the offer carries: remembered, sealed, or typed.
-    async fn prove_key(&mut self, opening: &Opening, accepted: &Accepted) -> Result<Schedule, SessionError> {
-        let Accepted { offer, transcript, .. } = accepted;
+    /// Finds the key whose commitment the offer carries: remembered, sealed, or typed. Derives `schedule` from it.
+    async fn prove_key(&mut self, accepted: &Accepted, schedule: &mut Schedule) -> Result<(), SessionError> {
+        let Accepted { offer, transcript, offered, .. } = accepted;
         let iterations = offer.body.iterations;
         if let (KeySource::Sealed(hpke), KeyMode::Sealed(encapsulation)) = (self.at.policy.key, &offer.body.key) {
             let secret = hpke.decapsulate(encapsulation).map_err(|_| SessionError::Refused(Refusal::KeyWrong))?;
-            let schedule = Schedule::new(&secret, transcript);
-            return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
+            schedule.derive(&secret, transcript);
+            return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
-        if let Some(secret) = self.at.desk.secret(&opening.run, iterations) {
-            let schedule = Schedule::new(secret, transcript);
-            return if schedule.commits_to(&offer.commitment) { Ok(schedule) } else { key_wrong() };
+        if let Some(secret) = self.at.desk.secret(&accepted.run, iterations) {
+            schedule.derive(secret, transcript);
+            return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
         let until = self.channel.after(u64::from(self.at.policy.key_seconds) * 1_000);
+        let (mut key, mut secret) = (TransferKey::empty(), Secret::empty());
         for left in (0..KEY_TRIES).rev() {
             let wrong_before = (left + 1 < KEY_TRIES).then_some(left + 1);
-            let key = self.ask_key(&accepted.offered, wrong_before, until).await?;
-            let secret = Secret::typed(&key, &opening.run.salt, iterations);
-            let schedule = Schedule::new(&secret, transcript);
-            if schedule.commits_to(&offer.commitment) {
-                self.at.desk.key_proven(&opening.run, iterations, secret);
-                return Ok(schedule);
+            self.ask_key(offered, wrong_before, until, &mut key).await?;
+            let stretched = self.stretch(&key, &accepted.run.salt, iterations, &mut secret).await;
+            if stretched == Err(SessionError::Cancelled(Cancel::Interrupted)) {
+                return stretched;
             }
+            schedule.derive(&secret, transcript);
+            if schedule.commits_to(&offer.commitment) {
+                self.at.desk.key_proven(&accepted.run, iterations, &secret);
+                return stretched;
+            }
+            stretched?;
         }
         key_wrong()
     }
 
     /// Asks the user, and keeps the sender informed and watched meanwhile.
-    async fn ask_key(&mut self, offered: &Offered, left: Option<u8>, until: u64) -> Result<TransferKey, SessionError> {
+    async fn ask_key(
+        &mut self,
+        offered: &Offered,
+        left: Option<u8>,
+        until: u64,
+        key: &mut TransferKey,
+    ) -> Result<(), SessionError> {
         let stage = if left.is_some() { Stage::KeyAgain } else { Stage::Key };
-        self.channel.send(&FromReceiver::Working(stage)).await?;
+        self.channel.send_working(&FromReceiver::Working(stage)).await?;
         let first = {
             let at = &mut *self.at;
-            let answer = pin!(select(at.operator.key(offered, left), at.clock.sleep_until(until)));
+            let answer = pin!(select(at.operator.key(offered, left, key), at.clock.sleep_until(until)));
             // The operator hears of the user's interruption itself while it asks.
             wait_for(&mut self.channel, stage, Some(at.buffers.frame), pending(), answer).await?
         };
-        match first {
-            First::Message(length) => not_expected(decode(&self.at.buffers.frame[..length])?),
-            First::Done(Either::First(KeyAnswer::Key(key))) => Ok(key),
-            First::Done(Either::First(KeyAnswer::Declined)) => Err(SessionError::Refused(Refusal::Declined)),
-            First::Done(Either::First(KeyAnswer::Interrupted)) => Err(SessionError::Cancelled(Cancel::Interrupted)),
-            First::Done(Either::First(KeyAnswer::Unavailable) | Either::Second(())) => {
+        match self.done(first)? {
+            Either::First(KeyAnswer::Given) => Ok(()),
+            Either::First(KeyAnswer::Declined) => Err(SessionError::Refused(Refusal::Declined)),
+            Either::First(KeyAnswer::Interrupted) => Err(SessionError::Cancelled(Cancel::Interrupted)),
+            Either::First(KeyAnswer::Unavailable) | Either::Second(()) => {
                 Err(SessionError::Refused(Refusal::KeyTimeout))
             }
         }
     }
 
+    /// The secret of a typed key: up to seconds of computing, with a pause after each piece. Where the sender is lost
+    /// meanwhile it is still computed, so that nobody has to type the key again; only the user interrupts that.
+    async fn stretch(
+        &mut self,
+        key: &TransferKey,
+        salt: &[u8; 32],
+        iterations: u32,
+        secret: &mut Secret,
+    ) -> Result<(), SessionError> {
+        let first = {
+            let at = &mut *self.at;
+            let mut work = pin!(stretch(key, salt, iterations, secret));
+            let (frame, interrupted) = (&mut *at.buffers.frame, at.operator.interrupted());
+            let first = wait_for(&mut self.channel, Stage::Hashing, Some(frame), interrupted, work.as_mut()).await;
+            if !matches!(first, Ok(First::Done(())) | Err(SessionError::Cancelled(Cancel::Interrupted))) {
+                work.await;
+            }
+            first?
+        };
+        self.done(first)
+    }
+
     /// The receipt that this sender's last connection may have lost. A run has one folder: its salt does not speak for
     /// another.
-    fn remembered_receipt(
-        &self,
-        opening: &Opening,
-        accepted: &Accepted,
-        schedule: &Schedule,
-    ) -> Result<Option<Receipt>, SessionError> {
-        let Some((manifest, receipt)) = self.at.desk.receipt(&opening.run) else { return Ok(None) };
+    fn remembered_receipt(&self, accepted: &Accepted, schedule: &Schedule) -> Result<Option<Receipt>, SessionError> {
+        let Some((manifest, receipt)) = self.at.desk.receipt(&accepted.run) else { return Ok(None) };
         field(schedule.is_manifest(manifest, &accepted.offer.manifest_tag))?;
         Ok(Some(*receipt))
     }
@@ -317,7 +349,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             if !mem::replace(&mut is_waiting, true) {
                 self.at.operator.event(Event::Waiting);
             }
-            self.channel.send(&FromReceiver::Working(Stage::Waiting)).await?;
+            self.channel.send_working(&FromReceiver::Working(Stage::Waiting)).await?;
             let again = self.channel.after(LEASE_STEP_MS);
             let at = &mut *self.at;
             let buffer = offer.map(|_| &mut *at.buffers.frame);

@@ -6,7 +6,7 @@
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 
-use embassy_futures::select::{Either3, Either4, select3, select4};
+use embassy_futures::select::{Either, Either3, Either4, select, select3, select4};
 
 use crate::limits::STEP_MS;
 use crate::session::channel::{Channel, Interrupted};
@@ -35,7 +35,7 @@ pub(super) async fn wait_for<T, L: Link, K: Clock>(
 ) -> Result<First<T>, SessionError> {
     let mut output = None;
     let work = pin!(async { output = Some(work.await) });
-    let first = wait_for_erased(channel, stage, buffer, Some(pin!(interrupted)), work).await?;
+    let first = wait_for_erased(channel, stage, buffer, pin!(interrupted), work).await?;
     Ok(match first {
         First::Done(()) => First::Done(output.expect("work that is done has an output")),
         First::Message(length) => First::Message(length),
@@ -46,20 +46,30 @@ pub(super) async fn wait_for<T, L: Link, K: Clock>(
 pub(super) async fn finish<T, L: Link, K: Clock>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
-    work: Pin<&mut impl Future<Output = T>>,
+    mut work: Pin<&mut impl Future<Output = T>>,
 ) -> T {
-    let mut output = None;
-    // Without an interruption and without messages nothing but the work ends the waiting.
-    let _ = wait_for_erased(channel, stage, None, None, pin!(async { output = Some(work.await) })).await;
-    output.expect("work that is done has an output")
+    let clock = channel.clock();
+    loop {
+        if let Either::First(done) = select(&mut work, clock.sleep_until(channel.next_sign_of_life())).await {
+            return done;
+        }
+        let message = FromReceiver::Working(stage);
+        let mut sending = pin!(channel.send_working(&message));
+        // A connection that is gone changes nothing.
+        if let Either::First(done) = select(&mut work, &mut sending).await {
+            // A message that was begun is finished, so that another can follow it.
+            let _ = sending.await;
+            return done;
+        }
+    }
 }
 
-/// As [`wait_for`] and, where `interrupted` is `None`, [`finish`]: type-erased, so that it is compiled once.
+/// As [`wait_for`], type-erased so that it is compiled once.
 async fn wait_for_erased<L: Link, K: Clock>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
     mut buffer: Option<&mut [u8]>,
-    mut interrupted: Option<Interrupted<'_>>,
+    mut interrupted: Interrupted<'_>,
     mut work: Pin<&mut dyn Future<Output = ()>>,
 ) -> Result<First<()>, SessionError> {
     let clock = channel.clock();
@@ -72,14 +82,14 @@ async fn wait_for_erased<L: Link, K: Clock>(
                 None => pending().await,
             }
         };
-        match select4(&mut work, completes(&mut interrupted), readable, clock.sleep_until(tick)).await {
+        match select4(&mut work, &mut interrupted, readable, clock.sleep_until(tick)).await {
             Either4::First(()) => return Ok(First::Done(())),
             Either4::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
             Either4::Third(ready) => {
                 ready?;
                 let buffer = buffer.as_deref_mut().unwrap_or_default();
                 let until = channel.after(STEP_MS);
-                let message = channel.receive_message(buffer, until, completes(&mut interrupted)).await?;
+                let message = channel.receive_message(buffer, until, &mut interrupted).await?;
                 if !FromSender::is_working(message) {
                     return Ok(First::Message(message.len()));
                 }
@@ -90,23 +100,15 @@ async fn wait_for_erased<L: Link, K: Clock>(
             Either4::Fourth(()) => {}
         }
         let message = FromReceiver::Working(stage);
-        let mut sending = pin!(channel.send(&message));
-        match select3(&mut work, completes(&mut interrupted), &mut sending).await {
+        let mut sending = pin!(channel.send_working(&message));
+        match select3(&mut work, &mut interrupted, &mut sending).await {
             Either3::First(()) => {
                 // A message that was begun is finished, so that another can follow it.
                 let _ = sending.await;
                 return Ok(First::Done(()));
             }
             Either3::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
-            Either3::Third(Err(error)) if interrupted.is_some() => return Err(error),
-            Either3::Third(_) => {}
+            Either3::Third(sent) => sent?,
         }
-    }
-}
-
-async fn completes(interrupted: &mut Option<Interrupted<'_>>) {
-    match interrupted {
-        Some(interrupted) => interrupted.as_mut().await,
-        None => pending().await,
     }
 }

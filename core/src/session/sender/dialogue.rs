@@ -15,6 +15,9 @@ use crate::session::{Clock, DuplexLink, Misbehaviour, SessionError, Written};
 use crate::wire::frame::Kind;
 use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
 
+/// A frame whose sender was interrupted may take this long to be sent off, in milliseconds.
+const GRACE_MS: u64 = 500;
+
 /// A sender's connection and its user.
 pub(super) struct Dialogue<'s, L, O, K> {
     pub(super) channel: Channel<'s, L, K>,
@@ -147,21 +150,35 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
     async fn send_frame(&mut self, length: usize) -> Result<(), SessionError> {
         self.channel.begin_frame()?;
         let cap = self.channel.after(WORKING_CAP_MS);
-        let mut until = self.channel.after(STEP_MS);
+        let mut until = self.channel.after(STEP_MS).min(cap);
         let mut sent = 0;
+        let mut is_interrupted = false;
         loop {
             let rest = &self.frame[sent..length];
-            match self.channel.write_some(rest, until.min(cap), self.operator.interrupted()).await? {
-                Written::Bytes(_) if rest.is_empty() => break,
-                Written::Bytes(count) => sent += count,
-                Written::Readable => {
-                    self.hear().await?;
-                    until = self.channel.after(STEP_MS);
+            let user = async {
+                match is_interrupted {
+                    true => pending().await,
+                    false => self.operator.interrupted().await,
                 }
+            };
+            match self.channel.write_some(rest, until, user).await {
+                Ok(Written::Bytes(_)) if rest.is_empty() => break,
+                Ok(Written::Bytes(count)) => sent += count,
+                Ok(Written::Readable) => {
+                    self.hear().await?;
+                    until = self.channel.after(STEP_MS).min(cap);
+                }
+                // Only behind a whole frame the receiver can be told.
+                Err(SessionError::Cancelled(_)) if !is_interrupted => {
+                    is_interrupted = true;
+                    until = self.channel.after(GRACE_MS).min(until);
+                }
+                Err(_) if is_interrupted => return Err(SessionError::Cancelled(Cancel::Interrupted)),
+                Err(error) => return Err(error),
             }
         }
         self.channel.end_frame();
-        Ok(())
+        if is_interrupted { Err(SessionError::Cancelled(Cancel::Interrupted)) } else { Ok(()) }
     }
 
     /// Receives a message that nobody waits for: only signs of life and progress have a place here.

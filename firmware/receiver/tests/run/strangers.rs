@@ -45,7 +45,7 @@ async fn what_is_no_preface_gets_no_answer() {
             for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\0\0\x01", b"\x16\x03\x01\x02\0\x01\0\x01\xfc"] {
                 assert_eq!(told(scene.address, said).await, b"");
             }
-            assert_eq!(told(scene.address, b"WAFT\0\0\0\0").await, ClearRefusal::Version { spoken: 1 }.to_bytes());
+            assert_eq!(told(scene.address, b"WAFT\0\0\0\0").await, ClearRefusal::Purpose.to_bytes());
         })
         .await;
 }

@@ -81,7 +81,7 @@ impl Server {
     }
 
     pub(crate) fn encrypted_extensions(&mut self) -> Vec<u8> {
-        self.message(8, &vector16(b"\x00\x10\x00\x0c\x00\x0a\x09waft/1-4k"))
+        self.message(8, &vector16(b"\x00\x10\x00\x0a\x00\x08\x07waft-4k"))
     }
 
     pub(crate) fn certificate_request(&mut self) -> Vec<u8> {

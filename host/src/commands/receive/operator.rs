@@ -83,21 +83,22 @@ impl Operator for AtReceiver<'_> {
         }
     }
 
-    async fn key(&mut self, offered: &Offered, left: Option<u8>) -> KeyAnswer {
+    async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer {
         let question = self.question(offered, left);
         let answer = tokio::select! {
             answer = self.ui.ask(Asked::Key, &question, key_form) => answer,
             () = self.interrupt.raised() => return KeyAnswer::Interrupted,
         };
         match (answer, &self.given) {
-            (Ok(key), _) => {
-                self.given = Some(secret(key.display()));
-                KeyAnswer::Key(key)
+            (Ok(typed), _) => {
+                key.copy_from(&typed);
+                self.given = Some(secret(typed.display()));
+                KeyAnswer::Given
             }
             // A script's input ended behind a wrong key: that one is the answer, until the tries are used up. A person
             // who ends it has had enough.
             (Err(Error::NoAnswer(_)), Some(given)) if !self.ui.has_person() => {
-                TransferKey::parse(given).map_or(KeyAnswer::Declined, KeyAnswer::Key)
+                key.read(given).map_or(KeyAnswer::Declined, |()| KeyAnswer::Given)
             }
             (Err(error), _) => {
                 self.failure = Some(error);
