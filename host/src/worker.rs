@@ -8,8 +8,12 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-/// Work on a value.
-type Job<T> = Box<dyn FnOnce(&mut T) + Send>;
+/// Work on a value, which goes there with it and comes back.
+struct Job<T> {
+    value: T,
+    work: Box<dyn FnOnce(&mut T) + Send>,
+    back: oneshot::Sender<T>,
+}
 
 /// A value, and the thread that works on it.
 pub(crate) struct Worker<T> {
@@ -18,7 +22,7 @@ pub(crate) struct Worker<T> {
     /// Gives it back.
     away: Option<oneshot::Receiver<T>>,
     /// Begins the thread's next work; without a thread before the first.
-    jobs: Option<mpsc::Sender<(T, Job<T>, oneshot::Sender<T>)>>,
+    jobs: Option<mpsc::Sender<Job<T>>>,
 }
 
 impl<T: Send + 'static> Worker<T> {
@@ -43,7 +47,8 @@ impl<T: Send + 'static> Worker<T> {
         let (back, away) = oneshot::channel();
         self.away = Some(away);
         let jobs = self.jobs.get_or_insert_with(begin);
-        jobs.send((value, Box::new(work), back)).expect("the thread lives as long as this");
+        let job = Job { value, work: Box::new(work), back };
+        assert!(jobs.send(job).is_ok(), "the thread lives as long as this");
     }
 
     /// Does work, and waits for its end. Dropped before, the work goes on, and whatever comes next waits for it first.
@@ -59,10 +64,10 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
-fn begin<T: Send + 'static>() -> mpsc::Sender<(T, Job<T>, oneshot::Sender<T>)> {
-    let (jobs, next) = mpsc::channel::<(T, Job<T>, oneshot::Sender<T>)>();
+fn begin<T: Send + 'static>() -> mpsc::Sender<Job<T>> {
+    let (jobs, next) = mpsc::channel::<Job<T>>();
     thread::spawn(move || {
-        for (mut value, work, back) in next {
+        for Job { mut value, work, back } in next {
             work(&mut value);
             // Where nobody waits for it any more it is dropped here.
             let _ = back.send(value);

@@ -269,7 +269,9 @@ impl Error {
         use SessionError::{OutcomeUnknown, PeerCancelled, TimedOut};
         match self {
             Self::Handshake(_, HandshakeError::TimedOut) => Some(LARGE_PACKETS),
-            Self::Sending { cause: TimedOut | OutcomeUnknown, moment: Moment::Begun, .. } => Some(LARGE_PACKETS),
+            Self::Sending {
+                cause: TimedOut | OutcomeUnknown { interrupted: false }, moment: Moment::Begun, ..
+            } => Some(LARGE_PACKETS),
             Self::Sending { cause: PeerCancelled(Cancel::TimedOut), moment: Moment::Begun, .. } => Some(LARGE_PACKETS),
             _ => None,
         }
