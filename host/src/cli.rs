@@ -188,6 +188,9 @@ pub struct Send {
     /// Leave out what cannot be sent: what cannot be read, names that are not UTF-8 or hold control characters, long paths
     #[arg(long)]
     pub skip_unsendable: bool,
+    /// Send only if the key is typed there, so that nobody but you decides who can open the folder
+    #[arg(long)]
+    pub typed_key: bool,
 }
 
 /// `waft seal`.

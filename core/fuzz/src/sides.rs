@@ -51,6 +51,7 @@ impl SendingSide {
                 iterations: ITERATIONS_MIN,
                 chunk: CHUNK,
                 certificate: SENDER,
+                typed_only: false,
             },
             source: &mut self.source,
             operator: &mut self.operator,

@@ -82,7 +82,8 @@ pub struct Capacity {
     pub manifest: u32,
     /// Longest path, in bytes.
     pub path: u16,
-    /// Free space now, in bytes.
+    /// The longest archive for which there is room now, in bytes. What the store holds already counts as room, since a
+    /// sender asks nobody for a code past this bound.
     pub free: u64,
 }
 
@@ -236,6 +237,15 @@ pub enum SessionError {
         /// What the receiver takes at most.
         most: u64,
     },
+    /// The receiver has less room than the folder needs, as it stated (sender only).
+    NoSpace {
+        /// Bytes that the folder needs.
+        needed: u64,
+        /// Bytes for which there is room.
+        free: u64,
+    },
+    /// The receiver takes the key sealed only, and the sender wants it typed (sender only).
+    KeyNotTyped,
     /// The two sides have no version, cipher, codec or key mode in common (sender only).
     NothingInCommon,
     /// The receiver's certificate has no key to seal to (sender only).

@@ -113,6 +113,8 @@ pub struct Run<'a> {
     pub chunk: u32,
     /// The sender's own certificate.
     pub certificate: CertificateHash,
+    /// Whether the receiver's operator has to type the key. A receiver that takes it sealed opens the folder alone.
+    pub typed_only: bool,
 }
 
 /// The authenticated receiver.

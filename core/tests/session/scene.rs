@@ -43,6 +43,8 @@ pub(crate) struct Scene {
     pub(crate) hpke: HpkeSecret,
     pub(crate) code_needed: bool,
     pub(crate) typed: bool,
+    /// Whether the sender wants it typed.
+    pub(crate) typed_only: bool,
     pub(crate) salt: [u8; 32],
     pub(crate) max_chunk: u32,
     /// The side (0: the sender) whose byte at that place is changed on the way, and what is flipped in it.
@@ -72,6 +74,7 @@ impl Scene {
             entropy,
             code_needed: false,
             typed: true,
+            typed_only: false,
             salt: [7; 32],
             max_chunk: CHUNK,
             edit: None,
@@ -173,6 +176,7 @@ impl Scene {
                 iterations: limits::ITERATIONS_MIN,
                 chunk: limits::CHUNK_MAX,
                 certificate: SENDER,
+                typed_only: self.typed_only,
             },
             source: Slow { source: &mut self.source, clock: &self.clock, takes: self.source_takes },
             caller: &mut self.caller,

@@ -67,10 +67,10 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
         target.peer.name,
         target.address
     ));
-    let key = TransferKey::random(&mut OsRng);
+    let (key, typed_only) = (TransferKey::random(&mut OsRng), args.typed_key);
     let mut salt = [0; 32];
     OsRng.fill_bytes(&mut salt);
-    Ok(Sending::new(home, identity, target, source, key, salt))
+    Ok(Sending::new(home, identity, target, source, key, salt, typed_only))
 }
 
 /// The folder that was typed; or the one that the person at the terminal says; or the usual one, made when missing.

@@ -71,6 +71,13 @@ fn never_agreed(peer: &str, cause: SessionError) -> Told {
             format!("{peer} and this machine have no version, cipher or key mode in common."),
             SAME_RELEASE,
         ),
+        SessionError::NoSpace { needed, free } => no_space(peer, needed, free),
+        SessionError::KeyNotTyped => told(
+            Key,
+            format!("{peer} takes only keys that are sealed to it, and --typed-key was given."),
+            "Have its policy changed, so that the key is typed there; or send without --typed-key, if whoever has access \
+             to it may read the folder.",
+        ),
         SessionError::NoHpkeKey => told(
             Identity,
             format!("{peer} takes only keys that are sealed to it, but its certificate holds nothing to seal to."),

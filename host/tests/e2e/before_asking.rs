@@ -13,6 +13,13 @@ fn world() -> World {
     world
 }
 
+/// A run to a receiver that asks for code and key.
+fn sent(world: &World, receiver: &[&str], sender: &[&str]) -> Ended {
+    let mut receiver = world.receive(receiver);
+    let (address, _) = receiver.ready();
+    world.sending(&address).with(|call| call.args(sender)).run()
+}
+
 fn nobody_was_asked(ended: &Ended) {
     assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
 }
@@ -63,6 +70,27 @@ fn a_target_that_is_a_file_is_found_at_start() {
     let world = world();
     fs::write(world.target(), b"a file").unwrap();
     world.receiving(&[]).run().failed(14, "storage", &["it is not a folder"]);
+}
+
+#[test]
+fn a_sealed_key_is_refused_before_the_code_where_it_has_to_be_typed() {
+    let world = world();
+    let ended = sent(&world, &["--no-key"], &["--typed-key"]);
+    nobody_was_asked(&ended);
+    ended.failed(13, "key", &["kitchen takes only keys that are sealed to it", "without --typed-key"]);
+    world.nothing_arrived();
+}
+
+#[test]
+fn a_key_that_has_to_be_typed_is() {
+    let world = world();
+    let mut receiver = world.receive(&["--no-code"]);
+    let (address, _) = receiver.ready();
+    let mut sender = world.sending(&address).arg("--typed-key").start();
+    let key = sender.key();
+    receiver.answer("key", &key);
+    sender.end().well();
+    world.arrived();
 }
 
 #[test]

@@ -57,6 +57,7 @@ pub(crate) async fn send<C: Cipher>(
         iterations: 1000,
         chunk: CHUNK_MAX,
         certificate: laptop.certificate().hash(),
+        typed_only: false,
     };
     let length = waft_core::session::sender::buffer_len(CHUNK_MAX);
     let (mut plain, mut frame) = (vec![0; length], vec![0; length]);

@@ -139,6 +139,7 @@ impl Laptop {
             iterations: 1_000,
             chunk: CHUNK_MAX,
             certificate: identity.certificate().hash(),
+            typed_only: false,
         };
         let (mut plain, mut frame) = (vec![0; buffer_len(CHUNK_MAX)], vec![0; buffer_len(CHUNK_MAX)]);
         let all_sent = Notify::new();

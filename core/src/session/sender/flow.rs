@@ -97,7 +97,7 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         let greeting_bytes = heapless::Vec::from_slice(payload).map_err(|_| SessionError::Buffers)?;
         match decode_first(&greeting_bytes, |message| matches!(message, FromReceiver::Greeting(_)))? {
             FromReceiver::Greeting(greeting) if greeting.version == VERSION => {
-                let sealed = !matches!(key_mode(&greeting, self.peer), Ok(None));
+                let sealed = !matches!(self.key_mode(&greeting), Ok(None));
                 self.dialogue.operator.event(Event::Greeted { free: greeting.free, sealed });
                 Ok(Opening { hello: hello_bytes, greeting_bytes, greeting })
             }
@@ -111,7 +111,30 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         within(shape.total, greeting.max_total, Limit::Total)?;
         within(shape.entries, greeting.max_entries, Limit::Entries)?;
         within(shape.manifest, greeting.max_manifest, Limit::Manifest)?;
-        within(longest_path, greeting.max_path, Limit::Path)
+        within(longest_path, greeting.max_path, Limit::Path)?;
+        // A run that is remembered may have sent a part of the folder, and is not asked for the code again.
+        if greeting.code_needed && shape.total > greeting.free {
+            return Err(SessionError::NoSpace { needed: shape.total, free: greeting.free });
+        }
+        Ok(())
+    }
+
+    /// The HPKE key to seal to; none in mode typed.
+    fn key_mode<'p>(&self, greeting: &Greeting) -> Result<Option<&'p [u8; POINT]>, SessionError>
+    where
+        Self: 'p,
+    {
+        let known = |mode: &&u8| [KEY_TYPED, KEY_SEALED].contains(mode);
+        let mode = match self.run.typed_only {
+            true if greeting.keys.contains(&KEY_TYPED) => Some(&KEY_TYPED),
+            true if greeting.keys.contains(&KEY_SEALED) => return Err(SessionError::KeyNotTyped),
+            _ => greeting.keys.iter().find(known),
+        };
+        match mode {
+            Some(&KEY_TYPED) => Ok(None),
+            Some(_) => self.peer.hpke.map(Some).ok_or(SessionError::NoHpkeKey),
+            None => Err(SessionError::NothingInCommon),
+        }
     }
 
     fn choose<'p, C: Cipher>(&self, greeting: &Greeting) -> Result<Choice<'p>, SessionError>
@@ -119,7 +142,7 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         Self: 'p,
     {
         let (aead, codec) = suite::<C>(greeting)?;
-        let key = match key_mode(greeting, self.peer)? {
+        let key = match self.key_mode(greeting)? {
             None => {
                 let iterations = self.run.iterations.min(greeting.max_iterations).min(limits::ITERATIONS_MAX);
                 within(limits::ITERATIONS_MIN, iterations, Limit::Iterations)?;
@@ -308,9 +331,11 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
             SessionError::Cancelled(reason) => reason,
             SessionError::TimedOut => Cancel::TimedOut,
             SessionError::PeerMisbehaved(_) | SessionError::WrongReceipt => Cancel::Protocol,
-            SessionError::OverLimit { .. } | SessionError::NothingInCommon | SessionError::NoHpkeKey => {
-                Cancel::Declined
-            }
+            SessionError::OverLimit { .. }
+            | SessionError::NoSpace { .. }
+            | SessionError::KeyNotTyped
+            | SessionError::NothingInCommon
+            | SessionError::NoHpkeKey => Cancel::Declined,
             _ => return,
         };
         if self.dialogue.channel.send(&FromSender::Cancel(reason)).await.is_ok() {
@@ -352,15 +377,6 @@ fn suite<C: Cipher>(greeting: &Greeting) -> Result<(Aead, Codec), SessionError> 
     let aead = greeting.aeads.iter().filter_map(|number| Aead::from_number(*number)).find(|a| C::AEADS.contains(a));
     let codec = greeting.codecs.iter().find_map(|number| Codec::from_number(*number));
     aead.zip(codec).ok_or(SessionError::NothingInCommon)
-}
-
-/// The HPKE key to seal to; none in mode typed.
-fn key_mode<'p>(greeting: &Greeting, peer: &'p Peer<'_>) -> Result<Option<&'p [u8; POINT]>, SessionError> {
-    match greeting.keys.iter().find(|mode| [KEY_TYPED, KEY_SEALED].contains(mode)) {
-        Some(&KEY_TYPED) => Ok(None),
-        Some(_) => peer.hpke.map(Some).ok_or(SessionError::NoHpkeKey),
-        None => Err(SessionError::NothingInCommon),
-    }
 }
 
 /// The largest power of two within both sides' wishes and the protocol's bounds.

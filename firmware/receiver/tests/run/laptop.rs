@@ -82,6 +82,7 @@ impl Laptop {
             iterations: 200_000,
             chunk: CHUNK,
             certificate: self.keys.certificate().hash(),
+            typed_only: false,
         };
         let mut source = InMemory { archive, at: 0, stop };
         let mut person = Knows(

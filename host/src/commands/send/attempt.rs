@@ -48,6 +48,7 @@ pub(super) struct Sending {
     source: FolderSource,
     key: TransferKey,
     salt: [u8; 32],
+    typed_only: bool,
     created: u64,
     key_told: KeyTold,
     remembered: bool,
@@ -66,6 +67,7 @@ impl Sending {
         source: FolderSource,
         key: TransferKey,
         salt: [u8; 32],
+        typed_only: bool,
     ) -> Self {
         Self {
             trust: CurrentTrust::new(home.clone()),
@@ -75,6 +77,7 @@ impl Sending {
             source,
             key,
             salt,
+            typed_only,
             created: seconds_since_1970(),
             key_told: KeyTold::default(),
             remembered: false,
@@ -117,6 +120,7 @@ impl Sending {
             iterations: ITERATIONS,
             chunk: CHUNK_MAX,
             certificate: self.identity.certificate().hash(),
+            typed_only: self.typed_only,
         };
         let total = self.source.info().shape.total;
         let mut operator = AtSender::new(ui, interrupt, peer.name.as_str(), &self.key, total, &mut self.key_told);
@@ -130,9 +134,13 @@ impl Sending {
         };
         let receiver = Peer { certificate: peer.certificate.hash(), hpke: peer.certificate.hpke() };
         let outcome = tokio::select! {
-            outcome = sender.send::<RingCipher>(&mut link, &receiver) => outcome,
-            () = interrupt.overdue() => Err(SessionError::Cancelled(Cancel::Interrupted)),
+            outcome = sender.send::<RingCipher>(&mut link, &receiver) => Some(outcome),
+            () = interrupt.overdue() => None,
         };
+        let outcome = outcome.unwrap_or_else(|| match operator.has_sent_all() {
+            true => Err(SessionError::OutcomeUnknown { interrupted: true }),
+            false => Err(SessionError::Cancelled(Cancel::Interrupted)),
+        });
         link.close().await;
         let (crossed, moment, failure) = operator.end();
         if crossed > 0 {

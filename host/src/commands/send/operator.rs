@@ -51,6 +51,11 @@ impl<'a> AtSender<'a> {
         Self { ui, interrupt, peer, key, total, key_told, progress, stage, crossed, moment, failure }
     }
 
+    /// Whether the receiver may have the whole folder.
+    pub(super) fn has_sent_all(&self) -> bool {
+        self.crossed.is_some_and(|(_, sent)| sent == self.total)
+    }
+
     /// Bytes of archive that crossed, how far it came, and why no code came if that is how it ended.
     pub(super) fn end(self) -> (u64, Moment, Option<Error>) {
         (self.crossed.map_or(0, |(from, to)| to - from), self.moment, self.failure)
