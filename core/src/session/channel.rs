@@ -142,10 +142,19 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
 
     /// Reads on, discarding, until the peer closes or the time to linger is over: closing with unread bytes would reset
     /// the connection, and the reset could overtake the last message.
-    pub(super) async fn linger(&mut self) {
+    ///
+    /// Returns whether the peer closed in good order, and said nothing before.
+    pub(super) async fn linger(&mut self) -> bool {
         let until = self.after(LINGER_MS);
         let mut sink = [0; 256];
-        while let Ok(1..) = self.read(&mut sink, until, pin!(pending())).await {}
+        let mut silent = true;
+        loop {
+            match self.read(&mut sink, until, pin!(pending())).await {
+                Ok(0) => return silent,
+                Ok(_) => silent = false,
+                Err(_) => return false,
+            }
+        }
     }
 
     async fn fill(

@@ -26,6 +26,8 @@ const RUNS: usize = 4;
 pub struct Desk {
     code: AuthCode,
     book: Book,
+    /// Whether nothing but receipts is given any more.
+    closed: bool,
     /// Each stays where it is until it is dropped, so that moving leaves no copies of its secret.
     runs: [Option<Run>; RUNS],
 }
@@ -45,6 +47,8 @@ struct Run {
     key: Option<ProvenKey>,
     /// Digest of the committed folder's manifest, and its receipt.
     committed: Option<(Digest, Receipt)>,
+    /// Whether the sender closed the connection in good order behind its receipt.
+    confirmed: bool,
     until: u64,
 }
 
@@ -64,7 +68,7 @@ pub(super) enum CodeTry {
 impl Desk {
     /// A desk with a fresh code.
     pub fn new(entropy: &mut impl CryptoRngCore) -> Self {
-        Self { code: AuthCode::random(entropy), book: Book::default(), runs: [const { None }; RUNS] }
+        Self { code: AuthCode::random(entropy), book: Book::default(), closed: false, runs: [const { None }; RUNS] }
     }
 
     /// A desk that goes on with the wrong tries that were kept. Where those are lost every sender has to pause
@@ -118,7 +122,14 @@ impl Desk {
     /// Notes that the sender gave the right code, or needed none, in this run.
     pub(super) fn code_proven(&mut self, id: RunId, now: u64) {
         self.forget(&id);
-        let run = Run { id, offered: None, key: None, committed: None, until: now.saturating_add(REMEMBER_MS) };
+        let run = Run {
+            id,
+            offered: None,
+            key: None,
+            committed: None,
+            confirmed: false,
+            until: now.saturating_add(REMEMBER_MS),
+        };
         *self.place_for(&id.sender) = Some(run);
     }
 
@@ -158,6 +169,28 @@ impl Desk {
     /// What this run committed, with the digest of its manifest.
     pub(super) fn receipt(&self, id: &RunId) -> Option<&(Digest, Receipt)> {
         self.run(id)?.committed.as_ref()
+    }
+
+    /// Notes that the sender has the receipt of this run.
+    pub(super) fn confirm(&mut self, id: &RunId) {
+        if let Some(run) = self.run_mut(id) {
+            run.confirmed = true;
+        }
+    }
+
+    /// Whether a receipt may have got lost: its sender did not close the connection in good order behind it.
+    pub fn has_unconfirmed_receipt(&self) -> bool {
+        self.runs.iter().flatten().any(|run| run.committed.is_some() && !run.confirmed)
+    }
+
+    /// Takes no folder any more: from now on a sender gets the receipt of its run, or is refused.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether a connection of this run can lead to anything.
+    pub(super) fn serves(&self, id: &RunId) -> bool {
+        !self.closed || self.receipt(id).is_some()
     }
 
     /// The connection ended: the run is remembered from now on.

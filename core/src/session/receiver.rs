@@ -149,13 +149,25 @@ impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R>
         link: &mut impl Link,
         peer: CertificateHash,
     ) -> Result<Receipt, SessionError> {
-        let mut session =
-            Session { channel: Channel::new(link, self.clock), peer, at: self, run: None, manifest: None };
+        let mut session = Session {
+            channel: Channel::new(link, self.clock),
+            peer,
+            at: self,
+            run: None,
+            manifest: None,
+            receipt_sent: false,
+        };
         let result = session.run::<C>().await;
         session.end(result.err()).await;
         // The side that had the last word waits for the other to close.
         if !matches!(result, Err(SessionError::Disconnected | SessionError::PeerCancelled(_))) {
-            session.channel.linger().await;
+            let confirmed = session.channel.linger().await;
+            if confirmed
+                && session.receipt_sent
+                && let Some(run) = session.run
+            {
+                session.at.desk.confirm(&run);
+            }
         }
         result
     }

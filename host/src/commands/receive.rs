@@ -37,6 +37,9 @@ use crate::tls::{Authenticated, receiver};
 use crate::trust::{CurrentTrust, Trust};
 use crate::ui::{Event, Ui};
 
+/// With `--once`: how long a sender can come back for a receipt that it may not have got. Longer than it tries again.
+const RECEIPT: Duration = Duration::from_secs(60);
+
 /// Does what was typed.
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
@@ -98,6 +101,9 @@ async fn receive(
             never = entrance.keep() => match never {},
         };
         match outcome {
+            Ok(()) if once && reception.has_unconfirmed_receipt() => {
+                return give_receipt(entrance, reception, ui, interrupt).await;
+            }
             Ok(()) if once => return Ok(()),
             Ok(()) => {}
             Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -113,6 +119,42 @@ async fn receive(
         }
         reception.listen_on(ui);
     }
+}
+
+/// Waits for the sender of the folder that was received, whose receipt may have got lost. Takes nothing else. The folder
+/// stands, whatever happens here.
+async fn give_receipt(
+    entrance: &mut Entrance<Prover>,
+    reception: &mut Reception,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    reception.close();
+    ui.say(format!(
+        "The connection ended before its sender confirmed the receipt. Waiting up to {} s for it to come back.",
+        RECEIPT.as_secs()
+    ));
+    let end = Instant::now() + RECEIPT;
+    while reception.has_unconfirmed_receipt() {
+        let knock = tokio::select! {
+            knock = entrance.next() => knock,
+            () = interrupt.raised() => return Ok(()),
+            () = sleep_until(end) => return Ok(()),
+        };
+        match knock {
+            Knock::Failed(from, failure) => failure.tell(from, ui),
+            Knock::Proven(_, guest) => {
+                let outcome = tokio::select! {
+                    outcome = reception.receive(guest, ui, interrupt) => outcome,
+                    never = entrance.keep() => match never {},
+                };
+                if let Err(error) = outcome {
+                    ui.detail(error.to_string());
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn until(moment: Option<Instant>) {

@@ -135,7 +135,7 @@ fn a_lost_receipt_is_asked_for_again() {
 #[test]
 fn the_outcome_is_unknown() {
     let world = world(1 << 20);
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     // The receipt gets lost, and then somebody else answers there.
     let proxy = Proxy::before(&address, &[Fate::Mute(IN_THE_MIDDLE), Fate::Answer(b"HTTP/1.1 400\r\n")]);
@@ -144,8 +144,30 @@ fn the_outcome_is_unknown() {
     proxy.cut();
     let says = ["Everything was sent", "before its receipt came", "is not waft", "Look there", "send again"];
     sender.end().failed(18, "unknown", &says);
-    receiver.end().well();
     world.arrived();
+}
+
+#[test]
+fn once_outlives_a_lost_receipt_and_takes_nothing_more() {
+    let world = world(1 << 20);
+    let attic = world.attic();
+    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let proxy = Proxy::before(&address, &[Fate::Mute(IN_THE_MIDDLE), Fate::Stall(4)]);
+    let sender = world.send(&proxy.address);
+    receiver.await_event("committed");
+    let before = listed(&world.target());
+    proxy.cut();
+    let other = attic.call(&["send", "folder"]).arg(format!("kitchen@{address}")).run();
+    other.failed(15, "refused", &["kitchen declined the folder"]);
+    // The first connection's fate, and the second's.
+    proxy.await_fate();
+    proxy.await_fate();
+    proxy.go_on();
+    sender.end().well();
+    let receiver = receiver.end().well();
+    assert_eq!(receiver.all("committed").count(), 1, "the folder was told of once");
+    assert_eq!(listed(&world.target()), before);
 }
 
 /// A sender and a receiver in the middle of a large folder.

@@ -42,6 +42,8 @@ pub(super) struct Session<'s, 'a, L, S, O, K, R> {
     pub(super) run: Option<RunId>,
     /// Digest of the offered archive's manifest, once it was matched with the offer's tag.
     pub(super) manifest: Option<Digest>,
+    /// Whether the receipt was handed to the connection.
+    pub(super) receipt_sent: bool,
 }
 
 /// The first messages, as they crossed: the keys are bound to them.
@@ -97,6 +99,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let now = self.at.clock.now();
         let run = RunId { sender: self.peer, salt };
         self.at.desk.expire(now);
+        if !self.at.desk.serves(&run) {
+            return Err(SessionError::Refused(Refusal::Declined));
+        }
         let remembered = self.at.desk.remembers(&run);
         let code_needed = self.at.policy.code_needed && !remembered;
         if code_needed && let Some(seconds) = self.at.desk.locked(&self.peer, now) {
@@ -444,7 +449,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
 
     /// A receipt that gets lost is asked for again; the folder stands either way.
     async fn tell_receipt(&mut self, Receipt { digest, files, bytes, generation }: Receipt) {
-        let _ = self.channel.send(&FromReceiver::Committed { digest, files, bytes, generation }).await;
+        let sent = self.channel.send(&FromReceiver::Committed { digest, files, bytes, generation }).await;
+        self.receipt_sent = sent.is_ok();
     }
 
     /// The payload of the sender's next message, which may take until `until`; `late` is the error then.

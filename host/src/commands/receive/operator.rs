@@ -26,6 +26,8 @@ pub(super) struct AtReceiver<'a> {
     failure: Option<Error>,
     held: u64,
     moment: Moment,
+    /// Whether a folder was committed, and not just its receipt given again.
+    committed: bool,
     /// Whether the key is typed here.
     typed: bool,
 }
@@ -38,8 +40,13 @@ impl<'a> AtReceiver<'a> {
         shown: Option<&'a mut Option<Zeroizing<String>>>,
         typed: bool,
     ) -> Self {
-        let (progress, given, failure, moment) = (None, None, None, Moment::Opening);
-        Self { ui, interrupt, peer, shown, progress, given, failure, held: 0, moment, typed }
+        let (progress, given, failure, moment, committed) = (None, None, None, Moment::Opening, false);
+        Self { ui, interrupt, peer, shown, progress, given, failure, held: 0, moment, committed, typed }
+    }
+
+    /// Whether a folder was committed in this session.
+    pub(super) fn has_committed(&self) -> bool {
+        self.committed
     }
 
     /// Bytes of archive that were held already, how far it came, and why no key came if that is how it ended.
@@ -140,7 +147,10 @@ impl Operator for AtReceiver<'_> {
                 self.progress = None;
                 self.ui.say("All here. Verifying, and putting it in place.");
             }
-            Happened::Committed(_) => self.progress = None,
+            Happened::Committed(_) => {
+                self.progress = None;
+                self.committed = true;
+            }
         }
     }
 

@@ -73,6 +73,16 @@ impl Reception {
         }
     }
 
+    /// Whether a receipt may have got lost.
+    pub(super) fn has_unconfirmed_receipt(&self) -> bool {
+        self.desk.has_unconfirmed_receipt()
+    }
+
+    /// Takes no folder any more, and only gives receipts again.
+    pub(super) fn close(&mut self) {
+        self.desk.close();
+    }
+
     /// Where a part of a folder is kept for its sender's next try, if there is one.
     pub(super) fn left_behind(&self) -> Option<PathBuf> {
         self.store.left_behind()
@@ -103,12 +113,17 @@ impl Reception {
         };
         let outcome = receiver.receive::<RingCipher>(&mut link, peer.certificate.hash()).await;
         link.close().await;
+        let committed = operator.has_committed();
         let (held, moment, failure) = operator.end();
         // What ended in another way is not told, neither now nor with the next session.
         let trouble = self.store.take_trouble().filter(|_| matches!(outcome, Err(SessionError::Refused(_))));
         match outcome {
-            Ok(receipt) => {
+            Ok(receipt) if committed => {
                 self.tell(name, receipt, held, ui);
+                Ok(())
+            }
+            Ok(_) => {
+                ui.say(format!("{name} has asked for its receipt again."));
                 Ok(())
             }
             Err(SessionError::Cancelled(Cancel::Interrupted)) => Err(Error::Interrupted),
