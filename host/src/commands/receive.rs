@@ -85,6 +85,7 @@ async fn receive(
             knock = entrance.next() => knock,
             () = interrupt.raised() => return Err(Error::Interrupted),
             () = until(late) => return Err(broken.map_or(Error::Interrupted, |(_, error)| error)),
+            () = reception.expire() => continue,
         };
         let (from, guest) = match knock {
             Knock::Proven(from, guest) => (from, guest),

@@ -46,7 +46,8 @@ fn a_target_that_became_unwritable_is_found_before_the_key_is_asked_for() {
     let mut receiver = call.start();
     let (address, _) = receiver.ready();
     set_mode(&world.kitchen.work, 0o555);
-    world.sending(&address).run().failed(14, "storage", &["kitchen cannot write to its target folder"]);
+    let Some(sender) = as_nobody(&world, world.sending(&address)) else { return };
+    sender.run().failed(14, "storage", &["kitchen cannot write to its target folder"]);
     receiver.await_event("error");
     receiver.interrupt();
     let receiver = receiver.end();

@@ -9,8 +9,8 @@ use super::rig::{Kind, Rig};
 
 for_both!(
     what_is_no_preface_gets_no_answer,
-    an_older_version_is_told_the_one_that_is_spoken,
-    a_later_version_is_spoken_with,
+    an_unknown_purpose_is_told,
+    a_session_is_spoken_with,
     while_a_sender_is_there_others_are_told_that_it_is_busy,
     strangers_that_go_leave_the_place_free,
 );
@@ -41,17 +41,17 @@ fn what_is_no_preface_gets_no_answer(kind: Kind) {
     assert_eq!(answer(&rig, b"WAFT\x01\0\0", true), b"", "it is cut short");
 }
 
-fn an_older_version_is_told_the_one_that_is_spoken(kind: Kind) {
+fn an_unknown_purpose_is_told(kind: Kind) {
     let rig = Rig::unattended(kind);
-    assert_eq!(answer(&rig, b"WAFT\0\0\0\0", false), b"WAFT\x01\x01\0\0");
+    for purpose in [0, 2, 255] {
+        let answer = answer(&rig, &[b'W', b'A', b'F', b'T', purpose, 0, 0, 0], false);
+        assert_eq!(answer, b"WAFT\x01\x01\0\0", "{purpose}");
+    }
 }
 
-fn a_later_version_is_spoken_with(kind: Kind) {
+fn a_session_is_spoken_with(kind: Kind) {
     let rig = Rig::unattended(kind);
-    for version in [1, 2, 255] {
-        let answer = answer(&rig, &[b'W', b'A', b'F', b'T', version, 0, 0, 0], false);
-        assert_eq!(answer.first(), Some(&0x16), "{version}: TLS begins");
-    }
+    assert_eq!(answer(&rig, b"WAFT\x01\0\0\0", false).first(), Some(&0x16), "TLS begins");
 }
 
 fn while_a_sender_is_there_others_are_told_that_it_is_busy(kind: Kind) {

@@ -7,7 +7,7 @@ use rand_core::OsRng;
 use waft_core::limits::CHUNK_MAX;
 use waft_core::session::desk::Desk;
 use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
-use waft_core::session::{Receipt, SessionError};
+use waft_core::session::{Clock as _, Receipt, SessionError};
 use waft_core::wire::message::Cancel;
 use zeroize::Zeroizing;
 
@@ -86,6 +86,17 @@ impl Reception {
     /// Where a part of a folder is kept for its sender's next try, if there is one.
     pub(super) fn left_behind(&self) -> Option<PathBuf> {
         self.store.left_behind()
+    }
+
+    /// Completes when the time of a remembered run has passed and what it proved was wiped.
+    pub(super) async fn expire(&mut self) {
+        match self.desk.next_expiry() {
+            Some(moment) => {
+                self.clock.sleep_until(moment).await;
+                self.desk.expire(self.clock.now());
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// Receives one folder.
