@@ -155,9 +155,7 @@ fn a_path_that_swallows_large_packets_is_a_possible_cause() {
     let sender = world.send(&address);
     let told = receiver.await_event("error");
     assert!(text(&told, "advice").contains(hint), "{told:#}");
-    // The sender says it, too, whether it gives up first or hears that the receiver did.
-    let ended = sender.end();
-    assert!(ended.errors.contains(hint), "{ended:#?}");
+    sender.kill();
     // Not even the handshake does.
     firewall("meta length > 600 drop");
     let mut receiver = world.receive(&["--no-code", "--no-key"]);

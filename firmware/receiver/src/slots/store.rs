@@ -115,7 +115,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         Ok(())
     }
 
-    /// Forgets the committed folder, and gives up what may be there where there is [`Trouble`]. Who reads the folder now
+    /// Forgets the committed folder, and gives up what may be there where there is trouble with it. Who reads the folder now
     /// may go on.
     pub async fn forget(&mut self) -> Result<(), StoreError> {
         if self.journal.committed().is_some() || self.journal.trouble().is_some() {
