@@ -5,10 +5,11 @@
 mod attempt;
 mod operator;
 mod patience;
+mod retries;
 mod target;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand_core::{OsRng, RngCore};
 use tokio::time::sleep;
@@ -18,6 +19,7 @@ use waft_core::session::{Receipt, SessionError};
 
 use self::attempt::Sending;
 use self::patience::{Hope, Patience};
+use self::retries::Retries;
 use self::target::Target;
 use super::answers::code_form;
 use super::folders;
@@ -107,47 +109,15 @@ async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Re
             Ok(receipt) => return Ok(receipt),
             Err(error) => error,
         };
-        let Some(wait) = patience.wait(Hope::after(&error), start.elapsed()) else {
+        let now = start.elapsed();
+        let Some(retry) = patience.next(Hope::after(&error), now) else {
             return Err(verdict(error, broken));
         };
-        ui.event(&Event::Retry { message: error.to_string(), wait: wait.as_millis() as u64 });
-        told.tell(&error, wait, start.elapsed(), ui);
+        told.tell(&error, retry, now, ui);
         broken = worse(broken, error);
         tokio::select! {
-            () = sleep(wait) => {}
+            () = sleep(retry.wait) => {}
             () = interrupt.raised() => return Err(verdict(Error::Interrupted, broken)),
-        }
-    }
-}
-
-/// What the user was told of the tries that failed.
-#[derive(Default)]
-struct Retries {
-    last: Option<(String, Duration)>,
-    hinted: bool,
-}
-
-/// How often a failure that stays the same is told.
-const TELL_EVERY: Duration = Duration::from_secs(10);
-
-impl Retries {
-    /// Tells of one more failure, `now` after the first try: once, and then now and again while it stays the same.
-    fn tell(&mut self, error: &Error, wait: Duration, now: Duration, ui: &Ui) {
-        let (failure, seconds) = (error.to_string(), wait.as_secs_f32());
-        match &self.last {
-            Some((last, at)) if *last == failure && now < *at + TELL_EVERY => {
-                return ui.detail(format!("{failure} Trying again in {seconds:.1} s."));
-            }
-            Some((last, _)) if *last == failure => {
-                ui.say(format!("Still trying, for {} s so far. {failure}", now.as_secs()));
-            }
-            _ => ui.say(format!("{failure} Trying again in {seconds:.1} s.")),
-        }
-        self.last = Some((failure, now));
-        if let Some(hint) = error.silence_hint()
-            && !std::mem::replace(&mut self.hinted, true)
-        {
-            ui.warn(hint);
         }
     }
 }

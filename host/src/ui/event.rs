@@ -117,6 +117,9 @@ pub(crate) enum Event<'a> {
         message: String,
         /// After so many milliseconds.
         wait: u64,
+        /// For how many milliseconds tries go on; absent where they are counted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        left: Option<u64>,
     },
     /// The new folder is in place.
     Committed {

@@ -1,8 +1,9 @@
 //! How often a sender tries again, and when it gives up.
 //!
-//! A busy receiver is tried again for [`BUSY_RETRY_MS`], and one that refuses or does not answer is taken for busy; a
-//! broken connection is tried again a few times, and anew each time that it got further. PROTOCOL.md, section 6,
-//! "Retries" and "Places".
+//! A busy receiver is tried again for [`BUSY_RETRY_MS`]. One that refuses connections or does not answer is taken for busy:
+//! strangers may take all of its sockets. As long as nothing but refusals came, the tries slow down, since then it is more
+//! likely that nothing listens there. A broken connection is tried again a few times, and anew each time that it got
+//! further. PROTOCOL.md, section 6, "Retries" and "Places".
 
 use std::time::Duration;
 
@@ -23,14 +24,18 @@ const STRANGE_MAX: u32 = 5;
 const TRIES_MAX: u32 = 200;
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(8);
-/// Where many want to connect, it is who tries often that gets in.
+/// Where many want to connect, a sender that tries often gets in.
 const WAIT_BUSY: Duration = Duration::from_millis(250);
+/// The longest pause between two connections to an address that has only refused them.
+const WAIT_REFUSED_MAX: Duration = Duration::from_secs(1);
 
 /// What a failed try leaves to hope for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hope {
     /// Another transfer runs, or others take all of the receiver's sockets; that will end.
     Busy,
+    /// The connection was refused: others take all of the receiver's sockets, or nothing listens.
+    Refused,
     /// The connection broke.
     Broken,
     /// The receiver cannot be reached. That may change, if it was reached before.
@@ -50,10 +55,12 @@ impl Hope {
                     | SessionError::OutcomeUnknown { interrupted: false },
                 ..
             } => Self::Broken,
-            Error::Knock(_, KnockError::Refused(ClearRefusal::Busy) | KnockError::Closed | KnockError::Silent)
-            | Error::Dial(DialError::Refused { .. })
+            Error::Knock(_, KnockError::Refused(ClearRefusal::Busy) | KnockError::Closed | KnockError::Silent) => {
+                Self::Busy
+            }
+            Error::Dial(DialError::Refused { .. })
             | Error::DialBoth(DialError::Refused { .. }, _)
-            | Error::DialBoth(_, DialError::Refused { .. }) => Self::Busy,
+            | Error::DialBoth(_, DialError::Refused { .. }) => Self::Refused,
             Error::Handshake(_, HandshakeError::Closed | HandshakeError::TimedOut | HandshakeError::Io(_)) => {
                 Self::Broken
             }
@@ -63,12 +70,24 @@ impl Hope {
     }
 }
 
+/// When a sender tries again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Retry {
+    /// The pause before the next try.
+    pub(super) wait: Duration,
+    /// For how long tries go on; `None` where they are counted instead.
+    pub(super) left: Option<Duration>,
+}
+
 /// A sender's memory of its tries.
 #[derive(Default)]
 pub(super) struct Patience {
     tries: u32,
     fruitless: u32,
+    /// When the receiver was first found busy or refusing, after the first try.
     busy: Option<Duration>,
+    /// Whether anything but a refusal came from its address.
+    answered: bool,
     met: bool,
 }
 
@@ -76,6 +95,7 @@ impl Patience {
     /// A session with the receiver began.
     pub(super) fn met(&mut self) {
         self.met = true;
+        self.answered = true;
         self.busy = None;
     }
 
@@ -84,24 +104,35 @@ impl Patience {
         self.fruitless = 0;
     }
 
-    /// How long to wait before the next try; `None`: there is none. `now`: since the first try.
-    pub(super) fn wait(&mut self, hope: Hope, now: Duration) -> Option<Duration> {
-        // Where somebody was busy just now, a connection that breaks so early means the same.
+    /// The next try; `None`: there is none. `now`: since the first try.
+    pub(super) fn next(&mut self, hope: Hope, now: Duration) -> Option<Retry> {
+        // If the receiver was busy just now, a connection that breaks so early means the same.
         let hope = if hope == Hope::Broken && self.busy.is_some() { Hope::Busy } else { hope };
         match hope {
             Hope::No => None,
-            Hope::Busy => {
-                let since = *self.busy.get_or_insert(now);
-                (now + WAIT_BUSY <= since + Duration::from_millis(BUSY_RETRY_MS)).then_some(WAIT_BUSY)
+            Hope::Busy | Hope::Refused => {
+                self.answered |= hope == Hope::Busy;
+                self.while_busy(now)
             }
             Hope::Absent if !self.met => None,
             Hope::Absent | Hope::Broken => {
                 self.tries += 1;
                 self.fruitless += 1;
                 let most = if self.met { FRUITLESS_MAX } else { STRANGE_MAX };
-                (self.tries < TRIES_MAX && self.fruitless < most).then(|| growing(self.fruitless - 1, WAIT_MAX))
+                let wait = growing(self.fruitless - 1, WAIT_MAX);
+                (self.tries < TRIES_MAX && self.fruitless < most).then_some(Retry { wait, left: None })
             }
         }
+    }
+
+    fn while_busy(&mut self, now: Duration) -> Option<Retry> {
+        let since = *self.busy.get_or_insert(now);
+        let left = (since + Duration::from_millis(BUSY_RETRY_MS)).saturating_sub(now);
+        let wait = match self.answered {
+            true => WAIT_BUSY,
+            false => ((now - since) / 16).clamp(WAIT_BUSY, WAIT_REFUSED_MAX),
+        };
+        (wait <= left).then_some(Retry { wait, left: Some(left) })
     }
 }
 
@@ -116,9 +147,9 @@ mod tests {
     /// Fails in this way until patience ends; gives tries and seconds.
     fn endure(patience: &mut Patience, hope: Hope) -> (u32, u64) {
         let (mut tries, mut now) = (1, Duration::ZERO);
-        while let Some(wait) = patience.wait(hope, now) {
+        while let Some(retry) = patience.next(hope, now) {
             tries += 1;
-            now += wait;
+            now += retry.wait;
         }
         (tries, now.as_secs())
     }
@@ -130,6 +161,23 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_only_refuses_is_asked_as_long_but_less_often() {
+        let (tries, seconds) = endure(&mut Patience::default(), Hope::Refused);
+        assert!(seconds >= 44 && (50..80).contains(&tries), "{tries} tries, {seconds} s");
+        // The first seconds are those of a busy receiver.
+        let mut patience = Patience::default();
+        for now in [0, 1, 4].map(Duration::from_secs) {
+            assert_eq!(patience.next(Hope::Refused, now).unwrap().wait, WAIT_BUSY);
+        }
+        let late = Duration::from_secs(40);
+        let expected = Retry { wait: WAIT_REFUSED_MAX, left: Some(Duration::from_secs(5)) };
+        assert_eq!(patience.next(Hope::Refused, late), Some(expected));
+        // Something answered: it is crowded.
+        assert_eq!(patience.next(Hope::Busy, late).unwrap().wait, WAIT_BUSY);
+        assert_eq!(patience.next(Hope::Refused, late).unwrap().wait, WAIT_BUSY);
+    }
+
+    #[test]
     fn who_was_never_there_is_not_waited_for() {
         assert_eq!(endure(&mut Patience::default(), Hope::Absent), (1, 0));
         assert_eq!(endure(&mut Patience::default(), Hope::No), (1, 0));
@@ -137,18 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn who_refuses_or_does_not_answer_is_taken_for_busy() {
+    fn a_receiver_that_refuses_or_does_not_answer_is_taken_for_busy() {
         let at = || "kitchen".parse().expect("an address");
         let (refused, lost) = (|| DialError::Refused { address: at() }, || DialError::TimedOut { address: at() });
-        for error in [
-            Error::Dial(refused()),
-            Error::DialBoth(lost(), refused()),
-            Error::DialBoth(refused(), lost()),
-            Error::Knock(at(), KnockError::Silent),
-            Error::Knock(at(), KnockError::Closed),
-            Error::Knock(at(), KnockError::Refused(ClearRefusal::Busy)),
-        ] {
-            assert_eq!(Hope::after(&error), Hope::Busy, "{error:?}");
+        for error in [Error::Dial(refused()), Error::DialBoth(lost(), refused()), Error::DialBoth(refused(), lost())] {
+            assert_eq!(Hope::after(&error), Hope::Refused, "{error:?}");
+        }
+        for error in [KnockError::Silent, KnockError::Closed, KnockError::Refused(ClearRefusal::Busy)] {
+            assert_eq!(Hope::after(&Error::Knock(at(), error)), Hope::Busy, "{error:?}");
         }
         assert_eq!(Hope::after(&Error::DialBoth(lost(), lost())), Hope::Absent);
     }
@@ -156,7 +200,7 @@ mod tests {
     #[test]
     fn a_break_after_busy_is_busy_too() {
         let mut patience = Patience::default();
-        patience.wait(Hope::Busy, Duration::ZERO);
+        patience.next(Hope::Busy, Duration::ZERO);
         assert!(endure(&mut patience, Hope::Broken).1 * 1000 > waft_core::limits::STEP_MS);
     }
 
@@ -173,7 +217,7 @@ mod tests {
         let mut patience = Patience::default();
         patience.met();
         let mut tries = 0;
-        while patience.wait(Hope::Broken, Duration::ZERO).is_some() {
+        while patience.next(Hope::Broken, Duration::ZERO).is_some() {
             patience.got_further();
             tries += 1;
         }
