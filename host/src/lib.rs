@@ -20,6 +20,7 @@ mod error;
 pub mod folder;
 pub mod home;
 pub mod identity;
+mod interface;
 mod interrupt;
 mod lock;
 pub mod name;

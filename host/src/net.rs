@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
 use crate::address::Address;
+use crate::interface::{self, UnknownInterface};
 use crate::platform;
 
 /// How long a sender tries to reach a receiver.
@@ -28,6 +29,9 @@ pub(crate) async fn dial(address: &Address, patience: Duration) -> Result<TcpStr
     let until = Instant::now() + patience;
     let unresolved = |source| DialError::Unresolved { address: address.clone(), source };
     let timed_out = || DialError::TimedOut { address: address.clone() };
+    if let Some(found) = interface::socket_address(address.host(), address.port()).map_err(DialError::Interface)? {
+        return connect(address, &[found], until).await;
+    }
     let found = timeout(patience, lookup_host((address.host(), address.port()))).await.map_err(|_| timed_out())?;
     let found: Vec<SocketAddr> = found.map_err(unresolved)?.collect();
     connect(address, &found, until).await
@@ -57,6 +61,8 @@ async fn connect(address: &Address, found: &[SocketAddr], until: Instant) -> Res
 /// Why a receiver cannot be reached.
 #[derive(Debug)]
 pub(crate) enum DialError {
+    /// The address names an interface that this machine does not have.
+    Interface(UnknownInterface),
     /// No address belongs to the name.
     Unresolved {
         /// Where we wanted to go.
@@ -113,7 +119,7 @@ impl DialError {
     /// Of several addresses' problems, the one nearest to success is told.
     fn tells_more_than(&self, other: &Self) -> bool {
         let rank = |problem: &Self| match problem {
-            Self::Unresolved { .. } => 0,
+            Self::Unresolved { .. } | Self::Interface(_) => 0,
             Self::Unreachable { .. } => 1,
             Self::TimedOut { .. } => 2,
             Self::Failed { .. } => 3,
@@ -159,6 +165,8 @@ pub(crate) async fn listen(endpoint: Endpoint) -> Result<(TcpListener, SocketAdd
 /// Why a receiver cannot listen.
 #[derive(Debug)]
 pub(crate) enum ListenError {
+    /// The address names an interface that this machine does not have.
+    Interface(UnknownInterface),
     /// Another program listens there.
     PortTaken {
         /// Where we wanted to listen.

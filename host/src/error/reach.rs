@@ -7,6 +7,7 @@ use waft_core::wire::preface::ClearRefusal;
 use super::Class::{Broken, Identity, Protocol, Refused, Unreachable};
 use super::{LARGE_PACKETS, SAME_RELEASE, Told, told};
 use crate::door::KnockError;
+use crate::interface::UnknownInterface;
 use crate::net::{DialError, ListenError};
 use crate::tls::error::{HandshakeError, Rejection};
 use crate::tls::pins::Distrust;
@@ -14,6 +15,7 @@ use crate::tls::pins::Distrust;
 /// The text for a receiver that cannot be connected to.
 pub(super) fn dial(error: &DialError) -> Told {
     let (what, next) = match error {
+        DialError::Interface(unknown) => return interface(unknown),
         DialError::Refused { address } => (
             format!("Nobody listens at {address}."),
             "Start `waft receive` there, and compare the address with the ones that it shows. If it runs, a firewall may \
@@ -56,6 +58,7 @@ pub(super) fn dial_both(last: &DialError, at: &DialError) -> Told {
 /// The text for a port that cannot be listened on.
 pub(super) fn listen(error: &ListenError) -> Told {
     let (what, next) = match error {
+        ListenError::Interface(unknown) => return interface(unknown),
         ListenError::PortTaken { at } => (
             format!("Port {} is taken: another program listens there.", at.port()),
             "End that program, perhaps another `waft receive`; or take another port: --listen ADDR:PORT.",
@@ -71,6 +74,16 @@ pub(super) fn listen(error: &ListenError) -> Told {
         }
     };
     told(Unreachable, what, next)
+}
+
+/// The text for an address with an interface that this machine does not have.
+fn interface(unknown: &UnknownInterface) -> Told {
+    let UnknownInterface { wanted, names } = unknown;
+    told(
+        Unreachable,
+        format!("This machine has no network interface {wanted} with an address."),
+        format!("Write behind % the one that is on the link to the other machine: {}.", names.join(", ")),
+    )
 }
 
 /// The text for whatever answers at `address`, but does not begin TLS.

@@ -77,10 +77,15 @@ fn a_long_wait_is_told() {
     assert!(dropped.errors.contains("has not answered yet. Waiting up to 10 s."), "{dropped:#?}");
     firewall(&format!("tcp dport {PORT} reject with tcp reset"));
     let refused = world.sending(&format!("127.0.0.1:{PORT}")).run().failed(10, "unreachable", &[]);
-    for says in ["Nobody listens at 127.0.0.1:12346. Trying again in", "Still trying, for 10 s so far. Nobody listens"]
-    {
+    for says in [
+        "Nobody listens at 127.0.0.1:12346. Trying again for 45 s.\n  Start `waft receive` there",
+        "Nobody listens at 127.0.0.1:12346. Still trying, for ",
+    ] {
         assert!(refused.errors.contains(says), "{says}: {refused:#?}");
     }
+    // After 0, 5, 15 and 35 s, or a little later.
+    assert!((3..=4).contains(&refused.all("retry").count()), "{refused:#?}");
+    assert_eq!(refused.all("retry").next().unwrap()["left"], 45_000);
 }
 
 #[test]
@@ -115,10 +120,11 @@ fn a_link_local_address_leads_there_as_it_is_shown() {
     while !["cable", "other"].iter().all(|name| link(name).contains("state UP")) {
         sleep(Duration::from_millis(50));
     }
-    for listen in [PORT.to_owned(), format!("[fe80::7%{}]:12346", link("cable").split(':').next().unwrap())] {
+    let number = link("cable").split(':').next().unwrap().to_owned();
+    for listen in [PORT, &format!("[fe80::7%{number}]:{PORT}"), &format!("[fe80::7%cable]:{PORT}"), "fe80::7%cable"] {
         let mut receiver = world
             .kitchen
-            .call(&["receive", "--into", "into", "--no-code", "--no-key", "--once", "--listen", &listen])
+            .call(&["receive", "--into", "into", "--no-code", "--no-key", "--once", "--listen", listen])
             .start();
         let address = text(&receiver.await_event("ready"), "address");
         assert_eq!(address, format!("[fe80::7%cable]:{PORT}"));
@@ -127,6 +133,17 @@ fn a_link_local_address_leads_there_as_it_is_shown() {
         assert!(ended.errors.contains("a sender types the name of its own interface"), "{ended:#?}");
     }
     world.arrived();
+    world.kitchen.call(&["receive", "--into", "into", "--listen", "[fe80::8%cable]:9"]).run().failed(
+        10,
+        "unreachable",
+        &["fe80::8 is no address of this machine"],
+    );
+    let unknown = ["This machine has no network interface no-such with an address.", "cable, lo"];
+    world.sending("fe80::7%no-such").run().failed(10, "unreachable", &unknown);
+    for command in ["receive", "simulate"] {
+        let listen = [command, "--listen", "[fe80::7%no-such]:9"];
+        world.kitchen.call(&listen).run().failed(10, "unreachable", &unknown);
+    }
     // What leads everywhere is shown alone.
     ip(&["addr", "add", "192.0.2.7/24", "dev", "cable"]);
     let mut receiver = world.kitchen.call(&["receive", "--into", "into", "--listen", PORT]).start();

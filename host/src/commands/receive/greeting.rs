@@ -10,18 +10,30 @@ use crate::commands::tell_new_identity;
 use crate::error::{Error, shown};
 use crate::home::Home;
 use crate::identity::{self, Identity};
-use crate::net::{self, Endpoint, addresses};
+use crate::interface;
+use crate::net::{self, Endpoint, ListenError, addresses};
 use crate::trust::{Peer, Trust};
 use crate::ui::{Event, Ui};
 
-/// `ADDR:PORT`, `ADDR` or `PORT`; nothing: the usual port everywhere.
+/// `ADDR:PORT`, `ADDR` or `PORT`; nothing: the usual port everywhere. A link-local address has its interface behind it:
+/// `[fe80::7%eth0]:12346`.
 pub(in crate::commands) fn listen_at(typed: Option<&str>) -> Result<Endpoint, Error> {
     let Some(typed) = typed else { return Ok(Endpoint::Everywhere(PORT)) };
-    let port = typed.strip_prefix(':').unwrap_or(typed).parse::<u16>();
-    match (typed.parse::<SocketAddr>(), typed.parse::<IpAddr>(), port) {
-        (Ok(socket), ..) => Ok(Endpoint::At(socket)),
-        (_, Ok(ip), _) => Ok(Endpoint::At((ip, PORT).into())),
-        (.., Ok(port)) => Ok(Endpoint::Everywhere(port)),
+    if let Ok(port) = typed.strip_prefix(':').unwrap_or(typed).parse() {
+        return Ok(Endpoint::Everywhere(port));
+    }
+    let (host, port) = match typed.strip_prefix('[').and_then(|typed| typed.split_once(']')) {
+        Some((host, "")) => (host, Some(PORT)),
+        Some((host, port)) => (host, port.strip_prefix(':').and_then(|port| port.parse().ok())),
+        None => (typed, Some(PORT)),
+    };
+    let at = port.map(|port| interface::socket_address(host, port)).transpose();
+    if let Some(at) = at.map_err(|unknown| Error::Listen(ListenError::Interface(unknown)))?.flatten() {
+        return Ok(Endpoint::At(at));
+    }
+    match (typed.parse::<SocketAddr>(), typed.parse::<IpAddr>()) {
+        (Ok(socket), _) => Ok(Endpoint::At(socket)),
+        (_, Ok(ip)) => Ok(Endpoint::At((ip, PORT).into())),
         _ => Err(Error::usage(format!("{typed:?} is no ADDR:PORT, such as 192.168.1.5:12346 or [::1]:12346."))),
     }
 }
@@ -119,14 +131,14 @@ mod tests {
         for (typed, socket) in [
             ("127.0.0.1:0", "127.0.0.1:0"),
             ("[::1]:9", "[::1]:9"),
-            // An address that many interfaces may have counts on one of them.
-            ("[fe80::7%3]:9", "[fe80::7%3]:9"),
+            ("::1", "[::1]:12346"),
+            ("[::1]", "[::1]:12346"),
             ("127.0.0.1", "127.0.0.1:12346"),
         ] {
             assert_eq!(at(typed), Some(Endpoint::At(socket.parse().unwrap())), "{typed}");
         }
         assert_eq!((at(":9"), at("9")), (Some(Endpoint::Everywhere(9)), Some(Endpoint::Everywhere(9))));
-        assert_eq!((at("localhost:9"), at("1.2.3.4:70000")), (None, None));
+        assert_eq!((at("localhost:9"), at("1.2.3.4:70000"), at("[::1]:70000")), (None, None, None));
         assert_eq!(listen_at(None).ok(), Some(Endpoint::Everywhere(PORT)));
     }
 

@@ -1,0 +1,77 @@
+//! Network interfaces by their names, as link-local IPv6 addresses need them: `fe80::7%eth0`.
+//!
+//! Resolved here, since not every system's resolver takes a name, and none says which interfaces there are.
+
+use std::net::{SocketAddr, SocketAddrV6};
+
+use if_addrs::Interface;
+
+/// The socket address of an IPv6 address without brackets that may have an interface behind it, as a name or a number.
+/// `None` for any other text.
+pub(crate) fn socket_address(host: &str, port: u16) -> Result<Option<SocketAddr>, UnknownInterface> {
+    let (ip, interface) = match host.split_once('%') {
+        Some((ip, interface)) => (ip, Some(interface)),
+        None => (host, None),
+    };
+    let Ok(ip) = ip.parse() else { return Ok(None) };
+    let scope = interface.map_or(Ok(0), index)?;
+    Ok(Some(SocketAddrV6::new(ip, port, 0, scope).into()))
+}
+
+/// The number of an interface that has an address. One without has none that could be connected from.
+fn index(wanted: &str) -> Result<u32, UnknownInterface> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let number = wanted.parse::<u32>().ok();
+    let is_wanted =
+        |interface: &&Interface| interface.name == wanted || interface.index.is_some_and(|index| Some(index) == number);
+    let found = interfaces.iter().find(is_wanted).and_then(|interface| interface.index);
+    found.ok_or_else(|| {
+        let mut names: Vec<String> = interfaces.into_iter().map(|interface| interface.name).collect();
+        names.sort();
+        names.dedup();
+        UnknownInterface { wanted: wanted.to_owned(), names }
+    })
+}
+
+/// The name or number behind `%` is no interface of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownInterface {
+    /// What stands behind `%`.
+    pub(crate) wanted: String,
+    /// The interfaces that have addresses.
+    pub(crate) names: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_has_a_name_and_a_number() {
+        let interfaces = if_addrs::get_if_addrs().unwrap();
+        let loopback = interfaces.iter().find(|interface| interface.is_loopback()).expect("every machine has one");
+        let index = loopback.index.expect("it is numbered");
+        let expected: SocketAddr = SocketAddrV6::new("fe80::7".parse().unwrap(), 9, 0, index).into();
+        for interface in [loopback.name.clone(), index.to_string()] {
+            assert_eq!(socket_address(&format!("fe80::7%{interface}"), 9), Ok(Some(expected)));
+        }
+    }
+
+    #[test]
+    fn an_unknown_interface_is_named_with_those_that_there_are() {
+        for wanted in ["no-such", "4000000000", "0"] {
+            let unknown = socket_address(&format!("fe80::7%{wanted}"), 9).unwrap_err();
+            let loopback = if_addrs::get_if_addrs().unwrap().into_iter().find(Interface::is_loopback).unwrap();
+            assert_eq!(unknown.wanted, wanted);
+            assert!(unknown.names.contains(&loopback.name), "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn other_hosts_have_no_interface() {
+        assert_eq!(socket_address("2001:db8::7", 9), Ok(Some("[2001:db8::7]:9".parse().unwrap())));
+        for host in ["kitchen", "192.0.2.7", "192.0.2.7%lo", ""] {
+            assert_eq!(socket_address(host, 9), Ok(None), "{host}");
+        }
+    }
+}
