@@ -217,7 +217,8 @@ pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 
 /// All bytes of a stream that has no more than `max`.
 pub(crate) fn read_stream_at_most(stream: impl Read, max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // With room for all of it: where private keys are read, a buffer that grows would leave copies behind.
+    let mut bytes = Vec::with_capacity(max as usize + 1);
     stream.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {max} bytes")));

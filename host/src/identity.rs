@@ -5,19 +5,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pem::Pem;
 use rand_core::OsRng;
-use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, PKCS_ECDSA_P256_SHA256, PublicKeyData};
+use rustls::SignatureScheme;
 use rustls::crypto::ring::sign::any_ecdsa_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::sign::CertifiedKey;
-use waft_core::sealed::hpke::HpkeSecret;
+use rustls::sign::{CertifiedKey, SigningKey};
+use waft_core::sealed::hpke::{HpkeSecret, POINT};
 use zeroize::Zeroizing;
 
 use crate::certificate::{Certificate, CertificateError, FILE_MAX, HPKE_OID};
 use crate::home::{Home, HomeError};
 use crate::name::{Name, NameError};
 use crate::platform::{self, TooOpen};
+use crate::private_keys;
 
 /// The public file in the home.
 const CERTIFICATE_FILE: &str = "certificate.pem";
@@ -25,9 +26,6 @@ const CERTIFICATE_FILE: &str = "certificate.pem";
 const KEY_FILE: &str = "key.pem";
 /// What the owner calls this machine; for display here only.
 const NAME_FILE: &str = "name";
-
-const TLS_TAG: &str = "PRIVATE KEY";
-const HPKE_TAG: &str = "WAFT HPKE PRIVATE KEY";
 
 /// The keys of one machine or board, which belong to its certificate.
 pub struct Identity {
@@ -47,7 +45,10 @@ impl Identity {
         let _turn = home.lock()?;
         match Self::load(home)? {
             Some(identity) => Ok((identity, false)),
-            None => Self::store_new(home).map(|identity| (identity, true)),
+            None => {
+                home.check_keeps_private()?;
+                Self::store_new(home).map(|identity| (identity, true))
+            }
         }
     }
 
@@ -55,6 +56,7 @@ impl Identity {
     /// there is kept; the file of its keys is named.
     pub fn renew(home: &Home) -> Result<(Self, Option<PathBuf>), IdentityError> {
         let _turn = home.lock()?;
+        home.check_keeps_private()?;
         let backup = home.back_up(&[KEY_FILE, CERTIFICATE_FILE])?;
         Self::store_new(home).map(|identity| (identity, backup))
     }
@@ -73,7 +75,8 @@ impl Identity {
                 platform::check_private(&path).map_err(|source| HomeError::Read { path, source })??;
                 let certificate = Certificate::from_pem(&certificate)
                     .map_err(|problem| IdentityError::Certificate { path: home.file(CERTIFICATE_FILE), problem })?;
-                let (tls, hpke) = split_keys(&keys).ok_or(IdentityError::Keys { path: home.file(KEY_FILE) })?;
+                let (tls, hpke) =
+                    private_keys::from_pem(&keys).ok_or(IdentityError::Keys { path: home.file(KEY_FILE) })?;
                 Self::assemble(certificate, tls, hpke).map(Some)
             }
         }
@@ -81,11 +84,12 @@ impl Identity {
 
     /// A new identity, stored nowhere.
     pub fn generate() -> Self {
-        let hpke = HpkeSecret::random(&mut OsRng);
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("the system gives entropy");
-        let certificate = self_signed(&key, &hpke.public());
-        Self::assemble(certificate, Zeroizing::new(key.serialize_der()), hpke)
-            .expect("keys fit the certificate made of them")
+        // Both keys are scalars of P-256.
+        let (signing, hpke) = (HpkeSecret::random(&mut OsRng), HpkeSecret::random(&mut OsRng));
+        let tls = private_keys::pkcs8(&signing);
+        let signer = signer(&tls).expect("it is a key of P-256");
+        let certificate = self_signed(&Signer { key: &*signer, point: signing.public() }, &hpke.public());
+        Self::assemble(certificate, tls, hpke).expect("keys fit the certificate made of them")
     }
 
     /// What peers have to trust.
@@ -100,11 +104,7 @@ impl Identity {
 
     /// The private TLS key as a big-endian scalar, for a board's identity image.
     pub fn tls_scalar(&self) -> Zeroizing<[u8; 32]> {
-        // RFC 5915: `version 1, OCTET STRING of 32 bytes`; `assemble` let only PKCS#8 of P-256 in.
-        const BEFORE: &[u8] = &[0x02, 0x01, 0x01, 0x04, 0x20];
-        let at = self.tls.windows(BEFORE.len()).position(|window| window == BEFORE).expect("an ECPrivateKey is in it");
-        let scalar = &self.tls[at + BEFORE.len()..][..32];
-        Zeroizing::new(scalar.try_into().expect("32 bytes were cut"))
+        private_keys::scalar(&self.tls).expect("`assemble` let only PKCS #8 of P-256 in")
     }
 
     /// The certificate with its signing key, for TLS.
@@ -120,7 +120,6 @@ impl Identity {
     }
 
     fn store_new(home: &Home) -> Result<Self, IdentityError> {
-        home.check_keeps_private()?;
         let identity = Self::generate();
         let (keys, certificate) = (identity.keys_pem(), identity.certificate.to_pem());
         home.write_all(&[(KEY_FILE, keys.as_bytes()), (CERTIFICATE_FILE, certificate.as_bytes())])?;
@@ -128,15 +127,11 @@ impl Identity {
     }
 
     fn keys_pem(&self) -> Zeroizing<String> {
-        let tls = Pem::new(TLS_TAG, self.tls.to_vec());
-        let hpke = Pem::new(HPKE_TAG, self.hpke.to_bytes().to_vec());
-        let text = pem::encode_many_config(&[tls, hpke], pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF));
-        Zeroizing::new(text)
+        private_keys::to_pem(&self.tls, &self.hpke)
     }
 
     fn assemble(certificate: Certificate, tls: Zeroizing<Vec<u8>>, hpke: HpkeSecret) -> Result<Self, IdentityError> {
-        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls.as_slice()));
-        let signer = any_ecdsa_type(&der).map_err(|_| IdentityError::TlsKey)?;
+        let signer = signer(&tls).ok_or(IdentityError::TlsKey)?;
         let signing = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signer));
         signing.keys_match().map_err(|_| IdentityError::TlsKey)?;
         if certificate.hpke() != Some(&hpke.public()) {
@@ -209,31 +204,44 @@ pub enum IdentityError {
     },
 }
 
+/// What signs with a TLS key in PKCS #8.
+fn signer(tls: &[u8]) -> Option<Arc<dyn SigningKey>> {
+    any_ecdsa_type(&PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls))).ok()
+}
+
+/// The TLS key, for its own certificate. A key that is made by rcgen itself is not wiped.
+struct Signer<'a> {
+    key: &'a dyn SigningKey,
+    point: [u8; POINT],
+}
+
+impl PublicKeyData for Signer<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        &self.point
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl rcgen::SigningKey for Signer<'_> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        let signer = self.key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]);
+        signer.and_then(|signer| signer.sign(message).ok()).ok_or(rcgen::Error::RemoteKeyError)
+    }
+}
+
 /// Subject `CN=waft`, and dates that no clock is outside of.
-fn self_signed(key: &KeyPair, hpke: &[u8]) -> Certificate {
+fn self_signed(signer: &Signer<'_>, hpke: &[u8]) -> Certificate {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "waft");
     params.not_before = rcgen::date_time_ymd(1970, 1, 1);
     params.not_after = rcgen::date_time_ymd(9999, 12, 31);
     params.custom_extensions = vec![CustomExtension::from_oid_content(&HPKE_OID, hpke.to_vec())];
-    let certificate = params.self_signed(key).expect("fixed parameters and a fresh key can be signed");
+    let certificate = params.self_signed(signer).expect("fixed parameters and a fresh key can be signed");
     Certificate::from_der(certificate.der().to_vec()).expect("our own certificates parse")
-}
-
-fn split_keys(text: &[u8]) -> Option<(Zeroizing<Vec<u8>>, HpkeSecret)> {
-    let mut blocks = pem::parse_many(text).ok()?.into_iter().map(|block| {
-        let tag = block.tag().to_owned();
-        (tag, Zeroizing::new(block.into_contents()))
-    });
-    let (Some((tls_tag, tls)), Some((hpke_tag, hpke)), None) = (blocks.next(), blocks.next(), blocks.next()) else {
-        return None;
-    };
-    if tls_tag != TLS_TAG || hpke_tag != HPKE_TAG {
-        return None;
-    }
-    let hpke = HpkeSecret::from_bytes(hpke.as_slice().try_into().ok()?).ok()?;
-    Some((tls, hpke))
 }
 
 #[cfg(test)]

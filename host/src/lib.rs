@@ -26,6 +26,7 @@ mod lock;
 pub mod name;
 mod net;
 mod platform;
+mod private_keys;
 mod provision;
 mod secret;
 mod simulation;

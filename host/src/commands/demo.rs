@@ -9,12 +9,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use zeroize::Zeroizing;
 
-use self::actor::{Actor, text, waft};
+use self::actor::{Actor, Event, waft};
 use crate::board::Board;
 use crate::error::{Error, bytes, files};
 use crate::interrupt::Interrupt;
+use crate::secret::secret;
 use crate::simulation::{firmware, qemu};
 use crate::ui::Ui;
 
@@ -37,8 +38,10 @@ async fn story(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
     ui.print("power goes. All of it happens in a temporary folder.");
     ui.print("");
     let place = tempfile::Builder::new().prefix("waft-demo-").tempdir().map_err(failed)?;
-    let emulator = emulator(ui, interrupt).await?;
-    let stage = Stage { place: place.path(), home: place.path().join("laptop"), emulator, ui };
+    let board = Board::named("mps2").expect("its file is in the tree");
+    let source = std::env::current_dir().ok().and_then(|here| firmware::source(&here, board));
+    let emulator = emulator(board, source.as_deref(), ui, interrupt).await?;
+    let stage = Stage { place: place.path(), home: place.path().join("laptop"), source, emulator, ui };
     stage.provision()?;
     let mut board = stage.power_on("3. The board is switched on (waft simulate)").await?;
     let folder = stage.sample()?;
@@ -50,12 +53,16 @@ async fn story(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
 }
 
 /// The program for the emulated board, where it can be had.
-async fn emulator(ui: &Ui, interrupt: &Interrupt) -> Result<Option<PathBuf>, Error> {
-    let board = Board::named("mps2").expect("its file is in the tree");
-    let why = match (qemu::program(), firmware::source(Path::new(env!("CARGO_MANIFEST_DIR")), board)) {
+async fn emulator(
+    board: &Board,
+    source: Option<&Path>,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Option<PathBuf>, Error> {
+    let why = match (qemu::program(), source) {
         (None, _) => "QEMU is not on this machine (waft simulate --qemu says how to get it)",
-        (_, None) => "The source of the firmware is not on this machine",
-        (Some(_), Some(root)) => match firmware::build(&root, board, ui).await {
+        (_, None) => "The source of the firmware is not here",
+        (Some(_), Some(root)) => match firmware::build(root, board, ui).await {
             Ok(program) => return Ok(Some(program)),
             Err(error) => {
                 interrupt.check()?;
@@ -73,6 +80,8 @@ async fn emulator(ui: &Ui, interrupt: &Interrupt) -> Result<Option<PathBuf>, Err
 struct Stage<'a> {
     place: &'a Path,
     home: PathBuf,
+    /// The top of waft's source, where this is run within it.
+    source: Option<PathBuf>,
     emulator: Option<PathBuf>,
     ui: &'a Ui,
 }
@@ -108,89 +117,92 @@ impl Stage<'_> {
             call.extend(["--qemu", "--firmware", firmware]);
         }
         let mut board = Actor::start(&self.home, &call)?;
-        let address = text(&board.until("ready").await?, "address");
+        let address = board.until("ready").await?.text("address");
         let kind = if firmware.is_some() { "a Cortex-M4 that QEMU emulates" } else { "hosted by this machine" };
-        self.tell(format!("   {kind}, reached at {address}"));
+        self.tell(format!("   {kind}, reached at {}", *address));
         Ok(board)
     }
 
     /// Code and key pass over the board's console.
-    async fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Value, Error> {
+    async fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Event, Error> {
         self.tell(format!("\n{title}:"));
         let mut sender = Actor::start(&self.home, &["send", &folder.to_string_lossy(), NAME])?;
         sender.until("connected").await?;
         self.tell(
             "   TLS 1.3 is up: each has shown the certificate that the other trusts, and\n   proven to hold its key.",
         );
-        let key = text(&sender.until("key").await?, "key");
-        let code = board.ask("code", "Code:").await?.replace(' ', "");
+        let key = sender.until("key").await?.text("key");
+        let code = Zeroizing::new(board.ask("code", "Code:").await?.replace(' ', ""));
         sender.answer("code", &code).await?;
-        self.tell(format!("   The board's console shows the code {code}; it is typed at the laptop."));
+        self.tell(&*secret(format_args!(
+            "   The board's console shows the code {}; it is typed at the laptop.",
+            *code
+        )));
         board.console("Type the key").await?;
         board.write_line(&key)?;
-        self.tell(format!("   The laptop shows the key {key}; it is typed at the board."));
+        self.tell(&*secret(format_args!("   The laptop shows the key {}; it is typed at the board.", *key)));
         let receipt = sender.until("committed").await?;
-        sender.end()?;
-        let (count, size) =
-            (receipt["files"].as_u64().unwrap_or_default(), receipt["bytes"].as_u64().unwrap_or_default());
+        sender.end().await?;
         let place = board.console("The folder is in place:").await?;
         let generation = place.rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_owned();
-        let (count, size, digest) = (files(count as u32), bytes(size), short(&text(&receipt, "digest")));
+        let (count, size) = (files(receipt.number("files") as u32), bytes(receipt.number("bytes")));
+        let digest = short(&receipt.text("digest"));
         self.tell(format!("   {count} ({size}) crossed, were read back from the flash and verified,\n   and took their place as a whole."));
         self.tell(format!("   The receipt names the digest {digest} and generation {generation}."));
         Ok(receipt)
     }
 
-    async fn read_back(&self, receipt: &Value, board: &mut Actor) -> Result<(), Error> {
+    async fn read_back(&self, receipt: &Event, board: &mut Actor) -> Result<(), Error> {
         self.tell("\n5. The folder is read on the board, at its console:");
         let content = board.ask(&format!("show {STORY}"), "Once upon a time").await?;
-        self.tell(format!("   show {STORY}   Once upon a time {content}"));
+        self.tell(format!("   show {STORY}   Once upon a time {}", *content));
         self.same(receipt, board).await?;
         let verdict = board.ask("verify", "Sound").await?;
-        self.tell(format!("   verify           Sound{verdict}"));
+        self.tell(format!("   verify           Sound{}", *verdict));
         Ok(())
     }
 
     /// The board holds what the receipt says.
-    async fn same(&self, receipt: &Value, board: &mut Actor) -> Result<(), Error> {
+    async fn same(&self, receipt: &Event, board: &mut Actor) -> Result<(), Error> {
         let digest = board.ask("digest", "Digest:").await?;
-        if digest != text(receipt, "digest") {
+        if digest != receipt.text("digest") {
             return Err(broken("the board holds another folder than the one that was sent"));
         }
         self.tell(format!("   digest           {}, as the receipt says", short(&digest)));
         Ok(())
     }
 
-    async fn power_off_and_on(&self, receipt: &Value, mut board: Actor) -> Result<(), Error> {
+    async fn power_off_and_on(&self, receipt: &Event, mut board: Actor) -> Result<(), Error> {
         let before = board.ask("status", "Folder:").await?;
-        board.power_off()?;
+        board.power_off().await?;
         self.tell("\n7. The board is switched off.");
         let mut board = self.power_on("8. And on again").await?;
         let after = board.ask("status", "Folder:").await?;
         if before != after {
-            return Err(broken(&format!("the board had {before}, and now has {after}")));
+            return Err(broken(&format!("the board had {}, and now has {}", *before, *after)));
         }
-        self.tell(format!("   status           {after}"));
+        self.tell(format!("   status           {}", *after));
         self.same(receipt, &mut board).await?;
-        board.power_off()?;
+        board.power_off().await?;
         self.tell("\nThe folder is still there.");
         Ok(())
     }
 
     /// A copy of the protocol's own source, where that is at hand; and a file to change.
     fn sample(&self) -> Result<PathBuf, Error> {
-        let (folder, source) = (self.place.join("folder"), Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src"));
-        copy(&source, &folder.join("src")).map_err(failed)?;
+        let folder = self.place.join("folder");
+        fs::create_dir(&folder).map_err(failed)?;
+        if let Some(source) = &self.source {
+            copy(&source.join("core/src"), &folder.join("src")).map_err(failed)?;
+        }
         fs::write(folder.join(STORY), "Once upon a time there was a folder.\n").map_err(failed)?;
         Ok(folder)
     }
 }
 
-/// Copies a folder; one that is not there as an empty one.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
-    for entry in entries {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {
             true => copy(&entry.path(), &to.join(entry.file_name()))?,

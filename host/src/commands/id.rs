@@ -42,9 +42,9 @@ pub(super) async fn run(args: Id, ui: &Ui) -> Result<(), Error> {
 const COST: &str = "whoever trusts this machine has to be given the new certificate, and every board that lets this \
                     machine send has to be provisioned and flashed anew";
 
-/// Makes a new identity, if the user at the terminal still wants it, and keeps the old one.
+/// Makes a new identity, if the user at the terminal still wants it, and keeps the old one. A script is not asked.
 async fn renew(home: &Home, ui: &Ui) -> Result<Identity, Error> {
-    if ui.has_person() {
+    if ui.is_at_terminal() {
         let interrupt = Interrupt::listen();
         ui.must(format!("After that, {COST}."));
         if let Ok(trust) = Trust::load(home)

@@ -2,7 +2,7 @@
 //!
 //! People read standard error; results that somebody asked for (a certificate, a list) go to standard output. With
 //! `--json` standard output has one event a line instead. Nothing that came from a peer or a file system reaches either
-//! without [`escape`].
+//! without [`escape`](waft_core::path::escape).
 
 mod event;
 mod input;
@@ -10,20 +10,21 @@ mod progress;
 mod reader;
 mod terminal;
 mod typing;
+mod wrap;
 
 use std::cell::RefCell;
-use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 
 use console::{Style, style};
 pub(crate) use event::Event;
 pub(crate) use progress::Progress;
 pub(crate) use reader::Reader;
-use waft_core::path::escape;
 
 use crate::cli::Voice;
 use crate::error::{Error, Told};
+use crate::secret::secret;
 use terminal::Prompts;
+use wrap::Escaped;
 
 /// Speaks and asks. Shared by all parts of a command.
 pub(crate) struct Ui {
@@ -52,7 +53,7 @@ impl Ui {
     /// Tells what a person must know: a code, a key, what an answer lacks.
     pub(crate) fn must(&self, text: impl AsRef<str>) {
         self.line(text.as_ref(), Style::new().bold());
-        terminal::tell(Escaped(text.as_ref()));
+        terminal::tell(Escaped::new(text.as_ref()));
     }
 
     /// Tells what only the user of a terminal has to know; silent under `--quiet`.
@@ -87,7 +88,8 @@ impl Ui {
     /// Prints a result to standard output, unless events go there.
     pub(crate) fn print(&self, text: impl AsRef<str>) {
         if !self.voice.json {
-            self.wrote(writeln!(stdout(), "{}", escape_lines(text.as_ref())));
+            // A whole line at once is not kept in the buffer of standard output, and this one is wiped.
+            self.write(secret(format_args!("{}\n", Escaped::new(text.as_ref()))).as_bytes());
         }
     }
 
@@ -173,6 +175,11 @@ impl Ui {
         matches!(self.prompts, Prompts::Drawn | Prompts::Written)
     }
 
+    /// Whether standard input is a terminal, be it one on which questions cannot be shown.
+    pub(crate) fn is_at_terminal(&self) -> bool {
+        self.prompts != Prompts::Piped
+    }
+
     /// Whether standard output has events, and no text.
     pub(crate) fn has_script(&self) -> bool {
         self.voice.json
@@ -185,29 +192,14 @@ impl Ui {
 
     /// One line to standard error, around what may stand on the terminal.
     fn line(&self, text: &str, look: Style) {
-        terminal::write_lines(|out| writeln!(out, "{}", look.clone().for_stderr().apply_to(Escaped(text))));
-    }
-}
-
-/// A text whose own line breaks stay, and in which everything else that a terminal could take for an order is escaped.
-/// It is formatted piece by piece: a secret in it is not copied.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, line) in self.0.lines().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "{}", escape(line))?;
-        }
-        Ok(())
+        let text = Escaped { text, width: stderr().is_terminal().then(terminal::width) };
+        terminal::write_lines(|out| writeln!(out, "{}", look.clone().for_stderr().apply_to(&text)));
     }
 }
 
 /// [`Escaped`], for texts without secrets.
 fn escape_lines(text: &str) -> String {
-    Escaped(text).to_string()
+    Escaped::new(text).to_string()
 }
 
 /// The prompt's first words, in bold on a terminal.

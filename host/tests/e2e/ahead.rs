@@ -2,16 +2,13 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::scope;
 use std::time::Duration;
 
 use super::harness::Call;
-use super::needs::left_out;
+use super::preload::library;
 use super::world::World;
-
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/ahead.c");
 
 /// A clock that is right until it is hurried.
 pub(crate) struct Clock {
@@ -23,13 +20,9 @@ pub(crate) struct Clock {
 impl Clock {
     /// None where a process cannot be given a clock.
     pub(crate) fn new(world: &World) -> Option<Self> {
-        let (library, ahead) = (world.root.path().join("ahead.so"), world.root.path().join("ahead"));
+        let library = library(world, "ahead")?;
+        let ahead = world.root.path().join("ahead");
         File::create(&ahead).unwrap();
-        let built = Command::new("cc").args(["-shared", "-fPIC", SOURCE, "-o"]).arg(&library).status();
-        if cfg!(not(all(target_os = "linux", target_env = "gnu"))) || !built.is_ok_and(|status| status.success()) {
-            left_out("a process cannot be given a clock here: that needs Linux, glibc and cc");
-            return None;
-        }
         Some(Self { library, ahead })
     }
 

@@ -47,52 +47,6 @@ fn no_secret_is_seen_from_outside() {
     receiver.end().well().never_says(&key);
 }
 
-/// The memory of a process that it can write.
-#[cfg(target_os = "linux")]
-fn memory(pid: u32) -> Vec<u8> {
-    use std::io::{Read, Seek, SeekFrom};
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let mut memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
-    let mut bytes = Vec::new();
-    for map in maps.lines().filter(|map| map.contains(" rw")) {
-        let (range, _) = map.split_once(' ').unwrap();
-        let (from, to) = range.split_once('-').unwrap();
-        let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).unwrap());
-        // Some ranges belong to the kernel, and cannot be read.
-        let _ = memory
-            .seek(SeekFrom::Start(from))
-            .and_then(|_| Read::by_ref(&mut memory).take(to - from).read_to_end(&mut bytes));
-    }
-    bytes
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_key_leaves_the_memory_after_its_transfer() {
-    let world = World::new();
-    world.small();
-    let mut receiver = world.receive(&[]);
-    let (address, code) = receiver.ready();
-    let mut sender = world.send(&address);
-    let key = sender.key();
-    let is_in = |pid, key: &str| {
-        let memory = memory(pid);
-        assert!(memory.len() > 1 << 20, "it cannot be read");
-        let forms = [key.to_owned(), key.replace('-', ""), key.to_lowercase()];
-        forms.iter().any(|form| memory.windows(form.len()).any(|bytes| bytes == form.as_bytes()))
-    };
-    assert!(is_in(sender.pid(), &key), "a sender has its key, so that it would be found");
-    sender.answer("code", &code.unwrap());
-    // As a user types it, and wrong at first.
-    receiver.answer("key", &super::refusals::other_key(&key));
-    receiver.answer("key", &key.to_lowercase());
-    sender.end().well();
-    receiver.await_event("committed");
-    for key in [&key, &super::refusals::other_key(&key)] {
-        assert!(!is_in(receiver.pid(), key), "{key}");
-    }
-}
-
 #[test]
 fn keys_are_made_anew_for_every_run() {
     let world = World::new();

@@ -1,64 +1,95 @@
-//! One process of the demonstration: its events, its questions, and a board's console.
+//! One process of the demonstration: its events, its questions, and a board's console. Codes and keys that pass through
+//! are wiped.
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
+use tokio::time::{sleep, timeout};
+use waft_core::path::escape;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::{broken, failed};
 use crate::error::Error;
 use crate::platform;
 
+/// How long a process may say nothing while the story waits for it.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How often, and at which intervals, it is looked whether a process that should end has ended: for 20 s.
+const END_TRIES: u32 = 1000;
+const END_PAUSE: Duration = Duration::from_millis(20);
+/// Longest event, in bytes.
+const LINE_MAX: usize = 64 << 10;
+
 /// A process of the command. It ends with its owner.
 pub(super) struct Actor {
     child: Child,
-    events: Lines<BufReader<ChildStdout>>,
+    output: ChildStdout,
+    /// What it has said and is not read yet: the first `unread` bytes. One buffer for all, so that none is left behind.
+    buffer: Zeroizing<Vec<u8>>,
+    unread: usize,
+    /// Its last line on the console, for the error where another one was expected.
+    last: Zeroizing<String>,
 }
 
 impl Actor {
     pub(super) fn start(home: &Path, arguments: &[&str]) -> Result<Self, Error> {
         let mut command = command(home, arguments)?;
-        command.arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.arg("--json");
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Result<Self, Error> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(failed)?;
-        let events = child.stdout.take().ok_or_else(|| broken("it has no output"))?;
-        let events = ChildStdout::from_std(events).map_err(failed)?;
-        Ok(Self { child, events: BufReader::new(events).lines() })
+        let output = child.stdout.take().ok_or_else(|| broken("it has no output"))?;
+        let output = ChildStdout::from_std(output).map_err(failed)?;
+        let buffer = Zeroizing::new(vec![0; LINE_MAX]);
+        Ok(Self { child, output, buffer, unread: 0, last: Zeroizing::default() })
     }
 
     /// Its next event of that kind.
-    pub(super) async fn until(&mut self, kind: &str) -> Result<Value, Error> {
-        while let Some(line) = self.events.next_line().await.map_err(failed)? {
-            let event: Value = serde_json::from_str(&line).map_err(|error| broken(&error.to_string()))?;
-            match &event["event"] {
-                found if found == kind => return Ok(event),
-                found if found == "error" => return Err(broken(&text(&event, "message"))),
-                _ => {}
+    pub(super) async fn until(&mut self, kind: &str) -> Result<Event, Error> {
+        loop {
+            let Ok(event) = timeout(SILENCE_MAX, self.next()).await else {
+                let seconds = SILENCE_MAX.as_secs();
+                return Err(broken(&format!("a process said nothing for {seconds} s")));
+            };
+            let event = event?.ok_or_else(|| broken(&format!("a process ended before it said {kind:?}")))?;
+            if event.is("console") {
+                self.last = event.text("text");
+            }
+            if event.is(kind) {
+                return Ok(event);
+            }
+            if event.is("error") {
+                return Err(broken(&event.text("message")));
             }
         }
-        Err(broken(&format!("a process ended before it said {kind:?}")))
     }
 
     /// Answers the question for `what`.
     pub(super) async fn answer(&mut self, what: &str, answer: &str) -> Result<(), Error> {
-        while self.until("asked").await?["what"] != what {}
+        while *self.until("asked").await?.text("what") != what {}
         self.write_line(answer)
     }
 
     /// The next line of a board's console that begins so, without that beginning.
-    pub(super) async fn console(&mut self, begins: &str) -> Result<String, Error> {
+    pub(super) async fn console(&mut self, begins: &str) -> Result<Zeroizing<String>, Error> {
         loop {
-            let line = text(&self.until("console").await?, "text");
+            let line = self.until("console").await.map_err(|error| self.unexpected(begins, error))?.text("text");
             if let Some(rest) = line.strip_prefix(begins) {
-                return Ok(rest.trim().to_owned());
+                return Ok(Zeroizing::new(rest.trim().to_owned()));
             }
         }
     }
 
     /// Types a command at a board's console; gives the line that answers it.
-    pub(super) async fn ask(&mut self, command: &str, begins: &str) -> Result<String, Error> {
+    pub(super) async fn ask(&mut self, command: &str, begins: &str) -> Result<Zeroizing<String>, Error> {
         self.write_line(command)?;
         self.console(begins).await
     }
@@ -68,26 +99,70 @@ impl Actor {
         writeln!(input, "{line}").map_err(failed)
     }
 
+    /// The error of a board whose console does not say what the story goes on with.
+    fn unexpected(&self, begins: &str, error: Error) -> Error {
+        let Error::Demo(why) = error else { return error };
+        let last = escape(&self.last);
+        broken(&format!("{why}. The board's console did not say \"{begins}\"; its last line was \"{last}\""))
+    }
+
+    /// Its next event; `None` when it has ended.
+    async fn next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            let unread = &self.buffer[..self.unread];
+            if let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                let event = serde_json::from_slice(&unread[..end]).map_err(|error| broken(&error.to_string()))?;
+                self.buffer.copy_within(end + 1..self.unread, 0);
+                self.unread -= end + 1;
+                return Ok(Some(Event(event)));
+            }
+            if self.unread == LINE_MAX {
+                return Err(broken("a process said more than fits one line"));
+            }
+            match self.output.read(&mut self.buffer[self.unread..]).await.map_err(failed)? {
+                0 => return Ok(None),
+                count => self.unread += count,
+            }
+        }
+    }
+
     /// Waits for its good end.
-    pub(super) fn end(mut self) -> Result<(), Error> {
-        let status = self.child.wait().map_err(failed)?;
+    pub(super) async fn end(mut self) -> Result<(), Error> {
+        let status = self.wait().await?;
         if status.success() { Ok(()) } else { Err(broken(&format!("a process ended with {status}"))) }
     }
 
     /// Takes its power away.
-    pub(super) fn power_off(mut self) -> Result<(), Error> {
+    pub(super) async fn power_off(mut self) -> Result<(), Error> {
         platform::ask_to_end(&mut self.child).map_err(failed)?;
-        self.child.wait().map(drop).map_err(failed)
+        self.wait().await.map(drop)
+    }
+
+    async fn wait(&mut self) -> Result<ExitStatus, Error> {
+        for _ in 0..END_TRIES {
+            if let Some(status) = self.child.try_wait().map_err(failed)? {
+                return Ok(status);
+            }
+            sleep(END_PAUSE).await;
+        }
+        Err(broken("a process does not end"))
     }
 }
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        // Where it ended already, there is nothing to end. Asked, it takes along what it has started itself.
+        // Asked to end, it takes along what it has started itself. If it does not, nothing may wait for it.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = platform::ask_to_end(&mut self.child);
-            let _ = self.child.wait();
         }
+        for _ in 0..END_TRIES {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(END_PAUSE),
+                _ => return,
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -107,7 +182,71 @@ fn command(home: &Path, arguments: &[&str]) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// A text of an event.
-pub(super) fn text(event: &Value, field: &str) -> String {
-    event[field].as_str().unwrap_or_default().to_owned()
+/// What a process has told. Its texts are wiped: some hold a code or a key.
+pub(super) struct Event(Value);
+
+impl Event {
+    /// A text in it.
+    pub(super) fn text(&self, field: &str) -> Zeroizing<String> {
+        Zeroizing::new(self.0[field].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// A number in it.
+    pub(super) fn number(&self, field: &str) -> u64 {
+        self.0[field].as_u64().unwrap_or_default()
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        self.0["event"] == kind
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        let texts = self.0.as_object_mut().into_iter().flat_map(|fields| fields.values_mut());
+        for text in texts {
+            if let Value::String(text) = text {
+                text.zeroize();
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A board that says this and then waits for its end of input.
+    fn board(says: &str) -> Actor {
+        let mut command = Command::new("sh");
+        command.args(["-c", "printf %s \"$0\"; cat"]).arg(says);
+        Actor::run(command).unwrap()
+    }
+
+    const READY: &str = "{\"event\":\"console\",\"text\":\"What?\"}\n{\"event\":\"ready\",\"address\":\"here\"}\n";
+
+    #[tokio::test]
+    async fn a_board_that_says_something_else_is_not_waited_for_for_ever() {
+        let mut board = board(READY);
+        assert_eq!(*board.until("ready").await.unwrap().text("address"), "here");
+        // From here on, time passes as soon as nothing else happens.
+        tokio::time::pause();
+        let Err(Error::Demo(what)) = board.ask("code", "Code:").await else { panic!("it says no code") };
+        let says =
+            "a process said nothing for 60 s. The board's console did not say \"Code:\"; its last line was \"What?\"";
+        assert_eq!(what, says);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_or_fails_is_told() {
+        let failed = async |says: &str| {
+            let mut board = board(says);
+            board.child.stdin = None;
+            let Err(Error::Demo(what)) = board.until("committed").await else { panic!("it fails") };
+            what
+        };
+        assert_eq!(failed(READY).await, "a process ended before it said \"committed\"");
+        assert_eq!(failed("{\"event\":\"error\",\"message\":\"No.\"}\n").await, "No.");
+        assert_eq!(failed(&"x".repeat(LINE_MAX)).await, "a process said more than fits one line");
+    }
 }

@@ -1,0 +1,89 @@
+//! Lines that are longer than a terminal is wide, broken between words.
+
+use std::fmt;
+
+use console::measure_text_width;
+use waft_core::path::escape;
+
+/// A text whose own line breaks stay, and in which everything else that a terminal could take for an order is escaped.
+/// It is formatted piece by piece: a secret in it is not copied.
+pub(super) struct Escaped<'a> {
+    pub(super) text: &'a str,
+    /// The columns of the terminal; `None` where lines are not broken.
+    pub(super) width: Option<usize>,
+}
+
+impl<'a> Escaped<'a> {
+    /// A text whose lines are not broken.
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, width: None }
+    }
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, line) in self.text.lines().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            match self.width {
+                Some(width) if measure_text_width(line) > width => write_wrapped(f, line, width)?,
+                _ => write!(f, "{}", escape(line))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a line in several, each of which begins below its first word. A word that is longer than that is left to the
+/// terminal.
+fn write_wrapped(f: &mut fmt::Formatter<'_>, line: &str, width: usize) -> fmt::Result {
+    let words = line.trim_start();
+    let indent = line.len() - words.len();
+    f.write_str(&line[..indent])?;
+    let mut column = indent;
+    for (index, word) in words.split(' ').enumerate() {
+        let length = measure_text_width(word);
+        if index > 0 {
+            if column + 1 + length > width && column > indent {
+                write!(f, "\n{:indent$}", "")?;
+                column = indent;
+            } else {
+                f.write_str(" ")?;
+                column += 1;
+            }
+        }
+        write!(f, "{}", escape(word))?;
+        column += length;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrapped(text: &str, width: usize) -> String {
+        Escaped { text, width: Some(width) }.to_string()
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 13), "one two three");
+        assert_eq!(wrapped("one two three", 12), "one two\nthree");
+        assert_eq!(wrapped("one two three\n  four five six", 11), "one two\nthree\n  four five\n  six");
+        assert_eq!(wrapped("a /very/long/path b", 8), "a\n/very/long/path\nb");
+        assert_eq!(wrapped("käse öl", 4), "käse\nöl");
+    }
+
+    #[test]
+    fn spaces_within_a_line_stay() {
+        assert_eq!(wrapped("Key:   AB  CD", 13), "Key:   AB  CD");
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_escaped() {
+        assert_eq!(wrapped("a\u{1b}[31m b", 3).matches('\u{1b}').count(), 0);
+        assert_eq!(Escaped::new("a\u{7}\nb").to_string().lines().count(), 2);
+    }
+}

@@ -1,0 +1,181 @@
+//! Keys leave the memory of a process when they are not needed any more. The memory is read as a core dump would have it.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::harness::Call;
+use super::needs::left_out;
+use super::world::World;
+
+/// Past this a test is stuck.
+const STUCK: Duration = Duration::from_secs(100);
+
+/// The memory of a process that it can write.
+fn memory(pid: u32) -> Vec<u8> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mut memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut bytes = Vec::new();
+    for map in maps.lines().filter(|map| map.contains(" rw")) {
+        let (range, _) = map.split_once(' ').unwrap();
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).unwrap());
+        // Some ranges belong to the kernel, and cannot be read.
+        let _ = memory
+            .seek(SeekFrom::Start(from))
+            .and_then(|_| Read::by_ref(&mut memory).take(to - from).read_to_end(&mut bytes));
+    }
+    assert!(bytes.len() > 1 << 20, "it cannot be read");
+    bytes
+}
+
+/// Whether a key stands in the memory of a process, in any of the forms in which it is typed and shown.
+fn is_in(pid: u32, key: &str) -> bool {
+    let memory = memory(pid);
+    let forms = [key.to_owned(), key.replace('-', ""), key.to_lowercase(), key.replace('-', "  ")];
+    forms.iter().any(|form| has(&memory, form.as_bytes()))
+}
+
+fn has(memory: &[u8], bytes: &[u8]) -> bool {
+    memory.windows(bytes.len()).any(|window| window == bytes)
+}
+
+#[test]
+fn a_key_leaves_the_memory_after_its_transfer() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&[]);
+    let (address, code) = receiver.ready();
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    assert!(is_in(sender.pid(), &key), "a sender has its key, so that it would be found");
+    sender.answer("code", &code.unwrap());
+    // As a user types it, and wrong at first.
+    receiver.answer("key", &super::refusals::other_key(&key));
+    receiver.answer("key", &key.to_lowercase());
+    sender.end().well();
+    receiver.await_event("committed");
+    for key in [&key, &super::refusals::other_key(&key)] {
+        assert!(!is_in(receiver.pid(), key), "{key}");
+    }
+}
+
+/// `strace` with these options, which holds the command at the system call that ends it.
+fn holding(trace: &Path) -> Option<Command> {
+    let mut strace = Command::new("strace");
+    if !strace.arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        left_out("there is no strace");
+        return None;
+    }
+    let mut strace = Command::new("strace");
+    strace.args(HOLD).arg("-o").arg(trace);
+    Some(strace)
+}
+
+const HOLD: [&str; 5] = ["-qq", "-e", "trace=exit_group", "-e", "inject=exit_group:delay_enter=100s"];
+
+/// Waits until the process that `strace` has started is about to end, and gives its number.
+fn held(strace: u32) -> u32 {
+    let until = Instant::now() + STUCK;
+    let ending = nix::libc::SYS_exit_group.to_string();
+    loop {
+        let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap_or_default();
+        if let Some(child) = children.split_whitespace().next() {
+            let call = fs::read_to_string(format!("/proc/{child}/syscall")).unwrap_or_default();
+            if call.split_whitespace().next() == Some(&ending) {
+                return child.parse().unwrap();
+            }
+        }
+        assert!(Instant::now() < until, "it does not end");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A command that is held where it ends.
+fn until_its_end(world: &World, call: Call) -> Option<super::harness::Waft> {
+    let trace = world.root.path().join("trace");
+    holding(&trace)?;
+    let trace = trace.to_str().expect("a temporary path is text").to_owned();
+    Some(call.within("strace", &[&HOLD[..], &["-o", &trace]].concat()).start())
+}
+
+#[test]
+fn a_new_identity_leaves_no_text_of_its_keys() {
+    let world = World::strangers();
+    // Made; then read.
+    for _ in 0..2 {
+        let Some(process) = until_its_end(&world, world.laptop.call(&["id"])) else { return };
+        let memory = memory(held(process.pid()));
+        let text = fs::read_to_string(world.laptop.home.join("key.pem")).unwrap();
+        for line in text.lines().filter(|line| !line.starts_with('-')) {
+            assert!(!has(&memory, line.as_bytes()), "{line}");
+        }
+        let identity = world.laptop.identity();
+        assert!(!has(&memory, &*identity.tls_scalar()), "the TLS key");
+        assert!(!has(&memory, &*identity.hpke().to_bytes()), "the HPKE key");
+        // Without its first bytes, where memory that is free is kept in lists.
+        assert!(has(&memory, &identity.certificate().der()[64..128]), "what is no secret would be found");
+    }
+}
+
+#[test]
+fn a_sealed_file_leaves_no_key() {
+    let world = World::strangers();
+    world.small();
+    let sealing = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]);
+    let Some(mut process) = until_its_end(&world, sealing) else { return };
+    let key = process.key();
+    process.await_event("sealed");
+    assert!(!is_in(held(process.pid()), &key), "{key}");
+    drop(process);
+
+    let opening = world.laptop.call(&["open", "folder.waft", "--into", "opened"]);
+    let mut process = until_its_end(&world, opening).expect("as before");
+    process.answer("key", &super::refusals::other_key(&key));
+    process.answer("key", &key.to_lowercase());
+    process.await_event("opened");
+    let pid = held(process.pid());
+    for key in [&key, &super::refusals::other_key(&key)] {
+        assert!(!is_in(pid, key), "{key}");
+    }
+}
+
+#[test]
+fn the_demonstration_leaves_no_key() {
+    let world = World::strangers();
+    let Some(mut strace) = holding(&world.root.path().join("trace")) else { return };
+    // Without QEMU.
+    let path = format!("PATH={}", world.root.path().display());
+    strace.args(["-E", &path]).arg(env!("CARGO_BIN_EXE_waft")).arg("demo").env("TMPDIR", world.root.path());
+    let demo = strace.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut demo = EndsWithTheTest(demo);
+    let lines = BufReader::new(demo.0.stdout.take().expect("it is piped")).lines().map(Result::unwrap);
+    let mut keys = Vec::new();
+    for line in lines {
+        if let Some(key) = line.strip_prefix("   The laptop shows the key ") {
+            keys.push(key.split(';').next().unwrap().to_owned());
+        }
+        if line == "The folder is still there." {
+            break;
+        }
+    }
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    let pid = held(demo.0.id());
+    for key in keys {
+        assert!(!is_in(pid, &key), "{key}");
+    }
+}
+
+struct EndsWithTheTest(Child);
+
+impl Drop for EndsWithTheTest {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
