@@ -15,6 +15,7 @@ mod targets;
 mod trust;
 
 use std::ffi::OsString;
+use std::io::{ErrorKind, Write, stdout};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
@@ -52,11 +53,18 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
     if error.use_stderr() && ui.has_script() {
         ui.error(&Error::CommandLine(error.to_string()));
-    } else {
-        // Nobody can be told that nobody reads.
-        let _ = error.print();
+        return ExitCode::from(error.exit_code() as u8);
     }
-    ExitCode::from(error.exit_code() as u8)
+    let printed = error.print().and_then(|()| stdout().flush());
+    match printed {
+        // A reader that has had enough is no error; and where standard error takes nothing, nobody can be told of it.
+        Err(cause) if !error.use_stderr() && cause.kind() != ErrorKind::BrokenPipe => {
+            let error = Error::File("standard output".into(), cause);
+            ui.error(&error);
+            ExitCode::from(error.class().exit())
+        }
+        _ => ExitCode::from(error.exit_code() as u8),
+    }
 }
 
 fn execute(command: Command, ui: &Ui) -> Result<(), Error> {

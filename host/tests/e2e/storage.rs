@@ -270,7 +270,9 @@ fn a_disk_that_fails_on_the_way() {
 #[test]
 fn a_result_that_cannot_be_written() {
     let world = World::strangers();
-    for args in [&["id", "cert"][..], &["man"], &["completions", "bash"]] {
+    for args in
+        [&["id", "cert"][..], &["man"], &["completions", "bash"], &["--help"], &["send", "--help"], &["--version"]]
+    {
         let into = |out: Stdio| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
             command.args(args).env("WAFT_HOME", &world.laptop.home).stdout(out).output().unwrap()
