@@ -45,6 +45,14 @@ impl Interrupt {
         if *self.0.borrow() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
+    /// Does the work, unless it is raised before its end: then the work is dropped.
+    pub(crate) async fn or<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            ended = work => ended,
+            () = self.raised() => Err(Error::Interrupted),
+        }
+    }
+
     /// Completes once it is raised. Cancel-safe.
     pub(crate) async fn raised(&self) {
         // The other end lives as long as the process; without it nobody can raise anything any more.

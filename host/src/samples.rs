@@ -90,7 +90,7 @@ fn set_dir_time(path: &Path, seconds: u64) {
 /// The whole archive of a folder.
 pub(crate) fn archive(folder: &Path) -> Archive {
     let root = Dir::open_ambient_dir(folder, cap_std::ambient_authority()).unwrap();
-    let walked = block_on(Folder::walk_dir(root, folder, &Options::default()));
+    let walked = Folder::walk_dir(root, folder, &Options::default());
     let mut source = FolderSource::new(walked.unwrap());
     let bytes = read_all(&mut source, 4096);
     Archive { info: source.info(), bytes, root: source.root().unwrap() }

@@ -1,9 +1,12 @@
-//! A value that does blocking work on a thread of its own, so that whoever waits for it can do other things meanwhile.
+//! A value that does blocking work on a thread of its own, so that the task that waits for it can do other things
+//! meanwhile.
 //!
 //! A slow disk, a network file system: a call into them may take minutes. A session that waits here goes on telling its
-//! peer that it is there, and hears its user.
+//! peer that it is there, and hears its user. Work that takes long looks at [`is_given_up`] between its calls.
 
-use std::sync::mpsc;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -23,18 +26,39 @@ pub(crate) struct Worker<T> {
     away: Option<oneshot::Receiver<T>>,
     /// Begins the thread's next work; without a thread before the first.
     jobs: Option<mpsc::Sender<Job<T>>>,
+    /// Tells the work that is going on that its result is not wanted any more.
+    given_up: Arc<AtomicBool>,
+}
+
+thread_local! {
+    /// On the thread of a [`Worker`], its flag of that name.
+    static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Whether nothing waits for this thread's work any more. Work that can stop half-way does so then. `false` on threads
+/// that are not a [`Worker`]'s.
+pub(crate) fn is_given_up() -> bool {
+    GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)))
 }
 
 impl<T: Send + 'static> Worker<T> {
     /// The thread begins with the first work.
     pub(crate) fn new(value: T) -> Self {
-        Self { value: Some(value), away: None, jobs: None }
+        Self { value: Some(value), away: None, jobs: None, given_up: Arc::default() }
     }
 
-    /// Waits for the end of the work that was started last, and gives access to the value. Cancel-safe.
+    /// The value, where no work is going on.
+    pub(crate) fn at_rest(&mut self) -> Option<&mut T> {
+        self.value.as_mut()
+    }
+
+    /// Waits for the end of the work that was started last, and gives access to the value. Dropped before that, it gives
+    /// the work up; whatever comes next still waits for its end.
     pub(crate) async fn idle(&mut self) -> &mut T {
         if let Some(away) = &mut self.away {
+            let mut guard = GiveUpOnDrop(Some(&self.given_up));
             self.value = Some(away.await.expect("work does not panic"));
+            guard.0 = None;
             self.away = None;
         }
         self.value.as_mut().expect("it is here where it is not away")
@@ -44,18 +68,19 @@ impl<T: Send + 'static> Worker<T> {
     pub(crate) async fn start(&mut self, work: impl FnOnce(&mut T) + Send + 'static) {
         self.idle().await;
         let Some(value) = self.value.take() else { unreachable!("it was just here") };
+        self.given_up.store(false, Ordering::Relaxed);
         let (back, away) = oneshot::channel();
         self.away = Some(away);
-        let jobs = self.jobs.get_or_insert_with(begin);
+        let jobs = self.jobs.get_or_insert_with(|| begin(self.given_up.clone()));
         let job = Job { value, work: Box::new(work), back };
         assert!(jobs.send(job).is_ok(), "the thread lives as long as this");
     }
 
-    /// Does work, and waits for its end. Dropped before, the work goes on, and whatever comes next waits for it first.
+    /// Does work, and waits for its end. Dropped before, it gives the work up, as [`idle`](Self::idle) does.
     pub(crate) async fn run<R: Send + 'static>(&mut self, work: impl FnOnce(&mut T) -> R + Send + 'static) -> R {
         let (tell, told) = oneshot::channel();
         self.start(move |value| {
-            // Nobody listens where the future was dropped.
+            // Nothing listens where the future was dropped.
             let _ = tell.send(work(value));
         })
         .await;
@@ -64,12 +89,30 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
-fn begin<T: Send + 'static>() -> mpsc::Sender<Job<T>> {
+impl<T> Drop for Worker<T> {
+    /// Does not wait for the thread, which drops the value itself where it has it.
+    fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+}
+
+struct GiveUpOnDrop<'a>(Option<&'a AtomicBool>);
+
+impl Drop for GiveUpOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(given_up) = self.0 {
+            given_up.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn begin<T: Send + 'static>(given_up: Arc<AtomicBool>) -> mpsc::Sender<Job<T>> {
     let (jobs, next) = mpsc::channel::<Job<T>>();
     thread::spawn(move || {
+        GIVEN_UP.set(Some(given_up));
         for Job { mut value, work, back } in next {
             work(&mut value);
-            // Where nobody waits for it any more it is dropped here.
+            // Where nothing waits for it any more it is dropped here.
             let _ = back.send(value);
         }
     });
@@ -91,6 +134,7 @@ mod tests {
             assert_eq!(worker.run(|value| std::mem::replace(value, 2)).await, 1);
             worker.start(|value| *value += 1).await;
             assert_eq!(*worker.idle().await, 3);
+            assert_eq!(worker.at_rest(), Some(&mut 3));
         });
     }
 
@@ -106,8 +150,33 @@ mod tests {
             });
             assert!(poll_once(slow).is_pending(), "and dropped");
             assert!(poll_once(worker.idle()).is_pending());
+            assert_eq!(worker.at_rest(), None);
             go.send(()).unwrap();
             assert_eq!(worker.run(|value| *value).await, 1);
+        });
+    }
+
+    /// Counts until it is given up.
+    fn endless(value: &mut u64) {
+        while !is_given_up() {
+            *value += 1;
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn work_whose_future_is_dropped_is_told_so() {
+        block_on(async {
+            let mut worker = Worker::new(0);
+            assert!(poll_once(worker.run(endless)).is_pending(), "and dropped");
+            // The next work is not given up.
+            assert!(!worker.run(|_| is_given_up()).await);
+            // Nor does work that was only started go on without its worker.
+            let (tell, told) = mpsc::channel();
+            worker.start(move |value| (endless(value), tell.send(()).unwrap()).1).await;
+            drop(worker);
+            told.recv().unwrap();
+            assert!(!is_given_up(), "this thread works for none");
         });
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use waft_core::code::{AuthCode, TransferKey};
+use waft_core::sealed::{Header, Secret};
 
+use super::in_background;
 use crate::secret::secret;
 use crate::ui::Ui;
 
@@ -15,6 +17,13 @@ pub(super) fn key_form(text: &str) -> Result<TransferKey, String> {
 /// Reads a code, or says what is wrong with its form.
 pub(super) fn code_form(text: &str) -> Result<AuthCode, String> {
     AuthCode::parse(text.trim()).map_err(|_| "it does not have just four digits".into())
+}
+
+/// The secret of a sealed file's key: a moment of computing, on a thread of its own.
+pub(super) async fn file_secret(key: &TransferKey, header: &Header) -> Secret {
+    let (mut copy, salt, iterations) = (TransferKey::empty(), header.salt, header.iterations);
+    copy.copy_from(key);
+    in_background(move || Secret::typed(&copy, &salt, iterations)).await
 }
 
 /// Shows a key in groups; under `--verbose` also as words to be read out.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use super::wait_for;
 use crate::asked::Asked;
 use crate::certificate::FILE_MAX;
 use crate::cli::{Id, IdAction};
@@ -16,11 +17,11 @@ use crate::trust::Trust;
 use crate::ui::{Event, Ui};
 
 /// Does what was typed.
-pub(super) async fn run(args: Id, ui: &Ui) -> Result<(), Error> {
+pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
     let name = args.name.as_deref().map(Name::new).transpose().map_err(Error::usage)?;
     let home = Home::open()?;
     let (identity, new) = match args.renew {
-        true => (renew(&home, ui).await?, true),
+        true => (renew(&home, ui)?, true),
         false => Identity::open(&home)?,
     };
     if let Some(name) = &name {
@@ -43,9 +44,8 @@ const COST: &str = "whoever trusts this machine has to be given the new certific
                     machine send has to be provisioned and flashed anew";
 
 /// Makes a new identity, if the user at the terminal still wants it, and keeps the old one. A script is not asked.
-async fn renew(home: &Home, ui: &Ui) -> Result<Identity, Error> {
+fn renew(home: &Home, ui: &Ui) -> Result<Identity, Error> {
     if ui.is_at_terminal() {
-        let interrupt = Interrupt::listen();
         ui.must(format!("After that, {COST}."));
         if let Ok(trust) = Trust::load(home)
             && !trust.peers().is_empty()
@@ -53,10 +53,8 @@ async fn renew(home: &Home, ui: &Ui) -> Result<Identity, Error> {
             let names: Vec<_> = trust.peers().iter().map(|peer| peer.name.as_str()).collect();
             ui.must(format!("Known here: {}.", names.join(", ")));
         }
-        let wanted = tokio::select! {
-            wanted = ui.ask(Asked::Renewal, "Make a new identity (yes or no)?", yes_or_no) => wanted?,
-            () = interrupt.raised() => return Err(Error::Interrupted),
-        };
+        let question = ui.ask(Asked::Renewal, "Make a new identity (yes or no)?", yes_or_no);
+        let wanted = wait_for(Interrupt::listen().or(question))?;
         if !wanted {
             return Err(Error::NotRenewed);
         }

@@ -25,6 +25,8 @@ use crate::asked::Asked;
 use crate::cli::{Command, Typed, parse, voice_of};
 use crate::error::{Error, shown};
 use crate::home::Home;
+use crate::identity::Identity;
+use crate::trust::Trust;
 use crate::ui::Ui;
 
 /// Does what a command line says.
@@ -69,13 +71,13 @@ fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
 
 fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
     match command {
-        Command::Id(args) => wait_for(id::run(args, ui)),
+        Command::Id(args) => id::run(args, ui),
         Command::Trust(args) => trust::run(args, ui),
         Command::Receive(args) => wait_for(receive::run(args, ui)),
         Command::Send(args) => wait_for(send::run(args, ui)),
         Command::Seal(args) => wait_for(seal::run(args, ui)),
         Command::Open(args) => wait_for(open::run(args, ui)),
-        Command::Provision(args) => wait_for(provision::run(args, ui)),
+        Command::Provision(args) => provision::run(args, ui),
         Command::Simulate(args) => wait_for(simulate::run(args, ui)),
         Command::Demo => wait_for(demo::run(ui)),
         Command::Completions { shell } => {
@@ -89,8 +91,8 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
     }
 }
 
-/// Runs a command that waits for more than one thing, on this thread.
-fn wait_for(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+/// Runs a command, or a part of one, that waits for more than one thing, on this thread.
+fn wait_for<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::File("the system's event queue".into(), error))?;
     let ended = runtime.block_on(command);
@@ -103,6 +105,14 @@ fn wait_for(command: impl Future<Output = Result<(), Error>>) -> Result<(), Erro
 /// more, it still comes to its end.
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+}
+
+/// The home, this machine's identity and whether it was made now, and the peers that it trusts. Blocks.
+fn open_home() -> Result<(Home, (Identity, bool), Trust), Error> {
+    let home = Home::open()?;
+    let identity = Identity::open(&home)?;
+    let trust = Trust::load(&home)?;
+    Ok((home, identity, trust))
 }
 
 fn tell_new_identity(home: &Home, ui: &Ui) {
@@ -153,7 +163,7 @@ mod tests {
         let ended = wait_for(async {
             drop(tokio::task::spawn_blocking(resolver));
             begun.await.expect("it begins");
-            Err(Error::Interrupted)
+            Err::<(), _>(Error::Interrupted)
         });
         assert!(matches!(ended, Err(Error::Interrupted)) && !answered.load(Ordering::SeqCst));
     }

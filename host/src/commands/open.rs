@@ -11,11 +11,12 @@ use tempfile::SpooledTempFile;
 use waft_core::certificate::CertificateHash;
 use waft_core::digest::Hasher;
 use waft_core::limits::KEY_TRIES;
-use waft_core::sealed::{Header, Schedule, Secret, Transcript};
+use waft_core::sealed::{Header, Schedule, Transcript};
 use waft_core::session::{Offered, Receipt, Store, StoreError};
 
-use self::sealed_file::SealedFile;
-use super::answers::key_form;
+use self::sealed_file::{Pieces, SealedFile};
+use super::answers::{file_secret, key_form};
+use super::in_background;
 use super::targets::{self, Target};
 use crate::asked::Asked;
 use crate::cli::Open;
@@ -23,27 +24,19 @@ use crate::error::{Error, bytes, files, shown};
 use crate::interrupt::Interrupt;
 use crate::store::DirectoryStore;
 use crate::ui::{Event, Ui};
+use crate::worker::Worker;
 
-/// Pieces between two looks at Ctrl-C.
-const PIECES_PER_TURN: usize = 64;
 /// Manifests up to this length stay in memory.
 const IN_MEMORY: usize = 1 << 20;
 
 /// Does what was typed.
 pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    super::check_is_file(&args.file, "standard input")?;
-    let mut file = SealedFile::start(&args.file)?;
-    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon };
-    let mut store = targets::open(&target, ui).await?;
-    let schedule = tokio::select! {
-        schedule = ask_key(&file, ui) => schedule?,
-        () = interrupt.raised() => return Err(Error::Interrupted),
-    };
+    let (file, mut store, schedule) = interrupt.or(prepare(&args, ui)).await?;
     let header = *file.header();
-    let receipt = match already_there(&mut file, &schedule, &mut store, ui, &interrupt).await? {
+    let receipt = match interrupt.or(already_there(&file, &schedule, &mut store, ui)).await? {
         Some(receipt) => receipt,
-        None => match unpack(&mut file, &schedule, &mut store, ui, &interrupt).await {
+        None => match unpack(&file, &schedule, &mut store, ui, &interrupt).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 store.discard().await;
@@ -66,9 +59,19 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
+/// Everything that comes before the folder: the file's header, the target, the key.
+async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Schedule), Error> {
+    super::check_is_file(&args.file, "standard input")?;
+    let path = args.file.clone();
+    let file = in_background(move || SealedFile::start(&path)).await?;
+    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon };
+    let store = targets::open(&target, ui).await?;
+    let schedule = ask_key(&file, ui).await?;
+    Ok((file, store, schedule))
+}
+
 /// Asks until the key is the file's: a few times, as nobody types without mistakes.
 async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
-    let Header { salt, iterations, .. } = file.header();
     let mut wrong_before = false;
     for _ in 0..KEY_TRIES {
         let question = if wrong_before { "That is not the key. Key:" } else { "Key:" };
@@ -76,7 +79,8 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
             Err(Error::NoAnswer(_)) if wrong_before => break,
             key => key?,
         };
-        let schedule = Schedule::new(&Secret::typed(&key, salt, *iterations), &Transcript::file(file.header_bytes()));
+        let secret = file_secret(&key, file.header()).await;
+        let schedule = Schedule::new(&secret, &Transcript::file(file.header_bytes()));
         if schedule.commits_to(file.commitment()) {
             return Ok(schedule);
         }
@@ -90,35 +94,30 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
 
 /// The receipt if the target holds the folder already: the whole file is read, and every byte compared.
 async fn already_there(
-    file: &mut SealedFile,
+    file: &SealedFile,
     schedule: &Schedule,
     store: &mut DirectoryStore,
     ui: &Ui,
-    interrupt: &Interrupt,
 ) -> Result<Option<Receipt>, Error> {
     let shape = file.header().shape;
-    let manifest = read_manifest(file, schedule)?;
-    let held = tokio::select! {
-        held = store.holds(manifest, &shape) => held,
-        () = interrupt.raised() => return Err(Error::Interrupted),
-    };
-    let Some(held) = held else { return Ok(None) };
+    let mut pieces = Worker::new(file.pieces(schedule)?);
+    let manifest = pieces.run(move |pieces| read_manifest(pieces, shape.manifest)).await?;
+    let Some(held) = store.holds(manifest, shape).await else { return Ok(None) };
     let mut archive = Hasher::new();
     let digest = async |piece: &[u8]| {
         archive.update(piece);
         Ok(())
     };
-    read_archive(file, schedule, ui, interrupt, digest).await?;
+    read_archive(file, schedule, ui, digest).await?;
     let receipt = Receipt { digest: held.root, files: shape.files, bytes: shape.total, generation: 0 };
     Ok((archive.digest() == held.archive).then_some(receipt))
 }
 
 /// The manifest that the file begins with, outside of memory if it is long.
-fn read_manifest(file: &mut SealedFile, schedule: &Schedule) -> Result<SpooledTempFile, Error> {
+fn read_manifest(pieces: &mut Pieces, length: u32) -> Result<SpooledTempFile, Error> {
     let failed = |cause| Error::File("a temporary file".into(), cause);
-    let mut left = file.header().shape.manifest as usize;
+    let mut left = length as usize;
     let mut manifest = tempfile::spooled_tempfile(IN_MEMORY);
-    let mut pieces = file.pieces(schedule)?;
     while left > 0 {
         let piece = pieces.next()?.expect("a header's manifest is shorter than its archive");
         let part = &piece[..left.min(piece.len())];
@@ -128,45 +127,46 @@ fn read_manifest(file: &mut SealedFile, schedule: &Schedule) -> Result<SpooledTe
     Ok(manifest)
 }
 
-/// Reads the whole file, and gives every piece of the archive to `take`.
+/// Reads the whole file on a thread of its own, and gives every piece of the archive to `take`.
 async fn read_archive(
-    file: &mut SealedFile,
+    file: &SealedFile,
     schedule: &Schedule,
     ui: &Ui,
-    interrupt: &Interrupt,
     mut take: impl AsyncFnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut progress = ui.progress(0, file.header().shape.total);
-    let mut pieces = file.pieces(schedule)?;
-    for turn in 1.. {
-        let Some(piece) = pieces.next()? else { break };
-        take(piece).await?;
-        progress.set(pieces.position());
-        if turn % PIECES_PER_TURN == 0 {
-            tokio::task::yield_now().await;
-            interrupt.check()?;
-        }
+    let mut pieces = Worker::new(file.pieces(schedule)?);
+    loop {
+        let next = pieces.run(|pieces| {
+            let piece = pieces.next()?.map(<[u8]>::to_vec);
+            Ok::<_, Error>(piece.map(|piece| (piece, pieces.position())))
+        });
+        let Some((piece, position)) = next.await? else { return Ok(()) };
+        take(&piece).await?;
+        progress.set(position);
     }
-    Ok(())
 }
 
 async fn unpack(
-    file: &mut SealedFile,
+    file: &SealedFile,
     schedule: &Schedule,
     store: &mut DirectoryStore,
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<Receipt, Error> {
+    interrupt.or(fill(file, schedule, store, ui)).await?;
+    // From here on the folder may be in place.
+    store.commit().await.map_err(|error| store_error(error, store))
+}
+
+/// Gives the whole archive to the store.
+async fn fill(file: &SealedFile, schedule: &Schedule, store: &mut DirectoryStore, ui: &Ui) -> Result<(), Error> {
     let offered = offered(file.header(), schedule);
     // What an earlier run left is not gone on from: the file is at hand.
-    let begun = tokio::select! {
-        begun = store.begin(&offered, &|_| false) => begun,
-        () = interrupt.raised() => return Err(Error::Interrupted),
-    };
+    let begun = store.begin(&offered, &|_| false).await;
     begun.map_err(|error| store_error(error, store))?;
     let write = async |piece: &[u8]| store.write(piece).await.map_err(|error| store_error(error, store));
-    read_archive(file, schedule, ui, interrupt, write).await?;
-    store.commit().await.map_err(|error| store_error(error, store))
+    read_archive(file, schedule, ui, write).await
 }
 
 /// The file stands for its sender: a part of it that is held belongs to no other.

@@ -5,6 +5,7 @@ mod settings;
 
 use std::path::Path;
 
+use super::wait_for;
 use crate::address::Address;
 use crate::board::{BOARDS, Board};
 use crate::certificate::Certificate;
@@ -19,8 +20,7 @@ use crate::trust::Peer;
 use crate::ui::{Event, Ui};
 
 /// Does what was typed.
-pub(super) async fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
-    let interrupt = Interrupt::listen();
+pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     super::check_is_file(&args.output, "standard output")?;
     let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
     let (mut plan, ssid) = read(&args, board)?;
@@ -33,10 +33,7 @@ pub(super) async fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     plan.senders = senders::read(&args.sender, &home, own)?;
     plan.check(&home, &args.output)?;
     if let Some(ssid) = ssid {
-        plan.network.wifi = Some(tokio::select! {
-            wifi = settings::wifi(ssid, ui) => wifi?,
-            () = interrupt.raised() => return Err(Error::Interrupted),
-        });
+        plan.network.wifi = Some(wait_for(Interrupt::listen().or(settings::wifi(ssid, ui)))?);
     }
     let (senders, policy) = (plan.senders.clone(), settings::words(&plan.policy));
     let peer = plan.carry_out(&home, own, &args.output)?;

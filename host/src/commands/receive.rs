@@ -8,6 +8,7 @@ mod operator;
 mod reception;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use crate::platform;
 use crate::store::DirectoryStore;
 use crate::tls::pins::Pins;
 use crate::tls::{Authenticated, receiver};
-use crate::trust::{CurrentTrust, Trust};
+use crate::trust::CurrentTrust;
 use crate::ui::{Event, Ui};
 
 /// With `--once`: how long a sender can come back for a receipt that it may not have got. Longer than it tries again.
@@ -48,18 +49,18 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
         ui.warn("no key can be typed here, since standard input is /dev/null: give --no-key, or set WAFT_KEY");
     }
     let endpoint = listen_at(args.listen.as_deref())?;
-    let home = Home::open()?;
-    let (identity, new) = Identity::open(&home)?;
+    let (home, (identity, new), trust) = interrupt.or(in_background(super::open_home)).await?;
     let identity = Arc::new(identity);
-    let trust = Trust::load(&home)?;
-    let store = open_store(&args, &home, ui).await?;
+    let store = interrupt.or(open_store(&args, &home, ui)).await?;
     let (listener, local) = listen(endpoint).await.map_err(Error::Listen)?;
     let mut reception = Reception::new(&args, identity.clone(), store);
     let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
     greet(&about, &mut reception, ui)?;
     let mut entrance = Entrance::new(listener, Prover { trust: CurrentTrust::new(home), identity });
     match receive(&mut entrance, &mut reception, args.once, ui, &interrupt).await {
-        Err(Error::Interrupted) => Err(reception.left_behind().map_or(Error::Interrupted, Error::InterruptedWithPart)),
+        Err(Error::Interrupted) => {
+            Err(left_behind(&mut reception, &interrupt).await.map_or(Error::Interrupted, Error::InterruptedWithPart))
+        }
         ended => ended,
     }
 }
@@ -67,6 +68,14 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
 async fn open_store(args: &Receive, home: &Home, ui: &Ui) -> Result<DirectoryStore, Error> {
     let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon };
     Ok(targets::open(&target, ui).await?.remembering(home.clone()))
+}
+
+/// Where a part of a folder is kept, unless the disk takes too long to tell.
+async fn left_behind(reception: &mut Reception, interrupt: &Interrupt) -> Option<PathBuf> {
+    tokio::select! {
+        path = reception.left_behind() => path,
+        () = interrupt.overdue() => None,
+    }
 }
 
 /// Takes folders until Ctrl-C; with `once`, until one stands or was refused for good.

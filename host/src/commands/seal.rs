@@ -2,22 +2,23 @@
 //!
 //! Walk -> archive -> compress -> seal -> **file**. The file appears under its name when it is whole.
 
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use rand_core::{OsRng, RngCore};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 use waft_core::code::TransferKey;
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
 use waft_core::sealed::cipher::Cipher as _;
 use waft_core::sealed::file::{ENCODED_MAX, START};
 use waft_core::sealed::stream::seal_buffer;
-use waft_core::sealed::{Aead, Codec, Compressor, Header, Schedule, Sealer, Secret, Span, Transcript};
+use waft_core::sealed::{Aead, Codec, Compressor, Header, Schedule, Sealer, Span, Transcript};
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::wire::frame::{self, Kind};
 
-use super::answers::show_key;
-use super::folders;
+use super::answers::{file_secret, show_key};
+use super::{folders, in_background};
 use crate::cli::Seal;
 use crate::crypto::RingCipher;
 use crate::error::{Error, bytes, files, shown};
@@ -26,39 +27,20 @@ use crate::interrupt::Interrupt;
 use crate::platform;
 use crate::secret::secret;
 use crate::ui::{Event, Ui};
+use crate::worker::Worker;
 
 /// Guesses at a stolen file's key cost this much each; opening it costs a moment.
 const ITERATIONS: u32 = 600_000;
-/// Chunks between two looks at Ctrl-C.
-const CHUNKS_PER_TURN: usize = 64;
 
 /// Does what was typed.
 pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_is_file(&args.output, "standard output")?;
-    if args.output.symlink_metadata().is_ok() {
-        return Err(Error::Exists(args.output));
-    }
-    let folder = tokio::select! {
-        folder = folders::walk(&args.folder, args.skip_unsendable, ui) => folder?,
-        () = interrupt.raised() => return Err(Error::Interrupted),
-    };
-    let mut source = FolderSource::new(folder);
-    let info = source.info();
     let key = TransferKey::random(&mut OsRng);
-    let directory = args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |cause| Error::File(args.output.clone(), cause);
-    let file = tempfile::Builder::new().prefix(".waft-").tempfile_in(directory);
-    // The name that was typed says more than a temporary one.
-    let mut file = file.map_err(|cause| failed(cause.kind().into()))?;
-    write(&mut source, &key, &mut file, &args.output, ui, &interrupt).await?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist_noclobber(&args.output).map_err(|error| match error.error.kind() {
-        ErrorKind::AlreadyExists => Error::Exists(args.output.clone()),
-        _ => Error::File(args.output.clone(), error.error),
-    })?;
-    // Its name, too, has to outlast a power cut.
-    platform::sync_directory(directory).map_err(failed)?;
+    // Dropped by Ctrl-C, it removes the file that was begun.
+    let (beside, info) = interrupt.or(write_beside(&args, &key, ui)).await?;
+    let output = args.output.clone();
+    in_background(move || give_name(beside, &output)).await?;
     show_key(ui, &key);
     ui.event(&Event::Key { key: &secret(key.display()) });
     ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });
@@ -67,31 +49,77 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-async fn write(
-    source: &mut FolderSource,
-    key: &TransferKey,
-    file: &mut NamedTempFile,
-    output: &Path,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<(), Error> {
-    let failed = |cause| Error::File(output.to_owned(), cause);
+/// Walks the folder, and writes the whole file beside its place.
+async fn write_beside(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(TempPath, ArchiveInfo), Error> {
+    let output = args.output.clone();
+    if in_background(move || output.symlink_metadata().is_ok()).await {
+        return Err(Error::Exists(args.output.clone()));
+    }
+    let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui).await?);
+    let directory = directory(&args.output).to_owned();
+    let made = in_background(move || tempfile::Builder::new().prefix(".waft-").tempfile_in(directory)).await;
+    // The name that was typed says more than a temporary one.
+    let made = made.map_err(|cause| Error::File(args.output.clone(), cause.kind().into()))?;
+    let (file, beside) = made.into_parts();
+    let mut output = Output { path: &args.output, file: Worker::new(file) };
+    write(&mut source, key, &mut output, ui).await?;
+    output.sync().await?;
+    Ok((beside, source.info()))
+}
+
+/// Gives a file that is whole and durable its name.
+fn give_name(beside: TempPath, output: &Path) -> Result<(), Error> {
+    beside.persist_noclobber(output).map_err(|error| match error.error.kind() {
+        ErrorKind::AlreadyExists => Error::Exists(output.to_owned()),
+        _ => Error::File(output.to_owned(), error.error),
+    })?;
+    // Its name, too, has to outlast a power cut.
+    platform::sync_directory(directory(output)).map_err(|cause| Error::File(output.to_owned(), cause))
+}
+
+fn directory(output: &Path) -> &Path {
+    output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The file that is being written, on a thread of its own.
+struct Output<'a> {
+    /// The name that it gets.
+    path: &'a Path,
+    file: Worker<File>,
+}
+
+impl Output<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let bytes = bytes.to_vec();
+        self.do_with(move |file| file.write_all(&bytes)).await
+    }
+
+    async fn sync(&mut self) -> Result<(), Error> {
+        self.do_with(|file| file.sync_all()).await
+    }
+
+    async fn do_with(&mut self, work: impl FnOnce(&mut File) -> io::Result<()> + Send + 'static) -> Result<(), Error> {
+        self.file.run(work).await.map_err(|cause| Error::File(self.path.to_owned(), cause))
+    }
+}
+
+async fn write(source: &mut FolderSource, key: &TransferKey, output: &mut Output<'_>, ui: &Ui) -> Result<(), Error> {
     let header = header(&source.info());
     let mut encoded = [0; ENCODED_MAX];
     let encoded = header.encode(&mut encoded);
-    let schedule =
-        Schedule::new(&Secret::typed(key, &header.salt, header.iterations), &Transcript::file(&encoded[START..]));
-    file.write_all(encoded).and_then(|()| file.write_all(&schedule.commitment())).map_err(failed)?;
+    let schedule = Schedule::new(&file_secret(key, &header).await, &Transcript::file(&encoded[START..]));
+    output.write(encoded).await?;
+    output.write(&schedule.commitment()).await?;
 
     let mut compressor = Compressor::new();
     let mut sealer = sealer(&header, &schedule);
     let mut plain = vec![0; CHUNK_MAX as usize];
     let mut framed = vec![0; FRAME_HEADER + seal_buffer(CHUNK_MAX)];
     let mut progress = ui.progress(0, header.shape.total);
-    for turn in 1.. {
+    loop {
         let piece = &mut plain[..sealer.next_len()];
         if piece.is_empty() {
-            break;
+            return Ok(());
         }
         if source.read(piece).await.map_err(|error| folders::source_error(error, source))? < piece.len() {
             return Err(folders::source_error(SourceError::Changed, source));
@@ -99,14 +127,9 @@ async fn write(
         let payload = &mut framed[FRAME_HEADER..];
         let length = sealer.seal(piece, Some(&mut compressor), payload).expect("the piece is as long as asked for");
         framed[..FRAME_HEADER].copy_from_slice(&frame::Header::encode(Kind::Chunk, length));
-        file.write_all(&framed[..FRAME_HEADER + length]).map_err(failed)?;
+        output.write(&framed[..FRAME_HEADER + length]).await?;
         progress.set(sealer.position());
-        if turn % CHUNKS_PER_TURN == 0 {
-            tokio::task::yield_now().await;
-            interrupt.check()?;
-        }
     }
-    Ok(())
 }
 
 fn header(info: &ArchiveInfo) -> Header {

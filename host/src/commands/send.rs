@@ -22,16 +22,13 @@ use self::patience::{Hope, Patience};
 use self::retries::Retries;
 use self::target::Target;
 use super::answers::code_form;
-use super::folders;
+use super::{folders, in_background};
 use crate::asked::Asked;
 use crate::cli::Send;
 use crate::door::KnockError;
 use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
-use crate::home::Home;
-use crate::identity::Identity;
 use crate::interrupt::Interrupt;
-use crate::trust::Trust;
 use crate::ui::{Event, Ui};
 
 /// The folder that is sent when none is named.
@@ -40,10 +37,7 @@ const FOLDER: &str = "SEND_FOLDER";
 /// Does what was typed.
 pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    let mut sending = tokio::select! {
-        prepared = prepare(args, ui) => prepared?,
-        () = interrupt.raised() => return Err(Error::Interrupted),
-    };
+    let mut sending = interrupt.or(prepare(args, ui)).await?;
     let receipt = until_sent(&mut sending, ui, &interrupt).await.map_err(|error| match error {
         Error::Interrupted if sending.sent() > 0 => Error::InterruptedSending(sending.peer_name().to_owned()),
         error => error,
@@ -55,9 +49,7 @@ pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
 /// Everything that needs no connection.
 async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     super::check_answer(Asked::Code, code_form)?;
-    let home = Home::open()?;
-    let (identity, _) = Identity::open(&home)?;
-    let trust = Trust::load(&home)?;
+    let (home, (identity, _), trust) = in_background(super::open_home).await?;
     let folder = folder(args.folder, ui).await?;
     let target = Target::find(args.to.as_deref(), &trust, ui).await?;
     let source = FolderSource::new(folders::walk(&folder, args.skip_unsendable, ui).await?);

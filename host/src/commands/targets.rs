@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::in_background;
 use crate::error::{Error, shown};
 use crate::store::DirectoryStore;
 use crate::ui::Ui;
@@ -19,19 +20,21 @@ pub(super) struct Target<'a> {
 /// A store for that target. Finishes what an interrupted run had begun to move into it, or gives it up; says what the
 /// user should know about the target.
 pub(super) async fn open(target: &Target<'_>, ui: &Ui) -> Result<DirectoryStore, Error> {
-    let &Target { into, overwrite, abandon } = target;
-    if abandon {
-        if DirectoryStore::abandon(into).map_err(Error::Place)? {
+    let Target { into, overwrite, abandon } = target;
+    let (path, overwrite) = (into.to_path_buf(), *overwrite);
+    let opened = in_background(move || DirectoryStore::open(&path, overwrite)).await;
+    let mut store = opened.map_err(Error::Place)?;
+    if *abandon {
+        if store.abandon().await.map_err(Error::Place)? {
             ui.say(format!(
                 "Gave up what an interrupted run had received for {}. The folder is as it was.",
                 shown(into)
             ));
         }
-    } else if DirectoryStore::recover(into).await.map_err(Error::Place)? {
+    } else if store.recover().await.map_err(Error::Place)? {
         ui.say(format!("Finished what an interrupted run had begun to put into {}.", shown(into)));
     }
-    let mut store = DirectoryStore::open(into, overwrite).map_err(Error::Place)?;
-    for note in store.probe().map_err(Error::Place)? {
+    for note in store.probe().await.map_err(Error::Place)? {
         ui.warn(format!("{}: {note}", shown(into)));
     }
     Ok(store)

@@ -21,6 +21,7 @@ use waft_core::session::sender::ArchiveInfo;
 pub use source::FolderSource;
 
 use crate::trouble::{Trouble, shown};
+use crate::worker::Worker;
 
 /// A folder that was walked.
 pub struct Folder {
@@ -145,21 +146,26 @@ pub enum FolderError {
 }
 
 impl Folder {
-    /// Walks the folder at `path`. Can be given up at any moment.
+    /// Walks the folder at `path`, on a thread of its own. Can be given up at any moment.
     pub async fn walk(path: &Path, options: &Options) -> Result<Self, FolderError> {
+        let (path, options) = (path.to_owned(), *options);
+        Worker::new(()).run(move |()| Self::walk_blocking(&path, &options)).await
+    }
+
+    fn walk_blocking(path: &Path, options: &Options) -> Result<Self, FolderError> {
         let name = || shown(path.as_os_str());
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => FolderError::Missing(name()),
             io::ErrorKind::NotADirectory => FolderError::NotAFolder(name()),
             _ => FolderError::Unreadable(Trouble::new(path, error)),
         })?;
-        let folder = Self::walk_dir(root, path, options).await?;
+        let folder = Self::walk_dir(root, path, options)?;
         if folder.info.shape.entries == 0 { Err(FolderError::Empty(name())) } else { Ok(folder) }
     }
 
     /// Walks an open folder, which errors call `root_name`; an empty one is fine.
-    pub(crate) async fn walk_dir(root: Dir, root_name: &Path, options: &Options) -> Result<Self, FolderError> {
-        let walked = walk::walk(&root, root_name).await?;
+    pub(crate) fn walk_dir(root: Dir, root_name: &Path, options: &Options) -> Result<Self, FolderError> {
+        let walked = walk::walk(&root, root_name)?;
         if walked.unsendable.count > 0 && !options.skip_unsendable {
             return Err(FolderError::Unsendable(walked.unsendable));
         }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::pin::pin;
+use std::sync::mpsc::channel;
 
 use embassy_futures::{block_on, poll_once};
 use waft_core::archive::{Content, ContentReader, Kind, ManifestReader};
@@ -88,13 +88,21 @@ fn tells_what_is_not_a_folder() {
 }
 
 #[test]
-fn a_long_walk_lets_others_have_their_turn() {
+fn a_walk_that_is_given_up_ends() {
     let folder = tempfile::tempdir().unwrap();
-    (0..600).for_each(|at| put(folder.path(), &format!("{at:03}"), b"", 0o644));
-    let options = Options::default();
-    let mut walk = pin!(Folder::walk(folder.path(), &options));
-    let turns = (1..).take_while(|_| poll_once(walk.as_mut()).is_pending()).count();
-    assert_eq!(turns, 2);
+    put(folder.path(), "file", b"x", 0o644);
+    let path = folder.path().to_owned();
+    let walk = move || Folder::walk_blocking(&path, &Options::default()).map(drop);
+    assert!(walk().is_ok());
+    let mut worker = Worker::new(None);
+    let (go, gone) = channel::<()>();
+    let work = worker.run(move |walked| {
+        gone.recv().unwrap();
+        *walked = Some(walk());
+    });
+    assert!(poll_once(work).is_pending(), "and dropped");
+    go.send(()).unwrap();
+    assert!(matches!(block_on(worker.idle()), Some(Err(FolderError::Unreadable(_)))));
 }
 
 #[cfg(unix)]

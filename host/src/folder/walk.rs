@@ -9,7 +9,6 @@ use std::path::Path;
 use std::vec::IntoIter;
 
 use cap_std::fs::{Dir, Metadata};
-use embassy_futures::yield_now;
 use tempfile::SpooledTempFile;
 use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Summary};
 use waft_core::limits::{DEPTH_MAX, ENTRY_MAX};
@@ -20,6 +19,7 @@ use super::source::open_file;
 use super::{Few, FolderError, Skipped, SkippedWhy, Unsendable, UnsendableWhy};
 use crate::platform;
 use crate::trouble::{Trouble, shown};
+use crate::worker::is_given_up;
 
 /// Manifests up to this length stay in memory; longer ones go to an unnamed temporary file.
 const IN_MEMORY: usize = 1 << 20;
@@ -33,11 +33,8 @@ pub(super) struct Walked {
     pub(super) unsendable: Few<Unsendable>,
 }
 
-/// Others get a turn after so many names.
-const TURN: u32 = 256;
-
 /// Walks `root`, which errors call `root_name`.
-pub(super) async fn walk(root: &Dir, root_name: &Path) -> Result<Walked, FolderError> {
+pub(super) fn walk(root: &Dir, root_name: &Path) -> Result<Walked, FolderError> {
     let mut walk = Walk {
         root_name,
         manifest: ManifestWriter::new(),
@@ -49,7 +46,7 @@ pub(super) async fn walk(root: &Dir, root_name: &Path) -> Result<Walked, FolderE
         unsendable: Few::new(),
     };
     let first = names(root).map_err(|error| walk.unreadable(error))?;
-    walk.all(root, first).await?;
+    walk.all(root, first)?;
     walk.finish()
 }
 
@@ -74,13 +71,12 @@ struct Level {
 }
 
 impl Walk<'_> {
-    async fn all(&mut self, root: &Dir, first: IntoIter<OsString>) -> Result<(), FolderError> {
+    fn all(&mut self, root: &Dir, first: IntoIter<OsString>) -> Result<(), FolderError> {
         let root = root.try_clone().map_err(|error| self.unreadable(error))?;
         let mut levels = vec![Level { dir: root, names: first, path: 0 }];
-        for turn in 1u32.. {
-            let Some(level) = levels.last_mut() else { break };
-            if turn % TURN == 0 {
-                yield_now().await;
+        while let Some(level) = levels.last_mut() {
+            if is_given_up() {
+                return Err(self.unreadable(io::Error::other("nothing waits for it any more")));
             }
             self.path.truncate(level.path);
             let Some(name) = level.names.next() else {

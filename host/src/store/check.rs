@@ -2,12 +2,13 @@
 //! offered, before anybody is asked for a code or a key.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use waft_core::limits::ENTRY_MAX;
 use waft_core::session::{Offered, StoreError};
 
-use super::DirectoryStore;
+use super::blocking::BlockingStore;
 use super::failure::{Failure, Result};
 use super::notes::Note;
 use super::place::{Found, Place};
@@ -15,24 +16,21 @@ use super::staging::{Staging, TREE};
 use crate::platform;
 use crate::trouble::{Cause, Trouble};
 
-/// So many files and folders are looked at to find how many bytes they have.
+/// So many files and folders are looked at to find how many bytes they have, and no longer than that.
 const COUNTED: u32 = 4_096;
+const COUNTING: Duration = Duration::from_millis(500);
 
-impl DirectoryStore {
-    /// Fails if no folder could be received here at all: makes the staging area, and removes it again. Says what whoever
-    /// receives here should know beforehand.
-    pub fn probe(&mut self) -> std::result::Result<Vec<Note>, Trouble> {
-        self.notes().or_else(|failure| match failure {
-            // Another process receives here at this moment.
-            Failure::At(StoreError::InUse, _) | Failure::Refused(_) => Ok(Vec::new()),
-            Failure::Io(trouble) | Failure::At(_, trouble) => Err(trouble),
-        })
-    }
-
-    fn notes(&mut self) -> Result<Vec<Note>> {
+impl BlockingStore {
+    /// Fails if no folder could be received here at all: makes the staging area, and removes it again. Says what the
+    /// user should know beforehand.
+    pub(super) fn probe(&mut self) -> Result<Vec<Note>> {
         let mut notes: Vec<_> = self.place.in_place.map(Note::InPlace).into_iter().collect();
         self.may_put()?;
-        let staging = Staging::open(&self.place)?;
+        let staging = match Staging::open(&self.place) {
+            // Another process receives here at this moment.
+            Err(Failure::At(StoreError::InUse, _)) => return Ok(notes),
+            staging => staging?,
+        };
         let capabilities = self.measure(&staging)?;
         if let (Found::Empty(target), None) = (self.place.look()?, self.place.in_place) {
             let lost = staging.lost_attributes(&target).map_err(|error| self.place.at_staging("", error))?;
@@ -46,9 +44,9 @@ impl DirectoryStore {
     }
 
     /// Finds what would make the store refuse the offered folder, as far as its manifest does not matter.
-    pub(super) async fn foresee(&self, offered: &Offered) -> Result<()> {
+    pub(super) fn foresee(&self, offered: &Offered) -> Result<()> {
         if let Found::Filled(target) = self.place.look()? {
-            if self.may_be_committed(target, offered).await {
+            if self.may_be_committed(target, offered) {
                 return Ok(());
             }
             if !self.overwrite {
@@ -96,7 +94,8 @@ impl DirectoryStore {
     /// Bytes of archive in a directory, at least; where it has too much in it to be counted, all that the file system
     /// holds.
     fn bytes_below(&self, dir: &Dir) -> u64 {
-        bytes_below(dir, &mut { COUNTED }).unwrap_or_else(|| platform::used_space(&self.place.base_path).unwrap_or(0))
+        let mut limit = Limit { entries: COUNTED, end: Instant::now() + COUNTING };
+        bytes_below(dir, &mut limit).unwrap_or_else(|| platform::used_space(&self.place.base_path).unwrap_or(0))
     }
 }
 
@@ -130,17 +129,23 @@ impl Place {
     }
 }
 
+/// How much is looked at.
+struct Limit {
+    entries: u32,
+    end: Instant,
+}
+
 /// An upper bound for the archive of a directory; `None` if that would take long.
-fn bytes_below(dir: &Dir, left: &mut u32) -> Option<u64> {
+fn bytes_below(dir: &Dir, limit: &mut Limit) -> Option<u64> {
     let mut bytes = 0_u64;
     for entry in dir.entries().ok()?.flatten() {
-        *left = left.checked_sub(1)?;
+        limit.entries = limit.entries.checked_sub(1).filter(|_| Instant::now() < limit.end)?;
         let Ok(found) = entry.metadata() else { continue };
         // Its entry in the manifest, and its digest.
         bytes += ENTRY_MAX as u64 + 64;
         if found.is_dir() {
             let below = platform::open_dir(dir, entry.file_name()).ok()?;
-            bytes += bytes_below(&below, left)?;
+            bytes += bytes_below(&below, limit)?;
         } else if found.is_file() {
             bytes += found.len();
         }

@@ -8,7 +8,7 @@ use waft_core::archive::Shape;
 use waft_core::digest::Digest;
 use waft_core::session::Offered;
 
-use super::DirectoryStore;
+use super::blocking::BlockingStore;
 use super::capabilities::Capabilities;
 use super::compare::{Rules, Whole, compare, resembles};
 use super::failure::Result;
@@ -16,9 +16,9 @@ use super::place::Found;
 use super::received::Record;
 use super::staging::Staging;
 
-impl DirectoryStore {
+impl BlockingStore {
     /// The manifest's digest and the archive's digests, if the target holds the offered folder, and that sender sent it.
-    pub(super) async fn committed(
+    pub(super) fn committed(
         &mut self,
         target: Dir,
         offered: &Offered,
@@ -28,24 +28,24 @@ impl DirectoryStore {
         // Where nothing can be written, nothing was rounded either, as far as can be told.
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
         let (file, start) = (record.file, record.manifest_start);
-        let whole = compare(target, file, start, &offered.shape, self.rules(capabilities, self.overwrite)).await?;
+        let whole = compare(target, file, start, &offered.shape, self.rules(capabilities, self.overwrite))?;
         // Only what that sender has sent is told to it: not what somebody changed here.
         (whole.root == record.root).then_some((record.manifest_digest, whole))
     }
 
     /// Whether that sender's last folder seems to be in the target still, and has that shape. Reads no content, and
     /// writes nothing.
-    pub(super) async fn may_be_committed(&self, target: Dir, offered: &Offered) -> bool {
+    pub(super) fn may_be_committed(&self, target: Dir, offered: &Offered) -> bool {
         let Some(Record { file, manifest_start, .. }) = self.record(offered) else { return false };
         let capabilities = self.capabilities.unwrap_or(Capabilities::NONE);
-        resembles(target, file, manifest_start, &offered.shape, self.rules(capabilities, self.overwrite)).await
+        resembles(target, file, manifest_start, &offered.shape, self.rules(capabilities, self.overwrite))
     }
 
     /// Whether the target holds just the folder with that manifest: the digests of its archive.
-    pub(crate) async fn holds(&mut self, manifest: impl Read + Seek, shape: &Shape) -> Option<Whole> {
+    pub(super) fn holds(&mut self, manifest: impl Read + Seek, shape: &Shape) -> Option<Whole> {
         let Ok(Found::Filled(target)) = self.place.look() else { return None };
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
-        compare(target, manifest, 0, shape, self.rules(capabilities, false)).await
+        compare(target, manifest, 0, shape, self.rules(capabilities, false))
     }
 
     fn rules(&self, capabilities: Capabilities, others: bool) -> Rules<'_> {

@@ -11,7 +11,6 @@ use std::time::SystemTime;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
-use embassy_futures::yield_now;
 use waft_core::archive::{ContentHasher, Kind, Shape};
 use waft_core::digest::{Digest, Hasher};
 
@@ -20,9 +19,10 @@ use super::place::Place;
 use super::staging::names;
 use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
+use crate::worker::is_given_up;
 
-/// Others get a turn after so many bytes.
-const TURN: usize = 1 << 20;
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// Digests of the archive that a target holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,25 +46,19 @@ pub(super) struct Rules<'a> {
 
 /// The digests of the archive with the manifest that stands at `start` of `manifest`, if the target holds that archive.
 /// `None` if anything is different, or cannot be read.
-pub(super) async fn compare(
+pub(super) fn compare(
     target: Dir,
     manifest: impl Read + Seek,
     start: u64,
     shape: &Shape,
     rules: Rules<'_>,
 ) -> Option<Whole> {
-    Comparison::run(target, manifest, start, shape, rules, true).await
+    Comparison::run(target, manifest, start, shape, rules, true)
 }
 
 /// Whether the target looks as if it held that archive: names, sizes, modes and times. Content is not read.
-pub(super) async fn resembles(
-    target: Dir,
-    manifest: impl Read + Seek,
-    start: u64,
-    shape: &Shape,
-    rules: Rules<'_>,
-) -> bool {
-    Comparison::run(target, manifest, start, shape, rules, false).await.is_some()
+pub(super) fn resembles(target: Dir, manifest: impl Read + Seek, start: u64, shape: &Shape, rules: Rules<'_>) -> bool {
+    Comparison::run(target, manifest, start, shape, rules, false).is_some()
 }
 
 struct Comparison<'a> {
@@ -86,7 +80,7 @@ struct Level {
 }
 
 impl<'a> Comparison<'a> {
-    async fn run(
+    fn run(
         target: Dir,
         mut manifest: impl Read + Seek,
         start: u64,
@@ -94,18 +88,19 @@ impl<'a> Comparison<'a> {
         rules: Rules<'a>,
         reads: bool,
     ) -> Option<Whole> {
-        let mut reading = Reading { archive: Hasher::new(), length: 0, buffer: vec![0; TURN] };
+        let mut reading = Reading { archive: Hasher::new(), length: 0, buffer: vec![0; PIECE] };
         manifest.seek(SeekFrom::Start(start)).ok()?;
-        reading.bytes(&mut manifest, shape.manifest.into(), |_| ()).await?;
+        reading.bytes(&mut manifest, shape.manifest.into(), |_| ())?;
         let content = ContentHasher::new(&reading.archive.digest());
         manifest.seek(SeekFrom::Start(start)).ok()?;
         let mut entries = Entries::new(BufReader::new(manifest), shape.manifest);
         let mut comparison = Self { rules, reads, open: Descent::new(target), top: 0, content, reading };
         while let Some(item) = entries.next().ok()? {
+            (!is_given_up()).then_some(())?;
             comparison.leave(item.depth)?;
             match item.kind {
                 Kind::Directory => comparison.directory(&item, entries.name())?,
-                Kind::File { size } => comparison.file(&item, entries.name(), size).await?,
+                Kind::File { size } => comparison.file(&item, entries.name(), size)?,
             }
         }
         comparison.leave(1)?;
@@ -119,7 +114,7 @@ impl<'a> Comparison<'a> {
         Some(())
     }
 
-    async fn file(&mut self, item: &Item, name: &str, size: u64) -> Option<()> {
+    fn file(&mut self, item: &Item, name: &str, size: u64) -> Option<()> {
         let mut options = OpenOptions::new();
         // Should a pipe have taken its place: not to wait for one who writes to it.
         options.read(true).follow(FollowSymlinks::No).nonblock(true);
@@ -131,7 +126,7 @@ impl<'a> Comparison<'a> {
         self.count();
         let Self { content, reading, .. } = self;
         if self.reads {
-            reading.bytes(&mut file, size, |bytes| content.update(bytes)).await?;
+            reading.bytes(&mut file, size, |bytes| content.update(bytes))?;
             // It may have grown meanwhile.
             (file.read(&mut [0]).ok()? == 0).then_some(())?;
         } else {
@@ -189,7 +184,7 @@ struct Reading {
 
 impl Reading {
     /// Reads just so many bytes, and shows them to `also`.
-    async fn bytes(&mut self, from: &mut impl Read, length: u64, mut also: impl FnMut(&[u8])) -> Option<()> {
+    fn bytes(&mut self, from: &mut impl Read, length: u64, mut also: impl FnMut(&[u8])) -> Option<()> {
         let mut left = length;
         while left > 0 {
             let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -200,11 +195,8 @@ impl Reading {
             self.archive.update(&self.buffer[..got]);
             also(&self.buffer[..got]);
             left -= got as u64;
-            let turn = self.length / TURN as u64;
             self.length += got as u64;
-            if self.length / TURN as u64 != turn {
-                yield_now().await;
-            }
+            (!is_given_up()).then_some(())?;
         }
         Some(())
     }

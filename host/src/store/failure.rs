@@ -4,6 +4,7 @@ use waft_core::session::StoreError;
 
 use crate::folder::entries::EntriesError;
 use crate::trouble::Trouble;
+use crate::worker::is_given_up;
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
@@ -16,6 +17,11 @@ pub(super) enum Failure {
     Refused(StoreError),
     /// The same, and a path belongs to it.
     At(StoreError, Trouble),
+}
+
+/// Fails if the work was given up: nothing looks at this failure.
+pub(super) fn go_on() -> Result<()> {
+    if is_given_up() { Err(StoreError::Io.into()) } else { Ok(()) }
 }
 
 impl From<Trouble> for Failure {

@@ -9,7 +9,6 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
-use embassy_futures::yield_now;
 use waft_core::archive::{Kind, ManifestReader, Summary};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{Held, Offered};
@@ -21,26 +20,27 @@ use super::staging::{Staging, names, remove};
 use super::tree::{Level, Tree};
 use crate::folder::entries::{Item, system_time};
 use crate::platform;
+use crate::worker::is_given_up;
 
-/// Others get a turn after so many bytes.
-const TURN: usize = 1 << 20;
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// The staged prefix of the offered archive, and the tree ready for what follows. `None` if there is none, or any
 /// doubt.
-pub(super) async fn read_back(
+pub(super) fn read_back(
     place: &Place,
     staging: &Staging,
     offered: &Offered,
     is_it: &dyn Fn(&Digest) -> bool,
     capabilities: Capabilities,
 ) -> Option<(Held, Tree)> {
-    let mut reading = Reading { prefix: Hasher::new(), offset: 0, buffer: vec![0; TURN], top: 0 };
-    let summary = reading.manifest(staging, offered).await?;
+    let mut reading = Reading { prefix: Hasher::new(), offset: 0, buffer: vec![0; PIECE], top: 0 };
+    let summary = reading.manifest(staging, offered)?;
     if !is_it(&summary.digest) {
         return None;
     }
     let mut tree = Tree::begin(place, staging, summary, capabilities).ok()?;
-    reading.content(&mut tree).await?;
+    reading.content(&mut tree)?;
     reading.prune(&tree)?;
     Some((Held { offset: reading.offset, digest: reading.prefix.digest() }, tree))
 }
@@ -61,7 +61,7 @@ enum Found {
 }
 
 impl Reading {
-    async fn manifest(&mut self, staging: &Staging, offered: &Offered) -> Option<Summary> {
+    fn manifest(&mut self, staging: &Staging, offered: &Offered) -> Option<Summary> {
         let mut file = staging.manifest().ok()?;
         let (mut reader, mut names) = (ManifestReader::new(offered.shape.manifest), Names::default());
         loop {
@@ -76,21 +76,22 @@ impl Reading {
             if !rest.is_empty() {
                 return None;
             }
-            self.took(got).await;
+            self.count_bytes(got)?;
         }
         let summary = reader.finish().ok()?;
         summary.check(&offered.shape).ok().map(|()| summary)
     }
 
     /// Goes through the tree as far as it goes.
-    async fn content(&mut self, tree: &mut Tree) -> Option<()> {
+    fn content(&mut self, tree: &mut Tree) -> Option<()> {
         while let Some(item) = tree.entries.next().ok()? {
+            (!is_given_up()).then_some(())?;
             while let Some((dir, level)) = tree.open.leave(item.depth) {
                 ended(tree, &dir, &level)?;
             }
             let found = match item.kind {
                 Kind::Directory => self.directory(tree, item)?,
-                Kind::File { size } => self.file(tree, item, size).await?,
+                Kind::File { size } => self.file(tree, item, size)?,
             };
             match found {
                 Found::Whole => {}
@@ -113,7 +114,7 @@ impl Reading {
         Some(Found::Whole)
     }
 
-    async fn file(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
+    fn file(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
         let mut options = OpenOptions::new();
         platform::changeable(&mut options).read(true).follow(FollowSymlinks::No).nonblock(true);
         let opened = tree.open.here().open_with(tree.entries.name(), &options);
@@ -125,7 +126,7 @@ impl Reading {
             return None;
         }
         tree.reader.begin_file(size).ok()?;
-        self.bytes(tree, &file, found.len()).await?;
+        self.bytes(tree, &file, found.len())?;
         if found.len() < size {
             tree.file = Some((append(tree.open.here(), tree.entries.name(), found.len())?, item));
             return Some(Found::Part);
@@ -141,7 +142,7 @@ impl Reading {
     }
 
     /// Reads so much of a file.
-    async fn bytes(&mut self, tree: &mut Tree, mut file: &File, length: u64) -> Option<()> {
+    fn bytes(&mut self, tree: &mut Tree, mut file: &File, length: u64) -> Option<()> {
         let mut left = length;
         while left > 0 {
             let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -151,19 +152,16 @@ impl Reading {
                 tree.reader.next(&mut rest).ok()?;
             }
             left -= got as u64;
-            self.took(got).await;
+            self.count_bytes(got)?;
         }
         Some(())
     }
 
     /// Counts bytes at the front of the buffer.
-    async fn took(&mut self, got: usize) {
+    fn count_bytes(&mut self, got: usize) -> Option<()> {
         self.prefix.update(&self.buffer[..got]);
-        let before = self.offset / TURN as u64;
         self.offset += got as u64;
-        if self.offset / TURN as u64 != before {
-            yield_now().await;
-        }
+        (!is_given_up()).then_some(())
     }
 
     fn count(&mut self, tree: &mut Tree) {

@@ -12,15 +12,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read as _, Write as _};
 
 use cap_std::fs::Dir;
-use embassy_futures::yield_now;
 use waft_core::archive::Kind;
 use waft_core::digest::Digest;
 use waft_core::session::StoreError;
 
-use super::aside::aside;
 use super::capabilities::Capabilities;
 use super::compare::manifest_digest;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, go_on};
 use super::place::{Found, Place};
 use super::staging::{INTENT, MANIFEST, Staging, TREE, read_write};
 use super::tree::finish_dir;
@@ -30,8 +28,6 @@ use crate::trouble::Cause;
 
 const MAGIC: &[u8; 16] = b"waft intent 1\n\0\0";
 const LENGTH: usize = MAGIC.len() + 4 + 32 + 32;
-/// After so many entries others get a turn.
-const TURN: u32 = 256;
 
 /// What is to be moved: all that the staged manifest of this length and digest names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +59,7 @@ pub(super) fn intent(staging: &Staging) -> io::Result<Option<Intent>> {
 }
 
 /// Moves what is left to move, and takes the intent back. Can be called again after it was stopped anywhere.
-pub(super) async fn forward(
+pub(super) fn forward(
     place: &Place,
     staging: &Staging,
     target: Dir,
@@ -82,22 +78,20 @@ pub(super) async fn forward(
     if let Some(tree) = staged(staging).map_err(|error| at_staging(TREE, error))? {
         let mut moving = Moving { place, from: Descent::new(tree), to: Descent::new(target), capabilities };
         while let Some(item) = next(place, &mut entries)? {
+            go_on()?;
             moving.entry(&item, &entries, step)?;
-            if item.index % TURN == 0 {
-                yield_now().await;
-            }
         }
         moving.leave(1, step)?;
     }
-    aside(move || platform::sync_dir(&whole).and_then(|()| platform::sync_all(&whole)))
-        .await
+    platform::sync_dir(&whole)
+        .and_then(|()| platform::sync_all(&whole))
         .map_err(|error| unfinished(place, "", error))?;
     let taken_back = step().and_then(|()| staging.dir.remove_file(INTENT));
     taken_back.and_then(|()| platform::sync_names(&staging.dir)).map_err(|error| at_staging(INTENT, error))
 }
 
 /// Finishes what an interrupted process began to move. Says whether there was such a thing.
-pub(super) async fn recover(place: &Place) -> Result<bool> {
+pub(super) fn recover(place: &Place) -> Result<bool> {
     let Some(mut staging) = Staging::existing(place)? else { return Ok(false) };
     let Some(intent) = intent(&staging).map_err(|error| place.at_staging(INTENT, error))? else { return Ok(false) };
     let forgotten = staging.manifest().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
@@ -109,7 +103,7 @@ pub(super) async fn recover(place: &Place) -> Result<bool> {
     match target {
         Some(target) if !forgotten => {
             let capabilities = Capabilities::measure(&staging.dir).map_err(|error| place.at_staging("", error))?;
-            forward(place, &staging, target, intent, capabilities, &mut || Ok(())).await?;
+            forward(place, &staging, target, intent, capabilities, &mut || Ok(()))?;
             // The folder stands; what is left over here is removed by whoever comes next.
             let _ = staging.remove(place);
             Ok(true)

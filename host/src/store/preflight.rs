@@ -10,7 +10,7 @@ use cap_std::fs::{Dir, Metadata};
 use waft_core::archive::Kind;
 use waft_core::session::StoreError;
 
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, go_on};
 use super::merge::next;
 use super::place::Place;
 use crate::folder::entries::{Descent, Entries, Item};
@@ -39,6 +39,7 @@ struct Preflight<'a> {
 impl Preflight<'_> {
     fn run(mut self, mut entries: Entries<BufReader<File>>) -> Result<()> {
         while let Some(item) = next(self.place, &mut entries)? {
+            go_on()?;
             if item.depth > self.absent {
                 continue;
             }

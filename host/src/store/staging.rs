@@ -23,6 +23,7 @@ use super::place::Place;
 use crate::lock::FileLock;
 use crate::platform;
 use crate::trouble::Cause;
+use crate::worker::is_given_up;
 
 const JOURNAL: &str = "journal";
 pub(super) const MANIFEST: &str = "manifest";
@@ -226,13 +227,18 @@ pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
         platform::unlock_dir(parent, name)?;
     }
     let dir = platform::open_dir(parent, name)?;
-    names(&dir)?.iter().try_for_each(|name| remove(&dir, name))?;
+    for name in names(&dir)? {
+        if is_given_up() {
+            return Err(io::Error::other("nothing waits for it any more"));
+        }
+        remove(&dir, name)?;
+    }
     drop(dir);
     remove_emptied(parent, name, || false)
 }
 
 /// Removes a directory whose content was just removed. FUSE hears late that a file was closed, and keeps it till then:
-/// for a moment the directory may not be empty yet. `taken_over`: whether somebody else has put something into it.
+/// for a moment the directory may not be empty yet. `taken_over`: whether another process has put something into it.
 fn remove_emptied(parent: &Dir, name: &Path, taken_over: impl Fn() -> bool) -> io::Result<()> {
     for _ in 0..REMOVALS {
         match parent.remove_dir(name) {

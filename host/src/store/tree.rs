@@ -13,7 +13,7 @@ use waft_core::digest::Digest;
 use waft_core::session::StoreError;
 
 use super::capabilities::{Capabilities, Kept};
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, go_on};
 use super::merge;
 use super::place::Place;
 use super::staging::{MANIFEST, Staging, TREE};
@@ -66,6 +66,7 @@ impl Tree {
     /// Takes the next bytes behind the manifest.
     pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
         while let Some(next) = self.reader.next(archive).map_err(StoreError::Archive)? {
+            go_on()?;
             match next {
                 Content::Data(bytes) => {
                     let (file, _) = self.file.as_mut().expect("content comes after its file was asked for");
@@ -95,6 +96,7 @@ impl Tree {
 
     fn next_file(&mut self, place: &Place) -> Result<()> {
         while let Some(item) = self.take_entry(place)? {
+            go_on()?;
             match item.kind {
                 Kind::Directory => self.make_directory(place, item)?,
                 Kind::File { size } => {

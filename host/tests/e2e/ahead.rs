@@ -1,7 +1,7 @@
 //! The clock of some processes, which a test can hurry: what takes the built command minutes is seen in seconds.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::scope;
 use std::time::Duration;
@@ -24,6 +24,11 @@ impl Clock {
         let ahead = world.root.path().join("ahead");
         File::create(&ahead).unwrap();
         Some(Self { library, ahead })
+    }
+
+    /// Where the library is that gives it to a process.
+    pub(crate) fn library(&self) -> &Path {
+        &self.library
     }
 
     /// The command, with this clock.

@@ -40,6 +40,7 @@ mod renewal;
 mod scripts;
 mod sealed;
 mod secrets;
+mod slow;
 #[path = "../../../core/tests/session/source.rs"]
 mod source;
 mod storage;

@@ -52,17 +52,18 @@ impl SealedFile {
         &self.commitment
     }
 
-    /// The pieces of the archive, from the first one.
-    pub(super) fn pieces(&mut self, schedule: &Schedule) -> Result<Pieces<'_>, Error> {
+    /// The pieces of the archive, from the first one. Only one reader of pieces at a time: they share a position.
+    pub(super) fn pieces(&self, schedule: &Schedule) -> Result<Pieces, Error> {
         let first = START + self.header_bytes.len() + self.commitment.len();
         let failed = |cause| Error::File(self.path.clone(), cause);
-        self.file.seek(SeekFrom::Start(first as u64)).map_err(failed)?;
+        let mut file = self.file.try_clone().map_err(failed)?;
+        file.seek(SeekFrom::Start(first as u64)).map_err(failed)?;
         let Header { aead, codec, chunk, shape, .. } = self.header;
         let cipher = RingCipher::new(aead, schedule.chunk_key()).expect("a host has every AEAD");
         let span = Span::new(chunk, 0, shape.total).expect("a header is within the limits");
         Ok(Pieces {
-            path: &self.path,
-            file: &mut self.file,
+            path: self.path.clone(),
+            file,
             chunk,
             opener: Opener::new(cipher, schedule.nonce_prefix(), span, codec),
             sealed: vec![0; chunk as usize + CHUNK_OVERHEAD],
@@ -72,30 +73,30 @@ impl SealedFile {
 }
 
 /// The pieces of a sealed file's archive, one after the other.
-pub(super) struct Pieces<'a> {
-    path: &'a Path,
-    file: &'a mut File,
+pub(super) struct Pieces {
+    path: PathBuf,
+    file: File,
     chunk: u32,
     opener: Opener<RingCipher>,
     sealed: Vec<u8>,
     plain: Vec<u8>,
 }
 
-impl Pieces<'_> {
+impl Pieces {
     /// The next piece. `None` behind the last one, once it is certain that the file ends there.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.opener.next_len() == 0 {
             return self.end().map(|()| None);
         }
         let mut header = [0; FRAME_HEADER];
-        read(self.path, self.file, &mut header)?;
+        read(&self.path, &mut self.file, &mut header)?;
         let damaged = || Error::Sealed(Sealed::Damaged, self.path.to_owned());
         let header = frame::Header::decode(header, self.chunk).map_err(|_| damaged())?;
         if header.kind != Kind::Chunk {
             return Err(damaged());
         }
         let sealed = &mut self.sealed[..header.length];
-        read(self.path, self.file, sealed)?;
+        read(&self.path, &mut self.file, sealed)?;
         self.opener.open(sealed, &mut self.plain).map(Some).map_err(|_| damaged())
     }
 

@@ -84,8 +84,8 @@ impl Reception {
     }
 
     /// Where a part of a folder is kept for its sender's next try, if there is one.
-    pub(super) fn left_behind(&self) -> Option<PathBuf> {
-        self.store.left_behind()
+    pub(super) async fn left_behind(&mut self) -> Option<PathBuf> {
+        self.store.left_behind().await
     }
 
     /// Completes when the time of a remembered run has passed and what it proved was wiped.
@@ -102,6 +102,10 @@ impl Reception {
     /// Receives one folder.
     pub(super) async fn receive(&mut self, guest: Authenticated, ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
         let Authenticated { mut link, peer } = guest;
+        tokio::select! {
+            () = self.store.look_for_room() => {}
+            () = interrupt.raised() => return Err(Error::Interrupted),
+        }
         let name = peer.name.as_str();
         let policy = Policy {
             code_needed: self.code_needed,

@@ -27,15 +27,6 @@ fn sorted(path: &Path) -> Vec<String> {
     lines
 }
 
-/// Stands for a crash behind so many changes.
-pub(super) fn stop_after(changes: u32) -> impl FnMut() -> io::Result<()> {
-    let mut left = changes;
-    move || {
-        left = left.checked_sub(1).ok_or_else(|| io::Error::other("stopped here"))?;
-        Ok(())
-    }
-}
-
 #[test]
 fn merges() {
     let bench = Bench::planted();
@@ -44,7 +35,7 @@ fn merges() {
     bench.receive(&mut bench.overwriting()).unwrap();
     assert_eq!(sorted(&bench.target()), expected);
     bench.check_clean();
-    assert!(!block_on(DirectoryStore::recover(&bench.target())).unwrap());
+    assert!(!recover(&bench.target()).unwrap());
 }
 
 #[test]
@@ -57,7 +48,7 @@ fn a_crash_between_any_two_steps_is_made_good() {
         let mut store = bench.overwriting();
         bench.begin(&mut store).unwrap();
         write(&mut store, bench.bytes(), 65536).unwrap();
-        let ended = block_on(store.put_in_place(&mut stop_after(stopped)));
+        let ended = commit_and_stop(&mut store, stopped);
         drop(store);
         if ended.is_ok() {
             assert_eq!(sorted(&bench.target()), after);
@@ -66,10 +57,10 @@ fn a_crash_between_any_two_steps_is_made_good() {
         if stopped == 0 {
             // The intent was not written: nothing has changed, and nothing will by itself.
             assert_eq!(snapshot(&bench.target()), before);
-            assert!(!block_on(DirectoryStore::recover(&bench.target())).unwrap());
+            assert!(!recover(&bench.target()).unwrap());
             assert_eq!(snapshot(&bench.target()), before);
         } else if stopped % 2 == 0 {
-            assert!(block_on(DirectoryStore::recover(&bench.target())).unwrap(), "{stopped}");
+            assert!(recover(&bench.target()).unwrap(), "{stopped}");
             assert_eq!(sorted(&bench.target()), after, "{stopped}");
             bench.check_clean();
         } else {
@@ -88,7 +79,7 @@ fn crash_again(bench: &Bench, after: u32) {
     let staging = Staging::existing(&place).unwrap().unwrap();
     let intent = merge::intent(&staging).unwrap().unwrap();
     let Found::Filled(target) = place.look().unwrap() else { panic!("the target is gone") };
-    block_on(merge::forward(&place, &staging, target, intent, Capabilities::ALL, &mut stop_after(after))).unwrap_err();
+    merge::forward(&place, &staging, target, intent, Capabilities::ALL, &mut stop_after(after)).unwrap_err();
 }
 
 #[test]
@@ -99,13 +90,13 @@ fn a_torn_intent_is_none() {
     let mut store = bench.overwriting();
     bench.begin(&mut store).unwrap();
     write(&mut store, bench.bytes(), 65536).unwrap();
-    block_on(store.put_in_place(&mut stop_after(1))).unwrap_err();
+    commit_and_stop(&mut store, 1).unwrap_err();
     drop(store);
     let path = bench.staging().join("intent");
     let whole = fs::read(&path).unwrap();
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        assert!(!block_on(DirectoryStore::recover(&bench.target())).unwrap());
+        assert!(!recover(&bench.target()).unwrap());
         assert_eq!(snapshot(&bench.target()), before);
     }
     // The archive is all there still: a sender that comes again sends nothing but the root.
@@ -120,7 +111,7 @@ fn a_damaged_manifest_is_not_followed() {
     let mut store = bench.overwriting();
     bench.begin(&mut store).unwrap();
     write(&mut store, bench.bytes(), 65536).unwrap();
-    block_on(store.put_in_place(&mut stop_after(5))).unwrap_err();
+    commit_and_stop(&mut store, 5).unwrap_err();
     drop(store);
     let path = bench.staging().join("manifest");
     let mut bytes = fs::read(&path).unwrap();
@@ -129,7 +120,7 @@ fn a_damaged_manifest_is_not_followed() {
     bytes[last + 2] = b'y';
     fs::write(&path, &bytes).unwrap();
     let before = snapshot(&bench.target());
-    assert!(block_on(DirectoryStore::recover(&bench.target())).unwrap_err().path.ends_with("manifest"));
+    assert!(recover(&bench.target()).unwrap_err().path.ends_with("manifest"));
     assert_eq!(bench.begin(&mut bench.overwriting()), Err(StoreError::Verify));
     assert_eq!(snapshot(&bench.target()), before);
 }
@@ -143,15 +134,15 @@ fn a_manifest_that_cannot_be_read_is_kept_with_all_that_it_names() {
     let mut store = bench.overwriting();
     bench.begin(&mut store).unwrap();
     write(&mut store, bench.bytes(), 65536).unwrap();
-    block_on(store.put_in_place(&mut stop_after(5))).unwrap_err();
+    commit_and_stop(&mut store, 5).unwrap_err();
     drop(store);
     let (manifest, aside) = (bench.staging().join("manifest"), bench.temp.path().join("aside"));
     fs::rename(&manifest, &aside).unwrap();
     fs::create_dir(&manifest).unwrap();
-    assert!(block_on(DirectoryStore::recover(&bench.target())).unwrap_err().path.ends_with("manifest"));
+    assert!(recover(&bench.target()).unwrap_err().path.ends_with("manifest"));
     fs::remove_dir(&manifest).unwrap();
     fs::rename(&aside, &manifest).unwrap();
-    assert!(block_on(DirectoryStore::recover(&bench.target())).unwrap());
+    assert!(recover(&bench.target()).unwrap());
     assert_eq!(sorted(&bench.target()), after);
 }
 
@@ -285,23 +276,23 @@ fn what_cannot_be_finished_is_told_and_can_be_given_up() {
         let mut store = bench.overwriting();
         bench.begin(&mut store).unwrap();
         write(&mut store, bench.bytes(), 65536).unwrap();
-        block_on(store.put_in_place(&mut stop_after(5))).unwrap_err();
+        commit_and_stop(&mut store, 5).unwrap_err();
         drop(store);
         let obstacle = bench.target().join("zz");
         fs::create_dir(&obstacle).unwrap();
-        let trouble = block_on(DirectoryStore::recover(&bench.target())).unwrap_err();
+        let trouble = recover(&bench.target()).unwrap_err();
         assert!(trouble.is_unfinished() && trouble.path.ends_with("folder/zz"), "{trouble}");
         let mut store = bench.overwriting();
         assert!(block_on(store.begin(&bench.offered(), &|_| true)).is_err());
         assert!(store.take_trouble().unwrap().is_unfinished());
         if give_up {
             let before = snapshot(&bench.target());
-            assert!(DirectoryStore::abandon(&bench.target()).unwrap());
-            assert!(!DirectoryStore::abandon(&bench.target()).unwrap());
+            assert!(abandon(&bench.target()).unwrap());
+            assert!(!abandon(&bench.target()).unwrap());
             assert_eq!(snapshot(&bench.target()), before);
         }
         fs::remove_dir(&obstacle).unwrap();
-        assert_eq!(block_on(DirectoryStore::recover(&bench.target())).unwrap(), !give_up);
+        assert_eq!(recover(&bench.target()).unwrap(), !give_up);
         bench.check_clean();
         bench.receive(&mut bench.overwriting()).unwrap();
         assert_eq!(sorted(&bench.target()), after);
@@ -376,7 +367,7 @@ fn what_this_user_may_not_change_is_told_before_anything_moves() {
         assert_eq!(received, Err(StoreError::NotWritable), "{trouble}");
         assert!(trouble.path.ends_with(path) && !trouble.is_unfinished(), "{trouble}");
         assert_eq!(snapshot(&target), before);
-        assert!(!block_on(DirectoryStore::recover(&target)).unwrap());
+        assert!(!recover(&target).unwrap());
         let names = fs::read_dir(target.parent().unwrap()).unwrap();
         assert_eq!(names.count(), 1, "nothing stands beside it");
     };

@@ -64,15 +64,15 @@ fn a_mount_point_is_filled_in_place() {
     let mut stopped = 0;
     loop {
         let mut store = DirectoryStore::open(at, false).unwrap().remembering(home());
-        assert_eq!(store.probe().unwrap(), [Note::InPlace(InPlace::MountPoint)]);
+        assert_eq!(block_on(store.probe()).unwrap(), [Note::InPlace(InPlace::MountPoint)]);
         bench.begin_in(&mut store, at).unwrap();
         write(&mut store, bench.bytes(), 65536).unwrap();
-        let ended = block_on(store.put_in_place(&mut overwrite::stop_after(stopped)));
+        let ended = commit_and_stop(&mut store, stopped);
         drop(store);
         if ended.is_ok() {
             break;
         }
-        assert_eq!(block_on(DirectoryStore::recover(at)).unwrap(), stopped > 0, "{stopped}");
+        assert_eq!(recover(at).unwrap(), stopped > 0, "{stopped}");
         if stopped > 0 {
             assert_eq!(names_in(at).len(), names_in(&bench.from()).len() + 1, "{stopped}");
         }

@@ -1,0 +1,348 @@
+//! What [`DirectoryStore`](super::DirectoryStore) does, in calls that block their thread until it is done.
+//!
+//! Everything is staged beside the target (see `staging`) and appears there at commit: by one rename where nothing is in
+//! the target yet, else file by file under an intent log (see `merge`). PROTOCOL.md, section 8.
+
+use std::io;
+use std::path::PathBuf;
+
+use cap_std::fs::Dir;
+use waft_core::digest::Digest;
+use waft_core::session::{Held, Offered, Receipt, StoreError};
+
+use super::capabilities::Capabilities;
+use super::compare::Whole;
+use super::failure::{Failure, Result};
+use super::held;
+use super::incoming::Incoming;
+use super::merge::{self, Intent, Step};
+use super::place::{Found, Place};
+use super::preflight::preflight;
+use super::received::{Folder, Received};
+use super::staging::{MANIFEST, Staging, TREE};
+use super::tree::Tree;
+use crate::platform;
+use crate::trouble::{Trouble, is_disk_full};
+
+/// A directory store whose calls block.
+pub(super) struct BlockingStore {
+    pub(super) place: Place,
+    pub(super) overwrite: bool,
+    state: State,
+    /// Digest of the manifest of the archive that was begun last, once it is whole.
+    manifest: Option<Digest>,
+    /// Which folder the target holds, and who sent it.
+    pub(super) received: Option<Received>,
+    /// What the target's file system keeps, once it was measured.
+    pub(super) capabilities: Option<Capabilities>,
+}
+
+/// What the store holds of the offered archive.
+enum State {
+    Idle,
+    /// The target is the offered folder already.
+    Whole {
+        offered: Offered,
+        root: Digest,
+    },
+    /// Some of it is staged.
+    Staged(Box<Staged>),
+}
+
+struct Staged {
+    staging: Staging,
+    offered: Offered,
+    position: u64,
+    part: Part,
+    capabilities: Capabilities,
+}
+
+/// Which part of the archive comes next.
+enum Part {
+    Manifest(Box<Incoming>),
+    Content(Box<Tree>),
+    /// Only while one follows the other, and after an error.
+    Broken,
+}
+
+impl BlockingStore {
+    pub(super) fn new(place: Place, overwrite: bool) -> Self {
+        Self { place, overwrite, state: State::Idle, manifest: None, received: None, capabilities: None }
+    }
+
+    /// Finishes what an interrupted process had begun to move into the target. Says whether there was such a thing.
+    pub(super) fn recover(&self) -> Result<bool> {
+        merge::recover(&self.place)
+    }
+
+    /// Gives up what an interrupted process left of a folder for the target. Says whether there was such a thing.
+    pub(super) fn abandon(&self) -> Result<bool> {
+        let Some(staging) = Staging::existing(&self.place)? else { return Ok(false) };
+        staging.remove(&self.place).map(|()| true).map_err(|error| self.place.at_staging("", error).into())
+    }
+
+    /// The staging area, if a part of a folder is kept there.
+    pub(super) fn left_behind(&self) -> Option<PathBuf> {
+        let staging = Staging::existing(&self.place).ok()??;
+        let some = staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0);
+        some.then(|| self.place.base_path.join(&self.place.staging))
+    }
+
+    /// Digest of the manifest of the archive that was begun last, once it is whole.
+    pub(super) fn manifest(&self) -> Option<Digest> {
+        self.manifest
+    }
+
+    /// Bytes of that archive that are written.
+    pub(super) fn durable(&self) -> u64 {
+        match &self.state {
+            State::Idle => 0,
+            State::Whole { offered, .. } => offered.shape.total,
+            State::Staged(staged) => staged.position,
+        }
+    }
+
+    /// Closes what is staged, which stays.
+    pub(super) fn suspend(&mut self) {
+        self.state = State::Idle;
+    }
+
+    /// Removes what is staged.
+    pub(super) fn discard(&mut self) {
+        if let State::Staged(staged) = std::mem::replace(&mut self.state, State::Idle) {
+            let Staged { staging, part, .. } = *staged;
+            drop(part);
+            // What cannot be removed now will be when the next archive comes.
+            let _ = staging.remove(&self.place);
+        }
+    }
+
+    /// Takes up the offered archive. Returns the prefix of it that is held.
+    pub(super) fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
+        self.state = State::Idle;
+        self.manifest = None;
+        merge::recover(&self.place)?;
+        if let Found::Filled(target) = self.place.look()? {
+            if let Some((manifest, Whole { archive, root })) = self.committed(target, offered, is_it) {
+                self.manifest = Some(manifest);
+                self.state = State::Whole { offered: *offered, root };
+                return Ok(Held { offset: offered.shape.total, digest: archive });
+            }
+            if !self.overwrite {
+                return Err(self.not_empty());
+            }
+        }
+        let mut staging = Staging::open(&self.place)?;
+        let capabilities = self.measure(&staging)?;
+        let ours = staging.is_of(offered).unwrap_or(false);
+        let found = match ours {
+            true => held::read_back(&self.place, &staging, offered, is_it, capabilities),
+            false => None,
+        };
+        let Some((held, tree)) = found else { return self.start(staging, offered) };
+        self.enough(offered.shape.total - held.offset)?;
+        self.manifest = Some(tree.manifest);
+        let part = Part::Content(Box::new(tree));
+        let staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities };
+        staged.check(&self.place)?;
+        self.state = State::Staged(Box::new(staged));
+        Ok(held)
+    }
+
+    /// Begins at the archive's first byte.
+    fn start(&mut self, mut staging: Staging, offered: &Offered) -> Result<Held> {
+        staging.clear().map_err(|error| self.place.at_staging("", error))?;
+        if let Err(failure) = self.enough(offered.shape.total) {
+            // Nothing is in it; should it stay, the next session takes it up.
+            let _ = staging.remove(&self.place);
+            return Err(failure);
+        }
+        let capabilities = self.measure(&staging)?;
+        let target = match self.place.look()? {
+            Found::Empty(target) | Found::Filled(target) => Some(target),
+            Found::Nothing => None,
+        };
+        let begun = staging.begin(offered, target.as_ref());
+        let manifest = begun.map_err(|error| self.place.at_staging("", error))?;
+        let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.shape.manifest)));
+        self.manifest = None;
+        let staged = Staged { staging, offered: *offered, position: 0, part, capabilities };
+        self.state = State::Staged(Box::new(staged));
+        Ok(Held { offset: 0, digest: Digest::of(&[]) })
+    }
+
+    fn enough(&self, needed: u64) -> Result<()> {
+        let free = self.free();
+        if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn free(&self) -> u64 {
+        platform::free_space(&self.place.base_path).unwrap_or(0)
+    }
+
+    /// Takes up the archive from its first byte.
+    pub(super) fn start_over(&mut self) -> Result<()> {
+        let (staging, offered) = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => return Err(StoreError::Io.into()),
+            State::Staged(staged) => (staged.staging, staged.offered),
+            State::Whole { .. } if !self.overwrite => return Err(StoreError::NotEmpty.into()),
+            State::Whole { offered, root } => {
+                // Stays while another process is there: this is called again.
+                self.state = State::Whole { offered, root };
+                (Staging::open(&self.place)?, offered)
+            }
+        };
+        self.start(staging, &offered).map(drop)
+    }
+
+    /// Takes the next bytes of the archive.
+    pub(super) fn take(&mut self, mut archive: &[u8]) -> Result<()> {
+        let State::Staged(staged) = &mut self.state else { return Err(StoreError::Io.into()) };
+        let length = archive.len() as u64;
+        let taken = staged.take(&self.place, &mut archive);
+        if taken.is_err() {
+            staged.part = Part::Broken;
+        }
+        if let Part::Content(tree) = &staged.part {
+            self.manifest = Some(tree.manifest);
+        }
+        taken.map(|()| staged.position += length)
+    }
+
+    /// Puts the whole folder where readers find it.
+    pub(super) fn put_in_place(&mut self, step: Step<'_>) -> Result<Receipt> {
+        let (offered, root) = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => return Err(StoreError::Io.into()),
+            State::Whole { offered, root } => {
+                // Left by a process that was stopped between the rename and this.
+                if let Ok(Some(staging)) = Staging::existing(&self.place) {
+                    let _ = staging.remove(&self.place);
+                }
+                (offered, root)
+            }
+            State::Staged(staged) => {
+                let received = self.received.as_ref();
+                (staged.offered, staged.commit(&self.place, self.overwrite, received, step)?)
+            }
+        };
+        Ok(Receipt { digest: root, files: offered.shape.files, bytes: offered.shape.total, generation: 0 })
+    }
+
+    /// What the session is told of a failure, and what the user may see of it.
+    pub(super) fn explain(&self, failure: Failure) -> (StoreError, Option<Trouble>) {
+        match failure {
+            Failure::Refused(error) => (error, None),
+            Failure::At(error, trouble) => (error, Some(trouble)),
+            Failure::Io(trouble) => (self.io_error(&trouble), Some(trouble)),
+        }
+    }
+
+    fn io_error(&self, trouble: &Trouble) -> StoreError {
+        match trouble.io_kind() {
+            Some(kind) if is_disk_full(kind) => StoreError::NoSpace { needed: self.left(), free: self.free() },
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => StoreError::NotWritable,
+            Some(_) => StoreError::Io,
+            None => StoreError::NotWritable,
+        }
+    }
+
+    /// Bytes of archive that are still to come.
+    fn left(&self) -> u64 {
+        match &self.state {
+            State::Staged(staged) => staged.offered.shape.total - staged.position,
+            State::Idle | State::Whole { .. } => 0,
+        }
+    }
+}
+
+impl Staged {
+    fn take(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
+        if let Part::Manifest(incoming) = &mut self.part {
+            incoming.write(place, archive)?;
+            if !incoming.is_complete() {
+                return Ok(());
+            }
+            self.part = Part::Content(Box::new(self.begin_content(place)?));
+        }
+        match &mut self.part {
+            Part::Content(tree) => tree.write(place, archive),
+            Part::Manifest(_) | Part::Broken => Err(StoreError::Io.into()),
+        }
+    }
+
+    /// The whole manifest is here and right: makes ready for what follows.
+    fn begin_content(&mut self, place: &Place) -> Result<Tree> {
+        let Part::Manifest(incoming) = std::mem::replace(&mut self.part, Part::Broken) else {
+            return Err(StoreError::Io.into());
+        };
+        let summary = incoming.finish(&self.offered.shape)?;
+        self.check(place)?;
+        Tree::begin(place, &self.staging, summary, self.capabilities)
+    }
+
+    /// Checks that everything can be moved into a target that holds other things.
+    fn check(&self, place: &Place) -> Result<()> {
+        let target = match place.look()? {
+            Found::Filled(target) => target,
+            Found::Empty(target) if place.in_place.is_some() => target,
+            Found::Empty(_) | Found::Nothing => return Ok(()),
+        };
+        let manifest = self.staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
+        preflight(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?)
+    }
+
+    /// Puts the whole folder where readers find it. Returns the archive's root.
+    fn commit(mut self, place: &Place, overwrite: bool, received: Option<&Received>, step: Step<'_>) -> Result<Digest> {
+        let Part::Content(tree) = std::mem::replace(&mut self.part, Part::Broken) else {
+            return Err(StoreError::Io.into());
+        };
+        let (root, manifest) = tree.end(place)?;
+        platform::sync_all(&self.staging.dir).map_err(|error| place.at_staging("", error))?;
+        if let Some(received) = received {
+            self.remember(place, received, &root, &manifest);
+        }
+        match place.look()? {
+            Found::Filled(_) if !overwrite => {
+                let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
+                return Err(Failure::At(StoreError::NotEmpty, place.at_target("", full)));
+            }
+            Found::Empty(target) if place.in_place.is_none() => {
+                self.rename(place, Some(&target)).map_err(|error| place.at_target("", error))?;
+            }
+            Found::Filled(target) | Found::Empty(target) => {
+                self.check(place)?;
+                let intent = Intent { manifest: self.offered.shape.manifest, digest: manifest };
+                step()
+                    .and_then(|()| merge::intend(&self.staging, intent))
+                    .map_err(|error| place.at_staging("", error))?;
+                merge::forward(place, &self.staging, target, intent, self.capabilities, step)?;
+            }
+            Found::Nothing => self.rename(place, None).map_err(|error| place.at_target("", error))?,
+        }
+        // The folder stands; what is left over here is removed by whoever comes next.
+        let _ = self.staging.remove(place);
+        Ok(root)
+    }
+
+    /// Remembers whose folder this is. Where that fails, the folder has to be sent again in full some day.
+    fn remember(&self, place: &Place, received: &Received, root: &Digest, manifest: &Digest) {
+        let Ok(mut file) = self.staging.manifest() else { return };
+        let folder = Folder {
+            sender: &self.offered.sender,
+            root,
+            manifest_digest: manifest,
+            manifest_length: self.offered.shape.manifest,
+        };
+        let _ = received.store(&place.target_path(), &folder, &mut file);
+    }
+
+    /// Renames the tree to a target that is absent or empty: from that one it takes what belongs to a directory itself.
+    fn rename(&self, place: &Place, replaced: Option<&Dir>) -> io::Result<()> {
+        if let Some(replaced) = replaced {
+            // What this user may not give was told before the transfer.
+            platform::copy_attributes(replaced, &self.staging.tree()?)?;
+        }
+        platform::rename_over_empty(&self.staging.dir, TREE.as_ref(), &place.parent, place.target.as_ref())?;
+        platform::sync_names(&place.parent)
+    }
+}

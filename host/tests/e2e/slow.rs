@@ -1,0 +1,98 @@
+//! A receiver whose disk is slow: a chunk with many small files takes longer than a peer waits that hears nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::ahead::Clock;
+use super::harness::{Call, Waft};
+use super::preload::library;
+use super::world::{World, write};
+
+/// As many small files as there are in one chunk, about.
+const FILES: usize = 1_900;
+
+fn world() -> World {
+    let world = World::new();
+    for file in 0..FILES {
+        write(&world.folder(), format!("{file:04}"), b"");
+    }
+    world
+}
+
+/// A receiver that takes that long for a file. `None` where its disk cannot be slowed down.
+struct SlowDisk {
+    library: PathBuf,
+    milliseconds: u32,
+}
+
+impl SlowDisk {
+    fn new(world: &World, milliseconds: u32) -> Option<Self> {
+        Some(Self { library: library(world, "slow")?, milliseconds })
+    }
+
+    fn receive(&self, world: &World) -> Call {
+        let call = world.receiving(&["--once", "--no-code", "--no-key"]);
+        call.env("LD_PRELOAD", &self.library).env("SLOW", self.milliseconds.to_string())
+    }
+}
+
+/// Waits until the first files are staged.
+fn await_staged(world: &World) {
+    while staged(&world.staging()) < 3 {
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn staged(staging: &Path) -> usize {
+    fs::read_dir(staging.join("tree")).map_or(0, |files| files.count())
+}
+
+#[test]
+fn its_sender_waits_for_it() {
+    let world = world();
+    let (Some(disk), Some(clock)) = (SlowDisk::new(&world, 3), Clock::new(&world)) else { return };
+    let both = format!("{} {}", disk.library.display(), clock.library().display());
+    let mut receiver = clock.on(disk.receive(&world)).env("LD_PRELOAD", both).start();
+    let (address, _) = receiver.ready();
+    let sender = clock.on(world.sending(&address)).start();
+    // By that clock the chunk takes four minutes.
+    let processes = [receiver.pid(), sender.pid()];
+    clock.hurry(&processes, || sender.end().well());
+    receiver.end().well();
+    world.arrived();
+}
+
+/// Sends to a receiver that takes so long that its chunk is not over when the test is, and does something in the midst.
+fn in_the_midst(act: impl FnOnce(Waft, Waft)) {
+    let world = world();
+    let Some(disk) = SlowDisk::new(&world, 50) else { return };
+    let mut receiver = disk.receive(&world).start();
+    let (address, _) = receiver.ready();
+    let sender = world.send(&address);
+    await_staged(&world);
+    act(receiver, sender);
+    let staged = staged(&world.staging());
+    assert!((3..FILES / 2).contains(&staged), "{staged} files are staged");
+    world.nothing_arrived();
+}
+
+#[test]
+fn its_user_can_stop_it_within_a_chunk() {
+    in_the_midst(|receiver, sender| {
+        receiver.interrupt();
+        receiver.end().failed(130, "interrupted", &["What was received so far is kept"]);
+        sender.end().failed(17, "cancelled", &["kitchen"]);
+    });
+}
+
+#[test]
+fn a_sender_that_is_gone_is_noticed_within_a_chunk() {
+    in_the_midst(|mut receiver, sender| {
+        sender.kill();
+        receiver.await_event("error");
+        receiver.interrupt();
+        receiver.end();
+    });
+}
