@@ -4,7 +4,7 @@
 
 use aead::{AeadInPlace, KeyInit};
 use aes_gcm::Aes256Gcm;
-use chacha20poly1305::ChaCha20Poly1305;
+use waft_chacha::ChaCha20Poly1305;
 
 use super::keys::ChunkKey;
 

@@ -6,12 +6,11 @@
 #[cfg(test)]
 mod tests;
 
-use chacha20::ChaCha20;
-use chacha20::cipher::{KeyIvInit, StreamCipher};
 use embedded_storage_async::nor_flash::NorFlash;
 use hkdf::Hkdf;
 use rand_core::{CryptoRng, Error, RngCore, impls};
 use sha2::{Digest, Sha256};
+use waft_chacha::KeyStream;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::seed::{Ratchet, Secret, SeedError};
@@ -128,12 +127,9 @@ impl RngCore for Random {
     }
 
     fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        // A key is used once, so its nonce never changes; 32-bit block counts bound one call to 256 GiB.
-        let mut stream = ChaCha20::new(&self.key.into(), &[0; 12].into());
-        self.key.zeroize();
-        stream.apply_keystream(&mut self.key);
-        bytes.fill(0);
-        stream.apply_keystream(bytes);
+        let mut stream = KeyStream::new(&self.key);
+        stream.fill(&mut self.key);
+        stream.fill(bytes);
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Error> {

@@ -174,8 +174,12 @@ fn waiting() -> u32 {
 }
 
 fn take(frame: &mut [u8]) {
-    for bytes in frame.chunks_mut(4) {
-        bytes.copy_from_slice(&LAN9118.read(RX_DATA).to_le_bytes()[..bytes.len()]);
+    let (words, rest) = frame.as_chunks_mut();
+    for word in words {
+        *word = LAN9118.read(RX_DATA).to_le_bytes();
+    }
+    if !rest.is_empty() {
+        rest.copy_from_slice(&LAN9118.read(RX_DATA).to_le_bytes()[..rest.len()]);
     }
 }
 
@@ -190,9 +194,13 @@ fn send(frame: &[u8]) {
     let length = frame.len() as u32;
     LAN9118.write(TX_DATA, WHOLE | length);
     LAN9118.write(TX_DATA, length);
-    for bytes in frame.chunks(4) {
+    let (words, rest) = frame.as_chunks();
+    for word in words {
+        LAN9118.write(TX_DATA, u32::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
         let mut word = [0; 4];
-        word[..bytes.len()].copy_from_slice(bytes);
+        word[..rest.len()].copy_from_slice(rest);
         LAN9118.write(TX_DATA, u32::from_le_bytes(word));
     }
     // What became of frames before is not asked for, but must not pile up.

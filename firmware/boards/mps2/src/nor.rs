@@ -84,7 +84,8 @@ impl NorFlash for Nor {
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
         let place = self.place(offset, bytes.len(), WORD)?;
-        if place.iter().zip(bytes).any(|(old, new)| new & !old != 0) {
+        let mut words = place.as_chunks().0.iter().zip(bytes.as_chunks().0);
+        if words.any(|(old, new)| u32::from_ne_bytes(*new) & !u32::from_ne_bytes(*old) != 0) {
             return Err(NorError::NotErased);
         }
         place.copy_from_slice(bytes);

@@ -7,9 +7,9 @@
 use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::consts::{U12, U16, U32, U54};
 use aes_gcm::aead::{AeadCore, AeadInPlace, Error, Key, KeyInit, KeySizeUser, Nonce, Tag};
-use chacha20poly1305::ChaCha20Poly1305;
 use embedded_tls::TlsCipherSuite;
 use sha2::Sha256;
+use waft_chacha::ChaCha20Poly1305;
 
 use super::guard::OPEN;
 
