@@ -1,10 +1,8 @@
-//! What people read to each other: the transfer key, the authentication code, fingerprints.
+//! The two short secrets that users type: the transfer key and the authentication code.
 //!
-//! The sender makes a [`TransferKey`] for every run and its person reads it out; the receiver makes an [`AuthCode`] and
-//! its person reads that out. A [`Fingerprint`] lets two people compare a certificate. PROTOCOL.md, sections 3, 6 and
-//! 7.1.
-//!
-//! All of them but the code stand in Crockford's base 32, which has no I, L, O or U.
+//! The sender makes a [`TransferKey`] for every run and shows it; the user types it at the receiver. The receiver makes
+//! an [`AuthCode`] and shows it; the user types it at the sender. The key is written in base 32, the code in decimal
+//! digits. PROTOCOL.md, sections 6 (step 3) and 7.1.
 
 use core::fmt;
 
@@ -12,57 +10,56 @@ use rand_core::CryptoRngCore;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::certificate::CertificateHash;
+use crate::base32::{self, Groups};
 
-/// Crockford's base 32.
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-
-/// The key of one run: 80 bits as 16 characters. Every other key comes from it, by PBKDF2 (`sealed::keys`).
+/// The transfer key of one run: 80 bits as 16 characters of base 32. The other keys of the run are derived from it, by
+/// PBKDF2 and HKDF (see [`sealed::keys`](crate::sealed::keys)).
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct TransferKey([u8; 16]);
 
 impl TransferKey {
-    /// A fresh key.
+    /// A fresh random key.
     pub fn random(rng: &mut impl CryptoRngCore) -> Self {
         let mut key = Self([0; 16]);
         rng.fill_bytes(&mut key.0);
-        key.0.iter_mut().for_each(|byte| *byte = symbol(*byte));
+        key.0.iter_mut().for_each(|byte| *byte = base32::character(*byte));
         key
     }
 
-    /// Reads what a person typed: any case, dashes and spaces skipped. A wrong character is told before a wrong
-    /// length, so that [`KeyError::Length`] with fewer than 16 found means "right so far".
+    /// Parses a key that a user typed, in either case; dashes and spaces are skipped. A wrong character is reported
+    /// before a wrong length, so that [`KeyError::Length`] with fewer than 16 found means that the text may still
+    /// become a key.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut key = Self::empty();
         key.read(text).map(|()| key)
     }
 
-    /// A place for a key: what is read or copied into it leaves no copy behind, as moving a key would. Until then it
-    /// holds none.
+    /// An empty key, to be filled in place by [`read`](Self::read) or [`copy_from`](Self::copy_from). Returning a key
+    /// by value would leave copies of it on the stack.
     pub const fn empty() -> Self {
         Self([0; 16])
     }
 
-    /// Reads what a person typed into this place, as [`parse`](Self::parse) does.
+    /// Parses a key in place, as [`parse`](Self::parse) does.
     pub fn read(&mut self, text: &str) -> Result<(), KeyError> {
-        match read(text, &mut self.0, key_character) {
+        match read(text, &mut self.0, base32::parse_character) {
             Ok(16) => Ok(()),
             Ok(found) => Err(KeyError::Length { found }),
             Err(position) => Err(KeyError::Character { position }),
         }
     }
 
-    /// Takes over another key.
+    /// Replaces this key by a copy of another, in place.
     pub fn copy_from(&mut self, other: &Self) {
         self.0 = other.0;
     }
 
-    /// The 16 upper-case characters without dashes: what keys are derived from.
+    /// The canonical form, from which keys are derived: the 16 upper-case characters without dashes.
     pub fn canonical(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// Shows the key, as `XXXX-XXXX-XXXX-XXXX`, to the one person who may see it.
+    /// Displays the key as `XXXX-XXXX-XXXX-XXXX`. Only the sender's user may see it.
     pub fn display(&self) -> impl fmt::Display {
         Groups(&self.0)
     }
@@ -74,18 +71,18 @@ impl fmt::Debug for TransferKey {
     }
 }
 
-/// Why typed text is no [`TransferKey`]. Tells nothing of the text but a place in it.
+/// Why typed text is not a [`TransferKey`]. It reveals nothing of the text but a length or a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum KeyError {
-    /// It has not 16 characters.
+    /// The text does not have 16 characters.
     Length {
-        /// Characters typed, dashes and spaces not counted.
+        /// Number of characters typed, dashes and spaces not counted.
         found: usize,
     },
-    /// A character that no key has.
+    /// The text has a character that no key has.
     Character {
-        /// Its place in the text as typed, in characters from 1.
+        /// Position of the character in the text as typed, counted in characters from 1.
         position: usize,
     },
 }
@@ -95,7 +92,7 @@ impl fmt::Display for KeyError {
         match self {
             Self::Length { found } => write!(f, "a key has 16 characters, but {found} were typed"),
             Self::Character { position } => {
-                write!(f, "character {position} is in no key: keys have digits, and letters except I, L, O, U")
+                write!(f, "character {position} is wrong: keys have digits, and letters except I, L, O, U")
             }
         }
     }
@@ -103,14 +100,15 @@ impl fmt::Display for KeyError {
 
 impl core::error::Error for KeyError {}
 
-/// The code that a receiver shows to its person: 4 digits, used once.
+/// The one-time authentication code that a receiver shows to its user: 4 digits.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct AuthCode([u8; 4]);
 
 impl AuthCode {
-    /// A fresh code, each of the 10 000 equally likely.
+    /// A fresh random code. Each of the 10 000 codes is equally likely.
     pub fn random(rng: &mut impl CryptoRngCore) -> Self {
-        // The largest multiple of 10 000 that 32 bits hold: what is drawn at or above it is drawn again.
+        // The largest multiple of 10 000 that fits 32 bits. A number at or above it is drawn again, since taking its
+        // remainder would favour small codes.
         const FAIR: u32 = u32::MAX - u32::MAX % 10_000;
         let mut drawn = rng.next_u32();
         while drawn >= FAIR {
@@ -120,7 +118,8 @@ impl AuthCode {
         Self([digit(1000), digit(100), digit(10), digit(1)])
     }
 
-    /// Reads what a person typed: dashes and spaces skipped. Errors as for [`TransferKey::parse`].
+    /// Parses a code that a user typed; dashes and spaces are skipped. Errors are ordered as for
+    /// [`TransferKey::parse`].
     pub fn parse(text: &str) -> Result<Self, CodeError> {
         let mut code = Self([0; 4]);
         match read(text, &mut code.0, code_character) {
@@ -130,17 +129,17 @@ impl AuthCode {
         }
     }
 
-    /// The 4 digits in ASCII, as they cross.
+    /// The 4 digits in ASCII, as the `Code` message carries them.
     pub fn digits(&self) -> &[u8; 4] {
         &self.0
     }
 
-    /// Whether `digits` are this code's, in constant time.
+    /// Whether `digits` are those of this code, compared in constant time.
     pub fn matches(&self, digits: &[u8; 4]) -> bool {
         self.0.ct_eq(digits).into()
     }
 
-    /// Shows the code to the receiver's person.
+    /// Displays the code, for the receiver's user.
     pub fn display(&self) -> impl fmt::Display {
         Groups(&self.0)
     }
@@ -152,18 +151,18 @@ impl fmt::Debug for AuthCode {
     }
 }
 
-/// Why typed text is no [`AuthCode`]. Tells nothing of the text but a place in it.
+/// Why typed text is not an [`AuthCode`]. It reveals nothing of the text but a length or a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CodeError {
-    /// It has not 4 digits.
+    /// The text does not have 4 digits.
     Length {
-        /// Digits typed.
+        /// Number of digits typed.
         found: usize,
     },
-    /// A character that is no digit.
+    /// The text has a character that is not a digit.
     Character {
-        /// Its place in the text as typed, in characters from 1.
+        /// Position of the character in the text as typed, counted in characters from 1.
         position: usize,
     },
 }
@@ -179,73 +178,21 @@ impl fmt::Display for CodeError {
 
 impl core::error::Error for CodeError {}
 
-/// A certificate's hash as people compare it: its first 100 bits. Shown as 5 groups of 4 characters.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint([u8; 20]);
-
-impl Fingerprint {
-    /// The fingerprint of a certificate.
-    pub fn of(certificate: &CertificateHash) -> Self {
-        let mut symbols = [0; 20];
-        // 5 bytes are 40 bits are 8 symbols; 100 bits are 2.5 such groups.
-        for (five, eight) in certificate.0.chunks(5).zip(symbols.chunks_mut(8)) {
-            let bits = five.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
-            eight.iter_mut().zip((0..8).rev()).for_each(|(out, place)| *out = symbol((bits >> (5 * place)) as u8));
-        }
-        Self(symbols)
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Groups(&self.0).fmt(f)
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// ASCII characters in groups of 4, dashes between.
-struct Groups<'a>(&'a [u8]);
-
-impl fmt::Display for Groups<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, group) in self.0.chunks(4).enumerate() {
-            f.write_str(if index == 0 { "" } else { "-" })?;
-            f.write_str(str::from_utf8(group).map_err(|_| fmt::Error)?)?;
-        }
-        Ok(())
-    }
-}
-
-/// The character of the lowest 5 bits.
-fn symbol(bits: u8) -> u8 {
-    ALPHABET[usize::from(bits & 31)]
-}
-
-/// Fills `out` with the characters of `text`, dashes and spaces skipped. Gives how many there are, which may be more
-/// than fit; or the place of the first that `accept` does not know.
-fn read(text: &str, out: &mut [u8], accept: fn(char) -> Option<u8>) -> Result<usize, usize> {
+/// Fills `out` with the characters of `text`, without dashes and spaces. Returns their number, which may be more than
+/// fit `out`; or, as an error, the position of the first character that `parse_character` refuses.
+fn read(text: &str, out: &mut [u8], parse_character: fn(char) -> Option<u8>) -> Result<usize, usize> {
     let mut found = 0;
     for (index, character) in text.chars().enumerate() {
         if character == '-' || character.is_whitespace() {
             continue;
         }
-        let byte = accept(character).ok_or(index + 1)?;
-        if let Some(place) = out.get_mut(found) {
-            *place = byte;
+        let byte = parse_character(character).ok_or(index + 1)?;
+        if let Some(out) = out.get_mut(found) {
+            *out = byte;
         }
         found += 1;
     }
     Ok(found)
-}
-
-fn key_character(typed: char) -> Option<u8> {
-    let byte = u8::try_from(typed).ok()?.to_ascii_uppercase();
-    ALPHABET.contains(&byte).then_some(byte)
 }
 
 fn code_character(typed: char) -> Option<u8> {
@@ -262,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives the numbers of a list, then counts on from the last.
+    /// Returns the numbers of a list, then counts up from the last one.
     struct Scripted(Vec<u32>);
 
     impl RngCore for Scripted {
@@ -288,29 +235,29 @@ mod tests {
     impl CryptoRng for Scripted {}
 
     #[test]
-    fn a_key_reads_back_as_it_is_shown() {
+    fn a_displayed_key_parses() {
         let key = TransferKey::random(&mut Scripted((0..20).map(|n| n * 37).collect()));
         let shown = key.display().to_string();
         assert_eq!(shown.len(), 19);
         assert!(shown.split('-').all(|group| group.len() == 4));
-        let read = TransferKey::parse(&format!(" {} ", shown.to_lowercase())).unwrap();
-        assert_eq!(read.canonical(), key.canonical());
+        let parsed = TransferKey::parse(&format!(" {} ", shown.to_lowercase())).unwrap();
+        assert_eq!(parsed.canonical(), key.canonical());
         assert_eq!(TransferKey::parse("0123 4567-89ab\tcdef").unwrap().canonical(), b"0123456789ABCDEF");
     }
 
     #[test]
-    fn every_symbol_comes_up_equally_often() {
-        let mut seen = [0; 32];
+    fn random_keys_have_every_character_equally_often() {
+        let mut seen = [0; 128];
         let mut rng = Scripted([0].to_vec());
         for _ in 0..64 {
             let key = TransferKey::random(&mut rng);
-            key.canonical().iter().for_each(|c| seen[ALPHABET.iter().position(|a| a == c).unwrap()] += 1);
+            key.canonical().iter().for_each(|character| seen[usize::from(*character)] += 1);
         }
-        assert_eq!(seen, [32; 32]);
+        assert_eq!(seen.iter().filter(|count| **count == 32).count(), 32);
     }
 
     #[test]
-    fn a_wrong_key_says_what_is_wrong() {
+    fn a_wrong_key_has_an_error_that_says_why() {
         let error = |text: &str| TransferKey::parse(text).unwrap_err();
         assert_eq!(error(""), KeyError::Length { found: 0 });
         assert_eq!(error("ABCD-EFG"), KeyError::Length { found: 7 });
@@ -323,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_reads_back_and_matches_itself_only() {
+    fn a_displayed_code_parses_and_matches_itself_only() {
         let code = AuthCode::parse(" 00-42 ").unwrap();
         assert_eq!((code.digits(), code.display().to_string().as_str()), (b"0042", "0042"));
         assert!(code.matches(b"0042"));
@@ -337,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_drawn_again_rather_than_unfairly() {
+    fn a_number_that_would_favour_small_codes_is_drawn_again() {
         let drawn = |numbers: &[u32]| *AuthCode::random(&mut Scripted(numbers.to_vec())).digits();
         assert_eq!(drawn(&[1_234_567, 0]), *b"4567");
         assert_eq!(drawn(&[4_294_959_999, 0]), *b"9999");
@@ -349,20 +296,5 @@ mod tests {
         let key = TransferKey::parse("ABCDEFGHJKMNPQRS").unwrap();
         assert_eq!(format!("{key:?}"), "TransferKey(..)");
         assert_eq!(format!("{:?}", AuthCode::parse("1234").unwrap()), "AuthCode(..)");
-    }
-
-    #[test]
-    fn a_fingerprint_is_the_first_hundred_bits() {
-        let fingerprint = |hash| Fingerprint::of(&CertificateHash(hash)).to_string();
-        assert_eq!(fingerprint([0; 32]), "0000-0000-0000-0000-0000");
-        assert_eq!(fingerprint([0xff; 32]), "ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ");
-        let mut hash = [0; 32];
-        hash[..13].copy_from_slice(&[0x00, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf, 0x84, 0x65, 0x3f]);
-        assert_eq!(fingerprint(hash), "0123-4567-89AB-CDEF-GHJK");
-        // Bit 100 is the first that is not shown.
-        hash[12] ^= 0x0f;
-        assert_eq!(fingerprint(hash), "0123-4567-89AB-CDEF-GHJK");
-        hash[12] ^= 0x10;
-        assert_ne!(fingerprint(hash), "0123-4567-89AB-CDEF-GHJK");
     }
 }

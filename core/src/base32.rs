@@ -1,0 +1,80 @@
+//! Crockford's base 32, in which transfer keys and fingerprints are written. Its alphabet has no I, L, O and U.
+//!
+//! ```text
+//! 5 bytes = 40 bits = 8 characters, highest bit first; written in groups of 4: XXXX-XXXX
+//! ```
+//!
+//! PROTOCOL.md, sections 3 ("Identities") and 7.1.
+
+use core::fmt;
+
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Writes the first bits of `bytes`, highest bit first, as the characters of `out`: 5 bits for each.
+pub(crate) fn encode(bytes: &[u8], out: &mut [u8]) {
+    for (five, eight) in bytes.chunks(5).zip(out.chunks_mut(8)) {
+        let bits = five.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+        eight.iter_mut().zip((0..8).rev()).for_each(|(out, index)| *out = character((bits >> (5 * index)) as u8));
+    }
+}
+
+/// The character for the lowest 5 of `bits`.
+pub(crate) fn character(bits: u8) -> u8 {
+    ALPHABET[usize::from(bits & 31)]
+}
+
+/// The character of the alphabet that was typed, in either case; `None` if the alphabet does not have it.
+pub(crate) fn parse_character(typed: char) -> Option<u8> {
+    let byte = u8::try_from(typed).ok()?.to_ascii_uppercase();
+    ALPHABET.contains(&byte).then_some(byte)
+}
+
+/// Displays ASCII characters in groups of 4 with dashes between them.
+pub(crate) struct Groups<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Groups<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, group) in self.0.chunks(4).enumerate() {
+            f.write_str(if index == 0 { "" } else { "-" })?;
+            f.write_str(str::from_utf8(group).map_err(|_| fmt::Error)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn every_character_parses_in_both_cases() {
+        for (bits, byte) in (0..32).zip(ALPHABET) {
+            assert_eq!(character(bits), *byte);
+            assert_eq!(parse_character(char::from(*byte)), Some(*byte));
+            assert_eq!(parse_character(char::from(byte.to_ascii_lowercase())), Some(*byte));
+        }
+        for typed in ['I', 'l', 'O', 'u', '-', '\u{130}'] {
+            assert_eq!(parse_character(typed), None, "{typed}");
+        }
+    }
+
+    #[test]
+    fn bytes_become_characters_from_the_highest_bit() {
+        let encoded = |bytes: &[u8]| {
+            let mut out = [0; 8];
+            encode(bytes, &mut out);
+            out
+        };
+        assert_eq!(&encoded(&[0x00, 0x44, 0x32, 0x14, 0xc7]), b"01234567");
+        assert_eq!(&encoded(&[0xff, 0, 0, 0, 1]), b"ZW000001");
+    }
+
+    #[test]
+    fn groups_have_four_characters() {
+        assert_eq!(Groups(b"").to_string(), "");
+        assert_eq!(Groups(b"0042").to_string(), "0042");
+        assert_eq!(Groups(b"0123456789").to_string(), "0123-4567-89");
+    }
+}
