@@ -1,12 +1,13 @@
-//! BLAKE3 digests: of files, manifests, prefixes and whole archives.
+//! BLAKE3 digests, and the hasher that computes them.
 //!
-//! PROTOCOL.md, section 8.
+//! The archive uses them for files, manifests and its root; a session uses them to compare the prefix of an archive
+//! that the receiver holds with the sender's. PROTOCOL.md, sections 6 and 8.
 
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A 32-byte BLAKE3 digest. Shown as 64 hexadecimal digits.
+/// A 32-byte BLAKE3 digest. `Display` and `Debug` write it as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Digest(pub [u8; 32]);
@@ -30,17 +31,17 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Digests a stream of bytes.
+/// Computes the digest of a stream of bytes.
 pub struct Hasher(blake3::Hasher);
 
 impl Hasher {
-    /// A hasher of no bytes yet.
+    /// A hasher that has seen no bytes.
     #[inline(never)]
     pub fn new() -> Self {
         Self(blake3::Hasher::new())
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -50,7 +51,7 @@ impl Hasher {
         Digest(self.0.finalize().into())
     }
 
-    /// Forgets all bytes so far, in place.
+    /// Begins again with no bytes, in place.
     pub fn reset(&mut self) {
         self.0.reset();
     }

@@ -1,7 +1,7 @@
 //! Every bound of the protocol, in one place.
 //!
-//! A peer that goes past one of these is refused before anything is sized by what it sent. A receiver
-//! may state lower bounds of its own in its `Greeting`. PROTOCOL.md, section "Limits".
+//! A peer that exceeds one of these bounds is refused before any buffer or loop takes its size from the peer's data. A
+//! receiver may state lower bounds of its own in its `Greeting`. PROTOCOL.md, sections 6 ("Deadlines") and 10.
 
 /// Longest path of an entry, in bytes of UTF-8, separators included.
 pub const PATH_MAX: usize = 1024;
@@ -11,7 +11,7 @@ pub const COMPONENT_MAX: usize = 255;
 pub const DEPTH_MAX: usize = 64;
 /// Most entries (files and directories together) in a manifest.
 pub const ENTRIES_MAX: u32 = 1 << 20;
-/// Longest encoded entry, in bytes, without its own length: path, its length, kind, size, mode, seconds, nanos.
+/// Longest encoded entry, in bytes, without its length prefix: path, its length, kind, size, mode, seconds, nanos.
 pub const ENTRY_MAX: usize = PATH_MAX + 2 + 1 + 10 + 3 + 10 + 5;
 /// Longest manifest, in bytes.
 pub const MANIFEST_MAX: u32 = 256 << 20;
@@ -22,17 +22,17 @@ pub const ARCHIVE_MAX: u64 = 1 << 42;
 pub const CHUNK_MIN: u32 = 1 << 10;
 /// Largest chunk, in bytes of archive.
 pub const CHUNK_MAX: u32 = 1 << 16;
-/// What sealing adds to a chunk: the codec byte and the AEAD's tag.
+/// Bytes that sealing adds to a chunk: the codec byte and the AEAD's tag.
 pub const CHUNK_OVERHEAD: usize = 1 + 16;
 
-/// Longest message (postcard bytes in a frame).
+/// Longest message, in bytes of postcard inside a frame.
 pub const MESSAGE_MAX: usize = 512;
-/// Kind and length before every frame.
+/// Length of a frame's header: its kind and the length of its payload.
 pub const FRAME_HEADER: usize = 4;
 
 /// Most items in a list of a `Greeting`.
 pub const LIST_MAX: usize = 8;
-/// Progress is told to the sender at most once for so many durable bytes of archive.
+/// The receiver sends `Progress` at most once for this many newly durable bytes of archive.
 pub const PROGRESS_STEP: u64 = 256 << 10;
 
 /// Fewest PBKDF2 iterations that either side accepts.
@@ -40,45 +40,47 @@ pub const ITERATIONS_MIN: u32 = 1_000;
 /// Most PBKDF2 iterations that either side accepts.
 pub const ITERATIONS_MAX: u32 = 10_000_000;
 
-/// Wrong codes by one sender before a new code is made and the sender has to pause.
+/// Wrong codes that one sender may give before the receiver makes a new code and locks that sender out.
 pub const CODE_TRIES: u8 = 3;
-/// Wrong keys typed by the receiver's person before the offer is refused.
+/// Wrong keys that the receiver's user may type before the offer is refused.
 pub const KEY_TRIES: u8 = 3;
-/// First pause after too many wrong codes, in seconds; it doubles from lock to lock.
+/// Length of a sender's first lockout, in seconds. Each further lockout lasts twice as long as the one before it.
 pub const LOCK_FIRST_S: u32 = 30;
-/// Longest pause after too many wrong codes, in seconds.
+/// Longest lockout, in seconds.
 pub const LOCK_MAX_S: u32 = 3_600;
 
-/// A receiver waits this long for the preface, in milliseconds.
+/// How long a receiver waits for the preface, in milliseconds.
 pub const PREFACE_MS: u64 = 5_000;
-/// Either side waits this long for the TLS handshake to end, in milliseconds.
+/// How long either side waits for the TLS handshake to end, in milliseconds.
 pub const HANDSHAKE_MS: u64 = 15_000;
-/// Either side waits this long for the next message or byte, and for a frame of its own to get away, in milliseconds.
+/// How long either side waits for the next byte from the peer, and how long it tries to send a frame, in milliseconds.
 pub const STEP_MS: u64 = 30_000;
-/// Either side waits this long for the peer's frame to be whole once it began, in milliseconds: at the largest chunk,
-/// 550 bytes a second.
+/// How long a peer's frame may take from its first byte to its last, in milliseconds. A chunk of the largest size
+/// arrives in time at 550 bytes a second.
 pub const FRAME_MS: u64 = 120_000;
-/// A receiver waits this long for a code, in milliseconds: a person types it.
+/// How long a receiver waits for a code, in milliseconds. It is long because a user types the code.
 pub const CODE_MS: u64 = 120_000;
-/// A side that works sends `Working` at least this often, in milliseconds.
+/// A side that has nothing else to send sends a `Working` as a keep-alive at least this often, in milliseconds.
 pub const WORKING_MS: u64 = 5_000;
-/// Either side lets the other work no longer than this on one step, in milliseconds.
+/// Longest time that either side lets the peer spend on one step, in milliseconds, whatever keep-alives it sends.
 pub const WORKING_CAP_MS: u64 = 3_600_000;
-/// A receiver remembers what a sender proved, for retries, this long, in milliseconds.
+/// How long a receiver remembers, for retries, what a sender has proved, in milliseconds.
 pub const REMEMBER_MS: u64 = 600_000;
-/// A receiver waits this long for a reader to let go of the place that the folder needs, in milliseconds.
+/// How long a receiver waits for a reader to release its lease on the storage that the transfer needs, in milliseconds.
 pub const LEASE_MS: u64 = 10_000;
-/// A peer that is not authenticated may keep a receiver waiting this long while others wait, in milliseconds.
+/// How long an unauthenticated connection may keep the receiver waiting while other connections are pending, in
+/// milliseconds.
 pub const YIELD_MS: u64 = 250;
-/// The same at most, now and then, so that senders far away get in, too.
+/// The longer time that such a connection gets now and then, in milliseconds, so that distant senders get in as well.
 pub const YIELD_MAX_MS: u64 = 2_000;
-/// After its last message a side reads on this long, in milliseconds, so that the message is not lost to a reset.
+/// How long a side goes on reading after its last message, in milliseconds. Closing a socket with unread bytes would
+/// reset the connection, and the reset could overtake that message.
 pub const LINGER_MS: u64 = 3_000;
-/// A sender tries a busy receiver again for this long, in milliseconds: past the idle deadline of its own broken
-/// predecessor.
+/// How long a sender retries while the receiver is busy, in milliseconds. It exceeds the idle deadline, because the
+/// receiver may still be waiting for this sender's own broken connection.
 pub const BUSY_RETRY_MS: u64 = STEP_MS + 15_000;
 
-/// Longest frame payload for chunks of `chunk` bytes of archive; never less than a message.
+/// Longest frame payload where chunks hold `chunk` bytes of archive. It is never less than [`MESSAGE_MAX`].
 pub const fn frame_max(chunk: u32) -> usize {
     let sealed = chunk as usize + CHUNK_OVERHEAD;
     if sealed > MESSAGE_MAX { sealed } else { MESSAGE_MAX }

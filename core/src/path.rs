@@ -1,7 +1,8 @@
-//! Relative paths that cannot be unsafe, and untrusted text that cannot play tricks on a terminal.
+//! Relative paths that are safe by construction, and the escaping of untrusted text before a terminal shows it.
 //!
-//! Every name that crosses the wire becomes a [`RelPath`] before anything else looks at it; from then on it is trusted.
-//! What only some platform cannot hold is the receiver's affair. PROTOCOL.md, section 8.2.
+//! Every path that comes from a peer is parsed into a [`RelPath`] before any other code uses it; from then on it is
+//! trusted. Names that only some platforms cannot hold are legal here: the receiver's store checks for those of its own
+//! platform. PROTOCOL.md, section 8.2.
 
 use core::cmp::Ordering;
 use core::fmt::{self, Write};
@@ -9,14 +10,15 @@ use core::fmt::{self, Write};
 use crate::limits::{COMPONENT_MAX, DEPTH_MAX, PATH_MAX};
 
 /// A relative path: 1 to 1024 bytes of UTF-8, 1 to 64 components joined by `/`, each of 1 to 255 bytes, none of
-/// them `.` or `..`, no control characters. Ordered component by component, as in a manifest.
+/// them `.` or `..`, no control characters. Paths are ordered component by component, as in a manifest.
 ///
-/// `Display` escapes what could mislead a reader, as [`escape`] does; [`RelPath::as_str`] is the name itself.
+/// `Display` escapes characters that could mislead a reader, as [`escape`] does; [`RelPath::as_str`] returns the path
+/// unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RelPath<'a>(&'a str);
 
 impl<'a> RelPath<'a> {
-    /// Checks `path`.
+    /// Parses `path`, and checks it against all rules of this type.
     pub fn new(path: &'a str) -> Result<Self, PathError> {
         if path.is_empty() {
             return Err(PathError::Empty);
@@ -37,27 +39,27 @@ impl<'a> RelPath<'a> {
         Ok(Self(path))
     }
 
-    /// The path as it stands in a manifest.
+    /// The path as it is written in a manifest.
     pub fn as_str(self) -> &'a str {
         self.0
     }
 
-    /// Its components, outermost first.
+    /// The components, outermost first.
     pub fn components(self) -> impl Iterator<Item = &'a str> {
         self.0.split('/')
     }
 
-    /// The directory that it stands in; `None` for the root.
+    /// The path of the directory that contains this entry; `None` if that is the root.
     pub fn parent(self) -> Option<Self> {
         self.0.rsplit_once('/').map(|(parent, _)| Self(parent))
     }
 
-    /// Its last component.
+    /// The last component.
     pub fn name(self) -> &'a str {
         self.0.rsplit_once('/').map_or(self.0, |(_, name)| name)
     }
 
-    /// Whether it stands somewhere below `directory`.
+    /// Whether this path is inside `directory`, at any depth.
     pub fn is_below(self, directory: RelPath<'_>) -> bool {
         self.0.strip_prefix(directory.0).is_some_and(|rest| rest.starts_with('/'))
     }
@@ -94,53 +96,54 @@ impl defmt::Format for RelPath<'_> {
     }
 }
 
-/// Room for one [`RelPath`], about 1 KiB: for who has to remember a path longer than the bytes it came in.
+/// An owned [`RelPath`], or none, for code that keeps a path longer than the buffer it was read from: about 1 KiB.
 #[derive(Clone, Default)]
 pub struct PathBuffer(heapless::String<PATH_MAX>);
 
 impl PathBuffer {
-    /// Room that holds no path yet.
+    /// A buffer that holds no path.
     pub const fn new() -> Self {
         Self(heapless::String::new())
     }
 
-    /// Holds no path any more.
+    /// Removes the path.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Holds `path` from now on.
+    /// Replaces the path by a copy of `path`.
     pub fn set(&mut self, path: RelPath<'_>) {
         self.0.clear();
         self.0.push_str(path.0).expect("a RelPath has at most PATH_MAX bytes");
     }
 
-    /// The path that it holds.
+    /// The path, if there is one.
     pub fn path(&self) -> Option<RelPath<'_>> {
-        // Only `set` writes to it, so what is here was a RelPath.
+        // Only `set` writes to the buffer, so its text is that of a `RelPath`.
         (!self.0.is_empty()).then_some(RelPath(&self.0))
     }
 }
 
-/// Why a text is no [`RelPath`]: who named the entry is at fault.
+/// Why a text is not a [`RelPath`]. The side that made the archive is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum PathError {
-    /// It is empty.
+    /// The path is empty.
     Empty,
-    /// It begins with `/`.
+    /// The path begins with `/`.
     Absolute,
-    /// It has more than 1024 bytes.
+    /// The path has more than 1024 bytes.
     TooLong,
-    /// It has more than 64 components.
+    /// The path has more than 64 components.
     TooDeep,
     /// A component has more than 255 bytes.
     ComponentTooLong,
-    /// A component is empty: two `/` in a row, or one at the end.
+    /// A component is empty: the path has two `/` in a row, or one at its end.
     EmptyComponent,
     /// A component is `.` or `..`.
     Dots,
-    /// It has a control character.
+    /// The path has a control character.
     Control,
 }
 
@@ -161,8 +164,8 @@ impl fmt::Display for PathError {
 
 impl core::error::Error for PathError {}
 
-/// Shows untrusted text with every character that could move, hide or reorder what a terminal shows as `\u{..}`:
-/// controls, bidirectional marks, zero-width characters, line separators, byte order marks, tags.
+/// Displays untrusted text, and replaces every character that could move, hide or reorder text on a terminal by
+/// `\u{..}`: controls, bidirectional marks, zero-width characters, line separators, byte order marks, tags.
 pub fn escape(text: &str) -> impl fmt::Display {
     Escaped(text)
 }
@@ -171,14 +174,14 @@ struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match is_hostile(character) {
+        self.0.chars().try_for_each(|character| match is_unsafe_to_display(character) {
             true => write!(f, "{}", character.escape_unicode()),
             false => f.write_char(character),
         })
     }
 }
 
-fn is_hostile(character: char) -> bool {
+fn is_unsafe_to_display(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -206,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_only_some_platform_refuses() {
+    fn names_that_only_some_platforms_refuse_are_legal() {
         for text in ["a", "a/b", "...", "..a", "a.", "a ", "aux.c", "C:\\x", "-rf", "~", "naïve/日本", "e\u{301}"] {
             assert_eq!(RelPath::new(text).map(RelPath::as_str), Ok(text));
         }
     }
 
     #[test]
-    fn refuses_each_hazard_by_its_name() {
+    fn every_illegal_path_has_its_error() {
         for (text, error) in [
             ("", PathError::Empty),
             ("/", PathError::Absolute),
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_to_the_byte() {
+    fn limits_are_exact_to_the_byte() {
         let name = "n".repeat(COMPONENT_MAX);
         assert!(RelPath::new(&name).is_ok());
         assert_eq!(RelPath::new(&format!("{name}n")), Err(PathError::ComponentTooLong));
@@ -255,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn order_is_that_of_the_components() {
+    fn paths_are_ordered_by_components() {
         let ascending = ["A", "a", "a/x", "a/x/y", "a/x-", "a-b", "a.b", "ab", "é"];
         assert!(ascending.is_sorted_by(|a, b| path(a) < path(b)));
     }
 
     #[test]
-    fn knows_its_name_its_parent_and_what_is_below() {
+    fn name_parent_and_is_below_split_at_slashes() {
         assert_eq!(path("a/b/c").parent(), Some(path("a/b")));
         assert_eq!(path("a").parent(), None);
         assert_eq!((path("a/b/c").name(), path("a").name()), ("c", "a"));
@@ -271,17 +274,19 @@ mod tests {
     }
 
     #[test]
-    fn shows_hostile_characters_escaped() {
+    fn misleading_characters_are_escaped() {
         assert_eq!(path("x\u{202e}gpj.exe").to_string(), "x\\u{202e}gpj.exe");
         assert_eq!(escape("\u{1b}[31m\n").to_string(), "\\u{1b}[31m\\u{a}");
-        for hostile in ['\u{200e}', '\u{200f}', '\u{202a}', '\u{2066}', '\u{2069}', '\u{61c}', '\u{200b}', '\u{feff}'] {
-            assert_eq!(escape(&String::from(hostile)).to_string(), format!("{}", hostile.escape_unicode()));
+        for unsafe_one in
+            ['\u{200e}', '\u{200f}', '\u{202a}', '\u{2066}', '\u{2069}', '\u{61c}', '\u{200b}', '\u{feff}']
+        {
+            assert_eq!(escape(&String::from(unsafe_one)).to_string(), format!("{}", unsafe_one.escape_unicode()));
         }
         assert_eq!(escape("naïve 日本 😀").to_string(), "naïve 日本 😀");
     }
 
     #[test]
-    fn a_buffer_holds_the_last_path() {
+    fn a_buffer_holds_the_path_that_was_set_last() {
         let mut buffer = PathBuffer::new();
         assert_eq!(buffer.path(), None);
         buffer.set(path("long/one"));
