@@ -1,31 +1,31 @@
-//! The files' contents behind the manifest, each followed by its digest, and the root that ends the archive.
+//! The part of an archive after the manifest: the files' contents, each followed by its digest, and the root.
 //!
-//! A sender runs every file through a [`ContentHasher`]; a receiver takes the archive apart with a [`ContentReader`],
+//! A sender passes every file through a [`ContentHasher`]. A receiver splits the archive with a [`ContentReader`],
 //! which checks every file's digest and the root. PROTOCOL.md, sections 8 and 8.3.
 
 use super::{ArchiveError, DIGEST, Summary};
 use crate::digest::{Digest, Hasher};
 
-/// Digests the files of an archive, and from their digests its root. About 4 KiB: two hashers.
+/// Computes the digests of an archive's files and, from these, its root. It takes about 4 KiB: two hashers.
 pub struct ContentHasher {
     file: Hasher,
     root: Hasher,
 }
 
 impl ContentHasher {
-    /// The hasher of the archive that begins with that manifest, before its first file.
+    /// The hasher for the archive with this manifest digest, before its first file.
     pub fn new(manifest: &Digest) -> Self {
         let mut hasher = Self { file: Hasher::new(), root: Hasher::new() };
         hasher.root.update(&manifest.0);
         hasher
     }
 
-    /// Takes the next bytes of the current file.
+    /// Adds the next bytes of the current file.
     pub fn update(&mut self, content: &[u8]) {
         self.file.update(content);
     }
 
-    /// Ends the current file and begins the next; gives the digest that follows its content in the archive.
+    /// Ends the current file and begins the next. Returns the digest that follows the ended file's content.
     pub fn end_file(&mut self) -> Digest {
         let digest = self.file.digest();
         self.root.update(&digest.0);
@@ -33,104 +33,109 @@ impl ContentHasher {
         digest
     }
 
-    /// The root, if the file that ended last was the last one.
+    /// The root of an archive whose files are those that have ended.
     pub fn root(&self) -> Digest {
         self.root.digest()
     }
 }
 
-/// What comes next in an archive.
+/// The next part of an archive, as a [`ContentReader`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content<'i> {
-    /// The next file begins: the caller names its size with [`ContentReader::begin_file`].
+    /// The next file begins. The caller has to give its size, with [`ContentReader::begin_file`].
     NeedFile,
-    /// The next bytes of the file: a piece of the input. Not proven before `FileEnd`.
+    /// The next bytes of the file, as a part of the input. They are verified only once `FileEnd` follows.
     Data(&'i [u8]),
     /// The file is complete and matches its digest.
     FileEnd,
-    /// The archive is complete and matches its root. Given once.
+    /// The archive is complete and matches its root. Returned once.
     End {
         /// The root.
         root: Digest,
     },
 }
 
-/// Takes apart what follows the manifest. About 4 KiB: two hashers; keep it where it is.
+/// Splits and verifies the part of an archive after the manifest. It takes about 4 KiB (two hashers), so avoid moving
+/// it.
 pub struct ContentReader {
     hasher: ContentHasher,
-    /// Files that were not named yet.
+    /// Number of files that have not begun.
     files: u32,
-    /// Bytes of content in them.
+    /// Sum of the sizes of those files, in bytes.
     content: u64,
     state: State,
 }
 
 #[derive(Clone, Copy)]
 enum State {
-    /// Between files.
+    /// Between two files: the next has to begin.
     Between,
-    /// In a file of which `left` bytes, at least 1, are missing.
+    /// Within a file of which `left` bytes, at least 1, are still to come.
     File { left: u64 },
-    /// In the digest behind a file.
-    Digest(Partial),
-    /// In the root.
-    Root(Partial),
-    /// Behind the root.
+    /// Within the digest that follows a file.
+    Digest(PartialDigest),
+    /// Within the root.
+    Root(PartialDigest),
+    /// After the root.
     Ended,
-    /// Given for good after the first error.
+    /// After the first error, which every call returns from then on.
     Failed(ArchiveError),
 }
 
 impl ContentReader {
-    /// The reader of what follows that manifest.
+    /// The reader for the bytes after this manifest.
     #[inline(never)]
     pub fn new(manifest: &Summary) -> Self {
         let files = manifest.shape.files;
         let hasher = ContentHasher::new(&manifest.digest);
-        Self { hasher, files, content: manifest.content, state: behind_file(files) }
+        Self { hasher, files, content: manifest.content, state: after_file(files) }
     }
 
-    /// Answers [`Content::NeedFile`] with the size of the manifest's next file. Out of turn, or if the sizes do not sum
-    /// up to the manifest's, it is the caller's error, and changes nothing.
+    /// Begins the manifest's next file, of `size` bytes, after [`Content::NeedFile`].
+    ///
+    /// Returns [`ArchiveError::Misuse`], without effect, at any other moment, and if the sizes do not add up to the
+    /// manifest's.
     pub fn begin_file(&mut self, size: u64) -> Result<(), ArchiveError> {
         let content = self.content.checked_sub(size).filter(|content| *content == 0 || self.files > 1);
         match (self.state, content) {
             (State::Between, Some(content)) => {
                 self.content = content;
                 self.files -= 1;
-                self.state = in_file(size);
+                self.state = within_file(size);
                 Ok(())
             }
             _ => Err(ArchiveError::Misuse),
         }
     }
 
-    /// Ends a file that a store reads back, where the digest behind the content was not kept; gives that digest. Out of
-    /// turn it is the caller's error, and changes nothing.
+    /// Ends a file that a store reads back without its digest, because the store did not keep that. Returns the digest
+    /// of the file's content.
+    ///
+    /// Returns [`ArchiveError::Misuse`], without effect, except just after the file's last byte.
     pub fn end_held_file(&mut self) -> Result<Digest, ArchiveError> {
-        let State::Digest(Partial { filled: 0, .. }) = self.state else { return Err(ArchiveError::Misuse) };
+        let State::Digest(PartialDigest { filled: 0, .. }) = self.state else { return Err(ArchiveError::Misuse) };
         let digest = self.hasher.end_file();
-        self.state = behind_file(self.files);
+        self.state = after_file(self.files);
         Ok(digest)
     }
 
-    /// Takes bytes off the front of `input` up to the next event, and gives it; or `None` when `input` is used up.
-    /// [`Content::NeedFile`] takes none, and comes again until the file is named. After an error it gives that error
-    /// for good.
+    /// Consumes the next part of the archive from the front of `input`, and returns it; `None` when `input` is used up.
+    /// [`Content::NeedFile`] consumes nothing, and is returned until the file begins. After an error every call returns
+    /// that error.
     pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
-        let event = self.step(input);
-        if let Err(error) = event {
+        let content = self.advance(input);
+        if let Err(error) = content {
             self.state = State::Failed(error);
         }
-        event
+        content
     }
 
-    /// Whether the whole archive was taken, and matches its root.
+    /// Whether the whole archive was read and matches its root.
     pub fn is_complete(&self) -> bool {
         matches!(self.state, State::Ended)
     }
 
-    fn step<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
+    fn advance<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Content<'i>>, ArchiveError> {
         match &mut self.state {
             State::Between => Ok(Some(Content::NeedFile)),
             State::Failed(error) => Err(*error),
@@ -140,11 +145,11 @@ impl ContentReader {
                 let left = *left;
                 Ok(self.data(left, input))
             }
-            State::Digest(partial) => match partial.take(input) {
+            State::Digest(partial) => match partial.fill(input) {
                 Some(claimed) => self.end_file(claimed).map(Some),
                 None => Ok(None),
             },
-            State::Root(partial) => match partial.take(input) {
+            State::Root(partial) => match partial.fill(input) {
                 Some(claimed) => self.end(claimed).map(Some),
                 None => Ok(None),
             },
@@ -159,7 +164,7 @@ impl ContentReader {
         let (data, rest) = input.split_at(length);
         *input = rest;
         self.hasher.update(data);
-        self.state = in_file(left - length as u64);
+        self.state = within_file(left - length as u64);
         Some(Content::Data(data))
     }
 
@@ -167,7 +172,7 @@ impl ContentReader {
         if self.hasher.end_file() != claimed {
             return Err(ArchiveError::FileDigest);
         }
-        self.state = behind_file(self.files);
+        self.state = after_file(self.files);
         Ok(Content::FileEnd)
     }
 
@@ -181,24 +186,26 @@ impl ContentReader {
     }
 }
 
-/// `files`: those that still come.
-fn behind_file(files: u32) -> State {
-    if files > 0 { State::Between } else { State::Root(Partial::default()) }
+/// The state after a file, with `files` more to come.
+fn after_file(files: u32) -> State {
+    if files > 0 { State::Between } else { State::Root(PartialDigest::default()) }
 }
 
-fn in_file(left: u64) -> State {
-    if left > 0 { State::File { left } } else { State::Digest(Partial::default()) }
+/// The state within a file, with `left` more bytes to come.
+fn within_file(left: u64) -> State {
+    if left > 0 { State::File { left } } else { State::Digest(PartialDigest::default()) }
 }
 
-/// A digest of which only the first bytes came yet.
+/// The first `filled` bytes of a digest that is being read.
 #[derive(Clone, Copy, Default)]
-struct Partial {
+struct PartialDigest {
     bytes: [u8; DIGEST],
     filled: usize,
 }
 
-impl Partial {
-    fn take(&mut self, input: &mut &[u8]) -> Option<Digest> {
+impl PartialDigest {
+    /// Reads further bytes from `input`. Returns the digest once it is complete.
+    fn fill(&mut self, input: &mut &[u8]) -> Option<Digest> {
         let (taken, rest) = input.split_at((DIGEST - self.filled).min(input.len()));
         *input = rest;
         self.bytes[self.filled..][..taken.len()].copy_from_slice(taken);
@@ -261,7 +268,7 @@ mod tests {
         assert!(matches!(reader.next(&mut rest), Ok(Some(Content::End { .. }))));
     }
 
-    /// Reads `bytes` in pieces; gives the files that ended well, and how it ended.
+    /// Reads `bytes` in pieces. Returns the files that were verified, and the root or the error.
     fn read(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, Result<Option<Digest>, ArchiveError>) {
         let mut reader = ContentReader::new(&summary());
         let (mut files, mut file, mut root) = (Vec::new(), Vec::new(), None);
@@ -282,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_back_in_pieces_of_any_size() {
+    fn files_are_read_from_pieces_of_any_size() {
         let digests: Vec<u8> = FILES.iter().flat_map(|file| Digest::of(file).0).collect();
         let root = Digest::of(&[&summary().digest.0[..], &digests].concat());
         for piece in 1..=archive().len() {
@@ -291,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_is_noticed() {
+    fn every_changed_byte_is_detected() {
         for index in 0..archive().len() {
             let mut bytes = archive();
             bytes[index] ^= 1;
@@ -301,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_comes_exactly_at_the_end() {
+    fn the_archive_ends_exactly_after_its_root() {
         for length in 0..archive().len() {
             assert_eq!(read(&archive()[..length], 16).1, Ok(None), "{length}");
         }
@@ -309,8 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_stays() {
-        // Who forgave the first would find the digest of no bytes right when asked again.
+    fn the_first_error_is_final() {
+        // A reader that forgot its first error would then accept the digest of an empty file.
         let bytes = [FILES[0], &Digest::of(b"").0].concat();
         let mut reader = ContentReader::new(&summary());
         let mut input = &bytes[..];
@@ -332,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_named_in_turn_and_sum_up() {
+    fn files_begin_in_turn_and_their_sizes_add_up() {
         let mut reader = ContentReader::new(&summary());
         assert_eq!(reader.begin_file(15), Err(ArchiveError::Misuse));
         assert_eq!(reader.begin_file(u64::MAX), Err(ArchiveError::Misuse));

@@ -1,4 +1,7 @@
-//! One entry of a manifest: a file or a directory, with what is known of it.
+//! One entry of a manifest: a file or a directory with its path, permissions and modification time.
+//!
+//! [`ManifestWriter`](super::ManifestWriter) encodes entries, [`ManifestReader`](super::ManifestReader) decodes them.
+//! PROTOCOL.md, section 8.1.
 //!
 //! ```text
 //! 0               2
@@ -7,8 +10,6 @@
 //! +---------------+------------------------------------------------------+
 //!   big-endian      postcard: length bytes, every integer in its shortest form
 //! ```
-//!
-//! PROTOCOL.md, section 8.1.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +17,9 @@ use super::ArchiveError;
 use crate::limits::ENTRY_MAX;
 use crate::path::RelPath;
 
-/// Bytes of length before every entry.
+/// Bytes of the length that precedes every entry.
 pub const ENTRY_PREFIX: usize = 2;
-/// All mode bits that an entry may have: no setuid, no setgid, no sticky bit.
+/// All mode bits that an entry may have. Setuid, setgid and the sticky bit are not among them.
 pub const MODE_MAX: u16 = 0o777;
 
 const NANOS: u32 = 1_000_000_000;
@@ -26,17 +27,17 @@ const NANOS: u32 = 1_000_000_000;
 /// One entry of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// File or directory.
+    /// Whether it is a file or a directory.
     pub kind: Kind,
-    /// Where it stands, relative to the folder.
+    /// Its path, relative to the folder.
     pub path: RelPath<'a>,
     /// Unix permission bits, at most [`MODE_MAX`].
     pub mode: u16,
-    /// When it was changed last.
+    /// Modification time.
     pub modified: Modified,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Kind {
@@ -49,18 +50,18 @@ pub enum Kind {
     },
 }
 
-/// A point in time.
+/// A modification time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Modified {
     /// Seconds since 1970-01-01 UTC.
     pub seconds: i64,
-    /// Nanoseconds behind them, below 1 000 000 000.
+    /// Nanoseconds after `seconds`, below 1 000 000 000.
     pub nanos: u32,
 }
 
 impl<'a> Entry<'a> {
-    /// Writes the entry, its 2-byte length before it, to the front of `out`; gives the number of bytes written.
+    /// Writes the entry with its 2-byte length to the front of `out`, and returns the number of bytes written.
     /// `ENTRY_PREFIX + ENTRY_MAX` bytes always suffice.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, ArchiveError> {
         self.check()?;
@@ -70,14 +71,14 @@ impl<'a> Entry<'a> {
         Ok(ENTRY_PREFIX + length)
     }
 
-    /// Reads an entry that takes up all of `bytes`, its length not among them.
+    /// Parses an entry that occupies all of `bytes`, which do not include its length prefix.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, ArchiveError> {
         if bytes.len() > ENTRY_MAX {
             return Err(ArchiveError::EntryTooLong);
         }
         let body: Body<'a> = postcard::from_bytes(bytes).map_err(|_| ArchiveError::Malformed)?;
-        // Bytes that were left over, or an integer longer than it needs to be: one tree has one manifest.
-        if body.length() != bytes.len() {
+        // Refuses trailing bytes, and integers that are longer than necessary: one tree has exactly one manifest.
+        if body.shortest_length() != bytes.len() {
             return Err(ArchiveError::Malformed);
         }
         let modified = Modified { seconds: body.seconds, nanos: body.nanos };
@@ -105,7 +106,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// An entry as postcard has it: nothing checked but its form.
+/// An entry as postcard encodes it. The values of its fields are not checked.
 #[derive(Serialize, Deserialize)]
 struct Body<'a> {
     kind: Kind,
@@ -116,15 +117,15 @@ struct Body<'a> {
 }
 
 impl Body<'_> {
-    /// Length of its shortest form.
-    fn length(&self) -> usize {
+    /// Length of its shortest encoding.
+    fn shortest_length(&self) -> usize {
         let kind = match self.kind {
             Kind::Directory => 1,
-            Kind::File { size } => 1 + varint(size),
+            Kind::File { size } => 1 + varint_length(size),
         };
         let seconds = (self.seconds << 1) ^ (self.seconds >> 63);
-        let path = varint(self.path.len() as u64) + self.path.len();
-        kind + path + varint(self.mode.into()) + varint(seconds as u64) + varint(self.nanos.into())
+        let path = varint_length(self.path.len() as u64) + self.path.len();
+        kind + path + varint_length(self.mode.into()) + varint_length(seconds as u64) + varint_length(self.nanos.into())
     }
 }
 
@@ -136,7 +137,7 @@ impl<'a> From<&Entry<'a>> for Body<'a> {
 }
 
 /// Length of the shortest varint of `value`.
-fn varint(value: u64) -> usize {
+fn varint_length(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
 }
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_mode_or_time_neither_goes_out_nor_comes_in() {
+    fn a_wrong_mode_or_time_is_neither_encoded_nor_decoded() {
         let mut out = [0; 64];
         let good = entry("a", Kind::Directory);
         for mode in [0o1777, 0o2755, 0o4755, 0o1000, u16::MAX] {
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn malformed_entries_are_refused() {
         assert_eq!(Entry::decode(b""), Err(ArchiveError::Malformed));
         assert_eq!(Entry::decode(b"\x02\x01a\x00\x00\x00"), Err(ArchiveError::Malformed));
         assert_eq!(Entry::decode(b"\x00\x01\xff\x00\x00\x00"), Err(ArchiveError::Malformed));

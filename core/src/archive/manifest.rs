@@ -1,27 +1,28 @@
-//! The manifest, written entry by entry, and read from pieces of any size.
+//! The manifest: its writer, which takes entries, and its reader, which accepts bytes in pieces of any size.
 //!
-//! The sender's walk feeds a [`ManifestWriter`]; a receiver's store asks a [`ManifestReader`] before it makes anything
-//! of an entry. Both hold the same rules and give the same [`Summary`]. PROTOCOL.md, section 8.1.
+//! The sender passes each entry of its folder to a [`ManifestWriter`]. A receiver's store reads the entries with a
+//! [`ManifestReader`], so that it acts only on checked ones. Both apply the same [`Rules`] and compute the same
+//! [`Summary`]. PROTOCOL.md, section 8.1.
 
 use super::rules::Rules;
 use super::{ArchiveError, ENTRY_PREFIX, Entry, Summary};
 use crate::digest::Hasher;
 use crate::limits::{ENTRY_MAX, MANIFEST_MAX};
 
-/// Writes a manifest. About 3 KiB: a hasher and the last path.
+/// Writes a manifest. It takes about 3 KiB: a hasher and the last path.
 pub struct ManifestWriter {
     rules: Rules,
     hasher: Hasher,
 }
 
 impl ManifestWriter {
-    /// A manifest without entries yet.
+    /// A writer of a manifest that has no entries yet.
     pub fn new() -> Self {
         Self { rules: Rules::new(), hasher: Hasher::new() }
     }
 
-    /// Writes the next entry to the front of `out`; gives the number of bytes written, at most `ENTRY_PREFIX +
-    /// ENTRY_MAX`. After an error the manifest is as before, and the caller may go on with another entry.
+    /// Writes the next entry to the front of `out`, and returns the number of bytes written, at most `ENTRY_PREFIX +
+    /// ENTRY_MAX`. An error leaves the manifest unchanged: the caller may go on with another entry.
     pub fn push(&mut self, entry: &Entry<'_>, out: &mut [u8]) -> Result<usize, ArchiveError> {
         let length = entry.encode(out)?;
         self.rules.admit(entry, length)?;
@@ -29,7 +30,7 @@ impl ManifestWriter {
         Ok(length)
     }
 
-    /// What the manifest says, if this was its last entry.
+    /// The summary of the manifest as written so far.
     pub fn finish(&self) -> Summary {
         self.rules.summary(self.hasher.digest())
     }
@@ -41,23 +42,23 @@ impl Default for ManifestWriter {
     }
 }
 
-/// Reads a manifest and checks it. About 4 KiB: a hasher, the last path and one entry; keep it where it is.
+/// Reads a manifest and checks it. It takes about 4 KiB (a hasher, the last path and one entry), so avoid moving it.
 pub struct ManifestReader {
     rules: Rules,
     hasher: Hasher,
-    /// Bytes still to be taken.
+    /// Bytes of the manifest that have not been read.
     remaining: u32,
-    /// The entry that is being read, or was given last; its prefix before it.
+    /// The entry that is being read or was returned last, with its length prefix.
     entry: [u8; ENTRY_PREFIX + ENTRY_MAX],
-    /// Bytes of `entry` that are there; 0 between entries.
+    /// Number of bytes in `entry`; 0 between entries.
     filled: usize,
-    /// The first error: nothing is read after it.
+    /// The first error. The reader reads nothing after it.
     failed: Option<ArchiveError>,
 }
 
 impl ManifestReader {
-    /// A reader of a manifest of `length` bytes. Where that is none or past the limit, the first [`next`](Self::next) says
-    /// so.
+    /// A reader of a manifest of `length` bytes. If `length` is 0 or exceeds the limit, the first [`next`](Self::next)
+    /// returns the error.
     pub fn new(length: u32) -> Self {
         Self {
             rules: Rules::new(),
@@ -65,21 +66,21 @@ impl ManifestReader {
             remaining: length,
             entry: [0; ENTRY_PREFIX + ENTRY_MAX],
             filled: 0,
-            failed: misfit(length),
+            failed: length_error(length),
         }
     }
 
-    /// Begins anew, in place, with a manifest of `length` bytes.
+    /// Starts over, in place, with a manifest of `length` bytes.
     pub fn restart(&mut self, length: u32) {
         self.rules.restart();
         self.hasher.reset();
         (self.remaining, self.filled) = (length, 0);
-        self.failed = misfit(length);
+        self.failed = length_error(length);
     }
 
-    /// Takes bytes off the front of `input` until an entry is whole and legal, and gives it; or `None`, when `input` is
-    /// used up or the manifest is complete. Never takes a byte behind the manifest. After an error it gives that error
-    /// for good.
+    /// Consumes bytes from the front of `input` until an entry is complete, checks it and returns it. Returns `None`
+    /// when `input` is used up or the manifest is complete. Never consumes bytes after the manifest. After an error
+    /// every call returns that error.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Entry<'_>>, ArchiveError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -101,17 +102,17 @@ impl ManifestReader {
         }
     }
 
-    /// Bytes of the manifest that were not taken yet.
+    /// Bytes of the manifest that have not been read.
     pub fn remaining(&self) -> u32 {
         self.remaining
     }
 
-    /// Whether the whole manifest was taken, and is legal.
+    /// Whether the whole manifest was read and is legal.
     pub fn is_complete(&self) -> bool {
         self.failed.is_none() && self.remaining == 0
     }
 
-    /// What the manifest says.
+    /// The summary of the manifest, if it is complete.
     pub fn finish(&self) -> Result<Summary, ArchiveError> {
         match self.failed {
             Some(error) => Err(error),
@@ -120,12 +121,12 @@ impl ManifestReader {
         }
     }
 
-    /// Takes bytes until an entry is whole; gives its length with its prefix.
+    /// Reads bytes until an entry is complete. Returns its length, prefix included.
     fn fill(&mut self, input: &mut &[u8]) -> Result<Option<usize>, ArchiveError> {
         if self.remaining == 0 {
             return Ok(None);
         }
-        if !self.take(ENTRY_PREFIX, input)? {
+        if !self.fill_to(ENTRY_PREFIX, input)? {
             return Ok(None);
         }
         let length = usize::from(u16::from_be_bytes([self.entry[0], self.entry[1]]));
@@ -133,11 +134,11 @@ impl ManifestReader {
             return Err(ArchiveError::EntryTooLong);
         }
         let whole = ENTRY_PREFIX + length;
-        Ok(self.take(whole, input)?.then_some(whole))
+        Ok(self.fill_to(whole, input)?.then_some(whole))
     }
 
-    /// Takes bytes until `end` bytes of the entry are there, and says whether they are.
-    fn take(&mut self, end: usize, input: &mut &[u8]) -> Result<bool, ArchiveError> {
+    /// Reads bytes until `entry` holds `end` bytes. Returns whether it does.
+    fn fill_to(&mut self, end: usize, input: &mut &[u8]) -> Result<bool, ArchiveError> {
         let missing = end.saturating_sub(self.filled);
         if missing > self.remaining as usize {
             return Err(ArchiveError::Truncated);
@@ -151,8 +152,8 @@ impl ManifestReader {
     }
 }
 
-/// What is wrong with a manifest's length already. It has at least one entry.
-fn misfit(length: u32) -> Option<ArchiveError> {
+/// The error in a manifest's length, if there is one. A manifest has at least one entry.
+fn length_error(length: u32) -> Option<ArchiveError> {
     match length {
         0 => Some(ArchiveError::Truncated),
         1..=MANIFEST_MAX => None,
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_begins_anew() {
+    fn a_restarted_reader_reads_a_new_manifest() {
         let (bytes, summary) = manifest(&[file("a", 1), file("b", 2)]);
         let mut reader = ManifestReader::new(bytes.len() as u32);
         assert!(reader.next(&mut &bytes[..10]).is_ok());
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_nothing_behind_it() {
+    fn a_reader_reads_the_written_manifest_and_nothing_after_it() {
         let (bytes, summary) = manifest(&[file("a", 1), file("b", 2)]);
         assert_eq!((summary.shape.entries, summary.shape.files, summary.content), (2, 2, 3));
         assert_eq!(summary.shape.total, bytes.len() as u64 + 3 + 96);
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_did_not_come_are_missed() {
+    fn an_incomplete_manifest_is_truncated() {
         let (bytes, _) = manifest(&[file("a", 1)]);
         let mut reader = ManifestReader::new(bytes.len() as u32);
         assert_eq!(reader.next(&mut &bytes[..5]), Ok(None));
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_stays() {
+    fn the_first_error_is_final() {
         let (good, _) = manifest(&[file("b", 1)]);
         let stream = [&good[..], &good[..], &good[..]].concat();
         let mut reader = ManifestReader::new(stream.len() as u32);
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn false_lengths_are_refused_before_they_are_believed() {
+    fn wrong_lengths_are_refused_before_they_are_used() {
         assert_eq!(ManifestReader::new(u32::MAX).next(&mut &[][..]), Err(ArchiveError::ManifestTooLong));
         assert_eq!(ManifestReader::new(MANIFEST_MAX).next(&mut &b"\xff\xff"[..]), Err(ArchiveError::EntryTooLong));
         assert_eq!(ManifestReader::new(50).next(&mut &b"\x00\x31"[..]), Err(ArchiveError::Truncated));

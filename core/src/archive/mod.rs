@@ -1,12 +1,12 @@
-//! The archive: the stream of bytes that stands for a folder.
+//! The archive: a folder as one stream of bytes.
 //!
 //! ```text
 //! manifest | content of the 1st file | its BLAKE3 | ... | content of the last file | its BLAKE3 | root
 //! ```
 //!
-//! A sender walks its folder, writes the manifest through a [`ManifestWriter`], then each file through a
-//! [`ContentHasher`]. A receiver reads the first [`Shape::manifest`] bytes through a [`ManifestReader`], all others
-//! through a [`ContentReader`]; both take the bytes in whatever pieces they come. PROTOCOL.md, section 8.
+//! A sender walks its folder, writes the manifest through a [`ManifestWriter`], and then passes each file through a
+//! [`ContentHasher`]. A receiver reads the first [`Shape::manifest`] bytes with a [`ManifestReader`] and all others
+//! with a [`ContentReader`]. Both readers accept the bytes in pieces of any size. PROTOCOL.md, section 8.
 
 mod content;
 mod entry;
@@ -24,29 +24,29 @@ pub use manifest::{ManifestReader, ManifestWriter};
 use crate::digest::Digest;
 use crate::path::PathError;
 
-/// Length of the digest behind every file's content, and of the root that ends an archive.
+/// Length of the digest that follows every file's content, and of the root that ends an archive.
 pub const DIGEST: usize = 32;
 
-/// The lengths and counts of an archive: what is said of it before its first byte comes.
+/// The lengths and counts of an archive, which are announced before its first byte.
 ///
-/// In an `Offer` and in the header of a sealed file it stands as it is: the order of the fields *is* the format.
+/// An `Offer` and the header of a sealed file contain this struct as it is: the order of its fields *is* the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Length of the archive, in bytes.
     pub total: u64,
-    /// Files in it.
+    /// Number of files.
     pub files: u32,
-    /// Entries in its manifest: files and directories.
+    /// Number of entries in the manifest: files and directories.
     pub entries: u32,
-    /// Length of its manifest, in bytes.
+    /// Length of the manifest, in bytes.
     pub manifest: u32,
 }
 
 impl Shape {
-    /// Whether there is an entry, no more files than entries, a manifest that may hold the entries, and an archive that
-    /// may hold the manifest and all digests.
+    /// Whether there is at least one entry, there are no more files than entries, the manifest is long enough for its
+    /// entries, and the archive is long enough for the manifest and all digests.
     pub fn is_consistent(&self) -> bool {
-        // Those of the files, and the root.
+        // One digest for each file, and the root.
         let digests = DIGEST as u64 * (u64::from(self.files) + 1);
         self.entries > 0
             && self.files <= self.entries
@@ -55,7 +55,7 @@ impl Shape {
     }
 }
 
-/// What a whole manifest says.
+/// The summary of a whole manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// BLAKE3 of the manifest.
@@ -67,15 +67,16 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Checks the manifest against what was said of the archive before it came.
-    pub fn check(&self, stated: &Shape) -> Result<(), ArchiveError> {
-        if self.shape == *stated { Ok(()) } else { Err(ArchiveError::Counts) }
+    /// Checks that the manifest agrees with the lengths and counts that were announced.
+    pub fn check(&self, announced: &Shape) -> Result<(), ArchiveError> {
+        if self.shape == *announced { Ok(()) } else { Err(ArchiveError::Counts) }
     }
 }
 
-/// What is wrong with an archive. Its sender is at fault, except where the variant says that the caller is.
+/// Why an archive is refused. Its sender is at fault, except where the variant names the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum ArchiveError {
     /// An entry's bytes are not exactly one entry in its shortest form.
     Malformed,
@@ -85,13 +86,13 @@ pub enum ArchiveError {
     Path(PathError),
     /// An entry has mode bits beyond 0o777.
     Mode,
-    /// An entry's time has a second or more of nanoseconds.
+    /// An entry's time has 1 000 000 000 or more nanoseconds.
     Time,
-    /// An entry's path comes before that of the entry before it.
+    /// An entry's path sorts before the path of the previous entry.
     Order,
-    /// An entry's path is that of the entry before it.
+    /// An entry has the same path as the previous entry.
     Duplicate,
-    /// An entry's directory has no entry.
+    /// The manifest has no entry for an entry's directory.
     ParentMissing,
     /// An entry's directory is a file.
     ParentIsFile,
@@ -99,11 +100,11 @@ pub enum ArchiveError {
     TooManyEntries,
     /// The manifest is longer than the protocol allows.
     ManifestTooLong,
-    /// The archive, with its files as long as they claim to be, is longer than the protocol allows.
+    /// The archive would be longer than the protocol allows, by the sizes of its files in the manifest.
     ArchiveTooLong,
     /// The manifest or the archive ends too early.
     Truncated,
-    /// The manifest is not what was said of it before.
+    /// The manifest contradicts the announced lengths and counts.
     Counts,
     /// A file's content does not match its digest.
     FileDigest,
@@ -111,9 +112,9 @@ pub enum ArchiveError {
     Root,
     /// Bytes follow the root.
     Trailing,
-    /// The caller's buffer cannot hold the entry.
+    /// The caller's buffer is too short for the entry.
     Buffer,
-    /// The caller named a file out of turn, or one that the manifest does not have.
+    /// The caller began or ended a file at the wrong moment, or gave sizes that contradict the manifest.
     Misuse,
 }
 
@@ -133,12 +134,12 @@ impl fmt::Display for ArchiveError {
             Self::ManifestTooLong => "the manifest is too long",
             Self::ArchiveTooLong => "the archive is too long",
             Self::Truncated => "the archive ends too early",
-            Self::Counts => "the manifest is not the one that was announced",
+            Self::Counts => "the manifest contradicts the announced lengths and counts",
             Self::FileDigest => "a file does not match its digest",
             Self::Root => "the archive does not match its root",
             Self::Trailing => "bytes follow the end of the archive",
-            Self::Buffer => "the buffer is too small for the entry",
-            Self::Misuse => "a file was named out of turn",
+            Self::Buffer => "the buffer is too short for the entry",
+            Self::Misuse => "a file was begun or ended at the wrong moment",
         })
     }
 }
@@ -156,22 +157,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_is_held_against_what_was_announced() {
+    fn a_summary_is_compared_with_the_announced_shape() {
         let shape = Shape { total: 10 + 5 + 64, files: 1, entries: 2, manifest: 10 };
         let summary = Summary { digest: Digest([0; 32]), shape, content: 5 };
         assert_eq!(summary.check(&shape), Ok(()));
-        for stated in [
+        for announced in [
             Shape { total: 78, ..shape },
             Shape { files: 2, ..shape },
             Shape { entries: 1, ..shape },
             Shape { manifest: 9, ..shape },
         ] {
-            assert_eq!(summary.check(&stated), Err(ArchiveError::Counts));
+            assert_eq!(summary.check(&announced), Err(ArchiveError::Counts));
         }
     }
 
     #[test]
-    fn a_shape_that_contradicts_itself_is_told() {
+    fn a_shape_that_contradicts_itself_is_not_consistent() {
         let shape = Shape { total: 10 + 3 * 32, files: 2, entries: 2, manifest: 10 };
         assert!(shape.is_consistent());
         for wrong in [

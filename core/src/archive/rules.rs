@@ -1,8 +1,8 @@
-//! What holds between the entries of a manifest: order, parents, and the limits on their sums.
+//! The rules that relate the entries of a manifest to each other: their order, their parents, and limits on their sums.
 //!
-//! Writer and reader ask the same [`Rules`], one entry after the other. Since entries ascend component by component,
-//! all entries between a directory and one of its children stand below that directory; so the last entry alone tells
-//! whether the next one's parent is there. PROTOCOL.md, sections 8.1 and 10.
+//! The manifest's writer and reader pass every entry through the same [`Rules`]. Since entries ascend component by
+//! component, all entries between a directory and one of its children are inside that directory; so the last entry
+//! suffices to check that the parent of the next one exists. PROTOCOL.md, sections 8.1 and 10.
 
 use core::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::limits::{ARCHIVE_MAX, ENTRIES_MAX, MANIFEST_MAX};
 use crate::path::{PathBuffer, RelPath};
 
-/// The entries so far: the last path, and the sums. Every sum is within its limit.
+/// State after the entries so far: the last path, and the sums. Every sum is within its limit.
 pub(super) struct Rules {
     last: PathBuffer,
     last_is_file: bool,
@@ -31,13 +31,13 @@ impl Rules {
         Self { last: PathBuffer::new(), last_is_file: false, sums: Sums::NONE }
     }
 
-    /// Begins anew.
+    /// Starts over, in place.
     pub(super) fn restart(&mut self) {
         self.last.clear();
         (self.last_is_file, self.sums) = (false, Sums::NONE);
     }
 
-    /// Takes up the next entry, `length` bytes long with its prefix. One that breaks a rule changes nothing.
+    /// Checks and adds the next entry, which takes `length` bytes with its prefix. An error leaves the state unchanged.
     pub(super) fn admit(&mut self, entry: &Entry<'_>, length: usize) -> Result<(), ArchiveError> {
         self.check_order(entry.path)?;
         self.check_parent(entry.path)?;
@@ -86,7 +86,7 @@ impl Sums {
         if sums.total() > ARCHIVE_MAX { Err(ArchiveError::ArchiveTooLong) } else { Ok(sums) }
     }
 
-    /// Length of the archive. Far from overflow: each sum is within its own limit.
+    /// Length of the archive. It cannot overflow, since each sum is within its own limit.
     fn total(&self) -> u64 {
         u64::from(self.manifest) + self.content + (u64::from(self.files) + 1) * DIGEST as u64
     }
@@ -106,7 +106,7 @@ mod tests {
         Entry { kind: Kind::File { size }, ..directory(path) }
     }
 
-    /// What the last of the entries is told; all before it must be admitted.
+    /// The result for the last of the entries. All entries before it must be accepted.
     fn verdict(entries: &[Entry<'_>]) -> Result<(), ArchiveError> {
         let mut rules = Rules::new();
         let (last, before) = entries.split_last().unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_are_directories_before_their_children() {
+    fn parents_are_directories_that_precede_their_children() {
         assert_eq!(verdict(&[file("a/b", 1)]), Err(ArchiveError::ParentMissing));
         assert_eq!(verdict(&[directory("a"), file("a/b/c", 1)]), Err(ArchiveError::ParentMissing));
         assert_eq!(verdict(&[directory("a"), file("ab/c", 1)]), Err(ArchiveError::ParentMissing));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stay_within_the_archive() {
+    fn the_archive_stays_within_its_limit() {
         let room = ARCHIVE_MAX - 20 - 2 * DIGEST as u64;
         assert_eq!(verdict(&[file("a", room)]), Ok(()));
         assert_eq!(verdict(&[file("a", room + 1)]), Err(ArchiveError::ArchiveTooLong));
