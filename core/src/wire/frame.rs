@@ -1,6 +1,4 @@
-//! Frames: what separates messages and chunks inside TLS, and in a sealed file.
-//!
-//! PROTOCOL.md, section 4.
+//! Frames, which delimit messages and chunks inside TLS, and chunks in a sealed file. PROTOCOL.md, section 4.
 //!
 //! ```text
 //!  0      1              4
@@ -9,9 +7,11 @@
 //! +------+--------------+----------------------+
 //! ```
 
+use core::fmt;
+
 use crate::limits::{CHUNK_OVERHEAD, FRAME_HEADER, MESSAGE_MAX};
 
-/// What a frame carries.
+/// The kind of a frame's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
@@ -22,29 +22,38 @@ pub enum Kind {
     Chunk = 2,
 }
 
-/// A frame's header, its length within the bound of its kind.
+/// The header of a frame. Its length is within the bound of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the frame carries.
+    /// Kind of the payload.
     pub kind: Kind,
-    /// Bytes behind the header.
+    /// Length of the payload, in bytes.
     pub length: usize,
 }
 
-/// An unknown kind, or a length past the bound of its kind.
+/// A frame's header has an unknown kind, or a length that exceeds the bound of its kind. The peer is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BadFrame;
 
+impl fmt::Display for BadFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the frame has an unknown kind, or is too long")
+    }
+}
+
+impl core::error::Error for BadFrame {}
+
 impl Header {
-    /// The header of a frame with a payload of `length` bytes, which is below 2^24 by every bound in [`crate::limits`].
+    /// Encodes the header of a frame with a payload of `length` bytes. Every bound in [`limits`](crate::limits) keeps
+    /// `length` below 2^24.
     pub fn encode(kind: Kind, length: usize) -> [u8; FRAME_HEADER] {
         debug_assert!(length < 1 << 24);
         let [_, high, middle, low] = (length as u32).to_be_bytes();
         [kind as u8, high, middle, low]
     }
 
-    /// Reads a header where chunks of up to `chunk` bytes of archive may come; 0 where none may.
+    /// Decodes a header. `chunk` is the most bytes of archive that a chunk may hold, or 0 where no chunk may come.
     pub fn decode(bytes: [u8; FRAME_HEADER], chunk: u32) -> Result<Self, BadFrame> {
         let [kind, high, middle, low] = bytes;
         let length = u32::from_be_bytes([0, high, middle, low]) as usize;
@@ -78,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_come_only_where_they_may_and_other_kinds_never() {
+    fn unknown_kinds_and_unexpected_chunks_are_refused() {
         assert_eq!(Header::decode([2, 0, 0, 17], 0), Err(BadFrame));
         for kind in [0, 3, 0x16, 0xff] {
             assert_eq!(Header::decode([kind, 0, 0, 1], 1_024), Err(BadFrame));

@@ -1,6 +1,6 @@
-//! The messages of a session, in postcard.
+//! The messages of a session, in the postcard encoding. [`session`](crate::session) sends and receives them in frames.
 //!
-//! The order of variants and of fields *is* the format: never change it, append. PROTOCOL.md, section 5.
+//! The order of variants and fields *is* the format: only ever append to it. PROTOCOL.md, section 5.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -14,26 +14,26 @@ pub type List = Vec<u8, LIST_MAX>;
 /// A 32-byte nonce, salt, tag or MAC.
 pub type Bytes32 = [u8; 32];
 
-/// What a sender says.
+/// A message from the sender to the receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromSender {
-    /// Its first message.
+    /// The first message.
     Hello(Hello),
-    /// The code that the receiver shows.
+    /// The code that the receiver shows to its user.
     Code {
         /// Four ASCII digits.
         digits: [u8; 4],
     },
-    /// What it would like to send.
+    /// The folder that the sender wants to send, and the parameters of the stream.
     Offer(Offer),
-    /// Where the chunks begin.
+    /// The offset at which the chunks begin.
     Resume {
         /// 0, or the offset of `Accept`, in bytes of archive.
         offset: u64,
     },
-    /// It stops.
+    /// The sender ends the session.
     Cancel(Cancel),
-    /// It is still there, and busy or waiting; renews the receiver's deadline.
+    /// Keep-alive of a sender that is busy or waits. It renews the receiver's deadline.
     Working(Stage),
 }
 
@@ -44,70 +44,70 @@ impl FromSender {
     }
 }
 
-/// What a receiver says.
+/// A message from the receiver to the sender.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromReceiver {
-    /// Its first message.
+    /// The first message.
     Greeting(Greeting),
     /// The code was right.
     CodeAccepted,
-    /// The code was wrong.
+    /// The code was wrong; the sender may send another.
     CodeWrong {
         /// Tries left, at least 1.
         left: u8,
     },
-    /// It is still there, and busy or waiting; renews the sender's deadline.
+    /// Keep-alive of a receiver that is busy or waits. It renews the sender's deadline.
     Working(Stage),
-    /// It has the key, and holds a prefix.
+    /// The receiver has the key and accepts the offer. It states the prefix of the archive that it holds already.
     Accept {
-        /// Length of the prefix, in bytes of archive.
+        /// Length of the prefix, in bytes of archive; 0 for none.
         offset: u64,
         /// BLAKE3 of the prefix.
         digest: Digest,
-        /// Proof of the key.
+        /// MAC of `offset` and `digest`, which proves that the receiver has the key.
         mac: Bytes32,
     },
-    /// So much is durable.
+    /// The first bytes of the archive are stored durably.
     Progress {
-        /// Bytes of archive.
+        /// Their number.
         durable: u64,
     },
-    /// The new folder is in place.
+    /// The new folder is verified and in place.
     Committed {
         /// The archive's root.
         digest: Digest,
-        /// Files in it.
+        /// Number of files.
         files: u32,
         /// Length of the archive, in bytes.
         bytes: u64,
-        /// Counts committed folders, where that is done.
+        /// Number of the commit at this receiver; 0 where the receiver does not count commits.
         generation: u64,
     },
-    /// It refuses.
+    /// The receiver refuses, and ends the session.
     Refused(Refusal),
-    /// It stops.
+    /// The receiver ends the session.
     Cancel(Cancel),
 }
 
-/// A sender's first message.
+/// The sender's first message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Lowest version spoken.
+    /// Lowest protocol version that the sender speaks.
     pub min: u8,
-    /// Highest version spoken.
+    /// Highest protocol version that the sender speaks.
     pub max: u8,
-    /// Fresh for each connection.
+    /// Random bytes, fresh for each connection.
     pub nonce: Bytes32,
-    /// Fresh for each run.
+    /// Random bytes, fresh for each run.
     pub salt: Bytes32,
 }
 
-/// A receiver's first message: its bounds.
+/// The receiver's first message, which states its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
-    /// The version chosen.
+    /// The protocol version that the receiver has chosen.
     pub version: u8,
-    /// Fresh for each connection.
+    /// Random bytes, fresh for each connection.
     pub nonce: Bytes32,
     /// Longest archive, in bytes.
     pub max_total: u64,
@@ -127,11 +127,11 @@ pub struct Greeting {
     pub codecs: List,
     /// Key modes, best first: see [`KEY_TYPED`] and [`KEY_SEALED`].
     pub keys: List,
-    /// Whether a code must come next.
+    /// Whether the sender must send a code next.
     pub code_needed: bool,
     /// Most PBKDF2 iterations.
     pub max_iterations: u32,
-    /// How long a person has to type the key, in seconds.
+    /// How long the receiver's user has to type the key, in seconds.
     pub key_seconds: u16,
 }
 
@@ -143,13 +143,13 @@ pub const KEY_SEALED: u8 = 1;
 /// How the key reaches the receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyMode {
-    /// A person types it.
+    /// The receiver's user types it.
     Typed,
-    /// Sealed to the receiver's HPKE key: the encapsulation, 65 bytes.
+    /// It is sealed to the receiver's HPKE key. Holds the encapsulation, 65 bytes.
     Sealed(Vec<u8, 65>),
 }
 
-/// An [`Offer`] without its tags.
+/// An [`Offer`] without its tags: the part that the keys are bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferBody {
     /// PBKDF2 iterations; 0 in mode sealed.
@@ -168,12 +168,12 @@ pub struct OfferBody {
     pub shape: Shape,
 }
 
-/// What a sender would like to send.
+/// The folder that a sender wants to send, and the parameters of the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// What the keys are bound to.
+    /// The parameters, to which the keys are bound.
     pub body: OfferBody,
-    /// Tag of the manifest's digest.
+    /// MAC of the manifest's digest.
     pub manifest_tag: Bytes32,
     /// Commitment to the key.
     pub commitment: Bytes32,
@@ -182,24 +182,24 @@ pub struct Offer {
 /// Length of the tags that end an encoded [`Offer`].
 pub const OFFER_TAGS: usize = 64;
 
-/// What a side is busy with or waits for. It only informs the user on the other side.
+/// What a side is busy with or waits for. It only informs the user of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[serde(from = "u8", into = "u8")]
 pub enum Stage {
     /// The receiver waits for its user to type the key.
     Key,
-    /// The same, after a wrong one.
+    /// The receiver waits for its user to type the key again, after a wrong one.
     KeyAgain,
-    /// A side reads back what it holds of the archive, or stretches the key.
+    /// A side hashes the prefix of the archive that the receiver holds, or stretches the key.
     Hashing,
-    /// The receiver verifies what was stored.
+    /// The receiver verifies the stored archive.
     Verifying,
     /// A side waits: for its user, for the other side, or for a reader or another transfer to release the storage.
     Waiting,
-    /// The receiver's storage takes what was received.
+    /// The receiver waits for its slow storage to store chunks.
     Storing,
-    /// The sender's storage gives what comes next.
+    /// The sender waits for its slow storage to read the folder.
     Reading,
     /// A number that this version does not know.
     Unknown(u8),
@@ -235,25 +235,25 @@ impl From<Stage> for u8 {
     }
 }
 
-/// Why a side stops.
+/// Why a side ends the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Cancel {
-    /// Its person wants so.
+    /// Its user interrupted the transfer.
     Interrupted,
     /// A file changed while it was sent.
     SourceChanged,
     /// A file cannot be read.
     SourceUnreadable,
-    /// The peer said nothing for too long.
+    /// The peer sent nothing for too long.
     TimedOut,
-    /// It holds the peer's last message to be wrong.
+    /// The peer's last message breaks the protocol.
     Protocol,
-    /// It does not go on with what the peer stated.
+    /// The canceller does not accept the bounds or algorithms that the peer stated.
     Declined,
 }
 
-/// A bound that was passed.
+/// A bound that was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Limit {
@@ -271,68 +271,68 @@ pub enum Limit {
     Iterations,
 }
 
-/// Why a receiver refuses.
+/// Why a receiver refuses a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Refusal {
-    /// No common version.
+    /// The two sides speak no common version.
     Version,
-    /// Too many wrong codes.
+    /// The sender is locked out after too many wrong codes.
     Locked {
-        /// Come back after so many seconds.
+        /// Seconds until the lockout ends.
         seconds: u32,
     },
-    /// No code came.
+    /// The sender sent no code in time.
     CodeTimeout,
     /// The key is wrong.
     KeyWrong,
-    /// Nobody typed the key.
+    /// The receiver's user did not type the key in time.
     KeyTimeout,
-    /// The receiver's person said no.
+    /// The receiver's user declined.
     Declined,
-    /// The receiver does not take keys that way.
+    /// The receiver does not support the offer's key mode.
     KeyMode,
-    /// Past a bound.
+    /// The offer exceeds a bound.
     Limit {
-        /// Which.
+        /// The bound.
         limit: Limit,
     },
-    /// Not enough space.
+    /// The storage does not have enough space.
     NoSpace {
         /// Bytes that are needed.
         needed: u64,
         /// Bytes that are free.
         free: u64,
     },
-    /// The target holds another folder.
+    /// The target holds another folder, which must not be overwritten.
     NotEmpty,
     /// The target cannot be written.
     NotWritable,
-    /// A reader, or another transfer, holds the place.
+    /// A reader or another transfer is using the storage.
     InUse,
-    /// Older than what this sender sent last.
+    /// The offer was created before the one that this sender sent last.
     Older,
-    /// A name that the receiver's platform cannot hold safely.
+    /// An entry has a name that the receiver's platform cannot hold safely.
     Name {
-        /// Index in the manifest, from 0.
+        /// Index of the entry in the manifest, from 0.
         entry: u32,
     },
-    /// A name that means the same file as another's there.
+    /// An entry has a name that means, on the receiver's platform, the same file as another entry's name.
     Collision {
-        /// Index in the manifest, from 0.
+        /// Index of the entry in the manifest, from 0.
         entry: u32,
     },
-    /// The archive is not well-formed, or does not match its digests.
+    /// The archive is malformed, or does not match its digests.
     Archive,
-    /// A chunk does not open.
+    /// A chunk failed authentication or could not be decoded.
     Chunk,
-    /// Reading or writing failed.
+    /// Reading or writing the storage failed.
     Storage,
-    /// What was stored does not read back.
+    /// The stored archive does not read back as it was written.
     Verify,
-    /// An unexpected or malformed frame or message.
+    /// The sender sent an unexpected or malformed frame or message.
     Protocol,
 }
 
-// An encapsulation and every field at its longest still fit a message.
+// A message has room for an encapsulation and the longest encoding of every field.
 const _: () = assert!(1 + 5 * 6 + 10 * 3 + 2 + 67 + OFFER_TAGS < MESSAGE_MAX);

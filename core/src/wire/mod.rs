@@ -1,4 +1,4 @@
-//! What crosses the wire around the chunks: the preface before TLS, frames and messages inside it.
+//! The formats that cross the network around the chunks: the preface before TLS, frames and messages inside it.
 //!
 //! PROTOCOL.md, sections 2, 4 and 5.
 

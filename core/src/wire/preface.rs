@@ -1,6 +1,6 @@
-//! The eight bytes before TLS, and the eight bytes with which a receiver may refuse in the clear.
+//! The 8 bytes that a sender sends before TLS, and the 8 bytes with which a receiver may refuse in the clear.
 //!
-//! They spare a receiver all cryptography for connections that mean something else. Nothing here is
+//! The preface lets a receiver drop connections of other protocols before it does any cryptography. Nothing here is
 //! authenticated. PROTOCOL.md, section 2.
 //!
 //! ```text
@@ -11,31 +11,41 @@
 //!     sender's preface                   receiver's clear refusal
 //! ```
 
-/// The version of the session's protocol that this crate speaks. `Hello` and `Greeting` agree on it, and the keys are
-/// bound to them; the preface has no part in that.
+use core::fmt;
+
+/// The protocol version that this crate speaks. `Hello` and `Greeting` negotiate it, and the keys are bound to those
+/// messages; the preface has no part in the negotiation.
 pub const VERSION: u8 = 1;
 /// The purpose of a connection that carries a session.
 const SESSION: u8 = 1;
 /// Length of a preface, and of a clear refusal.
 pub const LEN: usize = 8;
-/// First byte of a ClientHello: the receiver goes on.
+/// First byte of the TLS ClientHello with which a receiver accepts a connection.
 pub const TLS_HANDSHAKE: u8 = 0x16;
 
 const MAGIC: [u8; 4] = *b"WAFT";
 
-/// The bytes were not a preface, or not a clear refusal.
+/// The bytes are not a clear refusal: the peer is probably not a waft receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NotWaft;
 
-/// What a sender sends first.
+impl fmt::Display for NotWaft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer is not that of a waft receiver")
+    }
+}
+
+impl core::error::Error for NotWaft {}
+
+/// The sender's preface: the first bytes of a connection.
 pub const fn preface() -> [u8; LEN] {
     let [w, a, f, t] = MAGIC;
     [w, a, f, t, SESSION, 0, 0, 0]
 }
 
-/// Reads a sender's preface: `Err(Some)` with the refusal to send where its purpose is not known, `Err(None)` for what
-/// is no preface and deserves no answer.
+/// Checks a sender's preface. Returns `Err(Some)` with the refusal to send if the purpose is unknown, and `Err(None)`
+/// if the bytes are not a preface: the receiver then closes the connection without an answer.
 pub fn check_preface(bytes: &[u8; LEN]) -> Result<(), Option<ClearRefusal>> {
     let [w, a, f, t, purpose, zeros @ ..] = *bytes;
     if [w, a, f, t] != MAGIC || zeros != [0; 3] {
@@ -44,22 +54,22 @@ pub fn check_preface(bytes: &[u8; LEN]) -> Result<(), Option<ClearRefusal>> {
     if purpose == SESSION { Ok(()) } else { Err(Some(ClearRefusal::Purpose)) }
 }
 
-/// Why a receiver does not begin TLS. Only a hint: anybody on the path can say so.
+/// Why a receiver does not begin TLS. It is only a hint, because anyone on the network path can forge it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ClearRefusal {
-    /// It does not know what the connection is for.
+    /// The receiver does not know the purpose of the connection.
     Purpose,
     /// Another transfer is running.
     Busy,
-    /// It has no identity.
+    /// The receiver has no identity.
     NotProvisioned,
     /// A reason that this version does not know.
     Other(u8),
 }
 
 impl ClearRefusal {
-    /// As it crosses.
+    /// Encodes the refusal.
     pub const fn to_bytes(self) -> [u8; LEN] {
         let reason = match self {
             Self::Purpose => 1,
@@ -71,7 +81,7 @@ impl ClearRefusal {
         [w, a, f, t, SESSION, reason, 0, 0]
     }
 
-    /// Reads what a receiver sent instead of a ClientHello.
+    /// Decodes the bytes that a receiver sent instead of a ClientHello.
     pub fn from_bytes(bytes: &[u8; LEN]) -> Result<Self, NotWaft> {
         let [w, a, f, t, _, reason, ..] = *bytes;
         if [w, a, f, t] != MAGIC {
@@ -97,14 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_purposes_are_told() {
+    fn unknown_purposes_are_refused() {
         for purpose in [0, 2, 7, 0xff] {
             assert_eq!(check_preface(&[b'W', b'A', b'F', b'T', purpose, 0, 0, 0]), Err(Some(ClearRefusal::Purpose)));
         }
     }
 
     #[test]
-    fn strangers_get_no_answer() {
+    fn other_protocols_get_no_answer() {
         for bytes in [b"GET / HT", b"SSH-2.0-", b"\x16\x03\x01\x02\0\x01\0\x01", b"WAFT\x01\0\0\x01"] {
             assert_eq!(check_preface(bytes), Err(None));
         }
@@ -121,7 +131,7 @@ mod tests {
             assert_eq!(refusal.to_bytes(), *bytes);
             assert_eq!(ClearRefusal::from_bytes(bytes), Ok(refusal));
         }
-        // Of what a later version may put into the other bytes, nothing is read.
+        // Later versions may use the other bytes: this one ignores them.
         assert_eq!(ClearRefusal::from_bytes(b"WAFT\x09\x02\xff\xff"), Ok(ClearRefusal::Busy));
         assert_eq!(ClearRefusal::from_bytes(b"HTTP/1.1"), Err(NotWaft));
     }
