@@ -1,6 +1,9 @@
-//! The AEAD under a chunk: one trait, and its portable implementation.
+//! The AEAD that encrypts chunks: the trait [`Cipher`], and its portable implementation [`SoftCipher`].
 //!
-//! A host puts its own crypto library behind [`Cipher`]; [`SoftCipher`] runs anywhere. PROTOCOL.md, section 7.4.
+//! [`stream`](super::stream) seals and opens chunks with a [`Cipher`]. A host implements the trait with its own crypto
+//! library. PROTOCOL.md, section 7.4.
+
+use core::fmt;
 
 use aead::{AeadInPlace, KeyInit};
 use aes_gcm::Aes256Gcm;
@@ -25,36 +28,44 @@ pub enum Aead {
 }
 
 impl Aead {
-    /// The AEAD of that number.
+    /// The AEAD with that number, if this version knows it.
     pub fn from_number(number: u8) -> Option<Self> {
         [Self::Aes256Gcm, Self::ChaCha20Poly1305].into_iter().find(|aead| *aead as u8 == number)
     }
 }
 
-/// An AEAD with its key set up. There is no associated data.
+/// An AEAD with its key set up. Chunks have no associated data.
 ///
-/// Setting up a key is expensive (AES-256-GCM on a Cortex-M4: 9,450 instructions): keep the object.
+/// Setting up a key is expensive (AES-256-GCM on a Cortex-M4: 9,450 instructions), so a stream keeps one object.
 pub trait Cipher: Sized {
-    /// What [`new`](Self::new) knows, best first.
+    /// The AEADs that [`new`](Self::new) supports, best first.
     const AEADS: &'static [Aead];
 
     /// Sets up `key`; `None` for an AEAD that is not in [`AEADS`](Self::AEADS).
     fn new(aead: Aead, key: &ChunkKey) -> Option<Self>;
 
-    /// Encrypts `data` in place and gives its tag. Never twice with one `nonce`.
+    /// Encrypts `data` in place and returns its tag. The caller never uses a `nonce` twice.
     fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG];
 
-    /// Decrypts `data` in place if `tag` is right. What is in `data` after an error is nobody's business.
+    /// Decrypts `data` in place if `tag` is right. After an error the contents of `data` are unspecified.
     fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged>;
 }
 
-/// A tag is wrong: data, tag, nonce or key are not the sealer's.
+/// Authentication failed: data, tag, nonce or key differ from those of the sealer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Forged;
 
+impl fmt::Display for Forged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the chunk is not authentic")
+    }
+}
+
+impl core::error::Error for Forged {}
+
 /// Both AEADs in portable Rust.
-// The two differ in size, but there is one such object in a session, and no allocator to box it with.
+// The variants differ in size, but a session has only one such object, and there is no allocator to box it with.
 #[allow(clippy::large_enum_variant)]
 pub enum SoftCipher {
     /// AES-256-GCM.
@@ -80,7 +91,7 @@ impl Cipher for SoftCipher {
             Self::Aes256Gcm(cipher) => cipher.encrypt_in_place_detached(nonce.into(), b"", data),
             Self::ChaCha20Poly1305(cipher) => return cipher.seal(nonce, data),
         };
-        tag.expect("a chunk is far shorter than the 64 GiB that it takes").into()
+        tag.expect("a chunk is far shorter than AES-GCM's limit of 64 GiB").into()
     }
 
     fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged> {
@@ -93,7 +104,8 @@ impl Cipher for SoftCipher {
     }
 }
 
-/// ChaCha20-Poly1305 alone, for chips without an AES unit: what they do not link costs them no flash.
+/// ChaCha20-Poly1305 alone. Chips without an AES unit use it instead of [`SoftCipher`], which would link AES into their
+/// flash as well.
 pub struct ChaChaCipher(ChaCha20Poly1305);
 
 impl Cipher for ChaChaCipher {
@@ -105,7 +117,7 @@ impl Cipher for ChaChaCipher {
 
     fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG] {
         let tag = self.0.encrypt_in_place_detached(nonce.into(), b"", data);
-        tag.expect("a chunk is far shorter than the 256 GiB that it takes").into()
+        tag.expect("a chunk is far shorter than ChaCha20-Poly1305's limit of 256 GiB").into()
     }
 
     fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged> {
@@ -133,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn the_portable_cipher_knows_every_aead() {
+    fn the_portable_cipher_supports_every_aead() {
         for aead in [Aead::Aes256Gcm, Aead::ChaCha20Poly1305] {
             assert!(SoftCipher::AEADS.contains(&aead));
             assert!(SoftCipher::new(aead, &ChunkKey::from_bytes([0; 32])).is_some());
         }
     }
 
-    /// Checks all; gives how many there were, and how many of them valid.
+    /// Checks all vectors. Returns how many there are, and how many of them are valid.
     fn tally(aead: Aead, vectors: &[Vector]) -> (usize, usize) {
         let valid = vectors.iter().filter(|vector| check(aead, vector)).count();
         (vectors.len(), valid)

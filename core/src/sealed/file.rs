@@ -1,4 +1,4 @@
-//! The start of a sealed file; behind it come the commitment and the chunks.
+//! The start of a sealed file: magic and header. The commitment and the chunks follow it.
 //!
 //! ```text
 //!  0          8            10
@@ -7,7 +7,9 @@
 //! +----------+------------+-------- ... -+------------------+
 //! ```
 //!
-//! The header is postcard, `length` its length, big-endian. PROTOCOL.md, section 9.
+//! The header is in postcard; its length is big-endian. PROTOCOL.md, section 9.
+
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,18 +20,18 @@ use crate::limits::{
     ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX,
 };
 
-/// What a sealed file begins with.
+/// The first bytes of a sealed file.
 pub const MAGIC: [u8; 8] = *b"WAFTSEAL";
-/// Length of the magic and the header's length.
+/// Length of the magic and the length field together.
 pub const START: usize = MAGIC.len() + 2;
-/// Longest header of any version: a message.
+/// Longest header of any version, in bytes.
 pub const HEADER_MAX: usize = MESSAGE_MAX;
-/// Longest header of this version, with its start.
+/// Longest start and header of this version, in bytes.
 pub const ENCODED_MAX: usize = START + 1 + 5 + 32 + 2 + 5 + 2 * 10 + 3 * 5;
 
 const VERSION: u8 = 1;
 
-/// What a sealed file says of itself, within [`limits`](crate::limits).
+/// The header of a sealed file. Every field is within [`limits`](crate::limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// PBKDF2 iterations.
@@ -42,30 +44,44 @@ pub struct Header {
     pub codec: Codec,
     /// Bytes of archive in a chunk.
     pub chunk: u32,
-    /// When it was sealed: seconds since 1970.
+    /// When the file was sealed: seconds since 1970.
     pub created: u64,
     /// The archive's lengths and counts.
     pub shape: Shape,
 }
 
-/// Why a file is not one that this version opens.
+/// Why a file cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FileError {
-    /// It does not begin as a sealed file does.
+    /// The file does not begin with [`MAGIC`].
     Magic,
-    /// It is of a later version.
+    /// The file has another version, of this number.
     Version(u8),
-    /// Its header is too long, too short or not postcard.
+    /// The header is too long, too short or malformed.
     Header,
-    /// It names an AEAD or codec that this version does not know.
+    /// The header names an AEAD or codec that this version does not know.
     Algorithm,
-    /// A field is out of its bounds, or contradicts another.
+    /// A field of the header exceeds its bounds, or contradicts another field.
     Field,
 }
 
-/// Length, in bytes, of the header of a file that starts with `start`. [`FileError::Magic`] if it is no sealed file,
-/// [`FileError::Header`] if the length is 0 or past [`HEADER_MAX`].
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Magic => "the file is not a sealed file",
+            Self::Version(version) => return write!(f, "the sealed file has version {version}, which is unknown"),
+            Self::Header => "the sealed file's header is malformed",
+            Self::Algorithm => "the sealed file uses an unknown cipher or codec",
+            Self::Field => "the sealed file's header has a field that is out of range",
+        })
+    }
+}
+
+impl core::error::Error for FileError {}
+
+/// The length, in bytes, of the header in a file that begins with `start`. Fails with [`FileError::Magic`] if it is not
+/// a sealed file, and with [`FileError::Header`] if the length is 0 or exceeds [`HEADER_MAX`].
 pub fn header_len(start: &[u8; START]) -> Result<usize, FileError> {
     let [magic @ .., high, low] = start;
     if *magic != MAGIC {
@@ -76,8 +92,8 @@ pub fn header_len(start: &[u8; START]) -> Result<usize, FileError> {
 }
 
 impl Header {
-    /// The start of the file and the header, as a prefix of `out`. The header alone, which
-    /// [`Transcript::file`](super::keys::Transcript::file) takes, is what is behind the first [`START`] bytes.
+    /// Writes the start of the file and the header to the front of `out`, and returns them. The header alone, which
+    /// [`Transcript::file`](super::keys::Transcript::file) needs, follows the first [`START`] bytes.
     pub fn encode<'b>(&self, out: &'b mut [u8; ENCODED_MAX]) -> &'b [u8] {
         let (start, header) = out.split_at_mut(START);
         let length = postcard::to_slice(&Fields::from(self), header).expect("ENCODED_MAX holds every header").len();
@@ -86,7 +102,7 @@ impl Header {
         &out[..START + length]
     }
 
-    /// Reads and checks a header: the [`header_len`] bytes behind the start.
+    /// Decodes and checks a header: the [`header_len`] bytes after the start.
     pub fn decode(header: &[u8]) -> Result<Self, FileError> {
         match header.first() {
             Some(&VERSION) => {}
@@ -168,7 +184,7 @@ mod tests {
         Header { shape, ..HEADER }
     }
 
-    /// What is behind the start.
+    /// The encoded header without the start.
     fn encoded(header: &Header) -> Vec<u8> {
         header.encode(&mut [0; ENCODED_MAX])[START..].to_vec()
     }
@@ -234,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_ends_where_it_ends() {
+    fn a_shortened_or_extended_header_is_refused() {
         let bytes = encoded(&HEADER);
         for cut in 0..bytes.len() {
             assert_eq!(Err(FileError::Header), Header::decode(&bytes[..cut]));
@@ -243,9 +259,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_named() {
+    fn unknown_versions_and_algorithms_are_refused() {
         let mut bytes = encoded(&HEADER);
-        // Version, three bytes of iterations, salt.
+        // The AEAD follows the version, three bytes of iterations and the salt.
         bytes[1 + 3 + 32] = 3;
         assert_eq!(Err(FileError::Algorithm), Header::decode(&bytes));
         (bytes[1 + 3 + 32], bytes[1 + 3 + 32 + 1]) = (1, 2);
@@ -269,7 +285,7 @@ mod tests {
         }
     }
 
-    /// Any header that is within all bounds.
+    /// Any header whose fields are within their bounds.
     fn headers() -> impl Strategy<Value = Header> {
         let shapes = (1..=ENTRIES_MAX, 0..=ENTRIES_MAX, 0..=MANIFEST_MAX, 0..=ARCHIVE_MAX);
         let choices = (any::<bool>(), any::<bool>(), CHUNK_MIN.ilog2()..=CHUNK_MAX.ilog2());
@@ -292,7 +308,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_header_comes_back_and_a_changed_one_is_another_or_an_error(
+        fn a_header_decodes_and_a_changed_one_is_another_or_an_error(
             header in headers(),
             at in any::<prop::sample::Index>(),
             flip in 1u8..,
@@ -308,8 +324,8 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert!(Header::decode(&[&[VERSION], &bytes[..]].concat()).is_err(), "by chance, they are none");
+        fn random_bytes_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(Header::decode(&[&[VERSION], &bytes[..]].concat()).is_err(), "random bytes form a header");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A key sealed to the receiver: HPKE (RFC 9180), base mode, DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, export-only.
+//! Keys sealed to the receiver: HPKE (RFC 9180), base mode, DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, export-only.
 //!
-//! The receiver's public key stands in its certificate. The sender [`encapsulate`]s to it; `enc` crosses in the
-//! offer, and [`HpkeSecret::decapsulate`] gives the receiver the same [`Secret`]. PROTOCOL.md, section 7.2.
+//! The receiver's certificate carries its public key. The sender makes a [`Secret`] and its encapsulation `enc` with
+//! [`encapsulate`], and sends `enc` in the offer; [`HpkeSecret::decapsulate`] gives the receiver the same secret.
+//! PROTOCOL.md, section 7.2.
 
 use core::fmt;
 
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::keys::Secret;
 
-/// Length of a public key or encapsulation: an uncompressed point.
+/// Length of a public key or an encapsulation: an uncompressed point of P-256.
 pub const POINT: usize = 65;
 
 const INFO: &[u8] = b"waft/1 hpke";
@@ -29,15 +30,27 @@ const MODE_BASE: u8 = 0;
 /// 32 bytes that are wiped when dropped.
 type Key = Zeroizing<[u8; 32]>;
 
-/// What is wrong with a key.
+/// Why a key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum HpkeError {
-    /// The peer's: its public key or encapsulation is no uncompressed point of P-256.
+    /// The peer's public key or encapsulation is not an uncompressed point of P-256.
     Point,
-    /// Our own: the private key is 0, or not below the order of P-256.
+    /// Our own private key is 0, or not below the order of P-256.
     Scalar,
 }
+
+impl fmt::Display for HpkeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Point => "the peer's HPKE key is not a point of P-256",
+            Self::Scalar => "the private HPKE key is out of range",
+        })
+    }
+}
+
+impl core::error::Error for HpkeError {}
 
 /// A receiver's private HPKE key, with its public key.
 pub struct HpkeSecret {
@@ -46,35 +59,35 @@ pub struct HpkeSecret {
 }
 
 impl HpkeSecret {
-    /// A new key.
+    /// A new random key.
     pub fn random(rng: &mut impl CryptoRngCore) -> Self {
         Self::with(SecretKey::random(rng))
     }
 
-    /// A stored key: a big-endian scalar.
+    /// A key from its stored form, a big-endian scalar.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, HpkeError> {
         SecretKey::from_bytes(bytes.into()).map(Self::with).map_err(|_| HpkeError::Scalar)
     }
 
-    /// The scalar, for storing.
+    /// The form for storing: a big-endian scalar.
     pub fn to_bytes(&self) -> Key {
         Zeroizing::new(self.scalar.to_bytes().into())
     }
 
-    /// The public key: an uncompressed point.
+    /// The public key, as an uncompressed point.
     pub fn public(&self) -> [u8; POINT] {
         self.public
     }
 
-    /// The secret that `enc` encapsulates to this key. A hostile `enc` gives an error, or a secret that its maker
-    /// knows.
+    /// The secret that `enc` encapsulates to this key. An `enc` from an attacker gives an error, or a secret that the
+    /// attacker knows.
     pub fn decapsulate(&self, enc: &[u8]) -> Result<Secret, HpkeError> {
-        let peer = point(enc)?;
+        let peer = decode_point(enc)?;
         Ok(export(&shared_secret(&self.scalar, &peer, enc, &self.public)))
     }
 
     fn with(scalar: SecretKey) -> Self {
-        let public = encode(&scalar.public_key());
+        let public = encode_point(&scalar.public_key());
         Self { scalar, public }
     }
 }
@@ -85,27 +98,28 @@ impl fmt::Debug for HpkeSecret {
     }
 }
 
-/// A fresh secret for the holder of `public`, and its encapsulation.
+/// Makes a fresh secret, which only the receiver with this public key can decapsulate. Returns its encapsulation and
+/// the secret.
 pub fn encapsulate(public: &[u8; POINT], rng: &mut impl CryptoRngCore) -> Result<([u8; POINT], Secret), HpkeError> {
     let (enc, shared) = encapsulate_with(&HpkeSecret::random(rng), public)?;
     Ok((enc, export(&shared)))
 }
 
-/// RFC 9180, section 4.1, `Encap`, with the ephemeral key given.
+/// RFC 9180, section 4.1, `Encap`, with a given ephemeral key.
 fn encapsulate_with(ephemeral: &HpkeSecret, public: &[u8; POINT]) -> Result<([u8; POINT], Key), HpkeError> {
     let enc = ephemeral.public();
-    let shared = shared_secret(&ephemeral.scalar, &point(public)?, &enc, public);
+    let shared = shared_secret(&ephemeral.scalar, &decode_point(public)?, &enc, public);
     Ok((enc, shared))
 }
 
-/// Section 4.1, `ExtractAndExpand` of the Diffie-Hellman of `ours` and `theirs`.
+/// Section 4.1, `ExtractAndExpand` of the Diffie-Hellman value of `ours` and `theirs`.
 fn shared_secret(ours: &SecretKey, theirs: &PublicKey, enc: &[u8], receiver: &[u8; POINT]) -> Key {
     let dh = diffie_hellman(ours.to_nonzero_scalar(), theirs.as_affine());
     let prk = extract(&KEM, b"", b"eae_prk", dh.raw_secret_bytes());
     expand(&KEM, &prk, b"shared_secret", &[enc, receiver])
 }
 
-/// Sections 5.1 and 5.3: sets up the context, and exports the one secret we take from it.
+/// Sections 5.1 and 5.3: sets up the context, and exports the only secret that we take from it.
 fn export(shared: &Key) -> Secret {
     let exporter = SUITE.exporter_secret(shared, INFO);
     Secret::exported(*SUITE.export(&exporter, CONTEXT))
@@ -153,15 +167,15 @@ fn expand(suite: &[u8], prk: &Key, label: &[u8], info: &[&[u8]]) -> Key {
     out
 }
 
-/// An uncompressed point that is on the curve and not the identity.
-fn point(bytes: &[u8]) -> Result<PublicKey, HpkeError> {
+/// Decodes an uncompressed point, which must be on the curve and not be the identity.
+fn decode_point(bytes: &[u8]) -> Result<PublicKey, HpkeError> {
     if bytes.len() != POINT {
         return Err(HpkeError::Point);
     }
     PublicKey::from_sec1_bytes(bytes).map_err(|_| HpkeError::Point)
 }
 
-fn encode(public: &PublicKey) -> [u8; POINT] {
+fn encode_point(public: &PublicKey) -> [u8; POINT] {
     let point = public.to_encoded_point(false);
     point.as_bytes().try_into().expect("an uncompressed point of P-256 has 65 bytes")
 }
@@ -185,8 +199,8 @@ mod tests {
             let (enc, shared) = encapsulate_with(&ephemeral, &receiver.public()).unwrap();
             assert_eq!(vector.array("enc"), enc);
             assert_eq!(vector.array("shared_secret"), *shared);
-            let opened = shared_secret(&receiver.scalar, &point(&enc).unwrap(), &enc, &receiver.public);
-            assert_eq!(vector.array("shared_secret"), *opened);
+            let decapsulated = shared_secret(&receiver.scalar, &decode_point(&enc).unwrap(), &enc, &receiver.public);
+            assert_eq!(vector.array("shared_secret"), *decapsulated);
         }
     }
 
@@ -210,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn mode_sealed_gives_the_frozen_secret() {
+    fn a_sealed_key_has_the_frozen_secret() {
         let vector = vectors(include_str!("../../tests/vectors/sealed/sealed_key.txt")).remove(0);
         let (receiver, ephemeral) = (secret(&vector, "skRm"), secret(&vector, "skEm"));
         let (enc, shared) = encapsulate_with(&ephemeral, &receiver.public()).unwrap();
@@ -219,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_get_one_secret_and_others_another() {
+    fn both_sides_get_the_same_secret_and_no_other_key_does() {
         let mut rng = Counter(0);
         let (receiver, other) = (HpkeSecret::random(&mut rng), HpkeSecret::random(&mut rng));
         let (enc, sent) = encapsulate(&receiver.public(), &mut rng).unwrap();
@@ -237,12 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_point_is_refused() {
+    fn malformed_points_are_refused() {
         let key = HpkeSecret::random(&mut Counter(1));
         let good = key.public();
         let mut bad =
             std::vec![Vec::new(), good[..64].to_vec(), [&good[..], &[0]].concat(), std::vec![0], std::vec![0; 65]];
-        // Compressed; hybrid; another tag; off the curve; x past the field's prime.
+        // Compressed, hybrid, another tag, off the curve, x not below the field's prime.
         bad.push([&[2 + (good[64] & 1)], &good[1..33]].concat());
         bad.extend([0, 2, 5, 6, 7].map(|tag| [&[tag], &good[1..]].concat()));
         bad.push([&good[..64], &[good[64] ^ 1]].concat());
@@ -256,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scalar_is_refused() {
+    fn scalars_out_of_range_are_refused() {
         let order = p256::elliptic_curve::bigint::Encoding::to_be_bytes(
             &<p256::NistP256 as p256::elliptic_curve::Curve>::ORDER,
         );
@@ -265,7 +279,7 @@ mod tests {
         }
     }
 
-    /// Predictable bytes: tests only.
+    /// A predictable generator.
     struct Counter(u64);
 
     impl rand_core::RngCore for Counter {

@@ -1,4 +1,4 @@
-//! From one secret to all keys of one connection or one sealed file.
+//! The key schedule: derives all keys of one connection or one sealed file from one secret.
 //!
 //! ```text
 //! transfer key -PBKDF2-> Secret --+
@@ -6,7 +6,7 @@
 //!                                                                    commitment, manifest tag key, accept key
 //! ```
 //!
-//! The [`Transcript`] holds both sides' nonces, so that every connection has fresh keys. PROTOCOL.md, sections 7.1 and
+//! The [`Transcript`] covers both sides' nonces, so that every connection has fresh keys. PROTOCOL.md, sections 7.1 and
 //! 7.3.
 
 use core::fmt;
@@ -22,7 +22,7 @@ use crate::certificate::CertificateHash;
 use crate::code::TransferKey;
 use crate::digest::Digest;
 
-/// A key of 32 bytes: wiped when dropped, never copied, never shown.
+/// Defines a type for a key of 32 bytes. It is wiped when dropped, cannot be cloned, and has a redacted `Debug`.
 macro_rules! key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -38,14 +38,14 @@ macro_rules! key {
 }
 
 key! {
-    /// What both sides have in common and nobody else: PBKDF2's output (mode *typed*) or HPKE's exported secret
-    /// (mode *sealed*). Outlives a connection: a retry derives new keys from it.
+    /// The shared secret of both sides: PBKDF2's output (mode *typed*) or HPKE's exported secret (mode *sealed*). The
+    /// receiver may keep it after a connection, so that a retry derives new keys from it.
     Secret
 }
 
 impl Secret {
-    /// The secret of a typed key. Takes `iterations` of PBKDF2-HMAC-SHA256: up to seconds, without a pause. [`Stretch`]
-    /// takes them piece by piece.
+    /// The secret of a typed key, by `iterations` of PBKDF2-HMAC-SHA256. This may block for seconds; [`Stretch`] does
+    /// the same in short steps.
     pub fn typed(key: &TransferKey, salt: &[u8; 32], iterations: u32) -> Self {
         let mut stretch = Stretch::new(key, salt, iterations);
         while !stretch.step(u32::MAX) {}
@@ -54,12 +54,12 @@ impl Secret {
         secret
     }
 
-    /// A place for a secret: filling it there leaves no copy behind, as moving one would.
+    /// An empty secret, to be filled in place. Returning a secret by value would leave copies of it on the stack.
     pub(crate) const fn empty() -> Self {
         Self([0; 32])
     }
 
-    /// Takes over another secret.
+    /// Replaces this secret by a copy of another, in place.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.0 = other.0;
     }
@@ -75,21 +75,23 @@ impl Secret {
     }
 }
 
-/// PBKDF2-HMAC-SHA256 (RFC 8018, section 5.2) of a typed key, in pieces: a board has other things to do meanwhile.
+/// PBKDF2-HMAC-SHA256 (RFC 8018, section 5.2) of a typed key, in steps, so that a board can do other work between them.
 ///
-/// One block of output suffices: 32 bytes.
+/// It computes one block of output, which has 32 bytes.
 #[derive(ZeroizeOnDrop)]
 pub struct Stretch {
-    #[zeroize(skip)] // Its state cannot be wiped. It dies with the stack frame or future that this lies in.
+    #[zeroize(skip)] // The type cannot wipe its state, which lasts as long as the stack frame or future around it.
     password: Hmac<Sha256>,
-    /// `U_i`, and the exclusive or of all so far.
+    /// `U_i`, the result of the latest iteration.
     last: [u8; 32],
+    /// The exclusive or of all results so far.
     sum: [u8; 32],
+    /// Iterations that are left.
     left: u32,
 }
 
 impl Stretch {
-    /// Begins. `iterations`: at least 1.
+    /// Begins with a number of `iterations`, at least 1.
     pub fn new(key: &TransferKey, salt: &[u8; 32], iterations: u32) -> Self {
         Self::begin(key.canonical(), salt, iterations)
     }
@@ -101,30 +103,31 @@ impl Stretch {
         Self { password, last, sum: last, left: iterations.saturating_sub(1) }
     }
 
-    /// Takes up to so many iterations. Says whether that were all.
+    /// Does at most `iterations` further iterations. Returns whether all are done.
     pub fn step(&mut self, iterations: u32) -> bool {
-        let now = self.left.min(iterations);
-        for _ in 0..now {
+        let count = self.left.min(iterations);
+        for _ in 0..count {
             self.last = self.password.clone().chain_update(self.last).finalize().into_bytes().into();
             self.sum.iter_mut().zip(self.last).for_each(|(sum, byte)| *sum ^= byte);
         }
-        self.left -= now;
+        self.left -= count;
         self.left == 0
     }
 
-    /// The secret, once all iterations were taken.
+    /// Writes the result into `secret`, once all iterations are done.
     pub fn finish(self, secret: &mut Secret) {
         secret.0 = self.sum;
     }
 }
 
-/// SHA-256 of what was said before the keys: what they are bound to.
+/// SHA-256 of everything that the two sides exchanged before they derive keys. The keys are bound to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transcript([u8; 32]);
 
 impl Transcript {
-    /// Of a session. No part is longer than a message. `hello`, `greeting`: payloads of their frames as they crossed;
-    /// `offer_body`: that of `Offer` without its tags; `sender`, `receiver`: the two certificates.
+    /// The transcript of a session. `hello` and `greeting` are the payloads of those frames as they were sent,
+    /// `offer_body` is the payload of `Offer` without its tags, and `sender` and `receiver` are the certificates. No
+    /// payload is longer than a message.
     pub fn session(
         hello: &[u8],
         greeting: &[u8],
@@ -137,20 +140,20 @@ impl Transcript {
         Self(hash.chain_update(sender.0).chain_update(receiver.0).finalize().into())
     }
 
-    /// Of a sealed file. `header`: its postcard bytes, without what stands before them.
+    /// The transcript of a sealed file. `header` is its header in postcard, without magic and length.
     pub fn file(header: &[u8]) -> Self {
         Self(part(Sha256::new_with_prefix(b"waft/1 file").chain_update(MAGIC), header).finalize().into())
     }
 }
 
-/// `part(m)`: the length of `m` and `m`.
+/// Adds `part(message)` of the specification: the message's length and the message.
 fn part(hash: Sha256, message: &[u8]) -> Sha256 {
     let length = u16::try_from(message.len()).expect("a message or header has at most MESSAGE_MAX bytes");
     hash.chain_update(length.to_be_bytes()).chain_update(message)
 }
 
 key! {
-    /// Key of the chunks' AEAD; label `waft/1 chunk key`.
+    /// Key of the chunks' AEAD. Label: `waft/1 chunk key`.
     ChunkKey
 }
 
@@ -167,21 +170,22 @@ impl ChunkKey {
 }
 
 key! {
-    /// What shows the peer that this is its key, and nothing else; label `waft/1 commitment`.
+    /// Proves to the peer that this side has the same keys, and reveals nothing else. Label: `waft/1 commitment`.
     Commitment
 }
 
 key! {
-    /// HMAC key of the manifest's tag; label `waft/1 manifest tag`.
+    /// HMAC key of the manifest's tag. Label: `waft/1 manifest tag`.
     ManifestKey
 }
 
 key! {
-    /// HMAC key of `Accept.mac`; label `waft/1 accept`.
+    /// HMAC key of `Accept.mac`. Label: `waft/1 accept`.
     AcceptKey
 }
 
-/// What every nonce of a stream begins with; label `waft/1 chunk nonce`. No secret, but for one stream only.
+/// The prefix of every nonce of a stream. It is not secret, but belongs to one stream only. Label:
+/// `waft/1 chunk nonce`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoncePrefix(pub(super) [u8; 7]);
 
@@ -196,14 +200,14 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Derives them.
+    /// Derives all keys.
     pub fn new(secret: &Secret, transcript: &Transcript) -> Self {
         let mut keys = Self::empty();
         keys.derive(secret, transcript);
         keys
     }
 
-    /// A place for keys: deriving them there leaves no copy behind, as moving them would.
+    /// An empty schedule, to be filled in place. Returning keys by value would leave copies of them on the stack.
     pub(crate) const fn empty() -> Self {
         Self {
             chunk_key: ChunkKey([0; 32]),
@@ -214,7 +218,7 @@ impl Schedule {
         }
     }
 
-    /// Derives them in place.
+    /// Derives all keys in place.
     pub(crate) fn derive(&mut self, secret: &Secret, transcript: &Transcript) {
         let hkdf = Hkdf::new(None, &secret.0);
         let okm = |label, out: &mut [u8]| okm(&hkdf, label, transcript, out);
@@ -225,56 +229,56 @@ impl Schedule {
         okm("waft/1 accept", &mut self.accept.0);
     }
 
-    /// Key of the chunks. One stream a schedule: two [`Sealer`](super::stream::Sealer)s would use the same nonces.
+    /// Key of the chunks. Use it for one stream only: two [`Sealer`](super::stream::Sealer)s would use the same nonces.
     pub fn chunk_key(&self) -> &ChunkKey {
         &self.chunk_key
     }
 
-    /// What the chunks' nonces begin with.
+    /// The prefix of the chunks' nonces.
     pub fn nonce_prefix(&self) -> NoncePrefix {
         self.nonce_prefix
     }
 
-    /// Proves the key to its other holder, and tells nobody else anything.
+    /// The commitment to these keys: it proves to the peer that this side has them, and reveals nothing else.
     pub fn commitment(&self) -> [u8; 32] {
         self.commitment.0
     }
 
-    /// Whether the peer's commitment is to this very key. In constant time.
+    /// Whether the peer's commitment is to these keys, compared in constant time.
     pub fn commits_to(&self, commitment: &[u8; 32]) -> bool {
         self.commitment.0.ct_eq(commitment).into()
     }
 
-    /// Tag of a manifest's digest.
+    /// The tag of a manifest's digest.
     pub fn manifest_tag(&self, manifest: &Digest) -> [u8; 32] {
-        self.tag_manifest(manifest).finalize().into_bytes().into()
+        self.manifest_hmac(manifest).finalize().into_bytes().into()
     }
 
-    /// Whether `tag` is that manifest's. In constant time.
-    pub fn is_manifest(&self, manifest: &Digest, tag: &[u8; 32]) -> bool {
-        self.tag_manifest(manifest).verify(tag.into()).is_ok()
+    /// Whether `tag` is the tag of this manifest digest, compared in constant time.
+    pub fn verify_manifest_tag(&self, manifest: &Digest, tag: &[u8; 32]) -> bool {
+        self.manifest_hmac(manifest).verify(tag.into()).is_ok()
     }
 
-    /// Proof of the key in `Accept`, over the held prefix.
+    /// The MAC of `Accept` over the held prefix, which proves that the receiver has the keys.
     pub fn accept_mac(&self, offset: u64, prefix: &Digest) -> [u8; 32] {
-        self.mac_accept(offset, prefix).finalize().into_bytes().into()
+        self.accept_hmac(offset, prefix).finalize().into_bytes().into()
     }
 
-    /// Whether `mac` is the proof for that prefix. In constant time.
-    pub fn accepts(&self, offset: u64, prefix: &Digest, mac: &[u8; 32]) -> bool {
-        self.mac_accept(offset, prefix).verify(mac.into()).is_ok()
+    /// Whether `mac` is the MAC of `Accept` over this prefix, compared in constant time.
+    pub fn verify_accept_mac(&self, offset: u64, prefix: &Digest, mac: &[u8; 32]) -> bool {
+        self.accept_hmac(offset, prefix).verify(mac.into()).is_ok()
     }
 
-    fn tag_manifest(&self, manifest: &Digest) -> Hmac<Sha256> {
+    fn manifest_hmac(&self, manifest: &Digest) -> Hmac<Sha256> {
         hmac(&self.manifest.0).chain_update(manifest.0)
     }
 
-    fn mac_accept(&self, offset: u64, prefix: &Digest) -> Hmac<Sha256> {
+    fn accept_hmac(&self, offset: u64, prefix: &Digest) -> Hmac<Sha256> {
         hmac(&self.accept.0).chain_update(offset.to_be_bytes()).chain_update(prefix.0)
     }
 }
 
-/// `OKM(label, n)`, with n the length of `out`.
+/// `OKM(label, n)` of the specification, where n is the length of `out`.
 fn okm(hkdf: &Hkdf<Sha256>, label: &str, transcript: &Transcript, out: &mut [u8]) {
     hkdf.expand_multi_info(&[label.as_bytes(), &transcript.0], out).expect("32 bytes are within HKDF's 255 blocks");
 }
@@ -295,7 +299,7 @@ mod tests {
     fn pbkdf2_passes_wycheproof() {
         for vector in vectors(include_str!("../../tests/vectors/wycheproof/pbkdf2_sha256.txt")) {
             let iterations = vector.number("iterations") as u32;
-            // In one piece, and in pieces of each of some lengths.
+            // All iterations in one step, and in steps of several lengths.
             for piece in [u32::MAX, 1, 7, 256] {
                 let mut stretch = Stretch::begin(&vector.bytes("password"), &vector.bytes("salt"), iterations);
                 let mut steps = 1;
@@ -337,8 +341,8 @@ mod tests {
     #[test]
     fn a_session_has_the_frozen_transcript() {
         let (vector, _) = session();
-        let said = ["hello", "greeting", "offer_body"].map(|name| vector.bytes(name));
-        let [hello, greeting, offer_body] = &said;
+        let payloads = ["hello", "greeting", "offer_body"].map(|name| vector.bytes(name));
+        let [hello, greeting, offer_body] = &payloads;
         let [sender, receiver] = ["sender", "receiver"].map(|name| CertificateHash(vector.array(name)));
         let transcript = Transcript::session(hello, greeting, offer_body, &sender, &receiver);
         assert_eq!(vector.array("transcript"), transcript.0);
@@ -371,18 +375,18 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_for_what_they_were_made_for() {
+    fn tags_verify_for_their_own_input_only() {
         let (_, schedule) = session();
         let (digest, other) = (Digest([1; 32]), Digest([2; 32]));
         assert!(schedule.commits_to(&schedule.commitment()));
         assert!(!schedule.commits_to(&flip(schedule.commitment())));
-        assert!(schedule.is_manifest(&digest, &schedule.manifest_tag(&digest)));
-        assert!(!schedule.is_manifest(&digest, &flip(schedule.manifest_tag(&digest))));
-        assert!(!schedule.is_manifest(&other, &schedule.manifest_tag(&digest)));
-        assert!(schedule.accepts(7, &digest, &schedule.accept_mac(7, &digest)));
-        assert!(!schedule.accepts(7, &digest, &flip(schedule.accept_mac(7, &digest))));
-        assert!(!schedule.accepts(8, &digest, &schedule.accept_mac(7, &digest)));
-        assert!(!schedule.accepts(7, &other, &schedule.accept_mac(7, &digest)));
+        assert!(schedule.verify_manifest_tag(&digest, &schedule.manifest_tag(&digest)));
+        assert!(!schedule.verify_manifest_tag(&digest, &flip(schedule.manifest_tag(&digest))));
+        assert!(!schedule.verify_manifest_tag(&other, &schedule.manifest_tag(&digest)));
+        assert!(schedule.verify_accept_mac(7, &digest, &schedule.accept_mac(7, &digest)));
+        assert!(!schedule.verify_accept_mac(7, &digest, &flip(schedule.accept_mac(7, &digest))));
+        assert!(!schedule.verify_accept_mac(8, &digest, &schedule.accept_mac(7, &digest)));
+        assert!(!schedule.verify_accept_mac(7, &other, &schedule.accept_mac(7, &digest)));
     }
 
     fn flip(mut tag: [u8; 32]) -> [u8; 32] {
@@ -391,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transcript_binds_every_part_and_where_it_ends() {
+    fn a_transcript_binds_every_part_and_its_length() {
         let of = |hello: &[u8], greeting: &[u8], offer: &[u8], sender: u8, receiver: u8| {
             let [sender, receiver] = [sender, receiver].map(|byte| CertificateHash([byte; 32]));
             Transcript::session(hello, greeting, offer, &sender, &receiver)
@@ -412,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_not_shown() {
+    fn debug_shows_no_keys() {
         let (_, schedule) = session();
         let shown = format!("{:?} {schedule:?}", Secret([0xAB; 32]));
         assert!(shown.starts_with("Secret(..) Schedule"), "{shown}");

@@ -1,12 +1,14 @@
-//! The archive as authenticated chunks: the layer between [`archive`](crate::archive) and [`wire`](crate::wire).
+//! The archive as a stream of authenticated chunks: the layer between [`archive`](crate::archive) and
+//! [`wire`](crate::wire).
 //!
 //! In the order of use:
 //!
-//! 1. [`hpke`] or [`keys::Secret::typed`] gives both sides one secret; [`keys::Schedule`] derives from it and from
-//!    what was said all keys of one connection or one file.
-//! 2. A [`cipher::Cipher`] takes the chunk key.
-//! 3. [`stream::Sealer`] turns pieces of archive into chunks, [`stream::Opener`] turns them back, or refuses.
-//! 4. [`mod@file`] is the start of a sealed file, which carries the same chunks.
+//! 1. Both sides get the same secret from [`hpke`] or [`keys::Secret::typed`]. [`keys::Schedule`] derives all keys of
+//!    one connection or one file from that secret and from the messages before it.
+//! 2. A [`cipher::Cipher`] is set up with the chunk key.
+//! 3. [`stream::Sealer`] turns pieces of the archive into chunks; [`stream::Opener`] turns chunks back into pieces, or
+//!    refuses them.
+//! 4. [`mod@file`] defines the start of a sealed file, which carries the same chunks.
 //!
 //! PROTOCOL.md, sections 7 and 9.
 

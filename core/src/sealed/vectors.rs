@@ -1,4 +1,4 @@
-//! Reads the vector files under `tests/vectors`: blocks of `name = value` lines, an empty line before each. Tests only.
+//! Reads the test vectors under `tests/vectors`. A file has blocks of `name = value` lines, each after an empty line.
 
 use std::collections::BTreeMap;
 use std::vec::Vec;
@@ -6,7 +6,7 @@ use std::vec::Vec;
 /// One block of a file.
 pub(super) struct Vector(BTreeMap<&'static str, &'static str>);
 
-/// All blocks of a file.
+/// All blocks of a file; the text before the first empty line is a comment.
 pub(super) fn vectors(file: &'static str) -> Vec<Vector> {
     let blocks = file.split("\n\n").skip(1).map(|block| Vector(block.lines().map(field).collect()));
     let blocks = blocks.collect::<Vec<_>>();

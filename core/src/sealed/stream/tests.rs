@@ -1,4 +1,4 @@
-//! Sealer against opener, and both against what a hostile peer or a broken network makes of chunks.
+//! Tests of sealer and opener: together, with chunks damaged on the network, and with chunks of a hostile peer.
 
 use std::vec;
 use std::vec::Vec;
@@ -25,7 +25,7 @@ fn sealer(aead: Aead, codec: Codec, span: Span) -> Sealer<SoftCipher> {
     Sealer::new(cipher(aead), PREFIX, span, codec)
 }
 
-/// Seals all of `archive` behind `position`.
+/// Seals all of `archive` from the sealer's position on.
 fn seal_all(mut sealer: Sealer<SoftCipher>, archive: &[u8]) -> Vec<Vec<u8>> {
     let (mut compressor, mut out) = (Compressor::new(), vec![0; seal_buffer(CHUNK_MAX)]);
     let mut chunks = Vec::new();
@@ -39,7 +39,7 @@ fn seal_all(mut sealer: Sealer<SoftCipher>, archive: &[u8]) -> Vec<Vec<u8>> {
     chunks
 }
 
-/// Opens chunks up to the first refusal; gives what they held and the refusal.
+/// Opens chunks up to the first error. Returns the pieces and the error.
 fn open_all(opener: &mut Opener<SoftCipher>, chunks: &[Vec<u8>]) -> (Vec<u8>, Option<OpenError>) {
     let mut archive = Vec::new();
     let mut plain = vec![0; CHUNK_MAX as usize];
@@ -52,22 +52,22 @@ fn open_all(opener: &mut Opener<SoftCipher>, chunks: &[Vec<u8>]) -> (Vec<u8>, Op
     (archive, None)
 }
 
-/// A chunk as a hostile holder of the key could make it: any plaintext.
+/// Seals any plaintext, as a hostile peer that has the key could.
 fn forge(span: Span, plain: &[u8]) -> Vec<u8> {
     let mut chunk = plain.to_vec();
-    let tag = cipher(Aead::ChaCha20Poly1305).seal(&Place::new(PREFIX, span).nonce(), &mut chunk);
+    let tag = cipher(Aead::ChaCha20Poly1305).seal(&Position::new(PREFIX, span).nonce(), &mut chunk);
     chunk.extend_from_slice(&tag);
     chunk
 }
 
-/// Opens one forged chunk, the only one of an archive of `length` bytes.
+/// Opens a forged chunk, which is the only one of an archive of `length` bytes.
 fn open_forged(codec: Codec, length: u64, plain: &[u8]) -> Result<Vec<u8>, OpenError> {
     let span = Span::new(CHUNK, 0, length).unwrap();
     let mut opener = opener(Aead::ChaCha20Poly1305, codec, span);
     let mut piece = vec![0; CHUNK as usize];
     let outcome = opener.open(&mut forge(span, plain), &mut piece).map(<[u8]>::to_vec);
     if outcome.is_err() {
-        assert_eq!(Err(OpenError::Dead), opener.open(&mut forge(span, &[0; 2]), &mut piece));
+        assert_eq!(Err(OpenError::Poisoned), opener.open(&mut forge(span, &[0; 2]), &mut piece));
     }
     outcome
 }
@@ -83,7 +83,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn raw_chunks_are_the_frozen_ones() {
+fn raw_chunks_have_the_frozen_bytes() {
     for vector in vectors(include_str!("../../../tests/vectors/sealed/chunks.txt")) {
         let archive = pattern(vector.number("total") as usize);
         let aead = Aead::from_number(vector.number("aead") as u8).unwrap();
@@ -101,7 +101,7 @@ fn raw_chunks_are_the_frozen_ones() {
     }
 }
 
-/// As the vectors' file says.
+/// The archive that the file of vectors describes.
 fn pattern(length: usize) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     let block = |i: u32| Sha256::new_with_prefix("archive").chain_update(i.to_be_bytes()).finalize();
@@ -121,9 +121,10 @@ fn a_frozen_lz4_chunk_opens() {
 }
 
 #[test]
-fn the_nonce_counts_and_knows_the_end() {
-    let nonce =
-        |counter, position| Place { counter, ..Place::new(PREFIX, Span::new(CHUNK, position, 4096).unwrap()) }.nonce();
+fn a_nonce_has_prefix_counter_and_last_chunk_flag() {
+    let nonce = |counter, position| {
+        Position { counter, ..Position::new(PREFIX, Span::new(CHUNK, position, 4096).unwrap()) }.nonce()
+    };
     assert_eq!([9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0], nonce(0, 0));
     assert_eq!([9, 9, 9, 9, 9, 9, 9, 1, 2, 3, 4, 0], nonce(0x0102_0304, 3071));
     assert_eq!([9, 9, 9, 9, 9, 9, 9, 255, 255, 255, 255, 1], nonce(u32::MAX, 3072));
@@ -133,13 +134,13 @@ fn the_nonce_counts_and_knows_the_end() {
 #[test]
 fn the_longest_stream_uses_no_nonce_twice() {
     let span = Span::new(CHUNK_MIN, ARCHIVE_MAX - 1, ARCHIVE_MAX).unwrap();
-    let mut place = Place { counter: u32::MAX, ..Place::new(PREFIX, span) };
-    place.advance();
-    assert_eq!(0, place.span.next_len());
+    let mut position = Position { counter: u32::MAX, ..Position::new(PREFIX, span) };
+    position.advance();
+    assert_eq!(0, position.span.next_len());
 }
 
 #[test]
-fn a_span_keeps_to_the_limits() {
+fn a_span_is_within_the_limits() {
     assert!(Span::new(CHUNK_MIN, 0, ARCHIVE_MAX).is_some());
     assert!(Span::new(CHUNK_MAX, 5, 5).is_some());
     for (chunk, position, total) in [
@@ -156,7 +157,7 @@ fn a_span_keeps_to_the_limits() {
 }
 
 #[test]
-fn a_sealer_refuses_without_losing_its_place() {
+fn a_refused_piece_leaves_the_sealer_unchanged() {
     let (archive, mut out) = (noise(1500), vec![0; seal_buffer(CHUNK)]);
     let mut sealer = sealer(Aead::ChaCha20Poly1305, Codec::None, Span::new(CHUNK, 0, 1500).unwrap());
     assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1023], None, &mut out));
@@ -172,7 +173,7 @@ fn a_sealer_refuses_without_losing_its_place() {
 }
 
 #[test]
-fn every_bit_of_a_chunk_counts() {
+fn every_flipped_bit_is_detected() {
     for aead in [Aead::Aes256Gcm, Aead::ChaCha20Poly1305] {
         let span = Span::new(CHUNK, 0, 40).unwrap();
         let chunk = seal_all(sealer(aead, Codec::None, span), &noise(40)).remove(0);
@@ -181,13 +182,13 @@ fn every_bit_of_a_chunk_counts() {
             flipped[bit / 8] ^= 1 << (bit % 8);
             let mut opener = opener(aead, Codec::None, span);
             assert_eq!(Err(OpenError::Forged), opener.open(&mut flipped, &mut []), "{aead:?}, bit {bit}");
-            assert_eq!(Err(OpenError::Dead), opener.open(&mut chunk.clone(), &mut []));
+            assert_eq!(Err(OpenError::Poisoned), opener.open(&mut chunk.clone(), &mut []));
         }
     }
 }
 
 #[test]
-fn another_key_prefix_or_aead_opens_nothing() {
+fn a_chunk_does_not_open_with_another_key_prefix_or_aead() {
     let span = Span::new(CHUNK, 0, 40).unwrap();
     let chunk = seal_all(sealer(Aead::ChaCha20Poly1305, Codec::None, span), &noise(40)).remove(0);
     let other_key = SoftCipher::new(Aead::ChaCha20Poly1305, &ChunkKey::from_bytes([6; 32])).unwrap();
@@ -201,14 +202,14 @@ fn another_key_prefix_or_aead_opens_nothing() {
 }
 
 #[test]
-fn nothing_opens_behind_the_end() {
+fn nothing_opens_after_the_end() {
     let span = Span::new(CHUNK, 0, 40).unwrap();
     let chunks = seal_all(sealer(Aead::ChaCha20Poly1305, Codec::None, span), &noise(40));
     let mut opener = opener(Aead::ChaCha20Poly1305, Codec::None, span);
     assert_eq!((noise(40), None), open_all(&mut opener, &chunks));
     assert_eq!((40, 0), (opener.position(), opener.next_len()));
     assert_eq!(Err(OpenError::End), opener.open(&mut chunks[0].clone(), &mut []));
-    assert_eq!(Err(OpenError::Dead), opener.open(&mut chunks[0].clone(), &mut []));
+    assert_eq!(Err(OpenError::Poisoned), opener.open(&mut chunks[0].clone(), &mut []));
 }
 
 #[test]
@@ -223,7 +224,7 @@ fn a_raw_piece_has_exactly_its_length() {
 
 #[test]
 fn an_lz4_piece_has_exactly_its_length() {
-    // Literal 'a', a match of 1000 bytes 1 back, five literals: 1006 bytes.
+    // Literal 'a', a match of 1000 bytes at offset 1, five literals: 1006 bytes.
     let block = [1, 0x1F, b'a', 1, 0, 255, 255, 255, 216, 0x50, b'b', b'b', b'b', b'b', b'b'];
     let piece = [&[b'a'; 1001][..], b"bbbbb"].concat();
     assert_eq!(Ok(piece), open_forged(Codec::Lz4, 1006, &block));
@@ -234,7 +235,7 @@ fn an_lz4_piece_has_exactly_its_length() {
 
 #[test]
 fn an_lz4_bomb_is_refused() {
-    // A match of 255,000 bytes and more.
+    // A match of more than 255,000 bytes.
     let bomb = [&[1, 0x1F, b'a', 1, 0][..], &[255; 1000], &[0, 0x50, 1, 2, 3, 4, 5]].concat();
     assert_eq!(Err(OpenError::Length), open_forged(Codec::Lz4, 1024, &bomb));
 }
@@ -243,12 +244,12 @@ fn an_lz4_bomb_is_refused() {
 fn a_broken_lz4_block_is_refused() {
     for block in [
         &[1][..],
-        // Literals and lengths past the end of the block.
+        // Literals and lengths that exceed the block.
         &[1, 0x40, 1],
         &[1, 0xF0],
         &[1, 0xF0, 255, 255],
         &[1, 0x10, 1, 1],
-        // Matches before the first byte, and 0 back.
+        // Matches before the first byte, and at offset 0.
         &[1, 0x14, 1, 2, 0, 0x50, 1, 2, 3, 4, 5],
         &[1, 0x14, 1, 0, 0, 0x50, 1, 2, 3, 4, 5],
     ] {
@@ -256,7 +257,7 @@ fn a_broken_lz4_block_is_refused() {
     }
 }
 
-/// Codec 1; literal 'a', a match of 14 bytes 1 back, five literals.
+/// Codec 1, literal 'a', a match of 14 bytes at offset 1, five literals: 20 bytes.
 const TWENTY: [u8; 11] = [1, 0x1A, b'a', 1, 0, 0x50, b'a', b'a', b'a', b'a', b'a'];
 
 #[test]
@@ -270,7 +271,7 @@ fn only_agreed_codecs_open() {
 
 #[test]
 fn a_chunk_is_no_longer_than_a_raw_one() {
-    // One LZ4 block of five literals: right, but longer than the five bytes.
+    // A valid LZ4 block of five literals, which is longer than the five bytes.
     assert_eq!(Err(OpenError::Length), open_forged(Codec::Lz4, 5, &[1, 0x50, 1, 2, 3, 4, 5]));
 }
 
@@ -282,7 +283,7 @@ fn a_short_buffer_is_the_callers_error() {
 }
 
 #[test]
-fn data_that_does_not_shrink_is_seldom_tried() {
+fn incompressible_data_is_mostly_skipped() {
     let (mut compressor, mut out) = (Compressor::new(), vec![0; seal_buffer(CHUNK_MAX)]);
     let piece = noise(CHUNK_MAX as usize);
     let mut tries = 0;
@@ -290,22 +291,22 @@ fn data_that_does_not_shrink_is_seldom_tried() {
         tries += u32::from(compressor.skip == 0);
         assert_eq!(None, compressor.compress(&piece, &mut out));
     }
-    // After 0, 1, 2, 4 and 8 untried pieces, then every seventeenth.
+    // Tried after 0, 1, 2, 4 and 8 skipped pieces, then every seventeenth piece.
     assert_eq!(5 + (1000 - 5 - 15) / 17, tries);
-    let waiting = (0..).take_while(|_| compressor.compress(&[0; CHUNK_MAX as usize], &mut out).is_none()).count();
-    assert!(waiting <= Compressor::SKIP_MAX as usize, "{waiting}");
-    // Found again: no pause any more, and the next one starts short.
+    let skipped = (0..).take_while(|_| compressor.compress(&[0; CHUNK_MAX as usize], &mut out).is_none()).count();
+    assert!(skipped <= Compressor::SKIP_MAX as usize, "{skipped}");
+    // Compressible data ends the skipping, and the next skip starts with one piece.
     assert!(compressor.compress(&[0; CHUNK_MAX as usize], &mut out).is_some());
-    assert_eq!((0, 1), (compressor.skip, compressor.pause));
+    assert_eq!((0, 1), (compressor.skip, compressor.next_skip));
 }
 
 #[test]
-fn lz4_has_to_be_worth_it() {
+fn lz4_is_used_only_if_it_saves_a_sixteenth() {
     let mut out = vec![0; seal_buffer(CHUNK)];
-    // Zeros enough to save a little more than a sixteenth, or a little less.
-    for (zeros, worth) in [(100, true), (50, false)] {
+    // The zeros save a little more than a sixteenth, or a little less.
+    for (zeros, is_used) in [(100, true), (50, false)] {
         let piece = [noise(1024 - zeros), vec![0; zeros]].concat();
-        assert_eq!(worth, Compressor::new().compress(&piece, &mut out).is_some(), "{zeros}");
+        assert_eq!(is_used, Compressor::new().compress(&piece, &mut out).is_some(), "{zeros}");
     }
 }
 
@@ -315,7 +316,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(prop_oneof![bytes(0..3000), text], 0..4).prop_map(|parts| parts.concat())
 }
 
-/// Bytes at random, and blocks of true LZ4 in which some bytes were changed.
+/// Random bytes, and valid LZ4 blocks in which some bytes were changed.
 fn block() -> impl Strategy<Value = Vec<u8>> {
     let random = proptest::collection::vec(any::<u8>(), 0..1024);
     let changes = proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4);
@@ -334,7 +335,7 @@ fn aead() -> impl Strategy<Value = Aead> {
     prop_oneof![Just(Aead::Aes256Gcm), Just(Aead::ChaCha20Poly1305)]
 }
 
-/// What a network or a store may do to a sequence of chunks.
+/// Damage that a network or a store may do to a sequence of chunks.
 #[derive(Clone, Debug)]
 enum Damage {
     Flip(usize, usize),
@@ -358,7 +359,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 }
 
 impl Damage {
-    /// Index of the first chunk that is not what it was.
+    /// Applies the damage. Returns the index of the first changed chunk.
     fn apply(self, chunks: &mut Vec<Vec<u8>>) -> usize {
         let count = chunks.len();
         match self {
@@ -379,7 +380,7 @@ impl Damage {
             }
             Self::Swap(i, j) => {
                 let (i, j) = (i % count, j % count);
-                // With itself: with the next one, or nothing is damaged.
+                // Swapping a chunk with itself damages nothing, so it is swapped with the next one.
                 let j = if i == j { (j + 1) % count } else { j };
                 chunks.swap(i, j);
                 i.min(j)
@@ -398,7 +399,7 @@ impl Damage {
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens(
+    fn sealed_chunks_open(
         archive in content(),
         from in any::<prop::sample::Index>(),
         log in 10u32..=16,
@@ -419,7 +420,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_damaged_is_refused(
+    fn damaged_chunks_are_refused(
         archive in proptest::collection::vec(any::<u8>(), 1025..6000),
         aead in aead(),
         damage in damage(),
@@ -431,14 +432,14 @@ proptest! {
         let mut opener = opener(aead, Codec::None, span);
         let (opened, error) = open_all(&mut opener, &chunks);
         if first == chunks.len() {
-            // The last chunk was dropped: no error yet, but the end is not reached.
+            // The last chunk was dropped: there is no error, but the opener has not reached the end.
             prop_assert_eq!(None, error);
             prop_assert!(opener.next_len() > 0);
         } else {
             prop_assert!(error.is_some());
-            // Dead, even for the chunk that would be right here.
+            // The opener is poisoned, even for the chunk that would be right here.
             for chunk in whole.iter().chain(&chunks) {
-                prop_assert_eq!(Some(OpenError::Dead), opener.open(&mut chunk.clone(), &mut []).err());
+                prop_assert_eq!(Some(OpenError::Poisoned), opener.open(&mut chunk.clone(), &mut []).err());
             }
         }
         prop_assert_eq!(&archive[..archive.len().min(first * CHUNK as usize)], &opened[..]);
@@ -452,7 +453,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_no_chunk(mut bytes in proptest::collection::vec(any::<u8>(), 0..1100), aead in aead()) {
+    fn random_bytes_do_not_open(mut bytes in proptest::collection::vec(any::<u8>(), 0..1100), aead in aead()) {
         let mut opener = opener(aead, Codec::Lz4, Span::new(CHUNK, 0, 1024).unwrap());
         prop_assert!(opener.open(&mut bytes, &mut [0; 1024]).is_err());
     }

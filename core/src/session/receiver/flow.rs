@@ -310,7 +310,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     /// another.
     fn remembered_receipt(&self, accepted: &Accepted, schedule: &Schedule) -> Result<Option<Receipt>, SessionError> {
         let Some((manifest, receipt)) = self.at.desk.receipt(&accepted.run) else { return Ok(None) };
-        field(schedule.is_manifest(manifest, &accepted.offer.manifest_tag))?;
+        field(schedule.verify_manifest_tag(manifest, &accepted.offer.manifest_tag))?;
         Ok(Some(*receipt))
     }
 
@@ -334,7 +334,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                         return at.store.restart().await.map(|()| Held { offset: 0, digest: Digest::of(&[]) });
                     };
                     let is_it = |digest: &Digest| {
-                        let is_it = schedule.is_manifest(digest, &offer.manifest_tag);
+                        let is_it = schedule.verify_manifest_tag(digest, &offer.manifest_tag);
                         if is_it {
                             manifest.set(Some(*digest));
                         }
@@ -406,7 +406,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             self.done(first)??;
             if self.manifest.is_none() {
                 self.manifest = self.at.store.manifest();
-                within_archive(self.manifest.is_none_or(|digest| schedule.is_manifest(&digest, &offer.manifest_tag)))?;
+                within_archive(
+                    self.manifest.is_none_or(|digest| schedule.verify_manifest_tag(&digest, &offer.manifest_tag)),
+                )?;
             }
             self.at.operator.event(Event::Received(opener.position()));
             let durable = self.at.store.durable();

@@ -225,7 +225,7 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
                 }
                 FromReceiver::Working(stage) => self.dialogue.working(stage, cap.max(key_until.unwrap_or(0)))?,
                 FromReceiver::Accept { offset, digest, mac } => {
-                    if !schedule.accepts(offset, &digest, &mac) {
+                    if !schedule.verify_accept_mac(offset, &digest, &mac) {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac));
                     }
                     if offset > self.source.info().shape.total {
