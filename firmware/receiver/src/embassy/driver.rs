@@ -1,4 +1,5 @@
-//! A driver around a board's own, which tells TCP/IP the Ethernet address of each peer that begins to connect.
+//! A driver around a board's own, which tells TCP/IP the Ethernet address of each peer that begins to connect, and
+//! gives it only so many frames at once.
 //!
 //! smoltcp 0.13 learns the addresses of its neighbours from ARP alone. It asks for one address a second, and a socket
 //! whose peer is not found says nothing for a second, even to the next peer: SYNs from false addresses, and few of
@@ -11,6 +12,10 @@
 //! ```
 //!
 //! Nobody gets more by it than by sending that reply. RFC 826, RFC 9293.
+//!
+//! smoltcp takes frames for as long as there are any, and no other task runs meanwhile. Where frames come faster than
+//! it can handle them, that would be for ever. So after [`BURST`] frames there seems to be none, and its task is woken
+//! again behind the others.
 
 use core::cell::Cell;
 use core::task::Context;
@@ -22,17 +27,22 @@ const ARP: usize = 42;
 /// Ethernet's header.
 const ETHERNET: usize = 14;
 
+/// Frames that are given before other tasks run.
+const BURST: u8 = 16;
+
 /// A driver around a board's own.
 #[derive(Debug)]
 pub struct Neighbours<D> {
     inner: D,
     learned: Cell<Option<[u8; ARP]>>,
+    /// Frames that were given since other tasks ran.
+    given: u8,
 }
 
 impl<D: Driver> Neighbours<D> {
     /// Puts this driver around `inner`.
     pub const fn new(inner: D) -> Self {
-        Self { inner, learned: Cell::new(None) }
+        Self { inner, learned: Cell::new(None), given: 0 }
     }
 }
 
@@ -50,7 +60,14 @@ impl<D: Driver> Driver for Neighbours<D> {
         if let Some(frame) = self.learned.take() {
             return Some((Received::Learned(frame), self.inner.transmit(context)?));
         }
-        let (frame, answer) = self.inner.receive(context)?;
+        if self.given == BURST {
+            self.given = 0;
+            context.waker().wake_by_ref();
+            return None;
+        }
+        let received = self.inner.receive(context);
+        self.given = if received.is_some() { self.given + 1 } else { 0 };
+        let (frame, answer) = received?;
         Some((Received::Frame(frame, &self.learned), answer))
     }
 
@@ -114,9 +131,76 @@ fn reply(frame: &[u8]) -> Option<[u8; ARP]> {
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+    use std::task::Wake;
     use std::vec::Vec;
 
+    use embassy_net::driver::TxToken;
+
     use super::*;
+
+    /// Frames without end.
+    struct Flood;
+
+    impl RxToken for Flood {
+        fn consume<T, F: FnOnce(&mut [u8]) -> T>(self, read: F) -> T {
+            read(&mut [0; 60])
+        }
+    }
+
+    impl TxToken for Flood {
+        fn consume<T, F: FnOnce(&mut [u8]) -> T>(self, length: usize, write: F) -> T {
+            write(&mut std::vec![0; length])
+        }
+    }
+
+    impl Driver for Flood {
+        type RxToken<'a> = Self;
+        type TxToken<'a> = Self;
+
+        fn receive(&mut self, _: &mut Context<'_>) -> Option<(Self, Self)> {
+            Some((Self, Self))
+        }
+
+        fn transmit(&mut self, _: &mut Context<'_>) -> Option<Self> {
+            Some(Self)
+        }
+
+        fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {
+            LinkState::Up
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::default()
+        }
+
+        fn hardware_address(&self) -> HardwareAddress {
+            HardwareAddress::Ethernet([2; 6])
+        }
+    }
+
+    /// Counts how often a task is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_frames_lets_other_tasks_run() {
+        let woken = Arc::new(Woken::default());
+        let waker = woken.clone().into();
+        let (mut driver, mut context) = (Neighbours::new(Flood), Context::from_waker(&waker));
+        for polls in 1..=3 {
+            let frames = (0..1_000).take_while(|_| driver.receive(&mut context).is_some()).count();
+            assert_eq!(frames, BURST.into());
+            assert_eq!(woken.0.load(Ordering::Relaxed), polls, "it is polled again behind the others");
+        }
+    }
 
     fn segment(flags: u8) -> Vec<u8> {
         let mut frame = Vec::from([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0, 0x45]);
