@@ -115,7 +115,7 @@ impl Stretch {
     }
 
     /// Writes the result into `secret`, once all iterations are done.
-    pub fn finish(self, secret: &mut Secret) {
+    pub fn finish(&self, secret: &mut Secret) {
         secret.0 = self.sum;
     }
 }

@@ -100,25 +100,22 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         Self { connections, budget: Budget::new(clock.now()), count: Cell::new(0), yields: 0, clock, panel }
     }
 
-    /// Runs one `session` after the other, each on a connection that has said the preface.
-    pub(crate) async fn serve(&mut self, mut session: impl AsyncFnMut(&mut S, &ActiveSession)) -> ! {
-        loop {
-            let at = self.next().await;
-            let (mut socket, source) = self.connections[at].take();
-            let active = ActiveSession::new(self.clock.now());
-            let over = {
-                let session = pin!(session(&mut socket, &active));
-                select(active.measure(self.clock, session), self.keep(&active)).await
-            };
-            if let Either::Second(()) = over {
-                socket.abort();
-            }
-            match active.authenticated.get() {
-                true => self.budget.succeeded(source),
-                false => self.budget.failed(source, active.worked.get(), self.clock.now()),
-            }
-            self.connections[at].put_back(socket);
+    /// Runs `session` on the connection `at`, which [`next`](Self::next) gave.
+    pub(crate) async fn hold(&mut self, at: usize, session: impl AsyncFnOnce(&mut S, &ActiveSession)) {
+        let (mut socket, source) = self.connections[at].take();
+        let active = ActiveSession::new(self.clock.now());
+        let over = {
+            let session = pin!(session(&mut socket, &active));
+            select(active.measure(self.clock, session), self.keep(&active)).await
+        };
+        if let Either::Second(()) = over {
+            socket.abort();
         }
+        match active.authenticated.get() {
+            true => self.budget.succeeded(source),
+            false => self.budget.failed(source, active.worked.get(), self.clock.now()),
+        }
+        self.connections[at].put_back(socket);
     }
 
     /// Tells each connection that says the preface why there is no session.
@@ -131,7 +128,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
 
     /// Waits for the connection that gets the next session: of several, one whose address had the fewest handshakes
     /// that failed, and of those the one that has waited longest. Cancel-safe.
-    async fn next(&mut self) -> usize {
+    pub(crate) async fn next(&mut self) -> usize {
         loop {
             let now = self.clock.now();
             let waiting = self.connections[..N - 1].iter().enumerate().filter(|(_, it)| it.is_waiting());

@@ -19,7 +19,7 @@ use waft_core::session::apart::apart;
 use waft_core::session::desk::{Desk, Tries};
 use waft_core::wire::preface::ClearRefusal;
 
-use crate::accept::{ActiveSession, Backlog};
+use crate::accept::Backlog;
 use crate::board::{Board, Fit, Start, Unfit};
 use crate::console::{Around, Console, Ready};
 use crate::entropy::Random;
@@ -84,9 +84,17 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     if identity.policy.code {
         panel.show_code(sessions.desk.code());
     }
-    let serve = backlog.serve(async |socket: &mut B::Socket, active: &ActiveSession| {
-        sessions.hold(tls, socket, active).await;
-    });
+    let serve = async {
+        loop {
+            match select(backlog.next(), clock.sleep_until(sessions.expire())).await {
+                Either::First(at) => {
+                    let session = async |socket: &mut _, active: &_| sessions.hold(tls, socket, active).await;
+                    backlog.hold(at, session).await;
+                }
+                Either::Second(()) => {}
+            }
+        }
+    };
     both(pin!(serve), console).await
 }
 

@@ -8,7 +8,7 @@ use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::certificate::CertificateHash;
-use waft_core::limits::LINGER_MS;
+use waft_core::limits::{LINGER_MS, REMEMBER_MS};
 use waft_core::session::apart::apart;
 use waft_core::session::desk::{Desk, Tries};
 use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
@@ -79,6 +79,14 @@ pub(crate) struct Sessions<'a, B: Board> {
 }
 
 impl<B: Board> Sessions<'_, B> {
+    /// Wipes the keys of runs whose time has passed. Gives when to do so again.
+    #[inline(never)]
+    pub(crate) fn expire(&mut self) -> u64 {
+        let now = self.clock.now();
+        self.desk.expire(now);
+        self.desk.next_expiry().unwrap_or(now + REMEMBER_MS)
+    }
+
     /// Listens to whoever connected, and tells `active` once that is a trusted sender.
     pub(crate) async fn hold(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
         let mut wire = Wire::new(socket);

@@ -1,6 +1,9 @@
 //! A board on this machine: loopback for its network, memory for its flash, a pipe for its console.
 
+use std::fs::File;
+use std::io::{Read as _, Seek, SeekFrom};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -137,6 +140,19 @@ pub(crate) struct Scene<'a, 'f> {
     pub(crate) person: Person,
     pub(crate) slots: &'a Shelves<'f>,
     pub(crate) events: &'a Events<NoopRawMutex>,
+    /// Where all that the board keeps in RAM lies, but for its buffers.
+    state: Range<usize>,
+}
+
+impl Scene<'_, '_> {
+    /// Whether these bytes stand anywhere in the board's RAM.
+    pub(crate) fn remembers(&self, bytes: &[u8]) -> bool {
+        let mut state = vec![0; self.state.len()];
+        let mut memory = File::open("/proc/self/mem").unwrap();
+        memory.seek(SeekFrom::Start(self.state.start as u64)).unwrap();
+        memory.read_exact(&mut state).unwrap();
+        state.windows(bytes.len()).any(|window| window == bytes)
+    }
 }
 
 /// What a reset leaves.
@@ -186,10 +202,13 @@ impl Powered {
             memory: &mut memory,
         };
         let person = Person::new(near);
-        let around = Scene { address, person, slots: &slots, events: &events };
+        let mut running = Box::pin(run(parts));
+        let begin = std::ptr::from_ref(&*running).addr();
+        let state = begin..begin + size_of_val(&*running);
+        let around = Scene { address, person, slots: &slots, events: &events, state };
         steadily(async {
             tokio::select! {
-                _ = run(parts) => unreachable!("it never ends"),
+                _ = &mut running => unreachable!("it never ends"),
                 result = scene(around) => result,
             }
         })

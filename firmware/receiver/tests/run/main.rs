@@ -7,6 +7,8 @@ mod archive;
 mod board;
 mod console;
 mod dying;
+#[cfg(target_os = "linux")]
+mod expiry;
 mod laptop;
 #[path = "../slots/nor.rs"]
 #[allow(dead_code)]

@@ -32,7 +32,7 @@ pub(crate) fn folder(seed: u8) -> Archive {
 }
 
 /// Sends with the code and the key that the console asks for.
-async fn transfer(laptop: &Laptop, scene: &mut Scene<'_, '_>, folder: &Archive) -> Fared {
+pub(crate) async fn transfer(laptop: &Laptop, scene: &mut Scene<'_, '_>, folder: &Archive) -> Fared {
     let code = scene.person.reads_code().await;
     let person = async {
         scene.person.sees("Type the key that laptop0 shows").await;

@@ -1,0 +1,48 @@
+//! What a board remembers of a run: for as long as it may, and no longer.
+
+use std::time::Duration;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use tokio::time::{pause, sleep};
+use waft_core::limits::REMEMBER_MS;
+use waft_receiver::board::Board;
+
+use crate::board::{Hosted, Powered};
+use crate::laptop::Laptop;
+use crate::transfers::{cast, folder, transfer};
+
+/// PBKDF2-HMAC-SHA256 of a sender's key, as RFC 8018, section 5.2, has it.
+fn secret(laptop: &Laptop, iterations: u32) -> [u8; 32] {
+    let key = laptop.key.display().to_string().replace('-', "");
+    let prf = |input: &[u8]| -> [u8; 32] {
+        let mac = <Hmac<Sha256> as Mac>::new_from_slice(key.as_bytes()).unwrap();
+        mac.chain_update(input).finalize().into_bytes().into()
+    };
+    let mut last = prf(&[&laptop.salt[..], &[0, 0, 0, 1]].concat());
+    let mut sum = last;
+    for _ in 1..iterations {
+        last = prf(&last);
+        sum.iter_mut().zip(last).for_each(|(sum, byte)| *sum ^= byte);
+    }
+    sum
+}
+
+#[tokio::test]
+async fn what_a_run_proved_is_wiped_when_its_time_has_passed_though_nobody_connects() {
+    let (laptop, identity) = cast();
+    let folder = folder(1);
+    Powered::new(16)
+        .boot(Ok(&identity), async |mut scene| {
+            transfer(&laptop, &mut scene, &folder).await.receipt();
+            let secret = secret(&laptop, Hosted::ITERATIONS_MAX);
+            assert!(scene.remembers(&secret));
+            // From now on time goes by leaps, since all wait.
+            pause();
+            sleep(Duration::from_millis(REMEMBER_MS - 10_000)).await;
+            assert!(scene.remembers(&secret), "it is kept for retries");
+            sleep(Duration::from_millis(20_000)).await;
+            assert!(!scene.remembers(&secret));
+        })
+        .await;
+}
