@@ -376,3 +376,6 @@ async fn say<S: Socket>(socket: &mut S, refusal: ClearRefusal) {
     // Whether it still listens or not, it gets no session.
     let _ = socket.write_all(&refusal.to_bytes()).await;
 }
+
+#[cfg(test)]
+mod tests;

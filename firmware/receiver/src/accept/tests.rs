@@ -1,0 +1,291 @@
+//! Connections from several addresses, in an order and at times that the tests choose.
+
+use core::convert::Infallible;
+use core::net::{IpAddr, SocketAddr};
+use core::task::Poll;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::vec::Vec;
+use std::{boxed::Box, cell::RefCell};
+
+use embassy_futures::poll_once;
+use embedded_io_async::{ErrorType, Read, Write};
+use waft_core::wire::preface::preface;
+
+use super::*;
+use crate::tls::guard::Tcp;
+
+/// A clock that the tests put forward.
+#[derive(Default)]
+struct Hand(Cell<u64>);
+
+impl Clock for Hand {
+    fn now(&self) -> u64 {
+        self.0.get()
+    }
+
+    async fn sleep_until(&self, at: u64) {
+        poll_fn(|_| if self.0.get() >= at { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+/// How the board ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    Reset,
+}
+
+/// A peer that said something when it connected, and says no more.
+struct Peer {
+    from: IpAddr,
+    says: RefCell<VecDeque<u8>>,
+    told: RefCell<Vec<u8>>,
+    end: Cell<Option<End>>,
+}
+
+/// Peers whose SYN no socket has met yet.
+type Arriving = RefCell<VecDeque<Rc<Peer>>>;
+
+#[derive(Default)]
+struct Plug {
+    arriving: Rc<Arriving>,
+    peer: Option<Rc<Peer>>,
+}
+
+impl Plug {
+    fn peer(&self) -> &Peer {
+        self.peer.as_ref().expect("a peer is connected")
+    }
+
+    fn end(&mut self, end: End) {
+        if let Some(peer) = self.peer.take() {
+            peer.end.set(Some(end));
+        }
+    }
+}
+
+impl ErrorType for Plug {
+    type Error = Infallible;
+}
+
+impl Read for Plug {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        self.readable().await?;
+        let mut says = self.peer().says.borrow_mut();
+        let count = buffer.len().min(says.len());
+        buffer.iter_mut().zip(says.drain(..count)).for_each(|(place, byte)| *place = byte);
+        Ok(count)
+    }
+}
+
+impl Write for Plug {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        self.peer().told.borrow_mut().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl Tcp for Plug {
+    async fn readable(&mut self) -> Result<(), Infallible> {
+        poll_fn(|_| if self.peer().says.borrow().is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }).await
+    }
+}
+
+impl Socket for Plug {
+    async fn listen(&mut self, _: Option<SocketAddr>) -> Listened {
+        self.peer = Some(
+            poll_fn(|_| match self.arriving.borrow_mut().pop_front() {
+                Some(peer) => Poll::Ready(peer),
+                None => Poll::Pending,
+            })
+            .await,
+        );
+        Listened::Taken
+    }
+
+    async fn establish(&mut self) -> bool {
+        true
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        self.peer.as_ref().map(|peer| peer.from)
+    }
+
+    async fn close(&mut self) {
+        self.end(End::Closed);
+    }
+
+    fn abort(&mut self) {
+        self.end(End::Reset);
+    }
+}
+
+/// A board with two sockets for sessions, and one beside.
+struct Scene {
+    backlog: Backlog<'static, Plug, Hand, 3>,
+    clock: &'static Hand,
+    arriving: Rc<Arriving>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let clock: &Hand = Box::leak(Box::default());
+        let arriving = Rc::<Arriving>::default();
+        let sockets = [(); 3].map(|()| Plug { arriving: arriving.clone(), peer: None });
+        Self { backlog: Backlog::new(sockets, clock, Box::leak(Box::new(Panel::new()))), clock, arriving }
+    }
+
+    /// A peer with this address connects and says the preface.
+    fn connects(&self, last: u8) -> Rc<Peer> {
+        let says = RefCell::new(preface().into());
+        let peer = Peer { from: [192, 0, 2, last].into(), says, told: RefCell::default(), end: Cell::default() };
+        let peer = Rc::new(peer);
+        self.arriving.borrow_mut().push_back(peer.clone());
+        peer
+    }
+
+    fn passes(&self, milliseconds: u64) {
+        self.clock.0.update(|now| now + milliseconds);
+    }
+
+    /// Lets the board do all that it has to do now; gives the connection that may have the next session, if one may.
+    fn next(&mut self) -> Option<usize> {
+        let mut next = pin!(self.backlog.next());
+        (0..20).find_map(|_| match poll_once(next.as_mut()) {
+            Poll::Ready(at) => Some(at),
+            Poll::Pending => None,
+        })
+    }
+
+    /// A session with whoever is there, whose handshake takes this much of the processor and fails.
+    fn fails(&mut self, cost: u64) {
+        let at = self.next().expect("somebody may have a session");
+        let clock = self.clock;
+        let session = async |_: &mut Plug, _: &ActiveSession| clock.0.update(|now| now + cost);
+        assert!(poll_once(self.backlog.hold(at, session)).is_ready());
+    }
+
+    /// A session with whoever is there, who says nothing in it; after how many milliseconds it has to end.
+    fn keeps_waiting(&mut self, most: u64) -> Option<u64> {
+        let at = self.next().expect("somebody may have a session");
+        let (clock, begun) = (self.clock, self.clock.now());
+        let mut held = pin!(self.backlog.hold(at, async |_: &mut Plug, _: &ActiveSession| pending().await));
+        loop {
+            if (0..20).any(|_| poll_once(held.as_mut()).is_ready()) {
+                return Some(clock.now() - begun);
+            }
+            if clock.now() - begun >= most {
+                return None;
+            }
+            clock.0.update(|now| now + 1);
+        }
+    }
+}
+
+const STRANGER: u8 = 1;
+const SENDER: u8 = 2;
+
+#[test]
+fn failed_handshakes_are_charged() {
+    let mut scene = Scene::new();
+    for _ in 0..4 {
+        scene.connects(STRANGER);
+        scene.fails(1_000);
+    }
+    scene.connects(STRANGER);
+    assert_eq!(scene.next(), None, "what was saved is kept for others");
+    scene.passes(2_000);
+    assert!(scene.next().is_some());
+}
+
+#[test]
+fn a_session_that_is_authenticated_costs_nothing() {
+    let mut scene = Scene::new();
+    for _ in 0..100 {
+        scene.connects(SENDER);
+        let at = scene.next().expect("nothing is charged");
+        let clock = scene.clock;
+        let session = async |_: &mut Plug, active: &ActiveSession| {
+            clock.0.update(|now| now + 500);
+            active.authenticated();
+        };
+        assert!(poll_once(scene.backlog.hold(at, session)).is_ready());
+    }
+}
+
+#[test]
+fn a_peer_without_failures_comes_before_those_with() {
+    let mut scene = Scene::new();
+    for _ in 0..4 {
+        scene.connects(STRANGER);
+        scene.fails(1_000);
+    }
+    let stranger = scene.connects(STRANGER);
+    assert_eq!(scene.next(), None);
+    let sender = scene.connects(SENDER);
+    scene.fails(1);
+    assert_eq!(scene.next(), None);
+    assert_eq!([stranger, sender].map(|peer| peer.end.get()), [None, Some(End::Closed)], "the sender had the session");
+}
+
+#[test]
+fn those_with_failures_make_room_for_one_without() {
+    let mut scene = Scene::new();
+    for _ in 0..4 {
+        scene.connects(STRANGER);
+        scene.fails(1_000);
+    }
+    // They wait at both sockets for sessions, and may not have any yet.
+    let strangers = [scene.connects(STRANGER), scene.connects(STRANGER)];
+    assert_eq!(scene.next(), None);
+    let third = scene.connects(STRANGER);
+    assert_eq!(scene.next(), None);
+    assert_eq!(*third.told.borrow(), ClearRefusal::Busy.to_bytes());
+    assert!(strangers.iter().all(|peer| peer.end.get().is_none()), "equals make no room");
+    scene.passes(GRACE_MS);
+    let turned = scene.connects(SENDER);
+    assert_eq!(scene.next(), None);
+    assert_eq!(*turned.told.borrow(), ClearRefusal::Busy.to_bytes());
+    assert_eq!(strangers.iter().filter(|peer| peer.end.get() == Some(End::Reset)).count(), 1);
+    // It tries again.
+    let sender = scene.connects(SENDER);
+    scene.fails(1);
+    assert_eq!(scene.next(), None);
+    assert_eq!(sender.end.get(), Some(End::Closed), "it had the session");
+}
+
+#[test]
+fn a_session_that_yields_is_reset() {
+    let mut scene = Scene::new();
+    let (silent, _) = (scene.connects(STRANGER), scene.connects(SENDER));
+    assert_eq!(scene.keeps_waiting(10_000), Some(YIELD_MS));
+    assert_eq!(silent.end.get(), Some(End::Reset), "it is not listened to any longer");
+}
+
+#[test]
+fn where_nobody_else_waits_a_peer_has_longer() {
+    let mut scene = Scene::new();
+    scene.connects(STRANGER);
+    assert_eq!(scene.keeps_waiting(2 * YIELD_MAX_MS), None);
+}
+
+#[test]
+fn now_and_then_a_peer_has_longer() {
+    let mut scene = Scene::new();
+    let mut took = [0; 64];
+    for took in &mut took {
+        scene.connects(STRANGER);
+        scene.connects(SENDER);
+        *took = scene.keeps_waiting(10_000).expect("another waits");
+        // The other one's session ends by itself, and what was charged is saved again.
+        scene.fails(0);
+        scene.passes(10_000);
+    }
+    let times = |factor| took.iter().filter(|took| **took == factor * YIELD_MS).count();
+    assert_eq!([1, 2, 4, 8].map(times), [48, 12, 3, 1], "{took:?}");
+}
