@@ -170,6 +170,22 @@ fn a_boot_that_cannot_read_a_cell_of_the_journal_shows_no_older_folder() {
     }
 }
 
+/// The head of a block stands twice, in it and as a copy in the other one: either suffices.
+#[test]
+fn a_head_that_cannot_be_read_hides_no_folder() {
+    for (history, before) in histories() {
+        let is_head = |cell: &u32| before.try_lock().unwrap().bytes[*cell as usize..].starts_with(b"WAFTSLOT");
+        let heads: Vec<u32> = (0..2 * BLOCK).step_by(32).filter(is_head).collect();
+        assert!(heads.len() > 1, "{history}: {heads:?}");
+        for head in heads {
+            let flash = copy(&before);
+            reads_fail(&flash, head..head + 32, 0, Failing::ALWAYS);
+            let shown = boot(&flash, async |slots, _| shown(slots).await).unwrap();
+            assert!(shown.is_some_and(|(_, tree)| tree == second().tree), "{history}: {head}");
+        }
+    }
+}
+
 /// Power went between COMMIT and what acknowledges it. The next boot wants to move the journal, and cannot.
 #[test]
 fn a_journal_that_cannot_be_moved_hides_no_folder() {
