@@ -70,7 +70,7 @@ pub const REMEMBER_MS: u64 = 600_000;
 pub const LEASE_MS: u64 = 10_000;
 /// How long an unauthenticated connection may keep the receiver waiting while other connections are pending, in
 /// milliseconds.
-pub const YIELD_MS: u64 = 250;
+pub const YIELD_MS: u64 = 125;
 /// The longer time that such a connection gets now and then, in milliseconds, so that distant senders get in as well.
 pub const YIELD_MAX_MS: u64 = 2_000;
 /// How long a side goes on reading after its last message, in milliseconds. Closing a socket with unread bytes would

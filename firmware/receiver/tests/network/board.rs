@@ -9,8 +9,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embedded_io_async::Write;
 use rand_core::{OsRng, RngCore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::desk::Tries;
@@ -23,11 +22,12 @@ use waft_receiver::identity::Identity;
 use waft_receiver::run::{Parts, run};
 use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
-use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+use waft_receiver::tls::suite::Aes128GcmSha256;
 
+use crate::chip::Chip;
+use crate::clock::keep_time;
 use crate::nor::{Level, Nor};
 use crate::person::{Person, Pipe};
-use crate::support::connected;
 use crate::wire::{Port, wire};
 
 const ERASE: usize = 4096;
@@ -44,9 +44,9 @@ struct Wired;
 impl Board for Wired {
     type Mutex = NoopRawMutex;
     type Flash = Nor<4, ERASE>;
-    type Suite = ChaCha20Poly1305Sha256;
+    type Suite = Aes128GcmSha256;
     type Cipher = SoftCipher;
-    type Socket = TcpPort<'static>;
+    type Socket = Chip;
     type Console = Pipe;
     type Clock = Uptime;
     const ITERATIONS_MAX: u32 = 1_000;
@@ -94,10 +94,10 @@ impl Laptop {
     pub(crate) async fn carried<T>(
         &self,
         mut socket: TcpSocket<'static>,
-        speak: impl AsyncFnOnce(TcpStream) -> T,
+        speak: impl AsyncFnOnce(DuplexStream) -> T,
     ) -> T {
-        let (near, mut far) = connected().await;
-        let (mut from_far, mut to_far) = far.split();
+        let (near, far) = duplex(8192);
+        let (mut from_far, mut to_far) = split(far);
         let (mut from_board, mut to_board) = socket.split();
         let forth = async {
             let mut bytes = [0; 2048];
@@ -163,7 +163,7 @@ pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) 
         slots: &slots,
         sockets: sizes.map(|(receive, send)| {
             let [receive, send] = [receive, send].map(|size| Box::leak(vec![0; size].into_boxed_slice()));
-            TcpPort::new(board, PORT, receive, send)
+            Chip::new(TcpPort::new(board, PORT, receive, send))
         }),
         console: Pipe(far),
         echo: false,
@@ -179,6 +179,7 @@ pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) 
             _ = run(parts) => unreachable!("it never ends"),
             _ = board_runner.run() => unreachable!("it never ends"),
             _ = laptop_runner.run() => unreachable!("it never ends"),
+            _ = keep_time() => unreachable!("it never ends"),
             result = scene(around) => result,
         }
     })

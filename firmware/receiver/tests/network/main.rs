@@ -1,7 +1,9 @@
 //! The receiver of a board behind the TCP of real boards, on a network in memory, where every refusal is visible:
-//! strangers in numbers, peers that vanish, addresses that change.
+//! strangers in numbers, peers that vanish, addresses that change. Time is simulated: see `clock`.
 
 mod board;
+mod chip;
+mod clock;
 #[path = "../slots/nor.rs"]
 #[allow(dead_code)]
 mod nor;

@@ -1,14 +1,12 @@
 //! Peers that vanish, and a network that changes under the board.
 
 use std::future::pending;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embassy_net::ConfigV4;
 use embedded_io_async::Write as _;
-use tokio::time::timeout;
-use waft::door::knock;
+use tokio::time::{Instant, timeout};
 use waft::identity::Identity as Keys;
-use waft::tls::sender::authenticate;
 use waft_core::limits::MESSAGE_MAX;
 use waft_core::wire::frame::{Header, Kind};
 use waft_core::wire::message::{FromSender, Hello};
@@ -17,7 +15,8 @@ use waft_receiver::embassy::config;
 use waft_receiver::identity::{Address, Network};
 
 use crate::board::{BOARD, Laptop, boot};
-use crate::strangers::pins;
+use crate::server::DATA;
+use crate::strangers::{key, shake_hands};
 use crate::support::board;
 
 /// What a connection is told that says the preface.
@@ -32,7 +31,7 @@ async fn answer(laptop: &Laptop, at: [u8; 4]) -> Option<u8> {
     first
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_console_and_the_sockets_follow_the_address() {
     let identity = board(&Keys::generate(), &[&Keys::generate()]);
     boot(&identity, async |mut scene| {
@@ -57,7 +56,7 @@ async fn the_console_and_the_sockets_follow_the_address() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cable_may_be_unplugged() {
     let identity = board(&Keys::generate(), &[&Keys::generate()]);
     boot(&identity, async |mut scene| {
@@ -72,29 +71,23 @@ async fn a_cable_may_be_unplugged() {
 }
 
 /// While the code is waited for, which may take two minutes.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_sender_that_lost_its_power_is_noticed() {
     let (sender, kitchen) = (Keys::generate(), Keys::generate());
     let identity = board(&kitchen, &[&sender]);
-    let pins = pins(&sender, &kitchen);
     boot(&identity, async |mut scene| {
         let socket = scene.laptop.connect().await.unwrap();
-        let asked = tokio::sync::Notify::new();
-        let sending = scene.laptop.carried(socket, async |mut stream| {
-            knock(&mut stream).await.unwrap();
-            let mut link = authenticate(stream, &sender, pins.clone()).await.unwrap().link;
+        let sending = scene.laptop.carried(socket, async |stream| {
+            let mut server = shake_hands(stream, &sender, &key(&sender)).await.unwrap();
+            server.finish();
             let mut buffer = [0; MESSAGE_MAX];
             let hello = FromSender::Hello(Hello { min: VERSION, max: VERSION, nonce: [1; 32], salt: [2; 32] });
             let payload = postcard::to_slice(&hello, &mut buffer).unwrap();
-            link.write_all(&Header::encode(Kind::Message, payload.len())).await.unwrap();
-            link.write_all(payload).await.unwrap();
-            link.flush().await.unwrap();
-            embedded_io_async::Read::read(&mut link, &mut [0; 1]).await.unwrap();
-            asked.notify_one();
+            server.sealed(DATA, &[&Header::encode(Kind::Message, payload.len()), &*payload].concat()).await;
             pending::<()>().await
         });
         let watching = async {
-            asked.notified().await;
+            scene.person.sees("laptop0 is there").await;
             scene.laptop.port.die();
             let begun = Instant::now();
             scene.person.sees("No new folder from laptop0: the connection broke").await;

@@ -11,7 +11,7 @@ use p256::ecdsa::{DerSignature, SigningKey};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use rand_core::OsRng;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub(crate) const ALERT: u8 = 21;
@@ -19,8 +19,8 @@ pub(crate) const HANDSHAKE: u8 = 22;
 pub(crate) const DATA: u8 = 23;
 pub(crate) const CLOSE_NOTIFY: &[u8] = &[1, 0];
 
-pub(crate) struct Server {
-    stream: TcpStream,
+pub(crate) struct Server<S = TcpStream> {
+    stream: S,
     transcript: Sha256,
     client_point: PublicKey,
     secret: [u8; 32],
@@ -28,14 +28,14 @@ pub(crate) struct Server {
     count: u64,
 }
 
-impl Server {
+impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
     /// Reads the ClientHello.
-    pub(crate) async fn accept(stream: TcpStream) -> Self {
+    pub(crate) async fn accept(stream: S) -> Self {
         Self::try_accept(stream).await.unwrap()
     }
 
     /// The same, from a board that may end the connection.
-    pub(crate) async fn try_accept(mut stream: TcpStream) -> std::io::Result<Self> {
+    pub(crate) async fn try_accept(mut stream: S) -> std::io::Result<Self> {
         let mut header = [0; 5];
         stream.read_exact(&mut header).await?;
         let mut hello = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
@@ -133,6 +133,11 @@ impl Server {
     /// These bytes; a board that has hung up is no failure.
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Listens until so many bytes came; `false`: the board ended the connection first.
+    pub(crate) async fn hears(&mut self, count: usize) -> bool {
+        self.stream.read_exact(&mut vec![0; count]).await.is_ok()
     }
 
     /// Says no more, and listens to the end.

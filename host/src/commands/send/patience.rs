@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use rand_core::{OsRng, RngCore};
 use waft_core::limits::BUSY_RETRY_MS;
 use waft_core::session::SessionError;
 use waft_core::wire::preface::ClearRefusal;
@@ -24,7 +25,9 @@ const STRANGE_MAX: u32 = 5;
 const TRIES_MAX: u32 = 200;
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(8);
-/// Where many want to connect, a sender that tries often gets in.
+/// Where many want to connect, a sender that tries often gets in. This long on average: half of it at least, and up to as
+/// much more at random. After the same time each time, a sender could come in step with a receiver that turns to another
+/// connection as regularly, and find it busy each time.
 const WAIT_BUSY: Duration = Duration::from_millis(250);
 /// The longest pause between two connections to an address that has only refused them.
 const WAIT_REFUSED_MAX: Duration = Duration::from_secs(1);
@@ -132,8 +135,13 @@ impl Patience {
             true => WAIT_BUSY,
             false => ((now - since) / 16).clamp(WAIT_BUSY, WAIT_REFUSED_MAX),
         };
-        (wait <= left).then_some(Retry { wait, left: Some(left) })
+        (wait <= left).then(|| Retry { wait: varied(wait), left: Some(left) })
     }
+}
+
+/// `wait` on average: half of it, and up to as much more.
+fn varied(wait: Duration) -> Duration {
+    wait / 2 + wait * (OsRng.next_u32() % 256) / 255
 }
 
 fn growing(step: u32, most: Duration) -> Duration {
@@ -157,24 +165,37 @@ mod tests {
     #[test]
     fn a_busy_receiver_is_asked_past_its_idle_deadline() {
         let (tries, seconds) = endure(&mut Patience::default(), Hope::Busy);
-        assert!(seconds * 1000 > waft_core::limits::STEP_MS && tries < 200, "{tries} tries, {seconds} s");
+        assert!(seconds * 1000 > waft_core::limits::STEP_MS && tries < 250, "{tries} tries, {seconds} s");
+    }
+
+    #[test]
+    fn the_time_between_tries_at_a_busy_receiver_varies() {
+        let wait = |_| Patience::default().next(Hope::Busy, Duration::ZERO).expect("it may try again").wait;
+        let waits: Vec<_> = (0..100).map(wait).collect();
+        let (shortest, longest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*shortest < WAIT_BUSY * 3 / 4 && *shortest >= WAIT_BUSY / 2, "{shortest:?}");
+        assert!(*longest > WAIT_BUSY * 5 / 4 && *longest <= WAIT_BUSY * 3 / 2, "{longest:?}");
     }
 
     #[test]
     fn an_address_that_only_refuses_is_asked_as_long_but_less_often() {
         let (tries, seconds) = endure(&mut Patience::default(), Hope::Refused);
         assert!(seconds >= 44 && (50..80).contains(&tries), "{tries} tries, {seconds} s");
+        let waits = |patience: &mut Patience, hope, now, expected: Duration| {
+            let wait = patience.next(hope, now).expect("it may try again").wait;
+            assert!((expected / 2..=expected * 3 / 2).contains(&wait), "{hope:?} {now:?}: {wait:?}");
+        };
         // The first seconds are those of a busy receiver.
         let mut patience = Patience::default();
         for now in [0, 1, 4].map(Duration::from_secs) {
-            assert_eq!(patience.next(Hope::Refused, now).unwrap().wait, WAIT_BUSY);
+            waits(&mut patience, Hope::Refused, now, WAIT_BUSY);
         }
         let late = Duration::from_secs(40);
-        let expected = Retry { wait: WAIT_REFUSED_MAX, left: Some(Duration::from_secs(5)) };
-        assert_eq!(patience.next(Hope::Refused, late), Some(expected));
+        waits(&mut patience, Hope::Refused, late, WAIT_REFUSED_MAX);
+        assert_eq!(patience.next(Hope::Refused, late).unwrap().left, Some(Duration::from_secs(5)));
         // Something answered: it is crowded.
-        assert_eq!(patience.next(Hope::Busy, late).unwrap().wait, WAIT_BUSY);
-        assert_eq!(patience.next(Hope::Refused, late).unwrap().wait, WAIT_BUSY);
+        waits(&mut patience, Hope::Busy, late, WAIT_BUSY);
+        waits(&mut patience, Hope::Refused, late, WAIT_BUSY);
     }
 
     #[test]
