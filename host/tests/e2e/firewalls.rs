@@ -169,8 +169,24 @@ fn a_path_that_swallows_large_packets_is_a_possible_cause() {
     let (address, _) = receiver.ready();
     // The handshake crosses, and no chunk.
     firewall("meta length > 1300 drop");
-    let sender = world.send(&address);
+    let mut sender = world.send(&address);
     let told = receiver.await_event("error");
     assert!(text(&told, "advice").contains(hint), "{told:#}");
+    // The sender goes on trying, and says at once what the cause may be.
+    let told = sender.await_event("warning");
+    assert!(text(&told, "message").contains(hint), "{told:#}");
     sender.kill();
+    // Not even the handshake crosses.
+    firewall("meta length > 600 drop");
+    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let (address, _) = receiver.ready();
+    let mut sender = world.send(&address);
+    let told = sender.await_event("warning");
+    assert!(text(&told, "message").contains(hint), "{told:#}");
+    let rejected = receiver.await_event("rejected");
+    assert!(text(&rejected, "message").contains("before it was secured"), "{rejected:#}");
+    sender.kill();
+    receiver.interrupt();
+    let ended = receiver.end();
+    assert!(ended.errors.contains(hint), "{ended:#?}");
 }

@@ -3,13 +3,14 @@
 //! A busy receiver is tried again for [`BUSY_RETRY_MS`]. One that refuses connections or does not answer is taken for busy:
 //! strangers may take all of its sockets. As long as nothing but refusals came, the tries slow down, since then it is more
 //! likely that nothing listens there. A broken connection is tried again a few times, and anew each time that it got
-//! further. PROTOCOL.md, section 6, "Retries" and "Places".
+//! further; so is one that the receiver gave up because it heard nothing. PROTOCOL.md, section 6, "Retries" and "Places".
 
 use std::time::Duration;
 
 use rand_core::{OsRng, RngCore};
 use waft_core::limits::BUSY_RETRY_MS;
 use waft_core::session::SessionError;
+use waft_core::wire::message::Cancel;
 use waft_core::wire::preface::ClearRefusal;
 
 use crate::door::KnockError;
@@ -55,6 +56,7 @@ impl Hope {
                 cause:
                     SessionError::Disconnected
                     | SessionError::TimedOut
+                    | SessionError::PeerCancelled(Cancel::TimedOut)
                     | SessionError::OutcomeUnknown { interrupted: false },
                 ..
             } => Self::Broken,
@@ -151,6 +153,7 @@ fn growing(step: u32, most: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Moment;
 
     /// Fails in this way until patience ends; gives tries and seconds.
     fn endure(patience: &mut Patience, hope: Hope) -> (u32, u64) {
@@ -216,6 +219,20 @@ mod tests {
             assert_eq!(Hope::after(&Error::Knock(at(), error)), Hope::Busy, "{error:?}");
         }
         assert_eq!(Hope::after(&Error::DialBoth(lost(), lost())), Hope::Absent);
+    }
+
+    #[test]
+    fn a_connection_that_either_side_gave_up_is_broken() {
+        let ended = |cause| Error::Sending { peer: "kitchen".into(), cause, entry: None, moment: Moment::Content };
+        for (cause, hope) in [
+            (SessionError::Disconnected, Hope::Broken),
+            (SessionError::TimedOut, Hope::Broken),
+            (SessionError::PeerCancelled(Cancel::TimedOut), Hope::Broken),
+            (SessionError::PeerCancelled(Cancel::Interrupted), Hope::No),
+            (SessionError::PeerCancelled(Cancel::Protocol), Hope::No),
+        ] {
+            assert_eq!(Hope::after(&ended(cause)), hope, "{cause:?}");
+        }
     }
 
     #[test]
