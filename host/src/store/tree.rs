@@ -169,9 +169,18 @@ impl Tree {
         let at_target = |error: io::Error| place.at_target(self.entries.path(), error);
         match error.kind() {
             io::ErrorKind::AlreadyExists => Failure::At(StoreError::Collision { entry }, at_target(error)),
-            _ if platform::is_refused_name(&error) => Failure::At(StoreError::Name { entry }, at_target(error)),
+            _ if platform::is_refused_name(&error) || (is_doubtful(&error) && self.takes_another_name()) => {
+                Failure::At(StoreError::Name { entry }, at_target(error))
+            }
             _ => self.trouble(place, error),
         }
+    }
+
+    /// Whether a file of an ordinary name can be made where an entry could not.
+    fn takes_another_name(&self) -> bool {
+        let name = format!("waft-probe-{}", std::process::id());
+        let here = self.open.here();
+        here.open_with(&name, &new_file()).is_ok() && here.remove_file(&name).is_ok()
     }
 
     pub(super) fn trouble(&self, place: &Place, error: io::Error) -> Failure {
@@ -181,6 +190,13 @@ impl Tree {
     fn path(&self) -> String {
         format!("{TREE}/{}", self.entries.path())
     }
+}
+
+/// Whether an error may be about a name, and may be about something else: which of the two differs from one file system
+/// to the next. SMB says of some names that they are not found, FUSE's programs that they are not permitted.
+fn is_doubtful(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied, Unsupported};
+    matches!(error.kind(), NotFound | PermissionDenied | Unsupported)
 }
 
 /// Options for a file that must not be there yet.

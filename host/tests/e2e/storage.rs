@@ -427,3 +427,34 @@ fn a_file_that_cannot_be_read() {
     call.run().failed(14, "storage", &["cannot be read", "readme.txt"]);
     world.nothing_arrived();
 }
+
+/// File systems that do not hold a name say so in many ways: none of them is a failure of the disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_the_file_system_refuses() {
+    let world = World::new();
+    write(&world.folder(), "a/b:c", b"x");
+    write(&world.folder(), "d:e/f", b"x");
+    let received = |name: &str, calls: &str, errno: &str| {
+        let fault = format!("inject={calls}:error={errno}");
+        let options = ["-f", "-qq", "-o", "/dev/null", "-P", name, "-e", &fault];
+        let receiving = world.receiving(&["--once", "--no-code", "--no-key"]);
+        let mut receiver = receiving.within("strace", &options).start();
+        let (address, _) = receiver.ready();
+        (world.sending(&address).run(), receiver.end())
+    };
+    for errno in ["EINVAL", "EILSEQ", "ENAMETOOLONG", "EPERM", "EACCES", "ENOENT", "EOPNOTSUPP"] {
+        let (sender, receiver) = received("b:c", "openat,openat2", errno);
+        sender.failed(15, "refused", &["kitchen cannot hold the name a/b:c", "Rename it"]);
+        receiver.failed(15, "refused", &["cannot be held", "into/a/b:c"]);
+    }
+    let (sender, receiver) = received("d:e", "mkdirat", "EPERM");
+    sender.failed(15, "refused", &["kitchen cannot hold the name d:e"]);
+    receiver.failed(15, "refused", &["into/d:e"]);
+    // What is no name's fault, or may not be, is told as what it is.
+    for (errno, exit, class) in [("EIO", 14, "storage"), ("ENOSPC", 14, "storage"), ("EROFS", 14, "storage")] {
+        let (_, receiver) = received("b:c", "openat,openat2", errno);
+        receiver.failed(exit, class, &["tree/a/b:c"]);
+    }
+    world.nothing_arrived();
+}
