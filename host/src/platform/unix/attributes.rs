@@ -145,8 +145,28 @@ mod lists {
     }
 }
 
-/// Elsewhere they are not reached without code that is not safe.
-#[cfg(not(target_os = "linux"))]
+/// On macOS they are not reached without code that is not safe, so that they are lost. That there is one is told by `ls`.
+#[cfg(target_vendor = "apple")]
+mod lists {
+    use std::ffi::OsStr;
+    use std::io;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::process::Command;
+
+    use cap_std::fs::Dir;
+    use rustix::fs::getpath;
+
+    /// Copies none. Says whether there is one.
+    pub(super) fn copy(from: &Dir, _to: &Dir) -> io::Result<bool> {
+        let path = getpath(from)?;
+        let listed = Command::new("/bin/ls").args(["-led", "--"]).arg(OsStr::from_bytes(path.as_bytes())).output();
+        // Each entry of the list has a line of its own.
+        Ok(listed.is_ok_and(|listed| listed.stdout.iter().filter(|byte| **byte == b'\n').count() > 1))
+    }
+}
+
+/// Elsewhere there are none that are known here.
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 mod lists {
     use std::io;
 
