@@ -52,6 +52,11 @@ impl<T: Send + 'static> Worker<T> {
         self.value.as_mut()
     }
 
+    /// Tells the work that is going on that its result is not wanted any more.
+    pub(crate) fn give_up(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for the end of the work that was started last, and gives access to the value. Dropped before that, it gives
     /// the work up; whatever comes next still waits for its end.
     pub(crate) async fn idle(&mut self) -> &mut T {

@@ -129,7 +129,8 @@ pub trait Store {
     /// [`begin`](Self::begin).
     async fn restart(&mut self) -> Result<(), StoreError>;
 
-    /// Takes the next bytes of the archive.
+    /// Takes the next bytes of the archive. A store may still be writing them when this returns, once the manifest is
+    /// whole: what is called next tells how that went.
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError>;
 
     /// Digest of the manifest of the archive that was begun, once all of it is held.

@@ -35,7 +35,13 @@ pub(super) struct BlockingStore {
     pub(super) received: Option<Received>,
     /// What the target's file system keeps, once it was measured.
     pub(super) capabilities: Option<Capabilities>,
+    /// The bytes of the archive that come next, and how it went to write the last ones.
+    pub(super) piece: Vec<u8>,
+    pub(super) written: std::result::Result<(), Explained>,
 }
+
+/// What the session is told of a failure, and what the user may see of it.
+pub(super) type Explained = (StoreError, Option<Trouble>);
 
 /// What the store holds of the offered archive.
 enum State {
@@ -67,7 +73,16 @@ enum Part {
 
 impl BlockingStore {
     pub(super) fn new(place: Place, overwrite: bool) -> Self {
-        Self { place, overwrite, state: State::Idle, manifest: None, received: None, capabilities: None }
+        Self {
+            place,
+            overwrite,
+            state: State::Idle,
+            manifest: None,
+            received: None,
+            capabilities: None,
+            piece: Vec::new(),
+            written: Ok(()),
+        }
     }
 
     /// Finishes what an interrupted process had begun to move into the target. Says whether there was such a thing.
@@ -105,10 +120,12 @@ impl BlockingStore {
     /// Closes what is staged, which stays.
     pub(super) fn suspend(&mut self) {
         self.state = State::Idle;
+        self.written = Ok(());
     }
 
     /// Removes what is staged.
     pub(super) fn discard(&mut self) {
+        self.written = Ok(());
         if let State::Staged(staged) = std::mem::replace(&mut self.state, State::Idle) {
             let Staged { staging, part, .. } = *staged;
             drop(part);
@@ -121,6 +138,7 @@ impl BlockingStore {
     pub(super) fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
         self.state = State::Idle;
         self.manifest = None;
+        self.written = Ok(());
         merge::recover(&self.place)?;
         if let Found::Filled(target) = self.place.look()? {
             if let Some((manifest, Whole { archive, root })) = self.committed(target, offered, is_it) {
@@ -195,8 +213,20 @@ impl BlockingStore {
         self.start(staging, &offered).map(drop)
     }
 
+    /// Whether what comes next is content. Nothing but its writing has to be known before more of it comes.
+    pub(super) fn takes_content(&self) -> bool {
+        matches!(&self.state, State::Staged(staged) if matches!(staged.part, Part::Content(_)))
+    }
+
+    /// Writes the next piece.
+    pub(super) fn write(&mut self) {
+        let piece = std::mem::take(&mut self.piece);
+        self.written = self.take(&piece).map_err(|failure| self.explain(failure));
+        self.piece = piece;
+    }
+
     /// Takes the next bytes of the archive.
-    pub(super) fn take(&mut self, mut archive: &[u8]) -> Result<()> {
+    fn take(&mut self, mut archive: &[u8]) -> Result<()> {
         let State::Staged(staged) = &mut self.state else { return Err(StoreError::Io.into()) };
         let length = archive.len() as u64;
         let taken = staged.take(&self.place, &mut archive);
@@ -228,8 +258,8 @@ impl BlockingStore {
         Ok(Receipt { digest: root, files: offered.shape.files, bytes: offered.shape.total, generation: 0 })
     }
 
-    /// What the session is told of a failure, and what the user may see of it.
-    pub(super) fn explain(&self, failure: Failure) -> (StoreError, Option<Trouble>) {
+    /// Makes a failure ready to be told.
+    pub(super) fn explain(&self, failure: Failure) -> Explained {
         match failure {
             Failure::Refused(error) => (error, None),
             Failure::At(error, trouble) => (error, Some(trouble)),

@@ -33,7 +33,7 @@ use waft_core::digest::Digest;
 use waft_core::limits;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 
-use self::blocking::BlockingStore;
+use self::blocking::{BlockingStore, Explained};
 use self::compare::Whole;
 use self::failure::{Failure, Result as Done};
 pub use self::notes::Note;
@@ -49,6 +49,9 @@ use crate::worker::Worker;
 ///
 /// On a host *durable* means handed to the file system: a crash of this process loses none of it. A power cut may; that
 /// is found out when the bytes are read back, and again by the sender, who compares their digest.
+///
+/// The piece of content that was handed over last is still being written when [`write`](Store::write) returns; how that
+/// went is told by what is called next.
 ///
 /// Work whose future is dropped ends at the next file, and nothing is written behind that: the thread has the lock on
 /// the staging area, and whatever is called next waits for it. Dropping the store itself does not wait.
@@ -138,10 +141,20 @@ impl DirectoryStore {
     ) -> Result<T, StoreError> {
         self.trouble = None;
         let result = self.observe(|store| work(store).map_err(|failure| store.explain(failure))).await;
-        result.map_err(|(error, trouble)| {
-            self.trouble = trouble;
-            error
-        })
+        result.map_err(|explained| self.tell(explained))
+    }
+
+    fn tell(&mut self, (error, trouble): Explained) -> StoreError {
+        self.trouble = trouble;
+        error
+    }
+
+    /// Waits until the piece is written that was handed over last.
+    async fn finish_writing(&mut self) -> Result<(), StoreError> {
+        let store = self.worker.idle().await;
+        let written = std::mem::replace(&mut store.written, Ok(()));
+        (self.manifest, self.durable) = (store.manifest(), store.durable());
+        written.map_err(|explained| self.tell(explained))
     }
 
     /// Does work on the store's thread, and sees afterwards how far the archive has come.
@@ -195,8 +208,14 @@ impl Store for DirectoryStore {
     }
 
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
-        let archive = archive.to_vec();
-        self.run(move |store| store.take(&archive)).await
+        self.finish_writing().await?;
+        let store = self.worker.idle().await;
+        let is_content = store.takes_content();
+        store.piece.clear();
+        store.piece.extend_from_slice(archive);
+        self.worker.start(BlockingStore::write).await;
+        // The next piece of content is opened while this one is written.
+        if is_content { Ok(()) } else { self.finish_writing().await }
     }
 
     fn manifest(&self) -> Option<Digest> {
@@ -208,14 +227,17 @@ impl Store for DirectoryStore {
     }
 
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
+        self.finish_writing().await?;
         self.run(|store| store.put_in_place(&mut || Ok(()))).await
     }
 
     async fn suspend(&mut self) {
+        self.worker.give_up();
         self.observe(BlockingStore::suspend).await;
     }
 
     async fn discard(&mut self) {
+        self.worker.give_up();
         self.observe(BlockingStore::discard).await;
     }
 }

@@ -137,6 +137,7 @@ impl Bench {
 fn write(store: &mut DirectoryStore, bytes: &[u8], piece: usize) -> Answer<()> {
     let before = store.durable();
     bytes.chunks(piece).try_for_each(|piece| block_on(store.write(piece)))?;
+    block_on(store.finish_writing())?;
     assert_eq!(store.durable(), before + bytes.len() as u64);
     Ok(())
 }
