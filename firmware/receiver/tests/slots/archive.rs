@@ -34,7 +34,8 @@ pub(crate) fn archive(tree: Tree, created: u64) -> Archive {
     for (path, content) in &tree {
         let kind = content.as_ref().map_or(Kind::Directory, |content| Kind::File { size: content.len() as u64 });
         let path = RelPath::new(path).unwrap();
-        let entry = Entry { kind, path, mode: 0o644, modified: Modified { seconds: 1, nanos: 0 } };
+        let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
+        let entry = Entry { kind, path, mode, modified: Modified { seconds: 1, nanos: 0 } };
         let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
         let length = writer.push(&entry, &mut out).unwrap();
         bytes.extend(&out[..length]);

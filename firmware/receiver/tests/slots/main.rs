@@ -4,6 +4,7 @@
 mod archive;
 mod bench;
 mod cases;
+mod contract;
 mod damage;
 mod failures;
 mod layouts;
