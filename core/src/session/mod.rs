@@ -114,10 +114,16 @@ pub trait Store {
     /// What it can take.
     fn capacity(&mut self) -> Capacity;
 
+    /// Why nothing that `sender` may offer can be taken now, where that is known already: then its user is asked for no
+    /// code.
+    fn refuses(&mut self, _sender: &CertificateHash) -> Option<StoreError> {
+        None
+    }
+
     /// Finds what would make [`begin`](Self::begin) fail, as far as it can be known while the key is not: the operator
-    /// is asked for the key only after this succeeds. Writes nothing. Does not report [`StoreError::InUse`], which may
-    /// be over by the time that the key is typed, nor anything that does not matter if the offered folder is the one
-    /// that is committed already.
+    /// is asked for the key only after this succeeds. Writes nothing. Reports [`StoreError::InUse`] only where that is
+    /// not likely to be over by the time that the key is typed, and nothing that does not matter if the offered folder
+    /// is the one that is committed already.
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError>;
 
     /// Takes up the offered archive. Finds out whether a prefix of it is held: one that came from the same

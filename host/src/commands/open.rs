@@ -64,8 +64,9 @@ async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Sc
     super::check_is_file(&args.file, "standard input")?;
     let path = args.file.clone();
     let file = in_background(move || SealedFile::start(&path)).await?;
-    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon };
-    let store = targets::open(&target, ui).await?;
+    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: None };
+    let mut store = targets::open(&target, ui).await?;
+    store.check_opening(file.header().shape).await.map_err(|error| store_error(error, &mut store))?;
     let schedule = ask_key(&file, ui).await?;
     Ok((file, store, schedule))
 }

@@ -66,8 +66,8 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
 }
 
 async fn open_store(args: &Receive, home: &Home, ui: &Ui) -> Result<DirectoryStore, Error> {
-    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon };
-    Ok(targets::open(&target, ui).await?.remembering(home.clone()))
+    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: Some(home) };
+    targets::open(&target, ui).await
 }
 
 /// Where a part of a folder is kept, unless the disk takes too long to tell.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::in_background;
 use crate::error::{Error, shown};
+use crate::home::Home;
 use crate::store::DirectoryStore;
 use crate::ui::Ui;
 
@@ -15,15 +16,20 @@ pub(super) struct Target<'a> {
     pub(super) overwrite: bool,
     /// Whether what an interrupted run left is given up.
     pub(super) abandon: bool,
+    /// Where it is remembered who sent what is in it, if it comes from senders.
+    pub(super) home: Option<&'a Home>,
 }
 
 /// A store for that target. Finishes what an interrupted run had begun to move into it, or gives it up; says what the
 /// user should know about the target.
 pub(super) async fn open(target: &Target<'_>, ui: &Ui) -> Result<DirectoryStore, Error> {
-    let Target { into, overwrite, abandon } = target;
+    let Target { into, overwrite, abandon, home } = target;
     let (path, overwrite) = (into.to_path_buf(), *overwrite);
     let opened = in_background(move || DirectoryStore::open(&path, overwrite)).await;
     let mut store = opened.map_err(Error::Place)?;
+    if let Some(home) = home {
+        store = store.remembering((*home).clone());
+    }
     if *abandon {
         if store.abandon().await.map_err(Error::Place)? {
             ui.say(format!(

@@ -8,7 +8,7 @@ use waft_core::session::sender::SourceError;
 use super::Class::{Refused, Storage};
 use super::{Told, both_bytes, sentence, told};
 use crate::folder::{Few, FolderError, Unsendable};
-use crate::trouble::Trouble;
+use crate::trouble::{Cause, Trouble};
 
 /// Names of a list that are shown.
 const SHOWN: usize = 10;
@@ -127,6 +127,11 @@ pub(super) fn store(error: StoreError, trouble: Option<&Trouble>) -> Told {
             "The target is not empty.",
             "Put the folder among what it holds with --overwrite, or give another target.",
         ),
+        StoreError::InUse => told(
+            Refused,
+            format!("The target is in use.{trouble}"),
+            "Start the same command again when that is over, or give another target.",
+        ),
         StoreError::NotWritable => told(
             Storage,
             format!("The target cannot be written.{trouble}"),
@@ -165,6 +170,12 @@ pub(super) fn about(trouble: &Trouble) -> Option<Told> {
 pub(super) fn place(trouble: &Trouble) -> Told {
     if trouble.is_unfinished() {
         return unfinished(trouble);
+    }
+    if trouble.io_kind() == Some(ErrorKind::DirectoryNotEmpty) {
+        return store(StoreError::NotEmpty, None);
+    }
+    if matches!(trouble.cause, Cause::InUse) {
+        return store(StoreError::InUse, Some(trouble));
     }
     told(
         Storage,

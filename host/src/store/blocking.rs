@@ -213,6 +213,11 @@ impl BlockingStore {
         self.start(staging, &offered).map(drop)
     }
 
+    /// Whether this store itself works in the staging area.
+    pub(super) fn is_staging(&self) -> bool {
+        matches!(self.state, State::Staged(_))
+    }
+
     /// Whether what comes next is content. Nothing but its writing has to be known before more of it comes.
     pub(super) fn takes_content(&self) -> bool {
         matches!(&self.state, State::Staged(staged) if matches!(staged.part, Part::Content(_)))

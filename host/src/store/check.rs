@@ -1,10 +1,13 @@
 //! What can be known before the first byte of a folder is here: at the start of a receiver, and when a folder is
 //! offered, before anybody is asked for a code or a key.
 
+use std::ffi::OsStr;
 use std::io;
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
+use waft_core::archive::Shape;
+use waft_core::certificate::CertificateHash;
 use waft_core::limits::ENTRY_MAX;
 use waft_core::session::{Offered, StoreError};
 
@@ -15,6 +18,7 @@ use super::place::{Found, Place};
 use super::staging::{Staging, TREE};
 use crate::platform;
 use crate::trouble::{Cause, Trouble};
+use crate::worker::is_given_up;
 
 /// So many files and folders are looked at to find how many bytes they have, and no longer than that.
 const COUNTED: u32 = 4_096;
@@ -26,6 +30,9 @@ impl BlockingStore {
     pub(super) fn probe(&mut self) -> Result<Vec<Note>> {
         let mut notes: Vec<_> = self.place.in_place.map(Note::InPlace).into_iter().collect();
         self.may_put()?;
+        if self.received.is_some() {
+            self.may_be_sent(None)?;
+        }
         let staging = match Staging::open(&self.place) {
             // Another process receives here at this moment.
             Err(Failure::At(StoreError::InUse, _)) => return Ok(notes),
@@ -43,10 +50,44 @@ impl BlockingStore {
         Ok(notes)
     }
 
+    /// Fails if nothing that `sender` may offer could be taken now.
+    pub(super) fn refuses(&self, sender: &CertificateHash) -> Result<()> {
+        self.may_be_sent(Some(sender))?;
+        self.place.may_stage()?;
+        self.may_put()
+    }
+
+    /// Fails if the target is filled and must not be, and not with a folder of that sender, or of any: that one may be
+    /// sent again.
+    fn may_be_sent(&self, sender: Option<&CertificateHash>) -> Result<()> {
+        if self.overwrite || !matches!(self.place.look()?, Found::Filled(_)) {
+            return Ok(());
+        }
+        let record = self.received.as_ref().and_then(|received| received.load(&self.place.target_path()));
+        match record.is_some_and(|record| sender.is_none_or(|sender| record.sender == *sender)) {
+            true => Ok(()),
+            false => Err(self.not_empty()),
+        }
+    }
+
+    /// Finds what would make the store refuse a folder of that shape that no sender offers, as far as its manifest does
+    /// not matter.
+    pub(super) fn foresee_opening(&self, shape: &Shape) -> Result<()> {
+        self.foresee_unless(shape, |target| self.may_hold(&target, shape))
+    }
+
     /// Finds what would make the store refuse the offered folder, as far as its manifest does not matter.
     pub(super) fn foresee(&self, offered: &Offered) -> Result<()> {
+        self.foresee_unless(&offered.shape, |target| self.may_be_committed(target, offered))
+    }
+
+    /// The same, unless the target may be the folder already.
+    fn foresee_unless(&self, shape: &Shape, is_there: impl FnOnce(Dir) -> bool) -> Result<()> {
+        if !self.is_staging() && Staging::is_in_use(&self.place) {
+            return Err(Staging::in_use(&self.place));
+        }
         if let Found::Filled(target) = self.place.look()? {
-            if self.may_be_committed(target, offered) {
+            if is_there(target) {
                 return Ok(());
             }
             if !self.overwrite {
@@ -55,8 +96,23 @@ impl BlockingStore {
         }
         self.place.may_stage()?;
         self.may_put()?;
-        let (needed, free) = (offered.shape.total, self.free().saturating_add(self.reclaimable()));
+        let (needed, free) = (shape.total, self.free().saturating_add(self.reclaimable()));
         if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
+    }
+
+    /// Whether the target has as much in it as a folder of that shape, or more where it may hold other things.
+    fn may_hold(&self, target: &Dir, shape: &Shape) -> bool {
+        let mut counted = Counted::default();
+        match counted.count(target, shape.entries, &|name| self.place.ignores(name)) {
+            Ok(true) if self.overwrite => counted.files >= shape.files && counted.archive(shape) >= shape.total,
+            Ok(true) => {
+                let Counted { entries, files, .. } = counted;
+                (entries, files, counted.archive(shape)) == (shape.entries, shape.files, shape.total)
+            }
+            Ok(false) => self.overwrite,
+            // What cannot be looked at now may be it.
+            Err(_) => true,
+        }
     }
 
     /// Fails if the target could not be replaced, or filled.
@@ -126,6 +182,44 @@ impl Place {
             }
             _ => platform::may_write(&self.base).map_err(|error| Trouble::new(&self.base_path, error).into()),
         }
+    }
+}
+
+/// What is in a directory.
+#[derive(Default)]
+struct Counted {
+    entries: u32,
+    files: u32,
+    /// In the files.
+    bytes: u64,
+}
+
+impl Counted {
+    /// Counts what is in `dir`, and stops beyond `most` entries. Says whether it came to the end.
+    fn count(&mut self, dir: &Dir, most: u32, ignored: &dyn Fn(&OsStr) -> bool) -> io::Result<bool> {
+        for entry in dir.entries()? {
+            let entry = entry?;
+            if ignored(&entry.file_name()) {
+                continue;
+            }
+            self.entries += 1;
+            if self.entries > most || is_given_up() {
+                return Ok(false);
+            }
+            let found = entry.metadata()?;
+            if found.is_file() {
+                self.files += 1;
+                self.bytes += found.len();
+            } else if found.is_dir() && !self.count(&platform::open_dir(dir, entry.file_name())?, most, &|_| false)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Length of its archive, with the manifest of that shape.
+    fn archive(&self, shape: &Shape) -> u64 {
+        u64::from(shape.manifest) + self.bytes + 32 * (u64::from(self.files) + 1)
     }
 }
 

@@ -29,6 +29,7 @@ use embassy_futures::select::{Either, select};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use waft_core::archive::Shape;
+use waft_core::certificate::CertificateHash;
 use waft_core::digest::Digest;
 use waft_core::limits;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
@@ -61,8 +62,16 @@ pub struct DirectoryStore {
     manifest: Option<Digest>,
     /// Bytes of that archive that are written.
     durable: u64,
-    /// The longest archive for which there was room when it was looked at last.
+    /// The longest archive for which there was room when the target was looked at last.
     room: u64,
+    /// Why nothing of a sender could be taken then.
+    refused: Option<Refused>,
+    trouble: Option<Trouble>,
+}
+
+struct Refused {
+    sender: CertificateHash,
+    error: StoreError,
     trouble: Option<Trouble>,
 }
 
@@ -72,7 +81,7 @@ impl DirectoryStore {
     pub fn open(target: &Path, overwrite: bool) -> Result<Self, Trouble> {
         let store = BlockingStore::new(Place::of(target)?, overwrite);
         let room = store.room();
-        Ok(Self { worker: Worker::new(store), manifest: None, durable: 0, room, trouble: None })
+        Ok(Self { worker: Worker::new(store), manifest: None, durable: 0, room, refused: None, trouble: None })
     }
 
     /// The same store, which remembers in `home` who sent what the target holds: that sender need not send it again.
@@ -99,10 +108,20 @@ impl DirectoryStore {
         self.set_up(BlockingStore::probe).await
     }
 
-    /// Looks how much room there is: [`capacity`](Store::capacity) says what was found here. To be called before each
-    /// session.
-    pub async fn look_for_room(&mut self) {
-        self.room = self.worker.run(|store| store.room()).await;
+    /// Looks at the target before a session with `sender`: what [`capacity`](Store::capacity) and
+    /// [`refuses`](Store::refuses) say is what was found here.
+    pub async fn prepare_for(&mut self, sender: CertificateHash) {
+        let look = move |store: &mut BlockingStore| {
+            let refused = store.refuses(&sender).err().map(|failure| store.explain(failure));
+            (store.room(), refused.map(|(error, trouble)| Refused { sender, error, trouble }))
+        };
+        (self.room, self.refused) = self.worker.run(look).await;
+    }
+
+    /// Fails with what would make the store refuse a folder of that shape that comes from no sender, as far as its
+    /// manifest does not matter. Writes nothing.
+    pub(crate) async fn check_opening(&mut self, shape: Shape) -> Result<(), StoreError> {
+        self.run(move |store| store.foresee_opening(&shape)).await
     }
 
     /// The staging area, if a part of a folder is kept there.
@@ -175,6 +194,12 @@ impl Store for DirectoryStore {
             path: limits::PATH_MAX as u16,
             free: self.room,
         }
+    }
+
+    fn refuses(&mut self, sender: &CertificateHash) -> Option<StoreError> {
+        let Refused { error, trouble, .. } = self.refused.take_if(|refused| refused.sender == *sender)?;
+        self.trouble = trouble;
+        Some(error)
     }
 
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError> {

@@ -74,12 +74,24 @@ impl Staging {
             Err(error) => return Err(place.at_staging(JOURNAL, error).into()),
         };
         let locked = FileLock::try_lock(journal).map_err(|error| place.at_staging(JOURNAL, error))?;
-        let in_use = || Failure::At(StoreError::InUse, place.at_staging("", Cause::InUse));
-        let mut journal = locked.ok_or_else(in_use)?;
+        let mut journal = locked.ok_or_else(|| Self::in_use(place))?;
         // Another process may have removed the area between these two steps.
         let named = platform::is_named(&dir, JOURNAL, journal.file());
         let named = named.map_err(|error| place.at_staging(JOURNAL, error))?;
         Ok(named.then_some(Self { dir, journal }))
+    }
+
+    /// Whether another process works in the staging area at this moment. Writes nothing.
+    pub(super) fn is_in_use(place: &Place) -> bool {
+        let mut options = OpenOptions::new();
+        options.read(true).follow(FollowSymlinks::No);
+        let journal = platform::open_dir(&place.base, &place.staging).and_then(|dir| dir.open_with(JOURNAL, &options));
+        journal.is_ok_and(|journal| matches!(FileLock::try_lock(journal.into_std()), Ok(None)))
+    }
+
+    /// The failure that says so.
+    pub(super) fn in_use(place: &Place) -> Failure {
+        Failure::At(StoreError::InUse, place.at_staging("", Cause::InUse))
     }
 
     /// Whether a part of a folder is staged, or was being moved.

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::PathBuf;
 
-use super::harness::Ended;
-use super::storage::as_nobody;
+use super::harness::{Ended, text};
+use super::storage::{as_nobody, hold};
 use super::world::{World, listed, set_mode, write};
 
 fn world() -> World {
@@ -25,18 +26,81 @@ fn nobody_was_asked(ended: &Ended) {
 }
 
 #[test]
-fn a_filled_target_is_found_before_the_key_is_asked_for() {
+fn a_filled_target_is_found_at_start() {
     let world = world();
     write(&world.target(), "theirs", b"theirs");
     let before = listed(&world.target());
+    let ended = world.receiving(&[]).run();
+    assert_eq!(ended.all("ready").count(), 0, "{ended:#?}");
+    ended.failed(15, "refused", &["The target is not empty", "--overwrite"]);
+    assert_eq!(listed(&world.target()), before);
+}
+
+#[test]
+fn a_target_that_another_sender_has_filled_is_found_before_the_code_is_asked_for() {
+    let world = world();
+    let attic = world.attic();
+    let mut receiver = world.receive(&["--no-key"]);
+    let (address, code) = receiver.ready();
+    let sender = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap());
+    sender.run().well();
+    receiver.await_event("committed");
+    let other = attic.call(&["send", "folder"]).arg(format!("kitchen@{address}")).run();
+    nobody_was_asked(&other);
+    other.failed(15, "refused", &["The target folder of kitchen is not empty"]);
+    // Its own sender can send it again.
+    let next = text(&receiver.await_event("error"), "class");
+    assert_eq!(next, "refused");
+    let code = receiver.seen.iter().rev().find_map(|event| event["code"].as_str()).unwrap().to_owned();
+    let again = world.sending(&address).env("WAFT_AUTH_CODE", code).run().well();
+    assert_eq!(again.last("committed")["sent"], 0);
+}
+
+#[test]
+fn a_target_that_holds_an_older_folder_is_found_before_the_key_is_asked_for() {
+    let world = world();
     let mut receiver = world.receive(&["--no-code"]);
     let (address, _) = receiver.ready();
+    let mut sender = world.send(&address);
+    let key = sender.key();
+    receiver.answer("key", &key);
+    sender.end().well();
+    write(&world.folder(), "readme.txt", b"Hello again, kitchen!\n");
     world.sending(&address).run().failed(15, "refused", &["The target folder of kitchen is not empty"]);
-    receiver.await_event("error");
     receiver.interrupt();
-    let receiver = receiver.end();
-    nobody_was_asked(&receiver);
-    assert_eq!(listed(&world.target()), before);
+    let ended = receiver.end();
+    assert_eq!(ended.all("asked").count(), 1, "for the first folder: {ended:#?}");
+}
+
+/// A sealed file that is opened where it cannot be: nobody is asked for its key.
+fn not_opened(world: &World, exit: i32, class: &str, says: &[&str]) {
+    let ended = world.kitchen.call(&["open"]).arg(sealed(world)).with(|call| call.args(["--into", "into"])).run();
+    nobody_was_asked(&ended);
+    ended.failed(exit, class, says);
+}
+
+fn sealed(world: &World) -> PathBuf {
+    let file = world.laptop.work.join("folder.waft");
+    if !file.exists() {
+        world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    }
+    file
+}
+
+#[test]
+fn what_keeps_a_sealed_file_from_being_opened_is_found_before_its_key_is_asked_for() {
+    let world = world();
+    let held = hold(&world);
+    not_opened(&world, 15, "refused", &["another waft is receiving there"]);
+    drop(held);
+    fs::remove_dir_all(world.staging()).unwrap();
+    write(&world.target(), "theirs", b"theirs");
+    not_opened(&world, 15, "refused", &["The target is not empty", "--overwrite"]);
+    fs::remove_dir_all(world.target()).unwrap();
+    // What may be the folder itself is compared with it, which takes the key.
+    fs::rename(world.folder(), world.target()).unwrap();
+    let asked = world.kitchen.call(&["open"]).arg(sealed(&world)).with(|call| call.args(["--into", "into"])).run();
+    asked.failed(13, "key", &["No answer came for the key"]);
 }
 
 #[test]

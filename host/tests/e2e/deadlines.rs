@@ -14,9 +14,17 @@ use super::world::World;
 #[test]
 fn patience_ends() {
     scope(|tests| {
-        let tests =
-            [no_answer, silence, closed_at_once, never_secured, broken_for_good, busy_for_too_long, held_for_too_long]
-                .map(|test| tests.spawn(test));
+        let tests = [
+            no_answer,
+            silence,
+            closed_at_once,
+            never_secured,
+            broken_for_good,
+            busy_for_too_long,
+            held_for_too_long,
+            held_before_the_key,
+        ]
+        .map(|test| tests.spawn(test));
         tests.into_iter().for_each(|test| test.join().expect("each of them is well"));
     });
 }
@@ -97,6 +105,18 @@ fn busy_for_too_long() {
     receiver.await_event("asked");
     let second = attic.call(&["send", "folder", &address]).run();
     second.failed(15, "refused", &["is busy with another transfer", "when that one is over"]);
+}
+
+/// Another process receives into the same folder: nobody types a key for that.
+fn held_before_the_key() {
+    let world = World::new();
+    world.small();
+    let mut receiver = world.receive(&["--once", "--no-code"]);
+    let (address, _) = receiver.ready();
+    let _held = hold(&world);
+    world.sending(&address).run().failed(15, "refused", &["kitchen still reads", "or receives another one there"]);
+    let ended = receiver.end().failed(15, "refused", &["another waft is receiving there"]);
+    assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
 }
 
 /// Another process receives into the same folder.

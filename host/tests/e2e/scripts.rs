@@ -26,9 +26,9 @@ fn wrong_usage_is_an_event() {
 fn an_error_has_an_exit_code_where_the_command_ends_with_it() {
     let world = World::new();
     world.small();
-    write(&world.target(), "mine", b"mine");
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
+    write(&world.target(), "mine", b"mine");
     world.sending(&address).run().failed(15, "refused", &["not empty"]);
     let told = receiver.await_event("error");
     assert_eq!((&told["class"], told.get("exit")), (&"refused".into(), None), "{told:#}");

@@ -63,6 +63,24 @@ struct Accepted {
     transcript: Transcript,
 }
 
+/// What a store is asked for before the first chunk.
+#[derive(Clone, Copy)]
+enum Ask<'a> {
+    /// Whether it could take up what is offered.
+    Check(&'a Offered),
+    /// To take it up.
+    Begin(&'a Accepted, &'a Schedule),
+    /// To take it up again from the first byte on.
+    Restart,
+}
+
+impl Ask<'_> {
+    /// Whether the sender's messages are read meanwhile: where it starts over, chunks are on their way already.
+    fn hears(self) -> bool {
+        !matches!(self, Self::Restart)
+    }
+}
+
 impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
     pub(super) async fn run<C: Cipher>(&mut self) -> Result<Receipt, SessionError> {
         self.at.operator.event(Event::Connected(self.peer));
@@ -106,6 +124,10 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let code_needed = self.at.policy.code_needed && !remembered;
         if code_needed && let Some(seconds) = self.at.desk.locked(&self.peer, now) {
             return Err(self.lock(seconds));
+        }
+        // In a run whose code was proven, the folder may have been committed, and only the receipt is still to be sent.
+        if !remembered && let Some(error) = self.at.store.refuses(&self.peer) {
+            return Err(error.into());
         }
         let greeting = FromReceiver::Greeting(self.greeting::<C>(code_needed));
         let mut buffer = [0; limits::MESSAGE_MAX];
@@ -217,13 +239,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         if self.at.desk.receipt(run).is_some() {
             return Ok(());
         }
-        let first = {
-            let at = &mut *self.at;
-            let (frame, interrupted) = (&mut *at.buffers.frame, at.operator.interrupted());
-            let check = pin!(at.store.check(offered));
-            wait_for(&mut self.channel, Stage::Hashing, Some(frame), interrupted, check).await?
-        };
-        Ok(self.done(first)??)
+        self.ask_store(Ask::Check(offered)).await.map(drop)
     }
 
     /// Finds the key whose commitment the offer carries: remembered, sealed, or typed. Derives `schedule` from it.
@@ -317,12 +333,12 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     /// Hands the offer to the store.
     async fn begin(&mut self, accepted: &Accepted, schedule: &Schedule) -> Result<Held, SessionError> {
         self.at.operator.event(Event::Hashing);
-        self.take_up(Some((accepted, schedule))).await
+        self.ask_store(Ask::Begin(accepted, schedule)).await
     }
 
-    /// Lets the store take up what is offered; or, without that, what it took up before, from the first byte on. Tries
-    /// again for a while where a reader holds the storage.
-    async fn take_up(&mut self, offer: Option<(&Accepted, &Schedule)>) -> Result<Held, SessionError> {
+    /// Asks the store for something before the first chunk. Tries again for a while where a reader or another transfer
+    /// holds the storage.
+    async fn ask_store(&mut self, ask: Ask<'_>) -> Result<Held, SessionError> {
         let (clock, until) = (self.at.clock, self.channel.after(LEASE_MS));
         let manifest = Cell::new(None);
         let mut is_waiting = false;
@@ -330,8 +346,11 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             let first = {
                 let at = &mut *self.at;
                 let work = async {
-                    let Some((Accepted { offer, offered, .. }, schedule)) = offer else {
-                        return at.store.restart().await.map(|()| Held { offset: 0, digest: Digest::of(&[]) });
+                    let nothing = |()| Held { offset: 0, digest: Digest::of(&[]) };
+                    let (Accepted { offer, offered, .. }, schedule) = match ask {
+                        Ask::Check(offered) => return at.store.check(offered).await.map(nothing),
+                        Ask::Restart => return at.store.restart().await.map(nothing),
+                        Ask::Begin(accepted, schedule) => (accepted, schedule),
                     };
                     let is_it = |digest: &Digest| {
                         let is_it = schedule.verify_manifest_tag(digest, &offer.manifest_tag);
@@ -342,8 +361,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                     };
                     at.store.begin(offered, &is_it).await
                 };
-                // Where it starts over, chunks are on their way already.
-                let buffer = offer.map(|_| &mut *at.buffers.frame);
+                let buffer = ask.hears().then_some(&mut *at.buffers.frame);
                 wait_for(&mut self.channel, Stage::Hashing, buffer, at.operator.interrupted(), pin!(work)).await?
             };
             let taken = self.done(first)?.map_err(SessionError::from);
@@ -357,7 +375,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             self.channel.send_working(&FromReceiver::Working(Stage::Waiting)).await?;
             let again = self.channel.after(LEASE_STEP_MS);
             let at = &mut *self.at;
-            let buffer = offer.map(|_| &mut *at.buffers.frame);
+            let buffer = ask.hears().then_some(&mut *at.buffers.frame);
             let pause = clock.sleep_until(again);
             let first =
                 wait_for(&mut self.channel, Stage::Waiting, buffer, at.operator.interrupted(), pin!(pause)).await?;
@@ -372,7 +390,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         self.channel.send(&FromReceiver::Accept { offset, digest, mac }).await?;
         let until = self.channel.after(WORKING_CAP_MS);
         match decode(self.next(until, SessionError::TimedOut).await?)? {
-            FromSender::Resume { offset: 0 } if offset > 0 => self.take_up(None).await.map(|held| held.offset),
+            FromSender::Resume { offset: 0 } if offset > 0 => {
+                self.ask_store(Ask::Restart).await.map(|held| held.offset)
+            }
             FromSender::Resume { offset: from } if from == offset => Ok(offset),
             other => not_expected(other),
         }

@@ -66,10 +66,6 @@ pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) ->
     let addresses = tell_addresses(local, ui);
     ui.say(format!("Folders go into {}", shown(&args.into)));
     tell_trust(trust, ui);
-    let filled = std::fs::read_dir(&args.into).is_ok_and(|mut entries| entries.next().is_some());
-    if filled && !args.overwrite {
-        ui.warn(format!("{} is not empty: other folders will be refused without --overwrite", shown(&args.into)));
-    }
     let code = (!args.no_code).then(|| reception.first_code());
     if let Some(code) = &code {
         show_code(ui, "Code", code);

@@ -103,7 +103,7 @@ impl Reception {
     pub(super) async fn receive(&mut self, guest: Authenticated, ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
         let Authenticated { mut link, peer } = guest;
         tokio::select! {
-            () = self.store.look_for_room() => {}
+            () = self.store.prepare_for(peer.certificate.hash()) => {}
             () = interrupt.raised() => return Err(Error::Interrupted),
         }
         let name = peer.name.as_str();

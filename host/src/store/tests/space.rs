@@ -53,6 +53,17 @@ fn a_full_disk_is_told_and_can_be_gone_on_from() {
     assert_eq!(snapshot(&target), snapshot(&bench.from()));
 }
 
+#[test]
+fn too_little_room_for_a_sealed_file_is_known_before_its_key() {
+    let Some(small) = Small::mount(100) else {
+        return as_root("too_little_room_for_a_sealed_file_is_known_before_its_key");
+    };
+    let bench = Bench::planted();
+    let mut store = DirectoryStore::open(&small.0.path().join("folder"), false).unwrap();
+    let checked = block_on(store.check_opening(bench.archive.info.shape));
+    assert!(matches!(checked, Err(StoreError::NoSpace { needed, free }) if needed > free), "{checked:?}");
+}
+
 /// A volume of a container, for example: nothing can be renamed onto it, or into it from beside.
 #[test]
 fn a_mount_point_is_filled_in_place() {

@@ -72,6 +72,53 @@ fn lost_attributes_are_told() {
     assert!(block_on(DirectoryStore::open(sticky.path(), false).unwrap().probe()).is_ok());
 }
 
+/// Before a code is asked for: a sender whose folder is in the target may send it again, and no other one may.
+#[test]
+fn senders_that_cannot_be_served_are_known() {
+    let bench = Bench::planted();
+    let (own, other) = (bench.offered().sender, CertificateHash([2; 32]));
+    let refused = |store: &mut DirectoryStore, sender: CertificateHash| {
+        block_on(store.prepare_for(sender));
+        assert_eq!(store.refuses(&CertificateHash([3; 32])), None, "it was looked at for another one");
+        block_on(store.prepare_for(sender));
+        store.refuses(&sender)
+    };
+    let mut store = bench.remembering(false);
+    assert_eq!(refused(&mut store, other), None);
+    bench.receive(&mut store).unwrap();
+    assert_eq!((refused(&mut store, own), refused(&mut store, other)), (None, Some(StoreError::NotEmpty)));
+    assert!(store.take_trouble().unwrap().path.ends_with("folder"));
+    assert_eq!(refused(&mut bench.remembering(true), other), None);
+    // At start, whoever may come.
+    assert!(block_on(bench.remembering(false).probe()).is_ok());
+    fs::remove_dir_all(bench.home()).unwrap();
+    let trouble = block_on(bench.remembering(false).probe()).unwrap_err();
+    assert_eq!(trouble.io_kind(), Some(io::ErrorKind::DirectoryNotEmpty));
+    assert!(block_on(bench.remembering(true).probe()).is_ok());
+}
+
+/// Before the key of a sealed file is asked for.
+#[test]
+fn a_target_that_cannot_be_the_sealed_folder_is_known() {
+    let bench = Bench::planted();
+    let shape = bench.archive.info.shape;
+    let check = |overwrite: bool| {
+        let mut store = DirectoryStore::open(&bench.target(), overwrite).unwrap();
+        block_on(store.check_opening(shape))
+    };
+    assert_eq!(check(false), Ok(()));
+    bench.receive(&mut bench.store()).unwrap();
+    assert_eq!((check(false), check(true)), (Ok(()), Ok(())));
+    put(&bench.target(), "more", b"", 0o644);
+    assert_eq!((check(false), check(true)), (Err(StoreError::NotEmpty), Ok(())));
+    fs::remove_file(bench.target().join("more")).unwrap();
+    put(&bench.target(), "zz", b"longer", 0o644);
+    assert_eq!((check(false), check(true)), (Err(StoreError::NotEmpty), Ok(())));
+    let another = Staging::open(&Place::of(&bench.target()).unwrap()).ok().unwrap();
+    assert_eq!(check(true), Err(StoreError::InUse));
+    drop(another);
+}
+
 /// Whoever stands in the current folder would stand in a folder that is gone.
 #[cfg(unix)]
 #[test]
