@@ -145,9 +145,13 @@ pub const KEY_SEALED: u8 = 1;
 pub enum KeyMode {
     /// The receiver's user types it.
     Typed,
-    /// It is sealed to the receiver's HPKE key. Holds the encapsulation, 65 bytes.
-    Sealed(Vec<u8, 65>),
+    /// It is sealed to the receiver's HPKE key.
+    Sealed(Encapsulation),
 }
+
+/// The 65 bytes of an HPKE encapsulation, in order. Nested, since serde has no arrays of more than 32 items; postcard
+/// puts nothing between the parts.
+pub type Encapsulation = [[u8; 13]; 5];
 
 /// An [`Offer`] without its tags: the part that the keys are bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -335,4 +339,4 @@ pub enum Refusal {
 }
 
 // A message has room for an encapsulation and the longest encoding of every field.
-const _: () = assert!(1 + 5 * 6 + 10 * 3 + 2 + 67 + OFFER_TAGS < MESSAGE_MAX);
+const _: () = assert!(1 + 5 * 6 + 10 * 3 + 2 + 66 + OFFER_TAGS < MESSAGE_MAX);

@@ -1,31 +1,37 @@
-//! The worked example of PROTOCOL.md: a session with fixed entropy, its bytes computed a second time from the
-//! primitives alone, and held against the page.
+//! The worked examples of PROTOCOL.md: sessions with fixed entropy, whose bytes are computed a second time from the
+//! primitives alone and compared with those on the page.
 //!
 //! If this fails, a byte on the wire has changed: mend the code, not the page.
 
 use std::fmt::Write;
 
-use chacha20poly1305::aead::{AeadInPlace, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Nonce};
-use hkdf::Hkdf;
-use hmac::{Hmac, Mac};
+use p256::SecretKey;
+use rand_core::RngCore;
 use sha2::{Digest, Sha256};
-use waft_core::sealed::cipher::{Aead, Cipher, SoftCipher};
+use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
+use waft_core::limits::ENTRY_MAX;
+use waft_core::path::RelPath;
+use waft_core::sealed::cipher::{Aead, Cipher, Forged, SoftCipher};
 use waft_core::sealed::file::{ENCODED_MAX, Header};
 use waft_core::sealed::keys::{ChunkKey, Schedule, Secret, Transcript};
 use waft_core::sealed::stream::{Codec, Sealer, Span, seal_buffer};
 use waft_core::wire::message;
 
-use crate::actors::archive_of;
+use crate::actors::{Seeded, archive_of};
+use crate::primitives::{Keys, frames, hmac, part, point, sealed_secret, typed_secret, unpack};
 use crate::scene::{CHUNK, KEY, RECEIVER, SENDER, Scene, key};
+use crate::source::HandMade;
 
 const PAGE: &str = include_str!("../../PROTOCOL.md");
 
-/// A cipher suite of one cipher, as a board without an AES unit has it.
-struct OnlyChaCha(SoftCipher);
+/// A receiver that has one AEAD, of that number.
+struct Only<const NUMBER: u8>(SoftCipher);
 
-impl Cipher for OnlyChaCha {
-    const AEADS: &'static [Aead] = &[Aead::ChaCha20Poly1305];
+impl<const NUMBER: u8> Cipher for Only<NUMBER> {
+    const AEADS: &'static [Aead] = match NUMBER {
+        1 => &[Aead::Aes256Gcm],
+        _ => &[Aead::ChaCha20Poly1305],
+    };
 
     fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
         SoftCipher::new(aead, key).map(Self)
@@ -35,137 +41,122 @@ impl Cipher for OnlyChaCha {
         self.0.seal(nonce, data)
     }
 
-    fn open(&self, nonce: &[u8; 12], data: &mut [u8], tag: &[u8; 16]) -> Result<(), waft_core::sealed::cipher::Forged> {
+    fn open(&self, nonce: &[u8; 12], data: &mut [u8], tag: &[u8; 16]) -> Result<(), Forged> {
         self.0.open(nonce, data, tag)
     }
 }
 
-/// Splits a stream into frames: kind and payload.
-fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
-    let mut frames = Vec::new();
-    while let [kind, high, middle, low, rest @ ..] = bytes {
-        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-        frames.push((*kind, &rest[..length]));
-        bytes = &rest[length..];
-    }
-    frames
-}
-
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).unwrap();
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
-}
-
-fn part(bytes: &[u8]) -> Vec<u8> {
-    [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
-}
-
-/// The schedule of section 7.3, from the primitives.
-struct Keys {
-    transcript: [u8; 32],
-    hkdf: Hkdf<Sha256>,
-}
-
-impl Keys {
-    fn new(secret: &[u8], transcript: &[u8]) -> Self {
-        Self { transcript: Sha256::digest(transcript).into(), hkdf: Hkdf::new(Some(&[]), secret) }
-    }
-
-    fn expand<const N: usize>(&self, label: &str) -> [u8; N] {
-        let mut out = [0; N];
-        self.hkdf.expand(&[label.as_bytes(), &self.transcript].concat(), &mut out).unwrap();
-        out
-    }
-
-    /// Section 7.4, for a stream of one raw chunk.
-    fn only_chunk(&self, archive: &[u8]) -> Vec<u8> {
-        let key: [u8; 32] = self.expand("waft/1 chunk key");
-        let prefix: [u8; 7] = self.expand("waft/1 chunk nonce");
-        let nonce = [&prefix[..], &[0, 0, 0, 0, 1]].concat();
-        let mut chunk = [&[0], archive].concat();
-        let cipher = ChaCha20Poly1305::new(&key.into());
-        let tag = cipher.encrypt_in_place_detached(Nonce::from_slice(&nonce), &[], &mut chunk).unwrap();
-        chunk.extend(tag);
-        chunk
-    }
-}
-
-fn pbkdf2(key: &str, salt: &[u8]) -> [u8; 32] {
-    pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(key.replace('-', "").as_bytes(), salt, 1_000)
-}
-
-/// The lines of the example.
+/// The lines of an example.
 #[derive(Default)]
 struct Lines(String);
 
 impl Lines {
+    fn text(&mut self, name: &str, text: &str) {
+        writeln!(self.0, "{name:<20} {text}").unwrap();
+    }
+
     fn hex(&mut self, name: &str, bytes: &[u8]) {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut rows = hex.as_bytes().chunks(96).map(|row| std::str::from_utf8(row).unwrap());
-        writeln!(self.0, "{name:<20} {}", rows.next().unwrap_or("")).unwrap();
-        rows.for_each(|row| writeln!(self.0, "{:<20} {row}", "").unwrap());
+        self.text(name, rows.next().unwrap_or(""));
+        rows.for_each(|row| self.text("", row));
+    }
+
+    /// They are the block of the page that begins with the same name.
+    fn assert_on_the_page(&self) {
+        let name = self.0.split(' ').next().unwrap();
+        let start = format!("```text\n{name} ");
+        let on_the_page = PAGE.split(&start).nth(1).and_then(|rest| rest.split("```").next()).unwrap_or("");
+        assert!(self.0 == format!("{name} {on_the_page}"), "the example is now:\n{}", self.0);
     }
 }
 
+/// What both sides derive from a session's secret and its first messages.
+struct Derived {
+    keys: Keys,
+    manifest_digest: [u8; 32],
+    manifest_tag: [u8; 32],
+    commitment: [u8; 32],
+}
+
+impl Derived {
+    fn new(secret: &[u8], said: [&[u8]; 3], manifest: &[u8]) -> Self {
+        let said = said.map(part).concat();
+        let keys = Keys::new(secret, &[&b"waft/1 session"[..], &said, &SENDER.0, &RECEIVER.0].concat());
+        let manifest_digest = *blake3::hash(manifest).as_bytes();
+        let manifest_tag = hmac(&keys.expand::<32>("waft/1 manifest tag"), &[&manifest_digest]);
+        let commitment = keys.expand("waft/1 commitment");
+        Self { keys, manifest_digest, manifest_tag, commitment }
+    }
+
+    /// `Accept` for a prefix.
+    fn accept(&self, prefix: &[u8]) -> Vec<u8> {
+        let (offset, digest) = (prefix.len() as u64, blake3::hash(prefix));
+        let mac = hmac(&self.keys.expand::<32>("waft/1 accept"), &[&offset.to_be_bytes(), digest.as_bytes()]);
+        let mut varint = vec![];
+        let mut left = offset;
+        while left > 127 {
+            varint.push(left as u8 | 0x80);
+            left >>= 7;
+        }
+        [&[4], &varint[..], &[left as u8], digest.as_bytes(), &mac].concat()
+    }
+
+    fn show(&self, lines: &mut Lines) {
+        lines.hex("T", &self.keys.transcript);
+        lines.hex("chunk key", &self.keys.expand::<32>("waft/1 chunk key"));
+        lines.hex("chunk nonce", &self.keys.expand::<7>("waft/1 chunk nonce"));
+        lines.hex("commitment", &self.commitment);
+        lines.hex("manifest tag", &self.manifest_tag);
+    }
+}
+
+/// An offer without its tags.
+fn body_of(offer: &[u8]) -> &[u8] {
+    &offer[..offer.len() - message::OFFER_TAGS]
+}
+
 #[test]
-fn the_pages_example_is_what_happens() {
+fn the_first_example_is_what_happens() {
     let mut scene = Scene::new().with_right_code();
     scene.source = archive_of(&[("hello.txt", b"Hello, board!\n")]);
     scene.salt = std::array::from_fn(|at| at as u8);
     let archive = scene.source.archive.clone();
-    let (forth, back) = scene.record::<OnlyChaCha>();
+    let (forth, back) = scene.record::<Only<2>>();
     let (forth, back) = (frames(&forth), frames(&back));
     let [(1, hello), (1, code), (1, offer), (1, resume), (2, chunk)] = forth[..] else { panic!("{forth:02x?}") };
     let [(1, greeting), (1, accepted), (1, working), (1, accept), (1, committed)] = back[..] else {
         panic!("{back:02x?}")
     };
 
-    let body = &offer[..offer.len() - message::OFFER_TAGS];
-    let secret = pbkdf2(KEY, &scene.salt);
-    let transcript =
-        [&b"waft/1 session"[..], &part(hello), &part(greeting), &part(body), &SENDER.0, &RECEIVER.0].concat();
-    let keys = Keys::new(&secret, &transcript);
+    let secret = typed_secret(KEY, &scene.salt, 1_000);
     let manifest = &archive[..scene.source.info.shape.manifest as usize];
-    let manifest_digest = *blake3::hash(manifest).as_bytes();
-    let manifest_tag = hmac(&keys.expand::<32>("waft/1 manifest tag"), &[&manifest_digest]);
-    let commitment: [u8; 32] = keys.expand("waft/1 commitment");
-    let nothing = *blake3::hash(b"").as_bytes();
-    let mac = hmac(&keys.expand::<32>("waft/1 accept"), &[&0u64.to_be_bytes(), &nothing]);
-    assert_eq!(offer[body.len()..], [manifest_tag, commitment].concat());
-    assert_eq!(accept, [&[4, 0][..], &nothing, &mac].concat());
-    assert_eq!(chunk, keys.only_chunk(&archive));
+    let derived = Derived::new(&secret, [hello, greeting, body_of(offer)], manifest);
+    assert_eq!(offer[body_of(offer).len()..], [derived.manifest_tag, derived.commitment].concat());
+    assert_eq!(accept, derived.accept(b""));
+    assert_eq!(chunk, derived.keys.chunk(2, 0, true, &[&[0], &archive[..]].concat()));
 
     let mut lines = Lines::default();
-    writeln!(lines.0, "{:<20} {KEY}", "key").unwrap();
-    for (name, bytes) in [
-        ("sender certificate", &SENDER.0[..]),
-        ("receiver certificate", &RECEIVER.0),
-        ("manifest", manifest),
-        ("manifest digest", &manifest_digest),
-        ("archive", &archive),
-        ("Hello", hello),
-        ("Greeting", greeting),
-        ("Code", code),
-        ("CodeAccepted", accepted),
-        ("secret", &secret),
-        ("T", &keys.transcript),
-        ("chunk key", &keys.expand::<32>("waft/1 chunk key")),
-        ("chunk nonce", &keys.expand::<7>("waft/1 chunk nonce")),
-        ("commitment", &commitment),
-        ("manifest tag", &manifest_tag),
-        ("Offer", offer),
-        ("Working", working),
-        ("Accept", accept),
-        ("Resume", resume),
-        ("chunk", chunk),
-        ("Committed", committed),
-        ("sealed file", &sealed_file(&archive, &scene)),
-    ] {
-        lines.hex(name, bytes);
-    }
-    let on_the_page = PAGE.split("```text\nkey ").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or("");
-    assert!(lines.0 == format!("key {on_the_page}"), "the example is now:\n{}", lines.0);
+    lines.text("key", KEY);
+    lines.hex("sender certificate", &SENDER.0);
+    lines.hex("receiver certificate", &RECEIVER.0);
+    lines.hex("manifest", manifest);
+    lines.hex("manifest digest", &derived.manifest_digest);
+    lines.hex("archive", &archive);
+    lines.hex("Hello", hello);
+    lines.hex("Greeting", greeting);
+    lines.hex("Code", code);
+    lines.hex("CodeAccepted", accepted);
+    lines.hex("secret", &secret);
+    derived.show(&mut lines);
+    lines.hex("Offer", offer);
+    lines.hex("Working", working);
+    lines.hex("Accept", accept);
+    lines.hex("Resume", resume);
+    lines.hex("chunk", chunk);
+    lines.hex("Committed", committed);
+    lines.hex("sealed file", &sealed_file(&archive, &scene));
+    lines.assert_on_the_page();
 }
 
 /// The same archive as a sealed file, made by the library and checked from the primitives.
@@ -190,9 +181,125 @@ fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
         Sealer::new(cipher, schedule.nonce_prefix(), span, Codec::None).seal(archive, None, &mut chunk).unwrap();
 
     let transcript = [&b"waft/1 file"[..], b"WAFTSEAL", &part(&start[10..])].concat();
-    let keys = Keys::new(&pbkdf2(KEY, &scene.salt), &transcript);
+    let keys = Keys::new(&typed_secret(KEY, &scene.salt, 1_000), &transcript);
     assert_eq!(schedule.commitment(), keys.expand("waft/1 commitment"));
-    assert_eq!(chunk[..length], keys.only_chunk(archive));
+    assert_eq!(chunk[..length], keys.chunk(2, 0, true, &[&[0], archive].concat()));
     let frame = [2, 0, 0, length as u8];
     [start, &schedule.commitment(), &frame, &chunk[..length]].concat()
+}
+
+/// Bytes of the second example's archive that its receiver holds already.
+const HELD: usize = 300;
+
+/// The folder of the second example: its last piece begins where the content of its long file ends.
+fn tree() -> HandMade {
+    let (mut writer, mut manifest) = (ManifestWriter::new(), Vec::new());
+    let long = &*b"waft".repeat(304);
+    for (path, content, mode, seconds, nanos) in [
+        ("empty", None, 0o755, 1_700_000_000, 0),
+        ("sub", None, 0o750, 1_700_000_000, 999_999_999),
+        ("sub/deeper", None, 0o700, -1, 500_000_000),
+        ("sub/deeper/long.txt", Some(long.len()), 0o644, 0, 0),
+        ("sub/none", Some(0), 0o400, 1_700_000_000, 0),
+    ] {
+        let entry = Entry {
+            kind: content.map_or(Kind::Directory, |size| Kind::File { size: size as u64 }),
+            path: RelPath::new(path).unwrap(),
+            mode,
+            modified: Modified { seconds, nanos },
+        };
+        let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
+        let length = writer.push(&entry, &mut out).unwrap();
+        manifest.extend(&out[..length]);
+    }
+    let tree = HandMade::of(&manifest, 5, &[long, &[]]);
+    assert_eq!(manifest.len() + long.len(), HELD + CHUNK as usize);
+    tree
+}
+
+/// The ephemeral key that the sender of the scene's next connection draws: behind its nonce.
+fn ephemeral(scene: &Scene, hello: &[u8]) -> SecretKey {
+    let mut entropy = Seeded(Seeded(scene.entropy.0).next_u64());
+    let mut nonce = [0; 32];
+    entropy.fill_bytes(&mut nonce);
+    assert_eq!(hello[3..35], nonce);
+    SecretKey::random(&mut entropy)
+}
+
+#[test]
+fn the_second_example_is_what_happens() {
+    let mut scene = Scene::new();
+    scene.typed = false;
+    scene.source = tree();
+    scene.store.staged = scene.source.archive[..HELD].to_vec();
+    scene.hold_staged();
+    // Long enough for a sign of life.
+    scene.source_takes = 6_000;
+    let archive = scene.source.archive.clone();
+    let before = Seeded(scene.entropy.0);
+    let (forth, back) = scene.record::<Only<1>>();
+    scene.entropy = before;
+    let (forth, back) = (frames(&forth), frames(&back));
+    let [
+        (1, hello),
+        (1, offer),
+        (1, hashing),
+        (1, resume),
+        (1, reading),
+        (2, first),
+        (1, reading_again),
+        (2, last),
+    ] = forth[..]
+    else {
+        panic!("{forth:02x?}")
+    };
+    let [(1, greeting), (1, accept), (1, waiting), (1, committed)] = back[..] else { panic!("{back:02x?}") };
+    assert_eq!(reading, reading_again);
+
+    let ephemeral = ephemeral(&scene, hello);
+    let public = scene.hpke.public();
+    let secret = sealed_secret(&ephemeral, &public);
+    let manifest = &archive[..scene.source.info.shape.manifest as usize];
+    let derived = Derived::new(&secret, [hello, greeting, body_of(offer)], manifest);
+    let enc = point(&ephemeral.public_key());
+    assert!(offer.windows(65).any(|window| window == enc));
+    assert_eq!(offer[body_of(offer).len()..], [derived.manifest_tag, derived.commitment].concat());
+    assert_eq!(accept, derived.accept(&archive[..HELD]));
+    let (piece, rest) = archive[HELD..].split_at(CHUNK as usize);
+    // An LZ4 block has no canonical form: what this one is, its content tells.
+    let block = lz4_of(&derived.keys, first);
+    assert_eq!((unpack(&block), first), (piece.to_vec(), &*derived.keys.chunk(1, 0, false, &[&[1], &block[..]].concat())));
+    assert_eq!(last, derived.keys.chunk(1, 1, true, &[&[0], rest].concat()));
+
+    let mut lines = Lines::default();
+    lines.hex("receiver", &*scene.hpke.to_bytes());
+    lines.hex("receiver public", &public);
+    lines.hex("ephemeral", &ephemeral.to_bytes());
+    lines.hex("manifest", manifest);
+    lines.hex("archive's SHA-256", &Sha256::digest(&archive));
+    lines.hex("Hello", hello);
+    lines.hex("Greeting", greeting);
+    lines.hex("secret", &secret);
+    derived.show(&mut lines);
+    lines.hex("Offer", offer);
+    lines.hex("Accept", accept);
+    lines.hex("Working (Hashing)", hashing);
+    lines.hex("Working (Waiting)", waiting);
+    lines.hex("Resume", resume);
+    lines.hex("Working (Reading)", reading);
+    lines.hex("first plain", &[&[1], &block[..]].concat());
+    lines.hex("first chunk", first);
+    lines.hex("last plain", &[&[0], rest].concat());
+    lines.hex("last chunk", last);
+    lines.hex("Committed", committed);
+    lines.assert_on_the_page();
+}
+
+/// The LZ4 block in the first chunk of a stream of AEAD 1, whose keystream comes from a chunk of zeros.
+fn lz4_of(keys: &Keys, chunk: &[u8]) -> Vec<u8> {
+    let sealed = &chunk[..chunk.len() - 16];
+    let stream = keys.chunk(1, 0, false, &vec![0; sealed.len()]);
+    let plain: Vec<u8> = sealed.iter().zip(stream).map(|(sealed, stream)| sealed ^ stream).collect();
+    assert_eq!(plain[0], 1, "codec LZ4");
+    plain[1..].to_vec()
 }

@@ -5,6 +5,7 @@ mod before_asking;
 mod changed;
 mod example;
 mod memory;
+mod primitives;
 mod rules;
 mod scene;
 mod source;

@@ -98,7 +98,7 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
         (OfferBody { aead: 3, ..good() }, field),
         (OfferBody { codec: 2, ..good() }, field),
         (
-            OfferBody { key: KeyMode::Sealed([4; 65].into_iter().collect()), ..good() },
+            OfferBody { key: KeyMode::Sealed([[4; 13]; 5]), ..good() },
             SessionError::Refused(Refusal::KeyMode),
         ),
         (of(waft_core::archive::Shape { total: shape.total + (1 << 30), ..shape }), limit(Limit::Total)),

@@ -17,7 +17,7 @@ use crate::session::sender::dialogue::{Dialogue, not_expected};
 use crate::session::sender::{ArchiveInfo, Event, Operator, Peer, Run, Source, SourceError};
 use crate::session::{Clock, DuplexLink, Misbehaviour, Receipt, SessionError};
 use crate::wire::message::{
-    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, OFFER_TAGS, Offer,
+    Cancel, Encapsulation, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, OFFER_TAGS, Offer,
     OfferBody, Stage,
 };
 use crate::wire::preface::VERSION;
@@ -195,8 +195,9 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
             KeyChoice::Typed(iterations) => (KeyMode::Typed, iterations, Secret::typed(run.key, &run.salt, iterations)),
             KeyChoice::Sealed(public) => {
                 let (encapsulation, secret) = encapsulate(public, self.entropy).map_err(|_| SessionError::NoHpkeKey)?;
-                let encapsulation = heapless::Vec::from_slice(&encapsulation).map_err(|_| SessionError::Buffers)?;
-                (KeyMode::Sealed(encapsulation), 0, secret)
+                let mut sealed = Encapsulation::default();
+                sealed.as_flattened_mut().copy_from_slice(&encapsulation);
+                (KeyMode::Sealed(sealed), 0, secret)
             }
         };
         let body = OfferBody {
