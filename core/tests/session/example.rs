@@ -18,7 +18,7 @@ use waft_core::sealed::stream::{Codec, Sealer, Span, seal_buffer};
 use waft_core::wire::message;
 
 use crate::actors::{Seeded, archive_of};
-use crate::primitives::{Keys, frames, hmac, part, point, sealed_secret, typed_secret, unpack};
+use crate::primitives::{Derived, Keys, frames, part, point, sealed_secret, typed_secret, unpack};
 use crate::scene::{CHUNK, KEY, RECEIVER, SENDER, Scene, key};
 use crate::source::HandMade;
 
@@ -71,44 +71,13 @@ impl Lines {
     }
 }
 
-/// What both sides derive from a session's secret and its first messages.
-struct Derived {
-    keys: Keys,
-    manifest_digest: [u8; 32],
-    manifest_tag: [u8; 32],
-    commitment: [u8; 32],
-}
-
-impl Derived {
-    fn new(secret: &[u8], said: [&[u8]; 3], manifest: &[u8]) -> Self {
-        let said = said.map(part).concat();
-        let keys = Keys::new(secret, &[&b"waft/1 session"[..], &said, &SENDER.0, &RECEIVER.0].concat());
-        let manifest_digest = *blake3::hash(manifest).as_bytes();
-        let manifest_tag = hmac(&keys.expand::<32>("waft/1 manifest tag"), &[&manifest_digest]);
-        let commitment = keys.expand("waft/1 commitment");
-        Self { keys, manifest_digest, manifest_tag, commitment }
-    }
-
-    /// `Accept` for a prefix.
-    fn accept(&self, prefix: &[u8]) -> Vec<u8> {
-        let (offset, digest) = (prefix.len() as u64, blake3::hash(prefix));
-        let mac = hmac(&self.keys.expand::<32>("waft/1 accept"), &[&offset.to_be_bytes(), digest.as_bytes()]);
-        let mut varint = vec![];
-        let mut left = offset;
-        while left > 127 {
-            varint.push(left as u8 | 0x80);
-            left >>= 7;
-        }
-        [&[4], &varint[..], &[left as u8], digest.as_bytes(), &mac].concat()
-    }
-
-    fn show(&self, lines: &mut Lines) {
-        lines.hex("T", &self.keys.transcript);
-        lines.hex("chunk key", &self.keys.expand::<32>("waft/1 chunk key"));
-        lines.hex("chunk nonce", &self.keys.expand::<7>("waft/1 chunk nonce"));
-        lines.hex("commitment", &self.commitment);
-        lines.hex("manifest tag", &self.manifest_tag);
-    }
+/// What they derive.
+fn show(derived: &Derived, lines: &mut Lines) {
+    lines.hex("T", &derived.keys.transcript);
+    lines.hex("chunk key", &derived.keys.expand::<32>("waft/1 chunk key"));
+    lines.hex("chunk nonce", &derived.keys.expand::<7>("waft/1 chunk nonce"));
+    lines.hex("commitment", &derived.commitment);
+    lines.hex("manifest tag", &derived.manifest_tag);
 }
 
 /// An offer without its tags.
@@ -148,7 +117,7 @@ fn the_first_example_is_what_happens() {
     lines.hex("Code", code);
     lines.hex("CodeAccepted", accepted);
     lines.hex("secret", &secret);
-    derived.show(&mut lines);
+    show(&derived, &mut lines);
     lines.hex("Offer", offer);
     lines.hex("Working", working);
     lines.hex("Accept", accept);
@@ -240,16 +209,8 @@ fn the_second_example_is_what_happens() {
     let (forth, back) = scene.record::<Only<1>>();
     scene.entropy = before;
     let (forth, back) = (frames(&forth), frames(&back));
-    let [
-        (1, hello),
-        (1, offer),
-        (1, hashing),
-        (1, resume),
-        (1, reading),
-        (2, first),
-        (1, reading_again),
-        (2, last),
-    ] = forth[..]
+    let [(1, hello), (1, offer), (1, hashing), (1, resume), (1, reading), (2, first), (1, reading_again), (2, last)] =
+        forth[..]
     else {
         panic!("{forth:02x?}")
     };
@@ -268,7 +229,10 @@ fn the_second_example_is_what_happens() {
     let (piece, rest) = archive[HELD..].split_at(CHUNK as usize);
     // An LZ4 block has no canonical form: what this one is, its content tells.
     let block = lz4_of(&derived.keys, first);
-    assert_eq!((unpack(&block), first), (piece.to_vec(), &*derived.keys.chunk(1, 0, false, &[&[1], &block[..]].concat())));
+    assert_eq!(
+        (unpack(&block), first),
+        (piece.to_vec(), &*derived.keys.chunk(1, 0, false, &[&[1], &block[..]].concat()))
+    );
     assert_eq!(last, derived.keys.chunk(1, 1, true, &[&[0], rest].concat()));
 
     let mut lines = Lines::default();
@@ -280,7 +244,7 @@ fn the_second_example_is_what_happens() {
     lines.hex("Hello", hello);
     lines.hex("Greeting", greeting);
     lines.hex("secret", &secret);
-    derived.show(&mut lines);
+    show(&derived, &mut lines);
     lines.hex("Offer", offer);
     lines.hex("Accept", accept);
     lines.hex("Working (Hashing)", hashing);

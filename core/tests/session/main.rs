@@ -4,11 +4,13 @@ mod actors;
 mod before_asking;
 mod changed;
 mod example;
+mod handmade;
 mod memory;
 mod primitives;
 mod rules;
 mod scene;
 mod source;
+mod told;
 mod waiting;
 mod world;
 
@@ -480,6 +482,7 @@ fn malformed_and_unexpected_frames_are_named() {
         (&[1, 0, 0, 1, 9], Misbehaviour::Message),
         (&[1, 0, 0, 0], Misbehaviour::Message),
         (&[1, 0, 0, 2, 3, 0], Misbehaviour::Unexpected),
+        (&[1, 0, 0, 2, 5, 0], Misbehaviour::Unexpected),
         // Only behind a `Hello` more may stand.
         (&[1, 0, 0, 3, 4, 0, 0], Misbehaviour::Message),
     ] {

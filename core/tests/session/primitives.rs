@@ -1,4 +1,4 @@
-//! What PROTOCOL.md says, computed from the primitives alone: nothing here uses the library.
+//! What PROTOCOL.md says, computed from the primitives alone: nothing here computes by the library.
 
 use aes_gcm::Aes256Gcm;
 use chacha20poly1305::ChaCha20Poly1305;
@@ -8,6 +8,8 @@ use hmac::{Hmac, Mac};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::{PublicKey, SecretKey};
 use sha2::{Digest, Sha256};
+
+use crate::scene::{RECEIVER, SENDER};
 
 /// Splits a stream into frames: kind and payload.
 pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
@@ -99,6 +101,42 @@ impl Keys {
         chunk.extend(tag.unwrap());
         chunk
     }
+}
+
+/// What both sides derive from a session's secret and its first messages.
+pub(crate) struct Derived {
+    pub(crate) keys: Keys,
+    pub(crate) manifest_digest: [u8; 32],
+    pub(crate) manifest_tag: [u8; 32],
+    pub(crate) commitment: [u8; 32],
+}
+
+impl Derived {
+    pub(crate) fn new(secret: &[u8], said: [&[u8]; 3], manifest: &[u8]) -> Self {
+        let said = said.map(part).concat();
+        let keys = Keys::new(secret, &[&b"waft/1 session"[..], &said, &SENDER.0, &RECEIVER.0].concat());
+        let manifest_digest = *blake3::hash(manifest).as_bytes();
+        let manifest_tag = hmac(&keys.expand::<32>("waft/1 manifest tag"), &[&manifest_digest]);
+        let commitment = keys.expand("waft/1 commitment");
+        Self { keys, manifest_digest, manifest_tag, commitment }
+    }
+
+    /// `Accept` for a prefix.
+    pub(crate) fn accept(&self, prefix: &[u8]) -> Vec<u8> {
+        let (offset, digest) = (prefix.len() as u64, blake3::hash(prefix));
+        let mac = hmac(&self.keys.expand::<32>("waft/1 accept"), &[&offset.to_be_bytes(), digest.as_bytes()]);
+        [&[4], &varint(offset)[..], digest.as_bytes(), &mac].concat()
+    }
+}
+
+pub(crate) fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 127 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }
 
 /// Decodes an LZ4 block, as its specification says.

@@ -97,10 +97,7 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
         (OfferBody { aead: 0, ..good() }, field),
         (OfferBody { aead: 3, ..good() }, field),
         (OfferBody { codec: 2, ..good() }, field),
-        (
-            OfferBody { key: KeyMode::Sealed([[4; 13]; 5]), ..good() },
-            SessionError::Refused(Refusal::KeyMode),
-        ),
+        (OfferBody { key: KeyMode::Sealed([[4; 13]; 5]), ..good() }, SessionError::Refused(Refusal::KeyMode)),
         (of(waft_core::archive::Shape { total: shape.total + (1 << 30), ..shape }), limit(Limit::Total)),
         (of(waft_core::archive::Shape { entries: 1_001, ..shape }), limit(Limit::Entries)),
         (of(waft_core::archive::Shape { manifest: (1 << 20) + 1, ..shape }), limit(Limit::Manifest)),
@@ -136,6 +133,20 @@ fn a_receiver_that_holds_more_than_all_of_it_is_not_believed() {
     assert_eq!(sender, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Protocol)));
     scene.assert_old();
+}
+
+#[test]
+fn a_sender_resumes_at_what_was_offered_or_at_the_start() {
+    let said = Scene::new().record::<SoftCipher>().0;
+    let resume = [1, 0, 0, 2, 3, 0];
+    let at = said.windows(resume.len()).position(|frame| frame == resume).unwrap() + resume.len() - 1;
+    for offset in [1, 100] {
+        let mut scene = Scene::new();
+        scene.edit = Some((0, at, offset));
+        let (sender, receiver) = scene.connect();
+        assert_eq!(sender, Err(SessionError::Refused(Refusal::Protocol)), "{offset}");
+        assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)), "{offset}");
+    }
 }
 
 #[test]

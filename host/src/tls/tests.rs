@@ -7,10 +7,10 @@ use embedded_io_async::{Read, Write};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use rustls::{CipherSuite, ClientConfig, Error};
+use rustls::{CipherSuite, ClientConfig, Error, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use waft_core::session::Link;
 
 use super::error::{HandshakeError, Rejection};
@@ -218,6 +218,7 @@ async fn the_receiver_chooses_suite_and_protocol() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_never_speaks_is_let_go_in_good_order() {
+    let start = tokio::time::Instant::now();
     let (sender, receiver) = friends();
     let (dialled, accepted) = connected().await;
     let silent = async {
@@ -227,6 +228,7 @@ async fn a_sender_that_never_speaks_is_let_go_in_good_order() {
     let (read, outcome) =
         tokio::join!(silent, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone()));
     assert!(matches!(outcome, Err(HandshakeError::TimedOut)), "{outcome:?}");
+    assert_eq!(start.elapsed().as_secs(), 15, "its first record counts as a part of the handshake");
     // Without close_notify it would be an error.
     assert!(matches!(read, Ok(0)), "{read:?}");
 }
@@ -251,6 +253,29 @@ async fn a_receiver_without_a_certificate_or_protocol_is_refused() {
             ),
         }
     }
+}
+
+/// That is its own affair: the receiver knows who sends.
+#[tokio::test]
+async fn a_sender_that_requests_no_certificate_is_listened_to() {
+    let (sender, receiver) = friends();
+    let (dialled, accepted) = connected().await;
+    let certificate = Arc::new(SingleCertAndKey::from(sender.identity.signing().clone()));
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    let sending = async {
+        let mut stream = TlsAcceptor::from(Arc::new(config)).accept(dialled).await.unwrap();
+        stream.write_all(b"hello").await.unwrap();
+        assert!(stream.get_ref().1.peer_certificates().is_none());
+        stream
+    };
+    let (_stream, outcome) =
+        tokio::join!(sending, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone()));
+    assert!(outcome.is_ok_and(|secured| secured.peer.name.is("laptop")));
 }
 
 /// Passes bytes on between two streams, and gives those that went from `from` to `to`.

@@ -9,7 +9,7 @@ fn hello() -> Vec<u8> {
     message(&[&[0, 1, 1][..], &[5; 64]].concat())
 }
 
-/// An offer with a sealed key; as it stands here, one that is within all bounds.
+/// An offer with a sealed key of so many bytes; as it stands here, one that is within all bounds.
 struct Offer {
     iterations: u64,
     aead: u8,
@@ -27,7 +27,7 @@ const GOOD: Offer =
 
 impl Offer {
     fn frame(&self) -> Vec<u8> {
-        let key = [varint(self.key as u64), vec![4; self.key]].concat();
+        let key = vec![4; self.key];
         let suite = [varint(self.iterations), vec![self.aead, self.codec], varint(self.chunk), vec![1], key].concat();
         let numbers = [1, self.total, self.files, self.entries, self.manifest].map(varint).concat();
         message(&[vec![2], suite, numbers, vec![9; 64]].concat())
@@ -137,6 +137,8 @@ fn offers_past_every_bound() {
         (Offer { entries: 1 << 20, ..GOOD }, PROTOCOL.into()),
         (Offer { aead: 0, ..GOOD }, PROTOCOL.into()),
         (Offer { codec: 9, ..GOOD }, PROTOCOL.into()),
+        (Offer { key: 0, ..GOOD }, PROTOCOL.into()),
+        (Offer { key: 64, ..GOOD }, PROTOCOL.into()),
         (Offer { key: 66, ..GOOD }, PROTOCOL.into()),
         // Within all bounds, and sealed to nobody: no point of the curve.
         (GOOD, vec![7, 3]),

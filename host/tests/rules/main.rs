@@ -1,8 +1,8 @@
 //! Rules that hold for every receiver, whether it is a computer or a board: one suite that runs against both.
 //!
 //! [`rig`] starts a receiver, the built `waft receive` or the built `waft simulate`, and operates it; [`laptop`] is a
-//! sender whose runs a test controls: their salt, their key, where they stop. A rule is written once, in [`rules`] or
-//! [`strangers`], and [`for_both!`] makes a test of it for each receiver. PROTOCOL.md, sections 2, 3 and 6.
+//! sender whose runs a test controls: their salt, their key, where they stop. A rule is written once, in [`rules`],
+//! [`strangers`] or [`words`], and [`for_both!`] makes a test of it for each receiver. PROTOCOL.md, sections 2, 3 and 6.
 
 #![cfg(unix)]
 
@@ -22,6 +22,9 @@ macro_rules! for_both {
 #[allow(dead_code)]
 mod harness;
 mod laptop;
+#[path = "../e2e/peers.rs"]
+#[allow(dead_code)]
+mod peers;
 mod rig;
 mod rules;
 #[path = "../board/site.rs"]
@@ -31,6 +34,7 @@ mod site;
 #[allow(dead_code)]
 mod source;
 mod strangers;
+mod words;
 #[path = "../e2e/world.rs"]
 #[allow(dead_code)]
 mod world;

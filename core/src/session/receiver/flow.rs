@@ -247,7 +247,8 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         let Accepted { offer, transcript, offered, .. } = accepted;
         let iterations = offer.body.iterations;
         if let (KeySource::Sealed(hpke), KeyMode::Sealed(encapsulation)) = (self.at.policy.key, &offer.body.key) {
-            let secret = hpke.decapsulate(encapsulation.as_flattened()).map_err(|_| SessionError::Refused(Refusal::KeyWrong))?;
+            let secret =
+                hpke.decapsulate(encapsulation.as_flattened()).map_err(|_| SessionError::Refused(Refusal::KeyWrong))?;
             schedule.derive(&secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }

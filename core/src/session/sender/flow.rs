@@ -17,8 +17,8 @@ use crate::session::sender::dialogue::{Dialogue, not_expected};
 use crate::session::sender::{ArchiveInfo, Event, Operator, Peer, Run, Source, SourceError};
 use crate::session::{Clock, DuplexLink, Misbehaviour, Receipt, SessionError};
 use crate::wire::message::{
-    Cancel, Encapsulation, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, OFFER_TAGS, Offer,
-    OfferBody, Stage,
+    Cancel, Encapsulation, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit,
+    OFFER_TAGS, Offer, OfferBody, Stage,
 };
 use crate::wire::preface::VERSION;
 

@@ -3,7 +3,7 @@
 
 use waft_receiver::tls::error::{HandshakeError, LinkError, Violation};
 
-use crate::attack::{Cast, after, play, prove};
+use crate::attack::{Cast, after, key, play, prove};
 use crate::server::{ALERT, CLOSE_NOTIFY, DATA, HANDSHAKE, Server};
 use crate::support::Ending;
 
@@ -16,6 +16,51 @@ async fn an_honest_script_is_listened_to() {
     })
     .await;
     assert_eq!((heard, end), (b"padded".to_vec(), Ok(())));
+}
+
+/// An honest flight, in records of these lengths and one for the rest; `hi` behind it. Whether the board hears it.
+async fn heard_in_records(requests: bool, cut: impl Fn(&[Vec<u8>]) -> Vec<usize>) -> bool {
+    let played = play(async |server: &mut Server, cast: &Cast| {
+        server.hello().await;
+        let mut flight = vec![server.encrypted_extensions()];
+        flight.extend(requests.then(|| server.certificate_request()));
+        flight.push(server.certificate(&[cast.trusted()]));
+        flight.push(server.certificate_verify(&key(&cast.laptop)));
+        flight.push(server.finished());
+        let (all, lengths) = (flight.concat(), cut(&flight));
+        let mut rest = &all[..];
+        for length in lengths {
+            let (record, behind) = rest.split_at(length);
+            server.sealed(HANDSHAKE, record).await;
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            server.sealed(HANDSHAKE, rest).await;
+        }
+        server.finish();
+        server.sealed(DATA, b"hi").await;
+        server.sealed(ALERT, CLOSE_NOTIFY).await;
+    });
+    played.await.0 == Ending::Read("laptop0".to_owned(), b"hi".to_vec(), Ok(()))
+}
+
+#[tokio::test]
+async fn a_flight_comes_in_one_record_or_in_several() {
+    assert!(heard_in_records(true, |_| vec![]).await);
+    assert!(heard_in_records(true, |flight| flight.iter().map(Vec::len).collect()).await);
+    assert!(heard_in_records(true, |flight| vec![flight[0].len() + flight[1].len()]).await);
+}
+
+/// embedded-tls does not put the parts of a message together.
+#[tokio::test]
+async fn a_message_that_crosses_the_end_of_a_record_is_refused() {
+    assert!(!heard_in_records(true, |flight| vec![flight[0].len() + flight[1].len() + 100]).await);
+}
+
+/// That is its own affair: the board knows who sends.
+#[tokio::test]
+async fn a_sender_that_requests_no_certificate_is_listened_to() {
+    assert!(heard_in_records(false, |_| vec![]).await);
 }
 
 #[tokio::test]

@@ -1,0 +1,216 @@
+//! What a sender makes of a receiver that a test plays by hand, and what it tells it. PROTOCOL.md, sections 4 to 6.
+
+use std::rc::Rc;
+
+use embassy_futures::select::{Either, select};
+use embedded_io_async::Write as _;
+use serde::Serialize;
+use waft_core::sealed::cipher::SoftCipher;
+use waft_core::session::sender::Peer;
+use waft_core::session::{Misbehaviour, SessionError};
+use waft_core::wire::message::{
+    Cancel, FromReceiver, Greeting, KEY_SEALED, KEY_TYPED, Limit, List, OFFER_TAGS, Refusal, Stage,
+};
+
+use crate::primitives::{Derived, frames, typed_secret};
+use crate::scene::{CHUNK, KEY, RECEIVER, Scene};
+use crate::world::{connect, run};
+
+fn greeting() -> Greeting {
+    Greeting {
+        version: 1,
+        nonce: [0; 32],
+        max_total: 1 << 30,
+        max_entries: 1_000,
+        max_manifest: 1 << 20,
+        max_path: 255,
+        max_chunk: CHUNK,
+        free: 1 << 30,
+        aeads: list(&[2]),
+        codecs: list(&[0]),
+        keys: list(&[KEY_TYPED]),
+        code_needed: false,
+        max_iterations: 1_000,
+        key_seconds: 300,
+    }
+}
+
+fn list(numbers: &[u8]) -> List {
+    List::from_slice(numbers).unwrap()
+}
+
+fn payload(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_slice(message, &mut [0; 512]).unwrap().to_vec()
+}
+
+fn greeted(greeting: Greeting) -> Vec<u8> {
+    payload(&FromReceiver::Greeting(greeting))
+}
+
+/// How a sender ends that is told these messages, and then nothing more; and what it says.
+fn sender_told(messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
+    told_in(Scene::new(), messages)
+}
+
+fn told_in(mut scene: Scene, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
+    let clock = Rc::clone(&scene.clock);
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sending, _) = scene.sides();
+    let told = async {
+        for message in messages {
+            there.write_all(&[&[1, 0], &(message.len() as u16).to_be_bytes()[..], message].concat()).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut sender = sending.sender();
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), told)) else {
+        unreachable!("the receiver never ends by itself");
+    };
+    let said = frames(&here.written).into_iter().map(|(_, payload)| payload.to_vec());
+    (end.unwrap_err(), said.collect())
+}
+
+/// As [`sender_told`]; how it ends, and the reason that it gives for it.
+fn last_word(messages: &[Vec<u8>]) -> (SessionError, Option<u8>) {
+    let (error, said) = sender_told(messages);
+    let word = said.last().filter(|said| said[0] == 4).map(|said| said[1]);
+    (error, word)
+}
+
+fn misbehaved(how: Misbehaviour) -> (SessionError, Option<u8>) {
+    (SessionError::PeerMisbehaved(how), Some(Cancel::Protocol as u8))
+}
+
+#[test]
+fn what_a_receiver_cannot_take_is_declined() {
+    let declined = |error| (error, Some(Cancel::Declined as u8));
+    let total = Scene::new().source.info.shape.total;
+    let limit = |limit, has, most| declined(SessionError::OverLimit { limit, has, most });
+    for (greeting, end) in [
+        (Greeting { version: 0, ..greeting() }, declined(SessionError::NothingInCommon)),
+        (Greeting { version: 2, ..greeting() }, declined(SessionError::NothingInCommon)),
+        (Greeting { aeads: list(&[]), ..greeting() }, declined(SessionError::NothingInCommon)),
+        (Greeting { aeads: list(&[9, 0]), ..greeting() }, declined(SessionError::NothingInCommon)),
+        (Greeting { codecs: list(&[]), ..greeting() }, declined(SessionError::NothingInCommon)),
+        (Greeting { keys: list(&[]), ..greeting() }, declined(SessionError::NothingInCommon)),
+        (Greeting { keys: list(&[7]), ..greeting() }, declined(SessionError::NothingInCommon)),
+        (Greeting { keys: list(&[KEY_SEALED]), ..greeting() }, declined(SessionError::NoHpkeKey)),
+        (Greeting { max_total: total - 1, ..greeting() }, limit(Limit::Total, total, total - 1)),
+        (Greeting { max_entries: 2, ..greeting() }, limit(Limit::Entries, 3, 2)),
+        (Greeting { max_path: 0, ..greeting() }, limit(Limit::Path, 1, 0)),
+        (Greeting { max_chunk: 1_023, ..greeting() }, limit(Limit::Chunk, 1_024, 1_023)),
+        (Greeting { max_iterations: 999, ..greeting() }, limit(Limit::Iterations, 1_000, 999)),
+    ] {
+        let what = format!("{greeting:?}");
+        assert_eq!(last_word(&[greeted(greeting)]), end, "{what}");
+    }
+}
+
+/// The first number of each list that both sides have is taken; `free` is no bound where no code is asked for.
+#[test]
+fn unknown_numbers_in_lists_are_skipped() {
+    let full = |numbers: &[u8]| list(&[&[200, 201, 202, 203, 204], numbers].concat());
+    let greeting = Greeting {
+        aeads: full(&[0, 1, 2]),
+        codecs: full(&[0, 1, 9]),
+        keys: full(&[3, KEY_TYPED, KEY_SEALED]),
+        free: 0,
+        ..greeting()
+    };
+    let (_, said) = sender_told(&[greeted(greeting)]);
+    assert_eq!(said[1][0], 2, "it offers: {said:?}");
+}
+
+#[test]
+fn a_list_has_at_most_eight_numbers() {
+    let mut greeting = greeted(Greeting { keys: list(&[0; 8]), ..greeting() });
+    let at = greeting.windows(9).position(|bytes| bytes == [8, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    assert_eq!(sender_told(&[greeting.clone()]).1[1][0], 2, "it offers");
+    greeting[at] = 9;
+    greeting.insert(at, 0);
+    greeting.swap(at, at + 1);
+    assert_eq!(last_word(&[greeting]), misbehaved(Misbehaviour::Message));
+}
+
+#[test]
+fn a_malformed_greeting_is_a_protocol_error() {
+    let good = greeted(greeting());
+    let code_needed = good.len() - 5;
+    assert_eq!(good[code_needed..], [0, 0xe8, 0x07, 0xac, 0x02]);
+    let mut neither = good.clone();
+    neither[code_needed] = 2;
+    // A varint of more bits than its type has.
+    let too_long = [&good[..good.len() - 2], &[0xff, 0xff, 0x7f]].concat();
+    for message in [neither, too_long, good[..good.len() - 1].to_vec(), vec![], vec![9], vec![0]] {
+        assert_eq!(last_word(&[message.clone()]), misbehaved(Misbehaviour::Message), "{message:02x?}");
+    }
+}
+
+#[test]
+fn the_keys_are_bound_to_all_of_a_greeting() {
+    let greeting = [&greeted(greeting())[..], b"of a later version"].concat();
+    let scene = Scene::new();
+    let manifest = scene.source.archive[..scene.source.info.shape.manifest as usize].to_vec();
+    let secret = typed_secret(KEY, &scene.salt, 1_000);
+    let (_, said) = told_in(scene, &[greeting.clone()]);
+    let (body, tags) = said[1].split_at(said[1].len() - OFFER_TAGS);
+    let derived = Derived::new(&secret, [&said[0], &greeting, body], &manifest);
+    assert_eq!(tags, [derived.manifest_tag, derived.commitment].concat());
+}
+
+#[test]
+fn a_message_that_is_not_waited_for_is_a_protocol_error() {
+    let committed =
+        FromReceiver::Committed { digest: waft_core::digest::Digest([0; 32]), files: 0, bytes: 0, generation: 0 };
+    for message in [
+        FromReceiver::CodeAccepted,
+        FromReceiver::Working(Stage::Waiting),
+        FromReceiver::Progress { durable: 0 },
+        committed,
+    ] {
+        assert_eq!(last_word(&[payload(&message)]), misbehaved(Misbehaviour::Unexpected), "{message:?}");
+    }
+    for message in [
+        FromReceiver::CodeAccepted,
+        FromReceiver::CodeWrong { left: 1 },
+        FromReceiver::Progress { durable: 0 },
+        FromReceiver::Greeting(greeting()),
+    ] {
+        let end = last_word(&[greeted(greeting()), payload(&message)]);
+        assert_eq!(end, misbehaved(Misbehaviour::Unexpected), "{message:?}");
+    }
+}
+
+#[test]
+fn a_receiver_that_says_no_gets_no_answer() {
+    for (message, error) in [
+        (FromReceiver::Refused(Refusal::Declined), SessionError::Refused(Refusal::Declined)),
+        (FromReceiver::Cancel(Cancel::Interrupted), SessionError::PeerCancelled(Cancel::Interrupted)),
+    ] {
+        for before in [vec![], vec![greeted(greeting())]] {
+            let messages = [before, vec![payload(&message)]].concat();
+            assert_eq!(last_word(&messages), (error, None), "{message:?}");
+            let longer = [&payload(&message)[..], &[0]].concat();
+            let messages = [&messages[..messages.len() - 1], &[longer]].concat();
+            assert_eq!(last_word(&messages), misbehaved(Misbehaviour::Message), "{message:?}");
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_says_nothing_is_told_that_it_is_too_late() {
+    let too_late = (SessionError::TimedOut, Some(Cancel::TimedOut as u8));
+    assert_eq!(last_word(&[]), too_late);
+    assert_eq!(last_word(&[greeted(greeting())]), too_late);
+}
+
+/// Behind the last try a receiver says `Locked`.
+#[test]
+fn a_wrong_code_leaves_a_try() {
+    let scene = Scene::new().with_right_code();
+    let greeting = greeted(Greeting { code_needed: true, ..greeting() });
+    let (error, said) = told_in(scene, &[greeting, payload(&FromReceiver::CodeWrong { left: 0 })]);
+    let said: Vec<u8> = said.iter().map(|said| said[0]).collect();
+    assert_eq!((error, said), (SessionError::PeerMisbehaved(Misbehaviour::Field), vec![0, 1, 4]));
+}
