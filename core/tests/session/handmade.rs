@@ -26,11 +26,13 @@ fn pieces(archive: &[u8]) -> Vec<Vec<u8>> {
     archive.chunks(CHUNK as usize).map(|piece| [&[0], piece].concat()).collect()
 }
 
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+/// A frame of that kind.
+pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     [&[kind], &(payload.len() as u32).to_be_bytes()[1..], payload].concat()
 }
 
-async fn hear(link: &mut MemoryLink) -> Vec<u8> {
+/// The payload of the next frame.
+pub(crate) async fn hear(link: &mut MemoryLink) -> Vec<u8> {
     let mut header = [0; 4];
     link.read_exact(&mut header).await.unwrap();
     let mut payload = vec![0; u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize];

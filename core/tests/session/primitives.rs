@@ -144,12 +144,11 @@ pub(crate) fn unpack(block: &[u8]) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);
     let length = |at: &mut usize, nibble: u8| {
         let mut length = usize::from(nibble);
-        while nibble == 15 {
+        let mut goes_on = nibble == 15;
+        while goes_on {
             length += usize::from(block[*at]);
+            goes_on = block[*at] == 255;
             *at += 1;
-            if block[*at - 1] < 255 {
-                break;
-            }
         }
         length
     };

@@ -12,6 +12,7 @@ use waft_core::wire::message::{
     Cancel, FromReceiver, Greeting, KEY_SEALED, KEY_TYPED, Limit, List, OFFER_TAGS, Refusal, Stage,
 };
 
+use crate::handmade::{frame, hear};
 use crate::primitives::{Derived, frames, typed_secret};
 use crate::scene::{CHUNK, KEY, RECEIVER, Scene};
 use crate::world::{connect, run};
@@ -58,7 +59,7 @@ fn told_in(mut scene: Scene, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>
     let (mut sending, _) = scene.sides();
     let told = async {
         for message in messages {
-            there.write_all(&[&[1, 0], &(message.len() as u16).to_be_bytes()[..], message].concat()).await.unwrap();
+            there.write_all(&frame(1, message)).await.unwrap();
         }
         std::future::pending::<()>().await;
     };
@@ -143,7 +144,7 @@ fn a_malformed_greeting_is_a_protocol_error() {
     // A varint of more bits than its type has.
     let too_long = [&good[..good.len() - 2], &[0xff, 0xff, 0x7f]].concat();
     for message in [neither, too_long, good[..good.len() - 1].to_vec(), vec![], vec![9], vec![0]] {
-        assert_eq!(last_word(&[message.clone()]), misbehaved(Misbehaviour::Message), "{message:02x?}");
+        assert_eq!(last_word(std::slice::from_ref(&message)), misbehaved(Misbehaviour::Message), "{message:02x?}");
     }
 }
 
@@ -153,7 +154,7 @@ fn the_keys_are_bound_to_all_of_a_greeting() {
     let scene = Scene::new();
     let manifest = scene.source.archive[..scene.source.info.shape.manifest as usize].to_vec();
     let secret = typed_secret(KEY, &scene.salt, 1_000);
-    let (_, said) = told_in(scene, &[greeting.clone()]);
+    let (_, said) = told_in(scene, std::slice::from_ref(&greeting));
     let (body, tags) = said[1].split_at(said[1].len() - OFFER_TAGS);
     let derived = Derived::new(&secret, [&said[0], &greeting, body], &manifest);
     assert_eq!(tags, [derived.manifest_tag, derived.commitment].concat());
@@ -180,6 +181,35 @@ fn a_message_that_is_not_waited_for_is_a_protocol_error() {
         let end = last_word(&[greeted(greeting()), payload(&message)]);
         assert_eq!(end, misbehaved(Misbehaviour::Unexpected), "{message:?}");
     }
+}
+
+/// The sender hashes its own prefix then.
+#[test]
+fn progress_before_the_chunks_is_a_protocol_error() {
+    let mut scene = Scene::new();
+    scene.source_takes = 1_000;
+    let (archive, secret) = (scene.source.archive.clone(), typed_secret(KEY, &scene.salt, 1_000));
+    let manifest = &archive[..scene.source.info.shape.manifest as usize];
+    let clock = Rc::clone(&scene.clock);
+    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sending, _) = scene.sides();
+    let receiver = async {
+        let hello = hear(&mut there).await;
+        let greeting = greeted(greeting());
+        there.write_all(&frame(1, &greeting)).await.unwrap();
+        let offer = hear(&mut there).await;
+        let body = &offer[..offer.len() - OFFER_TAGS];
+        let derived = Derived::new(&secret, [&hello, &greeting, body], manifest);
+        there.write_all(&frame(1, &derived.accept(&archive[..300]))).await.unwrap();
+        there.write_all(&frame(1, &payload(&FromReceiver::Progress { durable: 300 }))).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let mut sender = sending.sender();
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), receiver)) else {
+        unreachable!("the receiver never ends by itself");
+    };
+    assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)));
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //! *busy* to whoever the others have no room for. And of the others one listens, too, as long as not all of them have a
 //! session or a connection that waits for one: the pending connection that has come least far is reset. Which of those
 //! that wait gets the session, and when, is also a matter of what handshakes from its address have cost before: see
-//! [`budget`](crate::budget). PROTOCOL.md, sections 2 and 6, "Places".
+//! [`budget`](crate::budget). PROTOCOL.md, sections 2 and 6, "Many connections".
 
 use core::cell::Cell;
 use core::future::{Future, pending, poll_fn};

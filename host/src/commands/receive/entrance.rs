@@ -3,7 +3,7 @@
 //! Connections first wait in the hall until they have said the preface, which costs next to nothing; strangers who say
 //! nothing make room for whoever comes next. Who has said it is a guest, and may prove who it is: guests are few, and
 //! the first that is proven gets the place. Everyone else who says the preface is told *busy*. PROTOCOL.md, section 6,
-//! "Places".
+//! "Many connections".
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

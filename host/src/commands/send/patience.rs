@@ -3,7 +3,8 @@
 //! A busy receiver is tried again for [`BUSY_RETRY_MS`]. One that refuses connections or does not answer is taken for busy:
 //! strangers may take all of its sockets. As long as nothing but refusals came, the tries slow down, since then it is more
 //! likely that nothing listens there. A broken connection is tried again a few times, and anew each time that it got
-//! further; so is one that the receiver gave up because it heard nothing. PROTOCOL.md, section 6, "Retries" and "Places".
+//! further; so is one that the receiver gave up because it heard nothing. PROTOCOL.md, section 6, "Retries" and "Many
+//! connections".
 
 use std::time::Duration;
 
