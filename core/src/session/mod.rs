@@ -1,14 +1,16 @@
-//! Who says what when: the asynchronous sender and receiver, and the traits through which they reach the world.
+//! Sessions: the asynchronous sender and receiver, and the traits through which they reach the outside world.
 //!
-//! One session is one authenticated connection. [`sender::Sender`] and [`receiver::Receiver`] drive it from `Hello`
-//! to `Committed`; what a receiver has to remember from one connection to the next stands in [`desk::Desk`].
-//! PROTOCOL.md, section 6.
+//! One session runs on one authenticated connection. [`sender::Sender`] and [`receiver::Receiver`] drive it from
+//! `Hello` to `Committed`. [`desk::Desk`] holds the state that a receiver keeps between connections. PROTOCOL.md,
+//! section 6.
 
 pub mod apart;
 mod channel;
 pub mod desk;
 pub mod receiver;
 pub mod sender;
+
+use core::fmt;
 
 use embedded_io_async::{Read, Write};
 
@@ -19,39 +21,42 @@ use crate::wire::message::{Cancel, Limit, Refusal};
 
 /// An authenticated, ordered, reliable stream of bytes: TLS on TCP.
 pub trait Link: Read + Write {
-    /// Completes when `read` would return without waiting for the peer to begin something: a byte, the end, or an error
-    /// is there. **Cancel-safe**, which `read` need not be: a session waits here beside its clock and its
-    /// operator, and reads only then.
+    /// Completes when data, the end of the stream or an error is pending. A `read` after it may still have to wait for
+    /// the rest of a TLS record.
+    ///
+    /// **Cancel-safe**, which `read` need not be: a session waits here, alongside its clock and its operator, and calls
+    /// `read` only afterwards.
     async fn readable(&mut self) -> Result<(), Self::Error>;
 }
 
-/// A [`Link`] on which a write may be dropped and gone on with: a sender, whose chunks are long, hears the receiver
-/// while they are sent off.
+/// A [`Link`] whose writes can be interrupted and continued. A sender needs it to receive messages while it sends a
+/// long chunk.
 pub trait DuplexLink: Link {
-    /// Writes some bytes from the front of `bytes`, or, where there are none, flushes what was written. Where neither
-    /// can go on now, it also completes once there is something to read. **Cancel-safe**: bytes that it did not report
-    /// as written were not written.
+    /// Writes some bytes from the front of `bytes`; if `bytes` is empty, flushes what was written before. While neither
+    /// can proceed, it also completes once there is something to read.
+    ///
+    /// **Cancel-safe**: bytes that it did not report as written were not written.
     async fn write_or_readable(&mut self, bytes: &[u8]) -> Result<Written, Self::Error>;
 }
 
-/// What [`DuplexLink::write_or_readable`] did.
+/// The result of [`DuplexLink::write_or_readable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// So many bytes were written; 0 where there were none to write: everything was flushed.
+    /// This many bytes were written. 0 if there were none to write: then everything was flushed.
     Bytes(usize),
-    /// Nothing was written, and there is something to read.
+    /// Nothing was written, because there is something to read.
     Readable,
 }
 
-/// Time since some fixed moment. Virtual in tests.
+/// A monotonic clock. Tests use virtual time.
 pub trait Clock {
-    /// Milliseconds since that moment; never goes back.
+    /// Milliseconds since some fixed moment. Never decreases.
     fn now(&self) -> u64;
     /// Completes once `now() >= at`.
     async fn sleep_until(&self, at: u64);
 }
 
-/// What a sender offers, once its keys are proven.
+/// The folder that a sender offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offered {
     /// The sender's certificate.
@@ -62,16 +67,16 @@ pub struct Offered {
     pub shape: Shape,
 }
 
-/// A prefix of the offered archive that a store holds, read back.
+/// A prefix of the offered archive that a store holds, and has read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Its length, in bytes of archive.
+    /// Length of the prefix, in bytes of archive.
     pub offset: u64,
-    /// BLAKE3 of those bytes.
+    /// BLAKE3 of the prefix.
     pub digest: Digest,
 }
 
-/// What a store can take at most. All of it is stated to the sender.
+/// The bounds of a store, which the `Greeting` states to the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Longest archive, in bytes.
@@ -82,8 +87,8 @@ pub struct Capacity {
     pub manifest: u32,
     /// Longest path, in bytes.
     pub path: u16,
-    /// The longest archive for which there is room now, in bytes. What the store holds already counts as room, since a
-    /// sender asks nobody for a code past this bound.
+    /// The longest archive for which there is space now, in bytes. Space taken by a held prefix counts as free, since a
+    /// sender whose archive exceeds this bound does not even ask its user for the code.
     pub free: u64,
 }
 
@@ -93,109 +98,122 @@ pub struct Capacity {
 pub struct Receipt {
     /// The archive's root.
     pub digest: Digest,
-    /// Files in the folder.
+    /// Number of files.
     pub files: u32,
     /// Length of the archive, in bytes.
     pub bytes: u64,
-    /// Counts committed folders where the store counts them, else 0.
+    /// Number of the commit, if the store counts its commits, else 0.
     pub generation: u64,
 }
 
-/// Where a received folder goes. It gets the archive's bytes in order, and is atomic: readers see the old folder until
-/// `commit` returns `Ok`, and the new one from then on.
+/// The storage for received folders. It gets the archive's bytes in order, and is atomic: readers see the old folder
+/// until `commit` returns `Ok`, and the new one from then on.
 ///
-/// Calls come in the order `check`, `begin`, at most one `restart`, `write`..., `commit`; or end at any point with
-/// `suspend` or `discard`, which also come where nothing was begun, and do nothing then.
+/// The session calls `check`, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. At any point it
+/// may end with `suspend` or `discard` instead; without a preceding `begin` these have nothing to do.
 ///
-/// A store that works for long returns `Pending` meanwhile, so that the session can say so to the sender. The session
-/// drops the futures of `check`, `begin`, `restart` and `write` at any await when the connection or its user ends it,
-/// and calls `suspend` or `discard` then. A `commit` that was begun is never dropped by it.
+/// A store whose work takes long returns `Pending` now and then, so that the session can send keep-alives. When the
+/// connection ends or the user interrupts, the session drops the futures of `check`, `begin`, `restart` and `write` at
+/// any await, and then calls `suspend` or `discard`. It never drops the future of `commit`.
 pub trait Store {
-    /// What it can take.
+    /// The bounds of this store.
     fn capacity(&mut self) -> Capacity;
 
-    /// Why nothing that `sender` may offer can be taken now, where that is known already: then its user is asked for no
-    /// code.
+    /// The error that every offer of `sender` would meet now, if that is known already. The session then refuses before
+    /// the sender's user is asked for the code.
     fn refuses(&mut self, _sender: &CertificateHash) -> Option<StoreError> {
         None
     }
 
-    /// Finds what would make [`begin`](Self::begin) fail, as far as it can be known while the key is not: the operator
-    /// is asked for the key only after this succeeds. Writes nothing. Reports [`StoreError::InUse`] only where that is
-    /// not likely to be over by the time that the key is typed, and nothing that does not matter if the offered folder
-    /// is the one that is committed already.
+    /// Returns the error with which [`begin`](Self::begin) would fail, as far as it can be known before the keys are
+    /// proven: the session asks its user for the key only after this succeeds. Writes nothing. Reports
+    /// [`StoreError::InUse`] only if that will probably still hold once the key is typed, and no error that does not
+    /// matter if the offered folder is the committed one.
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError>;
 
-    /// Takes up the offered archive. Finds out whether a prefix of it is held: one that came from the same
-    /// sender and whose manifest digest `is_it`. A committed folder counts as a prefix of full length.
-    /// Where a reader holds the place it fails at once, with [`StoreError::InUse`], and is called again.
+    /// Begins to receive the offered archive, and returns the prefix of it that the store holds: one from the same
+    /// sender for whose manifest digest `is_it` returns true. A committed folder counts as a prefix of full length.
+    /// While a reader has a lease on the needed storage, this fails at once with [`StoreError::InUse`], and the session
+    /// calls it again.
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError>;
 
-    /// Forgets the held prefix, and takes up the archive from its first byte. Where a reader holds the place, as
-    /// [`begin`](Self::begin).
+    /// Drops the held prefix, and begins to receive the archive from its first byte. Fails with [`StoreError::InUse`]
+    /// as [`begin`](Self::begin) does.
     async fn restart(&mut self) -> Result<(), StoreError>;
 
-    /// Takes the next bytes of the archive. A store may still be writing them when this returns, once the manifest is
-    /// whole: what is called next tells how that went.
+    /// Stores the next bytes of the archive. Once the manifest is complete, a store may still be writing them when this
+    /// returns: the next call then reports an error of that.
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError>;
 
-    /// Digest of the manifest of the archive that was begun, once all of it is held.
+    /// The manifest digest of the archive that is being received, once its manifest is complete.
     fn manifest(&self) -> Option<Digest>;
 
-    /// Bytes of the archive that a reset would not lose.
+    /// Number of bytes of the archive that are stored durably: a reset would not lose them.
     fn durable(&self) -> u64;
 
-    /// Verifies the whole archive and puts it where readers find it. On a folder that was held in full, says so again.
+    /// Verifies the whole archive and makes it visible to readers. If the store held the whole folder already, returns
+    /// its receipt again.
     async fn commit(&mut self) -> Result<Receipt, StoreError>;
 
-    /// The connection is gone: keeps what a later session can go on from.
+    /// Ends the transfer, and keeps what was received, so that a later session can resume.
     async fn suspend(&mut self);
 
-    /// The archive or its sender is not to be trusted: keeps nothing of it.
+    /// Ends the transfer, and keeps nothing of it, because the archive or its sender cannot be trusted.
     async fn discard(&mut self);
 }
 
-/// Why a store does not take an archive.
+/// Why a store refuses an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StoreError {
-    /// It is larger than what is free.
+    /// There is not enough free space.
     NoSpace {
-        /// Bytes that it needs.
+        /// Bytes that the archive needs.
         needed: u64,
         /// Bytes that are free.
         free: u64,
     },
-    /// The target holds another folder and must not be overwritten.
+    /// The target holds another folder, which must not be overwritten.
     NotEmpty,
     /// The target cannot be written.
     NotWritable,
-    /// A reader's lease holds the place that would be erased.
+    /// A reader or another transfer is using the storage that the archive needs.
     InUse,
-    /// Older than what this sender sent last.
+    /// The offer was created before the one that this sender sent last.
     Older,
-    /// Past a bound of [`Capacity`].
+    /// The archive exceeds a bound of [`Capacity`].
     Limit(Limit),
-    /// The entry of that index has a name that this platform cannot hold safely.
+    /// An entry has a name that this platform cannot hold safely.
     Name {
-        /// Index in the manifest, from 0.
+        /// Index of the entry in the manifest, from 0.
         entry: u32,
     },
-    /// That entry's name means the same file as another's here.
+    /// An entry has a name that means, on this platform, the same file as another entry's name.
     Collision {
-        /// Index in the manifest, from 0.
+        /// Index of the entry in the manifest, from 0.
         entry: u32,
     },
-    /// The sender's archive is not well-formed, or does not match its digests.
+    /// The sender's archive is malformed, or does not match its digests.
     Archive(ArchiveError),
-    /// Reading or writing failed.
+    /// Reading or writing the storage failed.
     Io,
-    /// What was stored does not read back.
+    /// The stored archive does not read back as it was written.
     Verify,
 }
 
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive(error) => error.fmt(f),
+            other => other.refusal().fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for StoreError {}
+
 impl StoreError {
-    /// What the sender is told.
+    /// The refusal that the sender gets.
     pub fn refusal(self) -> Refusal {
         match self {
             Self::NoSpace { needed, free } => Refusal::NoSpace { needed, free },
@@ -219,11 +237,11 @@ impl From<StoreError> for SessionError {
     }
 }
 
-/// Why a session ended without a receipt. The variant says who ended it.
+/// Why a session ended without a receipt. The variant names the side that ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SessionError {
-    /// The receiver refused: on the sender's side as it was told, on the receiver's side what it said.
+    /// The receiver refused. Both sides report this, with the same refusal.
     Refused(Refusal),
     /// The peer cancelled.
     PeerCancelled(Cancel),
@@ -231,57 +249,98 @@ pub enum SessionError {
     Cancelled(Cancel),
     /// The connection ended or broke.
     Disconnected,
-    /// The peer said nothing for too long.
+    /// The peer sent nothing for too long.
     TimedOut,
     /// The peer broke the protocol.
     PeerMisbehaved(Misbehaviour),
-    /// The folder goes past a bound that the receiver stated (sender only).
+    /// The folder exceeds a bound that the receiver stated (sender only).
     OverLimit {
-        /// Which bound.
+        /// The bound.
         limit: Limit,
-        /// What the folder has, or what this side needs at least.
+        /// The folder's value, or the least that this side needs.
         has: u64,
-        /// What the receiver takes at most.
+        /// The most that the receiver accepts.
         most: u64,
     },
-    /// The receiver has less room than the folder needs, as it stated (sender only).
+    /// The receiver stated less free space than the folder needs (sender only).
     NoSpace {
         /// Bytes that the folder needs.
         needed: u64,
-        /// Bytes for which there is room.
+        /// Bytes that are free.
         free: u64,
     },
-    /// The receiver takes the key sealed only, and the sender wants it typed (sender only).
+    /// The receiver takes sealed keys only, but the sender requires a typed one (sender only).
     KeyNotTyped,
     /// The two sides have no version, cipher, codec or key mode in common (sender only).
     NothingInCommon,
-    /// The receiver's certificate has no key to seal to (sender only).
+    /// The receiver's certificate has no valid HPKE key to seal to (sender only).
     NoHpkeKey,
-    /// Everything was sent, and the receipt did not come: the connection ended, or time ran out (sender only).
+    /// Everything was sent, but the receipt did not arrive: the connection ended, or time ran out (sender only).
     OutcomeUnknown {
-        /// This side's user did not want to wait for it.
+        /// Whether the sender's user interrupted the wait for the receipt.
         interrupted: bool,
     },
-    /// The receipt is for another folder than the one that was sent (sender only).
+    /// The receipt is not for the folder that was sent (sender only).
     WrongReceipt,
-    /// The caller's buffers are too small for the chosen chunk size.
+    /// The caller's buffers are too short for the chosen chunk size.
     Buffers,
 }
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused(refusal) => return write!(f, "the receiver refused: {refusal}"),
+            Self::PeerCancelled(reason) => return write!(f, "the peer cancelled: {reason}"),
+            Self::Cancelled(reason) => return write!(f, "this side cancelled: {reason}"),
+            Self::Disconnected => "the connection was lost",
+            Self::TimedOut => "the peer sent nothing for too long",
+            Self::PeerMisbehaved(how) => return write!(f, "the peer broke the protocol: {how}"),
+            Self::OverLimit { limit, has, most } => {
+                return write!(f, "a bound is exceeded: {limit}: {has}, but at most {most}");
+            }
+            Self::NoSpace { needed, free } => return write!(f, "{needed} bytes are needed, but {free} are free"),
+            Self::KeyNotTyped => "the receiver takes sealed keys only",
+            Self::NothingInCommon => "the two sides have no version, cipher, codec or key mode in common",
+            Self::NoHpkeKey => "the receiver's certificate has no valid HPKE key",
+            Self::OutcomeUnknown { .. } => "everything was sent, but the receipt did not arrive",
+            Self::WrongReceipt => "the receipt is not for the folder that was sent",
+            Self::Buffers => "the buffers are too short for the chunk size",
+        })
+    }
+}
+
+impl core::error::Error for SessionError {}
 
 /// How a peer broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Misbehaviour {
-    /// A frame of an unknown kind, or longer than its kind allows.
+    /// It sent a frame of an unknown kind, or one that is longer than its kind allows.
     Frame,
-    /// A message that does not decode.
+    /// It sent a message that does not decode.
     Message,
-    /// A message that has no place here.
+    /// It sent a message that is not allowed at this point.
     Unexpected,
-    /// A field out of its bounds.
+    /// It sent a message with a field that exceeds its bounds.
     Field,
-    /// `Accept` without proof of the key.
+    /// It sent an `Accept` that does not prove the key.
     AcceptMac,
-    /// A chunk that does not open.
+    /// It sent a chunk that does not open.
     Chunk,
 }
+
+impl fmt::Display for Misbehaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Frame => "a frame has an unknown kind, or is too long",
+            Self::Message => "a message does not decode",
+            Self::Unexpected => "a message is not allowed at this point",
+            Self::Field => "a field of a message is out of range",
+            Self::AcceptMac => "the receiver did not prove that it has the key",
+            Self::Chunk => "a chunk is not authentic",
+        })
+    }
+}
+
+impl core::error::Error for Misbehaviour {}

@@ -2,6 +2,8 @@
 //!
 //! The order of variants and fields *is* the format: only ever append to it. PROTOCOL.md, section 5.
 
+use core::fmt;
+
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -257,6 +259,19 @@ pub enum Cancel {
     Declined,
 }
 
+impl fmt::Display for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupted => "its user interrupted the transfer",
+            Self::SourceChanged => "a file changed while it was sent",
+            Self::SourceUnreadable => "a file could not be read",
+            Self::TimedOut => "it received nothing for too long",
+            Self::Protocol => "it received a message that breaks the protocol",
+            Self::Declined => "it does not accept the bounds or algorithms of the other side",
+        })
+    }
+}
+
 /// A bound that was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -273,6 +288,19 @@ pub enum Limit {
     Chunk,
     /// PBKDF2 iterations.
     Iterations,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Total => "length of the archive",
+            Self::Entries => "number of entries",
+            Self::Manifest => "length of the manifest",
+            Self::Path => "length of a path",
+            Self::Chunk => "chunk size",
+            Self::Iterations => "PBKDF2 iterations",
+        })
+    }
 }
 
 /// Why a receiver refuses a transfer.
@@ -337,6 +365,35 @@ pub enum Refusal {
     /// The sender sent an unexpected or malformed frame or message.
     Protocol,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Version => "the two sides speak no common version",
+            Self::Locked { seconds } => return write!(f, "too many wrong codes: try again in {seconds} s"),
+            Self::CodeTimeout => "no code came in time",
+            Self::KeyWrong => "the key is wrong",
+            Self::KeyTimeout => "the key was not typed in time",
+            Self::Declined => "the receiver's user declined",
+            Self::KeyMode => "the receiver does not support the key mode",
+            Self::Limit { limit } => return write!(f, "a bound is exceeded: {limit}"),
+            Self::NoSpace { needed, free } => return write!(f, "{needed} bytes are needed, but {free} are free"),
+            Self::NotEmpty => "the target holds another folder",
+            Self::NotWritable => "the target cannot be written",
+            Self::InUse => "a reader or another transfer is using the storage",
+            Self::Older => "the folder is older than the one that was sent last",
+            Self::Name { entry } => return write!(f, "entry {entry} has a name that the receiver cannot hold"),
+            Self::Collision { entry } => return write!(f, "entry {entry} has the name of another entry there"),
+            Self::Archive => "the archive is malformed, or does not match its digests",
+            Self::Chunk => "a chunk is not authentic",
+            Self::Storage => "the storage failed",
+            Self::Verify => "the stored folder does not read back as it was written",
+            Self::Protocol => "the sender broke the protocol",
+        })
+    }
+}
+
+impl core::error::Error for Refusal {}
 
 // A message has room for an encapsulation and the longest encoding of every field.
 const _: () = assert!(1 + 5 * 6 + 10 * 3 + 2 + 66 + OFFER_TAGS < MESSAGE_MAX);

@@ -68,6 +68,19 @@ pub enum ClearRefusal {
     Other(u8),
 }
 
+impl fmt::Display for ClearRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Purpose => "the receiver does not know the purpose of the connection",
+            Self::Busy => "the receiver is busy with another transfer",
+            Self::NotProvisioned => "the receiver has no identity",
+            Self::Other(reason) => return write!(f, "the receiver refused for reason {reason}, which is unknown"),
+        })
+    }
+}
+
+impl core::error::Error for ClearRefusal {}
+
 impl ClearRefusal {
     /// Encodes the refusal.
     pub const fn to_bytes(self) -> [u8; LEN] {
