@@ -75,9 +75,8 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         buffer: &mut [u8],
         chunk: u32,
         until: u64,
-        interrupted: impl Future<Output = ()>,
+        mut interrupted: Interrupted<'_>,
     ) -> Result<Header, SessionError> {
-        let mut interrupted: Interrupted<'_> = pin!(interrupted);
         self.wait(until, interrupted.as_mut()).await?;
         let whole = self.after(FRAME_MS);
         let mut header = [0; FRAME_HEADER];
@@ -93,7 +92,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         &mut self,
         buffer: &'b mut [u8],
         until: u64,
-        interrupted: impl Future<Output = ()>,
+        interrupted: Interrupted<'_>,
     ) -> Result<&'b [u8], SessionError> {
         let header = self.receive(buffer, 0, until, interrupted).await?;
         Ok(&buffer[..header.length])

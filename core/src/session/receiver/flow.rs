@@ -105,7 +105,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     async fn greet<C: Cipher>(&mut self) -> Result<Opening, SessionError> {
         let until = self.channel.after(STEP_MS);
         let at = &mut *self.at;
-        let payload = self.channel.receive_message(at.buffers.frame, until, at.operator.interrupted()).await?;
+        let payload = self.channel.receive_message(at.buffers.frame, until, pin!(at.operator.interrupted())).await?;
         let hello = heapless::Vec::from_slice(payload).map_err(|_| SessionError::Buffers)?;
         let message = decode_first(&hello, |message| matches!(message, FromSender::Hello(_)))?;
         let FromSender::Hello(Hello { min, max, salt, .. }) = message else {
@@ -447,7 +447,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         loop {
             let until = self.channel.after(STEP_MS).min(cap);
             let at = &mut *self.at;
-            let header = self.channel.receive(at.buffers.frame, chunk, until, at.operator.interrupted()).await?;
+            let header = self.channel.receive(at.buffers.frame, chunk, until, pin!(at.operator.interrupted())).await?;
             let payload = &at.buffers.frame[..header.length];
             match header.kind {
                 Kind::Chunk => return Ok(header.length),

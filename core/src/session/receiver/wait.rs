@@ -89,7 +89,7 @@ async fn wait_for_erased<L: Link, K: Clock>(
                 ready?;
                 let buffer = buffer.as_deref_mut().unwrap_or_default();
                 let until = channel.after(STEP_MS);
-                let message = channel.receive_message(buffer, until, &mut interrupted).await?;
+                let message = channel.receive_message(buffer, until, interrupted.as_mut()).await?;
                 if !FromSender::is_working(message) {
                     return Ok(First::Message(message.len()));
                 }

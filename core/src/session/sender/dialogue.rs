@@ -49,7 +49,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
     /// The payload of the next message, whatever it is.
     pub(super) async fn first(&mut self) -> Result<&[u8], SessionError> {
         let until = self.channel.after(STEP_MS);
-        self.channel.receive_message(&mut self.message, until, self.operator.interrupted()).await
+        self.channel.receive_message(&mut self.message, until, pin!(self.operator.interrupted())).await
     }
 
     /// The next message. `beats`: whether the receiver gets signs of life meanwhile; not where it may be busy with
@@ -106,7 +106,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
                 Either3::Second(ready) => {
                     ready?;
                     let within = self.channel.after(STEP_MS);
-                    match decode(self.channel.receive_message(&mut self.message, within, pending()).await?)? {
+                    match decode(self.channel.receive_message(&mut self.message, within, pin!(pending())).await?)? {
                         FromReceiver::Working(_) => silent = self.channel.after(STEP_MS),
                         other => return not_expected(other),
                     }
@@ -217,7 +217,8 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
     pub(super) async fn last_words(&mut self) -> Result<FromReceiver, SessionError> {
         loop {
             let until = self.channel.after(limits::LINGER_MS);
-            let payload = self.channel.receive_message(&mut self.message, until, self.operator.interrupted()).await;
+            let payload =
+                self.channel.receive_message(&mut self.message, until, pin!(self.operator.interrupted())).await;
             match decode(payload.map_err(|_| SessionError::Disconnected)?)? {
                 FromReceiver::Progress { .. } | FromReceiver::Working(_) => {}
                 committed @ FromReceiver::Committed { .. } => return Ok(committed),
