@@ -25,7 +25,7 @@ use waft_core::wire::preface::{ClearRefusal, LEN, check_preface};
 
 use crate::board::{Listened, Socket};
 use crate::budget::{Budget, Source};
-use crate::panel::Panel;
+use crate::panel::{Notice, Panel};
 
 /// A peer that wants to connect has so long to answer, in milliseconds: a false address never does.
 const CONNECT_MS: u64 = 3_000;
@@ -36,7 +36,7 @@ const GRACE_MS: u64 = 30;
 const FAR_MS: u64 = 3_600_000;
 
 /// The sockets, and how far the connection at each has come.
-pub(crate) struct Backlog<'a, S, K, const N: usize> {
+pub(crate) struct Backlog<'a, S: Socket, K, const N: usize> {
     connections: [Connection<S>; N],
     budget: Budget,
     /// Connections so far.
@@ -45,6 +45,8 @@ pub(crate) struct Backlog<'a, S, K, const N: usize> {
     yields: u32,
     clock: &'a K,
     panel: &'a Panel,
+    /// Where senders reach the board.
+    address: &'a Cell<Option<S::Address>>,
 }
 
 /// The session that runs, as far as the other connections are concerned.
@@ -88,7 +90,7 @@ impl ActiveSession {
 }
 
 impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
-    pub(crate) fn new(sockets: [S; N], clock: &'a K, panel: &'a Panel) -> Self {
+    pub(crate) fn new(sockets: [S; N], clock: &'a K, panel: &'a Panel, address: &'a Cell<Option<S::Address>>) -> Self {
         const { assert!(N >= 2, "one socket for sessions, and one that listens meanwhile") };
         let connections = sockets.map(|it| Connection {
             socket: Some(it),
@@ -97,7 +99,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
             number: 0,
             source: None,
         });
-        Self { connections, budget: Budget::new(clock.now()), count: Cell::new(0), yields: 0, clock, panel }
+        Self { connections, budget: Budget::new(clock.now()), count: Cell::new(0), yields: 0, clock, panel, address }
     }
 
     /// Runs `session` on the connection `at`, which [`next`](Self::next) gave.
@@ -171,8 +173,9 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     async fn advance(&mut self, patience: u64) {
         let patience = self.make_room().min(patience);
         self.connections[N - 1].turn_away(ClearRefusal::Busy).await;
-        let (clock, panel, count) = (self.clock, self.panel, &self.count);
-        let steps = select_array(self.connections.each_mut().map(|connection| connection.step(clock, panel, count)));
+        let (clock, panel, address, count) = (self.clock, self.panel, self.address, &self.count);
+        let steps = self.connections.each_mut().map(|connection| connection.step(clock, panel, address, count));
+        let steps = select_array(steps);
         select(steps, clock.sleep_until(clock.now() + patience)).await;
     }
 
@@ -318,12 +321,15 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Waits until the connection has come further. Cancel-safe: it goes on where it was.
-    async fn step(&mut self, clock: &impl Clock, panel: &Panel, count: &Cell<u32>) {
+    async fn step(&mut self, clock: &impl Clock, panel: &Panel, address: &Cell<Option<S::Address>>, count: &Cell<u32>) {
         let Some(socket) = &mut self.socket else { return pending().await };
 
         match &mut self.phase {
-            Phase::Listening => match socket.listen(panel.address.get()).await {
-                Listened::Moved(address) => panel.listens_at(address),
+            Phase::Listening => match socket.listen(address.get()).await {
+                Listened::Moved(now) => {
+                    address.set(now);
+                    panel.tell(Notice::Address);
+                }
                 Listened::Taken => {
                     (self.phase, self.since) = (Phase::Connecting, clock.now());
                     self.number = count.replace(count.get().wrapping_add(1));

@@ -3,7 +3,8 @@
 //! A board implements [`Board`] once, as a list of types, finds out whether it is [`Fit`], and hands all of it to
 //! [`run`](crate::run::run).
 
-use core::net::{IpAddr, SocketAddr};
+use core::fmt::Display;
+use core::net::IpAddr;
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_io_async::{Read, Write};
@@ -79,9 +80,13 @@ pub struct Stack {
 
 /// A TCP socket that serves one connection after the other on the receiver's port.
 pub trait Socket: Tcp {
+    /// Where senders reach the board. What writes an IPv6 address takes 2 KiB of flash, so a board without IPv6 has
+    /// `SocketAddrV4` here.
+    type Address: Copy + PartialEq + Display;
+
     /// Listens, until a peer begins to connect or the board's address is another than `known`. Cancel-safe: called
     /// again, it goes on where it was.
-    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened;
+    async fn listen(&mut self, known: Option<Self::Address>) -> Listened<Self::Address>;
 
     /// Waits until the connection that a peer began is established; `false`: the peer gave it up. Cancel-safe.
     async fn establish(&mut self) -> bool;
@@ -100,11 +105,11 @@ pub trait Socket: Tcp {
 
 /// What a listening socket waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listened {
+pub enum Listened<A> {
     /// A peer begins to connect: the socket listens no longer.
     Taken,
     /// The board is reached at this address now; `None`: it has none, or no link.
-    Moved(Option<SocketAddr>),
+    Moved(Option<A>),
 }
 
 /// A board that can receive: it knows who it is, and has random numbers.

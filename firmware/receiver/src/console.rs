@@ -8,6 +8,7 @@ mod notices;
 mod terminal;
 mod text;
 
+use core::cell::Cell;
 use core::future::poll_fn;
 use core::task::Poll;
 
@@ -15,7 +16,7 @@ use embassy_futures::select::{Either, select};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::Clock;
 
-use crate::board::{Board, Start, Unfit};
+use crate::board::{Board, Socket, Start, Unfit};
 use crate::entropy::Sources;
 use crate::identity::{Identity, TrustedSender};
 use crate::panel::Panel;
@@ -38,6 +39,8 @@ pub(crate) struct Ready<'a> {
 /// What a console shows and works on.
 pub(crate) struct Around<'a, B: Board> {
     pub(crate) panel: &'a Panel,
+    /// Where senders reach the board.
+    pub(crate) address: &'a Cell<Option<<B::Socket as Socket>::Address>>,
     pub(crate) slots: &'a Slots<'a, B::Mutex, B::Flash>,
     pub(crate) store: Option<&'a SharedStore<'a, B>>,
     pub(crate) clock: &'a B::Clock,

@@ -6,7 +6,7 @@
 mod driver;
 
 use core::future::{Future, poll_fn};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddrV4};
 use core::pin::pin;
 use core::task::{Context, Poll};
 
@@ -112,9 +112,9 @@ impl<'a> TcpPort<'a> {
 
     /// Where senders reach the board.
     #[inline(never)]
-    fn address(&self) -> Option<SocketAddr> {
+    fn address(&self) -> Option<SocketAddrV4> {
         let config = self.stack.config_v4().filter(|_| self.stack.is_link_up())?;
-        Some(SocketAddr::new(IpAddr::V4(config.address.address()), self.port))
+        Some(SocketAddrV4::new(config.address.address(), self.port))
     }
 
     /// Reads on, so that a peer who still writes gets to what was written here, until it ends the connection too.
@@ -154,7 +154,9 @@ impl Tcp for TcpPort<'_> {
 }
 
 impl Socket for TcpPort<'_> {
-    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened {
+    type Address = SocketAddrV4;
+
+    async fn listen(&mut self, known: Option<SocketAddrV4>) -> Listened<SocketAddrV4> {
         if self.socket.state() == State::Closed {
             // The reset of the connection before, if it still has to get out.
             let _ = with_timeout(RESET, self.socket.flush()).await;

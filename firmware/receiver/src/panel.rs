@@ -7,7 +7,6 @@
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
-use core::net::SocketAddr;
 use core::task::Poll;
 
 use embassy_futures::select::{Either, select};
@@ -70,7 +69,6 @@ pub(crate) struct Panel {
     strangers: Cell<Option<(u32, HandshakeError)>>,
     /// Up to when lines about strangers have taken up time.
     taken_until: Cell<u64>,
-    pub(crate) address: Cell<Option<SocketAddr>>,
     pub(crate) code: Cell<Option<[u8; 4]>>,
     pub(crate) question: Cell<Option<Question>>,
     /// Whether a key was typed, and it is not known yet whether it is right.
@@ -88,7 +86,6 @@ impl Panel {
             dropped: Cell::new(0),
             strangers: Cell::new(None),
             taken_until: Cell::new(0),
-            address: Cell::new(None),
             code: Cell::new(None),
             question: Cell::new(None),
             checks_key: Cell::new(false),
@@ -129,12 +126,6 @@ impl Panel {
                 self.taken_until.update(|until| until.max(clock.now()) + LINE_MS);
                 Notice::Strangers(count, reason)
             }
-        }
-    }
-
-    pub(crate) fn listens_at(&self, address: Option<SocketAddr>) {
-        if self.address.replace(address) != address {
-            self.tell(Notice::Address);
         }
     }
 

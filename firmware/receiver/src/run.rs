@@ -9,6 +9,7 @@
 //! It survives every connection; what it cannot do without (identity, random numbers, a flash that works) it tells on
 //! the console.
 
+use core::cell::Cell;
 use core::future::Future;
 use core::pin::{Pin, pin};
 
@@ -56,6 +57,7 @@ pub struct Parts<'a, B: Board, const N: usize> {
 pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let Parts { fit, slots, sockets, console, echo, clock, start, tries, events, memory } = parts;
     let panel = Panel::new();
+    let address = Cell::new(None);
     let Memory { tls, frame, plain, collected, transfer } = memory;
     let (store, fault) = shared::<B>(apart(pin!(SlotStore::mount(slots, collected, transfer))).await);
     if fault.is_none() {
@@ -66,10 +68,10 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
         Ok(Fit { identity, sources, .. }) => Ok(Ready { identity, sources: *sources }),
         Err(unfit) => Err(*unfit),
     };
-    let around = Around { panel: &panel, slots, store: store.as_ref(), clock, ready, start };
+    let around = Around { panel: &panel, address: &address, slots, store: store.as_ref(), clock, ready, start };
     let mut console = Console::<B>::new(console, echo, around);
     let mut console = pin!(console.serve());
-    let mut backlog = Backlog::new(sockets, clock, &panel);
+    let mut backlog = Backlog::new(sockets, clock, &panel, &address);
     let (Fit { identity, mut random, .. }, store) = match (fit, &store) {
         (Ok(fit), Some(store)) => (fit, store),
         (Err(Unfit::Identity(_)), _) => {

@@ -88,7 +88,9 @@ impl Tcp for Socket {
 }
 
 impl board::Socket for Socket {
-    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened {
+    type Address = SocketAddr;
+
+    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened<SocketAddr> {
         if known != Some(self.port.local) {
             return Listened::Moved(Some(self.port.local));
         }

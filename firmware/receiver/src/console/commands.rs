@@ -128,7 +128,7 @@ impl<'a, B: Board> Console<'a, B> {
         };
         let fingerprint = identity.certificate_hash();
         self.terminal.say(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;
-        match self.around.panel.address.get() {
+        match self.around.address.get() {
             Some(address) => self.terminal.say(format_args!("Address: {address}")).await,
             None => self.terminal.say("Address: none yet").await,
         }

@@ -16,7 +16,9 @@ impl<B: Board> Console<'_, B> {
             self.meet(sender);
         }
         let peer = self.peer.map_or("the sender", |peer| peer.name.as_str());
-        self.terminal.say(Told { notice: &notice, panel: self.around.panel, peer }).await;
+        self.terminal
+            .say(Told { notice: &notice, panel: self.around.panel, address: self.around.address.get(), peer })
+            .await;
         if let Notice::Session(Event::Committed(receipt)) = notice {
             self.terminal.say(format_args!("Digest: {}", receipt.digest)).await;
         }
@@ -29,18 +31,19 @@ impl<B: Board> Console<'_, B> {
 }
 
 /// A notice in words.
-struct Told<'a> {
+struct Told<'a, A> {
     notice: &'a Notice,
     /// Has what is state and no notice.
     panel: &'a Panel,
+    address: Option<A>,
     peer: &'a str,
 }
 
-impl fmt::Display for Told<'_> {
+impl<A: fmt::Display> fmt::Display for Told<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { notice, panel, peer } = *self;
+        let Self { notice, panel, ref address, peer } = *self;
         match *notice {
-            Notice::Address => match panel.address.get() {
+            Notice::Address => match address {
                 Some(address) => write!(f, "Listening at {address}."),
                 None => f.write_str("No network: the cable is unplugged, or this board has no address any more."),
             },

@@ -93,7 +93,9 @@ impl Tcp for Plug {
 }
 
 impl Socket for Plug {
-    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened {
+    type Address = SocketAddr;
+
+    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened<SocketAddr> {
         let address = self.listener.local_addr().ok();
         if address != known {
             return Listened::Moved(address);
