@@ -50,7 +50,7 @@ pub struct Voice {
     /// Print one JSON event a line on standard output
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
-    /// Say only errors and what a person must know
+    /// Say only errors and what the user must know
     #[arg(long, short, global = true, help_heading = "Output", conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say more

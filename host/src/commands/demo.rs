@@ -72,7 +72,7 @@ async fn emulator(
             }
         },
     };
-    ui.print(format!("{why}:\nthe board is the same receiver as a process of this machine."));
+    ui.print(format!("{why}.\nThe board is the same receiver, run as a process of this machine."));
     Ok(None)
 }
 
@@ -147,7 +147,8 @@ impl Stage<'_> {
         let generation = place.rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_owned();
         let (count, size) = (files(receipt.number("files") as u32), bytes(receipt.number("bytes")));
         let digest = short(&receipt.text("digest"));
-        self.tell(format!("   {count} ({size}) crossed, were read back from the flash and verified,\n   and took their place as a whole."));
+        self.tell(format!("   The board has received {count} ({size}), read everything back from its"));
+        self.tell("   flash, verified it and put it in place as a whole.");
         self.tell(format!("   The receipt names the digest {digest} and generation {generation}."));
         Ok(receipt)
     }

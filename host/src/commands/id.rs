@@ -107,9 +107,9 @@ fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Erro
     ui.print(format!("{called}  {fingerprint}"));
     ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new });
     if new {
-        ui.say(
-            "To be trusted elsewhere: waft id cert -o this.pem, carry it there, and there: waft trust add NAME this.pem",
-        );
+        ui.say("To let another machine trust this one, carry its certificate there:");
+        ui.say("  waft id cert -o this.pem          here");
+        ui.say("  waft trust add NAME this.pem      there");
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
 
 fn tell_commands(board: &Board, path: &Path, ui: &Ui) {
     ui.print("\nTo build and flash, from the top of waft's source:");
-    board.all_commands(path).iter().for_each(|command| ui.print(format!("  {command}")));
+    board.all_commands(path).iter().for_each(|command| ui.print_command(command));
     ui.print("");
 }
 

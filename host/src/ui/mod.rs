@@ -93,6 +93,15 @@ impl Ui {
         }
     }
 
+    /// Prints a command for a shell. On a terminal it is continued on the next line where it does not fit.
+    pub(crate) fn print_command(&self, command: &str) {
+        // The shell of Windows knows no such lines, and within quotes they would mean something else.
+        match stdout().is_terminal() && cfg!(unix) && !command.contains('\'') {
+            true => self.print(wrap::continued(command, terminal::width())),
+            false => self.print(format!("  {command}")),
+        }
+    }
+
     /// Writes bytes of our own making to standard output as they are, for another program.
     pub(crate) fn write(&self, bytes: &[u8]) {
         let mut out = stdout().lock();

@@ -59,6 +59,26 @@ fn write_wrapped(f: &mut fmt::Formatter<'_>, line: &str, width: usize) -> fmt::R
     Ok(())
 }
 
+/// A command for a shell, indented, in lines that end in a backslash where they do not fit. It is broken before options
+/// only.
+pub(super) fn continued(command: &str, width: usize) -> String {
+    let mut text = String::from("  ");
+    let mut column = 2;
+    for (index, part) in command.split(" --").enumerate() {
+        let option = if index > 0 { " --" } else { "" };
+        let length = option.len() + measure_text_width(part);
+        // Room for the space and the backslash.
+        if index > 0 && column + length + 2 > width {
+            text.push_str(" \\\n     ");
+            column = 5;
+        }
+        text.push_str(option);
+        text.push_str(part);
+        column += length;
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +94,16 @@ mod tests {
         assert_eq!(wrapped("one two three\n  four five six", 11), "one two\nthree\n  four five\n  six");
         assert_eq!(wrapped("a /very/long/path b", 8), "a\n/very/long/path\nb");
         assert_eq!(wrapped("käse öl", 4), "käse\nöl");
+    }
+
+    #[test]
+    fn a_command_is_continued_before_an_option() {
+        assert_eq!(continued("cargo build --package waft --locked", 40), "  cargo build --package waft --locked");
+        assert_eq!(
+            continued("cargo build --package waft --locked", 36),
+            "  cargo build --package waft \\\n      --locked"
+        );
+        assert_eq!(continued("cargo build --locked", 1), "  cargo build \\\n      --locked");
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) ->
     }
     ui.say(format!("{name}, fingerprint {}", identity.certificate().fingerprint()));
     let addresses = tell_addresses(local, ui);
-    ui.say(format!("Folders go into {}", shown(&args.into)));
+    ui.say(format!("Folders are received into {}", shown(&args.into)));
     tell_trust(trust, ui);
     let code = (!args.no_code).then(|| reception.first_code());
     if let Some(code) = &code {

@@ -145,7 +145,7 @@ impl Operator for AtReceiver<'_> {
             }
             Happened::Verifying => {
                 self.progress = None;
-                self.ui.say("All here. Verifying, and putting it in place.");
+                self.ui.say("Everything has arrived. Verifying it and putting it in place.");
             }
             Happened::Committed(_) => {
                 self.progress = None;

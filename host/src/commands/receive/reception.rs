@@ -67,7 +67,7 @@ impl Reception {
 
     /// Says that the next folder may come, and with which code.
     pub(super) fn listen_on(&self, ui: &Ui) {
-        ui.say("Listening on.");
+        ui.say("Waiting for the next folder.");
         if let Some(code) = self.shown.as_ref().filter(|_| self.code_needed) {
             show_code(ui, "Code", code);
         }

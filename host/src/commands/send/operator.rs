@@ -68,7 +68,7 @@ impl<'a> AtSender<'a> {
         }
         if !std::mem::replace(&mut self.key_told.user, true) {
             show_key(self.ui, self.key);
-            self.ui.say(format!("Read it out to the person at {}, who is asked for it now.", self.peer));
+            self.ui.say(format!("Read it out to the user at {}, who is asked for it now.", self.peer));
         }
     }
 
