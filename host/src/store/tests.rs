@@ -215,6 +215,8 @@ fn free_space_is_stated() {
 }
 
 mod committed;
+#[cfg(target_os = "linux")]
+mod durable;
 mod hostile;
 mod overwrite;
 mod resume;

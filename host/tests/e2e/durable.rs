@@ -84,6 +84,7 @@ fn a_merge_is_durable_step_by_step() {
             &["rename", "\"readme.txt\"", "/into>"],
             &["syncfs"],
             &["unlink", "\"intent\""],
+            &["fsync", "/.into.waft>"],
         ],
     );
 }

@@ -126,12 +126,40 @@ pub(crate) fn is_refused_name(error: &io::Error) -> bool {
 
 /// Hands a whole file to the drive, where [`sync_all`] does not.
 pub(crate) fn sync_file(file: &File) -> io::Result<()> {
-    if cfg!(target_os = "linux") { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
+    sync_each(file)
 }
 
 /// Hands the names in a directory to the drive, where [`sync_all`] does not.
 pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
-    if cfg!(target_os = "linux") { Ok(()) } else { Ok(rustix::fs::fsync(dir)?) }
+    sync_each(dir)
+}
+
+fn sync_each(file: impl AsFd) -> io::Result<()> {
+    #[cfg(all(test, target_os = "linux"))]
+    handed::note(file.as_fd());
+    if cfg!(target_os = "linux") { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
+}
+
+/// What is handed to the drive one by one elsewhere. On Linux nothing else could tell that it is left out.
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod handed {
+    use std::path::{Path, PathBuf};
+    use std::sync::Mutex;
+
+    use rustix::fd::{AsRawFd, BorrowedFd};
+
+    static HANDED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+    pub(super) fn note(file: BorrowedFd<'_>) {
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("it is open");
+        HANDED.lock().expect("no test panics meanwhile").push(path);
+    }
+
+    /// All of it below a folder, in the order in which it was handed over.
+    pub(crate) fn below(folder: &Path) -> Vec<PathBuf> {
+        let handed = HANDED.lock().expect("no test panics meanwhile");
+        handed.iter().filter_map(|path| path.strip_prefix(folder).ok().map(Path::to_owned)).collect()
+    }
 }
 
 /// Makes the names in a directory durable.

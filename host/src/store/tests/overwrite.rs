@@ -4,7 +4,7 @@ use super::*;
 use crate::samples::set_mode;
 
 /// What an older folder left in the target: some of it in the way, some not.
-fn old(at: &Path) {
+pub(super) fn old(at: &Path) {
     put(at, "a/x/y/z.txt", b"old", 0o600);
     put(at, "a/other", b"stays", 0o644);
     put(at, "big.bin", b"old", 0o600);
@@ -349,6 +349,8 @@ fn anothers_folder_that_can_be_written_keeps_its_mode() {
     let found = fs::metadata(target.join("z")).unwrap();
     assert_eq!((found.uid(), found.mode() & 0o7777), (0, 0o777));
     assert!(target.join("z/e/e").is_dir() && target.join("zz").is_file());
+    #[cfg(target_os = "linux")]
+    assert!(crate::platform::handed::below(&target).contains(&"z".into()), "its names are made durable");
 }
 
 #[cfg(unix)]

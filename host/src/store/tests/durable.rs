@@ -1,0 +1,38 @@
+//! What is handed to the drive one by one, on systems where no single call does it for all.
+
+use super::overwrite::old;
+use super::*;
+use crate::platform::handed::below;
+
+/// The path of each file and folder below a folder, and of the folder itself.
+fn all_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    if folder.is_dir() {
+        found.extend(fs::read_dir(folder).unwrap().flat_map(|entry| all_below(&entry.unwrap().path())));
+    }
+    found
+}
+
+#[test]
+fn every_file_and_folder_is_handed_over_before_the_rename() {
+    let bench = Bench::planted();
+    bench.receive(&mut bench.store()).unwrap();
+    let handed = below(&bench.staging().join("tree"));
+    for path in all_below(&bench.from()) {
+        let path = path.strip_prefix(bench.from()).unwrap();
+        assert!(handed.iter().any(|handed| handed == path), "{path:?} is not in {handed:?}");
+    }
+}
+
+#[test]
+fn every_folder_of_a_merge_is_handed_over() {
+    let bench = Bench::planted();
+    old(&bench.target());
+    bench.receive(&mut bench.overwriting()).unwrap();
+    let handed = below(&bench.target());
+    for path in all_below(&bench.from()).into_iter().filter(|path| path.is_dir()) {
+        let path = path.strip_prefix(bench.from()).unwrap();
+        assert!(handed.iter().any(|handed| handed == path), "{path:?} is not in {handed:?}");
+    }
+    assert_eq!(handed.last().unwrap(), Path::new(""), "the target itself comes last");
+}
