@@ -1,4 +1,4 @@
-//! Makes `memory.x` for the linker and `map.rs` for the program out of `mps2.toml`.
+//! Generates `memory.x` for the linker and `map.rs` for the program from the board's description, `mps2.toml`.
 
 #[path = "../map.rs"]
 mod map;
@@ -10,7 +10,7 @@ use map::Description;
 
 const DESCRIPTION: &str = "mps2.toml";
 
-/// The stack has a region of its own, and so has what a reset leaves alone.
+/// Additions to the linker script: the stack and the retained memory have regions of their own.
 const MORE: &str = "\
 _stack_start = ORIGIN(STACK) + LENGTH(STACK);
 _stack_end = ORIGIN(STACK);
@@ -26,7 +26,7 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     write(&out.join("memory.x"), &board.memory_x(MORE));
     write(&out.join("map.rs"), &board.map_rs());
-    // cortex-m-rt asks for it. Our table of interrupts leaves no name open.
+    // cortex-m-rt includes this file. It stays empty because the firmware defines its interrupt vector table itself.
     write(&out.join("device.x"), "");
     println!("cargo:rustc-link-search={}", out.display());
     for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {

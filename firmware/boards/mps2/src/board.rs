@@ -11,7 +11,7 @@ use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 
-use crate::console::{Console, say_now};
+use crate::console::{Console, print_blocking};
 use crate::kept::{self, Memory};
 use crate::nor::Nor;
 use crate::semihosting::HostRandom;
@@ -66,7 +66,7 @@ pub fn start() -> Memory {
     let memory = kept::recall();
     defmt::info!("started: {}", memory.start);
     if let Some((cause, text)) = memory.failure {
-        say_now(format_args!("\r\nBefore this start the firmware failed ({}): {text}\r\n", cause.words()));
+        print_blocking(format_args!("\r\nBefore this start the firmware failed ({}): {text}\r\n", cause.words()));
         defmt::error!("before this start: {=str}: {=str}", cause.words(), text);
     }
     memory

@@ -1,7 +1,7 @@
-//! The console: UART0, for the person at the board.
+//! The console: UART0, a serial line for the operator of the board.
 //!
-//! What comes in waits in a pipe; while that is full the interrupt is off and the line is held up, so that nothing gets
-//! lost.
+//! Received bytes wait in a pipe. While the pipe is full, the receive interrupt is disabled and the UART holds up the
+//! line, so no byte is lost.
 
 use core::convert::Infallible;
 use core::fmt::{self, Write as _};
@@ -15,19 +15,19 @@ use embedded_io_async::{ErrorType, Read, Write};
 
 use crate::interrupts::Interrupt;
 use crate::registers::UART0;
-use crate::uart::{Call, Uart};
+use crate::uart::{Uart, UartInterrupt};
 
 const UART: Uart = Uart(UART0);
 
-static TYPED: Pipe<CriticalSectionRawMutex, 64> = Pipe::new();
-static SENT: AtomicWaker = AtomicWaker::new();
+static INPUT: Pipe<CriticalSectionRawMutex, 64> = Pipe::new();
+static WRITABLE: AtomicWaker = AtomicWaker::new();
 
 /// The console as a stream of bytes. Reads are cancel-safe.
 #[derive(Debug)]
 pub struct Console(());
 
 impl Console {
-    /// Turns the console on. There is one.
+    /// Starts the UART and its interrupts. There is only one console: call this once.
     pub fn start() -> Self {
         UART.start();
         critical_section::with(|_| on_received());
@@ -37,18 +37,18 @@ impl Console {
     }
 }
 
-/// Writes at once, whoever else is writing: before tasks run, and when they never will again.
-pub fn say_now(text: fmt::Arguments<'_>) {
-    struct Now;
-    impl fmt::Write for Now {
+/// Prints at once, by polling the UART, even if a task is writing. For use before tasks run and after a failure.
+pub fn print_blocking(text: fmt::Arguments<'_>) {
+    struct Blocking;
+    impl fmt::Write for Blocking {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            UART.put_all(text.as_bytes());
+            UART.write_all(text.as_bytes());
             Ok(())
         }
     }
     UART.start();
-    // `Now` takes everything.
-    let _ = Now.write_fmt(text);
+    // `Blocking` accepts every byte.
+    let _ = Blocking.write_fmt(text);
 }
 
 impl ErrorType for Console {
@@ -57,8 +57,8 @@ impl ErrorType for Console {
 
 impl Read for Console {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        let count = TYPED.read(buffer).await;
-        // A byte that found no room is still there.
+        let count = INPUT.read(buffer).await;
+        // The read made room in the pipe: receive a byte that had none.
         critical_section::with(|_| on_received());
         Ok(count)
     }
@@ -67,13 +67,13 @@ impl Read for Console {
 impl Write for Console {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         poll_fn(|context| {
-            SENT.register(context.waker());
-            let put = || bytes.iter().take_while(|byte| UART.put(**byte)).count();
-            let mut count = put();
+            WRITABLE.register(context.waker());
+            let write = || bytes.iter().take_while(|byte| UART.try_write(**byte)).count();
+            let mut count = write();
             if count == 0 && !bytes.is_empty() {
-                critical_section::with(|_| UART.let_call(Call::Sent, true));
-                // Room that there was before that calls for nobody.
-                count = put();
+                critical_section::with(|_| UART.set_enabled(UartInterrupt::Sent, true));
+                // Room that came before the interrupt was enabled raises no interrupt.
+                count = write();
             }
             if count == 0 && !bytes.is_empty() { Poll::Pending } else { Poll::Ready(Ok(count)) }
         })
@@ -85,23 +85,25 @@ impl Write for Console {
     }
 }
 
-/// Takes what came, as far as there is room. Only with interrupts off, or as the handler.
+/// Moves received bytes into the pipe, as far as there is room. Call it only as the interrupt handler or with
+/// interrupts disabled.
 ///
-/// A call that was not heard comes again for ever, even when it is turned off; and a byte that came while it was off
-/// calls for nobody. So it is on and heard before bytes are taken, and heard once more when it is off.
+/// An interrupt that was not cleared is raised again even after it is disabled, and a byte that arrives while the
+/// interrupt is disabled raises none. So this function enables and clears the interrupt before it reads bytes, and
+/// clears it again after it disables it.
 pub(crate) extern "C" fn on_received() {
-    UART.let_call(Call::Received, true);
-    UART.heard(Call::Received);
-    while TYPED.free_capacity() > 0 {
-        let Some(byte) = UART.take() else { return };
-        let _ = TYPED.try_write(&[byte]);
+    UART.set_enabled(UartInterrupt::Received, true);
+    UART.clear(UartInterrupt::Received);
+    while INPUT.free_capacity() > 0 {
+        let Some(byte) = UART.read() else { return };
+        let _ = INPUT.try_write(&[byte]);
     }
-    UART.let_call(Call::Received, false);
-    UART.heard(Call::Received);
+    UART.set_enabled(UartInterrupt::Received, false);
+    UART.clear(UartInterrupt::Received);
 }
 
 pub(crate) extern "C" fn on_sent() {
-    UART.heard(Call::Sent);
-    UART.let_call(Call::Sent, false);
-    SENT.wake();
+    UART.clear(UartInterrupt::Sent);
+    UART.set_enabled(UartInterrupt::Sent, false);
+    WRITABLE.wake();
 }

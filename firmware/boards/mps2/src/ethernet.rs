@@ -1,7 +1,7 @@
-//! The Ethernet: an SMSC LAN9118, as a driver for embassy-net.
+//! The Ethernet driver for embassy-net: an SMSC LAN9118.
 //!
-//! Frames are copied between the chip's FIFOs and one buffer each way, by words of 32 bits. Numbers are those of SMSC's
-//! data sheet "LAN9118", sections 3.12 and 5.
+//! It copies frames between the chip's FIFOs and one buffer for each direction, in words of 32 bits. Register numbers
+//! and bits are those of SMSC's data sheet "LAN9118", sections 3.12 and 5.
 
 use core::task::Context;
 
@@ -25,41 +25,42 @@ const TX_FIFO_INF: usize = 0x80;
 const MAC_CMD: usize = 0xA4;
 const MAC_DATA: usize = 0xA8;
 
-/// Interrupts on, active high, pushing the line.
-const CALL: u32 = 0x111;
-/// The status FIFO holds a frame.
-const RECEIVED: u32 = 1 << 3;
+/// `IRQ_CFG`: interrupts enabled, active high, push-pull.
+const IRQ_ON: u32 = 0x111;
+/// `INT_STS`: the receive status FIFO holds a frame.
+const RX_READY: u32 = 1 << 3;
 const TX_ON: u32 = 1 << 1;
-const BUSY: u32 = 1 << 31;
-const READ: u32 = 1 << 30;
-/// The frame was received with an error.
-const BROKEN: u32 = 1 << 15;
-/// A buffer that is a frame's first and last.
-const WHOLE: u32 = 1 << 13 | 1 << 12;
+const MAC_BUSY: u32 = 1 << 31;
+const MAC_READ: u32 = 1 << 30;
+/// Receive status: the frame has an error.
+const RX_ERROR: u32 = 1 << 15;
+/// Transmit command: this buffer is both the first and the last of its frame.
+const WHOLE_FRAME: u32 = 1 << 13 | 1 << 12;
 
-/// The MAC's own registers, behind `MAC_CMD`.
+/// The MAC's own registers, which are accessed through `MAC_CMD`.
 const MAC_CR: u32 = 1;
-const MAC_HIGH: u32 = 2;
-const MAC_LOW: u32 = 3;
+const ADDRH: u32 = 2;
+const ADDRL: u32 = 3;
 const MII_ACCESS: u32 = 6;
 const MII_DATA: u32 = 7;
-/// Both directions, full duplex.
+/// `MAC_CR`: transmitter and receiver enabled, full duplex.
 const MAC_ON: u32 = 1 << 2 | 1 << 3 | 1 << 20;
 
-/// The basic status register of the PHY with address 1.
+/// `MII_ACCESS`: the basic status register of the PHY with address 1.
 const PHY_STATUS: u32 = 1 << 11 | 1 << 6;
 const PHY_LINK: u32 = 1 << 2;
 
-/// Longest frame, without its checksum, in bytes.
+/// The longest frame without its checksum, in bytes.
 const FRAME: usize = 1514;
 const CHECKSUM: usize = 4;
-/// Full frames that the chip's receive FIFO, 10,560 bytes, can hold. What comes beyond is lost, so the stack must not
-/// invite more; but with less the window shrinks, and with it the speed: to a hundredth for 1.
+/// The number of full frames that the chip's receive FIFO of 10,560 bytes can hold. Frames beyond that are lost, so the
+/// TCP window must not allow more of them. A smaller number shrinks the window and with it the speed: with 1, to a
+/// hundredth.
 const BURST: usize = 6;
 
-static CALLED: AtomicWaker = AtomicWaker::new();
+static INTERRUPTED: AtomicWaker = AtomicWaker::new();
 
-/// The Ethernet.
+/// The Ethernet device, with a buffer for each direction.
 #[derive(Debug)]
 pub struct Ethernet {
     received: [u8; FRAME],
@@ -67,33 +68,33 @@ pub struct Ethernet {
 }
 
 impl Ethernet {
-    /// The Ethernet, before it is [started](Self::start).
+    /// The device before it is [started](Self::start).
     pub const fn new() -> Self {
         Self { received: [0; FRAME], sent: [0; FRAME] }
     }
 
-    /// Turns it on.
+    /// Turns on the chip and its interrupt.
     pub fn start(&mut self) {
         LAN9118.write(INT_EN, 0);
-        LAN9118.write(IRQ_CFG, CALL);
+        LAN9118.write(IRQ_CFG, IRQ_ON);
         LAN9118.write(FIFO_INT, 0);
         LAN9118.write(TX_CFG, TX_ON);
-        set_mac(MAC_CR, MAC_ON);
+        write_mac(MAC_CR, MAC_ON);
         Interrupt::Ethernet.enable();
     }
 
-    /// Moves the next whole frame out of the chip; gives its length.
-    fn next(&mut self) -> Option<usize> {
-        while waiting() > 0 {
+    /// Moves the next frame without an error out of the chip and returns its length.
+    fn receive_frame(&mut self) -> Option<usize> {
+        while pending_frames() > 0 {
             let status = LAN9118.read(RX_STATUS);
             let length = (status >> 16 & 0x3FFF) as usize;
             match length.checked_sub(CHECKSUM) {
-                Some(frame @ 1..=FRAME) if status & BROKEN == 0 => {
-                    take(&mut self.received[..frame]);
-                    skip(length.div_ceil(4) - frame.div_ceil(4));
+                Some(frame @ 1..=FRAME) if status & RX_ERROR == 0 => {
+                    read_words(&mut self.received[..frame]);
+                    skip_words(length.div_ceil(4) - frame.div_ceil(4));
                     return Some(frame);
                 }
-                _ => skip(length.div_ceil(4)),
+                _ => skip_words(length.div_ceil(4)),
             }
         }
         None
@@ -107,23 +108,23 @@ impl Default for Ethernet {
 }
 
 impl Driver for Ethernet {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = Room<'a>;
+    type RxToken<'a> = RxFrame<'a>;
+    type TxToken<'a> = TxBuffer<'a>;
 
-    fn receive(&mut self, context: &mut Context<'_>) -> Option<(Received<'_>, Room<'_>)> {
-        let length = self.next().or_else(|| {
-            CALLED.register(context.waker());
-            LAN9118.write(INT_STS, RECEIVED);
-            LAN9118.write(INT_EN, RECEIVED);
-            // It does not call for what came before it was told to.
-            self.next()
+    fn receive(&mut self, context: &mut Context<'_>) -> Option<(RxFrame<'_>, TxBuffer<'_>)> {
+        let length = self.receive_frame().or_else(|| {
+            INTERRUPTED.register(context.waker());
+            LAN9118.write(INT_STS, RX_READY);
+            LAN9118.write(INT_EN, RX_READY);
+            // A frame that arrived before the interrupt was enabled raises no interrupt.
+            self.receive_frame()
         })?;
-        Some((Received(&mut self.received[..length]), Room(&mut self.sent)))
+        Some((RxFrame(&mut self.received[..length]), TxBuffer(&mut self.sent)))
     }
 
-    /// Sending takes no time here, so there always is room.
-    fn transmit(&mut self, _context: &mut Context<'_>) -> Option<Room<'_>> {
-        Some(Room(&mut self.sent))
+    /// Always has room: a frame is written to the chip as soon as it is complete.
+    fn transmit(&mut self, _context: &mut Context<'_>) -> Option<TxBuffer<'_>> {
+        Some(TxBuffer(&mut self.sent))
     }
 
     fn link_state(&mut self, _context: &mut Context<'_>) -> LinkState {
@@ -137,29 +138,29 @@ impl Driver for Ethernet {
         capabilities
     }
 
-    /// As the chip read it from its EEPROM.
+    /// The address that the chip read from its EEPROM.
     fn hardware_address(&self) -> HardwareAddress {
-        let [a, b, c, d] = mac(MAC_LOW).to_le_bytes();
-        let [e, f, ..] = mac(MAC_HIGH).to_le_bytes();
+        let [a, b, c, d] = read_mac(ADDRL).to_le_bytes();
+        let [e, f, ..] = read_mac(ADDRH).to_le_bytes();
         HardwareAddress::Ethernet([a, b, c, d, e, f])
     }
 }
 
-/// A frame that came.
+/// A received frame.
 #[derive(Debug)]
-pub struct Received<'a>(&'a mut [u8]);
+pub struct RxFrame<'a>(&'a mut [u8]);
 
-impl embassy_net_driver::RxToken for Received<'_> {
+impl embassy_net_driver::RxToken for RxFrame<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, read: F) -> R {
         read(self.0)
     }
 }
 
-/// Room for a frame.
+/// The buffer for a frame to send.
 #[derive(Debug)]
-pub struct Room<'a>(&'a mut [u8; FRAME]);
+pub struct TxBuffer<'a>(&'a mut [u8; FRAME]);
 
-impl embassy_net_driver::TxToken for Room<'_> {
+impl embassy_net_driver::TxToken for TxBuffer<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let frame = &mut self.0[..length];
         let result = write(frame);
@@ -168,12 +169,12 @@ impl embassy_net_driver::TxToken for Room<'_> {
     }
 }
 
-/// Frames in the chip.
-fn waiting() -> u32 {
+/// The number of frames that wait in the chip.
+fn pending_frames() -> u32 {
     LAN9118.read(RX_FIFO_INF) >> 16 & 0xFF
 }
 
-fn take(frame: &mut [u8]) {
+fn read_words(frame: &mut [u8]) {
     let (words, rest) = frame.as_chunks_mut();
     for word in words {
         *word = LAN9118.read(RX_DATA).to_le_bytes();
@@ -184,7 +185,7 @@ fn take(frame: &mut [u8]) {
 }
 
 /// Discards the next words.
-fn skip(words: usize) {
+fn skip_words(words: usize) {
     for _ in 0..words {
         LAN9118.read(RX_DATA);
     }
@@ -192,7 +193,7 @@ fn skip(words: usize) {
 
 fn send(frame: &[u8]) {
     let length = frame.len() as u32;
-    LAN9118.write(TX_DATA, WHOLE | length);
+    LAN9118.write(TX_DATA, WHOLE_FRAME | length);
     LAN9118.write(TX_DATA, length);
     let (words, rest) = frame.as_chunks();
     for word in words {
@@ -203,33 +204,33 @@ fn send(frame: &[u8]) {
         word[..rest.len()].copy_from_slice(rest);
         LAN9118.write(TX_DATA, u32::from_le_bytes(word));
     }
-    // What became of frames before is not asked for, but must not pile up.
+    // The status of sent frames is not used, but its FIFO must not fill up.
     while LAN9118.read(TX_FIFO_INF) >> 16 & 0xFF > 0 {
         LAN9118.read(TX_STATUS);
     }
 }
 
-fn mac(register: u32) -> u32 {
-    command(BUSY | READ | register);
+fn read_mac(register: u32) -> u32 {
+    mac_command(MAC_BUSY | MAC_READ | register);
     LAN9118.read(MAC_DATA)
 }
 
-fn set_mac(register: u32, value: u32) {
+fn write_mac(register: u32, value: u32) {
     LAN9118.write(MAC_DATA, value);
-    command(BUSY | register);
+    mac_command(MAC_BUSY | register);
 }
 
-fn command(command: u32) {
+fn mac_command(command: u32) {
     LAN9118.write(MAC_CMD, command);
-    while LAN9118.read(MAC_CMD) & BUSY != 0 {}
+    while LAN9118.read(MAC_CMD) & MAC_BUSY != 0 {}
 }
 
 fn phy_status() -> u32 {
-    set_mac(MII_ACCESS, PHY_STATUS);
-    mac(MII_DATA)
+    write_mac(MII_ACCESS, PHY_STATUS);
+    read_mac(MII_DATA)
 }
 
 pub(crate) extern "C" fn on_interrupt() {
     LAN9118.write(INT_EN, 0);
-    CALLED.wake();
+    INTERRUPTED.wake();
 }

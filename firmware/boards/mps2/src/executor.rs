@@ -1,7 +1,7 @@
-//! Runs tasks, and lets the core sleep while none has anything to do.
+//! The executor: runs tasks, lets the core sleep while no task is ready, and measures the load.
 //!
-//! Embassy's own executor for threads sleeps by WFE, which the emulator takes for "go on": it would keep one of the
-//! host's cores busy for ever.
+//! Embassy's own thread-mode executor sleeps with WFE. The emulator implements WFE as a no-op, so an idle board would
+//! keep one core of the host busy. This executor sleeps with WFI.
 
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -15,19 +15,19 @@ use waft_receiver::board::Load;
 use crate::registers::TICKS_A_MICROSECOND;
 use crate::timer;
 
-/// A task was woken since tasks were last looked at.
+/// Whether a task was woken since the last poll.
 static WOKEN: AtomicBool = AtomicBool::new(false);
 
 /// Ticks in a millisecond.
 const MILLISECOND: u32 = 1_000 * TICKS_A_MICROSECOND;
-/// Ticks of a unit of `WORKED`, as a power of two.
+/// The unit of `WORKED`, as a power of two of ticks.
 const UNIT: u32 = 12;
 
-/// The longest time for which tasks ran one behind the other, in ticks.
+/// The longest poll of all ready tasks, in ticks.
 static LONGEST: AtomicU32 = AtomicU32::new(0);
-/// How often they ran longer than [`Load::LONG_MS`].
+/// The number of polls that took longer than [`Load::LONG_MS`].
 static LONG: AtomicU32 = AtomicU32::new(0);
-/// For how long they ran in all, in units of 2^`UNIT` ticks.
+/// The total time of all polls, in units of 2^`UNIT` ticks.
 static WORKED: AtomicU32 = AtomicU32::new(0);
 
 #[unsafe(export_name = "__pender")]
@@ -35,7 +35,7 @@ fn wake(_: *mut ()) {
     WOKEN.store(true, Ordering::Release);
 }
 
-/// What the tasks asked of the processor.
+/// The processor time that tasks used since the start.
 pub fn load() -> Load {
     Load {
         longest: LONGEST.load(Ordering::Relaxed) / MILLISECOND,
@@ -44,7 +44,7 @@ pub fn load() -> Load {
     }
 }
 
-/// Runs the tasks that `start` spawns, for ever.
+/// Runs the tasks that `start` spawns. Never returns.
 pub fn run(start: impl FnOnce(Spawner)) -> ! {
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor = EXECUTOR.init(raw::Executor::new(ptr::null_mut()));
@@ -52,7 +52,7 @@ pub fn run(start: impl FnOnce(Spawner)) -> ! {
     let mut worked = 0u64;
     loop {
         let begun = timer::raw();
-        // SAFETY: this is the only call, and no task comes here.
+        // SAFETY: this is the only call, and no task calls this function.
         unsafe { executor.poll() };
         let took = timer::raw().wrapping_sub(begun);
         worked += u64::from(took);
@@ -62,11 +62,11 @@ pub fn run(start: impl FnOnce(Spawner)) -> ! {
             LONG.fetch_add(1, Ordering::Relaxed);
         }
         interrupt::disable();
-        // An interrupt that comes from here on ends the sleep, though it is handled only after it.
+        // With interrupts disabled, a pending interrupt still ends the sleep. It is handled once they are enabled.
         if !WOKEN.swap(false, Ordering::Acquire) {
             wfi();
         }
-        // SAFETY: they were on before.
+        // SAFETY: interrupts were enabled before.
         unsafe { interrupt::enable() };
     }
 }

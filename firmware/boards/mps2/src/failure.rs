@@ -1,13 +1,13 @@
-//! The end of the firmware: whatever goes wrong is told, noted, and ends in a reset.
+//! Failure handling: every failure of the firmware is printed, recorded for the next start, and ends in a reset.
 //!
 //! ```text
 //! panic ------------------------+
-//! any fault --- HardFault ------+--> end: log, console, `kept` --> reset
+//! any fault --- HardFault ------+--> reset: log, console, `kept` --> reset
 //! watchdog ---- NonMaskableInt -+
 //! ```
 //!
-//! A stack that is too deep leaves RAM at its low end, and the next push is a fault. Its handler begins with the stack
-//! at its top again.
+//! A stack overflow leaves RAM at its low end, so the push that goes too far faults. The handler of that fault first
+//! resets the stack pointer to the top of the stack.
 
 use core::arch::naked_asm;
 use core::fmt::{self, Write};
@@ -21,25 +21,26 @@ use heapless::String;
 use crate::kept::{self, Cause, TEXT};
 use crate::{console, log, semihosting, stack, watchdog};
 
-/// So many failures in a row, and the emulator ends: a board that comes back to fail again helps nobody here.
-const PATIENCE: u32 = 5;
+/// After this many failures in a row the emulator ends, because another restart would fail in the same way.
+const FAILURES_MAX: u32 = 5;
 
-/// What the core pushes when it takes an exception; the return address is among it.
+/// The index of the return address in the frame that the core pushes when it takes an exception.
 const FRAME_RETURN: usize = 6;
 const FRAME_WORDS: usize = 8;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let place = info.location().map_or(("", 0), |place| (place.file(), place.line()));
-    end(Cause::Panic, format_args!("{}:{}: {}", place.0, place.1, info.message()))
+    reset(Cause::Panic, format_args!("{}:{}: {}", place.0, place.1, info.message()))
 }
 
 #[exception]
 unsafe fn DefaultHandler(number: i16) -> ! {
-    panic!("nobody answers interrupt {number}")
+    panic!("interrupt {number} has no handler")
 }
 
-/// Gives `fault` the stack pointer as it was. Where little or nothing is left below it, the stack begins anew first.
+/// Calls `fault` with the stack pointer at the time of the fault. If little or no stack is left below it, the stack
+/// pointer is reset to the top first.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn HardFault() -> ! {
@@ -55,7 +56,7 @@ unsafe extern "C" fn HardFault() -> ! {
     )
 }
 
-/// The same for the watchdog's call.
+/// Does the same for the watchdog's interrupt.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn NonMaskableInt() -> ! {
@@ -76,18 +77,18 @@ unsafe extern "C" fn fault(stack_pointer: usize) -> ! {
     let status = unsafe { (*SCB::PTR).cfsr.read() };
     if stack_pointer < stack::end() {
         let size = stack::size();
-        end(Cause::StackOverflow, format_args!("{size} bytes were not enough"))
+        reset(Cause::StackOverflow, format_args!("{size} bytes were not enough"))
     }
     let at = interrupted(stack_pointer);
-    end(Cause::Fault, format_args!("at {at:#010x}, status {status:#010x}"))
+    reset(Cause::Fault, format_args!("at {at:#010x}, status {status:#010x}"))
 }
 
 unsafe extern "C" fn hang(stack_pointer: usize) -> ! {
     let at = interrupted(stack_pointer);
-    end(Cause::Hang, format_args!("at {at:#010x}"))
+    reset(Cause::Hang, format_args!("at {at:#010x}"))
 }
 
-/// The address of the code that was interrupted; 0 where the stack does not say.
+/// The address of the interrupted code, or 0 if the stack does not contain it.
 fn interrupted(stack_pointer: usize) -> u32 {
     let stack = stack::end()..=stack::end() + stack::size() - 4 * FRAME_WORDS;
     if !stack.contains(&stack_pointer) || !stack_pointer.is_multiple_of(4) {
@@ -97,25 +98,25 @@ fn interrupted(stack_pointer: usize) -> u32 {
     unsafe { ((stack_pointer + 4 * FRAME_RETURN) as *const u32).read_volatile() }
 }
 
-/// Tells why the firmware ends, notes it for the next start, and resets the board.
-fn end(cause: Cause, text: fmt::Arguments<'_>) -> ! {
-    /// What fails while this runs is not told as well.
-    static ENDING: AtomicBool = AtomicBool::new(false);
+/// Prints the cause of a failure, records it for the next start, and resets the board.
+fn reset(cause: Cause, text: fmt::Arguments<'_>) -> ! {
+    /// Set once this function runs: a failure within it is not reported.
+    static IS_RESETTING: AtomicBool = AtomicBool::new(false);
     cortex_m::interrupt::disable();
     watchdog::stop();
-    if ENDING.swap(true, Ordering::Relaxed) {
+    if IS_RESETTING.swap(true, Ordering::Relaxed) {
         SCB::sys_reset();
     }
     let mut line: String<TEXT> = String::new();
-    // A long text is cut off.
+    // A text that is too long is truncated.
     let _ = line.write_fmt(text);
-    let failures = kept::note(cause, &line);
-    log::seize();
+    let failures = kept::record_failure(cause, &line);
+    log::end_interrupted_frame();
     defmt::error!("{=str}: {=str}", cause.words(), line.as_str());
-    console::say_now(format_args!("\r\nThe firmware failed ({}): {line}\r\n", cause.words()));
-    if failures >= PATIENCE {
-        console::say_now(format_args!("It failed {failures} times in a row.\r\n"));
-        semihosting::fail();
+    console::print_blocking(format_args!("\r\nThe firmware failed ({}): {line}\r\n", cause.words()));
+    if failures >= FAILURES_MAX {
+        console::print_blocking(format_args!("It failed {failures} times in a row.\r\n"));
+        semihosting::exit_with_failure();
     }
     SCB::sys_reset()
 }

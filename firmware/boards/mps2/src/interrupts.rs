@@ -1,9 +1,9 @@
-//! The interrupts by which devices call, and the table that says who answers.
+//! The interrupts of the devices, and the vector table that assigns each its handler.
 
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
 
-/// An interrupt that something here answers.
+/// An interrupt that has a handler in this firmware.
 #[derive(Clone, Copy)]
 #[repr(u16)]
 pub(crate) enum Interrupt {
@@ -15,15 +15,14 @@ pub(crate) enum Interrupt {
 }
 
 impl Interrupt {
-    /// Lets the device call.
+    /// Enables the interrupt.
     pub(crate) fn enable(self) {
-        // SAFETY: whoever enables one has set up what its handler uses, and no code relies on an interrupt that is
-        // masked for good.
+        // SAFETY: the caller has set up what the handler uses, and no code relies on an interrupt that stays masked.
         unsafe { NVIC::unmask(self) };
     }
 }
 
-// SAFETY: the numbers are those of the table below, and always the same for the same interrupt.
+// SAFETY: the numbers are indices into the table below, and each interrupt always has the same number.
 unsafe impl InterruptNumber for Interrupt {
     fn number(self) -> u16 {
         self as u16
@@ -38,7 +37,7 @@ unsafe extern "C" {
     fn DefaultHandler();
 }
 
-/// Its place and name are those that cortex-m-rt's linker script looks for.
+/// The interrupt part of the vector table. cortex-m-rt's linker script expects this name and section.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [Handler; COUNT] = {

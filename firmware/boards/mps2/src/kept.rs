@@ -1,14 +1,14 @@
-//! Memory that a reset leaves alone: why the firmware failed, and the wrong codes of senders.
+//! Memory that survives a reset: the cause of the last failure, and the lockouts of senders that sent wrong codes.
 //!
 //! ```text
-//! kept + 0  magic         else power just came, and the rest is noise
+//! kept + 0  magic         if it is missing, this is a power-on and the rest is undefined
 //!      + 4  failures in a row
-//!      + 8  cause, 0 where nothing failed; then how long the text is, and the text
-//!      ...  wrong codes   with a checksum of their own
+//!      + 8  cause, 0 if there was no failure; then the length of the text, and the text
+//!      ...  lockouts      with a checksum of their own
 //! ```
 //!
-//! The region lies outside of what the linker fills: the emulator loads the firmware anew at every reset, and clears
-//! what the firmware has cleared.
+//! The region is outside of the regions that the linker fills, because at every reset the emulator loads the firmware
+//! again and the start-up code clears `.bss`.
 
 use core::ptr;
 
@@ -29,20 +29,20 @@ struct Kept {
     tries: Tries,
 }
 
-// The region's length in `mps2.toml`.
+// The length of the region in `mps2.toml`.
 const _: () = assert!(size_of::<Kept>() <= 0x400);
 
-/// Why the firmware ended.
+/// Why the firmware failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Cause {
-    /// It found a mistake of its own.
+    /// The firmware panicked.
     Panic = 1,
-    /// It did what the core does not do.
+    /// The core raised a fault.
     Fault = 2,
-    /// It went deeper than its stack.
+    /// The stack overflowed.
     StackOverflow = 3,
-    /// It hung.
+    /// The watchdog expired.
     Hang = 4,
 }
 
@@ -51,7 +51,7 @@ impl Cause {
         [Self::Panic, Self::Fault, Self::StackOverflow, Self::Hang].into_iter().find(|cause| *cause as u32 == number)
     }
 
-    /// In words.
+    /// The name of the cause, for the console and the log.
     pub fn words(self) -> &'static str {
         match self {
             Self::Panic => "panic",
@@ -62,20 +62,20 @@ impl Cause {
     }
 }
 
-/// What the memory says after a reset.
+/// The content of the memory after a reset.
 #[derive(Debug)]
 pub struct Memory {
     /// Why the board started.
     pub start: Start,
-    /// Why the firmware ended before, if it failed.
+    /// The last failure and its text, if the firmware failed before this start.
     pub failure: Option<(Cause, &'static str)>,
-    /// The wrong codes.
+    /// The lockouts of senders.
     pub tries: &'static mut Tries,
 }
 
-/// Reads the memory; the failure in it is told once. Call it once.
+/// Reads the memory, and clears the failure so that it is reported only once. Call this once.
 pub fn recall() -> Memory {
-    // SAFETY: this runs before any task, so that nobody else uses the memory, and every pattern of bits is a `Kept`.
+    // SAFETY: this runs before any task, so nothing else uses the memory, and every bit pattern is a valid `Kept`.
     let kept = unsafe { &mut *region() };
     let Kept { magic, failures, cause, length, text, tries } = kept;
     let failed = match *magic == MAGIC {
@@ -95,11 +95,12 @@ pub fn recall() -> Memory {
     Memory { start, failure: failed.map(|cause| (cause, text)), tries }
 }
 
-/// Notes why the firmware ends. Gives how often in a row it did so. Only with interrupts off, before a reset.
-pub(crate) fn note(cause: Cause, text: &str) -> u32 {
+/// Records why the firmware fails, and returns the number of failures in a row. Call it only with interrupts disabled,
+/// before a reset.
+pub(crate) fn record_failure(cause: Cause, text: &str) -> u32 {
     let kept = region();
     let length = text.len().min(TEXT);
-    // SAFETY: interrupts are off and nothing returns to the tasks, so that whoever borrowed from the memory is gone.
+    // SAFETY: interrupts are disabled and no task runs again, so no borrow of the memory is used any more.
     unsafe {
         ptr::copy_nonoverlapping(text.as_ptr(), (&raw mut (*kept).text).cast(), length);
         (*kept).length = length as u32;
@@ -109,9 +110,9 @@ pub(crate) fn note(cause: Cause, text: &str) -> u32 {
     }
 }
 
-/// The firmware runs: the failures before were not in a row.
-pub(crate) fn is_well() {
-    // SAFETY: this word is borrowed by nobody, and only interrupts that never return use it beside this task.
+/// Ends the row of failures: the firmware runs.
+pub(crate) fn clear_failures() {
+    // SAFETY: nothing borrows this word, and besides this task only interrupt handlers that never return use it.
     unsafe { (*region()).failures = 0 };
 }
 

@@ -1,17 +1,17 @@
-//! QEMU's mps2-an386 for the receiver: drivers for its devices, and what they make together.
+//! Drivers for the devices of QEMU's mps2-an386, and the receiver's `Board` that is built on them.
 //!
-//! | module | what |
+//! | module | content |
 //! |---|---|
-//! | [`nor`] | a flash, by the rules of NOR, over the file-backed PSRAM; tested on a host |
-//! | `registers`, `interrupts` | where the devices are, and by which numbers they call |
-//! | `uart`, `console`, `log` | two serial lines: one for the person, one for the log |
+//! | [`nor`] | a flash with the rules of NOR, over the file-backed PSRAM; tested on a host |
+//! | `registers`, `interrupts` | addresses and interrupt numbers of the devices |
+//! | `uart`, `console`, `log` | two serial lines: the operator's console and the log |
 //! | `timer` | time and alarms for Embassy |
 //! | `ethernet`, `net` | the LAN9118, and TCP/IP over it |
-//! | `watchdog` | resets the board when its tasks stand still |
-//! | `semihosting` | random numbers from the host, and the emulator's end |
-//! | `kept`, `failure`, `stack` | what survives a reset, what happens before one, and how deep the stack went |
-//! | `executor` | runs tasks, and sleeps between them |
-//! | `board` | all of it as the receiver's `Board` |
+//! | `watchdog` | resets the board when its tasks hang |
+//! | `semihosting` | random numbers from the host, and the end of the emulator |
+//! | `kept`, `failure`, `stack` | memory that survives a reset, failure handling, and stack usage |
+//! | `executor` | runs tasks, and sleeps while none is ready |
+//! | `board` | the receiver's `Board`, and its start |
 
 #![no_std]
 

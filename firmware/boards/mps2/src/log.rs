@@ -1,4 +1,4 @@
-//! The log: defmt over UART1, as frames that `defmt-print` reads.
+//! The log: defmt frames over UART1, in the format that `defmt-print` reads.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -14,55 +14,55 @@ const UART: Uart = Uart(UART1);
 struct Log;
 
 /// Whether a frame is being written.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static IS_FRAME_OPEN: AtomicBool = AtomicBool::new(false);
 static FRAME: Frame = Frame(UnsafeCell::new((RestoreState::invalid(), defmt::Encoder::new())));
 
-/// The frame that is being written, and whether interrupts were on before.
+/// The encoder of the current frame, and whether interrupts were enabled before it.
 struct Frame(UnsafeCell<(RestoreState, defmt::Encoder)>);
 
-// SAFETY: it is used only between `acquire` and `release`, with interrupts off, and there is one core.
+// SAFETY: the content is used only between `acquire` and `release`, with interrupts disabled, on the only core.
 unsafe impl Sync for Frame {}
 
-/// Turns the log on.
+/// Starts the UART of the log.
 pub(crate) fn start() {
     UART.start();
 }
 
-/// Takes the log from whoever was writing a frame: they never will go on.
-pub(crate) fn seize() {
-    if TAKEN.swap(false, Ordering::Relaxed) {
-        // Ends their frame, which a reader then skips.
-        UART.put_all(&[0]);
+/// Ends a frame that was interrupted by a failure. The interrupted code never continues.
+pub(crate) fn end_interrupted_frame() {
+    if IS_FRAME_OPEN.swap(false, Ordering::Relaxed) {
+        // A zero byte ends the partial frame; the reader skips it.
+        UART.write_all(&[0]);
     }
 }
 
-// SAFETY: one frame at a time: interrupts are off from `acquire` to `release`, and there is one core. A second
-// `acquire` in between panics, as asked.
+// SAFETY: there is one frame at a time, because interrupts are disabled from `acquire` to `release` on the only core.
+// Another `acquire` in between panics, as the trait requires.
 unsafe impl defmt::Logger for Log {
     fn acquire() {
-        // SAFETY: `release` restores what is stored here.
+        // SAFETY: `release` restores the state that is stored here.
         let before = unsafe { critical_section::acquire() };
-        assert!(!TAKEN.swap(true, Ordering::Relaxed), "the log is written to while it is written to");
-        // SAFETY: `TAKEN` was free, so nobody else uses the frame.
+        assert!(!IS_FRAME_OPEN.swap(true, Ordering::Relaxed), "a log call within a log call");
+        // SAFETY: `IS_FRAME_OPEN` was not set, so nothing else uses the frame.
         let frame = unsafe { &mut *FRAME.0.get() };
         frame.0 = before;
-        frame.1.start_frame(|bytes| UART.put_all(bytes));
+        frame.1.start_frame(|bytes| UART.write_all(bytes));
     }
 
     unsafe fn flush() {}
 
     unsafe fn release() {
-        // SAFETY: the caller acquired it.
+        // SAFETY: the caller has called `acquire`.
         let frame = unsafe { &mut *FRAME.0.get() };
-        frame.1.end_frame(|bytes| UART.put_all(bytes));
-        TAKEN.store(false, Ordering::Relaxed);
-        // SAFETY: it came from the `acquire` that this release belongs to.
+        frame.1.end_frame(|bytes| UART.write_all(bytes));
+        IS_FRAME_OPEN.store(false, Ordering::Relaxed);
+        // SAFETY: the state comes from the `acquire` that belongs to this release.
         unsafe { critical_section::release(frame.0) };
     }
 
     unsafe fn write(bytes: &[u8]) {
-        // SAFETY: the caller acquired it.
+        // SAFETY: the caller has called `acquire`.
         let frame = unsafe { &mut *FRAME.0.get() };
-        frame.1.write(bytes, |bytes| UART.put_all(bytes));
+        frame.1.write(bytes, |bytes| UART.write_all(bytes));
     }
 }

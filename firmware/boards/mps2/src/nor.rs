@@ -1,41 +1,41 @@
-//! NOR flash over plain memory: erasing sets the bits of a whole block, programming only clears bits.
+//! NOR flash over plain memory: an erase sets all bits of a block, and a write only clears bits.
 //!
-//! The memory itself would allow everything. What a real flash does not do is an error here, so that firmware that
-//! runs on the emulated board does not fail on a real one.
+//! Plain memory would allow every write. This type returns an error for each operation that a real flash does not
+//! support, so that firmware that runs on the emulated board also runs on a real one.
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
-/// Bytes of a block, which is erased as a whole.
+/// Bytes of a block, the unit of an erase.
 pub const BLOCK: usize = 4096;
-/// Bytes of a word, which is programmed as a whole.
+/// Bytes of a word, the unit of a write.
 pub const WORD: usize = 4;
 
-/// A flash whose content is this memory.
+/// A flash over a slice of memory.
 #[derive(Debug)]
 pub struct Nor {
     memory: &'static mut [u8],
 }
 
-/// What a flash does not do.
+/// An operation that a flash does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NorError {
-    /// The caller goes past the end.
+    /// The caller's range ends past the flash.
     OutOfBounds,
-    /// The caller's range does not begin and end at a word, or at a block to be erased.
+    /// The caller's range is not aligned to words, or for an erase to blocks.
     Unaligned,
-    /// The caller programs a bit to 1 that is 0: nothing was written.
+    /// The caller's write would set a cleared bit. Nothing was written.
     NotErased,
 }
 
 impl Nor {
-    /// A flash over `memory`: whole blocks.
+    /// Creates a flash over `memory`, which has to consist of whole blocks.
     pub fn new(memory: &'static mut [u8]) -> Self {
         assert!(memory.len().is_multiple_of(BLOCK), "a flash has whole blocks");
         Self { memory }
     }
 
-    /// The place of `length` bytes at `offset`, both multiples of `unit`.
-    fn place(&mut self, offset: u32, length: usize, unit: usize) -> Result<&mut [u8], NorError> {
+    /// The `length` bytes at `offset`; both have to be multiples of `unit`.
+    fn range(&mut self, offset: u32, length: usize, unit: usize) -> Result<&mut [u8], NorError> {
         let offset = offset as usize;
         let end = offset.checked_add(length).ok_or(NorError::OutOfBounds)?;
         if !offset.is_multiple_of(unit) || !length.is_multiple_of(unit) {
@@ -63,7 +63,7 @@ impl ReadNorFlash for Nor {
     const READ_SIZE: usize = 1;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorError> {
-        bytes.copy_from_slice(self.place(offset, bytes.len(), Self::READ_SIZE)?);
+        bytes.copy_from_slice(self.range(offset, bytes.len(), Self::READ_SIZE)?);
         Ok(())
     }
 
@@ -78,17 +78,17 @@ impl NorFlash for Nor {
 
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorError> {
         let length = to.checked_sub(from).ok_or(NorError::OutOfBounds)?;
-        self.place(from, length as usize, BLOCK)?.fill(0xFF);
+        self.range(from, length as usize, BLOCK)?.fill(0xFF);
         Ok(())
     }
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
-        let place = self.place(offset, bytes.len(), WORD)?;
-        let mut words = place.as_chunks().0.iter().zip(bytes.as_chunks().0);
+        let target = self.range(offset, bytes.len(), WORD)?;
+        let mut words = target.as_chunks().0.iter().zip(bytes.as_chunks().0);
         if words.any(|(old, new)| u32::from_ne_bytes(*new) & !u32::from_ne_bytes(*old) != 0) {
             return Err(NorError::NotErased);
         }
-        place.copy_from_slice(bytes);
+        target.copy_from_slice(bytes);
         Ok(())
     }
 }
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// As it comes from a factory that does not care: full of zeros.
+    /// A flash full of zeros: never erased, as it may come from the factory.
     fn flash(blocks: usize) -> Nor {
         Nor::new(vec![0; blocks * BLOCK].leak())
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_only_clears_bits() {
+    fn a_write_only_clears_bits() {
         let mut flash = flash(2);
         block_on(flash.erase(0, BLOCK as u32)).unwrap();
         block_on(flash.write(4, &[0xF0; 4])).unwrap();
@@ -122,11 +122,11 @@ mod tests {
             block_on(flash.write(0, &[0xFF, 0xFF, 0xFF, 0xFF, 0x31, 0x30, 0x30, 0x30])),
             Err(NorError::NotErased)
         );
-        assert_eq!(read(&mut flash, 3), [0xFF, 0x30, 0x30, 0x30, 0x30, 0xFF], "a refused program changes nothing");
+        assert_eq!(read(&mut flash, 3), [0xFF, 0x30, 0x30, 0x30, 0x30, 0xFF], "a refused write changes nothing");
     }
 
     #[test]
-    fn erasing_sets_the_bits_of_whole_blocks_and_no_others() {
+    fn an_erase_sets_the_bits_of_its_blocks_only() {
         let mut flash = flash(3);
         block_on(flash.erase(BLOCK as u32, 2 * BLOCK as u32)).unwrap();
         assert_eq!(read(&mut flash, BLOCK as u32 - 1), [0, 0xFF]);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_no_flash_takes_are_errors() {
+    fn unaligned_ranges_and_ranges_out_of_bounds_are_errors() {
         let mut flash = flash(2);
         assert_eq!(block_on(flash.erase(0, 100)), Err(NorError::Unaligned));
         assert_eq!(block_on(flash.erase(BLOCK as u32, 0)), Err(NorError::OutOfBounds));

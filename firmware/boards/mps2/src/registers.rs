@@ -1,4 +1,4 @@
-//! Where the devices are, and how their registers are read and written.
+//! The addresses of the devices, and access to their registers.
 //!
 //! Addresses: Arm DAI 0386 (application note AN386), section 3; QEMU's `hw/arm/mps2.c` follows it.
 
@@ -6,7 +6,7 @@
 #[derive(Clone, Copy)]
 pub(crate) struct Registers(usize);
 
-// SAFETY: on this board these are devices, and no register of theirs changes memory.
+// SAFETY: on this board there is a device at this address, and none of its registers changes memory.
 pub(crate) const TIMER0: Registers = unsafe { Registers::at(0x4000_0000) };
 // SAFETY: as above.
 pub(crate) const TIMER1: Registers = unsafe { Registers::at(0x4000_1000) };
@@ -19,12 +19,12 @@ pub(crate) const WATCHDOG: Registers = unsafe { Registers::at(0x4000_8000) };
 // SAFETY: as above.
 pub(crate) const LAN9118: Registers = unsafe { Registers::at(0x4020_0000) };
 
-/// The devices' clock: ticks of a timer in a microsecond.
+/// The clock of the devices, in ticks of a timer per microsecond.
 pub(crate) const TICKS_A_MICROSECOND: u32 = 25;
 
 impl Registers {
     /// # Safety
-    /// At `address` begins a device of at least 4 KiB, and nothing that it does breaks the rules of Rust's memory.
+    /// A device of at least 4 KiB has to be at `address`, and nothing it does may break Rust's memory model.
     const unsafe fn at(address: usize) -> Self {
         Self(address)
     }
@@ -32,7 +32,7 @@ impl Registers {
     /// Reads the register at `offset`.
     pub(crate) fn read(self, offset: usize) -> u32 {
         debug_assert!(offset < 0x1000 && offset.is_multiple_of(4));
-        // SAFETY: `at` promises a device there.
+        // SAFETY: the caller of `at` promised that there is a device.
         unsafe { ((self.0 + offset) as *const u32).read_volatile() }
     }
 

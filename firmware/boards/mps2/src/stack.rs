@@ -1,17 +1,17 @@
-//! The stack: what lies below it faults, and how deep it went can be told.
+//! Stack overflow detection and the peak usage of the stack.
 //!
-//! It begins where RAM begins, so that nobody's data lies below. On a chip nothing at all would answer there; the
-//! emulator ignores what is written, so the memory protection unit has to forbid it. How deep it went shows the paint
-//! that the start-up code put on it.
+//! The stack is at the start of RAM, so there is no data below it. On a chip an access there faults; the emulator
+//! ignores it, so the memory protection unit has to forbid it. The peak usage is found by the paint that the start-up
+//! code writes to the whole stack.
 
 use cortex_m::peripheral::MPU;
 use cortex_m_rt::STACK_PAINT_VALUE;
 
-/// The region below RAM: 256 MiB from here. A frame of any size that goes past the stack ends there.
+/// The start of the forbidden region below RAM. It has 256 MiB, so that the largest stack frame cannot jump over it.
 const BELOW: u32 = 0x1000_0000;
-/// The region's size as 2^(n+1) bytes, and that it counts. Its access bits stay 0: nobody may.
+/// `RASR`: a region of 2^(27+1) bytes, enabled. The access permissions stay 0, which forbids every access.
 const SIZE_AND_ENABLE: u32 = 27 << 1 | 1;
-/// The unit works, and privileged code may do everywhere else what it could before. Fault handlers it leaves alone.
+/// `CTRL`: the unit is enabled, and elsewhere privileged code keeps its default access. It is off in fault handlers.
 const ENABLE: u32 = 1 << 2 | 1 << 0;
 
 unsafe extern "C" {
@@ -19,9 +19,9 @@ unsafe extern "C" {
     static _stack_start: u32;
 }
 
-/// Makes what lies below the stack forbidden ground.
+/// Forbids every access to the region below the stack.
 pub(crate) fn guard() {
-    // SAFETY: the region holds nothing that this firmware uses.
+    // SAFETY: this firmware uses nothing in that region.
     unsafe {
         (*MPU::PTR).rbar.write(BELOW | 1 << 4);
         (*MPU::PTR).rasr.write(SIZE_AND_ENABLE);
@@ -36,15 +36,15 @@ pub(crate) fn end() -> usize {
     &raw const _stack_end as usize
 }
 
-/// Bytes of the stack.
+/// The size of the stack, in bytes.
 pub fn size() -> usize {
     &raw const _stack_start as usize - end()
 }
 
-/// Most bytes that were in use at once since the start.
+/// The largest number of bytes in use at once since the start.
 pub fn peak() -> usize {
     let untouched = (0..size()).step_by(4).take_while(|offset| {
-        // SAFETY: it lies within the stack's region, which belongs to nobody else; another's frame is read at worst.
+        // SAFETY: the address is within the stack, and reading a word of any stack frame does no harm.
         let word = unsafe { ((end() + offset) as *const u32).read_volatile() };
         word == STACK_PAINT_VALUE
     });

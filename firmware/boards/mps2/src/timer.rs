@@ -1,4 +1,4 @@
-//! Time for Embassy: TIMER0 counts for ever, TIMER1 rings at the next moment that somebody waits for.
+//! The time driver for Embassy: TIMER0 counts continuously, and TIMER1 raises an interrupt at the next deadline.
 //!
 //! Both are CMSDK APB timers, 32 bits, counting down at 25 MHz. Arm DDI 0479, section 4.1.
 
@@ -18,32 +18,32 @@ const RELOAD: usize = 0x8;
 const INTERRUPT: usize = 0xC;
 
 const ENABLE: u32 = 1 << 0;
-const CALL: u32 = 1 << 3;
+const INTERRUPT_ON: u32 = 1 << 3;
 
-/// Longest alarm, in ticks. Who waits longer is looked at again then.
-const FAR: u64 = u32::MAX as u64;
+/// The longest alarm, in ticks. A later deadline needs more than one alarm.
+const ALARM_MAX: u64 = u32::MAX as u64;
 
 struct Timer {
-    /// How often TIMER0 has wrapped around.
+    /// How many times TIMER0 has wrapped around.
     wraps: Mutex<Cell<u32>>,
-    waiting: Mutex<RefCell<Queue>>,
+    deadlines: Mutex<RefCell<Queue>>,
 }
 
 embassy_time_driver::time_driver_impl!(static TIMER: Timer = Timer {
     wraps: Mutex::new(Cell::new(0)),
-    waiting: Mutex::new(RefCell::new(Queue::new())),
+    deadlines: Mutex::new(RefCell::new(Queue::new())),
 });
 
-/// Time begins.
+/// Starts the clock.
 pub(crate) fn start() {
     TIMER0.write(RELOAD, u32::MAX);
     TIMER0.write(VALUE, u32::MAX);
-    TIMER0.write(CONTROL, ENABLE | CALL);
+    TIMER0.write(CONTROL, ENABLE | INTERRUPT_ON);
     Interrupt::Timer0.enable();
     Interrupt::Timer1.enable();
 }
 
-/// A counter of ticks that wraps around.
+/// A 32-bit counter of ticks that wraps around.
 pub(crate) fn raw() -> u32 {
     u32::MAX - TIMER0.read(VALUE)
 }
@@ -54,7 +54,7 @@ impl Timer {
         let wraps = self.wraps.borrow(token);
         let mut value = TIMER0.read(VALUE);
         if TIMER0.read(INTERRUPT) != 0 {
-            // It wrapped, before or after the value was read.
+            // The timer wrapped around, before or after the value was read.
             TIMER0.write(INTERRUPT, 1);
             wraps.set(wraps.get().wrapping_add(1));
             value = TIMER0.read(VALUE);
@@ -66,18 +66,18 @@ impl Timer {
         self.ticks(token) / u64::from(TICKS_A_MICROSECOND)
     }
 
-    /// Wakes whoever has waited long enough, and sets the alarm for the next.
-    fn ring(&self, token: CriticalSection<'_>, queue: &mut Queue) {
+    /// Wakes the tasks whose deadlines have passed, and sets the alarm for the next deadline.
+    fn update_alarm(&self, token: CriticalSection<'_>, queue: &mut Queue) {
         TIMER1.write(CONTROL, 0);
         TIMER1.write(INTERRUPT, 1);
         let now = self.micros(token);
         let next = queue.next_expiration(now);
         if next != u64::MAX {
-            // Never zero: a timer that is told to wait for nothing never calls.
-            let ticks = (next - now).saturating_mul(u64::from(TICKS_A_MICROSECOND)).clamp(1, FAR);
+            // Never zero: a timer with a reload value of zero raises no interrupt.
+            let ticks = (next - now).saturating_mul(u64::from(TICKS_A_MICROSECOND)).clamp(1, ALARM_MAX);
             TIMER1.write(RELOAD, ticks as u32);
             TIMER1.write(VALUE, ticks as u32);
-            TIMER1.write(CONTROL, ENABLE | CALL);
+            TIMER1.write(CONTROL, ENABLE | INTERRUPT_ON);
         }
     }
 }
@@ -89,9 +89,9 @@ impl Driver for Timer {
 
     fn schedule_wake(&self, at: u64, waker: &Waker) {
         critical_section::with(|token| {
-            let mut queue = self.waiting.borrow_ref_mut(token);
+            let mut queue = self.deadlines.borrow_ref_mut(token);
             if queue.schedule_wake(at, waker) {
-                self.ring(token, &mut queue);
+                self.update_alarm(token, &mut queue);
             }
         });
     }
@@ -102,5 +102,5 @@ pub(crate) extern "C" fn on_wrap() {
 }
 
 pub(crate) extern "C" fn on_alarm() {
-    critical_section::with(|token| TIMER.ring(token, &mut TIMER.waiting.borrow_ref_mut(token)));
+    critical_section::with(|token| TIMER.update_alarm(token, &mut TIMER.deadlines.borrow_ref_mut(token)));
 }

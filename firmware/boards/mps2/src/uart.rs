@@ -1,4 +1,4 @@
-//! One CMSDK APB UART: a byte each way. Arm DDI 0479, section 4.3.
+//! The driver of a CMSDK APB UART, which buffers one byte in each direction. Arm DDI 0479, section 4.3.
 
 use crate::registers::Registers;
 
@@ -16,12 +16,12 @@ const RECEIVE: u32 = 1 << 1;
 const SENT: u32 = 1 << 2;
 const RECEIVED: u32 = 1 << 3;
 
-/// 115 200 baud from 25 MHz. The emulator does not mind, but asks for 16 at least.
+/// The divider for 115,200 baud at 25 MHz. The emulator ignores the rate but requires a divider of at least 16.
 const BAUD: u32 = 217;
 
-/// How often a full transmitter is looked at before a byte is given up: long enough for the slowest line, and an end if
-/// nobody takes anything.
-const PATIENCE: u32 = 1_000_000;
+/// How many times a full transmitter is polled before a byte is dropped. This is long enough for the slowest line, and
+/// ends the wait if the other side reads nothing.
+const WRITE_ATTEMPTS: u32 = 1_000_000;
 
 /// A UART.
 #[derive(Clone, Copy)]
@@ -29,15 +29,15 @@ pub(crate) struct Uart(pub(crate) Registers);
 
 /// An interrupt of a UART.
 #[derive(Clone, Copy)]
-pub(crate) enum Call {
-    /// A byte came.
+pub(crate) enum UartInterrupt {
+    /// A byte was received.
     Received,
-    /// There is room for the next one.
+    /// The transmitter has room for a byte.
     Sent,
 }
 
-impl Call {
-    /// Its bit in the control register; in the interrupt register it lies two below.
+impl UartInterrupt {
+    /// The bit in the control register. In the interrupt register the bit is two positions lower.
     fn bit(self) -> u32 {
         match self {
             Self::Received => RECEIVED,
@@ -47,41 +47,42 @@ impl Call {
 }
 
 impl Uart {
-    /// Turns it on, without interrupts.
+    /// Turns on the UART, with its interrupts disabled.
     pub(crate) fn start(self) {
         self.0.write(DIVIDER, BAUD);
         self.0.write(CONTROL, TRANSMIT | RECEIVE);
     }
 
-    /// The byte that came.
-    pub(crate) fn take(self) -> Option<u8> {
+    /// Reads a received byte, if there is one.
+    pub(crate) fn read(self) -> Option<u8> {
         (self.0.read(STATE) & RECEIVE_FULL != 0).then(|| self.0.read(DATA) as u8)
     }
 
-    /// Sends a byte; `false`: there is no room yet.
-    pub(crate) fn put(self, byte: u8) -> bool {
-        let room = self.0.read(STATE) & TRANSMIT_FULL == 0;
-        if room {
+    /// Sends a byte. Returns `false` if the transmitter is full.
+    pub(crate) fn try_write(self, byte: u8) -> bool {
+        let has_room = self.0.read(STATE) & TRANSMIT_FULL == 0;
+        if has_room {
             self.0.write(DATA, byte.into());
         }
-        room
+        has_room
     }
 
-    /// Sends bytes, and waits where there is no room.
-    pub(crate) fn put_all(self, bytes: &[u8]) {
+    /// Sends bytes, and polls while the transmitter is full.
+    pub(crate) fn write_all(self, bytes: &[u8]) {
         for byte in bytes {
-            let _ = (0..PATIENCE).any(|_| self.put(*byte));
+            let _ = (0..WRITE_ATTEMPTS).any(|_| self.try_write(*byte));
         }
     }
 
-    /// Lets the UART call, or not. Only with interrupts off, or from its handler: both use the same register.
-    pub(crate) fn let_call(self, call: Call, may: bool) {
+    /// Enables or disables an interrupt. Call it only with interrupts disabled or from a handler of this UART, because
+    /// both interrupts share the register.
+    pub(crate) fn set_enabled(self, interrupt: UartInterrupt, is_enabled: bool) {
         let control = self.0.read(CONTROL);
-        self.0.write(CONTROL, if may { control | call.bit() } else { control & !call.bit() });
+        self.0.write(CONTROL, if is_enabled { control | interrupt.bit() } else { control & !interrupt.bit() });
     }
 
-    /// Says that a call was heard.
-    pub(crate) fn heard(self, call: Call) {
-        self.0.write(INTERRUPT, call.bit() >> 2);
+    /// Clears an interrupt.
+    pub(crate) fn clear(self, interrupt: UartInterrupt) {
+        self.0.write(INTERRUPT, interrupt.bit() >> 2);
     }
 }

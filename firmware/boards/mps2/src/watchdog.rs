@@ -1,6 +1,7 @@
-//! The watchdog: a CMSDK APB watchdog. When nobody feeds it, it first calls by an interrupt that cannot be masked,
-//! where `failure` notes where the firmware hung and resets; and if even that hangs, resets the board itself. Arm DDI
-//! 0479, section 4.5.
+//! The watchdog: a CMSDK APB watchdog. Arm DDI 0479, section 4.5.
+//!
+//! If the firmware hangs, the watchdog first raises a non-maskable interrupt; `failure` records where the firmware hung
+//! and resets the board. If that hangs too, the watchdog resets the board itself.
 
 use embassy_time::Timer;
 
@@ -12,34 +13,34 @@ const CONTROL: usize = 0x8;
 const CLEAR: usize = 0xC;
 const LOCK: usize = 0xC00;
 
-const CALL: u32 = 1 << 0;
+const INTERRUPT: u32 = 1 << 0;
 const RESET: u32 = 1 << 1;
-const KEY: u32 = 0x1ACC_E551;
+const UNLOCK: u32 = 0x1ACC_E551;
 
-/// What a task may take between two awaits, in seconds. Signatures take a tenth of one, a typed key half; a busy host
-/// makes it several.
-const SECONDS: u32 = 20;
+/// How long the executor may be busy between two awaits, in seconds. A signature takes a tenth of a second and a typed
+/// key half a second; on a busy host each takes several times as long.
+const TIMEOUT_SECONDS: u32 = 20;
 
-/// Wakes it. Before any task runs: the first one might hang.
+/// Starts the watchdog. Call it before any task runs, because the first task might hang.
 pub(crate) fn start() {
-    WATCHDOG.write(LOCK, KEY);
-    WATCHDOG.write(LOAD, SECONDS * 1_000_000 * TICKS_A_MICROSECOND);
-    WATCHDOG.write(CONTROL, CALL | RESET);
+    WATCHDOG.write(LOCK, UNLOCK);
+    WATCHDOG.write(LOAD, TIMEOUT_SECONDS * 1_000_000 * TICKS_A_MICROSECOND);
+    WATCHDOG.write(CONTROL, INTERRUPT | RESET);
 }
 
-/// Feeds the watchdog as long as the executor gets to it.
+/// Feeds the watchdog. A hanging executor does not run this task.
 #[embassy_executor::task]
 pub async fn feed() -> ! {
     loop {
         Timer::after_secs(2).await;
-        // Clearing the call loads it anew.
+        // Clearing the interrupt reloads the counter.
         WATCHDOG.write(CLEAR, 1);
-        kept::is_well();
+        kept::clear_failures();
     }
 }
 
-/// Stops it: who resets the board has the time that it takes.
+/// Stops the watchdog, so that a failure has time to be reported.
 pub(crate) fn stop() {
-    WATCHDOG.write(LOCK, KEY);
+    WATCHDOG.write(LOCK, UNLOCK);
     WATCHDOG.write(CONTROL, 0);
 }

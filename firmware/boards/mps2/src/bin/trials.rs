@@ -1,7 +1,7 @@
-//! A firmware that fails on command, to see that the board comes back; and takes bytes over TCP, to see how fast.
+//! A firmware for tests that fails on command, and measures how fast it receives bytes over TCP.
 //!
-//! Typed at the console: `panic`, `fault`, `overflow`, `hang`; anything else comes back as it was. On the receiver's
-//! port it counts what comes, and answers with the count once the peer says no more.
+//! At the console it accepts `panic`, `fault`, `overflow` and `hang`, and echoes every other line. On the receiver's
+//! port it counts the bytes of a connection, and sends the count when the peer has closed its side.
 
 #![no_std]
 #![no_main]
@@ -19,18 +19,18 @@ use waft_receiver::embassy::TcpPort;
 fn main() -> ! {
     let memory = board::start();
     defmt::info!("tries: {}", memory.tries.0[0]);
-    // A mark that a reset must leave alone.
+    // A value that has to survive a reset.
     memory.tries.0[0] += 1;
     executor::run(|spawner| {
         spawner.spawn(watchdog::feed().expect("it is started once"));
-        spawner.spawn(obey(Console::start()).expect("it is started once"));
+        spawner.spawn(run_commands(Console::start()).expect("it is started once"));
         let [socket, ..]: [_; SOCKETS] = net::sockets(net::start(spawner, None, 1));
-        spawner.spawn(count(socket).expect("it is started once"));
+        spawner.spawn(count_bytes(socket).expect("it is started once"));
     })
 }
 
 #[embassy_executor::task]
-async fn obey(mut console: Console) -> ! {
+async fn run_commands(mut console: Console) -> ! {
     let Ok(()) = console.write_all(b"ready\r\n").await;
     let (mut line, mut length) = ([0; 64], 0);
     loop {
@@ -45,13 +45,13 @@ async fn obey(mut console: Console) -> ! {
     }
 }
 
-/// Fails in the named way; with another name it returns.
+/// Fails in the named way. Returns if the name is unknown.
 fn fail(how: &[u8]) {
     match how {
         b"panic" => panic!("as asked"),
-        // SAFETY: there is nothing at this address: that is the point.
+        // SAFETY: no device is at this address, so the write faults, which is the purpose.
         b"fault" => unsafe { (0xE100_0000 as *mut u32).write_volatile(0) },
-        b"overflow" => _ = dig(0),
+        b"overflow" => _ = overflow(0),
         b"hang" => loop {
             cortex_m::asm::nop();
         },
@@ -59,16 +59,16 @@ fn fail(how: &[u8]) {
     }
 }
 
-/// Goes down for ever.
+/// Recurses until the stack overflows.
 #[inline(never)]
-#[expect(unconditional_recursion, reason = "that is the point")]
-fn dig(depth: u32) -> u32 {
+#[expect(unconditional_recursion, reason = "the stack has to overflow")]
+fn overflow(depth: u32) -> u32 {
     let here = black_box([depth; 16]);
-    dig(depth + 1) + here[15]
+    overflow(depth + 1) + here[15]
 }
 
 #[embassy_executor::task]
-async fn count(mut socket: TcpPort<'static>) -> ! {
+async fn count_bytes(mut socket: TcpPort<'static>) -> ! {
     let (mut buffer, mut address) = ([0; 1024], None);
     loop {
         while let Listened::Moved(to) = socket.listen(address).await {
@@ -82,7 +82,7 @@ async fn count(mut socket: TcpPort<'static>) -> ! {
         while let Ok(count @ 1..) = socket.read(&mut buffer).await {
             total += count as u32;
         }
-        // Who is gone does not hear it.
+        // A peer that has closed the connection does not receive the count.
         let _ = socket.write_all(&total.to_be_bytes()).await;
         socket.close().await;
     }
