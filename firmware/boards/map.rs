@@ -1,12 +1,13 @@
-//! The map of a board's memory, from its description to linker and program: what the build scripts of all boards share.
+//! Generates the linker's memory map and the program's constants from a board's description. The build scripts of all
+//! boards share this file.
 //!
 //! ```text
 //! <board>.toml ──► memory.x   regions for the linker
 //!              └─► map.rs     constants for the program
 //! ```
 //!
-//! `waft provision` reads the same description, so that flash commands, linker and program never disagree. It checks
-//! the whole file; here is checked what the firmware depends on.
+//! `waft provision` reads the same description, so that flash commands, linker and program always agree. It checks the
+//! whole file; this module checks only what the firmware depends on.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,13 +15,13 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-/// A board's description. What only the host needs is left out.
+/// A board's description, without the keys that only the host uses.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Description {
-    /// What `--board` calls it.
+    /// The name for `--board`.
     pub(crate) name: String,
     title: String,
-    /// The features of the package that choose this board.
+    /// The features of the package that select this board.
     pub(crate) features: Vec<String>,
     memory: BTreeMap<String, Span>,
     identity: Span,
@@ -40,7 +41,7 @@ struct Storage {
 }
 
 impl Description {
-    /// Reads a description; the error says what in it is wrong.
+    /// Parses a description. The error says what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let description: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         let regions: Vec<_> = description.memory.values().map(Span::range).collect::<Result<_, _>>()?;
@@ -55,34 +56,34 @@ impl Description {
         }
     }
 
-    /// The regions in the linker's language. `more` follows them: what this family of chips has to add.
+    /// The linker's memory regions, as the text of `memory.x`. `more` is appended: the additions of the chip family.
     pub(crate) fn memory_x(&self, more: &str) -> String {
         let mut text = String::from("MEMORY\n{\n");
         for (name, Span { at, size }) in &self.memory {
             let name = name.to_uppercase();
-            writeln!(text, "  {name} : ORIGIN = {at:#010X}, LENGTH = {size:#X}").expect("a String takes all");
+            writeln!(text, "  {name} : ORIGIN = {at:#010X}, LENGTH = {size:#X}").expect("a String accepts every write");
         }
         text + "}\n" + more
     }
 
-    /// The rest as constants.
+    /// The remaining values as constants, as the text of `map.rs`.
     pub(crate) fn map_rs(&self) -> String {
         let Self { name, title, memory, identity, storage: Storage { seeds: [first, second], slots }, .. } = self;
-        let Range { start, end } = slots.range().expect("it was checked when it was parsed");
+        let Range { start, end } = slots.range().expect("`parse` has checked it");
         format!(
-            "/// What the board is called.\n\
+            "/// The name of the board for `--board`.\n\
              pub const NAME: &str = {name:?};\n\
-             /// What people call it.\n\
+             /// The name of the board for people.\n\
              pub const TITLE: &str = {title:?};\n\
-             /// Room for the program, in bytes.\n\
+             /// The size of the program's flash, in bytes.\n\
              pub const FLASH_SIZE: u32 = {:#X};\n\
-             /// Where the identity image lies: an address.\n\
+             /// The address of the identity image.\n\
              pub const IDENTITY_AT: u32 = {:#X};\n\
-             /// Room for it, in bytes.\n\
+             /// The size of the identity image's area, in bytes.\n\
              pub const IDENTITY_SIZE: u32 = {:#X};\n\
-             /// The two sectors of the seed: offsets in the flash.\n\
+             /// The offsets of the two sectors of the seed in the flash.\n\
              pub const SEEDS: [u32; 2] = [{first:#X}, {second:#X}];\n\
-             /// The slots: a range of the flash.\n\
+             /// The range of the slots in the flash.\n\
              pub const SLOTS: core::ops::Range<u32> = {start:#X}..{end:#X};\n",
             memory["flash"].size, identity.at, identity.size,
         )

@@ -1,4 +1,4 @@
-//! Makes `memory.x` for the linker and `map.rs` for the program out of the chosen board's description.
+//! Generates `memory.x` for the linker and `map.rs` for the program from the description of the chosen board.
 
 #[path = "../map.rs"]
 mod map;
@@ -8,14 +8,15 @@ use std::{env, fs};
 
 use map::Description;
 
-/// The stack grows down to this mark, and the core sees to it. What is below is left for the handlers of an overflow.
+/// An addition to the linker script: the stack may grow down to this address, which is the core's stack limit. The 2
+/// KiB below it are for the handlers that run after a stack overflow.
 const MORE: &str = "_stack_end = __euninit + 0x800;\n";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=../map.rs");
     println!("cargo:rerun-if-changed=.");
-    // On a host, where no board is chosen, only the library is built.
+    // On a host no board is chosen, and only the library is built.
     if let Some(board) = chosen() {
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
         write(&out.join("memory.x"), &board.memory_x(MORE));
@@ -27,20 +28,21 @@ fn main() {
     }
 }
 
-/// The description of the board whose features are all chosen.
+/// The board whose features are all enabled, if any.
 fn chosen() -> Option<Description> {
     let chosen: Vec<_> =
         descriptions().into_iter().filter(|board| board.features.iter().all(|feature| is_chosen(feature))).collect();
     assert!(
         chosen.len() < 2,
-        "one board at a time, not {:?}",
+        "only one board can be chosen, but these are: {:?}",
         chosen.iter().map(|board| &board.name).collect::<Vec<_>>()
     );
     chosen.into_iter().next()
 }
 
 fn descriptions() -> Vec<Description> {
-    let files = fs::read_dir(".").expect("the package can be read").map(|file| file.expect("its files too").path());
+    let files =
+        fs::read_dir(".").expect("the package can be read").map(|file| file.expect("its files can be read").path());
     let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
     files.filter(|file| !file.ends_with("Cargo.toml")).map(|file| description(&file)).collect()
 }

@@ -1,6 +1,6 @@
-//! The chosen board: its clocks, its pins, and what hangs on them.
+//! The chosen board: its clocks, pins and devices.
 //!
-//! Each board is one file with the same content: a function `devices`, and the types of what it gives.
+//! Each board is one file that defines the same items: the function `devices`, and the types of its result.
 
 #[cfg(feature = "nucleo-h563zi")]
 mod nucleo_h563zi;

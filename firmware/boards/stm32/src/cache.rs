@@ -1,8 +1,8 @@
-//! The instruction cache, and what must not pass through it.
+//! The instruction cache, and the memory regions that must bypass it.
 //!
-//! It stands between the core and *all* of the flash, and keeps data too. So the bank that is written, and the words
-//! that the factory wrote (through the cache, reading those is a fault), are marked as not to be cached. Code is fast,
-//! and what is read from the storage is what stands there.
+//! The cache is between the core and *all* of the flash, and caches data as well as code. So two regions are marked as
+//! not cacheable: the bank that is written, because a cached read would return old data, and the words written at the
+//! factory, because reading them through the cache is a fault.
 
 use core::ops::Range;
 
@@ -13,35 +13,35 @@ use waft_stm32::region::FLASH;
 
 use crate::MAP;
 
-/// Regions of memory that are not cached.
+/// The regions that are not cached.
 const UNCACHED: [Range<u32>; 2] = [FLASH + MAP.bank..FLASH + 2 * MAP.bank, 0x08FF_F000..0x0900_0000];
 
-/// Normal memory that is cached nowhere.
+/// `MAIR`: normal memory, not cacheable.
 const NOT_CACHEABLE: u32 = 0x44;
-/// In a region's base: no code runs there. Its zeros say: read and written by this program, which is all privileged.
-const NEVER_EXECUTED: u32 = 1;
-/// In a region's end: it is in force, with the first attribute.
-const IN_FORCE: u32 = 1;
-/// Control: the regions are in force, and everywhere else the default map is.
+/// `RBAR`: no code runs in the region. The zero bits allow privileged reads and writes, and this program is privileged.
+const EXECUTE_NEVER: u32 = 1;
+/// `RLAR`: the region is enabled and uses the first attribute.
+const ENABLED: u32 = 1;
+/// `CTRL`: the regions are enabled, and the default map applies everywhere else.
 const CONTROL: u32 = (1 << 2) | 1;
 
-/// Marks the regions, then lets the cache work. Once, before the storage is read.
+/// Configures the regions and enables the cache. Call it once, before the storage is read.
 pub(crate) fn enable(mpu: &mut MPU) {
-    // SAFETY: the map changes attributes of memory only: what may be read and written stays so, and no code is in the
-    // regions, since the linker is not given them.
+    // SAFETY: the regions only change attributes. The same memory stays readable and writable, and no code is in the
+    // regions, because the linker does not use them.
     unsafe {
         mpu.ctrl.write(0);
         mpu.mair[0].write(NOT_CACHEABLE);
         for (number, Range { start, end }) in (0..).zip(UNCACHED) {
             mpu.rnr.write(number);
-            mpu.rbar.write(start | NEVER_EXECUTED);
-            mpu.rlar.write((end - 32) | IN_FORCE);
+            mpu.rbar.write(start | EXECUTE_NEVER);
+            mpu.rlar.write((end - 32) | ENABLED);
         }
         mpu.ctrl.write(CONTROL);
     }
     dsb();
     isb();
-    // After a reset it empties itself first.
+    // After a reset the cache first invalidates its content.
     while ICACHE.sr().read().busyf() {}
     ICACHE.cr().modify(|cache| cache.set_en(true));
 }

@@ -1,4 +1,4 @@
-//! The flash controller of the STM32H5: reads, writes and erasures, and the interrupt that a torn word raises.
+//! The flash controller of the STM32H5: reads, writes and erases, and the interrupt that a torn word raises.
 
 use core::ptr;
 
@@ -12,16 +12,16 @@ use waft_stm32::flash::{Chip, ERASE, READ, Refused, WRITE};
 use waft_stm32::region::FLASH;
 
 use crate::MAP;
-use crate::faults::end;
+use crate::faults::reset;
 
-/// Torn words, as the interrupt's handler notes them.
+/// The torn words that the interrupt handler records.
 pub(crate) static TORN: Record = Record::new();
 
-/// The controller.
+/// The flash controller.
 pub(crate) struct Controller(Flash<'static, Blocking>);
 
 impl Controller {
-    /// Takes the flash over. The map of a board holds for banks in their order.
+    /// Takes ownership of the flash. Panics if the banks are swapped, because the memory map would be wrong.
     pub(crate) fn new(flash: Flash<'static, Blocking>) -> Self {
         let order = pac::FLASH.optcr().read().swap_bank();
         assert!(order == OptcrSwapBank::B_0X0, "the option byte SWAP_BANK is set; this firmware needs it clear");
@@ -33,29 +33,29 @@ impl Chip for Controller {
     fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Refused> {
         let (words, _) = bytes.as_chunks_mut::<READ>();
         for (word, address) in words.iter_mut().zip((FLASH + at..).step_by(READ)) {
-            // SAFETY: the flash is mapped there, `Flash` has checked that it is within it and aligned, and any bytes
-            // are a u32. Volatile: it is written behind the compiler's back.
+            // SAFETY: the flash is mapped at this address, `Flash` has checked bounds and alignment, and every bit
+            // pattern is a valid u32. The read is volatile because the controller changes the memory.
             *word = unsafe { ptr::read_volatile(address as *const u32) }.to_ne_bytes();
         }
-        settle();
+        wait_for_reads();
         Ok(())
     }
 
     fn write(&mut self, at: u32, unit: &[u8; WRITE]) -> Result<(), Refused> {
         clear_errors();
         self.0.blocking_write(at, unit).map_err(|_| Refused)?;
-        succeeded()
+        wait_for_result()
     }
 
     fn erase(&mut self, at: u32) -> Result<(), Refused> {
         clear_errors();
         self.0.blocking_erase(at, at + ERASE as u32).map_err(|_| Refused)?;
-        succeeded()
+        wait_for_result()
     }
 }
 
-/// Clears what an earlier operation left. embassy-stm32 0.6.0 does not: it writes to the status, which this controller
-/// ignores.
+/// Clears the errors of earlier operations. embassy-stm32 0.6.0 writes to the status register for that, which this
+/// controller ignores.
 fn clear_errors() {
     pac::FLASH.nsccr().write(|clear| {
         clear.set_clr_eop(true);
@@ -69,8 +69,8 @@ fn clear_errors() {
     });
 }
 
-/// Waits for the end of an operation, and looks at the errors, of which embassy-stm32 0.6.0 leaves one out.
-fn succeeded() -> Result<(), Refused> {
+/// Waits for the end of an operation, and checks the errors. embassy-stm32 0.6.0 does not check all of them.
+fn wait_for_result() -> Result<(), Refused> {
     let status = loop {
         let status = pac::FLASH.nssr().read();
         if !status.bsy() && !status.dbne() {
@@ -83,29 +83,29 @@ fn succeeded() -> Result<(), Refused> {
     }
 }
 
-/// Waits until all that was read is here, and the interrupts that it raised were served.
-fn settle() {
+/// Waits until all reads are complete and the interrupts that they raised have been served.
+fn wait_for_reads() {
     dsb();
-    // A register of the controller, behind the reads: its answer takes as long as an interrupt of the controller.
+    // The answer of a register of the controller takes as long as an interrupt of the controller.
     let _ = pac::FLASH.eccdetr().read();
     dsb();
     isb();
 }
 
-/// A torn word was read, which the core learns of by this interrupt and by no fault. One of the storage is noted for
-/// who reads it; any other means that the program itself is damaged.
+/// Handles the interrupt of a torn word; the core raises no fault for it. A torn word in the storage is recorded for
+/// the read in progress. A torn word anywhere else means that the program is damaged.
 #[exception]
 unsafe fn NonMaskableInt() {
     match Detected::decode(pac::FLASH.eccdetr().read().0, MAP.bank) {
         Some(Detected::Storage { at }) => {
-            TORN.note(at);
+            TORN.add(at);
             pac::FLASH.eccdetr().write(|errors| errors.set_eccd(true));
         }
         Some(damage) => {
             pac::FLASH.eccdetr().write(|errors| errors.set_eccd(true));
-            end(format_args!("the flash is damaged: {damage:X?}"));
+            reset(format_args!("the flash is damaged: {damage:X?}"));
         }
-        // It came late, for a word that was dealt with already.
+        // A late interrupt, for a torn word that was already handled.
         None => {}
     }
 }

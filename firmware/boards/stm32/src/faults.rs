@@ -1,6 +1,6 @@
-//! Where everything ends that went wrong: last words into memory that a reset leaves alone, into the log, then a reset.
+//! Failure handling: stores a failure report in memory that survives a reset, logs it, and resets the chip.
 //!
-//! A panic comes here, a fault of the core, an overflow of the stack, and an interrupt that nobody serves.
+//! It handles panics, faults of the core, stack overflows, and interrupts without a handler.
 
 use core::arch::naked_asm;
 use core::cell::UnsafeCell;
@@ -13,51 +13,50 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::{ExceptionFrame, exception};
 use defmt_rtt as _;
 use waft_core::session::desk::Tries;
-use waft_stm32::last::LastWords;
+use waft_stm32::report::FailureReport;
 
-/// In CFSR: the stack went below its limit.
+/// `CFSR`: the stack pointer went below its limit.
 const OVERFLOW: u32 = 1 << 20;
 
-/// Memory that a reset leaves alone, and power does not.
-struct Kept {
+/// Memory that survives a reset but not a loss of power.
+struct Retained {
     tries: UnsafeCell<MaybeUninit<Tries>>,
-    words: UnsafeCell<MaybeUninit<LastWords>>,
+    report: UnsafeCell<MaybeUninit<FailureReport>>,
 }
 
-// SAFETY: `recall` gives `tries` out once. `words` are read there, before anything can fail, and written in `end`,
-// which runs alone.
-unsafe impl Sync for Kept {}
+// SAFETY: `take_retained` returns `tries` once. `report` is read there, before anything can fail, and written in
+// `reset`, which runs alone.
+unsafe impl Sync for Retained {}
 
-#[unsafe(link_section = ".uninit.kept")]
-static KEPT: Kept =
-    Kept { tries: UnsafeCell::new(MaybeUninit::uninit()), words: UnsafeCell::new(MaybeUninit::uninit()) };
+#[unsafe(link_section = ".uninit.retained")]
+static RETAINED: Retained =
+    Retained { tries: UnsafeCell::new(MaybeUninit::uninit()), report: UnsafeCell::new(MaybeUninit::uninit()) };
 
-/// What was kept: the senders' wrong codes, and the last words, which are forgotten by this.
-pub(crate) fn recall() -> (&'static mut Tries, LastWords) {
-    static RECALLED: AtomicBool = AtomicBool::new(false);
-    assert!(!RECALLED.swap(true, Ordering::Relaxed), "what is kept is recalled once");
-    // SAFETY: nobody else has or gets a reference to `tries`, and `words` are touched by `end` alone, which does not
-    // return. Both types are bytes and numbers, valid whatever the memory holds; volatile, since who wrote them is no
-    // longer running.
+/// Returns the lockouts of senders and the last failure report, which is cleared in the memory.
+pub(crate) fn take_retained() -> (&'static mut Tries, FailureReport) {
+    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+    assert!(!IS_TAKEN.swap(true, Ordering::Relaxed), "the retained memory is read once");
+    // SAFETY: there is no other reference to `tries`, and only `reset` accesses `report`, which does not return. Every
+    // bit pattern is a valid value of both types. The reads are volatile because the values are from before the reset.
     unsafe {
-        let tries = KEPT.tries.get().cast::<Tries>();
+        let tries = RETAINED.tries.get().cast::<Tries>();
         tries.write(tries.read_volatile());
-        let words = KEPT.words.get().cast::<LastWords>();
-        let said = words.read_volatile();
-        words.write_volatile(LastWords::NONE);
-        (&mut *tries, said)
+        let report = RETAINED.report.get().cast::<FailureReport>();
+        let last = report.read_volatile();
+        report.write_volatile(FailureReport::EMPTY);
+        (&mut *tries, last)
     }
 }
 
-/// Leaves last words, and resets the chip.
-pub(crate) fn end(words: fmt::Arguments<'_>) -> ! {
-    static ENDING: AtomicBool = AtomicBool::new(false);
+/// Stores a failure report, and resets the chip.
+pub(crate) fn reset(text: fmt::Arguments<'_>) -> ! {
+    static IS_RESETTING: AtomicBool = AtomicBool::new(false);
     cortex_m::interrupt::disable();
-    // What goes wrong from here on, as in the log, comes back here: the first words count.
-    if !ENDING.swap(true, Ordering::Relaxed) {
-        // SAFETY: interrupts are off, and only the first to come gets here.
-        unsafe { KEPT.words.get().cast::<LastWords>().write_volatile(LastWords::say(words)) };
-        defmt::error!("{}", defmt::Display2Format(&words));
+    // A failure from here on, for example in the log, calls this function again. The first report is kept.
+    if !IS_RESETTING.swap(true, Ordering::Relaxed) {
+        // SAFETY: interrupts are disabled, and only the first call gets here.
+        unsafe { RETAINED.report.get().cast::<FailureReport>().write_volatile(FailureReport::new(text)) };
+        defmt::error!("{}", defmt::Display2Format(&text));
         defmt::flush();
     }
     SCB::sys_reset()
@@ -66,11 +65,11 @@ pub(crate) fn end(words: fmt::Arguments<'_>) -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let place = info.location().map_or(("", 0), |place| (place.file(), place.line()));
-    end(format_args!("{}, line {}: {}", place.0, place.1, info.message()))
+    reset(format_args!("{}, line {}: {}", place.0, place.1, info.message()))
 }
 
-/// After an overflow the stack is at its limit, so first of all the limit goes down to the end of what is stored there.
-/// `build.rs` keeps room in between.
+/// After an overflow the stack pointer is at its limit, so this handler first lowers the limit to the end of the static
+/// data. `build.rs` reserves the room in between.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn HardFault() -> ! {
@@ -78,16 +77,16 @@ unsafe extern "C" fn HardFault() -> ! {
 }
 
 unsafe extern "C" fn fault(frame: &ExceptionFrame) -> ! {
-    // SAFETY: the address is that of the core's own registers, and this one is only read.
+    // SAFETY: this is a valid register of the core, and it is only read.
     let status = unsafe { (*SCB::PTR).cfsr.read() };
     match status & OVERFLOW {
-        // There may have been no room for a frame.
-        OVERFLOW => end(format_args!("the stack overflowed")),
-        _ => end(format_args!("a fault at {:08X}, status {status:08X}", frame.pc())),
+        // The core may have had no room to push an exception frame.
+        OVERFLOW => reset(format_args!("the stack overflowed")),
+        _ => reset(format_args!("a fault at {:08X}, status {status:08X}", frame.pc())),
     }
 }
 
 #[exception]
 unsafe fn DefaultHandler(number: i16) {
-    end(format_args!("nobody serves interrupt {number}"))
+    reset(format_args!("interrupt {number} has no handler"))
 }

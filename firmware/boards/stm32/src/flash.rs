@@ -1,12 +1,12 @@
-//! The chip's flash as the receiver's flash: bounded, honest about torn words, and never long away.
+//! The receiver's flash on top of the chip's: it checks bounds, detects torn words, and lets other tasks run.
 //!
 //! ```text
 //! receiver ──► Flash ──► Chip        registers; blocks while it works
-//!                └────► Record       what the interrupt noted meanwhile
+//!                └────► Record       torn words that the interrupt handler recorded
 //! ```
 //!
-//! The chip blocks for a sector or a few words; in between, other tasks run. It works on one bank while the program
-//! runs from the other, so that interrupts are served even then.
+//! The chip blocks for a sector or a few words, and other tasks run in between. It erases or writes one bank while the
+//! program runs from the other, so interrupts are served all the time.
 
 use core::ops::Range;
 
@@ -15,31 +15,31 @@ use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorF
 
 use crate::ecc::{Record, Torn, UNIT};
 
-/// Bytes that are read at once: interrupts have to wait so long.
+/// Bytes of a word, the unit of a read. An interrupt waits for at most one such read.
 pub const READ: usize = 4;
-/// Bytes that are written at once.
+/// Bytes of a unit of a write.
 pub const WRITE: usize = UNIT as usize;
-/// Bytes that are erased at once.
+/// Bytes of a sector, the unit of an erase.
 pub const ERASE: usize = 8 << 10;
 
-/// Bytes that are read or written before other tasks get their turn.
-const TURN: usize = 512;
+/// Bytes that are read or written before other tasks run.
+const PIECE: usize = 512;
 
-/// The flash controller. Offsets count from the start of the flash.
+/// The flash controller. Offsets are relative to the start of the flash.
 pub trait Chip {
-    /// Reads whole words of [`READ`] bytes, and waits for the interrupts that this raised.
+    /// Reads whole words of [`READ`] bytes, and waits until the interrupts that this raised have been served.
     fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Refused>;
-    /// Writes one erased unit.
+    /// Writes one unit, which must be erased.
     fn write(&mut self, at: u32, unit: &[u8; WRITE]) -> Result<(), Refused>;
-    /// Erases the sector that begins there.
+    /// Erases the sector at this offset.
     fn erase(&mut self, at: u32) -> Result<(), Refused>;
 }
 
-/// The chip reported an error of its own.
+/// The error of an operation that the chip reports as failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// The flash, as far as the receiver may use it.
+/// The part of the flash that the receiver may use.
 #[derive(Debug)]
 pub struct Flash<C> {
     chip: C,
@@ -48,27 +48,27 @@ pub struct Flash<C> {
     writable: Range<u32>,
 }
 
-/// Why the flash does not do what it is asked.
+/// Why an operation on the flash failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlashError {
-    /// The caller has no business there.
+    /// The caller's range is not within the allowed range.
     OutOfBounds,
-    /// The caller asks for a part of what can be read, written or erased at once.
+    /// The caller's range is not aligned to the unit of the operation.
     NotAligned,
-    /// A power cut tore what stands there, or it decayed.
+    /// The range holds a word that was torn by a power cut, or that decayed.
     Torn,
-    /// The chip refused.
+    /// The chip reported an error.
     Refused,
 }
 
 impl<C: Chip> Flash<C> {
-    /// A flash that may be read and written in these ranges alone. `record` is what the interrupt's handler writes to.
+    /// Creates a flash that may only be read and written in these ranges. The interrupt handler writes to `record`.
     pub fn new(chip: C, record: &'static Record, readable: Range<u32>, writable: Range<u32>) -> Self {
         Self { chip, record, readable, writable }
     }
 
-    /// Reads without letting other tasks run.
-    pub fn read_now(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+    /// Reads at once, without letting other tasks run.
+    pub fn read_blocking(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
         check(&self.readable, READ, at, bytes.len())?;
         self.record.watch(|| self.chip.read(at, bytes))??;
         Ok(())
@@ -84,11 +84,11 @@ impl<C: Chip> ReadNorFlash for Flash<C> {
 
     async fn read(&mut self, mut at: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
         check(&self.readable, READ, at, bytes.len())?;
-        for (turn, piece) in bytes.chunks_mut(TURN).enumerate() {
-            if turn > 0 {
+        for (index, piece) in bytes.chunks_mut(PIECE).enumerate() {
+            if index > 0 {
                 yield_now().await;
             }
-            self.read_now(at, piece)?;
+            self.read_blocking(at, piece)?;
             at += piece.len() as u32;
         }
         Ok(())
@@ -106,8 +106,8 @@ impl<C: Chip> NorFlash for Flash<C> {
     async fn write(&mut self, mut at: u32, bytes: &[u8]) -> Result<(), FlashError> {
         check(&self.writable, WRITE, at, bytes.len())?;
         let (units, _) = bytes.as_chunks::<WRITE>();
-        for turn in units.chunks(TURN / WRITE) {
-            for unit in turn {
+        for piece in units.chunks(PIECE / WRITE) {
+            for unit in piece {
                 self.chip.write(at, unit)?;
                 at += UNIT;
             }
@@ -127,7 +127,7 @@ impl<C: Chip> NorFlash for Flash<C> {
     }
 }
 
-/// Whether that many bytes lie in a range, and begin and end at bounds of units.
+/// Checks that `length` bytes at `at` are within `range` and aligned to `unit`.
 fn check(range: &Range<u32>, unit: usize, at: u32, length: usize) -> Result<(), FlashError> {
     let end = u32::try_from(length).ok().and_then(|length| at.checked_add(length));
     if at < range.start || end.is_none_or(|end| end > range.end) {

@@ -1,12 +1,12 @@
-//! What the receiver needs to know of an STM32, without the chip: all of it runs, and is tested, on a host too.
+//! The parts of the STM32 firmware that need no chip, so that they run and are tested on a host too.
 //!
-//! 1. [`ecc`]: which reads of the flash are not to be believed.
-//! 2. [`flash`]: the chip's flash as the receiver's flash, on top of that.
-//! 3. [`region`]: whether a board's map fits the chip.
-//! 4. [`start`] and [`last`]: why the board started, and what it said before it failed.
-//! 5. [`mac`]: its address on the Ethernet.
+//! 1. [`ecc`]: detection of reads that return wrong data.
+//! 2. [`flash`]: the receiver's flash, on top of the chip's.
+//! 3. [`region`]: checks that a board's map fits the chip.
+//! 4. [`start`] and [`report`]: the reason for the start, and the report of the last failure.
+//! 5. [`mac`]: the Ethernet address.
 //!
-//! The program beside it, `main.rs`, brings the registers.
+//! The program, `main.rs`, adds what accesses registers.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -16,7 +16,7 @@ extern crate std;
 
 pub mod ecc;
 pub mod flash;
-pub mod last;
 pub mod mac;
 pub mod region;
+pub mod report;
 pub mod start;

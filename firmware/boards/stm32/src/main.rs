@@ -1,11 +1,11 @@
 //! The receiver on a board with an STM32.
 //!
 //! ```text
-//! main          finds out why the board started and who it is, gathers random numbers, starts the tasks:
+//! main          determines the reason for the start and the identity, gathers random numbers, starts the tasks:
 //!   feed         feeds the watchdog
 //!   net::run     moves frames between Ethernet and TCP/IP
 //!   receive      the receiver: sockets, sessions, store, console
-//!   application  hears of received folders; a place for your own
+//!   application  handles events about received folders; replace it with your own
 //! ```
 
 #![no_std]
@@ -43,40 +43,40 @@ use controller::{Controller, TORN};
 
 include!(concat!(env!("OUT_DIR"), "/map.rs"));
 
-/// Where on the flash is what.
+/// The memory map of the flash.
 const MAP: Map = {
-    // The linker has all of bank 1, and nothing else.
+    // The linker uses all of bank 1, and nothing else.
     let identity = IDENTITY_AT..IDENTITY_AT + IDENTITY_SIZE;
     let map = Map { bank: FLASH_SIZE, identity, seeds: SEEDS, slots: SLOTS };
     assert!(map.fault().is_none(), "the board's description does not fit the chip");
     map
 };
 
-/// One for the session, one that listens, and two for connections that come meanwhile.
+/// One socket for the session, one that listens, and two for connections that wait.
 const SOCKETS: usize = 4;
 
-/// The storage.
+/// The flash of the storage.
 type Flash = flash::Flash<Controller>;
 
-/// This board, as the receiver knows it.
+/// This board, as a type for the receiver.
 struct Stm32;
 
 impl Board for Stm32 {
     type Mutex = NoopRawMutex;
     type Flash = Flash;
-    // The STM32H563 has no AES unit (the H573 has), and in software ChaCha20-Poly1305 costs a sixth of AES-GCM.
+    // The STM32H563 has no AES unit (the H573 has one), and in software ChaCha20-Poly1305 costs a sixth of AES-GCM.
     type Suite = ChaCha20Poly1305Sha256;
     type Cipher = ChaChaCipher;
     type Socket = TcpPort<'static>;
     type Console = Console;
     type Clock = Uptime;
 
-    // An iteration is two blocks of SHA-256, each 64 bytes at some 50 instructions: at 250 MHz, 15 000 take half a
-    // second.
+    // An iteration is two blocks of SHA-256 of 64 bytes each, at about 50 instructions per byte. At 250 MHz, 15,000
+    // iterations take half a second.
     const ITERATIONS_MAX: u32 = 15_000;
 
     fn stack() -> Option<Stack> {
-        Some(stack::depth())
+        Some(stack::usage())
     }
 }
 
@@ -84,17 +84,17 @@ impl Board for Stm32 {
 async fn main(spawner: Spawner) {
     static FLASH: StaticCell<Mutex<NoopRawMutex, Flash>> = StaticCell::new();
     static STORE: StaticCell<Slots<'static, NoopRawMutex, Flash>> = StaticCell::new();
-    static HEARD: StaticCell<Events<NoopRawMutex>> = StaticCell::new();
+    static EVENTS: StaticCell<Events<NoopRawMutex>> = StaticCell::new();
     static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 
-    let mut core = cortex_m::Peripherals::take().expect("nobody else takes them");
+    let mut core = cortex_m::Peripherals::take().expect("they are taken once");
     cache::enable(&mut core.MPU);
-    let (tries, words) = faults::recall();
-    let start = boot::why(&words);
-    let Devices { mut console, ethernet, mut trng, flash, watchdog } = board::devices(boot::unique()).await;
+    let (tries, report) = faults::take_retained();
+    let start = boot::reason(&report);
+    let Devices { mut console, ethernet, mut trng, flash, watchdog } = board::devices(boot::unique_id()).await;
     spawner.spawn(watchdog::feed(watchdog).expect("it is started once"));
     defmt::info!("{=str}, started: {}", TITLE, start);
-    boot::mourn(&mut console, start, &words).await;
+    boot::print_failure(&mut console, start, &report).await;
 
     let mut flash = Flash::new(Controller::new(flash), &TORN, MAP.readable(), MAP.writable());
     let identity = boot::identity(&mut flash);
@@ -105,7 +105,7 @@ async fn main(spawner: Spawner) {
 
     let slots = Slots::new(FLASH.init(Mutex::new(flash)), MAP.slots).await;
     let slots = STORE.init(slots.expect("the map was checked against the chip"));
-    let events = HEARD.init(Events::new());
+    let events = EVENTS.init(Events::new());
     spawner.spawn(application(slots, events).expect("it is started once"));
     let parts = Parts {
         fit,
@@ -122,14 +122,14 @@ async fn main(spawner: Spawner) {
     spawner.spawn(receive(parts).expect("it is started once"));
 }
 
-/// The receiver, for ever.
+/// Runs the receiver. Never returns.
 #[embassy_executor::task]
 async fn receive(parts: Parts<'static, Stm32, SOCKETS>) -> ! {
     run(parts).await
 }
 
-/// Where an application of your own goes: it hears of each folder, that of before the start too, and reads it from
-/// `slots`.
+/// The application: replace it with your own. It receives an event for each folder, including the one that was already
+/// stored at the start, and can read the folder from `slots`.
 #[embassy_executor::task]
 async fn application(slots: &'static Slots<'static, NoopRawMutex, Flash>, events: &'static Events<NoopRawMutex>) -> ! {
     loop {
@@ -143,7 +143,7 @@ async fn application(slots: &'static Slots<'static, NoopRawMutex, Flash>, events
     }
 }
 
-/// That of the folder that is there; 0: none is.
+/// The number of the current folder, or 0 if there is none.
 fn generation(slots: &Slots<'static, NoopRawMutex, Flash>) -> u64 {
     slots.folder().map_or(0, |folder| folder.generation())
 }

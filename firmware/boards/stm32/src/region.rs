@@ -1,4 +1,4 @@
-//! Whether a board's map fits the chip. The program asserts it while it is compiled.
+//! Checks that a board's memory map fits the chip. The program runs the check at compile time.
 
 use core::ops::Range;
 
@@ -6,37 +6,37 @@ use waft_receiver::identity::IMAGE_MAX;
 
 use crate::flash::ERASE;
 
-/// Start of the flash in memory.
+/// The start address of the flash.
 pub const FLASH: u32 = 0x0800_0000;
 
-/// Where on the flash a board keeps what. The program has the first of two banks, all else the second.
+/// The memory map of the flash. The program is in the first of two banks, and all data in the second.
 #[derive(Clone, Debug)]
 pub struct Map {
-    /// Length of a bank, in bytes.
+    /// The size of a bank, in bytes.
     pub bank: u32,
-    /// The identity image: an address.
+    /// The addresses of the identity image.
     pub identity: Range<u32>,
-    /// The two sectors of the seed.
+    /// The offsets of the two sectors of the seed.
     pub seeds: [u32; 2],
-    /// The slots.
+    /// The offsets of the slots.
     pub slots: Range<u32>,
 }
 
-/// What is wrong with a map.
+/// Why a map does not fit the chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError {
-    /// Something does not begin and end at bounds of sectors.
+    /// An area does not start and end at a sector boundary.
     Unaligned,
-    /// Something is not in bank 2: erasing it would stop the program, or erase it.
+    /// An area is not in bank 2, so erasing it would stop or destroy the program.
     NotInBank2,
-    /// Two parts share a sector, or the identity is not behind all that is written.
+    /// Two areas share a sector, or the identity is not after everything that is written.
     Overlap,
-    /// An identity image does not fit.
+    /// The identity's area is too small for an identity image.
     Identity,
 }
 
 impl Map {
-    /// Why the map does not fit the chip, if it does not.
+    /// Why the map does not fit the chip, or `None` if it does.
     pub const fn fault(&self) -> Option<MapError> {
         let (bank, [first, second]) = (self.bank, self.seeds);
         let (identity, slots) = (self.identity(), &self.slots);
@@ -51,7 +51,10 @@ impl Map {
             }
             at += 1;
         }
-        if first == second || !before(first, slots.start) || !before(second, slots.start) || slots.end > identity.start
+        if first == second
+            || !ends_before(first, slots.start)
+            || !ends_before(second, slots.start)
+            || slots.end > identity.start
         {
             return Some(MapError::Overlap);
         }
@@ -61,24 +64,24 @@ impl Map {
         None
     }
 
-    /// The identity image, as a range of the flash.
+    /// The offsets of the identity image.
     pub const fn identity(&self) -> Range<u32> {
         self.identity.start.saturating_sub(FLASH)..self.identity.end.saturating_sub(FLASH)
     }
 
-    /// What the receiver writes: seeds and slots.
+    /// The offsets that the receiver writes: seed and slots.
     pub const fn writable(&self) -> Range<u32> {
         self.bank..self.slots.end
     }
 
-    /// What it reads: all of bank 2.
+    /// The offsets that the receiver reads: all of bank 2.
     pub const fn readable(&self) -> Range<u32> {
         self.bank..2 * self.bank
     }
 }
 
-/// Whether a seed's sector ends before that.
-const fn before(seed: u32, end: u32) -> bool {
+/// Whether the sector of a seed ends at or before `end`.
+const fn ends_before(seed: u32, end: u32) -> bool {
     seed + ERASE as u32 <= end
 }
 
@@ -109,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn a_map_that_does_not_fit_is_rejected_with_its_reason() {
         assert_eq!(Some(MapError::Unaligned), fault(|map| map.seeds[0] += 16));
         assert_eq!(Some(MapError::Unaligned), fault(|map| map.slots.end -= 4096));
         assert_eq!(Some(MapError::Unaligned), fault(|map| map.identity.end -= 4096));

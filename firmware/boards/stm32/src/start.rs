@@ -1,8 +1,8 @@
-//! Why the board started, by the flags that the chip keeps through a reset.
+//! The reason for the start, decoded from the flags that the chip keeps through a reset.
 //!
 //! ```text
-//! RCC_RSR   31 from low power   30 window watchdog   29 independent watchdog
-//!           28 by the program   27 by power          26 by the pin; comes with each of the others
+//! RCC_RSR   31 low-power reset   30 window watchdog   29 independent watchdog
+//!           28 software reset    27 power (brown-out) 26 reset pin; set with each of the others
 //! ```
 //!
 //! RM0481, RCC_RSR.
@@ -14,10 +14,10 @@ const PROGRAM: u32 = 1 << 28;
 const POWER: u32 = 1 << 27;
 const PIN: u32 = 1 << 26;
 
-/// Decodes RCC_RSR. `failed`: the program left word before it reset the chip.
-pub const fn start(register: u32, failed: bool) -> Start {
+/// Decodes RCC_RSR. `failed`: the program stored a failure report before it reset the chip.
+pub const fn decode(register: u32, failed: bool) -> Start {
     match register {
-        // First: what memory holds after it means nothing.
+        // Power comes first, because memory has no meaningful content after it.
         _ if register & POWER != 0 => Start::Power,
         _ if register & WATCHDOG != 0 => Start::Watchdog,
         _ if register & PROGRAM != 0 && failed => Start::Failure,
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_is_told() {
+    fn each_reset_flag_is_decoded() {
         for (register, failed, expected) in [
             (POWER | PIN, false, Start::Power),
             (POWER | PIN, true, Start::Power),
@@ -45,7 +45,7 @@ mod tests {
             (1 << 31, false, Start::Unknown),
             (0, false, Start::Unknown),
         ] {
-            assert_eq!(expected, start(register, failed), "{register:X} {failed}");
+            assert_eq!(expected, decode(register, failed), "{register:X} {failed}");
         }
     }
 }

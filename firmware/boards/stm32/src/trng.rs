@@ -1,7 +1,7 @@
-//! The chip's random number generator, as the receiver asks it.
+//! The chip's random number generator.
 //!
-//! embassy-stm32's driver tries for ever to start a generator that is broken; the receiver can do without one. So here
-//! every wait has an end, and what the generator says of itself counts.
+//! embassy-stm32's driver retries without a limit if the generator is broken. The receiver can work without a
+//! generator, so this driver limits every wait, and reports the generator's error flags as a failure.
 
 use embassy_futures::yield_now;
 use embassy_stm32::pac::RNG;
@@ -10,25 +10,25 @@ use embassy_stm32::{Peri, peripherals, rcc};
 use embassy_time::{Duration, with_timeout};
 use waft_receiver::entropy::Trng;
 
-/// A good generator gives what the receiver wants in a few milliseconds.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// The longest wait. A working generator delivers what the receiver asks for in a few milliseconds.
+const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The generator.
+/// The random number generator.
 pub(crate) struct HardwareRng(Peri<'static, peripherals::RNG>);
 
 impl HardwareRng {
-    /// Turns it on.
+    /// Turns on the generator.
     pub(crate) fn new(device: Peri<'static, peripherals::RNG>) -> Self {
         rcc::enable_and_reset::<peripherals::RNG>();
         Self(device)
     }
 
-    /// Starts the generator anew in the configuration that NIST certified (named A in the manual), and draws.
-    async fn draw(&mut self, bytes: &mut [u8]) -> bool {
-        condition().await;
-        for place in bytes.chunks_mut(4) {
-            let Some(word) = next().await else { return false };
-            place.copy_from_slice(&word.to_ne_bytes()[..place.len()]);
+    /// Restarts the generator in the configuration that NIST certified (named A in the manual), and fills `bytes`.
+    async fn restart_and_fill(&mut self, bytes: &mut [u8]) -> bool {
+        restart().await;
+        for chunk in bytes.chunks_mut(4) {
+            let Some(word) = next_word().await else { return false };
+            chunk.copy_from_slice(&word.to_ne_bytes()[..chunk.len()]);
         }
         true
     }
@@ -36,11 +36,11 @@ impl HardwareRng {
 
 impl Trng for HardwareRng {
     async fn fill(&mut self, bytes: &mut [u8]) -> bool {
-        with_timeout(PATIENCE, self.draw(bytes)).await.unwrap_or(false)
+        with_timeout(TIMEOUT, self.restart_and_fill(bytes)).await.unwrap_or(false)
     }
 }
 
-async fn condition() {
+async fn restart() {
     RNG.cr().write(|control| {
         control.set_condrst(true);
         control.set_nistc(Nistc::CUSTOM);
@@ -53,29 +53,29 @@ async fn condition() {
     while !RNG.cr().read().condrst() {
         yield_now().await;
     }
-    // The thresholds of its own tests open for one write after the magic number.
+    // The thresholds of the generator's health tests can be written once after the magic number.
     RNG.htcr().write(|thresholds| thresholds.set_htcfg(Htcfg::MAGIC));
     RNG.htcr().write(|thresholds| thresholds.set_htcfg(Htcfg::RECOMMENDED));
     RNG.cr().modify(|control| control.set_condrst(false));
     while RNG.cr().read().condrst() {
         yield_now().await;
     }
-    // What happened before it was started anew.
+    // Clear the errors from before the restart.
     RNG.sr().modify(|status| {
         status.set_seis(false);
         status.set_ceis(false);
     });
 }
 
-/// A word, once there is one; `None`: the generator says that it fails.
-async fn next() -> Option<u32> {
+/// Waits for a word. Returns `None` if the generator reports an error.
+async fn next_word() -> Option<u32> {
     loop {
         let status = RNG.sr().read();
         if status.seis() || status.ceis() || status.secs() || status.cecs() {
             return None;
         }
         if status.drdy() {
-            // After an error in between it is 0.
+            // The word is 0 if an error occurred after the status was read.
             return Some(RNG.dr().read()).filter(|word| *word != 0);
         }
         yield_now().await;

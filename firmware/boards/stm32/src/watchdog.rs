@@ -1,4 +1,4 @@
-//! The watchdog: resets the chip when its tasks do not get their turn any more.
+//! The watchdog: resets the chip when the executor hangs.
 
 use embassy_stm32::Peri;
 use embassy_stm32::pac::DBGMCU;
@@ -6,19 +6,19 @@ use embassy_stm32::peripherals::IWDG;
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_time::Timer;
 
-/// The longest that the executor is busy at a time, the stretching of a typed key, takes about half a second; a missing
-/// Ethernet transceiver is noticed after three.
-const PATIENCE_US: u32 = 8_000_000;
+/// Stretching a typed key keeps the executor busy for about half a second, longer than anything else. A missing
+/// Ethernet transceiver is detected after three seconds.
+const TIMEOUT_US: u32 = 8_000_000;
 
-/// Starts it. It stands still while a debugger halts the core.
-pub(crate) fn unleash(device: Peri<'static, IWDG>) -> IndependentWatchdog<'static, IWDG> {
+/// Starts the watchdog. It pauses while a debugger halts the core.
+pub(crate) fn start(device: Peri<'static, IWDG>) -> IndependentWatchdog<'static, IWDG> {
     DBGMCU.apb1lfzr().modify(|stop| stop.set_iwdg_stop(true));
-    let mut watchdog = IndependentWatchdog::new(device, PATIENCE_US);
+    let mut watchdog = IndependentWatchdog::new(device, TIMEOUT_US);
     watchdog.unleash();
     watchdog
 }
 
-/// Feeds it, as long as this task is run.
+/// Feeds the watchdog. A hanging executor does not run this task.
 #[embassy_executor::task]
 pub(crate) async fn feed(mut watchdog: IndependentWatchdog<'static, IWDG>) -> ! {
     loop {

@@ -1,4 +1,4 @@
-//! What the build makes of a board's description.
+//! Tests of what the build scripts generate from a board's description.
 
 #[path = "../../map.rs"]
 mod map;
@@ -8,7 +8,7 @@ use map::Description;
 const TEXT: &str = include_str!("../nucleo-h563zi.toml");
 
 #[test]
-fn linker_and_program_get_what_the_description_says() {
+fn linker_script_and_constants_match_the_description() {
     let board = Description::parse(TEXT).unwrap();
     assert_eq!(["nucleo-h563zi"], *board.features);
     assert_eq!("nucleo-h563zi", board.name);
@@ -31,7 +31,7 @@ fn linker_and_program_get_what_the_description_says() {
 }
 
 #[test]
-fn what_the_firmware_cannot_bear_is_refused() {
+fn an_invalid_description_is_rejected() {
     for (from, to, problem) in [
         ("at = 0x081FE000", "at = 0x080FE000", "identity lies in a region"),
         ("flash = { at", "rom = { at", "no region `flash`"),

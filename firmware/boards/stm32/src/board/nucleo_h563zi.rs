@@ -19,20 +19,20 @@ bind_interrupts!(struct Interrupts {
     USART3 => usart::BufferedInterruptHandler<USART3>;
 });
 
-/// Frames in each direction. The receiver's TCP window is not used beyond as many frames as there are to *send*: the
-/// driver states no other bound.
+/// The number of frames in each direction. The number of frames to *send* also bounds the receiver's TCP window,
+/// because the driver reports no other bound.
 const FRAMES: usize = 8;
 
-/// Said before the Ethernet is started, which may be the last that is heard.
+/// Printed before the Ethernet is started, because a missing PHY clock stops the firmware there.
 const STARTING: &[u8] =
     b"\r\nStarting the network. If nothing follows, the Ethernet's PHY gives no clock: check its jumpers.\r\n";
 
-/// The ST-LINK's serial port.
+/// The serial port of the ST-LINK.
 pub(crate) type Console = BufferedUart<'static>;
-/// The Ethernet.
+/// The Ethernet device.
 pub(crate) type Ethernet = eth::Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
 
-/// What is on the board.
+/// The devices of the board.
 pub(crate) struct Devices {
     pub(crate) console: Console,
     pub(crate) ethernet: Ethernet,
@@ -41,23 +41,24 @@ pub(crate) struct Devices {
     pub(crate) watchdog: IndependentWatchdog<'static, IWDG>,
 }
 
-/// Starts clocks and devices: the watchdog first, since some of the others wait for their hardware for ever. `unique`
-/// is the chip's number.
-pub(crate) async fn devices(unique: [u32; 3]) -> Devices {
-    static TO_TERMINAL: ConstStaticCell<[u8; 512]> = ConstStaticCell::new([0; 512]);
-    static FROM_TERMINAL: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
+/// Starts the clocks and devices. The watchdog comes first, because some drivers wait for their hardware without a
+/// limit.
+/// `unique_id` is the chip's unique ID.
+pub(crate) async fn devices(unique_id: [u32; 3]) -> Devices {
+    static TX: ConstStaticCell<[u8; 512]> = ConstStaticCell::new([0; 512]);
+    static RX: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
     static QUEUE: StaticCell<PacketQueue<FRAMES, FRAMES>> = StaticCell::new();
 
     let p = embassy_stm32::init(clocks());
-    let watchdog = watchdog::unleash(p.IWDG);
+    let watchdog = watchdog::start(p.IWDG);
     let mut serial = usart::Config::default();
     serial.baudrate = 115_200;
-    // Without it a typed character waits for the next one.
+    // By default a typed character is delivered only with the next one.
     serial.eager_reads = Some(1);
-    let (to, from) = (TO_TERMINAL.take(), FROM_TERMINAL.take());
-    let console = BufferedUart::new(p.USART3, p.PD9, p.PD8, to, from, Interrupts, serial);
+    let (tx, rx) = (TX.take(), RX.take());
+    let console = BufferedUart::new(p.USART3, p.PD9, p.PD8, tx, rx, Interrupts, serial);
     let mut console = console.expect("the clock of USART3 divides down to 115200 baud");
-    // The driver waits for the PHY's clock for ever, until the watchdog resets the chip.
+    // The Ethernet driver waits for the PHY's clock without a limit. If there is none, the watchdog resets the chip.
     let _ = console.write_all(STARTING).await;
     let _ = console.flush().await;
     let ethernet = Ethernet::new(
@@ -71,7 +72,7 @@ pub(crate) async fn devices(unique: [u32; 3]) -> Devices {
         p.PG13,
         p.PB15,
         p.PG11,
-        mac(unique),
+        mac(unique_id),
         p.ETH_SMA,
         p.PA2,
         p.PC1,
@@ -79,8 +80,8 @@ pub(crate) async fn devices(unique: [u32; 3]) -> Devices {
     Devices { console, ethernet, trng: HardwareRng::new(p.RNG), flash: Flash::new_blocking(p.FLASH), watchdog }
 }
 
-/// 250 MHz from the chip's own oscillator: the ST-LINK, which could give a finer one, is off on a board that is not
-/// powered by USB. The random number generator keeps its own oscillator of 48 MHz.
+/// 250 MHz from the internal oscillator. The ST-LINK could provide a more precise clock, but it is off on a board that
+/// is not powered by USB. The random number generator keeps its own oscillator of 48 MHz.
 fn clocks() -> Config {
     let mut config = Config::default();
     config.rcc.hsi = Some(HSIPrescaler::DIV1);

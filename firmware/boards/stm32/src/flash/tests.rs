@@ -1,4 +1,4 @@
-//! The flash on a chip made of memory, which tears words and interrupts as the real one does.
+//! Tests of the flash on a simulated chip that tears words and raises interrupts as the real chip does.
 
 use core::future::Future;
 use core::pin::pin;
@@ -13,79 +13,79 @@ use embassy_futures::block_on;
 use super::*;
 use crate::ecc::Detected;
 
-/// Bank 2 begins behind bank 1.
+/// The start of bank 2.
 const AT: u32 = 0x10_0000;
 const END: u32 = AT + 4 * ERASE as u32;
-/// The last sector may be read, but not written.
+/// The last sector is readable but not writable.
 const WRITABLE: u32 = END - ERASE as u32;
 
-/// A bank of flash. Reads of torn words give garbage, and a note.
+/// A bank of flash in memory. A read of a torn word is recorded.
 struct Memory {
     bytes: Vec<u8>,
     torn: BTreeSet<u32>,
     record: &'static Record,
-    refuses: bool,
+    fails: bool,
 }
 
 impl Memory {
-    fn place(&mut self, at: u32, length: usize) -> &mut [u8] {
+    fn range(&mut self, at: u32, length: usize) -> &mut [u8] {
         &mut self.bytes[(at - AT) as usize..][..length]
     }
 
-    /// The register, and what the interrupt's handler makes of it.
+    /// Sets the register for a torn word and runs the interrupt handler's logic.
     fn interrupt(&self, unit: u32) {
         let register = (1 << 31) | (1 << 22) | ((unit - AT) / UNIT);
         let Some(Detected::Storage { at }) = Detected::decode(register, AT) else { panic!("{register:X}") };
-        self.record.note(at);
+        self.record.add(at);
     }
 }
 
 impl Chip for Memory {
     fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Refused> {
-        bytes.copy_from_slice(self.place(at, bytes.len()));
+        bytes.copy_from_slice(self.range(at, bytes.len()));
         for unit in self.torn.range(at / UNIT * UNIT..at + bytes.len() as u32) {
             self.interrupt(*unit);
         }
-        if self.refuses { Err(Refused) } else { Ok(()) }
+        if self.fails { Err(Refused) } else { Ok(()) }
     }
 
     fn write(&mut self, at: u32, unit: &[u8; WRITE]) -> Result<(), Refused> {
-        let place = self.place(at, WRITE);
-        if place.iter().any(|byte| *byte != 0xFF) {
+        let target = self.range(at, WRITE);
+        if target.iter().any(|byte| *byte != 0xFF) {
             return Err(Refused);
         }
-        place.copy_from_slice(unit);
+        target.copy_from_slice(unit);
         Ok(())
     }
 
     fn erase(&mut self, at: u32) -> Result<(), Refused> {
         self.torn.retain(|unit| !(at..at + ERASE as u32).contains(unit));
-        self.place(at, ERASE).fill(0xFF);
-        if self.refuses { Err(Refused) } else { Ok(()) }
+        self.range(at, ERASE).fill(0xFF);
+        if self.fails { Err(Refused) } else { Ok(()) }
     }
 }
 
 fn flash() -> Flash<Memory> {
     let record = Box::leak(Box::new(Record::new()));
     let bytes = vec![0xA5; (END - AT) as usize];
-    Flash::new(Memory { bytes, torn: BTreeSet::new(), record, refuses: false }, record, AT..END, AT..WRITABLE)
+    Flash::new(Memory { bytes, torn: BTreeSet::new(), record, fails: false }, record, AT..END, AT..WRITABLE)
 }
 
-/// How often the work let others run.
-fn turns<T>(work: impl Future<Output = T>) -> (T, usize) {
+/// Polls a future to its end. Returns its output and how many times it yielded.
+fn count_yields<T>(work: impl Future<Output = T>) -> (T, usize) {
     let mut work = pin!(work);
     let mut context = Context::from_waker(Waker::noop());
-    let mut turns = 0;
+    let mut count_yields = 0;
     loop {
         match work.as_mut().poll(&mut context) {
-            Poll::Ready(value) => return (value, turns),
-            Poll::Pending => turns += 1,
+            Poll::Ready(value) => return (value, count_yields),
+            Poll::Pending => count_yields += 1,
         }
     }
 }
 
 #[test]
-fn what_is_written_reads_back() {
+fn written_bytes_are_read_back() {
     let mut flash = flash();
     let written: Vec<u8> = (0..1024).map(|byte| byte as u8).collect();
     block_on(flash.erase(AT, AT + ERASE as u32)).unwrap();
@@ -98,13 +98,13 @@ fn what_is_written_reads_back() {
 }
 
 #[test]
-fn a_torn_word_is_an_error_and_its_neighbours_are_not() {
+fn a_torn_word_is_an_error_but_its_neighbours_are_not() {
     let mut flash = flash();
     flash.chip.torn.insert(AT + 64);
     let mut word = [0; 4];
     for (at, expected) in [(60, Ok(())), (64, Err(FlashError::Torn)), (76, Err(FlashError::Torn)), (80, Ok(()))] {
         assert_eq!(expected, block_on(flash.read(AT + at, &mut word)), "{at}");
-        assert_eq!(expected, flash.read_now(AT + at, &mut word), "{at}");
+        assert_eq!(expected, flash.read_blocking(AT + at, &mut word), "{at}");
     }
     let mut all = vec![0; 2 * ERASE];
     assert_eq!(Err(FlashError::Torn), block_on(flash.read(AT, &mut all)));
@@ -114,13 +114,13 @@ fn a_torn_word_is_an_error_and_its_neighbours_are_not() {
 fn a_torn_word_in_a_later_piece_is_not_missed() {
     for piece in 0..4 {
         let mut flash = flash();
-        flash.chip.torn.insert(AT + piece * TURN as u32);
-        assert_eq!(Err(FlashError::Torn), block_on(flash.read(AT, &mut vec![0; 4 * TURN])), "{piece}");
+        flash.chip.torn.insert(AT + piece * PIECE as u32);
+        assert_eq!(Err(FlashError::Torn), block_on(flash.read(AT, &mut vec![0; 4 * PIECE])), "{piece}");
     }
 }
 
 #[test]
-fn erasing_mends() {
+fn an_erase_repairs_torn_words() {
     let mut flash = flash();
     flash.chip.torn.insert(AT + 64);
     block_on(flash.erase(AT, AT + ERASE as u32)).unwrap();
@@ -130,7 +130,7 @@ fn erasing_mends() {
 }
 
 #[test]
-fn nothing_happens_out_of_bounds() {
+fn operations_out_of_bounds_change_nothing() {
     let mut flash = flash();
     let mut buffer = [0; 32];
     for at in [0, AT - 32, END - 16, END, u32::MAX - 15] {
@@ -147,7 +147,7 @@ fn nothing_happens_out_of_bounds() {
 }
 
 #[test]
-fn parts_of_units_are_refused() {
+fn operations_on_parts_of_units_are_rejected() {
     let mut flash = flash();
     let mut buffer = [0; 32];
     assert_eq!(Err(FlashError::NotAligned), block_on(flash.read(AT + 1, &mut buffer)));
@@ -158,19 +158,19 @@ fn parts_of_units_are_refused() {
 }
 
 #[test]
-fn the_chips_own_errors_come_through() {
+fn errors_of_the_chip_are_returned() {
     let mut flash = flash();
     assert_eq!(Err(FlashError::Refused), block_on(flash.write(AT, &[0; 16])), "not erased");
-    flash.chip.refuses = true;
+    flash.chip.fails = true;
     assert_eq!(Err(FlashError::Refused), block_on(flash.erase(AT, AT + ERASE as u32)));
     assert_eq!(Err(FlashError::Refused), block_on(flash.read(AT, &mut [0; 4])));
 }
 
 #[test]
-fn others_run_between_sectors_and_between_pieces() {
+fn other_tasks_run_between_sectors_and_between_pieces() {
     let mut flash = flash();
-    assert_eq!((Ok(()), 3), turns(flash.erase(AT, WRITABLE)));
-    assert_eq!((Ok(()), 4), turns(flash.write(AT, &[0; 4 * TURN])));
-    assert_eq!((Ok(()), 3), turns(flash.read(AT, &mut [0; 4 * TURN])));
-    assert_eq!((Ok(()), 0), turns(flash.read(AT, &mut [0; TURN])), "short reads do not wait");
+    assert_eq!((Ok(()), 3), count_yields(flash.erase(AT, WRITABLE)));
+    assert_eq!((Ok(()), 4), count_yields(flash.write(AT, &[0; 4 * PIECE])));
+    assert_eq!((Ok(()), 3), count_yields(flash.read(AT, &mut [0; 4 * PIECE])));
+    assert_eq!((Ok(()), 0), count_yields(flash.read(AT, &mut [0; PIECE])), "short reads do not yield");
 }
