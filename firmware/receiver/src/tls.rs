@@ -1,16 +1,17 @@
-//! A secured link to a trusted sender: TLS 1.3 in the client role, by embedded-tls 0.19 behind guards.
+//! Secures a TCP connection from a trusted sender: TLS 1.3 in the client role, by embedded-tls 0.19. PROTOCOL.md,
+//! section 3.
 //!
-//! embedded-tls by itself accepts a server that shows no certificate, sends our certificate to anyone, and panics on
-//! some records. So it is used here and nowhere else, and always with
+//! By itself embedded-tls accepts a server without a certificate, sends our certificate to any server, and panics on
+//! some records. So only this module uses it, and always with these guards:
 //!
-//! 1. `provider`: a verifier that remembers that it verified certificate *and* signature. Our own
-//!    certificate and signature go out only then, and [`authenticate`] asks it again before any byte is read;
-//! 2. [`guard`]: records pass from TCP to TLS only where they have a place;
-//! 3. [`suite`]: ciphers that look at what they decrypt, and open no handshake message after the handshake;
-//! 4. a deadline.
+//! 1. `provider`: a verifier that records whether it has verified the certificate *and* the signature. Our own
+//!    certificate and signature are sent only after that, and [`authenticate`] checks it before any byte is read.
+//! 2. [`guard`]: passes a record from TCP to TLS only if the protocol allows it at that point.
+//! 3. [`suite`]: ciphers that check the decrypted content, and reject handshake messages after the handshake.
+//! 4. A deadline.
 //!
-//! What remains is embedded-tls's: its key schedule is not zeroized, and its ClientHello names two signature schemes
-//! that we do not take. PROTOCOL.md, section 3.
+//! Two weaknesses of embedded-tls remain: its key schedule is not zeroized, and its ClientHello offers two signature
+//! schemes that we do not accept.
 
 pub mod error;
 pub mod guard;
@@ -33,19 +34,19 @@ use provider::Provider;
 use suite::Suite;
 use wire::Wire;
 
-/// The records of a sender hold at most 4096 bytes.
+/// This protocol limits the records of a sender to 4096 bytes.
 const ALPN: &[&[u8]] = &[b"waft-4k"];
 
-/// Bytes of the longest record that a sender writes, without its header: 4096 of plaintext, their type and the tag.
+/// The longest record that a sender writes, in bytes without its header: 4096 of plaintext, the type and the tag.
 pub const RECORD_MAX: usize = 4096 + 1 + 16;
 
-/// Bytes of the longest record that we write: in the handshake our certificate, afterwards a message.
+/// The longest record that we write, in bytes. It holds our certificate in the handshake, and a message afterwards.
 const WRITE_MAX: usize = 1024;
-/// At most so much is around either in its record: headers of record and handshake, lengths, type, tag.
-const AROUND: usize = 64;
-const _: () = assert!(CERTIFICATE_MAX + AROUND <= WRITE_MAX && FRAME_HEADER + MESSAGE_MAX + AROUND <= WRITE_MAX);
+/// The most bytes that a record adds to either: headers of record and handshake, lengths, type, tag.
+const OVERHEAD: usize = 64;
+const _: () = assert!(CERTIFICATE_MAX + OVERHEAD <= WRITE_MAX && FRAME_HEADER + MESSAGE_MAX + OVERHEAD <= WRITE_MAX);
 
-/// Room for one record in each direction.
+/// Buffers for one record in each direction.
 pub struct Buffers {
     read: [u8; RECORD_MAX],
     write: [u8; WRITE_MAX],
@@ -64,16 +65,17 @@ impl Default for Buffers {
     }
 }
 
-/// A link to a sender that holds the key of a trusted certificate.
+/// A link to a sender that has proved that it holds the key of a trusted certificate.
 pub struct Authenticated<'a, T: Tcp, S: Suite> {
-    /// The link.
+    /// The secured link.
     pub link: TlsLink<'a, T, S>,
-    /// Who is at its other end.
+    /// The sender at the other end.
     pub sender: &'a TrustedSender,
 }
 
-/// Secures a connection after its preface, and waits for the sender's first record: only that shows that it takes
-/// part in this handshake, and not in a recorded one. Gives up at the deadline of [`HANDSHAKE_MS`].
+/// Runs the handshake on a connection after its preface, and waits for the sender's first record. Only that record
+/// proves that the sender takes part in this handshake and does not replay a recorded one. Fails after
+/// [`HANDSHAKE_MS`].
 pub async fn authenticate<'a, T: Tcp, S: Suite>(
     wire: &'a mut Wire<T>,
     buffers: &'a mut Buffers,
@@ -82,14 +84,14 @@ pub async fn authenticate<'a, T: Tcp, S: Suite>(
     clock: &impl Clock,
 ) -> Result<Authenticated<'a, T, S>, HandshakeError> {
     let deadline = clock.now() + HANDSHAKE_MS;
-    // A read that is given up leaves the connection unusable: it dies with the future.
-    match select(shake_hands(wire, buffers, identity, rng), clock.sleep_until(deadline)).await {
+    // A cancelled read makes the connection unusable, but the connection is dropped with this future.
+    match select(run_handshake(wire, buffers, identity, rng), clock.sleep_until(deadline)).await {
         Either::First(outcome) => outcome,
         Either::Second(()) => Err(HandshakeError::TimedOut),
     }
 }
 
-async fn shake_hands<'a, T: Tcp, S: Suite>(
+async fn run_handshake<'a, T: Tcp, S: Suite>(
     wire: &'a Wire<T>,
     buffers: &'a mut Buffers,
     identity: &'a Identity,
@@ -97,10 +99,10 @@ async fn shake_hands<'a, T: Tcp, S: Suite>(
 ) -> Result<Authenticated<'a, T, S>, HandshakeError> {
     let config = TlsConfig::new().with_alpn(ALPN);
     let mut provider = Provider::<S, _>::new(identity, rng);
-    let mut tls = TlsConnection::new(wire.end(), &mut buffers.read, &mut buffers.write);
+    let mut tls = TlsConnection::new(wire.tls_half(), &mut buffers.read, &mut buffers.write);
     let opened = tls.open(TlsContext::new(&config, &mut provider)).await;
-    let sender = provider.verdict(opened.map_err(|error| wire.explain(error)))?;
-    wire.opened();
+    let sender = provider.authenticated_sender(opened.map_err(|error| wire.translate(error)))?;
+    wire.finish_handshake();
     let mut link = TlsLink::new(tls, wire);
     match link.fill().await? {
         0 => Err(LinkError::Closed.into()),

@@ -1,24 +1,25 @@
-//! Why a handshake or a link failed, and whose doing it is. PROTOCOL.md, section 3.
+//! The errors of a handshake and of a link, and which side is at fault. PROTOCOL.md, section 3.
 
 use core::fmt;
 
 use embedded_io_async::{Error, ErrorKind};
 
-/// Why a connection was not secured.
+/// Why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HandshakeError {
-    /// The sender's certificate is not trusted here. It was told.
+    /// The sender's certificate is not trusted, or its message holds none or more than one. The sender was told by an
+    /// alert.
     NotTrusted,
-    /// The sender showed a trusted certificate, and does not hold its key. It was told.
+    /// The sender presented a trusted certificate, but does not hold its key. The sender was told by an alert.
     NotItsKey,
-    /// The sender showed no certificate, or more than one, or did not prove in its turn that it holds the key.
+    /// The sender did not send exactly one certificate message and one signature, in this order.
     NotProven,
-    /// The sender does not take our certificate, or does not speak TLS as we do: it sent an alert.
+    /// The sender sent an alert: it does not accept our certificate, or does not support our version of TLS.
     Rejected,
-    /// It took too long.
+    /// The handshake took too long.
     TimedOut,
-    /// The connection ended, failed, or carried what is no TLS of ours.
+    /// The connection ended or failed, or carried an invalid record.
     Link(LinkError),
 }
 
@@ -31,29 +32,29 @@ impl From<LinkError> for HandshakeError {
     }
 }
 
-/// Why a connection ended other than by the sender's goodbye.
+/// Why a connection ended without a `close_notify` of the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LinkError {
-    /// It ended without a goodbye, or was used after one.
+    /// The connection ended without a `close_notify`, or was used after one.
     Closed,
-    /// The sender sent an alert. After the handshake embedded-tls does not tell which.
+    /// The sender sent an alert. After the handshake embedded-tls does not report which one.
     Alert,
-    /// The sender sent a record that has no place there.
+    /// The sender sent a record that is not allowed at that point.
     Record(Violation),
-    /// The sender sent a record that does not open, or holds what it must not.
+    /// The sender sent a record that cannot be decrypted, or that has invalid content.
     Tls,
-    /// The connection failed.
+    /// The TCP connection failed.
     Tcp(ErrorKind),
 }
 
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Closed => "the connection ended without a goodbye",
+            Self::Closed => "the connection ended without a TLS close",
             Self::Alert => "the sender sent an alert",
-            Self::Record(_) => "the sender broke TLS by a record out of place",
-            Self::Tls => "the sender broke TLS",
+            Self::Record(_) => "the sender violated TLS: a record is not allowed here",
+            Self::Tls => "the sender violated TLS",
             Self::Tcp(_) => "the connection failed",
         })
     }
@@ -71,16 +72,16 @@ impl Error for LinkError {
     }
 }
 
-/// Which rule of [`guard`](super::guard) a record broke.
+/// The rule of [`guard`](super::guard) that a record violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Violation {
-    /// Its type has no place here: above all, it should be encrypted and is not.
+    /// The type is not allowed at this point. In most cases the record should be encrypted and is not.
     Type,
-    /// It is not of version 3.3, as all records of TLS 1.3 are.
+    /// The version is not 3.3, as in all records of TLS 1.3.
     Version,
-    /// Too long for the buffer, or too short for what it has to hold.
+    /// The record is too long for the buffer, or too short for its content.
     Length,
-    /// A change of ciphers other than the one that means nothing.
+    /// A `change_cipher_spec` record with other content than the single byte 1, or at a point where none is allowed.
     ChangeCipherSpec,
 }

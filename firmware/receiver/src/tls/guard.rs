@@ -1,20 +1,21 @@
-//! The record guard: between TCP and TLS, it lets through only records that have a place there.
+//! The record guard, between TCP and TLS: it passes only records that are allowed at the current point.
 //!
 //! ```text
-//! phase      lets through                                            goes on to
-//! Hello      one handshake record in the clear (or an alert of 2 bytes)  Flight
-//! Flight     a change of ciphers 14 03 03 00 01 01, swallowed        Encrypted
+//! phase      allowed records                                         next phase
+//! Hello      one handshake record in the clear                       Flight
+//!            an alert of 2 bytes in the clear                        Encrypted
+//! Flight     change_cipher_spec 14 03 03 00 01 01, dropped           Encrypted
 //!            an encrypted record of 17 to 4113 bytes                 Encrypted
-//! Encrypted  encrypted records of 17 to 4113 bytes                   Open, when told so
-//! Open       the same, marked: see below
+//! Encrypted  encrypted records of 17 to 4113 bytes                   Open, by `finish_handshake`
+//! Open       the same, but marked
 //! ```
 //!
-//! TLS authenticates the header of an encrypted record beside the record, so embedded-tls hands it to the cipher. From
-//! `Open` on, the guard puts `OPEN` in the place of its version's second byte; the cipher takes it out again, and
-//! knows by it that handshake messages are over ([`suite`](super::suite)).
+//! TLS authenticates the header of an encrypted record, so embedded-tls passes the header to the cipher. In the phase
+//! `Open`, the guard replaces the second byte of the header's version by the mark `OPEN`. The cipher restores it, and
+//! rejects handshake messages in marked records ([`suite`](super::suite)).
 //!
-//! On the way out it repairs one thing: embedded-tls 0.19 sends an alert in the clear as a change of ciphers, which no
-//! server understands.
+//! In the other direction the guard corrects one error: embedded-tls 0.19 sends an alert in the clear with the type
+//! `change_cipher_spec`, which no server understands.
 
 use core::fmt;
 
@@ -25,7 +26,7 @@ use super::error::{LinkError, Violation};
 
 /// A TCP connection.
 pub trait Tcp: Read + Write {
-    /// Completes when `read` would return at once: a byte, the end, or an error is there. Cancel-safe.
+    /// Waits until a `read` would return at once, with a byte, the end of the stream or an error. Cancel-safe.
     async fn readable(&mut self) -> Result<(), Self::Error>;
 }
 
@@ -35,7 +36,7 @@ impl<T: Tcp> Tcp for &mut T {
     }
 }
 
-/// In a header's third byte: the handshake is over.
+/// The mark in the third byte of a header: the handshake is complete.
 pub(super) const OPEN: u8 = 0xFF;
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -45,10 +46,10 @@ const ENCRYPTED: u8 = 23;
 
 const VERSION: [u8; 2] = [3, 3];
 const HEADER: usize = 5;
-/// The type inside, and the tag.
+/// The content type and the tag.
 const ENCRYPTED_MIN: usize = 1 + 16;
 
-/// How far the sender's side of a handshake is.
+/// The progress of the sender's side of the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Hello,
@@ -57,60 +58,60 @@ enum Phase {
     Open,
 }
 
-/// A TCP connection that gives only records that have a place. Reads must not be cancelled.
+/// A TCP connection that returns only allowed records. Reads must not be cancelled.
 #[derive(Debug)]
 pub struct Guard<T> {
     tcp: T,
     phase: Phase,
     header: [u8; HEADER],
-    /// Bytes of `header` that were read from here.
-    given: usize,
-    /// Bytes of the record after its header that were not read yet.
-    body: usize,
+    /// The number of bytes of `header` that TLS has read.
+    header_read: usize,
+    /// The number of bytes after the header that TLS has not read yet.
+    body_left: usize,
     violation: Option<Violation>,
 }
 
 impl<T: Tcp> Guard<T> {
-    /// Guards a connection from the ClientHello on.
+    /// Guards a connection that is about to send the ClientHello.
     pub fn new(tcp: T) -> Self {
-        Self { tcp, phase: Phase::Hello, header: [0; HEADER], given: HEADER, body: 0, violation: None }
+        Self { tcp, phase: Phase::Hello, header: [0; HEADER], header_read: HEADER, body_left: 0, violation: None }
     }
 
-    /// The rule that a record broke.
+    /// The rule that a record violated, if any.
     pub fn violation(&self) -> Option<Violation> {
         self.violation
     }
 
-    /// The connection.
+    /// Returns the connection.
     pub fn into_inner(self) -> T {
         self.tcp
     }
 
-    /// The handshake is over.
-    pub fn opened(&mut self) {
+    /// Marks the handshake as complete.
+    pub fn finish_handshake(&mut self) {
         self.phase = Phase::Open;
     }
 
-    /// Whether the handshake is over.
+    /// Whether the handshake is complete.
     pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
 
-    /// Completes when there is something to read. Cancel-safe.
+    /// Waits until there is something to read. Cancel-safe.
     pub async fn readable(&mut self) -> Result<(), T::Error> {
-        if self.given < HEADER { Ok(()) } else { self.tcp.readable().await }
+        if self.header_read < HEADER { Ok(()) } else { self.tcp.readable().await }
     }
 
-    /// Reads headers up to one that passes; `false`: the connection ended.
+    /// Reads up to the header of the next record for TLS. Returns `false` if the connection ended.
     async fn next_record(&mut self) -> Result<bool, GuardError<T::Error>> {
         let mut header = [0; HEADER];
         while self.fill(&mut header).await? {
-            if let Pass::Record { body } = self.judge(&header).map_err(|violation| self.refuse(violation))? {
+            if let Action::Forward { body } = self.check(&header).map_err(|violation| self.fail(violation))? {
                 self.header = header;
                 if self.phase == Phase::Open {
                     self.header[2] = OPEN;
                 }
-                (self.given, self.body) = (0, body);
+                (self.header_read, self.body_left) = (0, body);
                 return Ok(true);
             }
             let mut one = [0];
@@ -118,25 +119,25 @@ impl<T: Tcp> Guard<T> {
                 return Ok(false);
             }
             if one != [1] {
-                return Err(self.refuse(Violation::ChangeCipherSpec));
+                return Err(self.fail(Violation::ChangeCipherSpec));
             }
         }
         Ok(false)
     }
 
-    /// Whether a record with this header has a place here.
-    fn judge(&mut self, header: &[u8; HEADER]) -> Result<Pass, Violation> {
+    /// Checks whether a record with this header is allowed, and advances the phase.
+    fn check(&mut self, header: &[u8; HEADER]) -> Result<Action, Violation> {
         let [kind, major, minor, high, low] = *header;
         let body = usize::from(u16::from_be_bytes([high, low]));
         if [major, minor] != VERSION {
             return Err(Violation::Version);
         }
-        let (fits, next) = match (self.phase, kind) {
+        let (fits, next_phase) = match (self.phase, kind) {
             (Phase::Hello, HANDSHAKE) => ((1..=RECORD_MAX).contains(&body), Phase::Flight),
             (Phase::Hello, ALERT) => (body == 2, Phase::Encrypted),
             (Phase::Flight, CHANGE_CIPHER_SPEC) if body == 1 => {
                 self.phase = Phase::Encrypted;
-                return Ok(Pass::Swallow);
+                return Ok(Action::Drop);
             }
             (_, CHANGE_CIPHER_SPEC) => return Err(Violation::ChangeCipherSpec),
             (Phase::Open, ENCRYPTED) => ((ENCRYPTED_MIN..=RECORD_MAX).contains(&body), Phase::Open),
@@ -145,17 +146,17 @@ impl<T: Tcp> Guard<T> {
             }
             _ => return Err(Violation::Type),
         };
-        self.phase = next;
-        if fits { Ok(Pass::Record { body }) } else { Err(Violation::Length) }
+        self.phase = next_phase;
+        if fits { Ok(Action::Forward { body }) } else { Err(Violation::Length) }
     }
 
-    /// Ends the connection for good.
-    fn refuse(&mut self, violation: Violation) -> GuardError<T::Error> {
+    /// Stores the violation, so that every later read fails too.
+    fn fail(&mut self, violation: Violation) -> GuardError<T::Error> {
         self.violation = Some(violation);
         GuardError::Record(violation)
     }
 
-    /// `false`: the connection ended first.
+    /// Fills `bytes`. Returns `false` if the connection ended before.
     async fn fill(&mut self, mut bytes: &mut [u8]) -> Result<bool, GuardError<T::Error>> {
         while !bytes.is_empty() {
             match self.tcp.read(bytes).await.map_err(GuardError::Tcp)? {
@@ -167,12 +168,12 @@ impl<T: Tcp> Guard<T> {
     }
 }
 
-/// What becomes of a record.
-enum Pass {
-    /// It goes on to TLS.
-    Record { body: usize },
-    /// Its one byte is looked at here.
-    Swallow,
+/// How a record is handled.
+enum Action {
+    /// TLS reads it.
+    Forward { body: usize },
+    /// The guard checks its only byte and drops it.
+    Drop,
 }
 
 impl<T: Tcp> ErrorType for Guard<T> {
@@ -184,19 +185,19 @@ impl<T: Tcp> Read for Guard<T> {
         if let Some(violation) = self.violation {
             return Err(GuardError::Record(violation));
         }
-        if self.given == HEADER && self.body == 0 && !self.next_record().await? {
+        if self.header_read == HEADER && self.body_left == 0 && !self.next_record().await? {
             return Ok(0);
         }
-        let header = &self.header[self.given..];
+        let header = &self.header[self.header_read..];
         if header.is_empty() {
-            let most = buffer.len().min(self.body);
+            let most = buffer.len().min(self.body_left);
             let count = self.tcp.read(&mut buffer[..most]).await.map_err(GuardError::Tcp)?;
-            self.body -= count;
+            self.body_left -= count;
             return Ok(count);
         }
         let count = buffer.len().min(header.len());
         buffer[..count].copy_from_slice(&header[..count]);
-        self.given += count;
+        self.header_read += count;
         Ok(count)
     }
 }
@@ -218,12 +219,12 @@ impl<T: Tcp> Write for Guard<T> {
     }
 }
 
-/// Why the guard gives no more bytes.
+/// Why a read or a write failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardError<E> {
-    /// The connection's own error.
+    /// The TCP connection failed.
     Tcp(E),
-    /// The sender's record has no place here.
+    /// The sender's record is not allowed at this point.
     Record(Violation),
 }
 

@@ -1,4 +1,4 @@
-//! TLS on TCP as the stream of bytes under a session. PROTOCOL.md, section 3.
+//! TLS over TCP as the byte stream of a session. PROTOCOL.md, section 3.
 
 use embedded_io_async::{Error, ErrorType, Read, Write};
 use embedded_tls::{TlsConnection, TlsError};
@@ -7,54 +7,54 @@ use waft_core::session::Link;
 use super::error::LinkError;
 use super::guard::Tcp;
 use super::suite::Suite;
-use super::wire::{End, Wire};
+use super::wire::{TlsHalf, Wire};
 
-/// A secured connection. Reads must not be cancelled; waiting for [`Link::readable`] may be.
+/// A secured connection. Reads must not be cancelled, but [`Link::readable`] may be.
 pub struct TlsLink<'a, T: Tcp, S: Suite> {
-    tls: TlsConnection<'a, End<'a, T>, S>,
+    tls: TlsConnection<'a, TlsHalf<'a, T>, S>,
     wire: &'a Wire<T>,
-    /// Decrypted bytes that were not read yet.
-    left: usize,
-    /// How it ended: for good, since embedded-tls would go on after a record that does not open.
+    /// The number of decrypted bytes that were not read yet.
+    buffered: usize,
+    /// How the stream ended. It is stored because embedded-tls would continue after a record that cannot be decrypted.
     end: Option<Result<(), LinkError>>,
 }
 
 impl<'a, T: Tcp, S: Suite> TlsLink<'a, T, S> {
-    pub(super) fn new(tls: TlsConnection<'a, End<'a, T>, S>, wire: &'a Wire<T>) -> Self {
-        Self { tls, wire, left: 0, end: None }
+    pub(super) fn new(tls: TlsConnection<'a, TlsHalf<'a, T>, S>, wire: &'a Wire<T>) -> Self {
+        Self { tls, wire, buffered: 0, end: None }
     }
 
-    /// Says that nothing more comes. What the sender still says is lost.
+    /// Sends `close_notify`. Data that the sender still sends is lost.
     pub async fn close(self) {
-        // Once the peer's goodbye came, embedded-tls would send ours in the clear.
+        // After the peer's `close_notify`, embedded-tls would send ours in the clear.
         if self.end.is_none() {
-            // A peer that is gone already cannot be told, and need not be.
+            // If the peer is gone, it needs no `close_notify`.
             let _ = self.tls.close().await;
         }
     }
 
-    /// Waits for bytes to read, and tells how many there are; 0: the sender said that none come anymore.
+    /// Waits for bytes to read and returns their number, or 0 after the sender's `close_notify`.
     pub(super) async fn fill(&mut self) -> Result<usize, LinkError> {
         if let Some(end) = self.end {
             return end.map(|()| 0);
         }
-        if self.left == 0 {
+        if self.buffered == 0 {
             let read = self.tls.read_buffered().await.map(|buffer| {
-                let left = buffer.len();
+                let buffered = buffer.len();
                 buffer.revert();
-                left
+                buffered
             });
             match read {
-                Ok(left) => self.left = left,
+                Ok(buffered) => self.buffered = buffered,
                 Err(TlsError::ConnectionClosed) => self.end = Some(Ok(())),
                 Err(error) => return Err(self.fail(error)),
             }
         }
-        Ok(self.left)
+        Ok(self.buffered)
     }
 
     fn fail(&mut self, error: TlsError) -> LinkError {
-        let error = self.wire.explain(error);
+        let error = self.wire.translate(error);
         self.end = Some(Err(error));
         error
     }
@@ -69,8 +69,8 @@ impl<T: Tcp, S: Suite> Read for TlsLink<'_, T, S> {
         if buffer.is_empty() || self.fill().await? == 0 {
             return Ok(0);
         }
-        let count = self.tls.read(buffer).await.map_err(|error| self.wire.explain(error))?;
-        self.left -= count;
+        let count = self.tls.read(buffer).await.map_err(|error| self.wire.translate(error))?;
+        self.buffered -= count;
         Ok(count)
     }
 }
@@ -93,7 +93,7 @@ impl<T: Tcp, S: Suite> Write for TlsLink<'_, T, S> {
 
 impl<T: Tcp, S: Suite> Link for TlsLink<'_, T, S> {
     async fn readable(&mut self) -> Result<(), LinkError> {
-        if self.left > 0 || self.end.is_some() {
+        if self.buffered > 0 || self.end.is_some() {
             return Ok(());
         }
         self.wire.readable().await.map_err(|error| LinkError::Tcp(error.kind()))

@@ -1,7 +1,7 @@
-//! What embedded-tls is given: the verifier that remembers, and our certificate and key, which wait for it.
+//! The verifier and the keys for embedded-tls. Our certificate and signature are available only after verification.
 //!
-//! embedded-tls asks for a check when a message comes that needs one; that the message came is not checked. So what
-//! counts is [`Provider::verdict`].
+//! embedded-tls calls the verifier when it receives a certificate or a signature, but does not check that it received
+//! them. So only the result of [`Provider::authenticated_sender`] counts.
 
 use core::marker::PhantomData;
 
@@ -19,7 +19,7 @@ use super::error::{HandshakeError, LinkError};
 use super::suite::Suite;
 use crate::identity::{Identity, TrustedSender};
 
-/// One handshake's keys and checks.
+/// The keys and the verifier of one handshake.
 pub(super) struct Provider<'a, S, R> {
     identity: &'a Identity,
     rng: R,
@@ -29,22 +29,25 @@ pub(super) struct Provider<'a, S, R> {
 
 impl<'a, S: Suite, R: CryptoRngCore> Provider<'a, S, R> {
     pub(super) fn new(identity: &'a Identity, rng: R) -> Self {
-        let verifier = Verifier { trusted: &identity.senders, proof: Proof::Nothing };
+        let verifier = Verifier { trusted: &identity.senders, proof: Proof::Missing };
         Self { identity, rng, verifier, suite: PhantomData }
     }
 
-    /// Who the sender is, after a handshake that ended so.
-    pub(super) fn verdict(&self, opened: Result<(), LinkError>) -> Result<&'a TrustedSender, HandshakeError> {
+    /// The authenticated sender, after a handshake with this result.
+    pub(super) fn authenticated_sender(
+        &self,
+        opened: Result<(), LinkError>,
+    ) -> Result<&'a TrustedSender, HandshakeError> {
         match (&self.verifier.proof, opened) {
             (Proof::Failed(error), _) => Err(*error),
             (_, Err(error)) => Err(error.into()),
-            (Proof::Given(sender), Ok(())) => Ok(sender),
-            (Proof::Nothing | Proof::Shown { .. }, Ok(())) => Err(HandshakeError::NotProven),
+            (Proof::Complete(sender), Ok(())) => Ok(sender),
+            (Proof::Missing | Proof::Certificate { .. }, Ok(())) => Err(HandshakeError::NotProven),
         }
     }
 
-    fn is_proven(&self) -> bool {
-        matches!(self.verifier.proof, Proof::Given(_))
+    fn is_authenticated(&self) -> bool {
+        matches!(self.verifier.proof, Proof::Complete(_))
     }
 }
 
@@ -61,39 +64,39 @@ impl<S: Suite, R: CryptoRngCore> CryptoProvider for Provider<'_, S, R> {
     }
 
     fn signer(&mut self) -> Result<(impl SignerMut<DerSignature>, SignatureScheme), TlsError> {
-        if !self.is_proven() {
+        if !self.is_authenticated() {
             return Err(TlsError::InvalidCertificate);
         }
         Ok((self.identity.tls.clone(), SignatureScheme::EcdsaSecp256r1Sha256))
     }
 
     fn client_cert(&mut self) -> Option<Certificate<impl AsRef<[u8]>>> {
-        self.is_proven().then_some(Certificate::X509(&self.identity.certificate))
+        self.is_authenticated().then_some(Certificate::X509(&self.identity.certificate))
     }
 }
 
-/// Checks the sender's certificate and signature, in this order and once.
+/// Verifies the sender's certificate and signature, in this order and only once.
 struct Verifier<'a> {
     trusted: &'a [TrustedSender],
     proof: Proof<'a>,
 }
 
-/// What the sender proved.
+/// What the sender has proved so far.
 enum Proof<'a> {
-    Nothing,
-    /// It showed this certificate, when the transcript was this.
-    Shown {
+    Missing,
+    /// It presented this sender's certificate, at this point of the transcript.
+    Certificate {
         sender: &'a TrustedSender,
         transcript: Sha256,
     },
-    /// And holds its key.
-    Given(&'a TrustedSender),
-    /// It failed, once and for all.
+    /// It also proved that it holds the key.
+    Complete(&'a TrustedSender),
+    /// Verification failed. This is final.
     Failed(HandshakeError),
 }
 
 impl<'a> Verifier<'a> {
-    fn find(&self, certificate: &CertificateRef<'_>) -> Option<&'a TrustedSender> {
+    fn find_trusted(&self, certificate: &CertificateRef<'_>) -> Option<&'a TrustedSender> {
         let [CertificateEntryRef::X509(der)] = certificate.entries[..] else { return None };
         let hash = CertificateHash::of(der);
         self.trusted.iter().find(|sender| sender.hash == hash)
@@ -106,37 +109,37 @@ impl<'a> Verifier<'a> {
 }
 
 impl<S: Suite> TlsVerifier<S> for Verifier<'_> {
-    /// We ask for no name.
+    /// Does nothing, because certificates are not checked for names.
     fn set_hostname_verification(&mut self, _name: &str) -> Result<(), TlsError> {
         Ok(())
     }
 
     fn verify_certificate(&mut self, transcript: &Sha256, certificate: CertificateRef<'_>) -> Result<(), TlsError> {
-        if !matches!(self.proof, Proof::Nothing) {
+        if !matches!(self.proof, Proof::Missing) {
             return Err(self.fail(HandshakeError::NotProven, AlertDescription::UnexpectedMessage));
         }
-        let Some(sender) = self.find(&certificate) else {
+        let Some(sender) = self.find_trusted(&certificate) else {
             return Err(self.fail(HandshakeError::NotTrusted, AlertDescription::UnknownCa));
         };
-        self.proof = Proof::Shown { sender, transcript: transcript.clone() };
+        self.proof = Proof::Certificate { sender, transcript: transcript.clone() };
         Ok(())
     }
 
     fn verify_signature(&mut self, verify: CertificateVerifyRef<'_>) -> Result<(), TlsError> {
-        let Proof::Shown { sender, transcript } = &self.proof else {
+        let Proof::Certificate { sender, transcript } = &self.proof else {
             return Err(self.fail(HandshakeError::NotProven, AlertDescription::UnexpectedMessage));
         };
         let sender = *sender;
-        let known = matches!(verify.signature_scheme, SignatureScheme::EcdsaSecp256r1Sha256);
-        if !known || !is_signed(sender, transcript.clone(), verify.signature) {
+        let is_known_scheme = matches!(verify.signature_scheme, SignatureScheme::EcdsaSecp256r1Sha256);
+        if !is_known_scheme || !is_signed(sender, transcript.clone(), verify.signature) {
             return Err(self.fail(HandshakeError::NotItsKey, AlertDescription::DecryptError));
         }
-        self.proof = Proof::Given(sender);
+        self.proof = Proof::Complete(sender);
         Ok(())
     }
 }
 
-/// RFC 8446, section 4.4.3.
+/// Verifies the signature of a `CertificateVerify` message. RFC 8446, section 4.4.3.
 fn is_signed(sender: &TrustedSender, transcript: Sha256, signature: &[u8]) -> bool {
     const CONTEXT: &[u8] = b"TLS 1.3, server CertificateVerify\0";
     let mut signed = [0x20; 64 + CONTEXT.len() + 32];

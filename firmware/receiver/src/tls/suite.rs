@@ -1,8 +1,8 @@
-//! The two cipher suites, and the cipher around each that looks at what it decrypts.
+//! The two cipher suites, with a cipher that checks what it decrypts.
 //!
-//! embedded-tls 0.19 panics on a record that holds nothing, not even a type, and on a handshake message after the
-//! handshake (`unimplemented!()`). [`Checked`] fails to open both, so that a sender, even a trusted one, cannot reset
-//! the board by them.
+//! embedded-tls 0.19 panics on a record without any content, not even a type, and on a handshake message after the
+//! handshake (`unimplemented!()`). [`Checked`] rejects both, so that no sender, not even a trusted one, can reset the
+//! board by them.
 
 use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::consts::{U12, U16, U32, U54};
@@ -15,11 +15,11 @@ use super::guard::OPEN;
 
 const HANDSHAKE: u8 = 22;
 
-/// A cipher suite of TLS 1.3 over SHA-256, with a cipher that looks at what it decrypts.
+/// A cipher suite of TLS 1.3 with SHA-256, whose cipher checks what it decrypts.
 pub trait Suite: TlsCipherSuite<Hash = Sha256> + sealed::Checked + 'static {}
 
 mod sealed {
-    /// Keeps other suites out.
+    /// Prevents other implementations of [`Suite`](super::Suite).
     pub trait Checked {}
 }
 
@@ -27,7 +27,7 @@ mod sealed {
 #[derive(Debug)]
 pub struct Aes128GcmSha256;
 
-/// `TLS_CHACHA20_POLY1305_SHA256`: five times faster on chips without one.
+/// `TLS_CHACHA20_POLY1305_SHA256`: five times as fast on chips without an AES unit.
 #[derive(Debug)]
 pub struct ChaCha20Poly1305Sha256;
 
@@ -55,7 +55,7 @@ impl Suite for Aes128GcmSha256 {}
 impl sealed::Checked for ChaCha20Poly1305Sha256 {}
 impl Suite for ChaCha20Poly1305Sha256 {}
 
-/// A cipher that opens a record only if TLS may look at what is in it.
+/// A cipher that rejects decrypted records on which embedded-tls would panic.
 pub struct Checked<C>(C);
 
 impl<C: KeySizeUser> KeySizeUser for Checked<C> {
@@ -92,17 +92,17 @@ impl<C: AeadInPlace> AeadInPlace for Checked<C> {
         tag: &Tag<Self>,
     ) -> Result<(), Error> {
         let [kind, major, minor, high, low] = *header.first_chunk().ok_or(Error)?;
-        let open = minor == OPEN;
+        let is_open = minor == OPEN;
         self.0.decrypt_in_place_detached(nonce, &[kind, major, 3, high, low], record, tag)?;
-        if may_pass(record, open) { Ok(()) } else { Err(Error) }
+        if is_allowed(record, is_open) { Ok(()) } else { Err(Error) }
     }
 }
 
-/// The type of a record is its last byte that is not zero. RFC 8446, section 5.4.
-fn may_pass(record: &[u8], open: bool) -> bool {
+/// Checks the type of a record, which is its last byte that is not zero. RFC 8446, section 5.4.
+fn is_allowed(record: &[u8], is_open: bool) -> bool {
     match record.iter().rfind(|byte| **byte != 0) {
         None => false,
-        Some(&HANDSHAKE) => !open,
+        Some(&HANDSHAKE) => !is_open,
         Some(_) => true,
     }
 }

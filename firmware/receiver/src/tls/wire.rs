@@ -1,4 +1,4 @@
-//! A guarded connection in two hands: TLS reads and writes it, the link around TLS waits on it.
+//! A guarded connection that two parts share: TLS reads and writes it, and the link around TLS waits on it.
 
 use core::cell::RefCell;
 
@@ -9,37 +9,37 @@ use embedded_tls::TlsError;
 use super::error::LinkError;
 use super::guard::{Guard, GuardError, Tcp};
 
-/// A guarded connection, which TLS and the link around it use in turn: embedded-tls gives nobody its connection back.
+/// A guarded connection. It is shared because embedded-tls gives no access to the connection that it owns.
 #[derive(Debug)]
 pub struct Wire<T>(RefCell<Guard<T>>);
 
-// Nothing borrows while another waits: all go through a link that is borrowed mutably itself.
+// No borrow overlaps another one: all calls go through a link that is itself borrowed mutably.
 #[allow(clippy::await_holding_refcell_ref)]
 impl<T: Tcp> Wire<T> {
-    /// Guards a connection from the ClientHello on.
+    /// Guards a connection that is about to send the ClientHello.
     pub fn new(tcp: T) -> Self {
         Self(RefCell::new(Guard::new(tcp)))
     }
 
-    /// The connection.
+    /// Returns the connection.
     pub fn into_inner(self) -> T {
         self.0.into_inner().into_inner()
     }
 
-    pub(super) fn end(&self) -> End<'_, T> {
-        End(self)
+    pub(super) fn tls_half(&self) -> TlsHalf<'_, T> {
+        TlsHalf(self)
     }
 
-    pub(super) fn opened(&self) {
-        self.0.borrow_mut().opened();
+    pub(super) fn finish_handshake(&self) {
+        self.0.borrow_mut().finish_handshake();
     }
 
     pub(super) async fn readable(&self) -> Result<(), T::Error> {
         self.0.borrow_mut().readable().await
     }
 
-    /// What an error of embedded-tls on this connection means.
-    pub(super) fn explain(&self, error: TlsError) -> LinkError {
+    /// Translates an error of embedded-tls on this connection.
+    pub(super) fn translate(&self, error: TlsError) -> LinkError {
         if let Some(violation) = self.0.borrow().violation() {
             return LinkError::Record(violation);
         }
@@ -52,16 +52,16 @@ impl<T: Tcp> Wire<T> {
     }
 }
 
-/// TLS's hold on a [`Wire`].
-pub(super) struct End<'a, T>(&'a Wire<T>);
+/// The half of a [`Wire`] that TLS owns.
+pub(super) struct TlsHalf<'a, T>(&'a Wire<T>);
 
-impl<T: Tcp> ErrorType for End<'_, T> {
+impl<T: Tcp> ErrorType for TlsHalf<'_, T> {
     type Error = GuardError<T::Error>;
 }
 
-impl<T: Tcp> End<'_, T> {
-    /// Lets other tasks run. In the handshake there is a computation with the elliptic curve between any two calls.
-    async fn pause(&self) {
+impl<T: Tcp> TlsHalf<'_, T> {
+    /// Lets other tasks run during the handshake, which does an operation on the elliptic curve between two calls.
+    async fn yield_in_handshake(&self) {
         if !self.0.0.borrow().is_open() {
             yield_now().await;
         }
@@ -69,17 +69,17 @@ impl<T: Tcp> End<'_, T> {
 }
 
 #[allow(clippy::await_holding_refcell_ref)]
-impl<T: Tcp> Read for End<'_, T> {
+impl<T: Tcp> Read for TlsHalf<'_, T> {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        self.pause().await;
+        self.yield_in_handshake().await;
         self.0.0.borrow_mut().read(buffer).await
     }
 }
 
 #[allow(clippy::await_holding_refcell_ref)]
-impl<T: Tcp> Write for End<'_, T> {
+impl<T: Tcp> Write for TlsHalf<'_, T> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        self.pause().await;
+        self.yield_in_handshake().await;
         self.0.0.borrow_mut().write(bytes).await
     }
 

@@ -1,4 +1,4 @@
-//! The guard, record by record, whatever the pieces in which TCP gives them.
+//! Tests of the guard, record by record, independent of the pieces in which TCP delivers them.
 
 use std::convert::Infallible;
 use std::vec::Vec;
@@ -7,11 +7,11 @@ use embassy_futures::block_on;
 
 use super::*;
 
-/// A connection that gives `input` in pieces of at most `piece` bytes.
+/// A connection that delivers `input` in pieces of at most `piece` bytes, and records its output.
 struct Script<'a> {
     input: &'a [u8],
     piece: usize,
-    said: Vec<u8>,
+    written: Vec<u8>,
 }
 
 impl ErrorType for Script<'_> {
@@ -31,7 +31,7 @@ impl Read for Script<'_> {
 impl Write for Script<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         let count = self.piece.min(bytes.len());
-        self.said.extend_from_slice(&bytes[..count]);
+        self.written.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
 
@@ -47,31 +47,31 @@ impl Tcp for Script<'_> {
 }
 
 fn guard(input: &[u8], piece: usize) -> Guard<Script<'_>> {
-    Guard::new(Script { input, piece, said: Vec::new() })
+    Guard::new(Script { input, piece, written: Vec::new() })
 }
 
-/// What comes through, and the rule that ended it; opened after the first `handshake` bytes came through.
-fn through(input: &[u8], handshake: usize) -> (Vec<u8>, Option<Violation>) {
+/// The bytes that pass the guard, and the violation that ended them. The handshake is complete after `handshake` bytes.
+fn pass(input: &[u8], handshake: usize) -> (Vec<u8>, Option<Violation>) {
     let outcomes: Vec<_> = [1, 2, 3, 7, 10_000].map(|piece| drain(&mut guard(input, piece), piece, handshake)).into();
-    assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "it depends on the pieces");
+    assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "the result depends on the pieces");
     outcomes[0].clone()
 }
 
 fn drain(guard: &mut Guard<Script<'_>>, piece: usize, handshake: usize) -> (Vec<u8>, Option<Violation>) {
-    let (mut came, mut buffer) = (Vec::new(), [0; 10_000]);
+    let (mut passed, mut buffer) = (Vec::new(), [0; 10_000]);
     loop {
-        let most = if came.len() < handshake { piece.min(handshake - came.len()) } else { piece };
+        let most = if passed.len() < handshake { piece.min(handshake - passed.len()) } else { piece };
         match block_on(guard.read(&mut buffer[..most])) {
-            Ok(0) => return (came, None),
-            Ok(count) => came.extend_from_slice(&buffer[..count]),
+            Ok(0) => return (passed, None),
+            Ok(count) => passed.extend_from_slice(&buffer[..count]),
             Err(GuardError::Record(violation)) => {
-                assert_eq!(block_on(guard.read(&mut buffer)), Err(GuardError::Record(violation)), "for good");
+                assert_eq!(block_on(guard.read(&mut buffer)), Err(GuardError::Record(violation)), "it fails forever");
                 assert_eq!(guard.violation(), Some(violation));
-                return (came, Some(violation));
+                return (passed, Some(violation));
             }
         }
-        if came.len() == handshake {
-            guard.opened();
+        if passed.len() == handshake {
+            guard.finish_handshake();
         }
     }
 }
@@ -86,24 +86,24 @@ const CHANGE: &[u8] = &[20, 3, 3, 0, 1, 1];
 const NEVER: usize = usize::MAX;
 
 #[test]
-fn a_handshake_comes_through_without_its_change_of_ciphers() {
+fn a_handshake_passes_without_its_change_cipher_spec() {
     let (hello, sealed) = (record(22, 90), record(23, 700));
     let expected = ([&hello[..], &sealed, &sealed].concat(), None);
-    assert_eq!(through(&[&hello[..], CHANGE, &sealed, &sealed].concat(), NEVER), expected);
-    assert_eq!(through(&[&hello[..], &sealed, &sealed].concat(), NEVER), expected);
+    assert_eq!(pass(&[&hello[..], CHANGE, &sealed, &sealed].concat(), NEVER), expected);
+    assert_eq!(pass(&[&hello[..], &sealed, &sealed].concat(), NEVER), expected);
 }
 
 #[test]
-fn what_comes_after_the_handshake_is_marked() {
+fn records_after_the_handshake_are_marked() {
     let (hello, sealed) = (record(22, 90), record(23, 17));
     let input = [&hello[..], CHANGE, &sealed, &sealed, &sealed].concat();
     let mut marked = sealed.clone();
     marked[2] = OPEN;
     let handshake = hello.len() + sealed.len();
-    assert_eq!(through(&input, handshake), ([&hello[..], &sealed, &marked, &marked].concat(), None));
-    // Nobody else can mark a record.
+    assert_eq!(pass(&input, handshake), ([&hello[..], &sealed, &marked, &marked].concat(), None));
+    // A sender cannot mark a record.
     let input = [&hello[..], &sealed, &marked].concat();
-    assert_eq!(through(&input, NEVER), ([&hello[..], &sealed].concat(), Some(Violation::Version)));
+    assert_eq!(pass(&input, NEVER), ([&hello[..], &sealed].concat(), Some(Violation::Version)));
 }
 
 #[test]
@@ -111,8 +111,12 @@ fn lengths_are_bounded() {
     let hello = record(22, 1);
     for (length, fits) in [(0, false), (16, false), (17, true), (RECORD_MAX, true), (RECORD_MAX + 1, false)] {
         for handshake in [NEVER, hello.len()] {
-            let (came, violation) = through(&[&hello[..], &record(23, length)].concat(), handshake);
-            assert_eq!((came.len() > hello.len(), violation), (fits, (!fits).then_some(Violation::Length)), "{length}");
+            let (passed, violation) = pass(&[&hello[..], &record(23, length)].concat(), handshake);
+            assert_eq!(
+                (passed.len() > hello.len(), violation),
+                (fits, (!fits).then_some(Violation::Length)),
+                "{length}"
+            );
         }
     }
     for (kind, length, fits) in [
@@ -123,47 +127,47 @@ fn lengths_are_bounded() {
         (21, 2, true),
         (21, 3, false),
     ] {
-        let (came, violation) = through(&record(kind, length), NEVER);
-        assert_eq!((!came.is_empty(), violation), (fits, (!fits).then_some(Violation::Length)), "{kind} {length}");
+        let (passed, violation) = pass(&record(kind, length), NEVER);
+        assert_eq!((!passed.is_empty(), violation), (fits, (!fits).then_some(Violation::Length)), "{kind} {length}");
     }
 }
 
 #[test]
-fn types_have_their_place() {
+fn only_allowed_types_pass() {
     let (hello, sealed) = (record(22, 40), record(23, 40));
     let (flight, open) = (hello.clone(), [&hello[..], &sealed].concat());
     for (before, handshake) in [(&flight, NEVER), (&open, NEVER), (&open, open.len())] {
         for kind in (0..=255).filter(|kind| ![20, 23].contains(kind)) {
-            let (came, violation) = through(&[&before[..], &record(kind, 40)].concat(), handshake);
-            assert_eq!((came, violation), (before.clone(), Some(Violation::Type)), "{kind}");
+            let (passed, violation) = pass(&[&before[..], &record(kind, 40)].concat(), handshake);
+            assert_eq!((passed, violation), (before.clone(), Some(Violation::Type)), "{kind}");
         }
     }
     for kind in (0..=255).filter(|kind| ![20, 21, 22].contains(kind)) {
-        assert_eq!(through(&record(kind, 40), NEVER), (std::vec![], Some(Violation::Type)), "{kind}");
+        assert_eq!(pass(&record(kind, 40), NEVER), (std::vec![], Some(Violation::Type)), "{kind}");
     }
 }
 
 #[test]
-fn only_the_one_change_of_ciphers_is_swallowed() {
+fn only_one_valid_change_cipher_spec_is_dropped() {
     let (hello, sealed) = (record(22, 40), record(23, 40));
-    let refused = |came: &[u8]| (came.to_vec(), Some(Violation::ChangeCipherSpec));
-    assert_eq!(through(CHANGE, NEVER), refused(&[]));
-    assert_eq!(through(&[&hello[..], CHANGE, CHANGE].concat(), NEVER), refused(&hello));
-    assert_eq!(through(&[&hello[..], &[20, 3, 3, 0, 1, 2]].concat(), NEVER), refused(&hello));
-    assert_eq!(through(&[&hello[..], &[20, 3, 3, 0, 2, 1, 1]].concat(), NEVER), refused(&hello));
-    assert_eq!(through(&[&hello[..], &[20, 3, 3, 0, 0]].concat(), NEVER), refused(&hello));
+    let refused = |passed: &[u8]| (passed.to_vec(), Some(Violation::ChangeCipherSpec));
+    assert_eq!(pass(CHANGE, NEVER), refused(&[]));
+    assert_eq!(pass(&[&hello[..], CHANGE, CHANGE].concat(), NEVER), refused(&hello));
+    assert_eq!(pass(&[&hello[..], &[20, 3, 3, 0, 1, 2]].concat(), NEVER), refused(&hello));
+    assert_eq!(pass(&[&hello[..], &[20, 3, 3, 0, 2, 1, 1]].concat(), NEVER), refused(&hello));
+    assert_eq!(pass(&[&hello[..], &[20, 3, 3, 0, 0]].concat(), NEVER), refused(&hello));
     let late = [&hello[..], &sealed].concat();
-    assert_eq!(through(&[&late[..], CHANGE].concat(), NEVER), refused(&late));
-    assert_eq!(through(&[&late[..], CHANGE].concat(), late.len()), refused(&late));
+    assert_eq!(pass(&[&late[..], CHANGE].concat(), NEVER), refused(&late));
+    assert_eq!(pass(&[&late[..], CHANGE].concat(), late.len()), refused(&late));
 }
 
 #[test]
-fn the_end_is_the_end_wherever_it_comes() {
+fn the_connection_may_end_anywhere() {
     let input = [&record(22, 40)[..], CHANGE, &record(23, 40)].concat();
-    let whole = through(&input, NEVER).0;
+    let whole = pass(&input, NEVER).0;
     for end in 0..input.len() {
-        let (came, violation) = through(&input[..end], NEVER);
-        assert!(violation.is_none() && whole.starts_with(&came), "{end}");
+        let (passed, violation) = pass(&input[..end], NEVER);
+        assert!(violation.is_none() && whole.starts_with(&passed), "{end}");
     }
 }
 
@@ -176,11 +180,11 @@ fn a_read_of_no_bytes_reads_none() {
 }
 
 #[test]
-fn an_alert_goes_out_as_an_alert() {
+fn an_alert_is_sent_with_the_type_of_an_alert() {
     for piece in [1, 100] {
         let mut guard = guard(&[], piece);
         block_on(guard.write_all(&[20, 3, 1, 0, 2, 2, 48])).unwrap();
         block_on(guard.write_all(&[22, 3, 1, 0, 2, 2, 48])).unwrap();
-        assert_eq!(guard.into_inner().said, [21, 3, 3, 0, 2, 2, 48, 22, 3, 1, 0, 2, 2, 48]);
+        assert_eq!(guard.into_inner().written, [21, 3, 3, 0, 2, 2, 48, 22, 3, 1, 0, 2, 2, 48]);
     }
 }
