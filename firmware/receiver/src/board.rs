@@ -1,7 +1,7 @@
-//! What a board brings along: the few things in which one differs from the other.
+//! The interface between a board and the receiver.
 //!
-//! A board implements [`Board`] once, as a list of types, finds out whether it is [`Fit`], and hands all of it to
-//! [`run`](crate::run::run).
+//! A board implements [`Board`], which names the types of its devices, prepares a [`Fit`] from its identity and random
+//! numbers, and passes everything to [`run`](crate::run::run).
 
 use core::fmt::Display;
 use core::net::IpAddr;
@@ -22,110 +22,109 @@ use crate::tls::suite::Suite;
 /// The TCP port on which receivers listen.
 pub const PORT: u16 = 12346;
 
-/// A kind of board.
+/// A kind of board: the types of its devices, and its limits.
 pub trait Board {
-    /// Guards what the receiver shares with the application. `NoopRawMutex` where both run on one executor.
+    /// Guards the state that the receiver shares with the application. `NoopRawMutex` if both run on one executor.
     type Mutex: RawMutex;
     /// The flash with the slots.
     type Flash: NorFlash;
-    /// The cipher suite that this chip is best at.
+    /// The cipher suite of TLS that is fastest on this chip.
     type Suite: Suite;
-    /// The ciphers of the sealed stream that this chip has, best first.
+    /// The ciphers of the sealed stream that this board offers, in order of preference.
     type Cipher: Cipher;
     /// A TCP socket.
     type Socket: Socket;
-    /// The console. Reads are cancel-safe: what was not given yet is not lost.
+    /// The console. Reads are cancel-safe: a cancelled read loses no byte.
     type Console: Read + Write;
-    /// Milliseconds since the board started.
+    /// The clock: milliseconds since the board started.
     type Clock: Clock;
 
-    /// Most PBKDF2 iterations for a typed key. They keep the executor busy: about half a second of this chip's time.
+    /// The most PBKDF2 iterations for a typed key. They block the executor, so they should take about half a second.
     const ITERATIONS_MAX: u32;
 
-    /// How deep the stack was so far, where the board can tell.
+    /// The stack usage so far, if the board can measure it.
     fn stack() -> Option<Stack> {
         None
     }
 
-    /// What the tasks asked of the processor so far, where the board can tell.
+    /// The processor time of tasks so far, if the board can measure it.
     fn load() -> Option<Load> {
         None
     }
 }
 
-/// What the tasks asked of the processor since the start, in milliseconds.
+/// The processor time that tasks used since the start, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// For the longest time without a pause.
+    /// The longest time without a pause.
     pub longest: u32,
-    /// How often they had it for more than [`LONG_MS`](Self::LONG_MS) without a pause.
+    /// The number of times that tasks ran for more than [`LONG_MS`](Self::LONG_MS) without a pause.
     pub long: u32,
-    /// In all.
+    /// The total time.
     pub all: u64,
 }
 
 impl Load {
-    /// Only a computation with the elliptic curve or the erasure of a block may take longer than this.
+    /// Only an operation on the elliptic curve or the erase of a block may take longer than this.
     pub const LONG_MS: u32 = 40;
 }
 
-/// A stack, in bytes.
+/// The usage of the stack, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stack {
-    /// In use at once, at most.
+    /// The most bytes in use at once.
     pub peak: usize,
-    /// In all.
+    /// The size of the stack.
     pub size: usize,
 }
 
-/// A TCP socket that serves one connection after the other on the receiver's port.
+/// A TCP socket that serves one connection after another on the receiver's port.
 pub trait Socket: Tcp {
-    /// Where senders reach the board. What writes an IPv6 address takes 2 KiB of flash, so a board without IPv6 has
-    /// `SocketAddrV4` here.
+    /// The address at which senders reach the board. Code that formats an IPv6 address takes 2 KiB of flash, so a board
+    /// without IPv6 uses `SocketAddrV4`.
     type Address: Copy + PartialEq + Display;
 
-    /// Listens, until a peer begins to connect or the board's address is another than `known`. Cancel-safe: called
-    /// again, it goes on where it was.
+    /// Listens until a peer starts to connect, or until the board's address differs from `known`. Cancel-safe: a call
+    /// after a cancelled one continues to listen.
     async fn listen(&mut self, known: Option<Self::Address>) -> Listened<Self::Address>;
 
-    /// Waits until the connection that a peer began is established; `false`: the peer gave it up. Cancel-safe.
+    /// Waits until the connection is established. Returns `false` if the peer gave it up. Cancel-safe.
     async fn establish(&mut self) -> bool;
 
-    /// Where the connection comes from, once a peer began it.
+    /// The IP address of the peer, once it has started to connect.
     fn source(&self) -> Option<IpAddr>;
 
-    /// Lets what was written get out, says that no more comes, and ends the connection; within
-    /// [`LINGER_MS`](waft_core::limits::LINGER_MS) whatever the peer does. Cancel-safe; without a connection it does
-    /// nothing.
+    /// Sends what was written, closes our side, and ends the connection, at the latest after
+    /// [`LINGER_MS`](waft_core::limits::LINGER_MS). Cancel-safe. Does nothing without a connection.
     async fn close(&mut self);
 
-    /// Ends the connection at once.
+    /// Resets the connection.
     fn abort(&mut self);
 }
 
-/// What a listening socket waited for.
+/// The result of listening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listened<A> {
-    /// A peer begins to connect: the socket listens no longer.
+    /// A peer started to connect. The socket no longer listens.
     Taken,
-    /// The board is reached at this address now; `None`: it has none, or no link.
+    /// The board has this new address, or `None` if it has no address or no link.
     Moved(Option<A>),
 }
 
-/// A board that can receive: it knows who it is, and has random numbers.
+/// The identity and the random numbers of a board that can receive.
 #[derive(Debug)]
 pub struct Fit<'a> {
-    /// Who it is.
+    /// The identity of the board.
     pub identity: &'a Identity,
-    /// This boot's random numbers.
+    /// The random number generator of this boot.
     pub random: Random,
-    /// Where they come from.
+    /// The entropy sources that seeded it.
     pub sources: Sources,
 }
 
 impl<'a> Fit<'a> {
-    /// Gathers random numbers for the board that `identity` tells of. Without one none are needed, and the seed stays
-    /// as it is: what would be made of nothing would count as secret ever after.
+    /// Gathers random numbers for a board with this identity. Without an identity the seed is left unchanged, because a
+    /// seed made without the identity's secret would be treated as secret at every later boot.
     pub async fn find(
         identity: Result<&'a Identity, IdentityError>,
         trng: &mut impl Trng,
@@ -137,30 +136,30 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// Why a board receives nothing.
+/// Why a board cannot receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Unfit {
-    /// It does not know who it is.
+    /// It has no valid identity.
     Identity(IdentityError),
-    /// It has no random numbers.
+    /// It has no entropy source.
     Entropy(Sources),
-    /// Its flash fails.
+    /// Its flash cannot be mounted.
     Flash(MountError),
 }
 
-/// Why the board started.
+/// The reason for a start of the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Start {
-    /// Power came.
+    /// Power was turned on.
     Power,
-    /// Somebody asked for it: the reset button, a debugger, a command.
+    /// A reset was requested by the reset button, a debugger or a command.
     Asked,
-    /// The firmware hung, and the watchdog reset it.
+    /// The firmware hung, and the watchdog reset the board.
     Watchdog,
-    /// The firmware failed, and reset itself.
+    /// The firmware failed, and reset the board.
     Failure,
-    /// The chip does not say.
+    /// The chip does not report the reason.
     Unknown,
 }

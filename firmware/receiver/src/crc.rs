@@ -1,4 +1,4 @@
-//! CRC-32 (IEEE 802.3), bit by bit: it runs once a boot, and a table would cost a kilobyte of flash.
+//! CRC-32 (IEEE 802.3), computed bit by bit. It runs once per boot, and a table would take a kilobyte of flash.
 
 /// The CRC-32 of `bytes`.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
@@ -12,7 +12,7 @@ fn shift(crc: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_check_value_of_the_catalogue() {
+    fn the_published_check_value_matches() {
         assert_eq!(super::crc32(b"123456789"), 0xCBF4_3926);
         assert_eq!(super::crc32(b""), 0);
     }

@@ -1,7 +1,8 @@
-//! What every board on Embassy brings along in the same way: TCP by embassy-net, and time by embassy-time.
+//! Implementations of the board's traits that all boards on Embassy share: TCP by embassy-net, and time by
+//! embassy-time.
 //!
-//! embassy-net's own socket does not quite do what [`Socket`] asks: its `wait_read_ready` sleeps through the end of a
-//! connection, its `accept` fails when it is called again, and its `flush` waits for the peer.
+//! embassy-net's `TcpSocket` does not meet the contract of [`Socket`] by itself: its `wait_read_ready` misses the end
+//! of a connection, its `accept` fails when it is called again, and its `flush` waits for the peer.
 
 mod driver;
 
@@ -24,15 +25,15 @@ use crate::tls::guard::Tcp;
 
 pub use driver::{Neighbours, Received};
 
-/// A reset that cannot get out is given up after this: nobody may be there.
-const RESET: Duration = Duration::from_millis(250);
-/// Where nothing comes for so long, the peer is asked whether it is there still.
+/// How long to try to send a reset. Sending fails if the peer's address cannot be resolved.
+const RESET_TIMEOUT: Duration = Duration::from_millis(250);
+/// The idle time after which a keep-alive is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// A peer that has not answered for so long is gone.
-const GONE: Duration = Duration::from_secs(20);
+/// The time without an answer after which the connection is aborted.
+const PEER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The network settings of an identity, as embassy-net takes them. `None`: the board was never provisioned, and asks
-/// for any address, to be able to say so.
+/// The network settings of an identity, for embassy-net. Without an identity (`None`) the board uses DHCP, so that it
+/// can tell senders that it is not provisioned.
 pub fn config(network: Option<&Network>) -> Config {
     let Some(network) = network else { return Config::dhcpv4(DhcpConfig::default()) };
     match network.address {
@@ -49,7 +50,7 @@ pub fn config(network: Option<&Network>) -> Config {
     }
 }
 
-/// Time since the board started.
+/// The time since the board started.
 #[derive(Clone, Copy, Debug)]
 pub struct Uptime;
 
@@ -63,64 +64,64 @@ impl Clock for Uptime {
     }
 }
 
-/// A TCP socket that serves one connection after the other on one port.
+/// A TCP socket that serves one connection after another on one port.
 pub struct TcpPort<'a> {
     stack: Stack<'a>,
     socket: TcpSocket<'a>,
     port: u16,
-    /// Until then the peer may take what was written; set when we said that no more comes.
-    lingers: Option<Instant>,
+    /// The deadline of a close in progress: until then the peer may receive what was written.
+    linger_deadline: Option<Instant>,
 }
 
 impl<'a> TcpPort<'a> {
-    /// A socket on `port`. `receive` bounds what a peer may have under way, and so the speed; one record of TLS, 4 KiB,
-    /// is a good size.
+    /// Creates a socket on `port`. The size of `receive` is the TCP window and so limits the speed; one record of TLS,
+    /// 4 KiB, is a good size.
     pub fn new(stack: Stack<'a>, port: u16, receive: &'a mut [u8], send: &'a mut [u8]) -> Self {
         let mut socket = TcpSocket::new(stack, receive, send);
-        // Messages are short, and each is waited for.
+        // Messages are short, and the peer waits for each of them.
         socket.set_nagle_enabled(false);
-        // A peer that lost its power says nothing, and would hold the session for as long as the session waits.
+        // A peer that lost its power sends nothing, and without keep-alives it would block the session until a timeout.
         socket.set_keep_alive(Some(KEEP_ALIVE));
-        socket.set_timeout(Some(GONE));
-        Self { stack, socket, port, lingers: None }
+        socket.set_timeout(Some(PEER_TIMEOUT));
+        Self { stack, socket, port, linger_deadline: None }
     }
 
-    /// Waits until `is_it`, which depends on nothing but the socket's state and what it holds to read.
-    async fn until(&mut self, is_it: impl Fn(&TcpSocket<'a>) -> bool) {
+    /// Waits until `condition` returns true. It may depend only on the socket's state and its receive buffer.
+    async fn wait_until(&mut self, condition: impl Fn(&TcpSocket<'a>) -> bool) {
         poll_fn(|context| {
-            if is_it(&self.socket) {
+            if condition(&self.socket) {
                 return Poll::Ready(());
             }
-            self.wake_on_change(context);
+            self.register_waker(context);
             Poll::Pending
         })
         .await;
     }
 
-    /// These two complete only when something can be read or written; but what they leave behind with the socket is a
-    /// waker that every change of its state wakes.
-    fn wake_on_change(&self, context: &mut Context<'_>) {
+    /// Registers our waker with the socket. Both futures only complete when the socket is readable or writable, but
+    /// smoltcp wakes the waker on every change of the state.
+    fn register_waker(&self, context: &mut Context<'_>) {
         let _ = pin!(self.socket.wait_read_ready()).poll(context);
         let _ = pin!(self.socket.wait_write_ready()).poll(context);
     }
 
     #[inline(never)]
     fn start_listening(&mut self) {
-        // Polled once, it listens.
+        // One poll is enough to make the socket listen.
         let _ = poll_once(self.socket.accept(self.port));
     }
 
-    /// Where senders reach the board.
+    /// The address at which senders reach the board.
     #[inline(never)]
     fn address(&self) -> Option<SocketAddrV4> {
         let config = self.stack.config_v4().filter(|_| self.stack.is_link_up())?;
         Some(SocketAddrV4::new(config.address.address(), self.port))
     }
 
-    /// Reads on, so that a peer who still writes gets to what was written here, until it ends the connection too.
+    /// Reads and discards until the peer closes its side, so that a peer that is still writing gets to read our data.
     async fn drain(&mut self) {
-        let mut nobody_reads_this = [0; 64];
-        while matches!(self.socket.read(&mut nobody_reads_this).await, Ok(1..)) {}
+        let mut discarded = [0; 64];
+        while matches!(self.socket.read(&mut discarded).await, Ok(1..)) {}
         let _ = self.socket.flush().await;
     }
 }
@@ -140,7 +141,7 @@ impl Write for TcpPort<'_> {
         self.socket.write(bytes).await
     }
 
-    /// TCP sends by itself; what has to arrive, [`close`](Socket::close) waits for.
+    /// Does nothing, because the stack sends by itself. [`close`](Socket::close) waits for data that has to arrive.
     async fn flush(&mut self) -> Result<(), Error> {
         Ok(())
     }
@@ -148,7 +149,7 @@ impl Write for TcpPort<'_> {
 
 impl Tcp for TcpPort<'_> {
     async fn readable(&mut self) -> Result<(), Error> {
-        self.until(|socket| socket.can_recv() || !socket.may_recv()).await;
+        self.wait_until(|socket| socket.can_recv() || !socket.may_recv()).await;
         Ok(())
     }
 }
@@ -158,8 +159,8 @@ impl Socket for TcpPort<'_> {
 
     async fn listen(&mut self, known: Option<SocketAddrV4>) -> Listened<SocketAddrV4> {
         if self.socket.state() == State::Closed {
-            // The reset of the connection before, if it still has to get out.
-            let _ = with_timeout(RESET, self.socket.flush()).await;
+            // The reset of the previous connection may still have to be sent.
+            let _ = with_timeout(RESET_TIMEOUT, self.socket.flush()).await;
             self.start_listening();
         }
         poll_fn(|context| {
@@ -170,8 +171,8 @@ impl Socket for TcpPort<'_> {
             if self.socket.state() != State::Listen {
                 return Poll::Ready(Listened::Taken);
             }
-            self.wake_on_change(context);
-            // One of these two waits: what it leaves behind is a waker that every change of link and address wakes.
+            self.register_waker(context);
+            // One of the two futures is pending, and registers our waker for changes of link and address.
             let _ = pin!(self.stack.wait_config_up()).poll(context);
             let _ = pin!(self.stack.wait_config_down()).poll(context);
             Poll::Pending
@@ -180,7 +181,7 @@ impl Socket for TcpPort<'_> {
     }
 
     async fn establish(&mut self) -> bool {
-        self.until(|socket| socket.state() != State::SynReceived).await;
+        self.wait_until(|socket| socket.state() != State::SynReceived).await;
         matches!(self.socket.state(), State::Established | State::CloseWait)
     }
 
@@ -191,19 +192,19 @@ impl Socket for TcpPort<'_> {
     async fn close(&mut self) {
         if self.socket.remote_endpoint().is_some() {
             self.socket.close();
-            let lingers = || Instant::now() + Duration::from_millis(LINGER_MS);
-            let deadline = *self.lingers.get_or_insert_with(lingers);
+            let deadline = || Instant::now() + Duration::from_millis(LINGER_MS);
+            let deadline = *self.linger_deadline.get_or_insert_with(deadline);
             let _ = with_deadline(deadline, self.drain()).await;
             self.socket.abort();
         }
-        self.lingers = None;
+        self.linger_deadline = None;
     }
 
     fn abort(&mut self) {
         let is_half_open = self.socket.state() == State::SynReceived;
         self.socket.abort();
         if is_half_open {
-            // It listens at once. If there is a peer at all, the stack resets it as soon as it goes on.
+            // Listen again at once. If the peer exists, the stack resets the connection at its next segment.
             self.start_listening();
         }
     }

@@ -1,7 +1,8 @@
-//! Random numbers: the chip's generator, tested when the board starts, mixed with the [`seed`](crate::seed).
+//! The random number generator of a boot. It is seeded by the chip's generator, which is tested at the start, and by
+//! the [`seed`](crate::seed).
 //!
-//! Either is enough; where neither is good the board refuses to listen. The tests are the two of NIST SP 800-90B,
-//! section 4.4, over [`STARTUP`] bytes.
+//! One of the two sources is enough. If both fail, the board refuses to listen. The tests are the two health tests of
+//! NIST SP 800-90B, section 4.4, over [`STARTUP`] bytes.
 
 #[cfg(test)]
 mod tests;
@@ -15,96 +16,97 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::seed::{Ratchet, Secret, SeedError};
 
-/// Bytes that a generator has to give and to pass the tests with: SP 800-90B asks for 1024 samples.
+/// The number of bytes that the chip's generator is tested with: SP 800-90B requires at least 1024 samples.
 pub const STARTUP: usize = 2 * WINDOW;
 
-/// The adaptive proportion test's window for samples of more than one bit.
+/// The window of the adaptive proportion test, for samples of more than one bit.
 const WINDOW: usize = 512;
-// We ask for 4 bits of entropy in a byte, half of what a good generator gives, and accept one false alarm in 2^30.
-/// The repetition count test's cutoff: 1 + 30 / 4, rounded up.
-const REPETITIONS: usize = 9;
-/// The adaptive proportion test's cutoff: 1 + critbinom(512, 2^-4, 1 - 2^-30).
-const PROPORTION: usize = 71;
+// The cutoffs assume 4 bits of entropy per byte, half of what a good generator has, and one false alarm in 2^30.
+/// The cutoff of the repetition count test: 1 + 30 / 4, rounded up.
+const REPETITION_CUTOFF: usize = 9;
+/// The cutoff of the adaptive proportion test: 1 + critbinom(512, 2^-4, 1 - 2^-30).
+const PROPORTION_CUTOFF: usize = 71;
 
 /// The chip's true random number generator.
 pub trait Trng {
-    /// Fills `bytes`; `false`: the chip itself says that its generator is broken.
+    /// Fills `bytes`. Returns `false` if the chip reports that its generator failed.
     async fn fill(&mut self, bytes: &mut [u8]) -> bool;
 }
 
-/// What is wrong with a generator.
+/// Why a generator failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TrngFault {
-    /// The chip says so.
+    /// The chip reports a failure.
     Broken,
-    /// It repeats one value.
+    /// One value was repeated too often in a row: the repetition count test failed.
     Repetition,
-    /// One value comes too often.
+    /// One value was too frequent: the adaptive proportion test failed.
     Proportion,
 }
 
-/// Where the random numbers of this boot come from.
+/// The entropy sources of this boot, and why one failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sources {
     /// The chip's generator.
     pub trng: Result<(), TrngFault>,
-    /// The seed.
+    /// The seed in flash.
     pub seed: Result<(), SeedError>,
 }
 
-/// Gathers entropy for this boot. `Err`: neither source is good, and the board must not listen.
+/// Gathers entropy for this boot. Fails if no source is good; the board must not listen then.
 pub(crate) async fn gather(
     trng: &mut impl Trng,
     ratchet: &mut Ratchet<impl NorFlash>,
     factory: &[u8; 32],
 ) -> Result<(Random, Sources), Sources> {
-    let fresh = tested(trng).await;
-    let seed = ratchet.advance(factory, fresh.as_deref().ok()).await;
+    let drawn = draw_tested(trng).await;
+    let seed = ratchet.advance(factory, drawn.as_deref().ok()).await;
     let sources =
-        Sources { trng: fresh.as_ref().map(drop).map_err(|e| *e), seed: seed.as_ref().map(drop).map_err(|e| *e) };
-    match (&fresh, &seed) {
+        Sources { trng: drawn.as_ref().map(drop).map_err(|e| *e), seed: seed.as_ref().map(drop).map_err(|e| *e) };
+    match (&drawn, &seed) {
         (Err(_), Err(_)) => Err(sources),
-        _ => Ok((Random::mixed(&fresh.unwrap_or_default(), &seed.unwrap_or_default()), sources)),
+        _ => Ok((Random::from_sources(&drawn.unwrap_or_default(), &seed.unwrap_or_default()), sources)),
     }
 }
 
-/// The hash of [`STARTUP`] bytes that pass the tests.
-async fn tested(trng: &mut impl Trng) -> Result<Secret, TrngFault> {
+/// A hash over [`STARTUP`] bytes of the generator, if they pass the tests.
+async fn draw_tested(trng: &mut impl Trng) -> Result<Secret, TrngFault> {
     let mut samples = Zeroizing::new([0; STARTUP]);
     if !trng.fill(&mut *samples).await {
         return Err(TrngFault::Broken);
     }
-    if repeats(&*samples) {
+    if fails_repetition_count(&*samples) {
         return Err(TrngFault::Repetition);
     }
-    if samples.chunks(WINDOW).any(is_dominated) {
+    if samples.chunks(WINDOW).any(fails_adaptive_proportion) {
         return Err(TrngFault::Proportion);
     }
     Ok(Zeroizing::new(Sha256::digest(*samples).into()))
 }
 
-/// Section 4.4.1: some value comes [`REPETITIONS`] times in a row.
-fn repeats(samples: &[u8]) -> bool {
-    samples.windows(REPETITIONS).any(|window| window.iter().all(|sample| *sample == window[0]))
+/// The repetition count test, section 4.4.1: whether a value occurs [`REPETITION_CUTOFF`] times in a row.
+fn fails_repetition_count(samples: &[u8]) -> bool {
+    samples.windows(REPETITION_CUTOFF).any(|window| window.iter().all(|sample| *sample == window[0]))
 }
 
-/// Section 4.4.2: a window's first value comes in it [`PROPORTION`] times.
-fn is_dominated(window: &[u8]) -> bool {
-    window.iter().filter(|sample| **sample == window[0]).count() >= PROPORTION
+/// The adaptive proportion test, section 4.4.2: whether the first value of a window occurs [`PROPORTION_CUTOFF`] times
+/// in it.
+fn fails_adaptive_proportion(window: &[u8]) -> bool {
+    window.iter().filter(|sample| **sample == window[0]).count() >= PROPORTION_CUTOFF
 }
 
-/// A generator of random numbers by ChaCha20, which replaces its key at every step: what it gave cannot be
-/// found out from what it is.
+/// A random number generator based on ChaCha20. It replaces its key at every step, so that earlier output cannot be
+/// computed from its state.
 pub struct Random {
     key: [u8; 32],
 }
 
 impl Random {
-    fn mixed(fresh: &Secret, seed: &Secret) -> Self {
+    fn from_sources(drawn: &Secret, seed: &Secret) -> Self {
         let mut random = Self { key: [0; 32] };
-        Hkdf::<Sha256>::new(Some(&**seed), &**fresh)
+        Hkdf::<Sha256>::new(Some(&**seed), &**drawn)
             .expand(b"waft/1 random", &mut random.key)
             .expect("32 bytes are within HKDF's 255 blocks");
         random

@@ -1,52 +1,53 @@
-//! What the application is told: one stream of events.
+//! The events that the receiver sends to the application.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::channel::Channel;
 use waft_core::certificate::CertificateHash;
 use waft_core::session::{Receipt, SessionError};
 
-/// Events that wait for the application.
+/// The most events that wait for the application.
 const QUEUE: usize = 4;
 
-/// What happens to folders on this board.
+/// An event of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The slots were read, once after a start: [`Slots::folder`](crate::slots::Slots::folder) gives what is there.
+    /// The slots were mounted, once after a start. [`Slots::folder`](crate::slots::Slots::folder) returns the current
+    /// folder, if there is one.
     Mounted,
-    /// A trusted sender, by its certificate, offers a folder.
+    /// A trusted sender offers a folder.
     Offered {
-        /// Who.
+        /// The certificate of the sender.
         sender: CertificateHash,
-        /// Files in it.
+        /// The number of files.
         files: u32,
-        /// Length of the archive, in bytes.
+        /// The size of the archive, in bytes.
         total: u64,
     },
-    /// It is received. Comes seldom: not for every chunk.
+    /// The progress of a transfer. It is not sent for every chunk.
     Receiving {
-        /// Bytes of archive that are here.
+        /// The bytes of the archive that were received.
         received: u64,
-        /// Length of the archive, in bytes.
+        /// The size of the archive, in bytes.
         total: u64,
     },
-    /// A new folder is in place: [`Slots::folder`](crate::slots::Slots::folder) gives it.
+    /// A new folder was committed. [`Slots::folder`](crate::slots::Slots::folder) returns it.
     Committed(Receipt),
-    /// A trusted sender's session ended without a new folder. The old one is as it was.
+    /// A trusted sender's session ended without a new folder. The old folder is unchanged.
     Ended(SessionError),
 }
 
-/// The stream of events, from the receiver to one task of the application. Nothing waits for that task: of more than
-/// four the oldest are dropped, a [`Event::Committed`] too; the last one is always there. What counts is
-/// [`Slots::folder`](crate::slots::Slots::folder), and its generation.
+/// The queue of events, from the receiver to one task of the application. The receiver never waits for that task: if
+/// more than four events wait, the oldest is dropped, even an [`Event::Committed`]. So an event is only a hint; the
+/// generation of [`Slots::folder`](crate::slots::Slots::folder) shows whether there is a new folder.
 pub struct Events<M: RawMutex>(Channel<M, Event, QUEUE>);
 
 impl<M: RawMutex> Events<M> {
-    /// A stream without events.
+    /// An empty queue.
     pub const fn new() -> Self {
         Self(Channel::new())
     }
 
-    /// The next event. Cancel-safe.
+    /// Waits for the next event. Cancel-safe.
     pub async fn next(&self) -> Event {
         self.0.receive().await
     }
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_events_stay() {
+    fn the_newest_events_are_kept() {
         let events = Events::<NoopRawMutex>::new();
         let event = |received| Event::Receiving { received, total: 100 };
         (0..10).for_each(|received| events.tell(event(received)));

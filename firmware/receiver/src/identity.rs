@@ -1,23 +1,23 @@
-//! The identity image: who a board is, whom it trusts and how it gets onto the network, written to its own erase
+//! The identity image: the board's name, keys, trusted senders and network settings. It is written to its own erase
 //! sector at flash time. The host encodes it with this same code.
 //!
-//! Numbers are big-endian; `text` and `bytes` have their length before them, in 1 and 2 bytes.
+//! Numbers are big-endian. A `text` has its length before it in 1 byte, and `bytes` in 2 bytes.
 //!
 //! ```text
 //! 0   "WFID"                       4
 //! 4   version, 1                   1
-//! 5   length of all, with the CRC  2
+//! 5   length of the image with CRC 2
 //! 7   name                         text   1 to 32 of a-z A-Z 0-9 . _ -, not beginning with - or .
-//!     TLS key                      32     scalar
-//!     HPKE key                     32     scalar
+//!     TLS key                      32     private scalar
+//!     HPKE key                     32     private scalar
 //!     seed                         32
 //!     policy                       1      bit 0: code required; bit 1: key sealed; bit 2: older folders allowed
-//!     certificate                  bytes  DER; holds the public halves of both keys
-//!     senders                      1      how many; then of each: name text, SHA-256 of its certificate 32, point 65
+//!     certificate                  bytes  DER; contains the public keys of both
+//!     senders                      1      number; for each: name text, SHA-256 of its certificate 32, public key 65
 //!     hostname                     text
 //!     address                      1      0: DHCP; 1: static, then address 4, prefix 1, gateway 4, DNS 4 (0: none)
 //!     Wi-Fi                        1      0: none; 1: then SSID text, passphrase text
-//!     CRC-32 (IEEE) of all before  4
+//!     CRC-32 (IEEE)                4      over all bytes before it
 //! ```
 
 mod image;
@@ -35,59 +35,59 @@ use zeroize::Zeroizing;
 
 pub use network::{Address, Network, Wifi};
 
-/// Longest name, in bytes.
+/// The longest name, in bytes.
 pub const NAME_MAX: usize = 32;
-/// Longest certificate of a board, in bytes of DER: in a message it has to fit the TLS write buffer.
+/// The longest certificate of a board, in bytes of DER. Its message has to fit the TLS write buffer.
 pub const CERTIFICATE_MAX: usize = 768;
-/// Most senders that a board trusts.
+/// The most senders that a board trusts.
 pub const SENDERS_MAX: usize = 8;
-/// Longest image, in bytes: the smallest erase sector of the chips that we know.
+/// The longest image, in bytes: the smallest erase sector of the supported chips.
 pub const IMAGE_MAX: usize = 4096;
 
-/// Who a board is, and whom it trusts. Prints no key.
+/// The identity of a board. Its `Debug` output contains no keys.
 pub struct Identity {
-    /// What its owner calls the board.
+    /// The name that the owner gave to the board.
     pub name: String<NAME_MAX>,
-    /// The private key of its certificate.
+    /// The private key of the certificate.
     pub tls: SigningKey,
-    /// Opens transfer keys that were sealed to it.
+    /// The private key that opens sealed transfer keys.
     pub hpke: HpkeSecret,
-    /// The ratchet of random numbers begins here.
+    /// The first state of the ratchet of random numbers.
     pub seed: Zeroizing<[u8; 32]>,
-    /// What it asks of senders.
+    /// What the board requires of senders.
     pub policy: Policy,
-    /// What senders trust, in DER.
+    /// The certificate that senders trust, in DER.
     pub certificate: Vec<u8, CERTIFICATE_MAX>,
-    /// Whom it lets send: 1 to [`SENDERS_MAX`].
+    /// The trusted senders: 1 to [`SENDERS_MAX`].
     pub senders: Vec<TrustedSender, SENDERS_MAX>,
-    /// How it gets onto the network.
+    /// The network settings.
     pub network: Network,
 }
 
 impl Identity {
-    /// Reads an image; what follows it in its sector is ignored.
+    /// Parses an image. The rest of its sector is ignored.
     pub fn parse(sector: &[u8]) -> Result<Self, IdentityError> {
         image::parse(sector)
     }
 
-    /// Writes the image; returns its length.
+    /// Encodes the image into `out`, and returns its length.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, IdentityError> {
         image::encode(self, out)
     }
 
-    /// How sessions name its certificate.
+    /// The hash of the certificate, by which sessions identify the board.
     pub fn certificate_hash(&self) -> CertificateHash {
         CertificateHash::of(&self.certificate)
     }
 
-    /// Holds the parts against each other.
+    /// Checks that the parts are valid and fit together.
     fn check(&self) -> Result<(), IdentityError> {
         let public = self.tls.verifying_key().to_encoded_point(false);
         if !is_name(&self.name) {
             return Err(IdentityError::Name);
         }
-        if !holds(&self.certificate, public.as_bytes()) || !holds(&self.certificate, &self.hpke.public()) {
-            return Err(IdentityError::CertificateOfAnother);
+        if !contains(&self.certificate, public.as_bytes()) || !contains(&self.certificate, &self.hpke.public()) {
+            return Err(IdentityError::CertificateMismatch);
         }
         if self.senders.is_empty() {
             return Err(IdentityError::Senders);
@@ -106,11 +106,11 @@ impl fmt::Debug for Identity {
 /// A sender that a board trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedSender {
-    /// The name under which the board trusts it.
+    /// The name that the owner gave to the sender.
     pub name: String<NAME_MAX>,
-    /// Its certificate.
+    /// The hash of its certificate.
     pub hash: CertificateHash,
-    /// The public key in that certificate: an uncompressed point of P-256.
+    /// The public key of the certificate: an uncompressed point of P-256.
     pub point: [u8; POINT],
 }
 
@@ -123,63 +123,63 @@ impl TrustedSender {
     }
 }
 
-/// What a board asks of senders.
+/// What a board requires of senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The 4-digit code is asked for.
+    /// Whether senders have to send the 4-digit code.
     pub code: bool,
-    /// How the transfer key comes to the board.
+    /// How the board obtains the transfer key.
     pub key: KeyPolicy,
-    /// A folder may be older than the newest from the same sender.
+    /// Whether a folder may be older than the newest one from the same sender.
     pub allow_older: bool,
 }
 
-/// How the transfer key comes to a board.
+/// How a board obtains the transfer key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyPolicy {
-    /// A person types it at the console.
+    /// The operator types it at the console.
     Typed,
-    /// It is sealed to the board's HPKE key: nobody has to stand there.
+    /// The sender seals it to the board's HPKE key, so that no operator is needed.
     Sealed,
 }
 
-/// What is wrong with an identity image.
+/// Why an identity image is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum IdentityError {
     /// The sector is blank: the board was never provisioned.
     Missing,
-    /// Something else than an identity stands there.
-    NoIdentity,
-    /// Made by another version of waft.
+    /// The sector holds something else than an identity.
+    NotAnIdentity,
+    /// The image has the version of another release of waft.
     Version,
-    /// It ends too early, or does not fit the place that was lent for it.
+    /// The image is too short, or does not fit the buffer.
     Length,
-    /// It was damaged.
+    /// The image is damaged.
     Checksum,
-    /// A name has characters that no name has.
+    /// A name has invalid characters.
     Name,
-    /// The private TLS key is none.
+    /// The private TLS key is invalid.
     TlsKey,
-    /// The private HPKE key is none.
+    /// The private HPKE key is invalid.
     HpkeKey,
     /// The certificate is too long.
     Certificate,
-    /// The certificate is not that of the two keys.
-    CertificateOfAnother,
-    /// The policy has bits that mean nothing here.
+    /// The certificate does not contain the two public keys.
+    CertificateMismatch,
+    /// The policy has unknown bits.
     Policy,
-    /// No sender is trusted, or too many, or one has no public key.
+    /// There is no trusted sender, there are too many, or one has an invalid public key.
     Senders,
-    /// The network settings make no sense.
+    /// The network settings are invalid.
     Network,
 }
 
 fn is_name(name: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    !name.is_empty() && !name.starts_with(['-', '.']) && name.bytes().all(known)
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !name.is_empty() && !name.starts_with(['-', '.']) && name.bytes().all(is_allowed)
 }
 
-fn holds(certificate: &[u8], point: &[u8]) -> bool {
+fn contains(certificate: &[u8], point: &[u8]) -> bool {
     certificate.windows(point.len()).any(|window| window == point)
 }

@@ -1,16 +1,16 @@
 //! A waft receiver for boards: `no_std`, no allocation, no `unsafe`.
 //!
-//! 1. [`identity`]: who the board is and whom it trusts, as written at flash time.
-//! 2. [`seed`] and [`entropy`]: random numbers that no two boots share.
-//! 3. [`tls`]: a secured [`Link`](waft_core::session::Link) to a trusted sender, out of a TCP connection.
-//! 4. [`slots`]: received folders on NOR flash, the [`Store`](waft_core::session::Store) of a session, and what an
-//!    application reads from.
-//! 5. [`run`](run::run): the receiver as one future, on what a [`board`] brings along. [`events`] tell the application
-//!    what happens; a person hears of it at the console.
+//! 1. [`identity`]: the board's name, keys and trusted senders, as written at flash time.
+//! 2. [`seed`] and [`entropy`]: random numbers that differ at every boot.
+//! 3. [`tls`]: turns a TCP connection into a secured [`Link`](waft_core::session::Link) to a trusted sender.
+//! 4. [`slots`]: received folders on NOR flash. They are the [`Store`](waft_core::session::Store) of a session, and
+//!    applications read from them.
+//! 5. [`run`](run::run): the receiver as one future, which runs on the devices of a [`board`]. [`events`] notify the
+//!    application; the console informs the operator.
 //! 6. `embassy`, a feature: sockets and time for boards on Embassy.
 //!
-//! A board hands its parts to [`run`](run::run), in a task of its own. The application's tasks share the slots and the
-//! events with it:
+//! A board passes its parts to [`run`](run::run), in a task of its own. The tasks of the application share the slots
+//! and the events with it:
 //!
 //! ```
 //! use embassy_sync::blocking_mutex::raw::RawMutex;
@@ -18,7 +18,7 @@
 //! use waft_receiver::events::Events;
 //! use waft_receiver::slots::{Listed, ReadError, Slots};
 //!
-//! /// Does as the last folder says. `mapped`: the flash of the slots, on a chip where it can be read as memory.
+//! /// Applies the current folder. `mapped`: the flash of the slots, on a chip where it can be read as memory.
 //! async fn application<M: RawMutex, F: NorFlash>(
 //!     slots: &Slots<'_, M, F>,
 //!     events: &Events<M>,
@@ -26,7 +26,7 @@
 //! ) -> Result<(), ReadError> {
 //!     let mut generation = 0;
 //!     loop {
-//!         // A lease: this folder stays as it is until it is dropped.
+//!         // A lease: this folder is not overwritten until the lease is dropped.
 //!         if let Some(folder) = slots.folder().filter(|folder| folder.generation() != generation) {
 //!             generation = folder.generation();
 //!             let mut entries = folder.entries();
@@ -37,24 +37,24 @@
 //!                 Ok(file) => {
 //!                     let mut bytes = [0; 256];
 //!                     let length = file.read_at(0, &mut bytes).await?;
-//!                     // ... do as `bytes[..length]` says; or, without a copy,
+//!                     // ... apply `bytes[..length]`; or, without a copy,
 //!                     let content = file.mapped(mapped);
 //!                 }
 //!                 Err(ReadError::NotFound) => {}
 //!                 Err(error) => return Err(error),
 //!             }
 //!         }
-//!         // Whatever happened: an event may be dropped, the folder is there.
+//!         // Any event is only a hint to look again: events may be dropped, the folder is not.
 //!         events.next().await;
 //!     }
 //! }
 //! ```
 //!
-//! `firmware/boards/mps2` is a whole firmware around it, and `firmware/boards/README.md` says how to make another.
+//! `firmware/boards/mps2` is a complete firmware, and `firmware/boards/README.md` explains how to add a board.
 
 #![no_std]
 #![forbid(unsafe_code)]
-// The futures are awaited where they are made, on executors that need no `Send`.
+// Executors of boards poll all futures on one thread and need no `Send`.
 #![allow(async_fn_in_trait)]
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! The receiver as one future: everything that a board does for waft, for ever.
+//! The receiver as one future that never ends. A board runs it in a task.
 //!
 //! ```text
-//! run = mount the slots, then both of
-//!         sockets -> session -> store, one connection after the other   (accept, session)
-//!         console, in and out                                          (console)
+//! run = mount the slots, then run both:
+//!         sockets -> session -> store, one connection after another   (accept, session)
+//!         console, input and output                                   (console)
 //! ```
 //!
-//! It survives every connection; what it cannot do without (identity, random numbers, a flash that works) it tells on
-//! the console.
+//! A failed connection does not end it. If the identity, random numbers or a working flash are missing, the console
+//! reports it.
 
 use core::cell::Cell;
 use core::future::Future;
@@ -29,31 +29,32 @@ use crate::panel::Panel;
 use crate::session::{Memory, Sessions, SharedStore, Store};
 use crate::slots::{MountError, SlotStore, Slots};
 
-/// What a board hands over. `N`: its sockets, two at least; three for boards that strangers can reach.
+/// What a board passes to [`run`]. It has `N` sockets: at least two, or three if untrusted peers can reach the board.
 pub struct Parts<'a, B: Board, const N: usize> {
-    /// What the board found out about itself.
+    /// The identity and random numbers, or why the board cannot receive.
     pub fit: Result<Fit<'a>, Unfit>,
-    /// Where folders go; the application reads from the same.
+    /// The slots, which store folders. The application reads from the same slots.
     pub slots: &'a Slots<'a, B::Mutex, B::Flash>,
-    /// The sockets. The last one has no session, and tells others *busy*: short buffers do for it.
+    /// The sockets. The last one serves no session and only rejects peers as *busy*, so short buffers are enough for
+    /// it.
     pub sockets: [B::Socket; N],
     /// The console.
     pub console: B::Console,
-    /// Whether the console has to show what is typed: on a bare serial line, not at a terminal that collects lines.
+    /// Whether the console echoes input: yes on a serial line, no on a terminal that echoes lines itself.
     pub echo: bool,
     /// The clock.
     pub clock: &'a B::Clock,
     /// Why the board started.
     pub start: Start,
-    /// Memory that a reset leaves alone: the senders' wrong codes.
+    /// Memory that survives a reset: the lockouts of senders that sent wrong codes.
     pub tries: &'a mut Tries,
-    /// What the application hears.
+    /// The events for the application.
     pub events: &'a Events<B::Mutex>,
-    /// Memory to work in.
+    /// The buffers of the receiver.
     pub memory: &'a mut Memory,
 }
 
-/// Receives folders, for ever. Give it a task of its own.
+/// Receives folders. Never returns; run it in a task of its own.
 pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let Parts { fit, slots, sockets, console, echo, clock, start, tries, events, memory } = parts;
     let panel = Panel::new();
@@ -100,7 +101,8 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     both(pin!(serve), console).await
 }
 
-/// The store, if the flash has one. In a function of its own: what `run` moves about itself takes memory for ever.
+/// Splits the result of a mount. Not inlined, so that the store that is moved here takes no memory in the future of
+/// `run`.
 #[inline(never)]
 fn shared<'a, B: Board>(mounted: Result<Store<'a, B>, MountError>) -> (Option<SharedStore<'a, B>>, Option<Unfit>) {
     match mounted {
@@ -109,7 +111,7 @@ fn shared<'a, B: Board>(mounted: Result<Store<'a, B>, MountError>) -> (Option<Sh
     }
 }
 
-/// The desk, with the wrong codes of before a reset.
+/// The state of peers, with the lockouts from before a reset.
 #[inline(never)]
 fn desk_at(start: Start, random: &mut Random, tries: &mut Tries, now: u64) -> Desk {
     let desk = match start {
@@ -120,7 +122,7 @@ fn desk_at(start: Start, random: &mut Random, tries: &mut Tries, now: u64) -> De
     desk
 }
 
-/// Both at once; of those that never end. They come pinned: handed over by value each would lie here twice.
+/// Runs two futures that never end. They are pinned by reference, because passing them by value would store each twice.
 async fn both<T>(one: Pin<&mut impl Future<Output = T>>, other: Pin<&mut impl Future<Output = T>>) -> T {
     match select(apart(one), apart(other)).await {
         Either::First(end) | Either::Second(end) => end,

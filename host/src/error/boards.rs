@@ -13,7 +13,7 @@ const AGAIN: &str = "Provision the board again: waft trust remove NAME, then waf
 pub(super) fn image(path: &Path, error: IdentityError) -> Told {
     let (why, next) = match error {
         IdentityError::Missing => ("it is blank", "Give the file that `waft provision` made."),
-        IdentityError::NoIdentity => ("it is no identity image", "Give the file that `waft provision` made."),
+        IdentityError::NotAnIdentity => ("it is no identity image", "Give the file that `waft provision` made."),
         IdentityError::Version => {
             ("it is of another release of waft", "Bring waft to the release that made it, or provision again.")
         }
@@ -22,7 +22,7 @@ pub(super) fn image(path: &Path, error: IdentityError) -> Told {
         IdentityError::Name => ("a name in it is none", AGAIN),
         IdentityError::TlsKey | IdentityError::HpkeKey => ("a private key in it is none", AGAIN),
         IdentityError::Certificate => ("its certificate is too long for a board", AGAIN),
-        IdentityError::CertificateOfAnother => ("its certificate is not that of its keys", AGAIN),
+        IdentityError::CertificateMismatch => ("its certificate is not that of its keys", AGAIN),
         IdentityError::Policy => ("its policy is not known here", AGAIN),
         IdentityError::Senders => (
             "a sender's certificate has no key that a board could check",

@@ -157,7 +157,7 @@ fn refused(refusal: Refusal) -> &'static str {
 pub(super) fn identity(error: IdentityError) -> &'static str {
     match error {
         IdentityError::Missing => "it has no identity: `waft provision` makes one",
-        IdentityError::NoIdentity => "something else stands where its identity should",
+        IdentityError::NotAnIdentity => "something else stands where its identity should",
         IdentityError::Version => "its identity was made by another version of waft",
         IdentityError::Length | IdentityError::Checksum => "its identity is damaged",
         _ => "its identity makes no sense",

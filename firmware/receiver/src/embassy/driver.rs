@@ -1,48 +1,48 @@
-//! A driver around a board's own, which tells TCP/IP the Ethernet address of each peer that begins to connect, and
-//! gives it only so many frames at once.
+//! A driver that wraps a board's Ethernet driver and protects it from floods: it teaches the TCP/IP stack the Ethernet
+//! address of each peer that starts to connect, and limits how many frames the stack receives without a pause.
 //!
-//! smoltcp 0.13 learns the addresses of its neighbours from ARP alone. It asks for one address a second, and a socket
-//! whose peer is not found says nothing for a second, even to the next peer: SYNs from false addresses, and few of
-//! them, would keep every sender out. The address stands in the SYN itself. So behind each SYN an ARP reply is put in
-//! that says the same:
+//! smoltcp 0.13 learns the addresses of its neighbors only by ARP. It sends one ARP request per second, and a socket
+//! whose peer is unresolved sends nothing for a second, not even to the next peer. So a few SYNs with false source
+//! addresses would block every sender. The SYN itself holds the Ethernet address, so this driver inserts, after each
+//! SYN, an ARP reply with the same information:
 //!
 //! ```text
-//! SYN   to 6, from 6, 08 00, IPv4 header (source at 12, destination at 16), TCP header (flags at 13)
-//! ARP   to 6, from 6, 08 06, 00 01 08 00 06 04, 00 02, sender 6 + 4, target 6 + 4
+//! SYN   destination 6, source 6, 08 00, IPv4 header (source at 12, destination at 16), TCP header (flags at 13)
+//! ARP   destination 6, source 6, 08 06, 00 01 08 00 06 04, 00 02, sender 6 + 4, target 6 + 4
 //! ```
 //!
-//! Nobody gets more by it than by sending that reply. RFC 826, RFC 9293.
+//! An attacker gains nothing by this, because it can send such an ARP reply itself. RFC 826, RFC 9293.
 //!
-//! smoltcp takes frames for as long as there are any, and no other task runs meanwhile. Where frames come faster than
-//! it can handle them, that would be for ever. So after [`BURST`] frames there seems to be none, and its task is woken
-//! again behind the others.
+//! smoltcp receives frames as long as the driver has any, and no other task runs meanwhile. If frames arrive faster than
+//! smoltcp handles them, this would never end. So after [`BURST`] frames this driver reports none, and wakes its task to
+//! continue after the other tasks.
 
 use core::cell::Cell;
 use core::task::Context;
 
 use embassy_net::driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken};
 
-/// Bytes of an ARP packet for IPv4 on an Ethernet, with the header before it.
-const ARP: usize = 42;
-/// Ethernet's header.
-const ETHERNET: usize = 14;
+/// Bytes of an Ethernet frame with an ARP packet for IPv4.
+const ARP_FRAME: usize = 42;
+/// Bytes of the Ethernet header.
+const ETHERNET_HEADER: usize = 14;
 
-/// Frames that are given before other tasks run.
+/// The number of frames that are received before other tasks run.
 const BURST: u8 = 16;
 
-/// A driver around a board's own.
+/// A driver that inserts ARP replies into the received frames, and limits bursts.
 #[derive(Debug)]
 pub struct Neighbours<D> {
     inner: D,
-    learned: Cell<Option<[u8; ARP]>>,
-    /// Frames that were given since other tasks ran.
-    given: u8,
+    pending_reply: Cell<Option<[u8; ARP_FRAME]>>,
+    /// The number of frames that were received since other tasks ran.
+    burst: u8,
 }
 
 impl<D: Driver> Neighbours<D> {
-    /// Puts this driver around `inner`.
+    /// Wraps `inner`.
     pub const fn new(inner: D) -> Self {
-        Self { inner, learned: Cell::new(None), given: 0 }
+        Self { inner, pending_reply: Cell::new(None), burst: 0 }
     }
 }
 
@@ -57,18 +57,18 @@ impl<D: Driver> Driver for Neighbours<D> {
         Self: 'a;
 
     fn receive(&mut self, context: &mut Context<'_>) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        if let Some(frame) = self.learned.take() {
-            return Some((Received::Learned(frame), self.inner.transmit(context)?));
+        if let Some(frame) = self.pending_reply.take() {
+            return Some((Received::ArpReply(frame), self.inner.transmit(context)?));
         }
-        if self.given == BURST {
-            self.given = 0;
+        if self.burst == BURST {
+            self.burst = 0;
             context.waker().wake_by_ref();
             return None;
         }
         let received = self.inner.receive(context);
-        self.given = if received.is_some() { self.given + 1 } else { 0 };
-        let (frame, answer) = received?;
-        Some((Received::Frame(frame, &self.learned), answer))
+        self.burst = if received.is_some() { self.burst + 1 } else { 0 };
+        let (frame, tx_token) = received?;
+        Some((Received::Frame(frame, &self.pending_reply), tx_token))
     }
 
     fn transmit(&mut self, context: &mut Context<'_>) -> Option<Self::TxToken<'_>> {
@@ -88,33 +88,33 @@ impl<D: Driver> Driver for Neighbours<D> {
     }
 }
 
-/// A frame that came, or what was learned from the one before.
+/// A received frame.
 #[derive(Debug)]
 pub enum Received<'a, R> {
-    /// It came.
-    Frame(R, &'a Cell<Option<[u8; ARP]>>),
-    /// It was made here.
-    Learned([u8; ARP]),
+    /// A frame from the wrapped driver, and where to store the reply that is made from it.
+    Frame(R, &'a Cell<Option<[u8; ARP_FRAME]>>),
+    /// An inserted ARP reply.
+    ArpReply([u8; ARP_FRAME]),
 }
 
 impl<R: RxToken> RxToken for Received<'_, R> {
     fn consume<T, F: FnOnce(&mut [u8]) -> T>(self, read: F) -> T {
         match self {
-            Self::Frame(inner, learned) => inner.consume(|frame| {
-                learned.set(reply(frame));
+            Self::Frame(inner, pending_reply) => inner.consume(|frame| {
+                pending_reply.set(arp_reply(frame));
                 read(frame)
             }),
-            Self::Learned(mut frame) => read(&mut frame),
+            Self::ArpReply(mut frame) => read(&mut frame),
         }
     }
 }
 
-/// What a SYN says of its sender, as an ARP reply.
-fn reply(frame: &[u8]) -> Option<[u8; ARP]> {
+/// Makes an ARP reply from a SYN. Returns `None` for every other frame.
+fn arp_reply(frame: &[u8]) -> Option<[u8; ARP_FRAME]> {
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
     const TCP: u8 = 6;
-    let (ethernet, ip) = frame.split_first_chunk::<ETHERNET>()?;
+    let (ethernet, ip) = frame.split_first_chunk::<ETHERNET_HEADER>()?;
     let header = 4 * usize::from(*ip.first()? & 0xF);
     let is_tcp = ethernet[12..] == [0x08, 0x00] && *ip.get(9)? == TCP;
     if !is_tcp || *ip.get(header + 13)? & (SYN | ACK) != SYN {
@@ -122,7 +122,7 @@ fn reply(frame: &[u8]) -> Option<[u8; ARP]> {
     }
     let (to, from) = ethernet[..12].split_at(6);
     let (source, destination) = ip.get(12..20)?.split_at(4);
-    let mut arp = [0; ARP];
+    let mut arp = [0; ARP_FRAME];
     let fixed = [0x08, 0x06, 0x00, 0x01, 0x08, 0x00, 6, 4, 0, 2];
     let fields = [to, from, &fixed, from, source, to, destination].into_iter().flatten();
     arp.iter_mut().zip(fields).for_each(|(byte, field)| *byte = *field);
@@ -212,23 +212,23 @@ mod tests {
     }
 
     #[test]
-    fn a_syn_tells_where_its_sender_is() {
-        let arp = reply(&segment(0x02)).unwrap();
+    fn a_syn_becomes_an_arp_reply() {
+        let arp = arp_reply(&segment(0x02)).unwrap();
         assert_eq!(arp[..22], [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2]);
         assert_eq!(arp[22..], [2, 0, 0, 0, 0, 9, 10, 0, 0, 9, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1]);
     }
 
     #[test]
-    fn nothing_else_does_whatever_its_length() {
-        assert_eq!([reply(&segment(0x12)), reply(&segment(0x10)), reply(&segment(0x04))], [None; 3]);
+    fn other_frames_become_none_at_any_length() {
+        assert_eq!([arp_reply(&segment(0x12)), arp_reply(&segment(0x10)), arp_reply(&segment(0x04))], [None; 3]);
         let mut other = segment(0x02);
         for length in 0..48 {
-            assert_eq!(reply(&other[..length]), None);
+            assert_eq!(arp_reply(&other[..length]), None);
         }
         other[23] = 17;
-        assert_eq!(reply(&other), None);
+        assert_eq!(arp_reply(&other), None);
         other[14] = 0x4F;
         other[23] = 6;
-        assert_eq!(reply(&other), None, "its header is longer than it is");
+        assert_eq!(arp_reply(&other), None, "the IPv4 header is longer than the packet");
     }
 }

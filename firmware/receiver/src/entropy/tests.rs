@@ -1,4 +1,4 @@
-//! Generators good and bad, with the seed and without.
+//! Tests of the health tests and of both entropy sources.
 
 use std::collections::BTreeSet;
 use std::vec::Vec;
@@ -10,7 +10,7 @@ use crate::board::{Fit, Unfit};
 use crate::identity::IdentityError;
 use crate::seed::testing::{Flash, damaged, ratchet};
 
-/// Gives bytes of a function of their index.
+/// A generator whose bytes are a function of their index, and whether it reports success.
 struct Fake(fn(usize) -> u8, bool);
 
 impl Trng for Fake {
@@ -20,29 +20,29 @@ impl Trng for Fake {
     }
 }
 
-/// Spreads its values well.
+/// Distributes its values evenly.
 fn good(at: usize) -> u8 {
     ((at as u32).wrapping_mul(0x9E37_79B9) >> 24) as u8
 }
 
-fn tested_with(trng: fn(usize) -> u8) -> Result<(), TrngFault> {
-    block_on(tested(&mut Fake(trng, true))).map(drop)
+fn test_result(trng: fn(usize) -> u8) -> Result<(), TrngFault> {
+    block_on(draw_tested(&mut Fake(trng, true))).map(drop)
 }
 
 #[test]
-fn the_tests_stand_at_their_cutoffs() {
-    assert_eq!(tested_with(good), Ok(()));
-    assert_eq!(tested_with(|_| 0), Err(TrngFault::Repetition));
-    assert_eq!(tested_with(|at| if (700..708).contains(&at) { 1 } else { good(at) | 2 }), Ok(()));
-    assert_eq!(tested_with(|at| if (700..709).contains(&at) { 1 } else { good(at) | 2 }), Err(TrngFault::Repetition));
-    assert_eq!(tested_with(|at| if at % 7 == 0 { 1 } else { good(at) | 2 }), Err(TrngFault::Proportion));
-    // 70 in the second window, then 71.
-    assert_eq!(tested_with(|at| if (512..652).contains(&at) && at % 2 == 0 { 1 } else { good(at) | 2 }), Ok(()));
+fn the_health_tests_fail_exactly_at_their_cutoffs() {
+    assert_eq!(test_result(good), Ok(()));
+    assert_eq!(test_result(|_| 0), Err(TrngFault::Repetition));
+    assert_eq!(test_result(|at| if (700..708).contains(&at) { 1 } else { good(at) | 2 }), Ok(()));
+    assert_eq!(test_result(|at| if (700..709).contains(&at) { 1 } else { good(at) | 2 }), Err(TrngFault::Repetition));
+    assert_eq!(test_result(|at| if at % 7 == 0 { 1 } else { good(at) | 2 }), Err(TrngFault::Proportion));
+    // The value occurs 70 times in the second window, then 71 times.
+    assert_eq!(test_result(|at| if (512..652).contains(&at) && at % 2 == 0 { 1 } else { good(at) | 2 }), Ok(()));
     assert_eq!(
-        tested_with(|at| if (512..654).contains(&at) && at % 2 == 0 { 1 } else { good(at) | 2 }),
+        test_result(|at| if (512..654).contains(&at) && at % 2 == 0 { 1 } else { good(at) | 2 }),
         Err(TrngFault::Proportion)
     );
-    assert_eq!(block_on(tested(&mut Fake(good, false))).map(drop), Err(TrngFault::Broken));
+    assert_eq!(block_on(draw_tested(&mut Fake(good, false))).map(drop), Err(TrngFault::Broken));
 }
 
 fn numbers(trng: Fake, flash: &mut Flash) -> Result<([u8; 32], Sources), Sources> {
@@ -62,7 +62,7 @@ fn either_source_is_enough() {
         assert_eq!(sources, Sources { trng: Ok(()), seed: Ok(()) });
         let (seed_only, sources) = numbers(Fake(good, false), &mut flash).unwrap();
         assert_eq!(sources, Sources { trng: Err(TrngFault::Broken), seed: Ok(()) });
-        assert!(seen.insert(both) && seen.insert(seed_only), "every boot has its own");
+        assert!(seen.insert(both) && seen.insert(seed_only), "every boot has different numbers");
     }
     let mut worn = damaged();
     assert_eq!(
@@ -70,12 +70,12 @@ fn either_source_is_enough() {
         Sources { trng: Err(TrngFault::Broken), seed: Err(SeedError::Lost) }
     );
     let (trng_only, sources) = numbers(Fake(|at| good(at + 1), true), &mut worn).unwrap();
-    assert_eq!(sources, Sources { trng: Ok(()), seed: Ok(()) }, "a good generator begins the seed anew");
+    assert_eq!(sources, Sources { trng: Ok(()), seed: Ok(()) }, "a good generator starts a new seed");
     assert!(seen.insert(trng_only));
 }
 
 #[test]
-fn the_seed_of_a_board_without_an_identity_stays() {
+fn without_an_identity_the_seed_is_unchanged() {
     let mut flash = Flash::new();
     let fit = block_on(Fit::find(Err(IdentityError::Missing), &mut Fake(good, true), &mut ratchet(&mut flash)));
     assert_eq!(fit.unwrap_err(), Unfit::Identity(IdentityError::Missing));
@@ -83,7 +83,7 @@ fn the_seed_of_a_board_without_an_identity_stays() {
 }
 
 #[test]
-fn numbers_do_not_repeat_and_wipe_their_past() {
+fn numbers_do_not_repeat_and_the_key_is_replaced() {
     let mut random = Random { key: [5; 32] };
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
@@ -91,7 +91,7 @@ fn numbers_do_not_repeat_and_wipe_their_past() {
         let mut numbers = std::vec![0xAA; length];
         random.fill_bytes(&mut numbers);
         all.extend(numbers.iter().copied());
-        assert!(seen.insert(random.key), "the key goes with what it gave");
+        assert!(seen.insert(random.key), "each step replaces the key");
         assert!(!all.windows(32).any(|window| window == random.key));
     }
     assert_eq!(BTreeSet::from_iter(all.chunks(4)).len(), all.len() / 4);

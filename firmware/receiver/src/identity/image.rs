@@ -1,4 +1,4 @@
-//! The bytes of an identity image, in both directions. The picture stands in the parent module.
+//! Encoding and parsing of an identity image. The byte picture is in the parent module.
 
 use heapless::{String, Vec};
 use p256::ecdsa::SigningKey;
@@ -11,8 +11,8 @@ use crate::crc::crc32;
 
 const MAGIC: [u8; 4] = *b"WFID";
 const VERSION: u8 = 1;
-/// Magic, version and length.
-const HEAD: usize = 7;
+/// Bytes of magic, version and length.
+const HEADER: usize = 7;
 const CRC: usize = 4;
 
 const CODE: u8 = 1;
@@ -20,32 +20,32 @@ const SEALED: u8 = 2;
 const ALLOW_OLDER: u8 = 4;
 
 pub(super) fn parse(sector: &[u8]) -> Result<Identity, IdentityError> {
-    let mut input = Input(framed(sector)?);
+    let mut reader = Reader(check_frame(sector)?);
     let identity = Identity {
-        name: input.text()?,
-        tls: SigningKey::from_slice(&*input.key()?).map_err(|_| IdentityError::TlsKey)?,
-        hpke: HpkeSecret::from_bytes(&*input.key()?).map_err(|_| IdentityError::HpkeKey)?,
-        seed: input.key()?,
-        policy: input.policy()?,
-        certificate: input.certificate()?,
-        senders: input.senders()?,
-        network: input.network()?,
+        name: reader.text()?,
+        tls: SigningKey::from_slice(&*reader.key()?).map_err(|_| IdentityError::TlsKey)?,
+        hpke: HpkeSecret::from_bytes(&*reader.key()?).map_err(|_| IdentityError::HpkeKey)?,
+        seed: reader.key()?,
+        policy: reader.policy()?,
+        certificate: reader.certificate()?,
+        senders: reader.senders()?,
+        network: reader.network()?,
     };
-    match input.0 {
+    match reader.0 {
         [] => identity.check().map(|()| identity),
         _ => Err(IdentityError::Length),
     }
 }
 
-/// What stands between head and CRC, once both are right.
-fn framed(sector: &[u8]) -> Result<&[u8], IdentityError> {
-    let head = sector.first_chunk::<HEAD>().ok_or(IdentityError::Length)?;
-    if head.iter().all(|byte| *byte == 0xFF) {
+/// The bytes between header and CRC, after both were checked.
+fn check_frame(sector: &[u8]) -> Result<&[u8], IdentityError> {
+    let header = sector.first_chunk::<HEADER>().ok_or(IdentityError::Length)?;
+    if header.iter().all(|byte| *byte == 0xFF) {
         return Err(IdentityError::Missing);
     }
-    let [m0, m1, m2, m3, version, high, low] = *head;
+    let [m0, m1, m2, m3, version, high, low] = *header;
     if [m0, m1, m2, m3] != MAGIC {
-        return Err(IdentityError::NoIdentity);
+        return Err(IdentityError::NotAnIdentity);
     }
     if version != VERSION {
         return Err(IdentityError::Version);
@@ -55,13 +55,13 @@ fn framed(sector: &[u8]) -> Result<&[u8], IdentityError> {
     if crc32(covered) != u32::from_be_bytes(*crc) {
         return Err(IdentityError::Checksum);
     }
-    covered.get(HEAD..).ok_or(IdentityError::Length)
+    covered.get(HEADER..).ok_or(IdentityError::Length)
 }
 
-/// Bytes that were not read yet.
-struct Input<'a>(&'a [u8]);
+/// The bytes that were not parsed yet.
+struct Reader<'a>(&'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], IdentityError> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(IdentityError::Length)?;
         self.0 = rest;
@@ -69,7 +69,7 @@ impl<'a> Input<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], IdentityError> {
-        self.take(N).map(|taken| taken.try_into().expect("N bytes were taken"))
+        self.take(N).map(|taken| taken.try_into().expect("`take` returned N bytes"))
     }
 
     fn byte(&mut self) -> Result<u8, IdentityError> {
@@ -80,13 +80,13 @@ impl<'a> Input<'a> {
         self.array().map(Zeroizing::new)
     }
 
-    fn short(&mut self) -> Result<&'a [u8], IdentityError> {
+    fn short_bytes(&mut self) -> Result<&'a [u8], IdentityError> {
         let length = self.byte()?;
         self.take(length.into())
     }
 
     fn text<const N: usize>(&mut self) -> Result<String<N>, IdentityError> {
-        let text = core::str::from_utf8(self.short()?).map_err(|_| IdentityError::Name)?;
+        let text = core::str::from_utf8(self.short_bytes()?).map_err(|_| IdentityError::Name)?;
         String::try_from(text).map_err(|_| IdentityError::Name)
     }
 
@@ -124,15 +124,15 @@ impl<'a> Input<'a> {
             1 => Ok(Address::Static {
                 address: self.array()?,
                 prefix: self.byte()?,
-                gateway: self.host()?,
-                dns: self.host()?,
+                gateway: self.ipv4()?,
+                dns: self.ipv4()?,
             }),
             _ => Err(IdentityError::Network),
         }
     }
 
-    fn host(&mut self) -> Result<Option<[u8; 4]>, IdentityError> {
-        self.array().map(|host| (host != [0; 4]).then_some(host))
+    fn ipv4(&mut self) -> Result<Option<[u8; 4]>, IdentityError> {
+        self.array().map(|address| (address != [0; 4]).then_some(address))
     }
 
     fn wifi(&mut self) -> Result<Option<Wifi>, IdentityError> {
@@ -140,7 +140,7 @@ impl<'a> Input<'a> {
             0 => Ok(None),
             1 => {
                 let ssid = self.text()?;
-                let passphrase = Vec::from_slice(self.short()?).map_err(|_| IdentityError::Network)?;
+                let passphrase = Vec::from_slice(self.short_bytes()?).map_err(|_| IdentityError::Network)?;
                 Ok(Some(Wifi { ssid, passphrase }))
             }
             _ => Err(IdentityError::Network),
@@ -150,20 +150,20 @@ impl<'a> Input<'a> {
 
 pub(super) fn encode(identity: &Identity, out: &mut [u8]) -> Result<usize, IdentityError> {
     identity.check()?;
-    let mut output = Output { out, at: 0 };
-    output.put(&MAGIC)?;
-    output.put(&[VERSION, 0, 0])?;
-    output.short(identity.name.as_bytes())?;
-    output.put(&Zeroizing::new(<[u8; 32]>::from(identity.tls.to_bytes()))[..])?;
-    output.put(&identity.hpke.to_bytes()[..])?;
-    output.put(&identity.seed[..])?;
-    output.put(&[policy_bits(identity.policy)])?;
-    output.put(&(identity.certificate.len() as u16).to_be_bytes())?;
-    output.put(&identity.certificate)?;
-    output.put(&[identity.senders.len() as u8])?;
-    identity.senders.iter().try_for_each(|sender| output.sender(sender))?;
-    output.network(&identity.network)?;
-    output.finish()
+    let mut writer = Writer { out, at: 0 };
+    writer.write(&MAGIC)?;
+    writer.write(&[VERSION, 0, 0])?;
+    writer.short_bytes(identity.name.as_bytes())?;
+    writer.write(&Zeroizing::new(<[u8; 32]>::from(identity.tls.to_bytes()))[..])?;
+    writer.write(&identity.hpke.to_bytes()[..])?;
+    writer.write(&identity.seed[..])?;
+    writer.write(&[policy_bits(identity.policy)])?;
+    writer.write(&(identity.certificate.len() as u16).to_be_bytes())?;
+    writer.write(&identity.certificate)?;
+    writer.write(&[identity.senders.len() as u8])?;
+    identity.senders.iter().try_for_each(|sender| writer.sender(sender))?;
+    writer.network(&identity.network)?;
+    writer.finish()
 }
 
 fn policy_bits(policy: Policy) -> u8 {
@@ -171,69 +171,70 @@ fn policy_bits(policy: Policy) -> u8 {
     bit(policy.code, CODE) | bit(policy.key == KeyPolicy::Sealed, SEALED) | bit(policy.allow_older, ALLOW_OLDER)
 }
 
-/// The image as far as it is written.
-struct Output<'a> {
+/// A buffer, and the number of bytes that were written to it.
+struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,
 }
 
-impl Output<'_> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), IdentityError> {
-        let place = self.out.get_mut(self.at..self.at + bytes.len()).ok_or(IdentityError::Length)?;
-        place.copy_from_slice(bytes);
+impl Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), IdentityError> {
+        let target = self.out.get_mut(self.at..self.at + bytes.len()).ok_or(IdentityError::Length)?;
+        target.copy_from_slice(bytes);
         self.at += bytes.len();
         Ok(())
     }
 
-    /// At most 64 bytes, as their types bound them.
-    fn short(&mut self, bytes: &[u8]) -> Result<(), IdentityError> {
-        self.put(&[bytes.len() as u8])?;
-        self.put(bytes)
+    /// Writes at most 64 bytes after their length. The types of the fields limit the length.
+    fn short_bytes(&mut self, bytes: &[u8]) -> Result<(), IdentityError> {
+        self.write(&[bytes.len() as u8])?;
+        self.write(bytes)
     }
 
     fn sender(&mut self, sender: &TrustedSender) -> Result<(), IdentityError> {
-        self.short(sender.name.as_bytes())?;
-        self.put(&sender.hash.0)?;
-        self.put(&sender.point)
+        self.short_bytes(sender.name.as_bytes())?;
+        self.write(&sender.hash.0)?;
+        self.write(&sender.point)
     }
 
     fn network(&mut self, network: &Network) -> Result<(), IdentityError> {
-        self.short(network.hostname.as_bytes())?;
+        self.short_bytes(network.hostname.as_bytes())?;
         match network.address {
-            Address::Dhcp => self.put(&[0])?,
+            Address::Dhcp => self.write(&[0])?,
             Address::Static { address, prefix, gateway, dns } => {
-                self.put(&[1])?;
-                self.put(&address)?;
-                self.put(&[prefix])?;
-                self.put(&gateway.unwrap_or_default())?;
-                self.put(&dns.unwrap_or_default())?;
+                self.write(&[1])?;
+                self.write(&address)?;
+                self.write(&[prefix])?;
+                self.write(&gateway.unwrap_or_default())?;
+                self.write(&dns.unwrap_or_default())?;
             }
         }
         match &network.wifi {
-            None => self.put(&[0]),
+            None => self.write(&[0]),
             Some(Wifi { ssid, passphrase }) => {
-                self.put(&[1])?;
-                self.short(ssid.as_bytes())?;
-                self.short(passphrase)
+                self.write(&[1])?;
+                self.short_bytes(ssid.as_bytes())?;
+                self.short_bytes(passphrase)
             }
         }
     }
 
     fn finish(mut self) -> Result<usize, IdentityError> {
         let length = self.at + CRC;
-        self.out[HEAD - 2..HEAD].copy_from_slice(&(length as u16).to_be_bytes());
+        self.out[HEADER - 2..HEADER].copy_from_slice(&(length as u16).to_be_bytes());
         let crc = crc32(&self.out[..self.at]);
-        self.put(&crc.to_be_bytes())?;
+        self.write(&crc.to_be_bytes())?;
         Ok(length)
     }
 }
 
-// The longest image fits: all texts, keys and lists at their bounds.
+// The longest image, with all fields at their limits, fits.
 const _: () = {
     use super::{CERTIFICATE_MAX, IMAGE_MAX, NAME_MAX};
     const SENDER: usize = 1 + NAME_MAX + 32 + 65;
     const NETWORK: usize = 1 + NAME_MAX + 14 + 1 + 33 + 65;
     assert!(
-        HEAD + 1 + NAME_MAX + 3 * 32 + 1 + 2 + CERTIFICATE_MAX + 1 + SENDERS_MAX * SENDER + NETWORK + CRC <= IMAGE_MAX
+        HEADER + 1 + NAME_MAX + 3 * 32 + 1 + 2 + CERTIFICATE_MAX + 1 + SENDERS_MAX * SENDER + NETWORK + CRC
+            <= IMAGE_MAX
     );
 };

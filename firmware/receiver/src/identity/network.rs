@@ -1,4 +1,4 @@
-//! How a board gets onto its network: part of the identity image.
+//! The network settings of a board: a part of the identity image.
 
 use core::fmt;
 
@@ -7,42 +7,42 @@ use zeroize::Zeroize;
 
 use super::{IdentityError, NAME_MAX, is_name};
 
-/// How a board gets onto its network.
+/// The network settings of a board.
 #[derive(Debug)]
 pub struct Network {
-    /// What it calls itself there.
+    /// The host name that the board sends to the DHCP server.
     pub hostname: String<NAME_MAX>,
-    /// Its address.
+    /// The IP address, or how to get one.
     pub address: Address,
-    /// Where it has Wi-Fi: the network's name and passphrase.
+    /// The Wi-Fi network, for a board with Wi-Fi.
     pub wifi: Option<Wifi>,
 }
 
 impl Network {
     pub(super) fn check(&self) -> Result<(), IdentityError> {
-        let wifi = self.wifi.as_ref().is_none_or(|wifi| !wifi.ssid.is_empty());
+        let has_valid_wifi = self.wifi.as_ref().is_none_or(|wifi| !wifi.ssid.is_empty());
         match self.address {
             Address::Static { prefix, .. } if prefix > 32 => Err(IdentityError::Network),
-            _ if wifi && is_name(&self.hostname) => Ok(()),
+            _ if has_valid_wifi && is_name(&self.hostname) => Ok(()),
             _ => Err(IdentityError::Network),
         }
     }
 }
 
-/// Where a board's address comes from.
+/// How a board gets its IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Address {
     /// From the network's DHCP server.
     Dhcp,
-    /// It is given here.
+    /// A fixed address.
     Static {
         /// IPv4 address.
         address: [u8; 4],
-        /// Leading bits that the subnet shares.
+        /// The length of the subnet prefix, in bits.
         prefix: u8,
-        /// Way out of the subnet.
+        /// The default gateway.
         gateway: Option<[u8; 4]>,
-        /// Name server.
+        /// The name server.
         dns: Option<[u8; 4]>,
     },
 }
@@ -51,7 +51,7 @@ pub enum Address {
 pub struct Wifi {
     /// The network's name.
     pub ssid: String<32>,
-    /// Its passphrase: printable ASCII.
+    /// The passphrase, in printable ASCII.
     pub passphrase: Vec<u8, 64>,
 }
 

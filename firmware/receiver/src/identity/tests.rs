@@ -83,7 +83,7 @@ fn damage_anywhere_is_seen() {
         let mut damaged = image.clone();
         damaged[at] ^= 1;
         let expected = match at {
-            0..4 => &[IdentityError::NoIdentity][..],
+            0..4 => &[IdentityError::NotAnIdentity][..],
             4 => &[IdentityError::Version],
             5..7 => &[IdentityError::Length, IdentityError::Checksum],
             _ => &[IdentityError::Checksum],
@@ -106,14 +106,14 @@ fn nonsense_is_named() {
         }
     }
     assert_eq!(Identity::parse(&[0xFF; 4096]).map(drop), Err(IdentityError::Missing));
-    assert_eq!(Identity::parse(&[0; 4096]).map(drop), Err(IdentityError::NoIdentity));
+    assert_eq!(Identity::parse(&[0; 4096]).map(drop), Err(IdentityError::NotAnIdentity));
     assert_eq!(Identity::parse(&[]).map(drop), Err(IdentityError::Length));
     for (at, value, error) in [
         (8, b' ', IdentityError::Name),
         (8, 0xFF, IdentityError::Name),
         (7, 40, IdentityError::Name),
-        (15, 2, IdentityError::CertificateOfAnother),
-        (47, 3, IdentityError::CertificateOfAnother),
+        (15, 2, IdentityError::CertificateMismatch),
+        (47, 3, IdentityError::CertificateMismatch),
         (111, 8, IdentityError::Policy),
         (112, 9, IdentityError::Length),
         (257, b' ', IdentityError::Name),
@@ -150,7 +150,7 @@ fn what_no_board_could_use_is_not_written() {
     assert_eq!(refused(|identity| identity.network.hostname.clear()), IdentityError::Network);
     assert_eq!(
         refused(|identity| identity.tls = SigningKey::from_slice(&[9; 32]).unwrap()),
-        IdentityError::CertificateOfAnother
+        IdentityError::CertificateMismatch
     );
     let image = encoded(&example());
     for length in 0..image.len() {
