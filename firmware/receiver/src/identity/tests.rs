@@ -1,4 +1,4 @@
-//! The identity image: there and back, frozen, damaged at every byte.
+//! Tests of the identity image: round trip, frozen bytes, and damage to every byte.
 
 use std::format;
 use std::vec::Vec;
@@ -40,8 +40,8 @@ fn encoded(identity: &Identity) -> Vec<u8> {
     image
 }
 
-/// With a right checksum again.
-fn resealed(mut image: Vec<u8>) -> Vec<u8> {
+/// The image with a new checksum.
+fn with_checksum(mut image: Vec<u8>) -> Vec<u8> {
     let at = image.len() - 4;
     let crc = crate::crc::crc32(&image[..at]).to_be_bytes();
     image[at..].copy_from_slice(&crc);
@@ -49,7 +49,7 @@ fn resealed(mut image: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn an_image_comes_back() {
+fn an_image_is_read_back() {
     let image = encoded(&example());
     let sector = [&image[..], &[0xFF; 100]].concat();
     let (read, wrote) = (Identity::parse(&sector).unwrap(), example());
@@ -68,7 +68,7 @@ fn an_image_comes_back() {
     assert_eq!((read.policy, read.network.address, read.network.wifi.is_none()), (plain.policy, Address::Dhcp, true));
 }
 
-/// Boards in the field hold such images: if this fails, do not change the test.
+/// Boards in use hold images of this version. If this test fails, do not change the test.
 #[test]
 fn version_1_is_frozen() {
     let image = encoded(&example());
@@ -77,7 +77,7 @@ fn version_1_is_frozen() {
 }
 
 #[test]
-fn damage_anywhere_is_seen() {
+fn damage_to_any_byte_is_detected() {
     let image = encoded(&example());
     for at in 0..image.len() {
         let mut damaged = image.clone();
@@ -94,15 +94,15 @@ fn damage_anywhere_is_seen() {
     }
 }
 
-/// Even with a right checksum, nothing in an image makes a panic.
+/// No content with a valid checksum causes a panic.
 #[test]
-fn nonsense_is_named() {
+fn invalid_content_is_rejected_with_its_reason() {
     let image = encoded(&example());
     for at in 7..image.len() - 4 {
         for value in [0, 1, 0x7F, 0xFF] {
             let mut strange = image.clone();
             strange[at] = value;
-            let _ = Identity::parse(&resealed(strange));
+            let _ = Identity::parse(&with_checksum(strange));
         }
     }
     assert_eq!(Identity::parse(&[0xFF; 4096]).map(drop), Err(IdentityError::Missing));
@@ -120,22 +120,22 @@ fn nonsense_is_named() {
     ] {
         let mut strange = image.clone();
         strange[at] = value;
-        assert_eq!(Identity::parse(&resealed(strange)).map(drop), Err(error), "{at}");
+        assert_eq!(Identity::parse(&with_checksum(strange)).map(drop), Err(error), "{at}");
     }
     for (at, error) in [(15, IdentityError::TlsKey), (47, IdentityError::HpkeKey)] {
         let mut strange = image.clone();
         strange[at..at + 32].fill(0);
-        assert_eq!(Identity::parse(&resealed(strange)).map(drop), Err(error));
+        assert_eq!(Identity::parse(&with_checksum(strange)).map(drop), Err(error));
     }
     let longer = [&image[..image.len() - 4], &[0; 5]].concat();
     let mut longer = longer;
     let length = longer.len() as u16;
     longer[5..7].copy_from_slice(&length.to_be_bytes());
-    assert_eq!(Identity::parse(&resealed(longer)).map(drop), Err(IdentityError::Length));
+    assert_eq!(Identity::parse(&with_checksum(longer)).map(drop), Err(IdentityError::Length));
 }
 
 #[test]
-fn what_no_board_could_use_is_not_written() {
+fn an_identity_that_no_board_could_use_is_not_encoded() {
     let mut out = [0; IMAGE_MAX];
     let mut refused = |change: fn(&mut Identity)| {
         let mut identity = example();

@@ -131,7 +131,7 @@ async fn try_once(laptop: &Laptop, sender: &Keys, certificate: usize) -> Option<
     let socket = laptop.connect().await.ok()?;
     let session = async |stream| {
         let mut server = shake_hands(stream, sender, &key(sender)).await?;
-        if !timeout(HANDSHAKE_LIMIT, server.hears(certificate)).await.unwrap_or(false) {
+        if !timeout(HANDSHAKE_LIMIT, server.receive_bytes(certificate)).await.unwrap_or(false) {
             return None;
         }
         let now = Instant::now();

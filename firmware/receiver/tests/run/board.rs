@@ -31,7 +31,7 @@ use waft_receiver::{CHUNK, Memory};
 
 use crate::nor::{Level, Nor};
 use crate::person::{Person, Pipe};
-use crate::support::Ticks;
+use crate::support::TokioClock;
 
 pub(crate) const ERASE: usize = 4096;
 pub(crate) type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;
@@ -50,7 +50,7 @@ impl Board for Hosted {
     type Cipher = SoftCipher;
     type Socket = Plug;
     type Console = Pipe;
-    type Clock = Ticks;
+    type Clock = TokioClock;
     const ITERATIONS_MAX: u32 = 1_000;
 }
 
@@ -190,7 +190,7 @@ impl Powered {
         let (listener, events) = (Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), Events::new());
         let address = listener.local_addr().unwrap();
         let (near, far) = duplex(1 << 16);
-        let (clock, mut memory) = (Ticks::new(), Box::new(Memory::new()));
+        let (clock, mut memory) = (TokioClock::new(), Box::new(Memory::new()));
         let parts = Parts::<'_, Hosted, 4> {
             fit,
             slots: &slots,

@@ -26,7 +26,7 @@ use waft_core::wire::message::{FromReceiver, FromSender, Greeting, Hello, KeyMod
 use waft_core::wire::preface::VERSION;
 
 use crate::archive::Archive;
-use crate::support::Ticks;
+use crate::support::TokioClock;
 
 /// Chunks that it would like; a board bounds them.
 const CHUNK: u32 = 16 << 10;
@@ -94,7 +94,7 @@ impl Laptop {
             run: &run,
             source: &mut source,
             operator: &mut person,
-            clock: &Ticks::new(),
+            clock: &TokioClock::new(),
             entropy: &mut OsRng,
             buffers: Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
         };

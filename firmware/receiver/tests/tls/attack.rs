@@ -1,4 +1,4 @@
-//! How hostile scripts are played against a board.
+//! Runs scripts of hostile servers against a board.
 
 use p256::ecdsa::SigningKey;
 use waft::identity::Identity as Keys;
@@ -6,17 +6,17 @@ use waft_receiver::tls::error::{HandshakeError, LinkError, Violation};
 use waft_receiver::tls::suite::Aes128GcmSha256;
 
 use crate::server::{DATA, HANDSHAKE, Server};
-use crate::support::{Ending, board, connected, listen};
+use crate::support::{Ending, board, connected, read_all};
 
-/// Longer than what a board says without its certificate, shorter than that certificate.
+/// Longer than everything a board sends without its certificate, but shorter than the certificate.
 pub(crate) const WITHOUT_CERTIFICATE: usize = 200;
 
-pub(crate) struct Cast {
+pub(crate) struct Peers {
     pub(crate) laptop: Keys,
     pub(crate) stranger: Keys,
 }
 
-impl Cast {
+impl Peers {
     pub(crate) fn trusted(&self) -> &[u8] {
         self.laptop.certificate().der()
     }
@@ -26,65 +26,66 @@ pub(crate) fn key(keys: &Keys) -> SigningKey {
     SigningKey::from_slice(&*keys.tls_scalar()).unwrap()
 }
 
-/// How a board ends that trusts the laptop, and what it said after its ClientHello.
-pub(crate) async fn play(script: impl AsyncFnOnce(&mut Server, &Cast)) -> (Ending, Vec<u8>) {
+/// Runs a script against a board that trusts the laptop. Returns how the board ended, and what it sent after its
+/// ClientHello.
+pub(crate) async fn run_script(script: impl AsyncFnOnce(&mut Server, &Peers)) -> (Ending, Vec<u8>) {
     let (dialled, accepted) = connected().await;
-    let cast = Cast { laptop: Keys::generate(), stranger: Keys::generate() };
+    let peers = Peers { laptop: Keys::generate(), stranger: Keys::generate() };
     let kitchen = Keys::generate();
     assert!(kitchen.certificate().der().len() > WITHOUT_CERTIFICATE);
-    let board = board(&kitchen, &[&cast.laptop]);
+    let board = board(&kitchen, &[&peers.laptop]);
     let attack = async {
         let mut server = Server::accept(dialled).await;
-        script(&mut server, &cast).await;
+        script(&mut server, &peers).await;
         server.end().await
     };
-    tokio::join!(listen::<Aes128GcmSha256>(accepted, &board), attack)
+    tokio::join!(read_all::<Aes128GcmSha256>(accepted, &board), attack)
 }
 
-/// Plays a handshake that must be refused.
-pub(crate) async fn refused(script: impl AsyncFnOnce(&mut Server, &Cast)) -> HandshakeError {
-    match play(script).await {
-        (Ending::Refused(error), said) => {
-            assert!(said.len() < WITHOUT_CERTIFICATE, "the board showed its certificate");
+/// Runs a script whose handshake the board must refuse.
+pub(crate) async fn expect_refusal(script: impl AsyncFnOnce(&mut Server, &Peers)) -> HandshakeError {
+    match run_script(script).await {
+        (Ending::Refused(error), sent) => {
+            assert!(sent.len() < WITHOUT_CERTIFICATE, "the board sent its certificate");
             error
         }
         (ending, _) => panic!("{ending:?}"),
     }
 }
 
-/// Plays on after an honest handshake and the words `hi`: what else the board reads, and its end.
-pub(crate) async fn after(script: impl AsyncFnOnce(&mut Server)) -> (Vec<u8>, Result<(), LinkError>) {
-    let played = play(async |server: &mut Server, cast: &Cast| {
-        prove(server, cast).await;
+/// Runs a script after a valid handshake and the data `hi`. Returns what else the board read, and how the link ended.
+pub(crate) async fn after_handshake(script: impl AsyncFnOnce(&mut Server)) -> (Vec<u8>, Result<(), LinkError>) {
+    let run = run_script(async |server: &mut Server, peers: &Peers| {
+        send_flight(server, peers).await;
         server.finish();
         server.sealed(DATA, b"hi").await;
         script(server).await;
     });
-    match played.await.0 {
-        Ending::Read(name, heard, end) => {
+    match run.await.0 {
+        Ending::Read(name, read, end) => {
             assert_eq!(name, "laptop0");
-            (heard.strip_prefix(b"hi").unwrap().to_vec(), end)
+            (read.strip_prefix(b"hi").unwrap().to_vec(), end)
         }
         ending => panic!("{ending:?}"),
     }
 }
 
-/// An honest flight, in one record, with the change of ciphers that rustls and OpenSSL send.
-pub(crate) async fn prove(server: &mut Server, cast: &Cast) {
+/// Sends a valid flight in one record, after the `change_cipher_spec` that rustls and OpenSSL send.
+pub(crate) async fn send_flight(server: &mut Server, peers: &Peers) {
     server.hello().await;
     server.raw(&[20, 3, 3, 0, 1, 1]).await;
     let flight = [
         server.encrypted_extensions(),
         server.certificate_request(),
-        server.certificate(&[cast.trusted()]),
-        server.certificate_verify(&key(&cast.laptop)),
+        server.certificate(&[peers.trusted()]),
+        server.certificate_verify(&key(&peers.laptop)),
         server.finished(),
     ];
     server.sealed(HANDSHAKE, &flight.concat()).await;
 }
 
-/// A whole handshake of these messages, and then words that must not be listened to.
-pub(crate) async fn insist(server: &mut Server, messages: &[Vec<u8>]) {
+/// Completes a handshake with these messages, and sends data that the board must not read.
+pub(crate) async fn complete(server: &mut Server, messages: &[Vec<u8>]) {
     server.sealed(HANDSHAKE, &messages.concat()).await;
     let finished = server.finished();
     server.sealed(HANDSHAKE, &finished).await;

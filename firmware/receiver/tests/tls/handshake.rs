@@ -1,125 +1,125 @@
-//! Senders that break the handshake on purpose, one script a test. Each ends in a refused session, never in a panic,
-//! and none that did not prove its key sees the board's certificate or is listened to.
+//! Senders that violate the handshake, one script per test. The board refuses each of them without a panic. It neither
+//! sends its certificate to nor reads data from a sender that did not prove that it holds its key.
 
 use waft_receiver::tls::error::{HandshakeError, LinkError, Violation};
 
-use crate::attack::{TLS, after, insist, key, record, refused};
+use crate::attack::{TLS, after_handshake, complete, expect_refusal, key, record};
 use crate::server::{DATA, HANDSHAKE};
 
 #[tokio::test]
 async fn no_certificate() {
     for ask in [false, true] {
-        let error = refused(async |server, _| {
+        let error = expect_refusal(async |server, _| {
             server.hello().await;
             let mut messages = vec![server.encrypted_extensions()];
             messages.extend(ask.then(|| server.certificate_request()));
-            insist(server, &messages).await;
+            complete(server, &messages).await;
         });
         assert_eq!(error.await, HandshakeError::NotProven, "{ask}");
     }
 }
 
 #[tokio::test]
-async fn the_certificate_without_a_proof() {
+async fn a_certificate_without_a_signature() {
     for ask in [false, true] {
-        let error = refused(async |server, cast| {
+        let error = expect_refusal(async |server, peers| {
             server.hello().await;
             let mut messages = vec![server.encrypted_extensions()];
             messages.extend(ask.then(|| server.certificate_request()));
-            messages.push(server.certificate(&[cast.trusted()]));
-            insist(server, &messages).await;
+            messages.push(server.certificate(&[peers.trusted()]));
+            complete(server, &messages).await;
         });
         assert_eq!(error.await, HandshakeError::NotProven, "{ask}");
     }
 }
 
 #[tokio::test]
-async fn the_certificate_with_another_key() {
-    let error = refused(async |server, cast| {
+async fn a_trusted_certificate_with_the_signature_of_another_key() {
+    let error = expect_refusal(async |server, peers| {
         server.hello().await;
         let messages = [
             server.encrypted_extensions(),
             server.certificate_request(),
-            server.certificate(&[cast.trusted()]),
-            server.certificate_verify(&key(&cast.stranger)),
+            server.certificate(&[peers.trusted()]),
+            server.certificate_verify(&key(&peers.stranger)),
         ];
-        insist(server, &messages).await;
+        complete(server, &messages).await;
     });
     assert_eq!(error.await, HandshakeError::NotItsKey);
 }
 
 #[tokio::test]
-async fn another_certificate() {
-    let error = refused(async |server, cast| {
+async fn an_unknown_certificate() {
+    let error = expect_refusal(async |server, peers| {
         server.hello().await;
         let messages = [
             server.encrypted_extensions(),
             server.certificate_request(),
-            server.certificate(&[cast.stranger.certificate().der()]),
-            server.certificate_verify(&key(&cast.stranger)),
+            server.certificate(&[peers.stranger.certificate().der()]),
+            server.certificate_verify(&key(&peers.stranger)),
         ];
-        insist(server, &messages).await;
+        complete(server, &messages).await;
     });
     assert_eq!(error.await, HandshakeError::NotTrusted);
 }
 
 #[tokio::test]
-async fn no_certificate_or_two_in_a_message() {
+async fn none_or_two_certificates_in_a_message() {
     for count in [0, 2] {
-        let error = refused(async |server, cast| {
+        let error = expect_refusal(async |server, peers| {
             server.hello().await;
-            let chain = vec![cast.trusted(); count];
+            let chain = vec![peers.trusted(); count];
             let messages = [
                 server.encrypted_extensions(),
                 server.certificate(&chain),
-                server.certificate_verify(&key(&cast.laptop)),
+                server.certificate_verify(&key(&peers.laptop)),
             ];
-            insist(server, &messages).await;
+            complete(server, &messages).await;
         });
         assert_eq!(error.await, HandshakeError::NotTrusted, "{count}");
     }
 }
 
 #[tokio::test]
-async fn the_proof_before_the_certificate() {
-    let error = refused(async |server, cast| {
+async fn the_signature_before_the_certificate() {
+    let error = expect_refusal(async |server, peers| {
         server.hello().await;
         let messages = [
             server.encrypted_extensions(),
-            server.certificate_verify(&key(&cast.laptop)),
-            server.certificate(&[cast.trusted()]),
+            server.certificate_verify(&key(&peers.laptop)),
+            server.certificate(&[peers.trusted()]),
         ];
-        insist(server, &messages).await;
+        complete(server, &messages).await;
     });
     assert_eq!(error.await, HandshakeError::NotProven);
 }
 
 #[tokio::test]
-async fn a_second_certificate_or_proof() {
-    let error = refused(async |server, cast| {
+async fn a_second_certificate_or_signature() {
+    let error = expect_refusal(async |server, peers| {
         server.hello().await;
         let messages = [
             server.encrypted_extensions(),
-            server.certificate(&[cast.stranger.certificate().der()]),
-            server.certificate(&[cast.trusted()]),
-            server.certificate_verify(&key(&cast.laptop)),
+            server.certificate(&[peers.stranger.certificate().der()]),
+            server.certificate(&[peers.trusted()]),
+            server.certificate_verify(&key(&peers.laptop)),
         ];
-        insist(server, &messages).await;
+        complete(server, &messages).await;
     });
     assert_eq!(error.await, HandshakeError::NotTrusted);
     for stranger in [false, true] {
-        let error = refused(async |server, cast| {
+        let error = expect_refusal(async |server, peers| {
             server.hello().await;
             let mut messages = vec![
                 server.encrypted_extensions(),
-                server.certificate(&[cast.trusted()]),
-                server.certificate_verify(&key(&cast.laptop)),
+                server.certificate(&[peers.trusted()]),
+                server.certificate_verify(&key(&peers.laptop)),
             ];
             messages.push(match stranger {
-                true => server.certificate(&[cast.stranger.certificate().der()]),
-                false => server.certificate_verify(&key(&cast.stranger)),
+                true => server.certificate(&[peers.stranger.certificate().der()]),
+                false => server.certificate_verify(&key(&peers.stranger)),
             });
-            insist(server, &messages).await;
+            complete(server, &messages).await;
         });
         assert_eq!(error.await, HandshakeError::NotProven);
     }
@@ -127,12 +127,12 @@ async fn a_second_certificate_or_proof() {
 
 #[tokio::test]
 async fn messages_in_the_clear() {
-    let error = refused(async |server, cast| {
+    let error = expect_refusal(async |server, peers| {
         server.hello().await;
         for message in [
             server.encrypted_extensions(),
-            server.certificate(&[cast.trusted()]),
-            server.certificate_verify(&key(&cast.laptop)),
+            server.certificate(&[peers.trusted()]),
+            server.certificate_verify(&key(&peers.laptop)),
             server.finished(),
         ] {
             server.plain(HANDSHAKE, &message).await;
@@ -144,7 +144,7 @@ async fn messages_in_the_clear() {
 }
 
 #[tokio::test]
-async fn what_is_no_server_hello() {
+async fn records_other_than_a_server_hello() {
     let without_share = [&[2, 0, 0, 46, 3, 3][..], &[9; 32], &[0, 0x13, 1, 0, 0, 6, 0, 0x2b, 0, 2, 3, 4]].concat();
     for (bytes, expected) in [
         (&b"\x16\x03\x03\x00\x04\x08\x00\x00\x00"[..], TLS),
@@ -162,12 +162,12 @@ async fn what_is_no_server_hello() {
         (b"\x16\x03", HandshakeError::Link(LinkError::Closed)),
         (&[&[22, 3, 3, 0, 50], &without_share[..]].concat(), TLS),
     ] {
-        assert_eq!(refused(async |server, _| server.raw(bytes).await).await, expected, "{bytes:02x?}");
+        assert_eq!(expect_refusal(async |server, _| server.raw(bytes).await).await, expected, "{bytes:02x?}");
     }
 }
 
 #[tokio::test]
-async fn records_out_of_place_in_the_handshake() {
+async fn disallowed_records_in_the_handshake() {
     for (bytes, expected) in [
         (&b"\x14\x03\x03\x00\x01\x01\x14\x03\x03\x00\x01\x01"[..], Violation::ChangeCipherSpec),
         (b"\x14\x03\x03\x00\x01\x02", Violation::ChangeCipherSpec),
@@ -179,7 +179,7 @@ async fn records_out_of_place_in_the_handshake() {
         (b"\x17\x03\xff\x00\x20", Violation::Version),
         (b"\x00\x03\x03\x00\x20", Violation::Type),
     ] {
-        let error = refused(async |server, _| {
+        let error = expect_refusal(async |server, _| {
             server.hello().await;
             server.raw(bytes).await;
         });
@@ -188,9 +188,9 @@ async fn records_out_of_place_in_the_handshake() {
 }
 
 #[tokio::test]
-async fn sealed_records_that_hold_nothing() {
+async fn encrypted_records_without_content() {
     for (inner, expected) in [(&[][..], record(Violation::Length)), (&[0], TLS), (&[0; 100], TLS), (&[99], TLS)] {
-        let error = refused(async |server, _| {
+        let error = expect_refusal(async |server, _| {
             server.hello().await;
             server.seal(inner).await;
         });
@@ -202,26 +202,30 @@ async fn sealed_records_that_hold_nothing() {
         (&[0; 100], LinkError::Tls),
         (&[99], LinkError::Tls),
     ] {
-        assert_eq!(after(async |server| server.seal(inner).await).await, (vec![], Err(expected)), "{inner:?}");
+        assert_eq!(
+            after_handshake(async |server| server.seal(inner).await).await,
+            (vec![], Err(expected)),
+            "{inner:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn application_data_before_the_end_of_the_handshake() {
-    let error = refused(async |server, _| {
+    let error = expect_refusal(async |server, _| {
         server.hello().await;
         server.sealed(DATA, b"evil").await;
     });
     assert_eq!(error.await, TLS);
 }
 
-/// By a stranger it changes nothing, and by a trusted sender it harms nobody but itself: TLS calls it a breach.
+/// The message gives an unknown sender no access, and a trusted sender harms only its own connection.
 #[tokio::test]
 async fn encrypted_extensions_after_finished() {
-    let error = refused(async |server, _| {
+    let error = expect_refusal(async |server, _| {
         server.hello().await;
         let messages = [server.encrypted_extensions(), server.finished(), server.encrypted_extensions()];
-        insist(server, &messages).await;
+        complete(server, &messages).await;
     });
     assert_eq!(error.await, HandshakeError::NotProven);
 }

@@ -1,8 +1,8 @@
-//! A board's TLS against real and hostile senders. PROTOCOL.md, section 3.
+//! Tests of a board's TLS against real and hostile senders. PROTOCOL.md, section 3.
 
+mod after_handshake;
 mod attack;
 mod handshake;
-mod opened;
 mod openssl;
 mod rustls;
 mod server;

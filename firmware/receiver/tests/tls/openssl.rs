@@ -1,4 +1,5 @@
-//! A board against OpenSSL as the sender's side: a TLS library of another make. Needs the command `openssl`.
+//! Tests of a board against OpenSSL as the sender: an independent implementation of TLS. They need the command
+//! `openssl`.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -16,9 +17,9 @@ use waft_receiver::tls::suite::{Aes128GcmSha256, ChaCha20Poly1305Sha256, Suite};
 use waft_receiver::tls::wire::Wire;
 use waft_receiver::tls::{Buffers, authenticate};
 
-use crate::support::{Socket, Ticks, board};
+use crate::support::{Socket, TokioClock, board};
 
-/// `SEC1` in DER, RFC 5915, of a key of P-256.
+/// The private key in DER, in the format `ECPrivateKey` of RFC 5915.
 fn sec1(keys: &Keys) -> Vec<u8> {
     let scalar = keys.tls_scalar();
     let point = SigningKey::from_slice(&*scalar).unwrap().verifying_key().to_encoded_point(false);
@@ -26,7 +27,7 @@ fn sec1(keys: &Keys) -> Vec<u8> {
     [b"\x30\x77\x02\x01\x01\x04\x20", &scalar[..], curve, b"\xa1\x44\x03\x42\x00", point.as_bytes()].concat()
 }
 
-/// `openssl s_server` as the laptop, asking for a certificate; it says what is written to it.
+/// Starts `openssl s_server` with the laptop's keys. It requests a certificate, and sends its standard input.
 fn server(laptop: &Keys, suite: &str, folder: &Path) -> (Child, u16) {
     let (certificate, key) = (folder.join("certificate.der"), folder.join("key.der"));
     std::fs::write(&certificate, laptop.certificate().der()).unwrap();
@@ -49,8 +50,13 @@ fn server(laptop: &Keys, suite: &str, folder: &Path) -> (Child, u16) {
     (server, port)
 }
 
-/// What a board hears of OpenSSL as that laptop, which says `words`, and keeps the connection.
-async fn hear<S: Suite>(suite: &str, laptop: &Keys, board: &Identity, words: &[u8]) -> Result<Vec<u8>, HandshakeError> {
+/// What a board reads from OpenSSL with the laptop's keys, which sends `data` and keeps the connection open.
+async fn receive<S: Suite>(
+    suite: &str,
+    laptop: &Keys,
+    board: &Identity,
+    data: &[u8],
+) -> Result<Vec<u8>, HandshakeError> {
     let folder = tempfile::tempdir().unwrap();
     let (mut openssl, port) = server(laptop, suite, folder.path());
     let stream = loop {
@@ -60,41 +66,41 @@ async fn hear<S: Suite>(suite: &str, laptop: &Keys, board: &Identity, words: &[u
         }
     };
     let mut stdin = openssl.stdin.take().unwrap();
-    let said = words.to_vec();
-    // OpenSSL may be gone already, where the board refuses it.
-    let speaker = std::thread::spawn(move || stdin.write_all(&said).map(|()| stdin));
+    let input = data.to_vec();
+    // The write fails if OpenSSL has already exited, because the board refused it.
+    let writer = std::thread::spawn(move || stdin.write_all(&input).map(|()| stdin));
     let (mut wire, mut buffers) = (Wire::new(Socket(stream)), Buffers::new());
-    let outcome = match authenticate::<_, S>(&mut wire, &mut buffers, board, &mut OsRng, &Ticks::new()).await {
+    let outcome = match authenticate::<_, S>(&mut wire, &mut buffers, board, &mut OsRng, &TokioClock::new()).await {
         Ok(mut secured) => {
-            let mut heard = vec![0; words.len()];
-            secured.link.read_exact(&mut heard).await.unwrap();
+            let mut read = vec![0; data.len()];
+            secured.link.read_exact(&mut read).await.unwrap();
             secured.link.close().await;
-            Ok(heard)
+            Ok(read)
         }
         Err(error) => Err(error),
     };
     openssl.kill().unwrap();
     openssl.wait().unwrap();
-    let _ = speaker.join().unwrap();
+    let _ = writer.join().unwrap();
     outcome
 }
 
 #[tokio::test]
-async fn openssl_gets_in_by_either_suite() {
+async fn openssl_is_accepted_with_either_suite() {
     let (laptop, kitchen) = (Keys::generate(), Keys::generate());
     let board = board(&kitchen, &[&laptop]);
-    // Beyond its buffer of 16 KiB, `s_server` with short records waits for more input, whoever listens.
-    let words: Vec<u8> = (0..10_000u32).map(|at| b'a' + (at % 26) as u8).collect();
-    let heard = hear::<Aes128GcmSha256>("TLS_AES_128_GCM_SHA256", &laptop, &board, &words).await;
-    assert!(heard.as_ref() == Ok(&words), "{:?}", heard.err());
-    let heard = hear::<ChaCha20Poly1305Sha256>("TLS_CHACHA20_POLY1305_SHA256", &laptop, &board, &words).await;
-    assert!(heard.as_ref() == Ok(&words), "{:?}", heard.err());
+    // With short records `s_server` sends only up to its buffer of 16 KiB until it gets more input.
+    let data: Vec<u8> = (0..10_000u32).map(|at| b'a' + (at % 26) as u8).collect();
+    let read = receive::<Aes128GcmSha256>("TLS_AES_128_GCM_SHA256", &laptop, &board, &data).await;
+    assert!(read.as_ref() == Ok(&data), "{:?}", read.err());
+    let read = receive::<ChaCha20Poly1305Sha256>("TLS_CHACHA20_POLY1305_SHA256", &laptop, &board, &data).await;
+    assert!(read.as_ref() == Ok(&data), "{:?}", read.err());
 }
 
 #[tokio::test]
 async fn openssl_with_an_unknown_certificate_is_refused() {
     let (laptop, stranger, kitchen) = (Keys::generate(), Keys::generate(), Keys::generate());
     let board = board(&kitchen, &[&laptop]);
-    let outcome = hear::<Aes128GcmSha256>("TLS_AES_128_GCM_SHA256", &stranger, &board, b"evil").await;
+    let outcome = receive::<Aes128GcmSha256>("TLS_AES_128_GCM_SHA256", &stranger, &board, b"evil").await;
     assert_eq!(outcome, Err(HandshakeError::NotTrusted));
 }

@@ -1,4 +1,4 @@
-//! A board against the real sender: who gets in, and what each side is told.
+//! Tests of a board against the real sender: which senders are accepted, and which error each side gets.
 
 use embedded_io_async::{Read, Write};
 use rand_core::OsRng;
@@ -15,7 +15,7 @@ use waft_receiver::tls::suite::{Aes128GcmSha256, ChaCha20Poly1305Sha256, Suite};
 use waft_receiver::tls::wire::Wire;
 use waft_receiver::tls::{Buffers, authenticate};
 
-use crate::support::{Ending, Socket, Ticks, board, connected, listen};
+use crate::support::{Ending, Socket, TokioClock, board, connected, read_all};
 
 fn pins(own: &Keys, receiver: &Keys) -> Pins {
     let name = Name::new("kitchen").unwrap();
@@ -26,18 +26,18 @@ fn pins(own: &Keys, receiver: &Keys) -> Pins {
     Pins::receiver(trust, &name)
 }
 
-/// A sender that says `words` and goodbye to a board; with what it was told where it was refused.
-async fn meet<S: Suite>(
+/// A sender that sends `data` and `close_notify` to a board. Returns the sender's error, and how the board ended.
+async fn transfer<S: Suite>(
     laptop: &Keys,
     pins: Pins,
     board: &waft_receiver::identity::Identity,
-    words: &[u8],
+    data: &[u8],
 ) -> (Option<AtSender>, Ending) {
     let (dialled, accepted) = connected().await;
     let sending = async {
         match sender::authenticate(dialled, laptop, pins).await {
             Ok(Authenticated { mut link, .. }) => {
-                link.write_all(words).await.unwrap();
+                link.write_all(data).await.unwrap();
                 link.flush().await.unwrap();
                 link.close().await;
                 None
@@ -45,37 +45,37 @@ async fn meet<S: Suite>(
             Err(error) => Some(error),
         }
     };
-    tokio::join!(sending, listen::<S>(accepted, board))
+    tokio::join!(sending, read_all::<S>(accepted, board))
 }
 
 #[tokio::test]
-async fn a_trusted_sender_gets_in_by_either_suite() {
+async fn a_trusted_sender_is_accepted_with_either_suite() {
     let (other, laptop, kitchen) = (Keys::generate(), Keys::generate(), Keys::generate());
     let board = board(&kitchen, &[&other, &laptop]);
-    let words: Vec<u8> = (0..100_000u32).map(|at| (at / 5) as u8).collect();
-    let expected = Ending::Read("laptop1".into(), words.clone(), Ok(()));
-    let (told, ending) = meet::<Aes128GcmSha256>(&laptop, pins(&laptop, &kitchen), &board, &words).await;
-    assert!(told.is_none() && ending == expected, "{told:?}");
-    let (told, ending) = meet::<ChaCha20Poly1305Sha256>(&laptop, pins(&laptop, &kitchen), &board, &words).await;
-    assert!(told.is_none() && ending == expected, "{told:?}");
+    let data: Vec<u8> = (0..100_000u32).map(|at| (at / 5) as u8).collect();
+    let expected = Ending::Read("laptop1".into(), data.clone(), Ok(()));
+    let (error, ending) = transfer::<Aes128GcmSha256>(&laptop, pins(&laptop, &kitchen), &board, &data).await;
+    assert!(error.is_none() && ending == expected, "{error:?}");
+    let (error, ending) = transfer::<ChaCha20Poly1305Sha256>(&laptop, pins(&laptop, &kitchen), &board, &data).await;
+    assert!(error.is_none() && ending == expected, "{error:?}");
 }
 
 #[tokio::test]
-async fn an_unknown_sender_is_told_so() {
+async fn an_unknown_sender_learns_that_it_is_unknown() {
     let (stranger, laptop, kitchen) = (Keys::generate(), Keys::generate(), Keys::generate());
     let board = board(&kitchen, &[&laptop]);
-    let (told, ending) = meet::<Aes128GcmSha256>(&stranger, pins(&stranger, &kitchen), &board, b"!").await;
+    let (error, ending) = transfer::<Aes128GcmSha256>(&stranger, pins(&stranger, &kitchen), &board, b"!").await;
     assert_eq!(ending, Ending::Refused(HandshakeError::NotTrusted));
-    assert!(matches!(told, Some(AtSender::Rejected(Rejection::Certificate))), "{told:?}");
+    assert!(matches!(error, Some(AtSender::Rejected(Rejection::Certificate))), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_sender_that_does_not_trust_the_board_tells_it() {
+async fn a_sender_that_does_not_trust_the_board_rejects_it() {
     let (laptop, kitchen, bath) = (Keys::generate(), Keys::generate(), Keys::generate());
-    let (told, ending) =
-        meet::<ChaCha20Poly1305Sha256>(&laptop, pins(&laptop, &bath), &board(&kitchen, &[&laptop]), b"!").await;
+    let (error, ending) =
+        transfer::<ChaCha20Poly1305Sha256>(&laptop, pins(&laptop, &bath), &board(&kitchen, &[&laptop]), b"!").await;
     assert_eq!(ending, Ending::Refused(HandshakeError::Rejected));
-    assert!(matches!(told, Some(AtSender::NotTrusted(_))), "{told:?}");
+    assert!(matches!(error, Some(AtSender::NotTrusted(_))), "{error:?}");
 }
 
 #[tokio::test]
@@ -83,13 +83,13 @@ async fn a_board_without_the_key_of_its_certificate_is_refused() {
     let (laptop, kitchen, thief) = (Keys::generate(), Keys::generate(), Keys::generate());
     let mut stolen = board(&thief, &[&laptop]);
     stolen.certificate = heapless::Vec::from_slice(kitchen.certificate().der()).unwrap();
-    let (told, ending) = meet::<Aes128GcmSha256>(&laptop, pins(&laptop, &kitchen), &stolen, b"!").await;
+    let (error, ending) = transfer::<Aes128GcmSha256>(&laptop, pins(&laptop, &kitchen), &stolen, b"!").await;
     assert_eq!(ending, Ending::Refused(HandshakeError::Rejected));
-    assert!(matches!(told, Some(AtSender::NotItsKey { .. })), "{told:?}");
+    assert!(matches!(error, Some(AtSender::NotItsKey { .. })), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_board_waits_reads_and_answers() {
+async fn a_board_waits_for_data_reads_it_and_answers() {
     let (laptop, kitchen) = (Keys::generate(), Keys::generate());
     let (dialled, accepted) = connected().await;
     let board = board(&kitchen, &[&laptop]);
@@ -102,27 +102,27 @@ async fn a_board_waits_reads_and_answers() {
             link.flush().await.unwrap();
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        let mut heard = vec![0; answer.len()];
-        link.read_exact(&mut heard).await.unwrap();
-        assert!(heard == answer);
-        assert_eq!(link.read(&mut heard).await.unwrap(), 0, "the board says goodbye");
+        let mut read = vec![0; answer.len()];
+        link.read_exact(&mut read).await.unwrap();
+        assert!(read == answer);
+        assert_eq!(link.read(&mut read).await.unwrap(), 0, "the board sends close_notify");
     };
     let receiving = async {
         let (mut wire, mut buffers) = (Wire::new(Socket(accepted)), Buffers::new());
-        let (mut rng, clock) = (OsRng, Ticks::new());
+        let (mut rng, clock) = (OsRng, TokioClock::new());
         let secured = authenticate::<_, ChaCha20Poly1305Sha256>(&mut wire, &mut buffers, &board, &mut rng, &clock);
         let mut link = secured.await.unwrap().link;
-        let (mut heard, mut at) = (vec![0; question.len()], 0);
-        while at < heard.len() {
+        let (mut read, mut at) = (vec![0; question.len()], 0);
+        while at < read.len() {
             for _ in 0..3 {
-                // Given up at once, again and again.
+                // A wait that is cancelled at once loses no data.
                 let _ = embassy_futures::poll_once(link.readable());
             }
             link.readable().await.unwrap();
-            let end = heard.len().min(at + 1 + at % 1000);
-            at += link.read(&mut heard[at..end]).await.unwrap();
+            let end = read.len().min(at + 1 + at % 1000);
+            at += link.read(&mut read[at..end]).await.unwrap();
         }
-        assert!(heard == question);
+        assert!(read == question);
         link.write_all(&answer).await.unwrap();
         link.flush().await.unwrap();
         link.close().await;
@@ -131,9 +131,9 @@ async fn a_board_waits_reads_and_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_sender_is_given_up() {
-    let (_kept, accepted) = connected().await;
+async fn a_silent_sender_times_out() {
+    let (_dialled, accepted) = connected().await;
     let (laptop, kitchen) = (Keys::generate(), Keys::generate());
-    let ending = listen::<Aes128GcmSha256>(accepted, &board(&kitchen, &[&laptop])).await;
+    let ending = read_all::<Aes128GcmSha256>(accepted, &board(&kitchen, &[&laptop])).await;
     assert_eq!(ending, Ending::Refused(HandshakeError::TimedOut));
 }

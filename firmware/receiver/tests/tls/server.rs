@@ -1,4 +1,4 @@
-//! A hand-made TLS 1.3 server that says what a script tells it: TLS_AES_128_GCM_SHA256 and secp256r1. RFC 8446.
+//! A TLS 1.3 server for scripts, which can send any message: TLS_AES_128_GCM_SHA256 and secp256r1. RFC 8446.
 
 use aes_gcm::aead::{AeadInPlace, KeyInit};
 use aes_gcm::{Aes128Gcm, Nonce};
@@ -29,12 +29,12 @@ pub(crate) struct Server<S = TcpStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
-    /// Reads the ClientHello.
+    /// Accepts a connection and reads the ClientHello.
     pub(crate) async fn accept(stream: S) -> Self {
         Self::try_accept(stream).await.unwrap()
     }
 
-    /// The same, from a board that may end the connection.
+    /// Does the same for a board that may end the connection.
     pub(crate) async fn try_accept(mut stream: S) -> std::io::Result<Self> {
         let mut header = [0; 5];
         stream.read_exact(&mut header).await?;
@@ -46,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
         Ok(Self { stream, transcript, client_point, secret: [0; 32], traffic: [0; 32], count: 0 })
     }
 
-    /// Answers with a ServerHello, and goes on to the handshake's keys.
+    /// Sends a ServerHello, and switches to the handshake keys.
     pub(crate) async fn hello(&mut self) {
         let ours = EphemeralSecret::random(&mut OsRng);
         let point = ours.public_key().to_encoded_point(false);
@@ -58,22 +58,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
         let shared = ours.diffie_hellman(&self.client_point);
         let early = extract(&[0; 32], &[0; 32]);
         self.secret = extract(&derived(&early), shared.raw_secret_bytes());
-        self.keys(b"s hs traffic");
+        self.switch_keys(b"s hs traffic");
     }
 
-    /// Goes on to the application's keys.
+    /// Switches to the application keys.
     pub(crate) fn finish(&mut self) {
         self.secret = extract(&derived(&self.secret), &[0; 32]);
-        self.keys(b"s ap traffic");
+        self.switch_keys(b"s ap traffic");
     }
 
-    fn keys(&mut self, label: &[u8]) {
+    fn switch_keys(&mut self, label: &[u8]) {
         let hash = self.transcript.clone().finalize();
         self.traffic = expand(&self.secret, label, &hash);
         self.count = 0;
     }
 
-    /// A handshake message, which counts in the transcript.
+    /// Creates a handshake message and adds it to the transcript.
     pub(crate) fn message(&mut self, kind: u8, body: &[u8]) -> Vec<u8> {
         let message = [&[kind], &vector24(body)[..]].concat();
         self.transcript.update(&message);
@@ -107,17 +107,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
         self.message(20, &mac)
     }
 
-    /// A record in the clear.
+    /// Sends a record in the clear.
     pub(crate) async fn plain(&mut self, kind: u8, body: &[u8]) {
         self.raw(&[&[kind, 3, 3], &vector16(body)[..]].concat()).await;
     }
 
-    /// A sealed record that holds `body` of type `kind`.
+    /// Sends an encrypted record with `body` and the content type `kind`.
     pub(crate) async fn sealed(&mut self, kind: u8, body: &[u8]) {
         self.seal(&[body, &[kind]].concat()).await;
     }
 
-    /// A sealed record that holds just these bytes.
+    /// Sends an encrypted record with exactly this content.
     pub(crate) async fn seal(&mut self, inner: &[u8]) {
         let cipher = Aes128Gcm::new(&expand::<16>(&self.traffic, b"key", b"").into());
         let mut nonce: [u8; 12] = expand(&self.traffic, b"iv", b"");
@@ -130,22 +130,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
         self.raw(&[&header, &sealed[..], &tag].concat()).await;
     }
 
-    /// These bytes; a board that has hung up is no failure.
+    /// Sends these bytes. An error is ignored, because the board may have closed the connection.
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// Listens until so many bytes came; `false`: the board ended the connection first.
-    pub(crate) async fn hears(&mut self, count: usize) -> bool {
+    /// Reads this many bytes. Returns `false` if the board ended the connection before.
+    pub(crate) async fn receive_bytes(&mut self, count: usize) -> bool {
         self.stream.read_exact(&mut vec![0; count]).await.is_ok()
     }
 
-    /// Says no more, and listens to the end.
+    /// Closes our side, and reads up to the end.
     pub(crate) async fn end(mut self) -> Vec<u8> {
         let _ = self.stream.shutdown().await;
-        let mut heard = Vec::new();
-        let _ = self.stream.read_to_end(&mut heard).await;
-        heard
+        let mut received = Vec::new();
+        let _ = self.stream.read_to_end(&mut received).await;
+        received
     }
 }
 

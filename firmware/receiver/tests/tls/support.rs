@@ -1,4 +1,4 @@
-//! The board under test on a TCP connection, and who is who.
+//! The board under test on a TCP connection, and its identity.
 
 use std::io;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use waft_receiver::tls::suite::Suite;
 use waft_receiver::tls::wire::Wire;
 use waft_receiver::tls::{Buffers, authenticate};
 
-/// A TCP connection as a board has it.
+/// A TCP connection as the board's socket.
 pub(crate) struct Socket(pub(crate) TcpStream);
 
 impl ErrorType for Socket {
@@ -48,16 +48,16 @@ impl Tcp for Socket {
     }
 }
 
-/// tokio's clock.
-pub(crate) struct Ticks(Instant);
+/// A clock that follows tokio's time.
+pub(crate) struct TokioClock(Instant);
 
-impl Ticks {
+impl TokioClock {
     pub(crate) fn new() -> Self {
         Self(Instant::now())
     }
 }
 
-impl Clock for Ticks {
+impl Clock for TokioClock {
     fn now(&self) -> u64 {
         self.0.elapsed().as_millis() as u64
     }
@@ -67,7 +67,7 @@ impl Clock for Ticks {
     }
 }
 
-/// Who dialled, who listened.
+/// Both ends of a TCP connection: the one that connected and the one that was accepted.
 pub(crate) async fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -75,7 +75,7 @@ pub(crate) async fn connected() -> (TcpStream, TcpStream) {
     (dialled.unwrap(), accepted.unwrap().0)
 }
 
-/// A board with these keys, which trusts those senders.
+/// A board with these keys that trusts these senders.
 pub(crate) fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
     let mut senders = heapless::Vec::new();
     for (number, keys) in trusted.iter().enumerate() {
@@ -95,33 +95,33 @@ pub(crate) fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
     }
 }
 
-/// How a connection ended for a board that reads all that comes.
+/// How the connection of a board that reads everything ended.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Ending {
-    /// Nothing was read.
+    /// The handshake failed, and nothing was read.
     Refused(HandshakeError),
-    /// Read from the sender of this name, up to this end.
+    /// The name of the sender, what was read from it, and how the link ended.
     Read(String, Vec<u8>, Result<(), LinkError>),
 }
 
-/// A board that reads all that comes.
-pub(crate) async fn listen<S: Suite>(stream: TcpStream, board: &Identity) -> Ending {
+/// Runs a board that reads everything from a connection.
+pub(crate) async fn read_all<S: Suite>(stream: TcpStream, board: &Identity) -> Ending {
     let (mut wire, mut buffers) = (Wire::new(Socket(stream)), Buffers::new());
-    let secured = authenticate::<_, S>(&mut wire, &mut buffers, board, &mut OsRng, &Ticks::new()).await;
+    let secured = authenticate::<_, S>(&mut wire, &mut buffers, board, &mut OsRng, &TokioClock::new()).await;
     let mut secured = match secured {
         Ok(secured) => secured,
         Err(error) => return Ending::Refused(error),
     };
-    let (mut heard, mut buffer) = (Vec::new(), [0; 1000]);
+    let (mut received, mut buffer) = (Vec::new(), [0; 1000]);
     let end = loop {
         match secured.link.read(&mut buffer).await {
             Ok(0) => break Ok(()),
-            Ok(count) => heard.extend_from_slice(&buffer[..count]),
+            Ok(count) => received.extend_from_slice(&buffer[..count]),
             Err(error) => {
-                assert_eq!(secured.link.read(&mut buffer).await, Err(error), "an error is for good");
+                assert_eq!(secured.link.read(&mut buffer).await, Err(error), "a link fails forever");
                 break Err(error);
             }
         }
     };
-    Ending::Read(secured.sender.name.as_str().to_owned(), heard, end)
+    Ending::Read(secured.sender.name.as_str().to_owned(), received, end)
 }
