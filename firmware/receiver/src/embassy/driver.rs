@@ -13,9 +13,9 @@
 //!
 //! An attacker gains nothing by this, because it can send such an ARP reply itself. RFC 826, RFC 9293.
 //!
-//! smoltcp receives frames as long as the driver has any, and no other task runs meanwhile. If frames arrive faster than
-//! smoltcp handles them, this would never end. So after [`BURST`] frames this driver reports none, and wakes its task to
-//! continue after the other tasks.
+//! smoltcp receives frames as long as the driver has any, and no other task runs meanwhile. If frames arrive faster
+//! than smoltcp handles them, this would never end. So after [`BURST`] frames this driver reports none, and wakes its
+//! task to continue after the other tasks.
 
 use core::cell::Cell;
 use core::task::Context;

@@ -18,8 +18,8 @@ async fn data_of_a_valid_script_is_read() {
     assert_eq!((read, end), (b"padded".to_vec(), Ok(())));
 }
 
-/// Sends a valid flight in records of the given lengths and one for the rest, then `hi`. Returns whether the board reads
-/// it.
+/// Sends a valid flight in records of the given lengths and one for the rest, then `hi`. Returns whether the board
+/// reads it.
 async fn is_read_in_records(requests: bool, cut: impl Fn(&[Vec<u8>]) -> Vec<usize>) -> bool {
     let run = run_script(async |server: &mut Server, peers: &Peers| {
         server.hello().await;
