@@ -4,7 +4,7 @@ use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::ITERATIONS_MIN;
 use waft_core::sealed::cipher::Cipher;
-use waft_core::session::desk::Desk;
+use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
 use waft_core::session::{Receipt, SessionError};
@@ -32,7 +32,7 @@ pub(crate) struct SendingSide {
 impl SendingSide {
     /// Its operator gives the code of that receiver.
     pub(crate) fn to(receiver: &ReceivingSide) -> Self {
-        let code = AuthCode::parse(str::from_utf8(receiver.desk.code().digits()).expect("digits")).expect("a code");
+        let code = AuthCode::parse(str::from_utf8(receiver.peers.code().digits()).expect("digits")).expect("a code");
         let operator = Caller { codes: [code].into(), ..Caller::default() };
         Self { source: archive_of(&[("a", b"alpha"), ("b", &[7; 3_000])]), operator }
     }
@@ -66,7 +66,7 @@ impl SendingSide {
 /// A receiver that asks for a code and a key.
 pub(crate) struct ReceivingSide {
     pub(crate) store: MemoryStore,
-    desk: Desk,
+    peers: PeerState,
     operator: Typist,
     entropy: Seeded,
 }
@@ -74,9 +74,9 @@ pub(crate) struct ReceivingSide {
 impl ReceivingSide {
     pub(crate) fn new() -> Self {
         let mut entropy = Seeded(2);
-        let desk = Desk::new(&mut entropy);
+        let peers = PeerState::new(&mut entropy);
         let operator = Typist { keys: [key()].into(), ..Typist::default() };
-        Self { store: MemoryStore::default(), desk, operator, entropy }
+        Self { store: MemoryStore::default(), peers, operator, entropy }
     }
 
     pub(crate) async fn receive<C: Cipher>(
@@ -94,7 +94,7 @@ impl ReceivingSide {
                 key_seconds: 300,
                 certificate: RECEIVER,
             },
-            desk: &mut self.desk,
+            peers: &mut self.peers,
             store: &mut self.store,
             operator: &mut self.operator,
             clock,

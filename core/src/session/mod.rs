@@ -1,12 +1,12 @@
 //! Sessions: the asynchronous sender and receiver, and the traits through which they reach the outside world.
 //!
 //! One session runs on one authenticated connection. [`sender::Sender`] and [`receiver::Receiver`] drive it from
-//! `Hello` to `Committed`. [`desk::Desk`] holds the state that a receiver keeps between connections. PROTOCOL.md,
+//! `Hello` to `Committed`. [`peers::PeerState`] holds the state that a receiver keeps between connections. PROTOCOL.md,
 //! section 6.
 
-pub mod apart;
 mod channel;
-pub mod desk;
+pub mod own_frame;
+pub mod peers;
 pub mod receiver;
 pub mod sender;
 

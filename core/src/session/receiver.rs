@@ -13,7 +13,7 @@ use crate::limits;
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::HpkeSecret;
 use crate::session::channel::Channel;
-use crate::session::desk::{Desk, Tries};
+use crate::session::peers::{LockoutSnapshot, PeerState};
 use crate::session::{Clock, Link, Offered, Receipt, SessionError, Store};
 use flow::Session;
 
@@ -21,8 +21,8 @@ use flow::Session;
 pub trait Operator {
     /// Shows the code that a sender must give: whenever it changes, where one is needed.
     fn code(&mut self, code: &AuthCode);
-    /// A code was tried. What is given here outlives a reset where it is kept, and is what [`Desk::resume`] takes.
-    fn tries(&mut self, _tries: &Tries) {}
+    /// A code was tried. What is given here outlives a reset where it is kept, and is what [`PeerState::restore`] takes.
+    fn keep_lockouts(&mut self, _lockouts: &LockoutSnapshot) {}
     /// Asks for the transfer key, which goes to `key`. `left`: tries left after a wrong one. Dropped when the sender
     /// goes away.
     async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer;
@@ -128,7 +128,7 @@ pub struct Receiver<'a, S, O, K, R> {
     /// How it receives.
     pub policy: &'a Policy<'a>,
     /// What it remembers.
-    pub desk: &'a mut Desk,
+    pub peers: &'a mut PeerState,
     /// Where the folder goes.
     pub store: &'a mut S,
     /// Its person.
@@ -166,7 +166,7 @@ impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R>
                 && session.receipt_sent
                 && let Some(run) = session.run
             {
-                session.at.desk.confirm(&run);
+                session.at.peers.confirm(&run);
             }
         }
         result

@@ -12,7 +12,7 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
 use waft_core::path::RelPath;
-use waft_core::session::desk::Tries;
+use waft_core::session::peers::LockoutSnapshot;
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, StoreError, receiver, sender};
 
@@ -278,7 +278,7 @@ pub(crate) struct Typist {
     pub(crate) events: Vec<receiver::Event>,
     pub(crate) codes: Vec<[u8; 4]>,
     /// The wrong codes, as they are kept through a reset.
-    pub(crate) kept: Option<Tries>,
+    pub(crate) kept: Option<LockoutSnapshot>,
     /// Types each key no earlier than then.
     pub(crate) types: Moment,
     /// Wants to stop then.
@@ -306,8 +306,8 @@ impl Moment {
 }
 
 impl receiver::Operator for Typist {
-    fn tries(&mut self, tries: &Tries) {
-        self.kept = Some(*tries);
+    fn keep_lockouts(&mut self, lockouts: &LockoutSnapshot) {
+        self.kept = Some(*lockouts);
     }
 
     fn code(&mut self, code: &AuthCode) {

@@ -109,12 +109,12 @@ fn a_sender_that_wants_the_key_typed_finds_before_the_code_that_it_would_not_be(
 fn a_closed_receiver_gives_receipts_and_takes_nothing() {
     let mut scene = Scene::new();
     assert_eq!(scene.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(UNKNOWN));
-    assert!(scene.desk.has_unconfirmed_receipt());
-    scene.desk.close();
+    assert!(scene.peers.has_unconfirmed_receipt());
+    scene.peers.close();
     let salt = std::mem::replace(&mut scene.salt, [9; 32]);
     assert_eq!(scene.connect(), refused(Refusal::Declined));
     scene.salt = salt;
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert!(!scene.desk.has_unconfirmed_receipt(), "its sender closed behind it");
+    assert!(!scene.peers.has_unconfirmed_receipt(), "its sender closed behind it");
 }

@@ -34,7 +34,7 @@ use world::{Begun, connect, run};
 #[test]
 fn a_folder_crosses_with_code_and_typed_key() {
     let mut scene = Scene::new().with_right_code();
-    let before = *scene.desk.code().digits();
+    let before = *scene.peers.code().digits();
     let ends = scene.connect();
     scene.assert_committed(ends);
     assert_eq!(scene.typist.asked, [None]);
@@ -104,7 +104,7 @@ fn nobody_types_the_key() {
 fn wrong_codes_lock_that_sender_for_longer_and_longer() {
     let mut scene = Scene::new();
     scene.code_needed = true;
-    let wrong = |scene: &Scene| if scene.desk.code().digits() == b"0000" { "0001" } else { "0000" };
+    let wrong = |scene: &Scene| if scene.peers.code().digits() == b"0000" { "0001" } else { "0000" };
     for seconds in [30, 60, 120] {
         let code = wrong(&scene);
         scene.caller.codes = (0..3).map(|_| AuthCode::parse(code).unwrap()).collect();
@@ -160,7 +160,7 @@ fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
             matches!(first.0, Err(SessionError::Disconnected | SessionError::OutcomeUnknown { .. })),
             "cut at {at}: {first:?}"
         );
-        let code = std::str::from_utf8(scene.desk.code().digits()).unwrap().to_owned();
+        let code = std::str::from_utf8(scene.peers.code().digits()).unwrap().to_owned();
         scene.caller.codes = [AuthCode::parse(&code).unwrap()].into();
         scene.typist.keys = [key(KEY)].into();
         let written = scene.store.written;

@@ -9,7 +9,7 @@ use waft_core::code::AuthCode;
 use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, ITERATIONS_MIN, STEP_MS};
 use waft_core::sealed::cipher::{Aead, SoftCipher};
 use waft_core::sealed::stream::Codec;
-use waft_core::session::desk::Desk;
+use waft_core::session::peers::PeerState;
 use waft_core::session::sender::{self, Peer};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError};
 use waft_core::wire::message::{
@@ -264,7 +264,7 @@ fn nothing_is_kept_of_a_peer_that_misbehaves() {
 fn a_wrong_code_is_kept_before_the_sender_hears_of_it() {
     let mut scene = Scene::new();
     scene.code_needed = true;
-    let wrong = |scene: &Scene| if scene.desk.code().digits() == b"0000" { "0001" } else { "0000" };
+    let wrong = |scene: &Scene| if scene.peers.code().digits() == b"0000" { "0001" } else { "0000" };
     let give = |scene: &mut Scene, times: usize| {
         let code = AuthCode::parse(wrong(scene)).unwrap();
         scene.caller.codes =
@@ -274,6 +274,6 @@ fn a_wrong_code_is_kept_before_the_sender_hears_of_it() {
     assert_eq!(give(&mut scene, 1), Err(SessionError::PeerCancelled(Cancel::Interrupted)));
     // A reset, between two tries.
     let kept = scene.typist.kept.expect("it was told what to keep");
-    scene.desk = Desk::resume(&mut scene.entropy, &kept, scene.clock.now());
+    scene.peers = PeerState::restore(&mut scene.entropy, &kept, scene.clock.now());
     assert_eq!(give(&mut scene, 2), Err(SessionError::Refused(Refusal::Locked { seconds: 30 })));
 }

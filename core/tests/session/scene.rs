@@ -12,7 +12,7 @@ use waft_core::limits;
 use waft_core::sealed::cipher::{Cipher, SoftCipher};
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::stream::Compressor;
-use waft_core::session::desk::Desk;
+use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
 use waft_core::session::{Clock as _, Offered, Receipt, SessionError};
@@ -32,7 +32,7 @@ pub(crate) const KEY: &str = "0123-4567-89AB-CDEF";
 pub(crate) struct Scene {
     pub(crate) clock: Rc<VirtualClock>,
     pub(crate) entropy: Seeded,
-    pub(crate) desk: Desk,
+    pub(crate) peers: PeerState,
     pub(crate) store: MemoryStore,
     pub(crate) typist: Typist,
     pub(crate) caller: Caller,
@@ -63,7 +63,7 @@ impl Scene {
         let long: Vec<u8> = (0..20_000u32).flat_map(u32::to_le_bytes).collect();
         Self {
             clock: Rc::default(),
-            desk: Desk::new(&mut entropy),
+            peers: PeerState::new(&mut entropy),
             store: MemoryStore::default(),
             typist: Typist { keys: [key(KEY)].into(), ..Typist::default() },
             caller: Caller::default(),
@@ -85,7 +85,7 @@ impl Scene {
 
     pub(crate) fn with_right_code(mut self) -> Self {
         self.code_needed = true;
-        self.caller.codes.push_back(AuthCode::parse(std::str::from_utf8(self.desk.code().digits()).unwrap()).unwrap());
+        self.caller.codes.push_back(AuthCode::parse(std::str::from_utf8(self.peers.code().digits()).unwrap()).unwrap());
         self
     }
 
@@ -196,7 +196,7 @@ impl Scene {
         };
         let receiving = Receiving {
             policy,
-            desk: &mut self.desk,
+            peers: &mut self.peers,
             store: &mut self.store,
             typist: &mut self.typist,
             clock: &self.clock,
@@ -246,7 +246,7 @@ impl<'s> Sending<'s> {
 /// A receiver with what it works with.
 pub(crate) struct Receiving<'s> {
     pub(crate) policy: Policy<'s>,
-    pub(crate) desk: &'s mut Desk,
+    pub(crate) peers: &'s mut PeerState,
     pub(crate) store: &'s mut MemoryStore,
     pub(crate) typist: &'s mut Typist,
     pub(crate) clock: &'s VirtualClock,
@@ -258,7 +258,7 @@ impl Receiving<'_> {
         let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
         let mut receiver = Receiver {
             policy: &self.policy,
-            desk: self.desk,
+            peers: self.peers,
             store: self.store,
             operator: self.typist,
             clock: self.clock,

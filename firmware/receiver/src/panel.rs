@@ -15,7 +15,7 @@ use embassy_sync::channel::{Channel, TrySendError};
 use embassy_sync::signal::Signal;
 use waft_core::code::{AuthCode, KeyError, TransferKey};
 use waft_core::limits::PROGRESS_STEP;
-use waft_core::session::desk::Tries;
+use waft_core::session::peers::LockoutSnapshot;
 use waft_core::session::receiver::{Event as Happened, KeyAnswer, Operator};
 use waft_core::session::{Clock, Offered, SessionError};
 use zeroize::Zeroize as _;
@@ -180,14 +180,14 @@ impl Drop for Asked<'_> {
 pub(crate) struct AtBoard<'a, M: RawMutex> {
     panel: &'a Panel,
     events: &'a Events<M>,
-    tries: &'a mut Tries,
+    tries: &'a mut LockoutSnapshot,
     total: u64,
     /// Percent, and bytes, that were told last.
     told: (u8, u64),
 }
 
 impl<'a, M: RawMutex> AtBoard<'a, M> {
-    pub(crate) fn new(panel: &'a Panel, events: &'a Events<M>, tries: &'a mut Tries) -> Self {
+    pub(crate) fn new(panel: &'a Panel, events: &'a Events<M>, tries: &'a mut LockoutSnapshot) -> Self {
         Self { panel, events, tries, total: 1, told: (0, 0) }
     }
 
@@ -223,8 +223,8 @@ impl<M: RawMutex> Operator for AtBoard<'_, M> {
         self.panel.show_code(code);
     }
 
-    fn tries(&mut self, tries: &Tries) {
-        *self.tries = *tries;
+    fn keep_lockouts(&mut self, lockouts: &LockoutSnapshot) {
+        *self.tries = *lockouts;
     }
 
     async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer {

@@ -16,8 +16,8 @@ use core::pin::{Pin, pin};
 use embassy_futures::select::{Either, select};
 use embassy_sync::mutex::Mutex;
 use waft_core::session::Clock;
-use waft_core::session::apart::apart;
-use waft_core::session::desk::{Desk, Tries};
+use waft_core::session::own_frame::own_frame;
+use waft_core::session::peers::{LockoutSnapshot, PeerState};
 use waft_core::wire::preface::ClearRefusal;
 
 use crate::accept::Backlog;
@@ -47,7 +47,7 @@ pub struct Parts<'a, B: Board, const N: usize> {
     /// Why the board started.
     pub start: Start,
     /// Memory that survives a reset: the lockouts of senders that sent wrong codes.
-    pub tries: &'a mut Tries,
+    pub tries: &'a mut LockoutSnapshot,
     /// The events for the application.
     pub events: &'a Events<B::Mutex>,
     /// The buffers of the receiver.
@@ -60,7 +60,7 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
     let panel = Panel::new();
     let address = Cell::new(None);
     let Memory { tls, frame, plain, collected, transfer } = memory;
-    let (store, fault) = shared::<B>(apart(pin!(SlotStore::mount(slots, collected, transfer))).await);
+    let (store, fault) = shared::<B>(own_frame(pin!(SlotStore::mount(slots, collected, transfer))).await);
     if fault.is_none() {
         events.tell(Event::Mounted);
     }
@@ -81,11 +81,11 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
         _ => console.await,
     };
     store.lock().await.allow_older(identity.policy.allow_older);
-    let desk = desk_at(start, &mut random, tries, clock.now());
+    let peers = restore_peers(start, &mut random, tries, clock.now());
     let panel = &panel;
-    let mut sessions = Sessions::<B> { identity, random, desk, tries, store, clock, panel, events, frame, plain };
+    let mut sessions = Sessions::<B> { identity, random, peers, tries, store, clock, panel, events, frame, plain };
     if identity.policy.code {
-        panel.show_code(sessions.desk.code());
+        panel.show_code(sessions.peers.code());
     }
     let serve = async {
         loop {
@@ -113,18 +113,18 @@ fn shared<'a, B: Board>(mounted: Result<Store<'a, B>, MountError>) -> (Option<Sh
 
 /// The state of peers, with the lockouts from before a reset.
 #[inline(never)]
-fn desk_at(start: Start, random: &mut Random, tries: &mut Tries, now: u64) -> Desk {
-    let desk = match start {
-        Start::Power => Desk::new(random),
-        _ => Desk::resume(random, tries, now),
+fn restore_peers(start: Start, random: &mut Random, tries: &mut LockoutSnapshot, now: u64) -> PeerState {
+    let peers = match start {
+        Start::Power => PeerState::new(random),
+        _ => PeerState::restore(random, tries, now),
     };
-    *tries = desk.tries(now);
-    desk
+    *tries = peers.lockouts(now);
+    peers
 }
 
 /// Runs two futures that never end. They are pinned by reference, because passing them by value would store each twice.
 async fn both<T>(one: Pin<&mut impl Future<Output = T>>, other: Pin<&mut impl Future<Output = T>>) -> T {
-    match select(apart(one), apart(other)).await {
+    match select(own_frame(one), own_frame(other)).await {
         Either::First(end) | Either::Second(end) => end,
     }
 }

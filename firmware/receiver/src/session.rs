@@ -9,8 +9,8 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::{LINGER_MS, REMEMBER_MS};
-use waft_core::session::apart::apart;
-use waft_core::session::desk::{Desk, Tries};
+use waft_core::session::own_frame::own_frame;
+use waft_core::session::peers::{LockoutSnapshot, PeerState};
 use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Clock, Link};
 
@@ -68,8 +68,8 @@ impl Default for Memory {
 pub(crate) struct Sessions<'a, B: Board> {
     pub(crate) identity: &'a Identity,
     pub(crate) random: Random,
-    pub(crate) desk: Desk,
-    pub(crate) tries: &'a mut Tries,
+    pub(crate) peers: PeerState,
+    pub(crate) tries: &'a mut LockoutSnapshot,
     pub(crate) store: &'a SharedStore<'a, B>,
     pub(crate) clock: &'a B::Clock,
     pub(crate) panel: &'a Panel,
@@ -83,8 +83,8 @@ impl<B: Board> Sessions<'_, B> {
     #[inline(never)]
     pub(crate) fn expire(&mut self) -> u64 {
         let now = self.clock.now();
-        self.desk.expire(now);
-        self.desk.next_expiry().unwrap_or(now + REMEMBER_MS)
+        self.peers.expire(now);
+        self.peers.next_expiry().unwrap_or(now + REMEMBER_MS)
     }
 
     /// Listens to whoever connected, and tells `active` once that is a trusted sender.
@@ -93,15 +93,15 @@ impl<B: Board> Sessions<'_, B> {
         let (identity, random) = (self.identity, &mut self.random);
         // No name for the result: it would lie beside the link as long as that lives.
         let Authenticated { mut link, sender } =
-            match apart(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock))).await {
+            match own_frame(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock))).await {
                 Ok(authenticated) => authenticated,
                 Err(stranger) => return self.panel.tell_of_stranger(stranger),
             };
         active.authenticated();
-        apart(pin!(self.receive(&mut link, sender.hash))).await;
+        own_frame(pin!(self.receive(&mut link, sender.hash))).await;
         // A peer that takes nothing more gets no goodbye.
         let enough = self.clock.sleep_until(self.clock.now() + LINGER_MS);
-        apart(pin!(select(link.close(), enough))).await;
+        own_frame(pin!(select(link.close(), enough))).await;
     }
 
     /// One session of core's receiver, with the store to itself.
@@ -122,7 +122,7 @@ impl<B: Board> Sessions<'_, B> {
         let mut operator = AtBoard::new(self.panel, self.events, self.tries);
         let mut receiver = Receiver {
             policy: &policy,
-            desk: &mut self.desk,
+            peers: &mut self.peers,
             store: &mut *store,
             operator: &mut operator,
             clock: self.clock,

@@ -9,7 +9,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use rand_core::{OsRng, RngCore};
 use waft_core::sealed::cipher::SoftCipher;
-use waft_core::session::desk::Tries;
+use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::Memory;
 use waft_receiver::board::{Board, Fit, Start};
 use waft_receiver::entropy::Trng;
@@ -76,7 +76,7 @@ pub(crate) async fn serve(
         echo: mode.is_some(),
         clock: &Clock::start(),
         start: Start::Power,
-        tries: &mut Tries::NONE.clone(),
+        tries: &mut LockoutSnapshot::NONE.clone(),
         events: &Events::new(),
         memory: &mut memory,
     };

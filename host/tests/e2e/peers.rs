@@ -11,7 +11,7 @@ use waft::tls::{receiver, sender};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::cipher::Cipher;
-use waft_core::session::desk::Desk;
+use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{KeyAnswer, KeySource, Policy, Receiver};
 use waft_core::session::sender::{Peer, Run, Sender};
 use waft_core::session::{Offered, Receipt, SessionError, Store};
@@ -90,7 +90,7 @@ pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, st
     let mut frame = vec![0; waft_core::session::receiver::buffer_len(CHUNK_MAX)];
     let mut receiver = Receiver {
         policy: &policy,
-        desk: &mut Desk::new(&mut OsRng),
+        peers: &mut PeerState::new(&mut OsRng),
         store,
         operator: &mut Nobody,
         clock: &Clock::start(),

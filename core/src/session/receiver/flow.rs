@@ -17,9 +17,9 @@ use crate::limits::{self, KEY_TRIES, LEASE_MS, PROGRESS_STEP, STEP_MS, WORKING_C
 use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::{Schedule, Secret, Transcript};
 use crate::sealed::stream::{Codec, Opener, Span};
-use crate::session::apart::apart;
 use crate::session::channel::{Channel, decode, decode_first, encode, stretch};
-use crate::session::desk::{CodeTry, RunId};
+use crate::session::own_frame::own_frame;
+use crate::session::peers::{CodeTry, RunId};
 use crate::session::receiver::wait::{First, finish, wait_for};
 use crate::session::receiver::{Event, KeyAnswer, KeySource, Operator, Policy, Receiver};
 use crate::session::{Clock, Held, Link, Misbehaviour, Offered, Receipt, SessionError, Store};
@@ -86,19 +86,19 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         self.at.operator.event(Event::Connected(self.peer));
         // In a scope of its own: what stands here is in memory as long as the session lasts.
         let accepted = {
-            let opening = apart(pin!(self.greet::<C>())).await?;
-            apart(pin!(self.offer::<C>(&opening))).await?
+            let opening = own_frame(pin!(self.greet::<C>())).await?;
+            own_frame(pin!(self.offer::<C>(&opening))).await?
         };
         let mut schedule = Schedule::empty();
-        apart(pin!(self.prove_key(&accepted, &mut schedule))).await?;
+        own_frame(pin!(self.prove_key(&accepted, &mut schedule))).await?;
         if let Some(receipt) = self.remembered_receipt(&accepted, &schedule)? {
             self.tell_receipt(receipt).await;
             return Ok(receipt);
         }
-        let held = apart(pin!(self.begin(&accepted, &schedule))).await?;
-        let offset = apart(pin!(self.accept(&schedule, held))).await?;
-        apart(pin!(self.chunks::<C>(&accepted, &schedule, offset))).await?;
-        apart(pin!(self.commit())).await
+        let held = own_frame(pin!(self.begin(&accepted, &schedule))).await?;
+        let offset = own_frame(pin!(self.accept(&schedule, held))).await?;
+        own_frame(pin!(self.chunks::<C>(&accepted, &schedule, offset))).await?;
+        own_frame(pin!(self.commit())).await
     }
 
     /// `Hello`, `Greeting`, and the code where it is needed.
@@ -116,13 +116,13 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         }
         let now = self.at.clock.now();
         let run = RunId { sender: self.peer, salt };
-        self.at.desk.expire(now);
-        if !self.at.desk.serves(&run) {
+        self.at.peers.expire(now);
+        if !self.at.peers.serves(&run) {
             return Err(SessionError::Refused(Refusal::Declined));
         }
-        let remembered = self.at.desk.remembers(&run);
+        let remembered = self.at.peers.remembers(&run);
         let code_needed = self.at.policy.code_needed && !remembered;
-        if code_needed && let Some(seconds) = self.at.desk.locked(&self.peer, now) {
+        if code_needed && let Some(seconds) = self.at.peers.locked(&self.peer, now) {
             return Err(self.lock(seconds));
         }
         // In a run whose code was proven, the folder may have been committed, and only the receipt is still to be sent.
@@ -138,7 +138,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             self.code().await?;
         }
         if !remembered {
-            self.at.desk.code_proven(run, self.at.clock.now());
+            self.at.peers.code_proven(run, self.at.clock.now());
         }
         self.run = Some(run);
         Ok(Opening { hello, greeting: greeting_bytes, run })
@@ -178,13 +178,13 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                 return not_expected(message);
             };
             let now = self.at.clock.now();
-            let outcome = self.at.desk.try_code(&self.peer, &digits, now, self.at.entropy);
+            let outcome = self.at.peers.try_code(&self.peer, &digits, now, self.at.entropy);
             // Kept before the sender hears of it: a reset must not give the try back.
-            self.at.operator.tries(&self.at.desk.tries(now));
+            self.at.operator.keep_lockouts(&self.at.peers.lockouts(now));
             match outcome {
                 CodeTry::Right => {
                     self.at.operator.event(Event::CodeAccepted);
-                    self.at.operator.code(self.at.desk.code());
+                    self.at.operator.code(self.at.peers.code());
                     return self.channel.send(&FromReceiver::CodeAccepted).await;
                 }
                 CodeTry::Wrong { left } => {
@@ -192,7 +192,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
                     self.channel.send(&FromReceiver::CodeWrong { left }).await?;
                 }
                 CodeTry::Locked { seconds } => {
-                    self.at.operator.code(self.at.desk.code());
+                    self.at.operator.code(self.at.peers.code());
                     return Err(self.lock(seconds));
                 }
             }
@@ -227,7 +227,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         field(shape.is_consistent())?;
         let offered = Offered { sender: peer, created, shape };
         // A run has one folder: what its user agreed to once is not an answer to another offer.
-        field(self.at.desk.binds(&opening.run, &offered))?;
+        field(self.at.peers.binds(&opening.run, &offered))?;
         self.at.operator.event(Event::Offered(offered));
         self.check(&opening.run, &offered).await?;
         Ok(Accepted { run: opening.run, offer, aead, codec, offered, transcript })
@@ -236,7 +236,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     /// Lets the store find what it can know before the operator is asked for the key. Where the folder was committed in
     /// this run already, only its receipt is still to be sent, and nothing that the store finds now matters.
     async fn check(&mut self, run: &RunId, offered: &Offered) -> Result<(), SessionError> {
-        if self.at.desk.receipt(run).is_some() {
+        if self.at.peers.receipt(run).is_some() {
             return Ok(());
         }
         self.ask_store(Ask::Check(offered)).await.map(drop)
@@ -252,7 +252,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             schedule.derive(&secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
-        if let Some(secret) = self.at.desk.secret(&accepted.run, iterations) {
+        if let Some(secret) = self.at.peers.secret(&accepted.run, iterations) {
             schedule.derive(secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
@@ -267,7 +267,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             }
             schedule.derive(&secret, transcript);
             if schedule.commits_to(&offer.commitment) {
-                self.at.desk.key_proven(&accepted.run, iterations, &secret);
+                self.at.peers.key_proven(&accepted.run, iterations, &secret);
                 return stretched;
             }
             stretched?;
@@ -326,7 +326,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     /// The receipt that this sender's last connection may have lost. A run has one folder: its salt does not speak for
     /// another.
     fn remembered_receipt(&self, accepted: &Accepted, schedule: &Schedule) -> Result<Option<Receipt>, SessionError> {
-        let Some((manifest, receipt)) = self.at.desk.receipt(&accepted.run) else { return Ok(None) };
+        let Some((manifest, receipt)) = self.at.peers.receipt(&accepted.run) else { return Ok(None) };
         field(schedule.verify_manifest_tag(manifest, &accepted.offer.manifest_tag))?;
         Ok(Some(*receipt))
     }
@@ -463,7 +463,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         // Neither side interrupts it: from here on the folder may be in place.
         let receipt = finish(&mut self.channel, Stage::Verifying, pin!(self.at.store.commit())).await?;
         if let Some((run, manifest)) = self.run.zip(self.manifest) {
-            self.at.desk.committed(&run, manifest, receipt);
+            self.at.peers.committed(&run, manifest, receipt);
         }
         self.at.operator.event(Event::Committed(receipt));
         self.tell_receipt(receipt).await;
@@ -506,9 +506,9 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         }
         if let Some(run) = self.run {
             match error {
-                Some(SessionError::Refused(_) | SessionError::PeerMisbehaved(_)) => self.at.desk.forget(&run),
+                Some(SessionError::Refused(_) | SessionError::PeerMisbehaved(_)) => self.at.peers.forget(&run),
                 // The time to remember begins when the connection ends, however long that lasted.
-                _ => self.at.desk.renew(&run, self.at.clock.now()),
+                _ => self.at.peers.renew(&run, self.at.clock.now()),
             }
         }
         match error {

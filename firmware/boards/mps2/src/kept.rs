@@ -12,7 +12,7 @@
 
 use core::ptr;
 
-use waft_core::session::desk::Tries;
+use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::board::Start;
 
 const MAGIC: u32 = u32::from_be_bytes(*b"WKPT");
@@ -26,7 +26,7 @@ struct Kept {
     cause: u32,
     length: u32,
     text: [u8; TEXT],
-    tries: Tries,
+    tries: LockoutSnapshot,
 }
 
 // The length of the region in `mps2.toml`.
@@ -70,7 +70,7 @@ pub struct Memory {
     /// The last failure and its text, if the firmware failed before this start.
     pub failure: Option<(Cause, &'static str)>,
     /// The lockouts of senders.
-    pub tries: &'static mut Tries,
+    pub tries: &'static mut LockoutSnapshot,
 }
 
 /// Reads the memory, and clears the failure so that it is reported only once. Call this once.
@@ -81,7 +81,7 @@ pub fn recall() -> Memory {
     let failed = match *magic == MAGIC {
         true => Cause::read(*cause),
         false => {
-            (*magic, *failures, *tries) = (MAGIC, 0, Tries::NONE);
+            (*magic, *failures, *tries) = (MAGIC, 0, LockoutSnapshot::NONE);
             return Memory { start: Start::Power, failure: None, tries };
         }
     };

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use cortex_m::peripheral::SCB;
 use cortex_m_rt::{ExceptionFrame, exception};
 use defmt_rtt as _;
-use waft_core::session::desk::Tries;
+use waft_core::session::peers::LockoutSnapshot;
 use waft_stm32::report::FailureReport;
 
 /// `CFSR`: the stack pointer went below its limit.
@@ -20,7 +20,7 @@ const OVERFLOW: u32 = 1 << 20;
 
 /// Memory that survives a reset but not a loss of power.
 struct Retained {
-    tries: UnsafeCell<MaybeUninit<Tries>>,
+    tries: UnsafeCell<MaybeUninit<LockoutSnapshot>>,
     report: UnsafeCell<MaybeUninit<FailureReport>>,
 }
 
@@ -33,13 +33,13 @@ static RETAINED: Retained =
     Retained { tries: UnsafeCell::new(MaybeUninit::uninit()), report: UnsafeCell::new(MaybeUninit::uninit()) };
 
 /// Returns the lockouts of senders and the last failure report, which is cleared in the memory.
-pub(crate) fn take_retained() -> (&'static mut Tries, FailureReport) {
+pub(crate) fn take_retained() -> (&'static mut LockoutSnapshot, FailureReport) {
     static IS_TAKEN: AtomicBool = AtomicBool::new(false);
     assert!(!IS_TAKEN.swap(true, Ordering::Relaxed), "the retained memory is read once");
     // SAFETY: there is no other reference to `tries`, and only `reset` accesses `report`, which does not return. Every
     // bit pattern is a valid value of both types. The reads are volatile because the values are from before the reset.
     unsafe {
-        let tries = RETAINED.tries.get().cast::<Tries>();
+        let tries = RETAINED.tries.get().cast::<LockoutSnapshot>();
         tries.write(tries.read_volatile());
         let report = RETAINED.report.get().cast::<FailureReport>();
         let last = report.read_volatile();

@@ -7,7 +7,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::MutexGuard;
 use waft_core::limits::LINGER_MS;
 use waft_core::session::Clock;
-use waft_core::session::apart::apart;
+use waft_core::session::own_frame::own_frame;
 use waft_core::session::receiver::KeyAnswer;
 
 use super::terminal::{PIECE, whole};
@@ -82,18 +82,18 @@ impl<'a, B: Board> Console<'a, B> {
                     self.terminal.say(line).await;
                 }
             }
-            Command::Status => apart(pin!(self.status())).await,
+            Command::Status => own_frame(pin!(self.status())).await,
             Command::Code => self.show_code().await,
-            Command::List => apart(pin!(self.list())).await,
+            Command::List => own_frame(pin!(self.list())).await,
             Command::Digest => self.digest().await,
-            Command::Verify => apart(pin!(self.verify())).await,
+            Command::Verify => own_frame(pin!(self.verify())).await,
             Command::Show("") => self.terminal.say("Which file? `show PATH` shows one; `list` lists them.").await,
-            Command::Show(path) => apart(pin!(self.show_file(path))).await,
+            Command::Show(path) => own_frame(pin!(self.show_file(path))).await,
             Command::Hold => self.hold().await,
             Command::Release => self.release().await,
             Command::Decline => self.decline().await,
             Command::Forget { sure: false } => self.terminal.say("If you are sure, type `forget yes`.").await,
-            Command::Forget { sure: true } => apart(pin!(self.forget())).await,
+            Command::Forget { sure: true } => own_frame(pin!(self.forget())).await,
             Command::ResetGuard => self.reset_guard().await,
         }
     }

@@ -12,7 +12,7 @@ use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
-use waft_core::session::desk::Tries;
+use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::Memory;
 use waft_receiver::board::{Board, Fit, PORT, Start};
 use waft_receiver::embassy::{Neighbours, TcpPort, Uptime};
@@ -156,7 +156,7 @@ pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) 
     let (stack, mut laptop_runner) = embassy_net::new(there.clone(), fixed(LAPTOP), resources, OsRng.next_u64());
     let (near, far) = duplex(1 << 16);
     let mut memory = Box::new(Memory::new());
-    let (events, mut tries) = (Events::new(), Tries::NONE);
+    let (events, mut tries) = (Events::new(), LockoutSnapshot::NONE);
     let sizes = [(4096, 1024), (4096, 1024), (4096, 1024), (16, 16)];
     let parts = Parts::<'_, Wired, SOCKETS> {
         fit,

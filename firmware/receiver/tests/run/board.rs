@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
-use waft_core::session::desk::Tries;
+use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::board::{Board, Fit, Listened, Socket, Start, Unfit};
 use waft_receiver::entropy::Trng;
 use waft_receiver::events::Events;
@@ -160,7 +160,7 @@ impl Scene<'_, '_> {
 /// What a reset leaves.
 pub(crate) struct Powered {
     pub(crate) flash: Flash,
-    pub(crate) tries: Tries,
+    pub(crate) tries: LockoutSnapshot,
     pub(crate) start: Start,
     pub(crate) noise: bool,
     /// Whether the console has to show what is typed.
@@ -175,7 +175,7 @@ impl Powered {
             nor.erase(0, 2 * ERASE as u32).await.unwrap();
             nor.write(0, &*provisioned(&[3; 32].into())).await.unwrap();
         });
-        Self { flash: Mutex::new(nor), tries: Tries::NONE, start: Start::Power, noise: true, echo: true }
+        Self { flash: Mutex::new(nor), tries: LockoutSnapshot::NONE, start: Start::Power, noise: true, echo: true }
     }
 
     /// Boots the board, until `scene` is over; then power goes.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rand_core::OsRng;
 use waft_core::limits::CHUNK_MAX;
-use waft_core::session::desk::Desk;
+use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Clock as _, Receipt, SessionError};
 use waft_core::wire::message::Cancel;
@@ -29,14 +29,14 @@ const MAX_ITERATIONS: u32 = 2_000_000;
 /// How long a person has to type the key.
 const KEY_SECONDS: u16 = 300;
 
-/// The desk, the store, the memory.
+/// The peers, the store, the memory.
 pub(super) struct Reception {
     identity: Arc<Identity>,
     store: DirectoryStore,
     into: String,
     code_needed: bool,
     typed: bool,
-    desk: Desk,
+    peers: PeerState,
     clock: Clock,
     /// The code that the person has seen last.
     shown: Option<Zeroizing<String>>,
@@ -52,7 +52,7 @@ impl Reception {
             into: shown(&args.into),
             code_needed: !args.no_code,
             typed: !args.no_key,
-            desk: Desk::new(&mut OsRng),
+            peers: PeerState::new(&mut OsRng),
             clock: Clock::start(),
             shown: None,
             frame: vec![0; buffer_len(CHUNK_MAX)],
@@ -62,7 +62,7 @@ impl Reception {
 
     /// The code as it is shown first.
     pub(super) fn first_code(&mut self) -> Zeroizing<String> {
-        self.shown.insert(secret(self.desk.code().display())).clone()
+        self.shown.insert(secret(self.peers.code().display())).clone()
     }
 
     /// Says that the next folder may come, and with which code.
@@ -75,12 +75,12 @@ impl Reception {
 
     /// Whether a receipt may have got lost.
     pub(super) fn has_unconfirmed_receipt(&self) -> bool {
-        self.desk.has_unconfirmed_receipt()
+        self.peers.has_unconfirmed_receipt()
     }
 
     /// Takes no folder any more, and only gives receipts again.
     pub(super) fn close(&mut self) {
-        self.desk.close();
+        self.peers.close();
     }
 
     /// Where a part of a folder is kept for its sender's next try, if there is one.
@@ -90,10 +90,10 @@ impl Reception {
 
     /// Completes when the time of a remembered run has passed and what it proved was wiped.
     pub(super) async fn expire(&mut self) {
-        match self.desk.next_expiry() {
+        match self.peers.next_expiry() {
             Some(moment) => {
                 self.clock.sleep_until(moment).await;
-                self.desk.expire(self.clock.now());
+                self.peers.expire(self.clock.now());
             }
             None => std::future::pending().await,
         }
@@ -119,7 +119,7 @@ impl Reception {
         let mut operator = AtReceiver::new(ui, interrupt, name, shown, self.typed);
         let mut receiver = Receiver {
             policy: &policy,
-            desk: &mut self.desk,
+            peers: &mut self.peers,
             store: &mut self.store,
             operator: &mut operator,
             clock: &self.clock,

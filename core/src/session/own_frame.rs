@@ -9,7 +9,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 /// Awaits a future in a stack frame that is there only while it is polled. It comes pinned, so that it is not moved.
-pub async fn apart<F: Future>(mut future: Pin<&mut F>) -> F::Output {
+pub async fn own_frame<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     poll_fn(|context| poll(future.as_mut(), context)).await
 }
 

@@ -29,9 +29,9 @@ const CHECKSUM: usize = 8;
 /// Wrong codes and pauses as bytes, for memory that survives a reset. Holds no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Tries(pub [u8; Self::LEN]);
+pub struct LockoutSnapshot(pub [u8; Self::LEN]);
 
-impl Tries {
+impl LockoutSnapshot {
     /// How many bytes they are.
     pub const LEN: usize = COVERED + CHECKSUM;
     /// What memory holds before anything was kept there.
@@ -54,7 +54,7 @@ impl Tries {
 
 /// The book of wrong codes.
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct Lockouts {
     series: Vec<Series, SENDERS>,
     /// Until then no sender may try.
     all_locked_until: u64,
@@ -68,14 +68,14 @@ struct Series {
     locked_until: u64,
 }
 
-impl Book {
+impl Lockouts {
     /// A book in which every sender has to pause first.
     pub(super) fn locked(now: u64) -> Self {
         Self { series: Vec::new(), all_locked_until: after(now, LOCK_FIRST_S) }
     }
 
     /// What was kept. `None`: it is damaged, or nothing was.
-    pub(super) fn read(tries: &Tries, now: u64) -> Option<Self> {
+    pub(super) fn read(tries: &LockoutSnapshot, now: u64) -> Option<Self> {
         if !tries.is_sound() {
             return None;
         }
@@ -85,8 +85,8 @@ impl Book {
     }
 
     /// As bytes. The time that passes until they are read counts for nobody.
-    pub(super) fn write(&self, now: u64) -> Tries {
-        let mut tries = Tries::NONE;
+    pub(super) fn write(&self, now: u64) -> LockoutSnapshot {
+        let mut tries = LockoutSnapshot::NONE;
         let (all, rows) = tries.0.split_at_mut(2);
         all.copy_from_slice(&left(self.all_locked_until, now).to_be_bytes());
         for (row, series) in rows.chunks_exact_mut(ROW).zip(&self.series) {
@@ -186,13 +186,13 @@ mod tests {
 
     #[test]
     fn pauses_survive_a_reset_and_do_not_pass_in_it() {
-        let mut book = Book::default();
+        let mut book = Lockouts::default();
         let _ = book.wrong(&BERT, 0);
         for now in [0, 0, 0] {
             let _ = book.wrong(&ANNA, now);
         }
         let kept = book.write(10_000);
-        let mut book = Book::read(&kept, 500).unwrap();
+        let mut book = Lockouts::read(&kept, 500).unwrap();
         assert_eq!(book.pause(&ANNA, 500), Some(20));
         assert_eq!(book.pause(&BERT, 500), None);
         assert_eq!(book.wrong(&BERT, 500), Ok(1), "the wrong code before the reset counts");
@@ -203,10 +203,10 @@ mod tests {
     #[test]
     fn however_many_pauses_there_were_another_follows() {
         for locks in 0..=u8::MAX {
-            let mut kept = Tries::NONE;
+            let mut kept = LockoutSnapshot::NONE;
             kept.0[2..34].fill(1);
             kept.0[35] = locks;
-            let mut book = Book::read(&kept.sealed(), 0).unwrap();
+            let mut book = Lockouts::read(&kept.sealed(), 0).unwrap();
             let told = [(); 3].map(|()| book.wrong(&ANNA, 0));
             let [Ok(2), Ok(1), Err(seconds)] = told else { panic!("{locks}: {told:?}") };
             assert_eq!(seconds, [30, 60, 120, 240, 480, 960, 1_920].get(usize::from(locks)).copied().unwrap_or(3_600));
@@ -215,27 +215,27 @@ mod tests {
 
     #[test]
     fn what_is_damaged_is_not_believed() {
-        assert!(Book::read(&Tries::NONE, 0).is_none());
-        let kept = Book::default().write(0);
-        assert!(Book::read(&kept, 0).is_some());
-        for at in 0..Tries::LEN {
+        assert!(Lockouts::read(&LockoutSnapshot::NONE, 0).is_none());
+        let kept = Lockouts::default().write(0);
+        assert!(Lockouts::read(&kept, 0).is_some());
+        for at in 0..LockoutSnapshot::LEN {
             let mut damaged = kept;
             damaged.0[at] ^= 0x10;
-            assert!(Book::read(&damaged, 0).is_none(), "{at}");
+            assert!(Lockouts::read(&damaged, 0).is_none(), "{at}");
         }
     }
 
     #[test]
     fn where_nothing_is_known_everybody_pauses() {
-        let book = Book::locked(1_000);
+        let book = Lockouts::locked(1_000);
         assert_eq!(book.pause(&ANNA, 1_000), Some(30));
-        let again = Book::read(&book.write(11_000), 0).unwrap();
+        let again = Lockouts::read(&book.write(11_000), 0).unwrap();
         assert_eq!((again.pause(&BERT, 0), again.pause(&BERT, 20_000)), (Some(20), None));
     }
 
     #[test]
     fn a_full_table_keeps_those_with_the_most_to_answer_for() {
-        let mut book = Book::default();
+        let mut book = Lockouts::default();
         for _ in 0..3 {
             let _ = book.wrong(&ANNA, 0);
         }
@@ -243,16 +243,16 @@ mod tests {
             let _ = book.wrong(&CertificateHash([sender; 32]), 0);
         }
         assert_eq!(book.pause(&ANNA, 0), Some(30));
-        assert_eq!(Book::read(&book.write(0), 0).unwrap().pause(&ANNA, 0), Some(30));
+        assert_eq!(Lockouts::read(&book.write(0), 0).unwrap().pause(&ANNA, 0), Some(30));
     }
 
     #[test]
     fn however_many_wrong_codes_were_kept_the_next_one_is_counted() {
         for wrong in 0..=u8::MAX {
-            let mut kept = Tries::NONE;
+            let mut kept = LockoutSnapshot::NONE;
             kept.0[2..34].fill(1);
             kept.0[34] = wrong;
-            let mut book = Book::read(&kept.sealed(), 0).unwrap();
+            let mut book = Lockouts::read(&kept.sealed(), 0).unwrap();
             let expected = [Ok(2), Ok(1), Err(30)];
             assert_eq!(book.wrong(&ANNA, 0), expected[usize::from(wrong).min(2)], "{wrong}");
         }

@@ -1,10 +1,10 @@
 //! What a receiver remembers from one connection to the next: its code, each sender's wrong tries, and what senders
 //! proved last.
 //!
-//! Only authenticated senders reach the desk, so strangers can neither lock anyone out nor fill its tables.
+//! Only authenticated senders reach the peers, so strangers can neither lock anyone out nor fill its tables.
 //! PROTOCOL.md, section 6, steps 3 and "Retries".
 
-mod tries;
+mod lockouts;
 
 use rand_core::CryptoRngCore;
 
@@ -14,18 +14,18 @@ use crate::digest::Digest;
 use crate::limits::REMEMBER_MS;
 use crate::sealed::keys::Secret;
 use crate::session::{Offered, Receipt};
-use tries::Book;
+use lockouts::Lockouts;
 
-pub use tries::Tries;
+pub use lockouts::LockoutSnapshot;
 
 /// Runs that are remembered at once. One more takes the place of the same sender's oldest where that has several, else
 /// of the one heard of longest ago.
 const RUNS: usize = 4;
 
 /// A receiver's memory between connections. Times are those of the receiver's [`Clock`](super::Clock).
-pub struct Desk {
+pub struct PeerState {
     code: AuthCode,
-    book: Book,
+    book: Lockouts,
     /// Whether nothing but receipts is given any more.
     closed: bool,
     /// Each stays where it is until it is dropped, so that moving leaves no copies of its secret.
@@ -65,16 +65,16 @@ pub(super) enum CodeTry {
     Locked { seconds: u32 },
 }
 
-impl Desk {
-    /// A desk with a fresh code.
+impl PeerState {
+    /// A peers with a fresh code.
     pub fn new(entropy: &mut impl CryptoRngCore) -> Self {
-        Self { code: AuthCode::random(entropy), book: Book::default(), closed: false, runs: [const { None }; RUNS] }
+        Self { code: AuthCode::random(entropy), book: Lockouts::default(), closed: false, runs: [const { None }; RUNS] }
     }
 
-    /// A desk that goes on with the wrong tries that were kept. Where those are lost every sender has to pause
+    /// A peers that goes on with the wrong tries that were kept. Where those are lost every sender has to pause
     /// first: nobody gets more tries by resetting the receiver.
-    pub fn resume(entropy: &mut impl CryptoRngCore, kept: &Tries, now: u64) -> Self {
-        let book = Book::read(kept, now).unwrap_or_else(|| Book::locked(now));
+    pub fn restore(entropy: &mut impl CryptoRngCore, kept: &LockoutSnapshot, now: u64) -> Self {
+        let book = Lockouts::read(kept, now).unwrap_or_else(|| Lockouts::locked(now));
         Self { book, ..Self::new(entropy) }
     }
 
@@ -84,7 +84,7 @@ impl Desk {
     }
 
     /// The wrong tries, to be kept where a reset does not reach.
-    pub fn tries(&self, now: u64) -> Tries {
+    pub fn lockouts(&self, now: u64) -> LockoutSnapshot {
         self.book.write(now)
     }
 
@@ -258,65 +258,65 @@ mod tests {
 
     #[test]
     fn each_of_several_senders_runs_is_remembered() {
-        let mut desk = Desk::new(&mut OsRng);
+        let mut peers = PeerState::new(&mut OsRng);
         for sender in 0..RUNS as u8 {
-            desk.code_proven(id(sender, 9), sender.into());
+            peers.code_proven(id(sender, 9), sender.into());
         }
-        desk.key_proven(&id(0, 9), 1_000, &secret());
-        desk.renew(&id(0, 9), 10);
-        assert!((0..RUNS as u8).all(|sender| desk.remembers(&id(sender, 9))));
-        desk.code_proven(id(77, 9), 20);
-        assert!(!desk.remembers(&id(1, 9)), "the one heard of longest ago made room");
-        assert!(desk.secret(&id(0, 9), 1_000).is_some());
-        assert!(desk.secret(&id(0, 9), 1_001).is_none());
-        assert!(desk.secret(&id(0, 8), 1_000).is_none());
+        peers.key_proven(&id(0, 9), 1_000, &secret());
+        peers.renew(&id(0, 9), 10);
+        assert!((0..RUNS as u8).all(|sender| peers.remembers(&id(sender, 9))));
+        peers.code_proven(id(77, 9), 20);
+        assert!(!peers.remembers(&id(1, 9)), "the one heard of longest ago made room");
+        assert!(peers.secret(&id(0, 9), 1_000).is_some());
+        assert!(peers.secret(&id(0, 9), 1_001).is_none());
+        assert!(peers.secret(&id(0, 8), 1_000).is_none());
     }
 
     #[test]
     fn a_second_run_of_a_sender_leaves_its_first_remembered() {
-        let mut desk = Desk::new(&mut OsRng);
-        desk.code_proven(id(1, 1), 0);
-        desk.code_proven(id(1, 2), 1);
-        assert!(desk.remembers(&id(1, 1)) && desk.remembers(&id(1, 2)));
-        desk.forget(&id(1, 2));
-        assert!(desk.remembers(&id(1, 1)), "a refusal ends its own run alone");
+        let mut peers = PeerState::new(&mut OsRng);
+        peers.code_proven(id(1, 1), 0);
+        peers.code_proven(id(1, 2), 1);
+        assert!(peers.remembers(&id(1, 1)) && peers.remembers(&id(1, 2)));
+        peers.forget(&id(1, 2));
+        assert!(peers.remembers(&id(1, 1)), "a refusal ends its own run alone");
     }
 
     #[test]
     fn a_sender_with_many_runs_takes_nobody_elses_place() {
-        let mut desk = Desk::new(&mut OsRng);
-        desk.code_proven(id(1, 1), 0);
+        let mut peers = PeerState::new(&mut OsRng);
+        peers.code_proven(id(1, 1), 0);
         for salt in 1..100 {
-            desk.code_proven(id(2, salt), salt.into());
+            peers.code_proven(id(2, salt), salt.into());
         }
-        assert!(desk.remembers(&id(1, 1)));
-        assert!(desk.remembers(&id(2, 99)) && desk.remembers(&id(2, 98)));
+        assert!(peers.remembers(&id(1, 1)));
+        assert!(peers.remembers(&id(2, 99)) && peers.remembers(&id(2, 98)));
     }
 
     #[test]
     fn a_run_is_forgotten_ten_minutes_after_its_last_connection_and_not_before() {
-        let mut desk = Desk::new(&mut OsRng);
-        desk.code_proven(id(1, 1), 0);
-        desk.key_proven(&id(1, 1), 1_000, &secret());
-        assert_eq!(desk.next_expiry(), Some(REMEMBER_MS));
-        desk.renew(&id(1, 1), 5_000_000);
-        desk.expire(5_000_000 + REMEMBER_MS - 1);
-        assert!(desk.secret(&id(1, 1), 1_000).is_some());
-        desk.expire(5_000_000 + REMEMBER_MS);
-        assert!(!desk.remembers(&id(1, 1)));
-        assert_eq!(desk.next_expiry(), None);
+        let mut peers = PeerState::new(&mut OsRng);
+        peers.code_proven(id(1, 1), 0);
+        peers.key_proven(&id(1, 1), 1_000, &secret());
+        assert_eq!(peers.next_expiry(), Some(REMEMBER_MS));
+        peers.renew(&id(1, 1), 5_000_000);
+        peers.expire(5_000_000 + REMEMBER_MS - 1);
+        assert!(peers.secret(&id(1, 1), 1_000).is_some());
+        peers.expire(5_000_000 + REMEMBER_MS);
+        assert!(!peers.remembers(&id(1, 1)));
+        assert_eq!(peers.next_expiry(), None);
     }
 
     #[test]
     fn a_right_code_ends_the_series_of_wrong_ones() {
-        let (mut desk, sender) = (Desk::new(&mut OsRng), CertificateHash([1; 32]));
+        let (mut peers, sender) = (PeerState::new(&mut OsRng), CertificateHash([1; 32]));
         for _ in 0..2 {
-            let right = *desk.code().digits();
+            let right = *peers.code().digits();
             let wrong = if right == *b"0000" { *b"0001" } else { *b"0000" };
             for left in [2, 1] {
-                assert_eq!(desk.try_code(&sender, &wrong, 0, &mut OsRng), CodeTry::Wrong { left });
+                assert_eq!(peers.try_code(&sender, &wrong, 0, &mut OsRng), CodeTry::Wrong { left });
             }
-            assert_eq!(desk.try_code(&sender, &right, 0, &mut OsRng), CodeTry::Right);
+            assert_eq!(peers.try_code(&sender, &right, 0, &mut OsRng), CodeTry::Right);
         }
     }
 }
