@@ -1,14 +1,14 @@
-//! Futures that get a stack frame of their own.
+//! Polls a future in a stack frame of its own.
 //!
-//! A compiler likes to inline the one call of each step of a session into whoever polls the session. What each step
-//! keeps on the stack for a moment is then kept there during all of them: on a board that is kilobytes more than any of
-//! them needs.
+//! The compiler tends to inline every step of a session into the function that polls the session. The temporary values
+//! of all steps then share one stack frame, which is kilobytes larger on a board than any single step needs.
 
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-/// Awaits a future in a stack frame that is there only while it is polled. It comes pinned, so that it is not moved.
+/// Awaits a future in a stack frame that exists only while the future is polled. The caller pins the future, so that it
+/// is not moved.
 pub async fn own_frame<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     poll_fn(|context| poll(future.as_mut(), context)).await
 }

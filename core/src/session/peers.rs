@@ -1,8 +1,8 @@
-//! What a receiver remembers from one connection to the next: its code, each sender's wrong tries, and what senders
-//! proved last.
+//! The state that a receiver keeps between connections: its code, each sender's wrong codes and lockout, and the runs
+//! in which senders have proved code and key.
 //!
-//! Only authenticated senders reach the peers, so strangers can neither lock anyone out nor fill its tables.
-//! PROTOCOL.md, section 6, steps 3 and "Retries".
+//! Only authenticated senders change this state: strangers can neither lock out a sender nor fill the tables.
+//! PROTOCOL.md, section 6, step 3 and "Retries".
 
 mod lockouts;
 
@@ -18,46 +18,48 @@ use lockouts::Lockouts;
 
 pub use lockouts::LockoutSnapshot;
 
-/// Runs that are remembered at once. One more takes the place of the same sender's oldest where that has several, else
-/// of the one heard of longest ago.
+/// Number of runs that are remembered at once. A further run replaces the oldest run of its own sender if that sender
+/// has several, and otherwise the least recent run of all.
 const RUNS: usize = 4;
 
-/// A receiver's memory between connections. Times are those of the receiver's [`Clock`](super::Clock).
+/// The state that a receiver keeps between connections. Times are those of the receiver's [`Clock`](super::Clock).
 pub struct PeerState {
     code: AuthCode,
-    book: Lockouts,
-    /// Whether nothing but receipts is given any more.
-    closed: bool,
-    /// Each stays where it is until it is dropped, so that moving leaves no copies of its secret.
+    lockouts: Lockouts,
+    /// Whether the receiver accepts no more folders, and only repeats receipts.
+    is_closed: bool,
+    /// A run is never moved until it is dropped, since moving it would leave copies of its secret.
     runs: [Option<Run>; RUNS],
 }
 
-/// Names one run of one sender.
+/// Identifies one run of one sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunId {
     pub(super) sender: CertificateHash,
     pub(super) salt: [u8; 32],
 }
 
-/// What one sender proved in one run, for connections that continue it.
+/// A run whose sender has proved the code, for further connections of the same run.
 struct Run {
     id: RunId,
-    /// What it offered: the only folder of this run.
+    /// The first offer of the run. A run has only one folder.
     offered: Option<Offered>,
     key: Option<ProvenKey>,
-    /// Digest of the committed folder's manifest, and its receipt.
+    /// Digest of the committed folder's manifest, and the receipt.
     committed: Option<(Digest, Receipt)>,
-    /// Whether the sender closed the connection in good order behind its receipt.
-    confirmed: bool,
+    /// Whether the sender has closed a connection in good order after the receipt.
+    is_confirmed: bool,
+    /// When the run expires.
     until: u64,
 }
 
+/// The secret of a typed key that matched the commitment.
 struct ProvenKey {
     iterations: u32,
     secret: Secret,
 }
 
-/// What became of a code.
+/// The result of comparing a sender's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CodeTry {
     Right,
@@ -66,35 +68,40 @@ pub(super) enum CodeTry {
 }
 
 impl PeerState {
-    /// A peers with a fresh code.
+    /// A state with a fresh code and no peers.
     pub fn new(entropy: &mut impl CryptoRngCore) -> Self {
-        Self { code: AuthCode::random(entropy), book: Lockouts::default(), closed: false, runs: [const { None }; RUNS] }
+        Self {
+            code: AuthCode::random(entropy),
+            lockouts: Lockouts::default(),
+            is_closed: false,
+            runs: [const { None }; RUNS],
+        }
     }
 
-    /// A peers that goes on with the wrong tries that were kept. Where those are lost every sender has to pause
-    /// first: nobody gets more tries by resetting the receiver.
-    pub fn restore(entropy: &mut impl CryptoRngCore, kept: &LockoutSnapshot, now: u64) -> Self {
-        let book = Lockouts::read(kept, now).unwrap_or_else(|| Lockouts::locked(now));
-        Self { book, ..Self::new(entropy) }
+    /// A state with a fresh code and the lockouts of a snapshot from before a reset. If the snapshot is damaged, every
+    /// sender is locked out first: resetting the receiver must not give a sender more tries.
+    pub fn restore(entropy: &mut impl CryptoRngCore, snapshot: &LockoutSnapshot, now: u64) -> Self {
+        let lockouts = Lockouts::read(snapshot, now).unwrap_or_else(|| Lockouts::all_locked(now));
+        Self { lockouts, ..Self::new(entropy) }
     }
 
-    /// The code that a sender must give now.
+    /// The code that a sender must give next.
     pub fn code(&self) -> &AuthCode {
         &self.code
     }
 
-    /// The wrong tries, to be kept where a reset does not reach.
+    /// A snapshot of wrong codes and lockouts, to be kept in memory that survives a reset.
     pub fn lockouts(&self, now: u64) -> LockoutSnapshot {
-        self.book.write(now)
+        self.lockouts.snapshot(now)
     }
 
-    /// Whole seconds, rounded up, for which `sender` has to pause.
+    /// Seconds, rounded up, until the lockout of `sender` ends; `None` if it is not locked out.
     pub(super) fn locked(&self, sender: &CertificateHash, now: u64) -> Option<u32> {
-        self.book.pause(sender, now)
+        self.lockouts.remaining(sender, now)
     }
 
-    /// Holds `digits` against the code. Right, or wrong once too often: the code is spent, and a new one takes its
-    /// place.
+    /// Compares `digits` with the code. The code is replaced by a new one if they are right, and if this was the
+    /// sender's last try.
     pub(super) fn try_code(
         &mut self,
         sender: &CertificateHash,
@@ -106,11 +113,11 @@ impl PeerState {
             return CodeTry::Locked { seconds };
         }
         if self.code.matches(digits) {
-            self.book.clear(sender);
+            self.lockouts.clear(sender);
             self.code = AuthCode::random(entropy);
             return CodeTry::Right;
         }
-        match self.book.wrong(sender, now) {
+        match self.lockouts.count_wrong_code(sender, now) {
             Ok(left) => CodeTry::Wrong { left },
             Err(seconds) => {
                 self.code = AuthCode::random(entropy);
@@ -119,7 +126,7 @@ impl PeerState {
         }
     }
 
-    /// Notes that the sender gave the right code, or needed none, in this run.
+    /// Records that the sender gave the right code, or needed none, in this run.
     pub(super) fn code_proven(&mut self, id: RunId, now: u64) {
         self.forget(&id);
         let run = Run {
@@ -127,13 +134,13 @@ impl PeerState {
             offered: None,
             key: None,
             committed: None,
-            confirmed: false,
+            is_confirmed: false,
             until: now.saturating_add(REMEMBER_MS),
         };
-        *self.place_for(&id.sender) = Some(run);
+        *self.slot_for(&id.sender) = Some(run);
     }
 
-    /// Binds a run to what is offered in it. Says whether that is what the run is bound to already, if it is.
+    /// Binds the run to its first offer. Returns whether `offered` is that offer.
     pub(super) fn binds(&mut self, id: &RunId, offered: &Offered) -> bool {
         match self.run_mut(id) {
             Some(run) => run.offered.get_or_insert(*offered) == offered,
@@ -141,81 +148,81 @@ impl PeerState {
         }
     }
 
-    /// Notes the secret that the commitment of this run proved.
+    /// Records the secret that matched the commitment of this run.
     pub(super) fn key_proven(&mut self, id: &RunId, iterations: u32, secret: &Secret) {
         if let Some(run) = self.run_mut(id) {
             run.key.insert(ProvenKey { iterations, secret: Secret::empty() }).secret.copy_from(secret);
         }
     }
 
-    /// Whether the sender proved the code in this run.
+    /// Whether the sender has proved the code in this run.
     pub(super) fn remembers(&self, id: &RunId) -> bool {
         self.run(id).is_some()
     }
 
-    /// The secret that was proven in this run.
+    /// The secret that was proved in this run with that number of iterations.
     pub(super) fn secret(&self, id: &RunId, iterations: u32) -> Option<&Secret> {
         let key = self.run(id)?.key.as_ref();
         key.filter(|key| key.iterations == iterations).map(|key| &key.secret)
     }
 
-    /// Notes what this run committed, in case the receipt gets lost.
+    /// Records the commit of this run, in case the receipt gets lost.
     pub(super) fn committed(&mut self, id: &RunId, manifest: Digest, receipt: Receipt) {
         if let Some(run) = self.run_mut(id) {
             run.committed = Some((manifest, receipt));
         }
     }
 
-    /// What this run committed, with the digest of its manifest.
+    /// The manifest digest and receipt of the folder that this run committed.
     pub(super) fn receipt(&self, id: &RunId) -> Option<&(Digest, Receipt)> {
         self.run(id)?.committed.as_ref()
     }
 
-    /// Notes that the sender has the receipt of this run.
+    /// Records that the sender has received the receipt of this run.
     pub(super) fn confirm(&mut self, id: &RunId) {
         if let Some(run) = self.run_mut(id) {
-            run.confirmed = true;
+            run.is_confirmed = true;
         }
     }
 
-    /// Whether a receipt may have got lost: its sender did not close the connection in good order behind it.
+    /// Whether a receipt may have been lost: its sender did not close the connection in good order after it.
     pub fn has_unconfirmed_receipt(&self) -> bool {
-        self.runs.iter().flatten().any(|run| run.committed.is_some() && !run.confirmed)
+        self.runs.iter().flatten().any(|run| run.committed.is_some() && !run.is_confirmed)
     }
 
-    /// Takes no folder any more: from now on a sender gets the receipt of its run, or is refused.
+    /// Stops accepting folders: from now on a sender gets the receipt of its run, or is refused.
     pub fn close(&mut self) {
-        self.closed = true;
+        self.is_closed = true;
     }
 
-    /// Whether a connection of this run can lead to anything.
+    /// Whether the receiver may serve a connection of this run.
     pub(super) fn serves(&self, id: &RunId) -> bool {
-        !self.closed || self.receipt(id).is_some()
+        !self.is_closed || self.receipt(id).is_some()
     }
 
-    /// The connection ended: the run is remembered from now on.
+    /// Restarts the time for which the run is remembered, when a connection of it ends.
     pub(super) fn renew(&mut self, id: &RunId, now: u64) {
         if let Some(run) = self.run_mut(id) {
             run.until = now.saturating_add(REMEMBER_MS);
         }
     }
 
-    /// Forgets a run: a refusal ends it.
+    /// Forgets a run, because a refusal ended it.
     pub(super) fn forget(&mut self, id: &RunId) {
-        for place in self.runs.iter_mut().filter(|place| place.as_ref().is_some_and(|run| run.id == *id)) {
-            *place = None;
+        for slot in self.runs.iter_mut().filter(|slot| slot.as_ref().is_some_and(|run| run.id == *id)) {
+            *slot = None;
         }
     }
 
-    /// Forgets the runs whose time has passed, and wipes their secrets. Call it between connections, when
-    /// [`next_expiry`](Self::next_expiry) has come.
+    /// Forgets the runs that have expired, and wipes their secrets. Call it between connections, at
+    /// [`next_expiry`](Self::next_expiry).
     pub fn expire(&mut self, now: u64) {
-        for place in self.runs.iter_mut().filter(|place| place.as_ref().is_some_and(|run| run.until <= now)) {
-            *place = None;
+        for slot in self.runs.iter_mut().filter(|slot| slot.as_ref().is_some_and(|run| run.until <= now)) {
+            *slot = None;
         }
     }
 
-    /// When the next run is to be forgotten, if one is remembered.
+    /// When the next run expires, if any is remembered.
     pub fn next_expiry(&self) -> Option<u64> {
         self.runs.iter().flatten().map(|run| run.until).min()
     }
@@ -228,16 +235,16 @@ impl PeerState {
         self.runs.iter_mut().flatten().find(|run| run.id == *id)
     }
 
-    /// A free place, or the one that is freed for another run of this sender.
-    fn place_for(&mut self, sender: &CertificateHash) -> &mut Option<Run> {
-        let several = self.runs.iter().flatten().filter(|run| run.id.sender == *sender).count() > 1;
-        let key = |place: &Option<Run>| match place {
+    /// The slot for another run of this sender: a free one, or the one whose run it replaces.
+    fn slot_for(&mut self, sender: &CertificateHash) -> &mut Option<Run> {
+        let has_several = self.runs.iter().flatten().filter(|run| run.id.sender == *sender).count() > 1;
+        let order = |slot: &Option<Run>| match slot {
             None => (0, 0),
-            Some(run) if several && run.id.sender == *sender => (1, run.until),
+            Some(run) if has_several && run.id.sender == *sender => (1, run.until),
             Some(run) => (2, run.until),
         };
-        let oldest = (0..RUNS).min_by_key(|&at| key(&self.runs[at])).unwrap_or(0);
-        &mut self.runs[oldest]
+        let first = (0..RUNS).min_by_key(|&index| order(&self.runs[index])).unwrap_or(0);
+        &mut self.runs[first]
     }
 }
 
@@ -257,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn each_of_several_senders_runs_is_remembered() {
+    fn runs_of_several_senders_are_remembered() {
         let mut peers = PeerState::new(&mut OsRng);
         for sender in 0..RUNS as u8 {
             peers.code_proven(id(sender, 9), sender.into());
@@ -266,14 +273,14 @@ mod tests {
         peers.renew(&id(0, 9), 10);
         assert!((0..RUNS as u8).all(|sender| peers.remembers(&id(sender, 9))));
         peers.code_proven(id(77, 9), 20);
-        assert!(!peers.remembers(&id(1, 9)), "the one heard of longest ago made room");
+        assert!(!peers.remembers(&id(1, 9)), "the least recent run was replaced");
         assert!(peers.secret(&id(0, 9), 1_000).is_some());
         assert!(peers.secret(&id(0, 9), 1_001).is_none());
         assert!(peers.secret(&id(0, 8), 1_000).is_none());
     }
 
     #[test]
-    fn a_second_run_of_a_sender_leaves_its_first_remembered() {
+    fn a_second_run_of_a_sender_does_not_replace_its_first() {
         let mut peers = PeerState::new(&mut OsRng);
         peers.code_proven(id(1, 1), 0);
         peers.code_proven(id(1, 2), 1);
@@ -283,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_with_many_runs_takes_nobody_elses_place() {
+    fn a_sender_with_many_runs_replaces_its_own() {
         let mut peers = PeerState::new(&mut OsRng);
         peers.code_proven(id(1, 1), 0);
         for salt in 1..100 {
@@ -294,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_forgotten_ten_minutes_after_its_last_connection_and_not_before() {
+    fn a_run_expires_ten_minutes_after_its_last_connection() {
         let mut peers = PeerState::new(&mut OsRng);
         peers.code_proven(id(1, 1), 0);
         peers.key_proven(&id(1, 1), 1_000, &secret());
@@ -308,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_code_ends_the_series_of_wrong_ones() {
+    fn a_right_code_ends_the_series_of_wrong_codes() {
         let (mut peers, sender) = (PeerState::new(&mut OsRng), CertificateHash([1; 32]));
         for _ in 0..2 {
             let right = *peers.code().digits();

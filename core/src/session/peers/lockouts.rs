@@ -1,8 +1,10 @@
-//! Wrong codes: each sender's, the pauses that follow, and the bytes in which a board keeps them through a reset.
+//! Wrong codes of each sender, the lockouts that follow them, and the snapshot that a board keeps through a reset.
+//!
+//! The snapshot:
 //!
 //! ```text
-//! 0    pause of every sender, seconds      2
-//! 2    eight rows, unused ones all zero    8 * 36:   sender 32, wrong codes 1, pauses so far 1, pause left in seconds 2
+//! 0    seconds left of a lockout of all    2
+//! 2    eight rows, unused ones all zero    8 * 36:   sender 32, wrong codes 1, lockouts so far 1, seconds left 2
 //! 290  BLAKE3 of all before                8         its first bytes
 //! ```
 //!
@@ -14,36 +16,36 @@ use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::limits::{CODE_TRIES, LOCK_FIRST_S, LOCK_MAX_S};
 
-/// Senders whose wrong tries are counted at once; past that the one with the least to answer for is forgotten.
+/// Number of senders whose wrong codes are counted at once. A further sender replaces the one with the fewest lockouts.
 const SENDERS: usize = 8;
 
-/// How often a pause doubles: then it is the longest.
+/// Number of times that a lockout doubles, after which it has its greatest length.
 const DOUBLINGS: u8 = 7;
 
-/// Bytes of a row.
+/// Length of a row, in bytes.
 const ROW: usize = 32 + 1 + 1 + 2;
-/// Bytes before the checksum.
+/// Number of bytes that the checksum covers.
 const COVERED: usize = 2 + SENDERS * ROW;
 const CHECKSUM: usize = 8;
 
-/// Wrong codes and pauses as bytes, for memory that survives a reset. Holds no secret.
+/// Wrong codes and lockouts as bytes, for memory that survives a reset. It contains no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct LockoutSnapshot(pub [u8; Self::LEN]);
 
 impl LockoutSnapshot {
-    /// How many bytes they are.
+    /// Length of a snapshot, in bytes.
     pub const LEN: usize = COVERED + CHECKSUM;
-    /// What memory holds before anything was kept there.
+    /// The value of memory into which no snapshot was written.
     pub const NONE: Self = Self([0; Self::LEN]);
 
-    fn sealed(mut self) -> Self {
+    fn with_checksum(mut self) -> Self {
         let checksum = self.checksum();
         self.0[COVERED..].copy_from_slice(&checksum);
         self
     }
 
-    fn is_sound(&self) -> bool {
+    fn is_intact(&self) -> bool {
         self.0[COVERED..] == self.checksum()
     }
 
@@ -52,102 +54,105 @@ impl LockoutSnapshot {
     }
 }
 
-/// The book of wrong codes.
+/// Wrong codes and lockouts of all senders.
 #[derive(Default)]
 pub(super) struct Lockouts {
     series: Vec<Series, SENDERS>,
-    /// Until then no sender may try.
+    /// Every sender is locked out until this time.
     all_locked_until: u64,
 }
 
-/// Wrong codes of one sender.
+/// The series of wrong codes of one sender since its last right one.
 struct Series {
     sender: CertificateHash,
+    /// Wrong codes since the last lockout.
     wrong: u8,
-    locks: u8,
+    /// Lockouts so far.
+    lockouts: u8,
     locked_until: u64,
 }
 
 impl Lockouts {
-    /// A book in which every sender has to pause first.
-    pub(super) fn locked(now: u64) -> Self {
+    /// Locks out every sender.
+    pub(super) fn all_locked(now: u64) -> Self {
         Self { series: Vec::new(), all_locked_until: after(now, LOCK_FIRST_S) }
     }
 
-    /// What was kept. `None`: it is damaged, or nothing was.
-    pub(super) fn read(tries: &LockoutSnapshot, now: u64) -> Option<Self> {
-        if !tries.is_sound() {
+    /// Reads a snapshot. Returns `None` if it is damaged, or no snapshot was written.
+    pub(super) fn read(snapshot: &LockoutSnapshot, now: u64) -> Option<Self> {
+        if !snapshot.is_intact() {
             return None;
         }
-        let (all, rows) = tries.0[..COVERED].split_first_chunk()?;
+        let (all, rows) = snapshot.0[..COVERED].split_first_chunk()?;
         let rows = rows.chunks_exact(ROW).filter_map(|row| Series::read(row, now));
         Some(Self { series: rows.collect(), all_locked_until: after(now, u16::from_be_bytes(*all).into()) })
     }
 
-    /// As bytes. The time that passes until they are read counts for nobody.
-    pub(super) fn write(&self, now: u64) -> LockoutSnapshot {
-        let mut tries = LockoutSnapshot::NONE;
-        let (all, rows) = tries.0.split_at_mut(2);
-        all.copy_from_slice(&left(self.all_locked_until, now).to_be_bytes());
+    /// Writes a snapshot. The time until it is read does not shorten any lockout.
+    pub(super) fn snapshot(&self, now: u64) -> LockoutSnapshot {
+        let mut snapshot = LockoutSnapshot::NONE;
+        let (all, rows) = snapshot.0.split_at_mut(2);
+        all.copy_from_slice(&seconds_left(self.all_locked_until, now).to_be_bytes());
         for (row, series) in rows.chunks_exact_mut(ROW).zip(&self.series) {
             series.write(row, now);
         }
-        tries.sealed()
+        snapshot.with_checksum()
     }
 
-    /// Whole seconds, rounded up, for which `sender` has to pause.
-    pub(super) fn pause(&self, sender: &CertificateHash, now: u64) -> Option<u32> {
+    /// Seconds, rounded up, until the lockout of `sender` ends; `None` if it is not locked out.
+    pub(super) fn remaining(&self, sender: &CertificateHash, now: u64) -> Option<u32> {
         let own = self.series.iter().find(|series| series.sender == *sender).map_or(0, |series| series.locked_until);
-        let seconds = left(own.max(self.all_locked_until), now);
+        let seconds = seconds_left(own.max(self.all_locked_until), now);
         (seconds > 0).then_some(seconds.into())
     }
 
-    /// A right code ends the series.
+    /// Ends the sender's series, after a right code.
     pub(super) fn clear(&mut self, sender: &CertificateHash) {
         self.series.retain(|series| series.sender != *sender);
     }
 
-    /// Counts a wrong code. Gives the tries that are left, or else the seconds of the pause that follows: twice as long
-    /// as the last.
-    pub(super) fn wrong(&mut self, sender: &CertificateHash, now: u64) -> Result<u8, u32> {
+    /// Counts a wrong code. Returns the tries that are left, or, as an error, the seconds of the lockout that begins. A
+    /// lockout is twice as long as the one before it.
+    pub(super) fn count_wrong_code(&mut self, sender: &CertificateHash, now: u64) -> Result<u8, u32> {
         let series = self.series_of(sender);
         series.wrong += 1;
         if series.wrong < CODE_TRIES {
             return Ok(CODE_TRIES - series.wrong);
         }
-        let seconds = (LOCK_FIRST_S << series.locks.min(DOUBLINGS)).min(LOCK_MAX_S);
-        series.locks = series.locks.saturating_add(1);
+        let seconds = (LOCK_FIRST_S << series.lockouts.min(DOUBLINGS)).min(LOCK_MAX_S);
+        series.lockouts = series.lockouts.saturating_add(1);
         series.wrong = 0;
         series.locked_until = after(now, seconds);
         Err(seconds)
     }
 
     fn series_of(&mut self, sender: &CertificateHash) -> &mut Series {
-        let at = match self.series.iter().position(|series| series.sender == *sender) {
-            Some(at) => at,
+        let index = match self.series.iter().position(|series| series.sender == *sender) {
+            Some(index) => index,
             None => {
                 if self.series.is_full() {
-                    let least = (0..SENDERS).min_by_key(|&at| self.series[at].weight()).expect("a full table has rows");
-                    self.series.swap_remove(least);
+                    let weight = |index: &usize| self.series[*index].weight();
+                    let lightest = (0..SENDERS).min_by_key(weight).expect("a full table has rows");
+                    self.series.swap_remove(lightest);
                 }
-                let fresh = Series { sender: *sender, wrong: 0, locks: 0, locked_until: 0 };
-                assert!(self.series.push(fresh).is_ok(), "a full table was just made shorter");
+                let fresh = Series { sender: *sender, wrong: 0, lockouts: 0, locked_until: 0 };
+                assert!(self.series.push(fresh).is_ok(), "the table has a free row");
                 self.series.len() - 1
             }
         };
-        &mut self.series[at]
+        &mut self.series[index]
     }
 }
 
 impl Series {
     fn read(row: &[u8], now: u64) -> Option<Self> {
-        let (sender, [wrong, locks, high, low]) = row.split_first_chunk::<32>()? else { return None };
-        let used = row.iter().any(|byte| *byte != 0);
-        used.then(|| Self {
+        let (sender, [wrong, lockouts, high, low]) = row.split_first_chunk::<32>()? else { return None };
+        let is_used = row.iter().any(|byte| *byte != 0);
+        is_used.then(|| Self {
             sender: CertificateHash(*sender),
-            // One more wrong code must not overflow it, whatever was kept.
+            // Bounded, so that counting one more wrong code cannot overflow, whatever the snapshot contains.
             wrong: (*wrong).min(CODE_TRIES - 1),
-            locks: *locks,
+            lockouts: *lockouts,
             locked_until: after(now, u16::from_be_bytes([*high, *low]).into()),
         })
     }
@@ -155,12 +160,13 @@ impl Series {
     fn write(&self, row: &mut [u8], now: u64) {
         row[..32].copy_from_slice(&self.sender.0);
         row[32] = self.wrong;
-        row[33] = self.locks;
-        row[34..].copy_from_slice(&left(self.locked_until, now).to_be_bytes());
+        row[33] = self.lockouts;
+        row[34..].copy_from_slice(&seconds_left(self.locked_until, now).to_be_bytes());
     }
 
+    /// Of a full table, the series with the least weight is dropped.
     fn weight(&self) -> (u8, u64, u8) {
-        (self.locks, self.locked_until, self.wrong)
+        (self.lockouts, self.locked_until, self.wrong)
     }
 }
 
@@ -168,13 +174,13 @@ fn after(now: u64, seconds: u32) -> u64 {
     now.saturating_add(u64::from(seconds) * 1_000)
 }
 
-/// Whole seconds until then, rounded up.
-fn left(until: u64, now: u64) -> u16 {
+/// Seconds until `until`, rounded up.
+fn seconds_left(until: u64, now: u64) -> u16 {
     u16::try_from(until.saturating_sub(now).div_ceil(1_000)).unwrap_or(LOCK_MAX_S as u16)
 }
 
 const _: () = assert!(LOCK_FIRST_S << DOUBLINGS >= LOCK_MAX_S);
-// A pause fits its two bytes.
+// The length of a lockout fits its two bytes.
 const _: () = assert!(LOCK_MAX_S <= u16::MAX as u32);
 
 #[cfg(test)]
@@ -185,38 +191,39 @@ mod tests {
     const BERT: CertificateHash = CertificateHash([2; 32]);
 
     #[test]
-    fn pauses_survive_a_reset_and_do_not_pass_in_it() {
-        let mut book = Lockouts::default();
-        let _ = book.wrong(&BERT, 0);
+    fn lockouts_survive_a_reset_and_the_reset_does_not_shorten_them() {
+        let mut table = Lockouts::default();
+        let _ = table.count_wrong_code(&BERT, 0);
         for now in [0, 0, 0] {
-            let _ = book.wrong(&ANNA, now);
+            let _ = table.count_wrong_code(&ANNA, now);
         }
-        let kept = book.write(10_000);
-        let mut book = Lockouts::read(&kept, 500).unwrap();
-        assert_eq!(book.pause(&ANNA, 500), Some(20));
-        assert_eq!(book.pause(&BERT, 500), None);
-        assert_eq!(book.wrong(&BERT, 500), Ok(1), "the wrong code before the reset counts");
-        assert_eq!([book.wrong(&ANNA, 30_000), book.wrong(&ANNA, 30_000)], [Ok(2), Ok(1)]);
-        assert_eq!(book.wrong(&ANNA, 30_000), Err(60), "and so does the pause before it");
+        let kept = table.snapshot(10_000);
+        let mut table = Lockouts::read(&kept, 500).unwrap();
+        assert_eq!(table.remaining(&ANNA, 500), Some(20));
+        assert_eq!(table.remaining(&BERT, 500), None);
+        assert_eq!(table.count_wrong_code(&BERT, 500), Ok(1), "the wrong code before the reset counts");
+        assert_eq!([table.count_wrong_code(&ANNA, 30_000), table.count_wrong_code(&ANNA, 30_000)], [Ok(2), Ok(1)]);
+        assert_eq!(table.count_wrong_code(&ANNA, 30_000), Err(60), "the lockout before the reset counts");
     }
 
     #[test]
-    fn however_many_pauses_there_were_another_follows() {
-        for locks in 0..=u8::MAX {
+    fn any_number_of_lockouts_is_followed_by_another() {
+        for lockouts in 0..=u8::MAX {
             let mut kept = LockoutSnapshot::NONE;
             kept.0[2..34].fill(1);
-            kept.0[35] = locks;
-            let mut book = Lockouts::read(&kept.sealed(), 0).unwrap();
-            let told = [(); 3].map(|()| book.wrong(&ANNA, 0));
-            let [Ok(2), Ok(1), Err(seconds)] = told else { panic!("{locks}: {told:?}") };
-            assert_eq!(seconds, [30, 60, 120, 240, 480, 960, 1_920].get(usize::from(locks)).copied().unwrap_or(3_600));
+            kept.0[35] = lockouts;
+            let mut table = Lockouts::read(&kept.with_checksum(), 0).unwrap();
+            let results = [(); 3].map(|()| table.count_wrong_code(&ANNA, 0));
+            let [Ok(2), Ok(1), Err(seconds)] = results else { panic!("{lockouts}: {results:?}") };
+            let lengths = [30, 60, 120, 240, 480, 960, 1_920];
+            assert_eq!(seconds, lengths.get(usize::from(lockouts)).copied().unwrap_or(3_600));
         }
     }
 
     #[test]
-    fn what_is_damaged_is_not_believed() {
+    fn a_damaged_snapshot_is_refused() {
         assert!(Lockouts::read(&LockoutSnapshot::NONE, 0).is_none());
-        let kept = Lockouts::default().write(0);
+        let kept = Lockouts::default().snapshot(0);
         assert!(Lockouts::read(&kept, 0).is_some());
         for at in 0..LockoutSnapshot::LEN {
             let mut damaged = kept;
@@ -226,35 +233,35 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_known_everybody_pauses() {
-        let book = Lockouts::locked(1_000);
-        assert_eq!(book.pause(&ANNA, 1_000), Some(30));
-        let again = Lockouts::read(&book.write(11_000), 0).unwrap();
-        assert_eq!((again.pause(&BERT, 0), again.pause(&BERT, 20_000)), (Some(20), None));
+    fn without_a_snapshot_every_sender_is_locked_out() {
+        let table = Lockouts::all_locked(1_000);
+        assert_eq!(table.remaining(&ANNA, 1_000), Some(30));
+        let again = Lockouts::read(&table.snapshot(11_000), 0).unwrap();
+        assert_eq!((again.remaining(&BERT, 0), again.remaining(&BERT, 20_000)), (Some(20), None));
     }
 
     #[test]
-    fn a_full_table_keeps_those_with_the_most_to_answer_for() {
-        let mut book = Lockouts::default();
+    fn a_full_table_keeps_the_senders_with_the_most_lockouts() {
+        let mut table = Lockouts::default();
         for _ in 0..3 {
-            let _ = book.wrong(&ANNA, 0);
+            let _ = table.count_wrong_code(&ANNA, 0);
         }
         for sender in 10..10 + 2 * SENDERS as u8 {
-            let _ = book.wrong(&CertificateHash([sender; 32]), 0);
+            let _ = table.count_wrong_code(&CertificateHash([sender; 32]), 0);
         }
-        assert_eq!(book.pause(&ANNA, 0), Some(30));
-        assert_eq!(Lockouts::read(&book.write(0), 0).unwrap().pause(&ANNA, 0), Some(30));
+        assert_eq!(table.remaining(&ANNA, 0), Some(30));
+        assert_eq!(Lockouts::read(&table.snapshot(0), 0).unwrap().remaining(&ANNA, 0), Some(30));
     }
 
     #[test]
-    fn however_many_wrong_codes_were_kept_the_next_one_is_counted() {
+    fn any_number_of_wrong_codes_in_a_snapshot_is_bounded() {
         for wrong in 0..=u8::MAX {
             let mut kept = LockoutSnapshot::NONE;
             kept.0[2..34].fill(1);
             kept.0[34] = wrong;
-            let mut book = Lockouts::read(&kept.sealed(), 0).unwrap();
+            let mut table = Lockouts::read(&kept.with_checksum(), 0).unwrap();
             let expected = [Ok(2), Ok(1), Err(30)];
-            assert_eq!(book.wrong(&ANNA, 0), expected[usize::from(wrong).min(2)], "{wrong}");
+            assert_eq!(table.count_wrong_code(&ANNA, 0), expected[usize::from(wrong).min(2)], "{wrong}");
         }
     }
 }
