@@ -1,9 +1,9 @@
 //! Frames over a [`Link`], each with its deadline: the part of a session that both sides share.
 //!
-//! Waiting happens on `readable`, beside the clock and the operator, and loses nothing when it is dropped. A read
-//! begins only when something is there, but may then wait for the rest of a TLS record, so it has its deadline too. A
-//! read or a write that was dropped part-way leaves the stream at an unknown position: nothing is read, or written,
-//! after it. PROTOCOL.md, sections 4 and 6 (deadlines).
+//! The channel waits on `readable`, alongside the clock and the operator, which loses nothing when it is dropped. It
+//! begins a read only when data is pending; the read may still have to wait for the rest of a TLS record, so it has a
+//! deadline as well. A read or write that is dropped midway leaves the stream at an unknown position, so nothing is
+//! read, or written, after it. PROTOCOL.md, sections 4 and 6 ("Deadlines").
 
 use core::future::{Future, pending};
 use core::mem;
@@ -31,12 +31,12 @@ pub(super) type Interrupted<'i> = Pin<&'i mut dyn Future<Output = ()>>;
 pub(super) struct Channel<'a, L, K> {
     link: &'a mut L,
     clock: &'a K,
-    /// A read was dropped part-way: nothing is read any more.
+    /// Whether a read was dropped midway. Nothing is read after it.
     is_read_cut: bool,
-    /// A write was dropped part-way or failed: what followed it would land inside its frame, so nothing is written any
-    /// more.
+    /// Whether a write failed or was dropped midway. Nothing is written after it, since that would land inside the
+    /// unfinished frame.
     is_write_cut: bool,
-    /// When the last frame began to be sent.
+    /// When this side began to send its last frame.
     sent_at: u64,
 }
 
@@ -45,13 +45,13 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         Self { link, clock, is_read_cut: false, is_write_cut: false, sent_at: clock.now() }
     }
 
-    /// The moment `ms` from now.
+    /// The time in `ms` milliseconds from now.
     pub(super) fn after(&self, ms: u64) -> u64 {
         self.clock.now().saturating_add(ms)
     }
 
-    /// When the peer should hear of this side again.
-    pub(super) fn next_sign_of_life(&self) -> u64 {
+    /// When this side has to send its next keep-alive, unless it sends another frame before.
+    pub(super) fn next_keep_alive(&self) -> u64 {
         self.sent_at.saturating_add(WORKING_MS)
     }
 
@@ -59,7 +59,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         self.clock
     }
 
-    /// Completes when something is there to receive. Cancel-safe.
+    /// Completes when there is something to receive. Cancel-safe.
     pub(super) async fn readable(&mut self) -> Result<(), SessionError> {
         if self.is_read_cut {
             return Err(SessionError::Disconnected);
@@ -67,9 +67,9 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         self.link.readable().await.map_err(|_| SessionError::Disconnected)
     }
 
-    /// Receives a frame that begins before `until` and is whole in time, unless `interrupted` comes first, be it in the
-    /// frame's middle. Returns what it is; its payload stands at the front of `buffer`. `chunk`: largest chunk that may
-    /// come, 0 for none.
+    /// Receives a frame that begins before `until`, unless `interrupted` completes first, even in the middle of the
+    /// frame. Returns the frame's header, and its payload at the front of `buffer`. `chunk` is the largest chunk that
+    /// may come, or 0 for none.
     pub(super) async fn receive(
         &mut self,
         buffer: &mut [u8],
@@ -77,13 +77,13 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         until: u64,
         mut interrupted: Interrupted<'_>,
     ) -> Result<Header, SessionError> {
-        self.wait(until, interrupted.as_mut()).await?;
-        let whole = self.after(FRAME_MS);
+        self.wait_readable(until, interrupted.as_mut()).await?;
+        let frame_until = self.after(FRAME_MS);
         let mut header = [0; FRAME_HEADER];
-        self.fill(&mut header, whole, interrupted.as_mut()).await?;
+        self.fill(&mut header, frame_until, interrupted.as_mut()).await?;
         let header = Header::decode(header, chunk).map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Frame))?;
         let payload = buffer.get_mut(..header.length).ok_or(SessionError::Buffers)?;
-        self.fill(payload, whole, interrupted).await?;
+        self.fill(payload, frame_until, interrupted).await?;
         Ok(header)
     }
 
@@ -105,8 +105,8 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         self.send_frame(&frame[..length]).await
     }
 
-    /// Tells the peer that this side is still there: as [`send`](Self::send), with a buffer that is short, since it lies
-    /// in the future beside whatever is waited for.
+    /// Sends a `Working` message as a keep-alive. It does what [`send`](Self::send) does, but with a short buffer,
+    /// since that is part of the future in which this side waits for something else.
     pub(super) async fn send_working(&mut self, working: &impl Serialize) -> Result<(), SessionError> {
         let mut frame = [0; FRAME_HEADER + 4];
         let length = frame_message(working, &mut frame);
@@ -128,42 +128,43 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         Ok(())
     }
 
-    /// Begins a frame; fails where an earlier one was not finished. A write that is dropped leaves it so.
+    /// Begins a frame. Fails if an earlier frame was not finished, because its write failed or was dropped.
     pub(super) fn begin_frame(&mut self) -> Result<(), SessionError> {
         self.sent_at = self.clock.now();
         if mem::replace(&mut self.is_write_cut, true) { Err(SessionError::Disconnected) } else { Ok(()) }
     }
 
-    /// The frame is whole and sent off.
+    /// Records that the frame was sent completely.
     pub(super) fn end_frame(&mut self) {
         self.is_write_cut = false;
     }
 
-    /// Reads on, discarding, until the peer closes or the time to linger is over: closing with unread bytes would reset
-    /// the connection, and the reset could overtake the last message.
+    /// Reads and discards data until the peer closes, for at most [`LINGER_MS`]. Closing a socket with unread bytes
+    /// would reset the connection, and the reset could overtake the last message.
     ///
-    /// Returns whether the peer closed in good order, and said nothing before.
+    /// Returns whether the peer closed in good order without sending anything before.
     pub(super) async fn linger(&mut self) -> bool {
         let until = self.after(LINGER_MS);
         let mut sink = [0; 256];
-        let mut silent = true;
+        let mut is_silent = true;
         loop {
             match self.read(&mut sink, until, pin!(pending())).await {
-                Ok(0) => return silent,
-                Ok(_) => silent = false,
+                Ok(0) => return is_silent,
+                Ok(_) => is_silent = false,
                 Err(_) => return false,
             }
         }
     }
 
+    /// Fills `buffer` with bytes of a frame that has to be complete at `frame_until`.
     async fn fill(
         &mut self,
         mut buffer: &mut [u8],
-        whole: u64,
+        frame_until: u64,
         mut interrupted: Interrupted<'_>,
     ) -> Result<(), SessionError> {
         while !buffer.is_empty() {
-            let until = self.after(STEP_MS).min(whole);
+            let until = self.after(STEP_MS).min(frame_until);
             match self.read(buffer, until, interrupted.as_mut()).await? {
                 0 => return Err(SessionError::Disconnected),
                 count => buffer = &mut buffer[count..],
@@ -172,14 +173,14 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         Ok(())
     }
 
-    /// Reads what comes next; 0: the peer sends nothing more.
+    /// Reads the next bytes, and returns their number; 0 if the peer has closed the connection.
     async fn read(
         &mut self,
         buffer: &mut [u8],
         until: u64,
         mut interrupted: Interrupted<'_>,
     ) -> Result<usize, SessionError> {
-        self.wait(until, interrupted.as_mut()).await?;
+        self.wait_readable(until, interrupted.as_mut()).await?;
         self.is_read_cut = true;
         let read = self.link.read(buffer);
         let count = with_deadline(interrupted, read, self.clock.sleep_until(until)).await?;
@@ -188,7 +189,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     }
 
     /// Waits until something can be read.
-    async fn wait(&mut self, until: u64, interrupted: Interrupted<'_>) -> Result<(), SessionError> {
+    async fn wait_readable(&mut self, until: u64, interrupted: Interrupted<'_>) -> Result<(), SessionError> {
         if self.is_read_cut {
             return Err(SessionError::Disconnected);
         }
@@ -197,8 +198,8 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
 }
 
 impl<L: DuplexLink, K: Clock> Channel<'_, L, K> {
-    /// Writes some bytes of a frame; or, where `rest` is empty, sends off what was written; unless a message is there
-    /// first. Between [`begin_frame`](Self::begin_frame) and [`end_frame`](Self::end_frame).
+    /// Writes some of the `rest` of a frame; if `rest` is empty, flushes what was written. Returns early if a message
+    /// can be read. To be called between [`begin_frame`](Self::begin_frame) and [`end_frame`](Self::end_frame).
     pub(super) async fn write_some(
         &mut self,
         rest: &[u8],
@@ -216,24 +217,24 @@ impl<L: DuplexLink, K: Clock> Channel<'_, L, K> {
     }
 }
 
-/// What the link gives, unless the user interrupts or the deadline passes before.
+/// Awaits an operation of the link, unless the user interrupts or the deadline passes before.
 async fn with_deadline<T, E>(
     interrupted: Interrupted<'_>,
     link: impl Future<Output = Result<T, E>>,
     deadline: impl Future<Output = ()>,
 ) -> Result<T, SessionError> {
-    // In this order: a peer that always has something to say must not keep the user from interrupting.
+    // The interruption is polled first: a peer that sends without pause must not keep the user from interrupting.
     match select3(interrupted, link, deadline).await {
         Either3::First(()) => Err(SessionError::Cancelled(Cancel::Interrupted)),
-        Either3::Second(given) => given.map_err(|_| SessionError::Disconnected),
+        Either3::Second(result) => result.map_err(|_| SessionError::Disconnected),
         Either3::Third(()) => Err(SessionError::TimedOut),
     }
 }
 
-/// Iterations between two pauses: about 15 ms on a Cortex-M4 at 100 MHz.
+/// Iterations between two yields: about 15 ms on a Cortex-M4 at 100 MHz.
 const STRETCH_STEP: u32 = 256;
 
-/// Stretches a typed key, and lets others have their turn meanwhile.
+/// Stretches a typed key, and yields to other tasks between steps.
 pub(super) async fn stretch(key: &TransferKey, salt: &[u8; 32], iterations: u32, secret: &mut Secret) {
     let mut stretch = Stretch::new(key, salt, iterations);
     while !stretch.step(STRETCH_STEP) {
@@ -242,25 +243,25 @@ pub(super) async fn stretch(key: &TransferKey, salt: &[u8; 32], iterations: u32,
     stretch.finish(secret);
 }
 
-/// Puts the header before a payload that stands at [`FRAME_HEADER`] already.
+/// Writes the header of a frame whose payload is already in place, after the first [`FRAME_HEADER`] bytes.
 pub(super) fn frame_payload(kind: Kind, frame: &mut [u8]) {
     let header = Header::encode(kind, frame.len() - FRAME_HEADER);
     frame[..FRAME_HEADER].copy_from_slice(&header);
 }
 
-/// Writes a message as a frame to the front of `buffer`, which is long enough for it. Returns its length.
+/// Writes a message as a frame to the front of `buffer`, which must be long enough. Returns the frame's length.
 pub(super) fn frame_message(message: &impl Serialize, buffer: &mut [u8]) -> usize {
     let length = FRAME_HEADER + encode(message, &mut buffer[FRAME_HEADER..]).len();
     frame_payload(Kind::Message, &mut buffer[..length]);
     length
 }
 
-/// Encodes a message. The bounds of every message are below [`MESSAGE_MAX`], so that a buffer of that size always does.
+/// Encodes a message. Every message is shorter than [`MESSAGE_MAX`], so that a buffer of that length always suffices.
 pub(super) fn encode<'b>(message: &impl Serialize, buffer: &'b mut [u8]) -> &'b [u8] {
     postcard::to_slice(message, buffer).expect("every message fits MESSAGE_MAX")
 }
 
-/// Decodes a message that must end with its last field.
+/// Decodes a message. No bytes may follow its last field.
 pub(super) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionError> {
     match postcard::take_from_bytes(payload) {
         Ok((message, [])) => Ok(message),
@@ -268,8 +269,8 @@ pub(super) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionEr
     }
 }
 
-/// Decodes the peer's first message. Behind a `Hello` or `Greeting` (`may_grow`) a later version may have more fields;
-/// behind any other message nothing may stand.
+/// Decodes the peer's first message. A `Hello` or `Greeting` (`may_grow`) may be followed by fields of a later version;
+/// after any other message no bytes may follow.
 pub(super) fn decode_first<M: DeserializeOwned>(
     payload: &[u8],
     may_grow: impl Fn(&M) -> bool,

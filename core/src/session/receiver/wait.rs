@@ -50,7 +50,7 @@ pub(super) async fn finish<T, L: Link, K: Clock>(
 ) -> T {
     let clock = channel.clock();
     loop {
-        if let Either::First(done) = select(&mut work, clock.sleep_until(channel.next_sign_of_life())).await {
+        if let Either::First(done) = select(&mut work, clock.sleep_until(channel.next_keep_alive())).await {
             return done;
         }
         let message = FromReceiver::Working(stage);
@@ -75,7 +75,7 @@ async fn wait_for_erased<L: Link, K: Clock>(
     let clock = channel.clock();
     let mut silent = channel.after(STEP_MS);
     loop {
-        let tick = channel.next_sign_of_life();
+        let tick = channel.next_keep_alive();
         let readable = async {
             match buffer {
                 Some(_) => channel.readable().await,

@@ -58,7 +58,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         let clock = self.channel.clock();
         let silent = self.channel.after(STEP_MS);
         loop {
-            let tick = if beats { self.channel.next_sign_of_life().min(silent) } else { silent };
+            let tick = if beats { self.channel.next_keep_alive().min(silent) } else { silent };
             let interrupted = self.operator.interrupted();
             match select3(interrupted, self.channel.readable(), clock.sleep_until(tick)).await {
                 Either3::First(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
@@ -99,7 +99,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         let mut silent = self.channel.after(STEP_MS);
         let mut answer = pin!(self.operator.code(left));
         loop {
-            let tick = self.channel.next_sign_of_life();
+            let tick = self.channel.next_keep_alive();
             match select3(&mut answer, self.channel.readable(), clock.sleep_until(tick)).await {
                 Either3::First(Some(code)) => return Ok(code),
                 Either3::First(None) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
@@ -122,7 +122,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         let clock = self.channel.clock();
         let mut work = pin!(work);
         loop {
-            let (interrupted, tick) = (self.operator.interrupted(), self.channel.next_sign_of_life());
+            let (interrupted, tick) = (self.operator.interrupted(), self.channel.next_keep_alive());
             match select4(interrupted, &mut work, self.channel.readable(), clock.sleep_until(tick)).await {
                 Either4::First(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
                 Either4::Second(done) => return Ok(done),
