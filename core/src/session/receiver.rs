@@ -1,4 +1,6 @@
-//! The receiver's side of a session: the same code on a board and on a host.
+//! The receiver's side of a session. Boards and hosts run the same code.
+//!
+//! An authenticated [`Link`] carries the sender's frames; the received archive goes to a [`Store`]:
 //!
 //! TLS -> **frame -> open -> decompress** -> store. PROTOCOL.md, section 6.
 
@@ -17,84 +19,85 @@ use crate::session::peers::{LockoutSnapshot, PeerState};
 use crate::session::{Clock, Link, Offered, Receipt, SessionError, Store};
 use flow::Session;
 
-/// The receiver's person.
+/// The receiver's user, and whatever shows events to them.
 pub trait Operator {
-    /// Shows the code that a sender must give: whenever it changes, where one is needed.
+    /// Shows the code that a sender must give. Called whenever the code changes.
     fn code(&mut self, code: &AuthCode);
-    /// A code was tried. What is given here outlives a reset where it is kept, and is what [`PeerState::restore`] takes.
+    /// Keeps the lockouts after a code was tried. If they are kept in memory that survives a reset,
+    /// [`PeerState::restore`] reads them after it.
     fn keep_lockouts(&mut self, _lockouts: &LockoutSnapshot) {}
-    /// Asks for the transfer key, which goes to `key`. `left`: tries left after a wrong one. Dropped when the sender
-    /// goes away.
+    /// Asks the user for the transfer key, and writes it to `key`. `left` is the number of tries that are left after a
+    /// wrong key. The session drops this future when the sender disconnects.
     async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer;
-    /// Something happened that a person may want to see.
+    /// Shows an event.
     fn event(&mut self, event: Event);
-    /// Completes when the person wants to stop. Cancel-safe.
+    /// Completes when the user interrupts the session. Cancel-safe.
     async fn interrupted(&mut self) {
         core::future::pending().await
     }
 }
 
-/// What the user answers who is asked for the key.
+/// The user's answer to the question for the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyAnswer {
-    /// A well-formed key, which stands in the place that was given for it.
+    /// The user typed a well-formed key, which was written to the caller's buffer.
     Given,
-    /// No, not this folder.
+    /// The user declined the folder.
     Declined,
-    /// No user can be asked, and no key was given in another way.
+    /// There is no user to ask, and no key was given in another way.
     Unavailable,
-    /// Stop altogether.
+    /// The user interrupted the session.
     Interrupted,
 }
 
-/// What happens at a receiver.
+/// An event at a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An authenticated sender is there.
+    /// An authenticated sender connected.
     Connected(CertificateHash),
-    /// It gave a wrong code.
+    /// The sender gave a wrong code.
     CodeWrong {
         /// Tries left.
         left: u8,
     },
-    /// It has to wait.
+    /// The sender is locked out.
     Locked {
-        /// Seconds.
+        /// Seconds until the lockout ends.
         seconds: u32,
     },
-    /// It gave the right code.
+    /// The sender gave the right code.
     CodeAccepted,
-    /// It offers a folder.
+    /// The sender offers a folder.
     Offered(Offered),
-    /// Held bytes are read back.
+    /// The store reads back the prefix of the archive that it holds.
     Hashing,
-    /// A reader holds the place for the folder, and is waited for.
+    /// The receiver waits for a reader or another transfer to release the storage.
     Waiting,
     /// The key is right; receiving begins at `offset`.
     Receiving {
-        /// Bytes of archive that are held already.
+        /// Bytes of archive that the store holds already.
         offset: u64,
-        /// Bytes of archive in all.
+        /// Length of the archive, in bytes.
         total: u64,
     },
-    /// Bytes of archive received so far.
+    /// This many bytes of the archive were received so far.
     Received(u64),
-    /// Everything is here and is being verified.
+    /// The whole archive was received, and the store verifies it.
     Verifying,
     /// The new folder is in place.
     Committed(Receipt),
 }
 
-/// Where the transfer key comes from.
+/// The source of the transfer key.
 #[derive(Clone, Copy)]
 pub enum KeySource<'a> {
-    /// A person types it.
+    /// The receiver's user types it.
     Typed,
-    /// The sender seals it to this key, whose public half is in the receiver's certificate.
+    /// The sender seals it to this key, whose public key is in the receiver's certificate.
     Sealed(&'a HpkeSecret),
 }
 
-/// How this receiver receives.
+/// Settings of a receiver.
 pub struct Policy<'a> {
     /// Whether a sender must give the code.
     pub code_needed: bool,
@@ -104,17 +107,17 @@ pub struct Policy<'a> {
     pub max_iterations: u32,
     /// Largest chunk, a power of two.
     pub max_chunk: u32,
-    /// How long a person has to type the key, in seconds.
+    /// How long the user has to type the key, in seconds.
     pub key_seconds: u16,
     /// The receiver's own certificate.
     pub certificate: CertificateHash,
 }
 
-/// Memory for a receiver, lent by the caller.
+/// Buffers of a receiver, lent by the caller.
 pub struct Buffers<'a> {
-    /// For frames: as [`buffer_len`] says.
+    /// For frames, of the length that [`buffer_len`] returns.
     pub frame: &'a mut [u8],
-    /// For decompressed chunks: `Policy::max_chunk` bytes.
+    /// For decompressed chunks, of [`Policy::max_chunk`] bytes.
     pub plain: &'a mut [u8],
 }
 
@@ -123,27 +126,27 @@ pub const fn buffer_len(chunk: u32) -> usize {
     limits::frame_max(chunk)
 }
 
-/// What a receiver works with in one session, all of it lent by the caller.
+/// Everything that a receiver uses in one session, lent by the caller.
 pub struct Receiver<'a, S, O, K, R> {
-    /// How it receives.
+    /// The settings.
     pub policy: &'a Policy<'a>,
-    /// What it remembers.
+    /// The state that is kept between connections.
     pub peers: &'a mut PeerState,
-    /// Where the folder goes.
+    /// The storage for the folder.
     pub store: &'a mut S,
-    /// Its person.
+    /// The user.
     pub operator: &'a mut O,
-    /// Its clock.
+    /// The clock.
     pub clock: &'a K,
-    /// Its entropy.
+    /// The source of random bytes.
     pub entropy: &'a mut R,
-    /// Its memory.
+    /// The buffers.
     pub buffers: Buffers<'a>,
 }
 
 impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R> {
-    /// Receives one folder from the authenticated sender `peer`, and tells it how that ended. `C`: the ciphers that
-    /// this side has.
+    /// Receives one folder from the authenticated sender `peer`, and tells the sender the result. `C` implements the
+    /// ciphers that this side supports.
     pub async fn receive<C: Cipher>(
         &mut self,
         link: &mut impl Link,
@@ -159,7 +162,7 @@ impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R>
         };
         let result = session.run::<C>().await;
         session.end(result.err()).await;
-        // The side that had the last word waits for the other to close.
+        // The side that sent the last message waits for the other side to close.
         if !matches!(result, Err(SessionError::Disconnected | SessionError::PeerCancelled(_))) {
             let confirmed = session.channel.linger().await;
             if confirmed

@@ -1,9 +1,13 @@
 //! The sender's side of a session.
 //!
+//! A [`Source`] provides the archive; an authenticated link carries the frames to the receiver:
+//!
 //! Walk -> archive -> **compress -> seal -> frame** -> TLS. PROTOCOL.md, section 6.
 
 mod dialogue;
 mod flow;
+
+use core::fmt;
 
 use rand_core::CryptoRngCore;
 
@@ -21,117 +25,129 @@ use crate::wire::message::Stage;
 use dialogue::Dialogue;
 use flow::Session;
 
-/// What a sender knows of its archive before the first byte crosses.
+/// What a sender knows about its archive before it sends the first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveInfo {
-    /// Its lengths and counts.
+    /// The archive's lengths and counts.
     pub shape: Shape,
-    /// Digest of its manifest.
+    /// Digest of the manifest.
     pub manifest_digest: Digest,
     /// Longest path, in bytes.
     pub longest_path: u16,
 }
 
-/// Where a sender's archive comes from: the same bytes at every reading, from the start.
+/// The archive that a sender sends. Every reading from the start gives the same bytes.
 ///
-/// A source that works for long returns `Pending` meanwhile, so that the session can say so to the receiver. Its futures
-/// may be dropped at any await; then only `rewind` follows.
+/// A source whose work takes long returns `Pending` now and then, so that the session can send keep-alives. The session
+/// may drop the source's futures at any await; then it calls only `rewind`.
 pub trait Source {
-    /// What is known of it.
+    /// What is known about the archive.
     fn info(&self) -> ArchiveInfo;
     /// Goes back to the first byte.
     async fn rewind(&mut self) -> Result<(), SourceError>;
-    /// Fills `buffer` with the next bytes of the archive; less only at its end.
+    /// Fills `buffer` with the next bytes of the archive, and returns their number. It is less than the buffer's length
+    /// only at the end of the archive.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError>;
     /// The archive's root, once its last byte was read.
     fn root(&self) -> Option<Digest>;
 }
 
-/// Why a source has no more bytes.
+/// Why a source cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceError {
-    /// A file is not what it was when the manifest was made.
+    /// A file has changed since the manifest was made.
     Changed,
     /// A file cannot be read.
     Unreadable,
 }
 
-/// The sender's person.
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Changed => "a file has changed since it was listed",
+            Self::Unreadable => "a file cannot be read",
+        })
+    }
+}
+
+impl core::error::Error for SourceError {}
+
+/// The sender's user, and whatever shows events to them.
 pub trait Operator {
-    /// Asks for the code that the receiver shows. `left`: tries left after a wrong one. `None`: the person gave up.
-    /// Dropped when the connection ends meanwhile.
+    /// Asks the user for the code that the receiver shows. `left` is the number of tries that are left after a wrong
+    /// code. `None`: the user gave up. The session drops this future when the connection ends.
     async fn code(&mut self, left: Option<u8>) -> Option<AuthCode>;
-    /// Something happened that a person may want to see.
+    /// Shows an event.
     fn event(&mut self, event: Event);
-    /// Completes when the person wants to stop. Cancel-safe.
+    /// Completes when the user interrupts the session. Cancel-safe.
     async fn interrupted(&mut self) {
         core::future::pending().await
     }
 }
 
-/// What happens at a sender.
+/// An event at a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The receiver stated its bounds.
     Greeted {
-        /// Bytes that are free there.
+        /// Bytes that are free at the receiver.
         free: u64,
-        /// Whether the key mode will be *sealed*: then nobody has to type the key.
+        /// Whether the key mode will be *sealed*: then no user has to type the key.
         sealed: bool,
     },
     /// The receiver accepted the code.
     CodeAccepted,
-    /// The offer is made. `sealed`: the key goes sealed to the receiver, and nobody has to type it.
+    /// The offer was sent.
     Offered {
-        /// Whether the key mode is *sealed*.
+        /// Whether the key mode is *sealed*: then no user has to type the key.
         sealed: bool,
     },
-    /// The receiver works.
+    /// The receiver is busy with this.
     Working(Stage),
-    /// The receiver has the key; sending goes on from `offset`.
+    /// The receiver has the key; the chunks begin at `offset`.
     Accepted {
-        /// Bytes of archive that need not be sent.
+        /// Bytes of archive that the receiver holds already.
         offset: u64,
     },
-    /// Bytes of archive handed to the connection.
+    /// This many bytes of the archive were handed to the connection so far.
     Sent(u64),
-    /// Bytes of archive that are durable at the receiver.
+    /// This many bytes of the archive are durable at the receiver.
     Durable(u64),
 }
 
-/// What is the same for every connection of one run.
+/// What all connections of one run have in common.
 pub struct Run<'a> {
-    /// The key, for mode typed.
+    /// The transfer key, for mode *typed*.
     pub key: &'a TransferKey,
-    /// Fresh for this run.
+    /// Random bytes, fresh for this run.
     pub salt: [u8; 32],
-    /// Seconds since 1970 at which the run began.
+    /// When the run began, in seconds since 1970.
     pub created: u64,
-    /// PBKDF2 iterations that this side would like; the receiver's bound may lower them.
+    /// PBKDF2 iterations that this side prefers. The receiver's bound may lower them.
     pub iterations: u32,
-    /// Chunk size that this side would like, a power of two; the receiver's bound may lower it.
+    /// Chunk size that this side prefers, a power of two. The receiver's bound may lower it.
     pub chunk: u32,
     /// The sender's own certificate.
     pub certificate: CertificateHash,
-    /// Whether the receiver's operator has to type the key. A receiver that takes it sealed opens the folder alone.
+    /// Whether the receiver's user has to type the key. With a sealed key the receiver opens the folder without a user.
     pub typed_only: bool,
 }
 
 /// The authenticated receiver.
 pub struct Peer<'a> {
-    /// Its certificate.
+    /// The receiver's certificate.
     pub certificate: CertificateHash,
-    /// The HPKE public key in its certificate: an uncompressed point.
+    /// The HPKE public key in the receiver's certificate, as an uncompressed point.
     pub hpke: Option<&'a [u8; POINT]>,
 }
 
-/// Memory for a sender, lent by the caller: each slice as long as [`buffer_len`] says.
+/// Buffers of a sender, lent by the caller. Each slice has the length that [`buffer_len`] returns.
 pub struct Buffers<'a> {
-    /// For frames that come in and archive bytes that go out.
+    /// For pieces of the archive before they are sealed.
     pub plain: &'a mut [u8],
-    /// For frames that go out.
+    /// For frames that are sent.
     pub frame: &'a mut [u8],
-    /// For compressing; without one everything is sent raw.
+    /// For compression. Without it all chunks are raw.
     pub compressor: Option<&'a mut Compressor>,
 }
 
@@ -141,25 +157,25 @@ pub const fn buffer_len(chunk: u32) -> usize {
     limits::FRAME_HEADER + if sealed > limits::MESSAGE_MAX { sealed } else { limits::MESSAGE_MAX }
 }
 
-/// What a sender works with in one session, all of it lent by the caller.
+/// Everything that a sender uses in one session, lent by the caller.
 pub struct Sender<'a, S, O, K, R> {
-    /// What is the same for every connection of its run.
+    /// The run to which the session belongs.
     pub run: &'a Run<'a>,
-    /// Where the archive comes from.
+    /// The archive.
     pub source: &'a mut S,
-    /// Its person.
+    /// The user.
     pub operator: &'a mut O,
-    /// Its clock.
+    /// The clock.
     pub clock: &'a K,
-    /// Its entropy.
+    /// The source of random bytes.
     pub entropy: &'a mut R,
-    /// Its memory.
+    /// The buffers.
     pub buffers: Buffers<'a>,
 }
 
 impl<S: Source, O: Operator, K: Clock, R: CryptoRngCore> Sender<'_, S, O, K, R> {
-    /// Offers the source's archive to the authenticated receiver `peer` and sends it. `C`: the ciphers that this side
-    /// has.
+    /// Offers the source's archive to the authenticated receiver `peer`, and sends it. `C` implements the ciphers that
+    /// this side supports.
     pub async fn send<C: Cipher>(
         &mut self,
         link: &mut impl DuplexLink,
@@ -177,7 +193,7 @@ impl<S: Source, O: Operator, K: Clock, R: CryptoRngCore> Sender<'_, S, O, K, R> 
         };
         let result = session.run::<C>().await;
         if let Err(error) = result {
-            session.settle(error).await;
+            session.report_error(error).await;
         }
         result
     }

@@ -1,7 +1,7 @@
-//! Waiting at the receiver: for its store, its user or the sender.
+//! How the receiver waits for its store, its user or the sender.
 //!
-//! However long it takes, the sender hears of it every few seconds; and a sender that is not heard any more is given up.
-//! PROTOCOL.md, section 6 (deadlines).
+//! While it waits, the receiver sends keep-alives, and ends the session if the sender sends none of its own.
+//! PROTOCOL.md, section 6 ("Deadlines").
 
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
@@ -13,19 +13,21 @@ use crate::session::channel::{Channel, Interrupted};
 use crate::session::{Clock, Link, SessionError};
 use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
 
-/// What came first.
+/// The event that ended a wait.
 pub(super) enum First<T> {
     /// The work is done.
     Done(T),
-    /// The sender said something: the length of the message in the buffer. Never `Working`.
+    /// The sender sent a message of this length, which is in the buffer. It is not `Working`.
     Message(usize),
 }
 
-/// Lets `work` go on until it is done, the user interrupts, or the sender says more than that it is still there. The
-/// sender is told `stage` meanwhile. `buffer`: for its messages; without one they are left unread, since chunks may be
-/// among them, and its silence means nothing.
+/// Runs `work` until it is done, the user interrupts, or the sender sends a message other than `Working`. Meanwhile
+/// this sends keep-alives with `stage`.
 ///
-/// The work comes pinned by reference: passing the future by value would store it twice.
+/// `buffer` is for the sender's messages. Without it they are left unread, since chunks may be among them, and the
+/// sender has no deadline.
+///
+/// The work is pinned by reference: passing the future by value would store it twice.
 pub(super) async fn wait_for<T, L: Link, K: Clock>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
@@ -42,7 +44,7 @@ pub(super) async fn wait_for<T, L: Link, K: Clock>(
     })
 }
 
-/// Lets `work` run to its end, whatever becomes of the connection. The sender is told `stage` meanwhile.
+/// Runs `work` to its end, even if the connection fails. Meanwhile this sends keep-alives with `stage`.
 pub(super) async fn finish<T, L: Link, K: Clock>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
@@ -55,16 +57,16 @@ pub(super) async fn finish<T, L: Link, K: Clock>(
         }
         let message = FromReceiver::Working(stage);
         let mut sending = pin!(channel.send_working(&message));
-        // A connection that is gone changes nothing.
+        // The work goes on even if the connection is lost.
         if let Either::First(done) = select(&mut work, &mut sending).await {
-            // A message that was begun is finished, so that another can follow it.
+            // A message that was begun has to be finished before another can follow it.
             let _ = sending.await;
             return done;
         }
     }
 }
 
-/// As [`wait_for`], type-erased so that it is compiled once.
+/// Does the work of [`wait_for`]. Type-erased so that it is compiled once.
 async fn wait_for_erased<L: Link, K: Clock>(
     channel: &mut Channel<'_, L, K>,
     stage: Stage,
@@ -73,7 +75,7 @@ async fn wait_for_erased<L: Link, K: Clock>(
     mut work: Pin<&mut dyn Future<Output = ()>>,
 ) -> Result<First<()>, SessionError> {
     let clock = channel.clock();
-    let mut silent = channel.after(STEP_MS);
+    let mut silent_until = channel.after(STEP_MS);
     loop {
         let tick = channel.next_keep_alive();
         let readable = async {
@@ -93,17 +95,19 @@ async fn wait_for_erased<L: Link, K: Clock>(
                 if !FromSender::is_working(message) {
                     return Ok(First::Message(message.len()));
                 }
-                silent = channel.after(STEP_MS);
+                silent_until = channel.after(STEP_MS);
                 continue;
             }
-            Either4::Fourth(()) if buffer.is_some() && clock.now() >= silent => return Err(SessionError::TimedOut),
+            Either4::Fourth(()) if buffer.is_some() && clock.now() >= silent_until => {
+                return Err(SessionError::TimedOut);
+            }
             Either4::Fourth(()) => {}
         }
         let message = FromReceiver::Working(stage);
         let mut sending = pin!(channel.send_working(&message));
         match select3(&mut work, &mut interrupted, &mut sending).await {
             Either3::First(()) => {
-                // A message that was begun is finished, so that another can follow it.
+                // A message that was begun has to be finished before another can follow it.
                 let _ = sending.await;
                 return Ok(First::Done(()));
             }

@@ -1,6 +1,7 @@
-//! The sender's end of the connection and its user: frames that are sent, messages that come, signs of life both ways.
+//! The sender's connection and its user: sends frames, receives messages, and exchanges keep-alives.
 //!
-//! Whatever it waits for, it hears the receiver and its user meanwhile. PROTOCOL.md, section 6 (deadlines).
+//! Whatever the sender waits for, it also receives messages and notices when its user interrupts. PROTOCOL.md,
+//! section 6 ("Deadlines").
 
 use core::future::{Future, pending};
 use core::pin::pin;
@@ -15,21 +16,22 @@ use crate::session::{Clock, DuplexLink, Misbehaviour, SessionError, Written};
 use crate::wire::frame::Kind;
 use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
 
-/// A frame whose sender was interrupted may take this long to be sent off, in milliseconds.
+/// How long a sender whose user interrupted may take to finish its current frame, in milliseconds.
 const GRACE_MS: u64 = 500;
 
 /// A sender's connection and its user.
 pub(super) struct Dialogue<'s, L, O, K> {
     pub(super) channel: Channel<'s, L, K>,
     pub(super) operator: &'s mut O,
-    /// For frames that are sent.
+    /// Buffer for frames that are sent.
     pub(super) frame: &'s mut [u8],
-    /// For messages that come.
+    /// Buffer for messages that are received.
     message: [u8; MESSAGE_MAX],
-    /// Bytes of archive that are durable at the receiver and may become so: `None` before chunks are sent.
+    /// `None` before chunks are sent.
     progress: Option<Progress>,
 }
 
+/// Bytes of the archive that are durable at the receiver, and its length.
 #[derive(Clone, Copy)]
 struct Progress {
     durable: u64,
@@ -41,50 +43,50 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         Self { channel, operator, frame, message: [0; MESSAGE_MAX], progress: None }
     }
 
-    /// From here on the receiver may send `Progress`.
+    /// Allows the receiver to send `Progress` from here on.
     pub(super) fn begin_transfer(&mut self, durable: u64, total: u64) {
         self.progress = Some(Progress { durable, total });
     }
 
-    /// The payload of the next message, whatever it is.
-    pub(super) async fn first(&mut self) -> Result<&[u8], SessionError> {
+    /// Receives the payload of the next message, whatever it is.
+    pub(super) async fn receive_payload(&mut self) -> Result<&[u8], SessionError> {
         let until = self.channel.after(STEP_MS);
         self.channel.receive_message(&mut self.message, until, pin!(self.operator.interrupted())).await
     }
 
-    /// The next message. `beats`: whether the receiver gets signs of life meanwhile; not where it may be busy with
-    /// chunks that it did not read yet.
-    pub(super) async fn next(&mut self, beats: bool) -> Result<FromReceiver, SessionError> {
+    /// Receives the next message. `keeps_alive` says whether this side sends keep-alives meanwhile. It must not if the
+    /// receiver may still have unread chunks.
+    pub(super) async fn receive(&mut self, keeps_alive: bool) -> Result<FromReceiver, SessionError> {
         let clock = self.channel.clock();
-        let silent = self.channel.after(STEP_MS);
+        let silent_until = self.channel.after(STEP_MS);
         loop {
-            let tick = if beats { self.channel.next_keep_alive().min(silent) } else { silent };
+            let tick = if keeps_alive { self.channel.next_keep_alive().min(silent_until) } else { silent_until };
             let interrupted = self.operator.interrupted();
             match select3(interrupted, self.channel.readable(), clock.sleep_until(tick)).await {
                 Either3::First(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
                 Either3::Second(ready) => {
                     ready?;
-                    return decode(self.first().await?);
+                    return decode(self.receive_payload().await?);
                 }
-                Either3::Third(()) if clock.now() >= silent => return Err(SessionError::TimedOut),
+                Either3::Third(()) if clock.now() >= silent_until => return Err(SessionError::TimedOut),
                 Either3::Third(()) => self.channel.send(&FromSender::Working(Stage::Waiting)).await?,
             }
         }
     }
 
-    /// The next message that is no `Working`.
-    pub(super) async fn answer(&mut self) -> Result<FromReceiver, SessionError> {
+    /// Receives the next message that is not `Working`.
+    pub(super) async fn receive_answer(&mut self) -> Result<FromReceiver, SessionError> {
         let cap = self.channel.after(WORKING_CAP_MS);
         loop {
-            match self.next(true).await? {
-                FromReceiver::Working(stage) => self.working(stage, cap)?,
+            match self.receive(true).await? {
+                FromReceiver::Working(stage) => self.show_working(stage, cap)?,
                 other => return Ok(other),
             }
         }
     }
 
-    /// Tells the user what the receiver is busy with, unless that lasts too long.
-    pub(super) fn working(&mut self, stage: Stage, until: u64) -> Result<(), SessionError> {
+    /// Shows the user what the receiver is busy with. Fails after `until`.
+    pub(super) fn show_working(&mut self, stage: Stage, until: u64) -> Result<(), SessionError> {
         if self.channel.clock().now() > until {
             return Err(SessionError::TimedOut);
         }
@@ -92,11 +94,11 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         Ok(())
     }
 
-    /// Asks the user for the code, and gives signs of life meanwhile.
+    /// Asks the user for the code, and sends keep-alives meanwhile.
     pub(super) async fn ask_code(&mut self, left: Option<u8>) -> Result<AuthCode, SessionError> {
         let clock = self.channel.clock();
         let until = self.channel.after(limits::CODE_MS + STEP_MS);
-        let mut silent = self.channel.after(STEP_MS);
+        let mut silent_until = self.channel.after(STEP_MS);
         let mut answer = pin!(self.operator.code(left));
         loop {
             let tick = self.channel.next_keep_alive();
@@ -107,18 +109,18 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
                     ready?;
                     let within = self.channel.after(STEP_MS);
                     match decode(self.channel.receive_message(&mut self.message, within, pin!(pending())).await?)? {
-                        FromReceiver::Working(_) => silent = self.channel.after(STEP_MS),
+                        FromReceiver::Working(_) => silent_until = self.channel.after(STEP_MS),
                         other => return not_expected(other),
                     }
                 }
-                Either3::Third(()) if clock.now() >= until.min(silent) => return Err(SessionError::TimedOut),
+                Either3::Third(()) if clock.now() >= until.min(silent_until) => return Err(SessionError::TimedOut),
                 Either3::Third(()) => self.channel.send(&FromSender::Working(Stage::Waiting)).await?,
             }
         }
     }
 
-    /// Lets this side work, and tells the receiver so now and then. The user may interrupt it.
-    pub(super) async fn busy<T>(&mut self, stage: Stage, work: impl Future<Output = T>) -> Result<T, SessionError> {
+    /// Runs `work` of this side, and sends keep-alives with `stage` meanwhile. The user may interrupt it.
+    pub(super) async fn run<T>(&mut self, stage: Stage, work: impl Future<Output = T>) -> Result<T, SessionError> {
         let clock = self.channel.clock();
         let mut work = pin!(work);
         loop {
@@ -128,7 +130,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
                 Either4::Second(done) => return Ok(done),
                 Either4::Third(ready) => {
                     ready?;
-                    self.hear().await?;
+                    self.receive_progress().await?;
                 }
                 Either4::Fourth(()) => {
                     let length = frame_message(&FromSender::Working(stage), self.frame);
@@ -138,15 +140,15 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         }
     }
 
-    /// Sends the chunk of that length that stands in the frame buffer behind the place of its header.
+    /// Sends the chunk of `length` bytes that is in the frame buffer, after the space for its header.
     pub(super) async fn send_chunk(&mut self, length: usize) -> Result<(), SessionError> {
         let length = limits::FRAME_HEADER + length;
         frame_payload(Kind::Chunk, &mut self.frame[..length]);
         self.send_frame(length).await
     }
 
-    /// Sends the frame at the front of the frame buffer. What the receiver says meanwhile renews the deadline, so that a
-    /// slow one is waited for.
+    /// Sends the frame at the front of the frame buffer. Messages from the receiver renew the deadline, so that a slow
+    /// receiver gets the time that it needs.
     async fn send_frame(&mut self, length: usize) -> Result<(), SessionError> {
         self.channel.begin_frame()?;
         let cap = self.channel.after(WORKING_CAP_MS);
@@ -165,10 +167,10 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
                 Ok(Written::Bytes(_)) if rest.is_empty() => break,
                 Ok(Written::Bytes(count)) => sent += count,
                 Ok(Written::Readable) => {
-                    self.hear().await?;
+                    self.receive_progress().await?;
                     until = self.channel.after(STEP_MS).min(cap);
                 }
-                // Only behind a whole frame the receiver can be told.
+                // `Cancel` can be sent only after a complete frame.
                 Err(SessionError::Cancelled(_)) if !is_interrupted => {
                     is_interrupted = true;
                     until = self.channel.after(GRACE_MS).min(until);
@@ -181,18 +183,18 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         if is_interrupted { Err(SessionError::Cancelled(Cancel::Interrupted)) } else { Ok(()) }
     }
 
-    /// Receives a message that nobody waits for: only signs of life and progress have a place here.
-    async fn hear(&mut self) -> Result<(), SessionError> {
-        match decode(self.first().await?)? {
+    /// Receives a message while this side is busy. Only keep-alives and progress are allowed here.
+    async fn receive_progress(&mut self) -> Result<(), SessionError> {
+        match decode(self.receive_payload().await?)? {
             FromReceiver::Working(stage) => self.operator.event(Event::Working(stage)),
-            FromReceiver::Progress { durable } => self.durable(durable)?,
+            FromReceiver::Progress { durable } => self.show_durable(durable)?,
             other => return not_expected(other),
         }
         Ok(())
     }
 
-    /// Takes `Progress`, which only grows, and never beyond the archive.
-    pub(super) fn durable(&mut self, durable: u64) -> Result<(), SessionError> {
+    /// Checks a `Progress`, which never decreases and never exceeds the archive, and shows it to the user.
+    pub(super) fn show_durable(&mut self, durable: u64) -> Result<(), SessionError> {
         match &mut self.progress {
             Some(progress) if (progress.durable..=progress.total).contains(&durable) => {
                 progress.durable = durable;
@@ -204,17 +206,17 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         }
     }
 
-    /// Hears every message that the receiver sent already, without waiting.
-    pub(super) async fn hear_all(&mut self) -> Result<(), SessionError> {
+    /// Receives every pending message without waiting for further ones.
+    pub(super) async fn receive_pending(&mut self) -> Result<(), SessionError> {
         while embassy_futures::poll_once(self.channel.readable()).is_ready() {
-            self.hear().await?;
+            self.receive_progress().await?;
         }
         Ok(())
     }
 
-    /// What the receiver said before a connection broke while it was written to: `Refused` and `Cancel` as errors,
+    /// Receives the receiver's last message after writing to the connection failed: `Refused` and `Cancel` as errors,
     /// `Committed` as a message.
-    pub(super) async fn last_words(&mut self) -> Result<FromReceiver, SessionError> {
+    pub(super) async fn receive_last_message(&mut self) -> Result<FromReceiver, SessionError> {
         loop {
             let until = self.channel.after(limits::LINGER_MS);
             let payload =
@@ -228,7 +230,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
     }
 }
 
-/// `Refused` and `Cancel` have a place everywhere; nothing else has one where it is not waited for.
+/// The error for a message that is not the expected one. `Refused` and `Cancel` are allowed everywhere.
 pub(super) fn not_expected<T>(message: FromReceiver) -> Result<T, SessionError> {
     Err(match message {
         FromReceiver::Refused(refusal) => SessionError::Refused(refusal),

@@ -1,6 +1,4 @@
-//! The sender's steps, in the order in which [`Session::run`] takes them.
-//!
-//! PROTOCOL.md, section 6.
+//! The steps of a sender's session, in the order in which [`Session::run`] takes them. PROTOCOL.md, section 6.
 
 use embassy_futures::yield_now;
 use rand_core::CryptoRngCore;
@@ -22,26 +20,26 @@ use crate::wire::message::{
 };
 use crate::wire::preface::VERSION;
 
-/// One session: a sender at its connection to one peer.
+/// The state of a sender's session.
 pub(super) struct Session<'s, L, S, O, K, R> {
     pub(super) dialogue: Dialogue<'s, L, O, K>,
     pub(super) peer: &'s Peer<'s>,
     pub(super) run: &'s Run<'s>,
     pub(super) source: &'s mut S,
     pub(super) entropy: &'s mut R,
-    /// For archive bytes.
+    /// Buffer for pieces of the archive.
     pub(super) plain: &'s mut [u8],
     pub(super) compressor: Option<&'s mut Compressor>,
 }
 
-/// The first messages, as they crossed: the keys are bound to them.
+/// The first messages with their encoded bytes, to which the keys are bound.
 struct Opening {
     hello: heapless::Vec<u8, { limits::MESSAGE_MAX }>,
     greeting_bytes: heapless::Vec<u8, { limits::MESSAGE_MAX }>,
     greeting: Greeting,
 }
 
-/// What the sender chooses of what the receiver takes.
+/// The parameters that the sender chooses from the receiver's `Greeting`.
 struct Choice<'s> {
     aead: Aead,
     codec: Codec,
@@ -51,41 +49,42 @@ struct Choice<'s> {
 
 /// How the key reaches the receiver.
 enum KeyChoice<'s> {
-    /// Its user types it, and so many iterations stretch it.
+    /// The receiver's user types it. It is stretched with this many iterations.
     Typed(u32),
-    /// Sealed to this HPKE key.
+    /// It is sealed to this HPKE key.
     Sealed(&'s [u8; POINT]),
 }
 
-/// What a receiver answers that has the key.
+/// The answer of a receiver that has the key.
 enum Accepted {
-    /// It holds so many bytes of the archive, with that digest.
+    /// The receiver holds a prefix of the archive with this length and digest.
     Prefix(u64, Digest),
-    /// It committed the archive on an earlier connection of this run, whose receipt was lost.
+    /// The receiver committed the archive on an earlier connection of this run, whose receipt was lost.
     Committed(Receipt),
 }
 
 impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, L, S, O, K, R> {
     pub(super) async fn run<C: Cipher>(&mut self) -> Result<Receipt, SessionError> {
         let opening = self.greet().await?;
-        // All that can be known is known before the user is asked for the code.
+        // Everything that can fail fails before the user is asked for the code.
         self.check_bounds(&opening.greeting)?;
         let choice = self.choose::<C>(&opening.greeting)?;
         if opening.greeting.code_needed {
-            self.code().await?;
+            self.prove_code().await?;
         }
         let schedule = self.offer(&opening, &choice).await?;
-        let (held, digest) = match self.accepted(&schedule, &opening.greeting).await? {
+        let (held, digest) = match self.receive_accept(&schedule, &opening.greeting).await? {
             Accepted::Prefix(held, digest) => (held, digest),
             Accepted::Committed(receipt) => return Ok(receipt),
         };
         let offset = self.resume(held, digest).await?;
-        match self.chunks::<C>(&choice, &schedule, offset).await? {
+        match self.send_chunks::<C>(&choice, &schedule, offset).await? {
             Some(receipt) => Ok(receipt),
-            None => self.receipt().await,
+            None => self.receive_receipt().await,
         }
     }
 
+    /// Exchanges `Hello` and `Greeting`.
     async fn greet(&mut self) -> Result<Opening, SessionError> {
         let mut nonce = [0; 32];
         self.entropy.fill_bytes(&mut nonce);
@@ -93,7 +92,7 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         let mut buffer = [0; limits::MESSAGE_MAX];
         let hello_bytes = heapless::Vec::from_slice(encode(&hello, &mut buffer)).map_err(|_| SessionError::Buffers)?;
         self.dialogue.channel.send(&hello).await?;
-        let payload = self.dialogue.first().await?;
+        let payload = self.dialogue.receive_payload().await?;
         let greeting_bytes = heapless::Vec::from_slice(payload).map_err(|_| SessionError::Buffers)?;
         match decode_first(&greeting_bytes, |message| matches!(message, FromReceiver::Greeting(_)))? {
             FromReceiver::Greeting(greeting) if greeting.version == VERSION => {
@@ -112,14 +111,14 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         within(shape.entries, greeting.max_entries, Limit::Entries)?;
         within(shape.manifest, greeting.max_manifest, Limit::Manifest)?;
         within(longest_path, greeting.max_path, Limit::Path)?;
-        // A run that is remembered may have sent a part of the folder, and is not asked for the code again.
+        // If the receiver asks for no code, it may hold a prefix from an earlier connection of this run.
         if greeting.code_needed && shape.total > greeting.free {
             return Err(SessionError::NoSpace { needed: shape.total, free: greeting.free });
         }
         Ok(())
     }
 
-    /// The HPKE key to seal to; none in mode typed.
+    /// Chooses the key mode. Returns the HPKE key to seal to, or `None` for mode typed.
     fn key_mode<'p>(&self, greeting: &Greeting) -> Result<Option<&'p [u8; POINT]>, SessionError>
     where
         Self: 'p,
@@ -141,7 +140,7 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
     where
         Self: 'p,
     {
-        let (aead, codec) = suite::<C>(greeting)?;
+        let (aead, codec) = choose_suite::<C>(greeting)?;
         let key = match self.key_mode(greeting)? {
             None => {
                 let iterations = self.run.iterations.min(greeting.max_iterations).min(limits::ITERATIONS_MAX);
@@ -153,12 +152,13 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         Ok(Choice { aead, codec, chunk: chunk_size(self.run.chunk, greeting.max_chunk)?, key })
     }
 
-    async fn code(&mut self) -> Result<(), SessionError> {
+    /// Asks the user for the code until the receiver accepts it.
+    async fn prove_code(&mut self) -> Result<(), SessionError> {
         let mut left = None;
         loop {
             let digits = *self.dialogue.ask_code(left).await?.digits();
             self.dialogue.channel.send(&FromSender::Code { digits }).await?;
-            match self.dialogue.answer().await? {
+            match self.dialogue.receive_answer().await? {
                 FromReceiver::CodeAccepted => break,
                 FromReceiver::CodeWrong { left: tries @ 1.. } => left = Some(tries),
                 FromReceiver::CodeWrong { .. } => return Err(SessionError::PeerMisbehaved(Misbehaviour::Field)),
@@ -169,8 +169,9 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         Ok(())
     }
 
+    /// Sends the offer, and derives the keys that are bound to it.
     async fn offer(&mut self, opening: &Opening, choice: &Choice<'_>) -> Result<Schedule, SessionError> {
-        let (body, secret) = self.body(choice)?;
+        let (body, secret) = self.offer_body(choice)?;
         let sealed = matches!(body.key, KeyMode::Sealed(_));
         // The keys are bound to the encoded body, which is the encoded offer without its tags.
         let mut offer = Offer { body, manifest_tag: [0; 32], commitment: [0; 32] };
@@ -188,8 +189,8 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         Ok(schedule)
     }
 
-    /// The offer without its tags, and the secret that goes with it.
-    fn body(&mut self, choice: &Choice<'_>) -> Result<(OfferBody, Secret), SessionError> {
+    /// The offer without its tags, and the secret that belongs to it.
+    fn offer_body(&mut self, choice: &Choice<'_>) -> Result<(OfferBody, Secret), SessionError> {
         let run = self.run;
         let (key, iterations, secret) = match choice.key {
             KeyChoice::Typed(iterations) => (KeyMode::Typed, iterations, Secret::typed(run.key, &run.salt, iterations)),
@@ -212,19 +213,19 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         Ok((body, secret))
     }
 
-    /// Waits for `Accept`, and for its proof that the receiver has the key.
-    async fn accepted(&mut self, schedule: &Schedule, greeting: &Greeting) -> Result<Accepted, SessionError> {
+    /// Receives `Accept`, and checks its proof that the receiver has the key.
+    async fn receive_accept(&mut self, schedule: &Schedule, greeting: &Greeting) -> Result<Accepted, SessionError> {
         let cap = self.dialogue.channel.after(limits::WORKING_CAP_MS);
-        // Counts from the moment at which the key is asked for: the receiver may have worked before.
+        // Starts when the receiver asks for the key: it may have done other work before.
         let mut key_until = None;
         loop {
-            match self.dialogue.next(true).await? {
+            match self.dialogue.receive(true).await? {
                 FromReceiver::Working(stage @ (Stage::Key | Stage::KeyAgain)) => {
                     let key_ms = u64::from(greeting.key_seconds) * 1_000 + limits::STEP_MS;
                     let until = *key_until.get_or_insert(self.dialogue.channel.after(key_ms));
-                    self.dialogue.working(stage, until)?;
+                    self.dialogue.show_working(stage, until)?;
                 }
-                FromReceiver::Working(stage) => self.dialogue.working(stage, cap.max(key_until.unwrap_or(0)))?,
+                FromReceiver::Working(stage) => self.dialogue.show_working(stage, cap.max(key_until.unwrap_or(0)))?,
                 FromReceiver::Accept { offset, digest, mac } => {
                     if !schedule.verify_accept_mac(offset, &digest, &mac) {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac));
@@ -235,19 +236,19 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
                     return Ok(Accepted::Prefix(offset, digest));
                 }
                 FromReceiver::Committed { digest, files, bytes, generation } => {
-                    return self.check(Receipt { digest, files, bytes, generation }).map(Accepted::Committed);
+                    return self.check_receipt(Receipt { digest, files, bytes, generation }).map(Accepted::Committed);
                 }
                 other => return not_expected(other),
             }
         }
     }
 
-    /// Compares the receiver's prefix with the source, and says where the chunks begin.
+    /// Compares the receiver's prefix with the source, and returns the offset at which the chunks begin.
     async fn resume(&mut self, held: u64, digest: Digest) -> Result<u64, SessionError> {
         let Self { dialogue, source, plain, .. } = self;
         let mut offset = held;
-        if dialogue.busy(Stage::Hashing, hash_prefix(*source, plain, held)).await?? != digest {
-            dialogue.busy(Stage::Hashing, source.rewind()).await??;
+        if dialogue.run(Stage::Hashing, hash_prefix(*source, plain, held)).await?? != digest {
+            dialogue.run(Stage::Hashing, source.rewind()).await??;
             offset = 0;
         }
         dialogue.begin_transfer(offset, source.info().shape.total);
@@ -256,9 +257,9 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         Ok(offset)
     }
 
-    /// Seals and sends everything from `offset` on. Returns the receipt if the receiver gave it where the connection
-    /// broke behind the last chunk.
-    async fn chunks<C: Cipher>(
+    /// Seals and sends everything from `offset` on. Returns the receipt if the connection broke at the last chunk, but
+    /// the receiver had already sent its receipt.
+    async fn send_chunks<C: Cipher>(
         &mut self,
         choice: &Choice<'_>,
         schedule: &Schedule,
@@ -266,52 +267,56 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
     ) -> Result<Option<Receipt>, SessionError> {
         let cipher = C::new(choice.aead, schedule.chunk_key()).ok_or(SessionError::NothingInCommon)?;
         let total = self.source.info().shape.total;
-        // The chunk size was chosen within the protocol's bounds, and the offset held against the total.
+        // Chunk size and offset were checked before, so that only the total can be too large.
         let too_long = SessionError::OverLimit { limit: Limit::Total, has: total, most: limits::ARCHIVE_MAX };
         let span = Span::new(choice.chunk, offset, total).ok_or(too_long)?;
         let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), span, choice.codec);
         while sealer.next_len() > 0 {
             let Self { dialogue, source, plain, compressor, .. } = self;
-            dialogue.hear_all().await?;
+            dialogue.receive_pending().await?;
             let plain = plain.get_mut(..sealer.next_len()).ok_or(SessionError::Buffers)?;
-            if dialogue.busy(Stage::Reading, source.read(plain)).await?? < plain.len() {
+            if dialogue.run(Stage::Reading, source.read(plain)).await?? < plain.len() {
                 return Err(SessionError::Cancelled(Cancel::SourceChanged));
             }
             let payload = dialogue.frame.get_mut(FRAME_HEADER..).ok_or(SessionError::Buffers)?;
             let sealed = sealer.seal(plain, compressor.as_deref_mut(), payload).map_err(|_| SessionError::Buffers)?;
             if let Err(error) = dialogue.send_chunk(sealed).await {
-                return self.unsent(error, sealer.position() == total).await;
+                return self.handle_unsent_chunk(error, sealer.position() == total).await;
             }
             dialogue.operator.event(Event::Sent(sealer.position()));
         }
         Ok(None)
     }
 
-    /// A chunk did not leave: the receiver may have said why before the connection broke.
-    async fn unsent(&mut self, error: SessionError, is_last: bool) -> Result<Option<Receipt>, SessionError> {
+    /// Handles a chunk that could not be sent: the receiver may have sent its reason before the connection broke.
+    async fn handle_unsent_chunk(
+        &mut self,
+        error: SessionError,
+        is_last: bool,
+    ) -> Result<Option<Receipt>, SessionError> {
         let error = match error {
-            SessionError::Disconnected => match self.dialogue.last_words().await {
-                // Only of the last chunk can enough have crossed.
+            SessionError::Disconnected => match self.dialogue.receive_last_message().await {
+                // The receiver can have the whole archive only if this is the last chunk.
                 Ok(FromReceiver::Committed { digest, files, bytes, generation }) if is_last => {
-                    return self.check(Receipt { digest, files, bytes, generation }).map(Some);
+                    return self.check_receipt(Receipt { digest, files, bytes, generation }).map(Some);
                 }
                 Ok(_) => SessionError::PeerMisbehaved(Misbehaviour::Unexpected),
                 Err(error) => error,
             },
             error => error,
         };
-        Err(if is_last { outcome(error) } else { error })
+        Err(if is_last { after_last_chunk(error) } else { error })
     }
 
-    /// Waits for the receipt, and compares it with the source.
-    async fn receipt(&mut self) -> Result<Receipt, SessionError> {
+    /// Receives the receipt, and compares it with the source.
+    async fn receive_receipt(&mut self) -> Result<Receipt, SessionError> {
         let until = self.dialogue.channel.after(limits::WORKING_CAP_MS);
         loop {
-            match self.dialogue.next(false).await.map_err(outcome)? {
-                FromReceiver::Progress { durable } => self.dialogue.durable(durable)?,
-                FromReceiver::Working(stage) => self.dialogue.working(stage, until).map_err(outcome)?,
+            match self.dialogue.receive(false).await.map_err(after_last_chunk)? {
+                FromReceiver::Progress { durable } => self.dialogue.show_durable(durable)?,
+                FromReceiver::Working(stage) => self.dialogue.show_working(stage, until).map_err(after_last_chunk)?,
                 FromReceiver::Committed { digest, files, bytes, generation } => {
-                    return self.check(Receipt { digest, files, bytes, generation });
+                    return self.check_receipt(Receipt { digest, files, bytes, generation });
                 }
                 other => return not_expected(other),
             }
@@ -319,15 +324,15 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
     }
 
     /// Compares a receipt with the source.
-    fn check(&self, receipt: Receipt) -> Result<Receipt, SessionError> {
+    fn check_receipt(&self, receipt: Receipt) -> Result<Receipt, SessionError> {
         let Shape { total, files, .. } = self.source.info().shape;
         let ours = (self.source.root(), files, total);
-        let same = ours == (Some(receipt.digest), receipt.files, receipt.bytes);
-        if same { Ok(receipt) } else { Err(SessionError::WrongReceipt) }
+        let is_same = ours == (Some(receipt.digest), receipt.files, receipt.bytes);
+        if is_same { Ok(receipt) } else { Err(SessionError::WrongReceipt) }
     }
 
-    /// After an error: tells the receiver, unless it is the one who told us.
-    pub(super) async fn settle(&mut self, error: SessionError) {
+    /// Sends `Cancel` after an error, unless the receiver caused the error or knows it.
+    pub(super) async fn report_error(&mut self, error: SessionError) {
         let reason = match error {
             SessionError::Cancelled(reason) => reason,
             SessionError::TimedOut => Cancel::TimedOut,
@@ -345,7 +350,7 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
     }
 }
 
-/// The digest of the source's first `left` bytes, from its start. The source goes on behind them.
+/// The digest of the source's first `left` bytes. Leaves the source at the byte after them.
 async fn hash_prefix(source: &mut impl Source, buffer: &mut [u8], mut left: u64) -> Result<Digest, SessionError> {
     source.rewind().await?;
     let mut hasher = Hasher::new();
@@ -358,7 +363,7 @@ async fn hash_prefix(source: &mut impl Source, buffer: &mut [u8], mut left: u64)
                 left -= count as u64;
             }
         }
-        // The clock and the user have their turn between two pieces, even where the source never waits.
+        // Yields so that the clock and the user are polled between pieces even if the source never waits.
         yield_now().await;
     }
     Ok(hasher.digest())
@@ -373,14 +378,14 @@ impl From<SourceError> for SessionError {
     }
 }
 
-/// The first AEAD and codec of the receiver's lists that this side has.
-fn suite<C: Cipher>(greeting: &Greeting) -> Result<(Aead, Codec), SessionError> {
+/// The first AEAD and the first codec in the receiver's lists that this side supports.
+fn choose_suite<C: Cipher>(greeting: &Greeting) -> Result<(Aead, Codec), SessionError> {
     let aead = greeting.aeads.iter().filter_map(|number| Aead::from_number(*number)).find(|a| C::AEADS.contains(a));
     let codec = greeting.codecs.iter().find_map(|number| Codec::from_number(*number));
     aead.zip(codec).ok_or(SessionError::NothingInCommon)
 }
 
-/// The largest power of two within both sides' wishes and the protocol's bounds.
+/// The largest power of two that exceeds neither side's chunk size nor the protocol's bounds.
 fn chunk_size(ours: u32, theirs: u32) -> Result<u32, SessionError> {
     let most = ours.min(theirs).min(limits::CHUNK_MAX);
     within(limits::CHUNK_MIN, most, Limit::Chunk)?;
@@ -392,8 +397,8 @@ fn within<N: Into<u64>>(has: N, most: N, limit: Limit) -> Result<(), SessionErro
     if has <= most { Ok(()) } else { Err(SessionError::OverLimit { limit, has, most }) }
 }
 
-/// What an error means once the last chunk may have crossed: the receiver may have committed.
-fn outcome(error: SessionError) -> SessionError {
+/// The error to report once the receiver may have the last chunk, and may have committed the folder.
+fn after_last_chunk(error: SessionError) -> SessionError {
     match error {
         SessionError::Disconnected | SessionError::TimedOut => SessionError::OutcomeUnknown { interrupted: false },
         SessionError::Cancelled(Cancel::Interrupted) => SessionError::OutcomeUnknown { interrupted: true },
