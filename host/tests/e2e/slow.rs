@@ -85,7 +85,7 @@ fn its_user_can_stop_it_within_a_chunk() {
     in_the_midst(|receiver, sender| {
         receiver.interrupt();
         receiver.end().failed(130, "interrupted", &["What was received so far is kept"]);
-        sender.end().failed(17, "cancelled", &["kitchen"]);
+        sender.end().failed(16, "broken", &["kitchen cancelled the transfer"]);
     });
 }
 

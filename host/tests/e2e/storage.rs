@@ -347,8 +347,6 @@ fn what_was_in_the_way_of_one_sender_is_not_told_of_the_next() {
     let (address, _) = receiver.ready();
     let held = hold(&world);
     let mut sender = world.send(&address);
-    let key = sender.key();
-    receiver.answer("key", &key);
     sender.await_that("waiting", |event| event["what"] == "reader");
     sender.interrupt();
     assert_eq!(sender.end().code, Some(130));
