@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// Frames without end.
+    /// A driver with an endless supply of frames.
     struct Flood;
 
     impl RxToken for Flood {
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// Counts how often a task is woken.
+    /// Counts how many times a task is woken.
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -198,7 +198,7 @@ mod tests {
         for polls in 1..=3 {
             let frames = (0..1_000).take_while(|_| driver.receive(&mut context).is_some()).count();
             assert_eq!(frames, BURST.into());
-            assert_eq!(woken.0.load(Ordering::Relaxed), polls, "it is polled again behind the others");
+            assert_eq!(woken.0.load(Ordering::Relaxed), polls, "the driver asks to be polled again");
         }
     }
 
