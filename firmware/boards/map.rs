@@ -23,15 +23,19 @@ pub(crate) struct Description {
     title: String,
     /// The features of the package that select this board.
     pub(crate) features: Vec<String>,
-    memory: BTreeMap<String, Span>,
+    /// Regions of the linker, by name.
+    pub(crate) memory: BTreeMap<String, Span>,
     identity: Span,
     storage: Storage,
 }
 
+/// A range of addresses or offsets.
 #[derive(Debug, Deserialize)]
-struct Span {
-    at: u32,
-    size: u32,
+pub(crate) struct Span {
+    /// Its first byte.
+    pub(crate) at: u32,
+    /// Its length, in bytes.
+    pub(crate) size: u32,
 }
 
 #[derive(Debug, Deserialize)]

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::simulation::qemu::Forward;
+
 /// A command line that can be understood.
 pub struct Typed {
     /// What stands in it.
@@ -308,6 +310,9 @@ pub struct Simulate {
     /// Its program [default: built from the source in which the command runs]
     #[arg(long, value_name = "ELF", requires = "qemu")]
     pub firmware: Option<PathBuf>,
+    /// Lead a port of this machine to a port of the board: 8080:80; may be repeated
+    #[arg(long, value_name = "PORTS", requires = "qemu", value_parser = Forward::parse)]
+    pub forward: Vec<Forward>,
 }
 
 fn provision_help() -> String {

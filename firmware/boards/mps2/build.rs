@@ -1,4 +1,6 @@
-//! Generates `memory.x` for the linker and `map.rs` for the program from the board's description, `mps2.toml`.
+//! Generates `memory.x` for the linker and `map.rs` for the programs from the board's description, `mps2.toml`.
+//!
+//! Each program has a `memory.x` of its own, since the web server's takes more RAM than the others.
 
 #[path = "../map.rs"]
 mod map;
@@ -6,9 +8,16 @@ mod map;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use map::Description;
+use map::{Description, Span};
 
 const DESCRIPTION: &str = "mps2.toml";
+
+/// Programs that keep to the RAM of the description.
+const PROGRAMS: [&str; 2] = ["waft-mps2", "waft-mps2-trials"];
+/// The web server's program. It needs a socket for each connection that a browser opens at a time.
+const WEB: &str = "waft-mps2-web";
+/// Its RAM: behind what the description names, where this machine has 4 MiB.
+const WEB_RAM: Span = Span { at: 0x2001_8000, size: 0x3_0000 };
 
 /// Additions to the linker script: the stack and the retained memory have regions of their own.
 const MORE: &str = "\
@@ -22,16 +31,28 @@ fn main() {
     for input in ["build.rs", "../map.rs", DESCRIPTION] {
         println!("cargo:rerun-if-changed={input}");
     }
-    let board = description();
+    let mut board = description();
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    write(&out.join("memory.x"), &board.memory_x(MORE));
     write(&out.join("map.rs"), &board.map_rs());
+    for program in PROGRAMS {
+        link(&out, program, &board);
+    }
+    board.memory.insert("ram".into(), WEB_RAM);
+    link(&out, WEB, &board);
     // cortex-m-rt includes this file. It stays empty because the firmware defines its interrupt vector table itself.
     write(&out.join("device.x"), "");
     println!("cargo:rustc-link-search={}", out.display());
     for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
+}
+
+/// Lays a program out in the regions of `board`.
+fn link(out: &Path, program: &str, board: &Description) {
+    let folder = out.join(program);
+    fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    write(&folder.join("memory.x"), &board.memory_x(MORE));
+    println!("cargo:rustc-link-arg-bin={program}=-L{}", folder.display());
 }
 
 fn description() -> Description {

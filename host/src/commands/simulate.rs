@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::name::Name;
 use crate::net::{Endpoint, listen};
 use crate::provision::Plan;
-use crate::simulation::qemu::{self, Emulated};
+use crate::simulation::qemu::{self, Emulated, Forward};
 use crate::simulation::socket::Port;
 use crate::simulation::state::{State, read_image};
 use crate::simulation::{firmware, hosted};
@@ -59,9 +59,15 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     match firmware {
         Some(firmware) => {
             powered.tell_address(" (its console shows its address inside QEMU)");
+            for Forward { from, to } in &args.forward {
+                let here = SocketAddr::new(local.ip(), *from);
+                // Found here, a port that is taken has a text of its own.
+                listen(Endpoint::At(here)).await.map_err(Error::Listen)?;
+                ui.say(format!("{here} leads to port {to} of the board."));
+            }
             // QEMU listens there itself.
             drop(listener);
-            powered.emulate(&firmware).await
+            powered.emulate(&firmware, &args.forward).await
         }
         None => {
             powered.tell_address("");
@@ -174,9 +180,9 @@ impl Powered<'_> {
     }
 
     /// The board is QEMU's.
-    async fn emulate(&self, firmware: &Path) -> Result<(), Error> {
+    async fn emulate(&self, firmware: &Path, forwards: &[Forward]) -> Result<(), Error> {
         let SocketAddr::V4(at) = self.local else { return Err(ipv4_only()) };
-        let mut board = Emulated::power_on(self.board, firmware, self.state, at, self.ui)?;
+        let mut board = Emulated::power_on(self.board, firmware, self.state, at, forwards, self.ui)?;
         let ended = tokio::select! {
             ended = board.serve(|| self.tell_ready()) => ended,
             () = self.interrupt.raised() => Err(self.off()),

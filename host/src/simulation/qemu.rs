@@ -51,6 +51,27 @@ pub(crate) fn program() -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| path.is_file())
 }
 
+/// A port of this machine that leads to a port of the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The port here.
+    pub from: u16,
+    /// The port there.
+    pub to: u16,
+}
+
+impl Forward {
+    /// Reads `8080:80`.
+    pub fn parse(typed: &str) -> Result<Self, String> {
+        let port = |text: &str| text.parse().ok().filter(|port| *port != 0);
+        let (from, to) = typed.split_once(':').ok_or("it is two ports: 8080:80")?;
+        match (port(from), port(to)) {
+            (Some(from), Some(to)) => Ok(Self { from, to }),
+            _ => Err("a port is a number from 1 to 65535".into()),
+        }
+    }
+}
+
 /// An emulated board that is on. It is switched off when this is dropped.
 pub(crate) struct Emulated<'a> {
     child: Child,
@@ -67,10 +88,11 @@ impl<'a> Emulated<'a> {
         firmware: &Path,
         state: &State,
         at: SocketAddrV4,
+        forwards: &[Forward],
         ui: &'a Ui,
     ) -> Result<Self, Error> {
         let mut command = Command::from(platform::child(&program().ok_or(Error::NoQemu)?));
-        command.args(arguments(board, firmware, state, at)?);
+        command.args(arguments(board, firmware, state, at, forwards)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
         let output = child.stdout.take().expect("it is piped");
@@ -137,7 +159,13 @@ fn failed(cause: io::Error) -> Error {
     Error::File(PROGRAM.into(), cause)
 }
 
-fn arguments(board: &Board, firmware: &Path, state: &State, at: SocketAddrV4) -> Result<Vec<String>, Error> {
+fn arguments(
+    board: &Board,
+    firmware: &Path,
+    state: &State,
+    at: SocketAddrV4,
+    forwards: &[Forward],
+) -> Result<Vec<String>, Error> {
     // The firmware's path is a word of its own, the others stand in options: a comma there is doubled.
     let firmware = word(firmware)?;
     let value = |path: PathBuf| word(&path).map(|word| word.replace(',', ",,"));
@@ -163,25 +191,31 @@ fn arguments(board: &Board, firmware: &Path, state: &State, at: SocketAddrV4) ->
         "-semihosting-config",
         "enable=on,target=native",
         "-nic",
-        &nic(&address, at),
+        &nic(&address, at, forwards),
     ];
     Ok(arguments.map(str::to_owned).into_iter().chain(["-kernel".to_owned(), firmware]).collect())
 }
 
-/// The board's network. QEMU's own knows its addresses by DHCP; for another it is laid around the board.
-fn nic(address: &Address, at: SocketAddrV4) -> String {
-    let (ip, port) = (at.ip(), at.port());
-    let Address::Static { address, prefix, gateway, .. } = address else {
-        return format!("user,id=net,hostfwd=tcp:{ip}:{port}-:{PORT}");
+/// The board's network. QEMU's own gives it an address by DHCP; where the identity has an address, the network is made
+/// to fit it.
+fn nic(address: &Address, at: SocketAddrV4, forwards: &[Forward]) -> String {
+    let (network, board) = match address {
+        Address::Dhcp => (String::new(), String::new()),
+        Address::Static { address, prefix, gateway, .. } => {
+            let (board, gateway) = (Ipv4Addr::from(*address), gateway.map(Ipv4Addr::from));
+            let subnet = board.to_bits() & u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or_default();
+            let others = (1..=4).map(|host| Ipv4Addr::from_bits(subnet | host));
+            let others = others.filter(|other| *other != board && Some(*other) != gateway);
+            // QEMU is two hosts of it; by way of the first the board gets out.
+            let hosts: Vec<Ipv4Addr> = gateway.into_iter().chain(others).collect();
+            let (host, dns) = (hosts[0], hosts[1]);
+            (format!(",net={board}/{prefix},host={host},dns={dns}"), board.to_string())
+        }
     };
-    let (board, gateway) = (Ipv4Addr::from(*address), gateway.map(Ipv4Addr::from));
-    let subnet = board.to_bits() & u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or_default();
-    let others = (1..=4).map(|host| Ipv4Addr::from_bits(subnet | host));
-    let others = others.filter(|other| *other != board && Some(*other) != gateway);
-    // QEMU is two hosts of it; by way of the first the board gets out.
-    let hosts: Vec<Ipv4Addr> = gateway.into_iter().chain(others).collect();
-    let (host, dns) = (hosts[0], hosts[1]);
-    format!("user,id=net,net={board}/{prefix},host={host},dns={dns},hostfwd=tcp:{ip}:{port}-{board}:{PORT}")
+    let receiver = Forward { from: at.port(), to: PORT };
+    let forwards = std::iter::once(&receiver).chain(forwards);
+    let forwards = forwards.map(|Forward { from, to }| format!(",hostfwd=tcp:{}:{from}-{board}:{to}", at.ip()));
+    format!("user,id=net{network}{}", forwards.collect::<String>())
 }
 
 fn word(path: &Path) -> Result<String, Error> {
@@ -230,12 +264,22 @@ mod tests {
     fn a_network_is_laid_around_a_board() {
         let nic = |prefix, gateway| {
             let address = Address::Static { address: [10, 1, 2, 1], prefix, gateway, dns: None };
-            nic(&address, SocketAddrV4::new([127, 0, 0, 1].into(), 5))
+            nic(&address, SocketAddrV4::new([127, 0, 0, 1].into(), 5), &[])
         };
         let forward = "hostfwd=tcp:127.0.0.1:5-10.1.2.1:12346";
         assert_eq!(nic(24, None), format!("user,id=net,net=10.1.2.1/24,host=10.1.2.2,dns=10.1.2.3,{forward}"));
         let gateway = Some([10, 1, 0, 1]);
         assert_eq!(nic(16, gateway), format!("user,id=net,net=10.1.2.1/16,host=10.1.0.1,dns=10.1.0.2,{forward}"));
+    }
+
+    #[test]
+    fn more_ports_lead_to_the_board() {
+        let at = SocketAddrV4::new([127, 0, 0, 2].into(), 5);
+        let forwards = ["8080:80", "8443:443"].map(|typed| Forward::parse(typed).unwrap());
+        assert_eq!(
+            nic(&Address::Dhcp, at, &forwards),
+            "user,id=net,hostfwd=tcp:127.0.0.2:5-:12346,hostfwd=tcp:127.0.0.2:8080-:80,hostfwd=tcp:127.0.0.2:8443-:443"
+        );
     }
 
     #[test]
@@ -245,7 +289,7 @@ mod tests {
         state.flash_identity(b"none").unwrap();
         let board = &crate::board::BOARDS[0];
         let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
-        let arguments = arguments(board, Path::new("/x,y.elf"), &state, at).unwrap();
+        let arguments = arguments(board, Path::new("/x,y.elf"), &state, at, &[]).unwrap();
         let state = Path::new("a,,b");
         let names = |file| state.join(file).to_str().unwrap().to_owned();
         assert!(arguments.iter().any(|word| word.contains(&names("flash.bin,share=on"))), "{arguments:?}");

@@ -17,6 +17,8 @@ mod stories;
 #[cfg(unix)]
 mod told;
 #[cfg(unix)]
+mod web;
+#[cfg(unix)]
 #[path = "../e2e/world.rs"]
 #[allow(dead_code)]
 mod world;

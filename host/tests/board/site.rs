@@ -32,6 +32,14 @@ impl Kind {
             Self::Emulated(_) => "emulated",
         }
     }
+
+    /// The emulated board with another program, which lies beside its firmware.
+    pub(crate) fn program(&self, name: &str) -> Self {
+        match self {
+            Self::Hosted => Self::Hosted,
+            Self::Emulated(firmware) => Self::Emulated(firmware.with_file_name(name)),
+        }
+    }
 }
 
 /// The laptop, and the board "kitchen" beside it.
@@ -81,7 +89,12 @@ impl Site {
 
     /// Powers the board on, with the identity that was provisioned.
     pub(crate) fn boot(&self) -> Board {
-        self.power_on(|call| call.arg("--identity").arg(self.image()))
+        self.boot_and(|call| call)
+    }
+
+    /// The same, with more options.
+    pub(crate) fn boot_and(&self, options: impl FnOnce(&mut Command) -> &mut Command) -> Board {
+        self.power_on(|call| options(call.arg("--identity").arg(self.image())))
     }
 
     /// Powers the board on, with these bytes where its identity should be.

@@ -10,9 +10,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::harness::text;
-use super::load;
 use super::site::{Board, Kind, Site, certificate, noise, slot, write};
 use super::world::{Machine, set_time};
+use super::{load, web};
 
 type Story = (&'static str, fn(&Kind));
 
@@ -41,6 +41,7 @@ pub(crate) const EMULATED: &[Story] = &[
     ("failures_end_in_a_reset", failures_end_in_a_reset),
     ("the_processor_is_never_kept_for_long", load::the_processor_is_never_kept_for_long),
     ("strangers_take_half_of_the_processor_at_most", load::strangers_take_half_of_the_processor_at_most),
+    ("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole),
 ];
 
 fn a_folder_crosses_with_code_and_key(kind: &Kind) {

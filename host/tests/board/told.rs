@@ -39,10 +39,13 @@ fn has_qemu() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// The emulated board's firmware, of this checkout.
+/// The emulated board's firmware, and beside it its web server, of this checkout.
 fn build() -> PathBuf {
-    let built = Command::new(env!("CARGO")).args(["mps2", "--quiet"]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
-    assert!(built.is_ok_and(|status| status.success()), "the firmware does not build");
+    for program in ["mps2", "mps2-web"] {
+        let mut cargo = Command::new(env!("CARGO"));
+        let built = cargo.args([program, "--quiet"]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(built.is_ok_and(|status| status.success()), "{program} does not build");
+    }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
     target.join("thumbv7em-none-eabihf/firmware/waft-mps2")
 }

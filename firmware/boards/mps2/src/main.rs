@@ -14,15 +14,12 @@
 
 use embassy_executor::Spawner;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use rand_core::RngCore;
-use static_cell::{ConstStaticCell, StaticCell};
+use static_cell::StaticCell;
 use waft_mps2::board::{self, Mps2};
-use waft_mps2::console::Console;
 use waft_mps2::kept::Memory;
-use waft_mps2::net::SOCKETS;
+use waft_mps2::net::{Resources, SOCKETS};
 use waft_mps2::nor::Nor;
-use waft_mps2::{executor, net, stack, watchdog};
-use waft_receiver::embassy::Uptime;
+use waft_mps2::{executor, stack};
 use waft_receiver::events::{Event, Events};
 use waft_receiver::run::{Parts, run};
 use waft_receiver::slots::{ReadError, Slots};
@@ -37,30 +34,10 @@ fn main() -> ! {
 
 #[embassy_executor::task]
 async fn boot(spawner: Spawner, memory: Memory) {
-    static EVENTS: StaticCell<Events<NoopRawMutex>> = StaticCell::new();
-    static BUFFERS: ConstStaticCell<waft_receiver::Memory> = ConstStaticCell::new(waft_receiver::Memory::new());
-    spawner.spawn(watchdog::feed().expect("it is started once"));
-    let flash = board::flash();
-    let slots = board::slots(flash).await;
-    let identity = board::identity();
-    let mut fit = board::fit(identity, flash).await;
-    let seed = fit.as_mut().map_or(0, |fit| fit.random.next_u64());
-    let stack = net::start(spawner, identity.ok().map(|identity| &identity.network), seed);
-    let events = &*EVENTS.init(Events::new());
-    spawner.spawn(application(slots, events).expect("it is started once"));
-    let parts = Parts {
-        fit,
-        slots,
-        sockets: net::sockets(stack),
-        console: Console::start(),
-        echo: true,
-        clock: &Uptime,
-        start: memory.start,
-        tries: memory.tries,
-        events,
-        memory: BUFFERS.take(),
-    };
-    spawner.spawn(receive(parts).expect("it is started once"));
+    static RESOURCES: StaticCell<Resources> = StaticCell::new();
+    let (parts, _) = board::boot(spawner, memory, RESOURCES.init(Resources::new())).await;
+    spawner.spawn(application(parts.slots, parts.events).expect("it is spawned once"));
+    spawner.spawn(receive(parts).expect("it is spawned once"));
 }
 
 /// The receiver, for ever.

@@ -2,7 +2,7 @@
 
 use embassy_executor::Spawner;
 use embassy_net::{Runner, Stack, StackResources};
-use static_cell::{ConstStaticCell, StaticCell};
+use static_cell::ConstStaticCell;
 use waft_receiver::board::PORT;
 use waft_receiver::embassy::{Neighbours, TcpPort, config};
 use waft_receiver::identity::Network;
@@ -19,15 +19,21 @@ const SEND: usize = 896;
 /// A preface fits, or the answer to one.
 const SHORT: usize = 16;
 
-/// The stack, with its task. `seed` makes sequence numbers hard to guess. Call it once.
-pub fn start(spawner: Spawner, network: Option<&Network>, seed: u64) -> Stack<'static> {
+/// What TCP/IP keeps of each socket, for a program that has the receiver's sockets and no others. The one more is for
+/// DHCP.
+pub type Resources = StackResources<{ SOCKETS + 1 }>;
+
+/// Starts TCP/IP and spawns its task. `seed` makes sequence numbers hard to guess. Call it once.
+pub fn start<const N: usize>(
+    spawner: Spawner,
+    resources: &'static mut StackResources<N>,
+    network: Option<&Network>,
+    seed: u64,
+) -> Stack<'static> {
     static ETHERNET: ConstStaticCell<Ethernet> = ConstStaticCell::new(Ethernet::new());
-    /// One more for DHCP.
-    static RESOURCES: StaticCell<StackResources<{ SOCKETS + 1 }>> = StaticCell::new();
     let ethernet = ETHERNET.take();
     ethernet.start();
-    let (stack, runner) =
-        embassy_net::new(Neighbours::new(ethernet), config(network), RESOURCES.init(StackResources::new()), seed);
+    let (stack, runner) = embassy_net::new(Neighbours::new(ethernet), config(network), resources, seed);
     spawner.spawn(run(runner).expect("it is started once"));
     stack
 }

@@ -9,6 +9,7 @@
 use core::hint::black_box;
 
 use embedded_io_async::{Read, Write};
+use static_cell::StaticCell;
 use waft_mps2::console::Console;
 use waft_mps2::net::SOCKETS;
 use waft_mps2::{board, executor, net, watchdog};
@@ -17,6 +18,7 @@ use waft_receiver::embassy::TcpPort;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
+    static RESOURCES: StaticCell<net::Resources> = StaticCell::new();
     let memory = board::start();
     defmt::info!("tries: {}", memory.tries.0[0]);
     // A value that has to survive a reset.
@@ -24,7 +26,8 @@ fn main() -> ! {
     executor::run(|spawner| {
         spawner.spawn(watchdog::feed().expect("it is started once"));
         spawner.spawn(run_commands(Console::start()).expect("it is started once"));
-        let [socket, ..]: [_; SOCKETS] = net::sockets(net::start(spawner, None, 1));
+        let resources = RESOURCES.init(net::Resources::new());
+        let [socket, ..]: [_; SOCKETS] = net::sockets(net::start(spawner, resources, None, 1));
         spawner.spawn(count_bytes(socket).expect("it is started once"));
     })
 }

@@ -1,0 +1,79 @@
+//! A web server on the emulated board: it serves the received folder over HTTP.
+//!
+//! ```text
+//! receive    the receiver, as in the plain program: the folder comes by waft, over mutual TLS
+//! serve      HTTP, once for each connection at a time: the folder goes out to browsers, without authentication
+//! ```
+
+#![no_std]
+#![no_main]
+
+mod site;
+
+use embassy_executor::Spawner;
+use embassy_net::{Stack, StackResources};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use picoserve::routing::get_service;
+use picoserve::time::Duration;
+use picoserve::{Config, Router, Server, Timeouts};
+use static_cell::StaticCell;
+use waft_mps2::board::{self, Mps2};
+use waft_mps2::executor;
+use waft_mps2::kept::Memory;
+use waft_mps2::net::SOCKETS;
+use waft_mps2::nor::Nor;
+use waft_receiver::run::{Parts, run};
+use waft_receiver::slots::Slots;
+
+use site::{EveryPath, Site};
+
+/// The TCP port of web servers.
+const HTTP: u16 = 80;
+/// Connections at a time. Browsers open six to one server.
+const SERVERS: usize = 8;
+/// A client that stops reading or writing holds its connection, and the lease on the folder, at most this long.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// One request a connection: clients take turns, and a file that cannot be read to its end ends the connection.
+const CONFIG: Config = Config::new(Timeouts {
+    start_read_request: PATIENCE,
+    persistent_start_read_request: PATIENCE,
+    read_request: PATIENCE,
+    write: PATIENCE,
+});
+
+/// Bytes of a request: its line and its headers. Browsers send about 700.
+const REQUEST: usize = 2 << 10;
+const RECEIVE: usize = 1 << 10;
+const SEND: usize = 2 << 10;
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let memory = board::start();
+    executor::run(|spawner| spawner.spawn(boot(spawner, memory).expect("it is spawned once")))
+}
+
+#[embassy_executor::task]
+async fn boot(spawner: Spawner, memory: Memory) {
+    /// One more for DHCP.
+    static RESOURCES: StaticCell<StackResources<{ SOCKETS + SERVERS + 1 }>> = StaticCell::new();
+    let (parts, stack) = board::boot(spawner, memory, RESOURCES.init(StackResources::new())).await;
+    for id in 0..SERVERS {
+        spawner.spawn(serve(id, stack, parts.slots).expect("there are so many"));
+    }
+    spawner.spawn(receive(parts).expect("it is spawned once"));
+}
+
+/// The receiver, for ever.
+#[embassy_executor::task]
+async fn receive(parts: Parts<'static, Mps2, SOCKETS>) -> ! {
+    run(parts).await
+}
+
+/// One connection after the other, for ever.
+#[embassy_executor::task(pool_size = SERVERS)]
+async fn serve(id: usize, stack: Stack<'static>, slots: &'static Slots<'static, NoopRawMutex, Nor>) -> ! {
+    let site = Router::from_service(EveryPath(get_service(Site::new(slots))));
+    let (mut request, mut receive, mut send) = ([0; REQUEST], [0; RECEIVE], [0; SEND]);
+    let server = Server::new(&site, &CONFIG, &mut request);
+    server.listen_and_serve(id, stack, HTTP, &mut receive, &mut send).await.into_never()
+}

@@ -1,0 +1,243 @@
+//! The received folder as a web site.
+//!
+//! | request | response |
+//! |---|---|
+//! | a file | its content, with a type by its name's ending, and its BLAKE3 as ETag |
+//! | a directory | its `index.html`; the top one without such a file: the page on the folder |
+//! | `/?folder` | the page on the folder: its generation, its size and its digest |
+//!
+//! A response holds the lease on the folder until it is written: it never mixes two folders. Browsers ask again for each
+//! file (`no-cache`), and get "not modified" while the ETag is the same, so a new folder is seen at once.
+
+use core::fmt::Write as _;
+
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use heapless::{String, Vec};
+use picoserve::ResponseSent;
+use picoserve::io::{Read, Write};
+use picoserve::request::{Headers, Path, Request};
+use picoserve::response::{Connection, Content, IntoResponse, NoContent, Response, ResponseWriter, StatusCode};
+use picoserve::routing::{MethodHandler, PathRouterService, RequestHandlerService};
+use waft_core::limits::PATH_MAX;
+use waft_receiver::slots::{File, Folder, ReadError, Slots};
+
+/// What a directory's own page is called.
+const INDEX: &str = "index.html";
+/// A file is read in pieces of this length, in bytes.
+const PIECE: usize = 512;
+
+/// A path within the folder.
+type FilePath = String<PATH_MAX>;
+/// A digest in hexadecimal, in quotes.
+type ETag = String<66>;
+
+/// Answers requests from the folder in the slots.
+pub(crate) struct Site<M: RawMutex + 'static, F: 'static> {
+    slots: &'static Slots<'static, M, F>,
+}
+
+impl<M: RawMutex, F: NorFlash> Site<M, F> {
+    pub(crate) fn new(slots: &'static Slots<'static, M, F>) -> Self {
+        Self { slots }
+    }
+}
+
+/// Lets one handler answer for every path.
+pub(crate) struct EveryPath<H>(pub(crate) H);
+
+impl<H: MethodHandler> PathRouterService for EveryPath<H> {
+    async fn call_path_router_service<R: Read, W: ResponseWriter<Error = R::Error>>(
+        &self,
+        state: &(),
+        (): (),
+        _: Path<'_>,
+        request: Request<'_, R>,
+        writer: W,
+    ) -> Result<ResponseSent, W::Error> {
+        self.0.call_method_handler(state, (), request, writer).await
+    }
+}
+
+impl<M: RawMutex, F: NorFlash> RequestHandlerService for Site<M, F> {
+    async fn call_request_handler_service<R: Read, W: ResponseWriter<Error = R::Error>>(
+        &self,
+        (): &(),
+        (): (),
+        request: Request<'_, R>,
+        writer: W,
+    ) -> Result<ResponseSent, W::Error> {
+        let parts = request.parts;
+        let client = request.body_connection.finalize().await?;
+        let Some(folder) = self.slots.folder() else {
+            let empty = (StatusCode::SERVICE_UNAVAILABLE, ("Retry-After", "5"), "No folder has been received yet.\n");
+            return empty.write_to(client, writer).await;
+        };
+        if parts.query().is_some_and(|query| query.0 == "folder") {
+            return About(&folder).write_to(client, writer).await;
+        }
+        match find(&folder, parts.path()).await {
+            Ok(Found::File { etag, .. }) if is_known(parts.headers(), &etag) => {
+                (StatusCode::NOT_MODIFIED, ("ETag", etag.as_str()), NoContent).write_to(client, writer).await
+            }
+            Ok(Found::File { file, media, etag }) => {
+                let response = Response::ok(FileContent { file, media })
+                    .with_header("ETag", etag.as_str())
+                    .with_header("Cache-Control", "no-cache")
+                    .with_header("X-Content-Type-Options", "nosniff");
+                response.write_to(client, writer).await
+            }
+            Ok(Found::Directory) => {
+                // Relative links in a directory's page count from its slash.
+                let moved = ("Location", format_args!("{}/", parts.path()));
+                (StatusCode::PERMANENT_REDIRECT, moved, NoContent).write_to(client, writer).await
+            }
+            Err(ReadError::NotFound) if parts.path() == "/" => About(&folder).write_to(client, writer).await,
+            Err(ReadError::NotFound | ReadError::IsDirectory) => {
+                (StatusCode::NOT_FOUND, "The folder has no such file.\n").write_to(client, writer).await
+            }
+            Err(ReadError::Flash | ReadError::Damaged) => {
+                let broken = (StatusCode::INTERNAL_SERVER_ERROR, "The folder cannot be read from the flash.\n");
+                broken.write_to(client, writer).await
+            }
+        }
+    }
+}
+
+/// What a path leads to.
+enum Found<'f, M: RawMutex, F> {
+    File {
+        file: File<'f, M, F>,
+        /// Its media type.
+        media: &'static str,
+        etag: ETag,
+    },
+    /// A directory, without a slash behind its name.
+    Directory,
+}
+
+/// Looks for the file at `path`. The path of a directory ends with a slash, or is empty, and means its [`INDEX`].
+async fn find<'f, M: RawMutex, F: NorFlash>(
+    folder: &'f Folder<'_, M, F>,
+    path: Path<'_>,
+) -> Result<Found<'f, M, F>, ReadError> {
+    let mut path = decode(path.encoded()).ok_or(ReadError::NotFound)?;
+    if path.is_empty() || path.ends_with('/') {
+        path.push_str(INDEX).map_err(|_| ReadError::NotFound)?;
+    }
+    let file = match folder.open(&path).await {
+        Err(ReadError::IsDirectory) => return Ok(Found::Directory),
+        found => found?,
+    };
+    let mut etag = ETag::new();
+    write!(etag, "\"{}\"", file.digest().await?).expect("a digest has 64 digits");
+    Ok(Found::File { file, media: media_type(&path), etag })
+}
+
+/// The path within the folder that stands in a URL, whose bytes may be written as `%` and two hexadecimal digits. `None`
+/// where no path in a folder can be meant.
+fn decode(url: &str) -> Option<FilePath> {
+    let mut bytes = url.strip_prefix('/').unwrap_or(url).bytes();
+    let mut path = Vec::new();
+    while let Some(byte) = bytes.next() {
+        let byte = match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                (digit()? << 4 | digit()?) as u8
+            }
+            byte => byte,
+        };
+        path.push(byte).ok()?;
+    }
+    FilePath::from_utf8(path).ok()
+}
+
+/// Whether the client has the file with that ETag already.
+fn is_known(headers: Headers<'_>, etag: &ETag) -> bool {
+    let Some(known) = headers.get("if-none-match") else { return false };
+    known.split(b',').any(|known| {
+        let known = known.as_raw();
+        known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == etag.as_bytes()
+    })
+}
+
+/// The media type of a file, by the ending of its name.
+fn media_type(path: &str) -> &'static str {
+    const TYPES: [(&str, &str); 19] = [
+        ("css", "text/css; charset=utf-8"),
+        ("gif", "image/gif"),
+        ("htm", "text/html; charset=utf-8"),
+        ("html", "text/html; charset=utf-8"),
+        ("ico", "image/x-icon"),
+        ("jpeg", "image/jpeg"),
+        ("jpg", "image/jpeg"),
+        ("js", "text/javascript; charset=utf-8"),
+        ("json", "application/json"),
+        ("md", "text/markdown; charset=utf-8"),
+        ("mjs", "text/javascript; charset=utf-8"),
+        ("pdf", "application/pdf"),
+        ("png", "image/png"),
+        ("svg", "image/svg+xml"),
+        ("txt", "text/plain; charset=utf-8"),
+        ("wasm", "application/wasm"),
+        ("webp", "image/webp"),
+        ("woff2", "font/woff2"),
+        ("xml", "application/xml"),
+    ];
+    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let found = TYPES.iter().find(|(known, _)| ending.eq_ignore_ascii_case(known));
+    found.map_or("application/octet-stream", |(_, media)| media)
+}
+
+/// A file as the content of a response.
+struct FileContent<'f, M: RawMutex, F> {
+    file: File<'f, M, F>,
+    media: &'static str,
+}
+
+impl<M: RawMutex, F: NorFlash> Content for FileContent<'_, M, F> {
+    fn content_type(&self) -> &'static str {
+        self.media
+    }
+
+    fn content_length(&self) -> usize {
+        self.file.size() as usize
+    }
+
+    async fn write_content<W: Write>(self, mut writer: W) -> Result<(), W::Error> {
+        let mut piece = [0; PIECE];
+        let mut offset = 0;
+        while offset < self.file.size() {
+            // Where the flash fails, the connection ends before the stated length, which clients take for an error.
+            let Ok(count @ 1..) = self.file.read_at(offset, &mut piece).await else { break };
+            writer.write_all(&piece[..count]).await?;
+            offset += count as u32;
+        }
+        Ok(())
+    }
+}
+
+/// The page that says which folder is in place.
+struct About<'f, 's, M: RawMutex, F>(&'f Folder<'s, M, F>);
+
+impl<M: RawMutex, F: NorFlash> About<'_, '_, M, F> {
+    async fn write_to<R: Read, W: ResponseWriter<Error = R::Error>>(
+        self,
+        client: Connection<'_, R>,
+        writer: W,
+    ) -> Result<ResponseSent, W::Error> {
+        let Self(folder) = self;
+        let page = format_args!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>The folder on this board</title>\n\
+             <h1>The folder on this board</h1>\n\
+             <p>Generation {}: {} files, {} bytes of archive.</p>\n<p>Digest <code>{}</code></p>\n</html>\n",
+            folder.generation(),
+            folder.files(),
+            folder.bytes(),
+            folder.digest(),
+        );
+        let response =
+            Response::ok(page).with_content_type("text/html; charset=utf-8").with_header("Cache-Control", "no-store");
+        response.write_to(client, writer).await
+    }
+}
