@@ -102,6 +102,27 @@ fn a_sealed_file_is_durable_with_its_name() {
 }
 
 #[test]
+fn a_boards_identity_is_durable_before_it_is_trusted() {
+    let world = World::strangers();
+    let Some(trace) = Trace::new(&world) else { return };
+    world.laptop.call(&["id"]).run().well();
+    let args = ["provision", "--board", "mps2", "--name", "board", "-o", "board.bin"];
+    trace.of(world.laptop.call(&args)).run().well();
+    let trusted: &[&str] = &["rename", "trust.json\""];
+    in_order(&trace.calls(), &[&["fsync", "/board.bin>"], &["fsync", "/work>"], trusted]);
+}
+
+#[test]
+fn an_old_identity_is_kept_durably_before_it_is_replaced() {
+    let world = World::strangers();
+    world.laptop.call(&["id"]).run().well();
+    let Some(trace) = Trace::new(&world) else { return };
+    trace.of(world.laptop.call(&["id", "--renew"])).run().well();
+    let replaced: &[&str] = &["rename", "key.pem\""];
+    in_order(&trace.calls(), &[&["rename", "key.pem.1\""], &["fsync", "/home>"], replaced]);
+}
+
+#[test]
 fn an_identity_is_durable_before_it_counts() {
     let world = World::strangers();
     let Some(trace) = Trace::new(&world) else { return };

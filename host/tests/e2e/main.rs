@@ -19,6 +19,7 @@ mod boards;
 mod certificates;
 mod deadlines;
 mod demo;
+mod drawn;
 mod durable;
 mod files;
 mod firewalls;

@@ -112,6 +112,16 @@ impl Terminal {
         Pid::from_child(&self.child)
     }
 
+    /// Whether the process has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it was started here").is_none()
+    }
+
+    /// Whether a line on the screen was broken by the terminal, within a word perhaps.
+    pub(crate) fn has_broken_lines(&self) -> bool {
+        (0..ROWS).any(|row| self.screen.screen().row_wrapped(row))
+    }
+
     /// Whether the terminal collects lines and shows what is typed.
     pub(crate) fn echoes(&self) -> bool {
         let modes = tcgetattr(self.pty()).expect("it is a terminal").local_modes;

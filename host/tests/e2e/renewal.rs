@@ -33,6 +33,7 @@ fn a_user_is_told_what_it_costs_and_may_say_no() {
         for told in ["every board that lets this machine send has to be provisioned", "Known here: kitchen."] {
             assert!(screen.replace('\n', " ").contains(told), "{screen}");
         }
+        assert!(!terminal.has_broken_lines(), "{screen}");
         terminal.types(answer);
         terminal.ends_in_order(code);
         assert_eq!(listed(&world.laptop.home), before, "{answer:?}");
