@@ -21,7 +21,7 @@ pub(crate) use progress::Progress;
 pub(crate) use reader::Reader;
 
 use crate::cli::Voice;
-use crate::error::{Error, Told};
+use crate::error::{Class, Error, Told};
 use crate::secret::secret;
 use terminal::Prompts;
 use wrap::Escaped;
@@ -144,6 +144,9 @@ impl Ui {
 
     fn failure(&self, told: &Told, exit: Option<u8>) {
         terminal::set_bar(None);
+        if told.class == Class::Interrupted {
+            terminal::take_away_echo();
+        }
         self.event(&Event::Error {
             class: told.class.name(),
             exit,

@@ -109,6 +109,14 @@ pub(super) fn close_question() {
     }
 }
 
+/// Takes away the `^C` that the terminal has shown at the beginning of a line.
+pub(super) fn take_away_echo() {
+    let mut terminal = lock();
+    if terminal.drawn && terminal.question.is_none() && terminal.console.is_empty() {
+        let _ = terminal.write(format_args!("\r\x1b[2K"));
+    }
+}
+
 /// Tells the user something on the terminal itself, where standard error is something else.
 pub(super) fn tell(text: impl fmt::Display) {
     let mut terminal = lock();

@@ -37,6 +37,18 @@ fn a_bar_is_gone_when_the_transfer_is_over() {
 }
 
 #[test]
+fn ctrl_c_leaves_nothing_in_the_line() {
+    let world = World::new();
+    let args = ["receive", "--into", "into", "--listen", "127.0.0.1:0"];
+    let mut receiver = Terminal::start(waft(&world.kitchen, &args));
+    receiver.sees("Code:");
+    receiver.types("\x03");
+    receiver.ends_in_order(130);
+    let screen = receiver.screen();
+    assert!(screen.lines().any(|line| line == "error: Interrupted."), "{screen}");
+}
+
+#[test]
 fn ctrl_c_twice_ends_the_line_of_a_bar() {
     let world = World::new();
     let (_receiver, proxy, mut sender) = in_the_middle(&world);
