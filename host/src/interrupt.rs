@@ -78,13 +78,16 @@ async fn obey(mut signals: Signals, raise: watch::Sender<bool>) {
             }
             // Comes whatever stopped the process, and has perhaps changed the terminal's mode meanwhile.
             Signal::Continue => Ui::resume(),
-            signal if !*raise.borrow() => {
-                platform::set_ended_by(signal);
-                let _ = raise.send(true);
-            }
-            _ => {
-                Ui::leave();
-                std::process::exit(Class::Interrupted.exit().into());
+            signal => {
+                let is_first = !*raise.borrow();
+                if is_first {
+                    platform::set_ended_by(signal);
+                }
+                // Where no part of the command listens any more, none would stop it.
+                if !is_first || raise.send(true).is_err() {
+                    Ui::leave();
+                    std::process::exit(Class::Interrupted.exit().into());
+                }
             }
         }
     }

@@ -60,9 +60,9 @@ fn ctrl_c_twice_ends_the_line_of_a_bar() {
     proxy.cut();
 }
 
-/// The command waits for its turn to change the home, and does not see that it is to stop.
+/// The command waits for its turn to change the home, and no part of it listens to signals any more.
 #[test]
-fn a_second_ctrl_c_ends_a_command_that_does_not_notice_the_first() {
+fn ctrl_c_ends_a_command_that_does_not_listen_to_it() {
     let world = World::new();
     let lock = File::options().append(true).create(true).open(world.laptop.home.join("lock")).unwrap();
     lock.lock().unwrap();

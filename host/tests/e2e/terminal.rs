@@ -247,6 +247,8 @@ fn what_was_typed_before_a_question_does_not_answer_it() {
     receiver.types("\n");
     receiver.sees("The folder of laptop is in into");
     receiver.ends_in_order(0);
+    // The question was not asked again, as it would be after an answer of another form.
+    assert!(!receiver.screen().lines().any(|line| line.starts_with("Key: ")), "{}", receiver.screen());
     sender.end().well();
 }
 
