@@ -38,8 +38,8 @@ pub(super) struct Block {
     appended: u32,
     /// Whether the last record is one that has to be settled.
     is_open: bool,
-    /// Whether something is there that is no record.
-    torn: bool,
+    /// The worst reason why a cell holds no record.
+    lack: Lack,
     /// Whether cells are missing before the last record.
     has_gap: bool,
     /// Whether a record may be there that could not be read, and was not torn when it was written.
@@ -53,22 +53,23 @@ pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Fou
     let (torn, unread, foreign) = (lacks(Lack::Torn), lacks(Lack::Unread), lacks(Lack::Foreign));
     let live = live(blocks);
     let hidden = match &live {
-        // A power cut in the first use of a flash may leave a block that cannot be read, too.
-        None => unread && !is_void(area, Slot::A).await && !is_void(area, Slot::B).await,
+        None => unread,
         Some(live) => live.unread || unread && !live.is_whole(),
     };
+    // A power cut in the first use of a flash may leave a block that cannot be read in full, and no other one.
+    let hidden = hidden && !is_void(area, Slot::A).await && !is_void(area, Slot::B).await;
     let trouble = match foreign {
         true => Some(Trouble::OtherLayout),
         false => hidden.then_some(Trouble::Unreadable),
     };
-    Found { doubtful: torn || unread || live.as_ref().is_some_and(|live| live.torn), trouble, live }
+    Found { doubtful: torn || unread || live.as_ref().is_some_and(|live| live.lack != Lack::Blank), trouble, live }
 }
 
 impl Block {
     fn new(index: u8, head: Head) -> Self {
-        let (is_open, torn, has_gap, unread) = (false, false, false, false);
+        let (is_open, lack, has_gap, unread) = (false, Lack::Blank, false, false);
         let (state, snapshot, next, appended) = (State::default(), 0, 1, 0);
-        Self { index, head, state, snapshot, next, appended, is_open, torn, has_gap, unread }
+        Self { index, head, state, snapshot, next, appended, is_open, lack, has_gap, unread }
     }
 
     fn take(&mut self, cell: u32, record: &Record) {
@@ -86,9 +87,10 @@ impl Block {
         self.snapshot == self.head.snapshot.into()
     }
 
-    /// Whether it looks as a block that nobody began to erase.
+    /// Whether it was finished, and looks as a block that nobody began to erase. Its head ended well, for sure, once a
+    /// record was begun behind it.
     fn is_whole(&self) -> bool {
-        self.is_intact() && !self.has_gap
+        self.is_intact() && !self.has_gap && self.appended > 0
     }
 
     /// Whether a record behind the snapshot ended well, for sure: another one was begun behind it.
@@ -109,8 +111,11 @@ fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
         [Ok(first), Ok(second)] => (first, second),
         [one, other] => return one.or(other).ok(),
     };
-    let (older, newer) = if first.head.sequence < second.head.sequence { (first, second) } else { (second, first) };
-    let counts = newer.is_established() || newer.is_intact() && older.next < newer.head.before.into();
+    let (mut older, newer) = if first.head.sequence < second.head.sequence { (first, second) } else { (second, first) };
+    let lost = older.next < newer.head.before.into();
+    // It is being erased already: the newer block holds what it lost.
+    older.unread |= lost && newer.lack == Lack::Unread;
+    let counts = newer.is_established() || newer.is_intact() && lost;
     Some(if counts { newer } else { older })
 }
 
@@ -137,15 +142,17 @@ async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) 
                 cell += record.cells();
             }
             Err(lack) => {
-                block.torn |= lack != Lack::Blank;
+                block.lack = block.lack.max(lack);
                 unread += u32::from(lack == Lack::Unread);
                 gap += 1;
                 cell += 1;
             }
         }
     }
-    // A power cut leaves one record unreadable, and no more.
-    block.unread |= unread > COMMIT;
+    // A power cut leaves one record unreadable, and no more: in a block that counts, SETTLED behind the first SETTLED, or
+    // any record behind both.
+    let torn = if block.is_established() { COMMIT } else { block.appended };
+    block.unread |= unread > torn;
     Ok(block)
 }
 

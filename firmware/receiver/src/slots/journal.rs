@@ -18,10 +18,11 @@
 //!
 //! A flash may fail to read what is there. What was not read is not empty: where it may say something that counts, there
 //! is *trouble*, and then the journal writes nothing, and nothing is shown, not even an older folder. In a later boot all
-//! may be there again. There is trouble where a block cannot be read and the other one has no head, or looks as if
-//! somebody had begun to erase it; where a record cannot be read that stands before another one; and where more than one
-//! record cannot be read at the end. A power cut leaves none of these, but in the first use of a flash: there, a block
-//! that cannot be read may stand beside a blank one. So before that, a mark is written into a slot. It says that nothing
+//! may be there again. There is trouble where a block cannot be read and the other one has no head, or was not
+//! finished, or looks as if it was being erased; where the older block lost something, and the newer one cannot be read
+//! in full; where a record cannot be read that stands before another one; and where more cells cannot be read at the end
+//! than a cut leaves torn. A power cut leaves none of these, but in the first use of a flash: there, a block that cannot
+//! be read may stand beside a blank one. So before that, a mark is written into a slot. It says that nothing
 //! was ever committed here; it is erased before anything can be.
 //!
 //! There is trouble, too, where a head tells of another version of this layout, or of slots that lie elsewhere.
@@ -118,6 +119,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether all that the state says will still be there in the next boot.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// Says that the last record is acknowledged. Where that fails, the other block may take it; where that fails as
     /// well, the next boot settles it.
     pub(super) async fn acknowledge<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
@@ -130,6 +136,12 @@ impl Journal {
     /// from the moment on that this returns `Ok`; it is settled with [`acknowledge`](Self::acknowledge).
     pub(super) async fn forget<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
         let trouble = self.trouble.take();
+        if trouble.is_some() {
+            // What was not read may be newer than what was: none of that moves to the other block. Nor is a slot marked
+            // as one that was never used: if this fails, the folder may still be there.
+            self.state.committed = None;
+            self.block.get_or_insert(1);
+        }
         let forgotten = self.append(area, &Record::Forget { generation: self.state.generation }).await;
         if forgotten.is_err() {
             self.trouble = trouble;

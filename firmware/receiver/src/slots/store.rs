@@ -118,7 +118,8 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
     /// Forgets the committed folder, and gives up what may be there where there is trouble with it. Who reads the folder now
     /// may go on.
     pub async fn forget(&mut self) -> Result<(), StoreError> {
-        if self.journal.committed().is_some() || self.journal.trouble().is_some() {
+        let is_known = self.journal.committed().is_none() && self.journal.trouble().is_none();
+        if !is_known || !self.journal.is_settled() {
             self.journal.forget(&self.slots.area).await?;
             self.slots.show(None, None);
             self.journal.acknowledge(&self.slots.area).await;
@@ -210,7 +211,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
 
     async fn confirm(&mut self, committed: Committed, offered: Offered) -> Result<Receipt, StoreError> {
         let Offered { sender, created, .. } = offered;
-        if self.journal.state().stamp(&sender) != Some(created) {
+        if self.journal.state().stamp(&sender) != Some(created) || !self.journal.is_settled() {
             self.journal.append(&self.slots.area, &Record::Stamp(Stamp { sender, created })).await?;
             self.journal.acknowledge(&self.slots.area).await;
         }
