@@ -1,4 +1,4 @@
-//! Single cases of the seed. Power cuts, torn cells and wear are in `tests/seed`.
+//! Single cases of the seed. Power cuts, torn cells and wear are in `tests/flash`.
 
 use std::collections::BTreeSet;
 use std::vec::Vec;

@@ -4,7 +4,7 @@
 mod board;
 mod chip;
 mod clock;
-#[path = "../slots/nor.rs"]
+#[path = "../flash/nor.rs"]
 #[allow(dead_code)]
 mod nor;
 mod peers;

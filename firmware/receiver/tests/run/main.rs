@@ -1,7 +1,7 @@
 //! The whole receiver of a board on real sockets, against the real sender: what people see, what strangers get, what a
 //! reset leaves.
 
-#[path = "../slots/archive.rs"]
+#[path = "../flash/archive.rs"]
 #[allow(dead_code)]
 mod archive;
 mod board;
@@ -10,7 +10,7 @@ mod dying;
 #[cfg(target_os = "linux")]
 mod expiry;
 mod laptop;
-#[path = "../slots/nor.rs"]
+#[path = "../flash/nor.rs"]
 #[allow(dead_code)]
 mod nor;
 mod person;

@@ -17,8 +17,8 @@ pub(crate) fn boot<F: NorFlash, T>(
     flash: &Mutex<NoopRawMutex, F>,
     what: impl AsyncFnOnce(&Slots<'_, NoopRawMutex, F>, &mut Board<'_, F>) -> T,
 ) -> Option<T> {
-    // One that cuts blocks into odd pieces, or one that takes a block at once.
-    let mut buffer = vec![0; if F::ERASE_SIZE < 4096 { F::ERASE_SIZE } else { 200 }];
+    // One that takes a block at once, one that cuts blocks into odd pieces, or one that keeps the writes few.
+    let mut buffer = vec![0; if (4096..=8192).contains(&F::ERASE_SIZE) { 200 } else { F::ERASE_SIZE.min(32 << 10) }];
     let mut transfer = Transfer::new();
     block_on(async {
         let end = flash.lock().await.capacity() as u32;

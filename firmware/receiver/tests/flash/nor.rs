@@ -20,8 +20,6 @@ pub(crate) enum Level {
     Unreadable,
 }
 
-pub(crate) const LEVELS: [Level; 4] = [Level::Bits, Level::Words, Level::Marginal, Level::Unreadable];
-
 /// How far the operation came in which power went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tear {
@@ -44,7 +42,7 @@ pub(crate) enum Tear {
 pub(crate) const TEARS: [Tear; 7] =
     [Tear::Nothing, Tear::First, Tear::Middle, Tear::Last, Tear::All, Tear::Scattered, Tear::Unacknowledged];
 
-/// What torn units read at the marginal level. A test that is after one change from boot to boot sets it.
+/// What torn units read at the marginal level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reads {
     /// What they held before.
@@ -53,6 +51,16 @@ pub(crate) enum Reads {
     Meant,
     /// Either, or something in between, each time anew.
     Anew,
+    /// Each unit reads as it was, as it was to be, as garbage, or not at all, and does so until the next boot.
+    PerBoot,
+}
+
+/// What one torn unit reads.
+enum Reading {
+    Stored,
+    Meant,
+    Garbage(u64),
+    Error,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +100,27 @@ impl Failing {
     }
 }
 
+/// Random numbers that are the same in every run (SplitMix64).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub(crate) fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize].clone()
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Erased,
@@ -113,15 +142,15 @@ pub(crate) struct Nor<const WRITE: usize, const ERASE: usize> {
     pub(crate) failing: Option<Failing>,
     /// This byte stays erased whatever is written to it, and nobody is told.
     pub(crate) stuck: Option<usize>,
-    /// Whether zeros may be written over what became of zeros: they complete a torn unit, unless it cannot be read. The
-    /// slots must not do even that.
+    /// Whether zeros may be written over a torn unit: they complete it, unless it cannot be read. The slots must not do
+    /// even that.
     pub(crate) completes_zeros: bool,
+    boots: u64,
     /// Writes and erasures so far.
     pub(crate) operations: u64,
     pub(crate) erased: Vec<u32>,
     pub(crate) written: u64,
-    /// Where the random numbers stand.
-    pub(crate) chance: u64,
+    pub(crate) chance: Random,
 }
 
 #[derive(Debug)]
@@ -148,23 +177,42 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
             failing: None,
             stuck: None,
             completes_zeros: false,
+            boots: 0,
             operations: 0,
             erased: vec![0; blocks],
             written: 0,
-            chance: 1,
+            chance: Random(1),
         }
     }
 
     /// Power comes back; what torn units read from now on is not said.
     pub(crate) fn revive(&mut self) {
         (self.dead, self.cut, self.reads) = (false, None, Reads::Anew);
+        self.boots += 1;
     }
 
-    fn random(&mut self) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    /// What a torn unit reads now.
+    fn reading(&mut self, unit: usize) -> Reading {
+        let random = self.chance.next();
+        match (self.level, self.reads) {
+            (Level::Bits | Level::Words, _) | (Level::Marginal, Reads::Before) => Reading::Stored,
+            (Level::Unreadable, _) => Reading::Error,
+            (Level::Marginal, Reads::Meant) => Reading::Meant,
+            (Level::Marginal, Reads::Anew) => match random % 3 {
+                0 => Reading::Meant,
+                1 => Reading::Garbage(random >> 8),
+                _ => Reading::Stored,
+            },
+            (Level::Marginal, Reads::PerBoot) => {
+                let random = Random((self.boots + 1) << 32 | unit as u64).next();
+                match random % 4 {
+                    0 => Reading::Meant,
+                    1 => Reading::Garbage(random >> 8),
+                    2 => Reading::Error,
+                    _ => Reading::Stored,
+                }
+            }
+        }
     }
 
     fn fails(&mut self, what: Operation, from: u32, length: usize) -> bool {
@@ -206,7 +254,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
                 Some(Tear::Middle) => index == units / 2,
                 Some(Tear::Last) => index + 1 == units,
                 Some(Tear::All) => true,
-                Some(Tear::Scattered) => match self.random() % 3 {
+                Some(Tear::Scattered) => match self.chance.next() % 3 {
                     0 => continue,
                     state => state == 1,
                 },
@@ -225,7 +273,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
     fn tear(&mut self, unit: usize, meant: &[u8]) {
         for (at, meant) in (unit * WRITE..).zip(meant) {
             let old = self.bytes[at];
-            let random = self.random() as u8;
+            let random = self.chance.next() as u8;
             self.meant[at] = *meant;
             self.bytes[at] = match self.level {
                 // Bits on their way from one value to the other.
@@ -264,20 +312,16 @@ impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for Nor<WRITE, ERASE> 
             if self.units[unit] != Unit::Torn {
                 continue;
             }
-            if self.level == Level::Unreadable {
-                return Err(NorError);
-            }
-            let random = self.random();
+            let reading = self.reading(unit);
             let first = (unit * WRITE).max(offset as usize);
             let last = ((unit + 1) * WRITE).min(offset as usize + out.len());
             for at in first..last {
                 let byte = &mut out[at - offset as usize];
-                match (self.level, self.reads, random % 3) {
-                    (Level::Marginal, Reads::Meant, _) | (Level::Marginal, Reads::Anew, 0) => *byte = self.meant[at],
-                    (Level::Marginal, Reads::Anew, 1) => {
-                        *byte = (*byte & self.meant[at]) | (random >> (8 + at % 48)) as u8;
-                    }
-                    _ => {}
+                match reading {
+                    Reading::Stored => {}
+                    Reading::Meant => *byte = self.meant[at],
+                    Reading::Garbage(bits) => *byte = (*byte & self.meant[at]) | (bits >> (at % 48)) as u8,
+                    Reading::Error => return Err(NorError),
                 }
             }
         }
@@ -308,13 +352,11 @@ impl<const WRITE: usize, const ERASE: usize> NorFlash for Nor<WRITE, ERASE> {
         self.written += bytes.len() as u64;
         let (first, count) = (offset as usize / WRITE, bytes.len() / WRITE);
         for unit in first..first + count {
-            let zeros = |bytes: &[u8]| bytes[unit * WRITE..][..WRITE].iter().all(|byte| *byte == 0);
             let completes = self.completes_zeros
                 && self.units[unit] == Unit::Torn
-                && zeros(&self.meant)
                 && bytes[(unit - first) * WRITE..][..WRITE].iter().all(|byte| *byte == 0);
-            assert!(self.units[unit] == Unit::Erased || completes, "writes where nothing was erased");
-            if completes && self.level == Level::Unreadable && self.random().is_multiple_of(2) {
+            assert!(self.units[unit] == Unit::Erased || completes, "writes at {offset}, where nothing was erased");
+            if completes && self.level == Level::Unreadable && self.chance.next().is_multiple_of(2) {
                 return Err(NorError);
             }
         }

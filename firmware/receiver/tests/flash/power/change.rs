@@ -1,0 +1,281 @@
+//! A change of what the slots hold: a transfer, or FORGET. It is done, and cut, and done again, and what each boot
+//! shows is compared with what it may show: the state before the change or the one after it, and never the one before
+//! again once a boot showed the one after.
+
+use std::iter::repeat;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::session::Store;
+use waft_receiver::slots::Slots;
+
+use super::damage::Damage;
+use super::table::Harm;
+use crate::archive::{Archive, Tree, archive, read, tree};
+use crate::bench::{Board, begin, boot, send};
+use crate::nor::{Failing, Nor, Reads, Tear};
+
+pub(crate) type Flash<const W: usize, const E: usize> = Mutex<NoopRawMutex, Nor<W, E>>;
+
+/// A power cut: in the operation of that number of its boot, or of the change where it is the first cut.
+pub(crate) type Cut = (u64, Tear);
+
+/// What is on the flash before the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum History {
+    /// No journal.
+    Blank,
+    /// A folder, of an earlier boot.
+    Folder,
+    /// A folder, committed in the same boot as the change.
+    SameBoot,
+    /// A folder, and the first erase block of the one that the change brings.
+    BrokenOff,
+}
+
+pub(crate) const HISTORIES: [History; 4] = [History::Blank, History::Folder, History::SameBoot, History::BrokenOff];
+
+pub(crate) struct Change {
+    pub(crate) history: History,
+    old: Archive,
+    /// `None`: the change is FORGET.
+    new: Option<Archive>,
+    blocks: usize,
+}
+
+/// What a boot shows.
+struct Shown {
+    /// The generation and the content of the folder; no content where it is damaged.
+    folder: Option<(u64, Option<Tree>)>,
+    is_trouble: bool,
+}
+
+/// Holds what boots show against what they may show.
+#[derive(Clone, Copy)]
+pub(crate) struct Observer<'c> {
+    change: &'c Change,
+    /// Whether the change was acknowledged, or a boot showed it.
+    is_changed: bool,
+}
+
+impl Change {
+    /// A transfer of a folder that takes a little more than `halves` halves of an erase block.
+    pub(crate) fn transfer(erase: usize, history: History, halves: usize) -> Self {
+        let new = archive(tree(9, &[33, halves * erase / 2, 500]), 20);
+        Self { new: Some(new), ..Self::forget(erase, history) }
+    }
+
+    /// A transfer for which the journal has to move to its other block on the way: a record for each of many erase
+    /// blocks does not fit.
+    pub(crate) fn long_transfer(erase: usize, history: History) -> Self {
+        let new = archive(tree(9, &[100, 30 * erase, 30 * erase]), 20);
+        Self { new: Some(new), blocks: 130, ..Self::forget(erase, history) }
+    }
+
+    pub(crate) fn forget(erase: usize, history: History) -> Self {
+        Self { history, old: archive(tree(7, &[100, 0, erase + 5]), 10), new: None, blocks: 8 }
+    }
+
+    fn has_old(&self) -> bool {
+        self.history != History::Blank
+    }
+
+    /// The flash before the boot in which power goes.
+    pub(crate) fn before<const W: usize, const E: usize>(&self, damage: Damage) -> Nor<W, E> {
+        let flash = Mutex::new(Nor::new(self.blocks, damage.level()));
+        if matches!(self.history, History::Folder | History::BrokenOff) {
+            boot(&flash, async |_, store| send(store, &self.old).await.unwrap());
+        }
+        if let (History::BrokenOff, Some(new)) = (self.history, &self.new) {
+            boot(&flash, async |_, store| {
+                begin(store, new).await.unwrap();
+                store.write(&new.bytes[..E + 100]).await.unwrap();
+            });
+        }
+        flash.into_inner()
+    }
+
+    /// The boot with the first cut, whose number counts from the beginning of the change.
+    pub(crate) fn first_boot<const W: usize, const E: usize>(
+        &self,
+        flash: &Flash<W, E>,
+        cut: Option<Cut>,
+    ) -> Observer<'_> {
+        let mut observer = Observer { change: self, is_changed: false };
+        boot(flash, async |_, store| {
+            if self.history == History::SameBoot {
+                send(store, &self.old).await.unwrap();
+            }
+            let mut nor = flash.lock().await;
+            nor.cut = cut.map(|(at, tear)| (nor.operations + at, tear));
+            drop(nor);
+            observer.is_changed = self.perform(store).await;
+        });
+        observer
+    }
+
+    /// How many operations the change takes.
+    pub(crate) fn operations<const W: usize, const E: usize>(&self, before: &Nor<W, E>) -> u64 {
+        let mut flash = Mutex::new(before.clone());
+        let start = match self.history {
+            History::SameBoot => {
+                let flash = Mutex::new(before.clone());
+                boot(&flash, async |_, store| send(store, &self.old).await.unwrap());
+                flash.into_inner().operations
+            }
+            _ => before.operations,
+        };
+        self.first_boot(&flash, None);
+        flash.get_mut().operations - start
+    }
+
+    /// Whether it was acknowledged.
+    async fn perform<F: NorFlash>(&self, store: &mut Board<'_, F>) -> bool {
+        match &self.new {
+            Some(new) => send(store, new)
+                .await
+                .is_ok_and(|(_, receipt)| receipt.digest == new.root && receipt.generation > u64::from(self.has_old())),
+            None => store.forget().await.is_ok(),
+        }
+    }
+
+    /// Whether that is the folder before the change, and whether it is the one after it.
+    fn which(&self, folder: Option<(u64, &Tree)>) -> (bool, bool) {
+        let old = self.has_old().then_some((1, &self.old.tree));
+        // Where it could not be read, the new folder is received again.
+        let is_new = match (&self.new, folder) {
+            (Some(new), Some((generation, tree))) => generation > u64::from(self.has_old()) && *tree == new.tree,
+            (new, folder) => new.is_none() && folder.is_none(),
+        };
+        (folder == old, is_new)
+    }
+}
+
+impl Observer<'_> {
+    /// How many operations the boot behind the first cut takes.
+    pub(crate) fn operations<const W: usize, const E: usize>(mut self, left: &Nor<W, E>, reads: Reads) -> u64 {
+        let mut flash = Mutex::new(left.clone());
+        start(&mut flash, reads);
+        // What it shows is looked at when it is cut off.
+        let _ = self.boot(&flash, true);
+        flash.get_mut().operations - left.operations
+    }
+
+    /// Boots behind the first cut, in each of which power goes again; then a boot that shows what is there, another one,
+    /// the change in full, and a last look. Gives whether all cuts were met, too.
+    pub(crate) fn observe<const W: usize, const E: usize>(
+        mut self,
+        left: Nor<W, E>,
+        cuts: &[Cut],
+        reads: &[Reads],
+    ) -> (bool, Result<(), Harm>) {
+        let mut are_met = left.dead;
+        let mut flash = Mutex::new(left);
+        for ((at, tear), reads) in cuts.iter().zip(reads) {
+            start(&mut flash, *reads);
+            let nor = flash.get_mut();
+            nor.cut = Some((nor.operations + at, *tear));
+            if let Err(harm) = self.boot(&flash, true) {
+                return (are_met, Err(harm));
+            }
+            are_met &= flash.get_mut().dead;
+        }
+        (are_met, self.recover(&mut flash, &reads[cuts.len()..]))
+    }
+
+    /// A boot in which reads fail, and then what [`observe`](Self::observe) does without another cut.
+    pub(crate) fn observe_half_blind<const W: usize, const E: usize>(
+        mut self,
+        left: Nor<W, E>,
+        failing: Failing,
+        reads: &[Reads],
+    ) -> Result<(), Harm> {
+        let mut flash = Mutex::new(left);
+        start(&mut flash, reads[0]);
+        flash.get_mut().failing = Some(failing);
+        self.boot_half_blind(&flash)?;
+        flash.get_mut().failing = None;
+        self.recover(&mut flash, &reads[1..])
+    }
+
+    fn recover<const W: usize, const E: usize>(
+        &mut self,
+        flash: &mut Flash<W, E>,
+        reads: &[Reads],
+    ) -> Result<(), Harm> {
+        let reads = reads.iter().copied().chain(repeat(Reads::Anew));
+        for (performs, reads) in [false, false, true, false].into_iter().zip(reads) {
+            start(flash, reads);
+            self.boot(flash, performs)?;
+            if performs && !self.is_changed {
+                return Err(Harm::Wrong);
+            }
+        }
+        Ok(())
+    }
+
+    /// A boot that looks at what is there, and does the change again.
+    fn boot<const W: usize, const E: usize>(&mut self, flash: &Flash<W, E>, performs: bool) -> Result<(), Harm> {
+        let booted = boot(flash, async |slots, store| {
+            // A boot that power cuts off while it mounts shows nothing to anybody.
+            if flash.lock().await.dead {
+                return Ok(());
+            }
+            self.see(shown(slots).await)?;
+            self.is_changed |= performs && self.change.perform(store).await;
+            Ok(())
+        });
+        booted.expect("the buffer is long enough")
+    }
+
+    /// A boot in which reads fail. It may show nothing then, and take nothing; but nothing older either.
+    fn boot_half_blind<const W: usize, const E: usize>(&mut self, flash: &Flash<W, E>) -> Result<(), Harm> {
+        let booted = boot(flash, async |slots, store| {
+            let generation = slots.folder().map(|folder| folder.generation());
+            let is_old = generation == Some(1) && self.change.has_old();
+            let is_new = generation.is_some() && !is_old;
+            if is_old && self.is_changed || is_new && self.change.new.is_none() {
+                return Err(Harm::Wrong);
+            }
+            self.is_changed |= is_new;
+            self.is_changed |= self.change.perform(store).await;
+            Ok(())
+        });
+        booted.expect("the buffer is long enough")
+    }
+
+    fn see(&mut self, shown: Shown) -> Result<(), Harm> {
+        let folder = match &shown.folder {
+            None => None,
+            Some((_, None)) => return Err(Harm::Mixed),
+            Some((generation, Some(tree))) => Some((*generation, tree)),
+        };
+        if shown.is_trouble {
+            return Err(Harm::Wrong);
+        }
+        match (self.change.which(folder), folder) {
+            ((_, true), _) => self.is_changed = true,
+            ((true, _), _) if !self.is_changed => {}
+            // The new folder is gone again, or the old one.
+            ((true, _), _) if self.change.new.is_some() => return Err(Harm::Lost),
+            (_, None) => return Err(Harm::Lost),
+            _ => return Err(Harm::Wrong),
+        }
+        Ok(())
+    }
+}
+
+/// Power comes back.
+fn start<const W: usize, const E: usize>(flash: &mut Flash<W, E>, reads: Reads) {
+    flash.get_mut().revive();
+    flash.get_mut().reads = reads;
+}
+
+async fn shown<F: NorFlash>(slots: &Slots<'_, NoopRawMutex, F>) -> Shown {
+    let folder = match slots.folder() {
+        Some(folder) => Some((folder.generation(), read(&folder).await)),
+        None => None,
+    };
+    Shown { folder, is_trouble: slots.trouble().is_some() }
+}
