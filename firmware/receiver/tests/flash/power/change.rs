@@ -57,6 +57,8 @@ pub(crate) struct Observer<'c> {
     change: &'c Change,
     /// Whether the change was acknowledged, or a boot showed it.
     is_changed: bool,
+    /// Whether what could not be read was given up, and the flash failed on the way: it can be given up again.
+    gives_up: bool,
 }
 
 impl Change {
@@ -102,7 +104,7 @@ impl Change {
         flash: &Flash<W, E>,
         cut: Option<Cut>,
     ) -> Observer<'_> {
-        let mut observer = Observer { change: self, is_changed: false };
+        let mut observer = Observer { change: self, is_changed: false, gives_up: false };
         boot(flash, async |_, store| {
             if self.history == History::SameBoot {
                 send(store, &self.old).await.unwrap();
@@ -239,6 +241,7 @@ impl Observer<'_> {
                 return Err(Harm::Wrong);
             }
             self.is_changed |= is_new;
+            self.gives_up |= slots.trouble().is_some() && self.change.new.is_none();
             self.is_changed |= self.change.perform(store).await;
             Ok(())
         });
@@ -252,7 +255,7 @@ impl Observer<'_> {
             Some((generation, Some(tree))) => Some((*generation, tree)),
         };
         if shown.is_trouble {
-            return Err(Harm::Wrong);
+            return if self.gives_up { Ok(()) } else { Err(Harm::Wrong) };
         }
         match (self.change.which(folder), folder) {
             ((_, true), _) => self.is_changed = true,
