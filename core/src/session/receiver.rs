@@ -155,10 +155,10 @@ impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R>
         let mut session = Session {
             channel: Channel::new(link, self.clock),
             peer,
-            at: self,
+            receiver: self,
             run: None,
             manifest: None,
-            receipt_sent: false,
+            is_receipt_sent: false,
         };
         let result = session.run::<C>().await;
         session.end(result.err()).await;
@@ -166,10 +166,10 @@ impl<S: Store, O: Operator, K: Clock, R: CryptoRngCore> Receiver<'_, S, O, K, R>
         if !matches!(result, Err(SessionError::Disconnected | SessionError::PeerCancelled(_))) {
             let confirmed = session.channel.linger().await;
             if confirmed
-                && session.receipt_sent
+                && session.is_receipt_sent
                 && let Some(run) = session.run
             {
-                session.at.peers.confirm(&run);
+                session.receiver.peers.confirm(&run);
             }
         }
         result
