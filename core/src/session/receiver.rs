@@ -5,6 +5,10 @@
 //! TLS -> **frame -> open -> decompress** -> store. PROTOCOL.md, section 6.
 
 mod flow;
+mod key;
+mod opening;
+mod session;
+mod transfer;
 mod wait;
 
 use rand_core::CryptoRngCore;
@@ -17,7 +21,7 @@ use crate::sealed::hpke::HpkeSecret;
 use crate::session::channel::Channel;
 use crate::session::peers::{LockoutSnapshot, PeerState};
 use crate::session::{Clock, Link, Offered, Receipt, SessionError, Store};
-use flow::Session;
+use session::Session;
 
 /// The receiver's user, and whatever shows events to them.
 pub trait Operator {

@@ -1,0 +1,108 @@
+//! How a receiver proves that it has the key of an offer: a typed, a remembered or a sealed one.
+//!
+//! PROTOCOL.md, section 6, step 5.
+
+use core::future::pending;
+use core::pin::pin;
+
+use embassy_futures::select::{Either, select};
+use rand_core::CryptoRngCore;
+
+use crate::code::TransferKey;
+use crate::limits::KEY_TRIES;
+use crate::sealed::keys::{Schedule, Secret};
+use crate::session::channel::stretch;
+use crate::session::receiver::opening::Accepted;
+use crate::session::receiver::session::Session;
+use crate::session::receiver::wait::{First, wait_for};
+use crate::session::receiver::{KeyAnswer, KeySource, Operator};
+use crate::session::{Clock, Link, Offered, SessionError, Store};
+use crate::wire::message::{Cancel, FromReceiver, KeyMode, Refusal, Stage};
+
+impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
+    /// Finds the key that matches the offer's commitment: a sealed, a remembered or a typed one. Derives `schedule`
+    /// from it.
+    pub(super) async fn prove_key(&mut self, accepted: &Accepted, schedule: &mut Schedule) -> Result<(), SessionError> {
+        let Accepted { offer, transcript, offered, .. } = accepted;
+        let iterations = offer.body.iterations;
+        if let (KeySource::Sealed(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key, &offer.body.key) {
+            let secret =
+                hpke.decapsulate(encapsulation.as_flattened()).map_err(|_| SessionError::Refused(Refusal::KeyWrong))?;
+            schedule.derive(&secret, transcript);
+            return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
+        }
+        if let Some(secret) = self.receiver.peers.secret(&accepted.run, iterations) {
+            schedule.derive(secret, transcript);
+            return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
+        }
+        let until = self.channel.after(u64::from(self.receiver.policy.key_seconds) * 1_000);
+        let (mut key, mut secret) = (TransferKey::empty(), Secret::empty());
+        for left in (0..KEY_TRIES).rev() {
+            let wrong_before = (left + 1 < KEY_TRIES).then_some(left + 1);
+            self.ask_key(offered, wrong_before, until, &mut key).await?;
+            let stretched = self.stretch(&key, &accepted.run.salt, iterations, &mut secret).await;
+            if stretched == Err(SessionError::Cancelled(Cancel::Interrupted)) {
+                return stretched;
+            }
+            schedule.derive(&secret, transcript);
+            if schedule.commits_to(&offer.commitment) {
+                self.receiver.peers.key_proven(&accepted.run, iterations, &secret);
+                return stretched;
+            }
+            stretched?;
+        }
+        key_wrong()
+    }
+
+    /// Asks the user for the key until `until`. `left` is the number of tries that are left after a wrong key.
+    async fn ask_key(
+        &mut self,
+        offered: &Offered,
+        left: Option<u8>,
+        until: u64,
+        key: &mut TransferKey,
+    ) -> Result<(), SessionError> {
+        let stage = if left.is_some() { Stage::KeyAgain } else { Stage::Key };
+        self.channel.send_working(&FromReceiver::Working(stage)).await?;
+        let first = {
+            let receiver = &mut *self.receiver;
+            let answer = pin!(select(receiver.operator.key(offered, left, key), receiver.clock.sleep_until(until)));
+            // While the operator asks, it reports an interruption in its answer.
+            wait_for(&mut self.channel, stage, Some(receiver.buffers.frame), pending(), answer).await?
+        };
+        match self.expect_done(first)? {
+            Either::First(KeyAnswer::Given) => Ok(()),
+            Either::First(KeyAnswer::Declined) => Err(SessionError::Refused(Refusal::Declined)),
+            Either::First(KeyAnswer::Interrupted) => Err(SessionError::Cancelled(Cancel::Interrupted)),
+            Either::First(KeyAnswer::Unavailable) | Either::Second(()) => {
+                Err(SessionError::Refused(Refusal::KeyTimeout))
+            }
+        }
+    }
+
+    /// Computes the secret of a typed key, which may take seconds. If the sender disconnects meanwhile, the computation
+    /// goes on, so that the user does not have to type the key again; only the user interrupts it.
+    async fn stretch(
+        &mut self,
+        key: &TransferKey,
+        salt: &[u8; 32],
+        iterations: u32,
+        secret: &mut Secret,
+    ) -> Result<(), SessionError> {
+        let first = {
+            let receiver = &mut *self.receiver;
+            let mut work = pin!(stretch(key, salt, iterations, secret));
+            let (frame, interrupted) = (&mut *receiver.buffers.frame, receiver.operator.interrupted());
+            let first = wait_for(&mut self.channel, Stage::Hashing, Some(frame), interrupted, work.as_mut()).await;
+            if !matches!(first, Ok(First::Done(())) | Err(SessionError::Cancelled(Cancel::Interrupted))) {
+                work.await;
+            }
+            first?
+        };
+        self.expect_done(first)
+    }
+}
+
+fn key_wrong<T>() -> Result<T, SessionError> {
+    Err(SessionError::Refused(Refusal::KeyWrong))
+}

@@ -1,0 +1,63 @@
+//! The state of a receiver's session, and what all its steps use. PROTOCOL.md, section 6.
+
+use core::pin::pin;
+
+use rand_core::CryptoRngCore;
+
+use crate::certificate::CertificateHash;
+use crate::digest::Digest;
+use crate::session::channel::{Channel, decode};
+use crate::session::peers::RunId;
+use crate::session::receiver::wait::{First, wait_for};
+use crate::session::receiver::{Operator, Receiver};
+use crate::session::{Clock, Link, Misbehaviour, SessionError, Store};
+use crate::wire::message::{FromSender, Stage};
+
+/// The state of a receiver's session.
+pub(super) struct Session<'s, 'a, L, S, O, K, R> {
+    pub(super) channel: Channel<'s, L, K>,
+    pub(super) peer: CertificateHash,
+    pub(super) receiver: &'s mut Receiver<'a, S, O, K, R>,
+    /// The sender's run, once the sender has proved the code. The receiver keeps state about this session under it.
+    pub(super) run: Option<RunId>,
+    /// Digest of the archive's manifest, once it has matched the offer's tag.
+    pub(super) manifest: Option<Digest>,
+    /// Whether the receipt was handed to the connection.
+    pub(super) is_receipt_sent: bool,
+}
+
+impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
+    /// Receives the payload of the sender's next message. Fails with `late` if none has come at `until`.
+    pub(super) async fn receive_payload(&mut self, until: u64, late: SessionError) -> Result<&[u8], SessionError> {
+        let first = {
+            let receiver = &mut *self.receiver;
+            let end = pin!(receiver.clock.sleep_until(until));
+            let (frame, interrupted) = (&mut *receiver.buffers.frame, receiver.operator.interrupted());
+            wait_for(&mut self.channel, Stage::Waiting, Some(frame), interrupted, end).await?
+        };
+        match first {
+            First::Done(()) => Err(late),
+            First::Message(length) => Ok(&self.receiver.buffers.frame[..length]),
+        }
+    }
+
+    /// The result of work that was waited for. Meanwhile the sender may send only keep-alives and `Cancel`.
+    pub(super) fn expect_done<T>(&self, first: First<T>) -> Result<T, SessionError> {
+        match first {
+            First::Done(output) => Ok(output),
+            First::Message(length) => not_expected(decode(&self.receiver.buffers.frame[..length])?),
+        }
+    }
+}
+
+pub(super) fn check_field(is_valid: bool) -> Result<(), SessionError> {
+    if is_valid { Ok(()) } else { Err(SessionError::PeerMisbehaved(Misbehaviour::Field)) }
+}
+
+/// The error for a message that is not the expected one. `Cancel` is allowed everywhere.
+pub(super) fn not_expected<T>(message: FromSender) -> Result<T, SessionError> {
+    Err(match message {
+        FromSender::Cancel(reason) => SessionError::PeerCancelled(reason),
+        _ => SessionError::PeerMisbehaved(Misbehaviour::Unexpected),
+    })
+}
