@@ -1,6 +1,6 @@
-//! What the parts of a transfer cost: the archive, sealing, opening, compression. `cargo bench -p waft-core`.
+//! Benchmarks of the parts of a transfer: the archive, sealing, opening, compression. `cargo bench -p waft-core`.
 //!
-//! Throughput is in bytes of archive. Compare lines of one run, not runs.
+//! Throughput is in bytes of archive. Compare the lines of one run with each other, not with those of another run.
 
 use divan::Bencher;
 use divan::counter::BytesCount;
@@ -19,7 +19,7 @@ fn main() {
     divan::main();
 }
 
-/// Bytes that are sealed in one go.
+/// Number of bytes that one iteration seals or opens.
 const LENGTH: usize = 16 << 20;
 
 const CASES: [(Aead, Material); 4] = [
@@ -29,6 +29,7 @@ const CASES: [(Aead, Material); 4] = [
     (Aead::ChaCha20Poly1305, Material::Source),
 ];
 
+/// The bytes to seal: noise does not shrink, source text does.
 #[derive(Clone, Copy, Debug)]
 enum Material {
     Noise,
@@ -58,7 +59,7 @@ fn span() -> Span {
 }
 
 fn cipher(aead: Aead, schedule: &Schedule) -> SoftCipher {
-    SoftCipher::new(aead, schedule.chunk_key()).expect("both AEADs are there")
+    SoftCipher::new(aead, schedule.chunk_key()).expect("SoftCipher supports both AEADs")
 }
 
 fn seal(aead: Aead, schedule: &Schedule, bytes: &[u8]) -> Vec<Vec<u8>> {
@@ -88,7 +89,7 @@ fn opening(bencher: Bencher<'_, '_>, (aead, material): (Aead, Material)) {
     bencher.counter(BytesCount::new(LENGTH)).with_inputs(|| chunks.clone()).bench_local_values(|chunks| {
         let mut opener = Opener::new(cipher(aead, &schedule), schedule.nonce_prefix(), span(), Codec::Lz4);
         chunks.into_iter().for_each(|mut chunk| {
-            opener.open(&mut chunk, &mut plain).expect("rightly sealed");
+            opener.open(&mut chunk, &mut plain).expect("an authentic chunk");
         });
     });
 }

@@ -1,8 +1,8 @@
-//! Known answers: every file of `vectors/archive/` against the reader, whole and in pieces; the good ones against the
-//! writer too.
+//! Known answers for archives: the reader reads every file of `vectors/archive/`, whole and in pieces; the writer
+//! writes the legal ones.
 //!
-//! A vector says in its header what to expect: `expect: ok` with the entries (kind, mode, seconds.nanos, path), their
-//! sums, the manifest's digest and, where `content:` follows, the root; or `expect:` with the error's name. Digests and
+//! A vector's header states the expected result: `expect: ok` with the entries (kind, mode, seconds.nanos, path), their
+//! sums, the manifest's digest and, if `content:` follows, the root; or `expect:` with the error's name. Digests and
 //! bytes were not made by this crate. If a test fails, do not change the vector.
 
 use std::fs;
@@ -19,7 +19,7 @@ use waft_core::path::RelPath;
 #[derive(Default)]
 struct Vector {
     name: String,
-    /// Lines `key: value`, in order.
+    /// The lines `key: value`, in order.
     header: Vec<(String, String)>,
     manifest: Vec<u8>,
     content: Vec<u8>,
@@ -50,7 +50,7 @@ impl Vector {
         self.all(key).first().copied()
     }
 
-    /// The length that the manifest is said to have.
+    /// The announced length of the manifest.
     fn length(&self) -> u32 {
         self.one("length").map_or(self.manifest.len() as u32, |length| length.parse().unwrap())
     }
@@ -67,21 +67,22 @@ fn vectors() -> Vec<Vector> {
     vectors
 }
 
-/// Reads the manifest in pieces; gives its entries as a vector shows them.
+/// Reads the manifest in pieces. Returns its entries in the notation of the vectors.
 fn read(vector: &Vector, piece: usize) -> Result<(Vec<String>, Summary), ArchiveError> {
     let mut reader = ManifestReader::new(vector.length());
     let mut entries = Vec::new();
-    // A reader is asked at least once, even without a byte.
+    // The reader is called at least once, even if the manifest is empty.
     for mut input in vector.manifest.chunks(piece).chain([&[][..]]) {
         while let Some(entry) = reader.next(&mut input)? {
-            entries.push(show(&entry));
+            entries.push(notation(&entry));
         }
         assert!(input.is_empty());
     }
     Ok((entries, reader.finish()?))
 }
 
-fn show(entry: &Entry<'_>) -> String {
+/// An entry in the notation of the vectors.
+fn notation(entry: &Entry<'_>) -> String {
     let kind = match entry.kind {
         Kind::Directory => "directory".to_string(),
         Kind::File { size } => format!("file:{size}"),
@@ -90,7 +91,7 @@ fn show(entry: &Entry<'_>) -> String {
     format!("{kind} {:o} {seconds}.{nanos} {}", entry.mode, entry.path.as_str())
 }
 
-/// The entry that a vector shows so.
+/// Parses the notation of an entry.
 fn parse(line: &str) -> Entry<'_> {
     let [kind, mode, time, path] = line.splitn(4, ' ').collect::<Vec<_>>().try_into().unwrap();
     let (seconds, nanos) = time.split_once('.').unwrap();
@@ -103,7 +104,7 @@ fn parse(line: &str) -> Entry<'_> {
 }
 
 #[test]
-fn every_manifest_reads_as_its_vector_says() {
+fn every_manifest_has_the_expected_result() {
     for vector in vectors() {
         for piece in [1, 2, 3, 64, usize::MAX] {
             let name = &vector.name;
@@ -112,7 +113,7 @@ fn every_manifest_reads_as_its_vector_says() {
                     assert_eq!(entries, vector.all("entry"), "{name}");
                     check_sums(&vector, &summary);
                 }
-                (Ok(_), expected) => panic!("{name} in {piece}: read, but expected {expected}"),
+                (Ok(_), expected) => panic!("{name} in {piece}: ok, but expected {expected}"),
                 (Err(error), expected) => assert_eq!(format!("{error:?}"), expected, "{name} in {piece}"),
             }
         }
@@ -131,7 +132,7 @@ fn check_sums(vector: &Vector, summary: &Summary) {
 }
 
 #[test]
-fn every_good_manifest_is_written_byte_by_byte() {
+fn every_legal_manifest_is_written_with_the_same_bytes() {
     for vector in vectors().iter().filter(|vector| vector.one("expect") == Some("ok")) {
         let mut writer = ManifestWriter::new();
         let (mut manifest, mut out) = (Vec::new(), [0; ENTRY_PREFIX + ENTRY_MAX]);
@@ -145,7 +146,7 @@ fn every_good_manifest_is_written_byte_by_byte() {
 }
 
 #[test]
-fn every_content_ends_in_its_root() {
+fn every_content_has_the_expected_root() {
     let mut seen = 0;
     for vector in vectors().iter().filter(|vector| !vector.content.is_empty()) {
         let summary = read(vector, usize::MAX).unwrap().1;

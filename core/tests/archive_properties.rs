@@ -1,6 +1,6 @@
-//! What holds for every tree, every mutation of its manifest, and every way to cut its bytes into pieces.
+//! Properties of archives that hold for every tree, every mutation of its manifest, and every division into pieces.
 //!
-//! The judge of a tree here is a model with sets and sorted maps, which shares no code with the crate's rules.
+//! Whether a tree is legal is decided by a model with sets and sorted maps, which shares no code with the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,12 +35,12 @@ impl Owned {
     }
 }
 
-/// The content that a file of that size has in these tests.
+/// The content of a file with this path and size in these tests.
 fn content(path: &str, size: u64) -> Vec<u8> {
     path.bytes().cycle().take(size as usize).collect()
 }
 
-/// Trees out of few names, chosen so that they collide, nest and sort differently by bytes and by components.
+/// Trees of few names, which are chosen so that they collide, nest, and sort differently by bytes and by components.
 fn tree() -> impl Strategy<Value = Vec<Owned>> {
     let name = prop::sample::select(vec!["a", "a-", "a.b", "ab", "B", "é", "...", "z\u{1f600}", "C:\\x"]);
     let path = vec(name, 1..5);
@@ -51,8 +51,8 @@ fn tree() -> impl Strategy<Value = Vec<Owned>> {
             let modified = Modified { seconds, nanos };
             for depth in 1..names.len() {
                 let path = names[..depth].join("/");
-                let above = Owned { path, size: None, mode, modified };
-                sorted.entry(names[..depth].to_vec()).or_insert(above).size = None;
+                let parent = Owned { path, size: None, mode, modified };
+                sorted.entry(names[..depth].to_vec()).or_insert(parent).size = None;
             }
             let path = names.join("/");
             sorted.entry(names).or_insert(Owned { path, size, mode, modified });
@@ -71,21 +71,21 @@ fn write(tree: &[Owned]) -> Result<(Vec<u8>, Summary), ArchiveError> {
     Ok((bytes, writer.finish()))
 }
 
-/// Cuts `bytes` into pieces of those sizes, over and over.
+/// Cuts `bytes` into pieces of `sizes`, which are repeated as often as needed.
 fn pieces<'b>(bytes: &'b [u8], sizes: &[usize]) -> Vec<&'b [u8]> {
     let (mut rest, mut all) = (bytes, vec![]);
     for size in sizes.iter().cycle() {
         if rest.is_empty() {
             break;
         }
-        let (piece, behind) = rest.split_at((*size).min(rest.len()));
+        let (piece, after) = rest.split_at((*size).min(rest.len()));
         all.push(piece);
-        rest = behind;
+        rest = after;
     }
     all
 }
 
-/// What a reader makes of a manifest that comes in pieces: the entries before the end, and how it ended.
+/// Reads a manifest in pieces. Returns the entries, and the summary or the error.
 fn read(bytes: &[u8], sizes: &[usize]) -> (Vec<Owned>, Result<Summary, ArchiveError>) {
     let mut reader = ManifestReader::new(bytes.len() as u32);
     let mut entries = Vec::new();
@@ -105,16 +105,16 @@ fn read(bytes: &[u8], sizes: &[usize]) -> (Vec<Owned>, Result<Summary, ArchiveEr
     (entries, reader.finish())
 }
 
-/// The rules of PROTOCOL.md, section 8, by other means.
+/// The rules of PROTOCOL.md, section 8, implemented in another way.
 fn is_legal(tree: &[Owned]) -> bool {
     let mut directories = BTreeSet::from([vec![]]);
     let mut last: Vec<&str> = vec![];
     for entry in tree {
         let names: Vec<&str> = entry.path.split('/').collect();
         let (name, parent) = names.split_last().unwrap();
-        let wrong =
+        let illegal =
             |name: &&str| matches!(*name, "" | "." | "..") || name.len() > 255 || name.chars().any(char::is_control);
-        if names.iter().any(wrong) || !directories.contains(parent) || names <= last || name.is_empty() {
+        if names.iter().any(illegal) || !directories.contains(parent) || names <= last || name.is_empty() {
             return false;
         }
         if entry.path.len() > 1024 || names.len() > 64 || entry.mode > 0o777 || entry.modified.nanos > 999_999_999 {
@@ -128,7 +128,7 @@ fn is_legal(tree: &[Owned]) -> bool {
     tree.iter().map(|entry| u128::from(entry.size.unwrap_or(0))).sum::<u128>() <= ARCHIVE_MAX.into()
 }
 
-/// A legal manifest with a few bytes changed, cut out, put in, or moved.
+/// A legal manifest with a few bytes changed, removed, inserted or repeated.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let change = (0..5, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>());
     (tree(), vec(change, 1..4)).prop_map(|(tree, changes)| {
@@ -154,7 +154,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_tree_comes_back(tree in tree(), sizes in vec(1usize..40, 1..8)) {
+    fn every_tree_is_read_as_it_was_written(tree in tree(), sizes in vec(1usize..40, 1..8)) {
         prop_assert!(is_legal(&tree));
         let (bytes, summary) = write(&tree).unwrap();
         prop_assert_eq!(summary.digest, Digest::of(&bytes));
@@ -175,9 +175,9 @@ proptest! {
 
     #[test]
     fn a_tree_without_a_directory_is_refused(tree in tree(), index in any::<prop::sample::Index>()) {
-        let mut poorer = tree;
-        poorer.remove(index.index(poorer.len()));
-        prop_assert_eq!(write(&poorer).is_ok(), is_legal(&poorer));
+        let mut smaller = tree;
+        smaller.remove(index.index(smaller.len()));
+        prop_assert_eq!(write(&smaller).is_ok(), is_legal(&smaller));
     }
 
     #[test]
@@ -185,18 +185,18 @@ proptest! {
         let (entries, end) = read(&bytes, &[usize::MAX]);
         prop_assert!(is_legal(&entries));
         if let Ok(summary) = end {
-            // And then it is that tree's only manifest.
+            // The tree has no other manifest.
             prop_assert_eq!(write(&entries).unwrap(), (bytes, summary));
         }
     }
 
     #[test]
-    fn pieces_make_no_difference(bytes in mutated(), sizes in vec(1usize..40, 1..8)) {
+    fn the_result_does_not_depend_on_the_pieces(bytes in mutated(), sizes in vec(1usize..40, 1..8)) {
         prop_assert_eq!(read(&bytes, &sizes), read(&bytes, &[usize::MAX]));
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic(bytes in vec(prop_oneof![Just(0u8), Just(1), any::<u8>()], 0..200), size in 1usize..9) {
+    fn random_bytes_are_read_without_panic(bytes in vec(prop_oneof![Just(0u8), Just(1), any::<u8>()], 0..200), size in 1usize..9) {
         prop_assert!(is_legal(&read(&bytes, &[size]).0));
         let _ = Entry::decode(&bytes);
     }
@@ -212,7 +212,7 @@ proptest! {
     }
 
     #[test]
-    fn paths_are_ordered_as_their_components(a in "[a/.-]{1,8}", b in "[a/.-]{1,8}") {
+    fn paths_are_ordered_by_components(a in "[a/.-]{1,8}", b in "[a/.-]{1,8}") {
         if let (Ok(one), Ok(other)) = (RelPath::new(&a), RelPath::new(&b)) {
             let (names, others): (Vec<&str>, Vec<&str>) = (a.split('/').collect(), b.split('/').collect());
             prop_assert_eq!(one.cmp(&other), names.cmp(&others));
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn contents_come_back_and_no_change_passes(tree in tree(), sizes in vec(1usize..300, 1..8), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+    fn contents_are_read_as_written_and_every_change_is_detected(tree in tree(), sizes in vec(1usize..300, 1..8), at in any::<prop::sample::Index>(), bit in 0u8..8) {
         let (_, summary) = write(&tree).unwrap();
         let mut bytes = contents(&tree, &summary);
         prop_assert_eq!(bytes.len() as u64 + u64::from(summary.shape.manifest), summary.shape.total);
@@ -234,7 +234,7 @@ proptest! {
     }
 }
 
-/// What follows the manifest of that tree.
+/// The bytes that follow the manifest of `tree`.
 fn contents(tree: &[Owned], summary: &Summary) -> Vec<u8> {
     let mut hasher = ContentHasher::new(&summary.digest);
     let mut bytes = Vec::new();
@@ -257,12 +257,12 @@ fn read_contents(
     sizes: &[usize],
 ) -> Result<(Vec<Vec<u8>>, bool), ArchiveError> {
     let mut reader = ContentReader::new(summary);
-    let mut named = tree.iter().filter_map(|entry| entry.size);
+    let mut file_sizes = tree.iter().filter_map(|entry| entry.size);
     let (mut files, mut file) = (Vec::new(), Vec::new());
     for mut input in pieces(bytes, sizes) {
         while let Some(event) = reader.next(&mut input)? {
             match event {
-                Content::NeedFile => reader.begin_file(named.next().unwrap())?,
+                Content::NeedFile => reader.begin_file(file_sizes.next().unwrap())?,
                 Content::Data(data) => file.extend_from_slice(data),
                 Content::FileEnd => files.push(std::mem::take(&mut file)),
                 Content::End { .. } => {}

@@ -1,16 +1,17 @@
-//! Archives: the first two bytes say how long the manifest is and how the input is cut; the cut must not matter.
+//! Target for archives. The first byte of the input is the length of the manifest, the second the length of the pieces
+//! in which the rest is read. The result must not depend on the pieces.
 
 use std::collections::VecDeque;
 
 use waft_core::archive::{ArchiveError, Content, ContentReader, Kind, ManifestReader};
 use waft_core::digest::Digest;
 
-/// Reads an archive in one piece and in many.
+/// Reads an archive in one piece and in many pieces.
 pub fn run(data: &[u8]) {
     let [manifest, cut, archive @ ..] = data else { return };
     let whole = read(archive, u32::from(*manifest), usize::MAX);
     let cut = read(archive, u32::from(*manifest), usize::from(*cut).max(1));
-    // Bytes behind the end are an error only for a reader that gets to see them.
+    // Bytes after the end are an error only if the reader sees them.
     if whole != Err(ArchiveError::Trailing) && !matches!(cut, Ok(Some(_))) {
         assert_eq!(whole.is_err(), cut.is_err());
     }

@@ -1,9 +1,9 @@
-//! A cipher that encrypts nothing, so that changed bytes reach the parsers behind the AEAD.
+//! A cipher that does not encrypt, so that changed bytes reach the parsers that follow the AEAD.
 
 use waft_core::sealed::cipher::{Aead, Cipher, Forged};
 use waft_core::sealed::keys::ChunkKey;
 
-/// Leaves all bytes as they are, and takes every tag for right.
+/// Leaves all bytes unchanged, and accepts every tag.
 pub(crate) struct Plain;
 
 impl Cipher for Plain {

@@ -1,8 +1,8 @@
-//! The fuzz targets. Each takes any bytes, and panics where the code that it tests does not keep a promise.
+//! The fuzz targets. Each takes any bytes, and panics if the code under test breaks one of its invariants.
 //!
-//! They run in two ways: `tests/fixed_inputs.rs` feeds each of them a fixed number of inputs, with the compiler that
-//! everything else is built with; cargo-fuzz feeds them for as long as it is asked to, with a nightly one, through the
-//! binaries in `fuzz_targets/`.
+//! They run in two ways: `tests/fixed_inputs.rs` runs each of them on a fixed number of inputs, with the project's own
+//! compiler; cargo-fuzz runs them for as long as requested, with a nightly compiler, through the binaries in
+//! `fuzz_targets/`.
 
 #[path = "../../tests/session/actors.rs"]
 #[allow(dead_code)]

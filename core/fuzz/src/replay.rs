@@ -1,9 +1,9 @@
-//! One side of a session, whose peer says what an honest peer said before, with bytes changed, left out, repeated or put
-//! in between. Both sides use the same entropy as when they were recorded, so that every key and tag fits.
+//! Target for one side of a session. Its peer replays the bytes of a recorded session, with bytes changed, removed,
+//! repeated or inserted. The side uses the same random numbers as in the recording, so that every key and tag matches.
 //!
-//! The first byte of input holds options: bit 0 plays to the sender instead of the receiver, bit 1 leaves the content
-//! unencrypted, and bit 2 closes the connection a second after the last byte. Then six bytes are one edit: its kind, a
-//! place (u16), a length, and a value (u16).
+//! The first byte of the input holds options: bit 0 replays to the sender instead of the receiver, bit 1 leaves the
+//! content unencrypted, and bit 2 closes the connection a second after the last byte. Every six bytes after it are an
+//! edit: its kind, a position (u16), a length, and a value (u16).
 
 use std::sync::OnceLock;
 
@@ -17,24 +17,24 @@ use crate::cipher::Plain;
 use crate::sides::{LONGEST, ReceivingSide, SendingSide};
 use crate::world::{MemoryLink, VirtualClock, connect, run as run_both};
 
-/// A recording does not grow beyond this.
-const MOST: usize = 1 << 15;
+/// Longest edited recording, in bytes.
+const LENGTH_MAX: usize = 1 << 15;
 
-/// All bytes of a session that succeeded.
+/// All bytes of a successful session.
 struct Recording {
     to_receiver: Vec<u8>,
     to_sender: Vec<u8>,
 }
 
-/// Plays a changed recording to one side.
+/// Replays an edited recording to one side.
 pub fn run(data: &[u8]) {
     static SEALED: OnceLock<Recording> = OnceLock::new();
     static PLAIN: OnceLock<Recording> = OnceLock::new();
     let [options, edits @ ..] = data else { return };
     if options & 2 == 0 {
-        play::<SoftCipher>(SEALED.get_or_init(record::<SoftCipher>), *options, edits);
+        replay::<SoftCipher>(SEALED.get_or_init(record::<SoftCipher>), *options, edits);
     } else {
-        play::<Plain>(PLAIN.get_or_init(record::<Plain>), *options, edits);
+        replay::<Plain>(PLAIN.get_or_init(record::<Plain>), *options, edits);
     }
 }
 
@@ -44,18 +44,18 @@ fn record<C: Cipher>() -> Recording {
     let mut receiver = ReceivingSide::new();
     let mut sender = SendingSide::to(&receiver);
     let send = async {
-        sender.send::<C>(&clock, &mut here).await.expect("nothing is changed");
+        sender.send::<C>(&clock, &mut here).await.expect("an unchanged session succeeds");
         (std::mem::take(&mut here.written), drop(here))
     };
     let receive = async {
-        receiver.receive::<C>(&clock, &mut there).await.expect("nothing is changed");
+        receiver.receive::<C>(&clock, &mut there).await.expect("an unchanged session succeeds");
         (std::mem::take(&mut there.written), drop(there))
     };
     let ((to_receiver, ()), (to_sender, ())) = run_both(&clock, join(send, receive));
     Recording { to_receiver, to_sender }
 }
 
-fn play<C: Cipher>(recording: &Recording, options: u8, edits: &[u8]) {
+fn replay<C: Cipher>(recording: &Recording, options: u8, edits: &[u8]) {
     let (to_sender, closes) = (options & 1 != 0, options & 4 != 0);
     let mut bytes = if to_sender { recording.to_sender.clone() } else { recording.to_receiver.clone() };
     edits.chunks_exact(6).for_each(|edit| apply(edit, &mut bytes));
@@ -65,13 +65,13 @@ fn play<C: Cipher>(recording: &Recording, options: u8, edits: &[u8]) {
     let mut sender = SendingSide::to(&receiver);
     let outcome = if to_sender {
         let send = async { sender.send::<C>(&clock, &mut here).await };
-        against(&clock, send, there, &bytes, closes)
+        run_side(&clock, send, there, &bytes, closes)
     } else {
         let receive = async { receiver.receive::<C>(&clock, &mut here).await };
-        against(&clock, receive, there, &bytes, closes)
+        run_side(&clock, receive, there, &bytes, closes)
     };
     assert!(clock.now() < LONGEST, "{} ms", clock.now());
-    assert!(edits.len() >= 6 || outcome.is_ok(), "nothing was changed: {outcome:?}");
+    assert!(edits.len() >= 6 || outcome.is_ok(), "an unchanged session fails: {outcome:?}");
     if !to_sender && outcome.is_ok() {
         assert_eq!(receiver.store.committed, sender.source.archive);
     }
@@ -80,8 +80,8 @@ fn play<C: Cipher>(recording: &Recording, options: u8, edits: &[u8]) {
     }
 }
 
-/// Runs one side against a peer that says these bytes, and then nothing more.
-fn against<T>(
+/// Runs one side against a peer that sends `bytes`, and nothing after them.
+fn run_side<T>(
     clock: &VirtualClock,
     side: impl Future<Output = T>,
     mut link: MemoryLink,
@@ -91,12 +91,12 @@ fn against<T>(
     let peer = async {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (frame, behind) = rest.split_at(frame_length(rest));
+            let (frame, after) = rest.split_at(frame_length(rest));
             // The side may have closed the connection already.
             let _ = link.write_all(frame).await;
-            // Goes on once the side has said all that it has to say.
+            // The virtual clock advances only once the side has nothing left to do.
             clock.sleep_until(clock.now() + 1).await;
-            rest = behind;
+            rest = after;
         }
         if closes {
             clock.sleep_until(clock.now() + 1_000).await;
@@ -110,7 +110,7 @@ fn against<T>(
     }
 }
 
-/// The length of the frame that these bytes begin with, or of what there is of it.
+/// The length of the frame at the start of `bytes`, or of its part that is there.
 fn frame_length(bytes: &[u8]) -> usize {
     let length = |header: &[u8; 4]| 4 + u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
     bytes.first_chunk().map_or(bytes.len(), length).min(bytes.len())
@@ -132,5 +132,5 @@ fn apply(edit: &[u8], bytes: &mut Vec<u8>) {
             drop(bytes.splice(to..to, piece));
         }
     }
-    bytes.truncate(MOST);
+    bytes.truncate(LENGTH_MAX);
 }

@@ -1,5 +1,5 @@
-//! Sealed files: headers, and chunks that are sealed rightly around any plaintext, so that the parser behind the AEAD
-//! is reached.
+//! Target for sealed files: headers, and authentic chunks of any plaintext, so that the input reaches the parser that
+//! follows the AEAD.
 
 use waft_core::code::TransferKey;
 use waft_core::limits::CHUNK_MAX;
@@ -9,7 +9,7 @@ use waft_core::sealed::stream::{Codec, Opener, Span};
 
 use crate::cipher::Plain;
 
-/// Reads a header, then chunks.
+/// Reads the input as a header, and as chunks.
 pub fn run(data: &[u8]) {
     if let Some((start, rest)) = data.split_first_chunk::<START>()
         && let Ok(length) = header_len(start)
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
         let expected = opener.next_len();
         match opener.open(&mut chunk, &mut plain) {
             Ok(archive) => assert_eq!(archive.len(), expected),
-            Err(_) => assert!(opener.open(&mut chunk, &mut plain).is_err(), "a dead opener stays dead"),
+            Err(_) => assert!(opener.open(&mut chunk, &mut plain).is_err(), "a poisoned opener opens nothing"),
         }
     }
 }

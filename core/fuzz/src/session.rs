@@ -1,8 +1,8 @@
-//! Whole sessions whose bytes are changed on the way, as only an authenticated peer could: neither side may panic or
-//! wait for ever, and where either reports success, the receiver has what was offered.
+//! Target for whole sessions whose bytes are changed between the sides, as only an authenticated peer could. Neither
+//! side may panic or wait for ever; if either reports success, the receiver has the offered archive.
 //!
-//! Four bytes of input are one edit: the place (u16), a byte of options, and what to flip. Of the options, bit 0 chooses
-//! the direction; bit 1 of the first edit leaves the content unencrypted, so that the edits reach the archive in it.
+//! Every four bytes of the input are an edit: a position (u16), options, and the bits to flip. Bit 0 of the options
+//! chooses the direction; bit 1 of the first edit leaves the content unencrypted, so that edits reach the archive.
 
 use embassy_futures::join::join;
 use waft_core::sealed::cipher::{Cipher, SoftCipher};
@@ -14,16 +14,17 @@ use crate::world::{VirtualClock, connect, run as run_both};
 
 /// Runs one session with these edits.
 pub fn run(data: &[u8]) {
-    if data.get(2).is_some_and(|options| options & 2 != 0) { play::<Plain>(data) } else { play::<SoftCipher>(data) }
+    let is_plain = data.get(2).is_some_and(|options| options & 2 != 0);
+    if is_plain { run_edited::<Plain>(data) } else { run_edited::<SoftCipher>(data) }
 }
 
-fn play<C: Cipher>(data: &[u8]) {
+fn run_edited<C: Cipher>(data: &[u8]) {
     let clock = VirtualClock::default();
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
     for edit in data.chunks_exact(4) {
-        let place = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
+        let position = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
         let link = if edit[2] & 1 == 0 { &mut here } else { &mut there };
-        link.edits.push((place, edit[3]));
+        link.edits.push((position, edit[3]));
     }
     let mut receiver = ReceivingSide::new();
     let mut sender = SendingSide::to(&receiver);

@@ -1,4 +1,4 @@
-//! A sender and a receiver with all that they need, the same each time.
+//! A sender and a receiver with everything that they need, which behave the same in every run.
 
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
@@ -16,7 +16,7 @@ use crate::world::{MemoryLink, VirtualClock};
 const CHUNK: u32 = 1_024;
 const SENDER: CertificateHash = CertificateHash([1; 32]);
 const RECEIVER: CertificateHash = CertificateHash([2; 32]);
-/// No session takes as long as this, in milliseconds, whatever the other side does.
+/// Upper bound of a session's length, in milliseconds, whatever the other side does.
 pub(crate) const LONGEST: u64 = 3_600_000;
 
 fn key() -> TransferKey {
@@ -30,7 +30,7 @@ pub(crate) struct SendingSide {
 }
 
 impl SendingSide {
-    /// Its operator gives the code of that receiver.
+    /// A sender whose user types the code of `receiver`.
     pub(crate) fn to(receiver: &ReceivingSide) -> Self {
         let code = AuthCode::parse(str::from_utf8(receiver.peers.code().digits()).expect("digits")).expect("a code");
         let operator = Caller { codes: [code].into(), ..Caller::default() };

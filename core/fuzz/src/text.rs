@@ -1,9 +1,9 @@
-//! Paths, keys, codes and escaping: whatever parses prints and parses again to the same.
+//! Target for paths, keys, codes and escaping. Whatever parses must be printed and parsed to the same value again.
 
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::path::{RelPath, escape};
 
-/// Parses a text in each of these ways.
+/// Parses the input as each of these types.
 pub fn run(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
     if let Ok(path) = RelPath::new(text) {
@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) {
         }
     }
     if let Ok(key) = TransferKey::parse(text) {
-        let again = TransferKey::parse(&key.display().to_string()).expect("what is shown can be typed");
+        let again = TransferKey::parse(&key.display().to_string()).expect("a displayed key parses");
         assert_eq!(again.canonical(), key.canonical());
     }
     if let Ok(code) = AuthCode::parse(text) {

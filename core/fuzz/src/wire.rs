@@ -1,11 +1,12 @@
-//! Prefaces, frame headers and messages: whatever decodes encodes again, and decodes to the same.
+//! Target for prefaces, frame headers and messages. Whatever decodes must be encoded and decoded to the same value
+//! again.
 
 use waft_core::limits::MESSAGE_MAX;
 use waft_core::wire::frame::Header;
 use waft_core::wire::message::{FromReceiver, FromSender};
 use waft_core::wire::preface::{ClearRefusal, check_preface};
 
-/// Decodes bytes in each of these ways.
+/// Decodes the input as each of these types.
 pub fn run(data: &[u8]) {
     if let Some((start, _)) = data.split_first_chunk::<8>() {
         let _ = (check_preface(start), ClearRefusal::from_bytes(start));

@@ -1,17 +1,17 @@
-//! Feeds each fuzz target a fixed number of inputs: its corpus, and what a seeded generator makes of it. The same inputs
-//! each time, with any compiler.
+//! Runs each fuzz target on a fixed number of inputs: its corpus, and mutations of it by a seeded generator. The inputs
+//! are the same in every run, with any compiler.
 //!
-//! `WAFT_FUZZ_TIMES=100` feeds a hundred times as many.
+//! `WAFT_FUZZ_TIMES=100` runs a hundred times as many.
 
 use std::fs;
 use std::path::Path;
 
 use waft_fuzz::{archive, replay, sealed, session, text, wire};
 
-/// The most edits that make one input out of one of the corpus.
-const EDITS: usize = 8;
-/// Inputs do not grow beyond this.
-const MOST: usize = 1 << 12;
+/// Most edits by which an input differs from one of the corpus.
+const EDITS_MAX: usize = 8;
+/// Longest input, in bytes.
+const LENGTH_MAX: usize = 1 << 12;
 
 /// A SplitMix64 generator (Steele, Lea, Flood 2014).
 struct Random(u64);
@@ -29,19 +29,19 @@ impl Random {
         (self.next() % bound as u64) as usize
     }
 
-    /// A byte: often one at which something changes.
+    /// A byte, which in half of all cases is a boundary value of some encoding.
     fn byte(&mut self) -> u8 {
         const EDGES: [u8; 12] = [0, 1, 2, 3, 4, 0x20, 0x7f, 0x80, 0x81, 0xe2, 0xfe, 0xff];
         if self.below(2) == 0 { EDGES[self.below(EDGES.len())] } else { self.next() as u8 }
     }
 
-    /// An input made from one of the corpus.
+    /// A mutation of an input of the corpus.
     fn input(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
         let mut input = corpus[self.below(corpus.len())].clone();
-        for _ in 0..=self.below(EDITS) {
+        for _ in 0..=self.below(EDITS_MAX) {
             self.edit(&mut input, corpus);
         }
-        input.truncate(MOST);
+        input.truncate(LENGTH_MAX);
         input
     }
 
@@ -71,7 +71,7 @@ impl Random {
     }
 }
 
-/// Prints the input that a target panics at.
+/// Prints the input on which a target panics.
 struct PrintOnPanic<'a>(&'a [u8]);
 
 impl Drop for PrintOnPanic<'_> {
@@ -83,47 +83,48 @@ impl Drop for PrintOnPanic<'_> {
     }
 }
 
-fn feed(name: &str, target: fn(&[u8]), inputs: u64) {
+/// Runs a target on its corpus and on `inputs` mutations.
+fn run(name: &str, target: fn(&[u8]), inputs: u64) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let corpus: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     let times = std::env::var("WAFT_FUZZ_TIMES").map_or(1, |times| times.parse().expect("a number"));
     let mut random = Random(1);
-    let made = std::iter::repeat_with(|| random.input(&corpus)).take((inputs * times) as usize);
-    for input in corpus.iter().cloned().chain(made) {
-        let told = PrintOnPanic(&input);
+    let mutations = std::iter::repeat_with(|| random.input(&corpus)).take((inputs * times) as usize);
+    for input in corpus.iter().cloned().chain(mutations) {
+        let guard = PrintOnPanic(&input);
         target(&input);
-        drop(told);
+        drop(guard);
     }
 }
 
 #[test]
 fn text_inputs() {
-    feed("text", text::run, 1_000_000);
+    run("text", text::run, 1_000_000);
 }
 
 #[test]
 fn wire_inputs() {
-    feed("wire", wire::run, 1_000_000);
+    run("wire", wire::run, 1_000_000);
 }
 
 #[test]
 fn archive_inputs() {
-    feed("archive", archive::run, 1_000_000);
+    run("archive", archive::run, 1_000_000);
 }
 
 #[test]
 fn sealed_inputs() {
-    feed("sealed", sealed::run, 200_000);
+    run("sealed", sealed::run, 200_000);
 }
 
 #[test]
 fn session_inputs() {
-    feed("session", session::run, 20_000);
+    run("session", session::run, 20_000);
 }
 
 #[test]
 fn replay_inputs() {
-    feed("replay", replay::run, 30_000);
+    run("replay", replay::run, 30_000);
 }
