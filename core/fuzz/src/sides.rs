@@ -9,7 +9,7 @@ use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
 use waft_core::session::{Receipt, SessionError};
 
-use crate::actors::{Caller, MemoryStore, Seeded, Typist, archive_of};
+use crate::actors::{MemoryStore, ReceiverUser, Seeded, SenderUser, archive_of};
 use crate::source::HandMade;
 use crate::world::{MemoryLink, VirtualClock};
 
@@ -26,14 +26,14 @@ fn key() -> TransferKey {
 /// A sender of two files.
 pub(crate) struct SendingSide {
     pub(crate) source: HandMade,
-    operator: Caller,
+    operator: SenderUser,
 }
 
 impl SendingSide {
     /// A sender whose user types the code of `receiver`.
     pub(crate) fn to(receiver: &ReceivingSide) -> Self {
         let code = AuthCode::parse(str::from_utf8(receiver.peers.code().digits()).expect("digits")).expect("a code");
-        let operator = Caller { codes: [code].into(), ..Caller::default() };
+        let operator = SenderUser { codes: [code].into(), ..SenderUser::default() };
         Self { source: archive_of(&[("a", b"alpha"), ("b", &[7; 3_000])]), operator }
     }
 
@@ -67,7 +67,7 @@ impl SendingSide {
 pub(crate) struct ReceivingSide {
     pub(crate) store: MemoryStore,
     peers: PeerState,
-    operator: Typist,
+    operator: ReceiverUser,
     entropy: Seeded,
 }
 
@@ -75,7 +75,7 @@ impl ReceivingSide {
     pub(crate) fn new() -> Self {
         let mut entropy = Seeded(2);
         let peers = PeerState::new(&mut entropy);
-        let operator = Typist { keys: [key()].into(), ..Typist::default() };
+        let operator = ReceiverUser { keys: [key()].into(), ..ReceiverUser::default() };
         Self { store: MemoryStore::default(), peers, operator, entropy }
     }
 

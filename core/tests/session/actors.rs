@@ -1,4 +1,4 @@
-//! The people, the folder and the store of a session in memory.
+//! The users, the archive and the store of a session in memory.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, St
 use crate::source::HandMade;
 use crate::world::VirtualClock;
 
-/// Reproducible "entropy".
+/// A seeded generator in place of entropy, so that sessions are reproducible.
 pub(crate) struct Seeded(pub(crate) u64);
 
 impl RngCore for Seeded {
@@ -47,7 +47,7 @@ impl RngCore for Seeded {
 
 impl CryptoRng for Seeded {}
 
-/// The archive of these files, in the manifest's order, each with its bytes.
+/// The archive of these files with their contents, in the manifest's order.
 pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> HandMade {
     let mut writer = ManifestWriter::new();
     let mut manifest = Vec::new();
@@ -69,29 +69,29 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> HandMade {
     archive
 }
 
-/// A store in memory: what it has staged, and what it has committed.
+/// A store in memory, with its staged and its committed archive.
 pub(crate) struct MemoryStore {
     pub(crate) capacity: Capacity,
     pub(crate) staged: Vec<u8>,
     pub(crate) owner: Option<Offered>,
     pub(crate) committed: Vec<u8>,
-    /// The sender of what is committed.
+    /// The sender of the committed archive.
     pub(crate) committed_by: Option<CertificateHash>,
     pub(crate) generation: u64,
     pub(crate) written: u64,
-    /// Fails with this once so many bytes are staged.
+    /// Writing fails with this error once so many bytes are staged.
     pub(crate) trouble: Option<(u64, StoreError)>,
-    /// Is found when an offer is checked.
+    /// Checking an offer fails with this error.
     pub(crate) refuses: Option<StoreError>,
-    /// Has checked an offer by then, if that takes time.
+    /// Checking an offer takes until then.
     pub(crate) checked: Moment,
-    /// Has read back what it holds by then, if that takes time.
+    /// Reading back the held prefix takes until then.
     pub(crate) read_back: Option<Moment>,
-    /// Milliseconds that each write, and a commit, take.
+    /// Milliseconds that each write takes, and that a commit takes.
     pub(crate) takes: Option<(Rc<VirtualClock>, u64, u64)>,
-    /// Never tells the manifest's digest.
+    /// The store never returns the manifest's digest.
     pub(crate) knows_no_manifest: bool,
-    /// A reader holds its place until then.
+    /// A reader has a lease on the storage until then.
     pub(crate) leased: Option<(Rc<VirtualClock>, u64)>,
 }
 
@@ -117,7 +117,7 @@ impl Default for MemoryStore {
     }
 }
 
-/// Checks a whole archive as a receiver must, and gives its root, files and manifest's digest.
+/// Verifies a whole archive as a receiver must. Returns its root, number of files and manifest digest.
 pub(crate) fn check(archive: &[u8], manifest: u32) -> Result<(Digest, u32, Digest), ArchiveError> {
     let mut reader = ManifestReader::new(manifest);
     let (mut head, mut body) = archive.split_at(manifest as usize);
@@ -141,8 +141,8 @@ pub(crate) fn check(archive: &[u8], manifest: u32) -> Result<(Digest, u32, Diges
 
 impl MemoryStore {
     fn check_lease(&self) -> Result<(), StoreError> {
-        let leased = self.leased.as_ref().is_some_and(|(clock, until)| clock.now() < *until);
-        if leased { Err(StoreError::InUse) } else { Ok(()) }
+        let is_leased = self.leased.as_ref().is_some_and(|(clock, until)| clock.now() < *until);
+        if is_leased { Err(StoreError::InUse) } else { Ok(()) }
     }
 
     fn prefix(&self) -> Held {
@@ -158,7 +158,7 @@ impl Store for MemoryStore {
     }
 
     async fn check(&mut self, _: &Offered) -> Result<(), StoreError> {
-        self.checked.passes().await;
+        self.checked.reached_if_set().await;
         self.refuses.map_or(Ok(()), Err)
     }
 
@@ -181,7 +181,7 @@ impl Store for MemoryStore {
         }
         self.owner = Some(*offered);
         if let Some(moment) = &self.read_back {
-            moment.comes().await;
+            moment.reached().await;
         }
         Ok(self.prefix())
     }
@@ -240,22 +240,22 @@ impl Store for MemoryStore {
     }
 }
 
-/// A sender's person who gives these codes, one after the other.
+/// A sender's user, who types these codes one after the other.
 #[derive(Default)]
-pub(crate) struct Caller {
+pub(crate) struct SenderUser {
     pub(crate) codes: VecDeque<AuthCode>,
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<sender::Event>,
     /// Milliseconds until a code is typed.
-    pub(crate) types_for: Option<(Rc<VirtualClock>, u64)>,
-    /// Wants to stop then.
-    pub(crate) leaves: Moment,
+    pub(crate) code_takes: Option<(Rc<VirtualClock>, u64)>,
+    /// The user interrupts the session then.
+    pub(crate) interrupts_at: Moment,
 }
 
-impl sender::Operator for Caller {
+impl sender::Operator for SenderUser {
     async fn code(&mut self, left: Option<u8>) -> Option<AuthCode> {
         self.asked.push(left);
-        if let Some((clock, takes)) = &self.types_for {
+        if let Some((clock, takes)) = &self.code_takes {
             clock.sleep_until(clock.now() + takes).await;
         }
         self.codes.pop_front()
@@ -266,38 +266,39 @@ impl sender::Operator for Caller {
     }
 
     async fn interrupted(&mut self) {
-        self.leaves.comes().await;
+        self.interrupts_at.reached().await;
     }
 }
 
-/// A receiver's person who types these keys, one after the other, and then nothing any more.
+/// A receiver's user, who types these keys one after the other, and then nothing.
 #[derive(Default)]
-pub(crate) struct Typist {
+pub(crate) struct ReceiverUser {
     pub(crate) keys: VecDeque<TransferKey>,
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<receiver::Event>,
     pub(crate) codes: Vec<[u8; 4]>,
-    /// The wrong codes, as they are kept through a reset.
+    /// The lockouts that are kept through a reset.
     pub(crate) kept: Option<LockoutSnapshot>,
-    /// Types each key no earlier than then.
-    pub(crate) types: Moment,
-    /// Wants to stop then.
-    pub(crate) leaves: Moment,
+    /// The user types no key before then.
+    pub(crate) types_at: Moment,
+    /// The user interrupts the session then.
+    pub(crate) interrupts_at: Moment,
 }
 
-/// A moment that comes, or never.
+/// A time that is reached, or never.
 #[derive(Default)]
 pub(crate) struct Moment(pub(crate) Option<(Rc<VirtualClock>, u64)>);
 
 impl Moment {
-    /// Waits for it, if it comes at all.
-    async fn passes(&self) {
+    /// Waits until the time is reached; returns at once if there is none.
+    async fn reached_if_set(&self) {
         if self.0.is_some() {
-            self.comes().await;
+            self.reached().await;
         }
     }
 
-    async fn comes(&self) {
+    /// Waits until the time is reached, or for ever if there is none.
+    async fn reached(&self) {
         match &self.0 {
             Some((clock, at)) => clock.sleep_until(*at).await,
             None => std::future::pending().await,
@@ -305,7 +306,7 @@ impl Moment {
     }
 }
 
-impl receiver::Operator for Typist {
+impl receiver::Operator for ReceiverUser {
     fn keep_lockouts(&mut self, lockouts: &LockoutSnapshot) {
         self.kept = Some(*lockouts);
     }
@@ -316,7 +317,7 @@ impl receiver::Operator for Typist {
 
     async fn key(&mut self, _: &Offered, left: Option<u8>, key: &mut TransferKey) -> receiver::KeyAnswer {
         self.asked.push(left);
-        self.types.passes().await;
+        self.types_at.reached_if_set().await;
         match self.keys.pop_front() {
             Some(typed) => {
                 key.copy_from(&typed);
@@ -331,15 +332,15 @@ impl receiver::Operator for Typist {
     }
 
     async fn interrupted(&mut self) {
-        self.leaves.comes().await;
+        self.interrupts_at.reached().await;
     }
 }
 
-/// A source that takes long to read.
+/// A source whose reads take long.
 pub(crate) struct Slow<'s> {
     pub(crate) source: &'s mut HandMade,
     pub(crate) clock: &'s VirtualClock,
-    /// Each time, in milliseconds.
+    /// Milliseconds that each read takes.
     pub(crate) takes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of a session in which one byte is changed on the way.
+//! Tests of sessions in which one byte is changed between the sides.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ fn scene() -> Scene {
     scene
 }
 
-/// Where each frame is, and the first byte of its payload.
+/// The range of each frame, and the first byte of its payload.
 fn frames(bytes: &[u8]) -> Vec<(Range<usize>, u8)> {
     let (mut frames, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
@@ -34,7 +34,7 @@ fn frames(bytes: &[u8]) -> Vec<(Range<usize>, u8)> {
     frames
 }
 
-/// Flips each of the bits in each byte of one side (0: the sender), and looks at what it comes to.
+/// Flips each of the bits in each byte that one side sends (0: the sender), and passes the results to `look`.
 fn change(side: u8, places: Range<usize>, look: impl Fn(&str, &Scene, Ends)) {
     for place in places {
         for flip in FLIPS {
@@ -66,14 +66,14 @@ fn any_changed_byte_of_a_receiver_is_refused_or_harmless() {
     }
     for (places, message) in frames {
         change(1, places, |what, scene, ends| match message {
-            // Neither is in the transcript. By the second, the folder is in place.
+            // Neither is in the transcript. When `Committed` is sent, the folder is in place.
             WORKING | COMMITTED => {
                 let (archive, committed) = (&scene.source.archive, &scene.store.committed);
                 assert!(committed == archive || (message == WORKING && committed.is_empty()), "{what}");
                 assert_eq!(ends.1.is_ok(), committed == archive, "{what}");
                 if let Ok(receipt) = ends.0 {
                     assert_eq!(committed, archive, "{what}");
-                    let received = ends.1.expect("what is committed was received");
+                    let received = ends.1.expect("a committed archive was received");
                     assert_eq!((receipt.digest, receipt.files), (scene.source.root, received.files), "{what}");
                     assert_eq!(receipt.bytes, received.bytes, "{what}");
                 }
@@ -87,7 +87,7 @@ fn any_changed_byte_of_a_receiver_is_refused_or_harmless() {
 fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
     let (_, back) = scene().record::<SoftCipher>();
     let (accept, _) = frames(&back).into_iter().find(|(_, first)| *first == ACCEPT).unwrap();
-    // After an offset of one byte, a digest and a proof.
+    // The header, the number of the message, an offset of one byte, a digest and a MAC.
     assert_eq!(accept.len(), 4 + 1 + 1 + 32 + 32);
     change(1, accept.start + 6..accept.end, |what, scene, ends| {
         assert_eq!(ends.0, Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac)), "{what}");
@@ -97,10 +97,10 @@ fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
 }
 
 #[test]
-fn a_receiver_is_told_that_its_receipt_is_for_another_folder() {
+fn a_receiver_gets_cancel_if_its_receipt_is_for_another_folder() {
     let (forth, back) = scene().record::<SoftCipher>();
     let (committed, _) = frames(&back).into_iter().find(|(_, first)| *first == COMMITTED).unwrap();
-    // The digest, the number of files, and the bytes.
+    // The digest, the number of files, and the length.
     for place in [5, 5 + 32, 5 + 32 + 1] {
         let mut scene = scene();
         scene.edit = Some((1, committed.start + place, 1));

@@ -1,7 +1,7 @@
-//! The worked examples of PROTOCOL.md: sessions with fixed entropy, whose bytes are computed a second time from the
-//! primitives alone and compared with those on the page.
+//! The worked examples of PROTOCOL.md: sessions with fixed entropy. Their bytes are computed a second time from
+//! primitives alone, and compared with those on the page.
 //!
-//! If this fails, a byte on the wire has changed: mend the code, not the page.
+//! If a test fails, a byte on the wire has changed: fix the code, not the page.
 
 use std::fmt::Write;
 
@@ -24,7 +24,7 @@ use crate::source::HandMade;
 
 const PAGE: &str = include_str!("../../PROTOCOL.md");
 
-/// A receiver that has one AEAD, of that number.
+/// The cipher of a receiver that supports only the AEAD with this number.
 struct Only<const NUMBER: u8>(SoftCipher);
 
 impl<const NUMBER: u8> Cipher for Only<NUMBER> {
@@ -62,7 +62,7 @@ impl Lines {
         rows.for_each(|row| self.text("", row));
     }
 
-    /// They are the block of the page that begins with the same name.
+    /// Asserts that the lines are the block of the page that begins with the same name.
     fn assert_on_the_page(&self) {
         let name = self.0.split(' ').next().unwrap();
         let start = format!("```text\n{name} ");
@@ -71,7 +71,7 @@ impl Lines {
     }
 }
 
-/// What they derive.
+/// Adds the derived values.
 fn show(derived: &Derived, lines: &mut Lines) {
     lines.hex("T", &derived.keys.transcript);
     lines.hex("chunk key", &derived.keys.expand::<32>("waft/1 chunk key"));
@@ -86,7 +86,7 @@ fn body_of(offer: &[u8]) -> &[u8] {
 }
 
 #[test]
-fn the_first_example_is_what_happens() {
+fn the_first_example_has_the_bytes_on_the_page() {
     let mut scene = Scene::new().with_right_code();
     scene.source = archive_of(&[("hello.txt", b"Hello, board!\n")]);
     scene.salt = std::array::from_fn(|at| at as u8);
@@ -157,7 +157,7 @@ fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
     [start, &schedule.commitment(), &frame, &chunk[..length]].concat()
 }
 
-/// Bytes of the second example's archive that its receiver holds already.
+/// Length of the prefix that the receiver of the second example holds.
 const HELD: usize = 300;
 
 /// The folder of the second example: its last piece begins where the content of its long file ends.
@@ -186,7 +186,7 @@ fn tree() -> HandMade {
     tree
 }
 
-/// The ephemeral key that the sender of the scene's next connection draws: behind its nonce.
+/// The ephemeral key that the sender of the scene's next connection draws after its nonce.
 fn ephemeral(scene: &Scene, hello: &[u8]) -> SecretKey {
     let mut entropy = Seeded(Seeded(scene.entropy.0).next_u64());
     let mut nonce = [0; 32];
@@ -196,13 +196,13 @@ fn ephemeral(scene: &Scene, hello: &[u8]) -> SecretKey {
 }
 
 #[test]
-fn the_second_example_is_what_happens() {
+fn the_second_example_has_the_bytes_on_the_page() {
     let mut scene = Scene::new();
     scene.typed = false;
     scene.source = tree();
     scene.store.staged = scene.source.archive[..HELD].to_vec();
     scene.hold_staged();
-    // Long enough for a sign of life.
+    // Long enough for a keep-alive.
     scene.source_takes = 6_000;
     let archive = scene.source.archive.clone();
     let before = Seeded(scene.entropy.0);
@@ -227,7 +227,7 @@ fn the_second_example_is_what_happens() {
     assert_eq!(offer[body_of(offer).len()..], [derived.manifest_tag, derived.commitment].concat());
     assert_eq!(accept, derived.accept(&archive[..HELD]));
     let (piece, rest) = archive[HELD..].split_at(CHUNK as usize);
-    // An LZ4 block has no canonical form: what this one is, its content tells.
+    // An LZ4 block has no canonical form, so its decoded content is compared.
     let block = lz4_of(&derived.keys, first);
     assert_eq!(
         (unpack(&block), first),

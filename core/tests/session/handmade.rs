@@ -1,4 +1,4 @@
-//! A sender that is made from the primitives alone, against the receiver. PROTOCOL.md, sections 6 and 7.
+//! Tests of the receiver with a sender that is made from cryptographic primitives alone. PROTOCOL.md, sections 6 and 7.
 
 use embedded_io_async::{Read as _, Write as _};
 use p256::SecretKey;
@@ -21,18 +21,18 @@ fn scene() -> Scene {
     scene
 }
 
-/// The stream's chunks: of each piece, what is sealed at its place.
+/// The plaintext of each chunk of the stream.
 fn pieces(archive: &[u8]) -> Vec<Vec<u8>> {
     archive.chunks(CHUNK as usize).map(|piece| [&[0], piece].concat()).collect()
 }
 
-/// A frame of that kind.
+/// A frame of this kind.
 pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     [&[kind], &(payload.len() as u32).to_be_bytes()[1..], payload].concat()
 }
 
-/// The payload of the next frame.
-pub(crate) async fn hear(link: &mut MemoryLink) -> Vec<u8> {
+/// Receives the payload of the next frame.
+pub(crate) async fn receive_frame(link: &mut MemoryLink) -> Vec<u8> {
     let mut header = [0; 4];
     link.read_exact(&mut header).await.unwrap();
     let mut payload = vec![0; u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize];
@@ -40,18 +40,18 @@ pub(crate) async fn hear(link: &mut MemoryLink) -> Vec<u8> {
     payload
 }
 
-/// Sends these plain chunks behind a `Hello` that is longer than this version's. How the receiver ends, and its last
-/// word.
+/// Sends chunks with these plaintexts, after a `Hello` that is longer than that of this version. Returns the receiver's
+/// result and its last message.
 fn send(codec: u8, plain: impl Fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> (Result<Receipt, SessionError>, Vec<u8>) {
     let mut scene = scene();
     let archive = scene.source.archive.clone();
     let shape = scene.source.info.shape;
     let public = scene.hpke.public();
-    let mut last_word = Vec::new();
+    let mut last_message = Vec::new();
     let end = scene.receive_from(async |mut link| {
         let hello = [&[0, 1, 1], &[3; 64][..], b"of a later version"].concat();
         link.write_all(&frame(1, &hello)).await.unwrap();
-        let greeting = hear(&mut link).await;
+        let greeting = receive_frame(&mut link).await;
         let ephemeral = SecretKey::random(&mut Seeded(5));
         let counts = [1, shape.total, shape.files.into(), shape.entries.into(), shape.manifest.into()];
         let enc = point(&ephemeral.public_key());
@@ -60,7 +60,7 @@ fn send(codec: u8, plain: impl Fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> (Result<Rece
         let manifest = &archive[..shape.manifest as usize];
         let derived = Derived::new(&sealed_secret(&ephemeral, &public), [&hello, &greeting, &body], manifest);
         link.write_all(&frame(1, &[&body[..], &derived.manifest_tag, &derived.commitment].concat())).await.unwrap();
-        assert_eq!(hear(&mut link).await, derived.accept(b""), "the keys are bound to all of `Hello`");
+        assert_eq!(receive_frame(&mut link).await, derived.accept(b""), "the keys are bound to all of `Hello`");
         link.write_all(&frame(1, &[3, 0])).await.unwrap();
         let plain = plain(pieces(&archive));
         for (counter, plain) in plain.iter().enumerate() {
@@ -69,10 +69,10 @@ fn send(codec: u8, plain: impl Fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> (Result<Rece
                 break;
             }
         }
-        last_word = hear(&mut link).await;
+        last_message = receive_frame(&mut link).await;
         drop(link);
     });
-    (end, last_word)
+    (end, last_message)
 }
 
 fn plain_count(archive: &[u8]) -> usize {
@@ -80,21 +80,21 @@ fn plain_count(archive: &[u8]) -> usize {
 }
 
 #[test]
-fn a_sender_made_from_the_page_is_understood() {
-    let (end, word) = send(0, |pieces| pieces);
+fn a_receiver_accepts_a_sender_made_from_primitives() {
+    let (end, message) = send(0, |pieces| pieces);
     assert_eq!(end.map(|receipt| receipt.digest), Ok(scene().source.root));
-    assert_eq!((word[0], &word[1..33]), (6, &scene().source.root.0[..]));
+    assert_eq!((message[0], &message[1..33]), (6, &scene().source.root.0[..]));
 }
 
 #[test]
-fn a_chunk_whose_data_is_not_its_piece_is_refused_as_a_chunk() {
+fn a_chunk_whose_data_does_not_have_the_length_of_its_piece_is_refused_as_a_chunk() {
     let first = |plain: Vec<u8>| {
         move |mut pieces: Vec<Vec<u8>>| {
             pieces[0] = plain.clone();
             pieces
         }
     };
-    // Literal 'a', a match of 14 bytes 1 back, five literals: 20 bytes, and not 1024.
+    // Literal 'a', a match of 14 bytes at offset 1, five literals: 20 bytes, not 1024.
     let short_block = [1, 0x1a, b'a', 1, 0, 0x50, b'a', b'a', b'a', b'a', b'a'].to_vec();
     for (codec, plain) in [
         (0, vec![0; 1_024]),
@@ -106,26 +106,26 @@ fn a_chunk_whose_data_is_not_its_piece_is_refused_as_a_chunk() {
         (1, vec![1]),
     ] {
         let what = format!("{codec} {plain:?}");
-        let (end, word) = send(codec, first(plain));
+        let (end, message) = send(codec, first(plain));
         assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)), "{what}");
-        assert_eq!(word, CHUNK_REFUSED, "{what}");
+        assert_eq!(message, CHUNK_REFUSED, "{what}");
     }
 }
 
 #[test]
-fn a_piece_that_is_longer_than_what_is_left_is_refused_as_a_chunk() {
-    let (end, word) = send(0, |mut pieces| {
+fn a_piece_that_exceeds_the_archive_is_refused_as_a_chunk() {
+    let (end, message) = send(0, |mut pieces| {
         pieces[1] = vec![0; 1_025];
         pieces
     });
-    assert_eq!((end, word), (Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)), CHUNK_REFUSED.to_vec()));
+    assert_eq!((end, message), (Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)), CHUNK_REFUSED.to_vec()));
 }
 
 #[test]
 fn a_frame_that_is_longer_than_a_chunk_is_refused_as_a_frame() {
-    let (end, word) = send(0, |mut pieces| {
+    let (end, message) = send(0, |mut pieces| {
         pieces[0].push(0);
         pieces
     });
-    assert_eq!((end, word), (Err(SessionError::PeerMisbehaved(Misbehaviour::Frame)), PROTOCOL_REFUSED.to_vec()));
+    assert_eq!((end, message), (Err(SessionError::PeerMisbehaved(Misbehaviour::Frame)), PROTOCOL_REFUSED.to_vec()));
 }

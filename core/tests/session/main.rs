@@ -1,4 +1,4 @@
-//! Whole sessions, both ends in one thread, over a connection that breaks where a test wants it to.
+//! Tests of whole sessions. Both ends run in one thread, over a connection that breaks where the test says.
 
 mod actors;
 mod before_asking;
@@ -9,8 +9,8 @@ mod memory;
 mod primitives;
 mod rules;
 mod scene;
+mod sender_rules;
 mod source;
-mod told;
 mod waiting;
 mod world;
 
@@ -32,23 +32,23 @@ use waft_core::wire::message::{Cancel, Limit, Refusal, Stage};
 use world::{Begun, connect, run};
 
 #[test]
-fn a_folder_crosses_with_code_and_typed_key() {
+fn a_folder_is_sent_with_code_and_typed_key() {
     let mut scene = Scene::new().with_right_code();
     let before = *scene.peers.code().digits();
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert_eq!(scene.typist.asked, [None]);
-    assert_eq!(scene.typist.codes.len(), 1, "a used code is replaced, and the new one shown");
-    assert_ne!(scene.typist.codes[0], before);
+    assert_eq!(scene.receiver_user.asked, [None]);
+    assert_eq!(scene.receiver_user.codes.len(), 1, "a used code is replaced, and the new one shown");
+    assert_ne!(scene.receiver_user.codes[0], before);
 }
 
 #[test]
-fn a_folder_crosses_with_a_sealed_key_and_nobody_there() {
+fn a_folder_is_sent_with_a_sealed_key_without_a_user() {
     let mut scene = Scene::new();
     scene.typed = false;
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert!(scene.typist.asked.is_empty());
+    assert!(scene.receiver_user.asked.is_empty());
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn every_connection_of_a_sender_is_compressed() {
     let mut scene = Scene::new();
     scene.source = archive_of(&[("zeros", &[0; 50_000])]);
     let clock = Rc::clone(&scene.clock);
-    // The first breaks among the chunks.
+    // The first connection breaks among the chunks.
     let (mut here, mut there) = connect(1_000, u64::MAX);
     let (mut here_again, mut there_again) = connect(u64::MAX, u64::MAX);
     let (mut sending, mut receiving) = scene.sides();
@@ -76,55 +76,55 @@ fn every_connection_of_a_sender_is_compressed() {
 }
 
 #[test]
-fn a_wrong_key_is_asked_again_and_a_right_one_then_does() {
+fn the_key_is_asked_for_again_after_a_wrong_one() {
     let mut scene = Scene::new();
-    scene.typist.keys = [key("ZZZZ-ZZZZ-ZZZZ-ZZZZ"), key(KEY)].into();
+    scene.receiver_user.keys = [key("ZZZZ-ZZZZ-ZZZZ-ZZZZ"), key(KEY)].into();
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert_eq!(scene.typist.asked, [None, Some(2)]);
+    assert_eq!(scene.receiver_user.asked, [None, Some(2)]);
 }
 
 #[test]
 fn three_wrong_keys_are_refused_and_nothing_is_written() {
     let mut scene = Scene::new();
-    scene.typist.keys = (0..3).map(|_| key("ZZZZ-ZZZZ-ZZZZ-ZZZZ")).collect();
+    scene.receiver_user.keys = (0..3).map(|_| key("ZZZZ-ZZZZ-ZZZZ-ZZZZ")).collect();
     assert_eq!(scene.connect(), refused(Refusal::KeyWrong));
-    assert_eq!(scene.typist.asked, [None, Some(2), Some(1)]);
+    assert_eq!(scene.receiver_user.asked, [None, Some(2), Some(1)]);
     assert_eq!(scene.store.written, 0);
 }
 
 #[test]
-fn nobody_types_the_key() {
+fn a_key_that_is_not_typed_in_time_is_refused() {
     let mut scene = Scene::new();
-    scene.typist.keys.clear();
+    scene.receiver_user.keys.clear();
     assert_eq!(scene.connect(), refused(Refusal::KeyTimeout));
 }
 
 #[test]
-fn wrong_codes_lock_that_sender_for_longer_and_longer() {
+fn wrong_codes_lock_their_sender_out_for_longer_and_longer() {
     let mut scene = Scene::new();
     scene.code_needed = true;
     let wrong = |scene: &Scene| if scene.peers.code().digits() == b"0000" { "0001" } else { "0000" };
     for seconds in [30, 60, 120] {
         let code = wrong(&scene);
-        scene.caller.codes = (0..3).map(|_| AuthCode::parse(code).unwrap()).collect();
-        scene.caller.asked.clear();
+        scene.sender_user.codes = (0..3).map(|_| AuthCode::parse(code).unwrap()).collect();
+        scene.sender_user.asked.clear();
         assert_eq!(scene.connect(), refused(Refusal::Locked { seconds }));
-        assert_eq!(scene.caller.asked, [None, Some(2), Some(1)]);
+        assert_eq!(scene.sender_user.asked, [None, Some(2), Some(1)]);
         scene.clock.advance(1_000);
         let early = scene.connect();
         assert!(matches!(early.0, Err(SessionError::Refused(Refusal::Locked { seconds: left })) if left < seconds));
         scene.clock.advance(u64::from(seconds) * 1_000);
     }
-    assert_eq!(scene.typist.codes.len(), 3, "a new code after each series");
+    assert_eq!(scene.receiver_user.codes.len(), 3, "a new code after each series");
     let mut scene = scene.with_right_code();
-    scene.caller.codes.drain(..scene.caller.codes.len() - 1);
+    scene.sender_user.codes.drain(..scene.sender_user.codes.len() - 1);
     let ends = scene.connect();
     scene.assert_committed(ends);
 }
 
 #[test]
-fn a_sender_that_gives_no_code_is_told_so() {
+fn a_user_who_gives_no_code_interrupts_the_session() {
     let mut scene = Scene::new();
     scene.code_needed = true;
     let (sender, receiver) = scene.connect();
@@ -133,21 +133,21 @@ fn a_sender_that_gives_no_code_is_told_so() {
 }
 
 #[test]
-fn the_same_folder_again_moves_nothing_and_keeps_the_generation() {
+fn sending_the_same_folder_again_sends_no_chunks_and_keeps_the_generation() {
     let mut scene = Scene::new();
     let ends = scene.connect();
     scene.assert_committed(ends);
     let written = scene.store.written;
     scene.salt = [8; 32];
-    scene.typist.keys.push_back(key(KEY));
+    scene.receiver_user.keys.push_back(key(KEY));
     let ends = scene.connect();
     scene.assert_committed(ends);
     assert_eq!(scene.store.written, written);
     assert_eq!(scene.store.generation, 1);
 }
 
-/// Cuts the connection after every n-th byte in one direction, retries as a sender does, and expects that no person is
-/// asked twice, that the folder arrives, and that what was held is not sent again.
+/// Cuts the connection after every n-th byte in one direction, and retries as a sender does. Expects that no user is
+/// asked twice, that the folder is committed, and that a held prefix is not sent again.
 fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
     for at in (0..).step_by(step) {
         let mut scene = Scene::new().with_right_code();
@@ -161,8 +161,8 @@ fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
             "cut at {at}: {first:?}"
         );
         let code = std::str::from_utf8(scene.peers.code().digits()).unwrap().to_owned();
-        scene.caller.codes = [AuthCode::parse(&code).unwrap()].into();
-        scene.typist.keys = [key(KEY)].into();
+        scene.sender_user.codes = [AuthCode::parse(&code).unwrap()].into();
+        scene.receiver_user.keys = [key(KEY)].into();
         let written = scene.store.written;
         let held = scene.store.staged.len() as u64;
         let ends = scene.connect();
@@ -170,23 +170,23 @@ fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
         assert!(scene.store.generation == 1, "cut at {at}");
         if held > u64::from(scene.source.info.shape.manifest) {
             assert_eq!(scene.store.written - written, scene.source.info.shape.total - held, "cut at {at}");
-            assert_eq!(scene.typist.asked.len(), 1, "cut at {at}");
+            assert_eq!(scene.receiver_user.asked.len(), 1, "cut at {at}");
         }
     }
 }
 
 #[test]
-fn a_connection_cut_anywhere_on_the_way_there_is_resumed() {
+fn a_transfer_resumes_after_a_cut_anywhere_towards_the_receiver() {
     cut_and_retry(|scene, at| scene.connect_cut(at, u64::MAX), 97);
 }
 
 #[test]
-fn a_connection_cut_anywhere_on_the_way_back_is_resumed() {
+fn a_transfer_resumes_after_a_cut_anywhere_towards_the_sender() {
     cut_and_retry(|scene, at| scene.connect_cut(u64::MAX, at), 1);
 }
 
 #[test]
-fn a_manifest_that_is_not_the_one_of_the_tag_is_refused() {
+fn a_manifest_that_does_not_match_its_tag_is_refused() {
     let mut scene = Scene::new();
     scene.source.info.manifest_digest = waft_core::digest::Digest::of(b"another");
     assert_eq!(scene.connect(), refused(Refusal::Archive));
@@ -194,7 +194,7 @@ fn a_manifest_that_is_not_the_one_of_the_tag_is_refused() {
 }
 
 #[test]
-fn a_held_prefix_that_differs_is_sent_anew() {
+fn a_held_prefix_that_differs_is_sent_again() {
     let mut scene = Scene::new();
     let _ = scene.connect_cut(30_000, u64::MAX);
     let last = scene.store.staged.len() - 1;
@@ -204,7 +204,7 @@ fn a_held_prefix_that_differs_is_sent_anew() {
 }
 
 #[test]
-fn another_senders_prefix_is_not_offered() {
+fn a_prefix_from_another_sender_is_not_used() {
     let mut scene = Scene::new();
     let _ = scene.connect_cut(30_000, u64::MAX);
     scene.store.owner.as_mut().unwrap().sender = CertificateHash([0; 32]);
@@ -215,18 +215,18 @@ fn another_senders_prefix_is_not_offered() {
 }
 
 #[test]
-fn bounds_are_kept_on_both_sides() {
+fn a_sender_respects_the_receivers_bounds() {
     let mut scene = Scene::new();
     let has = scene.source.info.shape.total;
     scene.store.capacity.total = has - 1;
     let (sender, receiver) = scene.connect();
     assert_eq!(sender, Err(SessionError::OverLimit { limit: Limit::Total, has, most: has - 1 }));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
-    assert_eq!(scene.typist.asked.len(), 0, "nobody is asked for a key in vain");
+    assert_eq!(scene.receiver_user.asked.len(), 0, "the user is not asked for a key");
 }
 
 #[test]
-fn what_the_store_refuses_reaches_the_sender() {
+fn an_error_of_the_store_is_sent_as_a_refusal() {
     for (error, refusal) in [
         (StoreError::NoSpace { needed: 9, free: 3 }, Refusal::NoSpace { needed: 9, free: 3 }),
         (StoreError::Name { entry: 1 }, Refusal::Name { entry: 1 }),
@@ -240,7 +240,7 @@ fn what_the_store_refuses_reaches_the_sender() {
 }
 
 #[test]
-fn a_source_that_fails_cancels() {
+fn a_source_that_fails_cancels_the_session() {
     for (error, reason) in
         [(SourceError::Changed, Cancel::SourceChanged), (SourceError::Unreadable, Cancel::SourceUnreadable)]
     {
@@ -254,18 +254,18 @@ fn a_source_that_fails_cancels() {
 }
 
 #[test]
-fn a_lying_source_is_refused_and_nothing_of_it_kept() {
+fn content_that_does_not_match_its_digest_is_refused_and_not_kept() {
     let mut scene = Scene::new();
-    // Its bytes are not those that its digests are of.
+    // A byte of content is changed, but not its digest.
     let last = scene.source.archive.len() - 40;
     scene.source.archive[last] ^= 1;
     assert_eq!(scene.connect(), refused(Refusal::Archive));
     scene.assert_old();
-    assert!(scene.store.staged.is_empty(), "nothing of a false archive is kept");
+    assert!(scene.store.staged.is_empty(), "nothing of the archive is kept");
 }
 
 #[test]
-fn a_silent_sender_is_given_up() {
+fn a_receiver_gives_up_on_a_silent_sender() {
     let mut scene = Scene::new();
     let end = scene.receive_from(|link| async move {
         std::future::pending::<()>().await;
@@ -275,7 +275,7 @@ fn a_silent_sender_is_given_up() {
 }
 
 #[test]
-fn a_sender_that_is_silent_in_the_middle_of_a_record_is_given_up() {
+fn a_receiver_gives_up_on_a_sender_that_is_silent_in_the_middle_of_a_record() {
     let mut scene = Scene::new();
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
     there.partial = Some(Begun::default());
@@ -293,7 +293,7 @@ fn a_sender_that_is_silent_in_the_middle_of_a_record_is_given_up() {
 }
 
 #[test]
-fn a_sender_that_dawdles_is_given_up() {
+fn a_receiver_gives_up_on_a_frame_that_takes_too_long() {
     let mut scene = Scene::new();
     let clock = Rc::clone(&scene.clock);
     let end = scene.receive_from(|mut link| async move {
@@ -307,11 +307,11 @@ fn a_sender_that_dawdles_is_given_up() {
 }
 
 #[test]
-fn a_person_who_stops_in_the_middle_of_a_frame_is_heard() {
-    // In its header, and behind it.
+fn a_user_can_interrupt_in_the_middle_of_a_frame() {
+    // In the header, and after it.
     for sent in [&[1, 0][..], &[1, 0, 0, 2, 4]] {
         let mut scene = Scene::new();
-        scene.typist.leaves = Moment(Some((Rc::clone(&scene.clock), 10_000)));
+        scene.receiver_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 10_000)));
         let end = scene.receive_from(|mut link| async move {
             link.write_all(sent).await.unwrap();
             std::future::pending::<()>().await;
@@ -321,17 +321,17 @@ fn a_person_who_stops_in_the_middle_of_a_frame_is_heard() {
 }
 
 #[test]
-fn a_sender_that_cancels_is_heard_while_what_is_held_is_read_back() {
+fn a_sender_can_cancel_while_the_prefix_is_read_back() {
     let mut scene = Scene::new();
     scene.store.read_back = Some(Moment::default());
-    scene.caller.leaves = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    scene.sender_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 1_000)));
     let ends = scene.connect();
     let reason = Cancel::Interrupted;
     assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
 }
 
 #[test]
-fn a_sender_that_goes_is_missed_while_what_is_held_is_read_back() {
+fn a_lost_connection_is_noticed_while_the_prefix_is_read_back() {
     let mut scene = Scene::new();
     scene.store.read_back = Some(Moment::default());
     let clock = Rc::clone(&scene.clock);
@@ -347,14 +347,14 @@ fn a_sender_that_goes_is_missed_while_what_is_held_is_read_back() {
 }
 
 #[test]
-fn a_reader_of_the_old_folder_is_waited_for_and_the_sender_told() {
+fn the_receiver_waits_for_a_reader_of_the_old_folder_and_tells_the_sender() {
     for (until, received) in [(LEASE_MS - 500, true), (2 * LEASE_MS, false)] {
         let mut scene = Scene::new();
         scene.store.leased = Some((Rc::clone(&scene.clock), until));
         let (sender, receiver) = scene.connect();
-        assert!(scene.caller.events.contains(&sender::Event::Working(Stage::Waiting)));
-        let told = scene.typist.events.iter().filter(|event| **event == receiver::Event::Waiting).count();
-        assert_eq!(told, 1);
+        assert!(scene.sender_user.events.contains(&sender::Event::Working(Stage::Waiting)));
+        let events = scene.receiver_user.events.iter().filter(|event| **event == receiver::Event::Waiting);
+        assert_eq!(events.count(), 1);
         assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received));
         if !received {
             assert_eq!(sender, Err(SessionError::Refused(Refusal::InUse)));
@@ -363,9 +363,9 @@ fn a_reader_of_the_old_folder_is_waited_for_and_the_sender_told() {
     }
 }
 
-/// The committed folder needs no place until its content turns out to be another.
+/// A committed folder needs no further storage until the sender's content turns out to differ.
 #[test]
-fn a_reader_is_waited_for_where_the_transfer_starts_over_too() {
+fn the_receiver_waits_for_a_reader_when_the_transfer_starts_over() {
     for (until, received) in [(LEASE_MS - 500, true), (2 * LEASE_MS, false)] {
         let mut scene = Scene::starting_over(until);
         let (sender, receiver) = scene.connect();
@@ -375,10 +375,10 @@ fn a_reader_is_waited_for_where_the_transfer_starts_over_too() {
 }
 
 #[test]
-fn a_sender_that_cancels_is_heard_while_a_reader_is_waited_for() {
+fn a_sender_can_cancel_while_the_receiver_waits_for_a_reader() {
     let mut scene = Scene::new();
     scene.store.leased = Some((Rc::clone(&scene.clock), u64::MAX));
-    scene.caller.leaves = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    scene.sender_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 1_000)));
     let ends = scene.connect();
     let reason = Cancel::Interrupted;
     assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
@@ -386,7 +386,7 @@ fn a_sender_that_cancels_is_heard_while_a_reader_is_waited_for() {
 }
 
 #[test]
-fn a_sender_that_hashes_for_ever_is_given_up_and_its_prefix_kept() {
+fn a_receiver_gives_up_on_a_sender_that_hashes_for_ever_and_keeps_the_prefix() {
     let mut scene = Scene::new();
     scene.source = archive_of(&[("long", &[7; 200_000])]);
     scene.store.staged = scene.source.archive[..150_000].to_vec();
@@ -398,9 +398,9 @@ fn a_sender_that_hashes_for_ever_is_given_up_and_its_prefix_kept() {
     assert_eq!(scene.store.staged.len(), 150_000);
 }
 
-/// Chunks follow `Resume` at once: the sender hears of it between them.
+/// Chunks follow `Resume` at once, so the sender receives the keep-alives between chunks.
 #[test]
-fn a_receiver_that_is_busy_starting_over_is_no_liar() {
+fn a_receiver_may_send_keep_alives_while_it_starts_over() {
     let mut scene = Scene::starting_over(LEASE_MS);
     let chunks = scene.source.archive.len() as u64 / u64::from(CHUNK);
     scene.source_takes = LEASE_MS * 2 / 3 / chunks;
@@ -408,24 +408,24 @@ fn a_receiver_that_is_busy_starting_over_is_no_liar() {
     scene.assert_committed(ends);
 }
 
-/// What the receiver is busy with only informs the sender's user.
+/// The stage only informs the sender's user.
 #[test]
-fn any_stage_has_a_place_between_chunks() {
+fn any_stage_is_allowed_between_chunks() {
     let scene = || Scene::starting_over(LEASE_MS / 2);
-    let said = scene().record::<SoftCipher>().1;
+    let sent = scene().record::<SoftCipher>().1;
     let waiting = [1, 0, 0, 2, 3, 4];
-    let at = said.windows(waiting.len()).position(|frame| frame == waiting).unwrap() + waiting.len() - 1;
+    let at = sent.windows(waiting.len()).position(|frame| frame == waiting).unwrap() + waiting.len() - 1;
     for stage in [0, 2, 3, 7, 0xff] {
         let mut scene = scene();
         scene.edit = Some((1, at, stage ^ 4));
         let ends = scene.connect();
         scene.assert_committed(ends);
-        assert!(scene.caller.events.contains(&sender::Event::Working(Stage::from(stage))), "{stage}");
+        assert!(scene.sender_user.events.contains(&sender::Event::Working(Stage::from(stage))), "{stage}");
     }
 }
 
 #[test]
-fn what_the_sides_cannot_agree_on_is_found_before_the_code_is_asked() {
+fn missing_algorithms_are_found_before_the_user_types_the_code() {
     struct NoCipher;
     impl Cipher for NoCipher {
         const AEADS: &[Aead] = &[];
@@ -433,7 +433,7 @@ fn what_the_sides_cannot_agree_on_is_found_before_the_code_is_asked() {
             None
         }
         fn seal(&self, _: &[u8; 12], _: &mut [u8]) -> [u8; 16] {
-            unreachable!("there is none")
+            unreachable!("the cipher supports no AEAD")
         }
         fn open(&self, _: &[u8; 12], _: &mut [u8], _: &[u8; 16]) -> Result<(), Forged> {
             Err(Forged)
@@ -442,21 +442,21 @@ fn what_the_sides_cannot_agree_on_is_found_before_the_code_is_asked() {
     let mut scene = Scene::new().with_right_code();
     let (ends, _) = scene.run::<NoCipher>(u64::MAX, u64::MAX);
     assert_eq!(ends.0, Err(SessionError::NothingInCommon));
-    assert!(scene.caller.asked.is_empty());
+    assert!(scene.sender_user.asked.is_empty());
 }
 
 #[test]
-fn progress_that_goes_back_or_beyond_is_refused() {
+fn progress_that_decreases_or_exceeds_the_archive_is_refused() {
     let scene = || {
         let mut scene = Scene::new();
         scene.source = archive_of(&[("long", &[7; 600_000])]);
         scene
     };
-    let said = scene().record::<SoftCipher>().1;
-    // Two of them, with a varint of three bytes: the second begins with the higher one.
-    let frames: Vec<_> = (0..said.len()).filter(|&at| said[at..].starts_with(&[1, 0, 0, 4, 5])).collect();
+    let sent = scene().record::<SoftCipher>().1;
+    // Two `Progress` messages, each with a varint of three bytes.
+    let frames: Vec<_> = (0..sent.len()).filter(|&at| sent[at..].starts_with(&[1, 0, 0, 4, 5])).collect();
     let &[first, second] = frames.as_slice() else { panic!("{frames:?}") };
-    for (at, flip) in [(first + 7, 0x7f), (second + 7, said[second + 7])] {
+    for (at, flip) in [(first + 7, 0x7f), (second + 7, sent[second + 7])] {
         let mut scene = scene();
         scene.edit = Some((1, at, flip));
         assert_eq!(scene.connect().0, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)), "{flip}");
@@ -464,7 +464,7 @@ fn progress_that_goes_back_or_beyond_is_refused() {
 }
 
 #[test]
-fn a_cancel_has_a_place_before_hello() {
+fn cancel_is_allowed_before_hello() {
     let end = Scene::new().receive_from(|mut link| async move {
         link.write_all(&[1, 0, 0, 2, 4, 0]).await.unwrap();
         std::future::pending::<()>().await;
@@ -473,7 +473,7 @@ fn a_cancel_has_a_place_before_hello() {
 }
 
 #[test]
-fn malformed_and_unexpected_frames_are_named() {
+fn malformed_and_unexpected_frames_are_refused() {
     for (bytes, misbehaviour) in [
         (&[0u8, 0, 0, 1, 0][..], Misbehaviour::Frame),
         (&[1, 0, 2, 1], Misbehaviour::Frame),
@@ -483,7 +483,7 @@ fn malformed_and_unexpected_frames_are_named() {
         (&[1, 0, 0, 0], Misbehaviour::Message),
         (&[1, 0, 0, 2, 3, 0], Misbehaviour::Unexpected),
         (&[1, 0, 0, 2, 5, 0], Misbehaviour::Unexpected),
-        // Only behind a `Hello` more may stand.
+        // Only `Hello` may be followed by more bytes.
         (&[1, 0, 0, 3, 4, 0, 0], Misbehaviour::Message),
     ] {
         let mut scene = Scene::new();

@@ -1,4 +1,4 @@
-//! What PROTOCOL.md says, computed from the primitives alone: nothing here computes by the library.
+//! The computations of PROTOCOL.md from cryptographic primitives alone, without the library.
 
 use aes_gcm::Aes256Gcm;
 use chacha20poly1305::ChaCha20Poly1305;
@@ -37,7 +37,7 @@ pub(crate) fn typed_secret(key: &str, salt: &[u8], iterations: u32) -> [u8; 32] 
     pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(key.replace('-', "").as_bytes(), salt, iterations)
 }
 
-/// Section 7.2: the secret that this ephemeral key shares with the holder of `receiver`, an uncompressed point.
+/// Section 7.2: the secret of this ephemeral key and the public key `receiver`, an uncompressed point.
 pub(crate) fn sealed_secret(ephemeral: &SecretKey, receiver: &[u8]) -> [u8; 32] {
     let peer = PublicKey::from_sec1_bytes(receiver).unwrap();
     let dh = p256::ecdh::diffie_hellman(ephemeral.to_nonzero_scalar(), peer.as_affine());
@@ -86,7 +86,7 @@ impl Keys {
         out
     }
 
-    /// Section 7.4: the chunk of AEAD `aead` at that place of its stream.
+    /// Section 7.4: the chunk of AEAD `aead` at this position of its stream.
     pub(crate) fn chunk(&self, aead: u8, counter: u32, is_last: bool, plain: &[u8]) -> Vec<u8> {
         let key: [u8; 32] = self.expand("waft/1 chunk key");
         let prefix: [u8; 7] = self.expand("waft/1 chunk nonce");
@@ -103,7 +103,7 @@ impl Keys {
     }
 }
 
-/// What both sides derive from a session's secret and its first messages.
+/// The values that both sides derive from a session's secret and its first messages.
 pub(crate) struct Derived {
     pub(crate) keys: Keys,
     pub(crate) manifest_digest: [u8; 32],
@@ -139,7 +139,7 @@ pub(crate) fn varint(mut number: u64) -> Vec<u8> {
     bytes
 }
 
-/// Decodes an LZ4 block, as its specification says.
+/// Decodes an LZ4 block as its specification says.
 pub(crate) fn unpack(block: &[u8]) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);
     let length = |at: &mut usize, nibble: u8| {

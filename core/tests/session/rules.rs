@@ -1,4 +1,4 @@
-//! What each side holds the other one to, with a peer that a test plays by hand.
+//! Tests of the rules that each side enforces, mostly with a peer that the test implements.
 
 use std::rc::Rc;
 
@@ -20,10 +20,10 @@ use crate::actors::{Moment, archive_of};
 use crate::scene::{CHUNK, Ends, KEY, RECEIVER, SENDER, Scene, UNKNOWN, key};
 use crate::world::{connect, run};
 
-/// A message in its frame, with bytes behind its last field.
-fn frame(message: &impl Serialize, behind: &[u8]) -> Vec<u8> {
+/// A message in its frame, with bytes after its last field.
+fn frame(message: &impl Serialize, trailing: &[u8]) -> Vec<u8> {
     let mut buffer = [0; 512];
-    let payload = [postcard::to_slice(message, &mut buffer).unwrap(), behind].concat();
+    let payload = [postcard::to_slice(message, &mut buffer).unwrap(), trailing].concat();
     [&[1, 0][..], &(payload.len() as u16).to_be_bytes(), &payload].concat()
 }
 
@@ -31,42 +31,38 @@ fn hello(min: u8, max: u8) -> FromSender {
     FromSender::Hello(Hello { min, max, nonce: [0; 32], salt: [7; 32] })
 }
 
-/// How a receiver ends that is told these bytes, and then nothing more.
-fn receiver_told(bytes: &[u8]) -> SessionError {
+/// Runs a receiver whose sender sends these bytes, and then nothing. Returns the receiver's error.
+fn run_receiver(bytes: &[u8]) -> SessionError {
     let mut scene = Scene::new();
     scene.max_chunk = 4 * CHUNK;
     let end = scene.receive_from(async |mut link| {
         link.write_all(bytes).await.unwrap();
         std::future::pending::<()>().await;
     });
-    assert!(scene.typist.asked.is_empty(), "nobody is asked for a key");
+    assert!(scene.receiver_user.asked.is_empty(), "the user is not asked for a key");
     end.unwrap_err()
 }
 
 #[test]
-fn a_receiver_speaks_the_versions_that_it_says() {
+fn a_receiver_refuses_unknown_versions() {
     for (min, max) in [(0, 0), (2, 2), (2, 255), (1, 0), (255, 1)] {
-        assert_eq!(
-            receiver_told(&frame(&hello(min, max), b"")),
-            SessionError::Refused(Refusal::Version),
-            "{min}-{max}"
-        );
+        assert_eq!(run_receiver(&frame(&hello(min, max), b"")), SessionError::Refused(Refusal::Version), "{min}-{max}");
     }
     for (min, max) in [(1, 1), (0, 1), (1, 255), (0, 255)] {
-        assert_eq!(receiver_told(&frame(&hello(min, max), b"")), SessionError::TimedOut, "{min}-{max}");
+        assert_eq!(run_receiver(&frame(&hello(min, max), b"")), SessionError::TimedOut, "{min}-{max}");
     }
 }
 
 #[test]
 fn a_message_ends_with_its_last_field_unless_it_is_the_first() {
-    // Later versions may have more fields in it.
-    assert_eq!(receiver_told(&frame(&hello(1, 1), b"more")), SessionError::TimedOut);
+    // Later versions may add fields to `Hello`.
+    assert_eq!(run_receiver(&frame(&hello(1, 1), b"more")), SessionError::TimedOut);
     let cancel = frame(&FromSender::Cancel(Cancel::Interrupted), b"");
     let hello = frame(&hello(1, 1), b"");
-    assert_eq!(receiver_told(&[&hello[..], &cancel].concat()), SessionError::PeerCancelled(Cancel::Interrupted));
+    assert_eq!(run_receiver(&[&hello[..], &cancel].concat()), SessionError::PeerCancelled(Cancel::Interrupted));
     let longer = frame(&FromSender::Cancel(Cancel::Interrupted), b"\0");
     let malformed = SessionError::PeerMisbehaved(Misbehaviour::Message);
-    assert_eq!(receiver_told(&[&hello[..], &longer].concat()), malformed);
+    assert_eq!(run_receiver(&[&hello[..], &longer].concat()), malformed);
 }
 
 #[test]
@@ -106,12 +102,12 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
     ] {
         let what = format!("{body:?}");
         let offer = FromSender::Offer(Offer { body, manifest_tag: [0; 32], commitment: [0; 32] });
-        assert_eq!(receiver_told(&[frame(&hello(1, 1), b""), frame(&offer, b"")].concat()), error, "{what}");
+        assert_eq!(run_receiver(&[frame(&hello(1, 1), b""), frame(&offer, b"")].concat()), error, "{what}");
     }
-    // Chunks between the bounds of both sides, each a power of two, are taken; then a key is asked for.
+    // A chunk size below the receiver's bound is accepted; then the user is asked for the key.
     let offer = FromSender::Offer(Offer { body: good(), manifest_tag: [0; 32], commitment: [0; 32] });
     let mut scene = Scene::new();
-    scene.typist.keys.clear();
+    scene.receiver_user.keys.clear();
     let told = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
     let clock = Rc::clone(&scene.clock);
     let end = scene.receive_from(async |mut link| {
@@ -121,11 +117,11 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
             link.write_all(&frame(&FromSender::Working(Stage::Waiting), b"")).await.unwrap();
         }
     });
-    assert_eq!((end, scene.typist.asked.len()), (Err(SessionError::Refused(Refusal::KeyTimeout)), 1));
+    assert_eq!((end, scene.receiver_user.asked.len()), (Err(SessionError::Refused(Refusal::KeyTimeout)), 1));
 }
 
 #[test]
-fn a_receiver_that_holds_more_than_all_of_it_is_not_believed() {
+fn a_prefix_longer_than_the_archive_is_refused() {
     let mut scene = Scene::new();
     scene.store.staged = [&scene.source.archive[..], b"more"].concat();
     scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
@@ -136,10 +132,10 @@ fn a_receiver_that_holds_more_than_all_of_it_is_not_believed() {
 }
 
 #[test]
-fn a_sender_resumes_at_what_was_offered_or_at_the_start() {
-    let said = Scene::new().record::<SoftCipher>().0;
+fn a_sender_resumes_at_the_accepted_offset_or_at_the_start() {
+    let sent = Scene::new().record::<SoftCipher>().0;
     let resume = [1, 0, 0, 2, 3, 0];
-    let at = said.windows(resume.len()).position(|frame| frame == resume).unwrap() + resume.len() - 1;
+    let at = sent.windows(resume.len()).position(|frame| frame == resume).unwrap() + resume.len() - 1;
     for offset in [1, 100] {
         let mut scene = Scene::new();
         scene.edit = Some((0, at, offset));
@@ -150,7 +146,7 @@ fn a_sender_resumes_at_what_was_offered_or_at_the_start() {
 }
 
 #[test]
-fn a_receiver_cannot_say_for_ever_that_it_waits_for_a_key() {
+fn waiting_for_the_key_has_a_deadline_at_the_sender() {
     let mut scene = Scene::new();
     let clock = Rc::clone(&scene.clock);
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
@@ -186,7 +182,7 @@ fn a_receiver_cannot_say_for_ever_that_it_waits_for_a_key() {
 }
 
 #[test]
-fn the_outcome_is_unknown_once_the_last_chunk_may_have_crossed() {
+fn the_outcome_is_unknown_once_the_receiver_may_have_the_last_chunk() {
     let length = Scene::new().record::<SoftCipher>().0.len() as u64;
     let mut scene = Scene::new();
     assert_eq!(scene.connect_cut(length - 1, u64::MAX).0, Err(UNKNOWN));
@@ -194,41 +190,41 @@ fn the_outcome_is_unknown_once_the_last_chunk_may_have_crossed() {
     assert_eq!(scene.connect_cut(length - 2 * u64::from(CHUNK), u64::MAX).0, Err(SessionError::Disconnected));
 }
 
-/// A session whose sender takes that long for each read of its source, in milliseconds.
-fn slow(scene: &mut Scene, takes: u64) -> Ends {
+/// A session whose sender takes this number of milliseconds for each read of its source.
+fn connect_slowly(scene: &mut Scene, takes: u64) -> Ends {
     scene.source_takes = takes;
     scene.connect()
 }
 
 #[test]
-fn a_user_stops_a_sender_between_chunks() {
+fn a_user_interrupts_a_sender_between_chunks() {
     let mut scene = Scene::new();
-    scene.caller.leaves = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    scene.sender_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 1_000)));
     let reason = Cancel::Interrupted;
     let ends = (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason)));
-    assert_eq!(slow(&mut scene, 100), ends);
+    assert_eq!(connect_slowly(&mut scene, 100), ends);
     assert!(scene.clock.now() < 5_000, "{}", scene.clock.now());
     assert!(scene.store.written > 0);
 }
 
 #[test]
-fn a_sender_that_hashes_long_is_waited_for() {
+fn the_receiver_waits_for_a_sender_that_hashes_long() {
     let mut scene = Scene::new();
     scene.store.staged = scene.source.archive[..20_000].to_vec();
     scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
-    // Twenty reads, and as many times what a receiver waits for a byte.
-    let ends = slow(&mut scene, STEP_MS - 1_000);
+    // Twenty reads, each of which takes almost as long as a receiver waits for a byte.
+    let ends = connect_slowly(&mut scene, STEP_MS - 1_000);
     scene.assert_committed(ends);
 }
 
 #[test]
-fn a_sender_hears_how_much_is_durable() {
+fn a_sender_receives_progress() {
     let mut scene = Scene::new();
     scene.source = archive_of(&[("long", &[7; 900_000])]);
     let ends = scene.connect();
     scene.assert_committed(ends);
     let durable: Vec<u64> = scene
-        .caller
+        .sender_user
         .events
         .iter()
         .filter_map(|event| if let sender::Event::Durable(bytes) = event { Some(*bytes) } else { None })
@@ -238,19 +234,19 @@ fn a_sender_hears_how_much_is_durable() {
 }
 
 #[test]
-fn a_refusal_ends_what_was_proven() {
+fn a_refusal_ends_the_run() {
     let mut scene = Scene::new();
     scene.store.trouble = Some((20_000, StoreError::Io));
     assert_eq!(scene.connect().1, Err(SessionError::Refused(Refusal::Storage)));
     scene.store.trouble = None;
-    scene.typist.keys = [key(KEY)].into();
+    scene.receiver_user.keys = [key(KEY)].into();
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert_eq!(scene.typist.asked.len(), 2, "the key is asked for again");
+    assert_eq!(scene.receiver_user.asked.len(), 2, "the key is asked for again");
 }
 
 #[test]
-fn nothing_is_kept_of_a_peer_that_misbehaves() {
+fn nothing_is_kept_from_a_peer_that_misbehaves() {
     let forth = Scene::new().record::<SoftCipher>().0.len();
     let mut scene = Scene::new();
     scene.edit = Some((0, forth - 100, 1));
@@ -261,19 +257,19 @@ fn nothing_is_kept_of_a_peer_that_misbehaves() {
 }
 
 #[test]
-fn a_wrong_code_is_kept_before_the_sender_hears_of_it() {
+fn a_wrong_code_is_counted_before_the_sender_gets_its_answer() {
     let mut scene = Scene::new();
     scene.code_needed = true;
     let wrong = |scene: &Scene| if scene.peers.code().digits() == b"0000" { "0001" } else { "0000" };
     let give = |scene: &mut Scene, times: usize| {
         let code = AuthCode::parse(wrong(scene)).unwrap();
-        scene.caller.codes =
+        scene.sender_user.codes =
             (0..times).map(|_| AuthCode::parse(str::from_utf8(code.digits()).unwrap()).unwrap()).collect();
         scene.connect().1
     };
     assert_eq!(give(&mut scene, 1), Err(SessionError::PeerCancelled(Cancel::Interrupted)));
-    // A reset, between two tries.
-    let kept = scene.typist.kept.expect("it was told what to keep");
+    // The receiver is reset between two tries.
+    let kept = scene.receiver_user.kept.expect("a snapshot was kept");
     scene.peers = PeerState::restore(&mut scene.entropy, &kept, scene.clock.now());
     assert_eq!(give(&mut scene, 2), Err(SessionError::Refused(Refusal::Locked { seconds: 30 })));
 }

@@ -1,4 +1,4 @@
-//! Both ends of a session with all that outlives one connection, and the connections between them.
+//! Fixture of the session tests: both sides with the state that outlives a connection, and connections between them.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use waft_core::session::sender::{self, Peer, Run, Sender};
 use waft_core::session::{Clock as _, Offered, Receipt, SessionError};
 use waft_core::wire::message::Refusal;
 
-use crate::actors::{Caller, MemoryStore, Moment, Seeded, Slow, Typist, archive_of};
+use crate::actors::{MemoryStore, Moment, ReceiverUser, Seeded, SenderUser, Slow, archive_of};
 use crate::source::HandMade;
 use crate::world::{MemoryLink, Stall, VirtualClock, connect, run};
 
@@ -28,14 +28,14 @@ pub(crate) const CHUNK: u32 = 1_024;
 pub(crate) const UNKNOWN: SessionError = SessionError::OutcomeUnknown { interrupted: false };
 pub(crate) const KEY: &str = "0123-4567-89AB-CDEF";
 
-/// Everything that outlives one connection.
+/// Both sides with the state that outlives a connection.
 pub(crate) struct Scene {
     pub(crate) clock: Rc<VirtualClock>,
     pub(crate) entropy: Seeded,
     pub(crate) peers: PeerState,
     pub(crate) store: MemoryStore,
-    pub(crate) typist: Typist,
-    pub(crate) caller: Caller,
+    pub(crate) receiver_user: ReceiverUser,
+    pub(crate) sender_user: SenderUser,
     pub(crate) source: HandMade,
     /// Milliseconds that each read of the source takes.
     pub(crate) source_takes: u64,
@@ -43,18 +43,18 @@ pub(crate) struct Scene {
     pub(crate) hpke: HpkeSecret,
     pub(crate) code_needed: bool,
     pub(crate) typed: bool,
-    /// Whether the sender wants it typed.
+    /// Whether the sender requires a typed key.
     pub(crate) typed_only: bool,
     pub(crate) salt: [u8; 32],
     pub(crate) max_chunk: u32,
-    /// The side (0: the sender) whose byte at that place is changed on the way, and what is flipped in it.
+    /// Changes a byte that one side sends: the side (0: the sender), the position, and the bits to flip.
     pub(crate) edit: Option<(u8, usize, u8)>,
     /// When each side of the last connection ended, in milliseconds.
     pub(crate) sender_ended: u64,
     pub(crate) receiver_ended: u64,
 }
 
-/// How both ends of one connection ended.
+/// The results of sender and receiver on one connection.
 pub(crate) type Ends = (Result<Receipt, SessionError>, Result<Receipt, SessionError>);
 
 impl Scene {
@@ -65,8 +65,8 @@ impl Scene {
             clock: Rc::default(),
             peers: PeerState::new(&mut entropy),
             store: MemoryStore::default(),
-            typist: Typist { keys: [key(KEY)].into(), ..Typist::default() },
-            caller: Caller::default(),
+            receiver_user: ReceiverUser { keys: [key(KEY)].into(), ..ReceiverUser::default() },
+            sender_user: SenderUser::default(),
             source: archive_of(&[("a", b"alpha"), ("b", &long), ("c", b"")]),
             source_takes: 0,
             key: key(KEY),
@@ -85,11 +85,13 @@ impl Scene {
 
     pub(crate) fn with_right_code(mut self) -> Self {
         self.code_needed = true;
-        self.caller.codes.push_back(AuthCode::parse(std::str::from_utf8(self.peers.code().digits()).unwrap()).unwrap());
+        self.sender_user
+            .codes
+            .push_back(AuthCode::parse(std::str::from_utf8(self.peers.code().digits()).unwrap()).unwrap());
         self
     }
 
-    /// Another run, with the names of the committed folder and another content; a reader holds the place for so long.
+    /// A second run with the paths of the committed folder and other content, while a reader has a lease for `held_ms`.
     pub(crate) fn starting_over(held_ms: u64) -> Self {
         let mut scene = Self::new();
         let ends = scene.connect();
@@ -97,7 +99,7 @@ impl Scene {
         let last = scene.store.committed.len() - 1;
         scene.store.committed[last] ^= 1;
         scene.salt = [8; 32];
-        scene.typist.keys.push_back(key(KEY));
+        scene.receiver_user.keys.push_back(key(KEY));
         scene.store.leased = Some((Rc::clone(&scene.clock), scene.clock.now() + held_ms));
         scene
     }
@@ -106,12 +108,12 @@ impl Scene {
         self.connect_cut(u64::MAX, u64::MAX)
     }
 
-    /// One connection that breaks after so many bytes to the receiver, or to the sender.
+    /// A connection that breaks after `forth` bytes to the receiver, or `back` bytes to the sender.
     pub(crate) fn connect_cut(&mut self, forth: u64, back: u64) -> Ends {
         self.run::<SoftCipher>(forth, back).0
     }
 
-    /// All bytes of one successful connection, there and back.
+    /// All bytes of a successful connection, from the sender and from the receiver.
     pub(crate) fn record<C: Cipher>(&mut self) -> (Vec<u8>, Vec<u8>) {
         let (ends, bytes) = self.run::<C>(u64::MAX, u64::MAX);
         self.assert_committed(ends);
@@ -143,10 +145,10 @@ impl Scene {
         ((sent, received), (forth, back))
     }
 
-    /// A receiver against a peer that a test plays by hand.
+    /// Runs a receiver with a peer that the test implements.
     pub(crate) fn receive_from<F: Future<Output = ()>>(
         &mut self,
-        play: impl FnOnce(MemoryLink) -> F,
+        peer: impl FnOnce(MemoryLink) -> F,
     ) -> Result<Receipt, SessionError> {
         let (here, mut there) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
@@ -156,13 +158,13 @@ impl Scene {
             drop(there);
             end
         };
-        let play = async {
-            play(here).await;
+        let peer = async {
+            peer(here).await;
             std::future::pending::<()>().await
         };
-        match run(&clock, select(receive, play)) {
+        match run(&clock, select(receive, peer)) {
             Either::First(end) => end,
-            Either::Second(()) => unreachable!("the play never ends by itself"),
+            Either::Second(()) => unreachable!("the peer never ends by itself"),
         }
     }
 
@@ -179,7 +181,7 @@ impl Scene {
                 typed_only: self.typed_only,
             },
             source: Slow { source: &mut self.source, clock: &self.clock, takes: self.source_takes },
-            caller: &mut self.caller,
+            sender_user: &mut self.sender_user,
             clock: &self.clock,
             entropy: Seeded(self.entropy.next_u64()),
             plain: vec![0; sender::buffer_len(CHUNK)],
@@ -198,7 +200,7 @@ impl Scene {
             policy,
             peers: &mut self.peers,
             store: &mut self.store,
-            typist: &mut self.typist,
+            receiver_user: &mut self.receiver_user,
             clock: &self.clock,
             entropy: &mut self.entropy,
         };
@@ -217,11 +219,11 @@ impl Scene {
     }
 }
 
-/// A sender with what it works with.
+/// Everything that a sender borrows.
 pub(crate) struct Sending<'s> {
     pub(crate) run: Run<'s>,
     pub(crate) source: Slow<'s>,
-    pub(crate) caller: &'s mut Caller,
+    pub(crate) sender_user: &'s mut SenderUser,
     pub(crate) clock: &'s VirtualClock,
     pub(crate) entropy: Seeded,
     pub(crate) plain: Vec<u8>,
@@ -230,12 +232,12 @@ pub(crate) struct Sending<'s> {
 }
 
 impl<'s> Sending<'s> {
-    pub(crate) fn sender(&mut self) -> Sender<'_, Slow<'s>, Caller, VirtualClock, Seeded> {
+    pub(crate) fn sender(&mut self) -> Sender<'_, Slow<'s>, SenderUser, VirtualClock, Seeded> {
         let Self { plain, frame, compressor, .. } = self;
         Sender {
             run: &self.run,
             source: &mut self.source,
-            operator: self.caller,
+            operator: self.sender_user,
             clock: self.clock,
             entropy: &mut self.entropy,
             buffers: sender::Buffers { plain, frame, compressor: Some(compressor) },
@@ -243,12 +245,12 @@ impl<'s> Sending<'s> {
     }
 }
 
-/// A receiver with what it works with.
+/// Everything that a receiver borrows.
 pub(crate) struct Receiving<'s> {
     pub(crate) policy: Policy<'s>,
     pub(crate) peers: &'s mut PeerState,
     pub(crate) store: &'s mut MemoryStore,
-    pub(crate) typist: &'s mut Typist,
+    pub(crate) receiver_user: &'s mut ReceiverUser,
     pub(crate) clock: &'s VirtualClock,
     pub(crate) entropy: &'s mut Seeded,
 }
@@ -260,7 +262,7 @@ impl Receiving<'_> {
             policy: &self.policy,
             peers: self.peers,
             store: self.store,
-            operator: self.typist,
+            operator: self.receiver_user,
             clock: self.clock,
             entropy: self.entropy,
             buffers: receiver::Buffers { frame: &mut frame, plain: &mut plain },
@@ -278,7 +280,7 @@ pub(crate) fn refused(refusal: Refusal) -> Ends {
 }
 
 impl Scene {
-    /// A connection whose sender stops at that moment, without closing it. How the receiver ends.
+    /// A connection whose sender stops at a time without closing it. Returns the receiver's result.
     pub(crate) fn sender_stops_at(&mut self, at: u64) -> Result<Receipt, SessionError> {
         let (mut here, mut there) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
@@ -291,7 +293,7 @@ impl Scene {
         run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there))).1
     }
 
-    /// A connection whose receiver stops at that moment, without closing it. How the sender ends.
+    /// A connection whose receiver stops at a time without closing it. Returns the sender's result.
     pub(crate) fn receiver_stops_at(&mut self, at: u64) -> Result<Receipt, SessionError> {
         let (mut here, mut there) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
@@ -304,7 +306,7 @@ impl Scene {
         run(&clock, join(sending.sender().send::<SoftCipher>(&mut here, &peer), receive)).0
     }
 
-    /// A connection on which one side (0: the sender's) takes no bytes behind so many before that moment.
+    /// A connection that stalls for one side (0: the sender): after a number of bytes, it accepts none before `until`.
     pub(crate) fn connect_stalled(&mut self, side: u8, behind: usize, until: u64) -> Ends {
         let (mut here, mut there) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
@@ -323,12 +325,12 @@ impl Scene {
         run(&clock, join(send, receive))
     }
 
-    /// What is staged came from the sender.
+    /// Marks the staged archive as received from the sender.
     pub(crate) fn hold_staged(&mut self) {
         self.store.owner = Some(Offered { sender: SENDER, created: 0, shape: self.source.info.shape });
     }
 
-    /// Bytes that a receiver of this source sends before `Accept`.
+    /// Number of bytes that a receiver of this source sends before `Accept`.
     pub(crate) fn accept_begins(&mut self) -> u64 {
         let mut scene = Self::new();
         scene.source = archive_of(&[("a", b"alpha")]);
@@ -337,9 +339,9 @@ impl Scene {
         accept.expect("the receiver accepts") as u64
     }
 
-    /// Interrupts that side (0: the sender) at that moment.
+    /// Lets the user of one side (0: the sender) interrupt at a time.
     pub(crate) fn interrupt(&mut self, side: u8, at: u64) {
         let moment = Moment(Some((Rc::clone(&self.clock), at)));
-        *[&mut self.caller.leaves, &mut self.typist.leaves][usize::from(side)] = moment;
+        *[&mut self.sender_user.interrupts_at, &mut self.receiver_user.interrupts_at][usize::from(side)] = moment;
     }
 }

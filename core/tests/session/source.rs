@@ -1,4 +1,4 @@
-//! A hand-made archive to send, legal or not. Other crates' tests send it too.
+//! A hand-made archive to send, legal or not. The tests of other crates use it as well.
 
 use waft_core::archive::Shape;
 use waft_core::digest::{Digest, Hasher};
@@ -11,12 +11,12 @@ pub(crate) struct HandMade {
     pub(crate) info: ArchiveInfo,
     pub(crate) root: Digest,
     at: usize,
-    /// The source fails once it was read up to here.
+    /// Reading beyond this offset fails with this error.
     pub(crate) trouble: Option<(usize, SourceError)>,
 }
 
 impl HandMade {
-    /// A manifest of these bytes that claims so many entries, the given contents, all digests right.
+    /// An archive with this manifest, which claims this number of entries, and these contents. All digests are right.
     pub(crate) fn of(manifest: &[u8], entries: u32, contents: &[&[u8]]) -> Self {
         let manifest_digest = Digest::of(manifest);
         let (mut archive, mut root) = (manifest.to_vec(), Hasher::new());

@@ -1,4 +1,4 @@
-//! Work that takes long, peers that stop without a word, and users who interrupt: on either side, in every phase.
+//! Tests of long work, silent peers and interruptions, on either side and in every phase.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use waft_core::wire::message::{Cancel, Stage};
 use crate::actors::{Moment, archive_of};
 use crate::scene::{Scene, UNKNOWN};
 
-/// A scene whose store takes so many milliseconds for each write and for a commit.
+/// A scene whose store takes this number of milliseconds for each write and for a commit.
 fn slow_store(write: u64, commit: u64) -> Scene {
     let mut scene = Scene::new();
     scene.store.takes = Some((Rc::clone(&scene.clock), write, commit));
@@ -24,16 +24,16 @@ fn a_commit_goes_on_when_the_sender_is_gone() {
         let received = scene.sender_stops_at(1_000);
         assert_eq!(scene.store.committed, scene.source.archive, "{takes}");
         assert!(received.is_ok(), "{takes}: {received:?}");
-        // The sender's next connection gets the receipt, and nobody is asked again.
+        // The sender's next connection gets the receipt, and no user is asked again.
         scene.store.takes = None;
         let ends = scene.connect();
         scene.assert_committed(ends);
-        assert_eq!((scene.store.generation, scene.typist.asked.len()), (1, 1));
+        assert_eq!((scene.store.generation, scene.receiver_user.asked.len()), (1, 1));
     }
 }
 
 #[test]
-fn a_commit_goes_on_when_the_connection_takes_nothing_any_more() {
+fn a_commit_goes_on_when_the_connection_stalls() {
     let said = Scene::new().record::<SoftCipher>().1.len();
     let receipt = 4 + 1 + 32 + 1 + 3 + 1;
     // In the middle of the first `Working(Verifying)`.
@@ -45,18 +45,18 @@ fn a_commit_goes_on_when_the_connection_takes_nothing_any_more() {
 }
 
 #[test]
-fn a_frame_that_was_cut_off_is_the_last_one_of_its_link() {
-    // The sender in the middle of a chunk, which it gives up; then its link would take bytes again.
+fn nothing_is_sent_after_an_unfinished_frame() {
+    // The sender gives up in the middle of a chunk; afterwards its link would accept bytes again.
     let mut scene = Scene::new();
     let (sent, received) = scene.connect_stalled(0, 30_000, STEP_MS + 1);
     assert_eq!((sent, received), (Err(SessionError::TimedOut), Err(SessionError::Disconnected)));
-    assert!(scene.clock.now_ms() <= STEP_MS + LINGER_MS, "not another deadline for a message that cannot be sent");
+    assert!(scene.clock.now_ms() <= STEP_MS + LINGER_MS, "it does not wait for a message that cannot be sent");
     assert!(scene.store.staged.len() > 20_000, "an honest sender's prefix is kept");
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert_eq!(scene.typist.asked.len(), 1, "and its key remembered");
+    assert_eq!(scene.receiver_user.asked.len(), 1, "its key is remembered");
 
-    // The receiver in the middle of a message.
+    // The receiver gives up in the middle of a message.
     let said = Scene::new().record::<SoftCipher>().1;
     let mut scene = slow_store(STEP_MS, 0);
     let accept = said.windows(5).position(|bytes| bytes[0] == 1 && bytes[4] == 4).unwrap();
@@ -65,17 +65,17 @@ fn a_frame_that_was_cut_off_is_the_last_one_of_its_link() {
 }
 
 #[test]
-fn storage_that_is_slow_in_every_write_is_waited_for() {
-    // A chunk takes less than the deadline, several together more: the sender's buffers are full all the time.
+fn the_sender_waits_for_storage_that_is_slow_in_every_write() {
+    // One chunk takes less than the deadline, several take more: the sender's buffers are always full.
     let mut scene = slow_store(10_000, 100_000);
     let ends = scene.connect();
     scene.assert_committed(ends);
-    assert!(scene.caller.events.contains(&sender::Event::Working(Stage::Storing)));
-    assert!(scene.caller.events.contains(&sender::Event::Working(Stage::Verifying)));
+    assert!(scene.sender_user.events.contains(&sender::Event::Working(Stage::Storing)));
+    assert!(scene.sender_user.events.contains(&sender::Event::Working(Stage::Verifying)));
 }
 
 #[test]
-fn storage_that_is_slow_in_one_write_is_waited_for() {
+fn the_sender_waits_for_storage_that_is_slow_in_one_write() {
     let mut scene = slow_store(5 * STEP_MS, 0);
     scene.source = archive_of(&[("a", &[1; 5_000])]);
     let ends = scene.connect();
@@ -83,7 +83,7 @@ fn storage_that_is_slow_in_one_write_is_waited_for() {
 }
 
 #[test]
-fn storage_that_never_ends_is_given_up_after_the_cap() {
+fn the_sender_gives_up_at_the_cap_if_the_storage_never_ends() {
     let mut scene = slow_store(u64::MAX / 2, 0);
     scene.interrupt(1, 2 * WORKING_CAP_MS);
     let (sent, _) = scene.connect();
@@ -92,12 +92,12 @@ fn storage_that_never_ends_is_given_up_after_the_cap() {
 
     let mut scene = slow_store(0, WORKING_CAP_MS * 2);
     let (sent, received) = scene.connect();
-    assert_eq!(sent, Err(UNKNOWN), "what the receiver commits later is not known");
+    assert_eq!(sent, Err(UNKNOWN), "the receiver may commit later");
     assert!(received.is_ok());
 }
 
 #[test]
-fn a_source_that_is_slow_is_waited_for() {
+fn the_receiver_waits_for_a_slow_source() {
     let mut scene = Scene::new();
     scene.source = archive_of(&[("a", &[1; 5_000])]);
     scene.source_takes = 5 * STEP_MS;
@@ -138,18 +138,18 @@ fn interrupting_the_wait_for_the_receipt_leaves_the_outcome_unknown() {
     assert!(received.is_ok(), "the receiver committed");
 }
 
-/// Where a phase lasts, with a side that stopped in it at that moment.
+/// When a side stops, in milliseconds: within the phase under test.
 const STOPS: u64 = 50_000;
 
 fn waits_for_code() -> Scene {
     let mut scene = Scene::new().with_right_code();
-    scene.caller.types_for = Some((Rc::clone(&scene.clock), u64::MAX / 2));
+    scene.sender_user.code_takes = Some((Rc::clone(&scene.clock), u64::MAX / 2));
     scene
 }
 
 fn waits_for_key() -> Scene {
     let mut scene = Scene::new();
-    scene.typist.keys.clear();
+    scene.receiver_user.keys.clear();
     scene
 }
 
@@ -174,7 +174,7 @@ fn reads() -> Scene {
 }
 
 #[test]
-fn a_sender_that_stops_is_missed_in_every_phase() {
+fn a_receiver_times_out_if_the_sender_stops_in_any_phase() {
     for (phase, mut scene) in [
         ("code", waits_for_code()),
         ("key", waits_for_key()),
@@ -190,7 +190,7 @@ fn a_sender_that_stops_is_missed_in_every_phase() {
 }
 
 #[test]
-fn a_receiver_that_stops_is_missed_in_every_phase() {
+fn a_sender_times_out_if_the_receiver_stops_in_any_phase() {
     for (phase, mut scene) in [
         ("code", waits_for_code()),
         ("key", waits_for_key()),
@@ -205,11 +205,11 @@ fn a_receiver_that_stops_is_missed_in_every_phase() {
 }
 
 #[test]
-fn a_code_that_never_comes_is_given_up_at_its_own_deadline() {
+fn the_code_has_a_deadline_of_its_own() {
     let mut scene = waits_for_code();
     let (sent, received) = scene.connect();
     let refused = Err(SessionError::Refused(waft_core::wire::message::Refusal::CodeTimeout));
     assert_eq!((sent, received), (refused, refused));
     assert!((CODE_MS..CODE_MS + STEP_MS).contains(&scene.receiver_ended));
-    assert!(!scene.typist.events.contains(&receiver::Event::CodeAccepted));
+    assert!(!scene.receiver_user.events.contains(&receiver::Event::CodeAccepted));
 }

@@ -1,5 +1,5 @@
-//! A world in which both ends of a session run by turns, deterministically: a connection that can be broken at any
-//! byte, and a clock that moves only when nobody can go on.
+//! A deterministic environment for both ends of a session: a connection in memory that can break at any byte, and a
+//! virtual clock that advances only when no future can make progress.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use waft_core::session::{Clock, DuplexLink, Link, Written};
 
-/// Time that jumps to the next deadline once nothing else can happen.
+/// A clock that jumps to the next deadline once no future can make progress.
 #[derive(Default)]
 pub(crate) struct VirtualClock {
     now: Cell<u64>,
@@ -61,7 +61,7 @@ impl Wake for Flag {
     }
 }
 
-/// Runs a future to its end, moving the clock whenever it is stuck.
+/// Runs a future to its end, and advances the clock whenever the future cannot make progress.
 pub(crate) fn run<T>(clock: &VirtualClock, future: impl Future<Output = T>) -> T {
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(flag.clone());
@@ -73,7 +73,7 @@ pub(crate) fn run<T>(clock: &VirtualClock, future: impl Future<Output = T>) -> T
             return output;
         }
         if !flag.0.load(Ordering::Relaxed) {
-            let next = clock.next.get().expect("somebody waits for something that can come");
+            let next = clock.next.get().expect("the future waits for a deadline");
             clock.now.set(next);
         }
     }
@@ -83,7 +83,7 @@ pub(crate) fn run<T>(clock: &VirtualClock, future: impl Future<Output = T>) -> T
 struct Pipe {
     bytes: VecDeque<u8>,
     capacity: usize,
-    /// Bytes that still pass before the connection breaks.
+    /// Number of bytes that can still be written before the connection breaks.
     left: u64,
     closed: bool,
     reader: Option<Waker>,
@@ -100,21 +100,21 @@ impl Pipe {
 pub(crate) struct MemoryLink {
     incoming: Rc<RefCell<Pipe>>,
     outgoing: Rc<RefCell<Pipe>>,
-    /// Everything written so far.
+    /// All bytes written so far.
     pub(crate) written: Vec<u8>,
-    /// Bytes to change on the way: how far from the start, and what to flip.
+    /// Changes of written bytes: position and bits to flip.
     pub(crate) edits: Vec<(usize, u8)>,
-    /// Takes no bytes behind so many, for so long.
+    /// Stops accepting bytes for a while.
     pub(crate) stall: Option<Stall>,
-    /// What comes is part of a record of TLS: reading it waits for the rest, and must not begin again once it was given
-    /// up.
+    /// The incoming bytes are part of a TLS record: a read waits for the rest, and no read may follow one that was
+    /// dropped.
     pub(crate) partial: Option<Begun>,
 }
 
 /// A peer that does not read for a while.
 #[derive(Clone)]
 pub(crate) struct Stall {
-    /// Bytes that still pass before.
+    /// Number of bytes that are accepted before the stall.
     pub(crate) behind: usize,
     pub(crate) clock: Rc<VirtualClock>,
     pub(crate) until: u64,
@@ -124,7 +124,8 @@ pub(crate) struct Stall {
 #[derive(Default)]
 pub(crate) struct Begun(bool);
 
-/// Both ends of a new connection; it breaks after so many bytes from the first to the second, or back.
+/// Both ends of a new connection. It breaks after `forth` bytes from the first to the second, or `back` bytes in the
+/// other direction.
 pub(crate) fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
     let pipe = |left| {
         Rc::new(RefCell::new(Pipe {
@@ -193,7 +194,7 @@ impl Read for MemoryLink {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Broken> {
         self.readable().await?;
         if let Some(begun) = &mut self.partial {
-            assert!(!std::mem::replace(&mut begun.0, true), "a read that was given up is gone on with");
+            assert!(!std::mem::replace(&mut begun.0, true), "a read follows one that was dropped");
             std::future::pending::<()>().await;
         }
         let mut pipe = self.incoming.borrow_mut();
@@ -255,8 +256,8 @@ impl MemoryLink {
             } else {
                 let count = bytes.len().min(room).min(usize::try_from(pipe.left).unwrap_or(usize::MAX));
                 let mut bytes = bytes[..count].to_vec();
-                for (place, flip) in &self.edits {
-                    if let Some(byte) = place.checked_sub(self.written.len()).and_then(|at| bytes.get_mut(at)) {
+                for (position, flip) in &self.edits {
+                    if let Some(byte) = position.checked_sub(self.written.len()).and_then(|at| bytes.get_mut(at)) {
                         *byte ^= flip;
                     }
                 }

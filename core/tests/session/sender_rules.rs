@@ -1,4 +1,5 @@
-//! What a sender makes of a receiver that a test plays by hand, and what it tells it. PROTOCOL.md, sections 4 to 6.
+//! Tests of a sender whose receiver is implemented by the test: what the sender accepts, and what it answers.
+//! PROTOCOL.md, sections 4 to 6.
 
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use waft_core::wire::message::{
     Cancel, FromReceiver, Greeting, KEY_SEALED, KEY_TYPED, Limit, List, OFFER_TAGS, Refusal, Stage,
 };
 
-use crate::handmade::{frame, hear};
+use crate::handmade::{frame, receive_frame};
 use crate::primitives::{Derived, frames, typed_secret};
 use crate::scene::{CHUNK, KEY, RECEIVER, Scene};
 use crate::world::{connect, run};
@@ -44,20 +45,21 @@ fn payload(message: &impl Serialize) -> Vec<u8> {
     postcard::to_slice(message, &mut [0; 512]).unwrap().to_vec()
 }
 
-fn greeted(greeting: Greeting) -> Vec<u8> {
+fn greeting_payload(greeting: Greeting) -> Vec<u8> {
     payload(&FromReceiver::Greeting(greeting))
 }
 
-/// How a sender ends that is told these messages, and then nothing more; and what it says.
-fn sender_told(messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
-    told_in(Scene::new(), messages)
+/// Runs a sender whose receiver sends these messages, and then nothing. Returns the sender's error and the payloads
+/// that it sent.
+fn run_sender(messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
+    run_sender_in(Scene::new(), messages)
 }
 
-fn told_in(mut scene: Scene, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
+fn run_sender_in(mut scene: Scene, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
     let clock = Rc::clone(&scene.clock);
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
     let (mut sending, _) = scene.sides();
-    let told = async {
+    let receiver = async {
         for message in messages {
             there.write_all(&frame(1, message)).await.unwrap();
         }
@@ -65,18 +67,18 @@ fn told_in(mut scene: Scene, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>
     };
     let mut sender = sending.sender();
     let peer = Peer { certificate: RECEIVER, hpke: None };
-    let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), told)) else {
+    let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), receiver)) else {
         unreachable!("the receiver never ends by itself");
     };
-    let said = frames(&here.written).into_iter().map(|(_, payload)| payload.to_vec());
-    (end.unwrap_err(), said.collect())
+    let sent = frames(&here.written).into_iter().map(|(_, payload)| payload.to_vec());
+    (end.unwrap_err(), sent.collect())
 }
 
-/// As [`sender_told`]; how it ends, and the reason that it gives for it.
-fn last_word(messages: &[Vec<u8>]) -> (SessionError, Option<u8>) {
-    let (error, said) = sender_told(messages);
-    let word = said.last().filter(|said| said[0] == 4).map(|said| said[1]);
-    (error, word)
+/// Does the same as [`run_sender`]. Returns the sender's error, and the reason of its `Cancel` if it sent one.
+fn run_and_cancel_reason(messages: &[Vec<u8>]) -> (SessionError, Option<u8>) {
+    let (error, sent) = run_sender(messages);
+    let reason = sent.last().filter(|sent| sent[0] == 4).map(|sent| sent[1]);
+    (error, reason)
 }
 
 fn misbehaved(how: Misbehaviour) -> (SessionError, Option<u8>) {
@@ -84,7 +86,7 @@ fn misbehaved(how: Misbehaviour) -> (SessionError, Option<u8>) {
 }
 
 #[test]
-fn what_a_receiver_cannot_take_is_declined() {
+fn a_sender_declines_unsuitable_bounds_and_algorithms() {
     let declined = |error| (error, Some(Cancel::Declined as u8));
     let total = Scene::new().source.info.shape.total;
     let limit = |limit, has, most| declined(SessionError::OverLimit { limit, has, most });
@@ -104,11 +106,11 @@ fn what_a_receiver_cannot_take_is_declined() {
         (Greeting { max_iterations: 999, ..greeting() }, limit(Limit::Iterations, 1_000, 999)),
     ] {
         let what = format!("{greeting:?}");
-        assert_eq!(last_word(&[greeted(greeting)]), end, "{what}");
+        assert_eq!(run_and_cancel_reason(&[greeting_payload(greeting)]), end, "{what}");
     }
 }
 
-/// The first number of each list that both sides have is taken; `free` is no bound where no code is asked for.
+/// The first number of each list that both sides support is chosen; `free` is not a bound if no code is needed.
 #[test]
 fn unknown_numbers_in_lists_are_skipped() {
     let full = |numbers: &[u8]| list(&[&[200, 201, 202, 203, 204], numbers].concat());
@@ -119,49 +121,53 @@ fn unknown_numbers_in_lists_are_skipped() {
         free: 0,
         ..greeting()
     };
-    let (_, said) = sender_told(&[greeted(greeting)]);
-    assert_eq!(said[1][0], 2, "it offers: {said:?}");
+    let (_, sent) = run_sender(&[greeting_payload(greeting)]);
+    assert_eq!(sent[1][0], 2, "it offers: {sent:?}");
 }
 
 #[test]
 fn a_list_has_at_most_eight_numbers() {
-    let mut greeting = greeted(Greeting { keys: list(&[0; 8]), ..greeting() });
+    let mut greeting = greeting_payload(Greeting { keys: list(&[0; 8]), ..greeting() });
     let at = greeting.windows(9).position(|bytes| bytes == [8, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
-    assert_eq!(sender_told(&[greeting.clone()]).1[1][0], 2, "it offers");
+    assert_eq!(run_sender(&[greeting.clone()]).1[1][0], 2, "it offers");
     greeting[at] = 9;
     greeting.insert(at, 0);
     greeting.swap(at, at + 1);
-    assert_eq!(last_word(&[greeting]), misbehaved(Misbehaviour::Message));
+    assert_eq!(run_and_cancel_reason(&[greeting]), misbehaved(Misbehaviour::Message));
 }
 
 #[test]
 fn a_malformed_greeting_is_a_protocol_error() {
-    let good = greeted(greeting());
+    let good = greeting_payload(greeting());
     let code_needed = good.len() - 5;
     assert_eq!(good[code_needed..], [0, 0xe8, 0x07, 0xac, 0x02]);
     let mut neither = good.clone();
     neither[code_needed] = 2;
-    // A varint of more bits than its type has.
+    // A varint with more bits than its type.
     let too_long = [&good[..good.len() - 2], &[0xff, 0xff, 0x7f]].concat();
     for message in [neither, too_long, good[..good.len() - 1].to_vec(), vec![], vec![9], vec![0]] {
-        assert_eq!(last_word(std::slice::from_ref(&message)), misbehaved(Misbehaviour::Message), "{message:02x?}");
+        assert_eq!(
+            run_and_cancel_reason(std::slice::from_ref(&message)),
+            misbehaved(Misbehaviour::Message),
+            "{message:02x?}"
+        );
     }
 }
 
 #[test]
 fn the_keys_are_bound_to_all_of_a_greeting() {
-    let greeting = [&greeted(greeting())[..], b"of a later version"].concat();
+    let greeting = [&greeting_payload(greeting())[..], b"of a later version"].concat();
     let scene = Scene::new();
     let manifest = scene.source.archive[..scene.source.info.shape.manifest as usize].to_vec();
     let secret = typed_secret(KEY, &scene.salt, 1_000);
-    let (_, said) = told_in(scene, std::slice::from_ref(&greeting));
-    let (body, tags) = said[1].split_at(said[1].len() - OFFER_TAGS);
-    let derived = Derived::new(&secret, [&said[0], &greeting, body], &manifest);
+    let (_, sent) = run_sender_in(scene, std::slice::from_ref(&greeting));
+    let (body, tags) = sent[1].split_at(sent[1].len() - OFFER_TAGS);
+    let derived = Derived::new(&secret, [&sent[0], &greeting, body], &manifest);
     assert_eq!(tags, [derived.manifest_tag, derived.commitment].concat());
 }
 
 #[test]
-fn a_message_that_is_not_waited_for_is_a_protocol_error() {
+fn an_unexpected_message_is_a_protocol_error() {
     let committed =
         FromReceiver::Committed { digest: waft_core::digest::Digest([0; 32]), files: 0, bytes: 0, generation: 0 };
     for message in [
@@ -170,7 +176,7 @@ fn a_message_that_is_not_waited_for_is_a_protocol_error() {
         FromReceiver::Progress { durable: 0 },
         committed,
     ] {
-        assert_eq!(last_word(&[payload(&message)]), misbehaved(Misbehaviour::Unexpected), "{message:?}");
+        assert_eq!(run_and_cancel_reason(&[payload(&message)]), misbehaved(Misbehaviour::Unexpected), "{message:?}");
     }
     for message in [
         FromReceiver::CodeAccepted,
@@ -178,12 +184,12 @@ fn a_message_that_is_not_waited_for_is_a_protocol_error() {
         FromReceiver::Progress { durable: 0 },
         FromReceiver::Greeting(greeting()),
     ] {
-        let end = last_word(&[greeted(greeting()), payload(&message)]);
+        let end = run_and_cancel_reason(&[greeting_payload(greeting()), payload(&message)]);
         assert_eq!(end, misbehaved(Misbehaviour::Unexpected), "{message:?}");
     }
 }
 
-/// The sender hashes its own prefix then.
+/// `Progress` arrives while the sender hashes its own prefix.
 #[test]
 fn progress_before_the_chunks_is_a_protocol_error() {
     let mut scene = Scene::new();
@@ -194,10 +200,10 @@ fn progress_before_the_chunks_is_a_protocol_error() {
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
     let (mut sending, _) = scene.sides();
     let receiver = async {
-        let hello = hear(&mut there).await;
-        let greeting = greeted(greeting());
+        let hello = receive_frame(&mut there).await;
+        let greeting = greeting_payload(greeting());
         there.write_all(&frame(1, &greeting)).await.unwrap();
-        let offer = hear(&mut there).await;
+        let offer = receive_frame(&mut there).await;
         let body = &offer[..offer.len() - OFFER_TAGS];
         let derived = Derived::new(&secret, [&hello, &greeting, body], manifest);
         there.write_all(&frame(1, &derived.accept(&archive[..300]))).await.unwrap();
@@ -213,34 +219,34 @@ fn progress_before_the_chunks_is_a_protocol_error() {
 }
 
 #[test]
-fn a_receiver_that_says_no_gets_no_answer() {
+fn a_refusal_or_cancel_gets_no_answer() {
     for (message, error) in [
         (FromReceiver::Refused(Refusal::Declined), SessionError::Refused(Refusal::Declined)),
         (FromReceiver::Cancel(Cancel::Interrupted), SessionError::PeerCancelled(Cancel::Interrupted)),
     ] {
-        for before in [vec![], vec![greeted(greeting())]] {
+        for before in [vec![], vec![greeting_payload(greeting())]] {
             let messages = [before, vec![payload(&message)]].concat();
-            assert_eq!(last_word(&messages), (error, None), "{message:?}");
+            assert_eq!(run_and_cancel_reason(&messages), (error, None), "{message:?}");
             let longer = [&payload(&message)[..], &[0]].concat();
             let messages = [&messages[..messages.len() - 1], &[longer]].concat();
-            assert_eq!(last_word(&messages), misbehaved(Misbehaviour::Message), "{message:?}");
+            assert_eq!(run_and_cancel_reason(&messages), misbehaved(Misbehaviour::Message), "{message:?}");
         }
     }
 }
 
 #[test]
-fn a_receiver_that_says_nothing_is_told_that_it_is_too_late() {
-    let too_late = (SessionError::TimedOut, Some(Cancel::TimedOut as u8));
-    assert_eq!(last_word(&[]), too_late);
-    assert_eq!(last_word(&[greeted(greeting())]), too_late);
+fn a_silent_receiver_gets_cancel() {
+    let timed_out = (SessionError::TimedOut, Some(Cancel::TimedOut as u8));
+    assert_eq!(run_and_cancel_reason(&[]), timed_out);
+    assert_eq!(run_and_cancel_reason(&[greeting_payload(greeting())]), timed_out);
 }
 
-/// Behind the last try a receiver says `Locked`.
+/// After the last try a receiver sends `Locked`.
 #[test]
-fn a_wrong_code_leaves_a_try() {
+fn a_wrong_code_without_tries_left_is_a_protocol_error() {
     let scene = Scene::new().with_right_code();
-    let greeting = greeted(Greeting { code_needed: true, ..greeting() });
-    let (error, said) = told_in(scene, &[greeting, payload(&FromReceiver::CodeWrong { left: 0 })]);
-    let said: Vec<u8> = said.iter().map(|said| said[0]).collect();
-    assert_eq!((error, said), (SessionError::PeerMisbehaved(Misbehaviour::Field), vec![0, 1, 4]));
+    let greeting = greeting_payload(Greeting { code_needed: true, ..greeting() });
+    let (error, sent) = run_sender_in(scene, &[greeting, payload(&FromReceiver::CodeWrong { left: 0 })]);
+    let sent: Vec<u8> = sent.iter().map(|sent| sent[0]).collect();
+    assert_eq!((error, sent), (SessionError::PeerMisbehaved(Misbehaviour::Field), vec![0, 1, 4]));
 }
