@@ -23,7 +23,7 @@ pub(crate) struct Description {
     title: String,
     /// The features of the package that select this board.
     pub(crate) features: Vec<String>,
-    /// Regions of the linker, by name.
+    /// The linker's regions, by name.
     pub(crate) memory: BTreeMap<String, Span>,
     identity: Span,
     storage: Storage,
@@ -32,9 +32,9 @@ pub(crate) struct Description {
 /// A range of addresses or offsets.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Span {
-    /// Its first byte.
+    /// The first byte.
     pub(crate) at: u32,
-    /// Its length, in bytes.
+    /// The length, in bytes.
     pub(crate) size: u32,
 }
 

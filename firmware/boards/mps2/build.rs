@@ -1,6 +1,6 @@
 //! Generates `memory.x` for the linker and `map.rs` for the programs from the board's description, `mps2.toml`.
 //!
-//! Each program has a `memory.x` of its own, since the web server's takes more RAM than the others.
+//! Each program has its own `memory.x`, because the web server needs more RAM than the others.
 
 #[path = "../map.rs"]
 mod map;
@@ -12,11 +12,11 @@ use map::{Description, Span};
 
 const DESCRIPTION: &str = "mps2.toml";
 
-/// Programs that keep to the RAM of the description.
+/// The programs that use the RAM of the description.
 const PROGRAMS: [&str; 2] = ["waft-mps2", "waft-mps2-trials"];
-/// The web server's program. It needs a socket for each connection that a browser opens at a time.
+/// The program of the web server. It needs a socket for each connection that a browser opens at a time.
 const WEB: &str = "waft-mps2-web";
-/// Its RAM: behind what the description names, where this machine has 4 MiB.
+/// The RAM of the web server: after the regions of the description, in a block of 4 MiB that this machine has there.
 const WEB_RAM: Span = Span { at: 0x2001_8000, size: 0x3_0000 };
 
 /// Additions to the linker script: the stack and the retained memory have regions of their own.
@@ -35,10 +35,10 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     write(&out.join("map.rs"), &board.map_rs());
     for program in PROGRAMS {
-        link(&out, program, &board);
+        write_linker_script(&out, program, &board);
     }
     board.memory.insert("ram".into(), WEB_RAM);
-    link(&out, WEB, &board);
+    write_linker_script(&out, WEB, &board);
     // cortex-m-rt includes this file. It stays empty because the firmware defines its interrupt vector table itself.
     write(&out.join("device.x"), "");
     println!("cargo:rustc-link-search={}", out.display());
@@ -47,8 +47,8 @@ fn main() {
     }
 }
 
-/// Lays a program out in the regions of `board`.
-fn link(out: &Path, program: &str, board: &Description) {
+/// Writes the linker script of a program, with the regions of `board`.
+fn write_linker_script(out: &Path, program: &str, board: &Description) {
     let folder = out.join(program);
     fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     write(&folder.join("memory.x"), &board.memory_x(MORE));

@@ -1,4 +1,4 @@
-//! The board as the receiver knows it, and what it makes of its devices at start.
+//! The implementation of the receiver's `Board`, and the start of the board's devices and tasks.
 
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
@@ -23,16 +23,16 @@ use crate::nor::Nor;
 use crate::semihosting::HostRandom;
 use crate::{executor, log, net, stack, timer, watchdog};
 
-/// The board's map, as `mps2.toml` has it.
-#[allow(dead_code, reason = "an image says its name nowhere")]
+/// The board's memory map, generated from `mps2.toml`.
+#[allow(dead_code, reason = "the names of the board are not used")]
 pub mod map {
     include!(concat!(env!("OUT_DIR"), "/map.rs"));
 }
 
-/// The 16 MiB of PSRAM, which are this board's flash.
+/// The 16 MiB of PSRAM that serve as this board's flash.
 const PSRAM: (*mut u8, usize) = (0x2100_0000 as *mut u8, 16 << 20);
 
-/// This board, as the receiver knows it.
+/// This board, as a type for the receiver.
 #[derive(Debug)]
 pub struct Mps2;
 
@@ -46,8 +46,8 @@ impl Board for Mps2 {
     type Console = Console;
     type Clock = Uptime;
 
-    // An iteration is two blocks of SHA-256, together about 5,000 instructions: half a second of an emulator that does
-    // 100 million.
+    // An iteration is two blocks of SHA-256, together about 5,000 instructions. An emulator that runs 100 million
+    // instructions per second takes half a second for all.
     const ITERATIONS_MAX: u32 = 10_000;
 
     fn stack() -> Option<Stack> {
@@ -59,11 +59,11 @@ impl Board for Mps2 {
     }
 }
 
-/// The flash, shared by all who use it.
+/// The flash, which tasks share.
 type Flash = Mutex<NoopRawMutex, Nor>;
 
-/// Turns on what everything else needs, and says on the console why the firmware failed before, if it did. Call it
-/// once, before any task runs.
+/// Starts the devices that everything else needs. If the firmware failed before this start, prints the failure at the
+/// console. Call it once, before any task runs.
 pub fn start() -> Memory {
     stack::guard();
     watchdog::start();
@@ -78,8 +78,8 @@ pub fn start() -> Memory {
     memory
 }
 
-/// Makes what the receiver needs and spawns the tasks under it: the watchdog's and that of TCP/IP, which the program
-/// may use too. Call it once.
+/// Creates the parts of the receiver, and spawns the tasks of the watchdog and of TCP/IP. The program may also use the
+/// TCP/IP stack that this returns. Call it once.
 pub async fn boot<const N: usize>(
     spawner: Spawner,
     memory: Memory,
@@ -112,31 +112,32 @@ pub async fn boot<const N: usize>(
 /// The flash. Call it once.
 fn flash() -> &'static Flash {
     static FLASH: StaticCell<Flash> = StaticCell::new();
-    // SAFETY: the PSRAM lies there, the linker uses none of it, and the `StaticCell` sees to it that this happens once.
+    // SAFETY: the PSRAM is at this address, the linker does not use it, and the `StaticCell` ensures that this runs only
+    // once.
     let memory = unsafe { core::slice::from_raw_parts_mut(PSRAM.0, PSRAM.1) };
     FLASH.init(Mutex::new(Nor::new(memory)))
 }
 
-/// The slots on it. Call it once.
+/// The slots in the flash. Call it once.
 async fn slots(flash: &'static Flash) -> &'static Slots<'static, NoopRawMutex, Nor> {
     static SLOTS: StaticCell<Slots<'static, NoopRawMutex, Nor>> = StaticCell::new();
     let slots = Slots::new(flash, map::SLOTS).await;
-    SLOTS.init(slots.expect("mps2.toml has whole blocks of the flash for the slots"))
+    SLOTS.init(slots.expect("the slots in mps2.toml are whole blocks"))
 }
 
-/// Who the board is. Call it once.
+/// The identity of the board. Call it once.
 fn identity() -> Result<&'static Identity, IdentityError> {
     static IDENTITY: StaticCell<Identity> = StaticCell::new();
-    // SAFETY: it lies in the "flash", beside the linker's region, and nothing writes there while the firmware runs.
+    // SAFETY: the image is in memory that the linker does not use, and nothing writes to it while the firmware runs.
     let image = unsafe { core::slice::from_raw_parts(map::IDENTITY_AT as *const u8, map::IDENTITY_SIZE as usize) };
-    // Where nothing was loaded, this board's "flash" reads as zeros: it has no blank sectors full of ones.
+    // On a real chip a blank sector reads as ones. Here memory that was never loaded reads as zeros.
     if image.iter().all(|byte| *byte == 0) {
         return Err(IdentityError::Missing);
     }
     Identity::parse(image).map(|identity| &*IDENTITY.init(identity))
 }
 
-/// Whether the board can receive.
+/// Prepares the board to receive.
 async fn fit(identity: Result<&'static Identity, IdentityError>, flash: &Flash) -> Result<Fit<'static>, Unfit> {
     let mut flash = flash.lock().await;
     Fit::find(identity, &mut HostRandom, &mut Ratchet::new(&mut *flash, map::SEEDS)).await

@@ -1,11 +1,11 @@
-//! The receiver on the emulated board, in an application that reads what was received.
+//! The firmware of the emulated board: the receiver, and an application that reads the received folder.
 //!
 //! ```text
-//! main       turns the board on, then runs the tasks:
-//! boot         reads the identity, gathers random numbers, starts the others, and is done
+//! main       starts the board, then runs the tasks:
+//! boot         reads the identity, gathers random numbers, starts the other tasks, and ends
 //! net::run     moves frames between Ethernet and TCP/IP
 //! receive      the receiver: sockets, sessions, store, console
-//! application  hears of received folders: a place for your own
+//! application  handles events about received folders; replace it with your own
 //! feed         feeds the watchdog
 //! ```
 
@@ -24,7 +24,7 @@ use waft_receiver::events::{Event, Events};
 use waft_receiver::run::{Parts, run};
 use waft_receiver::slots::{ReadError, Slots};
 
-type Shelves = Slots<'static, NoopRawMutex, Nor>;
+type BoardSlots = Slots<'static, NoopRawMutex, Nor>;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -40,38 +40,38 @@ async fn boot(spawner: Spawner, memory: Memory) {
     spawner.spawn(receive(parts).expect("it is spawned once"));
 }
 
-/// The receiver, for ever.
+/// Runs the receiver. Never returns.
 #[embassy_executor::task]
 async fn receive(parts: Parts<'static, Mps2, SOCKETS>) -> ! {
     run(parts).await
 }
 
-/// The application. This one looks for a message of the day in the folder that is there, and in every one that comes.
+/// The application. It logs the message of the day in the current folder, and in each folder that is committed later.
 #[embassy_executor::task]
-async fn application(slots: &'static Shelves, events: &'static Events<NoopRawMutex>) -> ! {
+async fn application(slots: &'static BoardSlots, events: &'static Events<NoopRawMutex>) -> ! {
     loop {
         match events.next().await {
             Event::Offered { files, total, .. } => defmt::info!("offered: {} files, {} bytes", files, total),
             Event::Receiving { received, total } => defmt::info!("received: {} of {} bytes", received, total),
             Event::Ended(error) => defmt::warn!("the session ended: {}", error),
-            Event::Mounted => look(slots).await,
+            Event::Mounted => read_and_log(slots).await,
             Event::Committed(receipt) => {
                 defmt::info!("committed: {}", receipt);
-                look(slots).await;
+                read_and_log(slots).await;
             }
         }
         defmt::info!("stack: {} of {} bytes at most", stack::peak(), stack::size());
     }
 }
 
-async fn look(slots: &Shelves) {
+async fn read_and_log(slots: &BoardSlots) {
     if let Err(error) = read(slots).await {
         defmt::warn!("the folder cannot be read: {}", error);
     }
 }
 
-/// Reads the folder that is there now. It stays as it is until `folder` is dropped.
-async fn read(slots: &Shelves) -> Result<(), ReadError> {
+/// Reads the current folder. `folder` is a lease: the folder is not overwritten until it is dropped.
+async fn read(slots: &BoardSlots) -> Result<(), ReadError> {
     let Some(folder) = slots.folder() else { return Ok(()) };
     let (mut entries, mut count) = (folder.entries(), 0);
     while entries.next().await?.is_some() {

@@ -1,4 +1,4 @@
-//! The board on its network: TCP/IP over the Ethernet, and the receiver's sockets.
+//! The network: TCP/IP over the Ethernet device, and the receiver's sockets.
 
 use embassy_executor::Spawner;
 use embassy_net::{Runner, Stack, StackResources};
@@ -9,21 +9,20 @@ use waft_receiver::identity::Network;
 
 use crate::ethernet::Ethernet;
 
-/// One for the session, two for connections that wait for it, and one that tells others that the board is busy.
+/// One socket for the session, two for connections that wait for it, and one that rejects further peers as busy.
 pub const SOCKETS: usize = 4;
 
-/// What a peer may have under way: a record of TLS.
-const RECEIVE: usize = 4 << 10;
-/// A message fits, and each record of a handshake.
-const SEND: usize = 896;
-/// A preface fits, or the answer to one.
-const SHORT: usize = 16;
+/// Bytes of a receive buffer, which is the TCP window: one record of TLS.
+const RX_SIZE: usize = 4 << 10;
+/// Bytes of a send buffer: a message or a record of the handshake fits.
+const TX_SIZE: usize = 896;
+/// Bytes of a buffer of the socket that only rejects: a preface or its answer fits.
+const SHORT_SIZE: usize = 16;
 
-/// What TCP/IP keeps of each socket, for a program that has the receiver's sockets and no others. The one more is for
-/// DHCP.
+/// The memory of TCP/IP for a program that has only the receiver's sockets, and one for DHCP.
 pub type Resources = StackResources<{ SOCKETS + 1 }>;
 
-/// Starts TCP/IP and spawns its task. `seed` makes sequence numbers hard to guess. Call it once.
+/// Starts TCP/IP and spawns its task. `seed` makes ports and sequence numbers hard to guess. Call it once.
 pub fn start<const N: usize>(
     spawner: Spawner,
     resources: &'static mut StackResources<N>,
@@ -38,17 +37,17 @@ pub fn start<const N: usize>(
     stack
 }
 
-/// Moves frames.
+/// Moves frames between the Ethernet device and the stack.
 #[embassy_executor::task]
 async fn run(mut runner: Runner<'static, Neighbours<&'static mut Ethernet>>) -> ! {
     runner.run().await
 }
 
-/// The receiver's sockets. Call it once.
+/// The sockets of the receiver. Call it once.
 pub fn sockets(stack: Stack<'static>) -> [TcpPort<'static>; SOCKETS] {
-    static MEMORY: ConstStaticCell<[([u8; RECEIVE], [u8; SEND]); SOCKETS - 1]> =
-        ConstStaticCell::new([([0; RECEIVE], [0; SEND]); SOCKETS - 1]);
-    static SHORT_MEMORY: ConstStaticCell<[[u8; SHORT]; 2]> = ConstStaticCell::new([[0; SHORT]; 2]);
+    static MEMORY: ConstStaticCell<[([u8; RX_SIZE], [u8; TX_SIZE]); SOCKETS - 1]> =
+        ConstStaticCell::new([([0; RX_SIZE], [0; TX_SIZE]); SOCKETS - 1]);
+    static SHORT_MEMORY: ConstStaticCell<[[u8; SHORT_SIZE]; 2]> = ConstStaticCell::new([[0; SHORT_SIZE]; 2]);
     let [a, b, c] = MEMORY.take().each_mut().map(|(receive, send)| TcpPort::new(stack, PORT, receive, send));
     let [receive, send] = SHORT_MEMORY.take();
     [a, b, c, TcpPort::new(stack, PORT, receive, send)]

@@ -1,8 +1,8 @@
 //! A web server on the emulated board: it serves the received folder over HTTP.
 //!
 //! ```text
-//! receive    the receiver, as in the plain program: the folder comes by waft, over mutual TLS
-//! serve      HTTP, once for each connection at a time: the folder goes out to browsers, without authentication
+//! receive    the receiver, as in the plain program: receives the folder by waft, over mutual TLS
+//! serve      HTTP, one task per connection: serves the folder to browsers, without authentication
 //! ```
 
 #![no_std]
@@ -29,19 +29,19 @@ use site::{EveryPath, Site};
 
 /// The TCP port of web servers.
 const HTTP: u16 = 80;
-/// Connections at a time. Browsers open six to one server.
+/// The most connections at a time. A browser opens up to six to one server.
 const SERVERS: usize = 8;
-/// A client that stops reading or writing holds its connection, and the lease on the folder, at most this long.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// One request a connection: clients take turns, and a file that cannot be read to its end ends the connection.
+/// How long a client that stops reading or writing may hold its connection and the lease on the folder.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// One request per connection: clients take turns, and a read error of the flash ends the connection.
 const CONFIG: Config = Config::new(Timeouts {
-    start_read_request: PATIENCE,
-    persistent_start_read_request: PATIENCE,
-    read_request: PATIENCE,
-    write: PATIENCE,
+    start_read_request: TIMEOUT,
+    persistent_start_read_request: TIMEOUT,
+    read_request: TIMEOUT,
+    write: TIMEOUT,
 });
 
-/// Bytes of a request: its line and its headers. Browsers send about 700.
+/// The longest request line with headers, in bytes. Browsers send about 700.
 const REQUEST: usize = 2 << 10;
 const RECEIVE: usize = 1 << 10;
 const SEND: usize = 2 << 10;
@@ -54,22 +54,22 @@ fn main() -> ! {
 
 #[embassy_executor::task]
 async fn boot(spawner: Spawner, memory: Memory) {
-    /// One more for DHCP.
+    /// One more socket, for DHCP.
     static RESOURCES: StaticCell<StackResources<{ SOCKETS + SERVERS + 1 }>> = StaticCell::new();
     let (parts, stack) = board::boot(spawner, memory, RESOURCES.init(StackResources::new())).await;
     for id in 0..SERVERS {
-        spawner.spawn(serve(id, stack, parts.slots).expect("there are so many"));
+        spawner.spawn(serve(id, stack, parts.slots).expect("the pool has one task for each"));
     }
     spawner.spawn(receive(parts).expect("it is spawned once"));
 }
 
-/// The receiver, for ever.
+/// Runs the receiver. Never returns.
 #[embassy_executor::task]
 async fn receive(parts: Parts<'static, Mps2, SOCKETS>) -> ! {
     run(parts).await
 }
 
-/// One connection after the other, for ever.
+/// Serves one connection after another. Never returns.
 #[embassy_executor::task(pool_size = SERVERS)]
 async fn serve(id: usize, stack: Stack<'static>, slots: &'static Slots<'static, NoopRawMutex, Nor>) -> ! {
     let site = Router::from_service(EveryPath(get_service(Site::new(slots))));

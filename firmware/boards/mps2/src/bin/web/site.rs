@@ -1,13 +1,13 @@
-//! The received folder as a web site.
+//! The web site: serves the files of the received folder.
 //!
 //! | request | response |
 //! |---|---|
-//! | a file | its content, with a type by its name's ending, and its BLAKE3 as ETag |
-//! | a directory | its `index.html`; the top one without such a file: the page on the folder |
-//! | `/?folder` | the page on the folder: its generation, its size and its digest |
+//! | a file | its content, with a media type by its extension, and its BLAKE3 digest as ETag |
+//! | a directory | its `index.html`; for the root without such a file, the page about the folder |
+//! | `/?folder` | the page about the folder: its generation, size and digest |
 //!
-//! A response holds the lease on the folder until it is written: it never mixes two folders. Browsers ask again for each
-//! file (`no-cache`), and get "not modified" while the ETag is the same, so a new folder is seen at once.
+//! A response holds a lease on the folder until it is written, so it never mixes two folders. Browsers revalidate each
+//! file (`no-cache`), and get "not modified" as long as the ETag is the same, so they show a new folder at once.
 
 use core::fmt::Write as _;
 
@@ -22,14 +22,14 @@ use picoserve::routing::{MethodHandler, PathRouterService, RequestHandlerService
 use waft_core::limits::PATH_MAX;
 use waft_receiver::slots::{File, Folder, ReadError, Slots};
 
-/// What a directory's own page is called.
+/// The file that is served for a directory.
 const INDEX: &str = "index.html";
-/// A file is read in pieces of this length, in bytes.
+/// Bytes that are read from a file at a time.
 const PIECE: usize = 512;
 
 /// A path within the folder.
 type FilePath = String<PATH_MAX>;
-/// A digest in hexadecimal, in quotes.
+/// A quoted digest in hexadecimal.
 type ETag = String<66>;
 
 /// Answers requests from the folder in the slots.
@@ -43,7 +43,7 @@ impl<M: RawMutex, F: NorFlash> Site<M, F> {
     }
 }
 
-/// Lets one handler answer for every path.
+/// A router that passes every path to one handler.
 pub(crate) struct EveryPath<H>(pub(crate) H);
 
 impl<H: MethodHandler> PathRouterService for EveryPath<H> {
@@ -88,7 +88,7 @@ impl<M: RawMutex, F: NorFlash> RequestHandlerService for Site<M, F> {
                 response.write_to(client, writer).await
             }
             Ok(Found::Directory) => {
-                // Relative links in a directory's page count from its slash.
+                // Relative links in the page of a directory require the slash at the end of its path.
                 let moved = ("Location", format_args!("{}/", parts.path()));
                 (StatusCode::PERMANENT_REDIRECT, moved, NoContent).write_to(client, writer).await
             }
@@ -104,19 +104,19 @@ impl<M: RawMutex, F: NorFlash> RequestHandlerService for Site<M, F> {
     }
 }
 
-/// What a path leads to.
+/// The result of a lookup.
 enum Found<'f, M: RawMutex, F> {
     File {
         file: File<'f, M, F>,
-        /// Its media type.
+        /// The media type of the file.
         media: &'static str,
         etag: ETag,
     },
-    /// A directory, without a slash behind its name.
+    /// A directory, if the path does not end with a slash.
     Directory,
 }
 
-/// Looks for the file at `path`. The path of a directory ends with a slash, or is empty, and means its [`INDEX`].
+/// Opens the file at `path`. A path that ends with a slash or is empty is that of a directory, and opens its [`INDEX`].
 async fn find<'f, M: RawMutex, F: NorFlash>(
     folder: &'f Folder<'_, M, F>,
     path: Path<'_>,
@@ -134,8 +134,8 @@ async fn find<'f, M: RawMutex, F: NorFlash>(
     Ok(Found::File { file, media: media_type(&path), etag })
 }
 
-/// The path within the folder that stands in a URL, whose bytes may be written as `%` and two hexadecimal digits. `None`
-/// where no path in a folder can be meant.
+/// Decodes the path of a URL, in which a byte may be escaped as `%` and two hexadecimal digits. Returns `None` if the
+/// result cannot be the path of a file.
 fn decode(url: &str) -> Option<FilePath> {
     let mut bytes = url.strip_prefix('/').unwrap_or(url).bytes();
     let mut path = Vec::new();
@@ -152,7 +152,7 @@ fn decode(url: &str) -> Option<FilePath> {
     FilePath::from_utf8(path).ok()
 }
 
-/// Whether the client has the file with that ETag already.
+/// Whether the client's cache has the file with this ETag.
 fn is_known(headers: Headers<'_>, etag: &ETag) -> bool {
     let Some(known) = headers.get("if-none-match") else { return false };
     known.split(b',').any(|known| {
@@ -161,7 +161,7 @@ fn is_known(headers: Headers<'_>, etag: &ETag) -> bool {
     })
 }
 
-/// The media type of a file, by the ending of its name.
+/// The media type of a file, by its extension.
 fn media_type(path: &str) -> &'static str {
     const TYPES: [(&str, &str); 19] = [
         ("css", "text/css; charset=utf-8"),
@@ -184,8 +184,8 @@ fn media_type(path: &str) -> &'static str {
         ("woff2", "font/woff2"),
         ("xml", "application/xml"),
     ];
-    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
-    let found = TYPES.iter().find(|(known, _)| ending.eq_ignore_ascii_case(known));
+    let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let found = TYPES.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known));
     found.map_or("application/octet-stream", |(_, media)| media)
 }
 
@@ -208,7 +208,7 @@ impl<M: RawMutex, F: NorFlash> Content for FileContent<'_, M, F> {
         let mut piece = [0; PIECE];
         let mut offset = 0;
         while offset < self.file.size() {
-            // Where the flash fails, the connection ends before the stated length, which clients take for an error.
+            // If the read fails, the connection ends before the stated length, which clients detect as an error.
             let Ok(count @ 1..) = self.file.read_at(offset, &mut piece).await else { break };
             writer.write_all(&piece[..count]).await?;
             offset += count as u32;
@@ -217,7 +217,7 @@ impl<M: RawMutex, F: NorFlash> Content for FileContent<'_, M, F> {
     }
 }
 
-/// The page that says which folder is in place.
+/// The page that describes the current folder.
 struct About<'f, 's, M: RawMutex, F>(&'f Folder<'s, M, F>);
 
 impl<M: RawMutex, F: NorFlash> About<'_, '_, M, F> {
