@@ -23,8 +23,8 @@ const WEB_RAM: Span = Span { at: 0x2001_8000, size: 0x3_0000 };
 const MORE: &str = "\
 _stack_start = ORIGIN(STACK) + LENGTH(STACK);
 _stack_end = ORIGIN(STACK);
-_kept = ORIGIN(KEPT);
-_kept_end = ORIGIN(KEPT) + LENGTH(KEPT);
+_retained = ORIGIN(RETAINED);
+_retained_end = ORIGIN(RETAINED) + LENGTH(RETAINED);
 ";
 
 fn main() {

@@ -1,7 +1,7 @@
 //! The interface between a board and the receiver.
 //!
-//! A board implements [`Board`], which names the types of its devices, prepares a [`Fit`] from its identity and random
-//! numbers, and passes everything to [`run`](crate::run::run).
+//! A board implements [`Board`], which names the types of its devices, prepares a [`Startup`] from its identity and
+//! random numbers, and passes everything to [`run`](crate::run::run).
 
 use core::fmt::Display;
 use core::net::IpAddr;
@@ -113,7 +113,7 @@ pub enum Listened<A> {
 
 /// The identity and the random numbers of a board that can receive.
 #[derive(Debug)]
-pub struct Fit<'a> {
+pub struct Startup<'a> {
     /// The identity of the board.
     pub identity: &'a Identity,
     /// The random number generator of this boot.
@@ -122,16 +122,16 @@ pub struct Fit<'a> {
     pub sources: Sources,
 }
 
-impl<'a> Fit<'a> {
+impl<'a> Startup<'a> {
     /// Gathers random numbers for a board with this identity. Without an identity the seed is left unchanged, because a
     /// seed made without the identity's secret would be treated as secret at every later boot.
-    pub async fn find(
+    pub async fn prepare(
         identity: Result<&'a Identity, IdentityError>,
         trng: &mut impl Trng,
         seed: &mut Ratchet<impl NorFlash>,
-    ) -> Result<Self, Unfit> {
-        let identity = identity.map_err(Unfit::Identity)?;
-        let (random, sources) = gather(trng, seed, &identity.seed).await.map_err(Unfit::Entropy)?;
+    ) -> Result<Self, StartupError> {
+        let identity = identity.map_err(StartupError::Identity)?;
+        let (random, sources) = gather(trng, seed, &identity.seed).await.map_err(StartupError::Entropy)?;
         Ok(Self { identity, random, sources })
     }
 }
@@ -139,7 +139,7 @@ impl<'a> Fit<'a> {
 /// Why a board cannot receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Unfit {
+pub enum StartupError {
     /// It has no valid identity.
     Identity(IdentityError),
     /// It has no entropy source.
@@ -151,11 +151,11 @@ pub enum Unfit {
 /// The reason for a start of the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Start {
+pub enum StartReason {
     /// Power was turned on.
-    Power,
+    PowerOn,
     /// A reset was requested by the reset button, a debugger or a command.
-    Asked,
+    Requested,
     /// The firmware hung, and the watchdog reset the board.
     Watchdog,
     /// The firmware failed, and reset the board.

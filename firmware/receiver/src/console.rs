@@ -16,7 +16,7 @@ use embassy_futures::select::{Either, select};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::Clock;
 
-use crate::board::{Board, Socket, Start, Unfit};
+use crate::board::{Board, Socket, StartReason, StartupError};
 use crate::entropy::Sources;
 use crate::identity::{Identity, TrustedSender};
 use crate::panel::Panel;
@@ -44,8 +44,8 @@ pub(crate) struct Around<'a, B: Board> {
     pub(crate) slots: &'a Slots<'a, B::Mutex, B::Flash>,
     pub(crate) store: Option<&'a SharedStore<'a, B>>,
     pub(crate) clock: &'a B::Clock,
-    pub(crate) ready: Result<Ready<'a>, Unfit>,
-    pub(crate) start: Start,
+    pub(crate) ready: Result<Ready<'a>, StartupError>,
+    pub(crate) start: StartReason,
 }
 
 /// The console of a board.
@@ -106,7 +106,7 @@ impl<'a, B: Board> Console<'a, B> {
                 let fingerprint = identity.certificate_hash();
                 self.terminal.say(format_args!("{}, fingerprint {fingerprint}", identity.name)).await;
             }
-            Err(unfit) => self.explain(unfit).await,
+            Err(error) => self.explain(error).await,
         }
         if let Some(trouble) = self.around.slots.trouble() {
             self.terminal.say(text::trouble(trouble)).await;
@@ -115,11 +115,11 @@ impl<'a, B: Board> Console<'a, B> {
         self.terminal.say("Type `help` for what can be typed.").await;
     }
 
-    async fn explain(&mut self, unfit: Unfit) {
-        let reason = match unfit {
-            Unfit::Identity(error) => text::identity(error),
-            Unfit::Entropy(_) => "it has no random numbers: neither the chip's generator nor the seed is good",
-            Unfit::Flash(_) => "its flash fails",
+    async fn explain(&mut self, error: StartupError) {
+        let reason = match error {
+            StartupError::Identity(error) => text::identity(error),
+            StartupError::Entropy(_) => "it has no random numbers: neither the chip's generator nor the seed is good",
+            StartupError::Flash(_) => "its flash fails",
         };
         self.terminal.say(format_args!("This board receives nothing: {reason}.")).await;
     }

@@ -23,7 +23,7 @@ use crate::board::{Listened, Socket};
 use crate::identity::{Address, Network};
 use crate::tls::guard::Tcp;
 
-pub use driver::{Neighbours, Received};
+pub use driver::{FloodGuard, Received};
 
 /// How long to try to send a reset. Sending fails if the peer's address cannot be resolved.
 const RESET_TIMEOUT: Duration = Duration::from_millis(250);

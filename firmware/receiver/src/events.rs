@@ -52,7 +52,7 @@ impl<M: RawMutex> Events<M> {
         self.0.receive().await
     }
 
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn send(&self, event: Event) {
         while self.0.try_send(event).is_err() {
             let _ = self.0.try_receive();
         }
@@ -76,7 +76,7 @@ mod tests {
     fn the_newest_events_are_kept() {
         let events = Events::<NoopRawMutex>::new();
         let event = |received| Event::Receiving { received, total: 100 };
-        (0..10).for_each(|received| events.tell(event(received)));
+        (0..10).for_each(|received| events.send(event(received)));
         for received in 10 - QUEUE as u64..10 {
             assert_eq!(block_on(events.next()), event(received));
         }

@@ -180,22 +180,22 @@ impl Drop for Asked<'_> {
 pub(crate) struct AtBoard<'a, M: RawMutex> {
     panel: &'a Panel,
     events: &'a Events<M>,
-    tries: &'a mut LockoutSnapshot,
+    lockouts: &'a mut LockoutSnapshot,
     total: u64,
     /// Percent, and bytes, that were told last.
     told: (u8, u64),
 }
 
 impl<'a, M: RawMutex> AtBoard<'a, M> {
-    pub(crate) fn new(panel: &'a Panel, events: &'a Events<M>, tries: &'a mut LockoutSnapshot) -> Self {
-        Self { panel, events, tries, total: 1, told: (0, 0) }
+    pub(crate) fn new(panel: &'a Panel, events: &'a Events<M>, lockouts: &'a mut LockoutSnapshot) -> Self {
+        Self { panel, events, lockouts, total: 1, told: (0, 0) }
     }
 
     fn received(&mut self, received: u64) {
         let total = self.total.max(1);
         if received >= self.told.1 + PROGRESS_STEP {
             self.told.1 = received;
-            self.events.tell(Event::Receiving { received, total });
+            self.events.send(Event::Receiving { received, total });
         }
         // Whole tens.
         let percent = (received * 10 / total * 10) as u8;
@@ -208,7 +208,7 @@ impl<'a, M: RawMutex> AtBoard<'a, M> {
     fn begins(&mut self, offset: u64, total: u64) {
         self.total = total;
         self.told = ((offset * 10 / total.max(1) * 10) as u8, offset);
-        self.events.tell(Event::Receiving { received: offset, total });
+        self.events.send(Event::Receiving { received: offset, total });
     }
 }
 
@@ -224,7 +224,7 @@ impl<M: RawMutex> Operator for AtBoard<'_, M> {
     }
 
     fn keep_lockouts(&mut self, lockouts: &LockoutSnapshot) {
-        *self.tries = *lockouts;
+        *self.lockouts = *lockouts;
     }
 
     async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer {
@@ -237,9 +237,9 @@ impl<M: RawMutex> Operator for AtBoard<'_, M> {
             Happened::Received(received) => return self.received(received),
             Happened::Receiving { offset, total } => self.begins(offset, total),
             Happened::Offered(Offered { sender, shape, .. }) => {
-                self.events.tell(Event::Offered { sender, files: shape.files, total: shape.total });
+                self.events.send(Event::Offered { sender, files: shape.files, total: shape.total });
             }
-            Happened::Committed(receipt) => self.events.tell(Event::Committed(receipt)),
+            Happened::Committed(receipt) => self.events.send(Event::Committed(receipt)),
             _ => {}
         }
         self.panel.tell(Notice::Session(event));

@@ -21,7 +21,7 @@ use waft_core::session::peers::{LockoutSnapshot, PeerState};
 use waft_core::wire::preface::ClearRefusal;
 
 use crate::accept::Backlog;
-use crate::board::{Board, Fit, Start, Unfit};
+use crate::board::{Board, StartReason, Startup, StartupError};
 use crate::console::{Around, Console, Ready};
 use crate::entropy::Random;
 use crate::events::{Event, Events};
@@ -32,7 +32,7 @@ use crate::slots::{MountError, SlotStore, Slots};
 /// What a board passes to [`run`]. It has `N` sockets: at least two, or three if untrusted peers can reach the board.
 pub struct Parts<'a, B: Board, const N: usize> {
     /// The identity and random numbers, or why the board cannot receive.
-    pub fit: Result<Fit<'a>, Unfit>,
+    pub startup: Result<Startup<'a>, StartupError>,
     /// The slots, which store folders. The application reads from the same slots.
     pub slots: &'a Slots<'a, B::Mutex, B::Flash>,
     /// The sockets. The last one serves no session and only rejects peers as *busy*, so short buffers are enough for
@@ -45,9 +45,9 @@ pub struct Parts<'a, B: Board, const N: usize> {
     /// The clock.
     pub clock: &'a B::Clock,
     /// Why the board started.
-    pub start: Start,
+    pub start: StartReason,
     /// Memory that survives a reset: the lockouts of senders that sent wrong codes.
-    pub tries: &'a mut LockoutSnapshot,
+    pub lockouts: &'a mut LockoutSnapshot,
     /// The events for the application.
     pub events: &'a Events<B::Mutex>,
     /// The buffers of the receiver.
@@ -56,34 +56,34 @@ pub struct Parts<'a, B: Board, const N: usize> {
 
 /// Receives folders. Never returns; run it in a task of its own.
 pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
-    let Parts { fit, slots, sockets, console, echo, clock, start, tries, events, memory } = parts;
+    let Parts { startup, slots, sockets, console, echo, clock, start, lockouts, events, memory } = parts;
     let panel = Panel::new();
     let address = Cell::new(None);
     let Memory { tls, frame, plain, collected, transfer } = memory;
-    let (store, fault) = shared::<B>(own_frame(pin!(SlotStore::mount(slots, collected, transfer))).await);
+    let (store, fault) = split_mount::<B>(own_frame(pin!(SlotStore::mount(slots, collected, transfer))).await);
     if fault.is_none() {
-        events.tell(Event::Mounted);
+        events.send(Event::Mounted);
     }
-    let fit = fault.map_or(fit, Err);
-    let ready = match &fit {
-        Ok(Fit { identity, sources, .. }) => Ok(Ready { identity, sources: *sources }),
-        Err(unfit) => Err(*unfit),
+    let startup = fault.map_or(startup, Err);
+    let ready = match &startup {
+        Ok(Startup { identity, sources, .. }) => Ok(Ready { identity, sources: *sources }),
+        Err(error) => Err(*error),
     };
     let around = Around { panel: &panel, address: &address, slots, store: store.as_ref(), clock, ready, start };
     let mut console = Console::<B>::new(console, echo, around);
     let mut console = pin!(console.serve());
     let mut backlog = Backlog::new(sockets, clock, &panel, &address);
-    let (Fit { identity, mut random, .. }, store) = match (fit, &store) {
-        (Ok(fit), Some(store)) => (fit, store),
-        (Err(Unfit::Identity(_)), _) => {
-            both(pin!(backlog.refuse(ClearRefusal::NotProvisioned)), console.as_mut()).await
+    let (Startup { identity, mut random, .. }, store) = match (startup, &store) {
+        (Ok(startup), Some(store)) => (startup, store),
+        (Err(StartupError::Identity(_)), _) => {
+            run_both(pin!(backlog.refuse(ClearRefusal::NotProvisioned)), console.as_mut()).await
         }
         _ => console.await,
     };
     store.lock().await.allow_older(identity.policy.allow_older);
-    let peers = restore_peers(start, &mut random, tries, clock.now());
+    let peers = restore_peers(start, &mut random, lockouts, clock.now());
     let panel = &panel;
-    let mut sessions = Sessions::<B> { identity, random, peers, tries, store, clock, panel, events, frame, plain };
+    let mut sessions = Sessions::<B> { identity, random, peers, lockouts, store, clock, panel, events, frame, plain };
     if identity.policy.code {
         panel.show_code(sessions.peers.code());
     }
@@ -98,32 +98,34 @@ pub async fn run<B: Board, const N: usize>(parts: Parts<'_, B, N>) -> ! {
             }
         }
     };
-    both(pin!(serve), console).await
+    run_both(pin!(serve), console).await
 }
 
 /// Splits the result of a mount. Not inlined, so that the store that is moved here takes no memory in the future of
 /// `run`.
 #[inline(never)]
-fn shared<'a, B: Board>(mounted: Result<Store<'a, B>, MountError>) -> (Option<SharedStore<'a, B>>, Option<Unfit>) {
+fn split_mount<'a, B: Board>(
+    mounted: Result<Store<'a, B>, MountError>,
+) -> (Option<SharedStore<'a, B>>, Option<StartupError>) {
     match mounted {
         Ok(store) => (Some(Mutex::new(store)), None),
-        Err(fault) => (None, Some(Unfit::Flash(fault))),
+        Err(fault) => (None, Some(StartupError::Flash(fault))),
     }
 }
 
 /// The state of peers, with the lockouts from before a reset.
 #[inline(never)]
-fn restore_peers(start: Start, random: &mut Random, tries: &mut LockoutSnapshot, now: u64) -> PeerState {
+fn restore_peers(start: StartReason, random: &mut Random, lockouts: &mut LockoutSnapshot, now: u64) -> PeerState {
     let peers = match start {
-        Start::Power => PeerState::new(random),
-        _ => PeerState::restore(random, tries, now),
+        StartReason::PowerOn => PeerState::new(random),
+        _ => PeerState::restore(random, lockouts, now),
     };
-    *tries = peers.lockouts(now);
+    *lockouts = peers.lockouts(now);
     peers
 }
 
 /// Runs two futures that never end. They are pinned by reference, because passing them by value would store each twice.
-async fn both<T>(one: Pin<&mut impl Future<Output = T>>, other: Pin<&mut impl Future<Output = T>>) -> T {
+async fn run_both<T>(one: Pin<&mut impl Future<Output = T>>, other: Pin<&mut impl Future<Output = T>>) -> T {
     match select(own_frame(one), own_frame(other)).await {
         Either::First(end) | Either::Second(end) => end,
     }

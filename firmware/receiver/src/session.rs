@@ -69,7 +69,7 @@ pub(crate) struct Sessions<'a, B: Board> {
     pub(crate) identity: &'a Identity,
     pub(crate) random: Random,
     pub(crate) peers: PeerState,
-    pub(crate) tries: &'a mut LockoutSnapshot,
+    pub(crate) lockouts: &'a mut LockoutSnapshot,
     pub(crate) store: &'a SharedStore<'a, B>,
     pub(crate) clock: &'a B::Clock,
     pub(crate) panel: &'a Panel,
@@ -119,7 +119,7 @@ impl<B: Board> Sessions<'_, B> {
             certificate: self.identity.certificate_hash(),
         };
         let mut store = self.store.lock().await;
-        let mut operator = AtBoard::new(self.panel, self.events, self.tries);
+        let mut operator = AtBoard::new(self.panel, self.events, self.lockouts);
         let mut receiver = Receiver {
             policy: &policy,
             peers: &mut self.peers,
@@ -130,7 +130,7 @@ impl<B: Board> Sessions<'_, B> {
             buffers: Buffers { frame: self.frame, plain: self.plain },
         };
         if let Err(error) = receiver.receive::<B::Cipher>(link, sender).await {
-            self.events.tell(Event::Ended(error));
+            self.events.send(Event::Ended(error));
             self.panel.tell(Notice::Ended(error));
         }
     }

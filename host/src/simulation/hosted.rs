@@ -11,7 +11,7 @@ use rand_core::{OsRng, RngCore};
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::Memory;
-use waft_receiver::board::{Board, Fit, Start};
+use waft_receiver::board::{Board, StartReason, Startup};
 use waft_receiver::entropy::Trng;
 use waft_receiver::events::Events;
 use waft_receiver::identity::{Identity, IdentityError};
@@ -60,7 +60,7 @@ pub(crate) async fn serve(
     let mut nor = FlashFile::open(flash)?;
     let durable = nor.durable();
     let known = identity.as_ref().map_err(|error| *error);
-    let fit = Fit::find(known, &mut System, &mut Ratchet::new(&mut nor, storage.seeds)).await;
+    let startup = Startup::prepare(known, &mut System, &mut Ratchet::new(&mut nor, storage.seeds)).await;
     let nor = Mutex::new(nor);
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
     let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| Error::NoFlash(flash.to_owned()))?;
@@ -69,14 +69,14 @@ pub(crate) async fn serve(
     // given whole lines.
     let mode = if ui.has_script() { None } else { ByteByByte::begin() };
     let parts = Parts::<Hosted<'_>, SOCKETS> {
-        fit,
+        startup,
         slots: &slots,
         sockets: std::array::from_fn(|_| Socket::new(port.clone(), durable.clone())),
         console: Console::new(ui, durable.clone()),
         echo: mode.is_some(),
         clock: &Clock::start(),
-        start: Start::Power,
-        tries: &mut LockoutSnapshot::NONE.clone(),
+        start: StartReason::PowerOn,
+        lockouts: &mut LockoutSnapshot::NONE.clone(),
         events: &Events::new(),
         memory: &mut memory,
     };

@@ -7,7 +7,7 @@ use embassy_sync::mutex::Mutex;
 use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_core::sealed::cipher::ChaChaCipher;
-use waft_receiver::board::{Board, Fit, Load, Stack, Unfit};
+use waft_receiver::board::{Board, Load, Stack, Startup, StartupError};
 use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::events::Events;
 use waft_receiver::identity::{Identity, IdentityError};
@@ -17,9 +17,9 @@ use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 
 use crate::console::{Console, print_blocking};
-use crate::kept::{self, Memory};
 use crate::net::SOCKETS;
 use crate::nor::Nor;
+use crate::retained::{self, Retained};
 use crate::semihosting::HostRandom;
 use crate::{executor, log, net, stack, timer, watchdog};
 
@@ -64,25 +64,25 @@ type Flash = Mutex<NoopRawMutex, Nor>;
 
 /// Starts the devices that everything else needs. If the firmware failed before this start, prints the failure at the
 /// console. Call it once, before any task runs.
-pub fn start() -> Memory {
+pub fn start() -> Retained {
     stack::guard();
     watchdog::start();
     log::start();
     timer::start();
-    let memory = kept::recall();
-    defmt::info!("started: {}", memory.start);
-    if let Some((cause, text)) = memory.failure {
+    let retained = retained::take();
+    defmt::info!("started: {}", retained.start);
+    if let Some((cause, text)) = retained.failure {
         print_blocking(format_args!("\r\nBefore this start the firmware failed ({}): {text}\r\n", cause.words()));
         defmt::error!("before this start: {=str}: {=str}", cause.words(), text);
     }
-    memory
+    retained
 }
 
 /// Creates the parts of the receiver, and spawns the tasks of the watchdog and of TCP/IP. The program may also use the
 /// TCP/IP stack that this returns. Call it once.
 pub async fn boot<const N: usize>(
     spawner: Spawner,
-    memory: Memory,
+    retained: Retained,
     resources: &'static mut StackResources<N>,
 ) -> (Parts<'static, Mps2, SOCKETS>, embassy_net::Stack<'static>) {
     static EVENTS: StaticCell<Events<NoopRawMutex>> = StaticCell::new();
@@ -91,18 +91,18 @@ pub async fn boot<const N: usize>(
     let flash = flash();
     let slots = slots(flash).await;
     let identity = identity();
-    let mut fit = fit(identity, flash).await;
-    let seed = fit.as_mut().map_or(0, |fit| fit.random.next_u64());
+    let mut startup = startup(identity, flash).await;
+    let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
     let stack = net::start(spawner, resources, identity.ok().map(|identity| &identity.network), seed);
     let parts = Parts {
-        fit,
+        startup,
         slots,
         sockets: net::sockets(stack),
         console: Console::start(),
         echo: true,
         clock: &Uptime,
-        start: memory.start,
-        tries: memory.tries,
+        start: retained.start,
+        lockouts: retained.lockouts,
         events: EVENTS.init(Events::new()),
         memory: BUFFERS.take(),
     };
@@ -112,8 +112,8 @@ pub async fn boot<const N: usize>(
 /// The flash. Call it once.
 fn flash() -> &'static Flash {
     static FLASH: StaticCell<Flash> = StaticCell::new();
-    // SAFETY: the PSRAM is at this address, the linker does not use it, and the `StaticCell` ensures that this runs only
-    // once.
+    // SAFETY: the PSRAM is at this address, the linker does not use it, and the `StaticCell` ensures that this runs
+    // only once.
     let memory = unsafe { core::slice::from_raw_parts_mut(PSRAM.0, PSRAM.1) };
     FLASH.init(Mutex::new(Nor::new(memory)))
 }
@@ -138,7 +138,10 @@ fn identity() -> Result<&'static Identity, IdentityError> {
 }
 
 /// Prepares the board to receive.
-async fn fit(identity: Result<&'static Identity, IdentityError>, flash: &Flash) -> Result<Fit<'static>, Unfit> {
+async fn startup(
+    identity: Result<&'static Identity, IdentityError>,
+    flash: &Flash,
+) -> Result<Startup<'static>, StartupError> {
     let mut flash = flash.lock().await;
-    Fit::find(identity, &mut HostRandom, &mut Ratchet::new(&mut *flash, map::SEEDS)).await
+    Startup::prepare(identity, &mut HostRandom, &mut Ratchet::new(&mut *flash, map::SEEDS)).await
 }

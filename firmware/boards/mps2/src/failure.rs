@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! panic ------------------------+
-//! any fault --- HardFault ------+--> reset: log, console, `kept` --> reset
+//! any fault --- HardFault ------+--> reset: log, console, `retained` --> reset
 //! watchdog ---- NonMaskableInt -+
 //! ```
 //!
@@ -18,7 +18,7 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::exception;
 use heapless::String;
 
-use crate::kept::{self, Cause, TEXT};
+use crate::retained::{self, Cause, TEXT};
 use crate::{console, log, semihosting, stack, watchdog};
 
 /// After this many failures in a row the emulator ends, because another restart would fail in the same way.
@@ -110,7 +110,7 @@ fn reset(cause: Cause, text: fmt::Arguments<'_>) -> ! {
     let mut line: String<TEXT> = String::new();
     // A text that is too long is truncated.
     let _ = line.write_fmt(text);
-    let failures = kept::record_failure(cause, &line);
+    let failures = retained::record_failure(cause, &line);
     log::end_interrupted_frame();
     defmt::error!("{=str}: {=str}", cause.words(), line.as_str());
     console::print_blocking(format_args!("\r\nThe firmware failed ({}): {line}\r\n", cause.words()));

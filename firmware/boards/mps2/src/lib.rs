@@ -9,7 +9,7 @@
 //! | `ethernet`, `net` | the LAN9118, and TCP/IP over it |
 //! | `watchdog` | resets the board when its tasks hang |
 //! | `semihosting` | random numbers from the host, and the end of the emulator |
-//! | `kept`, `failure`, `stack` | memory that survives a reset, failure handling, and stack usage |
+//! | `retained`, `failure`, `stack` | memory that survives a reset, failure handling, and stack usage |
 //! | `executor` | runs tasks, and sleeps while none is ready |
 //! | `board` | the receiver's `Board`, and its start |
 
@@ -33,13 +33,13 @@ pub mod failure;
 #[cfg(target_os = "none")]
 mod interrupts;
 #[cfg(target_os = "none")]
-pub mod kept;
-#[cfg(target_os = "none")]
 mod log;
 #[cfg(target_os = "none")]
 pub mod net;
 #[cfg(target_os = "none")]
 mod registers;
+#[cfg(target_os = "none")]
+pub mod retained;
 #[cfg(target_os = "none")]
 pub mod semihosting;
 #[cfg(target_os = "none")]

@@ -16,9 +16,9 @@ use embassy_executor::Spawner;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use static_cell::StaticCell;
 use waft_mps2::board::{self, Mps2};
-use waft_mps2::kept::Memory;
 use waft_mps2::net::{Resources, SOCKETS};
 use waft_mps2::nor::Nor;
+use waft_mps2::retained::Retained;
 use waft_mps2::{executor, stack};
 use waft_receiver::events::{Event, Events};
 use waft_receiver::run::{Parts, run};
@@ -28,14 +28,14 @@ type BoardSlots = Slots<'static, NoopRawMutex, Nor>;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let memory = board::start();
-    executor::run(|spawner| spawner.spawn(boot(spawner, memory).expect("it is started once")))
+    let retained = board::start();
+    executor::run(|spawner| spawner.spawn(boot(spawner, retained).expect("it is started once")))
 }
 
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, memory: Memory) {
+async fn boot(spawner: Spawner, retained: Retained) {
     static RESOURCES: StaticCell<Resources> = StaticCell::new();
-    let (parts, _) = board::boot(spawner, memory, RESOURCES.init(Resources::new())).await;
+    let (parts, _) = board::boot(spawner, retained, RESOURCES.init(Resources::new())).await;
     spawner.spawn(application(parts.slots, parts.events).expect("it is spawned once"));
     spawner.spawn(receive(parts).expect("it is spawned once"));
 }

@@ -4,7 +4,7 @@ use embassy_executor::Spawner;
 use embassy_net::{Runner, Stack, StackResources};
 use static_cell::ConstStaticCell;
 use waft_receiver::board::PORT;
-use waft_receiver::embassy::{Neighbours, TcpPort, config};
+use waft_receiver::embassy::{FloodGuard, TcpPort, config};
 use waft_receiver::identity::Network;
 
 use crate::ethernet::Ethernet;
@@ -32,14 +32,14 @@ pub fn start<const N: usize>(
     static ETHERNET: ConstStaticCell<Ethernet> = ConstStaticCell::new(Ethernet::new());
     let ethernet = ETHERNET.take();
     ethernet.start();
-    let (stack, runner) = embassy_net::new(Neighbours::new(ethernet), config(network), resources, seed);
+    let (stack, runner) = embassy_net::new(FloodGuard::new(ethernet), config(network), resources, seed);
     spawner.spawn(run(runner).expect("it is started once"));
     stack
 }
 
 /// Moves frames between the Ethernet device and the stack.
 #[embassy_executor::task]
-async fn run(mut runner: Runner<'static, Neighbours<&'static mut Ethernet>>) -> ! {
+async fn run(mut runner: Runner<'static, FloodGuard<&'static mut Ethernet>>) -> ! {
     runner.run().await
 }
 

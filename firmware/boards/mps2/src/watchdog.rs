@@ -5,8 +5,8 @@
 
 use embassy_time::Timer;
 
-use crate::kept;
 use crate::registers::{TICKS_A_MICROSECOND, WATCHDOG};
+use crate::retained;
 
 const LOAD: usize = 0x0;
 const CONTROL: usize = 0x8;
@@ -35,7 +35,7 @@ pub async fn feed() -> ! {
         Timer::after_secs(2).await;
         // Clearing the interrupt reloads the counter.
         WATCHDOG.write(CLEAR, 1);
-        kept::clear_failures();
+        retained::clear_failures();
     }
 }
 

@@ -3,7 +3,7 @@
 use embassy_stm32::pac::{RCC, UID};
 use embedded_io_async::Write;
 use static_cell::StaticCell;
-use waft_receiver::board::Start;
+use waft_receiver::board::StartReason;
 use waft_receiver::identity::{IMAGE_MAX, Identity, IdentityError};
 use waft_stm32::report::FailureReport;
 use waft_stm32::start;
@@ -13,7 +13,7 @@ use crate::board::Console;
 use crate::{Flash, MAP};
 
 /// The reason for the start. Clears the flags that hold it.
-pub(crate) fn reason(report: &FailureReport) -> Start {
+pub(crate) fn reason(report: &FailureReport) -> StartReason {
     let flags = RCC.rsr().read().0;
     RCC.rsr().modify(|flags| flags.set_rmvf(true));
     start::decode(flags, report.text().is_some())
@@ -25,8 +25,8 @@ pub(crate) fn unique_id() -> [u32; 3] {
 }
 
 /// Prints at the console how the firmware failed before this start.
-pub(crate) async fn print_failure(console: &mut Console, start: Start, report: &FailureReport) {
-    let Some(text) = report.text().filter(|_| start != Start::Power) else { return };
+pub(crate) async fn print_failure(console: &mut Console, start: StartReason, report: &FailureReport) {
+    let Some(text) = report.text().filter(|_| start != StartReason::PowerOn) else { return };
     defmt::warn!("the failure before this start: {=str}", text);
     for part in ["\r\nBefore this start the firmware failed: ", text, "\r\n"] {
         // A write error cannot be reported anywhere.

@@ -20,31 +20,32 @@ const OVERFLOW: u32 = 1 << 20;
 
 /// Memory that survives a reset but not a loss of power.
 struct Retained {
-    tries: UnsafeCell<MaybeUninit<LockoutSnapshot>>,
+    lockouts: UnsafeCell<MaybeUninit<LockoutSnapshot>>,
     report: UnsafeCell<MaybeUninit<FailureReport>>,
 }
 
-// SAFETY: `take_retained` returns `tries` once. `report` is read there, before anything can fail, and written in
+// SAFETY: `take_retained` returns `lockouts` once. `report` is read there, before anything can fail, and written in
 // `reset`, which runs alone.
 unsafe impl Sync for Retained {}
 
 #[unsafe(link_section = ".uninit.retained")]
 static RETAINED: Retained =
-    Retained { tries: UnsafeCell::new(MaybeUninit::uninit()), report: UnsafeCell::new(MaybeUninit::uninit()) };
+    Retained { lockouts: UnsafeCell::new(MaybeUninit::uninit()), report: UnsafeCell::new(MaybeUninit::uninit()) };
 
 /// Returns the lockouts of senders and the last failure report, which is cleared in the memory.
 pub(crate) fn take_retained() -> (&'static mut LockoutSnapshot, FailureReport) {
     static IS_TAKEN: AtomicBool = AtomicBool::new(false);
     assert!(!IS_TAKEN.swap(true, Ordering::Relaxed), "the retained memory is read once");
-    // SAFETY: there is no other reference to `tries`, and only `reset` accesses `report`, which does not return. Every
-    // bit pattern is a valid value of both types. The reads are volatile because the values are from before the reset.
+    // SAFETY: there is no other reference to `lockouts`, and only `reset` accesses `report`, which does not return.
+    // Every bit pattern is a valid value of both types. The reads are volatile because the values are from before the
+    // reset.
     unsafe {
-        let tries = RETAINED.tries.get().cast::<LockoutSnapshot>();
-        tries.write(tries.read_volatile());
+        let lockouts = RETAINED.lockouts.get().cast::<LockoutSnapshot>();
+        lockouts.write(lockouts.read_volatile());
         let report = RETAINED.report.get().cast::<FailureReport>();
         let last = report.read_volatile();
         report.write_volatile(FailureReport::EMPTY);
-        (&mut *tries, last)
+        (&mut *lockouts, last)
     }
 }
 

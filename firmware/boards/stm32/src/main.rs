@@ -28,7 +28,7 @@ use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_core::sealed::cipher::ChaChaCipher;
 use waft_receiver::Memory;
-use waft_receiver::board::{Board, Fit, Stack};
+use waft_receiver::board::{Board, Stack, Startup};
 use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::events::{Event, Events};
 use waft_receiver::run::{Parts, run};
@@ -89,7 +89,7 @@ async fn main(spawner: Spawner) {
 
     let mut core = cortex_m::Peripherals::take().expect("they are taken once");
     cache::enable(&mut core.MPU);
-    let (tries, report) = faults::take_retained();
+    let (lockouts, report) = faults::take_retained();
     let start = boot::reason(&report);
     let Devices { mut console, ethernet, mut trng, flash, watchdog } = board::devices(boot::unique_id()).await;
     spawner.spawn(watchdog::feed(watchdog).expect("it is started once"));
@@ -98,8 +98,8 @@ async fn main(spawner: Spawner) {
 
     let mut flash = Flash::new(Controller::new(flash), &TORN, MAP.readable(), MAP.writable());
     let identity = boot::identity(&mut flash);
-    let mut fit = Fit::find(identity, &mut trng, &mut Ratchet::new(&mut flash, MAP.seeds)).await;
-    let seed = fit.as_mut().map_or(0, |fit| fit.random.next_u64());
+    let mut startup = Startup::prepare(identity, &mut trng, &mut Ratchet::new(&mut flash, MAP.seeds)).await;
+    let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
     let (stack, runner) = net::stack(ethernet, identity.ok().map(|identity| &identity.network), seed);
     spawner.spawn(net::run(runner).expect("it is started once"));
 
@@ -108,14 +108,14 @@ async fn main(spawner: Spawner) {
     let events = EVENTS.init(Events::new());
     spawner.spawn(application(slots, events).expect("it is started once"));
     let parts = Parts {
-        fit,
+        startup,
         slots,
         sockets: net::sockets(stack),
         console,
         echo: true,
         clock: &Uptime,
         start,
-        tries,
+        lockouts,
         events,
         memory: MEMORY.take(),
     };

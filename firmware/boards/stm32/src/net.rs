@@ -3,7 +3,7 @@
 use embassy_net::{Runner, Stack, StackResources};
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_receiver::board::PORT;
-use waft_receiver::embassy::{Neighbours, TcpPort, config};
+use waft_receiver::embassy::{FloodGuard, TcpPort, config};
 use waft_receiver::identity::Network;
 
 use crate::SOCKETS;
@@ -20,15 +20,15 @@ pub(crate) fn stack(
     ethernet: Ethernet,
     network: Option<&Network>,
     seed: u64,
-) -> (Stack<'static>, Runner<'static, Neighbours<Ethernet>>) {
+) -> (Stack<'static>, Runner<'static, FloodGuard<Ethernet>>) {
     /// One more socket, for DHCP.
     static RESOURCES: StaticCell<StackResources<{ SOCKETS + 1 }>> = StaticCell::new();
-    embassy_net::new(Neighbours::new(ethernet), config(network), RESOURCES.init(StackResources::new()), seed)
+    embassy_net::new(FloodGuard::new(ethernet), config(network), RESOURCES.init(StackResources::new()), seed)
 }
 
 /// Moves frames between the Ethernet device and the stack.
 #[embassy_executor::task]
-pub(crate) async fn run(mut runner: Runner<'static, Neighbours<Ethernet>>) -> ! {
+pub(crate) async fn run(mut runner: Runner<'static, FloodGuard<Ethernet>>) -> ! {
     runner.run().await
 }
 

@@ -7,7 +7,7 @@
 //!
 //! RM0481, RCC_RSR.
 
-use waft_receiver::board::Start;
+use waft_receiver::board::StartReason;
 
 const WATCHDOG: u32 = 1 << 30 | 1 << 29;
 const PROGRAM: u32 = 1 << 28;
@@ -15,14 +15,14 @@ const POWER: u32 = 1 << 27;
 const PIN: u32 = 1 << 26;
 
 /// Decodes RCC_RSR. `failed`: the program stored a failure report before it reset the chip.
-pub const fn decode(register: u32, failed: bool) -> Start {
+pub const fn decode(register: u32, failed: bool) -> StartReason {
     match register {
         // Power comes first, because memory has no meaningful content after it.
-        _ if register & POWER != 0 => Start::Power,
-        _ if register & WATCHDOG != 0 => Start::Watchdog,
-        _ if register & PROGRAM != 0 && failed => Start::Failure,
-        _ if register & (PROGRAM | PIN) != 0 => Start::Asked,
-        _ => Start::Unknown,
+        _ if register & POWER != 0 => StartReason::PowerOn,
+        _ if register & WATCHDOG != 0 => StartReason::Watchdog,
+        _ if register & PROGRAM != 0 && failed => StartReason::Failure,
+        _ if register & (PROGRAM | PIN) != 0 => StartReason::Requested,
+        _ => StartReason::Unknown,
     }
 }
 
@@ -33,17 +33,17 @@ mod tests {
     #[test]
     fn each_reset_flag_is_decoded() {
         for (register, failed, expected) in [
-            (POWER | PIN, false, Start::Power),
-            (POWER | PIN, true, Start::Power),
-            (POWER | PROGRAM | WATCHDOG, true, Start::Power),
-            (1 << 29 | PIN, false, Start::Watchdog),
-            (1 << 30 | PIN, true, Start::Watchdog),
-            (PROGRAM | PIN, true, Start::Failure),
-            (PROGRAM | PIN, false, Start::Asked),
-            (PIN, false, Start::Asked),
-            (PIN, true, Start::Asked),
-            (1 << 31, false, Start::Unknown),
-            (0, false, Start::Unknown),
+            (POWER | PIN, false, StartReason::PowerOn),
+            (POWER | PIN, true, StartReason::PowerOn),
+            (POWER | PROGRAM | WATCHDOG, true, StartReason::PowerOn),
+            (1 << 29 | PIN, false, StartReason::Watchdog),
+            (1 << 30 | PIN, true, StartReason::Watchdog),
+            (PROGRAM | PIN, true, StartReason::Failure),
+            (PROGRAM | PIN, false, StartReason::Requested),
+            (PIN, false, StartReason::Requested),
+            (PIN, true, StartReason::Requested),
+            (1 << 31, false, StartReason::Unknown),
+            (0, false, StartReason::Unknown),
         ] {
             assert_eq!(expected, decode(register, failed), "{register:X} {failed}");
         }

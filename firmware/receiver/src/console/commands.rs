@@ -124,7 +124,7 @@ impl<'a, B: Board> Console<'a, B> {
     async fn introduce_self(&mut self) {
         let Ready { identity, sources } = match self.around.ready {
             Ok(ready) => ready,
-            Err(unfit) => return self.explain(unfit).await,
+            Err(error) => return self.explain(error).await,
         };
         let fingerprint = identity.certificate_hash();
         self.terminal.say(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;

@@ -7,7 +7,7 @@ use waft_core::path::escape;
 use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
-use crate::board::Start;
+use crate::board::StartReason;
 use crate::entropy::Sources;
 use crate::identity::IdentityError;
 use crate::seed::SeedError;
@@ -188,13 +188,13 @@ pub(super) fn sources(sources: Sources) -> &'static str {
 }
 
 /// Why the board started.
-pub(super) fn start(start: Start) -> &'static str {
+pub(super) fn start(start: StartReason) -> &'static str {
     match start {
-        Start::Power => "power came",
-        Start::Asked => "it was reset",
-        Start::Watchdog => "it hung, and the watchdog reset it",
-        Start::Failure => "the firmware failed, and reset itself",
-        Start::Unknown => "the chip does not say why",
+        StartReason::PowerOn => "power came",
+        StartReason::Requested => "it was reset",
+        StartReason::Watchdog => "it hung, and the watchdog reset it",
+        StartReason::Failure => "the firmware failed, and reset itself",
+        StartReason::Unknown => "the chip does not say why",
     }
 }
 

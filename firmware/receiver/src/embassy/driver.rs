@@ -32,21 +32,21 @@ const BURST: u8 = 16;
 
 /// A driver that inserts ARP replies into the received frames, and limits bursts.
 #[derive(Debug)]
-pub struct Neighbours<D> {
+pub struct FloodGuard<D> {
     inner: D,
     pending_reply: Cell<Option<[u8; ARP_FRAME]>>,
     /// The number of frames that were received since other tasks ran.
     burst: u8,
 }
 
-impl<D: Driver> Neighbours<D> {
+impl<D: Driver> FloodGuard<D> {
     /// Wraps `inner`.
     pub const fn new(inner: D) -> Self {
         Self { inner, pending_reply: Cell::new(None), burst: 0 }
     }
 }
 
-impl<D: Driver> Driver for Neighbours<D> {
+impl<D: Driver> Driver for FloodGuard<D> {
     type RxToken<'a>
         = Received<'a, D::RxToken<'a>>
     where
@@ -194,7 +194,7 @@ mod tests {
     fn a_flood_of_frames_lets_other_tasks_run() {
         let woken = Arc::new(Woken::default());
         let waker = woken.clone().into();
-        let (mut driver, mut context) = (Neighbours::new(Flood), Context::from_waker(&waker));
+        let (mut driver, mut context) = (FloodGuard::new(Flood), Context::from_waker(&waker));
         for polls in 1..=3 {
             let frames = (0..1_000).take_while(|_| driver.receive(&mut context).is_some()).count();
             assert_eq!(frames, BURST.into());

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use embassy_futures::block_on;
 
 use super::*;
-use crate::board::{Fit, Unfit};
+use crate::board::{Startup, StartupError};
 use crate::identity::IdentityError;
 use crate::seed::testing::{Flash, damaged, ratchet};
 
@@ -77,8 +77,9 @@ fn either_source_is_enough() {
 #[test]
 fn without_an_identity_the_seed_is_unchanged() {
     let mut flash = Flash::new();
-    let fit = block_on(Fit::find(Err(IdentityError::Missing), &mut Fake(good, true), &mut ratchet(&mut flash)));
-    assert_eq!(fit.unwrap_err(), Unfit::Identity(IdentityError::Missing));
+    let startup =
+        block_on(Startup::prepare(Err(IdentityError::Missing), &mut Fake(good, true), &mut ratchet(&mut flash)));
+    assert_eq!(startup.unwrap_err(), StartupError::Identity(IdentityError::Missing));
     assert_eq!(flash.bytes, Flash::new().bytes);
 }
 

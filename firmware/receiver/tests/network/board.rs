@@ -14,8 +14,8 @@ use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::Memory;
-use waft_receiver::board::{Board, Fit, PORT, Start};
-use waft_receiver::embassy::{Neighbours, TcpPort, Uptime};
+use waft_receiver::board::{Board, PORT, StartReason, Startup};
+use waft_receiver::embassy::{FloodGuard, TcpPort, Uptime};
 use waft_receiver::entropy::Trng;
 use waft_receiver::events::Events;
 use waft_receiver::identity::Identity;
@@ -145,21 +145,21 @@ pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) 
     let mut nor = Nor::<4, ERASE>::new(2 + 2 + 2 * 16, Level::Bits);
     nor.bytes[..2 * ERASE].fill(0xFF);
     let seeds = [0, ERASE as u32];
-    let fit = Fit::find(Ok(identity), &mut Noise, &mut Ratchet::new(&mut nor, seeds)).await;
+    let startup = Startup::prepare(Ok(identity), &mut Noise, &mut Ratchet::new(&mut nor, seeds)).await;
     let end = nor.bytes.len() as u32;
     let flash = Mutex::new(nor);
     let slots = Slots::new(&flash, 2 * ERASE as u32..end).await.unwrap();
     let [here, there] = wire([BOARD_MAC, [2, 0, 0, 0, 0, 1]]);
     let resources = Box::leak(Box::new(StackResources::<{ SOCKETS + 1 }>::new()));
-    let (board, mut board_runner) = embassy_net::new(Neighbours::new(here), fixed(BOARD), resources, OsRng.next_u64());
+    let (board, mut board_runner) = embassy_net::new(FloodGuard::new(here), fixed(BOARD), resources, OsRng.next_u64());
     let resources = Box::leak(Box::new(StackResources::<LAPTOP_SOCKETS>::new()));
     let (stack, mut laptop_runner) = embassy_net::new(there.clone(), fixed(LAPTOP), resources, OsRng.next_u64());
     let (near, far) = duplex(1 << 16);
     let mut memory = Box::new(Memory::new());
-    let (events, mut tries) = (Events::new(), LockoutSnapshot::NONE);
+    let (events, mut lockouts) = (Events::new(), LockoutSnapshot::NONE);
     let sizes = [(4096, 1024), (4096, 1024), (4096, 1024), (16, 16)];
     let parts = Parts::<'_, Wired, SOCKETS> {
-        fit,
+        startup,
         slots: &slots,
         sockets: sizes.map(|(receive, send)| {
             let [receive, send] = [receive, send].map(|size| Box::leak(vec![0; size].into_boxed_slice()));
@@ -168,8 +168,8 @@ pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) 
         console: Pipe(far),
         echo: false,
         clock: &Uptime,
-        start: Start::Power,
-        tries: &mut tries,
+        start: StartReason::PowerOn,
+        lockouts: &mut lockouts,
         events: &events,
         memory: &mut memory,
     };

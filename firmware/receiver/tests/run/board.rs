@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
-use waft_receiver::board::{Board, Fit, Listened, Socket, Start, Unfit};
+use waft_receiver::board::{Board, Listened, Socket, StartReason, Startup, StartupError};
 use waft_receiver::entropy::Trng;
 use waft_receiver::events::Events;
 use waft_receiver::identity::{Identity, IdentityError};
@@ -160,8 +160,8 @@ impl Scene<'_, '_> {
 /// What a reset leaves.
 pub(crate) struct Powered {
     pub(crate) flash: Flash,
-    pub(crate) tries: LockoutSnapshot,
-    pub(crate) start: Start,
+    pub(crate) lockouts: LockoutSnapshot,
+    pub(crate) start: StartReason,
     pub(crate) noise: bool,
     /// Whether the console has to show what is typed.
     pub(crate) echo: bool,
@@ -175,7 +175,13 @@ impl Powered {
             nor.erase(0, 2 * ERASE as u32).await.unwrap();
             nor.write(0, &*provisioned(&[3; 32].into())).await.unwrap();
         });
-        Self { flash: Mutex::new(nor), tries: LockoutSnapshot::NONE, start: Start::Power, noise: true, echo: true }
+        Self {
+            flash: Mutex::new(nor),
+            lockouts: LockoutSnapshot::NONE,
+            start: StartReason::PowerOn,
+            noise: true,
+            echo: true,
+        }
     }
 
     /// Boots the board, until `scene` is over; then power goes.
@@ -184,7 +190,7 @@ impl Powered {
         identity: Result<&Identity, IdentityError>,
         scene: impl AsyncFnOnce(Scene<'_, '_>) -> T,
     ) -> T {
-        let fit = self.fit(identity).await;
+        let startup = self.startup(identity).await;
         let end = (self.flash.lock().await.bytes.len()) as u32;
         let slots = Slots::new(&self.flash, SLOTS..end).await.unwrap();
         let (listener, events) = (Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), Events::new());
@@ -192,14 +198,14 @@ impl Powered {
         let (near, far) = duplex(1 << 16);
         let (clock, mut memory) = (TokioClock::new(), Box::new(Memory::new()));
         let parts = Parts::<'_, Hosted, 4> {
-            fit,
+            startup,
             slots: &slots,
             sockets: [0; 4].map(|_| Plug { listener: listener.clone(), stream: None }),
             console: Pipe(far),
             echo: self.echo,
             clock: &clock,
             start: self.start,
-            tries: &mut self.tries,
+            lockouts: &mut self.lockouts,
             events: &events,
             memory: &mut memory,
         };
@@ -218,9 +224,12 @@ impl Powered {
     }
 
     /// What this boot finds out about the board.
-    pub(crate) async fn fit<'i>(&mut self, identity: Result<&'i Identity, IdentityError>) -> Result<Fit<'i>, Unfit> {
+    pub(crate) async fn startup<'i>(
+        &mut self,
+        identity: Result<&'i Identity, IdentityError>,
+    ) -> Result<Startup<'i>, StartupError> {
         let mut flash = self.flash.lock().await;
-        Fit::find(identity, &mut Noise(self.noise), &mut Ratchet::new(&mut *flash, SEEDS)).await
+        Startup::prepare(identity, &mut Noise(self.noise), &mut Ratchet::new(&mut *flash, SEEDS)).await
     }
 }
 

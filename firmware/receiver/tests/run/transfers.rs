@@ -9,7 +9,7 @@ use waft::identity::Identity as Keys;
 use waft_core::session::SessionError;
 use waft_core::wire::message::{FromReceiver, Limit, Refusal, Stage};
 use waft_core::wire::preface::ClearRefusal;
-use waft_receiver::board::{Board, Fit, Start};
+use waft_receiver::board::{Board, StartReason, Startup};
 use waft_receiver::events::Event;
 use waft_receiver::identity::{Identity, IdentityError, KeyPolicy};
 
@@ -266,7 +266,7 @@ async fn wrong_codes_count_through_a_reset() {
             assert!(matches!(fared, Fared::Ended(_)), "{fared:?}");
         })
         .await;
-    powered.start = Start::Watchdog;
+    powered.start = StartReason::Watchdog;
     let fared = powered
         .boot(Ok(&identity), async |mut scene| {
             let code = scene.person.reads_code().await;
@@ -276,7 +276,7 @@ async fn wrong_codes_count_through_a_reset() {
         .await;
     assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Locked { seconds: 30 }))), "{fared:?}");
     // A reset that nobody asked for, and the memory of the wrong codes is lost.
-    powered.tries.0[5] ^= 1;
+    powered.lockouts.0[5] ^= 1;
     let fared = powered.boot(Ok(&identity), async |scene| laptop.send(scene.address, &folder, "", None).await).await;
     assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Locked { .. }))), "{fared:?}");
 }
@@ -358,7 +358,7 @@ async fn random_numbers_do_not_repeat_whatever_the_seed_does() {
     let (_, identity) = cast();
     let mut powered = Powered::new(16);
     let next = async |powered: &mut Powered| {
-        let Fit { mut random, sources, .. } = powered.fit(Ok(&identity)).await.unwrap();
+        let Startup { mut random, sources, .. } = powered.startup(Ok(&identity)).await.unwrap();
         (random.next_u64(), sources.seed.is_ok())
     };
     powered.noise = false;
@@ -390,7 +390,7 @@ async fn random_numbers_do_not_repeat_whatever_the_seed_does() {
         powered.flash.get_mut().failing =
             Some(Failing { what, range: seeds.clone(), after: 0, times: Failing::ALWAYS });
         powered.noise = false;
-        assert!(powered.fit(Ok(&identity)).await.is_err(), "{what:?}");
+        assert!(powered.startup(Ok(&identity)).await.is_err(), "{what:?}");
         powered.noise = true;
         for _ in 0..2 {
             let (number, seed) = next(&mut powered).await;

@@ -19,10 +19,10 @@ use waft_receiver::embassy::TcpPort;
 #[cortex_m_rt::entry]
 fn main() -> ! {
     static RESOURCES: StaticCell<net::Resources> = StaticCell::new();
-    let memory = board::start();
-    defmt::info!("tries: {}", memory.tries.0[0]);
+    let retained = board::start();
+    defmt::info!("lockouts: {}", retained.lockouts.0[0]);
     // A value that has to survive a reset.
-    memory.tries.0[0] += 1;
+    retained.lockouts.0[0] += 1;
     executor::run(|spawner| {
         spawner.spawn(watchdog::feed().expect("it is started once"));
         spawner.spawn(run_commands(Console::start()).expect("it is started once"));

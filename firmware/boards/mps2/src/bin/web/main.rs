@@ -19,9 +19,9 @@ use picoserve::{Config, Router, Server, Timeouts};
 use static_cell::StaticCell;
 use waft_mps2::board::{self, Mps2};
 use waft_mps2::executor;
-use waft_mps2::kept::Memory;
 use waft_mps2::net::SOCKETS;
 use waft_mps2::nor::Nor;
+use waft_mps2::retained::Retained;
 use waft_receiver::run::{Parts, run};
 use waft_receiver::slots::Slots;
 
@@ -48,15 +48,15 @@ const SEND: usize = 2 << 10;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let memory = board::start();
-    executor::run(|spawner| spawner.spawn(boot(spawner, memory).expect("it is spawned once")))
+    let retained = board::start();
+    executor::run(|spawner| spawner.spawn(boot(spawner, retained).expect("it is spawned once")))
 }
 
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, memory: Memory) {
+async fn boot(spawner: Spawner, retained: Retained) {
     /// One more socket, for DHCP.
     static RESOURCES: StaticCell<StackResources<{ SOCKETS + SERVERS + 1 }>> = StaticCell::new();
-    let (parts, stack) = board::boot(spawner, memory, RESOURCES.init(StackResources::new())).await;
+    let (parts, stack) = board::boot(spawner, retained, RESOURCES.init(StackResources::new())).await;
     for id in 0..SERVERS {
         spawner.spawn(serve(id, stack, parts.slots).expect("the pool has one task for each"));
     }
