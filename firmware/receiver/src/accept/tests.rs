@@ -97,7 +97,9 @@ impl Tcp for Plug {
 }
 
 impl Socket for Plug {
-    async fn listen(&mut self, _: Option<SocketAddr>) -> Listened {
+    type Address = SocketAddr;
+
+    async fn listen(&mut self, _: Option<SocketAddr>) -> Listened<SocketAddr> {
         self.peer = Some(
             poll_fn(|_| match self.arriving.borrow_mut().pop_front() {
                 Some(peer) => Poll::Ready(peer),
@@ -137,7 +139,8 @@ impl Scene {
         let clock: &Hand = Box::leak(Box::default());
         let arriving = Rc::<Arriving>::default();
         let sockets = [(); 3].map(|()| Plug { arriving: arriving.clone(), peer: None });
-        Self { backlog: Backlog::new(sockets, clock, Box::leak(Box::new(Panel::new()))), clock, arriving }
+        let (panel, address) = (Box::leak(Box::new(Panel::new())), Box::leak(Box::default()));
+        Self { backlog: Backlog::new(sockets, clock, panel, address), clock, arriving }
     }
 
     /// A peer with this address connects and says the preface.

@@ -4,7 +4,7 @@
 //! agreement behind the ServerHello, the check of a signature behind the first encrypted record, and a signature
 //! before it answers that one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddrV4};
 use std::time::Duration;
 
 use embassy_net::tcp::Error;
@@ -94,7 +94,9 @@ impl Tcp for Chip {
 }
 
 impl Socket for Chip {
-    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened {
+    type Address = SocketAddrV4;
+
+    async fn listen(&mut self, known: Option<SocketAddrV4>) -> Listened<SocketAddrV4> {
         self.next = Step::ClientHello;
         self.tcp.listen(known).await
     }
