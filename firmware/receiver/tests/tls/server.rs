@@ -136,6 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
     }
 
     /// Reads this many bytes. Returns `false` if the board ended the connection before.
+    #[allow(dead_code, reason = "only the tests of the network use it")]
     pub(crate) async fn receive_bytes(&mut self, count: usize) -> bool {
         self.stream.read_exact(&mut vec![0; count]).await.is_ok()
     }
