@@ -45,16 +45,16 @@ pub const CODE_TRIES: u8 = 3;
 /// Wrong keys that the receiver's user may type before the offer is refused.
 pub const KEY_TRIES: u8 = 3;
 /// Length of a sender's first lockout, in seconds. Each further lockout lasts twice as long as the one before it.
-pub const LOCK_FIRST_S: u32 = 30;
+pub const LOCKOUT_FIRST_S: u32 = 30;
 /// Longest lockout, in seconds.
-pub const LOCK_MAX_S: u32 = 3_600;
+pub const LOCKOUT_MAX_S: u32 = 3_600;
 
 /// How long a receiver waits for the preface, in milliseconds.
 pub const PREFACE_MS: u64 = 5_000;
 /// How long either side waits for the TLS handshake to end, in milliseconds.
 pub const HANDSHAKE_MS: u64 = 15_000;
 /// How long either side waits for the next byte from the peer, and how long it tries to send a frame, in milliseconds.
-pub const STEP_MS: u64 = 30_000;
+pub const IDLE_MS: u64 = 30_000;
 /// How long a peer's frame may take from its first byte to its last, in milliseconds. A chunk of the largest size
 /// arrives in time at 550 bytes a second.
 pub const FRAME_MS: u64 = 120_000;
@@ -78,7 +78,7 @@ pub const YIELD_MAX_MS: u64 = 2_000;
 pub const LINGER_MS: u64 = 3_000;
 /// How long a sender retries while the receiver is busy, in milliseconds. It exceeds the idle deadline, because the
 /// receiver may still be waiting for this sender's own broken connection.
-pub const BUSY_RETRY_MS: u64 = STEP_MS + 15_000;
+pub const BUSY_RETRY_MS: u64 = IDLE_MS + 15_000;
 
 /// Longest frame payload where chunks hold `chunk` bytes of archive. It is never less than [`MESSAGE_MAX`].
 pub const fn frame_max(chunk: u32) -> usize {
@@ -92,4 +92,4 @@ const _: () = assert!(ARCHIVE_MAX / CHUNK_MIN as u64 <= 1 << 32);
 const _: () = assert!(frame_max(CHUNK_MAX) < 1 << 24);
 // An entry's length has 16 bits.
 const _: () = assert!(ENTRY_MAX <= u16::MAX as usize);
-const _: () = assert!(BUSY_RETRY_MS > STEP_MS);
+const _: () = assert!(BUSY_RETRY_MS > IDLE_MS);

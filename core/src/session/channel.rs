@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::code::TransferKey;
-use crate::limits::{FRAME_HEADER, FRAME_MS, LINGER_MS, MESSAGE_MAX, STEP_MS, WORKING_MS};
+use crate::limits::{FRAME_HEADER, FRAME_MS, IDLE_MS, LINGER_MS, MESSAGE_MAX, WORKING_MS};
 use crate::sealed::keys::{Secret, Stretch};
 use crate::session::{Clock, DuplexLink, Link, Misbehaviour, SessionError, Written};
 use crate::wire::frame::{Header, Kind};
@@ -98,7 +98,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         Ok(&buffer[..header.length])
     }
 
-    /// Sends a message within [`STEP_MS`].
+    /// Sends a message within [`IDLE_MS`].
     pub(super) async fn send(&mut self, message: &impl Serialize) -> Result<(), SessionError> {
         let mut frame = [0; MESSAGE_FRAME];
         let length = frame_message(message, &mut frame);
@@ -115,7 +115,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
 
     async fn send_frame(&mut self, frame: &[u8]) -> Result<(), SessionError> {
         self.begin_frame()?;
-        let until = self.after(STEP_MS);
+        let until = self.after(IDLE_MS);
         let write = async {
             self.link.write_all(frame).await?;
             self.link.flush().await
@@ -164,7 +164,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         mut interrupted: Interrupted<'_>,
     ) -> Result<(), SessionError> {
         while !buffer.is_empty() {
-            let until = self.after(STEP_MS).min(frame_until);
+            let until = self.after(IDLE_MS).min(frame_until);
             match self.read(buffer, until, interrupted.as_mut()).await? {
                 0 => return Err(SessionError::Disconnected),
                 count => buffer = &mut buffer[count..],

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use waft_core::limits::STEP_MS;
+use waft_core::limits::IDLE_MS;
 use waft_core::session::{SessionError, StoreError};
 use waft_core::wire::message::{Cancel, Refusal};
 
@@ -26,7 +26,7 @@ fn the_store_refuses_an_offer_before_the_key_is_typed() {
 #[test]
 fn the_sender_waits_while_the_store_checks_an_offer() {
     let mut scene = Scene::new();
-    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), 3 * STEP_MS)));
+    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), 3 * IDLE_MS)));
     let ends = scene.connect();
     scene.assert_committed(ends);
 }
@@ -34,7 +34,7 @@ fn the_sender_waits_while_the_store_checks_an_offer() {
 #[test]
 fn a_sender_can_cancel_while_the_store_checks_an_offer() {
     let mut scene = Scene::new();
-    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), 3 * STEP_MS)));
+    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), 3 * IDLE_MS)));
     scene.sender_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 1_000)));
     let reason = Cancel::Interrupted;
     assert_eq!(scene.connect(), (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
@@ -45,7 +45,7 @@ fn a_sender_can_cancel_while_the_store_checks_an_offer() {
 #[test]
 fn the_time_to_type_the_key_begins_when_it_is_asked_for() {
     let mut scene = Scene::new();
-    let checked_at = 4 * STEP_MS;
+    let checked_at = 4 * IDLE_MS;
     scene.store.checked = Moment(Some((Rc::clone(&scene.clock), checked_at)));
     scene.receiver_user.types_at = Moment(Some((Rc::clone(&scene.clock), checked_at + 299_000)));
     let ends = scene.connect();

@@ -23,7 +23,7 @@ use embedded_io_async::Write as _;
 use scene::{CHUNK, Ends, KEY, RECEIVER, SENDER, Scene, key, refused};
 use waft_core::certificate::CertificateHash;
 use waft_core::code::AuthCode;
-use waft_core::limits::{FRAME_MS, LEASE_MS, LINGER_MS, STEP_MS};
+use waft_core::limits::{FRAME_MS, IDLE_MS, LEASE_MS, LINGER_MS};
 use waft_core::sealed::cipher::{Aead, Cipher, Forged, SoftCipher};
 use waft_core::sealed::keys::ChunkKey;
 use waft_core::session::sender::{self, Peer, SourceError};
@@ -288,7 +288,7 @@ fn a_receiver_gives_up_on_a_sender_that_is_silent_in_the_middle_of_a_record() {
     let Either::First(end) = run(&clock, select(receiving.receive::<SoftCipher>(&mut there), half)) else {
         unreachable!("the sender never ends by itself");
     };
-    assert_eq!((end, clock.now()), (Err(SessionError::TimedOut), STEP_MS));
+    assert_eq!((end, clock.now()), (Err(SessionError::TimedOut), IDLE_MS));
     assert!(!there.written.is_empty(), "the sender is told why");
 }
 
@@ -299,7 +299,7 @@ fn a_receiver_gives_up_on_a_frame_that_takes_too_long() {
     let end = scene.receive_from(|mut link| async move {
         link.write_all(&[1, 0, 2, 0]).await.unwrap();
         loop {
-            clock.sleep_until(clock.now() + STEP_MS / 2).await;
+            clock.sleep_until(clock.now() + IDLE_MS / 2).await;
             link.write_all(&[0]).await.unwrap();
         }
     });
@@ -391,7 +391,7 @@ fn a_receiver_gives_up_on_a_sender_that_hashes_for_ever_and_keeps_the_prefix() {
     scene.source = archive_of(&[("long", &[7; 200_000])]);
     scene.store.staged = scene.source.archive[..150_000].to_vec();
     scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
-    scene.source_takes = STEP_MS - 1;
+    scene.source_takes = IDLE_MS - 1;
     let (sent, received) = scene.connect();
     assert_eq!(sent, Err(SessionError::PeerCancelled(Cancel::TimedOut)));
     assert_eq!(received, Err(SessionError::TimedOut));

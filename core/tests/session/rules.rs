@@ -6,7 +6,7 @@ use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use serde::Serialize;
 use waft_core::code::AuthCode;
-use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, ITERATIONS_MIN, STEP_MS};
+use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, IDLE_MS, ITERATIONS_MIN};
 use waft_core::sealed::cipher::{Aead, SoftCipher};
 use waft_core::sealed::stream::Codec;
 use waft_core::session::peers::PeerState;
@@ -178,7 +178,7 @@ fn waiting_for_the_key_has_a_deadline_at_the_sender() {
     };
     let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), waits));
     assert_eq!(end, Err(SessionError::TimedOut));
-    assert!((300_000..300_000 + 2 * STEP_MS).contains(&clock.now()), "{}", clock.now());
+    assert!((300_000..300_000 + 2 * IDLE_MS).contains(&clock.now()), "{}", clock.now());
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn the_receiver_waits_for_a_sender_that_hashes_long() {
     scene.store.staged = scene.source.archive[..20_000].to_vec();
     scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
     // Twenty reads, each of which takes almost as long as a receiver waits for a byte.
-    let ends = connect_slowly(&mut scene, STEP_MS - 1_000);
+    let ends = connect_slowly(&mut scene, IDLE_MS - 1_000);
     scene.assert_committed(ends);
 }
 

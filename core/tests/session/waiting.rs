@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use waft_core::limits::{CODE_MS, LINGER_MS, STEP_MS, WORKING_CAP_MS};
+use waft_core::limits::{CODE_MS, IDLE_MS, LINGER_MS, WORKING_CAP_MS};
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::{SessionError, receiver, sender};
 use waft_core::wire::message::{Cancel, Stage};
@@ -48,9 +48,9 @@ fn a_commit_goes_on_when_the_connection_stalls() {
 fn nothing_is_sent_after_an_unfinished_frame() {
     // The sender gives up in the middle of a chunk; afterwards its link would accept bytes again.
     let mut scene = Scene::new();
-    let (sent, received) = scene.connect_stalled(0, 30_000, STEP_MS + 1);
+    let (sent, received) = scene.connect_stalled(0, 30_000, IDLE_MS + 1);
     assert_eq!((sent, received), (Err(SessionError::TimedOut), Err(SessionError::Disconnected)));
-    assert!(scene.clock.now_ms() <= STEP_MS + LINGER_MS, "it does not wait for a message that cannot be sent");
+    assert!(scene.clock.now_ms() <= IDLE_MS + LINGER_MS, "it does not wait for a message that cannot be sent");
     assert!(scene.store.staged.len() > 20_000, "an honest sender's prefix is kept");
     let ends = scene.connect();
     scene.assert_committed(ends);
@@ -58,9 +58,9 @@ fn nothing_is_sent_after_an_unfinished_frame() {
 
     // The receiver gives up in the middle of a message.
     let said = Scene::new().record::<SoftCipher>().1;
-    let mut scene = slow_store(STEP_MS, 0);
+    let mut scene = slow_store(IDLE_MS, 0);
     let accept = said.windows(5).position(|bytes| bytes[0] == 1 && bytes[4] == 4).unwrap();
-    let (sent, received) = scene.connect_stalled(1, accept + 6, STEP_MS + 1);
+    let (sent, received) = scene.connect_stalled(1, accept + 6, IDLE_MS + 1);
     assert_eq!((sent, received), (Err(SessionError::TimedOut), Err(SessionError::TimedOut)));
 }
 
@@ -76,7 +76,7 @@ fn the_sender_waits_for_storage_that_is_slow_in_every_write() {
 
 #[test]
 fn the_sender_waits_for_storage_that_is_slow_in_one_write() {
-    let mut scene = slow_store(5 * STEP_MS, 0);
+    let mut scene = slow_store(5 * IDLE_MS, 0);
     scene.source = archive_of(&[("a", &[1; 5_000])]);
     let ends = scene.connect();
     scene.assert_committed(ends);
@@ -88,7 +88,7 @@ fn the_sender_gives_up_at_the_cap_if_the_storage_never_ends() {
     scene.interrupt(1, 2 * WORKING_CAP_MS);
     let (sent, _) = scene.connect();
     assert_eq!(sent, Err(SessionError::TimedOut));
-    assert!((WORKING_CAP_MS..WORKING_CAP_MS + STEP_MS).contains(&scene.sender_ended));
+    assert!((WORKING_CAP_MS..WORKING_CAP_MS + IDLE_MS).contains(&scene.sender_ended));
 
     let mut scene = slow_store(0, WORKING_CAP_MS * 2);
     let (sent, received) = scene.connect();
@@ -100,7 +100,7 @@ fn the_sender_gives_up_at_the_cap_if_the_storage_never_ends() {
 fn the_receiver_waits_for_a_slow_source() {
     let mut scene = Scene::new();
     scene.source = archive_of(&[("a", &[1; 5_000])]);
-    scene.source_takes = 5 * STEP_MS;
+    scene.source_takes = 5 * IDLE_MS;
     let ends = scene.connect();
     scene.assert_committed(ends);
 }
@@ -109,11 +109,11 @@ fn the_receiver_waits_for_a_slow_source() {
 fn either_user_interrupts_at_once_whatever_is_slow() {
     let at = 12_345;
     for side in [0, 1] {
-        let (mut writing, mut hashing, mut reading) = (slow_store(STEP_MS, 0), Scene::new(), Scene::new());
+        let (mut writing, mut hashing, mut reading) = (slow_store(IDLE_MS, 0), Scene::new(), Scene::new());
         hashing.store.staged = hashing.source.archive[..50_000].to_vec();
         hashing.hold_staged();
-        hashing.source_takes = STEP_MS;
-        reading.source_takes = STEP_MS;
+        hashing.source_takes = IDLE_MS;
+        reading.source_takes = IDLE_MS;
         for (what, scene) in [("writing", &mut writing), ("hashing", &mut hashing), ("reading", &mut reading)] {
             scene.interrupt(side, at);
             let (sent, received) = scene.connect();
@@ -185,7 +185,7 @@ fn a_receiver_times_out_if_the_sender_stops_in_any_phase() {
         let end = scene.sender_stops_at(STOPS);
         assert_eq!(end, Err(SessionError::TimedOut), "{phase}");
         let ended = scene.clock.now_ms();
-        assert!((STOPS..=STOPS + STEP_MS + LINGER_MS).contains(&ended), "{phase}: {ended}");
+        assert!((STOPS..=STOPS + IDLE_MS + LINGER_MS).contains(&ended), "{phase}: {ended}");
     }
 }
 
@@ -195,12 +195,12 @@ fn a_sender_times_out_if_the_receiver_stops_in_any_phase() {
         ("code", waits_for_code()),
         ("key", waits_for_key()),
         ("read back", reads_back()),
-        ("storing", slow_store(STEP_MS, 0)),
+        ("storing", slow_store(IDLE_MS, 0)),
     ] {
         let end = scene.receiver_stops_at(STOPS);
         assert_eq!(end, Err(SessionError::TimedOut), "{phase}");
         let ended = scene.clock.now_ms();
-        assert!((STOPS..=STOPS + STEP_MS + LINGER_MS).contains(&ended), "{phase}: {ended}");
+        assert!((STOPS..=STOPS + IDLE_MS + LINGER_MS).contains(&ended), "{phase}: {ended}");
     }
 }
 
@@ -210,6 +210,6 @@ fn the_code_has_a_deadline_of_its_own() {
     let (sent, received) = scene.connect();
     let refused = Err(SessionError::Refused(waft_core::wire::message::Refusal::CodeTimeout));
     assert_eq!((sent, received), (refused, refused));
-    assert!((CODE_MS..CODE_MS + STEP_MS).contains(&scene.receiver_ended));
+    assert!((CODE_MS..CODE_MS + IDLE_MS).contains(&scene.receiver_ended));
     assert!(!scene.receiver_user.events.contains(&receiver::Event::CodeAccepted));
 }

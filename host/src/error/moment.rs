@@ -92,7 +92,7 @@ pub(super) fn malformed(refusal: Refusal) -> &'static str {
 /// A pause after wrong codes, as long as a receiver ever makes one.
 pub(super) fn pause(seconds: u32) -> String {
     match seconds {
-        0..=waft_core::limits::LOCK_MAX_S => format!("{seconds} s"),
+        0..=waft_core::limits::LOCKOUT_MAX_S => format!("{seconds} s"),
         _ => "more than an hour".into(),
     }
 }

@@ -14,7 +14,7 @@ use heapless::Vec;
 
 use crate::certificate::CertificateHash;
 use crate::digest::Digest;
-use crate::limits::{CODE_TRIES, LOCK_FIRST_S, LOCK_MAX_S};
+use crate::limits::{CODE_TRIES, LOCKOUT_FIRST_S, LOCKOUT_MAX_S};
 
 /// Number of senders whose wrong codes are counted at once. A further sender replaces the one with the fewest lockouts.
 const SENDERS: usize = 8;
@@ -75,7 +75,7 @@ struct Series {
 impl Lockouts {
     /// Locks out every sender.
     pub(super) fn all_locked(now: u64) -> Self {
-        Self { series: Vec::new(), all_locked_until: after(now, LOCK_FIRST_S) }
+        Self { series: Vec::new(), all_locked_until: after(now, LOCKOUT_FIRST_S) }
     }
 
     /// Reads a snapshot. Returns `None` if it is damaged, or no snapshot was written.
@@ -119,7 +119,7 @@ impl Lockouts {
         if series.wrong < CODE_TRIES {
             return Ok(CODE_TRIES - series.wrong);
         }
-        let seconds = (LOCK_FIRST_S << series.lockouts.min(DOUBLINGS)).min(LOCK_MAX_S);
+        let seconds = (LOCKOUT_FIRST_S << series.lockouts.min(DOUBLINGS)).min(LOCKOUT_MAX_S);
         series.lockouts = series.lockouts.saturating_add(1);
         series.wrong = 0;
         series.locked_until = after(now, seconds);
@@ -176,12 +176,12 @@ fn after(now: u64, seconds: u32) -> u64 {
 
 /// Seconds until `until`, rounded up.
 fn seconds_left(until: u64, now: u64) -> u16 {
-    u16::try_from(until.saturating_sub(now).div_ceil(1_000)).unwrap_or(LOCK_MAX_S as u16)
+    u16::try_from(until.saturating_sub(now).div_ceil(1_000)).unwrap_or(LOCKOUT_MAX_S as u16)
 }
 
-const _: () = assert!(LOCK_FIRST_S << DOUBLINGS >= LOCK_MAX_S);
+const _: () = assert!(LOCKOUT_FIRST_S << DOUBLINGS >= LOCKOUT_MAX_S);
 // The length of a lockout fits its two bytes.
-const _: () = assert!(LOCK_MAX_S <= u16::MAX as u32);
+const _: () = assert!(LOCKOUT_MAX_S <= u16::MAX as u32);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use core::pin::pin;
 
 use rand_core::CryptoRngCore;
 
-use crate::limits::{self, STEP_MS, WORKING_CAP_MS};
+use crate::limits::{self, IDLE_MS, WORKING_CAP_MS};
 use crate::sealed::cipher::{Aead, Cipher};
 use crate::sealed::keys::Transcript;
 use crate::sealed::stream::Codec;
@@ -41,7 +41,7 @@ pub(super) struct Accepted {
 impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
     /// Exchanges `Hello` and `Greeting`, and receives the code if it is needed.
     pub(super) async fn greet<C: Cipher>(&mut self) -> Result<Opening, SessionError> {
-        let until = self.channel.after(STEP_MS);
+        let until = self.channel.after(IDLE_MS);
         let receiver = &mut *self.receiver;
         let payload =
             self.channel.receive_message(receiver.buffers.frame, until, pin!(receiver.operator.interrupted())).await?;

@@ -9,7 +9,7 @@ use core::pin::pin;
 use rand_core::CryptoRngCore;
 
 use crate::digest::Digest;
-use crate::limits::{LEASE_MS, PROGRESS_STEP, STEP_MS, WORKING_CAP_MS};
+use crate::limits::{IDLE_MS, LEASE_MS, PROGRESS_STEP, WORKING_CAP_MS};
 use crate::sealed::cipher::Cipher;
 use crate::sealed::keys::Schedule;
 use crate::sealed::stream::{Opener, Span};
@@ -182,7 +182,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
     async fn receive_chunk(&mut self, chunk: u32) -> Result<usize, SessionError> {
         let cap = self.channel.after(WORKING_CAP_MS);
         loop {
-            let until = self.channel.after(STEP_MS).min(cap);
+            let until = self.channel.after(IDLE_MS).min(cap);
             let receiver = &mut *self.receiver;
             let header = self
                 .channel

@@ -8,7 +8,7 @@ use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, Either3, Either4, select, select3, select4};
 
-use crate::limits::STEP_MS;
+use crate::limits::IDLE_MS;
 use crate::session::channel::{Channel, Interrupted};
 use crate::session::{Clock, Link, SessionError};
 use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
@@ -75,7 +75,7 @@ async fn wait_for_erased<L: Link, K: Clock>(
     mut work: Pin<&mut dyn Future<Output = ()>>,
 ) -> Result<First<()>, SessionError> {
     let clock = channel.clock();
-    let mut silent_until = channel.after(STEP_MS);
+    let mut silent_until = channel.after(IDLE_MS);
     loop {
         let tick = channel.next_keep_alive();
         let readable = async {
@@ -90,12 +90,12 @@ async fn wait_for_erased<L: Link, K: Clock>(
             Either4::Third(ready) => {
                 ready?;
                 let buffer = buffer.as_deref_mut().unwrap_or_default();
-                let until = channel.after(STEP_MS);
+                let until = channel.after(IDLE_MS);
                 let message = channel.receive_message(buffer, until, interrupted.as_mut()).await?;
                 if !FromSender::is_working(message) {
                     return Ok(First::Message(message.len()));
                 }
-                silent_until = channel.after(STEP_MS);
+                silent_until = channel.after(IDLE_MS);
                 continue;
             }
             Either4::Fourth(()) if buffer.is_some() && clock.now() >= silent_until => {

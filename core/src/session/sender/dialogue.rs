@@ -9,7 +9,7 @@ use core::pin::pin;
 use embassy_futures::select::{Either3, Either4, select3, select4};
 
 use crate::code::AuthCode;
-use crate::limits::{self, MESSAGE_MAX, STEP_MS, WORKING_CAP_MS};
+use crate::limits::{self, IDLE_MS, MESSAGE_MAX, WORKING_CAP_MS};
 use crate::session::channel::{Channel, decode, frame_message, frame_payload};
 use crate::session::sender::{Event, Operator};
 use crate::session::{Clock, DuplexLink, Misbehaviour, SessionError, Written};
@@ -50,7 +50,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
 
     /// Receives the payload of the next message, whatever it is.
     pub(super) async fn receive_payload(&mut self) -> Result<&[u8], SessionError> {
-        let until = self.channel.after(STEP_MS);
+        let until = self.channel.after(IDLE_MS);
         self.channel.receive_message(&mut self.message, until, pin!(self.operator.interrupted())).await
     }
 
@@ -58,7 +58,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
     /// receiver may still have unread chunks.
     pub(super) async fn receive(&mut self, keeps_alive: bool) -> Result<FromReceiver, SessionError> {
         let clock = self.channel.clock();
-        let silent_until = self.channel.after(STEP_MS);
+        let silent_until = self.channel.after(IDLE_MS);
         loop {
             let tick = if keeps_alive { self.channel.next_keep_alive().min(silent_until) } else { silent_until };
             let interrupted = self.operator.interrupted();
@@ -97,8 +97,8 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
     /// Asks the user for the code, and sends keep-alives meanwhile.
     pub(super) async fn ask_code(&mut self, left: Option<u8>) -> Result<AuthCode, SessionError> {
         let clock = self.channel.clock();
-        let until = self.channel.after(limits::CODE_MS + STEP_MS);
-        let mut silent_until = self.channel.after(STEP_MS);
+        let until = self.channel.after(limits::CODE_MS + IDLE_MS);
+        let mut silent_until = self.channel.after(IDLE_MS);
         let mut answer = pin!(self.operator.code(left));
         loop {
             let tick = self.channel.next_keep_alive();
@@ -107,9 +107,9 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
                 Either3::First(None) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
                 Either3::Second(ready) => {
                     ready?;
-                    let within = self.channel.after(STEP_MS);
+                    let within = self.channel.after(IDLE_MS);
                     match decode(self.channel.receive_message(&mut self.message, within, pin!(pending())).await?)? {
-                        FromReceiver::Working(_) => silent_until = self.channel.after(STEP_MS),
+                        FromReceiver::Working(_) => silent_until = self.channel.after(IDLE_MS),
                         other => return not_expected(other),
                     }
                 }
@@ -152,7 +152,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
     async fn send_frame(&mut self, length: usize) -> Result<(), SessionError> {
         self.channel.begin_frame()?;
         let cap = self.channel.after(WORKING_CAP_MS);
-        let mut until = self.channel.after(STEP_MS).min(cap);
+        let mut until = self.channel.after(IDLE_MS).min(cap);
         let mut sent = 0;
         let mut is_interrupted = false;
         loop {
@@ -168,7 +168,7 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
                 Ok(Written::Bytes(count)) => sent += count,
                 Ok(Written::Readable) => {
                     self.receive_progress().await?;
-                    until = self.channel.after(STEP_MS).min(cap);
+                    until = self.channel.after(IDLE_MS).min(cap);
                 }
                 // `Cancel` can be sent only after a complete frame.
                 Err(SessionError::Cancelled(_)) if !is_interrupted => {

@@ -221,7 +221,7 @@ impl<L: DuplexLink, S: Source, O: Operator, K: Clock, R: CryptoRngCore> Session<
         loop {
             match self.dialogue.receive(true).await? {
                 FromReceiver::Working(stage @ (Stage::Key | Stage::KeyAgain)) => {
-                    let key_ms = u64::from(greeting.key_seconds) * 1_000 + limits::STEP_MS;
+                    let key_ms = u64::from(greeting.key_seconds) * 1_000 + limits::IDLE_MS;
                     let until = *key_until.get_or_insert(self.dialogue.channel.after(key_ms));
                     self.dialogue.show_working(stage, until)?;
                 }

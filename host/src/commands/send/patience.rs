@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_busy_receiver_is_asked_past_its_idle_deadline() {
         let (tries, seconds) = endure(&mut Patience::default(), Hope::Busy);
-        assert!(seconds * 1000 > waft_core::limits::STEP_MS && tries < 250, "{tries} tries, {seconds} s");
+        assert!(seconds * 1000 > waft_core::limits::IDLE_MS && tries < 250, "{tries} tries, {seconds} s");
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
     fn a_break_after_busy_is_busy_too() {
         let mut patience = Patience::default();
         patience.next(Hope::Busy, Duration::ZERO);
-        assert!(endure(&mut patience, Hope::Broken).1 * 1000 > waft_core::limits::STEP_MS);
+        assert!(endure(&mut patience, Hope::Broken).1 * 1000 > waft_core::limits::IDLE_MS);
     }
 
     #[test]
