@@ -372,7 +372,7 @@ mod tests {
     fn the_readme_quotes_what_is_really_said() {
         let sources = SOURCES.map(|source| source.replace("\\\n", "")).concat().to_lowercase();
         let mut count = 0;
-        for text in rows(include_str!("../../../README.md")).flat_map(|row| row.split("; ")) {
+        for text in rows(include_str!("../../README.md")).flat_map(|row| row.split("; ")) {
             for part in text.split("...").map(|part| part.trim_matches([' ', ',', ':']).to_lowercase()) {
                 assert!(sources.contains(&part), "nothing says {part:?}");
             }
