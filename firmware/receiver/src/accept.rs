@@ -1,17 +1,17 @@
-//! The board's sockets: which connection gets the one session, and which are turned away.
+//! Accepts connections: decides which one gets the single session, and turns the others away.
 //!
 //! ```text
-//! Listening -> a SYN -> Connecting -> TCP is up -> Preface -> 8 right bytes -> Waiting -> the session
-//!     ^                     |                         | wrong bytes, silence      | a session runs: *busy*
-//!     +------ Closing <-----+-------------------------+---------------------------+
+//! Listening -> a SYN -> Connecting -> TCP established -> Preface -> 8 valid bytes -> Waiting -> the session
+//!     ^                     |                               |  wrong bytes, timeout      |  a session runs: *busy*
+//!     +------ Closing <-----+-------------------------------+----------------------------+
 //! ```
 //!
-//! A connection before its session costs a socket and a few bytes, and no cryptography. TCP on a chip has no queue of
-//! pending connections: a SYN that meets no listening socket is reset. So the last socket never has a session: it tells
-//! *busy* to whoever the others have no room for. And of the others one listens, too, as long as not all of them have a
-//! session or a connection that waits for one: the pending connection that has come least far is reset. Which of those
-//! that wait gets the session, and when, is also a matter of what handshakes from its address have cost before: see
-//! [`budget`](crate::budget). PROTOCOL.md, sections 2 and 6, "Many connections".
+//! Before its session a connection costs a socket and a few bytes, but no cryptography. TCP on a chip has no accept
+//! queue: a SYN that finds no listening socket is reset. So the last socket never carries a session: it answers *busy*
+//! to connections for which the other sockets have no room. One of the other sockets also keeps listening, unless each
+//! of them carries a session or a waiting connection: to free a socket, the pending connection that has made the least
+//! progress is reset. Which waiting connection gets the session, and when, also depends on what failed handshakes from
+//! its address have cost: see [`budget`](crate::budget). PROTOCOL.md, sections 2 and 6, "Many connections".
 
 use core::cell::Cell;
 use core::future::{Future, pending, poll_fn};
@@ -27,32 +27,32 @@ use crate::board::{Listened, Socket};
 use crate::budget::{Budget, Source};
 use crate::panel::{Notice, Panel};
 
-/// A peer that wants to connect has so long to answer, in milliseconds: a false address never does.
+/// The time in which a peer must complete the TCP handshake, in milliseconds. A spoofed address never completes it.
 const CONNECT_MS: u64 = 3_000;
-/// The newest connection is not reset earlier than after this, in milliseconds; and one at the last socket then, in any
-/// case. On a local network the handshake of TCP and the preface take less, and so does a refusal.
+/// The newest connection is not reset within this time, in milliseconds. After it, a connection at the last socket is
+/// always reset. On a local network a TCP handshake with the preface takes less time, and so does a refusal.
 const GRACE_MS: u64 = 30;
-/// Looked at again after this, in milliseconds, where there is no reason to do so earlier.
+/// The longest wait between two looks at all connections, in milliseconds.
 const FAR_MS: u64 = 3_600_000;
 
-/// The sockets, and how far the connection at each has come.
+/// The sockets, and how far the connection at each one has come.
 pub(crate) struct Backlog<'a, S: Socket, K, const N: usize> {
     connections: [Connection<S>; N],
     budget: Budget,
-    /// Connections so far.
+    /// The number of connections so far.
     count: Cell<u32>,
-    /// How often a session had to end for a waiting connection, since one was authenticated.
+    /// The number of sessions that were ended for a waiting connection since the last authenticated one.
     yields: u32,
     clock: &'a K,
     panel: &'a Panel,
-    /// Where senders reach the board.
+    /// The address at which senders reach the board.
     address: &'a Cell<Option<S::Address>>,
 }
 
-/// The session that runs, as far as the other connections are concerned.
+/// The running session, as far as it matters to the other connections.
 pub(crate) struct ActiveSession {
     since: u64,
-    /// Milliseconds for which the processor worked on it.
+    /// The processor time that it used, in milliseconds.
     worked: Cell<u64>,
     authenticated: Cell<bool>,
 }
@@ -62,17 +62,17 @@ impl ActiveSession {
         Self { since: now, worked: Cell::new(0), authenticated: Cell::new(false) }
     }
 
-    /// The peer has proven to be a trusted sender: it keeps the session.
+    /// Notes that the peer is authenticated as a trusted sender. From now on it keeps the session.
     pub(crate) fn authenticated(&self) {
         self.authenticated.set(true);
     }
 
-    /// Completes once the peer is authenticated. Polled whenever the session was.
+    /// Completes when the peer is authenticated. It registers no waker: it is polled whenever the session is polled.
     async fn is_authenticated(&self) {
         poll_fn(|_| if self.authenticated.get() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Runs the session, and counts what the processor works on it.
+    /// Runs the session, and measures the processor time that it uses.
     async fn measure<T>(&self, clock: &impl Clock, mut session: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|context| {
             let begun = clock.now();
@@ -83,7 +83,7 @@ impl ActiveSession {
         .await
     }
 
-    /// When the peer will have kept this board waiting for `patience` milliseconds.
+    /// The time at which this board will have waited for the peer for `patience` milliseconds.
     fn yields_at(&self, patience: u64) -> u64 {
         self.since + self.worked.get() + patience
     }
@@ -102,7 +102,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         Self { connections, budget: Budget::new(clock.now()), count: Cell::new(0), yields: 0, clock, panel, address }
     }
 
-    /// Runs `session` on the connection `at`, which [`next`](Self::next) gave.
+    /// Runs `session` on connection `at`, an index that [`next`](Self::next) returned.
     pub(crate) async fn hold(&mut self, at: usize, session: impl AsyncFnOnce(&mut S, &ActiveSession)) {
         let (mut socket, source) = self.connections[at].take();
         let active = ActiveSession::new(self.clock.now());
@@ -120,7 +120,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         self.connections[at].put_back(socket);
     }
 
-    /// Tells each connection that says the preface why there is no session.
+    /// Sends `refusal` to each connection that sent a valid preface.
     pub(crate) async fn refuse(&mut self, refusal: ClearRefusal) -> ! {
         loop {
             self.turn_away(refusal).await;
@@ -128,8 +128,8 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         }
     }
 
-    /// Waits for the connection that gets the next session: of several, one whose address had the fewest handshakes
-    /// that failed, and of those the one that has waited longest. Cancel-safe.
+    /// Waits for the connection that gets the next session: the one whose address has the fewest failed handshakes, and
+    /// among equals the one that connected first. Cancel-safe.
     pub(crate) async fn next(&mut self) -> usize {
         loop {
             let now = self.clock.now();
@@ -146,8 +146,8 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         }
     }
 
-    /// Accepts connections beside a session. Completes when the session has to end, since its peer has proven nothing,
-    /// has kept this board waiting for long enough, and another connection waits.
+    /// Accepts connections beside a session. Completes when the session must end: its peer is not authenticated, has
+    /// kept this board waiting for long enough, and another connection waits.
     async fn keep(&mut self, active: &ActiveSession) {
         loop {
             if active.authenticated.get() {
@@ -168,8 +168,8 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         }
     }
 
-    /// Waits until a connection has come further, or `patience` milliseconds have gone by; and sees to it that a socket
-    /// listens. Cancel-safe.
+    /// Waits until a connection makes progress or `patience` milliseconds pass, and keeps a socket listening.
+    /// Cancel-safe.
     async fn advance(&mut self, patience: u64) {
         let patience = self.make_room().min(patience);
         self.connections[N - 1].turn_away(ClearRefusal::Busy).await;
@@ -179,9 +179,10 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         select(steps, clock.sleep_until(clock.now() + patience)).await;
     }
 
-    /// Frees a socket to listen at, where none of those does that sessions are held at: resets the pending connection
-    /// that has come least far, and of equals the oldest. Those that wait are not reset for others, but for one whose
-    /// address has fewer failures. And frees the last socket, too. Gives after how many milliseconds to do so again.
+    /// Ensures that one of the sockets for sessions listens, by resetting the pending connection that has made the
+    /// least progress, and among equals the oldest. A waiting connection is only reset in favour of one whose address
+    /// has fewer failures. Also resets connections that exceeded their time limit, and frees the last socket. Returns
+    /// the number of milliseconds after which to call it again.
     #[inline(never)]
     fn make_room(&mut self) -> u64 {
         let now = self.clock.now();
@@ -223,7 +224,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         again
     }
 
-    /// Tells all that wait why they get no session.
+    /// Sends `refusal` to all waiting connections.
     async fn turn_away(&mut self, refusal: ClearRefusal) {
         for connection in &mut self.connections {
             connection.turn_away(refusal).await;
@@ -231,44 +232,45 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     }
 }
 
-/// How long a peer may keep this board waiting before it is authenticated while others wait, in milliseconds. Short, so
-/// that those who say nothing do not keep a sender out; but longer now and then, for a sender that is far away.
+/// How long a peer may keep this board waiting before it is authenticated while other connections wait, in
+/// milliseconds. Short, so that silent peers do not keep a sender out, but sometimes longer, for a sender that is far
+/// away.
 fn patience(yields: u32) -> u64 {
-    // 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 4, ... times the shortest.
+    // 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 1, 4, ... times the shortest time.
     let doublings = yields.wrapping_add(1).trailing_zeros() / 2;
     (YIELD_MS << doublings.min(10)).min(YIELD_MAX_MS)
 }
 
-/// A socket, and the connection at it.
+/// A socket and its connection.
 struct Connection<S> {
-    /// None while a session has it.
+    /// `None` while a session uses it.
     socket: Option<S>,
     phase: Phase,
-    /// When the connection began, in milliseconds.
+    /// The time at which the connection began, in milliseconds.
     since: u64,
-    /// Its number, since many may begin in one millisecond.
+    /// The sequence number of the connection, because several may begin in one millisecond.
     number: u32,
-    /// Where it comes from.
+    /// The address of the peer.
     source: Option<Source>,
 }
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// There is none.
+    /// There is no connection.
     Listening,
     /// The peer's SYN was answered.
     Connecting,
-    /// TCP is up, and the peer has said so much of the preface.
+    /// TCP is established, and the peer has sent `count` bytes of the preface.
     Preface { said: [u8; LEN], count: usize },
-    /// The peer has said the preface.
+    /// The peer has sent the preface, and waits for a session.
     Waiting,
-    /// The session is over, or the peer was turned away.
+    /// The session is over, or the peer was refused.
     Closing,
 }
 
 impl Phase {
-    /// How long a peer may take, in milliseconds.
+    /// The latest end of this phase, in milliseconds after the connection began.
     fn limit(self) -> Option<u64> {
         match self {
             Self::Connecting => Some(CONNECT_MS),
@@ -277,7 +279,7 @@ impl Phase {
         }
     }
 
-    /// Those of less rank make room first.
+    /// Connections of a lower rank are reset first.
     fn rank(self) -> u8 {
         match self {
             Self::Listening | Self::Closing => 0,
@@ -320,7 +322,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Waits until the connection has come further. Cancel-safe: it goes on where it was.
+    /// Waits until the connection makes progress. Cancel-safe: the next call continues where this one stopped.
     async fn step(&mut self, clock: &impl Clock, panel: &Panel, address: &Cell<Option<S::Address>>, count: &Cell<u32>) {
         let Some(socket) = &mut self.socket else { return pending().await };
 
@@ -349,7 +351,8 @@ impl<S: Socket> Connection<S> {
                     self.phase = judge(socket, said).await;
                 }
             }
-            // A sender says nothing before it is spoken to: this is the end of the connection, or no sender.
+            // A sender sends nothing before our ClientHello. So either the connection ended, or the peer is not a
+            // sender.
             Phase::Waiting => {
                 let _ = socket.readable().await;
                 self.reset();
@@ -362,13 +365,13 @@ impl<S: Socket> Connection<S> {
     }
 }
 
-/// What a connection says next; `None` where it says no more. Cancel-safe: it waits where nothing is read yet.
+/// Reads the next bytes of a connection, or returns `None` at its end. Cancel-safe: it only waits before it reads.
 async fn hear<S: Socket>(socket: &mut S, said: &mut [u8]) -> Option<usize> {
     socket.readable().await.ok()?;
     socket.read(said).await.ok().filter(|count| *count > 0)
 }
 
-/// Lets a connection wait that said a preface. What is none gets no answer.
+/// Checks a complete preface: a valid one makes the connection wait; bytes that are not a preface get no answer.
 async fn judge<S: Socket>(socket: &mut S, said: &[u8; LEN]) -> Phase {
     match check_preface(said) {
         Ok(()) => return Phase::Waiting,
@@ -379,7 +382,7 @@ async fn judge<S: Socket>(socket: &mut S, said: &[u8; LEN]) -> Phase {
 }
 
 async fn say<S: Socket>(socket: &mut S, refusal: ClearRefusal) {
-    // Whether it still listens or not, it gets no session.
+    // An error does not matter: the connection gets no session either way.
     let _ = socket.write_all(&refusal.to_bytes()).await;
 }
 

@@ -1,27 +1,28 @@
-//! How much of the processor handshakes may take that fail, and which addresses they came from.
+//! Limits the processor time that failed handshakes may use, and remembers the addresses that they came from.
 //!
-//! Eight known bytes make this board compute a key pair, and a trusted sender's certificate, which is no secret, makes
-//! it check a signature. What that costs is measured, not assumed: the processor's time from the preface on, until a
-//! session is authenticated. Each millisecond that passes is saved, up to [`FULL_MS`], and a failure costs [`PRICE`]
-//! times what it took: so failures take half of the time at most. Addresses with failures come behind others, and
-//! cannot use up the last [`RESERVE_MS`].
+//! Eight known bytes make this board compute a key pair, and a trusted sender's certificate, which is not secret, makes
+//! it check a signature. The cost is measured, not assumed: it is the processor time from the preface until the session
+//! is authenticated. The budget grows by one for each millisecond that passes, up to [`FULL_MS`], and a failure costs
+//! [`PRICE`] times its processor time, so failures use at most half of the time. Addresses with failures are served
+//! after others, and cannot use the last [`RESERVE_MS`].
 
 use core::net::IpAddr;
 
-/// What can be saved, in milliseconds.
+/// The most that the budget can hold, in milliseconds.
 const FULL_MS: u64 = 6_000;
-/// Kept for addresses without failures, in milliseconds.
+/// Reserved for addresses without failures, in milliseconds.
 const RESERVE_MS: u64 = 2_000;
-/// What a failure costs for each millisecond of the processor, in milliseconds.
+/// The charge for each millisecond of processor time that a failure used, in milliseconds.
 const PRICE: u64 = 2;
-/// Longest work that is charged, in milliseconds: a board that was held up by something else must not stay so.
+/// The longest time that is charged, in milliseconds, so that a board that was delayed by something else recovers soon.
 const CHARGED_MS: u64 = 1_000;
-/// A failure is forgotten after this, in milliseconds.
+/// A failure is forgotten after this time, in milliseconds.
 const FORGET_MS: u64 = 60_000;
-/// Addresses whose failures are counted. Past that the one that failed longest ago is forgotten.
+/// The number of addresses whose failures are counted. One more replaces the address that failed least recently.
 const SOURCES: usize = 8;
 
-/// The address of a peer; of IPv6 the network, since a host there has any number of addresses.
+/// The address of a peer. For IPv6 it is a hash of the network prefix, since a host can use any number of addresses in
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source(u32);
 
@@ -37,20 +38,20 @@ impl Source {
     }
 }
 
-/// An address that handshakes failed from.
+/// An address with failed handshakes.
 #[derive(Clone, Copy)]
 struct Failing {
     source: Source,
     failures: u16,
-    /// When the last one did.
+    /// The time of the last failure, in milliseconds.
     last: u64,
 }
 
 /// The budget of a board.
 pub(crate) struct Budget {
-    /// Milliseconds that are saved. Below zero what failures took too much.
+    /// The milliseconds that were left at time `at`. Negative if failures used too much.
     left: i64,
-    /// When that was so.
+    /// The time to which `left` refers, in milliseconds.
     at: u64,
     sources: [Option<Failing>; SOURCES],
 }
@@ -60,20 +61,20 @@ impl Budget {
         Self { left: FULL_MS as i64, at: now, sources: [None; SOURCES] }
     }
 
-    /// Handshakes from there that failed lately.
+    /// The number of recent failed handshakes from `source`.
     #[inline(never)]
     pub(crate) fn failures(&self, source: Option<Source>, now: u64) -> u16 {
         let of_source = |failing: &&Failing| Some(failing.source) == source && now < failing.last + FORGET_MS;
         self.sources.iter().flatten().find(of_source).map_or(0, |failing| failing.failures)
     }
 
-    /// Milliseconds until a handshake from there may begin.
+    /// The number of milliseconds until a handshake from `source` may begin.
     pub(crate) fn wait(&self, source: Option<Source>, now: u64) -> u64 {
         let needed = if self.failures(source, now) > 0 { RESERVE_MS as i64 } else { 0 };
         (needed - self.left(now)).max(0) as u64
     }
 
-    /// A handshake from there failed, and took so many milliseconds of the processor.
+    /// Charges a failed handshake from `source` that used `cost` milliseconds of processor time.
     pub(crate) fn failed(&mut self, source: Option<Source>, cost: u64, now: u64) {
         (self.left, self.at) = (self.left(now) - (PRICE * cost.min(CHARGED_MS)) as i64, now);
         let Some(source) = source else { return };
@@ -86,7 +87,7 @@ impl Budget {
         *slot.expect("there are slots") = Some(Failing { source, failures, last: now });
     }
 
-    /// A trusted sender is there.
+    /// Forgets the failures of `source`, because a trusted sender authenticated from there.
     pub(crate) fn succeeded(&mut self, source: Option<Source>) {
         for slot in &mut self.sources {
             slot.take_if(|failing| Some(failing.source) == source);
@@ -106,7 +107,7 @@ mod tests {
         Some(Source::of([192, 0, 2, last].into()))
     }
 
-    /// Fails as often as it may for so many milliseconds; what that took.
+    /// Fails as often as the budget allows between `begin` and `end`. Returns the processor time that this used.
     fn attack(budget: &mut Budget, from: Option<Source>, cost: u64, begin: u64, end: u64) -> u64 {
         let (mut now, mut spent) = (begin, 0);
         while now < end {

@@ -1,7 +1,8 @@
-//! The console: what a person at a serial terminal sees and types.
+//! The serial console: shows events to the user, and executes the commands that the user types.
 //!
-//! Lines come from notices on the [`panel`](crate::panel) and from commands; the key is typed here while an offer waits
-//! for it. What is being typed stays whole: a line that comes in between is written above it.
+//! The lines on the screen come from notices on the [`panel`](crate::panel) and from commands. While an offer waits for
+//! its key, the user types the key here. Unfinished input stays intact: a line that is printed meanwhile appears above
+//! it.
 
 mod commands;
 mod notices;
@@ -26,20 +27,20 @@ use commands::Command;
 use terminal::{Line, Terminal};
 use text::Code;
 
-/// After a read from the terminal that failed, the next one waits so long, in milliseconds.
+/// The pause after a failed read from the terminal, in milliseconds.
 const FAILED_MS: u64 = 100;
 
-/// A receiver that works.
+/// The identity and the entropy sources of a receiver that can work.
 #[derive(Clone, Copy)]
 pub(crate) struct Ready<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) sources: Sources,
 }
 
-/// What a console shows and works on.
+/// What a console shows and controls.
 pub(crate) struct Around<'a, B: Board> {
     pub(crate) panel: &'a Panel,
-    /// Where senders reach the board.
+    /// The address at which senders reach the board.
     pub(crate) address: &'a Cell<Option<<B::Socket as Socket>::Address>>,
     pub(crate) slots: &'a Slots<'a, B::Mutex, B::Flash>,
     pub(crate) store: Option<&'a SharedStore<'a, B>>,
@@ -52,11 +53,11 @@ pub(crate) struct Around<'a, B: Board> {
 pub(crate) struct Console<'a, B: Board> {
     terminal: Terminal<B::Console>,
     around: Around<'a, B>,
-    /// Who the running session is with.
+    /// The sender of the running session.
     peer: Option<&'a TrustedSender>,
     /// Whether the last read from the terminal failed.
     failed: bool,
-    /// What the person holds on to.
+    /// The folder that the user keeps with `hold`.
     held: Option<Folder<'a, B::Mutex, B::Flash>>,
 }
 
@@ -65,7 +66,7 @@ impl<'a, B: Board> Console<'a, B> {
         Self { terminal: Terminal::new(io, echo), around, peer: None, failed: false, held: None }
     }
 
-    /// Shows what happens, and does what is typed.
+    /// Shows notices and executes commands, forever.
     pub(crate) async fn serve(&mut self) -> ! {
         self.introduce().await;
         loop {
@@ -85,20 +86,21 @@ impl<'a, B: Board> Console<'a, B> {
         }
     }
 
-    /// What is typed next; `None`: the line failed. While a key is checked what is typed waits: it may be the next key.
-    /// Cancel-safe.
+    /// Reads the next byte that the user types, or returns `None` if the read failed. While a key is checked, input
+    /// stays unread, because it may be the next key. Cancel-safe.
     async fn next_byte(&mut self) -> Option<u8> {
         if self.failed {
-            // One error is over with the next byte; where all reads fail, the others have the processor.
+            // A single error passes with the next byte. If all reads fail, the pause leaves the processor to other
+            // tasks.
             self.around.clock.sleep_until(self.around.clock.now() + FAILED_MS).await;
         }
         let panel = self.around.panel;
-        // Polled whenever the session that checks it was.
+        // Needs no waker: it is polled whenever the session that checks the key is polled.
         poll_fn(|_| if panel.checks_key.get() { Poll::Pending } else { Poll::Ready(()) }).await;
         self.terminal.read().await
     }
 
-    /// Says who the board is, and whether it receives.
+    /// Prints the board's name and fingerprint, and whether it receives.
     async fn introduce(&mut self) {
         self.terminal.say("").await;
         match self.around.ready {
@@ -133,7 +135,8 @@ impl<'a, B: Board> Console<'a, B> {
         self.terminal.prompt(prompt).await;
     }
 
-    /// A command always is one; while a key is asked for, everything else is taken for the key.
+    /// Handles a line of input. A command is always recognized; while a key is requested, any other line is taken for
+    /// the key.
     async fn obey(&mut self, line: &Line) {
         let typed = line.text();
         if let Some(command) = Command::parse(typed) {

@@ -1,4 +1,4 @@
-//! Connections from several addresses, in an order and at times that the tests choose.
+//! Tests of the backlog with scripted connections from several addresses and a clock that the tests advance.
 
 use core::convert::Infallible;
 use core::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use waft_core::wire::preface::preface;
 use super::*;
 use crate::tls::guard::Tcp;
 
-/// A clock that the tests put forward.
+/// A clock that the tests advance.
 #[derive(Default)]
 struct Hand(Cell<u64>);
 
@@ -36,7 +36,7 @@ enum End {
     Reset,
 }
 
-/// A peer that said something when it connected, and says no more.
+/// A peer that sends some bytes when it connects, and nothing afterwards.
 struct Peer {
     from: IpAddr,
     says: RefCell<VecDeque<u8>>,
@@ -44,7 +44,7 @@ struct Peer {
     end: Cell<Option<End>>,
 }
 
-/// Peers whose SYN no socket has met yet.
+/// Peers whose SYN has not reached a socket yet.
 type Arriving = RefCell<VecDeque<Rc<Peer>>>;
 
 #[derive(Default)]
@@ -127,7 +127,7 @@ impl Socket for Plug {
     }
 }
 
-/// A board with two sockets for sessions, and one beside.
+/// A board with two sockets for sessions, and the last one, which only refuses.
 struct Scene {
     backlog: Backlog<'static, Plug, Hand, 3>,
     clock: &'static Hand,
@@ -143,7 +143,7 @@ impl Scene {
         Self { backlog: Backlog::new(sockets, clock, panel, address), clock, arriving }
     }
 
-    /// A peer with this address connects and says the preface.
+    /// Lets a peer with this address connect and send the preface.
     fn connects(&self, last: u8) -> Rc<Peer> {
         let says = RefCell::new(preface().into());
         let peer = Peer { from: [192, 0, 2, last].into(), says, told: RefCell::default(), end: Cell::default() };
@@ -156,7 +156,7 @@ impl Scene {
         self.clock.0.update(|now| now + milliseconds);
     }
 
-    /// Lets the board do all that it has to do now; gives the connection that may have the next session, if one may.
+    /// Polls until the board has nothing left to do now. Returns the connection that may have the next session, if any.
     fn next(&mut self) -> Option<usize> {
         let mut next = pin!(self.backlog.next());
         (0..20).find_map(|_| match poll_once(next.as_mut()) {
@@ -165,7 +165,7 @@ impl Scene {
         })
     }
 
-    /// A session with whoever is there, whose handshake takes this much of the processor and fails.
+    /// Runs a session whose handshake uses `cost` milliseconds of processor time and then fails.
     fn fails(&mut self, cost: u64) {
         let at = self.next().expect("somebody may have a session");
         let clock = self.clock;
@@ -173,7 +173,8 @@ impl Scene {
         assert!(poll_once(self.backlog.hold(at, session)).is_ready());
     }
 
-    /// A session with whoever is there, who says nothing in it; after how many milliseconds it has to end.
+    /// Runs a session whose peer stays silent. Returns the milliseconds after which it was ended, or `None` after
+    /// `most`.
     fn keeps_waiting(&mut self, most: u64) -> Option<u64> {
         let at = self.next().expect("somebody may have a session");
         let (clock, begun) = (self.clock, self.clock.now());
@@ -243,7 +244,7 @@ fn those_with_failures_make_room_for_one_without() {
         scene.connects(STRANGER);
         scene.fails(1_000);
     }
-    // They wait at both sockets for sessions, and may not have any yet.
+    // They wait at both sockets for sessions, and may not have a session yet.
     let strangers = [scene.connects(STRANGER), scene.connects(STRANGER)];
     assert_eq!(scene.next(), None);
     let third = scene.connects(STRANGER);
@@ -255,7 +256,7 @@ fn those_with_failures_make_room_for_one_without() {
     assert_eq!(scene.next(), None);
     assert_eq!(*turned.told.borrow(), ClearRefusal::Busy.to_bytes());
     assert_eq!(strangers.iter().filter(|peer| peer.end.get() == Some(End::Reset)).count(), 1);
-    // It tries again.
+    // The sender tries again.
     let sender = scene.connects(SENDER);
     scene.fails(1);
     assert_eq!(scene.next(), None);
@@ -285,7 +286,7 @@ fn now_and_then_a_peer_has_longer() {
         scene.connects(STRANGER);
         scene.connects(SENDER);
         *took = scene.keeps_waiting(10_000).expect("another waits");
-        // The other one's session ends by itself, and what was charged is saved again.
+        // The session of the other peer ends by itself; afterwards the budget recovers what was charged.
         scene.fails(0);
         scene.passes(10_000);
     }

@@ -1,4 +1,4 @@
-//! What can be typed, and what is done then.
+//! The commands of the console: parsing and execution.
 
 use core::pin::pin;
 
@@ -18,10 +18,10 @@ use crate::identity::KeyPolicy;
 use crate::session::Store;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
 
-/// Bytes of a file that `show` shows, at most.
+/// The most bytes of a file that `show` prints.
 const SHOWN: u32 = 4 << 10;
 
-/// A command.
+/// A command that the user typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command<'l> {
     Help,
@@ -260,7 +260,8 @@ impl<'a, B: Board> Console<'a, B> {
         }
     }
 
-    /// The store, unless a transfer has it. One that is over has it until its sender has gone.
+    /// The store, unless a session uses it. A session that is over still holds the store until its sender has
+    /// disconnected.
     async fn store(&self) -> Option<MutexGuard<'a, NoopRawMutex, Store<'a, B>>> {
         let until = self.around.clock.now() + LINGER_MS + 1_000;
         match select(self.around.store?.lock(), self.around.clock.sleep_until(until)).await {

@@ -1,4 +1,4 @@
-//! What happens, line by line.
+//! Turns each notice into a line on the console.
 
 use core::fmt;
 
@@ -30,10 +30,10 @@ impl<B: Board> Console<'_, B> {
     }
 }
 
-/// A notice in words.
+/// A notice as text.
 struct Told<'a, A> {
     notice: &'a Notice,
-    /// Has what is state and no notice.
+    /// Holds the code and the question, which a notice only announces.
     panel: &'a Panel,
     address: Option<A>,
     peer: &'a str,
@@ -64,7 +64,7 @@ impl<A: fmt::Display> fmt::Display for Told<'_, A> {
     }
 }
 
-/// Asks for the key.
+/// Asks the user for the key.
 fn ask(f: &mut fmt::Formatter<'_>, Question { offered, left }: Question, peer: &str) -> fmt::Result {
     let (files, bytes) = (Files(offered.shape.files), Bytes(offered.shape.total));
     match left {
@@ -87,7 +87,7 @@ fn tell(f: &mut fmt::Formatter<'_>, event: Event, peer: &str) -> fmt::Result {
         Event::Receiving { offset: 0, .. } => f.write_str("Receiving."),
         Event::Receiving { offset, total } if offset == total => f.write_str("All of it is here already."),
         Event::Receiving { offset, total } => write!(f, "Going on at {} of {}.", Bytes(offset), Bytes(total)),
-        // Told as percents.
+        // Shown as a percentage by `Notice::Percent`.
         Event::Received(_) => Ok(()),
         Event::Verifying => f.write_str("All is here. Verifying."),
         Event::Committed(receipt) => {

@@ -1,4 +1,4 @@
-//! The terminal: lines in, lines out, and what is being typed stays whole when a line comes in between.
+//! A line-based terminal: edits input lines, and prints output lines above unfinished input.
 
 use core::fmt::{self, Write as _};
 
@@ -9,13 +9,13 @@ use zeroize::Zeroize;
 
 use super::text::Foreign;
 
-/// Longest line that can be typed, in bytes.
+/// The longest input line, in bytes.
 const LINE: usize = 256;
-/// Longest text that is written at once, in bytes; what goes beyond is cut off.
+/// The longest text that is composed at once, in bytes. The rest is cut off.
 const TEXT: usize = 320;
-/// Bytes of a foreign text that are written at once.
+/// The most bytes of untrusted text that are written at once.
 pub(super) const PIECE: usize = 48;
-// Escaped, a byte of it takes six at most.
+// A byte becomes at most six bytes when it is escaped.
 const _: () = assert!(6 * PIECE <= TEXT);
 
 const CTRL_C: u8 = 0x03;
@@ -24,24 +24,24 @@ const BACKSPACE: u8 = 0x08;
 const DELETE: u8 = 0x7F;
 const ESCAPE: u8 = 0x1B;
 
-/// A stream of bytes at whose other end a person sits.
+/// A byte stream with a user at the other end.
 pub(super) struct Terminal<I> {
     io: I,
-    /// Whether what is typed must be shown by us: not where the other end collects lines and shows them itself.
+    /// Whether we echo input. We do not if the other end edits whole lines and shows them itself.
     echo: bool,
-    /// What is being written.
+    /// The text that is being written.
     line: String<TEXT>,
     typed: Vec<u8, LINE>,
-    /// More was typed than a line holds.
+    /// Whether the input exceeds the longest line.
     overlong: bool,
-    /// The prompt that stands in the last line, before what is typed.
+    /// The prompt in the last line of the screen, if it is shown.
     prompt: Option<&'static str>,
-    /// The last byte was a carriage return: a line feed behind it is none of its own.
+    /// Whether the last byte was a carriage return. A line feed after it does not end another line.
     returned: bool,
     escape: Escape,
 }
 
-/// How far an escape sequence came: the arrow keys and their like mean nothing here.
+/// The state in an escape sequence. Escape sequences, such as those of arrow keys, are ignored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Escape {
     None,
@@ -49,11 +49,11 @@ enum Escape {
     Inside,
 }
 
-/// A line that somebody typed. Wiped when dropped: it may hold a key.
+/// A line of input. Wiped when dropped, because it may contain a key.
 pub(super) struct Line(Vec<u8, LINE>);
 
 impl Line {
-    /// Its text; what is none reads as something that nothing is called.
+    /// The text of the line. Invalid UTF-8 becomes a character that no command and no key contains.
     pub(super) fn text(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or("\u{fffd}").trim()
     }
@@ -71,7 +71,7 @@ impl<I: Read + Write> Terminal<I> {
         Self { io, echo, line, typed, overlong: false, prompt: None, returned: false, escape }
     }
 
-    /// Waits for a byte. `None`: the line failed, or nobody is there; what comes later is none the worse for it.
+    /// Reads a byte, or returns `None` if the read failed or nothing is connected. Later reads are not affected.
     /// Cancel-safe.
     pub(super) async fn read(&mut self) -> Option<u8> {
         let mut byte = [0];
@@ -81,7 +81,7 @@ impl<I: Read + Write> Terminal<I> {
         }
     }
 
-    /// Takes a byte; gives the line that it ends. Of a line that is too long nothing is taken.
+    /// Processes a byte of input, and returns the line that it ends. A line that is too long is discarded as a whole.
     pub(super) async fn take(&mut self, byte: u8) -> Option<Line> {
         if !self.ends_line(byte).await {
             return None;
@@ -96,17 +96,17 @@ impl<I: Read + Write> Terminal<I> {
         Some(line)
     }
 
-    /// Writes a line, above what is being typed.
+    /// Prints a line above the unfinished input.
     pub(super) fn say(&mut self, text: impl fmt::Display) -> impl Future<Output = ()> {
         self.compose(format_args!("{text}"));
         self.put_line()
     }
 
-    /// In a function of its own, so that who says something holds no more of it than its parts.
+    /// Formats into `line`. Never inlined, so that callers hold only the arguments on their stack.
     #[inline(never)]
     fn compose(&mut self, text: fmt::Arguments<'_>) {
         self.line.clear();
-        // What is too long is cut off.
+        // Text beyond the capacity is cut off.
         let _ = self.line.write_fmt(text);
     }
 
@@ -115,13 +115,13 @@ impl<I: Read + Write> Terminal<I> {
         self.end().await;
     }
 
-    /// Adds what was composed to the line, which stands above what is being typed.
+    /// Appends the composed text to the current output line, which replaces the prompt.
     async fn add(&mut self) {
         self.clear().await;
         let _ = self.io.write_all(self.line.as_bytes()).await;
     }
 
-    /// Writes a line of any length, from somebody else.
+    /// Prints a line of any length that contains untrusted text.
     pub(super) async fn say_foreign(&mut self, before: impl fmt::Display, text: &str) {
         self.compose(format_args!("{before}"));
         self.add().await;
@@ -134,13 +134,13 @@ impl<I: Read + Write> Terminal<I> {
         self.end().await;
     }
 
-    /// Adds at most [`PIECE`] bytes from somebody else to a line: escaped.
+    /// Appends at most [`PIECE`] bytes of untrusted text to the current output line, escaped.
     pub(super) async fn add_foreign(&mut self, text: &[u8]) {
         self.compose(format_args!("{}", Foreign(text)));
         self.add().await;
     }
 
-    /// Shows the prompt, and what is typed behind it, where they do not stand already.
+    /// Shows the prompt and the unfinished input, unless they are on the screen already.
     pub(super) async fn prompt(&mut self, prompt: &'static str) {
         if self.echo && self.prompt != Some(prompt) {
             self.clear().await;
@@ -151,20 +151,20 @@ impl<I: Read + Write> Terminal<I> {
         let _ = self.io.flush().await;
     }
 
-    /// Takes the prompt, and what is typed, off the last line.
+    /// Erases the prompt and the unfinished input from the screen.
     async fn clear(&mut self) {
         if self.prompt.take().is_some() {
             self.put("\r\x1b[K").await;
         }
     }
 
-    /// Ends a line. Whoever writes many lets others run.
+    /// Ends a line, and yields, so that long output does not block other tasks.
     pub(super) async fn end(&mut self) {
         self.put(if self.echo { "\r\n" } else { "\n" }).await;
         yield_now().await;
     }
 
-    /// Nobody can be told that a console is gone.
+    /// Ignores errors: a lost console cannot be reported.
     async fn put(&mut self, text: &str) {
         let _ = self.io.write_all(text.as_bytes()).await;
     }
@@ -198,7 +198,7 @@ impl<I: Read + Write> Terminal<I> {
         false
     }
 
-    /// Takes back the last character.
+    /// Deletes the last character.
     async fn rub_out(&mut self) {
         let last = self.typed.iter().rposition(|byte| byte & 0xC0 != 0x80).unwrap_or(0);
         let is_narrow = self.typed.get(last).is_some_and(u8::is_ascii);
@@ -206,12 +206,12 @@ impl<I: Read + Write> Terminal<I> {
         self.typed.truncate(last);
         match is_narrow {
             true if self.echo => self.put("\x08 \x08").await,
-            // How wide others are, only the terminal knows: the line is drawn anew.
+            // Only the terminal knows the width of other characters, so the whole line is drawn again.
             _ => self.clear().await,
         }
     }
 
-    /// Whether a byte belongs to an escape sequence. A control character ends one, and means what it always does.
+    /// Whether a byte belongs to an escape sequence. A control character ends the sequence and keeps its usual meaning.
     fn is_escape(&mut self, byte: u8) -> bool {
         let before = self.escape;
         self.escape = match (before, byte) {
@@ -225,7 +225,7 @@ impl<I: Read + Write> Terminal<I> {
     }
 }
 
-/// How much of a text of bytes is written at once: up to [`PIECE`] bytes, and no part of a character.
+/// The number of bytes to write at once: at most [`PIECE`], and no partial character if possible.
 pub(super) fn whole(text: &[u8]) -> usize {
     match text.get(..=PIECE) {
         None => text.len(),

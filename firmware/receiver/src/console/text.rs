@@ -1,4 +1,4 @@
-//! Words for numbers and for what went wrong.
+//! Texts for numbers, reasons and errors on the console.
 
 use core::fmt;
 
@@ -14,7 +14,7 @@ use crate::seed::SeedError;
 use crate::slots::Trouble;
 use crate::tls::error::{HandshakeError, LinkError};
 
-/// A number of bytes, as people read it. By integers: floating point would cost a board 10 KiB of flash.
+/// A number of bytes in readable units. It avoids floating point, which would take 10 KiB of a board's flash.
 pub(super) struct Bytes(pub(super) u64);
 
 impl fmt::Display for Bytes {
@@ -25,7 +25,7 @@ impl fmt::Display for Bytes {
             0x10_0000..0x4000_0000 => (1 << 20, "MiB"),
             _ => (1u64 << 30, "GiB"),
         };
-        // Rounded, as the sender shows it.
+        // Rounded to two decimals, as the sender does.
         let rest = (self.0 % unit * 100 + unit / 2) / unit;
         write!(f, "{}.{:02} {name}", self.0 / unit + rest / 100, rest % 100)
     }
@@ -40,7 +40,7 @@ impl fmt::Display for Files {
     }
 }
 
-/// Tries that are left.
+/// A number of remaining attempts.
 pub(super) struct Tries(pub(super) u8);
 
 impl fmt::Display for Tries {
@@ -49,7 +49,7 @@ impl fmt::Display for Tries {
     }
 }
 
-/// The code, with digits that are easy to read out.
+/// The authentication code, with spaced digits that are easy to read aloud.
 pub(super) struct Code(pub(super) Option<[u8; 4]>);
 
 impl fmt::Display for Code {
@@ -60,15 +60,15 @@ impl fmt::Display for Code {
     }
 }
 
-/// What was typed, and is neither a command nor the key that is asked for. Tells nothing of a key but a place in it.
+/// The answer to input that is neither a command nor an accepted key. Of a key it reveals at most a position in it.
 pub(super) enum Typed {
-    /// The code, which is typed somewhere else.
+    /// The authentication code, which belongs on the sender.
     Code,
-    /// A key that nobody asks for.
+    /// A key that is not requested now.
     LateKey,
-    /// No key, where one is asked for.
+    /// Not a valid key, while one is requested.
     NoKey(KeyError),
-    /// Nothing that means anything.
+    /// Not a command.
     Nothing,
 }
 
@@ -85,7 +85,8 @@ impl fmt::Display for Typed {
     }
 }
 
-/// Text from somebody else: what could steer a terminal, and what is no text, is escaped. A tab may be one.
+/// Untrusted text: control characters and invalid UTF-8 are escaped, so that it cannot control the terminal. A tab is
+/// kept.
 pub(super) struct Foreign<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Foreign<'_> {
@@ -101,7 +102,7 @@ impl fmt::Display for Foreign<'_> {
     }
 }
 
-/// Why somebody was not let in.
+/// Why a handshake failed.
 pub(super) fn stranger(error: HandshakeError) -> &'static str {
     match error {
         HandshakeError::NotTrusted => "it is not trusted here",
@@ -153,7 +154,7 @@ fn refused(refusal: Refusal) -> &'static str {
     }
 }
 
-/// What is wrong with the identity.
+/// Why the identity is not usable.
 pub(super) fn identity(error: IdentityError) -> &'static str {
     match error {
         IdentityError::Missing => "it has no identity: `waft provision` makes one",
@@ -164,7 +165,7 @@ pub(super) fn identity(error: IdentityError) -> &'static str {
     }
 }
 
-/// Why no folder is shown and none is taken.
+/// Why no folder is shown and none is received.
 pub(super) fn trouble(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::Unreadable => {
@@ -176,7 +177,7 @@ pub(super) fn trouble(trouble: Trouble) -> &'static str {
     }
 }
 
-/// Where random numbers come from.
+/// The sources of the random numbers.
 pub(super) fn sources(sources: Sources) -> &'static str {
     match (sources.trng, sources.seed) {
         (Ok(()), Ok(())) => "the chip's generator and the seed",
@@ -187,7 +188,7 @@ pub(super) fn sources(sources: Sources) -> &'static str {
     }
 }
 
-/// Why the board started.
+/// The reason for the start.
 pub(super) fn start(start: StartReason) -> &'static str {
     match start {
         StartReason::PowerOn => "power came",
