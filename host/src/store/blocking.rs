@@ -1,7 +1,6 @@
-//! What [`DirectoryStore`](super::DirectoryStore) does, in calls that block their thread until it is done.
-//!
-//! Everything is staged beside the target (see `staging`) and appears there at commit: by one rename where nothing is in
-//! the target yet, else file by file under an intent log (see `merge`). PROTOCOL.md, section 8.
+//! The operations of [`DirectoryStore`](super::DirectoryStore), as calls that block their thread.
+//! Everything is staged beside the target (see `staging`) and appears in the target at commit: with one rename if the
+//! target is absent or empty, otherwise file by file under an intent log (see `merge`). PROTOCOL.md, section 8.
 
 use std::io;
 use std::path::PathBuf;
@@ -24,34 +23,34 @@ use super::tree::Tree;
 use crate::platform;
 use crate::trouble::{Trouble, is_disk_full};
 
-/// A directory store whose calls block.
+/// A directory store with blocking calls.
 pub(super) struct BlockingStore {
     pub(super) place: Place,
     pub(super) overwrite: bool,
     state: State,
-    /// Digest of the manifest of the archive that was begun last, once it is whole.
+    /// Digest of the manifest of the current archive, once the manifest is complete.
     manifest: Option<Digest>,
-    /// Which folder the target holds, and who sent it.
+    /// Records of which folder the target holds and which sender it came from.
     pub(super) received: Option<Received>,
-    /// What the target's file system keeps, once it was measured.
+    /// The attributes that the target's file system keeps, once they were measured.
     pub(super) capabilities: Option<Capabilities>,
-    /// The bytes of the archive that come next, and how it went to write the last ones.
+    /// The next bytes of the archive, and the result of writing the previous ones.
     pub(super) piece: Vec<u8>,
     pub(super) written: std::result::Result<(), Explained>,
 }
 
-/// What the session is told of a failure, and what the user may see of it.
+/// The error for the session, and the path and cause that the user may see.
 pub(super) type Explained = (StoreError, Option<Trouble>);
 
 /// What the store holds of the offered archive.
 enum State {
     Idle,
-    /// The target is the offered folder already.
+    /// The target already is the offered folder.
     Whole {
         offered: Offered,
         root: Digest,
     },
-    /// Some of it is staged.
+    /// A part of the archive is staged.
     Staged(Box<Staged>),
 }
 
@@ -63,11 +62,11 @@ struct Staged {
     capabilities: Capabilities,
 }
 
-/// Which part of the archive comes next.
+/// The part of the archive that comes next.
 enum Part {
     Manifest(Box<Incoming>),
     Content(Box<Tree>),
-    /// Only while one follows the other, and after an error.
+    /// Only during the change from one part to the other, and after an error.
     Broken,
 }
 
@@ -85,30 +84,31 @@ impl BlockingStore {
         }
     }
 
-    /// Finishes what an interrupted process had begun to move into the target. Says whether there was such a thing.
+    /// Finishes moving files into the target if a process was interrupted while it did so. Returns whether there was
+    /// anything to finish.
     pub(super) fn recover(&self) -> Result<bool> {
         merge::recover(&self.place)
     }
 
-    /// Gives up what an interrupted process left of a folder for the target. Says whether there was such a thing.
+    /// Removes what an interrupted process left in the staging area. Returns whether there was anything to remove.
     pub(super) fn abandon(&self) -> Result<bool> {
         let Some(staging) = Staging::existing(&self.place)? else { return Ok(false) };
         staging.remove(&self.place).map(|()| true).map_err(|error| self.place.at_staging("", error).into())
     }
 
-    /// The staging area, if a part of a folder is kept there.
+    /// Returns the path of the staging area if it holds a part of a folder.
     pub(super) fn left_behind(&self) -> Option<PathBuf> {
         let staging = Staging::existing(&self.place).ok()??;
         let some = staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0);
         some.then(|| self.place.base_path.join(&self.place.staging))
     }
 
-    /// Digest of the manifest of the archive that was begun last, once it is whole.
+    /// Digest of the manifest of the current archive, once the manifest is complete.
     pub(super) fn manifest(&self) -> Option<Digest> {
         self.manifest
     }
 
-    /// Bytes of that archive that are written.
+    /// Number of bytes of that archive that are written.
     pub(super) fn durable(&self) -> u64 {
         match &self.state {
             State::Idle => 0,
@@ -117,24 +117,24 @@ impl BlockingStore {
         }
     }
 
-    /// Closes what is staged, which stays.
+    /// Closes the staging area and keeps its content.
     pub(super) fn suspend(&mut self) {
         self.state = State::Idle;
         self.written = Ok(());
     }
 
-    /// Removes what is staged.
+    /// Removes the staging area with its content.
     pub(super) fn discard(&mut self) {
         self.written = Ok(());
         if let State::Staged(staged) = std::mem::replace(&mut self.state, State::Idle) {
             let Staged { staging, part, .. } = *staged;
             drop(part);
-            // What cannot be removed now will be when the next archive comes.
+            // If something cannot be removed now, the next archive removes it.
             let _ = staging.remove(&self.place);
         }
     }
 
-    /// Takes up the offered archive. Returns the prefix of it that is held.
+    /// Starts or resumes the offered archive. Returns the prefix of it that the store already holds.
     pub(super) fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
         self.state = State::Idle;
         self.manifest = None;
@@ -167,11 +167,11 @@ impl BlockingStore {
         Ok(held)
     }
 
-    /// Begins at the archive's first byte.
+    /// Starts at the archive's first byte.
     fn start(&mut self, mut staging: Staging, offered: &Offered) -> Result<Held> {
         staging.clear().map_err(|error| self.place.at_staging("", error))?;
         if let Err(failure) = self.enough(offered.shape.total) {
-            // Nothing is in it; should it stay, the next session takes it up.
+            // The staging area is empty. If it cannot be removed, the next session reuses it.
             let _ = staging.remove(&self.place);
             return Err(failure);
         }
@@ -198,14 +198,14 @@ impl BlockingStore {
         platform::free_space(&self.place.base_path).unwrap_or(0)
     }
 
-    /// Takes up the archive from its first byte.
+    /// Starts the current archive again from its first byte.
     pub(super) fn start_over(&mut self) -> Result<()> {
         let (staging, offered) = match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle => return Err(StoreError::Io.into()),
             State::Staged(staged) => (staged.staging, staged.offered),
             State::Whole { .. } if !self.overwrite => return Err(StoreError::NotEmpty.into()),
             State::Whole { offered, root } => {
-                // Stays while another process is there: this is called again.
+                // The state is kept while another process uses the staging area, because this is called again then.
                 self.state = State::Whole { offered, root };
                 (Staging::open(&self.place)?, offered)
             }
@@ -213,24 +213,25 @@ impl BlockingStore {
         self.start(staging, &offered).map(drop)
     }
 
-    /// Whether this store itself works in the staging area.
+    /// Whether this store itself holds the staging area.
     pub(super) fn is_staging(&self) -> bool {
         matches!(self.state, State::Staged(_))
     }
 
-    /// Whether what comes next is content. Nothing but its writing has to be known before more of it comes.
+    /// Whether the next bytes are content. For content, the result of one write need not be known before the next piece
+    /// arrives.
     pub(super) fn takes_content(&self) -> bool {
         matches!(&self.state, State::Staged(staged) if matches!(staged.part, Part::Content(_)))
     }
 
-    /// Writes the next piece.
+    /// Writes the bytes in `piece`, and keeps the result in `written`.
     pub(super) fn write(&mut self) {
         let piece = std::mem::take(&mut self.piece);
         self.written = self.take(&piece).map_err(|failure| self.explain(failure));
         self.piece = piece;
     }
 
-    /// Takes the next bytes of the archive.
+    /// Consumes the next bytes of the archive.
     fn take(&mut self, mut archive: &[u8]) -> Result<()> {
         let State::Staged(staged) = &mut self.state else { return Err(StoreError::Io.into()) };
         let length = archive.len() as u64;
@@ -244,12 +245,12 @@ impl BlockingStore {
         taken.map(|()| staged.position += length)
     }
 
-    /// Puts the whole folder where readers find it.
+    /// Commits: moves the whole folder into the target.
     pub(super) fn put_in_place(&mut self, step: Step<'_>) -> Result<Receipt> {
         let (offered, root) = match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle => return Err(StoreError::Io.into()),
             State::Whole { offered, root } => {
-                // Left by a process that was stopped between the rename and this.
+                // A process that was stopped between the rename and this point may have left a staging area.
                 if let Ok(Some(staging)) = Staging::existing(&self.place) {
                     let _ = staging.remove(&self.place);
                 }
@@ -263,7 +264,7 @@ impl BlockingStore {
         Ok(Receipt { digest: root, files: offered.shape.files, bytes: offered.shape.total, generation: 0 })
     }
 
-    /// Makes a failure ready to be told.
+    /// Splits a failure into the error for the session and the details for the user.
     pub(super) fn explain(&self, failure: Failure) -> Explained {
         match failure {
             Failure::Refused(error) => (error, None),
@@ -281,7 +282,7 @@ impl BlockingStore {
         }
     }
 
-    /// Bytes of archive that are still to come.
+    /// Number of bytes of the archive that are still to come.
     fn left(&self) -> u64 {
         match &self.state {
             State::Staged(staged) => staged.offered.shape.total - staged.position,
@@ -305,7 +306,7 @@ impl Staged {
         }
     }
 
-    /// The whole manifest is here and right: makes ready for what follows.
+    /// Called when the manifest is complete: checks it and prepares for the content.
     fn begin_content(&mut self, place: &Place) -> Result<Tree> {
         let Part::Manifest(incoming) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
@@ -315,7 +316,7 @@ impl Staged {
         Tree::begin(place, &self.staging, summary, self.capabilities)
     }
 
-    /// Checks that everything can be moved into a target that holds other things.
+    /// Checks that everything can be moved into a target that holds other files.
     fn check(&self, place: &Place) -> Result<()> {
         let target = match place.look()? {
             Found::Filled(target) => target,
@@ -326,7 +327,7 @@ impl Staged {
         preflight(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?)
     }
 
-    /// Puts the whole folder where readers find it. Returns the archive's root.
+    /// Moves the whole folder into the target. Returns the archive's root digest.
     fn commit(mut self, place: &Place, overwrite: bool, received: Option<&Received>, step: Step<'_>) -> Result<Digest> {
         let Part::Content(tree) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
@@ -354,12 +355,12 @@ impl Staged {
             }
             Found::Nothing => self.rename(place, None).map_err(|error| place.at_target("", error))?,
         }
-        // The folder stands; what is left over here is removed by whoever comes next.
+        // The folder is in place. If the staging area cannot be removed, the next process removes it.
         let _ = self.staging.remove(place);
         Ok(root)
     }
 
-    /// Remembers whose folder this is. Where that fails, the folder has to be sent again in full some day.
+    /// Records which sender this folder came from. If that fails, the sender has to send the folder in full next time.
     fn remember(&self, place: &Place, received: &Received, root: &Digest, manifest: &Digest) {
         let Ok(mut file) = self.staging.manifest() else { return };
         let folder = Folder {
@@ -371,10 +372,11 @@ impl Staged {
         let _ = received.store(&place.target_path(), &folder, &mut file);
     }
 
-    /// Renames the tree to a target that is absent or empty: from that one it takes what belongs to a directory itself.
+    /// Renames the tree to the target, which is absent or empty. An empty target's own attributes are copied to the
+    /// tree.
     fn rename(&self, place: &Place, replaced: Option<&Dir>) -> io::Result<()> {
         if let Some(replaced) = replaced {
-            // What this user may not give was told before the transfer.
+            // The user was told before the transfer which attributes cannot be copied.
             platform::copy_attributes(replaced, &self.staging.tree()?)?;
         }
         platform::rename_over_empty(&self.staging.dir, TREE.as_ref(), &place.parent, place.target.as_ref())?;

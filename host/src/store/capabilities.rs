@@ -1,8 +1,8 @@
-//! What the target's file system keeps of permission bits and times: measured once, by writing and reading back.
-//!
+//! Measures which permission bits and modification times the target's file system keeps, once, by writing and reading
+//! back.
 //! FAT keeps times in steps of 2 s and no permission bits, NTFS in steps of 100 ns, some network file systems neither.
-//! Without knowing that, a store would fail where it cannot set them, and take a folder that it has just written for
-//! another one.
+//! Without this knowledge the store would fail where it cannot set them, and would not recognise a folder that it has
+//! just written.
 
 use std::io;
 use std::ops::Range;
@@ -17,16 +17,16 @@ use crate::folder::entries::system_time;
 use crate::platform;
 
 const PROBE: &str = "probe";
-/// Two modes that no file system shows by chance for every file.
+/// Two modes that no file system shows for every file by chance.
 const MODES: [u16; 2] = [0o640, 0o701];
 /// An odd second, with nanoseconds that no coarser step divides.
 const TIME: Modified = Modified { seconds: 1_000_000_001, nanos: 123_456_789 };
 /// The coarsest step in use: that of FAT.
 const COARSEST: Duration = Duration::from_secs(2);
-/// Seconds since 1970 that every file system holds: from 1980, where FAT begins, to 2038, where 32 bits end.
+/// Seconds since 1970 that every file system can hold: from 1980, where FAT begins, to 2038, where signed 32 bits end.
 const HELD_EVERYWHERE: Range<i64> = 315_532_800..1 << 31;
 
-/// What a file system keeps.
+/// The attributes that a file system keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Capabilities {
     /// Of files.
@@ -35,7 +35,7 @@ pub(super) struct Capabilities {
     pub(super) directories: Kept,
 }
 
-/// What is kept of one kind of entry.
+/// The attributes that are kept for one kind of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     /// Whether permission bits are kept.
@@ -47,28 +47,28 @@ pub(super) struct Kept {
 /// How modification times are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Times {
-    /// To the nanosecond.
+    /// Exact to the nanosecond.
     Exact,
-    /// Rounded, by less than 2 s.
+    /// Rounded by less than 2 s.
     Rounded,
-    /// Not at all, or they cannot be set.
+    /// Not kept, or they cannot be set.
     Lost,
 }
 
 impl Capabilities {
-    /// Those of a file system that keeps everything.
+    /// The capabilities of a file system that keeps everything.
     pub(super) const ALL: Self = {
         let all = Kept { modes: true, times: Times::Exact };
         Self { files: all, directories: all }
     };
 
-    /// Those of a file system that keeps nothing.
+    /// The capabilities of a file system that keeps nothing.
     pub(super) const NONE: Self = {
         let none = Kept { modes: false, times: Times::Lost };
         Self { files: none, directories: none }
     };
 
-    /// Measures them in the directory `dir`, in which it needs the name `probe`.
+    /// Measures the capabilities in the directory `dir`, in which it uses the name `probe`.
     pub(super) fn measure(dir: &Dir) -> io::Result<Self> {
         remove(dir, PROBE)?;
         let measured = Self::measure_file(dir).and_then(|files| {
@@ -99,8 +99,8 @@ impl Capabilities {
 }
 
 impl Kept {
-    /// Looks at what became of a time that was set, and of modes that are set now. That one of them cannot be set is no
-    /// failure, but the answer.
+    /// Reads back a time that was set before the call, and modes that are set here. A mode or time that cannot be set
+    /// is a result, not a failure.
     fn measure(dir: &Dir, set_mode: impl Fn(u16) -> io::Result<()>, set_time: io::Result<()>) -> io::Result<Self> {
         let found = dir.symlink_metadata(PROBE)?.modified()?.into_std();
         let times = match system_time(TIME) {
@@ -114,11 +114,11 @@ impl Kept {
         Ok(Self { modes, times })
     }
 
-    /// Whether an entry that shows these is what was written here with `mode` and `modified`.
+    /// Whether an entry with the mode and time `found` can be one that was written here with `mode` and `modified`.
     pub(super) fn is_written(self, found: (u16, SystemTime), mode: u16, modified: Modified) -> bool {
         let (found_mode, found_time) = found;
         let same_mode = !self.modes || found_mode == mode;
-        // What the file system cannot hold has become some other time, or was not set at all.
+        // A time that the file system cannot hold was changed to some other time, or was not set at all.
         let comparable = HELD_EVERYWHERE.contains(&modified.seconds).then(|| system_time(modified)).flatten();
         same_mode && comparable.is_none_or(|wanted| self.times.is_written(found_time, wanted))
     }
@@ -143,7 +143,7 @@ impl Times {
         }
     }
 
-    /// Whether there is a point in setting a time.
+    /// Whether setting a time has any effect.
     pub(super) fn can_be_set(self) -> bool {
         self != Self::Lost
     }

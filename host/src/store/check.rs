@@ -1,5 +1,5 @@
-//! What can be known before the first byte of a folder is here: at the start of a receiver, and when a folder is
-//! offered, before anybody is asked for a code or a key.
+//! Checks that need no byte of the folder: at the start of a receiver, and when a folder is offered, before the user is
+//! asked for a code or a key.
 
 use std::ffi::OsStr;
 use std::io;
@@ -20,13 +20,13 @@ use crate::platform;
 use crate::trouble::{Cause, Trouble};
 use crate::worker::is_given_up;
 
-/// So many files and folders are looked at to find how many bytes they have, and no longer than that.
+/// Limits for counting the bytes below a directory: the number of entries, and the time.
 const COUNTED: u32 = 4_096;
 const COUNTING: Duration = Duration::from_millis(500);
 
 impl BlockingStore {
-    /// Fails if no folder could be received here at all: makes the staging area, and removes it again. Says what the
-    /// user should know beforehand.
+    /// Checks that a folder can be received here at all, by creating the staging area and removing it again. Returns
+    /// the notes that the user should see before a transfer.
     pub(super) fn probe(&mut self) -> Result<Vec<Note>> {
         let mut notes: Vec<_> = self.place.in_place.map(Note::InPlace).into_iter().collect();
         self.may_put()?;
@@ -34,7 +34,7 @@ impl BlockingStore {
             self.may_be_sent(None)?;
         }
         let staging = match Staging::open(&self.place) {
-            // Another process receives here at this moment.
+            // Another process receives into this target at the moment.
             Err(Failure::At(StoreError::InUse, _)) => return Ok(notes),
             staging => staging?,
         };
@@ -50,15 +50,15 @@ impl BlockingStore {
         Ok(notes)
     }
 
-    /// Fails if nothing that `sender` may offer could be taken now.
+    /// Fails if the store could accept nothing at all from `sender` now.
     pub(super) fn refuses(&self, sender: &CertificateHash) -> Result<()> {
         self.may_be_sent(Some(sender))?;
         self.place.may_stage()?;
         self.may_put()
     }
 
-    /// Fails if the target is filled and must not be, and not with a folder of that sender, or of any: that one may be
-    /// sent again.
+    /// Fails if the target is not empty, may not be overwritten, and does not hold a folder of `sender` (of any sender
+    /// for `None`), which that sender may send again.
     fn may_be_sent(&self, sender: Option<&CertificateHash>) -> Result<()> {
         if self.overwrite || !matches!(self.place.look()?, Found::Filled(_)) {
             return Ok(());
@@ -70,18 +70,19 @@ impl BlockingStore {
         }
     }
 
-    /// Finds what would make the store refuse a folder of that shape that no sender offers, as far as its manifest does
-    /// not matter.
+    /// Returns the error with which the store would refuse a folder of that shape that no sender offers, as far as its
+    /// manifest does not matter.
     pub(super) fn foresee_opening(&self, shape: &Shape) -> Result<()> {
         self.foresee_unless(shape, |target| self.may_hold(&target, shape))
     }
 
-    /// Finds what would make the store refuse the offered folder, as far as its manifest does not matter.
+    /// Returns the error with which the store would refuse the offered folder, as far as its manifest does not matter.
     pub(super) fn foresee(&self, offered: &Offered) -> Result<()> {
         self.foresee_unless(&offered.shape, |target| self.may_be_committed(target, offered))
     }
 
-    /// The same, unless the target may be the folder already.
+    /// Runs the checks of the two functions above. They pass early if `is_there` says that the target may already be
+    /// the folder.
     fn foresee_unless(&self, shape: &Shape, is_there: impl FnOnce(Dir) -> bool) -> Result<()> {
         if !self.is_staging() && Staging::is_in_use(&self.place) {
             return Err(Staging::in_use(&self.place));
@@ -100,7 +101,8 @@ impl BlockingStore {
         if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
     }
 
-    /// Whether the target has as much in it as a folder of that shape, or more where it may hold other things.
+    /// Whether the target has as many entries, files and bytes as a folder of that shape, or more if it may hold other
+    /// files.
     fn may_hold(&self, target: &Dir, shape: &Shape) -> bool {
         let mut counted = Counted::default();
         match counted.count(target, shape.entries, &|name| self.place.ignores(name)) {
@@ -110,12 +112,12 @@ impl BlockingStore {
                 (entries, files, counted.archive(shape)) == (shape.entries, shape.files, shape.total)
             }
             Ok(false) => self.overwrite,
-            // What cannot be looked at now may be it.
+            // The target could be the folder although it cannot be read at the moment.
             Err(_) => true,
         }
     }
 
-    /// Fails if the target could not be replaced, or filled.
+    /// Fails if the target could not be replaced, or not be written into.
     fn may_put(&self) -> Result<()> {
         match self.place.look()? {
             Found::Filled(target) if self.overwrite => self.place.may_fill(&target),
@@ -130,8 +132,8 @@ impl BlockingStore {
         Failure::At(StoreError::NotEmpty, self.place.at_target("", full))
     }
 
-    /// The longest archive for which there is room. What is here already counts as room: a staged part is gone on with
-    /// or removed, and a folder that stands in the target takes no more when it is sent again.
+    /// The longest archive that fits. Space that is already used here counts as free: a staged part is resumed or
+    /// removed, and a folder that is already in the target takes no more space when it is sent again.
     pub(super) fn room(&self) -> u64 {
         let target = match self.place.look() {
             Ok(Found::Filled(target)) => self.bytes_below(&target),
@@ -140,15 +142,15 @@ impl BlockingStore {
         self.free().saturating_add(self.reclaimable()).saturating_add(target)
     }
 
-    /// Bytes in the staging area.
+    /// Number of bytes in the staging area.
     fn reclaimable(&self) -> u64 {
         let staging = platform::open_dir(&self.place.base, &self.place.staging);
         let tree = staging.and_then(|staging| platform::open_dir(&staging, TREE));
         tree.map_or(0, |tree| self.bytes_below(&tree))
     }
 
-    /// Bytes of archive in a directory, at least; where it has too much in it to be counted, all that the file system
-    /// holds.
+    /// An upper bound of the archive's length for a directory. If it holds too many entries to count, returns the used
+    /// space of the whole file system.
     fn bytes_below(&self, dir: &Dir) -> u64 {
         let mut limit = Limit { entries: COUNTED, end: Instant::now() + COUNTING };
         bytes_below(dir, &mut limit).unwrap_or_else(|| platform::used_space(&self.place.base_path).unwrap_or(0))
@@ -156,7 +158,7 @@ impl BlockingStore {
 }
 
 impl Place {
-    /// Fails if nothing could be moved into the target, which holds other things or is filled in place.
+    /// Fails if no file could be moved into the target, which holds other files or is filled in place.
     fn may_fill(&self, target: &Dir) -> Result<()> {
         platform::may_write(target).map_err(|error| self.at_target("", error).into())
     }
@@ -171,7 +173,7 @@ impl Place {
         }
     }
 
-    /// Fails if the staging area could not be made or used.
+    /// Fails if the staging area could not be created or used.
     fn may_stage(&self) -> Result<()> {
         match self.base.symlink_metadata(&self.staging) {
             Ok(found) if !found.is_dir() => {
@@ -185,17 +187,17 @@ impl Place {
     }
 }
 
-/// What is in a directory.
+/// The entries below a directory.
 #[derive(Default)]
 struct Counted {
     entries: u32,
     files: u32,
-    /// In the files.
+    /// Sum of the lengths of the files.
     bytes: u64,
 }
 
 impl Counted {
-    /// Counts what is in `dir`, and stops beyond `most` entries. Says whether it came to the end.
+    /// Counts the entries below `dir`, and stops after `most` of them. Returns whether all were counted.
     fn count(&mut self, dir: &Dir, most: u32, ignored: &dyn Fn(&OsStr) -> bool) -> io::Result<bool> {
         for entry in dir.entries()? {
             let entry = entry?;
@@ -217,25 +219,25 @@ impl Counted {
         Ok(true)
     }
 
-    /// Length of its archive, with the manifest of that shape.
+    /// Length of the archive of these entries, with a manifest as long as in that shape.
     fn archive(&self, shape: &Shape) -> u64 {
         u64::from(shape.manifest) + self.bytes + 32 * (u64::from(self.files) + 1)
     }
 }
 
-/// How much is looked at.
+/// The limits that are left for counting.
 struct Limit {
     entries: u32,
     end: Instant,
 }
 
-/// An upper bound for the archive of a directory; `None` if that would take long.
+/// An upper bound of the archive's length for a directory. `None` if a limit was reached or a directory cannot be read.
 fn bytes_below(dir: &Dir, limit: &mut Limit) -> Option<u64> {
     let mut bytes = 0_u64;
     for entry in dir.entries().ok()?.flatten() {
         limit.entries = limit.entries.checked_sub(1).filter(|_| Instant::now() < limit.end)?;
         let Ok(found) = entry.metadata() else { continue };
-        // Its entry in the manifest, and its digest.
+        // The entry in the manifest, and the digest.
         bytes += ENTRY_MAX as u64 + 64;
         if found.is_dir() {
             let below = platform::open_dir(dir, entry.file_name()).ok()?;

@@ -1,5 +1,5 @@
-//! What the target holds already: the folder that was received last, offered again by its own sender, or one that is
-//! compared with a sealed file.
+//! Recognises what the target already holds: the folder that was received last, when its sender offers it again, or a
+//! folder that is compared with a sealed file.
 
 use std::io::{Read, Seek};
 
@@ -17,7 +17,8 @@ use super::received::Record;
 use super::staging::Staging;
 
 impl BlockingStore {
-    /// The manifest's digest and the archive's digests, if the target holds the offered folder, and that sender sent it.
+    /// Returns the manifest's digest and the archive's digests if the target holds the offered folder and this sender
+    /// sent it.
     pub(super) fn committed(
         &mut self,
         target: Dir,
@@ -25,23 +26,23 @@ impl BlockingStore {
         is_it: &dyn Fn(&Digest) -> bool,
     ) -> Option<(Digest, Whole)> {
         let record = self.record(offered).filter(|record| is_it(&record.manifest_digest))?;
-        // Where nothing can be written, nothing was rounded either, as far as can be told.
+        // Capabilities cannot be measured if nothing can be written; then the values are compared exactly.
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
         let (file, start) = (record.file, record.manifest_start);
         let whole = compare(target, file, start, &offered.shape, self.rules(capabilities, self.overwrite))?;
-        // Only what that sender has sent is told to it: not what somebody changed here.
+        // The sender learns only about content that it sent itself, not about local changes.
         (whole.root == record.root).then_some((record.manifest_digest, whole))
     }
 
-    /// Whether that sender's last folder seems to be in the target still, and has that shape. Reads no content, and
-    /// writes nothing.
+    /// Whether the last folder of this sender still seems to be in the target, and has the offered shape. Reads no
+    /// content and writes nothing.
     pub(super) fn may_be_committed(&self, target: Dir, offered: &Offered) -> bool {
         let Some(Record { file, manifest_start, .. }) = self.record(offered) else { return false };
         let capabilities = self.capabilities.unwrap_or(Capabilities::NONE);
         resembles(target, file, manifest_start, &offered.shape, self.rules(capabilities, self.overwrite))
     }
 
-    /// Whether the target holds just the folder with that manifest: the digests of its archive.
+    /// Returns the digests of the archive if the target holds exactly the folder with that manifest.
     pub(super) fn holds(&mut self, manifest: impl Read + Seek, shape: &Shape) -> Option<Whole> {
         let Ok(Found::Filled(target)) = self.place.look() else { return None };
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
@@ -52,14 +53,14 @@ impl BlockingStore {
         Rules { capabilities, others, place: &self.place }
     }
 
-    /// What the target holds, if it came from the sender of that offer and has a manifest of that length.
+    /// Returns the record of the target if it names this sender and a manifest of the offered length.
     fn record(&self, offered: &Offered) -> Option<Record> {
         let record = self.received.as_ref()?.load(&self.place.target_path())?;
         let is_it = record.sender == offered.sender && record.manifest_length == offered.shape.manifest;
         is_it.then_some(record)
     }
 
-    /// Measures what the file system keeps, in a staging area that goes again if nothing is in it.
+    /// Measures the capabilities of the file system in a staging area that is removed again if it is empty.
     fn measure_now(&mut self) -> Result<Capabilities> {
         if let Some(known) = self.capabilities {
             return Ok(known);
@@ -72,7 +73,7 @@ impl BlockingStore {
         measured
     }
 
-    /// Measures what the file system keeps, once.
+    /// Measures the capabilities of the file system, once.
     pub(super) fn measure(&mut self, staging: &Staging) -> Result<Capabilities> {
         if let Some(known) = self.capabilities {
             return Ok(known);

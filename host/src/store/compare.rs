@@ -1,8 +1,7 @@
-//! Compares the target with a manifest, entry by entry, and reads every byte: is this the folder, and what is its digest?
-//!
-//! Names, sizes and times are no proof of content: reproducible builds give the same ones to every version. So what is
-//! said here of a folder is said of the bytes that were read. Modes and times are compared as far as the file system
-//! keeps them. PROTOCOL.md, sections 6 (step 6) and 8.
+//! Compares the target with a manifest, entry by entry, and computes the digests of the archive that the target holds.
+//! Names, sizes and times do not prove content: reproducible builds give the same ones to every version. The digests
+//! are therefore computed from the bytes in the target. Modes and times are compared as far as the file system keeps
+//! them. PROTOCOL.md, sections 6 (step 6) and 8.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,7 +20,7 @@ use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
 use crate::worker::is_given_up;
 
-/// Bytes that are read at once.
+/// Number of bytes per read.
 const PIECE: usize = 1 << 20;
 
 /// Digests of the archive that a target holds.
@@ -29,23 +28,23 @@ const PIECE: usize = 1 << 20;
 pub(crate) struct Whole {
     /// BLAKE3 of all its bytes.
     pub(crate) archive: Digest,
-    /// Its root.
+    /// The root digest.
     pub(crate) root: Digest,
 }
 
-/// How a target is compared.
+/// The rules of a comparison.
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'a> {
-    /// What its file system keeps.
+    /// The attributes that the target's file system keeps.
     pub(super) capabilities: Capabilities,
-    /// Whether it may hold other things besides.
+    /// Whether the target may hold other files as well.
     pub(super) others: bool,
-    /// Where it stands: says what does not count in its top directory.
+    /// The target's place, which says which names in its top directory do not count.
     pub(super) place: &'a Place,
 }
 
-/// The digests of the archive with the manifest that stands at `start` of `manifest`, if the target holds that archive.
-/// `None` if anything is different, or cannot be read.
+/// Returns the digests of the archive whose manifest begins at offset `start` of `manifest`, if the target holds that
+/// archive. `None` if anything differs or cannot be read.
 pub(super) fn compare(
     target: Dir,
     manifest: impl Read + Seek,
@@ -56,17 +55,17 @@ pub(super) fn compare(
     Comparison::run(target, manifest, start, shape, rules, true)
 }
 
-/// Whether the target looks as if it held that archive: names, sizes, modes and times. Content is not read.
+/// Whether the target looks as if it held that archive, by names, sizes, modes and times. Reads no content.
 pub(super) fn resembles(target: Dir, manifest: impl Read + Seek, start: u64, shape: &Shape, rules: Rules<'_>) -> bool {
     Comparison::run(target, manifest, start, shape, rules, false).is_some()
 }
 
 struct Comparison<'a> {
     rules: Rules<'a>,
-    /// Whether content is read: else the digests say nothing.
+    /// Whether content is read. If not, the digests have no meaning.
     reads: bool,
     open: Descent<Level>,
-    /// Entries in the top directory so far.
+    /// Number of entries in the top directory so far.
     top: usize,
     content: ContentHasher,
     reading: Reading,
@@ -75,7 +74,7 @@ struct Comparison<'a> {
 /// A directory of the target that is being compared.
 struct Level {
     item: Item,
-    /// Entries in it so far.
+    /// Number of entries in it so far.
     children: usize,
 }
 
@@ -116,7 +115,7 @@ impl<'a> Comparison<'a> {
 
     fn file(&mut self, item: &Item, name: &str, size: u64) -> Option<()> {
         let mut options = OpenOptions::new();
-        // Should a pipe have taken its place: not to wait for one who writes to it.
+        // If a pipe has taken the file's place, do not block until it has a writer.
         options.read(true).follow(FollowSymlinks::No).nonblock(true);
         let mut file = self.open.here().open_with(name, &options).ok()?.into_std();
         let found = file.metadata().ok()?;
@@ -127,7 +126,7 @@ impl<'a> Comparison<'a> {
         let Self { content, reading, .. } = self;
         if self.reads {
             reading.bytes(&mut file, size, |bytes| content.update(bytes))?;
-            // It may have grown meanwhile.
+            // The file may have grown meanwhile.
             (file.read(&mut [0]).ok()? == 0).then_some(())?;
         } else {
             reading.length += size;
@@ -136,14 +135,14 @@ impl<'a> Comparison<'a> {
         Some(())
     }
 
-    /// Ends the directories that an entry of that depth is not in.
+    /// Closes the open directories that do not contain an entry of that depth.
     fn leave(&mut self, depth: usize) -> Option<()> {
         while let Some((dir, level)) = self.open.leave(depth) {
             self.holds_only(&dir, level.children, |_| false)?;
             let found = dir.dir_metadata().ok()?;
             let shown = (platform::mode(&found), found.modified().ok()?.into_std());
             let Item { mode, modified, .. } = level.item;
-            // What belongs to another user keeps the mode and time that it has.
+            // A directory of another user keeps its own mode and time.
             let kept = self.rules.capabilities.directories;
             if platform::is_ours(&found) && !kept.is_written(shown, mode, modified) {
                 return None;
@@ -169,13 +168,13 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Whether a file shows the mode and time with which it was written; `None` if it does not show them.
+/// Whether a file has the mode and time with which it was written. `None` if its time cannot be read.
 fn is_written(kept: Kept, found: &std::fs::Metadata, item: &Item) -> Option<bool> {
     let shown: (u16, SystemTime) = (platform::file_mode(found), found.modified().ok()?);
     Some(kept.is_written(shown, item.mode, item.modified))
 }
 
-/// The archive as it is put together again.
+/// The archive as it is put together from the target.
 struct Reading {
     archive: Hasher,
     length: u64,
@@ -183,7 +182,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Reads just so many bytes, and shows them to `also`.
+    /// Reads exactly `length` bytes, and passes them to `also` as well.
     fn bytes(&mut self, from: &mut impl Read, length: u64, mut also: impl FnMut(&[u8])) -> Option<()> {
         let mut left = length;
         while left > 0 {
@@ -207,7 +206,7 @@ impl Reading {
     }
 }
 
-/// A manifest that is read from a file.
+/// The digest of a manifest of `length` bytes, read from a file. `None` if the file is shorter.
 pub(super) fn manifest_digest(file: &mut File, length: u32) -> io::Result<Option<Digest>> {
     let (mut hasher, mut left) = (Hasher::new(), u64::from(length));
     let mut buffer = vec![0; 64 << 10];

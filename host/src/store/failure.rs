@@ -1,4 +1,4 @@
-//! Why the store cannot go on: what the session is told, and what its person may see.
+//! The errors inside the store, with the part for the session and the part for the user.
 
 use waft_core::session::StoreError;
 
@@ -8,18 +8,18 @@ use crate::worker::is_given_up;
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
-/// A failure, before the store makes a [`StoreError`] of it and keeps the trouble.
+/// A failure, before the store splits it into a [`StoreError`] and a [`Trouble`].
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The file system said no; its error decides what the session is told.
+    /// The file system reported an error, which determines the error for the session.
     Io(Trouble),
-    /// The archive's or the offer's fault.
+    /// The archive or the offer is at fault.
     Refused(StoreError),
-    /// The same, and a path belongs to it.
+    /// The same, with the path that is concerned.
     At(StoreError, Trouble),
 }
 
-/// Fails if the work was given up: nothing looks at this failure.
+/// Fails if the work was given up. Nothing looks at that failure.
 pub(super) fn go_on() -> Result<()> {
     if is_given_up() { Err(StoreError::Io.into()) } else { Ok(()) }
 }
@@ -37,7 +37,7 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    /// The staged manifest, checked when it came, does not read back.
+    /// The staged manifest cannot be read back, although it was checked when it arrived.
     pub(super) fn manifest(error: EntriesError, path: impl AsRef<std::ffi::OsStr>) -> Self {
         match error {
             EntriesError::Io(error) => Self::Io(Trouble::new(path, error)),

@@ -1,7 +1,6 @@
 //! Reads back what is staged of an archive: the prefix that need not be sent again.
-//!
-//! Everything is read and digested, nothing is believed: the sender compares the digest with its own. Whatever looks
-//! wrong here means to start over. PROTOCOL.md, section 6, steps 6 and 7.
+//! Everything is read and digested, and the sender compares the digest with its own. Any inconsistency here means that
+//! the archive starts over. PROTOCOL.md, section 6, steps 6 and 7.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,11 +21,11 @@ use crate::folder::entries::{Item, system_time};
 use crate::platform;
 use crate::worker::is_given_up;
 
-/// Bytes that are read at once.
+/// Number of bytes per read.
 const PIECE: usize = 1 << 20;
 
-/// The staged prefix of the offered archive, and the tree ready for what follows. `None` if there is none, or any
-/// doubt.
+/// Returns the staged prefix of the offered archive, and the tree in the state to continue from there. `None` if
+/// nothing is staged, or if anything is inconsistent.
 pub(super) fn read_back(
     place: &Place,
     staging: &Staging,
@@ -49,11 +48,11 @@ struct Reading {
     prefix: Hasher,
     offset: u64,
     buffer: Vec<u8>,
-    /// Entries found in the tree's root.
+    /// Number of entries found in the root of the tree.
     top: usize,
 }
 
-/// How far an entry is there.
+/// How much of an entry is staged.
 enum Found {
     Whole,
     Part,
@@ -82,7 +81,7 @@ impl Reading {
         summary.check(&offered.shape).ok().map(|()| summary)
     }
 
-    /// Goes through the tree as far as it goes.
+    /// Reads the staged entries in the manifest's order, up to the first that is missing or incomplete.
     fn content(&mut self, tree: &mut Tree) -> Option<()> {
         while let Some(item) = tree.entries.next().ok()? {
             (!is_given_up()).then_some(())?;
@@ -134,14 +133,14 @@ impl Reading {
         let digest = tree.reader.end_held_file().ok()?;
         self.prefix.update(&digest.0);
         self.offset += digest.0.len() as u64;
-        // It may have become whole without getting these.
+        // The process may have been interrupted before it set the mode and time of a whole file.
         if platform::file_mode(&found) != item.mode || found.modified().ok() != system_time(item.modified) {
             tree.finish_file(&file, &item).ok()?;
         }
         Some(Found::Whole)
     }
 
-    /// Reads so much of a file.
+    /// Reads the next `length` bytes of a file.
     fn bytes(&mut self, tree: &mut Tree, mut file: &File, length: u64) -> Option<()> {
         let mut left = length;
         while left > 0 {
@@ -157,7 +156,7 @@ impl Reading {
         Some(())
     }
 
-    /// Counts bytes at the front of the buffer.
+    /// Adds the first `got` bytes of the buffer to the prefix.
     fn count_bytes(&mut self, got: usize) -> Option<()> {
         self.prefix.update(&self.buffer[..got]);
         self.offset += got as u64;
@@ -168,8 +167,8 @@ impl Reading {
         *tree.open.kept().map_or(&mut self.top, |level| &mut level.children) += 1;
     }
 
-    /// Removes what lies beyond the prefix: whatever sorts behind the current entry in one of the open directories.
-    /// Nothing else may be there besides what was counted.
+    /// Removes what lies beyond the prefix: everything that sorts after the current entry in one of the open
+    /// directories. Fails if anything else is there besides the counted entries.
     fn prune(&self, tree: &Tree) -> Option<()> {
         let ended = tree.pending.is_none() && tree.file.is_none();
         let mut components = tree.entries.path().split('/');
@@ -191,13 +190,13 @@ impl Reading {
     }
 }
 
-/// Ends a directory that holds just what it must hold.
+/// Closes a directory. Fails if it does not hold exactly the counted entries.
 fn ended(tree: &Tree, dir: &Dir, level: &Level) -> Option<()> {
     (names(dir).ok()?.len() == level.children).then_some(())?;
     tree.finish_dir(dir, &level.item).ok()
 }
 
-/// `Some(None)` if there is nothing; `None` if it cannot be told.
+/// `Some(None)` if nothing exists there; `None` if that cannot be determined.
 fn present<T>(opened: io::Result<T>) -> Option<Option<T>> {
     match opened {
         Ok(found) => Some(Some(found)),
@@ -206,7 +205,7 @@ fn present<T>(opened: io::Result<T>) -> Option<Option<T>> {
     }
 }
 
-/// Opens a file to write on behind its first `length` bytes.
+/// Opens a file of that length to continue at its end.
 fn append(dir: &Dir, name: &str, length: u64) -> Option<File> {
     let mut options = OpenOptions::new();
     options.write(true).follow(FollowSymlinks::No);

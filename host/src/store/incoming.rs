@@ -1,4 +1,4 @@
-//! The manifest as it comes: checked and spooled to the staging area before anything is made of it.
+//! The manifest while it arrives: checked, and spooled to the staging area, before any file is created from it.
 //!
 //! PROTOCOL.md, sections 8.1 and 8.2.
 
@@ -14,7 +14,7 @@ use super::place::Place;
 use super::staging::MANIFEST;
 use crate::platform;
 
-/// A manifest of which some bytes are here.
+/// A manifest that has arrived in part.
 pub(super) struct Incoming {
     reader: ManifestReader,
     names: Names,
@@ -22,12 +22,12 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Nothing is here yet; `file` is empty.
+    /// Starts with an empty `file`.
     pub(super) fn new(file: File, length: u32) -> Self {
         Self { reader: ManifestReader::new(length), names: Names::default(), file }
     }
 
-    /// Takes what belongs to the manifest off the front of `archive`.
+    /// Consumes the bytes at the front of `archive` that belong to the manifest.
     pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
         let before = *archive;
         while let Some(entry) = self.reader.next(archive).map_err(StoreError::Archive)? {
@@ -41,7 +41,7 @@ impl Incoming {
         self.reader.is_complete()
     }
 
-    /// The whole manifest's summary, once it agrees with what was stated.
+    /// Returns the summary of the complete manifest, if it agrees with the offer.
     pub(super) fn finish(self, stated: &Shape) -> Result<Summary> {
         let summary = self.reader.finish().map_err(StoreError::Archive)?;
         summary.check(stated).map_err(StoreError::Archive)?;
@@ -56,7 +56,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Checks the name of the next entry. Its parents were checked before it.
+    /// Checks the name of the next entry. The names of its parents were checked before.
     pub(super) fn check(&mut self, path: RelPath<'_>) -> Result<()> {
         let entry = self.index;
         self.index += 1;

@@ -1,8 +1,8 @@
-//! Moves a staged tree into a target that holds other things, file by file, so that any interruption can be made good.
-//!
-//! First everything is checked (see `preflight`); then `intent` is written, and from then on there is no way back: whoever comes next
-//! moves what is left. A file is replaced by one rename, so each is the old or the new one at any moment; the folder as
-//! a whole is not.
+//! Moves a staged tree into a target that holds other files, file by file, so that an interruption at any point can be
+//! repaired.
+//! First everything is checked (see `preflight`). Then `intent` is written, and from then on there is no way back:
+//! after an interruption, the next process moves the remaining files. A file is replaced by one rename, so at any
+//! moment each file is the old or the new one. The folder as a whole changes step by step.
 //!
 //! ```text
 //! intent = "waft intent 1\n\0\0" | manifest length (u32 big-endian) | manifest digest (32) | BLAKE3 of all that (32)
@@ -29,17 +29,17 @@ use crate::trouble::Cause;
 const MAGIC: &[u8; 16] = b"waft intent 1\n\0\0";
 const LENGTH: usize = MAGIC.len() + 4 + 32 + 32;
 
-/// What is to be moved: all that the staged manifest of this length and digest names.
+/// The planned move: everything that the staged manifest with this length and digest names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Intent {
     pub(super) manifest: u32,
     pub(super) digest: Digest,
 }
 
-/// Called before every change in the target. Tests stop there.
+/// Called before every change in the target. Tests return an error from it to simulate a crash.
 pub(super) type Step<'a> = &'a mut dyn FnMut() -> io::Result<()>;
 
-/// Writes the intent, for good.
+/// Writes the intent durably.
 pub(super) fn intend(staging: &Staging, intent: Intent) -> io::Result<()> {
     let mut file = staging.dir.open_with(INTENT, read_write().create(true).truncate(true))?.into_std();
     file.write_all(&intent.encode())?;
@@ -47,7 +47,7 @@ pub(super) fn intend(staging: &Staging, intent: Intent) -> io::Result<()> {
     platform::sync_names(&staging.dir)
 }
 
-/// What an interrupted process meant to move, if it came so far as to say so.
+/// Reads the intent that an interrupted process left. `None` if there is none, or if it is incomplete.
 pub(super) fn intent(staging: &Staging) -> io::Result<Option<Intent>> {
     let mut found = Vec::with_capacity(LENGTH + 1);
     match staging.dir.open_with(INTENT, &read_write()) {
@@ -58,7 +58,7 @@ pub(super) fn intent(staging: &Staging) -> io::Result<Option<Intent>> {
     Ok(Intent::decode(&found))
 }
 
-/// Moves what is left to move, and takes the intent back. Can be called again after it was stopped anywhere.
+/// Moves the remaining files, then removes the intent. Can be called again after an interruption at any point.
 pub(super) fn forward(
     place: &Place,
     staging: &Staging,
@@ -90,7 +90,7 @@ pub(super) fn forward(
     taken_back.and_then(|()| platform::sync_names(&staging.dir)).map_err(|error| at_staging(INTENT, error))
 }
 
-/// Finishes what an interrupted process began to move. Says whether there was such a thing.
+/// Finishes moving files if a process was interrupted while it did so. Returns whether there was anything to finish.
 pub(super) fn recover(place: &Place) -> Result<bool> {
     let Some(mut staging) = Staging::existing(place)? else { return Ok(false) };
     let Some(intent) = intent(&staging).map_err(|error| place.at_staging(INTENT, error))? else { return Ok(false) };
@@ -104,16 +104,16 @@ pub(super) fn recover(place: &Place) -> Result<bool> {
         Some(target) if !forgotten => {
             let capabilities = Capabilities::measure(&staging.dir).map_err(|error| place.at_staging("", error))?;
             forward(place, &staging, target, intent, capabilities, &mut || Ok(()))?;
-            // The folder stands; what is left over here is removed by whoever comes next.
+            // The folder is in place. If the staging area cannot be removed, the next process removes it.
             let _ = staging.remove(place);
             Ok(true)
         }
-        // Clearing was interrupted itself, or somebody took the target away meanwhile.
+        // Clearing the staging area was itself interrupted, or the target was removed meanwhile.
         _ => staging.clear().map_err(|error| place.at_staging("", error)).map(|()| false).map_err(Failure::Io),
     }
 }
 
-/// Where moving stands, on both sides.
+/// The position of the move, in the staged tree and in the target.
 struct Moving<'a> {
     place: &'a Place,
     from: Descent<()>,
@@ -138,7 +138,7 @@ impl Moving<'_> {
         moved.map_err(|error| unfinished(self.place, path, error))
     }
 
-    /// Ends the directories that an entry of that depth is not in.
+    /// Closes the open directories that do not contain an entry of that depth.
     fn leave(&mut self, depth: usize, step: Step<'_>) -> Result<()> {
         while let Some((dir, Level { item, path })) = self.to.leave(depth) {
             self.from.leave(depth);
@@ -148,7 +148,7 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// Gives a directory its mode and time, unless it was there before and belongs to another user.
+    /// Gives a directory its mode and time, unless it already existed and belongs to another user.
     fn end(&self, dir: &Dir, item: &Item) -> io::Result<()> {
         match platform::is_ours(&dir.dir_metadata()?) {
             true => finish_dir(self.capabilities.directories, dir, item),
@@ -159,7 +159,7 @@ impl Moving<'_> {
     fn file(&mut self, name: &str, step: Step<'_>) -> io::Result<()> {
         step()?;
         match self.from.here().rename(name, self.to.here(), name) {
-            // It was moved before the interruption.
+            // The file was moved before the interruption.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             moved => moved,
         }
@@ -178,12 +178,12 @@ impl Moving<'_> {
     }
 }
 
-/// A failure after which a part of the folder is in the target, and the rest is not.
+/// Describes a failure that leaves a part of the folder in the target.
 fn unfinished(place: &Place, path: &str, error: io::Error) -> Failure {
     Failure::Io(place.at_target(path, Cause::Unfinished(error)))
 }
 
-/// Opens a directory, and lets its owner write to it; its mode is set when it is left.
+/// Opens a directory and makes it writable for its owner. Its final mode is set when it is left.
 fn open_writable(parent: &Dir, name: &str) -> io::Result<Dir> {
     let found = parent.symlink_metadata(name)?;
     if platform::is_ours(&found) && found.is_dir() && platform::mode(&found) & 0o700 != 0o700 {
@@ -192,7 +192,7 @@ fn open_writable(parent: &Dir, name: &str) -> io::Result<Dir> {
     platform::open_dir(parent, name)
 }
 
-/// The staged tree, unless it was removed already.
+/// Opens the staged tree. `None` if it is already removed.
 fn staged(staging: &Staging) -> io::Result<Option<Dir>> {
     match staging.tree() {
         Ok(tree) => Ok(Some(tree)),
@@ -201,14 +201,14 @@ fn staged(staging: &Staging) -> io::Result<Option<Dir>> {
     }
 }
 
-/// The entries of the staged manifest.
+/// Reads the entries of the staged manifest from its start.
 pub(super) fn entries(place: &Place, mut manifest: File, length: u32) -> Result<Entries<BufReader<File>>> {
     let trouble = |error| Failure::Io(place.at_staging(MANIFEST, error));
     io::Seek::rewind(&mut manifest).map_err(trouble)?;
     Ok(Entries::new(BufReader::with_capacity(32 << 10, manifest), length))
 }
 
-/// The next of them.
+/// Returns the next entry of the staged manifest.
 pub(super) fn next(place: &Place, entries: &mut Entries<BufReader<File>>) -> Result<Option<Item>> {
     entries.next().map_err(|error| Failure::manifest(error, &place.staging))
 }
@@ -224,7 +224,7 @@ impl Intent {
         bytes
     }
 
-    /// `None` if it was torn while it was written: then nothing was moved yet.
+    /// `None` if the file is incomplete: then writing it was interrupted, and nothing has been moved yet.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let intent = Self {
             manifest: u32::from_be_bytes(bytes.get(16..20)?.try_into().ok()?),

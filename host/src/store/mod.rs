@@ -1,9 +1,8 @@
-//! A directory on this computer as the place where a received folder goes.
-//!
-//! TLS -> frame -> open -> decompress -> **store**. What is done to files is done on a thread of the store's own (see
-//! `blocking`): a slow disk keeps neither the session's clock nor its user waiting. Paths are resolved component by
-//! component relative to open directories, and no symlink is followed below the target or the staging area. PROTOCOL.md,
-//! section 8; who calls what when: [`waft_core::session::Store`].
+//! Stores a received folder in a directory of this computer.
+//! TLS -> frame -> open -> decompress -> **store**. The work on files runs on a worker thread of the store (see
+//! `blocking`), so that a slow disk delays neither the session's timers nor its user interface. Paths are resolved
+//! component by component relative to open directories, and no symlink is followed below the target or the staging
+//! area. See PROTOCOL.md, section 8, and [`waft_core::session::Store`] for the order of the calls.
 
 mod blocking;
 mod capabilities;
@@ -47,24 +46,22 @@ use crate::trouble::Trouble;
 use crate::worker::Worker;
 
 /// Receives folders into one directory.
-///
-/// On a host *durable* means handed to the file system: a crash of this process loses none of it. A power cut may; that
-/// is found out when the bytes are read back, and again by the sender, who compares their digest.
-///
-/// The piece of content that was handed over last is still being written when [`write`](Store::write) returns; how that
-/// went is told by what is called next.
-///
-/// Work whose future is dropped ends at the next file, and nothing is written behind that: the thread has the lock on
-/// the staging area, and whatever is called next waits for it. Dropping the store itself does not wait.
+/// On a host, *durable* means handed to the file system: a crash of this process loses none of those bytes. A power cut
+/// may lose some. That is detected when the bytes are read back, and again by the sender, which compares their digest.
+/// When [`write`](Store::write) returns, the piece of content that it was given may still be in the process of being
+/// written. The next call reports whether that write succeeded.
+/// When a future of this store is dropped, its work stops at the next file, and nothing is written after that. The
+/// worker thread holds the lock on the staging area until then, and the next call waits for it. Dropping the store
+/// itself does not wait.
 pub struct DirectoryStore {
     worker: Worker<BlockingStore>,
-    /// Digest of the manifest of the archive that was begun last, once it is whole.
+    /// Digest of the manifest of the current archive, once the manifest is complete.
     manifest: Option<Digest>,
-    /// Bytes of that archive that are written.
+    /// Number of bytes of that archive that are written.
     durable: u64,
-    /// The longest archive for which there was room when the target was looked at last.
+    /// The longest archive that fits, as of the last look at the target.
     room: u64,
-    /// Why nothing of a sender could be taken then.
+    /// The reason for which a sender was refused, as of the last look at the target.
     refused: Option<Refused>,
     trouble: Option<Trouble>,
 }
@@ -76,40 +73,42 @@ struct Refused {
 }
 
 impl DirectoryStore {
-    /// A store for `target`, which need not exist, in a folder that does. `overwrite`: whether it may hold other
-    /// things. Blocks while it looks at the target.
+    /// Creates a store for `target`, which need not exist but whose parent folder must. `overwrite` says whether the
+    /// target may hold other files. Blocks while it looks at the target.
     pub fn open(target: &Path, overwrite: bool) -> Result<Self, Trouble> {
         let store = BlockingStore::new(Place::of(target)?, overwrite);
         let room = store.room();
         Ok(Self { worker: Worker::new(store), manifest: None, durable: 0, room, refused: None, trouble: None })
     }
 
-    /// The same store, which remembers in `home` who sent what the target holds: that sender need not send it again.
+    /// Makes the store record in `home` which sender the target's content came from, so that this sender need not send
+    /// the same folder again.
     pub fn remembering(mut self, home: Home) -> Self {
         let store = self.worker.at_rest().expect("a store that is being set up has nothing to do");
         store.received = Some(Received::new(home));
         self
     }
 
-    /// Finishes what an interrupted process had begun to move into the target. Says whether there was such a thing.
+    /// Finishes moving files into the target if a process was interrupted while it did so. Returns whether there was
+    /// anything to finish.
     pub async fn recover(&mut self) -> Result<bool, Trouble> {
         self.set_up(|store| store.recover()).await
     }
 
-    /// Gives up what an interrupted process left of a folder for the target, which stays as it is: with a part of the
-    /// folder, if moving it had begun. Says whether there was such a thing.
+    /// Removes what an interrupted process left in the staging area. The target stays as it is, with a part of the
+    /// folder if files had begun to be moved. Returns whether there was anything to remove.
     pub async fn abandon(&mut self) -> Result<bool, Trouble> {
         self.set_up(|store| store.abandon()).await
     }
 
-    /// Fails if no folder could be received here at all: makes the staging area, and removes it again. Says what the
-    /// user should know beforehand.
+    /// Checks that a folder can be received here at all, by creating the staging area and removing it again. Returns
+    /// the notes that the user should see before a transfer.
     pub async fn probe(&mut self) -> Result<Vec<Note>, Trouble> {
         self.set_up(BlockingStore::probe).await
     }
 
-    /// Looks at the target before a session with `sender`: what [`capacity`](Store::capacity) and
-    /// [`refuses`](Store::refuses) say is what was found here.
+    /// Looks at the target before a session with `sender`. [`capacity`](Store::capacity) and
+    /// [`refuses`](Store::refuses) report what was found here.
     pub async fn prepare_for(&mut self, sender: CertificateHash) {
         let look = move |store: &mut BlockingStore| {
             let refused = store.refuses(&sender).err().map(|failure| store.explain(failure));
@@ -118,23 +117,23 @@ impl DirectoryStore {
         (self.room, self.refused) = self.worker.run(look).await;
     }
 
-    /// Fails with what would make the store refuse a folder of that shape that comes from no sender, as far as its
-    /// manifest does not matter. Writes nothing.
+    /// Returns the error with which the store would refuse a folder of that shape that no sender offers (a sealed
+    /// file), as far as its manifest does not matter. Writes nothing.
     pub(crate) async fn check_opening(&mut self, shape: Shape) -> Result<(), StoreError> {
         self.run(move |store| store.foresee_opening(&shape)).await
     }
 
-    /// The staging area, if a part of a folder is kept there.
+    /// Returns the path of the staging area if it holds a part of a folder.
     pub async fn left_behind(&mut self) -> Option<PathBuf> {
         self.worker.run(|store| store.left_behind()).await
     }
 
-    /// What the last error was about. Told once.
+    /// Returns the path and cause of the last error, and clears them.
     pub fn take_trouble(&mut self) -> Option<Trouble> {
         self.trouble.take()
     }
 
-    /// Whether the target holds just the folder with that manifest: the digests of its archive.
+    /// Returns the digests of the archive if the target holds exactly the folder with that manifest.
     pub(crate) async fn holds(&mut self, manifest: impl Read + Seek + Send + 'static, shape: Shape) -> Option<Whole> {
         self.worker.run(move |store| store.holds(manifest, &shape)).await
     }
@@ -153,7 +152,8 @@ impl DirectoryStore {
             .await
     }
 
-    /// Does work on the store's thread, and keeps what its error is about.
+    /// Runs `work` on the worker thread, and keeps the path and cause of its error for
+    /// [`take_trouble`](Self::take_trouble).
     async fn run<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut BlockingStore) -> Done<T> + Send + 'static,
@@ -168,7 +168,7 @@ impl DirectoryStore {
         error
     }
 
-    /// Waits until the piece is written that was handed over last.
+    /// Waits until the last piece that was handed over is written.
     async fn finish_writing(&mut self) -> Result<(), StoreError> {
         let store = self.worker.idle().await;
         let written = std::mem::replace(&mut store.written, Ok(()));
@@ -176,7 +176,7 @@ impl DirectoryStore {
         written.map_err(|explained| self.tell(explained))
     }
 
-    /// Does work on the store's thread, and sees afterwards how far the archive has come.
+    /// Runs `work` on the worker thread, and updates the archive's progress afterwards.
     async fn observe<T: Send + 'static>(&mut self, work: impl FnOnce(&mut BlockingStore) -> T + Send + 'static) -> T {
         let work = |store: &mut BlockingStore| (work(store), store.manifest(), store.durable());
         let result;
@@ -210,7 +210,7 @@ impl Store for DirectoryStore {
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         let offered = *offered;
         let (ask, mut asked) = unbounded_channel::<(Digest, oneshot::Sender<bool>)>();
-        // Only the session can tell, which knows the key.
+        // Only the session knows the key, so only the session can answer this.
         let is_offered = move |digest: &Digest| {
             let (answer, answered) = oneshot::channel();
             ask.send((*digest, answer)).is_ok() && answered.blocking_recv().unwrap_or(false)
@@ -220,7 +220,7 @@ impl Store for DirectoryStore {
             match select(&mut begun, pin!(asked.recv())).await {
                 Either::First(held) => return held,
                 Either::Second(Some((digest, answer))) => {
-                    // Where the work was given up meanwhile, nothing listens.
+                    // If the work was given up meanwhile, the receiver of the answer is gone.
                     let _ = answer.send(is_it(&digest));
                 }
                 Either::Second(None) => return begun.await,
@@ -239,7 +239,7 @@ impl Store for DirectoryStore {
         store.piece.clear();
         store.piece.extend_from_slice(archive);
         self.worker.start(BlockingStore::write).await;
-        // The next piece of content is opened while this one is written.
+        // The session can open the next piece of content while this one is written.
         if is_content { Ok(()) } else { self.finish_writing().await }
     }
 

@@ -1,23 +1,22 @@
-//! What whoever receives into a target should know before anything is received: what will not be as it was sent, or as
-//! it was before.
+//! Notes for the user before a transfer: which attributes the target will not keep, and how it will be filled.
 
 use std::fmt;
 
 use super::capabilities::{Capabilities, Times};
 use super::place::InPlace;
 
-/// Something to know about a target. Its text speaks of the target as `it`.
+/// A note about a target. Its text speaks of the target as `it`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// It is filled in place.
+    /// The target is filled in place.
     InPlace(InPlace),
-    /// The directory that takes its place does not get this attribute of it.
+    /// The directory that replaces the target cannot be given this attribute of the target.
     Attribute(&'static str),
-    /// Its file system keeps no permission bits.
+    /// The target's file system keeps no permission bits.
     NoModes,
-    /// Its file system rounds modification times.
+    /// The target's file system rounds modification times.
     RoundedTimes,
-    /// Its file system keeps no modification times.
+    /// The target's file system keeps no modification times.
     NoTimes,
 }
 
@@ -42,7 +41,8 @@ impl fmt::Display for Note {
 }
 
 impl Capabilities {
-    /// What is not kept of files. Directories have less to lose, and say nothing of their own.
+    /// The attributes of files that are not kept. Directories have fewer attributes to lose and get no notes of their
+    /// own.
     pub(super) fn notes(self) -> Vec<Note> {
         let modes = (!self.files.modes).then_some(Note::NoModes);
         let times = match self.files.times {

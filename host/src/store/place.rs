@@ -1,4 +1,4 @@
-//! Where a received folder goes: the target, and the staging area beside it.
+//! The location of a received folder: the target, and the staging area beside it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,43 +10,43 @@ use cap_std::fs::Dir;
 use crate::platform;
 use crate::trouble::{Cause, Trouble};
 
-/// The target, its parent, and where the staging area stands: all stay open, so that nothing is looked up by a longer
-/// path.
+/// The target, its parent, and the directory that holds the staging area. The directories stay open, so that no longer
+/// path is looked up again.
 pub(super) struct Place {
     pub(super) parent: Dir,
-    /// The parent's path.
+    /// Path of the parent.
     path: PathBuf,
     pub(super) target: OsString,
-    /// The directory that holds the staging area: the parent, or the target itself where something is mounted there.
+    /// The directory that holds the staging area: the parent, or the target itself if it is a mount point.
     pub(super) base: Dir,
     pub(super) base_path: PathBuf,
     pub(super) staging: OsString,
     pub(super) in_place: Option<InPlace>,
 }
 
-/// Why a target is filled in place, file by file, and not replaced by one rename.
+/// The reason why a target is filled in place, file by file, instead of being replaced by one rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InPlace {
-    /// This process stands in it, and so does whatever started it.
+    /// It is the current directory of this process, and so of the shell that started it.
     CurrentFolder,
-    /// Something is mounted there.
+    /// Another file system is mounted on it.
     MountPoint,
 }
 
-/// What stands at the target.
+/// The state of the target.
 pub(super) enum Found {
     Nothing,
     Empty(Dir),
     Filled(Dir),
 }
 
-/// The staging area of a target where something is mounted. It stands inside, where a rename leads to the target.
+/// Name of the staging area of a mount point. It is inside of the target, because a rename cannot cross file systems.
 const INSIDE: &str = ".incoming.waft";
-/// What a new file system has in its top directory.
+/// A directory that a new file system has in its top directory.
 const LOST_AND_FOUND: &str = "lost+found";
 
 impl Place {
-    /// The place of `target`, which need not exist, in a folder that does.
+    /// Locates `target`, which need not exist but whose parent folder must.
     pub(super) fn of(target: &Path) -> Result<Self, Trouble> {
         let whole = resolve(target)?;
         let (Some(path), Some(name)) = (whole.parent(), whole.file_name()) else {
@@ -73,12 +73,12 @@ impl Place {
         })
     }
 
-    /// The target's whole path.
+    /// The absolute path of the target.
     pub(super) fn target_path(&self) -> PathBuf {
         self.path.join(&self.target)
     }
 
-    /// What stands at the target now.
+    /// Opens the target and reports its present state.
     pub(super) fn look(&self) -> Result<Found, Trouble> {
         let dir = match platform::open_dir(&self.parent, &self.target) {
             Ok(dir) => dir,
@@ -91,7 +91,7 @@ impl Place {
         };
         let mounted = is_mount_point(&self.parent, &self.target).map_err(|error| self.at_target("", error))?;
         if mounted != (self.in_place == Some(InPlace::MountPoint)) {
-            // It was mounted, or unmounted, since this place was looked up.
+            // The target was mounted or unmounted since this place was located.
             return Err(self.at_target("", Cause::MountPoint));
         }
         let empty = self.is_empty(&dir).map_err(|error| self.at_target("", error))?;
@@ -107,28 +107,28 @@ impl Place {
         Ok(true)
     }
 
-    /// Whether a name in the top directory of the target does not count as a part of a folder.
+    /// Whether a name in the target's top directory does not count as a part of the folder.
     pub(super) fn ignores(&self, name: &OsStr) -> bool {
         self.in_place == Some(InPlace::MountPoint) && (name == self.staging || name == LOST_AND_FOUND)
     }
 
-    /// Whether an entry of a folder would stand in the staging area.
+    /// Whether an entry of a folder would be inside of the staging area.
     pub(super) fn is_staging_within(&self, path: &str) -> bool {
         self.in_place == Some(InPlace::MountPoint) && path.split('/').next() == Some(INSIDE)
     }
 
-    /// Trouble with something below the target.
+    /// An error about a path below the target.
     pub(super) fn at_target(&self, path: &str, cause: impl Into<Cause>) -> Trouble {
         Trouble::new(below(&self.path, &self.target, path), cause)
     }
 
-    /// Trouble with something in the staging area.
+    /// An error about a path in the staging area.
     pub(super) fn at_staging(&self, path: &str, cause: impl Into<Cause>) -> Trouble {
         Trouble::new(below(&self.base_path, &self.staging, path), cause)
     }
 }
 
-/// The name of the staging area beside a target.
+/// Name of the staging area beside a target.
 fn beside(target: &OsStr) -> OsString {
     let mut staging = OsString::from(".");
     staging.push(target);
@@ -136,7 +136,7 @@ fn beside(target: &OsStr) -> OsString {
     staging
 }
 
-/// Whether something is mounted on that name. By its device, or where the system says so.
+/// Whether the name is a mount point: its device differs from its parent's, or the system reports it as one.
 fn is_mount_point(parent: &Dir, name: &OsStr) -> io::Result<bool> {
     match parent.symlink_metadata(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -148,7 +148,7 @@ fn is_mount_point(parent: &Dir, name: &OsStr) -> io::Result<bool> {
     }
 }
 
-/// The absolute path of `target`. What leads to it may be links: its person named them.
+/// The absolute path of `target`. Symlinks on the way are followed, because the user chose the path.
 fn resolve(target: &Path) -> Result<PathBuf, Trouble> {
     match target.canonicalize() {
         Ok(whole) => Ok(whole),
@@ -162,7 +162,7 @@ fn resolve(target: &Path) -> Result<PathBuf, Trouble> {
     }
 }
 
-/// Whether something stands there that is not a directory.
+/// Whether the name exists and is not a directory.
 fn is_other(parent: &Dir, name: &OsStr) -> bool {
     parent.symlink_metadata(name).is_ok_and(|found| !found.is_dir())
 }

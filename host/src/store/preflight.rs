@@ -1,7 +1,6 @@
-//! What must be known before the first file of a folder is moved into a target that holds other things.
-//!
-//! Once moving has begun there is no way back, so whatever could stop it is looked for first: something of the other
-//! kind in the way, a mount point, a directory or file that this user may not change.
+//! Checks a target that holds other files before the first file of a folder is moved into it.
+//! Once moving has begun there is no way back, so everything that could stop it is looked for first: an entry of the
+//! other kind in the way, a mount point, a directory or file that this user may not change.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -20,7 +19,7 @@ use crate::trouble::Cause;
 /// Checks that every entry can be moved into `target`.
 pub(super) fn preflight(place: &Place, target: Dir, entries: Entries<BufReader<File>>) -> Result<()> {
     let own = target.dir_metadata().map_err(|error| Failure::Io(place.at_target("", error)))?;
-    // The target itself keeps its mode, so it has to be open already.
+    // The mode of the target itself is not changed, so it must be writable already.
     platform::may_write(&target).map_err(|error| Failure::Io(place.at_target("", error)))?;
     let device = platform::device(&own);
     Preflight { place, device, open: Descent::new(target), here: vec![own], absent: usize::MAX }.run(entries)
@@ -30,9 +29,9 @@ struct Preflight<'a> {
     place: &'a Place,
     device: u64,
     open: Descent<()>,
-    /// What the open directories are, the target first.
+    /// Metadata of the open directories, the target first.
     here: Vec<Metadata>,
-    /// Depth of a directory that is not in the target, nor is anything below it.
+    /// Depth of a directory that does not exist in the target. Entries below it need no check.
     absent: usize,
 }
 
@@ -54,7 +53,7 @@ impl Preflight<'_> {
 
     fn entry(&mut self, item: &Item, name: &str, path: &str) -> Result<()> {
         if self.place.is_staging_within(path) {
-            // It would be moved onto the staging area itself.
+            // The entry would replace the staging area itself.
             return Err(Failure::At(
                 StoreError::Name { entry: item.index },
                 self.place.at_target(path, Cause::Staging),
@@ -87,7 +86,7 @@ impl Preflight<'_> {
         Ok(())
     }
 
-    /// Goes into a directory, if its content can be changed: its owner can open it for that.
+    /// Enters a directory if entries in it can be changed. Its owner can make it writable, so that is enough.
     fn enter(&mut self, name: &str, found: Metadata) -> io::Result<()> {
         let dir = platform::open_dir(self.open.here(), name)?;
         match platform::may_write(&dir) {

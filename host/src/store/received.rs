@@ -1,8 +1,7 @@
-//! Remembers which folder was put into a target last, and who sent it, in waft's own home.
-//!
-//! A committed folder is offered to the sender that it came from, so that sending it again moves nothing; to nobody
-//! else, since the digest of all its content is part of the offer. The manifest is kept as it came: what the target's
-//! file system shows of modes and times may be less. PROTOCOL.md, section 6, step 6.
+//! Records in waft's home which folder was put into a target last, and which sender it came from.
+//! A committed folder is offered to the sender that it came from, so that sending it again moves no data. It is not
+//! offered to other senders, because the offer contains the digest of the whole content. The manifest is kept as it was
+//! received, because the target's file system may show modes and times less exactly. PROTOCOL.md, section 6, step 6.
 //!
 //! ```text
 //! received/<BLAKE3 of the target's path, 32 hexadecimal digits>
@@ -10,8 +9,8 @@
 //!     | length of the path (u32 big-endian) | path | manifest
 //! ```
 //!
-//! A record is written before the folder is put in place. Nothing is believed of it: whatever it says of the target is
-//! compared with the target, byte by byte.
+//! A record is written before the folder is put in place, and it is never trusted: the target is compared with it byte
+//! by byte.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write};
@@ -26,27 +25,27 @@ use crate::home::{Home, HomeError};
 const FOLDER: &str = "received";
 const MAGIC: &[u8; 16] = b"waft received 1\n";
 const FIXED: usize = MAGIC.len() + 3 * 32 + 2 * 4;
-/// Longer paths are on no system.
+/// An upper bound: no system has longer paths.
 const PATH_MAX: u64 = 64 << 10;
 
-/// The records, one for each target.
+/// The records, one per target.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     home: Home,
 }
 
-/// A folder that was put into a target.
+/// A record as it was read: a folder that was put into a target.
 pub(super) struct Record {
     pub(super) sender: CertificateHash,
     pub(super) root: Digest,
     pub(super) manifest_digest: Digest,
     pub(super) manifest_length: u32,
-    /// The record's file, and where in it the manifest begins.
+    /// The file of the record, and the offset at which the manifest begins in it.
     pub(super) file: File,
     pub(super) manifest_start: u64,
 }
 
-/// What is written of a folder.
+/// The fields of a record to write.
 pub(super) struct Folder<'a> {
     pub(super) sender: &'a CertificateHash,
     pub(super) root: &'a Digest,
@@ -59,7 +58,7 @@ impl Received {
         Self { home }
     }
 
-    /// What was put into `target` last. `None` if that is not known.
+    /// Returns the record of `target`. `None` if there is none, or if it is damaged.
     pub(super) fn load(&self, target: &Path) -> Option<Record> {
         let mut file = File::open(self.home.path().join(FOLDER).join(name(target))).ok()?;
         let (record, path) = Record::read_head(&mut file).ok()??;
@@ -71,7 +70,8 @@ impl Received {
         (digest == record.manifest_digest).then_some(Record { file, manifest_start, ..record })
     }
 
-    /// Remembers that `folder` is put into `target`; `manifest`: its bytes. Records of targets that are gone are removed.
+    /// Records that `folder` is put into `target`; `manifest` is the file with its manifest. Removes the records of
+    /// targets that no longer exist.
     pub(super) fn store(&self, target: &Path, folder: &Folder<'_>, manifest: &mut File) -> Result<(), HomeError> {
         let records = Home::at(self.home.path().join(FOLDER))?;
         self.remove_stale(target);
@@ -89,7 +89,7 @@ impl Received {
         })
     }
 
-    /// Removes the records of other targets that are gone.
+    /// Removes the records of other targets that no longer exist.
     fn remove_stale(&self, target: &Path) {
         let Ok(entries) = std::fs::read_dir(self.home.path().join(FOLDER)) else { return };
         for entry in entries.flatten() {
@@ -97,7 +97,7 @@ impl Received {
             let Ok(Some((_, path))) = path else { continue };
             let other = decode_path(path);
             if other != target && matches!(other.try_exists(), Ok(false)) {
-                // What cannot be removed now is removed with the next record.
+                // A record that cannot be removed now is removed when the next one is written.
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -105,7 +105,7 @@ impl Received {
 }
 
 impl Record {
-    /// The record without its manifest, and the bytes of its path. `None` if it is none.
+    /// Reads a record without its manifest, and the bytes of its path. `None` if the file is not a record.
     fn read_head(file: &mut File) -> io::Result<Option<(Self, Vec<u8>)>> {
         let mut head = [0; FIXED];
         file.read_exact(&mut head)?;

@@ -1,5 +1,5 @@
-//! The staging area beside the target, `.NAME.waft`, or inside of it, `.incoming.waft`, where something is mounted on it:
-//! its owner's only.
+//! The staging area: a directory beside the target, `.NAME.waft`, or inside of a target that is a mount point,
+//! `.incoming.waft`. Only its owner has access.
 //!
 //! ```text
 //! journal    whose archive this is; locked while a process works here
@@ -32,22 +32,22 @@ pub(super) const INTENT: &str = "intent";
 
 const PROBE: &str = "probe";
 
-/// How often, and with which pauses, a directory is removed whose files were closed just now.
+/// How often the removal of a directory is tried whose files were closed a moment ago, and the pause between tries.
 const REMOVALS: u32 = 50;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 
 const MAGIC: &[u8; 16] = b"waft journal 1\n\0";
 const RECORD: usize = MAGIC.len() + 32 + 8 + 4 + 4 + 4;
 
-/// A staging area that this process has to itself.
+/// A staging area that is locked by this process.
 pub(super) struct Staging {
     pub(super) dir: Dir,
-    /// The journal, locked.
+    /// The journal, with the lock on it.
     journal: FileLock,
 }
 
 impl Staging {
-    /// Opens the staging area, or makes it.
+    /// Opens the staging area, and creates it if necessary.
     pub(super) fn open(place: &Place) -> Result<Self> {
         loop {
             match platform::create_private_dir(&place.base, &place.staging) {
@@ -61,7 +61,7 @@ impl Staging {
         }
     }
 
-    /// Opens the staging area if there is one.
+    /// Opens the staging area if it exists.
     pub(super) fn existing(place: &Place) -> Result<Option<Self>> {
         let Some(dir) = own(place)? else { return Ok(None) };
         let mut options = read_write();
@@ -69,19 +69,19 @@ impl Staging {
         let opened = dir.open_with(JOURNAL, &options);
         let journal = match opened {
             Ok(journal) => journal.into_std(),
-            // Another process has just removed the area.
+            // Another process has just removed the staging area.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(place.at_staging(JOURNAL, error).into()),
         };
         let locked = FileLock::try_lock(journal).map_err(|error| place.at_staging(JOURNAL, error))?;
         let mut journal = locked.ok_or_else(|| Self::in_use(place))?;
-        // Another process may have removed the area between these two steps.
+        // Another process may have removed the staging area between opening and locking.
         let named = platform::is_named(&dir, JOURNAL, journal.file());
         let named = named.map_err(|error| place.at_staging(JOURNAL, error))?;
         Ok(named.then_some(Self { dir, journal }))
     }
 
-    /// Whether another process works in the staging area at this moment. Writes nothing.
+    /// Whether another process uses the staging area at the moment. Writes nothing.
     pub(super) fn is_in_use(place: &Place) -> bool {
         let mut options = OpenOptions::new();
         options.read(true).follow(FollowSymlinks::No);
@@ -89,7 +89,7 @@ impl Staging {
         journal.is_ok_and(|journal| matches!(FileLock::try_lock(journal.into_std()), Ok(None)))
     }
 
-    /// The failure that says so.
+    /// The failure for a staging area that another process uses.
     pub(super) fn in_use(place: &Place) -> Failure {
         Failure::At(StoreError::InUse, place.at_staging("", Cause::InUse))
     }
@@ -99,7 +99,7 @@ impl Staging {
         [MANIFEST, TREE, INTENT].iter().any(|name| self.dir.symlink_metadata(name).is_ok())
     }
 
-    /// Whether what is staged belongs to that offer.
+    /// Whether the staged part belongs to that offer.
     pub(super) fn is_of(&mut self, offered: &Offered) -> io::Result<bool> {
         let mut found = Vec::with_capacity(RECORD + 1);
         self.journal.file().rewind()?;
@@ -107,7 +107,7 @@ impl Staging {
         Ok(found == record(offered))
     }
 
-    /// Forgets what is staged.
+    /// Removes what is staged.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         self.journal.file().set_len(0)?;
         remove(&self.dir, MANIFEST)?;
@@ -115,11 +115,11 @@ impl Staging {
         remove(&self.dir, TREE)
     }
 
-    /// Begins with an empty manifest and tree for that offer. Returns the file for the manifest. What is made in the
-    /// tree inherits what it would in `target`: a group, access control lists.
+    /// Creates an empty manifest and an empty tree for that offer. Returns the file of the manifest. Files in the tree
+    /// inherit the same group and access control lists as they would in `target`.
     pub(super) fn begin(&mut self, offered: &Offered, target: Option<&Dir>) -> io::Result<File> {
         let manifest = self.dir.open_with(MANIFEST, read_write().create_new(true))?.into_std();
-        // Its mode is the target's later; till then the staging area's keeps others out.
+        // The tree gets the target's mode later; until then the mode of the staging area keeps other users out.
         self.dir.create_dir(TREE)?;
         if let Some(target) = target {
             let tree = self.tree()?;
@@ -131,17 +131,17 @@ impl Staging {
         Ok(manifest)
     }
 
-    /// The staged manifest.
+    /// Opens the staged manifest.
     pub(super) fn manifest(&self) -> io::Result<File> {
         Ok(self.dir.open_with(MANIFEST, &read_write())?.into_std())
     }
 
-    /// The staged files and directories.
+    /// Opens the directory of the staged files and directories.
     pub(super) fn tree(&self) -> io::Result<Dir> {
         platform::open_dir(&self.dir, TREE)
     }
 
-    /// Which attributes of `target` this user could not give to a directory that takes its place.
+    /// Returns the attributes of `target` that this user cannot give to a directory that replaces it.
     pub(super) fn lost_attributes(&self, target: &Dir) -> io::Result<Vec<&'static str>> {
         remove(&self.dir, PROBE)?;
         platform::create_private_dir(&self.dir, PROBE)?;
@@ -150,8 +150,9 @@ impl Staging {
         lost
     }
 
-    /// Removes the staging area. The journal goes last, so that the lock covers all the rest; and it is closed before
-    /// the directory is removed, in which NFS and FUSE keep what is removed while it is open.
+    /// Removes the staging area. The journal is removed last, so that the lock covers the removal of everything else.
+    /// It is closed before the directory is removed, because NFS and FUSE keep a removed file in its directory while it
+    /// is open.
     pub(super) fn remove(mut self, place: &Place) -> io::Result<()> {
         self.clear()?;
         if cfg!(windows) {
@@ -167,7 +168,7 @@ impl Staging {
     }
 }
 
-/// Opens the staging area if it is a directory of this user; shuts others out.
+/// Opens the staging area if it is a directory of this user, and takes away the access of others.
 fn own(place: &Place) -> Result<Option<Dir>> {
     let not_ours = |cause: Cause| Failure::At(StoreError::NotWritable, place.at_staging("", cause));
     let dir = match platform::open_dir(&place.base, &place.staging) {
@@ -183,14 +184,14 @@ fn own(place: &Place) -> Result<Option<Dir>> {
         return Err(not_ours(Cause::NotOurs));
     }
     if platform::mode(&found) != platform::PRIVATE_DIR {
-        // Its owner may set its mode, except where the file system has none: there the mount's options say who may look.
+        // The owner may set the mode, except on file systems without modes: there the mount options determine access.
         let _ = platform::set_dir_mode(&dir, platform::PRIVATE_DIR);
     }
     Ok(Some(dir))
 }
 
-/// Whether the file system shows the same foreign owner for whatever this process makes: some have no owners of their
-/// own, and some servers know no root.
+/// Whether the file system shows the same foreign owner for whatever this process creates. Some file systems have no
+/// owners, and some servers map root to another user.
 fn is_as_made_here(dir: &Dir, found: &Metadata) -> bool {
     let name = format!("{PROBE}-{}", std::process::id());
     let made = platform::create_private_dir(dir, &name).and_then(|()| dir.symlink_metadata(&name));
@@ -198,14 +199,14 @@ fn is_as_made_here(dir: &Dir, found: &Metadata) -> bool {
     made.is_ok() && dir.remove_dir(&name).is_ok() && same
 }
 
-/// Options for a file in the staging area that is read and written, by its owner only.
+/// Options for a file of the staging area that is read and written, with access only for its owner.
 pub(super) fn read_write() -> OpenOptions {
     let mut options = OpenOptions::new();
     platform::private(options.read(true).write(true).follow(FollowSymlinks::No));
     options
 }
 
-/// What the journal holds: the offer's fixed parts. Integers are big-endian.
+/// The content of the journal: the fixed parts of the offer. Integers are big-endian.
 fn record(offered: &Offered) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     let parts: [&[u8]; 6] = [
@@ -224,7 +225,7 @@ fn record(offered: &Offered) -> [u8; RECORD] {
     record
 }
 
-/// Removes what stands there, whatever it is, with all below it. Follows no symlink.
+/// Removes a file, or a directory with all that is below it. Follows no symlink.
 pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     let name = name.as_ref();
     let found = match parent.symlink_metadata(name) {
@@ -234,7 +235,7 @@ pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     if !found.is_dir() {
         return parent.remove_file(name);
     }
-    // A received directory may have any mode, but must be read and written to be emptied.
+    // A received directory may have any mode, but it must be readable and writable to be emptied.
     if platform::mode(&found) & 0o700 != 0o700 {
         platform::unlock_dir(parent, name)?;
     }
@@ -249,8 +250,8 @@ pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     remove_emptied(parent, name, || false)
 }
 
-/// Removes a directory whose content was just removed. FUSE hears late that a file was closed, and keeps it till then:
-/// for a moment the directory may not be empty yet. `taken_over`: whether another process has put something into it.
+/// Removes a directory whose content was just removed. FUSE learns late that a file was closed and keeps it until then,
+/// so the directory may not be empty for a moment. `taken_over` says whether another process has put a file into it.
 fn remove_emptied(parent: &Dir, name: &Path, taken_over: impl Fn() -> bool) -> io::Result<()> {
     for _ in 0..REMOVALS {
         match parent.remove_dir(name) {
@@ -262,7 +263,7 @@ fn remove_emptied(parent: &Dir, name: &Path, taken_over: impl Fn() -> bool) -> i
     parent.remove_dir(name)
 }
 
-/// What is in a directory.
+/// The names of the entries in a directory.
 pub(super) fn names(dir: &Dir) -> io::Result<Vec<OsString>> {
     dir.entries()?.map(|entry| Ok(entry?.file_name())).collect()
 }

@@ -16,7 +16,7 @@ use crate::platform;
 use crate::samples::{Archive, archive, plant, put, snapshot};
 use crate::trouble::Cause;
 
-/// A folder to send, its archive, and a place to receive it in.
+/// A folder to send, its archive, and a directory to receive it in.
 struct Bench {
     temp: TempDir,
     archive: Archive,
@@ -67,7 +67,7 @@ impl Bench {
         self.temp.path().join("home")
     }
 
-    /// A store that remembers who sent what.
+    /// A store that records which sender the target's content came from.
     fn remembering(&self, overwrite: bool) -> DirectoryStore {
         let store = DirectoryStore::open(&self.target(), overwrite).unwrap();
         store.remembering(Home::at(self.home()).unwrap())
@@ -81,14 +81,13 @@ impl Bench {
         self.begin_in(store, &self.to())
     }
 
-    /// The same, with a store for a target in or at another place.
+    /// Begins the same transfer in a store for a target in or at another path.
     fn begin_in(&self, store: &mut DirectoryStore, place: &Path) -> Answer<Held> {
         let before = snapshot(place);
         let foreseen = block_on(store.check(&self.offered())).err();
         assert_eq!(snapshot(place), before, "a check writes nothing");
         let begun = block_on(store.begin(&self.offered(), &|digest| *digest == self.archive.info.manifest_digest));
-        // All that is refused is refused before the key is asked for, except that what an interrupted process left is
-        // damaged.
+        // Everything that is refused is refused before the key is needed, except a damaged staging area.
         let refused = begun.err().filter(|error| *error != StoreError::Verify);
         assert_eq!(
             foreseen.as_ref().map(discriminant),
@@ -116,7 +115,7 @@ impl Bench {
         self.check_clean();
     }
 
-    /// Nothing stands beside the target.
+    /// Asserts that nothing is left beside the target.
     fn check_clean(&self) {
         let names: Vec<_> = fs::read_dir(self.to()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(names.iter().all(|name| name == "folder"), "{names:?}");
@@ -142,17 +141,17 @@ fn write(store: &mut DirectoryStore, bytes: &[u8], piece: usize) -> Answer<()> {
     Ok(())
 }
 
-/// Finishes what an interrupted process had begun.
+/// Finishes what an interrupted process had begun to move.
 fn recover(target: &Path) -> Result<bool, Trouble> {
     block_on(DirectoryStore::open(target, false).unwrap().recover())
 }
 
-/// Gives up what an interrupted process had begun.
+/// Removes what an interrupted process had left.
 fn abandon(target: &Path) -> Result<bool, Trouble> {
     block_on(DirectoryStore::open(target, false).unwrap().abandon())
 }
 
-/// Stands for a crash behind so many changes.
+/// A step that simulates a crash after so many changes.
 fn stop_after(changes: u32) -> impl FnMut() -> io::Result<()> + Send {
     let mut left = changes;
     move || {
@@ -161,7 +160,7 @@ fn stop_after(changes: u32) -> impl FnMut() -> io::Result<()> + Send {
     }
 }
 
-/// Commits, with a crash behind so many changes.
+/// Commits with a simulated crash after so many changes.
 fn commit_and_stop(store: &mut DirectoryStore, changes: u32) -> Answer<Receipt> {
     let mut step = stop_after(changes);
     block_on(store.run(move |store| store.put_in_place(&mut step)))
@@ -186,7 +185,7 @@ fn folders_without_files_survive() {
     bench.check(bench.receive(&mut bench.store()).unwrap());
 }
 
-/// Each file system has its own way to say that it cannot hold a name.
+/// File systems report a name that they cannot hold with different errors.
 #[cfg(unix)]
 #[test]
 fn a_name_that_is_refused_is_no_failure_of_the_disk() {
@@ -195,7 +194,7 @@ fn a_name_that_is_refused_is_no_failure_of_the_disk() {
         assert!(platform::is_refused_name(&errno.into()), "{errno}");
     }
     assert!(!platform::is_refused_name(&Errno::IO.into()) && !platform::is_refused_name(&Errno::NOSPC.into()));
-    // This one cannot hold it, and says so in one of these ways.
+    // This file system cannot hold such a name, and reports it with one of these errors.
     let bench = Bench::new(|at| put(at, "short", b"x", 0o644));
     let long = format!("{}/short", ["n".repeat(200).as_str(); 22].join("/"));
     assert!(fs::write(bench.to().join(long), "x").is_err_and(|error| platform::is_refused_name(&error)));

@@ -1,7 +1,6 @@
-//! Makes the staged tree from the archive's content, in the manifest's order.
-//!
-//! Every directory is made before what is in it and gets its mode and time after that; every file is made anew, so that
-//! the file system itself tells of two names that it takes for one. PROTOCOL.md, sections 8.2 and 8.3.
+//! Builds the staged tree from the archive's content, in the order of the manifest.
+//! Every directory is created before its entries, and gets its mode and time after them. Every file is created anew, so
+//! that the file system itself reports two names that it treats as the same. PROTOCOL.md, sections 8.2 and 8.3.
 
 use std::fs::File;
 use std::io::{self, BufReader, Write as _};
@@ -20,14 +19,14 @@ use super::staging::{MANIFEST, Staging, TREE};
 use crate::folder::entries::{Descent, Entries, Item, system_time};
 use crate::platform;
 
-/// A tree that is being made.
+/// A tree under construction.
 pub(super) struct Tree {
     pub(super) entries: Entries<BufReader<File>>,
-    /// Taken from `entries`, and not made yet.
+    /// The entry that was taken from `entries` but is not created yet.
     pub(super) pending: Option<Item>,
     pub(super) open: Descent<Level>,
     pub(super) reader: ContentReader,
-    /// The file whose content comes next.
+    /// The open file whose content comes next.
     pub(super) file: Option<(File, Item)>,
     pub(super) manifest: Digest,
     root: Option<Digest>,
@@ -37,12 +36,12 @@ pub(super) struct Tree {
 /// An open directory of the tree.
 pub(super) struct Level {
     pub(super) item: Item,
-    /// Entries in it so far.
+    /// Number of entries in it so far.
     pub(super) children: usize,
 }
 
 impl Tree {
-    /// Begins behind the manifest, which is staged and checked.
+    /// Starts after the manifest, which is staged and checked.
     pub(super) fn begin(
         place: &Place,
         staging: &Staging,
@@ -63,7 +62,7 @@ impl Tree {
         })
     }
 
-    /// Takes the next bytes behind the manifest.
+    /// Writes the next bytes after the manifest.
     pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
         while let Some(next) = self.reader.next(archive).map_err(StoreError::Archive)? {
             go_on()?;
@@ -80,7 +79,8 @@ impl Tree {
         Ok(())
     }
 
-    /// The whole archive was written: ends the tree. Returns the archive's root and its manifest's digest.
+    /// Completes the tree after the whole archive was written. Returns the archive's root digest and its manifest's
+    /// digest.
     pub(super) fn end(mut self, place: &Place) -> Result<(Digest, Digest)> {
         let root = self.root.ok_or(StoreError::Verify)?;
         while let Some(item) = self.take_entry(place)? {
@@ -107,7 +107,7 @@ impl Tree {
                 }
             }
         }
-        // The first reading counted more files.
+        // The manifest had more files when it was received.
         Err(StoreError::Verify.into())
     }
 
@@ -125,7 +125,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The next entry that is not made yet; the directories that it is not in are ended.
+    /// Returns the next entry that is not created yet, and closes the open directories that do not contain it.
     fn take_entry(&mut self, place: &Place) -> Result<Option<Item>> {
         if let Some(item) = self.pending.take() {
             return Ok(Some(item));
@@ -137,7 +137,7 @@ impl Tree {
         Ok(item)
     }
 
-    /// Ends the directories that an entry of that depth is not in.
+    /// Closes the open directories that do not contain an entry of that depth.
     fn leave(&mut self, place: &Place, depth: usize) -> Result<()> {
         while let Some((dir, level)) = self.open.leave(depth) {
             self.finish_dir(&dir, &level.item).map_err(|error| place.at_staging(TREE, error))?;
@@ -145,7 +145,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives a whole file its mode and time.
+    /// Sets the mode and time of a complete file.
     pub(super) fn finish_file(&self, file: &File, item: &Item) -> io::Result<()> {
         let Kept { modes, times } = self.capabilities.files;
         if modes {
@@ -157,15 +157,15 @@ impl Tree {
         platform::sync_file(file)
     }
 
-    /// Gives a directory its mode and time, after all that is in it.
+    /// Sets the mode and time of a directory after all its entries were created.
     pub(super) fn finish_dir(&self, dir: &Dir, item: &Item) -> io::Result<()> {
         finish_dir(self.capabilities.directories, dir, item)
     }
 
-    /// What it means that an entry could not be made.
+    /// Finds the reason why an entry could not be created.
     fn not_made(&self, place: &Place, item: &Item, error: io::Error) -> Failure {
         let entry = item.index;
-        // The name is what is wrong: the path that is named is the one that the entry was to have in the end.
+        // The error is about the name, so it names the path that the entry was to have in the target.
         let at_target = |error: io::Error| place.at_target(self.entries.path(), error);
         match error.kind() {
             io::ErrorKind::AlreadyExists => Failure::At(StoreError::Collision { entry }, at_target(error)),
@@ -176,7 +176,7 @@ impl Tree {
         }
     }
 
-    /// Whether a file of an ordinary name can be made where an entry could not.
+    /// Whether a file with an ordinary name can be created in the directory where an entry could not.
     fn takes_another_name(&self) -> bool {
         let name = format!("waft-probe-{}", std::process::id());
         let here = self.open.here();
@@ -192,21 +192,21 @@ impl Tree {
     }
 }
 
-/// Whether an error may be about a name, and may be about something else: which of the two differs from one file system
-/// to the next. SMB says of some names that they are not found, FUSE's programs that they are not permitted.
+/// Whether an error may be about the name or about something else; file systems differ in this. SMB reports that some
+/// names are not found, FUSE file systems that they are not permitted.
 fn is_doubtful(error: &io::Error) -> bool {
     use io::ErrorKind::{NotFound, PermissionDenied, Unsupported};
     matches!(error.kind(), NotFound | PermissionDenied | Unsupported)
 }
 
-/// Options for a file that must not be there yet.
+/// Options for a file that must not exist yet.
 fn new_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     platform::private(options.write(true).create_new(true).follow(FollowSymlinks::No));
     options
 }
 
-/// Gives a directory its mode and time, after all that is in it, and makes it durable.
+/// Sets the mode and time of a directory after all its entries were created, and makes it durable.
 pub(super) fn finish_dir(kept: Kept, dir: &Dir, item: &Item) -> io::Result<()> {
     if kept.modes {
         platform::set_dir_mode(dir, item.mode)?;

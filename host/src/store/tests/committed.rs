@@ -1,4 +1,4 @@
-//! A folder that was committed, offered again by its sender.
+//! Tests of a committed folder that its sender offers again.
 
 use super::*;
 
@@ -6,14 +6,14 @@ use super::*;
 fn a_committed_folder_is_held_in_full_by_its_sender() {
     let bench = Bench::planted();
     bench.check(bench.receive(&mut bench.remembering(false)).unwrap());
-    // Also after a restart.
+    // It is still offered after a restart.
     let mut store = bench.remembering(false);
     let held = bench.begin(&mut store).unwrap();
     assert_eq!(held.offset, bench.archive.info.shape.total);
     assert!(bench.is_prefix(&held));
     assert_eq!(store.manifest(), Some(bench.archive.info.manifest_digest));
     bench.check(block_on(store.commit()).unwrap());
-    // A sender that does not agree starts over, where that is allowed.
+    // A sender that does not agree starts over, if overwriting is allowed.
     bench.begin(&mut store).unwrap();
     assert_eq!(block_on(store.restart()), Err(StoreError::NotEmpty));
     let mut store = bench.remembering(true);
@@ -32,7 +32,7 @@ fn a_folder_with_more_in_it_is_another_one() {
     for place in ["", "a", "a/x"] {
         let bench = Bench::planted();
         bench.receive(&mut bench.remembering(false)).unwrap();
-        // Its time tells nothing.
+        // The time of the folder is restored, so that it does not show the change.
         let folder = fs::File::open(bench.target().join(place)).unwrap();
         let time = folder.metadata().unwrap().modified().unwrap();
         fs::write(bench.target().join(place).join("more"), b"").unwrap();
@@ -43,7 +43,7 @@ fn a_folder_with_more_in_it_is_another_one() {
     }
 }
 
-/// The digest of all its content would tell another sender what is in it.
+/// The digest of the whole content would tell another sender what the folder holds.
 #[test]
 fn a_committed_folder_is_offered_to_no_other_sender() {
     let bench = Bench::planted();
@@ -53,12 +53,12 @@ fn a_committed_folder_is_offered_to_no_other_sender() {
     let mut store = bench.remembering(true);
     assert_eq!(block_on(store.begin(&other, &|_| true)).unwrap(), Held { offset: 0, digest: Digest::of(&[]) });
     block_on(store.discard());
-    // Nor one that nobody sent, or that was opened from a file.
+    // Nor is a folder offered that no sender sent, or that was opened from a file.
     assert_eq!(bench.begin(&mut bench.store()), Err(StoreError::NotEmpty));
     fs::remove_dir_all(bench.home()).unwrap();
     assert_eq!(bench.begin(&mut bench.remembering(false)), Err(StoreError::NotEmpty));
     bench.check_clean();
-    // Nor what its own sender did not send.
+    // Nor is a folder offered that this sender did not send.
     bench.receive(&mut bench.remembering(true)).unwrap();
     assert!(bench.begin(&mut bench.remembering(false)).is_ok());
     assert_eq!(block_on(bench.remembering(false).begin(&bench.offered(), &|_| false)), Err(StoreError::NotEmpty));
@@ -69,7 +69,7 @@ fn is_held_after(overwrite: bool, change: impl FnOnce(&Path)) -> bool {
     let bench = Bench::planted();
     bench.receive(&mut bench.remembering(false)).unwrap();
     change(&bench.target());
-    // What looks the same is not read before the key is asked for.
+    // A folder that looks the same is not read before the key is asked for.
     let mut store = bench.remembering(overwrite);
     let begun = block_on(store.begin(&bench.offered(), &|digest| *digest == bench.archive.info.manifest_digest));
     let held = begun.as_ref().is_ok_and(|held| held.offset > 0);
@@ -79,7 +79,7 @@ fn is_held_after(overwrite: bool, change: impl FnOnce(&Path)) -> bool {
 
 #[test]
 fn a_folder_that_was_changed_is_not_held() {
-    // Of the same size, and with the same time.
+    // Changes a file but keeps its size and time.
     let rewrite = |at: &Path| {
         let (path, found) = (at.join("big.bin"), fs::metadata(at.join("big.bin")).unwrap());
         let mut bytes = fs::read(&path).unwrap();

@@ -1,10 +1,10 @@
-//! What is handed to the drive one by one, on systems where no single call does it for all.
+//! Tests of the calls that make files durable one by one, on systems where no single call does it for all.
 
 use super::overwrite::old;
 use super::*;
 use crate::platform::handed::below;
 
-/// The path of each file and folder below a folder, and of the folder itself.
+/// The paths of a folder and of all files and folders below it.
 fn all_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![folder.to_owned()];
     if folder.is_dir() {

@@ -1,10 +1,10 @@
-//! Archives that no honest sender writes.
+//! Tests with archives that no honest sender writes.
 
 use waft_core::limits::ENTRY_MAX;
 
 use super::*;
 
-/// An entry with nothing checked. `size`: of a file.
+/// Encodes an entry of a manifest without any check; `size` is that of a file.
 fn entry(path: &str, size: Option<u8>) -> Vec<u8> {
     let mut body = size.map_or(vec![0], |size| vec![1, size]);
     body.push(path.len() as u8);
@@ -13,7 +13,7 @@ fn entry(path: &str, size: Option<u8>) -> Vec<u8> {
     [&(body.len() as u16).to_be_bytes()[..], &body].concat()
 }
 
-/// The offer that would fit these files and directories.
+/// The offer that matches these files and directories.
 fn offered(manifest: &[u8], files: u32, entries: u32, content: u64) -> Offered {
     let total = manifest.len() as u64 + content + 32 * (u64::from(files) + 1);
     let shape = Shape { total, files, entries, manifest: manifest.len() as u32 };
@@ -25,7 +25,7 @@ fn refused(offered: &Offered, bytes: &[u8]) -> StoreError {
     let mut store = bench.store();
     block_on(store.begin(offered, &|_| true)).unwrap();
     let error = write(&mut store, bytes, 1000).unwrap_err();
-    // What comes behind an error changes nothing.
+    // Bytes after an error change nothing.
     assert!(block_on(store.write(b"more")).is_err());
     bench.check_absent();
     block_on(store.discard());
@@ -107,7 +107,7 @@ fn a_short_archive_is_not_committed() {
 
 #[test]
 fn names_that_mean_one_file_here_are_refused() {
-    // The file system's part is played by a file that is there already.
+    // A file that already exists stands in for a file system that treats two names as the same.
     let bench = Bench::planted();
     for name in ["big.bin", "z/e/e"] {
         let mut store = bench.store();

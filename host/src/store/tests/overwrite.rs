@@ -1,9 +1,9 @@
-//! Into a target that holds other things.
+//! Tests with a target that holds other files.
 
 use super::*;
 use crate::samples::set_mode;
 
-/// What an older folder left in the target: some of it in the way, some not.
+/// Fills the target with files of an older folder. Some are in the way of the new one.
 pub(super) fn old(at: &Path) {
     put(at, "a/x/y/z.txt", b"old", 0o600);
     put(at, "a/other", b"stays", 0o644);
@@ -12,7 +12,7 @@ pub(super) fn old(at: &Path) {
     fs::create_dir_all(at.join("ünï")).unwrap();
 }
 
-/// Both folders in one.
+/// The expected result: both folders merged.
 fn expected(bench: &Bench) -> Vec<String> {
     let mut lines = snapshot(&bench.from());
     let stay = snapshot(&bench.target());
@@ -55,7 +55,7 @@ fn a_crash_between_any_two_steps_is_made_good() {
             break;
         }
         if stopped == 0 {
-            // The intent was not written: nothing has changed, and nothing will by itself.
+            // The intent was not written: nothing has changed, and recovery changes nothing.
             assert_eq!(snapshot(&bench.target()), before);
             assert!(!recover(&bench.target()).unwrap());
             assert_eq!(snapshot(&bench.target()), before);
@@ -64,7 +64,8 @@ fn a_crash_between_any_two_steps_is_made_good() {
             assert_eq!(sorted(&bench.target()), after, "{stopped}");
             bench.check_clean();
         } else {
-            // A session that comes first makes it good too, and so does a second crash further on.
+            // A session that comes first finishes the move as well, and so does recovery after a second crash further
+            // on.
             crash_again(&bench, stopped / 2);
             bench.begin(&mut bench.overwriting()).unwrap();
             assert_eq!(sorted(&bench.target()), after, "{stopped}");
@@ -99,7 +100,7 @@ fn a_torn_intent_is_none() {
         assert!(!recover(&bench.target()).unwrap());
         assert_eq!(snapshot(&bench.target()), before);
     }
-    // The archive is all there still: a sender that comes again sends nothing but the root.
+    // The archive is still complete: when the sender comes again, it sends only the root digest.
     let mut store = bench.overwriting();
     assert_eq!(bench.begin(&mut store).unwrap().offset, bench.archive.info.shape.total - 32);
 }
@@ -115,7 +116,7 @@ fn a_damaged_manifest_is_not_followed() {
     drop(store);
     let path = bench.staging().join("manifest");
     let mut bytes = fs::read(&path).unwrap();
-    // Legal still, but not what was meant: the last entry is `zzz`.
+    // The manifest is still legal but not the one that was meant: the last entry was `zzz`.
     let last = bytes.windows(3).rposition(|name| name == b"zzz").unwrap();
     bytes[last + 2] = b'y';
     fs::write(&path, &bytes).unwrap();
@@ -125,7 +126,7 @@ fn a_damaged_manifest_is_not_followed() {
     assert_eq!(snapshot(&bench.target()), before);
 }
 
-/// What cannot be read now may be readable later: nothing of it is thrown away.
+/// A manifest that cannot be read now may be readable later, so nothing that it names is removed.
 #[test]
 fn a_manifest_that_cannot_be_read_is_kept_with_all_that_it_names() {
     let bench = Bench::planted();
@@ -146,7 +147,7 @@ fn a_manifest_that_cannot_be_read_is_kept_with_all_that_it_names() {
     assert_eq!(sorted(&bench.target()), after);
 }
 
-/// Puts something in the way of the folder, and says how it is refused, and at which path.
+/// Puts something in the way of the folder. Returns the cause and the path of the refusal.
 fn in_the_way(fill: impl FnOnce(&Path)) -> (Cause, String) {
     let bench = Bench::planted();
     old(&bench.target());
@@ -182,7 +183,7 @@ fn links_in_the_target_are_not_followed() {
     let (cause, path) = in_the_way(|at| symlink(outside.path(), at.join("z")).unwrap());
     assert!(matches!(cause, Cause::FileInTheWay));
     assert_eq!(path, "z");
-    // One in the place of a file is replaced itself.
+    // A symlink in the place of a file is replaced itself.
     let bench = Bench::planted();
     fs::create_dir(bench.target()).unwrap();
     symlink(outside.path().join("e/file"), bench.target().join("aux.c")).unwrap();
@@ -217,7 +218,7 @@ fn folders_that_cannot_be_written_are_no_hindrance() {
         bench.begin(&mut store).unwrap();
         write(&mut store, &bench.bytes()[..48_000], 8192).unwrap();
         drop(store);
-        // Another sender's comes between: what is closed is removed.
+        // Another sender's offer comes in between: the suspended part is removed.
         let mut store = bench.overwriting();
         if other_comes {
             block_on(store.begin(&Offered { sender: CertificateHash([9; 32]), ..bench.offered() }, &|_| false))
@@ -243,7 +244,7 @@ fn a_place_that_cannot_be_written_is_told() {
     use crate::needs::{NOBODY, again, is_root};
 
     if is_root() {
-        // Root may write anywhere.
+        // Root may write anywhere, so the test runs again as another user.
         let mut within = std::process::Command::new("env");
         within.uid(NOBODY).gid(NOBODY);
         return again("store::tests::overwrite::a_place_that_cannot_be_written_is_told", within);
@@ -266,7 +267,7 @@ fn sent_again_it_is_the_same() {
     assert_eq!(sorted(&bench.target()), expected);
 }
 
-/// Something comes into the way once moving has begun. Nobody is locked out by that.
+/// Something gets in the way after moving has begun. Later transfers are still possible.
 #[test]
 fn what_cannot_be_finished_is_told_and_can_be_given_up() {
     for give_up in [false, true] {
@@ -299,7 +300,7 @@ fn what_cannot_be_finished_is_told_and_can_be_given_up() {
     }
 }
 
-/// Runs a test of this file as nobody, in a folder in which root has prepared a target.
+/// Runs a test of this file as the user nobody, in a folder in which root has prepared a target.
 #[cfg(unix)]
 fn as_nobody(test: &str, prepare: impl FnOnce(&Path)) -> Option<PathBuf> {
     use crate::needs::{NOBODY, again, is_again, is_root, left_out};
@@ -324,7 +325,7 @@ fn as_nobody(test: &str, prepare: impl FnOnce(&Path)) -> Option<PathBuf> {
     None
 }
 
-/// What nobody receives into such a target.
+/// The result of receiving into such a target as the user nobody.
 #[cfg(unix)]
 fn received(target: &Path) -> (Answer<Receipt>, Option<Trouble>) {
     let bench = Bench::planted();

@@ -1,4 +1,4 @@
-//! What is left of a folder for the next try: it is gone on from, and nothing in it is believed.
+//! Tests of the part that is left for the next try: it is resumed, and nothing in it is trusted.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn goes_on_from_any_cut() {
         let mut store = bench.store();
         let held = bench.begin(&mut store).unwrap();
         assert!(bench.is_prefix(&held), "{cut}: {held:?}");
-        // The digest behind a whole file and the root are not kept, an unfinished manifest is not looked at.
+        // The digest after a whole file and the root are not stored, and an incomplete manifest is not used.
         let least = if cut < manifest { 0 } else { cut.min(total - 32) };
         assert!((least..least + 33).contains(&(held.offset as usize)), "{cut}: {held:?}");
         write(&mut store, &bench.bytes()[held.offset as usize..], 8192).unwrap();
@@ -28,8 +28,8 @@ fn goes_on_from_any_cut() {
     }
 }
 
-/// Receives up to the middle of the big file, changes what is staged, and goes on as a session does. Says whether
-/// something was held.
+/// Receives up to the middle of the big file, changes what is staged, and resumes as a session does. Returns whether a
+/// prefix was held.
 fn poisoned(poison: impl FnOnce(&Bench)) -> bool {
     let bench = Bench::planted();
     let mut store = bench.store();
@@ -68,10 +68,10 @@ fn a_poisoned_staging_area_poisons_nothing() {
     assert!(!poisoned(|bench| put(&bench.staging(), "tree/a/new", b"x", 0o600)));
     assert!(!poisoned(|bench| put(&bench.staging(), "tree/0", b"x", 0o600)));
     assert!(!poisoned(|bench| put(&bench.staging(), "tree/-rf", &[0; 500], 0o600)));
-    // Beyond the prefix: removed.
+    // An entry beyond the prefix is removed.
     assert!(poisoned(|bench| put(&bench.staging(), "tree/zz", b"x", 0o600)));
     assert!(poisoned(|bench| put(&bench.staging(), "tree/zz/more/x", b"x", 0o600)));
-    // Gone: the prefix is shorter.
+    // A missing entry makes the prefix shorter.
     assert!(poisoned(|bench| fs::remove_file(bench.staging().join("tree/-rf")).unwrap()));
     assert!(poisoned(|bench| fs::remove_dir_all(bench.staging().join("tree/a")).unwrap()));
 }
@@ -105,7 +105,7 @@ fn another_users_staging_area_is_left_alone() {
     let bench = Bench::planted();
     fs::create_dir(bench.staging()).unwrap();
     if std::os::unix::fs::chown(bench.staging(), Some(65_533), None).is_err() {
-        // Only root can give a folder away.
+        // Only root can give a folder to another user.
         let mut within = std::process::Command::new("sudo");
         within.arg("-n");
         return crate::needs::again("store::tests::resume::another_users_staging_area_is_left_alone", within);
@@ -141,7 +141,7 @@ fn another_senders_prefix_is_forgotten() {
     let other = Offered { sender: CertificateHash([2; 32]), ..bench.offered() };
     assert_eq!(block_on(store.begin(&other, &|_| true)).unwrap().offset, 0);
     block_on(store.suspend());
-    // Nor is one with another manifest believed.
+    // Nor is a prefix used that belongs to another manifest.
     bench.begin(&mut store).unwrap();
     write(&mut store, &bench.bytes()[..100_000], 8192).unwrap();
     block_on(store.suspend());

@@ -1,11 +1,11 @@
-//! A full disk: a small file system in memory, where this user may mount one.
+//! Tests with a full disk: a small file system in memory, where this user may mount one.
 
 use std::process::Command;
 
 use super::*;
 use crate::needs::{again, unshare};
 
-/// A file system of that many KiB at a path.
+/// A file system of a given size in KiB, mounted on a temporary directory.
 struct Small(TempDir);
 
 impl Small {
@@ -23,7 +23,7 @@ impl Drop for Small {
     }
 }
 
-/// Runs a test of this file again where it may mount.
+/// Runs a test of this file again with the right to mount.
 fn as_root(test: &str) {
     again(&format!("store::tests::space::{test}"), unshare(&["--mount"]));
 }
@@ -35,7 +35,7 @@ fn a_full_disk_is_told_and_can_be_gone_on_from() {
     let target = small.0.path().join("folder");
     let mut store = DirectoryStore::open(&target, false).unwrap();
     bench.begin(&mut store).unwrap();
-    // Somebody else fills it meanwhile.
+    // Another program fills the file system meanwhile.
     let filler = small.0.path().join("filler");
     fs::write(&filler, vec![1; 400 << 10]).unwrap();
     let error = write(&mut store, bench.bytes(), 65536).unwrap_err();
@@ -43,7 +43,7 @@ fn a_full_disk_is_told_and_can_be_gone_on_from() {
     let trouble = store.take_trouble().unwrap();
     assert!(trouble.path.ends_with("tree/big.bin") && trouble.io_kind() == Some(io::ErrorKind::StorageFull));
     block_on(store.suspend());
-    // With less room than what is missing it is refused at once.
+    // With less room than is missing, the offer is refused at once.
     assert!(matches!(bench.begin(&mut store), Err(StoreError::NoSpace { .. })));
     fs::remove_file(filler).unwrap();
     let held = bench.begin(&mut store).unwrap();
@@ -64,7 +64,7 @@ fn too_little_room_for_a_sealed_file_is_known_before_its_key() {
     assert!(matches!(checked, Err(StoreError::NoSpace { needed, free }) if needed > free), "{checked:?}");
 }
 
-/// A volume of a container, for example: nothing can be renamed onto it, or into it from beside.
+/// A mount point, for example a volume of a container: nothing can be renamed onto it, or into it from beside it.
 #[test]
 fn a_mount_point_is_filled_in_place() {
     let Some(small) = Small::mount(2000) else { return as_root("a_mount_point_is_filled_in_place") };

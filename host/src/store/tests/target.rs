@@ -1,4 +1,4 @@
-//! What becomes of the target itself, and which ones are refused.
+//! Tests of what happens to the target itself, and of targets that are refused.
 
 use super::*;
 
@@ -39,13 +39,13 @@ fn an_empty_target_keeps_its_owner_group_bits_and_lists() {
         let length = rustix::fs::getxattr(bench.target(), *name, &mut value[..]).unwrap();
         assert_eq!(value[..length], list[..], "{name}");
     }
-    // What is below is what it would be had it been made there.
+    // A file below has the attributes that it would have if it had been created there.
     let below = fs::metadata(bench.target().join("a/x")).unwrap();
     assert_eq!((below.uid(), below.gid(), below.mode() & 0o7777), (0, 8, 0o2750));
     bench.check_clean();
 }
 
-/// What this user may not give to a new directory is told before anything is received.
+/// The attributes that this user cannot give to a new directory are reported before anything is received.
 #[cfg(unix)]
 #[test]
 fn lost_attributes_are_told() {
@@ -67,12 +67,13 @@ fn lost_attributes_are_told() {
     };
     let mut store = DirectoryStore::open(&temp.join("to/folder"), false).unwrap();
     assert_eq!(block_on(store.probe()).unwrap(), [Note::Attribute("group"), Note::Attribute("owner")]);
-    // In a sticky folder, as /tmp is, another user's cannot be replaced at all.
+    // In a sticky folder such as /tmp, a directory of another user cannot be replaced at all.
     let sticky = tempfile::tempdir_in("/tmp").unwrap();
     assert!(block_on(DirectoryStore::open(sticky.path(), false).unwrap().probe()).is_ok());
 }
 
-/// Before a code is asked for: a sender whose folder is in the target may send it again, and no other one may.
+/// Decided before a code is asked for: a sender whose folder is in the target may send it again, and no other sender
+/// may.
 #[test]
 fn senders_that_cannot_be_served_are_known() {
     let bench = Bench::planted();
@@ -89,7 +90,7 @@ fn senders_that_cannot_be_served_are_known() {
     assert_eq!((refused(&mut store, own), refused(&mut store, other)), (None, Some(StoreError::NotEmpty)));
     assert!(store.take_trouble().unwrap().path.ends_with("folder"));
     assert_eq!(refused(&mut bench.remembering(true), other), None);
-    // At start, whoever may come.
+    // At the start, before any sender is known.
     assert!(block_on(bench.remembering(false).probe()).is_ok());
     fs::remove_dir_all(bench.home()).unwrap();
     let trouble = block_on(bench.remembering(false).probe()).unwrap_err();
@@ -97,7 +98,7 @@ fn senders_that_cannot_be_served_are_known() {
     assert!(block_on(bench.remembering(true).probe()).is_ok());
 }
 
-/// Before the key of a sealed file is asked for.
+/// Decided before the key of a sealed file is asked for.
 #[test]
 fn a_target_that_cannot_be_the_sealed_folder_is_known() {
     let bench = Bench::planted();
@@ -119,7 +120,7 @@ fn a_target_that_cannot_be_the_sealed_folder_is_known() {
     drop(another);
 }
 
-/// Whoever stands in the current folder would stand in a folder that is gone.
+/// A process whose current directory is replaced would be in a directory that no longer exists.
 #[cfg(unix)]
 #[test]
 fn the_current_folder_is_filled_in_place() {
@@ -163,7 +164,7 @@ fn a_filled_target_is_left_alone() {
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotEmpty));
     assert!(store.take_trouble().unwrap().path.ends_with("folder"));
     bench.check_clean();
-    // It may also be filled meanwhile.
+    // The target may also be filled meanwhile.
     fs::remove_file(bench.target().join("old")).unwrap();
     bench.begin(&mut store).unwrap();
     write(&mut store, bench.bytes(), 65536).unwrap();
@@ -171,7 +172,7 @@ fn a_filled_target_is_left_alone() {
     assert_eq!(block_on(store.commit()), Err(StoreError::NotEmpty));
     block_on(store.discard());
     assert_eq!(fs::read_dir(bench.target()).unwrap().count(), 1);
-    // What came is still there for another try.
+    // The received part is still there for the next try.
     fs::remove_file(bench.target().join("new")).unwrap();
     assert!(bench.begin(&mut store).unwrap().offset > 100_000);
 }
