@@ -1,4 +1,4 @@
-//! Where a receiver listens: a host and a port, as people write them.
+//! The address of a receiver: a host and a port, in the notation that users type.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -6,12 +6,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The port of a receiver, if nothing else is said.
+/// The default port of a receiver.
 pub(crate) const PORT: u16 = 12346;
 
 const HOST_MAX: usize = 253;
 
-/// `HOST`, `HOST:PORT`, `[IPV6]:PORT` or a bare IPv6 address; HOST is a name or an address.
+/// The address of a receiver: `HOST`, `HOST:PORT`, `[IPV6]:PORT` or a bare IPv6 address. HOST is a name or an IP
+/// address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
@@ -20,17 +21,17 @@ pub struct Address {
 }
 
 impl Address {
-    /// An address that counts on one link only, with the interface to it.
+    /// A link-local address with the interface that leads to it.
     pub(crate) fn on_link(ip: Ipv6Addr, interface: &str, port: u16) -> Self {
         Self { host: format!("{ip}%{interface}"), port }
     }
 
-    /// Whether it counts on one link only, and names an interface.
+    /// Whether this is a link-local address that names an interface.
     pub(crate) fn is_on_link(&self) -> bool {
         self.host.contains('%')
     }
 
-    /// The host: a name, or an address without brackets.
+    /// The host: a name, or an IP address without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -61,7 +62,7 @@ impl FromStr for Address {
 }
 
 impl From<SocketAddr> for Address {
-    /// An IPv4 address that reached an IPv6 socket is written as IPv4.
+    /// Converts a socket address. An IPv4-mapped IPv6 address is written as IPv4.
     fn from(address: SocketAddr) -> Self {
         let host = match (address, address.ip().to_canonical()) {
             (SocketAddr::V6(v6), IpAddr::V6(ip)) if v6.scope_id() != 0 => format!("{ip}%{}", v6.scope_id()),
@@ -94,15 +95,15 @@ impl TryFrom<String> for Address {
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// No host, or one that cannot be.
+    /// The host is missing or cannot be a host name.
     #[error("no host name or address can be written like that; write HOST, HOST:PORT or [IPV6]:PORT")]
     Host,
-    /// What stands behind the colon is no port.
+    /// The text after the colon is not a port.
     #[error("a port is a number from 1 to 65535")]
     Port,
 }
 
-/// An IPv6 address, with or without the interface on which a link-local one counts (`fe80::7%eth0`).
+/// Whether the text is an IPv6 address, with or without the interface of a link-local address (`fe80::7%eth0`).
 fn is_ipv6(host: &str) -> bool {
     let (address, interface) = host.split_once('%').unwrap_or((host, "0"));
     address.parse::<Ipv6Addr>().is_ok() && checked_host(interface).is_ok()

@@ -1,10 +1,11 @@
-//! What a command may have to ask its person for, and what answers instead where nobody sits: the environment.
+//! The inputs that a command may ask its user for, and the environment variables that answer where no user is
+//! present.
 //!
-//! [`crate::ui`] asks; [`crate::error`] says what was missing.
+//! [`crate::ui`] asks the question; [`crate::error`] reports a missing answer.
 
 use zeroize::Zeroizing;
 
-/// What a question asks for.
+/// The input that a question asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// The 4-digit code.
@@ -17,12 +18,12 @@ pub(crate) enum Asked {
     Receiver,
     /// The passphrase of a Wi-Fi network.
     Passphrase,
-    /// Whether the identity is to be renewed.
+    /// Whether to renew the identity.
     Renewal,
 }
 
 impl Asked {
-    /// Its name in events and texts.
+    /// The name of this input in events and texts.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Code => "code",
@@ -34,7 +35,8 @@ impl Asked {
         }
     }
 
-    /// What the environment answers. A value that is not UTF-8 is kept, to be refused for its form.
+    /// The answer from the environment, if its variable is set. A value that is not UTF-8 is converted lossily, so
+    /// that the parser rejects its format.
     pub(crate) fn in_environment(self) -> Option<Zeroizing<String>> {
         let name = match self {
             Self::Code => "WAFT_AUTH_CODE",

@@ -1,7 +1,7 @@
-//! A certificate of either side: parsed once, compared byte by byte from then on.
+//! The certificate of a peer or of this machine: parsed once, then compared byte by byte.
 //!
-//! PROTOCOL.md, section 3 (identities). Of all that a certificate says only its P-256 key and the HPKE key in its
-//! extension matter; names and dates do not.
+//! PROTOCOL.md, section 3 (identities). Only the P-256 key and the HPKE key in the extension matter; names and dates
+//! are ignored.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,13 +14,14 @@ use waft_core::sealed::hpke::POINT;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Longest certificate, in bytes of DER. Ours have about 450; a board takes a sender's whole first flight in 4096.
+/// Maximum length of a certificate, in bytes of DER. Those of waft have about 450; a board reads a sender's whole
+/// first flight into 4096 bytes.
 pub(crate) const DER_MAX: usize = 2048;
-/// Longest file with a certificate, in bytes: text around the PEM block is allowed.
+/// Maximum length of a file with a certificate, in bytes. Other text around the PEM block is allowed.
 pub(crate) const FILE_MAX: u64 = 16 << 10;
 
 const TAG: &str = "CERTIFICATE";
-/// The extension with the HPKE public key: 2.25 and a number drawn at random.
+/// The OID of the extension with the HPKE public key: 2.25 and a random number.
 pub(crate) const HPKE_OID: [u64; 3] = [2, 25, 5_310_424_471_690_152_793];
 
 /// A certificate over a P-256 key.
@@ -34,7 +35,8 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads the one certificate in a PEM text: in ASCII or UTF-8, or in the UTF-16 that `>` writes in PowerShell.
+    /// Parses the only certificate in a PEM text. The text is ASCII, UTF-8, or the UTF-16 that `>` writes in
+    /// PowerShell.
     pub fn from_pem(text: &[u8]) -> Result<Self, CertificateError> {
         let text = decoded(text).ok_or(CertificateError::NotPem)?;
         let mut blocks = pem::parse_many(&text).map_err(|_| CertificateError::NotPem)?;
@@ -49,7 +51,7 @@ impl Certificate {
         }
     }
 
-    /// Parses DER.
+    /// Parses a certificate in DER.
     pub fn from_der(der: Vec<u8>) -> Result<Self, CertificateError> {
         if der.len() > DER_MAX {
             return Err(CertificateError::Long);
@@ -62,12 +64,12 @@ impl Certificate {
         Ok(Self { hash: CertificateHash::of(&der), point, hpke, der: der.into() })
     }
 
-    /// As bytes.
+    /// The certificate in DER.
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }
 
-    /// As text.
+    /// The certificate in PEM.
     pub fn to_pem(&self) -> String {
         pem::encode_config(
             &Pem::new(TAG, self.der.to_vec()),
@@ -75,22 +77,23 @@ impl Certificate {
         )
     }
 
-    /// How sessions name this certificate.
+    /// The hash that identifies this certificate in a session.
     pub fn hash(&self) -> CertificateHash {
         self.hash
     }
 
-    /// What two people compare to know that they speak of the same certificate.
+    /// The fingerprint that two users compare to check that they have the same certificate.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.hash)
     }
 
-    /// The public key of its TLS signatures: an uncompressed point of P-256.
+    /// The public key of the TLS signatures: an uncompressed point of P-256.
     pub fn point(&self) -> &[u8; POINT] {
         &self.point
     }
 
-    /// The public key to which transfer keys can be sealed: an uncompressed point of P-256.
+    /// The public key to which transfer keys can be sealed, if the certificate has one: an uncompressed point of
+    /// P-256.
     pub fn hpke(&self) -> Option<&[u8; POINT]> {
         self.hpke.as_ref()
     }
@@ -126,30 +129,31 @@ impl TryFrom<String> for Certificate {
 /// What is wrong with a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// No PEM block of a certificate.
+    /// The text has no PEM block of a certificate.
     #[error("it is not a PEM certificate (\"-----BEGIN CERTIFICATE-----\")")]
     NotPem,
-    /// A private key, which nobody should be given.
+    /// The text contains a private key, which must not be given to others.
     #[error("it has a private key; never hand that out, and use the peer's certificate.pem instead")]
     PrivateKey,
-    /// More than one block.
+    /// The text has more than one certificate.
     #[error("it has more than one certificate; give a file with just one")]
     Several,
-    /// Longer than [`DER_MAX`].
+    /// The certificate is longer than [`DER_MAX`].
     #[error("its certificate is longer than 2048 bytes")]
     Long,
-    /// No X.509, or bytes behind it.
+    /// The certificate is not valid X.509, or bytes follow it.
     #[error("its certificate is damaged")]
     Malformed,
-    /// A key of another kind.
+    /// The certificate has a key of another type.
     #[error("its certificate is not for a P-256 key, so it is not waft's")]
     NotP256,
-    /// The extension does not hold an uncompressed point, or stands there twice.
+    /// The HPKE extension does not hold an uncompressed point, or appears twice.
     #[error("the HPKE key in its certificate is damaged")]
     Hpke,
 }
 
-/// A text in UTF-16, which begins with its byte order mark, in UTF-8; any other as it is. `None`: it is damaged.
+/// Converts a text in UTF-16, recognized by its byte order mark, to UTF-8; returns any other text unchanged. `None`
+/// if the UTF-16 is invalid.
 fn decoded(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     let units = |unit: fn([u8; 2]) -> u16| {
         let (units, rest) = text[2..].as_chunks::<2>();

@@ -1,15 +1,15 @@
-//! Time for sessions: this process's own, which never goes back.
+//! The monotonic clock of this process, as sessions need it.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use waft_core::session;
 
-/// Milliseconds since it was made.
+/// A clock that counts the milliseconds since its creation.
 pub struct Clock(Instant);
 
 impl Clock {
-    /// A clock that begins now.
+    /// Starts a clock at zero.
     pub fn start() -> Self {
         Self(Instant::now())
     }

@@ -1,4 +1,5 @@
-//! The AEADs of the sealed stream by the library that does TLS here too, several times as fast as the portable ones.
+//! The AEADs of the sealed stream, implemented by `ring`. This is the library that also provides TLS here; it is
+//! several times as fast as the portable implementations.
 //!
 //! PROTOCOL.md, section 7.4.
 
@@ -6,11 +7,11 @@ use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Unboun
 use waft_core::sealed::cipher::{Aead, Cipher, Forged, NONCE, TAG};
 use waft_core::sealed::keys::ChunkKey;
 
-/// Either AEAD by `ring`.
+/// One of the two AEADs, implemented by `ring`.
 pub struct RingCipher(LessSafeKey);
 
 impl Cipher for RingCipher {
-    /// AES first: nearly every computer has a unit for it.
+    /// AES comes first because nearly every computer has instructions for it.
     const AEADS: &'static [Aead] = &[Aead::Aes256Gcm, Aead::ChaCha20Poly1305];
 
     fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {

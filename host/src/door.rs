@@ -1,6 +1,7 @@
-//! The eight bytes before TLS, from both sides of the door: a sender knocks, a receiver admits it or turns it away.
+//! The eight bytes before TLS, for both sides. A sender sends a preface; a receiver begins TLS or answers with a
+//! refusal.
 //!
-//! Nothing here is authenticated, so a refusal is a hint and no more. PROTOCOL.md, section 2.
+//! Nothing here is authenticated, so a refusal is only a hint. PROTOCOL.md, section 2.
 
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use waft_core::wire::preface::{ClearRefusal, LEN, TLS_HANDSHAKE, check_preface, 
 use crate::net::part;
 
 const PREFACE: Duration = Duration::from_millis(PREFACE_MS);
-/// A receiver answers at once, unless it is a board in the middle of another's handshake. Who waits any longer is better
-/// off with another try.
+/// How long a sender waits for the receiver's answer. A receiver answers at once, unless it is a board in the middle
+/// of another handshake; after this time a new attempt is more promising than waiting.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Sends the preface and waits until the receiver begins TLS; takes nothing of that off the stream.
+/// Sends the preface and waits until the receiver begins TLS. Leaves the bytes of TLS in the stream.
 pub async fn knock(stream: &mut TcpStream) -> Result<(), KnockError> {
     timeout(ANSWER, knock_now(stream)).await.unwrap_or(Err(KnockError::Silent))
 }
@@ -25,47 +26,48 @@ pub async fn knock(stream: &mut TcpStream) -> Result<(), KnockError> {
 /// Why a receiver does not begin TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnockError {
-    /// It says why not.
+    /// The receiver refused, with this reason.
     Refused(ClearRefusal),
-    /// What answers is no receiver.
+    /// The peer is not a waft receiver.
     NotWaft,
-    /// It closed the connection without a word.
+    /// The receiver closed the connection without an answer.
     Closed,
-    /// It said nothing for too long.
+    /// The receiver did not answer in time.
     Silent,
 }
 
-/// Waits for a sender's preface. What is no preface gets no answer; an unknown purpose is told.
+/// Waits for a sender's preface. Bytes that are not a preface get no answer; a preface that has to be refused is
+/// answered with the refusal.
 pub async fn admit(stream: &mut TcpStream) -> Result<(), AdmitError> {
     match read_preface(stream).await? {
         Ok(()) => Ok(()),
         Err(refusal) => {
-            // Whether it still listens or not, it is not admitted.
+            // The connection is rejected whether or not the refusal can still be sent.
             let _ = stream.write_all(&refusal.to_bytes()).await;
             Err(AdmitError::Refused(refusal))
         }
     }
 }
 
-/// Tells a sender that was admitted why it cannot come in now, and closes.
+/// Sends a refusal to a sender whose preface was accepted, and closes the connection.
 pub async fn turn_away(mut stream: TcpStream, refusal: ClearRefusal) {
     let _ = stream.write_all(&refusal.to_bytes()).await;
     part(stream).await;
 }
 
-/// Why a connection was not let in.
+/// Why a connection was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmitError {
-    /// It sent something else than a preface.
+    /// The peer sent bytes that are not a preface.
     #[error("something that is not waft connected")]
     NotWaft,
-    /// It does not speak our version, and was told.
+    /// The peer does not speak our version of the protocol; the refusal was sent to it.
     #[error("a sender of another version connected")]
     Refused(ClearRefusal),
-    /// It closed without a word.
+    /// The peer closed the connection before it had sent a preface.
     #[error("a connection was closed at once")]
     Closed,
-    /// It said nothing for too long.
+    /// The peer did not send a preface in time.
     #[error("a connection said nothing")]
     Silent,
 }
@@ -85,7 +87,7 @@ async fn knock_now(stream: &mut TcpStream) -> Result<(), KnockError> {
     Err(ClearRefusal::from_bytes(&refusal).map_or(KnockError::NotWaft, KnockError::Refused))
 }
 
-/// `Ok(Err)`: a preface that has to be refused.
+/// Reads a preface. `Ok(Err(_))` is a well-formed preface that has to be refused.
 async fn read_preface(stream: &mut TcpStream) -> Result<Result<(), ClearRefusal>, AdmitError> {
     let mut bytes = [0; LEN];
     match timeout(PREFACE, stream.read_exact(&mut bytes)).await {

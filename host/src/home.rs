@@ -1,7 +1,8 @@
-//! The configuration folder: who we are (`identity`) and whom we trust (`trust`).
+//! The configuration folder. It holds this machine's identity ([`crate::identity`]) and the trusted peers
+//! ([`crate::trust`]).
 //!
-//! Files are replaced whole: written beside their place, flushed, renamed. Two processes that change the same file take
-//! turns by a lock.
+//! Files are replaced atomically: written under a temporary name, flushed, and renamed. A lock file serializes the
+//! changes of several processes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,21 +16,22 @@ use crate::lock::FileLock;
 use crate::platform::{self, TooOpen};
 use crate::trouble::is_disk_full;
 
-/// The environment variable that names another folder.
+/// The environment variable that selects another folder.
 const VARIABLE: &str = "WAFT_HOME";
 
 const LOCK: &str = "lock";
-/// A change takes milliseconds; who holds the lock longer hangs.
+/// How long to wait for the lock. A change takes milliseconds, so a process that holds the lock longer hangs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The folder, which exists.
+/// The configuration folder, which exists.
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
 }
 
 impl Home {
-    /// The folder that `WAFT_HOME` names, else the platform's place for configuration; made if there is none.
+    /// Opens the folder that `WAFT_HOME` names, else the platform's standard folder for configuration. Creates it if
+    /// it does not exist.
     pub fn open() -> Result<Self, HomeError> {
         match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
             Some(path) => Self::at(path),
@@ -40,7 +42,7 @@ impl Home {
         }
     }
 
-    /// The folder `path`; made, for its owner alone, if there is none.
+    /// Opens the folder `path`. Creates it, accessible only to its owner, if it does not exist.
     pub fn at(path: impl AsRef<Path>) -> Result<Self, HomeError> {
         let given = path.as_ref();
         let failed = |source| HomeError::Folder { path: given.to_owned(), source };
@@ -50,17 +52,17 @@ impl Home {
         Ok(Self { path })
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the file `name` is.
+    /// The path of the file `name` in the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The bytes of a file; `None` if there is none. One that others can change is not read.
+    /// Reads a file; `None` if it does not exist. A file that other users can change is rejected.
     pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
         let path = self.file(name);
         let checked = platform::check_unchangeable(&path);
@@ -71,14 +73,14 @@ impl Home {
         }
     }
 
-    /// Replaces a file, or makes it, readable by its owner alone. After a crash it holds either the old bytes or the
-    /// new.
+    /// Creates or replaces a file that only its owner can read. After a crash it holds either the old or the new
+    /// bytes.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
         self.write_all(&[(name, bytes)])
     }
 
-    /// The same with several files. All are written beside their places before the first is replaced: a full disk
-    /// changes none.
+    /// Creates or replaces several files, as [`write`](Self::write) does. All of them are written under temporary
+    /// names before the first one is replaced, so a full disk changes none.
     pub fn write_all(&self, files: &[(&str, &[u8])]) -> Result<(), HomeError> {
         let failed = |name: &str| {
             let path = self.file(name);
@@ -94,7 +96,8 @@ impl Home {
         platform::sync_directory(&self.path).map_err(|source| HomeError::Write { path: self.path.clone(), source })
     }
 
-    /// Fails where a new file can be read by others: the file system keeps no permission bits.
+    /// Returns an error if other users could read a new file in this folder because its file system keeps no
+    /// permission bits.
     pub(crate) fn check_keeps_private(&self) -> Result<(), HomeError> {
         let failed = |source| HomeError::Write { path: self.path.clone(), source };
         let probe = Beside::write(&self.path, |_| Ok(())).map_err(failed)?;
@@ -102,8 +105,8 @@ impl Home {
         private.map_err(|_| HomeError::NotPrivate { path: self.path.clone() })
     }
 
-    /// Copies those of the files that there are to names with the same number behind, which are free. Names the first
-    /// copy.
+    /// Copies those of the files that exist to `NAME.N`, where N is the first number that is free for all of them.
+    /// Returns the path of the first copy.
     pub(crate) fn back_up(&self, names: &[&str]) -> Result<Option<PathBuf>, HomeError> {
         let numbered = |name: &str, number: u32| format!("{name}.{number}");
         let is_taken = |number: &u32| names.iter().any(|name| self.file(&numbered(name, *number)).exists());
@@ -122,7 +125,7 @@ impl Home {
         Ok(first)
     }
 
-    /// As [`write`](Self::write), with what `fill` writes.
+    /// Creates or replaces a file as [`write`](Self::write) does; `fill` writes its content.
     pub(crate) fn write_with(
         &self,
         name: &str,
@@ -133,7 +136,8 @@ impl Home {
         written.and_then(|()| platform::sync_directory(&self.path)).map_err(|source| HomeError::Write { path, source })
     }
 
-    /// Waits until no other process changes this folder, and keeps others from it until the lock is dropped.
+    /// Locks the folder against changes by other processes until the returned lock is dropped. Waits while another
+    /// process holds the lock.
     pub fn lock(&self) -> Result<Lock, HomeError> {
         let path = self.file(LOCK);
         let failed = |source| HomeError::Write { path: path.clone(), source };
@@ -145,7 +149,7 @@ impl Home {
     }
 }
 
-/// This process's turn to change the folder.
+/// The lock on the folder, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     _lock: FileLock,
@@ -154,43 +158,43 @@ pub struct Lock {
 /// Why the configuration folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
-    /// The platform knows no home of this user.
+    /// The platform knows no home folder of this user.
     #[error("this user has no home folder; name a folder for waft's configuration in WAFT_HOME")]
     Nowhere,
-    /// The folder is not there and cannot be made.
+    /// The folder does not exist and cannot be created.
     #[error("cannot make the configuration folder {}: {source}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file in it cannot be read.
+    /// A file in the folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file in it cannot be written.
+    /// A file in the folder cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The folder, or a file in it, can be changed by others.
+    /// Other users can change the folder or a file in it.
     #[error(transparent)]
     TooOpen(#[from] TooOpen),
-    /// What is written there can be read by others.
+    /// Other users can read new files in the folder.
     #[error("{}: its file system keeps no permission bits, so other users could read a private key there", path.display())]
     NotPrivate {
         /// The folder.
         path: PathBuf,
     },
-    /// Another process keeps the lock.
+    /// Another process holds the lock.
     #[error("another waft has held {} for 10 s; end it and try again", path.display())]
     Locked {
         /// The lock file.
@@ -199,7 +203,7 @@ pub enum HomeError {
 }
 
 impl HomeError {
-    /// Whether nothing is wrong but that the disk is full.
+    /// Whether the cause is a full disk.
     pub fn is_disk_full(&self) -> bool {
         match self {
             Self::Folder { source, .. } | Self::Write { source, .. } => is_disk_full(source.kind()),
@@ -210,14 +214,14 @@ impl HomeError {
     }
 }
 
-/// The bytes of a file that is no longer than `max`.
+/// Reads a file of at most `max` bytes.
 pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     read_stream_at_most(File::open(path)?, max)
 }
 
-/// All bytes of a stream that has no more than `max`.
+/// Reads a stream of at most `max` bytes to its end.
 pub(crate) fn read_stream_at_most(stream: impl Read, max: u64) -> io::Result<Vec<u8>> {
-    // With room for all of it: where private keys are read, a buffer that grows would leave copies behind.
+    // The full capacity is allocated first: when a buffer with private keys grows, it leaves copies behind.
     let mut bytes = Vec::with_capacity(max as usize + 1);
     stream.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
@@ -226,7 +230,7 @@ pub(crate) fn read_stream_at_most(stream: impl Read, max: u64) -> io::Result<Vec
     Ok(bytes)
 }
 
-/// A file that is to take another's place; removed unless it does.
+/// A temporary file that will replace another one. Dropping it removes the file if it was not renamed.
 struct Beside(PathBuf);
 
 impl Beside {
@@ -242,7 +246,7 @@ impl Beside {
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        // Once it has the other's place, nothing is there; a leftover is only untidy.
+        // After the rename there is nothing to remove. A leftover file is harmless.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -294,7 +298,7 @@ mod tests {
         let over = Arc::new(AtomicBool::new(false));
         let (home, is_over) = (home.clone(), over.clone());
         let second = std::thread::spawn(move || home.lock().map(|_| is_over.load(Ordering::SeqCst)).unwrap());
-        // Time enough for a lock that holds nobody up.
+        // Long enough for the second thread to continue if the lock did not block it.
         std::thread::sleep(Duration::from_millis(100));
         over.store(true, Ordering::SeqCst);
         drop(first);

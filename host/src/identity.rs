@@ -1,6 +1,7 @@
-//! Who this machine is: a TLS key, an HPKE key, and the certificate that states both.
+//! The identity of this machine: a TLS key, an HPKE key, and the certificate that contains both public keys.
 //!
-//! Made at first use. `certificate.pem` is for others; `key.pem` is for nobody else. PROTOCOL.md, section 3.
+//! The identity is created at first use. `certificate.pem` is given to peers; `key.pem` is private. PROTOCOL.md,
+//! section 3.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use crate::name::{Name, NameError};
 use crate::platform::{self, TooOpen};
 use crate::private_keys;
 
-/// The public file in the home.
+/// The public file in the configuration folder.
 const CERTIFICATE_FILE: &str = "certificate.pem";
-/// The private file in the home.
+/// The private file in the configuration folder.
 const KEY_FILE: &str = "key.pem";
-/// What the owner calls this machine; for display here only.
+/// The file with the user's name for this machine, which is only shown locally.
 const NAME_FILE: &str = "name";
 
-/// The keys of one machine or board, which belong to its certificate.
+/// The private keys of a machine or board, with the certificate that belongs to them.
 pub struct Identity {
     certificate: Certificate,
     tls: Zeroizing<Vec<u8>>,
@@ -36,12 +37,12 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity in `home`; makes one at first use. `true`: it was made just now.
+    /// Loads the identity in `home`, or creates one at first use. The flag is true if it was created by this call.
     pub fn open(home: &Home) -> Result<(Self, bool), IdentityError> {
         if let Ok(Some(identity)) = Self::load(home) {
             return Ok((identity, false));
         }
-        // None, or half of one that another process makes just now.
+        // There is no identity, or another process is just creating one and has written only half of it.
         let _turn = home.lock()?;
         match Self::load(home)? {
             Some(identity) => Ok((identity, false)),
@@ -52,8 +53,8 @@ impl Identity {
         }
     }
 
-    /// Puts a new identity in the place of the one in `home`, whatever state that is in. No peer trusts it yet. What was
-    /// there is kept; the file of its keys is named.
+    /// Replaces the identity in `home`, whatever state it is in, with a new one, which no peer trusts yet. The old
+    /// files are kept as copies; returns the path of the copy of the private keys.
     pub fn renew(home: &Home) -> Result<(Self, Option<PathBuf>), IdentityError> {
         let _turn = home.lock()?;
         home.check_keeps_private()?;
@@ -61,7 +62,7 @@ impl Identity {
         Self::store_new(home).map(|identity| (identity, backup))
     }
 
-    /// The identity in `home`, if there is one.
+    /// Loads the identity in `home`, if there is one.
     pub fn load(home: &Home) -> Result<Option<Self>, IdentityError> {
         let certificate = home.read(CERTIFICATE_FILE, FILE_MAX)?;
         let keys = home.read(KEY_FILE, FILE_MAX)?.map(Zeroizing::new);
@@ -82,9 +83,9 @@ impl Identity {
         }
     }
 
-    /// A new identity, stored nowhere.
+    /// Creates a new identity without storing it.
     pub fn generate() -> Self {
-        // Both keys are scalars of P-256.
+        // Both private keys are scalars of P-256.
         let (signing, hpke) = (HpkeSecret::random(&mut OsRng), HpkeSecret::random(&mut OsRng));
         let tls = private_keys::pkcs8(&signing);
         let signer = signer(&tls).expect("it is a key of P-256");
@@ -92,12 +93,12 @@ impl Identity {
         Self::assemble(certificate, tls, hpke).expect("keys fit the certificate made of them")
     }
 
-    /// What peers have to trust.
+    /// The certificate that peers have to trust.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// Opens transfer keys that were sealed to this identity.
+    /// The private key that opens transfer keys sealed to this identity.
     pub fn hpke(&self) -> &HpkeSecret {
         &self.hpke
     }
@@ -112,7 +113,7 @@ impl Identity {
         &self.signing
     }
 
-    /// This certificate, with another's key behind it.
+    /// This certificate with the signing key of another identity.
     #[cfg(test)]
     pub(crate) fn with_signer_of(self, other: &Self) -> Self {
         let signing = CertifiedKey::new(self.signing.cert.clone(), other.signing.key.clone());
@@ -147,69 +148,69 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// What the owner calls this machine, if anything.
+/// The user's name for this machine, if it has one.
 pub(crate) fn name(home: &Home) -> Result<Option<Name>, IdentityError> {
     let Some(bytes) = home.read(NAME_FILE, 256)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     Name::new(text.trim()).map(Some).map_err(|problem| IdentityError::Name { path: home.file(NAME_FILE), problem })
 }
 
-/// Remembers what the owner calls this machine. Peers are never told.
+/// Stores the user's name for this machine. It is never sent to peers.
 pub(crate) fn set_name(home: &Home, name: &Name) -> Result<(), IdentityError> {
     Ok(home.write(NAME_FILE, format!("{name}\n").as_bytes())?)
 }
 
-/// Why there is no usable identity. `waft id --renew` makes a new one in every case.
+/// Why there is no usable identity. `waft id --renew` creates a new one in every case.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The folder or a file in it cannot be used.
+    /// The configuration folder or a file in it cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// One of the two files is there, the other is not.
+    /// One of the two files exists, the other does not.
     #[error("half of this machine's identity is gone: there is no {}", path.display())]
     Missing {
-        /// The absent file.
+        /// The missing file.
         path: PathBuf,
     },
-    /// Others can read the private keys.
+    /// Other users can read the private keys.
     #[error(transparent)]
     TooOpen(#[from] TooOpen),
-    /// The certificate does not parse.
+    /// The certificate cannot be parsed.
     #[error("{} cannot be used: {problem}", path.display())]
     Certificate {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         problem: CertificateError,
     },
-    /// The file with the keys does not hold the two of them.
+    /// The key file does not hold exactly the two private keys.
     #[error("{} is damaged: it does not hold the two private keys", path.display())]
     Keys {
         /// The file.
         path: PathBuf,
     },
-    /// The TLS key is damaged, or another certificate's.
+    /// The TLS key is damaged or belongs to another certificate.
     #[error("the TLS key does not belong to this machine's certificate")]
     TlsKey,
-    /// The HPKE key is another certificate's.
+    /// The HPKE key belongs to another certificate.
     #[error("the HPKE key does not belong to this machine's certificate")]
     HpkeKey,
-    /// The stored display name is no name.
+    /// The stored name of this machine is not a valid name.
     #[error("{} cannot be used: {problem}", path.display())]
     Name {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         problem: NameError,
     },
 }
 
-/// What signs with a TLS key in PKCS #8.
+/// A signer for a TLS key in PKCS #8.
 fn signer(tls: &[u8]) -> Option<Arc<dyn SigningKey>> {
     any_ecdsa_type(&PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls))).ok()
 }
 
-/// The TLS key, for its own certificate. A key that is made by rcgen itself is not wiped.
+/// Signs the certificate of the TLS key itself. rcgen's own key type is not used because it does not zeroize the key.
 struct Signer<'a> {
     key: &'a dyn SigningKey,
     point: [u8; POINT],
@@ -232,7 +233,7 @@ impl rcgen::SigningKey for Signer<'_> {
     }
 }
 
-/// Subject `CN=waft`, and dates that no clock is outside of.
+/// A self-signed certificate with the subject `CN=waft` and a validity period that includes the time of any clock.
 fn self_signed(signer: &Signer<'_>, hpke: &[u8]) -> Certificate {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -309,7 +310,7 @@ mod tests {
     #[test]
     fn the_scalar_is_that_of_the_public_key() {
         let identity = Identity::generate();
-        // An HPKE key is a P-256 key too, so it gives the public point of any scalar.
+        // An HPKE key is also a P-256 key, so it computes the public point of any scalar.
         let key = HpkeSecret::from_bytes(&identity.tls_scalar()).unwrap();
         assert_eq!(&key.public(), identity.certificate().point());
     }

@@ -1,13 +1,14 @@
-//! Network interfaces by their names, as link-local IPv6 addresses need them: `fe80::7%eth0`.
+//! Resolves the network interfaces in link-local IPv6 addresses such as `fe80::7%eth0`.
 //!
-//! Resolved here, since not every system's resolver takes a name, and none says which interfaces there are.
+//! This is done here because not every system's resolver accepts interface names, and none reports which interfaces
+//! exist.
 
 use std::net::{SocketAddr, SocketAddrV6};
 
 use if_addrs::Interface;
 
-/// The socket address of an IPv6 address without brackets that may have an interface behind it, as a name or a number.
-/// `None` for any other text.
+/// Parses an IPv6 address without brackets, optionally followed by `%` and the name or number of an interface. `None`
+/// if the text is not such an address.
 pub(crate) fn socket_address(host: &str, port: u16) -> Result<Option<SocketAddr>, UnknownInterface> {
     let (ip, interface) = match host.split_once('%') {
         Some((ip, interface)) => (ip, Some(interface)),
@@ -18,7 +19,8 @@ pub(crate) fn socket_address(host: &str, port: u16) -> Result<Option<SocketAddr>
     Ok(Some(SocketAddrV6::new(ip, port, 0, scope).into()))
 }
 
-/// The number of an interface that has an address. One without has none that could be connected from.
+/// The number of the interface with this name or number. Only interfaces with an address are considered: no other one
+/// can be used to connect.
 fn index(wanted: &str) -> Result<u32, UnknownInterface> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let number = wanted.parse::<u32>().ok();
@@ -33,12 +35,12 @@ fn index(wanted: &str) -> Result<u32, UnknownInterface> {
     })
 }
 
-/// The name or number behind `%` is no interface of this machine.
+/// The name or number after `%` does not belong to an interface of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownInterface {
-    /// What stands behind `%`.
+    /// The text after `%`.
     pub(crate) wanted: String,
-    /// The interfaces that have addresses.
+    /// The names of the interfaces that have addresses.
     pub(crate) names: Vec<String>,
 }
 

@@ -1,8 +1,8 @@
-//! Signals: Ctrl-C, Ctrl-\\, a terminal that is closed, and the system's request to end. The first one asks the command to
-//! stop in good order, the second one ends it at once. Stores and files withstand both. Ctrl-Z stops the command until it
-//! is told to continue.
+//! Signals: Ctrl-C, Ctrl-\\, a closed terminal, and the system's request to terminate. The first signal asks the
+//! command to stop cleanly; the second one ends the process at once. Stores and files withstand both. Ctrl-Z suspends
+//! the command until the user resumes it.
 //!
-//! Whenever the command ends or rests, the terminal is put right.
+//! The terminal's mode is restored whenever the command ends or is suspended.
 
 use std::sync::mpsc;
 use std::thread;
@@ -14,16 +14,16 @@ use crate::error::{Class, Error};
 use crate::platform::{self, Signal, Signals};
 use crate::ui::Ui;
 
-/// For the last words to a peer, and its answer.
+/// Time to send the last message to a peer and to receive its answer.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// Whether somebody wants the command to stop.
+/// Whether the user has asked the command to stop. Clones share the same state.
 #[derive(Clone)]
 pub(crate) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    /// Begins to listen for signals: on a thread of its own, since the command's may be at work for long. From here on
-    /// none is lost.
+    /// Starts to listen for signals, on a thread of its own because the command's thread may be busy for long. No
+    /// signal is lost after this function returns.
     pub(crate) fn listen() -> Self {
         let (raise, raised) = watch::channel(false);
         let (tell, listening) = mpsc::channel();
@@ -35,17 +35,17 @@ impl Interrupt {
                 obey(signals, raise).await;
             });
         });
-        // An error means that there is no listening to signals here.
+        // An error means that signals are not available here.
         let _ = listening.recv();
         Self(raised)
     }
 
-    /// An error once it is raised.
+    /// Returns an error if a signal has arrived.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if *self.0.borrow() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// Does the work, unless it is raised before its end: then the work is dropped.
+    /// Runs the work. If a signal arrives first, drops the work and returns an error.
     pub(crate) async fn or<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
             ended = work => ended,
@@ -53,22 +53,22 @@ impl Interrupt {
         }
     }
 
-    /// Completes once it is raised. Cancel-safe.
+    /// Completes when a signal has arrived. Cancel-safe.
     pub(crate) async fn raised(&self) {
-        // The other end lives as long as the process; without it nobody can raise anything any more.
+        // The sender lives as long as the process. If it is gone, no signal can arrive any more.
         if self.0.clone().wait_for(|raised| *raised).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Completes when it was raised a while ago: whoever has not stopped in good order by then is stuck. Cancel-safe.
+    /// Completes a grace period after a signal: a task that has not stopped cleanly by then is stuck. Cancel-safe.
     pub(crate) async fn overdue(&self) {
         self.raised().await;
         tokio::time::sleep(GRACE).await;
     }
 }
 
-/// Does what each signal asks for, until one ends the process.
+/// Handles each signal, until one of them ends the process.
 async fn obey(mut signals: Signals, raise: watch::Sender<bool>) {
     loop {
         match signals.next().await {
@@ -76,14 +76,14 @@ async fn obey(mut signals: Signals, raise: watch::Sender<bool>) {
                 Ui::suspend();
                 platform::pause();
             }
-            // Comes whatever stopped the process, and has perhaps changed the terminal's mode meanwhile.
+            // This signal arrives however the process was stopped; the terminal's mode may have changed meanwhile.
             Signal::Continue => Ui::resume(),
             signal => {
                 let is_first = !*raise.borrow();
                 if is_first {
                     platform::set_ended_by(signal);
                 }
-                // Where no part of the command listens any more, none would stop it.
+                // If no part of the command receives the request any more, nothing else would end the process.
                 if !is_first || raise.send(true).is_err() {
                     Ui::leave();
                     std::process::exit(Class::Interrupted.exit().into());

@@ -1,10 +1,10 @@
-//! waft on a computer: the command line, and what the protocol needs there.
+//! The host side of waft: the command line, and everything that the protocol needs on a computer.
 
 #![forbid(unsafe_code)]
-// The futures are awaited where they are made, on one thread.
+// The futures are awaited by their creators, on one thread, so they need no `Send` bound.
 #![allow(async_fn_in_trait)]
 
-// Nothing calls it by name: it only has to be linked.
+// Never called by name: the crate only has to be linked.
 use critical_section as _;
 
 mod address;

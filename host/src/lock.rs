@@ -1,5 +1,5 @@
-//! Locks on files, by which processes take turns. They are std's: the system releases them when a process ends, however
-//! it ends.
+//! File locks, by which processes exclude each other. They are those of the standard library: the system releases
+//! them when a process ends, for whatever reason.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,12 +7,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// A file that is locked, until this is dropped. Other processes and other handles of this one are kept out.
+/// An exclusive lock on a file, held until it is dropped. It excludes other processes and other handles of this
+/// process.
 #[derive(Debug)]
 pub(crate) struct FileLock(File);
 
 impl FileLock {
-    /// Locks the file at once; `None` where it is locked already.
+    /// Locks the file without waiting; `None` if it is already locked.
     pub(crate) fn try_lock(file: File) -> io::Result<Option<Self>> {
         match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),
@@ -21,16 +22,16 @@ impl FileLock {
         }
     }
 
-    /// Waits for its turn; `None` where the lock is not free within `patience`. Blocks the thread.
+    /// Waits for the lock; `None` if it cannot be acquired within `patience`. Blocks the thread.
     pub(crate) fn lock(file: File, patience: Duration) -> io::Result<Option<Self>> {
-        // The system's lock waits without a limit, so it waits in a thread of its own. Where that comes too late, the file
-        // is dropped with the message that nobody receives, and the lock with it.
+        // The system call waits without a limit, so it runs on a thread of its own. If it succeeds too late, nothing
+        // receives the message, and dropping the message closes the file and releases the lock.
         let (tell, told) = channel();
         thread::spawn(move || tell.send(file.lock().map(|()| Self(file))));
         told.recv_timeout(patience).map_or(Ok(None), |locked| locked.map(Some))
     }
 
-    /// The file.
+    /// The locked file.
     pub(crate) fn file(&mut self) -> &mut File {
         &mut self.0
     }
@@ -38,7 +39,7 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // A child process may have inherited the descriptor, which would keep the lock.
+        // Unlock explicitly: a child process may have inherited the descriptor, which would keep the file locked.
         let _ = self.0.unlock();
     }
 }

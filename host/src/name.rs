@@ -1,19 +1,21 @@
-//! The name of a machine or board: as its owner, or the one who trusts it, calls it. Never a claim of a peer.
+//! The name of a machine or board. It is chosen by the machine's owner or by the user who trusts it, and never
+//! claimed by a peer.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name, in characters.
+/// Maximum length of a name, in characters.
 pub const NAME_MAX: usize = 32;
 
-/// 1 to 32 of `a-z A-Z 0-9 . _ -`, not beginning with `-` or `.`. Two names that differ only in case are one.
+/// A name of 1 to 32 characters out of `a-z A-Z 0-9 . _ -` that does not begin with `-` or `.`. Names are compared
+/// without regard to case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
 impl Name {
-    /// Checks a name.
+    /// Validates a name.
     pub fn new(name: &str) -> Result<Self, NameError> {
         if name.is_empty() {
             return Err(NameError::Empty);
@@ -30,12 +32,12 @@ impl Name {
         Ok(Self(name.to_owned()))
     }
 
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `name` is this one, in any case.
+    /// Whether `name` is equal to this name, without regard to case.
     pub fn is(&self, name: &str) -> bool {
         self.0.eq_ignore_ascii_case(name)
     }
@@ -78,16 +80,16 @@ impl std::str::FromStr for Name {
 /// What is wrong with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing is there.
+    /// The name is empty.
     #[error("a name has at least one character")]
     Empty,
-    /// More than [`NAME_MAX`] characters.
+    /// The name has more than [`NAME_MAX`] characters.
     #[error("a name has at most 32 characters")]
     Long,
-    /// A character that no name has.
+    /// The name has a character that is not allowed.
     #[error("a name cannot have the character {0:?}; letters, digits, '.', '_' and '-' can be used")]
     Character(char),
-    /// It begins with `-` or `.`.
+    /// The name begins with `-` or `.`.
     #[error("a name cannot begin with '-' or '.'")]
     Start,
 }

@@ -1,6 +1,6 @@
-//! TCP: a sender dials, a receiver listens.
+//! TCP: a sender connects, a receiver listens.
 //!
-//! What goes wrong here is told by its cause, since each has another cure.
+//! Each error variant names a cause, because each cause has a different remedy.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -19,12 +19,14 @@ use crate::platform;
 /// How long a sender tries to reach a receiver.
 pub(crate) const DIAL: Duration = Duration::from_secs(10);
 
-/// How long a side waits for its peer to close after the last word, so that no reset overtakes that word.
+/// How long a side waits for its peer to close the connection after the last message, so that no TCP reset overtakes
+/// that message.
 const PARTING: Duration = Duration::from_secs(1);
-/// As many as a crowd of strangers may leave waiting beside a sender.
+/// Length of the listener's accept queue. It leaves room for a sender beside many unknown clients that connect and
+/// wait.
 const BACKLOG: i32 = 256;
 
-/// Connects to a receiver: to the first of its addresses that answers, within `patience` in all.
+/// Connects to the first of a receiver's addresses that answers, within `patience` in total.
 pub(crate) async fn dial(address: &Address, patience: Duration) -> Result<TcpStream, DialError> {
     let until = Instant::now() + patience;
     let unresolved = |source| DialError::Unresolved { address: address.clone(), source };
@@ -37,7 +39,7 @@ pub(crate) async fn dial(address: &Address, patience: Duration) -> Result<TcpStr
     connect(address, &found, until).await
 }
 
-/// Connects to the first of these addresses of a name that answers.
+/// Connects to the first of the resolved addresses that answers.
 async fn connect(address: &Address, found: &[SocketAddr], until: Instant) -> Result<TcpStream, DialError> {
     let mut problem = DialError::Unresolved { address: address.clone(), source: io::ErrorKind::NotFound.into() };
     for (tried, socket) in found.iter().enumerate() {
@@ -63,45 +65,45 @@ async fn connect(address: &Address, found: &[SocketAddr], until: Instant) -> Res
 pub(crate) enum DialError {
     /// The address names an interface that this machine does not have.
     Interface(UnknownInterface),
-    /// No address belongs to the name.
+    /// The name does not resolve to any address.
     Unresolved {
-        /// Where we wanted to go.
+        /// The address to connect to.
         address: Address,
         /// The resolver's reason.
         source: io::Error,
     },
-    /// The machine is there, but nothing listens.
+    /// The machine is reachable, but nothing listens on the port.
     Refused {
-        /// Where we wanted to go.
+        /// The address to connect to.
         address: Address,
     },
-    /// No answer came.
+    /// No answer arrived in time.
     TimedOut {
-        /// Where we wanted to go.
+        /// The address to connect to.
         address: Address,
     },
-    /// This machine knows no way there.
+    /// This machine has no route to the address.
     Unreachable {
-        /// Where we wanted to go.
+        /// The address to connect to.
         address: Address,
     },
-    /// A machine on the way, or the one that was meant, says that it cannot be reached, or that this is prohibited: by
-    /// ICMP, or by a rule of this machine's own.
+    /// The destination was reported as unreachable or prohibited: in an ICMP message from a router or the destination
+    /// itself, or by a firewall rule of this machine.
     Rejected {
-        /// Where we wanted to go.
+        /// The address to connect to.
         address: Address,
     },
-    /// Something else.
+    /// Any other error.
     Failed {
-        /// Where we wanted to go.
+        /// The address to connect to.
         address: Address,
-        /// The system's reason.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl DialError {
-    /// `has_route`: whether this machine knows a way there.
+    /// Classifies an error of the operating system. `has_route` is whether this machine has a route to the address.
     fn of(source: io::Error, address: &Address, has_route: bool) -> Self {
         use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied};
         let address = address.clone();
@@ -109,14 +111,14 @@ impl DialError {
             io::ErrorKind::ConnectionRefused => Self::Refused { address },
             io::ErrorKind::TimedOut => Self::TimedOut { address },
             HostUnreachable | PermissionDenied => Self::Rejected { address },
-            // A router's word sounds as this machine's own does.
+            // With a route, the error comes from a router; its code is the same as that of a missing local route.
             NetworkUnreachable if has_route => Self::Rejected { address },
             NetworkUnreachable | NetworkDown => Self::Unreachable { address },
             _ => Self::Failed { address, source },
         }
     }
 
-    /// Of several addresses' problems, the one nearest to success is told.
+    /// Ranks errors, so that of several addresses' errors the one nearest to success is reported.
     fn tells_more_than(&self, other: &Self) -> bool {
         let rank = |problem: &Self| match problem {
             Self::Unresolved { .. } | Self::Interface(_) => 0,
@@ -130,7 +132,7 @@ impl DialError {
     }
 }
 
-/// Whether this machine knows a way to an address. Nothing is sent.
+/// Whether this machine has a route to an address. Connecting a UDP socket sends nothing.
 fn has_route(to: SocketAddr) -> bool {
     let from: SocketAddr = match to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -139,23 +141,23 @@ fn has_route(to: SocketAddr) -> bool {
     UdpSocket::bind(from).and_then(|socket| socket.connect(to)).is_ok()
 }
 
-/// Where to listen.
+/// Where a receiver listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// At every address of this machine, by IPv6 and IPv4, on that port.
+    /// On this port of all addresses of this machine, IPv6 and IPv4.
     Everywhere(u16),
-    /// At one address.
+    /// On one address.
     At(SocketAddr),
 }
 
-/// Listens; gives where.
+/// Opens a listener; returns it with its local address.
 pub(crate) async fn listen(endpoint: Endpoint) -> Result<(TcpListener, SocketAddr), ListenError> {
     let bind_to = |at| bind(at).map_err(|source| ListenError::of(source, at));
     match endpoint {
         Endpoint::At(at) => bind_to(at),
         Endpoint::Everywhere(port) => match bind_to((Ipv6Addr::UNSPECIFIED, port).into()) {
             Err(taken @ ListenError::PortTaken { .. }) => Err(taken),
-            // A machine without IPv6.
+            // This machine has no IPv6.
             Err(_) => bind_to((Ipv4Addr::UNSPECIFIED, port).into()),
             bound => bound,
         },
@@ -167,26 +169,26 @@ pub(crate) async fn listen(endpoint: Endpoint) -> Result<(TcpListener, SocketAdd
 pub(crate) enum ListenError {
     /// The address names an interface that this machine does not have.
     Interface(UnknownInterface),
-    /// Another program listens there.
+    /// Another program already listens there.
     PortTaken {
-        /// Where we wanted to listen.
+        /// The address to listen on.
         at: SocketAddr,
     },
-    /// The address is not this machine's.
+    /// The address does not belong to this machine.
     NotLocal {
-        /// Where we wanted to listen.
+        /// The address to listen on.
         at: SocketAddr,
     },
-    /// This user may not.
+    /// This user lacks the permission.
     Denied {
-        /// Where we wanted to listen.
+        /// The address to listen on.
         at: SocketAddr,
     },
-    /// Something else.
+    /// Any other error.
     Failed {
-        /// Where we wanted to listen.
+        /// The address to listen on.
         at: SocketAddr,
-        /// The system's reason.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -202,8 +204,8 @@ impl ListenError {
     }
 }
 
-/// The addresses of this machine that a sender elsewhere can use, IPv4 first; none without a network. Those that count on
-/// one link only are given where there are no others.
+/// The addresses of this machine that a sender on another machine can use, IPv4 first; empty without a network.
+/// Link-local addresses are included only if there are no others.
 pub(crate) fn addresses(port: u16) -> io::Result<Vec<Address>> {
     let interfaces = if_addrs::get_if_addrs()?;
     let usable = interfaces.iter().filter(|interface| interface.is_oper_up() && !interface.is_loopback());
@@ -218,7 +220,7 @@ pub(crate) fn addresses(port: u16) -> io::Result<Vec<Address>> {
     Ok(found)
 }
 
-/// A local address of a listening socket, as a sender on this machine types it.
+/// The local address of a listening socket, as a user types it for a sender on this machine.
 pub(crate) fn shown(local: SocketAddr) -> Address {
     let ip = local.ip();
     let interfaces = if is_link_local(ip) { if_addrs::get_if_addrs().unwrap_or_default() } else { Vec::new() };
@@ -230,11 +232,11 @@ pub(crate) fn shown(local: SocketAddr) -> Address {
     of_it.map_or_else(|| local.into(), |interface| address(interface, local.port()))
 }
 
-/// An address with its interface, where it counts on that one only.
+/// The address of an interface. A link-local IPv6 address includes the interface's name.
 fn address(interface: &Interface, port: u16) -> Address {
     match interface.ip() {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => {
-            // Windows knows interfaces by their numbers.
+            // Windows identifies interfaces by their numbers.
             let number = interface.index.filter(|_| cfg!(windows)).map(|index| index.to_string());
             Address::on_link(ip, number.as_deref().unwrap_or(&interface.name), port)
         }
@@ -249,8 +251,9 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Ends a connection after our last word: says that no more comes, and waits a little for the peer to say the same. To
-/// close with unread bytes would reset the connection, and the reset could overtake the word.
+/// Closes a connection after our last message: shuts down our direction, then waits a short time for the peer to
+/// close its own. Closing a socket with unread bytes would reset the connection, and the reset could overtake the
+/// message.
 pub(crate) async fn part(mut stream: TcpStream) {
     let _ = timeout(PARTING, async {
         let mut sink = [0; 512];
@@ -264,7 +267,7 @@ pub(crate) async fn part(mut stream: TcpStream) {
 fn bind(at: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     if at.is_ipv6() {
-        // The default differs from system to system.
+        // The default differs between operating systems.
         socket.set_only_v6(false)?;
     }
     platform::listen_again(&socket)?;
@@ -314,7 +317,7 @@ mod tests {
         }
         let refused = connect(&name, &[closed, closed], until()).await;
         assert!(matches!(refused, Err(DialError::Refused { .. })), "{refused:?}");
-        // "localhost" is ::1 and 127.0.0.1 on most machines; only the second answers here.
+        // "localhost" resolves to ::1 and 127.0.0.1 on most machines; only the second one answers here.
         dial(&at("localhost", open.1.port()), DIAL).await.unwrap();
     }
 
@@ -344,7 +347,7 @@ mod tests {
     #[cfg(target_os = "linux")] // others take more connections than a backlog has room for
     #[tokio::test]
     async fn silence_ends_in_time() {
-        // A full backlog drops what comes: the nearest thing to a machine that is off.
+        // A listener with a full accept queue drops new connections, much like a machine that is switched off.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         socket.listen(0).unwrap();

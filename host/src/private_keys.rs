@@ -1,5 +1,4 @@
-//! The two private keys of an identity as bytes: how they are written to `key.pem`, and read from it. Every copy of them
-//! is wiped.
+//! The encoding of an identity's two private keys in `key.pem`. Every copy of them is zeroized.
 //!
 //! ```text
 //! -----BEGIN PRIVATE KEY-----              the TLS key: PKCS #8 (RFC 5958) around an ECPrivateKey (RFC 5915) of P-256
@@ -13,20 +12,20 @@ use zeroize::Zeroizing;
 
 const TLS_TAG: &str = "PRIVATE KEY";
 const HPKE_TAG: &str = "WAFT HPKE PRIVATE KEY";
-/// Characters in a line of PEM (RFC 7468, section 2).
+/// Characters per line of PEM (RFC 7468, section 2).
 const LINE: usize = 64;
 
-/// PKCS #8 up to the scalar: version 0, the algorithm `ecPublicKey` on `prime256v1`, and in an OCTET STRING an
-/// ECPrivateKey of version 1, whose scalar is an OCTET STRING of 32 bytes.
+/// The bytes of PKCS #8 before the scalar: version 0, the algorithm `ecPublicKey` on `prime256v1`, and an OCTET
+/// STRING with an ECPrivateKey of version 1, whose scalar is an OCTET STRING of 32 bytes.
 const BEFORE_SCALAR: [u8; 36] = [
     0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
     0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,
 ];
-/// Between the scalar and the public key: `[1]`, a BIT STRING of a point.
+/// The bytes between the scalar and the public key: `[1]`, a BIT STRING of a point.
 const BEFORE_POINT: [u8; 5] = [0xa1, 0x44, 0x03, 0x42, 0x00];
 const SCALAR: usize = 32;
 
-/// A key of P-256 as PKCS #8.
+/// Encodes a P-256 key as PKCS #8.
 pub(crate) fn pkcs8(key: &HpkeSecret) -> Zeroizing<Vec<u8>> {
     let parts: [&[u8]; 4] = [&BEFORE_SCALAR, &*key.to_bytes(), &BEFORE_POINT, &key.public()];
     let mut der = Zeroizing::new(Vec::with_capacity(BEFORE_SCALAR.len() + SCALAR + BEFORE_POINT.len() + POINT));
@@ -34,9 +33,9 @@ pub(crate) fn pkcs8(key: &HpkeSecret) -> Zeroizing<Vec<u8>> {
     der
 }
 
-/// The scalar in PKCS #8 of a key of P-256. `None`: it is none.
+/// Extracts the scalar of a P-256 key from PKCS #8; `None` if there is none.
 pub(crate) fn scalar(pkcs8: &[u8]) -> Option<Zeroizing<[u8; SCALAR]>> {
-    // The end of what stands before it; what comes before that, others may encode in another way.
+    // Search only for the last bytes before the scalar: other programs may encode the preceding fields differently.
     let mark = &BEFORE_SCALAR[BEFORE_SCALAR.len() - 5..];
     let at = pkcs8.windows(mark.len()).position(|window| window == mark)? + mark.len();
     let mut scalar = Zeroizing::new([0; SCALAR]);
@@ -44,10 +43,10 @@ pub(crate) fn scalar(pkcs8: &[u8]) -> Option<Zeroizing<[u8; SCALAR]>> {
     Some(scalar)
 }
 
-/// Both keys as PEM.
+/// Encodes both keys as PEM.
 pub(crate) fn to_pem(tls: &[u8], hpke: &HpkeSecret) -> Zeroizing<String> {
     let keys: [(&str, &[u8]); 2] = [(TLS_TAG, tls), (HPKE_TAG, &*hpke.to_bytes())];
-    // With room for all of it: a text that grows leaves copies behind.
+    // The full capacity is allocated first: a text that grows leaves copies in memory.
     let room = keys.iter().map(|(tag, key)| 2 * (tag.len() + key.len()) + LINE).sum();
     let mut text = Zeroizing::new(String::with_capacity(room));
     for (tag, key) in keys {
@@ -64,7 +63,7 @@ pub(crate) fn to_pem(tls: &[u8], hpke: &HpkeSecret) -> Zeroizing<String> {
     text
 }
 
-/// Both keys, the TLS key in PKCS #8. `None`: the text does not hold just these two.
+/// Parses both keys; the TLS key is returned in PKCS #8. `None` if the text does not hold exactly these two keys.
 pub(crate) fn from_pem(text: &[u8]) -> Option<(Zeroizing<Vec<u8>>, HpkeSecret)> {
     let (tls, rest) = block(str::from_utf8(text).ok()?, TLS_TAG)?;
     let (hpke, rest) = block(rest, HPKE_TAG)?;
@@ -72,7 +71,7 @@ pub(crate) fn from_pem(text: &[u8]) -> Option<(Zeroizing<Vec<u8>>, HpkeSecret)> 
     rest.trim().is_empty().then_some((tls, hpke))
 }
 
-/// The block of that tag at the beginning of a text, and what follows it.
+/// Decodes the PEM block with this tag at the beginning of a text; returns it with the text that follows.
 fn block<'t>(text: &'t str, tag: &str) -> Option<(Zeroizing<Vec<u8>>, &'t str)> {
     let text = text.trim_start().strip_prefix(&format!("-----BEGIN {tag}-----"))?;
     let (lines, rest) = text.split_once(&format!("-----END {tag}-----"))?;

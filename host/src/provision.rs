@@ -1,7 +1,9 @@
-//! A new board's identity: made here, written as an image for its flash, and trusted here as a receiver.
+//! Provisioning of a board: creates its identity, writes it as an image for the board's flash, and trusts it on this
+//! machine as a receiver.
 //!
-//! All of that or nothing: who is trusted without an image could never prove itself, and an image without trust would
-//! be flashed in vain. What an image holds, byte by byte: [`waft_receiver::identity`].
+//! Either all of these steps take effect or none. A trusted peer without an image could never prove its identity, and
+//! an image whose certificate is not trusted would be useless. [`waft_receiver::identity`] defines the bytes of an
+//! image.
 
 use std::fs;
 use std::io::{self, Write};
@@ -21,32 +23,32 @@ use crate::name::Name;
 use crate::platform;
 use crate::trust::{Peer, Trust, TrustError};
 
-/// Who a board is to be.
+/// The settings of a new board.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// What it is called, there and here.
+    /// The name of the board, on the board and on this machine.
     pub(crate) name: Name,
-    /// Whom it lets send: 1 to [`SENDERS_MAX`].
+    /// The senders that the board trusts: 1 to [`SENDERS_MAX`].
     pub(crate) senders: Vec<Sender>,
-    /// What it asks of them.
+    /// What the board requires of senders.
     pub(crate) policy: Policy,
-    /// How it gets onto its network.
+    /// The board's network settings.
     pub(crate) network: Network,
-    /// Where it will listen, if that is known.
+    /// The address where the board will listen, if it is known.
     pub(crate) at: Option<Address>,
 }
 
-/// A sender that a board is to trust.
+/// A sender that a board will trust.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
-    /// What the board calls it.
+    /// The name of the sender on the board.
     pub(crate) name: Name,
-    /// Its certificate.
+    /// The certificate of the sender.
     pub(crate) certificate: Certificate,
 }
 
 impl Plan {
-    /// Finds out whether anything stands in the way already: the name, or the file.
+    /// Checks that neither the name nor the file is already taken.
     pub(crate) fn check(&self, home: &Home, path: &Path) -> Result<(), Error> {
         if let Some(known) = Trust::load(home)?.by_name(self.name.as_str()) {
             return Err(TrustError::NameTaken { name: known.name.clone() }.into());
@@ -57,7 +59,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Makes the identity, writes its image to the new file `path`, and trusts the board to receive. `own` is this
+    /// Creates the identity, writes its image to the new file `path`, and trusts the board to receive. `own` is this
     /// machine's certificate.
     pub(crate) fn carry_out(self, home: &Home, own: &Certificate, path: &Path) -> Result<Peer, Error> {
         let identity = Identity::generate();
@@ -114,14 +116,14 @@ fn trusted<L: Default + Extend<TrustedSender>>(senders: &[Sender]) -> Result<L, 
     Ok(list)
 }
 
-/// A file that nobody but its owner can read; gone again unless it is kept.
+/// A new file that only its owner can read. Dropping it removes the file unless it was kept.
 struct NewFile {
     path: PathBuf,
     kept: bool,
 }
 
 impl NewFile {
-    /// Makes the file, durable with its name. One that exists is left alone.
+    /// Creates the file and makes it and its directory entry durable. An existing file is left untouched.
     fn write(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let failed = |cause: io::Error| Error::File(path.to_owned(), cause);
         let mut file = platform::create_private(path).map_err(|cause| match cause.kind() {
@@ -142,7 +144,7 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.kept {
-            // What failed is told already.
+            // The original error has already been reported.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -1,4 +1,4 @@
-//! Folders and archives for the tests of the folder's source and of the store.
+//! Sample folders and archives for the tests of [`crate::folder`] and [`crate::store`].
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(crate) struct Archive {
     pub(crate) root: Digest,
 }
 
-/// Makes a folder with every kind of name that this system holds, size, mode and time.
+/// Creates a folder with all kinds of names, sizes, modes and times that this system supports.
 pub(crate) fn plant(root: &Path) {
     let files: [(&str, usize, u32); 12] = [
         ("-rf", 10, 0o644),
@@ -50,7 +50,7 @@ pub(crate) fn plant(root: &Path) {
     }
 }
 
-/// Writes a file and its parents.
+/// Writes a file and creates its parent folders.
 pub(crate) fn put(root: &Path, name: &str, content: &[u8], mode: u32) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -76,7 +76,7 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
 
 fn set_time(path: &Path, seconds: u64) {
     let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, 123_456_789);
-    // Windows wants to hear that the file is to be changed, Unix opens no directory so.
+    // Windows changes the time only of a file that was opened for writing; Unix cannot open a directory for writing.
     let file = fs::OpenOptions::new().read(true).write(path.is_file()).open(path);
     file.unwrap().set_modified(time).unwrap();
 }
@@ -96,7 +96,7 @@ pub(crate) fn archive(folder: &Path) -> Archive {
     Archive { info: source.info(), bytes, root: source.root().unwrap() }
 }
 
-/// Reads a source to its end, in pieces of that size.
+/// Reads a source to its end, in pieces of `piece` bytes.
 pub(crate) fn read_all(source: &mut FolderSource, piece: usize) -> Vec<u8> {
     let (mut all, mut buffer) = (Vec::new(), vec![0; piece]);
     loop {
@@ -108,7 +108,7 @@ pub(crate) fn read_all(source: &mut FolderSource, piece: usize) -> Vec<u8> {
     }
 }
 
-/// Everything below a folder, as text that can be compared.
+/// All entries below a folder as text, to be compared.
 pub(crate) fn snapshot(folder: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     look(folder, "", &mut lines);
@@ -124,7 +124,7 @@ fn look(folder: &Path, below: &str, lines: &mut Vec<String>) {
         let time = found.modified().unwrap();
         let mode = mode(&found);
         if found.is_dir() {
-            // Elsewhere it is when something in it changed last.
+            // On other systems the time of a folder is that of the last change in it.
             let time = cfg!(unix).then_some(time);
             lines.push(format!("{name}/ {mode:o} {time:?}"));
             look(&entry.path(), &format!("{name}/"), lines);

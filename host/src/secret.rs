@@ -1,13 +1,14 @@
-//! Texts with a secret in them, which is wiped from memory together with the text.
+//! Texts that contain a secret and are zeroized when they are dropped.
 
 use std::fmt::{Display, Write as _};
 
 use zeroize::Zeroizing;
 
-/// Room for every text with a code or a key in it. A text that outgrew it would leave a copy behind.
+/// Capacity for every text with a code or a key. A text that outgrew it would be reallocated and leave a copy in
+/// memory.
 const ROOM: usize = 512;
 
-/// Formats a text in which a secret stands.
+/// Formats a text that contains a secret.
 pub(crate) fn secret(text: impl Display) -> Zeroizing<String> {
     let mut room = Zeroizing::new(String::with_capacity(ROOM));
     write!(room, "{text}").expect("memory takes every text");

@@ -1,12 +1,12 @@
-//! One waker for all polls, as the receiver of a board wants it.
+//! Polls a future with wakers that are equal to each other, as the receiver of a board needs.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Context;
 
-/// Polls with clones of the waker alone. A clone need not be known as the same waker as what it was cloned from; and a
-/// board's channels, which keep one and are polled with the other, wake the one that they had: the runtime would never
-/// rest.
+/// Polls a future only with clones of the caller's waker. [`Waker::will_wake`](std::task::Waker::will_wake) may be
+/// false between a waker and its clone. A board's channels keep a clone: polled with the original, they would take it
+/// for another waker and wake the one that they kept, so the runtime would never become idle.
 pub async fn steadily<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|context| future.as_mut().poll(&mut Context::from_waker(&context.waker().clone()))).await

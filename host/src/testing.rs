@@ -1,10 +1,10 @@
-//! A connection within this process, for the tests of what runs on one.
+//! TCP connections within this process, for tests.
 
 use std::net::Ipv4Addr;
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// Two ends of a TCP connection: who dialled, who listened.
+/// The two ends of a TCP connection: first the one that connected, then the accepted one.
 pub(crate) async fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,5 @@
-//! What went wrong with a file or folder, and with which: kept beside the small errors of core's traits for the person.
+//! The detailed cause of a file system error: the path and the problem. It is recorded beside the small errors of
+//! core's traits, so that the user can be told more.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -7,13 +8,13 @@ use std::io;
 use thiserror::Error;
 use waft_core::path::escape;
 
-/// A path and what went wrong there.
+/// A path and the problem there.
 #[derive(Debug, Error)]
 #[error("{path}: {cause}")]
 pub struct Trouble {
-    /// Where; safe to show.
+    /// The path, escaped for display.
     pub path: String,
-    /// What.
+    /// The problem.
     pub cause: Cause,
 }
 
@@ -22,7 +23,7 @@ impl Trouble {
         Self { path: shown(path.as_ref()), cause: cause.into() }
     }
 
-    /// Whether something in the target is in the way of the folder.
+    /// Whether an entry in the target cannot be replaced by the folder's entry.
     pub fn is_in_the_way(&self) -> bool {
         matches!(self.cause, Cause::FolderInTheWay | Cause::FileInTheWay | Cause::Immutable | Cause::MountPoint)
     }
@@ -32,7 +33,7 @@ impl Trouble {
         matches!(self.cause, Cause::Unfinished(_))
     }
 
-    /// The file system's error, if it was one.
+    /// The kind of the file system's error, if the cause is one.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match &self.cause {
             Cause::Io(error) | Cause::Unfinished(error) => Some(error.kind()),
@@ -41,53 +42,54 @@ impl Trouble {
     }
 }
 
-/// What went wrong at a path.
+/// The problem at a path.
 #[derive(Debug, Error)]
 pub enum Cause {
-    /// The file system said so.
+    /// An error of the file system.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A file is not what it was when the folder was walked.
+    /// A file differs from its state when the folder was walked.
     #[error("it changed while it was being sent")]
     Changed,
-    /// A folder is needed there.
+    /// The path has to be a folder and is not.
     #[error("it is not a folder")]
     NotAFolder,
-    /// A folder stands where a file is to go.
+    /// A folder exists where a file has to be written.
     #[error("a folder of that name is in the way of a file")]
     FolderInTheWay,
-    /// A file stands where a folder is to go.
+    /// A file exists where a folder has to be created.
     #[error("a file or link of that name is in the way of a folder")]
     FileInTheWay,
-    /// Somebody else's.
+    /// The entry belongs to another user.
     #[error("it belongs to another user")]
     NotOurs,
-    /// Another process works there.
+    /// Another process receives into this folder.
     #[error("another waft is receiving there")]
     InUse,
-    /// It is the root of another file system: nothing can be moved onto it or, by a rename, into it.
+    /// The path is a mount point: nothing can replace it, and nothing can be renamed into it from another file
+    /// system.
     #[error("something is mounted there")]
     MountPoint,
-    /// The file system keeps it as it is.
+    /// The file system marks the entry as immutable or append-only.
     #[error("it is marked as immutable or append-only")]
     Immutable,
     /// An entry of a folder has the name of the staging area.
     #[error("waft needs that name while it receives into this folder")]
     Staging,
-    /// What was being moved into the target cannot be moved to its end.
+    /// A move into the target was started and cannot be completed.
     #[error("{0}")]
     Unfinished(io::Error),
-    /// The path names no folder that could be made.
+    /// The path does not name a folder that could be created.
     #[error("it does not name a folder")]
     Nameless,
 }
 
-/// Whether a file system has no more room, at all or for this user.
+/// Whether the error means that the file system, or this user's quota, is full.
 pub(crate) fn is_disk_full(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Any name or path as it can be shown: nothing in it reaches the terminal as a command.
+/// Escapes a name or path for display, so that no part of it reaches the terminal as a control sequence.
 pub(crate) fn shown(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_encoded_bytes().utf8_chunks() {

@@ -1,6 +1,8 @@
-//! Whom this machine trusts, to do what, and where they were seen last: `trust.json` in the configuration folder.
+//! The trusted peers of this machine: what each of them may do and where it was last reached. Stored as `trust.json`
+//! in the configuration folder.
 //!
-//! What is shown is the name under which *we* trust a peer, never one that it claims.
+//! Texts for the user always show the name under which *this machine* trusts a peer, never a name that the peer
+//! claims.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use crate::home::{Home, HomeError};
 use crate::name::Name;
 use crate::platform::{self, FileVersion};
 
-/// The file in the home.
+/// The name of the file in the configuration folder.
 const FILE: &str = "trust.json";
 
 const TEXT_MAX: u64 = 8 << 20;
@@ -25,30 +27,31 @@ const TEXT_MAX: u64 = 8 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
-    /// What we call it.
+    /// The name of the peer on this machine.
     pub name: Name,
-    /// What it must show.
+    /// The certificate that the peer has to present.
     pub certificate: Certificate,
-    /// It may send to us.
+    /// Whether the peer may send to this machine.
     pub sends: bool,
-    /// It may receive from us.
+    /// Whether the peer may receive from this machine.
     pub receives: bool,
-    /// Where it listens, as its entry says.
+    /// The address that the user gave for the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Address>,
-    /// Where it authenticated last.
+    /// The address at which the peer last authenticated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Address>,
 }
 
 impl Peer {
-    /// The address to try if none is given: where it was seen last, else what its entry says.
+    /// The address to use if the user gives none: the one where the peer was last reached, else the one that the user
+    /// gave when adding it.
     pub fn address(&self) -> Option<&Address> {
         self.last.as_ref().or(self.at.as_ref())
     }
 }
 
-/// All peers; no two have the same name or certificate.
+/// All trusted peers. No two of them have the same name or certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
@@ -57,13 +60,14 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// What the file in `home` says; nobody is trusted if there is none.
+    /// Reads the file in `home`. Without a file no peer is trusted.
     pub fn load(home: &Home) -> Result<Self, TrustError> {
         let Some(text) = home.read(FILE, TEXT_MAX)? else { return Ok(Self::default()) };
         serde_json::from_slice(&text).map_err(|problem| TrustError::Damaged { path: home.file(FILE), problem })
     }
 
-    /// Loads the file, changes what it says, and stores it, while no other process does so. An error stores nothing.
+    /// Loads the file, applies a change, and stores the result, under a lock against other processes. If the change
+    /// fails, nothing is stored.
     pub fn change<T, E: From<TrustError>>(home: &Home, change: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let _turn = home.lock().map_err(TrustError::from)?;
         let before = Self::load(home)?;
@@ -76,8 +80,8 @@ impl Trust {
         Ok(outcome)
     }
 
-    /// Stores where the holder of a certificate authenticated, unless it is looked for there anyway: then no other process
-    /// is waited for.
+    /// Stores the address where the holder of a certificate authenticated. Returns without taking the lock if the
+    /// stored address is already the same.
     pub fn remember(home: &Home, certificate: CertificateHash, address: Address) -> Result<(), TrustError> {
         let known = Self::load(home)?;
         if known.by_hash(certificate).is_none_or(|peer| peer.address() == Some(&address)) {
@@ -91,7 +95,7 @@ impl Trust {
         })
     }
 
-    /// Trusts one more peer. `own` is this machine's certificate.
+    /// Adds a peer. `own` is this machine's certificate, which cannot be added.
     pub fn add(&mut self, peer: Peer, own: &Certificate) -> Result<(), TrustError> {
         if peer.certificate == *own {
             return Err(TrustError::Own);
@@ -99,7 +103,7 @@ impl Trust {
         self.push(peer)
     }
 
-    /// Trusts a peer no more.
+    /// Removes a peer and returns it.
     pub fn remove(&mut self, name: &str) -> Result<Peer, TrustError> {
         let unknown = || TrustError::Unknown { name: name.to_owned() };
         let index = self.peers.iter().position(|peer| peer.name.is(name)).ok_or_else(unknown)?;
@@ -111,17 +115,17 @@ impl Trust {
         &self.peers
     }
 
-    /// The peer of that name.
+    /// The peer with this name.
     pub fn by_name(&self, name: &str) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.name.is(name))
     }
 
-    /// The peer that has that certificate.
+    /// The peer with this certificate.
     pub fn by_hash(&self, hash: CertificateHash) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.certificate.hash() == hash)
     }
 
-    /// The one peer that may receive from us.
+    /// The peer that may receive from this machine, if there is exactly one.
     pub fn only_receiver(&self) -> Result<&Peer, TrustError> {
         let mut receivers = self.peers.iter().filter(|peer| peer.receives);
         match (receivers.next(), receivers.next()) {
@@ -143,27 +147,27 @@ impl Trust {
     }
 }
 
-/// What the trust file says now. It is read and parsed again only after it has changed, so that a connection of a stranger
-/// costs no more than a look at the file's times.
+/// A cached view of the trust file. The file is read and parsed again only after it has changed, so that a connection
+/// from an unknown peer costs only a check of the file's metadata.
 #[derive(Clone, Debug)]
 pub struct CurrentTrust {
     home: Home,
     read: Arc<Mutex<Option<ReadTrust>>>,
 }
 
-/// A version of the file, none where there was none, and what it says.
+/// A version of the file (`None` if it did not exist) and its content.
 type ReadTrust = (Option<FileVersion>, Arc<Trust>);
 
 impl CurrentTrust {
-    /// The trust in `home`, which is not read yet.
+    /// A view of the trust file in `home`. Does not read the file yet.
     pub fn new(home: Home) -> Self {
         Self { home, read: Arc::default() }
     }
 
-    /// What the file says. Blocks the thread.
+    /// The current content of the file. Blocks the thread.
     pub fn get(&self) -> Result<Arc<Trust>, TrustError> {
         let path = self.home.file(FILE);
-        // Looked at before it is read: a change in between is noticed the next time.
+        // The version is taken before the file is read, so a change in between is noticed by the next call.
         let version = match platform::file_version(&path) {
             Ok(version) => Some(version),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -184,47 +188,47 @@ impl CurrentTrust {
 /// Why trust cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// The folder or a file in it cannot be used.
+    /// The configuration folder or a file in it cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// The file was changed by something else; the problem names the line.
+    /// The file is not valid; the problem names the line.
     #[error("{} is damaged: {problem}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The error and its position.
         problem: serde_json::Error,
     },
-    /// The certificate to trust is this machine's.
+    /// The certificate to add is this machine's own.
     #[error("that is this machine's own certificate; add the other machine's")]
     Own,
-    /// Another certificate has that name.
+    /// Another certificate already has this name.
     #[error("another certificate is trusted as {name} already; remove it first, or choose another name")]
     NameTaken {
-        /// The name.
+        /// The name that is taken.
         name: Name,
     },
-    /// The certificate is there already.
+    /// The certificate is already trusted.
     #[error("that certificate is trusted already, as {name}")]
     KnownAs {
-        /// Its name.
+        /// The name under which it is trusted.
         name: Name,
     },
-    /// Nobody has that name.
+    /// No peer has this name.
     #[error("nobody is trusted as {name:?}")]
     Unknown {
-        /// The name, as it was given.
+        /// The name as the user typed it.
         name: String,
     },
-    /// No peer may receive from us.
+    /// No peer may receive from this machine.
     #[error("no receiver is trusted yet")]
     NoReceiver,
-    /// More than one may, so one has to be named.
+    /// More than one peer may receive from this machine, so the user has to name one.
     #[error("more than one receiver is trusted; say which")]
     SeveralReceivers,
 }
 
-/// Reads peers that are different ones. Of two alike the error tells the name.
+/// Deserializes the list of peers and rejects duplicates. The error names the duplicate.
 fn distinct<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Peer>, D::Error> {
     let mut trust = Trust::default();
     Vec::deserialize(list)?.into_iter().try_for_each(|peer| trust.push(peer)).map_err(D::Error::custom)?;
@@ -282,7 +286,7 @@ mod tests {
             assert_eq!(trust.peers().len(), count);
             assert!(Arc::ptr_eq(&trust, &current.clone().get().unwrap()));
         }
-        // Of the same length, and written over the old one.
+        // A text of the same length, written in place of the old one.
         let text = String::from_utf8(home.read(FILE, TEXT_MAX).unwrap().unwrap()).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         std::fs::write(home.file(FILE), text.replace("board1", "board9")).unwrap();

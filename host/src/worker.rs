@@ -1,8 +1,8 @@
-//! A value that does blocking work on a thread of its own, so that the task that waits for it can do other things
-//! meanwhile.
+//! A value whose blocking work runs on a thread of its own, so that the task that waits for the work can do other
+//! things meanwhile.
 //!
-//! A slow disk, a network file system: a call into them may take minutes. A session that waits here goes on telling its
-//! peer that it is there, and hears its user. Work that takes long looks at [`is_given_up`] between its calls.
+//! A call to a slow disk or a network file system may take minutes. A session that waits for a [`Worker`] still sends
+//! keep-alives to its peer and reacts to its user. Long work checks [`is_given_up`] between its calls.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,54 +11,54 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-/// Work on a value, which goes there with it and comes back.
+/// Work on a value. The value moves to the thread with the job and is returned afterwards.
 struct Job<T> {
     value: T,
     work: Box<dyn FnOnce(&mut T) + Send>,
     back: oneshot::Sender<T>,
 }
 
-/// A value, and the thread that works on it.
+/// A value and the thread that works on it.
 pub(crate) struct Worker<T> {
-    /// `None` while the thread has it.
+    /// The value; `None` while the thread has it.
     value: Option<T>,
-    /// Gives it back.
+    /// Receives the value back from the thread.
     away: Option<oneshot::Receiver<T>>,
-    /// Begins the thread's next work; without a thread before the first.
+    /// Sends jobs to the thread, which is started with the first job.
     jobs: Option<mpsc::Sender<Job<T>>>,
-    /// Tells the work that is going on that its result is not wanted any more.
+    /// Set when the result of the current work is no longer wanted.
     given_up: Arc<AtomicBool>,
 }
 
 thread_local! {
-    /// On the thread of a [`Worker`], its flag of that name.
+    /// On the thread of a [`Worker`]: the worker's `given_up` flag.
     static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
-/// Whether nothing waits for this thread's work any more. Work that can stop half-way does so then. `false` on threads
-/// that are not a [`Worker`]'s.
+/// Whether the result of this thread's work is no longer wanted. Work that can stop early does so then. Always
+/// `false` on threads that do not belong to a [`Worker`].
 pub(crate) fn is_given_up() -> bool {
     GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)))
 }
 
 impl<T: Send + 'static> Worker<T> {
-    /// The thread begins with the first work.
+    /// Creates a worker. Its thread starts with the first work.
     pub(crate) fn new(value: T) -> Self {
         Self { value: Some(value), away: None, jobs: None, given_up: Arc::default() }
     }
 
-    /// The value, where no work is going on.
+    /// The value, if no work is running.
     pub(crate) fn at_rest(&mut self) -> Option<&mut T> {
         self.value.as_mut()
     }
 
-    /// Tells the work that is going on that its result is not wanted any more.
+    /// Marks the result of the running work as no longer wanted.
     pub(crate) fn give_up(&mut self) {
         self.given_up.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for the end of the work that was started last, and gives access to the value. Dropped before that, it gives
-    /// the work up; whatever comes next still waits for its end.
+    /// Waits until the running work has ended, and gives access to the value. If this future is dropped earlier, it
+    /// gives up the work; a later call still waits for the end of that work.
     pub(crate) async fn idle(&mut self) -> &mut T {
         if let Some(away) = &mut self.away {
             let mut guard = GiveUpOnDrop(Some(&self.given_up));
@@ -69,7 +69,7 @@ impl<T: Send + 'static> Worker<T> {
         self.value.as_mut().expect("it is here where it is not away")
     }
 
-    /// Starts work once the last one has ended, and does not wait for its end.
+    /// Starts work once the previous work has ended, and does not wait for the end of the new work.
     pub(crate) async fn start(&mut self, work: impl FnOnce(&mut T) + Send + 'static) {
         self.idle().await;
         let Some(value) = self.value.take() else { unreachable!("it was just here") };
@@ -81,11 +81,12 @@ impl<T: Send + 'static> Worker<T> {
         assert!(jobs.send(job).is_ok(), "the thread lives as long as this");
     }
 
-    /// Does work, and waits for its end. Dropped before, it gives the work up, as [`idle`](Self::idle) does.
+    /// Runs work and waits for its end. If this future is dropped earlier, it gives up the work, as
+    /// [`idle`](Self::idle) does.
     pub(crate) async fn run<R: Send + 'static>(&mut self, work: impl FnOnce(&mut T) -> R + Send + 'static) -> R {
         let (tell, told) = oneshot::channel();
         self.start(move |value| {
-            // Nothing listens where the future was dropped.
+            // Nothing receives the result if the future was dropped.
             let _ = tell.send(work(value));
         })
         .await;
@@ -95,7 +96,7 @@ impl<T: Send + 'static> Worker<T> {
 }
 
 impl<T> Drop for Worker<T> {
-    /// Does not wait for the thread, which drops the value itself where it has it.
+    /// Does not wait for the thread. If the thread has the value, the thread drops it.
     fn drop(&mut self) {
         self.given_up.store(true, Ordering::Relaxed);
     }
@@ -117,7 +118,7 @@ fn begin<T: Send + 'static>(given_up: Arc<AtomicBool>) -> mpsc::Sender<Job<T>> {
         GIVEN_UP.set(Some(given_up));
         for Job { mut value, work, back } in next {
             work(&mut value);
-            // Where nothing waits for it any more it is dropped here.
+            // If nothing waits for the value any more, it is dropped here.
             let _ = back.send(value);
         }
     });
@@ -161,7 +162,7 @@ mod tests {
         });
     }
 
-    /// Counts until it is given up.
+    /// Counts until the work is given up.
     fn endless(value: &mut u64) {
         while !is_given_up() {
             *value += 1;
@@ -174,9 +175,9 @@ mod tests {
         block_on(async {
             let mut worker = Worker::new(0);
             assert!(poll_once(worker.run(endless)).is_pending(), "and dropped");
-            // The next work is not given up.
+            // The next work starts without the flag.
             assert!(!worker.run(|_| is_given_up()).await);
-            // Nor does work that was only started go on without its worker.
+            // Work that was only started stops, too, when its worker is dropped.
             let (tell, told) = mpsc::channel();
             worker.start(move |value| (endless(value), tell.send(()).unwrap()).1).await;
             drop(worker);
