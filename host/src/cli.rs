@@ -1,7 +1,7 @@
-//! What can be typed: commands, arguments, options and their help.
+//! The command line: commands, arguments, options and their help texts.
 //!
-//! Secrets have no option here, on purpose: what stands in a command line can be read by every process of the
-//! machine. Codes and keys come from a prompt, a piped line or the environment; see `ui`.
+//! Secrets have no option, on purpose: every process of the machine can read the arguments of a command. Codes and
+//! keys come from a prompt, a piped line or the environment; see `ui`.
 
 use std::ffi::OsString;
 use std::iter::{once, successors};
@@ -11,15 +11,15 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::simulation::qemu::Forward;
 
-/// A command line that can be understood.
+/// A command line that was parsed.
 pub struct Typed {
-    /// What stands in it.
+    /// The parsed arguments.
     pub cli: Cli,
-    /// Its command, without options and arguments: `waft trust add`.
+    /// The command, without options and arguments: `waft trust add`.
     pub command: String,
 }
 
-/// Parses a command line. Help and the version are errors, too, as in clap.
+/// Parses a command line. As in clap, requests for help or the version are returned as errors.
 pub fn parse(arguments: &[OsString]) -> Result<Typed, clap::Error> {
     let mut matches = Cli::command().try_get_matches_from(arguments)?;
     let subcommands = successors(matches.subcommand(), |(_, below)| below.subcommand()).map(|(name, _)| name);
@@ -28,7 +28,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Typed, clap::Error> {
     Ok(Typed { cli, command })
 }
 
-/// The voice that a command line asks for which cannot be parsed as a whole.
+/// The output options in a command line that cannot be parsed as a whole.
 pub(crate) fn voice_of(arguments: &[OsString]) -> Voice {
     let mut options = arguments.iter().take_while(|argument| *argument != "--");
     Voice { json: options.any(|argument| argument == "--json"), ..Voice::default() }

@@ -1,4 +1,4 @@
-//! What a person is told about boards: their identity images, and what it takes to run one here.
+//! Error texts about boards: their identity images, and the requirements for running one on this machine.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(super) fn image(path: &Path, error: IdentityError) -> Told {
     told(Identity, format!("The identity image {} cannot be used: {why}.", shown(path)), next)
 }
 
-/// The text for a file that is not the flash of a simulated board.
+/// The text for a file that does not hold the flash of a simulated board.
 pub(super) fn no_flash(path: &Path) -> Told {
     told(
         Storage,
@@ -42,7 +42,7 @@ pub(super) fn no_flash(path: &Path) -> Told {
     )
 }
 
-/// The text for a simulated board that would lose its identity.
+/// The text for a simulated board whose identity would be overwritten.
 pub(super) fn other_identity(path: &Path) -> Told {
     told(
         Identity,
@@ -52,7 +52,7 @@ pub(super) fn other_identity(path: &Path) -> Told {
     )
 }
 
-/// The text for a simulated board that another process runs.
+/// The text for a simulated board that another process already runs.
 pub(super) fn powered_on(state: &Path) -> Told {
     told(
         Storage,
@@ -75,7 +75,7 @@ pub(super) fn no_qemu() -> Told {
     )
 }
 
-/// The text for an emulator that ended by itself.
+/// The text for an emulator that ended unexpectedly.
 pub(super) fn qemu_ended(how: &str) -> Told {
     told(
         Broken,
@@ -84,7 +84,7 @@ pub(super) fn qemu_ended(how: &str) -> Told {
     )
 }
 
-/// The text for a firmware that is not there.
+/// The text for a missing firmware.
 pub(super) fn no_firmware() -> Told {
     told(
         Usage,
@@ -93,7 +93,7 @@ pub(super) fn no_firmware() -> Told {
     )
 }
 
-/// The text for a file that is no firmware.
+/// The text for a file that is not a firmware.
 pub(super) fn not_firmware(path: &Path) -> Told {
     told(
         Storage,

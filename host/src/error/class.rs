@@ -1,4 +1,4 @@
-//! Classes of errors: what a script can tell apart, by exit code or by name.
+//! Classes of errors, which a script can distinguish by exit code or by name.
 
 use crate::platform::interrupted_status;
 
@@ -6,27 +6,27 @@ use crate::platform::interrupted_status;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Class {
-    /// Wrong usage.
+    /// The command line is wrong.
     Usage = 2,
-    /// The receiver cannot be reached, or the port cannot be listened on.
+    /// The receiver cannot be reached, or the port cannot be opened for listening.
     Unreachable = 10,
-    /// Identity, trust or TLS.
+    /// Identity, trust or TLS failed.
     Identity = 11,
-    /// The 4-digit code.
+    /// The 4-digit code is missing or wrong.
     Code = 12,
-    /// The key.
+    /// The transfer key is missing or wrong.
     Key = 13,
-    /// Storage or file system.
+    /// The storage or file system failed.
     Storage = 14,
-    /// Refused by the receiver's policy or limits.
+    /// The receiver refused the folder because of its policy or limits.
     Refused = 15,
-    /// Broken off; can be resumed.
+    /// The transfer broke off and can be resumed.
     Broken = 16,
-    /// The other side does not keep to the protocol.
+    /// The peer violates the protocol.
     Protocol = 17,
-    /// Sent, outcome unknown.
+    /// The folder was sent, but the outcome is unknown.
     Unknown = 18,
-    /// Interrupted, by Ctrl-C or another signal: its exit code tells by which.
+    /// Ctrl-C or another signal interrupted the command. The exit code depends on the signal.
     Interrupted = 130,
 }
 
@@ -39,7 +39,7 @@ impl Class {
         }
     }
 
-    /// The name in JSON events.
+    /// The name of this class in JSON events.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Usage => "usage",

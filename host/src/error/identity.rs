@@ -1,4 +1,4 @@
-//! What a person is told about this machine's identity, its home, and whom it trusts.
+//! Error texts about this machine's identity, its configuration folder, and its trusted peers.
 
 use super::Class::{Identity, Storage, Usage};
 use super::{Told, sentence, shown, told};
@@ -49,7 +49,7 @@ pub(super) fn home(error: &HomeError) -> Told {
     )
 }
 
-/// The text for trust that cannot be read or changed.
+/// The text for a trust file that cannot be read or changed.
 pub(super) fn trust(error: &TrustError) -> Told {
     let (class, next) = match error {
         TrustError::Home(error) => return home(error),
@@ -68,7 +68,7 @@ pub(super) fn trust(error: &TrustError) -> Told {
     told(class, sentence(error), next)
 }
 
-/// The text for a file that is no certificate.
+/// The text for a file that is not a usable certificate.
 pub(super) fn certificate(path: &std::path::Path, error: CertificateError) -> Told {
     told(
         Identity,
@@ -77,7 +77,7 @@ pub(super) fn certificate(path: &std::path::Path, error: CertificateError) -> To
     )
 }
 
-/// The text for a receiver of which nobody knows where it listens.
+/// The text for a receiver without a known address.
 pub(super) fn no_address(name: &str) -> Told {
     told(
         Usage,
@@ -86,7 +86,7 @@ pub(super) fn no_address(name: &str) -> Told {
     )
 }
 
-/// The text for a peer that is trusted, but not to receive.
+/// The text for a trusted peer that may not receive from this machine.
 pub(super) fn not_a_receiver(name: &str) -> Told {
     told(
         Identity,

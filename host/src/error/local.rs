@@ -1,4 +1,4 @@
-//! What a person is told about failures that need no peer: arguments, answers, files.
+//! Error texts for failures without a peer: arguments, answers, files.
 
 use std::path::Path;
 
@@ -6,19 +6,20 @@ use super::Class::{Code, Interrupted, Key, Storage, Usage};
 use super::{Sealed, Told, sentence, shown, told};
 use crate::asked::Asked;
 
-/// The text for a command line that cannot be parsed: what clap says first, and the rest of it.
+/// The text for a command line that cannot be parsed. The first paragraph of clap's message says what happened, the
+/// rest says what to do.
 pub(super) fn command_line(text: &str) -> Told {
     let text = text.trim().trim_start_matches("error: ");
     let (what, next) = text.split_once("\n\n").unwrap_or((text, ""));
     told(Usage, sentence(what), next)
 }
 
-/// The text for arguments that make no sense.
+/// The text for invalid arguments.
 pub(super) fn usage(what: &str, command: &str) -> Told {
     told(Usage, sentence(what), format!("`{command} --help` shows what can be typed."))
 }
 
-/// The text for an answer that is no key.
+/// The text for an answer that is not a key.
 pub(super) fn key_malformed(why: &str) -> Told {
     told(
         Key,
@@ -27,12 +28,12 @@ pub(super) fn key_malformed(why: &str) -> Told {
     )
 }
 
-/// The text for an answer that is no code.
+/// The text for an answer that is not a code.
 pub(super) fn code_malformed(why: &str) -> Told {
     told(Code, format!("That is no code: {why}."), "A code is the four digits that the receiver shows.")
 }
 
-/// The text for a code that the receiver does not take, where there is no other to try.
+/// The text for a code that the receiver rejects, if the user cannot be asked for another one.
 pub(super) fn code_wrong() -> Told {
     told(
         Code,
@@ -50,7 +51,7 @@ pub(super) fn file_key_wrong() -> Told {
     )
 }
 
-/// The text for a file that is in the way.
+/// The text for an output file that already exists.
 pub(super) fn exists(path: &Path) -> Told {
     told(
         Storage,
@@ -77,12 +78,12 @@ pub(super) fn demo(what: &str) -> Told {
     )
 }
 
-/// The text for Ctrl-C.
+/// The text for an interruption.
 pub(super) fn interrupted() -> Told {
     told(Interrupted, "Interrupted.", "Nothing was left half-done.")
 }
 
-/// The text for Ctrl-C while a part of a folder is kept.
+/// The text for an interruption while a part of a folder is kept for a later attempt.
 pub(super) fn interrupted_with_part(path: &Path) -> Told {
     told(
         Interrupted,
@@ -94,17 +95,17 @@ pub(super) fn interrupted_with_part(path: &Path) -> Told {
     )
 }
 
-/// The text for Ctrl-C when a part of the folder, or all of it, has reached `peer`.
+/// The text for an interruption after a part of the folder, or all of it, has reached `peer`.
 pub(super) fn interrupted_sending(peer: &str) -> Told {
     told(Interrupted, "Interrupted.", format!("What {peer} has by now stays there: sending again goes on from there."))
 }
 
-/// The text for a renewal that the user does not want.
+/// The text for a renewal that the user declined.
 pub(super) fn not_renewed() -> Told {
     told(Interrupted, "The identity was not renewed.", "It is as it was.")
 }
 
-/// The text for a question that nobody answers.
+/// The text for a question without an answer.
 pub(super) fn no_answer(asked: Asked) -> Told {
     let class = match asked {
         Asked::Code => Code,
@@ -126,7 +127,7 @@ pub(super) fn no_answer(asked: Asked) -> Told {
     told(class, format!("No answer came for the {}.", asked.name()), next)
 }
 
-/// The text for a sealed file that is none, or damaged.
+/// The text for a sealed file that is damaged, or a file that is not a sealed file.
 pub(super) fn sealed(what: Sealed, path: &Path) -> Told {
     let path = shown(path);
     match what {

@@ -1,7 +1,8 @@
-//! The one error of the command. Each failure has a class, a text that says what happened, and what to do next.
+//! The error type of the command. Each failure has a class, a text that says what happened, and a text that says what
+//! to do next.
 //!
-//! All three stand side by side in one place per failure: [`Error::told`]. Causes from below (sessions, stores, TLS,
-//! identities) are kept as they are, and put into words here.
+//! [`Error::told`] gives all three for every failure. Errors of lower layers (sessions, stores, TLS, identities) are
+//! stored unchanged, and converted to text only here.
 
 mod boards;
 mod class;
@@ -37,139 +38,139 @@ use crate::trust::TrustError;
 /// Why the command failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The command line cannot be parsed; with all that clap has to say.
+    /// The command line cannot be parsed. Holds clap's whole message.
     CommandLine(String),
-    /// An option or argument does not make sense.
+    /// An option or argument is invalid.
     Usage {
-        /// What is wrong.
+        /// What is wrong with it.
         what: String,
-        /// The command that it was given to, such as `waft trust add`.
+        /// The command with the invalid argument, such as `waft trust add`.
         command: String,
     },
-    /// Standard input ended, or is none, where an answer was needed.
+    /// An answer was needed, but standard input ended or is not available.
     NoAnswer(Asked),
-    /// `WAFT_KEY`, or the only answer, is no key.
+    /// `WAFT_KEY`, or the only answer, is not a key.
     KeyMalformed(String),
-    /// `WAFT_AUTH_CODE`, or the only answer, is no code.
+    /// `WAFT_AUTH_CODE`, or the only answer, is not a code.
     CodeMalformed(String),
-    /// The receiver says that the code is wrong, and there is no other to try.
+    /// The receiver rejected the code, and the user cannot be asked for another one.
     CodeWrong,
-    /// A sealed file's key is wrong.
+    /// The key does not open the sealed file.
     FileKeyWrong,
-    /// A sealed file is not one, or damaged, or cut short.
+    /// The sealed file cannot be used, for this reason.
     Sealed(Sealed, PathBuf),
-    /// A file that would be made exists already.
+    /// A file that would be created already exists.
     Exists(PathBuf),
     /// A file cannot be read or written.
     File(PathBuf, std::io::Error),
     /// This machine's identity cannot be used.
     Identity(IdentityError),
-    /// Its configuration folder cannot be used.
+    /// The configuration folder cannot be used.
     Home(HomeError),
-    /// Whom it trusts cannot be read or changed.
+    /// The trust file cannot be read or changed.
     Trust(TrustError),
-    /// A file is no certificate that can be trusted.
+    /// A file is not a usable certificate.
     Certificate(PathBuf, CertificateError),
-    /// A board's identity image cannot be made or used.
+    /// A board's identity image cannot be created or used.
     Image(PathBuf, waft_receiver::identity::IdentityError),
-    /// A receiver is trusted, but nobody knows where it listens.
+    /// A receiver is trusted, but has no known address.
     NoAddress(String),
-    /// A peer is trusted, but not to receive.
+    /// A peer is trusted, but may not receive from this machine.
     NotAReceiver(String),
-    /// The receiver cannot be connected to.
+    /// The connection to the receiver failed.
     Dial(DialError),
-    /// Neither where it was met last nor where it is said to listen.
+    /// The connection failed both at the address where the receiver was last reached and at its configured address.
     DialBoth(DialError, DialError),
-    /// What answers at that address does not begin TLS.
+    /// The peer at that address does not begin TLS.
     Knock(Address, KnockError),
-    /// The peer, in words, could not prove who it is, or did not believe us.
+    /// The TLS handshake failed: the peer, described by this text, could not prove its identity, or rejected ours.
     Handshake(String, HandshakeError),
-    /// The port cannot be listened on.
+    /// The port cannot be opened for listening.
     Listen(ListenError),
-    /// The folder that is to be sent cannot be.
+    /// The folder cannot be sent.
     Folder(FolderError),
-    /// A folder that is read changed, or cannot be read on; with what went wrong where.
+    /// A folder changed or became unreadable while it was read. Holds the path and the problem, if known.
     Source(SourceError, Option<Trouble>),
-    /// The target does not take a folder; with what went wrong where.
+    /// The target rejects the folder. Holds the path and the problem, if known.
     Store(StoreError, Option<Trouble>),
-    /// The target cannot be one.
+    /// The folder cannot be used as a target.
     Place(Trouble),
-    /// A session with that receiver ended without a receipt.
+    /// A session with a receiver ended without a receipt.
     Sending {
-        /// Its name here.
+        /// The name of the receiver on this machine.
         peer: String,
-        /// How it ended.
+        /// The error that ended the session.
         cause: SessionError,
-        /// What in the folder the cause is about.
+        /// The path in the folder to which the error refers.
         entry: Option<String>,
-        /// How far it was.
+        /// The phase in which the session ended.
         moment: Moment,
     },
-    /// A session broke, and then its receiver could not be reached again.
+    /// A session broke off, and its receiver could not be reached again.
     Lost {
-        /// How the session ended.
+        /// The error that ended the session.
         broken: Box<Error>,
-        /// Why it cannot be reached.
+        /// The error of the last attempt to reach the receiver.
         last: Box<Error>,
     },
-    /// A session with that sender ended without a folder.
+    /// A session with a sender ended without a folder.
     Receiving {
-        /// Its name here.
+        /// The name of the sender on this machine.
         peer: String,
-        /// How it ended.
+        /// The error that ended the session.
         cause: SessionError,
-        /// What went wrong where.
+        /// The path and the problem, if the store failed.
         trouble: Option<Trouble>,
-        /// How far it was.
+        /// The phase in which the session ended.
         moment: Moment,
     },
-    /// A file is not the flash of a simulated board, or too small for it.
+    /// A file does not hold the flash of a simulated board, or is too small for it.
     NoFlash(PathBuf),
-    /// A simulated board has another identity image than the one that it is given; with the file.
+    /// A simulated board already has another identity image than the given one. Holds the path of its image.
     OtherIdentity(PathBuf),
-    /// A simulated board is on already; with the folder of its state.
+    /// Another process already runs this simulated board. Holds the folder of its state.
     PoweredOn(PathBuf),
-    /// The emulator is not on this machine.
+    /// The emulator is not installed on this machine.
     NoQemu,
-    /// The emulator ended by itself, in that way.
+    /// The emulator ended unexpectedly, in this way.
     QemuEnded(String),
-    /// There is no firmware, and no source to build it from.
+    /// There is neither a firmware nor a source tree to build it from.
     NoFirmware,
-    /// A file is no firmware for the emulated board.
+    /// A file is not a firmware for the emulated board.
     NotFirmware(PathBuf),
-    /// The firmware cannot be built; for what it is compiled.
+    /// The firmware for this compilation target cannot be built.
     Build(&'static str),
-    /// The person switched a simulated board off; with the folder of its state.
+    /// The user switched a simulated board off. Holds the folder of its state.
     PoweredOff(PathBuf),
     /// The demonstration failed.
     Demo(String),
-    /// The user does not want a new identity.
+    /// The user declined to renew the identity.
     NotRenewed,
-    /// The person stopped it.
+    /// The user interrupted the command.
     Interrupted,
-    /// The person stopped it, and a part of a folder stays there for the sender's next try.
+    /// The user interrupted the command. A part of a folder is kept in this folder for the sender's next attempt.
     InterruptedWithPart(PathBuf),
-    /// The person stopped it, and a part of the folder has reached that receiver.
+    /// The user interrupted the command after a part of the folder had reached this receiver.
     InterruptedSending(String),
 }
 
-/// What is wrong with a sealed file.
+/// Why a sealed file cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sealed {
-    /// It does not begin as one.
+    /// The file does not begin like a sealed file.
     NotOne,
-    /// It is of a later version.
+    /// The file has a later version of the format.
     Version,
-    /// It ends too early.
+    /// The file ends too early.
     Truncated,
-    /// A byte of it is not what it was.
+    /// The content of the file was changed.
     Damaged,
 }
 
-/// An error in words.
+/// The texts of an error for the user.
 #[derive(Debug)]
 pub(crate) struct Told {
-    /// Its class, and with it the exit code.
+    /// The class of the error, which determines the exit code.
     pub class: Class,
     /// What happened.
     pub what: String,
@@ -177,12 +178,12 @@ pub(crate) struct Told {
     pub next: String,
 }
 
-/// What helps where two sides do not understand each other.
+/// The advice where two sides do not understand each other.
 const SAME_RELEASE: &str = "Bring waft to the same release on both sides.";
-/// The same, where that should not happen at all.
+/// The advice where two sides do not understand each other although that should be impossible.
 const REPORT: &str = "Bring waft to the same release on both sides; if it stays, report it with what both sides said.";
 
-/// What may help where small messages cross, and large ones do not.
+/// The advice where small messages arrive and large ones do not.
 const LARGE_PACKETS: &str = "Where that happens each time, the way there may swallow large packets, as some VPNs do: try a \
                              smaller MTU (on Linux: sudo ip link set dev INTERFACE mtu 1280).";
 
@@ -191,7 +192,7 @@ fn told(class: Class, what: impl Into<String>, next: impl Into<String>) -> Told 
 }
 
 impl Error {
-    /// The error for an answer of a wrong form.
+    /// The error for an answer in a wrong format.
     pub(crate) fn malformed(asked: Asked, why: String) -> Self {
         match asked {
             Asked::Code => Self::CodeMalformed(why),
@@ -200,12 +201,12 @@ impl Error {
         }
     }
 
-    /// The error for an option or argument that does not make sense, to whatever command.
+    /// The error for an invalid option or argument. [`of`](Self::of) adds the command.
     pub(crate) fn usage(what: impl ToString) -> Self {
         Self::Usage { what: what.to_string(), command: "waft".to_owned() }
     }
 
-    /// The same error, of the command that was typed.
+    /// Adds the command to an error of an invalid option or argument.
     pub(crate) fn of(self, command: &str) -> Self {
         match self {
             Self::Usage { what, .. } => Self::Usage { what, command: command.to_owned() },
@@ -213,7 +214,7 @@ impl Error {
         }
     }
 
-    /// The error in words.
+    /// The class and the texts of this error.
     pub(crate) fn told(&self) -> Told {
         match self {
             Self::CommandLine(text) => local::command_line(text),
@@ -264,7 +265,7 @@ impl Error {
         }
     }
 
-    /// What may be the cause where a peer that was there falls silent, for those who try again.
+    /// A hint at the possible cause if a peer stopped responding. It is shown while the command tries again.
     pub(crate) fn silence_hint(&self) -> Option<&'static str> {
         use SessionError::{OutcomeUnknown, PeerCancelled, TimedOut};
         match self {
@@ -277,7 +278,7 @@ impl Error {
         }
     }
 
-    /// Its class.
+    /// The class of this error.
     pub(crate) fn class(&self) -> Class {
         self.told().class
     }
@@ -315,28 +316,28 @@ impl From<FolderError> for Error {
     }
 }
 
-/// A path as it may be shown.
+/// A path, escaped for display.
 pub(crate) fn shown(path: &std::path::Path) -> String {
     crate::trouble::shown(path.as_os_str())
 }
 
-/// A number of bytes as people read it.
+/// A number of bytes, rounded and with a unit.
 pub(crate) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }
 
-/// Two numbers of bytes that people compare: exact, where rounding would make them the same.
+/// Two numbers of bytes for comparison. They are exact if they would look the same after rounding.
 fn both_bytes(one: u64, other: u64) -> [String; 2] {
     let rounded = [one, other].map(bytes);
     if rounded[0] == rounded[1] { [one, other].map(|count| format!("{count} B")) } else { rounded }
 }
 
-/// A number of files as people read it.
+/// A number of files as text.
 pub(crate) fn files(count: u32) -> String {
     if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
 
-/// Texts from below begin small and end without a stop.
+/// Makes a sentence of an error text of a lower layer, which begins in lower case and has no full stop.
 fn sentence(text: impl fmt::Display) -> String {
     let text = text.to_string();
     let mut rest = text.chars();
@@ -346,7 +347,7 @@ fn sentence(text: impl fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    /// Everything that puts an error into words.
+    /// The sources of all error texts that the README quotes.
     const SOURCES: [&str; 12] = [
         include_str!("identity.rs"),
         include_str!("local.rs"),

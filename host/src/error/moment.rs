@@ -1,4 +1,4 @@
-//! How far a session was when it ended, and what a peer did wrong, in plain words.
+//! The phase in which a session ended, and the texts for what a peer did wrong.
 
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
@@ -6,25 +6,25 @@ use waft_core::wire::message::{Cancel, Refusal};
 use super::Class::{Broken, Protocol};
 use super::{LARGE_PACKETS, REPORT, SAME_RELEASE, Told, told};
 
-/// How far a session was.
+/// The phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// Its first messages.
+    /// The first messages of the session.
     Opening,
-    /// A person was asked for the code.
+    /// The user was asked for the code.
     Code,
-    /// The folder was offered, and a person asked for the key.
+    /// The folder was offered, and a user was asked for the key.
     Key,
-    /// The folder was offered, with a key that nobody has to type.
+    /// The folder was offered with a sealed key, which does not have to be typed.
     SealedKey,
-    /// Its bytes began to cross, and none of them was seen to arrive.
+    /// The transfer of the content began, and no arrival of it was confirmed.
     Begun,
-    /// Its bytes crossed.
+    /// The content was being transferred.
     Content,
 }
 
 impl Moment {
-    /// When that was.
+    /// The phase in words, for an error text.
     pub(super) fn when(self) -> &'static str {
         match self {
             Self::Opening => "before the folder was offered",
@@ -35,12 +35,12 @@ impl Moment {
         }
     }
 
-    /// Whether bytes of the folder crossed, or began to.
+    /// Whether the transfer of the content had begun.
     pub(super) fn is_content(self) -> bool {
         matches!(self, Self::Begun | Self::Content)
     }
 
-    /// What to do next where a peer heard nothing for too long.
+    /// What to do next if the peer received nothing for too long.
     pub(super) fn after_silence(self, next: &str) -> String {
         match self {
             Self::Begun => format!("{next} {LARGE_PACKETS}"),
@@ -49,13 +49,13 @@ impl Moment {
     }
 }
 
-/// The text for a peer that broke the protocol in that way.
+/// The text for a peer that violated the protocol in this way.
 pub(super) fn misbehaved(peer: &str, cause: SessionError) -> Told {
     told(Protocol, format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)), REPORT)
 }
 
-/// The text for a peer that cancelled, without what only a sender or a receiver says; `next`: what to do where it can
-/// go on.
+/// The text for a peer that cancelled, without the causes that only a sender or only a receiver sends. `next` says
+/// what to do if the transfer can be resumed.
 pub(super) fn cancelled(peer: &str, cancel: Cancel, next: &str, moment: Moment) -> Told {
     match cancel {
         Cancel::TimedOut => {
@@ -80,7 +80,7 @@ fn misdeed(cause: SessionError) -> &'static str {
     }
 }
 
-/// What was malformed, by the receiver's word.
+/// What was malformed, according to the receiver's refusal.
 pub(super) fn malformed(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Archive => "the folder's names or contents do not fit together",
@@ -89,7 +89,7 @@ pub(super) fn malformed(refusal: Refusal) -> &'static str {
     }
 }
 
-/// A pause after wrong codes, as long as a receiver ever makes one.
+/// The duration of a lockout as text. No receiver locks a sender out for longer than the limit.
 pub(super) fn pause(seconds: u32) -> String {
     match seconds {
         0..=waft_core::limits::LOCKOUT_MAX_S => format!("{seconds} s"),

@@ -1,4 +1,4 @@
-//! What a person is told about ways that lead nowhere: to connect, to knock, to prove who is there, to listen.
+//! Error texts about the way to a peer: connecting, the preface, the TLS handshake, and listening.
 
 use std::fmt::Display;
 
@@ -12,7 +12,7 @@ use crate::net::{DialError, ListenError};
 use crate::tls::error::{HandshakeError, Rejection};
 use crate::tls::pins::Distrust;
 
-/// The text for a receiver that cannot be connected to.
+/// The text for a failed connection to a receiver.
 pub(super) fn dial(error: &DialError) -> Told {
     let (what, next) = match error {
         DialError::Interface(unknown) => return interface(unknown),
@@ -49,13 +49,14 @@ pub(super) fn dial(error: &DialError) -> Told {
     told(Unreachable, what, next)
 }
 
-/// The text for a receiver that can be connected to neither where it was met `last` nor `at` its own address.
+/// The text for a receiver that can be reached neither at `last`, the address where it was last reached, nor at `at`,
+/// its configured address.
 pub(super) fn dial_both(last: &DialError, at: &DialError) -> Told {
     let Told { class, what, next } = dial(at);
     told(class, format!("{what} Nor where it was met last: {}", dial(last).what), next)
 }
 
-/// The text for a port that cannot be listened on.
+/// The text for a port that cannot be opened for listening.
 pub(super) fn listen(error: &ListenError) -> Told {
     let (what, next) = match error {
         ListenError::Interface(unknown) => return interface(unknown),
@@ -76,7 +77,7 @@ pub(super) fn listen(error: &ListenError) -> Told {
     told(Unreachable, what, next)
 }
 
-/// The text for an address with an interface that this machine does not have.
+/// The text for an address that names an interface that this machine does not have.
 fn interface(unknown: &UnknownInterface) -> Told {
     let UnknownInterface { wanted, names } = unknown;
     told(
@@ -86,7 +87,7 @@ fn interface(unknown: &UnknownInterface) -> Told {
     )
 }
 
-/// The text for whatever answers at `address`, but does not begin TLS.
+/// The text for a peer at `address` that does not begin TLS.
 pub(super) fn knock(address: &str, error: KnockError) -> Told {
     match error {
         KnockError::Refused(ClearRefusal::Busy) => told(
@@ -128,7 +129,7 @@ pub(super) fn knock(address: &str, error: KnockError) -> Told {
     }
 }
 
-/// The text for a peer `who` that could not prove who it is, or did not believe us.
+/// The text for a failed TLS handshake with the peer `who`: it could not prove its identity, or rejected ours.
 pub(super) fn handshake(who: &str, error: &HandshakeError) -> Told {
     match error {
         HandshakeError::NotTrusted(distrust) => distrusted(who, distrust),

@@ -1,6 +1,6 @@
-//! What a receiver's person is told when a session with `peer` ended without a committed folder.
+//! The receiver's error texts for a session with `peer` that ended without a committed folder.
 //!
-//! The target holds what it held before in every one of these cases.
+//! In all of these cases the target holds what it held before.
 
 use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
@@ -13,7 +13,7 @@ use crate::trouble::Trouble;
 const KEPT: &str = "Whatever was received is kept: when the folder is sent again, it goes on from there.";
 const NOTHING: &str = "Nothing was received in this try. The folder can be sent again.";
 
-/// The text for `cause`; `trouble` is what the store says went wrong where.
+/// The text for `cause`. `trouble` is the path and the problem, if the store failed.
 pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&Trouble>, moment: Moment) -> Told {
     let mut text = ended(peer, cause, moment);
     if let Some(trouble) = trouble.filter(|_| cause != SessionError::Refused(Refusal::NotEmpty)) {

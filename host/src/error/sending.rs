@@ -1,4 +1,4 @@
-//! What a sender's person is told when a session with `peer` ended without a receipt.
+//! The sender's error texts for a session with `peer` that ended without a receipt.
 
 use waft_core::session::SessionError;
 use waft_core::wire::message::{Limit, Refusal};
@@ -7,7 +7,7 @@ use super::Class::{Broken, Code, Identity, Key, Protocol, Refused, Storage, Unkn
 use super::moment::{Moment, cancelled, malformed, misbehaved, pause};
 use super::{REPORT, SAME_RELEASE, Told, both_bytes, told};
 
-/// The text for `cause`; `entry` is the path that a refusal points at, ready to be shown.
+/// The text for `cause`. `entry` is the path to which a refusal refers, escaped for display.
 pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, moment: Moment) -> Told {
     match cause {
         SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
@@ -15,7 +15,7 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
         SessionError::PeerCancelled(cancel) => {
             cancelled(peer, cancel, "Ask its person. Sending again goes on where it stopped.", moment)
         }
-        // Files that changed or cannot be read are told of as such, before it comes to this.
+        // Changed and unreadable files are reported separately, before this function is called.
         SessionError::Cancelled(_) => super::local::interrupted(),
         SessionError::Disconnected => told(
             Broken,
@@ -50,7 +50,7 @@ pub(super) fn session(peer: &str, cause: SessionError, entry: Option<&str>, mome
     }
 }
 
-/// The text for a session that ended as `broken` tells, whose receiver then could not be reached, as `last` tells.
+/// The text for a session that ended with `broken` and whose receiver could then not be reached because of `last`.
 pub(super) fn lost(broken: Told, last: Told) -> Told {
     told(broken.class, format!("{} Since then: {}", broken.what, last.what), broken.next)
 }
@@ -213,7 +213,7 @@ fn no_space(peer: &str, needed: u64, free: u64) -> Told {
     )
 }
 
-/// `numbers`: what the folder has and what the receiver takes at most, where it said so beforehand.
+/// `numbers` are the folder's value and the receiver's limit, if the receiver announced its limit beforehand.
 fn over_limit(peer: &str, limit: Limit, numbers: Option<(u64, u64)>) -> Told {
     let numbers = numbers.map_or(String::new(), |(has, most)| {
         let [has, most] = match limit {

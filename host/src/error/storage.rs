@@ -1,4 +1,4 @@
-//! What a person is told about folders here: the one that is sent, and the one that is received or unpacked.
+//! Error texts about folders on this machine: one that is sent, received or unpacked.
 
 use std::io::ErrorKind;
 
@@ -10,7 +10,7 @@ use super::{Told, both_bytes, sentence, told};
 use crate::folder::{Few, FolderError, Unsendable};
 use crate::trouble::{Cause, Trouble};
 
-/// Names of a list that are shown.
+/// How many names of a list are shown.
 const SHOWN: usize = 10;
 
 /// The text for a folder that cannot be sent.
@@ -25,14 +25,14 @@ pub(super) fn folder(error: &FolderError) -> Told {
         FolderError::Spool(_) => "Make room in the temporary folder, or name another one in TMPDIR.",
     };
     let what = match error {
-        // These begin with the folder's own name.
+        // These texts begin with the name of the folder, whose case must not change.
         FolderError::Missing(_) | FolderError::NotAFolder(_) | FolderError::Empty(_) => format!("{error}."),
         error => sentence(error),
     };
     told(Storage, what, next)
 }
 
-/// What to do about something that cannot be read.
+/// The advice for an entry that cannot be read.
 fn unreadable(trouble: &Trouble) -> &'static str {
     match trouble.io_kind() {
         Some(ErrorKind::PermissionDenied) => "Look at its owner and permissions: this user may not read it.",
@@ -70,7 +70,7 @@ fn unsendable(few: &Few<Unsendable>) -> Told {
     told(Storage, text, next.join(" "))
 }
 
-/// The text for a folder that is no more what it was when the transfer began.
+/// The text for a folder that changed after the transfer had begun.
 pub(super) fn source(error: SourceError, trouble: Option<&Trouble>) -> Told {
     let cure = trouble.map_or("See whether it is still there and may be read.", unreadable);
     let trouble = trouble.map_or(String::new(), |trouble| format!(" {trouble}."));
@@ -88,7 +88,7 @@ pub(super) fn source(error: SourceError, trouble: Option<&Trouble>) -> Told {
     }
 }
 
-/// The text for something in the target that the folder cannot replace.
+/// The text for an entry in the target that the folder cannot replace.
 fn in_the_way(trouble: &Trouble) -> Told {
     told(
         Storage,
@@ -97,7 +97,7 @@ fn in_the_way(trouble: &Trouble) -> Told {
     )
 }
 
-/// The text for a folder of which a part was moved into the target, and the rest cannot be.
+/// The text for a folder of which only a part was moved into the target and the rest cannot be moved.
 fn unfinished(trouble: &Trouble) -> Told {
     told(
         Storage,
@@ -107,7 +107,7 @@ fn unfinished(trouble: &Trouble) -> Told {
     )
 }
 
-/// The text for a target that does not take the folder.
+/// The text for a target that rejects the folder.
 pub(super) fn store(error: StoreError, trouble: Option<&Trouble>) -> Told {
     if let Some(told) = trouble.and_then(about) {
         return told;
@@ -155,7 +155,7 @@ pub(super) fn store(error: StoreError, trouble: Option<&Trouble>) -> Told {
     }
 }
 
-/// The text for what says more than how a session ended.
+/// The text for a problem that explains more than the error of the session does.
 pub(super) fn about(trouble: &Trouble) -> Option<Told> {
     if trouble.is_in_the_way() {
         Some(in_the_way(trouble))
@@ -166,7 +166,7 @@ pub(super) fn about(trouble: &Trouble) -> Option<Told> {
     }
 }
 
-/// The text for a target that cannot be one.
+/// The text for a folder that cannot be used as a target.
 pub(super) fn place(trouble: &Trouble) -> Told {
     if trouble.is_unfinished() {
         return unfinished(trouble);

@@ -1,182 +1,184 @@
-//! What scripts are told: one JSON object a line, with its kind in `event`.
+//! The events for scripts: one JSON object per line, with its kind in `event`.
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-/// Room for every event that holds a secret: a buffer that grows leaves copies behind, which nothing wipes.
+/// Capacity for every event that holds a secret. A buffer that grew would leave copies in memory that are not
+/// zeroized.
 const ROOM: usize = 4096;
 
-/// Something that happened. Texts in it are escaped already by who makes it, as they would be for a terminal.
+/// An event. Its creator has already escaped the texts in it, as for a terminal.
 #[derive(Serialize, Debug)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event<'a> {
     /// This machine's identity.
     Identity {
-        /// Its name, if it has one; for its own person only.
+        /// The user's name for this machine, if it has one. It is only shown locally.
         name: Option<&'a str>,
-        /// Its fingerprint, as people compare it.
+        /// The fingerprint, as users compare it.
         fingerprint: String,
-        /// Whether it was made just now.
+        /// Whether it was created just now.
         new: bool,
     },
     /// A certificate.
     Certificate {
-        /// In PEM.
+        /// The certificate in PEM.
         pem: &'a str,
     },
-    /// A machine that is trusted.
+    /// A trusted machine.
     Trusted {
-        /// Its name here.
+        /// The name of the machine on this machine.
         name: &'a str,
-        /// Its fingerprint.
+        /// The fingerprint of its certificate.
         fingerprint: String,
-        /// It may send to this machine.
+        /// Whether it may send to this machine.
         sends: bool,
-        /// It may receive from this machine.
+        /// Whether it may receive from this machine.
         receives: bool,
-        /// Where it listens, or was met last.
+        /// Its address: where it was last reached, else the configured one.
         address: Option<String>,
     },
-    /// A machine that is trusted no longer.
+    /// A machine was removed from the trusted ones.
     Removed {
-        /// Its name here.
+        /// The name that it had on this machine.
         name: &'a str,
     },
-    /// A board has an identity now.
+    /// A board was provisioned.
     Provisioned {
-        /// Its name here.
+        /// The name of the board on this machine.
         name: &'a str,
-        /// What kind of board it is.
+        /// The type of the board.
         board: &'a str,
-        /// Its fingerprint.
+        /// The fingerprint of its certificate.
         fingerprint: String,
-        /// The file with its identity image.
+        /// The file with the board's identity image.
         path: String,
-        /// What builds its firmware, and flashes it and the image.
+        /// The commands that build the board's firmware, and that flash the firmware and the image.
         commands: &'a [String],
     },
-    /// The receiver listens.
+    /// The receiver is listening.
     Ready {
-        /// The address that a sender on the network uses first; none without a network.
+        /// The address that a sender on the network should try first; absent without a network.
         address: Option<&'a str>,
-        /// All addresses.
+        /// All addresses of the receiver.
         addresses: &'a [String],
-        /// The code, if one is asked for.
+        /// The code, if senders are asked for one.
         code: Option<&'a str>,
     },
-    /// A simulated board's console says something.
+    /// A line of a simulated board's console.
     Console {
-        /// One line of it.
+        /// The text of the line.
         text: &'a str,
     },
     /// The receiver has a new code.
     Code {
-        /// Four digits.
+        /// The four digits.
         code: &'a str,
     },
-    /// The key of a sealed file, or the sender's key for this run. A sender tells it once, when a receiver asks for a key
-    /// that is typed.
+    /// The key of a sealed file, or the sender's key for this run. A sender prints it once, when a receiver asks its
+    /// user to type the key.
     Key {
-        /// In four groups.
+        /// The key in four groups.
         key: &'a str,
     },
     /// A question waits for a line of standard input.
     Asked {
-        /// `code`, `key`, `folder`, `receiver` or `passphrase`.
+        /// The input: `code`, `key`, `folder`, `receiver` or `passphrase`.
         what: &'static str,
     },
-    /// The two sides have proven who they are.
+    /// The two sides have authenticated each other.
     Connected {
-        /// The peer's name here.
+        /// The name of the peer on this machine.
         peer: &'a str,
     },
     /// A sender offers a folder.
     Offered {
-        /// The peer's name here.
+        /// The name of the peer on this machine.
         peer: &'a str,
-        /// Files in it.
+        /// The number of files in the folder.
         files: u32,
-        /// Bytes of archive.
+        /// The length of the archive in bytes.
         total: u64,
     },
     /// The sender waits for the receiver.
     Waiting {
-        /// `key` to be typed, `hashing` of what is there, `verifying` of what came, a `reader` of the old folder.
+        /// The reason: `key` (the key has to be typed), `hashing` (of the content that is already there), `verifying`
+        /// (of the received content) or `reader` (the old folder is still being read).
         what: &'static str,
     },
-    /// Bytes cross.
+    /// The progress of the transfer.
     Progress {
-        /// Bytes of archive so far, held ones included.
+        /// Bytes of the archive so far, including those that the receiver already had.
         bytes: u64,
-        /// Bytes of archive in all.
+        /// The length of the archive in bytes.
         total: u64,
     },
-    /// The sender tries again.
+    /// The sender will try again.
     Retry {
-        /// What happened.
+        /// The reason.
         message: String,
-        /// After so many milliseconds.
+        /// Milliseconds until the next attempt.
         wait: u64,
-        /// For how many milliseconds tries go on; absent where they are counted.
+        /// The milliseconds for which attempts continue; absent where their number is limited instead.
         #[serde(skip_serializing_if = "Option::is_none")]
         left: Option<u64>,
     },
-    /// The new folder is in place.
+    /// The new folder has been committed.
     Committed {
-        /// The peer's name here.
+        /// The name of the peer on this machine.
         peer: &'a str,
-        /// Files in it.
+        /// The number of files in the folder.
         files: u32,
-        /// Bytes of archive.
+        /// The length of the archive in bytes.
         bytes: u64,
-        /// Bytes of archive that crossed. Less than `bytes` where a part was there already. A sender counts all
-        /// connections of its run: more than `bytes`, where connections broke and a part had to cross again. A receiver
-        /// counts the last one.
+        /// Bytes of the archive that were transferred. This is less than `bytes` if the receiver already had a part.
+        /// A sender counts all connections of its run, so this is more than `bytes` if connections broke and a part
+        /// was sent again. A receiver counts only the last connection.
         sent: u64,
-        /// The archive's root.
+        /// The root hash of the archive.
         digest: String,
-        /// Counts the folders that the receiver has committed, where its store counts them; else 0.
+        /// The number of folders that the receiver has committed, if its store counts them; else 0.
         generation: u64,
     },
-    /// A sealed file was made.
+    /// A sealed file was created.
     Sealed {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// Files in the folder.
+        /// The number of files in the folder.
         files: u32,
-        /// Bytes of archive.
+        /// The length of the archive in bytes.
         bytes: u64,
     },
     /// A sealed file was unpacked.
     Opened {
-        /// The target.
+        /// The path of the target.
         path: String,
-        /// Files in the folder.
+        /// The number of files in the folder.
         files: u32,
-        /// Bytes of archive.
+        /// The length of the archive in bytes.
         bytes: u64,
-        /// The archive's root.
+        /// The root hash of the archive.
         digest: String,
     },
-    /// Something to know about.
+    /// A warning.
     Warning {
-        /// In words.
+        /// The text of the warning.
         message: String,
     },
-    /// Somebody was turned away at the door.
+    /// A connection was rejected.
     Rejected {
-        /// From where.
+        /// The address of the peer.
         address: String,
-        /// Name of the error's class.
+        /// The name of the error's class.
         class: &'static str,
-        /// In words.
+        /// The reason.
         message: String,
     },
     /// Something failed.
     Error {
-        /// Name of its class.
+        /// The name of the error's class.
         class: &'static str,
-        /// The exit code. Absent where the command goes on.
+        /// The exit code; absent if the command continues.
         #[serde(skip_serializing_if = "Option::is_none")]
         exit: Option<u8>,
         /// What happened.
@@ -187,7 +189,7 @@ pub(crate) enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// The event as a line, with its end.
+    /// The event as a line, including the line break.
     pub(super) fn line(&self) -> Zeroizing<Vec<u8>> {
         let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
         serde_json::to_writer(&mut *line, self).expect("events are plain data");

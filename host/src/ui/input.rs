@@ -1,7 +1,7 @@
-//! Questions and their answers.
+//! Questions to the user, and the answers from a terminal or a pipe.
 //!
-//! A question is a future that may be dropped at any moment: when the peer goes away, or on Ctrl-C. The terminal is put
-//! right by [`ByteByByte`], and what is typed next belongs to the next question.
+//! A question is a future that may be dropped at any await, for example when the peer disconnects or on Ctrl-C.
+//! [`ByteByByte`] then restores the terminal, and the next input belongs to the next question.
 
 use console::measure_text_width;
 use zeroize::Zeroizing;
@@ -15,12 +15,12 @@ use crate::error::Error;
 use crate::platform::{ByteByByte, SHOWS_SECRETS, forget_typed};
 use crate::secret::secret;
 
-/// Longest piped line; longer ones are answers of a wrong form.
+/// Maximum length of a piped line. A longer line is split, and is an answer in a wrong format.
 const LINE_MAX: usize = 4096;
-/// Answers of a wrong form before the question is given up.
+/// How many answers in a wrong format are accepted before the question fails.
 const FORMS_MAX: usize = 20;
 
-/// The question, once it was asked in full.
+/// The short question, for use after the full one was shown.
 fn again(asked: Asked) -> &'static str {
     match asked {
         Asked::Code => "Code:",
@@ -33,14 +33,14 @@ fn again(asked: Asked) -> &'static str {
 }
 
 impl Ui {
-    /// A voice that is answered by these lines.
+    /// A user interface whose questions are answered by these lines.
     #[cfg(test)]
     pub(crate) fn answered(lines: &str) -> Self {
         Self { prompts: Prompts::Piped, input: tests::piped(&[lines]).into(), ..Self::new(Default::default()) }
     }
 
-    /// Asks for something until the answer has the right form: the environment first, then the user or the pipe.
-    /// Cancel-safe.
+    /// Asks for an input until the answer has the right format. The environment variable has priority over the user
+    /// or the pipe. Cancel-safe.
     pub(crate) async fn ask<T>(
         &self,
         asked: Asked,
@@ -67,7 +67,7 @@ impl Ui {
                     last = Some(why);
                 }
             }
-            // The question as a whole may tell what has happened, which did not happen again.
+            // The full question may report an event, which must not be reported again.
             text = again(asked);
         }
         Err(last.map_or(Error::NoAnswer(asked), |why| Error::malformed(asked, why)))
@@ -84,7 +84,7 @@ impl Ui {
             Prompts::Drawn => true,
         };
         let _open = OpenQuestion;
-        // Where a terminal collects the line, it shows what is typed.
+        // A terminal in line mode shows what the user types.
         let collects = !is_drawn && SHOWS_SECRETS && asked != Asked::Passphrase;
         let mode = if collects { None } else { ByteByByte::begin() };
         match is_drawn {
@@ -98,7 +98,7 @@ impl Ui {
     }
 }
 
-/// A line that is checked while it is typed, and drawn where the terminal can do that.
+/// Reads a line that is checked on every key, and redrawn if the terminal supports it.
 async fn typed(input: &mut Input, asked: Asked, text: &str, is_drawn: bool) -> Option<Zeroizing<String>> {
     let mut line = Line::new(asked);
     loop {
@@ -116,10 +116,10 @@ async fn typed(input: &mut Input, asked: Asked, text: &str, is_drawn: bool) -> O
     }
 }
 
-/// A question and its line in one row of the terminal: what wraps cannot be drawn over. Where the question does not fit
-/// it is a short one, and of a long line the end is seen.
+/// The question and the input as one row, because a wrapped line could not be redrawn. If both do not fit, the short
+/// question is used; of a long input only the end is shown.
 fn row(asked: Asked, text: &str, line: &str, width: usize) -> Zeroizing<String> {
-    // A space stands between the two, the cursor at the end.
+    // A space separates the question from the input, and the cursor takes one more column.
     let room = |text| width.saturating_sub(measure_text_width(text) + 2);
     let text = if measure_text_width(line) > room(text) { again(asked) } else { text };
     let starts = line.char_indices().rev().map(|(start, _)| start);
@@ -127,7 +127,7 @@ fn row(asked: Asked, text: &str, line: &str, width: usize) -> Zeroizing<String> 
     secret(format_args!("{}{}", prompt(text), start.map_or("", |start| &line[start..])))
 }
 
-/// Ends the question's line, however the question ends.
+/// Ends the line of the question when it is dropped.
 struct OpenQuestion;
 
 impl Drop for OpenQuestion {
@@ -136,8 +136,8 @@ impl Drop for OpenQuestion {
     }
 }
 
-/// Standard input, once it was asked for. What is taken from it is wiped here: `rest` never grows beyond its first
-/// buffer, which is replaced whenever something is taken.
+/// Standard input, opened with the first question. Its content is zeroized: `rest` never grows beyond its capacity,
+/// and is replaced by a new buffer whenever bytes are taken from it.
 #[derive(Default)]
 pub(super) struct Input {
     reader: Option<Reader>,
@@ -145,7 +145,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// The next line, without its end; the last one may lack it. `None` at the end of input.
+    /// The next line without its line break, which the last line may lack. `None` at the end of the input.
     async fn line(&mut self) -> Option<Zeroizing<String>> {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
@@ -171,8 +171,8 @@ impl Input {
         Some(self.take(1)[0])
     }
 
-    /// Drops what was typed before anybody asked. A Ctrl-D too: on a terminal, where it ended the reader, there is
-    /// more to read after it.
+    /// Discards input that was typed before the question. This includes a Ctrl-D, which ended the reader; a new
+    /// reader can read on from the terminal.
     fn forget(&mut self) {
         forget_typed();
         self.rest = Zeroizing::default();

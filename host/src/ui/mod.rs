@@ -1,8 +1,8 @@
-//! The one voice of the command: what it says to people, to scripts, and what it asks them.
+//! The user interface of the command: its texts for users, its events for scripts, and its questions.
 //!
-//! People read standard error; results that somebody asked for (a certificate, a list) go to standard output. With
-//! `--json` standard output has one event a line instead. Nothing that came from a peer or a file system reaches either
-//! without [`escape`](waft_core::path::escape).
+//! Texts for users go to standard error. Requested results (a certificate, a list) go to standard output. With
+//! `--json`, standard output has one event per line instead. Every text that comes from a peer or a file system is
+//! escaped with [`escape`](waft_core::path::escape) first.
 
 mod event;
 mod input;
@@ -26,51 +26,51 @@ use crate::secret::secret;
 use terminal::Prompts;
 use wrap::Escaped;
 
-/// Speaks and asks. Shared by all parts of a command.
+/// The user interface, shared by all parts of a command.
 pub(crate) struct Ui {
     voice: Voice,
-    /// Where questions are asked.
+    /// How questions are asked.
     prompts: Prompts,
     input: tokio::sync::Mutex<input::Input>,
-    /// Why standard output did not take a result or an event.
+    /// The first error of writing a result or an event to standard output.
     lost: RefCell<Option<io::Error>>,
 }
 
 impl Ui {
-    /// A voice as the command line asks for.
+    /// Creates the user interface that the command line asks for.
     pub(crate) fn new(voice: Voice) -> Self {
         let (input, lost) = Default::default();
         Self { voice, prompts: terminal::find_prompts(), input, lost }
     }
 
-    /// Tells what a person likes to know; silent under `--quiet`.
+    /// Prints information; silent under `--quiet`.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if !self.voice.quiet {
             self.line(text.as_ref(), Style::new());
         }
     }
 
-    /// Tells what a person must know: a code, a key, what an answer lacks.
+    /// Prints text that the user needs: a code, a key, the reason why an answer was rejected.
     pub(crate) fn must(&self, text: impl AsRef<str>) {
         self.line(text.as_ref(), Style::new().bold());
         terminal::tell(Escaped::new(text.as_ref()));
     }
 
-    /// Tells what only the user of a terminal has to know; silent under `--quiet`.
+    /// Prints text that only the user of a terminal needs; silent under `--quiet`.
     fn say_on_terminal(&self, text: &str) {
         if stderr().is_terminal() {
             self.say(text);
         }
     }
 
-    /// Tells what only `--verbose` asks for.
+    /// Prints text that is shown only under `--verbose`.
     pub(crate) fn detail(&self, text: impl AsRef<str>) {
         if self.voice.verbose {
             self.line(text.as_ref(), Style::new().dim());
         }
     }
 
-    /// Warns; silent under `--quiet`.
+    /// Prints a warning, which is also an event; no text under `--quiet`.
     pub(crate) fn warn(&self, text: impl AsRef<str>) {
         self.event(&Event::Warning { message: escape_lines(text.as_ref()) });
         if !self.voice.quiet {
@@ -78,46 +78,49 @@ impl Ui {
         }
     }
 
-    /// Tells that something went well.
+    /// Prints a success message; silent under `--quiet`.
     pub(crate) fn done(&self, text: impl AsRef<str>) {
         if !self.voice.quiet {
             self.line(text.as_ref(), Style::new().green().bold());
         }
     }
 
-    /// Prints a result to standard output, unless events go there.
+    /// Prints a result to standard output, unless events are written there.
     pub(crate) fn print(&self, text: impl AsRef<str>) {
         if !self.voice.json {
-            // A whole line at once is not kept in the buffer of standard output, and this one is wiped.
+            // Written with its line break in one call, the text does not stay in the buffer of standard output. This
+            // buffer is zeroized.
             self.write(secret(format_args!("{}\n", Escaped::new(text.as_ref()))).as_bytes());
         }
     }
 
-    /// Prints a command for a shell. On a terminal it is continued on the next line where it does not fit.
+    /// Prints a shell command. On a terminal, a command that is too long is continued on the next line.
     pub(crate) fn print_command(&self, command: &str) {
-        // The shell of Windows knows no such lines, and within quotes they would mean something else.
+        // The shell of Windows does not have such continuations, and within quotes a continuation would change the
+        // command.
         match stdout().is_terminal() && cfg!(unix) && !command.contains('\'') {
             true => self.print(wrap::continued(command, terminal::width())),
             false => self.print(format!("  {command}")),
         }
     }
 
-    /// Writes bytes of our own making to standard output as they are, for another program.
+    /// Writes generated bytes, such as a script or manual for another program, to standard output without escaping.
     pub(crate) fn write(&self, bytes: &[u8]) {
         let mut out = stdout().lock();
         self.wrote(out.write_all(bytes).and_then(|()| out.flush()));
     }
 
-    /// Tells a script what happened.
+    /// Writes an event, if events are requested.
     pub(crate) fn event(&self, event: &Event<'_>) {
         if self.voice.json {
             let mut out = stdout().lock();
-            // A whole line at once is not kept in the buffer of standard output.
+            // Written with its line break in one call, the event does not stay in the buffer of standard output.
             self.wrote(out.write_all(&event.line()).and_then(|()| out.flush()));
         }
     }
 
-    /// An error if standard output did not take all results and events. A reader that has had enough is none.
+    /// Returns an error if a result or an event could not be written to standard output. A reader that closed the
+    /// pipe is not an error.
     pub(crate) fn check_output(&self) -> Result<(), Error> {
         self.lost.take().map_or(Ok(()), |cause| Err(Error::File("standard output".into(), cause)))
     }
@@ -130,14 +133,14 @@ impl Ui {
         }
     }
 
-    /// Tells what made the command fail, and what to do next.
+    /// Reports the error that ends the command.
     pub(crate) fn error(&self, error: &Error) {
         let told = error.told();
         let exit = told.class.exit();
         self.failure(&told, Some(exit));
     }
 
-    /// Tells what failed in a command that goes on, and what to do next.
+    /// Reports an error after which the command continues.
     pub(crate) fn error_and_go_on(&self, error: &Error) {
         self.failure(&error.told(), None);
     }
@@ -159,7 +162,8 @@ impl Ui {
         }
     }
 
-    /// Writes what a simulated board's console says, of which `unfinished` is its last line so far.
+    /// Writes output of a simulated board's console. `unfinished` is its last line so far, if that has no line break
+    /// yet.
     pub(crate) fn console(&self, bytes: &[u8], unfinished: &[u8]) -> io::Result<()> {
         let mut out = stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush())?;
@@ -167,54 +171,54 @@ impl Ui {
         Ok(())
     }
 
-    /// Puts the terminal right before the process ends without ceremony.
+    /// Restores the terminal before the process exits immediately.
     pub(crate) fn leave() {
         terminal::leave();
     }
 
-    /// Puts the terminal right while the process is stopped.
+    /// Restores the terminal before the process is suspended.
     pub(crate) fn suspend() {
         terminal::suspend();
     }
 
-    /// Shows again what stood on the terminal before the process was stopped.
+    /// Redraws the terminal after the process was suspended.
     pub(crate) fn resume() {
         terminal::resume();
     }
 
-    /// Whether a user sits at standard input, who can be asked.
+    /// Whether standard input is a terminal on which questions can be shown, so that a user can be asked.
     pub(crate) fn has_person(&self) -> bool {
         matches!(self.prompts, Prompts::Drawn | Prompts::Written)
     }
 
-    /// Whether standard input is a terminal, be it one on which questions cannot be shown.
+    /// Whether standard input is a terminal, even if questions cannot be shown on it.
     pub(crate) fn is_at_terminal(&self) -> bool {
         self.prompts != Prompts::Piped
     }
 
-    /// Whether standard output has events, and no text.
+    /// Whether standard output is used for events instead of text.
     pub(crate) fn has_script(&self) -> bool {
         self.voice.json
     }
 
-    /// Whether more than usual is to be told.
+    /// Whether `--verbose` is set.
     pub(crate) fn is_verbose(&self) -> bool {
         self.voice.verbose
     }
 
-    /// One line to standard error, around what may stand on the terminal.
+    /// Prints a line to standard error without damaging an open question or bar on the terminal.
     fn line(&self, text: &str, look: Style) {
         let text = Escaped { text, width: stderr().is_terminal().then(terminal::width) };
         terminal::write_lines(|out| writeln!(out, "{}", look.clone().for_stderr().apply_to(&text)));
     }
 }
 
-/// [`Escaped`], for texts without secrets.
+/// Escapes a text that contains no secret.
 fn escape_lines(text: &str) -> String {
     Escaped::new(text).to_string()
 }
 
-/// The prompt's first words, in bold on a terminal.
+/// The text of a question, in bold on a terminal.
 fn prompt(text: &str) -> String {
     format!("{} ", style(text).for_stderr().bold())
 }

@@ -1,4 +1,4 @@
-//! How far a transfer is: a bar on a terminal, a line now and then elsewhere, events for scripts.
+//! The progress of a transfer: a bar on a terminal, a line every few seconds elsewhere, events for scripts.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressDrawTarget, Pro
 use super::{Event, Ui, terminal};
 use crate::platform::understands_escapes;
 
-/// Between two events, so that a fast transfer does not spend its time on telling.
+/// Interval between two events, so that a fast transfer does not spend its time on reporting.
 const EVENT_EVERY: Duration = Duration::from_millis(200);
-/// Between two lines, where no bar can be drawn.
+/// Interval between two lines, if no bar can be drawn.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// A transfer on its way.
+/// The display of a running transfer. Dropping it removes the bar.
 pub(crate) struct Progress<'a> {
     ui: &'a Ui,
     bar: Option<ProgressBar>,
@@ -24,7 +24,7 @@ pub(crate) struct Progress<'a> {
 }
 
 impl Ui {
-    /// Begins to show a transfer of `total` bytes, of which `held` need not cross.
+    /// Starts to show a transfer of `total` bytes, of which the receiver already has `held`.
     pub(crate) fn progress(&self, held: u64, total: u64) -> Progress<'_> {
         let now = Instant::now();
         let mut progress = Progress {
@@ -47,7 +47,7 @@ impl Ui {
 }
 
 impl Progress<'_> {
-    /// `bytes` have crossed, held ones included.
+    /// Sets the number of transferred bytes, including those that the receiver already had.
     pub(crate) fn set(&mut self, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);
@@ -88,7 +88,7 @@ fn bar(held: u64, total: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
         .with_style(ProgressStyle::with_template(look).expect("the template is well-formed"))
         .with_position(held);
-    // What is held already has not crossed in no time: the rate begins from here.
+    // The held bytes were not transferred: the rate is measured from here.
     bar.tick();
     bar.reset_eta();
     bar
@@ -103,7 +103,7 @@ mod tests {
         let bar = bar(1 << 40, 1 << 41);
         bar.set_position((1 << 40) + 1);
         bar.tick();
-        // However soon that was after the first.
+        // This holds even if hardly any time has passed since the start.
         assert!(bar.per_sec() < (1u64 << 40) as f64, "{} B/s", bar.per_sec());
     }
 }

@@ -1,5 +1,7 @@
-//! Standard input, read by a thread of its own, and only while somebody waits for it: what is typed at other times is not
-//! meant for this command.
+//! Standard input, read by a thread of its own.
+//!
+//! The thread reads only while a question waits for input: what is typed at other times is not meant for this
+//! command.
 
 use std::io::{ErrorKind, IsTerminal, stdin};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,20 +13,22 @@ use zeroize::Zeroizing;
 
 use crate::platform;
 
-/// What one read takes at most, in bytes.
+/// Maximum length of one read, in bytes.
 pub(super) const READ: usize = 1024;
 
-/// How much later than the signal a reader notices that its terminal was closed.
+/// How long the reader waits after the end of a terminal's input: if the terminal was closed, the signal handler ends
+/// the command first.
 const HANG_UP: Duration = Duration::from_millis(500);
 
-/// Standard input from where it stands. `None` at its end: a terminal has more behind it, for another reader.
+/// Reads standard input from its current position to its end. After the end of input a terminal can deliver more, to
+/// a new reader.
 pub(crate) struct Reader {
     wanted: Arc<Wanted>,
     bytes: mpsc::Receiver<Zeroizing<Vec<u8>>>,
 }
 
 impl Reader {
-    /// Starts the thread. It ends with the process, or when the input does: a terminal's at every Ctrl-D.
+    /// Starts the thread. It ends with the process or at the end of input, which on a terminal is every Ctrl-D.
     pub(crate) fn start() -> Self {
         let (give, bytes) = mpsc::channel(4);
         let wanted = Arc::new(Wanted::default());
@@ -33,7 +37,7 @@ impl Reader {
         Self { wanted, bytes }
     }
 
-    /// A reader of these bytes, then of nothing.
+    /// A reader of these bytes, followed by the end of input.
     #[cfg(test)]
     pub(super) fn of(bytes: mpsc::Receiver<Zeroizing<Vec<u8>>>) -> Self {
         Self { wanted: Arc::default(), bytes }
@@ -45,7 +49,8 @@ impl Reader {
         self.bytes.recv().await
     }
 
-    /// Drops what was read already. `false`: the thread has met the end of input, and reads no more.
+    /// Discards bytes that were already read. Returns `false` if the thread has reached the end of input and reads no
+    /// more.
     pub(super) fn forget(&mut self) -> bool {
         while self.bytes.try_recv().is_ok() {}
         !self.bytes.is_closed()
@@ -58,14 +63,15 @@ fn read_all(wanted: &Wanted, give: &mpsc::Sender<Zeroizing<Vec<u8>>>) {
         wanted.wait();
         platform::wait_for_input();
         if !wanted.is_set() {
-            // Nobody waits any more: it stays where it is.
+            // The question was dropped meanwhile: leave the input for the next one.
             continue;
         }
         let mut buffer = Zeroizing::new(vec![0; READ]);
         match platform::read_standard_input(&mut buffer) {
             Ok(count @ 1..) => buffer.truncate(count),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            // The end of input. Where a terminal was closed, the signal that says so counts, unless it is ignored.
+            // End of input. If the terminal was closed, the signal for that should end the command, unless it is
+            // ignored.
             Ok(_) | Err(_) => {
                 if is_terminal {
                     thread::sleep(HANG_UP);
@@ -79,7 +85,7 @@ fn read_all(wanted: &Wanted, give: &mpsc::Sender<Zeroizing<Vec<u8>>>) {
     }
 }
 
-/// Whether somebody waits for input.
+/// Whether a question waits for input.
 #[derive(Default)]
 struct Wanted {
     is_set: Mutex<bool>,
@@ -102,7 +108,7 @@ impl Wanted {
     }
 }
 
-/// Somebody waits for input, for as long as this lives.
+/// Marks that a question waits for input until this guard is dropped.
 struct Waiting<'a>(&'a Wanted);
 
 impl<'a> Waiting<'a> {

@@ -1,8 +1,8 @@
-//! The terminal that a user sits at, as the whole process shares it: which unfinished lines stand on it, and how they are
-//! taken away and put back.
+//! The state of the terminal, shared by the whole process: its unfinished lines, and how they are removed and
+//! redrawn.
 //!
-//! Signals come on a thread of their own, at any moment, so this is one value of the process. The commands' thread draws;
-//! the signals' thread only ends, or interrupts, what is drawn.
+//! Signals are handled on a thread of their own, at any moment; therefore this state is global. The command's thread
+//! draws; the signal thread only ends or interrupts what is drawn.
 
 use std::fmt;
 use std::fs::File;
@@ -17,43 +17,43 @@ use zeroize::Zeroizing;
 use crate::platform;
 use crate::secret::secret;
 
-/// Room for every line with a secret in it, in bytes.
+/// Capacity, in bytes, for every line that contains a secret.
 const ROOM: usize = 1024;
-/// How often, and at which intervals, the last words of the process try to get at what is being drawn: the drawing
-/// thread may hang in a terminal that takes nothing more (Ctrl-S).
+/// Number and interval of the attempts to lock the terminal before the process exits or is suspended. The drawing
+/// thread may be blocked by a terminal that accepts no output (Ctrl-S).
 const LAST_TRIES: u32 = 20;
 const LAST_PAUSE: Duration = Duration::from_millis(10);
 
 static TERMINAL: LazyLock<Mutex<Terminal>> = LazyLock::new(Mutex::default);
 
-/// Where questions are asked and how.
+/// How questions are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prompts {
-    /// On a terminal that understands escape sequences: a line is drawn while it is typed.
+    /// On a terminal that understands escape sequences: the line is redrawn on every key.
     Drawn,
-    /// On a terminal that does not: the question is written once, and the terminal collects the line.
+    /// On a terminal without escape sequences: the question is written once, and the terminal collects the line.
     Written,
-    /// Standard input is a terminal, but questions cannot be shown on it.
+    /// Standard input is a terminal, but there is none to show questions on.
     Nowhere,
-    /// Standard input is no terminal: its lines answer.
+    /// Standard input is not a terminal: its lines are the answers.
     Piped,
 }
 
-/// What stands in the last line of the terminal.
+/// The contents of the last line of the terminal.
 #[derive(Default)]
 pub(super) struct Terminal {
-    /// The terminal itself, where standard error is something else.
+    /// The terminal itself, opened if standard error is redirected.
     own: Option<File>,
-    /// The question that is open, with what has been typed.
+    /// The open question, with the input so far.
     question: Option<Zeroizing<String>>,
     bar: Option<ProgressBar>,
     /// The unfinished line of a simulated board's console, as the board wrote it.
     console: Zeroizing<Vec<u8>>,
-    /// Whether lines can be drawn anew.
+    /// Whether the terminal understands escape sequences, so that lines can be redrawn.
     drawn: bool,
 }
 
-/// Finds out where questions can be asked.
+/// Determines how questions can be asked.
 pub(super) fn find_prompts() -> Prompts {
     if !stdin().is_terminal() {
         return Prompts::Piped;
@@ -69,7 +69,7 @@ pub(super) fn find_prompts() -> Prompts {
     if terminal.drawn { Prompts::Drawn } else { Prompts::Written }
 }
 
-/// The columns of the terminal.
+/// The width of the terminal in columns.
 pub(super) fn width() -> usize {
     let columns = match &lock().own {
         Some(file) => platform::columns(file),
@@ -78,8 +78,8 @@ pub(super) fn width() -> usize {
     columns.filter(|columns| *columns > 0).unwrap_or(80).into()
 }
 
-/// Draws the open question, in the place of what stands in its line. `hint` is written behind the cursor, and gone with
-/// the next change.
+/// Draws the open question, replacing the current line. `hint` is written after the cursor and disappears with the
+/// next change.
 pub(super) fn draw(question: Zeroizing<String>, hint: &str) {
     let mut terminal = lock();
     let _ = terminal.write(format_args!("\r\x1b[2K{}", *question));
@@ -89,19 +89,19 @@ pub(super) fn draw(question: Zeroizing<String>, hint: &str) {
     terminal.question = Some(question);
 }
 
-/// The columns that a hint takes.
+/// The width of a hint in columns.
 pub(super) fn hint_width(hint: &str) -> usize {
     if hint.is_empty() { 0 } else { hint.len() + 4 }
 }
 
-/// Writes the question, behind which the terminal shows what is typed.
+/// Writes a question once; the terminal then shows what the user types.
 pub(super) fn ask(question: Zeroizing<String>) {
     let mut terminal = lock();
     let _ = terminal.write(format_args!("{}", *question));
     terminal.question = Some(question);
 }
 
-/// Ends the question's line.
+/// Ends the line of the open question.
 pub(super) fn close_question() {
     let mut terminal = lock();
     if terminal.question.take().is_some() {
@@ -109,7 +109,7 @@ pub(super) fn close_question() {
     }
 }
 
-/// Takes away the `^C` that the terminal has shown at the beginning of a line.
+/// Removes the `^C` that the terminal shows at the beginning of a line.
 pub(super) fn take_away_echo() {
     let mut terminal = lock();
     if terminal.drawn && terminal.question.is_none() && terminal.console.is_empty() {
@@ -117,7 +117,7 @@ pub(super) fn take_away_echo() {
     }
 }
 
-/// Tells the user something on the terminal itself, where standard error is something else.
+/// Writes a line to the terminal itself if standard error is redirected.
 pub(super) fn tell(text: impl fmt::Display) {
     let mut terminal = lock();
     if terminal.own.is_some() {
@@ -127,7 +127,7 @@ pub(super) fn tell(text: impl fmt::Display) {
     }
 }
 
-/// Shows a bar; `None` takes it away.
+/// Sets the progress bar; `None` removes it.
 pub(super) fn set_bar(bar: Option<ProgressBar>) {
     let before = std::mem::replace(&mut lock().bar, bar);
     if let Some(bar) = before {
@@ -135,20 +135,21 @@ pub(super) fn set_bar(bar: Option<ProgressBar>) {
     }
 }
 
-/// Remembers the unfinished line of a simulated board's console.
+/// Stores the unfinished line of a simulated board's console, to be redrawn later.
 pub(super) fn set_console(line: &[u8]) {
     lock().console = Zeroizing::new(line.to_vec());
 }
 
-/// Writes lines to standard error, around the bar and the question that may stand on the terminal.
+/// Writes lines to standard error without damaging the bar or the question on the terminal.
 pub(super) fn write_lines(put: impl Fn(&mut dyn Write) -> io::Result<()>) {
     let mut terminal = lock();
-    // At once, so that no other process writes into a line; in a buffer that is wiped, since a key may stand in it.
+    // Written in one call, so that no other process writes into a line; from a buffer that is zeroized, because the
+    // text may contain a key.
     let put = || {
         let mut lines = Zeroizing::new(Vec::with_capacity(ROOM));
         let _ = put(&mut *lines).and_then(|()| stderr().lock().write_all(&lines));
     };
-    // Where standard error is something else, nothing of the terminal is torn.
+    // If standard error is redirected, the question on the terminal is not affected.
     let is_torn = terminal.own.is_none() && terminal.question.is_some();
     match &terminal.bar {
         Some(bar) => bar.suspend(put),
@@ -162,7 +163,7 @@ pub(super) fn write_lines(put: impl Fn(&mut dyn Write) -> io::Result<()>) {
     }
 }
 
-/// Before the process ends: ends what is drawn, and puts the terminal right.
+/// Before the process exits: ends unfinished lines and restores the terminal.
 pub(super) fn leave() {
     platform::restore_terminal();
     if let Some(mut terminal) = lock_soon() {
@@ -171,7 +172,8 @@ pub(super) fn leave() {
     }
 }
 
-/// Before the process is stopped: the same, but it will be drawn again.
+/// Before the process is suspended: ends unfinished lines and restores the terminal, but keeps the question to redraw
+/// it.
 pub(super) fn suspend() {
     platform::suspend_terminal();
     if let Some(mut terminal) = lock_soon() {
@@ -179,7 +181,8 @@ pub(super) fn suspend() {
     }
 }
 
-/// When the process goes on: shows the open question again. The bar is drawn with the next progress.
+/// After the process was resumed: redraws the open question and the console's unfinished line. The bar is redrawn
+/// with the next progress.
 pub(super) fn resume() {
     platform::resume_terminal();
     if let Some(mut terminal) = lock_soon() {
@@ -206,7 +209,7 @@ impl Terminal {
         }
     }
 
-    /// Lets what comes next begin in a line of its own.
+    /// Makes the next text begin on a new line.
     fn end_line(&mut self) {
         if self.question.is_some() || self.bar.is_some() || !self.console.is_empty() {
             let _ = self.write(format_args!("\n"));
@@ -218,7 +221,7 @@ fn lock() -> MutexGuard<'static, Terminal> {
     TERMINAL.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// For the signals' thread and a panic: the terminal, unless another thread draws for too long.
+/// Locks the terminal for the signal thread or a panic. Fails if another thread holds the lock for too long.
 fn lock_soon() -> Option<MutexGuard<'static, Terminal>> {
     for _ in 0..LAST_TRIES {
         if let Ok(terminal) = TERMINAL.try_lock() {

@@ -1,7 +1,7 @@
-//! A line while it is typed: what may stand in it, and how it looks.
+//! The line editor of questions: which characters an answer accepts, and how the line is shown.
 //!
-//! Keys are grouped and codes counted as they grow; what cannot belong there does not get in. No terminal is touched
-//! here: bytes come in, a [`Typed`] goes out.
+//! The characters of a key are grouped while they are typed, and characters that cannot belong to the answer are
+//! rejected. This module does not access the terminal: [`Line`] takes bytes and returns a [`Typed`] for each.
 
 use std::fmt::{self, Write as _};
 
@@ -11,18 +11,18 @@ use zeroize::Zeroizing;
 use crate::asked::Asked;
 use crate::secret::secret;
 
-/// Longest free text.
+/// Maximum length of free text.
 const TEXT_MAX: usize = 4096;
 const BACKSPACE: [u8; 2] = [0x08, 0x7f];
 const CTRL_D: u8 = 0x04;
 const CTRL_U: u8 = 0x15;
 const ESCAPE: u8 = 0x1b;
 
-/// A line that grows.
+/// The line so far.
 pub(super) struct Line {
     asked: Asked,
     text: Zeroizing<Vec<u8>>,
-    /// Within the bytes that a cursor key sends.
+    /// The state within the escape sequence of a cursor key.
     escape: Escape,
 }
 
@@ -33,16 +33,16 @@ enum Escape {
     Sequence,
 }
 
-/// What a byte made of the line.
+/// The result of one byte.
 #[derive(Debug, PartialEq)]
 pub(super) enum Typed {
-    /// It goes on.
+    /// The line is not finished.
     Open,
-    /// The byte did not get in, for this reason.
+    /// The byte was rejected for this reason.
     Not(&'static str),
-    /// Enter: this is it.
+    /// Enter: the answer is complete.
     Done(Zeroizing<String>),
-    /// Ctrl-D: there will be no answer.
+    /// Ctrl-D on an empty line: there is no answer.
     Ended,
 }
 
@@ -51,7 +51,7 @@ impl Line {
         Self { asked, text: Zeroizing::new(Vec::with_capacity(TEXT_MAX)), escape: Escape::No }
     }
 
-    /// Takes the next byte from the terminal.
+    /// Processes the next byte from the terminal.
     pub(super) fn take(&mut self, byte: u8) -> Typed {
         if self.in_escape(byte) {
             return Typed::Open;
@@ -66,7 +66,8 @@ impl Line {
         }
     }
 
-    /// The line as it stands on the screen; stars for a code and a key, unless these are shown.
+    /// The line as it is shown on the screen. A passphrase is always shown as stars, a code or a key only if
+    /// `shows_secrets` is false.
     pub(super) fn shown(&self, shows_secrets: bool) -> Zeroizing<String> {
         let text = String::from_utf8_lossy(&self.text);
         let stars = fmt::from_fn(|f| text.chars().try_for_each(|_| f.write_str("*")));
@@ -78,7 +79,8 @@ impl Line {
         }
     }
 
-    /// Cursor keys send `ESC [ ... letter`, or `ESC O letter`: they mean nothing here.
+    /// Ignores the escape sequences of cursor keys, `ESC [ ... letter` and `ESC O letter`. Returns whether the byte
+    /// belongs to one.
     fn in_escape(&mut self, byte: u8) -> bool {
         let within = self.escape;
         self.escape = match (within, byte) {
@@ -90,7 +92,7 @@ impl Line {
         within != Escape::No || self.escape != Escape::No
     }
 
-    /// Down to `length` bytes, and on to the start of a character.
+    /// Truncates the line to `length` bytes, or fewer, so that it ends at the end of a character.
     fn shorten(&mut self, mut length: usize) -> Typed {
         while length > 0 && self.text[length] & 0xc0 == 0x80 {
             length -= 1;
@@ -122,7 +124,7 @@ fn is_of_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() && !b"ILOU".contains(&byte.to_ascii_uppercase())
 }
 
-/// `XXXX-XXXX-...`, with the dash as soon as a group is full and another has to come.
+/// Formats a key as `XXXX-XXXX-...`. The dash follows each complete group except the last.
 struct Grouped<'a>(&'a str);
 
 impl fmt::Display for Grouped<'_> {

@@ -1,20 +1,20 @@
-//! Lines that are longer than a terminal is wide, broken between words.
+//! Breaks lines that are wider than the terminal between words.
 
 use std::fmt;
 
 use console::measure_text_width;
 use waft_core::path::escape;
 
-/// A text whose own line breaks stay, and in which everything else that a terminal could take for an order is escaped.
-/// It is formatted piece by piece: a secret in it is not copied.
+/// Escapes a text: its own line breaks stay, and everything else that a terminal could take for a control sequence is
+/// escaped. The text is written in parts, so that a secret in it is not copied.
 pub(super) struct Escaped<'a> {
     pub(super) text: &'a str,
-    /// The columns of the terminal; `None` where lines are not broken.
+    /// The width of the terminal in columns; `None` if lines are not broken.
     pub(super) width: Option<usize>,
 }
 
 impl<'a> Escaped<'a> {
-    /// A text whose lines are not broken.
+    /// Escapes a text without breaking its lines.
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, width: None }
     }
@@ -35,8 +35,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Writes a line in several, each of which begins below its first word. A word that is longer than that is left to the
-/// terminal.
+/// Writes a line as several lines, which are indented like the first one. A word that is wider than the terminal is
+/// left to the terminal.
 fn write_wrapped(f: &mut fmt::Formatter<'_>, line: &str, width: usize) -> fmt::Result {
     let words = line.trim_start();
     let indent = line.len() - words.len();
@@ -59,15 +59,15 @@ fn write_wrapped(f: &mut fmt::Formatter<'_>, line: &str, width: usize) -> fmt::R
     Ok(())
 }
 
-/// A command for a shell, indented, in lines that end in a backslash where they do not fit. It is broken before options
-/// only.
+/// A shell command, indented, in lines that end with a backslash if they have to be continued. It is broken only
+/// before options.
 pub(super) fn continued(command: &str, width: usize) -> String {
     let mut text = String::from("  ");
     let mut column = 2;
     for (index, part) in command.split(" --").enumerate() {
         let option = if index > 0 { " --" } else { "" };
         let length = option.len() + measure_text_width(part);
-        // Room for the space and the backslash.
+        // Leave room for the space and the backslash.
         if index > 0 && column + length + 2 > width {
             text.push_str(" \\\n     ");
             column = 5;
