@@ -1,5 +1,5 @@
-//! The seed: a secret that gives every boot random numbers of its own, even where the chip's generator fails. Two erase
-//! sectors of NOR flash hold it, and take turns.
+//! The seed: a secret from which each boot derives random numbers of its own, even if the chip's generator fails. It is
+//! stored in two erase sectors of NOR flash, which are used alternately.
 //!
 //! ```text
 //! sector
@@ -12,34 +12,36 @@
 //! 0   "WAFTSEED"                   8
 //! 8   version                      1
 //! 9   0                            3
-//! 12  CRC-32 of all before         4     so far it is the same in every version
+//! 12  CRC-32 of all before         4     the same in every version up to here
 //! 16  sequence, big-endian         4     grows by one from base to base
 //! 20  seed                         32
 //! 52  0                            8
 //! 60  CRC-32 of all before         4
 //! ```
 //!
-//! A mark is zeros. Each boot writes the next mark, reads it back, and then uses what it derives of the base and of the
-//! number of its mark. So no two boots share anything, and a sector is erased once in as many boots as it has marks.
-//! When there is no room left, the next base goes into the other sector, with its first mark; the old base is erased;
-//! and only then is anything of the new one used.
+//! A mark consists of zeros. Each boot writes the next mark, reads it back, and then derives its secret from the base
+//! and the index of the mark. So no two boots share a secret, and a sector is erased only once per as many boots as it
+//! has marks. When a sector is full, the next base is written to the other sector, followed by its first mark; then the
+//! old base is erased; and only then is the new base used.
 //!
-//! What a power cut tore may read well in one boot and not in the next. So:
+//! Bytes that were torn by a power cut may read correctly in one boot and not in the next. Therefore:
 //!
-//! - A base counts once a mark stands behind it: before that, nothing of it was used, and the old base is there still.
-//! - No old base is erased before this boot wrote a mark behind the new one.
-//! - CLEARED says that the other sector was erased, and LEAVING that this is true no more. A sector is written without
-//!   being erased only where CLEARED stands and LEAVING does not, so that each erasure is done once. Every attempt to
-//!   leave writes a LEAVING of its own.
-//! - Nothing is written where anything may stand, but for one case: a torn mark that reads blank is written again, as
-//!   zeros, which complete it.
+//! - A base is live once a mark follows it. Before that, nothing was derived from it, and the old base still exists.
+//! - The old base is erased only after the same boot wrote a mark after the new one.
+//! - CLEARED means that the other sector was erased, and LEAVING that this is no longer true. A sector is written without
+//!   an erasure only if CLEARED is set and LEAVING is not. Thus it is normally erased once per turn, not twice. Every
+//!   attempt to leave a sector writes a LEAVING mark of its own.
+//! - Nothing is written to cells that may not be blank, with one exception: a torn mark that reads as blank is written
+//!   again, and the zeros complete it.
 //!
-//! So any two power cuts in a row cost nothing and repeat nothing, and in the tests no number of them does. It would take
-//! six in a row, five of them in the writing of LEAVING. Where no base counts, the seed is lost, and only the chip's
-//! generator can begin anew. The first base, with two marks, is written when the board is provisioned: see [`provisioned`].
+//! So any two power cuts in a row lose nothing and repeat nothing, and in the tests no number of them does. It would
+//! take six in a row, five of them while LEAVING is written. If no base is live, the seed is lost, and only the chip's
+//! generator can start a new one. The first base, with two marks, is written when the board is provisioned: see
+//! [`provisioned`].
 //!
-//! The base stays readable until the boots of its sector are over: who steals a board learns what its seed gave since,
-//! at most 256 boots. What the chip's generator added to it is not there to be read.
+//! The base stays readable until its sector is full. So from a stolen board an attacker learns what its seed
+//! contributed to earlier boots of this sector, at most 256. What the chip's generator contributed to them is not
+//! stored.
 
 mod format;
 #[cfg(test)]
@@ -57,22 +59,22 @@ use format::{BASE, Base, CELL, Lack};
 
 pub use format::{PROVISIONED, provisioned};
 
-/// Most boots that one base is for.
+/// The most boots that use one base.
 const MARKS_MAX: u32 = 256;
 /// Attempts per read.
 const TRIES: usize = 3;
-/// Cells that a mark is tried in, where the flash does not keep it.
+/// The number of cells in which a mark is tried if the flash does not keep it.
 const CELLS_TRIED: usize = 4;
-/// Cells for LEAVING.
+/// The number of cells for LEAVING.
 const LEAVES: u32 = 4;
 
 const NEXT: &[u8] = b"waft seed: next";
 const USE: &[u8] = b"waft seed: use";
 
-/// 32 secret bytes, wiped when dropped.
+/// A secret of 32 bytes that is wiped when dropped.
 pub type Secret = Zeroizing<[u8; 32]>;
 
-/// The two sectors of a flash that hold the seed.
+/// The seed in its two flash sectors.
 #[derive(Debug)]
 pub struct Ratchet<F> {
     flash: F,
@@ -83,28 +85,28 @@ pub struct Ratchet<F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SeedError {
-    /// There is none, and nothing fresh was given to begin anew with: the board was not provisioned with one, or it was
-    /// damaged.
+    /// There is no seed, and no fresh randomness to start a new one: the board was not provisioned with a seed, or the
+    /// seed was damaged.
     Lost,
-    /// The flash could not be read. Nothing was written; a later boot may find the seed.
+    /// The flash could not be read. Nothing was written, and a later boot may find the seed.
     Unreadable,
-    /// Another version of the firmware wrote it. It stays as it is.
+    /// Another version of the firmware wrote the seed. It was left unchanged.
     OtherVersion,
     /// The flash could not be erased or written.
     Flash,
-    /// What was written does not read back.
+    /// The written bytes do not read back.
     Verify,
 }
 
-/// A sector whose base counts.
+/// The sector with the live base.
 struct Live {
     sector: usize,
     base: Base,
-    /// Marks up to the last one.
+    /// The number of cells up to the last mark.
     used: u32,
 }
 
-/// What a cell reads as.
+/// The content of a cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cell {
     Blank,
@@ -113,7 +115,7 @@ enum Cell {
 }
 
 impl<F: NorFlash> Ratchet<F> {
-    /// Marks of a sector: one for each boot.
+    /// The number of marks in a sector, one for each boot.
     const MARKS: u32 = {
         assert!(CELL.is_multiple_of(F::WRITE_SIZE) && CELL.is_multiple_of(F::READ_SIZE));
         assert!(F::ERASE_SIZE >= BASE + (1 + LEAVES as usize + 3) * CELL, "room for three marks");
@@ -124,15 +126,15 @@ impl<F: NorFlash> Ratchet<F> {
     const LEAVING: u32 = Self::MARKS + 1;
     const CELLS: u32 = Self::LEAVING + LEAVES;
 
-    /// The seed at these two offsets, each that of an erase sector.
+    /// The seed in the two erase sectors at these offsets.
     pub fn new(flash: F, sectors: [u32; 2]) -> Self {
         let _ = Self::MARKS;
         Self { flash, sectors }
     }
 
-    /// A secret that no boot before had and none after will have. `fresh` is what the chip's generator gave, if that is
-    /// good. It goes into the secret, and into the next base. `factory` is the identity's seed: it goes into the base
-    /// where the seed begins anew, which takes something fresh.
+    /// Returns a secret that differs from those of all other boots. `fresh` is the output of the chip's generator, if
+    /// that is healthy; it enters the secret and the next base. `factory` is the seed from the identity; it enters the
+    /// first base of a new seed, which also requires `fresh`.
     pub async fn advance(&mut self, factory: &[u8; 32], fresh: Option<&[u8; 32]>) -> Result<Secret, SeedError> {
         let bases = [self.read_base(0).await, self.read_base(1).await];
         let lacks = |lack| bases.iter().any(|base| base.as_ref().is_err_and(|found| *found == lack));
@@ -145,13 +147,13 @@ impl<F: NorFlash> Ratchet<F> {
             Some(Live { sector, base, used }) => match self.next_mark(sector, used..Self::MARKS).await {
                 Ok(mark) => {
                     if self.cell(sector, Self::CLEARED).await != Cell::Marked {
-                        // An earlier boot may have been cut off while it wrote CLEARED.
+                        // An earlier boot may have been interrupted before CLEARED was complete.
                         self.leave(sector).await?;
                         self.clear(sector).await?;
                     }
                     Ok(derive(USE, &base.seed, mark, fresh))
                 }
-                // No room is left, or the flash does not keep what is left.
+                // The sector is full, or the flash does not keep marks in the rest of it.
                 Err(_) => {
                     let clean = self.leave(sector).await? && blank[1 - sector];
                     let next = derive(NEXT, &base.seed, 0, fresh);
@@ -167,7 +169,7 @@ impl<F: NorFlash> Ratchet<F> {
         }
     }
 
-    /// Writes a base into that sector, and uses its first mark. `clean` says that the sector needs no erasure.
+    /// Writes a base to `sector`, and uses its first mark. `clean` means that the sector needs no erasure.
     async fn begin(
         &mut self,
         sector: usize,
@@ -189,7 +191,7 @@ impl<F: NorFlash> Ratchet<F> {
         Ok(derive(USE, &base.seed, mark, fresh))
     }
 
-    /// Erases the other sector, and writes CLEARED. A cell for it that cannot be read may be torn, and is left alone.
+    /// Erases the other sector, and writes CLEARED. An unreadable CLEARED may be torn, and is left unchanged.
     async fn clear(&mut self, sector: usize) -> Result<(), SeedError> {
         self.erase(1 - sector).await?;
         match self.cell(sector, Self::CLEARED).await {
@@ -198,21 +200,21 @@ impl<F: NorFlash> Ratchet<F> {
         }
     }
 
-    /// Writes that the other sector is not clean from now on, which is a mark that lets this base count, too. Gives
-    /// whether the other sector was clean.
+    /// Writes LEAVING: from now on the other sector may not be clean. LEAVING also makes this base live. Returns
+    /// whether the other sector was clean before.
     async fn leave(&mut self, sector: usize) -> Result<bool, SeedError> {
         let (_, cleared) = self.marks(sector, Self::CLEARED..Self::LEAVING).await;
         let (begun, leaves) = self.marks(sector, Self::LEAVING..Self::CELLS).await;
         if begun < Self::CELLS {
             self.next_mark(sector, begun..Self::CELLS).await?;
         } else if leaves + cleared + self.marks(sector, 0..Self::MARKS).await.1 < 2 {
-            // With two, the first one ended well.
+            // Of two marks, the first is certainly complete.
             return Err(SeedError::Unreadable);
         }
         Ok(cleared > 0 && begun == Self::LEAVING)
     }
 
-    /// The base that counts: of two, the newer one.
+    /// The live base. If both sectors have one, the newer.
     async fn live(&mut self, bases: [Result<Base, Lack>; 2]) -> Option<Live> {
         let mut live: Option<Live> = None;
         for (sector, base) in bases.into_iter().enumerate() {
@@ -226,14 +228,14 @@ impl<F: NorFlash> Ratchet<F> {
         live
     }
 
-    /// Marks up to the last one that is not blank; `None` where nothing reads as a mark.
+    /// The number of cells up to the last one that is not blank, or `None` if there is no mark at all.
     async fn used(&mut self, sector: usize) -> Option<u32> {
         let (used, marks) = self.marks(sector, 0..Self::MARKS).await;
         let (_, leaves) = self.marks(sector, Self::LEAVING..Self::CELLS).await;
         (marks + leaves > 0).then_some(used)
     }
 
-    /// Looks at these cells: gives the one behind the last that is not blank, and how many read as marks.
+    /// Returns the index after the last of these cells that is not blank, and the number of marks among them.
     async fn marks(&mut self, sector: usize, cells: Range<u32>) -> (u32, u32) {
         let (mut next, mut marks) = (cells.start, 0);
         for index in cells {
@@ -246,7 +248,7 @@ impl<F: NorFlash> Ratchet<F> {
         (next, marks)
     }
 
-    /// Writes the first mark of these; where the flash does not keep it, one behind it.
+    /// Writes a mark to the first of these cells. If the flash does not keep it, tries the next ones.
     async fn next_mark(&mut self, sector: usize, cells: Range<u32>) -> Result<u32, SeedError> {
         let mut failed = SeedError::Flash;
         for cell in cells.take(CELLS_TRIED) {
@@ -283,7 +285,7 @@ impl<F: NorFlash> Ratchet<F> {
         Base::decode(&bytes)
     }
 
-    /// Reads whole cells. An error may pass: it is tried again.
+    /// Reads whole cells. Retries, because an error may be transient.
     async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Lack> {
         for _ in 0..TRIES {
             if self.flash.read(at, bytes).await.is_ok() {

@@ -1,34 +1,34 @@
-//! The bytes of a base. Their picture stands in the parent module.
+//! The byte format of a base, which is drawn in the parent module.
 
 use zeroize::Zeroizing;
 
 use super::Secret;
 use crate::crc::crc32;
 
-/// Bytes of a mark, a multiple of every write size.
+/// The bytes of a mark, a multiple of every write size.
 pub(super) const CELL: usize = 32;
-/// Bytes of a base.
+/// The bytes of a base.
 pub(super) const BASE: usize = 2 * CELL;
 
-/// Bytes that are provisioned: a base and two marks.
+/// The bytes that are provisioned: a base and two marks.
 pub const PROVISIONED: usize = BASE + 2 * CELL;
 
 const MAGIC: [u8; 8] = *b"WAFTSEED";
 const VERSION: u8 = 2;
-/// What every version begins with, and the CRC-32 behind it.
+/// The length of the prefix that is the same in all versions. A CRC-32 follows it.
 const PREFIX: usize = 12;
 const BODY: usize = PREFIX + 4;
 const SEED: usize = BODY + 4;
 
-/// What the first version wrote in place of a base: "WFSD", boots:4, seed:32, CRC-32 of all before.
+/// The base of the first version: "WFSD", boots:4, seed:32, CRC-32 of all before.
 const FIRST: [u8; 4] = *b"WFSD";
 const FIRST_CRC: usize = 40;
 
-/// What the marks of a sector count from.
+/// A base: the seed from which each mark of its sector derives a secret.
 pub(super) struct Base {
     pub(super) sequence: u32,
     pub(super) seed: Secret,
-    /// Whether the first version wrote it, which knew no marks: the next base is made of it.
+    /// Whether the first version wrote it. That version had no marks: the seed only serves to derive the next base.
     pub(super) is_of_the_first_version: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Base {
 pub(super) enum Lack {
     /// The sector is blank.
     Blank,
-    /// Something else stands there.
+    /// The sector contains something else.
     Damaged,
     /// The flash failed.
     Unreadable,
@@ -45,9 +45,9 @@ pub(super) enum Lack {
     OtherVersion,
 }
 
-/// What is written to the first sector when a board is provisioned, behind an erasure of it: a base of this secret, which
-/// is for this board alone, and marks that let it count. It begins a seed once: written again, the same random
-/// numbers come again.
+/// The bytes that provisioning writes to the first sector after erasing it: a base with this secret, and the marks that
+/// make it live. The secret must be unique to the board. Write it only once: written again, it repeats the same random
+/// numbers.
 pub fn provisioned(secret: &Secret) -> Zeroizing<[u8; PROVISIONED]> {
     let mut bytes = Zeroizing::new([0; PROVISIONED]);
     bytes[..BASE].copy_from_slice(&*Base::new(0, secret.clone()).encode());
@@ -59,7 +59,7 @@ impl Base {
         Self { sequence, seed, is_of_the_first_version: false }
     }
 
-    /// Whether the other one was written after it.
+    /// Whether `other` was written later.
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
         match (self.is_of_the_first_version, other.is_of_the_first_version) {
             (true, false) => true,
@@ -96,7 +96,7 @@ impl Base {
         }
     }
 
-    /// The number and the seed behind it.
+    /// Reads the sequence number and the seed.
     fn read(bytes: &[u8]) -> Self {
         let (sequence, rest) = bytes.split_first_chunk().expect("a base is longer");
         let mut seed = Secret::default();
@@ -105,7 +105,7 @@ impl Base {
     }
 }
 
-/// Puts the CRC-32 of the bytes before into the last four.
+/// Writes the CRC-32 of the preceding bytes to the last four bytes.
 fn close(bytes: &mut [u8]) {
     let (body, crc) = bytes.split_last_chunk_mut::<4>().expect("it is longer than its CRC");
     *crc = crc32(body).to_be_bytes();

@@ -1,4 +1,4 @@
-//! A flash of two sectors that tears, fails and gets stuck.
+//! A simulated flash of two sectors with power cuts, failures and stuck bytes.
 
 use core::ops::Range;
 
@@ -8,8 +8,8 @@ use super::{PROVISIONED, Ratchet, provisioned};
 
 pub(crate) const SECTOR: usize = 512;
 
-/// Two sectors. After `budget` bytes written or erased the power is gone; after `failing` erasures one fails. What is
-/// `stuck` stays as it is, and nobody is told.
+/// Two sectors. Power fails after `budget` bytes were written or erased; the erasure after the next `failing` ones
+/// fails. Writes to bytes in `stuck` have no effect and report no error.
 #[derive(Clone)]
 pub(crate) struct Flash {
     pub(crate) bytes: [u8; 2 * SECTOR],
@@ -32,7 +32,7 @@ impl ErrorType for Flash {
 }
 
 impl Flash {
-    /// As a provisioned board has it.
+    /// The flash of a provisioned board.
     pub(crate) fn new() -> Self {
         let mut flash = Self::blank();
         let provisioned = provisioned(&[3; 32].into());
@@ -92,7 +92,7 @@ pub(crate) fn ratchet(flash: &mut Flash) -> Ratchet<&mut Flash> {
     Ratchet::new(flash, [0, SECTOR as u32])
 }
 
-/// A flash whose seed was damaged.
+/// A flash with a damaged seed.
 pub(crate) fn damaged() -> Flash {
     let mut flash = Flash::new();
     flash.bytes[20] ^= 1;

@@ -1,4 +1,4 @@
-//! Single cases of the seed. Power cuts, torn cells and wear are in `tests/flash`.
+//! Tests of single cases of the seed. Power cuts, torn cells and wear are tested in `tests/flash`.
 
 use std::collections::BTreeSet;
 use std::vec::Vec;
@@ -36,7 +36,8 @@ fn every_boot_has_its_own_secret_and_old_bases_go() {
     assert!(seen.insert(*boot(&mut other, None).unwrap()), "and into the next base too");
 }
 
-/// Where nothing is known of the boots before, only something fresh can begin anew. Blank is not new.
+/// If nothing is known of earlier boots, only fresh randomness can start a new seed. A blank flash is not proof of a
+/// new board.
 #[test]
 fn a_seed_that_is_not_there_is_lost() {
     let mut whole = Flash::new();
@@ -74,7 +75,7 @@ fn what_another_version_wrote_stays_as_it_is() {
     }
 }
 
-/// A record of the first version, with its number of boots.
+/// Writes a record of the first version, with its number of boots.
 fn of_the_first_version(flash: &mut Flash, sector: usize, boots: u32) {
     let record = &mut flash.bytes[sector * SECTOR..][..44];
     record[..4].copy_from_slice(b"WFSD");
@@ -84,7 +85,7 @@ fn of_the_first_version(flash: &mut Flash, sector: usize, boots: u32) {
     record[40..].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// The seed goes on, with the newest record of the first version.
+/// The seed continues from the newest record of the first version.
 #[test]
 fn the_first_versions_seed_is_taken_over() {
     for sector in 0..2 {
@@ -126,7 +127,7 @@ fn what_does_not_read_back_is_not_used() {
         let mut flash = Flash { stuck: SECTOR + stuck..SECTOR + stuck + 1, ..full.clone() };
         assert_eq!(boot(&mut flash, None), Err(SeedError::Verify), "{stuck}");
     }
-    // A cell that is not kept is passed over.
+    // A cell that the flash does not keep is skipped.
     let mut flash = Flash { stuck: BASE + 2 * CELL + 5..BASE + 2 * CELL + 6, ..Flash::new() };
     assert_eq!(boot(&mut flash, None), Ok(second_of(Flash::new())));
     let mut flash = Flash { stuck: BASE + 2 * CELL..SECTOR, ..Flash::new() };
@@ -146,7 +147,7 @@ fn what_cannot_be_erased_is_not_used() {
     assert_eq!(boot(&mut flash, Some(&[1; 32])), Err(SeedError::Flash));
 }
 
-/// The newer base counts beside the older one, whichever sector has it, also where the numbers begin anew.
+/// The newer of two bases is live, in either sector, and also when the sequence number wraps around.
 #[test]
 fn the_newer_of_two_bases_counts() {
     for sequence in [1, u32::MAX] {

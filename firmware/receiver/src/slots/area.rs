@@ -1,6 +1,7 @@
-//! The flash under the slots: where its parts lie, and reads, writes and erasures of them.
+//! The flash region of the slots: its layout, and reads, writes and erasures in it.
 //!
-//! Everything above counts in bytes from the start of a journal block or a slot; addresses on the flash are made here.
+//! The other modules address bytes relative to the start of a journal block or a slot. This module converts them to
+//! flash addresses.
 
 use core::ops::Range;
 
@@ -11,28 +12,28 @@ use waft_core::session::StoreError;
 
 use super::record::CELL;
 
-/// Largest erase block, in bytes.
+/// The largest supported erase block, in bytes.
 pub const ERASE_MAX: usize = 256 << 10;
-/// Smallest erase block, in bytes: a journal's snapshot, and as much again, fit into it.
+/// The smallest supported erase block, in bytes. It holds a snapshot of the journal, and as much again.
 pub const ERASE_MIN: usize = 2 << 10;
 
-/// A read that fails is tried so often.
+/// Attempts per read.
 const TRIES: usize = 3;
-/// Written bytes are compared with what was meant in pieces of this length.
+/// Written bytes are read back and compared in pieces of this length.
 const COMPARE: usize = 64;
 
-/// One of the two places for a folder.
+/// One of the two slots for a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Slot {
-    /// The first.
+    /// The first slot.
     A,
-    /// The second.
+    /// The second slot.
     B,
 }
 
 impl Slot {
-    /// The other one.
+    /// The other slot.
     pub fn other(self) -> Self {
         match self {
             Self::A => Self::B,
@@ -41,15 +42,15 @@ impl Slot {
     }
 }
 
-/// Why a range of a flash cannot hold slots: the firmware's map is wrong.
+/// Why a flash region cannot hold slots. It is an error in the firmware's memory map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LayoutError {
-    /// It does not begin and end at bounds of erase blocks.
+    /// The region does not begin and end at boundaries of erase blocks.
     Unaligned,
-    /// It goes past the end of the flash.
+    /// The region extends past the end of the flash.
     PastEnd,
-    /// It has fewer than four erase blocks.
+    /// The region has fewer than four erase blocks.
     TooSmall,
 }
 
@@ -63,7 +64,7 @@ impl From<Fault> for StoreError {
     }
 }
 
-/// Where the parts lie: `[journal 0][journal 1][slot A][slot B]`, and perhaps an erase block that stays unused.
+/// The layout of the region: `[journal 0][journal 1][slot A][slot B]`, and perhaps one unused erase block.
 #[derive(Clone, Copy)]
 pub(super) struct Layout {
     start: u32,
@@ -85,22 +86,22 @@ impl Layout {
         }
     }
 
-    /// Length of an erase block, and of a journal block.
+    /// The length of an erase block, and thus of a journal block.
     pub(super) fn block(&self) -> u32 {
         self.block
     }
 
-    /// Length of a slot: whole erase blocks.
+    /// The length of a slot, in bytes: a number of whole erase blocks.
     pub(super) fn slot(&self) -> u32 {
         self.slot
     }
 
-    /// Address of that cell of a journal block.
+    /// The address of a cell in a journal block.
     pub(super) fn cell(&self, journal: u8, cell: u32) -> u32 {
         self.start + u32::from(journal) * self.block + cell * CELL as u32
     }
 
-    /// Address of that byte of a slot.
+    /// The address of a byte in a slot.
     pub(super) fn byte(&self, slot: Slot, at: u32) -> u32 {
         let first = self.start + 2 * self.block;
         match slot {
@@ -110,7 +111,7 @@ impl Layout {
     }
 }
 
-/// The flash, shared with the application, and the layout of this part of it.
+/// The flash, which is shared with the application, and the layout of this region.
 pub(super) struct Area<'f, M: RawMutex, F> {
     flash: &'f Mutex<M, F>,
     layout: Layout,
@@ -133,7 +134,7 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         &self.layout
     }
 
-    /// Reads any bytes, whatever the flash's read unit. An error may pass: it is tried again.
+    /// Reads any range, regardless of the flash's read unit. Retries, because an error may be transient.
     pub(super) async fn read(&self, mut at: u32, mut bytes: &mut [u8]) -> Result<(), Fault> {
         let mut flash = self.flash.lock().await;
         let unit = F::READ_SIZE;
@@ -160,7 +161,7 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         Ok(())
     }
 
-    /// Writes whole write units to erased flash, and sees that they read back.
+    /// Writes whole write units to erased flash, and verifies that they read back.
     pub(super) async fn program(&self, at: u32, bytes: &[u8]) -> Result<(), Fault> {
         self.flash.lock().await.write(at, bytes).await.map_err(|_| Fault)?;
         let mut back = [0; COMPARE];
@@ -174,7 +175,8 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         Ok(())
     }
 
-    /// Erases one block, whatever it seems to hold: one that an interrupted erasure left reads blank, and is not.
+    /// Erases a block even if it reads as blank: after an interrupted erasure, a block may read as blank without being
+    /// erased.
     pub(super) async fn erase(&self, at: u32) -> Result<(), Fault> {
         self.flash.lock().await.erase(at, at + self.layout.block).await.map_err(|_| Fault)
     }

@@ -1,6 +1,6 @@
-//! What the journal's two blocks hold, and which of them counts.
+//! Reads the two blocks of the journal, and decides which of them is live.
 //!
-//! Reads only. The rules of writing, which this relies on, stand in [`super::journal`].
+//! This module only reads. It relies on the rules for writing in [`super::journal`].
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -10,39 +10,40 @@ use super::area::{Area, Slot};
 use super::record::{self, CELL, Head, Lack, RECORD_MAX, Record};
 use super::state::State;
 
-/// Where a block holds a copy of the other one's head: no head of its own can be taken for it.
+/// The cell in which a block holds a copy of the other block's head. It is not cell 0, so no block takes it for its
+/// own.
 pub(super) const COPY: u32 = 1;
-/// Cells of COMMIT, the longest record.
+/// The cells of COMMIT, the longest record.
 const COMMIT: u32 = (RECORD_MAX / CELL) as u32;
 
-/// What the journal says when its flash is read.
+/// The result of reading the journal.
 pub(super) struct Found {
-    /// The block that counts; `None` on a flash that has no journal yet.
+    /// The live block, or `None` if the flash has no journal yet.
     pub(super) live: Option<Block>,
-    /// Whether something is there that is no record.
+    /// Whether some bytes are neither blank nor a record.
     pub(super) doubtful: bool,
-    /// Why more may be there than `live` says.
+    /// Why the journal may contain more than `live` shows.
     pub(super) trouble: Option<Trouble>,
 }
 
-/// A block that has a head.
+/// A block with a head.
 pub(super) struct Block {
     pub(super) index: u8,
     pub(super) head: Head,
     pub(super) state: State,
-    /// Cells of the snapshot's records that are whole.
+    /// The number of cells of valid records in the snapshot.
     snapshot: u32,
-    /// Cells of the head and of all whole records.
+    /// The number of cells of the head and of all valid records.
     pub(super) next: u32,
-    /// Whole records behind the snapshot.
+    /// The number of valid records after the snapshot.
     appended: u32,
-    /// Whether the last record is one that has to be settled.
+    /// Whether the last record requires a SETTLED record, which is missing.
     is_open: bool,
-    /// The worst reason why a cell holds no record.
+    /// The most severe reason why a cell holds no record.
     lack: Lack,
-    /// Whether cells are missing before the last record.
+    /// Whether invalid cells precede a valid record.
     has_gap: bool,
-    /// Whether a record may be there that could not be read, and was not torn when it was written.
+    /// Whether a record may exist that could not be read, and was not torn when it was written.
     unread: bool,
 }
 
@@ -56,7 +57,7 @@ pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Fou
         None => unread,
         Some(live) => live.unread || unread && !live.is_whole(),
     };
-    // A power cut in the first use of a flash may leave a block that cannot be read in full, and no other one.
+    // A power cut during the first use of a flash may leave a block that is only partly readable as the only block.
     let hidden = hidden && !is_void(area, Slot::A).await && !is_void(area, Slot::B).await;
     let trouble = match foreign {
         true => Some(Trouble::OtherLayout),
@@ -82,30 +83,30 @@ impl Block {
         self.is_open = record.is_to_be_settled();
     }
 
-    /// Whether nothing that stood before its head was lost.
+    /// Whether no record of the snapshot was lost.
     fn is_intact(&self) -> bool {
         self.snapshot == self.head.snapshot.into()
     }
 
-    /// Whether it was finished, and looks as a block that nobody began to erase. Its head ended well, for sure, once a
-    /// record was begun behind it.
+    /// Whether the block was finished, and shows no sign of an interrupted erasure. Its head is certainly complete if a
+    /// record follows the snapshot, because that was written later.
     fn is_whole(&self) -> bool {
         self.is_intact() && !self.has_gap && self.appended > 0
     }
 
-    /// Whether a record behind the snapshot ended well, for sure: another one was begun behind it.
+    /// Whether a record after the snapshot is certainly complete, because another record follows it.
     fn is_established(&self) -> bool {
         self.appended > 1
     }
 
-    /// Whether all that people were told hangs on records that ended well, for sure.
+    /// Whether everything that readers and senders were told depends only on records that are certainly complete.
     pub(super) fn is_settled(&self) -> bool {
         self.is_established() && !self.is_open
     }
 }
 
-/// The block that counts. **While the older one holds what it held, that one, until the newer one is established; where
-/// it lost something, the newer one, if it is established or intact.**
+/// Decides which block is live. **As long as the older block lost nothing, it is live until the newer one is
+/// established. If it lost something, the newer one is live if it is established or intact.**
 fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
     let (first, second) = match found {
         [Ok(first), Ok(second)] => (first, second),
@@ -113,28 +114,28 @@ fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
     };
     let (mut older, newer) = if first.head.sequence < second.head.sequence { (first, second) } else { (second, first) };
     let lost = older.next < newer.head.before.into();
-    // It is being erased already: the newer block holds what it lost.
+    // The older block is being erased. The newer one contains what it lost.
     older.unread |= lost && newer.lack == Lack::Unread;
     let counts = newer.is_established() || newer.is_intact() && lost;
     Some(if counts { newer } else { older })
 }
 
-/// Reads a block: its head, or the copy in the other one, and every whole record.
+/// Reads a block: its head, or else the copy of it in the other block, and all valid records.
 async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) -> Result<Block, Lack> {
     let head = match (read_head(area, 1 - index, COPY).await, read_head(area, index, 0).await) {
         (Ok(head), _) | (_, Ok(head)) => head,
-        // Where a copy may stand there is a record, else.
+        // The cell of the copy is blank, or contains a record of the other block.
         (Err(Lack::Blank | Lack::Torn), Err(own)) => return Err(own),
         (Err(copy), Err(own)) => return Err(copy.max(own)),
     };
     let mut block = Block::new(index, head);
-    // Since the last whole record: cells, and those of them that could not be read.
+    // The number of invalid cells since the last valid record, and how many of them could not be read.
     let (mut gap, mut unread) = (0, 0);
     let mut cell = 1;
     while cell < area.layout().block() / CELL as u32 {
         match read_record(area, index, cell, head.sequence).await {
             Ok(record) => {
-                // Whoever was cut off writing a record wrote nothing behind it.
+                // A torn record is always the last one, so these cells contained something else.
                 block.unread |= unread > 0;
                 block.has_gap |= gap > 0;
                 (gap, unread) = (0, 0);
@@ -149,8 +150,8 @@ async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) 
             }
         }
     }
-    // A power cut leaves one record unreadable, and no more: in a block that counts, SETTLED behind the first SETTLED, or
-    // any record behind both.
+    // A power cut leaves at most one unreadable record: in a live block it is the second SETTLED, or a record after
+    // both.
     let torn = if block.is_established() { COMMIT } else { block.appended };
     block.unread |= unread > torn;
     Ok(block)
@@ -162,7 +163,7 @@ async fn read_head<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8, c
     Head::decode(area.layout(), &bytes)
 }
 
-/// Reads the record at that cell. **A read error is no record.**
+/// Reads the record at a cell. **A read error counts as an invalid record.**
 async fn read_record<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     block: u8,
@@ -178,7 +179,7 @@ async fn read_record<M: RawMutex, F: NorFlash>(
     Record::decode(sequence, &bytes[..cells * CELL]).ok_or(Lack::Torn)
 }
 
-/// Whether the mark stands in that slot that no folder was ever committed.
+/// Whether the slot contains the mark that no folder was ever committed.
 pub(super) async fn is_void<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, slot: Slot) -> bool {
     let mut bytes = [0; CELL];
     area.read(area.layout().byte(slot, 0), &mut bytes).await.is_ok() && bytes == record::void()

@@ -1,4 +1,4 @@
-//! Reading a slot back: the prefix that a transfer goes on from, and the whole archive before it is committed.
+//! Reads a slot back: the prefix from which a transfer resumes, and the whole archive before it is committed.
 //!
 //! PROTOCOL.md, section 8.
 
@@ -13,7 +13,7 @@ use waft_core::session::StoreError;
 use super::area::{Area, Fault, Slot};
 use super::record::Sizes;
 
-/// Reads a slot from its first byte up to `end`, a buffer at a time, and yields behind each.
+/// Reads a slot up to `end` in pieces of the buffer's length, and yields after each piece.
 pub(super) struct Pieces<'b> {
     slot: Slot,
     at: u32,
@@ -42,7 +42,7 @@ impl<'b> Pieces<'b> {
     }
 }
 
-/// Digest of the first `end` bytes of a slot.
+/// The digest of the first `end` bytes of a slot.
 pub(super) async fn digest<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     slot: Slot,
@@ -57,14 +57,14 @@ pub(super) async fn digest<M: RawMutex, F: NorFlash>(
     Ok(hasher.digest())
 }
 
-/// Goes on with a sum over bytes. It tells a slot that changed from an archive that came false: every single byte that
-/// changed changes it, for 4 instructions where a digest takes 16. Somebody who means to can get around it, and wins
-/// another error text.
+/// Continues a checksum over bytes. It distinguishes a slot that changed from an archive that was invalid when it
+/// arrived. It detects every change of a single byte, at 4 instructions per byte where a digest takes 16. An attacker
+/// can forge it, but only changes the error text by that.
 pub(super) fn sum(sum: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()))
 }
 
-/// The sum over the first `end` bytes of a slot.
+/// The checksum over the first `end` bytes of a slot.
 pub(super) async fn sum_of<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     slot: Slot,
@@ -79,7 +79,7 @@ pub(super) async fn sum_of<M: RawMutex, F: NorFlash>(
     Ok(total)
 }
 
-/// Reads a whole archive back, checks every rule and every digest of it, and gives its summary and its root.
+/// Reads a whole archive back, checks all rules and digests, and returns its summary and its root.
 pub(super) async fn whole<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     slot: Slot,
@@ -115,7 +115,7 @@ async fn contents<M: RawMutex, F: NorFlash>(
 ) -> Result<Digest, StoreError> {
     let mut reader = ContentReader::new(summary);
     let mut cursor = Cursor::new(slot, summary.shape.manifest);
-    // Its length was checked against the sizes in the journal, which have 32 bits.
+    // The length was checked against the sizes in the journal, which have 32 bits.
     let mut pieces = Pieces::new(slot, summary.shape.manifest, summary.shape.total as u32, buffer);
     while let Some(mut piece) = pieces.next(area).await? {
         while let Some(content) = reader.next(&mut piece).map_err(StoreError::Archive)? {
@@ -141,23 +141,24 @@ async fn next_size<M: RawMutex, F: NorFlash>(cursor: &mut Cursor, area: &Area<'_
     Err(StoreError::Verify)
 }
 
-/// Walks a manifest that was checked before, and knows where each file's content lies. About 1 KiB: one entry.
+/// Iterates over a manifest that was checked before, and computes where the content of each file lies. Takes about 1
+/// KiB, for one entry.
 pub(super) struct Cursor {
     slot: Slot,
-    /// Where the next entry begins.
+    /// The offset of the next entry.
     at: u32,
-    /// Where the manifest ends.
+    /// The end of the manifest.
     end: u32,
-    /// Where the next file's content begins.
+    /// The offset of the next file's content.
     content: u64,
     entry: [u8; ENTRY_MAX],
 }
 
-/// Why a walk through a slot stops.
+/// Why the iteration stopped.
 pub(super) enum WalkError {
     /// The flash failed.
     Flash,
-    /// What is there is no manifest.
+    /// The bytes are not a valid manifest.
     Damaged,
 }
 
@@ -181,7 +182,7 @@ impl Cursor {
         Self { slot, at: 0, end: manifest, content: manifest.into(), entry: [0; ENTRY_MAX] }
     }
 
-    /// The next entry, and where in the slot its content begins, if it is a file; `None` behind the last.
+    /// Returns the next entry and, for a file, the offset of its content in the slot, or `None` after the last entry.
     pub(super) async fn next<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,

@@ -1,4 +1,4 @@
-//! What an application reads: the committed folder under a lease, its entries, its files, and whether they are sound.
+//! Reads the committed folder under a lease, for applications: its entries, its files, and whether they are undamaged.
 
 use core::ops::Range;
 
@@ -13,11 +13,11 @@ use super::area::Fault;
 use super::check::{self, Cursor, Pieces, WalkError};
 use super::record::Committed;
 
-/// `verify` reads in pieces of this length.
+/// The length of the pieces that `verify` reads.
 const PIECE: usize = 256;
 
-/// A committed folder. While it lives it holds a lease: nothing of it changes, and a transfer that needs its slot waits
-/// [`LEASE_MS`](waft_core::limits::LEASE_MS), and is then refused.
+/// A committed folder. While this value exists it holds a lease: the folder does not change, and a transfer that needs
+/// its slot waits for [`LEASE_MS`](waft_core::limits::LEASE_MS) and is then refused.
 pub struct Folder<'s, M: RawMutex, F> {
     slots: &'s Slots<'s, M, F>,
     committed: Committed,
@@ -26,16 +26,16 @@ pub struct Folder<'s, M: RawMutex, F> {
 /// A file of a [`Folder`].
 pub struct File<'r, M: RawMutex, F> {
     folder: &'r Folder<'r, M, F>,
-    /// Where in the slot its content begins.
+    /// The offset of its content in the slot.
     at: u32,
     size: u32,
 }
 
-/// One entry of a [`Folder`].
+/// An entry of a [`Folder`].
 pub struct Listed<'e, 'r, M: RawMutex, F> {
-    /// Path, kind, mode and time.
+    /// The path, kind, mode and time.
     pub entry: Entry<'e>,
-    /// The file, if it is one.
+    /// The file, unless the entry is a directory.
     pub file: Option<File<'r, M, F>>,
 }
 
@@ -43,58 +43,58 @@ pub struct Listed<'e, 'r, M: RawMutex, F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ReadError {
-    /// The folder has no such path.
+    /// The folder does not contain the path.
     NotFound,
-    /// The path is that of a directory.
+    /// The path is a directory.
     IsDirectory,
     /// The flash failed.
     Flash,
-    /// The flash does not hold any more what was committed.
+    /// The flash no longer holds what was committed.
     Damaged,
 }
 
-/// What became of a folder on its flash.
+/// The result of verifying a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Verdict {
-    /// Every byte is what was committed.
+    /// Every byte is as it was committed.
     Sound,
-    /// Some files are not.
+    /// Some files are damaged.
     Damaged {
-        /// How many.
+        /// The number of damaged files.
         files: u32,
     },
-    /// The manifest is damaged: no name in it can be believed.
+    /// The manifest is damaged, so none of its names can be trusted.
     Manifest,
 }
 
 impl<'s, M: RawMutex, F: NorFlash> Folder<'s, M, F> {
-    /// The folder whose lease was counted already.
+    /// Wraps a folder whose lease was already counted.
     pub(super) fn new(slots: &'s Slots<'s, M, F>, committed: Committed) -> Self {
         Self { slots, committed }
     }
 
-    /// The root of its archive, as in the receipt.
+    /// The root digest of its archive, as in the receipt.
     pub fn digest(&self) -> Digest {
         self.committed.root
     }
 
-    /// Counts the folders that were committed on this flash.
+    /// The generation of the folder, which counts the commits on this flash.
     pub fn generation(&self) -> u64 {
         self.committed.generation
     }
 
-    /// Length of its archive, in bytes.
+    /// The length of its archive, in bytes.
     pub fn bytes(&self) -> u32 {
         self.committed.sizes.total
     }
 
-    /// Files in it.
+    /// The number of its files.
     pub fn files(&self) -> u32 {
         self.committed.sizes.files
     }
 
-    /// The file of that path, components joined by `/`. Walks the manifest on the flash.
+    /// Opens the file at `path`, with components joined by `/`. Searches the manifest on the flash.
     pub async fn open(&self, path: &str) -> Result<File<'_, M, F>, ReadError> {
         let wanted = RelPath::new(path).map_err(|_| ReadError::NotFound)?;
         let mut entries = self.entries();
@@ -109,12 +109,12 @@ impl<'s, M: RawMutex, F: NorFlash> Folder<'s, M, F> {
         Err(ReadError::NotFound)
     }
 
-    /// All entries, in ascending order.
+    /// All entries, in ascending order of their paths.
     pub fn entries(&self) -> Entries<'_, M, F> {
         Entries { folder: self, cursor: self.cursor() }
     }
 
-    /// Reads everything back, entry by entry, beginning with the manifest.
+    /// Starts to read everything back. Checks the manifest now, and an entry with each call of [`Verification::next`].
     pub async fn verify(&self) -> Verification<'_, M, F> {
         let Committed { slot, sizes, manifest, .. } = self.committed;
         let mut buffer = [0; PIECE];
@@ -137,14 +137,14 @@ impl<M: RawMutex, F> Drop for Folder<'_, M, F> {
     }
 }
 
-/// The entries of a [`Folder`], one after the other. About 1 KiB.
+/// An iterator over the entries of a [`Folder`]. Takes about 1 KiB.
 pub struct Entries<'r, M: RawMutex, F> {
     folder: &'r Folder<'r, M, F>,
     cursor: Cursor,
 }
 
 impl<'r, M: RawMutex, F: NorFlash> Entries<'r, M, F> {
-    /// The next one; `None` behind the last.
+    /// The next entry, or `None` after the last one.
     pub async fn next(&mut self) -> Result<Option<Listed<'_, 'r, M, F>>, ReadError> {
         let folder = self.folder;
         let Some((entry, at)) = self.cursor.next(&folder.slots.area).await? else { return Ok(None) };
@@ -156,16 +156,16 @@ impl<'r, M: RawMutex, F: NorFlash> Entries<'r, M, F> {
     }
 }
 
-/// The entries of a [`Folder`], each read back. About 3 KiB.
+/// An iterator that reads each entry of a [`Folder`] back. Takes about 3 KiB.
 pub struct Verification<'r, M: RawMutex, F> {
-    /// None where the manifest is damaged.
+    /// `None` if the manifest is damaged.
     entries: Option<Entries<'r, M, F>>,
     hasher: ContentHasher,
     damaged: u32,
 }
 
 impl<'r, M: RawMutex, F: NorFlash> Verification<'r, M, F> {
-    /// The next entry, and whether it is sound; `None` behind the last, or where the manifest is damaged.
+    /// The next entry and whether it is undamaged, or `None` after the last one or if the manifest is damaged.
     pub async fn next(&mut self) -> Result<Option<(RelPath<'_>, bool)>, ReadError> {
         let Some(entries) = &mut self.entries else { return Ok(None) };
         let Some(Listed { entry, file }) = entries.next().await? else { return Ok(None) };
@@ -178,7 +178,7 @@ impl<'r, M: RawMutex, F: NorFlash> Verification<'r, M, F> {
         Ok(Some((entry.path, sound)))
     }
 
-    /// What became of the folder, once `next` gave all entries.
+    /// The result, once `next` returned all entries.
     pub fn verdict(self) -> Verdict {
         let root = self.entries.map(|entries| entries.folder.committed.root);
         match self.damaged {
@@ -192,16 +192,16 @@ impl<'r, M: RawMutex, F: NorFlash> Verification<'r, M, F> {
 impl<'r, M: RawMutex, F: NorFlash> File<'r, M, F> {
     fn new(folder: &'r Folder<'r, M, F>, at: u64, size: u64) -> Result<Self, ReadError> {
         let end = at.checked_add(size).filter(|end| *end <= folder.bytes().into()).ok_or(ReadError::Damaged)?;
-        // `at <= end`, and `end` is within 32 bits.
+        // `at <= end`, and `end` fits in 32 bits.
         Ok(Self { folder, at: at as u32, size: (end - at) as u32 })
     }
 
-    /// Length of its content, in bytes.
+    /// The length of its content, in bytes.
     pub fn size(&self) -> u32 {
         self.size
     }
 
-    /// Reads from that offset on, to fill `bytes`; gives how many there were.
+    /// Reads from `offset` into `bytes`, and returns the number of bytes read, which is smaller at the end of the file.
     pub async fn read_at(&self, offset: u32, bytes: &mut [u8]) -> Result<usize, ReadError> {
         let length = bytes.len().min(self.size.saturating_sub(offset) as usize);
         if length > 0 {
@@ -211,20 +211,20 @@ impl<'r, M: RawMutex, F: NorFlash> File<'r, M, F> {
         Ok(length)
     }
 
-    /// BLAKE3 of its content, as the sender stated it and the receiver proved it before the folder was committed.
+    /// The BLAKE3 digest of its content, as the sender stated it and the receiver verified it before the commit.
     pub async fn digest(&self) -> Result<Digest, ReadError> {
         let mut digest = [0; DIGEST];
         self.folder.slots.area.read(self.range().end, &mut digest).await?;
         Ok(Digest(digest))
     }
 
-    /// Where on the flash its content lies.
+    /// The flash addresses of its content.
     pub fn range(&self) -> Range<u32> {
         let start = self.folder.slots.area.layout().byte(self.folder.committed.slot, self.at);
         start..start + self.size
     }
 
-    /// Its content in the memory-mapped flash, which begins with the flash's address 0. The slice borrows the lease.
+    /// Its content in `flash`, the memory-mapped flash from address 0. The slice borrows the lease.
     pub fn mapped(&self, flash: &'r [u8]) -> Option<&'r [u8]> {
         let Range { start, end } = self.range();
         flash.get(start as usize..end as usize)
@@ -232,7 +232,7 @@ impl<'r, M: RawMutex, F: NorFlash> File<'r, M, F> {
 
     async fn is_sound(&self, hasher: &mut ContentHasher, buffer: &mut [u8]) -> bool {
         let read = self.hash(hasher, buffer).await;
-        // Always: the next file begins behind it.
+        // Called even after an error, because the hasher must be ready for the next file.
         let found = hasher.end_file();
         read.is_ok() && self.digest().await == Ok(found)
     }

@@ -1,31 +1,35 @@
-//! The journal: an append-only log in two blocks that take turns.
+//! The journal: an append-only log of records in two blocks that are used alternately.
 //!
-//! A block begins with a snapshot of the state, then SETTLED, twice; appended records change it. When it is full, or
-//! may not be trusted with another record, the state moves to the other block, and the first one is erased.
+//! A block begins with a snapshot of the state, followed by SETTLED, twice; appended records change the state. When the
+//! block is full, or must not take another record, the state moves to the other block, and the old block is erased.
 //!
-//! What power left half-written, or half-erased, may read well on one day and not on the next. So a boot does not trust
-//! the last record of a block: the newer block counts for certain once two records stand behind its snapshot, of which
-//! at least the first ended well. Until then both blocks say the same, the older one counts, and the newer one is the
-//! next to be erased. Where the older one lost a record, it is being erased already, and the newer one counts, if its
-//! snapshot is whole. And a boot that finds COMMIT, or less than two records, at the end moves to the other block
-//! before it shows the folder to anybody.
+//! Bytes that were torn by a power cut during a write or an erasure may read correctly on one day and not on the next.
+//! So a boot does not trust the last record of a block. The newer block is certainly live once two records follow its
+//! snapshot, because at least the first of them is complete. Until then both blocks contain the same state, the older
+//! one is live, and the newer one is the next to be erased. If the older one lost a record, its erasure has begun, and
+//! the newer one is live if its snapshot is intact. A boot that finds COMMIT or fewer than two records at the end moves
+//! to the other block before it shows the folder to readers.
 //!
-//! So two cuts in a row do no harm, and any number of them does none as long as what is torn reads the same from boot
-//! to boot. Three can be too much: the first in the record that lets the newer block count; a boot that reads that
-//! record begins to erase the older block, and is cut off; one that does not read it anymore, and finds the older block
-//! as it was, begins to erase the newer one, and is cut off; and then the older one reads half-erased. Some record has
-//! to be the one that decides, and a boot can do no more than erase: no rule for two blocks is better.
+//! So two power cuts in a row do no harm, and any number does none as long as torn bytes read the same in every boot.
+//! Three can do harm: the first cut tears the record that makes the newer block live. A boot that can read this record
+//! begins to erase the older block, and is cut. The next boot cannot read it, finds the older block unchanged, begins
+//! to erase the newer one, and is cut. Then the older block reads as half-erased. One record must be the decisive one,
+//! and a boot can do no more than erase, so no rule for two blocks is better.
 //!
-//! A flash may fail to read what is there. What was not read is not empty: where it may say something that counts, there
-//! is *trouble*, and then the journal writes nothing, and nothing is shown, not even an older folder. In a later boot all
-//! may be there again. There is trouble where a block cannot be read and the other one has no head, or was not
-//! finished, or looks as if it was being erased; where the older block lost something, and the newer one cannot be read
-//! in full; where a record cannot be read that stands before another one; and where more cells cannot be read at the end
-//! than a cut leaves torn. A power cut leaves none of these, but in the first use of a flash: there, a block that cannot
-//! be read may stand beside a blank one. So before that, a mark is written into a slot. It says that nothing
-//! was ever committed here; it is erased before anything can be.
+//! The flash may also fail to read. Unreadable does not mean empty: if the unreadable bytes may contain decisive
+//! records, there is *trouble*, and then the journal writes nothing, and no folder is shown, not even an older one. A
+//! later boot may be able to read everything again. There is trouble in these cases:
 //!
-//! There is trouble, too, where a head tells of another version of this layout, or of slots that lie elsewhere.
+//! - A block is unreadable, and the other one has no head, was not finished, or looks as if its erasure had begun.
+//! - The older block lost something, and the newer one is partly unreadable.
+//! - A record before another record is unreadable.
+//! - At the end of a block more cells are unreadable than a power cut can tear.
+//!
+//! A power cut causes none of these, except during the first use of a flash, where an unreadable block may be beside a
+//! blank one. So before the first use, a mark is written to a slot. It means that nothing was ever committed here, and
+//! it is erased before a commit becomes possible.
+//!
+//! There is also trouble if a head belongs to another version of this format, or to a layout with other slots.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -36,27 +40,28 @@ use super::blocks::{self, Block, COPY, Found, is_void};
 use super::record::{self, CELL, Committed, Head, RECORD_MAX, Record};
 use super::state::State;
 
-/// The log, and where it ends.
+/// The log and its end.
 pub(super) struct Journal {
     state: State,
-    /// The live block; `None` on a flash that has no journal yet.
+    /// The live block, or `None` if the flash has no journal yet.
     block: Option<u8>,
-    /// What stands in its first cell.
+    /// The head in the first cell of the live block.
     head: Head,
-    /// The first free cell; in a block of an earlier boot, as if no cell was torn.
+    /// The first free cell. For a block from an earlier boot, torn cells are not counted.
     next: u32,
-    /// Whether this boot opened the live block, and all that it wrote there since then ended well.
+    /// Whether this boot opened the live block, and completed all its writes to it so far.
     fresh: bool,
-    /// Whether all that the committed folder hangs on is known to have ended well: a later record stands behind it.
+    /// Whether all records on which the committed folder depends are certainly complete, because a later record
+    /// follows.
     settled: bool,
-    /// Whether something is there that is no record.
+    /// Whether some bytes are neither blank nor a record.
     doubtful: bool,
-    /// Why more may be there than the state says.
+    /// Why the journal may contain more than `state`.
     trouble: Option<Trouble>,
 }
 
 impl Journal {
-    /// Reads what stands on the flash; writes nothing.
+    /// Reads the journal from the flash. Writes nothing.
     pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Self {
         let Found { live, doubtful, trouble } = blocks::read(area).await;
         Self {
@@ -75,36 +80,37 @@ impl Journal {
         &self.state
     }
 
-    /// The committed folder, as far as it is known. **Where there is trouble it is not**: it may be an older one.
+    /// The committed folder. **`None` while there is trouble**, because the known folder may be an older one.
     pub(super) fn committed(&self) -> Option<Committed> {
         self.state.committed.filter(|_| self.trouble.is_none())
     }
 
-    /// The committed folder, if it should be checked before it is believed in.
+    /// The committed folder, if it should be verified before it is shown.
     pub(super) fn doubtful(&self) -> Option<Committed> {
         self.committed().filter(|_| self.doubtful)
     }
 
-    /// Why more may be there than the state says. **Then nothing is written, and nobody may erase a slot.**
+    /// Why the journal may contain more than the state. **While there is trouble, nothing is written, and no slot may
+    /// be erased.**
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.trouble
     }
 
-    /// Does not believe in the committed folder any more. On the flash that stands with the next rotation.
+    /// Drops the committed folder from the state. The flash only reflects this after the next rotation.
     pub(super) fn disown(&mut self) {
         self.state.committed = None;
     }
 
-    /// **Rotates before anybody is shown what a last record says that was never acknowledged**: what power left
-    /// half-written may read well now and not later. At rest, and in a loop of crashes, nothing is written. What fails
-    /// is tried again when something is written.
+    /// **Rotates if the last record was never acknowledged, before readers see its effect**, because a torn record may
+    /// be readable now and not later. Otherwise writes nothing, so neither a normal boot nor a crash loop wears the
+    /// flash. After an error, the next write rotates.
     pub(super) async fn settle<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
         if !self.settled && self.trouble.is_none() {
             self.settled = self.rotate(area).await.is_ok();
         }
     }
 
-    /// Adds a record; once this returns, it stands.
+    /// Appends a record. It is durable when this returns `Ok`.
     pub(super) async fn append<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
@@ -119,26 +125,26 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether all that the state says will still be there in the next boot.
+    /// Whether the next boot will certainly read the same state.
     pub(super) fn is_settled(&self) -> bool {
         self.settled
     }
 
-    /// Says that the last record is acknowledged. Where that fails, the other block may take it; where that fails as
-    /// well, the next boot settles it.
+    /// Appends SETTLED, which acknowledges the last record. If this fails, tries the other block. If that fails, too,
+    /// the next boot settles the journal.
     pub(super) async fn acknowledge<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
         if self.append(area, &Record::Settled).await.is_err() {
             let _ = self.append(area, &Record::Settled).await;
         }
     }
 
-    /// Forgets the committed folder, and gives up what may be there besides. A forgotten folder is not known any more
-    /// from the moment on that this returns `Ok`; it is settled with [`acknowledge`](Self::acknowledge).
+    /// Forgets the committed folder, and whatever the trouble may hide. Once this returns `Ok`, the folder is gone;
+    /// [`acknowledge`](Self::acknowledge) then settles this.
     pub(super) async fn forget<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
         let trouble = self.trouble.take();
         if trouble.is_some() {
-            // What was not read may be newer than what was: none of that moves to the other block. Nor is a slot marked
-            // as one that was never used: if this fails, the folder may still be there.
+            // Unread records may be newer than the ones that were read, so no folder moves to the other block. No slot
+            // is marked as never used either: if this fails, the folder may still exist.
             self.state.committed = None;
             self.block.get_or_insert(1);
         }
@@ -149,17 +155,17 @@ impl Journal {
         forgotten
     }
 
-    /// **Never appends to a block that was live before this boot**: its last record may be torn, and the space behind
-    /// it too. The same holds behind a write that failed or was given up.
+    /// **Never appends to a block that was live before this boot**, because its last record and the space after it may
+    /// be torn. The same holds after a write that failed or was cancelled.
     async fn make_ready<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, cells: u32) -> Result<(), Fault> {
         let room = area.layout().block() / CELL as u32;
         if self.fresh && self.next + cells <= room { Ok(()) } else { self.rotate(area).await }
     }
 
-    /// Moves the state to the other block. **Erases before use, without a blank check.** Writes the head last: it
-    /// counts what stands before it. **Erases the older block before the newer one says anything else**: when the newer
-    /// one cannot be read, it must not seem that nothing was committed since. A copy of the head stays there, to say
-    /// that there is more.
+    /// Moves the state to the other block. **Erases that block before use, without a blank check.** Writes the head
+    /// last, because it states how many cells precede it. **Erases the older block before the newer one gets a record
+    /// with news**: if the newer one becomes unreadable, the older one must not pass for the latest state. The copy of
+    /// the head in the erased block shows that the newer one exists.
     async fn rotate<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
         self.fresh = false;
         if self.block.is_none() {
@@ -176,7 +182,7 @@ impl Journal {
         let head = Head { sequence, snapshot: (next - 1) as u16, before: self.next as u16 };
         let bytes = head.encode(layout);
         area.program(layout.cell(newer, 0), &bytes).await?;
-        // With two records, the block counts for certain.
+        // Two records make the block certainly live.
         for _ in 0..2 {
             next += put(area, newer, next, sequence, &Record::Settled).await?;
         }
@@ -191,7 +197,7 @@ impl Journal {
     }
 
     async fn write<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, record: &Record) -> Result<(), Fault> {
-        // Stays so when the write fails, or its future is dropped.
+        // Remains false if the write fails or its future is dropped.
         self.fresh = false;
         let block = self.block.expect("rotate() opened a block");
         self.next += put(area, block, self.next, self.head.sequence, record).await?;
@@ -200,9 +206,9 @@ impl Journal {
     }
 }
 
-/// Marks a slot, before the blocks are touched for the first time. A mark that is there already stays, since it may be
-/// the one that counts; but then another one is written, since it may be torn as well. The one in slot A is gone when
-/// the first transfer erases it, the one in slot B with the rotation before that.
+/// Marks a slot as never used, before the blocks are written for the first time. An existing mark stays, because it may
+/// be the only complete one; but the other slot is marked too, because the existing mark may be torn. The first
+/// rotation erases the mark in slot B, and the first transfer erases the one in slot A.
 async fn write_void<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Result<(), Fault> {
     for slot in [Slot::A, Slot::B] {
         if !is_void(area, slot).await {

@@ -1,4 +1,4 @@
-//! The slot store: two places for a folder on NOR flash, and a journal that says which one counts.
+//! The slot store: two slots for a folder on NOR flash, and a journal that tells which one is committed.
 //!
 //! ```text
 //! region of a flash, whole erase blocks:
@@ -7,41 +7,41 @@
 //! +-----------+-----------+--------------------------+--------------------------+
 //!   1 block     1 block     half of the other blocks   the other half
 //!
-//! a slot: the archive as it came, from the first byte of the slot
+//! a slot: the archive as it was received, from the first byte of the slot
 //! +----------+-----------------+-----------+- - -+-----------------+-----------+------+
 //! | manifest | content, file 1 | its BLAKE3 |     | content, file n | its BLAKE3 | root |
 //! +----------+-----------------+-----------+- - -+-----------------+-----------+------+
 //!
-//! a journal block: cells of 32 bytes; records take one to five of them (see `record`)
+//! a journal block: cells of 32 bytes; a record takes one to five of them (see `record`)
 //! +------+-----------------------------------------------+-----------------+-----------------------+- - - -
-//! | head | snapshot: COMMIT CLEAR STAMP.. BEGIN PROGRESS | SETTLED SETTLED | records, as they come | blank
+//! | head | snapshot: COMMIT CLEAR STAMP.. BEGIN PROGRESS | SETTLED SETTLED | appended records      | blank
 //! +------+-----------------------------------------------+-----------------+-----------------------+- - - -
-//!   written behind its snapshot
+//!   written after its snapshot
 //!
-//! the other one: blank, but for a copy of that head in its second cell
+//! the other block: blank, except for a copy of that head in its second cell
 //!
 //! a transfer: BEGIN PROGRESS PROGRESS ... COMMIT SETTLED
 //! ```
 //!
-//! A [`SlotStore`] is the [`Store`](waft_core::session::Store) of a session; applications read through [`Folder`]s,
-//! which [`Slots`] hands out. Power may be cut, and a write torn, at any instant: what is there afterwards is the old
-//! folder or the new one. The rules that make it so, and where each stands:
+//! A [`SlotStore`] is the [`Store`](waft_core::session::Store) of a session. Applications read through [`Folder`]s,
+//! which they get from [`Slots`]. Power may fail, and a write may be torn, at any instant: afterwards the slots contain
+//! either the old folder or the new one. These rules ensure that:
 //!
-//! | rule | place |
+//! | rule | implemented in |
 //! |---|---|
 //! | erase before use, never trust a blank check | `Journal::rotate`, `Stage::flush` |
-//! | never append to a block that was live before this boot; rotate when the first write comes | `Journal::make_ready` |
-//! | a new block counts once it has two records behind its snapshot; before, only where the old one lost a record | `blocks::live` |
-//! | no block with a damaged snapshot counts before it has them | `blocks::live` |
-//! | erase the old block before the new one says anything else | `Journal::rotate` |
-//! | a read error is an invalid record where a power cut may have left it | `blocks::read_block` |
-//! | where it may hide what counts, show nothing, write nothing, and give no slot away | `blocks::read`, `Journal::committed`, `Journal::append`, `SlotStore::free_slot` |
-//! | refuse what another version wrote, in the same way | `Head::decode`, `blocks::read` |
-//! | resume at bounds of erase blocks only | `Stage::resume`, `Stage::flush` |
-//! | say in this boot's journal where a transfer goes on before erasing there | `Stage::announce` |
+//! | never append to a block that was live before this boot; rotate at the first write | `Journal::make_ready` |
+//! | a new block is live once two records follow its snapshot; before that, only if the old one lost a record | `blocks::live` |
+//! | a block with a damaged snapshot is not live before that | `blocks::live` |
+//! | erase the old block before the new one gets other records | `Journal::rotate` |
+//! | a read error counts as an invalid record if a power cut may have caused it | `blocks::read_block` |
+//! | if it may hide a decisive record, show nothing, write nothing, and use no slot | `blocks::read`, `Journal::committed`, `Journal::append`, `SlotStore::free_slot` |
+//! | treat a journal of another version in the same way | `Head::decode`, `blocks::read` |
+//! | resume only at boundaries of erase blocks | `Stage::resume`, `Stage::flush` |
+//! | record in this boot's journal where a transfer resumes, before erasing there | `Stage::announce` |
 //! | never erase the slot of the committed folder | `SlotStore::free_slot` |
 //! | read back and verify before COMMIT | `SlotStore::conclude` |
-//! | rotate before exposing what was never acknowledged: COMMIT, FORGET, CLEAR, STAMP | `Journal::settle` |
+//! | rotate before exposing a record that was never acknowledged: COMMIT, FORGET, CLEAR, STAMP | `Journal::settle` |
 
 mod area;
 mod blocks;
@@ -68,52 +68,52 @@ pub use store::{BUFFER_MIN, MountError, SlotStore, Transfer};
 use area::Area;
 use record::Committed;
 
-/// Why a flash shows no folder and takes none, though one may be there. [`SlotStore::forget`] gives up what is there.
+/// Why no folder is shown and none is received, although one may exist. [`SlotStore::forget`] discards what may exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Trouble {
-    /// The flash could not read what may say where the folder is. The next start tries again.
+    /// The flash failed to read bytes that may tell where the folder is. The next start tries again.
     Unreadable,
-    /// Another version of the firmware wrote it, or one whose slots have another place or size. That firmware can read
-    /// it still.
+    /// The journal was written by another version of the firmware, or by one whose slots have another address or size.
+    /// That firmware can still read it.
     OtherLayout,
 }
 
-/// Senders whose newest stamp is kept for the rollback guard.
+/// The number of senders whose newest stamp is kept for the rollback guard.
 pub const STAMPS: usize = 8;
 
-/// A region of a flash that holds slots, shared by one [`SlotStore`] and any number of [`Folder`]s.
+/// A flash region with slots, shared by one [`SlotStore`] and any number of [`Folder`]s.
 pub struct Slots<'f, M: RawMutex, F> {
     area: Area<'f, M, F>,
     shelf: BlockingMutex<M, RefCell<Shelf>>,
 }
 
-/// What readers find.
+/// The state that readers share with the store.
 #[derive(Default)]
 struct Shelf {
-    /// The folder that readers get.
+    /// The folder that is shown to readers.
     committed: Option<Committed>,
-    /// Why there may be another one.
+    /// Why another folder may exist.
     trouble: Option<Trouble>,
-    /// Open folders in slot A, and in slot B.
+    /// The number of open folders in slot A and in slot B.
     leases: [usize; 2],
 }
 
 impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
-    /// The slots in `region` of a flash: whole erase blocks, at least four. Nobody else may write there. Readers find
-    /// nothing before [`SlotStore::mount`].
+    /// The slots in `region` of a flash, which must consist of at least four whole erase blocks that nothing else
+    /// writes. Readers find no folder before [`SlotStore::mount`].
     pub async fn new(flash: &'f Mutex<M, F>, region: Range<u32>) -> Result<Self, LayoutError> {
         let capacity = flash.lock().await.capacity();
         let area = Area::new(flash, region, capacity)?;
         Ok(Self { area, shelf: BlockingMutex::new(RefCell::new(Shelf::default())) })
     }
 
-    /// Longest archive that fits, in bytes.
+    /// The length of the longest archive that fits, in bytes.
     pub fn capacity(&self) -> u32 {
         self.area.layout().slot()
     }
 
-    /// The committed folder, under a lease: it stays as it is until it is dropped, and a transfer that needs its slot
+    /// The committed folder, under a lease: it does not change until it is dropped, and a transfer that needs its slot
     /// waits.
     pub fn folder(&self) -> Option<Folder<'_, M, F>> {
         let committed = self.shelf(|shelf| {
@@ -124,7 +124,7 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         Some(Folder::new(self, committed))
     }
 
-    /// Why [`folder`](Self::folder) gives none, if there may be one nevertheless.
+    /// Why [`folder`](Self::folder) returns `None` although a folder may exist.
     pub fn trouble(&self) -> Option<Trouble> {
         self.shelf(|shelf| shelf.trouble)
     }

@@ -1,28 +1,28 @@
-//! The journal's records: what each says, and its bytes.
+//! The records of the journal, and their byte format.
 //!
-//! A record takes whole cells of 32 bytes, a multiple of every write unit. Its first byte is its kind, its last six are
-//! the beginning of BLAKE3(sequence of its block ‖ the bytes before them); what is between fields and checksum is zero.
-//! Integers are big-endian.
+//! A record takes whole cells of 32 bytes, a multiple of every write unit. The first byte is its kind. The last six are
+//! the beginning of BLAKE3(sequence of its block ‖ the bytes before them). The bytes between the fields and the
+//! checksum are zero. Integers are big-endian.
 //!
 //! ```text
-//! kind  cells  fields behind the kind
-//!   1     2    BEGIN     slot:1 sizes:16 sender:32        a transfer takes the slot, from its first byte
-//!   2     1    PROGRESS  offset:4                         so much of it, whole erase blocks, is durable
+//! kind  cells  fields after the kind
+//!   1     2    BEGIN     slot:1 sizes:16 sender:32        a transfer uses the slot, from its first byte
+//!   2     1    PROGRESS  offset:4                         this many bytes, whole erase blocks, are durable
 //!   3     5    COMMIT    slot:1 sizes:16 sender:32 created:8 generation:8 manifest digest:32 root:32
 //!   4     2    STAMP     sender:32 created:8              newest archive of that sender
 //!   5     1    CLEAR                                      forgets all stamps
 //!   6     1    ABANDON                                    forgets the transfer
-//!   7     1    FORGET    generation:8                     no folder is committed; generations count on from there
-//!   8     1    SETTLED                                    what stands before it was acknowledged
+//!   7     1    FORGET    generation:8                     no folder is committed; generations continue from this one
+//!   8     1    SETTLED                                    the records before it were acknowledged
 //! sizes = total:4 manifest:4 entries:4 files:4
 //!
 //! head, cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2 cells before:2, zeros, checksum:6
 //! mark, cell 0 of a slot:  "WAFTVOID" version:1, zeros, checksum:6        no folder was ever committed, see `journal`
 //! ```
 //!
-//! Every version of this layout keeps the first nine bytes of a head, its length and its checksum, so that each version
-//! recognizes a block of every other one. All else may change with the version, the kinds of records included: whoever
-//! adds one raises the version.
+//! Every version of this format keeps the first nine bytes of a head, its length and its checksum, so that each version
+//! recognizes the blocks of all others. Everything else may change with the version. A new kind of record requires a
+//! new version.
 
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
@@ -31,9 +31,9 @@ use waft_core::session::Offered;
 
 use super::area::{Fault, Layout, Slot};
 
-/// Bytes of a cell.
+/// The bytes of a cell.
 pub(super) const CELL: usize = 32;
-/// Bytes of the longest record.
+/// The bytes of the longest record.
 pub(super) const RECORD_MAX: usize = 5 * CELL;
 
 const CHECKSUM: usize = 6;
@@ -51,20 +51,20 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// Those of an offer; `None` where no flash could hold it.
+    /// The sizes of an offer, or `None` if they exceed every flash.
     pub(super) fn of(offered: &Offered) -> Option<Self> {
         let Shape { total, files, entries, manifest } = offered.shape;
         Some(Self { total: total.try_into().ok()?, manifest, entries, files })
     }
 
-    /// As the archive's manifest must state it.
+    /// The shape that the archive's manifest must state.
     pub(super) fn shape(&self) -> Shape {
         let &Self { total, manifest, entries, files } = self;
         Shape { total: total.into(), files, entries, manifest }
     }
 }
 
-/// A transfer that takes a slot.
+/// A transfer that uses a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Begun {
     pub(super) slot: Slot,
@@ -84,7 +84,7 @@ pub(super) struct Committed {
     pub(super) root: Digest,
 }
 
-/// When the newest archive of a sender was made.
+/// The creation time of the newest archive of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) sender: CertificateHash,
@@ -104,7 +104,7 @@ pub(super) enum Record {
 }
 
 impl Record {
-    /// Cells of a record of that kind; `None` where no kind has that number.
+    /// The number of cells of a record of this kind, or `None` if the kind is unknown.
     pub(super) fn cells_of(kind: u8) -> Option<usize> {
         match kind {
             1 | 4 => Some(2),
@@ -114,12 +114,12 @@ impl Record {
         }
     }
 
-    /// Cells of this record.
+    /// The number of cells of this record.
     pub(super) fn cells(&self) -> u32 {
         Self::cells_of(self.kind()).expect("kind() gives numbers that cells_of() knows") as u32
     }
 
-    /// Its bytes, in a block of that sequence: whole cells at the front of `out`.
+    /// Encodes the record for the block with this sequence number, as whole cells at the start of `out`.
     pub(super) fn encode<'o>(&self, sequence: u32, out: &'o mut [u8; RECORD_MAX]) -> &'o [u8] {
         out.fill(0);
         let mut fields = Writer(&mut out[..]);
@@ -146,7 +146,8 @@ impl Record {
         bytes
     }
 
-    /// The record that takes up all of `bytes`; `None` where they are none of a block of that sequence.
+    /// Decodes the record that fills `bytes`, or returns `None` if it is not a valid record of the block with this
+    /// sequence number.
     pub(super) fn decode(sequence: u32, bytes: &[u8]) -> Option<Self> {
         let mut fields = Reader(checked(sequence, bytes)?);
         let [kind] = fields.take()?;
@@ -171,7 +172,7 @@ impl Record {
         })
     }
 
-    /// Whether people are told what it says: it may not mean one thing in one boot and another in the next.
+    /// Whether readers or senders are told about the record, so that every later boot must read it in the same way.
     pub(super) fn is_to_be_settled(&self) -> bool {
         matches!(self, Self::Commit(_) | Self::Stamp(_) | Self::Clear | Self::Forget { .. })
     }
@@ -190,14 +191,14 @@ impl Record {
     }
 }
 
-/// What stands in a block's first cell.
+/// The head in the first cell of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Grows by one from block to block.
+    /// Grows by one with each new block.
     pub(super) sequence: u32,
-    /// Cells behind the head that were written before it.
+    /// The number of cells of the snapshot, which follows the head and was written before it.
     pub(super) snapshot: u16,
-    /// Cells that were whole in the older block then, with its head.
+    /// The number of valid cells in the older block when the head was written, including that block's head.
     pub(super) before: u16,
 }
 
@@ -216,7 +217,7 @@ impl Head {
         cell
     }
 
-    /// The head in that cell, if it is one of this version, for slots of this layout.
+    /// Decodes a head of this version and this layout.
     pub(super) fn decode(layout: &Layout, cell: &[u8; CELL]) -> Result<Self, Lack> {
         let fields = checked(0, cell).and_then(|body| body.strip_prefix(MAGIC)).ok_or_else(|| Lack::of(cell))?;
         Self::fields(layout, fields).ok_or(Lack::Foreign)
@@ -231,21 +232,21 @@ impl Head {
     }
 }
 
-/// Why there is nothing where a head or a record may stand. Of two reasons the greater one counts.
+/// Why a cell contains no head or record. The variants are ordered by severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lack {
-    /// It looks erased; nothing is ever built on that.
+    /// The cell reads as erased, which does not prove that it is.
     Blank,
-    /// It is neither.
+    /// The cell is neither blank nor valid.
     Torn,
-    /// The flash failed.
+    /// The flash failed to read it.
     Unread,
-    /// It is a head of another version, or of slots that lie elsewhere.
+    /// It is a head of another version, or of another layout.
     Foreign,
 }
 
 impl Lack {
-    /// Why bytes that are neither head nor record are none.
+    /// Classifies bytes that are neither a head nor a record.
     pub(super) fn of(bytes: &[u8]) -> Self {
         if bytes.iter().all(|byte| *byte == 0xff) { Self::Blank } else { Self::Torn }
     }
@@ -257,7 +258,7 @@ impl From<Fault> for Lack {
     }
 }
 
-/// The mark that stands in a slot while a flash gets its first journal.
+/// The mark that a slot contains while a flash gets its first journal.
 pub(super) fn void() -> [u8; CELL] {
     let mut cell = [0; CELL];
     let mut fields = Writer(&mut cell);

@@ -1,5 +1,5 @@
-//! An archive on its way into the free slot: checked entry by entry, buffered to the write unit, erased before it block
-//! by block.
+//! Writes an archive to the free slot: checks its manifest, buffers it to whole cells, and erases each block before its
+//! first byte.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -12,34 +12,35 @@ use super::check::{self, Pieces};
 use super::journal::Journal;
 use super::record::{Begun, CELL, Record, Sizes};
 
-/// A transfer into a slot. Its manifest is read by a reader that is lent, and was restarted for it: that has 4 KiB.
+/// A transfer into a slot. It borrows its manifest reader, which takes 4 KiB and is restarted for each transfer.
 pub(super) struct Stage {
     pub(super) offered: Offered,
     pub(super) sizes: Sizes,
     pub(super) slot: Slot,
-    /// What the manifest says, once it came whole.
+    /// The summary of the manifest, once it was received completely.
     pub(super) summary: Option<Summary>,
-    /// `check::sum` of the bytes that were taken.
+    /// `check::sum` of the bytes that were received.
     pub(super) sum: u32,
-    /// Bytes of the archive that were taken.
+    /// The number of archive bytes that were received.
     position: u32,
-    /// Bytes of it that stand in the slot; the others wait in the buffer. Whole cells, up to the end.
+    /// The number of archive bytes in the slot. The others are in the buffer. Whole cells, except at the end of the
+    /// archive.
     flushed: u32,
-    /// Bytes of it that the journal knows of: whole erase blocks.
+    /// The number of archive bytes that the journal records as durable: whole erase blocks.
     durable: u32,
-    /// Whether this stage's first record stands.
+    /// Whether the first record of this stage is in the journal.
     announced: bool,
 }
 
 impl Stage {
-    /// A transfer from the first byte on.
+    /// A transfer from the first byte.
     pub(super) fn new(offered: Offered, sizes: Sizes, slot: Slot) -> Self {
         let (position, flushed, durable, announced) = (0, 0, 0, false);
         Self { offered, sizes, slot, summary: None, sum: 0, position, flushed, durable, announced }
     }
 
-    /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to go on behind them. Where they are
-    /// not the beginning of the offered archive, or cannot be read, the stage is good for nothing.
+    /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to resume after them. Returns `None`
+    /// if they are unreadable or not the beginning of the offered archive. Then the stage must not be used further.
     pub(super) async fn resume<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
@@ -71,12 +72,12 @@ impl Stage {
         self.durable
     }
 
-    /// Whether the journal speaks of this transfer, and of no other.
+    /// Whether the transfer in the journal is this one.
     pub(super) fn is_in_journal(&self) -> bool {
         self.announced || self.durable > 0
     }
 
-    /// Takes the next bytes of the archive.
+    /// Receives the next bytes of the archive.
     pub(super) async fn write<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
@@ -105,21 +106,21 @@ impl Stage {
         Ok(())
     }
 
-    /// Writes what still waits in the buffer, padded to whole cells. Says whether the archive is there in full.
+    /// Writes the rest of the buffer, padded to whole cells. Fails if the archive is incomplete.
     pub(super) async fn finish<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
         journal: &mut Journal,
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
-        // Without a summary, the manifest claims to be longer than the archive.
+        // Without a summary, the manifest is longer than the archive.
         if self.position < self.sizes.total || self.summary.is_none() {
             return Err(StoreError::Archive(ArchiveError::Truncated));
         }
         if self.flushed < self.position { self.flush(area, journal, buffer).await } else { Ok(()) }
     }
 
-    /// Lets the manifest's rules see what part of `bytes` belongs to it.
+    /// Checks the part of `bytes` that belongs to the manifest.
     fn admit(&mut self, manifest: &mut ManifestReader, bytes: &[u8]) -> Result<(), ArchiveError> {
         if self.summary.is_some() {
             return Ok(());
@@ -134,8 +135,8 @@ impl Stage {
         Ok(())
     }
 
-    /// **Says in this boot's journal where the transfer begins or goes on, before anything is erased there**: a
-    /// PROGRESS beyond it that could not be read may come back.
+    /// **Records in this boot's journal where the transfer begins or resumes, before anything is erased there**: a
+    /// later PROGRESS that is unreadable now may become readable again.
     async fn announce<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
@@ -153,14 +154,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Bytes that are collected before they are written: up to the end of the erase block.
+    /// The number of bytes to buffer before a write: at most up to the end of the erase block.
     fn room(&self, block: u32, buffer: &[u8]) -> usize {
         let left = block - self.flushed % block;
         (buffer.len() / CELL * CELL).min(left as usize)
     }
 
-    /// Writes the buffer. **Erases every block before its first byte, without a blank check**; behind its last one
-    /// PROGRESS makes it durable.
+    /// Writes the buffer. **Erases every block before its first byte, without a blank check.** After the last byte of a
+    /// block, PROGRESS makes the block durable.
     async fn flush<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,

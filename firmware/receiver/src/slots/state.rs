@@ -1,4 +1,4 @@
-//! What the journal's records say when they are taken together, and the records that say it again.
+//! The state that results from the journal's records, and its snapshot as records.
 
 use waft_core::certificate::CertificateHash;
 
@@ -6,30 +6,30 @@ use super::STAMPS;
 use super::area::ERASE_MIN;
 use super::record::{Begun, CELL, Committed, Record, Stamp};
 
-/// Most cells of a snapshot: COMMIT, CLEAR, STAMPs, BEGIN, PROGRESS.
+/// The most cells of a snapshot: COMMIT, CLEAR, STAMPs, BEGIN, PROGRESS.
 const SNAPSHOT_MAX: usize = 5 + 1 + 2 * STAMPS + 2 + 1;
 
 // Head, snapshot, SETTLED, and room for as much again.
 const _: () = assert!(2 * (1 + SNAPSHOT_MAX + 1) * CELL <= ERASE_MIN);
 
-/// What the records so far say.
+/// The state after the records so far.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) committed: Option<Committed>,
-    /// The transfer that was begun last, and how much of it is durable.
+    /// The latest transfer, and how many bytes of it are durable.
     pub(super) begun: Option<(Begun, u32)>,
-    /// The last generation.
+    /// The generation of the latest commit.
     pub(super) generation: u64,
     stamps: heapless::Vec<Stamp, STAMPS>,
 }
 
 impl State {
-    /// When that sender's newest archive was made.
+    /// The creation time of the newest archive of `sender`.
     pub(super) fn stamp(&self, sender: &CertificateHash) -> Option<u64> {
         self.stamps.iter().find(|stamp| stamp.sender == *sender).map(|stamp| stamp.created)
     }
 
-    /// Whether nothing was ever committed, and nothing stands in a slot that a transfer goes on with.
+    /// Whether nothing was ever committed, and no transfer can be resumed.
     pub(super) fn is_void(&self) -> bool {
         self.generation == 0 && self.begun.is_none()
     }
@@ -37,7 +37,7 @@ impl State {
     pub(super) fn apply(&mut self, record: &Record) {
         match *record {
             Record::Begin(begun) => {
-                // Only where the COMMIT of the other slot got lost: this one is being erased.
+                // Only happens if the COMMIT of the other slot was lost. This slot is being erased.
                 self.committed = self.committed.filter(|committed| committed.slot != begun.slot);
                 self.begun = Some((begun, 0));
             }
@@ -59,7 +59,7 @@ impl State {
         }
     }
 
-    /// Keeps the sender's stamp; without room, at the cost of the sender that was silent longest.
+    /// Stores the stamp of a sender. If there is no room, the stamp with the oldest archive is dropped.
     fn note(&mut self, stamp: Stamp) {
         self.stamps.retain(|kept| kept.sender != stamp.sender);
         if self.stamps.is_full()
@@ -70,7 +70,7 @@ impl State {
         let _ = self.stamps.push(stamp);
     }
 
-    /// The records that lead to this state. CLEAR takes back the stamp that COMMIT brings: it may have been cleared.
+    /// The records that produce this state. CLEAR removes the stamp that COMMIT adds, because it may have been cleared.
     pub(super) fn snapshot(&self) -> impl Iterator<Item = Record> {
         let folder = self.committed.map_or(Record::Forget { generation: self.generation }, Record::Commit);
         let begun = self.begun.into_iter();

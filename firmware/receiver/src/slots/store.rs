@@ -1,4 +1,4 @@
-//! The [`Store`] of a session on slots: takes an archive into the free slot, and commits it.
+//! The [`Store`] of a session on slots: receives an archive into the free slot, verifies it, and commits it.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -16,21 +16,21 @@ use super::journal::Journal;
 use super::record::{CELL, Committed, Record, Sizes, Stamp};
 use super::stage::Stage;
 
-/// Shortest buffer, in bytes. A longer one, up to an erase block, means fewer calls of the flash.
+/// The shortest buffer, in bytes. A longer one, up to an erase block, needs fewer calls of the flash driver.
 pub const BUFFER_MIN: usize = 2 * CELL;
 
-/// Why slots cannot be used.
+/// Why the slots cannot be mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MountError {
-    /// The buffer has less than [`BUFFER_MIN`] bytes.
+    /// The buffer is shorter than [`BUFFER_MIN`].
     Buffer,
 }
 
-/// Memory for the transfer that is under way: about 4 KiB, which stay where they are.
+/// The memory of the running transfer, about 4 KiB. It is separate from the store so that it is never moved.
 pub struct Transfer(Place);
 
-// Empty is all zeros, so that a static one takes no flash.
+// `Empty` is represented by zeros, so that a static value takes no flash.
 #[repr(u8)]
 #[expect(clippy::large_enum_variant, reason = "there is one, in a place of its own, and no heap")]
 enum Place {
@@ -39,12 +39,13 @@ enum Place {
 }
 
 impl Transfer {
-    /// Memory without a transfer.
+    /// Creates the memory without a transfer.
     pub const fn new() -> Self {
         Self(Place::Empty)
     }
 
-    /// What reads the transfer's manifest. Made here, where the stack is not deep yet, and restarted for each transfer.
+    /// The reader of the transfer's manifest. Created here, where the stack is still shallow, and restarted for each
+    /// transfer.
     #[inline(never)]
     fn reader(&mut self) -> &mut ManifestReader {
         self.0 = Place::Made(ManifestReader::new(0));
@@ -61,7 +62,7 @@ impl Default for Transfer {
     }
 }
 
-/// The one writer of [`Slots`].
+/// The only writer of [`Slots`].
 pub struct SlotStore<'a, M: RawMutex, F> {
     slots: &'a Slots<'a, M, F>,
     buffer: &'a mut [u8],
@@ -72,18 +73,19 @@ pub struct SlotStore<'a, M: RawMutex, F> {
 }
 
 enum Work {
-    /// Nothing is offered.
+    /// No archive is offered.
     Idle,
-    /// The committed folder is what is offered.
+    /// The offered archive is the committed folder.
     Whole(Committed, Offered),
-    /// The offered archive goes into the free slot.
+    /// The offered archive is received into the free slot.
     Part(Stage),
 }
 
 impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
-    /// Reads the journal, and shows the committed folder to readers. Writes only after a power cut at the end of a
+    /// Reads the journal, and shows the committed folder to readers. Writes only if a power cut hit the end of a
     /// commit.
-    /// `buffer` collects what is written; only whole cells of 32 bytes of it are used.
+    ///
+    /// `buffer` collects bytes before they are written. Only whole cells of 32 bytes of it are used.
     pub async fn mount(
         slots: &'a Slots<'a, M, F>,
         buffer: &'a mut [u8],
@@ -103,20 +105,20 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         Ok(Self { slots, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle })
     }
 
-    /// Whether archives are taken that are older than what the same sender sent last. At first they are not.
+    /// Sets whether a sender may send an archive that is older than its last one. Initially it may not.
     pub fn allow_older(&mut self, allow: bool) {
         self.allow_older = allow;
     }
 
-    /// Forgets how new the senders' last archives were, so that each may send an older one.
+    /// Forgets the creation times of the senders' newest archives, so that each sender may send an older one.
     pub async fn reset_guard(&mut self) -> Result<(), StoreError> {
         self.journal.append(&self.slots.area, &Record::Clear).await?;
         self.journal.acknowledge(&self.slots.area).await;
         Ok(())
     }
 
-    /// Forgets the committed folder, and gives up what may be there where there is trouble with it. Who reads the folder now
-    /// may go on.
+    /// Forgets the committed folder, and any folder that the trouble may hide. Current readers of the folder may
+    /// continue.
     pub async fn forget(&mut self) -> Result<(), StoreError> {
         let is_known = self.journal.committed().is_none() && self.journal.trouble().is_none();
         if !is_known || !self.journal.is_settled() {
@@ -127,8 +129,8 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         Ok(())
     }
 
-    /// The slot for the next folder, unless a reader holds it. **Never that of the committed folder**, nor any while
-    /// that may be another one.
+    /// The slot for the next folder, unless a reader holds a lease on it. **Never the slot of the committed folder**,
+    /// and none at all while there is trouble, because either slot may contain it.
     fn free_slot(&self) -> Result<Slot, StoreError> {
         if self.journal.trouble().is_some() {
             return Err(StoreError::Io);
@@ -142,13 +144,13 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         if self.slots.is_leased(slot) { Err(StoreError::InUse) } else { Ok(slot) }
     }
 
-    /// Begins a transfer from the first byte on.
+    /// Starts a transfer from the first byte.
     fn take_up(&mut self, offered: Offered, sizes: Sizes, slot: Slot) {
         self.manifest.restart(sizes.manifest);
         self.work = Work::Part(Stage::new(offered, sizes, slot));
     }
 
-    /// The sizes of the offered archive, if it fits a slot.
+    /// The sizes of the offered archive, if it fits into a slot.
     fn sizes(&self, offered: &Offered) -> Result<Sizes, StoreError> {
         let sizes = Sizes::of(offered).filter(|sizes| sizes.total <= self.slots.capacity());
         sizes.ok_or(StoreError::Limit(Limit::Total))
@@ -160,8 +162,8 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         if older && !self.allow_older { Err(StoreError::Older) } else { Ok(()) }
     }
 
-    /// The digest of the committed folder, read back, if that is the folder that is offered. **Only its own sender may
-    /// know that it is there**: the digest says what the files contain.
+    /// Reads the committed folder back and returns its digest, if the offered folder is the same. **Only its own sender
+    /// may learn that it exists**, because the digest reveals what the files contain.
     async fn whole(
         &mut self,
         sender: &CertificateHash,
@@ -176,8 +178,9 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         Some((committed, Held { offset: sizes.total.into(), digest }))
     }
 
-    /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows it. What fails is the sender's fault
-    /// where the slot still holds what came, and the flash's where it does not; that is looked at only then.
+    /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows the folder to readers. If the
+    /// verification fails, compares the checksum of the slot: if the slot contains what was received, the sender is at
+    /// fault, else the flash.
     async fn conclude(&mut self) -> Result<Receipt, StoreError> {
         let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
         let area = &self.slots.area;
@@ -202,7 +205,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
             root,
         };
         self.journal.append(area, &Record::Commit(committed)).await?;
-        // No await in between: what the journal calls free must not be what readers are shown.
+        // There is no await in between, so that readers never see a folder whose slot the journal considers free.
         self.slots.show(Some(committed), None);
         self.work = Work::Idle;
         self.journal.acknowledge(area).await;
@@ -278,7 +281,7 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
             Work::Part(stage) => {
                 stage.write(&self.slots.area, &mut self.journal, self.manifest, archive, self.buffer).await
             }
-            // The caller's error: nothing is missing.
+            // An error of the caller: the archive is complete.
             Work::Idle | Work::Whole(..) => Err(StoreError::Io),
         }
     }
@@ -286,7 +289,7 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
     fn manifest(&self) -> Option<Digest> {
         match &self.work {
             Work::Part(stage) => stage.summary.map(|summary| summary.digest),
-            // What was begun is what is committed.
+            // The offered archive is the committed one.
             _ => self.journal.committed().map(|committed| committed.manifest),
         }
     }
@@ -314,7 +317,7 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
         let of_it = matches!(&self.work, Work::Part(stage) if stage.is_in_journal());
         self.work = Work::Idle;
         if of_it {
-            // If it fails, what is kept is offered again, and refused again.
+            // If this fails, the same archive is resumed and refused again.
             let _ = self.journal.append(&self.slots.area, &Record::Abandon).await;
         }
     }
@@ -325,7 +328,7 @@ fn receipt(committed: &Committed) -> Receipt {
     Receipt { digest: root, files: sizes.files, bytes: sizes.total.into(), generation }
 }
 
-/// Whether the slot does not hold what was committed. What cannot be read may well be there.
+/// Whether the slot does not contain what was committed. A read error does not prove that.
 async fn is_false<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>, committed: &Committed, buffer: &mut [u8]) -> bool {
     match check::whole(&slots.area, committed.slot, &committed.sizes, buffer).await {
         Ok((summary, root)) => summary.digest != committed.manifest || root != committed.root,

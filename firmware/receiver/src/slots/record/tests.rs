@@ -1,4 +1,4 @@
-//! The records' bytes.
+//! Tests of the byte format of records.
 
 use std::string::String;
 use std::vec::Vec;
