@@ -1,4 +1,4 @@
-//! Archives for the tests, and what a reader sees of a committed one.
+//! Builds archives for the tests, and reads committed folders.
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -10,7 +10,7 @@ use waft_core::path::RelPath;
 use waft_core::session::Offered;
 use waft_receiver::slots::{Folder, Verdict};
 
-/// Files in ascending order, each with its bytes; a directory has none.
+/// Paths in ascending order, each with the content of the file, or `None` for a directory.
 pub(crate) type Tree = Vec<(String, Option<Vec<u8>>)>;
 
 pub(crate) struct Archive {
@@ -21,7 +21,7 @@ pub(crate) struct Archive {
     pub(crate) root: Digest,
 }
 
-/// Files of these sizes, filled with bytes that `seed` makes different.
+/// Files of these sizes. Their content depends on `seed`.
 pub(crate) fn tree(seed: u8, sizes: &[usize]) -> Tree {
     let content = |index: usize, size: usize| (0..size).map(|at| (at * (index + 3)) as u8 ^ seed).collect();
     let files = sizes.iter().enumerate().map(|(index, size)| (format!("d/{index:03}"), Some(content(index, *size))));
@@ -53,12 +53,12 @@ pub(crate) fn archive(tree: Tree, created: u64) -> Archive {
     Archive { tree, bytes, offered, manifest: summary.digest, root }
 }
 
-/// Everything that a reader gets to see of the folder; checks on the way that it is sound.
+/// Reads the whole folder through the reader's interface, and checks that it is undamaged.
 pub(crate) async fn seen<F: NorFlash>(folder: &Folder<'_, NoopRawMutex, F>) -> Tree {
     read(folder).await.expect("the folder is sound")
 }
 
-/// The same; `None` where any of it cannot be read, or is damaged.
+/// Reads the whole folder, or returns `None` if any of it is unreadable or damaged.
 pub(crate) async fn read<F: NorFlash>(folder: &Folder<'_, NoopRawMutex, F>) -> Option<Tree> {
     let mut tree = Vec::new();
     let mut entries = folder.entries();

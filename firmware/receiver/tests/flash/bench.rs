@@ -1,4 +1,4 @@
-//! A flash, the slots on it, and one transfer after the other, from boot to boot.
+//! Boots the slot store on a simulated flash, and runs transfers on it.
 
 use embassy_futures::block_on;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -12,12 +12,13 @@ use crate::archive::{Archive, Tree, seen};
 
 pub(crate) type Board<'a, F> = SlotStore<'a, NoopRawMutex, F>;
 
-/// One boot: mounts, and does `what` with the store.
+/// Boots once: mounts the slots, and runs `what` with the store.
 pub(crate) fn boot<F: NorFlash, T>(
     flash: &Mutex<NoopRawMutex, F>,
     what: impl AsyncFnOnce(&Slots<'_, NoopRawMutex, F>, &mut Board<'_, F>) -> T,
 ) -> Option<T> {
-    // One that takes a block at once, one that cuts blocks into odd pieces, or one that keeps the writes few.
+    // Depending on the geometry, the buffer holds a whole block, splits blocks into odd pieces, or limits the number of
+    // writes.
     let mut buffer = vec![0; if (4096..=8192).contains(&F::ERASE_SIZE) { 200 } else { F::ERASE_SIZE.min(32 << 10) }];
     let mut transfer = Transfer::new();
     block_on(async {
@@ -28,11 +29,12 @@ pub(crate) fn boot<F: NorFlash, T>(
     })
 }
 
-/// Begins, and holds what is held against the archive, as a sender does. Gives where to go on.
+/// Begins a transfer, and compares the held digest with the archive, as a sender does. Returns the offset at which the
+/// transfer continues.
 pub(crate) async fn begin(store: &mut impl Store, archive: &Archive) -> Result<usize, StoreError> {
     let foreseen = store.check(&archive.offered).await.err();
     let begun = store.begin(&archive.offered, &|digest| *digest == archive.manifest).await;
-    // All that is refused is refused before the key is asked for, except that the place is in use.
+    // Every refusal occurs before the key is requested, except that the slot is in use.
     assert_eq!(foreseen, begun.err().filter(|error| *error != StoreError::InUse));
     let Held { offset, digest } = begun?;
     if Digest::of(&archive.bytes[..offset as usize]) == digest {
@@ -42,7 +44,7 @@ pub(crate) async fn begin(store: &mut impl Store, archive: &Archive) -> Result<u
     Ok(0)
 }
 
-/// A whole transfer; gives where it began, too.
+/// Transfers a whole archive. Also returns the offset at which the transfer began.
 pub(crate) async fn send(store: &mut impl Store, archive: &Archive) -> Result<(usize, Receipt), StoreError> {
     let offset = begin(store, archive).await?;
     for chunk in archive.bytes[offset..].chunks(1000) {

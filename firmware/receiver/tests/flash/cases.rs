@@ -1,4 +1,4 @@
-//! Single cases: readers and their leases, the rollback guard, sizes to the byte, the same folder again.
+//! Single cases: readers and their leases, the rollback guard, exact size limits, and a repeated transfer of a folder.
 
 use embassy_futures::block_on;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -85,8 +85,9 @@ fn the_same_folder_again_moves_nothing_and_keeps_its_generation() {
     assert_eq!(boot(&flash, async |_, store| send(store, &other).await).unwrap(), Err(StoreError::Older));
 }
 
-/// Whoever knows a folder's manifest must not learn the digest of its content: only the sender of the committed folder
-/// is told that the folder is there. Another sender sends all of it, and then it is that sender's folder.
+/// A peer that knows the manifest of a folder must not learn the digest of its content: only the sender of the
+/// committed folder is told that the folder exists. Another sender must send all of it, and then becomes the folder's
+/// sender.
 #[test]
 fn a_committed_folder_is_held_for_its_own_sender_only() {
     let flash = flash(12);
@@ -140,7 +141,7 @@ fn a_transfer_goes_on_at_the_bound_of_an_erase_block_for_its_own_sender_only() {
     });
 }
 
-/// Before its manifest is there in full, nobody can say that it is the same archive.
+/// Without a complete manifest, nothing proves that the archive is the same.
 #[test]
 fn a_part_of_a_manifest_is_not_held() {
     let flash = flash(12);
@@ -226,7 +227,7 @@ fn an_older_archive_is_refused_until_the_guard_is_reset() {
     });
 }
 
-/// Whoever sent the oldest archive makes room, whenever that was.
+/// When the stamps are full, the sender of the oldest archive is dropped, whenever it sent that archive.
 #[test]
 fn the_guard_keeps_the_newest_stamps() {
     let flash = flash(12);
@@ -248,7 +249,7 @@ fn the_guard_keeps_the_newest_stamps() {
                 assert_eq!(begin(store, &by(sender, 199)).await, Err(StoreError::Older), "{sender}");
             }
             begin(store, &by(1, 99)).await.unwrap();
-            // The state moves to the other block.
+            // This write moves the state to the other block.
             begin(store, &second()).await.unwrap();
             store.write(&second().bytes[..100]).await.unwrap();
         });
@@ -273,7 +274,7 @@ fn a_slot_takes_what_fits_to_the_byte() {
     });
 }
 
-/// An odd number of blocks in the middle of the flash: one of them stays unused.
+/// The region has an odd number of blocks in the middle of the flash, so one of them is unused.
 #[test]
 fn what_lies_around_the_slots_stays_as_it_is() {
     let flash = flash(18);
@@ -308,7 +309,7 @@ fn a_forgotten_folder_is_gone_and_its_generation_stays_taken() {
         store.forget().await.unwrap();
         assert_eq!(flash.lock().await.operations, operations);
     });
-    // The state moves to the other block.
+    // This write moves the state to the other block.
     boot(&flash, async |_, store| store.reset_guard().await.unwrap());
     boot(&flash, async |slots, store| {
         assert!(slots.folder().is_none());
@@ -336,7 +337,7 @@ fn maps_that_cannot_be_are_refused() {
     });
 }
 
-/// What the store costs a board; where it grows, somebody should know.
+/// Limits the memory that the store takes on a board, so that an increase is noticed.
 #[test]
 fn memory_is_bounded() {
     let (first, flash) = (first(), flash(12));

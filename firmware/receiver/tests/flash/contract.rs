@@ -1,6 +1,6 @@
-//! What the `Store` trait promises, held against both stores: a directory of a computer, and slots on flash.
+//! Tests the contract of the `Store` trait with both stores: a directory on a computer, and slots on flash.
 //!
-//! Each step below is one start of the receiver, on the storage that the step before has left.
+//! Each step below is one start of the receiver, on the storage that the previous step left behind.
 
 use embassy_futures::block_on;
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ macro_rules! on_both {
     };
 }
 
-/// A directory that may be overwritten, as slots are.
+/// A directory store that may overwrite the folder, as slots do.
 fn directory(place: &TempDir) -> DirectoryStore {
     let store = DirectoryStore::open(&place.path().join("into"), true).unwrap();
     store.remembering(Home::at(place.path().join("home")).unwrap())
@@ -59,7 +59,7 @@ fn what_was_not_begun_is_refused_and_changes_nothing() {
     on_both!(step, step);
 }
 
-/// The whole archive, and what the store says of itself on the way.
+/// Receives a whole archive, and checks the state of the store after each piece.
 async fn first_comes(store: &mut impl Store) {
     let archive = first();
     store.check(&archive.offered).await.unwrap();
@@ -80,7 +80,7 @@ async fn first_comes(store: &mut impl Store) {
     assert_eq!(store.commit().await, Err(StoreError::Io), "it is over");
 }
 
-/// The folder that was committed is held in full, by its own sender.
+/// The committed folder is held in full, but only for its own sender.
 async fn first_is_held(store: &mut impl Store) {
     let archive = first();
     let other = Offered { sender: CertificateHash([9; 32]), ..archive.offered };
@@ -99,7 +99,7 @@ fn a_folder_is_committed_and_held() {
     on_both!(first_comes, first_is_held, first_is_held);
 }
 
-/// Longer than a block of flash.
+/// An archive longer than a block of flash.
 fn long() -> Archive {
     archive(tree(7, &[2000, 0, 9000, 9000]), 300)
 }
@@ -112,7 +112,7 @@ async fn a_part_comes(store: &mut impl Store) {
     assert_eq!(store.write(b"more").await, Err(StoreError::Io), "until it is begun again");
 }
 
-/// Left without a word, as by a reset.
+/// The step ends without `suspend`, as in a reset.
 async fn the_part_is_held(store: &mut impl Store) {
     let held = take_up(store, &long()).await;
     assert!((1..=16_000).contains(&held.offset) && is_prefix(&held, &long()), "{held:?}");
@@ -151,7 +151,7 @@ async fn discarded_it_is_forgotten(store: &mut impl Store) {
     assert_eq!(take_up(store, &long()).await.offset, NOTHING);
 }
 
-/// Archives that break the rules, behind each of which the committed folder stands as it did.
+/// Receives archives that break the rules. The committed folder stays unchanged after each of them.
 async fn bad_archives_come(store: &mut impl Store) {
     let whole = second();
     let manifest = whole.offered.shape.manifest as usize;

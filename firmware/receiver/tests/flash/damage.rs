@@ -1,4 +1,4 @@
-//! What a sender or the flash gets wrong: false archives, damaged files, a damaged journal.
+//! Errors of the sender or the flash: invalid archives, damaged files, and a damaged journal.
 
 use embassy_sync::mutex::Mutex;
 use waft_core::archive::{ArchiveError, Shape};
@@ -83,7 +83,7 @@ fn a_manifest_that_is_not_as_it_was_offered_is_refused_before_the_contents() {
     }
 }
 
-/// Another archive stands in the slot, and it is whole.
+/// The slot contains another archive, which is valid itself.
 #[test]
 fn what_is_committed_is_what_came() {
     let flash = flash(12);
@@ -97,7 +97,7 @@ fn what_is_committed_is_what_came() {
     });
 }
 
-/// What came was right: the sender must not be told that it was wrong.
+/// The received archive was valid, so the sender must not be told that it was not.
 #[test]
 fn what_rots_before_the_commit_is_the_flashs_fault_and_is_sent_again() {
     let second = second();
@@ -124,7 +124,7 @@ fn what_rots_before_the_commit_is_the_flashs_fault_and_is_sent_again() {
     }
 }
 
-/// A size in it, too: nothing behind the slot is read.
+/// A size in the manifest changes, and nothing after the slot is read.
 #[test]
 fn a_manifest_that_rots_before_the_commit_leads_to_no_other_part_of_the_flash() {
     let flash = flash(12);
@@ -156,7 +156,7 @@ fn verify_names_the_damaged_files() {
         damage(folder.open("d/001").await.unwrap().range().start + 7).await;
         damage(folder.open("d/002").await.unwrap().range().end).await;
         assert_eq!(verify().await, (Verdict::Damaged { files: 2 }, vec!["d/001".into(), "d/002".into()]));
-        // A content that fits its digest, and is not what was committed.
+        // Content that matches its digest, but not what was committed.
         let file = folder.open("d/000").await.unwrap().range();
         let mut nor = flash.lock().await;
         nor.bytes[file.start as usize..file.end as usize].fill(1);
@@ -170,11 +170,11 @@ fn verify_names_the_damaged_files() {
     });
 }
 
-/// Each byte of it, to several values.
+/// Changes each byte of the manifest to several values.
 #[test]
 fn a_damaged_manifest_leads_to_no_other_part_of_the_flash() {
     let whole = flash(12);
-    // Longer than an entry may be.
+    // The manifest is longer than an entry may be.
     let many = archive(tree(2, &[&[3000][..], &[100; 95]].concat()), 1);
     boot(&whole, async |_, store| send(store, &many).await.unwrap());
     let manifest = 2 * ERASE..2 * ERASE + many.offered.shape.manifest as usize;
@@ -198,12 +198,13 @@ fn a_damaged_manifest_leads_to_no_other_part_of_the_flash() {
             read(&[(at, value)]);
         }
     }
-    // The last entry goes on in the content: its length says so, and its nanoseconds.
+    // With this length and these nanoseconds, the last entry extends into the content.
     let end = manifest.end;
     assert_eq!(read(&[(end - 13, 13), (end - 1, 0x80)]).len(), many.tree.len() - 1);
 }
 
-/// Where no byte of the journal can be lost without loss, what is shown is still whole, and the store still receives.
+/// Even if a damaged journal loses a folder, the folder that is shown is complete, and the store can receive another
+/// one.
 #[test]
 fn a_damaged_journal_shows_whole_folders_or_none() {
     let (first, second) = (first(), second());
@@ -211,7 +212,7 @@ fn a_damaged_journal_shows_whole_folders_or_none() {
     let whole = flash(12);
     boot(&whole, async |_, store| send(store, &first).await.unwrap());
     boot(&whole, async |_, store| send(store, &second).await.unwrap());
-    // A transfer that was broken off: slot A, where the first folder was, is half erased.
+    // An interrupted transfer: slot A, which contained the first folder, is half erased.
     let third = archive(tree(3, &[9000]), 300);
     boot(&whole, async |_, store| {
         begin(store, &third).await.unwrap();
@@ -238,11 +239,11 @@ fn a_damaged_journal_shows_whole_folders_or_none() {
     boot(&flash, async |_, store| send(store, &third).await.unwrap());
 }
 
-/// Several records in a row are lost, and so it seems that nothing came behind the first folder. Its slot holds a part of
-/// the third one, or all of it.
+/// Several adjacent records are lost, so the journal seems to end after the first folder. Its slot already contains a
+/// part of the third folder, or all of it.
 #[test]
 fn a_folder_that_was_overwritten_is_not_shown_again() {
-    // As long as the first one, with the same names.
+    // As long as the first archive, with the same names.
     let third = archive(tree(3, &[10, 0, 5000]), 300);
     for is_whole in [false, true] {
         let whole = flash(12);

@@ -1,5 +1,5 @@
-//! The flash fails while the power stays on: single operations, or a part of it, for a while or for good. No committed
-//! folder is lost.
+//! The flash fails while the power stays on: single operations or a range of it, temporarily or permanently. No
+//! committed folder is lost.
 
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ fn copy(flash: &Flash) -> Flash {
     Mutex::new(flash.try_lock().unwrap().clone())
 }
 
-/// Flashes on which `second` is committed, and `third` is not there in full.
+/// Flashes on which `second` is committed, and `third` is not complete.
 fn histories() -> Vec<(&'static str, Flash)> {
     let broken_off = async |store: &mut crate::bench::Board<'_, Nor<4, ERASE>>| {
         begin(store, &third()).await.unwrap();
@@ -54,19 +54,19 @@ fn histories() -> Vec<(&'static str, Flash)> {
     vec![("alone", alone), ("apart", apart), ("in one boot", in_one_boot), ("in three", in_three)]
 }
 
-/// A boot in which reads fail somewhere for good, and a transfer. Gives what became of that, and what the next boot
+/// Boots and transfers while reads of `range` always fail. Returns the result, and the generation that the next boot
 /// shows.
 fn boot_half_blind(flash: &Flash, range: Range<u32>) -> (Result<(), StoreError>, u64) {
     reads_fail(flash, range.clone(), 0, Failing::ALWAYS);
     let sent = boot(flash, async |_, store| send(store, &third()).await.map(drop)).unwrap_or(Err(StoreError::Io));
     works_again(flash);
     let (generation, tree) = boot(flash, async |slots, _| shown(slots).await).unwrap().expect("a folder is there");
-    // A COMMIT that did not read back may stand.
+    // COMMIT may be in the journal even if it could not be read back.
     assert!(tree == third().tree || sent.is_err() && tree == second().tree, "{range:?}");
     (sent, generation)
 }
 
-/// The journal's blocks, each and together, in whole and in halves; the slots; everything.
+/// Each block of the journal, both, and each half block; each slot; the whole flash.
 #[test]
 fn a_part_that_cannot_be_read_costs_no_folder() {
     for (history, before) in histories() {
@@ -84,7 +84,7 @@ fn a_part_that_cannot_be_read_costs_no_folder() {
     }
 }
 
-/// Each cell of the journal, and each run of cells as long as a COMMIT.
+/// Each cell of the journal, and each range of cells as long as a COMMIT.
 #[test]
 fn a_cell_of_the_journal_that_cannot_be_read_costs_no_folder() {
     for (_, before) in histories() {
@@ -94,8 +94,8 @@ fn a_cell_of_the_journal_that_cannot_be_read_costs_no_folder() {
     }
 }
 
-/// The block that counts cannot be read. Nothing is refused for ever: not once it can be read, and not once somebody
-/// gives up the folder.
+/// The live block is unreadable. The board refuses transfers only until it is readable again, or until the user forgets
+/// the folder.
 #[test]
 fn a_journal_that_cannot_be_read_holds_up_transfers_until_it_can_or_is_given_up() {
     for (history, before) in histories() {
@@ -118,7 +118,7 @@ fn a_journal_that_cannot_be_read_holds_up_transfers_until_it_can_or_is_given_up(
         works_again(&flash);
         assert_eq!(boot(&flash, async |slots, _| shown(slots).await).unwrap(), Some((generation, second().tree)));
 
-        // Erased, the block can be read again.
+        // Once the block is erased, it is readable again.
         reads_fail(&flash, live, 0, 200);
         boot(&flash, async |slots, store| {
             assert_eq!(begin(store, &third()).await, Err(StoreError::Io));
@@ -132,7 +132,7 @@ fn a_journal_that_cannot_be_read_holds_up_transfers_until_it_can_or_is_given_up(
     }
 }
 
-/// The first reads of a boot fail, and then the flash works. What was not read may be what counts.
+/// The first reads of a boot fail, and then the flash works. The bytes that were not read may be the decisive ones.
 #[test]
 fn a_boot_whose_first_reads_fail_costs_no_folder_and_shows_no_older_one() {
     for (history, before) in histories() {
@@ -153,7 +153,7 @@ fn a_boot_whose_first_reads_fail_costs_no_folder_and_shows_no_older_one() {
     }
 }
 
-/// Each cell of the journal cannot be read in one boot: it shows the folder or none.
+/// Each cell of the journal is unreadable in one boot, which shows the latest folder or none.
 #[test]
 fn a_boot_that_cannot_read_a_cell_of_the_journal_shows_no_older_folder() {
     for (history, before) in histories() {
@@ -162,7 +162,7 @@ fn a_boot_that_cannot_read_a_cell_of_the_journal_shows_no_older_folder() {
             reads_fail(&flash, cell * 32..(cell + 1) * 32, 0, Failing::ALWAYS);
             let shown = boot(&flash, async |slots, _| shown(slots).await).unwrap();
             assert!(shown.is_none_or(|(_, tree)| tree == second().tree), "{history}: {cell}: an older folder");
-            // Nor is its own sender told that the older folder is there.
+            // The sender of the older folder is not told either that it exists.
             boot(&flash, async |_, store| {
                 assert!(begin(store, &first()).await.is_err() || store.durable() == 0, "{history}: {cell}");
             });
@@ -170,7 +170,7 @@ fn a_boot_that_cannot_read_a_cell_of_the_journal_shows_no_older_folder() {
     }
 }
 
-/// The head of a block stands twice, in it and as a copy in the other one: either suffices.
+/// The head of a block is stored twice, in the block and as a copy in the other one. One of them is sufficient.
 #[test]
 fn a_head_that_cannot_be_read_hides_no_folder() {
     for (history, before) in histories() {
@@ -186,7 +186,7 @@ fn a_head_that_cannot_be_read_hides_no_folder() {
     }
 }
 
-/// Power went between COMMIT and what acknowledges it. The next boot wants to move the journal, and cannot.
+/// Power failed between COMMIT and SETTLED. The next boot tries to move the journal, and cannot.
 #[test]
 fn a_journal_that_cannot_be_moved_hides_no_folder() {
     for what in [Operation::Write, Operation::Erase] {
@@ -196,7 +196,7 @@ fn a_journal_that_cannot_be_moved_hides_no_folder() {
             begin(store, &second()).await.unwrap();
             store.write(&second().bytes).await.unwrap();
             let mut nor = flash.lock().await;
-            // COMMIT is the next operation but one: the rest of the archive comes before it.
+            // The rest of the archive is written first, so COMMIT is the second operation from here.
             nor.cut = Some((nor.operations + 1, Tear::Unacknowledged));
             drop(nor);
             store.commit().await.unwrap_err();
@@ -213,7 +213,7 @@ fn a_journal_that_cannot_be_moved_hides_no_folder() {
     }
 }
 
-/// What cannot be forgotten is still there to be read.
+/// If FORGET fails, the folder stays readable.
 #[test]
 fn a_folder_that_cannot_be_forgotten_is_still_shown() {
     let flash = flash(12);
@@ -228,8 +228,8 @@ fn a_folder_that_cannot_be_forgotten_is_still_shown() {
     assert!(boot(&flash, async |slots, _| shown(slots).await) == Some(Some((1, first().tree))));
 }
 
-/// Power goes at every operation of FORGET and of CLEAR; the boots behind it read what is torn in turn as it was and as
-/// it was to be. What one boot found to be forgotten, no later one finds again.
+/// Power fails at each operation of FORGET and of CLEAR. The following boots alternately read the torn cells as before
+/// and as intended. Once a boot read that something is forgotten, no later boot may show it again.
 #[test]
 fn a_torn_record_means_the_same_in_every_later_boot() {
     let orders = [[Reads::Meant, Reads::Before, Reads::Anew], [Reads::Before, Reads::Meant, Reads::Before]];
@@ -265,7 +265,7 @@ fn a_torn_record_means_the_same_in_every_later_boot() {
     }
 }
 
-/// Every read of a boot and a transfer in turn, twice in a row.
+/// Each read of a boot and a transfer fails in turn, together with the next one.
 #[test]
 fn a_read_error_that_passes_changes_nothing() {
     for (history, before) in histories() {
@@ -285,7 +285,7 @@ fn a_read_error_that_passes_changes_nothing() {
     }
 }
 
-/// A flash with a torn record behind the committed folder: a boot reads that folder before it believes in it.
+/// A flash with a torn record after the committed folder: a boot verifies the folder before it shows it.
 fn doubtful() -> Flash {
     let flash = flash(12);
     boot(&flash, async |_, store| send(store, &first()).await.unwrap());
@@ -302,7 +302,7 @@ fn doubtful() -> Flash {
     flash
 }
 
-/// From every read of the boot on, to the end of the boot or for three reads.
+/// Reads fail from each read of the boot on, for three reads or until the boot ends.
 #[test]
 fn a_doubtful_boot_disowns_nothing_that_it_cannot_read() {
     for times in [3, Failing::ALWAYS] {
@@ -319,7 +319,7 @@ fn a_doubtful_boot_disowns_nothing_that_it_cannot_read() {
             let over = flash.try_lock().unwrap().failing.as_ref().unwrap().after > 0;
             works_again(&flash);
             let (_, tree) = boot(&flash, async |slots, _| shown(slots).await).unwrap().expect("a folder is there");
-            // A COMMIT that did not read back may stand.
+            // COMMIT may be in the journal even if it could not be read back.
             assert!(tree == third().tree || !sent && tree == second().tree, "{after}");
             if over {
                 break;
@@ -328,7 +328,7 @@ fn a_doubtful_boot_disowns_nothing_that_it_cannot_read() {
     }
 }
 
-/// Every write and every erasure of a transfer in turn fails, once or from then on.
+/// Each write and each erasure of a transfer fails in turn, once or permanently.
 #[test]
 fn a_write_or_an_erasure_that_fails_costs_no_folder() {
     for (what, times) in
@@ -347,7 +347,7 @@ fn a_write_or_an_erasure_that_fails_costs_no_folder() {
                     let is = if sent.is_ok() { third().tree } else { second().tree };
                     assert_eq!(shown(slots).await.unwrap().1, is, "{history}: {what:?} {after}");
                     store.suspend().await;
-                    // What failed once works again.
+                    // After a single failure the flash works again.
                     if times == 1 {
                         send(store, &third()).await.unwrap();
                         assert_eq!(shown(slots).await.unwrap().1, third().tree, "{history}: {what:?} {after}");
@@ -368,7 +368,7 @@ fn a_write_or_an_erasure_that_fails_costs_no_folder() {
     }
 }
 
-/// The last PROGRESS cannot be read, and in a later boot it can. Meanwhile the transfer went on before it.
+/// The last PROGRESS is unreadable, and becomes readable in a later boot. Meanwhile the transfer resumed before it.
 #[test]
 fn a_progress_that_comes_back_does_not_count() {
     let flash = flash(12);
@@ -376,7 +376,7 @@ fn a_progress_that_comes_back_does_not_count() {
         begin(store, &second()).await.unwrap();
         store.write(&second().bytes[..2 * ERASE]).await.unwrap();
     });
-    // Behind the head, FORGET, CLEAR, SETTLED twice, BEGIN, and the first PROGRESS.
+    // The cell after the head, FORGET, CLEAR, SETTLED twice, BEGIN, and the first PROGRESS.
     reads_fail(&flash, 8 * 32..9 * 32, 0, Failing::ALWAYS);
     boot(&flash, async |_, store| {
         assert_eq!(begin(store, &second()).await, Ok(ERASE));
@@ -386,7 +386,7 @@ fn a_progress_that_comes_back_does_not_count() {
     assert_eq!(boot(&flash, async |_, store| begin(store, &second()).await).unwrap(), Ok(ERASE));
 }
 
-/// PROGRESS stands, but could not be read back.
+/// PROGRESS was written, but could not be read back.
 #[test]
 fn what_was_discarded_is_not_held_where_the_flash_failed() {
     let flash = flash(12);
@@ -400,7 +400,8 @@ fn what_was_discarded_is_not_held_where_the_flash_failed() {
     assert_eq!(boot(&flash, async |_, store| begin(store, &second()).await).unwrap(), Ok(0));
 }
 
-/// A byte of the journal or of the slot is not what was written. Whoever is told that it is, finds it in the next boot.
+/// A byte of the journal or of the slot never changes. If the transfer succeeds nevertheless, the next boot shows its
+/// folder.
 #[test]
 fn a_write_that_is_not_kept_costs_no_folder() {
     for (_, before) in histories() {
@@ -414,11 +415,11 @@ fn a_write_that_is_not_kept_costs_no_folder() {
     }
 }
 
-/// The sender must not be told that its archive is wrong.
+/// The sender must not be told that its archive is invalid.
 #[test]
 fn a_slot_that_cannot_be_read_before_the_commit_is_the_flashs_fault() {
     let content = second().offered.shape.manifest + 5;
-    // The manifest is read, and then each entry of it again.
+    // The manifest is read first, and then each of its entries again.
     for (from, length, after) in [(3, 1, 0), (3, 1, 1), (content, 1, 0), (BLOCK, BLOCK, 0), (0, 5 * BLOCK, 0)] {
         let flash = flash(12);
         boot(&flash, async |slots, store| {

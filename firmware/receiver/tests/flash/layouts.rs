@@ -1,5 +1,5 @@
-//! What another version wrote, or a firmware whose slots lie elsewhere: it is told, it stays as it is, and it can be
-//! given up.
+//! A flash that was written by another version, or by firmware with other slots, is reported and left unchanged until
+//! the user forgets the folder.
 
 use embassy_futures::block_on;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -12,8 +12,7 @@ use crate::bench::{Board, begin, boot, send, shown};
 use crate::cases::{ERASE, Flash, first, flash, second};
 use crate::nor::{Level, Nor, TEARS};
 
-/// Makes that block's head, and the copy of it, those of another version: that of the first version in which one byte
-/// is another, and the checksum is right.
+/// Changes the version in each head and copy of a head, and updates the checksum.
 fn become_version(flash: &Flash, version: u8) {
     let mut nor = flash.try_lock().unwrap();
     for cell in [0, 32, ERASE, ERASE + 32] {
@@ -28,7 +27,7 @@ fn become_version(flash: &Flash, version: u8) {
     }
 }
 
-/// A boot of a firmware whose slots end there.
+/// Boots a firmware whose slots end at `end`.
 fn boot_with<T>(
     flash: &Flash,
     end: u32,
@@ -45,7 +44,7 @@ fn boot_with<T>(
 const WHOLE: u32 = 12 * ERASE as u32;
 const SHORTER: u32 = 10 * ERASE as u32;
 
-/// The firmware that does not know the layout refuses, and writes nothing.
+/// The firmware that does not know the layout refuses transfers, and writes nothing.
 fn refuses(flash: &Flash, end: u32) {
     let before = flash.try_lock().unwrap().operations;
     boot_with(flash, end, async |slots, store| {
@@ -85,7 +84,7 @@ fn a_folder_of_another_version_or_layout_stays_until_it_is_given_up() {
     refuses(&flash, WHOLE);
 }
 
-/// Power goes while it is given up: afterwards it is either still there, or the flash is in use.
+/// Power fails during `forget`: afterwards the folder is either still reported, or the flash is usable.
 #[test]
 fn a_folder_that_is_given_up_while_power_goes_can_be_given_up_again() {
     for (level, tear) in [Level::Words, Level::Unreadable].into_iter().flat_map(|level| TEARS.map(|tear| (level, tear)))
@@ -117,7 +116,7 @@ fn a_folder_that_is_given_up_while_power_goes_can_be_given_up_again() {
     }
 }
 
-/// A blank flash, and one full of what never was a journal, are in use without further ado.
+/// A blank flash, and one that never contained a journal, are usable immediately.
 #[test]
 fn what_is_no_journal_is_no_trouble() {
     for filling in [None, Some(0xff), Some(0)] {

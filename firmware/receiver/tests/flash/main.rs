@@ -1,5 +1,5 @@
-//! The slot store and the seed on a flash that keeps the rules of NOR flash: single cases, driven through the `Store`
-//! trait as a session drives it, and a simulator of power cuts.
+//! Tests of the slot store and the seed on a simulated NOR flash: single cases, driven through the `Store` trait as a
+//! session does, and a simulator of power cuts.
 
 mod archive;
 mod bench;

@@ -1,41 +1,42 @@
-//! NOR flash in memory that keeps the rules of real ones, and loses power, or fails, when told.
+//! A simulated NOR flash that enforces the rules of real ones, and simulates power cuts and failures.
 //!
-//! Every write unit remembers what happened to it since its block was erased. Writing to one that is not erased fails
-//! the test: the store must not do it. What a unit reads after power went while it was written depends on the level.
+//! Every write unit tracks what happened to it since its block was erased. A write to a unit that is not erased fails
+//! the test, because the store must not do that. What a unit reads after a power cut during its write depends on the
+//! level.
 
 use std::ops::Range;
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
-/// How badly torn units behave. Each level is harder than the one before.
+/// How torn units behave. Each level is harder to handle than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Some of the bits fell.
+    /// Some of the bits changed.
     Bits,
-    /// The unit is any garbage, and may not be written again.
+    /// The unit contains garbage, and must not be written again.
     Words,
-    /// It reads as erased, as written, or in between, each time anew.
+    /// The unit reads as before, as intended, or in between, and may differ at each read.
     Marginal,
-    /// It cannot be read.
+    /// The unit is unreadable.
     Unreadable,
 }
 
-/// How far the operation came in which power went.
+/// How much of an operation was done when power failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tear {
-    /// It did not begin.
+    /// Nothing.
     Nothing,
     /// The first unit is torn.
     First,
-    /// The unit in the middle is torn.
+    /// The units before the middle one are done, and the middle one is torn.
     Middle,
-    /// The last unit is torn.
+    /// All units are done except the last one, which is torn.
     Last,
     /// Every unit is torn.
     All,
-    /// Of all units some are done, some torn, some as before: the units of a block are erased together.
+    /// Some units are done, some torn, and some unchanged, because the units of a block are erased together.
     Scattered,
-    /// It ended, but nobody was told.
+    /// The operation is complete, but was not acknowledged.
     Unacknowledged,
 }
 
@@ -45,17 +46,17 @@ pub(crate) const TEARS: [Tear; 7] =
 /// What torn units read at the marginal level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// What they held before.
+    /// Their content before the operation.
     Before,
-    /// What they were to hold.
+    /// Their intended content.
     Meant,
-    /// Either, or something in between, each time anew.
+    /// Either of both or something in between, chosen at each read.
     Anew,
-    /// Each unit reads as it was, as it was to be, as garbage, or not at all, and does so until the next boot.
+    /// Each unit reads as before, as intended, as garbage, or not at all, chosen once per boot.
     PerBoot,
 }
 
-/// What one torn unit reads.
+/// What a torn unit reads.
 enum Reading {
     Stored,
     Meant,
@@ -70,15 +71,15 @@ pub(crate) enum Operation {
     Erase,
 }
 
-/// Operations that fail while the power stays on. Those that change something leave it half done.
+/// Operations that fail while the power stays on. Failed writes and erasures leave units half done.
 #[derive(Clone, Debug)]
 pub(crate) struct Failing {
     pub(crate) what: Operation,
-    /// Those that touch a byte of it.
+    /// Operations that touch this range are affected.
     pub(crate) range: Range<u32>,
-    /// So many of them work first.
+    /// The number of them that succeed first.
     pub(crate) after: u32,
-    /// So many fail then.
+    /// The number of them that fail afterwards.
     pub(crate) times: u32,
 }
 
@@ -131,22 +132,22 @@ enum Unit {
 #[derive(Clone)]
 pub(crate) struct Nor<const WRITE: usize, const ERASE: usize> {
     pub(crate) bytes: Vec<u8>,
-    /// What a torn unit was to become.
+    /// The intended content of torn units.
     meant: Vec<u8>,
     units: Vec<Unit>,
     pub(crate) level: Level,
     pub(crate) reads: Reads,
-    /// Power goes in the operation of that number.
+    /// Power fails during the operation with this number.
     pub(crate) cut: Option<(u64, Tear)>,
     pub(crate) dead: bool,
     pub(crate) failing: Option<Failing>,
-    /// This byte stays erased whatever is written to it, and nobody is told.
+    /// This byte stays erased whatever is written to it, without an error.
     pub(crate) stuck: Option<usize>,
-    /// Whether zeros may be written over a torn unit: they complete it, unless it cannot be read. The slots must not do
-    /// even that.
+    /// Whether zeros may be written to a torn unit, which completes it unless it is unreadable. The seed does that. The
+    /// slots must not.
     pub(crate) completes_zeros: bool,
     boots: u64,
-    /// Writes and erasures so far.
+    /// The number of writes and erasures so far.
     pub(crate) operations: u64,
     pub(crate) erased: Vec<u32>,
     pub(crate) written: u64,
@@ -163,7 +164,7 @@ impl NorFlashError for NorError {
 }
 
 impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
-    /// A flash of so many blocks, full of what somebody left there.
+    /// A flash of `blocks` blocks with arbitrary previous content.
     pub(crate) fn new(blocks: usize, level: Level) -> Self {
         let length = blocks * ERASE;
         Self {
@@ -185,13 +186,13 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         }
     }
 
-    /// Power comes back; what torn units read from now on is not said.
+    /// Restores power. From now on torn units read as [`Reads::Anew`].
     pub(crate) fn revive(&mut self) {
         (self.dead, self.cut, self.reads) = (false, None, Reads::Anew);
         self.boots += 1;
     }
 
-    /// What a torn unit reads now.
+    /// Chooses what a torn unit reads now.
     fn reading(&mut self, unit: usize) -> Reading {
         let random = self.chance.next();
         match (self.level, self.reads) {
@@ -219,7 +220,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         self.failing.as_mut().is_some_and(|failing| failing.meets(what, from..from + length as u32))
     }
 
-    /// Counts an operation; says how it is torn, if it is.
+    /// Counts an operation, and returns how it is torn, if it is.
     fn operate(&mut self, what: Operation, from: u32, length: usize) -> Result<Option<Tear>, NorError> {
         if self.dead {
             return Err(NorError);
@@ -237,7 +238,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         }
     }
 
-    /// Brings `units` units from `first` on to what `meant` says of each, as far as the tear lets it.
+    /// Changes `units` units from `first` on to their content in `meant`, as far as the tear permits.
     fn change<'b>(
         &mut self,
         tear: Option<Tear>,
@@ -276,13 +277,13 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
             let random = self.chance.next() as u8;
             self.meant[at] = *meant;
             self.bytes[at] = match self.level {
-                // Bits on their way from one value to the other.
+                // Bits that differ may have either value.
                 Level::Bits => (old & meant) | ((old ^ meant) & random),
                 Level::Words => random,
                 Level::Marginal | Level::Unreadable => old,
             };
         }
-        // Bits that fell are only bits; but no rule allows to write there again.
+        // Torn units must not be written again at any level.
         self.units[unit] = Unit::Torn;
     }
 

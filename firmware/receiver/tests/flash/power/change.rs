@@ -1,6 +1,6 @@
-//! A change of what the slots hold: a transfer, or FORGET. It is done, and cut, and done again, and what each boot
-//! shows is compared with what it may show: the state before the change or the one after it, and never the one before
-//! again once a boot showed the one after.
+//! A change of the slots: a transfer, or FORGET. It is performed, cut, and performed again, and what each boot shows is
+//! compared with what it may show: the state before the change or the state after it, and never the former again once a
+//! boot showed the latter.
 
 use std::iter::repeat;
 
@@ -18,19 +18,19 @@ use crate::nor::{Failing, Nor, Reads, Tear};
 
 pub(crate) type Flash<const W: usize, const E: usize> = Mutex<NoopRawMutex, Nor<W, E>>;
 
-/// A power cut: in the operation of that number of its boot, or of the change where it is the first cut.
+/// A power cut: the number of the operation in its boot, or in the change for the first cut, and how it is torn.
 pub(crate) type Cut = (u64, Tear);
 
-/// What is on the flash before the change.
+/// The content of the flash before the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum History {
-    /// No journal.
+    /// There is no journal.
     Blank,
-    /// A folder, of an earlier boot.
+    /// A folder was committed in an earlier boot.
     Folder,
-    /// A folder, committed in the same boot as the change.
+    /// A folder was committed in the same boot as the change.
     SameBoot,
-    /// A folder, and the first erase block of the one that the change brings.
+    /// A folder was committed, and the first erase block of the new folder was received.
     BrokenOff,
 }
 
@@ -39,37 +39,37 @@ pub(crate) const HISTORIES: [History; 4] = [History::Blank, History::Folder, His
 pub(crate) struct Change {
     pub(crate) history: History,
     old: Archive,
-    /// `None`: the change is FORGET.
+    /// `None` if the change is FORGET.
     new: Option<Archive>,
     blocks: usize,
 }
 
 /// What a boot shows.
 struct Shown {
-    /// The generation and the content of the folder; no content where it is damaged.
+    /// The generation and the content of the folder. The content is `None` if it is damaged.
     folder: Option<(u64, Option<Tree>)>,
     is_trouble: bool,
 }
 
-/// Holds what boots show against what they may show.
+/// Compares what boots show with what they may show.
 #[derive(Clone, Copy)]
 pub(crate) struct Observer<'c> {
     change: &'c Change,
     /// Whether the change was acknowledged, or a boot showed it.
     is_changed: bool,
-    /// Whether what could not be read was given up, and the flash failed on the way: it can be given up again.
+    /// Whether an unreadable folder was forgotten while the flash failed. Then a later boot may report trouble again.
     gives_up: bool,
 }
 
 impl Change {
-    /// A transfer of a folder that takes a little more than `halves` halves of an erase block.
+    /// A transfer of a folder that takes a little more than `halves` half erase blocks.
     pub(crate) fn transfer(erase: usize, history: History, halves: usize) -> Self {
         let new = archive(tree(9, &[33, halves * erase / 2, 500]), 20);
         Self { new: Some(new), ..Self::forget(erase, history) }
     }
 
-    /// A transfer for which the journal has to move to its other block on the way: a record for each of many erase
-    /// blocks does not fit.
+    /// A transfer so long that the journal moves to its other block on the way, because the records of its many erase
+    /// blocks do not fit into one.
     pub(crate) fn long_transfer(erase: usize, history: History) -> Self {
         let new = archive(tree(9, &[100, 30 * erase, 30 * erase]), 20);
         Self { new: Some(new), blocks: 130, ..Self::forget(erase, history) }
@@ -83,7 +83,7 @@ impl Change {
         self.history != History::Blank
     }
 
-    /// The flash before the boot in which power goes.
+    /// The flash before the boot with the first cut.
     pub(crate) fn before<const W: usize, const E: usize>(&self, damage: Damage) -> Nor<W, E> {
         let flash = Mutex::new(Nor::new(self.blocks, damage.level()));
         if matches!(self.history, History::Folder | History::BrokenOff) {
@@ -98,7 +98,7 @@ impl Change {
         flash.into_inner()
     }
 
-    /// The boot with the first cut, whose number counts from the beginning of the change.
+    /// Runs the boot with the first cut. The number of the cut counts from the beginning of the change.
     pub(crate) fn first_boot<const W: usize, const E: usize>(
         &self,
         flash: &Flash<W, E>,
@@ -117,7 +117,7 @@ impl Change {
         observer
     }
 
-    /// How many operations the change takes.
+    /// The number of operations that the change takes.
     pub(crate) fn operations<const W: usize, const E: usize>(&self, before: &Nor<W, E>) -> u64 {
         let mut flash = Mutex::new(before.clone());
         let start = match self.history {
@@ -132,7 +132,7 @@ impl Change {
         flash.get_mut().operations - start
     }
 
-    /// Whether it was acknowledged.
+    /// Performs the change. Returns whether it was acknowledged.
     async fn perform<F: NorFlash>(&self, store: &mut Board<'_, F>) -> bool {
         match &self.new {
             Some(new) => send(store, new)
@@ -142,10 +142,10 @@ impl Change {
         }
     }
 
-    /// Whether that is the folder before the change, and whether it is the one after it.
+    /// Whether `folder` is the state before the change, and whether it is the state after it.
     fn which(&self, folder: Option<(u64, &Tree)>) -> (bool, bool) {
         let old = self.has_old().then_some((1, &self.old.tree));
-        // Where it could not be read, the new folder is received again.
+        // The generation may be higher, because a folder that was unreadable is received again.
         let is_new = match (&self.new, folder) {
             (Some(new), Some((generation, tree))) => generation > u64::from(self.has_old()) && *tree == new.tree,
             (new, folder) => new.is_none() && folder.is_none(),
@@ -155,17 +155,17 @@ impl Change {
 }
 
 impl Observer<'_> {
-    /// How many operations the boot behind the first cut takes.
+    /// The number of operations in the boot after the first cut.
     pub(crate) fn operations<const W: usize, const E: usize>(mut self, left: &Nor<W, E>, reads: Reads) -> u64 {
         let mut flash = Mutex::new(left.clone());
         start(&mut flash, reads);
-        // What it shows is looked at when it is cut off.
+        // The result is ignored here: the trials with a second cut check it.
         let _ = self.boot(&flash, true);
         flash.get_mut().operations - left.operations
     }
 
-    /// Boots behind the first cut, in each of which power goes again; then a boot that shows what is there, another one,
-    /// the change in full, and a last look. Gives whether all cuts were met, too.
+    /// Runs boots with the further cuts, then one that only reads, another one, one that performs the whole change, and
+    /// a last one that reads. Also returns whether every cut hit an operation.
     pub(crate) fn observe<const W: usize, const E: usize>(
         mut self,
         left: Nor<W, E>,
@@ -186,7 +186,7 @@ impl Observer<'_> {
         (are_met, self.recover(&mut flash, &reads[cuts.len()..]))
     }
 
-    /// A boot in which reads fail, and then what [`observe`](Self::observe) does without another cut.
+    /// Runs a boot in which reads fail, and then what [`observe`](Self::observe) does, without further cuts.
     pub(crate) fn observe_half_blind<const W: usize, const E: usize>(
         mut self,
         left: Nor<W, E>,
@@ -217,10 +217,10 @@ impl Observer<'_> {
         Ok(())
     }
 
-    /// A boot that looks at what is there, and does the change again.
+    /// Runs a boot that checks what is shown, and performs the change again if `performs` is set.
     fn boot<const W: usize, const E: usize>(&mut self, flash: &Flash<W, E>, performs: bool) -> Result<(), Harm> {
         let booted = boot(flash, async |slots, store| {
-            // A boot that power cuts off while it mounts shows nothing to anybody.
+            // If power fails during the mount, the boot shows nothing.
             if flash.lock().await.dead {
                 return Ok(());
             }
@@ -231,7 +231,7 @@ impl Observer<'_> {
         booted.expect("the buffer is long enough")
     }
 
-    /// A boot in which reads fail. It may show nothing then, and take nothing; but nothing older either.
+    /// Runs a boot in which reads fail. It may show and receive nothing then, but must not show anything older.
     fn boot_half_blind<const W: usize, const E: usize>(&mut self, flash: &Flash<W, E>) -> Result<(), Harm> {
         let booted = boot(flash, async |slots, store| {
             let generation = slots.folder().map(|folder| folder.generation());
@@ -260,7 +260,7 @@ impl Observer<'_> {
         match (self.change.which(folder), folder) {
             ((_, true), _) => self.is_changed = true,
             ((true, _), _) if !self.is_changed => {}
-            // The new folder is gone again, or the old one.
+            // The new folder has disappeared again, or the old one is lost.
             ((true, _), _) if self.change.new.is_some() => return Err(Harm::Lost),
             (_, None) => return Err(Harm::Lost),
             _ => return Err(Harm::Wrong),
@@ -269,7 +269,7 @@ impl Observer<'_> {
     }
 }
 
-/// Power comes back.
+/// Restores power.
 fn start<const W: usize, const E: usize>(flash: &mut Flash<W, E>, reads: Reads) {
     flash.get_mut().revive();
     flash.get_mut().reads = reads;

@@ -1,21 +1,21 @@
-//! What becomes of the cells in whose writing or erasure power went.
+//! The damage to cells that were being written or erased during a power cut.
 
 use crate::nor::{Level, Reads};
 
-/// How torn cells read.
+/// What torn cells read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
-    /// As they were.
+    /// Their previous content.
     Old,
-    /// As they were to be.
+    /// Their intended content.
     New,
-    /// Some of their bits changed.
+    /// Their previous content with some of the bits changed.
     Bits,
     /// Garbage.
     Garbage,
-    /// The flash reports an error.
+    /// An error.
     Error,
-    /// In another way in each boot, or at each read.
+    /// Something else in each boot, or at each read.
     Flickering,
 }
 
@@ -25,7 +25,7 @@ pub(crate) const DAMAGES: [Damage; 6] =
 /// Damage that reads the same in every boot.
 pub(crate) const STEADY: [Damage; 5] = [Damage::Old, Damage::New, Damage::Bits, Damage::Garbage, Damage::Error];
 
-/// Boots behind the first cut for which it is said how torn cells read.
+/// The number of boots after the first cut for which [`Damage::reads`] defines what torn cells read.
 pub(crate) const BOOTS: usize = 4;
 
 impl Damage {
@@ -38,7 +38,7 @@ impl Damage {
         }
     }
 
-    /// How torn cells read in the boots behind the first cut: each of these is tried.
+    /// What torn cells read in the boots after the first cut. Each sequence is tried.
     pub(crate) fn reads(self) -> &'static [[Reads; BOOTS]] {
         use Reads::{Anew, Before, Meant, PerBoot};
         match self {
@@ -56,7 +56,7 @@ impl Damage {
         }
     }
 
-    /// How torn cells read in one boot, where that is drawn anew for each.
+    /// What torn cells may read in a boot, for trials that choose this at random.
     pub(crate) fn choice(self) -> &'static [Reads] {
         match self {
             Self::Old => &[Reads::Before],

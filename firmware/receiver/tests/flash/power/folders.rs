@@ -1,4 +1,4 @@
-//! Power cuts in transfers and in FORGET, and in the boots behind them.
+//! Power cuts during transfers and FORGET, and during the boots after them.
 
 use embassy_sync::mutex::Mutex;
 
@@ -7,19 +7,19 @@ use super::damage::Damage;
 use super::table::Tally;
 use crate::nor::{Failing, Nor, Operation, Random, Reads, TEARS};
 
-/// A later cut at random comes within so many operations of its boot, which is a rotation and a little more; one in four
-/// comes later.
+/// A random later cut occurs within this number of operations, which covers a rotation and a little more. One in four
+/// may occur within `LATE` operations.
 const REACH: u64 = 14;
 const LATE: u64 = 60;
 
-/// The changes in which one cut is tried.
+/// The changes that are tried with one cut.
 fn changes(erase: usize) -> Vec<Change> {
     let transfers = HISTORIES.map(|history| Change::transfer(erase, history, 2));
     let forgets = [History::Folder, History::SameBoot].map(|history| Change::forget(erase, history));
     transfers.into_iter().chain(forgets).collect()
 }
 
-/// The changes in which more cuts are tried.
+/// The changes that are tried with several cuts.
 fn small_changes(erase: usize) -> [Change; 4] {
     [
         Change::transfer(erase, History::Folder, 2),
@@ -29,7 +29,7 @@ fn small_changes(erase: usize) -> [Change; 4] {
     ]
 }
 
-/// The flash as a first cut leaves it, and what the boots behind it may show.
+/// Performs the change with the first cut. Returns the flash afterwards, and the observer of the following boots.
 fn cut<'c, const W: usize, const E: usize>(
     change: &'c Change,
     before: &Nor<W, E>,
@@ -46,12 +46,12 @@ fn cuts(operations: u64) -> impl Iterator<Item = Cut> {
     (0..operations).flat_map(|at| TEARS.map(|tear| (at, tear)))
 }
 
-/// One cut, at every operation of each change; of all trials, one in `stride`.
+/// One cut, at every operation of each change. Runs one in `stride` of all trials.
 pub(crate) fn one_cut<const W: usize, const E: usize>(damage: Damage, stride: usize) -> Tally {
     each_cut::<W, E>(damage, stride, &changes(E))
 }
 
-/// The same, where the journal moves to its other block in the middle of the transfer.
+/// The same for a transfer during which the journal moves to its other block.
 pub(crate) fn one_cut_in_a_long_transfer<const W: usize, const E: usize>(damage: Damage, stride: usize) -> Tally {
     each_cut::<W, E>(damage, stride, &[Change::long_transfer(E, History::Folder)])
 }
@@ -72,8 +72,8 @@ fn each_cut<const W: usize, const E: usize>(damage: Damage, stride: usize, chang
     tally
 }
 
-/// One cut at every operation of small changes, and another one at every operation of the boot behind it; of all
-/// trials, one in `stride`.
+/// One cut at every operation of small changes, and another one at every operation of the following boot. Runs one in
+/// `stride` of all trials.
 pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: usize) -> Tally {
     let (mut tally, mut turn) = (Tally::default(), 0_usize);
     for change in &small_changes(E) {
@@ -98,7 +98,7 @@ pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: u
     tally
 }
 
-/// As many cuts at random as each round draws from `cuts`, in small changes.
+/// Random cuts in small changes, between `least` and `most` in each round.
 pub(crate) fn random_cuts<const W: usize, const E: usize>(damage: Damage, rounds: u64, least: u64, most: u64) -> Tally {
     let (mut tally, mut random) = (Tally::default(), Random(least));
     let changes = small_changes(E).map(|change| {
@@ -122,8 +122,8 @@ pub(crate) fn random_cuts<const W: usize, const E: usize>(damage: Damage, rounds
     tally
 }
 
-/// One cut at every operation of small changes, and then a boot in which reads fail: so many from one on, or all of a
-/// block of the journal. Of all trials, one in `stride`.
+/// One cut at every operation of small changes, and then a boot in which some reads fail, or all reads of a block. Runs
+/// one in `stride` of all trials.
 pub(crate) fn one_cut_and_failing_reads<const W: usize, const E: usize>(damage: Damage, stride: usize) -> Tally {
     let (mut tally, mut turn) = (Tally::default(), 0_usize);
     let block = E as u32;

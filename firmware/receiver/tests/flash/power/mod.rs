@@ -1,8 +1,8 @@
-//! A simulator of power cuts. It runs the slot store and the seed, the same code as on a board, on NOR flash in memory
-//! whose power goes at any operation, once or several times in a row, and whose torn cells read in every way that is
-//! known of real ones.
+//! A simulator of power cuts. It runs the slot store and the seed, with the same code as on a board, on a simulated NOR
+//! flash. Power fails at any operation, once or several times in a row, and torn cells read in every way that is known
+//! of real ones.
 //!
-//! `cargo power-cuts` tries everything, which takes some minutes, and prints a table; a part of it runs with the other
+//! `cargo power-cuts` runs all trials, which takes some minutes, and prints a table. A part of them runs with the other
 //! tests.
 
 mod change;
@@ -20,10 +20,10 @@ use crate::nor::{Level, Nor, Reads, Tear};
 use damage::{DAMAGES, Damage, STEADY};
 use table::{Job, Tally};
 
-/// Trials at random of each kind of damage.
+/// The number of random trials for each kind of damage.
 const ROUNDS: u64 = 20_000;
 
-/// A row for each kind of damage.
+/// One job, and thus one row of the table, for each kind of damage.
 fn jobs(
     subject: &'static str,
     geometry: (usize, usize),
@@ -41,7 +41,7 @@ fn seed_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
     jobs("seed", (W, E), "1", seed::one_cut::<W, E>)
 }
 
-/// All rows of the table.
+/// The jobs for all rows of the table.
 fn all() -> Vec<Job> {
     let one_cut = folder_jobs::<1, 2048>()
         .chain(folder_jobs::<4, 4096>())
@@ -72,8 +72,8 @@ fn all() -> Vec<Job> {
     one_cut.chain(more).chain(seed).collect()
 }
 
-/// Where torn cells read differently from boot to boot, three cuts or more may cost a folder; and one cut may cost a
-/// folder or the seed where the flash then fails, too.
+/// If torn cells read differently from boot to boot, three cuts or more may lose a folder, and one cut may lose a
+/// folder or the seed if the flash fails afterwards as well.
 fn may_do_harm(job: &Job) -> bool {
     let (many, fails) = (job.cuts.starts_with(['3', '4']), job.cuts.contains("failing"));
     job.damage == Damage::Flickering && (fails || many && job.subject == "folder")
@@ -88,7 +88,7 @@ fn everything() {
     assert!(unforeseen.is_empty(), "harm was done: {unforeseen:#?}");
 }
 
-/// A part of it, which runs with the other tests.
+/// Checks a part of the trials, for the tests that run normally.
 fn is_harmless(run: impl Fn(Damage) -> Tally) {
     are_harmless(&DAMAGES, run);
 }
@@ -136,7 +136,7 @@ fn two_cuts_cost_no_folder() {
     is_harmless(|damage| folders::random_cuts::<4, 4096>(damage, 500, 2, 2));
 }
 
-/// Three and more, where torn cells read the same in every boot.
+/// Three cuts and more, if torn cells read the same in every boot.
 #[test]
 fn many_cuts_cost_no_folder_where_nothing_flickers() {
     are_harmless(&STEADY, |damage| folders::random_cuts::<32, 2048>(damage, 1000, 3, 12));
@@ -164,7 +164,7 @@ fn a_cut_and_failing_reads_cost_no_seed_and_repeat_nothing() {
     are_harmless(&STEADY, seed::one_cut_and_failing_reads::<16, 320>);
 }
 
-/// The simulator itself: what flickers reads as it was, as it was to be, and in between.
+/// Tests the simulator: marginal units read as before, as intended, and in between.
 #[test]
 fn a_marginal_word_reads_differently_from_time_to_time() {
     embassy_futures::block_on(async {

@@ -1,5 +1,5 @@
-//! Power cuts in boots that draw on the seed, on a board without a generator of random numbers. No secret is given
-//! twice, and the seed is never lost.
+//! Power cuts during boots that use the seed, on a board without a random number generator. No secret repeats, and the
+//! seed is never lost.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use super::damage::{Damage, STEADY};
 use super::table::{Harm, Tally};
 use crate::nor::{Failing, Level, Nor, Operation, Random, Reads, TEARS};
 
-/// Operations of a boot that leaves a sector, and one more.
+/// The operations of a boot that leaves a sector, and one more.
 const REACH: u64 = 7;
 
-/// A board without a generator of random numbers.
+/// A board without a random number generator.
 #[derive(Clone)]
 pub(crate) struct Board<const W: usize, const E: usize> {
     pub(crate) flash: Nor<W, E>,
@@ -23,7 +23,7 @@ pub(crate) struct Board<const W: usize, const E: usize> {
 }
 
 impl<const W: usize, const E: usize> Board<W, E> {
-    /// As it is provisioned. The second sector holds what an earlier use of the flash left there.
+    /// A provisioned board. Its second sector contains leftovers of an earlier use of the flash.
     pub(crate) fn new(level: Level) -> Self {
         let mut flash = Nor::new(2, level);
         block_on(async {
@@ -35,7 +35,7 @@ impl<const W: usize, const E: usize> Board<W, E> {
         Self { flash, seen: BTreeSet::new() }
     }
 
-    /// One boot, in which power goes or not.
+    /// Runs a boot, with or without a power cut.
     fn boot(&mut self, reads: Reads, cut: Option<Cut>) -> Result<(), Harm> {
         self.flash.revive();
         self.flash.reads = reads;
@@ -53,7 +53,7 @@ impl<const W: usize, const E: usize> Board<W, E> {
         }
     }
 
-    /// A boot that may have no seed: it is cut off, or reads fail. It must not give a secret again.
+    /// Runs a boot that may fail to get a secret, because of a cut or failing reads. It must not repeat a secret.
     fn boot_in_vain(&mut self, reads: Reads, cut: Option<Cut>) -> Result<(), Harm> {
         match self.boot(reads, cut) {
             Err(Harm::Lost) => Ok(()),
@@ -61,7 +61,7 @@ impl<const W: usize, const E: usize> Board<W, E> {
         }
     }
 
-    /// Boots that must have a seed.
+    /// Runs boots that must get a secret.
     fn boots(&mut self, reads: impl IntoIterator<Item = Reads>) -> Result<(), Harm> {
         reads.into_iter().try_for_each(|reads| self.boot(reads, None))
     }
@@ -70,17 +70,17 @@ impl<const W: usize, const E: usize> Board<W, E> {
         assert_eq!(self.boot(Reads::Anew, None), Ok(()));
     }
 
-    /// How many operations the next boot takes.
+    /// The number of operations in the next boot.
     fn operations(&self, reads: Reads) -> u64 {
         let mut board = self.clone();
         let before = board.flash.operations;
-        // What it gives is looked at when it is cut off.
+        // The result is ignored here: the trials with a cut check it.
         let _ = board.boot(reads, None);
         board.flash.operations - before
     }
 
-    /// The board before each of its boots, until each sector was left once. Of large sectors, only the boots around the
-    /// change from one to the other.
+    /// Calls `trial` with the board before each of its boots, until each sector was left once. For large sectors, only
+    /// tries the boots around the change from one sector to the other.
     fn each_history(damage: Damage, mut trial: impl FnMut(&Self)) {
         let mut board = Self::new(damage.level());
         for boot in 0..2 * marks(E) + 3 {
@@ -93,7 +93,7 @@ impl<const W: usize, const E: usize> Board<W, E> {
     }
 }
 
-/// Marks of a sector: boots that it is for.
+/// The number of marks in a sector, one for each boot.
 pub(crate) fn marks(erase: usize) -> usize {
     ((erase - 64) / 32 - 5).min(256)
 }
@@ -117,8 +117,8 @@ pub(crate) fn one_cut<const W: usize, const E: usize>(damage: Damage) -> Tally {
     tally
 }
 
-/// One cut at every operation of each boot, and another one at every operation of the boot behind it; of all trials,
-/// one in `stride`.
+/// One cut at every operation of each boot, and another one at every operation of the following boot. Runs one in
+/// `stride` of all trials.
 pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: usize) -> Tally {
     let (mut tally, mut turn) = (Tally::default(), 0_usize);
     Board::<W, E>::each_history(damage, |before| {
@@ -143,7 +143,7 @@ pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: u
     tally
 }
 
-/// As many cuts in a row as each round draws, up to `most`, four times in the life of a board.
+/// Four series of random cuts in each board's life. Each series has between 1 and `most` cuts in a row.
 pub(crate) fn random_cuts<const W: usize, const E: usize>(damage: Damage, rounds: u64, most: u64) -> Tally {
     let (mut tally, mut random) = (Tally::default(), Random(most));
     for _ in 0..rounds {
@@ -171,7 +171,7 @@ fn storm<const W: usize, const E: usize>(
     board.boots(boots)
 }
 
-/// One cut, and then a boot whose first reads fail, or some later ones, or all of one sector: it may have no seed.
+/// One cut, and then a boot in which some reads fail, or all reads of one sector. That boot may fail to get a secret.
 pub(crate) fn one_cut_and_failing_reads<const W: usize, const E: usize>(damage: Damage) -> Tally {
     let end = E as u32;
     let counted = [3, 6, 9, 40].map(|times| (0..2 * end, times));
@@ -202,7 +202,7 @@ pub(crate) fn one_cut_and_failing_reads<const W: usize, const E: usize>(damage: 
     tally
 }
 
-/// How many boots a flash stands until one of its sectors was erased so often.
+/// The number of boots until a sector was erased `erasures` times.
 pub(crate) fn boots_of_a_life<const W: usize, const E: usize>(erasures: u32) -> u64 {
     let mut board = Board::<W, E>::new(Level::Bits);
     for boots in 0.. {
@@ -215,7 +215,7 @@ pub(crate) fn boots_of_a_life<const W: usize, const E: usize>(erasures: u32) -> 
     unreachable!("no flash lasts for ever")
 }
 
-/// Boards that are cut at the same operation of that many starts in a row, and work again then.
+/// Cuts boards at the same operation of `cuts` starts in a row. Afterwards they must work again.
 pub(crate) fn loops_of_cuts<const W: usize, const E: usize>(cuts: u32) {
     for damage in STEADY {
         Board::<W, E>::each_history(damage, |before| {

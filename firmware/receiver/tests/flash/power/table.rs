@@ -1,29 +1,30 @@
-//! The table that the simulator prints: jobs, each of which gives one row, done by as many threads as there are cores.
+//! The table that the simulator prints. Each job computes one row, and the jobs run on as many threads as there are
+//! cores.
 
 use std::fmt::Write;
 use std::sync::Mutex;
 
 use super::damage::Damage;
 
-/// What cuts did that they must not do.
+/// Forbidden results of power cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Harm {
-    /// A folder that was there, or that was acknowledged, is not there any more; or the seed.
+    /// The old folder or an acknowledged one is lost, or the seed is.
     Lost,
     /// The folder that is shown is damaged.
     Mixed,
-    /// Another folder is shown, or none is taken any more; or a secret is given twice.
+    /// Another folder is shown, or no folder can be received, or a secret repeats.
     Wrong,
 }
 
-/// What came of some trials.
+/// The results of some trials.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) tried: u64,
     lost: u64,
     mixed: u64,
     wrong: u64,
-    /// What was tried when harm was done first.
+    /// The first trial that did harm.
     first: Option<String>,
 }
 
@@ -39,7 +40,7 @@ impl Tally {
         self.first.get_or_insert_with(|| format!("{trial:?}"));
     }
 
-    /// Counts a trial in which every cut hit something, or which did harm before the last one.
+    /// Counts a trial if all its cuts hit an operation, or if it did harm before the last one.
     pub(crate) fn count_if_met(&mut self, (is_met, outcome): (bool, Result<(), Harm>), trial: &dyn std::fmt::Debug) {
         if is_met {
             self.count(outcome, trial);
@@ -54,14 +55,14 @@ impl Tally {
 /// The work for a row of the table.
 pub(crate) struct Job {
     pub(crate) subject: &'static str,
-    /// Bytes of a write unit and of an erase block.
+    /// The bytes of a write unit and of an erase block.
     pub(crate) geometry: (usize, usize),
     pub(crate) cuts: &'static str,
     pub(crate) damage: Damage,
     pub(crate) run: Box<dyn Fn(Damage) -> Tally + Send + Sync>,
 }
 
-/// Does the jobs, and prints the table. Gives the jobs in which something was lost, mixed or wrong.
+/// Runs the jobs, and prints the table. Returns the jobs that did harm.
 pub(crate) fn run(jobs: Vec<Job>) -> Vec<Job> {
     let next = Mutex::new(0..jobs.len());
     let tallies = Mutex::new(vec![Tally::default(); jobs.len()]);
@@ -112,7 +113,7 @@ fn row(job: &Job, Tally { tried, lost, mixed, wrong, .. }: &Tally) -> String {
     )
 }
 
-/// A number with a comma behind each three digits.
+/// A number with commas between groups of three digits.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

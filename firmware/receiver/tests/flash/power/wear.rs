@@ -1,4 +1,4 @@
-//! What starts and cut transfers cost a flash: erasures of the worst block, counted.
+//! Measures the wear that starts and cut transfers cause: the erasures of the block that is erased most often.
 
 use embassy_sync::mutex::Mutex;
 
@@ -8,12 +8,12 @@ use super::seed::boots_of_a_life;
 use super::table::grouped;
 use crate::nor::{Nor, TEARS};
 
-/// Erasures that a block stands.
+/// The erasures that a block endures.
 const LIFE: u32 = 10_000;
-/// Cuts in a row at the same point.
+/// The number of cuts in a row at the same operation.
 const CUTS: u32 = 200;
 
-/// Erasures of the worst block.
+/// The erasures of the block that is erased most often, in the journal and in the slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Wear {
     journal: u32,
@@ -32,7 +32,7 @@ impl Wear {
     }
 }
 
-/// A transfer that is cut at the same operation of each of so many boots, unless it gets to its end.
+/// Cuts a transfer at the same operation in each of [`CUTS`] boots, unless it completes.
 fn cut_again_and_again<const W: usize, const E: usize>(change: &Change, before: &Nor<W, E>, cut: Cut) -> Wear {
     let mut flash = Mutex::new(before.clone());
     flash.get_mut().erased.fill(0);
@@ -47,7 +47,7 @@ fn cut_again_and_again<const W: usize, const E: usize>(change: &Change, before: 
     Wear::of(&flash.get_mut().erased)
 }
 
-/// The worst of all points of a transfer.
+/// The highest wear over all operations of a transfer.
 fn worst_loop<const W: usize, const E: usize>() -> Wear {
     let mut worst = Wear::default();
     for damage in [Damage::Old, Damage::New, Damage::Garbage, Damage::Error] {
@@ -62,7 +62,7 @@ fn worst_loop<const W: usize, const E: usize>() -> Wear {
     worst
 }
 
-/// Prints what the command prints below its table.
+/// Prints the tables that follow the table of trials.
 pub(crate) fn print() {
     let loops = [("4", "4 K", worst_loop::<4, 4096>()), ("32", "2 K", worst_loop::<32, 2048>())];
     println!("\n| write unit | erase block | erasures of a journal block | of a block of the slot |");
@@ -85,7 +85,7 @@ pub(crate) fn print() {
     }
 }
 
-/// A transfer that is cut at the same point again and again wears the same blocks: each at most once for each cut.
+/// A transfer that is cut at the same operation repeatedly erases each block at most once per cut.
 #[test]
 fn a_cut_transfer_costs_each_block_one_erasure() {
     let worst = worst_loop::<32, 2048>();
@@ -99,7 +99,7 @@ fn a_million_starts_wear_no_flash_out() {
     assert!(starts >= 1_000_000, "{starts}");
 }
 
-/// Two hundred cuts in a row at the same operation of a start erase each sector of the seed once for each cut at most.
+/// Two hundred cuts in a row at the same operation of a start erase each sector of the seed at most once per cut.
 #[test]
 fn a_cut_start_costs_each_sector_of_the_seed_one_erasure() {
     super::seed::loops_of_cuts::<16, 512>(CUTS);
