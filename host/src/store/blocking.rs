@@ -1,4 +1,5 @@
 //! The operations of [`DirectoryStore`](super::DirectoryStore), as calls that block their thread.
+//!
 //! Everything is staged beside the target (see `staging`) and appears in the target at commit: with one rename if the
 //! target is absent or empty, otherwise file by file under an intent log (see `merge`). PROTOCOL.md, section 8.
 

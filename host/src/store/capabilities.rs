@@ -1,5 +1,6 @@
 //! Measures which permission bits and modification times the target's file system keeps, once, by writing and reading
 //! back.
+//!
 //! FAT keeps times in steps of 2 s and no permission bits, NTFS in steps of 100 ns, some network file systems neither.
 //! Without this knowledge the store would fail where it cannot set them, and would not recognise a folder that it has
 //! just written.

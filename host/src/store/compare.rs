@@ -1,4 +1,5 @@
 //! Compares the target with a manifest, entry by entry, and computes the digests of the archive that the target holds.
+//!
 //! Names, sizes and times do not prove content: reproducible builds give the same ones to every version. The digests
 //! are therefore computed from the bytes in the target. Modes and times are compared as far as the file system keeps
 //! them. PROTOCOL.md, sections 6 (step 6) and 8.

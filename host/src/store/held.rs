@@ -1,4 +1,5 @@
 //! Reads back what is staged of an archive: the prefix that need not be sent again.
+//!
 //! Everything is read and digested, and the sender compares the digest with its own. Any inconsistency here means that
 //! the archive starts over. PROTOCOL.md, section 6, steps 6 and 7.
 

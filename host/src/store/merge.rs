@@ -1,5 +1,6 @@
 //! Moves a staged tree into a target that holds other files, file by file, so that an interruption at any point can be
 //! repaired.
+//!
 //! First everything is checked (see `preflight`). Then `intent` is written, and from then on there is no way back:
 //! after an interruption, the next process moves the remaining files. A file is replaced by one rename, so at any
 //! moment each file is the old or the new one. The folder as a whole changes step by step.

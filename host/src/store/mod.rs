@@ -1,4 +1,5 @@
 //! Stores a received folder in a directory of this computer.
+//!
 //! TLS -> frame -> open -> decompress -> **store**. The work on files runs on a worker thread of the store (see
 //! `blocking`), so that a slow disk delays neither the session's timers nor its user interface. Paths are resolved
 //! component by component relative to open directories, and no symlink is followed below the target or the staging
@@ -46,10 +47,13 @@ use crate::trouble::Trouble;
 use crate::worker::Worker;
 
 /// Receives folders into one directory.
+///
 /// On a host, *durable* means handed to the file system: a crash of this process loses none of those bytes. A power cut
 /// may lose some. That is detected when the bytes are read back, and again by the sender, which compares their digest.
+///
 /// When [`write`](Store::write) returns, the piece of content that it was given may still be in the process of being
 /// written. The next call reports whether that write succeeded.
+///
 /// When a future of this store is dropped, its work stops at the next file, and nothing is written after that. The
 /// worker thread holds the lock on the staging area until then, and the next call waits for it. Dropping the store
 /// itself does not wait.

@@ -1,4 +1,5 @@
 //! Checks a target that holds other files before the first file of a folder is moved into it.
+//!
 //! Once moving has begun there is no way back, so everything that could stop it is looked for first: an entry of the
 //! other kind in the way, a mount point, a directory or file that this user may not change.
 

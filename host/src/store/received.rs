@@ -1,4 +1,5 @@
 //! Records in waft's home which folder was put into a target last, and which sender it came from.
+//!
 //! A committed folder is offered to the sender that it came from, so that sending it again moves no data. It is not
 //! offered to other senders, because the offer contains the digest of the whole content. The manifest is kept as it was
 //! received, because the target's file system may show modes and times less exactly. PROTOCOL.md, section 6, step 6.

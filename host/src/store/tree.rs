@@ -1,4 +1,5 @@
 //! Builds the staged tree from the archive's content, in the order of the manifest.
+//!
 //! Every directory is created before its entries, and gets its mode and time after them. Every file is created anew, so
 //! that the file system itself reports two names that it treats as the same. PROTOCOL.md, sections 8.2 and 8.3.
 
