@@ -1,6 +1,6 @@
-//! Goes through a manifest, entry by entry, and through the directories that it names.
+//! Reads a manifest entry by entry, and keeps the directories open that lead to the current entry.
 //!
-//! Both sides read their spooled manifest a second time: the sender to open each file, the receiver to make it.
+//! Both sides read their spooled manifest a second time: the sender to open each file, the receiver to create it.
 //! PROTOCOL.md, section 8.1.
 
 use std::io::{self, BufRead};
@@ -17,19 +17,19 @@ pub(crate) struct Entries<R> {
     index: u32,
 }
 
-/// An entry without its path, which [`Entries::path`] holds until the next.
+/// An entry without its path, which [`Entries::path`] holds until the next call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
     pub(crate) kind: Kind,
     pub(crate) mode: u16,
     pub(crate) modified: Modified,
-    /// Components in its path.
+    /// Number of components in its path.
     pub(crate) depth: usize,
-    /// From 0.
+    /// Position in the manifest, from 0.
     pub(crate) index: u32,
 }
 
-/// A manifest that was checked once does not read back.
+/// The reason why a manifest that was checked before cannot be read back.
 #[derive(Debug)]
 pub(crate) enum EntriesError {
     Io(io::Error),
@@ -37,12 +37,12 @@ pub(crate) enum EntriesError {
 }
 
 impl<R: BufRead> Entries<R> {
-    /// The entries of the manifest of `length` bytes that `input` begins with.
+    /// Reads the manifest of `length` bytes at the start of `input`.
     pub(crate) fn new(input: R, length: u32) -> Self {
         Self { input, reader: ManifestReader::new(length), path: String::new(), index: 0 }
     }
 
-    /// The next entry.
+    /// Returns the next entry.
     pub(crate) fn next(&mut self) -> Result<Option<Item>, EntriesError> {
         loop {
             let before = self.input.fill_buf().map_err(EntriesError::Io)?;
@@ -74,20 +74,21 @@ impl<R: BufRead> Entries<R> {
         &self.path
     }
 
-    /// Its last component.
+    /// The last component of that path.
     pub(crate) fn name(&self) -> &str {
         self.path.rsplit_once('/').map_or(self.path.as_str(), |(_, name)| name)
     }
 
-    /// What the entries were read from.
+    /// Returns the input.
     pub(crate) fn into_input(self) -> R {
         self.input
     }
 }
 
-/// The directories that stand open between the root and the current entry, each with what is kept for it.
+/// The open directories between the root and the current entry, each with a value of the caller.
 ///
-/// Entries below a directory follow it directly, so a stack is enough, and an entry's depth tells how much of it stays.
+/// Entries below a directory follow it directly in the manifest, so a stack is enough, and an entry's depth says how
+/// many directories stay open.
 pub(crate) struct Descent<T> {
     root: Dir,
     levels: Vec<(Dir, T)>,
@@ -98,34 +99,35 @@ impl<T> Descent<T> {
         Self { root, levels: Vec::new() }
     }
 
-    /// Takes the deepest directory off when an entry of that depth is not below it. Called until it returns `None`.
+    /// Removes and returns the deepest directory if an entry of that depth is not inside it. Call it until it returns
+    /// `None`.
     pub(crate) fn leave(&mut self, depth: usize) -> Option<(Dir, T)> {
         if self.levels.len() >= depth { self.levels.pop() } else { None }
     }
 
-    /// The directory in which the current entry stands.
+    /// The directory that contains the current entry.
     pub(crate) fn here(&self) -> &Dir {
         self.levels.last().map_or(&self.root, |(dir, _)| dir)
     }
 
-    /// All of them, the root first, which has nothing kept.
+    /// All open directories with their values, from the root, which has no value.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Dir, Option<&T>)> {
         let levels = self.levels.iter().map(|(dir, kept)| (dir, Some(kept)));
         std::iter::once((&self.root, None)).chain(levels)
     }
 
-    /// What is kept for that directory, unless it is the root.
+    /// The value of the directory that contains the current entry. `None` for the root.
     pub(crate) fn kept(&mut self) -> Option<&mut T> {
         self.levels.last_mut().map(|(_, kept)| kept)
     }
 
-    /// Goes into a directory that stands in [`Descent::here`].
+    /// Enters a directory that is in [`Descent::here`].
     pub(crate) fn enter(&mut self, dir: Dir, kept: T) {
         self.levels.push((dir, kept));
     }
 }
 
-/// An archive's time as the system's; `None` if that cannot express it.
+/// Converts an archive's time to the system's. `None` if the system cannot express it.
 pub(crate) fn system_time(modified: Modified) -> Option<SystemTime> {
     let whole = Duration::from_secs(modified.seconds.unsigned_abs());
     let at = if modified.seconds < 0 {
@@ -136,7 +138,7 @@ pub(crate) fn system_time(modified: Modified) -> Option<SystemTime> {
     at?.checked_add(Duration::from_nanos(modified.nanos.into()))
 }
 
-/// The system's time as an archive's.
+/// Converts the system's time to an archive's.
 pub(crate) fn modified(time: SystemTime) -> Modified {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => Modified { seconds: after.as_secs() as i64, nanos: after.subsec_nanos() },
@@ -158,7 +160,7 @@ mod tests {
     #[test]
     fn times_survive() {
         for (seconds, nanos) in [(0, 0), (1, 5), (-1, 0), (-1, 999_999_999), (-2, 1), (1 << 33, 7)] {
-            // Windows counts in hundreds.
+            // Windows counts in units of 100 ns.
             let time = Modified { seconds, nanos: if cfg!(windows) { nanos / 100 * 100 } else { nanos } };
             assert_eq!(modified(system_time(time).unwrap()), time);
         }

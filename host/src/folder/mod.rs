@@ -1,7 +1,7 @@
 //! A folder on this computer as the source of an archive.
 //!
-//! [`Folder::walk`] goes through it once and writes its manifest; [`FolderSource`] then gives the archive's bytes, as
-//! often as needed. PROTOCOL.md, section 8.
+//! [`Folder::walk`] goes through the folder once and writes its manifest. [`FolderSource`] then reads the bytes of the
+//! archive, as often as needed. PROTOCOL.md, section 8.
 
 pub(crate) mod entries;
 mod source;
@@ -29,29 +29,29 @@ pub struct Folder {
     spool: SpooledTempFile,
     /// The shape of its archive.
     pub info: ArchiveInfo,
-    /// Symlinks and special files, which stay behind.
+    /// Symlinks and special files, which are not sent.
     pub skipped: Few<Skipped>,
-    /// What cannot be sent; not empty only with [`Options::skip_unsendable`].
+    /// Entries that cannot be sent. Not empty only with [`Options::skip_unsendable`].
     pub unsendable: Few<Unsendable>,
 }
 
-/// How a folder is walked.
+/// Options for the walk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Leaves behind what cannot be read, or has a name or path that cannot be sent, instead of failing.
+    /// Skips entries that cannot be read or whose name or path cannot be sent, instead of failing.
     pub skip_unsendable: bool,
 }
 
-/// Something that is not sent since it is neither a file nor a folder.
+/// An entry that is not sent because it is neither a file nor a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// Where; safe to show.
+    /// Its path, safe to print.
     pub path: String,
-    /// What it is.
+    /// The kind of entry.
     pub why: SkippedWhy,
 }
 
-/// What is never sent.
+/// The kinds of entries that are never sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkippedWhy {
     /// A symbolic link.
@@ -60,47 +60,47 @@ pub enum SkippedWhy {
     Special,
 }
 
-/// Something that cannot be sent. What is below it is not looked at.
+/// An entry that cannot be sent. Nothing below it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsendable {
-    /// Where; safe to show.
+    /// Its path, safe to print.
     pub path: String,
-    /// Why.
+    /// The reason.
     pub why: UnsendableWhy,
 }
 
-/// Why something cannot be sent.
+/// The reason why an entry cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum UnsendableWhy {
-    /// No text.
+    /// The name is not UTF-8.
     #[error("the name is not UTF-8")]
     NotText,
-    /// No path of an archive.
+    /// The path is not allowed in an archive.
     #[error(transparent)]
     Path(PathError),
-    /// The system does not let this user read it.
+    /// The operating system does not let this user read it.
     #[error("it cannot be read: {0}")]
     Unreadable(io::ErrorKind),
 }
 
 impl UnsendableWhy {
-    /// Whether it cannot be read, whatever its name is.
+    /// Whether the entry cannot be read, whatever its name is.
     pub fn is_unreadable(self) -> bool {
         matches!(self, Self::Unreadable(_))
     }
 
-    /// Whether the path is too long or too deep; else it is the name that is wrong.
+    /// Whether the path is too long or too deep. If not, the name itself is not allowed.
     pub fn is_too_long(self) -> bool {
         matches!(self, Self::Path(PathError::TooLong | PathError::TooDeep | PathError::ComponentTooLong))
     }
 }
 
-/// A list of which only the first items are kept: as many as a person reads.
+/// A list that keeps only its first items, enough to show to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Few<T> {
-    /// How many there are.
+    /// The number of all items.
     pub count: u64,
-    /// The first of them.
+    /// The first of the items.
     pub first: Vec<T>,
 }
 
@@ -119,25 +119,25 @@ impl<T> Few<T> {
     }
 }
 
-/// Why a folder cannot be sent.
+/// The reason why a folder cannot be sent.
 #[derive(Debug, Error)]
 pub enum FolderError {
-    /// Nothing of that name.
+    /// Nothing has that name.
     #[error("{0}: no such folder")]
     Missing(String),
-    /// Something of that name, but not a folder.
+    /// The name belongs to something other than a folder.
     #[error("{0}: not a folder")]
     NotAFolder(String),
-    /// Nothing in it, or nothing that can be sent.
+    /// The folder has no entries, or none that can be sent.
     #[error("{0}: nothing in it to send")]
     Empty(String),
-    /// It cannot be read.
+    /// The folder cannot be read.
     #[error("cannot read {0}")]
     Unreadable(Trouble),
-    /// Something in it cannot be read, or has a name or path that cannot be sent.
+    /// Entries in the folder cannot be read, or have a name or path that cannot be sent.
     #[error("{} things in it cannot be sent", .0.count)]
     Unsendable(Few<Unsendable>),
-    /// More, longer or deeper than any archive may be.
+    /// The folder has more, longer or deeper entries than an archive may have.
     #[error("too much for one transfer: {0}")]
     PastLimit(ArchiveError),
     /// The temporary file for a long manifest cannot be written or read.
@@ -146,7 +146,7 @@ pub enum FolderError {
 }
 
 impl Folder {
-    /// Walks the folder at `path`, on a thread of its own. Can be given up at any moment.
+    /// Walks the folder at `path` on a worker thread. Dropping the future stops the walk.
     pub async fn walk(path: &Path, options: &Options) -> Result<Self, FolderError> {
         let (path, options) = (path.to_owned(), *options);
         Worker::new(()).run(move |()| Self::walk_blocking(&path, &options)).await
@@ -163,7 +163,7 @@ impl Folder {
         if folder.info.shape.entries == 0 { Err(FolderError::Empty(name())) } else { Ok(folder) }
     }
 
-    /// Walks an open folder, which errors call `root_name`; an empty one is fine.
+    /// Walks an open folder, which errors call `root_name`. The folder may be empty.
     pub(crate) fn walk_dir(root: Dir, root_name: &Path, options: &Options) -> Result<Self, FolderError> {
         let walked = walk::walk(&root, root_name)?;
         if walked.unsendable.count > 0 && !options.skip_unsendable {

@@ -1,7 +1,7 @@
-//! The sender's [`Source`]: a walked folder as the bytes of its archive.
+//! The sender's [`Source`]: reads a walked folder as the bytes of its archive.
 //!
-//! Walk -> **archive** -> compress -> seal -> frame -> TLS. Every file must still be what the manifest says, before its
-//! first byte and after its last. PROTOCOL.md, section 8.
+//! Walk -> **archive** -> compress -> seal -> frame -> TLS. Every file is checked against the manifest before its first
+//! byte and after its last. PROTOCOL.md, section 8.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -20,52 +20,52 @@ use crate::platform;
 use crate::trouble::{Cause, Trouble};
 use crate::worker::Worker;
 
-/// Bytes that are read at once, and ahead.
+/// Number of bytes that are read at once, one piece ahead.
 const AHEAD: usize = 64 << 10;
 
-/// Gives the archive of a [`Folder`]. Reads it on a thread of its own, and a piece ahead.
+/// Reads the archive of a [`Folder`] on a worker thread, one piece ahead.
 pub struct FolderSource {
     info: ArchiveInfo,
     reader: Worker<Reader>,
-    /// The piece that is given now, and how much of it was.
+    /// The piece that is being returned, and how many of its bytes were returned.
     piece: Vec<u8>,
     given: usize,
-    /// Whether the reader was told to read the next piece.
+    /// Whether the worker was started to read the next piece.
     is_ahead: bool,
     digest: Option<Digest>,
     trouble: Option<Trouble>,
 }
 
-/// Reads the archive, piece by piece.
+/// Reads the archive piece by piece.
 struct Reader {
     root: Dir,
     info: ArchiveInfo,
     stage: Stage,
     digest: Option<Digest>,
-    /// The piece that was read last, and how that went.
+    /// The last piece, and the result of reading it.
     piece: Vec<u8>,
     result: Result<(), Trouble>,
 }
 
-/// Where in the archive the next byte is.
+/// The position of the next byte in the archive.
 enum Stage {
-    /// In the manifest; so many bytes are left.
+    /// In the manifest, with this number of bytes left.
     Manifest(SpooledTempFile, u64),
-    /// Behind it.
+    /// After the manifest.
     Content(Box<Content>),
-    /// Only while one follows another, and after an error that nothing can follow.
+    /// Only during the change from one stage to the next, and after an error that cannot be recovered from.
     Nowhere,
 }
 
-/// Where behind the manifest.
+/// The position after the manifest.
 struct Content {
     entries: Entries<BufReader<SpooledTempFile>>,
     open: Descent<()>,
     hasher: ContentHasher,
     file: Option<Current>,
-    /// A digest that is being given, and how much of it was.
+    /// A digest that is being returned, and how many of its bytes were returned.
     tail: Option<(Digest, usize)>,
-    /// The root was given or is in `tail`.
+    /// Whether the root digest was returned or is in `tail`.
     ended: bool,
 }
 
@@ -78,7 +78,7 @@ struct Current {
 }
 
 impl FolderSource {
-    /// Begins at the archive's first byte.
+    /// Starts at the archive's first byte.
     pub fn new(folder: Folder) -> Self {
         let info = folder.info;
         let stage = Stage::Manifest(folder.spool, info.shape.manifest.into());
@@ -87,12 +87,12 @@ impl FolderSource {
         Self { info, reader, piece: Vec::new(), given: 0, is_ahead: false, digest: None, trouble: None }
     }
 
-    /// What the last error was about. Told once.
+    /// Returns the path and cause of the last error, and clears them.
     pub fn take_trouble(&mut self) -> Option<Trouble> {
         self.trouble.take()
     }
 
-    /// Takes the next piece, and has the one behind it read meanwhile. An empty one is the end.
+    /// Takes the next piece, and starts reading the one after it. An empty piece is the end of the archive.
     async fn advance(&mut self) -> Result<(), SourceError> {
         if !self.is_ahead {
             self.reader.start(Reader::read_piece).await;
@@ -157,7 +157,7 @@ impl Source for FolderSource {
 }
 
 impl Reader {
-    /// Reads the next piece: empty at the end, and where that failed.
+    /// Reads the next piece. It is empty at the end of the archive and after an error.
     fn read_piece(&mut self) {
         let mut piece = std::mem::take(&mut self.piece);
         piece.resize(AHEAD, 0);
@@ -179,7 +179,7 @@ impl Reader {
         self.piece = piece;
     }
 
-    /// Some of the next bytes; none only at the end.
+    /// Reads some of the next bytes. Returns 0 only at the end.
     fn some(&mut self, buffer: &mut [u8]) -> Result<usize, Trouble> {
         loop {
             match &mut self.stage {
@@ -198,7 +198,7 @@ impl Reader {
         }
     }
 
-    /// Goes on behind the manifest.
+    /// The stage after the manifest.
     fn content(&mut self) -> Result<Stage, Trouble> {
         let mut spool = self.take_spool()?;
         spool.rewind().map_err(spool_trouble)?;
@@ -264,7 +264,7 @@ impl Content {
         }
     }
 
-    /// Goes to the next file, or to the root.
+    /// Opens the next file, or starts the root digest.
     fn advance(&mut self) -> Result<(), Trouble> {
         while let Some(item) = self.entries.next().map_err(entries_trouble)? {
             while self.open.leave(item.depth).is_some() {}
@@ -317,7 +317,8 @@ impl Current {
     }
 }
 
-/// Opens a file to read it, and follows no symlink. Should a pipe have taken its place, this does not wait for a writer.
+/// Opens a file for reading, without following a symlink. If a pipe has taken the file's place, this does not block
+/// until it has a writer.
 pub(super) fn open_file(dir: &Dir, name: impl AsRef<Path>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).follow(FollowSymlinks::No).nonblock(true);

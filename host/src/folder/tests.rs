@@ -79,7 +79,7 @@ fn tells_what_is_not_a_folder() {
     assert!(matches!(walk(at), Err(FolderError::Empty(_))));
     fs::write(at.join("file"), "x").unwrap();
     assert!(matches!(walk(&at.join("file")), Err(FolderError::NotAFolder(_))));
-    // Windows looks no further than that it is not there.
+    // Windows reports only that the path does not exist.
     match walk(&at.join("file/below")) {
         Err(FolderError::NotAFolder(_)) if cfg!(unix) => {}
         Err(FolderError::Missing(_)) if cfg!(windows) => {}
@@ -177,7 +177,7 @@ fn keeps_only_the_first_of_a_long_list() {
     assert_eq!((list.count, list.first.len()), (1000, 100));
 }
 
-/// Changes a folder between walk and reading; says how reading ended, and at which path.
+/// Changes a folder between the walk and reading. Returns the error of reading, and its path.
 fn changed(change: impl FnOnce(&Path)) -> (SourceError, String) {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "dir/file", &content(1, 5000), 0o644);
@@ -232,7 +232,7 @@ fn tells_a_file_that_changes_while_it_is_read() {
     for truncate in [true, false] {
         put(folder.path(), "file", &content(1, 300_000), 0o644);
         let mut source = source(folder.path());
-        // The file's end was not read yet, although the source reads ahead.
+        // The end of the file was not read yet, although the source reads ahead.
         let mut buffer = vec![0; 100_000];
         block_on(source.read(&mut buffer)).unwrap();
         let mut file = fs::File::options().write(true).open(&path).unwrap();

@@ -1,7 +1,7 @@
 //! Walks a folder in the manifest's order and writes its manifest.
 //!
-//! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. One directory's names a
-//! level are held, and nothing else; no symlink is followed.
+//! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. Memory holds only the
+//! names of the directories from the root down to the current one. No symlink is followed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Seek, Write};
@@ -24,7 +24,7 @@ use crate::worker::is_given_up;
 /// Manifests up to this length stay in memory; longer ones go to an unnamed temporary file.
 const IN_MEMORY: usize = 1 << 20;
 
-/// A folder's manifest and what was found on the way.
+/// A folder's manifest, and the entries that are left out of it.
 pub(super) struct Walked {
     pub(super) spool: SpooledTempFile,
     pub(super) summary: Summary,
@@ -55,14 +55,14 @@ struct Walk<'n> {
     manifest: ManifestWriter,
     spool: BufWriter<SpooledTempFile>,
     encoded: [u8; ENTRY_PREFIX + ENTRY_MAX],
-    /// Of the directory or file at hand, relative to the folder.
+    /// Path of the current directory or file, relative to the folder.
     path: String,
     longest_path: usize,
     skipped: Few<Skipped>,
     unsendable: Few<Unsendable>,
 }
 
-/// A directory on the way down.
+/// A directory on the path from the root to the current entry.
 struct Level {
     dir: Dir,
     names: IntoIter<OsString>,
@@ -89,11 +89,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Writes the entry of `name` in `dir`; a directory is gone into next.
+    /// Writes the entry of `name` in `dir`. Returns the level to continue with if it is a directory.
     fn one(&mut self, dir: &Dir, name: &OsStr) -> Result<Option<Level>, FolderError> {
         let found = match dir.symlink_metadata(name) {
             Ok(found) => found,
-            // It went away since its directory was read: as if it never was.
+            // The entry was removed after its directory was read; treat it as if it had never existed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Ok(self.leave_out(below(&self.path, name), &error)),
         };
@@ -107,7 +107,7 @@ impl Walk<'_> {
             self.unsendable.push(|| unsendable);
             return Ok(None);
         }
-        // Opened now, so that whatever cannot be read is known before anything is sent.
+        // Files and directories are opened now, so that unreadable ones are known before anything is sent.
         let opened = match is_dir {
             true => platform::open_dir(dir, name).and_then(|dir| names(&dir).map(|names| Some((dir, names)))),
             false => open_file(dir, name).map(|_| None),
@@ -123,7 +123,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Lists something that cannot be read. Nothing below it is looked at.
+    /// Records an entry that cannot be read. Nothing below it is read.
     fn leave_out(&mut self, path: String, error: &io::Error) -> Option<Level> {
         self.unsendable.push(|| Unsendable { path, why: UnsendableWhy::Unreadable(error.kind()) });
         None
@@ -170,17 +170,17 @@ impl Walk<'_> {
     }
 }
 
-/// A directory's names, sorted by their bytes.
+/// The names in a directory, sorted by their bytes.
 fn names(dir: &Dir) -> io::Result<IntoIter<OsString>> {
     let mut names = dir.entries()?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.sort_unstable();
     Ok(names.into_iter())
 }
 
-/// `name` below `path`, to be shown.
+/// The path of `name` below `path`, safe to print.
 fn below(path: &str, name: &OsStr) -> String {
     if path.is_empty() { shown(name) } else { format!("{}/{}", shown(path.as_ref()), shown(name)) }
 }
 
-// A level has an open directory; this many are well below what a process may open.
+// Each level has an open directory. This many are well below the number of files that a process may open.
 const _: () = assert!(DEPTH_MAX <= 64);
