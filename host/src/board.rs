@@ -1,7 +1,7 @@
-//! The boards that firmware is built for, as `waft provision` and `waft simulate` know them.
+//! The boards that firmware is built for, as used by `waft provision` and `waft simulate`.
 //!
-//! Each is described by one file, `firmware/boards/<family>/<board>.toml`; the build gathers and checks them all, so
-//! that a new board changes nothing here.
+//! Each board is described by one file, `firmware/boards/<family>/<board>.toml`. The build script collects and checks
+//! all of them, so that a new board needs no change here.
 
 #[cfg(test)]
 mod description;
@@ -10,60 +10,61 @@ use std::path::{Path, absolute};
 
 include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
-/// A board.
+/// A kind of board.
 #[derive(Debug)]
 pub struct Board {
-    /// What `--board` calls it.
+    /// Its name for `--board`.
     pub name: &'static str,
-    /// What people call it.
+    /// Its name for users.
     pub title: &'static str,
-    /// The package of its firmware, and its program.
+    /// The package of its firmware, which is also the name of the program.
     pub package: &'static str,
-    /// What that is compiled for.
+    /// The Rust target of the firmware.
     pub target: &'static str,
     /// The package's features for this board.
     pub features: &'static [&'static str],
-    /// Whether it has Wi-Fi.
+    /// Whether the board has Wi-Fi.
     pub wifi: bool,
-    /// Where the identity image goes, as the flashing tool sees it.
+    /// The address range of the identity image, as the flashing tool sees it.
     pub identity: Span,
-    /// Where the receiver keeps what changes.
+    /// The flash areas for the receiver's state.
     pub storage: Storage,
-    /// How firmware and identity get onto it: commands with `{identity}`, `{firmware}` and `{identity_at}`.
+    /// The commands that write firmware and identity to the board, with the placeholders `{identity}`, `{firmware}` and
+    /// `{identity_at}`.
     pub commands: &'static [&'static str],
 }
 
 /// A range of addresses, or of offsets in a flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Its first byte.
+    /// The first byte.
     pub at: u32,
-    /// Its length, in bytes.
+    /// The length, in bytes.
     pub size: u32,
 }
 
-/// Where the receiver keeps what changes: offsets in the flash that holds it.
+/// The flash areas for the receiver's state: offsets in the flash that holds them.
 #[derive(Clone, Copy, Debug)]
 pub struct Storage {
     /// The two sectors of the seed.
     pub seeds: [u32; 2],
-    /// Journal and slots.
+    /// The area of journal and slots.
     pub slots: Span,
 }
 
 impl Board {
-    /// The board of that name.
+    /// Finds a board by name.
     pub fn named(name: &str) -> Option<&'static Self> {
         BOARDS.iter().find(|board| board.name == name)
     }
 
-    /// Where its firmware is, once built, from the top of a checkout.
+    /// Path of the built firmware, relative to the root of a checkout.
     pub fn firmware(&self) -> String {
         format!("target/{}/firmware/{}", self.target, self.package)
     }
 
-    /// The arguments of cargo that build its firmware from the top of a checkout, whatever the environment says about
-    /// the place.
+    /// The arguments for cargo that build the firmware from the root of a checkout. They set the target folder,
+    /// whatever the environment says about it.
     pub fn build(&self) -> Vec<String> {
         let mut arguments = ["build", "--profile", "firmware", "--package", self.package, "--target", self.target]
             .map(str::to_owned)
@@ -75,7 +76,8 @@ impl Board {
         arguments
     }
 
-    /// The commands that build and flash firmware and the identity image `identity`. The image may be anywhere else.
+    /// The commands that build the firmware, then flash it and the identity image `identity`, which may be outside of
+    /// the checkout.
     pub fn all_commands(&self, identity: &Path) -> Vec<String> {
         let identity = absolute(identity).unwrap_or_else(|_| identity.to_owned());
         let build = format!("cargo {}", self.build().join(" "));
@@ -90,14 +92,14 @@ impl Board {
     }
 }
 
-/// One line a board, for people.
+/// A list for users, one line per board.
 pub(crate) fn listed() -> String {
     let width = BOARDS.iter().map(|board| board.name.len()).max().unwrap_or_default();
     let lines: Vec<String> = BOARDS.iter().map(|board| format!("  {:<width$}  {}", board.name, board.title)).collect();
     lines.join("\n")
 }
 
-/// A word of a command line, in quotes where a shell would take it for several.
+/// A word of a command line, quoted if a shell would not take it as one word.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-/\\:@%+=".contains(c);
     match word.chars().all(plain) {

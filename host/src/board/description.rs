@@ -1,6 +1,7 @@
-//! What a board's file says, `firmware/boards/<family>/<board>.toml`: parsed and checked while the command is built.
+//! The format of a board's file, `firmware/boards/<family>/<board>.toml`, which is parsed and checked when the command
+//! is built.
 //!
-//! `build.rs` compiles this file too, and makes the table of [`super::BOARDS`] of what it gives.
+//! `build.rs` compiles this file too, and creates the table [`super::BOARDS`] from the result.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +9,9 @@ use serde::Deserialize;
 
 /// Longest identity image, in bytes. The receiver asserts the same bound.
 pub(crate) const IDENTITY_MAX: u32 = 4096;
-/// Regions of the linker that every firmware has.
+/// The linker regions that every firmware needs.
 const REGIONS: [&str; 2] = ["flash", "ram"];
-/// What a flashing command may stand for.
+/// The placeholders that a flashing command may contain.
 const PLACEHOLDERS: [&str; 3] = ["identity", "firmware", "identity_at"];
 
 /// A board's file.
@@ -22,7 +23,7 @@ pub(crate) struct Description {
     pub(crate) package: String,
     pub(crate) target: String,
     pub(crate) features: Vec<String>,
-    /// Where nothing is said, it has none.
+    /// `false` if it is not given.
     #[serde(default)]
     pub(crate) wifi: bool,
     pub(crate) memory: BTreeMap<String, Span>,
@@ -39,7 +40,7 @@ pub(crate) struct Span {
     pub(crate) size: u32,
 }
 
-/// Where the receiver keeps what changes.
+/// The flash areas for the receiver's state.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Storage {
@@ -47,7 +48,7 @@ pub(crate) struct Storage {
     pub(crate) slots: Span,
 }
 
-/// How it is flashed.
+/// The commands that flash the board.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Flash {
@@ -55,7 +56,7 @@ pub(crate) struct Flash {
 }
 
 impl Description {
-    /// Reads a file's text; the error says what in it is wrong.
+    /// Parses the text of a file. The error says what is wrong in it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let description: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         description.check().map(|()| description)

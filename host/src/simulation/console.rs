@@ -1,4 +1,4 @@
-//! A simulated board's console on this terminal; for a script each line of it is an event.
+//! The console of a simulated board on this terminal. For a script, each line of it is an event.
 
 use std::io;
 
@@ -10,12 +10,12 @@ use crate::ui::{Event, Reader, Ui};
 
 /// Longest line that becomes one event, in bytes.
 const LINE_MAX: usize = 4096;
-/// What a board writes before it draws a line anew, on consoles that echo.
+/// The sequence that a board writes before it redraws a line, on consoles that echo.
 const REDRAW: &str = "\x1b[K";
-/// The prompts of a board, behind which it echoes what is typed.
+/// The prompts of a board. It echoes the input after them.
 const PROMPTS: [&str; 2] = ["> ", "key> "];
 
-/// What the board's console prints.
+/// The output of the board's console.
 pub(super) struct Screen<'a> {
     ui: &'a Ui,
     line: Zeroizing<Vec<u8>>,
@@ -26,7 +26,7 @@ impl<'a> Screen<'a> {
         Self { ui, line: empty() }
     }
 
-    /// Shows it as it is; to a script, line by line.
+    /// Prints the bytes unchanged; for a script, reports complete lines as events instead.
     pub(super) fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.take(bytes);
         if self.ui.has_script() { Ok(()) } else { self.ui.console(bytes, &self.line) }
@@ -40,7 +40,7 @@ impl<'a> Screen<'a> {
                 byte => self.line.push(*byte),
             }
             if self.line.ends_with(REDRAW.as_bytes()) {
-                // What was typed before may have been a key.
+                // The erased text may have been a key that the user typed.
                 self.line.zeroize();
             }
         }
@@ -57,12 +57,12 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// A line that never grows beyond its buffer: a key may stand in it.
+/// An empty line that never grows beyond its buffer, because it may hold a key.
 fn empty() -> Zeroizing<Vec<u8>> {
     Zeroizing::new(Vec::with_capacity(LINE_MAX))
 }
 
-/// What a line says, as it was drawn last. The echo of what was typed is left out: it may be a key, typed at any moment.
+/// The text of a line as it was drawn last. `None` for a line with a prompt, whose echo may be a key.
 fn told(line: &str) -> Option<&str> {
     let text = line.trim_matches('\r');
     (!PROMPTS.iter().any(|prompt| text.starts_with(prompt))).then_some(text)
@@ -73,7 +73,7 @@ pub(crate) struct Console<'a> {
     screen: Screen<'a>,
     input: Reader,
     rest: Zeroizing<Vec<u8>>,
-    /// Nothing is said before what it may rest on is durable.
+    /// Written data is made durable before any output that may depend on it.
     flash: Durable,
 }
 
@@ -89,7 +89,7 @@ impl ErrorType for Console<'_> {
 }
 
 impl Read for Console<'_> {
-    /// Cancel-safe. Gives nothing once the input has ended.
+    /// Cancel-safe. Returns 0 once the input has ended.
     async fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.rest.is_empty() {
             match self.input.next().await {
@@ -120,7 +120,7 @@ impl Write for Console<'_> {
 mod tests {
     use super::*;
 
-    /// The lines that are told when a board has written that.
+    /// The lines that are reported when a board has written that text.
     fn lines(written: &str) -> Vec<String> {
         let ui = Ui::answered("");
         let mut screen = Screen::new(&ui);

@@ -1,4 +1,4 @@
-//! The firmware of an emulated board: a file that is given, else built from the source.
+//! Finds the firmware of an emulated board: a given file, or one built from the source.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,16 +11,16 @@ use crate::board::Board;
 use crate::error::Error;
 use crate::ui::Ui;
 
-/// Where the families of boards are in the source.
+/// Folder of the board families in the source.
 const FAMILIES: &str = "firmware/boards";
-/// As much of an ELF file as says what it is, in bytes.
+/// Number of bytes at the start of an ELF file that identify it.
 const ELF_HEAD: usize = 20;
 
-/// The file that is given, if it is a program for such a board at all: QEMU would run anything.
+/// Accepts a given file if it is a program for such a board. QEMU itself would run anything.
 pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
     let failed = |cause| Error::File(path.to_owned(), cause);
     let mut head = Vec::new();
-    // A pipe would be waited for, and could be read once only.
+    // Reading a pipe would block, and its content could be read only once.
     if path.metadata().map_err(failed)?.is_file() {
         let file = File::open(path).map_err(failed)?;
         file.take(ELF_HEAD as u64).read_to_end(&mut head).map_err(failed)?;
@@ -28,8 +28,8 @@ pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
     if is_program(&head) { Ok(path.to_owned()) } else { Err(Error::NotFirmware(path.to_owned())) }
 }
 
-/// The beginning of an ELF file: its class is 1 for 32 bits, its data 1 for the least byte first, its type 2 for a
-/// program, its machine 40 for Arm.
+/// Checks the start of an ELF file: class 1 for 32 bits, data 1 for little-endian, type 2 for an executable, machine 40
+/// for Arm.
 ///
 /// ```text
 /// 0 .. 4   0x7F 'E' 'L' 'F'
@@ -42,7 +42,7 @@ fn is_program(head: &[u8]) -> bool {
     head.starts_with(b"\x7fELF\x01\x01") && head.get(16..ELF_HEAD) == Some(&[2, 0, 40, 0])
 }
 
-/// The top of the source of waft that has this board: `folder`, or a folder above it.
+/// The root of the waft source that contains this board: `folder`, or one of its parents.
 pub(crate) fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
     let has_board = |folder: &&Path| {
         let families = std::fs::read_dir(folder.join(FAMILIES)).into_iter().flatten().flatten();
@@ -58,7 +58,7 @@ pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf
     fetch_target(root, board, ui).await;
     let mut cargo = Command::new("cargo");
     cargo.args(board.build()).current_dir(root).stdin(Stdio::null());
-    // What people read goes where our own words go; standard output may have events.
+    // Cargo's messages go to standard error like waft's own; standard output may carry events.
     cargo.stdout(Stdio::null()).kill_on_drop(true);
     let status = cargo.status().await.map_err(|cause| Error::File("cargo".into(), cause))?;
     match status.success() {
@@ -67,7 +67,7 @@ pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf
     }
 }
 
-/// A pinned toolchain that is there already does not fetch its missing targets by itself.
+/// Installs the target. A pinned toolchain that is already installed does not fetch missing targets by itself.
 async fn fetch_target(root: &Path, board: &Board, ui: &Ui) {
     let asked = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", board.target])
@@ -78,7 +78,7 @@ async fn fetch_target(root: &Path, board: &Board, ui: &Ui) {
     let is_there = asked.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir());
     if !is_there {
         ui.say(format!("Fetching what compiles for {}.", board.target));
-        // Where there is no rustup, the build says what is missing.
+        // Without rustup, the build reports what is missing.
         let mut rustup = Command::new("rustup");
         rustup.args(["toolchain", "install"]).current_dir(root).stdin(Stdio::null()).kill_on_drop(true);
         let _ = rustup.output().await;
@@ -108,7 +108,7 @@ mod tests {
             given(&path)
         };
         assert_eq!(given_with(&[]).unwrap(), path);
-        // Not ELF, of 64 bits, the greatest byte first, an object file, for x86-64, for RISC-V.
+        // Not ELF, 64 bits, big-endian, an object file, x86-64, RISC-V.
         for change in [(1, b'e'), (4, 2), (5, 2), (16, 1), (18, 62), (18, 243)] {
             assert!(matches!(given_with(&[change]), Err(Error::NotFirmware(_))), "{change:?}");
         }

@@ -4,9 +4,9 @@
 //! 0 ... 16 MiB   the bytes of the flash as they are, 0xFF where it is blank; the emulated board maps the same file
 //! ```
 //!
-//! The process may be killed at any instant: what the file has then is what a power cut leaves on a flash, some part of
-//! the operation that ran. It withstands the fall of the whole machine too: operations become durable block after block
-//! in their order, and all of them before anybody outside is told of anything (see [`Durable`]).
+//! The process may be killed at any moment. The file then holds what a power cut leaves on a flash: the current
+//! operation is done in part. The file also survives a crash of the whole machine: blocks become durable in the order
+//! of the operations, and all of them before any output leaves this process (see [`Durable`]).
 
 use std::cell::Cell;
 use std::fs::File;
@@ -19,16 +19,16 @@ use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorF
 use crate::error::Error;
 use crate::platform;
 
-/// Its size, in bytes: that of the memory which the emulated board keeps in the file.
+/// Size in bytes: that of the memory which the emulated board keeps in the file.
 pub(crate) const SIZE: usize = 16 << 20;
-/// Erase block, in bytes.
+/// Size of an erase block, in bytes.
 pub(crate) const BLOCK: usize = 4 << 10;
-/// Write unit, in bytes.
+/// Size of a write unit, in bytes.
 pub(crate) const UNIT: usize = 4;
 
 const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
 
-/// Makes a blank flash, unless there is one. It holds the board's seed, so it is for its owner only.
+/// Creates a blank flash unless one exists. Only its owner can read it, because it holds the board's seed.
 pub(crate) fn make(path: &Path) -> Result<(), Error> {
     let failed = |cause| Error::File(path.to_owned(), cause);
     match path.metadata() {
@@ -39,7 +39,8 @@ pub(crate) fn make(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// In one step: a flash of another size is none.
+/// Creates the file under a temporary name and renames it, so that an interruption never leaves a flash of the wrong
+/// size.
 fn fill(path: &Path) -> io::Result<()> {
     let new = path.with_extension("new");
     match std::fs::remove_file(&new) {
@@ -60,14 +61,14 @@ pub(crate) struct FlashFile {
 }
 
 impl FlashFile {
-    /// The flash in the file that [`make`] made.
+    /// Opens the flash in the file that [`make`] created.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let file = File::options().read(true).write(true).open(path);
         let file = file.map_err(|cause| Error::File(path.to_owned(), cause))?;
         Ok(Self { durable: Durable(Rc::new(Inner { file, touched: Cell::new(None) })) })
     }
 
-    /// What makes it durable.
+    /// Returns a handle that makes the written data durable.
     pub(crate) fn durable(&self) -> Durable {
         self.durable.clone()
     }
@@ -79,16 +80,16 @@ impl FlashFile {
     }
 }
 
-/// Makes a flash durable, as a real one is after each operation. A file would be so at the price of a disk's whole
-/// latency for every few bytes; so it is done before another block is touched, which keeps the order, and before
-/// anything gets out of this process.
+/// Makes the written data durable. A real flash is durable after each operation; on a file that would cost a disk's
+/// whole latency for every few bytes. So it happens before another block is changed, which keeps the order, and before
+/// any output leaves this process.
 #[derive(Clone, Debug)]
 pub(crate) struct Durable(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     file: File,
-    /// The block that was changed since.
+    /// The block that was changed since the last sync.
     touched: Cell<Option<u32>>,
 }
 
@@ -101,7 +102,7 @@ impl Durable {
         }
     }
 
-    /// Says that a block is about to be changed.
+    /// Called before a block is changed.
     fn touch(&self, block: u32) -> io::Result<()> {
         if self.0.touched.get().is_some_and(|touched| touched != block) {
             self.settle()?;
@@ -111,14 +112,14 @@ impl Durable {
     }
 }
 
-/// Why the flash does not do something.
+/// The reason why an operation of the flash failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FlashError {
-    /// Not at bounds of write units or erase blocks.
+    /// The range is not aligned to write units or erase blocks.
     NotAligned,
-    /// Beyond its end.
+    /// The range is beyond the end.
     OutOfBounds,
-    /// A bit was to be set that only erasing sets: nothing was written.
+    /// The write would set a bit that only erasing can set. Nothing was written.
     NotErased,
     /// The file system failed.
     File(io::ErrorKind),
@@ -248,7 +249,7 @@ mod tests {
         block_on(flash.write(0, &[0x30; 4])).unwrap();
         assert_eq!(block_on(flash.write(0, &[0x31, 0, 0, 0])), Err(FlashError::NotErased));
         assert_eq!(read(&mut flash, 0, 8), [0x30, 0x30, 0x30, 0x30, 0xFF, 0xFF, 0xFF, 0xFF]);
-        // The first block would take it, the second does not.
+        // The first block could be written, the second could not.
         let end = BLOCK as u32;
         block_on(flash.write(end, &[0; 4])).unwrap();
         assert_eq!(block_on(flash.write(end - 4, &[7; 8])), Err(FlashError::NotErased));

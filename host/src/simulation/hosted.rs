@@ -1,5 +1,5 @@
-//! A board as this process: the receiver of real boards, its TLS and its store included, on a TCP socket and a file
-//! that is its flash.
+//! A board that runs in this process: the receiver of real boards with its TLS and its store, on TCP sockets of the
+//! system and a file as flash.
 
 use std::marker::PhantomData;
 use std::path::Path;
@@ -30,10 +30,10 @@ use crate::platform::ByteByByte;
 use crate::steady::steadily;
 use crate::ui::Ui;
 
-/// As many as the emulated board has.
+/// The same number as on the emulated board.
 const SOCKETS: usize = 4;
 
-/// A board as this process.
+/// A board that runs in this process.
 struct Hosted<'a>(PhantomData<&'a Ui>);
 
 impl<'a> Board for Hosted<'a> {
@@ -45,11 +45,11 @@ impl<'a> Board for Hosted<'a> {
     type Console = Console<'a>;
     type Clock = Clock;
 
-    // What a computer derives in half a second, without optimization.
+    // The iterations that a computer derives in half a second, without optimization.
     const ITERATIONS_MAX: u32 = 200_000;
 }
 
-/// The board is on until the future is dropped.
+/// Runs the board until the future is dropped.
 pub(crate) async fn serve(
     identity: Result<Identity, IdentityError>,
     flash: &Path,
@@ -65,8 +65,8 @@ pub(crate) async fn serve(
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
     let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| Error::NoFlash(flash.to_owned()))?;
     let mut memory = Box::new(Memory::new());
-    // A terminal that hands over every byte shows none: then the console does, as on a bare serial line. Else it is
-    // given whole lines.
+    // If the terminal delivers every key at once, it does not echo, so the console echoes, as on a bare serial line.
+    // Otherwise the console receives whole lines.
     let mode = if ui.has_script() { None } else { ByteByByte::begin() };
     let parts = Parts::<Hosted<'_>, SOCKETS> {
         startup,
@@ -83,7 +83,7 @@ pub(crate) async fn serve(
     steadily(run(parts)).await
 }
 
-/// The system's random numbers in the place of a chip's.
+/// The system's random numbers in place of a chip's generator.
 struct System;
 
 impl Trng for System {

@@ -1,7 +1,8 @@
-//! A board on this machine: [`hosted`] in this process, or emulated by [`qemu`]. Both keep the same [`state`].
+//! A simulated board on this machine: [`hosted`] runs in this process, [`qemu`] emulates the hardware. Both keep their
+//! [`state`] in the same format.
 //!
-//! The hosted one differs from a real one in the board's traits and in nothing else: sockets, flash, console, clock,
-//! random numbers.
+//! The hosted board differs from a real one only in its implementations of the board's traits: sockets, flash, console,
+//! clock, random numbers.
 
 pub(crate) mod console;
 pub(crate) mod firmware;

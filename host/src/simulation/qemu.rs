@@ -7,13 +7,13 @@
 //!                            127.0.0.1 -> -nic hostfwd       the receiver's port
 //! ```
 //!
-//! The firmware is trusted as any program is that a person starts: what it writes reaches the terminal as it is, and
-//! semihosting gives it this user's files.
+//! The firmware is trusted like any program that the user starts: its output reaches the terminal unchanged, and
+//! semihosting gives it access to the user's files.
 //!
-//! QEMU ends with this process. Where this process is killed, it has no last word, and no option of QEMU's releases
-//! lets it follow by itself (all its streams may close, and it runs on): Linux kills it (see [`platform::child`]); on
-//! macOS and Windows it has to be ended by hand. Until then its port is taken, so that the board is not powered on
-//! twice by accident.
+//! QEMU ends with this process. If this process is killed, it cannot end QEMU, and no option of QEMU's releases makes
+//! it end by itself, even when all its streams are closed. On Linux the kernel kills it (see [`platform::child`]); on
+//! macOS and Windows the user has to end it. Until then its port is in use, so the board cannot be powered on twice by
+//! accident.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -35,33 +35,33 @@ use crate::error::{Error, shown};
 use crate::platform::{self, ByteByByte};
 use crate::ui::{Reader, Ui};
 
-/// The emulator.
+/// The emulator's program.
 pub(crate) const PROGRAM: &str = "qemu-system-arm";
 /// The machine that it emulates.
 const MACHINE: &str = "mps2-an386,memory-backend=nor";
-/// What the console says once the board's network is up and its door open.
+/// The text that the console prints once the board's network is up and it accepts connections.
 const LISTENING: &[u8] = b"Listening at ";
-/// How long QEMU may take to end in good order.
+/// Time that QEMU may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the emulator is, if it is there.
+/// Finds the emulator in `PATH`.
 pub(crate) fn program() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let file = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| path.is_file())
 }
 
-/// A port of this machine that leads to a port of the board.
+/// A port of this machine that is forwarded to a port of the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// The port here.
+    /// The port on this machine.
     pub from: u16,
-    /// The port there.
+    /// The port of the board.
     pub to: u16,
 }
 
 impl Forward {
-    /// Reads `8080:80`.
+    /// Parses `8080:80`.
     pub fn parse(typed: &str) -> Result<Self, String> {
         let port = |text: &str| text.parse().ok().filter(|port| *port != 0);
         let (from, to) = typed.split_once(':').ok_or("it is two ports: 8080:80")?;
@@ -72,7 +72,7 @@ impl Forward {
     }
 }
 
-/// An emulated board that is on. It is switched off when this is dropped.
+/// An emulated board that is powered on. Dropping it powers the board off.
 pub(crate) struct Emulated<'a> {
     child: Child,
     input: Option<ChildStdin>,
@@ -82,7 +82,7 @@ pub(crate) struct Emulated<'a> {
 }
 
 impl<'a> Emulated<'a> {
-    /// Powers the board on: `firmware` with the state's identity and flash, reached at `at`.
+    /// Powers the board on, with `firmware` and the identity and flash of `state`. It is reachable at `at`.
     pub(crate) fn power_on(
         board: &Board,
         firmware: &Path,
@@ -100,9 +100,9 @@ impl<'a> Emulated<'a> {
         Ok(Self { child, input, output, screen: Screen::new(ui), heard: Heard::default() })
     }
 
-    /// Carries the console until the board goes off. `listens` is called once it can be reached.
+    /// Connects the console to the terminal until the board goes off. Calls `listens` once the board can be reached.
     pub(crate) async fn serve(&mut self, mut listens: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
-        // The board echoes what is typed.
+        // The board echoes the input.
         let _mode = ByteByByte::begin();
         let input = self.input.take();
         let (output, screen, heard) = (&mut self.output, &mut self.screen, &mut self.heard);
@@ -119,7 +119,7 @@ impl<'a> Emulated<'a> {
                 }
             }
         };
-        // Both at once: a board that shows what is typed takes nothing more while nobody reads what it shows.
+        // Run both at once: a board that echoes input accepts no more of it while its output is not read.
         tokio::select! {
             shown = show => shown?,
             never = pass_on(input) => never,
@@ -127,7 +127,7 @@ impl<'a> Emulated<'a> {
         Err(self.ended().await?)
     }
 
-    /// Why it went off by itself.
+    /// The reason why the emulator ended by itself.
     async fn ended(&mut self) -> Result<Error, Error> {
         let status: ExitStatus = self.child.wait().await.map_err(failed)?;
         Ok(Error::QemuEnded(status.to_string()))
@@ -135,19 +135,19 @@ impl<'a> Emulated<'a> {
 
     /// Switches the board off.
     pub(crate) async fn power_off(mut self) {
-        // Nothing else than its end is waited for, and it is killed anyway.
+        // The process is killed, so a failure here leaves only its exit to wait for.
         let _ = self.child.start_kill();
         let _ = timeout(PATIENCE, self.child.wait()).await;
     }
 }
 
-/// Carries what is typed to the board, for ever: a board that is off is noticed by its output. The board's input stays
-/// open when nothing more is typed.
+/// Copies typed input to the board, for ever: the end of the board is noticed by its output. The board's input stays
+/// open after the end of the typed input.
 async fn pass_on(input: Option<ChildStdin>) -> ! {
     let (mut typed, mut input) = (Reader::start(), input);
     loop {
         let (Some(mut bytes), Some(open)) = (typed.next().await, &mut input) else { std::future::pending().await };
-        // What a terminal that ends lines by itself sends as one is what a serial terminal sends.
+        // A terminal in line mode ends a line with a line feed; a serial terminal sends a carriage return.
         bytes.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'\r');
         if open.write_all(&bytes).await.is_err() || open.flush().await.is_err() {
             input = None;
@@ -166,12 +166,13 @@ fn arguments(
     at: SocketAddrV4,
     forwards: &[Forward],
 ) -> Result<Vec<String>, Error> {
-    // The firmware's path is a word of its own, the others stand in options: a comma there is doubled.
+    // The firmware's path is an argument of its own. The other paths are parts of options, where a comma must be
+    // doubled.
     let firmware = word(firmware)?;
     let value = |path: PathBuf| word(&path).map(|word| word.replace(',', ",,"));
     let (identity, flash, log) = (value(state.identity())?, value(state.flash())?, value(state.log())?);
     let identity_at = board.identity.at;
-    // What is wrong with an identity is said at the board's console.
+    // An invalid identity is reported on the board's console.
     let address = state.parse_identity()?.map_or(Address::Dhcp, |identity| identity.network.address);
     let arguments = [
         "-M",
@@ -196,8 +197,8 @@ fn arguments(
     Ok(arguments.map(str::to_owned).into_iter().chain(["-kernel".to_owned(), firmware]).collect())
 }
 
-/// The board's network. QEMU's own gives it an address by DHCP; where the identity has an address, the network is made
-/// to fit it.
+/// The board's network. By default QEMU's network gives the board an address by DHCP. If the identity has a static
+/// address, the network is configured to match it.
 fn nic(address: &Address, at: SocketAddrV4, forwards: &[Forward]) -> String {
     let (network, board) = match address {
         Address::Dhcp => (String::new(), String::new()),
@@ -206,7 +207,7 @@ fn nic(address: &Address, at: SocketAddrV4, forwards: &[Forward]) -> String {
             let subnet = board.to_bits() & u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or_default();
             let others = (1..=4).map(|host| Ipv4Addr::from_bits(subnet | host));
             let others = others.filter(|other| *other != board && Some(*other) != gateway);
-            // QEMU is two hosts of it; by way of the first the board gets out.
+            // QEMU takes two addresses: its host, by way of which the board reaches other networks, and its DNS server.
             let hosts: Vec<Ipv4Addr> = gateway.into_iter().chain(others).collect();
             let (host, dns) = (hosts[0], hosts[1]);
             (format!(",net={board}/{prefix},host={host},dns={dns}"), board.to_string())
@@ -224,7 +225,7 @@ fn word(path: &Path) -> Result<String, Error> {
     path.to_str().map(str::to_owned).ok_or_else(no_text)
 }
 
-/// Whether the console has said that the board listens.
+/// Detects when the console prints that the board listens.
 #[derive(Default)]
 struct Heard {
     matched: usize,
@@ -232,7 +233,7 @@ struct Heard {
 }
 
 impl Heard {
-    /// `true`: it says so just now, for the first time.
+    /// Returns `true` when the text is complete for the first time.
     fn hear(&mut self, bytes: &[u8]) -> bool {
         for byte in bytes {
             self.matched = match *byte == LISTENING[self.matched] {

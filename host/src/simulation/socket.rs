@@ -1,4 +1,4 @@
-//! A board's TCP socket on this machine's network: several share the one listener.
+//! A board's TCP socket on this machine's network. All sockets of a board share one listener.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,10 +17,10 @@ use waft_receiver::tls::guard::Tcp;
 
 use super::flash::Durable;
 
-/// Until a failed `accept` is tried again: there are no more files, or no memory.
+/// Pause before a failed `accept` is retried, for example when there are no more file descriptors or no memory.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Where a simulated board listens.
+/// The listener of a simulated board.
 #[derive(Debug)]
 pub(crate) struct Port {
     listener: TcpListener,
@@ -29,7 +29,7 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// A board listens there.
+    /// Creates the port of a board on `listener`.
     pub(crate) fn new(listener: TcpListener, local: SocketAddr) -> Rc<Self> {
         Rc::new(Self { listener, local, open: Notify::new() })
     }
@@ -40,12 +40,12 @@ impl Port {
     }
 }
 
-/// One of its sockets.
+/// One socket of the board.
 #[derive(Debug)]
 pub(crate) struct Socket {
     port: Rc<Port>,
     stream: Option<TcpStream>,
-    /// Nothing is said before what it may rest on is durable.
+    /// Written data is made durable before any output that may depend on it.
     flash: Durable,
 }
 
@@ -98,7 +98,7 @@ impl board::Socket for Socket {
         loop {
             match self.port.listener.accept().await {
                 Ok((stream, _)) => {
-                    // Without it small messages would wait for each other.
+                    // Otherwise small messages would wait for each other.
                     let _ = stream.set_nodelay(true);
                     self.stream = Some(stream);
                     return Listened::Taken;
@@ -124,13 +124,14 @@ impl board::Socket for Socket {
 
     fn abort(&mut self) {
         if let Some(stream) = self.stream.take() {
-            // A connection that is dropped without it says goodbye first.
+            // Without this option, dropping the connection would close it in order instead of resetting it.
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     }
 }
 
-/// To close with unread bytes would reset the connection, and the reset could overtake the last word.
+/// Closes the sending side, then reads until the peer closes. Closing with unread bytes would reset the connection, and
+/// the reset could overtake the last message.
 async fn part(stream: &mut TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
     while stream.read(&mut [0; 512]).await? > 0 {}

@@ -1,4 +1,4 @@
-//! What a simulated board keeps from one power-on to the next: a folder with its identity and its flash.
+//! The persistent state of a simulated board: a folder with its identity and its flash.
 
 use std::fs::File;
 use std::io;
@@ -17,10 +17,10 @@ const FLASH: &str = "flash.bin";
 const LOG: &str = "log.bin";
 const LOCK: &str = "power";
 
-/// Longest file that is read for an identity image, in bytes: that of a whole sector is one, too.
+/// Longest file that is read as an identity image, in bytes. The image may fill a whole flash sector.
 const IDENTITY_MAX: u64 = 64 << 10;
 
-/// The folder of one board, which is powered on by one process at a time.
+/// The folder of one board. The lock lets only one process power the board on at a time.
 #[derive(Debug)]
 pub(crate) struct State {
     folder: Home,
@@ -28,7 +28,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The folder `path`, made if there is none, with a flash in it.
+    /// Opens the folder `path`, and creates it with a blank flash if necessary.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let folder = Home::at(path).map_err(|error| match error {
             HomeError::Folder { path, source } => Error::File(path, source),
@@ -44,32 +44,33 @@ impl State {
         Ok(state)
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The file with its identity image.
+    /// Path of the identity image.
     pub(crate) fn identity(&self) -> PathBuf {
         self.folder.file(IDENTITY)
     }
 
-    /// That identity, or what is wrong with it.
+    /// Parses the identity image. The inner result says whether it is valid.
     pub(crate) fn parse_identity(&self) -> Result<Result<Identity, IdentityError>, Error> {
         Ok(Identity::parse(&read_image(&self.identity())?))
     }
 
-    /// The file that is its flash.
+    /// Path of the flash file.
     pub(crate) fn flash(&self) -> PathBuf {
         self.folder.file(FLASH)
     }
 
-    /// The file for the firmware's log.
+    /// Path of the firmware's log.
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.file(LOG)
     }
 
-    /// Flashes an identity image. A board keeps the one that it has: nobody else may have its private key.
+    /// Writes an identity image. A board that already has another identity keeps it, because nothing else holds its
+    /// private key.
     pub(crate) fn flash_identity(&self, image: &[u8]) -> Result<(), Error> {
         let path = self.identity();
         match read_image(&path) {
@@ -86,7 +87,7 @@ impl State {
     }
 }
 
-/// A file that is to be an identity image.
+/// Reads a file that should be an identity image.
 pub(crate) fn read_image(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     read_at_most(path, IDENTITY_MAX).map(Zeroizing::new).map_err(|cause| Error::File(path.to_owned(), cause))
 }
