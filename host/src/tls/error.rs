@@ -1,4 +1,4 @@
-//! Why a handshake failed, and whose word it is: ours, the peer's by its alert, or the network's.
+//! The errors of a handshake, which say at whose side they arose: ours, the peer's (by its alert), or the network.
 //!
 //! PROTOCOL.md, section 3 (alerts).
 
@@ -9,49 +9,49 @@ use rustls::{AlertDescription, CertificateError, Error, PeerMisbehaved};
 use super::pins::{Distrust, Verifier};
 use crate::name::Name;
 
-/// Why a handshake failed.
+/// The reason why a handshake failed.
 #[derive(Debug)]
 pub enum HandshakeError {
-    /// We do not take the peer's certificate. It was told.
+    /// We do not accept the peer's certificate. The peer was told so by an alert.
     NotTrusted(Distrust),
-    /// The peer showed a trusted certificate, and does not hold its key. It was told.
+    /// The peer showed a trusted certificate but does not hold its key. The peer was told so by an alert.
     NotItsKey {
-        /// Whose certificate it showed.
+        /// The name of the peer whose certificate it showed.
         name: Name,
     },
     /// The peer showed no certificate.
     NoCertificate,
-    /// The peer does not take ours.
+    /// The peer does not accept our certificate.
     Rejected(Rejection),
-    /// The peer speaks TLS, but not as waft does.
+    /// The peer speaks TLS, but not in the way that waft requires.
     Incompatible(Error),
     /// The peer does not speak TLS.
     NotTls,
-    /// The peer closed or reset the connection in the middle.
+    /// The peer closed or reset the connection during the handshake.
     Closed,
-    /// It took too long.
+    /// The handshake took too long.
     TimedOut,
-    /// The peer broke TLS.
+    /// The peer violated the TLS protocol.
     Tls(Error),
     /// The connection failed.
     Io(io::Error),
 }
 
-/// Why a peer does not take our certificate, by its own word.
+/// The reason why the peer does not accept our certificate, by its alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It does not trust it, or expected another receiver.
+    /// The peer does not trust it, or expected another receiver.
     Certificate,
-    /// It trusts it, but not for this direction.
+    /// The peer trusts it, but not for this direction.
     Direction,
-    /// It holds that we do not have the certificate's key.
+    /// The peer found that we do not hold the certificate's key.
     Signature,
-    /// A board broke off in the way of its TLS library, whose alerts cannot be read: most likely it does not trust us.
+    /// A board ended the handshake. The alerts of its TLS library cannot be read; most likely it does not trust us.
     BoardBrokeOff,
 }
 
 impl HandshakeError {
-    /// What an error of the TLS stream means after what `verifier` saw.
+    /// Classifies an error of the TLS stream by what `verifier` has seen.
     pub(super) fn of(error: io::Error, verifier: &Verifier) -> Self {
         if let Some(Err(distrust)) = verifier.verdict() {
             return Self::NotTrusted(distrust.clone());
@@ -62,7 +62,7 @@ impl HandshakeError {
         }
     }
 
-    /// What an error before any certificate means.
+    /// Classifies an error before any certificate was seen.
     pub(super) fn early(error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(Error::InvalidMessage(_) | Error::InappropriateMessage { .. }) => Self::NotTls,

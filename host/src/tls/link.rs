@@ -1,7 +1,7 @@
-//! TLS on TCP as the stream of bytes under a session.
+//! TLS on TCP as the byte stream of a session.
 //!
-//! Reading copies once, out of rustls's buffer of decrypted records; waiting for that buffer to hold something loses
-//! nothing when it is cancelled. PROTOCOL.md, section 3.
+//! A read copies once, out of rustls's buffer of decrypted records. Waiting until that buffer has bytes can be
+//! cancelled without losing any. PROTOCOL.md, section 3.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use waft_core::session::{DuplexLink, Link, Written};
 
-/// A peer that takes nothing more gets no goodbye.
+/// Time limit for the close_notify, in case the peer reads nothing more.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// A secured connection.
+/// An authenticated, encrypted connection.
 #[derive(Debug)]
 pub struct TlsLink {
     stream: TlsStream<TcpStream>,
@@ -30,13 +30,13 @@ impl TlsLink {
         Self { stream }
     }
 
-    /// Says that nothing more comes. What the peer still says is lost.
+    /// Sends close_notify. Bytes that the peer still sends are lost.
     pub async fn close(mut self) {
-        // A peer that is gone already cannot be told, and need not be.
+        // If the peer is already gone, it cannot receive the notification and does not need it.
         let _ = timeout(GOODBYE, self.stream.shutdown()).await;
     }
 
-    /// Waits for bytes to read; `false`: the peer said that none come anymore. Cancel-safe.
+    /// Waits for bytes to read. Returns `false` if the peer has closed its side. Cancel-safe.
     pub(super) async fn fill(&mut self) -> io::Result<bool> {
         poll_fn(|context| Pin::new(&mut self.stream).poll_fill_buf(context).map_ok(|bytes| !bytes.is_empty())).await
     }

@@ -1,9 +1,9 @@
-//! TLS 1.3 with the roles reversed: the sender is the server, the receiver the client, since a board's TLS can only be
-//! a client.
+//! TLS 1.3 with reversed roles: the sender is the TLS server and the receiver the client, because a board's TLS library
+//! can only be a client.
 //!
-//! [`sender::authenticate`] and [`receiver::authenticate`] take a TCP connection after its preface and give a
-//! [`link::TlsLink`] to a peer that proved to be one of the [`pins`]; or an [`error::HandshakeError`] that says
-//! which side did not like what. PROTOCOL.md, section 3.
+//! [`sender::authenticate`] and [`receiver::authenticate`] take a TCP connection after its preface. They return a
+//! [`link::TlsLink`] to a peer that proved to be one of the [`pins`], or an [`error::HandshakeError`] that says which
+//! side refused what. PROTOCOL.md, section 3.
 
 pub mod error;
 pub mod link;
@@ -23,9 +23,9 @@ use waft_core::limits::HANDSHAKE_MS;
 
 use crate::trust::Peer;
 
-/// Records of up to 16 KiB.
+/// The sender's records hold up to 16 KiB.
 const ALPN: &[u8] = b"waft";
-/// The sender's records hold at most 4096 bytes: for boards.
+/// The sender's records hold at most 4096 bytes, for boards.
 const ALPN_4K: &[u8] = b"waft-4k";
 
 const HANDSHAKE: Duration = Duration::from_millis(HANDSHAKE_MS);
@@ -35,11 +35,12 @@ const HANDSHAKE: Duration = Duration::from_millis(HANDSHAKE_MS);
 pub struct Authenticated {
     /// The link.
     pub link: link::TlsLink,
-    /// Who is at its other end, as our trust knows it.
+    /// The peer at the other end, as recorded in our trust.
     pub peer: Peer,
 }
 
-/// Only what PROTOCOL.md names. A receiver that is a computer would like AES, since it most likely has a unit for it.
+/// Only the algorithms that PROTOCOL.md names. AES comes first: a receiver that is a computer most likely has hardware
+/// support for it.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![cipher_suite::TLS13_AES_128_GCM_SHA256, cipher_suite::TLS13_CHACHA20_POLY1305_SHA256],

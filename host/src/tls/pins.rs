@@ -1,6 +1,7 @@
-//! Which certificates a handshake accepts: exact ones, each in its direction.
+//! The certificates that a handshake accepts: exact certificates, each for one direction.
 //!
-//! Names, dates and chains play no part; the signature by the certificate's key always does. PROTOCOL.md, section 3.
+//! Names, dates and chains are ignored. The signature by the certificate's key is always checked. PROTOCOL.md, section
+//! 3.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +18,7 @@ use waft_core::certificate::CertificateHash;
 use crate::name::Name;
 use crate::trust::{Peer, Trust};
 
-/// The certificates that one handshake knows, and which of them it is for.
+/// The trusted certificates of a handshake, and which of them it accepts.
 #[derive(Clone, Debug)]
 pub struct Pins {
     trust: Arc<Trust>,
@@ -31,12 +32,12 @@ enum Wanted {
 }
 
 impl Pins {
-    /// For a receiver: every peer that may send to us.
+    /// For a receiver: accepts every peer that may send to us.
     pub fn senders(trust: impl Into<Arc<Trust>>) -> Self {
         Self { trust: trust.into(), wanted: Wanted::Sender }
     }
 
-    /// For a sender: the peer of that name, if it may receive from us.
+    /// For a sender: accepts the peer of that name, if it may receive from us.
     pub fn receiver(trust: impl Into<Arc<Trust>>, name: &Name) -> Self {
         Self { trust: trust.into(), wanted: Wanted::Receiver(name.clone()) }
     }
@@ -53,31 +54,31 @@ impl Pins {
     }
 }
 
-/// Why we do not take the peer's certificate.
+/// The reason why we do not accept the peer's certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
-    /// We do not know it.
+    /// The certificate is not known.
     #[error("its certificate (fingerprint {hash}) is not trusted here")]
     Unknown {
-        /// The certificate.
+        /// Hash of the certificate.
         hash: CertificateHash,
     },
-    /// It is trusted, but not as the receiver that we want (sender only).
+    /// The certificate is trusted, but belongs to another receiver than the wanted one (sender only).
     #[error("it is {name}, another one than was asked for")]
     AnotherName {
-        /// As whom it is trusted.
+        /// The name under which it is trusted.
         name: Name,
     },
-    /// It is trusted, but not to do this.
+    /// The certificate is trusted, but not for this direction.
     #[error("{name} is trusted, but not for this direction")]
     WrongDirection {
-        /// As whom it is trusted.
+        /// The name under which it is trusted.
         name: Name,
     },
 }
 
 impl Distrust {
-    /// The error for rustls that makes it send the alert of PROTOCOL.md, section 3.
+    /// The rustls error that sends the alert of PROTOCOL.md, section 3.
     fn alert(&self) -> Error {
         Error::InvalidCertificate(match self {
             Self::Unknown { .. } => CertificateError::UnknownIssuer,
@@ -87,7 +88,7 @@ impl Distrust {
     }
 }
 
-/// Checks the certificate of one handshake, and remembers what it found.
+/// Checks the certificate of one handshake, and records the result.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pins: Pins,
@@ -99,7 +100,7 @@ impl Verifier {
         Self { pins, verdict: OnceLock::new() }
     }
 
-    /// Whose certificate was shown; `None` if none was.
+    /// The peer whose certificate was shown, or the reason for refusing it. `None` if no certificate was shown.
     pub(super) fn verdict(&self) -> Option<&Result<Peer, Distrust>> {
         self.verdict.get()
     }
@@ -115,11 +116,10 @@ impl Verifier {
 
 const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
 
-/// What rustls asks of the verifier of either side: only signatures by the certificate's key, in TLS 1.3, by
-/// [`SCHEME`].
+/// The signature checks of both verifier traits: only signatures by the certificate's key, in TLS 1.3, with [`SCHEME`].
 macro_rules! signatures {
     () => {
-        /// TLS 1.2 is not configured; if it came all the same, it ends here.
+        /// TLS 1.2 is not configured. If it were negotiated all the same, the handshake would fail here.
         fn verify_tls12_signature(
             &self,
             _message: &[u8],

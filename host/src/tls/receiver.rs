@@ -1,7 +1,7 @@
-//! The receiver's end: TLS client.
+//! The receiver's side of the handshake: TLS client.
 //!
-//! Our certificate goes out only after the sender's was verified. That the sender took it shows in its
-//! first record, so that is waited for here too. PROTOCOL.md, section 3.
+//! Our certificate is sent only after the sender's was verified. Whether the sender accepted it shows only in the
+//! sender's first record, so this waits for that record as well. PROTOCOL.md, section 3.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::{ALPN, Authenticated, HANDSHAKE, provider};
 use crate::identity::Identity;
 use crate::net::part;
 
-/// Secures a connection after the preface.
+/// Performs the handshake on a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
     shake_hands(stream, identity, pins, ALPN).await
 }
@@ -35,7 +35,7 @@ pub(super) async fn shake_hands(
 ) -> Result<Authenticated, HandshakeError> {
     let verifier = Arc::new(Verifier::new(pins));
     let connector = TlsConnector::from(Arc::new(config(identity, verifier.clone(), alpn)));
-    // Of an address no SNI is sent, and nobody looks at it.
+    // For an IP address no SNI is sent, and the verifier ignores the name.
     let nobody = ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
     let deadline = Instant::now() + HANDSHAKE;
     let secured = connector.connect(nobody, stream).into_fallible();

@@ -1,7 +1,7 @@
-//! The sender's end: TLS server.
+//! The sender's side of the handshake: TLS server.
 //!
-//! Which configuration serves depends on what the receiver asks for, so the ClientHello is read first. When the
-//! handshake is over, the receiver is authenticated. PROTOCOL.md, section 3.
+//! The configuration depends on the protocol that the receiver asks for, so the ClientHello is read first. The receiver
+//! is authenticated when the handshake is complete. PROTOCOL.md, section 3.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::net::part;
 /// The largest record for `waft-4k`, as rustls counts it: 4096 bytes of plaintext and 5 of header.
 const FRAGMENT_4K: usize = 4096 + 5;
 
-/// The alert in clear that ends a handshake before its ServerHello: fatal (2), no_application_protocol (120).
+/// The unencrypted alert that ends a handshake before its ServerHello: fatal (2), no_application_protocol (120).
 const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
-/// Secures a connection after the preface.
+/// Performs the handshake on a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
     timeout(HANDSHAKE, shake_hands(stream, identity, pins)).await.unwrap_or(Err(HandshakeError::TimedOut))
 }
@@ -57,7 +57,7 @@ async fn shake_hands(stream: TcpStream, identity: &Identity, pins: Pins) -> Resu
     }
 }
 
-/// The first protocol of the receiver's list that we speak.
+/// The first protocol in the receiver's list that we support.
 fn asked_for(start: &StartHandshake<TcpStream>) -> Option<&'static [u8]> {
     let hello = start.client_hello();
     hello.alpn()?.find_map(|asked| [ALPN, ALPN_4K].into_iter().find(|spoken| asked == *spoken))

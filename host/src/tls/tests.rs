@@ -1,4 +1,4 @@
-//! Both ends of real handshakes on loopback: who gets in, and what each side is told when somebody does not.
+//! Both ends of real handshakes on loopback: which peers are accepted, and which error each side gets otherwise.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -39,13 +39,13 @@ fn trust(peers: impl IntoIterator<Item = Peer>) -> Trust {
     trust
 }
 
-/// One side of a connection: who it is, and whom it trusts.
+/// One side of a connection: its identity, and the certificates that it accepts.
 struct Side {
     identity: Identity,
     pins: Pins,
 }
 
-/// The sender "laptop" and the receiver "kitchen", who trust each other.
+/// The sender "laptop" and the receiver "kitchen", which trust each other.
 fn friends() -> (Side, Side) {
     let (laptop, kitchen) = (Identity::generate(), Identity::generate());
     let (at_laptop, at_kitchen) =
@@ -56,7 +56,7 @@ fn friends() -> (Side, Side) {
     )
 }
 
-/// What the sender and the receiver find out. Where the sender is content, it speaks, as sessions do.
+/// The results of the sender and the receiver. A sender that accepts the receiver sends a first record, as sessions do.
 async fn meet(sender: &Side, receiver: &Side, alpn: &'static [u8]) -> (Outcome, Outcome) {
     let (dialled, accepted) = connected().await;
     let sending = async {
@@ -96,7 +96,7 @@ async fn friends_meet_and_talk() {
 #[tokio::test]
 async fn an_unknown_sender_is_told_and_sees_no_certificate() {
     let (_, receiver) = friends();
-    // It trusts nobody: had it seen a certificate, it would say so.
+    // The stranger trusts no certificate: if it had seen one, it would report that.
     let stranger = Side { identity: Identity::generate(), pins: Pins::receiver(Trust::default(), &name("kitchen")) };
     let (at_stranger, at_kitchen) = meet(&stranger, &receiver, ALPN).await;
     assert!(matches!(at_stranger, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_stranger:?}");
@@ -165,7 +165,7 @@ async fn a_certificate_without_its_key_is_worth_nothing() {
     assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Signature))), "{at_receiver:?}");
 }
 
-/// A receiver of another make: its own suites, protocols and certificate.
+/// A receiver with another TLS configuration: its own suites, protocols and certificate.
 fn foreign(suites: &[CipherSuite], alpn: &[&[u8]], from: &Side, show: bool) -> TlsConnector {
     let mut spoken = CryptoProvider::clone(&provider());
     spoken.cipher_suites = suites
@@ -229,7 +229,7 @@ async fn a_sender_that_never_speaks_is_let_go_in_good_order() {
         tokio::join!(silent, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone()));
     assert!(matches!(outcome, Err(HandshakeError::TimedOut)), "{outcome:?}");
     assert_eq!(start.elapsed().as_secs(), 15, "its first record counts as a part of the handshake");
-    // Without close_notify it would be an error.
+    // Without close_notify this would be an error.
     assert!(matches!(read, Ok(0)), "{read:?}");
 }
 
@@ -243,7 +243,7 @@ async fn a_receiver_without_a_certificate_or_protocol_is_refused() {
             sender::authenticate(dialled, &sender.identity, sender.pins.clone()),
             client.connect(nobody(), accepted)
         );
-        // It hears why: by an alert, as long as there is no session.
+        // The receiver learns the reason by an alert, as long as there is no session.
         assert!(!show || at_receiver.is_err_and(|error| error.to_string().contains("NoApplicationProtocol")));
         match show {
             false => assert!(matches!(at_sender, Err(HandshakeError::NoCertificate)), "{at_sender:?}"),
@@ -255,7 +255,7 @@ async fn a_receiver_without_a_certificate_or_protocol_is_refused() {
     }
 }
 
-/// That is its own affair: the receiver knows who sends.
+/// Accepted, because the receiver has authenticated the sender all the same.
 #[tokio::test]
 async fn a_sender_that_requests_no_certificate_is_listened_to() {
     let (sender, receiver) = friends();
@@ -278,7 +278,7 @@ async fn a_sender_that_requests_no_certificate_is_listened_to() {
     assert!(outcome.is_ok_and(|secured| secured.peer.name.is("laptop")));
 }
 
-/// Passes bytes on between two streams, and gives those that went from `from` to `to`.
+/// Forwards bytes between two streams. Returns those that went from `from` to `to`.
 async fn overhear(mut from: TcpStream, mut to: TcpStream) -> Vec<u8> {
     let ((mut from_read, mut from_write), (mut to_read, mut to_write)) = (from.split(), to.split());
     let mut heard = Vec::new();
@@ -330,7 +330,7 @@ async fn records_of_a_frame(alpn: &'static [u8]) -> Vec<(u8, usize)> {
 #[tokio::test]
 async fn records_for_a_board_fit_its_buffer() {
     let records = records_of_a_frame(ALPN_4K).await;
-    // ServerHello, the change of ciphers that means nothing, and the whole rest of the flight in one record.
+    // ServerHello, the dummy ChangeCipherSpec, and the whole rest of the flight in one record.
     assert_eq!((records[0].0, records[1], records[2].0), (22, (20, 1), 23), "{records:?}");
     let frame: Vec<usize> = records[3..].iter().map(|(_, length)| *length).collect();
     let full = 4096 + 1 + 16;
@@ -363,7 +363,7 @@ async fn waiting_loses_nothing_when_it_is_given_up() {
         let mut at = 0;
         while at < got.len() {
             for _ in 0..3 {
-                // Given up at once, again and again.
+                // Cancelled at once, again and again.
                 let _ = embassy_futures::poll_once(kitchen.link.readable());
             }
             kitchen.link.readable().await.unwrap();
@@ -387,7 +387,7 @@ async fn an_end_without_goodbye_is_an_error() {
     assert!(kitchen.link.read(&mut hello).await.is_err());
 }
 
-/// What the sender finds out about a receiver that says `bytes` and then nothing more.
+/// The sender's result for a receiver that sends `bytes` and then nothing more.
 async fn sender_hears(bytes: &[u8]) -> (Outcome, Vec<u8>) {
     let (sender, _) = friends();
     let (dialled, mut accepted) = connected().await;
@@ -395,12 +395,12 @@ async fn sender_hears(bytes: &[u8]) -> (Outcome, Vec<u8>) {
     accepted.shutdown().await.unwrap();
     let outcome = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
     let mut answer = Vec::new();
-    // The sender may reset the connection; what it said before counts.
+    // The sender may reset the connection; only the bytes before that count.
     let _ = accepted.read_to_end(&mut answer).await;
     (outcome, answer)
 }
 
-/// What the receiver finds out about a sender that answers its ClientHello by `bytes` and then nothing more.
+/// The receiver's result for a sender that answers its ClientHello with `bytes` and then nothing more.
 async fn receiver_hears(bytes: &[u8]) -> Outcome {
     let (_, receiver) = friends();
     let (mut dialled, accepted) = connected().await;
@@ -412,7 +412,7 @@ async fn receiver_hears(bytes: &[u8]) -> Outcome {
     tokio::join!(answering, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone())).1
 }
 
-/// A ClientHello of TLS 1.2 that asks for `waft`.
+/// A ClientHello of TLS 1.2 that offers `waft`.
 fn hello_of_tls12() -> Vec<u8> {
     let alpn = b"\x00\x10\x00\x07\x00\x05\x04waft";
     let signatures = b"\x00\x0d\x00\x04\x00\x02\x04\x03";
@@ -481,7 +481,7 @@ async fn slow_peers_are_given_up() {
     assert!(matches!(outcome, Err(HandshakeError::TimedOut)), "{outcome:?}");
 }
 
-/// The handshake is over, but no record of the sender's came: it is not authenticated yet.
+/// The handshake is complete, but no record of the sender has arrived: it is not authenticated yet.
 #[tokio::test]
 async fn a_sender_that_does_not_speak_first_is_not_authenticated() {
     let (sender, receiver) = friends();
