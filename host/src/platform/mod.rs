@@ -1,7 +1,7 @@
-//! What only one family of systems has, and its twin on the other.
+//! Functions that differ between operating systems, with one implementation for Unix and one for Windows.
 //!
-//! Private files, durability, free space, the terminal, signals. Each function here means the same on every platform,
-//! as far as the platform can; where it cannot, its twin says so.
+//! They cover private files, durability, free space, the terminal and signals. Each function has the same meaning on
+//! every platform as far as the platform allows; the docs of an implementation state where it does not.
 
 mod names;
 #[cfg(unix)]
@@ -17,7 +17,7 @@ pub(crate) use unix::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
-/// What a signal, or an event of the console, asks of a command.
+/// The meaning of a signal, or of a console event, for a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// Ctrl-C.
@@ -26,18 +26,18 @@ pub(crate) enum Signal {
     Quit,
     /// The terminal was closed.
     HangUp,
-    /// The system, or a supervisor of the process.
+    /// Sent by the system or by a supervisor of the process.
     Terminate,
-    /// Ctrl-Z: to stop until it is told to continue.
+    /// Ctrl-Z: stop until a signal to continue.
     #[cfg_attr(windows, allow(dead_code))]
     Pause,
-    /// To go on.
+    /// Continue after a stop.
     #[cfg_attr(windows, allow(dead_code))]
     Continue,
 }
 
 impl Signal {
-    /// The exit status of a process that this ends, as a shell gives it: 128 and the number of the signal.
+    /// The exit status of a process that this signal ends, as a shell reports it: 128 plus the number of the signal.
     fn exit_status(self) -> u8 {
         match self {
             Self::HangUp => 129,
@@ -48,10 +48,10 @@ impl Signal {
     }
 }
 
-/// The first signal that asked the command to end.
+/// Exit status of the first signal that asked the command to end.
 static ENDED_BY: AtomicU8 = AtomicU8::new(0);
 
-/// Remembers what asked the command to end.
+/// Records the signal that asked the command to end. Only the first one counts.
 pub(crate) fn set_ended_by(signal: Signal) {
     let _ = ENDED_BY.compare_exchange(0, signal.exit_status(), Ordering::Relaxed, Ordering::Relaxed);
 }
@@ -64,25 +64,25 @@ pub(crate) fn interrupted_status() -> u8 {
     }
 }
 
-/// A file or folder that others can read or change, and should not.
+/// A file or folder that other users can read or change but should not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} {problem} '{}'", path.display(), path.display())]
 pub struct TooOpen {
-    /// Which.
+    /// Its path.
     pub path: PathBuf,
-    /// What is wrong.
+    /// The problem.
     pub problem: Openness,
 }
 
-/// Why something is too open; its text ends with a command that mends that, without its last argument.
+/// The reason why a path is too open. Its text ends with a command that fixes it, without the last argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Openness {
-    /// Its mode lets others in.
+    /// Its mode gives access to other users.
     #[error("is open to other users (mode {mode:03o}); close it with: chmod {cure}")]
     Mode {
         /// Its permission bits.
         mode: u32,
-        /// Those that it should have, in octal.
+        /// The permission bits that it should have, in octal.
         cure: &'static str,
     },
     /// It belongs to another user.
@@ -114,7 +114,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         sync_directory(folder.path()).unwrap();
         assert!(free_space(folder.path()).unwrap() > 0);
-        // Windows asks the volume, where any name may be.
+        // Windows reports the volume's space for any name on it.
         assert!(cfg!(windows) || free_space(&folder.path().join("absent")).is_err());
     }
 }

@@ -1,6 +1,7 @@
-//! Which names Windows cannot hold safely. Pure, so that every platform tests it. PROTOCOL.md, section 8.2.
+//! Names that Windows cannot hold safely. Independent of the system, so that every platform tests it. PROTOCOL.md,
+//! section 8.2.
 
-/// Whether Windows makes a file of just that name, in the directory that is meant.
+/// Whether Windows creates a file with exactly that name, in the intended directory.
 #[cfg_attr(not(windows), allow(dead_code))]
 pub(crate) fn holds(component: &str) -> bool {
     let unsafe_ends = component.ends_with(['.', ' ']);
@@ -8,14 +9,14 @@ pub(crate) fn holds(component: &str) -> bool {
     !unsafe_ends && !unsafe_inside && !is_reserved(component)
 }
 
-/// Whether the name means a device, with any extension.
+/// Whether the name refers to a device, with or without an extension.
 fn is_reserved(component: &str) -> bool {
     let stem = component.split('.').next().unwrap_or(component).trim_end_matches(' ').to_uppercase();
     if matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") {
         return true;
     }
     let number = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT"));
-    // The superscript digits count too.
+    // The superscript digits are reserved as well.
     number.is_some_and(|number| {
         let mut chars = number.chars();
         matches!((chars.next(), chars.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))

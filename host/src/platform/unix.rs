@@ -27,22 +27,22 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Creates a directory, and its parents, that only their owner can enter. Existing ones stay as they are.
+/// Creates a directory and its parents with access only for their owner. Existing directories stay as they are.
 pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Whether nobody but this user, and root, can read and write a file.
+/// Whether only this user and root can read and write a file.
 pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
     check(path, 0o077)
 }
 
-/// Whether nobody but this user, and root, can change a file or directory.
+/// Whether only this user and root can change a file or directory.
 pub(crate) fn check_unchangeable(path: &Path) -> io::Result<Result<(), TooOpen>> {
     check(path, 0o022)
 }
 
-/// As ssh does it: what others own, they can change.
+/// Like ssh, this treats anything that another user owns as changeable by that user.
 fn check(path: &Path, forbidden: u32) -> io::Result<Result<(), TooOpen>> {
     let found = std::fs::metadata(path)?;
     let (mode, owner) = (found.mode() & 0o777, found.uid());
@@ -56,52 +56,53 @@ fn check(path: &Path, forbidden: u32) -> io::Result<Result<(), TooOpen>> {
     Ok(Err(TooOpen { path: path.to_owned(), problem }))
 }
 
-/// Whether standard input gives nothing, as that of a service does.
+/// Whether standard input is the null device, as for a service.
 pub(crate) fn stdin_is_null() -> bool {
     let input = rustix::fs::fstat(rustix::stdio::stdin());
     let null = rustix::fs::stat("/dev/null");
     matches!((input, null), (Ok(input), Ok(null)) if input.st_rdev == null.st_rdev && input.st_mode == null.st_mode)
 }
 
-/// What tells one version of a file from the next: which file it is, its length, and when it was changed last.
+/// Distinguishes one version of a file from the next: its device and inode, its length, and the times of its last
+/// changes.
 pub(crate) type FileVersion = (u64, u64, u64, [i64; 4]);
 
-/// The version of a file that stands there now.
+/// The present version of the file.
 pub(crate) fn file_version(path: &Path) -> io::Result<FileVersion> {
     let found = std::fs::metadata(path)?;
     let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
     Ok((found.dev(), found.ino(), found.len(), times))
 }
 
-/// Makes the names in a directory durable: creations, renames and removals so far.
+/// Makes the names in a directory durable: all creations, renames and removals so far.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Bytes that this user can still write to the file system that holds `path`.
+/// Number of bytes that this user can still write to the file system of `path`.
 pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     let file_system = rustix::fs::statvfs(path)?;
     Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
 }
 
-/// Bytes that are taken on the file system that holds `path`.
+/// Number of used bytes on the file system of `path`.
 pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
     let file_system = rustix::fs::statvfs(path)?;
     Ok(file_system.f_blocks.saturating_sub(file_system.f_bfree).saturating_mul(file_system.f_frsize))
 }
 
-/// Asks a process to end in good order.
+/// Asks a process to end.
 pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
     Ok(kill_process(Pid::from_child(child), rustix::process::Signal::TERM)?)
 }
 
-/// Lets a port be listened on again at once, while connections of an earlier process still fade out.
+/// Lets a port be used again at once, while connections of an earlier process are still closing.
 pub(crate) fn listen_again(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
 }
 
-/// A program to be run, which the terminal's Ctrl-C does not reach, and which ends when this process does, however that
-/// ends: Linux knows how, by util-linux's `setpriv`.
+/// A command for a child process that the terminal's Ctrl-C does not reach. On Linux, util-linux's `setpriv` makes the
+/// kernel kill the child when this process ends for any reason.
 pub(crate) fn child(program: &Path) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
     let mut command = match cfg!(target_os = "linux") && setpriv.is_file() {

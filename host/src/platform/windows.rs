@@ -1,4 +1,4 @@
-//! Windows: a profile's folders are closed to other users already, and names are durable with their file system's log.
+//! Windows: the folders of a user profile already exclude other users, and the file system's log makes names durable.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,57 +19,57 @@ pub(crate) use opened::*;
 pub(crate) use signals::*;
 pub(crate) use terminal::*;
 
-/// Creates a file; it inherits the access list of its folder, which in a profile lets in the owner and administrators.
-/// Fails if anything has that name.
+/// Creates a file. It inherits the access control list of its folder, which in a profile admits the owner and
+/// administrators. Fails if the name exists.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Creates a directory and its parents. Existing ones stay as they are.
+/// Creates a directory and its parents. Existing directories stay as they are.
 pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
-/// Always content: what a file inherits from its folder is not checked here.
+/// Always succeeds for an existing file: the inherited access control list is not checked.
 pub(crate) fn check_private(path: &Path) -> io::Result<Result<(), TooOpen>> {
     std::fs::metadata(path).map(|_| Ok(()))
 }
 
-/// What tells one version of a file from the next: its length, and when it was made and changed last.
+/// Distinguishes one version of a file from the next: its length, and the times of its creation and last change.
 pub(crate) type FileVersion = (u64, SystemTime, SystemTime);
 
-/// The version of a file that stands there now.
+/// The present version of the file.
 pub(crate) fn file_version(path: &Path) -> io::Result<FileVersion> {
     let found = std::fs::metadata(path)?;
     Ok((found.len(), found.created()?, found.modified()?))
 }
 
-/// Always content, for the same reason.
+/// Always succeeds for an existing file, for the same reason.
 pub(crate) fn check_unchangeable(path: &Path) -> io::Result<Result<(), TooOpen>> {
     check_private(path)
 }
 
-/// Says no: here a service has no standard input at all, and is told so when it reads.
+/// Always `false`: a service on Windows has no standard input at all, which shows when it reads.
 pub(crate) fn stdin_is_null() -> bool {
     false
 }
 
-/// Does nothing: a directory cannot be flushed, NTFS logs its changes in order.
+/// Does nothing: a directory cannot be flushed, and NTFS logs its changes in order.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     std::fs::metadata(path).map(|_| ())
 }
 
-/// Bytes that this user can still write to the file system that holds `path`.
+/// Number of bytes that this user can still write to the file system of `path`.
 pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     fs4::available_space(path)
 }
 
-/// Bytes that are taken on the file system that holds `path`.
+/// Number of used bytes on the file system of `path`.
 pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
     Ok(fs4::total_space(path)?.saturating_sub(fs4::free_space(path)?))
 }
 
-/// Ends a process, and what it has started: it cannot be asked to.
+/// Ends a process and its children at once. Windows has no way to ask a process to end.
 pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
     let mut tree = Command::new("taskkill");
     tree.args(["/F", "/T", "/PID", &child.id().to_string()])
@@ -79,12 +79,12 @@ pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
     if tree.status().is_ok_and(|status| status.success()) { Ok(()) } else { child.kill() }
 }
 
-/// Does nothing: a port is free at once here, and reuse would let two programs share it.
+/// Does nothing: on Windows a port can be used again at once, and the option would let two programs share it.
 pub(crate) fn listen_again(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// A program to be run, which the terminal's Ctrl-C does not reach. It lives on if this process is killed.
+/// A command for a child process that the terminal's Ctrl-C does not reach. It keeps running if this process is killed.
 pub(crate) fn child(program: &Path) -> Command {
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
     let mut command = Command::new(program);

@@ -1,5 +1,5 @@
-//! Unix: owners, groups, mode bits and access control lists, which a new directory takes over from the one that it
-//! replaces; and what of these keeps this user from changing a name.
+//! Unix: the owner, group, mode bits and access control lists that a new directory takes over from the one that it
+//! replaces, and the attributes that keep this user from changing a name.
 
 use std::io;
 
@@ -8,7 +8,8 @@ use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
 use crate::trouble::Cause;
 
-/// Gives `to` the owner, group, access control lists and mode bits of `from`. Says which of them this user may not give.
+/// Gives `to` the owner, group, access control lists and mode bits of `from`. Returns the ones that this user may not
+/// set.
 pub(crate) fn copy_attributes(from: &Dir, to: &Dir) -> io::Result<Vec<&'static str>> {
     let (wanted, found) = (from.dir_metadata()?, to.dir_metadata()?);
     let mut lost = Vec::new();
@@ -21,7 +22,7 @@ pub(crate) fn copy_attributes(from: &Dir, to: &Dir) -> io::Result<Vec<&'static s
     if lists::copy(from, to)? {
         lost.push("access control list");
     }
-    // Last, since a change of owner takes bits away, and so does a list.
+    // The mode comes last, because a change of owner clears bits, and so does a list.
     let bits = wanted.mode() & 0o7777;
     if fchmod(to, Mode::from_raw_mode(bits as _)).is_err() || to.dir_metadata()?.mode() & 0o7777 != bits {
         lost.push("mode");
@@ -29,7 +30,7 @@ pub(crate) fn copy_attributes(from: &Dir, to: &Dir) -> io::Result<Vec<&'static s
     Ok(lost)
 }
 
-/// Why the name of an existing file or directory cannot be given to another one, if there is a reason besides the
+/// Returns why this user cannot replace the existing file or directory `name`, if there is a reason besides the
 /// permissions of its directory, `parent`.
 pub(crate) fn lock_of(dir: &Dir, name: &str, parent: &Metadata, found: &Metadata) -> io::Result<Option<Cause>> {
     if !found.is_dir() && is_kept_for_its_owner(parent, found) {
@@ -38,7 +39,7 @@ pub(crate) fn lock_of(dir: &Dir, name: &str, parent: &Metadata, found: &Metadata
     flags::lock_of(dir, name)
 }
 
-/// Whether only another user may replace `found` in its directory `parent`, since that is sticky, as `/tmp` is.
+/// Whether only another user may replace `found`, because its directory `parent` is sticky like `/tmp`.
 pub(crate) fn is_kept_for_its_owner(parent: &Metadata, found: &Metadata) -> bool {
     const STICKY: u32 = 0o1000;
     let user = rustix::process::geteuid();
@@ -46,7 +47,7 @@ pub(crate) fn is_kept_for_its_owner(parent: &Metadata, found: &Metadata) -> bool
     parent.mode() & STICKY != 0 && !owns(parent) && !owns(found) && !user.is_root()
 }
 
-/// Whether the directory is the root of what is mounted there.
+/// Whether the directory is the root of a mounted file system.
 pub(crate) fn is_mount_point(parent: &Dir, name: &std::ffi::OsStr) -> io::Result<bool> {
     flags::is_mount_point(parent, name)
 }
@@ -64,7 +65,7 @@ mod flags {
     fn attributes(dir: &Dir, name: &OsStr) -> io::Result<StatxAttributes> {
         match statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
             Ok(found) => Ok(found.stx_attributes),
-            // An old kernel, or a filter of system calls that does not know it.
+            // The kernel is too old, or a system call filter does not know the call.
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(StatxAttributes::empty()),
             Err(error) => Err(error.into()),
         }
@@ -86,7 +87,7 @@ mod flags {
     }
 }
 
-/// Elsewhere a mount point is told by its device, and a locked file only when it is moved.
+/// Elsewhere a mount point is recognised by its device, and a locked file only when moving it fails.
 #[cfg(not(target_os = "linux"))]
 mod flags {
     use std::ffi::OsStr;
@@ -119,7 +120,7 @@ mod lists {
     /// Longest value of an attribute.
     const VALUE_MAX: usize = 64 << 10;
 
-    /// Copies what there is, and removes what there is not. Says whether something was refused.
+    /// Copies the lists of `from`, and removes others from `to`. Returns whether any change was refused.
     pub(super) fn copy(from: &Dir, to: &Dir) -> io::Result<bool> {
         let mut refused = false;
         for name in LISTS {
@@ -145,7 +146,8 @@ mod lists {
     }
 }
 
-/// On macOS they are not reached without code that is not safe, so that they are lost. That there is one is told by `ls`.
+/// On macOS, access control lists cannot be copied without unsafe code, so they are lost. `ls` shows whether there is
+/// one.
 #[cfg(target_vendor = "apple")]
 mod lists {
     use std::ffi::OsStr;
@@ -156,7 +158,7 @@ mod lists {
     use cap_std::fs::Dir;
     use rustix::fs::getpath;
 
-    /// Copies none. Says whether there is one.
+    /// Copies nothing. Returns whether there is a list.
     pub(super) fn copy(from: &Dir, _to: &Dir) -> io::Result<bool> {
         let path = getpath(from)?;
         let listed = Command::new("/bin/ls").args(["-led", "--"]).arg(OsStr::from_bytes(path.as_bytes())).output();
@@ -165,7 +167,7 @@ mod lists {
     }
 }
 
-/// Elsewhere there are none that are known here.
+/// On other systems no access control lists are known here.
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 mod lists {
     use std::io;

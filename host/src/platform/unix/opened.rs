@@ -12,22 +12,23 @@ use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, Metadata, MetadataExt as 
 use rustix::fs::{Access, AtFlags, Mode, OFlags, Timespec, Timestamps};
 use waft_core::archive::Modified;
 
-/// The mode of a directory that is its owner's only.
+/// The mode of a directory with access only for its owner.
 pub(crate) const PRIVATE_DIR: u16 = 0o700;
 
-/// Opens the directory `name` in `parent`, without following a symlink. Its handle can be read and changed.
+/// Opens the directory `name` in `parent` without following a symlink. The handle can be used to read it and to change
+/// its attributes.
 pub(crate) fn open_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> {
     let mut options = OpenOptions::new();
     options.read(true).follow(FollowSymlinks::No).custom_flags(OFlags::DIRECTORY.bits() as i32);
     Ok(Dir::from_std_file(parent.open_with(name, &options)?.into_std()))
 }
 
-/// Makes the directory `name`, for its owner only.
+/// Creates the directory `name` with access only for its owner.
 pub(crate) fn create_private_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
     parent.create_dir_with(name, DirBuilder::new().mode(0o700))
 }
 
-/// Lets a file that is created with these options be its owner's only.
+/// Makes a file that is created with these options accessible only to its owner.
 pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
 }
@@ -42,7 +43,7 @@ pub(crate) fn file_mode(metadata: &std::fs::Metadata) -> u16 {
     (metadata.mode() & 0o777) as u16
 }
 
-/// Whether this process's user owns it.
+/// Whether this process's user is the owner.
 pub(crate) fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
@@ -52,13 +53,13 @@ pub(crate) fn has_owner_of(one: &Metadata, other: &Metadata) -> bool {
     one.uid() == other.uid()
 }
 
-/// The file system on which it stands.
+/// The device of its file system.
 pub(crate) fn device(metadata: &Metadata) -> u64 {
     metadata.dev()
 }
 
-/// Whether that name leads to the open file. The number of its names would not tell: on NFS and FUSE a file that is
-/// removed while it is open gets another name.
+/// Whether that name refers to the open file. The link count would not show this, because NFS and FUSE rename a file
+/// that is removed while it is open.
 pub(crate) fn is_named(dir: &Dir, name: &str, file: &File) -> io::Result<bool> {
     let open = file.metadata()?;
     match dir.symlink_metadata(name) {
@@ -68,7 +69,7 @@ pub(crate) fn is_named(dir: &Dir, name: &str, file: &File) -> io::Result<bool> {
     }
 }
 
-/// Lets a file that is opened with these options get its mode and time: its owner may always give them.
+/// Makes a file that is opened with these options accept a new mode and time. On Unix the owner may always set them.
 pub(crate) fn changeable(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
@@ -83,24 +84,24 @@ pub(crate) fn set_file_time(file: &File, modified: SystemTime) -> io::Result<()>
     file.set_times(FileTimes::new().set_modified(modified))
 }
 
-/// Renames a directory to a name that is free or an empty directory's.
+/// Renames a directory to a name that is free or that of an empty directory.
 pub(crate) fn rename_over_empty(from: &Dir, name: &Path, parent: &Dir, target: &Path) -> io::Result<()> {
     from.rename(name, parent, target)
 }
 
-/// Sets a directory's permission bits. That its group is inherited, which is a bit of the mode too, stays.
+/// Sets a directory's permission bits. The set-group-ID bit, by which entries inherit the group, is kept.
 pub(crate) fn set_dir_mode(dir: &Dir, mode: u16) -> io::Result<()> {
     let inherited = Mode::from_raw_mode(dir.dir_metadata()?.mode() as _) & Mode::SGID;
     Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(mode.into()) | inherited)?)
 }
 
-/// Lets the owner of the directory `name` read, write and enter it. Its other bits stay.
+/// Lets the owner of the directory `name` read, write and enter it. The other bits are kept.
 pub(crate) fn unlock_dir(parent: &Dir, name: &Path) -> io::Result<()> {
     let mode = parent.symlink_metadata(name)?.mode() & 0o7777 | 0o700;
     parent.set_permissions(name, cap_std::fs::Permissions::from_std(Permissions::from_mode(mode)))
 }
 
-/// Fails unless this user may make and remove names in the directory.
+/// Fails unless this user may create and remove names in the directory.
 pub(crate) fn may_write(dir: &Dir) -> io::Result<()> {
     Ok(rustix::fs::accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
 }
@@ -112,24 +113,24 @@ pub(crate) fn set_dir_time(dir: &Dir, modified: Modified) -> io::Result<()> {
     Ok(rustix::fs::futimens(dir, &Timestamps { last_access: omit, last_modification: modified })?)
 }
 
-/// Whether a file of that name can be made here. File systems may still say no.
+/// Whether a file of that name can be created on this platform. The file system may still refuse it.
 pub(crate) fn holds_name(_component: &str) -> bool {
     true
 }
 
-/// Whether a file system says that it cannot hold a name: it is too long, has a character that is not allowed there, or
-/// is not in the encoding that it wants.
+/// Whether an error says that the file system cannot hold a name: it is too long, has a character that is not allowed,
+/// or is not in the required encoding.
 pub(crate) fn is_refused_name(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(Errno::from_io_error(error), Some(Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ))
 }
 
-/// Hands a whole file to the drive, where [`sync_all`] does not.
+/// Flushes a file to the drive, on systems where [`sync_all`] does not.
 pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     sync_each(file)
 }
 
-/// Hands the names in a directory to the drive, where [`sync_all`] does not.
+/// Flushes the names in a directory to the drive, on systems where [`sync_all`] does not.
 pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
     sync_each(dir)
 }
@@ -140,7 +141,7 @@ fn sync_each(file: impl AsFd) -> io::Result<()> {
     if cfg!(target_os = "linux") { Ok(()) } else { Ok(rustix::fs::fsync(file)?) }
 }
 
-/// What is handed to the drive one by one elsewhere. On Linux nothing else could tell that it is left out.
+/// Records the files that other systems flush one by one. On Linux only this shows whether one was left out.
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod handed {
     use std::path::{Path, PathBuf};
@@ -155,7 +156,7 @@ pub(crate) mod handed {
         HANDED.lock().expect("no test panics meanwhile").push(path);
     }
 
-    /// All of it below a folder, in the order in which it was handed over.
+    /// The recorded paths below a folder, in the order in which they were flushed.
     pub(crate) fn below(folder: &Path) -> Vec<PathBuf> {
         let handed = HANDED.lock().expect("no test panics meanwhile");
         handed.iter().filter_map(|path| path.strip_prefix(folder).ok().map(Path::to_owned)).collect()
@@ -167,13 +168,13 @@ pub(crate) fn sync_names(dir: &Dir) -> io::Result<()> {
     full_sync(dir)
 }
 
-/// Makes all that was written to the file system of `dir` durable: one call for a tree of any size.
+/// Makes all writes to the file system of `dir` durable: one call for a tree of any size.
 #[cfg(target_os = "linux")]
 pub(crate) fn sync_all(dir: &Dir) -> io::Result<()> {
     Ok(rustix::fs::syncfs(dir)?)
 }
 
-/// Makes durable what was handed to the drive, file by file and directory by directory, at its end.
+/// Makes durable what was flushed file by file and directory by directory. Called once, at the end.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn sync_all(dir: &Dir) -> io::Result<()> {
     full_sync(dir)
@@ -184,8 +185,8 @@ fn full_sync(file: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::fsync(file)?)
 }
 
-/// Here `fsync` leaves everything in the drive's own memory, and another call has the drive write that out. File systems
-/// without it, such as those of a network, keep what `fsync` promises.
+/// On Apple systems `fsync` leaves the data in the drive's own cache, and another call makes the drive write it out.
+/// File systems that do not support that call, such as network file systems, get `fsync`.
 #[cfg(target_vendor = "apple")]
 fn full_sync(file: impl AsFd) -> io::Result<()> {
     rustix::fs::fcntl_fullfsync(&file).or_else(|_| rustix::fs::fsync(&file)).map_err(Into::into)

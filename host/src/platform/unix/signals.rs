@@ -1,4 +1,4 @@
-//! Unix: the signals by which a user or the system stops a command, or lets it rest.
+//! Unix: the signals by which a user or the system ends or pauses a command.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -8,11 +8,11 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use crate::platform::Signal;
 
-/// Listens to signals, within a runtime.
+/// Streams of the signals, within a Tokio runtime.
 pub(crate) struct Signals(Vec<(Signal, Stream)>);
 
 impl Signals {
-    /// Begins to listen: from here on none is lost.
+    /// Installs the handlers: no signal is lost from here on.
     pub(crate) fn listen() -> io::Result<Self> {
         let ignored = ignored();
         let wanted = [
@@ -25,7 +25,7 @@ impl Signals {
         ];
         let mut streams = Vec::new();
         for (meaning, number, kind) in wanted {
-            // As with `nohup`, and in shells that know no jobs.
+            // Ignored as under `nohup`, or in shells without job control.
             let is_ignored = ignored & 1 << (number.as_raw() - 1) != 0;
             if is_ignored && matches!(meaning, Signal::HangUp | Signal::Pause) {
                 continue;
@@ -35,7 +35,7 @@ impl Signals {
         Ok(Self(streams))
     }
 
-    /// The next signal. Cancel-safe.
+    /// Waits for the next signal. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Signal {
         std::future::poll_fn(|context| self.poll(context)).await
     }
@@ -50,8 +50,8 @@ impl Signals {
     }
 }
 
-/// The signals that this process was started to ignore, as a mask of bits. Linux tells; elsewhere it is taken for granted
-/// that whoever writes to no terminal was started by `nohup`.
+/// The signals that this process ignored when it was started, as a bit mask. Linux reports them. Elsewhere a process
+/// without a terminal at its outputs is assumed to run under `nohup`.
 fn ignored() -> u64 {
     use std::io::{IsTerminal, stderr, stdout};
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
@@ -64,7 +64,7 @@ fn ignored() -> u64 {
     }
 }
 
-/// Stops this process until it is told to continue.
+/// Stops this process until a signal to continue.
 pub(crate) fn pause() {
     let _ = kill_process(getpid(), Number::STOP);
 }

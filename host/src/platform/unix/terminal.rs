@@ -1,4 +1,5 @@
-//! Unix: the terminal at standard input, byte by byte while a question is typed, and in its own mode otherwise.
+//! Unix: the terminal at standard input. It delivers single bytes while a question is open, and is in its own mode
+//! otherwise.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, stdin};
@@ -15,17 +16,18 @@ use rustix::termios::{
     tcsetattr, ttyname,
 };
 
-/// Between two looks whether a process in the background has come to the foreground.
+/// Interval at which a process in the background checks whether it is in the foreground.
 const BACKGROUND: Duration = Duration::from_millis(100);
 
-/// The mode to go back to, for as long as it is changed.
+/// The original mode, while it is changed.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// While this lives, the terminal hands over every byte at once and echoes none. Ctrl-C and its like still raise signals.
+/// While this value exists, the terminal delivers every byte at once and echoes none. Ctrl-C and similar keys still
+/// raise signals.
 pub(crate) struct ByteByByte;
 
 impl ByteByByte {
-    /// `None` where standard input is no terminal that does so.
+    /// Returns `None` if standard input is not a terminal with such a mode.
     pub(crate) fn begin() -> Option<Self> {
         let mut before = BEFORE.lock().ok()?;
         *before = Some(enter()?);
@@ -39,7 +41,7 @@ impl Drop for ByteByByte {
     }
 }
 
-/// Changes the mode; gives the one before.
+/// Changes the mode. Returns the previous one.
 fn enter() -> Option<Termios> {
     let before = tcgetattr(stdin()).ok()?;
     let mut typing = before.clone();
@@ -50,14 +52,14 @@ fn enter() -> Option<Termios> {
     Some(before)
 }
 
-/// Puts the terminal right for good, if it is not.
+/// Restores the terminal's mode for good, if it was changed.
 pub(crate) fn restore_terminal() {
     if let Some(before) = BEFORE.lock().ok().and_then(|mut before| before.take()) {
         let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
     }
 }
 
-/// Puts the terminal right while this process is stopped.
+/// Restores the terminal's mode while this process is stopped.
 pub(crate) fn suspend_terminal() {
     if let Ok(before) = BEFORE.lock()
         && let Some(before) = &*before
@@ -66,8 +68,8 @@ pub(crate) fn suspend_terminal() {
     }
 }
 
-/// Changes the mode again where a question is open. In the background this stops the process until it is brought to the
-/// foreground: the question cannot be answered before.
+/// Changes the mode again if a question is open. A process in the background is stopped by this until it is brought to
+/// the foreground; the question cannot be answered before that.
 pub(crate) fn resume_terminal() {
     if let Ok(mut before) = BEFORE.lock()
         && before.is_some()
@@ -77,15 +79,15 @@ pub(crate) fn resume_terminal() {
     }
 }
 
-/// Drops what was typed before anybody asked.
+/// Discards input that was typed before the question.
 pub(crate) fn forget_typed() {
     let _ = tcflush(stdin(), QueueSelector::IFlush);
 }
 
-/// Waits until standard input has something to read. Of a terminal only in the foreground: what is typed there is meant
-/// for another process otherwise, and to read it would stop this one.
+/// Waits until standard input has something to read. If it is a terminal, waits for the foreground as well: in the
+/// background, the input is meant for another process, and reading it would stop this one.
 pub(crate) fn wait_for_input() {
-    // Where terminals cannot be polled, whoever reads waits.
+    // On Apple systems terminals cannot be polled, so the read itself waits.
     if cfg!(target_vendor = "apple") {
         return;
     }
@@ -104,7 +106,7 @@ pub(crate) fn wait_for_input() {
     }
 }
 
-/// Reads from standard input past the buffer of the standard library, which nothing wipes.
+/// Reads from standard input without the buffer of the standard library, which is never wiped.
 pub(crate) fn read_standard_input(buffer: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::read(stdin(), buffer)?)
 }
@@ -115,7 +117,7 @@ pub(crate) fn open_terminal() -> io::Result<File> {
     Ok(rustix::fs::open(name, OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
-/// The columns of a terminal.
+/// The number of columns of a terminal.
 pub(crate) fn columns(terminal: impl AsFd) -> Option<u16> {
     tcgetwinsize(terminal).ok().map(|size| size.ws_col)
 }
@@ -125,5 +127,5 @@ pub(crate) fn understands_escapes() -> bool {
     std::env::var_os("TERM").is_some_and(|kind| !kind.is_empty() && kind != "dumb")
 }
 
-/// Whether codes and keys are shown while they are typed.
+/// Whether codes and keys are visible while they are typed.
 pub(crate) const SHOWS_SECRETS: bool = true;

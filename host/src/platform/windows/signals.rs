@@ -1,4 +1,4 @@
-//! Windows: the console's events by which a user or the system stops a command.
+//! Windows: the console events by which a user or the system ends a command.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tokio::signal::windows::{
 
 use crate::platform::Signal;
 
-/// Listens to the console's events, within a runtime.
+/// Streams of the console's events, within a Tokio runtime.
 pub(crate) struct Signals {
     interrupt: CtrlC,
     quit: CtrlBreak,
@@ -18,7 +18,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen: from here on none is lost.
+    /// Installs the handlers: no event is lost from here on.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: ctrl_c()?,
@@ -29,7 +29,7 @@ impl Signals {
         })
     }
 
-    /// The next event. Cancel-safe.
+    /// Waits for the next event. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
@@ -41,5 +41,5 @@ impl Signals {
     }
 }
 
-/// Does nothing: no event asks for it.
+/// Does nothing: no console event asks for a pause.
 pub(crate) fn pause() {}

@@ -1,36 +1,36 @@
-//! Windows: the console hands over key by key and echoes none; its mode stays as it is.
+//! Windows: the console delivers single keys and echoes none; its mode is never changed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, stderr, stdin, stdout};
 
 use console::{Key, Term};
 
-/// While this lives, somebody shows what is typed. The console itself never does, see [`read_standard_input`].
+/// While this value exists, the reader shows what is typed. The console itself never does, see [`read_standard_input`].
 pub(crate) struct ByteByByte;
 
 impl ByteByByte {
-    /// `None` where standard input is no console from which keys can be read.
+    /// Returns `None` if standard input is not a console from which keys can be read.
     pub(crate) fn begin() -> Option<Self> {
         console().map(|_| Self)
     }
 }
 
-/// Nothing was changed.
+/// Does nothing: the mode is never changed.
 pub(crate) fn restore_terminal() {}
 
-/// Nothing was changed.
+/// Does nothing: the mode is never changed.
 pub(crate) fn suspend_terminal() {}
 
-/// Nothing was changed.
+/// Does nothing: the mode is never changed.
 pub(crate) fn resume_terminal() {}
 
-/// What was typed before anybody asked stays.
+/// Does nothing: input that was typed before the question is kept.
 pub(crate) fn forget_typed() {}
 
-/// Whoever reads waits.
+/// Does nothing: the read itself waits.
 pub(crate) fn wait_for_input() {}
 
-/// Reads from standard input. From a console it takes a key, which the console does not echo.
+/// Reads from standard input. If it is a console, reads one key, which the console does not echo.
 pub(crate) fn read_standard_input(buffer: &mut [u8]) -> io::Result<usize> {
     let Some(console) = console() else { return stdin().lock().read(buffer) };
     loop {
@@ -45,7 +45,7 @@ pub(crate) fn read_standard_input(buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The console, where one is at standard input and at one of the outputs.
+/// The console, if there is one at standard input and at one of the outputs.
 fn console() -> Option<Term> {
     let out = match (stderr().is_terminal(), stdout().is_terminal()) {
         (true, _) => Term::stderr(),
@@ -63,15 +63,15 @@ pub(crate) fn open_terminal() -> io::Result<File> {
     }
 }
 
-/// The columns of the console, whichever handle of it is given.
+/// The number of columns of the console, whichever handle is given.
 pub(crate) fn columns<T>(_terminal: T) -> Option<u16> {
     console().and_then(|console| console.size_checked()).map(|(_, columns)| columns)
 }
 
-/// Whether the console understands escape sequences. Asking for colours makes it do so.
+/// Whether the console understands escape sequences. Asking for colours enables them.
 pub(crate) fn understands_escapes() -> bool {
     console().is_some_and(|console| console.features().colors_supported())
 }
 
-/// Whether codes and keys are shown while they are typed. PowerShell's transcripts would keep them.
+/// Whether codes and keys are visible while they are typed. PowerShell's transcripts would record them.
 pub(crate) const SHOWS_SECRETS: bool = false;
