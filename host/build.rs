@@ -1,5 +1,5 @@
-//! Gathers the boards' files, `firmware/boards/<family>/<board>.toml`, into the table that `src/board.rs` includes. A
-//! file that makes no sense stops the build with its name.
+//! Collects the boards' files, `firmware/boards/<family>/<board>.toml`, into the table that `src/board.rs` includes. A
+//! file with an error stops the build with a message that names it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ mod description;
 use description::{Description, Span};
 
 const FOLDER: &str = "../firmware/boards";
-/// What else ends in `.toml` beside a board's file.
+/// Other files in these folders whose names end in `.toml`.
 const OTHERS: [&str; 3] = ["Cargo", "memory", "rustfmt"];
 
 fn main() {
@@ -61,7 +61,7 @@ fn is_board(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml") && !other
 }
 
-/// The table as Rust.
+/// The table as Rust source.
 fn table(boards: &BTreeMap<String, Description>) -> String {
     let mut text = "/// All boards, by name.\npub const BOARDS: &[Board] = &[\n".to_owned();
     for board in boards.values() {

@@ -1,8 +1,9 @@
-//! What whole transfers cost: two `waft` processes on loopback, beside `cp -r` of the same folder. `cargo bench -p
-//! waft`.
+//! Measures whole transfers: two `waft` processes on loopback, compared with `cp -r` of the same folder. Run it with
+//! `cargo bench -p waft`.
 //!
-//! CPU time is that of both ends together, memory that of the larger. Every case runs in a process of its own, so that
-//! the system's account of finished children is of that case alone. Compare lines of one run, not runs. Linux only.
+//! CPU time is the sum of both processes, memory is that of the larger one. Every case runs in a process of its own, so
+//! that the system's statistics of finished children cover only that case. Compare lines of one run, not of different
+//! runs. Linux only.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -128,7 +129,7 @@ fn start(home: &Path, arguments: &[&str]) -> Child {
         .expect("waft")
 }
 
-/// Reads events until that one comes. Byte by byte, so that nothing behind it is lost.
+/// Reads events until the named one arrives. Reads byte by byte, so that no later output is lost.
 fn event(child: &mut Child, name: &str) -> Value {
     let stdout = child.stdout.as_mut().expect("piped");
     loop {
