@@ -1,4 +1,4 @@
-//! The forms of codes and keys: how they are read from a person, and shown to one.
+//! The formats of codes and keys: parsing what a user types, and showing them to a user.
 
 use std::fmt;
 
@@ -9,24 +9,25 @@ use super::in_background;
 use crate::secret::secret;
 use crate::ui::Ui;
 
-/// Reads a key, or says what is wrong with its form.
+/// Parses a key. The error text says what is wrong with the format.
 pub(super) fn key_form(text: &str) -> Result<TransferKey, String> {
     TransferKey::parse(text).map_err(|error| error.to_string())
 }
 
-/// Reads a code, or says what is wrong with its form.
+/// Parses a code. The error text says what is wrong with the format.
 pub(super) fn code_form(text: &str) -> Result<AuthCode, String> {
     AuthCode::parse(text.trim()).map_err(|_| "it does not have just four digits".into())
 }
 
-/// The secret of a sealed file's key: a moment of computing, on a thread of its own.
+/// Derives the secret of a sealed file from its key. The computation takes a moment, so it runs on a thread of its
+/// own.
 pub(super) async fn file_secret(key: &TransferKey, header: &Header) -> Secret {
     let (mut copy, salt, iterations) = (TransferKey::empty(), header.salt, header.iterations);
     copy.copy_from(key);
     in_background(move || Secret::typed(&copy, &salt, iterations)).await
 }
 
-/// Shows a key in groups; under `--verbose` also as words to be read out.
+/// Shows a key in groups; under `--verbose` also in words of a spelling alphabet.
 pub(super) fn show_key(ui: &Ui, key: &TransferKey) {
     let shown = secret(key.display());
     let groups = fmt::from_fn(|f| shown.split('-').try_for_each(|group| write!(f, "  {group}")));
@@ -38,13 +39,13 @@ pub(super) fn show_key(ui: &Ui, key: &TransferKey) {
     }
 }
 
-/// Shows a code, wide enough to be read across a room.
+/// Shows a code with spaces between its digits, so that it is easy to read from a distance.
 pub(super) fn show_code(ui: &Ui, what: &str, digits: &str) {
     let wide = fmt::from_fn(|f| digits.chars().try_for_each(|digit| write!(f, " {digit}")));
     ui.must(secret(format_args!("{what}: {wide}")).as_str());
 }
 
-/// A word for each character of a group, from the spelling alphabet of the ICAO, with a space before each.
+/// One word per character of a group, from the ICAO spelling alphabet, each with a leading space.
 fn spoken(group: &str) -> impl fmt::Display {
     fmt::from_fn(|f| group.chars().try_for_each(|character| write!(f, " {}", word(character))))
 }

@@ -1,4 +1,5 @@
-//! `waft completions` and `waft man`: made from the definition of the command line, so they are never stale.
+//! `waft completions` and `waft man`. Both are generated from the definition of the command line, so they are never
+//! out of date.
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
@@ -14,7 +15,7 @@ pub(super) fn completions(shell: Shell, ui: &Ui) {
     ui.write(&script);
 }
 
-/// Prints the manual: the page of `waft`, and below it that of each command, which it names.
+/// Prints the manual: the page of `waft`, followed by the pages of all its commands.
 pub(super) fn man(ui: &Ui) {
     ui.write(&manual());
 }

@@ -1,7 +1,7 @@
-//! `waft demo`: the whole story with a board on this machine, in temporary folders. The board and each sender run as
-//! processes of their own, driven like any script would drive them: by `--json` events and piped lines.
+//! `waft demo`: a complete demonstration with a simulated board, in temporary folders. The board and each sender run
+//! as separate processes, which the demonstration controls as a script would: with `--json` events and piped lines.
 //!
-//! The story is a future that Ctrl-C drops: with it go its processes, and then its folders.
+//! The demonstration is one future. Ctrl-C drops it, which ends its processes and then removes its folders.
 
 mod actor;
 
@@ -19,12 +19,12 @@ use crate::secret::secret;
 use crate::simulation::{firmware, qemu};
 use crate::ui::Ui;
 
-/// What the board is called.
+/// The name of the board.
 const NAME: &str = "kitchen";
-/// A file that the story reads on the board, and changes.
+/// The file that the demonstration reads on the board, and later changes.
 const STORY: &str = "story.txt";
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) async fn run(ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     tokio::select! {
@@ -52,7 +52,7 @@ async fn story(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
     stage.power_off_and_on(&second, board).await
 }
 
-/// The program for the emulated board, where it can be had.
+/// The firmware for the emulated board, or `None` if it is not available.
 async fn emulator(
     board: &Board,
     source: Option<&Path>,
@@ -76,11 +76,11 @@ async fn emulator(
     Ok(None)
 }
 
-/// Where it all happens.
+/// The environment of the demonstration.
 struct Stage<'a> {
     place: &'a Path,
     home: PathBuf,
-    /// The top of waft's source, where this is run within it.
+    /// The root of waft's source tree, if the command runs inside it.
     source: Option<PathBuf>,
     emulator: Option<PathBuf>,
     ui: &'a Ui,
@@ -95,7 +95,7 @@ impl Stage<'_> {
         self.place.join("identity.bin")
     }
 
-    /// The laptop has an identity, and gives the board one.
+    /// Creates the laptop's identity, and provisions the board.
     fn provision(&self) -> Result<(), Error> {
         self.tell("\n1. The laptop makes an identity (waft id):");
         self.tell(format!("   {}", waft(&self.home, &["id", "--name", "laptop"])?.trim_end()));
@@ -123,7 +123,7 @@ impl Stage<'_> {
         Ok(board)
     }
 
-    /// Code and key pass over the board's console.
+    /// Sends a folder. The code is read from the board's console, and the key is typed there.
     async fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Event, Error> {
         self.tell(format!("\n{title}:"));
         let mut sender = Actor::start(&self.home, &["send", &folder.to_string_lossy(), NAME])?;
@@ -163,7 +163,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The board holds what the receipt says.
+    /// Checks that the board's digest is the one in the receipt.
     async fn same(&self, receipt: &Event, board: &mut Actor) -> Result<(), Error> {
         let digest = board.ask("digest", "Digest:").await?;
         if digest != receipt.text("digest") {
@@ -189,7 +189,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// A copy of the protocol's own source, where that is at hand; and a file to change.
+    /// Creates the folder to send: a copy of the protocol's source, if available, and a file that changes later.
     fn sample(&self) -> Result<PathBuf, Error> {
         let folder = self.place.join("folder");
         fs::create_dir(&folder).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! The folder that `send` and `seal` read: walked, and its gaps told.
+//! The source folder of `send` and `seal`: walks it and reports skipped entries.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use crate::error::Error;
 use crate::folder::{Folder, FolderSource, Options, SkippedWhy};
 use crate::ui::Ui;
 
-/// Things left behind that are named; of more only the number is told.
+/// How many skipped entries are listed by name; the others are only counted.
 const NAMED: usize = 10;
 
-/// Walks a folder, and tells what of it stays behind.
+/// Walks a folder and reports the entries that are skipped.
 pub(super) async fn walk(path: &Path, skip_unsendable: bool, ui: &Ui) -> Result<Folder, Error> {
     let folder = Folder::walk(path, &Options { skip_unsendable }).await?;
     for skipped in folder.skipped.first.iter().take(NAMED) {
@@ -37,12 +37,12 @@ fn unnamed(count: u64) -> u64 {
     count.saturating_sub(NAMED as u64)
 }
 
-/// A source's error with what it is about.
+/// Adds the path and the problem to a source's error.
 pub(super) fn source_error(error: SourceError, source: &mut FolderSource) -> Error {
     Error::Source(error, source.take_trouble())
 }
 
-/// The path of the entry with that index, ready to be shown.
+/// The path of the entry with this index, escaped for display.
 pub(super) async fn entry_path(source: &mut FolderSource, index: u32) -> Option<String> {
     source.rewind().await.ok()?;
     let mut left = source.info().shape.manifest as usize;

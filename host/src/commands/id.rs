@@ -1,4 +1,4 @@
-//! `waft id`: makes, shows and renews this machine's identity.
+//! `waft id`: creates, shows and renews this machine's identity.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -16,7 +16,7 @@ use crate::name::Name;
 use crate::trust::Trust;
 use crate::ui::{Event, Ui};
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
     let name = args.name.as_deref().map(Name::new).transpose().map_err(Error::usage)?;
     let home = Home::open()?;
@@ -43,7 +43,8 @@ pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
 const COST: &str = "whoever trusts this machine has to be given the new certificate, and every board that lets this \
                     machine send has to be provisioned and flashed anew";
 
-/// Makes a new identity, if the user at the terminal still wants it, and keeps the old one. A script is not asked.
+/// Replaces the identity with a new one and keeps a copy of the old one. A user at a terminal is asked for
+/// confirmation; a script is not.
 fn renew(home: &Home, ui: &Ui) -> Result<Identity, Error> {
     if ui.is_at_terminal() {
         ui.must(format!("After that, {COST}."));
@@ -80,7 +81,7 @@ fn print_certificate(identity: &Identity, ui: &Ui) {
     ui.print(pem.trim_end());
 }
 
-/// Writes it to a new file. One that holds it already is left alone.
+/// Writes the certificate to a new file. A file that already has the same content is left unchanged.
 fn write_certificate(identity: &Identity, path: &Path, ui: &Ui) -> Result<(), Error> {
     let pem = identity.certificate().to_pem();
     let failed = |cause| Error::File(path.to_owned(), cause);

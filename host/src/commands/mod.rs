@@ -1,4 +1,5 @@
-//! The commands, one module each: arguments in, effects and told results out.
+//! The commands, one module each. A command takes parsed arguments, does its work, and reports results through
+//! [`Ui`].
 
 mod answers;
 mod completions;
@@ -29,7 +30,7 @@ use crate::identity::Identity;
 use crate::trust::Trust;
 use crate::ui::Ui;
 
-/// Does what a command line says.
+/// Runs the command in a command line.
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let Typed { cli, command } = match parse(arguments) {
         Ok(typed) => typed,
@@ -51,7 +52,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// Tells why a command line cannot be parsed; or prints the help or the version, which are not errors.
+/// Reports why a command line cannot be parsed. Also prints the help or the version, which clap returns as errors.
 fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
     if error.use_stderr() && ui.has_script() {
         ui.error(&Error::CommandLine(error.to_string()));
@@ -59,7 +60,8 @@ fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
     }
     let printed = error.print().and_then(|()| stdout().flush());
     match printed {
-        // A reader that has had enough is no error; and where standard error takes nothing, nobody can be told of it.
+        // A reader that closed the pipe is not an error. If standard error cannot be written, no error can be
+        // reported.
         Err(cause) if !error.use_stderr() && cause.kind() != ErrorKind::BrokenPipe => {
             let error = Error::File("standard output".into(), cause);
             ui.error(&error);
@@ -91,23 +93,24 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
     }
 }
 
-/// Runs a command, or a part of one, that waits for more than one thing, on this thread.
+/// Runs a command, or a part of one, as a future on this thread.
 fn wait_for<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::File("the system's event queue".into(), error))?;
     let ended = runtime.block_on(command);
-    // A name that is being looked up cannot be given up: the system's resolver would be waited for, after Ctrl-C too.
+    // The system's name resolution cannot be cancelled. Do not wait for it here, for example after Ctrl-C.
     runtime.shutdown_background();
     ended
 }
 
-/// Does work that blocks on a thread of its own, while this one waits for other things. Where nobody waits for it any
-/// more, it still comes to its end.
+/// Runs blocking work on another thread while this one continues with other tasks. If the future is dropped, the work
+/// still runs to its end.
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
-/// The home, this machine's identity and whether it was made now, and the peers that it trusts. Blocks.
+/// Opens the configuration folder, this machine's identity (with a flag that is true if it was just created) and the
+/// trusted peers. Blocks the thread.
 fn open_home() -> Result<(Home, (Identity, bool), Trust), Error> {
     let home = Home::open()?;
     let identity = Identity::open(&home)?;
@@ -123,8 +126,8 @@ fn seconds_since_1970() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Refuses `-`, by which people mean a stream of the process: `stream`. What is made appears whole or not at all, and
-/// what is opened is read twice, so it has to be a file.
+/// Rejects the path `-`, with which users mean standard input or output (`stream`). The path has to be a file: an
+/// output appears as a whole or not at all, and an input is read twice.
 fn check_is_file(path: &Path, stream: &str) -> Result<(), Error> {
     match path.as_os_str() == "-" {
         true => Err(Error::usage(format!("- does not stand for {stream} here: name a file; one of that name is ./-"))),
@@ -132,7 +135,7 @@ fn check_is_file(path: &Path, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Refuses a code or key in the environment that has not the right form, before anybody is bothered.
+/// Rejects a code or key in the environment that has the wrong format, before any other work.
 fn check_answer<T>(asked: Asked, form: impl Fn(&str) -> Result<T, String>) -> Result<(), Error> {
     let Some(answer) = asked.in_environment() else { return Ok(()) };
     form(&answer).map(drop).map_err(|why| Error::malformed(asked, why))

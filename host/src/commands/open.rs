@@ -1,7 +1,7 @@
-//! `waft open`: a sealed file back into a folder. PROTOCOL.md, section 9.
+//! `waft open`: unpacks a sealed file into a folder. PROTOCOL.md, section 9.
 //!
-//! File -> **open -> decompress** -> store. Nothing is written before the key is right; nothing appears in the target
-//! before the whole file was checked.
+//! File -> **open -> decompress** -> store. Nothing is written before the key is verified, and nothing appears in the
+//! target before the whole file is checked.
 
 mod sealed_file;
 
@@ -26,10 +26,10 @@ use crate::store::DirectoryStore;
 use crate::ui::{Event, Ui};
 use crate::worker::Worker;
 
-/// Manifests up to this length stay in memory.
+/// Maximum length of a manifest that is kept in memory.
 const IN_MEMORY: usize = 1 << 20;
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     let (file, mut store, schedule) = interrupt.or(prepare(&args, ui)).await?;
@@ -59,7 +59,7 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-/// Everything that comes before the folder: the file's header, the target, the key.
+/// Prepares everything that comes before the content: the file's header, the target, the key.
 async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Schedule), Error> {
     super::check_is_file(&args.file, "standard input")?;
     let path = args.file.clone();
@@ -71,7 +71,7 @@ async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Sc
     Ok((file, store, schedule))
 }
 
-/// Asks until the key is the file's: a few times, as nobody types without mistakes.
+/// Asks for the key until it opens the file. Several attempts are allowed, because users make typing mistakes.
 async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
     let mut wrong_before = false;
     for _ in 0..KEY_TRIES {
@@ -93,7 +93,8 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
     Err(Error::FileKeyWrong)
 }
 
-/// The receipt if the target holds the folder already: the whole file is read, and every byte compared.
+/// Checks whether the target already holds the folder; if so, returns its receipt. Reads the whole file and compares
+/// its content.
 async fn already_there(
     file: &SealedFile,
     schedule: &Schedule,
@@ -114,7 +115,7 @@ async fn already_there(
     Ok((archive.digest() == held.archive).then_some(receipt))
 }
 
-/// The manifest that the file begins with, outside of memory if it is long.
+/// Reads the manifest at the beginning of the archive. A long manifest is stored in a temporary file.
 fn read_manifest(pieces: &mut Pieces, length: u32) -> Result<SpooledTempFile, Error> {
     let failed = |cause| Error::File("a temporary file".into(), cause);
     let mut left = length as usize;
@@ -128,7 +129,7 @@ fn read_manifest(pieces: &mut Pieces, length: u32) -> Result<SpooledTempFile, Er
     Ok(manifest)
 }
 
-/// Reads the whole file on a thread of its own, and gives every piece of the archive to `take`.
+/// Reads the whole file on another thread, and passes every piece of the archive to `take`.
 async fn read_archive(
     file: &SealedFile,
     schedule: &Schedule,
@@ -156,21 +157,22 @@ async fn unpack(
     interrupt: &Interrupt,
 ) -> Result<Receipt, Error> {
     interrupt.or(fill(file, schedule, store, ui)).await?;
-    // From here on the folder may be in place.
+    // From here on the folder may already be in place, so the commit is not interrupted.
     store.commit().await.map_err(|error| store_error(error, store))
 }
 
-/// Gives the whole archive to the store.
+/// Writes the whole archive to the store.
 async fn fill(file: &SealedFile, schedule: &Schedule, store: &mut DirectoryStore, ui: &Ui) -> Result<(), Error> {
     let offered = offered(file.header(), schedule);
-    // What an earlier run left is not gone on from: the file is at hand.
+    // A part that an earlier run left is not resumed, because the whole file is available.
     let begun = store.begin(&offered, &|_| false).await;
     begun.map_err(|error| store_error(error, store))?;
     let write = async |piece: &[u8]| store.write(piece).await.map_err(|error| store_error(error, store));
     read_archive(file, schedule, ui, write).await
 }
 
-/// The file stands for its sender: a part of it that is held belongs to no other.
+/// The offer for the store. The commitment of the file's key stands in for the sender's certificate hash, so that a
+/// held part cannot be taken for that of another sender.
 fn offered(header: &Header, schedule: &Schedule) -> Offered {
     Offered { sender: CertificateHash(schedule.commitment()), created: header.created, shape: header.shape }
 }

@@ -1,4 +1,4 @@
-//! `waft provision`: makes a board's identity, and says how it gets onto the board.
+//! `waft provision`: creates a board's identity, and prints the commands that put it on the board.
 
 pub(super) mod senders;
 mod settings;
@@ -19,7 +19,7 @@ use crate::provision::{Plan, Sender};
 use crate::trust::Peer;
 use crate::ui::{Event, Ui};
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     super::check_is_file(&args.output, "standard output")?;
     let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
@@ -48,7 +48,7 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-/// What was typed, as far as it can be read without a home: nobody may send yet.
+/// Parses the arguments as far as possible without the configuration folder. The list of senders is still empty.
 fn read(args: &Provision, board: &Board) -> Result<(Plan, Option<settings::Ssid>), Error> {
     let name = Name::new(&args.name).map_err(Error::usage)?;
     let network = settings::network(&args.network, &name)?;

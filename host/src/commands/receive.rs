@@ -1,4 +1,4 @@
-//! `waft receive`: listens, and takes folders from trusted senders, one after the other.
+//! `waft receive`: listens, and receives folders from trusted senders, one after the other.
 //!
 //! TCP -> TLS -> frame -> open -> decompress -> **store**. PROTOCOL.md, section 6.
 
@@ -38,10 +38,11 @@ use crate::tls::{Authenticated, receiver};
 use crate::trust::CurrentTrust;
 use crate::ui::{Event, Ui};
 
-/// With `--once`: how long a sender can come back for a receipt that it may not have got. Longer than it tries again.
+/// With `--once`: how long a sender can reconnect for a receipt that it may not have received. This is longer than a
+/// sender keeps trying.
 const RECEIPT: Duration = Duration::from_secs(60);
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_answer(Asked::Key, key_form)?;
@@ -70,7 +71,7 @@ async fn open_store(args: &Receive, home: &Home, ui: &Ui) -> Result<DirectorySto
     targets::open(&target, ui).await
 }
 
-/// Where a part of a folder is kept, unless the disk takes too long to tell.
+/// The path of a part of a folder that is kept, unless the disk takes too long to answer.
 async fn left_behind(reception: &mut Reception, interrupt: &Interrupt) -> Option<PathBuf> {
     tokio::select! {
         path = reception.left_behind() => path,
@@ -78,7 +79,7 @@ async fn left_behind(reception: &mut Reception, interrupt: &Interrupt) -> Option
     }
 }
 
-/// Takes folders until Ctrl-C; with `once`, until one stands or was refused for good.
+/// Receives folders until Ctrl-C; with `once`, until one folder is committed or finally refused.
 async fn receive(
     entrance: &mut Entrance<Prover>,
     reception: &mut Reception,
@@ -86,7 +87,7 @@ async fn receive(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<(), Error> {
-    // A sender that was broken off comes back within that time, or not at all.
+    // A sender whose connection broke reconnects within this time or not at all.
     let mut broken: Option<(Instant, Error)> = None;
     loop {
         let late = broken.as_ref().map(|(since, _)| *since + Duration::from_millis(REMEMBER_MS));
@@ -104,8 +105,7 @@ async fn receive(
             }
         };
         ui.detail(format!("{} connects from {}.", guest.peer.name, from.ip().to_canonical()));
-        // Ctrl-C is for the session itself, so that it can tell the sender, and finish what it has begun to put in
-        // place.
+        // The session handles Ctrl-C itself: it informs the sender, and completes a commit that has begun.
         let outcome = tokio::select! {
             outcome = reception.receive(guest, ui, interrupt) => outcome,
             never = entrance.keep() => match never {},
@@ -131,8 +131,8 @@ async fn receive(
     }
 }
 
-/// Waits for the sender of the folder that was received, whose receipt may have got lost. Takes nothing else. The folder
-/// stands, whatever happens here.
+/// Waits for the sender of the committed folder, whose receipt may have been lost, and accepts nothing else. Always
+/// succeeds, because the folder is already committed.
 async fn give_receipt(
     entrance: &mut Entrance<Prover>,
     reception: &mut Reception,
@@ -174,7 +174,7 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Proves connections. Trust is what its file says at each, so that who was just added can come in.
+/// Authenticates connections. The trust file is checked for each one, so that a peer that was just added can connect.
 #[derive(Clone)]
 struct Prover {
     trust: CurrentTrust,
@@ -188,7 +188,7 @@ impl Porter for Prover {
     async fn prove(self, stream: TcpStream) -> Result<Authenticated, Failure> {
         let identity = self.identity;
         let trust = in_background(move || self.trust.get()).await.map_err(|error| Failure::Known(error.into()))?;
-        // Without it small messages would wait for each other.
+        // Without this option, small messages would be delayed until earlier ones are acknowledged.
         let _ = stream.set_nodelay(true);
         let who = stream.peer_addr().map_or("somebody".into(), |from| from.ip().to_canonical().to_string());
         let proven = receiver::authenticate(stream, &identity, Pins::senders(trust)).await;
@@ -196,11 +196,11 @@ impl Porter for Prover {
     }
 }
 
-/// Why somebody did not get in.
+/// Why a connection was rejected.
 enum Failure {
-    /// Nothing of waft's.
+    /// The peer did not send a valid preface.
     Stranger(AdmitError),
-    /// Something that its person may want to mend.
+    /// An error that the user may want to fix.
     Known(Error),
 }
 

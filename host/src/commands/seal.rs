@@ -1,6 +1,7 @@
-//! `waft seal`: a folder into one file, which its key opens anywhere. PROTOCOL.md, section 9.
+//! `waft seal`: packs a folder into one encrypted file, which can be opened anywhere with its key. PROTOCOL.md,
+//! section 9.
 //!
-//! Walk -> archive -> compress -> seal -> **file**. The file appears under its name when it is whole.
+//! Walk -> archive -> compress -> seal -> **file**. The file appears under its name only when it is complete.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -29,15 +30,16 @@ use crate::secret::secret;
 use crate::ui::{Event, Ui};
 use crate::worker::Worker;
 
-/// Guesses at a stolen file's key cost this much each; opening it costs a moment.
+/// Iterations of the key derivation. They make each guess at the key of a stolen file expensive, while opening the
+/// file takes only a moment.
 const ITERATIONS: u32 = 600_000;
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_is_file(&args.output, "standard output")?;
     let key = TransferKey::random(&mut OsRng);
-    // Dropped by Ctrl-C, it removes the file that was begun.
+    // When Ctrl-C drops this future, the temporary file is removed.
     let (beside, info) = interrupt.or(write_beside(&args, &key, ui)).await?;
     let output = args.output.clone();
     in_background(move || give_name(beside, &output)).await?;
@@ -49,7 +51,7 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-/// Walks the folder, and writes the whole file beside its place.
+/// Walks the folder, and writes the whole file under a temporary name in the directory of the output.
 async fn write_beside(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(TempPath, ArchiveInfo), Error> {
     let output = args.output.clone();
     if in_background(move || output.symlink_metadata().is_ok()).await {
@@ -58,7 +60,7 @@ async fn write_beside(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(TempPa
     let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui).await?);
     let directory = directory(&args.output).to_owned();
     let made = in_background(move || tempfile::Builder::new().prefix(".waft-").tempfile_in(directory)).await;
-    // The name that was typed says more than a temporary one.
+    // Report the path that the user typed instead of the temporary one.
     let made = made.map_err(|cause| Error::File(args.output.clone(), cause.kind().into()))?;
     let (file, beside) = made.into_parts();
     let mut output = Output { path: &args.output, file: Worker::new(file) };
@@ -67,13 +69,13 @@ async fn write_beside(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(TempPa
     Ok((beside, source.info()))
 }
 
-/// Gives a file that is whole and durable its name.
+/// Renames the temporary file, which is complete and durable, to its final name.
 fn give_name(beside: TempPath, output: &Path) -> Result<(), Error> {
     beside.persist_noclobber(output).map_err(|error| match error.error.kind() {
         ErrorKind::AlreadyExists => Error::Exists(output.to_owned()),
         _ => Error::File(output.to_owned(), error.error),
     })?;
-    // Its name, too, has to outlast a power cut.
+    // The new directory entry must survive a power failure, too.
     platform::sync_directory(directory(output)).map_err(|cause| Error::File(output.to_owned(), cause))
 }
 
@@ -83,7 +85,7 @@ fn directory(output: &Path) -> &Path {
 
 /// The file that is being written, on a thread of its own.
 struct Output<'a> {
-    /// The name that it gets.
+    /// The final path, for errors.
     path: &'a Path,
     file: Worker<File>,
 }

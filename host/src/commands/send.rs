@@ -1,4 +1,4 @@
-//! `waft send`: offers a folder to a trusted receiver, and tries again until it has it.
+//! `waft send`: offers a folder to a trusted receiver, and tries again until the receiver has committed it.
 //!
 //! Walk -> archive -> compress -> seal -> frame -> TLS -> **TCP**. PROTOCOL.md, section 6.
 
@@ -31,10 +31,10 @@ use crate::folder::FolderSource;
 use crate::interrupt::Interrupt;
 use crate::ui::{Event, Ui};
 
-/// The folder that is sent when none is named.
+/// The default folder to send.
 const FOLDER: &str = "SEND_FOLDER";
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     let mut sending = interrupt.or(prepare(args, ui)).await?;
@@ -46,7 +46,7 @@ pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-/// Everything that needs no connection.
+/// Prepares everything that needs no connection.
 async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     super::check_answer(Asked::Code, code_form)?;
     let (home, (identity, _), trust) = in_background(super::open_home).await?;
@@ -67,7 +67,8 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     Ok(Sending::new(home, identity, target, source, key, salt, typed_only))
 }
 
-/// The folder that was typed; or the one that the person at the terminal says; or the usual one, made when missing.
+/// The folder to send: the one in the arguments, else the user's answer at the terminal, else the default folder,
+/// which is created if it does not exist.
 async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<PathBuf, Error> {
     if let Some(typed) = typed {
         return Ok(typed);
@@ -86,13 +87,13 @@ async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<PathBuf, Error> {
     Ok(FOLDER.into())
 }
 
-/// Nothing, or a folder that is there.
+/// Accepts an empty answer, or an existing folder.
 fn folder_form(answer: &str) -> Result<String, String> {
     let there = answer.is_empty() || Path::new(answer).is_dir();
     if there { Ok(answer.to_owned()) } else { Err("no such folder".to_owned()) }
 }
 
-/// Tries until there is a receipt, or nothing to hope for.
+/// Sends the folder, and tries again until there is a receipt or another attempt is pointless.
 async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Result<Receipt, Error> {
     let (start, mut patience) = (Instant::now(), Patience::default());
     let (mut broken, mut told) = (None, Retries::default());
@@ -114,7 +115,8 @@ async fn until_sent(sending: &mut Sending, ui: &Ui, interrupt: &Interrupt) -> Re
     }
 }
 
-/// Of the sessions that broke, the one to tell of in the end: that the folder may have arrived is never forgotten.
+/// Chooses which error of a broken session to remember. One after which the folder may have arrived is never
+/// replaced.
 fn worse(before: Option<Error>, error: Error) -> Option<Error> {
     match (before, error) {
         (Some(before), _) if is_outcome_unknown(&before) => Some(before),
@@ -123,8 +125,8 @@ fn worse(before: Option<Error>, error: Error) -> Option<Error> {
     }
 }
 
-/// The error to report: the last one, unless a session broke before it and that is the more important news. The last
-/// error is named beside it: it may say who answers there now.
+/// Chooses the error to report: the last one, unless an earlier broken session is more important. In that case the
+/// last error is included, because it may say which program answers at the address now.
 fn verdict(last: Error, broken: Option<Error>) -> Error {
     match broken {
         Some(broken) if is_outcome_unknown(&broken) && Hope::after(&last) == Hope::Broken => broken,
@@ -140,7 +142,7 @@ fn is_outcome_unknown(error: &Error) -> bool {
     matches!(error, Error::Sending { cause: SessionError::OutcomeUnknown { .. }, .. })
 }
 
-/// Whether nothing of the receiver was there.
+/// Whether the receiver did not respond at all.
 fn is_out_of_reach(error: &Error) -> bool {
     use KnockError::{Closed, Silent};
     matches!(error, Error::Dial(_) | Error::DialBoth(..) | Error::Knock(_, Closed | Silent))
@@ -152,7 +154,7 @@ fn tell(sending: &Sending, receipt: Receipt, ui: &Ui) {
     let sent = sending.sent();
     let digest_text = digest.to_string();
     ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest_text, generation });
-    // Over connections that broke more than the whole may have crossed; that would only puzzle.
+    // After broken connections the transferred bytes may exceed the total, which would only confuse the user.
     let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };
     ui.done(format!("{peer} has the folder: {}, {}{crossed}.", files(count), bytes(total)));
     ui.detail(format!("Its digest: {digest}"));

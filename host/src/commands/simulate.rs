@@ -1,4 +1,4 @@
-//! `waft simulate`: a board on this machine, its console in this terminal.
+//! `waft simulate`: runs a board on this machine, with its console in this terminal.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ use crate::simulation::{firmware, hosted};
 use crate::trust::Trust;
 use crate::ui::{Event, Ui};
 
-/// The board that is simulated: the hosted one keeps its flash where the emulated one does.
+/// The type of board to simulate. The hosted board keeps its flash in the same place as the emulated one.
 const BOARD: &str = "mps2";
-/// What a board is called of which nobody says it.
+/// The default name of a board.
 const UNNAMED: &str = "simulated";
-/// Where the boards' folders are, in the home.
+/// The folder in the configuration folder that holds the boards' folders.
 const BOARDS: &str = "boards";
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     let at = match listen_at(Some(&args.listen))? {
@@ -61,11 +61,11 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
             powered.tell_address(" (its console shows its address inside QEMU)");
             for Forward { from, to } in &args.forward {
                 let here = SocketAddr::new(local.ip(), *from);
-                // Found here, a port that is taken has a text of its own.
+                // Checked here, a port that is already taken gets a clear error text.
                 listen(Endpoint::At(here)).await.map_err(Error::Listen)?;
                 ui.say(format!("{here} leads to port {to} of the board."));
             }
-            // QEMU listens there itself.
+            // QEMU opens the port itself.
             drop(listener);
             powered.emulate(&firmware, &args.forward).await
         }
@@ -76,7 +76,7 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     }
 }
 
-/// Finds out whether a board can be emulated at all, and its program.
+/// Checks that a board can be emulated here, and returns the path of its firmware.
 async fn firmware(
     args: &Simulate,
     at: SocketAddr,
@@ -96,7 +96,7 @@ async fn firmware(
     let here = std::env::current_dir().map_err(|cause| Error::File(".".into(), cause))?;
     let root = firmware::source(&here, board).ok_or(Error::NoFirmware)?;
     tokio::select! {
-        // Ctrl-C reaches cargo, too.
+        // Ctrl-C reaches cargo, too: report the interruption rather than cargo's failure.
         built = firmware::build(&root, board, ui) => interrupt.check().and(built),
         () = interrupt.raised() => Err(Error::Interrupted),
     }
@@ -106,25 +106,25 @@ fn ipv4_only() -> Error {
     Error::usage("an emulated board is reached by IPv4 only")
 }
 
-/// An identity image that a board would take, as it is and as it reads.
+/// Reads an identity image that a board would accept. Returns its bytes and the parsed identity.
 fn read_identity(path: &Path) -> Result<(Zeroizing<Vec<u8>>, board::Identity), Error> {
     let image = read_image(path)?;
     let identity = board::Identity::parse(&image).map_err(|error| Error::Image(path.to_owned(), error))?;
     Ok((image, identity))
 }
 
-/// As was typed, else as the identity says.
+/// The name of the board: the one in the arguments, else the one in its identity, else the default.
 fn name(typed: Option<&str>, identity: Option<&board::Identity>) -> Result<Name, Error> {
     let name = typed.unwrap_or_else(|| identity.map_or(UNNAMED, |identity| identity.name.as_str()));
     Name::new(name).map_err(Error::usage)
 }
 
 fn folder(home: &Home, name: &Name) -> PathBuf {
-    // Two names that differ only in case are one.
+    // Two names that differ only in case are equal.
     home.file(BOARDS).join(name.as_str().to_ascii_lowercase())
 }
 
-/// Makes the board's identity, and trusts it here.
+/// Creates the board's identity, and trusts the board on this machine.
 fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -> Result<(), Error> {
     let (own, _) = Identity::open(home)?;
     let hostname = name.as_str().parse().map_err(|_| Error::usage(format!("{name} is no hostname")))?;
@@ -143,7 +143,7 @@ fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -
     Ok(())
 }
 
-/// Where this machine's own `waft send` reaches what listens there.
+/// The address at which `waft send` on this machine reaches a listener.
 fn reached_at(local: SocketAddr) -> SocketAddr {
     match local.ip() {
         ip if !ip.is_unspecified() => local,
@@ -152,7 +152,7 @@ fn reached_at(local: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A board that is on.
+/// A running board.
 struct Powered<'a> {
     home: &'a Home,
     state: &'a State,
@@ -163,7 +163,7 @@ struct Powered<'a> {
 }
 
 impl Powered<'_> {
-    /// The board is this process.
+    /// Runs the board in this process.
     async fn host(&self, listener: TcpListener) -> Result<(), Error> {
         let identity = self.state.parse_identity()?;
         let port = Port::new(listener, self.local);
@@ -179,7 +179,7 @@ impl Powered<'_> {
         }
     }
 
-    /// The board is QEMU's.
+    /// Runs the board in QEMU.
     async fn emulate(&self, firmware: &Path, forwards: &[Forward]) -> Result<(), Error> {
         let SocketAddr::V4(at) = self.local else { return Err(ipv4_only()) };
         let mut board = Emulated::power_on(self.board, firmware, self.state, at, forwards, self.ui)?;
@@ -191,7 +191,8 @@ impl Powered<'_> {
         ended
     }
 
-    /// Before its console is shown, whose lines it would tear.
+    /// Prints the board's addresses. Called before its console is shown, because a text would split the console's
+    /// lines.
     fn tell_address(&self, remark: &str) {
         let addresses: Vec<String> = reachable_at(self.local).iter().map(ToString::to_string).collect();
         match addresses.is_empty() {
@@ -202,13 +203,13 @@ impl Powered<'_> {
 
     fn off(&self) -> Error {
         if self.ui.has_person() {
-            // The console stands in the middle of a line.
+            // The console's last line may be unfinished.
             self.ui.print("");
         }
         Error::PoweredOff(self.state.path().to_owned())
     }
 
-    /// The board listens: a sender on this machine finds it there from now on.
+    /// Reports that the board is listening, and stores its address so that a sender on this machine finds it.
     fn tell_ready(&self) -> Result<(), Error> {
         let address = Address::from(reached_at(self.local));
         if let Ok(identity) = self.state.parse_identity()? {

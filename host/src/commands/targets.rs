@@ -1,4 +1,4 @@
-//! The folder into which `receive` and `open` put what they get: looked at before anything else is asked for.
+//! The target folder of `receive` and `open`. It is opened and checked before the user is asked for anything.
 
 use std::path::Path;
 
@@ -8,20 +8,21 @@ use crate::home::Home;
 use crate::store::DirectoryStore;
 use crate::ui::Ui;
 
-/// How a target is to be used.
+/// A target folder and how to use it.
 pub(super) struct Target<'a> {
-    /// Where it is.
+    /// The path of the target.
     pub(super) into: &'a Path,
-    /// Whether it may hold other things.
+    /// Whether the target may already hold other files.
     pub(super) overwrite: bool,
-    /// Whether what an interrupted run left is given up.
+    /// Whether to discard what an interrupted run left for this target.
     pub(super) abandon: bool,
-    /// Where it is remembered who sent what is in it, if it comes from senders.
+    /// The configuration folder where the sender of the target's content is recorded; `None` if the content does not
+    /// come from a sender.
     pub(super) home: Option<&'a Home>,
 }
 
-/// A store for that target. Finishes what an interrupted run had begun to move into it, or gives it up; says what the
-/// user should know about the target.
+/// Opens the store of a target. Completes a commit that an interrupted run had begun, or discards what that run left;
+/// warns the user about limitations of the target.
 pub(super) async fn open(target: &Target<'_>, ui: &Ui) -> Result<DirectoryStore, Error> {
     let Target { into, overwrite, abandon, home } = target;
     let (path, overwrite) = (into.to_path_buf(), *overwrite);

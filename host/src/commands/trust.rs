@@ -1,4 +1,4 @@
-//! `waft trust`: whom this machine trusts, and to do what.
+//! `waft trust`: manages the trusted peers of this machine and what each of them may do.
 
 use std::io::stdin;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::name::Name;
 use crate::trust::{Peer, Trust};
 use crate::ui::{Event, Ui};
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) fn run(args: Args, ui: &Ui) -> Result<(), Error> {
     match args {
         Args::Add(args) => add(args, ui),
@@ -55,7 +55,7 @@ fn remove(name: &str, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-/// The certificate on standard input, or in a file that somebody carried here.
+/// Reads a certificate from standard input or from a file.
 fn given(path: &Path, ui: &Ui) -> Result<Certificate, Error> {
     if path.as_os_str() != "-" {
         return certificate(path);
@@ -68,7 +68,7 @@ fn given(path: &Path, ui: &Ui) -> Result<Certificate, Error> {
     Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
 }
 
-/// The certificate in a file that somebody carried here.
+/// Reads a certificate from a file.
 pub(super) fn certificate(path: &Path) -> Result<Certificate, Error> {
     let text = read_at_most(path, FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
     Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))

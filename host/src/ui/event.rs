@@ -103,7 +103,8 @@ pub(crate) enum Event<'a> {
     /// The sender waits for the receiver.
     Waiting {
         /// The reason: `key` (the key has to be typed), `hashing` (of the content that is already there), `verifying`
-        /// (of the received content) or `reader` (the old folder is still being read).
+        /// (of the received content), `reader` (the place of the new folder is in use), `storing` (the storage is
+        /// slow) or `busy`.
         what: &'static str,
     },
     /// The progress of the transfer.

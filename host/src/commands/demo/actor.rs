@@ -1,5 +1,5 @@
-//! One process of the demonstration: its events, its questions, and a board's console. Codes and keys that pass through
-//! are wiped.
+//! A child process of the demonstration: its events, its questions, and the console of a board. Codes and keys that
+//! pass through are zeroized.
 
 use std::io::Write;
 use std::path::Path;
@@ -17,22 +17,23 @@ use super::{broken, failed};
 use crate::error::Error;
 use crate::platform;
 
-/// How long a process may say nothing while the story waits for it.
+/// How long to wait for the next event of a process.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How often, and at which intervals, it is looked whether a process that should end has ended: for 20 s.
+/// Number and interval of the checks whether a process that should end has ended: 20 s in total.
 const END_TRIES: u32 = 1000;
 const END_PAUSE: Duration = Duration::from_millis(20);
-/// Longest event, in bytes.
+/// Maximum length of an event, in bytes.
 const LINE_MAX: usize = 64 << 10;
 
-/// A process of the command. It ends with its owner.
+/// A child process that runs a waft command. Dropping it ends the process.
 pub(super) struct Actor {
     child: Child,
     output: ChildStdout,
-    /// What it has said and is not read yet: the first `unread` bytes. One buffer for all, so that none is left behind.
+    /// Output of the process that is not parsed yet, in the first `unread` bytes. One buffer is used for all output,
+    /// so that no copies are left in memory.
     buffer: Zeroizing<Vec<u8>>,
     unread: usize,
-    /// Its last line on the console, for the error where another one was expected.
+    /// The last line of the console, for the error text if an expected line does not appear.
     last: Zeroizing<String>,
 }
 
@@ -52,7 +53,7 @@ impl Actor {
         Ok(Self { child, output, buffer, unread: 0, last: Zeroizing::default() })
     }
 
-    /// Its next event of that kind.
+    /// Waits for the next event of this kind.
     pub(super) async fn until(&mut self, kind: &str) -> Result<Event, Error> {
         loop {
             let Ok(event) = timeout(SILENCE_MAX, self.next()).await else {
@@ -72,13 +73,13 @@ impl Actor {
         }
     }
 
-    /// Answers the question for `what`.
+    /// Answers the question for the input `what`.
     pub(super) async fn answer(&mut self, what: &str, answer: &str) -> Result<(), Error> {
         while *self.until("asked").await?.text("what") != what {}
         self.write_line(answer)
     }
 
-    /// The next line of a board's console that begins so, without that beginning.
+    /// Waits for the next line of a board's console that begins with `begins`, and returns the rest of the line.
     pub(super) async fn console(&mut self, begins: &str) -> Result<Zeroizing<String>, Error> {
         loop {
             let line = self.until("console").await.map_err(|error| self.unexpected(begins, error))?.text("text");
@@ -88,7 +89,7 @@ impl Actor {
         }
     }
 
-    /// Types a command at a board's console; gives the line that answers it.
+    /// Types a command at a board's console, and returns the line that answers it.
     pub(super) async fn ask(&mut self, command: &str, begins: &str) -> Result<Zeroizing<String>, Error> {
         self.write_line(command)?;
         self.console(begins).await
@@ -99,14 +100,14 @@ impl Actor {
         writeln!(input, "{line}").map_err(failed)
     }
 
-    /// The error of a board whose console does not say what the story goes on with.
+    /// Adds the expected and the last line of the console to an error.
     fn unexpected(&self, begins: &str, error: Error) -> Error {
         let Error::Demo(why) = error else { return error };
         let last = escape(&self.last);
         broken(&format!("{why}. The board's console did not say \"{begins}\"; its last line was \"{last}\""))
     }
 
-    /// Its next event; `None` when it has ended.
+    /// The next event; `None` when the process has ended.
     async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
             let unread = &self.buffer[..self.unread];
@@ -126,13 +127,13 @@ impl Actor {
         }
     }
 
-    /// Waits for its good end.
+    /// Waits for the process to end successfully.
     pub(super) async fn end(mut self) -> Result<(), Error> {
         let status = self.wait().await?;
         if status.success() { Ok(()) } else { Err(broken(&format!("a process ended with {status}"))) }
     }
 
-    /// Takes its power away.
+    /// Ends the process of a board, like a power cut.
     pub(super) async fn power_off(mut self) -> Result<(), Error> {
         platform::ask_to_end(&mut self.child).map_err(failed)?;
         self.wait().await.map(drop)
@@ -151,7 +152,8 @@ impl Actor {
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        // Asked to end, it takes along what it has started itself. If it does not, nothing may wait for it.
+        // If the process is asked to end, it also ends its own child processes. Otherwise it is killed, so that
+        // nothing waits for it.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = platform::ask_to_end(&mut self.child);
         }
@@ -166,7 +168,7 @@ impl Drop for Actor {
     }
 }
 
-/// Runs the command to its end, and gives what it printed.
+/// Runs a waft command to its end, and returns its output.
 pub(super) fn waft(home: &Path, arguments: &[&str]) -> Result<String, Error> {
     let output = command(home, arguments)?.output().map_err(failed)?;
     match output.status.success() {
@@ -176,22 +178,22 @@ pub(super) fn waft(home: &Path, arguments: &[&str]) -> Result<String, Error> {
 }
 
 fn command(home: &Path, arguments: &[&str]) -> Result<Command, Error> {
-    // Ctrl-C is for the story as a whole.
+    // The terminal's Ctrl-C reaches only the demonstration itself, which then ends this process.
     let mut command = platform::child(&std::env::current_exe().map_err(failed)?);
     command.args(arguments).env("WAFT_HOME", home).env_remove("WAFT_AUTH_CODE").env_remove("WAFT_KEY");
     Ok(command)
 }
 
-/// What a process has told. Its texts are wiped: some hold a code or a key.
+/// An event of a process. Its texts are zeroized, because some hold a code or a key.
 pub(super) struct Event(Value);
 
 impl Event {
-    /// A text in it.
+    /// A text field of the event.
     pub(super) fn text(&self, field: &str) -> Zeroizing<String> {
         Zeroizing::new(self.0[field].as_str().unwrap_or_default().to_owned())
     }
 
-    /// A number in it.
+    /// A number field of the event.
     pub(super) fn number(&self, field: &str) -> u64 {
         self.0[field].as_u64().unwrap_or_default()
     }
@@ -216,7 +218,7 @@ impl Drop for Event {
 mod tests {
     use super::*;
 
-    /// A board that says this and then waits for its end of input.
+    /// A fake board that prints `says` and then waits for the end of its input.
     fn board(says: &str) -> Actor {
         let mut command = Command::new("sh");
         command.args(["-c", "printf %s \"$0\"; cat"]).arg(says);
@@ -229,7 +231,7 @@ mod tests {
     async fn a_board_that_says_something_else_is_not_waited_for_for_ever() {
         let mut board = board(READY);
         assert_eq!(*board.until("ready").await.unwrap().text("address"), "here");
-        // From here on, time passes as soon as nothing else happens.
+        // From here on, tokio's clock advances as soon as no task is running.
         tokio::time::pause();
         let Err(Error::Demo(what)) = board.ask("code", "Code:").await else { panic!("it says no code") };
         let says =

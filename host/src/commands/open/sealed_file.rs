@@ -1,4 +1,4 @@
-//! Reads a sealed file: its start once, its pieces as often as needed. PROTOCOL.md, section 9.
+//! Reads a sealed file: its header once, its pieces as often as needed. PROTOCOL.md, section 9.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use waft_core::wire::frame::{self, Kind};
 use crate::crypto::RingCipher;
 use crate::error::{Error, Sealed};
 
-/// A file whose start was read.
+/// A sealed file whose header was read.
 pub(super) struct SealedFile {
     path: PathBuf,
     file: File,
@@ -23,7 +23,7 @@ pub(super) struct SealedFile {
 }
 
 impl SealedFile {
-    /// Opens a file and reads what stands before its chunks.
+    /// Opens a file and reads everything before its chunks.
     pub(super) fn start(path: &Path) -> Result<Self, Error> {
         let mut file = File::open(path).map_err(|cause| Error::File(path.to_owned(), cause))?;
         let mut start = [0; START];
@@ -37,22 +37,23 @@ impl SealedFile {
         Ok(Self { path: path.to_owned(), file, header, header_bytes, commitment })
     }
 
-    /// What the file says of itself.
+    /// The parsed header.
     pub(super) fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The same, as it stands there.
+    /// The header as it is encoded in the file.
     pub(super) fn header_bytes(&self) -> &[u8] {
         &self.header_bytes
     }
 
-    /// The commitment to its key.
+    /// The commitment to the file's key.
     pub(super) fn commitment(&self) -> &[u8; 32] {
         &self.commitment
     }
 
-    /// The pieces of the archive, from the first one. Only one reader of pieces at a time: they share a position.
+    /// Reads the pieces of the archive from the beginning. Use only one such reader at a time, because all of them
+    /// share the file's position.
     pub(super) fn pieces(&self, schedule: &Schedule) -> Result<Pieces, Error> {
         let first = START + self.header_bytes.len() + self.commitment.len();
         let failed = |cause| Error::File(self.path.clone(), cause);
@@ -72,7 +73,7 @@ impl SealedFile {
     }
 }
 
-/// The pieces of a sealed file's archive, one after the other.
+/// Reads the pieces of a sealed file's archive in order.
 pub(super) struct Pieces {
     path: PathBuf,
     file: File,
@@ -83,7 +84,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// The next piece. `None` behind the last one, once it is certain that the file ends there.
+    /// The next piece. `None` after the last one, if the file ends there.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.opener.next_len() == 0 {
             return self.end().map(|()| None);
@@ -100,7 +101,7 @@ impl Pieces {
         self.opener.open(sealed, &mut self.plain).map(Some).map_err(|_| damaged())
     }
 
-    /// Bytes of archive so far.
+    /// The number of bytes of the archive that were read.
     pub(super) fn position(&self) -> u64 {
         self.opener.position()
     }

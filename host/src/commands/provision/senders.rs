@@ -1,4 +1,4 @@
-//! Whom a board shall trust to send: certificates, and what the board calls their holders.
+//! The senders that a board will trust: their certificates and their names on the board.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::name::Name;
 use crate::provision::Sender;
 use crate::trust::Trust;
 
-/// What this machine is called on a board, if its owner has not named it.
+/// The name of this machine on a board, if its user has not set one.
 const UNNAMED: &str = "laptop";
 
-/// The holders of these certificates; of none: this machine.
+/// The senders with these certificates; if none are given, this machine.
 pub(super) fn read(paths: &[PathBuf], home: &Home, own: &Certificate) -> Result<Vec<Sender>, Error> {
     if paths.is_empty() {
         return Ok(vec![self::own(home, own)?]);
@@ -37,14 +37,15 @@ pub(super) fn read(paths: &[PathBuf], home: &Home, own: &Certificate) -> Result<
     Ok(senders)
 }
 
-/// This machine.
+/// This machine as a sender.
 pub(in crate::commands) fn own(home: &Home, own: &Certificate) -> Result<Sender, Error> {
     let name = identity::name(home)?;
     let name = name.unwrap_or_else(|| Name::new(UNNAMED).expect("it has letters only"));
     Ok(Sender { name, certificate: own.clone() })
 }
 
-/// The holder of one certificate, under the name that it has here, else under the file's.
+/// The sender with the certificate in a file. Its name is the one under which this machine trusts it, else the name
+/// of the file.
 fn one(path: &Path, home: &Home, own: &Certificate, trust: &Trust) -> Result<Sender, Error> {
     let certificate = certificate(path)?;
     match trust.by_hash(certificate.hash()) {

@@ -1,4 +1,4 @@
-//! A board's policy and network, as they are typed.
+//! Parses the arguments for a board's policy and network.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -15,7 +15,7 @@ use crate::ui::Ui;
 /// The name of a Wi-Fi network: 1 to 32 bytes.
 pub(super) struct Ssid(String);
 
-/// Most bytes of it.
+/// Maximum length of an SSID, in bytes.
 const SSID_MAX: usize = 32;
 
 pub(super) fn policy(args: PolicyArgs) -> Policy {
@@ -23,7 +23,7 @@ pub(super) fn policy(args: PolicyArgs) -> Policy {
     Policy { code: !args.no_code, key, allow_older: args.allow_older }
 }
 
-/// A policy as a sentence.
+/// Describes a policy in a sentence.
 pub(super) fn words(policy: &Policy) -> String {
     let code = if policy.code { "It asks for the 4-digit code" } else { "It asks for no code" };
     let key = match policy.key {
@@ -34,14 +34,14 @@ pub(super) fn words(policy: &Policy) -> String {
     format!("{code}, {key}{older}.")
 }
 
-/// All but the Wi-Fi.
+/// The network settings without Wi-Fi.
 pub(super) fn network(args: &NetworkArgs, name: &Name) -> Result<Network, Error> {
     let hostname = hostname(args.hostname.as_deref().unwrap_or(name.as_str()))?;
     let hostname = hostname.parse().map_err(|_| no_hostname(hostname))?;
     Ok(Network { hostname, address: address(args)?, wifi: None })
 }
 
-/// The rule is that of the identity image.
+/// Checks a hostname by the rule of the identity image.
 fn hostname(typed: &str) -> Result<&str, Error> {
     Name::new(typed).map(|_| typed).map_err(|_| no_hostname(typed))
 }
@@ -88,27 +88,26 @@ fn host(what: &str, typed: &str) -> Result<Ipv4Addr, Error> {
     address.ok_or_else(|| Error::usage(format!("{typed:?} is no IPv4 address of a {what}")))
 }
 
-/// Whether one machine can have that address on a network: not "this network", loopback, multicast, nor what is
-/// reserved.
+/// Whether this can be the address of a host: not "this network", loopback, multicast or reserved.
 fn is_host(address: &Ipv4Addr) -> bool {
     !(address.is_loopback() || matches!(address.octets()[0], 0 | 224..))
 }
 
-/// The first and the last address of a subnet are nobody's (RFC 1122, section 3.2.1.3), unless it has no others (RFC
-/// 3021).
+/// Whether this is the first or last address of its subnet, which no host can have (RFC 1122, section 3.2.1.3) unless
+/// the subnet has no others (RFC 3021).
 fn is_of_all(address: Ipv4Addr, prefix: u8) -> bool {
     let most = u32::MAX.checked_shr(prefix.into()).unwrap_or_default();
     let number = address.to_bits() & most;
     most > 1 && (number == 0 || number == most)
 }
 
-/// Whether `other` is another host of the board's subnet.
+/// Whether `other` is the address of another host in the board's subnet.
 fn is_neighbour(other: Ipv4Addr, board: Ipv4Addr, prefix: u8) -> bool {
     let common = (other.to_bits() ^ board.to_bits()).leading_zeros();
     other != board && common >= prefix.into() && !is_of_all(other, prefix)
 }
 
-/// Where a board of that address listens, if that is known.
+/// The address where a board with these settings listens, if it is known.
 pub(super) fn listens_at(address: &board::Address) -> Option<Address> {
     match address {
         board::Address::Dhcp => None,
@@ -133,7 +132,8 @@ pub(super) async fn wifi(Ssid(ssid): Ssid, ui: &Ui) -> Result<Wifi, Error> {
     })
 }
 
-/// The forms of IEEE 802.11: 8 to 63 printable characters of ASCII, or the key itself in 64 hexadecimal digits.
+/// Checks a passphrase by the rules of IEEE 802.11: 8 to 63 printable ASCII characters, or the key itself in 64
+/// hexadecimal digits.
 fn passphrase(typed: &str) -> Result<Zeroizing<String>, String> {
     let printable = typed.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     match typed.len() {

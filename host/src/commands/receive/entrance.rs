@@ -1,9 +1,9 @@
-//! The entrance to the receiver's one place: who may take it, who waits, and who is turned away.
+//! Accepts connections, and decides which one becomes the receiver's active session.
 //!
-//! Connections first wait in the hall until they have said the preface, which costs next to nothing; strangers who say
-//! nothing make room for whoever comes next. Who has said it is a guest, and may prove who it is: guests are few, and
-//! the first that is proven gets the place. Everyone else who says the preface is told *busy*. PROTOCOL.md, section 6,
-//! "Many connections".
+//! A new connection is pending until it has sent the preface (`hall`); a pending connection costs next to nothing,
+//! and the oldest ones are closed to make room for new ones. After the preface a connection may authenticate
+//! (`guests`). The number of these handshakes is limited, and the first peer that is authenticated gets the session.
+//! All other connections with a preface are told *busy* (`turned`). PROTOCOL.md, section 6, "Many connections".
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,41 +19,44 @@ use waft_core::wire::preface::ClearRefusal;
 
 use crate::door::{AdmitError, admit, turn_away};
 
-/// Connections without a preface at once. When there are more, the oldest is closed: a sender speaks at once.
+/// Maximum number of connections without a preface. Beyond it the oldest one is closed; a real sender sends its
+/// preface at once.
 const HALL_MAX: usize = 64;
-/// Connections that are in their handshake at once. When there are more, the oldest yields.
+/// Maximum number of connections in the handshake. Beyond it the oldest one is aborted.
 const GUESTS_MAX: usize = 128;
-/// Connections that are being told *busy* at once. When there are more, the oldest is just closed: it was told by then.
+/// Maximum number of connections that are being told *busy*. Beyond it the oldest one is closed; it has received the
+/// refusal by then.
 const TURNED_MAX: usize = 32;
-/// Pause after the system could not hand over a connection: it is out of something.
+/// Pause after the system failed to accept a connection, because it lacks some resource.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Somebody who knocked.
+/// The result of a connection.
 pub(super) enum Knock<G, E> {
-    /// Somebody who has proven who they are.
+    /// The peer is authenticated.
     Proven(SocketAddr, G),
-    /// Somebody who has not, and is gone.
+    /// The connection failed and is closed.
     Failed(SocketAddr, E),
 }
 
-/// How connections are proven.
+/// Authenticates connections.
 pub(super) trait Porter: Clone + Send + 'static {
-    /// A proven peer.
+    /// An authenticated peer.
     type Guest: Send + 'static;
-    /// Why a peer is none.
+    /// Why a connection was rejected.
     type Failure: From<AdmitError> + Send + 'static;
 
-    /// Proves a connection after its preface: the handshake, the first record; each has its own deadline.
+    /// Authenticates a connection after its preface: the TLS handshake and the first record, each with its own
+    /// deadline.
     fn prove(self, stream: TcpStream) -> impl Future<Output = Result<Self::Guest, Self::Failure>> + Send;
 }
 
-/// The listening socket and everyone at it.
+/// The listener and all connections that have no session.
 pub(super) struct Entrance<P: Porter> {
     listener: TcpListener,
     porter: P,
     hall: Bounded<(SocketAddr, Result<TcpStream, AdmitError>)>,
     guests: JoinSet<Knock<P::Guest, P::Failure>>,
-    /// Who among the guests came when, oldest first.
+    /// The start times of the handshakes, oldest first.
     arrivals: Vec<(Instant, AbortHandle)>,
     turned: Bounded<()>,
 }
@@ -70,7 +73,8 @@ impl<P: Porter> Entrance<P> {
         }
     }
 
-    /// Waits for somebody. Once one is proven, all other guests are let go: they will try again. Cancel-safe.
+    /// Waits for the next result. When a peer is authenticated, all other handshakes are aborted; those senders will
+    /// try again. Cancel-safe.
     pub(super) async fn next(&mut self) -> Knock<P::Guest, P::Failure> {
         loop {
             tokio::select! {
@@ -80,7 +84,7 @@ impl<P: Porter> Entrance<P> {
                         return Knock::Proven(from, guest);
                     }
                     Ok(failed) => return failed,
-                    // It had to yield.
+                    // This handshake was aborted to make room.
                     Err(_) => {}
                 },
                 (from, knocked) = self.hall.next() => match knocked {
@@ -89,14 +93,15 @@ impl<P: Porter> Entrance<P> {
                 },
                 (stream, from) = accept(&self.listener) => {
                     self.hall.push(knock(stream, from));
-                    // Else many strangers at once would push out a sender before it was listened to.
+                    // Let the new task run: otherwise many connections at once could evict a sender before its
+                    // preface is read.
                     yield_now().await;
                 }
             }
         }
     }
 
-    /// Tells every sender who knocks that the place is taken. Never completes. Cancel-safe.
+    /// Tells every sender that the receiver is busy, while a session is active. Never completes. Cancel-safe.
     pub(super) async fn keep(&mut self) -> Infallible {
         loop {
             tokio::select! {
@@ -113,7 +118,7 @@ impl<P: Porter> Entrance<P> {
         }
     }
 
-    /// Somebody has said the preface.
+    /// Starts the handshake of a connection that has sent its preface.
     fn welcome(&mut self, stream: TcpStream, from: SocketAddr) {
         self.arrivals.retain(|(_, guest)| !guest.is_finished());
         if self.arrivals.len() >= GUESTS_MAX {
@@ -135,7 +140,7 @@ impl<P: Porter> Entrance<P> {
     }
 
     fn refuse(&mut self, stream: TcpStream) {
-        // Nobody waits for these: what has ended would stay for as long as the receiver runs.
+        // Nothing awaits these tasks, so the finished ones have to be removed here.
         while self.turned.tasks.try_join_next().is_some() {}
         self.turned.push(turn_away(stream, ClearRefusal::Busy));
     }
@@ -147,7 +152,7 @@ impl<P: Porter> Entrance<P> {
     }
 }
 
-/// The next connection. Cancel-safe.
+/// Accepts the next connection. Cancel-safe.
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
@@ -157,16 +162,16 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Waits for what a connection says first.
+/// Reads the preface of a connection.
 async fn knock(mut stream: TcpStream, from: SocketAddr) -> (SocketAddr, Result<TcpStream, AdmitError>) {
     let admitted = admit(&mut stream).await;
     (from, admitted.map(|()| stream))
 }
 
-/// Tasks of which only so many live: one more, and the oldest is ended.
+/// A set of tasks with a maximum size. One more task aborts the oldest one.
 struct Bounded<T> {
     tasks: JoinSet<T>,
-    /// Oldest first.
+    /// The tasks, oldest first.
     order: VecDeque<AbortHandle>,
     most: usize,
 }
@@ -186,12 +191,12 @@ impl<T: Send + 'static> Bounded<T> {
         self.order.push_back(self.tasks.spawn(task));
     }
 
-    /// What the next task gives that comes to its end; waits for ever while there is none. Cancel-safe.
+    /// The result of the next task that ends; waits forever if there is none. Cancel-safe.
     async fn next(&mut self) -> T {
         loop {
             match self.tasks.join_next().await {
                 Some(Ok(ended)) => return ended,
-                // It had to yield.
+                // This task was aborted to make room.
                 Some(Err(_)) => {}
                 None => std::future::pending().await,
             }
@@ -207,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    /// Proves whoever sends one more byte after the preface.
+    /// Authenticates every peer that sends one more byte after the preface.
     #[derive(Clone)]
     struct Doorman;
 
@@ -250,7 +255,7 @@ mod tests {
     }
 
     const PREFACE: &[u8] = &preface();
-    /// What the doorman takes for a sender.
+    /// A preface followed by the byte that authenticates the sender.
     const SENDER: &[u8] = b"WAFT\x01\0\0\0!";
 
     #[tokio::test]
@@ -261,7 +266,7 @@ mod tests {
             () = async {
                 let mut strangers = knock_often(address, b"", 2 * HALL_MAX).await;
                 strangers.push(knock(address, SENDER).await);
-                // Those who come behind it are many, too.
+                // Many connections arrive after the sender, too.
                 strangers.extend(knock_often(address, b"", 2 * HALL_MAX).await);
                 sleep(Duration::from_secs(1)).await;
             } => panic!("the sender was not heard"),

@@ -1,4 +1,4 @@
-//! What a receiver says when it begins: who it is, where it listens, its code, whom it trusts.
+//! The start-up texts of a receiver: its identity, its addresses, its code, and the trusted senders.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -15,8 +15,8 @@ use crate::net::{self, Endpoint, ListenError, addresses};
 use crate::trust::{Peer, Trust};
 use crate::ui::{Event, Ui};
 
-/// `ADDR:PORT`, `ADDR` or `PORT`; nothing: the usual port everywhere. A link-local address has its interface behind it:
-/// `[fe80::7%eth0]:12346`.
+/// Parses the address to listen on: `ADDR:PORT`, `ADDR` or `PORT`; without one, the default port of all addresses. A
+/// link-local address includes its interface: `[fe80::7%eth0]:12346`.
 pub(in crate::commands) fn listen_at(typed: Option<&str>) -> Result<Endpoint, Error> {
     let Some(typed) = typed else { return Ok(Endpoint::Everywhere(PORT)) };
     if let Ok(port) = typed.strip_prefix(':').unwrap_or(typed).parse() {
@@ -38,23 +38,23 @@ pub(in crate::commands) fn listen_at(typed: Option<&str>) -> Result<Endpoint, Er
     }
 }
 
-/// What it says that about.
+/// The inputs of the start-up texts.
 pub(super) struct Greeting<'a> {
-    /// What was typed.
+    /// The arguments of the command.
     pub(super) args: &'a Receive,
-    /// Where the identity is.
+    /// The configuration folder.
     pub(super) home: &'a Home,
-    /// The identity.
+    /// This machine's identity.
     pub(super) identity: &'a Identity,
-    /// Whether it was made just now.
+    /// Whether the identity was just created.
     pub(super) new: bool,
-    /// Whom this machine trusts.
+    /// The trusted peers.
     pub(super) trust: &'a Trust,
-    /// Where it listens.
+    /// The local address of the listener.
     pub(super) local: SocketAddr,
 }
 
-/// Says it.
+/// Prints the start-up texts.
 pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) -> Result<(), Error> {
     let &Greeting { args, home, identity, new, trust, local } = about;
     let name = identity::name(home)?;
@@ -75,7 +75,7 @@ pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) ->
     Ok(())
 }
 
-/// Tells where it listens, and gives that.
+/// Prints the addresses of the receiver, and returns them.
 fn tell_addresses(local: SocketAddr, ui: &Ui) -> Vec<String> {
     let addresses = reachable_at(local);
     let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -102,7 +102,7 @@ fn tell_trust(trust: &Trust, ui: &Ui) {
     }
 }
 
-/// The addresses that a sender can use, the likeliest first.
+/// The addresses that a sender can use, the most likely one first.
 pub(in crate::commands) fn reachable_at(local: SocketAddr) -> Vec<Address> {
     match local.ip().is_unspecified() {
         true => reachable_among(addresses(local.port()).unwrap_or_default(), local),
@@ -110,8 +110,8 @@ pub(in crate::commands) fn reachable_at(local: SocketAddr) -> Vec<Address> {
     }
 }
 
-/// Those of this machine's addresses at which a socket hears that listens on all of its family. One for IPv6 hears
-/// IPv4, too.
+/// Keeps only the addresses at which a socket that listens on all addresses of its family is reachable. An IPv6
+/// socket also accepts IPv4.
 fn reachable_among(mut addresses: Vec<Address>, local: SocketAddr) -> Vec<Address> {
     addresses.retain(|address| local.is_ipv6() || address.host().parse::<Ipv4Addr>().is_ok());
     addresses

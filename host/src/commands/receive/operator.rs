@@ -1,4 +1,4 @@
-//! The receiver's person, as core's session sees them.
+//! The user interface of a receiver's session: implements core's [`Operator`].
 
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::Offered;
@@ -12,23 +12,23 @@ use crate::interrupt::Interrupt;
 use crate::secret::secret;
 use crate::ui::{Event, Progress, Ui};
 
-/// Speaks for one session with `peer`.
+/// The user interface for one session with `peer`.
 pub(super) struct AtReceiver<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
     peer: &'a str,
-    /// The digits that the person has seen last; none where no code is asked for.
+    /// The last code that was shown to the user; `None` if senders are not asked for a code.
     shown: Option<&'a mut Option<Zeroizing<String>>>,
     progress: Option<Progress<'a>>,
-    /// The last key that was given, for when the input ends behind a wrong one.
+    /// The last key that was given. It is used again if the input ends after a wrong key.
     given: Option<Zeroizing<String>>,
-    /// Why no key came.
+    /// Why no key was given.
     failure: Option<Error>,
     held: u64,
     moment: Moment,
-    /// Whether a folder was committed, and not just its receipt given again.
+    /// Whether this session committed a folder, rather than only repeat a receipt.
     committed: bool,
-    /// Whether the key is typed here.
+    /// Whether the key is typed on this machine.
     typed: bool,
 }
 
@@ -44,12 +44,13 @@ impl<'a> AtReceiver<'a> {
         Self { ui, interrupt, peer, shown, progress, given, failure, held: 0, moment, committed, typed }
     }
 
-    /// Whether a folder was committed in this session.
+    /// Whether this session committed a folder.
     pub(super) fn has_committed(&self) -> bool {
         self.committed
     }
 
-    /// Bytes of archive that were held already, how far it came, and why no key came if that is how it ended.
+    /// Ends the session. Returns the number of archive bytes that were already held, the phase of the session, and
+    /// the error if no key was given.
     pub(super) fn end(self) -> (u64, Moment, Option<Error>) {
         (self.held, self.moment, self.failure)
     }
@@ -102,8 +103,8 @@ impl Operator for AtReceiver<'_> {
                 self.given = Some(secret(typed.display()));
                 KeyAnswer::Given
             }
-            // A script's input ended behind a wrong key: that one is the answer, until the tries are used up. A person
-            // who ends it has had enough.
+            // A script's input ended after a wrong key: repeat that key until no tries are left. A user who ends the
+            // input wants to stop.
             (Err(Error::NoAnswer(_)), Some(given)) if !self.ui.has_person() => {
                 key.read(given).map_or(KeyAnswer::Declined, |()| KeyAnswer::Given)
             }
@@ -123,7 +124,7 @@ impl Operator for AtReceiver<'_> {
             Happened::CodeWrong { left } => {
                 self.ui.say(format!("{} gave a wrong code; tries left: {left}.", self.peer))
             }
-            // The error that ends the session tells it.
+            // The error that ends the session reports the lockout.
             Happened::Locked { .. } => {}
             Happened::CodeAccepted => self.ui.say("The code is right."),
             Happened::Offered(offered) => {

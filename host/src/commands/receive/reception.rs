@@ -1,4 +1,4 @@
-//! What a receiver keeps from one session to the next, and one session with it.
+//! Runs a receiver's sessions, and holds the state that outlives each of them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,12 +24,13 @@ use crate::store::DirectoryStore;
 use crate::tls::Authenticated;
 use crate::ui::{Event, Ui};
 
-/// A key is derived on the thread that also keeps the sender informed: about a second at most.
+/// Maximum number of iterations of a sender's key derivation: about a second. The derivation blocks the thread that
+/// also sends keep-alives.
 const MAX_ITERATIONS: u32 = 2_000_000;
-/// How long a person has to type the key.
+/// How long a user has to type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
 
-/// The peers, the store, the memory.
+/// The state of a receiver between sessions: the peers' state, the store, and the buffers.
 pub(super) struct Reception {
     identity: Arc<Identity>,
     store: DirectoryStore,
@@ -38,7 +39,7 @@ pub(super) struct Reception {
     typed: bool,
     peers: PeerState,
     clock: Clock,
-    /// The code that the person has seen last.
+    /// The last code that was shown to the user.
     shown: Option<Zeroizing<String>>,
     frame: Vec<u8>,
     plain: Vec<u8>,
@@ -60,12 +61,12 @@ impl Reception {
         }
     }
 
-    /// The code as it is shown first.
+    /// The first code, in the form in which it is shown.
     pub(super) fn first_code(&mut self) -> Zeroizing<String> {
         self.shown.insert(secret(self.peers.code().display())).clone()
     }
 
-    /// Says that the next folder may come, and with which code.
+    /// Prints that the receiver waits for the next folder, and the current code.
     pub(super) fn listen_on(&self, ui: &Ui) {
         ui.say("Waiting for the next folder.");
         if let Some(code) = self.shown.as_ref().filter(|_| self.code_needed) {
@@ -73,22 +74,22 @@ impl Reception {
         }
     }
 
-    /// Whether a receipt may have got lost.
+    /// Whether a receipt was sent and not confirmed.
     pub(super) fn has_unconfirmed_receipt(&self) -> bool {
         self.peers.has_unconfirmed_receipt()
     }
 
-    /// Takes no folder any more, and only gives receipts again.
+    /// Stops accepting folders. From now on, only receipts are repeated.
     pub(super) fn close(&mut self) {
         self.peers.close();
     }
 
-    /// Where a part of a folder is kept for its sender's next try, if there is one.
+    /// The path of a part of a folder that is kept for the sender's next attempt, if there is one.
     pub(super) async fn left_behind(&mut self) -> Option<PathBuf> {
         self.store.left_behind().await
     }
 
-    /// Completes when the time of a remembered run has passed and what it proved was wiped.
+    /// Completes when a remembered run has expired and its proofs were erased.
     pub(super) async fn expire(&mut self) {
         match self.peers.next_expiry() {
             Some(moment) => {
@@ -99,7 +100,7 @@ impl Reception {
         }
     }
 
-    /// Receives one folder.
+    /// Runs one session, which receives a folder.
     pub(super) async fn receive(&mut self, guest: Authenticated, ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
         let Authenticated { mut link, peer } = guest;
         tokio::select! {
@@ -130,7 +131,8 @@ impl Reception {
         link.close().await;
         let committed = operator.has_committed();
         let (held, moment, failure) = operator.end();
-        // What ended in another way is not told, neither now nor with the next session.
+        // The store's problem matters only to a refusal. It is dropped otherwise, so that the next session does not
+        // report it.
         let trouble = self.store.take_trouble().filter(|_| matches!(outcome, Err(SessionError::Refused(_))));
         match outcome {
             Ok(receipt) if committed => {

@@ -1,4 +1,4 @@
-//! One connection to the receiver, from TCP to its receipt; and what one run keeps from one to the next.
+//! One connection to the receiver, from TCP to the receipt, and the state that a run keeps between connections.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -33,13 +33,13 @@ use crate::tls::sender::authenticate;
 use crate::trust::{CurrentTrust, Trust};
 use crate::ui::{Event, Ui};
 
-/// What typing a wrong key, or guessing one, costs the receiver.
+/// Iterations of the key derivation: the receiver's cost for each typed or guessed key.
 const ITERATIONS: u32 = 200_000;
 
-/// How long an address may take to answer before the user is told.
+/// How long to wait for a connection before the user is told about the delay.
 const DIAL_QUIETLY: Duration = Duration::from_secs(3);
 
-/// One run.
+/// The state of a run.
 pub(super) struct Sending {
     home: Home,
     trust: CurrentTrust,
@@ -52,7 +52,8 @@ pub(super) struct Sending {
     created: u64,
     key_told: KeyTold,
     remembered: bool,
-    /// Bytes of archive that crossed, over all connections; those that broke may have sent some in vain.
+    /// Bytes of the archive that were sent, over all connections. Connections that broke may have sent some of them
+    /// in vain.
     sent: u64,
     plain: Vec<u8>,
     frame: Vec<u8>,
@@ -96,7 +97,7 @@ impl Sending {
         self.sent
     }
 
-    /// Connects, proves who is there, and offers the folder.
+    /// Connects, authenticates the receiver, and offers the folder.
     pub(super) async fn attempt(
         &mut self,
         patience: &mut Patience,
@@ -156,7 +157,7 @@ impl Sending {
         }
     }
 
-    /// TCP, the preface, TLS.
+    /// Opens the TCP connection, sends the preface, and performs the TLS handshake.
     async fn connect(&mut self, ui: &Ui) -> Result<TlsLink, Error> {
         let mut stream = self.dial(ui).await?;
         let Target { peer, address, .. } = &self.target;
@@ -168,7 +169,7 @@ impl Sending {
         proven.map(|proven| proven.link).map_err(|error| Error::Handshake(who(), error))
     }
 
-    /// To where it was met last; if nobody is there, to where it is said to listen.
+    /// Connects to the address where the receiver was last reached; if that fails, to its configured address.
     async fn dial(&mut self, ui: &Ui) -> Result<TcpStream, Error> {
         let Target { address, other, peer } = &mut self.target;
         let failed = match patiently(address, ui).await {
@@ -186,7 +187,7 @@ impl Sending {
         }
     }
 
-    /// The error with what the session could not know.
+    /// Adds information to a session's error that the session does not have.
     async fn failed(&mut self, cause: SessionError, moment: Moment) -> Error {
         let entry = match cause {
             SessionError::Cancelled(Cancel::Interrupted) => return Error::Interrupted,
@@ -204,7 +205,7 @@ impl Sending {
         Error::Sending { peer: self.peer_name().to_owned(), cause, entry, moment }
     }
 
-    /// Keeps where the receiver was met, once a run.
+    /// Stores the receiver's address, once per run.
     async fn remember(&mut self, ui: &Ui) {
         if !std::mem::replace(&mut self.remembered, true) {
             let hash = self.target.peer.certificate.hash();
@@ -216,7 +217,7 @@ impl Sending {
     }
 }
 
-/// Connects, and says so where that takes long.
+/// Connects, and informs the user if that takes long.
 async fn patiently(address: &Address, ui: &Ui) -> Result<TcpStream, DialError> {
     let mut dialing = pin!(dial(address, DIAL));
     if let Ok(dialed) = timeout(DIAL_QUIETLY, &mut dialing).await {

@@ -1,4 +1,4 @@
-//! The sender's person, as core's session sees them.
+//! The user interface of a sender's session: implements core's [`Operator`].
 
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::sender::{Event as Happened, Operator};
@@ -11,30 +11,31 @@ use crate::interrupt::Interrupt;
 use crate::secret::secret;
 use crate::ui::{Event, Progress, Ui};
 
-/// Who was told the key in one run. Both are told once.
+/// Where the key was already shown in this run. It is shown once in each place.
 #[derive(Default)]
 pub(super) struct KeyTold {
-    /// The script: as soon as it is known that the key will be typed, so that it has it before it is asked for the code.
+    /// As an event for scripts. This happens as soon as it is known that the key will be typed, so that a script has
+    /// it before it is asked for the code.
     script: bool,
-    /// The user: when the receiver's user is asked for it.
+    /// As text for the user. This happens when the receiver's user is asked for the key.
     user: bool,
 }
 
-/// Speaks for one session with `peer`.
+/// The user interface for one session with `peer`.
 pub(super) struct AtSender<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
     peer: &'a str,
     key: &'a TransferKey,
     total: u64,
-    /// Whether the key was told in this run.
+    /// Where the key was already shown in this run.
     key_told: &'a mut KeyTold,
     progress: Option<Progress<'a>>,
     stage: Option<Stage>,
-    /// Where sending began, and how far it is.
+    /// The positions in the archive where sending began and where it is now.
     crossed: Option<(u64, u64)>,
     moment: Moment,
-    /// Why no code came.
+    /// Why no code was given.
     failure: Option<Error>,
 }
 
@@ -51,12 +52,13 @@ impl<'a> AtSender<'a> {
         Self { ui, interrupt, peer, key, total, key_told, progress, stage, crossed, moment, failure }
     }
 
-    /// Whether the receiver may have the whole folder.
+    /// Whether everything was sent, so that the receiver may have the whole folder.
     pub(super) fn has_sent_all(&self) -> bool {
         self.crossed.is_some_and(|(_, sent)| sent == self.total)
     }
 
-    /// Bytes of archive that crossed, how far it came, and why no code came if that is how it ended.
+    /// Ends the session. Returns the number of archive bytes that were sent, the phase of the session, and the error
+    /// if no code was given.
     pub(super) fn end(self) -> (u64, Moment, Option<Error>) {
         (self.crossed.map_or(0, |(from, to)| to - from), self.moment, self.failure)
     }

@@ -1,9 +1,10 @@
-//! How often a sender tries again, and when it gives up.
+//! Decides how often a sender tries again, and when it gives up.
 //!
-//! A busy receiver is tried again for [`BUSY_RETRY_MS`]. One that refuses connections or does not answer is taken for busy:
-//! strangers may take all of its sockets. As long as nothing but refusals came, the tries slow down, since then it is more
-//! likely that nothing listens there. A broken connection is tried again a few times, and anew each time that it got
-//! further; so is one that the receiver gave up because it heard nothing. PROTOCOL.md, section 6, "Retries" and "Many
+//! A busy receiver is tried again for [`BUSY_RETRY_MS`]. A receiver that refuses connections or does not answer is
+//! treated as busy, because unknown clients may occupy all of its sockets. As long as the address has only refused
+//! connections, the attempts become slower, since it is more likely that nothing listens there. A broken connection
+//! is tried again a few times; the count starts anew whenever a connection made progress. The same holds if the
+//! receiver cancelled the session because it received nothing. PROTOCOL.md, section 6, "Retries" and "Many
 //! connections".
 
 use std::time::Duration;
@@ -19,38 +20,38 @@ use crate::error::Error;
 use crate::net::DialError;
 use crate::tls::error::HandshakeError;
 
-/// Tries that got no further, once a session was had.
+/// Maximum number of consecutive attempts without progress, once a session was established.
 const FRUITLESS_MAX: u32 = 7;
-/// The same, before any: then rather something is wrong.
+/// The same limit before the first session. It is lower because a persistent problem is more likely then.
 const STRANGE_MAX: u32 = 5;
-/// Tries in all that did not find the receiver busy.
+/// Maximum number of all attempts that did not find the receiver busy.
 const TRIES_MAX: u32 = 200;
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(8);
-/// Where many want to connect, a sender that tries often gets in. This long on average: half of it at least, and up to as
-/// much more at random. After the same time each time, a sender could come in step with a receiver that turns to another
-/// connection as regularly, and find it busy each time.
+/// Average pause between attempts at a busy receiver: a sender that tries often gets in where many want to connect.
+/// The pause varies at random between half and one and a half of this value. With a fixed pause, a sender could stay
+/// in step with a receiver that turns to other connections just as regularly, and find it busy each time.
 const WAIT_BUSY: Duration = Duration::from_millis(250);
-/// The longest pause between two connections to an address that has only refused them.
+/// Maximum pause between attempts at an address that has only refused connections.
 const WAIT_REFUSED_MAX: Duration = Duration::from_secs(1);
 
-/// What a failed try leaves to hope for.
+/// What a failed attempt says about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hope {
-    /// Another transfer runs, or others take all of the receiver's sockets; that will end.
+    /// The receiver is busy: it has another transfer, or other clients occupy all of its sockets. That will end.
     Busy,
-    /// The connection was refused: others take all of the receiver's sockets, or nothing listens.
+    /// The connection was refused: other clients occupy all of the receiver's sockets, or nothing listens.
     Refused,
     /// The connection broke.
     Broken,
     /// The receiver cannot be reached. That may change, if it was reached before.
     Absent,
-    /// None: the same would happen again.
+    /// Another attempt would fail in the same way.
     No,
 }
 
 impl Hope {
-    /// What `error` leaves to hope for.
+    /// Classifies an error.
     pub(super) fn after(error: &Error) -> Self {
         match error {
             Error::Sending {
@@ -76,43 +77,43 @@ impl Hope {
     }
 }
 
-/// When a sender tries again.
+/// The next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Retry {
-    /// The pause before the next try.
+    /// The pause before the next attempt.
     pub(super) wait: Duration,
-    /// For how long tries go on; `None` where they are counted instead.
+    /// The time for which attempts continue; `None` if their number is limited instead.
     pub(super) left: Option<Duration>,
 }
 
-/// A sender's memory of its tries.
+/// The history of a sender's attempts.
 #[derive(Default)]
 pub(super) struct Patience {
     tries: u32,
     fruitless: u32,
-    /// When the receiver was first found busy or refusing, after the first try.
+    /// When the receiver was first found busy or refusing, relative to the first attempt.
     busy: Option<Duration>,
-    /// Whether anything but a refusal came from its address.
+    /// Whether the address has ever responded with anything but a refused connection.
     answered: bool,
     met: bool,
 }
 
 impl Patience {
-    /// A session with the receiver began.
+    /// Records that a session with the receiver has begun.
     pub(super) fn met(&mut self) {
         self.met = true;
         self.answered = true;
         self.busy = None;
     }
 
-    /// Bytes crossed.
+    /// Records that content was transferred.
     pub(super) fn got_further(&mut self) {
         self.fruitless = 0;
     }
 
-    /// The next try; `None`: there is none. `now`: since the first try.
+    /// The next attempt, or `None` to give up. `now` is the time since the first attempt.
     pub(super) fn next(&mut self, hope: Hope, now: Duration) -> Option<Retry> {
-        // If the receiver was busy just now, a connection that breaks so early means the same.
+        // If the receiver was busy just before, a connection that breaks this early also means that it is busy.
         let hope = if hope == Hope::Broken && self.busy.is_some() { Hope::Busy } else { hope };
         match hope {
             Hope::No => None,
@@ -142,7 +143,7 @@ impl Patience {
     }
 }
 
-/// `wait` on average: half of it, and up to as much more.
+/// A random duration between half and one and a half of `wait`.
 fn varied(wait: Duration) -> Duration {
     wait / 2 + wait * (OsRng.next_u32() % 256) / 255
 }
@@ -156,7 +157,8 @@ mod tests {
     use super::*;
     use crate::error::Moment;
 
-    /// Fails in this way until patience ends; gives tries and seconds.
+    /// Reports this failure until there is no further attempt. Returns the number of attempts and the seconds that
+    /// they took.
     fn endure(patience: &mut Patience, hope: Hope) -> (u32, u64) {
         let (mut tries, mut now) = (1, Duration::ZERO);
         while let Some(retry) = patience.next(hope, now) {
@@ -189,7 +191,7 @@ mod tests {
             let wait = patience.next(hope, now).expect("it may try again").wait;
             assert!((expected / 2..=expected * 3 / 2).contains(&wait), "{hope:?} {now:?}: {wait:?}");
         };
-        // The first seconds are those of a busy receiver.
+        // In the first seconds the pauses are those for a busy receiver.
         let mut patience = Patience::default();
         for now in [0, 1, 4].map(Duration::from_secs) {
             waits(&mut patience, Hope::Refused, now, WAIT_BUSY);
@@ -197,7 +199,7 @@ mod tests {
         let late = Duration::from_secs(40);
         waits(&mut patience, Hope::Refused, late, WAIT_REFUSED_MAX);
         assert_eq!(patience.next(Hope::Refused, late).unwrap().left, Some(Duration::from_secs(5)));
-        // Something answered: it is crowded.
+        // The receiver responded, so it has many clients.
         waits(&mut patience, Hope::Busy, late, WAIT_BUSY);
         waits(&mut patience, Hope::Refused, late, WAIT_BUSY);
     }

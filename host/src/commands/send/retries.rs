@@ -1,5 +1,4 @@
-//! What the user and scripts are told of tries that failed: at once what is tried and for how long, and then no more
-//! often than it helps.
+//! Reports failed attempts to the user and to scripts: a new failure at once, a repeated one at growing intervals.
 
 use std::time::Duration;
 
@@ -7,17 +6,17 @@ use super::patience::Retry;
 use crate::error::Error;
 use crate::ui::{Event, Ui};
 
-/// How long a failure that stays the same is told only once. Each time that it is told, this doubles.
+/// How long a repeated failure is not reported again. The interval doubles with each report.
 const PAUSE_FIRST: Duration = Duration::from_secs(5);
 
-/// The failures that were told.
+/// The failures that were reported.
 #[derive(Default)]
 pub(super) struct Retries {
     told: Vec<Told>,
     is_hint_told: bool,
 }
 
-/// A failure that was told.
+/// A failure that was reported.
 struct Told {
     failure: String,
     pause: Duration,
@@ -25,8 +24,8 @@ struct Told {
 }
 
 impl Retries {
-    /// Tells of one more failed try, `now` after the first one. Tries that follow each other quickly are told when their
-    /// cause is new, and then at growing intervals.
+    /// Reports a failed attempt, `now` after the first attempt. Attempts in quick succession are reported when their
+    /// failure is new, and then at growing intervals.
     pub(super) fn tell(&mut self, error: &Error, retry: Retry, now: Duration, ui: &Ui) {
         let failure = error.to_string();
         let wait = retry.wait.as_secs_f32();
@@ -50,7 +49,7 @@ impl Retries {
         }
     }
 
-    /// Whether a failure is to be told now. Several that take turns are counted each for itself.
+    /// Whether a failure has to be reported now. Each of several alternating failures has its own interval.
     fn occurrence(&mut self, failure: &str, now: Duration) -> Occurrence {
         match self.told.iter_mut().find(|told| told.failure == failure) {
             None => {
@@ -68,14 +67,14 @@ impl Retries {
     }
 }
 
-/// What one more failed try is to the user.
+/// How a failed attempt relates to the earlier reports.
 #[derive(Debug, PartialEq, Eq)]
 enum Occurrence {
-    /// The cause is new.
+    /// The failure is new.
     First,
-    /// The cause was told a while ago.
+    /// The failure was last reported a while ago.
     Due,
-    /// The cause was told just now.
+    /// The failure was reported recently.
     Repeated,
 }
 
@@ -86,7 +85,7 @@ mod tests {
     #[test]
     fn a_failure_is_told_at_once_and_at_growing_intervals() {
         let mut retries = Retries::default();
-        // Two failures that take turns four times a second, for 45 s.
+        // Two failures that alternate four times a second, for 45 s.
         let told = (0..180).filter_map(|quarter| {
             let failure = ["refused", "busy"][quarter % 2];
             let now = Duration::from_millis(250 * quarter as u64);

@@ -1,4 +1,4 @@
-//! Whom to send to, and where it listens: what was typed, held against trust.
+//! The receiver to send to and its address, determined from the argument and the trusted peers.
 
 use crate::address::Address;
 use crate::asked::Asked;
@@ -11,14 +11,14 @@ use crate::ui::Ui;
 pub(super) struct Target {
     /// The receiver.
     pub(super) peer: Peer,
-    /// Where it listens.
+    /// The address to try first.
     pub(super) address: Address,
-    /// Where else it may, if nobody is there.
+    /// A second address to try if the first one does not respond.
     pub(super) other: Option<Address>,
 }
 
 impl Target {
-    /// The target that was typed; or the only one there is; or what the person at the terminal says.
+    /// The receiver in the argument; without one, the only trusted receiver, or the user's answer at the terminal.
     pub(super) async fn find(to: Option<&str>, trust: &Trust, ui: &Ui) -> Result<Self, Error> {
         let found = match to {
             Some(to) => return Self::read(to, trust),
@@ -33,7 +33,7 @@ impl Target {
         }
     }
 
-    /// `NAME`, `NAME@HOST[:PORT]`, or `HOST[:PORT]` while just one receiver is trusted.
+    /// Parses `NAME`, `NAME@HOST[:PORT]`, or `HOST[:PORT]` if exactly one receiver is trusted.
     fn read(to: &str, trust: &Trust) -> Result<Self, Error> {
         if let Some((name, host)) = to.split_once('@') {
             return Self::of(named(name, trust)?, Some(address(host)?));
@@ -63,7 +63,7 @@ impl Target {
     }
 }
 
-/// Asks with the names that can be answered.
+/// The question, which lists the possible names.
 fn question(trust: &Trust) -> String {
     let names: Vec<&str> = trust.peers().iter().filter(|peer| peer.receives).map(|peer| peer.name.as_str()).collect();
     format!("To ({}; NAME@HOST):", names.join(", "))
@@ -81,7 +81,7 @@ fn address(text: &str) -> Result<Address, Error> {
     text.parse().map_err(|problem| Error::usage(format!("{text:?} is no address: {problem}")))
 }
 
-/// No dot and no colon: rather a mistyped name than a host.
+/// A text without a dot and a colon is more likely a mistyped name than a host.
 fn looks_like_name(text: &str) -> bool {
     !text.contains(['.', ':'])
 }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::identity::Identity;
 
-    /// Trust in `(name, may receive, address)`.
+    /// Trusts peers given as `(name, may receive, address)`.
     fn trust(peers: &[(&str, bool, Option<&str>)]) -> Trust {
         let own = Identity::generate();
         let mut trust = Trust::default();
