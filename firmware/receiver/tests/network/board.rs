@@ -1,4 +1,4 @@
-//! A board on a wire in memory, with the TCP of real boards, and a machine at the other end.
+//! A board with the TCP stack of real boards, on a simulated wire with a computer at the other end.
 
 use std::future::pending;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use crate::wire::{Port, wire};
 
 const ERASE: usize = 4096;
 const SOCKETS: usize = 4;
-/// Sockets of the machine beside the board.
+/// The sockets of the computer at the other end.
 const LAPTOP_SOCKETS: usize = 300;
 
 pub(crate) const BOARD: [u8; 4] = [192, 168, 7, 2];
@@ -61,15 +61,15 @@ impl Trng for Noise {
     }
 }
 
-/// What a test sees of the board, and of the network.
+/// What a test can access while the board runs.
 pub(crate) struct Scene {
     pub(crate) person: Person,
     pub(crate) laptop: Laptop,
-    /// The board's own stack.
+    /// The network stack of the board.
     pub(crate) board: Stack<'static>,
 }
 
-/// The machine at the other end of the wire.
+/// The computer at the other end of the wire.
 #[derive(Clone)]
 pub(crate) struct Laptop {
     stack: Stack<'static>,
@@ -90,7 +90,7 @@ impl Laptop {
         socket.connect((Ipv4Address::from(address), PORT)).await.map(|()| socket)
     }
 
-    /// A connection of this machine's own, which goes on at the board as long as `carried` is polled.
+    /// Runs `speak` on one end of a pipe, and forwards its data through `socket` to the board.
     pub(crate) async fn carried<T>(
         &self,
         mut socket: TcpSocket<'static>,
@@ -125,13 +125,13 @@ impl Laptop {
     }
 }
 
-/// Ends a connection at once.
+/// Resets a connection.
 pub(crate) async fn reset(mut socket: TcpSocket<'static>) {
     socket.abort();
     let _ = tokio::time::timeout(Duration::from_millis(50), socket.flush()).await;
 }
 
-/// How a board gets its address.
+/// A configuration with a static address.
 pub(crate) fn fixed(address: [u8; 4]) -> Config {
     Config::ipv4_static(StaticConfigV4 {
         address: Ipv4Cidr::new(Ipv4Address::from(address), 24),
@@ -140,7 +140,7 @@ pub(crate) fn fixed(address: [u8; 4]) -> Config {
     })
 }
 
-/// Boots a board on a wire, until `scene` is over.
+/// Boots a board on a simulated wire, and runs it until `scene` ends.
 pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) -> T) -> T {
     let mut nor = Nor::<4, ERASE>::new(2 + 2 + 2 * 16, Level::Bits);
     nor.bytes[..2 * ERASE].fill(0xFF);

@@ -1,8 +1,8 @@
-//! A socket at which a board takes as long for a handshake as a microcontroller.
+//! A board's socket that takes as much time for a handshake as a microcontroller.
 //!
-//! What a board computes shows in what it does with the connection: a key pair before it writes the ClientHello, the
-//! agreement behind the ServerHello, the check of a signature behind the first encrypted record, and a signature
-//! before it answers that one.
+//! It infers what the board computes from the data on the connection: a key pair before the ClientHello, the key
+//! agreement after the ServerHello, the check of a signature after the first encrypted record, and a signature before
+//! the answer to that record.
 
 use std::net::{IpAddr, SocketAddrV4};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use waft_receiver::tls::guard::Tcp;
 
 use crate::clock::work;
 
-/// An STM32H563 at 250 MHz, and 1.2 cycles an instruction: 5.4, 5.4, 11.1 and 6.5 million instructions.
+/// For an STM32H563 at 250 MHz with 1.2 cycles per instruction: 5.4, 5.4, 11.1 and 6.5 million instructions.
 const KEY_PAIR: Duration = Duration::from_millis(26);
 const AGREEMENT: Duration = Duration::from_millis(26);
 const CHECK: Duration = Duration::from_millis(53);
@@ -24,13 +24,13 @@ const SIGNATURE: Duration = Duration::from_millis(31);
 const HANDSHAKE: u8 = 22;
 const DATA: u8 = 23;
 
-/// A board's TCP, on a processor that takes its time.
+/// A board's TCP socket, on a slow processor.
 pub(crate) struct Chip {
     tcp: TcpPort<'static>,
     next: Step,
 }
 
-/// What comes next in a handshake.
+/// The next step of a handshake that takes time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     ClientHello,
@@ -45,7 +45,7 @@ impl Chip {
         Self { tcp, next: Step::ClientHello }
     }
 
-    /// Goes on to `next` behind `step`, once that took so long.
+    /// If the next step is `step`, spends `duration` on it and continues with `next`.
     fn compute(&mut self, step: Step, next: Step, duration: Duration) {
         if self.next == step {
             work(duration);
@@ -61,7 +61,7 @@ impl ErrorType for Chip {
 impl Read for Chip {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         let count = self.tcp.read(buffer).await?;
-        // Of a record, its header is read first.
+        // The header of a record is read separately, before its content.
         match buffer[..count] {
             [HANDSHAKE, 3, ..] => self.compute(Step::ServerHello, Step::Proof, AGREEMENT),
             [DATA, 3, ..] => self.compute(Step::Proof, Step::Answer, CHECK),

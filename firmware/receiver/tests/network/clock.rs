@@ -1,8 +1,8 @@
-//! The time of boards on a runtime whose clock stands still while anything runs: it goes on by leaps when all wait, and
-//! by what a board's processor would have taken.
+//! The simulated time of boards. It stands still while tasks run, jumps ahead when all tasks wait, and advances by the
+//! time that a board's processor would have needed.
 //!
-//! embassy-time asks one driver for the time of a whole process. This one asks the runtime of the thread that asks, so
-//! each test has a clock of its own, and none depends on how fast this machine is.
+//! embassy-time uses one driver for a whole process. This driver asks the runtime of the calling thread for the time,
+//! so each test has its own clock, and no test depends on the speed of this machine.
 
 use std::cell::{OnceCell, RefCell};
 use std::future::pending;
@@ -22,11 +22,11 @@ time_driver_impl!(static DRIVER: Simulated = Simulated);
 thread_local! {
     static BEGINNING: OnceCell<Instant> = const { OnceCell::new() };
     static ALARMS: RefCell<Vec<(u64, Waker)>> = const { RefCell::new(Vec::new()) };
-    /// There is an alarm that comes before all others.
+    /// Notified when a new alarm is earlier than all others.
     static EARLIER: Rc<Notify> = Rc::default();
 }
 
-/// The instant that the board's clock counts from.
+/// The instant at which the board's clock starts.
 fn beginning() -> Instant {
     BEGINNING.with(|beginning| *beginning.get_or_init(Instant::now))
 }
@@ -51,7 +51,7 @@ impl Driver for Simulated {
     }
 }
 
-/// Wakes whoever waits for a time, for ever.
+/// Wakes tasks at the times for which they wait, forever.
 pub(crate) async fn keep_time() -> ! {
     let earlier = EARLIER.with(Rc::clone);
     loop {
@@ -72,8 +72,8 @@ pub(crate) async fn keep_time() -> ! {
     }
 }
 
-/// Lets time go by in which the processor works on one thing, and on nothing else.
+/// Advances the time by `duration`, during which the processor does nothing else.
 pub(crate) fn work(duration: Duration) {
-    // The clock is put forward when this is polled first; what it waits for then is no matter here.
+    // The first poll advances the clock. The rest of the future is not needed.
     let _ = poll_once(advance(duration));
 }

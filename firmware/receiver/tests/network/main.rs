@@ -1,5 +1,5 @@
-//! The receiver of a board behind the TCP of real boards, on a network in memory, where every refusal is visible:
-//! strangers in numbers, peers that vanish, addresses that change. Time is simulated: see `clock`.
+//! Tests of a board's receiver with the TCP stack of real boards, on a simulated network where every refusal is
+//! visible: many untrusted peers, peers that disappear, and changing addresses. Time is simulated: see `clock`.
 
 mod board;
 mod chip;

@@ -1,4 +1,4 @@
-//! Peers that vanish, and a network that changes under the board.
+//! Tests with peers that disappear, and with a network whose address or link changes while the board runs.
 
 use std::future::pending;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::server::DATA;
 use crate::strangers::{key, shake_hands};
 use crate::support::board;
 
-/// What a connection is told that says the preface.
+/// The first byte of the answer to a preface, if any.
 async fn answer(laptop: &Laptop, at: [u8; 4]) -> Option<u8> {
     let mut socket = laptop.connect_to(at).await.ok()?;
     socket.write_all(&preface()).await.ok()?;
@@ -44,7 +44,7 @@ async fn the_console_and_the_sockets_follow_the_address() {
         scene.board.set_config_v4(moved(9));
         scene.person.sees("Listening at 192.168.7.9:12346.").await;
         assert!(answer(&scene.laptop, [192, 168, 7, 9]).await.is_some());
-        // The lease is lost, and comes back.
+        // The lease is lost, and the board gets an address again.
         scene.board.set_config_v4(ConfigV4::None);
         scene.person.sees("No network").await;
         scene.person.types("status").await;
@@ -70,7 +70,7 @@ async fn a_cable_may_be_unplugged() {
     .await;
 }
 
-/// While the code is waited for, which may take two minutes.
+/// This happens while the board waits for the code, which may take two minutes.
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_lost_its_power_is_noticed() {
     let (sender, kitchen) = (Keys::generate(), Keys::generate());

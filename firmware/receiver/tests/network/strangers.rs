@@ -1,7 +1,7 @@
-//! Strangers in numbers: how long they keep a trusted sender out.
+//! Tests how long many untrusted peers keep a trusted sender out.
 //!
-//! The sender does as `waft send`: where the board refuses, closes, or says that it is busy, it tries again a quarter of
-//! a second later.
+//! The sender behaves as `waft send`: if the board refuses, closes or reports *busy*, the sender tries again about a
+//! quarter of a second later.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,38 +23,38 @@ use crate::server::{DATA, HANDSHAKE, Server};
 use crate::support::board;
 use crate::wire::syn;
 
-/// Trusted senders that come one after the other, in each test.
+/// The trusted senders in each test, one after the other.
 const SENDERS: usize = 10;
-/// Those of them that may come too late.
+/// The number of them that may exceed the time limit.
 const LATE: usize = 1;
-/// How long a stranger stays, unless the board ends it.
+/// How long an untrusted peer stays connected, unless the board ends the connection.
 const STAYS: Duration = Duration::from_secs(2);
-/// Until a sender tries again, and up to so much more: where that took as long each time, it could come in step with the
-/// board, and always find it busy.
+/// The shortest time between two attempts of a sender, and the most that is added at random. With a constant time, a
+/// sender could get in step with the board and find it busy each time.
 const RETRY: Duration = Duration::from_millis(125);
 const RETRY_VARIES_MS: u32 = 250;
 /// How long a sender waits for the ClientHello, and then for the end of the handshake.
 const ANSWER: Duration = Duration::from_secs(5);
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
 
-/// What a stranger does.
+/// The behaviour of an untrusted peer.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// Sends a SYN from an address at which nobody is.
+    /// Sends a SYN with a source address that does not exist.
     Syn,
-    /// Connects, and says nothing.
+    /// Connects, and sends nothing.
     Silent,
-    /// Connects, and says something else.
+    /// Connects, and sends another protocol.
     Other,
-    /// Connects, and says a byte of the preface now and then.
+    /// Connects, and sends the preface slowly, byte by byte.
     Slow,
-    /// Says the preface, then nothing.
+    /// Sends the preface, and nothing else.
     Preface,
-    /// Says the preface, then what is no TLS.
+    /// Sends the preface, and then bytes that are not TLS.
     NoTls,
-    /// Shows the trusted sender's certificate, which is no secret, and signs with another key.
+    /// Presents the trusted sender's certificate, which is not secret, but signs with another key.
     Certificate,
-    /// Each time another one of these.
+    /// Uses the other kinds in turn.
     Mixed,
 }
 
@@ -62,7 +62,7 @@ use Kind::{Certificate, Mixed, NoTls, Other, Preface, Silent, Slow, Syn};
 
 const ALL: [Kind; 7] = [Syn, Silent, Other, Slow, Preface, NoTls, Certificate];
 
-/// A stranger comes, does what it does, and goes.
+/// Runs one untrusted peer from its connection to its end.
 async fn stranger(kind: Kind, laptop: Laptop, sender: Rc<Keys>) {
     if let Syn = kind {
         let number = OsRng.next_u32().to_be_bytes();
@@ -87,21 +87,21 @@ async fn stranger(kind: Kind, laptop: Laptop, sender: Rc<Keys>) {
     stay(socket).await;
 }
 
-/// Waits until the board ends the connection.
+/// Waits until the board ends the connection, or for [`STAYS`].
 async fn stay(mut socket: TcpSocket<'static>) {
     let ended = async { while let Ok(1..) = socket.read(&mut [0; 64]).await {} };
     let _ = timeout(STAYS, ended).await;
     reset(socket).await;
 }
 
-/// Goes as far as one can go with a certificate, and without its key.
+/// Continues the handshake as far as possible with a certificate but without its key.
 async fn impostor(stream: DuplexStream, sender: &Keys) {
     if let Some(server) = shake_hands(stream, sender, &SigningKey::random(&mut OsRng)).await {
         let _ = timeout(STAYS, server.end()).await;
     }
 }
 
-/// Says the preface, and answers the board's ClientHello with this sender's certificate and a signature by `key`.
+/// Sends the preface, and answers the board's ClientHello with this sender's certificate and a signature by `key`.
 pub(crate) async fn shake_hands(
     mut stream: DuplexStream,
     sender: &Keys,
@@ -121,12 +121,13 @@ pub(crate) async fn shake_hands(
     Some(server)
 }
 
-/// The key of a sender's certificate.
+/// The private key of a sender's certificate.
 pub(crate) fn key(sender: &Keys) -> SigningKey {
     SigningKey::from_slice(&*sender.tls_scalar()).unwrap()
 }
 
-/// One try to get in; when the board showed its certificate, so long as that is: it does so to a trusted sender alone.
+/// Tries once to get a session. Returns the time at which `certificate` bytes had arrived, the length of the board's
+/// certificate, which the board shows only to a trusted sender.
 async fn try_once(laptop: &Laptop, sender: &Keys, certificate: usize) -> Option<Instant> {
     let socket = laptop.connect().await.ok()?;
     let session = async |stream| {
@@ -136,7 +137,7 @@ async fn try_once(laptop: &Laptop, sender: &Keys, certificate: usize) -> Option<
         }
         let now = Instant::now();
         server.finish();
-        // It ends the session, as no sender does.
+        // This message violates the protocol, and thus ends the session.
         server.sealed(DATA, b"no message").await;
         sleep(STAYS).await;
         Some(now)
@@ -144,7 +145,7 @@ async fn try_once(laptop: &Laptop, sender: &Keys, certificate: usize) -> Option<
     laptop.carried(socket, session).await
 }
 
-/// How long each of so many senders takes to get in, under so many strangers a second.
+/// Measures how long each sender takes to get in, while `a_second` untrusted peers connect per second.
 async fn measure(kind: Kind, a_second: u32, limit: Duration) {
     let (sender, kitchen) = (Rc::new(Keys::generate()), Keys::generate());
     let mut identity = board(&kitchen, &[&sender]);
@@ -181,7 +182,7 @@ async fn measure(kind: Kind, a_second: u32, limit: Duration) {
     assert!(took.iter().filter(|took| **took > limit).count() <= LATE, "{kind:?} at {a_second} a second: {took:?}");
 }
 
-/// Strangers of a kind, for ever.
+/// Starts untrusted peers at a constant rate, forever.
 async fn crowd(kind: Kind, a_second: u32, laptop: Laptop, sender: &Rc<Keys>) {
     let mut ticks = interval(Duration::from_secs(1) / a_second);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);

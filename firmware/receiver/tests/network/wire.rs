@@ -1,4 +1,4 @@
-//! An Ethernet in memory: frames go from one port to the other, and a test can add its own.
+//! A simulated Ethernet: frames travel from one port to the other, and tests can inject frames.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -7,9 +7,9 @@ use std::task::{Context, Waker};
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 
-/// Longest frame, without its checksum.
+/// The longest frame, without its checksum.
 const FRAME: usize = 1514;
-/// Frames that a port holds. What comes beyond is lost, as on a chip.
+/// The number of frames that a port buffers. More are lost, as on a chip.
 const HELD: usize = 64;
 
 /// One end of the wire.
@@ -19,7 +19,7 @@ pub(crate) struct Port {
     there: Rc<Queue>,
     mac: [u8; 6],
     plugged: Rc<Cell<bool>>,
-    /// Frames get lost, and nobody is told.
+    /// Whether frames are lost silently.
     dead: Rc<Cell<bool>>,
     link: Rc<RefCell<Option<Waker>>>,
 }
@@ -43,7 +43,7 @@ impl Queue {
     }
 }
 
-/// A wire between two Ethernet addresses.
+/// Creates a wire between two Ethernet addresses.
 pub(crate) fn wire(macs: [[u8; 6]; 2]) -> [Port; 2] {
     let queues: [Rc<Queue>; 2] = Default::default();
     let (plugged, dead) = (Rc::new(Cell::new(true)), Rc::default());
@@ -58,19 +58,19 @@ pub(crate) fn wire(macs: [[u8; 6]; 2]) -> [Port; 2] {
 }
 
 impl Port {
-    /// Sends a frame to the other end, whoever it says that it comes from.
+    /// Sends a frame to the other end, whatever its source address is.
     pub(crate) fn send(&self, frame: Vec<u8>) {
         if self.plugged.get() && !self.dead.get() {
             self.there.push(frame);
         }
     }
 
-    /// From now on the other end gets nothing, as if this one had lost its power.
+    /// From now on all frames are lost, as if this end had lost its power.
     pub(crate) fn die(&self) {
         self.dead.set(true);
     }
 
-    /// Takes the cable out, or puts it back.
+    /// Unplugs the cable, or plugs it in.
     pub(crate) fn plug(&self, plugged: bool) {
         self.plugged.set(plugged);
         if let Some(waker) = self.link.borrow_mut().take() {
@@ -106,7 +106,7 @@ impl Driver for Port {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::default();
         capabilities.max_transmission_unit = FRAME;
-        // As the emulated board's chip has it.
+        // The same as for the chip of the emulated board.
         capabilities.max_burst_size = Some(6);
         capabilities
     }
@@ -135,7 +135,7 @@ impl TxToken for Room {
     }
 }
 
-/// A SYN from an address at which nobody is.
+/// A SYN with a source address that does not exist.
 pub(crate) fn syn(to: ([u8; 6], [u8; 4], u16), from: ([u8; 4], u16)) -> Vec<u8> {
     let ((mac, to, port), (from, source)) = (to, from);
     let mut tcp =
@@ -149,7 +149,7 @@ pub(crate) fn syn(to: ([u8; 6], [u8; 4], u16), from: ([u8; 4], u16)) -> Vec<u8> 
     [&mac[..], &[2, 0, 0, 0, 0, 99], &[8, 0], &ip, &tcp].concat()
 }
 
-/// RFC 1071.
+/// The Internet checksum of RFC 1071.
 fn checksum(bytes: &[u8]) -> [u8; 2] {
     let words = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |low| u32::from(*low)));
     let sum: u32 = words.sum();

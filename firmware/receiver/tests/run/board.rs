@@ -1,4 +1,4 @@
-//! A board on this machine: loopback for its network, memory for its flash, a pipe for its console.
+//! A simulated board: a loopback network, a flash in memory, and a pipe as its console.
 
 use std::fs::File;
 use std::io::{Read as _, Seek, SeekFrom};
@@ -37,7 +37,7 @@ pub(crate) const ERASE: usize = 4096;
 pub(crate) type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;
 pub(crate) type Shelves<'f> = Slots<'f, NoopRawMutex, Nor<4, ERASE>>;
 
-/// The seeds' two blocks, then the slots.
+/// The two sectors of the seed. The slots follow them.
 pub(crate) const SEEDS: [u32; 2] = [0, ERASE as u32];
 const SLOTS: u32 = 2 * ERASE as u32;
 
@@ -54,7 +54,7 @@ impl Board for Hosted {
     const ITERATIONS_MAX: u32 = 1_000;
 }
 
-/// A socket that accepts at the board's listener.
+/// A socket that accepts connections from the board's listener.
 pub(crate) struct Plug {
     listener: Rc<TcpListener>,
     stream: Option<TcpStream>,
@@ -126,7 +126,7 @@ impl Socket for Plug {
     }
 }
 
-/// A generator that works, or says that it does not.
+/// A random number generator that reports whether it is healthy.
 struct Noise(bool);
 
 impl Trng for Noise {
@@ -136,18 +136,18 @@ impl Trng for Noise {
     }
 }
 
-/// What is around a running board.
+/// What a test can access while the board runs.
 pub(crate) struct Scene<'a, 'f> {
     pub(crate) address: SocketAddr,
     pub(crate) person: Person,
     pub(crate) slots: &'a Shelves<'f>,
     pub(crate) events: &'a Events<NoopRawMutex>,
-    /// Where all that the board keeps in RAM lies, but for its buffers.
+    /// The address range of the future that runs the board. It contains all its state in RAM except for its buffers.
     state: Range<usize>,
 }
 
 impl Scene<'_, '_> {
-    /// Whether these bytes stand anywhere in the board's RAM.
+    /// Whether the board's RAM contains these bytes anywhere.
     pub(crate) fn remembers(&self, bytes: &[u8]) -> bool {
         let mut state = vec![0; self.state.len()];
         let mut memory = File::open("/proc/self/mem").unwrap();
@@ -157,13 +157,13 @@ impl Scene<'_, '_> {
     }
 }
 
-/// What a reset leaves.
+/// The state that survives a reset.
 pub(crate) struct Powered {
     pub(crate) flash: Flash,
     pub(crate) lockouts: LockoutSnapshot,
     pub(crate) start: StartReason,
     pub(crate) noise: bool,
-    /// Whether the console has to show what is typed.
+    /// Whether the console echoes input.
     pub(crate) echo: bool,
 }
 
@@ -184,7 +184,7 @@ impl Powered {
         }
     }
 
-    /// Boots the board, until `scene` is over; then power goes.
+    /// Boots the board, and cuts its power when `scene` ends.
     pub(crate) async fn boot<T>(
         &mut self,
         identity: Result<&Identity, IdentityError>,
@@ -223,7 +223,7 @@ impl Powered {
         .await
     }
 
-    /// What this boot finds out about the board.
+    /// The startup of this boot, with its identity and random numbers.
     pub(crate) async fn startup<'i>(
         &mut self,
         identity: Result<&'i Identity, IdentityError>,
@@ -233,5 +233,5 @@ impl Powered {
     }
 }
 
-// The tests' folders come in more than one chunk.
+// The folders of the tests are longer than one chunk.
 const _: () = assert!(CHUNK < 10_000);

@@ -1,4 +1,4 @@
-//! What a person types at the console, and what may go wrong with it.
+//! Tests of console input: line editing, keys and codes in the wrong place, and harmless output of files and names.
 
 use tokio::join;
 use waft_core::session::SessionError;
@@ -19,7 +19,7 @@ async fn a_line_that_is_too_long_is_refused_as_a_whole() {
             let longest = "x".repeat(256);
             scene.person.types(&longest).await;
             scene.person.sees("That is no command").await;
-            // Neither the one that stands in its first part, nor the one behind it.
+            // Neither the command at its beginning nor the one at its end is executed.
             scene.person.types(&format!("release{}release", " ".repeat(256))).await;
             let seen = scene.person.sees("That line is too long").await;
             assert!(!seen.contains("Nothing is held"), "{seen}");
@@ -39,18 +39,18 @@ async fn keys_that_mean_nothing_change_nothing() {
     let (_, identity) = cast();
     Powered::new(16)
         .boot(Ok(&identity), async |mut scene| {
-            // Arrows, Delete, F5, Tab and Escape; characters of one to four bytes, taken back.
+            // Arrows, Delete, F5, Tab and Escape, and deleted characters of one to four bytes.
             scene.person.presses("re\x1b[A\x1bOB\x1b[3~\x1b[15~\t\0leaé€\u{1f34b}\x7f\x08\x7fse\x1b\r").await;
             scene.person.sees("Nothing is held").await;
             scene.person.presses("nonsense\x03release\n").await;
             scene.person.sees("Nothing is held").await;
-            // How wide a character is, the board cannot know: its line is drawn anew.
+            // The board cannot know the width of such a character, so it draws the line again.
             scene.person.presses("a日\x7f\x7frelease\n").await;
             let seen = scene.person.sees("Nothing is held").await;
             assert!(seen.contains("a日\r\x1b[K> a\x08 \x08release"), "{seen:?}");
             scene.person.presses(b"\xe9\xff\n").await;
             scene.person.sees("That is no command").await;
-            // One line each, and one that is empty.
+            // These are one line each, and one empty line.
             scene.person.presses("release\r\nrelease\n\nrelease\r\n").await;
             scene.person.sees("Nothing is held.").await;
             let seen = scene.person.sees("Nothing is held.").await + &scene.person.sees("Nothing is held.").await;
@@ -73,7 +73,7 @@ async fn an_error_of_the_line_is_not_its_end() {
         .await;
 }
 
-/// Both are pasted at once; the second waits until the first was found wrong.
+/// Both keys are pasted at once. The second one waits until the first one was rejected.
 #[tokio::test]
 async fn a_right_key_behind_a_wrong_one_counts() {
     let (laptop, identity) = cast();
@@ -128,7 +128,7 @@ async fn codes_and_late_keys_are_answered_with_what_to_do() {
 async fn files_and_names_are_shown_whole_and_harmless() {
     let (laptop, mut identity) = cast();
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
-    // Where they are cut into pieces, it is within a character.
+    // A piece of this text ends within a character.
     let long = format!("z{}\u{202e}gpj.", "日本語".repeat(20));
     let text = format!(
         "# Grüße\r\n\r\n\tindented\nx{}\r\r\n\x1b]0;x\x07\u{9b}2J\u{200f}\n{}",
@@ -224,7 +224,7 @@ async fn a_folder_is_held_shown_and_checked() {
         .await;
 }
 
-/// What was shown behind a command, up to the next prompt.
+/// The output after a command, up to the next prompt.
 fn between(seen: &str, command: &str) -> String {
     let (_, behind) = seen.split_once(command).unwrap_or_else(|| panic!("{seen:?}"));
     behind.split('>').next().unwrap().to_owned()

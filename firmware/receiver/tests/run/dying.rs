@@ -1,4 +1,4 @@
-//! A connection on the way to a board that dies: nothing ends it, but nothing comes anymore.
+//! A proxy whose connection to a board dies: it transports nothing more, but does not close.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -7,26 +7,26 @@ use tokio::io::{AsyncReadExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// Stands between a sender and the board.
+/// A proxy between a sender and the board.
 pub(crate) struct Dying {
     listener: TcpListener,
     board: SocketAddr,
     forth: u64,
-    /// Where the sender finds it.
+    /// The address to which the sender connects.
     pub(crate) address: SocketAddr,
-    /// Told once the connection is dead.
+    /// Notified when the connection dies.
     pub(crate) died: Notify,
 }
 
 impl Dying {
-    /// Of what the sender says, `forth` bytes will arrive.
+    /// Creates a proxy that forwards `forth` bytes from the sender.
     pub(crate) async fn new(board: SocketAddr, forth: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Self { listener, board, forth, address, died: Notify::new() }
     }
 
-    /// Carries one connection, until it dies, and holds it then.
+    /// Forwards one connection until it dies, and keeps it open afterwards.
     pub(crate) async fn carry(&self) {
         let (mut sender, _) = self.listener.accept().await.unwrap();
         let mut board = TcpStream::connect(self.board).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a board remembers of a run: for as long as it may, and no longer.
+//! Tests how long a board keeps the secret of a run in RAM: as long as retries need it, and no longer.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::board::{Hosted, Powered};
 use crate::laptop::Laptop;
 use crate::transfers::{cast, folder, transfer};
 
-/// PBKDF2-HMAC-SHA256 of a sender's key, as RFC 8018, section 5.2, has it.
+/// PBKDF2-HMAC-SHA256 of a sender's key, as in RFC 8018, section 5.2.
 fn secret(laptop: &Laptop, iterations: u32) -> [u8; 32] {
     let key = laptop.key.display().to_string().replace('-', "");
     let prf = |input: &[u8]| -> [u8; 32] {
@@ -37,7 +37,7 @@ async fn what_a_run_proved_is_wiped_when_its_time_has_passed_though_nobody_conne
             transfer(&laptop, &mut scene, &folder).await.receipt();
             let secret = secret(&laptop, Hosted::ITERATIONS_MAX);
             assert!(scene.remembers(&secret));
-            // From now on time goes by leaps, since all wait.
+            // From now on the time jumps, because all tasks are waiting.
             pause();
             sleep(Duration::from_millis(REMEMBER_MS - 10_000)).await;
             assert!(scene.remembers(&secret), "it is kept for retries");

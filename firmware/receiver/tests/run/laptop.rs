@@ -1,4 +1,4 @@
-//! The real sender with a folder in memory, and a person who knows code and key.
+//! The real sender, with a folder in memory and an operator that knows the codes.
 
 use std::net::SocketAddr;
 
@@ -28,10 +28,10 @@ use waft_core::wire::preface::VERSION;
 use crate::archive::Archive;
 use crate::support::TokioClock;
 
-/// Chunks that it would like; a board bounds them.
+/// The chunk size that the sender prefers. A board may limit it.
 const CHUNK: u32 = 16 << 10;
 
-/// A machine that trusts one board.
+/// A computer that trusts one board.
 pub(crate) struct Laptop {
     pub(crate) keys: Keys,
     pub(crate) pins: Pins,
@@ -39,7 +39,7 @@ pub(crate) struct Laptop {
     pub(crate) salt: [u8; 32],
 }
 
-/// How a sender fared.
+/// How an attempt to send ended.
 #[derive(Debug)]
 pub(crate) enum Fared {
     Sent(Receipt),
@@ -69,7 +69,8 @@ impl Laptop {
         Self { keys, pins: Pins::receiver(trust, &name), key: TransferKey::random(&mut OsRng), salt }
     }
 
-    /// Sends once; gives the `codes`, between spaces, one after the other; stops after `stop` chunks.
+    /// Sends once. Enters `codes`, which are separated by spaces, in order, and stops after `stop` bytes of the
+    /// archive.
     pub(crate) async fn send(&self, at: SocketAddr, archive: &Archive, codes: &str, stop: Option<u64>) -> Fared {
         let Authenticated { mut link, peer } = match self.dial(at).await {
             Ok(authenticated) => authenticated,
@@ -100,7 +101,7 @@ impl Laptop {
         };
         let receiver = Peer { certificate: peer.certificate.hash(), hpke: peer.certificate.hpke() };
         let sent = sender.send::<SoftCipher>(&mut link, &receiver).await;
-        // A sender that vanishes says no goodbye.
+        // A sender that disappears does not close the connection properly.
         if stop.is_none() {
             link.close().await;
         }
@@ -110,7 +111,8 @@ impl Laptop {
         }
     }
 
-    /// Offers a folder whose key has so many iterations, whatever the board greets with; its greeting, and its answer.
+    /// Offers a folder whose key needs this many iterations, whatever limit the board states. Returns the board's
+    /// greeting and its answer.
     pub(crate) async fn offer(&self, at: SocketAddr, iterations: u32) -> (Greeting, FromReceiver) {
         let Authenticated { mut link, .. } = self.dial(at).await.unwrap();
         let hello = Hello { min: VERSION, max: VERSION, nonce: [1; 32], salt: self.salt };
@@ -123,7 +125,7 @@ impl Laptop {
         (greeting, hear(&mut link).await)
     }
 
-    /// As far as TLS.
+    /// Connects, and completes the TLS handshake.
     async fn dial(&self, at: SocketAddr) -> Result<Authenticated, Fared> {
         let mut stream = TcpStream::connect(at).await.unwrap();
         knock(&mut stream).await.map_err(Fared::Turned)?;
@@ -147,7 +149,7 @@ async fn hear(link: &mut TlsLink) -> FromReceiver {
     postcard::from_bytes(&payload).unwrap()
 }
 
-/// A person who gives these codes.
+/// An operator that enters these codes.
 struct Knows(Vec<AuthCode>);
 
 impl Operator for Knows {
@@ -164,7 +166,7 @@ impl Operator for Knows {
 struct InMemory<'a> {
     archive: &'a Archive,
     at: usize,
-    /// The sender vanishes behind so many bytes.
+    /// The number of bytes after which the sender disappears.
     stop: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! The whole receiver of a board on real sockets, against the real sender: what people see, what strangers get, what a
-//! reset leaves.
+//! Tests of a board's whole receiver on real sockets against the real sender: console output, untrusted peers, and the
+//! state after a reset.
 
 #[path = "../flash/archive.rs"]
 #[allow(dead_code)]

@@ -1,11 +1,11 @@
-//! A board's console as a pipe, and the person at its other end.
+//! A board's console as a pipe, and the user at its other end.
 
 use std::time::Duration;
 
 use embedded_io_async::{ErrorType, Read, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-/// What the line makes a read error of, as a serial port does of a break.
+/// A byte that the pipe turns into a read error, as a serial port does with a break.
 pub(crate) const BROKEN: u8 = 0x1A;
 
 /// The board's end of its console.
@@ -34,19 +34,19 @@ impl Write for Pipe {
     }
 }
 
-/// The person at the console.
+/// The user at the console.
 pub(crate) struct Person {
     console: DuplexStream,
     seen: String,
 }
 
 impl Person {
-    /// Somebody at the other end of a board's console.
+    /// A user at the other end of a board's console.
     pub(crate) fn new(console: DuplexStream) -> Self {
         Self { console, seen: String::new() }
     }
 
-    /// Reads on until `text` is seen; gives all up to the end of its line.
+    /// Reads until `text` appears. Returns everything up to the end of its line.
     pub(crate) async fn sees(&mut self, text: &str) -> String {
         let reading = async {
             loop {
@@ -67,7 +67,7 @@ impl Person {
         }
     }
 
-    /// The code that is shown next.
+    /// Reads the next code that is shown.
     pub(crate) async fn reads_code(&mut self) -> String {
         let seen = self.sees("Code:").await;
         let line = seen.lines().last().unwrap();
@@ -78,7 +78,7 @@ impl Person {
         self.presses(format!("{line}\r\n")).await;
     }
 
-    /// Presses keys, without ending the line.
+    /// Types bytes without ending the line.
     pub(crate) async fn presses(&mut self, keys: impl AsRef<[u8]>) {
         self.console.write_all(keys.as_ref()).await.unwrap();
     }

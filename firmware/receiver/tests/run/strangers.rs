@@ -1,4 +1,4 @@
-//! Those who connect and are no senders: what they get, and what they cannot keep others from.
+//! Peers that are not trusted senders: which answers they get, and that they do not keep trusted senders out.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use crate::board::Powered;
 use crate::laptop::{Fared, Laptop};
 use crate::transfers::{cast, folder};
 
-/// What a connection that says this is told, up to its end.
+/// Sends `said`, and returns everything that the board answers.
 async fn told(at: std::net::SocketAddr, said: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(said).await.unwrap();
     let mut told = Vec::new();
-    // Reset or closed: either ends it.
+    // The board may reset or close the connection.
     let _ = timeout(Duration::from_secs(30), stream.read_to_end(&mut told)).await.unwrap();
     told
 }
 
-/// Sends as `waft send` does: again and again where the board is crowded.
+/// Sends as `waft send` does, which tries again while the board is busy.
 async fn send_patiently(laptop: &Laptop, at: std::net::SocketAddr, folder: &Archive) -> Fared {
     loop {
         match laptop.send(at, folder, "", None).await {
@@ -67,7 +67,7 @@ async fn silent_strangers_make_room() {
         .await;
 }
 
-/// Who is slow may be, while there is room.
+/// A slow peer is accepted while there is room.
 #[tokio::test]
 async fn a_preface_may_come_in_pieces() {
     let (_, identity) = cast();
@@ -98,7 +98,7 @@ async fn who_does_not_prove_anything_yields_the_place() {
             let mut first = [0];
             stranger.read_exact(&mut first).await.unwrap();
             assert_eq!(first, [TLS_HANDSHAKE], "it has the place");
-            // Less than the handshake's own deadline.
+            // Less than the deadline of a handshake.
             let sent = timeout(Duration::from_secs(10), laptop.send(scene.address, &folder, "", None)).await.unwrap();
             assert_eq!(sent.receipt().digest, folder.root);
         })
@@ -116,7 +116,7 @@ async fn strangers_who_come_again_and_again_do_not_keep_a_sender_out() {
                 told(scene.address, &preface()).await;
             };
             let sent = async {
-                // They stand before the sender at every place but one.
+                // By then they occupy all sockets for sessions but one.
                 sleep(Duration::from_millis(300)).await;
                 timeout(Duration::from_secs(30), send_patiently(&laptop, scene.address, &folder)).await.unwrap()
             };
@@ -163,7 +163,7 @@ async fn a_flood_of_strangers_is_told_in_few_lines_and_drops_no_notice() {
     let tiny = archive(tree(1, &[1]), 100);
     Powered::new(16)
         .boot(Ok(&identity), async |mut scene| {
-            // Nobody reads what is shown, until no more fits: the console stands still.
+            // The console's output is not read until the pipe is full, so the console blocks.
             for _ in 0..300 {
                 scene.person.types("help").await;
             }
@@ -171,7 +171,7 @@ async fn a_flood_of_strangers_is_told_in_few_lines_and_drops_no_notice() {
             flood(scene.address, STRANGERS).await;
             scene.person.sees("laptop0 is there.").await;
             let mut seen = scene.person.sees("The folder is in place").await;
-            // And once more, when it has caught up and could tell of them one by one.
+            // And again, once the console has caught up and could report each refusal at once.
             scene.person.types("release").await;
             seen += &scene.person.sees("Nothing is held.").await;
             flood(scene.address, STRANGERS).await;
@@ -184,7 +184,7 @@ async fn a_flood_of_strangers_is_told_in_few_lines_and_drops_no_notice() {
         .await;
 }
 
-/// How many strangers a console told of, and in how many lines.
+/// The number of refused peers that a console reported, and the number of lines.
 fn told_of(seen: &str) -> (u32, u32) {
     let line = |line: &str| match line.split_once(" more were refused; the last: ") {
         Some((before, _)) => before.rsplit('K').next().and_then(|count| count.parse().ok()),
@@ -193,7 +193,7 @@ fn told_of(seen: &str) -> (u32, u32) {
     seen.lines().filter_map(line).fold((0, 0), |(strangers, lines), more: u32| (strangers + more, lines + 1))
 }
 
-/// Strangers who come as far as to have the place.
+/// Untrusted peers that get the session and then disconnect.
 async fn flood(at: std::net::SocketAddr, strangers: u32) {
     for _ in 0..strangers {
         let mut stranger = TcpStream::connect(at).await.unwrap();

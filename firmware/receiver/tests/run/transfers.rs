@@ -1,4 +1,4 @@
-//! Folders that cross, and those that do not.
+//! Tests of transfers that succeed, and of transfers that are refused or interrupted.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::laptop::{Fared, Laptop};
 use crate::nor::{Failing, Operation};
 use crate::support::board;
 
-/// A laptop, and a board that trusts it.
+/// A laptop, and the identity of a board that trusts it.
 pub(crate) fn cast() -> (Laptop, Identity) {
     let (keys, kitchen) = (Keys::generate(), Keys::generate());
     let board = board(&kitchen, &[&keys]);
@@ -31,7 +31,7 @@ pub(crate) fn folder(seed: u8) -> Archive {
     archive(tree(seed, &[100, 0, 20_000, 3_000]), 100 + u64::from(seed))
 }
 
-/// Sends with the code and the key that the console asks for.
+/// Sends with the code and the key that the console requests.
 pub(crate) async fn transfer(laptop: &Laptop, scene: &mut Scene<'_, '_>, folder: &Archive) -> Fared {
     let code = scene.person.reads_code().await;
     let person = async {
@@ -80,7 +80,7 @@ async fn folders_cross_and_the_console_tells_of_them() {
         .await;
 }
 
-/// The console says why nothing is received, and how that ends.
+/// The console reports why nothing is received, and what to do.
 #[tokio::test]
 async fn a_flash_that_cannot_be_read_shows_nothing_and_takes_nothing_until_that_is_given_up() {
     let (mut laptop, mut identity) = cast();
@@ -88,7 +88,7 @@ async fn a_flash_that_cannot_be_read_shows_nothing_and_takes_nothing_until_that_
     let mut powered = Powered::new(16);
     powered.boot(Ok(&identity), async |scene| laptop.send(scene.address, &folder(1), "", None).await.receipt()).await;
     let journal = SEEDS[1] + ERASE as u32..SEEDS[1] + 3 * ERASE as u32;
-    // Both blocks' heads and the copies of them, three times each; then the flash works.
+    // The heads of both blocks and their copies are read three times each. Then the flash works.
     powered.flash.get_mut().failing = Some(Failing { what: Operation::Read, range: journal, after: 0, times: 12 });
     laptop.salt[0] ^= 1;
     powered
@@ -144,7 +144,7 @@ async fn a_wrong_key_writes_nothing_and_the_right_one_still_counts() {
         .await;
 }
 
-/// The board says how much a key may cost it, and holds a sender to that.
+/// The board states its limit for the iterations of a key, and enforces it.
 #[tokio::test]
 async fn a_key_of_more_iterations_than_stated_is_refused() {
     let (laptop, mut identity) = cast();
@@ -232,7 +232,7 @@ async fn an_older_folder_is_refused_unless_the_identity_or_the_person_allows_it(
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
     let (older, newer) = (folder(1), folder(2));
     let mut send = async |at, folder| {
-        // Each is a run of its own.
+        // Each transfer is a run of its own.
         laptop.salt[0] = laptop.salt[0].wrapping_add(1);
         laptop.send(at, folder, "", None).await
     };
@@ -275,7 +275,7 @@ async fn wrong_codes_count_through_a_reset() {
         })
         .await;
     assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Locked { seconds: 30 }))), "{fared:?}");
-    // A reset that nobody asked for, and the memory of the wrong codes is lost.
+    // An unexpected reset, in which the snapshot of the lockouts is damaged.
     powered.lockouts.0[5] ^= 1;
     let fared = powered.boot(Ok(&identity), async |scene| laptop.send(scene.address, &folder, "", None).await).await;
     assert!(matches!(fared, Fared::Ended(SessionError::Refused(Refusal::Locked { .. }))), "{fared:?}");
@@ -316,7 +316,7 @@ async fn a_connection_that_dies_in_the_middle_of_a_record_gives_the_place_back()
         .boot(Ok(&identity), async |mut scene| {
             let dying = Dying::new(scene.address, 2_000).await;
             let watching = async {
-                // Once all that there is to do is to wait, the clock goes on at once.
+                // The paused clock jumps to the next deadline as soon as all tasks wait.
                 dying.died.notified().await;
                 tokio::time::pause();
                 scene.person.sees("said nothing for too long").await;
@@ -338,7 +338,7 @@ async fn a_folder_that_fills_the_slot_fits_and_one_byte_more_does_not() {
     identity.policy.key = KeyPolicy::Sealed;
     identity.policy.code = false;
     let around = archive(tree(1, &[1]), 100).bytes.len() - 1;
-    // Its size takes one byte more than that of one byte.
+    // The manifest needs one byte more for this size than for a size of one byte.
     let size = 4 * ERASE - around - 1;
     let (full, over) = (archive(tree(1, &[size]), 100), archive(tree(1, &[size + 1]), 101));
     assert_eq!(full.bytes.len(), 4 * ERASE);
@@ -352,7 +352,7 @@ async fn a_folder_that_fills_the_slot_fits_and_one_byte_more_does_not() {
         .await;
 }
 
-/// One good source of random numbers is enough, and no boot has those of another.
+/// One good source of random numbers is sufficient, and the numbers differ in each boot.
 #[tokio::test]
 async fn random_numbers_do_not_repeat_whatever_the_seed_does() {
     let (_, identity) = cast();
@@ -363,7 +363,7 @@ async fn random_numbers_do_not_repeat_whatever_the_seed_does() {
     };
     powered.noise = false;
     let mut seen = vec![next(&mut powered).await, next(&mut powered).await];
-    // The base of earlier boots is there again, beside that of this one; in either block.
+    // The base of earlier boots reappears beside the current one, in either sector.
     for _ in 0..2 {
         let base_at = |powered: &mut Powered| {
             let bytes = &powered.flash.get_mut().bytes;
@@ -381,11 +381,11 @@ async fn random_numbers_do_not_repeat_whatever_the_seed_does() {
         powered.flash.get_mut().bytes[old..old + ERASE].fill(0xFF);
     }
     assert!(seen.len() > 200 && seen.iter().all(|(_, seed)| *seed));
-    // A read that fails is tried again.
+    // A failed read is tried again.
     let seeds = 0..2 * ERASE as u32;
     powered.flash.get_mut().failing = Some(Failing { what: Operation::Read, range: seeds.clone(), after: 0, times: 2 });
     seen.push(next(&mut powered).await);
-    // It cannot be read at all, or not be written: that does not mean that there is none.
+    // If the seed is unreadable or cannot be written, it must not be taken for missing.
     for what in [Operation::Read, Operation::Write] {
         powered.flash.get_mut().failing =
             Some(Failing { what, range: seeds.clone(), after: 0, times: Failing::ALWAYS });
