@@ -1,4 +1,4 @@
-//! What a board asks of its processor, in instructions: the emulator counts eight nanoseconds for each.
+//! Measures a board's processor load in instructions: the emulator counts eight nanoseconds for each.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 use super::site::{Board, Kind, Site, noise, write};
 use super::world::set_mode;
 
-/// Instructions of the board's millisecond.
+/// Instructions per millisecond of the board.
 const MILLISECOND: u64 = 125_000;
-/// Of one computation with the elliptic curve, at most.
+/// Upper bound for one computation with the elliptic curve.
 const CURVE: u64 = 13_000_000;
 
-/// What the board has asked of its processor since it started.
+/// The board's processor load since it started.
 struct Load {
-    /// Milliseconds in all, and since the start.
+    /// Milliseconds of work, and milliseconds since the start.
     all: u64,
     now: u64,
-    /// The longest time without a pause.
+    /// The longest time without a pause, in milliseconds.
     longest: u64,
-    /// How often there was none for five million instructions.
+    /// How often the board worked for five million instructions without a pause.
     long: u64,
 }
 
@@ -36,7 +36,7 @@ impl Load {
     }
 }
 
-/// A folder with an emulator that counts.
+/// A folder with an emulator that counts instructions.
 fn counting(site: &Site) -> PathBuf {
     let real = Command::new("sh").args(["-c", "command -v qemu-system-arm"]).output().expect("there is a shell");
     let real = String::from_utf8(real.stdout).expect("a path");
@@ -47,9 +47,9 @@ fn counting(site: &Site) -> PathBuf {
     programs
 }
 
-/// Other tasks run at least every 50 ms at 100 MHz, but for single computations with the elliptic curve: those of the
-/// handshake (key pair, agreement, check and signature), and the agreement for a sealed key. A typed key is stretched in
-/// pieces.
+/// Other tasks run at least every 50 ms at 100 MHz, except during single computations with the elliptic curve: those of
+/// the handshake (key pair, agreement, verification and signature), and the agreement for a sealed key. Stretching a
+/// typed key is split into pieces.
 pub(super) fn the_processor_is_never_kept_for_long(kind: &Kind) {
     is_never_kept_for_long(kind, &["--no-code", "--no-key"], 5);
     is_never_kept_for_long(kind, &[], 4);
@@ -75,7 +75,7 @@ fn is_never_kept_for_long(kind: &Kind, policy: &[&str], computations: u64) {
     fs::remove_dir_all(&programs).expect("it is ours");
 }
 
-/// Strangers who make the board begin a handshake and then break it, many times a second.
+/// Strangers make the board start a handshake and then abort it, many times a second.
 pub(super) fn strangers_take_half_of_the_processor_at_most(kind: &Kind) {
     const SECONDS: u64 = 20;
     let site = Site::unattended(kind);
@@ -108,11 +108,11 @@ pub(super) fn strangers_take_half_of_the_processor_at_most(kind: &Kind) {
     let took = begun.elapsed();
     let count: u32 = strangers.into_iter().map(|stranger| stranger.join().expect("it ends")).sum();
     let after = Load::of(&mut board);
-    // Of the board's time: the emulator's processor is not as fast as it says.
+    // As a share of the board's time, because the emulated processor is not as fast as it claims.
     let (spent, passed) = (after.all - before.all, after.now - before.now);
     let (share, minute) = (spent * 100 / passed, spent * MILLISECOND * 60_000 / passed);
     println!("{count} strangers in {passed} ms: {minute} instructions a minute, {share} % of the processor");
     println!("a trusted sender was done after {took:?}");
-    // Half for failures, what was saved before, the transfer itself, and TCP.
+    // Half for failed handshakes, plus the saved budget, the transfer itself, and TCP.
     assert!(share < 80, "{share} %");
 }

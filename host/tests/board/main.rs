@@ -1,8 +1,7 @@
-//! Whole boards, driven as people drive them: the built command on one side, the console on the other.
+//! Tests with whole boards, operated as users operate them: the built command on one side, the console on the other.
 //!
-//! Every story is told twice, but for a few that only the emulated board can tell: by the board that is a process here,
-//! and by the emulated one. Without QEMU the emulated
-//! board's are shown as ignored; with `WAFT_TEST_QEMU=required` they fail.
+//! Every test runs twice: with the board that runs as a process here, and with the emulated board. A few tests need the
+//! emulated board. Without QEMU its tests are reported as ignored; with `WAFT_TEST_QEMU=required` they fail.
 
 #[cfg(unix)]
 #[path = "../e2e/harness.rs"]

@@ -1,4 +1,4 @@
-//! A laptop and a board: provisioned, powered on and off, its console watched.
+//! A laptop and a board, which is provisioned and powered on and off, and whose console is read.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,14 +14,14 @@ use tempfile::TempDir;
 use super::harness::{Call, Ended, Waft};
 use super::world::Machine;
 
-/// Past this a story is stuck: longer than every deadline that one waits for.
+/// After this time a test counts as stuck. It is longer than every deadline that a test waits for.
 const STUCK: Duration = Duration::from_secs(100);
 
-/// Which board.
+/// The kind of board.
 #[derive(Clone)]
 pub(crate) enum Kind {
     Hosted,
-    /// With this firmware.
+    /// With this firmware file.
     Emulated(PathBuf),
 }
 
@@ -33,7 +33,7 @@ impl Kind {
         }
     }
 
-    /// The emulated board with another program, which lies beside its firmware.
+    /// The emulated board with another program from the same folder as its firmware.
     pub(crate) fn program(&self, name: &str) -> Self {
         match self {
             Self::Hosted => Self::Hosted,
@@ -47,12 +47,12 @@ pub(crate) struct Site {
     kind: Kind,
     pub(crate) laptop: Machine,
     pub(crate) root: TempDir,
-    /// Where the board listens, as the laptop sees it.
+    /// The board's address, as the laptop reaches it.
     pub(crate) address: String,
 }
 
 impl Site {
-    /// A laptop, and a place for a board.
+    /// A laptop, without a board yet.
     pub(crate) fn new(kind: &Kind) -> Self {
         let root = TempDir::new().expect("there is a temporary folder");
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
@@ -60,7 +60,7 @@ impl Site {
         Self { kind: kind.clone(), laptop: Machine::new(root.path(), "laptop"), root, address }
     }
 
-    /// A board that this laptop provisioned.
+    /// A board that this laptop has provisioned.
     pub(crate) fn provisioned(kind: &Kind, options: &[&str]) -> Self {
         let site = Self::new(kind);
         site.provision(|call| call.args(options));
@@ -74,7 +74,7 @@ impl Site {
         call.arg(self.image()).with(options).run().well();
     }
 
-    /// A board that receives without anybody: no code, the key sealed to it.
+    /// A board that receives without a user: no code, the key sealed to it.
     pub(crate) fn unattended(kind: &Kind) -> Self {
         Self::provisioned(kind, &["--no-code", "--no-key"])
     }
@@ -87,17 +87,17 @@ impl Site {
         self.root.path().join("state")
     }
 
-    /// Powers the board on, with the identity that was provisioned.
+    /// Powers the board on with the provisioned identity.
     pub(crate) fn boot(&self) -> Board {
         self.boot_and(|call| call)
     }
 
-    /// The same, with more options.
+    /// The same with more options.
     pub(crate) fn boot_and(&self, options: impl FnOnce(&mut Command) -> &mut Command) -> Board {
         self.power_on(|call| options(call.arg("--identity").arg(self.image())))
     }
 
-    /// Powers the board on, with these bytes where its identity should be.
+    /// Powers the board on with these bytes in place of its identity.
     pub(crate) fn boot_with(&self, identity: &[u8]) -> Board {
         let state = self.state();
         fs::create_dir_all(&state).and_then(|()| fs::write(state.join("identity.bin"), identity)).expect("it is ours");
@@ -122,7 +122,7 @@ impl Site {
         board
     }
 
-    /// The same, with the programs of that folder before all others.
+    /// The same with the programs of that folder before all others.
     pub(crate) fn listening_with(&self, programs: &Path) -> Board {
         let others = std::env::var_os("PATH").unwrap_or_default();
         let all = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&others));
@@ -144,12 +144,12 @@ impl Site {
         self.sending(&self.laptop).start()
     }
 
-    /// Sends with nobody at either side.
+    /// Sends without a user at either side.
     pub(crate) fn deliver(&self) -> Ended {
         self.sending(&self.laptop).run()
     }
 
-    /// Sends, with code and key typed where they are asked for.
+    /// Sends, and types code and key when they are asked for.
     pub(crate) fn carry(&self, board: &mut Board, code: &str) -> Ended {
         let mut sender = self.send();
         let key = sender.key();
@@ -190,7 +190,7 @@ impl Board {
         Self { child, input, shown, seen: String::new(), read: 0 }
     }
 
-    /// Reads on until a line with `text` in it is whole; gives that line.
+    /// Reads the console until a complete line contains `text`. Returns that line.
     pub(crate) fn sees(&mut self, text: &str) -> String {
         let until = Instant::now() + STUCK;
         loop {
@@ -212,7 +212,7 @@ impl Board {
         }
     }
 
-    /// The code that holds now.
+    /// The code that is valid now.
     pub(crate) fn code(&mut self) -> String {
         self.asked("code", "Code:").chars().filter(char::is_ascii_digit).collect()
     }
@@ -221,33 +221,33 @@ impl Board {
         writeln!(self.input, "{line}").and_then(|()| self.input.flush()).expect("it reads its console");
     }
 
-    /// Types a command, and gives the line of its answer that has `text` in it.
+    /// Types a command. Returns the line of its answer that contains `text`.
     pub(crate) fn asked(&mut self, command: &str, text: &str) -> String {
         self.types(command);
         self.sees(text)
     }
 
-    /// Takes its power away.
+    /// Cuts the board's power.
     pub(crate) fn unplug(self) {}
 }
 
 impl Drop for Board {
     fn drop(&mut self) {
-        // Not `kill`: what it started itself has to go, too.
+        // Not `kill`, because the processes that it started have to end, too.
         let pid = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.child.wait();
     }
 }
 
-/// Bytes of a folder's slot on the board.
+/// Length in bytes of a slot of the board.
 pub(crate) fn slot() -> usize {
     const BLOCK: u32 = 4096;
     let storage = &waft::board::Board::named("mps2").expect("it is known").storage;
     ((storage.slots.size / BLOCK - 2) / 2 * BLOCK) as usize
 }
 
-/// The certificate of the board, as the laptop has it.
+/// The certificate of the board, from the laptop's trust.
 pub(crate) fn certificate(site: &Site) -> PathBuf {
     let path = site.root.path().join("kitchen.pem");
     let pem = site.laptop.known().by_name("kitchen").expect("it was provisioned").certificate.to_pem();
@@ -255,13 +255,13 @@ pub(crate) fn certificate(site: &Site) -> PathBuf {
     path
 }
 
-/// Bytes that do not compress, another series for each seed.
+/// Bytes that do not compress, a different series for each seed.
 pub(crate) fn noise(bytes: usize, seed: usize) -> Vec<u8> {
     let mut all = super::world::noise(bytes + 8 * seed);
     all.split_off(8 * seed)
 }
 
-/// Makes a file of the folder that is sent.
+/// Writes a file of the folder that is sent.
 pub(crate) fn write(site: &Site, path: impl AsRef<Path>, bytes: &[u8]) {
     super::world::write(&site.folder(), path, bytes);
 }

@@ -1,4 +1,4 @@
-//! What happens between a laptop and a board.
+//! The tests of a laptop and a board.
 
 use std::fs;
 use std::io::Write;
@@ -35,7 +35,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("the_demonstration_ends_well", the_demonstration_ends_well),
 ];
 
-/// Those of the emulated board alone: a process has neither a stack that is measured nor resets.
+/// Tests for the emulated board only: a process has neither a measured stack nor resets.
 pub(crate) const EMULATED: &[Story] = &[
     ("the_stack_has_room", the_stack_has_room),
     ("failures_end_in_a_reset", failures_end_in_a_reset),
@@ -148,7 +148,7 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
     let mut board = site.listening();
     site.deliver().well();
     board.sees("generation 1.");
-    // The same again moves nothing, and is no new generation.
+    // Sending the same folder again transfers nothing, and creates no new generation.
     let again = site.deliver().well();
     assert_eq!(again.last("committed")["sent"], 0);
     board.sees("All of it is here already.");
@@ -175,7 +175,7 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
 fn large_folders_fit_to_the_byte(kind: &Kind) {
     let site = Site::unattended(kind);
     let mut board = site.listening();
-    // The time of the file is in the manifest, in as many bytes as it takes.
+    // The manifest contains the file's time with a variable length, so the time is fixed.
     let write = |bytes: &[u8]| {
         write(&site, "a", bytes);
         set_time(&site.folder().join("a"), 1_700_000_000, 1);
@@ -183,7 +183,7 @@ fn large_folders_fit_to_the_byte(kind: &Kind) {
     write(&noise(1 << 20, 1));
     let bytes = site.deliver().well().last("committed")["bytes"].as_u64().expect("a number") as usize;
     board.sees("generation 1.");
-    // What is around a file of that size: its manifest, digest and root.
+    // The rest of the archive for a file of that size: its manifest, digest and root.
     let most = slot() - (bytes - (1 << 20));
     write(&noise(most + 1, 2));
     let says = [&format!("{} B, and at most {} B are taken there", slot() + 1, slot())[..], "Send less at once"];
@@ -238,7 +238,7 @@ fn a_board_without_a_good_identity_receives_nothing(kind: &Kind) {
     let refused = |identity: &[u8], says: &str| {
         let mut board = site.boot_with(identity);
         board.sees(says);
-        // It shows that before it listens.
+        // The board prints this before it listens.
         board.asked("status", "Room:");
         site.deliver().failed(11, "identity", &["no identity", "waft provision"]);
     };
@@ -286,8 +286,8 @@ fn strangers_do_not_disturb_a_transfer(kind: &Kind) {
     board.asked("verify", "Sound");
 }
 
-/// Much more than a console takes at once, as from a paste: nobody and nothing is lost, whatever the board does
-/// meanwhile.
+/// Much more input than a console takes at once, as from a paste: no byte is lost and nothing fails, whatever the board
+/// does meanwhile.
 fn a_flood_of_typing_is_taken(kind: &Kind) {
     let site = Site::provisioned(kind, &[]);
     write(&site, "a", &noise(300_000, 7));
@@ -305,14 +305,14 @@ fn a_flood_of_typing_is_taken(kind: &Kind) {
     sender.answer("code", &code);
     board.sees("Type the key that");
     flood(&mut board);
-    // The key and the flood at once: one is stretched while the other comes.
+    // The key and the flood together: the key is stretched while the flood arrives.
     board.types(&format!("{key}\n{}", "release\n".repeat(300)));
     (0..300).for_each(|_| drop(board.sees("Nothing is held.")));
     sender.end().well();
     board.asked("verify", "Sound");
 }
 
-/// On a terminal of the usual width, and leaving nothing.
+/// On a terminal of the usual width; nothing is left behind.
 fn the_demonstration_ends_well(kind: &Kind) {
     let place = TempDir::new().expect("there is a temporary folder");
     let mut demo = Command::new(env!("CARGO_BIN_EXE_waft"));
@@ -333,7 +333,8 @@ fn the_demonstration_ends_well(kind: &Kind) {
     assert_eq!(fs::read_dir(place.path()).expect("it is ours").count(), 0);
 }
 
-/// By the deepest way that a session takes, with either key mode. What it comes to is kept for the table of sizes.
+/// Measures the stack along a session's deepest path, with either key mode. The result is stored for the table of
+/// sizes.
 fn the_stack_has_room(kind: &Kind) {
     let peak = |options: &[&str]| {
         let site = Site::provisioned(kind, options);
@@ -356,7 +357,7 @@ fn the_stack_has_room(kind: &Kind) {
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-peak"), peak.to_string()).expect("it is cargo's");
 }
 
-/// A firmware that fails on command: the board comes back from each, and says what happened.
+/// A firmware that fails on command: the board restarts after each failure, and reports its cause.
 fn failures_end_in_a_reset(kind: &Kind) {
     let Kind::Emulated(firmware) = kind else { panic!("a process has no resets") };
     let trials = Kind::Emulated(firmware.with_file_name("waft-mps2-trials"));

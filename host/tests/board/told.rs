@@ -1,4 +1,4 @@
-//! Each story as a trial, for the board that is a process here and for the emulated one.
+//! Registers each test for the board that runs as a process here and for the emulated one.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -15,7 +15,7 @@ pub(crate) fn all() -> ExitCode {
         eprintln!("There is no qemu-system-arm: the stories of the emulated board are left out.");
     }
     let asked = !arguments.list && arguments.filter.as_ref().is_none_or(|filter| !filter.starts_with("hosted"));
-    // Once, before the stories, which run side by side.
+    // Built once, before the tests, which run in parallel.
     let firmware = if there && asked { build() } else { PathBuf::new() };
     let of = |kind: &Kind| {
         let kind = kind.clone();
@@ -39,7 +39,7 @@ fn has_qemu() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// The emulated board's firmware, and beside it its web server, of this checkout.
+/// Builds the emulated board's firmware and its web server from this checkout. Returns the path of the firmware.
 fn build() -> PathBuf {
     for program in ["mps2", "mps2-web"] {
         let mut cargo = Command::new(env!("CARGO"));

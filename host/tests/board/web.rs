@@ -1,4 +1,4 @@
-//! The web server's program: a site that is sent to the board is served by it, and a changed one replaces it whole.
+//! The web server program: the board serves a site that is sent to it, and a changed site replaces it as a whole.
 
 use std::net::TcpListener;
 
@@ -30,7 +30,7 @@ impl Browser {
         response.body_mut().read_to_string().expect("it is text")
     }
 
-    /// The page again, if it is another one than that with `etag`.
+    /// Requests the page again, if it differs from the version with `etag`.
     fn get_unless(&self, path: &str, etag: &str) -> Response<Body> {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         self.agent.get(url).header("If-None-Match", etag).call().expect("the board answers")
