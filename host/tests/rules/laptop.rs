@@ -1,4 +1,4 @@
-//! A sender whose runs a test controls: real identities, TCP and TLS, core's sender, a folder in memory.
+//! A sender whose runs a test controls: real identities, TCP and TLS, the sender of core, a folder in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,19 +29,19 @@ use waft_core::session::{Receipt, SessionError};
 use super::source::HandMade;
 use super::world::Machine;
 
-/// Past this a session is stuck: longer than everything here that nobody has to answer.
+/// After this time a session counts as stuck. It is longer than everything here that needs no user.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// How a session ended, or `None`: it was abandoned where the test wanted that.
+/// How a session ended. `None` if the test has abandoned it.
 pub(crate) type Ended = Option<Result<Receipt, SessionError>>;
 
-/// The laptop: what it is known by, and whom it trusts.
+/// The laptop: its identity and its trust.
 #[derive(Clone)]
 pub(crate) struct Laptop {
     home: Home,
 }
 
-/// One run: what stays the same from one connection to the next.
+/// One run: the values that stay the same from one connection to the next.
 #[derive(Clone)]
 pub(crate) struct Running {
     pub(crate) folder: HandMade,
@@ -50,7 +50,7 @@ pub(crate) struct Running {
     pub(crate) created: u64,
 }
 
-/// A connection that is under way.
+/// A connection in progress.
 pub(crate) struct Sending {
     session: JoinHandle<(Ended, Option<TlsLink>)>,
     moved: Arc<AtomicU64>,
@@ -65,7 +65,7 @@ impl Running {
         Self { folder: folder(name, content.as_bytes()), salt, key, created: 1_700_000_000 }
     }
 
-    /// Another folder, offered as if it were of this run.
+    /// Another folder, offered as if it belonged to this run.
     pub(crate) fn with(&self, other: &Self) -> Self {
         Self { folder: other.folder.clone(), ..self.clone() }
     }
@@ -76,7 +76,7 @@ impl Laptop {
         Self { home: machine.the_home() }
     }
 
-    /// TCP, the preface and TLS to the receiver that is called "kitchen".
+    /// Connects to the receiver "kitchen": TCP, the preface and TLS.
     pub(crate) async fn dial(&self, address: &str) -> TlsLink {
         let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
         knock(&mut stream).await.expect("the receiver begins TLS");
@@ -89,17 +89,17 @@ impl Laptop {
         Identity::open(&self.home).expect("the identity is good").0
     }
 
-    /// Begins to send, giving these codes where it is asked for one.
+    /// Starts to send, and gives these codes when a code is asked for.
     pub(crate) fn begin(&self, address: &str, run: &Running, codes: &[&str]) -> Sending {
         self.start(address, run, codes, false)
     }
 
-    /// Begins to send, and hears nothing any more once everything was sent.
+    /// Starts to send, and reads nothing more after everything was sent.
     pub(crate) fn begin_without_receipt(&self, address: &str, run: &Running, codes: &[&str]) -> Sending {
         self.start(address, run, codes, true)
     }
 
-    /// Sends where nobody has to type a key.
+    /// Sends to a receiver that asks for no key.
     pub(crate) fn send(&self, address: &str, run: &Running, codes: &[&str]) -> Result<Receipt, SessionError> {
         self.begin(address, run, codes).ends()
     }
@@ -165,19 +165,19 @@ impl Laptop {
 }
 
 impl Sending {
-    /// How it ends.
+    /// Waits for the result.
     pub(crate) fn ends(self) -> Result<Receipt, SessionError> {
         self.session.join().expect("the laptop is well").0.expect("it was not abandoned")
     }
 
-    /// How many bytes of archive cross until it ends well.
+    /// Waits until the session succeeds. Returns how many bytes of the archive were sent.
     pub(crate) fn moves(self) -> u64 {
         let moved = Arc::clone(&self.moved);
         self.ends().expect("nothing is in the way");
         moved.load(Ordering::Relaxed)
     }
 
-    /// Breaks off once `done` is; until then the connection stays, and nothing is read from it.
+    /// Breaks the connection after `done`. Until then it stays open, and nothing is read from it.
     pub(crate) fn vanishes_after(self, done: impl FnOnce()) {
         let (ended, link) = self.session.join().expect("the laptop is well");
         assert!(ended.is_none(), "it heard how it ended: {ended:?}");
@@ -186,14 +186,14 @@ impl Sending {
     }
 }
 
-/// The sender's operator: knows these codes, the next one last.
+/// The sender's operator, with these codes in reverse order.
 struct Caller<'a> {
     codes: Vec<AuthCode>,
     total: u64,
     all_sent: &'a Notify,
-    /// Where sending went on.
+    /// The offset at which sending resumed.
     offset: u64,
-    /// Counts bytes of archive that crossed.
+    /// Counts the bytes of the archive that were sent.
     moved: &'a AtomicU64,
 }
 

@@ -1,12 +1,13 @@
-//! Rules that hold for every receiver, whether it is a computer or a board: one suite that runs against both.
+//! Rules for every receiver, computer or board: one suite of tests that runs against both.
 //!
-//! [`rig`] starts a receiver, the built `waft receive` or the built `waft simulate`, and operates it; [`laptop`] is a
-//! sender whose runs a test controls: their salt, their key, where they stop. A rule is written once, in [`rules`],
-//! [`strangers`] or [`words`], and [`for_both!`] makes a test of it for each receiver. PROTOCOL.md, sections 2, 3 and 6.
+//! [`rig`] starts and operates a receiver, the built `waft receive` or the built `waft simulate`. [`laptop`] is a
+//! sender whose runs a test controls: the salt, the key, and where it stops. A rule is written once, in [`rules`],
+//! [`strangers`] or [`words`], and [`for_both!`] creates a test of it for each receiver. PROTOCOL.md, sections 2, 3 and
+//! 6.
 
 #![cfg(unix)]
 
-/// Makes two tests of each rule: one against a computer that receives, one against a board.
+/// Creates two tests of each rule: one against a computer that receives, one against a board.
 macro_rules! for_both {
     ($($rule:ident),* $(,)?) => {
         mod computer {

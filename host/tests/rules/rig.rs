@@ -1,4 +1,4 @@
-//! A receiver that runs, its operator, and a laptop that it trusts.
+//! A running receiver, its operator, and a laptop that it trusts.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::laptop::Laptop;
 use super::site::{Board, Kind as Which, Site, certificate};
 use super::world::{Machine, World};
 
-/// Which receiver.
+/// The kind of receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `waft receive`.
@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Board,
 }
 
-/// A running receiver and what is around it.
+/// A running receiver and its surroundings.
 pub(crate) struct Rig {
     receiver: Receiver,
     pub(crate) address: String,
@@ -26,7 +26,7 @@ pub(crate) struct Rig {
 }
 
 enum Receiver {
-    /// With the code that was asked for last.
+    /// With the code that it printed last.
     Computer {
         waft: Waft,
         world: World,
@@ -49,7 +49,7 @@ impl Rig {
         Self::start(kind, &["--no-code"])
     }
 
-    /// A receiver that needs nobody.
+    /// A receiver that asks for nothing.
     pub(crate) fn unattended(kind: Kind) -> Self {
         Self::start(kind, &["--no-code", "--no-key"])
     }
@@ -80,7 +80,7 @@ impl Rig {
         }
     }
 
-    /// The code that holds now. A computer tells each code once; here, each is asked for once.
+    /// The code that is valid now. A computer prints each code once, and tests ask for each code once.
     pub(crate) fn code(&mut self) -> String {
         match &mut self.receiver {
             Receiver::Computer { waft, code, .. } => {
@@ -96,12 +96,12 @@ impl Rig {
         }
     }
 
-    /// Types a key, once it is asked for the first time in a session.
+    /// Types a key when it is asked for the first time in a session.
     pub(crate) fn types(&mut self, key: &str) {
         self.types_at("Type the key that", key);
     }
 
-    /// Types a key, once it is asked for again.
+    /// Types a key when it is asked for again.
     pub(crate) fn types_again(&mut self, key: &str) {
         self.types_at("That was not the key", key);
     }
@@ -116,7 +116,7 @@ impl Rig {
         }
     }
 
-    /// Waits until a folder stands.
+    /// Waits until a folder is committed.
     pub(crate) fn commits(&mut self) {
         match &mut self.receiver {
             Receiver::Computer { waft, .. } => drop(waft.await_event("committed")),
@@ -124,7 +124,7 @@ impl Rig {
         }
     }
 
-    /// What was received is taken away, as by whoever uses it.
+    /// Removes the received folder, as its user might do.
     pub(crate) fn loses_the_folder(&mut self) {
         match &mut self.receiver {
             Receiver::Computer { world, .. } => std::fs::remove_dir_all(world.target()).expect("it is ours"),
@@ -132,7 +132,7 @@ impl Rig {
         }
     }
 
-    /// Nothing was received since then.
+    /// Asserts that nothing was received since then.
     pub(crate) fn has_no_folder(&mut self) {
         match &mut self.receiver {
             Receiver::Computer { world, .. } => assert!(!world.target().exists()),
@@ -140,7 +140,7 @@ impl Rig {
         }
     }
 
-    /// The receiver's folder has a file of that name and content.
+    /// Asserts that the receiver's folder has a file with that name and content.
     pub(crate) fn has(&mut self, name: &str, content: &str) {
         match &mut self.receiver {
             Receiver::Computer { world, .. } => {

@@ -23,7 +23,7 @@ fn refused(refusal: Refusal) -> Result<Receipt, SessionError> {
     Err(SessionError::Refused(refusal))
 }
 
-/// Sends with code and key; gives the receipt.
+/// Sends with code and key. Returns the receipt.
 fn delivers(rig: &mut Rig, run: &Running) -> Receipt {
     let code = rig.code();
     let sending = rig.laptop.begin(&rig.address, run, &[&code]);
@@ -33,7 +33,7 @@ fn delivers(rig: &mut Rig, run: &Running) -> Receipt {
     receipt
 }
 
-/// Sends with code and key, and goes without its receipt.
+/// Sends with code and key, without reading the receipt.
 fn delivers_unheard(rig: &mut Rig, run: &Running) {
     let code = rig.code();
     let sending = rig.laptop.begin_without_receipt(&rig.address, run, &[&code]);

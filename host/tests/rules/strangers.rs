@@ -1,4 +1,4 @@
-//! What a receiver answers before it knows who is there. PROTOCOL.md, section 2.
+//! What a receiver answers before the peer is authenticated. PROTOCOL.md, section 2.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -17,7 +17,7 @@ for_both!(
 
 const PREFACE: &[u8] = b"WAFT\x01\0\0\0";
 
-/// Says these bytes and, where `ends`, nothing more; gives what is answered, at most the eight bytes of a refusal.
+/// Sends these bytes and, if `ends`, closes the sending side. Returns the answer, at most the eight bytes of a refusal.
 fn answer(rig: &Rig, said: &[u8], ends: bool) -> Vec<u8> {
     let mut stream = TcpStream::connect(&rig.address).expect("the receiver listens");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket has one");
@@ -26,7 +26,7 @@ fn answer(rig: &Rig, said: &[u8], ends: bool) -> Vec<u8> {
         let _ = stream.shutdown(Shutdown::Write);
     }
     let mut answer = Vec::new();
-    // Where it closes with unread bytes, its end comes as a reset.
+    // If the receiver closes with unread bytes, the connection is reset.
     let _ = stream.take(8).read_to_end(&mut answer);
     answer
 }

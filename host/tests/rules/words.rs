@@ -1,4 +1,4 @@
-//! What a receiver answers to a trusted sender word by word. PROTOCOL.md, sections 4 to 6.
+//! What a receiver answers to a trusted sender, message by message. PROTOCOL.md, sections 4 to 6.
 
 use super::peers::{message, payloads, run, say, varint};
 use super::rig::{Kind, Rig};
@@ -26,7 +26,7 @@ fn hello(min: u8, max: u8, behind: &[u8]) -> Vec<u8> {
     message(&[&[0, min, max], &[5; 64][..], behind].concat())
 }
 
-/// An offer of one small file, within all bounds; its key opens nothing.
+/// An offer of one small file, within all bounds. Its key opens nothing.
 fn offer(iterations: u64, key: &[u8]) -> Vec<u8> {
     let numbers = [1, 1_000, 1, 1, 10].map(varint).concat();
     message(&[&[2], &varint(iterations)[..], &[2, 0], &varint(1_024), key, &numbers, &[9; 64]].concat())
@@ -34,7 +34,7 @@ fn offer(iterations: u64, key: &[u8]) -> Vec<u8> {
 
 const TYPED: &[u8] = &[0];
 
-/// All that is answered to these frames, and to a `Cancel` behind them.
+/// All answers to these frames and to a `Cancel` after them.
 fn answers(rig: &Rig, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let bytes = [frames, &[message(CANCEL)]].concat().concat();
     payloads(&run(async { say(rig.laptop.dial(&rig.address).await, &bytes).await }))
