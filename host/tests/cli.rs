@@ -1,6 +1,7 @@
-//! What the command says where it needs no peer: each file in `cmd` is a terminal session, held against the real one.
+//! The output of commands that need no peer: each file in `cmd` is a terminal session that is compared with the real
+//! output.
 //!
-//! After a change of texts: `TRYCMD=overwrite cargo test -p waft --test cli`, and read the difference.
+//! After a change of texts, run `TRYCMD=overwrite cargo test -p waft --test cli`, and read the difference.
 
 #[test]
 fn the_command_says_what_is_written() {

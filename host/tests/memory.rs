@@ -1,4 +1,4 @@
-//! Sending and receiving a folder of 20 000 files takes no memory that grows with it.
+//! Sending and receiving a folder of 20 000 files uses no memory that grows with the number of files.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -16,7 +16,7 @@ const FILES: usize = 200;
 
 #[test]
 fn twenty_thousand_files() {
-    // In memory, which is not this process's: a disk would be made to write all of it.
+    // On a file system in memory, which does not count for this process. A disk would have to write all of it.
     let temp = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let (from, to) = (temp.path().join("from"), temp.path().join("to"));
     plant(&from);
@@ -58,7 +58,7 @@ fn receive(mut source: FolderSource, to: &Path) {
     });
 }
 
-/// A figure of this process's memory, in KiB.
+/// A value of this process's memory statistics, in KiB.
 fn memory(what: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(what)).unwrap();

@@ -1,4 +1,4 @@
-//! The clock of some processes, which a test can hurry: what takes the built command minutes is seen in seconds.
+//! A clock that a test can advance for some processes, so that a deadline of minutes is reached in seconds.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use super::harness::Call;
 use super::preload::library;
 use super::world::World;
 
-/// A clock that is right until it is hurried.
+/// A clock that is correct until it is advanced.
 pub(crate) struct Clock {
     library: PathBuf,
-    /// As many bytes as it is ahead by seconds.
+    /// A file whose length is the number of seconds by which the clock is ahead.
     ahead: PathBuf,
 }
 
 impl Clock {
-    /// None where a process cannot be given a clock.
+    /// Returns `None` if a process cannot be given a clock on this system.
     pub(crate) fn new(world: &World) -> Option<Self> {
         let library = library(world, "ahead")?;
         let ahead = world.root.path().join("ahead");
@@ -26,26 +26,26 @@ impl Clock {
         Some(Self { library, ahead })
     }
 
-    /// Where the library is that gives it to a process.
+    /// Path of the library that provides the clock to a process.
     pub(crate) fn library(&self) -> &Path {
         &self.library
     }
 
-    /// The command, with this clock.
+    /// The command with this clock.
     pub(crate) fn on(&self, call: Call) -> Call {
         call.env("LD_PRELOAD", &self.library).env("AHEAD", &self.ahead)
     }
 
-    /// Lets the clock of those processes run forty times as fast until `seen` has seen what it waits for.
+    /// Runs the clock of those processes forty times as fast until `seen` returns.
     pub(crate) fn hurry<T>(&self, processes: &[u32], seen: impl FnOnce() -> T) -> T {
         let wakers: Vec<_> = processes.iter().map(|process| waker(*process)).collect();
-        // Dropped when it is over, be it by a panic.
+        // Dropped at the end, even after a panic.
         let (still, over) = channel::<()>();
         scope(|both| {
             both.spawn(move || {
                 let file = File::options().write(true).open(&self.ahead).unwrap();
                 for step in 1.. {
-                    // Between two steps both sides of a session have the time to hear each other.
+                    // Between two steps, both sides of a session have time to exchange keep-alives.
                     file.set_len(4 * step).unwrap();
                     wakers.iter().for_each(|wake| wake());
                     if over.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout) {
@@ -59,7 +59,8 @@ impl Clock {
     }
 }
 
-/// Wakes a process that sleeps until a moment of its old time: one that was stopped looks at its clock when it goes on.
+/// Wakes a process that sleeps until a time of its old clock: a stopped process reads its clock again when it
+/// continues.
 #[cfg(target_os = "linux")]
 fn waker(process: u32) -> impl Fn() + Send {
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -67,7 +68,7 @@ fn waker(process: u32) -> impl Fn() + Send {
     let process = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
     move || {
         for signal in [Signal::STOP, Signal::CONT] {
-            // It may have ended by now.
+            // The process may have ended by now.
             let _ = pidfd_send_signal(&process, signal);
         }
     }

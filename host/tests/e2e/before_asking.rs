@@ -1,4 +1,4 @@
-//! What can be known is found before a code is read out or a key is typed. No test here answers a question.
+//! Errors that are found before a code is read out or a key is typed. No test here answers a question.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ fn world() -> World {
     world
 }
 
-/// A run to a receiver that asks for code and key.
+/// Sends to a receiver that asks for code and key.
 fn sent(world: &World, receiver: &[&str], sender: &[&str]) -> Ended {
     let mut receiver = world.receive(receiver);
     let (address, _) = receiver.ready();
@@ -48,7 +48,7 @@ fn a_target_that_another_sender_has_filled_is_found_before_the_code_is_asked_for
     let other = attic.call(&["send", "folder"]).arg(format!("kitchen@{address}")).run();
     nobody_was_asked(&other);
     other.failed(15, "refused", &["The target folder of kitchen is not empty"]);
-    // Its own sender can send it again.
+    // The sender of the present folder can send it again.
     let next = text(&receiver.await_event("error"), "class");
     assert_eq!(next, "refused");
     let code = receiver.seen.iter().rev().find_map(|event| event["code"].as_str()).unwrap().to_owned();
@@ -72,7 +72,7 @@ fn a_target_that_holds_an_older_folder_is_found_before_the_key_is_asked_for() {
     assert_eq!(ended.all("asked").count(), 1, "for the first folder: {ended:#?}");
 }
 
-/// A sealed file that is opened where it cannot be: nobody is asked for its key.
+/// Opens a sealed file where that is not possible, and asserts that no key was asked for.
 fn not_opened(world: &World, exit: i32, class: &str, says: &[&str]) {
     let ended = world.kitchen.call(&["open"]).arg(sealed(world)).with(|call| call.args(["--into", "into"])).run();
     nobody_was_asked(&ended);
@@ -97,7 +97,7 @@ fn what_keeps_a_sealed_file_from_being_opened_is_found_before_its_key_is_asked_f
     write(&world.target(), "theirs", b"theirs");
     not_opened(&world, 15, "refused", &["The target is not empty", "--overwrite"]);
     fs::remove_dir_all(world.target()).unwrap();
-    // What may be the folder itself is compared with it, which takes the key.
+    // A target that may already be the folder has to be compared with it, which needs the key.
     fs::rename(world.folder(), world.target()).unwrap();
     let asked = world.kitchen.call(&["open"]).arg(sealed(&world)).with(|call| call.args(["--into", "into"])).run();
     asked.failed(13, "key", &["No answer came for the key"]);

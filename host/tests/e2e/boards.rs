@@ -1,4 +1,4 @@
-//! `waft simulate`: the receiver of real boards, TLS, store and console included, against the real `waft send`.
+//! `waft simulate`: the receiver of real boards with its TLS, store and console, against the real `waft send`.
 
 use std::fs;
 use std::net::TcpListener;
@@ -40,7 +40,7 @@ impl Desk {
         self.0.laptop.call(&["send", "folder", "attic"]).start()
     }
 
-    /// Sends the folder, with code and key typed where they are asked for.
+    /// Sends the folder, and types code and key when they are asked for.
     fn deliver(&self, board: &mut On) -> Ended {
         let mut sender = self.send();
         let key = sender.key();
@@ -50,7 +50,7 @@ impl Desk {
     }
 }
 
-/// A board that is on.
+/// A board that is powered on.
 struct On {
     process: Waft,
     address: String,
@@ -62,7 +62,7 @@ impl On {
         Self { process, address }
     }
 
-    /// The next line of its console that begins so, without that beginning.
+    /// Waits for the next console line with that beginning. Returns the rest of the line.
     fn line(&mut self, begins: &str) -> String {
         let event = self.process.await_that("console", |event| text(event, "text").starts_with(begins));
         let line = text(&event, "text");
@@ -107,7 +107,7 @@ fn power_may_go_at_any_time() {
     let mut board = desk.power_on();
     let first = desk.deliver(&mut board);
     board.process.kill();
-    // Another port: the board is found there.
+    // On another port the board can still be found.
     let mut board = desk.power_on();
     assert!(board.ask("status", "Folder:").ends_with("generation 1"));
     assert_eq!(board.ask("digest", "Digest:"), text(first.last("committed"), "digest"));
@@ -218,7 +218,8 @@ fn an_identity_is_never_thrown_away() {
     let other = fs::read(desk.0.laptop.work.join("other.bin")).unwrap();
     given(&other).run().failed(11, "identity", &["another identity already", "boards/attic/identity.bin", "--state"]);
     assert_eq!(fs::read(&here).unwrap(), good);
-    // The same one may be given again, and what the board cannot use itself is somebody's, too.
+    // The same image may be given again. An image that the board cannot use is not overwritten either, because it may
+    // be another board's identity.
     drop(On::of(given(&good).start()));
     fs::write(&here, &damaged).unwrap();
     given(&good).run().failed(11, "identity", &["another identity already"]);
@@ -227,7 +228,7 @@ fn an_identity_is_never_thrown_away() {
     assert_eq!(fs::read(&here).unwrap(), good);
 }
 
-/// A folder for the PATH whose QEMU runs these lines of a shell.
+/// A folder for the PATH with a QEMU that runs these shell lines.
 fn emulator(desk: &Desk, lines: &str) -> PathBuf {
     let programs = desk.0.root.path().join("programs");
     write(&programs, "qemu-system-arm", format!("#!/bin/sh\n{lines}\n").as_bytes());
@@ -235,7 +236,7 @@ fn emulator(desk: &Desk, lines: &str) -> PathBuf {
     programs
 }
 
-/// What is enough of a firmware for a QEMU that does not run it.
+/// The start of a firmware file, enough for a QEMU that does not run it.
 const FIRMWARE: &[u8] = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0";
 
 #[test]
@@ -266,7 +267,7 @@ fn what_an_emulated_board_cannot_be_powered_on_with() {
     assert!(work.join("started").exists());
 }
 
-/// A board shows more than is typed, and takes nothing more while that is not read.
+/// A board prints more than is typed, and accepts no more input while its output is not read.
 #[test]
 fn much_may_be_pasted_at_an_emulated_board() {
     const LINES: usize = 500;
@@ -279,7 +280,7 @@ fn much_may_be_pasted_at_an_emulated_board() {
     for number in 0..LINES {
         board.write_line(&format!("{number} {}", "x".repeat(1_000)));
     }
-    // What comes last is held back in between.
+    // The last part is held in buffers.
     board.await_that("console", |event| text(event, "text").starts_with(&format!("{} ", LINES - 100)));
 }
 

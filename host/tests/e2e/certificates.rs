@@ -1,4 +1,4 @@
-//! Certificates on their way from one machine to another: by file, by pipe, through PowerShell.
+//! Ways of a certificate from one machine to another: by file, by pipe, through PowerShell.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -31,7 +31,7 @@ fn a_certificate_is_written_to_a_file() {
 fn a_certificate_comes_through_a_pipe() {
     let world = World::strangers();
     let (laptop, kitchen) = (&world.laptop, &world.kitchen);
-    // As with `ssh laptop waft id cert | waft trust add laptop -`.
+    // As in `ssh laptop waft id cert | waft trust add laptop -`.
     let waft = env!("CARGO_BIN_EXE_waft");
     let mut printing = Command::new(waft);
     printing.args(["id", "cert"]).env("WAFT_HOME", &laptop.home).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -55,7 +55,7 @@ fn a_certificate_comes_through_a_pipe() {
     piped(&[b'x'; 32 << 10]).failed(14, "storage", &["standard input cannot be used"]);
 }
 
-/// What `>` writes in PowerShell: UTF-16 with a byte order mark and the line ends of Windows.
+/// PowerShell's `>` writes UTF-16 with a byte order mark and Windows line ends.
 #[test]
 fn a_certificate_that_powershell_redirected_is_read() {
     let world = World::strangers();

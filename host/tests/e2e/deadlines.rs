@@ -1,4 +1,4 @@
-//! What can only be seen at the end of the program's own patience. All of it waits at once.
+//! Tests that have to wait for real deadlines of the program. All of them wait at the same time.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::scope;
@@ -29,7 +29,7 @@ fn patience_ends() {
     });
 }
 
-/// A full backlog takes no more connections: the nearest thing to a machine that is off.
+/// A full accept queue takes no more connections, which is the closest to a machine that is off.
 fn no_answer() {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -55,7 +55,7 @@ fn silence() {
     world.sending(&address).run().failed(10, "unreachable", &says);
 }
 
-/// A receiver that is crowded by others closes so, and may answer later.
+/// A receiver with too many connections closes new ones in this way, and may answer later.
 fn closed_at_once() {
     let world = World::new();
     world.small();
@@ -77,7 +77,7 @@ fn never_secured() {
 
 fn broken_for_good() {
     let world = World::new();
-    // More than fits the buffers between two processes.
+    // More bytes than fit into the buffers between two processes.
     world.large(12 << 20);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
@@ -86,7 +86,7 @@ fn broken_for_good() {
     proxy.await_fate();
     receiver.kill();
     proxy.cut();
-    // From now on nobody is there: the proxy closes what comes.
+    // From now on the receiver is gone, and the proxy closes new connections.
     let ended = sender.end();
     let says =
         ["The connection to kitchen broke in the middle. Since then: ", "Send again: it goes on where it stopped"];
@@ -107,7 +107,7 @@ fn busy_for_too_long() {
     second.failed(15, "refused", &["is busy with another transfer", "when that one is over"]);
 }
 
-/// Another process receives into the same folder: nobody types a key for that.
+/// Another process receives into the same folder, which is found before a key is asked for.
 fn held_before_the_key() {
     let world = World::new();
     world.small();

@@ -1,4 +1,4 @@
-//! `waft demo`, stopped in its middle. That it comes to its good end is a story of the boards' tests.
+//! `waft demo`, stopped in the middle. A complete run is one of the board tests.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Processes that were started with this text in their environment.
+/// The processes that were started with this text in their environment.
 fn started_with(text: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let of = |path: std::path::PathBuf| {
@@ -24,7 +24,7 @@ fn started_with(text: &str) -> Vec<String> {
 fn ctrl_c_in_the_middle_leaves_nothing() {
     let place = TempDir::new().expect("there is a temporary folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
-    // Without QEMU, and with its temporary folder in sight.
+    // Without QEMU in the PATH, and with its temporary folder where the test can see it.
     command
         .arg("demo")
         .env("PATH", place.path())

@@ -1,4 +1,4 @@
-//! What stands on a terminal: what goes away, what is not shown, and where lines end.
+//! The screen of a terminal: what is erased, what is hidden, and where lines break.
 
 use std::fs::File;
 use std::thread::sleep;
@@ -10,10 +10,10 @@ use super::proxy::{Fate, Proxy};
 use super::pty::{Terminal, waft};
 use super::world::{World, write};
 
-/// Bytes of the sender's that are past everything but chunks.
+/// Number of bytes from the sender after which only chunks follow.
 const IN_THE_MIDDLE: u64 = 300_000;
 
-/// A sender at a terminal that is stopped in the middle of a transfer, with its progress bar drawn.
+/// A sender at a terminal, stalled in the middle of a transfer, with its progress bar drawn.
 fn in_the_middle(world: &World) -> (super::harness::Waft, Proxy, Terminal) {
     world.large(12 << 20);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
@@ -60,7 +60,7 @@ fn ctrl_c_twice_ends_the_line_of_a_bar() {
     proxy.cut();
 }
 
-/// The command waits for its turn to change the home, and no part of it listens to signals any more.
+/// The command waits for the lock on the home, and does not handle signals any more.
 #[test]
 fn ctrl_c_ends_a_command_that_does_not_listen_to_it() {
     let world = World::new();
@@ -91,7 +91,7 @@ fn a_terminal_without_escape_sequences_gets_no_bar() {
     assert!(!sender.written.contains(&0x1b), "{:?}", String::from_utf8_lossy(&sender.written));
 }
 
-/// Where answers are piped, a question in the log would only puzzle.
+/// If answers come from a pipe, a question in the log would only confuse.
 #[test]
 fn a_question_that_a_pipe_answers_is_not_shown() {
     let world = World::new();
@@ -129,7 +129,7 @@ fn long_lines_are_broken_between_words() {
     terminal.ends_in_order(0);
     let screen = terminal.screen();
     assert!(screen.contains("cargo build --profile firmware"), "{screen}");
-    // A path that is longer than a line cannot be helped.
+    // A path that is longer than a line cannot be broken.
     let is_command = |line: &&str| line.trim_start().starts_with("cargo build");
     let command = screen.lines().find(is_command).unwrap();
     assert!(command.len() <= 120 && command.ends_with('\\'), "{screen}");

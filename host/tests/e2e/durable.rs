@@ -1,6 +1,6 @@
-//! What is promised to be durable is made so before it counts: seen in the order of the system calls.
+//! Data is made durable before the command relies on it, as the order of the system calls shows.
 //!
-//! That a call is missing changes nothing that could be seen without a power cut, so the command is watched by `strace`.
+//! Without a power cut, a missing call would have no visible effect, so `strace` records the calls.
 
 #![cfg(target_os = "linux")]
 
@@ -12,10 +12,10 @@ use super::harness::Call;
 use super::needs::left_out;
 use super::world::{World, write};
 
-/// Calls that make something durable, and those that let others see it.
+/// The calls that make data durable, and the calls that make it visible to other processes.
 const CALLS: &str = "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat";
 
-/// The system calls of a command, in the order in which they ended.
+/// The system calls of a command, in the order in which they completed.
 struct Trace(PathBuf);
 
 impl Trace {
@@ -33,15 +33,16 @@ impl Trace {
         call.within("strace", &["-f", "-y", "-qq", "-o", log, "-e", CALLS])
     }
 
-    /// Those that succeeded. A call that others came between is told where it ended, by its name and its result.
+    /// The calls that succeeded. A call during which other calls occurred is listed where it completed, with only its
+    /// name and result.
     fn calls(&self) -> Vec<String> {
         let log = fs::read_to_string(&self.0).expect("strace has written it");
         log.lines().filter(|line| line.trim_end().ends_with("= 0")).map(str::to_owned).collect()
     }
 }
 
-/// Finds calls in that order: each behind the one before it, by the words that are in it. A call that was interrupted
-/// has only its name left, so only the first word has to be there.
+/// Finds calls in that order, each after the one before it, by the words that they contain. An interrupted call has
+/// only its name left, so only the first word is required.
 fn in_order(calls: &[String], expected: &[&[&str]]) {
     let mut rest = calls.iter();
     for words in expected {

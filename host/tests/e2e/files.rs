@@ -1,4 +1,4 @@
-//! Names, modes, times and things that are not files: what crosses, what stays behind, what stops a sender.
+//! Names, modes, times and special files: what is sent, what is skipped, and what stops a sender.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use super::harness::{Ended, text};
 use super::needs::left_out;
 use super::world::{World, listed, set_mode, set_time, write};
 
-/// Sends the folder, with options, and gives how the sender ended.
+/// Sends the folder with options. Returns how the sender ended.
 fn cross(world: &World, options: &[&str]) -> Ended {
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
@@ -83,7 +83,7 @@ fn modes_times_and_empty_folders_cross() {
     set_time(&folder.join("closed"), 5_000_000_000, 0);
     cross(&world, &[]);
     world.arrived();
-    // Or the temporary folder cannot be removed by everyone.
+    // Otherwise not every user could remove the temporary folder.
     set_mode(&folder.join("empty"), 0o755);
     set_mode(&world.target().join("empty"), 0o755);
 }
@@ -114,7 +114,7 @@ fn links_and_special_files_stay_behind_with_a_warning() {
         assert!(warnings.contains(&format!("left out: {name} is a symbolic link")), "{warnings:?}");
     }
     assert!(warnings.iter().any(|warning| warning.contains("socket is a device, pipe or socket")), "{warnings:?}");
-    // Only the times of what did cross are the same: making a link changed its folder's.
+    // Compare only names: creating a link has changed the time of its folder.
     let names =
         |lines: &[String]| lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&listed(&world.target())), names(&before));

@@ -1,5 +1,5 @@
-//! Networks that reject, drop and swallow, and machines with addresses that are hard to use: each test has a network of
-//! its own.
+//! Networks that reject packets, drop them or lose only the large ones, and machines with unusual addresses. Each test
+//! has a network namespace of its own.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use super::world::World;
 
 const PORT: &str = "12346";
 
-/// Whether this process is in a network of its own. Where it is not, the test is run again in one.
+/// Whether this process is in a network namespace of its own. If not, the test is run again in one.
 #[track_caller]
 fn in_own_network(test: &str) -> bool {
     if !is_again() {
@@ -29,7 +29,7 @@ fn run(program: &str, args: &[&str], input: &str) {
     assert!(child.wait().expect("it ends").success(), "{program} {args:?}: {input}");
 }
 
-/// Replaces all rules by this one, for packets that come in.
+/// Replaces all rules by this one, for incoming packets.
 fn firewall(rule: &str) {
     let chain = format!("chain incoming {{\ntype filter hook input priority 0;\n{rule}\n}}");
     run("nft", &["-f", "-"], &format!("flush ruleset\ntable inet test {{\n{chain}\n}}\n"));
@@ -61,7 +61,7 @@ fn each_firewall_is_named_among_the_causes() {
         let ended = world.sending(&format!("{to}:{PORT}")).run().failed(10, "unreachable", says);
         assert!(!ended.errors.contains("No network leads to"), "{rule}: {ended:#?}");
     }
-    // Where it is true, it is still said.
+    // If there really is no route, the message says so.
     world.sending("192.0.2.7").run().failed(10, "unreachable", &["No network leads to 192.0.2.7"]);
 }
 
@@ -116,7 +116,7 @@ fn a_link_local_address_leads_there_as_it_is_shown() {
         ip(&["link", "set", name, "up"]);
     }
     ip(&["addr", "add", "fe80::7/64", "dev", "cable", "nodad"]);
-    // The system takes its time to notice that the cable is plugged in.
+    // The system needs some time to detect that the cable is plugged in.
     while !["cable", "other"].iter().all(|name| link(name).contains("state UP")) {
         sleep(Duration::from_millis(50));
     }
@@ -144,13 +144,13 @@ fn a_link_local_address_leads_there_as_it_is_shown() {
         let listen = [command, "--listen", "[fe80::7%no-such]:9"];
         world.kitchen.call(&listen).run().failed(10, "unreachable", &unknown);
     }
-    // What leads everywhere is shown alone.
+    // An address that is reachable from everywhere is shown alone.
     ip(&["addr", "add", "192.0.2.7/24", "dev", "cable"]);
     let mut receiver = world.kitchen.call(&["receive", "--into", "into", "--listen", PORT]).start();
     assert_eq!(receiver.await_event("ready")["addresses"], serde_json::json!([format!("192.0.2.7:{PORT}")]));
 }
 
-/// What the system says of an interface.
+/// The system's description of an interface.
 fn link(name: &str) -> String {
     let shown = Command::new("ip").args(["-o", "link", "show", name]).output().expect("it runs").stdout;
     String::from_utf8_lossy(&shown).into_owned()
@@ -167,16 +167,16 @@ fn a_path_that_swallows_large_packets_is_a_possible_cause() {
     let hint = "may swallow large packets";
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    // The handshake crosses, and no chunk.
+    // The handshake passes, but no chunk does.
     firewall("meta length > 1300 drop");
     let mut sender = world.send(&address);
     let told = receiver.await_event("error");
     assert!(text(&told, "advice").contains(hint), "{told:#}");
-    // The sender goes on trying, and says at once what the cause may be.
+    // The sender keeps trying, and names the possible cause at once.
     let told = sender.await_event("warning");
     assert!(text(&told, "message").contains(hint), "{told:#}");
     sender.kill();
-    // Not even the handshake crosses.
+    // Not even the handshake passes.
     firewall("meta length > 600 drop");
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();

@@ -1,4 +1,4 @@
-//! Trusted senders whose frames, messages and offers are none, against the built receiver.
+//! Trusted senders with invalid frames, messages and offers, against the built receiver.
 
 use super::harness::says_so;
 use super::hostile::receiver;
@@ -9,7 +9,7 @@ fn hello() -> Vec<u8> {
     message(&[&[0, 1, 1][..], &[5; 64]].concat())
 }
 
-/// An offer with a sealed key of so many bytes; as it stands here, one that is within all bounds.
+/// An offer with a sealed key of so many bytes. `GOOD` is within all bounds.
 struct Offer {
     iterations: u64,
     aead: u8,
@@ -34,7 +34,7 @@ impl Offer {
     }
 }
 
-/// Says such things behind a good `Hello`; the receiver's last word each time.
+/// Sends each of these after a valid `Hello`. Returns the receiver's final message each time.
 fn last_words(said: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let world = World::new();
     let (mut receiver, address) = receiver(&world);
@@ -118,7 +118,7 @@ fn every_reason_to_cancel_has_its_text() {
 
 #[test]
 fn offers_past_every_bound() {
-    // `Refused(Limit)`: the number of the limit.
+    // `Refused(Limit)` with the number of the limit.
     let limit = |which: u8| vec![7, 7, which];
     let cases = [
         (Offer { total: u64::MAX, ..GOOD }, limit(0)),
@@ -140,7 +140,7 @@ fn offers_past_every_bound() {
         (Offer { key: 0, ..GOOD }, PROTOCOL.into()),
         (Offer { key: 64, ..GOOD }, PROTOCOL.into()),
         (Offer { key: 66, ..GOOD }, PROTOCOL.into()),
-        // Within all bounds, and sealed to nobody: no point of the curve.
+        // Within all bounds, but the encapsulated key is not a point of the curve.
         (GOOD, vec![7, 3]),
     ];
     let (said, expected): (Vec<_>, Vec<_>) = cases.into_iter().map(|(offer, word)| (offer.frame(), word)).unzip();

@@ -1,4 +1,4 @@
-//! One `waft` process: what is typed into it, what it tells, how it ends.
+//! One `waft` process: its input, its events, and how it ends.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Past this a test is stuck: longer than every deadline that a test waits for.
+/// After this time a test counts as stuck. It is longer than every deadline that a test waits for.
 const STUCK: Duration = Duration::from_secs(100);
 
-/// A command to be run in a home and a working folder.
+/// A command to run with a home and a working folder.
 pub(crate) struct Call(Command);
 
 impl Call {
-    /// `waft --json ARGS`, with nothing of the caller's environment that it heeds.
+    /// `waft --json ARGS`, without the environment variables of the caller that it reads.
     pub(crate) fn new(home: &Path, work: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
         command.arg("--json").args(args);
@@ -51,7 +51,7 @@ impl Call {
         self
     }
 
-    /// The same command, run by another one, which takes it behind these arguments.
+    /// The same command, run by `program`, which takes it after `args`.
     pub(crate) fn within(self, program: &str, args: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(args).arg(self.0.get_program()).args(self.0.get_args());
@@ -85,7 +85,7 @@ impl Call {
         Waft { child, input, told, errors: Some(errors), seen: Vec::new() }
     }
 
-    /// Runs it to its end, with nothing to read.
+    /// Runs the command to its end, with no input.
     pub(crate) fn run(self) -> Ended {
         let mut process = self.start();
         process.close_input();
@@ -99,17 +99,17 @@ pub(crate) struct Waft {
     input: Option<ChildStdin>,
     told: Receiver<String>,
     errors: Option<JoinHandle<String>>,
-    /// Every event so far.
+    /// All events so far.
     pub(crate) seen: Vec<Value>,
 }
 
 impl Waft {
-    /// The next event of that kind; all before it are passed over.
+    /// Waits for the next event of that kind, and skips all before it.
     pub(crate) fn await_event(&mut self, kind: &str) -> Value {
         self.await_that(kind, |_| true)
     }
 
-    /// The next event of that kind that is meant.
+    /// Waits for the next event of that kind that meets the condition.
     pub(crate) fn await_that(&mut self, kind: &str, meant: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + STUCK;
         loop {
@@ -131,7 +131,7 @@ impl Waft {
         }
     }
 
-    /// The address and the code of a receiver that has just begun.
+    /// The address and the code of a receiver that has just started.
     pub(crate) fn ready(&mut self) -> (String, Option<String>) {
         let ready = self.await_event("ready");
         (text(&ready, "address"), ready["code"].as_str().map(str::to_owned))
@@ -148,23 +148,23 @@ impl Waft {
         self.write_line(line);
     }
 
-    /// Writes a line to its standard input, asked for or not.
+    /// Writes a line to the standard input, without waiting for a question.
     pub(crate) fn write_line(&mut self, line: &str) {
         let input = self.input.as_mut().expect("its input is open");
         writeln!(input, "{line}").and_then(|()| input.flush()).expect("it reads its input");
     }
 
-    /// Ends its standard input.
+    /// Closes the standard input.
     pub(crate) fn close_input(&mut self) {
         self.input = None;
     }
 
-    /// Sends Ctrl-C.
+    /// Sends the signal of Ctrl-C.
     pub(crate) fn interrupt(&self) {
         self.signal(Signal::INT);
     }
 
-    /// Ends it without its doing.
+    /// Kills the process.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was killed");
@@ -179,7 +179,7 @@ impl Waft {
         kill_process(pid, signal).expect("it runs");
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     pub(crate) fn end(mut self) -> Ended {
         let until = Instant::now() + STUCK;
         loop {
@@ -205,21 +205,21 @@ impl Drop for Waft {
 /// A process that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Its exit code; none if a signal ended it.
+    /// The exit code. `None` if a signal ended the process.
     pub(crate) code: Option<i32>,
     pub(crate) events: Vec<Value>,
-    /// What people read.
+    /// Everything it wrote to standard error.
     pub(crate) errors: String,
 }
 
 impl Ended {
-    /// It did what it was told to.
+    /// Asserts that the process succeeded.
     pub(crate) fn well(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self
     }
 
-    /// It ended with that error: exit code and class agree, and its text says these things.
+    /// Asserts that the process failed with that error: exit code and class agree, and the text contains these phrases.
     pub(crate) fn failed(self, exit: i32, class: &str, says: &[&str]) -> Self {
         assert_eq!(self.code, Some(exit), "{self:#?}");
         let error = self.last("error").clone();
@@ -242,7 +242,7 @@ impl Ended {
         self.events.iter().filter(move |event| event["event"] == kind)
     }
 
-    /// Neither people nor scripts were told that secret.
+    /// Asserts that the secret is neither in the text for users nor in the events.
     pub(crate) fn never_says(&self, secret: &str) -> &Self {
         let all = format!("{}\n{}", self.errors, Value::from(self.events.clone()));
         let bare = |text: &str| text.replace(['-', ' '], "").to_uppercase();
@@ -251,7 +251,8 @@ impl Ended {
     }
 }
 
-/// An error, or a refusal at the door: of that class; its text says these things and what to do next, and no secrets.
+/// Asserts that an error or a rejection has that class, that its text contains these phrases and advice, and that it
+/// contains no secret.
 pub(crate) fn says_so(event: &Value, class: &str, says: &[&str]) {
     assert_eq!(event["class"], class, "{event:#}");
     let advice = event["advice"].as_str();
@@ -264,7 +265,7 @@ pub(crate) fn says_so(event: &Value, class: &str, says: &[&str]) {
     assert!(whole.chars().all(|c| !c.is_control() || c == '\n'), "{whole:?}");
 }
 
-/// A string of an event.
+/// A string field of an event.
 pub(crate) fn text(event: &Value, field: &str) -> String {
     event[field].as_str().unwrap_or_else(|| panic!("no {field} in {event:#}")).to_owned()
 }
@@ -273,7 +274,7 @@ fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is no event: {error}"))
 }
 
-/// Whether four groups of four characters of a key stand there. (A fingerprint has five groups.)
+/// Whether the text contains a key: four groups of four characters. (A fingerprint has five groups.)
 fn has_key(text: &str) -> bool {
     text.split_whitespace().any(|word| {
         let groups: Vec<&str> = word.trim_matches(|c: char| !c.is_ascii_alphanumeric()).split('-').collect();

@@ -1,6 +1,8 @@
-//! Trusted senders that lie, against the built receiver: archives, chunks, frames and offers that must not get through.
+//! Trusted senders that violate the protocol, against the built receiver: archives, chunks, frames and offers that must
+//! be refused.
 //!
-//! Each line of how comparable tools were broken: traversal, escape sequences, sizes and counts, truncation, bombs.
+//! The cases are the ways in which comparable tools were broken: traversal, escape sequences, sizes and counts,
+//! truncation, decompression bombs.
 
 use std::fs;
 
@@ -17,7 +19,7 @@ use super::peers::{Raw, archive_of, directory, file, run, send};
 use super::source::HandMade;
 use super::world::World;
 
-/// What people and scripts were told can do nothing to a terminal, and cannot turn text around.
+/// Asserts that no text for users or scripts contains control characters or changes the direction of text.
 pub(crate) fn harmless(ended: &Ended) {
     let scripts = serde_json::Value::from(ended.events.clone());
     let strings = |value: &serde_json::Value| value.as_object().map(|map| map.values().cloned().collect::<Vec<_>>());
@@ -30,14 +32,15 @@ pub(crate) fn harmless(ended: &Ended) {
     }
 }
 
-/// A receiver for liars: it takes everyone who is trusted.
+/// A receiver that accepts every trusted sender.
 pub(crate) fn receiver(world: &World) -> (Waft, String) {
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     (receiver, address)
 }
 
-/// Sends each archive to the same receiver: refused as malformed, nothing kept, nothing shown; then a good one arrives.
+/// Sends each archive to the same receiver: each is refused as malformed, nothing is kept, nothing is printed. Then a
+/// valid one arrives.
 fn refused(archives: Vec<(String, HandMade)>) {
     let world = World::new();
     let around = super::world::listed(world.root.path()).len();
@@ -49,7 +52,7 @@ fn refused(archives: Vec<(String, HandMade)>) {
         world.nothing_arrived();
         assert!(!world.staging().exists(), "{what:?}");
     }
-    // Nor anywhere else: identity files, trust and its lock are all that there was.
+    // Nothing is kept anywhere else either: there are only the identity files, the trust file and its lock.
     assert!(
         super::world::listed(world.root.path()).len() <= around + 1,
         "{:#?}",
@@ -206,7 +209,7 @@ fn a_chain_of_large_claims_takes_no_memory() {
     }
 }
 
-/// Lies in every chunk, and seals the lie well.
+/// Changes the plaintext of every chunk, then seals it correctly.
 struct Lying<const LIE: u8>(RingCipher);
 
 impl<const LIE: u8> Cipher for Lying<LIE> {
@@ -218,18 +221,18 @@ impl<const LIE: u8> Cipher for Lying<LIE> {
 
     fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG] {
         match LIE {
-            // An LZ4 block that grows to 255 times its length: one literal, then a match without end.
+            // An LZ4 block that expands to 255 times its length: one literal, then an endless match.
             0 => {
                 data.fill(0xff);
                 data[..6].copy_from_slice(&[1, 0x1f, 0, 1, 0, 0xff]);
             }
-            // A block that points before its beginning.
+            // A block with a match before its start.
             1 => data[..6].copy_from_slice(&[1, 0x1f, 0, 0xff, 0xff, 0]),
-            // A block that gives less than is due.
+            // A block that expands to fewer bytes than expected.
             2 => data[..3].copy_from_slice(&[1, 0x10, 0]),
             // An unknown codec.
             3 => data[0] = 7,
-            // The right data, and a wrong tag.
+            // The correct data with a wrong tag.
             _ => {
                 let mut tag = self.0.seal(nonce, data);
                 tag[0] ^= 1;
@@ -264,7 +267,7 @@ fn chunks_that_are_bombs_or_forged() {
     }
     world.nothing_arrived();
     assert!(!world.staging().exists());
-    // Who tells the truth gets through.
+    // A sender without changes is accepted.
     let root = archive.root;
     assert_eq!(run(send::<RingCipher>(&world, &address, archive)).map(|receipt| receipt.digest), Ok(root));
     assert_eq!(fs::read(world.target().join("a")).unwrap(), content);

@@ -1,4 +1,4 @@
-//! Identity and trust files that are missing, unreadable, damaged or not each other's.
+//! Identity and trust files that are missing, unreadable, damaged or do not match.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::world::{Machine, World, set_mode, write};
 
 const RENEW: &str = "waft id --renew";
 
-/// Changes a file of the laptop's home: `send`, `receive` and `id` take it in the same way, and a renewal mends it.
+/// Changes a file in the laptop's home: `send`, `receive` and `id` report it in the same way, and a renewal repairs it.
 fn refused(change: impl Fn(&Machine), says: &[&str]) {
     let world = World::new();
     world.small();

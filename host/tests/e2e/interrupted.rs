@@ -1,4 +1,4 @@
-//! Connections that break and people who stop: what is kept, what is sent again, and what each side is told.
+//! Broken connections and users who interrupt: what is kept, what is sent again, and what each side reports.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,9 +10,9 @@ use super::harness::{Waft, says_so, text};
 use super::proxy::{Fate, Proxy};
 use super::world::{World, listed, noise, write};
 
-/// Bytes of the sender's that are past everything but chunks.
+/// Number of bytes from the sender after which only chunks follow.
 const IN_THE_MIDDLE: u64 = 300_000;
-/// More than fits the buffers between two processes.
+/// More bytes than fit into the buffers between two processes.
 const LARGE: usize = 12 << 20;
 
 fn world(bytes: usize) -> World {
@@ -30,7 +30,7 @@ fn a_broken_connection_is_resumed_in_the_same_run() {
     let world = world(2 << 20);
     let mut receiver = world.receive(&[]);
     let (address, code) = receiver.ready();
-    // In the preface, in the handshake, and twice in the middle; nobody is asked twice.
+    // In the preface, in the handshake, and twice in the middle. No question is asked twice.
     let fates = [Fate::Cut(5), Fate::Cut(500), Fate::Cut(IN_THE_MIDDLE), Fate::Cut(IN_THE_MIDDLE)];
     let proxy = Proxy::before(&address, &fates);
     let sender = world.deliver(&mut receiver, &proxy.address, &code.unwrap()).well();
@@ -54,7 +54,7 @@ fn once_outlives_a_broken_connection() {
     world.arrived();
 }
 
-/// A run that ends in the middle without its doing; then another one, to the same receiver or a new one.
+/// Kills a run in the middle, then does `between` and sends again.
 fn resumed_later(between: impl Fn(&World), least_held: u64) {
     let world = world(2 << 20);
     let mut first = world.receive(&[]);
@@ -137,7 +137,7 @@ fn the_outcome_is_unknown() {
     let world = world(1 << 20);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    // The receipt gets lost, and then somebody else answers there.
+    // The receipt gets lost, and then something else answers at that address.
     let proxy = Proxy::before(&address, &[Fate::Mute(IN_THE_MIDDLE), Fate::Answer(b"HTTP/1.1 400\r\n")]);
     let sender = world.send(&proxy.address);
     receiver.await_event("committed");
@@ -160,7 +160,7 @@ fn once_outlives_a_lost_receipt_and_takes_nothing_more() {
     proxy.cut();
     let other = attic.call(&["send", "folder"]).arg(format!("kitchen@{address}")).run();
     other.failed(15, "refused", &["kitchen declined the folder"]);
-    // The first connection's fate, and the second's.
+    // The fates of the first and the second connection.
     proxy.await_fate();
     proxy.await_fate();
     proxy.go_on();
@@ -177,7 +177,7 @@ fn in_the_middle(world: &World) -> (Waft, Proxy, Waft) {
     let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
     let sender = world.send(&proxy.address);
     proxy.await_fate();
-    // What has reached the receiver's machine, the receiver still has to take.
+    // Waits until the receiver has stored a part; bytes that have reached its machine may still be in a buffer.
     let taken = || fs::metadata(world.staging().join("manifest")).is_ok_and(|manifest| manifest.len() > 0);
     while !taken() {
         sleep(Duration::from_millis(10));
@@ -195,7 +195,7 @@ fn the_sender_is_interrupted_in_the_middle() {
     sender.end().failed(130, "interrupted", &says);
     says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer", "is kept"]);
     world.nothing_arrived();
-    // What was received serves the next run.
+    // The received part is used by the next run.
     receiver.kill();
     let mut another = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = another.ready();
@@ -256,7 +256,7 @@ fn a_receiver_that_falls_silent_is_given_up() {
     receiver.kill();
     let told = clock.hurry(&[sender.pid()], || sender.await_event("retry"));
     assert_eq!(text(&told, "message"), "kitchen has said nothing for too long.");
-    // Nobody is there any more, and nothing is waited for that long again.
+    // The receiver is gone, and the sender does not wait that long again.
     let says = ["kitchen has said nothing for too long. Since then: ", "See whether it still runs"];
     clock.hurry(&[sender.pid()], || sender.end()).failed(16, "broken", &says);
     proxy.cut();
@@ -295,7 +295,7 @@ fn a_sender_is_interrupted_while_the_key_is_typed() {
     sender.interrupt();
     sender.end().failed(130, "interrupted", &["Interrupted"]);
     says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
-    // The question went with its sender: the next line answers the next question.
+    // The question ended with its sender, so the next line answers the next question.
     let mut again = world.send(&address);
     let key = again.key();
     receiver.answer("key", &key);

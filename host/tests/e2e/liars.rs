@@ -1,5 +1,5 @@
-//! Receivers that refuse for every reason there is, or lie, against the built sender; and peers with stolen
-//! certificates.
+//! Receivers that refuse for every possible reason, or violate the protocol, against the built sender; and peers with
+//! stolen certificates.
 
 use std::sync::Arc;
 use std::thread::scope;
@@ -22,14 +22,14 @@ use super::harness::{Ended, says_so};
 use super::peers::{accept, message, receive, run, say, varint};
 use super::world::{Machine, World, write};
 
-/// A store that fails where it is told to.
+/// A store that fails where a test says so.
 #[derive(Clone)]
 struct Lying {
     capacity: Capacity,
     begin: Result<u64, StoreError>,
     write: Result<(), StoreError>,
     commit: Result<(), StoreError>,
-    /// The manifest as far as it came, and its length.
+    /// The received part of the manifest, and the manifest's length.
     manifest: (Vec<u8>, usize),
 }
 
@@ -84,7 +84,7 @@ impl Store for Lying {
     async fn discard(&mut self) {}
 }
 
-/// A sender against a receiver that does this with its one connection.
+/// Runs a sender against a receiver that handles its one connection with `peer`.
 fn sent_to<T: Send>(world: &World, peer: impl AsyncFnOnce(&World, TcpListener) -> T + Send) -> (Ended, T) {
     sent_to_name("kitchen", world, peer)
 }
@@ -147,7 +147,7 @@ fn every_refusal_has_its_text() {
 #[test]
 fn a_folder_over_the_receivers_limits() {
     let Lying { capacity, .. } = Lying::new();
-    // What is offered: `deep`, a file in it, and `z`.
+    // The folder that is offered: `deep`, a file in it, and `z`.
     let cases: [(Capacity, &[&str]); 4] = [
         (
             Capacity { total: 100, ..capacity },
@@ -177,19 +177,20 @@ fn a_receipt_for_another_folder_is_no_success() {
 fn a_prefix_that_the_receiver_cannot_hold() {
     let too_long = Lying { begin: Ok(1 << 40), ..Lying::new() };
     stored_by(too_long).failed(17, "protocol", &["kitchen does not keep to the protocol"]);
-    // One that is not the sender's is not believed: all is sent, up to the receipt.
+    // The receiver claims a prefix that is not the sender's. The sender ignores it and sends everything, until the
+    // receipt.
     let not_ours = Lying { begin: Ok(50), ..Lying::new() };
     stored_by(not_ours).failed(17, "protocol", &["a receipt for another folder"]);
 }
 
-/// A `Greeting`, well-formed: with these lists, that largest chunk and those most iterations.
+/// A well-formed `Greeting` with these lists, that largest chunk and those most iterations.
 fn greeting(aeads: &[u8], keys: &[u8], chunk: u64, iterations: u64) -> Vec<u8> {
     let bounds = [vec![0, 1], vec![3; 32], vec![0xff, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f]].concat();
     let lists = [&[aeads.len() as u8][..], aeads, &[1, 1, keys.len() as u8], keys, &[0]].concat();
     message(&[bounds, varint(chunk), vec![0], lists, varint(iterations), vec![5]].concat())
 }
 
-/// A sender against a receiver that says those bytes.
+/// Runs a sender against a receiver that answers with those bytes.
 fn answered(said: &[u8]) -> Ended {
     let world = World::new();
     write(&world.folder(), "a", b"a");
@@ -268,20 +269,20 @@ fn what_a_receiver_says_last_has_its_text() {
     }
 }
 
-/// Somebody who shows the kitchen's or the laptop's certificate, with a key of its own behind it.
+/// A peer that shows the certificate of `from` with another key.
 fn stolen(from: &Machine) -> Arc<SingleCertAndKey> {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     shows(from.identity().certificate().der().clone(), &key)
 }
 
-/// Somebody who shows that certificate and signs with that key.
+/// A peer that shows that certificate and signs with that key.
 fn shows(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> Arc<SingleCertAndKey> {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let signer = rustls::crypto::ring::sign::any_ecdsa_type(&key).unwrap();
     Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], signer)))
 }
 
-/// Takes every certificate; and every signature, or none.
+/// Accepts every certificate, and either every signature or none.
 #[derive(Debug)]
 struct Credulous {
     signatures: bool,
@@ -336,8 +337,8 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::CryptoProvider { kx_groups: vec![rustls::crypto::ring::kx_group::SECP256R1], ..ring })
 }
 
-/// A receiver that shows this, or nothing, takes every signature or none, and says those bytes. It reads until the
-/// sender closes.
+/// A receiver that shows this certificate or none, accepts every signature or none, and sends those bytes. It reads
+/// until the sender closes.
 async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKey>>, signatures: bool, said: &[u8]) {
     let (mut stream, _) = listener.accept().await.unwrap();
     waft::door::admit(&mut stream).await.unwrap();

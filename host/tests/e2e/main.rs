@@ -1,16 +1,16 @@
-//! The built `waft` against itself and against liars: separate processes on loopback, driven as a script would drive
-//! them.
+//! End-to-end tests: the built `waft` as separate processes on loopback, driven like a script would drive them, against
+//! itself and against dishonest peers.
 //!
-//! [`harness`] starts and reads processes, [`world`] gives them homes and folders, [`proxy`] stands between two of them
-//! and cuts, stalls or mutes, [`peers`] are senders and receivers of our own making that have real identities and lie.
-//! Every failure is provoked for real and held against its exit code, its class and its text.
+//! [`harness`] starts processes and reads their events. [`world`] sets up homes and folders. [`proxy`] is placed
+//! between two processes and cuts, stalls or mutes connections. [`peers`] are senders and receivers with real
+//! identities that violate the protocol. Every failure is provoked for real and compared with its exit code, its class
+//! and its text.
 //!
-//! Nothing here asserts on time. What a receiver waits minutes for comes in seconds where its clock is hurried
-//! ([`ahead`]); what has to wait for one of the program's own deadlines stands together in [`deadlines`], and comes
-//! first.
+//! No test asserts on time. Deadlines of minutes are reached in seconds by advancing the clock of a process
+//! ([`ahead`]). Tests that have to wait for a real deadline are in [`deadlines`] and run first.
 
 #![cfg(unix)]
-// A future here runs where it is made.
+// The futures of these traits run only on the thread that creates them.
 #![allow(async_fn_in_trait)]
 
 mod ahead;

@@ -1,16 +1,16 @@
-//! What tests need of the system: the rights of root, user namespaces, IPv6, a C compiler.
+//! Requirements of tests on the system: root privileges, user namespaces, IPv6, a C compiler.
 //!
-//! Where that is missing, a test says so and is left out. With `WAFT_TEST_SYSTEM=required`, as in `.ci/test`, it fails.
+//! If one is missing, a test prints that and is skipped. With `WAFT_TEST_SYSTEM=required`, as in `.ci/test`, it fails.
 
 use std::process::Command;
 
 /// Set in a process that runs a test again.
 const AGAIN: &str = "WAFT_TEST_AGAIN";
 
-/// A user who owns nothing.
+/// A user that owns no files.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// A test is left out because of this. Panics where it may not be.
+/// Reports that a test is skipped for this reason. Panics if tests must not be skipped.
 #[track_caller]
 pub(crate) fn left_out(because: &str) {
     let required = std::env::var_os("WAFT_TEST_SYSTEM").is_some_and(|value| value == "required");
@@ -18,13 +18,13 @@ pub(crate) fn left_out(because: &str) {
     eprintln!("left out: {because}");
 }
 
-/// Whether this process runs a test again, within what it needs.
+/// Whether this process runs a test again, with its requirements met.
 pub(crate) fn is_again() -> bool {
     std::env::var_os(AGAIN).is_some()
 }
 
-/// Runs a test of this program again, in a process that `within` starts: a program and its arguments, to which a command
-/// is appended. Leaves the test out where that cannot be started.
+/// Runs a test of this program again in a process that `within` starts: a program with arguments, to which a command is
+/// appended. Skips the test if that cannot be started.
 #[track_caller]
 pub(crate) fn again(test: &str, mut within: Command) {
     assert!(!is_again(), "{test} was not given what it needs");
@@ -39,8 +39,8 @@ pub(crate) fn again(test: &str, mut within: Command) {
     assert!(ended.status.success() && output.contains("1 passed"), "{output}{errors}");
 }
 
-/// A command that runs others as root: where this user is not, as root of a user namespace. Each has the namespaces of
-/// these options of `unshare` to itself.
+/// A command that runs another one as root: if this user is not root, as root of a user namespace. Each run has the
+/// namespaces of these `unshare` options to itself.
 pub(crate) fn unshare(options: &[&str]) -> Command {
     let mut unshare = Command::new("unshare");
     if !is_root() {
@@ -50,7 +50,8 @@ pub(crate) fn unshare(options: &[&str]) -> Command {
     unshare
 }
 
-/// A command that runs others in a network of their own, which has nothing but a loopback, with IPv4 and IPv6.
+/// A command that runs another one in a network namespace of its own, which has only a loopback interface, with IPv4
+/// and IPv6.
 pub(crate) fn own_network() -> Command {
     let mut within = unshare(&["--net"]);
     within.args(["sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]);

@@ -1,4 +1,4 @@
-//! Senders and receivers of our own making: real identities, real TLS, and whatever behind it a test wants.
+//! Senders and receivers of the tests: real identities, real TLS, and any behaviour after the handshake.
 
 use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
@@ -24,7 +24,7 @@ pub(crate) fn run<T>(peer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("there is a runtime").block_on(peer)
 }
 
-/// The laptop's way to a receiver: TLS stands.
+/// Connects to a receiver as the laptop. Returns after the TLS handshake.
 pub(crate) async fn dial(world: &World, address: &str) -> TlsLink {
     let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
     knock(&mut stream).await.expect("the receiver begins TLS");
@@ -32,7 +32,7 @@ pub(crate) async fn dial(world: &World, address: &str) -> TlsLink {
     sender::authenticate(stream, &world.laptop.identity(), pins).await.expect("they trust each other").link
 }
 
-/// The kitchen's way to a sender that comes: TLS stands.
+/// Accepts a sender as the kitchen. Returns after the TLS handshake.
 pub(crate) async fn accept(world: &World, listener: &TcpListener) -> TlsLink {
     let (mut stream, _) = listener.accept().await.expect("a sender comes");
     admit(&mut stream).await.expect("it is one");
@@ -40,7 +40,7 @@ pub(crate) async fn accept(world: &World, listener: &TcpListener) -> TlsLink {
     receiver::authenticate(stream, &world.kitchen.identity(), pins).await.expect("they trust each other").link
 }
 
-/// Sends a hand-made archive in good order, as the laptop, without code and with a sealed key.
+/// Sends a hand-made archive by the protocol, as the laptop, without a code and with a sealed key.
 pub(crate) async fn send<C: Cipher>(
     world: &World,
     address: &str,
@@ -75,7 +75,7 @@ pub(crate) async fn send<C: Cipher>(
     outcome
 }
 
-/// Receives in good order into a store that may lie, as the kitchen, without code and with a sealed key.
+/// Receives by the protocol into a store that may misbehave, as the kitchen, without a code and with a sealed key.
 pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, store: &mut impl Store) {
     let mut link = accept(world, listener).await;
     let (laptop, kitchen) = (world.laptop.identity(), world.kitchen.identity());
@@ -97,17 +97,17 @@ pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, st
         entropy: &mut OsRng,
         buffers: waft_core::session::receiver::Buffers { frame: &mut frame, plain: &mut vec![0; CHUNK_MAX as usize] },
     };
-    // How it ends is seen at the other end.
+    // The result is checked at the other end.
     let _ = receiver.receive::<C>(&mut link, laptop.certificate().hash()).await;
     link.close().await;
 }
 
-/// What a sender's `Cancel`, a receiver's `Refused` and its `Cancel` begin with.
+/// The types of a sender's `Cancel`, a receiver's `Refused` and its `Cancel`.
 const LAST_WORDS: [u8; 3] = [4, 7, 8];
 
-/// Says those bytes, and gives all that is answered up to the peer's last word.
+/// Sends those bytes, and returns all answers up to the peer's final message.
 pub(crate) async fn say(mut link: TlsLink, bytes: &[u8]) -> Vec<u8> {
-    // A peer that has closed already has said what there is to say.
+    // A peer that has already closed has sent all its answers.
     let _ = link.write_all(bytes).await;
     let _ = link.flush().await;
     let mut answer = Vec::new();
@@ -127,7 +127,7 @@ pub(crate) fn message(payload: &[u8]) -> Vec<u8> {
     [&[1, 0, (payload.len() >> 8) as u8, payload.len() as u8][..], payload].concat()
 }
 
-/// The payloads of whole frames.
+/// The payloads of complete frames.
 pub(crate) fn payloads(mut frames: &[u8]) -> Vec<Vec<u8>> {
     let mut payloads = Vec::new();
     while let [_, high, middle, low, rest @ ..] = frames {
@@ -139,7 +139,7 @@ pub(crate) fn payloads(mut frames: &[u8]) -> Vec<Vec<u8>> {
     payloads
 }
 
-/// A varint.
+/// Encodes a varint.
 pub(crate) fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value > 127 {
@@ -150,7 +150,7 @@ pub(crate) fn varint(mut value: u64) -> Vec<u8> {
     bytes
 }
 
-/// A person who says nothing.
+/// An operator that answers nothing.
 struct Nobody;
 
 impl waft_core::session::sender::Operator for Nobody {
@@ -168,7 +168,7 @@ impl waft_core::session::receiver::Operator for Nobody {
     fn event(&mut self, _: waft_core::session::receiver::Event) {}
 }
 
-/// An entry of a manifest as bytes, legal or not.
+/// An entry of a manifest as bytes, valid or not.
 #[derive(Clone)]
 pub(crate) struct Raw {
     pub(crate) size: Option<u64>,
@@ -188,7 +188,7 @@ pub(crate) fn file(path: impl AsRef<[u8]>) -> Raw {
 }
 
 impl Raw {
-    /// As it stands in a manifest.
+    /// Its encoding in a manifest.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let kind = self.size.map_or(vec![0], |size| [vec![1], varint(size)].concat());
         let path = [varint(self.path.len() as u64), self.path.clone()].concat();
@@ -197,7 +197,7 @@ impl Raw {
     }
 }
 
-/// The archive of these entries; every file among them is empty.
+/// The archive of these entries, in which every file is empty.
 pub(crate) fn archive_of(entries: &[Raw]) -> HandMade {
     let manifest: Vec<u8> = entries.iter().flat_map(Raw::bytes).collect();
     let files = entries.iter().filter(|entry| entry.size.is_some()).count();

@@ -1,4 +1,4 @@
-//! Libraries that are loaded into a process of the built command before all others, and answer in place of the system.
+//! Libraries that are preloaded into a process of the built command and replace functions of the system.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use super::needs::left_out;
 use super::world::World;
 
-/// Builds the library of a C file in this folder. None where a process cannot be given one.
+/// Builds the library from a C file in this folder. `None` if libraries cannot be preloaded.
 pub(crate) fn library(world: &World, name: &str) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e").join(name).with_extension("c");
     let library = world.root.path().join(name).with_extension("so");

@@ -1,4 +1,4 @@
-//! `waft provision`: an image and trust, or neither.
+//! `waft provision` creates an image and trust, or neither.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -20,7 +20,7 @@ fn image(world: &World) -> Identity {
     Identity::parse(&bytes).expect("the image is good")
 }
 
-/// Neither an image nor trust.
+/// Asserts that there is neither an image nor trust.
 fn nothing_happened(world: &World) {
     let left: Vec<_> = fs::read_dir(&world.laptop.work).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.is_empty(), "{left:?}");
@@ -108,7 +108,7 @@ fn an_image_without_trust_is_taken_back() {
     world.laptop.call(&["id"]).run().well();
     fs::write(world.laptop.home.join("lock"), b"").unwrap();
     let Some(call) = as_nobody(&world, provisioning(&world, &[])) else { return };
-    // Nothing new can be made beside the files that are there: trust is neither made nor replaced.
+    // No file can be created in the home, so trust is neither created nor replaced.
     set_mode(&world.laptop.home, 0o555);
     call.run().failed(11, "identity", &["cannot write", "trust.json"]);
     take_back(&world);

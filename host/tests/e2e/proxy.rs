@@ -1,4 +1,4 @@
-//! Stands between a sender and a receiver, and does to each connection what the test wants.
+//! A proxy between a sender and a receiver that interferes with each connection as a test needs it.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -12,20 +12,21 @@ use socket2::{Domain, Socket, Type};
 /// What happens to one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fate {
-    /// Everything passes.
+    /// All bytes pass in both directions.
     Pass,
-    /// Once so many bytes went from the sender to the receiver, both lose the connection.
+    /// After so many bytes from the sender to the receiver, both sides lose the connection.
     Cut(u64),
-    /// Once so many bytes went that way, no more go until the test says so. Back everything passes, but for the end of
-    /// the connection: what is stalled does not learn that the other side is gone.
+    /// After so many bytes in that direction, the following bytes are held back until the test continues. In the other
+    /// direction all bytes pass, but not the end of the connection: the stalled side does not learn that the other side
+    /// is gone.
     Stall(u64),
-    /// Once so many bytes went that way, nothing goes back any more. What the sender says still passes.
+    /// After so many bytes in that direction, no more bytes pass back. The sender's bytes still pass.
     Mute(u64),
-    /// It is answered like this, and never reaches the receiver.
+    /// The proxy answers with these bytes, and the connection never reaches the receiver.
     Answer(&'static [u8]),
 }
 
-/// A port before another one. A connection beyond those that have a fate passes.
+/// A port in front of another one. Connections beyond the listed fates pass.
 pub(crate) struct Proxy {
     pub(crate) address: String,
     reached: Receiver<()>,
@@ -58,12 +59,12 @@ impl Proxy {
         Self { address, reached, orders }
     }
 
-    /// Waits until the next connection has come so far that its fate begins.
+    /// Waits until the next connection has reached the point where its fate takes effect.
     pub(crate) fn await_fate(&self) {
         self.reached.recv_timeout(std::time::Duration::from_secs(60)).expect("so many bytes are sent");
     }
 
-    /// Lets the oldest stalled connection go on.
+    /// Continues the oldest stalled connection.
     pub(crate) fn go_on(&self) {
         self.order(Order::GoOn);
     }
@@ -79,7 +80,7 @@ impl Proxy {
     }
 }
 
-/// A listener whose connections buffer little, so that a sender cannot run far ahead.
+/// A listener whose connections have small buffers, so that a sender cannot run far ahead.
 fn narrow_listener() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
     socket.set_recv_buffer_size(32 << 10).expect("it can be smaller");
@@ -114,7 +115,7 @@ fn serve(sender: TcpStream, target: &str, fate: Fate, tell: &Sender<()>, order: 
 fn pass_back(mut from: TcpStream, mut to: TcpStream, muted: &Mutex<bool>, ends: bool) {
     let mut buffer = [0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        // Held while writing: once it is mute, nothing more has gone.
+        // Held while writing: after the connection is mute, no more bytes pass.
         let muted = muted.lock().expect("no panic while it is held");
         if !*muted && to.write_all(&buffer[..count]).is_err() {
             break;
@@ -165,7 +166,7 @@ fn pass_forth(
 
 fn cut(both: &[TcpStream; 2]) {
     for stream in both {
-        // One that is closed already is cut.
+        // The stream may be closed already.
         let _ = stream.shutdown(Shutdown::Both);
     }
 }

@@ -1,4 +1,5 @@
-//! A process at a terminal of its own: what is typed there, what a user sees, and in which state the terminal is left.
+//! A process at a terminal of its own: its input, the screen as a user sees it, and the mode in which it leaves the
+//! terminal.
 
 use std::io::{Read, Write};
 use std::process::{Child, ExitStatus};
@@ -16,7 +17,7 @@ use vt100::Parser;
 
 use super::world::Machine;
 
-/// Past this a test is stuck.
+/// After this time a test counts as stuck.
 const STUCK: Duration = Duration::from_secs(60);
 const ROWS: u16 = 40;
 const COLUMNS: u16 = 120;
@@ -27,16 +28,16 @@ pub(crate) struct Terminal {
     child: Child,
     shown: Receiver<Vec<u8>>,
     screen: Parser,
-    /// All that was written to the terminal.
+    /// All bytes that were written to the terminal.
     pub(crate) written: Vec<u8>,
 }
 
-/// `waft ARGS` as a machine's user types it.
+/// `waft ARGS` as the machine's user types it.
 pub(crate) fn waft(machine: &Machine, args: &[&str]) -> Command {
     at_home(machine, Command::new(env!("CARGO_BIN_EXE_waft")).args(args))
 }
 
-/// A shell that runs a script, or, without one, commands that are typed.
+/// A shell that runs a script or, without one, typed commands.
 pub(crate) fn shell(machine: &Machine, script: Option<&str>) -> Command {
     let shell = Command::new("sh").env("WAFT", env!("CARGO_BIN_EXE_waft")).env("PS1", "ready> ");
     let shell = match script {
@@ -62,13 +63,13 @@ impl Terminal {
         let reading = Arc::downgrade(&pty);
         spawn(move || {
             let mut bytes = [0; 4096];
-            // Held only for a moment at a time, so that it can be closed.
+            // Held only for a moment at a time, so that the terminal can be closed.
             while let Some(pty) = reading.upgrade() {
                 let pause = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
                 if poll(&mut [PollFd::new(&*pty, PollFlags::IN)], Some(&pause)) == Ok(0) {
                     continue;
                 }
-                // A terminal whose last process has gone gives an error.
+                // Reading from a terminal whose last process has ended fails.
                 match (&*pty).read(&mut bytes) {
                     Ok(count @ 1..) => drop(tell.send(bytes[..count].to_vec())),
                     _ => return,
@@ -79,12 +80,12 @@ impl Terminal {
         Self { pty: Some(pty), child, shown, screen, written: Vec::new() }
     }
 
-    /// Waits until the user sees that.
+    /// Waits until the screen shows that text.
     pub(crate) fn sees(&mut self, text: &str) {
         self.await_screen(text, |screen| screen.contains(text));
     }
 
-    /// Waits until the screen is as it is meant to be.
+    /// Waits until the screen meets the condition.
     pub(crate) fn await_screen(&mut self, what: &str, meant: impl Fn(&str) -> bool) {
         let until = Instant::now() + STUCK;
         while !meant(&self.screen.screen().contents()) {
@@ -95,7 +96,7 @@ impl Terminal {
         }
     }
 
-    /// What the user sees.
+    /// The text on the screen.
     pub(crate) fn screen(&self) -> String {
         self.screen.screen().contents()
     }
@@ -112,23 +113,23 @@ impl Terminal {
         Pid::from_child(&self.child)
     }
 
-    /// Whether the process has not ended yet.
+    /// Whether the process is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it was started here").is_none()
     }
 
-    /// Whether a line on the screen was broken by the terminal, within a word perhaps.
+    /// Whether the terminal itself has broken a line on the screen, possibly within a word.
     pub(crate) fn has_broken_lines(&self) -> bool {
         (0..ROWS).any(|row| self.screen.screen().row_wrapped(row))
     }
 
-    /// Whether the terminal collects lines and shows what is typed.
+    /// Whether the terminal is in line mode with echo.
     pub(crate) fn echoes(&self) -> bool {
         let modes = tcgetattr(self.pty()).expect("it is a terminal").local_modes;
         modes.contains(LocalModes::ECHO | LocalModes::ICANON)
     }
 
-    /// Waits until it does, or does not.
+    /// Waits until the terminal echoes, or does not.
     pub(crate) fn await_echo(&self, echoes: bool) {
         let until = Instant::now() + STUCK;
         while self.echoes() != echoes {
@@ -137,7 +138,7 @@ impl Terminal {
         }
     }
 
-    /// Does what a shell does that finds the terminal changed.
+    /// Restores line mode and echo, as a shell does that finds the terminal changed.
     pub(crate) fn set_echo(&self) {
         let mut modes = tcgetattr(self.pty()).expect("it is a terminal");
         modes.local_modes.insert(LocalModes::ECHO | LocalModes::ICANON);
@@ -149,7 +150,7 @@ impl Terminal {
         self.pty = None;
     }
 
-    /// Waits for the end of the process, and takes all that it has written.
+    /// Waits for the end of the process, and reads the rest of its output.
     pub(crate) fn end(&mut self) -> ExitStatus {
         let until = Instant::now() + STUCK;
         let status = loop {
@@ -168,7 +169,7 @@ impl Terminal {
         status
     }
 
-    /// The process has ended with that code, and has left the terminal as it found it.
+    /// Asserts that the process ends with that code and leaves the terminal in its original mode.
     pub(crate) fn ends_in_order(&mut self, code: i32) {
         let status = self.end();
         assert_eq!(status.code(), Some(code), "{status}\n{}", self.screen());

@@ -1,4 +1,4 @@
-//! Ways that lead nowhere: what cannot be connected to, what is not waft, what cannot be listened on.
+//! Addresses that cannot be reached, peers that are not waft, and addresses that cannot be listened on.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -8,7 +8,7 @@ use super::needs::left_out;
 use super::proxy::{Fate, Proxy};
 use super::world::{Machine, World};
 
-/// A sender against something that answers every connection like this.
+/// Runs a sender against a server that answers every connection with these bytes.
 fn against(world: &World, answer: &'static [u8], exit: i32, class: &str, says: &[&str]) {
     let there = Proxy::before("127.0.0.1:1", &[Fate::Answer(answer); 8]);
     world.sending(&there.address).run().failed(exit, class, &[says, &[there.address.as_str()]].concat());
@@ -32,7 +32,7 @@ fn nobody_listens() {
 fn a_name_that_nobody_knows() {
     let world = world();
     let ended = world.sending("no-such-board.invalid").run();
-    // A resolver may take its time to say so.
+    // A resolver may take its time to answer.
     match ended.last("error")["message"].as_str() {
         Some(message) if message.contains("timed out") => ended.failed(10, "unreachable", &["no-such-board.invalid"]),
         _ => ended.failed(10, "unreachable", &["No address is known for the name no-such-board.invalid"]),
@@ -83,8 +83,8 @@ fn the_port_is_taken() {
     assert!(!world.kitchen.work.join("received_folder").exists());
 }
 
-/// The command by a user without rights, in a network namespace of its own: it has nothing but a loopback that is down.
-/// None without the right to that.
+/// Runs the command without privileges in a network namespace of its own, which has only a loopback interface that is
+/// down. `None` if namespaces are not permitted.
 fn without_a_network(call: Call) -> Option<Call> {
     let unshare = ["--user", "--net"];
     let may = Command::new("unshare").args(unshare).arg("true").status();

@@ -1,15 +1,15 @@
-//! What a receiver refuses and a sender gives up: trust, code, key, target.
+//! What a receiver refuses and what makes a sender give up: trust, code, key, target.
 
 use super::ahead::Clock;
 use super::harness::{Waft, says_so, text};
 use super::world::{Machine, World, write};
 
-/// A code that is not that one.
+/// A code that differs from this one.
 pub(crate) fn other_than(code: &str) -> String {
     format!("{:04}", (code.parse::<u32>().expect("a code is a number") + 1) % 10_000)
 }
 
-/// A key that is not that one.
+/// A key that differs from this one.
 pub(crate) fn other_key(key: &str) -> String {
     let first = if key.starts_with('7') { "8" } else { "7" };
     format!("{first}{}", &key[1..])
@@ -37,7 +37,7 @@ fn the_receiver_does_not_trust_this_sender() {
     attic.call(&["send", "folder", &address]).run().failed(11, "identity", &says);
     let fingerprint = text(attic.call(&["id"]).run().well().last("identity"), "fingerprint");
     turned_away(&mut receiver, &["127.0.0.1 is not trusted here", &fingerprint]);
-    // As soon as it is trusted it comes in: nothing has to be started again.
+    // It is accepted as soon as it is trusted, without any restart.
     world.kitchen.trust(&attic, &["--sends"]);
     let mut sender = attic.call(&["send", "folder", &address]).start();
     sender.await_event("connected");
@@ -88,7 +88,7 @@ fn trusted_at_the_sender_but_not_to_receive() {
     world.kitchen.trust(&world.laptop, &[]);
     let says = ["kitchen is trusted here, but not to receive", "waft trust remove kitchen"];
     world.sending("127.0.0.1:1").run().failed(11, "identity", &says);
-    // Nor is it taken for the only receiver.
+    // Nor does it count as the only receiver.
     let to = |to: &str| world.laptop.call(&["send", "folder", to]).run();
     to("127.0.0.1:1").failed(11, "identity", &["waft trust add NAME CERT.pem"]);
     to("cellar").failed(2, "usage", &["cellar"]);
@@ -142,7 +142,7 @@ fn out_of_tries_and_locked() {
     sender.end().failed(12, "code", &says).never_says(&wrong);
     let told = receiver.await_event("error");
     says_so(&told, "code", &["laptop gave too many wrong codes", "has to wait 30 s", "waft trust remove"]);
-    // Locked now, whatever code is given, and by whatever connection; nobody is asked for one.
+    // The sender is locked out now, whatever the code and the connection. No code is asked for.
     let again = world.sending(&address).env("WAFT_AUTH_CODE", &code).run();
     let again = again.failed(12, "code", &["takes no code from this machine for"]);
     assert_eq!(again.all("asked").count(), 0);

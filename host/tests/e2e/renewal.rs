@@ -1,4 +1,4 @@
-//! `waft id --renew`: a question on a terminal, none without one, and what it does not renew.
+//! `waft id --renew`: it asks at a terminal, does not ask without one, and does not renew what it must keep.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ const QUESTION: &str = "Make a new identity (yes or no)?";
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 
-/// A user at a terminal who is asked whether the laptop's identity is to be renewed.
+/// A terminal at which the user is asked whether to renew the laptop's identity.
 fn asked(world: &World) -> Terminal {
     let mut terminal = Terminal::start(waft(&world.laptop, &["id", "--renew"]));
     terminal.sees(QUESTION);
@@ -60,14 +60,14 @@ fn without_a_terminal_nobody_is_asked() {
     let world = World::new();
     let before = fingerprint(&world.laptop);
     let mut renewal = world.laptop.call(&["id", "--renew"]).start();
-    // What a script writes is no answer.
+    // Input from a script is not an answer.
     renewal.write_line("no");
     let ended = renewal.end().well();
     assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
     assert_ne!(fingerprint(&world.laptop), before);
 }
 
-/// Standard input is a terminal, standard error a file, and the terminal cannot be opened to write the question to it.
+/// Standard input is a terminal, standard error a file, and the terminal cannot be opened for writing the question.
 #[test]
 fn where_the_question_cannot_be_shown_nothing_is_renewed() {
     let world = World::new();
@@ -95,7 +95,7 @@ fn a_home_that_cannot_be_private_gets_no_identity() {
         let left: Vec<_> = fs::read_dir(&world.laptop.home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["lock"], "{args:?}");
     }
-    // One that is there already is not used either.
+    // An existing identity is not used either.
     world.laptop.call(&["id"]).run().well();
     let before = listed(&world.laptop.home);
     call(&["id"]).run().failed(11, "identity", &["key.pem is open to other users (mode 755)"]);

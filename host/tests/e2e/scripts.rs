@@ -1,4 +1,4 @@
-//! What scripts are told: one event a line, and an exit code.
+//! The interface for scripts: one event per line, and an exit code.
 
 use super::harness::text;
 use super::world::{World, write};

@@ -1,4 +1,4 @@
-//! `waft seal` and `waft open`: there and back, and every file that does not open.
+//! `waft seal` and `waft open`: round trips, and all files that cannot be opened.
 
 use std::fs;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ impl Seal {
         open.env("WAFT_KEY", key).run()
     }
 
-    /// The file does not open, and nothing of it is left anywhere.
+    /// Asserts that the file cannot be opened and that nothing of it is left anywhere.
     fn fails(&self, key: &str, exit: i32, class: &str, says: &[&str]) {
         let before = listed(&self.world.kitchen.work);
         self.open(key).failed(exit, class, says).never_says(key);
@@ -52,7 +52,7 @@ fn there_and_back() {
     opened.never_says(&seal.key);
     assert_eq!(opened.last("opened")["files"], 3);
     seal.world.arrived();
-    // Again: it is there already.
+    // A second time: the folder is already there.
     seal.open(&seal.key).well();
     seal.world.arrived();
 }
@@ -78,7 +78,7 @@ fn a_target_that_only_looks_the_same() {
     };
     open().well();
     seal.world.arrived();
-    // What is wrong with the file is found, whatever the target holds.
+    // A damaged file is detected whatever the target holds.
     let whole = fs::read(&seal.file).unwrap();
     fs::write(&seal.file, &whole[..whole.len() / 2]).unwrap();
     seal.fails(&seal.key, 14, "storage", &["folder.waft is cut short"]);
@@ -125,7 +125,7 @@ fn a_truncated_file() {
         fs::write(&seal.file, &whole[..length]).unwrap();
         seal.fails(&seal.key, 14, "storage", &["folder.waft is cut short", "compare the sizes"]);
     }
-    // Without its last chunk, at a frame's very end.
+    // Without its last chunk, cut exactly at the end of a frame.
     let frame =
         |at: usize| 4 + ((whole[at + 1] as usize) << 16 | (whole[at + 2] as usize) << 8 | whole[at + 3] as usize);
     let header = 10 + usize::from(whole[9]);
@@ -146,7 +146,7 @@ fn a_damaged_file() {
     for at in [header + 32, header + 33, header + 36, header + 50, length / 2, length - 1] {
         let good = seal.with_bytes(|bytes| bytes[at] ^= 0x55);
         let ended = seal.open(&seal.key);
-        // A length that lies may well lead past the end.
+        // A changed length may point beyond the end.
         let says = if ended.errors.contains("cut short") { "is cut short" } else { "is damaged" };
         seal.fails(&seal.key, 14, "storage", &["folder.waft", says, "Copy it again"]);
         fs::write(&seal.file, good).unwrap();
@@ -161,7 +161,7 @@ fn a_damaged_header_is_a_wrong_key_at_most() {
     let header = 10 + usize::from(fs::read(&seal.file).unwrap()[9]);
     for at in (8..header + 32).step_by(13) {
         let good = seal.with_bytes(|bytes| bytes[at] ^= 1);
-        // More iterations than the header had may take their time; but never anything is written.
+        // A changed number of iterations may take longer or be rejected, but nothing is ever written.
         let ended = seal.open(&seal.key);
         assert!(matches!(ended.code, Some(13 | 14)), "byte {at}: {ended:#?}");
         fs::write(&seal.file, good).unwrap();
@@ -197,7 +197,7 @@ fn a_target_that_is_not_empty() {
     let open =
         seal.world.kitchen.call(&["open"]).arg(&seal.file).with(|call| call.args(["--into", "into", "--overwrite"]));
     open.env("WAFT_KEY", &seal.key).run().well();
-    // Other files stay.
+    // Other files in the target are kept.
     fs::remove_file(seal.world.target().join("mine")).unwrap();
     seal.world.arrived();
 }

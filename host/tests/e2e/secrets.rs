@@ -1,11 +1,11 @@
-//! Code and key: in no command line, no file name, no text but where they are meant to be shown.
+//! Code and key appear in no command line, no file name, and only in the texts that are meant to show them.
 
 use std::fs;
 use std::path::Path;
 
 use super::world::World;
 
-/// All that other users of the machine can see of a process, and the names of all files around it.
+/// Everything that other users of the machine can see of a process, and the names of all files around it.
 fn outside(pid: u32, work: &Path) -> String {
     let mut seen = String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap()).into_owned();
     let mut folders = vec![work.to_owned()];
@@ -35,7 +35,7 @@ fn no_secret_is_seen_from_outside() {
     sender.answer("code", &code);
     receiver.answer("key", &key);
     proxy.await_fate();
-    // The name of the temporary folder is random, and may hold any four digits.
+    // The name of the temporary folder is random and may contain any four digits.
     let seen = (outside(sender.pid(), &world.laptop.work) + &outside(receiver.pid(), &world.kitchen.work))
         .replace(&world.root.path().display().to_string(), "")
         .replace(&proxy.address, "");

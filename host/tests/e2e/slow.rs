@@ -1,4 +1,4 @@
-//! A receiver whose disk is slow: a chunk with many small files takes longer than a peer waits that hears nothing.
+//! A receiver with a slow disk: writing a chunk with many small files takes longer than a peer's silence timeout.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use super::harness::{Call, Waft};
 use super::preload::library;
 use super::world::{World, write};
 
-/// More small files than there are in one chunk.
+/// More small files than fit into one chunk.
 const FILES: usize = 1_900;
-/// Fewer than there are in the first one, which also has the manifest.
+/// Fewer files than the first chunk holds, which also contains the manifest.
 const FEW: usize = 600;
 
 fn world() -> World {
@@ -23,7 +23,7 @@ fn world() -> World {
     world
 }
 
-/// A receiver that takes that long for a file. `None` where its disk cannot be slowed down.
+/// A disk that takes `milliseconds` per file. `None` from `new` if the disk cannot be slowed down on this system.
 struct SlowDisk {
     library: PathBuf,
     milliseconds: u32,
@@ -59,14 +59,14 @@ fn its_sender_waits_for_it() {
     let mut receiver = clock.on(disk.receive(&world)).env("LD_PRELOAD", both).start();
     let (address, _) = receiver.ready();
     let sender = clock.on(world.sending(&address)).start();
-    // By that clock the chunk takes four minutes.
+    // By the advanced clock, the chunk takes four minutes.
     let processes = [receiver.pid(), sender.pid()];
     clock.hurry(&processes, || sender.end().well());
     receiver.end().well();
     world.arrived();
 }
 
-/// Sends to a receiver that takes so long that its chunk is not over when the test is, and does something in the midst.
+/// Sends to a receiver so slow that its chunk outlasts the test, and runs `act` in the middle of it.
 fn in_the_midst(act: impl FnOnce(Waft, Waft)) {
     let world = world();
     let Some(disk) = SlowDisk::new(&world, 50) else { return };

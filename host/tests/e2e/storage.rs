@@ -1,4 +1,4 @@
-//! Disks that are full, targets that cannot be written, folders that change under the sender's hands.
+//! Full disks, targets that cannot be written, and folders that change during a transfer.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -11,7 +11,7 @@ use super::needs::{NOBODY, is_root, left_out, unshare};
 use super::refusals::other_key;
 use super::world::{ANY, World, listed, noise, set_mode, write};
 
-/// The same command by a user whom permissions bind. None where the built command is out of reach for that user.
+/// Runs the same command as a user without root's privileges. `None` if that user cannot execute the built command.
 pub(crate) fn as_nobody(world: &World, call: Call) -> Option<Call> {
     if !is_root() {
         return Some(call);
@@ -26,7 +26,7 @@ pub(crate) fn as_nobody(world: &World, call: Call) -> Option<Call> {
     Some(call.with(|command| command.uid(NOBODY).gid(NOBODY)))
 }
 
-/// Gives the world back to whoever runs the tests: nobody else's files are read.
+/// Gives the files back to the user who runs the tests, because files of other users are rejected.
 pub(crate) fn take_back(world: &World) {
     if is_root() {
         give(world.root.path(), 0);
@@ -48,7 +48,7 @@ fn a_target_that_cannot_be_written() {
     let Some(call) = as_nobody(&world, call) else { return };
     let mut receiver = call.start();
     let (address, _) = receiver.ready();
-    // The sender's home was given away, too.
+    // The sender's home was also given to that user.
     let sending = as_nobody(&world, world.sending(&address)).expect("as before");
     set_mode(&world.kitchen.work, 0o555);
     sending.run().failed(14, "storage", &["kitchen cannot write to its target folder", "--into"]);
@@ -102,7 +102,7 @@ fn the_current_folder_as_the_target() {
     assert_eq!(inode(), before, "whoever stands in it stands in it still");
 }
 
-/// A service: no terminal, no key, and nobody who could be asked.
+/// A service: no terminal, no key, and no user to ask.
 #[test]
 fn a_receiver_that_nobody_can_type_a_key_at() {
     let world = World::new();
@@ -161,8 +161,8 @@ fn a_staging_area_that_is_a_link_is_refused() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
 }
 
-/// A command for the shell, in which `$0` is `waft`: by the kitchen, in a mount namespace of its own, in whose folder
-/// `disk` a disk of that many KiB stands. None without the right.
+/// Runs a shell command as the kitchen, with `waft` as `$0`, in a mount namespace of its own. There a file system of
+/// that many KiB is mounted on the folder `disk`. `None` if mounting is not permitted.
 fn on_a_small_disk(world: &World, kib: u32, script: &str) -> Option<Call> {
     let disk = world.kitchen.work.join("disk");
     fs::create_dir_all(&disk).unwrap();
@@ -177,7 +177,7 @@ fn on_a_small_disk(world: &World, kib: u32, script: &str) -> Option<Call> {
     Some(Call::of(command, &world.kitchen.home, &world.kitchen.work))
 }
 
-/// A receiver whose target stands on such a disk.
+/// A receiver whose target is on such a disk.
 fn receiving_on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
     let receive = "exec \"$0\" --json receive --listen 127.0.0.1:0 --into disk/into --once --no-code --no-key";
     on_a_small_disk(world, kib, receive).map(Call::start)
@@ -186,8 +186,8 @@ fn receiving_on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
 #[test]
 fn a_home_on_a_full_disk() {
     let world = World::strangers();
-    // The page that there is takes one of an identity's two files. With room for both it is made as if nothing had
-    // been.
+    // The one page of this disk holds only one of an identity's two files. With room for both, the identity is created
+    // as if the failure had never happened.
     let larger = "mount -t tmpfs -o remount,size=64k tmpfs \"$PWD/disk\"";
     let twice = format!("{{ \"$0\" --json id; exit=$?; {larger} && \"$0\" --quiet id >&2 && exit $exit; }}");
     let Some(call) = on_a_small_disk(&world, 4, &twice) else { return };
@@ -230,7 +230,7 @@ fn a_disk_that_fills_up_on_the_way() {
     let proxy = super::proxy::Proxy::before(&address, &[super::proxy::Fate::Stall(100_000)]);
     let sender = world.send(&proxy.address);
     proxy.await_fate();
-    // Into its namespace, and so to its disk, leads the way of its own root.
+    // The disk can be reached through the root directory of a process in the namespace.
     let disk = format!("/proc/{}/root{}", receiver.pid(), world.kitchen.work.join("disk").display());
     fs::write(Path::new(&disk).join("filler"), noise(8 << 20)).unwrap();
     proxy.go_on();
@@ -238,8 +238,7 @@ fn a_disk_that_fills_up_on_the_way() {
     receiver.end().failed(14, "storage", &["The disk is too full for the folder of laptop"]);
 }
 
-/// A file that may not grow stands for a disk that fails: a limit of its process says no with an error that is none of
-/// the usual ones.
+/// A limit on the file size stands for a failing disk: it makes writes fail with an unusual error.
 #[test]
 fn a_disk_that_fails_on_the_way() {
     let world = World::new();
@@ -265,7 +264,7 @@ fn a_disk_that_fails_on_the_way() {
     assert!(!world.laptop.work.join("more.waft").exists());
 }
 
-/// A result that nobody gets is no success; that its reader has had enough of it is no failure.
+/// A result that cannot be written is a failure. A reader that closes the pipe early is not.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_result_that_cannot_be_written() {
@@ -315,7 +314,7 @@ fn what_the_folder_cannot_replace() {
     assert_eq!(listed(&world.target()), before);
 }
 
-/// Holds the place where another process would receive into the same folder.
+/// Takes the lock of another process that receives into the same folder.
 pub(crate) fn hold(world: &World) -> fs::File {
     write(&world.staging(), "journal", b"");
     set_mode(&world.staging(), 0o700);
@@ -360,7 +359,7 @@ fn what_was_in_the_way_of_one_sender_is_not_told_of_the_next() {
     assert_eq!(told, "The key was wrong, three times; the folder of laptop was refused.");
 }
 
-/// The folder is changed after it was walked and before it is read: while the code is asked for.
+/// The folder changes after it was walked and before it is read, while the code is asked for.
 fn changed_on_the_way(change: impl Fn(&Path), says: &[&str]) {
     let world = World::new();
     world.small();
@@ -426,7 +425,7 @@ fn a_file_that_cannot_be_read() {
     world.nothing_arrived();
 }
 
-/// File systems that do not hold a name say so in many ways: none of them is a failure of the disk.
+/// File systems report a name that they cannot hold with different errors. None of them counts as a disk failure.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_that_the_file_system_refuses() {
@@ -449,7 +448,7 @@ fn names_that_the_file_system_refuses() {
     let (sender, receiver) = received("d:e", "mkdirat", "EPERM");
     sender.failed(15, "refused", &["kitchen cannot hold the name d:e"]);
     receiver.failed(15, "refused", &["into/d:e"]);
-    // What is no name's fault, or may not be, is told as what it is.
+    // An error that is not, or need not be, about the name is reported as it is.
     for (errno, exit, class) in [("EIO", 14, "storage"), ("ENOSPC", 14, "storage"), ("EROFS", 14, "storage")] {
         let (_, receiver) = received("b:c", "openat,openat2", errno);
         receiver.failed(exit, class, &["tree/a/b:c"]);

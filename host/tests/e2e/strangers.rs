@@ -1,4 +1,4 @@
-//! Who else is at the door: strangers, silent or loud, and second senders.
+//! Other connections at a receiver: silent or noisy strangers, and second senders.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use super::harness::{Ended, text};
 use super::world::{Machine, World, write};
 
-/// What strangers say.
+/// The bytes that strangers send.
 const SAID: [&[u8]; 6] = [
     b"",
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -16,11 +16,11 @@ const SAID: [&[u8]; 6] = [
     b"WAFT\x01\0\0\0HTTP/1.1 200 OK\r\n\x1b[31m\xff\xff\xff\xff",
 ];
 
-/// So many connections that say such things, and stay.
+/// Opens so many connections that send such bytes and stay open.
 fn flood(address: &str, count: usize) -> Vec<TcpStream> {
     let knock = |said: &[u8]| {
         let mut stream = TcpStream::connect(address).ok()?;
-        // It may be closed already.
+        // The connection may be closed already.
         let _ = stream.write_all(said);
         Some(stream)
     };
@@ -47,7 +47,7 @@ fn a_flood_of_strangers_delays_a_sender_at_most() {
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     let strangers = flood(&address, 60);
-    // It may be told that the place is taken, and tries again.
+    // The sender may be refused as busy, and retries.
     let sent = world.sending(&address).run().well();
     let received = receiver.end().well();
     super::hostile::harmless(&sent);
@@ -104,7 +104,7 @@ fn who_is_no_sender_gets_no_answer() {
         let mut stream = TcpStream::connect(&address).unwrap();
         stream.write_all(said).unwrap();
         let mut answer = Vec::new();
-        // Closed or reset, but not a byte.
+        // The connection is closed or reset without a byte.
         let _ = stream.read_to_end(&mut answer);
         assert_eq!(answer, b"", "{said:?}");
     }
@@ -115,7 +115,7 @@ fn who_is_no_sender_gets_no_answer() {
     assert_eq!(&answer, b"WAFT\x01\x01\0\0", "an older sender is told our version");
 }
 
-/// A second sender while the first one waits for its key: told, and let in later.
+/// A second sender arrives while the first one waits for its key: it is told to wait, and accepted later.
 #[test]
 fn a_second_sender_waits_for_its_turn() {
     let world = World::new();

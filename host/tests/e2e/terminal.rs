@@ -1,4 +1,5 @@
-//! Users at a real terminal: every signal, questions that come again, and prompts that go to nothing but a terminal.
+//! Users at a real terminal: every signal, questions that are asked again, and prompts that are only written to a
+//! terminal.
 
 use std::fs;
 
@@ -12,7 +13,7 @@ use super::world::World;
 const CTRL_C: &str = "\x03";
 const CTRL_BACKSLASH: &str = "\x1c";
 const CTRL_Z: &str = "\x1a";
-/// Bytes of the sender's that are past everything but chunks.
+/// Number of bytes from the sender after which only chunks follow.
 const IN_THE_MIDDLE: u64 = 300_000;
 
 fn world() -> World {
@@ -31,7 +32,7 @@ fn asked_for_the_code(world: &World) -> (Waft, String, Terminal) {
     (receiver, code.expect("it asks for one"), sender)
 }
 
-/// The code was typed; the key that the sender shows is typed at the receiver, and the folder arrives.
+/// Continues after the code was typed: types the sender's key at the receiver, and checks that the folder arrives.
 fn goes_on(world: &World, receiver: &mut Waft, sender: &mut Terminal) {
     sender.sees("Read it out");
     let key = shown_key(sender);
@@ -81,7 +82,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
     world.large(12 << 20);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    // Nothing more crosses in either direction: there is nobody to hear that the sender has had enough.
+    // Nothing passes in either direction any more, so the receiver cannot learn that the sender has stopped.
     let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
     let to = format!("kitchen@{}", proxy.address);
     let mut sender = Terminal::start(waft(&world.laptop, &["send", "folder", &to]));
@@ -112,7 +113,7 @@ fn a_question_is_shown_again_after_ctrl_z() {
         terminal.types("clear; echo stop''ped\n");
         terminal.await_screen("the shell's answer", |screen| screen.contains("stopped") && !screen.contains("Code"));
         terminal.types("fg\n");
-        // With what was typed already, which is still there.
+        // With the text that was typed before, which is still there.
         terminal.sees(&format!("Code that kitchen shows: {}", &code[..2]));
         terminal.await_echo(false);
     }
@@ -162,7 +163,7 @@ fn a_transfer_goes_on_in_the_background() {
     proxy.await_fate();
     terminal.types(CTRL_Z);
     terminal.types("bg\n");
-    // What is typed meanwhile is the shell's.
+    // Text that is typed meanwhile goes to the shell.
     terminal.types("echo he''llo\n");
     terminal.sees("hello");
     proxy.go_on();
@@ -247,7 +248,7 @@ fn what_was_typed_before_a_question_does_not_answer_it() {
     receiver.types("\n");
     receiver.sees("The folder of laptop is in into");
     receiver.ends_in_order(0);
-    // The question was not asked again, as it would be after an answer of another form.
+    // The question was not asked again, as it would be after an answer with an error in its form.
     assert!(!receiver.screen().lines().any(|line| line.starts_with("Key: ")), "{}", receiver.screen());
     sender.end().well();
 }

@@ -60,7 +60,7 @@ fn without_a_code_the_key_is_typed() {
     let (address, _) = receiver.ready();
     let mut sender = world.send(&address);
     let key = sender.key();
-    // As a person types it.
+    // As a user types it.
     receiver.answer("key", &key.to_lowercase().replace('-', " "));
     sender.end().well();
     receiver.end().well();
@@ -87,8 +87,8 @@ fn lines_may_be_piped_before_anybody_asks() {
 fn the_key_comes_from_the_environment() {
     let world = World::new();
     world.small();
-    // The sender makes the key, and tells it once a receiver asks for one. Another receiver, which is started with it,
-    // takes over.
+    // The sender creates the key, and shows it once a receiver asks for it. Another receiver, which is started with
+    // that key, takes over.
     let mut first = world.receive(&["--no-code"]);
     let (address, _) = first.ready();
     let mut sender = world.send(&address);
@@ -111,7 +111,7 @@ fn a_key_that_nobody_types_is_not_told() {
     let (address, _) = receiver.ready();
     assert_eq!(world.sending(&address).run().well().all("key").count(), 0);
     receiver.end().well();
-    // Nor where there is no receiver at all.
+    // Nor is a key shown if there is no receiver at all.
     assert_eq!(world.sending(&address).run().failed(10, "unreachable", &[]).all("key").count(), 0);
 }
 
@@ -164,7 +164,7 @@ fn a_code_serves_once() {
     let code = code.unwrap();
     world.sending(&address).env("WAFT_AUTH_CODE", &code).run().well();
     let next = text(&receiver.await_event("code"), "code");
-    // One code in ten thousand is the same again.
+    // One code in ten thousand equals the previous one.
     if next != code {
         world.sending(&address).env("WAFT_AUTH_CODE", &code).run().failed(12, "code", &["The code is wrong"]);
     }
@@ -181,7 +181,7 @@ fn overwrite_replaces_files_of_the_same_name() {
     let (address, _) = receiver.ready();
     world.sending(&address).run().well();
     receiver.end().well();
-    // Other files stay.
+    // Other files in the target are kept.
     assert_eq!(fs::read(world.target().join("old/thing")).unwrap(), b"old");
     fs::remove_dir_all(world.target().join("old")).unwrap();
     world.arrived();

@@ -1,4 +1,5 @@
-//! Keys leave the memory of a process when they are not needed any more. The memory is read as a core dump would have it.
+//! Keys are wiped from a process's memory when they are no longer needed. The tests read the memory that a core dump
+//! would contain.
 
 #![cfg(target_os = "linux")]
 
@@ -13,10 +14,10 @@ use super::harness::Call;
 use super::needs::left_out;
 use super::world::World;
 
-/// Past this a test is stuck.
+/// After this time a test counts as stuck.
 const STUCK: Duration = Duration::from_secs(100);
 
-/// The memory of a process that it can write.
+/// The writable memory of a process.
 fn memory(pid: u32) -> Vec<u8> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let mut memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
@@ -25,7 +26,7 @@ fn memory(pid: u32) -> Vec<u8> {
         let (range, _) = map.split_once(' ').unwrap();
         let (from, to) = range.split_once('-').unwrap();
         let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).unwrap());
-        // Some ranges belong to the kernel, and cannot be read.
+        // Some ranges belong to the kernel and cannot be read.
         let _ = memory
             .seek(SeekFrom::Start(from))
             .and_then(|_| Read::by_ref(&mut memory).take(to - from).read_to_end(&mut bytes));
@@ -34,7 +35,7 @@ fn memory(pid: u32) -> Vec<u8> {
     bytes
 }
 
-/// Whether a key stands in the memory of a process, in any of the forms in which it is typed and shown.
+/// Whether the memory of a process contains a key in any of the forms in which it is typed and shown.
 fn is_in(pid: u32, key: &str) -> bool {
     let memory = memory(pid);
     let forms = [key.to_owned(), key.replace('-', ""), key.to_lowercase(), key.replace('-', "  ")];
@@ -55,7 +56,7 @@ fn a_key_leaves_the_memory_after_its_transfer() {
     let key = sender.key();
     assert!(is_in(sender.pid(), &key), "a sender has its key, so that it would be found");
     sender.answer("code", &code.unwrap());
-    // As a user types it, and wrong at first.
+    // As a user types it, wrong at first.
     receiver.answer("key", &super::refusals::other_key(&key));
     receiver.answer("key", &key.to_lowercase());
     sender.end().well();
@@ -65,7 +66,7 @@ fn a_key_leaves_the_memory_after_its_transfer() {
     }
 }
 
-/// `strace` with these options, which holds the command at the system call that ends it.
+/// `strace` with options that stop the command at the system call that ends it.
 fn holding(trace: &Path) -> Option<Command> {
     let mut strace = Command::new("strace");
     if !strace.arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
@@ -79,7 +80,7 @@ fn holding(trace: &Path) -> Option<Command> {
 
 const HOLD: [&str; 5] = ["-qq", "-e", "trace=exit_group", "-e", "inject=exit_group:delay_enter=100s"];
 
-/// Waits until the process that `strace` has started is about to end, and gives its number.
+/// Waits until the process that `strace` has started is about to end. Returns its process id.
 fn held(strace: u32) -> u32 {
     let until = Instant::now() + STUCK;
     let ending = nix::libc::SYS_exit_group.to_string();
@@ -96,7 +97,7 @@ fn held(strace: u32) -> u32 {
     }
 }
 
-/// A command that is held where it ends.
+/// A command that is stopped at its end.
 fn until_its_end(world: &World, call: Call) -> Option<super::harness::Waft> {
     let trace = world.root.path().join("trace");
     holding(&trace)?;
@@ -107,7 +108,7 @@ fn until_its_end(world: &World, call: Call) -> Option<super::harness::Waft> {
 #[test]
 fn a_new_identity_leaves_no_text_of_its_keys() {
     let world = World::strangers();
-    // Made; then read.
+    // The first run creates the identity, the second one reads it.
     for _ in 0..2 {
         let Some(process) = until_its_end(&world, world.laptop.call(&["id"])) else { return };
         let memory = memory(held(process.pid()));
@@ -118,7 +119,7 @@ fn a_new_identity_leaves_no_text_of_its_keys() {
         let identity = world.laptop.identity();
         assert!(!has(&memory, &*identity.tls_scalar()), "the TLS key");
         assert!(!has(&memory, &*identity.hpke().to_bytes()), "the HPKE key");
-        // Without its first bytes, where memory that is free is kept in lists.
+        // Without the first bytes, which the allocator overwrites in freed memory.
         assert!(has(&memory, &identity.certificate().der()[64..128]), "what is no secret would be found");
     }
 }
@@ -149,7 +150,7 @@ fn a_sealed_file_leaves_no_key() {
 fn the_demonstration_leaves_no_key() {
     let world = World::strangers();
     let Some(mut strace) = holding(&world.root.path().join("trace")) else { return };
-    // Without QEMU.
+    // Without QEMU in the PATH.
     let path = format!("PATH={}", world.root.path().display());
     strace.args(["-E", &path]).arg(env!("CARGO_BIN_EXE_waft")).arg("demo").env("TMPDIR", world.root.path());
     let demo = strace.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

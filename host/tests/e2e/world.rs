@@ -1,4 +1,4 @@
-//! Machines with their homes, whom they trust, and folders to send.
+//! Machines with their homes and their trust, and folders to send.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -13,10 +13,10 @@ use waft::trust::Trust;
 
 use super::harness::{Call, Ended, Waft};
 
-/// Where a receiver listens in a test: any free port.
+/// The address at which a receiver listens in a test: any free port.
 pub(crate) const ANY: &str = "127.0.0.1:0";
 
-/// A computer: `home` and `work` below one folder.
+/// A computer: the folders `home` and `work` below one folder.
 pub(crate) struct Machine {
     pub(crate) name: &'static str,
     pub(crate) home: PathBuf,
@@ -34,7 +34,7 @@ impl Machine {
         Call::new(&self.home, &self.work, args)
     }
 
-    /// Its certificate as a file, made if there is none.
+    /// Writes its certificate to a file. Creates an identity if there is none.
     pub(crate) fn certificate(&self) -> PathBuf {
         let ended = self.call(&["id", "cert"]).run().well();
         let path = self.work.with_file_name("certificate.pem");
@@ -42,13 +42,13 @@ impl Machine {
         path
     }
 
-    /// Trusts another machine; `how`: options of `waft trust add`.
+    /// Trusts another machine, with the options `how` of `waft trust add`.
     pub(crate) fn trust(&self, other: &Self, how: &[&str]) {
         let certificate = other.certificate();
         self.call(&["trust", "add", other.name]).arg(certificate).with(|call| call.args(how)).run().well();
     }
 
-    /// What the library knows it by.
+    /// Its identity, as the library reads it.
     pub(crate) fn identity(&self) -> Identity {
         Identity::open(&self.the_home()).expect("the identity is good").0
     }
@@ -62,7 +62,7 @@ impl Machine {
     }
 }
 
-/// The sender "laptop" and the receiver "kitchen", who trust each other in the directions that are needed.
+/// The sender "laptop" and the receiver "kitchen", which trust each other in the necessary directions.
 pub(crate) struct World {
     pub(crate) laptop: Machine,
     pub(crate) kitchen: Machine,
@@ -70,7 +70,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Two machines that know nothing of each other.
+    /// Two machines that do not trust each other.
     pub(crate) fn strangers() -> Self {
         let root = TempDir::new().expect("there is a temporary folder");
         Self { laptop: Machine::new(root.path(), "laptop"), kitchen: Machine::new(root.path(), "kitchen"), root }
@@ -84,7 +84,7 @@ impl World {
         world
     }
 
-    /// A second sender, who and the kitchen trust each other, with a folder of its own.
+    /// A second sender with a folder of its own. It and the kitchen trust each other.
     pub(crate) fn attic(&self) -> Machine {
         let attic = Machine::new(self.root.path(), "attic");
         attic.trust(&self.kitchen, &["--receives"]);
@@ -93,7 +93,7 @@ impl World {
         attic
     }
 
-    /// Starts the receiver on any port, into `into`.
+    /// Starts the receiver on any free port, with the target `into`.
     pub(crate) fn receive(&self, options: &[&str]) -> Waft {
         self.receiving(options).start()
     }
@@ -111,7 +111,7 @@ impl World {
         self.sending(address).start()
     }
 
-    /// Sends, with the code and the key typed where they are asked for.
+    /// Sends, and types the code and the key when they are asked for.
     pub(crate) fn deliver(&self, receiver: &mut Waft, address: &str, code: &str) -> Ended {
         let mut sender = self.send(address);
         let key = sender.key();
@@ -128,13 +128,13 @@ impl World {
         self.kitchen.work.join("into")
     }
 
-    /// The target has just what the folder has.
+    /// Asserts that the target holds exactly the folder.
     pub(crate) fn arrived(&self) {
         assert_eq!(listed(&self.target()), listed(&self.folder()));
         assert!(!self.staging().exists(), "nothing is left over");
     }
 
-    /// Nothing has appeared in the target.
+    /// Asserts that the target is still absent or empty.
     pub(crate) fn nothing_arrived(&self) {
         assert_eq!(listed(&self.target()), [""; 0]);
     }
@@ -143,7 +143,7 @@ impl World {
         self.kitchen.work.join(".into.waft")
     }
 
-    /// A small folder with what folders have.
+    /// Creates a small folder with typical content.
     pub(crate) fn small(&self) {
         write(&self.folder(), "readme.txt", b"Hello, kitchen!\n");
         write(&self.folder(), "deep/er/numbers", &(0..100_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
@@ -151,19 +151,19 @@ impl World {
         fs::create_dir_all(self.folder().join("empty/emptier")).expect("it is ours");
     }
 
-    /// A folder of that many bytes that do not compress, and a small file behind them.
+    /// Creates a folder with that many bytes that do not compress, and a small file after them.
     pub(crate) fn large(&self, bytes: usize) {
         write(&self.folder(), "a-large", &noise(bytes));
         write(&self.folder(), "b-last", b"the end\n");
     }
 }
 
-/// Gives a machine's name to the library.
+/// The machine's name as the library's type.
 pub(crate) fn name(machine: &Machine) -> Name {
     Name::new(machine.name).expect("a good name")
 }
 
-/// Makes a file and the folders above it.
+/// Writes a file and creates its parent folders.
 pub(crate) fn write(folder: &Path, path: impl AsRef<Path>, bytes: &[u8]) {
     let path = folder.join(path);
     fs::create_dir_all(path.parent().expect("it is below the folder")).expect("it is ours");
@@ -193,7 +193,7 @@ pub(crate) fn noise(bytes: usize) -> Vec<u8> {
     noise
 }
 
-/// Everything below a folder, one line each: kind, mode, time and content. Nothing for a folder that is not there.
+/// Everything below a folder, one line per entry: kind, mode, time and content. Empty if the folder does not exist.
 pub(crate) fn listed(folder: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     if folder.exists() {
