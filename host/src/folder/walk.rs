@@ -1,7 +1,7 @@
 //! Walks a folder in the manifest's order and writes its manifest.
 //!
 //! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. Memory holds only the
-//! names of the directories from the root down to the current one. No symlink is followed.
+//! names in the directories from the root down to the current one. No symlink is followed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Seek, Write};

@@ -207,7 +207,7 @@ fn nic(address: &Address, at: SocketAddrV4, forwards: &[Forward]) -> String {
             let subnet = board.to_bits() & u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or_default();
             let others = (1..=4).map(|host| Ipv4Addr::from_bits(subnet | host));
             let others = others.filter(|other| *other != board && Some(*other) != gateway);
-            // QEMU takes two addresses: its host, by way of which the board reaches other networks, and its DNS server.
+            // QEMU takes two addresses: its host, through which the board reaches other networks, and its DNS server.
             let hosts: Vec<Ipv4Addr> = gateway.into_iter().chain(others).collect();
             let (host, dns) = (hosts[0], hosts[1]);
             (format!(",net={board}/{prefix},host={host},dns={dns}"), board.to_string())

@@ -30,9 +30,9 @@ const HELD_EVERYWHERE: Range<i64> = 315_532_800..1 << 31;
 /// The attributes that a file system keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Capabilities {
-    /// Of files.
+    /// The attributes of files that are kept.
     pub(super) files: Kept,
-    /// Of directories.
+    /// The attributes of directories that are kept.
     pub(super) directories: Kept,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Place {
 pub enum InPlace {
     /// It is the current directory of this process, and so of the shell that started it.
     CurrentFolder,
-    /// Another file system is mounted on it.
+    /// It is a mount point.
     MountPoint,
 }
 

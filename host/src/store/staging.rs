@@ -2,7 +2,7 @@
 //! `.incoming.waft`. Only its owner has access.
 //!
 //! ```text
-//! journal    whose archive this is; locked while a process works here
+//! journal    the offer that the archive belongs to; locked while a process uses the staging area
 //! manifest   the archive's manifest, as received so far
 //! tree/      its files and directories, as received so far
 //! intent     only while files are being moved into a filled target (see `merge`)

@@ -1,4 +1,4 @@
-/* The clock of a process: ahead by as many seconds as the file AHEAD is long. */
+/* The clock of a process: it is ahead by as many seconds as the file AHEAD has bytes. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/stat.h>

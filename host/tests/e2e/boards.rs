@@ -218,8 +218,7 @@ fn an_identity_is_never_thrown_away() {
     let other = fs::read(desk.0.laptop.work.join("other.bin")).unwrap();
     given(&other).run().failed(11, "identity", &["another identity already", "boards/attic/identity.bin", "--state"]);
     assert_eq!(fs::read(&here).unwrap(), good);
-    // The same image may be given again. An image that the board cannot use is not overwritten either, because it may
-    // be another board's identity.
+    // The same image may be given again. An image that the board cannot use is not overwritten either.
     drop(On::of(given(&good).start()));
     fs::write(&here, &damaged).unwrap();
     given(&good).run().failed(11, "identity", &["another identity already"]);

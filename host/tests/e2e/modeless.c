@@ -1,4 +1,4 @@
-/* A file system that keeps no permission bits: everything has the mode of a FAT that root mounts without options. */
+/* A file system without permission bits: every entry has the mode of a FAT that root mounts without options. */
 #define _GNU_SOURCE
 #include <sys/stat.h>
 #include <sys/syscall.h>

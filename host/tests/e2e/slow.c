@@ -1,4 +1,4 @@
-/* A slow disk: each time that a file gets its mode, as the last thing before it is whole, SLOW milliseconds pass. */
+/* A slow disk: setting the mode of a file, one of the last steps of writing it, takes SLOW milliseconds. */
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>

@@ -47,7 +47,7 @@ pub(crate) fn is_kept_for_its_owner(parent: &Metadata, found: &Metadata) -> bool
     parent.mode() & STICKY != 0 && !owns(parent) && !owns(found) && !user.is_root()
 }
 
-/// Whether the directory is the root of a mounted file system.
+/// Whether the directory is a mount point.
 pub(crate) fn is_mount_point(parent: &Dir, name: &std::ffi::OsStr) -> io::Result<bool> {
     flags::is_mount_point(parent, name)
 }
