@@ -1,6 +1,7 @@
 //! The receiver's error texts for a session with `peer` that ended without a committed folder.
 //!
-//! In all of these cases the target holds what it held before.
+//! In these cases the target holds what it held before, unless [`Trouble::is_unfinished`] is true: then a part of the new
+//! folder was already moved into it.
 
 use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
