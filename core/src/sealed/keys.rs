@@ -55,7 +55,7 @@ impl Secret {
     }
 
     /// An empty secret, to be filled in place. Returning a secret by value would leave copies of it on the stack.
-    pub(crate) const fn empty() -> Self {
+    pub const fn empty() -> Self {
         Self([0; 32])
     }
 
@@ -208,7 +208,7 @@ impl Schedule {
     }
 
     /// An empty schedule, to be filled in place. Returning keys by value would leave copies of them on the stack.
-    pub(crate) const fn empty() -> Self {
+    pub const fn empty() -> Self {
         Self {
             chunk_key: ChunkKey([0; 32]),
             nonce_prefix: NoncePrefix([0; 7]),

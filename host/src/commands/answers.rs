@@ -3,6 +3,7 @@
 use std::fmt;
 
 use waft_core::code::{AuthCode, TransferKey};
+use waft_core::sealed::keys::Stretch;
 use waft_core::sealed::{Header, Secret};
 
 use super::in_background;
@@ -20,11 +21,18 @@ pub(super) fn code_form(text: &str) -> Result<AuthCode, String> {
 }
 
 /// Derives the secret of a sealed file from its key. The computation takes a moment, so it runs on a thread of its
-/// own.
-pub(super) async fn file_secret(key: &TransferKey, header: &Header) -> Secret {
-    let (mut copy, salt, iterations) = (TransferKey::empty(), header.salt, header.iterations);
+/// own. Key and secret are boxed: a value that moves between threads would leave copies behind.
+pub(super) async fn file_secret(key: &TransferKey, header: &Header) -> Box<Secret> {
+    let (mut copy, salt, iterations) = (Box::new(TransferKey::empty()), header.salt, header.iterations);
     copy.copy_from(key);
-    in_background(move || Secret::typed(&copy, &salt, iterations)).await
+    in_background(move || {
+        let mut secret = Box::new(Secret::empty());
+        let mut stretch = Stretch::new(&copy, &salt, iterations);
+        while !stretch.step(iterations) {}
+        stretch.finish(&mut secret);
+        secret
+    })
+    .await
 }
 
 /// Shows a key in groups; under `--verbose` also in words of a spelling alphabet.

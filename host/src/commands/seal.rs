@@ -109,7 +109,7 @@ async fn write(source: &mut FolderSource, key: &TransferKey, output: &mut Output
     let header = header(&source.info());
     let mut encoded = [0; ENCODED_MAX];
     let encoded = header.encode(&mut encoded);
-    let schedule = Schedule::new(&file_secret(key, &header).await, &Transcript::file(&encoded[START..]));
+    let schedule = Schedule::new(&*file_secret(key, &header).await, &Transcript::file(&encoded[START..]));
     output.write(encoded).await?;
     output.write(&schedule.commitment()).await?;
 

@@ -235,13 +235,15 @@ fn a_sender_that_falls_silent_is_given_up() {
     let mut receiver = clock.on(world.receiving(&["--no-code", "--no-key"])).start();
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
-    let sender = world.send(&proxy.address);
+    let mut sender = world.send(&proxy.address);
     proxy.await_fate();
     let told = clock.hurry(&[receiver.pid()], || receiver.await_event("error"));
     says_so(&told, "broken", &["laptop has sent nothing for too long", "is kept"]);
     proxy.cut();
-    sender.end().failed(16, "broken", &["kitchen waited too long for this machine", "goes on where it stopped"]);
-    world.nothing_arrived();
+    let told = sender.await_event("retry");
+    assert_eq!(text(&told, "message"), "kitchen waited too long for this machine, and gave up.");
+    sender.end().well();
+    world.arrived();
 }
 
 #[test]

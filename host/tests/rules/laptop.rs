@@ -8,10 +8,10 @@ use std::time::Duration;
 use rand_core::{OsRng, RngCore};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use waft::clock::Clock;
 use waft::crypto::RingCipher;
-use waft::door::knock;
+use waft::door::{KnockError, knock};
 use waft::home::Home;
 use waft::identity::Identity;
 use waft::name::Name;
@@ -25,6 +25,7 @@ use waft_core::limits::{CHUNK_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
 use waft_core::session::sender::{Buffers, Event, Operator, Peer, Run, Sender, Source as _, buffer_len};
 use waft_core::session::{Receipt, SessionError};
+use waft_core::wire::preface::ClearRefusal;
 
 use super::source::HandMade;
 use super::world::Machine;
@@ -78,8 +79,15 @@ impl Laptop {
 
     /// Connects to the receiver "kitchen": TCP, the preface and TLS.
     pub(crate) async fn dial(&self, address: &str) -> TlsLink {
-        let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
-        knock(&mut stream).await.expect("the receiver begins TLS");
+        let stream = loop {
+            let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
+            match knock(&mut stream).await {
+                Ok(()) => break stream,
+                // The session before is not over yet.
+                Err(KnockError::Refused(ClearRefusal::Busy)) => sleep(Duration::from_millis(20)).await,
+                Err(error) => panic!("the receiver does not begin TLS: {error:?}"),
+            }
+        };
         let trust = Trust::load(&self.home).expect("the trust file is good");
         let pins = Pins::receiver(trust, &Name::new("kitchen").expect("a good name"));
         authenticate(stream, &self.identity(), pins).await.expect("they trust each other").link
