@@ -67,11 +67,11 @@ fn table(boards: &BTreeMap<String, Description>) -> String {
     for board in boards.values() {
         let Description { name, title, package, target, features, wifi, memory: _, identity, storage, flash } = board;
         let (identity, slots) = (span(*identity), span(storage.slots));
-        let (seeds, commands) = (storage.seeds, &flash.commands);
+        let (at, seeds, commands) = (storage.at, storage.seeds, &flash.commands);
         writeln!(
             text,
             "Board {{ name: {name:?}, title: {title:?}, package: {package:?}, target: {target:?}, features: &{features:?}, \
-             wifi: {wifi}, identity: {identity}, storage: Storage {{ seeds: {seeds:?}, slots: {slots} }}, \
+             wifi: {wifi}, identity: {identity}, storage: Storage {{ at: {at}, seeds: {seeds:?}, slots: {slots} }}, \
              commands: &{commands:?} }},"
         )
         .expect("a text takes everything");

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod description;
 
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
@@ -29,8 +29,8 @@ pub struct Board {
     pub identity: Span,
     /// The flash areas for the receiver's state.
     pub storage: Storage,
-    /// The commands that write firmware and identity to the board, with the placeholders `{identity}`, `{firmware}` and
-    /// `{identity_at}`.
+    /// The commands that write firmware, identity and seed to the board, with the placeholders `{identity}`, `{firmware}`,
+    /// `{identity_at}`, `{seed}` and `{seed_at}`.
     pub commands: &'static [&'static str],
 }
 
@@ -46,6 +46,8 @@ pub struct Span {
 /// The flash areas for the receiver's state: offsets in the flash that holds them.
 #[derive(Clone, Copy, Debug)]
 pub struct Storage {
+    /// Where that flash begins, as the flashing tool sees it.
+    pub at: u32,
     /// The two sectors of the seed.
     pub seeds: [u32; 2],
     /// The area of journal and slots.
@@ -76,17 +78,28 @@ impl Board {
         arguments
     }
 
-    /// The commands that build the firmware, then flash it and the identity image `identity`, which may be outside of
-    /// the checkout.
+    /// The file for the first record of the seed, beside the identity image `identity`; `None` if no command of this board
+    /// writes one.
+    pub fn seed_image(&self, identity: &Path) -> Option<PathBuf> {
+        let mut path = identity.to_owned().into_os_string();
+        path.push(".seed");
+        self.commands.iter().any(|command| command.contains("{seed}")).then(|| path.into())
+    }
+
+    /// The commands that build the firmware, then flash it, the identity image `identity` and the seed's image. The images
+    /// may be outside of the checkout.
     pub fn all_commands(&self, identity: &Path) -> Vec<String> {
-        let identity = absolute(identity).unwrap_or_else(|_| identity.to_owned());
         let build = format!("cargo {}", self.build().join(" "));
-        let (identity, at) = (quoted(&identity.to_string_lossy()), format!("{:#x}", self.identity.at));
+        let word = |path: &Path| quoted(&absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy());
+        let seed = self.seed_image(identity).map(|seed| word(&seed)).unwrap_or_default();
+        let (seed_at, identity_at) = (self.storage.at + self.storage.seeds[0], self.identity.at);
         let flash = self.commands.iter().map(|command| {
             command
-                .replace("{identity_at}", &at)
+                .replace("{identity_at}", &format!("{identity_at:#x}"))
+                .replace("{seed_at}", &format!("{seed_at:#x}"))
                 .replace("{firmware}", &self.firmware())
-                .replace("{identity}", &identity)
+                .replace("{identity}", &word(identity))
+                .replace("{seed}", &seed)
         });
         std::iter::once(build).chain(flash).collect()
     }
@@ -127,6 +140,7 @@ mod tests {
         at = 0x300000
         size = 4096
         [storage]
+        at = 0x21000000
         seeds = [0x0, 0x1000]
         slots = { at = 0x2000, size = 0x400000 }
         [flash]
@@ -142,19 +156,21 @@ mod tests {
             features,
             wifi: false,
             identity: Span { at: 0x081F_E000, size: 8192 },
-            storage: Storage { seeds: [0, 8192], slots: Span { at: 16384, size: 65536 } },
-            commands: &["write {identity} --at {identity_at}", "run {firmware}"],
+            storage: Storage { at: 0x0800_0000, seeds: [8192, 16384], slots: Span { at: 24576, size: 65536 } },
+            commands: &["write {identity} --at {identity_at}", "write {seed} --at {seed_at}", "run {firmware}"],
         }
     }
 
     #[test]
     fn commands_are_ready_to_be_typed() {
         let image = quoted(&absolute("my identity.bin").expect("there is a folder").to_string_lossy());
+        let seed = quoted(&absolute("my identity.bin.seed").expect("there is a folder").to_string_lossy());
         assert_eq!(
             board(&["nucleo"]).all_commands(Path::new("my identity.bin")),
             [
                 "cargo build --profile firmware --package waft-chip --target thumbv8m --features nucleo --target-dir target",
                 &format!("write {image} --at 0x81fe000"),
+                &format!("write {seed} --at 0x8002000"),
                 "run target/thumbv8m/firmware/waft-chip",
             ]
         );
@@ -173,6 +189,7 @@ mod tests {
     fn the_table_has_the_emulated_board() {
         let board = Board::named("mps2").unwrap();
         assert!(board.commands.iter().any(|command| command.contains("waft simulate --qemu")));
+        assert_eq!(board.seed_image(Path::new("i")), None, "the flash that is simulated has a seed already");
         assert!(listed().contains(board.title));
         assert!(Board::named("MPS3").is_none());
     }
@@ -201,6 +218,7 @@ mod tests {
             ("[0x0, 0x1000]", "[0x1000, 0x1000]", "not apart"),
             ("[0x0, 0x1000]", "[0x0, 0x2000]", "not apart"),
             ("[0x0, 0x1000]", "[0x0]", "invalid length"),
+            ("at = 0x21000000", "at = 0xFFFFFFFF", "past 32 bits"),
             ("{firmware}", "{elf}", "{elf}"),
             ("{identity} ", "", "no command writes"),
         ] {

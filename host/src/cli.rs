@@ -318,7 +318,8 @@ pub struct Simulate {
 fn provision_help() -> String {
     format!(
         "Boards:\n{}\n\nThe image goes into the board's flash, beside the firmware; the commands that do so are printed. \
-         It holds the only copy of the board's private key.\n\nThe passphrase of the Wi-Fi network is asked for; or taken \
+         It holds the only copy of the board's private key. For some boards, FILE.seed is made as well: the start of \
+         their random numbers, which is flashed once.\n\nThe passphrase of the Wi-Fi network is asked for; or taken \
          from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
         crate::board::listed()
     )

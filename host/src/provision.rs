@@ -1,9 +1,9 @@
-//! Provisioning of a board: creates its identity, writes it as an image for the board's flash, and trusts it on this
-//! machine as a receiver.
+//! Provisioning of a board: creates its identity and the first record of its seed, writes them as images for the board's
+//! flash, and trusts it on this machine as a receiver.
 //!
 //! Either all of these steps take effect or none. A trusted peer without an image could never prove its identity, and
-//! an image whose certificate is not trusted would be useless. [`waft_receiver::identity`] defines the bytes of an
-//! image.
+//! an image whose certificate is not trusted would be useless. [`waft_receiver::identity`] and [`waft_receiver::seed`]
+//! define the bytes of the images.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rand_core::{OsRng, RngCore};
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_receiver::identity::{self as board, IMAGE_MAX, IdentityError, Network, Policy, SENDERS_MAX, TrustedSender};
+use waft_receiver::seed::{PROVISIONED, Secret, provisioned};
 use zeroize::Zeroizing;
 
 use crate::address::Address;
@@ -47,21 +48,30 @@ pub(crate) struct Sender {
     pub(crate) certificate: Certificate,
 }
 
+/// The files to create.
+#[derive(Debug)]
+pub(crate) struct Images {
+    /// The file for the identity.
+    pub(crate) identity: PathBuf,
+    /// The file for the first record of the seed, if the board is flashed with one.
+    pub(crate) seed: Option<PathBuf>,
+}
+
 impl Plan {
-    /// Checks that neither the name nor the file is already taken.
-    pub(crate) fn check(&self, home: &Home, path: &Path) -> Result<(), Error> {
+    /// Checks that neither the name nor a file is already taken.
+    pub(crate) fn check(&self, home: &Home, images: &Images) -> Result<(), Error> {
         if let Some(known) = Trust::load(home)?.by_name(self.name.as_str()) {
             return Err(TrustError::NameTaken { name: known.name.clone() }.into());
         }
-        if path.symlink_metadata().is_ok() {
-            return Err(Error::Exists(path.to_owned()));
+        match [&images.identity].into_iter().chain(&images.seed).find(|path| path.symlink_metadata().is_ok()) {
+            Some(taken) => Err(Error::Exists(taken.clone())),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Creates the identity, writes its image to the new file `path`, and trusts the board to receive. `own` is this
+    /// Creates identity and seed, writes their images to new files, and trusts the board to receive. `own` is this
     /// machine's certificate.
-    pub(crate) fn carry_out(self, home: &Home, own: &Certificate, path: &Path) -> Result<Peer, Error> {
+    pub(crate) fn carry_out(self, home: &Home, own: &Certificate, images: &Images) -> Result<Peer, Error> {
         let identity = Identity::generate();
         let peer = Peer {
             name: self.name.clone(),
@@ -71,27 +81,26 @@ impl Plan {
             at: self.at.clone(),
             last: None,
         };
-        let image = self.image(&identity).map_err(|error| Error::Image(path.to_owned(), error))?;
-        let mut file = None;
+        let image = self.image(&identity).map_err(|error| Error::Image(images.identity.clone(), error))?;
+        let mut files = Vec::new();
         Trust::change(home, |trust| {
             trust.add(peer.clone(), own)?;
-            file = Some(NewFile::write(path, &image)?);
+            files.push(NewFile::write(&images.identity, &image)?);
+            if let Some(path) = &images.seed {
+                files.push(NewFile::write(path, &*first_record())?);
+            }
             Ok::<_, Error>(())
         })?;
-        if let Some(file) = file {
-            file.keep();
-        }
+        files.into_iter().for_each(NewFile::keep);
         Ok(peer)
     }
 
     fn image(self, identity: &Identity) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
-        let mut seed = Zeroizing::new([0; 32]);
-        OsRng.fill_bytes(&mut *seed);
         let board = board::Identity {
             name: self.name.as_str().try_into().map_err(|_| IdentityError::Name)?,
             tls: identity.tls_scalar().as_slice().try_into().map_err(|_| IdentityError::TlsKey)?,
             hpke: HpkeSecret::from_bytes(&identity.hpke().to_bytes()).map_err(|_| IdentityError::HpkeKey)?,
-            seed,
+            seed: secret(),
             policy: self.policy,
             certificate: identity.certificate().der().as_ref().try_into().map_err(|_| IdentityError::Certificate)?,
             senders: trusted(&self.senders)?,
@@ -102,6 +111,17 @@ impl Plan {
         image.truncate(length);
         Ok(image)
     }
+}
+
+/// What is written at a board's first seed sector: it begins with a secret that no other board has.
+pub(crate) fn first_record() -> Zeroizing<[u8; PROVISIONED]> {
+    provisioned(&secret())
+}
+
+fn secret() -> Secret {
+    let mut secret = Secret::default();
+    OsRng.fill_bytes(&mut *secret);
+    secret
 }
 
 fn trusted<L: Default + Extend<TrustedSender>>(senders: &[Sender]) -> Result<L, IdentityError> {
@@ -178,6 +198,10 @@ mod tests {
             self.folder.path().join("identity.bin")
         }
 
+        fn images(&self) -> Images {
+            images(self.path())
+        }
+
         fn plan(&self, name: &str) -> Plan {
             let wifi =
                 Wifi { ssid: "home".try_into().unwrap(), passphrase: b"open sesame".as_slice().try_into().unwrap() };
@@ -199,12 +223,16 @@ mod tests {
         }
     }
 
+    fn images(identity: PathBuf) -> Images {
+        Images { seed: Some(identity.with_extension("seed")), identity }
+    }
+
     #[test]
     fn an_image_and_trust_come_together() {
         let bench = Bench::new();
         let plan = bench.plan("kitchen");
-        plan.check(&bench.home, &bench.path()).unwrap();
-        let peer = plan.carry_out(&bench.home, &bench.own, &bench.path()).unwrap();
+        plan.check(&bench.home, &bench.images()).unwrap();
+        let peer = plan.carry_out(&bench.home, &bench.own, &bench.images()).unwrap();
         let board = board::Identity::parse(&fs::read(bench.path()).unwrap()).unwrap();
         assert_eq!(board.certificate_hash(), peer.certificate.hash());
         assert_eq!((board.name.as_str(), board.network.hostname.as_str()), ("kitchen", "kitchen-1"));
@@ -216,7 +244,9 @@ mod tests {
         assert_eq!(trust.by_name("kitchen"), Some(&peer));
         assert!(peer.receives && !peer.sends);
         assert_eq!(peer.address().unwrap().to_string(), "kitchen.local:12346");
-        assert_eq!(platform::check_private(&bench.path()).unwrap(), Ok(()));
+        for image in [bench.images().identity, bench.images().seed.unwrap()] {
+            assert_eq!(platform::check_private(&image).unwrap(), Ok(()));
+        }
     }
 
     #[test]
@@ -224,11 +254,14 @@ mod tests {
         let bench = Bench::new();
         let boards: Vec<board::Identity> = ["a", "b"]
             .map(|name| {
-                let path = bench.folder.path().join(name);
-                bench.plan(name).carry_out(&bench.home, &bench.own, &path).unwrap();
-                board::Identity::parse(&fs::read(path).unwrap()).unwrap()
+                let images = images(bench.folder.path().join(name));
+                bench.plan(name).carry_out(&bench.home, &bench.own, &images).unwrap();
+                board::Identity::parse(&fs::read(images.identity).unwrap()).unwrap()
             })
             .into();
+        let seeds = ["a.seed", "b.seed"].map(|name| fs::read(bench.folder.path().join(name)).unwrap());
+        assert_eq!(seeds.each_ref().map(Vec::len), [PROVISIONED; 2]);
+        assert_ne!(seeds[0], seeds[1]);
         assert_ne!(boards[0].seed, boards[1].seed);
         assert_ne!(boards[0].tls, boards[1].tls);
         assert_ne!(boards[0].hpke.public(), boards[1].hpke.public());
@@ -237,26 +270,31 @@ mod tests {
     #[test]
     fn a_taken_name_leaves_no_image() {
         let bench = Bench::new();
-        bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.path()).unwrap();
-        let other = bench.folder.path().join("other.bin");
+        bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.images()).unwrap();
+        let other = images(bench.folder.path().join("other.bin"));
         let plan = bench.plan("Kitchen");
         assert!(matches!(plan.check(&bench.home, &other), Err(Error::Trust(TrustError::NameTaken { .. }))));
         let late = plan.carry_out(&bench.home, &bench.own, &other);
         assert!(matches!(late, Err(Error::Trust(TrustError::NameTaken { .. }))));
-        assert!(!other.exists());
+        assert!(!other.identity.exists() && !other.seed.unwrap().exists());
         assert_eq!(bench.trusted(), 1);
     }
 
     #[test]
     fn a_file_in_the_way_leaves_no_trust() {
         let bench = Bench::new();
-        fs::write(bench.path(), b"precious").unwrap();
-        assert!(matches!(bench.plan("kitchen").check(&bench.home, &bench.path()), Err(Error::Exists(_))));
-        let late = bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.path());
-        assert!(matches!(late, Err(Error::Exists(_))));
-        let nowhere = bench.folder.path().join("no/such/folder");
+        let seed = bench.images().seed.unwrap();
+        for (taken, other) in [(bench.path(), seed.clone()), (seed, bench.path())] {
+            fs::write(&taken, b"precious").unwrap();
+            assert!(matches!(bench.plan("kitchen").check(&bench.home, &bench.images()), Err(Error::Exists(_))));
+            let late = bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.images());
+            assert!(matches!(late, Err(Error::Exists(_))));
+            assert_eq!(fs::read(&taken).unwrap(), b"precious");
+            assert!(!other.exists());
+            fs::remove_file(taken).unwrap();
+        }
+        let nowhere = images(bench.folder.path().join("no/such/folder"));
         assert!(matches!(bench.plan("kitchen").carry_out(&bench.home, &bench.own, &nowhere), Err(Error::File(..))));
-        assert_eq!(fs::read(bench.path()).unwrap(), b"precious");
         assert_eq!(bench.trusted(), 0);
     }
 
@@ -265,7 +303,7 @@ mod tests {
         let bench = Bench::new();
         let mut plan = bench.plan("kitchen");
         plan.senders.clear();
-        let refused = plan.carry_out(&bench.home, &bench.own, &bench.path());
+        let refused = plan.carry_out(&bench.home, &bench.own, &bench.images());
         assert!(matches!(refused, Err(Error::Image(_, IdentityError::Senders))));
         assert!(!bench.path().exists());
         assert_eq!(bench.trusted(), 0);

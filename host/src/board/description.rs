@@ -12,7 +12,7 @@ pub(crate) const IDENTITY_MAX: u32 = 4096;
 /// The linker regions that every firmware needs.
 const REGIONS: [&str; 2] = ["flash", "ram"];
 /// The placeholders that a flashing command may contain.
-const PLACEHOLDERS: [&str; 3] = ["identity", "firmware", "identity_at"];
+const PLACEHOLDERS: [&str; 5] = ["identity", "firmware", "identity_at", "seed", "seed_at"];
 
 /// A board's file.
 #[derive(Debug, Deserialize)]
@@ -44,6 +44,8 @@ pub(crate) struct Span {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Storage {
+    /// Where the flash begins, as the flashing tool counts.
+    pub(crate) at: u32,
     pub(crate) seeds: [u32; 2],
     pub(crate) slots: Span,
 }
@@ -77,7 +79,7 @@ impl Description {
     }
 
     fn check_places(&self) -> Result<(), String> {
-        let Storage { seeds: [first, second], slots } = self.storage;
+        let Storage { at, seeds: [first, second], slots } = self.storage;
         let memory = self.memory.iter().map(|(name, span)| (name.as_str(), *span));
         for (name, span) in memory.clone().chain([("identity", self.identity), ("slots", slots)]) {
             span.check().map_err(|problem| format!("{name}: {problem}"))?;
@@ -90,6 +92,9 @@ impl Description {
         }
         if first == second || slots.holds(first) || slots.holds(second) {
             return Err("storage: the seeds and the slots are not apart".into());
+        }
+        if at.checked_add(first.max(second)).is_none() {
+            return Err("storage: the seeds lie past 32 bits".into());
         }
         Ok(())
     }

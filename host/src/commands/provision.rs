@@ -1,4 +1,4 @@
-//! `waft provision`: creates a board's identity, and prints the commands that put it on the board.
+//! `waft provision`: creates a board's identity and seed, and prints the commands that put them on the board.
 
 pub(super) mod senders;
 mod settings;
@@ -15,7 +15,7 @@ use crate::home::Home;
 use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::name::Name;
-use crate::provision::{Plan, Sender};
+use crate::provision::{Images, Plan, Sender};
 use crate::trust::Peer;
 use crate::ui::{Event, Ui};
 
@@ -31,20 +31,27 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
         ui.say(format!("Made a new identity for this machine in {}.", shown(home.path())));
     }
     plan.senders = senders::read(&args.sender, &home, own)?;
-    plan.check(&home, &args.output)?;
+    let images = Images { seed: board.seed_image(&args.output), identity: args.output };
+    plan.check(&home, &images)?;
     if let Some(ssid) = ssid {
         plan.network.wifi = Some(wait_for(Interrupt::listen().or(settings::wifi(ssid, ui)))?);
     }
     let (senders, policy) = (plan.senders.clone(), settings::words(&plan.policy));
-    let peer = plan.carry_out(&home, own, &args.output)?;
-    tell(&peer, board, &args.output, ui);
+    let peer = plan.carry_out(&home, own, &images)?;
+    tell(&peer, board, &images, ui);
     ui.say(format!("It is trusted here, to receive only. {policy}"));
     tell_senders(&peer, &senders, own, ui);
-    tell_commands(board, &args.output, ui);
+    tell_commands(board, &images.identity, ui);
     ui.must(format!(
         "{} holds the only copy of its private key: delete the file once it is flashed.",
-        shown(&args.output)
+        shown(&images.identity)
     ));
+    if let Some(seed) = &images.seed {
+        ui.must(format!(
+            "{} begins its random numbers: flash it once, and delete the file. Flashed again, it may repeat them.",
+            shown(seed)
+        ));
+    }
     Ok(())
 }
 
@@ -68,12 +75,13 @@ fn unknown(board: &str) -> Error {
     Error::usage(format!("no board is called {board:?}; there are: {}", names.join(", ")))
 }
 
-fn tell(peer: &Peer, board: &Board, path: &Path, ui: &Ui) {
+fn tell(peer: &Peer, board: &Board, images: &Images, ui: &Ui) {
     let (name, fingerprint) = (peer.name.as_str(), peer.certificate.fingerprint().to_string());
-    ui.say(format!("Made {name}'s identity in {}, for: {}.", shown(path), board.title));
+    let (path, seed) = (shown(&images.identity), images.seed.as_deref().map(shown));
+    ui.say(format!("Made {name}'s identity in {path}, for: {}.", board.title));
     ui.print(format!("{name}  {fingerprint}"));
-    let commands = board.all_commands(path);
-    ui.event(&Event::Provisioned { name, board: board.name, fingerprint, path: shown(path), commands: &commands });
+    let commands = board.all_commands(&images.identity);
+    ui.event(&Event::Provisioned { name, board: board.name, fingerprint, path, seed, commands: &commands });
 }
 
 fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {

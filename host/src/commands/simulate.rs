@@ -18,7 +18,7 @@ use crate::identity::Identity;
 use crate::interrupt::Interrupt;
 use crate::name::Name;
 use crate::net::{Endpoint, listen};
-use crate::provision::Plan;
+use crate::provision::{Images, Plan};
 use crate::simulation::qemu::{self, Emulated, Forward};
 use crate::simulation::socket::Port;
 use crate::simulation::state::{State, read_image};
@@ -48,7 +48,7 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
         false => None,
     };
     let home = Home::open()?;
-    let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)))?;
+    let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)), &board.storage)?;
     let (listener, local) = listen(Endpoint::At(at)).await.map_err(Error::Listen)?;
     match given {
         Some((image, _)) => state.flash_identity(&image)?,
@@ -135,8 +135,9 @@ fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -
         network: Network { hostname, address: board::Address::Dhcp, wifi: None },
         at: Some(at.into()),
     };
-    plan.check(home, &state.identity())?;
-    let peer = plan.carry_out(home, own.certificate(), &state.identity())?;
+    let images = Images { identity: state.identity(), seed: None };
+    plan.check(home, &images)?;
+    let peer = plan.carry_out(home, own.certificate(), &images)?;
     let fingerprint = peer.certificate.fingerprint();
     ui.say(format!("Made an identity for {name}, fingerprint {fingerprint}, in {}.", shown(state.path())));
     ui.say(format!("It trusts this machine to send; here it is trusted to receive: waft send FOLDER {name}"));

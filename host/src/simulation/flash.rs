@@ -18,6 +18,7 @@ use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorF
 
 use crate::error::Error;
 use crate::platform;
+use crate::provision::first_record;
 
 /// Size in bytes: that of the memory which the emulated board keeps in the file.
 pub(crate) const SIZE: usize = 16 << 20;
@@ -28,20 +29,21 @@ pub(crate) const UNIT: usize = 4;
 
 const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
 
-/// Creates a blank flash unless one exists. Only its owner can read it, because it holds the board's seed.
-pub(crate) fn make(path: &Path) -> Result<(), Error> {
+/// Creates a flash unless one exists: blank except for the first record of a seed at `seed_at`. Only its owner can read
+/// it, because of the seed.
+pub(crate) fn make(path: &Path, seed_at: u32) -> Result<(), Error> {
     let failed = |cause| Error::File(path.to_owned(), cause);
     match path.metadata() {
         Ok(found) if found.len() == SIZE as u64 => Ok(()),
         Ok(_) => Err(Error::NoFlash(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fill(path).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fill(path, seed_at).map_err(failed),
         Err(error) => Err(failed(error)),
     }
 }
 
 /// Creates the file under a temporary name and renames it, so that an interruption never leaves a flash of the wrong
 /// size.
-fn fill(path: &Path) -> io::Result<()> {
+fn fill(path: &Path, seed_at: u32) -> io::Result<()> {
     let new = path.with_extension("new");
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -49,6 +51,8 @@ fn fill(path: &Path) -> io::Result<()> {
     }
     let mut file = platform::create_private(&new)?;
     (0..SIZE / BLOCK).try_for_each(|_| file.write_all(&BLANK))?;
+    file.seek(SeekFrom::Start(seed_at.into()))?;
+    file.write_all(&*first_record())?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;
     platform::sync_directory(path.parent().unwrap_or(Path::new(".")))
@@ -200,13 +204,17 @@ fn check(at: u32, length: usize, unit: usize) -> Result<(), FlashError> {
 #[cfg(test)]
 mod tests {
     use embassy_futures::block_on;
+    use waft_receiver::seed::{PROVISIONED, Ratchet};
 
     use super::*;
+
+    /// Behind all that the tests write.
+    const SEED_AT: u32 = (SIZE - 2 * BLOCK) as u32;
 
     fn flash() -> (tempfile::TempDir, FlashFile) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flash.bin");
-        make(&path).unwrap();
+        make(&path, SEED_AT).unwrap();
         let flash = FlashFile::open(&path).unwrap();
         (folder, flash)
     }
@@ -218,10 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn new_ones_are_blank_and_private() {
+    fn new_ones_are_private_and_blank_but_for_a_seed() {
         let (folder, mut flash) = flash();
         let path = folder.path().join("flash.bin");
-        assert_eq!(read(&mut flash, 0, SIZE), vec![0xFF; SIZE]);
+        assert_eq!(read(&mut flash, 0, SEED_AT as usize), vec![0xFF; SEED_AT as usize]);
+        let behind = SEED_AT + PROVISIONED as u32;
+        assert_eq!(read(&mut flash, behind, SIZE - behind as usize), vec![0xFF; SIZE - behind as usize]);
         assert_eq!(platform::check_private(&path).unwrap(), Ok(()));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
     }
@@ -234,12 +244,76 @@ mod tests {
         drop(flash);
         let path = folder.path().join("flash.bin");
         std::fs::write(path.with_extension("new"), b"half").unwrap();
-        make(&path).unwrap();
+        make(&path, SEED_AT).unwrap();
         assert_eq!(read(&mut FlashFile::open(&path).unwrap(), 7, 6), [0xFF, 1, 2, 3, 4, 0xFF]);
         std::fs::remove_file(&path).unwrap();
-        make(&path).unwrap();
+        make(&path, SEED_AT).unwrap();
         std::fs::write(&path, b"short").unwrap();
-        assert!(matches!(make(&path), Err(Error::NoFlash(_))));
+        assert!(matches!(make(&path, SEED_AT), Err(Error::NoFlash(_))));
+    }
+
+    /// A flash that loses its power after a number of operations.
+    struct Interrupted {
+        flash: FlashFile,
+        operations_left: usize,
+    }
+
+    impl Interrupted {
+        fn count_operation(&mut self) -> Result<(), FlashError> {
+            let left = self.operations_left.checked_sub(1);
+            self.operations_left = left.ok_or(FlashError::File(io::ErrorKind::Interrupted))?;
+            Ok(())
+        }
+    }
+
+    impl ErrorType for Interrupted {
+        type Error = FlashError;
+    }
+
+    impl ReadNorFlash for Interrupted {
+        const READ_SIZE: usize = 1;
+
+        async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+            self.flash.read(at, bytes).await
+        }
+
+        fn capacity(&self) -> usize {
+            SIZE
+        }
+    }
+
+    impl NorFlash for Interrupted {
+        const WRITE_SIZE: usize = UNIT;
+        const ERASE_SIZE: usize = BLOCK;
+
+        async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+            self.count_operation()?;
+            self.flash.erase(from, to).await
+        }
+
+        async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
+            self.count_operation()?;
+            self.flash.write(at, bytes).await
+        }
+    }
+
+    /// Even on a board without a generator of random numbers.
+    #[test]
+    fn a_first_start_that_is_cut_off_costs_no_seed() {
+        let sectors = [SEED_AT, SEED_AT + BLOCK as u32];
+        let start = |flash: &mut Interrupted| block_on(Ratchet::new(flash, sectors).advance(&[7; 32], None));
+        for operations_left in 0.. {
+            let (_folder, flash) = flash();
+            let mut flash = Interrupted { flash, operations_left };
+            let first = start(&mut flash);
+            flash.operations_left = usize::MAX;
+            let second = start(&mut flash).expect("the seed is there");
+            assert_ne!(first.as_ref(), Ok(&second), "{operations_left}");
+            if first.is_ok() {
+                assert!(operations_left > 0, "a start writes");
+                return;
+            }
+        }
     }
 
     #[test]
@@ -290,7 +364,7 @@ mod tests {
             assert_eq!(block_on(flash.erase(from, to)), Err(error), "{from}..{to}");
         }
         assert_eq!(block_on(flash.read(end - 1, &mut [0; 2])), Err(FlashError::OutOfBounds));
-        assert_eq!(read(&mut flash, 0, SIZE), vec![0xFF; SIZE]);
+        assert_eq!(read(&mut flash, 0, SEED_AT as usize), vec![0xFF; SEED_AT as usize]);
     }
 
     #[test]

@@ -286,9 +286,9 @@ mod tests {
     #[test]
     fn a_comma_in_a_path_is_no_end_of_an_option() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(&folder.path().join("a,b")).unwrap();
-        state.flash_identity(b"none").unwrap();
         let board = &crate::board::BOARDS[0];
+        let state = State::open(&folder.path().join("a,b"), &board.storage).unwrap();
+        state.flash_identity(b"none").unwrap();
         let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
         let arguments = arguments(board, Path::new("/x,y.elf"), &state, at, &[]).unwrap();
         let state = Path::new("a,,b");

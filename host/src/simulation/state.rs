@@ -8,6 +8,7 @@ use waft_receiver::identity::{Identity, IdentityError};
 use zeroize::Zeroizing;
 
 use super::flash;
+use crate::board::Storage;
 use crate::error::Error;
 use crate::home::{Home, HomeError, read_at_most};
 use crate::lock::FileLock;
@@ -28,8 +29,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Opens the folder `path`, and creates it with a blank flash if necessary.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    /// Opens the folder `path`, and creates it if necessary, with the flash of a board that has this storage.
+    pub(crate) fn open(path: &Path, storage: &Storage) -> Result<Self, Error> {
         let folder = Home::at(path).map_err(|error| match error {
             HomeError::Folder { path, source } => Error::File(path, source),
             error => Error::Home(error),
@@ -40,7 +41,7 @@ impl State {
         let power = FileLock::try_lock(power).map_err(failed)?;
         let power = power.ok_or_else(|| Error::PoweredOn(path.to_owned()))?;
         let state = Self { folder, _power: power };
-        flash::make(&state.flash())?;
+        flash::make(&state.flash(), storage.seeds[0])?;
         Ok(state)
     }
 
@@ -95,12 +96,17 @@ pub(crate) fn read_image(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::Board;
     use crate::platform;
+
+    fn open(path: &Path) -> Result<State, Error> {
+        State::open(path, &Board::named("mps2").unwrap().storage)
+    }
 
     #[test]
     fn a_board_keeps_its_identity() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).unwrap();
+        let state = open(folder.path()).unwrap();
         state.flash_identity(b"image").unwrap();
         state.flash_identity(b"image").unwrap();
         assert!(matches!(state.flash_identity(b"other"), Err(Error::OtherIdentity(_))));
@@ -112,10 +118,10 @@ mod tests {
     fn a_board_is_powered_on_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("boards/a");
-        let state = State::open(&path).unwrap();
-        assert!(matches!(State::open(&path), Err(Error::PoweredOn(_))));
+        let state = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(Error::PoweredOn(_))));
         state.flash_identity(b"image").unwrap();
         drop(state);
-        assert!(State::open(&path).unwrap().identity().exists());
+        assert!(open(&path).unwrap().identity().exists());
     }
 }

@@ -53,7 +53,10 @@ pub(crate) enum Event<'a> {
         fingerprint: String,
         /// The file with the board's identity image.
         path: String,
-        /// The commands that build the board's firmware, and that flash the firmware and the image.
+        /// The file with the first record of the board's seed, for boards that are flashed with one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seed: Option<String>,
+        /// The commands that build the firmware and flash it and the images.
         commands: &'a [String],
     },
     /// The receiver is listening.

@@ -87,6 +87,11 @@ impl Site {
         self.root.path().join("state")
     }
 
+    /// The content of the board's flash.
+    pub(crate) fn flash(&self) -> Vec<u8> {
+        fs::read(self.state().join("flash.bin")).expect("the board was powered on")
+    }
+
     /// Powers the board on with the provisioned identity.
     pub(crate) fn boot(&self) -> Board {
         self.boot_and(|call| call)

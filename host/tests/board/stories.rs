@@ -24,6 +24,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("wrong_keys_leave_the_old_folder", wrong_keys_leave_the_old_folder),
     ("an_unknown_sender_is_refused", an_unknown_sender_is_refused),
     ("another_board_is_not_taken_for_this_one", another_board_is_not_taken_for_this_one),
+    ("every_start_goes_on_with_the_seed_that_was_flashed", every_start_goes_on_with_the_seed_that_was_flashed),
     ("folders_follow_each_other_through_resets", folders_follow_each_other_through_resets),
     ("large_folders_fit_to_the_byte", large_folders_fit_to_the_byte),
     ("many_small_files_cross", many_small_files_cross),
@@ -140,6 +141,19 @@ fn another_board_is_not_taken_for_this_one(kind: &Kind) {
     let mut board = site.listening();
     site.deliver().failed(11, "identity", &["not trusted here"]);
     board.sees("Somebody was refused: it does not trust this board.");
+}
+
+fn every_start_goes_on_with_the_seed_that_was_flashed(kind: &Kind) {
+    let site = Site::unattended(kind);
+    // The flash begins with a base of 64 bytes and two marks of 32. Each start writes one mark more.
+    for marks in [3, 4] {
+        site.listening().unplug();
+        let flash = site.flash();
+        assert_eq!(flash[..8], *b"WAFTSEED");
+        assert_eq!(flash[16..20], [0; 4], "the number of a base that no start wrote");
+        let (written, blank) = flash[64..1024].split_at(32 * marks);
+        assert!(written.iter().all(|byte| *byte == 0) && blank.iter().all(|byte| *byte == 0xFF), "{marks} marks");
+    }
 }
 
 fn folders_follow_each_other_through_resets(kind: &Kind) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use waft_receiver::identity::{Address, Identity, KeyPolicy, Policy};
+use waft_receiver::seed::provisioned;
 
 use super::harness::{Call, text};
 use super::storage::{as_nobody, take_back};
@@ -49,6 +50,31 @@ fn a_board_that_is_provisioned_is_trusted_to_receive_only() {
     assert_eq!(board.network.address, Address::Dhcp);
     let [sender] = board.senders.as_slice() else { panic!("just this machine: {:?}", board.senders) };
     assert_eq!((sender.name.as_str(), sender.hash), ("laptop", world.laptop.identity().certificate().hash()));
+}
+
+/// The board for which a seed is flashed gets another one each time, and it is one that a board starts with.
+#[test]
+fn a_board_gets_a_seed_of_its_own() {
+    let world = World::strangers();
+    let seed = |name: &str| {
+        let image = format!("{name}.bin");
+        let call = world.laptop.call(&["provision", "--board", "nucleo-h563zi", "--name", name, "--output", &image]);
+        let ended = call.run().well();
+        let told = ended.last("provisioned");
+        let path = world.laptop.work.join(text(told, "seed"));
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let flash = format!("--base-address 0x8100000 {}", path.canonicalize().unwrap().display());
+        let commands = told["commands"].as_array().unwrap();
+        assert!(commands.iter().any(|command| command.as_str().unwrap().ends_with(&flash)), "{told}");
+        assert!(ended.errors.contains("flash it once"), "{ended:#?}");
+        fs::read(path).unwrap()
+    };
+    let (attic, cellar) = (seed("attic"), seed("cellar"));
+    assert_ne!(attic, cellar);
+    for seed in [attic, cellar] {
+        let secret: [u8; 32] = seed[20..52].try_into().unwrap();
+        assert_eq!(seed, *provisioned(&secret.into()), "as the firmware reads it");
+    }
 }
 
 #[test]
