@@ -69,6 +69,7 @@ impl<'a, B: Board> Console<'a, B> {
     /// Shows notices and executes commands, forever.
     pub(crate) async fn serve(&mut self) -> ! {
         self.introduce().await;
+        let mut line = Line::new();
         loop {
             if !self.around.panel.checks_key.get() {
                 self.prompt().await;
@@ -77,8 +78,9 @@ impl<'a, B: Board> Console<'a, B> {
                 Either::First(notice) => self.show(notice).await,
                 Either::Second(Some(byte)) => {
                     self.failed = false;
-                    if let Some(line) = self.terminal.take(byte).await {
+                    if self.terminal.take(byte, &mut line).await {
                         self.obey(&line).await;
+                        line.wipe();
                     }
                 }
                 Either::Second(None) => self.failed = true,

@@ -157,19 +157,18 @@ impl Panel {
         self.question.set(Some(question));
         self.tell(Notice::Question);
         let answer = self.answer.wait().await;
+        key.copy_from(&self.key.borrow());
         drop(asked);
-        let mut typed = self.key.borrow_mut();
-        key.copy_from(&typed);
-        typed.zeroize();
         answer
     }
 }
 
-/// Takes the question back where nobody waits for the answer.
+/// Takes the question back where nobody waits for the answer, and wipes the key.
 struct Asked<'a>(&'a Panel);
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
+        self.0.key.borrow_mut().zeroize();
         if self.0.question.take().is_some() {
             self.0.tell(Notice::Question);
         }

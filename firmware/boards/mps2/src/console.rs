@@ -19,7 +19,10 @@ use crate::uart::{Uart, UartInterrupt};
 
 const UART: Uart = Uart(UART0);
 
-static INPUT: Pipe<CriticalSectionRawMutex, 64> = Pipe::new();
+/// Bytes that wait to be read.
+const INPUT_MAX: usize = 64;
+
+static INPUT: Pipe<CriticalSectionRawMutex, INPUT_MAX> = Pipe::new();
 static WRITABLE: AtomicWaker = AtomicWaker::new();
 
 /// The console as a stream of bytes. Reads are cancel-safe.
@@ -58,8 +61,16 @@ impl ErrorType for Console {
 impl Read for Console {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let count = INPUT.read(buffer).await;
-        // The read made room in the pipe: receive a byte that had none.
-        critical_section::with(|_| on_received());
+        critical_section::with(|_| {
+            if INPUT.is_empty() {
+                // The user may have typed a key: what was read must not stay in the pipe's memory.
+                INPUT.clear();
+                let _ = INPUT.try_write(&[0; INPUT_MAX]);
+                INPUT.clear();
+            }
+            // The read made room in the pipe: receive a byte that had none.
+            on_received();
+        });
         Ok(count)
     }
 }

@@ -49,20 +49,36 @@ enum Escape {
     Inside,
 }
 
-/// A line of input. Wiped when dropped, because it may contain a key.
+/// A typed line. It may contain a key, so it is not moved, and is wiped after use.
 pub(super) struct Line(Vec<u8, LINE>);
 
 impl Line {
+    /// An empty line.
+    pub(super) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Copies the typed bytes into this line, and wipes `typed`.
+    fn fill(&mut self, typed: &mut Vec<u8, LINE>) {
+        self.wipe();
+        let _ = self.0.extend_from_slice(typed);
+        wipe(typed);
+    }
+
+    /// Wipes and empties the line.
+    pub(super) fn wipe(&mut self) {
+        wipe(&mut self.0);
+    }
+
     /// The text of the line. Invalid UTF-8 becomes a character that no command and no key contains.
     pub(super) fn text(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or("\u{fffd}").trim()
     }
 }
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
-    }
+fn wipe(typed: &mut Vec<u8, LINE>) {
+    typed.as_mut_slice().zeroize();
+    typed.clear();
 }
 
 impl<I: Read + Write> Terminal<I> {
@@ -81,19 +97,19 @@ impl<I: Read + Write> Terminal<I> {
         }
     }
 
-    /// Processes a byte of input, and returns the line that it ends. A line that is too long is discarded as a whole.
-    pub(super) async fn take(&mut self, byte: u8) -> Option<Line> {
+    /// Processes a byte of input. Returns `true` if the byte ends a line, which is in `line` then. A line that is too long is
+    /// discarded.
+    pub(super) async fn take(&mut self, byte: u8, line: &mut Line) -> bool {
         if !self.ends_line(byte).await {
-            return None;
+            return false;
         }
-        let line = Line(self.typed.clone());
-        self.typed.as_mut_slice().zeroize();
-        self.typed.clear();
         if core::mem::take(&mut self.overlong) {
+            wipe(&mut self.typed);
             self.say(format_args!("That line is too long: more than {LINE} bytes.")).await;
-            return None;
+            return false;
         }
-        Some(line)
+        line.fill(&mut self.typed);
+        true
     }
 
     /// Prints a line above the unfinished input.
@@ -184,8 +200,7 @@ impl<I: Read + Write> Terminal<I> {
             }
             BACKSPACE | DELETE => self.rub_out().await,
             CTRL_C | CTRL_U => {
-                self.typed.as_mut_slice().zeroize();
-                self.typed.clear();
+                wipe(&mut self.typed);
                 self.overlong = false;
                 self.clear().await;
             }
