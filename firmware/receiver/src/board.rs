@@ -5,6 +5,7 @@
 
 use core::fmt::Display;
 use core::net::IpAddr;
+use core::pin::Pin;
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_io_async::{Read, Write};
@@ -41,6 +42,12 @@ pub trait Board {
 
     /// The most PBKDF2 iterations for a typed key. They block the executor, so they should take about half a second.
     const ITERATIONS_MAX: u32;
+
+    /// Drops the value in `slot`, and wipes the memory that it used: the slot itself, and the unused part of the stack. A
+    /// session leaves keys in both. A board without this keeps them until something else overwrites them.
+    fn wipe<T>(mut slot: Pin<&mut Option<T>>) {
+        slot.set(None);
+    }
 
     /// The stack usage so far, if the board can measure it.
     fn stack() -> Option<Stack> {

@@ -2,7 +2,10 @@
 //!
 //! Whatever a peer does, it ends here: the caller goes on with the next connection.
 
-use core::pin::pin;
+use core::future::poll_fn;
+use core::marker::PhantomData;
+use core::pin::{Pin, pin};
+use core::task::Poll;
 
 use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -13,6 +16,7 @@ use waft_core::session::own_frame::own_frame;
 use waft_core::session::peers::{LockoutSnapshot, PeerState};
 use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Clock, Link};
+use zeroize::Zeroize as _;
 
 use crate::accept::ActiveSession;
 use crate::board::Board;
@@ -87,8 +91,22 @@ impl<B: Board> Sessions<'_, B> {
         self.peers.next_expiry().unwrap_or(now + REMEMBER_MS)
     }
 
-    /// Listens to whoever connected, and tells `active` once that is a trusted sender.
+    /// Serves one connection, and tells `active` once the peer is authenticated. On boards with [`Board::wipe`], no key
+    /// stays in memory afterwards, except those of the runs that [`PeerState`] remembers.
     pub(crate) async fn hold(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
+        {
+            let slot = pin!(Some(self.converse(tls, socket, active)));
+            let mut used = Used(slot, PhantomData::<B>);
+            poll_fn(|context| used.0.as_mut().as_pin_mut().map_or(Poll::Ready(()), |session| session.poll(context)))
+                .await;
+        }
+        tls.zeroize();
+        self.frame.zeroize();
+        self.plain.zeroize();
+    }
+
+    /// Serves the connection, from the ClientHello to the end of TLS.
+    async fn converse(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
         let mut wire = Wire::new(socket);
         let (identity, random) = (self.identity, &mut self.random);
         // No name for the result: it would lie beside the link as long as that lives.
@@ -133,5 +151,14 @@ impl<B: Board> Sessions<'_, B> {
             self.events.send(Event::Ended(error));
             self.panel.tell(Notice::Ended(error));
         }
+    }
+}
+
+/// The memory of a session. It is wiped when the session ends and when it is dropped.
+struct Used<'a, T, B: Board>(Pin<&'a mut Option<T>>, PhantomData<B>);
+
+impl<T, B: Board> Drop for Used<'_, T, B> {
+    fn drop(&mut self) {
+        B::wipe(self.0.as_mut());
     }
 }

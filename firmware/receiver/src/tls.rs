@@ -10,8 +10,9 @@
 //! 3. [`suite`]: ciphers that check the decrypted content, and reject handshake messages after the handshake.
 //! 4. A deadline.
 //!
-//! Two weaknesses of embedded-tls remain: its key schedule is not zeroized, and its ClientHello offers two signature
-//! schemes that we do not accept.
+//! Two weaknesses of embedded-tls remain: its key schedule is not zeroized (a board wipes the memory of the whole session
+//! instead, by [`Board::wipe`](crate::board::Board::wipe)), and its ClientHello offers two signature schemes that we do
+//! not accept.
 
 pub mod error;
 pub mod guard;
@@ -25,6 +26,7 @@ use embedded_tls::{TlsConfig, TlsConnection, TlsContext};
 use rand_core::{CryptoRng, RngCore};
 use waft_core::limits::{FRAME_HEADER, HANDSHAKE_MS, MESSAGE_MAX};
 use waft_core::session::Clock;
+use zeroize::Zeroize;
 
 use crate::identity::{CERTIFICATE_MAX, Identity, TrustedSender};
 use error::{HandshakeError, LinkError};
@@ -46,7 +48,8 @@ const WRITE_MAX: usize = 1024;
 const OVERHEAD: usize = 64;
 const _: () = assert!(CERTIFICATE_MAX + OVERHEAD <= WRITE_MAX && FRAME_HEADER + MESSAGE_MAX + OVERHEAD <= WRITE_MAX);
 
-/// Buffers for one record in each direction.
+/// Buffers for one record in each direction. Records are decrypted in place.
+#[derive(Zeroize)]
 pub struct Buffers {
     read: [u8; RECORD_MAX],
     write: [u8; WRITE_MAX],

@@ -26,7 +26,8 @@ pub struct TlsLink {
 }
 
 impl TlsLink {
-    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+    /// A link over a TLS connection that is established.
+    pub fn new(stream: TlsStream<TcpStream>) -> Self {
         Self { stream }
     }
 

@@ -4,12 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use super::site::{Board, Kind, Site, noise, write};
-use super::world::set_mode;
 
 /// Instructions per millisecond of the board.
 const MILLISECOND: u64 = 125_000;
@@ -38,13 +36,7 @@ impl Load {
 
 /// A folder with an emulator that counts instructions.
 fn counting(site: &Site) -> PathBuf {
-    let real = Command::new("sh").args(["-c", "command -v qemu-system-arm"]).output().expect("there is a shell");
-    let real = String::from_utf8(real.stdout).expect("a path");
-    let programs = site.root.path().join("programs");
-    let lines = format!("#!/bin/sh\nexec {} -icount shift=3 \"$@\"\n", real.trim());
-    super::world::write(&programs, "qemu-system-arm", lines.as_bytes());
-    set_mode(&programs.join("qemu-system-arm"), 0o755);
-    programs
+    site.emulator("-icount shift=3")
 }
 
 /// Other tasks run at least every 50 ms at 100 MHz, except during single computations with the elliptic curve: those of

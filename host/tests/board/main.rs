@@ -10,6 +10,10 @@ mod harness;
 #[cfg(unix)]
 mod load;
 #[cfg(unix)]
+mod memory;
+#[cfg(unix)]
+mod sender;
+#[cfg(unix)]
 mod site;
 #[cfg(unix)]
 mod stories;

@@ -137,6 +137,17 @@ impl Site {
         board
     }
 
+    /// A folder with a script that starts the emulator with additional options.
+    pub(crate) fn emulator(&self, options: &str) -> PathBuf {
+        let real = Command::new("sh").args(["-c", "command -v qemu-system-arm"]).output().expect("a shell exists");
+        let real = String::from_utf8(real.stdout).expect("a path");
+        let programs = self.root.path().join("programs");
+        let lines = format!("#!/bin/sh\nexec {} {options} \"$@\"\n", real.trim());
+        super::world::write(&programs, "qemu-system-arm", lines.as_bytes());
+        super::world::set_mode(&programs.join("qemu-system-arm"), 0o755);
+        programs
+    }
+
     pub(crate) fn folder(&self) -> PathBuf {
         self.laptop.work.join("folder")
     }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::harness::text;
 use super::site::{Board, Kind, Site, certificate, noise, slot, write};
 use super::world::{Machine, set_time};
-use super::{load, web};
+use super::{load, memory, web};
 
 type Story = (&'static str, fn(&Kind));
 
@@ -41,6 +41,7 @@ pub(crate) const EMULATED: &[Story] = &[
     ("the_stack_has_room", the_stack_has_room),
     ("failures_end_in_a_reset", failures_end_in_a_reset),
     ("the_processor_is_never_kept_for_long", load::the_processor_is_never_kept_for_long),
+    ("no_key_stays_in_memory", memory::no_key_stays_in_memory),
     ("strangers_take_half_of_the_processor_at_most", load::strangers_take_half_of_the_processor_at_most),
     ("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole),
 ];

@@ -1,5 +1,7 @@
 //! The implementation of the receiver's `Board`, and the start of the board's devices and tasks.
 
+use core::pin::Pin;
+
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -50,6 +52,10 @@ impl Board for Mps2 {
     // instructions per second takes half a second for all.
     const ITERATIONS_MAX: u32 = 10_000;
 
+    fn wipe<T>(slot: Pin<&mut Option<T>>) {
+        stack::wipe(slot);
+    }
+
     fn stack() -> Option<Stack> {
         Some(Stack { peak: stack::peak(), size: stack::size() })
     }
@@ -91,6 +97,9 @@ pub async fn boot<const N: usize>(
     let flash = flash();
     let slots = slots(flash).await;
     let identity = identity();
+    // Parsing left copies of the private keys in the unused stack. Values with uninitialized bytes that are moved from
+    // there would spread them.
+    stack::wipe_unused();
     let mut startup = startup(identity, flash).await;
     let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
     let stack = net::start(spawner, resources, identity.ok().map(|identity| &identity.network), seed);
@@ -125,7 +134,9 @@ async fn slots(flash: &'static Flash) -> &'static Slots<'static, NoopRawMutex, N
     SLOTS.init(slots.expect("the slots in mps2.toml are whole blocks"))
 }
 
-/// The identity of the board. Call it once.
+/// The identity of the board. Call it once. Not inlined, so that its stack frame is unused after it returns, and can be
+/// wiped.
+#[inline(never)]
 fn identity() -> Result<&'static Identity, IdentityError> {
     static IDENTITY: StaticCell<Identity> = StaticCell::new();
     // SAFETY: the image is in memory that the linker does not use, and nothing writes to it while the firmware runs.

@@ -35,6 +35,7 @@ pub(crate) async fn print_failure(console: &mut Console, start: StartReason, rep
 }
 
 /// Reads the identity that was flashed next to the firmware.
+#[inline(never)]
 pub(crate) fn identity(flash: &mut Flash) -> Result<&'static Identity, IdentityError> {
     static IDENTITY: StaticCell<Identity> = StaticCell::new();
     let mut image = Zeroizing::new([0; IMAGE_MAX]);

@@ -21,6 +21,8 @@ mod stack;
 mod trng;
 mod watchdog;
 
+use core::pin::Pin;
+
 use embassy_executor::Spawner;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
@@ -75,6 +77,10 @@ impl Board for Stm32 {
     // iterations take half a second.
     const ITERATIONS_MAX: u32 = 15_000;
 
+    fn wipe<T>(slot: Pin<&mut Option<T>>) {
+        stack::wipe(slot);
+    }
+
     fn stack() -> Option<Stack> {
         Some(stack::usage())
     }
@@ -98,6 +104,9 @@ async fn main(spawner: Spawner) {
 
     let mut flash = Flash::new(Controller::new(flash), &TORN, MAP.readable(), MAP.writable());
     let identity = boot::identity(&mut flash);
+    // Parsing left copies of the private keys in the unused stack. Values with uninitialized bytes that are moved from
+    // there would spread them.
+    stack::wipe_unused();
     let mut startup = Startup::prepare(identity, &mut trng, &mut Ratchet::new(&mut flash, MAP.seeds)).await;
     let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
     let (stack, runner) = net::stack(ethernet, identity.ok().map(|identity| &identity.network), seed);

@@ -1,0 +1,70 @@
+//! The stack of a board with a Cortex-M: its peak usage, and wiping what a session leaves in memory.
+//!
+//! ```text
+//! _stack_end               the stack pointer                    _stack_start
+//!     | paint, never used | paint again, after a wipe | in use |
+//! ```
+//!
+//! The start-up code paints the whole stack. A wipe paints the unused part again, and saves the peak usage before it.
+
+use core::pin::Pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use cortex_m::register::msp;
+use cortex_m_rt::STACK_PAINT_VALUE;
+
+/// The bytes below the stack pointer that a wipe does not touch.
+const OWN: usize = 128;
+
+/// The peak usage at the last wipe, in bytes.
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+unsafe extern "C" {
+    static _stack_end: u32;
+    static _stack_start: u32;
+}
+
+/// The lowest address of the stack.
+pub(crate) fn end() -> usize {
+    &raw const _stack_end as usize
+}
+
+/// The size of the stack, in bytes.
+pub(crate) fn size() -> usize {
+    &raw const _stack_start as usize - end()
+}
+
+/// The largest number of bytes in use at once since the start.
+pub(crate) fn peak() -> usize {
+    let untouched = (0..size()).step_by(4).take_while(|offset| {
+        // SAFETY: the address is within the stack, and reading a word of any stack frame does no harm.
+        let word = unsafe { ((end() + offset) as *const u32).read_volatile() };
+        word == STACK_PAINT_VALUE
+    });
+    let now = size() - 4 * untouched.count();
+    PEAK.fetch_max(now, Ordering::Relaxed).max(now)
+}
+
+/// Drops the value in `slot`, and wipes the slot itself and the unused part of the stack.
+#[inline(never)]
+pub(crate) fn wipe<T>(mut slot: Pin<&mut Option<T>>) {
+    slot.set(None);
+    // SAFETY: the pinned value was dropped, so its bytes may be overwritten. `None` is written before the slot is used.
+    unsafe {
+        let place: *mut Option<T> = slot.get_unchecked_mut();
+        zeroize::zeroize_flat_type(place);
+        place.write(None);
+    }
+    wipe_unused();
+}
+
+/// Wipes the part of the stack that is not in use.
+#[inline(never)]
+pub(crate) fn wipe_unused() {
+    peak();
+    let used = msp::read() as usize - OWN;
+    for address in (end()..used).step_by(4) {
+        // SAFETY: nothing below the stack pointer is in use. An interrupt handler ends before the loop goes on.
+        unsafe { (address as *mut u32).write_volatile(STACK_PAINT_VALUE) };
+    }
+}

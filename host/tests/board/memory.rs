@@ -1,0 +1,123 @@
+//! Scans the RAM of the emulated board for secrets after a session: none remains, except the keys that it still needs.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use waft_core::session::SessionError;
+use waft_core::wire::message::Refusal;
+use waft_receiver::identity::Identity;
+
+use super::sender::{Needle, Running};
+use super::site::{Kind, Site, noise, write};
+
+/// The address and the size of the block of memory that contains the board's RAM. Its flash is at other addresses.
+const RAM: (u32, u32) = (0x2000_0000, 4 << 20);
+
+/// A connection to the monitor of the emulator, which can read the memory of the board.
+struct Monitor {
+    stream: UnixStream,
+    file: PathBuf,
+}
+
+impl Monitor {
+    fn connect(socket: &PathBuf) -> Self {
+        let stream = UnixStream::connect(socket).expect("the emulator's monitor listens");
+        let mut monitor = Self { stream, file: socket.with_extension("ram") };
+        monitor.wait();
+        monitor
+    }
+
+    /// Waits for the next prompt.
+    fn wait(&mut self) {
+        let mut output = Vec::new();
+        while !output.ends_with(b"(qemu) ") {
+            let mut bytes = [0; 1024];
+            let count = self.stream.read(&mut bytes).expect("the monitor answers");
+            assert!(count > 0, "the monitor closed the connection: {}", String::from_utf8_lossy(&output));
+            output.extend_from_slice(&bytes[..count]);
+        }
+    }
+
+    fn execute(&mut self, command: &str) {
+        writeln!(self.stream, "{command}").expect("the monitor reads commands");
+        self.wait();
+    }
+
+    /// The content of the RAM. The emulator is stopped while it is read.
+    fn ram(&mut self) -> Vec<u8> {
+        let (at, size) = RAM;
+        let file = self.file.display().to_string();
+        self.execute("stop");
+        self.execute(&format!("pmemsave {at} {size} \"{file}\""));
+        self.execute("cont");
+        let ram = fs::read(&self.file).expect("the monitor wrote the file");
+        assert_eq!(ram.len(), size as usize);
+        ram
+    }
+}
+
+/// The private keys of the board: big-endian as in the identity image, and little-endian as in computations.
+fn scalars(site: &Site) -> Vec<Needle> {
+    let image = fs::read(site.image()).expect("the board was provisioned");
+    let identity = Identity::parse(&image).expect("the image is valid");
+    let (tls, hpke) = (identity.tls.to_bytes(), identity.hpke.to_bytes());
+    [("the private key of TLS", tls.to_vec()), ("the private key of HPKE", hpke.to_vec())]
+        .into_iter()
+        .flat_map(|(what, scalar)| {
+            let reversed = scalar.iter().rev().copied().collect();
+            [(format!("{what}, big-endian"), scalar), (format!("{what}, little-endian"), reversed)]
+        })
+        .collect()
+}
+
+/// The secrets that are in the RAM, with the addresses of each.
+fn found<'n>(ram: &[u8], needles: impl IntoIterator<Item = &'n Needle>) -> Vec<String> {
+    let places = |needle: &[u8]| -> Vec<String> {
+        let at = ram.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle);
+        at.map(|(at, _)| format!("{:#x}", RAM.0 as usize + at)).collect()
+    };
+    let found = needles.into_iter().map(|(what, needle)| (what, places(needle)));
+    found.filter(|(_, places)| !places.is_empty()).map(|(what, places)| format!("{what}: {places:?}")).collect()
+}
+
+/// The first session transfers a folder, with a code and a typed key. The second session of the same run offers another
+/// folder, so the board rejects it and forgets the run.
+pub(super) fn no_key_stays_in_memory(kind: &Kind) {
+    let site = Site::provisioned(kind, &[]);
+    let socket = site.root.path().join("monitor");
+    let programs = site.emulator(&format!("-monitor unix:{},server=on,wait=off", socket.display()));
+    write(&site, "a", &noise(20_000, 3));
+    let mut board = site.listening_with(&programs);
+    let mut monitor = Monitor::connect(&socket);
+    let (run, code) = (Running::new(), board.code());
+    let sending = run.begin(&site, &code);
+    board.sees("Type the key that");
+    board.types(run.key());
+    let first = sending.join().expect("the sender does not panic");
+    first.ended.expect("the folder is transferred");
+    // The board answers this after it has closed the connection.
+    board.asked("verify", "Sound");
+    let typed = ["without hyphens", "as typed"].map(|form| (format!("the key, {form}"), run.key().to_owned()));
+    let mut needles: Vec<Needle> = typed.map(|(what, key)| (what, key.into_bytes())).into();
+    needles[0].1.retain(|byte| *byte != b'-');
+    needles.push(("the code".into(), code.into_bytes()));
+    needles.extend(first.secrets.iter().cloned());
+    let ram = monitor.ram();
+    assert_eq!(found(&ram, &needles), [""; 0]);
+    assert_eq!(found(&ram, &[run.secret()]).len(), 1, "the board keeps the stretched key for retries");
+    for scalar in scalars(&site) {
+        let places = found(&ram, [&scalar]);
+        assert!(places.iter().all(|places| places.matches("0x").count() == 1), "{places:?}");
+    }
+
+    write(&site, "b", b"another file");
+    let second = run.begin(&site, "0000").join().expect("the sender does not panic");
+    assert_eq!(second.ended, Err(SessionError::Refused(Refusal::Protocol)), "a run is for one folder");
+    assert_eq!(second.secrets.len(), first.secrets.len(), "the second session got as far as the offer");
+    board.asked("verify", "Sound");
+    let ram = monitor.ram();
+    needles.push(run.secret());
+    assert_eq!(found(&ram, needles.iter().chain(&second.secrets)), [""; 0]);
+}
