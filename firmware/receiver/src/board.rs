@@ -43,8 +43,8 @@ pub trait Board {
     /// The most PBKDF2 iterations for a typed key. They block the executor, so they should take about half a second.
     const ITERATIONS_MAX: u32;
 
-    /// Drops the value in `slot`, and wipes the memory that it used: the slot itself, and the unused part of the stack. A
-    /// session leaves keys in both. A board without this keeps them until something else overwrites them.
+    /// Drops the value in `slot`, and wipes the memory that it used: the slot itself, and the unused part of the stack.
+    /// A session leaves keys in both. A board without this keeps them until something else overwrites them.
     fn wipe<T>(mut slot: Pin<&mut Option<T>>) {
         slot.set(None);
     }

@@ -1,9 +1,10 @@
-//! Between a session and the console: what the person has to know, and the key that they type.
+//! The state that a session and the console share: notices for the user, and the key that the user types.
 //!
-//! A session speaks through [`AtBoard`], core's `Operator`. The [`console`](crate::console) shows the notices when it
-//! gets to it. A session never waits for that: past a few, the oldest notice is dropped, and the console says how many
-//! were. Progress never takes the place of another notice. What must not get lost, the code and the question for the
-//! key, is state and no notice; and so is what strangers could drop others' notices with, their number.
+//! A session reports through [`AtBoard`], the implementation of core's `Operator`. The [`console`](crate::console)
+//! prints the notices when it has time. A session never waits for that: if the queue is full, the oldest notice is
+//! dropped, and the console reports the number of dropped ones. Progress never replaces another notice. The code and
+//! the request for a key must not be lost, so they are state, and notices only announce them. The number of refused
+//! peers is state as well, so that untrusted peers cannot displace other notices.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -23,58 +24,58 @@ use zeroize::Zeroize as _;
 use crate::events::{Event, Events};
 use crate::tls::error::HandshakeError;
 
-/// Notices that wait for the console.
+/// The capacity of the queue of notices for the console.
 const NOTICES: usize = 8;
 
-/// A line about strangers takes up so much time, in milliseconds, and as many of them may come before theirs has gone
-/// by: a flood of strangers leaves what else is on the screen there.
+/// The rate limit of lines about refused peers: one per `LINE_MS` milliseconds on average, and a few more (`AHEAD`) in
+/// a burst. So untrusted peers cannot push other lines off the screen.
 const LINE_MS: u64 = 10_000;
 const AHEAD: u64 = 3;
 
-/// Something to be shown.
+/// Something to show to the user.
 #[derive(Clone, Copy)]
 pub(crate) enum Notice {
-    /// Senders reach the board at another address now, or no longer.
+    /// The address at which senders reach the board changed or is gone.
     Address,
-    /// It has a new code.
+    /// The code changed.
     Code,
-    /// It is asked for the key, or not any more.
+    /// A key is requested, or is no longer requested.
     Question,
-    /// What happened in a session.
+    /// An event of a session.
     Session(Happened),
-    /// So many percent are here.
+    /// This percentage of the archive was received.
     Percent(u8),
-    /// The session ended so.
+    /// A session ended with this error.
     Ended(SessionError),
-    /// So many connected and could not prove to be trusted senders, the last of them for that reason.
+    /// This number of peers failed to authenticate, the last one for this reason.
     Strangers(u32, HandshakeError),
-    /// So many notices were dropped since the last one that was shown.
+    /// This number of notices was dropped since the last one that was shown.
     Dropped(u32),
 }
 
-/// The question for a key.
+/// A request for a key.
 #[derive(Clone, Copy)]
 pub(crate) struct Question {
     pub(crate) offered: Offered,
-    /// Tries left, after a wrong one.
+    /// The number of attempts left, if the last key was wrong.
     pub(crate) left: Option<u8>,
 }
 
-/// What session and console share. Both run in one task.
+/// The state that session and console share. Both run in one task.
 pub(crate) struct Panel {
     notices: Channel<NoopRawMutex, Notice, NOTICES>,
-    /// How many were dropped, and not reported yet.
+    /// The number of dropped notices that were not reported yet.
     dropped: Cell<u32>,
-    /// Those who were not told of yet.
+    /// The number of refused peers that were not reported yet, and the last reason.
     strangers: Cell<Option<(u32, HandshakeError)>>,
-    /// Up to when lines about strangers have taken up time.
+    /// The time up to which lines about refused peers have used up the rate limit.
     taken_until: Cell<u64>,
     pub(crate) code: Cell<Option<[u8; 4]>>,
     pub(crate) question: Cell<Option<Question>>,
-    /// Whether a key was typed, and it is not known yet whether it is right.
+    /// Whether a key was typed that is still being checked.
     pub(crate) checks_key: Cell<bool>,
     answer: Signal<NoopRawMutex, KeyAnswer>,
-    /// The key that was typed: only until the session takes it.
+    /// The typed key, until the session takes it.
     key: RefCell<TransferKey>,
 }
 
@@ -104,7 +105,7 @@ impl Panel {
         }
     }
 
-    /// Counts strangers: their notices would push out others'.
+    /// Counts a refused peer. It gets no notice of its own, because many peers could displace other notices.
     pub(crate) fn tell_of_stranger(&self, reason: HandshakeError) {
         let before = self.strangers.get().map_or(0, |(count, _)| count);
         self.strangers.set(Some((before.saturating_add(1), reason)));
@@ -117,7 +118,7 @@ impl Panel {
         }
         let strangers = async {
             clock.sleep_until(self.taken_until.get().saturating_sub(AHEAD * LINE_MS)).await;
-            // Polled whenever the session that tells of one was.
+            // Needs no waker: it is polled whenever the session that reports a peer is polled.
             poll_fn(|_| self.strangers.take().map_or(Poll::Pending, Poll::Ready)).await
         };
         match select(self.notices.receive(), strangers).await {
@@ -135,21 +136,21 @@ impl Panel {
         }
     }
 
-    /// Reads a typed key, and answers the question with it.
+    /// Parses a typed key, and answers the request with it.
     pub(crate) fn answer_key(&self, typed: &str) -> Result<(), KeyError> {
         self.key.borrow_mut().read(typed)?;
         self.answer(KeyAnswer::Given);
         Ok(())
     }
 
-    /// Answers the question. It is not asked any more from then on.
+    /// Answers the request, which ends it.
     pub(crate) fn answer(&self, answer: KeyAnswer) {
         self.question.set(None);
         self.checks_key.set(true);
         self.answer.signal(answer);
     }
 
-    /// Asks for a key. Dropped, it is not asked any more.
+    /// Requests a key from the user. Dropping the future withdraws the request.
     async fn ask(&self, question: Question, key: &mut TransferKey) -> KeyAnswer {
         let asked = Asked(self);
         self.answer.reset();
@@ -163,7 +164,7 @@ impl Panel {
     }
 }
 
-/// Takes the question back where nobody waits for the answer, and wipes the key.
+/// Withdraws the request and wipes the key, also if the future that requested it is dropped.
 struct Asked<'a>(&'a Panel);
 
 impl Drop for Asked<'_> {
@@ -175,13 +176,13 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// The person at the board, as core's session sees them; and the application, which hears of the same things.
+/// The user at the board and the application, as the `Operator` of core's session.
 pub(crate) struct AtBoard<'a, M: RawMutex> {
     panel: &'a Panel,
     events: &'a Events<M>,
     lockouts: &'a mut LockoutSnapshot,
     total: u64,
-    /// Percent, and bytes, that were told last.
+    /// The percentage and the number of bytes that were reported last.
     told: (u8, u64),
 }
 
@@ -196,7 +197,7 @@ impl<'a, M: RawMutex> AtBoard<'a, M> {
             self.told.1 = received;
             self.events.send(Event::Receiving { received, total });
         }
-        // Whole tens.
+        // Reported in steps of ten percent.
         let percent = (received * 10 / total * 10) as u8;
         if percent > self.told.0 {
             self.told.0 = percent;

@@ -28,9 +28,9 @@
 //!
 //! - A base is live once a mark follows it. Before that, nothing was derived from it, and the old base still exists.
 //! - The old base is erased only after the same boot wrote a mark after the new one.
-//! - CLEARED means that the other sector was erased, and LEAVING that this is no longer true. A sector is written without
-//!   an erasure only if CLEARED is set and LEAVING is not. Thus it is normally erased once per turn, not twice. Every
-//!   attempt to leave a sector writes a LEAVING mark of its own.
+//! - CLEARED means that the other sector was erased, and LEAVING that this is no longer true. A sector is written
+//!   without an erasure only if CLEARED is set and LEAVING is not. Thus it is normally erased once per turn, not twice.
+//!   Every attempt to leave a sector writes a LEAVING mark of its own.
 //! - Nothing is written to cells that may not be blank, with one exception: a torn mark that reads as blank is written
 //!   again, and the zeros complete it.
 //!

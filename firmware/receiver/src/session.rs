@@ -1,6 +1,6 @@
-//! One connection at the board, from the ClientHello to the goodbye.
+//! Serves one connection, from the ClientHello until the connection is closed.
 //!
-//! Whatever a peer does, it ends here: the caller goes on with the next connection.
+//! Errors of the peer end here: the caller continues with the next connection.
 
 use core::future::poll_fn;
 use core::marker::PhantomData;
@@ -28,19 +28,19 @@ use crate::slots::{SlotStore, Transfer};
 use crate::tls::wire::Wire;
 use crate::tls::{self, Authenticated, authenticate};
 
-/// Largest chunk that a board takes, in bytes of archive.
+/// The largest chunk that a board accepts, in bytes of the archive.
 pub const CHUNK: u32 = 4 << 10;
-/// How long a person has to type the key, in seconds.
+/// The time in which the user must type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
-/// Bytes that are collected before they are written to the flash.
+/// The number of bytes that are buffered before they are written to the flash.
 const COLLECTED: usize = 1 << 10;
 
-/// The store of a board.
+/// The slot store of a board.
 pub(crate) type Store<'a, B> = SlotStore<'a, <B as Board>::Mutex, <B as Board>::Flash>;
-/// It, shared with the console.
+/// The store, shared with the console.
 pub(crate) type SharedStore<'a, B> = Mutex<NoopRawMutex, Store<'a, B>>;
 
-/// Memory for a receiver: about 19 KiB.
+/// The buffers of a receiver, about 19 KiB.
 pub struct Memory {
     pub(crate) tls: tls::Buffers,
     pub(crate) frame: [u8; buffer_len(CHUNK)],
@@ -50,7 +50,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Empty memory.
+    /// Creates zeroed buffers.
     pub const fn new() -> Self {
         Self {
             tls: tls::Buffers::new(),
@@ -68,7 +68,7 @@ impl Default for Memory {
     }
 }
 
-/// What one session after the other works with.
+/// The state with which all sessions work, one after the other.
 pub(crate) struct Sessions<'a, B: Board> {
     pub(crate) identity: &'a Identity,
     pub(crate) random: Random,
@@ -83,7 +83,7 @@ pub(crate) struct Sessions<'a, B: Board> {
 }
 
 impl<B: Board> Sessions<'_, B> {
-    /// Wipes the keys of runs whose time has passed. Gives when to do so again.
+    /// Wipes the keys of runs that have expired. Returns the time at which to call it again.
     #[inline(never)]
     pub(crate) fn expire(&mut self) -> u64 {
         let now = self.clock.now();
@@ -109,7 +109,7 @@ impl<B: Board> Sessions<'_, B> {
     async fn converse(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
         let mut wire = Wire::new(socket);
         let (identity, random) = (self.identity, &mut self.random);
-        // No name for the result: it would lie beside the link as long as that lives.
+        // The result gets no name, because it would then be stored beside the link for the whole session.
         let Authenticated { mut link, sender } =
             match own_frame(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock))).await {
                 Ok(authenticated) => authenticated,
@@ -117,12 +117,12 @@ impl<B: Board> Sessions<'_, B> {
             };
         active.authenticated();
         own_frame(pin!(self.receive(&mut link, sender.hash))).await;
-        // A peer that takes nothing more gets no goodbye.
+        // If the peer accepts no more data, the connection ends without `close_notify`.
         let enough = self.clock.sleep_until(self.clock.now() + LINGER_MS);
         own_frame(pin!(select(link.close(), enough))).await;
     }
 
-    /// One session of core's receiver, with the store to itself.
+    /// Runs a session of core's receiver, with exclusive access to the store.
     async fn receive(&mut self, link: &mut impl Link, sender: CertificateHash) {
         let asked = self.identity.policy;
         let policy = Policy {

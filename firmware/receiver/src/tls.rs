@@ -10,9 +10,9 @@
 //! 3. [`suite`]: ciphers that check the decrypted content, and reject handshake messages after the handshake.
 //! 4. A deadline.
 //!
-//! Two weaknesses of embedded-tls remain: its key schedule is not zeroized (a board wipes the memory of the whole session
-//! instead, by [`Board::wipe`](crate::board::Board::wipe)), and its ClientHello offers two signature schemes that we do
-//! not accept.
+//! Two weaknesses of embedded-tls remain: its key schedule is not zeroized (a board wipes the memory of the whole
+//! session instead, by [`Board::wipe`](crate::board::Board::wipe)), and its ClientHello offers two signature schemes
+//! that we do not accept.
 
 pub mod error;
 pub mod guard;

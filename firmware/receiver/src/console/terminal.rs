@@ -97,8 +97,8 @@ impl<I: Read + Write> Terminal<I> {
         }
     }
 
-    /// Processes a byte of input. Returns `true` if the byte ends a line, which is in `line` then. A line that is too long is
-    /// discarded.
+    /// Processes a byte of input. Returns `true` if the byte ends a line, which is in `line` then. A line that is too
+    /// long is discarded.
     pub(super) async fn take(&mut self, byte: u8, line: &mut Line) -> bool {
         if !self.ends_line(byte).await {
             return false;
