@@ -19,9 +19,11 @@ use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, cipher_suite, kx_group};
+use tokio::time::Instant;
 use waft_core::limits::HANDSHAKE_MS;
 
 use crate::trust::Peer;
+use error::HandshakeError;
 
 /// The sender's records hold up to 16 KiB.
 const ALPN: &[u8] = b"waft";
@@ -29,6 +31,8 @@ const ALPN: &[u8] = b"waft";
 const ALPN_4K: &[u8] = b"waft-4k";
 
 const HANDSHAKE: Duration = Duration::from_millis(HANDSHAKE_MS);
+/// A peer that closes the connection this late in a handshake has reached its own deadline, which is [`HANDSHAKE`], too.
+const LATE: Duration = Duration::from_secs(10);
 
 /// A link to a peer that holds the key of a trusted certificate.
 #[derive(Debug)]
@@ -37,6 +41,18 @@ pub struct Authenticated {
     pub link: link::TlsLink,
     /// The peer at the other end, as recorded in our trust.
     pub peer: Peer,
+}
+
+/// Performs a handshake. Both sides have the same deadline, so either may close first: a connection that is closed
+/// late counts as timed out.
+async fn timed(
+    handshake: impl Future<Output = Result<Authenticated, HandshakeError>>,
+) -> Result<Authenticated, HandshakeError> {
+    let begun = Instant::now();
+    match handshake.await {
+        Err(HandshakeError::Closed) if begun.elapsed() >= LATE => Err(HandshakeError::TimedOut),
+        outcome => outcome,
+    }
 }
 
 /// Only the algorithms that PROTOCOL.md names. AES comes first: a receiver that is a computer most likely has hardware

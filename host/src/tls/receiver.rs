@@ -18,13 +18,13 @@ use tokio_rustls::TlsConnector;
 use super::error::HandshakeError;
 use super::link::TlsLink;
 use super::pins::{Pins, Verifier};
-use super::{ALPN, Authenticated, HANDSHAKE, provider};
+use super::{ALPN, Authenticated, HANDSHAKE, provider, timed};
 use crate::identity::Identity;
 use crate::net::part;
 
 /// Performs the handshake on a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
-    shake_hands(stream, identity, pins, ALPN).await
+    timed(shake_hands(stream, identity, pins, ALPN)).await
 }
 
 pub(super) async fn shake_hands(

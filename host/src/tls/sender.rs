@@ -17,7 +17,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use super::error::HandshakeError;
 use super::link::TlsLink;
 use super::pins::{Pins, Verifier};
-use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, provider};
+use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, provider, timed};
 use crate::identity::Identity;
 use crate::net::part;
 
@@ -29,7 +29,8 @@ const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
 /// Performs the handshake on a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
-    timeout(HANDSHAKE, shake_hands(stream, identity, pins)).await.unwrap_or(Err(HandshakeError::TimedOut))
+    let handshake = timeout(HANDSHAKE, shake_hands(stream, identity, pins));
+    timed(async { handshake.await.unwrap_or(Err(HandshakeError::TimedOut)) }).await
 }
 
 async fn shake_hands(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
