@@ -106,7 +106,7 @@ fn run_side<T>(
     };
     match run_both(clock, select(side, peer)) {
         Either::First(outcome) => outcome,
-        Either::Second(()) => unreachable!("the peer never ends by itself"),
+        Either::Second(()) => unreachable!("the peer runs until it is dropped"),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Target for whole sessions whose bytes are changed between the sides, as only an authenticated peer could. Neither
-//! side may panic or wait for ever; if either reports success, the receiver has the offered archive.
+//! side may panic or hang; if either reports success, the receiver has the offered archive.
 //!
 //! Every four bytes of the input are an edit: a position (u16), options, and the bits to flip. Bit 0 of the options
 //! chooses the direction; bit 1 of the first edit leaves the content unencrypted, so that edits reach the archive.

@@ -297,7 +297,7 @@ impl Moment {
         }
     }
 
-    /// Waits until the time is reached, or for ever if there is none.
+    /// Waits until the time is reached, or without end if there is none.
     async fn reached(&self) {
         match &self.0 {
             Some((clock, at)) => clock.sleep_until(*at).await,

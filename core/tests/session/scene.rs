@@ -164,7 +164,7 @@ impl Scene {
         };
         match run(&clock, select(receive, peer)) {
             Either::First(end) => end,
-            Either::Second(()) => unreachable!("the peer never ends by itself"),
+            Either::Second(()) => unreachable!("the peer runs until it is dropped"),
         }
     }
 

@@ -68,7 +68,7 @@ fn run_sender_in(mut scene: Scene, messages: &[Vec<u8>]) -> (SessionError, Vec<V
     let mut sender = sending.sender();
     let peer = Peer { certificate: RECEIVER, hpke: None };
     let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), receiver)) else {
-        unreachable!("the receiver never ends by itself");
+        unreachable!("the receiver runs until it is dropped");
     };
     let sent = frames(&here.written).into_iter().map(|(_, payload)| payload.to_vec());
     (end.unwrap_err(), sent.collect())
@@ -213,7 +213,7 @@ fn progress_before_the_chunks_is_a_protocol_error() {
     let mut sender = sending.sender();
     let peer = Peer { certificate: RECEIVER, hpke: None };
     let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), receiver)) else {
-        unreachable!("the receiver never ends by itself");
+        unreachable!("the receiver runs until it is dropped");
     };
     assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)));
 }

@@ -167,7 +167,7 @@ impl Scene {
 
     /// Runs a session whose handshake uses `cost` milliseconds of processor time and then fails.
     fn fails(&mut self, cost: u64) {
-        let at = self.next().expect("somebody may have a session");
+        let at = self.next().expect("a connection may have a session");
         let clock = self.clock;
         let session = async |_: &mut Plug, _: &ActiveSession| clock.0.update(|now| now + cost);
         assert!(poll_once(self.backlog.hold(at, session)).is_ready());
@@ -176,7 +176,7 @@ impl Scene {
     /// Runs a session whose peer stays silent. Returns the milliseconds after which it was ended, or `None` after
     /// `most`.
     fn keeps_waiting(&mut self, most: u64) -> Option<u64> {
-        let at = self.next().expect("somebody may have a session");
+        let at = self.next().expect("a connection may have a session");
         let (clock, begun) = (self.clock, self.clock.now());
         let mut held = pin!(self.backlog.hold(at, async |_: &mut Plug, _: &ActiveSession| pending().await));
         loop {

@@ -212,7 +212,7 @@ pub(crate) fn boots_of_a_life<const W: usize, const E: usize>(erasures: u32) -> 
         board.seen.clear();
         board.works();
     }
-    unreachable!("no flash lasts for ever")
+    unreachable!("every flash wears out")
 }
 
 /// Cuts boards at the same operation of `cuts` starts in a row. Afterwards they must work again.
