@@ -12,6 +12,7 @@
 use core::fmt::Write as _;
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_time::{Duration, Instant};
 use embedded_storage_async::nor_flash::NorFlash;
 use heapless::{String, Vec};
 use picoserve::ResponseSent;
@@ -26,6 +27,10 @@ use waft_receiver::slots::{File, Folder, ReadError, Slots};
 const INDEX: &str = "index.html";
 /// Bytes that are read from a file at a time.
 const PIECE: usize = 512;
+
+/// Longest time that the content of a file may take. The response holds a lease on the folder meanwhile: a client that
+/// reads a byte now and then must not keep the slot from the next transfer.
+const RESPONSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A path within the folder.
 type FilePath = String<PATH_MAX>;
@@ -207,8 +212,10 @@ impl<M: RawMutex, F: NorFlash> Content for FileContent<'_, M, F> {
     async fn write_content<W: Write>(self, mut writer: W) -> Result<(), W::Error> {
         let mut piece = [0; PIECE];
         let mut offset = 0;
-        while offset < self.file.size() {
-            // If the read fails, the connection ends before the stated length, which clients detect as an error.
+        let end = Instant::now() + RESPONSE_LIMIT;
+        // If the read fails or the client is too slow, the connection ends before the stated length, which clients
+        // detect as an error.
+        while offset < self.file.size() && Instant::now() < end {
             let Ok(count @ 1..) = self.file.read_at(offset, &mut piece).await else { break };
             writer.write_all(&piece[..count]).await?;
             offset += count as u32;
