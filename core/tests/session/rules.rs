@@ -13,11 +13,12 @@ use waft_core::session::peers::PeerState;
 use waft_core::session::sender::{self, Peer};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError};
 use waft_core::wire::message::{
-    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_TYPED, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
+    Cancel, FromReceiver, FromSender, Hello, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
 };
 
 use crate::actors::{Moment, archive_of};
 use crate::scene::{CHUNK, Ends, KEY, RECEIVER, SENDER, Scene, UNKNOWN, key};
+use crate::sender_rules::greeting;
 use crate::world::{connect, run};
 
 /// A message in its frame, with bytes after its last field.
@@ -150,22 +151,7 @@ fn waiting_for_the_key_has_a_deadline_at_the_sender() {
     let mut scene = Scene::new();
     let clock = Rc::clone(&scene.clock);
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
-    let greeting = FromReceiver::Greeting(Greeting {
-        version: 1,
-        nonce: [0; 32],
-        max_total: 1 << 30,
-        max_entries: 1_000,
-        max_manifest: 1 << 20,
-        max_path: 255,
-        max_chunk: CHUNK,
-        free: 1 << 30,
-        aeads: [Aead::ChaCha20Poly1305 as u8].into_iter().collect(),
-        codecs: [Codec::None as u8].into_iter().collect(),
-        keys: [KEY_TYPED].into_iter().collect(),
-        code_needed: false,
-        max_iterations: ITERATIONS_MIN,
-        key_seconds: 300,
-    });
+    let greeting = FromReceiver::Greeting(greeting());
     let (mut sending, _) = scene.sides();
     let mut sender = sending.sender();
     let peer = Peer { certificate: RECEIVER, hpke: None };

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use serde::Serialize;
+use waft_core::limits::ITERATIONS_MIN;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::sender::Peer;
 use waft_core::session::{Misbehaviour, SessionError};
@@ -18,7 +19,8 @@ use crate::primitives::{Derived, frames, typed_secret};
 use crate::scene::{CHUNK, KEY, RECEIVER, Scene};
 use crate::world::{connect, run};
 
-fn greeting() -> Greeting {
+/// The first message of a receiver that asks for a typed key and no code.
+pub(crate) fn greeting() -> Greeting {
     Greeting {
         version: 1,
         nonce: [0; 32],
@@ -32,7 +34,7 @@ fn greeting() -> Greeting {
         codecs: list(&[0]),
         keys: list(&[KEY_TYPED]),
         code_needed: false,
-        max_iterations: 1_000,
+        max_iterations: ITERATIONS_MIN,
         key_seconds: 300,
     }
 }

@@ -14,7 +14,7 @@ use super::world::{World, write};
 const IN_THE_MIDDLE: u64 = 300_000;
 
 /// A sender at a terminal, stalled in the middle of a transfer, with its progress bar drawn.
-fn in_the_middle(world: &World) -> (super::harness::Waft, Proxy, Terminal) {
+pub(super) fn in_the_middle(world: &World) -> (super::harness::Waft, Proxy, Terminal) {
     world.large(12 << 20);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();

@@ -5,6 +5,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
+use super::drawn::in_the_middle;
 use super::harness::{Waft, says_so};
 use super::proxy::{Fate, Proxy};
 use super::pty::{Terminal, shell, waft};
@@ -79,15 +80,8 @@ fn a_terminal_that_is_closed_ends_it_in_good_order() {
 #[test]
 fn a_second_ctrl_c_ends_it_at_once() {
     let world = World::new();
-    world.large(12 << 20);
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
-    let (address, _) = receiver.ready();
     // Nothing passes in either direction any more, so the receiver cannot learn that the sender has stopped.
-    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
-    let to = format!("kitchen@{}", proxy.address);
-    let mut sender = Terminal::start(waft(&world.laptop, &["send", "folder", &to]));
-    sender.sees("%");
-    proxy.await_fate();
+    let (_receiver, proxy, mut sender) = in_the_middle(&world);
     sender.types(CTRL_C);
     sender.types(CTRL_C);
     sender.ends_in_order(130);
