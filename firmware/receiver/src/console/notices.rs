@@ -59,7 +59,7 @@ impl<A: fmt::Display> fmt::Display for Told<'_, A> {
             Notice::Strangers(count, last) => {
                 write!(f, "{count} more were refused; the last: {}.", text::stranger(last))
             }
-            Notice::Dropped(count) => write!(f, "({count} lines were left out here: too much happened at once.)"),
+            Notice::Dropped(count) => write!(f, "(Lines left out here, because too much happened at once: {count})"),
         }
     }
 }

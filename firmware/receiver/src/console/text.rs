@@ -191,7 +191,7 @@ pub(super) fn sources(sources: Sources) -> &'static str {
 /// The reason for the start.
 pub(super) fn start(start: StartReason) -> &'static str {
     match start {
-        StartReason::PowerOn => "power came",
+        StartReason::PowerOn => "power-on",
         StartReason::Requested => "it was reset",
         StartReason::Watchdog => "it hung, and the watchdog reset it",
         StartReason::Failure => "the firmware failed, and reset itself",

@@ -49,7 +49,7 @@ async fn folders_cross_and_the_console_tells_of_them() {
     powered
         .boot(Ok(&identity), async |mut scene| {
             let seen = scene.person.sees("help").await;
-            assert!(seen.contains("kitchen, fingerprint ") && seen.contains("Started: power came."), "{seen}");
+            assert!(seen.contains("kitchen, fingerprint ") && seen.contains("Started: power-on."), "{seen}");
             let receipt = transfer(&laptop, &mut scene, &first).await.receipt();
             assert_eq!((receipt.digest, receipt.generation), (first.root, 1));
             let seen = scene.person.sees("Digest: ").await;
