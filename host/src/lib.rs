@@ -1,4 +1,5 @@
-//! The host side of waft: the command line, and everything that the protocol needs on a computer.
+//! The host side of waft: a library with everything that the protocol needs on a computer, and the `waft` command
+//! ([`cli`]), which is built on it.
 
 #![forbid(unsafe_code)]
 // The futures are awaited by their creators, on one thread, so they need no `Send` bound.
@@ -13,7 +14,6 @@ pub mod board;
 mod certificate;
 pub mod cli;
 pub mod clock;
-mod commands;
 pub mod crypto;
 pub mod door;
 mod error;
@@ -21,29 +21,21 @@ pub mod folder;
 pub mod home;
 pub mod identity;
 mod interface;
-mod interrupt;
 mod lock;
 pub mod name;
 mod net;
 mod platform;
 mod private_keys;
 mod provision;
-mod secret;
 mod simulation;
-pub mod steady;
 pub mod store;
 pub mod tls;
 mod trouble;
 pub mod trust;
-mod ui;
 mod worker;
 
 #[cfg(all(test, unix))]
 #[path = "../tests/e2e/needs.rs"]
 mod needs;
 #[cfg(test)]
-mod samples;
-#[cfg(test)]
 mod testing;
-
-pub use commands::run;

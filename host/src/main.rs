@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    waft::run(&std::env::args_os().collect::<Vec<_>>())
+    waft::cli::run(&std::env::args_os().collect::<Vec<_>>())
 }

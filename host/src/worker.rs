@@ -5,6 +5,7 @@
 //! keep-alives to its peer and reacts to its user. Long work checks [`is_given_up`] between its calls.
 
 use std::cell::RefCell;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -39,6 +40,12 @@ thread_local! {
 /// `false` on threads that do not belong to a [`Worker`].
 pub(crate) fn is_given_up() -> bool {
     GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)))
+}
+
+/// Runs blocking work on another thread while this one continues with other tasks. If the future is dropped, the work
+/// still runs to its end.
+pub(crate) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 impl<T: Send + 'static> Worker<T> {

@@ -1,7 +1,5 @@
 //! Classes of errors, which a script can distinguish by exit code or by name.
 
-use crate::platform::interrupted_status;
-
 /// The class of an [`Error`](super::Error); its number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -26,17 +24,14 @@ pub(crate) enum Class {
     Protocol = 17,
     /// The folder was sent, but the outcome is unknown.
     Unknown = 18,
-    /// Ctrl-C or another signal interrupted the command. The exit code depends on the signal.
+    /// Ctrl-C or another signal interrupted the command.
     Interrupted = 130,
 }
 
 impl Class {
-    /// The exit code.
+    /// The exit code, if no other signal than Ctrl-C interrupted the command.
     pub(crate) fn exit(self) -> u8 {
-        match self {
-            Self::Interrupted => interrupted_status(),
-            class => class as u8,
-        }
+        self as u8
     }
 
     /// The name of this class in JSON events.

@@ -8,7 +8,7 @@ use waft_core::archive::{Content, ContentReader, Kind, ManifestReader};
 use waft_core::session::sender::{Source as _, SourceError};
 
 use super::*;
-use crate::samples::{archive, content, plant, put, read_all};
+use crate::testing::{archive, content, plant, put, read_all};
 use crate::trouble::Cause;
 
 fn walk(path: &Path) -> Result<Folder, FolderError> {
@@ -160,10 +160,10 @@ fn lists_what_cannot_be_read() {
         put(at, name, b"x", 0o644);
     }
     let closed = [("file", 0o000), ("closed", 0o000), ("listed", 0o444)];
-    closed.iter().for_each(|(name, mode)| crate::samples::set_mode(&at.join(name), *mode));
+    closed.iter().for_each(|(name, mode)| crate::testing::set_mode(&at.join(name), *mode));
     let Err(FolderError::Unsendable(list)) = walk(at) else { panic!("sent") };
     let some = block_on(Folder::walk(at, &Options { skip_unsendable: true })).unwrap();
-    closed.iter().for_each(|(name, _)| crate::samples::set_mode(&at.join(name), 0o755));
+    closed.iter().for_each(|(name, _)| crate::testing::set_mode(&at.join(name), 0o755));
     let paths: Vec<_> = list.first.iter().map(|item| item.path.as_str()).collect();
     assert_eq!(paths, ["closed", "file", "listed"]);
     assert!(list.first.iter().all(|item| item.why.is_unreadable()));

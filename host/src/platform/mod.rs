@@ -1,6 +1,6 @@
 //! Functions that differ between operating systems, with one implementation for Unix and one for Windows.
 //!
-//! They cover private files, durability, free space, the terminal and signals. Each function has the same meaning on
+//! They cover private files, durability and free space. Each function has the same meaning on
 //! every platform as far as the platform allows; the docs of an implementation state where it does not.
 
 mod names;
@@ -10,59 +10,11 @@ mod unix;
 mod windows;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
-
-/// The meaning of a signal, or of a console event, for a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// Ctrl-C.
-    Interrupt,
-    /// Ctrl-\, or Ctrl-Break.
-    Quit,
-    /// The terminal was closed.
-    HangUp,
-    /// Sent by the system or by a supervisor of the process.
-    Terminate,
-    /// Ctrl-Z: stop until a signal to continue.
-    #[cfg_attr(windows, allow(dead_code))]
-    Pause,
-    /// Continue after a stop.
-    #[cfg_attr(windows, allow(dead_code))]
-    Continue,
-}
-
-impl Signal {
-    /// The exit status of a process that this signal ends, as a shell reports it: 128 plus the number of the signal.
-    fn exit_status(self) -> u8 {
-        match self {
-            Self::HangUp => 129,
-            Self::Quit => 131,
-            Self::Terminate => 143,
-            Self::Interrupt | Self::Pause | Self::Continue => 130,
-        }
-    }
-}
-
-/// Exit status of the first signal that asked the command to end.
-static ENDED_BY: AtomicU8 = AtomicU8::new(0);
-
-/// Records the signal that asked the command to end. Only the first one counts.
-pub(crate) fn set_ended_by(signal: Signal) {
-    let _ = ENDED_BY.compare_exchange(0, signal.exit_status(), Ordering::Relaxed, Ordering::Relaxed);
-}
-
-/// The exit status of a command that was asked to end.
-pub(crate) fn interrupted_status() -> u8 {
-    match ENDED_BY.load(Ordering::Relaxed) {
-        0 => Signal::Interrupt.exit_status(),
-        status => status,
-    }
-}
 
 /// A file or folder that other users can read or change but should not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,26 +1,19 @@
-//! Unix: modes, `fsync` of directories, `statvfs`, signals.
+//! Unix: modes, `fsync` of directories, `statvfs`.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command};
 
-use rustix::process::{Pid, kill_process};
 use socket2::Socket;
 
 use super::{Openness, TooOpen};
 
 mod attributes;
 mod opened;
-mod signals;
-mod terminal;
 
 pub(crate) use attributes::*;
 pub(crate) use opened::*;
-pub(crate) use signals::*;
-pub(crate) use terminal::*;
 
 /// Creates a file that only its owner can read and write. Fails if anything has that name.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
@@ -56,13 +49,6 @@ fn check(path: &Path, forbidden: u32) -> io::Result<Result<(), TooOpen>> {
     Ok(Err(TooOpen { path: path.to_owned(), problem }))
 }
 
-/// Whether standard input is the null device, as for a service.
-pub(crate) fn stdin_is_null() -> bool {
-    let input = rustix::fs::fstat(rustix::stdio::stdin());
-    let null = rustix::fs::stat("/dev/null");
-    matches!((input, null), (Ok(input), Ok(null)) if input.st_rdev == null.st_rdev && input.st_mode == null.st_mode)
-}
-
 /// Distinguishes one version of a file from the next: its device and inode, its length, and the times of its last
 /// changes.
 pub(crate) type FileVersion = (u64, u64, u64, [i64; 4]);
@@ -91,30 +77,9 @@ pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
     Ok(file_system.f_blocks.saturating_sub(file_system.f_bfree).saturating_mul(file_system.f_frsize))
 }
 
-/// Asks a process to end.
-pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
-    Ok(kill_process(Pid::from_child(child), rustix::process::Signal::TERM)?)
-}
-
 /// Lets a port be used again at once, while connections of an earlier process are still closing.
 pub(crate) fn listen_again(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
-}
-
-/// A command for a child process that the terminal's Ctrl-C does not reach. On Linux, util-linux's `setpriv` makes the
-/// kernel kill the child when this process ends for any reason.
-pub(crate) fn child(program: &Path) -> Command {
-    let setpriv = Path::new("/usr/bin/setpriv");
-    let mut command = match cfg!(target_os = "linux") && setpriv.is_file() {
-        true => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-            command
-        }
-        false => Command::new(program),
-    };
-    command.process_group(0);
-    command
 }
 
 #[cfg(test)]

@@ -2,9 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::windows::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
 use socket2::Socket;
@@ -12,12 +10,8 @@ use socket2::Socket;
 use super::TooOpen;
 
 mod opened;
-mod signals;
-mod terminal;
 
 pub(crate) use opened::*;
-pub(crate) use signals::*;
-pub(crate) use terminal::*;
 
 /// Creates a file. It inherits the access control list of its folder, which in a profile admits the owner and
 /// administrators. Fails if the name exists.
@@ -49,11 +43,6 @@ pub(crate) fn check_unchangeable(path: &Path) -> io::Result<Result<(), TooOpen>>
     check_private(path)
 }
 
-/// Always `false`: a service on Windows has no standard input at all, which shows when it reads.
-pub(crate) fn stdin_is_null() -> bool {
-    false
-}
-
 /// Does nothing: a directory cannot be flushed, and NTFS logs its changes in order.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     std::fs::metadata(path).map(|_| ())
@@ -69,25 +58,7 @@ pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
     Ok(fs4::total_space(path)?.saturating_sub(fs4::free_space(path)?))
 }
 
-/// Ends a process and its children at once. Windows has no way to ask a process to end.
-pub(crate) fn ask_to_end(child: &mut Child) -> io::Result<()> {
-    let mut tree = Command::new("taskkill");
-    tree.args(["/F", "/T", "/PID", &child.id().to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    if tree.status().is_ok_and(|status| status.success()) { Ok(()) } else { child.kill() }
-}
-
 /// Does nothing: on Windows a port can be used again at once, and the option would let two programs share it.
 pub(crate) fn listen_again(_socket: &Socket) -> io::Result<()> {
     Ok(())
-}
-
-/// A command for a child process that the terminal's Ctrl-C does not reach. It keeps running if this process is killed.
-pub(crate) fn child(program: &Path) -> Command {
-    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
-    let mut command = Command::new(program);
-    command.creation_flags(CREATE_NEW_PROCESS_GROUP);
-    command
 }

@@ -1,12 +1,16 @@
 //! A board that runs in this process: the receiver of real boards with its TLS and its store, on TCP sockets of the
 //! system and a file as flash.
 
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::path::Path;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Context;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
+use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
@@ -20,42 +24,40 @@ use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 
-use super::console::Console;
-use super::flash::FlashFile;
+use super::flash::{Durable, FlashFile};
 use super::socket::{Port, Socket};
 use crate::board::Storage;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::platform::ByteByByte;
-use crate::steady::steadily;
-use crate::ui::Ui;
 
 /// The same number as on the emulated board.
 const SOCKETS: usize = 4;
 
-/// A board that runs in this process.
-struct Hosted<'a>(PhantomData<&'a Ui>);
+/// A board that runs in this process, with this console.
+struct Hosted<C>(PhantomData<C>);
 
-impl<'a> Board for Hosted<'a> {
+impl<C: Read + Write> Board for Hosted<C> {
     type Mutex = NoopRawMutex;
     type Flash = FlashFile;
     type Suite = ChaCha20Poly1305Sha256;
     type Cipher = SoftCipher;
     type Socket = Socket;
-    type Console = Console<'a>;
+    type Console = C;
     type Clock = Clock;
 
     // The iterations that a computer derives in half a second, without optimization.
     const ITERATIONS_MAX: u32 = 200_000;
 }
 
-/// Runs the board until the future is dropped.
-pub(crate) async fn serve(
+/// Runs the board until the future is dropped. `console` makes its console, which has to make the flash durable before
+/// it shows any output; `echo` says whether the board echoes the input.
+pub(crate) async fn serve<C: Read + Write>(
     identity: Result<Identity, IdentityError>,
     flash: &Path,
     storage: &Storage,
     port: Rc<Port>,
-    ui: &Ui,
+    console: impl FnOnce(Durable) -> C,
+    echo: bool,
 ) -> Result<(), Error> {
     let mut nor = FlashFile::open(flash)?;
     let durable = nor.durable();
@@ -65,15 +67,12 @@ pub(crate) async fn serve(
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
     let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| Error::NoFlash(flash.to_owned()))?;
     let mut memory = Box::new(Memory::new());
-    // If the terminal delivers every key at once, it does not echo, so the console echoes, as on a bare serial line.
-    // Otherwise the console receives whole lines.
-    let mode = if ui.has_script() { None } else { ByteByByte::begin() };
-    let parts = Parts::<Hosted<'_>, SOCKETS> {
+    let parts = Parts::<Hosted<C>, SOCKETS> {
         startup,
         slots: &slots,
         sockets: std::array::from_fn(|_| Socket::new(port.clone(), durable.clone())),
-        console: Console::new(ui, durable.clone()),
-        echo: mode.is_some(),
+        console: console(durable.clone()),
+        echo,
         clock: &Clock::start(),
         start: StartReason::PowerOn,
         lockouts: &mut LockoutSnapshot::NONE.clone(),
@@ -89,5 +88,34 @@ struct System;
 impl Trng for System {
     async fn fill(&mut self, bytes: &mut [u8]) -> bool {
         OsRng.try_fill_bytes(bytes).is_ok()
+    }
+}
+
+/// Polls a future only with clones of the caller's waker. [`Waker::will_wake`](std::task::Waker::will_wake) may be
+/// false between a waker and its clone. A board's channels keep a clone: polled with the original, they would take it
+/// for another waker and wake the one that they kept, so the runtime would never become idle.
+async fn steadily<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|context| future.as_mut().poll(&mut Context::from_waker(&context.waker().clone()))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Poll, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kept_waker_is_known_again() {
+        let mut kept: Option<Waker> = None;
+        let known = poll_fn(|context| match &kept {
+            Some(kept) => Poll::Ready(kept.will_wake(context.waker())),
+            None => {
+                context.waker().wake_by_ref();
+                kept = Some(context.waker().clone());
+                Poll::Pending
+            }
+        });
+        assert!(steadily(known).await);
     }
 }

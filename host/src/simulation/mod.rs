@@ -1,13 +1,10 @@
-//! A simulated board on this machine: [`hosted`] runs in this process, [`qemu`] emulates the hardware. Both keep their
-//! [`state`] in the same format.
+//! A simulated board: the receiver of real boards on this machine's sockets, with a file as flash.
 //!
-//! The hosted board differs from a real one only in its implementations of the board's traits: sockets, flash, console,
-//! clock, random numbers.
+//! [`hosted`] runs the receiver in this process. It differs from a real board only in its implementations of the board's
+//! traits: sockets, flash, console, clock, random numbers. A [`state`] keeps identity and flash between runs, in the format
+//! that an emulated board uses, too.
 
-pub(crate) mod console;
-pub(crate) mod firmware;
 pub(crate) mod flash;
 pub(crate) mod hosted;
-pub(crate) mod qemu;
 pub(crate) mod socket;
 pub(crate) mod state;

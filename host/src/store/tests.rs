@@ -13,7 +13,7 @@ use super::place::Found;
 use super::staging::Staging;
 use super::*;
 use crate::platform;
-use crate::samples::{Archive, archive, plant, put, snapshot};
+use crate::testing::{Archive, archive, plant, put, snapshot};
 use crate::trouble::Cause;
 
 /// A folder to send, its archive, and a directory to receive it in.

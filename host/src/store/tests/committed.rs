@@ -95,8 +95,8 @@ fn a_folder_that_was_changed_is_not_held() {
     let more = |at: &Path| put(at, "more", b"", 0o644);
     assert!(!is_held_after(false, more) && is_held_after(true, more), "beside other things, where those may be");
     if cfg!(unix) {
-        assert!(!is_held_after(true, |at| crate::samples::set_mode(&at.join("zz"), 0o600)));
-        assert!(!is_held_after(true, |at| crate::samples::set_mode(&at.join("z/e"), 0o755)));
+        assert!(!is_held_after(true, |at| crate::testing::set_mode(&at.join("zz"), 0o600)));
+        assert!(!is_held_after(true, |at| crate::testing::set_mode(&at.join("z/e"), 0o755)));
         assert!(!is_held_after(true, |at| drop(fs::File::create(at.join("z/e/new")).unwrap())), "its time changed");
     }
 }

@@ -1,7 +1,7 @@
 //! Tests with a target that holds other files.
 
 use super::*;
-use crate::samples::set_mode;
+use crate::testing::set_mode;
 
 /// Fills the target with files of an older folder. Some are in the way of the new one.
 pub(super) fn old(at: &Path) {

@@ -126,7 +126,7 @@ fn others_cannot_look_into_the_staging_area() {
     bench.begin(&mut store).unwrap();
     assert_eq!(mode(), 0o700);
     block_on(store.suspend());
-    crate::samples::set_mode(&bench.staging(), 0o755);
+    crate::testing::set_mode(&bench.staging(), 0o755);
     bench.begin(&mut store).unwrap();
     assert_eq!(mode(), 0o700);
 }

@@ -28,7 +28,7 @@ fn an_empty_target_keeps_its_owner_group_bits_and_lists() {
     for (name, list) in &lists {
         rustix::fs::setxattr(bench.target(), *name, list, rustix::fs::XattrFlags::empty()).unwrap();
     }
-    crate::samples::set_mode(&bench.target(), 0o3775);
+    crate::testing::set_mode(&bench.target(), 0o3775);
     let mut store = bench.store();
     assert_eq!(block_on(store.probe()).unwrap(), []);
     bench.receive(&mut store).unwrap();
@@ -53,7 +53,7 @@ fn lost_attributes_are_told() {
     let test = "store::tests::target::lost_attributes_are_told";
     if is_root() {
         let temp = tempfile::tempdir().unwrap();
-        crate::samples::set_mode(temp.path(), 0o755);
+        crate::testing::set_mode(temp.path(), 0o755);
         for (name, owner) in [("to", NOBODY), ("to/folder", 0)] {
             fs::create_dir(temp.path().join(name)).unwrap();
             std::os::unix::fs::chown(temp.path().join(name), Some(owner), Some(owner)).unwrap();
@@ -151,7 +151,7 @@ fn an_empty_target_keeps_its_mode() {
     use std::os::unix::fs::PermissionsExt as _;
     let bench = Bench::planted();
     fs::create_dir(bench.target()).unwrap();
-    crate::samples::set_mode(&bench.target(), 0o700);
+    crate::testing::set_mode(&bench.target(), 0o700);
     bench.check(bench.receive(&mut bench.store()).unwrap());
     assert_eq!(fs::metadata(bench.target()).unwrap().permissions().mode() & 0o777, 0o700);
 }

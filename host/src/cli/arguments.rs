@@ -1,0 +1,395 @@
+//! The command line: commands, arguments, options and their help texts.
+//!
+//! Secrets have no option, on purpose: every process of the machine can read the arguments of a command. Codes and
+//! keys come from a prompt, a piped line or the environment; see `ui`.
+
+use std::ffi::OsString;
+use std::iter::{once, successors};
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::cli::simulate::qemu::Forward;
+
+/// A command line that was parsed.
+pub(crate) struct Typed {
+    /// The parsed arguments.
+    pub cli: Cli,
+    /// The command, without options and arguments: `waft trust add`.
+    pub command: String,
+}
+
+/// Parses a command line. As in clap, requests for help or the version are returned as errors.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, clap::Error> {
+    let mut matches = Cli::command().try_get_matches_from(arguments)?;
+    let subcommands = successors(matches.subcommand(), |(_, below)| below.subcommand()).map(|(name, _)| name);
+    let command = once("waft").chain(subcommands).collect::<Vec<_>>().join(" ");
+    let cli = Cli::from_arg_matches_mut(&mut matches)?;
+    Ok(Typed { cli, command })
+}
+
+/// The output options in a command line that cannot be parsed as a whole.
+pub(crate) fn voice_of(arguments: &[OsString]) -> Voice {
+    let mut options = arguments.iter().take_while(|argument| *argument != "--");
+    Voice { json: options.any(|argument| argument == "--json"), ..Voice::default() }
+}
+
+/// Send a folder to a board or another computer, securely.
+#[derive(Parser, Debug)]
+#[command(name = "waft", version, max_term_width = 100, after_help = AFTER_HELP, propagate_version = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to speak.
+    #[command(flatten)]
+    pub voice: Voice,
+}
+
+/// How the command speaks to its person or its script.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub(crate) struct Voice {
+    /// Print one JSON event a line on standard output
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// Say only errors and what the user must know
+    #[arg(long, short, global = true, help_heading = "Output", conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Make (first use) and show this machine's identity
+    Id(Id),
+    /// Say whom this machine trusts
+    #[command(subcommand)]
+    Trust(Trust),
+    /// Wait for a folder and receive it
+    Receive(Receive),
+    /// Send a folder
+    Send(Send),
+    /// Encrypt a folder into a file
+    Seal(Seal),
+    /// Unpack a file that `waft seal` made
+    Open(Open),
+    /// Make the identity of a board, and trust it here
+    Provision(Provision),
+    /// Run a board on this machine
+    Simulate(Simulate),
+    /// See it happen: a board on this machine is provisioned, gets a folder, and keeps it
+    Demo,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `waft id`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Id {
+    /// What to do with it, if not to show it.
+    #[command(subcommand)]
+    pub action: Option<IdAction>,
+    /// Name of this machine, shown here only: peers know it by the name that they gave it
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Replace the identity; everyone who trusts this machine has to be given the new certificate
+    #[arg(long)]
+    pub renew: bool,
+}
+
+/// Parts of an identity that can be printed.
+#[derive(Subcommand, Debug)]
+pub(crate) enum IdAction {
+    /// Print the certificate, to be carried to the machines that shall trust this one
+    Cert {
+        /// Write it to this file instead
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// `waft trust`.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Trust {
+    /// Trust the machine that has this certificate
+    Add(TrustAdd),
+    /// Show whom this machine trusts
+    List,
+    /// Trust a machine no longer
+    Remove {
+        /// The name under which it is trusted
+        name: String,
+    },
+}
+
+/// `waft trust add`.
+#[derive(Args, Debug)]
+pub(crate) struct TrustAdd {
+    /// How to call the machine from now on
+    pub name: String,
+    /// Its certificate, as its own `waft id cert` printed it; - is standard input
+    #[arg(value_name = "CERT.pem")]
+    pub certificate: PathBuf,
+    /// Where it listens [default port: 12346]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub at: Option<String>,
+    /// It may only send to this machine
+    #[arg(long, conflicts_with = "receives")]
+    pub sends: bool,
+    /// It may only receive from this machine
+    #[arg(long)]
+    pub receives: bool,
+}
+
+/// `waft receive`.
+#[derive(Args, Debug)]
+#[command(after_help = RECEIVE_HELP)]
+pub(crate) struct Receive {
+    /// Where the folder's contents go
+    #[arg(long, value_name = "DIR", default_value = "received_folder")]
+    pub into: PathBuf,
+    /// Where to listen [default: port 12346 of every address, IPv4 and IPv6]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// End after one folder
+    #[arg(long)]
+    pub once: bool,
+    /// Take a target that is not empty: files of the same name are replaced one by one, others stay
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Give up what an interrupted run left for this folder, which stays as it is
+    #[arg(long)]
+    pub abandon: bool,
+    /// Let trusted senders send without the 4-digit code
+    #[arg(long)]
+    pub no_code: bool,
+    /// Take the key sealed to this machine, so that nobody has to type it
+    #[arg(long)]
+    pub no_key: bool,
+}
+
+/// `waft send`.
+// The brackets are those of the usage text.
+#[allow(rustdoc::broken_intra_doc_links)]
+#[derive(Args, Debug)]
+#[command(after_help = SEND_HELP)]
+pub(crate) struct Send {
+    /// The folder [default: ./SEND_FOLDER]
+    pub folder: Option<PathBuf>,
+    /// The receiver: NAME, NAME@HOST[:PORT], or HOST[:PORT] while just one is trusted
+    pub to: Option<String>,
+    /// Leave out what cannot be sent: what cannot be read, names that are not UTF-8 or hold control characters, long paths
+    #[arg(long)]
+    pub skip_unsendable: bool,
+    /// Send only if the key is typed there, so that nobody but you decides who can open the folder
+    #[arg(long)]
+    pub typed_key: bool,
+}
+
+/// `waft seal`.
+#[derive(Args, Debug)]
+pub(crate) struct Seal {
+    /// The folder
+    pub folder: PathBuf,
+    /// The file to make; by convention it ends in .waft
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Leave out what cannot be sealed: what cannot be read, names that are not UTF-8 or hold control characters, long paths
+    #[arg(long)]
+    pub skip_unsendable: bool,
+}
+
+/// `waft open`.
+#[derive(Args, Debug)]
+#[command(after_help = OPEN_HELP)]
+pub(crate) struct Open {
+    /// The file
+    pub file: PathBuf,
+    /// Where the folder's contents go
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// Take a target that is not empty: files of the same name are replaced one by one, others stay
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Give up what an interrupted run left for this folder, which stays as it is
+    #[arg(long)]
+    pub abandon: bool,
+}
+
+/// `waft provision`.
+#[derive(Args, Debug)]
+#[command(after_help = provision_help())]
+pub(crate) struct Provision {
+    /// What kind of board it is; see below
+    #[arg(long, value_name = "BOARD")]
+    pub board: String,
+    /// How the board is called, here and there
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// The identity image to make
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Who may send to it, by its certificate; may be given up to eight times [default: this machine]
+    #[arg(long, value_name = "CERT.pem")]
+    pub sender: Vec<PathBuf>,
+    /// Where it will listen, so that `waft send` finds it [default port: 12346]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub at: Option<String>,
+    /// What the board asks of senders.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// How the board gets onto its network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// What a board asks of senders.
+#[derive(Args, Debug, Clone, Copy, Default)]
+#[command(next_help_heading = "Policy")]
+pub(crate) struct PolicyArgs {
+    /// Let its senders send without the 4-digit code
+    #[arg(long)]
+    pub no_code: bool,
+    /// Seal keys to the board, so that nobody has to type them there
+    #[arg(long)]
+    pub no_key: bool,
+    /// Let a folder replace one that was sent later
+    #[arg(long)]
+    pub allow_older: bool,
+}
+
+/// How a board gets onto its network.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct NetworkArgs {
+    /// What it calls itself on its network [default: its name]
+    #[arg(long, value_name = "HOSTNAME")]
+    pub hostname: Option<String>,
+    /// Its IPv4 address and the length of its subnet's prefix [default: from DHCP]
+    #[arg(long, value_name = "ADDR/PREFIX")]
+    pub address: Option<String>,
+    /// The way out of its subnet
+    #[arg(long, value_name = "ADDR", requires = "address")]
+    pub gateway: Option<String>,
+    /// Its name server
+    #[arg(long, value_name = "ADDR", requires = "address")]
+    pub dns: Option<String>,
+    /// The name of its Wi-Fi network, on boards that have Wi-Fi
+    #[arg(long, value_name = "SSID")]
+    pub wifi: Option<String>,
+}
+
+/// `waft simulate`.
+#[derive(Args, Debug)]
+#[command(after_help = SIMULATE_HELP)]
+pub(crate) struct Simulate {
+    /// How the board is called [default: as its identity says, or simulated]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The identity image to flash, into a board that has none [default: the one that it has, or a new one]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Where it keeps its identity and its flash [default: boards/NAME, beside this machine's identity]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12346")]
+    pub listen: String,
+    /// Run the firmware of the emulated board under QEMU
+    #[arg(long)]
+    pub qemu: bool,
+    /// Its program [default: built from the source in which the command runs]
+    #[arg(long, value_name = "ELF", requires = "qemu")]
+    pub firmware: Option<PathBuf>,
+    /// Lead a port of this machine to a port of the board: 8080:80; may be repeated
+    #[arg(long, value_name = "PORTS", requires = "qemu", value_parser = Forward::parse)]
+    pub forward: Vec<Forward>,
+}
+
+fn provision_help() -> String {
+    format!(
+        "Boards:\n{}\n\nThe image goes into the board's flash, beside the firmware; the commands that do so are printed. \
+         It holds the only copy of the board's private key. For some boards, FILE.seed is made as well: the start of \
+         their random numbers, which is flashed once.\n\nThe passphrase of the Wi-Fi network is asked for; or taken \
+         from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
+        crate::board::listed()
+    )
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+    0  done
+    2  wrong usage
+   10  the receiver cannot be reached, or the port cannot be listened on
+   11  identity, trust or TLS
+   12  the 4-digit code
+   13  the key
+   14  storage or file system, here or there
+   15  refused by the receiver's policy or limits
+   16  broken off; sending again resumes
+   17  the other side does not keep to the protocol
+   18  sent, but whether it arrived is unknown
+  130  interrupted by Ctrl-C; by other signals 129 (SIGHUP), 131 (SIGQUIT), 143 (SIGTERM)
+
+Environment:
+  WAFT_HOME             where identity and trust are kept
+  WAFT_AUTH_CODE        the code, for send
+  WAFT_KEY              the key, for receive and open
+  WAFT_WIFI_PASSPHRASE  the passphrase, for provision
+  NO_COLOR              no colours
+
+Where standard input is not a terminal, each question is answered by a line of it.";
+
+const RECEIVE_HELP: &str = "\
+With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \
+not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to come back.
+
+The key is asked for when a sender has given the code; or taken from WAFT_KEY, or from a line of standard input.";
+
+const SIMULATE_HELP: &str = "\
+The board's console is this terminal; its `help` lists what can be typed. Ctrl-C switches it off. What it has received stays, \
+and the next run goes on from there, with --qemu or without.
+
+A board without an identity gets one, and is trusted here to receive. Its one trusted sender is this machine.";
+
+const SEND_HELP: &str = "\
+The code, which the receiver shows, is asked for; or taken from WAFT_AUTH_CODE, or from a line of standard input. The key \
+is made anew for every run, and shown.
+
+Sending again goes on where a broken transfer ended, and sends nothing that is there already.";
+
+const OPEN_HELP: &str = "The key is asked for; or taken from WAFT_KEY, or from a line of standard input.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_option_takes_a_secret() {
+        let mut commands = vec![Cli::command()];
+        let mut seen = 0;
+        while let Some(command) = commands.pop() {
+            for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+                let name = argument.get_id().as_str();
+                assert!(!["key", "code", "pass", "pin", "secret"].iter().any(|secret| name.contains(secret)), "{name}");
+                seen += 1;
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+        assert!(seen > 20, "{seen}");
+    }
+}

@@ -1,0 +1,226 @@
+//! `waft demo`: a complete demonstration with a simulated board, in temporary folders. The board and each sender run
+//! as separate processes, which the demonstration controls as a script would: with `--json` events and piped lines.
+//!
+//! The demonstration is one future. Ctrl-C drops it, which ends its processes and then removes its folders.
+
+mod actor;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use self::actor::{Actor, Event, waft};
+use crate::board::Board;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::simulate::{firmware, qemu};
+use crate::cli::ui::Ui;
+use crate::cli::ui::secret;
+use crate::error::{Error, bytes, files};
+
+/// The name of the board.
+const NAME: &str = "kitchen";
+/// The file that the demonstration reads on the board, and later changes.
+const STORY: &str = "story.txt";
+
+/// Runs the command.
+pub(super) async fn run(ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    tokio::select! {
+        told = story(ui, &interrupt) => told,
+        () = interrupt.raised() => Err(Error::Interrupted),
+    }
+}
+
+async fn story(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
+    ui.print("A board on this machine gets an identity, then a folder, and keeps it when its");
+    ui.print("power goes. All of it happens in a temporary folder.");
+    ui.print("");
+    let place = tempfile::Builder::new().prefix("waft-demo-").tempdir().map_err(failed)?;
+    let board = Board::named("mps2").expect("its file is in the tree");
+    let source = std::env::current_dir().ok().and_then(|here| firmware::source(&here, board));
+    let emulator = emulator(board, source.as_deref(), ui, interrupt).await?;
+    let stage = Stage { place: place.path(), home: place.path().join("laptop"), source, emulator, ui };
+    stage.provision()?;
+    let mut board = stage.power_on("3. The board is switched on (waft simulate)").await?;
+    let folder = stage.sample()?;
+    let first = stage.send(&folder, &mut board, "4. The laptop sends a folder (waft send)").await?;
+    stage.read_back(&first, &mut board).await?;
+    fs::write(folder.join(STORY), "Once upon a time there was another folder.\n").map_err(failed)?;
+    let second = stage.send(&folder, &mut board, "6. A file changes, and the laptop sends the folder again").await?;
+    stage.power_off_and_on(&second, board).await
+}
+
+/// The firmware for the emulated board, or `None` if it is not available.
+async fn emulator(
+    board: &Board,
+    source: Option<&Path>,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Option<PathBuf>, Error> {
+    let why = match (qemu::program(), source) {
+        (None, _) => "QEMU is not on this machine (waft simulate --qemu says how to get it)",
+        (_, None) => "The source of the firmware is not here",
+        (Some(_), Some(root)) => match firmware::build(root, board, ui).await {
+            Ok(program) => return Ok(Some(program)),
+            Err(error) => {
+                interrupt.check()?;
+                let told = error.told();
+                ui.warn(format!("{} {}", told.what, told.next));
+                "There is no firmware for QEMU"
+            }
+        },
+    };
+    ui.print(format!("{why}.\nThe board is the same receiver, run as a process of this machine."));
+    Ok(None)
+}
+
+/// The environment of the demonstration.
+struct Stage<'a> {
+    place: &'a Path,
+    home: PathBuf,
+    /// The root of waft's source tree, if the command runs inside it.
+    source: Option<PathBuf>,
+    emulator: Option<PathBuf>,
+    ui: &'a Ui,
+}
+
+impl Stage<'_> {
+    fn tell(&self, line: impl AsRef<str>) {
+        self.ui.print(line);
+    }
+
+    fn image(&self) -> PathBuf {
+        self.place.join("identity.bin")
+    }
+
+    /// Creates the laptop's identity, and provisions the board.
+    fn provision(&self) -> Result<(), Error> {
+        self.tell("\n1. The laptop makes an identity (waft id):");
+        self.tell(format!("   {}", waft(&self.home, &["id", "--name", "laptop"])?.trim_end()));
+        self.tell("\n2. The board gets an identity, as it would at flash time (waft provision):");
+        let image = self.image();
+        let call = ["provision", "--board", "mps2", "--name", NAME, "-o", &image.to_string_lossy()];
+        let printed = waft(&self.home, &call)?;
+        self.tell(format!("   {}", printed.lines().next().unwrap_or_default()));
+        self.tell("   The board trusts laptop to send, and is trusted to receive, and nothing else.");
+        Ok(())
+    }
+
+    async fn power_on(&self, title: &str) -> Result<Actor, Error> {
+        self.tell(format!("\n{title}:"));
+        let (image, mut call) = (self.image(), vec!["simulate", "--listen", "127.0.0.1:0"]);
+        let (image, firmware) = (image.to_string_lossy(), self.emulator.as_ref().map(|path| path.to_string_lossy()));
+        call.extend(["--identity", &image]);
+        if let Some(firmware) = &firmware {
+            call.extend(["--qemu", "--firmware", firmware]);
+        }
+        let mut board = Actor::start(&self.home, &call)?;
+        let address = board.until("ready").await?.text("address");
+        let kind = if firmware.is_some() { "a Cortex-M4 that QEMU emulates" } else { "hosted by this machine" };
+        self.tell(format!("   {kind}, reached at {}", *address));
+        Ok(board)
+    }
+
+    /// Sends a folder. The code is read from the board's console, and the key is typed there.
+    async fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Event, Error> {
+        self.tell(format!("\n{title}:"));
+        let mut sender = Actor::start(&self.home, &["send", &folder.to_string_lossy(), NAME])?;
+        sender.until("connected").await?;
+        self.tell(
+            "   TLS 1.3 is up: each has shown the certificate that the other trusts, and\n   proven to hold its key.",
+        );
+        let key = sender.until("key").await?.text("key");
+        let code = Zeroizing::new(board.ask("code", "Code:").await?.replace(' ', ""));
+        sender.answer("code", &code).await?;
+        self.tell(&*secret(format_args!(
+            "   The board's console shows the code {}; it is typed at the laptop.",
+            *code
+        )));
+        board.console("Type the key").await?;
+        board.write_line(&key)?;
+        self.tell(&*secret(format_args!("   The laptop shows the key {}; it is typed at the board.", *key)));
+        let receipt = sender.until("committed").await?;
+        sender.end().await?;
+        let place = board.console("The folder is in place:").await?;
+        let generation = place.rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_owned();
+        let (count, size) = (files(receipt.number("files") as u32), bytes(receipt.number("bytes")));
+        let digest = short(&receipt.text("digest"));
+        self.tell(format!("   The board has received {count} ({size}), read everything back from its"));
+        self.tell("   flash, verified it and put it in place as a whole.");
+        self.tell(format!("   The receipt names the digest {digest} and generation {generation}."));
+        Ok(receipt)
+    }
+
+    async fn read_back(&self, receipt: &Event, board: &mut Actor) -> Result<(), Error> {
+        self.tell("\n5. The folder is read on the board, at its console:");
+        let content = board.ask(&format!("show {STORY}"), "Once upon a time").await?;
+        self.tell(format!("   show {STORY}   Once upon a time {}", *content));
+        self.same(receipt, board).await?;
+        let verdict = board.ask("verify", "Sound").await?;
+        self.tell(format!("   verify           Sound{}", *verdict));
+        Ok(())
+    }
+
+    /// Checks that the board's digest is the one in the receipt.
+    async fn same(&self, receipt: &Event, board: &mut Actor) -> Result<(), Error> {
+        let digest = board.ask("digest", "Digest:").await?;
+        if digest != receipt.text("digest") {
+            return Err(broken("the board holds another folder than the one that was sent"));
+        }
+        self.tell(format!("   digest           {}, as the receipt says", short(&digest)));
+        Ok(())
+    }
+
+    async fn power_off_and_on(&self, receipt: &Event, mut board: Actor) -> Result<(), Error> {
+        let before = board.ask("status", "Folder:").await?;
+        board.power_off().await?;
+        self.tell("\n7. The board is switched off.");
+        let mut board = self.power_on("8. And on again").await?;
+        let after = board.ask("status", "Folder:").await?;
+        if before != after {
+            return Err(broken(&format!("the board had {}, and now has {}", *before, *after)));
+        }
+        self.tell(format!("   status           {}", *after));
+        self.same(receipt, &mut board).await?;
+        board.power_off().await?;
+        self.tell("\nThe folder is still there.");
+        Ok(())
+    }
+
+    /// Creates the folder to send: a copy of the protocol's source, if available, and a file that changes later.
+    fn sample(&self) -> Result<PathBuf, Error> {
+        let folder = self.place.join("folder");
+        fs::create_dir(&folder).map_err(failed)?;
+        if let Some(source) = &self.source {
+            copy(&source.join("core/src"), &folder.join("src")).map_err(failed)?;
+        }
+        fs::write(folder.join(STORY), "Once upon a time there was a folder.\n").map_err(failed)?;
+        Ok(folder)
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name()))?,
+            false => fs::copy(entry.path(), to.join(entry.file_name())).map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+fn short(digest: &str) -> String {
+    format!("{}..", digest.get(..16).unwrap_or(digest))
+}
+
+fn failed(error: io::Error) -> Error {
+    broken(&error.to_string())
+}
+
+fn broken(what: &str) -> Error {
+    Error::Demo(what.to_owned())
+}

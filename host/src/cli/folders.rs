@@ -1,0 +1,63 @@
+//! The source folder of `send` and `seal`: walks it and reports skipped entries.
+
+use std::path::Path;
+
+use waft_core::archive::ManifestReader;
+use waft_core::path::escape;
+use waft_core::session::sender::{Source, SourceError};
+
+use crate::cli::ui::Ui;
+use crate::error::Error;
+use crate::folder::{Folder, FolderSource, Options, SkippedWhy};
+
+/// How many skipped entries are listed by name; the others are only counted.
+const NAMED: usize = 10;
+
+/// Walks a folder and reports the entries that are skipped.
+pub(super) async fn walk(path: &Path, skip_unsendable: bool, ui: &Ui) -> Result<Folder, Error> {
+    let folder = Folder::walk(path, &Options { skip_unsendable }).await?;
+    for skipped in folder.skipped.first.iter().take(NAMED) {
+        let what = match skipped.why {
+            SkippedWhy::Symlink => "a symbolic link",
+            SkippedWhy::Special => "a device, pipe or socket",
+        };
+        ui.warn(format!("left out: {} is {what}", skipped.path));
+    }
+    for unsendable in folder.unsendable.first.iter().take(NAMED) {
+        ui.warn(format!("left out: {}: {}", unsendable.path, unsendable.why));
+    }
+    let more = unnamed(folder.skipped.count) + unnamed(folder.unsendable.count);
+    if more > 0 {
+        ui.warn(format!("left out: {more} more"));
+    }
+    Ok(folder)
+}
+
+fn unnamed(count: u64) -> u64 {
+    count.saturating_sub(NAMED as u64)
+}
+
+/// Adds the path and the problem to a source's error.
+pub(super) fn source_error(error: SourceError, source: &mut FolderSource) -> Error {
+    Error::Source(error, source.take_trouble())
+}
+
+/// The path of the entry with this index, escaped for display.
+pub(super) async fn entry_path(source: &mut FolderSource, index: u32) -> Option<String> {
+    source.rewind().await.ok()?;
+    let mut left = source.info().shape.manifest as usize;
+    let mut reader = ManifestReader::new(source.info().shape.manifest);
+    let (mut buffer, mut seen) = (vec![0; 4096], 0);
+    while left > 0 {
+        let count = source.read(&mut buffer[..left.min(4096)]).await.ok().filter(|count| *count > 0)?;
+        left -= count;
+        let mut input = &buffer[..count];
+        while let Some(entry) = reader.next(&mut input).ok()? {
+            if seen == index {
+                return Some(escape(entry.path.as_str()).to_string());
+            }
+            seen += 1;
+        }
+    }
+    None
+}

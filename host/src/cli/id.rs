@@ -1,0 +1,116 @@
+//! `waft id`: creates, shows and renews this machine's identity.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use super::wait_for;
+use crate::asked::Asked;
+use crate::certificate::FILE_MAX;
+use crate::cli::arguments::{Id, IdAction};
+use crate::cli::interrupt::Interrupt;
+use crate::cli::ui::{Event, Ui};
+use crate::error::{Error, shown};
+use crate::home::{Home, read_at_most};
+use crate::identity::{self, Identity};
+use crate::name::Name;
+use crate::trust::Trust;
+
+/// Runs the command.
+pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
+    let name = args.name.as_deref().map(Name::new).transpose().map_err(Error::usage)?;
+    let home = Home::open()?;
+    let (identity, new) = match args.renew {
+        true => (renew(&home, ui)?, true),
+        false => Identity::open(&home)?,
+    };
+    if let Some(name) = &name {
+        identity::set_name(&home, name)?;
+    }
+    match args.action {
+        Some(IdAction::Cert { output }) => match output.filter(|path| path.as_os_str() != "-") {
+            Some(path) => write_certificate(&identity, &path, ui)?,
+            None => print_certificate(&identity, ui),
+        },
+        None => show(&identity, &home, new, ui)?,
+    }
+    if args.renew {
+        ui.warn(COST);
+    }
+    Ok(())
+}
+
+const COST: &str = "whoever trusts this machine has to be given the new certificate, and every board that lets this \
+                    machine send has to be provisioned and flashed anew";
+
+/// Replaces the identity with a new one and keeps a copy of the old one. A user at a terminal is asked for
+/// confirmation; a script is not.
+fn renew(home: &Home, ui: &Ui) -> Result<Identity, Error> {
+    if ui.is_at_terminal() {
+        ui.must(format!("After that, {COST}."));
+        if let Ok(trust) = Trust::load(home)
+            && !trust.peers().is_empty()
+        {
+            let names: Vec<_> = trust.peers().iter().map(|peer| peer.name.as_str()).collect();
+            ui.must(format!("Known here: {}.", names.join(", ")));
+        }
+        let question = ui.ask(Asked::Renewal, "Make a new identity (yes or no)?", yes_or_no);
+        let wanted = wait_for(Interrupt::listen().or(question))?;
+        if !wanted {
+            return Err(Error::NotRenewed);
+        }
+    }
+    let (identity, backup) = Identity::renew(home)?;
+    if let Some(backup) = backup {
+        ui.say(format!("The old identity is kept: its keys are in {}.", shown(&backup)));
+    }
+    Ok(identity)
+}
+
+fn yes_or_no(answer: &str) -> Result<bool, String> {
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "n" | "no" | "" => Ok(false),
+        _ => Err("type yes or no".to_owned()),
+    }
+}
+
+fn print_certificate(identity: &Identity, ui: &Ui) {
+    let pem = identity.certificate().to_pem();
+    ui.event(&Event::Certificate { pem: &pem });
+    ui.print(pem.trim_end());
+}
+
+/// Writes the certificate to a new file. A file that already has the same content is left unchanged.
+fn write_certificate(identity: &Identity, path: &Path, ui: &Ui) -> Result<(), Error> {
+    let pem = identity.certificate().to_pem();
+    let failed = |cause| Error::File(path.to_owned(), cause);
+    match File::create_new(path) {
+        Ok(mut file) => file.write_all(pem.as_bytes()).map_err(failed)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match read_at_most(path, FILE_MAX) {
+            Ok(present) if present == pem.as_bytes() => {}
+            _ => return Err(Error::Exists(path.to_owned())),
+        },
+        Err(error) => return Err(failed(error)),
+    }
+    ui.event(&Event::Certificate { pem: &pem });
+    ui.done(format!("The certificate is in {}.", shown(path)));
+    Ok(())
+}
+
+fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Error> {
+    let name = identity::name(home)?;
+    let fingerprint = identity.certificate().fingerprint().to_string();
+    let called = name.as_ref().map_or("(no name)", Name::as_str);
+    if new {
+        super::tell_new_identity(home, ui);
+    }
+    ui.print(format!("{called}  {fingerprint}"));
+    ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new });
+    if new {
+        ui.say("To let another machine trust this one, carry its certificate there:");
+        ui.say("  waft id cert -o this.pem          here");
+        ui.say("  waft trust add NAME this.pem      there");
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The `waft` command, built on the library: one module for each command, and what they share.
+//!
+//! A command takes parsed arguments, does its work by the library, and reports results through [`Ui`]. Modules outside
+//! of this one never import from it.
+
+mod answers;
+mod arguments;
+mod completions;
+mod demo;
+mod folders;
+mod id;
+mod interrupt;
+mod open;
+mod platform;
+mod provision;
+mod receive;
+mod seal;
+mod send;
+mod simulate;
+mod targets;
+mod trust;
+mod ui;
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Write, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::asked::Asked;
+use crate::cli::arguments::{Command, Typed, parse, voice_of};
+use crate::cli::ui::Ui;
+use crate::error::{Class, Error, shown};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::trust::Trust;
+
+/// Runs the command in a command line.
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let Typed { cli, command } = match parse(arguments) {
+        Ok(typed) => typed,
+        Err(error) => return refuse(&error, &Ui::new(voice_of(arguments))),
+    };
+    let ui = Ui::new(cli.voice);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        Ui::leave();
+        hook(panic);
+    }));
+    match execute(cli.command, &ui).and_then(|()| ui.check_output()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let error = error.of(&command);
+            ui.error(&error);
+            ExitCode::from(exit_code(error.class()))
+        }
+    }
+}
+
+/// Reports why a command line cannot be parsed. Also prints the help or the version, which clap returns as errors.
+fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
+    if error.use_stderr() && ui.has_script() {
+        ui.error(&Error::CommandLine(error.to_string()));
+        return ExitCode::from(error.exit_code() as u8);
+    }
+    let printed = error.print().and_then(|()| stdout().flush());
+    match printed {
+        // A reader that closed the pipe is not an error. If standard error cannot be written, no error can be
+        // reported.
+        Err(cause) if !error.use_stderr() && cause.kind() != ErrorKind::BrokenPipe => {
+            let error = Error::File("standard output".into(), cause);
+            ui.error(&error);
+            ExitCode::from(exit_code(error.class()))
+        }
+        _ => ExitCode::from(error.exit_code() as u8),
+    }
+}
+
+fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
+    match command {
+        Command::Id(args) => id::run(args, ui),
+        Command::Trust(args) => trust::run(args, ui),
+        Command::Receive(args) => wait_for(receive::run(args, ui)),
+        Command::Send(args) => wait_for(send::run(args, ui)),
+        Command::Seal(args) => wait_for(seal::run(args, ui)),
+        Command::Open(args) => wait_for(open::run(args, ui)),
+        Command::Provision(args) => provision::run(args, ui),
+        Command::Simulate(args) => wait_for(simulate::run(args, ui)),
+        Command::Demo => wait_for(demo::run(ui)),
+        Command::Completions { shell } => {
+            completions::completions(shell, ui);
+            Ok(())
+        }
+        Command::Man => {
+            completions::man(ui);
+            Ok(())
+        }
+    }
+}
+
+/// Runs a command, or a part of one, as a future on this thread.
+fn wait_for<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::File("the system's event queue".into(), error))?;
+    let ended = runtime.block_on(command);
+    // The system's name resolution cannot be cancelled. Do not wait for it here, for example after Ctrl-C.
+    runtime.shutdown_background();
+    ended
+}
+
+/// The exit code for an error of this class.
+fn exit_code(class: Class) -> u8 {
+    match class {
+        Class::Interrupted => interrupt::exit_status(),
+        class => class.exit(),
+    }
+}
+
+/// Opens the configuration folder, this machine's identity (with a flag that is true if it was just created) and the
+/// trusted peers. Blocks the thread.
+fn open_home() -> Result<(Home, (Identity, bool), Trust), Error> {
+    let home = Home::open()?;
+    let identity = Identity::open(&home)?;
+    let trust = Trust::load(&home)?;
+    Ok((home, identity, trust))
+}
+
+fn tell_new_identity(home: &Home, ui: &Ui) {
+    ui.say(format!("Made a new identity in {}.", shown(home.path())));
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Rejects the path `-`, with which users mean standard input or output (`stream`). The path has to be a file: an
+/// output appears as a whole or not at all, and an input is read twice.
+fn check_is_file(path: &Path, stream: &str) -> Result<(), Error> {
+    match path.as_os_str() == "-" {
+        true => Err(Error::usage(format!("- does not stand for {stream} here: name a file; one of that name is ./-"))),
+        false => Ok(()),
+    }
+}
+
+/// Rejects a code or key in the environment that has the wrong format, before any other work.
+fn check_answer<T>(asked: Asked, form: impl Fn(&str) -> Result<T, String>) -> Result<(), Error> {
+    let Some(answer) = asked.in_environment() else { return Ok(()) };
+    form(&answer).map(drop).map_err(|why| Error::malformed(asked, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn a_command_that_ended_does_not_wait_for_the_resolver() {
+        let (_still, over) = channel::<()>();
+        let (tell, begun) = oneshot::channel();
+        let answered = Arc::new(AtomicBool::new(false));
+        let answer = answered.clone();
+        let resolver = move || {
+            let _ = tell.send(());
+            let _ = over.recv_timeout(Duration::from_secs(10));
+            answer.store(true, Ordering::SeqCst);
+        };
+        let ended = wait_for(async {
+            drop(tokio::task::spawn_blocking(resolver));
+            begun.await.expect("it begins");
+            Err::<(), _>(Error::Interrupted)
+        });
+        assert!(matches!(ended, Err(Error::Interrupted)) && !answered.load(Ordering::SeqCst));
+    }
+}

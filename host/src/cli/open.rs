@@ -1,0 +1,181 @@
+//! `waft open`: unpacks a sealed file into a folder. PROTOCOL.md, section 9.
+//!
+//! File -> **open -> decompress** -> store. Nothing is written before the key is verified, and nothing appears in the
+//! target before the whole file is checked.
+
+mod sealed_file;
+
+use std::io::Write as _;
+
+use tempfile::SpooledTempFile;
+use waft_core::certificate::CertificateHash;
+use waft_core::digest::Hasher;
+use waft_core::limits::KEY_TRIES;
+use waft_core::sealed::{Header, Schedule, Transcript};
+use waft_core::session::{Offered, Receipt, Store, StoreError};
+
+use self::sealed_file::{Pieces, SealedFile};
+use super::answers::{file_secret, key_form};
+use super::targets::{self, Target};
+use crate::asked::Asked;
+use crate::cli::arguments::Open;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::ui::{Event, Ui};
+use crate::error::{Error, bytes, files, shown};
+use crate::store::DirectoryStore;
+use crate::worker::{Worker, in_background};
+
+/// Maximum length of a manifest that is kept in memory.
+const IN_MEMORY: usize = 1 << 20;
+
+/// Runs the command.
+pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    let (file, mut store, schedule) = interrupt.or(prepare(&args, ui)).await?;
+    let header = *file.header();
+    let receipt = match interrupt.or(already_there(&file, &schedule, &mut store, ui)).await? {
+        Some(receipt) => receipt,
+        None => match unpack(&file, &schedule, &mut store, ui, &interrupt).await {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                store.discard().await;
+                return Err(error);
+            }
+        },
+    };
+    ui.event(&Event::Opened {
+        path: shown(&args.into),
+        files: receipt.files,
+        bytes: receipt.bytes,
+        digest: receipt.digest.to_string(),
+    });
+    ui.done(format!(
+        "Opened {} ({}) into {}.",
+        files(header.shape.files),
+        bytes(header.shape.total),
+        shown(&args.into)
+    ));
+    Ok(())
+}
+
+/// Prepares everything that comes before the content: the file's header, the target, the key.
+async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Schedule), Error> {
+    super::check_is_file(&args.file, "standard input")?;
+    let path = args.file.clone();
+    let file = in_background(move || SealedFile::start(&path)).await?;
+    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: None };
+    let mut store = targets::open(&target, ui).await?;
+    store.check_opening(file.header().shape).await.map_err(|error| store_error(error, &mut store))?;
+    let schedule = ask_key(&file, ui).await?;
+    Ok((file, store, schedule))
+}
+
+/// Asks for the key until it opens the file. Several attempts are allowed, because users make typing mistakes.
+async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
+    let mut wrong_before = false;
+    for _ in 0..KEY_TRIES {
+        let question = if wrong_before { "That is not the key. Key:" } else { "Key:" };
+        let key = match ui.ask(Asked::Key, question, key_form).await {
+            Err(Error::NoAnswer(_)) if wrong_before => break,
+            key => key?,
+        };
+        let secret = file_secret(&key, file.header()).await;
+        let schedule = Schedule::new(&secret, &Transcript::file(file.header_bytes()));
+        if schedule.commits_to(file.commitment()) {
+            return Ok(schedule);
+        }
+        if Asked::Key.in_environment().is_some() {
+            break;
+        }
+        wrong_before = true;
+    }
+    Err(Error::FileKeyWrong)
+}
+
+/// Checks whether the target already holds the folder; if so, returns its receipt. Reads the whole file and compares
+/// its content.
+async fn already_there(
+    file: &SealedFile,
+    schedule: &Schedule,
+    store: &mut DirectoryStore,
+    ui: &Ui,
+) -> Result<Option<Receipt>, Error> {
+    let shape = file.header().shape;
+    let mut pieces = Worker::new(file.pieces(schedule)?);
+    let manifest = pieces.run(move |pieces| read_manifest(pieces, shape.manifest)).await?;
+    let Some(held) = store.holds(manifest, shape).await else { return Ok(None) };
+    let mut archive = Hasher::new();
+    let digest = async |piece: &[u8]| {
+        archive.update(piece);
+        Ok(())
+    };
+    read_archive(file, schedule, ui, digest).await?;
+    let receipt = Receipt { digest: held.root, files: shape.files, bytes: shape.total, generation: 0 };
+    Ok((archive.digest() == held.archive).then_some(receipt))
+}
+
+/// Reads the manifest at the beginning of the archive. A long manifest is stored in a temporary file.
+fn read_manifest(pieces: &mut Pieces, length: u32) -> Result<SpooledTempFile, Error> {
+    let failed = |cause| Error::File("a temporary file".into(), cause);
+    let mut left = length as usize;
+    let mut manifest = tempfile::spooled_tempfile(IN_MEMORY);
+    while left > 0 {
+        let piece = pieces.next()?.expect("a header's manifest is shorter than its archive");
+        let part = &piece[..left.min(piece.len())];
+        manifest.write_all(part).map_err(failed)?;
+        left -= part.len();
+    }
+    Ok(manifest)
+}
+
+/// Reads the whole file on another thread, and passes every piece of the archive to `take`.
+async fn read_archive(
+    file: &SealedFile,
+    schedule: &Schedule,
+    ui: &Ui,
+    mut take: impl AsyncFnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut progress = ui.progress(0, file.header().shape.total);
+    let mut pieces = Worker::new(file.pieces(schedule)?);
+    loop {
+        let next = pieces.run(|pieces| {
+            let piece = pieces.next()?.map(<[u8]>::to_vec);
+            Ok::<_, Error>(piece.map(|piece| (piece, pieces.position())))
+        });
+        let Some((piece, position)) = next.await? else { return Ok(()) };
+        take(&piece).await?;
+        progress.set(position);
+    }
+}
+
+async fn unpack(
+    file: &SealedFile,
+    schedule: &Schedule,
+    store: &mut DirectoryStore,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Receipt, Error> {
+    interrupt.or(fill(file, schedule, store, ui)).await?;
+    // From here on the folder may already be in place, so the commit is not interrupted.
+    store.commit().await.map_err(|error| store_error(error, store))
+}
+
+/// Writes the whole archive to the store.
+async fn fill(file: &SealedFile, schedule: &Schedule, store: &mut DirectoryStore, ui: &Ui) -> Result<(), Error> {
+    let offered = offered(file.header(), schedule);
+    // A part that an earlier run left is not resumed, because the whole file is available.
+    let begun = store.begin(&offered, &|_| false).await;
+    begun.map_err(|error| store_error(error, store))?;
+    let write = async |piece: &[u8]| store.write(piece).await.map_err(|error| store_error(error, store));
+    read_archive(file, schedule, ui, write).await
+}
+
+/// The offer for the store. The commitment of the file's key stands in for the sender's certificate hash, so that a
+/// held part cannot be taken for that of another sender.
+fn offered(header: &Header, schedule: &Schedule) -> Offered {
+    Offered { sender: CertificateHash(schedule.commitment()), created: header.created, shape: header.shape }
+}
+
+fn store_error(error: StoreError, store: &mut DirectoryStore) -> Error {
+    Error::Store(error, store.take_trouble())
+}

@@ -1,0 +1,121 @@
+//! `waft provision`: creates a board's identity and seed, and prints the commands that put them on the board.
+
+pub(super) mod senders;
+mod settings;
+
+use std::path::Path;
+
+use super::wait_for;
+use crate::address::Address;
+use crate::board::{BOARDS, Board};
+use crate::certificate::Certificate;
+use crate::cli::arguments::Provision;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::ui::{Event, Ui};
+use crate::error::{Error, shown};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::name::Name;
+use crate::provision::{Images, Plan, Sender};
+use crate::trust::Peer;
+
+/// Runs the command.
+pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
+    super::check_is_file(&args.output, "standard output")?;
+    let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
+    let (mut plan, ssid) = read(&args, board)?;
+    let home = Home::open()?;
+    let (own, new) = Identity::open(&home)?;
+    let own = own.certificate();
+    if new {
+        ui.say(format!("Made a new identity for this machine in {}.", shown(home.path())));
+    }
+    plan.senders = senders::read(&args.sender, &home, own)?;
+    let images = Images { seed: board.seed_image(&args.output), identity: args.output };
+    plan.check(&home, &images)?;
+    if let Some(ssid) = ssid {
+        plan.network.wifi = Some(wait_for(Interrupt::listen().or(settings::wifi(ssid, ui)))?);
+    }
+    let (senders, policy) = (plan.senders.clone(), settings::words(&plan.policy));
+    let peer = plan.carry_out(&home, own, &images)?;
+    tell(&peer, board, &images, ui);
+    ui.say(format!("It is trusted here, to receive only. {policy}"));
+    tell_senders(&peer, &senders, own, ui);
+    tell_commands(board, &images.identity, ui);
+    ui.must(format!(
+        "{} holds the only copy of its private key: delete the file once it is flashed.",
+        shown(&images.identity)
+    ));
+    if let Some(seed) = &images.seed {
+        ui.must(format!(
+            "{} begins its random numbers: flash it once, and delete the file. Flashed again, it may repeat them.",
+            shown(seed)
+        ));
+    }
+    Ok(())
+}
+
+/// Parses the arguments as far as possible without the configuration folder. The list of senders is still empty.
+fn read(args: &Provision, board: &Board) -> Result<(Plan, Option<settings::Ssid>), Error> {
+    let name = Name::new(&args.name).map_err(Error::usage)?;
+    let network = settings::network(&args.network, &name)?;
+    let typed = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(Error::usage)?;
+    let at = typed.or_else(|| settings::listens_at(&network.address));
+    let ssid = match &args.network.wifi {
+        Some(_) if !board.wifi => {
+            return Err(Error::usage(format!("the board {} has no Wi-Fi: leave --wifi out", board.name)));
+        }
+        wifi => wifi.as_deref().map(settings::ssid).transpose()?,
+    };
+    Ok((Plan { name, senders: Vec::new(), policy: settings::policy(args.policy), network, at }, ssid))
+}
+
+fn unknown(board: &str) -> Error {
+    let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
+    Error::usage(format!("no board is called {board:?}; there are: {}", names.join(", ")))
+}
+
+fn tell(peer: &Peer, board: &Board, images: &Images, ui: &Ui) {
+    let (name, fingerprint) = (peer.name.as_str(), peer.certificate.fingerprint().to_string());
+    let (path, seed) = (shown(&images.identity), images.seed.as_deref().map(shown));
+    ui.say(format!("Made {name}'s identity in {path}, for: {}.", board.title));
+    ui.print(format!("{name}  {fingerprint}"));
+    let commands = board.all_commands(&images.identity);
+    ui.event(&Event::Provisioned { name, board: board.name, fingerprint, path, seed, commands: &commands });
+}
+
+fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
+    let names: Vec<&str> = senders.iter().map(|sender| sender.name.as_str()).collect();
+    ui.say(format!("Trusted to send to it: {}.", names.join(", ")));
+    if !senders.iter().any(|sender| sender.certificate == *own) {
+        ui.warn(format!("this machine is not among them, so {} will turn it away", peer.name));
+    }
+}
+
+fn tell_commands(board: &Board, path: &Path, ui: &Ui) {
+    ui.print("\nTo build and flash, from the top of waft's source:");
+    board.all_commands(path).iter().for_each(|command| ui.print_command(command));
+    ui.print("");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::arguments::{NetworkArgs, PolicyArgs};
+
+    #[test]
+    fn a_network_without_wires_is_for_boards_that_have_one() {
+        let args = Provision {
+            board: "mps2".into(),
+            name: "kitchen".into(),
+            output: "identity.bin".into(),
+            sender: Vec::new(),
+            at: None,
+            policy: PolicyArgs::default(),
+            network: NetworkArgs { wifi: Some("home".into()), ..NetworkArgs::default() },
+        };
+        let wired = Board::named("mps2").unwrap();
+        assert!(read(&args, wired).is_err_and(|error| error.to_string().contains("mps2 has no Wi-Fi")));
+        assert!(read(&args, &Board { wifi: true, ..*wired }).unwrap().1.is_some());
+    }
+}

@@ -1,0 +1,155 @@
+//! `waft seal`: packs a folder into one encrypted file, which can be opened anywhere with its key. PROTOCOL.md,
+//! section 9.
+//!
+//! Walk -> archive -> compress -> seal -> **file**. The file appears under its name only when it is complete.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use rand_core::{OsRng, RngCore};
+use tempfile::TempPath;
+use waft_core::code::TransferKey;
+use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
+use waft_core::sealed::cipher::Cipher as _;
+use waft_core::sealed::file::{ENCODED_MAX, START};
+use waft_core::sealed::stream::seal_buffer;
+use waft_core::sealed::{Aead, Codec, Compressor, Header, Schedule, Sealer, Span, Transcript};
+use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
+use waft_core::wire::frame::{self, Kind};
+
+use super::answers::{file_secret, show_key};
+use super::folders;
+use crate::cli::arguments::Seal;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::ui::secret;
+use crate::cli::ui::{Event, Ui};
+use crate::crypto::RingCipher;
+use crate::error::{Error, bytes, files, shown};
+use crate::folder::FolderSource;
+use crate::platform;
+use crate::worker::{Worker, in_background};
+
+/// Iterations of the key derivation. They make each guess at the key of a stolen file expensive, while opening the
+/// file takes only a moment.
+const ITERATIONS: u32 = 600_000;
+
+/// Runs the command.
+pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    super::check_is_file(&args.output, "standard output")?;
+    let key = TransferKey::random(&mut OsRng);
+    // When Ctrl-C drops this future, the temporary file is removed.
+    let (beside, info) = interrupt.or(write_beside(&args, &key, ui)).await?;
+    let output = args.output.clone();
+    in_background(move || give_name(beside, &output)).await?;
+    show_key(ui, &key);
+    ui.event(&Event::Key { key: &secret(key.display()) });
+    ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });
+    ui.done(format!("Sealed {} ({}) into {}.", files(info.shape.files), bytes(info.shape.total), shown(&args.output)));
+    ui.say("Keep the key apart from the file: without it nobody can open the file, and it is shown only now.");
+    Ok(())
+}
+
+/// Walks the folder, and writes the whole file under a temporary name in the directory of the output.
+async fn write_beside(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(TempPath, ArchiveInfo), Error> {
+    let output = args.output.clone();
+    if in_background(move || output.symlink_metadata().is_ok()).await {
+        return Err(Error::Exists(args.output.clone()));
+    }
+    let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui).await?);
+    let directory = directory(&args.output).to_owned();
+    let made = in_background(move || tempfile::Builder::new().prefix(".waft-").tempfile_in(directory)).await;
+    // Report the path that the user typed instead of the temporary one.
+    let made = made.map_err(|cause| Error::File(args.output.clone(), cause.kind().into()))?;
+    let (file, beside) = made.into_parts();
+    let mut output = Output { path: &args.output, file: Worker::new(file) };
+    write(&mut source, key, &mut output, ui).await?;
+    output.sync().await?;
+    Ok((beside, source.info()))
+}
+
+/// Renames the temporary file, which is complete and durable, to its final name.
+fn give_name(beside: TempPath, output: &Path) -> Result<(), Error> {
+    beside.persist_noclobber(output).map_err(|error| match error.error.kind() {
+        ErrorKind::AlreadyExists => Error::Exists(output.to_owned()),
+        _ => Error::File(output.to_owned(), error.error),
+    })?;
+    // The new directory entry must survive a power failure, too.
+    platform::sync_directory(directory(output)).map_err(|cause| Error::File(output.to_owned(), cause))
+}
+
+fn directory(output: &Path) -> &Path {
+    output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The file that is being written, on a thread of its own.
+struct Output<'a> {
+    /// The final path, for errors.
+    path: &'a Path,
+    file: Worker<File>,
+}
+
+impl Output<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let bytes = bytes.to_vec();
+        self.do_with(move |file| file.write_all(&bytes)).await
+    }
+
+    async fn sync(&mut self) -> Result<(), Error> {
+        self.do_with(|file| file.sync_all()).await
+    }
+
+    async fn do_with(&mut self, work: impl FnOnce(&mut File) -> io::Result<()> + Send + 'static) -> Result<(), Error> {
+        self.file.run(work).await.map_err(|cause| Error::File(self.path.to_owned(), cause))
+    }
+}
+
+async fn write(source: &mut FolderSource, key: &TransferKey, output: &mut Output<'_>, ui: &Ui) -> Result<(), Error> {
+    let header = header(&source.info());
+    let mut encoded = [0; ENCODED_MAX];
+    let encoded = header.encode(&mut encoded);
+    let schedule = Schedule::new(&*file_secret(key, &header).await, &Transcript::file(&encoded[START..]));
+    output.write(encoded).await?;
+    output.write(&schedule.commitment()).await?;
+
+    let mut compressor = Compressor::new();
+    let mut sealer = sealer(&header, &schedule);
+    let mut plain = vec![0; CHUNK_MAX as usize];
+    let mut framed = vec![0; FRAME_HEADER + seal_buffer(CHUNK_MAX)];
+    let mut progress = ui.progress(0, header.shape.total);
+    loop {
+        let piece = &mut plain[..sealer.next_len()];
+        if piece.is_empty() {
+            return Ok(());
+        }
+        if source.read(piece).await.map_err(|error| folders::source_error(error, source))? < piece.len() {
+            return Err(folders::source_error(SourceError::Changed, source));
+        }
+        let payload = &mut framed[FRAME_HEADER..];
+        let length = sealer.seal(piece, Some(&mut compressor), payload).expect("the piece is as long as asked for");
+        framed[..FRAME_HEADER].copy_from_slice(&frame::Header::encode(Kind::Chunk, length));
+        output.write(&framed[..FRAME_HEADER + length]).await?;
+        progress.set(sealer.position());
+    }
+}
+
+fn header(info: &ArchiveInfo) -> Header {
+    let mut salt = [0; 32];
+    OsRng.fill_bytes(&mut salt);
+    Header {
+        iterations: ITERATIONS,
+        salt,
+        aead: Aead::Aes256Gcm,
+        codec: Codec::Lz4,
+        chunk: CHUNK_MAX,
+        created: super::seconds_since_1970(),
+        shape: info.shape,
+    }
+}
+
+fn sealer(header: &Header, schedule: &Schedule) -> Sealer<RingCipher> {
+    let cipher = RingCipher::new(header.aead, schedule.chunk_key()).expect("a host has every AEAD");
+    let span = Span::new(header.chunk, 0, header.shape.total).expect("a walked folder is within the limits");
+    Sealer::new(cipher, schedule.nonce_prefix(), span, header.codec)
+}

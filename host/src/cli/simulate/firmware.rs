@@ -1,0 +1,120 @@
+//! Finds the firmware of an emulated board: a given file, or one built from the source.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::board::Board;
+use crate::cli::ui::Ui;
+use crate::error::Error;
+
+/// Folder of the board families in the source.
+const FAMILIES: &str = "firmware/boards";
+/// Number of bytes at the start of an ELF file that identify it.
+const ELF_HEAD: usize = 20;
+
+/// Accepts a given file if it is a program for such a board. QEMU itself would run anything.
+pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
+    let failed = |cause| Error::File(path.to_owned(), cause);
+    let mut head = Vec::new();
+    // Reading a pipe would block, and its content could be read only once.
+    if path.metadata().map_err(failed)?.is_file() {
+        let file = File::open(path).map_err(failed)?;
+        file.take(ELF_HEAD as u64).read_to_end(&mut head).map_err(failed)?;
+    }
+    if is_program(&head) { Ok(path.to_owned()) } else { Err(Error::NotFirmware(path.to_owned())) }
+}
+
+/// Checks the start of an ELF file: class 1 for 32 bits, data 1 for little-endian, type 2 for an executable, machine 40
+/// for Arm.
+///
+/// ```text
+/// 0 .. 4   0x7F 'E' 'L' 'F'
+/// 4        class
+/// 5        data
+/// 16..18   type
+/// 18..20   machine
+/// ```
+fn is_program(head: &[u8]) -> bool {
+    head.starts_with(b"\x7fELF\x01\x01") && head.get(16..ELF_HEAD) == Some(&[2, 0, 40, 0])
+}
+
+/// The root of the waft source that contains this board: `folder`, or one of its parents.
+pub(crate) fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
+    let has_board = |folder: &&Path| {
+        let families = std::fs::read_dir(folder.join(FAMILIES)).into_iter().flatten().flatten();
+        let mut files = families.map(|family| family.path().join(board.name).with_extension("toml"));
+        files.any(|file| file.is_file())
+    };
+    folder.ancestors().find(has_board).map(Path::to_owned)
+}
+
+/// Builds the firmware from the source in `root`.
+pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf, Error> {
+    ui.say(format!("Building the firmware for {}.\nThe first time that takes about a minute.", board.title));
+    fetch_target(root, board, ui).await;
+    let mut cargo = Command::new("cargo");
+    cargo.args(board.build()).current_dir(root).stdin(Stdio::null());
+    // Cargo's messages go to standard error like waft's own; standard output may carry events.
+    cargo.stdout(Stdio::null()).kill_on_drop(true);
+    let status = cargo.status().await.map_err(|cause| Error::File("cargo".into(), cause))?;
+    match status.success() {
+        true => Ok(root.join(board.firmware())),
+        false => Err(Error::Build(board.target)),
+    }
+}
+
+/// Installs the target. A pinned toolchain that is already installed does not fetch missing targets by itself.
+async fn fetch_target(root: &Path, board: &Board, ui: &Ui) {
+    let asked = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", board.target])
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .output()
+        .await;
+    let is_there = asked.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir());
+    if !is_there {
+        ui.say(format!("Fetching what compiles for {}.", board.target));
+        // Without rustup, the build reports what is missing.
+        let mut rustup = Command::new("rustup");
+        rustup.args(["toolchain", "install"]).current_dir(root).stdin(Stdio::null()).kill_on_drop(true);
+        let _ = rustup.output().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::BOARDS;
+
+    #[test]
+    fn the_source_is_found_from_inside_it() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(source(&here.join("src"), &BOARDS[0]).as_deref(), here.parent());
+        assert_eq!(source(tempfile::tempdir().unwrap().path(), &BOARDS[0]), None);
+    }
+
+    #[test]
+    fn a_program_that_is_given_is_one_for_arm() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("firmware");
+        let given_with = |change: &[(usize, u8)]| {
+            let mut head = *b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0\x01\0\0\0";
+            change.iter().for_each(|(at, byte)| head[*at] = *byte);
+            std::fs::write(&path, head).unwrap();
+            given(&path)
+        };
+        assert_eq!(given_with(&[]).unwrap(), path);
+        // Not ELF, 64 bits, big-endian, an object file, x86-64, RISC-V.
+        for change in [(1, b'e'), (4, 2), (5, 2), (16, 1), (18, 62), (18, 243)] {
+            assert!(matches!(given_with(&[change]), Err(Error::NotFirmware(_))), "{change:?}");
+        }
+        std::fs::write(&path, b"\x7fELF\x01\x01").unwrap();
+        assert!(matches!(given(&path), Err(Error::NotFirmware(_))));
+        assert!(matches!(given(folder.path()), Err(Error::NotFirmware(_))));
+        assert!(matches!(given(&folder.path().join("none")), Err(Error::File(..))));
+    }
+}

@@ -1,0 +1,301 @@
+//! A board that QEMU emulates: its firmware, its flash in a file, its console in this terminal.
+//!
+//! ```text
+//! this terminal <-> this process <-> QEMU -serial stdio      UART 0, the console
+//!                         state/log.bin <- -serial file      UART 1, the firmware's log
+//!                       state/flash.bin <- -object memory    16 MiB of PSRAM, the board's flash
+//!                            127.0.0.1 -> -nic hostfwd       the receiver's port
+//! ```
+//!
+//! The firmware is trusted like any program that the user starts: its output reaches the terminal unchanged, and
+//! semihosting gives it access to the user's files.
+//!
+//! QEMU ends with this process. If this process is killed, it cannot end QEMU, and no option of QEMU's releases makes
+//! it end by itself, even when all its streams are closed. On Linux the kernel kills it (see [`platform::child`]); on
+//! macOS and Windows the user has to end it. Until then its port is in use, so the board cannot be powered on twice by
+//! accident.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+use waft_receiver::identity::Address;
+
+use super::console::Screen;
+use crate::address::PORT;
+use crate::board::Board;
+use crate::cli::platform::{self, ByteByByte};
+use crate::cli::ui::{Reader, Ui};
+use crate::error::{Error, shown};
+use crate::simulation::flash::SIZE;
+use crate::simulation::state::State;
+
+/// The emulator's program.
+pub(crate) const PROGRAM: &str = "qemu-system-arm";
+/// The machine that it emulates.
+const MACHINE: &str = "mps2-an386,memory-backend=nor";
+/// The text that the console prints once the board's network is up and it accepts connections.
+const LISTENING: &[u8] = b"Listening at ";
+/// Time that QEMU may take to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Finds the emulator in `PATH`.
+pub(crate) fn program() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let file = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
+    std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| path.is_file())
+}
+
+/// A port of this machine that is forwarded to a port of the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forward {
+    /// The port on this machine.
+    pub from: u16,
+    /// The port of the board.
+    pub to: u16,
+}
+
+impl Forward {
+    /// Parses `8080:80`.
+    pub(crate) fn parse(typed: &str) -> Result<Self, String> {
+        let port = |text: &str| text.parse().ok().filter(|port| *port != 0);
+        let (from, to) = typed.split_once(':').ok_or("it is two ports: 8080:80")?;
+        match (port(from), port(to)) {
+            (Some(from), Some(to)) => Ok(Self { from, to }),
+            _ => Err("a port is a number from 1 to 65535".into()),
+        }
+    }
+}
+
+/// An emulated board that is powered on. Dropping it powers the board off.
+pub(crate) struct Emulated<'a> {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: ChildStdout,
+    screen: Screen<'a>,
+    heard: Heard,
+}
+
+impl<'a> Emulated<'a> {
+    /// Powers the board on, with `firmware` and the identity and flash of `state`. It is reachable at `at`.
+    pub(crate) fn power_on(
+        board: &Board,
+        firmware: &Path,
+        state: &State,
+        at: SocketAddrV4,
+        forwards: &[Forward],
+        ui: &'a Ui,
+    ) -> Result<Self, Error> {
+        let mut command = Command::from(platform::child(&program().ok_or(Error::NoQemu)?));
+        command.args(arguments(board, firmware, state, at, forwards)?);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(failed)?;
+        let output = child.stdout.take().expect("it is piped");
+        let input = child.stdin.take();
+        Ok(Self { child, input, output, screen: Screen::new(ui), heard: Heard::default() })
+    }
+
+    /// Connects the console to the terminal until the board goes off. Calls `listens` once the board can be reached.
+    pub(crate) async fn serve(&mut self, mut listens: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
+        // The board echoes the input.
+        let _mode = ByteByByte::begin();
+        let input = self.input.take();
+        let (output, screen, heard) = (&mut self.output, &mut self.screen, &mut self.heard);
+        let show = async {
+            let mut buffer = [0; 1024];
+            loop {
+                let count = output.read(&mut buffer).await.map_err(failed)?;
+                if count == 0 {
+                    return Ok::<(), Error>(());
+                }
+                screen.show(&buffer[..count]).map_err(failed)?;
+                if heard.hear(&buffer[..count]) {
+                    listens()?;
+                }
+            }
+        };
+        // Run both at once: a board that echoes input accepts no more of it while its output is not read.
+        tokio::select! {
+            shown = show => shown?,
+            never = pass_on(input) => never,
+        }
+        Err(self.ended().await?)
+    }
+
+    /// The reason why the emulator ended by itself.
+    async fn ended(&mut self) -> Result<Error, Error> {
+        let status: ExitStatus = self.child.wait().await.map_err(failed)?;
+        Ok(Error::QemuEnded(status.to_string()))
+    }
+
+    /// Switches the board off.
+    pub(crate) async fn power_off(mut self) {
+        // The process is killed, so a failure here leaves only its exit to wait for.
+        let _ = self.child.start_kill();
+        let _ = timeout(PATIENCE, self.child.wait()).await;
+    }
+}
+
+/// Copies typed input to the board, for ever: the end of the board is noticed by its output. The board's input stays
+/// open after the end of the typed input.
+async fn pass_on(input: Option<ChildStdin>) -> ! {
+    let (mut typed, mut input) = (Reader::start(), input);
+    loop {
+        let (Some(mut bytes), Some(open)) = (typed.next().await, &mut input) else { std::future::pending().await };
+        // A terminal in line mode ends a line with a line feed; a serial terminal sends a carriage return.
+        bytes.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'\r');
+        if open.write_all(&bytes).await.is_err() || open.flush().await.is_err() {
+            input = None;
+        }
+    }
+}
+
+fn failed(cause: io::Error) -> Error {
+    Error::File(PROGRAM.into(), cause)
+}
+
+fn arguments(
+    board: &Board,
+    firmware: &Path,
+    state: &State,
+    at: SocketAddrV4,
+    forwards: &[Forward],
+) -> Result<Vec<String>, Error> {
+    // The firmware's path is an argument of its own. The other paths are parts of options, where a comma must be
+    // doubled.
+    let firmware = word(firmware)?;
+    let value = |path: PathBuf| word(&path).map(|word| word.replace(',', ",,"));
+    let (identity, flash, log) = (value(state.identity())?, value(state.flash())?, value(state.log())?);
+    let identity_at = board.identity.at;
+    // An invalid identity is reported on the board's console.
+    let address = state.parse_identity()?.map_or(Address::Dhcp, |identity| identity.network.address);
+    let arguments = [
+        "-M",
+        MACHINE,
+        "-object",
+        &format!("memory-backend-file,id=nor,size={SIZE},mem-path={flash},share=on"),
+        "-device",
+        &format!("loader,file={identity},addr={identity_at:#x},force-raw=on"),
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-serial",
+        "stdio",
+        "-serial",
+        &format!("file:{log}"),
+        "-semihosting-config",
+        "enable=on,target=native",
+        "-nic",
+        &nic(&address, at, forwards),
+    ];
+    Ok(arguments.map(str::to_owned).into_iter().chain(["-kernel".to_owned(), firmware]).collect())
+}
+
+/// The board's network. By default QEMU's network gives the board an address by DHCP. If the identity has a static
+/// address, the network is configured to match it.
+fn nic(address: &Address, at: SocketAddrV4, forwards: &[Forward]) -> String {
+    let (network, board) = match address {
+        Address::Dhcp => (String::new(), String::new()),
+        Address::Static { address, prefix, gateway, .. } => {
+            let (board, gateway) = (Ipv4Addr::from(*address), gateway.map(Ipv4Addr::from));
+            let subnet = board.to_bits() & u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or_default();
+            let others = (1..=4).map(|host| Ipv4Addr::from_bits(subnet | host));
+            let others = others.filter(|other| *other != board && Some(*other) != gateway);
+            // QEMU takes two addresses: its host, through which the board reaches other networks, and its DNS server.
+            let hosts: Vec<Ipv4Addr> = gateway.into_iter().chain(others).collect();
+            let (host, dns) = (hosts[0], hosts[1]);
+            (format!(",net={board}/{prefix},host={host},dns={dns}"), board.to_string())
+        }
+    };
+    let receiver = Forward { from: at.port(), to: PORT };
+    let forwards = std::iter::once(&receiver).chain(forwards);
+    let forwards = forwards.map(|Forward { from, to }| format!(",hostfwd=tcp:{}:{from}-{board}:{to}", at.ip()));
+    format!("user,id=net{network}{}", forwards.collect::<String>())
+}
+
+fn word(path: &Path) -> Result<String, Error> {
+    let path = std::path::absolute(path).map_err(|cause| Error::File(path.to_owned(), cause))?;
+    let no_text = || Error::usage(format!("QEMU cannot be given the path {}", shown(&path)));
+    path.to_str().map(str::to_owned).ok_or_else(no_text)
+}
+
+/// Detects when the console prints that the board listens.
+#[derive(Default)]
+struct Heard {
+    matched: usize,
+    told: bool,
+}
+
+impl Heard {
+    /// Returns `true` when the text is complete for the first time.
+    fn hear(&mut self, bytes: &[u8]) -> bool {
+        for byte in bytes {
+            self.matched = match *byte == LISTENING[self.matched] {
+                true => self.matched + 1,
+                false => usize::from(*byte == LISTENING[0]),
+            };
+            if self.matched == LISTENING.len() {
+                self.matched = 0;
+                return !std::mem::replace(&mut self.told, true);
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_is_heard_to_listen_once() {
+        let mut heard = Heard::default();
+        assert!(!heard.hear(b"kitchen\r\nListLis"));
+        assert!(heard.hear(b"tening at 10.0.2.15:12346."));
+        assert!(!heard.hear(b"\r\nListening at 10.0.2.15:12346."), "it was reset");
+    }
+
+    #[test]
+    fn a_network_is_laid_around_a_board() {
+        let nic = |prefix, gateway| {
+            let address = Address::Static { address: [10, 1, 2, 1], prefix, gateway, dns: None };
+            nic(&address, SocketAddrV4::new([127, 0, 0, 1].into(), 5), &[])
+        };
+        let forward = "hostfwd=tcp:127.0.0.1:5-10.1.2.1:12346";
+        assert_eq!(nic(24, None), format!("user,id=net,net=10.1.2.1/24,host=10.1.2.2,dns=10.1.2.3,{forward}"));
+        let gateway = Some([10, 1, 0, 1]);
+        assert_eq!(nic(16, gateway), format!("user,id=net,net=10.1.2.1/16,host=10.1.0.1,dns=10.1.0.2,{forward}"));
+    }
+
+    #[test]
+    fn more_ports_lead_to_the_board() {
+        let at = SocketAddrV4::new([127, 0, 0, 2].into(), 5);
+        let forwards = ["8080:80", "8443:443"].map(|typed| Forward::parse(typed).unwrap());
+        assert_eq!(
+            nic(&Address::Dhcp, at, &forwards),
+            "user,id=net,hostfwd=tcp:127.0.0.2:5-:12346,hostfwd=tcp:127.0.0.2:8080-:80,hostfwd=tcp:127.0.0.2:8443-:443"
+        );
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_no_end_of_an_option() {
+        let folder = tempfile::tempdir().unwrap();
+        let board = &crate::board::BOARDS[0];
+        let state = State::open(&folder.path().join("a,b"), &board.storage).unwrap();
+        state.flash_identity(b"none").unwrap();
+        let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
+        let arguments = arguments(board, Path::new("/x,y.elf"), &state, at, &[]).unwrap();
+        let state = Path::new("a,,b");
+        let names = |file| state.join(file).to_str().unwrap().to_owned();
+        assert!(arguments.iter().any(|word| word.contains(&names("flash.bin,share=on"))), "{arguments:?}");
+        assert!(arguments.iter().any(|word| word.ends_with(&names("log.bin"))), "{arguments:?}");
+        assert!(arguments.iter().any(|word| word.ends_with("hostfwd=tcp:127.0.0.1:5-:12346")), "{arguments:?}");
+        assert_eq!(arguments.last().unwrap(), std::path::absolute("/x,y.elf").unwrap().to_str().unwrap());
+    }
+}

@@ -1,0 +1,95 @@
+//! `waft trust`: manages the trusted peers of this machine and what each of them may do.
+
+use std::io::stdin;
+use std::path::Path;
+
+use crate::address::Address;
+use crate::certificate::{Certificate, FILE_MAX};
+use crate::cli::arguments::{Trust as Args, TrustAdd};
+use crate::cli::ui::{Event, Ui};
+use crate::error::Error;
+use crate::home::{Home, read_at_most, read_stream_at_most};
+use crate::identity::Identity;
+use crate::name::Name;
+use crate::trust::{Peer, Trust};
+
+/// Runs the command.
+pub(super) fn run(args: Args, ui: &Ui) -> Result<(), Error> {
+    match args {
+        Args::Add(args) => add(args, ui),
+        Args::List => list(ui),
+        Args::Remove { name } => remove(&name, ui),
+    }
+}
+
+fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
+    let name = Name::new(&args.name).map_err(Error::usage)?;
+    let at = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(Error::usage)?;
+    let certificate = given(&args.certificate, ui)?;
+    let home = Home::open()?;
+    let (own, _) = Identity::open(&home)?;
+    let peer = Peer { name, certificate, sends: !args.receives, receives: !args.sends, at, last: None };
+    Trust::change(&home, |trust| trust.add(peer.clone(), own.certificate()))?;
+    ui.say(line(&peer));
+    tell(&peer, ui);
+    ui.say("Compare this fingerprint, by voice, with the one that `waft id` shows there.");
+    Ok(())
+}
+
+fn list(ui: &Ui) -> Result<(), Error> {
+    let trust = Trust::load(&Home::open()?)?;
+    for peer in trust.peers() {
+        ui.print(line(peer));
+        tell(peer, ui);
+    }
+    if trust.peers().is_empty() {
+        ui.say("Nobody is trusted yet: waft trust add NAME CERT.pem");
+    }
+    Ok(())
+}
+
+fn remove(name: &str, ui: &Ui) -> Result<(), Error> {
+    let peer = Trust::change(&Home::open()?, |trust| trust.remove(name))?;
+    ui.event(&Event::Removed { name: peer.name.as_str() });
+    ui.say(format!("{} is trusted no longer.", peer.name));
+    Ok(())
+}
+
+/// Reads a certificate from standard input or from a file.
+fn given(path: &Path, ui: &Ui) -> Result<Certificate, Error> {
+    if path.as_os_str() != "-" {
+        return certificate(path);
+    }
+    if ui.has_person() {
+        ui.say("Paste the certificate, and end it with Enter and Ctrl-D (on Windows: Ctrl-Z and Enter).");
+    }
+    let path = Path::new("standard input");
+    let text = read_stream_at_most(stdin(), FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
+    Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
+}
+
+/// Reads a certificate from a file.
+pub(super) fn certificate(path: &Path) -> Result<Certificate, Error> {
+    let text = read_at_most(path, FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
+    Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
+}
+
+fn line(peer: &Peer) -> String {
+    let at = peer.address().map_or(String::new(), |address| format!("  {address}"));
+    format!("{:<16} {}  {}{at}", peer.name.as_str(), peer.certificate.fingerprint(), directions(peer))
+}
+
+fn tell(peer: &Peer, ui: &Ui) {
+    let (name, sends, receives) = (peer.name.as_str(), peer.sends, peer.receives);
+    let fingerprint = peer.certificate.fingerprint().to_string();
+    ui.event(&Event::Trusted { name, fingerprint, sends, receives, address: peer.address().map(ToString::to_string) });
+}
+
+fn directions(peer: &Peer) -> &'static str {
+    match (peer.sends, peer.receives) {
+        (true, true) => "sends and receives",
+        (true, false) => "sends",
+        (false, true) => "receives",
+        (false, false) => "nothing",
+    }
+}

@@ -1,0 +1,278 @@
+//! Questions to the user, and the answers from a terminal or a pipe.
+//!
+//! A question is a future that may be dropped at any await, for example when the peer disconnects or on Ctrl-C.
+//! [`ByteByByte`] then restores the terminal, and the next input belongs to the next question.
+
+use console::measure_text_width;
+use zeroize::Zeroizing;
+
+use super::reader::{READ, Reader};
+use super::terminal::{self, Prompts};
+use super::typing::{Line, Typed};
+use super::{Event, Ui, prompt};
+use crate::asked::Asked;
+use crate::cli::platform::{ByteByByte, SHOWS_SECRETS, forget_typed};
+use crate::cli::ui::secret;
+use crate::error::Error;
+
+/// Maximum length of a piped line. A longer line is split, and is an answer in a wrong format.
+const LINE_MAX: usize = 4096;
+/// How many answers in a wrong format are accepted before the question fails.
+const FORMS_MAX: usize = 20;
+
+/// The short question, for use after the full one was shown.
+fn again(asked: Asked) -> &'static str {
+    match asked {
+        Asked::Code => "Code:",
+        Asked::Key => "Key:",
+        Asked::Folder => "Folder:",
+        Asked::Receiver => "To:",
+        Asked::Passphrase => "Passphrase:",
+        Asked::Renewal => "yes or no:",
+    }
+}
+
+impl Ui {
+    /// A user interface whose questions are answered by these lines.
+    #[cfg(test)]
+    pub(crate) fn answered(lines: &str) -> Self {
+        Self { prompts: Prompts::Piped, input: tests::piped(&[lines]).into(), ..Self::new(Default::default()) }
+    }
+
+    /// Asks for an input until the answer has the right format. The environment variable has priority over the user
+    /// or the pipe. Cancel-safe.
+    pub(crate) async fn ask<T>(
+        &self,
+        asked: Asked,
+        text: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, Error> {
+        if let Some(answer) = asked.in_environment() {
+            return parse(&answer).map_err(|why| Error::malformed(asked, why));
+        }
+        let mut input = self.input.lock().await;
+        if self.has_person() {
+            input.forget();
+        }
+        let (mut last, mut text) = (None, text);
+        for _ in 0..FORMS_MAX {
+            self.event(&Event::Asked { what: asked.name() });
+            let Some(answer) = self.answer(&mut input, asked, text).await else {
+                break;
+            };
+            match parse(&answer) {
+                Ok(value) => return Ok(value),
+                Err(why) => {
+                    self.must(format!("  {why}"));
+                    last = Some(why);
+                }
+            }
+            // The full question may report an event, which must not be reported again.
+            text = again(asked);
+        }
+        Err(last.map_or(Error::NoAnswer(asked), |why| Error::malformed(asked, why)))
+    }
+
+    async fn answer(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {
+        let is_drawn = match self.prompts {
+            Prompts::Nowhere => return None,
+            Prompts::Piped => {
+                self.say_on_terminal(text);
+                return input.line().await;
+            }
+            Prompts::Written => false,
+            Prompts::Drawn => true,
+        };
+        let _open = OpenQuestion;
+        // A terminal in line mode shows what the user types.
+        let collects = !is_drawn && SHOWS_SECRETS && asked != Asked::Passphrase;
+        let mode = if collects { None } else { ByteByByte::begin() };
+        match is_drawn {
+            true => terminal::draw(secret(prompt(text)), ""),
+            false => terminal::ask(secret(prompt(text))),
+        }
+        match mode {
+            Some(_mode) => typed(input, asked, text, is_drawn).await,
+            None => input.line().await,
+        }
+    }
+}
+
+/// Reads a line that is checked on every key, and redrawn if the terminal supports it.
+async fn typed(input: &mut Input, asked: Asked, text: &str, is_drawn: bool) -> Option<Zeroizing<String>> {
+    let mut line = Line::new(asked);
+    loop {
+        let mut hint = "";
+        match line.take(input.byte().await?) {
+            Typed::Done(answer) => return Some(answer),
+            Typed::Ended => return None,
+            Typed::Open => {}
+            Typed::Not(why) => hint = why,
+        }
+        if is_drawn {
+            let room = terminal::width().saturating_sub(terminal::hint_width(hint));
+            terminal::draw(row(asked, text, &line.shown(SHOWS_SECRETS), room), hint);
+        }
+    }
+}
+
+/// The question and the input as one row, because a wrapped line could not be redrawn. If both do not fit, the short
+/// question is used; of a long input only the end is shown.
+fn row(asked: Asked, text: &str, line: &str, width: usize) -> Zeroizing<String> {
+    // A space separates the question from the input, and the cursor takes one more column.
+    let room = |text| width.saturating_sub(measure_text_width(text) + 2);
+    let text = if measure_text_width(line) > room(text) { again(asked) } else { text };
+    let starts = line.char_indices().rev().map(|(start, _)| start);
+    let start = starts.take_while(|start| measure_text_width(&line[*start..]) <= room(text)).last();
+    secret(format_args!("{}{}", prompt(text), start.map_or("", |start| &line[start..])))
+}
+
+/// Ends the line of the question when it is dropped.
+struct OpenQuestion;
+
+impl Drop for OpenQuestion {
+    fn drop(&mut self) {
+        terminal::close_question();
+    }
+}
+
+/// Standard input, opened with the first question. Its content is zeroized: `rest` never grows beyond its capacity,
+/// and is replaced by a new buffer whenever bytes are taken from it.
+#[derive(Default)]
+pub(super) struct Input {
+    reader: Option<Reader>,
+    rest: Zeroizing<Vec<u8>>,
+}
+
+impl Input {
+    /// The next line without its line break, which the last line may lack. `None` at the end of the input.
+    async fn line(&mut self) -> Option<Zeroizing<String>> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line = self.take(end);
+                self.take(1);
+                return Some(text(&line));
+            }
+            if self.rest.len() > LINE_MAX {
+                return Some(text(&self.take(LINE_MAX)));
+            }
+            if !self.more().await {
+                return (!self.rest.is_empty()).then(|| text(&self.take(self.rest.len())));
+            }
+        }
+    }
+
+    async fn byte(&mut self) -> Option<u8> {
+        while self.rest.is_empty() {
+            if !self.more().await {
+                return None;
+            }
+        }
+        Some(self.take(1)[0])
+    }
+
+    /// Discards input that was typed before the question. This includes a Ctrl-D, which ended the reader; a new
+    /// reader can read on from the terminal.
+    fn forget(&mut self) {
+        forget_typed();
+        self.rest = Zeroizing::default();
+        self.reader.take_if(|reader| !reader.forget());
+    }
+
+    async fn more(&mut self) -> bool {
+        let Some(bytes) = self.reader.get_or_insert_with(Reader::start).next().await else { return false };
+        if self.rest.is_empty() {
+            self.rest = Zeroizing::new(Vec::with_capacity(LINE_MAX + READ));
+        }
+        self.rest.extend_from_slice(&bytes);
+        true
+    }
+
+    fn take(&mut self, length: usize) -> Zeroizing<Vec<u8>> {
+        let mut rest = Zeroizing::new(Vec::with_capacity(LINE_MAX + READ));
+        rest.extend_from_slice(&self.rest[length..]);
+        let mut taken = std::mem::replace(&mut self.rest, rest);
+        taken.truncate(length);
+        taken
+    }
+}
+
+fn text(line: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(3 * line.len()));
+    for chunk in line.strip_suffix(b"\r").unwrap_or(line).utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    pub(super) fn piped(parts: &[&str]) -> Input {
+        let (give, take) = mpsc::channel(16);
+        for part in parts {
+            give.try_send(Zeroizing::new(part.as_bytes().to_vec())).expect("there is room");
+        }
+        Input { reader: Some(Reader::of(take)), rest: Zeroizing::default() }
+    }
+
+    fn lines(mut input: Input) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut lines = Vec::new();
+            while let Some(line) = input.line().await {
+                lines.push(line.to_string());
+            }
+            lines
+        })
+    }
+
+    #[test]
+    fn each_line_answers_one_question() {
+        assert_eq!(lines(piped(&["12", "34\r\nABCD\n", "last"])), ["1234", "ABCD", "last"]);
+        assert_eq!(lines(piped(&[])), [""; 0]);
+        assert_eq!(lines(piped(&["\n"])), [""]);
+    }
+
+    #[test]
+    fn what_is_typed_stays_in_its_row() {
+        let question = "Key that anna shows, for 32 files (247.26 KiB):";
+        let key = "FENH-X428-JYAX-NVMS";
+        let path = format!("/home/anna/{}日本", "long/".repeat(20));
+        for (asked, text, line, width, shown) in [
+            (Asked::Key, question, key, 80, format!("{question} {key}")),
+            (Asked::Key, question, key, 68, format!("{question} {key}")),
+            (Asked::Key, question, key, 67, format!("Key: {key}")),
+            (Asked::Folder, "Folder [./SEND_FOLDER]:", &path, 19, "Folder: /long/日本".to_owned()),
+            (Asked::Folder, "Folder [./SEND_FOLDER]:", &path, 12, "Folder: 本".to_owned()),
+            (Asked::Key, question, "", 0, format!("{question} ")),
+        ] {
+            let row = row(asked, text, line, width);
+            assert_eq!(console::strip_ansi_codes(&row), shown, "{width}");
+        }
+    }
+
+    #[test]
+    fn an_early_end_is_forgotten() {
+        let (give, take) = mpsc::channel(16);
+        let mut input = Input { reader: Some(Reader::of(take)), rest: Zeroizing::default() };
+        give.try_send(Zeroizing::new(b"early\n".to_vec())).expect("there is room");
+        input.forget();
+        assert!(input.reader.is_some(), "the reader is still there");
+        drop(give);
+        input.forget();
+        assert!(input.reader.is_none(), "the next question starts another");
+    }
+
+    #[test]
+    fn an_endless_line_is_cut() {
+        let long = "x".repeat(LINE_MAX + 1);
+        assert_eq!(lines(piped(&[&long])), [&long[..LINE_MAX], "x"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! Standard input, read by a thread of its own.
+//!
+//! The thread reads only while a question waits for input: what is typed at other times is not meant for this
+//! command.
+
+use std::io::{ErrorKind, IsTerminal, stdin};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use crate::cli::platform;
+
+/// Maximum length of one read, in bytes.
+pub(super) const READ: usize = 1024;
+
+/// How long the reader waits after the end of a terminal's input: if the terminal was closed, the signal handler ends
+/// the command first.
+const HANG_UP: Duration = Duration::from_millis(500);
+
+/// Reads standard input from its current position to its end. After the end of input a terminal can deliver more, to
+/// a new reader.
+pub(crate) struct Reader {
+    wanted: Arc<Wanted>,
+    bytes: mpsc::Receiver<Zeroizing<Vec<u8>>>,
+}
+
+impl Reader {
+    /// Starts the thread. It ends with the process or at the end of input, which on a terminal is every Ctrl-D.
+    pub(crate) fn start() -> Self {
+        let (give, bytes) = mpsc::channel(4);
+        let wanted = Arc::new(Wanted::default());
+        let known = wanted.clone();
+        thread::spawn(move || read_all(&known, &give));
+        Self { wanted, bytes }
+    }
+
+    /// A reader of these bytes, followed by the end of input.
+    #[cfg(test)]
+    pub(super) fn of(bytes: mpsc::Receiver<Zeroizing<Vec<u8>>>) -> Self {
+        Self { wanted: Arc::default(), bytes }
+    }
+
+    /// The next bytes; `None` at the end of input. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        let _waiting = Waiting::begin(&self.wanted);
+        self.bytes.recv().await
+    }
+
+    /// Discards bytes that were already read. Returns `false` if the thread has reached the end of input and reads no
+    /// more.
+    pub(super) fn forget(&mut self) -> bool {
+        while self.bytes.try_recv().is_ok() {}
+        !self.bytes.is_closed()
+    }
+}
+
+fn read_all(wanted: &Wanted, give: &mpsc::Sender<Zeroizing<Vec<u8>>>) {
+    let is_terminal = stdin().is_terminal();
+    loop {
+        wanted.wait();
+        platform::wait_for_input();
+        if !wanted.is_set() {
+            // The question was dropped meanwhile: leave the input for the next one.
+            continue;
+        }
+        let mut buffer = Zeroizing::new(vec![0; READ]);
+        match platform::read_standard_input(&mut buffer) {
+            Ok(count @ 1..) => buffer.truncate(count),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // End of input. If the terminal was closed, the signal for that should end the command, unless it is
+            // ignored.
+            Ok(_) | Err(_) => {
+                if is_terminal {
+                    thread::sleep(HANG_UP);
+                }
+                return;
+            }
+        }
+        if give.blocking_send(buffer).is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether a question waits for input.
+#[derive(Default)]
+struct Wanted {
+    is_set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wanted {
+    fn set(&self, is_set: bool) {
+        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = is_set;
+        self.changed.notify_all();
+    }
+
+    fn is_set(&self) -> bool {
+        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) {
+        let is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(is_set, |is_set| !*is_set));
+    }
+}
+
+/// Marks that a question waits for input until this guard is dropped.
+struct Waiting<'a>(&'a Wanted);
+
+impl<'a> Waiting<'a> {
+    fn begin(wanted: &'a Wanted) -> Self {
+        wanted.set(true);
+        Self(wanted)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
