@@ -10,7 +10,7 @@
 //! 4. [`session`] holds the asynchronous sender and receiver, which exchange those messages. They reach the outside
 //!    world through traits: [`session::Link`], [`session::Clock`] and an `Operator` on both sides, a
 //!    [`session::sender::Source`] at the sender, a [`session::Store`] at the receiver, and `rand_core`'s
-//!    `CryptoRngCore` for entropy.
+//!    `CryptoRngCore` for random bytes.
 //!
 //! Every layer uses [`digest`]. Each end is identified by the hash of its [`certificate`]. Every bound is in
 //! [`limits`]. The caller lends all buffers. `core/PROTOCOL.md` is the normative text.

@@ -4,15 +4,15 @@
 //! compiler; cargo-fuzz runs them for as long as requested, with a nightly compiler, through the binaries in
 //! `fuzz_targets/`.
 
-#[path = "../../tests/session/actors.rs"]
+#[path = "../../tests/session/doubles.rs"]
 #[allow(dead_code)]
-mod actors;
+mod doubles;
+#[path = "../../tests/session/simulation.rs"]
+#[allow(dead_code)]
+mod simulation;
 #[path = "../../tests/session/source.rs"]
 #[allow(dead_code)]
 mod source;
-#[path = "../../tests/session/world.rs"]
-#[allow(dead_code)]
-mod world;
 
 pub mod archive;
 mod cipher;

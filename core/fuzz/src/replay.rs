@@ -15,7 +15,7 @@ use waft_core::session::Clock as _;
 
 use crate::cipher::Plain;
 use crate::sides::{LONGEST, ReceivingSide, SendingSide};
-use crate::world::{MemoryLink, VirtualClock, connect, run as run_both};
+use crate::simulation::{MemoryLink, VirtualClock, connect, run as run_both};
 
 /// Longest edited recording, in bytes.
 const LENGTH_MAX: usize = 1 << 15;

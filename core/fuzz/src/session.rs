@@ -10,7 +10,7 @@ use waft_core::session::Clock as _;
 
 use crate::cipher::Plain;
 use crate::sides::{LONGEST, ReceivingSide, SendingSide};
-use crate::world::{VirtualClock, connect, run as run_both};
+use crate::simulation::{VirtualClock, connect, run as run_both};
 
 /// Runs one session with these edits.
 pub fn run(data: &[u8]) {

@@ -1,5 +1,7 @@
 //! A sender and a receiver with everything that they need, which behave the same in every run.
 
+use std::marker::PhantomData;
+
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::ITERATIONS_MIN;
@@ -9,15 +11,36 @@ use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
 use waft_core::session::{Receipt, SessionError};
 
-use crate::actors::{MemoryStore, ReceiverUser, Seeded, SenderUser, archive_of};
+use crate::doubles::{MemoryStore, ReceiverUser, Seeded, SenderUser, archive_of};
+use crate::simulation::{MemoryLink, VirtualClock};
 use crate::source::HandMade;
-use crate::world::{MemoryLink, VirtualClock};
 
 const CHUNK: u32 = 1_024;
 const SENDER: CertificateHash = CertificateHash([1; 32]);
 const RECEIVER: CertificateHash = CertificateHash([2; 32]);
 /// Upper bound of a session's length, in milliseconds, whatever the other side does.
 pub(crate) const LONGEST: u64 = 3_600_000;
+
+/// The types with which both sides work.
+struct Environment<C>(PhantomData<C>);
+
+impl<C: Cipher> sender::Environment for Environment<C> {
+    type Link = MemoryLink;
+    type Source = HandMade;
+    type Operator = SenderUser;
+    type Clock = VirtualClock;
+    type Rng = Seeded;
+    type Cipher = C;
+}
+
+impl<C: Cipher> receiver::Environment for Environment<C> {
+    type Link = MemoryLink;
+    type Store = MemoryStore;
+    type Operator = ReceiverUser;
+    type Clock = VirtualClock;
+    type Rng = Seeded;
+    type Cipher = C;
+}
 
 fn key() -> TransferKey {
     TransferKey::parse("0123456789ABCDEF").expect("well-formed")
@@ -43,7 +66,7 @@ impl SendingSide {
         link: &mut MemoryLink,
     ) -> Result<Receipt, SessionError> {
         let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
-        let mut sender = Sender {
+        let mut sender = Sender::<Environment<C>> {
             run: &Run {
                 key: &key(),
                 salt: [7; 32],
@@ -56,10 +79,10 @@ impl SendingSide {
             source: &mut self.source,
             operator: &mut self.operator,
             clock,
-            entropy: &mut Seeded(1),
+            rng: &mut Seeded(1),
             buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
         };
-        sender.send::<C>(link, &Peer { certificate: RECEIVER, hpke: None }).await
+        sender.send(link, &Peer { certificate: RECEIVER, hpke: None }).await
     }
 }
 
@@ -68,15 +91,15 @@ pub(crate) struct ReceivingSide {
     pub(crate) store: MemoryStore,
     peers: PeerState,
     operator: ReceiverUser,
-    entropy: Seeded,
+    rng: Seeded,
 }
 
 impl ReceivingSide {
     pub(crate) fn new() -> Self {
-        let mut entropy = Seeded(2);
-        let peers = PeerState::new(&mut entropy);
+        let mut rng = Seeded(2);
+        let peers = PeerState::new(&mut rng);
         let operator = ReceiverUser { keys: [key()].into(), ..ReceiverUser::default() };
-        Self { store: MemoryStore::default(), peers, operator, entropy }
+        Self { store: MemoryStore::default(), peers, operator, rng }
     }
 
     pub(crate) async fn receive<C: Cipher>(
@@ -85,7 +108,7 @@ impl ReceivingSide {
         link: &mut MemoryLink,
     ) -> Result<Receipt, SessionError> {
         let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
-        let mut receiver = Receiver {
+        let mut receiver = Receiver::<Environment<C>> {
             policy: &Policy {
                 code_needed: true,
                 key: KeySource::Typed,
@@ -98,9 +121,9 @@ impl ReceivingSide {
             store: &mut self.store,
             operator: &mut self.operator,
             clock,
-            entropy: &mut self.entropy,
+            rng: &mut self.rng,
             buffers: receiver::Buffers { frame: &mut frame, plain: &mut plain },
         };
-        receiver.receive::<C>(link, SENDER).await
+        receiver.receive(link, SENDER).await
     }
 }

@@ -10,14 +10,12 @@ use core::mem;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, Either3, select, select3};
-use embassy_futures::yield_now;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::code::TransferKey;
 use crate::limits::{FRAME_HEADER, FRAME_MS, IDLE_MS, LINGER_MS, MESSAGE_MAX, WORKING_MS};
-use crate::sealed::keys::{Secret, Stretch};
-use crate::session::{Clock, DuplexLink, Link, Misbehaviour, SessionError, Written};
+use crate::session::link::{Clock, DuplexLink, Link, Written};
+use crate::session::outcome::{Misbehaviour, SessionError};
 use crate::wire::frame::{Header, Kind};
 use crate::wire::message::Cancel;
 
@@ -28,9 +26,9 @@ const MESSAGE_FRAME: usize = FRAME_HEADER + MESSAGE_MAX;
 pub(super) type Interrupted<'i> = Pin<&'i mut dyn Future<Output = ()>>;
 
 /// A link that carries frames.
-pub(super) struct Channel<'a, L, K> {
+pub(super) struct Channel<'a, L, C> {
     link: &'a mut L,
-    clock: &'a K,
+    clock: &'a C,
     /// Whether a read was dropped midway. Nothing is read after it.
     is_read_cut: bool,
     /// Whether a write failed or was dropped midway. Nothing is written after it, since that would land inside the
@@ -40,8 +38,8 @@ pub(super) struct Channel<'a, L, K> {
     sent_at: u64,
 }
 
-impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
-    pub(super) fn new(link: &'a mut L, clock: &'a K) -> Self {
+impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
+    pub(super) fn new(link: &'a mut L, clock: &'a C) -> Self {
         Self { link, clock, is_read_cut: false, is_write_cut: false, sent_at: clock.now() }
     }
 
@@ -55,7 +53,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
         self.sent_at.saturating_add(WORKING_MS)
     }
 
-    pub(super) fn clock(&self) -> &'a K {
+    pub(super) fn clock(&self) -> &'a C {
         self.clock
     }
 
@@ -197,7 +195,7 @@ impl<'a, L: Link, K: Clock> Channel<'a, L, K> {
     }
 }
 
-impl<L: DuplexLink, K: Clock> Channel<'_, L, K> {
+impl<L: DuplexLink, C: Clock> Channel<'_, L, C> {
     /// Writes some of the `rest` of a frame; if `rest` is empty, flushes what was written. Returns early if a message
     /// can be read. To be called between [`begin_frame`](Self::begin_frame) and [`end_frame`](Self::end_frame).
     pub(super) async fn write_some(
@@ -229,18 +227,6 @@ async fn with_deadline<T, E>(
         Either3::Second(result) => result.map_err(|_| SessionError::Disconnected),
         Either3::Third(()) => Err(SessionError::TimedOut),
     }
-}
-
-/// Iterations between two yields: about 15 ms on a Cortex-M4 at 100 MHz.
-const STRETCH_STEP: u32 = 256;
-
-/// Stretches a typed key, and yields to other tasks between steps.
-pub(super) async fn stretch(key: &TransferKey, salt: &[u8; 32], iterations: u32, secret: &mut Secret) {
-    let mut stretch = Stretch::new(key, salt, iterations);
-    while !stretch.step(STRETCH_STEP) {
-        yield_now().await;
-    }
-    stretch.finish(secret);
 }
 
 /// Writes the header of a frame whose payload is already in place, after the first [`FRAME_HEADER`] bytes.

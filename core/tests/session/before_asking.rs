@@ -7,115 +7,115 @@ use waft_core::limits::IDLE_MS;
 use waft_core::session::{SessionError, StoreError};
 use waft_core::wire::message::{Cancel, Refusal};
 
-use crate::actors::Moment;
+use crate::doubles::Moment;
+use crate::fixture::{Fixture, UNKNOWN, refused};
 use crate::memory::all_but_the_receipt;
-use crate::scene::{Scene, UNKNOWN, refused};
 
 const NO_SPACE: StoreError = StoreError::NoSpace { needed: 9, free: 3 };
 
 #[test]
 fn the_store_refuses_an_offer_before_the_key_is_typed() {
     for error in [NO_SPACE, StoreError::NotEmpty, StoreError::NotWritable, StoreError::Older] {
-        let mut scene = Scene::new();
-        scene.store.refuses = Some(error);
-        assert_eq!(scene.connect(), refused(error.refusal()));
-        assert_eq!(scene.receiver_user.asked, [], "{error:?}");
+        let mut fixture = Fixture::new();
+        fixture.store.refuses = Some(error);
+        assert_eq!(fixture.connect(), refused(error.refusal()));
+        assert_eq!(fixture.receiver_user.asked, [], "{error:?}");
     }
 }
 
 #[test]
 fn the_sender_waits_while_the_store_checks_an_offer() {
-    let mut scene = Scene::new();
-    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), 3 * IDLE_MS)));
-    let ends = scene.connect();
-    scene.assert_committed(ends);
+    let mut fixture = Fixture::new();
+    fixture.store.checked = Moment(Some((Rc::clone(&fixture.clock), 3 * IDLE_MS)));
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
 }
 
 #[test]
 fn a_sender_can_cancel_while_the_store_checks_an_offer() {
-    let mut scene = Scene::new();
-    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), 3 * IDLE_MS)));
-    scene.sender_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    let mut fixture = Fixture::new();
+    fixture.store.checked = Moment(Some((Rc::clone(&fixture.clock), 3 * IDLE_MS)));
+    fixture.sender_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 1_000)));
     let reason = Cancel::Interrupted;
-    assert_eq!(scene.connect(), (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
-    assert_eq!(scene.receiver_user.asked, []);
+    assert_eq!(fixture.connect(), (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
+    assert_eq!(fixture.receiver_user.asked, []);
 }
 
 /// The time that the store takes does not shorten the user's time to type the key.
 #[test]
 fn the_time_to_type_the_key_begins_when_it_is_asked_for() {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     let checked_at = 4 * IDLE_MS;
-    scene.store.checked = Moment(Some((Rc::clone(&scene.clock), checked_at)));
-    scene.receiver_user.types_at = Moment(Some((Rc::clone(&scene.clock), checked_at + 299_000)));
-    let ends = scene.connect();
-    scene.assert_committed(ends);
+    fixture.store.checked = Moment(Some((Rc::clone(&fixture.clock), checked_at)));
+    fixture.receiver_user.types_at = Moment(Some((Rc::clone(&fixture.clock), checked_at + 299_000)));
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
 }
 
 #[test]
 fn a_lost_receipt_is_sent_even_if_the_store_would_refuse() {
-    let mut scene = Scene::new();
-    assert_eq!(scene.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(UNKNOWN));
-    scene.store.refuses = Some(StoreError::NotEmpty);
-    let (sender, receiver) = scene.connect();
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(UNKNOWN));
+    fixture.store.refuses = Some(StoreError::NotEmpty);
+    let (sender, receiver) = fixture.connect();
     assert_eq!(sender, receiver);
-    assert_eq!(sender.map(|receipt| receipt.digest), Ok(scene.source.root));
+    assert_eq!(sender.map(|receipt| receipt.digest), Ok(fixture.source.root));
 }
 
-/// A scene whose receiver needs a code, which the sender's user would type.
-fn attended() -> Scene {
-    Scene::new().with_right_code()
+/// A fixture whose receiver needs a code, which the sender's user would type.
+fn attended() -> Fixture {
+    Fixture::new().with_right_code()
 }
 
 #[test]
 fn too_little_space_is_found_before_the_user_types_the_code() {
-    let mut scene = attended();
-    let needed = scene.source.info.shape.total;
-    scene.store.capacity.free = needed - 1;
-    let (sender, receiver) = scene.connect();
+    let mut fixture = attended();
+    let needed = fixture.source.info.shape.total;
+    fixture.store.capacity.free = needed - 1;
+    let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::NoSpace { needed, free: needed - 1 }));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
-    assert_eq!(scene.sender_user.asked, []);
-    scene.store.capacity.free = needed;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
+    assert_eq!(fixture.sender_user.asked, []);
+    fixture.store.capacity.free = needed;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
 }
 
 /// The prefix that was sent before takes space, but need not be sent again.
 #[test]
 fn a_remembered_run_is_not_refused_for_too_little_space() {
-    let mut scene = attended();
-    let _ = scene.connect_cut(30_000, u64::MAX);
-    scene.store.capacity.free = 0;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
+    let mut fixture = attended();
+    let _ = fixture.connect_cut(30_000, u64::MAX);
+    fixture.store.capacity.free = 0;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
 }
 
 #[test]
 fn a_sender_that_requires_a_typed_key_declines_before_the_user_types_the_code() {
-    let mut scene = attended();
-    scene.typed_only = true;
-    scene.typed = false;
-    let (sender, receiver) = scene.connect();
+    let mut fixture = attended();
+    fixture.typed_only = true;
+    fixture.typed = false;
+    let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::KeyNotTyped));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
-    assert_eq!(scene.sender_user.asked, []);
-    scene.typed = true;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert_eq!(scene.receiver_user.asked, [None]);
+    assert_eq!(fixture.sender_user.asked, []);
+    fixture.typed = true;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert_eq!(fixture.receiver_user.asked, [None]);
 }
 
 #[test]
 fn a_closed_receiver_sends_receipts_and_accepts_nothing() {
-    let mut scene = Scene::new();
-    assert_eq!(scene.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(UNKNOWN));
-    assert!(scene.peers.has_unconfirmed_receipt());
-    scene.peers.close();
-    let salt = std::mem::replace(&mut scene.salt, [9; 32]);
-    assert_eq!(scene.connect(), refused(Refusal::Declined));
-    scene.salt = salt;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert!(!scene.peers.has_unconfirmed_receipt(), "its sender closed the connection in good order");
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(UNKNOWN));
+    assert!(fixture.peers.has_unconfirmed_receipt());
+    fixture.peers.close();
+    let salt = std::mem::replace(&mut fixture.salt, [9; 32]);
+    assert_eq!(fixture.connect(), refused(Refusal::Declined));
+    fixture.salt = salt;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert!(!fixture.peers.has_unconfirmed_receipt(), "its sender closed the connection in good order");
 }

@@ -6,8 +6,8 @@ use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::Cancel;
 
-use crate::actors::archive_of;
-use crate::scene::{Ends, Scene};
+use crate::doubles::archive_of;
+use crate::fixture::{Fixture, Outcomes};
 
 /// Bits that are flipped in each byte, one after the other.
 const FLIPS: [u8; 3] = [1, 2, 0x80];
@@ -17,10 +17,10 @@ const WORKING: u8 = 3;
 const ACCEPT: u8 = 4;
 const COMMITTED: u8 = 6;
 
-fn scene() -> Scene {
-    let mut scene = Scene::new().with_right_code();
-    scene.source = archive_of(&[("a", b"alpha"), ("b", b"beta")]);
-    scene
+fn fixture() -> Fixture {
+    let mut fixture = Fixture::new().with_right_code();
+    fixture.source = archive_of(&[("a", b"alpha"), ("b", b"beta")]);
+    fixture
 }
 
 /// The range of each frame, and the first byte of its payload.
@@ -35,76 +35,76 @@ fn frames(bytes: &[u8]) -> Vec<(Range<usize>, u8)> {
 }
 
 /// Flips each of the bits in each byte that one side sends (0: the sender), and passes the results to `look`.
-fn change(side: u8, places: Range<usize>, look: impl Fn(&str, &Scene, Ends)) {
+fn change(side: u8, places: Range<usize>, look: impl Fn(&str, &Fixture, Outcomes)) {
     for place in places {
         for flip in FLIPS {
-            let mut scene = scene();
-            scene.edit = Some((side, place, flip));
-            let ends = scene.connect();
-            look(&format!("byte {place} of side {side}, flipped by {flip}: {ends:?}"), &scene, ends);
+            let mut fixture = fixture();
+            fixture.edit = Some((side, place, flip));
+            let ends = fixture.connect();
+            look(&format!("byte {place} of side {side}, flipped by {flip}: {ends:?}"), &fixture, ends);
         }
     }
 }
 
-fn assert_refused(what: &str, scene: &Scene, ends: Ends) {
+fn assert_refused(what: &str, fixture: &Fixture, ends: Outcomes) {
     assert!(ends.0.is_err() && ends.1.is_err(), "{what}");
-    assert!(scene.store.committed.is_empty(), "{what}");
+    assert!(fixture.store.committed.is_empty(), "{what}");
 }
 
 #[test]
 fn any_changed_byte_of_a_sender_is_refused() {
-    let (forth, _) = scene().record::<SoftCipher>();
+    let (forth, _) = fixture().record::<SoftCipher>();
     change(0, 0..forth.len(), assert_refused);
 }
 
 #[test]
 fn any_changed_byte_of_a_receiver_is_refused_or_harmless() {
-    let (_, back) = scene().record::<SoftCipher>();
+    let (_, back) = fixture().record::<SoftCipher>();
     let frames = frames(&back);
     for message in [ACCEPT, COMMITTED] {
         assert!(frames.iter().any(|(_, first)| *first == message), "{frames:?}");
     }
     for (places, message) in frames {
-        change(1, places, |what, scene, ends| match message {
+        change(1, places, |what, fixture, ends| match message {
             // Neither is in the transcript. When `Committed` is sent, the folder is in place.
             WORKING | COMMITTED => {
-                let (archive, committed) = (&scene.source.archive, &scene.store.committed);
+                let (archive, committed) = (&fixture.source.archive, &fixture.store.committed);
                 assert!(committed == archive || (message == WORKING && committed.is_empty()), "{what}");
                 assert_eq!(ends.1.is_ok(), committed == archive, "{what}");
                 if let Ok(receipt) = ends.0 {
                     assert_eq!(committed, archive, "{what}");
                     let received = ends.1.expect("a committed archive was received");
-                    assert_eq!((receipt.digest, receipt.files), (scene.source.root, received.files), "{what}");
+                    assert_eq!((receipt.digest, receipt.files), (fixture.source.root, received.files), "{what}");
                     assert_eq!(receipt.bytes, received.bytes, "{what}");
                 }
             }
-            _ => assert_refused(what, scene, ends),
+            _ => assert_refused(what, fixture, ends),
         });
     }
 }
 
 #[test]
 fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
-    let (_, back) = scene().record::<SoftCipher>();
+    let (_, back) = fixture().record::<SoftCipher>();
     let (accept, _) = frames(&back).into_iter().find(|(_, first)| *first == ACCEPT).unwrap();
     // The header, the number of the message, an offset of one byte, a digest and a MAC.
     assert_eq!(accept.len(), 4 + 1 + 1 + 32 + 32);
-    change(1, accept.start + 6..accept.end, |what, scene, ends| {
+    change(1, accept.start + 6..accept.end, |what, fixture, ends| {
         assert_eq!(ends.0, Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac)), "{what}");
-        assert_refused(what, scene, ends);
-        assert_eq!(scene.store.written, 0, "{what}");
+        assert_refused(what, fixture, ends);
+        assert_eq!(fixture.store.written, 0, "{what}");
     });
 }
 
 #[test]
 fn a_receiver_gets_cancel_if_its_receipt_is_for_another_folder() {
-    let (forth, back) = scene().record::<SoftCipher>();
+    let (forth, back) = fixture().record::<SoftCipher>();
     let (committed, _) = frames(&back).into_iter().find(|(_, first)| *first == COMMITTED).unwrap();
     // The digest, the number of files, and the length.
     for place in [5, 5 + 32, 5 + 32 + 1] {
-        let mut scene = scene();
-        scene.edit = Some((1, committed.start + place, 1));
-        let (ends, (said, _)) = scene.run::<SoftCipher>(u64::MAX, u64::MAX);
+        let mut fixture = fixture();
+        fixture.edit = Some((1, committed.start + place, 1));
+        let (ends, (said, _)) = fixture.run::<SoftCipher>(u64::MAX, u64::MAX);
         assert_eq!(ends.0, Err(SessionError::WrongReceipt), "{place}");
         let protocol = [1, 0, 0, 2, 4, Cancel::Protocol as u8];
         assert_eq!(said[forth.len()..], protocol, "{place}");

@@ -17,9 +17,9 @@ use waft_core::sealed::keys::{ChunkKey, Schedule, Secret, Transcript};
 use waft_core::sealed::stream::{Codec, Sealer, Span, seal_buffer};
 use waft_core::wire::message;
 
-use crate::actors::{Seeded, archive_of};
+use crate::doubles::{Seeded, archive_of};
+use crate::fixture::{CHUNK, Fixture, KEY, RECEIVER, SENDER, key};
 use crate::primitives::{Derived, Keys, frames, part, point, sealed_secret, typed_secret, unpack};
-use crate::scene::{CHUNK, KEY, RECEIVER, SENDER, Scene, key};
 use crate::source::HandMade;
 
 const PAGE: &str = include_str!("../../PROTOCOL.md");
@@ -87,19 +87,19 @@ fn body_of(offer: &[u8]) -> &[u8] {
 
 #[test]
 fn the_first_example_has_the_bytes_on_the_page() {
-    let mut scene = Scene::new().with_right_code();
-    scene.source = archive_of(&[("hello.txt", b"Hello, board!\n")]);
-    scene.salt = std::array::from_fn(|at| at as u8);
-    let archive = scene.source.archive.clone();
-    let (forth, back) = scene.record::<Only<2>>();
+    let mut fixture = Fixture::new().with_right_code();
+    fixture.source = archive_of(&[("hello.txt", b"Hello, board!\n")]);
+    fixture.salt = std::array::from_fn(|at| at as u8);
+    let archive = fixture.source.archive.clone();
+    let (forth, back) = fixture.record::<Only<2>>();
     let (forth, back) = (frames(&forth), frames(&back));
     let [(1, hello), (1, code), (1, offer), (1, resume), (2, chunk)] = forth[..] else { panic!("{forth:02x?}") };
     let [(1, greeting), (1, accepted), (1, working), (1, accept), (1, committed)] = back[..] else {
         panic!("{back:02x?}")
     };
 
-    let secret = typed_secret(KEY, &scene.salt, 1_000);
-    let manifest = &archive[..scene.source.info.shape.manifest as usize];
+    let secret = typed_secret(KEY, &fixture.salt, 1_000);
+    let manifest = &archive[..fixture.source.info.shape.manifest as usize];
     let derived = Derived::new(&secret, [hello, greeting, body_of(offer)], manifest);
     assert_eq!(offer[body_of(offer).len()..], [derived.manifest_tag, derived.commitment].concat());
     assert_eq!(accept, derived.accept(b""));
@@ -124,16 +124,16 @@ fn the_first_example_has_the_bytes_on_the_page() {
     lines.hex("Resume", resume);
     lines.hex("chunk", chunk);
     lines.hex("Committed", committed);
-    lines.hex("sealed file", &sealed_file(&archive, &scene));
+    lines.hex("sealed file", &sealed_file(&archive, &fixture));
     lines.assert_on_the_page();
 }
 
 /// The same archive as a sealed file, made by the library and checked from the primitives.
-fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
-    let info = scene.source.info;
+fn sealed_file(archive: &[u8], fixture: &Fixture) -> Vec<u8> {
+    let info = fixture.source.info;
     let header = Header {
         iterations: 1_000,
-        salt: scene.salt,
+        salt: fixture.salt,
         aead: Aead::ChaCha20Poly1305,
         codec: Codec::None,
         chunk: CHUNK,
@@ -142,7 +142,7 @@ fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
     };
     let mut start = [0; ENCODED_MAX];
     let start = header.encode(&mut start);
-    let schedule = Schedule::new(&Secret::typed(&key(KEY), &scene.salt, 1_000), &Transcript::file(&start[10..]));
+    let schedule = Schedule::new(&Secret::typed(&key(KEY), &fixture.salt, 1_000), &Transcript::file(&start[10..]));
     let cipher = SoftCipher::new(header.aead, schedule.chunk_key()).unwrap();
     let span = Span::new(CHUNK, 0, info.shape.total).unwrap();
     let mut chunk = vec![0; seal_buffer(CHUNK)];
@@ -150,7 +150,7 @@ fn sealed_file(archive: &[u8], scene: &Scene) -> Vec<u8> {
         Sealer::new(cipher, schedule.nonce_prefix(), span, Codec::None).seal(archive, None, &mut chunk).unwrap();
 
     let transcript = [&b"waft/1 file"[..], b"WAFTSEAL", &part(&start[10..])].concat();
-    let keys = Keys::new(&typed_secret(KEY, &scene.salt, 1_000), &transcript);
+    let keys = Keys::new(&typed_secret(KEY, &fixture.salt, 1_000), &transcript);
     assert_eq!(schedule.commitment(), keys.expand("waft/1 commitment"));
     assert_eq!(chunk[..length], keys.chunk(2, 0, true, &[&[0], archive].concat()));
     let frame = [2, 0, 0, length as u8];
@@ -186,9 +186,9 @@ fn tree() -> HandMade {
     tree
 }
 
-/// The ephemeral key that the sender of the scene's next connection draws after its nonce.
-fn ephemeral(scene: &Scene, hello: &[u8]) -> SecretKey {
-    let mut entropy = Seeded(Seeded(scene.entropy.0).next_u64());
+/// The ephemeral key that the sender of the fixture's next connection draws after its nonce.
+fn ephemeral(fixture: &Fixture, hello: &[u8]) -> SecretKey {
+    let mut entropy = Seeded(Seeded(fixture.rng.0).next_u64());
     let mut nonce = [0; 32];
     entropy.fill_bytes(&mut nonce);
     assert_eq!(hello[3..35], nonce);
@@ -197,17 +197,17 @@ fn ephemeral(scene: &Scene, hello: &[u8]) -> SecretKey {
 
 #[test]
 fn the_second_example_has_the_bytes_on_the_page() {
-    let mut scene = Scene::new();
-    scene.typed = false;
-    scene.source = tree();
-    scene.store.staged = scene.source.archive[..HELD].to_vec();
-    scene.hold_staged();
+    let mut fixture = Fixture::new();
+    fixture.typed = false;
+    fixture.source = tree();
+    fixture.store.staged = fixture.source.archive[..HELD].to_vec();
+    fixture.hold_staged();
     // Long enough for a keep-alive.
-    scene.source_takes = 6_000;
-    let archive = scene.source.archive.clone();
-    let before = Seeded(scene.entropy.0);
-    let (forth, back) = scene.record::<Only<1>>();
-    scene.entropy = before;
+    fixture.source_takes = 6_000;
+    let archive = fixture.source.archive.clone();
+    let before = Seeded(fixture.rng.0);
+    let (forth, back) = fixture.record::<Only<1>>();
+    fixture.rng = before;
     let (forth, back) = (frames(&forth), frames(&back));
     let [(1, hello), (1, offer), (1, hashing), (1, resume), (1, reading), (2, first), (1, reading_again), (2, last)] =
         forth[..]
@@ -217,10 +217,10 @@ fn the_second_example_has_the_bytes_on_the_page() {
     let [(1, greeting), (1, accept), (1, waiting), (1, committed)] = back[..] else { panic!("{back:02x?}") };
     assert_eq!(reading, reading_again);
 
-    let ephemeral = ephemeral(&scene, hello);
-    let public = scene.hpke.public();
+    let ephemeral = ephemeral(&fixture, hello);
+    let public = fixture.hpke.public();
     let secret = sealed_secret(&ephemeral, &public);
-    let manifest = &archive[..scene.source.info.shape.manifest as usize];
+    let manifest = &archive[..fixture.source.info.shape.manifest as usize];
     let derived = Derived::new(&secret, [hello, greeting, body_of(offer)], manifest);
     let enc = point(&ephemeral.public_key());
     assert!(offer.windows(65).any(|window| window == enc));
@@ -236,7 +236,7 @@ fn the_second_example_has_the_bytes_on_the_page() {
     assert_eq!(last, derived.keys.chunk(1, 1, true, &[&[0], rest].concat()));
 
     let mut lines = Lines::default();
-    lines.hex("receiver", &*scene.hpke.to_bytes());
+    lines.hex("receiver", &*fixture.hpke.to_bytes());
     lines.hex("receiver public", &public);
     lines.hex("ephemeral", &ephemeral.to_bytes());
     lines.hex("manifest", manifest);

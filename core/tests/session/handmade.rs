@@ -4,21 +4,21 @@ use embedded_io_async::{Read as _, Write as _};
 use p256::SecretKey;
 use waft_core::session::{Misbehaviour, Receipt, SessionError};
 
-use crate::actors::{Seeded, archive_of};
+use crate::doubles::{Seeded, archive_of};
+use crate::fixture::{CHUNK, Fixture};
 use crate::primitives::{Derived, point, sealed_secret, varint};
-use crate::scene::{CHUNK, Scene};
-use crate::world::MemoryLink;
+use crate::simulation::MemoryLink;
 
 /// `Refused(Chunk)` and `Refused(Protocol)`.
 const CHUNK_REFUSED: [u8; 2] = [7, 16];
 const PROTOCOL_REFUSED: [u8; 2] = [7, 19];
 
-/// A scene whose folder has two pieces; the second is shorter.
-fn scene() -> Scene {
-    let mut scene = Scene::new();
-    scene.typed = false;
-    scene.source = archive_of(&[("a", &[7; 1_500])]);
-    scene
+/// A fixture whose folder has two pieces; the second is shorter.
+fn fixture() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.typed = false;
+    fixture.source = archive_of(&[("a", &[7; 1_500])]);
+    fixture
 }
 
 /// The plaintext of each chunk of the stream.
@@ -43,12 +43,12 @@ pub(crate) async fn receive_frame(link: &mut MemoryLink) -> Vec<u8> {
 /// Sends chunks with these plaintexts, after a `Hello` that is longer than that of this version. Returns the receiver's
 /// result and its last message.
 fn send(codec: u8, plain: impl Fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> (Result<Receipt, SessionError>, Vec<u8>) {
-    let mut scene = scene();
-    let archive = scene.source.archive.clone();
-    let shape = scene.source.info.shape;
-    let public = scene.hpke.public();
+    let mut fixture = fixture();
+    let archive = fixture.source.archive.clone();
+    let shape = fixture.source.info.shape;
+    let public = fixture.hpke.public();
     let mut last_message = Vec::new();
-    let end = scene.receive_from(async |mut link| {
+    let end = fixture.receive_from(async |mut link| {
         let hello = [&[0, 1, 1], &[3; 64][..], b"of a later version"].concat();
         link.write_all(&frame(1, &hello)).await.unwrap();
         let greeting = receive_frame(&mut link).await;
@@ -82,8 +82,8 @@ fn plain_count(archive: &[u8]) -> usize {
 #[test]
 fn a_receiver_accepts_a_sender_made_from_primitives() {
     let (end, message) = send(0, |pieces| pieces);
-    assert_eq!(end.map(|receipt| receipt.digest), Ok(scene().source.root));
-    assert_eq!((message[0], &message[1..33]), (6, &scene().source.root.0[..]));
+    assert_eq!(end.map(|receipt| receipt.digest), Ok(fixture().source.root));
+    assert_eq!((message[0], &message[1..33]), (6, &fixture().source.root.0[..]));
 }
 
 #[test]

@@ -1,26 +1,27 @@
 //! Tests of whole sessions. Both ends run in one thread, over a connection that breaks where the test says.
 
-mod actors;
 mod before_asking;
 mod changed;
+mod doubles;
 mod example;
+mod fixture;
 mod handmade;
 mod memory;
 mod primitives;
 mod rules;
-mod scene;
 mod sender_rules;
+mod simulation;
 mod source;
 mod waiting;
-mod world;
 
 use std::rc::Rc;
 
-use actors::{Moment, archive_of};
+use doubles::{Moment, archive_of};
 use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
-use scene::{CHUNK, Ends, KEY, RECEIVER, SENDER, Scene, key, refused};
+use fixture::{CHUNK, Fixture, KEY, Outcomes, RECEIVER, SENDER, key, refused};
+use simulation::{Begun, connect, run};
 use waft_core::certificate::CertificateHash;
 use waft_core::code::AuthCode;
 use waft_core::limits::{FRAME_MS, IDLE_MS, LEASE_MS, LINGER_MS};
@@ -29,129 +30,128 @@ use waft_core::sealed::keys::ChunkKey;
 use waft_core::session::sender::{self, Peer, SourceError};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError, receiver};
 use waft_core::wire::message::{Cancel, Limit, Refusal, Stage};
-use world::{Begun, connect, run};
 
 #[test]
 fn a_folder_is_sent_with_code_and_typed_key() {
-    let mut scene = Scene::new().with_right_code();
-    let before = *scene.peers.code().digits();
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert_eq!(scene.receiver_user.asked, [None]);
-    assert_eq!(scene.receiver_user.codes.len(), 1, "a used code is replaced, and the new one shown");
-    assert_ne!(scene.receiver_user.codes[0], before);
+    let mut fixture = Fixture::new().with_right_code();
+    let before = *fixture.peers.code().digits();
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert_eq!(fixture.receiver_user.asked, [None]);
+    assert_eq!(fixture.receiver_user.codes.len(), 1, "a used code is replaced, and the new one shown");
+    assert_ne!(fixture.receiver_user.codes[0], before);
 }
 
 #[test]
 fn a_folder_is_sent_with_a_sealed_key_without_a_user() {
-    let mut scene = Scene::new();
-    scene.typed = false;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert!(scene.receiver_user.asked.is_empty());
+    let mut fixture = Fixture::new();
+    fixture.typed = false;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert!(fixture.receiver_user.asked.is_empty());
 }
 
 #[test]
 fn every_connection_of_a_sender_is_compressed() {
-    let mut scene = Scene::new();
-    scene.source = archive_of(&[("zeros", &[0; 50_000])]);
-    let clock = Rc::clone(&scene.clock);
+    let mut fixture = Fixture::new();
+    fixture.source = archive_of(&[("zeros", &[0; 50_000])]);
+    let clock = Rc::clone(&fixture.clock);
     // The first connection breaks among the chunks.
     let (mut here, mut there) = connect(1_000, u64::MAX);
     let (mut here_again, mut there_again) = connect(u64::MAX, u64::MAX);
-    let (mut sending, mut receiving) = scene.sides();
-    let mut sender = sending.sender();
+    let (mut sending, mut receiving) = fixture.sides();
+    let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
     let send = async {
-        sender.send::<SoftCipher>(&mut here, &peer).await.unwrap_err();
-        sender.send::<SoftCipher>(&mut here_again, &peer).await.unwrap();
+        sender.send(&mut here, &peer).await.unwrap_err();
+        sender.send(&mut here_again, &peer).await.unwrap();
     };
     let receive = async {
         receiving.receive::<SoftCipher>(&mut there).await.unwrap_err();
         receiving.receive::<SoftCipher>(&mut there_again).await.unwrap();
     };
     run(&clock, join(send, receive));
-    assert!(scene.store.committed.len() > 50_000);
+    assert!(fixture.store.committed.len() > 50_000);
     assert!(here_again.written.len() < 10_000, "{}", here_again.written.len());
 }
 
 #[test]
 fn the_key_is_asked_for_again_after_a_wrong_one() {
-    let mut scene = Scene::new();
-    scene.receiver_user.keys = [key("ZZZZ-ZZZZ-ZZZZ-ZZZZ"), key(KEY)].into();
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert_eq!(scene.receiver_user.asked, [None, Some(2)]);
+    let mut fixture = Fixture::new();
+    fixture.receiver_user.keys = [key("ZZZZ-ZZZZ-ZZZZ-ZZZZ"), key(KEY)].into();
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert_eq!(fixture.receiver_user.asked, [None, Some(2)]);
 }
 
 #[test]
 fn three_wrong_keys_are_refused_and_nothing_is_written() {
-    let mut scene = Scene::new();
-    scene.receiver_user.keys = (0..3).map(|_| key("ZZZZ-ZZZZ-ZZZZ-ZZZZ")).collect();
-    assert_eq!(scene.connect(), refused(Refusal::KeyWrong));
-    assert_eq!(scene.receiver_user.asked, [None, Some(2), Some(1)]);
-    assert_eq!(scene.store.written, 0);
+    let mut fixture = Fixture::new();
+    fixture.receiver_user.keys = (0..3).map(|_| key("ZZZZ-ZZZZ-ZZZZ-ZZZZ")).collect();
+    assert_eq!(fixture.connect(), refused(Refusal::KeyWrong));
+    assert_eq!(fixture.receiver_user.asked, [None, Some(2), Some(1)]);
+    assert_eq!(fixture.store.written, 0);
 }
 
 #[test]
 fn a_key_that_is_not_typed_in_time_is_refused() {
-    let mut scene = Scene::new();
-    scene.receiver_user.keys.clear();
-    assert_eq!(scene.connect(), refused(Refusal::KeyTimeout));
+    let mut fixture = Fixture::new();
+    fixture.receiver_user.keys.clear();
+    assert_eq!(fixture.connect(), refused(Refusal::KeyTimeout));
 }
 
 #[test]
 fn wrong_codes_lock_their_sender_out_for_longer_and_longer() {
-    let mut scene = Scene::new();
-    scene.code_needed = true;
-    let wrong = |scene: &Scene| if scene.peers.code().digits() == b"0000" { "0001" } else { "0000" };
+    let mut fixture = Fixture::new();
+    fixture.code_needed = true;
+    let wrong = |fixture: &Fixture| if fixture.peers.code().digits() == b"0000" { "0001" } else { "0000" };
     for seconds in [30, 60, 120] {
-        let code = wrong(&scene);
-        scene.sender_user.codes = (0..3).map(|_| AuthCode::parse(code).unwrap()).collect();
-        scene.sender_user.asked.clear();
-        assert_eq!(scene.connect(), refused(Refusal::Locked { seconds }));
-        assert_eq!(scene.sender_user.asked, [None, Some(2), Some(1)]);
-        scene.clock.advance(1_000);
-        let early = scene.connect();
+        let code = wrong(&fixture);
+        fixture.sender_user.codes = (0..3).map(|_| AuthCode::parse(code).unwrap()).collect();
+        fixture.sender_user.asked.clear();
+        assert_eq!(fixture.connect(), refused(Refusal::Locked { seconds }));
+        assert_eq!(fixture.sender_user.asked, [None, Some(2), Some(1)]);
+        fixture.clock.advance(1_000);
+        let early = fixture.connect();
         assert!(matches!(early.0, Err(SessionError::Refused(Refusal::Locked { seconds: left })) if left < seconds));
-        scene.clock.advance(u64::from(seconds) * 1_000);
+        fixture.clock.advance(u64::from(seconds) * 1_000);
     }
-    assert_eq!(scene.receiver_user.codes.len(), 3, "a new code after each series");
-    let mut scene = scene.with_right_code();
-    scene.sender_user.codes.drain(..scene.sender_user.codes.len() - 1);
-    let ends = scene.connect();
-    scene.assert_committed(ends);
+    assert_eq!(fixture.receiver_user.codes.len(), 3, "a new code after each series");
+    let mut fixture = fixture.with_right_code();
+    fixture.sender_user.codes.drain(..fixture.sender_user.codes.len() - 1);
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
 }
 
 #[test]
 fn a_user_who_gives_no_code_interrupts_the_session() {
-    let mut scene = Scene::new();
-    scene.code_needed = true;
-    let (sender, receiver) = scene.connect();
+    let mut fixture = Fixture::new();
+    fixture.code_needed = true;
+    let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::Cancelled(Cancel::Interrupted)));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Interrupted)));
 }
 
 #[test]
 fn sending_the_same_folder_again_sends_no_chunks_and_keeps_the_generation() {
-    let mut scene = Scene::new();
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    let written = scene.store.written;
-    scene.salt = [8; 32];
-    scene.receiver_user.keys.push_back(key(KEY));
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert_eq!(scene.store.written, written);
-    assert_eq!(scene.store.generation, 1);
+    let mut fixture = Fixture::new();
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    let written = fixture.store.written;
+    fixture.salt = [8; 32];
+    fixture.receiver_user.keys.push_back(key(KEY));
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert_eq!(fixture.store.written, written);
+    assert_eq!(fixture.store.generation, 1);
 }
 
 /// Cuts the connection after every n-th byte in one direction, and retries as a sender does. Expects that no user is
 /// asked twice, that the folder is committed, and that a held prefix is not sent again.
-fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
+fn cut_and_retry(cut: impl Fn(&mut Fixture, u64) -> Outcomes, step: usize) {
     for at in (0..).step_by(step) {
-        let mut scene = Scene::new().with_right_code();
-        let first = cut(&mut scene, at);
+        let mut fixture = Fixture::new().with_right_code();
+        let first = cut(&mut fixture, at);
         if first.0.is_ok() {
             assert!(at > 0);
             return;
@@ -160,69 +160,69 @@ fn cut_and_retry(cut: impl Fn(&mut Scene, u64) -> Ends, step: usize) {
             matches!(first.0, Err(SessionError::Disconnected | SessionError::OutcomeUnknown { .. })),
             "cut at {at}: {first:?}"
         );
-        let code = std::str::from_utf8(scene.peers.code().digits()).unwrap().to_owned();
-        scene.sender_user.codes = [AuthCode::parse(&code).unwrap()].into();
-        scene.receiver_user.keys = [key(KEY)].into();
-        let written = scene.store.written;
-        let held = scene.store.staged.len() as u64;
-        let ends = scene.connect();
-        scene.assert_committed(ends);
-        assert!(scene.store.generation == 1, "cut at {at}");
-        if held > u64::from(scene.source.info.shape.manifest) {
-            assert_eq!(scene.store.written - written, scene.source.info.shape.total - held, "cut at {at}");
-            assert_eq!(scene.receiver_user.asked.len(), 1, "cut at {at}");
+        let code = std::str::from_utf8(fixture.peers.code().digits()).unwrap().to_owned();
+        fixture.sender_user.codes = [AuthCode::parse(&code).unwrap()].into();
+        fixture.receiver_user.keys = [key(KEY)].into();
+        let written = fixture.store.written;
+        let held = fixture.store.staged.len() as u64;
+        let ends = fixture.connect();
+        fixture.assert_committed(ends);
+        assert!(fixture.store.generation == 1, "cut at {at}");
+        if held > u64::from(fixture.source.info.shape.manifest) {
+            assert_eq!(fixture.store.written - written, fixture.source.info.shape.total - held, "cut at {at}");
+            assert_eq!(fixture.receiver_user.asked.len(), 1, "cut at {at}");
         }
     }
 }
 
 #[test]
 fn a_transfer_resumes_after_a_cut_anywhere_towards_the_receiver() {
-    cut_and_retry(|scene, at| scene.connect_cut(at, u64::MAX), 97);
+    cut_and_retry(|fixture, at| fixture.connect_cut(at, u64::MAX), 97);
 }
 
 #[test]
 fn a_transfer_resumes_after_a_cut_anywhere_towards_the_sender() {
-    cut_and_retry(|scene, at| scene.connect_cut(u64::MAX, at), 1);
+    cut_and_retry(|fixture, at| fixture.connect_cut(u64::MAX, at), 1);
 }
 
 #[test]
 fn a_manifest_that_does_not_match_its_tag_is_refused() {
-    let mut scene = Scene::new();
-    scene.source.info.manifest_digest = waft_core::digest::Digest::of(b"another");
-    assert_eq!(scene.connect(), refused(Refusal::Archive));
-    scene.assert_old();
+    let mut fixture = Fixture::new();
+    fixture.source.info.manifest_digest = waft_core::digest::Digest::of(b"another");
+    assert_eq!(fixture.connect(), refused(Refusal::Archive));
+    fixture.assert_old();
 }
 
 #[test]
 fn a_held_prefix_that_differs_is_sent_again() {
-    let mut scene = Scene::new();
-    let _ = scene.connect_cut(30_000, u64::MAX);
-    let last = scene.store.staged.len() - 1;
-    scene.store.staged[last] ^= 1;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
+    let mut fixture = Fixture::new();
+    let _ = fixture.connect_cut(30_000, u64::MAX);
+    let last = fixture.store.staged.len() - 1;
+    fixture.store.staged[last] ^= 1;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
 }
 
 #[test]
 fn a_prefix_from_another_sender_is_not_used() {
-    let mut scene = Scene::new();
-    let _ = scene.connect_cut(30_000, u64::MAX);
-    scene.store.owner.as_mut().unwrap().sender = CertificateHash([0; 32]);
-    scene.store.written = 0;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert_eq!(scene.store.written, scene.source.info.shape.total);
+    let mut fixture = Fixture::new();
+    let _ = fixture.connect_cut(30_000, u64::MAX);
+    fixture.store.owner.as_mut().unwrap().sender = CertificateHash([0; 32]);
+    fixture.store.written = 0;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert_eq!(fixture.store.written, fixture.source.info.shape.total);
 }
 
 #[test]
 fn a_sender_respects_the_receivers_bounds() {
-    let mut scene = Scene::new();
-    let has = scene.source.info.shape.total;
-    scene.store.capacity.total = has - 1;
-    let (sender, receiver) = scene.connect();
+    let mut fixture = Fixture::new();
+    let has = fixture.source.info.shape.total;
+    fixture.store.capacity.total = has - 1;
+    let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::OverLimit { limit: Limit::Total, has, most: has - 1 }));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
-    assert_eq!(scene.receiver_user.asked.len(), 0, "the user is not asked for a key");
+    assert_eq!(fixture.receiver_user.asked.len(), 0, "the user is not asked for a key");
 }
 
 #[test]
@@ -232,10 +232,10 @@ fn an_error_of_the_store_is_sent_as_a_refusal() {
         (StoreError::Name { entry: 1 }, Refusal::Name { entry: 1 }),
         (StoreError::Io, Refusal::Storage),
     ] {
-        let mut scene = Scene::new();
-        scene.store.trouble = Some((20_000, error));
-        assert_eq!(scene.connect(), refused(refusal));
-        scene.assert_old();
+        let mut fixture = Fixture::new();
+        fixture.store.trouble = Some((20_000, error));
+        assert_eq!(fixture.connect(), refused(refusal));
+        fixture.assert_old();
     }
 }
 
@@ -244,30 +244,30 @@ fn a_source_that_fails_cancels_the_session() {
     for (error, reason) in
         [(SourceError::Changed, Cancel::SourceChanged), (SourceError::Unreadable, Cancel::SourceUnreadable)]
     {
-        let mut scene = Scene::new();
-        scene.source.trouble = Some((30_000, error));
-        let (sender, receiver) = scene.connect();
+        let mut fixture = Fixture::new();
+        fixture.source.trouble = Some((30_000, error));
+        let (sender, receiver) = fixture.connect();
         assert_eq!(sender, Err(SessionError::Cancelled(reason)));
         assert_eq!(receiver, Err(SessionError::PeerCancelled(reason)));
-        scene.assert_old();
+        fixture.assert_old();
     }
 }
 
 #[test]
 fn content_that_does_not_match_its_digest_is_refused_and_not_kept() {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     // A byte of content is changed, but not its digest.
-    let last = scene.source.archive.len() - 40;
-    scene.source.archive[last] ^= 1;
-    assert_eq!(scene.connect(), refused(Refusal::Archive));
-    scene.assert_old();
-    assert!(scene.store.staged.is_empty(), "nothing of the archive is kept");
+    let last = fixture.source.archive.len() - 40;
+    fixture.source.archive[last] ^= 1;
+    assert_eq!(fixture.connect(), refused(Refusal::Archive));
+    fixture.assert_old();
+    assert!(fixture.store.staged.is_empty(), "nothing of the archive is kept");
 }
 
 #[test]
 fn a_receiver_gives_up_on_a_silent_sender() {
-    let mut scene = Scene::new();
-    let end = scene.receive_from(|link| async move {
+    let mut fixture = Fixture::new();
+    let end = fixture.receive_from(|link| async move {
         std::future::pending::<()>().await;
         drop(link);
     });
@@ -276,11 +276,11 @@ fn a_receiver_gives_up_on_a_silent_sender() {
 
 #[test]
 fn a_receiver_gives_up_on_a_sender_that_is_silent_in_the_middle_of_a_record() {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
     there.partial = Some(Begun::default());
-    let clock = Rc::clone(&scene.clock);
-    let (_, mut receiving) = scene.sides();
+    let clock = Rc::clone(&fixture.clock);
+    let (_, mut receiving) = fixture.sides();
     let half = async {
         here.write_all(&[0x17, 3, 3]).await.unwrap();
         std::future::pending::<()>().await;
@@ -294,25 +294,25 @@ fn a_receiver_gives_up_on_a_sender_that_is_silent_in_the_middle_of_a_record() {
 
 #[test]
 fn a_receiver_gives_up_on_a_frame_that_takes_too_long() {
-    let mut scene = Scene::new();
-    let clock = Rc::clone(&scene.clock);
-    let end = scene.receive_from(|mut link| async move {
+    let mut fixture = Fixture::new();
+    let clock = Rc::clone(&fixture.clock);
+    let end = fixture.receive_from(|mut link| async move {
         link.write_all(&[1, 0, 2, 0]).await.unwrap();
         loop {
             clock.sleep_until(clock.now() + IDLE_MS / 2).await;
             link.write_all(&[0]).await.unwrap();
         }
     });
-    assert_eq!((end, scene.clock.now()), (Err(SessionError::TimedOut), FRAME_MS + LINGER_MS));
+    assert_eq!((end, fixture.clock.now()), (Err(SessionError::TimedOut), FRAME_MS + LINGER_MS));
 }
 
 #[test]
 fn a_user_can_interrupt_in_the_middle_of_a_frame() {
     // In the header, and after it.
     for sent in [&[1, 0][..], &[1, 0, 0, 2, 4]] {
-        let mut scene = Scene::new();
-        scene.receiver_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 10_000)));
-        let end = scene.receive_from(|mut link| async move {
+        let mut fixture = Fixture::new();
+        fixture.receiver_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 10_000)));
+        let end = fixture.receive_from(|mut link| async move {
             link.write_all(sent).await.unwrap();
             std::future::pending::<()>().await;
         });
@@ -322,24 +322,24 @@ fn a_user_can_interrupt_in_the_middle_of_a_frame() {
 
 #[test]
 fn a_sender_can_cancel_while_the_prefix_is_read_back() {
-    let mut scene = Scene::new();
-    scene.store.read_back = Some(Moment::default());
-    scene.sender_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 1_000)));
-    let ends = scene.connect();
+    let mut fixture = Fixture::new();
+    fixture.store.read_back = Some(Moment::default());
+    fixture.sender_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 1_000)));
+    let ends = fixture.connect();
     let reason = Cancel::Interrupted;
     assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
 }
 
 #[test]
 fn a_lost_connection_is_noticed_while_the_prefix_is_read_back() {
-    let mut scene = Scene::new();
-    scene.store.read_back = Some(Moment::default());
-    let clock = Rc::clone(&scene.clock);
+    let mut fixture = Fixture::new();
+    fixture.store.read_back = Some(Moment::default());
+    let clock = Rc::clone(&fixture.clock);
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
-    let (mut sending, mut receiving) = scene.sides();
+    let (mut sending, mut receiving) = fixture.sides();
     let send = async {
         let peer = Peer { certificate: RECEIVER, hpke: None };
-        let _ = select(sending.sender().send::<SoftCipher>(&mut here, &peer), clock.sleep_until(1_000)).await;
+        let _ = select(sending.sender::<SoftCipher>().send(&mut here, &peer), clock.sleep_until(1_000)).await;
         drop(here);
     };
     let (_, end) = run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there)));
@@ -349,16 +349,16 @@ fn a_lost_connection_is_noticed_while_the_prefix_is_read_back() {
 #[test]
 fn the_receiver_waits_for_a_reader_of_the_old_folder_and_tells_the_sender() {
     for (until, received) in [(LEASE_MS - 500, true), (2 * LEASE_MS, false)] {
-        let mut scene = Scene::new();
-        scene.store.leased = Some((Rc::clone(&scene.clock), until));
-        let (sender, receiver) = scene.connect();
-        assert!(scene.sender_user.events.contains(&sender::Event::Working(Stage::Waiting)));
-        let events = scene.receiver_user.events.iter().filter(|event| **event == receiver::Event::Waiting);
+        let mut fixture = Fixture::new();
+        fixture.store.leased = Some((Rc::clone(&fixture.clock), until));
+        let (sender, receiver) = fixture.connect();
+        assert!(fixture.sender_user.events.contains(&sender::Event::Working(Stage::Waiting)));
+        let events = fixture.receiver_user.events.iter().filter(|event| **event == receiver::Event::Waiting);
         assert_eq!(events.count(), 1);
         assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received));
         if !received {
             assert_eq!(sender, Err(SessionError::Refused(Refusal::InUse)));
-            assert!((LEASE_MS..2 * LEASE_MS).contains(&scene.clock.now()));
+            assert!((LEASE_MS..2 * LEASE_MS).contains(&fixture.clock.now()));
         }
     }
 }
@@ -367,8 +367,8 @@ fn the_receiver_waits_for_a_reader_of_the_old_folder_and_tells_the_sender() {
 #[test]
 fn the_receiver_waits_for_a_reader_when_the_transfer_starts_over() {
     for (until, received) in [(LEASE_MS - 500, true), (2 * LEASE_MS, false)] {
-        let mut scene = Scene::starting_over(until);
-        let (sender, receiver) = scene.connect();
+        let mut fixture = Fixture::starting_over(until);
+        let (sender, receiver) = fixture.connect();
         assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received), "{sender:?}, {receiver:?}");
         assert!(received || sender == Err(SessionError::Refused(Refusal::InUse)));
     }
@@ -376,51 +376,51 @@ fn the_receiver_waits_for_a_reader_when_the_transfer_starts_over() {
 
 #[test]
 fn a_sender_can_cancel_while_the_receiver_waits_for_a_reader() {
-    let mut scene = Scene::new();
-    scene.store.leased = Some((Rc::clone(&scene.clock), u64::MAX));
-    scene.sender_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 1_000)));
-    let ends = scene.connect();
+    let mut fixture = Fixture::new();
+    fixture.store.leased = Some((Rc::clone(&fixture.clock), u64::MAX));
+    fixture.sender_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 1_000)));
+    let ends = fixture.connect();
     let reason = Cancel::Interrupted;
     assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
-    assert!(scene.clock.now() < LEASE_MS);
+    assert!(fixture.clock.now() < LEASE_MS);
 }
 
 #[test]
 fn a_receiver_gives_up_on_a_sender_that_hashes_for_ever_and_keeps_the_prefix() {
-    let mut scene = Scene::new();
-    scene.source = archive_of(&[("long", &[7; 200_000])]);
-    scene.store.staged = scene.source.archive[..150_000].to_vec();
-    scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
-    scene.source_takes = IDLE_MS - 1;
-    let (sent, received) = scene.connect();
+    let mut fixture = Fixture::new();
+    fixture.source = archive_of(&[("long", &[7; 200_000])]);
+    fixture.store.staged = fixture.source.archive[..150_000].to_vec();
+    fixture.store.owner = Some(Offered { sender: SENDER, created: 0, shape: fixture.source.info.shape });
+    fixture.source_takes = IDLE_MS - 1;
+    let (sent, received) = fixture.connect();
     assert_eq!(sent, Err(SessionError::PeerCancelled(Cancel::TimedOut)));
     assert_eq!(received, Err(SessionError::TimedOut));
-    assert_eq!(scene.store.staged.len(), 150_000);
+    assert_eq!(fixture.store.staged.len(), 150_000);
 }
 
 /// Chunks follow `Resume` at once, so the sender receives the keep-alives between chunks.
 #[test]
 fn a_receiver_may_send_keep_alives_while_it_starts_over() {
-    let mut scene = Scene::starting_over(LEASE_MS);
-    let chunks = scene.source.archive.len() as u64 / u64::from(CHUNK);
-    scene.source_takes = LEASE_MS * 2 / 3 / chunks;
-    let ends = scene.connect();
-    scene.assert_committed(ends);
+    let mut fixture = Fixture::starting_over(LEASE_MS);
+    let chunks = fixture.source.archive.len() as u64 / u64::from(CHUNK);
+    fixture.source_takes = LEASE_MS * 2 / 3 / chunks;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
 }
 
 /// The stage only informs the sender's user.
 #[test]
 fn any_stage_is_allowed_between_chunks() {
-    let scene = || Scene::starting_over(LEASE_MS / 2);
-    let sent = scene().record::<SoftCipher>().1;
+    let fixture = || Fixture::starting_over(LEASE_MS / 2);
+    let sent = fixture().record::<SoftCipher>().1;
     let waiting = [1, 0, 0, 2, 3, 4];
     let at = sent.windows(waiting.len()).position(|frame| frame == waiting).unwrap() + waiting.len() - 1;
     for stage in [0, 2, 3, 7, 0xff] {
-        let mut scene = scene();
-        scene.edit = Some((1, at, stage ^ 4));
-        let ends = scene.connect();
-        scene.assert_committed(ends);
-        assert!(scene.sender_user.events.contains(&sender::Event::Working(Stage::from(stage))), "{stage}");
+        let mut fixture = fixture();
+        fixture.edit = Some((1, at, stage ^ 4));
+        let ends = fixture.connect();
+        fixture.assert_committed(ends);
+        assert!(fixture.sender_user.events.contains(&sender::Event::Working(Stage::from(stage))), "{stage}");
     }
 }
 
@@ -439,33 +439,33 @@ fn missing_algorithms_are_found_before_the_user_types_the_code() {
             Err(Forged)
         }
     }
-    let mut scene = Scene::new().with_right_code();
-    let (ends, _) = scene.run::<NoCipher>(u64::MAX, u64::MAX);
+    let mut fixture = Fixture::new().with_right_code();
+    let (ends, _) = fixture.run::<NoCipher>(u64::MAX, u64::MAX);
     assert_eq!(ends.0, Err(SessionError::NothingInCommon));
-    assert!(scene.sender_user.asked.is_empty());
+    assert!(fixture.sender_user.asked.is_empty());
 }
 
 #[test]
 fn progress_that_decreases_or_exceeds_the_archive_is_refused() {
-    let scene = || {
-        let mut scene = Scene::new();
-        scene.source = archive_of(&[("long", &[7; 600_000])]);
-        scene
+    let fixture = || {
+        let mut fixture = Fixture::new();
+        fixture.source = archive_of(&[("long", &[7; 600_000])]);
+        fixture
     };
-    let sent = scene().record::<SoftCipher>().1;
+    let sent = fixture().record::<SoftCipher>().1;
     // Two `Progress` messages, each with a varint of three bytes.
     let frames: Vec<_> = (0..sent.len()).filter(|&at| sent[at..].starts_with(&[1, 0, 0, 4, 5])).collect();
     let &[first, second] = frames.as_slice() else { panic!("{frames:?}") };
     for (at, flip) in [(first + 7, 0x7f), (second + 7, sent[second + 7])] {
-        let mut scene = scene();
-        scene.edit = Some((1, at, flip));
-        assert_eq!(scene.connect().0, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)), "{flip}");
+        let mut fixture = fixture();
+        fixture.edit = Some((1, at, flip));
+        assert_eq!(fixture.connect().0, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)), "{flip}");
     }
 }
 
 #[test]
 fn cancel_is_allowed_before_hello() {
-    let end = Scene::new().receive_from(|mut link| async move {
+    let end = Fixture::new().receive_from(|mut link| async move {
         link.write_all(&[1, 0, 0, 2, 4, 0]).await.unwrap();
         std::future::pending::<()>().await;
     });
@@ -486,8 +486,8 @@ fn malformed_and_unexpected_frames_are_refused() {
         // Only `Hello` may be followed by more bytes.
         (&[1, 0, 0, 3, 4, 0, 0], Misbehaviour::Message),
     ] {
-        let mut scene = Scene::new();
-        let end = scene.receive_from(|mut link| async move {
+        let mut fixture = Fixture::new();
+        let end = fixture.receive_from(|mut link| async move {
             link.write_all(bytes).await.unwrap();
             std::future::pending::<()>().await;
         });

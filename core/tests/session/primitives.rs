@@ -9,7 +9,7 @@ use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::{PublicKey, SecretKey};
 use sha2::{Digest, Sha256};
 
-use crate::scene::{RECEIVER, SENDER};
+use crate::fixture::{RECEIVER, SENDER};
 
 /// Splits a stream into frames: kind and payload.
 pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {

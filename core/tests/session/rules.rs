@@ -16,10 +16,10 @@ use waft_core::wire::message::{
     Cancel, FromReceiver, FromSender, Hello, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
 };
 
-use crate::actors::{Moment, archive_of};
-use crate::scene::{CHUNK, Ends, KEY, RECEIVER, SENDER, Scene, UNKNOWN, key};
+use crate::doubles::{Moment, archive_of};
+use crate::fixture::{CHUNK, Fixture, KEY, Outcomes, RECEIVER, SENDER, UNKNOWN, key};
 use crate::sender_rules::greeting;
-use crate::world::{connect, run};
+use crate::simulation::{connect, run};
 
 /// A message in its frame, with bytes after its last field.
 fn frame(message: &impl Serialize, trailing: &[u8]) -> Vec<u8> {
@@ -34,13 +34,13 @@ fn hello(min: u8, max: u8) -> FromSender {
 
 /// Runs a receiver whose sender sends these bytes, and then nothing. Returns the receiver's error.
 fn run_receiver(bytes: &[u8]) -> SessionError {
-    let mut scene = Scene::new();
-    scene.max_chunk = 4 * CHUNK;
-    let end = scene.receive_from(async |mut link| {
+    let mut fixture = Fixture::new();
+    fixture.max_chunk = 4 * CHUNK;
+    let end = fixture.receive_from(async |mut link| {
         link.write_all(bytes).await.unwrap();
         std::future::pending::<()>().await;
     });
-    assert!(scene.receiver_user.asked.is_empty(), "the user is not asked for a key");
+    assert!(fixture.receiver_user.asked.is_empty(), "the user is not asked for a key");
     end.unwrap_err()
 }
 
@@ -75,7 +75,7 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
         chunk: CHUNK,
         key: KeyMode::Typed,
         created: 0,
-        shape: Scene::new().source.info.shape,
+        shape: Fixture::new().source.info.shape,
     };
     let shape = good().shape;
     let limit = |limit| SessionError::Refused(Refusal::Limit { limit });
@@ -107,40 +107,40 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
     }
     // A chunk size below the receiver's bound is accepted; then the user is asked for the key.
     let offer = FromSender::Offer(Offer { body: good(), manifest_tag: [0; 32], commitment: [0; 32] });
-    let mut scene = Scene::new();
-    scene.receiver_user.keys.clear();
+    let mut fixture = Fixture::new();
+    fixture.receiver_user.keys.clear();
     let told = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
-    let clock = Rc::clone(&scene.clock);
-    let end = scene.receive_from(async |mut link| {
+    let clock = Rc::clone(&fixture.clock);
+    let end = fixture.receive_from(async |mut link| {
         link.write_all(&told).await.unwrap();
         loop {
             clock.sleep_until(clock.now() + 5_000).await;
             link.write_all(&frame(&FromSender::Working(Stage::Waiting), b"")).await.unwrap();
         }
     });
-    assert_eq!((end, scene.receiver_user.asked.len()), (Err(SessionError::Refused(Refusal::KeyTimeout)), 1));
+    assert_eq!((end, fixture.receiver_user.asked.len()), (Err(SessionError::Refused(Refusal::KeyTimeout)), 1));
 }
 
 #[test]
 fn a_prefix_longer_than_the_archive_is_refused() {
-    let mut scene = Scene::new();
-    scene.store.staged = [&scene.source.archive[..], b"more"].concat();
-    scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
-    let (sender, receiver) = scene.connect();
+    let mut fixture = Fixture::new();
+    fixture.store.staged = [&fixture.source.archive[..], b"more"].concat();
+    fixture.store.owner = Some(Offered { sender: SENDER, created: 0, shape: fixture.source.info.shape });
+    let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Protocol)));
-    scene.assert_old();
+    fixture.assert_old();
 }
 
 #[test]
 fn a_sender_resumes_at_the_accepted_offset_or_at_the_start() {
-    let sent = Scene::new().record::<SoftCipher>().0;
+    let sent = Fixture::new().record::<SoftCipher>().0;
     let resume = [1, 0, 0, 2, 3, 0];
     let at = sent.windows(resume.len()).position(|frame| frame == resume).unwrap() + resume.len() - 1;
     for offset in [1, 100] {
-        let mut scene = Scene::new();
-        scene.edit = Some((0, at, offset));
-        let (sender, receiver) = scene.connect();
+        let mut fixture = Fixture::new();
+        fixture.edit = Some((0, at, offset));
+        let (sender, receiver) = fixture.connect();
         assert_eq!(sender, Err(SessionError::Refused(Refusal::Protocol)), "{offset}");
         assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)), "{offset}");
     }
@@ -148,12 +148,12 @@ fn a_sender_resumes_at_the_accepted_offset_or_at_the_start() {
 
 #[test]
 fn waiting_for_the_key_has_a_deadline_at_the_sender() {
-    let mut scene = Scene::new();
-    let clock = Rc::clone(&scene.clock);
+    let mut fixture = Fixture::new();
+    let clock = Rc::clone(&fixture.clock);
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
     let greeting = FromReceiver::Greeting(greeting());
-    let (mut sending, _) = scene.sides();
-    let mut sender = sending.sender();
+    let (mut sending, _) = fixture.sides();
+    let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
     let waits = async {
         there.write_all(&frame(&greeting, b"")).await.unwrap();
@@ -162,54 +162,54 @@ fn waiting_for_the_key_has_a_deadline_at_the_sender() {
             clock.sleep_until(clock.now() + 10_000).await;
         }
     };
-    let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), waits));
+    let Either::First(end) = run(&clock, select(sender.send(&mut here, &peer), waits));
     assert_eq!(end, Err(SessionError::TimedOut));
     assert!((300_000..300_000 + 2 * IDLE_MS).contains(&clock.now()), "{}", clock.now());
 }
 
 #[test]
 fn the_outcome_is_unknown_once_the_receiver_may_have_the_last_chunk() {
-    let length = Scene::new().record::<SoftCipher>().0.len() as u64;
-    let mut scene = Scene::new();
-    assert_eq!(scene.connect_cut(length - 1, u64::MAX).0, Err(UNKNOWN));
-    let mut scene = Scene::new();
-    assert_eq!(scene.connect_cut(length - 2 * u64::from(CHUNK), u64::MAX).0, Err(SessionError::Disconnected));
+    let length = Fixture::new().record::<SoftCipher>().0.len() as u64;
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.connect_cut(length - 1, u64::MAX).0, Err(UNKNOWN));
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.connect_cut(length - 2 * u64::from(CHUNK), u64::MAX).0, Err(SessionError::Disconnected));
 }
 
 /// A session whose sender takes this number of milliseconds for each read of its source.
-fn connect_slowly(scene: &mut Scene, takes: u64) -> Ends {
-    scene.source_takes = takes;
-    scene.connect()
+fn connect_slowly(fixture: &mut Fixture, takes: u64) -> Outcomes {
+    fixture.source_takes = takes;
+    fixture.connect()
 }
 
 #[test]
 fn a_user_interrupts_a_sender_between_chunks() {
-    let mut scene = Scene::new();
-    scene.sender_user.interrupts_at = Moment(Some((Rc::clone(&scene.clock), 1_000)));
+    let mut fixture = Fixture::new();
+    fixture.sender_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 1_000)));
     let reason = Cancel::Interrupted;
     let ends = (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason)));
-    assert_eq!(connect_slowly(&mut scene, 100), ends);
-    assert!(scene.clock.now() < 5_000, "{}", scene.clock.now());
-    assert!(scene.store.written > 0);
+    assert_eq!(connect_slowly(&mut fixture, 100), ends);
+    assert!(fixture.clock.now() < 5_000, "{}", fixture.clock.now());
+    assert!(fixture.store.written > 0);
 }
 
 #[test]
 fn the_receiver_waits_for_a_sender_that_hashes_long() {
-    let mut scene = Scene::new();
-    scene.store.staged = scene.source.archive[..20_000].to_vec();
-    scene.store.owner = Some(Offered { sender: SENDER, created: 0, shape: scene.source.info.shape });
+    let mut fixture = Fixture::new();
+    fixture.store.staged = fixture.source.archive[..20_000].to_vec();
+    fixture.store.owner = Some(Offered { sender: SENDER, created: 0, shape: fixture.source.info.shape });
     // Twenty reads, each of which takes almost as long as a receiver waits for a byte.
-    let ends = connect_slowly(&mut scene, IDLE_MS - 1_000);
-    scene.assert_committed(ends);
+    let ends = connect_slowly(&mut fixture, IDLE_MS - 1_000);
+    fixture.assert_committed(ends);
 }
 
 #[test]
 fn a_sender_receives_progress() {
-    let mut scene = Scene::new();
-    scene.source = archive_of(&[("long", &[7; 900_000])]);
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    let durable: Vec<u64> = scene
+    let mut fixture = Fixture::new();
+    fixture.source = archive_of(&[("long", &[7; 900_000])]);
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    let durable: Vec<u64> = fixture
         .sender_user
         .events
         .iter()
@@ -221,41 +221,41 @@ fn a_sender_receives_progress() {
 
 #[test]
 fn a_refusal_ends_the_run() {
-    let mut scene = Scene::new();
-    scene.store.trouble = Some((20_000, StoreError::Io));
-    assert_eq!(scene.connect().1, Err(SessionError::Refused(Refusal::Storage)));
-    scene.store.trouble = None;
-    scene.receiver_user.keys = [key(KEY)].into();
-    let ends = scene.connect();
-    scene.assert_committed(ends);
-    assert_eq!(scene.receiver_user.asked.len(), 2, "the key is asked for again");
+    let mut fixture = Fixture::new();
+    fixture.store.trouble = Some((20_000, StoreError::Io));
+    assert_eq!(fixture.connect().1, Err(SessionError::Refused(Refusal::Storage)));
+    fixture.store.trouble = None;
+    fixture.receiver_user.keys = [key(KEY)].into();
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert_eq!(fixture.receiver_user.asked.len(), 2, "the key is asked for again");
 }
 
 #[test]
 fn nothing_is_kept_from_a_peer_that_misbehaves() {
-    let forth = Scene::new().record::<SoftCipher>().0.len();
-    let mut scene = Scene::new();
-    scene.edit = Some((0, forth - 100, 1));
-    let (sender, receiver) = scene.connect();
+    let forth = Fixture::new().record::<SoftCipher>().0.len();
+    let mut fixture = Fixture::new();
+    fixture.edit = Some((0, forth - 100, 1));
+    let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::Refused(Refusal::Chunk)));
     assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)));
-    assert!(scene.store.written > 0 && scene.store.staged.is_empty());
+    assert!(fixture.store.written > 0 && fixture.store.staged.is_empty());
 }
 
 #[test]
 fn a_wrong_code_is_counted_before_the_sender_gets_its_answer() {
-    let mut scene = Scene::new();
-    scene.code_needed = true;
-    let wrong = |scene: &Scene| if scene.peers.code().digits() == b"0000" { "0001" } else { "0000" };
-    let give = |scene: &mut Scene, times: usize| {
-        let code = AuthCode::parse(wrong(scene)).unwrap();
-        scene.sender_user.codes =
+    let mut fixture = Fixture::new();
+    fixture.code_needed = true;
+    let wrong = |fixture: &Fixture| if fixture.peers.code().digits() == b"0000" { "0001" } else { "0000" };
+    let give = |fixture: &mut Fixture, times: usize| {
+        let code = AuthCode::parse(wrong(fixture)).unwrap();
+        fixture.sender_user.codes =
             (0..times).map(|_| AuthCode::parse(str::from_utf8(code.digits()).unwrap()).unwrap()).collect();
-        scene.connect().1
+        fixture.connect().1
     };
-    assert_eq!(give(&mut scene, 1), Err(SessionError::PeerCancelled(Cancel::Interrupted)));
+    assert_eq!(give(&mut fixture, 1), Err(SessionError::PeerCancelled(Cancel::Interrupted)));
     // The receiver is reset between two tries.
-    let kept = scene.receiver_user.kept.expect("a snapshot was kept");
-    scene.peers = PeerState::restore(&mut scene.entropy, &kept, scene.clock.now());
-    assert_eq!(give(&mut scene, 2), Err(SessionError::Refused(Refusal::Locked { seconds: 30 })));
+    let kept = fixture.receiver_user.kept.expect("a snapshot was kept");
+    fixture.peers = PeerState::restore(&mut fixture.rng, &kept, fixture.clock.now());
+    assert_eq!(give(&mut fixture, 2), Err(SessionError::Refused(Refusal::Locked { seconds: 30 })));
 }

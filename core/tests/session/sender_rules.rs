@@ -14,10 +14,10 @@ use waft_core::wire::message::{
     Cancel, FromReceiver, Greeting, KEY_SEALED, KEY_TYPED, Limit, List, OFFER_TAGS, Refusal, Stage,
 };
 
+use crate::fixture::{CHUNK, Fixture, KEY, RECEIVER};
 use crate::handmade::{frame, receive_frame};
 use crate::primitives::{Derived, frames, typed_secret};
-use crate::scene::{CHUNK, KEY, RECEIVER, Scene};
-use crate::world::{connect, run};
+use crate::simulation::{connect, run};
 
 /// The first message of a receiver that asks for a typed key and no code.
 pub(crate) fn greeting() -> Greeting {
@@ -54,22 +54,22 @@ fn greeting_payload(greeting: Greeting) -> Vec<u8> {
 /// Runs a sender whose receiver sends these messages, and then nothing. Returns the sender's error and the payloads
 /// that it sent.
 fn run_sender(messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
-    run_sender_in(Scene::new(), messages)
+    run_sender_in(Fixture::new(), messages)
 }
 
-fn run_sender_in(mut scene: Scene, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
-    let clock = Rc::clone(&scene.clock);
+fn run_sender_in(mut fixture: Fixture, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
+    let clock = Rc::clone(&fixture.clock);
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
-    let (mut sending, _) = scene.sides();
+    let (mut sending, _) = fixture.sides();
     let receiver = async {
         for message in messages {
             there.write_all(&frame(1, message)).await.unwrap();
         }
         std::future::pending::<()>().await;
     };
-    let mut sender = sending.sender();
+    let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
-    let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), receiver)) else {
+    let Either::First(end) = run(&clock, select(sender.send(&mut here, &peer), receiver)) else {
         unreachable!("the receiver runs until it is dropped");
     };
     let sent = frames(&here.written).into_iter().map(|(_, payload)| payload.to_vec());
@@ -90,7 +90,7 @@ fn misbehaved(how: Misbehaviour) -> (SessionError, Option<u8>) {
 #[test]
 fn a_sender_declines_unsuitable_bounds_and_algorithms() {
     let declined = |error| (error, Some(Cancel::Declined as u8));
-    let total = Scene::new().source.info.shape.total;
+    let total = Fixture::new().source.info.shape.total;
     let limit = |limit, has, most| declined(SessionError::OverLimit { limit, has, most });
     for (greeting, end) in [
         (Greeting { version: 0, ..greeting() }, declined(SessionError::NothingInCommon)),
@@ -159,10 +159,10 @@ fn a_malformed_greeting_is_a_protocol_error() {
 #[test]
 fn the_keys_are_bound_to_all_of_a_greeting() {
     let greeting = [&greeting_payload(greeting())[..], b"of a later version"].concat();
-    let scene = Scene::new();
-    let manifest = scene.source.archive[..scene.source.info.shape.manifest as usize].to_vec();
-    let secret = typed_secret(KEY, &scene.salt, 1_000);
-    let (_, sent) = run_sender_in(scene, std::slice::from_ref(&greeting));
+    let fixture = Fixture::new();
+    let manifest = fixture.source.archive[..fixture.source.info.shape.manifest as usize].to_vec();
+    let secret = typed_secret(KEY, &fixture.salt, 1_000);
+    let (_, sent) = run_sender_in(fixture, std::slice::from_ref(&greeting));
     let (body, tags) = sent[1].split_at(sent[1].len() - OFFER_TAGS);
     let derived = Derived::new(&secret, [&sent[0], &greeting, body], &manifest);
     assert_eq!(tags, [derived.manifest_tag, derived.commitment].concat());
@@ -194,13 +194,13 @@ fn an_unexpected_message_is_a_protocol_error() {
 /// `Progress` arrives while the sender hashes its own prefix.
 #[test]
 fn progress_before_the_chunks_is_a_protocol_error() {
-    let mut scene = Scene::new();
-    scene.source_takes = 1_000;
-    let (archive, secret) = (scene.source.archive.clone(), typed_secret(KEY, &scene.salt, 1_000));
-    let manifest = &archive[..scene.source.info.shape.manifest as usize];
-    let clock = Rc::clone(&scene.clock);
+    let mut fixture = Fixture::new();
+    fixture.source_takes = 1_000;
+    let (archive, secret) = (fixture.source.archive.clone(), typed_secret(KEY, &fixture.salt, 1_000));
+    let manifest = &archive[..fixture.source.info.shape.manifest as usize];
+    let clock = Rc::clone(&fixture.clock);
     let (mut here, mut there) = connect(u64::MAX, u64::MAX);
-    let (mut sending, _) = scene.sides();
+    let (mut sending, _) = fixture.sides();
     let receiver = async {
         let hello = receive_frame(&mut there).await;
         let greeting = greeting_payload(greeting());
@@ -212,9 +212,9 @@ fn progress_before_the_chunks_is_a_protocol_error() {
         there.write_all(&frame(1, &payload(&FromReceiver::Progress { durable: 300 }))).await.unwrap();
         std::future::pending::<()>().await;
     };
-    let mut sender = sending.sender();
+    let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
-    let Either::First(end) = run(&clock, select(sender.send::<SoftCipher>(&mut here, &peer), receiver)) else {
+    let Either::First(end) = run(&clock, select(sender.send(&mut here, &peer), receiver)) else {
         unreachable!("the receiver runs until it is dropped");
     };
     assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)));
@@ -246,9 +246,9 @@ fn a_silent_receiver_gets_cancel() {
 /// After the last try a receiver sends `Locked`.
 #[test]
 fn a_wrong_code_without_tries_left_is_a_protocol_error() {
-    let scene = Scene::new().with_right_code();
+    let fixture = Fixture::new().with_right_code();
     let greeting = greeting_payload(Greeting { code_needed: true, ..greeting() });
-    let (error, sent) = run_sender_in(scene, &[greeting, payload(&FromReceiver::CodeWrong { left: 0 })]);
+    let (error, sent) = run_sender_in(fixture, &[greeting, payload(&FromReceiver::CodeWrong { left: 0 })]);
     let sent: Vec<u8> = sent.iter().map(|sent| sent[0]).collect();
     assert_eq!((error, sent), (SessionError::PeerMisbehaved(Misbehaviour::Field), vec![0, 1, 4]));
 }

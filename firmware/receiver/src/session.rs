@@ -14,7 +14,7 @@ use waft_core::certificate::CertificateHash;
 use waft_core::limits::{LINGER_MS, REMEMBER_MS};
 use waft_core::session::own_frame::own_frame;
 use waft_core::session::peers::{LockoutSnapshot, PeerState};
-use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
+use waft_core::session::receiver::{Buffers, Environment, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Clock, Link};
 use zeroize::Zeroize as _;
 
@@ -82,7 +82,7 @@ pub(crate) struct Sessions<'a, B: Board> {
     pub(crate) plain: &'a mut [u8],
 }
 
-impl<B: Board> Sessions<'_, B> {
+impl<'a, B: Board + 'a> Sessions<'a, B> {
     /// Wipes the keys of runs that have expired. Returns the time at which to call it again.
     #[inline(never)]
     pub(crate) fn expire(&mut self) -> u64 {
@@ -123,7 +123,7 @@ impl<B: Board> Sessions<'_, B> {
     }
 
     /// Runs a session of core's receiver, with exclusive access to the store.
-    async fn receive(&mut self, link: &mut impl Link, sender: CertificateHash) {
+    async fn receive<L: Link>(&mut self, link: &mut L, sender: CertificateHash) {
         let asked = self.identity.policy;
         let policy = Policy {
             code_needed: asked.code,
@@ -138,20 +138,35 @@ impl<B: Board> Sessions<'_, B> {
         };
         let mut store = self.store.lock().await;
         let mut operator = AtBoard::new(self.panel, self.events, self.lockouts);
-        let mut receiver = Receiver {
+        let mut receiver = Receiver::<Surroundings<'_, 'a, B, L>> {
             policy: &policy,
             peers: &mut self.peers,
             store: &mut *store,
             operator: &mut operator,
             clock: self.clock,
-            entropy: &mut self.random,
+            rng: &mut self.random,
             buffers: Buffers { frame: self.frame, plain: self.plain },
         };
-        if let Err(error) = receiver.receive::<B::Cipher>(link, sender).await {
+        if let Err(error) = receiver.receive(link, sender).await {
             self.events.send(Event::Ended(error));
             self.panel.tell(Notice::Ended(error));
         }
     }
+}
+
+/// The types with which core's receiver works on a board: the operator borrows for `'o`, the store for `'s`.
+struct Surroundings<'o, 's, B, L>(PhantomData<(&'o (), &'s (), B, L)>);
+
+impl<'o, 's, B: Board + 's, L: Link> Environment for Surroundings<'o, 's, B, L>
+where
+    B::Mutex: 'o,
+{
+    type Link = L;
+    type Store = Store<'s, B>;
+    type Operator = AtBoard<'o, B::Mutex>;
+    type Clock = B::Clock;
+    type Rng = Random;
+    type Cipher = B::Cipher;
 }
 
 /// The memory of a session. It is wiped when the session ends and when it is dropped.

@@ -24,7 +24,7 @@ use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
 use waft_core::sealed::keys::{Schedule, Secret, Transcript};
-use waft_core::session::sender::{Buffers, Event, Operator, Peer, Run, Sender, buffer_len};
+use waft_core::session::sender::{Buffers, Environment, Event, Operator, Peer, Run, Sender, buffer_len};
 use waft_core::session::{DuplexLink, Link, Receipt, SessionError, Written};
 use waft_core::wire::frame::{Header, Kind};
 use waft_core::wire::message::OFFER_TAGS;
@@ -113,15 +113,15 @@ impl Running {
             typed_only: false,
         };
         let [mut plain, mut frame] = [(); 2].map(|()| vec![0; buffer_len(CHUNK_MAX)]);
-        let mut sender = Sender {
+        let mut sender = Sender::<ScriptedSender> {
             run: &run,
             source: &mut source,
             operator: &mut Scripted(code),
             clock: &Clock::start(),
-            entropy: &mut OsRng,
+            rng: &mut OsRng,
             buffers: Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
         };
-        sender.send::<RingCipher>(tap, peer).await
+        sender.send(tap, peer).await
     }
 
     /// The chunk key, if the session got as far as an offer. The offer is the first message after `Hello` that is longer
@@ -147,6 +147,18 @@ fn messages(mut bytes: &[u8]) -> Vec<&[u8]> {
         bytes = rest;
     }
     messages
+}
+
+/// The types with which this sender works.
+struct ScriptedSender;
+
+impl Environment for ScriptedSender {
+    type Link = Tap;
+    type Source = FolderSource;
+    type Operator = Scripted;
+    type Clock = Clock;
+    type Rng = OsRng;
+    type Cipher = RingCipher;
 }
 
 /// An operator that knows the code from the start.

@@ -109,7 +109,7 @@ fn stored_by(store: Lying) -> Ended {
     let world = World::new();
     write(&world.folder(), "deep/\u{202e}txt.exe", b"a name that turns around");
     write(&world.folder(), "z", b"z");
-    sent_to(&world, async |world, listener| receive::<RingCipher>(world, &listener, &mut store.clone()).await).0
+    sent_to(&world, async |world, listener| receive::<RingCipher, _>(world, &listener, &mut store.clone()).await).0
 }
 
 #[test]

@@ -1,19 +1,21 @@
 //! Senders and receivers of the tests: real identities, real TLS, and any behaviour after the handshake.
 
+use std::marker::PhantomData;
+
 use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
 use tokio::net::{TcpListener, TcpStream};
 use waft::clock::Clock;
 use waft::door::{admit, knock};
+use waft::tls;
 use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
-use waft::tls::{receiver, sender};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::cipher::Cipher;
 use waft_core::session::peers::PeerState;
-use waft_core::session::receiver::{KeyAnswer, KeySource, Policy, Receiver};
-use waft_core::session::sender::{Peer, Run, Sender};
+use waft_core::session::receiver::{self, KeyAnswer, KeySource, Policy, Receiver};
+use waft_core::session::sender::{self, Peer, Run, Sender};
 use waft_core::session::{Offered, Receipt, SessionError, Store};
 
 use super::source::HandMade;
@@ -29,7 +31,7 @@ pub(crate) async fn dial(world: &World, address: &str) -> TlsLink {
     let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
     knock(&mut stream).await.expect("the receiver begins TLS");
     let pins = Pins::receiver(world.laptop.known(), &name(&world.kitchen));
-    sender::authenticate(stream, &world.laptop.identity(), pins).await.expect("they trust each other").link
+    tls::sender::authenticate(stream, &world.laptop.identity(), pins).await.expect("they trust each other").link
 }
 
 /// Accepts a sender as the kitchen. Returns after the TLS handshake.
@@ -37,7 +39,7 @@ pub(crate) async fn accept(world: &World, listener: &TcpListener) -> TlsLink {
     let (mut stream, _) = listener.accept().await.expect("a sender comes");
     admit(&mut stream).await.expect("it is one");
     let pins = Pins::senders(world.kitchen.known());
-    receiver::authenticate(stream, &world.kitchen.identity(), pins).await.expect("they trust each other").link
+    tls::receiver::authenticate(stream, &world.kitchen.identity(), pins).await.expect("they trust each other").link
 }
 
 /// Sends a hand-made archive by the protocol, as the laptop, without a code and with a sealed key.
@@ -59,24 +61,24 @@ pub(crate) async fn send<C: Cipher>(
         certificate: laptop.certificate().hash(),
         typed_only: false,
     };
-    let length = waft_core::session::sender::buffer_len(CHUNK_MAX);
+    let length = sender::buffer_len(CHUNK_MAX);
     let (mut plain, mut frame) = (vec![0; length], vec![0; length]);
-    let mut sender = Sender {
+    let mut sender = Sender::<LaptopEnvironment<C>> {
         run: &run,
         source: &mut source,
         operator: &mut Nobody,
         clock: &Clock::start(),
-        entropy: &mut OsRng,
-        buffers: waft_core::session::sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
+        rng: &mut OsRng,
+        buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
     };
     let peer = Peer { certificate: kitchen.certificate().hash(), hpke: kitchen.certificate().hpke() };
-    let outcome = sender.send::<C>(&mut link, &peer).await;
+    let outcome = sender.send(&mut link, &peer).await;
     link.close().await;
     outcome
 }
 
 /// Receives by the protocol into a store that may misbehave, as the kitchen, without a code and with a sealed key.
-pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, store: &mut impl Store) {
+pub(crate) async fn receive<C: Cipher, S: Store>(world: &World, listener: &TcpListener, store: &mut S) {
     let mut link = accept(world, listener).await;
     let (laptop, kitchen) = (world.laptop.identity(), world.kitchen.identity());
     let policy = Policy {
@@ -87,19 +89,43 @@ pub(crate) async fn receive<C: Cipher>(world: &World, listener: &TcpListener, st
         key_seconds: 1,
         certificate: kitchen.certificate().hash(),
     };
-    let mut frame = vec![0; waft_core::session::receiver::buffer_len(CHUNK_MAX)];
-    let mut receiver = Receiver {
+    let mut frame = vec![0; receiver::buffer_len(CHUNK_MAX)];
+    let mut receiver = Receiver::<KitchenEnvironment<C, S>> {
         policy: &policy,
         peers: &mut PeerState::new(&mut OsRng),
         store,
         operator: &mut Nobody,
         clock: &Clock::start(),
-        entropy: &mut OsRng,
-        buffers: waft_core::session::receiver::Buffers { frame: &mut frame, plain: &mut vec![0; CHUNK_MAX as usize] },
+        rng: &mut OsRng,
+        buffers: receiver::Buffers { frame: &mut frame, plain: &mut vec![0; CHUNK_MAX as usize] },
     };
     // The result is checked at the other end.
-    let _ = receiver.receive::<C>(&mut link, laptop.certificate().hash()).await;
+    let _ = receiver.receive(&mut link, laptop.certificate().hash()).await;
     link.close().await;
+}
+
+/// The types with which the laptop sends.
+struct LaptopEnvironment<C>(PhantomData<C>);
+
+impl<C: Cipher> sender::Environment for LaptopEnvironment<C> {
+    type Link = TlsLink;
+    type Source = HandMade;
+    type Operator = Nobody;
+    type Clock = Clock;
+    type Rng = OsRng;
+    type Cipher = C;
+}
+
+/// The types with which the kitchen receives.
+struct KitchenEnvironment<C, S>(PhantomData<(C, S)>);
+
+impl<C: Cipher, S: Store> receiver::Environment for KitchenEnvironment<C, S> {
+    type Link = TlsLink;
+    type Store = S;
+    type Operator = Nobody;
+    type Clock = Clock;
+    type Rng = OsRng;
+    type Cipher = C;
 }
 
 /// The types of a sender's `Cancel`, a receiver's `Refused` and its `Cancel`.
@@ -153,19 +179,19 @@ pub(crate) fn varint(mut value: u64) -> Vec<u8> {
 /// An operator that answers nothing.
 struct Nobody;
 
-impl waft_core::session::sender::Operator for Nobody {
+impl sender::Operator for Nobody {
     async fn code(&mut self, _: Option<u8>) -> Option<AuthCode> {
         None
     }
-    fn event(&mut self, _: waft_core::session::sender::Event) {}
+    fn event(&mut self, _: sender::Event) {}
 }
 
-impl waft_core::session::receiver::Operator for Nobody {
+impl receiver::Operator for Nobody {
     fn code(&mut self, _: &AuthCode) {}
     async fn key(&mut self, _: &Offered, _: Option<u8>, _: &mut TransferKey) -> KeyAnswer {
         KeyAnswer::Declined
     }
-    fn event(&mut self, _: waft_core::session::receiver::Event) {}
+    fn event(&mut self, _: receiver::Event) {}
 }
 
 /// An entry of a manifest as bytes, valid or not.

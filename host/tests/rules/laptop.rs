@@ -1,5 +1,6 @@
 //! A sender whose runs a test controls: real identities, TCP and TLS, the sender of core, a folder in memory.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
@@ -23,7 +24,7 @@ use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::{CHUNK_MAX, ENTRY_MAX};
 use waft_core::path::RelPath;
-use waft_core::session::sender::{Buffers, Event, Operator, Peer, Run, Sender, Source as _, buffer_len};
+use waft_core::session::sender::{Buffers, Environment, Event, Operator, Peer, Run, Sender, Source as _, buffer_len};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::preface::ClearRefusal;
 
@@ -152,19 +153,19 @@ impl Laptop {
         let (mut plain, mut frame) = (vec![0; buffer_len(CHUNK_MAX)], vec![0; buffer_len(CHUNK_MAX)]);
         let all_sent = Notify::new();
         let mut operator = Caller { codes, total: folder.info().shape.total, all_sent: &all_sent, offset: 0, moved };
-        let mut sender = Sender {
+        let mut sender = Sender::<CallerEnvironment<'_>> {
             run: &run,
             source: &mut folder,
             operator: &mut operator,
             clock: &Clock::start(),
-            entropy: &mut OsRng,
+            rng: &mut OsRng,
             buffers: Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
         };
         let peer = Peer { certificate: kitchen.hash(), hpke: kitchen.hpke() };
         tokio::select! {
             biased;
             () = all_sent.notified(), if deaf => (None, Some(link)),
-            outcome = sender.send::<RingCipher>(&mut link, &peer) => {
+            outcome = sender.send(&mut link, &peer) => {
                 link.close().await;
                 (Some(outcome), None)
             }
@@ -192,6 +193,18 @@ impl Sending {
         done();
         drop(link);
     }
+}
+
+/// The types with which this sender works.
+struct CallerEnvironment<'a>(PhantomData<&'a ()>);
+
+impl<'a> Environment for CallerEnvironment<'a> {
+    type Link = TlsLink;
+    type Source = HandMade;
+    type Operator = Caller<'a>;
+    type Clock = Clock;
+    type Rng = OsRng;
+    type Cipher = RingCipher;
 }
 
 /// The sender's operator, with these codes in reverse order.

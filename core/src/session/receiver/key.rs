@@ -6,20 +6,22 @@ use core::future::pending;
 use core::pin::pin;
 
 use embassy_futures::select::{Either, select};
-use rand_core::CryptoRngCore;
+use embassy_futures::yield_now;
 
 use crate::code::TransferKey;
 use crate::limits::KEY_TRIES;
-use crate::sealed::keys::{Schedule, Secret};
-use crate::session::channel::stretch;
-use crate::session::receiver::opening::Accepted;
-use crate::session::receiver::session::Session;
+use crate::sealed::keys::{Schedule, Secret, Stretch};
+use crate::session::link::Clock;
+use crate::session::outcome::SessionError;
+use crate::session::receiver::environment::{Environment, KeySource};
+use crate::session::receiver::offer::Accepted;
+use crate::session::receiver::operator::{KeyAnswer, Operator};
+use crate::session::receiver::state::Session;
+use crate::session::receiver::store::Offered;
 use crate::session::receiver::wait::{First, wait_for};
-use crate::session::receiver::{KeyAnswer, KeySource, Operator};
-use crate::session::{Clock, Link, Offered, SessionError, Store};
 use crate::wire::message::{Cancel, FromReceiver, KeyMode, Refusal, Stage};
 
-impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
+impl<E: Environment> Session<'_, '_, E> {
     /// Finds the key that matches the offer's commitment: a sealed, a remembered or a typed one. Derives `schedule`
     /// from it.
     pub(super) async fn prove_key(&mut self, accepted: &Accepted, schedule: &mut Schedule) -> Result<(), SessionError> {
@@ -31,7 +33,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             schedule.derive(&secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
-        if let Some(secret) = self.receiver.peers.secret(&accepted.run, iterations) {
+        if let Some(secret) = self.receiver.peers.runs.secret(&accepted.run, iterations) {
             schedule.derive(secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
@@ -46,7 +48,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             }
             schedule.derive(&secret, transcript);
             if schedule.commits_to(&offer.commitment) {
-                self.receiver.peers.key_proven(&accepted.run, iterations, &secret);
+                self.receiver.peers.runs.key_proven(&accepted.run, iterations, &secret);
                 return stretched;
             }
             stretched?;
@@ -105,4 +107,16 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
 
 fn key_wrong<T>() -> Result<T, SessionError> {
     Err(SessionError::Refused(Refusal::KeyWrong))
+}
+
+/// Iterations between two yields: about 15 ms on a Cortex-M4 at 100 MHz.
+const STRETCH_STEP: u32 = 256;
+
+/// Stretches a typed key, and yields to other tasks between steps.
+async fn stretch(key: &TransferKey, salt: &[u8; 32], iterations: u32, secret: &mut Secret) {
+    let mut stretch = Stretch::new(key, salt, iterations);
+    while !stretch.step(STRETCH_STEP) {
+        yield_now().await;
+    }
+    stretch.finish(secret);
 }

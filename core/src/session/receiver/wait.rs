@@ -10,7 +10,8 @@ use embassy_futures::select::{Either, Either3, Either4, select, select3, select4
 
 use crate::limits::IDLE_MS;
 use crate::session::channel::{Channel, Interrupted};
-use crate::session::{Clock, Link, SessionError};
+use crate::session::link::{Clock, Link};
+use crate::session::outcome::SessionError;
 use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
 
 /// The event that ended a wait.
@@ -28,8 +29,8 @@ pub(super) enum First<T> {
 /// sender has no deadline.
 ///
 /// The work is pinned by reference: passing the future by value would store it twice.
-pub(super) async fn wait_for<T, L: Link, K: Clock>(
-    channel: &mut Channel<'_, L, K>,
+pub(super) async fn wait_for<T, L: Link, C: Clock>(
+    channel: &mut Channel<'_, L, C>,
     stage: Stage,
     buffer: Option<&mut [u8]>,
     interrupted: impl Future<Output = ()>,
@@ -45,8 +46,8 @@ pub(super) async fn wait_for<T, L: Link, K: Clock>(
 }
 
 /// Runs `work` to its end, even if the connection fails. Meanwhile this sends keep-alives with `stage`.
-pub(super) async fn finish<T, L: Link, K: Clock>(
-    channel: &mut Channel<'_, L, K>,
+pub(super) async fn finish<T, L: Link, C: Clock>(
+    channel: &mut Channel<'_, L, C>,
     stage: Stage,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> T {
@@ -67,8 +68,8 @@ pub(super) async fn finish<T, L: Link, K: Clock>(
 }
 
 /// Does the work of [`wait_for`]. Type-erased so that it is compiled once.
-async fn wait_for_erased<L: Link, K: Clock>(
-    channel: &mut Channel<'_, L, K>,
+async fn wait_for_erased<L: Link, C: Clock>(
+    channel: &mut Channel<'_, L, C>,
     stage: Stage,
     mut buffer: Option<&mut [u8]>,
     mut interrupted: Interrupted<'_>,

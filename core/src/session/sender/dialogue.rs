@@ -8,11 +8,12 @@ use core::pin::pin;
 
 use embassy_futures::select::{Either3, Either4, select3, select4};
 
-use crate::code::AuthCode;
 use crate::limits::{self, IDLE_MS, MESSAGE_MAX, WORKING_CAP_MS};
 use crate::session::channel::{Channel, decode, frame_message, frame_payload};
-use crate::session::sender::{Event, Operator};
-use crate::session::{Clock, DuplexLink, Misbehaviour, SessionError, Written};
+use crate::session::link::{Clock, Written};
+use crate::session::outcome::{Misbehaviour, SessionError};
+use crate::session::sender::environment::Environment;
+use crate::session::sender::operator::{Event, Operator};
 use crate::wire::frame::Kind;
 use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
 
@@ -20,13 +21,13 @@ use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
 const GRACE_MS: u64 = 500;
 
 /// A sender's connection and its user.
-pub(super) struct Dialogue<'s, L, O, K> {
-    pub(super) channel: Channel<'s, L, K>,
-    pub(super) operator: &'s mut O,
+pub(super) struct Dialogue<'s, E: Environment> {
+    pub(super) channel: Channel<'s, E::Link, E::Clock>,
+    pub(super) operator: &'s mut E::Operator,
     /// Buffer for frames that are sent.
     pub(super) frame: &'s mut [u8],
     /// Buffer for messages that are received.
-    message: [u8; MESSAGE_MAX],
+    pub(super) message: [u8; MESSAGE_MAX],
     /// `None` before chunks are sent.
     progress: Option<Progress>,
 }
@@ -38,8 +39,12 @@ struct Progress {
     total: u64,
 }
 
-impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
-    pub(super) fn new(channel: Channel<'s, L, K>, operator: &'s mut O, frame: &'s mut [u8]) -> Self {
+impl<'s, E: Environment> Dialogue<'s, E> {
+    pub(super) fn new(
+        channel: Channel<'s, E::Link, E::Clock>,
+        operator: &'s mut E::Operator,
+        frame: &'s mut [u8],
+    ) -> Self {
         Self { channel, operator, frame, message: [0; MESSAGE_MAX], progress: None }
     }
 
@@ -92,31 +97,6 @@ impl<'s, L: DuplexLink, O: Operator, K: Clock> Dialogue<'s, L, O, K> {
         }
         self.operator.event(Event::Working(stage));
         Ok(())
-    }
-
-    /// Asks the user for the code, and sends keep-alives meanwhile.
-    pub(super) async fn ask_code(&mut self, left: Option<u8>) -> Result<AuthCode, SessionError> {
-        let clock = self.channel.clock();
-        let until = self.channel.after(limits::CODE_MS + IDLE_MS);
-        let mut silent_until = self.channel.after(IDLE_MS);
-        let mut answer = pin!(self.operator.code(left));
-        loop {
-            let tick = self.channel.next_keep_alive();
-            match select3(&mut answer, self.channel.readable(), clock.sleep_until(tick)).await {
-                Either3::First(Some(code)) => return Ok(code),
-                Either3::First(None) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
-                Either3::Second(ready) => {
-                    ready?;
-                    let within = self.channel.after(IDLE_MS);
-                    match decode(self.channel.receive_message(&mut self.message, within, pin!(pending())).await?)? {
-                        FromReceiver::Working(_) => silent_until = self.channel.after(IDLE_MS),
-                        other => return not_expected(other),
-                    }
-                }
-                Either3::Third(()) if clock.now() >= until.min(silent_until) => return Err(SessionError::TimedOut),
-                Either3::Third(()) => self.channel.send(&FromSender::Working(Stage::Waiting)).await?,
-            }
-        }
     }
 
     /// Runs `work` of this side, and sends keep-alives with `stage` meanwhile. The user may interrupt it.

@@ -1,5 +1,6 @@
 //! The real sender, with a folder in memory and an operator that knows the codes.
 
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 
 use embedded_io_async::{Read, Write};
@@ -19,7 +20,9 @@ use waft_core::limits::{FRAME_HEADER, MESSAGE_MAX};
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::sealed::stream::Compressor;
 use waft_core::session::sender::buffer_len;
-use waft_core::session::sender::{ArchiveInfo, Buffers, Event, Operator, Peer, Run, Sender, Source, SourceError};
+use waft_core::session::sender::{
+    ArchiveInfo, Buffers, Environment, Event, Operator, Peer, Run, Sender, Source, SourceError,
+};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::frame::{Header, Kind};
 use waft_core::wire::message::{FromReceiver, FromSender, Greeting, Hello, KeyMode, Offer, OfferBody};
@@ -91,16 +94,16 @@ impl Laptop {
         );
         let (mut plain, mut frame) = (vec![0; buffer_len(CHUNK)], vec![0; buffer_len(CHUNK)]);
         let mut compressor = Compressor::default();
-        let mut sender = Sender {
+        let mut sender = Sender::<LaptopEnvironment<'_>> {
             run: &run,
             source: &mut source,
             operator: &mut person,
             clock: &TokioClock::new(),
-            entropy: &mut OsRng,
+            rng: &mut OsRng,
             buffers: Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
         };
         let receiver = Peer { certificate: peer.certificate.hash(), hpke: peer.certificate.hpke() };
-        let sent = sender.send::<SoftCipher>(&mut link, &receiver).await;
+        let sent = sender.send(&mut link, &receiver).await;
         // A sender that disappears does not close the connection properly.
         if stop.is_none() {
             link.close().await;
@@ -161,6 +164,18 @@ impl Operator for Knows {
     }
 
     fn event(&mut self, _event: Event) {}
+}
+
+/// The types with which the laptop sends.
+struct LaptopEnvironment<'a>(PhantomData<&'a ()>);
+
+impl<'a> Environment for LaptopEnvironment<'a> {
+    type Link = TlsLink;
+    type Source = InMemory<'a>;
+    type Operator = Knows;
+    type Clock = TokioClock;
+    type Rng = OsRng;
+    type Cipher = SoftCipher;
 }
 
 struct InMemory<'a> {

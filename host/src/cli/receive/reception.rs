@@ -1,12 +1,13 @@
 //! Runs a receiver's sessions, and holds the state that outlives each of them.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand_core::OsRng;
 use waft_core::limits::CHUNK_MAX;
 use waft_core::session::peers::PeerState;
-use waft_core::session::receiver::{Buffers, KeySource, Policy, Receiver, buffer_len};
+use waft_core::session::receiver::{Buffers, Environment, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Clock as _, Receipt, SessionError};
 use waft_core::wire::message::Cancel;
 use zeroize::Zeroizing;
@@ -23,12 +24,25 @@ use crate::error::{Error, bytes, shown};
 use crate::identity::Identity;
 use crate::store::DirectoryStore;
 use crate::tls::Authenticated;
+use crate::tls::link::TlsLink;
 
 /// Maximum number of iterations of a sender's key derivation: about a second. The derivation blocks the thread that
 /// also sends keep-alives.
 const MAX_ITERATIONS: u32 = 2_000_000;
 /// How long a user has to type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
+
+/// The types with which core's receiver works on a computer.
+struct ReceiverEnvironment<'a>(PhantomData<&'a ()>);
+
+impl<'a> Environment for ReceiverEnvironment<'a> {
+    type Link = TlsLink;
+    type Store = DirectoryStore;
+    type Operator = AtReceiver<'a>;
+    type Clock = Clock;
+    type Rng = OsRng;
+    type Cipher = RingCipher;
+}
 
 /// The state of a receiver between sessions: the peers' state, the store, and the buffers.
 pub(super) struct Reception {
@@ -118,16 +132,16 @@ impl Reception {
         };
         let shown = self.code_needed.then_some(&mut self.shown);
         let mut operator = AtReceiver::new(ui, interrupt, name, shown, self.typed);
-        let mut receiver = Receiver {
+        let mut receiver = Receiver::<ReceiverEnvironment<'_>> {
             policy: &policy,
             peers: &mut self.peers,
             store: &mut self.store,
             operator: &mut operator,
             clock: &self.clock,
-            entropy: &mut OsRng,
+            rng: &mut OsRng,
             buffers: Buffers { frame: &mut self.frame, plain: &mut self.plain },
         };
-        let outcome = receiver.receive::<RingCipher>(&mut link, peer.certificate.hash()).await;
+        let outcome = receiver.receive(&mut link, peer.certificate.hash()).await;
         link.close().await;
         let committed = operator.has_committed();
         let (held, moment, failure) = operator.end();

@@ -1,5 +1,6 @@
 //! One connection to the receiver, from TCP to the receipt, and the state that a run keeps between connections.
 
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::timeout;
 use waft_core::code::TransferKey;
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::Compressor;
-use waft_core::session::sender::{Buffers, Peer, Run, Sender, Source, SourceError, buffer_len};
+use waft_core::session::sender::{Buffers, Environment, Peer, Run, Sender, Source, SourceError, buffer_len};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 
@@ -39,6 +40,18 @@ const ITERATIONS: u32 = 200_000;
 
 /// How long to wait for a connection before the user is told about the delay.
 const DIAL_QUIETLY: Duration = Duration::from_secs(3);
+
+/// The types with which core's sender works on a computer.
+struct SenderEnvironment<'a>(PhantomData<&'a ()>);
+
+impl<'a> Environment for SenderEnvironment<'a> {
+    type Link = TlsLink;
+    type Source = FolderSource;
+    type Operator = AtSender<'a>;
+    type Clock = Clock;
+    type Rng = OsRng;
+    type Cipher = RingCipher;
+}
 
 /// The state of a run.
 pub(super) struct Sending {
@@ -126,17 +139,17 @@ impl Sending {
         };
         let total = self.source.info().shape.total;
         let mut operator = AtSender::new(ui, interrupt, peer.name.as_str(), &self.key, total, &mut self.key_told);
-        let mut sender = Sender {
+        let mut sender = Sender::<SenderEnvironment<'_>> {
             run: &run,
             source: &mut self.source,
             operator: &mut operator,
             clock: &Clock::start(),
-            entropy: &mut OsRng,
+            rng: &mut OsRng,
             buffers: Buffers { plain: &mut self.plain, frame: &mut self.frame, compressor: Some(&mut self.compressor) },
         };
         let receiver = Peer { certificate: peer.certificate.hash(), hpke: peer.certificate.hpke() };
         let outcome = tokio::select! {
-            outcome = sender.send::<RingCipher>(&mut link, &receiver) => Some(outcome),
+            outcome = sender.send(&mut link, &receiver) => Some(outcome),
             () = interrupt.overdue() => None,
         };
         let outcome = outcome.unwrap_or_else(|| match operator.has_sent_all() {

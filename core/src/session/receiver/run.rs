@@ -2,23 +2,52 @@
 
 use core::pin::pin;
 
-use rand_core::CryptoRngCore;
-
-use crate::sealed::cipher::Cipher;
+use crate::certificate::CertificateHash;
 use crate::sealed::keys::Schedule;
+use crate::session::channel::Channel;
+use crate::session::link::Clock;
+use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
 use crate::session::own_frame::own_frame;
-use crate::session::receiver::session::Session;
-use crate::session::receiver::{Event, Operator};
-use crate::session::{Clock, Link, Misbehaviour, Receipt, SessionError, Store};
+use crate::session::receiver::environment::{Environment, Receiver};
+use crate::session::receiver::operator::{Event, Operator};
+use crate::session::receiver::state::Session;
+use crate::session::receiver::store::Store;
 use crate::wire::message::{Cancel, FromReceiver, Refusal};
 
-impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
-    pub(super) async fn run<C: Cipher>(&mut self) -> Result<Receipt, SessionError> {
+impl<E: Environment> Receiver<'_, E> {
+    /// Receives one folder from the authenticated sender `peer`, and tells the sender the result.
+    pub async fn receive(&mut self, link: &mut E::Link, peer: CertificateHash) -> Result<Receipt, SessionError> {
+        let mut session = Session::<E> {
+            channel: Channel::new(link, self.clock),
+            peer,
+            receiver: self,
+            run: None,
+            manifest: None,
+            is_receipt_sent: false,
+        };
+        let result = session.run().await;
+        session.end(result.err()).await;
+        // The side that sent the last message waits for the other side to close.
+        if !matches!(result, Err(SessionError::Disconnected | SessionError::PeerCancelled(_))) {
+            let confirmed = session.channel.linger().await;
+            if confirmed
+                && session.is_receipt_sent
+                && let Some(run) = session.run
+            {
+                session.receiver.peers.runs.confirm(&run);
+            }
+        }
+        result
+    }
+}
+
+impl<E: Environment> Session<'_, '_, E> {
+    async fn run(&mut self) -> Result<Receipt, SessionError> {
         self.receiver.operator.event(Event::Connected(self.peer));
         // The scope drops `opening`, which would otherwise take memory for the whole session.
         let accepted = {
-            let opening = own_frame(pin!(self.greet::<C>())).await?;
-            own_frame(pin!(self.receive_offer::<C>(&opening))).await?
+            let opening = own_frame(pin!(self.greet())).await?;
+            own_frame(pin!(self.receive_offer(&opening))).await?
         };
         own_frame(pin!(self.check(&accepted.run, &accepted.offered))).await?;
         let mut schedule = Schedule::empty();
@@ -29,22 +58,24 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
         }
         let held = own_frame(pin!(self.begin(&accepted, &schedule))).await?;
         let offset = own_frame(pin!(self.accept(&schedule, held))).await?;
-        own_frame(pin!(self.receive_chunks::<C>(&accepted, &schedule, offset))).await?;
+        own_frame(pin!(self.receive_chunks(&accepted, &schedule, offset))).await?;
         own_frame(pin!(self.commit())).await
     }
 
     /// Ends the session: reports an error to the sender, and updates the store and the state that is kept about the
     /// run.
-    pub(super) async fn end(&mut self, error: Option<SessionError>) {
+    async fn end(&mut self, error: Option<SessionError>) {
         if let Some(error) = error {
             // The sender comes first, since the store may take longer to clean up than the sender waits.
             self.report_error(error).await;
         }
         if let Some(run) = self.run {
             match error {
-                Some(SessionError::Refused(_) | SessionError::PeerMisbehaved(_)) => self.receiver.peers.forget(&run),
+                Some(SessionError::Refused(_) | SessionError::PeerMisbehaved(_)) => {
+                    self.receiver.peers.runs.forget(&run)
+                }
                 // The time for which the run is remembered starts when the connection ends.
-                _ => self.receiver.peers.renew(&run, self.receiver.clock.now()),
+                _ => self.receiver.peers.runs.renew(&run, self.receiver.clock.now()),
             }
         }
         match error {

@@ -2,22 +2,22 @@
 
 use core::pin::pin;
 
-use rand_core::CryptoRngCore;
-
 use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::session::channel::{Channel, decode};
-use crate::session::peers::RunId;
+use crate::session::link::Clock;
+use crate::session::outcome::{Misbehaviour, SessionError};
+use crate::session::receiver::environment::{Environment, Receiver};
+use crate::session::receiver::operator::Operator;
+use crate::session::receiver::peers::RunId;
 use crate::session::receiver::wait::{First, wait_for};
-use crate::session::receiver::{Operator, Receiver};
-use crate::session::{Clock, Link, Misbehaviour, SessionError, Store};
 use crate::wire::message::{FromSender, Stage};
 
 /// The state of a receiver's session.
-pub(super) struct Session<'s, 'a, L, S, O, K, R> {
-    pub(super) channel: Channel<'s, L, K>,
+pub(super) struct Session<'s, 'a, E: Environment> {
+    pub(super) channel: Channel<'s, E::Link, E::Clock>,
     pub(super) peer: CertificateHash,
-    pub(super) receiver: &'s mut Receiver<'a, S, O, K, R>,
+    pub(super) receiver: &'s mut Receiver<'a, E>,
     /// The sender's run, once the sender has proved the code. The receiver keeps state about this session under it.
     pub(super) run: Option<RunId>,
     /// Digest of the archive's manifest, once it has matched the offer's tag.
@@ -26,9 +26,9 @@ pub(super) struct Session<'s, 'a, L, S, O, K, R> {
     pub(super) is_receipt_sent: bool,
 }
 
-impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_, L, S, O, K, R> {
-    /// Receives the payload of the sender's next message. Fails with `late` if none has come at `until`.
-    pub(super) async fn receive_payload(&mut self, until: u64, late: SessionError) -> Result<&[u8], SessionError> {
+impl<E: Environment> Session<'_, '_, E> {
+    /// Receives the payload of the sender's next message. Fails with `expired` if none has come at `until`.
+    pub(super) async fn receive_payload(&mut self, until: u64, expired: SessionError) -> Result<&[u8], SessionError> {
         let first = {
             let receiver = &mut *self.receiver;
             let end = pin!(receiver.clock.sleep_until(until));
@@ -36,7 +36,7 @@ impl<L: Link, S: Store, O: Operator, K: Clock, R: CryptoRngCore> Session<'_, '_,
             wait_for(&mut self.channel, Stage::Waiting, Some(frame), interrupted, end).await?
         };
         match first {
-            First::Done(()) => Err(late),
+            First::Done(()) => Err(expired),
             First::Message(length) => Ok(&self.receiver.buffers.frame[..length]),
         }
     }

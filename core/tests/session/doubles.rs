@@ -16,8 +16,8 @@ use waft_core::session::peers::LockoutSnapshot;
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, StoreError, receiver, sender};
 
+use crate::simulation::VirtualClock;
 use crate::source::HandMade;
-use crate::world::VirtualClock;
 
 /// A seeded generator in place of entropy, so that sessions are reproducible.
 pub(crate) struct Seeded(pub(crate) u64);

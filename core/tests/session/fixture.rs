@@ -1,6 +1,7 @@
 //! Fixture of the session tests: both sides with the state that outlives a connection, and connections between them.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 use embassy_futures::join::join;
@@ -18,9 +19,9 @@ use waft_core::session::sender::{self, Peer, Run, Sender};
 use waft_core::session::{Clock as _, Offered, Receipt, SessionError};
 use waft_core::wire::message::Refusal;
 
-use crate::actors::{MemoryStore, Moment, ReceiverUser, Seeded, SenderUser, Slow, archive_of};
+use crate::doubles::{MemoryStore, Moment, ReceiverUser, Seeded, SenderUser, Slow, archive_of};
+use crate::simulation::{MemoryLink, Stall, VirtualClock, connect, run};
 use crate::source::HandMade;
-use crate::world::{MemoryLink, Stall, VirtualClock, connect, run};
 
 pub(crate) const SENDER: CertificateHash = CertificateHash([0x5e; 32]);
 pub(crate) const RECEIVER: CertificateHash = CertificateHash([0x4e; 32]);
@@ -29,9 +30,9 @@ pub(crate) const UNKNOWN: SessionError = SessionError::OutcomeUnknown { interrup
 pub(crate) const KEY: &str = "0123-4567-89AB-CDEF";
 
 /// Both sides with the state that outlives a connection.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) clock: Rc<VirtualClock>,
-    pub(crate) entropy: Seeded,
+    pub(crate) rng: Seeded,
     pub(crate) peers: PeerState,
     pub(crate) store: MemoryStore,
     pub(crate) receiver_user: ReceiverUser,
@@ -55,23 +56,23 @@ pub(crate) struct Scene {
 }
 
 /// The results of sender and receiver on one connection.
-pub(crate) type Ends = (Result<Receipt, SessionError>, Result<Receipt, SessionError>);
+pub(crate) type Outcomes = (Result<Receipt, SessionError>, Result<Receipt, SessionError>);
 
-impl Scene {
+impl Fixture {
     pub(crate) fn new() -> Self {
-        let mut entropy = Seeded(1);
+        let mut rng = Seeded(1);
         let long: Vec<u8> = (0..20_000u32).flat_map(u32::to_le_bytes).collect();
         Self {
             clock: Rc::default(),
-            peers: PeerState::new(&mut entropy),
+            peers: PeerState::new(&mut rng),
             store: MemoryStore::default(),
             receiver_user: ReceiverUser { keys: [key(KEY)].into(), ..ReceiverUser::default() },
             sender_user: SenderUser::default(),
             source: archive_of(&[("a", b"alpha"), ("b", &long), ("c", b"")]),
             source_takes: 0,
             key: key(KEY),
-            hpke: HpkeSecret::random(&mut entropy),
-            entropy,
+            hpke: HpkeSecret::random(&mut rng),
+            rng,
             code_needed: false,
             typed: true,
             typed_only: false,
@@ -93,23 +94,23 @@ impl Scene {
 
     /// A second run with the paths of the committed folder and other content, while a reader has a lease for `held_ms`.
     pub(crate) fn starting_over(held_ms: u64) -> Self {
-        let mut scene = Self::new();
-        let ends = scene.connect();
-        scene.assert_committed(ends);
-        let last = scene.store.committed.len() - 1;
-        scene.store.committed[last] ^= 1;
-        scene.salt = [8; 32];
-        scene.receiver_user.keys.push_back(key(KEY));
-        scene.store.leased = Some((Rc::clone(&scene.clock), scene.clock.now() + held_ms));
-        scene
+        let mut fixture = Self::new();
+        let ends = fixture.connect();
+        fixture.assert_committed(ends);
+        let last = fixture.store.committed.len() - 1;
+        fixture.store.committed[last] ^= 1;
+        fixture.salt = [8; 32];
+        fixture.receiver_user.keys.push_back(key(KEY));
+        fixture.store.leased = Some((Rc::clone(&fixture.clock), fixture.clock.now() + held_ms));
+        fixture
     }
 
-    pub(crate) fn connect(&mut self) -> Ends {
+    pub(crate) fn connect(&mut self) -> Outcomes {
         self.connect_cut(u64::MAX, u64::MAX)
     }
 
     /// A connection that breaks after `forth` bytes to the receiver, or `back` bytes to the sender.
-    pub(crate) fn connect_cut(&mut self, forth: u64, back: u64) -> Ends {
+    pub(crate) fn connect_cut(&mut self, forth: u64, back: u64) -> Outcomes {
         self.run::<SoftCipher>(forth, back).0
     }
 
@@ -120,7 +121,7 @@ impl Scene {
         bytes
     }
 
-    pub(crate) fn run<C: Cipher>(&mut self, forth: u64, back: u64) -> (Ends, (Vec<u8>, Vec<u8>)) {
+    pub(crate) fn run<C: Cipher>(&mut self, forth: u64, back: u64) -> (Outcomes, (Vec<u8>, Vec<u8>)) {
         let (mut here, mut there) = connect(forth, back);
         if let Some((side, place, flip)) = self.edit {
             [&mut here, &mut there][usize::from(side)].edits.push((place, flip));
@@ -131,7 +132,7 @@ impl Scene {
         let (mut sending, mut receiving) = self.sides();
         let (mut sender_ended, mut receiver_ended) = (0, 0);
         let send = async {
-            let end = sending.sender().send::<C>(&mut here, &peer).await;
+            let end = sending.sender::<C>().send(&mut here, &peer).await;
             sender_ended = clock.now();
             (end, std::mem::take(&mut here.written), drop(here))
         };
@@ -183,7 +184,7 @@ impl Scene {
             source: Slow { source: &mut self.source, clock: &self.clock, takes: self.source_takes },
             sender_user: &mut self.sender_user,
             clock: &self.clock,
-            entropy: Seeded(self.entropy.next_u64()),
+            rng: Seeded(self.rng.next_u64()),
             plain: vec![0; sender::buffer_len(CHUNK)],
             frame: vec![0; sender::buffer_len(CHUNK)],
             compressor: Compressor::new(),
@@ -202,12 +203,12 @@ impl Scene {
             store: &mut self.store,
             receiver_user: &mut self.receiver_user,
             clock: &self.clock,
-            entropy: &mut self.entropy,
+            rng: &mut self.rng,
         };
         (sending, receiving)
     }
 
-    pub(crate) fn assert_committed(&self, ends: Ends) {
+    pub(crate) fn assert_committed(&self, ends: Outcomes) {
         let receipt = ends.0.expect("the sender has a receipt");
         assert_eq!(ends.1, Ok(receipt));
         assert_eq!(receipt.digest, self.source.root);
@@ -219,27 +220,48 @@ impl Scene {
     }
 }
 
+/// The types with which both sides work.
+pub(crate) struct InMemory<'s, C>(PhantomData<(&'s (), C)>);
+
+impl<'s, C: Cipher> sender::Environment for InMemory<'s, C> {
+    type Link = MemoryLink;
+    type Source = Slow<'s>;
+    type Operator = SenderUser;
+    type Clock = VirtualClock;
+    type Rng = Seeded;
+    type Cipher = C;
+}
+
+impl<C: Cipher> receiver::Environment for InMemory<'_, C> {
+    type Link = MemoryLink;
+    type Store = MemoryStore;
+    type Operator = ReceiverUser;
+    type Clock = VirtualClock;
+    type Rng = Seeded;
+    type Cipher = C;
+}
+
 /// Everything that a sender borrows.
 pub(crate) struct Sending<'s> {
     pub(crate) run: Run<'s>,
     pub(crate) source: Slow<'s>,
     pub(crate) sender_user: &'s mut SenderUser,
     pub(crate) clock: &'s VirtualClock,
-    pub(crate) entropy: Seeded,
+    pub(crate) rng: Seeded,
     pub(crate) plain: Vec<u8>,
     pub(crate) frame: Vec<u8>,
     pub(crate) compressor: Compressor,
 }
 
 impl<'s> Sending<'s> {
-    pub(crate) fn sender(&mut self) -> Sender<'_, Slow<'s>, SenderUser, VirtualClock, Seeded> {
+    pub(crate) fn sender<C: Cipher>(&mut self) -> Sender<'_, InMemory<'s, C>> {
         let Self { plain, frame, compressor, .. } = self;
         Sender {
             run: &self.run,
             source: &mut self.source,
             operator: self.sender_user,
             clock: self.clock,
-            entropy: &mut self.entropy,
+            rng: &mut self.rng,
             buffers: sender::Buffers { plain, frame, compressor: Some(compressor) },
         }
     }
@@ -252,22 +274,22 @@ pub(crate) struct Receiving<'s> {
     pub(crate) store: &'s mut MemoryStore,
     pub(crate) receiver_user: &'s mut ReceiverUser,
     pub(crate) clock: &'s VirtualClock,
-    pub(crate) entropy: &'s mut Seeded,
+    pub(crate) rng: &'s mut Seeded,
 }
 
 impl Receiving<'_> {
     pub(crate) async fn receive<C: Cipher>(&mut self, link: &mut MemoryLink) -> Result<Receipt, SessionError> {
         let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
-        let mut receiver = Receiver {
+        let mut receiver = Receiver::<InMemory<'_, C>> {
             policy: &self.policy,
             peers: self.peers,
             store: self.store,
             operator: self.receiver_user,
             clock: self.clock,
-            entropy: self.entropy,
+            rng: self.rng,
             buffers: receiver::Buffers { frame: &mut frame, plain: &mut plain },
         };
-        receiver.receive::<C>(link, SENDER).await
+        receiver.receive(link, SENDER).await
     }
 }
 
@@ -275,11 +297,11 @@ pub(crate) fn key(text: &str) -> TransferKey {
     TransferKey::parse(text).unwrap()
 }
 
-pub(crate) fn refused(refusal: Refusal) -> Ends {
+pub(crate) fn refused(refusal: Refusal) -> Outcomes {
     (Err(SessionError::Refused(refusal)), Err(SessionError::Refused(refusal)))
 }
 
-impl Scene {
+impl Fixture {
     /// A connection whose sender stops at a time without closing it. Returns the receiver's result.
     pub(crate) fn sender_stops_at(&mut self, at: u64) -> Result<Receipt, SessionError> {
         let (mut here, mut there) = connect(u64::MAX, u64::MAX);
@@ -288,7 +310,7 @@ impl Scene {
         let (mut sending, mut receiving) = self.sides();
         let send = async {
             let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
-            let _ = select(sending.sender().send::<SoftCipher>(&mut here, &peer), clock.sleep_until(at)).await;
+            let _ = select(sending.sender::<SoftCipher>().send(&mut here, &peer), clock.sleep_until(at)).await;
         };
         run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there))).1
     }
@@ -303,11 +325,11 @@ impl Scene {
             let _ = select(receiving.receive::<SoftCipher>(&mut there), clock.sleep_until(at)).await;
         };
         let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
-        run(&clock, join(sending.sender().send::<SoftCipher>(&mut here, &peer), receive)).0
+        run(&clock, join(sending.sender::<SoftCipher>().send(&mut here, &peer), receive)).0
     }
 
     /// A connection that stalls for one side (0: the sender): after a number of bytes, it accepts none before `until`.
-    pub(crate) fn connect_stalled(&mut self, side: u8, behind: usize, until: u64) -> Ends {
+    pub(crate) fn connect_stalled(&mut self, side: u8, behind: usize, until: u64) -> Outcomes {
         let (mut here, mut there) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
         [&mut here, &mut there][usize::from(side)].stall = Some(Stall { behind, clock: Rc::clone(&clock), until });
@@ -315,7 +337,7 @@ impl Scene {
         let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
         let (mut sending, mut receiving) = self.sides();
         let send = async {
-            let end = sending.sender().send::<SoftCipher>(&mut here, &peer).await;
+            let end = sending.sender::<SoftCipher>().send(&mut here, &peer).await;
             (end, drop(here)).0
         };
         let receive = async {
@@ -332,9 +354,9 @@ impl Scene {
 
     /// Number of bytes that a receiver of this source sends before `Accept`.
     pub(crate) fn accept_begins(&mut self) -> u64 {
-        let mut scene = Self::new();
-        scene.source = archive_of(&[("a", b"alpha")]);
-        let said = scene.record::<SoftCipher>().1;
+        let mut fixture = Self::new();
+        fixture.source = archive_of(&[("a", b"alpha")]);
+        let said = fixture.record::<SoftCipher>().1;
         let accept = said.windows(6).position(|bytes| bytes[..4] == [1, 0, 0, 66] && bytes[4] == 4);
         accept.expect("the receiver accepts") as u64
     }

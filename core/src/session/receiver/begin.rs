@@ -1,0 +1,124 @@
+//! The steps of a receiver's session around the key that prepare the store: check, begin, and `Accept`.
+//!
+//! PROTOCOL.md, section 6, steps 4, 6 and 7.
+
+use core::cell::Cell;
+use core::mem;
+use core::pin::pin;
+
+use crate::digest::Digest;
+use crate::limits::{LEASE_MS, WORKING_CAP_MS};
+use crate::sealed::keys::Schedule;
+use crate::session::channel::decode;
+use crate::session::link::Clock;
+use crate::session::outcome::SessionError;
+use crate::session::receiver::environment::Environment;
+use crate::session::receiver::offer::Accepted;
+use crate::session::receiver::operator::{Event, Operator};
+use crate::session::receiver::peers::RunId;
+use crate::session::receiver::state::{Session, not_expected};
+use crate::session::receiver::store::{Held, Offered, Store};
+use crate::session::receiver::wait::wait_for;
+use crate::wire::message::{FromReceiver, FromSender, Refusal, Stage};
+
+/// How often the receiver asks its store again while the storage is in use, in milliseconds.
+const LEASE_STEP_MS: u64 = 500;
+
+/// A request to the store before the first chunk.
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    /// [`Store::check`].
+    Check(&'a Offered),
+    /// [`Store::begin`].
+    Begin(&'a Accepted, &'a Schedule),
+    /// [`Store::restart`].
+    Restart,
+}
+
+impl Request<'_> {
+    /// Whether the session reads the sender's messages meanwhile. During a restart it must not, since the sender is
+    /// already sending chunks.
+    fn reads_messages(self) -> bool {
+        !matches!(self, Self::Restart)
+    }
+}
+
+impl<E: Environment> Session<'_, '_, E> {
+    /// Lets the store check the offer before the user is asked for the key. If this run has committed the folder
+    /// already, only its receipt has to be sent, and the state of the store does not matter.
+    pub(super) async fn check(&mut self, run: &RunId, offered: &Offered) -> Result<(), SessionError> {
+        if self.receiver.peers.runs.receipt(run).is_some() {
+            return Ok(());
+        }
+        self.request(Request::Check(offered)).await.map(drop)
+    }
+
+    /// Lets the store begin the transfer, and returns the prefix that it holds.
+    pub(super) async fn begin(&mut self, accepted: &Accepted, schedule: &Schedule) -> Result<Held, SessionError> {
+        self.receiver.operator.event(Event::Hashing);
+        self.request(Request::Begin(accepted, schedule)).await
+    }
+
+    /// Sends a request to the store. While a reader or another transfer is using the storage, the request is repeated
+    /// for up to [`LEASE_MS`].
+    async fn request(&mut self, request: Request<'_>) -> Result<Held, SessionError> {
+        let (clock, until) = (self.receiver.clock, self.channel.after(LEASE_MS));
+        let manifest = Cell::new(None);
+        let mut is_waiting = false;
+        loop {
+            let first = {
+                let receiver = &mut *self.receiver;
+                let work = async {
+                    let nothing = |()| Held { offset: 0, digest: Digest::of(&[]) };
+                    let (Accepted { offer, offered, .. }, schedule) = match request {
+                        Request::Check(offered) => return receiver.store.check(offered).await.map(nothing),
+                        Request::Restart => return receiver.store.restart().await.map(nothing),
+                        Request::Begin(accepted, schedule) => (accepted, schedule),
+                    };
+                    let is_it = |digest: &Digest| {
+                        let is_it = schedule.verify_manifest_tag(digest, &offer.manifest_tag);
+                        if is_it {
+                            manifest.set(Some(*digest));
+                        }
+                        is_it
+                    };
+                    receiver.store.begin(offered, &is_it).await
+                };
+                let buffer = request.reads_messages().then_some(&mut *receiver.buffers.frame);
+                wait_for(&mut self.channel, Stage::Hashing, buffer, receiver.operator.interrupted(), pin!(work)).await?
+            };
+            let result = self.expect_done(first)?.map_err(SessionError::from);
+            if result != Err(SessionError::Refused(Refusal::InUse)) || clock.now() >= until {
+                self.manifest = manifest.get();
+                return result;
+            }
+            if !mem::replace(&mut is_waiting, true) {
+                self.receiver.operator.event(Event::Waiting);
+            }
+            self.channel.send_working(&FromReceiver::Working(Stage::Waiting)).await?;
+            let again = self.channel.after(LEASE_STEP_MS);
+            let receiver = &mut *self.receiver;
+            let buffer = request.reads_messages().then_some(&mut *receiver.buffers.frame);
+            let pause = clock.sleep_until(again);
+            let first =
+                wait_for(&mut self.channel, Stage::Waiting, buffer, receiver.operator.interrupted(), pin!(pause))
+                    .await?;
+            self.expect_done(first)?;
+        }
+    }
+
+    /// Sends `Accept`, and returns the offset at which the sender resumes.
+    pub(super) async fn accept(&mut self, schedule: &Schedule, held: Held) -> Result<u64, SessionError> {
+        let Held { offset, digest } = held;
+        let mac = schedule.accept_mac(offset, &digest);
+        self.channel.send(&FromReceiver::Accept { offset, digest, mac }).await?;
+        let until = self.channel.after(WORKING_CAP_MS);
+        match decode(self.receive_payload(until, SessionError::TimedOut).await?)? {
+            FromSender::Resume { offset: 0 } if offset > 0 => {
+                self.request(Request::Restart).await.map(|held| held.offset)
+            }
+            FromSender::Resume { offset: from } if from == offset => Ok(offset),
+            other => not_expected(other),
+        }
+    }
+}

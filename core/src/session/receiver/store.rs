@@ -1,0 +1,178 @@
+//! The storage of a receiver: the trait [`Store`], and the values that a session exchanges with it.
+//!
+//! PROTOCOL.md, section 6, steps 4 and 6 to 9.
+
+use core::fmt;
+
+use crate::archive::{ArchiveError, Shape};
+use crate::certificate::CertificateHash;
+use crate::digest::Digest;
+use crate::session::outcome::{Receipt, SessionError};
+use crate::wire::message::{Limit, Refusal};
+
+/// The storage for received folders. It gets the archive's bytes in order, and is atomic: readers see the old folder
+/// until `commit` returns `Ok`, and the new one from then on.
+///
+/// The session calls `check`, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. At any point it
+/// may end with `suspend` or `discard` instead; without a preceding `begin` these have nothing to do.
+///
+/// A store whose work takes long returns `Pending` now and then, so that the session can send keep-alives. When the
+/// connection ends or the user interrupts, the session drops the futures of `check`, `begin`, `restart` and `write` at
+/// any await, and then calls `suspend` or `discard`. It never drops the future of `commit`.
+pub trait Store {
+    /// The bounds of this store.
+    fn capacity(&mut self) -> Capacity;
+
+    /// The error that every offer of `sender` would meet now, if that is known already. The session then refuses before
+    /// the sender's user is asked for the code.
+    fn refuses(&mut self, _sender: &CertificateHash) -> Option<StoreError> {
+        None
+    }
+
+    /// Returns the error with which [`begin`](Self::begin) would fail, as far as it can be known before the keys are
+    /// proven: the session asks its user for the key only after this succeeds. Writes nothing. Reports
+    /// [`StoreError::InUse`] only if that will probably still hold once the key is typed, and no error that does not
+    /// matter if the offered folder is the committed one.
+    async fn check(&mut self, offered: &Offered) -> Result<(), StoreError>;
+
+    /// Begins to receive the offered archive, and returns the prefix of it that the store holds: one from the same
+    /// sender for whose manifest digest `is_it` returns true. A committed folder counts as a prefix of full length.
+    /// While a reader has a lease on the needed storage, this fails at once with [`StoreError::InUse`], and the session
+    /// calls it again.
+    async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError>;
+
+    /// Drops the held prefix, and begins to receive the archive from its first byte. Fails with [`StoreError::InUse`]
+    /// as [`begin`](Self::begin) does.
+    async fn restart(&mut self) -> Result<(), StoreError>;
+
+    /// Stores the next bytes of the archive. Once the manifest is complete, a store may still be writing them when this
+    /// returns: the next call then reports an error of that.
+    async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError>;
+
+    /// The manifest digest of the archive that is being received, once its manifest is complete.
+    fn manifest(&self) -> Option<Digest>;
+
+    /// Number of bytes of the archive that are stored durably: a reset would not lose them.
+    fn durable(&self) -> u64;
+
+    /// Verifies the whole archive and makes it visible to readers. If the store held the whole folder already, returns
+    /// its receipt again.
+    async fn commit(&mut self) -> Result<Receipt, StoreError>;
+
+    /// Ends the transfer, and keeps what was received, so that a later session can resume.
+    async fn suspend(&mut self);
+
+    /// Ends the transfer, and keeps nothing of it, because the archive or its sender cannot be trusted.
+    async fn discard(&mut self);
+}
+
+/// Why a store refuses an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum StoreError {
+    /// There is not enough free space.
+    NoSpace {
+        /// Bytes that the archive needs.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// The target holds another folder, which must not be overwritten.
+    NotEmpty,
+    /// The target cannot be written.
+    NotWritable,
+    /// A reader or another transfer is using the storage that the archive needs.
+    InUse,
+    /// The offer was created before the one that this sender sent last.
+    Older,
+    /// The archive exceeds a bound of [`Capacity`].
+    Limit(Limit),
+    /// An entry has a name that this platform cannot hold safely.
+    Name {
+        /// Index of the entry in the manifest, from 0.
+        entry: u32,
+    },
+    /// An entry has a name that means, on this platform, the same file as another entry's name.
+    Collision {
+        /// Index of the entry in the manifest, from 0.
+        entry: u32,
+    },
+    /// The sender's archive is malformed, or does not match its digests.
+    Archive(ArchiveError),
+    /// Reading or writing the storage failed.
+    Io,
+    /// The stored archive does not read back as it was written.
+    Verify,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive(error) => error.fmt(f),
+            other => other.refusal().fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for StoreError {}
+
+impl StoreError {
+    /// The refusal that the sender gets.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::NoSpace { needed, free } => Refusal::NoSpace { needed, free },
+            Self::NotEmpty => Refusal::NotEmpty,
+            Self::NotWritable => Refusal::NotWritable,
+            Self::InUse => Refusal::InUse,
+            Self::Older => Refusal::Older,
+            Self::Limit(limit) => Refusal::Limit { limit },
+            Self::Name { entry } => Refusal::Name { entry },
+            Self::Collision { entry } => Refusal::Collision { entry },
+            Self::Archive(_) => Refusal::Archive,
+            Self::Io => Refusal::Storage,
+            Self::Verify => Refusal::Verify,
+        }
+    }
+}
+
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.refusal())
+    }
+}
+
+/// The folder that a sender offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The sender's certificate.
+    pub sender: CertificateHash,
+    /// When the sender began its run, in seconds since 1970.
+    pub created: u64,
+    /// The archive's lengths and counts.
+    pub shape: Shape,
+}
+
+/// A prefix of the offered archive that a store holds, and has read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Length of the prefix, in bytes of archive.
+    pub offset: u64,
+    /// BLAKE3 of the prefix.
+    pub digest: Digest,
+}
+
+/// The bounds of a store, which the `Greeting` states to the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Longest archive, in bytes.
+    pub total: u64,
+    /// Most entries.
+    pub entries: u32,
+    /// Longest manifest, in bytes.
+    pub manifest: u32,
+    /// Longest path, in bytes.
+    pub path: u16,
+    /// The longest archive for which there is space now, in bytes. Space taken by a held prefix counts as free, since a
+    /// sender whose archive exceeds this bound does not even ask its user for the code.
+    pub free: u64,
+}

@@ -1,0 +1,129 @@
+//! The last steps of a sender's session: it compares the receiver's prefix, sends the chunks, and waits for the receipt.
+//!
+//! PROTOCOL.md, section 6, steps 7 to 9.
+
+use embassy_futures::yield_now;
+
+use crate::digest::{Digest, Hasher};
+use crate::limits::{self, FRAME_HEADER};
+use crate::sealed::cipher::Cipher;
+use crate::sealed::keys::Schedule;
+use crate::sealed::stream::{Sealer, Span};
+use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
+use crate::session::sender::dialogue::not_expected;
+use crate::session::sender::environment::Environment;
+use crate::session::sender::hello::Choice;
+use crate::session::sender::operator::{Event, Operator};
+use crate::session::sender::source::Source;
+use crate::session::sender::state::Session;
+use crate::wire::message::{Cancel, FromReceiver, FromSender, Limit, Stage};
+
+impl<E: Environment> Session<'_, E> {
+    /// Compares the receiver's prefix with the source, and returns the offset at which the chunks begin.
+    pub(super) async fn resume(&mut self, held: u64, digest: Digest) -> Result<u64, SessionError> {
+        let Self { dialogue, source, plain, .. } = self;
+        let mut offset = held;
+        if dialogue.run(Stage::Hashing, hash_prefix(*source, plain, held)).await?? != digest {
+            dialogue.run(Stage::Hashing, source.rewind()).await??;
+            offset = 0;
+        }
+        dialogue.begin_transfer(offset, source.info().shape.total);
+        dialogue.channel.send(&FromSender::Resume { offset }).await?;
+        dialogue.operator.event(Event::Accepted { offset });
+        Ok(offset)
+    }
+
+    /// Seals and sends everything from `offset` on. Returns the receipt if the connection broke at the last chunk, but
+    /// the receiver had already sent its receipt.
+    pub(super) async fn send_chunks(
+        &mut self,
+        choice: &Choice<'_>,
+        schedule: &Schedule,
+        offset: u64,
+    ) -> Result<Option<Receipt>, SessionError> {
+        let cipher = E::Cipher::new(choice.aead, schedule.chunk_key()).ok_or(SessionError::NothingInCommon)?;
+        let total = self.source.info().shape.total;
+        // Chunk size and offset were checked before, so that only the total can be too large.
+        let too_long = SessionError::OverLimit { limit: Limit::Total, has: total, most: limits::ARCHIVE_MAX };
+        let span = Span::new(choice.chunk, offset, total).ok_or(too_long)?;
+        let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), span, choice.codec);
+        while sealer.next_len() > 0 {
+            let Self { dialogue, source, plain, compressor, .. } = self;
+            dialogue.receive_pending().await?;
+            let plain = plain.get_mut(..sealer.next_len()).ok_or(SessionError::Buffers)?;
+            if dialogue.run(Stage::Reading, source.read(plain)).await?? < plain.len() {
+                return Err(SessionError::Cancelled(Cancel::SourceChanged));
+            }
+            let payload = dialogue.frame.get_mut(FRAME_HEADER..).ok_or(SessionError::Buffers)?;
+            let sealed = sealer.seal(plain, compressor.as_deref_mut(), payload).map_err(|_| SessionError::Buffers)?;
+            if let Err(error) = dialogue.send_chunk(sealed).await {
+                return self.handle_unsent_chunk(error, sealer.position() == total).await;
+            }
+            dialogue.operator.event(Event::Sent(sealer.position()));
+        }
+        Ok(None)
+    }
+
+    /// Handles a chunk that could not be sent: the receiver may have sent its reason before the connection broke.
+    async fn handle_unsent_chunk(
+        &mut self,
+        error: SessionError,
+        is_last: bool,
+    ) -> Result<Option<Receipt>, SessionError> {
+        let error = match error {
+            SessionError::Disconnected => match self.dialogue.receive_last_message().await {
+                // The receiver can have the whole archive only if this is the last chunk.
+                Ok(FromReceiver::Committed { digest, files, bytes, generation }) if is_last => {
+                    return self.check_receipt(Receipt { digest, files, bytes, generation }).map(Some);
+                }
+                Ok(_) => SessionError::PeerMisbehaved(Misbehaviour::Unexpected),
+                Err(error) => error,
+            },
+            error => error,
+        };
+        Err(if is_last { after_last_chunk(error) } else { error })
+    }
+
+    /// Receives the receipt, and compares it with the source.
+    pub(super) async fn receive_receipt(&mut self) -> Result<Receipt, SessionError> {
+        let until = self.dialogue.channel.after(limits::WORKING_CAP_MS);
+        loop {
+            match self.dialogue.receive(false).await.map_err(after_last_chunk)? {
+                FromReceiver::Progress { durable } => self.dialogue.show_durable(durable)?,
+                FromReceiver::Working(stage) => self.dialogue.show_working(stage, until).map_err(after_last_chunk)?,
+                FromReceiver::Committed { digest, files, bytes, generation } => {
+                    return self.check_receipt(Receipt { digest, files, bytes, generation });
+                }
+                other => return not_expected(other),
+            }
+        }
+    }
+}
+
+/// The digest of the source's first `left` bytes. Leaves the source at the byte after them.
+async fn hash_prefix(source: &mut impl Source, buffer: &mut [u8], mut left: u64) -> Result<Digest, SessionError> {
+    source.rewind().await?;
+    let mut hasher = Hasher::new();
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        match source.read(&mut buffer[..most]).await? {
+            0 => return Err(SessionError::Cancelled(Cancel::SourceChanged)),
+            count => {
+                hasher.update(&buffer[..count]);
+                left -= count as u64;
+            }
+        }
+        // Yields so that the clock and the user are polled between pieces even if the source never waits.
+        yield_now().await;
+    }
+    Ok(hasher.digest())
+}
+
+/// The error to report once the receiver may have the last chunk, and may have committed the folder.
+fn after_last_chunk(error: SessionError) -> SessionError {
+    match error {
+        SessionError::Disconnected | SessionError::TimedOut => SessionError::OutcomeUnknown { interrupted: false },
+        SessionError::Cancelled(Cancel::Interrupted) => SessionError::OutcomeUnknown { interrupted: true },
+        error => error,
+    }
+}
