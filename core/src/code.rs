@@ -20,9 +20,8 @@ pub struct TransferKey([u8; 16]);
 impl TransferKey {
     /// A fresh random key.
     pub fn random(rng: &mut impl CryptoRngCore) -> Self {
-        let mut key = Self([0; 16]);
-        rng.fill_bytes(&mut key.0);
-        key.0.iter_mut().for_each(|byte| *byte = base32::character(*byte));
+        let mut key = Self::empty();
+        key.randomize(rng);
         key
     }
 
@@ -34,10 +33,17 @@ impl TransferKey {
         key.read(text).map(|()| key)
     }
 
-    /// An empty key, to be filled in place by [`read`](Self::read) or [`copy_from`](Self::copy_from). Returning a key
-    /// by value would leave copies of it on the stack.
+    /// An empty key, to be filled in place by [`randomize`](Self::randomize), [`read`](Self::read) or
+    /// [`copy_from`](Self::copy_from). Returning a key by value, as [`random`](Self::random) and
+    /// [`parse`](Self::parse) do, may leave copies of it on the stack.
     pub const fn empty() -> Self {
         Self([0; 16])
+    }
+
+    /// Makes this a fresh random key, in place.
+    pub fn randomize(&mut self, rng: &mut impl CryptoRngCore) {
+        rng.fill_bytes(&mut self.0);
+        self.0.iter_mut().for_each(|byte| *byte = base32::character(*byte));
     }
 
     /// Parses a key in place, as [`parse`](Self::parse) does.

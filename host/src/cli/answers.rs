@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rand_core::OsRng;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::sealed::keys::Stretch;
 use waft_core::sealed::{Header, Secret};
@@ -10,9 +11,19 @@ use crate::cli::ui::Ui;
 use crate::cli::ui::secret;
 use crate::worker::in_background;
 
-/// Parses a key. The error text says what is wrong with the format.
-pub(super) fn key_form(text: &str) -> Result<TransferKey, String> {
-    TransferKey::parse(text).map_err(|error| error.to_string())
+/// Parses a key. The error text says what is wrong with the format. Keys are boxed, because a key that is moved leaves
+/// copies on the stack, and futures that are moved to the heap take such copies with them.
+pub(super) fn key_form(text: &str) -> Result<Box<TransferKey>, String> {
+    let mut key = Box::new(TransferKey::empty());
+    key.read(text).map_err(|error| error.to_string())?;
+    Ok(key)
+}
+
+/// Makes a fresh key for a run or a sealed file.
+pub(super) fn new_key() -> Box<TransferKey> {
+    let mut key = Box::new(TransferKey::empty());
+    key.randomize(&mut OsRng);
+    key
 }
 
 /// Parses a code. The error text says what is wrong with the format.
@@ -21,7 +32,7 @@ pub(super) fn code_form(text: &str) -> Result<AuthCode, String> {
 }
 
 /// Derives the secret of a sealed file from its key. The computation takes a moment, so it runs on a thread of its
-/// own. Key and secret are boxed: a value that moves between threads would leave copies behind.
+/// own.
 pub(super) async fn file_secret(key: &TransferKey, header: &Header) -> Box<Secret> {
     let (mut copy, salt, iterations) = (Box::new(TransferKey::empty()), header.salt, header.iterations);
     copy.copy_from(key);

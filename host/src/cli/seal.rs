@@ -18,7 +18,7 @@ use waft_core::sealed::{Aead, Codec, Compressor, Header, Schedule, Sealer, Span,
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::wire::frame::{self, Kind};
 
-use super::answers::{file_secret, show_key};
+use super::answers::{file_secret, new_key, show_key};
 use super::folders;
 use crate::cli::arguments::Seal;
 use crate::cli::interrupt::Interrupt;
@@ -38,7 +38,7 @@ const ITERATIONS: u32 = 600_000;
 pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     super::check_is_file(&args.output, "standard output")?;
-    let key = TransferKey::random(&mut OsRng);
+    let key = new_key();
     // When Ctrl-C drops this future, the temporary file is removed.
     let (beside, info) = interrupt.or(write_beside(&args, &key, ui)).await?;
     let output = args.output.clone();

@@ -13,7 +13,6 @@ use std::time::Instant;
 
 use rand_core::{OsRng, RngCore};
 use tokio::time::sleep;
-use waft_core::code::TransferKey;
 use waft_core::session::sender::Source;
 use waft_core::session::{Receipt, SessionError};
 
@@ -21,7 +20,7 @@ use self::attempt::Sending;
 use self::patience::{Hope, Patience};
 use self::retries::Retries;
 use self::target::Target;
-use super::answers::code_form;
+use super::answers::{code_form, new_key};
 use super::folders;
 use crate::asked::Asked;
 use crate::cli::arguments::Send;
@@ -62,7 +61,7 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
         target.peer.name,
         target.address
     ));
-    let (key, typed_only) = (TransferKey::random(&mut OsRng), args.typed_key);
+    let (key, typed_only) = (new_key(), args.typed_key);
     let mut salt = [0; 32];
     OsRng.fill_bytes(&mut salt);
     Ok(Sending::new(home, identity, target, source, key, salt, typed_only))

@@ -60,7 +60,7 @@ pub(super) struct Sending {
     identity: Identity,
     target: Target,
     source: FolderSource,
-    key: TransferKey,
+    key: Box<TransferKey>,
     salt: [u8; 32],
     typed_only: bool,
     created: u64,
@@ -80,7 +80,7 @@ impl Sending {
         identity: Identity,
         target: Target,
         source: FolderSource,
-        key: TransferKey,
+        key: Box<TransferKey>,
         salt: [u8; 32],
         typed_only: bool,
     ) -> Self {
