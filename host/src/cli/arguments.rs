@@ -104,6 +104,9 @@ pub(crate) struct Id {
     /// Replace the identity; everyone who trusts this machine has to be given the new certificate
     #[arg(long)]
     pub renew: bool,
+    /// Renew without a question; needed where standard input is not a terminal
+    #[arg(long, requires = "renew")]
+    pub yes: bool,
 }
 
 /// Parts of an identity that can be printed.
@@ -347,7 +350,7 @@ Environment:
   WAFT_WIFI_PASSPHRASE  the passphrase, for provision
   NO_COLOR              no colours
 
-Where standard input is not a terminal, each question is answered by a line of it.";
+Where standard input is not a terminal, each question is answered by a line of it; but `waft id --renew` needs --yes there.";
 
 const RECEIVE_HELP: &str = "\
 With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \

@@ -21,7 +21,7 @@ pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
     let name = args.name.as_deref().map(Name::new).transpose().map_err(Error::usage)?;
     let home = Home::open()?;
     let (identity, new) = match args.renew {
-        true => (renew(&home, ui)?, true),
+        true => (renew(&home, args.yes, ui)?, true),
         false => Identity::open(&home)?,
     };
     if let Some(name) = &name {
@@ -43,10 +43,14 @@ pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
 const COST: &str = "whoever trusts this machine has to be given the new certificate, and every board that lets this \
                     machine send has to be provisioned and flashed anew";
 
-/// Replaces the identity with a new one and keeps a copy of the old one. A user at a terminal is asked for
-/// confirmation; a script is not.
-fn renew(home: &Home, ui: &Ui) -> Result<Identity, Error> {
-    if ui.is_at_terminal() {
+/// Replaces the identity with a new one and keeps a copy of the old one. Unless the command line confirms it, the user
+/// at the terminal is asked. Without a terminal, nothing is renewed: a line of the input may be meant for another
+/// command.
+fn renew(home: &Home, is_confirmed: bool, ui: &Ui) -> Result<Identity, Error> {
+    if !is_confirmed {
+        if !ui.is_at_terminal() {
+            return Err(Error::NoAnswer(Asked::Renewal));
+        }
         ui.must(format!("After that, {COST}."));
         if let Ok(trust) = Trust::load(home)
             && !trust.peers().is_empty()

@@ -121,7 +121,9 @@ pub(super) fn no_answer(asked: Asked) -> Told {
         Asked::Passphrase => {
             "Run it on a terminal, write the passphrase as a line to its standard input, or set WAFT_WIFI_PASSPHRASE."
         }
-        Asked::Renewal => "The identity is as it was. `waft id --renew` asks on a terminal only.",
+        Asked::Renewal => {
+            "The identity is as it was. Run it on a terminal, or renew without a question: `waft id --renew --yes`."
+        }
         Asked::Folder | Asked::Receiver => "Give it as an argument: `waft send FOLDER TO`.",
     };
     told(class, format!("No answer came for the {}.", asked.name()), next)

@@ -118,7 +118,7 @@ fn an_old_identity_is_kept_durably_before_it_is_replaced() {
     let world = World::strangers();
     world.laptop.call(&["id"]).run().well();
     let Some(trace) = Trace::new(&world) else { return };
-    trace.of(world.laptop.call(&["id", "--renew"])).run().well();
+    trace.of(world.laptop.call(&["id", "--renew", "--yes"])).run().well();
     let replaced: &[&str] = &["rename", "key.pem\""];
     in_order(&trace.calls(), &[&["rename", "key.pem.1\""], &["fsync", "/home>"], replaced]);
 }

@@ -47,7 +47,7 @@ fn the_receiver_does_not_trust_this_sender() {
 #[test]
 fn the_sender_does_not_trust_this_receiver() {
     let world = world();
-    world.kitchen.call(&["id", "--renew"]).run().well();
+    world.kitchen.call(&["id", "--renew", "--yes"]).run().well();
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
     let fingerprint = text(world.kitchen.call(&["id"]).run().well().last("identity"), "fingerprint");

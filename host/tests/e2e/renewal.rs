@@ -1,4 +1,4 @@
-//! `waft id --renew`: it asks at a terminal, does not ask without one, and does not renew what it must keep.
+//! `waft id --renew`: it asks at a terminal, needs `--yes` without one, and does not renew what it must keep.
 
 use std::fs;
 
@@ -56,15 +56,34 @@ fn a_user_who_says_yes_gets_a_new_identity() {
 }
 
 #[test]
-fn without_a_terminal_nobody_is_asked() {
+fn without_a_terminal_nothing_is_renewed_unless_the_command_line_says_yes() {
+    let world = World::new();
+    let before = listed(&world.laptop.home);
+    for line in ["no", "yes"] {
+        let mut renewal = world.laptop.call(&["id", "--renew"]).start();
+        // Input from a script is not an answer.
+        renewal.write_line(line);
+        let ended = renewal.end();
+        assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
+        ended.failed(2, "usage", &["The identity is as it was", "waft id --renew --yes"]);
+        assert_eq!(listed(&world.laptop.home), before, "{line}");
+    }
+    let fingerprint_before = fingerprint(&world.laptop);
+    let ended = world.laptop.call(&["id", "--renew", "--yes"]).run().well();
+    assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
+    assert_ne!(fingerprint(&world.laptop), fingerprint_before);
+}
+
+#[test]
+fn a_user_at_a_terminal_can_say_yes_in_advance() {
     let world = World::new();
     let before = fingerprint(&world.laptop);
-    let mut renewal = world.laptop.call(&["id", "--renew"]).start();
-    // Input from a script is not an answer.
-    renewal.write_line("no");
-    let ended = renewal.end().well();
-    assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
+    let mut terminal = Terminal::start(waft(&world.laptop, &["id", "--renew", "--yes"]));
+    terminal.ends_in_order(0);
+    assert!(!terminal.screen().contains(QUESTION), "{}", terminal.screen());
     assert_ne!(fingerprint(&world.laptop), before);
+    // The option answers one question only.
+    world.laptop.call(&["id", "--yes"]).run().failed(2, "usage", &["--renew"]);
 }
 
 /// Standard input is a terminal, standard error a file, and the terminal cannot be opened for writing the question.
@@ -90,7 +109,7 @@ fn a_home_that_cannot_be_private_gets_no_identity() {
     let Some(library) = library(&world, "modeless") else { return };
     let call = |args: &[&str]| world.laptop.call(args).env("LD_PRELOAD", &library);
     let says = ["its file system keeps no permission bits", "on another file system in WAFT_HOME"];
-    for args in [&["id"][..], &["id", "--renew"], &["receive", "--listen", "127.0.0.1:0"]] {
+    for args in [&["id"][..], &["id", "--renew", "--yes"], &["receive", "--listen", "127.0.0.1:0"]] {
         call(args).run().failed(11, "identity", &says);
         let left: Vec<_> = fs::read_dir(&world.laptop.home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["lock"], "{args:?}");
@@ -99,6 +118,6 @@ fn a_home_that_cannot_be_private_gets_no_identity() {
     world.laptop.call(&["id"]).run().well();
     let before = listed(&world.laptop.home);
     call(&["id"]).run().failed(11, "identity", &["key.pem is open to other users (mode 755)"]);
-    call(&["id", "--renew"]).run().failed(11, "identity", &says);
+    call(&["id", "--renew", "--yes"]).run().failed(11, "identity", &says);
     assert_eq!(listed(&world.laptop.home), before);
 }

@@ -86,7 +86,7 @@ pub(crate) enum Event<'a> {
     },
     /// A question waits for a line of standard input.
     Asked {
-        /// The input: `code`, `key`, `folder`, `receiver` or `passphrase`.
+        /// The input: `code`, `key`, `folder`, `receiver`, `passphrase` or `renewal`.
         what: &'static str,
     },
     /// The two sides have authenticated each other.
