@@ -20,7 +20,7 @@ use crate::trust::Trust;
 pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
     let name = args.name.as_deref().map(Name::new).transpose().map_err(Error::usage)?;
     let home = Home::open()?;
-    let (identity, new) = match args.renew {
+    let opened = match args.renew {
         true => (renew(&home, args.yes, ui)?, true),
         false => Identity::open(&home)?,
     };
@@ -28,11 +28,14 @@ pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
         identity::set_name(&home, name)?;
     }
     match args.action {
-        Some(IdAction::Cert { output }) => match output.filter(|path| path.as_os_str() != "-") {
-            Some(path) => write_certificate(&identity, &path, ui)?,
-            None => print_certificate(&identity, ui),
-        },
-        None => show(&identity, &home, new, ui)?,
+        Some(IdAction::Cert { output }) => {
+            let identity = super::report_new(opened, &home, ui);
+            match output.filter(|path| path.as_os_str() != "-") {
+                Some(path) => write_certificate(&identity, &path, ui)?,
+                None => print_certificate(&identity, ui),
+            }
+        }
+        None => show(opened, &home, ui)?,
     }
     if args.renew {
         ui.warn(COST);
@@ -102,12 +105,12 @@ fn write_certificate(identity: &Identity, path: &Path, ui: &Ui) -> Result<(), Er
     Ok(())
 }
 
-fn show(identity: &Identity, home: &Home, new: bool, ui: &Ui) -> Result<(), Error> {
+fn show((identity, new): (Identity, bool), home: &Home, ui: &Ui) -> Result<(), Error> {
     let name = identity::name(home)?;
     let fingerprint = identity.certificate().fingerprint().to_string();
     let called = name.as_ref().map_or("(no name)", Name::as_str);
     if new {
-        super::tell_new_identity(home, ui);
+        super::say_new_identity(home, ui);
     }
     ui.print(format!("{called}  {fingerprint}"));
     ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new });

@@ -29,11 +29,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::asked::Asked;
 use crate::cli::arguments::{Command, Typed, parse, voice_of};
-use crate::cli::ui::Ui;
+use crate::cli::ui::{Event, Ui};
 use crate::error::{Class, Error, shown};
 use crate::home::Home;
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
+use crate::name::Name;
 use crate::trust::Trust;
+use crate::worker::in_background;
 
 /// Runs the command in a command line.
 pub fn run(arguments: &[OsString]) -> ExitCode {
@@ -116,17 +118,37 @@ fn exit_code(class: Class) -> u8 {
     }
 }
 
-/// Opens the configuration folder, this machine's identity (with a flag that is true if it was just created) and the
-/// trusted peers. Blocks the thread.
-fn open_home() -> Result<(Home, (Identity, bool), Trust), Error> {
+/// Opens the configuration folder and reads the trusted peers. Blocks the thread.
+fn open_home() -> Result<(Home, Trust), Error> {
     let home = Home::open()?;
-    let identity = Identity::open(&home)?;
     let trust = Trust::load(&home)?;
-    Ok((home, identity, trust))
+    Ok((home, trust))
 }
 
-fn tell_new_identity(home: &Home, ui: &Ui) {
-    ui.say(format!("Made a new identity in {}.", shown(home.path())));
+/// Opens this machine's identity, and reports one that was just created. Blocks the thread.
+fn open_identity(home: &Home, ui: &Ui) -> Result<Identity, Error> {
+    Ok(report_new(Identity::open(home)?, home, ui))
+}
+
+/// Opens this machine's identity as [`open_identity`] does, without blocking this thread.
+async fn open_identity_in_background(home: &Home, ui: &Ui) -> Result<Identity, Error> {
+    let opened = home.clone();
+    Ok(report_new(in_background(move || Identity::open(&opened)).await?, home, ui))
+}
+
+/// Reports an identity that was just created, and returns it.
+fn report_new((identity, is_new): (Identity, bool), home: &Home, ui: &Ui) -> Identity {
+    if is_new {
+        say_new_identity(home, ui);
+        let name = identity::name(home).ok().flatten();
+        let fingerprint = identity.certificate().fingerprint().to_string();
+        ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new: true });
+    }
+    identity
+}
+
+fn say_new_identity(home: &Home, ui: &Ui) {
+    ui.say(format!("Made a new identity for this machine in {}.", shown(home.path())));
 }
 
 fn seconds_since_1970() -> u64 {

@@ -14,7 +14,6 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{Event, Ui};
 use crate::error::{Error, shown};
 use crate::home::Home;
-use crate::identity::Identity;
 use crate::name::Name;
 use crate::provision::{Images, Plan, Sender};
 use crate::trust::Peer;
@@ -25,11 +24,8 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
     let (mut plan, ssid) = read(&args, board)?;
     let home = Home::open()?;
-    let (own, new) = Identity::open(&home)?;
+    let own = super::open_identity(&home, ui)?;
     let own = own.certificate();
-    if new {
-        ui.say(format!("Made a new identity for this machine in {}.", shown(home.path())));
-    }
     plan.senders = senders::read(&args.sender, &home, own)?;
     let images = Images { seed: board.seed_image(&args.output), identity: args.output };
     plan.check(&home, &images)?;

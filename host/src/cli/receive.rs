@@ -21,6 +21,7 @@ use self::greeting::{Greeting, greet};
 pub(super) use self::greeting::{listen_at, reachable_at};
 use self::reception::Reception;
 use super::answers::key_form;
+use super::open_identity_in_background;
 use super::targets::{self, Target};
 use crate::asked::Asked;
 use crate::cli::arguments::Receive;
@@ -50,12 +51,12 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
         ui.warn("no key can be typed here, since standard input is /dev/null: give --no-key, or set WAFT_KEY");
     }
     let endpoint = listen_at(args.listen.as_deref())?;
-    let (home, (identity, new), trust) = interrupt.or(in_background(super::open_home)).await?;
-    let identity = Arc::new(identity);
+    let (home, trust) = interrupt.or(in_background(super::open_home)).await?;
+    let identity = Arc::new(interrupt.or(open_identity_in_background(&home, ui)).await?);
     let store = interrupt.or(open_store(&args, &home, ui)).await?;
     let (listener, local) = listen(endpoint).await.map_err(Error::Listen)?;
     let mut reception = Reception::new(&args, identity.clone(), store);
-    let about = Greeting { args: &args, home: &home, identity: &identity, new, trust: &trust, local };
+    let about = Greeting { args: &args, home: &home, identity: &identity, trust: &trust, local };
     greet(&about, &mut reception, ui)?;
     let mut entrance = Entrance::new(listener, Prover { trust: CurrentTrust::new(home), identity });
     match receive(&mut entrance, &mut reception, args.once, ui, &interrupt).await {

@@ -21,7 +21,7 @@ use self::patience::{Hope, Patience};
 use self::retries::Retries;
 use self::target::Target;
 use super::answers::{code_form, new_key};
-use super::folders;
+use super::{folders, open_identity_in_background};
 use crate::asked::Asked;
 use crate::cli::arguments::Send;
 use crate::cli::interrupt::Interrupt;
@@ -46,12 +46,22 @@ pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prepares everything that needs no connection.
+/// Prepares everything that needs no connection. Nothing is created before the receiver and its address are known.
 async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     super::check_answer(Asked::Code, code_form)?;
-    let (home, (identity, _), trust) = in_background(super::open_home).await?;
+    target::check_format(args.to.as_deref())?;
+    let (home, trust) = in_background(super::open_home).await?;
+    let known = Target::find(args.to.as_deref(), &trust, ui)?;
     let folder = folder(args.folder, ui).await?;
-    let target = Target::find(args.to.as_deref(), &trust, ui).await?;
+    let target = match known {
+        Some(target) => target,
+        None => Target::ask(&trust, ui).await?,
+    };
+    let folder = match folder {
+        Some(folder) => folder,
+        None => default_folder(ui)?,
+    };
+    let identity = open_identity_in_background(&home, ui).await?;
     let source = FolderSource::new(folders::walk(&folder, args.skip_unsendable, ui).await?);
     let info = source.info();
     let (folder, total) = (shown(&folder), bytes(info.shape.total));
@@ -67,24 +77,24 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sending, Error> {
     Ok(Sending::new(home, identity, target, source, key, salt, typed_only))
 }
 
-/// The folder to send: the one in the arguments, else the user's answer at the terminal, else the default folder,
-/// which is created if it does not exist.
-async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<PathBuf, Error> {
-    if let Some(typed) = typed {
+/// The folder to send: the one in the arguments, else the user's answer at the terminal. `None` for the default
+/// folder, which may not exist yet.
+async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<Option<PathBuf>, Error> {
+    if typed.is_some() || !ui.has_person() {
         return Ok(typed);
     }
-    let answer = match ui.has_person() {
-        true => ui.ask(Asked::Folder, &format!("Folder [./{FOLDER}]:"), folder_form).await?,
-        false => String::new(),
-    };
-    if !answer.is_empty() {
-        return Ok(answer.into());
-    }
-    if !Path::new(FOLDER).exists() {
-        std::fs::create_dir(FOLDER).map_err(|cause| Error::File(FOLDER.into(), cause))?;
+    let answer = ui.ask(Asked::Folder, &format!("Folder [./{FOLDER}]:"), folder_form).await?;
+    Ok((!answer.is_empty()).then(|| answer.into()))
+}
+
+/// The default folder, which is created if it does not exist.
+fn default_folder(ui: &Ui) -> Result<PathBuf, Error> {
+    let path = PathBuf::from(FOLDER);
+    if !path.exists() {
+        std::fs::create_dir(&path).map_err(|cause| Error::File(path.clone(), cause))?;
         ui.must(format!("Made ./{FOLDER}: put into it what is to be sent."));
     }
-    Ok(FOLDER.into())
+    Ok(path)
 }
 
 /// Accepts an empty answer, or an existing folder.

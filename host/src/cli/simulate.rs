@@ -23,7 +23,6 @@ use crate::cli::platform::ByteByByte;
 use crate::cli::ui::{Event, Ui};
 use crate::error::{Error, shown};
 use crate::home::Home;
-use crate::identity::Identity;
 use crate::name::Name;
 use crate::net::{Endpoint, listen};
 use crate::provision::{Images, Plan};
@@ -132,7 +131,7 @@ fn folder(home: &Home, name: &Name) -> PathBuf {
 
 /// Creates the board's identity, and trusts the board on this machine.
 fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -> Result<(), Error> {
-    let (own, _) = Identity::open(home)?;
+    let own = super::open_identity(home, ui)?;
     let hostname = name.as_str().parse().map_err(|_| Error::usage(format!("{name} is no hostname")))?;
     let plan = Plan {
         name: name.clone(),

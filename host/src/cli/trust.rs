@@ -9,7 +9,6 @@ use crate::cli::arguments::{Trust as Args, TrustAdd};
 use crate::cli::ui::{Event, Ui};
 use crate::error::Error;
 use crate::home::{Home, read_at_most, read_stream_at_most};
-use crate::identity::Identity;
 use crate::name::Name;
 use crate::trust::{Peer, Trust};
 
@@ -27,7 +26,7 @@ fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
     let at = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(Error::usage)?;
     let certificate = given(&args.certificate, ui)?;
     let home = Home::open()?;
-    let (own, _) = Identity::open(&home)?;
+    let own = super::open_identity(&home, ui)?;
     let peer = Peer { name, certificate, sends: !args.receives, receives: !args.sends, at, last: None };
     Trust::change(&home, |trust| trust.add(peer.clone(), own.certificate()))?;
     ui.say(line(&peer));

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use super::harness::{Ended, text};
+use super::pty::{Terminal, waft};
 use super::storage::{as_nobody, hold};
 use super::world::{World, listed, set_mode, write};
 
@@ -166,4 +167,54 @@ fn a_receiver_that_cannot_listen_asks_for_nothing() {
     let ended = world.kitchen.call(&["receive", "--listen", &at]).run();
     nobody_was_asked(&ended);
     assert_eq!(ended.code, Some(10));
+}
+
+/// Asserts that `send` has created neither the default folder nor an identity.
+fn nothing_was_made(world: &World, ended: &Ended) {
+    nobody_was_asked(ended);
+    assert_eq!(listed(&world.laptop.work), [""; 0], "{ended:#?}");
+    assert!(!world.laptop.home.join("key.pem").exists(), "{ended:#?}");
+}
+
+#[test]
+fn a_receiver_that_cannot_be_sent_to_is_found_before_anything_is_made() {
+    let world = World::strangers();
+    let send = |args: &[&str]| world.laptop.call(&["send"]).with(|call| call.args(args)).run();
+    let wrong = send(&["folder", "kitchen@a b"]);
+    nothing_was_made(&world, &wrong);
+    assert!(!world.laptop.home.exists(), "an address is checked first");
+    wrong.failed(2, "usage", &["is no address"]);
+    let nobody = send(&[]);
+    nothing_was_made(&world, &nobody);
+    nobody.failed(11, "identity", &["No receiver is trusted yet"]);
+    world.laptop.trust(&world.kitchen, &["--receives"]);
+    let (before, made) = (listed(&world.laptop.work), listed(&world.laptop.home));
+    send(&[]).failed(2, "usage", &["Where kitchen listens is not known"]);
+    send(&["folder", "cellar@127.0.0.1"]).failed(2, "usage", &["Nobody is trusted as"]);
+    world.laptop.trust(&world.attic(), &["--receives"]);
+    send(&[]).failed(2, "usage", &["More than one receiver is trusted"]);
+    assert_eq!(listed(&world.laptop.work), before);
+    assert_eq!(listed(&world.laptop.home).len(), made.len());
+}
+
+#[test]
+fn a_user_without_a_receiver_is_not_asked_for_a_folder() {
+    let world = World::strangers();
+    let mut terminal = Terminal::start(waft(&world.laptop, &["send"]));
+    terminal.ends_in_order(11);
+    assert!(!terminal.screen().contains("Folder"), "{}", terminal.screen());
+    assert_eq!(listed(&world.laptop.work), [""; 0]);
+}
+
+#[test]
+fn a_user_who_names_no_receiver_gets_no_folder() {
+    let world = World::new();
+    world.laptop.trust(&world.attic(), &["--receives"]);
+    let mut terminal = Terminal::start(waft(&world.laptop, &["send"]));
+    terminal.sees("Folder [./SEND_FOLDER]:");
+    terminal.types("\n");
+    terminal.sees("To (kitchen, attic; NAME@HOST):");
+    terminal.types("\x04");
+    terminal.ends_in_order(2);
+    assert_eq!(listed(&world.laptop.work), [""; 0]);
 }

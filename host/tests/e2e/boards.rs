@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use super::harness::{Call, Ended, Waft, text};
+use super::identities::made;
 use super::world::{ANY, World, noise, set_mode, write};
 
 /// A laptop with a board beside it.
@@ -99,6 +100,19 @@ fn a_folder_arrives_on_a_board() {
     let trusted = desk.0.laptop.known();
     let peer = trusted.by_name("attic").unwrap();
     assert!(peer.receives && !peer.sends);
+}
+
+#[test]
+fn a_new_board_is_told_with_the_identity_of_its_sender() {
+    let desk = Desk::new();
+    let mut board = desk.power_on();
+    board.line("Type `help`");
+    board.process.interrupt();
+    let ended = board.process.end();
+    let own = desk.0.laptop.call(&["id"]).run().well();
+    assert_eq!(made(&ended), text(own.last("identity"), "fingerprint"));
+    let first = ended.all("console").next().map(|event| text(event, "text"));
+    assert!(first.is_some_and(|line| line.starts_with("attic, fingerprint ")), "{ended:#?}");
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Identity and trust files that are missing, unreadable, damaged or do not match.
 
 use std::fs;
+use std::net::TcpListener;
 
-use super::harness::text;
+use super::harness::{Ended, text};
 use super::storage::as_nobody;
 use super::world::{Machine, World, set_mode, write};
 
 const RENEW: &str = "waft id --renew";
+const MADE: &str = "Made a new identity for this machine in ";
 
 /// Changes a file in the laptop's home: `send`, `receive` and `id` report it in the same way, and a renewal repairs it.
 fn refused(change: impl Fn(&Machine), says: &[&str]) {
@@ -18,7 +20,7 @@ fn refused(change: impl Fn(&Machine), says: &[&str]) {
     for call in calls {
         world.laptop.call(call).run().failed(11, "identity", &[says, &[RENEW]].concat());
     }
-    world.laptop.call(&["id", "--renew"]).run().well();
+    world.laptop.call(&["id", "--renew", "--yes"]).run().well();
     world.laptop.call(&["id"]).run().well();
 }
 
@@ -80,7 +82,7 @@ fn a_home_that_others_can_change() {
 fn a_renewed_identity_is_kept() {
     let world = World::new();
     let before = ["key.pem", "certificate.pem"].map(|name| fs::read(world.laptop.home.join(name)).unwrap());
-    let renewed = world.laptop.call(&["id", "--renew"]).run().well();
+    let renewed = world.laptop.call(&["id", "--renew", "--yes"]).run().well();
     assert!(renewed.errors.contains("The old identity is kept: its keys are in"), "{}", renewed.errors);
     assert!(text(renewed.last("warning"), "message").contains("every board"), "{renewed:#?}");
     let kept = ["key.pem.1", "certificate.pem.1"].map(|name| fs::read(world.laptop.home.join(name)).unwrap());
@@ -179,4 +181,34 @@ fn an_identity_is_shown_as_it_is_trusted() {
     world.laptop.call(&["trust", "remove", "kitchen"]).run().well();
     world.laptop.call(&["trust", "remove", "kitchen"]).run().failed(2, "usage", &["kitchen"]);
     world.laptop.call(&["send", "x", "127.0.0.1:1"]).run().failed(11, "identity", &["waft trust add"]);
+}
+
+#[test]
+fn a_command_that_makes_an_identity_says_so() {
+    let other = World::strangers();
+    let theirs = other.kitchen.certificate().into_os_string().into_string().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let calls: [&[&str]; 5] = [
+        &["id"],
+        &["id", "cert"],
+        &["receive", "--listen", &taken],
+        &["trust", "add", "kitchen", &theirs],
+        &["provision", "--board", "mps2", "--name", "attic", "-o", "identity.bin"],
+    ];
+    for call in calls {
+        let world = World::strangers();
+        let new = made(&world.laptop.call(call).run());
+        let again = world.laptop.call(&["id"]).run().well();
+        assert_eq!((text(again.last("identity"), "fingerprint"), &again.last("identity")["new"]), (new, &false.into()));
+        assert!(!again.errors.contains(MADE), "{again:#?}");
+    }
+}
+
+/// The fingerprint of the identity that a command reported, once, as new.
+pub(crate) fn made(ended: &Ended) -> String {
+    assert_eq!(ended.errors.matches(MADE).count(), 1, "{ended:#?}");
+    let [identity] = ended.all("identity").collect::<Vec<_>>()[..] else { panic!("not told once: {ended:#?}") };
+    assert_eq!(identity["new"], true);
+    text(identity, "fingerprint")
 }

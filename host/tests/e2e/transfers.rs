@@ -252,10 +252,10 @@ fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
     let world = World::new();
     let usual = world.laptop.work.join("SEND_FOLDER");
     let says = ["Where kitchen listens is not known", "kitchen@ADDRESS"];
-    let unknown = world.laptop.call(&["send"]).run().failed(2, "usage", &says);
-    assert!(unknown.errors.contains("Made ./SEND_FOLDER") && usual.is_dir());
+    world.laptop.call(&["send"]).run().failed(2, "usage", &says);
+    assert!(!usual.exists(), "nothing is made for a receiver without an address");
     let empty = world.laptop.call(&["send", "SEND_FOLDER", "127.0.0.1:1"]).run();
-    empty.failed(14, "storage", &["SEND_FOLDER", "nothing in it"]);
+    empty.failed(14, "storage", &["SEND_FOLDER", "no such folder"]);
     write(&usual, "a", b"a");
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
@@ -263,6 +263,9 @@ fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
     world.laptop.call(&["send"]).run().well();
     world.laptop.call(&["send", "SEND_FOLDER", "kitchen"]).run().well();
     assert_eq!(listed(&world.target()), listed(&usual));
+    fs::remove_dir_all(&usual).unwrap();
+    let empty = world.laptop.call(&["send"]).run().failed(14, "storage", &["SEND_FOLDER", "nothing in it"]);
+    assert!(empty.errors.contains("Made ./SEND_FOLDER") && usual.is_dir());
 }
 
 #[test]

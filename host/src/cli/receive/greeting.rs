@@ -6,7 +6,6 @@ use super::reception::Reception;
 use crate::address::{Address, PORT};
 use crate::cli::answers::show_code;
 use crate::cli::arguments::Receive;
-use crate::cli::tell_new_identity;
 use crate::cli::ui::{Event, Ui};
 use crate::error::{Error, shown};
 use crate::home::Home;
@@ -46,8 +45,6 @@ pub(super) struct Greeting<'a> {
     pub(super) home: &'a Home,
     /// This machine's identity.
     pub(super) identity: &'a Identity,
-    /// Whether the identity was just created.
-    pub(super) new: bool,
     /// The trusted peers.
     pub(super) trust: &'a Trust,
     /// The local address of the listener.
@@ -56,12 +53,9 @@ pub(super) struct Greeting<'a> {
 
 /// Prints the start-up texts.
 pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) -> Result<(), Error> {
-    let &Greeting { args, home, identity, new, trust, local } = about;
+    let &Greeting { args, home, identity, trust, local } = about;
     let name = identity::name(home)?;
     let name = name.as_ref().map_or("This machine", |name| name.as_str());
-    if new {
-        tell_new_identity(home, ui);
-    }
     ui.say(format!("{name}, fingerprint {}", identity.certificate().fingerprint()));
     let addresses = tell_addresses(local, ui);
     ui.say(format!("Folders are received into {}", shown(&args.into)));

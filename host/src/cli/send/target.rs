@@ -17,20 +17,28 @@ pub(super) struct Target {
     pub(super) other: Option<Address>,
 }
 
+/// Rejects an argument whose address cannot be parsed. Needs no trusted peers.
+pub(super) fn check_format(to: Option<&str>) -> Result<(), Error> {
+    to.and_then(|to| to.split_once('@')).map_or(Ok(()), |(_, host)| address(host).map(drop))
+}
+
 impl Target {
-    /// The receiver in the argument; without one, the only trusted receiver, or the user's answer at the terminal.
-    pub(super) async fn find(to: Option<&str>, trust: &Trust, ui: &Ui) -> Result<Self, Error> {
+    /// The receiver in the argument; without one, the only trusted receiver. `None` if the user has to be asked.
+    pub(super) fn find(to: Option<&str>, trust: &Trust, ui: &Ui) -> Result<Option<Self>, Error> {
         let found = match to {
-            Some(to) => return Self::read(to, trust),
+            Some(to) => return Self::read(to, trust).map(Some),
             None => Self::only(trust),
         };
         match found {
-            Err(error) if ui.has_person() && !matches!(error, Error::Trust(TrustError::NoReceiver)) => {
-                let form = |answer: &str| Self::read(answer.trim(), trust).map_err(|error| error.to_string());
-                ui.ask(Asked::Receiver, &question(trust), form).await
-            }
-            found => found,
+            Err(error) if ui.has_person() && !matches!(error, Error::Trust(TrustError::NoReceiver)) => Ok(None),
+            found => found.map(Some),
         }
+    }
+
+    /// The user's answer at the terminal.
+    pub(super) async fn ask(trust: &Trust, ui: &Ui) -> Result<Self, Error> {
+        let form = |answer: &str| Self::read(answer.trim(), trust).map_err(|error| error.to_string());
+        ui.ask(Asked::Receiver, &question(trust), form).await
     }
 
     /// Parses `NAME`, `NAME@HOST[:PORT]`, or `HOST[:PORT]` if exactly one receiver is trusted.
