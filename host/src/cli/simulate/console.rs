@@ -19,11 +19,13 @@ const PROMPTS: [&str; 2] = ["> ", "key> "];
 pub(super) struct Screen<'a> {
     ui: &'a Ui,
     line: Zeroizing<Vec<u8>>,
+    /// Whether a line with a text has ended.
+    has_begun: bool,
 }
 
 impl<'a> Screen<'a> {
     pub(super) fn new(ui: &'a Ui) -> Self {
-        Self { ui, line: empty() }
+        Self { ui, line: empty(), has_begun: false }
     }
 
     /// Prints the bytes unchanged; for a script, reports complete lines as events instead.
@@ -51,9 +53,17 @@ impl<'a> Screen<'a> {
         if !self.ui.has_script() {
             return;
         }
-        if let Some(text) = told(&String::from_utf8_lossy(&line)) {
+        if let Some(text) = self.event(&String::from_utf8_lossy(&line)) {
             self.ui.event(&Event::Console { text });
         }
+    }
+
+    /// The text of the event for a line. A board ends an unfinished line on its terminal before it introduces itself,
+    /// so empty lines before the first text are not reported.
+    fn event<'t>(&mut self, line: &'t str) -> Option<&'t str> {
+        let text = told(line)?;
+        self.has_begun |= !text.is_empty();
+        self.has_begun.then_some(text)
     }
 }
 
@@ -127,7 +137,8 @@ mod tests {
         let mut lines = Vec::new();
         for part in written.split_inclusive('\n') {
             screen.take(part.trim_end_matches('\n').as_bytes());
-            lines.extend(told(&String::from_utf8_lossy(&screen.line)).map(str::to_owned));
+            let line = String::from_utf8_lossy(&screen.line).into_owned();
+            lines.extend(screen.event(&line).map(str::to_owned));
             screen.take(b"\n");
         }
         lines
@@ -137,7 +148,12 @@ mod tests {
     fn a_line_is_told_as_it_was_drawn_last() {
         assert_eq!(lines("Listening at 127.0.0.1:12346.\r\n"), ["Listening at 127.0.0.1:12346."]);
         assert_eq!(lines("\r\x1b[K> \r\x1b[KCode: 1 2 3 4\r\n"), ["Code: 1 2 3 4"]);
-        assert_eq!(lines("\n"), [""]);
+    }
+
+    #[test]
+    fn empty_lines_are_told_once_the_board_has_begun() {
+        assert_eq!(lines("\r\n\n"), [""; 0]);
+        assert_eq!(lines("\r\nattic\r\n\r\nlast\r\n"), ["attic", "", "last"]);
     }
 
     #[test]
