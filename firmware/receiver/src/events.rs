@@ -1,12 +1,15 @@
 //! The events that the receiver sends to the application.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use embassy_sync::channel::Channel;
+use embassy_sync::pubsub::{self, PubSubChannel, WaitResult};
 use waft_core::certificate::CertificateHash;
 use waft_core::session::{Receipt, SessionError};
 
-/// The most events that wait for the application.
+/// The most events that wait for a task of the application.
 const QUEUE: usize = 4;
+
+/// The most tasks that can subscribe to the events.
+pub const SUBSCRIBERS: usize = 4;
 
 /// An event of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,35 +36,48 @@ pub enum Event {
     /// A new folder was committed. [`Slots::folder`](crate::slots::Slots::folder) returns it.
     Committed(Receipt),
     /// A trusted sender's session ended without a new folder. The old folder is unchanged.
-    Ended(SessionError),
+    Failed(SessionError),
+    /// This many events were dropped, because the task did not take them in time.
+    Missed(u64),
 }
 
-/// The queue of events, from the receiver to one task of the application. The receiver never waits for that task: if
-/// more than four events wait, the oldest is dropped, even an [`Event::Committed`]. So an event is only a hint; the
-/// generation of [`Slots::folder`](crate::slots::Slots::folder) shows whether there is a new folder.
-pub struct Events<M: RawMutex>(Channel<M, Event, QUEUE>);
+/// The events for the tasks of the application. The receiver never waits for a task: if more than four events wait, the
+/// oldest is dropped, and [`Subscriber::next`] tells the task how many it missed. So an event is only a hint.
+/// [`Slots::changed`](crate::slots::Slots::changed) misses no folder.
+pub struct Events<M: RawMutex>(PubSubChannel<M, Event, QUEUE, SUBSCRIBERS, 0>);
 
 impl<M: RawMutex> Events<M> {
-    /// An empty queue.
+    /// Events without a subscriber.
     pub const fn new() -> Self {
-        Self(Channel::new())
+        Self(PubSubChannel::new())
     }
 
-    /// Waits for the next event. Cancel-safe.
-    pub async fn next(&self) -> Event {
-        self.0.receive().await
+    /// Subscribes to the events that follow, or returns `None` if there are [`SUBSCRIBERS`] already.
+    pub fn subscribe(&self) -> Option<Subscriber<'_, M>> {
+        self.0.subscriber().ok().map(Subscriber)
     }
 
     pub(crate) fn send(&self, event: Event) {
-        while self.0.try_send(event).is_err() {
-            let _ = self.0.try_receive();
-        }
+        self.0.immediate_publisher().publish_immediate(event);
     }
 }
 
 impl<M: RawMutex> Default for Events<M> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A task that gets the events. It ends the subscription when it is dropped.
+pub struct Subscriber<'a, M: RawMutex>(pubsub::Subscriber<'a, M, Event, QUEUE, SUBSCRIBERS, 0>);
+
+impl<M: RawMutex> Subscriber<'_, M> {
+    /// Waits for the next event. Cancel-safe.
+    pub async fn next(&mut self) -> Event {
+        match self.0.next_message().await {
+            WaitResult::Message(event) => event,
+            WaitResult::Lagged(events) => Event::Missed(events),
+        }
     }
 }
 
@@ -73,13 +89,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_events_are_kept() {
+    fn every_subscriber_gets_the_newest_events_and_is_told_how_many_it_missed() {
         let events = Events::<NoopRawMutex>::new();
         let event = |received| Event::Receiving { received, total: 100 };
-        (0..10).for_each(|received| events.send(event(received)));
-        for received in 10 - QUEUE as u64..10 {
-            assert_eq!(block_on(events.next()), event(received));
+        let (mut slow, mut fast) = (events.subscribe().unwrap(), events.subscribe().unwrap());
+        for received in 0..10 {
+            events.send(event(received));
+            assert_eq!(block_on(fast.next()), event(received));
         }
-        assert!(poll_once(events.next()).is_pending());
+        assert_eq!(block_on(slow.next()), Event::Missed(10 - QUEUE as u64));
+        for received in 10 - QUEUE as u64..10 {
+            assert_eq!(block_on(slow.next()), event(received));
+        }
+        assert!(poll_once(slow.next()).is_pending() && poll_once(fast.next()).is_pending());
+    }
+
+    #[test]
+    fn a_subscription_that_ended_leaves_room_for_another() {
+        let events = Events::<NoopRawMutex>::new();
+        let mut all: heapless::Vec<_, SUBSCRIBERS> = (0..SUBSCRIBERS).map(|_| events.subscribe().unwrap()).collect();
+        assert!(events.subscribe().is_none());
+        all.pop();
+        assert!(events.subscribe().is_some());
     }
 }

@@ -10,42 +10,33 @@
 //! 6. `embassy`, a feature: sockets and time for boards on Embassy.
 //!
 //! A board passes its parts to [`run`](run::run), in a task of its own. The tasks of the application share the slots
-//! and the events with it:
+//! with it, and any number of them wait for folders:
 //!
 //! ```
 //! use embassy_sync::blocking_mutex::raw::RawMutex;
 //! use embedded_storage_async::nor_flash::NorFlash;
-//! use waft_receiver::events::Events;
 //! use waft_receiver::slots::{Listed, ReadError, Slots};
 //!
-//! /// Applies the current folder. `mapped`: the flash of the slots, on a chip where it can be read as memory.
-//! async fn application<M: RawMutex, F: NorFlash>(
-//!     slots: &Slots<'_, M, F>,
-//!     events: &Events<M>,
-//!     mapped: &[u8],
-//! ) -> Result<(), ReadError> {
+//! /// Applies each folder, beginning with the one that is there.
+//! async fn application<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>) -> Result<(), ReadError> {
 //!     let mut generation = 0;
 //!     loop {
-//!         // A lease: this folder is not overwritten until the lease is dropped.
-//!         if let Some(folder) = slots.folder().filter(|folder| folder.generation() != generation) {
-//!             generation = folder.generation();
-//!             let mut entries = folder.entries();
-//!             while let Some(Listed { entry, file }) = entries.next().await? {
-//!                 // ... `entry.path` is a directory, or a file of `file.size()` bytes.
-//!             }
-//!             match folder.open("config/site.toml").await {
-//!                 Ok(file) => {
-//!                     let mut bytes = [0; 256];
-//!                     let length = file.read_at(0, &mut bytes).await?;
-//!                     // ... apply `bytes[..length]`; or, without a copy,
-//!                     let content = file.mapped(mapped);
-//!                 }
-//!                 Err(ReadError::NotFound) => {}
-//!                 Err(error) => return Err(error),
-//!             }
+//!         // A lease: this folder is not overwritten until it is dropped.
+//!         let folder = slots.changed(generation).await;
+//!         generation = folder.generation();
+//!         let mut entries = folder.entries();
+//!         while let Some(Listed { entry, file }) = entries.next().await? {
+//!             // ... `entry.path` is a directory, or a file of `file.size()` bytes.
 //!         }
-//!         // Any event is only a hint to look again: events may be dropped, the folder is not.
-//!         events.next().await;
+//!         match folder.open("config/site.toml").await {
+//!             Ok(file) => {
+//!                 let mut bytes = [0; 256];
+//!                 let length = file.read_at(0, &mut bytes).await?;
+//!                 // ... apply `bytes[..length]`. `file` may be kept: it holds a lease of its own.
+//!             }
+//!             Err(ReadError::NotFound) => {}
+//!             Err(error) => return Err(error),
+//!         }
 //!     }
 //! }
 //! ```

@@ -148,7 +148,7 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
             buffers: Buffers { frame: self.frame, plain: self.plain },
         };
         if let Err(error) = receiver.receive(link, sender).await {
-            self.events.send(Event::Ended(error));
+            self.events.send(Event::Failed(error));
             self.panel.tell(Notice::Ended(error));
         }
     }

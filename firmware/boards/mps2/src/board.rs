@@ -1,5 +1,6 @@
 //! The implementation of the receiver's `Board`, and the start of the board's devices and tasks.
 
+use core::ops::Range;
 use core::pin::Pin;
 
 use embassy_executor::Spawner;
@@ -15,7 +16,7 @@ use waft_receiver::events::Events;
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::run::Parts;
 use waft_receiver::seed::Ratchet;
-use waft_receiver::slots::Slots;
+use waft_receiver::slots::{File, Slots};
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 
 use crate::console::{Console, print_blocking};
@@ -132,6 +133,15 @@ async fn slots(flash: &'static Flash) -> &'static Slots<'static, NoopRawMutex, N
     static SLOTS: StaticCell<Slots<'static, NoopRawMutex, Nor>> = StaticCell::new();
     let slots = Slots::new(flash, map::SLOTS).await;
     SLOTS.init(slots.expect("the slots in mps2.toml are whole blocks"))
+}
+
+/// The content of a file, read in place. It borrows the file, and with it the file's lease.
+pub fn mapped<'a>(file: &'a File<'_, NoopRawMutex, Nor>) -> &'a [u8] {
+    let Range { start, end } = file.range();
+    // SAFETY: the only `Nor` is the one over the PSRAM, so these are bytes of a file in it. Nothing writes to them as
+    // long as the file exists, because it holds a lease on its slot, and `Nor` makes slices of the bytes that it changes
+    // only.
+    unsafe { core::slice::from_raw_parts(PSRAM.0.add(start as usize), (end - start) as usize) }
 }
 
 /// The identity of the board. Call it once. Not inlined, so that its stack frame is unused after it returns, and can be

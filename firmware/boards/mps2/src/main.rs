@@ -5,7 +5,7 @@
 //! boot         reads the identity, gathers random numbers, starts the other tasks, and ends
 //! net::run     moves frames between Ethernet and TCP/IP
 //! receive      the receiver: sockets, sessions, store, console
-//! application  handles events about received folders; replace it with your own
+//! application  reads each received folder; replace it with your own
 //! feed         feeds the watchdog
 //! ```
 
@@ -20,9 +20,8 @@ use waft_mps2::net::{Resources, SOCKETS};
 use waft_mps2::nor::Nor;
 use waft_mps2::retained::Retained;
 use waft_mps2::{executor, stack};
-use waft_receiver::events::{Event, Events};
 use waft_receiver::run::{Parts, run};
-use waft_receiver::slots::{ReadError, Slots};
+use waft_receiver::slots::{Folder, ReadError, Slots};
 
 type BoardSlots = Slots<'static, NoopRawMutex, Nor>;
 
@@ -36,7 +35,7 @@ fn main() -> ! {
 async fn boot(spawner: Spawner, retained: Retained) {
     static RESOURCES: StaticCell<Resources> = StaticCell::new();
     let (parts, _) = board::boot(spawner, retained, RESOURCES.init(Resources::new())).await;
-    spawner.spawn(application(parts.slots, parts.events).expect("it is spawned once"));
+    spawner.spawn(application(parts.slots).expect("it is spawned once"));
     spawner.spawn(receive(parts).expect("it is spawned once"));
 }
 
@@ -48,43 +47,32 @@ async fn receive(parts: Parts<'static, Mps2, SOCKETS>) -> ! {
 
 /// The application. It logs the message of the day in the current folder, and in each folder that is committed later.
 #[embassy_executor::task]
-async fn application(slots: &'static BoardSlots, events: &'static Events<NoopRawMutex>) -> ! {
+async fn application(slots: &'static BoardSlots) -> ! {
+    let mut generation = 0;
     loop {
-        match events.next().await {
-            Event::Offered { files, total, .. } => defmt::info!("offered: {} files, {} bytes", files, total),
-            Event::Receiving { received, total } => defmt::info!("received: {} of {} bytes", received, total),
-            Event::Ended(error) => defmt::warn!("the session ended: {}", error),
-            Event::Mounted => read_and_log(slots).await,
-            Event::Committed(receipt) => {
-                defmt::info!("committed: {}", receipt);
-                read_and_log(slots).await;
-            }
+        // A lease: the folder is not overwritten until it is dropped.
+        let folder = slots.changed(generation).await;
+        generation = folder.generation();
+        if let Err(error) = read(&folder).await {
+            defmt::warn!("the folder cannot be read: {}", error);
         }
         defmt::info!("stack: {} of {} bytes at most", stack::peak(), stack::size());
     }
 }
 
-async fn read_and_log(slots: &BoardSlots) {
-    if let Err(error) = read(slots).await {
-        defmt::warn!("the folder cannot be read: {}", error);
-    }
-}
-
-/// Reads the current folder. `folder` is a lease: the folder is not overwritten until it is dropped.
-async fn read(slots: &BoardSlots) -> Result<(), ReadError> {
-    let Some(folder) = slots.folder() else { return Ok(()) };
+/// Reads a folder.
+async fn read(folder: &Folder<'_, NoopRawMutex, Nor>) -> Result<(), ReadError> {
     let (mut entries, mut count) = (folder.entries(), 0);
     while entries.next().await?.is_some() {
         count += 1;
     }
-    defmt::info!("{} entries", count);
+    defmt::info!("generation {}: {} entries", folder.generation(), count);
     let file = match folder.open("motd.txt").await {
         Err(ReadError::NotFound) => return Ok(()),
         found => found?,
     };
-    let mut beginning = [0; 80];
-    let length = file.read_at(0, &mut beginning).await?;
-    let line = beginning[..length].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let content = board::mapped(&file);
+    let line = content[..content.len().min(80)].split(|byte| *byte == b'\n').next().unwrap_or_default();
     defmt::info!("message of the day: {=str}", core::str::from_utf8(line).unwrap_or("not text"));
     Ok(())
 }

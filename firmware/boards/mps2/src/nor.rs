@@ -3,6 +3,8 @@
 //! Plain memory would allow every write. This type returns an error for each operation that a real flash does not
 //! support, so that firmware that runs on the emulated board also runs on a real one.
 
+use core::ptr::NonNull;
+
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
 /// Bytes of a block, the unit of an erase.
@@ -10,10 +12,14 @@ pub const BLOCK: usize = 4096;
 /// Bytes of a word, the unit of a write.
 pub const WORD: usize = 4;
 
-/// A flash over a slice of memory.
+/// A flash over plain memory.
+///
+/// It keeps a pointer, not a slice: readers that hold a lease may read their part of the memory as a slice while this
+/// type changes another part. Each operation makes a slice of its own bytes only.
 #[derive(Debug)]
 pub struct Nor {
-    memory: &'static mut [u8],
+    memory: NonNull<u8>,
+    length: usize,
 }
 
 /// An operation that a flash does not support.
@@ -29,19 +35,25 @@ pub enum NorError {
 
 impl Nor {
     /// Creates a flash over `memory`, which has to consist of whole blocks.
-    pub fn new(memory: &'static mut [u8]) -> Self {
-        assert!(memory.len().is_multiple_of(BLOCK), "a flash has whole blocks");
-        Self { memory }
+    pub(crate) fn new(memory: &'static mut [u8]) -> Self {
+        let length = memory.len();
+        assert!(length.is_multiple_of(BLOCK), "a flash has whole blocks");
+        Self { memory: NonNull::from(memory).cast(), length }
     }
 
     /// The `length` bytes at `offset`; both have to be multiples of `unit`.
-    fn range(&mut self, offset: u32, length: usize, unit: usize) -> Result<&mut [u8], NorError> {
+    fn bytes(&mut self, offset: u32, length: usize, unit: usize) -> Result<&mut [u8], NorError> {
         let offset = offset as usize;
         let end = offset.checked_add(length).ok_or(NorError::OutOfBounds)?;
         if !offset.is_multiple_of(unit) || !length.is_multiple_of(unit) {
             return Err(NorError::Unaligned);
         }
-        self.memory.get_mut(offset..end).ok_or(NorError::OutOfBounds)
+        if end > self.length {
+            return Err(NorError::OutOfBounds);
+        }
+        // SAFETY: `new` got this memory for good, and these bytes are within it. `&mut self` excludes other operations,
+        // and no reader has a slice of bytes that are being changed: see `board::mapped`.
+        Ok(unsafe { core::slice::from_raw_parts_mut(self.memory.as_ptr().add(offset), length) })
     }
 }
 
@@ -63,12 +75,12 @@ impl ReadNorFlash for Nor {
     const READ_SIZE: usize = 1;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorError> {
-        bytes.copy_from_slice(self.range(offset, bytes.len(), Self::READ_SIZE)?);
+        bytes.copy_from_slice(self.bytes(offset, bytes.len(), Self::READ_SIZE)?);
         Ok(())
     }
 
     fn capacity(&self) -> usize {
-        self.memory.len()
+        self.length
     }
 }
 
@@ -78,12 +90,12 @@ impl NorFlash for Nor {
 
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorError> {
         let length = to.checked_sub(from).ok_or(NorError::OutOfBounds)?;
-        self.range(from, length as usize, BLOCK)?.fill(0xFF);
+        self.bytes(from, length as usize, BLOCK)?.fill(0xFF);
         Ok(())
     }
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
-        let target = self.range(offset, bytes.len(), WORD)?;
+        let target = self.bytes(offset, bytes.len(), WORD)?;
         let mut words = target.as_chunks().0.iter().zip(bytes.as_chunks().0);
         if words.any(|(old, new)| u32::from_ne_bytes(*new) & !u32::from_ne_bytes(*old) != 0) {
             return Err(NorError::NotErased);

@@ -5,7 +5,7 @@
 //!   feed         feeds the watchdog
 //!   net::run     moves frames between Ethernet and TCP/IP
 //!   receive      the receiver: sockets, sessions, store, console
-//!   application  handles events about received folders; replace it with your own
+//!   application  gets each received folder; replace it with your own
 //! ```
 
 #![no_std]
@@ -32,7 +32,7 @@ use waft_core::sealed::cipher::ChaChaCipher;
 use waft_receiver::Memory;
 use waft_receiver::board::{Board, Stack, Startup};
 use waft_receiver::embassy::{TcpPort, Uptime};
-use waft_receiver::events::{Event, Events};
+use waft_receiver::events::Events;
 use waft_receiver::run::{Parts, run};
 use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
@@ -115,7 +115,7 @@ async fn main(spawner: Spawner) {
     let slots = Slots::new(FLASH.init(Mutex::new(flash)), MAP.slots).await;
     let slots = STORE.init(slots.expect("the map was checked against the chip"));
     let events = EVENTS.init(Events::new());
-    spawner.spawn(application(slots, events).expect("it is started once"));
+    spawner.spawn(application(slots).expect("it is started once"));
     let parts = Parts {
         startup,
         slots,
@@ -137,22 +137,14 @@ async fn receive(parts: Parts<'static, Stm32, SOCKETS>) -> ! {
     run(parts).await
 }
 
-/// The application: replace it with your own. It receives an event for each folder, including the one that was already
-/// stored at the start, and can read the folder from `slots`.
+/// The application: replace it with your own. It gets the folder that was stored at the start, and each one that is
+/// committed later.
 #[embassy_executor::task]
-async fn application(slots: &'static Slots<'static, NoopRawMutex, Flash>, events: &'static Events<NoopRawMutex>) -> ! {
+async fn application(slots: &'static Slots<'static, NoopRawMutex, Flash>) -> ! {
+    let mut generation = 0;
     loop {
-        match events.next().await {
-            Event::Offered { files, total, .. } => defmt::info!("offered: {} files, {} bytes", files, total),
-            Event::Receiving { received, total } => defmt::debug!("received {} of {} bytes", received, total),
-            Event::Ended(error) => defmt::info!("ended: {}", error),
-            Event::Mounted => defmt::info!("folder number {}", generation(slots)),
-            Event::Committed(receipt) => defmt::info!("committed: {}; folder number {}", receipt, generation(slots)),
-        }
+        let folder = slots.changed(generation).await;
+        generation = folder.generation();
+        defmt::info!("folder number {}: {} files, {} bytes", generation, folder.files(), folder.bytes());
     }
-}
-
-/// The number of the current folder, or 0 if there is none.
-fn generation(slots: &Slots<'static, NoopRawMutex, Flash>) -> u64 {
-    slots.folder().map_or(0, |folder| folder.generation())
 }

@@ -9,7 +9,7 @@ use waft_core::digest::Digest;
 use waft_core::path::RelPath;
 
 use super::Slots;
-use super::area::Fault;
+use super::area::{Fault, Slot};
 use super::check::{self, Cursor, Pieces, WalkError};
 use super::record::Committed;
 
@@ -17,26 +17,47 @@ use super::record::Committed;
 const PIECE: usize = 256;
 
 /// A committed folder. While this value exists it holds a lease: the folder does not change, and a transfer that needs
-/// its slot waits for [`LEASE_MS`](waft_core::limits::LEASE_MS) and is then refused.
+/// its slot waits for [`LEASE_MS`](waft_core::limits::LEASE_MS) and is then refused. A clone holds a lease of its own.
 pub struct Folder<'s, M: RawMutex, F> {
-    slots: &'s Slots<'s, M, F>,
+    lease: Lease<'s, M, F>,
     committed: Committed,
 }
 
-/// A file of a [`Folder`].
-pub struct File<'r, M: RawMutex, F> {
-    folder: &'r Folder<'r, M, F>,
+/// A file of a [`Folder`]. It holds a lease of its own, so that it can be kept without the folder: in a struct, in a
+/// `static`, or by another task.
+pub struct File<'s, M: RawMutex, F> {
+    lease: Lease<'s, M, F>,
     /// The offset of its content in the slot.
     at: u32,
     size: u32,
 }
 
+/// A lease on a slot: nothing is written to the slot until it is dropped.
+struct Lease<'s, M: RawMutex, F> {
+    slots: &'s Slots<'s, M, F>,
+    slot: Slot,
+}
+
+impl<M: RawMutex, F> Clone for Lease<'_, M, F> {
+    fn clone(&self) -> Self {
+        let Self { slots, slot } = *self;
+        slots.shared(|shared| shared.lease(slot));
+        Self { slots, slot }
+    }
+}
+
+impl<M: RawMutex, F> Drop for Lease<'_, M, F> {
+    fn drop(&mut self) {
+        self.slots.shared(|shared| shared.release(self.slot));
+    }
+}
+
 /// An entry of a [`Folder`].
-pub struct Listed<'e, 'r, M: RawMutex, F> {
+pub struct Listed<'e, 's, M: RawMutex, F> {
     /// The path, kind, mode and time.
     pub entry: Entry<'e>,
     /// The file, unless the entry is a directory.
-    pub file: Option<File<'r, M, F>>,
+    pub file: Option<File<'s, M, F>>,
 }
 
 /// Why a file cannot be read.
@@ -68,10 +89,22 @@ pub enum Verdict {
     Manifest,
 }
 
+impl<M: RawMutex, F> Clone for Folder<'_, M, F> {
+    fn clone(&self) -> Self {
+        Self { lease: self.lease.clone(), committed: self.committed }
+    }
+}
+
+impl<M: RawMutex, F> Clone for File<'_, M, F> {
+    fn clone(&self) -> Self {
+        Self { lease: self.lease.clone(), ..*self }
+    }
+}
+
 impl<'s, M: RawMutex, F: NorFlash> Folder<'s, M, F> {
     /// Wraps a folder whose lease was already counted.
     pub(super) fn new(slots: &'s Slots<'s, M, F>, committed: Committed) -> Self {
-        Self { slots, committed }
+        Self { lease: Lease { slots, slot: committed.slot }, committed }
     }
 
     /// The root digest of its archive, as in the receipt.
@@ -95,7 +128,7 @@ impl<'s, M: RawMutex, F: NorFlash> Folder<'s, M, F> {
     }
 
     /// Opens the file at `path`, with components joined by `/`. Searches the manifest on the flash.
-    pub async fn open(&self, path: &str) -> Result<File<'_, M, F>, ReadError> {
+    pub async fn open(&self, path: &str) -> Result<File<'s, M, F>, ReadError> {
         let wanted = RelPath::new(path).map_err(|_| ReadError::NotFound)?;
         let mut entries = self.entries();
         while let Some(Listed { entry, file }) = entries.next().await? {
@@ -110,15 +143,15 @@ impl<'s, M: RawMutex, F: NorFlash> Folder<'s, M, F> {
     }
 
     /// All entries, in ascending order of their paths.
-    pub fn entries(&self) -> Entries<'_, M, F> {
+    pub fn entries(&self) -> Entries<'_, 's, M, F> {
         Entries { folder: self, cursor: self.cursor() }
     }
 
     /// Starts to read everything back. Checks the manifest now, and an entry with each call of [`Verification::next`].
-    pub async fn verify(&self) -> Verification<'_, M, F> {
+    pub async fn verify(&self) -> Verification<'_, 's, M, F> {
         let Committed { slot, sizes, manifest, .. } = self.committed;
         let mut buffer = [0; PIECE];
-        let found = check::digest(&self.slots.area, slot, sizes.manifest, &mut buffer).await;
+        let found = check::digest(&self.lease.slots.area, slot, sizes.manifest, &mut buffer).await;
         Verification {
             entries: (found == Ok(manifest)).then(|| self.entries()),
             hasher: ContentHasher::new(&manifest),
@@ -131,23 +164,17 @@ impl<'s, M: RawMutex, F: NorFlash> Folder<'s, M, F> {
     }
 }
 
-impl<M: RawMutex, F> Drop for Folder<'_, M, F> {
-    fn drop(&mut self) {
-        self.slots.release(self.committed.slot);
-    }
-}
-
 /// An iterator over the entries of a [`Folder`]. Takes about 1 KiB.
-pub struct Entries<'r, M: RawMutex, F> {
-    folder: &'r Folder<'r, M, F>,
+pub struct Entries<'r, 's, M: RawMutex, F> {
+    folder: &'r Folder<'s, M, F>,
     cursor: Cursor,
 }
 
-impl<'r, M: RawMutex, F: NorFlash> Entries<'r, M, F> {
+impl<'s, M: RawMutex, F: NorFlash> Entries<'_, 's, M, F> {
     /// The next entry, or `None` after the last one.
-    pub async fn next(&mut self) -> Result<Option<Listed<'_, 'r, M, F>>, ReadError> {
+    pub async fn next(&mut self) -> Result<Option<Listed<'_, 's, M, F>>, ReadError> {
         let folder = self.folder;
-        let Some((entry, at)) = self.cursor.next(&folder.slots.area).await? else { return Ok(None) };
+        let Some((entry, at)) = self.cursor.next(&folder.lease.slots.area).await? else { return Ok(None) };
         let file = match entry.kind {
             Kind::Directory => None,
             Kind::File { size } => Some(File::new(folder, at, size)?),
@@ -157,14 +184,14 @@ impl<'r, M: RawMutex, F: NorFlash> Entries<'r, M, F> {
 }
 
 /// An iterator that reads each entry of a [`Folder`] back. Takes about 3 KiB.
-pub struct Verification<'r, M: RawMutex, F> {
+pub struct Verification<'r, 's, M: RawMutex, F> {
     /// `None` if the manifest is damaged.
-    entries: Option<Entries<'r, M, F>>,
+    entries: Option<Entries<'r, 's, M, F>>,
     hasher: ContentHasher,
     damaged: u32,
 }
 
-impl<'r, M: RawMutex, F: NorFlash> Verification<'r, M, F> {
+impl<M: RawMutex, F: NorFlash> Verification<'_, '_, M, F> {
     /// The next entry and whether it is undamaged, or `None` after the last one or if the manifest is damaged.
     pub async fn next(&mut self) -> Result<Option<(RelPath<'_>, bool)>, ReadError> {
         let Some(entries) = &mut self.entries else { return Ok(None) };
@@ -189,11 +216,11 @@ impl<'r, M: RawMutex, F: NorFlash> Verification<'r, M, F> {
     }
 }
 
-impl<'r, M: RawMutex, F: NorFlash> File<'r, M, F> {
-    fn new(folder: &'r Folder<'r, M, F>, at: u64, size: u64) -> Result<Self, ReadError> {
+impl<'s, M: RawMutex, F: NorFlash> File<'s, M, F> {
+    fn new(folder: &Folder<'s, M, F>, at: u64, size: u64) -> Result<Self, ReadError> {
         let end = at.checked_add(size).filter(|end| *end <= folder.bytes().into()).ok_or(ReadError::Damaged)?;
         // `at <= end`, and `end` fits in 32 bits.
-        Ok(Self { folder, at: at as u32, size: (end - at) as u32 })
+        Ok(Self { lease: folder.lease.clone(), at: at as u32, size: (end - at) as u32 })
     }
 
     /// The length of its content, in bytes.
@@ -206,7 +233,7 @@ impl<'r, M: RawMutex, F: NorFlash> File<'r, M, F> {
         let length = bytes.len().min(self.size.saturating_sub(offset) as usize);
         if length > 0 {
             let at = self.range().start + offset;
-            self.folder.slots.area.read(at, &mut bytes[..length]).await?;
+            self.lease.slots.area.read(at, &mut bytes[..length]).await?;
         }
         Ok(length)
     }
@@ -214,20 +241,18 @@ impl<'r, M: RawMutex, F: NorFlash> File<'r, M, F> {
     /// The BLAKE3 digest of its content, as the sender stated it and the receiver verified it before the commit.
     pub async fn digest(&self) -> Result<Digest, ReadError> {
         let mut digest = [0; DIGEST];
-        self.folder.slots.area.read(self.range().end, &mut digest).await?;
+        self.lease.slots.area.read(self.range().end, &mut digest).await?;
         Ok(Digest(digest))
     }
 
-    /// The flash addresses of its content.
+    /// Where its content is in the flash, as offsets from the flash's first byte.
+    ///
+    /// On a chip that maps its flash into memory, the board's crate can make a slice of it, which borrows this file.
+    /// That takes `unsafe`, and is sound because the lease lasts as long as the file: until then nothing writes to
+    /// these bytes or erases them. The slice must not outlive the file, and must not cover other bytes.
     pub fn range(&self) -> Range<u32> {
-        let start = self.folder.slots.area.layout().byte(self.folder.committed.slot, self.at);
+        let start = self.lease.slots.area.layout().byte(self.lease.slot, self.at);
         start..start + self.size
-    }
-
-    /// Its content in `flash`, the memory-mapped flash from address 0. The slice borrows the lease.
-    pub fn mapped(&self, flash: &'r [u8]) -> Option<&'r [u8]> {
-        let Range { start, end } = self.range();
-        flash.get(start as usize..end as usize)
     }
 
     async fn is_sound(&self, hasher: &mut ContentHasher, buffer: &mut [u8]) -> bool {
@@ -238,8 +263,8 @@ impl<'r, M: RawMutex, F: NorFlash> File<'r, M, F> {
     }
 
     async fn hash(&self, hasher: &mut ContentHasher, buffer: &mut [u8]) -> Result<(), Fault> {
-        let mut pieces = Pieces::new(self.folder.committed.slot, self.at, self.at + self.size, buffer);
-        while let Some(piece) = pieces.next(&self.folder.slots.area).await? {
+        let mut pieces = Pieces::new(self.lease.slot, self.at, self.at + self.size, buffer);
+        while let Some(piece) = pieces.next(&self.lease.slots.area).await? {
             hasher.update(piece);
         }
         Ok(())

@@ -54,11 +54,14 @@ mod state;
 mod store;
 
 use core::cell::RefCell;
+use core::future::poll_fn;
 use core::ops::Range;
+use core::task::Poll;
 
 use embassy_sync::blocking_mutex::Mutex as BlockingMutex;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::mutex::Mutex;
+use embassy_sync::waitqueue::MultiWakerRegistration;
 use embedded_storage_async::nor_flash::NorFlash;
 
 pub use area::{ERASE_MAX, ERASE_MIN, LayoutError, Slot};
@@ -82,21 +85,25 @@ pub enum Trouble {
 /// The number of senders whose newest stamp is kept for the rollback guard.
 pub const STAMPS: usize = 8;
 
+/// The number of tasks that can wait in [`Slots::changed`] without waking each other.
+const WAITING: usize = 4;
+
 /// A flash region with slots, shared by one [`SlotStore`] and any number of [`Folder`]s.
 pub struct Slots<'f, M: RawMutex, F> {
     area: Area<'f, M, F>,
-    shelf: BlockingMutex<M, RefCell<Shelf>>,
+    shared: BlockingMutex<M, RefCell<Shared>>,
 }
 
 /// The state that readers share with the store.
-#[derive(Default)]
-struct Shelf {
+struct Shared {
     /// The folder that is shown to readers.
     committed: Option<Committed>,
     /// Why another folder may exist.
     trouble: Option<Trouble>,
-    /// The number of open folders in slot A and in slot B.
+    /// The number of leases on slot A and on slot B.
     leases: [usize; 2],
+    /// The tasks that wait for another folder.
+    waiting: MultiWakerRegistration<WAITING>,
 }
 
 impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
@@ -105,7 +112,9 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     pub async fn new(flash: &'f Mutex<M, F>, region: Range<u32>) -> Result<Self, LayoutError> {
         let capacity = flash.lock().await.capacity();
         let area = Area::new(flash, region, capacity)?;
-        Ok(Self { area, shelf: BlockingMutex::new(RefCell::new(Shelf::default())) })
+        let waiting = MultiWakerRegistration::new();
+        let shared = Shared { committed: None, trouble: None, leases: [0; 2], waiting };
+        Ok(Self { area, shared: BlockingMutex::new(RefCell::new(shared)) })
     }
 
     /// The length of the longest archive that fits, in bytes.
@@ -116,34 +125,67 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// The committed folder, under a lease: it does not change until it is dropped, and a transfer that needs its slot
     /// waits.
     pub fn folder(&self) -> Option<Folder<'_, M, F>> {
-        let committed = self.shelf(|shelf| {
-            let committed = shelf.committed?;
-            shelf.leases[committed.slot as usize] += 1;
+        let committed = self.shared(|shared| {
+            let committed = shared.committed?;
+            shared.lease(committed.slot);
             Some(committed)
         })?;
         Some(Folder::new(self, committed))
     }
 
-    /// Why [`folder`](Self::folder) returns `None` although a folder may exist.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.shelf(|shelf| shelf.trouble)
+    /// Waits until the committed folder has another generation than `generation`, and returns it under a lease.
+    /// `changed(0)` returns any folder at once, because generations start at 1.
+    ///
+    /// A task that passes the generation of the folder that it used last misses nothing: while it was busy, several
+    /// folders may have been committed, and it gets the latest. Any number of tasks can wait at once. More than 4 make
+    /// each other poll again and again while they wait.
+    ///
+    /// A folder that is forgotten ends no wait: there is no other folder then. Cancel-safe.
+    pub async fn changed(&self, generation: u64) -> Folder<'_, M, F> {
+        let committed = poll_fn(|context| {
+            self.shared(|shared| match shared.committed {
+                Some(committed) if committed.generation != generation => {
+                    shared.lease(committed.slot);
+                    Poll::Ready(committed)
+                }
+                _ => {
+                    shared.waiting.register(context.waker());
+                    Poll::Pending
+                }
+            })
+        });
+        Folder::new(self, committed.await)
     }
 
-    fn shelf<T>(&self, change: impl FnOnce(&mut Shelf) -> T) -> T {
-        self.shelf.lock(|shelf| change(&mut shelf.borrow_mut()))
+    /// Why [`folder`](Self::folder) returns `None` although a folder may exist.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared(|shared| shared.trouble)
     }
 
     fn show(&self, committed: Option<Committed>, trouble: Option<Trouble>) {
-        self.shelf(|shelf| (shelf.committed, shelf.trouble) = (committed, trouble));
+        self.shared(|shared| {
+            (shared.committed, shared.trouble) = (committed, trouble);
+            shared.waiting.wake();
+        });
     }
 
     fn is_leased(&self, slot: Slot) -> bool {
-        self.shelf(|shelf| shelf.leases[slot as usize] > 0)
+        self.shared(|shared| shared.leases[slot as usize] > 0)
     }
 }
 
 impl<M: RawMutex, F> Slots<'_, M, F> {
-    fn release(&self, slot: Slot) {
-        self.shelf.lock(|shelf| shelf.borrow_mut().leases[slot as usize] -= 1);
+    fn shared<T>(&self, change: impl FnOnce(&mut Shared) -> T) -> T {
+        self.shared.lock(|shared| change(&mut shared.borrow_mut()))
+    }
+}
+
+impl Shared {
+    fn lease(&mut self, slot: Slot) {
+        self.leases[slot as usize] += 1;
+    }
+
+    fn release(&mut self, slot: Slot) {
+        self.leases[slot as usize] -= 1;
     }
 }

@@ -1,6 +1,11 @@
 //! Single cases: readers and their leases, the rollback guard, exact size limits, and a repeated transfer of a folder.
 
-use embassy_futures::block_on;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake};
+
+use embassy_futures::{block_on, poll_once};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::archive::Shape;
@@ -55,9 +60,8 @@ fn a_folder_is_read_by_path() {
         ] {
             assert_eq!(folder.open(path).await.err(), Some(error), "{path}");
         }
-        let mapped = flash.lock().await.bytes.clone();
-        assert_eq!(file.mapped(&mapped), Some(&content[..]));
-        assert_eq!(file.mapped(&mapped[..file.range().end as usize - 1]), None);
+        let range = file.range().start as usize..file.range().end as usize;
+        assert_eq!(flash.lock().await.bytes[range], content[..]);
     });
     assert_eq!(boot(&flash, async |slots, _| shown(slots).await).unwrap(), Some((1, first.tree)));
 }
@@ -194,6 +198,77 @@ fn a_lease_keeps_its_folder_and_a_transfer_has_to_wait_for_it() {
         assert_eq!(send(&mut store, &third).await.unwrap().1.generation, 3);
         assert_eq!(shown(&slots).await, Some((3, third.tree.clone())));
     });
+}
+
+/// A file has a lease of its own, so that it can be kept without its folder.
+#[test]
+fn a_file_that_is_kept_keeps_its_content() {
+    let flash = flash(12);
+    let (first, second, third) = (first(), second(), archive(tree(3, &[9000]), 300));
+    boot(&flash, async |slots, store| {
+        send(store, &first).await.unwrap();
+        let file = slots.folder().unwrap().open("d/002").await.unwrap();
+        let copy = file.clone();
+        drop(file);
+        send(store, &second).await.unwrap();
+        assert_eq!(begin(store, &third).await, Err(StoreError::InUse));
+        let mut bytes = [0; 5000];
+        assert_eq!(copy.read_at(0, &mut bytes).await, Ok(5000));
+        assert_eq!(bytes[..], first.tree[3].1.as_ref().unwrap()[..]);
+        drop(copy);
+        send(store, &third).await.unwrap();
+    });
+}
+
+#[test]
+fn every_waiting_task_gets_the_next_folder_and_a_busy_one_gets_the_latest() {
+    let flash = flash(12);
+    boot(&flash, async |slots, store| {
+        let mut waiting: Vec<_> = (0..10).map(|_| Box::pin(slots.changed(0))).collect();
+        assert!(waiting.iter_mut().all(|task| poll_once(task).is_pending()), "there is no folder yet");
+        send(store, &first()).await.unwrap();
+        for task in waiting {
+            assert_eq!(task.await.generation(), 1);
+        }
+        assert_eq!(slots.changed(0).await.generation(), 1, "it was there before the call");
+        let mut next = Box::pin(slots.changed(1));
+        assert!(poll_once(&mut next).is_pending());
+        send(store, &second()).await.unwrap();
+        store.forget().await.unwrap();
+        assert!(poll_once(&mut next).is_pending(), "a forgotten folder is no news");
+        send(store, &archive(tree(3, &[9000]), 300)).await.unwrap();
+        let folder = next.await;
+        assert_eq!((folder.generation(), slots.changed(1).await.generation()), (3, 3));
+    });
+    boot(&flash, async |slots, _| assert_eq!(slots.changed(0).await.generation(), 3));
+}
+
+/// Counts the wake-ups of a task that waits.
+#[test]
+fn a_task_that_waits_is_woken_by_a_folder_only() {
+    let flash = flash(12);
+    boot(&flash, async |slots, store| {
+        let woken = Arc::new(Woken::default());
+        let waker = woken.clone().into();
+        let mut context = Context::from_waker(&waker);
+        let mut waiting = pin!(slots.changed(0));
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        begin(store, &first()).await.unwrap();
+        store.write(&first().bytes[..100]).await.unwrap();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        send(store, &first()).await.unwrap();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
+    });
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[test]

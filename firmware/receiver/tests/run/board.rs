@@ -20,7 +20,7 @@ use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::board::{Board, Listened, Socket, StartReason, Startup, StartupError};
 use waft_receiver::entropy::Trng;
-use waft_receiver::events::Events;
+use waft_receiver::events::{Events, Subscriber};
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::run::{Parts, run};
 use waft_receiver::seed::{Ratchet, provisioned};
@@ -141,7 +141,7 @@ pub(crate) struct Scene<'a, 'f> {
     pub(crate) address: SocketAddr,
     pub(crate) person: Person,
     pub(crate) slots: &'a Shelves<'f>,
-    pub(crate) events: &'a Events<NoopRawMutex>,
+    pub(crate) events: Subscriber<'a, NoopRawMutex>,
     /// The address range of the future that runs the board. It contains all its state in RAM except for its buffers.
     state: Range<usize>,
 }
@@ -209,11 +209,11 @@ impl Powered {
             events: &events,
             memory: &mut memory,
         };
-        let person = Person::new(near);
+        let (person, subscriber) = (Person::new(near), events.subscribe().unwrap());
         let mut running = Box::pin(run(parts));
         let begin = std::ptr::from_ref(&*running).addr();
         let state = begin..begin + size_of_val(&*running);
-        let around = Scene { address, person, slots: &slots, events: &events, state };
+        let around = Scene { address, person, slots: &slots, events: subscriber, state };
         steadily(async {
             tokio::select! {
                 _ = &mut running => unreachable!("it never ends"),

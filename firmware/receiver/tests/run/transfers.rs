@@ -184,7 +184,7 @@ async fn a_declined_folder_is_refused() {
             assert!(scene.slots.folder().is_none());
             assert_eq!(scene.events.next().await, Event::Mounted);
             assert!(matches!(scene.events.next().await, Event::Offered { .. }));
-            assert_eq!(scene.events.next().await, Event::Ended(SessionError::Refused(Refusal::Declined)));
+            assert_eq!(scene.events.next().await, Event::Failed(SessionError::Refused(Refusal::Declined)));
         })
         .await;
 }

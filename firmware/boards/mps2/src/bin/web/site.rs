@@ -110,9 +110,9 @@ impl<M: RawMutex, F: NorFlash> RequestHandlerService for Site<M, F> {
 }
 
 /// The result of a lookup.
-enum Found<'f, M: RawMutex, F> {
+enum Found<'s, M: RawMutex, F> {
     File {
-        file: File<'f, M, F>,
+        file: File<'s, M, F>,
         /// The media type of the file.
         media: &'static str,
         etag: ETag,
@@ -122,10 +122,10 @@ enum Found<'f, M: RawMutex, F> {
 }
 
 /// Opens the file at `path`. A path that ends with a slash or is empty is that of a directory, and opens its [`INDEX`].
-async fn find<'f, M: RawMutex, F: NorFlash>(
-    folder: &'f Folder<'_, M, F>,
+async fn find<'s, M: RawMutex, F: NorFlash>(
+    folder: &Folder<'s, M, F>,
     path: Path<'_>,
-) -> Result<Found<'f, M, F>, ReadError> {
+) -> Result<Found<'s, M, F>, ReadError> {
     let mut path = decode(path.encoded()).ok_or(ReadError::NotFound)?;
     if path.is_empty() || path.ends_with('/') {
         path.push_str(INDEX).map_err(|_| ReadError::NotFound)?;
@@ -195,8 +195,8 @@ fn media_type(path: &str) -> &'static str {
 }
 
 /// A file as the content of a response.
-struct FileContent<'f, M: RawMutex, F> {
-    file: File<'f, M, F>,
+struct FileContent<'s, M: RawMutex, F> {
+    file: File<'s, M, F>,
     media: &'static str,
 }
 
