@@ -10,7 +10,6 @@ use embassy_sync::mutex::Mutex;
 use embedded_io_async::Write;
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
-use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::Memory;
@@ -28,6 +27,7 @@ use crate::chip::Chip;
 use crate::clock::keep_time;
 use crate::nor::{Level, Nor};
 use crate::person::{Person, Pipe};
+use crate::support::steadily;
 use crate::wire::{Port, wire};
 
 const ERASE: usize = 4096;

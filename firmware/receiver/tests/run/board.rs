@@ -15,7 +15,6 @@ use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
-use waft::steady::steadily;
 use waft_core::sealed::cipher::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::board::{Board, Listened, Socket, StartReason, Startup, StartupError};
@@ -31,7 +30,7 @@ use waft_receiver::{CHUNK, Memory};
 
 use crate::nor::{Level, Nor};
 use crate::person::{Person, Pipe};
-use crate::support::TokioClock;
+use crate::support::{TokioClock, steadily};
 
 pub(crate) const ERASE: usize = 4096;
 pub(crate) type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;

@@ -1,6 +1,9 @@
 //! The board under test on a TCP connection, and its identity.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::Context;
 use std::time::Duration;
 
 use embedded_io_async::{ErrorType, Read, Write};
@@ -65,6 +68,15 @@ impl Clock for TokioClock {
     async fn sleep_until(&self, at: u64) {
         tokio::time::sleep_until(self.0 + Duration::from_millis(at)).await;
     }
+}
+
+/// Polls a future only with clones of the caller's waker. [`Waker::will_wake`](std::task::Waker::will_wake) may be
+/// false between a waker and its clone. A board's channels keep a clone: polled with the original, they would take it
+/// for another waker and wake the one that they kept, so the runtime would never become idle.
+#[allow(dead_code, reason = "the tests of TLS run no whole board")]
+pub(crate) async fn steadily<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|context| future.as_mut().poll(&mut Context::from_waker(&context.waker().clone()))).await
 }
 
 /// Both ends of a TCP connection: the one that connected and the one that was accepted.
