@@ -1,7 +1,8 @@
 //! Checks a target that holds other files before the first file of a folder is moved into it.
 //!
 //! Once moving has begun there is no way back, so everything that could stop it is looked for first: an entry of the
-//! other kind in the way, a mount point, a directory or file that this user may not change.
+//! other kind in the way, a mount point, a directory or file that this user may not change. Nothing is changed, except
+//! that a directory of this user whose mode forbids to look into it is opened to its owner meanwhile.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -17,6 +18,9 @@ use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
 use crate::trouble::Cause;
 
+/// The permissions by which the owner of a directory reads and enters it.
+const READABLE: u16 = 0o500;
+
 /// Checks that every entry can be moved into `target`.
 pub(super) fn preflight(place: &Place, target: Dir, entries: Entries<BufReader<File>>) -> Result<()> {
     let own = target.dir_metadata().map_err(|error| Failure::Io(place.at_target("", error)))?;
@@ -29,7 +33,8 @@ pub(super) fn preflight(place: &Place, target: Dir, entries: Entries<BufReader<F
 struct Preflight<'a> {
     place: &'a Place,
     device: u64,
-    open: Descent<()>,
+    /// The open directories, and the mode to restore of those that were closed to their owner.
+    open: Descent<Option<u16>>,
     /// Metadata of the open directories, the target first.
     here: Vec<Metadata>,
     /// Depth of a directory that does not exist in the target. Entries below it need no check.
@@ -44,12 +49,21 @@ impl Preflight<'_> {
                 continue;
             }
             self.absent = usize::MAX;
-            while self.open.leave(item.depth).is_some() {
-                self.here.pop();
-            }
+            self.leave(item.depth);
             self.entry(&item, entries.name(), entries.path())?;
         }
         Ok(())
+    }
+
+    /// Closes the open directories that do not contain an entry of that depth.
+    fn leave(&mut self, depth: usize) {
+        while let Some((dir, closed)) = self.open.leave(depth) {
+            self.here.pop();
+            if let Some(mode) = closed {
+                // Its owner, who is this user, has only gained access to it.
+                let _ = platform::set_dir_mode(&dir, mode);
+            }
+        }
     }
 
     fn entry(&mut self, item: &Item, name: &str, path: &str) -> Result<()> {
@@ -87,16 +101,26 @@ impl Preflight<'_> {
         Ok(())
     }
 
-    /// Enters a directory if entries in it can be changed. Its owner can make it writable, so that is enough.
+    /// Enters a directory if entries in it can be changed. Its owner can make it accessible, so that is enough.
     fn enter(&mut self, name: &str, found: Metadata) -> io::Result<()> {
-        let dir = platform::open_dir(self.open.here(), name)?;
-        match platform::may_write(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
-            Err(error) if !platform::is_ours(&found) => return Err(error),
-            _ => {}
+        let (is_ours, mode) = (platform::is_ours(&found), platform::mode(&found));
+        let closed = (is_ours && mode & READABLE != READABLE).then_some(mode);
+        if closed.is_some() {
+            platform::unlock_dir(self.open.here(), name.as_ref())?;
         }
-        self.open.enter(dir, ());
+        let dir = platform::open_dir(self.open.here(), name)?;
+        let written = platform::may_write(&dir);
+        self.open.enter(dir, closed);
         self.here.push(found);
-        Ok(())
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_ours => Ok(()),
+            written => written,
+        }
+    }
+}
+
+impl Drop for Preflight<'_> {
+    fn drop(&mut self) {
+        self.leave(1);
     }
 }

@@ -236,6 +236,53 @@ fn folders_that_cannot_be_written_are_no_hindrance() {
     }
 }
 
+/// The owner of a directory may change its mode, even if the mode does not let the owner look into it.
+#[cfg(unix)]
+#[test]
+fn folders_that_cannot_be_read_are_no_hindrance() {
+    use std::os::unix::process::CommandExt as _;
+
+    use crate::needs::{NOBODY, again, is_root};
+
+    if is_root() {
+        // Root may read everything, so the test runs again as another user.
+        let mut within = std::process::Command::new("env");
+        within.uid(NOBODY).gid(NOBODY);
+        return again("store::tests::overwrite::folders_that_cannot_be_read_are_no_hindrance", within);
+    }
+    let bench = Bench::new(|at| put(at, "closed/below/file", b"new", 0o644));
+    let [closed, below] = ["closed", "closed/below"].map(|name| bench.target().join(name));
+    let close = |mode| [&below, &closed].into_iter().for_each(|path| set_mode(path, mode));
+    let open = || [&closed, &below].into_iter().for_each(|path| set_mode(path, 0o755));
+    let receive = || {
+        let mut store = bench.overwriting();
+        let held = block_on(store.begin(&bench.offered(), &|_| true));
+        let received =
+            held.and_then(|_| write(&mut store, bench.bytes(), 65536)).and_then(|()| block_on(store.commit()));
+        block_on(store.discard());
+        received
+    };
+    for mode in [0, 0o100, 0o300, 0o400] {
+        put(&bench.target(), "closed/below/file", b"old", 0o644);
+        put(&bench.target(), "closed/other", b"stays", 0o644);
+        close(mode);
+        receive().unwrap();
+        assert_eq!(fs::read(below.join("file")).unwrap(), b"new");
+        assert_eq!(fs::read(closed.join("other")).unwrap(), b"stays");
+
+        fs::remove_file(below.join("file")).unwrap();
+        fs::create_dir(below.join("file")).unwrap();
+        close(mode);
+        assert_eq!(receive(), Err(StoreError::NotWritable));
+        let mode_of = |path| u32::from(platform::file_mode(&fs::metadata(path).unwrap()));
+        assert_eq!(mode_of(&closed), mode, "a refusal changes nothing");
+        set_mode(&closed, 0o755);
+        assert_eq!(mode_of(&below), mode, "a refusal changes nothing");
+        open();
+        fs::remove_dir(below.join("file")).unwrap();
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_place_that_cannot_be_written_is_told() {
