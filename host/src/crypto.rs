@@ -4,8 +4,8 @@
 //! PROTOCOL.md, section 7.4.
 
 use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
-use waft_core::sealed::cipher::{Aead, Cipher, Forged, NONCE, TAG};
-use waft_core::sealed::keys::ChunkKey;
+use waft_core::sealed::cipher::{NONCE, TAG};
+use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged};
 
 /// One of the two AEADs, implemented by `ring`.
 pub struct RingCipher(LessSafeKey);
@@ -18,6 +18,7 @@ impl Cipher for RingCipher {
         let algorithm = match aead {
             Aead::Aes256Gcm => &AES_256_GCM,
             Aead::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+            _ => return None,
         };
         let key = UnboundKey::new(algorithm, key.as_bytes()).expect("both take keys of 32 bytes");
         Some(Self(LessSafeKey::new(key)))
@@ -42,15 +43,14 @@ impl Cipher for RingCipher {
 #[cfg(test)]
 mod tests {
     use waft_core::code::TransferKey;
-    use waft_core::sealed::cipher::SoftCipher;
-    use waft_core::sealed::keys::{Schedule, Secret, Transcript};
+    use waft_core::sealed::{Schedule, Secret, SoftCipher, Transcript};
 
     use super::*;
 
     fn cipher<C: Cipher>(aead: Aead) -> C {
         let key = TransferKey::parse("0123-4567-89AB-CDEF").unwrap();
         let schedule = Schedule::new(&Secret::typed(&key, &[7; 32], 1), &Transcript::file(b"header"));
-        C::new(aead, schedule.chunk_key()).unwrap()
+        C::new(aead, schedule.into_stream().0.chunk_key()).unwrap()
     }
 
     #[test]

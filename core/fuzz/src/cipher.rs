@@ -1,7 +1,6 @@
 //! A cipher that does not encrypt, so that changed bytes reach the parsers that follow the AEAD.
 
-use waft_core::sealed::cipher::{Aead, Cipher, Forged};
-use waft_core::sealed::keys::ChunkKey;
+use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged};
 
 /// Leaves all bytes unchanged, and accepts every tag.
 pub(crate) struct Plain;

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
-use waft_core::sealed::cipher::{Cipher, SoftCipher};
+use waft_core::sealed::{Cipher, SoftCipher};
 use waft_core::session::Clock as _;
 
 use crate::cipher::Plain;

@@ -4,8 +4,7 @@
 use waft_core::code::TransferKey;
 use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::file::{Header, START, header_len};
-use waft_core::sealed::keys::{Schedule, Secret, Transcript};
-use waft_core::sealed::stream::{Codec, Opener, Span};
+use waft_core::sealed::{Aead, ChunkSize, Codec, Opener, Schedule, Secret, Span, Suite, Transcript};
 
 use crate::cipher::Plain;
 
@@ -19,9 +18,11 @@ pub fn run(data: &[u8]) {
     let [total, lz4, rest @ ..] = data else { return };
     let key = TransferKey::parse("0123456789ABCDEF").expect("well-formed");
     let schedule = Schedule::new(&Secret::typed(&key, &[0; 32], 1), &Transcript::file(&[]));
-    let span = Span::new(1_024, 0, u64::from(*total) * 32).expect("within the limits");
+    let span = Span::new(0, u64::from(*total) * 32).expect("within the limits");
     let codec = if *lz4 & 1 == 0 { Codec::None } else { Codec::Lz4 };
-    let mut opener = Opener::new(Plain, schedule.nonce_prefix(), span, codec);
+    let suite = Suite { aead: Aead::Aes256Gcm, codec, chunk: ChunkSize::MIN };
+    let opener = Opener::<Plain>::new(schedule.into_stream().0, &suite, span);
+    let mut opener = opener.expect("the cipher supports every AEAD");
     let mut plain = vec![0; CHUNK_MAX as usize];
     for piece in rest.chunks(512) {
         let mut chunk = [piece, &[0; 16]].concat();

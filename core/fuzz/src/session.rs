@@ -5,7 +5,7 @@
 //! chooses the direction; bit 1 of the first edit leaves the content unencrypted, so that edits reach the archive.
 
 use embassy_futures::join::join;
-use waft_core::sealed::cipher::{Cipher, SoftCipher};
+use waft_core::sealed::{Cipher, SoftCipher};
 use waft_core::session::Clock as _;
 
 use crate::cipher::Plain;

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::ITERATIONS_MIN;
-use waft_core::sealed::cipher::Cipher;
+use waft_core::sealed::{ChunkSize, Cipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
@@ -15,7 +15,7 @@ use crate::doubles::{MemoryStore, ReceiverUser, Seeded, SenderUser, archive_of};
 use crate::simulation::{MemoryLink, VirtualClock};
 use crate::source::HandMade;
 
-const CHUNK: u32 = 1_024;
+const CHUNK: ChunkSize = ChunkSize::MIN;
 const SENDER: CertificateHash = CertificateHash([1; 32]);
 const RECEIVER: CertificateHash = CertificateHash([2; 32]);
 /// Upper bound of a session's length, in milliseconds, whatever the other side does.
@@ -107,7 +107,7 @@ impl ReceivingSide {
         clock: &VirtualClock,
         link: &mut MemoryLink,
     ) -> Result<Receipt, SessionError> {
-        let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
+        let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK.bytes() as usize]);
         let mut receiver = Receiver::<Environment<C>> {
             policy: &Policy {
                 code_needed: true,

@@ -10,29 +10,12 @@ use aes_gcm::Aes256Gcm;
 use waft_chacha::ChaCha20Poly1305;
 
 use super::keys::ChunkKey;
+use super::suite::Aead;
 
 /// Length of an AEAD's nonce, in bytes.
 pub const NONCE: usize = 12;
 /// Length of an AEAD's tag, in bytes.
 pub const TAG: usize = 16;
-
-/// An AEAD of the sealed stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(u8)]
-pub enum Aead {
-    /// AES-256-GCM.
-    Aes256Gcm = 1,
-    /// ChaCha20-Poly1305.
-    ChaCha20Poly1305 = 2,
-}
-
-impl Aead {
-    /// The AEAD with that number, if this version knows it.
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Aes256Gcm, Self::ChaCha20Poly1305].into_iter().find(|aead| *aead as u8 == number)
-    }
-}
 
 /// An AEAD with its key set up. Chunks have no associated data.
 ///

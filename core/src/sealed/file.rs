@@ -13,21 +13,19 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::cipher::Aead;
-use super::stream::Codec;
+use super::suite::{Aead, ChunkSize, Codec, Suite};
+use super::transcript::FILE_MAGIC;
 use crate::archive::Shape;
-use crate::limits::{
-    ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX,
-};
+use crate::limits::{ARCHIVE_MAX, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX};
 
 /// The first bytes of a sealed file.
-pub const MAGIC: [u8; 8] = *b"WAFTSEAL";
+pub const MAGIC: [u8; 8] = FILE_MAGIC;
 /// Length of the magic and the length field together.
 pub const START: usize = MAGIC.len() + 2;
 /// Longest header of any version, in bytes.
 pub const HEADER_MAX: usize = MESSAGE_MAX;
 /// Longest start and header of this version, in bytes.
-pub const ENCODED_MAX: usize = START + 1 + 5 + 32 + 2 + 5 + 2 * 10 + 3 * 5;
+pub const ENCODED_MAX: usize = START + 1 + 5 + 32 + 2 + 3 + 2 * 10 + 3 * 5;
 
 const VERSION: u8 = 1;
 
@@ -38,12 +36,8 @@ pub struct Header {
     pub iterations: u32,
     /// PBKDF2's salt.
     pub salt: [u8; 32],
-    /// AEAD of the chunks.
-    pub aead: Aead,
-    /// Codec of the chunks.
-    pub codec: Codec,
-    /// Bytes of archive in a chunk.
-    pub chunk: u32,
+    /// AEAD, codec and size of the chunks.
+    pub suite: Suite,
     /// When the file was sealed: seconds since 1970.
     pub created: u64,
     /// The archive's lengths and counts.
@@ -131,28 +125,24 @@ struct Fields {
 
 impl From<&Header> for Fields {
     fn from(header: &Header) -> Self {
-        let &Header { iterations, salt, aead, codec, chunk, created, shape } = header;
-        let (aead, codec) = (aead as u8, codec as u8);
+        let &Header { iterations, salt, suite: Suite { aead, codec, chunk }, created, shape } = header;
+        let (aead, codec, chunk) = (aead as u8, codec as u8, chunk.bytes());
         Self { version: VERSION, iterations, salt, aead, codec, chunk, created, shape }
     }
 }
 
 impl Fields {
     fn check(self) -> Result<Header, FileError> {
-        if !self.is_within_bounds() {
-            return Err(FileError::Field);
-        }
-        let Self { version: _, iterations, salt, aead, codec, chunk, created, shape } = self;
+        let chunk = ChunkSize::new(self.chunk).filter(|_| self.is_within_bounds()).ok_or(FileError::Field)?;
+        let Self { iterations, salt, aead, codec, created, shape, .. } = self;
         let aead = Aead::from_number(aead).ok_or(FileError::Algorithm)?;
         let codec = Codec::from_number(codec).ok_or(FileError::Algorithm)?;
-        Ok(Header { iterations, salt, aead, codec, chunk, created, shape })
+        Ok(Header { iterations, salt, suite: Suite { aead, codec, chunk }, created, shape })
     }
 
     fn is_within_bounds(&self) -> bool {
         let shape = &self.shape;
         (ITERATIONS_MIN..=ITERATIONS_MAX).contains(&self.iterations)
-            && self.chunk.is_power_of_two()
-            && (CHUNK_MIN..=CHUNK_MAX).contains(&self.chunk)
             && shape.total <= ARCHIVE_MAX
             && shape.entries <= ENTRIES_MAX
             && shape.manifest <= MANIFEST_MAX
@@ -167,14 +157,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::{CHUNK_MAX, CHUNK_MIN};
     use crate::sealed::vectors::vectors;
 
     const HEADER: Header = Header {
         iterations: 200_000,
         salt: [7; 32],
-        aead: Aead::Aes256Gcm,
-        codec: Codec::Lz4,
-        chunk: CHUNK_MAX,
+        suite: Suite { aead: Aead::Aes256Gcm, codec: Codec::Lz4, chunk: ChunkSize::MAX },
         created: 1,
         shape: SHAPE,
     };
@@ -196,9 +185,11 @@ mod tests {
         let header = Header {
             iterations: small("iterations"),
             salt: vector.array("salt"),
-            aead: Aead::from_number(small("aead") as u8).unwrap(),
-            codec: Codec::from_number(small("codec") as u8).unwrap(),
-            chunk: small("chunk"),
+            suite: Suite {
+                aead: Aead::from_number(small("aead") as u8).unwrap(),
+                codec: Codec::from_number(small("codec") as u8).unwrap(),
+                chunk: ChunkSize::new(small("chunk")).unwrap(),
+            },
             created: vector.number("created"),
             shape: Shape {
                 total: vector.number("total"),
@@ -218,7 +209,6 @@ mod tests {
         let most = u32::MAX;
         let longest = Header {
             iterations: most,
-            chunk: most,
             created: u64::MAX,
             shape: Shape { total: u64::MAX, files: most, entries: most, manifest: most },
             ..HEADER
@@ -232,10 +222,6 @@ mod tests {
         for bad in [
             Header { iterations: ITERATIONS_MIN - 1, ..HEADER },
             Header { iterations: ITERATIONS_MAX + 1, ..HEADER },
-            Header { chunk: CHUNK_MIN / 2, ..HEADER },
-            Header { chunk: CHUNK_MAX * 2, ..HEADER },
-            Header { chunk: CHUNK_MIN * 3, ..HEADER },
-            Header { chunk: 0, ..HEADER },
             of(Shape { total: ARCHIVE_MAX + 1, ..SHAPE }),
             of(Shape { files: 13, ..SHAPE }),
             of(Shape { entries: ENTRIES_MAX + 1, ..SHAPE }),
@@ -244,6 +230,11 @@ mod tests {
             of(Shape { total: 300 + 352 - 1, ..SHAPE }),
         ] {
             assert_eq!(Err(FileError::Field), Header::decode(&encoded(&bad)), "{bad:?}");
+        }
+        for chunk in [CHUNK_MIN / 2, CHUNK_MAX * 2, CHUNK_MIN * 3, 0] {
+            let mut buffer = [0; ENCODED_MAX];
+            let bad = postcard::to_slice(&Fields { chunk, ..Fields::from(&HEADER) }, &mut buffer).unwrap();
+            assert_eq!(Err(FileError::Field), Header::decode(bad), "{chunk}");
         }
         let least = of(Shape { total: 300 + 352, ..SHAPE });
         assert_eq!(Ok(least), Header::decode(&encoded(&least)));
@@ -296,9 +287,11 @@ mod tests {
                 Header {
                     iterations,
                     salt,
-                    aead: if aes { Aead::Aes256Gcm } else { Aead::ChaCha20Poly1305 },
-                    codec: if lz4 { Codec::Lz4 } else { Codec::None },
-                    chunk: 1 << chunk,
+                    suite: Suite {
+                        aead: if aes { Aead::Aes256Gcm } else { Aead::ChaCha20Poly1305 },
+                        codec: if lz4 { Codec::Lz4 } else { Codec::None },
+                        chunk: ChunkSize::new(1 << chunk).unwrap(),
+                    },
                     created,
                     shape: Shape { total, files, entries, manifest },
                 }

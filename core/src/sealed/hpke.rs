@@ -14,7 +14,7 @@ use rand_core::CryptoRngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::keys::Secret;
+use super::secret::Secret;
 
 /// Length of a public key or an encapsulation: an uncompressed point of P-256.
 pub const POINT: usize = 65;

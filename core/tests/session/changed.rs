@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::SoftCipher;
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::Cancel;
 

@@ -11,14 +11,14 @@ use sha2::{Digest, Sha256};
 use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
 use waft_core::limits::ENTRY_MAX;
 use waft_core::path::RelPath;
-use waft_core::sealed::cipher::{Aead, Cipher, Forged, SoftCipher};
 use waft_core::sealed::file::{ENCODED_MAX, Header};
-use waft_core::sealed::keys::{ChunkKey, Schedule, Secret, Transcript};
-use waft_core::sealed::stream::{Codec, Sealer, Span, seal_buffer};
+use waft_core::sealed::{
+    Aead, ChunkKey, Cipher, Codec, Forged, Schedule, Sealer, Secret, SoftCipher, Span, Suite, Transcript, seal_buffer,
+};
 use waft_core::wire::message;
 
 use crate::doubles::{Seeded, archive_of};
-use crate::fixture::{CHUNK, Fixture, KEY, RECEIVER, SENDER, key};
+use crate::fixture::{CHUNK, CHUNK_SIZE, Fixture, KEY, RECEIVER, SENDER, key};
 use crate::primitives::{Derived, Keys, frames, part, point, sealed_secret, typed_secret, unpack};
 use crate::source::HandMade;
 
@@ -134,27 +134,25 @@ fn sealed_file(archive: &[u8], fixture: &Fixture) -> Vec<u8> {
     let header = Header {
         iterations: 1_000,
         salt: fixture.salt,
-        aead: Aead::ChaCha20Poly1305,
-        codec: Codec::None,
-        chunk: CHUNK,
+        suite: Suite { aead: Aead::ChaCha20Poly1305, codec: Codec::None, chunk: CHUNK_SIZE },
         created: 1_700_000_000,
         shape: info.shape,
     };
     let mut start = [0; ENCODED_MAX];
     let start = header.encode(&mut start);
     let schedule = Schedule::new(&Secret::typed(&key(KEY), &fixture.salt, 1_000), &Transcript::file(&start[10..]));
-    let cipher = SoftCipher::new(header.aead, schedule.chunk_key()).unwrap();
-    let span = Span::new(CHUNK, 0, info.shape.total).unwrap();
-    let mut chunk = vec![0; seal_buffer(CHUNK)];
-    let length =
-        Sealer::new(cipher, schedule.nonce_prefix(), span, Codec::None).seal(archive, None, &mut chunk).unwrap();
+    let commitment = schedule.commitment();
+    let span = Span::new(0, info.shape.total).unwrap();
+    let mut sealer = Sealer::<SoftCipher>::new(schedule.into_stream().0, &header.suite, span).unwrap();
+    let mut chunk = vec![0; seal_buffer(CHUNK_SIZE)];
+    let length = sealer.seal(archive, None, &mut chunk).unwrap();
 
     let transcript = [&b"waft/1 file"[..], b"WAFTSEAL", &part(&start[10..])].concat();
     let keys = Keys::new(&typed_secret(KEY, &fixture.salt, 1_000), &transcript);
-    assert_eq!(schedule.commitment(), keys.expand("waft/1 commitment"));
+    assert_eq!(commitment, keys.expand("waft/1 commitment"));
     assert_eq!(chunk[..length], keys.chunk(2, 0, true, &[&[0], archive].concat()));
     let frame = [2, 0, 0, length as u8];
-    [start, &schedule.commitment(), &frame, &chunk[..length]].concat()
+    [start, &commitment, &frame, &chunk[..length]].concat()
 }
 
 /// Length of the prefix that the receiver of the second example holds.

@@ -10,9 +10,8 @@ use rand_core::RngCore;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits;
-use waft_core::sealed::cipher::{Cipher, SoftCipher};
 use waft_core::sealed::hpke::HpkeSecret;
-use waft_core::sealed::stream::Compressor;
+use waft_core::sealed::{ChunkSize, Cipher, Compressor, SoftCipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
@@ -25,7 +24,8 @@ use crate::source::HandMade;
 
 pub(crate) const SENDER: CertificateHash = CertificateHash([0x5e; 32]);
 pub(crate) const RECEIVER: CertificateHash = CertificateHash([0x4e; 32]);
-pub(crate) const CHUNK: u32 = 1_024;
+pub(crate) const CHUNK_SIZE: ChunkSize = ChunkSize::MIN;
+pub(crate) const CHUNK: u32 = CHUNK_SIZE.bytes();
 pub(crate) const UNKNOWN: SessionError = SessionError::OutcomeUnknown { interrupted: false };
 pub(crate) const KEY: &str = "0123-4567-89AB-CDEF";
 
@@ -47,7 +47,7 @@ pub(crate) struct Fixture {
     /// Whether the sender requires a typed key.
     pub(crate) typed_only: bool,
     pub(crate) salt: [u8; 32],
-    pub(crate) max_chunk: u32,
+    pub(crate) max_chunk: ChunkSize,
     /// Changes a byte that one side sends: the side (0: the sender), the position, and the bits to flip.
     pub(crate) edit: Option<(u8, usize, u8)>,
     /// When each side of the last connection ended, in milliseconds.
@@ -77,7 +77,7 @@ impl Fixture {
             typed: true,
             typed_only: false,
             salt: [7; 32],
-            max_chunk: CHUNK,
+            max_chunk: CHUNK_SIZE,
             edit: None,
             sender_ended: 0,
             receiver_ended: 0,
@@ -177,7 +177,7 @@ impl Fixture {
                 salt: self.salt,
                 created: 1_700_000_000,
                 iterations: limits::ITERATIONS_MIN,
-                chunk: limits::CHUNK_MAX,
+                chunk: ChunkSize::MAX,
                 certificate: SENDER,
                 typed_only: self.typed_only,
             },
@@ -185,8 +185,8 @@ impl Fixture {
             sender_user: &mut self.sender_user,
             clock: &self.clock,
             rng: Seeded(self.rng.next_u64()),
-            plain: vec![0; sender::buffer_len(CHUNK)],
-            frame: vec![0; sender::buffer_len(CHUNK)],
+            plain: vec![0; sender::buffer_len(CHUNK_SIZE)],
+            frame: vec![0; sender::buffer_len(CHUNK_SIZE)],
             compressor: Compressor::new(),
         };
         let policy = Policy {
@@ -279,7 +279,7 @@ pub(crate) struct Receiving<'s> {
 
 impl Receiving<'_> {
     pub(crate) async fn receive<C: Cipher>(&mut self, link: &mut MemoryLink) -> Result<Receipt, SessionError> {
-        let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK)], vec![0; CHUNK as usize]);
+        let (mut frame, mut plain) = (vec![0; receiver::buffer_len(CHUNK_SIZE)], vec![0; CHUNK as usize]);
         let mut receiver = Receiver::<InMemory<'_, C>> {
             policy: &self.policy,
             peers: self.peers,

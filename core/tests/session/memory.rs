@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::REMEMBER_MS;
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::SoftCipher;
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 

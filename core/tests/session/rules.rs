@@ -7,8 +7,7 @@ use embedded_io_async::Write as _;
 use serde::Serialize;
 use waft_core::code::AuthCode;
 use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, IDLE_MS, ITERATIONS_MIN};
-use waft_core::sealed::cipher::{Aead, SoftCipher};
-use waft_core::sealed::stream::Codec;
+use waft_core::sealed::{Aead, ChunkSize, Codec, SoftCipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::sender::{self, Peer};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError};
@@ -35,7 +34,7 @@ fn hello(min: u8, max: u8) -> FromSender {
 /// Runs a receiver whose sender sends these bytes, and then nothing. Returns the receiver's error.
 fn run_receiver(bytes: &[u8]) -> SessionError {
     let mut fixture = Fixture::new();
-    fixture.max_chunk = 4 * CHUNK;
+    fixture.max_chunk = ChunkSize::new(4 * CHUNK).unwrap();
     let end = fixture.receive_from(async |mut link| {
         link.write_all(bytes).await.unwrap();
         std::future::pending::<()>().await;

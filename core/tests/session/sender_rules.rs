@@ -7,7 +7,7 @@ use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use serde::Serialize;
 use waft_core::limits::ITERATIONS_MIN;
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::SoftCipher;
 use waft_core::session::sender::Peer;
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{

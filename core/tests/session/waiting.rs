@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use waft_core::limits::{CODE_MS, IDLE_MS, LINGER_MS, WORKING_CAP_MS};
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::SoftCipher;
 use waft_core::session::{SessionError, receiver, sender};
 use waft_core::wire::message::{Cancel, Stage};
 

@@ -10,7 +10,7 @@ use core::pin::Pin;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
-use waft_core::sealed::cipher::Cipher;
+use waft_core::sealed::Cipher;
 use waft_core::session::Clock;
 
 use crate::entropy::{Random, Sources, Trng, gather};

@@ -12,6 +12,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::{LINGER_MS, REMEMBER_MS};
+use waft_core::sealed::ChunkSize;
 use waft_core::session::own_frame::own_frame;
 use waft_core::session::peers::{LockoutSnapshot, PeerState};
 use waft_core::session::receiver::{Buffers, Environment, KeySource, Policy, Receiver, buffer_len};
@@ -29,7 +30,7 @@ use crate::tls::wire::Wire;
 use crate::tls::{self, Authenticated, authenticate};
 
 /// The largest chunk that a board accepts, in bytes of the archive.
-pub const CHUNK: u32 = 4 << 10;
+pub const CHUNK: ChunkSize = ChunkSize::new(4 << 10).expect("4 KiB is a chunk size");
 /// The time in which the user must type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
 /// The number of bytes that are buffered before they are written to the flash.
@@ -44,7 +45,7 @@ pub(crate) type SharedStore<'a, B> = Mutex<NoopRawMutex, Store<'a, B>>;
 pub struct Memory {
     pub(crate) tls: tls::Buffers,
     pub(crate) frame: [u8; buffer_len(CHUNK)],
-    pub(crate) plain: [u8; CHUNK as usize],
+    pub(crate) plain: [u8; CHUNK.bytes() as usize],
     pub(crate) collected: [u8; COLLECTED],
     pub(crate) transfer: Transfer,
 }
@@ -55,7 +56,7 @@ impl Memory {
         Self {
             tls: tls::Buffers::new(),
             frame: [0; buffer_len(CHUNK)],
-            plain: [0; CHUNK as usize],
+            plain: [0; CHUNK.bytes() as usize],
             collected: [0; COLLECTED],
             transfer: Transfer::new(),
         }

@@ -4,8 +4,7 @@ use std::fmt;
 
 use rand_core::OsRng;
 use waft_core::code::{AuthCode, TransferKey};
-use waft_core::sealed::keys::Stretch;
-use waft_core::sealed::{Header, Secret};
+use waft_core::sealed::{Header, Secret, Stretch};
 
 use crate::cli::ui::Ui;
 use crate::cli::ui::secret;

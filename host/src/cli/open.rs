@@ -11,7 +11,7 @@ use tempfile::SpooledTempFile;
 use waft_core::certificate::CertificateHash;
 use waft_core::digest::Hasher;
 use waft_core::limits::KEY_TRIES;
-use waft_core::sealed::{Header, Schedule, Transcript};
+use waft_core::sealed::{Header, Secret};
 use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 use self::sealed_file::{Pieces, SealedFile};
@@ -31,11 +31,11 @@ const IN_MEMORY: usize = 1 << 20;
 /// Runs the command.
 pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    let (file, mut store, schedule) = interrupt.or(prepare(&args, ui)).await?;
+    let (file, mut store, secret) = interrupt.or(prepare(&args, ui)).await?;
     let header = *file.header();
-    let receipt = match interrupt.or(already_there(&file, &schedule, &mut store, ui)).await? {
+    let receipt = match interrupt.or(already_there(&file, &secret, &mut store, ui)).await? {
         Some(receipt) => receipt,
-        None => match unpack(&file, &schedule, &mut store, ui, &interrupt).await {
+        None => match unpack(&file, &secret, &mut store, ui, &interrupt).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 store.discard().await;
@@ -59,19 +59,19 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
 }
 
 /// Prepares everything that comes before the content: the file's header, the target, the key.
-async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Schedule), Error> {
+async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Box<Secret>), Error> {
     super::check_is_file(&args.file, "standard input")?;
     let path = args.file.clone();
     let file = in_background(move || SealedFile::start(&path)).await?;
     let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: None };
     let mut store = targets::open(&target, ui).await?;
     store.check_opening(file.header().shape).await.map_err(|error| store_error(error, &mut store))?;
-    let schedule = ask_key(&file, ui).await?;
-    Ok((file, store, schedule))
+    let secret = ask_key(&file, ui).await?;
+    Ok((file, store, secret))
 }
 
 /// Asks for the key until it opens the file. Several attempts are allowed, because users make typing mistakes.
-async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
+async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Box<Secret>, Error> {
     let mut wrong_before = false;
     for _ in 0..KEY_TRIES {
         let question = if wrong_before { "That is not the key. Key:" } else { "Key:" };
@@ -80,9 +80,8 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
             key => key?,
         };
         let secret = file_secret(&key, file.header()).await;
-        let schedule = Schedule::new(&secret, &Transcript::file(file.header_bytes()));
-        if schedule.commits_to(file.commitment()) {
-            return Ok(schedule);
+        if file.is_opened_by(&secret) {
+            return Ok(secret);
         }
         if Asked::Key.in_environment().is_some() {
             break;
@@ -96,12 +95,12 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Schedule, Error> {
 /// its content.
 async fn already_there(
     file: &SealedFile,
-    schedule: &Schedule,
+    secret: &Secret,
     store: &mut DirectoryStore,
     ui: &Ui,
 ) -> Result<Option<Receipt>, Error> {
     let shape = file.header().shape;
-    let mut pieces = Worker::new(file.pieces(schedule)?);
+    let mut pieces = Worker::new(file.pieces(secret)?);
     let manifest = pieces.run(move |pieces| read_manifest(pieces, shape.manifest)).await?;
     let Some(held) = store.holds(manifest, shape).await else { return Ok(None) };
     let mut archive = Hasher::new();
@@ -109,7 +108,7 @@ async fn already_there(
         archive.update(piece);
         Ok(())
     };
-    read_archive(file, schedule, ui, digest).await?;
+    read_archive(file, secret, ui, digest).await?;
     let receipt = Receipt { digest: held.root, files: shape.files, bytes: shape.total, generation: 0 };
     Ok((archive.digest() == held.archive).then_some(receipt))
 }
@@ -131,12 +130,12 @@ fn read_manifest(pieces: &mut Pieces, length: u32) -> Result<SpooledTempFile, Er
 /// Reads the whole file on another thread, and passes every piece of the archive to `take`.
 async fn read_archive(
     file: &SealedFile,
-    schedule: &Schedule,
+    secret: &Secret,
     ui: &Ui,
     mut take: impl AsyncFnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut progress = ui.progress(0, file.header().shape.total);
-    let mut pieces = Worker::new(file.pieces(schedule)?);
+    let mut pieces = Worker::new(file.pieces(secret)?);
     loop {
         let next = pieces.run(|pieces| {
             let piece = pieces.next()?.map(<[u8]>::to_vec);
@@ -150,30 +149,31 @@ async fn read_archive(
 
 async fn unpack(
     file: &SealedFile,
-    schedule: &Schedule,
+    secret: &Secret,
     store: &mut DirectoryStore,
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<Receipt, Error> {
-    interrupt.or(fill(file, schedule, store, ui)).await?;
+    interrupt.or(fill(file, secret, store, ui)).await?;
     // From here on the folder may already be in place, so the commit is not interrupted.
     store.commit().await.map_err(|error| store_error(error, store))
 }
 
 /// Writes the whole archive to the store.
-async fn fill(file: &SealedFile, schedule: &Schedule, store: &mut DirectoryStore, ui: &Ui) -> Result<(), Error> {
-    let offered = offered(file.header(), schedule);
+async fn fill(file: &SealedFile, secret: &Secret, store: &mut DirectoryStore, ui: &Ui) -> Result<(), Error> {
+    let offered = offered(file);
     // A part that an earlier run left is not resumed, because the whole file is available.
     let begun = store.begin(&offered, &|_| false).await;
     begun.map_err(|error| store_error(error, store))?;
     let write = async |piece: &[u8]| store.write(piece).await.map_err(|error| store_error(error, store));
-    read_archive(file, schedule, ui, write).await
+    read_archive(file, secret, ui, write).await
 }
 
 /// The offer for the store. The commitment of the file's key stands in for the sender's certificate hash, so that a
 /// held part cannot be taken for that of another sender.
-fn offered(header: &Header, schedule: &Schedule) -> Offered {
-    Offered { sender: CertificateHash(schedule.commitment()), created: header.created, shape: header.shape }
+fn offered(file: &SealedFile) -> Offered {
+    let &Header { created, shape, .. } = file.header();
+    Offered { sender: CertificateHash(*file.commitment()), created, shape }
 }
 
 fn store_error(error: StoreError, store: &mut DirectoryStore) -> Error {

@@ -11,10 +11,10 @@ use rand_core::{OsRng, RngCore};
 use tempfile::TempPath;
 use waft_core::code::TransferKey;
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
-use waft_core::sealed::cipher::Cipher as _;
 use waft_core::sealed::file::{ENCODED_MAX, START};
-use waft_core::sealed::stream::seal_buffer;
-use waft_core::sealed::{Aead, Codec, Compressor, Header, Schedule, Sealer, Span, Transcript};
+use waft_core::sealed::{
+    Aead, ChunkSize, Codec, Compressor, Header, Schedule, Sealer, Span, Suite, Transcript, seal_buffer,
+};
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::wire::frame::{self, Kind};
 
@@ -114,9 +114,9 @@ async fn write(source: &mut FolderSource, key: &TransferKey, output: &mut Output
     output.write(&schedule.commitment()).await?;
 
     let mut compressor = Compressor::new();
-    let mut sealer = sealer(&header, &schedule);
+    let mut sealer = sealer(&header, schedule);
     let mut plain = vec![0; CHUNK_MAX as usize];
-    let mut framed = vec![0; FRAME_HEADER + seal_buffer(CHUNK_MAX)];
+    let mut framed = vec![0; FRAME_HEADER + seal_buffer(ChunkSize::MAX)];
     let mut progress = ui.progress(0, header.shape.total);
     loop {
         let piece = &mut plain[..sealer.next_len()];
@@ -140,16 +140,14 @@ fn header(info: &ArchiveInfo) -> Header {
     Header {
         iterations: ITERATIONS,
         salt,
-        aead: Aead::Aes256Gcm,
-        codec: Codec::Lz4,
-        chunk: CHUNK_MAX,
+        suite: Suite { aead: Aead::Aes256Gcm, codec: Codec::Lz4, chunk: ChunkSize::MAX },
         created: super::seconds_since_1970(),
         shape: info.shape,
     }
 }
 
-fn sealer(header: &Header, schedule: &Schedule) -> Sealer<RingCipher> {
-    let cipher = RingCipher::new(header.aead, schedule.chunk_key()).expect("a host has every AEAD");
-    let span = Span::new(header.chunk, 0, header.shape.total).expect("a walked folder is within the limits");
-    Sealer::new(cipher, schedule.nonce_prefix(), span, header.codec)
+fn sealer(header: &Header, schedule: Schedule) -> Sealer<RingCipher> {
+    let span = Span::new(0, header.shape.total).expect("a walked folder is within the limits");
+    let (keys, _) = schedule.into_stream();
+    Sealer::new(keys, &header.suite, span).expect("a host has every AEAD")
 }

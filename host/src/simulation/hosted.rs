@@ -12,7 +12,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::Memory;
 use waft_receiver::board::{Board, StartReason, Startup};

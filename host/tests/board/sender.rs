@@ -23,7 +23,7 @@ use waft::tls::link::TlsLink;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
-use waft_core::sealed::keys::{Schedule, Secret, Transcript};
+use waft_core::sealed::{ChunkSize, Schedule, Secret, Transcript};
 use waft_core::session::sender::{Buffers, Environment, Event, Operator, Peer, Run, Sender, buffer_len};
 use waft_core::session::{DuplexLink, Link, Receipt, SessionError, Written};
 use waft_core::wire::frame::{Header, Kind};
@@ -108,11 +108,11 @@ impl Running {
             salt: self.salt,
             created: 1_700_000_000,
             iterations: ITERATIONS,
-            chunk: CHUNK_MAX,
+            chunk: ChunkSize::MAX,
             certificate: identity.certificate().hash(),
             typed_only: false,
         };
-        let [mut plain, mut frame] = [(); 2].map(|()| vec![0; buffer_len(CHUNK_MAX)]);
+        let [mut plain, mut frame] = [(); 2].map(|()| vec![0; buffer_len(ChunkSize::MAX)]);
         let mut sender = Sender::<ScriptedSender> {
             run: &run,
             source: &mut source,
@@ -133,7 +133,7 @@ impl Running {
         let transcript = Transcript::session(sent[0], received[0], body, &sender, &receiver);
         let key = TransferKey::parse(&self.key).expect("the key is valid");
         let schedule = Schedule::new(&Secret::typed(&key, &self.salt, ITERATIONS), &transcript);
-        Some(("the key of the chunks".into(), schedule.chunk_key().as_bytes().to_vec()))
+        Some(("the key of the chunks".into(), schedule.into_stream().0.chunk_key().as_bytes().to_vec()))
     }
 }
 

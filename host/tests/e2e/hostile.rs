@@ -9,8 +9,8 @@ use std::fs;
 use waft::crypto::RingCipher;
 use waft_core::archive::Shape;
 use waft_core::digest::Digest;
-use waft_core::sealed::cipher::{Aead, Cipher, Forged, NONCE, TAG};
-use waft_core::sealed::keys::ChunkKey;
+use waft_core::sealed::cipher::{NONCE, TAG};
+use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged};
 use waft_core::session::SessionError;
 use waft_core::wire::message::Refusal;
 

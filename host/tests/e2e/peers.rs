@@ -12,7 +12,7 @@ use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::CHUNK_MAX;
-use waft_core::sealed::cipher::Cipher;
+use waft_core::sealed::{ChunkSize, Cipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeyAnswer, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
@@ -57,11 +57,11 @@ pub(crate) async fn send<C: Cipher>(
         salt,
         created: 1,
         iterations: 1000,
-        chunk: CHUNK_MAX,
+        chunk: ChunkSize::MAX,
         certificate: laptop.certificate().hash(),
         typed_only: false,
     };
-    let length = sender::buffer_len(CHUNK_MAX);
+    let length = sender::buffer_len(ChunkSize::MAX);
     let (mut plain, mut frame) = (vec![0; length], vec![0; length]);
     let mut sender = Sender::<LaptopEnvironment<C>> {
         run: &run,
@@ -85,11 +85,11 @@ pub(crate) async fn receive<C: Cipher, S: Store>(world: &World, listener: &TcpLi
         code_needed: false,
         key: KeySource::Sealed(kitchen.hpke()),
         max_iterations: 1000,
-        max_chunk: CHUNK_MAX,
+        max_chunk: ChunkSize::MAX,
         key_seconds: 1,
         certificate: kitchen.certificate().hash(),
     };
-    let mut frame = vec![0; receiver::buffer_len(CHUNK_MAX)];
+    let mut frame = vec![0; receiver::buffer_len(ChunkSize::MAX)];
     let mut receiver = Receiver::<KitchenEnvironment<C, S>> {
         policy: &policy,
         peers: &mut PeerState::new(&mut OsRng),

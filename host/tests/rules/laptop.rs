@@ -22,8 +22,9 @@ use waft::tls::sender::authenticate;
 use waft::trust::Trust;
 use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
 use waft_core::code::{AuthCode, TransferKey};
-use waft_core::limits::{CHUNK_MAX, ENTRY_MAX};
+use waft_core::limits::ENTRY_MAX;
 use waft_core::path::RelPath;
+use waft_core::sealed::ChunkSize;
 use waft_core::session::sender::{Buffers, Environment, Event, Operator, Peer, Run, Sender, Source as _, buffer_len};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::preface::ClearRefusal;
@@ -146,11 +147,11 @@ impl Laptop {
             salt,
             created,
             iterations: 1_000,
-            chunk: CHUNK_MAX,
+            chunk: ChunkSize::MAX,
             certificate: identity.certificate().hash(),
             typed_only: false,
         };
-        let (mut plain, mut frame) = (vec![0; buffer_len(CHUNK_MAX)], vec![0; buffer_len(CHUNK_MAX)]);
+        let (mut plain, mut frame) = (vec![0; buffer_len(ChunkSize::MAX)], vec![0; buffer_len(ChunkSize::MAX)]);
         let all_sent = Notify::new();
         let mut operator = Caller { codes, total: folder.info().shape.total, all_sent: &all_sent, offset: 0, moved };
         let mut sender = Sender::<CallerEnvironment<'_>> {

@@ -3,31 +3,42 @@
 use std::vec;
 use std::vec::Vec;
 
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use proptest::prelude::*;
 
+use super::position::Position;
 use super::*;
-use crate::sealed::cipher::{Aead, SoftCipher};
-use crate::sealed::keys::ChunkKey;
+use crate::limits::{ARCHIVE_MAX, CHUNK_MAX, CHUNK_MIN, CHUNK_OVERHEAD};
+use crate::sealed::cipher::{Cipher, SoftCipher};
+use crate::sealed::keys::StreamKeys;
+use crate::sealed::suite::{Aead, ChunkSize, Codec, Suite};
 use crate::sealed::vectors::vectors;
 
-const PREFIX: NoncePrefix = NoncePrefix([9; 7]);
-const CHUNK: u32 = CHUNK_MIN;
+const CHUNK: ChunkSize = ChunkSize::MIN;
 
-fn cipher(aead: Aead) -> SoftCipher {
-    SoftCipher::new(aead, &ChunkKey::from_bytes([5; 32])).unwrap()
+fn keys() -> StreamKeys {
+    StreamKeys::from_bytes([5; 32], [9; 7])
+}
+
+fn suite(aead: Aead, codec: Codec) -> Suite {
+    Suite { aead, codec, chunk: CHUNK }
 }
 
 fn opener(aead: Aead, codec: Codec, span: Span) -> Opener<SoftCipher> {
-    Opener::new(cipher(aead), PREFIX, span, codec)
+    Opener::new(keys(), &suite(aead, codec), span).unwrap()
 }
 
 fn sealer(aead: Aead, codec: Codec, span: Span) -> Sealer<SoftCipher> {
-    Sealer::new(cipher(aead), PREFIX, span, codec)
+    Sealer::new(keys(), &suite(aead, codec), span).unwrap()
+}
+
+fn position(span: Span) -> Position {
+    Position::new(keys().nonce_prefix(), CHUNK, span)
 }
 
 /// Seals all of `archive` from the sealer's position on.
 fn seal_all(mut sealer: Sealer<SoftCipher>, archive: &[u8]) -> Vec<Vec<u8>> {
-    let (mut compressor, mut out) = (Compressor::new(), vec![0; seal_buffer(CHUNK_MAX)]);
+    let (mut compressor, mut out) = (Compressor::new(), vec![0; seal_buffer(ChunkSize::MAX)]);
     let mut chunks = Vec::new();
     while sealer.next_len() > 0 {
         let at = sealer.position() as usize;
@@ -55,16 +66,17 @@ fn open_all(opener: &mut Opener<SoftCipher>, chunks: &[Vec<u8>]) -> (Vec<u8>, Op
 /// Seals any plaintext, as a hostile peer that has the key could.
 fn forge(span: Span, plain: &[u8]) -> Vec<u8> {
     let mut chunk = plain.to_vec();
-    let tag = cipher(Aead::ChaCha20Poly1305).seal(&Position::new(PREFIX, span).nonce(), &mut chunk);
+    let cipher = SoftCipher::new(Aead::ChaCha20Poly1305, keys().chunk_key()).unwrap();
+    let tag = cipher.seal(&position(span).nonce(), &mut chunk);
     chunk.extend_from_slice(&tag);
     chunk
 }
 
 /// Opens a forged chunk, which is the only one of an archive of `length` bytes.
 fn open_forged(codec: Codec, length: u64, plain: &[u8]) -> Result<Vec<u8>, OpenError> {
-    let span = Span::new(CHUNK, 0, length).unwrap();
+    let span = Span::new(0, length).unwrap();
     let mut opener = opener(Aead::ChaCha20Poly1305, codec, span);
-    let mut piece = vec![0; CHUNK as usize];
+    let mut piece = vec![0; CHUNK.bytes() as usize];
     let outcome = opener.open(&mut forge(span, plain), &mut piece).map(<[u8]>::to_vec);
     if outcome.is_err() {
         assert_eq!(Err(OpenError::Poisoned), opener.open(&mut forge(span, &[0; 2]), &mut piece));
@@ -87,16 +99,16 @@ fn raw_chunks_have_the_frozen_bytes() {
     for vector in vectors(include_str!("../../../tests/vectors/sealed/chunks.txt")) {
         let archive = pattern(vector.number("total") as usize);
         let aead = Aead::from_number(vector.number("aead") as u8).unwrap();
-        let cipher = || SoftCipher::new(aead, &ChunkKey::from_bytes(vector.array("key"))).unwrap();
-        let prefix = NoncePrefix(vector.array("prefix"));
+        let keys = || StreamKeys::from_bytes(vector.array("key"), vector.array("prefix"));
+        let suite = suite(aead, Codec::None);
         let position = vector.number("position");
-        let span = Span::new(CHUNK, position, vector.number("total")).unwrap();
+        let span = Span::new(position, vector.number("total")).unwrap();
 
-        let chunks = seal_all(Sealer::new(cipher(), prefix, span, Codec::None), &archive);
+        let chunks = seal_all(Sealer::new(keys(), &suite, span).unwrap(), &archive);
         let names = ["chunk_0", "chunk_1", "chunk_2"];
         let frozen = names.into_iter().filter(|name| vector.find(name).is_some()).map(|name| vector.bytes(name));
         assert_eq!(frozen.collect::<Vec<_>>(), chunks);
-        let (opened, error) = open_all(&mut Opener::new(cipher(), prefix, span, Codec::None), &chunks);
+        let (opened, error) = open_all(&mut Opener::new(keys(), &suite, span).unwrap(), &chunks);
         assert_eq!((&archive[position as usize..], None), (&opened[..], error));
     }
 }
@@ -113,18 +125,16 @@ fn pattern(length: usize) -> Vec<u8> {
 #[test]
 fn a_frozen_lz4_chunk_opens() {
     let vector = vectors(include_str!("../../../tests/vectors/sealed/lz4.txt")).remove(0);
-    let cipher = SoftCipher::new(Aead::ChaCha20Poly1305, &ChunkKey::from_bytes(vector.array("key"))).unwrap();
-    let span = Span::new(CHUNK, 0, 1024).unwrap();
-    let mut opener = Opener::new(cipher, NoncePrefix(vector.array("prefix")), span, Codec::Lz4);
+    let keys = StreamKeys::from_bytes(vector.array("key"), vector.array("prefix"));
+    let span = Span::new(0, 1024).unwrap();
+    let mut opener = Opener::<SoftCipher>::new(keys, &suite(Aead::ChaCha20Poly1305, Codec::Lz4), span).unwrap();
     assert_eq!(b"waft".repeat(256), opener.open(&mut vector.bytes("chunk"), &mut [0; 1024]).unwrap());
     assert_eq!(0, opener.next_len());
 }
 
 #[test]
 fn a_nonce_has_prefix_counter_and_last_chunk_flag() {
-    let nonce = |counter, position| {
-        Position { counter, ..Position::new(PREFIX, Span::new(CHUNK, position, 4096).unwrap()) }.nonce()
-    };
+    let nonce = |counter, offset| Position { counter, ..position(Span::new(offset, 4096).unwrap()) }.nonce();
     assert_eq!([9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0], nonce(0, 0));
     assert_eq!([9, 9, 9, 9, 9, 9, 9, 1, 2, 3, 4, 0], nonce(0x0102_0304, 3071));
     assert_eq!([9, 9, 9, 9, 9, 9, 9, 255, 255, 255, 255, 1], nonce(u32::MAX, 3072));
@@ -133,33 +143,27 @@ fn a_nonce_has_prefix_counter_and_last_chunk_flag() {
 
 #[test]
 fn the_longest_stream_uses_no_nonce_twice() {
-    let span = Span::new(CHUNK_MIN, ARCHIVE_MAX - 1, ARCHIVE_MAX).unwrap();
-    let mut position = Position { counter: u32::MAX, ..Position::new(PREFIX, span) };
+    let span = Span::new(ARCHIVE_MAX - 1, ARCHIVE_MAX).unwrap();
+    let mut position = Position { counter: u32::MAX, ..position(span) };
     position.advance();
-    assert_eq!(0, position.span.next_len());
+    assert_eq!(0, position.next_len());
 }
 
 #[test]
 fn a_span_is_within_the_limits() {
-    assert!(Span::new(CHUNK_MIN, 0, ARCHIVE_MAX).is_some());
-    assert!(Span::new(CHUNK_MAX, 5, 5).is_some());
-    for (chunk, position, total) in [
-        (CHUNK_MIN / 2, 0, 1),
-        (CHUNK_MAX * 2, 0, 1),
-        (3000, 0, 1),
-        (0, 0, 1),
-        (CHUNK_MIN, 2, 1),
-        (CHUNK_MIN, 0, ARCHIVE_MAX + 1),
-        (CHUNK_MIN, u64::MAX, u64::MAX),
-    ] {
-        assert_eq!(None, Span::new(chunk, position, total));
+    assert!(Span::new(0, ARCHIVE_MAX).is_some());
+    assert!(Span::new(5, 5).is_some());
+    for (offset, total) in [(2, 1), (0, ARCHIVE_MAX + 1), (u64::MAX, u64::MAX)] {
+        assert_eq!(None, Span::new(offset, total));
     }
+    // The counter has 32 bits.
+    assert!(ARCHIVE_MAX / u64::from(CHUNK_MIN) <= 1 << 32);
 }
 
 #[test]
 fn a_refused_piece_leaves_the_sealer_unchanged() {
     let (archive, mut out) = (noise(1500), vec![0; seal_buffer(CHUNK)]);
-    let mut sealer = sealer(Aead::ChaCha20Poly1305, Codec::None, Span::new(CHUNK, 0, 1500).unwrap());
+    let mut sealer = sealer(Aead::ChaCha20Poly1305, Codec::None, Span::new(0, 1500).unwrap());
     assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1023], None, &mut out));
     assert_eq!(Err(SealError::Length), sealer.seal(&archive[..1025], None, &mut out));
     assert_eq!(Err(SealError::Length), sealer.seal(&[], None, &mut out));
@@ -175,7 +179,7 @@ fn a_refused_piece_leaves_the_sealer_unchanged() {
 #[test]
 fn every_flipped_bit_is_detected() {
     for aead in [Aead::Aes256Gcm, Aead::ChaCha20Poly1305] {
-        let span = Span::new(CHUNK, 0, 40).unwrap();
+        let span = Span::new(0, 40).unwrap();
         let chunk = seal_all(sealer(aead, Codec::None, span), &noise(40)).remove(0);
         for bit in 0..chunk.len() * 8 {
             let mut flipped = chunk.clone();
@@ -189,21 +193,21 @@ fn every_flipped_bit_is_detected() {
 
 #[test]
 fn a_chunk_does_not_open_with_another_key_prefix_or_aead() {
-    let span = Span::new(CHUNK, 0, 40).unwrap();
+    let span = Span::new(0, 40).unwrap();
     let chunk = seal_all(sealer(Aead::ChaCha20Poly1305, Codec::None, span), &noise(40)).remove(0);
-    let other_key = SoftCipher::new(Aead::ChaCha20Poly1305, &ChunkKey::from_bytes([6; 32])).unwrap();
-    for mut opener in [
-        Opener::new(other_key, PREFIX, span, Codec::None),
-        Opener::new(cipher(Aead::ChaCha20Poly1305), NoncePrefix([8; 7]), span, Codec::None),
-        Opener::new(cipher(Aead::Aes256Gcm), PREFIX, span, Codec::None),
+    for (keys, aead) in [
+        (StreamKeys::from_bytes([6; 32], [9; 7]), Aead::ChaCha20Poly1305),
+        (StreamKeys::from_bytes([5; 32], [8; 7]), Aead::ChaCha20Poly1305),
+        (keys(), Aead::Aes256Gcm),
     ] {
+        let mut opener = Opener::<SoftCipher>::new(keys, &suite(aead, Codec::None), span).unwrap();
         assert_eq!(Err(OpenError::Forged), opener.open(&mut chunk.clone(), &mut []));
     }
 }
 
 #[test]
 fn nothing_opens_after_the_end() {
-    let span = Span::new(CHUNK, 0, 40).unwrap();
+    let span = Span::new(0, 40).unwrap();
     let chunks = seal_all(sealer(Aead::ChaCha20Poly1305, Codec::None, span), &noise(40));
     let mut opener = opener(Aead::ChaCha20Poly1305, Codec::None, span);
     assert_eq!((noise(40), None), open_all(&mut opener, &chunks));
@@ -277,14 +281,14 @@ fn a_chunk_is_no_longer_than_a_raw_one() {
 
 #[test]
 fn a_short_buffer_is_the_callers_error() {
-    let span = Span::new(CHUNK, 0, 20).unwrap();
+    let span = Span::new(0, 20).unwrap();
     let mut opener = opener(Aead::ChaCha20Poly1305, Codec::Lz4, span);
     assert_eq!(Err(OpenError::Buffer), opener.open(&mut forge(span, &TWENTY), &mut [0; 19]));
 }
 
 #[test]
 fn incompressible_data_is_mostly_skipped() {
-    let (mut compressor, mut out) = (Compressor::new(), vec![0; seal_buffer(CHUNK_MAX)]);
+    let (mut compressor, mut out) = (Compressor::new(), vec![0; seal_buffer(ChunkSize::MAX)]);
     let piece = noise(CHUNK_MAX as usize);
     let mut tries = 0;
     for _ in 0..1000 {
@@ -407,13 +411,14 @@ proptest! {
         lz4 in any::<bool>(),
     ) {
         let position = from.index(archive.len() + 1);
-        let span = Span::new(1 << log, position as u64, archive.len() as u64).unwrap();
+        let span = Span::new(position as u64, archive.len() as u64).unwrap();
         let codec = if lz4 { Codec::Lz4 } else { Codec::None };
-        let chunks = seal_all(sealer(aead, codec, span), &archive);
+        let suite = Suite { aead, codec, chunk: ChunkSize::new(1 << log).unwrap() };
+        let chunks = seal_all(Sealer::new(keys(), &suite, span).unwrap(), &archive);
         for chunk in &chunks {
             prop_assert!(chunk.len() <= (1 << log) + CHUNK_OVERHEAD);
         }
-        let mut opener = opener(aead, codec, span);
+        let mut opener = Opener::new(keys(), &suite, span).unwrap();
         let (opened, error) = open_all(&mut opener, &chunks);
         prop_assert_eq!((&archive[position..], None), (&opened[..], error));
         prop_assert_eq!(0, opener.next_len());
@@ -425,7 +430,7 @@ proptest! {
         aead in aead(),
         damage in damage(),
     ) {
-        let span = Span::new(CHUNK, 0, archive.len() as u64).unwrap();
+        let span = Span::new(0, archive.len() as u64).unwrap();
         let mut chunks = seal_all(sealer(aead, Codec::None, span), &archive);
         let whole = chunks.clone();
         let first = damage.apply(&mut chunks);
@@ -442,7 +447,7 @@ proptest! {
                 prop_assert_eq!(Some(OpenError::Poisoned), opener.open(&mut chunk.clone(), &mut []).err());
             }
         }
-        prop_assert_eq!(&archive[..archive.len().min(first * CHUNK as usize)], &opened[..]);
+        prop_assert_eq!(&archive[..archive.len().min(first * CHUNK.bytes() as usize)], &opened[..]);
     }
 
     #[test]
@@ -454,7 +459,7 @@ proptest! {
 
     #[test]
     fn random_bytes_do_not_open(mut bytes in proptest::collection::vec(any::<u8>(), 0..1100), aead in aead()) {
-        let mut opener = opener(aead, Codec::Lz4, Span::new(CHUNK, 0, 1024).unwrap());
+        let mut opener = opener(aead, Codec::Lz4, Span::new(0, 1024).unwrap());
         prop_assert!(opener.open(&mut bytes, &mut [0; 1024]).is_err());
     }
 }

@@ -6,6 +6,7 @@ use crate::certificate::CertificateHash;
 use crate::limits;
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::HpkeSecret;
+use crate::sealed::suite::ChunkSize;
 use crate::session::link::{Clock, Link};
 use crate::session::receiver::operator::Operator;
 use crate::session::receiver::peers::PeerState;
@@ -63,8 +64,8 @@ pub struct Policy<'a> {
     pub key: KeySource<'a>,
     /// Most PBKDF2 iterations.
     pub max_iterations: u32,
-    /// Largest chunk, a power of two.
-    pub max_chunk: u32,
+    /// Largest chunk.
+    pub max_chunk: ChunkSize,
     /// How long the user has to type the key, in seconds.
     pub key_seconds: u16,
     /// The receiver's own certificate.
@@ -79,7 +80,7 @@ pub struct Buffers<'a> {
     pub plain: &'a mut [u8],
 }
 
-/// Length of a receiver's frame buffer for chunks of up to `chunk` bytes.
-pub const fn buffer_len(chunk: u32) -> usize {
-    limits::frame_max(chunk)
+/// Length of a receiver's frame buffer for chunks of up to this size.
+pub const fn buffer_len(chunk: ChunkSize) -> usize {
+    limits::frame_max(chunk.bytes())
 }

@@ -8,7 +8,7 @@ use rand_core::RngCore;
 
 use crate::limits::{self, IDLE_MS};
 use crate::sealed::cipher::Cipher;
-use crate::sealed::stream::Codec;
+use crate::sealed::suite::Codec;
 use crate::session::channel::{decode_first, encode};
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
@@ -84,7 +84,7 @@ impl<E: Environment> Session<'_, '_, E> {
             max_entries: capacity.entries.min(limits::ENTRIES_MAX),
             max_manifest: capacity.manifest.min(limits::MANIFEST_MAX),
             max_path: capacity.path.min(limits::PATH_MAX as u16),
-            max_chunk: policy.max_chunk,
+            max_chunk: policy.max_chunk.bytes(),
             free: capacity.free,
             aeads: E::Cipher::AEADS.iter().map(|aead| *aead as u8).collect(),
             codecs: [Codec::Lz4 as u8, Codec::None as u8].into_iter().collect(),

@@ -10,7 +10,8 @@ use embassy_futures::yield_now;
 
 use crate::code::TransferKey;
 use crate::limits::KEY_TRIES;
-use crate::sealed::keys::{Schedule, Secret, Stretch};
+use crate::sealed::keys::Schedule;
+use crate::sealed::secret::{Secret, Stretch};
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
 use crate::session::receiver::environment::{Environment, KeySource};

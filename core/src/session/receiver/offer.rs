@@ -3,9 +3,9 @@
 //! PROTOCOL.md, section 6, step 4.
 
 use crate::limits::{self, WORKING_CAP_MS};
-use crate::sealed::cipher::{Aead, Cipher};
-use crate::sealed::keys::Transcript;
-use crate::sealed::stream::Codec;
+use crate::sealed::cipher::Cipher;
+use crate::sealed::suite::{Aead, ChunkSize, Codec, Suite};
+use crate::sealed::transcript::Transcript;
 use crate::session::channel::decode;
 use crate::session::outcome::{Misbehaviour, SessionError};
 use crate::session::receiver::environment::{Environment, KeySource, Policy};
@@ -20,8 +20,7 @@ use crate::wire::message::{FromSender, KeyMode, Limit, OFFER_TAGS, Offer, OfferB
 pub(super) struct Accepted {
     pub(super) run: RunId,
     pub(super) offer: Offer,
-    pub(super) aead: Aead,
-    pub(super) codec: Codec,
+    pub(super) suite: Suite,
     pub(super) offered: Offered,
     pub(super) transcript: Transcript,
 }
@@ -42,7 +41,7 @@ impl<E: Environment> Session<'_, '_, E> {
         let capacity = self.receiver.store.capacity();
         let policy = self.receiver.policy;
         let body = &offer.body;
-        let (aead, codec) = check_suite::<E::Cipher>(policy, &offer)?;
+        let suite = check_suite::<E::Cipher>(policy, &offer)?;
         let &OfferBody { created, shape, .. } = body;
         check_limit(shape.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
         check_limit(shape.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
@@ -52,12 +51,12 @@ impl<E: Environment> Session<'_, '_, E> {
         // A run has one folder: the user who agreed to it has not agreed to another one.
         check_field(self.receiver.peers.runs.binds(&opening.run, &offered))?;
         self.receiver.operator.event(Event::Offered(offered));
-        Ok(Accepted { run: opening.run, offer, aead, codec, offered, transcript })
+        Ok(Accepted { run: opening.run, offer, suite, offered, transcript })
     }
 }
 
-/// Checks the parameters of an offer, and returns its AEAD and codec.
-fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<(Aead, Codec), SessionError> {
+/// Checks the parameters of an offer, and returns its suite.
+fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<Suite, SessionError> {
     let body = &offer.body;
     let aead = Aead::from_number(body.aead).filter(|aead| C::AEADS.contains(aead));
     let (Some(aead), Some(codec)) = (aead, Codec::from_number(body.codec)) else {
@@ -71,9 +70,9 @@ fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<(Aead, C
         (KeySource::Sealed(_), KeyMode::Sealed(_)) => check_field(body.iterations == 0)?,
         _ => return Err(SessionError::Refused(Refusal::KeyMode)),
     }
-    let most = policy.max_chunk.min(limits::CHUNK_MAX);
-    check_limit(body.chunk.is_power_of_two() && (limits::CHUNK_MIN..=most).contains(&body.chunk), Limit::Chunk)?;
-    Ok((aead, codec))
+    let chunk = ChunkSize::new(body.chunk).filter(|chunk| *chunk <= policy.max_chunk);
+    let chunk = chunk.ok_or(SessionError::Refused(Refusal::Limit { limit: Limit::Chunk }))?;
+    Ok(Suite { aead, codec, chunk })
 }
 
 fn check_limit(is_valid: bool, limit: Limit) -> Result<(), SessionError> {

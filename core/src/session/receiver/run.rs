@@ -58,7 +58,7 @@ impl<E: Environment> Session<'_, '_, E> {
         }
         let held = own_frame(pin!(self.begin(&accepted, &schedule))).await?;
         let offset = own_frame(pin!(self.accept(&schedule, held))).await?;
-        own_frame(pin!(self.receive_chunks(&accepted, &schedule, offset))).await?;
+        own_frame(pin!(self.receive_chunks(&accepted, schedule, offset))).await?;
         own_frame(pin!(self.commit())).await
     }
 

@@ -5,7 +5,6 @@
 use core::pin::pin;
 
 use crate::limits::{IDLE_MS, PROGRESS_STEP, WORKING_CAP_MS};
-use crate::sealed::cipher::Cipher;
 use crate::sealed::keys::Schedule;
 use crate::sealed::stream::{Opener, Span};
 use crate::session::channel::decode;
@@ -20,23 +19,23 @@ use crate::wire::frame::Kind;
 use crate::wire::message::{FromReceiver, FromSender, Refusal, Stage};
 
 impl<E: Environment> Session<'_, '_, E> {
-    /// Receives and opens every chunk, and passes its data to the store.
+    /// Receives and opens every chunk, and passes its data to the store. Ends the key schedule, since a connection has
+    /// only one stream.
     pub(super) async fn receive_chunks(
         &mut self,
         accepted: &Accepted,
-        schedule: &Schedule,
+        schedule: Schedule,
         offset: u64,
     ) -> Result<(), SessionError> {
-        let Accepted { aead, codec, offered, offer, .. } = accepted;
-        let (chunk, total) = (offer.body.chunk, offered.shape.total);
-        let out_of_range = SessionError::PeerMisbehaved(Misbehaviour::Field);
-        let cipher = E::Cipher::new(*aead, schedule.chunk_key()).ok_or(out_of_range)?;
-        let span = Span::new(chunk, offset, total).ok_or(out_of_range)?;
-        let mut opener = Opener::new(cipher, schedule.nonce_prefix(), span, *codec);
+        let Accepted { suite, offered, offer, .. } = accepted;
+        let (total, out_of_range) = (offered.shape.total, SessionError::PeerMisbehaved(Misbehaviour::Field));
+        let span = Span::new(offset, total).ok_or(out_of_range)?;
+        let (keys, manifest_key) = schedule.into_stream();
+        let mut opener = Opener::<E::Cipher>::new(keys, suite, span).ok_or(out_of_range)?;
         self.receiver.operator.event(Event::Receiving { offset, total });
         let mut reported = offset;
         while opener.next_len() > 0 {
-            let length = self.receive_chunk(chunk).await?;
+            let length = self.receive_chunk(suite.chunk.bytes()).await?;
             let receiver = &mut *self.receiver;
             let archive = opener
                 .open(&mut receiver.buffers.frame[..length], receiver.buffers.plain)
@@ -48,9 +47,7 @@ impl<E: Environment> Session<'_, '_, E> {
             self.expect_done(first)??;
             if self.manifest.is_none() {
                 self.manifest = self.receiver.store.manifest();
-                check_archive(
-                    self.manifest.is_none_or(|digest| schedule.verify_manifest_tag(&digest, &offer.manifest_tag)),
-                )?;
+                check_archive(self.manifest.is_none_or(|digest| manifest_key.verify(&digest, &offer.manifest_tag)))?;
             }
             self.receiver.operator.event(Event::Received(opener.position()));
             let durable = self.receiver.store.durable();

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::POINT;
 use crate::sealed::stream::{Compressor, seal_buffer};
+use crate::sealed::suite::ChunkSize;
 use crate::session::link::{Clock, DuplexLink};
 use crate::session::sender::operator::Operator;
 use crate::session::sender::source::Source;
@@ -55,8 +56,8 @@ pub struct Run<'a> {
     pub created: u64,
     /// PBKDF2 iterations that this side prefers. The receiver's bound may lower them.
     pub iterations: u32,
-    /// Chunk size that this side prefers, a power of two. The receiver's bound may lower it.
-    pub chunk: u32,
+    /// Chunk size that this side prefers. The receiver's bound may lower it.
+    pub chunk: ChunkSize,
     /// The sender's own certificate.
     pub certificate: CertificateHash,
     /// Whether the receiver's user has to type the key. With a sealed key the receiver opens the folder without a user.
@@ -81,8 +82,8 @@ pub struct Buffers<'a> {
     pub compressor: Option<&'a mut Compressor>,
 }
 
-/// Length of each of a sender's buffers for chunks of `chunk` bytes.
-pub const fn buffer_len(chunk: u32) -> usize {
+/// Length of each of a sender's buffers for chunks of this size.
+pub const fn buffer_len(chunk: ChunkSize) -> usize {
     let sealed = seal_buffer(chunk);
     limits::FRAME_HEADER + if sealed > limits::MESSAGE_MAX { sealed } else { limits::MESSAGE_MAX }
 }

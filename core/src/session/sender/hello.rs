@@ -5,9 +5,9 @@
 use rand_core::RngCore;
 
 use crate::limits;
-use crate::sealed::cipher::{Aead, Cipher};
+use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::POINT;
-use crate::sealed::stream::Codec;
+use crate::sealed::suite::{Aead, ChunkSize, Codec, Suite};
 use crate::session::channel::{decode_first, encode};
 use crate::session::outcome::SessionError;
 use crate::session::sender::dialogue::not_expected;
@@ -27,9 +27,7 @@ pub(super) struct Opening {
 
 /// The parameters that the sender chooses from the receiver's `Greeting`.
 pub(super) struct Choice<'s> {
-    pub(super) aead: Aead,
-    pub(super) codec: Codec,
-    pub(super) chunk: u32,
+    pub(super) suite: Suite,
     pub(super) key: KeyChoice<'s>,
 }
 
@@ -107,7 +105,8 @@ impl<E: Environment> Session<'_, E> {
             }
             Some(public) => KeyChoice::Sealed(public),
         };
-        Ok(Choice { aead, codec, chunk: chunk_size(self.run.chunk, greeting.max_chunk)?, key })
+        let chunk = chunk_size(self.run.chunk, greeting.max_chunk)?;
+        Ok(Choice { suite: Suite { aead, codec, chunk }, key })
     }
 }
 
@@ -119,10 +118,9 @@ fn choose_suite<C: Cipher>(greeting: &Greeting) -> Result<(Aead, Codec), Session
 }
 
 /// The largest power of two that exceeds neither side's chunk size nor the protocol's bounds.
-fn chunk_size(ours: u32, theirs: u32) -> Result<u32, SessionError> {
-    let most = ours.min(theirs).min(limits::CHUNK_MAX);
-    within(limits::CHUNK_MIN, most, Limit::Chunk)?;
-    Ok(1 << most.ilog2())
+fn chunk_size(ours: ChunkSize, theirs: u32) -> Result<ChunkSize, SessionError> {
+    let (has, most) = (limits::CHUNK_MIN.into(), theirs.into());
+    ChunkSize::at_most(ours.bytes().min(theirs)).ok_or(SessionError::OverLimit { limit: Limit::Chunk, has, most })
 }
 
 fn within<N: Into<u64>>(has: N, most: N, limit: Limit) -> Result<(), SessionError> {

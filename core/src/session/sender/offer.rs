@@ -5,7 +5,10 @@
 use crate::digest::Digest;
 use crate::limits;
 use crate::sealed::hpke::encapsulate;
-use crate::sealed::keys::{Schedule, Secret, Transcript};
+use crate::sealed::keys::Schedule;
+use crate::sealed::secret::Secret;
+use crate::sealed::suite::Suite;
+use crate::sealed::transcript::Transcript;
 use crate::session::channel::encode;
 use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
 use crate::session::sender::dialogue::not_expected;
@@ -59,11 +62,12 @@ impl<E: Environment> Session<'_, E> {
                 (KeyMode::Sealed(sealed), 0, secret)
             }
         };
+        let Suite { aead, codec, chunk } = choice.suite;
         let body = OfferBody {
             iterations,
-            aead: choice.aead as u8,
-            codec: choice.codec as u8,
-            chunk: choice.chunk,
+            aead: aead as u8,
+            codec: codec as u8,
+            chunk: chunk.bytes(),
             key,
             created: run.created,
             shape: self.source.info().shape,

@@ -44,7 +44,7 @@ impl<E: Environment> Session<'_, E> {
             Accepted::Committed(receipt) => return Ok(receipt),
         };
         let offset = self.resume(held, digest).await?;
-        match self.send_chunks(&choice, &schedule, offset).await? {
+        match self.send_chunks(&choice, schedule, offset).await? {
             Some(receipt) => Ok(receipt),
             None => self.receive_receipt().await,
         }

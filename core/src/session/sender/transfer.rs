@@ -6,7 +6,6 @@ use embassy_futures::yield_now;
 
 use crate::digest::{Digest, Hasher};
 use crate::limits::{self, FRAME_HEADER};
-use crate::sealed::cipher::Cipher;
 use crate::sealed::keys::Schedule;
 use crate::sealed::stream::{Sealer, Span};
 use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
@@ -38,15 +37,15 @@ impl<E: Environment> Session<'_, E> {
     pub(super) async fn send_chunks(
         &mut self,
         choice: &Choice<'_>,
-        schedule: &Schedule,
+        schedule: Schedule,
         offset: u64,
     ) -> Result<Option<Receipt>, SessionError> {
-        let cipher = E::Cipher::new(choice.aead, schedule.chunk_key()).ok_or(SessionError::NothingInCommon)?;
         let total = self.source.info().shape.total;
-        // Chunk size and offset were checked before, so that only the total can be too large.
+        // The offset was checked before, so that only the total can be too large.
         let too_long = SessionError::OverLimit { limit: Limit::Total, has: total, most: limits::ARCHIVE_MAX };
-        let span = Span::new(choice.chunk, offset, total).ok_or(too_long)?;
-        let mut sealer = Sealer::new(cipher, schedule.nonce_prefix(), span, choice.codec);
+        let span = Span::new(offset, total).ok_or(too_long)?;
+        let (keys, _) = schedule.into_stream();
+        let mut sealer = Sealer::<E::Cipher>::new(keys, &choice.suite, span).ok_or(SessionError::NothingInCommon)?;
         while sealer.next_len() > 0 {
             let Self { dialogue, source, plain, compressor, .. } = self;
             dialogue.receive_pending().await?;

@@ -28,7 +28,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
-use waft_core::sealed::cipher::ChaChaCipher;
+use waft_core::sealed::ChaChaCipher;
 use waft_receiver::Memory;
 use waft_receiver::board::{Board, Stack, Startup};
 use waft_receiver::embassy::{TcpPort, Uptime};

@@ -10,7 +10,7 @@ use embassy_sync::mutex::Mutex;
 use embedded_io_async::Write;
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::Memory;
 use waft_receiver::board::{Board, PORT, StartReason, Startup};

@@ -15,7 +15,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
-use waft_core::sealed::cipher::SoftCipher;
+use waft_core::sealed::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::board::{Board, Listened, Socket, StartReason, Startup, StartupError};
 use waft_receiver::entropy::Trng;
@@ -233,4 +233,4 @@ impl Powered {
 }
 
 // The folders of the tests are longer than one chunk.
-const _: () = assert!(CHUNK < 10_000);
+const _: () = assert!(CHUNK.bytes() < 10_000);

@@ -17,8 +17,7 @@ use waft_core::archive::Shape;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::Digest;
 use waft_core::limits::{FRAME_HEADER, MESSAGE_MAX};
-use waft_core::sealed::cipher::SoftCipher;
-use waft_core::sealed::stream::Compressor;
+use waft_core::sealed::{ChunkSize, Compressor, SoftCipher};
 use waft_core::session::sender::buffer_len;
 use waft_core::session::sender::{
     ArchiveInfo, Buffers, Environment, Event, Operator, Peer, Run, Sender, Source, SourceError,
@@ -32,7 +31,7 @@ use crate::archive::Archive;
 use crate::support::TokioClock;
 
 /// The chunk size that the sender prefers. A board may limit it.
-const CHUNK: u32 = 16 << 10;
+const CHUNK: ChunkSize = ChunkSize::new(16 << 10).expect("16 KiB is a chunk size");
 
 /// A computer that trusts one board.
 pub(crate) struct Laptop {

@@ -5,9 +5,8 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use waft_core::limits::{CHUNK_OVERHEAD, FRAME_HEADER};
-use waft_core::sealed::cipher::Cipher as _;
 use waft_core::sealed::file::{FileError, START, header_len};
-use waft_core::sealed::{Header, Opener, Schedule, Span};
+use waft_core::sealed::{Header, Opener, Schedule, Secret, Span, Transcript};
 use waft_core::wire::frame::{self, Kind};
 
 use crate::crypto::RingCipher;
@@ -42,31 +41,37 @@ impl SealedFile {
         &self.header
     }
 
-    /// The header as it is encoded in the file.
-    pub(super) fn header_bytes(&self) -> &[u8] {
-        &self.header_bytes
-    }
-
     /// The commitment to the file's key.
     pub(super) fn commitment(&self) -> &[u8; 32] {
         &self.commitment
     }
 
+    /// Whether this is the secret of the file's key.
+    pub(super) fn is_opened_by(&self, secret: &Secret) -> bool {
+        self.schedule(secret).commits_to(&self.commitment)
+    }
+
+    fn schedule(&self, secret: &Secret) -> Schedule {
+        Schedule::new(secret, &Transcript::file(&self.header_bytes))
+    }
+
     /// Reads the pieces of the archive from the beginning. Use only one such reader at a time, because all of them
     /// share the file's position.
-    pub(super) fn pieces(&self, schedule: &Schedule) -> Result<Pieces, Error> {
+    pub(super) fn pieces(&self, secret: &Secret) -> Result<Pieces, Error> {
         let first = START + self.header_bytes.len() + self.commitment.len();
         let failed = |cause| Error::File(self.path.clone(), cause);
         let mut file = self.file.try_clone().map_err(failed)?;
         file.seek(SeekFrom::Start(first as u64)).map_err(failed)?;
-        let Header { aead, codec, chunk, shape, .. } = self.header;
-        let cipher = RingCipher::new(aead, schedule.chunk_key()).expect("a host has every AEAD");
-        let span = Span::new(chunk, 0, shape.total).expect("a header is within the limits");
+        let Header { suite, shape, .. } = self.header;
+        let span = Span::new(0, shape.total).expect("a header is within the limits");
+        // Each reading needs a schedule of its own, since a schedule is for one stream.
+        let (keys, _) = self.schedule(secret).into_stream();
+        let chunk = suite.chunk.bytes();
         Ok(Pieces {
             path: self.path.clone(),
             file,
             chunk,
-            opener: Opener::new(cipher, schedule.nonce_prefix(), span, codec),
+            opener: Opener::new(keys, &suite, span).expect("a host has every AEAD"),
             sealed: vec![0; chunk as usize + CHUNK_OVERHEAD],
             plain: vec![0; chunk as usize],
         })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rand_core::OsRng;
 use waft_core::limits::CHUNK_MAX;
+use waft_core::sealed::ChunkSize;
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{Buffers, Environment, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Clock as _, Receipt, SessionError};
@@ -70,7 +71,7 @@ impl Reception {
             peers: PeerState::new(&mut OsRng),
             clock: Clock::start(),
             shown: None,
-            frame: vec![0; buffer_len(CHUNK_MAX)],
+            frame: vec![0; buffer_len(ChunkSize::MAX)],
             plain: vec![0; CHUNK_MAX as usize],
         }
     }
@@ -126,7 +127,7 @@ impl Reception {
             code_needed: self.code_needed,
             key: if self.typed { KeySource::Typed } else { KeySource::Sealed(self.identity.hpke()) },
             max_iterations: MAX_ITERATIONS,
-            max_chunk: CHUNK_MAX,
+            max_chunk: ChunkSize::MAX,
             key_seconds: KEY_SECONDS,
             certificate: self.identity.certificate().hash(),
         };

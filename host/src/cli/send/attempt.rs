@@ -8,8 +8,7 @@ use rand_core::OsRng;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use waft_core::code::TransferKey;
-use waft_core::limits::CHUNK_MAX;
-use waft_core::sealed::Compressor;
+use waft_core::sealed::{ChunkSize, Compressor};
 use waft_core::session::sender::{Buffers, Environment, Peer, Run, Sender, Source, SourceError, buffer_len};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
@@ -97,8 +96,8 @@ impl Sending {
             key_told: KeyTold::default(),
             remembered: false,
             sent: 0,
-            plain: vec![0; buffer_len(CHUNK_MAX)],
-            frame: vec![0; buffer_len(CHUNK_MAX)],
+            plain: vec![0; buffer_len(ChunkSize::MAX)],
+            frame: vec![0; buffer_len(ChunkSize::MAX)],
             compressor: Box::default(),
         }
     }
@@ -133,7 +132,7 @@ impl Sending {
             salt: self.salt,
             created: self.created,
             iterations: ITERATIONS,
-            chunk: CHUNK_MAX,
+            chunk: ChunkSize::MAX,
             certificate: self.identity.certificate().hash(),
             typed_only: self.typed_only,
         };

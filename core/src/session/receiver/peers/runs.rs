@@ -6,7 +6,7 @@
 use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::limits::REMEMBER_MS;
-use crate::sealed::keys::Secret;
+use crate::sealed::secret::Secret;
 use crate::session::outcome::Receipt;
 use crate::session::receiver::store::Offered;
 

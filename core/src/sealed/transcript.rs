@@ -1,0 +1,94 @@
+//! What both sides said before they derive keys, as one hash to which the keys are bound. PROTOCOL.md, section 7.3.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::certificate::CertificateHash;
+
+/// The first bytes of a sealed file.
+pub(super) const FILE_MAGIC: [u8; 8] = *b"WAFTSEAL";
+
+/// SHA-256 of everything that the two sides exchanged before they derive keys. The keys are bound to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transcript([u8; 32]);
+
+impl Transcript {
+    /// The transcript of a session. `hello` and `greeting` are the payloads of those frames as they were sent,
+    /// `offer_body` is the payload of `Offer` without its tags, and `sender` and `receiver` are the certificates. No
+    /// payload is longer than a message.
+    pub fn session(
+        hello: &[u8],
+        greeting: &[u8],
+        offer_body: &[u8],
+        sender: &CertificateHash,
+        receiver: &CertificateHash,
+    ) -> Self {
+        let hash = Sha256::new_with_prefix(b"waft/1 session");
+        let hash = [hello, greeting, offer_body].into_iter().fold(hash, part);
+        Self(hash.chain_update(sender.0).chain_update(receiver.0).finalize().into())
+    }
+
+    /// The transcript of a sealed file. `header` is its header in postcard, without magic and length.
+    pub fn file(header: &[u8]) -> Self {
+        Self(part(Sha256::new_with_prefix(b"waft/1 file").chain_update(FILE_MAGIC), header).finalize().into())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(super) fn from_bytes(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
+/// Adds `part(message)` of the specification: the message's length and the message.
+fn part(hash: Sha256, message: &[u8]) -> Sha256 {
+    let length = u16::try_from(message.len()).expect("a message or header has at most MESSAGE_MAX bytes");
+    hash.chain_update(length.to_be_bytes()).chain_update(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealed::vectors::vectors;
+
+    #[test]
+    fn a_session_has_the_frozen_transcript() {
+        let vector = vectors(include_str!("../../tests/vectors/sealed/schedule.txt")).remove(0);
+        let payloads = ["hello", "greeting", "offer_body"].map(|name| vector.bytes(name));
+        let [hello, greeting, offer_body] = &payloads;
+        let [sender, receiver] = ["sender", "receiver"].map(|name| CertificateHash(vector.array(name)));
+        let transcript = Transcript::session(hello, greeting, offer_body, &sender, &receiver);
+        assert_eq!(vector.array("transcript"), transcript.0);
+    }
+
+    #[test]
+    fn a_file_has_the_frozen_transcript() {
+        let vector = vectors(include_str!("../../tests/vectors/sealed/file.txt")).remove(0);
+        // The header follows the magic and its length.
+        let transcript = Transcript::file(&vector.bytes("start")[FILE_MAGIC.len() + 2..]);
+        assert_eq!(vector.array("transcript"), transcript.0);
+    }
+
+    #[test]
+    fn a_transcript_binds_every_part_and_its_length() {
+        let of = |hello: &[u8], greeting: &[u8], offer: &[u8], sender: u8, receiver: u8| {
+            let [sender, receiver] = [sender, receiver].map(|byte| CertificateHash([byte; 32]));
+            Transcript::session(hello, greeting, offer, &sender, &receiver)
+        };
+        let one = of(b"ab", b"cd", b"ef", 1, 2);
+        for other in [
+            of(b"xb", b"cd", b"ef", 1, 2),
+            of(b"ab", b"xd", b"ef", 1, 2),
+            of(b"ab", b"cd", b"xf", 1, 2),
+            of(b"a", b"bcd", b"ef", 1, 2),
+            of(b"ab", b"c", b"def", 1, 2),
+            of(b"ab", b"cd", b"ef", 3, 2),
+            of(b"ab", b"cd", b"ef", 1, 3),
+            of(b"ab", b"cd", b"ef", 2, 1),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}
