@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 use pem::Pem;
 use rustls::pki_types::CertificateDer;
@@ -13,6 +14,8 @@ use waft_core::certificate::{CertificateHash, Fingerprint};
 use waft_core::sealed::hpke::POINT;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::error::{Class, Error, shown};
 
 /// Maximum length of a certificate, in bytes of DER. Those of waft have about 450; a board reads a sender's whole
 /// first flight into 4096 bytes.
@@ -150,6 +153,17 @@ pub enum CertificateError {
     /// The HPKE extension does not hold an uncompressed point, or appears twice.
     #[error("the HPKE key in its certificate is damaged")]
     Hpke,
+}
+
+impl CertificateError {
+    /// The error for the file `path`.
+    pub(crate) fn of_file(self, path: &Path) -> Error {
+        Error::new(
+            Class::Identity,
+            format!("{} cannot be trusted: {self}.", shown(path)),
+            "Let the other machine print its certificate again (`waft id cert`), and carry that file here.",
+        )
+    }
 }
 
 /// Converts a text in UTF-16, recognized by its byte order mark, to UTF-8; returns any other text unchanged. `None`

@@ -1,6 +1,6 @@
-//! The monotonic clock of this process, as sessions need it.
+//! The clocks of this process: the monotonic one, as sessions need it, and the date.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep_until};
 use waft_core::session;
@@ -26,4 +26,9 @@ impl session::Clock for Clock {
             None => std::future::pending().await,
         }
     }
+}
+
+/// The date, in seconds since 1970; 0 if this machine's clock is set to an earlier time.
+pub(crate) fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

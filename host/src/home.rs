@@ -12,9 +12,11 @@ use std::time::Duration;
 use etcetera::BaseStrategy;
 use rand_core::{OsRng, RngCore};
 
+use crate::error::Class::{Identity, Storage};
+use crate::error::Error;
+use crate::file_error::is_disk_full;
 use crate::lock::FileLock;
 use crate::platform::{self, TooOpen};
-use crate::trouble::is_disk_full;
 
 /// The environment variable that selects another folder.
 const VARIABLE: &str = "WAFT_HOME";
@@ -200,6 +202,31 @@ pub enum HomeError {
         /// The lock file.
         path: PathBuf,
     },
+}
+
+impl From<HomeError> for Error {
+    fn from(error: HomeError) -> Self {
+        let (class, what, next) = if error.is_disk_full() {
+            (
+                Storage,
+                format!("Identity and trust cannot be kept: {error}."),
+                "Make room on that disk, or name a folder on another one in WAFT_HOME. What was there before is as it was.",
+            )
+        } else if let HomeError::NotPrivate { .. } = error {
+            (
+                Identity,
+                format!("Identity and trust cannot be kept: {error}."),
+                "Name a folder on another file system in WAFT_HOME. Nothing was written.",
+            )
+        } else {
+            (
+                Identity,
+                format!("Identity and trust cannot be reached: {error}."),
+                "Look at the folder's owner and permissions, or name another one in WAFT_HOME.",
+            )
+        };
+        Self::new(class, what, next).caused_by(error)
+    }
 }
 
 impl HomeError {

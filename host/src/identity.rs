@@ -16,6 +16,7 @@ use waft_core::sealed::hpke::{HpkeSecret, POINT};
 use zeroize::Zeroizing;
 
 use crate::certificate::{Certificate, CertificateError, FILE_MAX, HPKE_OID};
+use crate::error::{Class, Error};
 use crate::home::{Home, HomeError};
 use crate::name::{Name, NameError};
 use crate::platform::{self, TooOpen};
@@ -203,6 +204,24 @@ pub enum IdentityError {
         /// The reason.
         problem: NameError,
     },
+}
+
+impl From<IdentityError> for Error {
+    fn from(error: IdentityError) -> Self {
+        let next = match error {
+            IdentityError::Home(error) => return error.into(),
+            IdentityError::TooOpen(_) => {
+                "Close it, and think whether others may have read it; then rather `waft id --renew`."
+            }
+            IdentityError::Name { .. } => "Give the machine its name anew: waft id --name NAME",
+            _ => {
+                "If you have a copy, put it back. Else make a new identity with `waft id --renew`, and give everyone who \
+                 trusts this machine its new certificate."
+            }
+        };
+        let what = format!("This machine's identity cannot be used: {error}.");
+        Self::new(Class::Identity, what, next).caused_by(error)
+    }
 }
 
 /// A signer for a TLS key in PKCS #8.

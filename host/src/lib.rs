@@ -9,30 +9,37 @@
 use critical_section as _;
 
 mod address;
-mod asked;
 pub mod board;
 mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod crypto;
-pub mod door;
 mod error;
+mod file_error;
 pub mod folder;
 pub mod home;
 pub mod identity;
-mod interface;
 mod lock;
 pub mod name;
 mod net;
 mod platform;
+pub mod preface;
 mod private_keys;
 mod provision;
+pub mod receive;
+pub mod send;
+mod session;
 mod simulation;
 pub mod store;
 pub mod tls;
-mod trouble;
 pub mod trust;
 mod worker;
+
+pub use error::{Class, Error};
+pub use receive::Receiver;
+pub use send::Sender;
+pub use waft_core::code::{AuthCode, TransferKey};
+pub use waft_core::session::Receipt;
 
 #[cfg(all(test, unix))]
 #[path = "../tests/e2e/needs.rs"]

@@ -17,12 +17,15 @@ use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::certificate::Certificate;
-use crate::error::Error;
+use crate::error::{Class, Error, shown};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::name::Name;
 use crate::platform;
 use crate::trust::{Peer, Trust, TrustError};
+
+/// The advice where an image can only be made anew.
+const AGAIN: &str = "Provision the board again: waft trust remove NAME, then waft provision.";
 
 /// The settings of a new board.
 #[derive(Debug)]
@@ -64,7 +67,7 @@ impl Plan {
             return Err(TrustError::NameTaken { name: known.name.clone() }.into());
         }
         match [&images.identity].into_iter().chain(&images.seed).find(|path| path.symlink_metadata().is_ok()) {
-            Some(taken) => Err(Error::Exists(taken.clone())),
+            Some(taken) => Err(Error::exists(taken)),
             None => Ok(()),
         }
     }
@@ -81,7 +84,7 @@ impl Plan {
             at: self.at.clone(),
             last: None,
         };
-        let image = self.image(&identity).map_err(|error| Error::Image(images.identity.clone(), error))?;
+        let image = self.image(&identity).map_err(|error| image_error(&images.identity, error))?;
         let mut files = Vec::new();
         Trust::change(home, |trust| {
             trust.add(peer.clone(), own)?;
@@ -145,9 +148,9 @@ struct NewFile {
 impl NewFile {
     /// Creates the file and makes it and its directory entry durable. An existing file is left untouched.
     fn write(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let failed = |cause: io::Error| Error::File(path.to_owned(), cause);
+        let failed = |cause: io::Error| Error::file(path, cause);
         let mut file = platform::create_private(path).map_err(|cause| match cause.kind() {
-            io::ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
+            io::ErrorKind::AlreadyExists => Error::exists(path),
             _ => failed(cause),
         })?;
         let made = Self { path: path.to_owned(), kept: false };
@@ -172,6 +175,30 @@ impl Drop for NewFile {
 
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The error for an identity image that cannot be made or used.
+pub(crate) fn image_error(path: &Path, error: IdentityError) -> Error {
+    let (why, next) = match error {
+        IdentityError::Missing => ("it is blank", "Give the file that `waft provision` made."),
+        IdentityError::NotAnIdentity => ("it is no identity image", "Give the file that `waft provision` made."),
+        IdentityError::Version => {
+            ("it is of another release of waft", "Bring waft to the release that made it, or provision again.")
+        }
+        IdentityError::Length => ("it is cut short", AGAIN),
+        IdentityError::Checksum => ("it is damaged: its checksum is wrong", AGAIN),
+        IdentityError::Name => ("a name in it is none", AGAIN),
+        IdentityError::TlsKey | IdentityError::HpkeKey => ("a private key in it is none", AGAIN),
+        IdentityError::Certificate => ("its certificate is too long for a board", AGAIN),
+        IdentityError::CertificateMismatch => ("its certificate is not that of its keys", AGAIN),
+        IdentityError::Policy => ("its policy is not known here", AGAIN),
+        IdentityError::Senders => (
+            "a sender's certificate has no key that a board could check",
+            "Let that sender print its certificate again (`waft id cert`), and provision the board with that one.",
+        ),
+        IdentityError::Network => ("its network settings make no sense", AGAIN),
+    };
+    Error::new(Class::Identity, format!("The identity image {} cannot be used: {why}.", shown(path)), next)
 }
 
 #[cfg(test)]
@@ -249,6 +276,11 @@ mod tests {
         }
     }
 
+    /// Whether the outcome is an error with this text.
+    fn fails<T>(outcome: Result<T, Error>, text: &str) -> bool {
+        outcome.is_err_and(|error| error.to_string().contains(text))
+    }
+
     #[test]
     fn no_two_boards_share_a_secret() {
         let bench = Bench::new();
@@ -273,9 +305,9 @@ mod tests {
         bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.images()).unwrap();
         let other = images(bench.folder.path().join("other.bin"));
         let plan = bench.plan("Kitchen");
-        assert!(matches!(plan.check(&bench.home, &other), Err(Error::Trust(TrustError::NameTaken { .. }))));
+        assert!(fails(plan.check(&bench.home, &other), "is trusted as"));
         let late = plan.carry_out(&bench.home, &bench.own, &other);
-        assert!(matches!(late, Err(Error::Trust(TrustError::NameTaken { .. }))));
+        assert!(fails(late, "is trusted as"));
         assert!(!other.identity.exists() && !other.seed.unwrap().exists());
         assert_eq!(bench.trusted(), 1);
     }
@@ -286,15 +318,15 @@ mod tests {
         let seed = bench.images().seed.unwrap();
         for (taken, other) in [(bench.path(), seed.clone()), (seed, bench.path())] {
             fs::write(&taken, b"precious").unwrap();
-            assert!(matches!(bench.plan("kitchen").check(&bench.home, &bench.images()), Err(Error::Exists(_))));
+            assert!(fails(bench.plan("kitchen").check(&bench.home, &bench.images()), "exists already"));
             let late = bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.images());
-            assert!(matches!(late, Err(Error::Exists(_))));
+            assert!(fails(late, "exists already"));
             assert_eq!(fs::read(&taken).unwrap(), b"precious");
             assert!(!other.exists());
             fs::remove_file(taken).unwrap();
         }
         let nowhere = images(bench.folder.path().join("no/such/folder"));
-        assert!(matches!(bench.plan("kitchen").carry_out(&bench.home, &bench.own, &nowhere), Err(Error::File(..))));
+        assert!(fails(bench.plan("kitchen").carry_out(&bench.home, &bench.own, &nowhere), "cannot be used"));
         assert_eq!(bench.trusted(), 0);
     }
 
@@ -304,7 +336,7 @@ mod tests {
         let mut plan = bench.plan("kitchen");
         plan.senders.clear();
         let refused = plan.carry_out(&bench.home, &bench.own, &bench.images());
-        assert!(matches!(refused, Err(Error::Image(_, IdentityError::Senders))));
+        assert!(fails(refused, "no key that a board could check"));
         assert!(!bench.path().exists());
         assert_eq!(bench.trusted(), 0);
     }

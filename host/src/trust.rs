@@ -14,6 +14,7 @@ use waft_core::certificate::CertificateHash;
 
 use crate::address::Address;
 use crate::certificate::Certificate;
+use crate::error::{Class, Error, sentence};
 use crate::home::{Home, HomeError};
 use crate::name::Name;
 use crate::platform::{self, FileVersion};
@@ -147,42 +148,72 @@ impl Trust {
     }
 }
 
-/// A cached view of the trust file. The file is read and parsed again only after it has changed, so that a connection
-/// from an unknown peer costs only a check of the file's metadata.
+/// Where a sender or receiver looks its peers up: in the trust file of a [`Home`], which may change while it runs, or in a
+/// fixed [`Trust`]. Clones share one state.
 #[derive(Clone, Debug)]
-pub struct CurrentTrust {
-    home: Home,
-    read: Arc<Mutex<Option<ReadTrust>>>,
+pub struct TrustSource(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// A cached view of the file. It is read and parsed again only after it has changed, so that a connection from an
+    /// unknown peer costs only a check of the file's metadata.
+    File {
+        home: Home,
+        read: Arc<Mutex<Option<ReadTrust>>>,
+    },
+    Fixed(Arc<Trust>),
 }
 
 /// A version of the file (`None` if it did not exist) and its content.
 type ReadTrust = (Option<FileVersion>, Arc<Trust>);
 
-impl CurrentTrust {
-    /// A view of the trust file in `home`. Does not read the file yet.
-    pub fn new(home: Home) -> Self {
-        Self { home, read: Arc::default() }
+impl From<Home> for TrustSource {
+    fn from(home: Home) -> Self {
+        Self(Source::File { home, read: Arc::default() })
+    }
+}
+
+impl From<Trust> for TrustSource {
+    fn from(trust: Trust) -> Self {
+        Self(Source::Fixed(trust.into()))
+    }
+}
+
+impl TrustSource {
+    /// The trusted peers as they are now. Blocks the thread.
+    pub fn current(&self) -> Result<Arc<Trust>, TrustError> {
+        match &self.0 {
+            Source::File { home, read } => current(home, read),
+            Source::Fixed(trust) => Ok(trust.clone()),
+        }
     }
 
-    /// The current content of the file. Blocks the thread.
-    pub fn get(&self) -> Result<Arc<Trust>, TrustError> {
-        let path = self.home.file(FILE);
-        // The version is taken before the file is read, so a change in between is noticed by the next call.
-        let version = match platform::file_version(&path) {
-            Ok(version) => Some(version),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(HomeError::Read { path, source }.into()),
-        };
-        let mut read = self.read.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((known, trust)) = &*read
-            && *known == version
-        {
-            return Ok(trust.clone());
+    /// Stores where the holder of a certificate authenticated, if the peers come from a file. Blocks the thread.
+    pub(crate) fn save_address(&self, certificate: CertificateHash, address: Address) -> Result<(), TrustError> {
+        match &self.0 {
+            Source::File { home, .. } => Trust::remember(home, certificate, address),
+            Source::Fixed(_) => Ok(()),
         }
-        let trust = Arc::new(Trust::load(&self.home)?);
-        *read = Some((version, trust.clone()));
-        Ok(trust)
     }
+}
+
+fn current(home: &Home, read: &Mutex<Option<ReadTrust>>) -> Result<Arc<Trust>, TrustError> {
+    let path = home.file(FILE);
+    // The version is taken before the file is read, so a change in between is noticed by the next call.
+    let version = match platform::file_version(&path) {
+        Ok(version) => Some(version),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(HomeError::Read { path, source }.into()),
+    };
+    let mut read = read.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some((known, trust)) = &*read
+        && *known == version
+    {
+        return Ok(trust.clone());
+    }
+    let trust = Arc::new(Trust::load(home)?);
+    *read = Some((version, trust.clone()));
+    Ok(trust)
 }
 
 /// Why trust cannot be read or changed.
@@ -226,6 +257,30 @@ pub enum TrustError {
     /// More than one peer may receive from this machine, so the user has to name one.
     #[error("more than one receiver is trusted; say which")]
     SeveralReceivers,
+}
+
+impl From<TrustError> for Error {
+    fn from(error: TrustError) -> Self {
+        let (class, next) = match error {
+            TrustError::Home(error) => return error.into(),
+            TrustError::Damaged { .. } => {
+                (Class::Identity, "Mend the file, or remove it and add everyone again with `waft trust add`.")
+            }
+            TrustError::Own => (Class::Usage, "The other machine prints its own with `waft id cert`."),
+            TrustError::NameTaken { .. } | TrustError::KnownAs { .. } => {
+                (Class::Usage, "`waft trust list` shows everyone.")
+            }
+            TrustError::Unknown { .. } => {
+                (Class::Usage, "`waft trust list` shows everyone; `waft trust add` adds one.")
+            }
+            TrustError::NoReceiver => (
+                Class::Identity,
+                "Carry the receiver's certificate here (`waft id cert` there), then: waft trust add NAME CERT.pem",
+            ),
+            TrustError::SeveralReceivers => (Class::Usage, "Give its name: waft send FOLDER NAME, or NAME@HOST."),
+        };
+        Self::new(class, sentence(&error), next).caused_by(error)
+    }
 }
 
 /// Deserializes the list of peers and rejects duplicates. The error names the duplicate.
@@ -277,24 +332,24 @@ mod tests {
     #[test]
     fn an_unchanged_file_is_parsed_once() {
         let (_folder, home, own) = home();
-        let current = CurrentTrust::new(home.clone());
-        let nobody = current.get().unwrap();
-        assert!(nobody.peers().is_empty() && Arc::ptr_eq(&nobody, &current.get().unwrap()));
+        let source = TrustSource::from(home.clone());
+        let nobody = source.current().unwrap();
+        assert!(nobody.peers().is_empty() && Arc::ptr_eq(&nobody, &source.current().unwrap()));
         for count in 1..4 {
             Trust::change(&home, |trust| trust.add(peer(&format!("board{count}"), false, true), &own)).unwrap();
-            let trust = current.get().unwrap();
+            let trust = source.current().unwrap();
             assert_eq!(trust.peers().len(), count);
-            assert!(Arc::ptr_eq(&trust, &current.clone().get().unwrap()));
+            assert!(Arc::ptr_eq(&trust, &source.clone().current().unwrap()));
         }
         // A text of the same length, written in place of the old one.
         let text = String::from_utf8(home.read(FILE, TEXT_MAX).unwrap().unwrap()).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         std::fs::write(home.file(FILE), text.replace("board1", "board9")).unwrap();
-        assert!(current.get().unwrap().by_name("board9").is_some());
+        assert!(source.current().unwrap().by_name("board9").is_some());
         std::fs::remove_file(home.file(FILE)).unwrap();
-        assert!(current.get().unwrap().peers().is_empty());
+        assert!(source.current().unwrap().peers().is_empty());
         home.write(FILE, b"{").unwrap();
-        assert!(matches!(current.get(), Err(TrustError::Damaged { .. })));
+        assert!(matches!(source.current(), Err(TrustError::Damaged { .. })));
     }
 
     #[test]

@@ -58,8 +58,8 @@ pub(super) fn show_key(ui: &Ui, key: &TransferKey) {
 }
 
 /// Shows a code with spaces between its digits, so that it is easy to read from a distance.
-pub(super) fn show_code(ui: &Ui, what: &str, digits: &str) {
-    let wide = fmt::from_fn(|f| digits.chars().try_for_each(|digit| write!(f, " {digit}")));
+pub(super) fn show_code(ui: &Ui, what: &str, code: &AuthCode) {
+    let wide = fmt::from_fn(|f| code.digits().iter().try_for_each(|digit| write!(f, " {}", char::from(*digit))));
     ui.must(secret(format_args!("{what}: {wide}")).as_str());
 }
 

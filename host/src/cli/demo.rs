@@ -17,7 +17,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::simulate::{firmware, qemu};
 use crate::cli::ui::Ui;
 use crate::cli::ui::secret;
-use crate::error::{Error, bytes, files};
+use crate::error::{Class, Error, bytes, files};
 
 /// The name of the board.
 const NAME: &str = "kitchen";
@@ -29,7 +29,7 @@ pub(super) async fn run(ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     tokio::select! {
         told = story(ui, &interrupt) => told,
-        () = interrupt.raised() => Err(Error::Interrupted),
+        () = interrupt.raised() => Err(Error::interrupted()),
     }
 }
 
@@ -66,8 +66,7 @@ async fn emulator(
             Ok(program) => return Ok(Some(program)),
             Err(error) => {
                 interrupt.check()?;
-                let told = error.told();
-                ui.warn(format!("{} {}", told.what, told.next));
+                ui.warn(format!("{error} {}", error.advice()));
                 "There is no firmware for QEMU"
             }
         },
@@ -222,5 +221,9 @@ fn failed(error: io::Error) -> Error {
 }
 
 fn broken(what: &str) -> Error {
-    Error::Demo(what.to_owned())
+    Error::new(
+        Class::Storage,
+        format!("The demonstration failed: {what}."),
+        "It needs loopback networking and room in the temporary folder.",
+    )
 }

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use waft_core::archive::ManifestReader;
-use waft_core::path::escape;
-use waft_core::session::sender::{Source, SourceError};
+use waft_core::session::sender::SourceError;
 
 use crate::cli::ui::Ui;
 use crate::error::Error;
-use crate::folder::{Folder, FolderSource, Options, SkippedWhy};
+use crate::folder::{self, Folder, FolderSource, Options, SkippedWhy};
 
 /// How many skipped entries are listed by name; the others are only counted.
 const NAMED: usize = 10;
@@ -39,25 +37,5 @@ fn unnamed(count: u64) -> u64 {
 
 /// Adds the path and the problem to a source's error.
 pub(super) fn source_error(error: SourceError, source: &mut FolderSource) -> Error {
-    Error::Source(error, source.take_trouble())
-}
-
-/// The path of the entry with this index, escaped for display.
-pub(super) async fn entry_path(source: &mut FolderSource, index: u32) -> Option<String> {
-    source.rewind().await.ok()?;
-    let mut left = source.info().shape.manifest as usize;
-    let mut reader = ManifestReader::new(source.info().shape.manifest);
-    let (mut buffer, mut seen) = (vec![0; 4096], 0);
-    while left > 0 {
-        let count = source.read(&mut buffer[..left.min(4096)]).await.ok().filter(|count| *count > 0)?;
-        left -= count;
-        let mut input = &buffer[..count];
-        while let Some(entry) = reader.next(&mut input).ok()? {
-            if seen == index {
-                return Some(escape(entry.path.as_str()).to_string());
-            }
-            seen += 1;
-        }
-    }
-    None
+    folder::source_error(error, source.take_error().as_ref())
 }

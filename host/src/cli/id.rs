@@ -5,12 +5,11 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use super::wait_for;
-use crate::asked::Asked;
 use crate::certificate::FILE_MAX;
 use crate::cli::arguments::{Id, IdAction};
 use crate::cli::interrupt::Interrupt;
-use crate::cli::ui::{Event, Ui};
-use crate::error::{Error, shown};
+use crate::cli::ui::{AskError, Event, Question, Ui};
+use crate::error::{Class, Error, shown};
 use crate::home::{Home, read_at_most};
 use crate::identity::{self, Identity};
 use crate::name::Name;
@@ -52,7 +51,7 @@ const COST: &str = "whoever trusts this machine has to be given the new certific
 fn renew(home: &Home, is_confirmed: bool, ui: &Ui) -> Result<Identity, Error> {
     if !is_confirmed {
         if !ui.is_at_terminal() {
-            return Err(Error::NoAnswer(Asked::Renewal));
+            return Err(AskError::NoAnswer(Question::Renewal).into());
         }
         ui.must(format!("After that, {COST}."));
         if let Ok(trust) = Trust::load(home)
@@ -61,10 +60,10 @@ fn renew(home: &Home, is_confirmed: bool, ui: &Ui) -> Result<Identity, Error> {
             let names: Vec<_> = trust.peers().iter().map(|peer| peer.name.as_str()).collect();
             ui.must(format!("Known here: {}.", names.join(", ")));
         }
-        let question = ui.ask(Asked::Renewal, "Make a new identity (yes or no)?", yes_or_no);
+        let question = async { Ok(ui.ask(Question::Renewal, "Make a new identity (yes or no)?", yes_or_no).await?) };
         let wanted = wait_for(Interrupt::listen().or(question))?;
         if !wanted {
-            return Err(Error::NotRenewed);
+            return Err(Error::new(Class::Interrupted, "The identity was not renewed.", "It is as it was."));
         }
     }
     let (identity, backup) = Identity::renew(home)?;
@@ -91,12 +90,12 @@ fn print_certificate(identity: &Identity, ui: &Ui) {
 /// Writes the certificate to a new file. A file that already has the same content is left unchanged.
 fn write_certificate(identity: &Identity, path: &Path, ui: &Ui) -> Result<(), Error> {
     let pem = identity.certificate().to_pem();
-    let failed = |cause| Error::File(path.to_owned(), cause);
+    let failed = |cause| Error::file(path, cause);
     match File::create_new(path) {
         Ok(mut file) => file.write_all(pem.as_bytes()).map_err(failed)?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match read_at_most(path, FILE_MAX) {
             Ok(present) if present == pem.as_bytes() => {}
-            _ => return Err(Error::Exists(path.to_owned())),
+            _ => return Err(Error::exists(path)),
         },
         Err(error) => return Err(failed(error)),
     }

@@ -10,11 +10,10 @@ mod unix;
 mod windows;
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Weak, mpsc};
 use std::thread;
-use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 #[cfg(unix)]
 use unix::{Signals, pause};
@@ -23,52 +22,58 @@ use windows::{Signals, pause};
 
 use crate::cli::ui::Ui;
 use crate::error::Error;
-
-/// Time to send the last message to a peer and to receive its answer.
-const GRACE: Duration = Duration::from_secs(4);
+use crate::session::GRACE;
 
 /// Whether the user has asked the command to stop. Clones share the same state.
 #[derive(Clone)]
-pub(crate) struct Interrupt(watch::Receiver<bool>);
+pub(crate) struct Interrupt {
+    token: CancellationToken,
+    /// Tells the thread that handles signals whether a part of the command still wants them.
+    _wanted: Arc<()>,
+}
 
 impl Interrupt {
     /// Starts to listen for signals, on a thread of its own because the command's thread may be busy for long. No
     /// signal is lost after this function returns.
     pub(crate) fn listen() -> Self {
-        let (raise, raised) = watch::channel(false);
+        let token = CancellationToken::new();
+        let wanted = Arc::new(());
         let (tell, listening) = mpsc::channel();
+        let (raise, is_wanted) = (token.clone(), Arc::downgrade(&wanted));
         thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             runtime.block_on(async {
                 let Ok(signals) = Signals::listen() else { return };
                 let _ = tell.send(());
-                obey(signals, raise).await;
+                handle(signals, raise, is_wanted).await;
             });
         });
         // An error means that signals are not available here.
         let _ = listening.recv();
-        Self(raised)
+        Self { token, _wanted: wanted }
+    }
+
+    /// The token that the first signal cancels.
+    pub(crate) fn token(&self) -> CancellationToken {
+        self.token.clone()
     }
 
     /// Returns an error if a signal has arrived.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if *self.0.borrow() { Err(Error::Interrupted) } else { Ok(()) }
+        if self.token.is_cancelled() { Err(Error::interrupted()) } else { Ok(()) }
     }
 
     /// Runs the work. If a signal arrives first, drops the work and returns an error.
     pub(crate) async fn or<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
             ended = work => ended,
-            () = self.raised() => Err(Error::Interrupted),
+            () = self.raised() => Err(Error::interrupted()),
         }
     }
 
     /// Completes when a signal has arrived. Cancel-safe.
     pub(crate) async fn raised(&self) {
-        // The sender lives as long as the process. If it is gone, no signal can arrive any more.
-        if self.0.clone().wait_for(|raised| *raised).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.token.cancelled().await;
     }
 
     /// Completes a grace period after a signal: a task that has not stopped cleanly by then is stuck. Cancel-safe.
@@ -79,7 +84,7 @@ impl Interrupt {
 }
 
 /// Handles each signal, until one of them ends the process.
-async fn obey(mut signals: Signals, raise: watch::Sender<bool>) {
+async fn handle(mut signals: Signals, raise: CancellationToken, wanted: Weak<()>) {
     loop {
         match signals.next().await {
             Signal::Pause => {
@@ -89,12 +94,13 @@ async fn obey(mut signals: Signals, raise: watch::Sender<bool>) {
             // This signal arrives however the process was stopped; the terminal's mode may have changed meanwhile.
             Signal::Continue => Ui::resume(),
             signal => {
-                let is_first = !*raise.borrow();
+                let is_first = !raise.is_cancelled();
                 if is_first {
                     set_ended_by(signal);
                 }
-                // If no part of the command receives the request any more, nothing else would end the process.
-                if !is_first || raise.send(true).is_err() {
+                raise.cancel();
+                // If no part of the command wants the request any more, nothing else would end the process.
+                if !is_first || wanted.strong_count() == 0 {
                     Ui::leave();
                     std::process::exit(exit_status().into());
                 }

@@ -17,7 +17,7 @@ mod receive;
 mod seal;
 mod send;
 mod simulate;
-mod targets;
+mod target;
 mod trust;
 mod ui;
 
@@ -25,11 +25,9 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::asked::Asked;
 use crate::cli::arguments::{Command, Typed, parse, voice_of};
-use crate::cli::ui::{Event, Ui};
+use crate::cli::ui::{AskError, Event, Question, Ui};
 use crate::error::{Class, Error, shown};
 use crate::home::Home;
 use crate::identity::{self, Identity};
@@ -52,7 +50,10 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     match execute(cli.command, &ui).and_then(|()| ui.check_output()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let error = error.of(&command);
+            let error = match error.class() == Class::Usage && error.advice().is_empty() {
+                true => error.with_advice(format!("`{command} --help` shows what can be typed.")),
+                false => error,
+            };
             ui.error(&error);
             ExitCode::from(exit_code(error.class()))
         }
@@ -62,7 +63,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 /// Reports why a command line cannot be parsed. Also prints the help or the version, which clap returns as errors.
 fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
     if error.use_stderr() && ui.has_script() {
-        ui.error(&Error::CommandLine(error.to_string()));
+        ui.error(&wrong_usage(&error.to_string()));
         return ExitCode::from(error.exit_code() as u8);
     }
     let printed = error.print().and_then(|()| stdout().flush());
@@ -70,12 +71,20 @@ fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
         // A reader that closed the pipe is not an error. If standard error cannot be written, no error can be
         // reported.
         Err(cause) if !error.use_stderr() && cause.kind() != ErrorKind::BrokenPipe => {
-            let error = Error::File("standard output".into(), cause);
+            let error = Error::file("standard output", cause);
             ui.error(&error);
             ExitCode::from(exit_code(error.class()))
         }
         _ => ExitCode::from(error.exit_code() as u8),
     }
+}
+
+/// The error for a command line that cannot be parsed. The first paragraph of clap's message says what happened, the rest
+/// says what to do.
+fn wrong_usage(message: &str) -> Error {
+    let message = message.trim().trim_start_matches("error: ");
+    let (what, advice) = message.split_once("\n\n").unwrap_or((message, ""));
+    Error::usage(what).with_advice(advice)
 }
 
 fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
@@ -103,7 +112,7 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
 /// Runs a command, or a part of one, as a future on this thread.
 fn wait_for<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Error::File("the system's event queue".into(), error))?;
+    let runtime = runtime.map_err(|error| Error::file("the system's event queue", error))?;
     let ended = runtime.block_on(command);
     // The system's name resolution cannot be cancelled. Do not wait for it here, for example after Ctrl-C.
     runtime.shutdown_background();
@@ -114,7 +123,7 @@ fn wait_for<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Err
 fn exit_code(class: Class) -> u8 {
     match class {
         Class::Interrupted => interrupt::exit_status(),
-        class => class.exit(),
+        class => class.exit_code(),
     }
 }
 
@@ -151,10 +160,6 @@ fn say_new_identity(home: &Home, ui: &Ui) {
     ui.say(format!("Made a new identity for this machine in {}.", shown(home.path())));
 }
 
-fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 /// Rejects the path `-`, with which users mean standard input or output (`stream`). The path has to be a file: an
 /// output appears as a whole or not at all, and an input is read twice.
 fn check_is_file(path: &Path, stream: &str) -> Result<(), Error> {
@@ -165,9 +170,9 @@ fn check_is_file(path: &Path, stream: &str) -> Result<(), Error> {
 }
 
 /// Rejects a code or key in the environment that has the wrong format, before any other work.
-fn check_answer<T>(asked: Asked, form: impl Fn(&str) -> Result<T, String>) -> Result<(), Error> {
-    let Some(answer) = asked.in_environment() else { return Ok(()) };
-    form(&answer).map(drop).map_err(|why| Error::malformed(asked, why))
+fn check_answer<T>(question: Question, form: impl Fn(&str) -> Result<T, String>) -> Result<(), Error> {
+    let Some(answer) = question.in_environment() else { return Ok(()) };
+    form(&answer).map(drop).map_err(|why| AskError::Malformed(question, why).into())
 }
 
 #[cfg(test)]
@@ -195,8 +200,8 @@ mod tests {
         let ended = wait_for(async {
             drop(tokio::task::spawn_blocking(resolver));
             begun.await.expect("it begins");
-            Err::<(), _>(Error::Interrupted)
+            Err::<(), _>(Error::interrupted())
         });
-        assert!(matches!(ended, Err(Error::Interrupted)) && !answered.load(Ordering::SeqCst));
+        assert!(ended.is_err() && !answered.load(Ordering::SeqCst));
     }
 }

@@ -16,13 +16,12 @@ use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 use self::sealed_file::{Pieces, SealedFile};
 use super::answers::{file_secret, key_form};
-use super::targets::{self, Target};
-use crate::asked::Asked;
+use super::target::{self, Target};
 use crate::cli::arguments::Open;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::ui::{Event, Ui};
-use crate::error::{Error, bytes, files, shown};
-use crate::store::DirectoryStore;
+use crate::cli::ui::{AskError, Event, Question, Ui};
+use crate::error::{Class, Error, bytes, files, shown};
+use crate::store::{self, DirectoryStore};
 use crate::worker::{Worker, in_background};
 
 /// Maximum length of a manifest that is kept in memory.
@@ -64,7 +63,7 @@ async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Bo
     let path = args.file.clone();
     let file = in_background(move || SealedFile::start(&path)).await?;
     let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: None };
-    let mut store = targets::open(&target, ui).await?;
+    let mut store = target::open(&target, ui).await?;
     store.check_opening(file.header().shape).await.map_err(|error| store_error(error, &mut store))?;
     let secret = ask_key(&file, ui).await?;
     Ok((file, store, secret))
@@ -75,20 +74,24 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Box<Secret>, Error> {
     let mut wrong_before = false;
     for _ in 0..KEY_TRIES {
         let question = if wrong_before { "That is not the key. Key:" } else { "Key:" };
-        let key = match ui.ask(Asked::Key, question, key_form).await {
-            Err(Error::NoAnswer(_)) if wrong_before => break,
+        let key = match ui.ask(Question::Key, question, key_form).await {
+            Err(AskError::NoAnswer(_)) if wrong_before => break,
             key => key?,
         };
         let secret = file_secret(&key, file.header()).await;
         if file.is_opened_by(&secret) {
             return Ok(secret);
         }
-        if Asked::Key.in_environment().is_some() {
+        if Question::Key.in_environment().is_some() {
             break;
         }
         wrong_before = true;
     }
-    Err(Error::FileKeyWrong)
+    Err(Error::new(
+        Class::Key,
+        "The key is not the one of this file.",
+        "Compare it with what `waft seal` showed, group by group; it has no I, L, O or U. Nothing was written.",
+    ))
 }
 
 /// Checks whether the target already holds the folder; if so, returns its receipt. Reads the whole file and compares
@@ -115,7 +118,7 @@ async fn already_there(
 
 /// Reads the manifest at the beginning of the archive. A long manifest is stored in a temporary file.
 fn read_manifest(pieces: &mut Pieces, length: u32) -> Result<SpooledTempFile, Error> {
-    let failed = |cause| Error::File("a temporary file".into(), cause);
+    let failed = |cause| Error::file("a temporary file", cause);
     let mut left = length as usize;
     let mut manifest = tempfile::spooled_tempfile(IN_MEMORY);
     while left > 0 {
@@ -177,5 +180,5 @@ fn offered(file: &SealedFile) -> Offered {
 }
 
 fn store_error(error: StoreError, store: &mut DirectoryStore) -> Error {
-    Error::Store(error, store.take_trouble())
+    store::error::store_error(error, store.take_error().as_ref())
 }

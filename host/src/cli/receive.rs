@@ -1,42 +1,28 @@
-//! `waft receive`: listens, and receives folders from trusted senders, one after the other.
-//!
-//! TCP -> TLS -> frame -> open -> decompress -> **store**. PROTOCOL.md, section 6.
+//! `waft receive`: receives folders from trusted senders, one after the other, by a [`Receiver`].
 
-mod entrance;
-mod greeting;
+mod banner;
 mod operator;
-mod reception;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use waft_core::limits::REMEMBER_MS;
+use waft_core::session::Receipt;
 
-use self::entrance::{Entrance, Knock, Porter};
-use self::greeting::{Greeting, greet};
-pub(super) use self::greeting::{listen_at, reachable_at};
-use self::reception::Reception;
+use self::banner::{Banner, print_banner};
+pub(super) use self::banner::{listen_at, reachable_at};
+use self::operator::ReceiveOperator;
 use super::answers::key_form;
 use super::open_identity_in_background;
-use super::targets::{self, Target};
-use crate::asked::Asked;
+use super::target::{self, Target};
 use crate::cli::arguments::Receive;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::platform;
-use crate::cli::ui::{Event, Ui};
-use crate::door::AdmitError;
-use crate::error::{Class, Error};
-use crate::home::Home;
-use crate::identity::Identity;
+use crate::cli::ui::{Event, Question, Ui};
+use crate::error::{Class, Error, bytes, files, shown};
 use crate::net::listen;
-use crate::store::DirectoryStore;
-use crate::tls::pins::Pins;
-use crate::tls::{Authenticated, receiver};
-use crate::trust::CurrentTrust;
+use crate::receive::{Connection, Outcome, Received, Receiver};
 use crate::worker::in_background;
 
 /// With `--once`: how long a sender can reconnect for a receipt that it may not have received. This is longer than a
@@ -46,126 +32,122 @@ const RECEIPT: Duration = Duration::from_secs(60);
 /// Runs the command.
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    super::check_answer(Asked::Key, key_form)?;
-    if !args.no_key && Asked::Key.in_environment().is_none() && platform::stdin_is_null() {
+    super::check_answer(Question::Key, key_form)?;
+    if !args.no_key && Question::Key.in_environment().is_none() && platform::stdin_is_null() {
         ui.warn("no key can be typed here, since standard input is /dev/null: give --no-key, or set WAFT_KEY");
     }
     let endpoint = listen_at(args.listen.as_deref())?;
     let (home, trust) = interrupt.or(in_background(super::open_home)).await?;
-    let identity = Arc::new(interrupt.or(open_identity_in_background(&home, ui)).await?);
-    let store = interrupt.or(open_store(&args, &home, ui)).await?;
-    let (listener, local) = listen(endpoint).await.map_err(Error::Listen)?;
-    let mut reception = Reception::new(&args, identity.clone(), store);
-    let about = Greeting { args: &args, home: &home, identity: &identity, trust: &trust, local };
-    greet(&about, &mut reception, ui)?;
-    let mut entrance = Entrance::new(listener, Prover { trust: CurrentTrust::new(home), identity });
-    match receive(&mut entrance, &mut reception, args.once, ui, &interrupt).await {
-        Err(Error::Interrupted) => {
-            Err(left_behind(&mut reception, &interrupt).await.map_or(Error::Interrupted, Error::InterruptedWithPart))
+    let identity = interrupt.or(open_identity_in_background(&home, ui)).await?;
+    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: Some(&home) };
+    let store = interrupt.or(target::open(&target, ui)).await?;
+    let (listener, local) = listen(endpoint).await?;
+    let certificate = identity.certificate().clone();
+    let mut receiver = Receiver::new(listener, identity, home.clone(), store)
+        .require_code(!args.no_code)
+        .require_typed_key(!args.no_key)
+        .cancel_on(interrupt.token());
+    let banner = Banner { args: &args, home: &home, certificate: &certificate, trust: &trust, local };
+    print_banner(&banner, receiver.code(), ui)?;
+    let reception = Reception { args: &args, ui, interrupt: &interrupt };
+    match reception.receive(&mut receiver).await {
+        Err(error) if error.class() == Class::Interrupted => {
+            Err(reception.left_behind(&mut receiver).await.map_or(error, |path| interrupted_with_part(&path)))
         }
         ended => ended,
     }
 }
 
-async fn open_store(args: &Receive, home: &Home, ui: &Ui) -> Result<DirectoryStore, Error> {
-    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: Some(home) };
-    targets::open(&target, ui).await
+/// The command while it receives.
+struct Reception<'a> {
+    args: &'a Receive,
+    ui: &'a Ui,
+    interrupt: &'a Interrupt,
 }
 
-/// The path of a part of a folder that is kept, unless the disk takes too long to answer.
-async fn left_behind(reception: &mut Reception, interrupt: &Interrupt) -> Option<PathBuf> {
-    tokio::select! {
-        path = reception.left_behind() => path,
-        () = interrupt.overdue() => None,
-    }
-}
-
-/// Receives folders until Ctrl-C; with `once`, until one folder is committed or finally refused.
-async fn receive(
-    entrance: &mut Entrance<Prover>,
-    reception: &mut Reception,
-    once: bool,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<(), Error> {
-    // A sender whose connection broke reconnects within this time or not at all.
-    let mut broken: Option<(Instant, Error)> = None;
-    loop {
-        let late = broken.as_ref().map(|(since, _)| *since + Duration::from_millis(REMEMBER_MS));
-        let knock = tokio::select! {
-            knock = entrance.next() => knock,
-            () = interrupt.raised() => return Err(Error::Interrupted),
-            () = until(late) => return Err(broken.map_or(Error::Interrupted, |(_, error)| error)),
-            () = reception.expire() => continue,
-        };
-        let (from, guest) = match knock {
-            Knock::Proven(from, guest) => (from, guest),
-            Knock::Failed(from, failure) => {
-                failure.tell(from, ui);
-                continue;
+impl Reception<'_> {
+    /// Receives folders until Ctrl-C; with `--once`, until one folder is committed or finally refused.
+    async fn receive(&self, receiver: &mut Receiver) -> Result<(), Error> {
+        let (ui, once) = (self.ui, self.args.once);
+        // A sender whose connection broke reconnects within this time or not at all.
+        let mut broken: Option<(Instant, Error)> = None;
+        loop {
+            let late = broken.as_ref().map(|(since, _)| *since + Duration::from_millis(REMEMBER_MS));
+            let mut operator = ReceiveOperator::new(ui);
+            let connection = tokio::select! {
+                connection = receiver.accept(&mut operator) => connection?,
+                () = until(late) => return Err(broken.map_or_else(Error::interrupted, |(_, error)| error)),
+            };
+            ui.detail(format!("{} connects from {}.", connection.peer().name, connection.address()));
+            match self.run_session(receiver, connection).await {
+                Ok(()) if once && receiver.has_unconfirmed_receipt() => return self.give_receipt(receiver).await,
+                Ok(()) if once => return Ok(()),
+                Ok(()) => {}
+                Err(error) if error.class() == Class::Interrupted => return Err(error),
+                Err(error) if !once => ui.error_and_go_on(&error),
+                Err(error) => match error.class() {
+                    Class::Code => ui.error_and_go_on(&error),
+                    Class::Broken => {
+                        ui.error_and_go_on(&error);
+                        broken = Some((Instant::now(), error));
+                    }
+                    _ => return Err(error),
+                },
             }
-        };
-        ui.detail(format!("{} connects from {}.", guest.peer.name, from.ip().to_canonical()));
-        // The session handles Ctrl-C itself: it informs the sender, and completes a commit that has begun.
-        let outcome = tokio::select! {
-            outcome = reception.receive(guest, ui, interrupt) => outcome,
-            never = entrance.keep() => match never {},
-        };
-        match outcome {
-            Ok(()) if once && reception.has_unconfirmed_receipt() => {
-                return give_receipt(entrance, reception, ui, interrupt).await;
-            }
-            Ok(()) if once => return Ok(()),
-            Ok(()) => {}
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) if !once => ui.error_and_go_on(&error),
-            Err(error) => match error.class() {
-                Class::Code => ui.error_and_go_on(&error),
-                Class::Broken => {
-                    ui.error_and_go_on(&error);
-                    broken = Some((Instant::now(), error));
-                }
-                _ => return Err(error),
-            },
-        }
-        reception.listen_on(ui);
-    }
-}
-
-/// Waits for the sender of the committed folder, whose receipt may have been lost, and accepts nothing else. Always
-/// succeeds, because the folder is already committed.
-async fn give_receipt(
-    entrance: &mut Entrance<Prover>,
-    reception: &mut Reception,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<(), Error> {
-    reception.close();
-    ui.say(format!(
-        "The connection ended before its sender confirmed the receipt. Waiting up to {} s for it to come back.",
-        RECEIPT.as_secs()
-    ));
-    let end = Instant::now() + RECEIPT;
-    while reception.has_unconfirmed_receipt() {
-        let knock = tokio::select! {
-            knock = entrance.next() => knock,
-            () = interrupt.raised() => return Ok(()),
-            () = sleep_until(end) => return Ok(()),
-        };
-        match knock {
-            Knock::Failed(from, failure) => failure.tell(from, ui),
-            Knock::Proven(_, guest) => {
-                let outcome = tokio::select! {
-                    outcome = reception.receive(guest, ui, interrupt) => outcome,
-                    never = entrance.keep() => match never {},
-                };
-                if let Err(error) = outcome {
-                    ui.detail(error.to_string());
-                }
+            ui.say("Waiting for the next folder.");
+            if let Some(code) = receiver.code() {
+                super::answers::show_code(ui, "Code", code);
             }
         }
     }
-    Ok(())
+
+    /// Runs the session with a sender, and reports its outcome.
+    async fn run_session(&self, receiver: &mut Receiver, connection: Connection) -> Result<(), Error> {
+        let name = connection.peer().name.clone();
+        let mut operator = ReceiveOperator::new(self.ui);
+        let outcome = receiver.receive(connection, &mut operator).await;
+        match outcome.map_err(|error| operator.failure().unwrap_or(error))? {
+            Outcome::Committed(received) => self.print_committed(name.as_str(), received),
+            Outcome::ReceiptRepeated => self.ui.say(format!("{name} has asked for its receipt again.")),
+        }
+        Ok(())
+    }
+
+    fn print_committed(&self, peer: &str, received: Received) {
+        let Received { receipt: Receipt { digest, files: count, bytes: total, generation }, held } = received;
+        let (ui, sent) = (self.ui, total - held);
+        ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest.to_string(), generation });
+        let target = shown(&self.args.into);
+        ui.done(format!("The folder of {peer} is in {target}: {}, {}.", files(count), bytes(total)));
+        ui.detail(format!("Its digest: {digest}"));
+    }
+
+    /// Waits for the sender of the committed folder, whose receipt may have been lost, and accepts nothing else. Always
+    /// succeeds, because the folder is already committed.
+    async fn give_receipt(&self, receiver: &mut Receiver) -> Result<(), Error> {
+        receiver.close();
+        self.ui.say(format!(
+            "The connection ended before its sender confirmed the receipt. Waiting up to {} s for it to come back.",
+            RECEIPT.as_secs()
+        ));
+        let end = Instant::now() + RECEIPT;
+        while receiver.has_unconfirmed_receipt() {
+            let mut operator = ReceiveOperator::new(self.ui);
+            let Ok(Ok(connection)) = timeout_at(end, receiver.accept(&mut operator)).await else { break };
+            if let Err(error) = self.run_session(receiver, connection).await {
+                self.ui.detail(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// The path of a part of a folder that is kept, unless the disk takes too long to answer.
+    async fn left_behind(&self, receiver: &mut Receiver) -> Option<PathBuf> {
+        tokio::select! {
+            path = receiver.left_behind() => path,
+            () = self.interrupt.overdue() => None,
+        }
+    }
 }
 
 async fn until(moment: Option<Instant>) {
@@ -175,52 +157,10 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Authenticates connections. The trust file is checked for each one, so that a peer that was just added can connect.
-#[derive(Clone)]
-struct Prover {
-    trust: CurrentTrust,
-    identity: Arc<Identity>,
-}
-
-impl Porter for Prover {
-    type Guest = Authenticated;
-    type Failure = Failure;
-
-    async fn prove(self, stream: TcpStream) -> Result<Authenticated, Failure> {
-        let identity = self.identity;
-        let trust = in_background(move || self.trust.get()).await.map_err(|error| Failure::Known(error.into()))?;
-        // Without this option, small messages would be delayed until earlier ones are acknowledged.
-        let _ = stream.set_nodelay(true);
-        let who = stream.peer_addr().map_or("somebody".into(), |from| from.ip().to_canonical().to_string());
-        let proven = receiver::authenticate(stream, &identity, Pins::senders(trust)).await;
-        proven.map_err(|error| Failure::Known(Error::Handshake(who, error)))
-    }
-}
-
-/// Why a connection was rejected.
-enum Failure {
-    /// The peer did not send a valid preface.
-    Stranger(AdmitError),
-    /// An error that the user may want to fix.
-    Known(Error),
-}
-
-impl From<AdmitError> for Failure {
-    fn from(error: AdmitError) -> Self {
-        Self::Stranger(error)
-    }
-}
-
-impl Failure {
-    fn tell(self, from: SocketAddr, ui: &Ui) {
-        let address = from.ip().to_canonical().to_string();
-        match self {
-            Self::Stranger(error) => ui.detail(format!("{address}: {error}")),
-            Self::Known(error) => {
-                let told = error.told();
-                ui.event(&Event::Rejected { address, class: told.class.name(), message: told.what.clone() });
-                ui.say(format!("Turned away: {}\n  {}", told.what, told.next));
-            }
-        }
-    }
+/// The error for an interruption while a part of a folder is kept for a later attempt.
+fn interrupted_with_part(path: &std::path::Path) -> Error {
+    Error::interrupted().with_advice(format!(
+        "What was received so far is kept in {}: when the folder is sent again, it goes on from there. It can be removed.",
+        shown(path)
+    ))
 }

@@ -24,6 +24,7 @@ use crate::cli::arguments::Seal;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::secret;
 use crate::cli::ui::{Event, Ui};
+use crate::clock;
 use crate::crypto::RingCipher;
 use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
@@ -55,13 +56,13 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
 async fn write_beside(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(TempPath, ArchiveInfo), Error> {
     let output = args.output.clone();
     if in_background(move || output.symlink_metadata().is_ok()).await {
-        return Err(Error::Exists(args.output.clone()));
+        return Err(Error::exists(&args.output));
     }
     let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui).await?);
     let directory = directory(&args.output).to_owned();
     let made = in_background(move || tempfile::Builder::new().prefix(".waft-").tempfile_in(directory)).await;
     // Report the path that the user typed instead of the temporary one.
-    let made = made.map_err(|cause| Error::File(args.output.clone(), cause.kind().into()))?;
+    let made = made.map_err(|cause| Error::file(&args.output, cause.kind().into()))?;
     let (file, beside) = made.into_parts();
     let mut output = Output { path: &args.output, file: Worker::new(file) };
     write(&mut source, key, &mut output, ui).await?;
@@ -72,11 +73,11 @@ async fn write_beside(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(TempPa
 /// Renames the temporary file, which is complete and durable, to its final name.
 fn give_name(beside: TempPath, output: &Path) -> Result<(), Error> {
     beside.persist_noclobber(output).map_err(|error| match error.error.kind() {
-        ErrorKind::AlreadyExists => Error::Exists(output.to_owned()),
-        _ => Error::File(output.to_owned(), error.error),
+        ErrorKind::AlreadyExists => Error::exists(output),
+        _ => Error::file(output, error.error),
     })?;
     // The new directory entry must survive a power failure, too.
-    platform::sync_directory(directory(output)).map_err(|cause| Error::File(output.to_owned(), cause))
+    platform::sync_directory(directory(output)).map_err(|cause| Error::file(output, cause))
 }
 
 fn directory(output: &Path) -> &Path {
@@ -101,7 +102,7 @@ impl Output<'_> {
     }
 
     async fn do_with(&mut self, work: impl FnOnce(&mut File) -> io::Result<()> + Send + 'static) -> Result<(), Error> {
-        self.file.run(work).await.map_err(|cause| Error::File(self.path.to_owned(), cause))
+        self.file.run(work).await.map_err(|cause| Error::file(self.path, cause))
     }
 }
 
@@ -141,7 +142,7 @@ fn header(info: &ArchiveInfo) -> Header {
         iterations: ITERATIONS,
         salt,
         suite: Suite { aead: Aead::Aes256Gcm, codec: Codec::Lz4, chunk: ChunkSize::MAX },
-        created: super::seconds_since_1970(),
+        created: clock::seconds_since_1970(),
         shape: info.shape,
     }
 }

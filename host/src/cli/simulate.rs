@@ -21,11 +21,11 @@ use crate::cli::arguments::Simulate;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::platform::ByteByByte;
 use crate::cli::ui::{Event, Ui};
-use crate::error::{Error, shown};
+use crate::error::{Class, Error, shown};
 use crate::home::Home;
 use crate::name::Name;
 use crate::net::{Endpoint, listen};
-use crate::provision::{Images, Plan};
+use crate::provision::{Images, Plan, image_error};
 use crate::simulation::hosted;
 use crate::simulation::socket::Port;
 use crate::simulation::state::{State, read_image};
@@ -54,7 +54,7 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     };
     let home = Home::open()?;
     let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)), &board.storage)?;
-    let (listener, local) = listen(Endpoint::At(at)).await.map_err(Error::Listen)?;
+    let (listener, local) = listen(Endpoint::At(at)).await?;
     match given {
         Some((image, _)) => state.flash_identity(&image)?,
         None if state.identity().exists() => {}
@@ -67,7 +67,7 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
             for Forward { from, to } in &args.forward {
                 let here = SocketAddr::new(local.ip(), *from);
                 // Checked here, a port that is already taken gets a clear error text.
-                listen(Endpoint::At(here)).await.map_err(Error::Listen)?;
+                listen(Endpoint::At(here)).await?;
                 ui.say(format!("{here} leads to port {to} of the board."));
             }
             // QEMU opens the port itself.
@@ -93,17 +93,17 @@ async fn firmware(
         return Err(ipv4_only());
     }
     if qemu::program().is_none() {
-        return Err(Error::NoQemu);
+        return Err(qemu::no_qemu());
     }
     if let Some(path) = &args.firmware {
         return firmware::given(path);
     }
-    let here = std::env::current_dir().map_err(|cause| Error::File(".".into(), cause))?;
-    let root = firmware::source(&here, board).ok_or(Error::NoFirmware)?;
+    let here = std::env::current_dir().map_err(|cause| Error::file(".", cause))?;
+    let root = firmware::source(&here, board).ok_or_else(firmware::no_firmware)?;
     tokio::select! {
         // Ctrl-C reaches cargo, too: report the interruption rather than cargo's failure.
         built = firmware::build(&root, board, ui) => interrupt.check().and(built),
-        () = interrupt.raised() => Err(Error::Interrupted),
+        () = interrupt.raised() => Err(Error::interrupted()),
     }
 }
 
@@ -114,7 +114,7 @@ fn ipv4_only() -> Error {
 /// Reads an identity image that a board would accept. Returns its bytes and the parsed identity.
 fn read_identity(path: &Path) -> Result<(Zeroizing<Vec<u8>>, board::Identity), Error> {
     let image = read_image(path)?;
-    let identity = board::Identity::parse(&image).map_err(|error| Error::Image(path.to_owned(), error))?;
+    let identity = board::Identity::parse(&image).map_err(|error| image_error(path, error))?;
     Ok((image, identity))
 }
 
@@ -216,7 +216,7 @@ impl Powered<'_> {
             // The console's last line may be unfinished.
             self.ui.print("");
         }
-        Error::PoweredOff(self.state.path().to_owned())
+        powered_off(self.state.path())
     }
 
     /// Reports that the board is listening, and stores its address so that a sender on this machine finds it.
@@ -229,6 +229,15 @@ impl Powered<'_> {
         self.ui.event(&Event::Ready { address: Some(&address), addresses: std::slice::from_ref(&address), code: None });
         Ok(())
     }
+}
+
+/// The error for a simulated board that was switched off.
+fn powered_off(state: &Path) -> Error {
+    Error::new(
+        Class::Interrupted,
+        "The board was switched off.",
+        format!("What it has stays in {}: the next `waft simulate` goes on from there.", shown(state)),
+    )
 }
 
 #[cfg(test)]

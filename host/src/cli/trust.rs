@@ -63,14 +63,14 @@ fn given(path: &Path, ui: &Ui) -> Result<Certificate, Error> {
         ui.say("Paste the certificate, and end it with Enter and Ctrl-D (on Windows: Ctrl-Z and Enter).");
     }
     let path = Path::new("standard input");
-    let text = read_stream_at_most(stdin(), FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
-    Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
+    let text = read_stream_at_most(stdin(), FILE_MAX).map_err(|cause| Error::file(path, cause))?;
+    Certificate::from_pem(&text).map_err(|problem| problem.of_file(path))
 }
 
 /// Reads a certificate from a file.
 pub(super) fn certificate(path: &Path) -> Result<Certificate, Error> {
-    let text = read_at_most(path, FILE_MAX).map_err(|cause| Error::File(path.to_owned(), cause))?;
-    Certificate::from_pem(&text).map_err(|problem| Error::Certificate(path.to_owned(), problem))
+    let text = read_at_most(path, FILE_MAX).map_err(|cause| Error::file(path, cause))?;
+    Certificate::from_pem(&text).map_err(|problem| problem.of_file(path))
 }
 
 fn line(peer: &Peer) -> String {

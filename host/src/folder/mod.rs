@@ -4,6 +4,7 @@
 //! archive, as often as needed. PROTOCOL.md, section 8.
 
 pub(crate) mod entries;
+mod error;
 mod source;
 mod walk;
 
@@ -13,14 +14,13 @@ use std::path::Path;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tempfile::SpooledTempFile;
-use thiserror::Error;
-use waft_core::archive::ArchiveError;
-use waft_core::path::PathError;
 use waft_core::session::sender::ArchiveInfo;
 
+pub(crate) use error::source_error;
+pub use error::{FolderError, Unsendable, UnsendableWhy};
 pub use source::FolderSource;
 
-use crate::trouble::{Trouble, shown};
+use crate::file_error::{FileError, shown};
 use crate::worker::Worker;
 
 /// A folder that was walked.
@@ -60,41 +60,6 @@ pub enum SkippedWhy {
     Special,
 }
 
-/// An entry that cannot be sent. Nothing below it is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsendable {
-    /// Its path, safe to print.
-    pub path: String,
-    /// The reason.
-    pub why: UnsendableWhy,
-}
-
-/// The reason why an entry cannot be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum UnsendableWhy {
-    /// The name is not UTF-8.
-    #[error("the name is not UTF-8")]
-    NotText,
-    /// The path is not allowed in an archive.
-    #[error(transparent)]
-    Path(PathError),
-    /// The operating system does not let this user read it.
-    #[error("it cannot be read: {0}")]
-    Unreadable(io::ErrorKind),
-}
-
-impl UnsendableWhy {
-    /// Whether the entry cannot be read, whatever its name is.
-    pub fn is_unreadable(self) -> bool {
-        matches!(self, Self::Unreadable(_))
-    }
-
-    /// Whether the path is too long or too deep. If not, the name itself is not allowed.
-    pub fn is_too_long(self) -> bool {
-        matches!(self, Self::Path(PathError::TooLong | PathError::TooDeep | PathError::ComponentTooLong))
-    }
-}
-
 /// A list that keeps only its first items, enough to show to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Few<T> {
@@ -119,32 +84,6 @@ impl<T> Few<T> {
     }
 }
 
-/// The reason why a folder cannot be sent.
-#[derive(Debug, Error)]
-pub enum FolderError {
-    /// Nothing has that name.
-    #[error("{0}: no such folder")]
-    Missing(String),
-    /// The name belongs to something other than a folder.
-    #[error("{0}: not a folder")]
-    NotAFolder(String),
-    /// The folder has no entries, or none that can be sent.
-    #[error("{0}: nothing in it to send")]
-    Empty(String),
-    /// The folder cannot be read.
-    #[error("cannot read {0}")]
-    Unreadable(Trouble),
-    /// Entries in the folder cannot be read, or have a name or path that cannot be sent.
-    #[error("{} things in it cannot be sent", .0.count)]
-    Unsendable(Few<Unsendable>),
-    /// The folder has more, longer or deeper entries than an archive may have.
-    #[error("too much for one transfer: {0}")]
-    PastLimit(ArchiveError),
-    /// The temporary file for a long manifest cannot be written or read.
-    #[error("cannot use a temporary file: {0}")]
-    Spool(io::Error),
-}
-
 impl Folder {
     /// Walks the folder at `path` on a worker thread. Dropping the future stops the walk.
     pub async fn walk(path: &Path, options: &Options) -> Result<Self, FolderError> {
@@ -157,7 +96,7 @@ impl Folder {
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => FolderError::Missing(name()),
             io::ErrorKind::NotADirectory => FolderError::NotAFolder(name()),
-            _ => FolderError::Unreadable(Trouble::new(path, error)),
+            _ => FolderError::Unreadable(FileError::new(path, error)),
         })?;
         let folder = Self::walk_dir(root, path, options)?;
         if folder.info.shape.entries == 0 { Err(FolderError::Empty(name())) } else { Ok(folder) }

@@ -10,14 +10,15 @@ use std::path::Path;
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
 use tempfile::SpooledTempFile;
-use waft_core::archive::{ContentHasher, Kind, Modified};
+use waft_core::archive::{ContentHasher, Kind, ManifestReader, Modified};
 use waft_core::digest::Digest;
+use waft_core::path::escape;
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 
 use super::Folder;
 use super::entries::{Descent, Entries, EntriesError, modified};
+use crate::file_error::{Cause, FileError};
 use crate::platform;
-use crate::trouble::{Cause, Trouble};
 use crate::worker::Worker;
 
 /// Number of bytes that are read at once, one piece ahead.
@@ -33,7 +34,7 @@ pub struct FolderSource {
     /// Whether the worker was started to read the next piece.
     is_ahead: bool,
     digest: Option<Digest>,
-    trouble: Option<Trouble>,
+    file_error: Option<FileError>,
 }
 
 /// Reads the archive piece by piece.
@@ -44,7 +45,7 @@ struct Reader {
     digest: Option<Digest>,
     /// The last piece, and the result of reading it.
     piece: Vec<u8>,
-    result: Result<(), Trouble>,
+    result: Result<(), FileError>,
 }
 
 /// The position of the next byte in the archive.
@@ -84,12 +85,32 @@ impl FolderSource {
         let stage = Stage::Manifest(folder.spool, info.shape.manifest.into());
         let reader = Reader { root: folder.root, info, stage, digest: None, piece: Vec::new(), result: Ok(()) };
         let reader = Worker::new(reader);
-        Self { info, reader, piece: Vec::new(), given: 0, is_ahead: false, digest: None, trouble: None }
+        Self { info, reader, piece: Vec::new(), given: 0, is_ahead: false, digest: None, file_error: None }
+    }
+
+    /// The path of the entry with this index, escaped for display.
+    pub(crate) async fn entry_path(&mut self, index: u32) -> Option<String> {
+        self.rewind().await.ok()?;
+        let mut left = self.info().shape.manifest as usize;
+        let mut reader = ManifestReader::new(self.info().shape.manifest);
+        let (mut buffer, mut seen) = (vec![0; 4096], 0);
+        while left > 0 {
+            let count = self.read(&mut buffer[..left.min(4096)]).await.ok().filter(|count| *count > 0)?;
+            left -= count;
+            let mut input = &buffer[..count];
+            while let Some(entry) = reader.next(&mut input).ok()? {
+                if seen == index {
+                    return Some(escape(entry.path.as_str()).to_string());
+                }
+                seen += 1;
+            }
+        }
+        None
     }
 
     /// Returns the path and cause of the last error, and clears them.
-    pub fn take_trouble(&mut self) -> Option<Trouble> {
-        self.trouble.take()
+    pub fn take_error(&mut self) -> Option<FileError> {
+        self.file_error.take()
     }
 
     /// Takes the next piece, and starts reading the one after it. An empty piece is the end of the archive.
@@ -112,10 +133,10 @@ impl FolderSource {
         Ok(())
     }
 
-    fn told<T>(&mut self, result: Result<T, Trouble>) -> Result<T, SourceError> {
-        result.map_err(|trouble| {
-            let changed = matches!(trouble.cause, Cause::Changed);
-            self.trouble = Some(trouble);
+    fn told<T>(&mut self, result: Result<T, FileError>) -> Result<T, SourceError> {
+        result.map_err(|file_error| {
+            let changed = matches!(file_error.cause, Cause::Changed);
+            self.file_error = Some(file_error);
             if changed { SourceError::Changed } else { SourceError::Unreadable }
         })
     }
@@ -169,9 +190,9 @@ impl Reader {
             match self.some(&mut piece[filled..]) {
                 Ok(0) => break Ok(()),
                 Ok(count) => filled += count,
-                Err(trouble) => {
+                Err(file_error) => {
                     filled = 0;
-                    break Err(trouble);
+                    break Err(file_error);
                 }
             }
         };
@@ -180,7 +201,7 @@ impl Reader {
     }
 
     /// Reads some of the next bytes. Returns 0 only at the end.
-    fn some(&mut self, buffer: &mut [u8]) -> Result<usize, Trouble> {
+    fn some(&mut self, buffer: &mut [u8]) -> Result<usize, FileError> {
         loop {
             match &mut self.stage {
                 Stage::Manifest(spool, left) => {
@@ -199,11 +220,11 @@ impl Reader {
     }
 
     /// The stage after the manifest.
-    fn content(&mut self) -> Result<Stage, Trouble> {
+    fn content(&mut self) -> Result<Stage, FileError> {
         let mut spool = self.take_spool()?;
         spool.rewind().map_err(spool_trouble)?;
         let entries = Entries::new(BufReader::new(spool), self.info.shape.manifest);
-        let root = self.root.try_clone().map_err(|error| Trouble::new(".", error))?;
+        let root = self.root.try_clone().map_err(|error| FileError::new(".", error))?;
         Ok(Stage::Content(Box::new(Content {
             entries,
             open: Descent::new(root),
@@ -214,7 +235,7 @@ impl Reader {
         })))
     }
 
-    fn take_spool(&mut self) -> Result<SpooledTempFile, Trouble> {
+    fn take_spool(&mut self) -> Result<SpooledTempFile, FileError> {
         match std::mem::replace(&mut self.stage, Stage::Nowhere) {
             Stage::Manifest(spool, _) => Ok(spool),
             Stage::Content(content) => Ok(content.entries.into_input().into_inner()),
@@ -222,7 +243,7 @@ impl Reader {
         }
     }
 
-    fn start(&mut self) -> Result<(), Trouble> {
+    fn start(&mut self) -> Result<(), FileError> {
         self.result = Ok(());
         self.piece.clear();
         let mut spool = self.take_spool()?;
@@ -233,7 +254,7 @@ impl Reader {
 }
 
 impl Content {
-    fn some(&mut self, buffer: &mut [u8], root: &mut Option<Digest>) -> Result<usize, Trouble> {
+    fn some(&mut self, buffer: &mut [u8], root: &mut Option<Digest>) -> Result<usize, FileError> {
         loop {
             if let Some((digest, given)) = &mut self.tail {
                 let most = buffer.len().min(digest.0.len() - *given);
@@ -249,12 +270,12 @@ impl Content {
             }
             match &mut self.file {
                 Some(current) if current.left > 0 => {
-                    let got = current.read(buffer).map_err(|cause| Trouble::new(self.entries.path(), cause))?;
+                    let got = current.read(buffer).map_err(|cause| FileError::new(self.entries.path(), cause))?;
                     self.hasher.update(&buffer[..got]);
                     return Ok(got);
                 }
                 Some(current) => {
-                    current.check().map_err(|cause| Trouble::new(self.entries.path(), cause))?;
+                    current.check().map_err(|cause| FileError::new(self.entries.path(), cause))?;
                     self.file = None;
                     self.tail = Some((self.hasher.end_file(), 0));
                 }
@@ -265,17 +286,17 @@ impl Content {
     }
 
     /// Opens the next file, or starts the root digest.
-    fn advance(&mut self) -> Result<(), Trouble> {
+    fn advance(&mut self) -> Result<(), FileError> {
         while let Some(item) = self.entries.next().map_err(entries_trouble)? {
             while self.open.leave(item.depth).is_some() {}
             match item.kind {
                 Kind::Directory => {
                     let dir = platform::open_dir(self.open.here(), self.entries.name());
-                    self.open.enter(dir.map_err(|error| Trouble::new(self.entries.path(), error))?, ());
+                    self.open.enter(dir.map_err(|error| FileError::new(self.entries.path(), error))?, ());
                 }
                 Kind::File { size } => {
                     let opened = Current::open(self.open.here(), self.entries.name(), size, item.modified);
-                    self.file = Some(opened.map_err(|cause| Trouble::new(self.entries.path(), cause))?);
+                    self.file = Some(opened.map_err(|cause| FileError::new(self.entries.path(), cause))?);
                     return Ok(());
                 }
             }
@@ -329,11 +350,11 @@ fn at_least_one(got: usize) -> io::Result<usize> {
     if got == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(got) }
 }
 
-fn spool_trouble(error: io::Error) -> Trouble {
-    Trouble::new("the temporary file of the manifest", error)
+fn spool_trouble(error: io::Error) -> FileError {
+    FileError::new("the temporary file of the manifest", error)
 }
 
-fn entries_trouble(error: EntriesError) -> Trouble {
+fn entries_trouble(error: EntriesError) -> FileError {
     match error {
         EntriesError::Io(error) => spool_trouble(error),
         EntriesError::Damaged => spool_trouble(io::ErrorKind::InvalidData.into()),

@@ -8,8 +8,8 @@ use waft_core::archive::{Content, ContentReader, Kind, ManifestReader};
 use waft_core::session::sender::{Source as _, SourceError};
 
 use super::*;
+use crate::file_error::Cause;
 use crate::testing::{archive, content, plant, put, read_all};
-use crate::trouble::Cause;
 
 fn walk(path: &Path) -> Result<Folder, FolderError> {
     block_on(Folder::walk(path, &Options::default()))
@@ -185,9 +185,9 @@ fn changed(change: impl FnOnce(&Path)) -> (SourceError, String) {
     let mut source = source(folder.path());
     change(folder.path());
     let error = block_on(source.read(&mut [0; 10_000])).unwrap_err();
-    let trouble = source.take_trouble().unwrap();
-    assert_eq!(matches!(trouble.cause, Cause::Changed), error == SourceError::Changed);
-    (error, trouble.path.clone())
+    let file_error = source.take_error().unwrap();
+    assert_eq!(matches!(file_error.cause, Cause::Changed), error == SourceError::Changed);
+    (error, file_error.path.clone())
 }
 
 #[test]

@@ -17,8 +17,8 @@ use waft_core::path::RelPath;
 use super::entries::modified;
 use super::source::open_file;
 use super::{Few, FolderError, Skipped, SkippedWhy, Unsendable, UnsendableWhy};
+use crate::file_error::{FileError, shown};
 use crate::platform;
-use crate::trouble::{Trouble, shown};
 use crate::worker::is_given_up;
 
 /// Manifests up to this length stay in memory; longer ones go to an unnamed temporary file.
@@ -166,7 +166,7 @@ impl Walk<'_> {
 
     fn unreadable(&self, error: io::Error) -> FolderError {
         let path = if self.path.is_empty() { self.root_name } else { self.path.as_ref() };
-        FolderError::Unreadable(Trouble::new(path, error))
+        FolderError::Unreadable(FileError::new(path, error))
     }
 }
 

@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
-use crate::error::Error;
+use crate::error::{Class, Error, shown};
 use crate::platform;
 use crate::provision::first_record;
 
@@ -32,13 +32,22 @@ const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
 /// Creates a flash unless one exists: blank except for the first record of a seed at `seed_at`. Only its owner can read
 /// it, because of the seed.
 pub(crate) fn make(path: &Path, seed_at: u32) -> Result<(), Error> {
-    let failed = |cause| Error::File(path.to_owned(), cause);
+    let failed = |cause| Error::file(path, cause);
     match path.metadata() {
         Ok(found) if found.len() == SIZE as u64 => Ok(()),
-        Ok(_) => Err(Error::NoFlash(path.to_owned())),
+        Ok(_) => Err(not_flash(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => fill(path, seed_at).map_err(failed),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// The error for a file that does not hold the flash of a simulated board.
+pub(super) fn not_flash(path: &Path) -> Error {
+    Error::new(
+        Class::Storage,
+        format!("{} is not the flash of a simulated board.", shown(path)),
+        "Remove it to begin with a blank one, or name another folder with --state.",
+    )
 }
 
 /// Creates the file under a temporary name and renames it, so that an interruption never leaves a flash of the wrong
@@ -68,7 +77,7 @@ impl FlashFile {
     /// Opens the flash in the file that [`make`] created.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let file = File::options().read(true).write(true).open(path);
-        let file = file.map_err(|cause| Error::File(path.to_owned(), cause))?;
+        let file = file.map_err(|cause| Error::file(path, cause))?;
         Ok(Self { durable: Durable(Rc::new(Inner { file, touched: Cell::new(None) })) })
     }
 
@@ -249,7 +258,8 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         make(&path, SEED_AT).unwrap();
         std::fs::write(&path, b"short").unwrap();
-        assert!(matches!(make(&path, SEED_AT), Err(Error::NoFlash(_))));
+        let error = make(&path, SEED_AT).unwrap_err();
+        assert!(error.to_string().contains("is not the flash"), "{error}");
     }
 
     /// A flash that loses its power after a number of operations.

@@ -24,7 +24,7 @@ use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 
-use super::flash::{Durable, FlashFile};
+use super::flash::{Durable, FlashFile, not_flash};
 use super::socket::{Port, Socket};
 use crate::board::Storage;
 use crate::clock::Clock;
@@ -65,7 +65,7 @@ pub(crate) async fn serve<C: Read + Write>(
     let startup = Startup::prepare(known, &mut System, &mut Ratchet::new(&mut nor, storage.seeds)).await;
     let nor = Mutex::new(nor);
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
-    let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| Error::NoFlash(flash.to_owned()))?;
+    let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| not_flash(flash))?;
     let mut memory = Box::new(Memory::new());
     let parts = Parts::<Hosted<C>, SOCKETS> {
         startup,

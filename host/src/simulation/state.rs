@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::flash;
 use crate::board::Storage;
-use crate::error::Error;
+use crate::error::{Class, Error, shown};
 use crate::home::{Home, HomeError, read_at_most};
 use crate::lock::FileLock;
 
@@ -32,14 +32,14 @@ impl State {
     /// Opens the folder `path`, and creates it if necessary, with the flash of a board that has this storage.
     pub(crate) fn open(path: &Path, storage: &Storage) -> Result<Self, Error> {
         let folder = Home::at(path).map_err(|error| match error {
-            HomeError::Folder { path, source } => Error::File(path, source),
-            error => Error::Home(error),
+            HomeError::Folder { path, source } => Error::file(&path, source),
+            error => error.into(),
         })?;
         let lock = folder.file(LOCK);
-        let failed = |cause| Error::File(lock.clone(), cause);
+        let failed = |cause| Error::file(&lock, cause);
         let power = File::options().create(true).append(true).open(&lock).map_err(failed)?;
         let power = FileLock::try_lock(power).map_err(failed)?;
-        let power = power.ok_or_else(|| Error::PoweredOn(path.to_owned()))?;
+        let power = power.ok_or_else(|| powered_on(path))?;
         let state = Self { folder, _power: power };
         flash::make(&state.flash(), storage.seeds[0])?;
         Ok(state)
@@ -74,23 +74,42 @@ impl State {
     /// private key.
     pub(crate) fn flash_identity(&self, image: &[u8]) -> Result<(), Error> {
         let path = self.identity();
-        match read_image(&path) {
+        match read_at_most(&path, IDENTITY_MAX).map(Zeroizing::new) {
             Ok(present) if present.as_slice() == image => Ok(()),
-            Ok(_) => Err(Error::OtherIdentity(path)),
-            Err(Error::File(_, cause)) if cause.kind() == io::ErrorKind::NotFound => {
+            Ok(_) => Err(other_identity(&path)),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                 self.folder.write(IDENTITY, image).map_err(|error| match error {
-                    HomeError::Write { path, source } => Error::File(path, source),
-                    error => Error::Home(error),
+                    HomeError::Write { path, source } => Error::file(&path, source),
+                    error => error.into(),
                 })
             }
-            Err(error) => Err(error),
+            Err(cause) => Err(Error::file(&path, cause)),
         }
     }
 }
 
 /// Reads a file that should be an identity image.
 pub(crate) fn read_image(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    read_at_most(path, IDENTITY_MAX).map(Zeroizing::new).map_err(|cause| Error::File(path.to_owned(), cause))
+    read_at_most(path, IDENTITY_MAX).map(Zeroizing::new).map_err(|cause| Error::file(path, cause))
+}
+
+/// The error for a simulated board whose identity would be overwritten.
+fn other_identity(path: &Path) -> Error {
+    Error::new(
+        Class::Identity,
+        format!("The board has another identity already: {}.", shown(path)),
+        "Leave --identity out to run it as it is, or name another folder with --state to run the new board beside it. \
+         That file may be the only copy of its private key: remove it only to give that board up.",
+    )
+}
+
+/// The error for a simulated board that another process already runs.
+fn powered_on(state: &Path) -> Error {
+    Error::new(
+        Class::Storage,
+        format!("The board in {} is on already.", shown(state)),
+        "End the other `waft simulate`, or run another board: --name NAME.",
+    )
 }
 
 #[cfg(test)]
@@ -109,7 +128,8 @@ mod tests {
         let state = open(folder.path()).unwrap();
         state.flash_identity(b"image").unwrap();
         state.flash_identity(b"image").unwrap();
-        assert!(matches!(state.flash_identity(b"other"), Err(Error::OtherIdentity(_))));
+        let error = state.flash_identity(b"other").unwrap_err();
+        assert!(error.to_string().contains("another identity"), "{error}");
         assert_eq!(read_image(&state.identity()).unwrap().as_slice(), b"image");
         assert_eq!(platform::check_private(&state.identity()).unwrap(), Ok(()));
     }
@@ -119,7 +139,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("boards/a");
         let state = open(&path).unwrap();
-        assert!(matches!(open(&path), Err(Error::PoweredOn(_))));
+        let error = open(&path).unwrap_err();
+        assert!(error.to_string().contains("is on already"), "{error}");
         state.flash_identity(b"image").unwrap();
         drop(state);
         assert!(open(&path).unwrap().identity().exists());

@@ -12,7 +12,7 @@ use waft_core::session::{Held, Offered, Receipt, StoreError};
 
 use super::capabilities::Capabilities;
 use super::compare::Whole;
-use super::failure::{Failure, Result};
+use super::error::{Failure, Result};
 use super::held;
 use super::incoming::Incoming;
 use super::merge::{self, Intent, Step};
@@ -21,8 +21,8 @@ use super::preflight::preflight;
 use super::received::{Folder, Received};
 use super::staging::{MANIFEST, Staging, TREE};
 use super::tree::Tree;
+use crate::file_error::{FileError, is_disk_full};
 use crate::platform;
-use crate::trouble::{Trouble, is_disk_full};
 
 /// A directory store with blocking calls.
 pub(super) struct BlockingStore {
@@ -41,7 +41,7 @@ pub(super) struct BlockingStore {
 }
 
 /// The error for the session, and the path and cause that the user may see.
-pub(super) type Explained = (StoreError, Option<Trouble>);
+pub(super) type Explained = (StoreError, Option<FileError>);
 
 /// What the store holds of the offered archive.
 enum State {
@@ -269,13 +269,13 @@ impl BlockingStore {
     pub(super) fn explain(&self, failure: Failure) -> Explained {
         match failure {
             Failure::Refused(error) => (error, None),
-            Failure::At(error, trouble) => (error, Some(trouble)),
-            Failure::Io(trouble) => (self.io_error(&trouble), Some(trouble)),
+            Failure::At(error, file_error) => (error, Some(file_error)),
+            Failure::Io(file_error) => (self.io_error(&file_error), Some(file_error)),
         }
     }
 
-    fn io_error(&self, trouble: &Trouble) -> StoreError {
-        match trouble.io_kind() {
+    fn io_error(&self, file_error: &FileError) -> StoreError {
+        match file_error.io_kind() {
             Some(kind) if is_disk_full(kind) => StoreError::NoSpace { needed: self.left(), free: self.free() },
             Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => StoreError::NotWritable,
             Some(_) => StoreError::Io,

@@ -12,12 +12,12 @@ use waft_core::limits::ENTRY_MAX;
 use waft_core::session::{Offered, StoreError};
 
 use super::blocking::BlockingStore;
-use super::failure::{Failure, Result};
+use super::error::{Failure, Result};
 use super::notes::Note;
 use super::place::{Found, Place};
 use super::staging::{Staging, TREE};
+use crate::file_error::{Cause, FileError};
 use crate::platform;
-use crate::trouble::{Cause, Trouble};
 use crate::worker::is_given_up;
 
 /// Limits for counting the bytes below a directory: the number of entries, and the time.
@@ -182,7 +182,7 @@ impl Place {
             Ok(found) if !platform::is_ours(&found) => {
                 Err(Failure::At(StoreError::NotWritable, self.at_staging("", Cause::NotOurs)))
             }
-            _ => platform::may_write(&self.base).map_err(|error| Trouble::new(&self.base_path, error).into()),
+            _ => platform::may_write(&self.base).map_err(|error| FileError::new(&self.base_path, error).into()),
         }
     }
 }

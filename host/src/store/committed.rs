@@ -11,7 +11,7 @@ use waft_core::session::Offered;
 use super::blocking::BlockingStore;
 use super::capabilities::Capabilities;
 use super::compare::{Rules, Whole, compare, resembles};
-use super::failure::Result;
+use super::error::Result;
 use super::place::Found;
 use super::received::Record;
 use super::staging::Staging;

@@ -9,7 +9,7 @@ use waft_core::archive::{ManifestReader, Shape, Summary};
 use waft_core::path::RelPath;
 use waft_core::session::StoreError;
 
-use super::failure::{Failure, Result};
+use super::error::{Failure, Result};
 use super::place::Place;
 use super::staging::MANIFEST;
 use crate::platform;

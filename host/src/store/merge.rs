@@ -19,13 +19,13 @@ use waft_core::session::StoreError;
 
 use super::capabilities::Capabilities;
 use super::compare::manifest_digest;
-use super::failure::{Failure, Result, go_on};
+use super::error::{Failure, Result, go_on};
 use super::place::{Found, Place};
 use super::staging::{INTENT, MANIFEST, Staging, TREE, read_write};
 use super::tree::finish_dir;
+use crate::file_error::Cause;
 use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
-use crate::trouble::Cause;
 
 const MAGIC: &[u8; 16] = b"waft intent 1\n\0\0";
 const LENGTH: usize = MAGIC.len() + 4 + 32 + 32;
@@ -204,8 +204,8 @@ fn staged(staging: &Staging) -> io::Result<Option<Dir>> {
 
 /// Reads the entries of the staged manifest from its start.
 pub(super) fn entries(place: &Place, mut manifest: File, length: u32) -> Result<Entries<BufReader<File>>> {
-    let trouble = |error| Failure::Io(place.at_staging(MANIFEST, error));
-    io::Seek::rewind(&mut manifest).map_err(trouble)?;
+    let file_error = |error| Failure::Io(place.at_staging(MANIFEST, error));
+    io::Seek::rewind(&mut manifest).map_err(file_error)?;
     Ok(Entries::new(BufReader::with_capacity(32 << 10, manifest), length))
 }
 

@@ -10,7 +10,7 @@ mod capabilities;
 mod check;
 mod committed;
 mod compare;
-mod failure;
+pub(crate) mod error;
 mod held;
 mod incoming;
 mod merge;
@@ -36,14 +36,14 @@ use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 
 use self::blocking::{BlockingStore, Explained};
 use self::compare::Whole;
-use self::failure::{Failure, Result as Done};
+use self::error::{Failure, Result as Done};
 pub use self::notes::Note;
 pub use self::place::InPlace;
 use self::place::Place;
 use self::received::Received;
 use self::staging::MANIFEST;
+use crate::file_error::FileError;
 use crate::home::Home;
-use crate::trouble::Trouble;
 use crate::worker::Worker;
 
 /// Receives folders into one directory.
@@ -67,22 +67,22 @@ pub struct DirectoryStore {
     room: u64,
     /// The reason for which a sender was refused, as of the last look at the target.
     refused: Option<Refused>,
-    trouble: Option<Trouble>,
+    file_error: Option<FileError>,
 }
 
 struct Refused {
     sender: CertificateHash,
     error: StoreError,
-    trouble: Option<Trouble>,
+    file_error: Option<FileError>,
 }
 
 impl DirectoryStore {
     /// Creates a store for `target`, which need not exist but whose parent folder must. `overwrite` says whether the
     /// target may hold other files. Blocks while it looks at the target.
-    pub fn open(target: &Path, overwrite: bool) -> Result<Self, Trouble> {
+    pub fn open(target: &Path, overwrite: bool) -> Result<Self, FileError> {
         let store = BlockingStore::new(Place::of(target)?, overwrite);
         let room = store.room();
-        Ok(Self { worker: Worker::new(store), manifest: None, durable: 0, room, refused: None, trouble: None })
+        Ok(Self { worker: Worker::new(store), manifest: None, durable: 0, room, refused: None, file_error: None })
     }
 
     /// Makes the store record in `home` which sender the target's content came from, so that this sender need not send
@@ -95,19 +95,19 @@ impl DirectoryStore {
 
     /// Finishes moving files into the target if a process was interrupted while it did so. Returns whether there was
     /// anything to finish.
-    pub async fn recover(&mut self) -> Result<bool, Trouble> {
+    pub async fn recover(&mut self) -> Result<bool, FileError> {
         self.set_up(|store| store.recover()).await
     }
 
     /// Removes what an interrupted process left in the staging area. The target stays as it is, with a part of the
     /// folder if files had begun to be moved. Returns whether there was anything to remove.
-    pub async fn abandon(&mut self) -> Result<bool, Trouble> {
+    pub async fn abandon(&mut self) -> Result<bool, FileError> {
         self.set_up(|store| store.abandon()).await
     }
 
     /// Checks that a folder can be received here at all, by creating the staging area and removing it again. Returns
     /// the notes that the user should see before a transfer.
-    pub async fn probe(&mut self) -> Result<Vec<Note>, Trouble> {
+    pub async fn probe(&mut self) -> Result<Vec<Note>, FileError> {
         self.set_up(BlockingStore::probe).await
     }
 
@@ -116,7 +116,7 @@ impl DirectoryStore {
     pub async fn prepare_for(&mut self, sender: CertificateHash) {
         let look = move |store: &mut BlockingStore| {
             let refused = store.refuses(&sender).err().map(|failure| store.explain(failure));
-            (store.room(), refused.map(|(error, trouble)| Refused { sender, error, trouble }))
+            (store.room(), refused.map(|(error, file_error)| Refused { sender, error, file_error }))
         };
         (self.room, self.refused) = self.worker.run(look).await;
     }
@@ -133,8 +133,8 @@ impl DirectoryStore {
     }
 
     /// Returns the path and cause of the last error, and clears them.
-    pub fn take_trouble(&mut self) -> Option<Trouble> {
-        self.trouble.take()
+    pub fn take_error(&mut self) -> Option<FileError> {
+        self.file_error.take()
     }
 
     /// Returns the digests of the archive if the target holds exactly the folder with that manifest.
@@ -145,11 +145,11 @@ impl DirectoryStore {
     async fn set_up<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut BlockingStore) -> Done<T> + Send + 'static,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, FileError> {
         self.worker
             .run(|store| {
                 work(store).map_err(|failure| match failure {
-                    Failure::Io(trouble) | Failure::At(_, trouble) => trouble,
+                    Failure::Io(file_error) | Failure::At(_, file_error) => file_error,
                     Failure::Refused(_) => store.place.at_staging(MANIFEST, io::Error::from(ErrorKind::InvalidData)),
                 })
             })
@@ -157,18 +157,18 @@ impl DirectoryStore {
     }
 
     /// Runs `work` on the worker thread, and keeps the path and cause of its error for
-    /// [`take_trouble`](Self::take_trouble).
+    /// [`take_error`](Self::take_error).
     async fn run<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut BlockingStore) -> Done<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.trouble = None;
+        self.file_error = None;
         let result = self.observe(|store| work(store).map_err(|failure| store.explain(failure))).await;
         result.map_err(|explained| self.tell(explained))
     }
 
-    fn tell(&mut self, (error, trouble): Explained) -> StoreError {
-        self.trouble = trouble;
+    fn tell(&mut self, (error, file_error): Explained) -> StoreError {
+        self.file_error = file_error;
         error
     }
 
@@ -201,8 +201,8 @@ impl Store for DirectoryStore {
     }
 
     fn refuses(&mut self, sender: &CertificateHash) -> Option<StoreError> {
-        let Refused { error, trouble, .. } = self.refused.take_if(|refused| refused.sender == *sender)?;
-        self.trouble = trouble;
+        let Refused { error, file_error, .. } = self.refused.take_if(|refused| refused.sender == *sender)?;
+        self.file_error = file_error;
         Some(error)
     }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use crate::file_error::{Cause, FileError};
 use crate::platform;
-use crate::trouble::{Cause, Trouble};
 
 /// The target, its parent, and the directory that holds the staging area. The directories stay open, so that no longer
 /// path is looked up again.
@@ -47,21 +47,21 @@ const LOST_AND_FOUND: &str = "lost+found";
 
 impl Place {
     /// Locates `target`, which need not exist but whose parent folder must.
-    pub(super) fn of(target: &Path) -> Result<Self, Trouble> {
+    pub(super) fn of(target: &Path) -> Result<Self, FileError> {
         let whole = resolve(target)?;
         let (Some(path), Some(name)) = (whole.parent(), whole.file_name()) else {
-            return Err(Trouble::new(target, Cause::Nameless));
+            return Err(FileError::new(target, Cause::Nameless));
         };
         let open = |path: &Path| Dir::open_ambient_dir(path, ambient_authority());
         let opened = |path: &Path| open(path).and_then(|dir| platform::open_dir(&dir, "."));
-        let parent = opened(path).map_err(|error| Trouble::new(path, error))?;
-        let mounted = is_mount_point(&parent, name).map_err(|error| Trouble::new(&whole, error))?;
+        let parent = opened(path).map_err(|error| FileError::new(path, error))?;
+        let mounted = is_mount_point(&parent, name).map_err(|error| FileError::new(&whole, error))?;
         let is_current = std::env::current_dir().and_then(|current| current.canonicalize()).is_ok_and(|at| at == whole);
         let (in_place, base_path, staging) = match (mounted, is_current) {
             (true, _) => (Some(InPlace::MountPoint), whole.as_path(), INSIDE.into()),
             (false, is_current) => (is_current.then_some(InPlace::CurrentFolder), path, beside(name)),
         };
-        let base = opened(base_path).map_err(|error| Trouble::new(base_path, error))?;
+        let base = opened(base_path).map_err(|error| FileError::new(base_path, error))?;
         Ok(Self {
             parent,
             path: path.to_owned(),
@@ -79,7 +79,7 @@ impl Place {
     }
 
     /// Opens the target and reports its present state.
-    pub(super) fn look(&self) -> Result<Found, Trouble> {
+    pub(super) fn look(&self) -> Result<Found, FileError> {
         let dir = match platform::open_dir(&self.parent, &self.target) {
             Ok(dir) => dir,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -118,13 +118,13 @@ impl Place {
     }
 
     /// An error about a path below the target.
-    pub(super) fn at_target(&self, path: &str, cause: impl Into<Cause>) -> Trouble {
-        Trouble::new(below(&self.path, &self.target, path), cause)
+    pub(super) fn at_target(&self, path: &str, cause: impl Into<Cause>) -> FileError {
+        FileError::new(below(&self.path, &self.target, path), cause)
     }
 
     /// An error about a path in the staging area.
-    pub(super) fn at_staging(&self, path: &str, cause: impl Into<Cause>) -> Trouble {
-        Trouble::new(below(&self.base_path, &self.staging, path), cause)
+    pub(super) fn at_staging(&self, path: &str, cause: impl Into<Cause>) -> FileError {
+        FileError::new(below(&self.base_path, &self.staging, path), cause)
     }
 }
 
@@ -149,16 +149,16 @@ fn is_mount_point(parent: &Dir, name: &OsStr) -> io::Result<bool> {
 }
 
 /// The absolute path of `target`. Symlinks on the way are followed, because the user chose the path.
-fn resolve(target: &Path) -> Result<PathBuf, Trouble> {
+fn resolve(target: &Path) -> Result<PathBuf, FileError> {
     match target.canonicalize() {
         Ok(whole) => Ok(whole),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let Some(name) = target.file_name() else { return Err(Trouble::new(target, Cause::Nameless)) };
+            let Some(name) = target.file_name() else { return Err(FileError::new(target, Cause::Nameless)) };
             let parent = target.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let parent = parent.canonicalize().map_err(|error| Trouble::new(parent, error))?;
+            let parent = parent.canonicalize().map_err(|error| FileError::new(parent, error))?;
             Ok(parent.join(name))
         }
-        Err(error) => Err(Trouble::new(target, error)),
+        Err(error) => Err(FileError::new(target, error)),
     }
 }
 

@@ -11,12 +11,12 @@ use cap_std::fs::{Dir, Metadata};
 use waft_core::archive::Kind;
 use waft_core::session::StoreError;
 
-use super::failure::{Failure, Result, go_on};
+use super::error::{Failure, Result, go_on};
 use super::merge::next;
 use super::place::Place;
+use crate::file_error::Cause;
 use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
-use crate::trouble::Cause;
 
 /// The permissions by which the owner of a directory reads and enters it.
 const READABLE: u16 = 0o500;

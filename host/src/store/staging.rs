@@ -18,11 +18,11 @@ use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use waft_core::session::{Offered, StoreError};
 
-use super::failure::{Failure, Result};
+use super::error::{Failure, Result};
 use super::place::Place;
+use crate::file_error::Cause;
 use crate::lock::FileLock;
 use crate::platform;
-use crate::trouble::Cause;
 use crate::worker::is_given_up;
 
 const JOURNAL: &str = "journal";

@@ -12,9 +12,9 @@ use super::capabilities::Capabilities;
 use super::place::Found;
 use super::staging::Staging;
 use super::*;
+use crate::file_error::Cause;
 use crate::platform;
 use crate::testing::{Archive, archive, plant, put, snapshot};
-use crate::trouble::Cause;
 
 /// A folder to send, its archive, and a directory to receive it in.
 struct Bench {
@@ -142,12 +142,12 @@ fn write(store: &mut DirectoryStore, bytes: &[u8], piece: usize) -> Answer<()> {
 }
 
 /// Finishes what an interrupted process had begun to move.
-fn recover(target: &Path) -> Result<bool, Trouble> {
+fn recover(target: &Path) -> Result<bool, FileError> {
     block_on(DirectoryStore::open(target, false).unwrap().recover())
 }
 
 /// Removes what an interrupted process had left.
-fn abandon(target: &Path) -> Result<bool, Trouble> {
+fn abandon(target: &Path) -> Result<bool, FileError> {
     block_on(DirectoryStore::open(target, false).unwrap().abandon())
 }
 

@@ -13,7 +13,7 @@ use waft_core::digest::Digest;
 use waft_core::session::StoreError;
 
 use super::capabilities::{Capabilities, Kept};
-use super::failure::{Failure, Result, go_on};
+use super::error::{Failure, Result, go_on};
 use super::merge;
 use super::place::Place;
 use super::staging::{MANIFEST, Staging, TREE};
@@ -70,7 +70,7 @@ impl Tree {
             match next {
                 Content::Data(bytes) => {
                     let (file, _) = self.file.as_mut().expect("content comes after its file was asked for");
-                    file.write_all(bytes).map_err(|error| self.trouble(place, error))?;
+                    file.write_all(bytes).map_err(|error| self.file_error(place, error))?;
                 }
                 Content::FileEnd => self.end_file(place)?,
                 Content::NeedFile => self.next_file(place)?,
@@ -114,14 +114,14 @@ impl Tree {
 
     fn end_file(&mut self, place: &Place) -> Result<()> {
         let (file, item) = self.file.take().expect("a file ends after it began");
-        self.finish_file(&file, &item).map_err(|error| self.trouble(place, error))
+        self.finish_file(&file, &item).map_err(|error| self.file_error(place, error))
     }
 
     fn make_directory(&mut self, place: &Place, item: Item) -> Result<()> {
         let here = self.open.here();
         let made = platform::create_private_dir(here, self.entries.name());
         made.map_err(|error| self.not_made(place, &item, error))?;
-        let dir = platform::open_dir(here, self.entries.name()).map_err(|error| self.trouble(place, error))?;
+        let dir = platform::open_dir(here, self.entries.name()).map_err(|error| self.file_error(place, error))?;
         self.open.enter(dir, Level { item, children: 0 });
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Tree {
             _ if platform::is_refused_name(&error) || (is_doubtful(&error) && self.takes_another_name()) => {
                 Failure::At(StoreError::Name { entry }, at_target(error))
             }
-            _ => self.trouble(place, error),
+            _ => self.file_error(place, error),
         }
     }
 
@@ -184,7 +184,7 @@ impl Tree {
         here.open_with(&name, &new_file()).is_ok() && here.remove_file(&name).is_ok()
     }
 
-    pub(super) fn trouble(&self, place: &Place, error: io::Error) -> Failure {
+    pub(super) fn file_error(&self, place: &Place, error: io::Error) -> Failure {
         Failure::Io(place.at_staging(&self.path(), error))
     }
 

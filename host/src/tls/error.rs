@@ -2,11 +2,14 @@
 //!
 //! PROTOCOL.md, section 3 (alerts).
 
+use std::fmt::Display;
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, Error, PeerMisbehaved};
+use rustls::{AlertDescription, CertificateError, PeerMisbehaved};
 
 use super::pins::{Distrust, Verifier};
+use crate::error::Class::{Broken, Identity, Protocol};
+use crate::error::{Error, LARGE_PACKETS, SAME_RELEASE};
 use crate::name::Name;
 
 /// The reason why a handshake failed.
@@ -24,7 +27,7 @@ pub enum HandshakeError {
     /// The peer does not accept our certificate.
     Rejected(Rejection),
     /// The peer speaks TLS, but not in the way that waft requires.
-    Incompatible(Error),
+    Incompatible(rustls::Error),
     /// The peer does not speak TLS.
     NotTls,
     /// The peer closed or reset the connection during the handshake.
@@ -32,7 +35,7 @@ pub enum HandshakeError {
     /// The handshake took too long.
     TimedOut,
     /// The peer violated the TLS protocol.
-    Tls(Error),
+    Tls(rustls::Error),
     /// The connection failed.
     Io(io::Error),
 }
@@ -51,12 +54,39 @@ pub enum Rejection {
 }
 
 impl HandshakeError {
+    /// The error for a handshake with `peer`: its name and address.
+    pub(crate) fn with(&self, peer: &str) -> Error {
+        match self {
+            Self::NotTrusted(distrust) => distrusted(peer, distrust),
+            Self::Rejected(rejection) => rejected(peer, *rejection),
+            Self::NotItsKey { name } => Error::new(
+                Identity,
+                format!("What answers as {peer} shows the certificate of {name}, but has not its key."),
+                "Somebody may pose as it. If not: have its identity made again there (`waft id --renew`), and trust that.",
+            ),
+            Self::NoCertificate => Error::new(
+                Identity,
+                format!("{peer} shows no certificate, so it cannot be told who it is."),
+                "Compare the address: it is no receiver or sender of waft's.",
+            ),
+            Self::NotTls => foreign(peer, "what it says is not TLS"),
+            Self::Incompatible(error) | Self::Tls(error) => foreign(peer, error),
+            Self::Closed => unsecured(peer, "it broke off"),
+            Self::TimedOut => {
+                let error = unsecured(peer, "it was too slow");
+                let advice = format!("{} {LARGE_PACKETS}", error.advice());
+                error.with_advice(advice)
+            }
+            Self::Io(error) => unsecured(peer, error),
+        }
+    }
+
     /// Classifies an error of the TLS stream by what `verifier` has seen.
     pub(super) fn of(error: io::Error, verifier: &Verifier) -> Self {
         if let Some(Err(distrust)) = verifier.verdict() {
             return Self::NotTrusted(distrust.clone());
         }
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => Self::of_tls(error.clone(), verifier),
             None => Self::of_io(error),
         }
@@ -64,29 +94,31 @@ impl HandshakeError {
 
     /// Classifies an error before any certificate was seen.
     pub(super) fn early(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            Some(Error::InvalidMessage(_) | Error::InappropriateMessage { .. }) => Self::NotTls,
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. }) => Self::NotTls,
             Some(error) => Self::Incompatible(error.clone()),
             None => Self::of_io(error),
         }
     }
 
-    fn of_tls(error: Error, verifier: &Verifier) -> Self {
+    fn of_tls(error: rustls::Error, verifier: &Verifier) -> Self {
         match error {
-            Error::AlertReceived(alert) => match rejection(alert) {
+            rustls::Error::AlertReceived(alert) => match rejection(alert) {
                 Some(rejection) => Self::Rejected(rejection),
                 None => Self::Incompatible(error),
             },
-            Error::PeerMisbehaved(PeerMisbehaved::IllegalMiddleboxChangeCipherSpec) => {
+            rustls::Error::PeerMisbehaved(PeerMisbehaved::IllegalMiddleboxChangeCipherSpec) => {
                 Self::Rejected(Rejection::BoardBrokeOff)
             }
-            Error::InvalidCertificate(CertificateError::BadSignature) => match verifier.verdict() {
+            rustls::Error::InvalidCertificate(CertificateError::BadSignature) => match verifier.verdict() {
                 Some(Ok(peer)) => Self::NotItsKey { name: peer.name.clone() },
                 _ => Self::Tls(error),
             },
-            Error::NoCertificatesPresented => Self::NoCertificate,
-            Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Self::Incompatible(error),
-            Error::InvalidMessage(_) | Error::InappropriateMessage { .. } if verifier.verdict().is_none() => {
+            rustls::Error::NoCertificatesPresented => Self::NoCertificate,
+            rustls::Error::PeerIncompatible(_) | rustls::Error::NoApplicationProtocol => Self::Incompatible(error),
+            rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. }
+                if verifier.verdict().is_none() =>
+            {
                 Self::NotTls
             }
             _ => Self::Tls(error),
@@ -113,5 +145,58 @@ fn rejection(alert: AlertDescription) -> Option<Rejection> {
         AlertDescription::AccessDenied => Some(Rejection::Direction),
         AlertDescription::DecryptError => Some(Rejection::Signature),
         _ => None,
+    }
+}
+
+fn foreign(peer: &str, why: impl Display) -> Error {
+    Error::new(Protocol, format!("{peer} does not speak as waft does: {why}."), SAME_RELEASE)
+}
+
+fn unsecured(peer: &str, why: impl Display) -> Error {
+    Error::new(
+        Broken,
+        format!("The connection with {peer} broke before it was secured: {why}."),
+        "Send again. If it stays, look at what the other side says.",
+    )
+}
+
+fn distrusted(peer: &str, distrust: &Distrust) -> Error {
+    match distrust {
+        Distrust::Unknown { hash } => Error::new(
+            Identity,
+            format!("{peer} is not trusted here. Its fingerprint: {hash}"),
+            "If `waft id` shows that fingerprint there, carry its certificate here: waft trust add NAME CERT.pem",
+        ),
+        Distrust::AnotherName { name } => Error::new(
+            Identity,
+            format!("{peer} is another one: {name}."),
+            "Send to that name, or give the address of the one that is meant: NAME@HOST.",
+        ),
+        Distrust::WrongDirection { name } => Error::new(
+            Identity,
+            format!("{name} is trusted here, but not in this direction."),
+            "See `waft trust list`. To allow it: waft trust remove, then add it without --sends or --receives.",
+        ),
+    }
+}
+
+fn rejected(peer: &str, rejection: Rejection) -> Error {
+    match rejection {
+        Rejection::Direction => Error::new(
+            Identity,
+            format!("{peer} trusts this machine, but not in this direction."),
+            "Have it allow that: waft trust remove there, then add it without --sends or --receives.",
+        ),
+        Rejection::Signature => Error::new(
+            Identity,
+            format!("{peer} found that this machine does not have the key of its certificate."),
+            "Make a new identity with `waft id --renew`, and have the new certificate trusted there.",
+        ),
+        Rejection::Certificate | Rejection::BoardBrokeOff => Error::new(
+            Identity,
+            format!("{peer} does not trust this machine."),
+            "Carry this machine's certificate there (`waft id cert`), and have it added: waft trust add NAME CERT.pem. A \
+             board is provisioned anew.",
+        ),
     }
 }

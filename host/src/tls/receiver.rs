@@ -20,7 +20,7 @@ use super::link::TlsLink;
 use super::pins::{Pins, Verifier};
 use super::{ALPN, Authenticated, HANDSHAKE, provider, timed};
 use crate::identity::Identity;
-use crate::net::part;
+use crate::net::close;
 
 /// Performs the handshake on a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
@@ -42,7 +42,7 @@ pub(super) async fn shake_hands(
     let stream = match timeout_at(deadline, secured).await.map_err(|_| HandshakeError::TimedOut)? {
         Ok(stream) => stream,
         Err((error, stream)) => {
-            part(stream).await;
+            close(stream).await;
             return Err(HandshakeError::of(error, &verifier));
         }
     };

@@ -19,7 +19,7 @@ use super::link::TlsLink;
 use super::pins::{Pins, Verifier};
 use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, provider, timed};
 use crate::identity::Identity;
-use crate::net::part;
+use crate::net::close;
 
 /// The largest record for `waft-4k`, as rustls counts it: 4096 bytes of plaintext and 5 of header.
 const FRAGMENT_4K: usize = 4096 + 5;
@@ -39,7 +39,7 @@ async fn shake_hands(stream: TcpStream, identity: &Identity, pins: Pins) -> Resu
     let Some(alpn) = asked_for(&start) else {
         let mut stream = start.io;
         let _ = stream.write_all(&NO_APPLICATION_PROTOCOL).await;
-        part(stream).await;
+        close(stream).await;
         return Err(HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol));
     };
     let verifier = Arc::new(Verifier::new(pins));
@@ -52,7 +52,7 @@ async fn shake_hands(stream: TcpStream, identity: &Identity, pins: Pins) -> Resu
             Err(HandshakeError::NoCertificate)
         }
         (Err((error, stream)), _) => {
-            part(stream).await;
+            close(stream).await;
             Err(HandshakeError::of(error, &verifier))
         }
     }

@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use waft::clock::Clock;
 use waft::crypto::RingCipher;
-use waft::door::knock;
 use waft::folder::{Folder, FolderSource, Options};
 use waft::identity::Identity;
+use waft::preface;
 use waft::tls::link::TlsLink;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
@@ -185,7 +185,7 @@ impl Tap {
         let stream = StdStream::connect(address).expect("the board accepts connections");
         stream.set_nonblocking(true).expect("a socket can be non-blocking");
         let mut stream = TcpStream::from_std(stream).expect("the runtime starts");
-        knock(&mut stream).await.expect("the board starts TLS");
+        preface::send(&mut stream).await.expect("the board starts TLS");
         let acceptor = TlsAcceptor::from(Arc::new(config(identity, log)));
         let link = TlsLink::new(acceptor.accept(stream).await.expect("the handshake succeeds").into());
         Self { link, sent: Vec::new(), received: Vec::new() }

@@ -341,7 +341,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 /// until the sender closes.
 async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKey>>, signatures: bool, said: &[u8]) {
     let (mut stream, _) = listener.accept().await.unwrap();
-    waft::door::admit(&mut stream).await.unwrap();
+    waft::preface::receive(&mut stream).await.unwrap();
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -394,7 +394,7 @@ fn a_sender_with_the_right_certificate_and_another_key() {
     let (address, _) = receiver.ready();
     run(async {
         let mut stream = TcpStream::connect(&address).await.unwrap();
-        waft::door::knock(&mut stream).await.unwrap();
+        waft::preface::send(&mut stream).await.unwrap();
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()

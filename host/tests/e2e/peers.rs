@@ -6,7 +6,7 @@ use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
 use tokio::net::{TcpListener, TcpStream};
 use waft::clock::Clock;
-use waft::door::{admit, knock};
+use waft::preface;
 use waft::tls;
 use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
@@ -29,7 +29,7 @@ pub(crate) fn run<T>(peer: impl Future<Output = T>) -> T {
 /// Connects to a receiver as the laptop. Returns after the TLS handshake.
 pub(crate) async fn dial(world: &World, address: &str) -> TlsLink {
     let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
-    knock(&mut stream).await.expect("the receiver begins TLS");
+    preface::send(&mut stream).await.expect("the receiver begins TLS");
     let pins = Pins::receiver(world.laptop.known(), &name(&world.kitchen));
     tls::sender::authenticate(stream, &world.laptop.identity(), pins).await.expect("they trust each other").link
 }
@@ -37,7 +37,7 @@ pub(crate) async fn dial(world: &World, address: &str) -> TlsLink {
 /// Accepts a sender as the kitchen. Returns after the TLS handshake.
 pub(crate) async fn accept(world: &World, listener: &TcpListener) -> TlsLink {
     let (mut stream, _) = listener.accept().await.expect("a sender comes");
-    admit(&mut stream).await.expect("it is one");
+    preface::receive(&mut stream).await.expect("it is one");
     let pins = Pins::senders(world.kitchen.known());
     tls::receiver::authenticate(stream, &world.kitchen.identity(), pins).await.expect("they trust each other").link
 }

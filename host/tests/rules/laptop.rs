@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use waft::clock::Clock;
 use waft::crypto::RingCipher;
-use waft::door::{KnockError, knock};
 use waft::home::Home;
 use waft::identity::Identity;
 use waft::name::Name;
+use waft::preface::{self, PrefaceError};
 use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
 use waft::tls::sender::authenticate;
@@ -83,10 +83,10 @@ impl Laptop {
     pub(crate) async fn dial(&self, address: &str) -> TlsLink {
         let stream = loop {
             let mut stream = TcpStream::connect(address).await.expect("the receiver listens");
-            match knock(&mut stream).await {
+            match preface::send(&mut stream).await {
                 Ok(()) => break stream,
                 // The session before is not over yet.
-                Err(KnockError::Refused(ClearRefusal::Busy)) => sleep(Duration::from_millis(20)).await,
+                Err(PrefaceError::Refused(ClearRefusal::Busy)) => sleep(Duration::from_millis(20)).await,
                 Err(error) => panic!("the receiver does not begin TLS: {error:?}"),
             }
         };

@@ -51,6 +51,9 @@ impl<E: Environment> Session<'_, '_, E> {
         // A run has one folder: the user who agreed to it has not agreed to another one.
         check_field(self.receiver.peers.runs.binds(&opening.run, &offered))?;
         self.receiver.operator.event(Event::Offered(offered));
+        if !self.receiver.operator.accepts(&offered) {
+            return Err(SessionError::Refused(Refusal::Declined));
+        }
         Ok(Accepted { run: opening.run, offer, suite, offered, transcript })
     }
 }

@@ -13,6 +13,11 @@ pub trait Operator {
     /// Keeps the lockouts after a code was tried. If they are kept in memory that survives a reset,
     /// [`PeerState::restore`](crate::session::peers::PeerState::restore) reads them after it.
     fn keep_lockouts(&mut self, _lockouts: &LockoutSnapshot) {}
+    /// Decides whether the offered folder may be received. Called with each connection, before the user is asked for the
+    /// key.
+    fn accepts(&mut self, _offered: &Offered) -> bool {
+        true
+    }
     /// Asks the user for the transfer key, and writes it to `key`. `left` is the number of tries that are left after a
     /// wrong key. The session drops this future when the sender disconnects.
     async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer;

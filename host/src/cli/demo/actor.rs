@@ -102,9 +102,8 @@ impl Actor {
 
     /// Adds the expected and the last line of the console to an error.
     fn unexpected(&self, begins: &str, error: Error) -> Error {
-        let Error::Demo(why) = error else { return error };
         let last = escape(&self.last);
-        broken(&format!("{why}. The board's console did not say \"{begins}\"; its last line was \"{last}\""))
+        error.detailed(format_args!("The board's console did not say \"{begins}\"; its last line was \"{last}\""))
     }
 
     /// The next event; `None` when the process has ended.
@@ -233,10 +232,10 @@ mod tests {
         assert_eq!(*board.until("ready").await.unwrap().text("address"), "here");
         // From here on, tokio's clock advances as soon as no task is running.
         tokio::time::pause();
-        let Err(Error::Demo(what)) = board.ask("code", "Code:").await else { panic!("it says no code") };
+        let error = board.ask("code", "Code:").await.unwrap_err();
         let says =
-            "a process said nothing for 60 s. The board's console did not say \"Code:\"; its last line was \"What?\"";
-        assert_eq!(what, says);
+            "a process said nothing for 60 s. The board's console did not say \"Code:\"; its last line was \"What?\".";
+        assert_eq!(error.to_string(), format!("The demonstration failed: {says}"));
     }
 
     #[tokio::test]
@@ -244,11 +243,11 @@ mod tests {
         let failed = async |says: &str| {
             let mut board = board(says);
             board.child.stdin = None;
-            let Err(Error::Demo(what)) = board.until("committed").await else { panic!("it fails") };
-            what
+            let error = board.until("committed").await.err().expect("it fails").to_string();
+            error.strip_prefix("The demonstration failed: ").unwrap().to_owned()
         };
-        assert_eq!(failed(READY).await, "a process ended before it said \"committed\"");
+        assert_eq!(failed(READY).await, "a process ended before it said \"committed\".");
         assert_eq!(failed("{\"event\":\"error\",\"message\":\"No.\"}\n").await, "No.");
-        assert_eq!(failed(&"x".repeat(LINE_MAX)).await, "a process said more than fits one line");
+        assert_eq!(failed(&"x".repeat(LINE_MAX)).await, "a process said more than fits one line.");
     }
 }

@@ -10,7 +10,7 @@ use waft_core::sealed::{Header, Opener, Schedule, Secret, Span, Transcript};
 use waft_core::wire::frame::{self, Kind};
 
 use crate::crypto::RingCipher;
-use crate::error::{Error, Sealed};
+use crate::error::{Class, Error, shown};
 
 /// A sealed file whose header was read.
 pub(super) struct SealedFile {
@@ -24,7 +24,7 @@ pub(super) struct SealedFile {
 impl SealedFile {
     /// Opens a file and reads everything before its chunks.
     pub(super) fn start(path: &Path) -> Result<Self, Error> {
-        let mut file = File::open(path).map_err(|cause| Error::File(path.to_owned(), cause))?;
+        let mut file = File::open(path).map_err(|cause| Error::file(path, cause))?;
         let mut start = [0; START];
         read(path, &mut file, &mut start)?;
         let length = header_len(&start).map_err(|error| file_error(path, error))?;
@@ -59,7 +59,7 @@ impl SealedFile {
     /// share the file's position.
     pub(super) fn pieces(&self, secret: &Secret) -> Result<Pieces, Error> {
         let first = START + self.header_bytes.len() + self.commitment.len();
-        let failed = |cause| Error::File(self.path.clone(), cause);
+        let failed = |cause| Error::file(&self.path, cause);
         let mut file = self.file.try_clone().map_err(failed)?;
         file.seek(SeekFrom::Start(first as u64)).map_err(failed)?;
         let Header { suite, shape, .. } = self.header;
@@ -96,7 +96,7 @@ impl Pieces {
         }
         let mut header = [0; FRAME_HEADER];
         read(&self.path, &mut self.file, &mut header)?;
-        let damaged = || Error::Sealed(Sealed::Damaged, self.path.to_owned());
+        let damaged = || damaged(&self.path);
         let header = frame::Header::decode(header, self.chunk).map_err(|_| damaged())?;
         if header.kind != Kind::Chunk {
             return Err(damaged());
@@ -114,24 +114,39 @@ impl Pieces {
     fn end(&mut self) -> Result<(), Error> {
         match self.file.read(&mut [0]) {
             Ok(0) => Ok(()),
-            Ok(_) => Err(Error::Sealed(Sealed::Damaged, self.path.to_owned())),
-            Err(cause) => Err(Error::File(self.path.to_owned(), cause)),
+            Ok(_) => Err(damaged(&self.path)),
+            Err(cause) => Err(Error::file(&self.path, cause)),
         }
     }
 }
 
 fn read(path: &Path, file: &mut File, buffer: &mut [u8]) -> Result<(), Error> {
     file.read_exact(buffer).map_err(|cause| match cause.kind() {
-        ErrorKind::UnexpectedEof => Error::Sealed(Sealed::Truncated, path.to_owned()),
-        _ => Error::File(path.to_owned(), cause),
+        ErrorKind::UnexpectedEof => Error::new(
+            Class::Storage,
+            format!("{} is cut short.", shown(path)),
+            "Copy it again from where it was made, and compare the sizes. The target is as it was.",
+        ),
+        _ => Error::file(path, cause),
     })
 }
 
 fn file_error(path: &Path, error: FileError) -> Error {
-    let what = match error {
-        FileError::Magic => Sealed::NotOne,
-        FileError::Version(_) | FileError::Algorithm => Sealed::Version,
-        FileError::Header | FileError::Field => Sealed::Damaged,
+    let name = shown(path);
+    let (what, advice) = match error {
+        FileError::Magic => (format!("{name} is no sealed file."), "Give a file that `waft seal` made."),
+        FileError::Version(_) | FileError::Algorithm => {
+            (format!("{name} was sealed by a later release of waft."), "Update waft on this machine.")
+        }
+        FileError::Header | FileError::Field => return damaged(path),
     };
-    Error::Sealed(what, path.to_owned())
+    Error::new(Class::Storage, what, advice)
+}
+
+fn damaged(path: &Path) -> Error {
+    Error::new(
+        Class::Storage,
+        format!("{} is damaged: a part of it is not what was sealed.", shown(path)),
+        "Copy it again from where it was made. The target is as it was.",
+    )
 }

@@ -1,83 +1,49 @@
-//! The user interface of a sender's session: implements core's [`Operator`].
+//! The user interface of a sender.
 
 use waft_core::code::{AuthCode, TransferKey};
-use waft_core::session::sender::{Event as Happened, Operator};
-use waft_core::wire::message::Stage;
 
-use crate::asked::Asked;
+use super::retries::RetryReports;
 use crate::cli::answers::{code_form, show_key};
-use crate::cli::interrupt::Interrupt;
-use crate::cli::ui::secret;
-use crate::cli::ui::{Event, Progress, Ui};
-use crate::error::{Error, Moment, bytes};
+use crate::cli::ui::{Event, Progress, Question, Ui, secret};
+use crate::error::{Class, Error, bytes};
+use crate::name::Name;
+use crate::send::{self, Stage};
 
-/// Where the key was already shown in this run. It is shown once in each place.
-#[derive(Default)]
-pub(super) struct KeyTold {
-    /// As an event for scripts. This happens as soon as it is known that the key will be typed, so that a script has
-    /// it before it is asked for the code.
-    script: bool,
-    /// As text for the user. This happens when the receiver's user is asked for the key.
-    user: bool,
-}
-
-/// The user interface for one session with `peer`.
-pub(super) struct AtSender<'a> {
+/// The user interface for one run of a sender to `peer`.
+pub(super) struct SendOperator<'a> {
     ui: &'a Ui,
-    interrupt: &'a Interrupt,
     peer: &'a str,
-    key: &'a TransferKey,
-    total: u64,
-    /// Where the key was already shown in this run.
-    key_told: &'a mut KeyTold,
+    retries: RetryReports,
+    /// Whether the key was shown to the user, which happens when the receiver's user is asked for it. A script has it
+    /// earlier, before it is asked for the code.
+    is_key_shown: bool,
     progress: Option<Progress<'a>>,
-    stage: Option<Stage>,
-    /// The positions in the archive where sending began and where it is now.
-    crossed: Option<(u64, u64)>,
-    moment: Moment,
     /// Why no code was given.
     failure: Option<Error>,
 }
 
-impl<'a> AtSender<'a> {
-    pub(super) fn new(
-        ui: &'a Ui,
-        interrupt: &'a Interrupt,
-        peer: &'a str,
-        key: &'a TransferKey,
-        total: u64,
-        key_told: &'a mut KeyTold,
-    ) -> Self {
-        let (progress, stage, crossed, moment, failure) = (None, None, None, Moment::Opening, None);
-        Self { ui, interrupt, peer, key, total, key_told, progress, stage, crossed, moment, failure }
+impl<'a> SendOperator<'a> {
+    pub(super) fn new(ui: &'a Ui, peer: &'a str) -> Self {
+        let (retries, is_key_shown, progress, failure) = Default::default();
+        Self { ui, peer, retries, is_key_shown, progress, failure }
     }
 
-    /// Whether everything was sent, so that the receiver may have the whole folder.
-    pub(super) fn has_sent_all(&self) -> bool {
-        self.crossed.is_some_and(|(_, sent)| sent == self.total)
+    /// Why no code was given, if that ended the run.
+    pub(super) fn failure(self) -> Option<Error> {
+        self.failure
     }
 
-    /// Ends the session. Returns the number of archive bytes that were sent, the phase of the session, and the error
-    /// if no code was given.
-    pub(super) fn end(self) -> (u64, Moment, Option<Error>) {
-        (self.crossed.map_or(0, |(from, to)| to - from), self.moment, self.failure)
-    }
-
-    fn offered(&mut self, sealed: bool) {
-        self.moment = if sealed { Moment::SealedKey } else { Moment::Key };
-        if sealed {
+    fn offered(&mut self, key: Option<&TransferKey>) {
+        let Some(key) = key else {
             return self.ui.say(format!("The key goes to {} sealed: nobody has to type it.", self.peer));
-        }
-        if !std::mem::replace(&mut self.key_told.user, true) {
-            show_key(self.ui, self.key);
+        };
+        if !std::mem::replace(&mut self.is_key_shown, true) {
+            show_key(self.ui, key);
             self.ui.say(format!("Read it out to the user at {}, who is asked for it now.", self.peer));
         }
     }
 
-    fn working(&mut self, stage: Stage) {
-        if self.stage.replace(stage) == Some(stage) {
-            return;
-        }
+    fn waiting(&mut self, stage: Stage) {
         self.progress = None;
         let (what, text) = match stage {
             Stage::Key => ("key", "Waiting for the key to be typed there."),
@@ -92,68 +58,75 @@ impl<'a> AtSender<'a> {
         if stage == Stage::KeyAgain { self.ui.must(text) } else { self.ui.say(text) }
     }
 
-    fn begin(&mut self, offset: u64) {
-        self.moment = Moment::Begun;
-        self.crossed = Some((offset, offset));
+    fn started(&mut self, offset: u64, total: u64) {
         match offset {
             0 => self.ui.say("Sending."),
-            offset if offset == self.total => self.ui.say(format!("{} has everything already.", self.peer)),
-            offset => self.ui.say(format!("Going on at {} of {}.", bytes(offset), bytes(self.total))),
+            offset if offset == total => self.ui.say(format!("{} has everything already.", self.peer)),
+            offset => self.ui.say(format!("Going on at {} of {}.", bytes(offset), bytes(total))),
         }
-        self.progress = Some(self.ui.progress(offset, self.total));
+        self.progress = Some(self.ui.progress(offset, total));
     }
 }
 
-impl Operator for AtSender<'_> {
-    async fn code(&mut self, left: Option<u8>) -> Option<AuthCode> {
-        self.moment = Moment::Code;
-        if let Some(left) = left {
+impl send::Operator for SendOperator<'_> {
+    async fn code(&mut self, _receiver: &Name, tries_left: Option<u8>) -> Option<AuthCode> {
+        if let Some(left) = tries_left {
             self.ui.must(format!("That code was wrong; tries left: {left}."));
-            if Asked::Code.in_environment().is_some() {
-                self.failure = Some(Error::CodeWrong);
+            if Question::Code.in_environment().is_some() {
+                self.failure = Some(wrong_code());
                 return None;
             }
         }
         let question = format!("Code that {} shows:", self.peer);
-        let answer = tokio::select! {
-            answer = self.ui.ask(Asked::Code, &question, code_form) => answer,
-            () = self.interrupt.raised() => return None,
-        };
-        match answer {
+        match self.ui.ask(Question::Code, &question, code_form).await {
             Ok(code) => Some(code),
             Err(error) => {
-                self.failure = Some(if left.is_some() { Error::CodeWrong } else { error });
+                self.failure = Some(if tries_left.is_some() { wrong_code() } else { error.into() });
                 None
             }
         }
     }
 
-    fn event(&mut self, event: Happened) {
+    fn event(&mut self, event: send::Event<'_>) {
+        use send::Event as Happened;
         match event {
-            Happened::Greeted { free, sealed } => {
-                self.ui.detail(format!("{} has {} free.", self.peer, bytes(free)));
-                if !sealed && !std::mem::replace(&mut self.key_told.script, true) {
-                    self.ui.event(&Event::Key { key: &secret(self.key.display()) });
+            Happened::StillDialing { address, limit } => {
+                self.ui.say(format!("{address} has not answered yet. Waiting up to {} s.", limit.as_secs()));
+            }
+            Happened::OtherAddress { failed, next } => self
+                .ui
+                .detail(format!("{} is not at {failed}. Trying {next}, its address in the trust file.", self.peer)),
+            Happened::Connected => {
+                self.ui.event(&Event::Connected { peer: self.peer });
+                self.ui.say(format!("{} is there.", self.peer));
+            }
+            Happened::AddressNotSaved(error) => {
+                self.ui.warn(format!("where {} was met cannot be kept: {error}", self.peer));
+            }
+            Happened::FreeSpace(free) => self.ui.detail(format!("{} has {} free.", self.peer, bytes(free))),
+            Happened::Key(key) => self.ui.event(&Event::Key { key: &secret(key.display()) }),
+            Happened::CodeAccepted => self.ui.say("The code is right."),
+            Happened::Offered { key } => self.offered(key),
+            Happened::Waiting(stage) => self.waiting(stage),
+            Happened::Started { offset, total } => self.started(offset, total),
+            Happened::Progress(position) => {
+                if let Some(progress) = &mut self.progress {
+                    progress.set(position);
                 }
             }
-            Happened::CodeAccepted => {
-                self.moment = Moment::Opening;
-                self.ui.say("The code is right.");
+            Happened::Retry { .. } => {
+                self.progress = None;
+                self.retries.report(&event, self.ui);
             }
-            Happened::Offered { sealed } => self.offered(sealed),
-            Happened::Working(stage) => self.working(stage),
-            Happened::Accepted { offset } => self.begin(offset),
-            Happened::Sent(bytes) => {
-                if let (Some(progress), Some((_, sent))) = (&mut self.progress, &mut self.crossed) {
-                    *sent = bytes;
-                    progress.set(bytes);
-                }
-            }
-            Happened::Durable(_) => self.moment = Moment::Content,
         }
     }
+}
 
-    async fn interrupted(&mut self) {
-        self.interrupt.raised().await;
-    }
+/// The error for a code that the receiver rejects, if the user cannot be asked for another one.
+fn wrong_code() -> Error {
+    Error::new(
+        Class::Code,
+        "The code is wrong.",
+        "Look at the receiver: it shows the code that holds now. After three wrong ones it makes a new one.",
+    )
 }

@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::board::Board;
 use crate::cli::ui::Ui;
-use crate::error::Error;
+use crate::error::{Class, Error, shown};
 
 /// Folder of the board families in the source.
 const FAMILIES: &str = "firmware/boards";
@@ -18,14 +18,14 @@ const ELF_HEAD: usize = 20;
 
 /// Accepts a given file if it is a program for such a board. QEMU itself would run anything.
 pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
-    let failed = |cause| Error::File(path.to_owned(), cause);
+    let failed = |cause| Error::file(path, cause);
     let mut head = Vec::new();
     // Reading a pipe would block, and its content could be read only once.
     if path.metadata().map_err(failed)?.is_file() {
         let file = File::open(path).map_err(failed)?;
         file.take(ELF_HEAD as u64).read_to_end(&mut head).map_err(failed)?;
     }
-    if is_program(&head) { Ok(path.to_owned()) } else { Err(Error::NotFirmware(path.to_owned())) }
+    if is_program(&head) { Ok(path.to_owned()) } else { Err(not_firmware(path)) }
 }
 
 /// Checks the start of an ELF file: class 1 for 32 bits, data 1 for little-endian, type 2 for an executable, machine 40
@@ -60,10 +60,10 @@ pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf
     cargo.args(board.build()).current_dir(root).stdin(Stdio::null());
     // Cargo's messages go to standard error like waft's own; standard output may carry events.
     cargo.stdout(Stdio::null()).kill_on_drop(true);
-    let status = cargo.status().await.map_err(|cause| Error::File("cargo".into(), cause))?;
+    let status = cargo.status().await.map_err(|cause| Error::file("cargo", cause))?;
     match status.success() {
         true => Ok(root.join(board.firmware())),
-        false => Err(Error::Build(board.target)),
+        false => Err(build_failed(board.target)),
     }
 }
 
@@ -83,6 +83,35 @@ async fn fetch_target(root: &Path, board: &Board, ui: &Ui) {
         rustup.args(["toolchain", "install"]).current_dir(root).stdin(Stdio::null()).kill_on_drop(true);
         let _ = rustup.output().await;
     }
+}
+
+/// The error for a missing firmware.
+pub(super) fn no_firmware() -> Error {
+    Error::new(
+        Class::Usage,
+        "There is no firmware to run: this is not in waft's source.",
+        "Give the program with --firmware ELF, or run the command in the source, which builds it.",
+    )
+}
+
+/// The error for a file that is not a firmware.
+fn not_firmware(path: &Path) -> Error {
+    Error::new(
+        Class::Storage,
+        format!("{} is no firmware: it is no ELF program for 32-bit Arm.", shown(path)),
+        "Give the file that cargo built, waft-mps2, and no .bin or .hex of it. In waft's source --firmware can be left out.",
+    )
+}
+
+/// The error for a firmware that cannot be built.
+fn build_failed(target: &str) -> Error {
+    Error::new(
+        Class::Storage,
+        "The firmware could not be built; cargo's own words stand above.",
+        format!(
+            "If the target is missing: rustup target add {target}. A firmware built elsewhere can be given with --firmware."
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -108,13 +137,14 @@ mod tests {
             given(&path)
         };
         assert_eq!(given_with(&[]).unwrap(), path);
+        let is_rejected = |given: Result<PathBuf, Error>| given.unwrap_err().to_string().contains("is no firmware");
         // Not ELF, 64 bits, big-endian, an object file, x86-64, RISC-V.
         for change in [(1, b'e'), (4, 2), (5, 2), (16, 1), (18, 62), (18, 243)] {
-            assert!(matches!(given_with(&[change]), Err(Error::NotFirmware(_))), "{change:?}");
+            assert!(is_rejected(given_with(&[change])), "{change:?}");
         }
         std::fs::write(&path, b"\x7fELF\x01\x01").unwrap();
-        assert!(matches!(given(&path), Err(Error::NotFirmware(_))));
-        assert!(matches!(given(folder.path()), Err(Error::NotFirmware(_))));
-        assert!(matches!(given(&folder.path().join("none")), Err(Error::File(..))));
+        assert!(is_rejected(given(&path)));
+        assert!(is_rejected(given(folder.path())));
+        assert!(given(&folder.path().join("none")).unwrap_err().to_string().contains("cannot be used"));
     }
 }

@@ -31,7 +31,7 @@ use crate::address::PORT;
 use crate::board::Board;
 use crate::cli::platform::{self, ByteByByte};
 use crate::cli::ui::{Reader, Ui};
-use crate::error::{Error, shown};
+use crate::error::{Class, Error, shown};
 use crate::simulation::flash::SIZE;
 use crate::simulation::state::State;
 
@@ -91,7 +91,7 @@ impl<'a> Emulated<'a> {
         forwards: &[Forward],
         ui: &'a Ui,
     ) -> Result<Self, Error> {
-        let mut command = Command::from(platform::child(&program().ok_or(Error::NoQemu)?));
+        let mut command = Command::from(platform::child(&program().ok_or_else(no_qemu)?));
         command.args(arguments(board, firmware, state, at, forwards)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
@@ -130,7 +130,7 @@ impl<'a> Emulated<'a> {
     /// The reason why the emulator ended by itself.
     async fn ended(&mut self) -> Result<Error, Error> {
         let status: ExitStatus = self.child.wait().await.map_err(failed)?;
-        Ok(Error::QemuEnded(status.to_string()))
+        Ok(qemu_ended(&status.to_string()))
     }
 
     /// Switches the board off.
@@ -156,7 +156,7 @@ async fn pass_on(input: Option<ChildStdin>) -> ! {
 }
 
 fn failed(cause: io::Error) -> Error {
-    Error::File(PROGRAM.into(), cause)
+    Error::file(PROGRAM, cause)
 }
 
 fn arguments(
@@ -220,9 +220,32 @@ fn nic(address: &Address, at: SocketAddrV4, forwards: &[Forward]) -> String {
 }
 
 fn word(path: &Path) -> Result<String, Error> {
-    let path = std::path::absolute(path).map_err(|cause| Error::File(path.to_owned(), cause))?;
+    let path = std::path::absolute(path).map_err(|cause| Error::file(path, cause))?;
     let no_text = || Error::usage(format!("QEMU cannot be given the path {}", shown(&path)));
     path.to_str().map(str::to_owned).ok_or_else(no_text)
+}
+
+/// The error for a missing emulator.
+pub(super) fn no_qemu() -> Error {
+    Error::new(
+        Class::Storage,
+        "QEMU is missing: there is no qemu-system-arm in the PATH.",
+        "Debian, Ubuntu: sudo apt install qemu-system-arm (where that conflicts with a newer QEMU, on Debian 12: sudo apt \
+         install -t bookworm-backports qemu-system-arm)\n  \
+         Fedora: sudo dnf install qemu-system-arm\n  \
+         macOS: brew install qemu\n  \
+         Windows: winget install SoftwareFreedomConservancy.QEMU, and put its folder into the PATH\n  \
+         Or run the board without it: waft simulate",
+    )
+}
+
+/// The error for an emulator that ended unexpectedly.
+fn qemu_ended(how: &str) -> Error {
+    Error::new(
+        Class::Broken,
+        format!("The emulated board went off by itself: QEMU ended with {how}."),
+        "Look at what it said last. What the board has stays: the next `waft simulate` goes on from there.",
+    )
 }
 
 /// Detects when the console prints that the board listens.

@@ -9,11 +9,9 @@ use zeroize::Zeroizing;
 use super::reader::{READ, Reader};
 use super::terminal::{self, Prompts};
 use super::typing::{Line, Typed};
-use super::{Event, Ui, prompt};
-use crate::asked::Asked;
+use super::{AskError, Event, Question, Ui, prompt};
 use crate::cli::platform::{ByteByByte, SHOWS_SECRETS, forget_typed};
 use crate::cli::ui::secret;
-use crate::error::Error;
 
 /// Maximum length of a piped line. A longer line is split, and is an answer in a wrong format.
 const LINE_MAX: usize = 4096;
@@ -21,14 +19,14 @@ const LINE_MAX: usize = 4096;
 const FORMS_MAX: usize = 20;
 
 /// The short question, for use after the full one was shown.
-fn again(asked: Asked) -> &'static str {
+fn again(asked: Question) -> &'static str {
     match asked {
-        Asked::Code => "Code:",
-        Asked::Key => "Key:",
-        Asked::Folder => "Folder:",
-        Asked::Receiver => "To:",
-        Asked::Passphrase => "Passphrase:",
-        Asked::Renewal => "yes or no:",
+        Question::Code => "Code:",
+        Question::Key => "Key:",
+        Question::Folder => "Folder:",
+        Question::Receiver => "To:",
+        Question::Passphrase => "Passphrase:",
+        Question::Renewal => "yes or no:",
     }
 }
 
@@ -43,12 +41,12 @@ impl Ui {
     /// or the pipe. Cancel-safe.
     pub(crate) async fn ask<T>(
         &self,
-        asked: Asked,
+        asked: Question,
         text: &str,
         parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, AskError> {
         if let Some(answer) = asked.in_environment() {
-            return parse(&answer).map_err(|why| Error::malformed(asked, why));
+            return parse(&answer).map_err(|why| AskError::Malformed(asked, why));
         }
         let mut input = self.input.lock().await;
         if self.has_person() {
@@ -70,10 +68,10 @@ impl Ui {
             // The full question may report an event, which must not be reported again.
             text = again(asked);
         }
-        Err(last.map_or(Error::NoAnswer(asked), |why| Error::malformed(asked, why)))
+        Err(last.map_or(AskError::NoAnswer(asked), |why| AskError::Malformed(asked, why)))
     }
 
-    async fn answer(&self, input: &mut Input, asked: Asked, text: &str) -> Option<Zeroizing<String>> {
+    async fn answer(&self, input: &mut Input, asked: Question, text: &str) -> Option<Zeroizing<String>> {
         let is_drawn = match self.prompts {
             Prompts::Nowhere => return None,
             Prompts::Piped => {
@@ -85,7 +83,7 @@ impl Ui {
         };
         let _open = OpenQuestion;
         // A terminal in line mode shows what the user types.
-        let collects = !is_drawn && SHOWS_SECRETS && asked != Asked::Passphrase;
+        let collects = !is_drawn && SHOWS_SECRETS && asked != Question::Passphrase;
         let mode = if collects { None } else { ByteByByte::begin() };
         match is_drawn {
             true => terminal::draw(secret(prompt(text)), ""),
@@ -99,7 +97,7 @@ impl Ui {
 }
 
 /// Reads a line that is checked on every key, and redrawn if the terminal supports it.
-async fn typed(input: &mut Input, asked: Asked, text: &str, is_drawn: bool) -> Option<Zeroizing<String>> {
+async fn typed(input: &mut Input, asked: Question, text: &str, is_drawn: bool) -> Option<Zeroizing<String>> {
     let mut line = Line::new(asked);
     loop {
         let mut hint = "";
@@ -118,7 +116,7 @@ async fn typed(input: &mut Input, asked: Asked, text: &str, is_drawn: bool) -> O
 
 /// The question and the input as one row, because a wrapped line could not be redrawn. If both do not fit, the short
 /// question is used; of a long input only the end is shown.
-fn row(asked: Asked, text: &str, line: &str, width: usize) -> Zeroizing<String> {
+fn row(asked: Question, text: &str, line: &str, width: usize) -> Zeroizing<String> {
     // A space separates the question from the input, and the cursor takes one more column.
     let room = |text| width.saturating_sub(measure_text_width(text) + 2);
     let text = if measure_text_width(line) > room(text) { again(asked) } else { text };
@@ -246,12 +244,12 @@ mod tests {
         let key = "FENH-X428-JYAX-NVMS";
         let path = format!("/home/anna/{}日本", "long/".repeat(20));
         for (asked, text, line, width, shown) in [
-            (Asked::Key, question, key, 80, format!("{question} {key}")),
-            (Asked::Key, question, key, 68, format!("{question} {key}")),
-            (Asked::Key, question, key, 67, format!("Key: {key}")),
-            (Asked::Folder, "Folder [./SEND_FOLDER]:", &path, 19, "Folder: /long/日本".to_owned()),
-            (Asked::Folder, "Folder [./SEND_FOLDER]:", &path, 12, "Folder: 本".to_owned()),
-            (Asked::Key, question, "", 0, format!("{question} ")),
+            (Question::Key, question, key, 80, format!("{question} {key}")),
+            (Question::Key, question, key, 68, format!("{question} {key}")),
+            (Question::Key, question, key, 67, format!("Key: {key}")),
+            (Question::Folder, "Folder [./SEND_FOLDER]:", &path, 19, "Folder: /long/日本".to_owned()),
+            (Question::Folder, "Folder [./SEND_FOLDER]:", &path, 12, "Folder: 本".to_owned()),
+            (Question::Key, question, "", 0, format!("{question} ")),
         ] {
             let row = row(asked, text, line, width);
             assert_eq!(console::strip_ansi_codes(&row), shown, "{width}");

@@ -7,6 +7,7 @@
 mod event;
 mod input;
 mod progress;
+mod question;
 mod reader;
 mod terminal;
 mod text;
@@ -18,10 +19,11 @@ use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use console::{Style, style};
 pub(crate) use event::Event;
 pub(crate) use progress::Progress;
+pub(crate) use question::{AskError, Question};
 pub(crate) use reader::Reader;
 
 use crate::cli::arguments::Voice;
-use crate::error::{Class, Error, Told};
+use crate::error::{Class, Error};
 use terminal::Prompts;
 use text::Escaped;
 pub(crate) use text::secret;
@@ -122,7 +124,7 @@ impl Ui {
     /// Returns an error if a result or an event could not be written to standard output. A reader that closed the
     /// pipe is not an error.
     pub(crate) fn check_output(&self) -> Result<(), Error> {
-        self.lost.take().map_or(Ok(()), |cause| Err(Error::File("standard output".into(), cause)))
+        self.lost.take().map_or(Ok(()), |cause| Err(Error::file("standard output", cause)))
     }
 
     fn wrote(&self, written: io::Result<()>) {
@@ -135,30 +137,28 @@ impl Ui {
 
     /// Reports the error that ends the command.
     pub(crate) fn error(&self, error: &Error) {
-        let told = error.told();
-        let exit = crate::cli::exit_code(told.class);
-        self.failure(&told, Some(exit));
+        self.failure(error, Some(crate::cli::exit_code(error.class())));
     }
 
     /// Reports an error after which the command continues.
     pub(crate) fn error_and_go_on(&self, error: &Error) {
-        self.failure(&error.told(), None);
+        self.failure(error, None);
     }
 
-    fn failure(&self, told: &Told, exit: Option<u8>) {
+    fn failure(&self, error: &Error, exit: Option<u8>) {
         terminal::set_bar(None);
-        if told.class == Class::Interrupted {
+        if error.class() == Class::Interrupted {
             terminal::take_away_echo();
         }
         self.event(&Event::Error {
-            class: told.class.name(),
+            class: error.class().name(),
             exit,
-            message: escape_lines(&told.what),
-            advice: escape_lines(&told.next),
+            message: escape_lines(&error.to_string()),
+            advice: escape_lines(error.advice()),
         });
-        self.line(&format!("error: {}", told.what), Style::new().red().bold());
-        if !told.next.is_empty() {
-            self.line(&format!("  {}", told.next), Style::new());
+        self.line(&format!("error: {error}"), Style::new().red().bold());
+        if !error.advice().is_empty() {
+            self.line(&format!("  {}", error.advice()), Style::new());
         }
     }
 

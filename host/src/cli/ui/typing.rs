@@ -8,8 +8,7 @@ use std::fmt::{self, Write as _};
 use waft_core::path::escape;
 use zeroize::Zeroizing;
 
-use crate::asked::Asked;
-use crate::cli::ui::secret;
+use crate::cli::ui::{Question, secret};
 
 /// Maximum length of free text.
 const TEXT_MAX: usize = 4096;
@@ -20,7 +19,7 @@ const ESCAPE: u8 = 0x1b;
 
 /// The line so far.
 pub(super) struct Line {
-    asked: Asked,
+    asked: Question,
     text: Zeroizing<Vec<u8>>,
     /// The state within the escape sequence of a cursor key.
     escape: Escape,
@@ -47,7 +46,7 @@ pub(super) enum Typed {
 }
 
 impl Line {
-    pub(super) fn new(asked: Asked) -> Self {
+    pub(super) fn new(asked: Question) -> Self {
         Self { asked, text: Zeroizing::new(Vec::with_capacity(TEXT_MAX)), escape: Escape::No }
     }
 
@@ -72,9 +71,9 @@ impl Line {
         let text = String::from_utf8_lossy(&self.text);
         let stars = fmt::from_fn(|f| text.chars().try_for_each(|_| f.write_str("*")));
         match (self.asked, shows_secrets) {
-            (Asked::Key, true) => secret(Grouped(&text)),
-            (Asked::Key, false) => secret(Grouped(&stars.to_string())),
-            (Asked::Passphrase, _) | (Asked::Code, false) => secret(stars),
+            (Question::Key, true) => secret(Grouped(&text)),
+            (Question::Key, false) => secret(Grouped(&stars.to_string())),
+            (Question::Passphrase, _) | (Question::Code, false) => secret(stars),
             _ => secret(escape(&text)),
         }
     }
@@ -103,12 +102,12 @@ impl Line {
 
     fn grow(&mut self, byte: u8) -> Typed {
         match self.asked {
-            Asked::Key if byte == b'-' || byte == b' ' => Typed::Open,
-            Asked::Key if !is_of_key(byte) => Typed::Not("a key has digits and letters, but no I, L, O or U"),
-            Asked::Key if self.text.len() == 16 => Typed::Not("a key has 16 characters"),
-            Asked::Key => self.push(byte.to_ascii_uppercase()),
-            Asked::Code if !byte.is_ascii_digit() => Typed::Not("a code has digits only"),
-            Asked::Code if self.text.len() == 4 => Typed::Not("a code has 4 digits"),
+            Question::Key if byte == b'-' || byte == b' ' => Typed::Open,
+            Question::Key if !is_of_key(byte) => Typed::Not("a key has digits and letters, but no I, L, O or U"),
+            Question::Key if self.text.len() == 16 => Typed::Not("a key has 16 characters"),
+            Question::Key => self.push(byte.to_ascii_uppercase()),
+            Question::Code if !byte.is_ascii_digit() => Typed::Not("a code has digits only"),
+            Question::Code if self.text.len() == 4 => Typed::Not("a code has 4 digits"),
             _ if self.text.len() == TEXT_MAX => Typed::Not("that is too long"),
             _ => self.push(byte),
         }
@@ -140,7 +139,7 @@ impl fmt::Display for Grouped<'_> {
 mod tests {
     use super::*;
 
-    fn typed(asked: Asked, bytes: &[u8]) -> (Line, Typed) {
+    fn typed(asked: Question, bytes: &[u8]) -> (Line, Typed) {
         let mut line = Line::new(asked);
         let mut last = Typed::Open;
         for byte in bytes {
@@ -151,51 +150,51 @@ mod tests {
 
     #[test]
     fn a_key_is_grouped_while_it_is_typed() {
-        assert_eq!(*typed(Asked::Key, b"abcd").0.shown(true), "ABCD-");
-        assert_eq!(*typed(Asked::Key, b"ab-cd 12").0.shown(true), "ABCD-12");
-        assert_eq!(*typed(Asked::Key, b"0123456789abcdef").0.shown(true), "0123-4567-89AB-CDEF");
-        let (_, done) = typed(Asked::Key, b"0123456789abcdef\n");
+        assert_eq!(*typed(Question::Key, b"abcd").0.shown(true), "ABCD-");
+        assert_eq!(*typed(Question::Key, b"ab-cd 12").0.shown(true), "ABCD-12");
+        assert_eq!(*typed(Question::Key, b"0123456789abcdef").0.shown(true), "0123-4567-89AB-CDEF");
+        let (_, done) = typed(Question::Key, b"0123456789abcdef\n");
         assert_eq!(done, Typed::Done(Zeroizing::new("0123456789ABCDEF".into())));
     }
 
     #[test]
     fn what_no_key_has_does_not_get_in() {
-        assert!(matches!(typed(Asked::Key, b"o").1, Typed::Not(_)));
-        assert!(matches!(typed(Asked::Key, b"0123456789abcdef0").1, Typed::Not(_)));
-        assert!(matches!(typed(Asked::Code, b"12a").1, Typed::Not(_)));
-        assert!(matches!(typed(Asked::Code, b"12345").1, Typed::Not(_)));
+        assert!(matches!(typed(Question::Key, b"o").1, Typed::Not(_)));
+        assert!(matches!(typed(Question::Key, b"0123456789abcdef0").1, Typed::Not(_)));
+        assert!(matches!(typed(Question::Code, b"12a").1, Typed::Not(_)));
+        assert!(matches!(typed(Question::Code, b"12345").1, Typed::Not(_)));
     }
 
     #[test]
     fn backspace_takes_whole_characters() {
-        assert_eq!(*typed(Asked::Folder, "aä\x7f".as_bytes()).0.shown(true), "a");
-        assert_eq!(*typed(Asked::Folder, b"abc\x15d").0.shown(true), "d");
-        assert_eq!(*typed(Asked::Folder, b"\x7f\x7fd").0.shown(true), "d");
+        assert_eq!(*typed(Question::Folder, "aä\x7f".as_bytes()).0.shown(true), "a");
+        assert_eq!(*typed(Question::Folder, b"abc\x15d").0.shown(true), "d");
+        assert_eq!(*typed(Question::Folder, b"\x7f\x7fd").0.shown(true), "d");
     }
 
     #[test]
     fn cursor_keys_and_controls_mean_nothing() {
-        assert_eq!(*typed(Asked::Folder, b"a\x1b[A\x1b[1;5C\x1bOB\x07b").0.shown(true), "ab");
+        assert_eq!(*typed(Question::Folder, b"a\x1b[A\x1b[1;5C\x1bOB\x07b").0.shown(true), "ab");
     }
 
     #[test]
     fn a_passphrase_is_not_shown() {
-        let (line, _) = typed(Asked::Passphrase, "pass wörd".as_bytes());
+        let (line, _) = typed(Question::Passphrase, "pass wörd".as_bytes());
         assert_eq!(*line.shown(true), "*********");
-        assert_eq!(typed(Asked::Passphrase, b"pass word\n").1, Typed::Done(Zeroizing::new("pass word".into())));
+        assert_eq!(typed(Question::Passphrase, b"pass word\n").1, Typed::Done(Zeroizing::new("pass word".into())));
     }
 
     #[test]
     fn a_secret_is_shown_as_stars_where_none_is_shown() {
         let shown = |asked, bytes: &[u8]| typed(asked, bytes).0.shown(false);
-        assert_eq!(*shown(Asked::Key, b"abcd12"), "****-**");
-        assert_eq!(*shown(Asked::Code, b"0123"), "****");
-        assert_eq!(*shown(Asked::Folder, b"photos"), "photos");
+        assert_eq!(*shown(Question::Key, b"abcd12"), "****-**");
+        assert_eq!(*shown(Question::Code, b"0123"), "****");
+        assert_eq!(*shown(Question::Folder, b"photos"), "photos");
     }
 
     #[test]
     fn ctrl_d_ends_an_empty_line_only() {
-        assert_eq!(typed(Asked::Key, b"\x04").1, Typed::Ended);
-        assert_eq!(typed(Asked::Key, b"a\x04").1, Typed::Open);
+        assert_eq!(typed(Question::Key, b"\x04").1, Typed::Ended);
+        assert_eq!(typed(Question::Key, b"a\x04").1, Typed::Open);
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use cap_std::fs::{Dir, Metadata, MetadataExt as _};
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
-use crate::trouble::Cause;
+use crate::file_error::Cause;
 
 /// Gives `to` the owner, group, access control lists and mode bits of `from`. Returns the ones that this user may not
 /// set.
@@ -60,7 +60,7 @@ mod flags {
     use cap_std::fs::Dir;
     use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
 
-    use crate::trouble::Cause;
+    use crate::file_error::Cause;
 
     fn attributes(dir: &Dir, name: &OsStr) -> io::Result<StatxAttributes> {
         match statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
@@ -95,7 +95,7 @@ mod flags {
 
     use cap_std::fs::Dir;
 
-    use crate::trouble::Cause;
+    use crate::file_error::Cause;
 
     pub(super) fn lock_of(_dir: &Dir, _name: &str) -> io::Result<Option<Cause>> {
         Ok(None)

@@ -10,7 +10,7 @@ use cap_fs_ext::DirExt as _;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use waft_core::archive::Modified;
 
-use crate::trouble::Cause;
+use crate::file_error::Cause;
 
 /// The mode of a private directory: the one that [`mode`] returns for every directory.
 pub(crate) const PRIVATE_DIR: u16 = 0o755;

@@ -116,7 +116,7 @@ fn names_that_mean_one_file_here_are_refused() {
         put(&bench.staging(), "tree/big.bin", b"x", 0o600);
         let error = write(&mut store, &bench.bytes()[bench.archive.info.shape.manifest as usize..], 65536).unwrap_err();
         assert!(matches!(error, StoreError::Collision { entry } if entry > 3), "{name}: {error:?}");
-        assert!(store.take_trouble().unwrap().path.ends_with("big.bin"));
+        assert!(store.take_error().unwrap().path.ends_with("big.bin"));
         block_on(store.discard());
         bench.check_clean();
     }

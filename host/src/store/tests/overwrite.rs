@@ -155,12 +155,12 @@ fn in_the_way(fill: impl FnOnce(&Path)) -> (Cause, String) {
     let before = snapshot(&bench.target());
     let mut store = bench.overwriting();
     assert_eq!(bench.receive(&mut store), Err(StoreError::NotWritable));
-    let trouble = store.trouble.take().unwrap();
+    let file_error = store.file_error.take().unwrap();
     block_on(store.discard());
     assert_eq!(snapshot(&bench.target()), before);
     bench.check_clean();
-    let path = trouble.path.replace('\\', "/").split_once("to/folder/").unwrap().1.to_owned();
-    (trouble.cause, path)
+    let path = file_error.path.replace('\\', "/").split_once("to/folder/").unwrap().1.to_owned();
+    (file_error.cause, path)
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_place_that_cannot_be_written_is_told() {
     set_mode(&bench.to(), 0o555);
     let mut store = bench.store();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(store.take_trouble().unwrap().path.ends_with(".folder.waft"));
+    assert!(store.take_error().unwrap().path.ends_with(".folder.waft"));
     set_mode(&bench.to(), 0o755);
 }
 
@@ -328,11 +328,11 @@ fn what_cannot_be_finished_is_told_and_can_be_given_up() {
         drop(store);
         let obstacle = bench.target().join("zz");
         fs::create_dir(&obstacle).unwrap();
-        let trouble = recover(&bench.target()).unwrap_err();
-        assert!(trouble.is_unfinished() && trouble.path.ends_with("folder/zz"), "{trouble}");
+        let file_error = recover(&bench.target()).unwrap_err();
+        assert!(file_error.is_unfinished() && file_error.path.ends_with("folder/zz"), "{file_error}");
         let mut store = bench.overwriting();
         assert!(block_on(store.begin(&bench.offered(), &|_| true)).is_err());
-        assert!(store.take_trouble().unwrap().is_unfinished());
+        assert!(store.take_error().unwrap().is_unfinished());
         if give_up {
             let before = snapshot(&bench.target());
             assert!(abandon(&bench.target()).unwrap());
@@ -374,14 +374,14 @@ fn as_nobody(test: &str, prepare: impl FnOnce(&Path)) -> Option<PathBuf> {
 
 /// The result of receiving into such a target as the user nobody.
 #[cfg(unix)]
-fn received(target: &Path) -> (Answer<Receipt>, Option<Trouble>) {
+fn received(target: &Path) -> (Answer<Receipt>, Option<FileError>) {
     let bench = Bench::planted();
     let mut store = DirectoryStore::open(target, true).unwrap();
     let held = block_on(store.begin(&bench.offered(), &|_| true));
     let received = held.and_then(|_| write(&mut store, bench.bytes(), 65536)).and_then(|()| block_on(store.commit()));
-    let trouble = store.take_trouble();
+    let file_error = store.take_error();
     block_on(store.discard());
-    (received, trouble)
+    (received, file_error)
 }
 
 #[cfg(unix)]
@@ -412,10 +412,10 @@ fn what_this_user_may_not_change_is_told_before_anything_moves() {
     };
     let refused = |path: &str| {
         let before = snapshot(&target);
-        let (received, trouble) = received(&target);
-        let trouble = trouble.unwrap();
-        assert_eq!(received, Err(StoreError::NotWritable), "{trouble}");
-        assert!(trouble.path.ends_with(path) && !trouble.is_unfinished(), "{trouble}");
+        let (received, file_error) = received(&target);
+        let file_error = file_error.unwrap();
+        assert_eq!(received, Err(StoreError::NotWritable), "{file_error}");
+        assert!(file_error.path.ends_with(path) && !file_error.is_unfinished(), "{file_error}");
         assert_eq!(snapshot(&target), before);
         assert!(!recover(&target).unwrap());
         let names = fs::read_dir(target.parent().unwrap()).unwrap();
@@ -436,9 +436,9 @@ fn anothers_file_in_a_sticky_folder_is_told() {
         set_mode(target, 0o1777);
     };
     let Some(target) = as_nobody("anothers_file_in_a_sticky_folder_is_told", prepare) else { return };
-    let (received, trouble) = received(&target);
+    let (received, file_error) = received(&target);
     assert_eq!(received, Err(StoreError::NotWritable));
-    let trouble = trouble.unwrap();
-    assert!(trouble.path.ends_with("folder/zz") && matches!(trouble.cause, Cause::NotOurs), "{trouble}");
+    let file_error = file_error.unwrap();
+    assert!(file_error.path.ends_with("folder/zz") && matches!(file_error.cause, Cause::NotOurs), "{file_error}");
     assert_eq!(fs::read_dir(&target).unwrap().count(), 1);
 }

@@ -95,7 +95,7 @@ fn links_in_the_staging_area_are_not_followed() {
     symlink(outside.path(), bench.staging()).unwrap();
     let mut store = bench.store();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(matches!(store.take_trouble().unwrap().cause, Cause::NotAFolder));
+    assert!(matches!(store.take_error().unwrap().cause, Cause::NotAFolder));
     assert_eq!(snapshot(outside.path()), before);
 }
 
@@ -112,7 +112,7 @@ fn another_users_staging_area_is_left_alone() {
     }
     let mut store = bench.store();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(matches!(store.take_trouble().unwrap().cause, Cause::NotOurs));
+    assert!(matches!(store.take_error().unwrap().cause, Cause::NotOurs));
     assert_eq!(fs::read_dir(bench.staging()).unwrap().count(), 0);
 }
 
@@ -157,5 +157,5 @@ fn one_process_at_a_time() {
     write(&mut one, bench.bytes(), 65536).unwrap();
     bench.check(block_on(one.commit()).unwrap());
     assert_eq!(bench.begin(&mut other), Err(StoreError::NotEmpty));
-    assert!(!matches!(other.take_trouble().unwrap().cause, Cause::InUse), "it is over");
+    assert!(!matches!(other.take_error().unwrap().cause, Cause::InUse), "it is over");
 }

@@ -40,8 +40,8 @@ fn a_full_disk_is_told_and_can_be_gone_on_from() {
     fs::write(&filler, vec![1; 400 << 10]).unwrap();
     let error = write(&mut store, bench.bytes(), 65536).unwrap_err();
     assert!(matches!(error, StoreError::NoSpace { needed, free } if needed > free), "{error:?}");
-    let trouble = store.take_trouble().unwrap();
-    assert!(trouble.path.ends_with("tree/big.bin") && trouble.io_kind() == Some(io::ErrorKind::StorageFull));
+    let file_error = store.take_error().unwrap();
+    assert!(file_error.path.ends_with("tree/big.bin") && file_error.io_kind() == Some(io::ErrorKind::StorageFull));
     block_on(store.suspend());
     // With less room than is missing, the offer is refused at once.
     assert!(matches!(bench.begin(&mut store), Err(StoreError::NoSpace { .. })));

@@ -88,13 +88,13 @@ fn senders_that_cannot_be_served_are_known() {
     assert_eq!(refused(&mut store, other), None);
     bench.receive(&mut store).unwrap();
     assert_eq!((refused(&mut store, own), refused(&mut store, other)), (None, Some(StoreError::NotEmpty)));
-    assert!(store.take_trouble().unwrap().path.ends_with("folder"));
+    assert!(store.take_error().unwrap().path.ends_with("folder"));
     assert_eq!(refused(&mut bench.remembering(true), other), None);
     // At the start, before any sender is known.
     assert!(block_on(bench.remembering(false).probe()).is_ok());
     fs::remove_dir_all(bench.home()).unwrap();
-    let trouble = block_on(bench.remembering(false).probe()).unwrap_err();
-    assert_eq!(trouble.io_kind(), Some(io::ErrorKind::DirectoryNotEmpty));
+    let file_error = block_on(bench.remembering(false).probe()).unwrap_err();
+    assert_eq!(file_error.io_kind(), Some(io::ErrorKind::DirectoryNotEmpty));
     assert!(block_on(bench.remembering(true).probe()).is_ok());
 }
 
@@ -162,7 +162,7 @@ fn a_filled_target_is_left_alone() {
     put(&bench.target(), "old", b"old", 0o644);
     let mut store = bench.store();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotEmpty));
-    assert!(store.take_trouble().unwrap().path.ends_with("folder"));
+    assert!(store.take_error().unwrap().path.ends_with("folder"));
     bench.check_clean();
     // The target may also be filled meanwhile.
     fs::remove_file(bench.target().join("old")).unwrap();
@@ -188,5 +188,5 @@ fn places_that_cannot_be_a_target_are_told() {
     let bench = Bench::planted();
     let mut store = DirectoryStore::open(&at.join("file"), true).unwrap();
     assert_eq!(bench.begin(&mut store), Err(StoreError::NotWritable));
-    assert!(matches!(store.take_trouble().unwrap().cause, Cause::NotAFolder));
+    assert!(matches!(store.take_error().unwrap().cause, Cause::NotAFolder));
 }

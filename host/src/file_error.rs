@@ -11,14 +11,14 @@ use waft_core::path::escape;
 /// A path and the problem there.
 #[derive(Debug, Error)]
 #[error("{path}: {cause}")]
-pub struct Trouble {
+pub struct FileError {
     /// The path, escaped for display.
     pub path: String,
     /// The problem.
     pub cause: Cause,
 }
 
-impl Trouble {
+impl FileError {
     pub(crate) fn new(path: impl AsRef<OsStr>, cause: impl Into<Cause>) -> Self {
         Self { path: shown(path.as_ref()), cause: cause.into() }
     }

@@ -1,17 +1,18 @@
-//! The start-up texts of a receiver: its identity, its addresses, its code, and the trusted senders.
+//! The start-up banner of a receiver: its identity, its addresses, its code, and the trusted senders.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::reception::Reception;
+use waft_core::code::AuthCode;
+
 use crate::address::{Address, PORT};
+use crate::certificate::Certificate;
 use crate::cli::answers::show_code;
 use crate::cli::arguments::Receive;
-use crate::cli::ui::{Event, Ui};
+use crate::cli::ui::{Event, Ui, secret};
 use crate::error::{Error, shown};
 use crate::home::Home;
-use crate::identity::{self, Identity};
-use crate::interface;
-use crate::net::{self, Endpoint, ListenError, addresses};
+use crate::identity;
+use crate::net::{self, Endpoint, addresses};
 use crate::trust::{Peer, Trust};
 
 /// Parses the address to listen on: `ADDR:PORT`, `ADDR` or `PORT`; without one, the default port of all addresses. A
@@ -26,8 +27,8 @@ pub(in crate::cli) fn listen_at(typed: Option<&str>) -> Result<Endpoint, Error> 
         Some((host, port)) => (host, port.strip_prefix(':').and_then(|port| port.parse().ok())),
         None => (typed, Some(PORT)),
     };
-    let at = port.map(|port| interface::socket_address(host, port)).transpose();
-    if let Some(at) = at.map_err(|unknown| Error::Listen(ListenError::Interface(unknown)))?.flatten() {
+    let at = port.map(|port| net::socket_address(host, port)).transpose();
+    if let Some(at) = at.map_err(|unknown| Error::from(&unknown))?.flatten() {
         return Ok(Endpoint::At(at));
     }
     match (typed.parse::<SocketAddr>(), typed.parse::<IpAddr>()) {
@@ -37,40 +38,40 @@ pub(in crate::cli) fn listen_at(typed: Option<&str>) -> Result<Endpoint, Error> 
     }
 }
 
-/// The inputs of the start-up texts.
-pub(super) struct Greeting<'a> {
+/// The inputs of the start-up banner.
+pub(super) struct Banner<'a> {
     /// The arguments of the command.
     pub(super) args: &'a Receive,
     /// The configuration folder.
     pub(super) home: &'a Home,
-    /// This machine's identity.
-    pub(super) identity: &'a Identity,
+    /// This machine's certificate.
+    pub(super) certificate: &'a Certificate,
     /// The trusted peers.
     pub(super) trust: &'a Trust,
     /// The local address of the listener.
     pub(super) local: SocketAddr,
 }
 
-/// Prints the start-up texts.
-pub(super) fn greet(about: &Greeting<'_>, reception: &mut Reception, ui: &Ui) -> Result<(), Error> {
-    let &Greeting { args, home, identity, trust, local } = about;
+/// Prints the start-up banner. `code` is the code that senders have to give, if there is one.
+pub(super) fn print_banner(banner: &Banner<'_>, code: Option<&AuthCode>, ui: &Ui) -> Result<(), Error> {
+    let &Banner { args, home, certificate, trust, local } = banner;
     let name = identity::name(home)?;
     let name = name.as_ref().map_or("This machine", |name| name.as_str());
-    ui.say(format!("{name}, fingerprint {}", identity.certificate().fingerprint()));
-    let addresses = tell_addresses(local, ui);
+    ui.say(format!("{name}, fingerprint {}", certificate.fingerprint()));
+    let addresses = print_addresses(local, ui);
     ui.say(format!("Folders are received into {}", shown(&args.into)));
-    tell_trust(trust, ui);
-    let code = (!args.no_code).then(|| reception.first_code());
-    if let Some(code) = &code {
+    print_senders(trust, ui);
+    if let Some(code) = code {
         show_code(ui, "Code", code);
     }
+    let code = code.map(|code| secret(code.display()));
     let code = code.as_ref().map(|code| code.as_str());
     ui.event(&Event::Ready { address: addresses.first().map(String::as_str), addresses: &addresses, code });
     Ok(())
 }
 
 /// Prints the addresses of the receiver, and returns them.
-fn tell_addresses(local: SocketAddr, ui: &Ui) -> Vec<String> {
+fn print_addresses(local: SocketAddr, ui: &Ui) -> Vec<String> {
     let addresses = reachable_at(local);
     let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     if shown.is_empty() {
@@ -87,7 +88,7 @@ fn tell_addresses(local: SocketAddr, ui: &Ui) -> Vec<String> {
     shown
 }
 
-fn tell_trust(trust: &Trust, ui: &Ui) {
+fn print_senders(trust: &Trust, ui: &Ui) {
     let senders: Vec<&str> =
         trust.peers().iter().filter(|peer| peer.sends).map(|Peer { name, .. }| name.as_str()).collect();
     match senders.is_empty() {

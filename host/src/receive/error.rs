@@ -1,55 +1,53 @@
-//! The receiver's error texts for a session with `peer` that ended without a committed folder.
+//! The errors of a session with a sender that ended without a committed folder.
 //!
-//! In these cases the target holds what it held before, unless [`Trouble::is_unfinished`] is true: then a part of the new
+//! In these cases the target holds what it held before, unless [`FileError::is_unfinished`] is true: then a part of the new
 //! folder was already moved into it.
 
 use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
-use super::Class::{Broken, Code, Key, Protocol, Refused, Storage};
-use super::moment::{Moment, cancelled, malformed, misbehaved, pause};
-use super::{SAME_RELEASE, Told, both_bytes, told};
-use crate::trouble::Trouble;
+use crate::error::Class::{Broken, Code, Key, Protocol, Refused, Storage};
+use crate::error::{Error, SAME_RELEASE, both_bytes};
+use crate::file_error::FileError;
+use crate::session::{Phase, cancelled, malformed, misbehaved, pause};
+use crate::store;
 
 const KEPT: &str = "Whatever was received is kept: when the folder is sent again, it goes on from there.";
 const NOTHING: &str = "Nothing was received in this try. The folder can be sent again.";
 
-/// The text for `cause`. `trouble` is the path and the problem, if the store failed.
-pub(super) fn session(peer: &str, cause: SessionError, trouble: Option<&Trouble>, moment: Moment) -> Told {
-    let mut text = ended(peer, cause, moment);
-    if let Some(trouble) = trouble.filter(|_| cause != SessionError::Refused(Refusal::NotEmpty)) {
-        if let Some(told) = super::storage::about(trouble) {
-            return told;
-        }
-        text.what.push_str(&format!(" {trouble}."));
+/// The error for `cause`. `peer` is the sender's name, `file` the path and the problem if the store failed.
+pub(crate) fn session_error(peer: &str, cause: SessionError, file: Option<&FileError>, phase: Phase) -> Error {
+    let error = ended(peer, cause, phase);
+    match file.filter(|_| cause != SessionError::Refused(Refusal::NotEmpty)) {
+        Some(file) => store::error::specific(file).unwrap_or_else(|| error.detailed(file)),
+        None => error,
     }
-    text
 }
 
-fn ended(peer: &str, cause: SessionError, moment: Moment) -> Told {
-    let kept = if moment.is_content() { KEPT } else { NOTHING };
+fn ended(peer: &str, cause: SessionError, phase: Phase) -> Error {
+    let kept = if phase.is_content() { KEPT } else { NOTHING };
     match cause {
-        SessionError::Refused(Refusal::KeyWrong) if moment == Moment::SealedKey => sealed_key(peer),
+        SessionError::Refused(Refusal::KeyWrong) if phase == Phase::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal),
-        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel, kept, moment),
-        SessionError::Cancelled(_) => super::local::interrupted(),
-        SessionError::Disconnected => told(
+        SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel, kept, phase),
+        SessionError::Cancelled(_) => Error::interrupted(),
+        SessionError::Disconnected => Error::new(
             Broken,
             format!(
                 "The connection from {peer} broke {}.",
-                if moment.is_content() { "in the middle" } else { "before the transfer began" }
+                if phase.is_content() { "in the middle" } else { "before the transfer began" }
             ),
             kept,
         ),
         SessionError::TimedOut => {
-            told(Broken, format!("{peer} has sent nothing for too long."), moment.after_silence(kept))
+            Error::new(Broken, format!("{peer} has sent nothing for too long."), phase.after_silence(kept))
         }
         cause => misbehaved(peer, cause),
     }
 }
 
-fn sealed_key(peer: &str) -> Told {
-    told(
+fn sealed_key(peer: &str) -> Error {
+    Error::new(
         Key,
         format!("The key that {peer} sealed to this machine is not the one of its folder."),
         "Bring waft to the same release on both sides, and have it sent again. If it stays: `waft id --renew` here, and \
@@ -57,20 +55,22 @@ fn sealed_key(peer: &str) -> Told {
     )
 }
 
-fn refused(peer: &str, refusal: Refusal) -> Told {
+fn refused(peer: &str, refusal: Refusal) -> Error {
     match refusal {
-        Refusal::Locked { seconds } => told(
+        Refusal::Locked { seconds } => Error::new(
             Code,
             format!("{peer} gave too many wrong codes, and has to wait {}.", pause(seconds)),
             "If a person you know sits there, tell them the new code. If not: `waft trust remove` it.",
         ),
         Refusal::CodeTimeout => {
-            told(Code, format!("{peer} gave no code in time."), "Tell its person the code that is shown here.")
+            Error::new(Code, format!("{peer} gave no code in time."), "Tell its person the code that is shown here.")
         }
         Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
-        Refusal::Version => told(Protocol, format!("{peer} speaks another version of the protocol."), SAME_RELEASE),
-        Refusal::Protocol => told(Protocol, format!("{peer} does not keep to the protocol."), SAME_RELEASE),
-        Refusal::Archive | Refusal::Chunk => told(
+        Refusal::Version => {
+            Error::new(Protocol, format!("{peer} speaks another version of the protocol."), SAME_RELEASE)
+        }
+        Refusal::Protocol => Error::new(Protocol, format!("{peer} does not keep to the protocol."), SAME_RELEASE),
+        Refusal::Archive | Refusal::Chunk => Error::new(
             Protocol,
             format!("What {peer} sent is malformed: {}. Nothing of it was kept.", malformed(refusal)),
             "Bring waft to the same release on both sides. If it stays, do not trust that sender.",
@@ -80,40 +80,40 @@ fn refused(peer: &str, refusal: Refusal) -> Told {
     }
 }
 
-fn key(peer: &str, refusal: Refusal) -> Told {
+fn key(peer: &str, refusal: Refusal) -> Error {
     match refusal {
-        Refusal::KeyWrong => told(
+        Refusal::KeyWrong => Error::new(
             Key,
             format!("The key was wrong, three times; the folder of {peer} was refused."),
             "Have it sent again: the new run has a new key. It has no I, L, O or U.",
         ),
-        Refusal::KeyTimeout => told(
+        Refusal::KeyTimeout => Error::new(
             Key,
             "Nobody typed the key in time.",
             "Have the folder sent again, and type the key that the sender shows; or receive with --no-key.",
         ),
-        _ => told(Key, format!("{peer} does not give the key in the way that is asked for."), SAME_RELEASE),
+        _ => Error::new(Key, format!("{peer} does not give the key in the way that is asked for."), SAME_RELEASE),
     }
 }
 
-fn policy(peer: &str, refusal: Refusal) -> Told {
+fn policy(peer: &str, refusal: Refusal) -> Error {
     match refusal {
-        Refusal::NotEmpty => told(
+        Refusal::NotEmpty => Error::new(
             Refused,
             "The target folder is not empty.",
             "Receive with --overwrite to put the folder among what it holds, replacing files of the same name; or with --into another folder.",
         ),
-        Refusal::Name { .. } => told(
+        Refusal::Name { .. } => Error::new(
             Refused,
             format!("The folder of {peer} has a name that cannot be held safely here."),
             "Its sender is told which; have it renamed there.",
         ),
-        Refusal::Collision { .. } => told(
+        Refusal::Collision { .. } => Error::new(
             Refused,
             format!("The folder of {peer} has two names that mean the same file here."),
             "Its sender is told which; have one of them renamed there.",
         ),
-        Refusal::Limit { limit } => told(
+        Refusal::Limit { limit } => Error::new(
             Refused,
             format!("The folder of {peer} goes past a limit: {}.", limit_name(limit)),
             match limit {
@@ -122,29 +122,29 @@ fn policy(peer: &str, refusal: Refusal) -> Told {
                 _ => "Have less sent at once.",
             },
         ),
-        Refusal::Older => told(
+        Refusal::Older => Error::new(
             Refused,
             format!("The folder of {peer} is older than the one that it sent last."),
             "Have the sender's clock set right.",
         ),
-        _ => told(Refused, format!("The folder of {peer} was refused."), "Have it sent again later."),
+        _ => Error::new(Refused, format!("The folder of {peer} was refused."), "Have it sent again later."),
     }
 }
 
-fn storage(peer: &str, refusal: Refusal) -> Told {
+fn storage(peer: &str, refusal: Refusal) -> Error {
     match refusal {
         Refusal::NoSpace { needed, free } => no_space(peer, needed, free),
-        Refusal::NotWritable => told(
+        Refusal::NotWritable => Error::new(
             Storage,
             "The target folder cannot be written.",
             "Look at its permissions and its owner, or receive with --into another folder.",
         ),
-        Refusal::Verify => told(
+        Refusal::Verify => Error::new(
             Storage,
             "What was stored does not read back.",
             "The old folder is still in place. Have the disk looked at.",
         ),
-        _ => told(
+        _ => Error::new(
             Storage,
             format!("Reading or writing failed while receiving from {peer}."),
             "Look at the disk and its free space. What was received is kept for the next try.",
@@ -152,20 +152,22 @@ fn storage(peer: &str, refusal: Refusal) -> Told {
     }
 }
 
-fn no_space(peer: &str, needed: u64, free: u64) -> Told {
+fn no_space(peer: &str, needed: u64, free: u64) -> Error {
     let [needed, free] = both_bytes(needed, free);
-    told(
+    Error::new(
         Storage,
         format!("The disk is too full for the folder of {peer}: it needs {needed}, and {free} are free."),
         "Make room, or receive with --into a folder on another disk.",
     )
 }
 
-fn cancelled_there(peer: &str, cancel: Cancel, kept: &str, moment: Moment) -> Told {
+fn cancelled_there(peer: &str, cancel: Cancel, kept: &str, phase: Phase) -> Error {
     match cancel {
-        Cancel::SourceChanged => told(Broken, format!("The folder changed at {peer} while it was sent."), kept),
-        Cancel::SourceUnreadable => told(Broken, format!("{peer} could not read a file of the folder any more."), kept),
-        cancel => cancelled(peer, cancel, kept, moment),
+        Cancel::SourceChanged => Error::new(Broken, format!("The folder changed at {peer} while it was sent."), kept),
+        Cancel::SourceUnreadable => {
+            Error::new(Broken, format!("{peer} could not read a file of the folder any more."), kept)
+        }
+        cancel => cancelled(peer, cancel, kept, phase),
     }
 }
 

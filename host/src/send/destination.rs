@@ -1,15 +1,12 @@
-//! The receiver to send to and its address, determined from the argument and the trusted peers.
+//! The receiver to send to and its address.
 
 use crate::address::Address;
-use crate::asked::Asked;
-use crate::cli::ui::Ui;
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::trust::{Peer, Trust, TrustError};
 
 /// A trusted receiver at an address.
-#[derive(Debug)]
-pub(super) struct Target {
-    /// The receiver.
+#[derive(Clone, Debug)]
+pub struct Destination {
     pub(super) peer: Peer,
     /// The address to try first.
     pub(super) address: Address,
@@ -17,64 +14,70 @@ pub(super) struct Target {
     pub(super) other: Option<Address>,
 }
 
-/// Rejects an argument whose address cannot be parsed. Needs no trusted peers.
-pub(super) fn check_format(to: Option<&str>) -> Result<(), Error> {
-    to.and_then(|to| to.split_once('@')).map_or(Ok(()), |(_, host)| address(host).map(drop))
-}
-
-impl Target {
-    /// The receiver in the argument; without one, the only trusted receiver. `None` if the user has to be asked.
-    pub(super) fn find(to: Option<&str>, trust: &Trust, ui: &Ui) -> Result<Option<Self>, Error> {
-        let found = match to {
-            Some(to) => return Self::read(to, trust).map(Some),
-            None => Self::only(trust),
-        };
-        match found {
-            Err(error) if ui.has_person() && !matches!(error, Error::Trust(TrustError::NoReceiver)) => Ok(None),
-            found => found.map(Some),
-        }
-    }
-
-    /// The user's answer at the terminal.
-    pub(super) async fn ask(trust: &Trust, ui: &Ui) -> Result<Self, Error> {
-        let form = |answer: &str| Self::read(answer.trim(), trust).map_err(|error| error.to_string());
-        ui.ask(Asked::Receiver, &question(trust), form).await
+impl Destination {
+    /// Checks the format of an argument for [`parse`](Self::parse), as far as that needs no trusted peers.
+    pub fn check_format(to: &str) -> Result<(), Error> {
+        to.split_once('@').map_or(Ok(()), |(_, host)| address(host).map(drop))
     }
 
     /// Parses `NAME`, `NAME@HOST[:PORT]`, or `HOST[:PORT]` if exactly one receiver is trusted.
-    fn read(to: &str, trust: &Trust) -> Result<Self, Error> {
+    pub fn parse(to: &str, trust: &Trust) -> Result<Self, Error> {
         if let Some((name, host)) = to.split_once('@') {
-            return Self::of(named(name, trust)?, Some(address(host)?));
+            return Self::new(named(name, trust)?, Some(address(host)?));
         }
         match trust.by_name(to) {
-            Some(peer) => Self::of(peer, None),
+            Some(peer) => Self::new(peer, None),
             None if looks_like_name(to) && trust.only_receiver().is_err() => Err(unknown(to)),
-            None => Self::of(trust.only_receiver()?, Some(address(to)?)),
+            None => Self::new(trust.only_receiver()?, Some(address(to)?)),
         }
     }
 
-    fn only(trust: &Trust) -> Result<Self, Error> {
-        Self::of(trust.only_receiver()?, None)
+    /// The only trusted receiver, at its known address.
+    pub fn only(trust: &Trust) -> Result<Self, Error> {
+        Self::new(trust.only_receiver()?, None)
     }
 
-    fn of(peer: &Peer, address: Option<Address>) -> Result<Self, Error> {
-        let name = || peer.name.to_string();
+    /// A trusted receiver at `address`; without one, where it was last reached, or at its configured address.
+    pub fn new(peer: &Peer, address: Option<Address>) -> Result<Self, Error> {
         if !peer.receives {
-            return Err(Error::NotAReceiver(name()));
+            return Err(not_a_receiver(peer));
         }
         let (address, other) = match address {
             Some(typed) => (typed, None),
-            None => (peer.address().cloned().ok_or_else(|| Error::NoAddress(name()))?, peer.at.clone()),
+            None => (peer.address().cloned().ok_or_else(|| no_address(peer))?, peer.at.clone()),
         };
         let other = other.filter(|other| *other != address);
         Ok(Self { peer: peer.clone(), address, other })
     }
+
+    /// The receiver.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The address to try first.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
 }
 
-/// The question, which lists the possible names.
-fn question(trust: &Trust) -> String {
-    let names: Vec<&str> = trust.peers().iter().filter(|peer| peer.receives).map(|peer| peer.name.as_str()).collect();
-    format!("To ({}; NAME@HOST):", names.join(", "))
+fn not_a_receiver(peer: &Peer) -> Error {
+    Error::new(
+        Class::Identity,
+        format!("{} is trusted here, but not to receive from this machine.", peer.name),
+        format!("To allow it: waft trust remove {}, then add it again without --sends.", peer.name),
+    )
+}
+
+fn no_address(peer: &Peer) -> Error {
+    Error::new(
+        Class::Usage,
+        format!("Where {} listens is not known.", peer.name),
+        format!(
+            "Give an address that it shows: waft send FOLDER {}@ADDRESS. It is remembered from then on.",
+            peer.name
+        ),
+    )
 }
 
 fn named<'t>(name: &str, trust: &'t Trust) -> Result<&'t Peer, Error> {
@@ -82,7 +85,7 @@ fn named<'t>(name: &str, trust: &'t Trust) -> Result<&'t Peer, Error> {
 }
 
 fn unknown(name: &str) -> Error {
-    Error::Trust(TrustError::Unknown { name: name.to_owned() })
+    TrustError::Unknown { name: name.to_owned() }.into()
 }
 
 fn address(text: &str) -> Result<Address, Error> {
@@ -118,7 +121,11 @@ mod tests {
     }
 
     fn read(to: &str, trust: &Trust) -> Result<String, Error> {
-        Target::read(to, trust).map(|target| format!("{} at {}", target.peer.name, target.address))
+        Destination::parse(to, trust).map(|target| format!("{} at {}", target.peer.name, target.address))
+    }
+
+    fn error(to: &str, trust: &Trust) -> String {
+        read(to, trust).unwrap_err().to_string()
     }
 
     #[test]
@@ -127,23 +134,23 @@ mod tests {
         assert_eq!(read("kitchen", &trust).unwrap(), "kitchen at 10.0.0.2:12346");
         assert_eq!(read("KITCHEN@host:99", &trust).unwrap(), "kitchen at host:99");
         assert_eq!(read("attic@[::1]:99", &trust).unwrap(), "attic at [::1]:99");
-        assert!(matches!(read("attic", &trust), Err(Error::NoAddress(_))));
-        assert!(matches!(read("cellar@host", &trust), Err(Error::Trust(TrustError::Unknown { .. }))));
-        assert!(matches!(read("cellar", &trust), Err(Error::Trust(TrustError::Unknown { .. }))));
-        assert!(matches!(read("10.0.0.2", &trust), Err(Error::Trust(TrustError::SeveralReceivers))));
-        assert!(matches!(read("attic@a b", &trust), Err(Error::Usage { .. })));
+        assert!(error("attic", &trust).contains("is not known"));
+        assert!(error("cellar@host", &trust).contains("cellar"));
+        assert!(error("cellar", &trust).contains("cellar"));
+        assert!(error("10.0.0.2", &trust).starts_with("More than one receiver"));
+        assert!(error("attic@a b", &trust).contains("is no address"));
     }
 
     #[test]
     fn where_it_was_met_comes_before_where_it_is_said_to_be() {
         let trust = trust(&[("kitchen", true, Some("10.0.0.2"))]);
-        assert_eq!(Target::read("kitchen", &trust).unwrap().other, None);
+        assert_eq!(Destination::parse("kitchen", &trust).unwrap().other, None);
         let mut peer = trust.peers()[0].clone();
         peer.last = Some("10.0.0.7".parse().expect("an address"));
-        let target = Target::of(&peer, None).unwrap();
+        let target = Destination::new(&peer, None).unwrap();
         assert_eq!(target.address.to_string(), "10.0.0.7:12346");
         assert_eq!(target.other.map(|other| other.to_string()).as_deref(), Some("10.0.0.2:12346"));
-        assert_eq!(Target::read("kitchen@host", &trust).unwrap().other, None);
+        assert_eq!(Destination::parse("kitchen@host", &trust).unwrap().other, None);
     }
 
     #[test]
@@ -151,6 +158,6 @@ mod tests {
         let trust = trust(&[("kitchen", true, None), ("laptop", false, Some("10.0.0.3"))]);
         assert_eq!(read("myhost", &trust).unwrap(), "kitchen at myhost:12346");
         assert_eq!(read("10.0.0.9:1", &trust).unwrap(), "kitchen at 10.0.0.9:1");
-        assert!(matches!(read("laptop", &trust), Err(Error::NotAReceiver(_))));
+        assert!(error("laptop", &trust).contains("not to receive"));
     }
 }

@@ -1,14 +1,20 @@
-//! The phase in which a session ended, and the texts for what a peer did wrong.
+//! What the errors of both sides' sessions have in common: the phase in which a session ended, and the texts for what a
+//! peer did wrong.
+
+use std::time::Duration;
 
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 
-use super::Class::{Broken, Protocol};
-use super::{LARGE_PACKETS, REPORT, SAME_RELEASE, Told, told};
+use crate::error::Class::{Broken, Protocol};
+use crate::error::{Error, LARGE_PACKETS, REPORT, SAME_RELEASE};
+
+/// Time to send the last message to a peer, and to receive its answer, once the operator has cancelled.
+pub(crate) const GRACE: Duration = Duration::from_secs(4);
 
 /// The phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum Phase {
     /// The first messages of the session.
     Opening,
     /// The user was asked for the code.
@@ -23,9 +29,9 @@ pub(crate) enum Moment {
     Content,
 }
 
-impl Moment {
+impl Phase {
     /// The phase in words, for an error text.
-    pub(super) fn when(self) -> &'static str {
+    pub(crate) fn when(self) -> &'static str {
         match self {
             Self::Opening => "before the folder was offered",
             Self::Code => "while the code was asked for",
@@ -36,12 +42,12 @@ impl Moment {
     }
 
     /// Whether the transfer of the content had begun.
-    pub(super) fn is_content(self) -> bool {
+    pub(crate) fn is_content(self) -> bool {
         matches!(self, Self::Begun | Self::Content)
     }
 
     /// What to do next if the peer received nothing for too long.
-    pub(super) fn after_silence(self, next: &str) -> String {
+    pub(crate) fn after_silence(self, next: &str) -> String {
         match self {
             Self::Begun => format!("{next} {LARGE_PACKETS}"),
             _ => next.to_owned(),
@@ -50,21 +56,23 @@ impl Moment {
 }
 
 /// The text for a peer that violated the protocol in this way.
-pub(super) fn misbehaved(peer: &str, cause: SessionError) -> Told {
-    told(Protocol, format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)), REPORT)
+pub(crate) fn misbehaved(peer: &str, cause: SessionError) -> Error {
+    Error::new(Protocol, format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)), REPORT)
 }
 
 /// The text for a peer that cancelled, without the causes that only a sender or only a receiver sends. `next` says
 /// what to do if the transfer can be resumed.
-pub(super) fn cancelled(peer: &str, cancel: Cancel, next: &str, moment: Moment) -> Told {
+pub(crate) fn cancelled(peer: &str, cancel: Cancel, next: &str, phase: Phase) -> Error {
     match cancel {
-        Cancel::TimedOut => {
-            told(Broken, format!("{peer} waited too long for this machine, and gave up."), moment.after_silence(next))
-        }
+        Cancel::TimedOut => Error::new(
+            Broken,
+            format!("{peer} waited too long for this machine, and gave up."),
+            phase.after_silence(next),
+        ),
         Cancel::Protocol => {
-            told(Protocol, format!("{peer} holds a message of this machine to be wrong."), SAME_RELEASE)
+            Error::new(Protocol, format!("{peer} holds a message of this machine to be wrong."), SAME_RELEASE)
         }
-        _ => told(Broken, format!("{peer} cancelled the transfer."), next),
+        _ => Error::new(Broken, format!("{peer} cancelled the transfer."), next),
     }
 }
 
@@ -81,7 +89,7 @@ fn misdeed(cause: SessionError) -> &'static str {
 }
 
 /// What was malformed, according to the receiver's refusal.
-pub(super) fn malformed(refusal: Refusal) -> &'static str {
+pub(crate) fn malformed(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Archive => "the folder's names or contents do not fit together",
         Refusal::Chunk => "a part of it cannot be decrypted",
@@ -90,7 +98,7 @@ pub(super) fn malformed(refusal: Refusal) -> &'static str {
 }
 
 /// The duration of a lockout as text. No receiver locks a sender out for longer than the limit.
-pub(super) fn pause(seconds: u32) -> String {
+pub(crate) fn pause(seconds: u32) -> String {
     match seconds {
         0..=waft_core::limits::LOCKOUT_MAX_S => format!("{seconds} s"),
         _ => "more than an hour".into(),
@@ -103,7 +111,7 @@ mod tests {
     use waft_core::wire::message::Limit;
 
     use super::*;
-    use crate::error::{receiving, sending};
+    use crate::{receive, send};
 
     const CAUSES: [SessionError; 10] = [
         PeerMisbehaved(Misbehaviour::Field),
@@ -121,9 +129,9 @@ mod tests {
     #[test]
     fn people_read_no_names_of_types() {
         for cause in CAUSES {
-            let there = sending::session("kitchen", cause, None, Moment::Content);
-            let here = receiving::session("laptop", cause, None, Moment::Content);
-            for text in [there.what, here.what] {
+            let there = send::error::session_error("kitchen", cause, None, Phase::Content);
+            let here = receive::error::session_error("laptop", cause, None, Phase::Content);
+            for text in [there.to_string(), here.to_string()] {
                 assert!(
                     !text.contains(['(', '{']) && !text.contains("4294967295") && !text.contains("an entry"),
                     "{text}"
@@ -134,19 +142,19 @@ mod tests {
 
     #[test]
     fn only_what_began_is_kept() {
-        let text = |moment| receiving::session("laptop", Disconnected, None, moment).next;
-        assert!(text(Moment::Content).contains("is kept") && text(Moment::Begun).contains("is kept"));
-        assert!(text(Moment::Key).contains("Nothing was received"));
+        let text = |phase| receive::error::session_error("laptop", Disconnected, None, phase).advice().to_owned();
+        assert!(text(Phase::Content).contains("is kept") && text(Phase::Begun).contains("is kept"));
+        assert!(text(Phase::Key).contains("Nothing was received"));
     }
 
     #[test]
     fn a_sealed_key_was_not_mistyped() {
         let wrong = Refused(Refusal::KeyWrong);
-        for moment in [Moment::Key, Moment::SealedKey] {
-            let there = sending::session("kitchen", wrong, None, moment);
-            let here = receiving::session("laptop", wrong, None, moment);
-            for told in [there, here] {
-                assert_eq!(told.what.contains("three times"), moment == Moment::Key, "{told:?}");
+        for phase in [Phase::Key, Phase::SealedKey] {
+            let there = send::error::session_error("kitchen", wrong, None, phase);
+            let here = receive::error::session_error("laptop", wrong, None, phase);
+            for error in [there, here] {
+                assert_eq!(error.to_string().contains("three times"), phase == Phase::Key, "{error:?}");
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::cli::ui::Ui;
 use crate::error::{Error, shown};
 use crate::home::Home;
 use crate::store::DirectoryStore;
+use crate::store::error::target_error;
 use crate::worker::in_background;
 
 /// A target folder and how to use it.
@@ -27,21 +28,21 @@ pub(super) async fn open(target: &Target<'_>, ui: &Ui) -> Result<DirectoryStore,
     let Target { into, overwrite, abandon, home } = target;
     let (path, overwrite) = (into.to_path_buf(), *overwrite);
     let opened = in_background(move || DirectoryStore::open(&path, overwrite)).await;
-    let mut store = opened.map_err(Error::Place)?;
+    let mut store = opened.map_err(|error| target_error(&error))?;
     if let Some(home) = home {
         store = store.remembering((*home).clone());
     }
     if *abandon {
-        if store.abandon().await.map_err(Error::Place)? {
+        if store.abandon().await.map_err(|error| target_error(&error))? {
             ui.say(format!(
                 "Gave up what an interrupted run had received for {}. The folder is as it was.",
                 shown(into)
             ));
         }
-    } else if store.recover().await.map_err(Error::Place)? {
+    } else if store.recover().await.map_err(|error| target_error(&error))? {
         ui.say(format!("Finished what an interrupted run had begun to put into {}.", shown(into)));
     }
-    for note in store.probe().await.map_err(Error::Place)? {
+    for note in store.probe().await.map_err(|error| target_error(&error))? {
         ui.warn(format!("{}: {note}", shown(into)));
     }
     Ok(store)

@@ -1,11 +1,29 @@
-//! Resolves the network interfaces in link-local IPv6 addresses such as `fe80::7%eth0`.
+//! TCP: a sender dials, a receiver listens, and both close a connection without a reset.
 //!
-//! This is done here because not every system's resolver accepts interface names, and none reports which interfaces
-//! exist.
+//! The network interfaces in link-local IPv6 addresses such as `fe80::7%eth0` are resolved here, because not every system's
+//! resolver accepts their names, and none reports which interfaces exist.
 
+mod dial;
+mod listen;
+
+use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
 use if_addrs::Interface;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+pub(crate) use dial::{DIAL, DialError, both_failed, dial};
+pub(crate) use listen::{Endpoint, addresses, listen, shown};
+
+use crate::error::Class::Unreachable;
+use crate::error::Error;
+
+/// How long a side waits for its peer to close the connection after the last message, so that no TCP reset overtakes
+/// that message.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Parses an IPv6 address without brackets, optionally followed by `%` and the name or number of an interface. `None`
 /// if the text is not such an address.
@@ -42,6 +60,30 @@ pub(crate) struct UnknownInterface {
     pub(crate) wanted: String,
     /// The names of the interfaces that have addresses.
     pub(crate) names: Vec<String>,
+}
+
+impl From<&UnknownInterface> for Error {
+    fn from(unknown: &UnknownInterface) -> Self {
+        let UnknownInterface { wanted, names } = unknown;
+        Self::new(
+            Unreachable,
+            format!("This machine has no network interface {wanted} with an address."),
+            format!("Write behind % the one that is on the link to the other machine: {}.", names.join(", ")),
+        )
+    }
+}
+
+/// Closes a connection after our last message: shuts down our direction, then waits a short time for the peer to
+/// close its own. Closing a socket with unread bytes would reset the connection, and the reset could overtake the
+/// message.
+pub(crate) async fn close(mut stream: TcpStream) {
+    let _ = timeout(PARTING, async {
+        let mut sink = [0; 512];
+        stream.shutdown().await?;
+        while stream.read(&mut sink).await? > 0 {}
+        io::Result::Ok(())
+    })
+    .await;
 }
 
 #[cfg(test)]

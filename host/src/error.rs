@@ -1,0 +1,224 @@
+//! The error of the library's operations and of the command: a class, what happened, and what to do next.
+//!
+//! Lower layers have small enums of their own, on which code decides, such as [`HomeError`](crate::home::HomeError). Each
+//! is converted to an [`Error`] where enough is known to tell a user what to do: beside its definition.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// Why an operation failed.
+#[derive(Debug)]
+pub struct Error {
+    class: Class,
+    what: String,
+    advice: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// Creates an error. `what` says in full sentences what happened, and `advice` what to do next.
+    pub fn new(class: Class, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { class, what: what.into(), advice: advice.into(), source: None }
+    }
+
+    /// The error of an operation that its user, or the program, stopped.
+    pub fn interrupted() -> Self {
+        Self::new(Class::Interrupted, "Interrupted.", "Nothing was left half-done.")
+    }
+
+    /// The error of an invalid argument or setting. `what` need not be a sentence.
+    pub fn usage(what: impl fmt::Display) -> Self {
+        Self::new(Class::Usage, sentence(what), "")
+    }
+
+    /// The error of a file that cannot be read or written.
+    pub(crate) fn file(path: impl AsRef<Path>, cause: io::Error) -> Self {
+        let what = format!("{} cannot be used: {cause}.", shown(path.as_ref()));
+        let error =
+            Self::new(Class::Storage, what, "Look at its name, its permissions and the free space of its disk.");
+        error.caused_by(cause)
+    }
+
+    /// The error of an output file that already exists.
+    pub(crate) fn exists(path: &Path) -> Self {
+        Self::new(
+            Class::Storage,
+            format!("{} exists already.", shown(path)),
+            "Remove it, or give another name: an existing file is never overwritten.",
+        )
+    }
+
+    /// Adds the error of a lower layer.
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Replaces the advice.
+    pub fn with_advice(mut self, advice: impl Into<String>) -> Self {
+        self.advice = advice.into();
+        self
+    }
+
+    /// Adds a detail to what happened.
+    pub(crate) fn detailed(mut self, detail: impl fmt::Display) -> Self {
+        self.what.push_str(&format!(" {detail}."));
+        self
+    }
+
+    /// The class of this error.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// What to do next, in full sentences. May be empty.
+    pub fn advice(&self) -> &str {
+        &self.advice
+    }
+}
+
+/// What happened, in full sentences.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// The class of an [`Error`], by which code decides. Its number is the exit code of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// An argument or a setting is wrong.
+    Usage = 2,
+    /// The receiver cannot be reached, or the port cannot be opened for listening.
+    Unreachable = 10,
+    /// Identity, trust or TLS failed.
+    Identity = 11,
+    /// The 4-digit code is missing or wrong.
+    Code = 12,
+    /// The transfer key is missing or wrong.
+    Key = 13,
+    /// The storage or file system failed.
+    Storage = 14,
+    /// The receiver refused the folder because of its policy or limits.
+    Refused = 15,
+    /// The transfer broke off and can be resumed.
+    Broken = 16,
+    /// The peer violates the protocol.
+    Protocol = 17,
+    /// The folder was sent, but the outcome is unknown.
+    Unknown = 18,
+    /// The user, or the program, stopped the operation.
+    Interrupted = 130,
+}
+
+impl Class {
+    /// The exit code of a command that ends with an error of this class.
+    pub fn exit_code(self) -> u8 {
+        self as u8
+    }
+
+    /// The name of this class in JSON events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Unreachable => "unreachable",
+            Self::Identity => "identity",
+            Self::Code => "code",
+            Self::Key => "key",
+            Self::Storage => "storage",
+            Self::Refused => "refused",
+            Self::Broken => "broken",
+            Self::Protocol => "protocol",
+            Self::Unknown => "unknown",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// The advice where two sides do not understand each other.
+pub(crate) const SAME_RELEASE: &str = "Bring waft to the same release on both sides.";
+/// The advice where two sides do not understand each other although that should be impossible.
+pub(crate) const REPORT: &str =
+    "Bring waft to the same release on both sides; if it stays, report it with what both sides said.";
+/// The advice where small messages arrive and large ones do not.
+pub(crate) const LARGE_PACKETS: &str = "Where that happens each time, the way there may swallow large packets, as some VPNs do: try a smaller MTU (on Linux: \
+     sudo ip link set dev INTERFACE mtu 1280).";
+
+/// A path, escaped for display.
+pub(crate) fn shown(path: &Path) -> String {
+    crate::file_error::shown(path.as_os_str())
+}
+
+/// A number of bytes, rounded and with a unit.
+pub(crate) fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+/// Two numbers of bytes for comparison. They are exact if they would look the same after rounding.
+pub(crate) fn both_bytes(one: u64, other: u64) -> [String; 2] {
+    let rounded = [one, other].map(bytes);
+    if rounded[0] == rounded[1] { [one, other].map(|count| format!("{count} B")) } else { rounded }
+}
+
+/// A number of files as text.
+pub(crate) fn files(count: u32) -> String {
+    if count == 1 { "1 file".into() } else { format!("{count} files") }
+}
+
+/// Makes a sentence of an error text of a lower layer, which begins in lower case and has no full stop.
+pub(crate) fn sentence(text: impl fmt::Display) -> String {
+    let text = text.to_string();
+    let mut rest = text.chars();
+    let first = rest.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(rest).chain((!text.ends_with('.')).then_some('.')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    /// The sources of the library and the command, which contain every error text.
+    fn sources(folder: &std::path::Path) -> String {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let text = |path: std::path::PathBuf| match path.is_dir() {
+            true => sources(&path),
+            false => fs::read_to_string(path).unwrap(),
+        };
+        entries.map(text).collect()
+    }
+
+    /// Joins the lines of string literals that are continued with a backslash.
+    fn joined(source: &str) -> String {
+        source.split("\\\n").map(str::trim_start).collect()
+    }
+
+    /// The texts in the first column of the README's table.
+    fn rows(readme: &str) -> impl Iterator<Item = &str> {
+        let table = readme.split_once("| it says |").expect("the table is there").1;
+        table.lines().skip(2).map_while(|line| line.strip_prefix("| ")?.split(" | ").next())
+    }
+
+    #[test]
+    fn the_readme_quotes_what_is_really_said() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let sources = joined(&sources(&root.join("src"))).to_lowercase();
+        let readme = fs::read_to_string(root.join("README.md")).unwrap();
+        let mut count = 0;
+        for text in rows(&readme).flat_map(|row| row.split("; ")) {
+            for part in text.split("...").map(|part| part.trim_matches([' ', ',', ':']).to_lowercase()) {
+                assert!(sources.contains(&part), "nothing says {part:?}");
+            }
+            count += 1;
+        }
+        assert!(count > 60, "{count}");
+    }
+}

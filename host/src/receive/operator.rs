@@ -1,0 +1,190 @@
+//! The program that embeds a receiver, or its user: shows the code, types the key, and is told what happens.
+
+use std::net::IpAddr;
+
+use tokio_util::sync::CancellationToken;
+use waft_core::code::{AuthCode, TransferKey};
+use waft_core::session::Offered;
+use waft_core::session::receiver::{self as core, Event as SessionEvent};
+use zeroize::Zeroizing;
+
+pub use waft_core::session::receiver::KeyAnswer;
+
+use super::digits;
+use crate::error::Error;
+use crate::preface::Rejected;
+use crate::session::Phase;
+use crate::trust::Peer;
+
+/// The user of a [`Receiver`](super::Receiver), or a program in place of one.
+pub trait Operator {
+    /// Shows the code that a sender has to give now. Called when it changes.
+    fn code(&mut self, _code: &AuthCode) {}
+
+    /// Decides whether a folder may be received. Called with each connection, before the key is asked for.
+    fn accepts(&mut self, _offer: &Offer<'_>) -> bool {
+        true
+    }
+
+    /// Asks for the key that the sender shows, and writes it to `key`. `tries_left` is the number of tries that are left
+    /// after a wrong key. The future is dropped when the sender disconnects or the receiver is cancelled.
+    async fn key(&mut self, offer: &Offer<'_>, tries_left: Option<u8>, key: &mut TransferKey) -> KeyAnswer;
+
+    /// Is told what happens.
+    fn event(&mut self, _event: Event<'_>) {}
+}
+
+/// A folder that a sender offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// The sender.
+    pub peer: &'a Peer,
+    /// When the sender began its run, in seconds since 1970.
+    pub created: u64,
+    /// Number of files.
+    pub files: u32,
+    /// Length of the archive, in bytes.
+    pub total: u64,
+}
+
+/// What happens at a receiver.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A connection was closed that is not from a sender of this version of waft.
+    NotASender {
+        /// Where it came from.
+        address: IpAddr,
+        /// Why it was closed.
+        why: Rejected,
+    },
+    /// A peer was refused because it could not be authenticated.
+    NotAuthenticated {
+        /// Where it came from.
+        address: IpAddr,
+        /// Why it was refused.
+        error: &'a Error,
+    },
+    /// The session with a sender begins.
+    Connected(&'a Peer),
+    /// The sender gave a wrong code.
+    CodeWrong {
+        /// The sender.
+        peer: &'a Peer,
+        /// Tries that are left.
+        left: u8,
+    },
+    /// The sender gave the right code.
+    CodeAccepted,
+    /// The sender offers a folder.
+    Offered(Offer<'a>),
+    /// The part of the folder that is there already is read back.
+    Hashing,
+    /// Another process receives into the target; this one waits until that has ended.
+    Waiting,
+    /// The key is right, and receiving begins.
+    Started {
+        /// Bytes of the archive that are there already.
+        offset: u64,
+        /// Length of the archive.
+        total: u64,
+    },
+    /// This many bytes of the archive were received so far, those included that were there before.
+    Progress(u64),
+    /// Everything was received, and is verified and put in place.
+    Verifying,
+    /// The folder is in place.
+    Committed,
+}
+
+/// One session's operator for the protocol: passes questions and events on, and records how far the session came.
+pub(super) struct SessionOperator<'a, O> {
+    operator: &'a mut O,
+    peer: &'a Peer,
+    /// The last code that was shown to the user; `None` if senders are not asked for a code.
+    shown_code: Option<&'a mut Option<Zeroizing<[u8; 4]>>>,
+    is_key_typed: bool,
+    cancel: &'a CancellationToken,
+    held: u64,
+    phase: Phase,
+    /// Whether this session committed a folder, rather than only repeat a receipt.
+    has_committed: bool,
+}
+
+impl<'a, O: Operator> SessionOperator<'a, O> {
+    pub(super) fn new(
+        operator: &'a mut O,
+        peer: &'a Peer,
+        shown_code: Option<&'a mut Option<Zeroizing<[u8; 4]>>>,
+        is_key_typed: bool,
+        cancel: &'a CancellationToken,
+    ) -> Self {
+        let (held, phase, has_committed) = (0, Phase::Opening, false);
+        Self { operator, peer, shown_code, is_key_typed, cancel, held, phase, has_committed }
+    }
+
+    /// The number of archive bytes that were already held, the phase of the session, and whether it committed a folder.
+    pub(super) fn end(self) -> (u64, Phase, bool) {
+        (self.held, self.phase, self.has_committed)
+    }
+
+    fn offer(&self, offered: &Offered) -> Offer<'a> {
+        let Offered { created, shape, .. } = offered;
+        Offer { peer: self.peer, created: *created, files: shape.files, total: shape.total }
+    }
+}
+
+impl<O: Operator> core::Operator for SessionOperator<'_, O> {
+    fn code(&mut self, code: &AuthCode) {
+        let Some(shown) = &mut self.shown_code else { return };
+        let digits = digits(code);
+        if shown.replace(digits.clone()).as_ref() != Some(&digits) {
+            self.operator.code(code);
+        }
+    }
+
+    fn accepts(&mut self, offered: &Offered) -> bool {
+        self.operator.accepts(&self.offer(offered))
+    }
+
+    async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer {
+        let offer = self.offer(offered);
+        tokio::select! {
+            answer = self.operator.key(&offer, left, key) => answer,
+            () = self.cancel.cancelled() => KeyAnswer::Interrupted,
+        }
+    }
+
+    fn event(&mut self, event: SessionEvent) {
+        self.operator.event(match event {
+            SessionEvent::Connected(_) => Event::Connected(self.peer),
+            SessionEvent::CodeWrong { left } => Event::CodeWrong { peer: self.peer, left },
+            // The error that ends the session reports the lockout.
+            SessionEvent::Locked { .. } => return,
+            SessionEvent::CodeAccepted => Event::CodeAccepted,
+            SessionEvent::Offered(offered) => {
+                self.phase = if self.is_key_typed { Phase::Key } else { Phase::SealedKey };
+                Event::Offered(self.offer(&offered))
+            }
+            SessionEvent::Hashing => Event::Hashing,
+            SessionEvent::Waiting => Event::Waiting,
+            SessionEvent::Receiving { offset, total } => {
+                self.held = offset;
+                self.phase = Phase::Begun;
+                Event::Started { offset, total }
+            }
+            SessionEvent::Received(bytes) => {
+                self.phase = Phase::Content;
+                Event::Progress(bytes)
+            }
+            SessionEvent::Verifying => Event::Verifying,
+            SessionEvent::Committed(_) => {
+                self.has_committed = true;
+                Event::Committed
+            }
+        });
+    }
+
+    async fn interrupted(&mut self) {
+        self.cancel.cancelled().await;
+    }
+}

@@ -1,0 +1,235 @@
+//! One connection to the receiver, from TCP to the receipt.
+
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::time::Duration;
+
+use rand_core::OsRng;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use waft_core::sealed::ChunkSize;
+use waft_core::session::sender::{Buffers, Environment, Peer, Run, Sender as Session, Source, SourceError};
+use waft_core::session::{Receipt, SessionError};
+use waft_core::wire::message::{Cancel, Refusal};
+
+use super::error::session_error;
+use super::operator::{Event, Operator, SessionOperator};
+use super::retry::{Outlook, Retries};
+use super::{Destination, Sender};
+use crate::address::Address;
+use crate::clock::Clock;
+use crate::crypto::RingCipher;
+use crate::error::{Class, Error, LARGE_PACKETS};
+use crate::folder::{FolderSource, source_error};
+use crate::net::{DIAL, DialError, both_failed, dial};
+use crate::preface::{self, PrefaceError};
+use crate::session::{GRACE, Phase};
+use crate::tls::error::HandshakeError;
+use crate::tls::link::TlsLink;
+use crate::tls::pins::Pins;
+use crate::tls::sender::authenticate;
+use crate::worker::in_background;
+
+/// Iterations of the key derivation: the receiver's cost for each typed or guessed key.
+const ITERATIONS: u32 = 200_000;
+
+/// How long to wait for a connection before the operator is told about the delay.
+const DIAL_QUIETLY: Duration = Duration::from_secs(3);
+
+/// The types with which core's sender works on a computer.
+struct SenderEnvironment<'a, O>(PhantomData<&'a O>);
+
+impl<'a, O: Operator> Environment for SenderEnvironment<'a, O> {
+    type Link = TlsLink;
+    type Source = FolderSource;
+    type Operator = SessionOperator<'a, O>;
+    type Clock = Clock;
+    type Rng = OsRng;
+    type Cipher = RingCipher;
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The error to report if there is no further attempt.
+    pub(super) error: Error,
+    /// What it says about the next attempt.
+    pub(super) outlook: Outlook,
+    /// A hint at a possible cause, if the peer stopped responding.
+    pub(super) hint: Option<&'static str>,
+}
+
+impl Failure {
+    /// The receiver at `address` did not begin TLS.
+    pub(super) fn preface(error: PrefaceError, address: &Address) -> Self {
+        Self { outlook: error.into(), error: error.at(address), hint: None }
+    }
+
+    fn handshake(error: &HandshakeError, peer: &str) -> Self {
+        let hint = matches!(error, HandshakeError::TimedOut).then_some(LARGE_PACKETS);
+        Self { outlook: error.into(), error: error.with(peer), hint }
+    }
+
+    /// The session ended with `cause` in this phase.
+    pub(super) fn session(cause: SessionError, error: Error, phase: Phase) -> Self {
+        let is_silence = matches!(
+            cause,
+            SessionError::TimedOut
+                | SessionError::OutcomeUnknown { interrupted: false }
+                | SessionError::PeerCancelled(Cancel::TimedOut)
+        );
+        let hint = (is_silence && phase == Phase::Begun).then_some(LARGE_PACKETS);
+        Self { outlook: cause.into(), error, hint }
+    }
+
+    /// Whether the folder may have arrived.
+    pub(super) fn is_outcome_unknown(&self) -> bool {
+        self.error.class() == Class::Unknown
+    }
+}
+
+/// An error after which another attempt is pointless.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, outlook: Outlook::Final, hint: None }
+    }
+}
+
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Self {
+        Self { outlook: Outlook::dialing(&[&error]), error: error.into(), hint: None }
+    }
+}
+
+impl Sender {
+    /// Connects, authenticates the receiver, and offers the folder.
+    pub(super) async fn attempt(
+        &mut self,
+        retries: &mut Retries,
+        operator: &mut impl Operator,
+    ) -> Result<Receipt, Failure> {
+        let cancel = self.cancel.clone();
+        let mut link = tokio::select! {
+            link = self.connect(operator) => link?,
+            () = cancel.cancelled() => return Err(Error::interrupted().into()),
+        };
+        retries.connected();
+        operator.event(Event::Connected);
+        self.save_address(operator).await;
+
+        let peer = self.destination.peer();
+        let run = Run {
+            key: &self.key,
+            salt: self.salt,
+            created: self.created,
+            iterations: ITERATIONS,
+            chunk: ChunkSize::MAX,
+            certificate: self.identity.certificate().hash(),
+            typed_only: self.typed_only,
+        };
+        let total = self.source.info().shape.total;
+        let shown = &mut self.is_key_shown;
+        let mut operator = SessionOperator::new(operator, &peer.name, &self.key, total, shown, &cancel);
+        let mut session = Session::<SenderEnvironment<'_, _>> {
+            run: &run,
+            source: &mut self.source,
+            operator: &mut operator,
+            clock: &Clock::start(),
+            rng: &mut OsRng,
+            buffers: Buffers { plain: &mut self.plain, frame: &mut self.frame, compressor: Some(&mut self.compressor) },
+        };
+        let receiver = Peer { certificate: peer.certificate.hash(), hpke: peer.certificate.hpke() };
+        let outcome = tokio::select! {
+            outcome = session.send(&mut link, &receiver) => Some(outcome),
+            // A session that has not stopped cleanly by then is stuck.
+            () = async { cancel.cancelled().await; tokio::time::sleep(GRACE).await } => None,
+        };
+        let outcome = outcome.unwrap_or_else(|| match operator.has_sent_all() {
+            true => Err(SessionError::OutcomeUnknown { interrupted: true }),
+            false => Err(SessionError::Cancelled(Cancel::Interrupted)),
+        });
+        link.close().await;
+        let (sent, phase) = operator.end();
+        if sent > 0 {
+            self.sent += sent;
+            retries.made_progress();
+        }
+        match outcome {
+            Ok(receipt) => Ok(receipt),
+            Err(cause) => Err(self.session_failure(cause, phase).await),
+        }
+    }
+
+    /// Opens the TCP connection, sends the preface, and performs the TLS handshake.
+    async fn connect(&mut self, operator: &mut impl Operator) -> Result<TlsLink, Failure> {
+        let mut stream = self.dial(operator).await?;
+        let (peer, address) = (self.destination.peer(), self.destination.address());
+        preface::send(&mut stream).await.map_err(|error| Failure::preface(error, address))?;
+        let source = self.trust.clone();
+        let trust = in_background(move || source.current()).await.map_err(Error::from)?;
+        let secured = authenticate(stream, &self.identity, Pins::receiver(trust, &peer.name)).await;
+        let peer = || format!("{} at {address}", peer.name);
+        secured.map(|secured| secured.link).map_err(|error| Failure::handshake(&error, &peer()))
+    }
+
+    /// Connects to the address where the receiver was last reached; if that fails, to its configured address.
+    async fn dial(&mut self, operator: &mut impl Operator) -> Result<TcpStream, Failure> {
+        let Destination { address, other, .. } = &mut self.destination;
+        let failed = match dial_reporting_delay(address, operator).await {
+            Ok(stream) => return Ok(stream),
+            Err(failed) => failed,
+        };
+        let Some(second) = other else { return Err(failed.into()) };
+        operator.event(Event::OtherAddress { failed: address, next: second });
+        match dial_reporting_delay(second, operator).await {
+            Ok(stream) => {
+                std::mem::swap(address, second);
+                Ok(stream)
+            }
+            Err(again) => {
+                let outlook = Outlook::dialing(&[&failed, &again]);
+                Err(Failure { outlook, error: both_failed(&failed, &again), hint: None })
+            }
+        }
+    }
+
+    /// Adds information to a session's error that the session does not have.
+    async fn session_failure(&mut self, cause: SessionError, phase: Phase) -> Failure {
+        let entry = match cause {
+            SessionError::Cancelled(Cancel::Interrupted) => return Error::interrupted().into(),
+            SessionError::Cancelled(Cancel::SourceChanged) => {
+                return source_error(SourceError::Changed, self.source.take_error().as_ref()).into();
+            }
+            SessionError::Cancelled(Cancel::SourceUnreadable) => {
+                return source_error(SourceError::Unreadable, self.source.take_error().as_ref()).into();
+            }
+            SessionError::Refused(Refusal::Name { entry } | Refusal::Collision { entry }) => {
+                self.source.entry_path(entry).await
+            }
+            _ => None,
+        };
+        let peer = self.destination.peer().name.as_str();
+        Failure::session(cause, session_error(peer, cause, entry.as_deref(), phase), phase)
+    }
+
+    /// Stores the receiver's address, once per run.
+    async fn save_address(&mut self, operator: &mut impl Operator) {
+        if !std::mem::replace(&mut self.is_address_saved, true) {
+            let hash = self.destination.peer().certificate.hash();
+            let (trust, address) = (self.trust.clone(), self.destination.address().clone());
+            if let Err(error) = in_background(move || trust.save_address(hash, address)).await {
+                operator.event(Event::AddressNotSaved(&error.into()));
+            }
+        }
+    }
+}
+
+/// Connects, and tells the operator if that takes long.
+async fn dial_reporting_delay(address: &Address, operator: &mut impl Operator) -> Result<TcpStream, DialError> {
+    let mut dialing = pin!(dial(address, DIAL));
+    if let Ok(dialed) = timeout(DIAL_QUIETLY, &mut dialing).await {
+        return dialed;
+    }
+    operator.event(Event::StillDialing { address, limit: DIAL });
+    dialing.await
+}

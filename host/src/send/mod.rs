@@ -1,0 +1,238 @@
+//! Sends a folder to a trusted receiver, over as many connections as that takes.
+//!
+//! Walk -> archive -> compress -> seal -> frame -> TLS -> **TCP**. PROTOCOL.md, section 6.
+
+mod attempt;
+mod destination;
+pub(crate) mod error;
+mod operator;
+mod retry;
+
+use std::time::{Duration, Instant};
+
+use rand_core::{OsRng, RngCore};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use waft_core::code::TransferKey;
+use waft_core::sealed::{ChunkSize, Compressor};
+use waft_core::session::sender::buffer_len;
+pub use waft_core::wire::message::Stage;
+
+pub use self::destination::Destination;
+pub use self::operator::{Event, Operator};
+
+use self::attempt::Failure;
+use self::error::lost;
+use self::retry::{Outlook, Retries};
+use crate::error::{Class, Error};
+use crate::folder::{Folder, FolderSource};
+use crate::identity::Identity;
+use crate::trust::TrustSource;
+use crate::{Receipt, clock};
+
+/// Sends one folder to one receiver. It has the state of this run: the transfer key, and what is known after connections
+/// that broke.
+///
+/// The futures need a Tokio runtime with I/O and time. They are not `Send`: await them in `main`, in
+/// [`block_on`](tokio::runtime::Runtime::block_on) or in a [`LocalSet`](tokio::task::LocalSet), not in `tokio::spawn`.
+pub struct Sender {
+    identity: Identity,
+    trust: TrustSource,
+    destination: Destination,
+    source: FolderSource,
+    cancel: CancellationToken,
+    typed_only: bool,
+    /// Boxed, because a key that is moved leaves copies on the stack.
+    key: Box<TransferKey>,
+    salt: [u8; 32],
+    created: u64,
+    /// Whether the operator was given the key.
+    is_key_shown: bool,
+    /// Whether the receiver's address was stored.
+    is_address_saved: bool,
+    /// Bytes of the archive that were sent, over all connections. Connections that broke may have sent some of them
+    /// in vain.
+    sent: u64,
+    plain: Vec<u8>,
+    frame: Vec<u8>,
+    compressor: Box<Compressor>,
+}
+
+/// A folder that a receiver has committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The receiver's proof.
+    pub receipt: Receipt,
+    /// Bytes of the archive that were sent, over all connections. Fewer than [`Receipt::bytes`] if the receiver had a
+    /// part of the folder already; more if connections broke.
+    pub bytes_sent: u64,
+}
+
+impl Sender {
+    /// Prepares to send `folder` to `destination`, with a new transfer key. `trust` has to contain the destination.
+    pub fn new(identity: Identity, trust: impl Into<TrustSource>, destination: Destination, folder: Folder) -> Self {
+        let mut salt = [0; 32];
+        OsRng.fill_bytes(&mut salt);
+        let mut key = Box::new(TransferKey::empty());
+        key.randomize(&mut OsRng);
+        Self {
+            identity,
+            trust: trust.into(),
+            destination,
+            source: FolderSource::new(folder),
+            cancel: CancellationToken::new(),
+            typed_only: false,
+            key,
+            salt,
+            created: clock::seconds_since_1970(),
+            is_key_shown: false,
+            is_address_saved: false,
+            sent: 0,
+            plain: vec![0; buffer_len(ChunkSize::MAX)],
+            frame: vec![0; buffer_len(ChunkSize::MAX)],
+            compressor: Box::default(),
+        }
+    }
+
+    /// Sends only if a user types the key at the receiver. A receiver that takes sealed keys opens the folder without a
+    /// user.
+    pub fn require_typed_key(mut self, require: bool) -> Self {
+        self.typed_only = require;
+        self
+    }
+
+    /// Stops when this token is cancelled: tells the receiver, and ends with an error of [`Class::Interrupted`], or of
+    /// [`Class::Unknown`] if the receiver may have the whole folder.
+    ///
+    /// Dropping the future of [`send`](Self::send) stops as well, without a word to the receiver.
+    pub fn cancel_on(mut self, token: CancellationToken) -> Self {
+        self.cancel = token;
+        self
+    }
+
+    /// Where the folder is sent.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// Sends the folder, and tries again until there is a receipt or another attempt is pointless. A later call goes on
+    /// where this one ended.
+    pub async fn send(&mut self, operator: &mut impl Operator) -> Result<Sent, Error> {
+        let receipt = self.send_until_committed(operator).await.map_err(|error| match error.class() {
+            Class::Interrupted if self.sent > 0 => error.with_advice(format!(
+                "What {} has by now stays there: sending again goes on from there.",
+                self.destination.peer().name
+            )),
+            _ => error,
+        })?;
+        Ok(Sent { receipt, bytes_sent: self.sent })
+    }
+
+    async fn send_until_committed(&mut self, operator: &mut impl Operator) -> Result<Receipt, Error> {
+        let (start, mut retries, mut broken) = (Instant::now(), Retries::default(), None);
+        loop {
+            let failure = match self.attempt(&mut retries, operator).await {
+                Ok(receipt) => return Ok(receipt),
+                Err(failure) => failure,
+            };
+            let elapsed = start.elapsed();
+            let Some(retry) = retries.next(failure.outlook, elapsed) else {
+                return Err(final_error(failure, broken));
+            };
+            let Failure { error, hint, .. } = &failure;
+            operator.event(Event::Retry { error, hint: *hint, wait: retry.wait, left: retry.left, elapsed });
+            broken = more_important(broken, failure);
+            if self.is_cancelled_within(retry.wait).await {
+                return Err(final_error(Error::interrupted().into(), broken));
+            }
+        }
+    }
+
+    async fn is_cancelled_within(&self, wait: Duration) -> bool {
+        tokio::select! {
+            () = sleep(wait) => false,
+            () = self.cancel.cancelled() => true,
+        }
+    }
+}
+
+/// Chooses which error of a broken session to remember. One after which the folder may have arrived is never
+/// replaced.
+fn more_important(before: Option<Failure>, failure: Failure) -> Option<Failure> {
+    match before {
+        Some(before) if before.is_outcome_unknown() => Some(before),
+        _ if failure.outlook == Outlook::Broken => Some(failure),
+        before => before,
+    }
+}
+
+/// Chooses the error to report: the last one, unless an earlier broken session is more important. In that case the
+/// last error is included, because it may say which program answers at the address now.
+fn final_error(last: Failure, broken: Option<Failure>) -> Error {
+    match broken {
+        Some(broken) if broken.is_outcome_unknown() && last.outlook.is_broken() => broken.error,
+        Some(broken) if broken.is_outcome_unknown() || last.outlook.is_out_of_reach() => {
+            lost(&broken.error, last.error)
+        }
+        _ => last.error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waft_core::session::SessionError;
+
+    use super::error::session_error;
+    use super::*;
+    use crate::address::Address;
+    use crate::net::DialError;
+    use crate::preface::PrefaceError;
+    use crate::session::Phase;
+
+    fn session(cause: SessionError) -> Failure {
+        Failure::session(cause, session_error("kitchen", cause, None, Phase::Code), Phase::Code)
+    }
+
+    fn address() -> Address {
+        "kitchen".parse().expect("an address")
+    }
+
+    fn absent() -> Failure {
+        DialError::Refused { address: address() }.into()
+    }
+
+    fn class(last: Failure, broken: Option<Failure>) -> Class {
+        final_error(last, broken).class()
+    }
+
+    #[test]
+    fn a_receiver_that_is_gone_after_a_broken_session_is_reported_with_both_errors() {
+        let broken = more_important(None, session(SessionError::Disconnected));
+        let error = final_error(absent(), broken);
+        let text = error.to_string();
+        assert_eq!(error.class(), Class::Broken);
+        assert!(text.contains("while the code was asked for") && text.contains("Nobody listens"), "{text}");
+        assert_eq!(class(absent(), None), Class::Unreachable);
+    }
+
+    #[test]
+    fn that_a_folder_may_have_arrived_is_not_forgotten() {
+        let unknown = || more_important(None, session(SessionError::OutcomeUnknown { interrupted: false }));
+        let still = more_important(unknown(), session(SessionError::Disconnected));
+        assert_eq!(class(absent(), still), Class::Unknown);
+        assert_eq!(class(session(SessionError::TimedOut), unknown()), Class::Unknown);
+        let interrupted = || Failure::from(Error::interrupted());
+        assert_eq!(class(interrupted(), unknown()), Class::Unknown);
+        let broken = more_important(None, session(SessionError::Disconnected));
+        assert_eq!(class(interrupted(), broken), Class::Interrupted);
+    }
+
+    #[test]
+    fn a_stranger_that_answers_afterwards_is_named() {
+        let unknown = more_important(None, session(SessionError::OutcomeUnknown { interrupted: false }));
+        let error = final_error(Failure::preface(PrefaceError::NotWaft, &address()), unknown);
+        let text = error.to_string();
+        assert_eq!(error.class(), Class::Unknown);
+        assert!(text.contains("Everything was sent") && text.contains("is not waft"), "{text}");
+    }
+}
