@@ -9,7 +9,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use etcetera::BaseStrategy;
 use rand_core::{OsRng, RngCore};
 
 use crate::error::Class::{Identity, Storage};
@@ -17,9 +16,6 @@ use crate::error::Error;
 use crate::file_error::is_disk_full;
 use crate::lock::FileLock;
 use crate::platform::{self, TooOpen};
-
-/// The environment variable that selects another folder.
-const VARIABLE: &str = "WAFT_HOME";
 
 const LOCK: &str = "lock";
 /// How long to wait for the lock. A change takes milliseconds, so a process that holds the lock longer hangs.
@@ -32,18 +28,6 @@ pub struct Home {
 }
 
 impl Home {
-    /// Opens the folder that `WAFT_HOME` names, else the platform's standard folder for configuration. Creates it if
-    /// it does not exist.
-    pub fn open() -> Result<Self, HomeError> {
-        match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
-            Some(path) => Self::at(path),
-            None => {
-                let places = etcetera::choose_base_strategy().map_err(|_| HomeError::Nowhere)?;
-                Self::at(places.config_dir().join("waft"))
-            }
-        }
-    }
-
     /// Opens the folder `path`. Creates it, accessible only to its owner, if it does not exist.
     pub fn at(path: impl AsRef<Path>) -> Result<Self, HomeError> {
         let given = path.as_ref();
@@ -160,9 +144,6 @@ pub struct Lock {
 /// Why the configuration folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
-    /// The platform knows no home folder of this user.
-    #[error("this user has no home folder; name a folder for waft's configuration in WAFT_HOME")]
-    Nowhere,
     /// The folder does not exist and cannot be created.
     #[error("cannot make the configuration folder {}: {source}", path.display())]
     Folder {
@@ -234,9 +215,7 @@ impl HomeError {
     pub fn is_disk_full(&self) -> bool {
         match self {
             Self::Folder { source, .. } | Self::Write { source, .. } => is_disk_full(source.kind()),
-            Self::Nowhere | Self::Read { .. } | Self::Locked { .. } | Self::TooOpen(_) | Self::NotPrivate { .. } => {
-                false
-            }
+            Self::Read { .. } | Self::Locked { .. } | Self::TooOpen(_) | Self::NotPrivate { .. } => false,
         }
     }
 }

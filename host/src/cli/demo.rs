@@ -223,7 +223,7 @@ fn failed(error: io::Error) -> Error {
 fn broken(what: &str) -> Error {
     Error::new(
         Class::Storage,
-        format!("The demonstration failed: {what}."),
+        format!("The demonstration failed: {}.", what.trim_end_matches('.')),
         "It needs loopback networking and room in the temporary folder.",
     )
 }

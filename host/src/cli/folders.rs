@@ -1,12 +1,14 @@
-//! The source folder of `send` and `seal`: walks it and reports skipped entries.
+//! The folders of commands: walks the source of `send` and `seal`, opens the target of `receive` and `open`, and reports
+//! what the user should know about them.
 
 use std::path::Path;
 
 use waft_core::session::sender::SourceError;
 
 use crate::cli::ui::Ui;
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::folder::{self, Folder, FolderSource, Options, SkippedWhy};
+use crate::store::{self, DirectoryStore, Earlier, Prepared};
 
 /// How many skipped entries are listed by name; the others are only counted.
 const NAMED: usize = 10;
@@ -38,4 +40,21 @@ fn unnamed(count: u64) -> u64 {
 /// Adds the path and the problem to a source's error.
 pub(super) fn source_error(error: SourceError, source: &mut FolderSource) -> Error {
     folder::source_error(error, source.take_error().as_ref())
+}
+
+/// Opens a target, before the user is asked for anything.
+pub(super) async fn open_target(into: &Path, options: store::Options, ui: &Ui) -> Result<DirectoryStore, Error> {
+    let Prepared { store, earlier, notes } = DirectoryStore::prepare(into, options).await?;
+    let into = shown(into);
+    match earlier {
+        Some(Earlier::Completed) => ui.say(format!("Finished what an interrupted run had begun to put into {into}.")),
+        Some(Earlier::Abandoned) => {
+            ui.say(format!("Gave up what an interrupted run had received for {into}. The folder is as it was."));
+        }
+        None => {}
+    }
+    for note in notes {
+        ui.warn(format!("{into}: {note}"));
+    }
+    Ok(store)
 }

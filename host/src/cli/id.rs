@@ -18,7 +18,7 @@ use crate::trust::Trust;
 /// Runs the command.
 pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
     let name = args.name.as_deref().map(Name::new).transpose().map_err(Error::usage)?;
-    let home = Home::open()?;
+    let home = super::home()?;
     let opened = match args.renew {
         true => (renew(&home, args.yes, ui)?, true),
         false => Identity::open(&home)?,

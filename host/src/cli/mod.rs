@@ -17,7 +17,6 @@ mod receive;
 mod seal;
 mod send;
 mod simulate;
-mod target;
 mod trust;
 mod ui;
 
@@ -25,6 +24,8 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+
+use etcetera::BaseStrategy;
 
 use crate::cli::arguments::{Command, Typed, parse, voice_of};
 use crate::cli::ui::{AskError, Event, Question, Ui};
@@ -34,6 +35,9 @@ use crate::identity::{self, Identity};
 use crate::name::Name;
 use crate::trust::Trust;
 use crate::worker::in_background;
+
+/// The environment variable that selects another configuration folder.
+const HOME_VARIABLE: &str = "WAFT_HOME";
 
 /// Runs the command in a command line.
 pub fn run(arguments: &[OsString]) -> ExitCode {
@@ -127,9 +131,25 @@ fn exit_code(class: Class) -> u8 {
     }
 }
 
+/// Opens the configuration folder: the one that `WAFT_HOME` names, else the platform's standard one. Creates it if it
+/// does not exist.
+fn home() -> Result<Home, Error> {
+    if let Some(path) = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty()) {
+        return Ok(Home::at(path)?);
+    }
+    let Ok(folders) = etcetera::choose_base_strategy() else {
+        return Err(Error::new(
+            Class::Identity,
+            "Identity and trust cannot be reached: this user has no home folder.",
+            "Name a folder for waft's configuration in WAFT_HOME.",
+        ));
+    };
+    Ok(Home::at(folders.config_dir().join("waft"))?)
+}
+
 /// Opens the configuration folder and reads the trusted peers. Blocks the thread.
 fn open_home() -> Result<(Home, Trust), Error> {
-    let home = Home::open()?;
+    let home = home()?;
     let trust = Trust::load(&home)?;
     Ok((home, trust))
 }

@@ -16,12 +16,12 @@ use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 use self::sealed_file::{Pieces, SealedFile};
 use super::answers::{file_secret, key_form};
-use super::target::{self, Target};
+use super::folders::open_target;
 use crate::cli::arguments::Open;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{AskError, Event, Question, Ui};
 use crate::error::{Class, Error, bytes, files, shown};
-use crate::store::{self, DirectoryStore};
+use crate::store::{self, DirectoryStore, Options};
 use crate::worker::{Worker, in_background};
 
 /// Maximum length of a manifest that is kept in memory.
@@ -62,8 +62,8 @@ async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Bo
     super::check_is_file(&args.file, "standard input")?;
     let path = args.file.clone();
     let file = in_background(move || SealedFile::start(&path)).await?;
-    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: None };
-    let mut store = target::open(&target, ui).await?;
+    let options = Options { overwrite: args.overwrite, abandon: args.abandon, home: None };
+    let mut store = open_target(&args.into, options, ui).await?;
     store.check_opening(file.header().shape).await.map_err(|error| store_error(error, &mut store))?;
     let secret = ask_key(&file, ui).await?;
     Ok((file, store, secret))

@@ -13,7 +13,6 @@ use crate::cli::arguments::Provision;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{Event, Ui};
 use crate::error::{Error, shown};
-use crate::home::Home;
 use crate::name::Name;
 use crate::provision::{Images, Plan, Sender};
 use crate::trust::Peer;
@@ -23,7 +22,7 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     super::check_is_file(&args.output, "standard output")?;
     let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
     let (mut plan, ssid) = read(&args, board)?;
-    let home = Home::open()?;
+    let home = super::home()?;
     let own = super::open_identity(&home, ui)?;
     let own = own.certificate();
     plan.senders = senders::read(&args.sender, &home, own)?;

@@ -14,8 +14,8 @@ use self::banner::{Banner, print_banner};
 pub(super) use self::banner::{listen_at, reachable_at};
 use self::operator::ReceiveOperator;
 use super::answers::key_form;
+use super::folders::open_target;
 use super::open_identity_in_background;
-use super::target::{self, Target};
 use crate::cli::arguments::Receive;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::platform;
@@ -23,6 +23,7 @@ use crate::cli::ui::{Event, Question, Ui};
 use crate::error::{Class, Error, bytes, files, shown};
 use crate::net::listen;
 use crate::receive::{Connection, Outcome, Received, Receiver};
+use crate::store::Options;
 use crate::worker::in_background;
 
 /// With `--once`: how long a sender can reconnect for a receipt that it may not have received. This is longer than a
@@ -39,8 +40,8 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let endpoint = listen_at(args.listen.as_deref())?;
     let (home, trust) = interrupt.or(in_background(super::open_home)).await?;
     let identity = interrupt.or(open_identity_in_background(&home, ui)).await?;
-    let target = Target { into: &args.into, overwrite: args.overwrite, abandon: args.abandon, home: Some(&home) };
-    let store = interrupt.or(target::open(&target, ui)).await?;
+    let options = Options { overwrite: args.overwrite, abandon: args.abandon, home: Some(home.clone()) };
+    let store = interrupt.or(open_target(&args.into, options, ui)).await?;
     let (listener, local) = listen(endpoint).await?;
     let certificate = identity.certificate().clone();
     let mut receiver = Receiver::new(listener, identity, home.clone(), store)

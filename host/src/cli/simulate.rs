@@ -52,7 +52,7 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
         true => Some(firmware(&args, at, board, &interrupt, ui).await?),
         false => None,
     };
-    let home = Home::open()?;
+    let home = super::home()?;
     let state = State::open(&args.state.clone().unwrap_or_else(|| folder(&home, &name)), &board.storage)?;
     let (listener, local) = listen(Endpoint::At(at)).await?;
     match given {

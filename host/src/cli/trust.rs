@@ -8,7 +8,7 @@ use crate::certificate::{Certificate, FILE_MAX};
 use crate::cli::arguments::{Trust as Args, TrustAdd};
 use crate::cli::ui::{Event, Ui};
 use crate::error::Error;
-use crate::home::{Home, read_at_most, read_stream_at_most};
+use crate::home::{read_at_most, read_stream_at_most};
 use crate::name::Name;
 use crate::trust::{Peer, Trust};
 
@@ -25,7 +25,7 @@ fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
     let name = Name::new(&args.name).map_err(Error::usage)?;
     let at = args.at.as_deref().map(str::parse::<Address>).transpose().map_err(Error::usage)?;
     let certificate = given(&args.certificate, ui)?;
-    let home = Home::open()?;
+    let home = super::home()?;
     let own = super::open_identity(&home, ui)?;
     let peer = Peer { name, certificate, sends: !args.receives, receives: !args.sends, at, last: None };
     Trust::change(&home, |trust| trust.add(peer.clone(), own.certificate()))?;
@@ -36,7 +36,7 @@ fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
 }
 
 fn list(ui: &Ui) -> Result<(), Error> {
-    let trust = Trust::load(&Home::open()?)?;
+    let trust = Trust::load(&super::home()?)?;
     for peer in trust.peers() {
         ui.print(line(peer));
         tell(peer, ui);
@@ -48,7 +48,7 @@ fn list(ui: &Ui) -> Result<(), Error> {
 }
 
 fn remove(name: &str, ui: &Ui) -> Result<(), Error> {
-    let peer = Trust::change(&Home::open()?, |trust| trust.remove(name))?;
+    let peer = Trust::change(&super::home()?, |trust| trust.remove(name))?;
     ui.event(&Event::Removed { name: peer.name.as_str() });
     ui.say(format!("{} is trusted no longer.", peer.name));
     Ok(())

@@ -86,8 +86,8 @@ impl<T> Few<T> {
 
 impl Folder {
     /// Walks the folder at `path` on a worker thread. Dropping the future stops the walk.
-    pub async fn walk(path: &Path, options: &Options) -> Result<Self, FolderError> {
-        let (path, options) = (path.to_owned(), *options);
+    pub async fn walk(path: impl AsRef<Path>, options: &Options) -> Result<Self, FolderError> {
+        let (path, options) = (path.as_ref().to_owned(), *options);
         Worker::new(()).run(move |()| Self::walk_blocking(&path, &options)).await
     }
 

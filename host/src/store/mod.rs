@@ -36,15 +36,16 @@ use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 
 use self::blocking::{BlockingStore, Explained};
 use self::compare::Whole;
-use self::error::{Failure, Result as Done};
+use self::error::{Failure, Result as Done, target_error};
 pub use self::notes::Note;
 pub use self::place::InPlace;
 use self::place::Place;
 use self::received::Received;
 use self::staging::MANIFEST;
+use crate::error::Error;
 use crate::file_error::FileError;
 use crate::home::Home;
-use crate::worker::Worker;
+use crate::worker::{Worker, in_background};
 
 /// Receives folders into one directory.
 ///
@@ -76,7 +77,55 @@ struct Refused {
     file_error: Option<FileError>,
 }
 
+/// How a target is used.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The target may hold other files: files of the same name are replaced one by one, others stay.
+    pub overwrite: bool,
+    /// Gives up what an interrupted process left for this target, instead of completing it.
+    pub abandon: bool,
+    /// Where to record which sender the target's content came from, so that this sender need not send the same folder
+    /// again.
+    pub home: Option<Home>,
+}
+
+/// A store that is ready to receive.
+pub struct Prepared {
+    /// The store.
+    pub store: DirectoryStore,
+    /// What was done about a process that had been interrupted; `None` if it left nothing.
+    pub earlier: Option<Earlier>,
+    /// What the target will not keep.
+    pub notes: Vec<Note>,
+}
+
+/// What was done about a process that had been interrupted while it received into a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// Its commit was completed.
+    Completed,
+    /// It was given up, as [`Options::abandon`] says.
+    Abandoned,
+}
+
 impl DirectoryStore {
+    /// Opens `target`, which need not exist but whose parent folder must, and checks that a folder can be received
+    /// there. Completes the commit of a process that was interrupted, unless `options` say otherwise.
+    pub async fn prepare(target: impl AsRef<Path>, options: Options) -> Result<Prepared, Error> {
+        let failed = |file_error| target_error(&file_error);
+        let (target, Options { overwrite, abandon, home }) = (target.as_ref().to_owned(), options);
+        let mut store = in_background(move || Self::open(&target, overwrite)).await.map_err(failed)?;
+        if let Some(home) = home {
+            store = store.remembering(home);
+        }
+        let earlier = match abandon {
+            true => store.abandon().await.map_err(failed)?.then_some(Earlier::Abandoned),
+            false => store.recover().await.map_err(failed)?.then_some(Earlier::Completed),
+        };
+        let notes = store.probe().await.map_err(failed)?;
+        Ok(Prepared { store, earlier, notes })
+    }
+
     /// Creates a store for `target`, which need not exist but whose parent folder must. `overwrite` says whether the
     /// target may hold other files. Blocks while it looks at the target.
     pub fn open(target: &Path, overwrite: bool) -> Result<Self, FileError> {
