@@ -1,20 +1,18 @@
 //! The configuration folder. It holds this machine's identity ([`crate::identity`]) and the trusted peers
 //! ([`crate::trust`]).
 //!
-//! Files are replaced atomically: written under a temporary name, flushed, and renamed. A lock file serializes the
-//! changes of several processes.
+//! Files are replaced atomically, see [`crate::new_file`]. A lock file serializes the changes of several processes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rand_core::{OsRng, RngCore};
-
 use crate::error::Class::{Identity, Storage};
 use crate::error::Error;
 use crate::file_error::is_disk_full;
 use crate::lock::FileLock;
+use crate::new_file::NewFile;
 use crate::platform::{self, TooOpen};
 
 const LOCK: &str = "lock";
@@ -74,10 +72,10 @@ impl Home {
         };
         let mut written = Vec::new();
         for (name, bytes) in files {
-            written.push(Beside::write(&self.path, |file| file.write_all(bytes)).map_err(failed(name))?);
+            written.push(NewFile::write(&self.path, |file| file.write_all(bytes)).map_err(failed(name))?);
         }
-        for ((name, _), beside) in files.iter().zip(&written) {
-            std::fs::rename(&beside.0, self.file(name)).map_err(failed(name))?;
+        for ((name, _), new) in files.iter().zip(written) {
+            new.replace(&self.file(name)).map_err(failed(name))?;
         }
         platform::sync_directory(&self.path).map_err(|source| HomeError::Write { path: self.path.clone(), source })
     }
@@ -86,8 +84,8 @@ impl Home {
     /// permission bits.
     pub(crate) fn check_keeps_private(&self) -> Result<(), HomeError> {
         let failed = |source| HomeError::Write { path: self.path.clone(), source };
-        let probe = Beside::write(&self.path, |_| Ok(())).map_err(failed)?;
-        let private = platform::check_private(&probe.0).map_err(failed)?;
+        let probe = NewFile::write(&self.path, |_| Ok(())).map_err(failed)?;
+        let private = platform::check_private(probe.path()).map_err(failed)?;
         private.map_err(|_| HomeError::NotPrivate { path: self.path.clone() })
     }
 
@@ -118,7 +116,7 @@ impl Home {
         fill: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), HomeError> {
         let path = self.file(name);
-        let written = Beside::write(&self.path, fill).and_then(|beside| std::fs::rename(&beside.0, &path));
+        let written = NewFile::write(&self.path, fill).and_then(|new| new.replace(&path));
         written.and_then(|()| platform::sync_directory(&self.path)).map_err(|source| HomeError::Write { path, source })
     }
 
@@ -234,27 +232,6 @@ pub(crate) fn read_stream_at_most(stream: impl Read, max: u64) -> io::Result<Vec
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {max} bytes")));
     }
     Ok(bytes)
-}
-
-/// A temporary file that will replace another one. Dropping it removes the file if it was not renamed.
-struct Beside(PathBuf);
-
-impl Beside {
-    fn write(folder: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
-        let path = folder.join(format!(".new-{:016x}", OsRng.next_u64()));
-        let mut file = platform::create_private(&path)?;
-        let beside = Self(path);
-        fill(&mut file)?;
-        file.sync_all()?;
-        Ok(beside)
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        // After the rename there is nothing to remove. A leftover file is harmless.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 #[cfg(test)]

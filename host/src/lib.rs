@@ -22,6 +22,7 @@ pub mod identity;
 mod lock;
 pub mod name;
 mod net;
+mod new_file;
 mod platform;
 pub mod preface;
 mod private_keys;

@@ -5,7 +5,6 @@
 //! an image whose certificate is not trusted would be useless. [`waft_receiver::identity`] and [`waft_receiver::seed`]
 //! define the bytes of the images.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +20,7 @@ use crate::error::{Class, Error, shown};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::name::Name;
-use crate::platform;
+use crate::new_file::{NewFile, Published, folder_of};
 use crate::trust::{Peer, Trust, TrustError};
 
 /// The advice where an image can only be made anew.
@@ -88,13 +87,13 @@ impl Plan {
         let mut files = Vec::new();
         Trust::change(home, |trust| {
             trust.add(peer.clone(), own)?;
-            files.push(NewFile::write(&images.identity, &image)?);
+            files.push(publish(&images.identity, &image)?);
             if let Some(path) = &images.seed {
-                files.push(NewFile::write(path, &*first_record())?);
+                files.push(publish(path, &*first_record())?);
             }
             Ok::<_, Error>(())
         })?;
-        files.into_iter().for_each(NewFile::keep);
+        files.into_iter().for_each(Published::keep);
         Ok(peer)
     }
 
@@ -139,42 +138,13 @@ fn trusted<L: Default + Extend<TrustedSender>>(senders: &[Sender]) -> Result<L, 
     Ok(list)
 }
 
-/// A new file that only its owner can read. Dropping it removes the file unless it was kept.
-struct NewFile {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl NewFile {
-    /// Creates the file and makes it and its directory entry durable. An existing file is left untouched.
-    fn write(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let failed = |cause: io::Error| Error::file(path, cause);
-        let mut file = platform::create_private(path).map_err(|cause| match cause.kind() {
-            io::ErrorKind::AlreadyExists => Error::exists(path),
-            _ => failed(cause),
-        })?;
-        let made = Self { path: path.to_owned(), kept: false };
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-        platform::sync_directory(folder(path)).map_err(failed)?;
-        Ok(made)
-    }
-
-    fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if !self.kept {
-            // The original error has already been reported.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// Creates a file that only its owner can read. An existing file is left untouched.
+fn publish(path: &Path, bytes: &[u8]) -> Result<Published, Error> {
+    let written = NewFile::write(folder_of(path), |file| file.write_all(bytes));
+    written.and_then(|new| new.publish(path)).map_err(|cause| match cause.kind() {
+        io::ErrorKind::AlreadyExists => Error::exists(path),
+        _ => Error::file(path, cause),
+    })
 }
 
 /// The error for an identity image that cannot be made or used.
@@ -203,9 +173,12 @@ pub(crate) fn image_error(path: &Path, error: IdentityError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use waft_receiver::identity::{self as board, KeyPolicy, Wifi};
 
     use super::*;
+    use crate::platform;
 
     struct Bench {
         folder: tempfile::TempDir,
@@ -339,16 +312,5 @@ mod tests {
         assert!(fails(refused, "no key that a board could check"));
         assert!(!bench.path().exists());
         assert_eq!(bench.trusted(), 0);
-    }
-
-    #[test]
-    fn a_file_that_is_not_kept_is_gone() {
-        let bench = Bench::new();
-        let file = NewFile::write(&bench.path(), b"x").unwrap();
-        assert!(bench.path().exists());
-        drop(file);
-        assert!(!bench.path().exists());
-        NewFile::write(&bench.path(), b"x").unwrap().keep();
-        assert!(bench.path().exists());
     }
 }

@@ -1,7 +1,5 @@
 //! `waft id`: creates, shows and renews this machine's identity.
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use super::wait_for;
@@ -13,6 +11,7 @@ use crate::error::{Class, Error, shown};
 use crate::home::{Home, read_at_most};
 use crate::identity::{self, Identity};
 use crate::name::Name;
+use crate::new_file::{NewFile, folder_of};
 use crate::trust::Trust;
 
 /// Runs the command.
@@ -90,14 +89,15 @@ fn print_certificate(identity: &Identity, ui: &Ui) {
 /// Writes the certificate to a new file. A file that already has the same content is left unchanged.
 fn write_certificate(identity: &Identity, path: &Path, ui: &Ui) -> Result<(), Error> {
     let pem = identity.certificate().to_pem();
-    let failed = |cause| Error::file(path, cause);
-    match File::create_new(path) {
-        Ok(mut file) => file.write_all(pem.as_bytes()).map_err(failed)?,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => match read_at_most(path, FILE_MAX) {
+    match path.symlink_metadata() {
+        Ok(_) => match read_at_most(path, FILE_MAX) {
             Ok(present) if present == pem.as_bytes() => {}
             _ => return Err(Error::exists(path)),
         },
-        Err(error) => return Err(failed(error)),
+        Err(_) => {
+            let written = NewFile::write_public(folder_of(path), pem.as_bytes()).and_then(|new| new.publish(path));
+            written.map_err(|cause| Error::file(path, cause))?.keep();
+        }
     }
     ui.event(&Event::Certificate { pem: &pem });
     ui.done(format!("The certificate is in {}.", shown(path)));

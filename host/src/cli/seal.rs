@@ -8,7 +8,6 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use rand_core::{OsRng, RngCore};
-use tempfile::TempPath;
 use waft_core::code::TransferKey;
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
 use waft_core::sealed::file::{ENCODED_MAX, START};
@@ -28,7 +27,7 @@ use crate::clock;
 use crate::crypto::RingCipher;
 use crate::error::{Error, bytes, files, shown};
 use crate::folder::FolderSource;
-use crate::platform;
+use crate::new_file::{self, NewFile, folder_of};
 use crate::worker::{Worker, in_background};
 
 /// Iterations of the key derivation. They make each guess at the key of a stolen file expensive, while opening the
@@ -41,9 +40,10 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     super::check_is_file(&args.output, "standard output")?;
     let key = new_key();
     // When Ctrl-C drops this future, the temporary file is removed.
-    let (beside, info) = interrupt.or(write_beside(&args, &key, ui)).await?;
+    let (new, info) = interrupt.or(write_new(&args, &key, ui)).await?;
     let output = args.output.clone();
-    in_background(move || give_name(beside, &output)).await?;
+    let published = in_background(move || new.publish(&output)).await;
+    published.map_err(|cause| failed(&args.output, cause))?.keep();
     show_key(ui, &key);
     ui.event(&Event::Key { key: &secret(key.display()) });
     ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });
@@ -53,35 +53,27 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
 }
 
 /// Walks the folder, and writes the whole file under a temporary name in the directory of the output.
-async fn write_beside(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(TempPath, ArchiveInfo), Error> {
+async fn write_new(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(NewFile, ArchiveInfo), Error> {
     let output = args.output.clone();
     if in_background(move || output.symlink_metadata().is_ok()).await {
         return Err(Error::exists(&args.output));
     }
     let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui).await?);
-    let directory = directory(&args.output).to_owned();
-    let made = in_background(move || tempfile::Builder::new().prefix(".waft-").tempfile_in(directory)).await;
-    // Report the path that the user typed instead of the temporary one.
-    let made = made.map_err(|cause| Error::file(&args.output, cause.kind().into()))?;
-    let (file, beside) = made.into_parts();
+    let folder = folder_of(&args.output).to_owned();
+    let begun = in_background(move || new_file::begin(&folder)).await;
+    let (file, path) = begun.map_err(|cause| failed(&args.output, cause))?.into_parts();
     let mut output = Output { path: &args.output, file: Worker::new(file) };
     write(&mut source, key, &mut output, ui).await?;
     output.sync().await?;
-    Ok((beside, source.info()))
+    Ok((NewFile::durable(path), source.info()))
 }
 
-/// Renames the temporary file, which is complete and durable, to its final name.
-fn give_name(beside: TempPath, output: &Path) -> Result<(), Error> {
-    beside.persist_noclobber(output).map_err(|error| match error.error.kind() {
+/// Reports the path that the user typed instead of the temporary one.
+fn failed(output: &Path, cause: io::Error) -> Error {
+    match cause.kind() {
         ErrorKind::AlreadyExists => Error::exists(output),
-        _ => Error::file(output, error.error),
-    })?;
-    // The new directory entry must survive a power failure, too.
-    platform::sync_directory(directory(output)).map_err(|cause| Error::file(output, cause))
-}
-
-fn directory(output: &Path) -> &Path {
-    output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        _ => Error::file(output, cause),
+    }
 }
 
 /// The file that is being written, on a thread of its own.
@@ -102,7 +94,7 @@ impl Output<'_> {
     }
 
     async fn do_with(&mut self, work: impl FnOnce(&mut File) -> io::Result<()> + Send + 'static) -> Result<(), Error> {
-        self.file.run(work).await.map_err(|cause| Error::file(self.path, cause))
+        self.file.run(work).await.map_err(|cause| failed(self.path, cause))
     }
 }
 

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
 use crate::error::{Class, Error, shown};
+use crate::new_file::{NewFile, folder_of};
 use crate::platform;
 use crate::provision::first_record;
 
@@ -50,21 +51,14 @@ pub(super) fn not_flash(path: &Path) -> Error {
     )
 }
 
-/// Creates the file under a temporary name and renames it, so that an interruption never leaves a flash of the wrong
-/// size.
 fn fill(path: &Path, seed_at: u32) -> io::Result<()> {
-    let new = path.with_extension("new");
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = platform::create_private(&new)?;
-    (0..SIZE / BLOCK).try_for_each(|_| file.write_all(&BLANK))?;
-    file.seek(SeekFrom::Start(seed_at.into()))?;
-    file.write_all(&*first_record())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    platform::sync_directory(path.parent().unwrap_or(Path::new(".")))
+    let folder = folder_of(path);
+    let new = NewFile::write(folder, |file| {
+        (0..SIZE / BLOCK).try_for_each(|_| file.write_all(&BLANK))?;
+        file.seek(SeekFrom::Start(seed_at.into()))?;
+        file.write_all(&*first_record())
+    });
+    new.and_then(|new| new.replace(path)).and_then(|()| platform::sync_directory(folder))
 }
 
 /// The flash in a file.
@@ -246,13 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn content_stays_and_a_half_made_one_is_replaced() {
+    fn content_stays() {
         let (folder, mut flash) = flash();
         block_on(flash.write(8, &[1, 2, 3, 4])).unwrap();
         flash.durable().settle().unwrap();
         drop(flash);
         let path = folder.path().join("flash.bin");
-        std::fs::write(path.with_extension("new"), b"half").unwrap();
         make(&path, SEED_AT).unwrap();
         assert_eq!(read(&mut FlashFile::open(&path).unwrap(), 7, 6), [0xFF, 1, 2, 3, 4, 0xFF]);
         std::fs::remove_file(&path).unwrap();

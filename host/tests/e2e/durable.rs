@@ -110,7 +110,8 @@ fn a_boards_identity_is_durable_before_it_is_trusted() {
     let args = ["provision", "--board", "mps2", "--name", "board", "-o", "board.bin"];
     trace.of(world.laptop.call(&args)).run().well();
     let trusted: &[&str] = &["rename", "trust.json\""];
-    in_order(&trace.calls(), &[&["fsync", "/board.bin>"], &["fsync", "/work>"], trusted]);
+    let appears: &[&str] = &["rename", "board.bin\""];
+    in_order(&trace.calls(), &[&["fsync", "/.waft-"], appears, &["fsync", "/work>"], trusted]);
 }
 
 #[test]
@@ -130,6 +131,6 @@ fn an_identity_is_durable_before_it_counts() {
     trace.of(world.laptop.call(&["id"])).run().well();
     in_order(
         &trace.calls(),
-        &[&["fsync", "/.new-"], &["rename", "key.pem\""], &["rename", "certificate.pem\""], &["fsync", "/home>"]],
+        &[&["fsync", "/.waft-"], &["rename", "key.pem\""], &["rename", "certificate.pem\""], &["fsync", "/home>"]],
     );
 }
