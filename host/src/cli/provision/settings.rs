@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use ipnet::Ipv4Net;
 use waft_receiver::identity::{self as board, KeyPolicy, NAME_MAX, Network, Policy, Wifi};
 use zeroize::Zeroizing;
 
@@ -53,10 +54,10 @@ fn no_hostname(typed: &str) -> Error {
 
 fn address(args: &NetworkArgs) -> Result<board::Address, Error> {
     let Some(typed) = &args.address else { return Ok(board::Address::Dhcp) };
-    let (address, prefix) = subnet(typed).ok_or_else(|| {
+    let board = subnet(typed).ok_or_else(|| {
         Error::usage(format!("{typed:?} is no address of a board; write ADDR/PREFIX, such as 192.168.1.20/24"))
     })?;
-    if is_of_all(address, prefix) {
+    if is_of_all(board.addr(), board) {
         return Err(Error::usage(format!(
             "{typed} is the address of the subnet itself, or of everybody in it, and not of one board"
         )));
@@ -64,22 +65,24 @@ fn address(args: &NetworkArgs) -> Result<board::Address, Error> {
     let gateway = args.gateway.as_deref().map(|typed| host("gateway", typed)).transpose()?;
     let dns = args.dns.as_deref().map(|typed| host("name server", typed)).transpose()?;
     match gateway {
-        Some(gateway) if !is_neighbour(gateway, address, prefix) => Err(Error::usage(format!(
-            "the gateway {gateway} is no other host of the subnet {address}/{prefix}, so the board could not reach it"
+        Some(gateway) if !is_neighbour(gateway, board) => Err(Error::usage(format!(
+            "the gateway {gateway} is no other host of the subnet {board}, so the board could not reach it"
         ))),
         _ => Ok(board::Address::Static {
-            address: address.octets(),
-            prefix,
+            address: board.addr().octets(),
+            prefix: board.prefix_len(),
             gateway: gateway.map(|ip| ip.octets()),
             dns: dns.map(|ip| ip.octets()),
         }),
     }
 }
 
-fn subnet(typed: &str) -> Option<(Ipv4Addr, u8)> {
+/// An address with the subnet that it is in. The standard library parses the address, because `ipnet` takes leading
+/// zeros, which some programs read as octal.
+fn subnet(typed: &str) -> Option<Ipv4Net> {
     let (address, prefix) = typed.split_once('/')?;
-    let prefix = prefix.parse().ok().filter(|prefix| (1..=32).contains(prefix))?;
-    Some((address.parse().ok().filter(is_host)?, prefix))
+    let address = address.parse().ok().filter(is_host)?;
+    Ipv4Net::new(address, prefix.parse().ok().filter(|prefix| *prefix > 0)?).ok()
 }
 
 fn host(what: &str, typed: &str) -> Result<Ipv4Addr, Error> {
@@ -92,18 +95,15 @@ fn is_host(address: &Ipv4Addr) -> bool {
     !(address.is_loopback() || matches!(address.octets()[0], 0 | 224..))
 }
 
-/// Whether this is the first or last address of its subnet, which no host can have (RFC 1122, section 3.2.1.3) unless
+/// Whether this is the first or last address of the subnet, which no host can have (RFC 1122, section 3.2.1.3) unless
 /// the subnet has no others (RFC 3021).
-fn is_of_all(address: Ipv4Addr, prefix: u8) -> bool {
-    let most = u32::MAX.checked_shr(prefix.into()).unwrap_or_default();
-    let number = address.to_bits() & most;
-    most > 1 && (number == 0 || number == most)
+fn is_of_all(address: Ipv4Addr, subnet: Ipv4Net) -> bool {
+    subnet.prefix_len() < 31 && [subnet.network(), subnet.broadcast()].contains(&address)
 }
 
 /// Whether `other` is the address of another host in the board's subnet.
-fn is_neighbour(other: Ipv4Addr, board: Ipv4Addr, prefix: u8) -> bool {
-    let common = (other.to_bits() ^ board.to_bits()).leading_zeros();
-    other != board && common >= prefix.into() && !is_of_all(other, prefix)
+fn is_neighbour(other: Ipv4Addr, board: Ipv4Net) -> bool {
+    other != board.addr() && board.contains(&other) && !is_of_all(other, board)
 }
 
 /// The address where a board with these settings listens, if it is known.
@@ -173,6 +173,7 @@ mod tests {
             "240.0.0.1/8",
             "127.0.0.1/8",
             "::1/64",
+            "010.1.2.3/8",
         ] {
             assert!(address(&args(bad, None, None)).is_err(), "{bad}");
         }

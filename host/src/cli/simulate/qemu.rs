@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
@@ -204,8 +205,9 @@ fn nic(address: &Address, at: SocketAddrV4, forwards: &[Forward]) -> String {
         Address::Dhcp => (String::new(), String::new()),
         Address::Static { address, prefix, gateway, .. } => {
             let (board, gateway) = (Ipv4Addr::from(*address), gateway.map(Ipv4Addr::from));
-            let subnet = board.to_bits() & u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or_default();
-            let others = (1..=4).map(|host| Ipv4Addr::from_bits(subnet | host));
+            let subnet =
+                Ipv4Net::new(board, *prefix).expect("an identity with a longer prefix does not parse").network();
+            let others = (1..=4).map(|host| Ipv4Addr::from_bits(subnet.to_bits() | host));
             let others = others.filter(|other| *other != board && Some(*other) != gateway);
             // QEMU takes two addresses: its host, through which the board reaches other networks, and its DNS server.
             let hosts: Vec<Ipv4Addr> = gateway.into_iter().chain(others).collect();
