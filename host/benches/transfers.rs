@@ -6,15 +6,20 @@
 //! runs. Linux only.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use serde_json::Value;
+use world::{ANY, Machine};
 
-const WAFT: &str = env!("CARGO_BIN_EXE_waft");
+#[path = "../tests/e2e/harness.rs"]
+#[allow(dead_code)]
+mod harness;
+#[path = "../tests/e2e/world.rs"]
+#[allow(dead_code)]
+mod world;
 
 struct Case {
     name: &'static str,
@@ -92,57 +97,16 @@ fn cp(place: &Path, folder: &Path) {
 }
 
 fn waft(place: &Path, folder: &Path) {
-    let (here, there) = (place.join("here"), place.join("there"));
-    for (home, name, peer, direction) in [(&here, "there", &there, "--receives"), (&there, "here", &here, "--sends")] {
-        let certificate = place.join(format!("{name}.pem"));
-        fs::write(&certificate, plain(peer, &["id", "cert"])).expect("a certificate");
-        plain(home, &["trust", "add", name, certificate.to_str().expect("plain"), direction]);
-    }
-    let into = place.join("copy");
-    let into = into.to_str().expect("plain");
-    let mut receiver = start(&there, &["receive", "--once", "--listen", "127.0.0.1:0", "--into", into]);
-    let ready = event(&mut receiver, "ready");
-    let to = format!("there@{}", ready["address"].as_str().expect("an address"));
-    let mut sender = start(&here, &["send", folder.to_str().expect("plain"), &to]);
-    let key = event(&mut sender, "key");
-    answer(&mut sender, &ready["code"]);
-    answer(&mut receiver, &key["key"]);
-    event(&mut sender, "committed");
-    assert!(sender.wait().expect("an end").success() && receiver.wait().expect("an end").success());
-}
-
-fn plain(home: &Path, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new(WAFT).env("WAFT_HOME", home).args(arguments).output().expect("waft");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
-}
-
-fn start(home: &Path, arguments: &[&str]) -> Child {
-    Command::new(WAFT)
-        .env("WAFT_HOME", home)
-        .arg("--json")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("waft")
-}
-
-/// Reads events until the named one arrives. Reads byte by byte, so that no later output is lost.
-fn event(child: &mut Child, name: &str) -> Value {
-    let stdout = child.stdout.as_mut().expect("piped");
-    loop {
-        let mut line = String::new();
-        BufReader::with_capacity(1, &mut *stdout).read_line(&mut line).expect("text");
-        let event: Value = serde_json::from_str(&line).expect("an event a line");
-        assert!(event["event"] != "error", "{line}");
-        if event["event"] == name {
-            return event;
-        }
-    }
-}
-
-fn answer(child: &mut Child, text: &Value) {
-    writeln!(child.stdin.as_mut().expect("piped"), "{}", text.as_str().expect("text")).expect("an open pipe");
+    let (here, there) = (Machine::new(place, "here"), Machine::new(place, "there"));
+    here.trust(&there, &["--receives"]);
+    there.trust(&here, &["--sends"]);
+    let receiving = there.call(&["receive", "--once", "--listen", ANY, "--into"]).arg(place.join("copy"));
+    let mut receiver = receiving.start();
+    let (address, code) = receiver.ready();
+    let mut sender = here.call(&["send"]).arg(folder).arg(format!("there@{address}")).start();
+    let key = sender.key();
+    sender.answer("code", &code.expect("a receiver asks for a code"));
+    receiver.answer("key", &key);
+    sender.end().well();
+    receiver.end().well();
 }

@@ -51,6 +51,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
         Ui::leave();
         hook(panic);
     }));
+    ui.event(&Event::started(command.strip_prefix("waft ")));
     match execute(cli.command, &ui).and_then(|()| ui.check_output()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -67,6 +68,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 /// Reports why a command line cannot be parsed. Also prints the help or the version, which clap returns as errors.
 fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
     if error.use_stderr() && ui.has_script() {
+        ui.event(&Event::started(None));
         ui.error(&wrong_usage(&error.to_string()));
         return ExitCode::from(error.exit_code() as u8);
     }

@@ -1,4 +1,5 @@
-//! One `waft` process: its input, its events, and how it ends.
+//! The client of JSON events for all tests and measurements: one `waft` process, its input, its events, and how it
+//! ends. The README of the crate documents the events, under "In scripts".
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +14,9 @@ use serde_json::Value;
 
 /// After this time a test counts as stuck. It is longer than every deadline that a test waits for.
 const STUCK: Duration = Duration::from_secs(100);
+
+/// The version of the events that this client understands.
+const VERSION: u32 = 1;
 
 /// A command to run with a home and a working folder.
 pub(crate) struct Call(Command);
@@ -82,7 +86,7 @@ impl Call {
             String::from_utf8(bytes).expect("what people read is UTF-8")
         });
         let input = child.stdin.take();
-        Waft { child, input, told, errors: Some(errors), seen: Vec::new() }
+        Waft { child, input, told, errors: Some(errors), started: false, seen: Vec::new() }
     }
 
     /// Runs the command to its end, with no input.
@@ -99,7 +103,9 @@ pub(crate) struct Waft {
     input: Option<ChildStdin>,
     told: Receiver<String>,
     errors: Option<JoinHandle<String>>,
-    /// All events so far.
+    /// Whether the first event has stated its version.
+    started: bool,
+    /// All events so far, without the first one.
     pub(crate) seen: Vec<Value>,
 }
 
@@ -114,13 +120,10 @@ impl Waft {
         let until = Instant::now() + STUCK;
         loop {
             match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) => {
-                    let event = parse(&line);
-                    self.seen.push(event.clone());
-                    if event["event"] == kind && meant(&event) {
-                        return event;
-                    }
-                }
+                Ok(line) => match self.take(&line) {
+                    Some(event) if event["event"] == kind && meant(event) => return event.clone(),
+                    _ => {}
+                },
                 Err(RecvTimeoutError::Timeout) => panic!("no {kind} came; before: {:#?}", self.seen),
                 Err(RecvTimeoutError::Disconnected) => {
                     let _ = self.child.wait();
@@ -129,6 +132,17 @@ impl Waft {
                 }
             }
         }
+    }
+
+    /// Parses an event. The first one only states the version of the others.
+    fn take(&mut self, line: &str) -> Option<&Value> {
+        let event = parse(line);
+        if !std::mem::replace(&mut self.started, true) {
+            assert_eq!((&event["event"], &event["v"]), (&"started".into(), &VERSION.into()), "{event:#}");
+            return None;
+        }
+        self.seen.push(event);
+        self.seen.last()
     }
 
     /// The address and the code of a receiver that has just started.
@@ -184,7 +198,7 @@ impl Waft {
         let until = Instant::now() + STUCK;
         loop {
             match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.seen.push(parse(&line)),
+                Ok(line) => _ = self.take(&line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("it does not end; so far: {:#?}", self.seen),
             }
@@ -207,6 +221,7 @@ impl Drop for Waft {
 pub(crate) struct Ended {
     /// The exit code. `None` if a signal ended the process.
     pub(crate) code: Option<i32>,
+    /// All events without the first one.
     pub(crate) events: Vec<Value>,
     /// Everything it wrote to standard error.
     pub(crate) errors: String,

@@ -1,4 +1,10 @@
-//! The events for scripts: one JSON object per line, with its kind in `event`.
+//! The events for scripts: one JSON object per line, with its kind in `event`. The README of this crate documents them.
+//!
+//! ```text
+//! {"event":"started","v":1,"command":"send"}       always the first line
+//! {"event":"connected","peer":"kitchen"}
+//! {"event":"committed","peer":"kitchen", ...}
+//! ```
 
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -7,10 +13,22 @@ use zeroize::Zeroizing;
 /// zeroized.
 const ROOM: usize = 4096;
 
+/// The version of the events, which the first event of every run states. It increases if an event or a field is removed
+/// or changes its type or meaning. New events, fields and values of `what` leave it as it is.
+const VERSION: u32 = 1;
+
 /// An event. Its creator has already escaped the texts in it, as for a terminal.
 #[derive(Serialize, Debug)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event<'a> {
+    /// The command begins.
+    Started {
+        /// The version of the events.
+        v: u32,
+        /// The command without options and arguments, such as `trust add`; absent if the command line is wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        command: Option<&'a str>,
+    },
     /// This machine's identity.
     Identity {
         /// The user's name for this machine, if it has one. It is only shown locally.
@@ -192,11 +210,16 @@ pub(crate) enum Event<'a> {
     },
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
+    /// The first event of a run.
+    pub(crate) fn started(command: Option<&'a str>) -> Self {
+        Self::Started { v: VERSION, command }
+    }
+
     /// The event as a line, including the line break.
     pub(super) fn line(&self) -> Zeroizing<Vec<u8>> {
         let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
-        serde_json::to_writer(&mut *line, self).expect("events are plain data");
+        serde_json::to_writer(&mut *line, self).expect("texts and numbers can be written, and memory takes them");
         line.push(b'\n');
         line
     }
@@ -206,13 +229,82 @@ impl Event<'_> {
 mod tests {
     use super::*;
 
+    /// An event of every kind, with all fields.
+    fn every_event() -> Vec<Event<'static>> {
+        let text = || "text".to_owned();
+        let addresses = Box::leak(Box::new(["10.0.0.2:12346".to_owned()])) as &[String];
+        let (name, peer, files, bytes, total) = ("kitchen", "kitchen", 2, 340, 340);
+        let all = vec![
+            Event::started(Some("trust add")),
+            Event::Identity { name: Some(name), fingerprint: text(), new: true },
+            Event::Certificate { pem: "text" },
+            Event::Trusted { name, fingerprint: text(), sends: true, receives: false, address: Some(text()) },
+            Event::Removed { name },
+            Event::Provisioned {
+                name,
+                board: "mps2",
+                fingerprint: text(),
+                path: text(),
+                seed: Some(text()),
+                commands: addresses,
+            },
+            Event::Ready { address: Some(&addresses[0]), addresses, code: Some("0123") },
+            Event::Console { text: "text" },
+            Event::Code { code: "0123" },
+            Event::Key { key: "AAAA-BBBB-CCCC-DDDD" },
+            Event::Asked { what: "key" },
+            Event::Connected { peer },
+            Event::Offered { peer, files, total },
+            Event::Waiting { what: "key" },
+            Event::Progress { bytes, total },
+            Event::Retry { message: text(), wait: 1000, left: Some(45000) },
+            Event::Committed { peer, files, bytes, sent: 0, digest: text(), generation: 7 },
+            Event::Sealed { path: text(), files, bytes },
+            Event::Opened { path: text(), files, bytes, digest: text() },
+            Event::Warning { message: text() },
+            Event::Rejected { address: text(), class: "identity", message: text() },
+            Event::Error { class: "usage", exit: Some(2), message: text(), advice: text() },
+        ];
+        // A new kind does not compile here until it has its example above.
+        all.iter().for_each(|event| match event {
+            Event::Started { .. } | Event::Identity { .. } | Event::Certificate { .. } | Event::Trusted { .. } => {}
+            Event::Removed { .. } | Event::Provisioned { .. } | Event::Ready { .. } | Event::Console { .. } => {}
+            Event::Code { .. } | Event::Key { .. } | Event::Asked { .. } | Event::Connected { .. } => {}
+            Event::Offered { .. } | Event::Waiting { .. } | Event::Progress { .. } | Event::Retry { .. } => {}
+            Event::Committed { .. } | Event::Sealed { .. } | Event::Opened { .. } | Event::Warning { .. } => {}
+            Event::Rejected { .. } | Event::Error { .. } => {}
+        });
+        all
+    }
+
     #[test]
-    fn an_event_names_its_kind() {
-        let addresses = ["10.0.0.2:12346".to_owned()];
-        let ready = Event::Ready { address: Some(&addresses[0]), addresses: &addresses, code: Some("0123") };
-        assert_eq!(
-            String::from_utf8_lossy(&ready.line()),
-            "{\"event\":\"ready\",\"address\":\"10.0.0.2:12346\",\"addresses\":[\"10.0.0.2:12346\"],\"code\":\"0123\"}\n"
-        );
+    fn version_1_stays_as_it_is() {
+        let lines: Vec<u8> = every_event().iter().flat_map(|event| event.line().to_vec()).collect();
+        assert_eq!(String::from_utf8_lossy(&lines), include_str!("events-v1.jsonl"));
+    }
+
+    #[test]
+    fn what_is_optional_is_absent_or_null() {
+        let line = |event: Event<'_>| String::from_utf8_lossy(&event.line()).into_owned();
+        assert_eq!(line(Event::started(None)), "{\"event\":\"started\",\"v\":1}\n");
+        let nowhere = Event::Ready { address: None, addresses: &[], code: None };
+        assert_eq!(line(nowhere), "{\"event\":\"ready\",\"address\":null,\"addresses\":[],\"code\":null}\n");
+        let endless = Event::Retry { message: "m".into(), wait: 1, left: None };
+        assert_eq!(line(endless), "{\"event\":\"retry\",\"message\":\"m\",\"wait\":1}\n");
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        let page = include_str!("../../../README.md");
+        let rows: Vec<(&str, &str)> =
+            page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).collect();
+        for event in every_event() {
+            let event: serde_json::Value = serde_json::from_slice(&event.line()).unwrap();
+            let kind = format!("`{}`", event["event"].as_str().unwrap());
+            let (_, text) = rows.iter().find(|(kinds, _)| kinds.contains(&kind)).unwrap_or_else(|| panic!("no {kind}"));
+            for field in event.as_object().unwrap().keys().filter(|field| *field != "event") {
+                assert!(text.contains(&format!("`{field}`")), "{kind} does not document {field}");
+            }
+        }
     }
 }
