@@ -2,6 +2,17 @@
 //!
 //! The thread reads only while a question waits for input: what is typed at other times is not meant for this
 //! command.
+//!
+//! It does not use crossterm's events, for these reasons, which were tried with its release 0.29:
+//!
+//! - crossterm never wipes what it has read, and its buffers are private. After 16 characters of a key were typed and
+//!   read, its event queue still held all of them, and its read buffer 15 after they were pasted.
+//! - While the signal for a closed terminal is ignored, it takes the end of a terminal for "nothing to read yet" and
+//!   reads again without a pause.
+//! - Its raw mode switches off the keys that raise signals. Ctrl-C, Ctrl-\ and Ctrl-Z would have to raise them here.
+//! - It reads in the background as well, which stops the process.
+//!
+//! A runtime's readiness events do not replace the thread either: they know neither files, nor terminals on macOS.
 
 use std::io::{ErrorKind, IsTerminal, stdin};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
