@@ -60,10 +60,9 @@ fn without_a_terminal_nothing_is_renewed_unless_the_command_line_says_yes() {
     let world = World::new();
     let before = listed(&world.laptop.home);
     for line in ["no", "yes"] {
-        let mut renewal = world.laptop.call(&["id", "--renew"]).start();
-        // Input from a script is not an answer.
-        renewal.write_line(line);
-        let ended = renewal.end();
+        // Input from a script is not an answer. A shell writes it, because the command may end before it is written.
+        let piped = format!("echo {line} | \"$0\" \"$@\"");
+        let ended = world.laptop.call(&["id", "--renew"]).within("sh", &["-c", &piped]).run();
         assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
         ended.failed(2, "usage", &["The identity is as it was", "waft id --renew --yes"]);
         assert_eq!(listed(&world.laptop.home), before, "{line}");
