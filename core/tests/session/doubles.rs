@@ -93,6 +93,8 @@ pub(crate) struct MemoryStore {
     pub(crate) knows_no_manifest: bool,
     /// A reader has a lease on the storage until then.
     pub(crate) leased: Option<(Rc<VirtualClock>, u64)>,
+    /// A discard takes until then.
+    pub(crate) discarded: Moment,
 }
 
 impl Default for MemoryStore {
@@ -113,6 +115,7 @@ impl Default for MemoryStore {
             takes: None,
             knows_no_manifest: false,
             leased: None,
+            discarded: Moment::default(),
         }
     }
 }
@@ -235,6 +238,7 @@ impl Store for MemoryStore {
     async fn suspend(&mut self) {}
 
     async fn discard(&mut self) {
+        self.discarded.reached_if_set().await;
         self.staged.clear();
         self.owner = None;
     }

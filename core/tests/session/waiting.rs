@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use waft_core::limits::{CODE_MS, IDLE_MS, LINGER_MS, WORKING_CAP_MS};
 use waft_core::sealed::SoftCipher;
-use waft_core::session::{SessionError, receiver, sender};
+use waft_core::session::{Misbehaviour, SessionError, receiver, sender};
 use waft_core::wire::message::{Cancel, Stage};
 
 use crate::doubles::{Moment, archive_of};
@@ -126,6 +126,21 @@ fn either_user_interrupts_at_once_whatever_is_slow() {
             let ended = if side == 0 { fixture.sender_ended } else { fixture.receiver_ended };
             assert!((at..=at + LINGER_MS).contains(&ended), "{what} at {side}: {ended}");
         }
+    }
+}
+
+#[test]
+fn the_receivers_user_interrupts_a_discard_that_takes_long() {
+    for (interrupt, ends) in [(12_345, 12_345), (u64::MAX, 600_000)] {
+        let mut fixture = Fixture::new();
+        let sent = Fixture::new().record::<SoftCipher>().0;
+        fixture.edit = Some((0, sent.len() - 1_000, 1));
+        fixture.store.discarded = Moment(Some((Rc::clone(&fixture.clock), 600_000)));
+        fixture.interrupt(1, interrupt);
+        let received = fixture.connect().1;
+        assert_eq!(received, Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)));
+        assert!((ends..=ends + LINGER_MS).contains(&fixture.receiver_ended), "{}", fixture.receiver_ended);
+        assert_eq!(fixture.store.staged.is_empty(), interrupt > ends);
     }
 }
 

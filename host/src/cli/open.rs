@@ -16,7 +16,7 @@ use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 use self::sealed_file::{Pieces, SealedFile};
 use super::answers::{file_secret, key_form};
-use super::folders::open_target;
+use super::folders::{open_target, remains};
 use crate::cli::arguments::Open;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{AskError, Event, Question, Ui};
@@ -36,10 +36,7 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
         Some(receipt) => receipt,
         None => match unpack(&file, &secret, &mut store, ui, &interrupt).await {
             Ok(receipt) => receipt,
-            Err(error) => {
-                store.discard().await;
-                return Err(error);
-            }
+            Err(error) => return Err(discard(error, &mut store, &interrupt, ui).await),
         },
     };
     ui.event(&Event::Opened {
@@ -55,6 +52,22 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
         shown(&args.into)
     ));
     Ok(())
+}
+
+/// Removes what was unpacked before the error, and returns the error to report. A user who interrupts does not have to
+/// wait until a slow disk has removed everything.
+async fn discard(error: Error, store: &mut DirectoryStore, interrupt: &Interrupt, ui: &Ui) -> Error {
+    tokio::select! {
+        () = store.discard() => return error,
+        () = interrupt.overdue() => {}
+    }
+    match error.class() {
+        Class::Interrupted => error.with_advice(remains(store.staging())),
+        _ => {
+            ui.warn(remains(store.staging()));
+            error
+        }
+    }
 }
 
 /// Prepares everything that comes before the content: the file's header, the target, the key.

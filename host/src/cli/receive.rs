@@ -3,7 +3,6 @@
 mod banner;
 mod operator;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -14,7 +13,7 @@ use self::banner::{Banner, print_banner};
 pub(super) use self::banner::{listen_at, reachable_at};
 use self::operator::ReceiveOperator;
 use super::answers::key_form;
-use super::folders::open_target;
+use super::folders::{open_target, remains};
 use super::open_identity_in_background;
 use crate::cli::arguments::Receive;
 use crate::cli::interrupt::Interrupt;
@@ -23,7 +22,7 @@ use crate::cli::ui::{Event, Question, Ui};
 use crate::error::{Class, Error, bytes, files, shown};
 use crate::net::listen;
 use crate::receive::{Connection, Outcome, Received, Receiver};
-use crate::store::Options;
+use crate::store::{LeftBehind, Options};
 use crate::worker::in_background;
 
 /// With `--once`: how long a sender can reconnect for a receipt that it may not have received. This is longer than a
@@ -52,9 +51,11 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     print_banner(&banner, receiver.code(), ui)?;
     let reception = Reception { args: &args, ui, interrupt: &interrupt };
     match reception.receive(&mut receiver).await {
-        Err(error) if error.class() == Class::Interrupted => {
-            Err(reception.left_behind(&mut receiver).await.map_or(error, |path| interrupted_with_part(&path)))
-        }
+        Err(error) if error.class() == Class::Interrupted => Err(match reception.left_behind(&mut receiver).await {
+            None => error,
+            Some(LeftBehind::Part(path)) => interrupted_with_part(&path),
+            Some(LeftBehind::Remains(path)) => error.with_advice(remains(&path)),
+        }),
         ended => ended,
     }
 }
@@ -142,10 +143,10 @@ impl Reception<'_> {
         Ok(())
     }
 
-    /// The path of a part of a folder that is kept, unless the disk takes too long to answer.
-    async fn left_behind(&self, receiver: &mut Receiver) -> Option<PathBuf> {
+    /// What is left beside the target, unless the disk takes too long to answer.
+    async fn left_behind(&self, receiver: &mut Receiver) -> Option<LeftBehind> {
         tokio::select! {
-            path = receiver.left_behind() => path,
+            left = receiver.left_behind() => left,
             () = self.interrupt.overdue() => None,
         }
     }

@@ -9,7 +9,6 @@ mod operator;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand_core::OsRng;
@@ -35,7 +34,7 @@ use crate::clock::Clock;
 use crate::crypto::RingCipher;
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::store::DirectoryStore;
+use crate::store::{DirectoryStore, LeftBehind};
 use crate::tls::link::TlsLink;
 use crate::tls::pins::Pins;
 use crate::tls::{Authenticated, receiver};
@@ -203,8 +202,8 @@ impl Receiver {
         self.state.peers.close();
     }
 
-    /// The path of a part of a folder that is kept for the sender's next attempt, if there is one.
-    pub async fn left_behind(&mut self) -> Option<PathBuf> {
+    /// What the last transfer left beside the target, if it left something.
+    pub async fn left_behind(&mut self) -> Option<LeftBehind> {
         self.state.store.left_behind().await
     }
 }

@@ -4,12 +4,12 @@
 //! target is absent or empty, otherwise file by file under an intent log (see `merge`). PROTOCOL.md, section 8.
 
 use std::io;
-use std::path::PathBuf;
 
 use cap_std::fs::Dir;
 use waft_core::digest::Digest;
 use waft_core::session::{Held, Offered, Receipt, StoreError};
 
+use super::LeftBehind;
 use super::capabilities::Capabilities;
 use super::compare::Whole;
 use super::error::{Failure, Result};
@@ -97,11 +97,15 @@ impl BlockingStore {
         staging.remove(&self.place).map(|()| true).map_err(|error| self.place.at_staging("", error).into())
     }
 
-    /// Returns the path of the staging area if it holds a part of a folder.
-    pub(super) fn left_behind(&self) -> Option<PathBuf> {
+    /// What the staging area holds, if it holds something.
+    pub(super) fn left_behind(&self) -> Option<LeftBehind> {
         let staging = Staging::existing(&self.place).ok()??;
-        let some = staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0);
-        some.then(|| self.place.base_path.join(&self.place.staging))
+        // The manifest is written before the first file, and removed before the first file is removed.
+        if staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0) {
+            return Some(LeftBehind::Part(self.place.staging_path()));
+        }
+        let holds_files = staging.tree().and_then(|tree| tree.entries()).is_ok_and(|mut files| files.next().is_some());
+        holds_files.then(|| LeftBehind::Remains(self.place.staging_path()))
     }
 
     /// Digest of the manifest of the current archive, once the manifest is complete.

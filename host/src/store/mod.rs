@@ -69,6 +69,16 @@ pub struct DirectoryStore {
     /// The reason for which a sender was refused, as of the last look at the target.
     refused: Option<Refused>,
     file_error: Option<FileError>,
+    staging: PathBuf,
+}
+
+/// What a staging area holds after a transfer that was interrupted. Holds the path of the staging area.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftBehind {
+    /// A part of a folder, which the sender's next attempt resumes.
+    Part(PathBuf),
+    /// What was not removed before the removal was interrupted.
+    Remains(PathBuf),
 }
 
 struct Refused {
@@ -129,9 +139,11 @@ impl DirectoryStore {
     /// Creates a store for `target`, which need not exist but whose parent folder must. `overwrite` says whether the
     /// target may hold other files. Blocks while it looks at the target.
     pub fn open(target: &Path, overwrite: bool) -> Result<Self, FileError> {
-        let store = BlockingStore::new(Place::of(target)?, overwrite);
-        let room = store.room();
-        Ok(Self { worker: Worker::new(store), manifest: None, durable: 0, room, refused: None, file_error: None })
+        let place = Place::of(target)?;
+        let staging = place.staging_path();
+        let store = BlockingStore::new(place, overwrite);
+        let (room, worker) = (store.room(), Worker::new(store));
+        Ok(Self { worker, manifest: None, durable: 0, room, refused: None, file_error: None, staging })
     }
 
     /// Makes the store record in `home` which sender the target's content came from, so that this sender need not send
@@ -176,9 +188,14 @@ impl DirectoryStore {
         self.run(move |store| store.foresee_opening(&shape)).await
     }
 
-    /// Returns the path of the staging area if it holds a part of a folder.
-    pub async fn left_behind(&mut self) -> Option<PathBuf> {
+    /// Returns what the staging area holds, if it holds something.
+    pub async fn left_behind(&mut self) -> Option<LeftBehind> {
         self.worker.run(|store| store.left_behind()).await
+    }
+
+    /// The path of the staging area, which need not exist.
+    pub fn staging(&self) -> &Path {
+        &self.staging
     }
 
     /// Returns the path and cause of the last error, and clears them.

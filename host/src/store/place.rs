@@ -73,6 +73,11 @@ impl Place {
         })
     }
 
+    /// The absolute path of the staging area.
+    pub(super) fn staging_path(&self) -> PathBuf {
+        self.base_path.join(&self.staging)
+    }
+
     /// The absolute path of the target.
     pub(super) fn target_path(&self) -> PathBuf {
         self.path.join(&self.target)

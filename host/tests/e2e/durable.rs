@@ -16,10 +16,10 @@ use super::world::{World, write};
 const CALLS: &str = "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat";
 
 /// The system calls of a command, in the order in which they completed.
-struct Trace(PathBuf);
+pub(crate) struct Trace(PathBuf);
 
 impl Trace {
-    fn new(world: &World) -> Option<Self> {
+    pub(crate) fn new(world: &World) -> Option<Self> {
         let there = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if there.is_ok_and(|status| status.success()) {
             return Some(Self(world.root.path().join("trace")));
@@ -29,8 +29,18 @@ impl Trace {
     }
 
     fn of(&self, call: Call) -> Call {
+        self.with(&["-e", CALLS], call)
+    }
+
+    /// Runs a command in which each removal of a file takes that long.
+    pub(crate) fn slow_removals(&self, milliseconds: u32, call: Call) -> Call {
+        let delay = format!("inject=unlinkat:delay_enter={}", 1000 * milliseconds);
+        self.with(&["-e", "trace=unlinkat", "-e", &delay], call)
+    }
+
+    fn with(&self, options: &[&str], call: Call) -> Call {
         let log = self.0.to_str().expect("a temporary path is text");
-        call.within("strace", &["-f", "-y", "-qq", "-o", log, "-e", CALLS])
+        call.within("strace", &[&["-f", "-y", "-qq", "-o", log], options].concat())
     }
 
     /// The calls that succeeded. A call during which other calls occurred is listed where it completed, with only its

@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::ahead::Clock;
-use super::harness::{Call, Waft};
+use super::durable::Trace;
+use super::harness::{Call, Waft, text};
 use super::preload::library;
 use super::world::{World, write};
 
@@ -38,6 +41,36 @@ impl SlowDisk {
         let call = world.receiving(&["--once", "--no-code", "--no-key"]);
         call.env("LD_PRELOAD", &self.library).env("SLOW", self.milliseconds.to_string())
     }
+}
+
+/// Opens a sealed file whose last byte is damaged on a disk that takes long to remove a file, and interrupts it once the
+/// file's content has been found to be damaged.
+#[cfg(target_os = "linux")]
+#[test]
+fn its_user_can_stop_the_removal_of_what_was_unpacked() {
+    let world = world();
+    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    let file = world.laptop.work.join("folder.waft");
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let Some(trace) = Trace::new(&world) else { return };
+    let open = world.kitchen.call(&["open"]).arg(&file).with(|call| call.args(["--into", "into"]));
+    let open = trace.slow_removals(100, open.env("WAFT_KEY", text(sealed.last("key"), "key"))).start();
+    while staged(&world.staging()) == 0 || world.staging().join("manifest").exists() {
+        sleep(Duration::from_millis(20));
+    }
+    let began = Instant::now();
+    // The signal is for the command. Its parent, strace, ends with it.
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", open.pid())).unwrap();
+    let command = Pid::from_raw(children.trim().parse().unwrap()).unwrap();
+    kill_process(command, Signal::INT).unwrap();
+    let ended = open.end();
+    assert!(began.elapsed() < Duration::from_secs(30), "it removed everything");
+    assert!(text(ended.last("warning"), "message").contains("What was not removed in time is in"), "{ended:#?}");
+    ended.failed(14, "storage", &["folder.waft is damaged"]);
+    assert!(staged(&world.staging()) > FEW);
+    world.nothing_arrived();
 }
 
 /// Waits until the first files are staged.

@@ -2,6 +2,8 @@
 
 use core::pin::pin;
 
+use embassy_futures::select::select;
+
 use crate::certificate::CertificateHash;
 use crate::sealed::keys::Schedule;
 use crate::session::channel::Channel;
@@ -81,7 +83,9 @@ impl<E: Environment> Session<'_, '_, E> {
         match error {
             None => {}
             Some(SessionError::PeerMisbehaved(_) | SessionError::Refused(Refusal::Archive)) => {
-                self.receiver.store.discard().await;
+                let receiver = &mut *self.receiver;
+                // A user who interrupts does not have to wait until everything is removed.
+                select(pin!(receiver.store.discard()), pin!(receiver.operator.interrupted())).await;
             }
             Some(_) => self.receiver.store.suspend().await,
         }

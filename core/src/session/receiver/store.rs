@@ -18,7 +18,8 @@ use crate::wire::message::{Limit, Refusal};
 ///
 /// A store whose work takes long returns `Pending` now and then, so that the session can send keep-alives. When the
 /// connection ends or the user interrupts, the session drops the futures of `check`, `begin`, `restart` and `write` at
-/// any await, and then calls `suspend` or `discard`. It never drops the future of `commit`.
+/// any await, and then calls `suspend` or `discard`. If the user interrupts, it drops the future of `discard`, too. It
+/// never drops the future of `commit`.
 pub trait Store {
     /// The bounds of this store.
     fn capacity(&mut self) -> Capacity;
@@ -62,7 +63,8 @@ pub trait Store {
     /// Ends the transfer, and keeps what was received, so that a later session can resume.
     async fn suspend(&mut self);
 
-    /// Ends the transfer, and keeps nothing of it, because the archive or its sender cannot be trusted.
+    /// Ends the transfer, and keeps nothing of it, because the archive or its sender cannot be trusted. If this future
+    /// is dropped, a part may be left. A later transfer removes it, or resumes it and is refused for the same reason.
     async fn discard(&mut self);
 }
 

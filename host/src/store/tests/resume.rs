@@ -1,5 +1,7 @@
 //! Tests of the part that is left for the next try: it is resumed, and nothing in it is trusted.
 
+use embassy_futures::poll_once;
+
 use super::*;
 
 #[test]
@@ -158,4 +160,22 @@ fn one_process_at_a_time() {
     bench.check(block_on(one.commit()).unwrap());
     assert_eq!(bench.begin(&mut other), Err(StoreError::NotEmpty));
     assert!(!matches!(other.take_error().unwrap().cause, Cause::InUse), "it is over");
+}
+
+#[test]
+fn a_discard_that_is_dropped_stops_and_says_what_is_left() {
+    let many = |at: &Path| (0..600).for_each(|number| fs::write(at.join(format!("{number:03}")), b"small").unwrap());
+    let bench = Bench::new(many);
+    let mut store = bench.store();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, &bench.bytes()[..bench.bytes().len() - 1], 1000).unwrap();
+    assert_eq!(block_on(store.left_behind()), None, "it is in use");
+    assert!(poll_once(store.discard()).is_pending(), "and dropped");
+    assert_eq!(block_on(store.left_behind()), Some(LeftBehind::Remains(bench.staging())));
+    assert!(fs::read_dir(bench.staging().join("tree")).unwrap().count() > 500);
+    // Nothing of it is resumed.
+    assert_eq!(bench.begin(&mut store).unwrap().offset, 0);
+    write(&mut store, bench.bytes(), 1000).unwrap();
+    bench.check(block_on(store.commit()).unwrap());
+    assert_eq!(block_on(store.left_behind()), None);
 }
