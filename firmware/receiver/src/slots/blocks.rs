@@ -15,6 +15,8 @@ use super::state::State;
 pub(super) const COPY: u32 = 1;
 /// The cells of COMMIT, the longest record.
 const COMMIT: u32 = (RECORD_MAX / CELL) as u32;
+/// The cells of SETTLED.
+const SETTLED: u32 = 1;
 
 /// The result of reading the journal.
 pub(super) struct Found {
@@ -105,8 +107,11 @@ impl Block {
     }
 }
 
-/// Decides which block is live. **As long as the older block lost nothing, it is live until the newer one is
+/// Decides which block is live. **As long as the older block lost nothing, it is live until the newer one is intact and
 /// established. If it lost something, the newer one is live if it is established or intact.**
+///
+/// An established block that is not intact is being erased: a start that could not read its last record chose the older
+/// block, and was cut.
 fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
     let (first, second) = match found {
         [Ok(first), Ok(second)] => (first, second),
@@ -116,7 +121,10 @@ fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
     let lost = older.next < newer.head.before.into();
     // The older block is being erased. The newer one contains what it lost.
     older.unread |= lost && newer.lack == Lack::Unread;
-    let counts = newer.is_established() || newer.is_intact() && lost;
+    let counts = match lost {
+        false => newer.is_established() && newer.is_intact(),
+        true => newer.is_established() || newer.is_intact(),
+    };
     Some(if counts { newer } else { older })
 }
 
@@ -150,9 +158,8 @@ async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) 
             }
         }
     }
-    // A power cut leaves at most one unreadable record: in a live block it is the second SETTLED, or a record after
-    // both.
-    let torn = if block.is_established() { COMMIT } else { block.appended };
+    // A power cut leaves at most one unreadable record: one of both SETTLED records, or a record after them.
+    let torn = if block.is_established() { COMMIT } else { SETTLED };
     block.unread |= unread > torn;
     Ok(block)
 }

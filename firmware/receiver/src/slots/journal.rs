@@ -6,8 +6,9 @@
 //! Bytes that were torn by a power cut during a write or an erasure may read correctly on one day and not on the next.
 //! So a boot does not trust the last record of a block. The newer block is certainly live once two records follow its
 //! snapshot, because at least the first of them is complete. Until then both blocks contain the same state, the older
-//! one is live, and the newer one is the next to be erased. If the older one lost a record, its erasure has begun, and
-//! the newer one is live if its snapshot is intact. A boot that finds COMMIT or fewer than two records at the end moves
+//! one is live, and the newer one is the next to be erased; so if its snapshot is damaged, that erasure has begun, and
+//! the older one stays live. If the older one lost a record, its own erasure has begun, and the newer one is live if its
+//! snapshot is intact. A boot that finds COMMIT or fewer than two records at the end moves
 //! to the other block before it shows the folder to readers.
 //!
 //! So two power cuts in a row do no harm, and any number does none as long as torn bytes read the same in every boot.

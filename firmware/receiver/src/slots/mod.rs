@@ -31,8 +31,8 @@
 //! |---|---|
 //! | erase before use, never trust a blank check | `Journal::rotate`, `Stage::flush` |
 //! | never append to a block that was live before this boot; rotate at the first write | `Journal::make_ready` |
-//! | a new block is live once two records follow its snapshot; before that, only if the old one lost a record | `blocks::live` |
-//! | a block with a damaged snapshot is not live before that | `blocks::live` |
+//! | a new block is live once two records follow its intact snapshot | `blocks::live` |
+//! | if the old one lost a record, either of both suffices: two records, or an intact snapshot | `blocks::live` |
 //! | erase the old block before the new one gets other records | `Journal::rotate` |
 //! | a read error counts as an invalid record if a power cut may have caused it | `blocks::read_block` |
 //! | if it may hide a decisive record, show nothing, write nothing, and use no slot | `blocks::read`, `Journal::committed`, `Journal::append`, `SlotStore::free_slot` |

@@ -11,6 +11,10 @@ use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorF
 /// How torn units behave. Each level is harder to handle than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
+    /// The unit reads as before.
+    Before,
+    /// The unit reads as intended.
+    Meant,
     /// Some of the bits changed.
     Bits,
     /// The unit contains garbage, and must not be written again.
@@ -196,9 +200,9 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
     fn reading(&mut self, unit: usize) -> Reading {
         let random = self.chance.next();
         match (self.level, self.reads) {
-            (Level::Bits | Level::Words, _) | (Level::Marginal, Reads::Before) => Reading::Stored,
+            (Level::Before | Level::Bits | Level::Words, _) | (Level::Marginal, Reads::Before) => Reading::Stored,
             (Level::Unreadable, _) => Reading::Error,
-            (Level::Marginal, Reads::Meant) => Reading::Meant,
+            (Level::Meant, _) | (Level::Marginal, Reads::Meant) => Reading::Meant,
             (Level::Marginal, Reads::Anew) => match random % 3 {
                 0 => Reading::Meant,
                 1 => Reading::Garbage(random >> 8),
@@ -280,7 +284,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
                 // Bits that differ may have either value.
                 Level::Bits => (old & meant) | ((old ^ meant) & random),
                 Level::Words => random,
-                Level::Marginal | Level::Unreadable => old,
+                Level::Before | Level::Meant | Level::Marginal | Level::Unreadable => old,
             };
         }
         // Torn units must not be written again at any level.

@@ -31,10 +31,12 @@ pub(crate) const BOOTS: usize = 4;
 impl Damage {
     pub(crate) fn level(self) -> Level {
         match self {
+            Self::Old => Level::Before,
+            Self::New => Level::Meant,
             Self::Bits => Level::Bits,
             Self::Garbage => Level::Words,
             Self::Error => Level::Unreadable,
-            Self::Old | Self::New | Self::Flickering => Level::Marginal,
+            Self::Flickering => Level::Marginal,
         }
     }
 
@@ -42,9 +44,7 @@ impl Damage {
     pub(crate) fn reads(self) -> &'static [[Reads; BOOTS]] {
         use Reads::{Anew, Before, Meant, PerBoot};
         match self {
-            Self::Old => &[[Before; BOOTS]],
-            Self::New => &[[Meant; BOOTS]],
-            Self::Bits | Self::Garbage | Self::Error => &[[Anew; BOOTS]],
+            Self::Old | Self::New | Self::Bits | Self::Garbage | Self::Error => &[[Anew; BOOTS]],
             Self::Flickering => &[
                 [Anew; BOOTS],
                 [PerBoot; BOOTS],
@@ -59,9 +59,7 @@ impl Damage {
     /// What torn cells may read in a boot, for trials that choose this at random.
     pub(crate) fn choice(self) -> &'static [Reads] {
         match self {
-            Self::Old => &[Reads::Before],
-            Self::New => &[Reads::Meant],
-            Self::Bits | Self::Garbage | Self::Error => &[Reads::Anew],
+            Self::Old | Self::New | Self::Bits | Self::Garbage | Self::Error => &[Reads::Anew],
             Self::Flickering => &[Reads::Before, Reads::Meant, Reads::Anew, Reads::PerBoot],
         }
     }

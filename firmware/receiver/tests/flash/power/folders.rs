@@ -75,6 +75,18 @@ fn each_cut<const W: usize, const E: usize>(damage: Damage, stride: usize, chang
 /// One cut at every operation of small changes, and another one at every operation of the following boot. Runs one in
 /// `stride` of all trials.
 pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: usize) -> Tally {
+    two_cuts_where::<W, E>(damage, |turn, _, _| turn.is_multiple_of(stride))
+}
+
+/// The same, only with these operations of the change and of the following boot.
+pub(crate) fn two_cuts_at<const W: usize, const E: usize>(damage: Damage, first: u64, second: u64) -> Tally {
+    two_cuts_where::<W, E>(damage, |_, (one, _), (other, _)| (one, other) == (first, second))
+}
+
+fn two_cuts_where<const W: usize, const E: usize>(
+    damage: Damage,
+    is_wanted: impl Fn(usize, Cut, Cut) -> bool,
+) -> Tally {
     let (mut tally, mut turn) = (Tally::default(), 0_usize);
     for change in &small_changes(E) {
         let before = change.before::<W, E>(damage);
@@ -83,7 +95,7 @@ pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: u
             for reads in damage.reads() {
                 for second in cuts(observer.operations(&left, reads[0])) {
                     turn += 1;
-                    if turn.is_multiple_of(stride) {
+                    if is_wanted(turn, first, second) {
                         let mut left = left.clone();
                         left.chance = Random(turn as u64);
                         tally.count_if_met(

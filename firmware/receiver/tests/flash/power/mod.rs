@@ -21,7 +21,7 @@ use damage::{DAMAGES, Damage, STEADY};
 use table::{Job, Tally};
 
 /// The number of random trials for each kind of damage.
-const ROUNDS: u64 = 20_000;
+const ROUNDS: u64 = 50_000;
 
 /// One job, and thus one row of the table, for each kind of damage.
 fn jobs(
@@ -134,6 +134,20 @@ fn a_cut_and_failing_reads_cost_no_folder() {
 fn two_cuts_cost_no_folder() {
     is_harmless(|damage| folders::two_cuts::<32, 2048>(damage, 101));
     is_harmless(|damage| folders::random_cuts::<4, 4096>(damage, 500, 2, 2));
+}
+
+/// The first cut tears the record that makes a journal block live. A start that cannot read it erases that block, and is
+/// cut so that some of its records survive.
+#[test]
+fn a_block_that_is_being_erased_is_not_live_once_its_last_record_reads_again() {
+    are_harmless(&[Damage::Flickering], |damage| folders::two_cuts_at::<32, 2048>(damage, 6, 0));
+}
+
+/// The first cut tears COMMIT. A start that can read it moves to the other block, and is cut in its first record. The
+/// next start can read neither.
+#[test]
+fn a_block_whose_first_record_is_unreadable_is_no_trouble() {
+    are_harmless(&[Damage::Flickering], |damage| folders::two_cuts_at::<32, 2048>(damage, 15, 5));
 }
 
 /// Three cuts and more, if torn cells read the same in every boot.
