@@ -23,9 +23,9 @@ use waft_core::limits::{PREFACE_MS, YIELD_MAX_MS, YIELD_MS};
 use waft_core::session::Clock;
 use waft_core::wire::preface::{ClearRefusal, LEN, check_preface};
 
-use crate::board::{Listened, Socket};
+use crate::board::{ListenEvent, Socket};
 use crate::budget::{Budget, Source};
-use crate::panel::{Notice, Panel};
+use crate::operator::{Notice, OperatorState};
 
 /// The time in which a peer must complete the TCP handshake, in milliseconds. A spoofed address never completes it.
 const CONNECT_MS: u64 = 3_000;
@@ -33,18 +33,18 @@ const CONNECT_MS: u64 = 3_000;
 /// always reset. On a local network a TCP handshake with the preface takes less time, and so does a refusal.
 const GRACE_MS: u64 = 30;
 /// The longest wait between two looks at all connections, in milliseconds.
-const FAR_MS: u64 = 3_600_000;
+const IDLE_MS: u64 = 3_600_000;
 
 /// The sockets, and how far the connection at each one has come.
 pub(crate) struct Backlog<'a, S: Socket, K, const N: usize> {
-    connections: [Connection<S>; N],
+    connections: [Connection<'a, S>; N],
     budget: Budget,
     /// The number of connections so far.
     count: Cell<u32>,
     /// The number of sessions that were ended for a waiting connection since the last authenticated one.
     yields: u32,
     clock: &'a K,
-    panel: &'a Panel,
+    state: &'a OperatorState,
     /// The address at which senders reach the board.
     address: &'a Cell<Option<S::Address>>,
 }
@@ -90,25 +90,28 @@ impl ActiveSession {
 }
 
 impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
-    pub(crate) fn new(sockets: [S; N], clock: &'a K, panel: &'a Panel, address: &'a Cell<Option<S::Address>>) -> Self {
+    pub(crate) fn new(
+        sockets: &'a mut [S; N],
+        clock: &'a K,
+        state: &'a OperatorState,
+        address: &'a Cell<Option<S::Address>>,
+    ) -> Self {
         const { assert!(N >= 2, "one socket for sessions, and one that listens meanwhile") };
-        let connections = sockets.map(|it| Connection {
-            socket: Some(it),
-            phase: Phase::Listening,
-            since: 0,
-            number: 0,
-            source: None,
+        let connections = sockets.each_mut().map(|socket| {
+            // A connection may be left from a receiver that was dropped.
+            socket.abort();
+            Connection { socket: Some(socket), phase: Phase::Listening, since: 0, number: 0, source: None }
         });
-        Self { connections, budget: Budget::new(clock.now()), count: Cell::new(0), yields: 0, clock, panel, address }
+        Self { connections, budget: Budget::new(clock.now()), count: Cell::new(0), yields: 0, clock, state, address }
     }
 
     /// Runs `session` on connection `at`, an index that [`next`](Self::next) returned.
-    pub(crate) async fn hold(&mut self, at: usize, session: impl AsyncFnOnce(&mut S, &ActiveSession)) {
-        let (mut socket, source) = self.connections[at].take();
+    pub(crate) async fn serve(&mut self, at: usize, session: impl AsyncFnOnce(&mut S, &ActiveSession)) {
+        let (socket, source) = self.connections[at].take();
         let active = ActiveSession::new(self.clock.now());
         let over = {
-            let session = pin!(session(&mut socket, &active));
-            select(active.measure(self.clock, session), self.keep(&active)).await
+            let session = pin!(session(socket, &active));
+            select(active.measure(self.clock, session), self.accept_beside(&active)).await
         };
         if let Either::Second(()) = over {
             socket.abort();
@@ -123,8 +126,8 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     /// Sends `refusal` to each connection that sent a valid preface.
     pub(crate) async fn refuse(&mut self, refusal: ClearRefusal) -> ! {
         loop {
-            self.turn_away(refusal).await;
-            self.advance(FAR_MS).await;
+            self.refuse_waiting(refusal).await;
+            self.advance(IDLE_MS).await;
         }
     }
 
@@ -136,7 +139,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
             let waiting = self.connections[..N - 1].iter().enumerate().filter(|(_, it)| it.is_waiting());
             let best = waiting.min_by_key(|(_, it)| (self.budget.failures(it.source, now), it.number));
             let patience = match best {
-                None => FAR_MS,
+                None => IDLE_MS,
                 Some((at, connection)) => match self.budget.wait(connection.source, now) {
                     0 => return at,
                     wait => wait,
@@ -148,17 +151,17 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
 
     /// Accepts connections beside a session. Completes when the session must end: its peer is not authenticated, has
     /// kept this board waiting for long enough, and another connection waits.
-    async fn keep(&mut self, active: &ActiveSession) {
+    async fn accept_beside(&mut self, active: &ActiveSession) {
         loop {
             if active.authenticated.get() {
                 self.yields = 0;
-                self.turn_away(ClearRefusal::Busy).await;
-                self.advance(FAR_MS).await;
+                self.refuse_waiting(ClearRefusal::Busy).await;
+                self.advance(IDLE_MS).await;
                 continue;
             }
             let now = self.clock.now();
             let patience = match self.connections[..N - 1].iter().any(Connection::is_waiting) {
-                false => FAR_MS,
+                false => IDLE_MS,
                 true => match active.yields_at(patience(self.yields)).saturating_sub(now) {
                     0 => break self.yields = self.yields.wrapping_add(1),
                     left => left,
@@ -172,9 +175,9 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     /// Cancel-safe.
     async fn advance(&mut self, patience: u64) {
         let patience = self.make_room().min(patience);
-        self.connections[N - 1].turn_away(ClearRefusal::Busy).await;
-        let (clock, panel, address, count) = (self.clock, self.panel, self.address, &self.count);
-        let steps = self.connections.each_mut().map(|connection| connection.step(clock, panel, address, count));
+        self.connections[N - 1].refuse_waiting(ClearRefusal::Busy).await;
+        let (clock, state, address, count) = (self.clock, self.state, self.address, &self.count);
+        let steps = self.connections.each_mut().map(|connection| connection.step(clock, state, address, count));
         let steps = select_array(steps);
         select(steps, clock.sleep_until(clock.now() + patience)).await;
     }
@@ -186,8 +189,8 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     #[inline(never)]
     fn make_room(&mut self) -> u64 {
         let now = self.clock.now();
-        let failures = |it: &Connection<S>| self.budget.failures(it.source, now);
-        let mut again = FAR_MS;
+        let failures = |it: &Connection<'_, S>| self.budget.failures(it.source, now);
+        let mut again = IDLE_MS;
         for it in &mut self.connections {
             match it.phase.limit().map(|limit| (it.since + limit).saturating_sub(now)) {
                 Some(0) => it.reset(),
@@ -214,8 +217,9 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         let pending = || others.iter().filter(|it| it.socket.is_some());
         let Some(newest) = pending().max_by_key(|it| it.number) else { return again };
         let (newest, grace) = (newest.number, (newest.since + GRACE_MS).saturating_sub(now));
-        let may_go =
-            |it: &&mut Connection<S>| it.socket.is_some() && !it.is_waiting() && (grace == 0 || it.number != newest);
+        let may_go = |it: &&mut Connection<'_, S>| {
+            it.socket.is_some() && !it.is_waiting() && (grace == 0 || it.number != newest)
+        };
         match others.iter_mut().filter(may_go).min_by_key(|it| (it.phase.rank(), it.number)) {
             Some(least) => least.reset(),
             None if grace > 0 => again = again.min(grace),
@@ -225,9 +229,9 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     }
 
     /// Sends `refusal` to all waiting connections.
-    async fn turn_away(&mut self, refusal: ClearRefusal) {
+    async fn refuse_waiting(&mut self, refusal: ClearRefusal) {
         for connection in &mut self.connections {
-            connection.turn_away(refusal).await;
+            connection.refuse_waiting(refusal).await;
         }
     }
 }
@@ -242,9 +246,9 @@ fn patience(yields: u32) -> u64 {
 }
 
 /// A socket and its connection.
-struct Connection<S> {
+struct Connection<'a, S> {
     /// `None` while a session uses it.
-    socket: Option<S>,
+    socket: Option<&'a mut S>,
     phase: Phase,
     /// The time at which the connection began, in milliseconds.
     since: u64,
@@ -262,7 +266,7 @@ enum Phase {
     /// The peer's SYN was answered.
     Connecting,
     /// TCP is established, and the peer has sent `count` bytes of the preface.
-    Preface { said: [u8; LEN], count: usize },
+    Preface { received: [u8; LEN], count: usize },
     /// The peer has sent the preface, and waits for a session.
     Waiting,
     /// The session is over, or the peer was refused.
@@ -290,65 +294,71 @@ impl Phase {
     }
 }
 
-impl<S: Socket> Connection<S> {
+impl<'a, S: Socket> Connection<'a, S> {
     fn is_waiting(&self) -> bool {
         self.phase == Phase::Waiting && self.socket.is_some()
     }
 
-    fn take(&mut self) -> (S, Option<Source>) {
+    fn take(&mut self) -> (&'a mut S, Option<Source>) {
         let socket = self.socket.take().expect("one session at a time has a socket, and gives it back");
         (socket, self.source)
     }
 
-    fn put_back(&mut self, socket: S) {
+    fn put_back(&mut self, socket: &'a mut S) {
         self.socket = Some(socket);
         self.phase = Phase::Closing;
     }
 
-    async fn turn_away(&mut self, refusal: ClearRefusal) {
+    async fn refuse_waiting(&mut self, refusal: ClearRefusal) {
         if self.is_waiting()
-            && let Some(socket) = &mut self.socket
+            && let Some(socket) = self.socket.as_deref_mut()
         {
             self.phase = Phase::Closing;
-            say(socket, refusal).await;
+            send_refusal(socket, refusal).await;
         }
     }
 
     #[inline(never)]
     fn reset(&mut self) {
-        if let Some(socket) = &mut self.socket {
+        if let Some(socket) = self.socket.as_deref_mut() {
             socket.abort();
             self.phase = Phase::Listening;
         }
     }
 
     /// Waits until the connection makes progress. Cancel-safe: the next call continues where this one stopped.
-    async fn step(&mut self, clock: &impl Clock, panel: &Panel, address: &Cell<Option<S::Address>>, count: &Cell<u32>) {
-        let Some(socket) = &mut self.socket else { return pending().await };
+    async fn step(
+        &mut self,
+        clock: &impl Clock,
+        state: &OperatorState,
+        address: &Cell<Option<S::Address>>,
+        count: &Cell<u32>,
+    ) {
+        let Some(socket) = self.socket.as_deref_mut() else { return pending().await };
 
         match &mut self.phase {
             Phase::Listening => match socket.listen(address.get()).await {
-                Listened::Moved(now) => {
+                ListenEvent::AddressChanged(now) => {
                     address.set(now);
-                    panel.tell(Notice::Address);
+                    state.notify(Notice::Address);
                 }
-                Listened::Taken => {
+                ListenEvent::Connecting => {
                     (self.phase, self.since) = (Phase::Connecting, clock.now());
                     self.number = count.replace(count.get().wrapping_add(1));
                     self.source = socket.source().map(Source::of);
                 }
             },
             Phase::Connecting => match socket.establish().await {
-                true => self.phase = Phase::Preface { said: [0; LEN], count: 0 },
+                true => self.phase = Phase::Preface { received: [0; LEN], count: 0 },
                 false => self.reset(),
             },
-            Phase::Preface { said, count } => {
-                match hear(socket, &mut said[*count..]).await {
+            Phase::Preface { received, count } => {
+                match read_preface(socket, &mut received[*count..]).await {
                     Some(more) => *count += more,
                     None => return self.reset(),
                 }
                 if *count == LEN {
-                    self.phase = judge(socket, said).await;
+                    self.phase = check_peer(socket, received).await;
                 }
             }
             // A sender sends nothing before our ClientHello. So either the connection ended, or the peer is not a
@@ -366,22 +376,22 @@ impl<S: Socket> Connection<S> {
 }
 
 /// Reads the next bytes of a connection, or returns `None` at its end. Cancel-safe: it only waits before it reads.
-async fn hear<S: Socket>(socket: &mut S, said: &mut [u8]) -> Option<usize> {
+async fn read_preface<S: Socket>(socket: &mut S, received: &mut [u8]) -> Option<usize> {
     socket.readable().await.ok()?;
-    socket.read(said).await.ok().filter(|count| *count > 0)
+    socket.read(received).await.ok().filter(|count| *count > 0)
 }
 
 /// Checks a complete preface: a valid one makes the connection wait; bytes that are not a preface get no answer.
-async fn judge<S: Socket>(socket: &mut S, said: &[u8; LEN]) -> Phase {
-    match check_preface(said) {
+async fn check_peer<S: Socket>(socket: &mut S, received: &[u8; LEN]) -> Phase {
+    match check_preface(received) {
         Ok(()) => return Phase::Waiting,
-        Err(Some(refusal)) => say(socket, refusal).await,
+        Err(Some(refusal)) => send_refusal(socket, refusal).await,
         Err(None) => socket.abort(),
     }
     Phase::Closing
 }
 
-async fn say<S: Socket>(socket: &mut S, refusal: ClearRefusal) {
+async fn send_refusal<S: Socket>(socket: &mut S, refusal: ClearRefusal) {
     // An error does not matter: the connection gets no session either way.
     let _ = socket.write_all(&refusal.to_bytes()).await;
 }

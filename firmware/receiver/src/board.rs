@@ -1,15 +1,15 @@
 //! The interface between a board and the receiver.
 //!
-//! A board implements [`Board`], which names the types of its devices, prepares a [`Startup`] from its identity and
-//! random numbers, and passes everything to [`run`](crate::run::run).
+//! A board implements [`Board`], which names the types of its devices. With Embassy's sockets and clock and ciphers in
+//! software, `EmbassyBoard` in `embassy` is such a type. Boards with an identity image and a seed prepare a [`Startup`].
 
 use core::fmt::Display;
 use core::net::IpAddr;
 use core::pin::Pin;
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
+use rand_core::CryptoRngCore;
 use waft_core::sealed::Cipher;
 use waft_core::session::Clock;
 
@@ -23,25 +23,22 @@ use crate::tls::suite::Suite;
 /// The TCP port on which receivers listen.
 pub const PORT: u16 = 12346;
 
-/// A kind of board: the types of its devices, and its limits.
+/// A kind of board: the types with which its receiver works. Implement it for a type that has no values.
 pub trait Board {
     /// Guards the state that the receiver shares with the application. `NoopRawMutex` if both run on one executor.
     type Mutex: RawMutex;
     /// The flash with the slots.
     type Flash: NorFlash;
+    /// The random number generator.
+    type Rng: CryptoRngCore;
+    /// The clock: milliseconds since the board started.
+    type Clock: Clock;
+    /// A TCP socket.
+    type Socket: Socket;
     /// The cipher suite of TLS that is fastest on this chip.
     type Suite: Suite;
     /// The ciphers of the sealed stream that this board offers, in order of preference.
     type Cipher: Cipher;
-    /// A TCP socket.
-    type Socket: Socket;
-    /// The console. Reads are cancel-safe: a cancelled read loses no byte.
-    type Console: Read + Write;
-    /// The clock: milliseconds since the board started.
-    type Clock: Clock;
-
-    /// The most PBKDF2 iterations for a typed key. They block the executor, so they should take about half a second.
-    const ITERATIONS_MAX: u32;
 
     /// Drops the value in `slot`, and wipes the memory that it used: the slot itself, and the unused part of the stack.
     /// A session leaves keys in both. A board without this keeps them until something else overwrites them.
@@ -93,7 +90,7 @@ pub trait Socket: Tcp {
 
     /// Listens until a peer starts to connect, or until the board's address differs from `known`. Cancel-safe: a call
     /// after a cancelled one continues to listen.
-    async fn listen(&mut self, known: Option<Self::Address>) -> Listened<Self::Address>;
+    async fn listen(&mut self, known: Option<Self::Address>) -> ListenEvent<Self::Address>;
 
     /// Waits until the connection is established. Returns `false` if the peer gave it up. Cancel-safe.
     async fn establish(&mut self) -> bool;
@@ -109,13 +106,13 @@ pub trait Socket: Tcp {
     fn abort(&mut self);
 }
 
-/// The result of listening.
+/// What happened at a socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listened<A> {
+pub enum ListenEvent<A> {
     /// A peer started to connect. The socket no longer listens.
-    Taken,
+    Connecting,
     /// The board has this new address, or `None` if it has no address or no link.
-    Moved(Option<A>),
+    AddressChanged(Option<A>),
 }
 
 /// The identity and the random numbers of a board that can receive.

@@ -1,28 +1,22 @@
-//! The serial console: shows events to the user, and executes the commands that the user types.
+//! An operator on a serial line: shows notices to the user, and executes the commands that the user types.
 //!
-//! The lines on the screen come from notices on the [`panel`](crate::panel) and from commands. While an offer waits for
-//! its key, the user types the key here. Unfinished input stays intact: a line that is printed meanwhile appears above
-//! it.
+//! The lines on the screen come from the notices of the receiver and from commands. While an offer waits for its key,
+//! the user types the key here. Unfinished input stays intact: a line that is printed meanwhile appears above it.
 
 mod commands;
 mod notices;
 mod terminal;
 mod text;
 
-use core::cell::Cell;
-use core::future::poll_fn;
-use core::task::Poll;
-
 use embassy_futures::select::{Either, select};
+use embedded_io_async::{Read, Write};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::Clock;
 
-use crate::board::{Board, Socket, StartReason, StartupError};
-use crate::entropy::Sources;
-use crate::identity::{Identity, TrustedSender};
-use crate::panel::Panel;
-use crate::session::SharedStore;
-use crate::slots::{Folder, Slots};
+use crate::board::{Board, StartupError};
+use crate::identity::TrustedSender;
+use crate::operator::{AnswerError, Control, Operator};
+use crate::slots::Folder;
 use commands::Command;
 use terminal::{Line, Terminal};
 use text::Code;
@@ -30,29 +24,35 @@ use text::Code;
 /// The pause after a failed read from the terminal, in milliseconds.
 const FAILED_MS: u64 = 100;
 
-/// The identity and the entropy sources of a receiver that can work.
-#[derive(Clone, Copy)]
-pub(crate) struct Ready<'a> {
-    pub(crate) identity: &'a Identity,
-    pub(crate) sources: Sources,
+/// A console on a serial line, or on another stream of bytes with a user at the other end. Reads have to be cancel-safe:
+/// a cancelled read loses no byte.
+pub struct Console<I> {
+    terminal: Terminal<I>,
 }
 
-/// What a console shows and controls.
-pub(crate) struct Around<'a, B: Board> {
-    pub(crate) panel: &'a Panel,
-    /// The address at which senders reach the board.
-    pub(crate) address: &'a Cell<Option<<B::Socket as Socket>::Address>>,
-    pub(crate) slots: &'a Slots<'a, B::Mutex, B::Flash>,
-    pub(crate) store: Option<&'a SharedStore<'a, B>>,
-    pub(crate) clock: &'a B::Clock,
-    pub(crate) ready: Result<Ready<'a>, StartupError>,
-    pub(crate) start: StartReason,
+impl<I: Read + Write> Console<I> {
+    /// A console that echoes the input, as on a serial line.
+    pub fn new(io: I) -> Self {
+        Self { terminal: Terminal::new(io, true) }
+    }
+
+    /// A console on a terminal that shows the input and edits lines itself.
+    pub fn without_echo(io: I) -> Self {
+        Self { terminal: Terminal::new(io, false) }
+    }
 }
 
-/// The console of a board.
-pub(crate) struct Console<'a, B: Board> {
-    terminal: Terminal<B::Console>,
-    around: Around<'a, B>,
+impl<B: Board, I: Read + Write> Operator<B> for Console<I> {
+    async fn run(&mut self, control: &Control<'_, B>) -> ! {
+        let terminal = &mut self.terminal;
+        Dialogue { terminal, control, peer: None, failed: false, held: None }.run().await
+    }
+}
+
+/// The dialogue with the user while the receiver runs.
+struct Dialogue<'c, 'a, I, B: Board> {
+    terminal: &'c mut Terminal<I>,
+    control: &'c Control<'a, B>,
     /// The sender of the running session.
     peer: Option<&'a TrustedSender>,
     /// Whether the last read from the terminal failed.
@@ -61,25 +61,21 @@ pub(crate) struct Console<'a, B: Board> {
     held: Option<Folder<'a, B::Mutex, B::Flash>>,
 }
 
-impl<'a, B: Board> Console<'a, B> {
-    pub(crate) fn new(io: B::Console, echo: bool, around: Around<'a, B>) -> Self {
-        Self { terminal: Terminal::new(io, echo), around, peer: None, failed: false, held: None }
-    }
-
+impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     /// Shows notices and executes commands, forever.
-    pub(crate) async fn serve(&mut self) -> ! {
-        self.introduce().await;
+    async fn run(&mut self) -> ! {
+        self.print_banner().await;
         let mut line = Line::new();
         loop {
-            if !self.around.panel.checks_key.get() {
+            if !self.control.is_checking_key() {
                 self.prompt().await;
             }
-            match select(self.around.panel.next(self.around.clock), self.next_byte()).await {
+            match select(self.control.next(), self.next_byte()).await {
                 Either::First(notice) => self.show(notice).await,
                 Either::Second(Some(byte)) => {
                     self.failed = false;
                     if self.terminal.take(byte, &mut line).await {
-                        self.obey(&line).await;
+                        self.execute_line(&line).await;
                         line.wipe();
                     }
                 }
@@ -94,29 +90,28 @@ impl<'a, B: Board> Console<'a, B> {
         if self.failed {
             // A single error passes with the next byte. If all reads fail, the pause leaves the processor to other
             // tasks.
-            self.around.clock.sleep_until(self.around.clock.now() + FAILED_MS).await;
+            let clock = self.control.clock();
+            clock.sleep_until(clock.now() + FAILED_MS).await;
         }
-        let panel = self.around.panel;
-        // Needs no waker: it is polled whenever the session that checks the key is polled.
-        poll_fn(|_| if panel.checks_key.get() { Poll::Pending } else { Poll::Ready(()) }).await;
+        self.control.key_checked().await;
         self.terminal.read().await
     }
 
     /// Prints the board's name and fingerprint, and whether it receives.
-    async fn introduce(&mut self) {
-        self.terminal.say("").await;
-        match self.around.ready {
-            Ok(Ready { identity, .. }) => {
+    async fn print_banner(&mut self) {
+        self.terminal.print("").await;
+        match self.control.identity() {
+            Ok(identity) => {
                 let fingerprint = identity.certificate_hash();
-                self.terminal.say(format_args!("{}, fingerprint {fingerprint}", identity.name)).await;
+                self.terminal.print(format_args!("{}, fingerprint {fingerprint}", identity.name)).await;
             }
             Err(error) => self.explain(error).await,
         }
-        if let Some(trouble) = self.around.slots.trouble() {
-            self.terminal.say(text::trouble(trouble)).await;
+        if let Some(trouble) = self.control.slots().trouble() {
+            self.terminal.print(text::trouble(trouble)).await;
         }
-        self.terminal.say(format_args!("Started: {}.", text::start(self.around.start))).await;
-        self.terminal.say("Type `help` for what can be typed.").await;
+        self.terminal.print(format_args!("Started: {}.", text::start(self.control.start()))).await;
+        self.terminal.print("Type `help` for what can be typed.").await;
     }
 
     async fn explain(&mut self, error: StartupError) {
@@ -125,35 +120,35 @@ impl<'a, B: Board> Console<'a, B> {
             StartupError::Entropy(_) => "it has no random numbers: neither the chip's generator nor the seed is good",
             StartupError::Flash(_) => "its flash fails",
         };
-        self.terminal.say(format_args!("This board receives nothing: {reason}.")).await;
+        self.terminal.print(format_args!("This board receives nothing: {reason}.")).await;
     }
 
     async fn show_code(&mut self) {
-        self.terminal.say(Code(self.around.panel.code.get())).await;
+        self.terminal.print(Code(self.control.code())).await;
     }
 
     async fn prompt(&mut self) {
-        let prompt = if self.around.panel.question.get().is_some() { "key> " } else { "> " };
+        let prompt = if self.control.key_request().is_some() { "key> " } else { "> " };
         self.terminal.prompt(prompt).await;
     }
 
     /// Handles a line of input. A command is always recognized; while a key is requested, any other line is taken for
     /// the key.
-    async fn obey(&mut self, line: &Line) {
+    async fn execute_line(&mut self, line: &Line) {
         let typed = line.text();
         if let Some(command) = Command::parse(typed) {
             return self.execute(command).await;
         }
-        let is_asked = self.around.panel.question.get().is_some();
-        let says =
-            match if is_asked { self.around.panel.answer_key(typed) } else { TransferKey::parse(typed).map(drop) } {
-                _ if typed.is_empty() => return,
-                Ok(()) if is_asked => return,
-                Ok(()) => text::Typed::LateKey,
-                _ if AuthCode::parse(typed).is_ok() => text::Typed::Code,
-                Err(error) if is_asked => text::Typed::NoKey(error),
-                Err(_) => text::Typed::Nothing,
-            };
-        self.terminal.say(says).await;
+        if typed.is_empty() {
+            return;
+        }
+        let answer = match self.control.answer_key(typed) {
+            Ok(()) => return,
+            Err(AnswerError::NotRequested) if TransferKey::parse(typed).is_ok() => text::Typed::LateKey,
+            _ if AuthCode::parse(typed).is_ok() => text::Typed::Code,
+            Err(AnswerError::NotAKey(error)) => text::Typed::NoKey(error),
+            Err(AnswerError::NotRequested) => text::Typed::Nothing,
+        };
+        self.terminal.print(answer).await;
     }
 }

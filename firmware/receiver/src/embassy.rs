@@ -7,6 +7,7 @@
 mod driver;
 
 use core::future::{Future, poll_fn};
+use core::marker::PhantomData;
 use core::net::{IpAddr, SocketAddrV4};
 use core::pin::pin;
 use core::task::{Context, Poll};
@@ -14,14 +15,19 @@ use core::task::{Context, Poll};
 use embassy_futures::poll_once;
 use embassy_net::tcp::{Error, State, TcpSocket};
 use embassy_net::{Config, DhcpConfig, Ipv4Address, Ipv4Cidr, Stack, StaticConfigV4};
+use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
+use embedded_storage_async::nor_flash::NorFlash;
+use rand_core::CryptoRngCore;
 use waft_core::limits::LINGER_MS;
+use waft_core::sealed::ChaChaCipher;
 use waft_core::session::Clock;
 
-use crate::board::{Listened, Socket};
+use crate::board::{Board, ListenEvent, Socket};
 use crate::identity::{Address, Network};
 use crate::tls::guard::Tcp;
+use crate::tls::suite::ChaCha20Poly1305Sha256;
 
 pub use driver::{FloodGuard, Received};
 
@@ -51,7 +57,7 @@ pub fn config(network: Option<&Network>) -> Config {
 }
 
 /// The time since the board started.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Uptime;
 
 impl Clock for Uptime {
@@ -62,6 +68,21 @@ impl Clock for Uptime {
     async fn sleep_until(&self, at: u64) {
         Timer::at(Instant::from_millis(at)).await;
     }
+}
+
+/// A board with the sockets and the clock of Embassy, and with ciphers in software. `M` guards the state that tasks share,
+/// `F` is the flash with the slots, and `R` the random number generator.
+#[derive(Debug)]
+pub struct EmbassyBoard<M, F, R>(PhantomData<(M, F, R)>);
+
+impl<M: RawMutex, F: NorFlash, R: CryptoRngCore> Board for EmbassyBoard<M, F, R> {
+    type Mutex = M;
+    type Flash = F;
+    type Rng = R;
+    type Clock = Uptime;
+    type Socket = TcpPort<'static>;
+    type Suite = ChaCha20Poly1305Sha256;
+    type Cipher = ChaChaCipher;
 }
 
 /// A TCP socket that serves one connection after another on one port.
@@ -157,7 +178,7 @@ impl Tcp for TcpPort<'_> {
 impl Socket for TcpPort<'_> {
     type Address = SocketAddrV4;
 
-    async fn listen(&mut self, known: Option<SocketAddrV4>) -> Listened<SocketAddrV4> {
+    async fn listen(&mut self, known: Option<SocketAddrV4>) -> ListenEvent<SocketAddrV4> {
         if self.socket.state() == State::Closed {
             // The reset of the previous connection may still have to be sent.
             let _ = with_timeout(RESET_TIMEOUT, self.socket.flush()).await;
@@ -166,10 +187,10 @@ impl Socket for TcpPort<'_> {
         poll_fn(|context| {
             let address = self.address();
             if address != known {
-                return Poll::Ready(Listened::Moved(address));
+                return Poll::Ready(ListenEvent::AddressChanged(address));
             }
             if self.socket.state() != State::Listen {
-                return Poll::Ready(Listened::Taken);
+                return Poll::Ready(ListenEvent::Connecting);
             }
             self.register_waker(context);
             // One of the two futures is pending, and registers our waker for changes of link and address.

@@ -1,24 +1,47 @@
-//! A waft receiver for boards: `no_std`, no allocation, no `unsafe`.
+//! A waft receiver for [Embassy](https://embassy.dev) applications: `no_std`, no allocation, no `unsafe`.
 //!
-//! 1. [`identity`]: the board's name, keys and trusted senders, as written at flash time.
-//! 2. [`seed`] and [`entropy`]: random numbers that differ at every boot.
-//! 3. [`tls`]: turns a TCP connection into a secured [`Link`](waft_core::session::Link) to a trusted sender.
-//! 4. [`slots`]: received folders on NOR flash. They are the [`Store`](waft_core::session::Store) of a session, and
-//!    applications read from them.
-//! 5. [`run`](run::run): the receiver as one future, which runs on the devices of a [`board`]. [`events`] notify the
-//!    application; the console informs the operator.
-//! 6. `embassy`, a feature: sockets and time for boards on Embassy.
+//! A [`Receiver`] is a future that runs in a task of its own. It listens on a few TCP sockets, receives one folder after
+//! the other from trusted senders, and stores each in the free one of two [`slots`] on NOR flash. Your tasks read the
+//! current folder, and wait for the next one.
 //!
-//! A board passes its parts to [`run`](run::run), in a task of its own. The tasks of the application share the slots
-//! with it, and any number of them wait for folders:
+//! ```text
+//! TcpPort ─┐                       ┌─> Slots::changed -> Folder -> File     your tasks
+//! TcpPort ─┼─> Receiver::run ──────┤
+//! TcpPort ─┘        │              └─> Events: progress, failures           your tasks, if they want
+//!                Operator: shows the code, takes the key                    a console, a display, a web page
+//! ```
+//!
+//! # A receiver
+//!
+//! With embassy-net, and a driver for a flash that implements `embedded-storage-async`'s `NorFlash`:
 //!
 //! ```
-//! use embassy_sync::blocking_mutex::raw::RawMutex;
+//! use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+//! use embedded_io_async::{Read, Write};
 //! use embedded_storage_async::nor_flash::NorFlash;
+//! use rand_core::CryptoRngCore;
+//! use waft_receiver::console::Console;
+//! use waft_receiver::embassy::{EmbassyBoard, TcpPort};
+//! use waft_receiver::identity::Identity;
 //! use waft_receiver::slots::{Listed, ReadError, Slots};
+//! use waft_receiver::{Config, Memory, Receiver};
+//!
+//! /// Receives folders: run it in a task of its own.
+//! async fn receive<F: NorFlash, R: CryptoRngCore>(
+//!     identity: &'static Identity,
+//!     slots: &'static Slots<'static, NoopRawMutex, F>,
+//!     rng: R,
+//!     memory: &'static mut Memory,
+//!     sockets: &mut [TcpPort<'static>; 3],
+//!     line: impl Read + Write,
+//! ) -> ! {
+//!     let config = Config { max_iterations: 15_000, ..Config::default() };
+//!     let mut receiver = Receiver::<EmbassyBoard<_, _, _>>::new(identity, slots, rng, memory, config);
+//!     receiver.run(sockets, &mut Console::new(line)).await
+//! }
 //!
 //! /// Applies each folder, beginning with the one that is there.
-//! async fn application<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>) -> Result<(), ReadError> {
+//! async fn apply<F: NorFlash>(slots: &Slots<'_, NoopRawMutex, F>) -> Result<(), ReadError> {
 //!     let mut generation = 0;
 //!     loop {
 //!         // A lease: this folder is not overwritten until it is dropped.
@@ -41,6 +64,33 @@
 //! }
 //! ```
 //!
+//! # The parts, in the order in which a board needs them
+//!
+//! 1. [`identity`]: the board's name, keys and trusted senders. An application may store them in its own way, or as the
+//!    image that `waft provision` writes.
+//! 2. Random numbers: any [`CryptoRngCore`](rand_core::CryptoRngCore) that was seeded well. [`entropy`] and [`seed`] make
+//!    one from a generator that may fail and a secret in flash; nothing else needs them.
+//! 3. [`slots`]: received folders on NOR flash. Tasks of the application read from them.
+//! 4. [`board::Board`] names the types of the devices, and [`Receiver`] runs on them. `embassy` has sockets and a clock
+//!    for embassy-net and embassy-time.
+//! 5. [`operator`]: what shows the code and takes the key. `console` is one on a serial line.
+//! 6. [`events`]: what happens in sessions, for tasks of the application.
+//! 7. [`tls`]: turns a TCP connection into a secured [`Link`](waft_core::session::Link) to a trusted sender. The receiver
+//!    uses it by itself.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `console` (default) | an operator on a serial line |
+//! | `embassy` | sockets for embassy-net, and a clock by embassy-time |
+//! | `defmt` | `defmt::Format` on errors and events |
+//!
+//! # Stability
+//!
+//! The bytes on the network, on the flash and in the identity image have versions, and later releases read what earlier
+//! ones wrote; the Rust interface may change with every 0.x release until 1.0.
+//!
 //! `firmware/boards/mps2` is a complete firmware, and `firmware/boards/README.md` explains how to add a board.
 
 #![no_std]
@@ -54,18 +104,20 @@ extern crate std;
 mod accept;
 pub mod board;
 mod budget;
-mod console;
+#[cfg(feature = "console")]
+pub mod console;
 mod crc;
 #[cfg(feature = "embassy")]
 pub mod embassy;
 pub mod entropy;
 pub mod events;
 pub mod identity;
-mod panel;
-pub mod run;
+pub mod operator;
+mod receiver;
 pub mod seed;
 mod session;
 pub mod slots;
 pub mod tls;
 
+pub use receiver::{Config, Receiver};
 pub use session::{CHUNK, Memory};

@@ -21,18 +21,15 @@ use zeroize::Zeroize as _;
 
 use crate::accept::ActiveSession;
 use crate::board::Board;
-use crate::entropy::Random;
 use crate::events::{Event, Events};
 use crate::identity::{Identity, KeyPolicy};
-use crate::panel::{AtBoard, Notice, Panel};
+use crate::operator::{Notice, OperatorState, SessionOperator};
 use crate::slots::{SlotStore, Transfer};
 use crate::tls::wire::Wire;
 use crate::tls::{self, Authenticated, authenticate};
 
 /// The largest chunk that a board accepts, in bytes of the archive.
 pub const CHUNK: ChunkSize = ChunkSize::new(4 << 10).expect("4 KiB is a chunk size");
-/// The time in which the user must type the key, in seconds.
-const KEY_SECONDS: u16 = 300;
 /// The number of bytes that are buffered before they are written to the flash.
 const COLLECTED: usize = 1 << 10;
 
@@ -72,15 +69,17 @@ impl Default for Memory {
 /// The state with which all sessions work, one after the other.
 pub(crate) struct Sessions<'a, B: Board> {
     pub(crate) identity: &'a Identity,
-    pub(crate) random: Random,
+    pub(crate) rng: &'a mut B::Rng,
     pub(crate) peers: PeerState,
-    pub(crate) lockouts: &'a mut LockoutSnapshot,
+    pub(crate) lockouts: Option<&'a mut LockoutSnapshot>,
     pub(crate) store: &'a SharedStore<'a, B>,
     pub(crate) clock: &'a B::Clock,
-    pub(crate) panel: &'a Panel,
-    pub(crate) events: &'a Events<B::Mutex>,
+    pub(crate) state: &'a OperatorState,
+    pub(crate) events: Option<&'a Events<B::Mutex>>,
     pub(crate) frame: &'a mut [u8],
     pub(crate) plain: &'a mut [u8],
+    pub(crate) max_iterations: u32,
+    pub(crate) key_seconds: u16,
 }
 
 impl<'a, B: Board + 'a> Sessions<'a, B> {
@@ -94,11 +93,11 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
 
     /// Serves one connection, and tells `active` once the peer is authenticated. On boards with [`Board::wipe`], no key
     /// stays in memory afterwards, except those of the runs that [`PeerState`] remembers.
-    pub(crate) async fn hold(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
+    pub(crate) async fn serve(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
         {
-            let slot = pin!(Some(self.converse(tls, socket, active)));
-            let mut used = Used(slot, PhantomData::<B>);
-            poll_fn(|context| used.0.as_mut().as_pin_mut().map_or(Poll::Ready(()), |session| session.poll(context)))
+            let slot = pin!(Some(self.run_tls(tls, socket, active)));
+            let mut session = WipeOnDrop(slot, PhantomData::<B>);
+            poll_fn(|context| session.0.as_mut().as_pin_mut().map_or(Poll::Ready(()), |future| future.poll(context)))
                 .await;
         }
         tls.zeroize();
@@ -107,14 +106,14 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
     }
 
     /// Serves the connection, from the ClientHello to the end of TLS.
-    async fn converse(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
+    async fn run_tls(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
         let mut wire = Wire::new(socket);
-        let (identity, random) = (self.identity, &mut self.random);
+        let (identity, rng) = (self.identity, &mut *self.rng);
         // The result gets no name, because it would then be stored beside the link for the whole session.
         let Authenticated { mut link, sender } =
-            match own_frame(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, random, self.clock))).await {
+            match own_frame(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, rng, self.clock))).await {
                 Ok(authenticated) => authenticated,
-                Err(stranger) => return self.panel.tell_of_stranger(stranger),
+                Err(error) => return self.state.count_refused(error),
             };
         active.authenticated();
         own_frame(pin!(self.receive(&mut link, sender.hash))).await;
@@ -125,55 +124,57 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
 
     /// Runs a session of core's receiver, with exclusive access to the store.
     async fn receive<L: Link>(&mut self, link: &mut L, sender: CertificateHash) {
-        let asked = self.identity.policy;
+        let required = self.identity.policy;
         let policy = Policy {
-            code_needed: asked.code,
-            key: match asked.key {
+            code_needed: required.code,
+            key: match required.key {
                 KeyPolicy::Typed => KeySource::Typed,
                 KeyPolicy::Sealed => KeySource::Sealed(&self.identity.hpke),
             },
-            max_iterations: B::ITERATIONS_MAX,
+            max_iterations: self.max_iterations,
             max_chunk: CHUNK,
-            key_seconds: KEY_SECONDS,
+            key_seconds: self.key_seconds,
             certificate: self.identity.certificate_hash(),
         };
         let mut store = self.store.lock().await;
-        let mut operator = AtBoard::new(self.panel, self.events, self.lockouts);
-        let mut receiver = Receiver::<Surroundings<'_, 'a, B, L>> {
+        let mut operator = SessionOperator::new(self.state, self.events, self.lockouts.as_deref_mut());
+        let mut receiver = Receiver::<SessionEnvironment<'_, 'a, B, L>> {
             policy: &policy,
             peers: &mut self.peers,
             store: &mut *store,
             operator: &mut operator,
             clock: self.clock,
-            rng: &mut self.random,
+            rng: &mut *self.rng,
             buffers: Buffers { frame: self.frame, plain: self.plain },
         };
         if let Err(error) = receiver.receive(link, sender).await {
-            self.events.send(Event::Failed(error));
-            self.panel.tell(Notice::Ended(error));
+            if let Some(events) = self.events {
+                events.send(Event::Failed(error));
+            }
+            self.state.notify(Notice::Failed(error));
         }
     }
 }
 
 /// The types with which core's receiver works on a board: the operator borrows for `'o`, the store for `'s`.
-struct Surroundings<'o, 's, B, L>(PhantomData<(&'o (), &'s (), B, L)>);
+struct SessionEnvironment<'o, 's, B, L>(PhantomData<(&'o (), &'s (), B, L)>);
 
-impl<'o, 's, B: Board + 's, L: Link> Environment for Surroundings<'o, 's, B, L>
+impl<'o, 's, B: Board + 's, L: Link> Environment for SessionEnvironment<'o, 's, B, L>
 where
     B::Mutex: 'o,
 {
     type Link = L;
     type Store = Store<'s, B>;
-    type Operator = AtBoard<'o, B::Mutex>;
+    type Operator = SessionOperator<'o, B::Mutex>;
     type Clock = B::Clock;
-    type Rng = Random;
+    type Rng = B::Rng;
     type Cipher = B::Cipher;
 }
 
 /// The memory of a session. It is wiped when the session ends and when it is dropped.
-struct Used<'a, T, B: Board>(Pin<&'a mut Option<T>>, PhantomData<B>);
+struct WipeOnDrop<'a, T, B: Board>(Pin<&'a mut Option<T>>, PhantomData<B>);
 
-impl<T, B: Board> Drop for Used<'_, T, B> {
+impl<T, B: Board> Drop for WipeOnDrop<'_, T, B> {
     fn drop(&mut self) {
         B::wipe(self.0.as_mut());
     }

@@ -2,7 +2,6 @@
 //! system and a file as flash.
 
 use std::future::poll_fn;
-use std::marker::PhantomData;
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,16 +12,14 @@ use embassy_sync::mutex::Mutex;
 use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
 use waft_core::sealed::SoftCipher;
-use waft_core::session::peers::LockoutSnapshot;
-use waft_receiver::Memory;
-use waft_receiver::board::{Board, StartReason, Startup};
-use waft_receiver::entropy::Trng;
-use waft_receiver::events::Events;
+use waft_receiver::board::{Board, Startup};
+use waft_receiver::console::Console;
+use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::identity::{Identity, IdentityError};
-use waft_receiver::run::{Parts, run};
 use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+use waft_receiver::{Config, Memory, Receiver};
 
 use super::flash::{Durable, FlashFile, not_flash};
 use super::socket::{Port, Socket};
@@ -33,20 +30,20 @@ use crate::error::Error;
 /// The same number as on the emulated board.
 const SOCKETS: usize = 4;
 
-/// A board that runs in this process, with this console.
-struct Hosted<C>(PhantomData<C>);
+/// The iterations that a computer derives in half a second, without optimization.
+const ITERATIONS_MAX: u32 = 200_000;
 
-impl<C: Read + Write> Board for Hosted<C> {
+/// A board that runs in this process.
+struct Hosted;
+
+impl Board for Hosted {
     type Mutex = NoopRawMutex;
     type Flash = FlashFile;
+    type Rng = Random;
+    type Clock = Clock;
+    type Socket = Socket;
     type Suite = ChaCha20Poly1305Sha256;
     type Cipher = SoftCipher;
-    type Socket = Socket;
-    type Console = C;
-    type Clock = Clock;
-
-    // The iterations that a computer derives in half a second, without optimization.
-    const ITERATIONS_MAX: u32 = 200_000;
 }
 
 /// Runs the board until the future is dropped. `console` makes its console, which has to make the flash durable before
@@ -67,19 +64,12 @@ pub(crate) async fn serve<C: Read + Write>(
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
     let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| not_flash(flash))?;
     let mut memory = Box::new(Memory::new());
-    let parts = Parts::<Hosted<C>, SOCKETS> {
-        startup,
-        slots: &slots,
-        sockets: std::array::from_fn(|_| Socket::new(port.clone(), durable.clone())),
-        console: console(durable.clone()),
-        echo,
-        clock: &Clock::start(),
-        start: StartReason::PowerOn,
-        lockouts: &mut LockoutSnapshot::NONE.clone(),
-        events: &Events::new(),
-        memory: &mut memory,
-    };
-    steadily(run(parts)).await
+    let config = Config { max_iterations: ITERATIONS_MAX, ..Config::<Hosted>::new(Clock::start()) };
+    let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config);
+    let mut sockets: [_; SOCKETS] = std::array::from_fn(|_| Socket::new(port.clone(), durable.clone()));
+    let console = console(durable);
+    let mut console = if echo { Console::new(console) } else { Console::without_echo(console) };
+    steadily(receiver.run(&mut sockets, &mut console)).await
 }
 
 /// The system's random numbers in place of a chip's generator.

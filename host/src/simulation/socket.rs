@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use waft_core::limits::LINGER_MS;
-use waft_receiver::board::{self, Listened};
+use waft_receiver::board::{self, ListenEvent};
 use waft_receiver::tls::guard::Tcp;
 
 use super::flash::Durable;
@@ -90,9 +90,9 @@ impl Tcp for Socket {
 impl board::Socket for Socket {
     type Address = SocketAddr;
 
-    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened<SocketAddr> {
+    async fn listen(&mut self, known: Option<SocketAddr>) -> ListenEvent<SocketAddr> {
         if known != Some(self.port.local) {
-            return Listened::Moved(Some(self.port.local));
+            return ListenEvent::AddressChanged(Some(self.port.local));
         }
         self.port.open.notify_one();
         loop {
@@ -101,7 +101,7 @@ impl board::Socket for Socket {
                     // Otherwise small messages would wait for each other.
                     let _ = stream.set_nodelay(true);
                     self.stream = Some(stream);
-                    return Listened::Taken;
+                    return ListenEvent::Connecting;
                 }
                 Err(_) => sleep(RETRY).await,
             }

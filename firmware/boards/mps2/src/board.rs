@@ -12,14 +12,14 @@ use static_cell::{ConstStaticCell, StaticCell};
 use waft_core::sealed::ChaChaCipher;
 use waft_receiver::board::{Board, Load, Stack, Startup, StartupError};
 use waft_receiver::embassy::{TcpPort, Uptime};
-use waft_receiver::events::Events;
+use waft_receiver::entropy::Random;
 use waft_receiver::identity::{Identity, IdentityError};
-use waft_receiver::run::Parts;
 use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::{File, Slots};
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+use waft_receiver::{Config, Memory, Receiver};
 
-use crate::console::{Console, print_blocking};
+use crate::console::print_blocking;
 use crate::net::SOCKETS;
 use crate::nor::Nor;
 use crate::retained::{self, Retained};
@@ -42,16 +42,12 @@ pub struct Mps2;
 impl Board for Mps2 {
     type Mutex = NoopRawMutex;
     type Flash = Nor;
+    type Rng = Random;
+    type Clock = Uptime;
+    type Socket = TcpPort<'static>;
     // The core has no AES unit, and in software AES-GCM costs six times as much.
     type Suite = ChaCha20Poly1305Sha256;
     type Cipher = ChaChaCipher;
-    type Socket = TcpPort<'static>;
-    type Console = Console;
-    type Clock = Uptime;
-
-    // An iteration is two blocks of SHA-256, together about 5,000 instructions. An emulator that runs 100 million
-    // instructions per second takes half a second for all.
-    const ITERATIONS_MAX: u32 = 10_000;
 
     fn wipe<T>(slot: Pin<&mut Option<T>>) {
         stack::wipe(slot);
@@ -85,15 +81,27 @@ pub fn start() -> Retained {
     retained
 }
 
-/// Creates the parts of the receiver, and spawns the tasks of the watchdog and of TCP/IP. The program may also use the
-/// TCP/IP stack that this returns. Call it once.
+/// The parts of a board that has started.
+pub struct Parts {
+    /// The receiver.
+    pub receiver: &'static mut Receiver<'static, Mps2>,
+    /// The sockets of the receiver.
+    pub sockets: &'static mut [TcpPort<'static>; SOCKETS],
+    /// The slots with the received folder.
+    pub slots: &'static Slots<'static, NoopRawMutex, Nor>,
+    /// TCP/IP, for the program.
+    pub stack: embassy_net::Stack<'static>,
+}
+
+/// Starts the board, and spawns the tasks of the watchdog and of TCP/IP. Call it once.
 pub async fn boot<const N: usize>(
     spawner: Spawner,
     retained: Retained,
     resources: &'static mut StackResources<N>,
-) -> (Parts<'static, Mps2, SOCKETS>, embassy_net::Stack<'static>) {
-    static EVENTS: StaticCell<Events<NoopRawMutex>> = StaticCell::new();
-    static BUFFERS: ConstStaticCell<waft_receiver::Memory> = ConstStaticCell::new(waft_receiver::Memory::new());
+) -> Parts {
+    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+    static RECEIVER: StaticCell<Receiver<'static, Mps2>> = StaticCell::new();
+    static TCP: StaticCell<[TcpPort<'static>; SOCKETS]> = StaticCell::new();
     spawner.spawn(watchdog::feed().expect("it is spawned once"));
     let flash = flash();
     let slots = slots(flash).await;
@@ -104,19 +112,9 @@ pub async fn boot<const N: usize>(
     let mut startup = startup(identity, flash).await;
     let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
     let stack = net::start(spawner, resources, identity.ok().map(|identity| &identity.network), seed);
-    let parts = Parts {
-        startup,
-        slots,
-        sockets: net::sockets(stack),
-        console: Console::start(),
-        echo: true,
-        clock: &Uptime,
-        start: retained.start,
-        lockouts: retained.lockouts,
-        events: EVENTS.init(Events::new()),
-        memory: BUFFERS.take(),
-    };
-    (parts, stack)
+    let config = Config { start: retained.start, lockouts: Some(retained.lockouts), ..Config::default() };
+    let receiver = RECEIVER.init(Receiver::from_startup(startup, slots, MEMORY.take(), config));
+    Parts { receiver, sockets: TCP.init(net::sockets(stack)), slots, stack }
 }
 
 /// The flash. Call it once.

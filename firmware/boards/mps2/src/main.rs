@@ -15,12 +15,13 @@
 use embassy_executor::Spawner;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use static_cell::StaticCell;
-use waft_mps2::board::{self, Mps2};
-use waft_mps2::net::{Resources, SOCKETS};
+use waft_mps2::board::{self, Parts};
+use waft_mps2::console::Console;
+use waft_mps2::net::Resources;
 use waft_mps2::nor::Nor;
 use waft_mps2::retained::Retained;
 use waft_mps2::{executor, stack};
-use waft_receiver::run::{Parts, run};
+use waft_receiver::console;
 use waft_receiver::slots::{Folder, ReadError, Slots};
 
 type BoardSlots = Slots<'static, NoopRawMutex, Nor>;
@@ -34,15 +35,15 @@ fn main() -> ! {
 #[embassy_executor::task]
 async fn boot(spawner: Spawner, retained: Retained) {
     static RESOURCES: StaticCell<Resources> = StaticCell::new();
-    let (parts, _) = board::boot(spawner, retained, RESOURCES.init(Resources::new())).await;
+    let parts = board::boot(spawner, retained, RESOURCES.init(Resources::new())).await;
     spawner.spawn(application(parts.slots).expect("it is spawned once"));
     spawner.spawn(receive(parts).expect("it is spawned once"));
 }
 
 /// Runs the receiver. Never returns.
 #[embassy_executor::task]
-async fn receive(parts: Parts<'static, Mps2, SOCKETS>) -> ! {
-    run(parts).await
+async fn receive(parts: Parts) -> ! {
+    parts.receiver.run(parts.sockets, &mut console::Console::new(Console::start())).await
 }
 
 /// The application. It logs the message of the day in the current folder, and in each folder that is committed later.

@@ -29,14 +29,14 @@ use embassy_sync::mutex::Mutex;
 use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_core::sealed::ChaChaCipher;
-use waft_receiver::Memory;
 use waft_receiver::board::{Board, Stack, Startup};
+use waft_receiver::console;
 use waft_receiver::embassy::{TcpPort, Uptime};
-use waft_receiver::events::Events;
-use waft_receiver::run::{Parts, run};
+use waft_receiver::entropy::Random;
 use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+use waft_receiver::{Config, Memory, Receiver};
 use waft_stm32::flash;
 use waft_stm32::region::Map;
 
@@ -57,6 +57,10 @@ const MAP: Map = {
 /// One socket for the session, one that listens, and two for connections that wait.
 const SOCKETS: usize = 4;
 
+/// The most PBKDF2 iterations of a typed key. An iteration is two blocks of SHA-256 of 64 bytes each, at about 50
+/// instructions per byte. At 250 MHz, 15,000 iterations take half a second.
+const ITERATIONS_MAX: u32 = 15_000;
+
 /// The flash of the storage.
 type Flash = flash::Flash<Controller>;
 
@@ -66,16 +70,12 @@ struct Stm32;
 impl Board for Stm32 {
     type Mutex = NoopRawMutex;
     type Flash = Flash;
+    type Rng = Random;
+    type Clock = Uptime;
+    type Socket = TcpPort<'static>;
     // The STM32H563 has no AES unit (the H573 has one), and in software ChaCha20-Poly1305 costs a sixth of AES-GCM.
     type Suite = ChaCha20Poly1305Sha256;
     type Cipher = ChaChaCipher;
-    type Socket = TcpPort<'static>;
-    type Console = Console;
-    type Clock = Uptime;
-
-    // An iteration is two blocks of SHA-256 of 64 bytes each, at about 50 instructions per byte. At 250 MHz, 15,000
-    // iterations take half a second.
-    const ITERATIONS_MAX: u32 = 15_000;
 
     fn wipe<T>(slot: Pin<&mut Option<T>>) {
         stack::wipe(slot);
@@ -90,7 +90,6 @@ impl Board for Stm32 {
 async fn main(spawner: Spawner) {
     static FLASH: StaticCell<Mutex<NoopRawMutex, Flash>> = StaticCell::new();
     static STORE: StaticCell<Slots<'static, NoopRawMutex, Flash>> = StaticCell::new();
-    static EVENTS: StaticCell<Events<NoopRawMutex>> = StaticCell::new();
     static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 
     let mut core = cortex_m::Peripherals::take().expect("they are taken once");
@@ -114,27 +113,16 @@ async fn main(spawner: Spawner) {
 
     let slots = Slots::new(FLASH.init(Mutex::new(flash)), MAP.slots).await;
     let slots = STORE.init(slots.expect("the map was checked against the chip"));
-    let events = EVENTS.init(Events::new());
     spawner.spawn(application(slots).expect("it is started once"));
-    let parts = Parts {
-        startup,
-        slots,
-        sockets: net::sockets(stack),
-        console,
-        echo: true,
-        clock: &Uptime,
-        start,
-        lockouts,
-        events,
-        memory: MEMORY.take(),
-    };
-    spawner.spawn(receive(parts).expect("it is started once"));
+    let config = Config { max_iterations: ITERATIONS_MAX, start, lockouts: Some(lockouts), ..Config::default() };
+    let receiver = Receiver::from_startup(startup, slots, MEMORY.take(), config);
+    spawner.spawn(receive(receiver, net::sockets(stack), console).expect("it is started once"));
 }
 
 /// Runs the receiver. Never returns.
 #[embassy_executor::task]
-async fn receive(parts: Parts<'static, Stm32, SOCKETS>) -> ! {
-    run(parts).await
+async fn receive(mut receiver: Receiver<'static, Stm32>, mut sockets: [TcpPort<'static>; SOCKETS], line: Console) -> ! {
+    receiver.run(&mut sockets, &mut console::Console::new(line)).await
 }
 
 /// The application: replace it with your own. It gets the folder that was stored at the start, and each one that is

@@ -99,7 +99,7 @@ impl Tcp for Plug {
 impl Socket for Plug {
     type Address = SocketAddr;
 
-    async fn listen(&mut self, _: Option<SocketAddr>) -> Listened<SocketAddr> {
+    async fn listen(&mut self, _: Option<SocketAddr>) -> ListenEvent<SocketAddr> {
         self.peer = Some(
             poll_fn(|_| match self.arriving.borrow_mut().pop_front() {
                 Some(peer) => Poll::Ready(peer),
@@ -107,7 +107,7 @@ impl Socket for Plug {
             })
             .await,
         );
-        Listened::Taken
+        ListenEvent::Connecting
     }
 
     async fn establish(&mut self) -> bool {
@@ -139,8 +139,8 @@ impl Scene {
         let clock: &Hand = Box::leak(Box::default());
         let arriving = Rc::<Arriving>::default();
         let sockets = [(); 3].map(|()| Plug { arriving: arriving.clone(), peer: None });
-        let (panel, address) = (Box::leak(Box::new(Panel::new())), Box::leak(Box::default()));
-        Self { backlog: Backlog::new(sockets, clock, panel, address), clock, arriving }
+        let (state, address) = (Box::leak(Box::new(OperatorState::new())), Box::leak(Box::default()));
+        Self { backlog: Backlog::new(Box::leak(Box::new(sockets)), clock, state, address), clock, arriving }
     }
 
     /// Lets a peer with this address connect and send the preface.
@@ -170,7 +170,7 @@ impl Scene {
         let at = self.next().expect("a connection may have a session");
         let clock = self.clock;
         let session = async |_: &mut Plug, _: &ActiveSession| clock.0.update(|now| now + cost);
-        assert!(poll_once(self.backlog.hold(at, session)).is_ready());
+        assert!(poll_once(self.backlog.serve(at, session)).is_ready());
     }
 
     /// Runs a session whose peer stays silent. Returns the milliseconds after which it was ended, or `None` after
@@ -178,7 +178,7 @@ impl Scene {
     fn keeps_waiting(&mut self, most: u64) -> Option<u64> {
         let at = self.next().expect("a connection may have a session");
         let (clock, begun) = (self.clock, self.clock.now());
-        let mut held = pin!(self.backlog.hold(at, async |_: &mut Plug, _: &ActiveSession| pending().await));
+        let mut held = pin!(self.backlog.serve(at, async |_: &mut Plug, _: &ActiveSession| pending().await));
         loop {
             if (0..20).any(|_| poll_once(held.as_mut()).is_ready()) {
                 return Some(clock.now() - begun);
@@ -218,7 +218,7 @@ fn a_session_that_is_authenticated_costs_nothing() {
             clock.0.update(|now| now + 500);
             active.authenticated();
         };
-        assert!(poll_once(scene.backlog.hold(at, session)).is_ready());
+        assert!(poll_once(scene.backlog.serve(at, session)).is_ready());
     }
 }
 

@@ -2,20 +2,16 @@
 
 use core::pin::pin;
 
-use embassy_futures::select::{Either, select};
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::mutex::MutexGuard;
-use waft_core::limits::LINGER_MS;
+use embedded_io_async::{Read, Write};
 use waft_core::session::Clock;
 use waft_core::session::own_frame::own_frame;
-use waft_core::session::receiver::KeyAnswer;
 
+use super::Dialogue;
 use super::terminal::{PIECE, whole};
 use super::text::{self, Bytes, Files};
-use super::{Console, Ready};
 use crate::board::{Board, Load, Stack};
 use crate::identity::KeyPolicy;
-use crate::session::Store;
+use crate::operator::ChangeError;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
 
 /// The most bytes of a file that `show` prints.
@@ -74,12 +70,12 @@ const HELP: [&str; 12] = [
     "While a key is asked for, type the key.",
 ];
 
-impl<'a, B: Board> Console<'a, B> {
+impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     pub(super) async fn execute(&mut self, command: Command<'_>) {
         match command {
             Command::Help => {
                 for line in HELP {
-                    self.terminal.say(line).await;
+                    self.terminal.print(line).await;
                 }
             }
             Command::Status => own_frame(pin!(self.status())).await,
@@ -87,118 +83,118 @@ impl<'a, B: Board> Console<'a, B> {
             Command::List => own_frame(pin!(self.list())).await,
             Command::Digest => self.digest().await,
             Command::Verify => own_frame(pin!(self.verify())).await,
-            Command::Show("") => self.terminal.say("Which file? `show PATH` shows one; `list` lists them.").await,
+            Command::Show("") => self.terminal.print("Which file? `show PATH` shows one; `list` lists them.").await,
             Command::Show(path) => own_frame(pin!(self.show_file(path))).await,
             Command::Hold => self.hold().await,
             Command::Release => self.release().await,
             Command::Decline => self.decline().await,
-            Command::Forget { sure: false } => self.terminal.say("If you are sure, type `forget yes`.").await,
+            Command::Forget { sure: false } => self.terminal.print("If you are sure, type `forget yes`.").await,
             Command::Forget { sure: true } => own_frame(pin!(self.forget())).await,
             Command::ResetGuard => self.reset_guard().await,
         }
     }
 
     async fn status(&mut self) {
-        self.introduce_self().await;
-        match self.around.slots.folder() {
-            None => self.terminal.say(self.around.slots.trouble().map_or("Folder: none", text::trouble)).await,
+        self.print_identity().await;
+        match self.control.slots().folder() {
+            None => self.terminal.print(self.control.slots().trouble().map_or("Folder: none", text::trouble)).await,
             Some(folder) => {
                 let (files, bytes) = (Files(folder.files()), Bytes(folder.bytes().into()));
                 let generation = folder.generation();
-                self.terminal.say(format_args!("Folder: {files}, {bytes}, generation {generation}")).await;
+                self.terminal.print(format_args!("Folder: {files}, {bytes}, generation {generation}")).await;
             }
         }
-        self.terminal.say(format_args!("Room: {}", Bytes(self.around.slots.capacity().into()))).await;
+        self.terminal.print(format_args!("Room: {}", Bytes(self.control.slots().capacity().into()))).await;
         if let Some(Stack { peak, size }) = B::stack() {
-            self.terminal.say(format_args!("Stack: at most {peak} of {size} bytes so far")).await;
+            self.terminal.print(format_args!("Stack: at most {peak} of {size} bytes so far")).await;
         }
         if let Some(Load { longest, long, all }) = B::load() {
-            let (now, most) = (self.around.clock.now(), Load::LONG_MS);
+            let (now, most) = (self.control.clock().now(), Load::LONG_MS);
             let text =
                 format_args!("Processor: {all} of {now} ms, at most {longest} at once, {long} times more than {most}");
-            self.terminal.say(text).await;
+            self.terminal.print(text).await;
         }
-        self.terminal.say(format_args!("Started: {}", text::start(self.around.start))).await;
+        self.terminal.print(format_args!("Started: {}", text::start(self.control.start()))).await;
     }
 
-    async fn introduce_self(&mut self) {
-        let Ready { identity, sources } = match self.around.ready {
-            Ok(ready) => ready,
+    async fn print_identity(&mut self) {
+        let identity = match self.control.identity() {
+            Ok(identity) => identity,
             Err(error) => return self.explain(error).await,
         };
         let fingerprint = identity.certificate_hash();
-        self.terminal.say(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;
-        match self.around.address.get() {
-            Some(address) => self.terminal.say(format_args!("Address: {address}")).await,
-            None => self.terminal.say("Address: none yet").await,
+        self.terminal.print(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;
+        match self.control.address() {
+            Some(address) => self.terminal.print(format_args!("Address: {address}")).await,
+            None => self.terminal.print("Address: none yet").await,
         }
         for sender in &identity.senders {
-            self.terminal.say(format_args!("Trusts: {}, fingerprint {}", sender.name, sender.hash)).await;
+            self.terminal.print(format_args!("Trusts: {}, fingerprint {}", sender.name, sender.hash)).await;
         }
         let key = match identity.policy.key {
             KeyPolicy::Typed => "typed here",
             KeyPolicy::Sealed => "sealed to this board",
         };
-        self.terminal.say(format_args!("Keys: {key}")).await;
-        self.terminal.say(format_args!("Random numbers from: {}", text::sources(sources))).await;
+        self.terminal.print(format_args!("Keys: {key}")).await;
+        self.terminal.print(format_args!("Random numbers from: {}", text::sources(self.control.sources()))).await;
         self.show_code().await;
     }
 
     async fn list(&mut self) {
-        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.control.slots().folder() else { return self.print_no_folder().await };
         let mut entries = folder.entries();
         loop {
             match entries.next().await {
                 Ok(None) => return,
                 Ok(Some(Listed { entry, file: Some(file) })) => {
-                    self.terminal.say_foreign(format_args!("{:>9}  ", file.size()), entry.path.as_str()).await;
+                    self.terminal.print_foreign(format_args!("{:>9}  ", file.size()), entry.path.as_str()).await;
                 }
                 Ok(Some(Listed { entry, file: None })) => {
-                    self.terminal.say_foreign("directory  ", entry.path.as_str()).await;
+                    self.terminal.print_foreign("directory  ", entry.path.as_str()).await;
                 }
-                Err(error) => return self.say_unreadable(error).await,
+                Err(error) => return self.print_read_error(error).await,
             }
         }
     }
 
     async fn digest(&mut self) {
-        match self.around.slots.folder() {
-            None => self.say_none().await,
-            Some(folder) => self.terminal.say(format_args!("Digest: {}", folder.digest())).await,
+        match self.control.slots().folder() {
+            None => self.print_no_folder().await,
+            Some(folder) => self.terminal.print(format_args!("Digest: {}", folder.digest())).await,
         }
     }
 
     async fn verify(&mut self) {
-        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.control.slots().folder() else { return self.print_no_folder().await };
         let mut verification = folder.verify().await;
         loop {
             match verification.next().await {
                 Ok(Some((_, true))) => {}
-                Ok(Some((path, false))) => self.terminal.say_foreign("Damaged: ", path.as_str()).await,
+                Ok(Some((path, false))) => self.terminal.print_foreign("Damaged: ", path.as_str()).await,
                 Ok(None) => break,
-                Err(error) => return self.say_unreadable(error).await,
+                Err(error) => return self.print_read_error(error).await,
             }
         }
         match verification.verdict() {
-            Verdict::Sound => self.terminal.say("Sound: every byte is as it came.").await,
+            Verdict::Sound => self.terminal.print("Sound: every byte is as it came.").await,
             Verdict::Damaged { files } => {
-                self.terminal.say(format_args!("Damaged: {}. Send the folder again.", Files(files))).await;
+                self.terminal.print(format_args!("Damaged: {}. Send the folder again.", Files(files))).await;
             }
-            Verdict::Manifest => self.terminal.say("Damaged: the list of names. Send the folder again.").await,
+            Verdict::Manifest => self.terminal.print("Damaged: the list of names. Send the folder again.").await,
         }
     }
 
     async fn show_file(&mut self, path: &str) {
-        let Some(folder) = self.around.slots.folder() else { return self.say_none().await };
+        let Some(folder) = self.control.slots().folder() else { return self.print_no_folder().await };
         if let Err(error) = self.show_content(&folder, path).await {
-            self.say_unreadable(error).await;
+            self.print_read_error(error).await;
         }
     }
 
     async fn show_content(&mut self, folder: &Folder<'_, B::Mutex, B::Flash>, path: &str) -> Result<(), ReadError> {
         let file = folder.open(path).await?;
         if file.size() == 0 {
-            self.terminal.say("It is empty.").await;
+            self.terminal.print("It is empty.").await;
         }
         let (mut at, mut piece) = (0, [0; PIECE + 1]);
         while at < file.size().min(SHOWN) {
@@ -213,18 +209,18 @@ impl<'a, B: Board> Console<'a, B> {
             }
         }
         if file.size() > SHOWN {
-            self.terminal.say(format_args!("... {} in all", Bytes(file.size().into()))).await;
+            self.terminal.print(format_args!("... {} in all", Bytes(file.size().into()))).await;
         }
         Ok(())
     }
 
     async fn hold(&mut self) {
-        self.held = self.around.slots.folder();
+        self.held = self.control.slots().folder();
         match &self.held {
-            None => self.say_none().await,
+            None => self.print_no_folder().await,
             Some(folder) => {
                 let generation = folder.generation();
-                self.terminal.say(format_args!("Generation {generation} is held.")).await;
+                self.terminal.print(format_args!("Generation {generation} is held.")).await;
             }
         }
     }
@@ -234,63 +230,47 @@ impl<'a, B: Board> Console<'a, B> {
             Some(_) => "It is not held any more.",
             None => "Nothing is held.",
         };
-        self.terminal.say(text).await;
+        self.terminal.print(text).await;
     }
 
     async fn decline(&mut self) {
-        match self.around.panel.question.get() {
-            Some(_) => self.around.panel.answer(KeyAnswer::Declined),
-            None => self.terminal.say("Nothing is offered.").await,
+        if !self.control.decline() {
+            self.terminal.print("Nothing is offered.").await;
         }
     }
 
     async fn forget(&mut self) {
-        let Some(mut store) = self.store().await else { return self.say_busy().await };
-        match store.forget().await {
-            Ok(()) => self.terminal.say("The folder is forgotten.").await,
-            Err(_) => self.terminal.say("The flash failed.").await,
-        }
+        let done = self.control.forget().await;
+        self.print_change(done, "The folder is forgotten.").await;
     }
 
     async fn reset_guard(&mut self) {
-        let Some(mut store) = self.store().await else { return self.say_busy().await };
-        match store.reset_guard().await {
-            Ok(()) => self.terminal.say("Each sender may send an older folder now.").await,
-            Err(_) => self.terminal.say("The flash failed.").await,
-        }
+        let done = self.control.reset_guard().await;
+        self.print_change(done, "Each sender may send an older folder now.").await;
     }
 
-    /// The store, unless a session uses it. A session that is over still holds the store until its sender has
-    /// disconnected.
-    async fn store(&self) -> Option<MutexGuard<'a, NoopRawMutex, Store<'a, B>>> {
-        let until = self.around.clock.now() + LINGER_MS + 1_000;
-        match select(self.around.store?.lock(), self.around.clock.sleep_until(until)).await {
-            Either::First(store) => Some(store),
-            Either::Second(()) => None,
-        }
-    }
-
-    async fn say_none(&mut self) {
-        let trouble = self.around.slots.trouble();
-        self.terminal.say(trouble.map_or("There is no folder.", text::trouble)).await;
-    }
-
-    async fn say_busy(&mut self) {
-        let text = match self.around.store {
-            Some(_) => "A transfer is running. Try again when it is over.",
-            None => "The flash failed.",
+    async fn print_change(&mut self, done: Result<(), ChangeError>, success: &'static str) {
+        let text = match done {
+            Ok(()) => success,
+            Err(ChangeError::Busy) => "A transfer is running. Try again when it is over.",
+            Err(ChangeError::Flash) => "The flash failed.",
         };
-        self.terminal.say(text).await;
+        self.terminal.print(text).await;
     }
 
-    async fn say_unreadable(&mut self, error: ReadError) {
+    async fn print_no_folder(&mut self) {
+        let trouble = self.control.slots().trouble();
+        self.terminal.print(trouble.map_or("There is no folder.", text::trouble)).await;
+    }
+
+    async fn print_read_error(&mut self, error: ReadError) {
         let text = match error {
             ReadError::NotFound => "The folder has no such file.",
             ReadError::IsDirectory => "That is a directory.",
             ReadError::Flash => "The flash cannot be read.",
             ReadError::Damaged => "The folder is damaged. Send it again.",
         };
-        self.terminal.say(text).await;
+        self.terminal.print(text).await;
     }
 }
 

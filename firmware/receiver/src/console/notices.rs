@@ -2,62 +2,54 @@
 
 use core::fmt;
 
-use waft_core::certificate::CertificateHash;
+use embedded_io_async::{Read, Write};
 use waft_core::session::receiver::Event;
 
+use super::Dialogue;
 use super::text::{self, Bytes, Code, Files, Tries};
-use super::{Console, Ready};
 use crate::board::Board;
-use crate::panel::{Notice, Panel, Question};
+use crate::operator::{Control, KeyRequest, Notice};
 
-impl<B: Board> Console<'_, B> {
+impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     pub(super) async fn show(&mut self, notice: Notice) {
         if let Notice::Session(Event::Connected(sender)) = notice {
-            self.meet(sender);
+            self.peer = self.control.sender(&sender);
         }
         let peer = self.peer.map_or("the sender", |peer| peer.name.as_str());
-        self.terminal
-            .say(Told { notice: &notice, panel: self.around.panel, address: self.around.address.get(), peer })
-            .await;
+        self.terminal.print(NoticeText { notice: &notice, control: self.control, peer }).await;
         if let Notice::Session(Event::Committed(receipt)) = notice {
-            self.terminal.say(format_args!("Digest: {}", receipt.digest)).await;
+            self.terminal.print(format_args!("Digest: {}", receipt.digest)).await;
         }
-    }
-
-    fn meet(&mut self, hash: CertificateHash) {
-        let Ok(Ready { identity, .. }) = &self.around.ready else { return };
-        self.peer = identity.senders.iter().find(|sender| sender.hash == hash);
     }
 }
 
 /// A notice as text.
-struct Told<'a, A> {
-    notice: &'a Notice,
-    /// Holds the code and the question, which a notice only announces.
-    panel: &'a Panel,
-    address: Option<A>,
-    peer: &'a str,
+struct NoticeText<'c, 'a, B: Board> {
+    notice: &'c Notice,
+    /// Holds the address, the code and the request, which a notice only announces.
+    control: &'c Control<'a, B>,
+    peer: &'c str,
 }
 
-impl<A: fmt::Display> fmt::Display for Told<'_, A> {
+impl<B: Board> fmt::Display for NoticeText<'_, '_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { notice, panel, ref address, peer } = *self;
+        let Self { notice, control, peer } = *self;
         match *notice {
-            Notice::Address => match address {
+            Notice::Address => match control.address() {
                 Some(address) => write!(f, "Listening at {address}."),
                 None => f.write_str("No network: the cable is unplugged, or this board has no address any more."),
             },
-            Notice::Code => Code(panel.code.get()).fmt(f),
-            Notice::Question => match panel.question.get() {
-                Some(question) => ask(f, question, peer),
+            Notice::Code => Code(control.code()).fmt(f),
+            Notice::KeyRequest => match control.key_request() {
+                Some(request) => write_request(f, request, peer),
                 None => f.write_str("The key is not asked for any more."),
             },
-            Notice::Session(event) => tell(f, event, peer),
-            Notice::Percent(percent) => write!(f, "{percent:3} %"),
-            Notice::Ended(error) => write!(f, "No new folder from {peer}: {}.", text::ending(error)),
-            Notice::Strangers(1, reason) => write!(f, "Somebody was refused: {}.", text::stranger(reason)),
-            Notice::Strangers(count, last) => {
-                write!(f, "{count} more were refused; the last: {}.", text::stranger(last))
+            Notice::Session(event) => write_event(f, event, peer),
+            Notice::Progress(percent) => write!(f, "{percent:3} %"),
+            Notice::Failed(error) => write!(f, "No new folder from {peer}: {}.", text::ending(error)),
+            Notice::Refused { peers: 1, last } => write!(f, "Somebody was refused: {}.", text::stranger(last)),
+            Notice::Refused { peers, last } => {
+                write!(f, "{peers} more were refused; the last: {}.", text::stranger(last))
             }
             Notice::Dropped(count) => write!(f, "(Lines left out here, because too much happened at once: {count})"),
         }
@@ -65,15 +57,19 @@ impl<A: fmt::Display> fmt::Display for Told<'_, A> {
 }
 
 /// Asks the user for the key.
-fn ask(f: &mut fmt::Formatter<'_>, Question { offered, left }: Question, peer: &str) -> fmt::Result {
+fn write_request(
+    f: &mut fmt::Formatter<'_>,
+    KeyRequest { offered, tries_left }: KeyRequest,
+    peer: &str,
+) -> fmt::Result {
     let (files, bytes) = (Files(offered.shape.files), Bytes(offered.shape.total));
-    match left {
+    match tries_left {
         None => write!(f, "Type the key that {peer} shows, for {files} ({bytes}); or `decline`."),
         Some(left) => write!(f, "That was not the key; {} left.", Tries(left)),
     }
 }
 
-fn tell(f: &mut fmt::Formatter<'_>, event: Event, peer: &str) -> fmt::Result {
+fn write_event(f: &mut fmt::Formatter<'_>, event: Event, peer: &str) -> fmt::Result {
     match event {
         Event::Connected(_) => write!(f, "{peer} is there."),
         Event::CodeWrong { left } => write!(f, "{peer} gave a wrong code; {} left.", Tries(left)),
@@ -87,7 +83,7 @@ fn tell(f: &mut fmt::Formatter<'_>, event: Event, peer: &str) -> fmt::Result {
         Event::Receiving { offset: 0, .. } => f.write_str("Receiving."),
         Event::Receiving { offset, total } if offset == total => f.write_str("All of it is here already."),
         Event::Receiving { offset, total } => write!(f, "Going on at {} of {}.", Bytes(offset), Bytes(total)),
-        // Shown as a percentage by `Notice::Percent`.
+        // Shown as a percentage by `Notice::Progress`.
         Event::Received(_) => Ok(()),
         Event::Verifying => f.write_str("All is here. Verifying."),
         Event::Committed(receipt) => {

@@ -105,7 +105,7 @@ impl<I: Read + Write> Terminal<I> {
         }
         if core::mem::take(&mut self.overlong) {
             wipe(&mut self.typed);
-            self.say(format_args!("That line is too long: more than {LINE} bytes.")).await;
+            self.print(format_args!("That line is too long: more than {LINE} bytes.")).await;
             return false;
         }
         line.fill(&mut self.typed);
@@ -113,7 +113,7 @@ impl<I: Read + Write> Terminal<I> {
     }
 
     /// Prints a line above the unfinished input.
-    pub(super) fn say(&mut self, text: impl fmt::Display) -> impl Future<Output = ()> {
+    pub(super) fn print(&mut self, text: impl fmt::Display) -> impl Future<Output = ()> {
         self.compose(format_args!("{text}"));
         self.put_line()
     }
@@ -138,7 +138,7 @@ impl<I: Read + Write> Terminal<I> {
     }
 
     /// Prints a line of any length that contains untrusted text.
-    pub(super) async fn say_foreign(&mut self, before: impl fmt::Display, text: &str) {
+    pub(super) async fn print_foreign(&mut self, before: impl fmt::Display, text: &str) {
         self.compose(format_args!("{before}"));
         self.add().await;
         let mut rest = text.as_bytes();

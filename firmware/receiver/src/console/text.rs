@@ -178,7 +178,8 @@ pub(super) fn trouble(trouble: Trouble) -> &'static str {
 }
 
 /// The sources of the random numbers.
-pub(super) fn sources(sources: Sources) -> &'static str {
+pub(super) fn sources(sources: Option<Sources>) -> &'static str {
+    let Some(sources) = sources else { return "the application" };
     match (sources.trng, sources.seed) {
         (Ok(()), Ok(())) => "the chip's generator and the seed",
         (Ok(()), Err(SeedError::OtherVersion)) => "the chip's generator alone: another firmware wrote the seed",

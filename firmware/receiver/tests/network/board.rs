@@ -11,17 +11,15 @@ use embedded_io_async::Write;
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use waft_core::sealed::SoftCipher;
-use waft_core::session::peers::LockoutSnapshot;
-use waft_receiver::Memory;
-use waft_receiver::board::{Board, PORT, StartReason, Startup};
+use waft_receiver::board::{Board, PORT, Startup};
+use waft_receiver::console::Console;
 use waft_receiver::embassy::{FloodGuard, TcpPort, Uptime};
-use waft_receiver::entropy::Trng;
-use waft_receiver::events::Events;
+use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::identity::Identity;
-use waft_receiver::run::{Parts, run};
 use waft_receiver::seed::Ratchet;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::Aes128GcmSha256;
+use waft_receiver::{Memory, Receiver};
 
 use crate::chip::Chip;
 use crate::clock::keep_time;
@@ -44,12 +42,11 @@ struct Wired;
 impl Board for Wired {
     type Mutex = NoopRawMutex;
     type Flash = Nor<4, ERASE>;
+    type Rng = Random;
+    type Clock = Uptime;
+    type Socket = Chip;
     type Suite = Aes128GcmSha256;
     type Cipher = SoftCipher;
-    type Socket = Chip;
-    type Console = Pipe;
-    type Clock = Uptime;
-    const ITERATIONS_MAX: u32 = 1_000;
 }
 
 struct Noise;
@@ -156,27 +153,18 @@ pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) 
     let (stack, mut laptop_runner) = embassy_net::new(there.clone(), fixed(LAPTOP), resources, OsRng.next_u64());
     let (near, far) = duplex(1 << 16);
     let mut memory = Box::new(Memory::new());
-    let (events, mut lockouts) = (Events::new(), LockoutSnapshot::NONE);
     let sizes = [(4096, 1024), (4096, 1024), (4096, 1024), (16, 16)];
-    let parts = Parts::<'_, Wired, SOCKETS> {
-        startup,
-        slots: &slots,
-        sockets: sizes.map(|(receive, send)| {
-            let [receive, send] = [receive, send].map(|size| Box::leak(vec![0; size].into_boxed_slice()));
-            Chip::new(TcpPort::new(board, PORT, receive, send))
-        }),
-        console: Pipe(far),
-        echo: false,
-        clock: &Uptime,
-        start: StartReason::PowerOn,
-        lockouts: &mut lockouts,
-        events: &events,
-        memory: &mut memory,
-    };
+    let config = waft_receiver::Config { max_iterations: 1_000, ..Default::default() };
+    let mut receiver = Receiver::<Wired>::from_startup(startup, &slots, &mut memory, config);
+    let mut sockets = sizes.map(|(receive, send)| {
+        let [receive, send] = [receive, send].map(|size| Box::leak(vec![0; size].into_boxed_slice()));
+        Chip::new(TcpPort::new(board, PORT, receive, send))
+    });
+    let mut console = Console::without_echo(Pipe(far));
     let around = Scene { person: Person::new(near), laptop: Laptop { stack, port: there }, board };
     steadily(async {
         tokio::select! {
-            _ = run(parts) => unreachable!("it never ends"),
+            _ = receiver.run(&mut sockets, &mut console) => unreachable!("it never ends"),
             _ = board_runner.run() => unreachable!("it never ends"),
             _ = laptop_runner.run() => unreachable!("it never ends"),
             _ = keep_time() => unreachable!("it never ends"),

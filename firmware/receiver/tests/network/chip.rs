@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use embassy_net::tcp::Error;
 use embedded_io_async::{ErrorType, Read, Write};
-use waft_receiver::board::{Listened, Socket};
+use waft_receiver::board::{ListenEvent, Socket};
 use waft_receiver::embassy::TcpPort;
 use waft_receiver::tls::guard::Tcp;
 
@@ -96,7 +96,7 @@ impl Tcp for Chip {
 impl Socket for Chip {
     type Address = SocketAddrV4;
 
-    async fn listen(&mut self, known: Option<SocketAddrV4>) -> Listened<SocketAddrV4> {
+    async fn listen(&mut self, known: Option<SocketAddrV4>) -> ListenEvent<SocketAddrV4> {
         self.next = Step::ClientHello;
         self.tcp.listen(known).await
     }

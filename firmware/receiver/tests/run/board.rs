@@ -15,18 +15,20 @@ use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use waft_core::sealed::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
-use waft_receiver::board::{Board, Listened, Socket, StartReason, Startup, StartupError};
-use waft_receiver::entropy::Trng;
+use waft_receiver::board::{Board, ListenEvent, Socket, StartReason, Startup, StartupError};
+use waft_receiver::console::Console;
+use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::events::{Events, Subscriber};
 use waft_receiver::identity::{Identity, IdentityError};
-use waft_receiver::run::{Parts, run};
+use waft_receiver::operator::Operator;
 use waft_receiver::seed::{Ratchet, provisioned};
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::guard::Tcp;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
-use waft_receiver::{CHUNK, Memory};
+use waft_receiver::{CHUNK, Config, Memory, Receiver};
 
 use crate::nor::{Level, Nor};
 use crate::person::{Person, Pipe};
@@ -45,13 +47,15 @@ pub(crate) struct Hosted;
 impl Board for Hosted {
     type Mutex = NoopRawMutex;
     type Flash = Nor<4, ERASE>;
+    type Rng = Random;
+    type Clock = TokioClock;
+    type Socket = Plug;
     type Suite = ChaCha20Poly1305Sha256;
     type Cipher = SoftCipher;
-    type Socket = Plug;
-    type Console = Pipe;
-    type Clock = TokioClock;
-    const ITERATIONS_MAX: u32 = 1_000;
 }
+
+/// The most iterations of a typed key.
+pub(crate) const ITERATIONS_MAX: u32 = 1_000;
 
 /// A socket that accepts connections from the board's listener.
 pub(crate) struct Plug {
@@ -94,13 +98,13 @@ impl Tcp for Plug {
 impl Socket for Plug {
     type Address = SocketAddr;
 
-    async fn listen(&mut self, known: Option<SocketAddr>) -> Listened<SocketAddr> {
+    async fn listen(&mut self, known: Option<SocketAddr>) -> ListenEvent<SocketAddr> {
         let address = self.listener.local_addr().ok();
         if address != known {
-            return Listened::Moved(address);
+            return ListenEvent::AddressChanged(address);
         }
         self.stream = Some(self.listener.accept().await.unwrap().0);
-        Listened::Taken
+        ListenEvent::Connecting
     }
 
     async fn establish(&mut self) -> bool {
@@ -141,6 +145,8 @@ pub(crate) struct Scene<'a, 'f> {
     pub(crate) person: Person,
     pub(crate) slots: &'a Shelves<'f>,
     pub(crate) events: Subscriber<'a, NoopRawMutex>,
+    /// Drops the future of the receiver, and runs the receiver again.
+    pub(crate) restart: Rc<Notify>,
     /// The address range of the future that runs the board. It contains all its state in RAM except for its buffers.
     state: Range<usize>,
 }
@@ -183,10 +189,23 @@ impl Powered {
         }
     }
 
-    /// Boots the board, and cuts its power when `scene` ends.
+    /// Boots the board with its console, and cuts its power when `scene` ends.
     pub(crate) async fn boot<T>(
         &mut self,
         identity: Result<&Identity, IdentityError>,
+        scene: impl AsyncFnOnce(Scene<'_, '_>) -> T,
+    ) -> T {
+        let (near, far) = duplex(1 << 16);
+        let mut console = if self.echo { Console::new(Pipe(far)) } else { Console::without_echo(Pipe(far)) };
+        self.boot_with(identity, &mut console, Person::new(near), scene).await
+    }
+
+    /// Boots the board with this operator, and cuts its power when `scene` ends.
+    pub(crate) async fn boot_with<T>(
+        &mut self,
+        identity: Result<&Identity, IdentityError>,
+        operator: &mut impl Operator<Hosted>,
+        person: Person,
         scene: impl AsyncFnOnce(Scene<'_, '_>) -> T,
     ) -> T {
         let startup = self.startup(identity).await;
@@ -194,28 +213,32 @@ impl Powered {
         let slots = Slots::new(&self.flash, SLOTS..end).await.unwrap();
         let (listener, events) = (Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), Events::new());
         let address = listener.local_addr().unwrap();
-        let (near, far) = duplex(1 << 16);
-        let (clock, mut memory) = (TokioClock::new(), Box::new(Memory::new()));
-        let parts = Parts::<'_, Hosted, 4> {
-            startup,
-            slots: &slots,
-            sockets: [0; 4].map(|_| Plug { listener: listener.clone(), stream: None }),
-            console: Pipe(far),
-            echo: self.echo,
-            clock: &clock,
+        let mut memory = Box::new(Memory::new());
+        let config = Config {
+            max_iterations: ITERATIONS_MAX,
             start: self.start,
-            lockouts: &mut self.lockouts,
-            events: &events,
-            memory: &mut memory,
+            lockouts: Some(&mut self.lockouts),
+            events: Some(&events),
+            ..Config::<Hosted>::new(TokioClock::new())
         };
-        let (person, subscriber) = (Person::new(near), events.subscribe().unwrap());
-        let mut running = Box::pin(run(parts));
+        let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config);
+        let mut sockets = [0; 4].map(|_| Plug { listener: listener.clone(), stream: None });
+        let (subscriber, restart) = (events.subscribe().unwrap(), Rc::new(Notify::new()));
+        let again = restart.clone();
+        let mut running = Box::pin(async move {
+            loop {
+                tokio::select! {
+                    _ = receiver.run(&mut sockets, operator) => unreachable!("it never ends"),
+                    () = again.notified() => {}
+                }
+            }
+        });
         let begin = std::ptr::from_ref(&*running).addr();
         let state = begin..begin + size_of_val(&*running);
-        let around = Scene { address, person, slots: &slots, events: subscriber, state };
+        let around = Scene { address, person, slots: &slots, events: subscriber, restart, state };
         steadily(async {
             tokio::select! {
-                _ = &mut running => unreachable!("it never ends"),
+                () = &mut running => unreachable!("it never ends"),
                 result = scene(around) => result,
             }
         })

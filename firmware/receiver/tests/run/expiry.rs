@@ -6,9 +6,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tokio::time::{pause, sleep};
 use waft_core::limits::REMEMBER_MS;
-use waft_receiver::board::Board;
 
-use crate::board::{Hosted, Powered};
+use crate::board::{ITERATIONS_MAX, Powered};
 use crate::laptop::Laptop;
 use crate::transfers::{cast, folder, transfer};
 
@@ -35,7 +34,7 @@ async fn what_a_run_proved_is_wiped_when_its_time_has_passed_though_nobody_conne
     Powered::new(16)
         .boot(Ok(&identity), async |mut scene| {
             transfer(&laptop, &mut scene, &folder).await.receipt();
-            let secret = secret(&laptop, Hosted::ITERATIONS_MAX);
+            let secret = secret(&laptop, ITERATIONS_MAX);
             assert!(scene.remembers(&secret));
             // From now on the time jumps, because all tasks are waiting.
             pause();

@@ -13,6 +13,7 @@ mod laptop;
 #[path = "../flash/nor.rs"]
 #[allow(dead_code)]
 mod nor;
+mod operator;
 mod person;
 mod strangers;
 #[path = "../tls/support.rs"]

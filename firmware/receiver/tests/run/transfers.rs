@@ -9,12 +9,12 @@ use waft::identity::Identity as Keys;
 use waft_core::session::SessionError;
 use waft_core::wire::message::{FromReceiver, Limit, Refusal, Stage};
 use waft_core::wire::preface::ClearRefusal;
-use waft_receiver::board::{Board, StartReason, Startup};
+use waft_receiver::board::{StartReason, Startup};
 use waft_receiver::events::Event;
 use waft_receiver::identity::{Identity, IdentityError, KeyPolicy};
 
 use crate::archive::{Archive, archive, tree};
-use crate::board::{ERASE, Hosted, Powered, SEEDS, Scene};
+use crate::board::{ERASE, ITERATIONS_MAX, Powered, SEEDS, Scene};
 use crate::dying::Dying;
 use crate::laptop::{Fared, Laptop};
 use crate::nor::{Failing, Operation};
@@ -149,7 +149,7 @@ async fn a_wrong_key_writes_nothing_and_the_right_one_still_counts() {
 async fn a_key_of_more_iterations_than_stated_is_refused() {
     let (laptop, mut identity) = cast();
     identity.policy.code = false;
-    let most = Hosted::ITERATIONS_MAX;
+    let most = ITERATIONS_MAX;
     for (iterations, expected) in [
         (most, FromReceiver::Working(Stage::Key)),
         (most + 1, FromReceiver::Refused(Refusal::Limit { limit: Limit::Iterations })),

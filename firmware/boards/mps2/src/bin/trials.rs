@@ -13,7 +13,7 @@ use static_cell::StaticCell;
 use waft_mps2::console::Console;
 use waft_mps2::net::SOCKETS;
 use waft_mps2::{board, executor, net, watchdog};
-use waft_receiver::board::{Listened, Socket};
+use waft_receiver::board::{ListenEvent, Socket};
 use waft_receiver::embassy::TcpPort;
 
 #[cortex_m_rt::entry]
@@ -74,7 +74,7 @@ fn overflow(depth: u32) -> u32 {
 async fn count_bytes(mut socket: TcpPort<'static>) -> ! {
     let (mut buffer, mut address) = ([0; 1024], None);
     loop {
-        while let Listened::Moved(to) = socket.listen(address).await {
+        while let ListenEvent::AddressChanged(to) = socket.listen(address).await {
             address = to;
         }
         if !socket.establish().await {

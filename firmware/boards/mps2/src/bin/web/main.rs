@@ -17,12 +17,13 @@ use picoserve::routing::get_service;
 use picoserve::time::Duration;
 use picoserve::{Config, Router, Server, Timeouts};
 use static_cell::StaticCell;
-use waft_mps2::board::{self, Mps2};
+use waft_mps2::board::{self, Parts};
+use waft_mps2::console::Console;
 use waft_mps2::executor;
 use waft_mps2::net::SOCKETS;
 use waft_mps2::nor::Nor;
 use waft_mps2::retained::Retained;
-use waft_receiver::run::{Parts, run};
+use waft_receiver::console;
 use waft_receiver::slots::Slots;
 
 use site::{EveryPath, Site};
@@ -56,17 +57,17 @@ fn main() -> ! {
 async fn boot(spawner: Spawner, retained: Retained) {
     /// One more socket, for DHCP.
     static RESOURCES: StaticCell<StackResources<{ SOCKETS + SERVERS + 1 }>> = StaticCell::new();
-    let (parts, stack) = board::boot(spawner, retained, RESOURCES.init(StackResources::new())).await;
+    let parts = board::boot(spawner, retained, RESOURCES.init(StackResources::new())).await;
     for id in 0..SERVERS {
-        spawner.spawn(serve(id, stack, parts.slots).expect("the pool has one task for each"));
+        spawner.spawn(serve(id, parts.stack, parts.slots).expect("the pool has one task for each"));
     }
     spawner.spawn(receive(parts).expect("it is spawned once"));
 }
 
 /// Runs the receiver. Never returns.
 #[embassy_executor::task]
-async fn receive(parts: Parts<'static, Mps2, SOCKETS>) -> ! {
-    run(parts).await
+async fn receive(parts: Parts) -> ! {
+    parts.receiver.run(parts.sockets, &mut console::Console::new(Console::start())).await
 }
 
 /// Serves one connection after another. Never returns.

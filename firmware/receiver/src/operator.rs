@@ -1,0 +1,259 @@
+//! What shows the receiver to a user, and takes the user's answers: a serial console, a display with buttons, a page of
+//! a web server.
+//!
+//! ```text
+//! session --> state: code, request for a key; queue of notices --> Control --> Operator
+//!         <-- typed key, "no"                                  <--         <--
+//! ```
+//!
+//! The receiver runs one [`Operator`] beside its sessions, in the same task. The operator waits for notices, shows them,
+//! and answers through its [`Control`]. [`console`](crate::console) is an operator on a serial line. An operator with a
+//! display and buttons:
+//!
+//! ```
+//! use embassy_futures::select::{Either, select};
+//! use waft_receiver::board::Board;
+//! use waft_receiver::operator::{Control, Notice, Operator};
+//! # struct Display;
+//! # impl Display {
+//! #     fn show(&mut self, _: &str) {}
+//! #     fn show_code(&mut self, _: Option<[u8; 4]>) {}
+//! # }
+//! # struct Button;
+//! # impl Button { async fn pressed(&mut self) {} }
+//!
+//! struct Panel {
+//!     display: Display,
+//!     cancel: Button,
+//! }
+//!
+//! impl<B: Board> Operator<B> for Panel {
+//!     async fn run(&mut self, control: &Control<'_, B>) -> ! {
+//!         loop {
+//!             match select(control.next(), self.cancel.pressed()).await {
+//!                 Either::First(Notice::Code) => self.display.show_code(control.code()),
+//!                 Either::First(Notice::Failed(_)) => self.display.show("no new folder"),
+//!                 Either::First(_) => {}
+//!                 Either::Second(()) => {
+//!                     control.decline();
+//!                 }
+//!             }
+//!         }
+//!     }
+//! }
+//! ```
+
+mod session;
+mod state;
+
+use core::cell::Cell;
+use core::future::{pending, poll_fn};
+use core::task::Poll;
+
+use embassy_futures::select::{Either, select};
+use waft_core::certificate::CertificateHash;
+use waft_core::code::KeyError;
+use waft_core::limits::LINGER_MS;
+use waft_core::session::receiver::{Event, KeyAnswer};
+use waft_core::session::{Clock, Offered, SessionError};
+
+use crate::board::{Board, Socket, StartReason, StartupError};
+use crate::entropy::Sources;
+use crate::identity::{Identity, TrustedSender};
+use crate::session::{SharedStore, Store};
+use crate::slots::Slots;
+use crate::tls::error::HandshakeError;
+
+pub(crate) use session::SessionOperator;
+pub(crate) use state::OperatorState;
+
+/// Shows the receiver to a user, and takes the user's answers.
+pub trait Operator<B: Board> {
+    /// Runs beside the sessions of the receiver, in the same task. Drops when [`Receiver::run`] is dropped.
+    ///
+    /// [`Receiver::run`]: crate::Receiver::run
+    async fn run(&mut self, control: &Control<'_, B>) -> !;
+}
+
+/// An operator that shows nothing and answers nothing. Use it where senders need neither code nor typed key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoOperator;
+
+impl<B: Board> Operator<B> for NoOperator {
+    async fn run(&mut self, _: &Control<'_, B>) -> ! {
+        pending().await
+    }
+}
+
+/// Something to show to the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// [`Control::address`] changed.
+    Address,
+    /// [`Control::code`] changed.
+    Code,
+    /// [`Control::key_request`] changed: a key is requested, or is no longer requested.
+    KeyRequest,
+    /// An event of a session.
+    Session(Event),
+    /// This percentage of the archive was received, in steps of ten.
+    Progress(u8),
+    /// A trusted sender's session ended without a new folder.
+    Failed(SessionError),
+    /// Peers that could not prove that they are trusted senders were refused.
+    Refused {
+        /// The number of peers since the last such notice.
+        peers: u32,
+        /// Why the last one was refused.
+        last: HandshakeError,
+    },
+    /// This number of notices was dropped, because the operator did not take them in time. The states of which they
+    /// told, such as the code, are not lost.
+    Dropped(u32),
+}
+
+/// A request for the key that the sender shows to its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRequest {
+    /// The folder for which the key is.
+    pub offered: Offered,
+    /// The number of attempts left, if the last key was wrong.
+    pub tries_left: Option<u8>,
+}
+
+/// Why a typed key is not an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerError {
+    /// No key is requested now.
+    NotRequested,
+    /// The text is not a key. It does not count as an attempt.
+    NotAKey(KeyError),
+}
+
+/// Why a change of the store failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeError {
+    /// A session uses the store.
+    Busy,
+    /// The flash failed.
+    Flash,
+}
+
+/// The address at which senders reach a board.
+pub(crate) type Address<B> = <<B as Board>::Socket as Socket>::Address;
+
+/// What an operator sees and controls.
+pub struct Control<'a, B: Board> {
+    pub(crate) state: &'a OperatorState,
+    pub(crate) address: &'a Cell<Option<Address<B>>>,
+    pub(crate) slots: &'a Slots<'a, B::Mutex, B::Flash>,
+    pub(crate) store: Option<&'a SharedStore<'a, B>>,
+    pub(crate) clock: &'a B::Clock,
+    pub(crate) identity: Result<&'a Identity, StartupError>,
+    pub(crate) sources: Option<Sources>,
+    pub(crate) start: StartReason,
+}
+
+impl<'a, B: Board> Control<'a, B> {
+    /// Waits for the next notice. Cancel-safe. The receiver never waits for the operator: if too many notices wait, the
+    /// oldest is dropped, and [`Notice::Dropped`] tells of it.
+    pub async fn next(&self) -> Notice {
+        self.state.next(self.clock).await
+    }
+
+    /// The code that a sender has to give, in ASCII digits. `None` if senders need none.
+    pub fn code(&self) -> Option<[u8; 4]> {
+        self.state.code.get()
+    }
+
+    /// The request for a key that waits for an answer.
+    pub fn key_request(&self) -> Option<KeyRequest> {
+        self.state.request.get()
+    }
+
+    /// Answers the request with the key that the user typed, in any case, with or without dashes and spaces.
+    pub fn answer_key(&self, typed: &str) -> Result<(), AnswerError> {
+        match self.state.request.get() {
+            None => Err(AnswerError::NotRequested),
+            Some(_) => self.state.answer_key(typed).map_err(AnswerError::NotAKey),
+        }
+    }
+
+    /// Declines the folder for which a key is requested. Returns `false` if there is no such request.
+    pub fn decline(&self) -> bool {
+        let is_requested = self.state.request.get().is_some();
+        if is_requested {
+            self.state.answer(KeyAnswer::Declined);
+        }
+        is_requested
+    }
+
+    /// Completes when no typed key is being checked. Until then the next key would have no request to answer.
+    /// Cancel-safe.
+    pub async fn key_checked(&self) {
+        // Needs no waker: it is polled whenever the session that checks the key is polled.
+        poll_fn(|_| if self.is_checking_key() { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    /// Whether a typed key is being checked.
+    pub fn is_checking_key(&self) -> bool {
+        self.state.checks_key.get()
+    }
+
+    /// The address at which senders reach the board, if it has one.
+    pub fn address(&self) -> Option<Address<B>> {
+        self.address.get()
+    }
+
+    /// The identity of the board, or why it cannot receive.
+    pub fn identity(&self) -> Result<&'a Identity, StartupError> {
+        self.identity
+    }
+
+    /// The trusted sender with this certificate.
+    pub fn sender(&self, certificate: &CertificateHash) -> Option<&'a TrustedSender> {
+        self.identity.ok()?.senders.iter().find(|sender| sender.hash == *certificate)
+    }
+
+    /// The sources of the random numbers, if the application stated them.
+    pub fn sources(&self) -> Option<Sources> {
+        self.sources
+    }
+
+    /// Why the board started.
+    pub fn start(&self) -> StartReason {
+        self.start
+    }
+
+    /// The slots with the received folder.
+    pub fn slots(&self) -> &'a Slots<'a, B::Mutex, B::Flash> {
+        self.slots
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &'a B::Clock {
+        self.clock
+    }
+
+    /// Forgets the committed folder, and any folder that the [`Trouble`](crate::slots::Trouble) may hide.
+    pub async fn forget(&self) -> Result<(), ChangeError> {
+        self.change(async |store| store.forget().await.is_ok()).await
+    }
+
+    /// Forgets how new the newest folder of each sender was, so that each sender may send an older one.
+    pub async fn reset_guard(&self) -> Result<(), ChangeError> {
+        self.change(async |store| store.reset_guard().await.is_ok()).await
+    }
+
+    /// Changes the store, unless a session uses it. A session that is over still holds the store until its sender has
+    /// disconnected.
+    async fn change(&self, change: impl AsyncFnOnce(&mut Store<'a, B>) -> bool) -> Result<(), ChangeError> {
+        let until = self.clock.now() + LINGER_MS + 1_000;
+        let Some(store) = self.store else { return Err(ChangeError::Flash) };
+        let Either::First(mut store) = select(store.lock(), self.clock.sleep_until(until)).await else {
+            return Err(ChangeError::Busy);
+        };
+        if change(&mut store).await { Ok(()) } else { Err(ChangeError::Flash) }
+    }
+}

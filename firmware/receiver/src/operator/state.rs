@@ -1,0 +1,201 @@
+//! The state that a session and the operator share: notices for the user, and the key that the user types.
+//!
+//! A session never waits for the operator: if the queue is full, the oldest notice is dropped, and the operator is told
+//! the number of dropped ones. Progress never replaces another notice. The code and the request for a key must not be
+//! lost, so they are state, and notices only announce them. The number of refused peers is state as well, so that
+//! untrusted peers cannot displace other notices.
+
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::Poll;
+
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::channel::{Channel, TrySendError};
+use embassy_sync::signal::Signal;
+use waft_core::code::{AuthCode, KeyError, TransferKey};
+use waft_core::session::Clock;
+use waft_core::session::receiver::KeyAnswer;
+use zeroize::Zeroize as _;
+
+use super::{KeyRequest, Notice};
+use crate::tls::error::HandshakeError;
+
+/// The most notices that wait for the operator.
+const NOTICES: usize = 8;
+
+/// The rate limit of notices about refused peers: one per `REFUSED_MS` milliseconds on average, and a few more (`AHEAD`)
+/// in a burst. So untrusted peers cannot push other lines off the screen.
+const REFUSED_MS: u64 = 10_000;
+const AHEAD: u64 = 3;
+
+/// The state that session and operator share. Both run in one task.
+pub(crate) struct OperatorState {
+    notices: Channel<NoopRawMutex, Notice, NOTICES>,
+    /// The number of dropped notices that were not reported yet.
+    dropped: Cell<u32>,
+    /// The number of refused peers that were not reported yet, and the last reason.
+    refused: Cell<Option<(u32, HandshakeError)>>,
+    /// The time up to which notices about refused peers have used up the rate limit.
+    used_until: Cell<u64>,
+    pub(crate) code: Cell<Option<[u8; 4]>>,
+    pub(crate) request: Cell<Option<KeyRequest>>,
+    /// Whether a key was typed that is still being checked.
+    pub(crate) checks_key: Cell<bool>,
+    answer: Signal<NoopRawMutex, KeyAnswer>,
+    /// The typed key, until the session takes it.
+    key: RefCell<TransferKey>,
+}
+
+impl OperatorState {
+    #[inline(never)]
+    pub(crate) const fn new() -> Self {
+        Self {
+            notices: Channel::new(),
+            dropped: Cell::new(0),
+            refused: Cell::new(None),
+            used_until: Cell::new(0),
+            code: Cell::new(None),
+            request: Cell::new(None),
+            checks_key: Cell::new(false),
+            answer: Signal::new(),
+            key: RefCell::new(TransferKey::empty()),
+        }
+    }
+
+    pub(crate) fn notify(&self, notice: Notice) {
+        if let Err(TrySendError::Full(notice)) = self.notices.try_send(notice)
+            && !matches!(notice, Notice::Progress(_))
+        {
+            let _ = self.notices.try_receive();
+            let _ = self.notices.try_send(notice);
+            self.dropped.update(|dropped| dropped.saturating_add(1));
+        }
+    }
+
+    /// Counts a refused peer. It gets no notice of its own, because many peers could displace other notices.
+    pub(crate) fn count_refused(&self, reason: HandshakeError) {
+        let before = self.refused.get().map_or(0, |(peers, _)| peers);
+        self.refused.set(Some((before.saturating_add(1), reason)));
+    }
+
+    /// The next notice. Cancel-safe.
+    pub(crate) async fn next(&self, clock: &impl Clock) -> Notice {
+        if let count @ 1.. = self.dropped.take() {
+            return Notice::Dropped(count);
+        }
+        let refused = async {
+            clock.sleep_until(self.used_until.get().saturating_sub(AHEAD * REFUSED_MS)).await;
+            // Needs no waker: it is polled whenever the session that reports a peer is polled.
+            poll_fn(|_| self.refused.take().map_or(Poll::Pending, Poll::Ready)).await
+        };
+        match select(self.notices.receive(), refused).await {
+            Either::First(notice) => notice,
+            Either::Second((peers, last)) => {
+                self.used_until.update(|until| until.max(clock.now()) + REFUSED_MS);
+                Notice::Refused { peers, last }
+            }
+        }
+    }
+
+    pub(crate) fn show_code(&self, code: &AuthCode) {
+        if self.code.replace(Some(*code.digits())) != Some(*code.digits()) {
+            self.notify(Notice::Code);
+        }
+    }
+
+    /// Parses a typed key, and answers the request with it.
+    pub(crate) fn answer_key(&self, typed: &str) -> Result<(), KeyError> {
+        self.key.borrow_mut().read(typed)?;
+        self.answer(KeyAnswer::Given);
+        Ok(())
+    }
+
+    /// Answers the request, which ends it.
+    pub(crate) fn answer(&self, answer: KeyAnswer) {
+        self.request.set(None);
+        self.checks_key.set(true);
+        self.answer.signal(answer);
+    }
+
+    /// Requests a key from the user. Dropping the future withdraws the request.
+    pub(super) async fn request_key(&self, request: KeyRequest, key: &mut TransferKey) -> KeyAnswer {
+        let guard = Withdraw(self);
+        self.answer.reset();
+        self.checks_key.set(false);
+        self.request.set(Some(request));
+        self.notify(Notice::KeyRequest);
+        let answer = self.answer.wait().await;
+        key.copy_from(&self.key.borrow());
+        drop(guard);
+        answer
+    }
+}
+
+/// Withdraws the request and wipes the key, also if the future that requested it is dropped.
+struct Withdraw<'a>(&'a OperatorState);
+
+impl Drop for Withdraw<'_> {
+    fn drop(&mut self) {
+        self.0.key.borrow_mut().zeroize();
+        if self.0.request.take().is_some() {
+            self.0.notify(Notice::KeyRequest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use embassy_futures::{block_on, poll_once};
+    use waft_core::session::receiver::Event;
+
+    use super::*;
+
+    /// A clock that stands still.
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> u64 {
+            0
+        }
+
+        async fn sleep_until(&self, at: u64) {
+            if at > 0 {
+                core::future::pending().await
+            }
+        }
+    }
+
+    fn all(state: &OperatorState) -> Vec<Notice> {
+        let mut shown = Vec::new();
+        while let core::task::Poll::Ready(notice) = poll_once(state.next(&Stopped)) {
+            shown.push(notice);
+        }
+        shown
+    }
+
+    #[test]
+    fn dropped_notices_are_reported() {
+        let state = OperatorState::new();
+        for seconds in 0..NOTICES as u32 + 3 {
+            state.notify(Notice::Session(Event::Locked { seconds }));
+        }
+        let shown = all(&state);
+        assert!(matches!(shown[0], Notice::Dropped(3)));
+        assert_eq!(shown.len(), 1 + NOTICES);
+        assert!(matches!(shown[1], Notice::Session(Event::Locked { seconds: 3 })), "the newest are kept");
+        assert_eq!(all(&state).len(), 0, "they are reported once");
+    }
+
+    #[test]
+    fn progress_never_takes_the_place_of_another_notice() {
+        let state = OperatorState::new();
+        state.notify(Notice::Session(Event::CodeAccepted));
+        (0..100).for_each(|percent| state.notify(Notice::Progress(percent)));
+        let first = block_on(state.next(&Stopped));
+        assert!(matches!(first, Notice::Session(Event::CodeAccepted)));
+        assert!(all(&state).iter().all(|notice| matches!(notice, Notice::Progress(_))));
+    }
+}

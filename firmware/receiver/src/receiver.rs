@@ -1,0 +1,236 @@
+//! The receiver of a board: one future that receives one folder after the other.
+//!
+//! ```text
+//! run = mount the slots, then run both:
+//!         sockets -> session -> store, one connection after another   (accept, session)
+//!         operator: shows the code, takes the key                     (operator)
+//! ```
+//!
+//! A failed connection does not end it. If the identity, random numbers or a working flash are missing, the operator
+//! shows that.
+
+use core::cell::Cell;
+use core::future::Future;
+use core::pin::{Pin, pin};
+
+use embassy_futures::select::{Either, select};
+use embassy_sync::mutex::Mutex;
+use rand_core::CryptoRngCore;
+use waft_core::session::Clock;
+use waft_core::session::own_frame::own_frame;
+use waft_core::session::peers::{LockoutSnapshot, PeerState};
+use waft_core::wire::preface::ClearRefusal;
+
+use crate::accept::Backlog;
+use crate::board::{Board, StartReason, Startup, StartupError};
+use crate::entropy::{Random, Sources};
+use crate::events::{Event, Events};
+use crate::identity::Identity;
+use crate::operator::{Control, Operator, OperatorState};
+use crate::session::{Memory, Sessions, SharedStore, Store};
+use crate::slots::{MountError, SlotStore, Slots};
+
+/// How long the user has to type the key, in seconds.
+const KEY_SECONDS: u16 = 300;
+/// The most PBKDF2 iterations of a typed key, unless the application says otherwise.
+const ITERATIONS_MAX: u32 = 10_000;
+
+/// The settings of a [`Receiver`].
+pub struct Config<'a, B: Board> {
+    /// The clock.
+    pub clock: B::Clock,
+    /// The most PBKDF2 iterations of a typed key. They block the executor, so they should take about half a second. An
+    /// iteration takes about 5,000 instructions.
+    pub max_iterations: u32,
+    /// How long the user has to type the key, in seconds.
+    pub key_seconds: u16,
+    /// Why the board started. After any start but a power-on, `lockouts` count on.
+    pub start: StartReason,
+    /// Memory that survives a reset, for the lockouts of senders that sent wrong codes. Without it, a reset ends them.
+    pub lockouts: Option<&'a mut LockoutSnapshot>,
+    /// The events for the application.
+    pub events: Option<&'a Events<B::Mutex>>,
+    /// The sources of the random numbers, for the operator.
+    pub sources: Option<Sources>,
+}
+
+impl<B: Board> Config<'_, B> {
+    /// The default settings, with this clock.
+    pub const fn new(clock: B::Clock) -> Self {
+        Self {
+            clock,
+            max_iterations: ITERATIONS_MAX,
+            key_seconds: KEY_SECONDS,
+            start: StartReason::PowerOn,
+            lockouts: None,
+            events: None,
+            sources: None,
+        }
+    }
+}
+
+impl<B: Board<Clock: Default>> Default for Config<'_, B> {
+    fn default() -> Self {
+        Self::new(B::Clock::default())
+    }
+}
+
+/// The receiver of a board. [`run`](Self::run) it in a task of its own.
+pub struct Receiver<'a, B: Board> {
+    /// The identity and the random number generator, or why the board cannot receive.
+    parts: Result<(&'a Identity, B::Rng), StartupError>,
+    slots: &'a Slots<'a, B::Mutex, B::Flash>,
+    memory: &'a mut Memory,
+    config: Config<'a, B>,
+    /// Whether `run` was called before.
+    has_run: bool,
+}
+
+impl<'a, B: Board> Receiver<'a, B> {
+    /// The receiver of a board with this identity. It stores folders in `slots`, from which the application reads them.
+    ///
+    /// `rng` makes all keys: seed it well. A board with a true random number generator passes a generator that it
+    /// seeded from that; the [`seed`](crate::seed) helps where there is none.
+    pub fn new(
+        identity: &'a Identity,
+        slots: &'a Slots<'a, B::Mutex, B::Flash>,
+        rng: B::Rng,
+        memory: &'a mut Memory,
+        config: Config<'a, B>,
+    ) -> Self {
+        Self { parts: Ok((identity, rng)), slots, memory, config, has_run: false }
+    }
+
+    /// The receiver of a board that cannot receive, because of `error`. It refuses senders if the board has no identity,
+    /// its operator shows the error, and folders that were received before can be read.
+    pub fn disabled(
+        error: StartupError,
+        slots: &'a Slots<'a, B::Mutex, B::Flash>,
+        memory: &'a mut Memory,
+        config: Config<'a, B>,
+    ) -> Self {
+        Self { parts: Err(error), slots, memory, config, has_run: false }
+    }
+
+    /// Receives folders on these sockets, and runs the operator beside that. Never returns.
+    ///
+    /// There are at least two sockets, or three if untrusted peers can reach the board. The last one serves no session
+    /// and only rejects peers as *busy*, so short buffers are enough for it.
+    ///
+    /// Dropping the future is as safe as a power cut: a transfer can be resumed, and readers see the old folder or the
+    /// new one. After that, `run` may be called again.
+    pub async fn run<const N: usize>(&mut self, sockets: &mut [B::Socket; N], operator: &mut impl Operator<B>) -> ! {
+        let Self { parts, slots, memory, config, has_run } = self;
+        let Config { clock, max_iterations, key_seconds, start, lockouts, events, sources } = config;
+        let (slots, clock, events) = (*slots, &*clock, *events);
+        let (state, address) = (OperatorState::new(), Cell::new(None));
+        let Memory { tls, frame, plain, collected, transfer } = &mut **memory;
+        let (store, fault) = split_mount::<B>(own_frame(pin!(SlotStore::mount(slots, collected, transfer))).await);
+        if fault.is_none()
+            && let Some(events) = events
+        {
+            events.send(Event::Mounted);
+        }
+        let parts = fault.map_or(parts.as_mut().map_err(|error| *error), Err);
+        let control = Control {
+            state: &state,
+            address: &address,
+            slots,
+            store: store.as_ref(),
+            clock,
+            identity: parts.as_ref().map(|(identity, _)| *identity).map_err(|error| *error),
+            sources: *sources,
+            start: *start,
+        };
+        let mut operator = pin!(operator.run(&control));
+        let mut backlog = Backlog::new(sockets, clock, &state, &address);
+        let ((identity, rng), store) = match (parts, &store) {
+            (Ok(parts), Some(store)) => (parts, store),
+            (Err(StartupError::Identity(_)), _) => {
+                run_both(pin!(backlog.refuse(ClearRefusal::NotProvisioned)), operator.as_mut()).await
+            }
+            _ => operator.await,
+        };
+        store.lock().await.allow_older(identity.policy.allow_older);
+        let is_first = !core::mem::replace(has_run, true) && *start == StartReason::PowerOn;
+        let peers = restore_peers(is_first, rng, lockouts.as_deref_mut(), clock.now());
+        let mut sessions = Sessions::<B> {
+            identity,
+            rng,
+            peers,
+            lockouts: lockouts.as_deref_mut(),
+            store,
+            clock,
+            state: &state,
+            events,
+            frame,
+            plain,
+            max_iterations: *max_iterations,
+            key_seconds: *key_seconds,
+        };
+        if identity.policy.code {
+            state.show_code(sessions.peers.code());
+        }
+        let serve = async {
+            loop {
+                match select(backlog.next(), clock.sleep_until(sessions.expire())).await {
+                    Either::First(at) => {
+                        let session = async |socket: &mut _, active: &_| sessions.serve(tls, socket, active).await;
+                        backlog.serve(at, session).await;
+                    }
+                    Either::Second(()) => {}
+                }
+            }
+        };
+        run_both(pin!(serve), operator).await
+    }
+}
+
+impl<'a, B: Board<Rng = Random>> Receiver<'a, B> {
+    /// The receiver of a board whose identity and random numbers are those of `startup`.
+    pub fn from_startup(
+        startup: Result<Startup<'a>, StartupError>,
+        slots: &'a Slots<'a, B::Mutex, B::Flash>,
+        memory: &'a mut Memory,
+        mut config: Config<'a, B>,
+    ) -> Self {
+        let parts = startup.map(|Startup { identity, random, sources }| {
+            config.sources = Some(sources);
+            (identity, random)
+        });
+        Self { parts, slots, memory, config, has_run: false }
+    }
+}
+
+/// Splits the result of a mount. Not inlined, so that the store that is moved here takes no memory in the future of
+/// `run`.
+#[inline(never)]
+fn split_mount<'a, B: Board>(
+    mounted: Result<Store<'a, B>, MountError>,
+) -> (Option<SharedStore<'a, B>>, Option<StartupError>) {
+    match mounted {
+        Ok(store) => (Some(Mutex::new(store)), None),
+        Err(fault) => (None, Some(StartupError::Flash(fault))),
+    }
+}
+
+/// The state of peers, with the lockouts from before a reset.
+#[inline(never)]
+fn restore_peers(
+    is_first: bool,
+    rng: &mut impl CryptoRngCore,
+    lockouts: Option<&mut LockoutSnapshot>,
+    now: u64,
+) -> PeerState {
+    let Some(lockouts) = lockouts else { return PeerState::new(rng) };
+    let peers = if is_first { PeerState::new(rng) } else { PeerState::restore(rng, lockouts, now) };
+    *lockouts = peers.lockouts(now);
+    peers
+}
+
+/// Runs two futures that never end. They are pinned by reference, because passing them by value would store each twice.
+async fn run_both<T>(one: Pin<&mut impl Future<Output = T>>, other: Pin<&mut impl Future<Output = T>>) -> T {
+    match select(own_frame(one), own_frame(other)).await {
+        Either::First(end) | Either::Second(end) => end,
+    }
+}

@@ -1,0 +1,163 @@
+//! Tests of operators other than the console, and of a receiver whose future is dropped.
+
+use std::cell::{Cell, RefCell};
+
+use tokio::io::duplex;
+use tokio::join;
+use waft_core::session::SessionError;
+use waft_core::session::receiver::Event;
+use waft_core::wire::message::Refusal;
+use waft_receiver::board::StartupError;
+use waft_receiver::identity::{IdentityError, KeyPolicy};
+use waft_receiver::operator::{AnswerError, Control, NoOperator, Notice, Operator};
+
+use crate::archive::{archive, tree};
+use crate::board::{Hosted, Powered};
+use crate::laptop::Fared;
+use crate::person::Person;
+use crate::transfers::{cast, folder, transfer};
+
+/// A user with a display and two buttons: the code is on the display, and one answer is given to every request.
+#[derive(Default)]
+struct Panel {
+    code: Cell<Option<[u8; 4]>>,
+    notices: RefCell<Vec<Notice>>,
+    error: Cell<Option<StartupError>>,
+    /// The key with which requests are answered. Without it, folders are declined.
+    key: Option<String>,
+}
+
+impl Operator<Hosted> for &Panel {
+    async fn run(&mut self, control: &Control<'_, Hosted>) -> ! {
+        self.error.set(control.identity().err());
+        assert_eq!(control.answer_key("0123-4567-89AB-CDEF"), Err(AnswerError::NotRequested));
+        assert!(!control.decline());
+        loop {
+            let notice = control.next().await;
+            self.notices.borrow_mut().push(notice);
+            match (notice, &self.key) {
+                (Notice::Code, _) => self.code.set(control.code()),
+                (Notice::KeyRequest, Some(key)) if control.key_request().is_some() => {
+                    assert!(matches!(control.answer_key("no key"), Err(AnswerError::NotAKey(_))));
+                    control.answer_key(key).unwrap();
+                    assert!(control.is_checking_key());
+                }
+                (Notice::KeyRequest, None) => {
+                    let is_requested = control.key_request().is_some();
+                    assert_eq!(control.decline(), is_requested);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Panel {
+    async fn code(&self) -> String {
+        loop {
+            match self.code.get() {
+                Some(code) => return code.iter().map(|digit| char::from(*digit)).collect(),
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Waits for a notice.
+    async fn sees(&self, notice: Notice) {
+        while !self.notices.borrow().contains(&notice) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn nobody() -> Person {
+    Person::new(duplex(1).0)
+}
+
+#[tokio::test]
+async fn an_operator_without_a_console_shows_the_code_and_takes_the_key() {
+    let (laptop, identity) = cast();
+    let folder = folder(1);
+    let panel = Panel { key: Some(laptop.key.display().to_string()), ..Panel::default() };
+    let receipt = Powered::new(16)
+        .boot_with(Ok(&identity), &mut &panel, nobody(), async |scene| {
+            let code = panel.code().await;
+            let receipt = laptop.send(scene.address, &folder, &code, None).await.receipt();
+            panel.sees(Notice::Progress(100)).await;
+            panel.sees(Notice::Session(Event::Committed(receipt))).await;
+            receipt
+        })
+        .await;
+    assert_eq!(receipt.digest, folder.root);
+}
+
+#[tokio::test]
+async fn an_operator_declines_a_folder() {
+    let (laptop, identity) = cast();
+    let (folder, panel) = (folder(1), Panel::default());
+    let declined = SessionError::Refused(Refusal::Declined);
+    let fared = Powered::new(16)
+        .boot_with(Ok(&identity), &mut &panel, nobody(), async |scene| {
+            let code = panel.code().await;
+            let fared = laptop.send(scene.address, &folder, &code, None).await;
+            panel.sees(Notice::Failed(declined)).await;
+            fared
+        })
+        .await;
+    assert!(matches!(fared, Fared::Ended(error) if error == declined), "{fared:?}");
+}
+
+#[tokio::test]
+async fn an_operator_learns_why_nothing_is_received() {
+    let panel = Panel::default();
+    Powered::new(16)
+        .boot_with(Err(IdentityError::Missing), &mut &panel, nobody(), async |_| {
+            while panel.error.get().is_none() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    assert_eq!(panel.error.get(), Some(StartupError::Identity(IdentityError::Missing)));
+}
+
+#[tokio::test]
+async fn a_receiver_without_code_and_key_needs_no_operator() {
+    let (laptop, mut identity) = cast();
+    (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
+    let folder = folder(1);
+    let receipt = Powered::new(16)
+        .boot_with(Ok(&identity), &mut NoOperator, nobody(), async |scene| {
+            laptop.send(scene.address, &folder, "", None).await.receipt()
+        })
+        .await;
+    assert_eq!(receipt.digest, folder.root);
+}
+
+/// A dropped future is like a power cut: the old folder stays, the transfer goes on later, and lockouts are kept.
+#[tokio::test]
+async fn a_receiver_that_was_dropped_runs_again() {
+    let (mut laptop, identity) = cast();
+    let (first, second) = (folder(1), archive(tree(2, &[60_000]), 200));
+    Powered::new(32)
+        .boot(Ok(&identity), async |mut scene| {
+            transfer(&laptop, &mut scene, &first).await.receipt();
+            scene.person.types("code").await;
+            let code = scene.person.reads_code().await;
+            laptop.salt[0] ^= 1;
+            let person = async {
+                scene.person.sees("Type the key").await;
+                scene.person.types(&laptop.key.display().to_string()).await;
+                scene.person.sees(" 50 %").await;
+                scene.restart.notify_one();
+                scene.person.sees("help").await;
+            };
+            let (fared, ()) = join!(laptop.send(scene.address, &second, &code, None), person);
+            assert!(matches!(fared, Fared::Ended(_)), "{fared:?}");
+            assert_eq!(scene.slots.folder().unwrap().digest(), first.root);
+            scene.person.types("code").await;
+            laptop.salt[0] ^= 1;
+            assert_eq!(transfer(&laptop, &mut scene, &second).await.receipt().generation, 2);
+            scene.person.sees("Going on at ").await;
+        })
+        .await;
+}
