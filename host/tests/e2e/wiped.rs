@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::harness::Call;
 use super::needs::left_out;
-use super::world::World;
+use super::pty::{Terminal, waft};
+use super::world::{ANY, World};
 
 /// After this time a test counts as stuck.
 const STUCK: Duration = Duration::from_secs(100);
@@ -63,6 +64,45 @@ fn a_key_leaves_the_memory_after_its_transfer() {
     receiver.await_event("committed");
     for key in [&key, &super::refusals::other_key(&key)] {
         assert!(!is_in(receiver.pid(), key), "{key}");
+    }
+}
+
+/// A queue of events would hold a key with something between its characters.
+fn is_spread_in(pid: u32, key: &str) -> bool {
+    let (memory, key) = (memory(pid), key.replace('-', ""));
+    let is_at = |at: usize, step: usize| key.bytes().zip(memory[at..].iter().step_by(step)).all(|(a, b)| a == *b);
+    let mut begins = (0..memory.len()).filter(|at| memory[*at] == key.as_bytes()[0]);
+    begins.any(|at| (1..=64).any(|step| at + step * key.len() <= memory.len() && is_at(at, step)))
+}
+
+#[test]
+fn a_key_that_is_typed_at_a_terminal_leaves_the_memory() {
+    let world = World::new();
+    world.small();
+    let args = ["receive", "--into", "into", "--listen", ANY, "--no-code"];
+    let mut receiver = Terminal::start(waft(&world.kitchen, &args));
+    receiver.sees("Listening at");
+    let screen = receiver.screen();
+    let at = screen.lines().find_map(|line| line.strip_prefix("Listening at ")).expect("it was just seen").trim();
+    let mut sender = world.send(at);
+    let key = sender.key();
+    let wrong = super::refusals::other_key(&key);
+    receiver.sees("Key that laptop shows, for");
+    receiver.await_echo(false);
+    let pid = receiver.pid().as_raw_nonzero().get().unsigned_abs();
+    // Pasted at first, and then typed.
+    receiver.types(&wrong);
+    receiver.sees(&wrong);
+    assert!(is_in(pid, &wrong), "it is on the screen, so that it would be found");
+    receiver.types("\n");
+    receiver.sees("That was not the key; 2 tries left. Key:");
+    key.chars().for_each(|character| receiver.types(&character.to_string()));
+    receiver.types("\n");
+    receiver.sees("The folder of laptop is in into");
+    sender.end().well();
+    for key in [&key, &wrong] {
+        assert!(!is_in(pid, key), "{key}");
+        assert!(!is_spread_in(pid, &key[1..]), "{key}, in parts");
     }
 }
 
