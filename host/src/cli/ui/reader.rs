@@ -15,8 +15,9 @@
 //! A runtime's readiness events do not replace the thread either: they know neither files, nor terminals on macOS.
 
 use std::io::{ErrorKind, IsTerminal, stdin};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -34,7 +35,9 @@ const HANG_UP: Duration = Duration::from_millis(500);
 /// Reads standard input from its current position to its end. After the end of input a terminal can deliver more, to
 /// a new reader.
 pub(crate) struct Reader {
-    wanted: Arc<Wanted>,
+    /// Whether a question waits for input. The thread is parked while none does.
+    wanted: Arc<AtomicBool>,
+    thread: Thread,
     bytes: mpsc::Receiver<Zeroizing<Vec<u8>>>,
 }
 
@@ -42,21 +45,21 @@ impl Reader {
     /// Starts the thread. It ends with the process or at the end of input, which on a terminal is every Ctrl-D.
     pub(crate) fn start() -> Self {
         let (give, bytes) = mpsc::channel(4);
-        let wanted = Arc::new(Wanted::default());
+        let wanted = Arc::new(AtomicBool::new(false));
         let known = wanted.clone();
-        thread::spawn(move || read_all(&known, &give));
-        Self { wanted, bytes }
+        let thread = thread::spawn(move || read_all(&known, &give)).thread().clone();
+        Self { wanted, thread, bytes }
     }
 
     /// A reader of these bytes, followed by the end of input.
     #[cfg(test)]
     pub(super) fn of(bytes: mpsc::Receiver<Zeroizing<Vec<u8>>>) -> Self {
-        Self { wanted: Arc::default(), bytes }
+        Self { wanted: Arc::default(), thread: thread::current(), bytes }
     }
 
     /// The next bytes; `None` at the end of input. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
-        let _waiting = Waiting::begin(&self.wanted);
+        let _waiting = Waiting::begin(&self.wanted, &self.thread);
         self.bytes.recv().await
     }
 
@@ -68,12 +71,14 @@ impl Reader {
     }
 }
 
-fn read_all(wanted: &Wanted, give: &mpsc::Sender<Zeroizing<Vec<u8>>>) {
+fn read_all(wanted: &AtomicBool, give: &mpsc::Sender<Zeroizing<Vec<u8>>>) {
     let is_terminal = stdin().is_terminal();
     loop {
-        wanted.wait();
+        while !wanted.load(Ordering::Relaxed) {
+            thread::park();
+        }
         platform::wait_for_input();
-        if !wanted.is_set() {
+        if !wanted.load(Ordering::Relaxed) {
             // The question was dropped meanwhile: leave the input for the next one.
             continue;
         }
@@ -96,41 +101,19 @@ fn read_all(wanted: &Wanted, give: &mpsc::Sender<Zeroizing<Vec<u8>>>) {
     }
 }
 
-/// Whether a question waits for input.
-#[derive(Default)]
-struct Wanted {
-    is_set: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Wanted {
-    fn set(&self, is_set: bool) {
-        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = is_set;
-        self.changed.notify_all();
-    }
-
-    fn is_set(&self) -> bool {
-        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait(&self) {
-        let is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.changed.wait_while(is_set, |is_set| !*is_set));
-    }
-}
-
 /// Marks that a question waits for input until this guard is dropped.
-struct Waiting<'a>(&'a Wanted);
+struct Waiting<'a>(&'a AtomicBool);
 
 impl<'a> Waiting<'a> {
-    fn begin(wanted: &'a Wanted) -> Self {
-        wanted.set(true);
+    fn begin(wanted: &'a AtomicBool, thread: &Thread) -> Self {
+        wanted.store(true, Ordering::Relaxed);
+        thread.unpark();
         Self(wanted)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.store(false, Ordering::Relaxed);
     }
 }
