@@ -20,7 +20,7 @@ impl Cipher for RingCipher {
             Aead::ChaCha20Poly1305 => &CHACHA20_POLY1305,
             _ => return None,
         };
-        let key = UnboundKey::new(algorithm, key.as_bytes()).expect("both take keys of 32 bytes");
+        let key = UnboundKey::new(algorithm, key.as_bytes()).expect("both AEADs take keys of 32 bytes");
         Some(Self(LessSafeKey::new(key)))
     }
 
@@ -28,7 +28,7 @@ impl Cipher for RingCipher {
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let tag = self.0.seal_in_place_separate_tag(nonce, Aad::empty(), data);
         let tag = tag.expect("a chunk is far shorter than what either AEAD takes");
-        tag.as_ref().try_into().expect("both give tags of 16 bytes")
+        tag.as_ref().try_into().expect("both AEADs have tags of 16 bytes")
     }
 
     fn open(&self, nonce: &[u8; NONCE], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Forged> {

@@ -94,7 +94,8 @@ impl Home {
     pub(crate) fn back_up(&self, names: &[&str]) -> Result<Option<PathBuf>, HomeError> {
         let numbered = |name: &str, number: u32| format!("{name}.{number}");
         let is_taken = |number: &u32| names.iter().any(|name| self.file(&numbered(name, *number)).exists());
-        let number = (1..).find(|number| !is_taken(number)).expect("no folder has that many files");
+        let number =
+            (1..).find(|number| !is_taken(number)).expect("a folder has fewer than four thousand million files");
         let mut first = None;
         for name in names {
             let path = self.file(name);

@@ -89,7 +89,7 @@ impl Identity {
         // Both private keys are scalars of P-256.
         let (signing, hpke) = (HpkeSecret::random(&mut OsRng), HpkeSecret::random(&mut OsRng));
         let tls = private_keys::pkcs8(&signing);
-        let signer = signer(&tls).expect("it is a key of P-256");
+        let signer = signer(&tls).expect("`pkcs8` encodes a key of P-256");
         let certificate = self_signed(&Signer { key: &*signer, point: signing.public() }, &hpke.public());
         Self::assemble(certificate, tls, hpke).expect("keys fit the certificate made of them")
     }
@@ -261,7 +261,7 @@ fn self_signed(signer: &Signer<'_>, hpke: &[u8]) -> Certificate {
     params.not_after = rcgen::date_time_ymd(9999, 12, 31);
     params.custom_extensions = vec![CustomExtension::from_oid_content(&HPKE_OID, hpke.to_vec())];
     let certificate = params.self_signed(signer).expect("fixed parameters and a fresh key can be signed");
-    Certificate::from_der(certificate.der().to_vec()).expect("our own certificates parse")
+    Certificate::from_der(certificate.der().to_vec()).expect("a certificate of two points of P-256 parses")
 }
 
 #[cfg(test)]

@@ -75,7 +75,8 @@ impl Trust {
         let mut after = before.clone();
         let outcome = change(&mut after)?;
         if after != before {
-            let text = serde_json::to_vec_pretty(&after).expect("peers are plain data");
+            let text = serde_json::to_vec_pretty(&after)
+                .expect("peers have only texts and booleans, and writing to a vector cannot fail");
             home.write(FILE, &text).map_err(TrustError::from)?;
         }
         Ok(outcome)

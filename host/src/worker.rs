@@ -69,23 +69,23 @@ impl<T: Send + 'static> Worker<T> {
     pub(crate) async fn idle(&mut self) -> &mut T {
         if let Some(away) = &mut self.away {
             let mut guard = GiveUpOnDrop(Some(&self.given_up));
-            self.value = Some(away.await.expect("work does not panic"));
+            self.value = Some(away.await.expect("the thread returns the value after all work that does not panic"));
             guard.0 = None;
             self.away = None;
         }
-        self.value.as_mut().expect("it is here where it is not away")
+        self.value.as_mut().expect("the value is here while no work has it")
     }
 
     /// Starts work once the previous work has ended, and does not wait for the end of the new work.
     pub(crate) async fn start(&mut self, work: impl FnOnce(&mut T) + Send + 'static) {
         self.idle().await;
-        let Some(value) = self.value.take() else { unreachable!("it was just here") };
+        let value = self.value.take().expect("`idle` has returned, so no work has the value");
         self.given_up.store(false, Ordering::Relaxed);
         let (back, away) = oneshot::channel();
         self.away = Some(away);
         let jobs = self.jobs.get_or_insert_with(|| begin(self.given_up.clone()));
         let job = Job { value, work: Box::new(work), back };
-        assert!(jobs.send(job).is_ok(), "the thread lives as long as this");
+        assert!(jobs.send(job).is_ok(), "the thread ends only when this sender is dropped");
     }
 
     /// Runs work and waits for its end. If this future is dropped earlier, it gives up the work, as
@@ -98,7 +98,7 @@ impl<T: Send + 'static> Worker<T> {
         })
         .await;
         self.idle().await;
-        told.await.expect("work that has ended has a result")
+        told.await.expect("work sends its result before it ends")
     }
 }
 

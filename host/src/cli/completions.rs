@@ -29,7 +29,7 @@ fn manual() -> Vec<u8> {
 }
 
 fn add_pages(command: &Command, manual: &mut Vec<u8>) {
-    Man::new(command.clone()).render(manual).expect("memory takes everything");
+    Man::new(command.clone()).render(manual).expect("writing to a vector cannot fail");
     command.get_subcommands().for_each(|command| add_pages(command, manual));
 }
 

@@ -38,7 +38,7 @@ async fn story(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
     ui.print("power goes. All of it happens in a temporary folder.");
     ui.print("");
     let place = tempfile::Builder::new().prefix("waft-demo-").tempdir().map_err(failed)?;
-    let board = Board::named("mps2").expect("its file is in the tree");
+    let board = Board::named("mps2").expect("the build includes the file of every board");
     let source = std::env::current_dir().ok().and_then(|here| firmware::source(&here, board));
     let emulator = emulator(board, source.as_deref(), ui, interrupt).await?;
     let stage = Stage { place: place.path(), home: place.path().join("laptop"), source, emulator, ui };

@@ -135,7 +135,7 @@ fn read_manifest(pieces: &mut Pieces, length: u32) -> Result<SpooledTempFile, Er
     let mut left = length as usize;
     let mut manifest = tempfile::spooled_tempfile(IN_MEMORY);
     while left > 0 {
-        let piece = pieces.next()?.expect("a header's manifest is shorter than its archive");
+        let piece = pieces.next()?.expect("`Header` checks that the archive is longer than its manifest");
         let part = &piece[..left.min(piece.len())];
         manifest.write_all(part).map_err(failed)?;
         left -= part.len();

@@ -120,7 +120,9 @@ async fn write(source: &mut FolderSource, key: &TransferKey, output: &mut Output
             return Err(folders::source_error(SourceError::Changed, source));
         }
         let payload = &mut framed[FRAME_HEADER..];
-        let length = sealer.seal(piece, Some(&mut compressor), payload).expect("the piece is as long as asked for");
+        let length = sealer
+            .seal(piece, Some(&mut compressor), payload)
+            .expect("the piece has the length that the sealer asked for");
         framed[..FRAME_HEADER].copy_from_slice(&frame::Header::encode(Kind::Chunk, length));
         output.write(&framed[..FRAME_HEADER + length]).await?;
         progress.set(sealer.position());
@@ -140,7 +142,7 @@ fn header(info: &ArchiveInfo) -> Header {
 }
 
 fn sealer(header: &Header, schedule: Schedule) -> Sealer<RingCipher> {
-    let span = Span::new(0, header.shape.total).expect("a walked folder is within the limits");
+    let span = Span::new(0, header.shape.total).expect("walking a folder checks the limits");
     let (keys, _) = schedule.into_stream();
-    Sealer::new(keys, &header.suite, span).expect("a host has every AEAD")
+    Sealer::new(keys, &header.suite, span).expect("`RingCipher` has every AEAD of the protocol")
 }

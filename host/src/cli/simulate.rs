@@ -45,7 +45,7 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
         Endpoint::Everywhere(port) => (Ipv4Addr::LOCALHOST, port).into(),
         Endpoint::At(at) => at,
     };
-    let board = Board::named(BOARD).expect("its file is in the tree");
+    let board = Board::named(BOARD).expect("the build includes the file of every board");
     let given = args.identity.as_deref().map(read_identity).transpose()?;
     let name = name(args.name.as_deref(), given.as_ref().map(|(_, identity)| identity))?;
     let firmware = match args.qemu {

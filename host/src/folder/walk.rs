@@ -149,7 +149,7 @@ impl Walk<'_> {
 
     fn entry(&mut self, kind: Kind, found: &Metadata) -> Result<(), FolderError> {
         let time = found.modified().map_err(|error| self.unreadable(error))?;
-        let path = RelPath::new(&self.path).expect("checked by go_to");
+        let path = RelPath::new(&self.path).expect("`go_to` lets only valid paths in");
         let entry = Entry { kind, path, mode: platform::mode(found), modified: modified(time.into_std()) };
         let length = self.manifest.push(&entry, &mut self.encoded).map_err(FolderError::PastLimit)?;
         self.longest_path = self.longest_path.max(self.path.len());

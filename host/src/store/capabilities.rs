@@ -85,7 +85,7 @@ impl Capabilities {
         platform::private(options.read(true).write(true).create_new(true).follow(FollowSymlinks::No));
         let file = dir.open_with(PROBE, &options)?.into_std();
         let set_mode = |mode| platform::set_file_mode(&file, mode);
-        let time = system_time(TIME).expect("a time of this century can be expressed");
+        let time = system_time(TIME).expect("every system can express a time of this century");
         let set_time = platform::set_file_time(&file, time);
         Kept::measure(dir, set_mode, set_time)
     }

@@ -149,7 +149,7 @@ impl DirectoryStore {
     /// Makes the store record in `home` which sender the target's content came from, so that this sender need not send
     /// the same folder again.
     pub fn remembering(mut self, home: Home) -> Self {
-        let store = self.worker.at_rest().expect("a store that is being set up has nothing to do");
+        let store = self.worker.at_rest().expect("the first work starts after the store was set up");
         store.received = Some(Received::new(home));
         self
     }

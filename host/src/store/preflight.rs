@@ -84,7 +84,7 @@ impl Preflight<'_> {
             }
             Err(error) => return Err(io(error)),
         };
-        let parent = self.here.last().expect("the target is never left");
+        let parent = self.here.last().expect("the first element is the target, and is never removed");
         let lock = platform::lock_of(self.open.here(), name, parent, &found).map_err(io)?;
         let cause = match (is_dir, found.is_dir()) {
             (false, true) => Some(Cause::FolderInTheWay),

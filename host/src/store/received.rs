@@ -110,8 +110,8 @@ impl Record {
     fn read_head(file: &mut File) -> io::Result<Option<(Self, Vec<u8>)>> {
         let mut head = [0; FIXED];
         file.read_exact(&mut head)?;
-        let digest = |at: usize| -> [u8; 32] { head[at..at + 32].try_into().expect("32 bytes were cut") };
-        let number = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("4 bytes were cut"));
+        let digest = |at: usize| -> [u8; 32] { head[at..at + 32].try_into().expect("the range has 32 bytes") };
+        let number = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("the range has 4 bytes"));
         let length = u64::from(number(FIXED - 4));
         if !head.starts_with(MAGIC) || length > PATH_MAX {
             return Ok(None);

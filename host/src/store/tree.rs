@@ -69,7 +69,7 @@ impl Tree {
             go_on()?;
             match next {
                 Content::Data(bytes) => {
-                    let (file, _) = self.file.as_mut().expect("content comes after its file was asked for");
+                    let (file, _) = self.file.as_mut().expect("the reader gives content only after `NeedFile`");
                     file.write_all(bytes).map_err(|error| self.file_error(place, error))?;
                 }
                 Content::FileEnd => self.end_file(place)?,
@@ -113,7 +113,7 @@ impl Tree {
     }
 
     fn end_file(&mut self, place: &Place) -> Result<()> {
-        let (file, item) = self.file.take().expect("a file ends after it began");
+        let (file, item) = self.file.take().expect("the reader gives `FileEnd` only after `NeedFile`");
         self.finish_file(&file, &item).map_err(|error| self.file_error(place, error))
     }
 

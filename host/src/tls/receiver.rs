@@ -68,7 +68,7 @@ fn config(identity: &Identity, verifier: Arc<Verifier>, alpn: &'static [u8]) -> 
     let certificate = Arc::new(SingleCertAndKey::from(identity.signing().clone()));
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
-        .expect("both suites are of TLS 1.3")
+        .expect("`provider` has suites of TLS 1.3")
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(certificate);

@@ -68,7 +68,7 @@ fn config(identity: &Identity, verifier: Arc<Verifier>, alpn: &'static [u8]) -> 
     let certificate = Arc::new(SingleCertAndKey::from(identity.signing().clone()));
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
-        .expect("both suites are of TLS 1.3")
+        .expect("`provider` has suites of TLS 1.3")
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![alpn.to_vec()];

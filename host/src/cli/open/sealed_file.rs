@@ -63,7 +63,7 @@ impl SealedFile {
         let mut file = self.file.try_clone().map_err(failed)?;
         file.seek(SeekFrom::Start(first as u64)).map_err(failed)?;
         let Header { suite, shape, .. } = self.header;
-        let span = Span::new(0, shape.total).expect("a header is within the limits");
+        let span = Span::new(0, shape.total).expect("`Header` checks its shape against the limits");
         // Each reading needs a schedule of its own, since a schedule is for one stream.
         let (keys, _) = self.schedule(secret).into_stream();
         let chunk = suite.chunk.bytes();
@@ -71,7 +71,7 @@ impl SealedFile {
             path: self.path.clone(),
             file,
             chunk,
-            opener: Opener::new(keys, &suite, span).expect("a host has every AEAD"),
+            opener: Opener::new(keys, &suite, span).expect("`RingCipher` has every AEAD of the protocol"),
             sealed: vec![0; chunk as usize + CHUNK_OVERHEAD],
             plain: vec![0; chunk as usize],
         })

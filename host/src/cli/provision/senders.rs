@@ -40,7 +40,7 @@ pub(super) fn read(paths: &[PathBuf], home: &Home, own: &Certificate) -> Result<
 /// This machine as a sender.
 pub(in crate::cli) fn own(home: &Home, own: &Certificate) -> Result<Sender, Error> {
     let name = identity::name(home)?;
-    let name = name.unwrap_or_else(|| Name::new(UNNAMED).expect("it has letters only"));
+    let name = name.unwrap_or_else(|| Name::new(UNNAMED).expect("letters are a valid name"));
     Ok(Sender { name, certificate: own.clone() })
 }
 

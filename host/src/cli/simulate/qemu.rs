@@ -96,7 +96,7 @@ impl<'a> Emulated<'a> {
         command.args(arguments(board, firmware, state, at, forwards)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
-        let output = child.stdout.take().expect("it is piped");
+        let output = child.stdout.take().expect("`stdout` was set to a pipe above");
         let input = child.stdin.take();
         Ok(Self { child, input, output, screen: Screen::new(ui), heard: Heard::default() })
     }

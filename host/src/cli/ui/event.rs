@@ -219,7 +219,8 @@ impl<'a> Event<'a> {
     /// The event as a line, including the line break.
     pub(super) fn line(&self) -> Zeroizing<Vec<u8>> {
         let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
-        serde_json::to_writer(&mut *line, self).expect("texts and numbers can be written, and memory takes them");
+        serde_json::to_writer(&mut *line, self)
+            .expect("an event has only texts, numbers and booleans, and writing to a vector cannot fail");
         line.push(b'\n');
         line
     }

@@ -86,7 +86,7 @@ fn bar(held: u64, total: u64) -> ProgressBar {
     let look =
         "{wide_bar:.green} {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
-        .with_style(ProgressStyle::with_template(look).expect("the template is well-formed"))
+        .with_style(ProgressStyle::with_template(look).expect("this constant is a valid template"))
         .with_position(held);
     // The held bytes were not transferred: the rate is measured from here.
     bar.tick();

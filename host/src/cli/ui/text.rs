@@ -13,7 +13,7 @@ const ROOM: usize = 512;
 /// Formats a text that contains a secret.
 pub(crate) fn secret(text: impl fmt::Display) -> Zeroizing<String> {
     let mut room = Zeroizing::new(String::with_capacity(ROOM));
-    write!(room, "{text}").expect("memory takes every text");
+    write!(room, "{text}").expect("writing to a string cannot fail");
     room
 }
 
