@@ -27,7 +27,7 @@ use crate::entropy::{Random, Sources};
 use crate::events::{Event, Events};
 use crate::identity::Identity;
 use crate::operator::{Control, Operator, OperatorState};
-use crate::session::{Memory, Sessions, SharedStore, Store};
+use crate::session::{Memory, SessionBuffers, Sessions, SharedStore, Store};
 use crate::slots::{MountError, SlotStore, Slots};
 
 /// How long the user has to type the key, in seconds.
@@ -163,11 +163,10 @@ impl<'a, B: Board> Receiver<'a, B> {
             clock,
             state: &state,
             events,
-            frame,
-            plain,
             max_iterations: *max_iterations,
             key_seconds: *key_seconds,
         };
+        let mut buffers = SessionBuffers { tls, frame, plain };
         if identity.policy.code {
             state.show_code(sessions.peers.code());
         }
@@ -175,7 +174,8 @@ impl<'a, B: Board> Receiver<'a, B> {
             loop {
                 match select(backlog.next(), clock.sleep_until(sessions.expire())).await {
                     Either::First(at) => {
-                        let session = async |socket: &mut _, active: &_| sessions.serve(tls, socket, active).await;
+                        let session =
+                            async |socket: &mut _, active: &_| sessions.serve(&mut buffers, socket, active).await;
                         backlog.serve(at, session).await;
                     }
                     Either::Second(()) => {}

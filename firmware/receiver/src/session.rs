@@ -76,10 +76,15 @@ pub(crate) struct Sessions<'a, B: Board> {
     pub(crate) clock: &'a B::Clock,
     pub(crate) state: &'a OperatorState,
     pub(crate) events: Option<&'a Events<B::Mutex>>,
-    pub(crate) frame: &'a mut [u8],
-    pub(crate) plain: &'a mut [u8],
     pub(crate) max_iterations: u32,
     pub(crate) key_seconds: u16,
+}
+
+/// The buffers of a session, which hold secrets while it runs.
+pub(crate) struct SessionBuffers<'a> {
+    pub(crate) tls: &'a mut tls::Buffers,
+    pub(crate) frame: &'a mut [u8],
+    pub(crate) plain: &'a mut [u8],
 }
 
 impl<'a, B: Board + 'a> Sessions<'a, B> {
@@ -92,21 +97,23 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
     }
 
     /// Serves one connection, and tells `active` once the peer is authenticated. On boards with [`Board::wipe`], no key
-    /// stays in memory afterwards, except those of the runs that [`PeerState`] remembers.
-    pub(crate) async fn serve(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
-        {
-            let slot = pin!(Some(self.run_tls(tls, socket, active)));
-            let mut session = WipeOnDrop(slot, PhantomData::<B>);
-            poll_fn(|context| session.0.as_mut().as_pin_mut().map_or(Poll::Ready(()), |future| future.poll(context)))
-                .await;
-        }
-        tls.zeroize();
-        self.frame.zeroize();
-        self.plain.zeroize();
+    /// stays in memory once this future has ended or is dropped, except those of the runs that [`PeerState`] remembers.
+    pub(crate) async fn serve(
+        &mut self,
+        buffers: &mut SessionBuffers<'_>,
+        socket: &mut B::Socket,
+        active: &ActiveSession,
+    ) {
+        // Declared first, and so dropped after the session, which borrows the buffers.
+        let buffers = WipeBuffersOnDrop(buffers);
+        let slot = pin!(Some(self.run_tls(&mut *buffers.0, socket, active)));
+        let mut session = WipeOnDrop(slot, PhantomData::<B>);
+        poll_fn(|context| session.0.as_mut().as_pin_mut().map_or(Poll::Ready(()), |future| future.poll(context))).await;
     }
 
     /// Serves the connection, from the ClientHello to the end of TLS.
-    async fn run_tls(&mut self, tls: &mut tls::Buffers, socket: &mut B::Socket, active: &ActiveSession) {
+    async fn run_tls(&mut self, buffers: &mut SessionBuffers<'_>, socket: &mut B::Socket, active: &ActiveSession) {
+        let SessionBuffers { tls, frame, plain } = buffers;
         let mut wire = Wire::new(socket);
         let (identity, rng) = (self.identity, &mut *self.rng);
         // The result gets no name, because it would then be stored beside the link for the whole session.
@@ -116,14 +123,15 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
                 Err(error) => return self.state.count_refused(error),
             };
         active.authenticated();
-        own_frame(pin!(self.receive(&mut link, sender.hash))).await;
+        let buffers = Buffers { frame, plain };
+        own_frame(pin!(self.receive(&mut link, buffers, sender.hash))).await;
         // If the peer accepts no more data, the connection ends without `close_notify`.
         let enough = self.clock.sleep_until(self.clock.now() + LINGER_MS);
         own_frame(pin!(select(link.close(), enough))).await;
     }
 
     /// Runs a session of core's receiver, with exclusive access to the store.
-    async fn receive<L: Link>(&mut self, link: &mut L, sender: CertificateHash) {
+    async fn receive<L: Link>(&mut self, link: &mut L, buffers: Buffers<'_>, sender: CertificateHash) {
         let required = self.identity.policy;
         let policy = Policy {
             code_needed: required.code,
@@ -145,7 +153,7 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
             operator: &mut operator,
             clock: self.clock,
             rng: &mut *self.rng,
-            buffers: Buffers { frame: self.frame, plain: self.plain },
+            buffers,
         };
         if let Err(error) = receiver.receive(link, sender).await {
             if let Some(events) = self.events {
@@ -169,6 +177,18 @@ where
     type Clock = B::Clock;
     type Rng = B::Rng;
     type Cipher = B::Cipher;
+}
+
+/// The buffers of a session. They are wiped when the session ends and when it is dropped.
+struct WipeBuffersOnDrop<'a, 'b>(&'a mut SessionBuffers<'b>);
+
+impl Drop for WipeBuffersOnDrop<'_, '_> {
+    fn drop(&mut self) {
+        let SessionBuffers { tls, frame, plain } = &mut *self.0;
+        tls.zeroize();
+        frame.zeroize();
+        plain.zeroize();
+    }
 }
 
 /// The memory of a session. It is wiped when the session ends and when it is dropped.

@@ -149,17 +149,35 @@ pub(crate) struct Scene<'a, 'f> {
     pub(crate) restart: Rc<Notify>,
     /// The address range of the future that runs the board. It contains all its state in RAM except for its buffers.
     state: Range<usize>,
+    /// The address range of its buffers.
+    buffers: Range<usize>,
 }
 
 impl Scene<'_, '_> {
-    /// Whether the board's RAM contains these bytes anywhere.
+    /// Whether the board's RAM contains these bytes anywhere, except for its buffers.
     pub(crate) fn remembers(&self, bytes: &[u8]) -> bool {
-        let mut state = vec![0; self.state.len()];
-        let mut memory = File::open("/proc/self/mem").unwrap();
-        memory.seek(SeekFrom::Start(self.state.start as u64)).unwrap();
-        memory.read_exact(&mut state).unwrap();
-        state.windows(bytes.len()).any(|window| window == bytes)
+        holds(&self.state, bytes)
     }
+
+    /// Whether the board's buffers contain these bytes anywhere.
+    pub(crate) fn buffers_hold(&self, bytes: &[u8]) -> bool {
+        holds(&self.buffers, bytes)
+    }
+}
+
+/// Whether a range of this process's memory contains these bytes.
+fn holds(range: &Range<usize>, bytes: &[u8]) -> bool {
+    let mut content = vec![0; range.len()];
+    let mut memory = File::open("/proc/self/mem").unwrap();
+    memory.seek(SeekFrom::Start(range.start as u64)).unwrap();
+    memory.read_exact(&mut content).unwrap();
+    content.windows(bytes.len()).any(|window| window == bytes)
+}
+
+/// The addresses of a value.
+fn range_of<T>(value: &T) -> Range<usize> {
+    let begin = std::ptr::from_ref(value).addr();
+    begin..begin + size_of::<T>()
 }
 
 /// The state that survives a reset.
@@ -214,6 +232,7 @@ impl Powered {
         let (listener, events) = (Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), Events::new());
         let address = listener.local_addr().unwrap();
         let mut memory = Box::new(Memory::new());
+        let buffers = range_of(&*memory);
         let config = Config {
             max_iterations: ITERATIONS_MAX,
             start: self.start,
@@ -233,9 +252,8 @@ impl Powered {
                 }
             }
         });
-        let begin = std::ptr::from_ref(&*running).addr();
-        let state = begin..begin + size_of_val(&*running);
-        let around = Scene { address, person, slots: &slots, events: subscriber, restart, state };
+        let state = range_of(&*running);
+        let around = Scene { address, person, slots: &slots, events: subscriber, restart, state, buffers };
         steadily(async {
             tokio::select! {
                 () = &mut running => unreachable!("it never ends"),

@@ -1,11 +1,15 @@
-//! Tests how long a board keeps the secret of a run in RAM: as long as retries need it, and no longer.
+//! Tests how long a board keeps data of a session in RAM: the secret of a run as long as retries need it, and the content
+//! of the buffers until the session ends.
 
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{pause, sleep};
 use waft_core::limits::REMEMBER_MS;
+use waft_core::wire::preface::{TLS_HANDSHAKE, preface};
 
 use crate::board::{ITERATIONS_MAX, Powered};
 use crate::laptop::Laptop;
@@ -42,6 +46,29 @@ async fn what_a_run_proved_is_wiped_when_its_time_has_passed_though_nobody_conne
             assert!(scene.remembers(&secret), "it is kept for retries");
             sleep(Duration::from_millis(20_000)).await;
             assert!(!scene.remembers(&secret));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_buffers_of_a_session_that_makes_room_are_wiped_at_once() {
+    let (_, identity) = cast();
+    let said = [0xa5; 600];
+    // The header of a handshake record that is longer than what follows.
+    let record = [&[TLS_HANDSHAKE, 3, 3, 8, 0], &said[..]].concat();
+    Powered::new(16)
+        .boot(Ok(&identity), async |scene| {
+            let mut first = TcpStream::connect(scene.address).await.unwrap();
+            first.write_all(&preface()).await.unwrap();
+            first.read_exact(&mut [0]).await.unwrap();
+            first.write_all(&record).await.unwrap();
+            while !scene.buffers_hold(&said) {
+                sleep(Duration::from_millis(5)).await;
+            }
+            let mut second = TcpStream::connect(scene.address).await.unwrap();
+            second.write_all(&preface()).await.unwrap();
+            second.read_exact(&mut [0]).await.unwrap();
+            assert!(!scene.buffers_hold(&said[..32]), "the second session runs");
         })
         .await;
 }

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
 use tokio::net::TcpStream;
-use waft::door::{KnockError, knock};
 use waft::identity::Identity as Keys;
 use waft::name::Name;
+use waft::preface::{self, PrefaceError};
 use waft::tls::link::TlsLink;
 use waft::tls::pins::Pins;
 use waft::tls::{Authenticated, sender};
@@ -45,7 +45,7 @@ pub(crate) struct Laptop {
 #[derive(Debug)]
 pub(crate) enum Fared {
     Sent(Receipt),
-    Turned(KnockError),
+    Turned(PrefaceError),
     Unsecured,
     Ended(SessionError),
 }
@@ -130,7 +130,7 @@ impl Laptop {
     /// Connects, and completes the TLS handshake.
     async fn dial(&self, at: SocketAddr) -> Result<Authenticated, Fared> {
         let mut stream = TcpStream::connect(at).await.unwrap();
-        knock(&mut stream).await.map_err(Fared::Turned)?;
+        preface::send(&mut stream).await.map_err(Fared::Turned)?;
         sender::authenticate(stream, &self.keys, self.pins.clone()).await.map_err(|_| Fared::Unsecured)
     }
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::join;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use waft::door::KnockError;
+use waft::preface::PrefaceError;
 use waft_core::wire::preface::{ClearRefusal, TLS_HANDSHAKE, preface};
 use waft_receiver::identity::KeyPolicy;
 
@@ -29,7 +29,7 @@ async fn told(at: std::net::SocketAddr, said: &[u8]) -> Vec<u8> {
 async fn send_patiently(laptop: &Laptop, at: std::net::SocketAddr, folder: &Archive) -> Fared {
     loop {
         match laptop.send(at, folder, "", None).await {
-            Fared::Turned(KnockError::Closed | KnockError::Refused(ClearRefusal::Busy)) | Fared::Unsecured => {
+            Fared::Turned(PrefaceError::Closed | PrefaceError::Refused(ClearRefusal::Busy)) | Fared::Unsecured => {
                 sleep(Duration::from_millis(250)).await;
             }
             fared => return fared,
@@ -141,7 +141,7 @@ async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
                 scene.person.sees("Type the key").await;
                 for _ in 0..5 {
                     let fared = other.send(scene.address, &folder, "", None).await;
-                    assert!(matches!(fared, Fared::Turned(KnockError::Refused(ClearRefusal::Busy))), "{fared:?}");
+                    assert!(matches!(fared, Fared::Turned(PrefaceError::Refused(ClearRefusal::Busy))), "{fared:?}");
                     assert_eq!(told(scene.address, b"SSH-2.0-OpenSSH").await, b"");
                 }
                 scene.person.types(&laptop.key.display().to_string()).await;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rand_core::RngCore;
 use tokio::join;
-use waft::door::KnockError;
 use waft::identity::Identity as Keys;
+use waft::preface::PrefaceError;
 use waft_core::session::SessionError;
 use waft_core::wire::message::{FromReceiver, Limit, Refusal, Stage};
 use waft_core::wire::preface::ClearRefusal;
@@ -418,7 +418,7 @@ async fn without_identity_or_random_numbers_nothing_is_received() {
                 laptop.send(scene.address, &folder, "", None).await
             })
             .await;
-        assert!(matches!(fared, Fared::Turned(KnockError::Refused(ClearRefusal::NotProvisioned))), "{fared:?}");
+        assert!(matches!(fared, Fared::Turned(PrefaceError::Refused(ClearRefusal::NotProvisioned))), "{fared:?}");
     }
     powered.noise = false;
     powered.flash.lock().await.bytes[..2 * ERASE].fill(0x55);
