@@ -51,7 +51,10 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
         Ui::leave();
         hook(panic);
     }));
-    ui.event(&Event::started(command.strip_prefix("waft ")));
+    // The output of these two is a file for another program.
+    if !matches!(cli.command, Command::Completions { .. } | Command::Man) {
+        ui.event(&Event::started(command.strip_prefix("waft ")));
+    }
     match execute(cli.command, &ui).and_then(|()| ui.check_output()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -23,6 +23,17 @@ fn wrong_usage_is_an_event() {
 }
 
 #[test]
+fn a_completion_script_and_the_manual_are_printed_alone() {
+    for args in [&["--json", "completions", "bash"][..], &["--json", "man"]] {
+        let with_json = std::process::Command::new(env!("CARGO_BIN_EXE_waft")).args(args).output().expect("it starts");
+        let plain =
+            std::process::Command::new(env!("CARGO_BIN_EXE_waft")).args(&args[1..]).output().expect("it starts");
+        assert!(with_json.status.success() && !plain.stdout.is_empty());
+        assert_eq!(String::from_utf8_lossy(&with_json.stdout), String::from_utf8_lossy(&plain.stdout));
+    }
+}
+
+#[test]
 fn an_error_has_an_exit_code_where_the_command_ends_with_it() {
     let world = World::new();
     world.small();
