@@ -1,4 +1,4 @@
-//! Unix: modes, `fsync` of directories, `statvfs`.
+//! Unix: modes and `fsync` of directories.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -63,18 +63,6 @@ pub(crate) fn file_version(path: &Path) -> io::Result<FileVersion> {
 /// Makes the names in a directory durable: all creations, renames and removals so far.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
-}
-
-/// Number of bytes that this user can still write to the file system of `path`.
-pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
-    let file_system = rustix::fs::statvfs(path)?;
-    Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
-}
-
-/// Number of used bytes on the file system of `path`.
-pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
-    let file_system = rustix::fs::statvfs(path)?;
-    Ok(file_system.f_blocks.saturating_sub(file_system.f_bfree).saturating_mul(file_system.f_frsize))
 }
 
 /// Lets a port be used again at once, while connections of an earlier process are still closing.

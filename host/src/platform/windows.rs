@@ -48,16 +48,6 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     std::fs::metadata(path).map(|_| ())
 }
 
-/// Number of bytes that this user can still write to the file system of `path`.
-pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
-    fs4::available_space(path)
-}
-
-/// Number of used bytes on the file system of `path`.
-pub(crate) fn used_space(path: &Path) -> io::Result<u64> {
-    Ok(fs4::total_space(path)?.saturating_sub(fs4::free_space(path)?))
-}
-
 /// Does nothing: on Windows a port can be used again at once, and the option would let two programs share it.
 pub(crate) fn listen_again(_socket: &Socket) -> io::Result<()> {
     Ok(())

@@ -200,7 +200,7 @@ impl BlockingStore {
     }
 
     pub(super) fn free(&self) -> u64 {
-        platform::free_space(&self.place.base_path).unwrap_or(0)
+        fs4::available_space(&self.place.base_path).unwrap_or(0)
     }
 
     /// Starts the current archive again from its first byte.

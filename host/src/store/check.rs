@@ -153,7 +153,8 @@ impl BlockingStore {
     /// space of the whole file system.
     fn bytes_below(&self, dir: &Dir) -> u64 {
         let mut limit = Limit { entries: COUNTED, end: Instant::now() + COUNTING };
-        bytes_below(dir, &mut limit).unwrap_or_else(|| platform::used_space(&self.place.base_path).unwrap_or(0))
+        let used = |stats: fs4::FsStats| stats.total_space().saturating_sub(stats.free_space());
+        bytes_below(dir, &mut limit).unwrap_or_else(|| fs4::statvfs(&self.place.base_path).map_or(0, used))
     }
 }
 
