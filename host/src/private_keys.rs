@@ -1,4 +1,5 @@
-//! The encoding of an identity's two private keys in `key.pem`. Every copy of them is zeroized.
+//! The encoding of an identity's two private keys in `key.pem`. Every copy of them is zeroized,
+//! which the pem crate, with which certificates are read, does not do.
 //!
 //! ```text
 //! -----BEGIN PRIVATE KEY-----              the TLS key: PKCS #8 (RFC 5958) around an ECPrivateKey (RFC 5915) of P-256

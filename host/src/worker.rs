@@ -3,6 +3,8 @@
 //!
 //! A call to a slow disk or a network file system may take minutes. A session that waits for a [`Worker`] still sends
 //! keep-alives to its peer and reacts to its user. Long work checks [`is_given_up`] between its calls.
+//!
+//! Tokio's blocking threads are not used, because a store also works without a runtime.
 
 use std::cell::RefCell;
 use std::panic::resume_unwind;

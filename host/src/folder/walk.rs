@@ -2,6 +2,8 @@
 //!
 //! **Walk** -> archive -> compress -> seal -> frame -> TLS. PROTOCOL.md, sections 8.1 and 8.2. Memory holds only the
 //! names in the directories from the root down to the current one. No symlink is followed.
+//!
+//! walkdir is not used, because it opens whole paths, in which a directory can be replaced by a symlink meanwhile.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Seek, Write};

@@ -6,6 +6,8 @@
 //! is tried again a few times; the count starts anew whenever a connection made progress. The same holds if the
 //! receiver cancelled the session because it received nothing. PROTOCOL.md, section 6, "Retries" and "Many
 //! connections".
+//!
+//! Crates for back-off know one limit and one series of pauses. Here they depend on what each attempt met.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! Text for the terminal: long lines are broken between words, control characters are escaped, and secrets are wiped.
+//!
+//! textwrap is not used, because it copies the lines that it indents, and a line may hold a key.
 
 use std::fmt::{self, Write as _};
 
