@@ -4,7 +4,14 @@
 //! Secret -HKDF(info = label, Transcript)-> Schedule: chunk key, nonce prefix, commitment, manifest tag key, accept key
 //! ```
 //!
-//! The [`Transcript`] covers both sides' nonces, so that every connection has fresh keys. PROTOCOL.md, section 7.3.
+//! The [`Transcript`] of a connection contains the random bytes of `Hello` and `Greeting`, so that every connection has
+//! fresh keys.
+//!
+//! The sender sends [`Schedule::commitment`] and [`Schedule::manifest_tag`] in `Offer`; a sealed file contains only the
+//! commitment. The receiver answers with [`Schedule::accept_mac`] in `Accept`. Then [`Schedule::into_stream`] returns
+//! the keys for the [`Sealer`](super::stream::Sealer) or the [`Opener`](super::stream::Opener).
+//!
+//! PROTOCOL.md, section 7.3.
 
 use core::fmt;
 
@@ -34,12 +41,12 @@ macro_rules! key {
 }
 
 key! {
-    /// Key of the chunks' AEAD. Label: `waft/1 chunk key`.
+    /// The key of the AEAD that encrypts the chunks. Label: `waft/1 chunk key`.
     ChunkKey
 }
 
 impl ChunkKey {
-    /// The key, for a [`Cipher`](super::cipher::Cipher) to set up.
+    /// The bytes of the key, from which a [`Cipher`](super::cipher::Cipher) is created.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -51,23 +58,24 @@ impl ChunkKey {
 }
 
 key! {
-    /// Proves to the peer that this side has the same keys, and reveals nothing else. Label: `waft/1 commitment`.
+    /// A value that proves to the peer, or to the reader of a sealed file, that the sender derived the same keys. It
+    /// reveals nothing about the other keys. Label: `waft/1 commitment`.
     Commitment
 }
 
 key! {
-    /// HMAC key of the manifest's tag. Label: `waft/1 manifest tag`.
+    /// The HMAC key of `Offer.manifest_tag`. Label: `waft/1 manifest tag`.
     ManifestKey
 }
 
 impl ManifestKey {
-    /// The tag of a manifest's digest.
+    /// Computes the manifest tag for a manifest with this digest.
     fn tag(&self, manifest: &Digest) -> [u8; 32] {
         self.hmac(manifest).finalize().into_bytes().into()
     }
 
-    /// Whether `tag` is the tag of this manifest digest, compared in constant time.
-    #[inline(never)] // Called in several steps of a session; an image needs it once.
+    /// Whether `tag` is the manifest tag for this digest. Compares in constant time.
+    #[inline(never)] // Several steps of a session call this. Inlined, it would be in a firmware image several times.
     pub fn verify(&self, manifest: &Digest, tag: &[u8; 32]) -> bool {
         self.hmac(manifest).verify(tag.into()).is_ok()
     }
@@ -78,24 +86,24 @@ impl ManifestKey {
 }
 
 key! {
-    /// HMAC key of `Accept.mac`. Label: `waft/1 accept`.
+    /// The HMAC key of `Accept.mac`. Label: `waft/1 accept`.
     AcceptKey
 }
 
-/// The prefix of every nonce of a stream. It is not secret, but belongs to one stream only. Label:
-/// `waft/1 chunk nonce`.
+/// The first bytes of the nonce of every chunk of a stream. The prefix is not secret, but only one stream uses it.
+/// Label: `waft/1 chunk nonce`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoncePrefix([u8; 7]);
 
 impl NoncePrefix {
-    /// The bytes with which every nonce begins.
+    /// The bytes of the prefix.
     pub fn as_bytes(&self) -> &[u8; 7] {
         &self.0
     }
 }
 
-/// The keys of one stream. A [`Sealer`](super::stream::Sealer) or an [`Opener`](super::stream::Opener) takes them by
-/// value, so that no second stream can use the same nonces.
+/// The chunk key and the nonce prefix of one stream. A [`Sealer`](super::stream::Sealer) or an
+/// [`Opener`](super::stream::Opener) takes them by value, so that no second stream can use the same key and nonces.
 #[derive(Debug)]
 pub struct StreamKeys {
     chunk_key: ChunkKey,
@@ -103,7 +111,7 @@ pub struct StreamKeys {
 }
 
 impl StreamKeys {
-    /// Key of the chunks.
+    /// The key of the AEAD that encrypts the chunks.
     pub fn chunk_key(&self) -> &ChunkKey {
         &self.chunk_key
     }
@@ -121,9 +129,10 @@ impl StreamKeys {
 
 /// All keys of one connection or one sealed file.
 ///
-/// Both sides derive the same schedule. They first prove to each other that they have it, and then end it with
-/// [`into_stream`](Self::into_stream), which consumes it. Two streams under one schedule would encrypt different data
-/// with the same nonces, so they do not compile:
+/// Both sides derive the same schedule. They first prove this to each other: the sender with the
+/// [`commitment`](Self::commitment), the receiver with the [`accept_mac`](Self::accept_mac). Then
+/// [`into_stream`](Self::into_stream) consumes the schedule. Two streams with the keys of one schedule would encrypt
+/// different data with the same nonces, so code that creates a second stream does not compile:
 ///
 /// ```compile_fail,E0382
 /// # use waft_core::code::TransferKey;
@@ -134,7 +143,7 @@ impl StreamKeys {
 /// let (second, _) = schedule.into_stream();
 /// ```
 ///
-/// Nor do two sealers with the same keys:
+/// Code that creates a second sealer with the same keys does not compile either:
 ///
 /// ```compile_fail,E0382
 /// # use waft_core::code::TransferKey;
@@ -156,14 +165,15 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Derives all keys.
+    /// Derives all keys, and returns them by value. This may leave copies of them on the stack.
     pub fn new(secret: &Secret, transcript: &Transcript) -> Self {
         let mut keys = Self::empty();
         keys.derive(secret, transcript);
         keys
     }
 
-    /// An empty schedule, to be filled in place. Returning keys by value would leave copies of them on the stack.
+    /// An empty schedule, which the session of a receiver fills in place, so that no copies of the keys are left on the
+    /// stack of a board.
     pub const fn empty() -> Self {
         Self {
             stream: StreamKeys { chunk_key: ChunkKey([0; 32]), nonce_prefix: NoncePrefix([0; 7]) },
@@ -173,49 +183,52 @@ impl Schedule {
         }
     }
 
-    /// Derives all keys in place.
+    /// Derives all keys, and writes them into this schedule.
     pub(crate) fn derive(&mut self, secret: &Secret, transcript: &Transcript) {
         let hkdf = Hkdf::new(None, secret.as_bytes());
-        let okm = |label, out: &mut [u8]| okm(&hkdf, label, transcript, out);
-        okm("waft/1 chunk key", &mut self.stream.chunk_key.0);
-        okm("waft/1 chunk nonce", &mut self.stream.nonce_prefix.0);
-        okm("waft/1 commitment", &mut self.commitment.0);
-        okm("waft/1 manifest tag", &mut self.manifest.0);
-        okm("waft/1 accept", &mut self.accept.0);
+        let fill = |label, out: &mut [u8]| okm(&hkdf, label, transcript, out);
+        fill("waft/1 chunk key", &mut self.stream.chunk_key.0);
+        fill("waft/1 chunk nonce", &mut self.stream.nonce_prefix.0);
+        fill("waft/1 commitment", &mut self.commitment.0);
+        fill("waft/1 manifest tag", &mut self.manifest.0);
+        fill("waft/1 accept", &mut self.accept.0);
     }
 
-    /// Ends the schedule. Returns the keys of its only stream, and the key with which the manifest inside that stream
-    /// is checked.
+    /// Consumes the schedule. Returns the keys of its only stream, and the key with which the receiver checks the
+    /// manifest of the archive in that stream.
     pub fn into_stream(self) -> (StreamKeys, ManifestKey) {
         (self.stream, self.manifest)
     }
 
-    /// The commitment to these keys: it proves to the peer that this side has them, and reveals nothing else.
+    /// The commitment to these keys, for `Offer.commitment` or a sealed file. It proves that the sender derived the
+    /// same keys, and reveals nothing about the other keys.
     pub fn commitment(&self) -> [u8; 32] {
         self.commitment.0
     }
 
-    /// Whether the peer's commitment is to these keys, compared in constant time.
+    /// Whether `commitment` is the commitment to these keys, so that its sender has the same keys. Compares in constant
+    /// time.
     pub fn commits_to(&self, commitment: &[u8; 32]) -> bool {
         self.commitment.0.ct_eq(commitment).into()
     }
 
-    /// The tag of a manifest's digest.
+    /// Computes `Offer.manifest_tag` for a manifest with this digest.
     pub fn manifest_tag(&self, manifest: &Digest) -> [u8; 32] {
         self.manifest.tag(manifest)
     }
 
-    /// Whether `tag` is the tag of this manifest digest, compared in constant time.
+    /// Whether `tag` is the manifest tag for this digest. Compares in constant time.
     pub fn verify_manifest_tag(&self, manifest: &Digest, tag: &[u8; 32]) -> bool {
         self.manifest.verify(manifest, tag)
     }
 
-    /// The MAC of `Accept` over the held prefix, which proves that the receiver has the keys.
+    /// Computes `Accept.mac`, which proves that the receiver has the keys. `offset` is the length, and `prefix` the
+    /// digest, of the part of the archive that the receiver already holds.
     pub fn accept_mac(&self, offset: u64, prefix: &Digest) -> [u8; 32] {
         self.accept_hmac(offset, prefix).finalize().into_bytes().into()
     }
 
-    /// Whether `mac` is the MAC of `Accept` over this prefix, compared in constant time.
+    /// Whether `mac` is `Accept.mac` for this offset and digest. Compares in constant time.
     pub fn verify_accept_mac(&self, offset: u64, prefix: &Digest, mac: &[u8; 32]) -> bool {
         self.accept_hmac(offset, prefix).verify(mac.into()).is_ok()
     }
@@ -225,7 +238,8 @@ impl Schedule {
     }
 }
 
-/// `OKM(label, n)` of the specification, where n is the length of `out`.
+/// Fills `out` with output keying material: `OKM(label, n)` of PROTOCOL.md, section 7.3, where n is the length of
+/// `out`.
 fn okm(hkdf: &Hkdf<Sha256>, label: &str, transcript: &Transcript, out: &mut [u8]) {
     hkdf.expand_multi_info(&[label.as_bytes(), transcript.as_bytes()], out)
         .expect("32 bytes are within HKDF's 255 blocks");
@@ -245,6 +259,7 @@ mod tests {
 
     #[test]
     fn hkdf_passes_wycheproof() {
+        // The file contains only the vectors with an empty salt, because the key schedule uses none.
         for vector in vectors(include_str!("../../tests/vectors/wycheproof/hkdf_sha256.txt")) {
             let expected = vector.bytes("okm");
             let mut okm = vec![0; expected.len()];
@@ -253,6 +268,7 @@ mod tests {
         }
     }
 
+    /// The test vector of a session, and the schedule that is derived from its secret and transcript.
     fn session() -> (Vector, Schedule) {
         let vector = vectors(include_str!("../../tests/vectors/sealed/schedule.txt")).remove(0);
         let schedule = Schedule::new(
@@ -313,6 +329,7 @@ mod tests {
         let shown = format!("{:?} {schedule:?}", Secret::exported([0xAB; 32]));
         assert!(shown.starts_with("Secret(..) Schedule"), "{shown}");
         assert!(shown.contains("ChunkKey(..)") && shown.contains("Commitment(..)"), "{shown}");
+        // 0xAB in decimal: a derived `Debug` would print the bytes of the secret so.
         assert!(!shown.contains("171"), "{shown}");
     }
 }

@@ -1,4 +1,5 @@
-//! The secret of both sides, and how it comes from a typed key. PROTOCOL.md, section 7.1.
+//! The secret that both sides share, and its derivation from a typed key. PROTOCOL.md, section 7.1. The
+//! [`keys`](super::keys) are derived from it.
 //!
 //! ```text
 //! transfer key -PBKDF2-> Secret
@@ -19,8 +20,8 @@ use crate::code::TransferKey;
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// The secret of a typed key, by `iterations` of PBKDF2-HMAC-SHA256. This may block for seconds; [`Stretch`] does
-    /// the same in short steps.
+    /// Derives the secret from a typed key with `iterations` of PBKDF2-HMAC-SHA256. This may block for seconds;
+    /// [`Stretch`] does the same in short steps.
     pub fn typed(key: &TransferKey, salt: &[u8; 32], iterations: u32) -> Self {
         let mut stretch = Stretch::new(key, salt, iterations);
         while !stretch.step(u32::MAX) {}
@@ -29,7 +30,8 @@ impl Secret {
         secret
     }
 
-    /// An empty secret, to be filled in place. Returning a secret by value would leave copies of it on the stack.
+    /// An empty secret, which [`Stretch::finish`] fills in place. Returning a secret by value may leave copies of it on
+    /// the stack.
     pub const fn empty() -> Self {
         Self([0; 32])
     }
@@ -39,7 +41,7 @@ impl Secret {
         self.0 = other.0;
     }
 
-    /// The secret that HPKE exported.
+    /// The secret that HPKE exported: see [`hpke`](super::hpke).
     pub(super) fn exported(secret: [u8; 32]) -> Self {
         Self(secret)
     }
@@ -66,12 +68,12 @@ pub struct Stretch {
     last: [u8; 32],
     /// The exclusive or of all results so far.
     sum: [u8; 32],
-    /// Iterations that are left.
+    /// The number of iterations that still have to be done.
     left: u32,
 }
 
 impl Stretch {
-    /// Begins with a number of `iterations`, at least 1.
+    /// Starts the derivation of a secret with this number of iterations, at least 1.
     pub fn new(key: &TransferKey, salt: &[u8; 32], iterations: u32) -> Self {
         Self::begin(key.canonical(), salt, iterations)
     }
@@ -83,7 +85,7 @@ impl Stretch {
         Self { password, last, sum: last, left: iterations.saturating_sub(1) }
     }
 
-    /// Does at most `iterations` further iterations. Returns whether all are done.
+    /// Does at most `iterations` more iterations. Returns `true` once all are done.
     pub fn step(&mut self, iterations: u32) -> bool {
         let count = self.left.min(iterations);
         for _ in 0..count {
