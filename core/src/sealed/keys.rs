@@ -329,7 +329,7 @@ mod tests {
         let shown = format!("{:?} {schedule:?}", Secret::exported([0xAB; 32]));
         assert!(shown.starts_with("Secret(..) Schedule"), "{shown}");
         assert!(shown.contains("ChunkKey(..)") && shown.contains("Commitment(..)"), "{shown}");
-        // 0xAB in decimal: a derived `Debug` would print the bytes of the secret so.
+        // A derived `Debug` would print each byte of the secret, 0xAB, in decimal.
         assert!(!shown.contains("171"), "{shown}");
     }
 }

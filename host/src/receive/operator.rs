@@ -1,4 +1,5 @@
-//! The program that embeds a receiver, or its user: shows the code, types the key, and is told what happens.
+//! The interface between a receiver and the program that embeds it, or the program's user: shows the code, asks for the
+//! key, and reports events.
 
 use std::net::IpAddr;
 
@@ -18,19 +19,21 @@ use crate::trust::Peer;
 
 /// The user of a [`Receiver`](super::Receiver), or a program in place of one.
 pub trait Operator {
-    /// Shows the code that a sender has to give now. Called when it changes.
+    /// Shows the code that a sender has to give now. Called when the code changes.
     fn code(&mut self, _code: &AuthCode) {}
 
-    /// Decides whether a folder may be received. Called with each connection, before the key is asked for.
+    /// Decides whether the offered folder may be received. Called once for each connection that offers a folder, before
+    /// the user is asked for the key.
     fn accepts(&mut self, _offer: &Offer<'_>) -> bool {
         true
     }
 
-    /// Asks for the key that the sender shows, and writes it to `key`. `tries_left` is the number of tries that are left
-    /// after a wrong key. The future is dropped when the sender disconnects or the receiver is cancelled.
+    /// Asks for the key that the sender shows, and writes it to `key`. `tries_left` is `None` at first, and after a
+    /// wrong key the number of tries that are left. The future is dropped when the connection ends, the time for the
+    /// key is over, or the receiver is cancelled.
     async fn key(&mut self, offer: &Offer<'_>, tries_left: Option<u8>, key: &mut TransferKey) -> KeyAnswer;
 
-    /// Is told what happens.
+    /// Reports an event.
     fn event(&mut self, _event: Event<'_>) {}
 }
 
@@ -47,19 +50,19 @@ pub struct Offer<'a> {
     pub total: u64,
 }
 
-/// What happens at a receiver.
+/// An event at a receiver.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A connection was closed that is not from a sender of this version of waft.
     NotASender {
-        /// Where it came from.
+        /// The address of the peer.
         address: IpAddr,
         /// Why it was closed.
         why: Rejected,
     },
     /// A peer was refused because it could not be authenticated.
     NotAuthenticated {
-        /// Where it came from.
+        /// The address of the peer.
         address: IpAddr,
         /// Why it was refused.
         error: &'a Error,
@@ -70,33 +73,34 @@ pub enum Event<'a> {
     CodeWrong {
         /// The sender.
         peer: &'a Peer,
-        /// Tries that are left.
+        /// The number of tries until the sender is locked out.
         left: u8,
     },
     /// The sender gave the right code.
     CodeAccepted,
     /// The sender offers a folder.
     Offered(Offer<'a>),
-    /// The part of the folder that is there already is read back.
+    /// The receiver looks for a part of the folder that it already has, and reads it back.
     Hashing,
-    /// Another process receives into the target; this one waits until that has ended.
+    /// This receiver waits because another process is receiving into the same target.
     Waiting,
     /// The key is right, and receiving begins.
     Started {
-        /// Bytes of the archive that are there already.
+        /// The number of bytes of the archive that the receiver already has.
         offset: u64,
         /// Length of the archive.
         total: u64,
     },
-    /// This many bytes of the archive were received so far, those included that were there before.
+    /// The number of bytes of the archive that were received so far, including those before `offset`.
     Progress(u64),
-    /// Everything was received, and is verified and put in place.
+    /// The whole archive was received. The receiver now verifies it and puts the folder in place.
     Verifying,
     /// The folder is in place.
     Committed,
 }
 
-/// One session's operator for the protocol: passes questions and events on, and records how far the session came.
+/// The operator of one session in core: passes the session's questions and events on to the host's [`Operator`], and
+/// records how far the session came.
 pub(super) struct SessionOperator<'a, O> {
     operator: &'a mut O,
     peer: &'a Peer,

@@ -1,4 +1,5 @@
-//! The program that embeds a sender, or its user: answers questions, and is told what happens.
+//! The interface between a sender and the program that embeds it, or the program's user: asks for the code, and reports
+//! events.
 
 use std::time::Duration;
 
@@ -14,15 +15,16 @@ use crate::session::Phase;
 
 /// The user of a [`Sender`](super::Sender), or a program in place of one.
 pub trait Operator {
-    /// Asks for the code that the receiver shows. `tries_left` is the number of tries that are left after a wrong code.
-    /// `None` cancels the transfer. The future is dropped when the connection ends or the sender is cancelled.
+    /// Asks for the code that the receiver shows. `tries_left` is `None` at first, and after a wrong code the number of
+    /// tries that are left. If this returns `None`, the transfer is cancelled. The future is dropped when the
+    /// connection ends or the sender is cancelled.
     async fn code(&mut self, receiver: &Name, tries_left: Option<u8>) -> Option<AuthCode>;
 
-    /// Is told what happens.
+    /// Reports an event.
     fn event(&mut self, _event: Event<'_>) {}
 }
 
-/// What happens at a sender.
+/// An event at a sender.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The receiver's address has not answered yet.
@@ -32,7 +34,7 @@ pub enum Event<'a> {
         /// How long a connection may take in all.
         limit: Duration,
     },
-    /// The receiver is not at the address where it was last reached; the configured one is tried.
+    /// Connecting to the address where the receiver was last reached failed. The sender tries the configured address.
     OtherAddress {
         /// The address that failed.
         failed: &'a Address,
@@ -55,16 +57,16 @@ pub enum Event<'a> {
         /// needs no user. Reported again with each connection.
         key: Option<&'a TransferKey>,
     },
-    /// The receiver is busy with this. Reported when it changes.
+    /// The receiver is busy with this stage. Reported when the stage changes.
     Waiting(Stage),
     /// Sending begins.
     Started {
-        /// Bytes of the archive that the receiver has already.
+        /// The number of bytes of the archive that the receiver already has.
         offset: u64,
         /// Length of the archive.
         total: u64,
     },
-    /// This many bytes of the archive were sent so far, those included that the receiver had before.
+    /// The number of bytes of the archive that were sent so far, including those before `offset`.
     Progress(u64),
     /// The attempt failed; there will be another one.
     Retry {
@@ -81,7 +83,8 @@ pub enum Event<'a> {
     },
 }
 
-/// One session's operator for the protocol: passes questions and events on, and records how far the session came.
+/// The operator of one session in core: passes the session's questions and events on to the host's [`Operator`], and
+/// records how far the session came.
 pub(super) struct SessionOperator<'a, O> {
     operator: &'a mut O,
     receiver: &'a Name,

@@ -1,4 +1,5 @@
-//! The receiver's user, and the events that are shown to them.
+//! The interface between a receiver's session and its user: the questions that the session asks, and the events that it
+//! reports.
 
 use crate::certificate::CertificateHash;
 use crate::code::{AuthCode, TransferKey};
@@ -6,37 +7,43 @@ use crate::session::outcome::Receipt;
 use crate::session::receiver::peers::LockoutSnapshot;
 use crate::session::receiver::store::Offered;
 
-/// The receiver's user, and whatever shows events to them.
+/// The user interface of a receiver. The host and the firmware implement it, and the session calls it.
 pub trait Operator {
-    /// Shows the code that a sender must give. Called whenever the code changes.
+    /// Shows the code that a sender must give next. Called after each right code and when a sender is locked out; the
+    /// code may be the same as before. The session does not show the first code: the caller gets it from
+    /// [`PeerState::code`](crate::session::peers::PeerState::code).
     fn code(&mut self, code: &AuthCode);
-    /// Keeps the lockouts after a code was tried. If they are kept in memory that survives a reset,
-    /// [`PeerState::restore`](crate::session::peers::PeerState::restore) reads them after it.
+    /// Stores the wrong codes and lockouts of all senders. Called after each code, before the sender learns the result.
+    /// After a reset, [`PeerState::restore`](crate::session::peers::PeerState::restore) reads the stored snapshot. The
+    /// default stores nothing, so that a reset ends all lockouts.
     fn keep_lockouts(&mut self, _lockouts: &LockoutSnapshot) {}
-    /// Decides whether the offered folder may be received. Called with each connection, before the user is asked for the
-    /// key.
+    /// Decides whether the offered folder may be received. Called once for each connection that offers a folder, before
+    /// the user is asked for the key.
     fn accepts(&mut self, _offered: &Offered) -> bool {
         true
     }
-    /// Asks the user for the transfer key, and writes it to `key`. `left` is the number of tries that are left after a
-    /// wrong key. The session drops this future when the sender disconnects.
+    /// Asks the user for the transfer key, and writes it to `key`. `left` is `None` at first, and after a wrong key the
+    /// number of tries that are left. The session drops this future when the connection ends or the time for the key is
+    /// over.
     async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer;
-    /// Shows an event.
+    /// Reports an event.
     fn event(&mut self, event: Event);
-    /// Completes when the user interrupts the session. Cancel-safe.
+    /// Completes when the user interrupts the session. The default never completes. While the session waits for
+    /// [`key`](Self::key), it does not poll this: `key` returns [`KeyAnswer::Interrupted`] instead. Cancel-safe.
     async fn interrupted(&mut self) {
         core::future::pending().await
     }
 }
 
-/// The user's answer to the question for the key.
+/// The result of [`Operator::key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyAnswer {
-    /// The user typed a well-formed key, which was written to the caller's buffer.
+    /// A well-formed key was written to `key`.
     Given,
-    /// The user declined the folder.
+    /// The user declined to receive the folder.
     Declined,
-    /// There is no user to ask, and no key was given in another way.
+    /// There is no key, because the program has no user to ask and no other source of keys. The session refuses the
+    /// folder with `KeyTimeout`.
     Unavailable,
     /// The user interrupted the session.
     Interrupted,
@@ -45,14 +52,14 @@ pub enum KeyAnswer {
 /// An event at a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An authenticated sender connected.
+    /// The session with an authenticated sender begins. The value is the hash of the sender's certificate.
     Connected(CertificateHash),
     /// The sender gave a wrong code.
     CodeWrong {
-        /// Tries left.
+        /// The number of tries until the sender is locked out.
         left: u8,
     },
-    /// The sender is locked out.
+    /// The sender was refused because it is locked out.
     Locked {
         /// Seconds until the lockout ends.
         seconds: u32,
@@ -61,21 +68,21 @@ pub enum Event {
     CodeAccepted,
     /// The sender offers a folder.
     Offered(Offered),
-    /// The store reads back the prefix of the archive that it holds.
+    /// The store looks for a part of the archive that it already holds, and reads it back.
     Hashing,
-    /// The receiver waits for a reader or another transfer to release the storage.
+    /// The session waits because a reader or another transfer is using the storage.
     Waiting,
-    /// The key is right; receiving begins at `offset`.
+    /// The key is right, and the chunks of the archive begin at `offset`.
     Receiving {
-        /// Bytes of archive that the store holds already.
+        /// The number of bytes of the archive that the store already holds.
         offset: u64,
-        /// Length of the archive, in bytes.
+        /// The length of the archive, in bytes.
         total: u64,
     },
-    /// This many bytes of the archive were received so far.
+    /// The number of bytes of the archive that were received so far, including those before `offset`.
     Received(u64),
     /// The whole archive was received, and the store verifies it.
     Verifying,
-    /// The new folder is in place.
+    /// The store committed the new folder. Not reported if only the receipt of an earlier connection is sent again.
     Committed(Receipt),
 }

@@ -1,4 +1,5 @@
-//! The operator of a session in core, which tells the operator of the board and the application.
+//! The operator of a session in core: passes the session's questions and events on to the board's operator and to the
+//! application.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use waft_core::code::{AuthCode, TransferKey};
@@ -10,7 +11,8 @@ use waft_core::session::receiver::{Event as SessionEvent, KeyAnswer, Operator};
 use super::{KeyRequest, Notice, OperatorState};
 use crate::events::{Event, Events};
 
-/// The `Operator` of a session in core: passes on to the operator of the board and to the events for the application.
+/// The `Operator` of a session in core. Questions and notices go to the board's operator through [`OperatorState`], and
+/// events to the application through [`Events`].
 pub(crate) struct SessionOperator<'a, M: RawMutex> {
     state: &'a OperatorState,
     events: Option<&'a Events<M>>,
