@@ -2,6 +2,7 @@
 
 mod banner;
 mod operator;
+mod rejections;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use waft_core::session::Receipt;
 use self::banner::{Banner, print_banner};
 pub(super) use self::banner::{listen_at, reachable_at};
 use self::operator::ReceiveOperator;
+use self::rejections::Rejections;
 use super::answers::key_form;
 use super::folders::{open_target, remains};
 use super::open_identity_in_background;
@@ -49,7 +51,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
         .cancel_on(interrupt.token());
     let banner = Banner { args: &args, home: &home, certificate: &certificate, trust: &trust, local };
     print_banner(&banner, receiver.code(), ui)?;
-    let reception = Reception { args: &args, ui, interrupt: &interrupt };
+    let reception = Reception { args: &args, ui, interrupt: &interrupt, rejections: Rejections::default() };
     match reception.receive(&mut receiver).await {
         Err(error) if error.class() == Class::Interrupted => Err(match reception.left_behind(&mut receiver).await {
             None => error,
@@ -65,6 +67,7 @@ struct Reception<'a> {
     args: &'a Receive,
     ui: &'a Ui,
     interrupt: &'a Interrupt,
+    rejections: Rejections,
 }
 
 impl Reception<'_> {
@@ -75,9 +78,8 @@ impl Reception<'_> {
         let mut broken: Option<(Instant, Error)> = None;
         loop {
             let late = broken.as_ref().map(|(since, _)| *since + Duration::from_millis(REMEMBER_MS));
-            let mut operator = ReceiveOperator::new(ui);
             let connection = tokio::select! {
-                connection = receiver.accept(&mut operator) => connection?,
+                connection = self.accept(receiver) => connection?,
                 () = until(late) => return Err(broken.map_or_else(Error::interrupted, |(_, error)| error)),
             };
             ui.detail(format!("{} connects from {}.", connection.peer().name, connection.address()));
@@ -103,10 +105,22 @@ impl Reception<'_> {
         }
     }
 
+    /// Waits for the next sender, and reports connections that are rejected meanwhile. Cancel-safe.
+    async fn accept(&self, receiver: &mut Receiver) -> Result<Connection, Error> {
+        let mut operator = ReceiveOperator::new(self.ui, &self.rejections);
+        loop {
+            tokio::select! {
+                biased;
+                connection = receiver.accept(&mut operator) => return connection,
+                () = self.rejections.due() => self.rejections.tell(self.ui),
+            }
+        }
+    }
+
     /// Runs the session with a sender, and reports its outcome.
     async fn run_session(&self, receiver: &mut Receiver, connection: Connection) -> Result<(), Error> {
         let name = connection.peer().name.clone();
-        let mut operator = ReceiveOperator::new(self.ui);
+        let mut operator = ReceiveOperator::new(self.ui, &self.rejections);
         let outcome = receiver.receive(connection, &mut operator).await;
         match outcome.map_err(|error| operator.failure().unwrap_or(error))? {
             Outcome::Committed(received) => self.print_committed(name.as_str(), received),
@@ -134,8 +148,7 @@ impl Reception<'_> {
         ));
         let end = Instant::now() + RECEIPT;
         while receiver.has_unconfirmed_receipt() {
-            let mut operator = ReceiveOperator::new(self.ui);
-            let Ok(Ok(connection)) = timeout_at(end, receiver.accept(&mut operator)).await else { break };
+            let Ok(Ok(connection)) = timeout_at(end, self.accept(receiver)).await else { break };
             if let Err(error) = self.run_session(receiver, connection).await {
                 self.ui.detail(error.to_string());
             }

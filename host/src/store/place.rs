@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata};
 
 use crate::file_error::{Cause, FileError};
 use crate::platform;
@@ -117,9 +117,17 @@ impl Place {
         self.in_place == Some(InPlace::MountPoint) && (name == self.staging || name == LOST_AND_FOUND)
     }
 
-    /// Whether an entry of a folder would be inside of the staging area.
+    /// Whether an entry of a folder would be inside of the staging area, by its path. File systems that do not
+    /// distinguish case are common on removable media, which are mount points.
     pub(super) fn is_staging_within(&self, path: &str) -> bool {
-        self.in_place == Some(InPlace::MountPoint) && path.split('/').next() == Some(INSIDE)
+        let top = path.split('/').next().unwrap_or_default();
+        self.in_place == Some(InPlace::MountPoint) && top.eq_ignore_ascii_case(INSIDE)
+    }
+
+    /// The staging area, if it is inside of the target.
+    pub(super) fn staging_within(&self) -> Option<Metadata> {
+        let is_within = self.in_place == Some(InPlace::MountPoint);
+        is_within.then(|| self.base.symlink_metadata(&self.staging).ok()).flatten()
     }
 
     /// An error about a path below the target.

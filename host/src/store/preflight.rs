@@ -27,12 +27,15 @@ pub(super) fn preflight(place: &Place, target: Dir, entries: Entries<BufReader<F
     // The mode of the target itself is not changed, so it must be writable already.
     platform::may_write(&target).map_err(|error| Failure::Io(place.at_target("", error)))?;
     let device = platform::device(&own);
-    Preflight { place, device, open: Descent::new(target), here: vec![own], absent: usize::MAX }.run(entries)
+    let (staging, open, here, absent) = (place.staging_within(), Descent::new(target), vec![own], usize::MAX);
+    Preflight { place, device, staging, open, here, absent }.run(entries)
 }
 
 struct Preflight<'a> {
     place: &'a Place,
     device: u64,
+    /// The staging area, if it is inside of the target.
+    staging: Option<Metadata>,
     /// The open directories, and the mode to restore of those that were closed to their owner.
     open: Descent<Option<u16>>,
     /// Metadata of the open directories, the target first.
@@ -67,12 +70,11 @@ impl Preflight<'_> {
     }
 
     fn entry(&mut self, item: &Item, name: &str, path: &str) -> Result<()> {
+        // The entry would replace the staging area itself.
+        let is_staging =
+            || Failure::At(StoreError::Name { entry: item.index }, self.place.at_target(path, Cause::Staging));
         if self.place.is_staging_within(path) {
-            // The entry would replace the staging area itself.
-            return Err(Failure::At(
-                StoreError::Name { entry: item.index },
-                self.place.at_target(path, Cause::Staging),
-            ));
+            return Err(is_staging());
         }
         let io = |error: io::Error| Failure::Io(self.place.at_target(path, error));
         let is_dir = item.kind == Kind::Directory;
@@ -84,6 +86,10 @@ impl Preflight<'_> {
             }
             Err(error) => return Err(io(error)),
         };
+        // Some file systems give a directory a second name: VFAT and NTFS a short one.
+        if self.staging.as_ref().is_some_and(|staging| platform::is_same(staging, &found)) {
+            return Err(is_staging());
+        }
         let parent = self.here.last().expect("the first element is the target, and is never removed");
         let lock = platform::lock_of(self.open.here(), name, parent, &found).map_err(io)?;
         let cause = match (is_dir, found.is_dir()) {

@@ -3,6 +3,7 @@
 use waft_core::code::{AuthCode, TransferKey};
 use zeroize::Zeroizing;
 
+use super::rejections::Rejections;
 use crate::cli::answers::{key_form, show_code};
 use crate::cli::ui::{AskError, Event, Progress, Question, Ui, secret};
 use crate::error::{Error, bytes, files};
@@ -11,6 +12,7 @@ use crate::receive::{self, KeyAnswer, Offer};
 /// The user interface for one session with a sender.
 pub(super) struct ReceiveOperator<'a> {
     ui: &'a Ui,
+    rejections: &'a Rejections,
     progress: Option<Progress<'a>>,
     /// The last key that was given. It is used again if the input ends after a wrong key.
     given: Option<Zeroizing<String>>,
@@ -19,8 +21,8 @@ pub(super) struct ReceiveOperator<'a> {
 }
 
 impl<'a> ReceiveOperator<'a> {
-    pub(super) fn new(ui: &'a Ui) -> Self {
-        Self { ui, progress: None, given: None, failure: None }
+    pub(super) fn new(ui: &'a Ui, rejections: &'a Rejections) -> Self {
+        Self { ui, rejections, progress: None, given: None, failure: None }
     }
 
     /// Why no key was given, if that ended the session.
@@ -77,11 +79,7 @@ impl receive::Operator for ReceiveOperator<'_> {
         use receive::Event as Happened;
         match event {
             Happened::NotASender { address, why } => self.ui.detail(format!("{address}: {why}")),
-            Happened::NotAuthenticated { address, error } => {
-                let (address, message) = (address.to_string(), error.to_string());
-                self.ui.event(&Event::Rejected { address, class: error.class().name(), message });
-                self.ui.say(format!("Turned away: {error}\n  {}", error.advice()));
-            }
+            Happened::NotAuthenticated { address, error } => self.rejections.add(address, error),
             Happened::Connected(peer) => {
                 self.ui.event(&Event::Connected { peer: peer.name.as_str() });
                 self.ui.say(format!("{} is there.", peer.name));

@@ -187,14 +187,16 @@ pub(crate) enum Event<'a> {
         /// The text of the warning.
         message: String,
     },
-    /// A connection was rejected.
+    /// Connections were rejected.
     Rejected {
-        /// The address of the peer.
+        /// The address of the last peer.
         address: String,
         /// The name of the error's class.
         class: &'static str,
         /// The reason.
         message: String,
+        /// The number of connections since the last such event.
+        count: u32,
     },
     /// Something failed.
     Error {
@@ -263,7 +265,7 @@ mod tests {
             Event::Sealed { path: text(), files, bytes },
             Event::Opened { path: text(), files, bytes, digest: text() },
             Event::Warning { message: text() },
-            Event::Rejected { address: text(), class: "identity", message: text() },
+            Event::Rejected { address: text(), class: "identity", message: text(), count: 1 },
             Event::Error { class: "usage", exit: Some(2), message: text(), advice: text() },
         ];
         // A new kind does not compile here until it has its example above.

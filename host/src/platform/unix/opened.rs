@@ -53,6 +53,11 @@ pub(crate) fn has_owner_of(one: &Metadata, other: &Metadata) -> bool {
     one.uid() == other.uid()
 }
 
+/// Whether both describe the same file or directory.
+pub(crate) fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
 /// The device of its file system.
 pub(crate) fn device(metadata: &Metadata) -> u64 {
     metadata.dev()

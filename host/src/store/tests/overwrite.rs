@@ -347,6 +347,36 @@ fn what_cannot_be_finished_is_told_and_can_be_given_up() {
     }
 }
 
+/// The staging area of a mount point is inside of it, and file systems that do not distinguish case, or that give short
+/// names, know it by other names as well.
+#[test]
+fn an_entry_with_another_name_of_the_staging_area_is_refused() {
+    use crate::store::place::InPlace;
+    use crate::store::preflight::preflight;
+
+    let refused = |name: &str, staging: &str| {
+        let bench = Bench::new(|at| put(at, &format!("{name}/file"), b"x", 0o644));
+        fs::create_dir_all(bench.target().join(staging)).unwrap();
+        let open = || Dir::open_ambient_dir(bench.target(), cap_std::ambient_authority()).unwrap();
+        let mut place = Place::of(&bench.target()).unwrap();
+        (place.base, place.base_path) = (open(), bench.target());
+        (place.staging, place.in_place) = (staging.into(), Some(InPlace::MountPoint));
+        let length = bench.archive.info.shape.manifest;
+        let manifest = bench.temp.path().join("manifest");
+        fs::write(&manifest, &bench.bytes()[..length as usize]).unwrap();
+        let entries = merge::entries(&place, fs::File::open(&manifest).unwrap(), length);
+        entries.and_then(|entries| preflight(&place, open(), entries)).err().map(|failure| match failure {
+            Failure::At(error, _) | Failure::Refused(error) => error,
+            Failure::Io(trouble) => panic!("{trouble}"),
+        })
+    };
+    let name = Some(StoreError::Name { entry: 0 });
+    assert_eq!(refused(".Incoming.WAFT", ".incoming.waft"), name);
+    assert_eq!(refused("INCOMI~1.WAF", ".incoming.waft"), None, "nothing has that name here");
+    #[cfg(unix)]
+    assert_eq!(refused("INCOMI~1.WAF", "INCOMI~1.WAF"), name);
+}
+
 /// Runs a test of this file as the user nobody, in a folder in which root has prepared a target.
 #[cfg(unix)]
 fn as_nobody(test: &str, prepare: impl FnOnce(&Path)) -> Option<PathBuf> {
