@@ -117,7 +117,7 @@ fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
         [Ok(first), Ok(second)] => (first, second),
         [one, other] => return one.or(other).ok(),
     };
-    let (mut older, newer) = if first.head.sequence < second.head.sequence { (first, second) } else { (second, first) };
+    let (mut older, newer) = if first.head.is_older_than(&second.head) { (first, second) } else { (second, first) };
     let lost = older.next < newer.head.before.into();
     // The older block is being erased. The newer one contains what it lost.
     older.unread |= lost && newer.lack == Lack::Unread;

@@ -175,7 +175,7 @@ impl Journal {
         let layout = area.layout();
         let (newer, older) = self.block.map_or((0, 1), |block| (1 - block, block));
         area.erase(layout.cell(newer, 0)).await?;
-        let sequence = self.head.sequence + 1;
+        let sequence = self.head.sequence.wrapping_add(1);
         let mut next = 1;
         for record in self.state.snapshot() {
             next += put(area, newer, next, sequence, &record).await?;

@@ -217,6 +217,11 @@ impl Head {
         cell
     }
 
+    /// Compares sequence numbers, which wrap around.
+    pub(super) fn is_older_than(&self, other: &Self) -> bool {
+        (other.sequence.wrapping_sub(self.sequence) as i32) > 0
+    }
+
     /// Decodes a head of this version and this layout.
     pub(super) fn decode(layout: &Layout, cell: &[u8; CELL]) -> Result<Self, Lack> {
         let fields = checked(0, cell).and_then(|body| body.strip_prefix(MAGIC)).ok_or_else(|| Lack::of(cell))?;

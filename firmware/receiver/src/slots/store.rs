@@ -200,7 +200,8 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
             sizes: stage.sizes,
             sender: stage.offered.sender,
             created: stage.offered.created,
-            generation: self.journal.state().generation + 1,
+            // Not 0 again, which means that nothing was ever committed.
+            generation: self.journal.state().generation.saturating_add(1),
             manifest: summary.digest,
             root,
         };

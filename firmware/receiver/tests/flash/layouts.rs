@@ -10,20 +10,47 @@ use waft_receiver::slots::{SlotStore, Slots, Transfer, Trouble};
 
 use crate::bench::{Board, begin, boot, send, shown};
 use crate::cases::{ERASE, Flash, first, flash, second};
-use crate::nor::{Level, Nor, TEARS};
+use crate::nor::{Level, Nor, TEARS, Tear};
 
-/// Changes the version in each head and copy of a head, and updates the checksum.
-fn become_version(flash: &Flash, version: u8) {
-    let mut nor = flash.try_lock().unwrap();
-    for cell in [0, 32, ERASE, ERASE + 32] {
-        if &nor.bytes[cell..][..8] == b"WAFTSLOT" {
-            nor.bytes[cell + 8] = version;
-            let mut hasher = Hasher::new();
-            hasher.update(&[0; 4]);
-            hasher.update(&nor.bytes[cell..][..26]);
-            let checksum = hasher.digest();
-            nor.bytes[cell + 26..][..6].copy_from_slice(&checksum.0[..6]);
+/// The bytes of a cell of the journal.
+const CELL: usize = 32;
+
+/// Updates the checksum of a head (with sequence 0) or a record.
+fn close(sequence: u32, bytes: &mut [u8]) {
+    let (body, end) = bytes.split_last_chunk_mut::<6>().unwrap();
+    let mut hasher = Hasher::new();
+    hasher.update(&sequence.to_be_bytes());
+    hasher.update(body);
+    *end = *hasher.digest().0.first_chunk().unwrap();
+}
+
+/// Changes each head and each copy of a head.
+fn change_heads(bytes: &mut [u8], change: impl Fn(&mut [u8])) {
+    for cell in [0, CELL, ERASE, ERASE + CELL] {
+        let cell = &mut bytes[cell..][..CELL];
+        if cell.starts_with(b"WAFTSLOT") {
+            change(cell);
+            close(0, cell);
         }
+    }
+}
+
+fn become_version(flash: &Flash, version: u8) {
+    change_heads(&mut flash.try_lock().unwrap().bytes, |head| head[8] = version);
+}
+
+/// Gives the journal this sequence number, and the committed folder this generation.
+fn become_old(bytes: &mut [u8], sequence: u32, generation: u64) {
+    change_heads(bytes, |head| head[17..21].copy_from_slice(&sequence.to_be_bytes()));
+    let live = [0, ERASE].into_iter().find(|block| bytes[*block..].starts_with(b"WAFTSLOT")).unwrap();
+    let mut records = &mut bytes[live + CELL..live + ERASE];
+    while let Some(cells) = [1, 2, 1, 5, 2, 1, 1, 1, 1].get(usize::from(records[0])).filter(|_| records[0] > 0) {
+        let (record, rest) = records.split_at_mut(cells * CELL);
+        if record[0] == 3 {
+            record[58..66].copy_from_slice(&generation.to_be_bytes());
+        }
+        close(sequence, record);
+        records = rest;
     }
 }
 
@@ -128,5 +155,33 @@ fn what_is_no_journal_is_no_trouble() {
             assert_eq!((slots.trouble(), shown(slots).await), (None, None));
             send(store, &first()).await.unwrap();
         });
+    }
+}
+
+/// No flash lives long enough for these numbers, but a forged image may have them.
+#[test]
+fn a_journal_goes_on_after_the_last_sequence_number_and_generation() {
+    let flash = flash(12);
+    boot(&flash, async |_, store| send(store, &first()).await.unwrap());
+    let mut old = flash.into_inner();
+    become_old(&mut old.bytes, u32::MAX, u64::MAX);
+    for cut in old.operations.. {
+        let mut nor = old.clone();
+        nor.cut = Some((cut, Tear::Nothing));
+        let flash = Mutex::new(nor);
+        let is_sent = boot(&flash, async |_, store| send(store, &second()).await.is_ok()).unwrap();
+        let is_whole = !flash.try_lock().unwrap().dead;
+        flash.try_lock().unwrap().revive();
+        for _ in 0..2 {
+            let (generation, tree) = boot(&flash, async |slots, _| shown(slots).await).unwrap().unwrap();
+            assert_eq!(generation, u64::MAX);
+            assert!(tree == second().tree || !is_sent && tree == first().tree, "{cut}");
+        }
+        boot(&flash, async |_, store| send(store, &second()).await.unwrap());
+        boot(&flash, async |slots, _| assert_eq!(shown(slots).await, Some((u64::MAX, second().tree)))).unwrap();
+        if is_whole {
+            assert!(is_sent);
+            return;
+        }
     }
 }
