@@ -1,7 +1,12 @@
 //! The interface between a board and the receiver.
 //!
-//! A board implements [`Board`], which names the types of its devices. With Embassy's sockets and clock and ciphers in
-//! software, `EmbassyBoard` in `embassy` is such a type. Boards with an identity image and a seed prepare a [`Startup`].
+//! The firmware of a board implements [`Board`], which names the types of the board's devices, and creates a
+//! [`Receiver`](crate::Receiver) that works with these types. `embassy::EmbassyBoard` is a ready implementation of
+//! [`Board`], with the sockets and the clock of Embassy and with ciphers in software.
+//!
+//! Firmware that reads its identity from an identity image, and its random numbers from a seed in flash, calls
+//! [`Startup::prepare`] when it starts. The other types of this module tell the operator how the board is doing:
+//! [`Load`], [`Stack`], [`StartReason`] and [`StartupError`].
 
 use core::fmt::Display;
 use core::net::IpAddr;
@@ -23,60 +28,65 @@ use crate::tls::suite::Suite;
 /// The TCP port on which receivers listen.
 pub const PORT: u16 = 12346;
 
-/// A kind of board: the types with which its receiver works. Implement it for a type that has no values.
+/// A kind of board: the types of the devices that its receiver uses. Implement this for an empty type; no value of that
+/// type is needed.
 pub trait Board {
-    /// Guards the state that the receiver shares with the application. `NoopRawMutex` if both run on one executor.
+    /// The mutex around the state that the receiver shares with the tasks of the application. If all of them run on one
+    /// executor, use `NoopRawMutex`.
     type Mutex: RawMutex;
-    /// The flash with the slots.
+    /// The flash that contains the [`slots`](crate::slots).
     type Flash: NorFlash;
     /// The random number generator.
     type Rng: CryptoRngCore;
     /// The clock: milliseconds since the board started.
     type Clock: Clock;
-    /// A TCP socket.
+    /// A TCP socket of the receiver's port.
     type Socket: Socket;
     /// The cipher suite of TLS that is fastest on this chip.
     type Suite: Suite;
-    /// The ciphers of the sealed stream that this board offers, in order of preference.
+    /// The ciphers for the chunks of a transfer. The board offers them to senders in the order of `Cipher::AEADS`.
     type Cipher: Cipher;
 
-    /// Drops the value in `slot`, and wipes the memory that it used: the slot itself, and the unused part of the stack.
-    /// A session leaves keys in both. A board without this keeps them until something else overwrites them.
+    /// Drops the value in `slot`, and wipes the memory that the value used: the slot itself, and the unused part of the
+    /// stack. A session leaves copies of keys in both. The default only drops the value, so that such copies stay in
+    /// memory until something else overwrites them.
     fn wipe<T>(mut slot: Pin<&mut Option<T>>) {
         slot.set(None);
     }
 
-    /// The stack usage so far, if the board can measure it.
+    /// The stack usage since the board started. `None` if the board cannot measure it.
     fn stack() -> Option<Stack> {
         None
     }
 
-    /// The processor time of tasks so far, if the board can measure it.
+    /// The processor time since the board started. `None` if the board cannot measure it.
     fn load() -> Option<Load> {
         None
     }
 }
 
-/// The processor time that tasks used since the start, in milliseconds.
+/// The processor time that all tasks used since the board started, in milliseconds. The executor measures each poll of
+/// the tasks that are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// The longest time without a pause.
+    /// The duration of the longest poll.
     pub longest: u32,
-    /// The number of times that tasks ran for more than [`LONG_MS`](Self::LONG_MS) without a pause.
+    /// The number of polls that took longer than [`LONG_MS`](Self::LONG_MS).
     pub long: u32,
-    /// The total time.
+    /// The total duration of all polls.
     pub all: u64,
 }
 
 impl Load {
-    /// Only an operation on the elliptic curve or the erase of a block may take longer than this.
+    /// The duration above which a poll counts as long. Only an operation on the elliptic curve or the erasure of a
+    /// flash block may take longer.
     pub const LONG_MS: u32 = 40;
 }
 
-/// The usage of the stack, in bytes.
+/// The stack usage, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stack {
-    /// The most bytes in use at once.
+    /// The largest number of bytes in use at once.
     pub peak: usize,
     /// The size of the stack.
     pub size: usize,
@@ -88,30 +98,31 @@ pub trait Socket: Tcp {
     /// without IPv6 uses `SocketAddrV4`.
     type Address: Copy + PartialEq + Display;
 
-    /// Listens until a peer starts to connect, or until the board's address differs from `known`. Cancel-safe: a call
-    /// after a cancelled one continues to listen.
+    /// Listens until a peer starts to connect, or until the board's address differs from `known`, the address that the
+    /// caller knows. Cancel-safe: if the future is dropped, the socket keeps listening, and the next call continues.
     async fn listen(&mut self, known: Option<Self::Address>) -> ListenEvent<Self::Address>;
 
-    /// Waits until the connection is established. Returns `false` if the peer gave it up. Cancel-safe.
+    /// Waits until the TCP handshake of the connection is complete. Returns `false` if the connection failed instead.
+    /// Cancel-safe.
     async fn establish(&mut self) -> bool;
 
-    /// The IP address of the peer, once it has started to connect.
+    /// The IP address of the peer. `None` if no peer has started to connect.
     fn source(&self) -> Option<IpAddr>;
 
-    /// Sends what was written, closes our side, and ends the connection, at the latest after
-    /// [`LINGER_MS`](waft_core::limits::LINGER_MS). Cancel-safe. Does nothing without a connection.
+    /// Sends all data that was written, closes the sending direction, and ends the connection, at the latest after
+    /// [`LINGER_MS`](waft_core::limits::LINGER_MS). Does nothing without a connection. Cancel-safe.
     async fn close(&mut self);
 
     /// Resets the connection.
     fn abort(&mut self);
 }
 
-/// What happened at a socket that listens.
+/// What ended a call of [`Socket::listen`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenEvent<A> {
     /// A peer started to connect. The socket no longer listens.
     Connecting,
-    /// The board has this new address, or `None` if it has no address or no link.
+    /// The board's address changed to this one. `None` if the board has no address or no network link.
     AddressChanged(Option<A>),
 }
 
@@ -122,13 +133,16 @@ pub struct Startup<'a> {
     pub identity: &'a Identity,
     /// The random number generator of this boot.
     pub random: Random,
-    /// The entropy sources that seeded it.
+    /// The entropy sources of the generator, and which of them failed.
     pub sources: Sources,
 }
 
 impl<'a> Startup<'a> {
-    /// Gathers random numbers for a board with this identity. Without an identity the seed is left unchanged, because a
-    /// seed made without the identity's secret would be treated as secret at every later boot.
+    /// Seeds the random number generator of a board with this identity, from `trng` and from the `seed` in flash.
+    ///
+    /// Without an identity, this fails and does not change the seed in flash. A new seed is derived from the secret in
+    /// [`Identity::seed`] and the output of `trng`. A seed without that secret may be predictable, and yet every later
+    /// boot would rely on it.
     pub async fn prepare(
         identity: Result<&'a Identity, IdentityError>,
         trng: &mut impl Trng,
@@ -144,15 +158,15 @@ impl<'a> Startup<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StartupError {
-    /// It has no valid identity.
+    /// The board has no valid identity.
     Identity(IdentityError),
-    /// It has no entropy source.
+    /// All entropy sources of the board failed, for these reasons.
     Entropy(Sources),
-    /// Its flash cannot be mounted.
+    /// The slots in the board's flash cannot be mounted. Reported by `Receiver::run`.
     Flash(MountError),
 }
 
-/// The reason for a start of the board.
+/// Why the board started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StartReason {
@@ -160,9 +174,9 @@ pub enum StartReason {
     PowerOn,
     /// A reset was requested by the reset button, a debugger or a command.
     Requested,
-    /// The firmware hung, and the watchdog reset the board.
+    /// The firmware hung, so that the watchdog reset the board.
     Watchdog,
-    /// The firmware failed, and reset the board.
+    /// The firmware detected a failure of its own, such as a panic, and reset the board.
     Failure,
     /// The chip does not report the reason.
     Unknown,

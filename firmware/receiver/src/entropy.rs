@@ -1,5 +1,5 @@
-//! The random number generator of a boot. It is seeded by the chip's generator, which is tested at the start, and by
-//! the [`seed`](crate::seed).
+//! The random number generator of a boot. It is seeded from two sources: the chip's generator, which is tested at the
+//! start of the board, and the [`seed`](crate::seed) in flash.
 //!
 //! One of the two sources is enough. If both fail, the board refuses to listen. The tests are the two health tests of
 //! NIST SP 800-90B, section 4.4, over [`STARTUP`] bytes.
@@ -55,7 +55,8 @@ pub struct Sources {
     pub seed: Result<(), SeedError>,
 }
 
-/// Gathers entropy for this boot. Fails if no source is good; the board must not listen then.
+/// Gathers entropy for this boot, and seeds its random number generator. `factory` is the secret in
+/// [`Identity::seed`](crate::identity::Identity::seed). Fails if both sources failed; then the board must not listen.
 pub(crate) async fn gather(
     trng: &mut impl Trng,
     ratchet: &mut Ratchet<impl NorFlash>,

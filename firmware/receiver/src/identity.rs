@@ -52,7 +52,7 @@ pub struct Identity {
     pub tls: SigningKey,
     /// The private key that opens sealed transfer keys.
     pub hpke: HpkeSecret,
-    /// The first state of the ratchet of random numbers.
+    /// A secret from provisioning, from which the board derives a new [`seed`](crate::seed) if there is none in flash.
     pub seed: Zeroizing<[u8; 32]>,
     /// What the board requires of senders.
     pub policy: Policy,

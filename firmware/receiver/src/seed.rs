@@ -133,8 +133,9 @@ impl<F: NorFlash> Ratchet<F> {
     }
 
     /// Returns a secret that differs from those of all other boots. `fresh` is the output of the chip's generator, if
-    /// that is healthy; it enters the secret and the next base. `factory` is the seed from the identity; it enters the
-    /// first base of a new seed, which also requires `fresh`.
+    /// that is healthy; it enters the secret and the next base. `factory` is the secret in
+    /// [`Identity::seed`](crate::identity::Identity::seed). The first base of a new seed is derived from `factory` and
+    /// `fresh`, so a new seed requires both.
     pub async fn advance(&mut self, factory: &[u8; 32], fresh: Option<&[u8; 32]>) -> Result<Secret, SeedError> {
         let bases = [self.read_base(0).await, self.read_base(1).await];
         let lacks = |lack| bases.iter().any(|base| base.as_ref().is_err_and(|found| *found == lack));

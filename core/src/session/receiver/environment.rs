@@ -12,14 +12,14 @@ use crate::session::receiver::operator::Operator;
 use crate::session::receiver::peers::PeerState;
 use crate::session::receiver::store::Store;
 
-/// The types through which a receiver reaches the outside world. A program implements this once, for a type that has no
-/// values.
+/// The types through which a receiver reaches the outside world. A program implements this once, for an empty type; no
+/// value of that type is needed.
 pub trait Environment {
     /// The authenticated connection to the sender.
     type Link: Link;
     /// The storage for the folder.
     type Store: Store;
-    /// The user.
+    /// The user interface.
     type Operator: Operator;
     /// The clock.
     type Clock: Clock;
@@ -37,7 +37,7 @@ pub struct Receiver<'a, E: Environment> {
     pub peers: &'a mut PeerState,
     /// The storage for the folder.
     pub store: &'a mut E::Store,
-    /// The user.
+    /// The user interface.
     pub operator: &'a mut E::Operator,
     /// The clock.
     pub clock: &'a E::Clock,

@@ -13,14 +13,14 @@ use crate::session::link::{Clock, DuplexLink};
 use crate::session::sender::operator::Operator;
 use crate::session::sender::source::Source;
 
-/// The types through which a sender reaches the outside world. A program implements this once, for a type that has no
-/// values.
+/// The types through which a sender reaches the outside world. A program implements this once, for an empty type; no
+/// value of that type is needed.
 pub trait Environment {
     /// The authenticated connection to the receiver.
     type Link: DuplexLink;
     /// The archive.
     type Source: Source;
-    /// The user.
+    /// The user interface.
     type Operator: Operator;
     /// The clock.
     type Clock: Clock;
@@ -36,7 +36,7 @@ pub struct Sender<'a, E: Environment> {
     pub run: &'a Run<'a>,
     /// The archive.
     pub source: &'a mut E::Source,
-    /// The user.
+    /// The user interface.
     pub operator: &'a mut E::Operator,
     /// The clock.
     pub clock: &'a E::Clock,

@@ -35,7 +35,7 @@ fn wake(_: *mut ()) {
     WOKEN.store(true, Ordering::Release);
 }
 
-/// The processor time that tasks used since the start.
+/// The processor time that all tasks used since the board started.
 pub fn load() -> Load {
     Load {
         longest: LONGEST.load(Ordering::Relaxed) / MILLISECOND,
