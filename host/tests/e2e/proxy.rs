@@ -1,4 +1,4 @@
-//! A proxy between a sender and a receiver that interferes with each connection as a test needs it.
+//! A TCP proxy between a sender and a receiver. It injects faults: it cuts, stalls or mutes connections.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -9,24 +9,24 @@ use std::thread::spawn;
 
 use socket2::{Domain, Socket, Type};
 
-/// What happens to one connection.
+/// What the proxy does to one connection. Numbers count bytes from the sender to the receiver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fate {
-    /// All bytes pass in both directions.
+    /// Forwards all bytes in both directions.
     Pass,
-    /// After so many bytes from the sender to the receiver, both sides lose the connection.
+    /// After this number of bytes, closes the connections to both sides.
     Cut(u64),
-    /// After so many bytes in that direction, the following bytes are held back until the test continues. In the other
-    /// direction all bytes pass, but not the end of the connection: the stalled side does not learn that the other side
-    /// is gone.
+    /// After this number of bytes, stops forwarding the sender's bytes until the test calls [`Proxy::go_on`]. The
+    /// receiver's bytes are still forwarded, but not the end of its connection: the sender does not learn that the
+    /// receiver has disconnected.
     Stall(u64),
-    /// After so many bytes in that direction, no more bytes pass back. The sender's bytes still pass.
+    /// After this number of bytes, no longer forwards the receiver's bytes. The sender's bytes are still forwarded.
     Mute(u64),
-    /// The proxy answers with these bytes, and the connection never reaches the receiver.
+    /// Answers the sender with these bytes. The proxy does not connect to the receiver.
     Answer(&'static [u8]),
 }
 
-/// A port in front of another one. Connections beyond the listed fates pass.
+/// A running proxy. Senders connect to `address` instead of the receiver's address.
 pub(crate) struct Proxy {
     pub(crate) address: String,
     reached: Receiver<()>,
@@ -39,6 +39,8 @@ enum Order {
 }
 
 impl Proxy {
+    /// Starts a proxy for the receiver at `target`. The first connection gets the first of the `fates`, and so on. Every
+    /// further connection gets [`Fate::Pass`].
     pub(crate) fn before(target: &str, fates: &[Fate]) -> Self {
         let listener = narrow_listener();
         let address = listener.local_addr().expect("it listens").to_string();

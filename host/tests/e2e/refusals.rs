@@ -150,7 +150,7 @@ fn out_of_tries_and_locked() {
 }
 
 #[test]
-fn the_lock_is_for_that_sender_alone() {
+fn a_lockout_applies_only_to_the_sender_that_caused_it() {
     let world = world();
     let attic = world.attic();
     let mut receiver = world.receive(&["--once", "--no-key"]);

@@ -1,4 +1,5 @@
-//! `waft id --renew`: it asks at a terminal, needs `--yes` without one, and does not renew what it must keep.
+//! `waft id --renew` replaces the machine's identity only if the user confirms this, by an answer at a terminal or with
+//! `--yes`. Otherwise, or if the new keys could not be kept private, the home stays unchanged.
 
 use std::fs;
 
@@ -12,8 +13,8 @@ const QUESTION: &str = "Make a new identity (yes or no)?";
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 
-/// A terminal at which the user is asked whether to renew the laptop's identity.
-fn asked(world: &World) -> Terminal {
+/// Starts `waft id --renew` at a terminal of the laptop, and waits for the question.
+fn renewal_question(world: &World) -> Terminal {
     let mut terminal = Terminal::start(waft(&world.laptop, &["id", "--renew"]));
     terminal.sees(QUESTION);
     terminal
@@ -24,27 +25,28 @@ fn fingerprint(machine: &Machine) -> String {
 }
 
 #[test]
-fn a_user_is_told_what_it_costs_and_may_say_no() {
+fn a_user_is_told_the_consequences_and_can_decline() {
     let world = World::new();
     let before = listed(&world.laptop.home);
-    for (answer, code) in [("no\n", 130), ("N\n", 130), ("\n", 130), (CTRL_C, 130), (CTRL_D, 2)] {
-        let mut terminal = asked(&world);
+    // Exit code 130: the user interrupted the command. 2: the input ended without an answer.
+    for (answer, exit) in [("no\n", 130), ("N\n", 130), ("\n", 130), (CTRL_C, 130), (CTRL_D, 2)] {
+        let mut terminal = renewal_question(&world);
         let screen = terminal.screen();
-        for told in ["every board that lets this machine send has to be provisioned", "Known here: kitchen."] {
-            assert!(screen.replace('\n', " ").contains(told), "{screen}");
+        for phrase in ["every board that lets this machine send has to be provisioned", "Known here: kitchen."] {
+            assert!(screen.replace('\n', " ").contains(phrase), "{screen}");
         }
         assert!(!terminal.has_broken_lines(), "{screen}");
         terminal.types(answer);
-        terminal.ends_in_order(code);
+        terminal.ends_in_order(exit);
         assert_eq!(listed(&world.laptop.home), before, "{answer:?}");
     }
 }
 
 #[test]
-fn a_user_who_says_yes_gets_a_new_identity() {
+fn a_user_who_answers_yes_gets_a_new_identity() {
     let world = World::new();
     let before = fingerprint(&world.laptop);
-    let mut terminal = asked(&world);
+    let mut terminal = renewal_question(&world);
     terminal.types("perhaps\n");
     terminal.sees("type yes or no");
     terminal.sees("yes or no: ");
@@ -56,11 +58,12 @@ fn a_user_who_says_yes_gets_a_new_identity() {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_renewed_unless_the_command_line_says_yes() {
+fn without_a_terminal_the_identity_is_only_renewed_with_the_option_yes() {
     let world = World::new();
     let before = listed(&world.laptop.home);
     for line in ["no", "yes"] {
-        // Input from a script is not an answer. A shell writes it, because the command may end before it is written.
+        // Piped input does not answer the question. A shell pipes it in, because the test itself could not write to a
+        // command that has already ended.
         let piped = format!("echo {line} | \"$0\" \"$@\"");
         let ended = world.laptop.call(&["id", "--renew"]).within("sh", &["-c", &piped]).run();
         assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
@@ -74,26 +77,27 @@ fn without_a_terminal_nothing_is_renewed_unless_the_command_line_says_yes() {
 }
 
 #[test]
-fn a_user_at_a_terminal_can_say_yes_in_advance() {
+fn with_the_option_yes_no_question_is_asked_at_a_terminal() {
     let world = World::new();
     let before = fingerprint(&world.laptop);
     let mut terminal = Terminal::start(waft(&world.laptop, &["id", "--renew", "--yes"]));
     terminal.ends_in_order(0);
     assert!(!terminal.screen().contains(QUESTION), "{}", terminal.screen());
     assert_ne!(fingerprint(&world.laptop), before);
-    // The option answers one question only.
+    // The option is only valid together with `--renew`.
     world.laptop.call(&["id", "--yes"]).run().failed(2, "usage", &["--renew"]);
 }
 
-/// Standard input is a terminal, standard error a file, and the terminal cannot be opened for writing the question.
+/// Standard input is a terminal, but the question cannot be shown: standard error is a file, and the command cannot
+/// open the terminal by its path, because another file system is mounted over `/dev/pts`.
 #[test]
-fn where_the_question_cannot_be_shown_nothing_is_renewed() {
+fn if_the_question_cannot_be_shown_the_identity_is_not_renewed() {
     let world = World::new();
     let before = fingerprint(&world.laptop);
     let script = "mount -t tmpfs none /dev/pts && exec $WAFT id --renew 2>log";
     let within = format!("unshare --mount sh -c '{script}'");
     if !is_root() || !unshare(&["--mount"]).arg("true").status().is_ok_and(|status| status.success()) {
-        return left_out("only root can hide the terminals");
+        return left_out("only root can mount a file system over /dev/pts");
     }
     let mut terminal = Terminal::start(shell(&world.laptop, Some(&within)));
     assert_eq!(terminal.end().code(), Some(2));
@@ -102,21 +106,24 @@ fn where_the_question_cannot_be_shown_nothing_is_renewed() {
     assert_eq!(fingerprint(&world.laptop), before);
 }
 
+/// On a file system without permission bits every user could read the private keys.
 #[test]
-fn a_home_that_cannot_be_private_gets_no_identity() {
+fn no_identity_is_created_in_a_home_that_cannot_be_private() {
     let world = World::strangers();
+    // With this library, every file seems to have the mode 755.
     let Some(library) = library(&world, "modeless") else { return };
     let call = |args: &[&str]| world.laptop.call(args).env("LD_PRELOAD", &library);
-    let says = ["its file system keeps no permission bits", "on another file system in WAFT_HOME"];
+    let expected = ["its file system keeps no permission bits", "on another file system in WAFT_HOME"];
     for args in [&["id"][..], &["id", "--renew", "--yes"], &["receive", "--listen", "127.0.0.1:0"]] {
-        call(args).run().failed(11, "identity", &says);
+        call(args).run().failed(11, "identity", &expected);
+        // Only the lock file was created.
         let left: Vec<_> = fs::read_dir(&world.laptop.home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["lock"], "{args:?}");
     }
-    // An existing identity is not used either.
+    // An identity that was created while the permissions were right is not used, and not renewed.
     world.laptop.call(&["id"]).run().well();
     let before = listed(&world.laptop.home);
     call(&["id"]).run().failed(11, "identity", &["key.pem is open to other users (mode 755)"]);
-    call(&["id", "--renew", "--yes"]).run().failed(11, "identity", &says);
+    call(&["id", "--renew", "--yes"]).run().failed(11, "identity", &expected);
     assert_eq!(listed(&world.laptop.home), before);
 }

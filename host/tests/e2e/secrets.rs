@@ -1,12 +1,14 @@
-//! Code and key appear in no command line, no file name, and only in the texts that are meant to show them.
+//! Other users of a machine learn no secrets: no command line and no file name contains the code or the key, every run
+//! has a new key, and only the owner can access the private files and the staging area.
 
 use std::fs;
 use std::path::Path;
 
 use super::world::World;
 
-/// Everything that other users of the machine can see of a process, and the names of all files around it.
-fn outside(pid: u32, work: &Path) -> String {
+/// The command line of a process, which every user of the machine can read, and the paths of everything below its
+/// working folder.
+fn visible_to_others(pid: u32, work: &Path) -> String {
     let mut seen = String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap()).into_owned();
     let mut folders = vec![work.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -22,21 +24,24 @@ fn outside(pid: u32, work: &Path) -> String {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn no_secret_is_seen_from_outside() {
+fn command_lines_and_file_names_contain_no_secret() {
     use super::proxy::{Fate, Proxy};
     let world = World::new();
     world.large(1 << 20);
     let mut receiver = world.receive(&["--once"]);
     let (address, code) = receiver.ready();
     let code = code.unwrap();
+    // The connection stalls in the middle of the transfer, so that both processes are still running.
     let proxy = Proxy::before(&address, &[Fate::Stall(300_000)]);
     let mut sender = world.send(&proxy.address);
     let key = sender.key();
     sender.answer("code", &code);
     receiver.answer("key", &key);
     proxy.await_fate();
-    // The name of the temporary folder is random and may contain any four digits.
-    let seen = (outside(sender.pid(), &world.laptop.work) + &outside(receiver.pid(), &world.kitchen.work))
+    // The name of the temporary folder is random, and the port of the proxy is, too: by chance one of them may contain
+    // the four digits of the code.
+    let seen = (visible_to_others(sender.pid(), &world.laptop.work)
+        + &visible_to_others(receiver.pid(), &world.kitchen.work))
         .replace(&world.root.path().display().to_string(), "")
         .replace(&proxy.address, "");
     for secret in [&code, &key, &key.replace('-', "")] {
@@ -44,11 +49,12 @@ fn no_secret_is_seen_from_outside() {
     }
     proxy.go_on();
     sender.end().well();
+    // The sender shows the key to its user, and the receiver must not repeat it.
     receiver.end().well().never_says(&key);
 }
 
 #[test]
-fn keys_are_made_anew_for_every_run() {
+fn every_run_has_a_new_key() {
     let world = World::new();
     world.small();
     let mut receiver = world.receive(&["--no-code"]);
@@ -59,7 +65,7 @@ fn keys_are_made_anew_for_every_run() {
 }
 
 #[test]
-fn private_files_are_their_owners_alone() {
+fn only_the_owner_can_access_a_home_and_its_private_files() {
     use std::os::unix::fs::MetadataExt;
     let world = World::new();
     let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
@@ -71,13 +77,14 @@ fn private_files_are_their_owners_alone() {
 }
 
 #[test]
-fn what_is_staged_is_its_owners_alone() {
+fn only_the_owner_can_access_the_staging_area() {
     use super::proxy::{Fate, Proxy};
     use std::os::unix::fs::MetadataExt;
     let world = World::new();
     world.large(1 << 20);
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
+    // The connection stalls in the middle of the transfer, so that the staging area exists.
     let proxy = Proxy::before(&address, &[Fate::Stall(300_000)]);
     let sender = world.send(&proxy.address);
     proxy.await_fate();
