@@ -5,7 +5,7 @@
 //!
 //! 1. [`suite`]: both sides agree on an AEAD, a codec and a chunk size.
 //! 2. [`secret`]: both sides get the same secret, from the typed key or from [`hpke`].
-//! 3. [`transcript`]: a hash of everything that was said before, to which the keys are bound.
+//! 3. [`transcript`]: a hash of all messages that both sides exchanged before, from which the keys are derived, too.
 //! 4. [`keys`]: [`Schedule`] derives all keys of one connection or one file from secret and transcript.
 //! 5. [`cipher`]: a [`Cipher`] is an AEAD that is set up with the chunk key.
 //! 6. [`stream`]: [`Sealer`] turns pieces of the archive into chunks; [`Opener`] turns chunks back into pieces, or

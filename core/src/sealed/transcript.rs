@@ -1,4 +1,5 @@
-//! What both sides said before they derive keys, as one hash to which the keys are bound. PROTOCOL.md, section 7.3.
+//! The hash of all messages that both sides exchanged before they derive keys. The keys depend on it, so that both
+//! sides derive the same keys only if they saw the same messages and certificates. PROTOCOL.md, section 7.3.
 
 use sha2::{Digest as _, Sha256};
 
@@ -7,14 +8,15 @@ use crate::certificate::CertificateHash;
 /// The first bytes of a sealed file.
 pub(super) const FILE_MAGIC: [u8; 8] = *b"WAFTSEAL";
 
-/// SHA-256 of everything that the two sides exchanged before they derive keys. The keys are bound to it.
+/// SHA-256 of the messages and certificates that both sides exchanged before they derive keys, or of the header of a
+/// sealed file. The keys depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transcript([u8; 32]);
 
 impl Transcript {
-    /// The transcript of a session. `hello` and `greeting` are the payloads of those frames as they were sent,
-    /// `offer_body` is the payload of `Offer` without its tags, and `sender` and `receiver` are the certificates. No
-    /// payload is longer than a message.
+    /// The transcript of a session. `hello` and `greeting` are the payloads of the frames `Hello` and `Greeting` as
+    /// they were sent. `offer_body` is the payload of `Offer` without its tags, and `sender` and `receiver` are the
+    /// hashes of the certificates. No payload may be longer than `MESSAGE_MAX`.
     pub fn session(
         hello: &[u8],
         greeting: &[u8],
@@ -42,7 +44,7 @@ impl Transcript {
     }
 }
 
-/// Adds `part(message)` of the specification: the message's length and the message.
+/// Adds `part(message)` of PROTOCOL.md, section 7.3: the length of the message, then the message.
 fn part(hash: Sha256, message: &[u8]) -> Sha256 {
     let length = u16::try_from(message.len()).expect("a message or header has at most MESSAGE_MAX bytes");
     hash.chain_update(length.to_be_bytes()).chain_update(message)

@@ -60,7 +60,8 @@ pub enum FromReceiver {
     },
     /// Keep-alive of a receiver that is busy or waits. It renews the sender's deadline.
     Working(Stage),
-    /// The receiver has the key and accepts the offer. It states the prefix of the archive that it holds already.
+    /// The receiver has the key, and accepts the offer. The message states the prefix of the archive that the receiver
+    /// already holds.
     Accept {
         /// Length of the prefix, in bytes of archive; 0 for none.
         offset: u64,

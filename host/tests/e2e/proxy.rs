@@ -39,8 +39,8 @@ enum Order {
 }
 
 impl Proxy {
-    /// Starts a proxy for the receiver at `target`. The first connection gets the first of the `fates`, and so on. Every
-    /// further connection gets [`Fate::Pass`].
+    /// Starts a proxy for the receiver at `target`. The first connection gets the first of the `fates`, and so on. All
+    /// further connections get [`Fate::Pass`].
     pub(crate) fn before(target: &str, fates: &[Fate]) -> Self {
         let listener = narrow_listener();
         let address = listener.local_addr().expect("it listens").to_string();

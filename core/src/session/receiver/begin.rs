@@ -53,7 +53,7 @@ impl<E: Environment> Session<'_, '_, E> {
         self.request(Request::Check(offered)).await.map(drop)
     }
 
-    /// Lets the store begin the transfer, and returns the prefix that it holds.
+    /// Lets the store begin the transfer, and returns the prefix of the archive that the store already holds.
     pub(super) async fn begin(&mut self, accepted: &Accepted, schedule: &Schedule) -> Result<Held, SessionError> {
         self.receiver.operator.event(Event::Hashing);
         self.request(Request::Begin(accepted, schedule)).await
