@@ -1,28 +1,46 @@
 //! The boards that firmware is built for, as used by `waft provision` and `waft simulate`.
 //!
-//! Each board is described by one file, `firmware/boards/<family>/<board>.toml`. The build script collects and checks
-//! all of them, so that a new board needs no change here.
+//! Each board is described by one file. Those of waft's source, `firmware/boards/<family>/<board>.toml`, are part of the
+//! command: the build script collects and checks all of them, so that a new board needs no change here. A board of another
+//! project is known by the path of its file; the project is the folder in which the file is.
 
-#[cfg(test)]
 mod description;
 
 use std::path::{Path, PathBuf, absolute};
+use std::sync::LazyLock;
+
+use crate::error::{Class, Error, shown};
+use crate::home::read_at_most;
+use description::Description;
 
 include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
+/// Longest description, in bytes.
+const DESCRIPTION_MAX: u64 = 64 << 10;
+
+/// The boards of waft's source, by name.
+pub static BOARDS: LazyLock<Vec<Board>> = LazyLock::new(|| {
+    let parse = |text: &&str| Description::parse(text).expect("the build script has parsed the same text");
+    DESCRIPTIONS.iter().map(parse).map(|description| Board::new(description, None)).collect()
+});
+
 /// A kind of board.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Board {
     /// Its name for `--board`.
-    pub name: &'static str,
+    pub name: String,
     /// Its name for users.
-    pub title: &'static str,
+    pub title: String,
+    /// The folder of its project, if that is not waft's source.
+    pub folder: Option<PathBuf>,
     /// The package of its firmware, which is also the name of the program.
-    pub package: &'static str,
+    pub package: String,
     /// The Rust target of the firmware.
-    pub target: &'static str,
+    pub target: String,
     /// The package's features for this board.
-    pub features: &'static [&'static str],
+    pub features: Vec<String>,
+    /// The profile with which cargo builds the firmware.
+    pub profile: String,
     /// Whether the board has Wi-Fi.
     pub wifi: bool,
     /// The address range of the identity image, as the flashing tool sees it.
@@ -31,7 +49,7 @@ pub struct Board {
     pub storage: Storage,
     /// The commands that write firmware, identity and seed to the board, with the placeholders `{identity}`, `{firmware}`,
     /// `{identity_at}`, `{seed}` and `{seed_at}`.
-    pub commands: &'static [&'static str],
+    pub commands: Vec<String>,
 }
 
 /// A range of addresses, or of offsets in a flash.
@@ -55,22 +73,61 @@ pub struct Storage {
 }
 
 impl Board {
-    /// Finds a board by name.
+    fn new(description: Description, folder: Option<PathBuf>) -> Self {
+        let Description { name, title, package, target, features, profile, wifi, memory: _, identity, storage, flash } =
+            description;
+        let span = |description::Span { at, size }| Span { at, size };
+        let description::Storage { at, seeds, slots } = storage;
+        Self {
+            name,
+            title,
+            folder,
+            package,
+            target,
+            features,
+            profile,
+            wifi,
+            identity: span(identity),
+            storage: Storage { at, seeds, slots: span(slots) },
+            commands: flash.commands,
+        }
+    }
+
+    /// Finds a board of waft's source by name.
     pub fn named(name: &str) -> Option<&'static Self> {
         BOARDS.iter().find(|board| board.name == name)
     }
 
-    /// Path of the built firmware, relative to the root of a checkout.
-    pub fn firmware(&self) -> String {
-        format!("target/{}/firmware/{}", self.target, self.package)
+    /// Finds the board that a user typed: a name, or the path of a description. A path has a separator or ends in `.toml`.
+    pub fn find(typed: &str) -> Result<Self, Error> {
+        match typed.contains(std::path::is_separator) || typed.ends_with(".toml") {
+            true => Self::read(Path::new(typed)),
+            false => Self::named(typed).cloned().ok_or_else(|| unknown(typed)),
+        }
     }
 
-    /// The arguments for cargo that build the firmware from the root of a checkout. They set the target folder,
-    /// whatever the environment says about it.
+    /// Reads the description of a board of another project.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let path = absolute(path).map_err(|cause| Error::file(path, cause))?;
+        let bytes = read_at_most(&path, DESCRIPTION_MAX).map_err(|cause| Error::file(&path, cause))?;
+        let text = String::from_utf8(bytes).map_err(|_| no_description(&path, "it is no text in UTF-8"))?;
+        let description = Description::parse(&text).map_err(|problem| no_description(&path, &problem))?;
+        Ok(Self::new(description, path.parent().map(Path::to_owned)))
+    }
+
+    /// Path of the built firmware, relative to the root of the project: of a checkout of waft, or [`folder`](Self::folder).
+    pub fn firmware(&self) -> String {
+        // The profile `dev` has a folder with another name.
+        let profile = if self.profile == "dev" { "debug" } else { &self.profile };
+        format!("target/{}/{profile}/{}", self.target, self.package)
+    }
+
+    /// The arguments for cargo that build the firmware from the root of the project. They set the target folder, whatever
+    /// the environment says about it.
     pub fn build(&self) -> Vec<String> {
-        let mut arguments = ["build", "--profile", "firmware", "--package", self.package, "--target", self.target]
-            .map(str::to_owned)
-            .to_vec();
+        let Self { profile, package, target, .. } = self;
+        let mut arguments =
+            ["build", "--profile", profile, "--package", package, "--target", target].map(str::to_owned).to_vec();
         if !self.features.is_empty() {
             arguments.extend(["--features".to_owned(), self.features.join(",")]);
         }
@@ -87,7 +144,7 @@ impl Board {
     }
 
     /// The commands that build the firmware, then flash it, the identity image `identity` and the seed's image. The images
-    /// may be outside of the checkout.
+    /// may be outside of the project.
     pub fn all_commands(&self, identity: &Path) -> Vec<String> {
         let build = format!("cargo {}", self.build().join(" "));
         let word = |path: &Path| quoted(&absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy());
@@ -112,8 +169,27 @@ pub(crate) fn listed() -> String {
     lines.join("\n")
 }
 
+/// The error for a name that no board has.
+fn unknown(name: &str) -> Error {
+    let names: Vec<&str> = BOARDS.iter().map(|board| board.name.as_str()).collect();
+    Error::usage(format!(
+        "no board is called {name:?}; there are: {}. Another board is given by the path of its description, such as \
+         ./{name}.toml",
+        names.join(", ")
+    ))
+}
+
+/// The error for a file that does not describe a board.
+fn no_description(path: &Path, problem: &str) -> Error {
+    Error::new(
+        Class::Storage,
+        format!("{} does not describe a board: {problem}.", shown(path)),
+        "Mend it: firmware/boards/README.md in waft's source says what each key means.",
+    )
+}
+
 /// A word of a command line, quoted if a shell would not take it as one word.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-/\\:@%+=".contains(c);
     match word.chars().all(plain) {
         true if !word.is_empty() => word.to_owned(),
@@ -124,7 +200,7 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::description::{Description, IDENTITY_MAX};
+    use super::description::IDENTITY_MAX;
     use super::*;
 
     const GOOD: &str = r#"
@@ -147,17 +223,20 @@ mod tests {
         commands = ["write {identity} {identity_at}", "write {firmware}"]
     "#;
 
-    fn board(features: &'static [&'static str]) -> Board {
+    fn board(features: &[&str]) -> Board {
+        let commands = ["write {identity} --at {identity_at}", "write {seed} --at {seed_at}", "run {firmware}"];
         Board {
-            name: "nucleo",
-            title: "A board",
-            package: "waft-chip",
-            target: "thumbv8m",
-            features,
+            name: "nucleo".into(),
+            title: "A board".into(),
+            folder: None,
+            package: "waft-chip".into(),
+            target: "thumbv8m".into(),
+            features: features.iter().map(|&feature| feature.into()).collect(),
+            profile: "firmware".into(),
             wifi: false,
             identity: Span { at: 0x081F_E000, size: 8192 },
             storage: Storage { at: 0x0800_0000, seeds: [8192, 16384], slots: Span { at: 24576, size: 65536 } },
-            commands: &["write {identity} --at {identity_at}", "write {seed} --at {seed_at}", "run {firmware}"],
+            commands: commands.map(str::to_owned).to_vec(),
         }
     }
 
@@ -190,8 +269,42 @@ mod tests {
         let board = Board::named("mps2").unwrap();
         assert!(board.commands.iter().any(|command| command.contains("waft simulate --qemu")));
         assert_eq!(board.seed_image(Path::new("i")), None, "the flash that is simulated has a seed already");
-        assert!(listed().contains(board.title));
+        assert!(listed().contains(&board.title));
         assert!(Board::named("MPS3").is_none());
+    }
+
+    #[test]
+    fn a_board_of_another_project_is_found_by_its_path() {
+        let project = tempfile::tempdir().unwrap();
+        let path = project.path().join("kitchen.toml");
+        let find = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Board::find(path.to_str().unwrap())
+        };
+        let found = find(GOOD).unwrap();
+        assert_eq!((found.name.as_str(), found.folder.as_deref()), ("mps2", Some(project.path())));
+        assert_eq!(found.firmware(), "target/thumbv7em-none-eabihf/firmware/waft-mps2");
+        let with = |profile: &str| find(&GOOD.replacen("[memory]", &format!("profile = {profile:?}\n[memory]"), 1));
+        let released = with("release").unwrap();
+        assert_eq!(released.firmware(), "target/thumbv7em-none-eabihf/release/waft-mps2");
+        assert_eq!(released.build()[..3], ["build", "--profile", "release"]);
+        assert_eq!(with("dev").unwrap().firmware(), "target/thumbv7em-none-eabihf/debug/waft-mps2");
+        let problem = with("a b").unwrap_err().to_string();
+        assert!(problem.contains("kitchen.toml does not describe a board: profile = \"a b\""), "{problem}");
+        let problem = find(&GOOD.replacen("title", "titel", 1)).unwrap_err().to_string();
+        assert!(problem.contains("line 3: unknown field `titel`"), "{problem}");
+        std::fs::write(&path, [0xFF]).unwrap();
+        assert!(Board::read(&path).unwrap_err().to_string().contains("UTF-8"));
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        assert_eq!(Board::find("mps2").unwrap().folder, None);
+        let none = "cannot be used";
+        for (typed, text) in [("toaster", "No board is called \"toaster\""), ("toaster.toml", none), ("./mps2", none)] {
+            let error = Board::find(typed).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! The format of a board's file, `firmware/boards/<family>/<board>.toml`, which is parsed and checked when the command
-//! is built.
+//! The format of a board's file.
 //!
-//! `build.rs` compiles this file too, and creates the table [`super::BOARDS`] from the result.
+//! `build.rs` compiles this module too, and so checks the files of waft's source when the command is built.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +22,8 @@ pub(crate) struct Description {
     pub(crate) package: String,
     pub(crate) target: String,
     pub(crate) features: Vec<String>,
+    #[serde(default = "default_profile")]
+    pub(crate) profile: String,
     /// `false` if it is not given.
     #[serde(default)]
     pub(crate) wifi: bool,
@@ -60,12 +61,13 @@ pub(crate) struct Flash {
 impl Description {
     /// Parses the text of a file. The error says what is wrong in it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let description: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let description: Self = toml::from_str(text).map_err(|error| problem(text, &error))?;
         description.check().map(|()| description)
     }
 
     fn check(&self) -> Result<(), String> {
-        for (what, text) in [("name", &self.name), ("package", &self.package), ("target", &self.target)] {
+        let Self { name, package, target, profile, .. } = self;
+        for (what, text) in [("name", name), ("package", package), ("target", target), ("profile", profile)] {
             is_word(text).then_some(()).ok_or(format!("{what} = {text:?}: letters, digits, '.', '_' and '-' only"))?;
         }
         if let Some(feature) = self.features.iter().find(|feature| !is_word(feature)) {
@@ -128,6 +130,21 @@ impl Span {
 
     fn meets(self, other: &Self) -> bool {
         u64::from(self.at) < other.end() && u64::from(other.at) < self.end()
+    }
+}
+
+/// The profile of waft's own workspace.
+fn default_profile() -> String {
+    "firmware".into()
+}
+
+/// What is wrong with a text, and in which line.
+fn problem(text: &str, error: &toml::de::Error) -> String {
+    match error.span() {
+        Some(span) if span.start > 0 => {
+            format!("line {}: {}", text[..span.start].matches('\n').count() + 1, error.message())
+        }
+        _ => error.message().to_owned(),
     }
 }
 

@@ -232,7 +232,7 @@ pub(crate) struct Open {
 #[derive(Args, Debug)]
 #[command(after_help = provision_help())]
 pub(crate) struct Provision {
-    /// What kind of board it is; see below
+    /// What kind of board it is: one of those below, or the path of a description: DIR/BOARD.toml
     #[arg(long, value_name = "BOARD")]
     pub board: String,
     /// How the board is called, here and there
@@ -298,6 +298,9 @@ pub(crate) struct Simulate {
     /// How the board is called [default: as its identity says, or simulated]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// What kind of board it is, as for `waft provision` [default: mps2]
+    #[arg(long, value_name = "BOARD")]
+    pub board: Option<String>,
     /// The identity image to flash, into a board that has none [default: the one that it has, or a new one]
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
@@ -310,7 +313,7 @@ pub(crate) struct Simulate {
     /// Run the firmware of the emulated board under QEMU
     #[arg(long)]
     pub qemu: bool,
-    /// Its program [default: built from the source in which the command runs]
+    /// Its program [default: built from the board's project, or the source in which the command runs]
     #[arg(long, value_name = "ELF", requires = "qemu")]
     pub firmware: Option<PathBuf>,
     /// Lead a port of this machine to a port of the board: 8080:80; may be repeated

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::wait_for;
 use crate::address::Address;
-use crate::board::{BOARDS, Board};
+use crate::board::{Board, quoted};
 use crate::certificate::Certificate;
 use crate::cli::arguments::Provision;
 use crate::cli::interrupt::Interrupt;
@@ -20,7 +20,7 @@ use crate::trust::Peer;
 /// Runs the command.
 pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     super::check_is_file(&args.output, "standard output")?;
-    let board = Board::named(&args.board).ok_or_else(|| unknown(&args.board))?;
+    let board = &Board::find(&args.board)?;
     let (mut plan, ssid) = read(&args, board)?;
     let home = super::home()?;
     let own = super::open_identity(&home, ui)?;
@@ -65,18 +65,14 @@ fn read(args: &Provision, board: &Board) -> Result<(Plan, Option<settings::Ssid>
     Ok((Plan { name, senders: Vec::new(), policy: settings::policy(args.policy), network, at }, ssid))
 }
 
-fn unknown(board: &str) -> Error {
-    let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
-    Error::usage(format!("no board is called {board:?}; there are: {}", names.join(", ")))
-}
-
 fn tell(peer: &Peer, board: &Board, images: &Images, ui: &Ui) {
     let (name, fingerprint) = (peer.name.as_str(), peer.certificate.fingerprint().to_string());
     let (path, seed) = (shown(&images.identity), images.seed.as_deref().map(shown));
     ui.say(format!("Made {name}'s identity in {path}, for: {}.", board.title));
     ui.print(format!("{name}  {fingerprint}"));
-    let commands = board.all_commands(&images.identity);
-    ui.event(&Event::Provisioned { name, board: board.name, fingerprint, path, seed, commands: &commands });
+    let (commands, folder) = (board.all_commands(&images.identity), board.folder.as_deref().map(shown));
+    let event = Event::Provisioned { name, board: &board.name, fingerprint, path, seed, folder, commands: &commands };
+    ui.event(&event);
 }
 
 fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
@@ -88,7 +84,11 @@ fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
 }
 
 fn tell_commands(board: &Board, path: &Path, ui: &Ui) {
-    ui.print("\nTo build and flash, from the top of waft's source:");
+    let from = match &board.folder {
+        Some(folder) => quoted(&folder.to_string_lossy()),
+        None => "the top of waft's source".into(),
+    };
+    ui.print(format!("\nTo build and flash, from {from}:"));
     board.all_commands(path).iter().for_each(|command| ui.print_command(command));
     ui.print("");
 }
@@ -111,6 +111,6 @@ mod tests {
         };
         let wired = Board::named("mps2").unwrap();
         assert!(read(&args, wired).is_err_and(|error| error.to_string().contains("mps2 has no Wi-Fi")));
-        assert!(read(&args, &Board { wifi: true, ..*wired }).unwrap().1.is_some());
+        assert!(read(&args, &Board { wifi: true, ..wired.clone() }).unwrap().1.is_some());
     }
 }

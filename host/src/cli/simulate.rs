@@ -26,12 +26,12 @@ use crate::home::Home;
 use crate::name::Name;
 use crate::net::{Endpoint, listen};
 use crate::provision::{Images, Plan, image_error};
-use crate::simulation::hosted;
 use crate::simulation::socket::Port;
 use crate::simulation::state::{State, read_image};
+use crate::simulation::{flash, hosted};
 use crate::trust::Trust;
 
-/// The type of board to simulate. The hosted board keeps its flash in the same place as the emulated one.
+/// The default type of board to simulate. The hosted board keeps its flash in the same place as the emulated one.
 const BOARD: &str = "mps2";
 /// The default name of a board.
 const UNNAMED: &str = "simulated";
@@ -45,7 +45,8 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
         Endpoint::Everywhere(port) => (Ipv4Addr::LOCALHOST, port).into(),
         Endpoint::At(at) => at,
     };
-    let board = Board::named(BOARD).expect("the build includes the file of every board");
+    let board = &Board::find(args.board.as_deref().unwrap_or(BOARD))?;
+    flash::check_fit(board)?;
     let given = args.identity.as_deref().map(read_identity).transpose()?;
     let name = name(args.name.as_deref(), given.as_ref().map(|(_, identity)| identity))?;
     let firmware = match args.qemu {
@@ -92,14 +93,20 @@ async fn firmware(
     if at.is_ipv6() {
         return Err(ipv4_only());
     }
+    qemu::check(board)?;
     if qemu::program().is_none() {
         return Err(qemu::no_qemu());
     }
     if let Some(path) = &args.firmware {
         return firmware::given(path);
     }
-    let here = std::env::current_dir().map_err(|cause| Error::file(".", cause))?;
-    let root = firmware::source(&here, board).ok_or_else(firmware::no_firmware)?;
+    let root = match &board.folder {
+        Some(project) => project.clone(),
+        None => {
+            let here = std::env::current_dir().map_err(|cause| Error::file(".", cause))?;
+            firmware::source(&here, board).ok_or_else(firmware::no_firmware)?
+        }
+    };
     tokio::select! {
         // Ctrl-C reaches cargo, too: report the interruption rather than cargo's failure.
         built = firmware::build(&root, board, ui) => interrupt.check().and(built),

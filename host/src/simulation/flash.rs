@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
+use crate::board::{Board, Storage};
 use crate::error::{Class, Error, shown};
 use crate::new_file::{NewFile, folder_of};
 use crate::platform;
@@ -29,6 +30,22 @@ pub(crate) const BLOCK: usize = 4 << 10;
 pub(crate) const UNIT: usize = 4;
 
 const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
+
+/// Checks that the storage of a board lies in such a flash, in whole blocks.
+pub(crate) fn check_fit(board: &Board) -> Result<(), Error> {
+    let Storage { seeds: [first, second], slots, .. } = board.storage;
+    let spans = [(first, BLOCK as u32), (second, BLOCK as u32), (slots.at, slots.size)];
+    let fits = |(at, size): (u32, u32)| {
+        let is_aligned = [at, size].iter().all(|number| number.is_multiple_of(BLOCK as u32));
+        is_aligned && u64::from(at) + u64::from(size) <= SIZE as u64
+    };
+    if spans.into_iter().all(fits) {
+        return Ok(());
+    }
+    let (mib, kib) = (SIZE >> 20, BLOCK >> 10);
+    let why = format!("a simulated board has {mib} MiB of flash, in blocks of {kib} KiB");
+    Err(Error::usage(format!("the storage of {} is not in the flash: {why}", board.name)))
+}
 
 /// Creates a flash unless one exists: blank except for the first record of a seed at `seed_at`. Only its owner can read
 /// it, because of the seed.
@@ -213,6 +230,23 @@ mod tests {
 
     /// Behind all that the tests write.
     const SEED_AT: u32 = (SIZE - 2 * BLOCK) as u32;
+
+    #[test]
+    fn a_storage_lies_in_the_flash() {
+        let board = Board::named("mps2").unwrap();
+        assert!(crate::board::BOARDS.iter().all(|board| check_fit(board).is_ok()));
+        for change in [
+            |storage: &mut Storage| storage.seeds[1] += 1,
+            |storage: &mut Storage| storage.seeds[0] = SIZE as u32,
+            |storage: &mut Storage| storage.slots.size -= 2,
+            |storage: &mut Storage| storage.slots.at = (SIZE - BLOCK) as u32,
+        ] {
+            let mut board = board.clone();
+            change(&mut board.storage);
+            let error = check_fit(&board).unwrap_err();
+            assert!(error.to_string().contains("of flash, in blocks of 4 KiB"), "{error}");
+        }
+    }
 
     fn flash() -> (tempfile::TempDir, FlashFile) {
         let folder = tempfile::tempdir().unwrap();

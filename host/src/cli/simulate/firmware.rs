@@ -46,7 +46,7 @@ fn is_program(head: &[u8]) -> bool {
 pub(crate) fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
     let has_board = |folder: &&Path| {
         let families = std::fs::read_dir(folder.join(FAMILIES)).into_iter().flatten().flatten();
-        let mut files = families.map(|family| family.path().join(board.name).with_extension("toml"));
+        let mut files = families.map(|family| family.path().join(&board.name).with_extension("toml"));
         files.any(|file| file.is_file())
     };
     folder.ancestors().find(has_board).map(Path::to_owned)
@@ -63,14 +63,14 @@ pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf
     let status = cargo.status().await.map_err(|cause| Error::file("cargo", cause))?;
     match status.success() {
         true => Ok(root.join(board.firmware())),
-        false => Err(build_failed(board.target)),
+        false => Err(build_failed(&board.target)),
     }
 }
 
 /// Installs the target. A pinned toolchain that is already installed does not fetch missing targets by itself.
 async fn fetch_target(root: &Path, board: &Board, ui: &Ui) {
     let asked = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", board.target])
+        .args(["--print", "target-libdir", "--target", &board.target])
         .current_dir(root)
         .stdin(Stdio::null())
         .output()

@@ -40,6 +40,8 @@ use crate::simulation::state::State;
 pub(crate) const PROGRAM: &str = "qemu-system-arm";
 /// The machine that it emulates.
 const MACHINE: &str = "mps2-an386,memory-backend=nor";
+/// The target of the programs that this machine runs.
+const TARGET: &str = "thumbv7em-none-eabihf";
 /// The text that the console prints once the board's network is up and it accepts connections.
 const LISTENING: &[u8] = b"Listening at ";
 /// Time that QEMU may take to end.
@@ -50,6 +52,18 @@ pub(crate) fn program() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let file = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| path.is_file())
+}
+
+/// Checks that this machine can run the board's firmware.
+pub(crate) fn check(board: &Board) -> Result<(), Error> {
+    if board.target == TARGET {
+        return Ok(());
+    }
+    let Board { name, target, .. } = board;
+    Err(Error::usage(format!(
+        "the emulator runs programs for {TARGET}, but those of {name} are for {target}: leave --qemu out, or name another \
+         board"
+    )))
 }
 
 /// A port of this machine that is forwarded to a port of the board.
@@ -277,6 +291,13 @@ impl Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_board_with_another_core_is_not_emulated() {
+        assert!(check(Board::named("mps2").unwrap()).is_ok());
+        let error = check(Board::named("nucleo-h563zi").unwrap()).unwrap_err();
+        assert!(error.to_string().contains("those of nucleo-h563zi are for thumbv8m"), "{error}");
+    }
 
     #[test]
     fn a_board_is_heard_to_listen_once() {

@@ -74,6 +74,9 @@ pub(crate) enum Event<'a> {
         /// The file with the first record of the board's seed, for boards that are flashed with one.
         #[serde(skip_serializing_if = "Option::is_none")]
         seed: Option<String>,
+        /// The folder in which the commands run, unless that is waft's source.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        folder: Option<String>,
         /// The commands that build the firmware and flash it and the images.
         commands: &'a [String],
     },
@@ -249,6 +252,7 @@ mod tests {
                 fingerprint: text(),
                 path: text(),
                 seed: Some(text()),
+                folder: Some(text()),
                 commands: addresses,
             },
             Event::Ready { address: Some(&addresses[0]), addresses, code: Some("0123") },
