@@ -19,7 +19,8 @@ fn main() {
     println!("cargo::rerun-if-changed={FOLDER}");
     match gather() {
         Ok(boards) => {
-            let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("boards.rs");
+            let out =
+                PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for a build script")).join("boards.rs");
             fs::write(out, list(&boards)).expect("cargo's own folder can be written");
         }
         Err(problem) => println!("cargo::error={problem}"),

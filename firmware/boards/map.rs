@@ -45,7 +45,7 @@ struct Storage {
 }
 
 impl Description {
-    /// Parses a description. The error says what is wrong with it.
+    /// Parses a description. The error says what is wrong with the description.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let description: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         let regions: Vec<_> = description.memory.values().map(Span::range).collect::<Result<_, _>>()?;
@@ -60,7 +60,7 @@ impl Description {
         }
     }
 
-    /// The linker's memory regions, as the text of `memory.x`. `more` is appended: the additions of the chip family.
+    /// The linker's memory regions, as the text of `memory.x`. `more` is appended: the symbols that the chip family needs.
     pub(crate) fn memory_x(&self, more: &str) -> String {
         let mut text = String::from("MEMORY\n{\n");
         for (name, Span { at, size }) in &self.memory {

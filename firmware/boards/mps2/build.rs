@@ -1,6 +1,11 @@
-//! Generates `memory.x` for the linker and `map.rs` for the programs from the board's description, `mps2.toml`.
+//! Generates the linker's memory regions and the programs' constants from the board's description.
 //!
-//! Each program has its own `memory.x`, because the web server needs more RAM than the others.
+//! ```text
+//! mps2.toml ──► OUT_DIR/<program>/memory.x   regions, included by the linker script `link.x` of cortex-m-rt
+//!           └─► OUT_DIR/map.rs               constants, included by `src/board.rs`
+//! ```
+//!
+//! Each program has its own `memory.x`, because the web server needs more RAM than the other programs.
 
 #[path = "../map.rs"]
 mod map;
@@ -12,14 +17,16 @@ use map::{Description, Span};
 
 const DESCRIPTION: &str = "mps2.toml";
 
-/// The programs that use the RAM of the description.
+/// The programs whose RAM is the region `ram` of the description.
 const PROGRAMS: [&str; 2] = ["waft-mps2", "waft-mps2-trials"];
-/// The program of the web server. It needs a socket for each connection that a browser opens at a time.
+/// The web server's program. A browser opens several connections at once, and each needs a socket with buffers in RAM.
 const WEB: &str = "waft-mps2-web";
-/// The RAM of the web server: after the regions of the description, in a block of 4 MiB that this machine has there.
+/// The region `ram` of the web server, in place of the description's. It begins at the address where the regions of the
+/// description end. The emulated machine has 4 MiB of RAM from 0x2000_0000.
 const WEB_RAM: Span = Span { at: 0x2001_8000, size: 0x3_0000 };
 
-/// Additions to the linker script: the stack and the retained memory have regions of their own.
+/// Symbols for the linker script: the ends of the region `stack`, between which cortex-m-rt puts the stack, and the
+/// ends of the region `retained`, whose content survives a reset (see `src/retained.rs`).
 const MORE: &str = "\
 _stack_start = ORIGIN(STACK) + LENGTH(STACK);
 _stack_end = ORIGIN(STACK);
@@ -32,14 +39,16 @@ fn main() {
         println!("cargo:rerun-if-changed={input}");
     }
     let mut board = description();
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for a build script"));
     write(&out.join("map.rs"), &board.map_rs());
     for program in PROGRAMS {
         write_linker_script(&out, program, &board);
     }
+    // `map.rs` is the same for all programs: it has no constant for the RAM.
     board.memory.insert("ram".into(), WEB_RAM);
     write_linker_script(&out, WEB, &board);
-    // cortex-m-rt includes this file. It stays empty because the firmware defines its interrupt vector table itself.
+    // `link.x` includes this file, which names the handler of each interrupt. It is empty because `src/interrupts.rs`
+    // defines the table of handlers itself.
     write(&out.join("device.x"), "");
     println!("cargo:rustc-link-search={}", out.display());
     for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
@@ -47,7 +56,8 @@ fn main() {
     }
 }
 
-/// Writes the linker script of a program, with the regions of `board`.
+/// Writes `memory.x` for a program, with the regions of `board`, into a folder that only this program's linker
+/// searches.
 fn write_linker_script(out: &Path, program: &str, board: &Description) {
     let folder = out.join(program);
     fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -61,7 +71,7 @@ fn description() -> Description {
     assert_eq!(
         (&*board.name, &*board.features),
         ("mps2", &["an386".to_owned()][..]),
-        "{DESCRIPTION} is of another board"
+        "{DESCRIPTION} describes another board"
     );
     board
 }

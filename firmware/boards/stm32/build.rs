@@ -1,4 +1,9 @@
-//! Generates `memory.x` for the linker and `map.rs` for the program from the description of the chosen board.
+//! Generates the linker's memory regions and the program's constants from the description of the chosen board.
+//!
+//! ```text
+//! <board>.toml ──► OUT_DIR/memory.x   regions, included by the linker script `link.x` of cortex-m-rt
+//!              └─► OUT_DIR/map.rs     constants, included by `src/main.rs`
+//! ```
 
 #[path = "../map.rs"]
 mod map;
@@ -8,17 +13,17 @@ use std::{env, fs};
 
 use map::Description;
 
-/// An addition to the linker script: the stack may grow down to this address, which is the core's stack limit. The 2
-/// KiB below it are for the handlers that run after a stack overflow.
+/// A symbol for the linker script: the lowest address of the stack, at which the core detects an overflow (MSPLIM). The
+/// 2 KiB below it are for the handlers that run after an overflow.
 const MORE: &str = "_stack_end = __euninit + 0x800;\n";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=../map.rs");
     println!("cargo:rerun-if-changed=.");
-    // On a host no board is chosen, and only the library is built.
+    // If no board is chosen, as on a host, only the library is built, which needs none of these files.
     if let Some(board) = chosen() {
-        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for a build script"));
         write(&out.join("memory.x"), &board.memory_x(MORE));
         write(&out.join("map.rs"), &board.map_rs());
         println!("cargo:rustc-link-search={}", out.display());
