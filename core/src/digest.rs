@@ -1,7 +1,8 @@
 //! BLAKE3 digests, and the hasher that computes them.
 //!
-//! The archive uses them for files, manifests and its root; a session uses them to compare the prefix of an archive
-//! that the receiver holds with the sender's. PROTOCOL.md, sections 6 and 8.
+//! An archive contains the digest of each file, and ends with its root: the digest of the manifest's digest and all
+//! file digests. To resume a transfer, a session compares the digest of the prefix that the receiver holds with the
+//! digest of the same prefix of the sender's archive. PROTOCOL.md, sections 6 (steps 6 and 7) and 8.
 
 use core::fmt;
 
@@ -35,23 +36,23 @@ impl fmt::Debug for Digest {
 pub struct Hasher(blake3::Hasher);
 
 impl Hasher {
-    /// A hasher that has seen no bytes.
-    #[inline(never)]
+    /// A hasher for a new stream, to which no bytes were added yet.
+    #[inline(never)] // A hasher takes about 2 KiB. Inlined, its parts would take space in the caller's frame, too.
     pub fn new() -> Self {
         Self(blake3::Hasher::new())
     }
 
-    /// Adds the next bytes.
+    /// Adds the next bytes of the stream.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all bytes so far.
+    /// The digest of all bytes that were added so far. More can be added afterwards.
     pub fn digest(&self) -> Digest {
         Digest(self.0.finalize().into())
     }
 
-    /// Begins again with no bytes, in place.
+    /// Forgets all bytes, to begin a new stream. Unlike a new hasher, this one need not be moved into its place.
     pub fn reset(&mut self) {
         self.0.reset();
     }

@@ -13,7 +13,7 @@ pub struct ContentHasher {
 }
 
 impl ContentHasher {
-    /// The hasher for the archive with this manifest digest, before its first file.
+    /// The hasher for the archive whose manifest has the digest `manifest`, before the archive's first file.
     pub fn new(manifest: &Digest) -> Self {
         let mut hasher = Self { file: Hasher::new(), root: Hasher::new() };
         hasher.root.update(&manifest.0);
@@ -83,8 +83,8 @@ enum State {
 }
 
 impl ContentReader {
-    /// The reader for the bytes after this manifest.
-    #[inline(never)]
+    /// The reader for the bytes after the manifest with this summary.
+    #[inline(never)] // For the reason that `Hasher::new` gives.
     pub fn new(manifest: &Summary) -> Self {
         let files = manifest.shape.files;
         let hasher = ContentHasher::new(&manifest.digest);
