@@ -1,7 +1,9 @@
-//! Reads a manifest entry by entry, and keeps the directories open that lead to the current entry.
+//! Goes through a folder in the order of its manifest: [`Entries`] reads a manifest from a file, entry by entry, and
+//! [`Descent`] keeps the directories open that contain the current entry.
 //!
-//! Both sides read their spooled manifest a second time: the sender to open each file, the receiver to create it.
-//! PROTOCOL.md, section 8.1.
+//! The sender reads the temporary file that the walk wrote, to open the files that it sends (`source`). The receiver
+//! reads the staged manifest, to create the files (`store::tree`) and to move them into the target (`store::merge`),
+//! and any manifest with which it compares the target (`store::compare`). PROTOCOL.md, section 8.1.
 
 use std::io::{self, BufRead};
 use std::time::{Duration, SystemTime};
@@ -9,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use cap_std::fs::Dir;
 use waft_core::archive::{Kind, ManifestReader, Modified};
 
-/// The entries of a manifest.
+/// Reads the entries of a manifest, one after the other.
 pub(crate) struct Entries<R> {
     input: R,
     reader: ManifestReader,
@@ -17,32 +19,34 @@ pub(crate) struct Entries<R> {
     index: u32,
 }
 
-/// An entry without its path, which [`Entries::path`] holds until the next call.
+/// An entry of a manifest without its path, which [`Entries::path`] returns until the next call of [`Entries::next`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
     pub(crate) kind: Kind,
     pub(crate) mode: u16,
     pub(crate) modified: Modified,
-    /// Number of components in its path.
+    /// Number of components in the entry's path: 1 in the root directory.
     pub(crate) depth: usize,
-    /// Position in the manifest, from 0.
+    /// Index of the entry in the manifest, from 0.
     pub(crate) index: u32,
 }
 
-/// The reason why a manifest that was checked before cannot be read back.
+/// The reason why the next entry of a manifest cannot be read.
 #[derive(Debug)]
 pub(crate) enum EntriesError {
+    /// Reading failed, or the manifest is shorter than stated.
     Io(io::Error),
+    /// The bytes are not a valid manifest.
     Damaged,
 }
 
 impl<R: BufRead> Entries<R> {
-    /// Reads the manifest of `length` bytes at the start of `input`.
+    /// Reads the manifest of `length` bytes that begins at the current position of `input`.
     pub(crate) fn new(input: R, length: u32) -> Self {
         Self { input, reader: ManifestReader::new(length), path: String::new(), index: 0 }
     }
 
-    /// Returns the next entry.
+    /// Returns the next entry, or `None` after the last one.
     pub(crate) fn next(&mut self) -> Result<Option<Item>, EntriesError> {
         loop {
             let before = self.input.fill_buf().map_err(EntriesError::Io)?;
@@ -69,26 +73,27 @@ impl<R: BufRead> Entries<R> {
         }
     }
 
-    /// The path of the entry that was returned last.
+    /// The path of the entry that [`next`](Self::next) returned last.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    /// The last component of that path.
+    /// The last component of [`path`](Self::path).
     pub(crate) fn name(&self) -> &str {
         self.path.rsplit_once('/').map_or(self.path.as_str(), |(_, name)| name)
     }
 
-    /// Returns the input.
+    /// Returns the input, positioned after the entries that were read.
     pub(crate) fn into_input(self) -> R {
         self.input
     }
 }
 
-/// The open directories between the root and the current entry, each with a value of the caller.
+/// The directories that contain the current entry, from the root downwards, kept open. Each of them except the root has
+/// a value of type `T`, in which the caller keeps what it needs when it leaves the directory.
 ///
-/// Entries below a directory follow it directly in the manifest, so a stack is enough, and an entry's depth says how
-/// many directories stay open.
+/// In a manifest the entries below a directory follow that directory directly, so the open directories form a stack. An
+/// entry of depth n is in n directories, of which one is the root.
 pub(crate) struct Descent<T> {
     root: Dir,
     levels: Vec<(Dir, T)>,
@@ -99,35 +104,36 @@ impl<T> Descent<T> {
         Self { root, levels: Vec::new() }
     }
 
-    /// Removes and returns the deepest directory if an entry of that depth is not inside it. Call it until it returns
-    /// `None`.
+    /// Removes and returns the deepest open directory, unless it contains the next entry, whose depth is `depth`. Call
+    /// this before each entry until it returns `None`. After the last entry, a depth of 1 closes all directories but
+    /// the root.
     pub(crate) fn leave(&mut self, depth: usize) -> Option<(Dir, T)> {
         if self.levels.len() >= depth { self.levels.pop() } else { None }
     }
 
-    /// The directory that contains the current entry.
+    /// The deepest open directory: the one that contains the current entry.
     pub(crate) fn here(&self) -> &Dir {
         self.levels.last().map_or(&self.root, |(dir, _)| dir)
     }
 
-    /// All open directories with their values, from the root, which has no value.
+    /// All open directories from the root downwards, each with its value: `None` for the root.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Dir, Option<&T>)> {
         let levels = self.levels.iter().map(|(dir, kept)| (dir, Some(kept)));
         std::iter::once((&self.root, None)).chain(levels)
     }
 
-    /// The value of the directory that contains the current entry. `None` for the root.
+    /// The value of the directory that contains the current entry, or `None` if that directory is the root.
     pub(crate) fn kept(&mut self) -> Option<&mut T> {
         self.levels.last_mut().map(|(_, kept)| kept)
     }
 
-    /// Enters a directory that is in [`Descent::here`].
+    /// Makes `dir`, which is in [`here`](Self::here), the deepest open directory. `kept` is its value.
     pub(crate) fn enter(&mut self, dir: Dir, kept: T) {
         self.levels.push((dir, kept));
     }
 }
 
-/// Converts an archive's time to the system's. `None` if the system cannot express it.
+/// Converts a modification time from an archive to the system's type. `None` if the system's type cannot express it.
 pub(crate) fn system_time(modified: Modified) -> Option<SystemTime> {
     let whole = Duration::from_secs(modified.seconds.unsigned_abs());
     let at = if modified.seconds < 0 {
@@ -138,11 +144,12 @@ pub(crate) fn system_time(modified: Modified) -> Option<SystemTime> {
     at?.checked_add(Duration::from_nanos(modified.nanos.into()))
 }
 
-/// Converts the system's time to an archive's.
+/// Converts a modification time from the file system to the archive's type.
 pub(crate) fn modified(time: SystemTime) -> Modified {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => Modified { seconds: after.as_secs() as i64, nanos: after.subsec_nanos() },
         Err(error) => {
+            // Seconds are rounded down, and the nanoseconds are counted upwards from there.
             let before = error.duration();
             let (borrow, nanos) = match before.subsec_nanos() {
                 0 => (0, 0),
@@ -158,9 +165,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_survive() {
+    fn a_time_is_the_same_after_conversion_to_the_system_and_back() {
         for (seconds, nanos) in [(0, 0), (1, 5), (-1, 0), (-1, 999_999_999), (-2, 1), (1 << 33, 7)] {
-            // Windows counts in units of 100 ns.
+            // The system time of Windows has a resolution of 100 ns.
             let time = Modified { seconds, nanos: if cfg!(windows) { nanos / 100 * 100 } else { nanos } };
             assert_eq!(modified(system_time(time).unwrap()), time);
         }

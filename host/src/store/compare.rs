@@ -136,7 +136,7 @@ impl<'a> Comparison<'a> {
         Some(())
     }
 
-    /// Closes the open directories that do not contain an entry of that depth.
+    /// Closes the open directories that do not contain an entry of depth `depth`.
     fn leave(&mut self, depth: usize) -> Option<()> {
         while let Some((dir, level)) = self.open.leave(depth) {
             self.holds_only(&dir, level.children, |_| false)?;

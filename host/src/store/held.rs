@@ -206,7 +206,7 @@ fn present<T>(opened: io::Result<T>) -> Option<Option<T>> {
     }
 }
 
-/// Opens a file of that length to continue at its end.
+/// Opens a file to append to it. `None` if its length is not `length`.
 fn append(dir: &Dir, name: &str, length: u64) -> Option<File> {
     let mut options = OpenOptions::new();
     options.write(true).follow(FollowSymlinks::No);

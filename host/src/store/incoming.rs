@@ -1,4 +1,4 @@
-//! The manifest while it arrives: checked, and spooled to the staging area, before any file is created from it.
+//! The manifest while it arrives: it is checked and written to the staging area before any file is created from it.
 //!
 //! PROTOCOL.md, sections 8.1 and 8.2.
 

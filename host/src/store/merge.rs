@@ -139,7 +139,7 @@ impl Moving<'_> {
         moved.map_err(|error| unfinished(self.place, path, error))
     }
 
-    /// Closes the open directories that do not contain an entry of that depth.
+    /// Closes the open directories that do not contain an entry of depth `depth`.
     fn leave(&mut self, depth: usize, step: Step<'_>) -> Result<()> {
         while let Some((dir, Level { item, path })) = self.to.leave(depth) {
             self.from.leave(depth);

@@ -58,7 +58,7 @@ impl Preflight<'_> {
         Ok(())
     }
 
-    /// Closes the open directories that do not contain an entry of that depth.
+    /// Closes the open directories that do not contain an entry of depth `depth`.
     fn leave(&mut self, depth: usize) {
         while let Some((dir, closed)) = self.open.leave(depth) {
             self.here.pop();

@@ -167,7 +167,7 @@ fn commit_and_stop(store: &mut DirectoryStore, changes: u32) -> Answer<Receipt> 
 }
 
 #[test]
-fn a_folder_survives() {
+fn a_folder_is_received_in_pieces_of_any_size() {
     let bench = Bench::planted();
     for piece in [1 << 20, 65536, 1024, 31, 1] {
         let mut store = bench.store();
@@ -180,7 +180,7 @@ fn a_folder_survives() {
 }
 
 #[test]
-fn folders_without_files_survive() {
+fn a_folder_with_only_empty_directories_is_received() {
     let bench = Bench::new(|at| fs::create_dir_all(at.join("a/b")).unwrap());
     bench.check(bench.receive(&mut bench.store()).unwrap());
 }

@@ -138,7 +138,7 @@ impl Tree {
         Ok(item)
     }
 
-    /// Closes the open directories that do not contain an entry of that depth.
+    /// Closes the open directories that do not contain an entry of depth `depth`.
     fn leave(&mut self, place: &Place, depth: usize) -> Result<()> {
         while let Some((dir, level)) = self.open.leave(depth) {
             self.finish_dir(&dir, &level.item).map_err(|error| place.at_staging(TREE, error))?;
