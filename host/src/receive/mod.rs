@@ -202,7 +202,7 @@ impl Receiver {
         self.state.peers.close();
     }
 
-    /// What the last transfer left beside the target, if it left something.
+    /// What an interrupted transfer left in the staging area, if it left anything.
     pub async fn left_behind(&mut self) -> Option<LeftBehind> {
         self.state.store.left_behind().await
     }

@@ -1,4 +1,4 @@
-//! The operations of [`DirectoryStore`](super::DirectoryStore), as calls that block their thread.
+//! The operations of [`DirectoryStore`](super::DirectoryStore), as calls that block the thread of the caller.
 //!
 //! Everything is staged beside the target (see `staging`) and appears in the target at commit: with one rename if the
 //! target is absent or empty, otherwise file by file under an intent log (see `merge`). PROTOCOL.md, section 8.
@@ -46,7 +46,7 @@ pub(super) type Explained = (StoreError, Option<FileError>);
 /// What the store holds of the offered archive.
 enum State {
     Idle,
-    /// The target already is the offered folder.
+    /// The target already holds the offered folder.
     Whole {
         offered: Offered,
         root: Digest,
@@ -85,8 +85,8 @@ impl BlockingStore {
         }
     }
 
-    /// Finishes moving files into the target if a process was interrupted while it did so. Returns whether there was
-    /// anything to finish.
+    /// If a process was interrupted while it moved files into the target, moves the remaining files. Returns whether
+    /// there was such a process.
     pub(super) fn recover(&self) -> Result<bool> {
         merge::recover(&self.place)
     }
@@ -97,7 +97,7 @@ impl BlockingStore {
         staging.remove(&self.place).map(|()| true).map_err(|error| self.place.at_staging("", error).into())
     }
 
-    /// What the staging area holds, if it holds something.
+    /// What an interrupted transfer left in the staging area, if it left anything.
     pub(super) fn left_behind(&self) -> Option<LeftBehind> {
         let staging = Staging::existing(&self.place).ok()??;
         // The manifest is written before the first file, and removed before the first file is removed.
@@ -113,7 +113,7 @@ impl BlockingStore {
         self.manifest
     }
 
-    /// Number of bytes of that archive that are written.
+    /// Number of bytes of the current archive that are written.
     pub(super) fn durable(&self) -> u64 {
         match &self.state {
             State::Idle => 0,
@@ -139,7 +139,7 @@ impl BlockingStore {
         }
     }
 
-    /// Starts or resumes the offered archive. Returns the prefix of it that the store already holds.
+    /// Starts or resumes the offered archive. Returns the prefix of the archive that the store already holds.
     pub(super) fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
         self.state = State::Idle;
         self.manifest = None;

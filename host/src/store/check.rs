@@ -1,5 +1,5 @@
-//! Checks that need no byte of the folder: at the start of a receiver, and when a folder is offered, before the user is
-//! asked for a code or a key.
+//! Checks of the target that need no byte of a folder. They run when a receiver starts, when a sender connects, and
+//! when a folder is offered, before the user is asked for a code or a key.
 
 use std::ffi::OsStr;
 use std::io;
@@ -25,8 +25,8 @@ const COUNTED: u32 = 4_096;
 const COUNTING: Duration = Duration::from_millis(500);
 
 impl BlockingStore {
-    /// Checks that a folder can be received here at all, by creating the staging area and removing it again. Returns
-    /// the notes that the user should see before a transfer.
+    /// Checks that this target can receive folders, by creating the staging area and removing it again. Returns the
+    /// notes that the user should see before a transfer.
     pub(super) fn probe(&mut self) -> Result<Vec<Note>> {
         let mut notes: Vec<_> = self.place.in_place.map(Note::InPlace).into_iter().collect();
         self.may_put()?;
@@ -70,19 +70,20 @@ impl BlockingStore {
         }
     }
 
-    /// Returns the error with which the store would refuse a folder of that shape that no sender offers, as far as its
-    /// manifest does not matter.
+    /// Fails as the store would fail to begin the folder in a sealed file, which has this shape and no sender, as far
+    /// as that can be known without the folder's manifest.
     pub(super) fn foresee_opening(&self, shape: &Shape) -> Result<()> {
         self.foresee_unless(shape, |target| self.may_hold(&target, shape))
     }
 
-    /// Returns the error with which the store would refuse the offered folder, as far as its manifest does not matter.
+    /// Fails as the store would fail to begin the offered folder, as far as that can be known without the folder's
+    /// manifest.
     pub(super) fn foresee(&self, offered: &Offered) -> Result<()> {
         self.foresee_unless(&offered.shape, |target| self.may_be_committed(target, offered))
     }
 
-    /// Runs the checks of the two functions above. They pass early if `is_there` says that the target may already be
-    /// the folder.
+    /// Runs the checks of [`foresee`](Self::foresee) and [`foresee_opening`](Self::foresee_opening). If `is_there` says
+    /// that the target may already hold the folder, the remaining checks are skipped.
     fn foresee_unless(&self, shape: &Shape, is_there: impl FnOnce(Dir) -> bool) -> Result<()> {
         if !self.is_staging() && Staging::is_in_use(&self.place) {
             return Err(Staging::in_use(&self.place));
@@ -101,8 +102,8 @@ impl BlockingStore {
         if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
     }
 
-    /// Whether the target has as many entries, files and bytes as a folder of that shape, or more if it may hold other
-    /// files.
+    /// Whether the target has as many entries, files and bytes as a folder of `shape`, or more if the target may hold
+    /// other files.
     fn may_hold(&self, target: &Dir, shape: &Shape) -> bool {
         let mut counted = Counted::default();
         match counted.count(target, shape.entries, &|name| self.place.ignores(name)) {
@@ -220,7 +221,7 @@ impl Counted {
         Ok(true)
     }
 
-    /// Length of the archive of these entries, with a manifest as long as in that shape.
+    /// Length of the archive of these entries, if its manifest is as long as `shape` says.
     fn archive(&self, shape: &Shape) -> u64 {
         u64::from(shape.manifest) + self.bytes + 32 * (u64::from(self.files) + 1)
     }

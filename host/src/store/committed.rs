@@ -30,7 +30,8 @@ impl BlockingStore {
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
         let (file, start) = (record.file, record.manifest_start);
         let whole = compare(target, file, start, &offered.shape, self.rules(capabilities, self.overwrite))?;
-        // The sender learns only about content that it sent itself, not about local changes.
+        // The digests are returned only for content that this sender sent. They must tell it nothing about local
+        // changes.
         (whole.root == record.root).then_some((record.manifest_digest, whole))
     }
 
@@ -42,7 +43,7 @@ impl BlockingStore {
         resembles(target, file, manifest_start, &offered.shape, self.rules(capabilities, self.overwrite))
     }
 
-    /// Returns the digests of the archive if the target holds exactly the folder with that manifest.
+    /// Compares the target with `manifest` (see [`compare`]). The target must hold no other files.
     pub(super) fn holds(&mut self, manifest: impl Read + Seek, shape: &Shape) -> Option<Whole> {
         let Ok(Found::Filled(target)) = self.place.look() else { return None };
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);

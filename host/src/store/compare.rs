@@ -44,8 +44,10 @@ pub(super) struct Rules<'a> {
     pub(super) place: &'a Place,
 }
 
-/// Returns the digests of the archive whose manifest begins at offset `start` of `manifest`, if the target holds that
-/// archive. `None` if anything differs or cannot be read.
+/// Compares the target with the manifest that begins at offset `start` of `manifest`. If the target has the manifest's
+/// entries, with their sizes, modes and times, returns the digests of the archive made from the target's content.
+/// `None` if anything differs or cannot be read. A manifest says nothing about content, so the caller compares the
+/// digests.
 pub(super) fn compare(
     target: Dir,
     manifest: impl Read + Seek,
@@ -56,7 +58,7 @@ pub(super) fn compare(
     Comparison::run(target, manifest, start, shape, rules, true)
 }
 
-/// Whether the target looks as if it held that archive, by names, sizes, modes and times. Reads no content.
+/// Whether [`compare`] would return digests, so far as that can be known without reading content.
 pub(super) fn resembles(target: Dir, manifest: impl Read + Seek, start: u64, shape: &Shape, rules: Rules<'_>) -> bool {
     Comparison::run(target, manifest, start, shape, rules, false).is_some()
 }

@@ -15,15 +15,15 @@ pub(super) type Result<T> = std::result::Result<T, Failure>;
 /// A failure, before the store splits it into a [`StoreError`] and a [`FileError`].
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The file system reported an error, which determines the error for the session.
+    /// The file system reported an error, from which the error for the session is derived.
     Io(FileError),
-    /// The archive or the offer is at fault.
+    /// An error for the session that concerns no path in particular.
     Refused(StoreError),
-    /// The same, with the path that is concerned.
+    /// An error for the session, with the path and cause for the user.
     At(StoreError, FileError),
 }
 
-/// Fails if the work was given up. Nothing looks at that failure.
+/// Fails if the work was given up. This failure ends the work early, and is never reported.
 pub(super) fn go_on() -> Result<()> {
     if is_given_up() { Err(StoreError::Io.into()) } else { Ok(()) }
 }

@@ -91,7 +91,8 @@ pub(super) fn forward(
     taken_back.and_then(|()| platform::sync_names(&staging.dir)).map_err(|error| at_staging(INTENT, error))
 }
 
-/// Finishes moving files if a process was interrupted while it did so. Returns whether there was anything to finish.
+/// If a process was interrupted while it moved files into the target, moves the remaining files. Returns whether there
+/// was such a process.
 pub(super) fn recover(place: &Place) -> Result<bool> {
     let Some(mut staging) = Staging::existing(place)? else { return Ok(false) };
     let Some(intent) = intent(&staging).map_err(|error| place.at_staging(INTENT, error))? else { return Ok(false) };

@@ -1,7 +1,7 @@
 //! Stores a received folder in a directory of this computer.
 //!
 //! TLS -> frame -> open -> decompress -> **store**. The work on files runs on a worker thread of the store (see
-//! `blocking`), so that a slow disk delays neither the session's timers nor its user interface. Paths are resolved
+//! `blocking`), so that a slow disk delays neither the session's timers nor the user interface. Paths are resolved
 //! component by component relative to open directories, and no symlink is followed below the target or the staging
 //! area. See PROTOCOL.md, section 8, and [`waft_core::session::Store`] for the order of the calls.
 
@@ -49,38 +49,41 @@ use crate::worker::{Worker, in_background};
 
 /// Receives folders into one directory.
 ///
-/// On a host, *durable* means handed to the file system: a crash of this process loses none of those bytes. A power cut
-/// may lose some. That is detected when the bytes are read back, and again by the sender, which compares their digest.
+/// In this store, [durable](Store::durable) bytes are those that were handed to the file system: a crash of this
+/// process loses none of them, a power cut may lose some. Such a loss is detected when the store reads the bytes back,
+/// and again by the sender, which compares their digest with its own.
 ///
-/// When [`write`](Store::write) returns, the piece of content that it was given may still be in the process of being
-/// written. The next call reports whether that write succeeded.
+/// [`write`](Store::write) may return before its piece of content is written. The next call of `write` or
+/// [`commit`](Store::commit) then reports whether writing the piece succeeded.
 ///
-/// When a future of this store is dropped, its work stops at the next file, and nothing is written after that. The
-/// worker thread holds the lock on the staging area until then, and the next call waits for it. Dropping the store
-/// itself does not wait.
+/// When a future of this store is dropped, the worker thread stops the work of that future at the next file, and then
+/// writes nothing more. Until the work has stopped, the thread holds the lock on the staging area, and the next call
+/// waits. Dropping the store itself does not wait.
 pub struct DirectoryStore {
     worker: Worker<BlockingStore>,
     /// Digest of the manifest of the current archive, once the manifest is complete.
     manifest: Option<Digest>,
-    /// Number of bytes of that archive that are written.
+    /// Number of bytes of the current archive that are written.
     durable: u64,
-    /// The longest archive that fits, as of the last look at the target.
+    /// The longest archive for which there is space, found by the last [`prepare_for`](Self::prepare_for).
     room: u64,
-    /// The reason for which a sender was refused, as of the last look at the target.
+    /// The sender that every session would refuse, found by the last [`prepare_for`](Self::prepare_for).
     refused: Option<Refused>,
+    /// Path and cause of the last error, for [`take_error`](Self::take_error).
     file_error: Option<FileError>,
     staging: PathBuf,
 }
 
-/// What a staging area holds after a transfer that was interrupted. Holds the path of the staging area.
+/// What the staging area contains after a transfer that was interrupted, with the path of the staging area.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeftBehind {
-    /// A part of a folder, which the sender's next attempt resumes.
+    /// A part of a folder. The next transfer of that folder by the same sender resumes after it.
     Part(PathBuf),
-    /// What was not removed before the removal was interrupted.
+    /// Files of a part whose removal was interrupted. No transfer resumes after them; the next one removes them.
     Remains(PathBuf),
 }
 
+/// A sender of which the store could accept no folder at present, and the error that says why.
 struct Refused {
     sender: CertificateHash,
     error: StoreError,
@@ -90,12 +93,13 @@ struct Refused {
 /// How a target is used.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The target may hold other files: files of the same name are replaced one by one, others stay.
+    /// Whether the target may hold other files. Those with the path of a file in the folder are replaced one by one,
+    /// and the others stay.
     pub overwrite: bool,
-    /// Gives up what an interrupted process left for this target, instead of completing it.
+    /// Whether to remove what an interrupted process left in the staging area, instead of completing its commit.
     pub abandon: bool,
-    /// Where to record which sender the target's content came from, so that this sender need not send the same folder
-    /// again.
+    /// Where to record which sender the target's content came from, so that no content is transferred if this sender
+    /// sends the same folder again. `None` records nothing.
     pub home: Option<Home>,
 }
 
@@ -103,24 +107,25 @@ pub struct Options {
 pub struct Prepared {
     /// The store.
     pub store: DirectoryStore,
-    /// What was done about a process that had been interrupted; `None` if it left nothing.
+    /// What was done about the commit or the staging area of an interrupted process; `None` if nothing was done.
     pub earlier: Option<Earlier>,
-    /// What the target will not keep.
+    /// What the user should know about the target before a transfer.
     pub notes: Vec<Note>,
 }
 
 /// What was done about a process that had been interrupted while it received into a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Earlier {
-    /// Its commit was completed.
+    /// The commit of that process was completed.
     Completed,
-    /// It was given up, as [`Options::abandon`] says.
+    /// Its staging area was removed, because of [`Options::abandon`].
     Abandoned,
 }
 
 impl DirectoryStore {
     /// Opens `target`, which need not exist but whose parent folder must, and checks that a folder can be received
-    /// there. Completes the commit of a process that was interrupted, unless `options` say otherwise.
+    /// there. If a process was interrupted while it committed a folder to this target, completes that commit, or with
+    /// [`Options::abandon`] removes the staging area instead.
     pub async fn prepare(target: impl AsRef<Path>, options: Options) -> Result<Prepared, Error> {
         let failed = |file_error| target_error(&file_error);
         let (target, Options { overwrite, abandon, home }) = (target.as_ref().to_owned(), options);
@@ -137,7 +142,7 @@ impl DirectoryStore {
     }
 
     /// Creates a store for `target`, which need not exist but whose parent folder must. `overwrite` says whether the
-    /// target may hold other files. Blocks while it looks at the target.
+    /// target may hold other files. Blocks the thread while it looks at the target.
     pub fn open(target: &Path, overwrite: bool) -> Result<Self, FileError> {
         let place = Place::of(target)?;
         let staging = place.staging_path();
@@ -146,28 +151,28 @@ impl DirectoryStore {
         Ok(Self { worker, manifest: None, durable: 0, room, refused: None, file_error: None, staging })
     }
 
-    /// Makes the store record in `home` which sender the target's content came from, so that this sender need not send
-    /// the same folder again.
+    /// Makes the store record in `home` which sender the target's content came from, so that no content is transferred
+    /// if this sender sends the same folder again.
     pub fn remembering(mut self, home: Home) -> Self {
         let store = self.worker.at_rest().expect("the first work starts after the store was set up");
         store.received = Some(Received::new(home));
         self
     }
 
-    /// Finishes moving files into the target if a process was interrupted while it did so. Returns whether there was
-    /// anything to finish.
+    /// If a process was interrupted while it moved files into the target, moves the remaining files. Returns whether
+    /// there was such a process.
     pub async fn recover(&mut self) -> Result<bool, FileError> {
         self.set_up(|store| store.recover()).await
     }
 
-    /// Removes what an interrupted process left in the staging area. The target stays as it is, with a part of the
-    /// folder if files had begun to be moved. Returns whether there was anything to remove.
+    /// Removes what an interrupted process left in the staging area. The target stays as it is: if the process was
+    /// moving files into it, the moved ones stay there. Returns whether there was anything to remove.
     pub async fn abandon(&mut self) -> Result<bool, FileError> {
         self.set_up(|store| store.abandon()).await
     }
 
-    /// Checks that a folder can be received here at all, by creating the staging area and removing it again. Returns
-    /// the notes that the user should see before a transfer.
+    /// Checks that this target can receive folders, by creating the staging area and removing it again. Returns the
+    /// notes that the user should see before a transfer.
     pub async fn probe(&mut self) -> Result<Vec<Note>, FileError> {
         self.set_up(BlockingStore::probe).await
     }
@@ -182,13 +187,13 @@ impl DirectoryStore {
         (self.room, self.refused) = self.worker.run(look).await;
     }
 
-    /// Returns the error with which the store would refuse a folder of that shape that no sender offers (a sealed
-    /// file), as far as its manifest does not matter. Writes nothing.
+    /// Checks whether the store could begin to receive the folder in a sealed file, which has this shape and no sender,
+    /// as far as that can be known without the folder's manifest. Writes nothing.
     pub(crate) async fn check_opening(&mut self, shape: Shape) -> Result<(), StoreError> {
         self.run(move |store| store.foresee_opening(&shape)).await
     }
 
-    /// Returns what the staging area holds, if it holds something.
+    /// Returns what an interrupted transfer left in the staging area, if it left anything.
     pub async fn left_behind(&mut self) -> Option<LeftBehind> {
         self.worker.run(|store| store.left_behind()).await
     }
@@ -198,16 +203,19 @@ impl DirectoryStore {
         &self.staging
     }
 
-    /// Returns the path and cause of the last error, and clears them.
+    /// Returns the path and cause of the last error, once: the next call returns `None`.
     pub fn take_error(&mut self) -> Option<FileError> {
         self.file_error.take()
     }
 
-    /// Returns the digests of the archive if the target holds exactly the folder with that manifest.
+    /// Compares the target with `manifest`. If the target has exactly its entries, with their names, sizes, modes and
+    /// times, returns the digests of the archive made from the target's content. The caller compares them with the
+    /// digests of the archive that it expects, because a manifest says nothing about content.
     pub(crate) async fn holds(&mut self, manifest: impl Read + Seek + Send + 'static, shape: Shape) -> Option<Whole> {
         self.worker.run(move |store| store.holds(manifest, &shape)).await
     }
 
+    /// Runs `work` on the worker thread, outside of a session. Returns its error as the path and cause for the user.
     async fn set_up<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut BlockingStore) -> Done<T> + Send + 'static,
@@ -216,6 +224,7 @@ impl DirectoryStore {
             .run(|store| {
                 work(store).map_err(|failure| match failure {
                     Failure::Io(file_error) | Failure::At(_, file_error) => file_error,
+                    // Without an offer, the only such failure is a staged manifest that is damaged.
                     Failure::Refused(_) => store.place.at_staging(MANIFEST, io::Error::from(ErrorKind::InvalidData)),
                 })
             })
@@ -233,12 +242,13 @@ impl DirectoryStore {
         result.map_err(|explained| self.tell(explained))
     }
 
+    /// Returns the error for the session, and keeps the path and cause for [`take_error`](Self::take_error).
     fn tell(&mut self, (error, file_error): Explained) -> StoreError {
         self.file_error = file_error;
         error
     }
 
-    /// Waits until the last piece that was handed over is written.
+    /// Waits until the piece of the last [`write`](Store::write) is written, and returns the result of writing it.
     async fn finish_writing(&mut self) -> Result<(), StoreError> {
         let store = self.worker.idle().await;
         let written = std::mem::replace(&mut store.written, Ok(()));
@@ -246,7 +256,7 @@ impl DirectoryStore {
         written.map_err(|explained| self.tell(explained))
     }
 
-    /// Runs `work` on the worker thread, and updates the archive's progress afterwards.
+    /// Runs `work` on the worker thread, then updates the fields `manifest` and `durable`.
     async fn observe<T: Send + 'static>(&mut self, work: impl FnOnce(&mut BlockingStore) -> T + Send + 'static) -> T {
         let work = |store: &mut BlockingStore| (work(store), store.manifest(), store.durable());
         let result;
@@ -267,6 +277,7 @@ impl Store for DirectoryStore {
     }
 
     fn refuses(&mut self, sender: &CertificateHash) -> Option<StoreError> {
+        // The session asks once, after `prepare_for`, so the refusal can be moved out.
         let Refused { error, file_error, .. } = self.refused.take_if(|refused| refused.sender == *sender)?;
         self.file_error = file_error;
         Some(error)
@@ -280,7 +291,8 @@ impl Store for DirectoryStore {
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         let offered = *offered;
         let (ask, mut asked) = unbounded_channel::<(Digest, oneshot::Sender<bool>)>();
-        // Only the session knows the key, so only the session can answer this.
+        // `is_it` borrows the keys of the session, so it cannot be called on the worker thread. The thread sends each
+        // digest here, and waits for the answer.
         let is_offered = move |digest: &Digest| {
             let (answer, answered) = oneshot::channel();
             ask.send((*digest, answer)).is_ok() && answered.blocking_recv().unwrap_or(false)
@@ -290,7 +302,7 @@ impl Store for DirectoryStore {
             match select(&mut begun, pin!(asked.recv())).await {
                 Either::First(held) => return held,
                 Either::Second(Some((digest, answer))) => {
-                    // If the work was given up meanwhile, the receiver of the answer is gone.
+                    // Nothing receives the answer if the work was given up meanwhile.
                     let _ = answer.send(is_it(&digest));
                 }
                 Either::Second(None) => return begun.await,
@@ -309,7 +321,7 @@ impl Store for DirectoryStore {
         store.piece.clear();
         store.piece.extend_from_slice(archive);
         self.worker.start(BlockingStore::write).await;
-        // The session can open the next piece of content while this one is written.
+        // The session can decrypt the next piece of content while this one is written.
         if is_content { Ok(()) } else { self.finish_writing().await }
     }
 
@@ -323,6 +335,7 @@ impl Store for DirectoryStore {
 
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
         self.finish_writing().await?;
+        // The closure is called before each change in the target. Only tests let it fail.
         self.run(|store| store.put_in_place(&mut || Ok(()))).await
     }
 
