@@ -104,9 +104,9 @@ impl FlashFile {
     }
 }
 
-/// Makes the written data durable. A real flash is durable after each operation; on a file that would cost a disk's
-/// whole latency for every few bytes. So it happens before another block is changed, which keeps the order, and before
-/// any output leaves this process.
+/// Makes the written data durable. A real flash is durable after each operation, but syncing a file after each would
+/// cost the latency of a disk for every few bytes. So the file is synced only before another block is changed, which
+/// keeps the order of the blocks, and before this process sends or shows anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Durable(Rc<Inner>);
 
@@ -118,7 +118,7 @@ struct Inner {
 }
 
 impl Durable {
-    /// Makes everything durable that was written.
+    /// Makes all data durable that was written so far.
     pub(crate) fn settle(&self) -> io::Result<()> {
         match self.0.touched.take() {
             Some(_) => self.0.file.sync_data(),
@@ -228,7 +228,7 @@ mod tests {
 
     use super::*;
 
-    /// Behind all that the tests write.
+    /// An address after all data that the tests write.
     const SEED_AT: u32 = (SIZE - 2 * BLOCK) as u32;
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn new_ones_are_private_and_blank_but_for_a_seed() {
+    fn a_new_flash_is_private_and_blank_except_for_a_seed() {
         let (folder, mut flash) = flash();
         let path = folder.path().join("flash.bin");
         assert_eq!(read(&mut flash, 0, SEED_AT as usize), vec![0xFF; SEED_AT as usize]);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn content_stays() {
+    fn content_is_kept_when_the_flash_is_opened_again() {
         let (folder, mut flash) = flash();
         block_on(flash.write(8, &[1, 2, 3, 4])).unwrap();
         flash.durable().settle().unwrap();
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_kept() {
+    fn bounds_and_alignment_are_checked() {
         let (_folder, mut flash) = flash();
         let (end, block) = (SIZE as u32, BLOCK as u32);
         for (at, length, error) in [

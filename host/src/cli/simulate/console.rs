@@ -1,4 +1,11 @@
-//! The console of a simulated board on this terminal. For a script, each line of it is an event.
+//! The console of a simulated board, shown in this terminal. With `--json`, each line of the console is an event
+//! instead.
+//!
+//! ```text
+//! standard input -> Reader -> Console::read -> board     a board that runs in this process
+//! board -> Console::write -> Screen -> Ui                its output: bytes for the terminal, or events
+//! QEMU -> Screen -> Ui                                   the output of a board in QEMU (see `qemu`)
+//! ```
 
 use std::io;
 
@@ -8,18 +15,19 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::cli::ui::{Event, Reader, Ui};
 use crate::simulation::flash::Durable;
 
-/// Longest line that becomes one event, in bytes.
+/// Longest line that is kept, in bytes. An event does not contain the rest of a longer line.
 const LINE_MAX: usize = 4096;
-/// The sequence that a board writes before it redraws a line, on consoles that echo.
+/// The escape sequence with which a board that echoes input erases the current line, before it writes the line anew.
 const REDRAW: &str = "\x1b[K";
-/// The prompts of a board. It echoes the input after them.
+/// The prompts of a board. A board that echoes input writes it after the prompt, in the same line.
 const PROMPTS: [&str; 2] = ["> ", "key> "];
 
-/// The output of the board's console.
+/// Shows the output of a board's console.
 pub(super) struct Screen<'a> {
     ui: &'a Ui,
+    /// The current line of the output so far, without text that the board has erased.
     line: Zeroizing<Vec<u8>>,
-    /// Whether a line with a text has ended.
+    /// Whether the board has written a line that is not empty.
     has_begun: bool,
 }
 
@@ -28,7 +36,7 @@ impl<'a> Screen<'a> {
         Self { ui, line: empty(), has_begun: false }
     }
 
-    /// Prints the bytes unchanged; for a script, reports complete lines as events instead.
+    /// Prints the bytes unchanged, or with `--json` reports complete lines as events instead.
     pub(super) fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.take(bytes);
         if self.ui.has_script() { Ok(()) } else { self.ui.console(bytes, &self.line) }
@@ -58,8 +66,9 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// The text of the event for a line. A board ends an unfinished line on its terminal before it introduces itself,
-    /// so empty lines before the first text are not reported.
+    /// The text of the event for a complete line. `None` for a line that is not reported: one with a prompt, or an
+    /// empty line before the first text. A board starts with a line break, in case its terminal shows an unfinished
+    /// line.
     fn event<'t>(&mut self, line: &'t str) -> Option<&'t str> {
         let text = told(line)?;
         self.has_begun |= !text.is_empty();
@@ -67,28 +76,30 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// An empty line that never grows beyond its buffer, because it may hold a key.
+/// An empty line with room for [`LINE_MAX`] bytes. Because it never grows, no copy of a key stays in memory.
 fn empty() -> Zeroizing<Vec<u8>> {
     Zeroizing::new(Vec::with_capacity(LINE_MAX))
 }
 
-/// The text of a line as it was drawn last. `None` for a line with a prompt, whose echo may be a key.
+/// The text of a complete line, without carriage returns. `None` for a line that begins with a prompt, because the
+/// user's input after the prompt may be a key.
 fn told(line: &str) -> Option<&str> {
     let text = line.trim_matches('\r');
     (!PROMPTS.iter().any(|prompt| text.starts_with(prompt))).then_some(text)
 }
 
-/// The console of a board that runs in this process.
+/// The terminal, as the console of a board that runs in this process.
 pub(super) struct Console<'a> {
     screen: Screen<'a>,
     input: Reader,
+    /// Input that came from the terminal, and that the board has not read yet.
     rest: Zeroizing<Vec<u8>>,
-    /// Written data is made durable before any output that may depend on it.
+    /// Makes data in the flash durable before output is shown, because the output may say that the data is stored.
     flash: Durable,
 }
 
 impl<'a> Console<'a> {
-    /// The console on standard input and output.
+    /// Creates the console on standard input and output.
     pub(super) fn new(ui: &'a Ui, flash: Durable) -> Self {
         Self { screen: Screen::new(ui), input: Reader::start(), rest: Zeroizing::default(), flash }
     }
@@ -130,7 +141,7 @@ impl Write for Console<'_> {
 mod tests {
     use super::*;
 
-    /// The lines that are reported when a board has written that text.
+    /// The texts of the events that are reported for `written`, the output of a board.
     fn lines(written: &str) -> Vec<String> {
         let ui = Ui::answered("");
         let mut screen = Screen::new(&ui);
@@ -145,19 +156,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_told_as_it_was_drawn_last() {
+    fn a_redrawn_line_is_reported_with_its_last_text() {
         assert_eq!(lines("Listening at 127.0.0.1:12346.\r\n"), ["Listening at 127.0.0.1:12346."]);
         assert_eq!(lines("\r\x1b[K> \r\x1b[KCode: 1 2 3 4\r\n"), ["Code: 1 2 3 4"]);
     }
 
     #[test]
-    fn empty_lines_are_told_once_the_board_has_begun() {
+    fn empty_lines_are_reported_only_after_the_first_text() {
         assert_eq!(lines("\r\n\n"), [""; 0]);
         assert_eq!(lines("\r\nattic\r\n\r\nlast\r\n"), ["attic", "", "last"]);
     }
 
     #[test]
-    fn what_is_typed_is_not_told() {
+    fn typed_input_is_not_reported() {
         for typed in ["key> 0123-4567-89AB-CDEF", "> 0123-4567-89AB-CDEF", "> 0123456789abcdef", "> list"] {
             assert_eq!(lines(&format!("\r\x1b[K{typed}\r\n")), [""; 0], "{typed}");
         }

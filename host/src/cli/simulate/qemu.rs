@@ -1,4 +1,4 @@
-//! A board that QEMU emulates: its firmware, its flash in a file, its console in this terminal.
+//! A board that QEMU emulates: it runs the board's firmware, with the flash in a file and the console in this terminal.
 //!
 //! ```text
 //! this terminal <-> this process <-> QEMU -serial stdio      UART 0, the console
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_is_heard_to_listen_once() {
+    fn listening_is_detected_once() {
         let mut heard = Heard::default();
         assert!(!heard.hear(b"kitchen\r\nListLis"));
         assert!(heard.hear(b"tening at 10.0.2.15:12346."));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_laid_around_a_board() {
+    fn the_network_contains_the_static_address_of_the_board() {
         let nic = |prefix, gateway| {
             let address = Address::Static { address: [10, 1, 2, 1], prefix, gateway, dns: None };
             nic(&address, SocketAddrV4::new([127, 0, 0, 1].into(), 5), &[])
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn more_ports_lead_to_the_board() {
+    fn more_ports_are_forwarded_to_the_board() {
         let at = SocketAddrV4::new([127, 0, 0, 2].into(), 5);
         let forwards = ["8080:80", "8443:443"].map(|typed| Forward::parse(typed).unwrap());
         assert_eq!(
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_in_a_path_is_no_end_of_an_option() {
+    fn a_comma_in_a_path_does_not_end_an_option() {
         let folder = tempfile::tempdir().unwrap();
         let board = &crate::board::BOARDS[0];
         let state = State::open(&folder.path().join("a,b"), &board.storage).unwrap();
