@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_answers_are_told_apart() {
+    async fn other_answers_are_distinguished() {
         for (answer, error) in [
             (&b"HTTP/1.1 400 Bad Request"[..], PrefaceError::NotWaft),
             (b"SSH-2.0-x", PrefaceError::NotWaft),

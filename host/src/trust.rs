@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_with_its_line() {
+    fn an_error_in_the_file_is_reported_with_its_line() {
         let (_folder, home, own) = home();
         for name in ["a", "b"] {
             Trust::change(&home, |trust| trust.add(peer(name, true, true), &own)).unwrap();

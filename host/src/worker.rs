@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn work_whose_future_is_dropped_is_told_so() {
+    fn work_whose_future_is_dropped_can_see_that_it_is_given_up() {
         block_on(async {
             let mut worker = Worker::new(0);
             assert!(poll_once(worker.run(endless)).is_pending(), "and dropped");

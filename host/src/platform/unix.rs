@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_files_are_told_with_the_cure() {
+    fn a_file_that_others_can_open_is_reported_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         create_private(&path).unwrap();

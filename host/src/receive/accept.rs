@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn too_many_handshakes_are_told_busy() {
+    async fn a_sender_gets_busy_when_there_are_too_many_handshakes() {
         let (mut acceptor, address) = opened().await;
         let _handshakes = connect_often(address, PREFACE, HANDSHAKES_MAX).await;
         let _ = timeout(Duration::from_millis(100), acceptor.next()).await;
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn during_a_session_senders_are_told_busy_and_others_nothing() {
+    async fn during_a_session_senders_get_busy_and_others_get_nothing() {
         let (mut acceptor, address) = opened().await;
         let mut sender = connect(address, PREFACE).await;
         let mut other = connect(address, b"GET / HT").await;
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_do_not_keep_a_sender_from_being_told_busy() {
+    async fn a_sender_gets_busy_even_if_strangers_crowd_the_receiver() {
         let (mut acceptor, address) = opened().await;
         let mut answer = [0; LEN];
         tokio::select! {

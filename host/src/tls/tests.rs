@@ -94,7 +94,7 @@ async fn friends_meet_and_talk() {
 }
 
 #[tokio::test]
-async fn an_unknown_sender_is_told_and_sees_no_certificate() {
+async fn an_unknown_sender_is_rejected_and_sees_no_certificate() {
     let (_, receiver) = friends();
     // The stranger trusts no certificate: if it had seen one, it would report that.
     let stranger = Side { identity: Identity::generate(), pins: Pins::receiver(Trust::default(), &name("kitchen")) };
@@ -106,7 +106,7 @@ async fn an_unknown_sender_is_told_and_sees_no_certificate() {
 }
 
 #[tokio::test]
-async fn an_unknown_receiver_is_told() {
+async fn an_unknown_receiver_is_reported_and_rejected() {
     let (sender, mut receiver) = friends();
     receiver.identity = Identity::generate();
     let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
@@ -440,7 +440,7 @@ async fn older_tls_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_told() {
+async fn bytes_that_are_not_tls_are_reported() {
     for bytes in [&b"\x16\x16\x16\x16\x16\x16\x16\x16"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
         let (at_sender, _) = sender_hears(bytes).await;
         assert!(matches!(at_sender, Err(HandshakeError::NotTls)), "{at_sender:?}");

@@ -103,7 +103,7 @@ fn a_folder_arrives_on_a_board() {
 }
 
 #[test]
-fn a_new_board_is_told_with_the_identity_of_its_sender() {
+fn a_new_board_is_reported_with_the_identity_of_its_sender() {
     let desk = Desk::new();
     let mut board = desk.power_on();
     board.line("Type `help`");
@@ -172,7 +172,7 @@ fn nobody_has_to_stand_beside_a_board() {
 }
 
 #[test]
-fn a_folder_larger_than_the_board_is_told_with_both_sizes() {
+fn a_folder_larger_than_the_board_is_refused_with_both_sizes() {
     let desk = Desk::new();
     write(&desk.0.folder(), "large", &noise(2 << 20));
     let mut board = desk.power_on();

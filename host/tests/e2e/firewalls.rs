@@ -66,8 +66,8 @@ fn each_firewall_is_named_among_the_causes() {
 }
 
 #[test]
-fn a_long_wait_is_told() {
-    if !in_own_network("a_long_wait_is_told") {
+fn a_long_wait_is_reported() {
+    if !in_own_network("a_long_wait_is_reported") {
         return;
     }
     let world = World::new();

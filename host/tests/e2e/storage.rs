@@ -339,7 +339,7 @@ fn a_folder_into_which_another_receives() {
 }
 
 #[test]
-fn what_was_in_the_way_of_one_sender_is_not_told_of_the_next() {
+fn the_obstacle_of_one_sender_is_not_reported_for_the_next() {
     let world = World::new();
     world.small();
     let mut receiver = world.receive(&["--no-code"]);

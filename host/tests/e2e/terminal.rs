@@ -282,7 +282,7 @@ fn signals_have_the_exit_codes_that_shells_know() {
 }
 
 #[test]
-fn what_was_told_to_outlive_its_terminal_does() {
+fn a_receiver_under_nohup_outlives_its_terminal() {
     let world = world();
     let mut receiver = world.receiving(&["--once", "--no-code", "--no-key"]).within("nohup", &[]).start();
     let (address, _) = receiver.ready();

@@ -104,7 +104,7 @@ fn the_key_comes_from_the_environment() {
 }
 
 #[test]
-fn a_key_that_nobody_types_is_not_told() {
+fn a_key_that_nobody_types_is_not_shown() {
     let world = World::new();
     world.small();
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);

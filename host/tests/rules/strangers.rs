@@ -9,9 +9,9 @@ use super::rig::{Kind, Rig};
 
 for_both!(
     what_is_no_preface_gets_no_answer,
-    an_unknown_purpose_is_told,
+    an_unknown_purpose_is_refused,
     a_session_is_spoken_with,
-    while_a_sender_is_there_others_are_told_that_it_is_busy,
+    while_a_sender_is_connected_others_get_busy,
     strangers_that_go_leave_the_place_free,
 );
 
@@ -41,7 +41,7 @@ fn what_is_no_preface_gets_no_answer(kind: Kind) {
     assert_eq!(answer(&rig, b"WAFT\x01\0\0", true), b"", "it is cut short");
 }
 
-fn an_unknown_purpose_is_told(kind: Kind) {
+fn an_unknown_purpose_is_refused(kind: Kind) {
     let rig = Rig::unattended(kind);
     for purpose in [0, 2, 255] {
         let answer = answer(&rig, &[b'W', b'A', b'F', b'T', purpose, 0, 0, 0], false);
@@ -54,7 +54,7 @@ fn a_session_is_spoken_with(kind: Kind) {
     assert_eq!(answer(&rig, b"WAFT\x01\0\0\0", false).first(), Some(&0x16), "TLS begins");
 }
 
-fn while_a_sender_is_there_others_are_told_that_it_is_busy(kind: Kind) {
+fn while_a_sender_is_connected_others_get_busy(kind: Kind) {
     let mut rig = Rig::keyed(kind);
     let run = Running::of("a", "alpha");
     let sending = rig.laptop.begin(&rig.address, &run, &[]);

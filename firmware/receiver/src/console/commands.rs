@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_told_from_keys() {
+    fn commands_are_distinguished_from_keys() {
         assert_eq!(Command::parse("show a b/c d.txt"), Some(Command::Show("a b/c d.txt")));
         assert_eq!(Command::parse("forget"), Some(Command::Forget { sure: false }));
         assert_eq!(Command::parse("forget yes"), Some(Command::Forget { sure: true }));

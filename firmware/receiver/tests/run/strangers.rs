@@ -16,13 +16,13 @@ use crate::laptop::{Fared, Laptop};
 use crate::transfers::{cast, folder};
 
 /// Sends `said`, and returns everything that the board answers.
-async fn told(at: std::net::SocketAddr, said: &[u8]) -> Vec<u8> {
+async fn answer_to(at: std::net::SocketAddr, said: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(said).await.unwrap();
-    let mut told = Vec::new();
+    let mut answer = Vec::new();
     // The board may reset or close the connection.
-    let _ = timeout(Duration::from_secs(30), stream.read_to_end(&mut told)).await.unwrap();
-    told
+    let _ = timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await.unwrap();
+    answer
 }
 
 /// Sends as `waft send` does, which tries again while the board is busy.
@@ -43,9 +43,9 @@ async fn what_is_no_preface_gets_no_answer() {
     Powered::new(16)
         .boot(Ok(&identity), async |scene| {
             for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\0\0\x01", b"\x16\x03\x01\x02\0\x01\0\x01\xfc"] {
-                assert_eq!(told(scene.address, said).await, b"");
+                assert_eq!(answer_to(scene.address, said).await, b"");
             }
-            assert_eq!(told(scene.address, b"WAFT\0\0\0\0").await, ClearRefusal::Purpose.to_bytes());
+            assert_eq!(answer_to(scene.address, b"WAFT\0\0\0\0").await, ClearRefusal::Purpose.to_bytes());
         })
         .await;
 }
@@ -113,7 +113,7 @@ async fn strangers_who_come_again_and_again_do_not_keep_a_sender_out() {
     Powered::new(16)
         .boot(Ok(&identity), async |scene| {
             let stranger = async || loop {
-                told(scene.address, &preface()).await;
+                answer_to(scene.address, &preface()).await;
             };
             let sent = async {
                 // By then they occupy all sockets for sessions but one.
@@ -142,7 +142,7 @@ async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
                 for _ in 0..5 {
                     let fared = other.send(scene.address, &folder, "", None).await;
                     assert!(matches!(fared, Fared::Turned(PrefaceError::Refused(ClearRefusal::Busy))), "{fared:?}");
-                    assert_eq!(told(scene.address, b"SSH-2.0-OpenSSH").await, b"");
+                    assert_eq!(answer_to(scene.address, b"SSH-2.0-OpenSSH").await, b"");
                 }
                 scene.person.types(&laptop.key.display().to_string()).await;
             };
@@ -156,7 +156,7 @@ async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
 }
 
 #[tokio::test]
-async fn a_flood_of_strangers_is_told_in_few_lines_and_drops_no_notice() {
+async fn a_flood_of_strangers_is_reported_in_few_lines_and_drops_no_notice() {
     const STRANGERS: u32 = 20;
     let (laptop, mut identity) = cast();
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
@@ -175,17 +175,17 @@ async fn a_flood_of_strangers_is_told_in_few_lines_and_drops_no_notice() {
             scene.person.types("release").await;
             seen += &scene.person.sees("Nothing is held.").await;
             flood(scene.address, STRANGERS).await;
-            while told_of(&seen).0 < 2 * STRANGERS {
+            while count_reported_refusals(&seen).0 < 2 * STRANGERS {
                 seen += &scene.person.sees(": the connection broke.").await;
             }
-            let (strangers, lines) = told_of(&seen);
+            let (strangers, lines) = count_reported_refusals(&seen);
             assert!(strangers == 2 * STRANGERS && lines < 10, "{strangers} in {lines} lines");
         })
         .await;
 }
 
 /// The number of refused peers that a console reported, and the number of lines.
-fn told_of(seen: &str) -> (u32, u32) {
+fn count_reported_refusals(seen: &str) -> (u32, u32) {
     let line = |line: &str| match line.split_once(" more were refused; the last: ") {
         Some((before, _)) => before.rsplit('K').next().and_then(|count| count.parse().ok()),
         None => line.contains("Somebody was refused: ").then_some(1),

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_ends_or_fails_is_told() {
+    async fn a_process_that_ends_or_fails_is_reported() {
         let failed = async |says: &str| {
             let mut board = board(says);
             board.child.stdin = None;

@@ -77,8 +77,8 @@ mod tests {
         rejections.add([192, 0, 2, 1].into(), &Error::interrupted());
     }
 
-    /// Reports what is due within that time. Returns the number of connections in each report.
-    async fn told(rejections: &Rejections, within: Duration) -> Vec<u32> {
+    /// Reports what is due before `within` has passed. Returns the number of connections in each report.
+    async fn reported(rejections: &Rejections, within: Duration) -> Vec<u32> {
         let (ui, end) = (Ui::answered(""), Instant::now() + within);
         let mut counts = Vec::new();
         while timeout(end - Instant::now(), rejections.due()).await.is_ok() {
@@ -89,28 +89,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_few_are_told_at_once() {
+    async fn the_first_rejections_are_reported_at_once() {
         let rejections = Rejections::default();
         for _ in 0..=AHEAD {
             add(&rejections);
-            assert_eq!(told(&rejections, Duration::from_millis(1)).await, [1]);
+            assert_eq!(reported(&rejections, Duration::from_millis(1)).await, [1]);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_are_told_together() {
+    async fn many_rejections_are_reported_together() {
         let rejections = Rejections::default();
         let (mut reports, mut connections) = (0, 0);
         for _ in 0..6_000 {
             add(&rejections);
-            for count in told(&rejections, Duration::from_millis(10)).await {
+            for count in reported(&rejections, Duration::from_millis(10)).await {
                 reports += 1;
                 connections += count;
             }
         }
         assert!((6..=10).contains(&reports), "{reports} in a minute");
-        let rest = told(&rejections, PERIOD).await;
+        let rest = reported(&rejections, PERIOD).await;
         assert_eq!(connections + rest.iter().sum::<u32>(), 6_000);
-        assert!(told(&rejections, 9 * PERIOD).await.is_empty(), "nothing is left");
+        assert!(reported(&rejections, 9 * PERIOD).await.is_empty(), "nothing is left");
     }
 }

@@ -164,7 +164,7 @@ fn in_the_way(fill: impl FnOnce(&Path)) -> (Cause, String) {
 }
 
 #[test]
-fn what_is_in_the_way_is_told_before_anything_moves() {
+fn an_obstacle_is_reported_before_any_file_is_moved() {
     let (cause, path) = in_the_way(|at| fs::create_dir_all(at.join("zz")).unwrap());
     assert!(matches!(cause, Cause::FolderInTheWay));
     assert_eq!(path, "zz");
@@ -285,7 +285,7 @@ fn folders_that_cannot_be_read_are_no_hindrance() {
 
 #[cfg(unix)]
 #[test]
-fn a_place_that_cannot_be_written_is_told() {
+fn a_target_that_cannot_be_written_is_reported() {
     use std::os::unix::process::CommandExt as _;
 
     use crate::needs::{NOBODY, again, is_root};
@@ -294,7 +294,7 @@ fn a_place_that_cannot_be_written_is_told() {
         // Root may write anywhere, so the test runs again as another user.
         let mut within = std::process::Command::new("env");
         within.uid(NOBODY).gid(NOBODY);
-        return again("store::tests::overwrite::a_place_that_cannot_be_written_is_told", within);
+        return again("store::tests::overwrite::a_target_that_cannot_be_written_is_reported", within);
     }
     let bench = Bench::planted();
     set_mode(&bench.to(), 0o555);
@@ -316,7 +316,7 @@ fn sent_again_it_is_the_same() {
 
 /// Something gets in the way after moving has begun. Later transfers are still possible.
 #[test]
-fn what_cannot_be_finished_is_told_and_can_be_given_up() {
+fn a_move_that_cannot_be_finished_is_reported_and_can_be_abandoned() {
     for give_up in [false, true] {
         let bench = Bench::planted();
         old(&bench.target());
@@ -433,11 +433,13 @@ fn anothers_folder_that_can_be_written_keeps_its_mode() {
 
 #[cfg(unix)]
 #[test]
-fn what_this_user_may_not_change_is_told_before_anything_moves() {
+fn entries_that_this_user_may_not_change_are_reported_before_any_file_is_moved() {
     let prepare = |target: &Path| {
         put(target, "z/mine", b"", 0o644);
     };
-    let Some(target) = as_nobody("what_this_user_may_not_change_is_told_before_anything_moves", prepare) else {
+    let Some(target) =
+        as_nobody("entries_that_this_user_may_not_change_are_reported_before_any_file_is_moved", prepare)
+    else {
         return;
     };
     let refused = |path: &str| {
@@ -459,13 +461,13 @@ fn what_this_user_may_not_change_is_told_before_anything_moves() {
 
 #[cfg(unix)]
 #[test]
-fn anothers_file_in_a_sticky_folder_is_told() {
+fn a_file_of_another_user_in_a_sticky_folder_is_reported() {
     let prepare = |target: &Path| {
         put(target, "zz", b"root's", 0o666);
         std::os::unix::fs::chown(target, Some(1), Some(1)).unwrap();
         set_mode(target, 0o1777);
     };
-    let Some(target) = as_nobody("anothers_file_in_a_sticky_folder_is_told", prepare) else { return };
+    let Some(target) = as_nobody("a_file_of_another_user_in_a_sticky_folder_is_reported", prepare) else { return };
     let (received, file_error) = received(&target);
     assert_eq!(received, Err(StoreError::NotWritable));
     let file_error = file_error.unwrap();

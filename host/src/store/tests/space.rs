@@ -29,8 +29,10 @@ fn as_root(test: &str) {
 }
 
 #[test]
-fn a_full_disk_is_told_and_can_be_gone_on_from() {
-    let Some(small) = Small::mount(600) else { return as_root("a_full_disk_is_told_and_can_be_gone_on_from") };
+fn a_full_disk_is_reported_and_the_transfer_can_be_resumed() {
+    let Some(small) = Small::mount(600) else {
+        return as_root("a_full_disk_is_reported_and_the_transfer_can_be_resumed");
+    };
     let bench = Bench::planted();
     let target = small.0.path().join("folder");
     let mut store = DirectoryStore::open(&target, false).unwrap();

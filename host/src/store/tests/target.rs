@@ -48,9 +48,9 @@ fn an_empty_target_keeps_its_owner_group_bits_and_lists() {
 /// The attributes that this user cannot give to a new directory are reported before anything is received.
 #[cfg(unix)]
 #[test]
-fn lost_attributes_are_told() {
+fn attributes_that_would_be_lost_are_reported() {
     use crate::needs::{NOBODY, again, is_again, is_root};
-    let test = "store::tests::target::lost_attributes_are_told";
+    let test = "store::tests::target::attributes_that_would_be_lost_are_reported";
     if is_root() {
         let temp = tempfile::tempdir().unwrap();
         crate::testing::set_mode(temp.path(), 0o755);
@@ -178,7 +178,7 @@ fn a_filled_target_is_left_alone() {
 }
 
 #[test]
-fn places_that_cannot_be_a_target_are_told() {
+fn paths_that_cannot_be_a_target_are_reported() {
     let temp = tempfile::tempdir().unwrap();
     let at = temp.path();
     let open = |path: &Path| DirectoryStore::open(path, true).map(drop);
