@@ -1,7 +1,7 @@
 //! `waft open`: unpacks a sealed file into a folder. PROTOCOL.md, section 9.
 //!
-//! File -> **open -> decompress** -> store. Nothing is written before the key is verified, and nothing appears in the
-//! target before the whole file is checked.
+//! File -> **open (decrypt) -> decompress** -> store. Nothing is written before the key is verified, and nothing
+//! appears in the target before the whole file is checked.
 
 mod sealed_file;
 

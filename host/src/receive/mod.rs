@@ -1,6 +1,6 @@
 //! Receives folders from trusted senders, one after the other.
 //!
-//! TCP -> TLS -> frame -> open -> decompress -> **store**. PROTOCOL.md, section 6.
+//! TCP -> TLS -> frame -> open (decrypt) -> decompress -> **store**. PROTOCOL.md, section 6.
 
 mod accept;
 pub(crate) mod error;
@@ -47,8 +47,8 @@ const MAX_ITERATIONS: u32 = 2_000_000;
 /// How long a user has to type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
 
-/// Receives folders into one [`DirectoryStore`]. It has the state that outlives a connection: the code, the lockouts, and
-/// which folder was received last.
+/// Receives folders into one [`DirectoryStore`]. It has the state that outlives a connection: the code, the lockouts,
+/// and which folder was received last.
 ///
 /// [`accept`](Self::accept) waits for an authenticated sender, and [`receive`](Self::receive) runs the session with it.
 /// Repeat both for further folders.

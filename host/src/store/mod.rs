@@ -1,7 +1,7 @@
 //! Stores a received folder in a directory of this computer.
 //!
-//! TLS -> frame -> open -> decompress -> **store**. The work on files runs on a worker thread of the store (see
-//! `blocking`), so that a slow disk delays neither the session's timers nor the user interface. Paths are resolved
+//! TLS -> frame -> open (decrypt) -> decompress -> **store**. The work on files runs on a worker thread of the store
+//! (see `blocking`), so that a slow disk delays neither the session's timers nor the user interface. Paths are resolved
 //! component by component relative to open directories, and no symlink is followed below the target or the staging
 //! area. See PROTOCOL.md, section 8, and [`waft_core::session::Store`] for the order of the calls.
 

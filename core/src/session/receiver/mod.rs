@@ -3,7 +3,7 @@
 //! An authenticated [`Link`](crate::session::Link) carries the sender's frames; the received archive goes to a
 //! [`Store`](crate::session::Store):
 //!
-//! TLS -> **frame -> open -> decompress** -> store.
+//! TLS -> **frame -> open (decrypt) -> decompress** -> store.
 //!
 //! The files, in the order in which a session uses them: `environment` and `operator` are what the caller provides,
 //! `store` is where the folder goes, and [`peers`] is what is kept between connections. `run` is the order of the

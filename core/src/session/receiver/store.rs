@@ -13,13 +13,13 @@ use crate::wire::message::{Limit, Refusal};
 /// The storage for received folders. It gets the archive's bytes in order, and is atomic: readers see the old folder
 /// until `commit` returns `Ok`, and the new one from then on.
 ///
-/// The session calls `check`, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. At any point it
-/// may end with `suspend` or `discard` instead; without a preceding `begin` these have nothing to do.
+/// The session calls `check`, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. At any point the
+/// session may call `suspend` or `discard` instead and end; without a preceding `begin` these have nothing to do.
 ///
 /// A store whose work takes long returns `Pending` now and then, so that the session can send keep-alives. When the
 /// connection ends or the user interrupts, the session drops the futures of `check`, `begin`, `restart` and `write` at
-/// any await, and then calls `suspend` or `discard`. If the user interrupts, it drops the future of `discard`, too. It
-/// never drops the future of `commit`.
+/// any await, and then calls `suspend` or `discard`. If the user interrupts, the session drops the future of `discard`,
+/// too. It never drops the future of `commit`.
 pub trait Store {
     /// The bounds of this store.
     fn capacity(&mut self) -> Capacity;
@@ -32,28 +32,28 @@ pub trait Store {
 
     /// Returns the error with which [`begin`](Self::begin) would fail, as far as it can be known before the keys are
     /// proven: the session asks its user for the key only after this succeeds. Writes nothing. Reports
-    /// [`StoreError::InUse`] only if that will probably still hold once the key is typed, and no error that does not
-    /// matter if the offered folder is the committed one.
+    /// [`StoreError::InUse`] only if the storage will probably still be in use once the key is typed. If the offered
+    /// folder may be the committed one, reports no error that would not matter then, such as too little space.
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError>;
 
-    /// Begins to receive the offered archive, and returns the prefix of it that the store holds: one from the same
-    /// sender for whose manifest digest `is_it` returns true. A committed folder counts as a prefix of full length.
-    /// While a reader has a lease on the needed storage, this fails at once with [`StoreError::InUse`], and the session
-    /// calls it again.
+    /// Begins to receive the offered archive, and returns the prefix of this archive that the store already holds. A
+    /// held prefix belongs to this archive if the same sender sent it and `is_it` returns true for its manifest digest.
+    /// A committed folder counts as a prefix of full length. While a reader has a lease on the needed storage, this
+    /// fails at once with [`StoreError::InUse`], and the session calls it again.
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError>;
 
     /// Drops the held prefix, and begins to receive the archive from its first byte. Fails with [`StoreError::InUse`]
     /// as [`begin`](Self::begin) does.
     async fn restart(&mut self) -> Result<(), StoreError>;
 
-    /// Stores the next bytes of the archive. Once the manifest is complete, a store may still be writing them when this
-    /// returns: the next call then reports an error of that.
+    /// Stores the next bytes of the archive. Bytes after the manifest need not be written yet when this returns: if
+    /// writing them fails, the next call reports the error.
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError>;
 
     /// The manifest digest of the archive that is being received, once its manifest is complete.
     fn manifest(&self) -> Option<Digest>;
 
-    /// Number of bytes of the archive that are stored durably: a reset would not lose them.
+    /// Number of bytes of the archive that are stored durably: they are not lost if the receiver is reset.
     fn durable(&self) -> u64;
 
     /// Verifies the whole archive and makes it visible to readers. If the store held the whole folder already, returns
