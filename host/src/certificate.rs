@@ -161,7 +161,7 @@ impl CertificateError {
         Error::new(
             Class::Identity,
             format!("{} cannot be trusted: {self}.", shown(path)),
-            "Let the other machine print its certificate again (`waft id cert`), and carry that file here.",
+            "Let the other machine print its certificate again (`waft id cert`), and copy that file here.",
         )
     }
 }

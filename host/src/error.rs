@@ -45,7 +45,7 @@ impl Error {
     pub(crate) fn exists(path: &Path) -> Self {
         Self::new(
             Class::Storage,
-            format!("{} exists already.", shown(path)),
+            format!("{} already exists.", shown(path)),
             "Remove it, or give another name: an existing file is never overwritten.",
         )
     }
@@ -145,12 +145,12 @@ impl Class {
 }
 
 /// The advice where two sides do not understand each other.
-pub(crate) const SAME_RELEASE: &str = "Bring waft to the same release on both sides.";
+pub(crate) const SAME_RELEASE: &str = "Install the same release of waft on both sides.";
 /// The advice where two sides do not understand each other although that should be impossible.
 pub(crate) const REPORT: &str =
-    "Bring waft to the same release on both sides; if it stays, report it with what both sides said.";
+    "Install the same release of waft on both sides; if that does not help, report it with the messages of both sides.";
 /// The advice where small messages arrive and large ones do not.
-pub(crate) const LARGE_PACKETS: &str = "Where that happens each time, the way there may swallow large packets, as some VPNs do: try a smaller MTU (on Linux: \
+pub(crate) const LARGE_PACKETS: &str = "If this happens every time, the network may drop large packets, as some VPNs do: try a smaller MTU (on Linux: \
      sudo ip link set dev INTERFACE mtu 1280).";
 
 /// A path, escaped for display.

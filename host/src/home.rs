@@ -189,19 +189,19 @@ impl From<HomeError> for Error {
         let (class, what, next) = if error.is_disk_full() {
             (
                 Storage,
-                format!("Identity and trust cannot be kept: {error}."),
+                format!("Identity and trust cannot be stored: {error}."),
                 "Make room on that disk, or name a folder on another one in WAFT_HOME. What was there before is as it was.",
             )
         } else if let HomeError::NotPrivate { .. } = error {
             (
                 Identity,
-                format!("Identity and trust cannot be kept: {error}."),
+                format!("Identity and trust cannot be stored: {error}."),
                 "Name a folder on another file system in WAFT_HOME. Nothing was written.",
             )
         } else {
             (
                 Identity,
-                format!("Identity and trust cannot be reached: {error}."),
+                format!("Identity and trust cannot be opened: {error}."),
                 "Look at the folder's owner and permissions, or name another one in WAFT_HOME.",
             )
         };

@@ -168,7 +168,7 @@ pub enum IdentityError {
     #[error(transparent)]
     Home(#[from] HomeError),
     /// One of the two files exists, the other does not.
-    #[error("half of this machine's identity is gone: there is no {}", path.display())]
+    #[error("this machine's identity is incomplete: there is no {}", path.display())]
     Missing {
         /// The missing file.
         path: PathBuf,
@@ -210,13 +210,10 @@ impl From<IdentityError> for Error {
     fn from(error: IdentityError) -> Self {
         let next = match error {
             IdentityError::Home(error) => return error.into(),
-            IdentityError::TooOpen(_) => {
-                "Close it, and think whether others may have read it; then rather `waft id --renew`."
-            }
-            IdentityError::Name { .. } => "Give the machine its name anew: waft id --name NAME",
+            IdentityError::TooOpen(_) => "Close it. If others may have read it, renew the identity: `waft id --renew`.",
+            IdentityError::Name { .. } => "Name the machine again: waft id --name NAME",
             _ => {
-                "If you have a copy, put it back. Else make a new identity with `waft id --renew`, and give everyone who \
-                 trusts this machine its new certificate."
+                "If you have a copy, put it back. Else make a new identity with `waft id --renew`, and give its new certificate to every machine that trusts this one."
             }
         };
         let what = format!("This machine's identity cannot be used: {error}.");

@@ -73,12 +73,12 @@ impl PrefaceError {
             Self::Closed => Error::new(
                 Broken,
                 format!("The connection to {address} was closed without an answer."),
-                "Either it is not waft, or it is crowded by other connections. Compare address and port with what `waft receive` \
+                "It is not waft, or it is busy with other connections. Compare address and port with what `waft receive` \
                  shows; if they are right, send again later.",
             ),
             Self::Silent => Error::new(
                 Unreachable,
-                format!("Something listens at {address}, but says nothing."),
+                format!("{address} accepts connections, but does not respond."),
                 "Compare address and port with what `waft receive` shows; if they are right, start it again there.",
             ),
         }

@@ -151,14 +151,14 @@ fn publish(path: &Path, bytes: &[u8]) -> Result<Published, Error> {
 pub(crate) fn image_error(path: &Path, error: IdentityError) -> Error {
     let (why, next) = match error {
         IdentityError::Missing => ("it is blank", "Give the file that `waft provision` made."),
-        IdentityError::NotAnIdentity => ("it is no identity image", "Give the file that `waft provision` made."),
+        IdentityError::NotAnIdentity => ("it is not an identity image", "Give the file that `waft provision` made."),
         IdentityError::Version => {
-            ("it is of another release of waft", "Bring waft to the release that made it, or provision again.")
+            ("it is of another release of waft", "Install the release of waft that made it, or provision again.")
         }
-        IdentityError::Length => ("it is cut short", AGAIN),
+        IdentityError::Length => ("it is truncated", AGAIN),
         IdentityError::Checksum => ("it is damaged: its checksum is wrong", AGAIN),
-        IdentityError::Name => ("a name in it is none", AGAIN),
-        IdentityError::TlsKey | IdentityError::HpkeKey => ("a private key in it is none", AGAIN),
+        IdentityError::Name => ("a name in it is not valid", AGAIN),
+        IdentityError::TlsKey | IdentityError::HpkeKey => ("a private key in it is not valid", AGAIN),
         IdentityError::Certificate => ("its certificate is too long for a board", AGAIN),
         IdentityError::CertificateMismatch => ("its certificate is not that of its keys", AGAIN),
         IdentityError::Policy => ("its policy is not known here", AGAIN),
@@ -166,7 +166,7 @@ pub(crate) fn image_error(path: &Path, error: IdentityError) -> Error {
             "a sender's certificate has no key that a board could check",
             "Let that sender print its certificate again (`waft id cert`), and provision the board with that one.",
         ),
-        IdentityError::Network => ("its network settings make no sense", AGAIN),
+        IdentityError::Network => ("its network settings are not valid", AGAIN),
     };
     Error::new(Class::Identity, format!("The identity image {} cannot be used: {why}.", shown(path)), next)
 }
@@ -291,9 +291,9 @@ mod tests {
         let seed = bench.images().seed.unwrap();
         for (taken, other) in [(bench.path(), seed.clone()), (seed, bench.path())] {
             fs::write(&taken, b"precious").unwrap();
-            assert!(fails(bench.plan("kitchen").check(&bench.home, &bench.images()), "exists already"));
+            assert!(fails(bench.plan("kitchen").check(&bench.home, &bench.images()), "already exists"));
             let late = bench.plan("kitchen").carry_out(&bench.home, &bench.own, &bench.images());
-            assert!(fails(late, "exists already"));
+            assert!(fails(late, "already exists"));
             assert_eq!(fs::read(&taken).unwrap(), b"precious");
             assert!(!other.exists());
             fs::remove_file(taken).unwrap();

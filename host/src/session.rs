@@ -57,7 +57,7 @@ impl Phase {
 
 /// The text for a peer that violated the protocol in this way.
 pub(crate) fn misbehaved(peer: &str, cause: SessionError) -> Error {
-    Error::new(Protocol, format!("{peer} does not keep to the protocol: it sent {}.", misdeed(cause)), REPORT)
+    Error::new(Protocol, format!("{peer} violates the protocol: it sent {}.", misdeed(cause)), REPORT)
 }
 
 /// The text for a peer that cancelled, without the causes that only a sender or only a receiver sends. `next` says
@@ -70,7 +70,7 @@ pub(crate) fn cancelled(peer: &str, cancel: Cancel, next: &str, phase: Phase) ->
             phase.after_silence(next),
         ),
         Cancel::Protocol => {
-            Error::new(Protocol, format!("{peer} holds a message of this machine to be wrong."), SAME_RELEASE)
+            Error::new(Protocol, format!("{peer} rejects a message of this machine as wrong."), SAME_RELEASE)
         }
         _ => Error::new(Broken, format!("{peer} cancelled the transfer."), next),
     }

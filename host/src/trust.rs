@@ -247,7 +247,7 @@ pub enum TrustError {
         name: Name,
     },
     /// No peer has this name.
-    #[error("nobody is trusted as {name:?}")]
+    #[error("no peer is trusted as {name:?}")]
     Unknown {
         /// The name as the user typed it.
         name: String,
@@ -265,18 +265,18 @@ impl From<TrustError> for Error {
         let (class, next) = match error {
             TrustError::Home(error) => return error.into(),
             TrustError::Damaged { .. } => {
-                (Class::Identity, "Mend the file, or remove it and add everyone again with `waft trust add`.")
+                (Class::Identity, "Repair the file, or remove it and add all peers again with `waft trust add`.")
             }
             TrustError::Own => (Class::Usage, "The other machine prints its own with `waft id cert`."),
             TrustError::NameTaken { .. } | TrustError::KnownAs { .. } => {
-                (Class::Usage, "`waft trust list` shows everyone.")
+                (Class::Usage, "`waft trust list` shows all peers.")
             }
             TrustError::Unknown { .. } => {
-                (Class::Usage, "`waft trust list` shows everyone; `waft trust add` adds one.")
+                (Class::Usage, "`waft trust list` shows all peers; `waft trust add` adds one.")
             }
             TrustError::NoReceiver => (
                 Class::Identity,
-                "Carry the receiver's certificate here (`waft id cert` there), then: waft trust add NAME CERT.pem",
+                "Copy the receiver's certificate here (`waft id cert` there), then: waft trust add NAME CERT.pem",
             ),
             TrustError::SeveralReceivers => (Class::Usage, "Give its name: waft send FOLDER NAME, or NAME@HOST."),
         };

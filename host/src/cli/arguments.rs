@@ -29,9 +29,9 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, clap::Error> {
 }
 
 /// The output options in a command line that cannot be parsed as a whole.
-pub(crate) fn voice_of(arguments: &[OsString]) -> Voice {
+pub(crate) fn output_options(arguments: &[OsString]) -> OutputOptions {
     let mut options = arguments.iter().take_while(|argument| *argument != "--");
-    Voice { json: options.any(|argument| argument == "--json"), ..Voice::default() }
+    OutputOptions { json: options.any(|argument| argument == "--json"), ..OutputOptions::default() }
 }
 
 /// Send a folder to a board or another computer, securely.
@@ -41,21 +41,21 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// How to speak.
+    /// How to print output.
     #[command(flatten)]
-    pub voice: Voice,
+    pub output: OutputOptions,
 }
 
-/// How the command speaks to its person or its script.
+/// How the command prints output for its user or for a script.
 #[derive(Args, Debug, Clone, Copy, Default)]
-pub(crate) struct Voice {
+pub(crate) struct OutputOptions {
     /// Print one JSON event a line on standard output
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
-    /// Say only errors and what the user must know
+    /// Print only errors and what the user must know
     #[arg(long, short, global = true, help_heading = "Output", conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more
+    /// Print more details
     #[arg(long, short, global = true, help_heading = "Output")]
     pub verbose: bool,
 }
@@ -63,9 +63,9 @@ pub(crate) struct Voice {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Make (first use) and show this machine's identity
+    /// Create (at first use) and show this machine's identity
     Id(Id),
-    /// Say whom this machine trusts
+    /// Manage the machines that this one trusts
     #[command(subcommand)]
     Trust(Trust),
     /// Wait for a folder and receive it
@@ -76,11 +76,11 @@ pub(crate) enum Command {
     Seal(Seal),
     /// Unpack a file that `waft seal` made
     Open(Open),
-    /// Make the identity of a board, and trust it here
+    /// Create the identity of a board, and trust it here
     Provision(Provision),
-    /// Run a board on this machine
+    /// Run a simulated board on this machine
     Simulate(Simulate),
-    /// See it happen: a board on this machine is provisioned, gets a folder, and keeps it
+    /// Run a demonstration: a simulated board is provisioned, receives a folder, and keeps it
     Demo,
     /// Print a completion script for a shell
     Completions {
@@ -95,13 +95,13 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Id {
-    /// What to do with it, if not to show it.
+    /// What to do with it instead of showing it.
     #[command(subcommand)]
     pub action: Option<IdAction>,
-    /// Name of this machine, shown here only: peers know it by the name that they gave it
+    /// Name of this machine, shown only here: peers know it by the name that they gave it
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Replace the identity; everyone who trusts this machine has to be given the new certificate
+    /// Replace the identity; every machine that trusts this one has to be given the new certificate
     #[arg(long)]
     pub renew: bool,
     /// Renew without a question; needed where standard input is not a terminal
@@ -112,7 +112,7 @@ pub(crate) struct Id {
 /// Parts of an identity that can be printed.
 #[derive(Subcommand, Debug)]
 pub(crate) enum IdAction {
-    /// Print the certificate, to be carried to the machines that shall trust this one
+    /// Print the certificate, to be copied to the machines that should trust this one
     Cert {
         /// Write it to this file instead
         #[arg(long, short, value_name = "FILE")]
@@ -125,9 +125,9 @@ pub(crate) enum IdAction {
 pub(crate) enum Trust {
     /// Trust the machine that has this certificate
     Add(TrustAdd),
-    /// Show whom this machine trusts
+    /// List the trusted machines
     List,
-    /// Trust a machine no longer
+    /// Remove a machine from the trusted ones
     Remove {
         /// The name under which it is trusted
         name: String,
@@ -137,12 +137,12 @@ pub(crate) enum Trust {
 /// `waft trust add`.
 #[derive(Args, Debug)]
 pub(crate) struct TrustAdd {
-    /// How to call the machine from now on
+    /// Name for the machine on this one
     pub name: String,
     /// Its certificate, as its own `waft id cert` printed it; - is standard input
     #[arg(value_name = "CERT.pem")]
     pub certificate: PathBuf,
-    /// Where it listens [default port: 12346]
+    /// Address where it listens [default port: 12346]
     #[arg(long, value_name = "HOST[:PORT]")]
     pub at: Option<String>,
     /// It may only send to this machine
@@ -157,25 +157,25 @@ pub(crate) struct TrustAdd {
 #[derive(Args, Debug)]
 #[command(after_help = RECEIVE_HELP)]
 pub(crate) struct Receive {
-    /// Where the folder's contents go
+    /// Folder to receive into
     #[arg(long, value_name = "DIR", default_value = "received_folder")]
     pub into: PathBuf,
-    /// Where to listen [default: port 12346 of every address, IPv4 and IPv6]
+    /// Address to listen on [default: port 12346 of every address, IPv4 and IPv6]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
     /// End after one folder
     #[arg(long)]
     pub once: bool,
-    /// Take a target that is not empty: files of the same name are replaced one by one, others stay
+    /// Accept a target that is not empty: files of the same name are replaced one by one, others stay
     #[arg(long)]
     pub overwrite: bool,
-    /// Give up what an interrupted run left for this folder, which stays as it is
+    /// Discard what an interrupted run left for this folder, which stays as it is
     #[arg(long)]
     pub abandon: bool,
     /// Let trusted senders send without the 4-digit code
     #[arg(long)]
     pub no_code: bool,
-    /// Take the key sealed to this machine, so that nobody has to type it
+    /// Accept keys that are sealed to this machine, so that no user has to type them
     #[arg(long)]
     pub no_key: bool,
 }
@@ -193,7 +193,7 @@ pub(crate) struct Send {
     /// Leave out what cannot be sent: what cannot be read, names that are not UTF-8 or hold control characters, long paths
     #[arg(long)]
     pub skip_unsendable: bool,
-    /// Send only if the key is typed there, so that nobody but you decides who can open the folder
+    /// Send only if a user types the key there, so that you decide who can open the folder
     #[arg(long)]
     pub typed_key: bool,
 }
@@ -203,7 +203,7 @@ pub(crate) struct Send {
 pub(crate) struct Seal {
     /// The folder
     pub folder: PathBuf,
-    /// The file to make; by convention it ends in .waft
+    /// The file to create; by convention it ends in .waft
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
     /// Leave out what cannot be sealed: what cannot be read, names that are not UTF-8 or hold control characters, long paths
@@ -217,13 +217,13 @@ pub(crate) struct Seal {
 pub(crate) struct Open {
     /// The file
     pub file: PathBuf,
-    /// Where the folder's contents go
+    /// Folder to receive into
     #[arg(long, value_name = "DIR")]
     pub into: PathBuf,
-    /// Take a target that is not empty: files of the same name are replaced one by one, others stay
+    /// Accept a target that is not empty: files of the same name are replaced one by one, others stay
     #[arg(long)]
     pub overwrite: bool,
-    /// Give up what an interrupted run left for this folder, which stays as it is
+    /// Discard what an interrupted run left for this folder, which stays as it is
     #[arg(long)]
     pub abandon: bool,
 }
@@ -232,19 +232,19 @@ pub(crate) struct Open {
 #[derive(Args, Debug)]
 #[command(after_help = provision_help())]
 pub(crate) struct Provision {
-    /// What kind of board it is: one of those below, or the path of a description: DIR/BOARD.toml
+    /// Kind of board: one of those below, or the path of a description: DIR/BOARD.toml
     #[arg(long, value_name = "BOARD")]
     pub board: String,
-    /// How the board is called, here and there
+    /// Name of the board, here and on the board
     #[arg(long, value_name = "NAME")]
     pub name: String,
-    /// The identity image to make
+    /// The identity image to create
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// Who may send to it, by its certificate; may be given up to eight times [default: this machine]
+    /// Certificate of a sender that may send to it; can be given up to eight times [default: this machine]
     #[arg(long, value_name = "CERT.pem")]
     pub sender: Vec<PathBuf>,
-    /// Where it will listen, so that `waft send` finds it [default port: 12346]
+    /// Address where it will listen, so that `waft send` finds it [default port: 12346]
     #[arg(long, value_name = "HOST[:PORT]")]
     pub at: Option<String>,
     /// What the board asks of senders.
@@ -262,7 +262,7 @@ pub(crate) struct PolicyArgs {
     /// Let its senders send without the 4-digit code
     #[arg(long)]
     pub no_code: bool,
-    /// Seal keys to the board, so that nobody has to type them there
+    /// Seal keys to the board, so that no user has to type them there
     #[arg(long)]
     pub no_key: bool,
     /// Let a folder replace one that was sent later
@@ -274,13 +274,13 @@ pub(crate) struct PolicyArgs {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
-    /// What it calls itself on its network [default: its name]
+    /// Its host name on the network [default: its name]
     #[arg(long, value_name = "HOSTNAME")]
     pub hostname: Option<String>,
     /// Its IPv4 address and the length of its subnet's prefix [default: from DHCP]
     #[arg(long, value_name = "ADDR/PREFIX")]
     pub address: Option<String>,
-    /// The way out of its subnet
+    /// Gateway out of its subnet
     #[arg(long, value_name = "ADDR", requires = "address")]
     pub gateway: Option<String>,
     /// Its name server
@@ -295,19 +295,19 @@ pub(crate) struct NetworkArgs {
 #[derive(Args, Debug)]
 #[command(after_help = SIMULATE_HELP)]
 pub(crate) struct Simulate {
-    /// How the board is called [default: as its identity says, or simulated]
+    /// Name of the board [default: as its identity says, or simulated]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// What kind of board it is, as for `waft provision` [default: mps2]
+    /// Kind of board, as for `waft provision` [default: mps2]
     #[arg(long, value_name = "BOARD")]
     pub board: Option<String>,
     /// The identity image to flash, into a board that has none [default: the one that it has, or a new one]
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
-    /// Where it keeps its identity and its flash [default: boards/NAME, beside this machine's identity]
+    /// Folder for its identity and its flash [default: boards/NAME, beside this machine's identity]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12346")]
     pub listen: String,
     /// Run the firmware of the emulated board under QEMU
@@ -316,7 +316,7 @@ pub(crate) struct Simulate {
     /// Its program [default: built from the board's project, or the source in which the command runs]
     #[arg(long, value_name = "ELF", requires = "qemu")]
     pub firmware: Option<PathBuf>,
-    /// Lead a port of this machine to a port of the board: 8080:80; may be repeated
+    /// Forward a port of this machine to a port of the board: 8080:80; can be repeated
     #[arg(long, value_name = "PORTS", requires = "qemu", value_parser = Forward::parse)]
     pub forward: Vec<Forward>,
 }
@@ -324,8 +324,8 @@ pub(crate) struct Simulate {
 fn provision_help() -> String {
     format!(
         "Boards:\n{}\n\nThe image goes into the board's flash, beside the firmware; the commands that do so are printed. \
-         It holds the only copy of the board's private key. For some boards, FILE.seed is made as well: the start of \
-         their random numbers, which is flashed once.\n\nThe passphrase of the Wi-Fi network is asked for; or taken \
+         It holds the only copy of the board's private key. For some boards, FILE.seed is created as well: the start of \
+         their random numbers, which is flashed once.\n\nThe command asks for the passphrase of the Wi-Fi network, or takes it \
          from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
         crate::board::listed()
     )
@@ -341,13 +341,13 @@ Exit codes:
    13  the key
    14  storage or file system, here or there
    15  refused by the receiver's policy or limits
-   16  broken off; sending again resumes
-   17  the other side does not keep to the protocol
-   18  sent, but whether it arrived is unknown
+   16  broken off; sending again resumes the transfer
+   17  the other side violates the protocol
+   18  everything was sent, but whether it arrived is unknown
   130  interrupted by Ctrl-C; by other signals 129 (SIGHUP), 131 (SIGQUIT), 143 (SIGTERM)
 
 Environment:
-  WAFT_HOME             where identity and trust are kept
+  WAFT_HOME             folder with identity and trust
   WAFT_AUTH_CODE        the code, for send
   WAFT_KEY              the key, for receive and open
   WAFT_WIFI_PASSPHRASE  the passphrase, for provision
@@ -357,23 +357,23 @@ Where standard input is not a terminal, each question is answered by a line of i
 
 const RECEIVE_HELP: &str = "\
 With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \
-not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to come back.
+not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to connect again.
 
-The key is asked for when a sender has given the code; or taken from WAFT_KEY, or from a line of standard input.";
+When a sender has given the code, the command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
 
 const SIMULATE_HELP: &str = "\
 The board's console is this terminal; its `help` lists what can be typed. Ctrl-C switches it off. What it has received stays, \
-and the next run goes on from there, with --qemu or without.
+and the next run continues from there, with or without --qemu.
 
-A board without an identity gets one, and is trusted here to receive. Its one trusted sender is this machine.";
+A board without an identity is given one, and is trusted here to receive. Its only trusted sender is this machine.";
 
 const SEND_HELP: &str = "\
-The code, which the receiver shows, is asked for; or taken from WAFT_AUTH_CODE, or from a line of standard input. The key \
-is made anew for every run, and shown.
+The command asks for the code that the receiver shows, or takes it from WAFT_AUTH_CODE or a line of standard input. The key \
+is new for every run, and is shown.
 
-Sending again goes on where a broken transfer ended, and sends nothing that is there already.";
+Sending again continues where a broken transfer ended, and sends nothing that is there already.";
 
-const OPEN_HELP: &str = "The key is asked for; or taken from WAFT_KEY, or from a line of standard input.";
+const OPEN_HELP: &str = "The command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
 
 #[cfg(test)]
 mod tests {

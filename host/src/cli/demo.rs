@@ -28,7 +28,7 @@ const STORY: &str = "story.txt";
 pub(super) async fn run(ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     tokio::select! {
-        told = story(ui, &interrupt) => told,
+        ended = story(ui, &interrupt) => ended,
         () = interrupt.raised() => Err(Error::interrupted()),
     }
 }

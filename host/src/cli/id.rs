@@ -41,7 +41,7 @@ pub(super) fn run(args: Id, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
-const COST: &str = "whoever trusts this machine has to be given the new certificate, and every board that lets this \
+const COST: &str = "every machine that trusts this one has to be given the new certificate, and every board that lets this \
                     machine send has to be provisioned and flashed anew";
 
 /// Replaces the identity with a new one and keeps a copy of the old one. Unless the command line confirms it, the user
@@ -114,7 +114,7 @@ fn show((identity, new): (Identity, bool), home: &Home, ui: &Ui) -> Result<(), E
     ui.print(format!("{called}  {fingerprint}"));
     ui.event(&Event::Identity { name: name.as_ref().map(Name::as_str), fingerprint, new });
     if new {
-        ui.say("To let another machine trust this one, carry its certificate there:");
+        ui.say("To let another machine trust this one, copy its certificate there:");
         ui.say("  waft id cert -o this.pem          here");
         ui.say("  waft trust add NAME this.pem      there");
     }

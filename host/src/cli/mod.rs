@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use etcetera::BaseStrategy;
 
-use crate::cli::arguments::{Command, Typed, parse, voice_of};
+use crate::cli::arguments::{Command, Typed, output_options, parse};
 use crate::cli::ui::{AskError, Event, Question, Ui};
 use crate::error::{Class, Error, shown};
 use crate::home::Home;
@@ -43,9 +43,9 @@ const HOME_VARIABLE: &str = "WAFT_HOME";
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let Typed { cli, command } = match parse(arguments) {
         Ok(typed) => typed,
-        Err(error) => return refuse(&error, &Ui::new(voice_of(arguments))),
+        Err(error) => return refuse(&error, &Ui::new(output_options(arguments))),
     };
-    let ui = Ui::new(cli.voice);
+    let ui = Ui::new(cli.output);
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         Ui::leave();
@@ -70,7 +70,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 
 /// Reports why a command line cannot be parsed. Also prints the help or the version, which clap returns as errors.
 fn refuse(error: &clap::Error, ui: &Ui) -> ExitCode {
-    if error.use_stderr() && ui.has_script() {
+    if error.use_stderr() && ui.is_json() {
         ui.event(&Event::started(None));
         ui.error(&wrong_usage(&error.to_string()));
         return ExitCode::from(error.exit_code() as u8);
@@ -145,7 +145,7 @@ fn home() -> Result<Home, Error> {
     let Ok(folders) = etcetera::choose_base_strategy() else {
         return Err(Error::new(
             Class::Identity,
-            "Identity and trust cannot be reached: this user has no home folder.",
+            "Identity and trust cannot be opened: this user has no home folder.",
             "Name a folder for waft's configuration in WAFT_HOME.",
         ));
     };

@@ -33,7 +33,7 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     }
     let (senders, policy) = (plan.senders.clone(), settings::words(&plan.policy));
     let peer = plan.carry_out(&home, own, &images)?;
-    tell(&peer, board, &images, ui);
+    print_result(&peer, board, &images, ui);
     ui.say(format!("It is trusted here, to receive only. {policy}"));
     tell_senders(&peer, &senders, own, ui);
     tell_commands(board, &images.identity, ui);
@@ -65,7 +65,7 @@ fn read(args: &Provision, board: &Board) -> Result<(Plan, Option<settings::Ssid>
     Ok((Plan { name, senders: Vec::new(), policy: settings::policy(args.policy), network, at }, ssid))
 }
 
-fn tell(peer: &Peer, board: &Board, images: &Images, ui: &Ui) {
+fn print_result(peer: &Peer, board: &Board, images: &Images, ui: &Ui) {
     let (name, fingerprint) = (peer.name.as_str(), peer.certificate.fingerprint().to_string());
     let (path, seed) = (shown(&images.identity), images.seed.as_deref().map(shown));
     ui.say(format!("Made {name}'s identity in {path}, for: {}.", board.title));
@@ -79,7 +79,7 @@ fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
     let names: Vec<&str> = senders.iter().map(|sender| sender.name.as_str()).collect();
     ui.say(format!("Trusted to send to it: {}.", names.join(", ")));
     if !senders.iter().any(|sender| sender.certificate == *own) {
-        ui.warn(format!("this machine is not among them, so {} will turn it away", peer.name));
+        ui.warn(format!("this machine is not among them, so {} will refuse it", peer.name));
     }
 }
 

@@ -175,7 +175,7 @@ async fn until(moment: Option<Instant>) {
 /// The error for an interruption while a part of a folder is kept for a later attempt.
 fn interrupted_with_part(path: &std::path::Path) -> Error {
     Error::interrupted().with_advice(format!(
-        "What was received so far is kept in {}: when the folder is sent again, it goes on from there. It can be removed.",
+        "What was received so far is kept in {}: when the folder is sent again, it continues from there. It can be removed.",
         shown(path)
     ))
 }

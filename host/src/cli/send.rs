@@ -60,7 +60,7 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sender, Error> {
 /// The folder to send: the one in the arguments, else the user's answer at the terminal. `None` for the default
 /// folder, which may not exist yet.
 async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<Option<PathBuf>, Error> {
-    if typed.is_some() || !ui.has_person() {
+    if typed.is_some() || !ui.has_user() {
         return Ok(typed);
     }
     let answer = ui.ask(Question::Folder, &format!("Folder [./{FOLDER}]:"), folder_form).await?;
@@ -72,7 +72,7 @@ fn default_folder(ui: &Ui) -> Result<PathBuf, Error> {
     let path = PathBuf::from(FOLDER);
     if !path.exists() {
         std::fs::create_dir(&path).map_err(|cause| Error::file(&path, cause))?;
-        ui.must(format!("Made ./{FOLDER}: put into it what is to be sent."));
+        ui.must(format!("Created ./{FOLDER}. Put the files to send into it."));
     }
     Ok(path)
 }
@@ -87,7 +87,7 @@ fn folder_form(answer: &str) -> Result<String, String> {
 fn known_destination(to: Option<&str>, trust: &Trust, ui: &Ui) -> Result<Option<Destination>, Error> {
     match to {
         Some(to) => Destination::parse(to, trust).map(Some),
-        None if ui.has_person() && trust.peers().iter().any(|peer| peer.receives) => Ok(Destination::only(trust).ok()),
+        None if ui.has_user() && trust.peers().iter().any(|peer| peer.receives) => Ok(Destination::only(trust).ok()),
         None => Destination::only(trust).map(Some),
     }
 }

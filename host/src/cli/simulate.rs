@@ -139,7 +139,7 @@ fn folder(home: &Home, name: &Name) -> PathBuf {
 /// Creates the board's identity, and trusts the board on this machine.
 fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -> Result<(), Error> {
     let own = super::open_identity(home, ui)?;
-    let hostname = name.as_str().parse().map_err(|_| Error::usage(format!("{name} is no hostname")))?;
+    let hostname = name.as_str().parse().map_err(|_| Error::usage(format!("{name} is not a hostname")))?;
     let plan = Plan {
         name: name.clone(),
         senders: vec![senders::own(home, own.certificate())?],
@@ -183,7 +183,7 @@ impl Powered<'_> {
         let flash = self.state.flash();
         // If the terminal delivers every key at once, it does not echo, so the console echoes, as on a bare serial line.
         // Otherwise the console receives whole lines.
-        let mode = if self.ui.has_script() { None } else { ByteByByte::begin() };
+        let mode = if self.ui.is_json() { None } else { ByteByByte::begin() };
         let console = |flash| Console::new(self.ui, flash);
         let serve = hosted::serve(identity, &flash, &self.board.storage, port.clone(), console, mode.is_some());
         let ready = async {
@@ -219,7 +219,7 @@ impl Powered<'_> {
     }
 
     fn off(&self) -> Error {
-        if self.ui.has_person() {
+        if self.ui.has_user() {
             // The console's last line may be unfinished.
             self.ui.print("");
         }
@@ -243,7 +243,7 @@ fn powered_off(state: &Path) -> Error {
     Error::new(
         Class::Interrupted,
         "The board was switched off.",
-        format!("What it has stays in {}: the next `waft simulate` goes on from there.", shown(state)),
+        format!("What it has stays in {}: the next `waft simulate` continues from there.", shown(state)),
     )
 }
 

@@ -30,7 +30,7 @@ fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
     let peer = Peer { name, certificate, sends: !args.receives, receives: !args.sends, at, last: None };
     Trust::change(&home, |trust| trust.add(peer.clone(), own.certificate()))?;
     ui.say(line(&peer));
-    tell(&peer, ui);
+    print_peer(&peer, ui);
     ui.say("Compare this fingerprint, by voice, with the one that `waft id` shows there.");
     Ok(())
 }
@@ -39,10 +39,10 @@ fn list(ui: &Ui) -> Result<(), Error> {
     let trust = Trust::load(&super::home()?)?;
     for peer in trust.peers() {
         ui.print(line(peer));
-        tell(peer, ui);
+        print_peer(peer, ui);
     }
     if trust.peers().is_empty() {
-        ui.say("Nobody is trusted yet: waft trust add NAME CERT.pem");
+        ui.say("No peer is trusted yet: waft trust add NAME CERT.pem");
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ fn list(ui: &Ui) -> Result<(), Error> {
 fn remove(name: &str, ui: &Ui) -> Result<(), Error> {
     let peer = Trust::change(&super::home()?, |trust| trust.remove(name))?;
     ui.event(&Event::Removed { name: peer.name.as_str() });
-    ui.say(format!("{} is trusted no longer.", peer.name));
+    ui.say(format!("{} is no longer trusted.", peer.name));
     Ok(())
 }
 
@@ -59,7 +59,7 @@ fn given(path: &Path, ui: &Ui) -> Result<Certificate, Error> {
     if path.as_os_str() != "-" {
         return certificate(path);
     }
-    if ui.has_person() {
+    if ui.has_user() {
         ui.say("Paste the certificate, and end it with Enter and Ctrl-D (on Windows: Ctrl-Z and Enter).");
     }
     let path = Path::new("standard input");
@@ -78,7 +78,7 @@ fn line(peer: &Peer) -> String {
     format!("{:<16} {}  {}{at}", peer.name.as_str(), peer.certificate.fingerprint(), directions(peer))
 }
 
-fn tell(peer: &Peer, ui: &Ui) {
+fn print_peer(peer: &Peer, ui: &Ui) {
     let (name, sends, receives) = (peer.name.as_str(), peer.sends, peer.receives);
     let fingerprint = peer.certificate.fingerprint().to_string();
     ui.event(&Event::Trusted { name, fingerprint, sends, receives, address: peer.address().map(ToString::to_string) });

@@ -125,7 +125,7 @@ impl FolderSource {
         self.given = 0;
         self.digest = reader.digest;
         let result = std::mem::replace(&mut reader.result, Ok(()));
-        self.told(result)?;
+        self.keep_error(result)?;
         if !self.piece.is_empty() {
             self.reader.start(Reader::read_piece).await;
             self.is_ahead = true;
@@ -133,7 +133,7 @@ impl FolderSource {
         Ok(())
     }
 
-    fn told<T>(&mut self, result: Result<T, FileError>) -> Result<T, SourceError> {
+    fn keep_error<T>(&mut self, result: Result<T, FileError>) -> Result<T, SourceError> {
         result.map_err(|file_error| {
             let changed = matches!(file_error.cause, Cause::Changed);
             self.file_error = Some(file_error);
@@ -151,7 +151,7 @@ impl Source for FolderSource {
         let started = self.reader.run(Reader::start).await;
         self.piece.clear();
         (self.given, self.is_ahead) = (0, false);
-        self.told(started)
+        self.keep_error(started)
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {

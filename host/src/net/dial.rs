@@ -139,7 +139,7 @@ impl From<&DialError> for Error {
         let (what, next) = match error {
             DialError::Interface(unknown) => return unknown.into(),
             DialError::Refused { address } => (
-                format!("Nobody listens at {address}."),
+                format!("Nothing listens at {address}."),
                 "Start `waft receive` there, and compare the address with the ones that it shows. If it runs, a firewall may \
                  refuse the connection: let its TCP port in.",
             ),
@@ -160,8 +160,8 @@ impl From<&DialError> for Error {
                 "Compare the name, or give an address that the receiver shows: NAME@ADDRESS.",
             ),
             DialError::Unreachable { address } => (
-                format!("No network leads to {address}."),
-                "Look whether this machine is on the receiver's network, and compare the address with the ones that it shows.",
+                format!("There is no route to {address}."),
+                "Check whether this machine is on the receiver's network, and compare the address with the ones that it shows.",
             ),
             DialError::Failed { address, source } => (
                 format!("Connecting to {address} failed: {source}."),
@@ -176,7 +176,7 @@ impl From<&DialError> for Error {
 /// its configured address.
 pub(crate) fn both_failed(last: &DialError, at: &DialError) -> Error {
     let (last, at) = (Error::from(last), Error::from(at));
-    Error::new(at.class(), format!("{at} Nor where it was met last: {last}"), at.advice())
+    Error::new(at.class(), format!("{at} It is not at its last known address either: {last}"), at.advice())
 }
 
 /// Whether this machine has a route to an address. Connecting a UDP socket sends nothing.

@@ -84,9 +84,10 @@ impl From<ListenError> for Error {
                 format!("Port {} is taken: another program listens there.", at.port()),
                 "End that program, perhaps another `waft receive`; or take another port: --listen ADDR:PORT.",
             ),
-            ListenError::NotLocal { at } => {
-                (format!("{} is no address of this machine.", at.ip()), "Give one that it has, or leave --listen out.")
-            }
+            ListenError::NotLocal { at } => (
+                format!("{} is not an address of this machine.", at.ip()),
+                "Give one that it has, or leave --listen out.",
+            ),
             ListenError::Denied { at } => (
                 format!("This user may not listen on port {}.", at.port()),
                 "Take a port above 1023: --listen ADDR:PORT.",

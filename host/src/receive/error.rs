@@ -12,7 +12,7 @@ use crate::file_error::FileError;
 use crate::session::{Phase, cancelled, malformed, misbehaved, pause};
 use crate::store;
 
-const KEPT: &str = "Whatever was received is kept: when the folder is sent again, it goes on from there.";
+const KEPT: &str = "Whatever was received is kept: when the folder is sent again, it continues from there.";
 const NOTHING: &str = "Nothing was received in this try. The folder can be sent again.";
 
 /// The error for `cause`. `peer` is the sender's name, `file` the path and the problem if the store failed.
@@ -50,7 +50,7 @@ fn sealed_key(peer: &str) -> Error {
     Error::new(
         Key,
         format!("The key that {peer} sealed to this machine is not the one of its folder."),
-        "Bring waft to the same release on both sides, and have it sent again. If it stays: `waft id --renew` here, and \
+        "Install the same release of waft on both sides, and have it sent again. If it stays: `waft id --renew` here, and \
          have the new certificate trusted there.",
     )
 }
@@ -60,20 +60,22 @@ fn refused(peer: &str, refusal: Refusal) -> Error {
         Refusal::Locked { seconds } => Error::new(
             Code,
             format!("{peer} gave too many wrong codes, and has to wait {}.", pause(seconds)),
-            "If a person you know sits there, tell them the new code. If not: `waft trust remove` it.",
+            "If you know the user there, tell them the new code. If not: `waft trust remove` it.",
         ),
-        Refusal::CodeTimeout => {
-            Error::new(Code, format!("{peer} gave no code in time."), "Tell its person the code that is shown here.")
-        }
+        Refusal::CodeTimeout => Error::new(
+            Code,
+            format!("{peer} gave no code in time."),
+            "Tell the user there the code that is shown here.",
+        ),
         Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
         Refusal::Version => {
             Error::new(Protocol, format!("{peer} speaks another version of the protocol."), SAME_RELEASE)
         }
-        Refusal::Protocol => Error::new(Protocol, format!("{peer} does not keep to the protocol."), SAME_RELEASE),
+        Refusal::Protocol => Error::new(Protocol, format!("{peer} violates the protocol."), SAME_RELEASE),
         Refusal::Archive | Refusal::Chunk => Error::new(
             Protocol,
             format!("What {peer} sent is malformed: {}. Nothing of it was kept.", malformed(refusal)),
-            "Bring waft to the same release on both sides. If it stays, do not trust that sender.",
+            "Install the same release of waft on both sides. If it stays, do not trust that sender.",
         ),
         Refusal::NoSpace { .. } | Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
         refusal => policy(peer, refusal),
@@ -125,7 +127,7 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
         Refusal::Older => Error::new(
             Refused,
             format!("The folder of {peer} is older than the one that it sent last."),
-            "Have the sender's clock set right.",
+            "Correct the sender's clock.",
         ),
         _ => Error::new(Refused, format!("The folder of {peer} was refused."), "Have it sent again later."),
     }
@@ -142,7 +144,7 @@ fn storage(peer: &str, refusal: Refusal) -> Error {
         Refusal::Verify => Error::new(
             Storage,
             "What was stored does not read back.",
-            "The old folder is still in place. Have the disk looked at.",
+            "The old folder is still in place. Check the disk.",
         ),
         _ => Error::new(
             Storage,

@@ -72,7 +72,7 @@ fn not_a_receiver(peer: &Peer) -> Error {
 fn no_address(peer: &Peer) -> Error {
     Error::new(
         Class::Usage,
-        format!("Where {} listens is not known.", peer.name),
+        format!("The address of {} is not known.", peer.name),
         format!(
             "Give an address that it shows: waft send FOLDER {}@ADDRESS. It is remembered from then on.",
             peer.name
@@ -89,7 +89,7 @@ fn unknown(name: &str) -> Error {
 }
 
 fn address(text: &str) -> Result<Address, Error> {
-    text.parse().map_err(|problem| Error::usage(format!("{text:?} is no address: {problem}")))
+    text.parse().map_err(|problem| Error::usage(format!("{text:?} is not an address: {problem}")))
 }
 
 /// A text without a dot and a colon is more likely a mistyped name than a host.
@@ -138,7 +138,7 @@ mod tests {
         assert!(error("cellar@host", &trust).contains("cellar"));
         assert!(error("cellar", &trust).contains("cellar"));
         assert!(error("10.0.0.2", &trust).starts_with("More than one receiver"));
-        assert!(error("attic@a b", &trust).contains("is no address"));
+        assert!(error("attic@a b", &trust).contains("is not an address"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) fn session_error(peer: &str, cause: SessionError, entry: Option<&str>
         SessionError::Refused(Refusal::KeyWrong) if phase == Phase::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal, entry),
         SessionError::PeerCancelled(cancel) => {
-            cancelled(peer, cancel, "Ask its person. Sending again goes on where it stopped.", phase)
+            cancelled(peer, cancel, "Ask the user there. Sending again continues where it stopped.", phase)
         }
         // Changed and unreadable files are reported separately, before this function is called.
         SessionError::Cancelled(_) => Error::interrupted(),
@@ -22,7 +22,7 @@ pub(crate) fn session_error(peer: &str, cause: SessionError, entry: Option<&str>
             format!("The connection to {peer} broke {}.", phase.when()),
             match phase {
                 phase if phase.is_content() => {
-                    "Send again: it goes on where it stopped. If it breaks each time, look at the network, and at what the \
+                    "Send again: it continues where it stopped. If it breaks each time, look at the network, and at what the \
                      receiver says."
                 }
                 _ => "See whether `waft receive` still runs there, then send again.",
@@ -30,9 +30,9 @@ pub(crate) fn session_error(peer: &str, cause: SessionError, entry: Option<&str>
         ),
         SessionError::TimedOut => Error::new(
             Broken,
-            format!("{peer} has said nothing for too long."),
+            format!("{peer} has not answered for too long."),
             phase.after_silence(
-                "See whether it still runs and is reachable, then send again: it goes on where it stopped.",
+                "See whether it still runs and is reachable, then send again: it continues where it stopped.",
             ),
         ),
         SessionError::OverLimit { limit, has, most } => over_limit(peer, limit, Some((has, most))),
@@ -43,7 +43,7 @@ pub(crate) fn session_error(peer: &str, cause: SessionError, entry: Option<&str>
                 true => format!("Everything was sent, but you stopped waiting before the receipt of {peer} came."),
             },
             phase.after_silence(
-                "Look there whether the new folder is in place; or send again: what has arrived is not sent twice.",
+                "Check there whether the new folder is in place, or send again: what has arrived is not sent twice.",
             ),
         ),
         _ => never_agreed(peer, cause),
@@ -58,8 +58,8 @@ pub(crate) fn lost(broken: &Error, last: Error) -> Error {
 fn sealed_key(peer: &str) -> Error {
     Error::new(
         Key,
-        format!("The key that was sealed to {peer} did not open there."),
-        "Bring waft to the same release on both sides, then send again. If it stays: `waft id --renew` there, and trust \
+        format!("The key that was sealed to {peer} could not be opened there."),
+        "Install the same release of waft on both sides, then send again. If it stays: `waft id --renew` there, and trust \
          the new certificate here.",
     )
 }
@@ -86,7 +86,7 @@ fn never_agreed(peer: &str, cause: SessionError) -> Error {
         SessionError::WrongReceipt => Error::new(
             Protocol,
             format!("{peer} gave a receipt for another folder than the one that was sent."),
-            "Do not rely on what is there. Bring waft to the same release on both sides, then send again.",
+            "Do not rely on what is there. Install the same release of waft on both sides, then send again.",
         ),
         SessionError::Buffers => Error::new(
             Protocol,
@@ -109,7 +109,7 @@ fn refused(peer: &str, refusal: Refusal, entry: Option<&str>) -> Error {
         Refusal::NoSpace { needed, free } => no_space(peer, needed, free),
         Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
         Refusal::Archive | Refusal::Chunk | Refusal::Protocol => {
-            Error::new(Protocol, format!("{peer} holds what was sent to be malformed: {}.", malformed(refusal)), REPORT)
+            Error::new(Protocol, format!("{peer} rejects what was sent as malformed: {}.", malformed(refusal)), REPORT)
         }
         refusal => policy(peer, refusal),
     }
@@ -119,8 +119,8 @@ fn code(peer: &str, refusal: Refusal) -> Error {
     match refusal {
         Refusal::Locked { seconds } => Error::new(
             Code,
-            format!("{peer} takes no code from this machine for {}, after too many wrong ones.", pause(seconds)),
-            "Wait so long, then send again with the new code that it shows.",
+            format!("{peer} accepts no code from this machine for {}, after too many wrong ones.", pause(seconds)),
+            "Wait that long, then send again with the new code that it shows.",
         ),
         _ => Error::new(
             Code,
@@ -161,9 +161,9 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
         Refusal::Older => Error::new(
             Refused,
             format!("{peer} has a newer folder from this machine already."),
-            "Set this machine's clock right; or type `reset-guard` at the board's console.",
+            "Correct this machine's clock; or type `reset-guard` at the board's console.",
         ),
-        _ => Error::new(Refused, format!("{peer} declined the folder."), "Ask its person, then send again."),
+        _ => Error::new(Refused, format!("{peer} declined the folder."), "Ask the user there, then send again."),
     }
 }
 
@@ -190,18 +190,18 @@ fn storage(peer: &str, refusal: Refusal) -> Error {
         Refusal::NotWritable => Error::new(
             Storage,
             format!("{peer} cannot write to its target folder."),
-            "What it says itself tells more: permissions, or something that is in the way there. Or have it started with \
+            "Its own messages say more: permissions, or something that is in the way there. Or have it started with \
              --into another folder.",
         ),
         Refusal::Verify => Error::new(
             Storage,
             format!("What {peer} stored does not read back."),
-            "Its old folder is still in place. Have its disk or flash looked at, then send again.",
+            "Its old folder is still in place. Check its disk or flash, then send again.",
         ),
         _ => Error::new(
             Storage,
             format!("{peer} failed to read or write its storage."),
-            "What it says itself tells more. Send again when that is mended: it goes on where it stopped.",
+            "Its own messages say more. Send again when that is fixed: it continues where it stopped.",
         ),
     }
 }

@@ -120,7 +120,7 @@ impl Sender {
     pub async fn send(&mut self, operator: &mut impl Operator) -> Result<Sent, Error> {
         let receipt = self.send_until_committed(operator).await.map_err(|error| match error.class() {
             Class::Interrupted if self.sent > 0 => error.with_advice(format!(
-                "What {} has by now stays there: sending again goes on from there.",
+                "What {} has by now stays there: sending again continues from there.",
                 self.destination.peer().name
             )),
             _ => error,
@@ -211,7 +211,7 @@ mod tests {
         let error = final_error(absent(), broken);
         let text = error.to_string();
         assert_eq!(error.class(), Class::Broken);
-        assert!(text.contains("while the code was asked for") && text.contains("Nobody listens"), "{text}");
+        assert!(text.contains("while the code was asked for") && text.contains("Nothing listens"), "{text}");
         assert_eq!(class(absent(), None), Class::Unreachable);
     }
 

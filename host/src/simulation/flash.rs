@@ -119,7 +119,7 @@ struct Inner {
 
 impl Durable {
     /// Makes all data durable that was written so far.
-    pub(crate) fn settle(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         match self.0.touched.take() {
             Some(_) => self.0.file.sync_data(),
             None => Ok(()),
@@ -129,7 +129,7 @@ impl Durable {
     /// Called before a block is changed.
     fn touch(&self, block: u32) -> io::Result<()> {
         if self.0.touched.get().is_some_and(|touched| touched != block) {
-            self.settle()?;
+            self.sync()?;
         }
         self.0.touched.set(Some(block));
         Ok(())
@@ -277,7 +277,7 @@ mod tests {
     fn content_is_kept_when_the_flash_is_opened_again() {
         let (folder, mut flash) = flash();
         block_on(flash.write(8, &[1, 2, 3, 4])).unwrap();
-        flash.durable().settle().unwrap();
+        flash.durable().sync().unwrap();
         drop(flash);
         let path = folder.path().join("flash.bin");
         make(&path, SEED_AT).unwrap();
@@ -412,7 +412,7 @@ mod tests {
         assert_eq!(touched(&flash), Some(1), "the first is durable already");
         block_on(flash.write(BLOCK as u32, &[0; 8])).unwrap();
         assert_eq!(touched(&flash), Some(1));
-        flash.durable().settle().unwrap();
+        flash.durable().sync().unwrap();
         assert_eq!(touched(&flash), None);
     }
 }

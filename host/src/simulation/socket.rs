@@ -72,7 +72,7 @@ impl Read for Socket {
 
 impl Write for Socket {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.flash.settle()?;
+        self.flash.sync()?;
         self.stream()?.write(bytes).await
     }
 

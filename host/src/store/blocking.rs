@@ -140,12 +140,12 @@ impl BlockingStore {
     }
 
     /// Starts or resumes the offered archive. Returns the prefix of the archive that the store already holds.
-    pub(super) fn take_up(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
+    pub(super) fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
         self.state = State::Idle;
         self.manifest = None;
         self.written = Ok(());
         merge::recover(&self.place)?;
-        if let Found::Filled(target) = self.place.look()? {
+        if let Found::Filled(target) = self.place.inspect()? {
             if let Some((manifest, Whole { archive, root })) = self.committed(target, offered, is_it) {
                 self.manifest = Some(manifest);
                 self.state = State::Whole { offered: *offered, root };
@@ -181,7 +181,7 @@ impl BlockingStore {
             return Err(failure);
         }
         let capabilities = self.measure(&staging)?;
-        let target = match self.place.look()? {
+        let target = match self.place.inspect()? {
             Found::Empty(target) | Found::Filled(target) => Some(target),
             Found::Nothing => None,
         };
@@ -323,7 +323,7 @@ impl Staged {
 
     /// Checks that everything can be moved into a target that holds other files.
     fn check(&self, place: &Place) -> Result<()> {
-        let target = match place.look()? {
+        let target = match place.inspect()? {
             Found::Filled(target) => target,
             Found::Empty(target) if place.in_place.is_some() => target,
             Found::Empty(_) | Found::Nothing => return Ok(()),
@@ -342,7 +342,7 @@ impl Staged {
         if let Some(received) = received {
             self.remember(place, received, &root, &manifest);
         }
-        match place.look()? {
+        match place.inspect()? {
             Found::Filled(_) if !overwrite => {
                 let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
                 return Err(Failure::At(StoreError::NotEmpty, place.at_target("", full)));

@@ -39,7 +39,7 @@ impl BlockingStore {
             staging => staging?,
         };
         let capabilities = self.measure(&staging)?;
-        if let (Found::Empty(target), None) = (self.place.look()?, self.place.in_place) {
+        if let (Found::Empty(target), None) = (self.place.inspect()?, self.place.in_place) {
             let lost = staging.lost_attributes(&target).map_err(|error| self.place.at_staging("", error))?;
             notes.extend(lost.into_iter().map(Note::Attribute));
         }
@@ -60,7 +60,7 @@ impl BlockingStore {
     /// Fails if the target is not empty, may not be overwritten, and does not hold a folder of `sender` (of any sender
     /// for `None`), which that sender may send again.
     fn may_be_sent(&self, sender: Option<&CertificateHash>) -> Result<()> {
-        if self.overwrite || !matches!(self.place.look()?, Found::Filled(_)) {
+        if self.overwrite || !matches!(self.place.inspect()?, Found::Filled(_)) {
             return Ok(());
         }
         let record = self.received.as_ref().and_then(|received| received.load(&self.place.target_path()));
@@ -72,23 +72,23 @@ impl BlockingStore {
 
     /// Fails as the store would fail to begin the folder in a sealed file, which has this shape and no sender, as far
     /// as that can be known without the folder's manifest.
-    pub(super) fn foresee_opening(&self, shape: &Shape) -> Result<()> {
-        self.foresee_unless(shape, |target| self.may_hold(&target, shape))
+    pub(super) fn check_opening(&self, shape: &Shape) -> Result<()> {
+        self.check_unless(shape, |target| self.may_hold(&target, shape))
     }
 
     /// Fails as the store would fail to begin the offered folder, as far as that can be known without the folder's
     /// manifest.
-    pub(super) fn foresee(&self, offered: &Offered) -> Result<()> {
-        self.foresee_unless(&offered.shape, |target| self.may_be_committed(target, offered))
+    pub(super) fn check(&self, offered: &Offered) -> Result<()> {
+        self.check_unless(&offered.shape, |target| self.may_be_committed(target, offered))
     }
 
-    /// Runs the checks of [`foresee`](Self::foresee) and [`foresee_opening`](Self::foresee_opening). If `is_there` says
+    /// Runs the checks of [`check`](Self::check) and [`check_opening`](Self::check_opening). If `is_there` says
     /// that the target may already hold the folder, the remaining checks are skipped.
-    fn foresee_unless(&self, shape: &Shape, is_there: impl FnOnce(Dir) -> bool) -> Result<()> {
+    fn check_unless(&self, shape: &Shape, is_there: impl FnOnce(Dir) -> bool) -> Result<()> {
         if !self.is_staging() && Staging::is_in_use(&self.place) {
             return Err(Staging::in_use(&self.place));
         }
-        if let Found::Filled(target) = self.place.look()? {
+        if let Found::Filled(target) = self.place.inspect()? {
             if is_there(target) {
                 return Ok(());
             }
@@ -120,7 +120,7 @@ impl BlockingStore {
 
     /// Fails if the target could not be replaced, or not be written into.
     fn may_put(&self) -> Result<()> {
-        match self.place.look()? {
+        match self.place.inspect()? {
             Found::Filled(target) if self.overwrite => self.place.may_fill(&target),
             Found::Empty(target) if self.place.in_place.is_some() => self.place.may_fill(&target),
             Found::Empty(target) => self.place.may_replace(&target),
@@ -136,7 +136,7 @@ impl BlockingStore {
     /// The longest archive that fits. Space that is already used here counts as free: a staged part is resumed or
     /// removed, and a folder that is already in the target takes no more space when it is sent again.
     pub(super) fn room(&self) -> u64 {
-        let target = match self.place.look() {
+        let target = match self.place.inspect() {
             Ok(Found::Filled(target)) => self.bytes_below(&target),
             _ => 0,
         };

@@ -45,7 +45,7 @@ impl BlockingStore {
 
     /// Compares the target with `manifest` (see [`compare`]). The target must hold no other files.
     pub(super) fn holds(&mut self, manifest: impl Read + Seek, shape: &Shape) -> Option<Whole> {
-        let Ok(Found::Filled(target)) = self.place.look() else { return None };
+        let Ok(Found::Filled(target)) = self.place.inspect() else { return None };
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
         compare(target, manifest, 0, shape, self.rules(capabilities, false))
     }

@@ -24,7 +24,7 @@ pub(super) enum Failure {
 }
 
 /// Fails if the work was given up. This failure ends the work early, and is never reported.
-pub(super) fn go_on() -> Result<()> {
+pub(super) fn check_wanted() -> Result<()> {
     if is_given_up() { Err(StoreError::Io.into()) } else { Ok(()) }
 }
 

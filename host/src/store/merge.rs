@@ -19,7 +19,7 @@ use waft_core::session::StoreError;
 
 use super::capabilities::Capabilities;
 use super::compare::manifest_digest;
-use super::error::{Failure, Result, go_on};
+use super::error::{Failure, Result, check_wanted};
 use super::place::{Found, Place};
 use super::staging::{INTENT, MANIFEST, Staging, TREE, read_write};
 use super::tree::finish_dir;
@@ -79,7 +79,7 @@ pub(super) fn forward(
     if let Some(tree) = staged(staging).map_err(|error| at_staging(TREE, error))? {
         let mut moving = Moving { place, from: Descent::new(tree), to: Descent::new(target), capabilities };
         while let Some(item) = next(place, &mut entries)? {
-            go_on()?;
+            check_wanted()?;
             moving.entry(&item, &entries, step)?;
         }
         moving.leave(1, step)?;
@@ -97,7 +97,7 @@ pub(super) fn recover(place: &Place) -> Result<bool> {
     let Some(mut staging) = Staging::existing(place)? else { return Ok(false) };
     let Some(intent) = intent(&staging).map_err(|error| place.at_staging(INTENT, error))? else { return Ok(false) };
     let forgotten = staging.manifest().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    let target = match place.look()? {
+    let target = match place.inspect()? {
         Found::Filled(target) => Some(target),
         Found::Empty(target) => place.in_place.is_some().then_some(target),
         Found::Nothing => None,

@@ -190,7 +190,7 @@ impl DirectoryStore {
     /// Checks whether the store could begin to receive the folder in a sealed file, which has this shape and no sender,
     /// as far as that can be known without the folder's manifest. Writes nothing.
     pub(crate) async fn check_opening(&mut self, shape: Shape) -> Result<(), StoreError> {
-        self.run(move |store| store.foresee_opening(&shape)).await
+        self.run(move |store| store.check_opening(&shape)).await
     }
 
     /// Returns what an interrupted transfer left in the staging area, if it left anything.
@@ -239,11 +239,11 @@ impl DirectoryStore {
     ) -> Result<T, StoreError> {
         self.file_error = None;
         let result = self.observe(|store| work(store).map_err(|failure| store.explain(failure))).await;
-        result.map_err(|explained| self.tell(explained))
+        result.map_err(|explained| self.set_error(explained))
     }
 
     /// Returns the error for the session, and keeps the path and cause for [`take_error`](Self::take_error).
-    fn tell(&mut self, (error, file_error): Explained) -> StoreError {
+    fn set_error(&mut self, (error, file_error): Explained) -> StoreError {
         self.file_error = file_error;
         error
     }
@@ -253,7 +253,7 @@ impl DirectoryStore {
         let store = self.worker.idle().await;
         let written = std::mem::replace(&mut store.written, Ok(()));
         (self.manifest, self.durable) = (store.manifest(), store.durable());
-        written.map_err(|explained| self.tell(explained))
+        written.map_err(|explained| self.set_error(explained))
     }
 
     /// Runs `work` on the worker thread, then updates the fields `manifest` and `durable`.
@@ -285,7 +285,7 @@ impl Store for DirectoryStore {
 
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError> {
         let offered = *offered;
-        self.run(move |store| store.foresee(&offered)).await
+        self.run(move |store| store.check(&offered)).await
     }
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
@@ -297,7 +297,7 @@ impl Store for DirectoryStore {
             let (answer, answered) = oneshot::channel();
             ask.send((*digest, answer)).is_ok() && answered.blocking_recv().unwrap_or(false)
         };
-        let mut begun = pin!(self.run(move |store| store.take_up(&offered, &is_offered)));
+        let mut begun = pin!(self.run(move |store| store.begin(&offered, &is_offered)));
         loop {
             match select(&mut begun, pin!(asked.recv())).await {
                 Either::First(held) => return held,

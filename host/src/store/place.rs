@@ -84,7 +84,7 @@ impl Place {
     }
 
     /// Opens the target and reports its present state.
-    pub(super) fn look(&self) -> Result<Found, FileError> {
+    pub(super) fn inspect(&self) -> Result<Found, FileError> {
         let dir = match platform::open_dir(&self.parent, &self.target) {
             Ok(dir) => dir,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),

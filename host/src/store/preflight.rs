@@ -11,7 +11,7 @@ use cap_std::fs::{Dir, Metadata};
 use waft_core::archive::Kind;
 use waft_core::session::StoreError;
 
-use super::error::{Failure, Result, go_on};
+use super::error::{Failure, Result, check_wanted};
 use super::merge::next;
 use super::place::Place;
 use crate::file_error::Cause;
@@ -47,7 +47,7 @@ struct Preflight<'a> {
 impl Preflight<'_> {
     fn run(mut self, mut entries: Entries<BufReader<File>>) -> Result<()> {
         while let Some(item) = next(self.place, &mut entries)? {
-            go_on()?;
+            check_wanted()?;
             if item.depth > self.absent {
                 continue;
             }

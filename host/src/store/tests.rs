@@ -84,15 +84,15 @@ impl Bench {
     /// Begins the same transfer in a store for a target in or at another path.
     fn begin_in(&self, store: &mut DirectoryStore, place: &Path) -> Answer<Held> {
         let before = snapshot(place);
-        let foreseen = block_on(store.check(&self.offered())).err();
+        let expected = block_on(store.check(&self.offered())).err();
         assert_eq!(snapshot(place), before, "a check writes nothing");
         let begun = block_on(store.begin(&self.offered(), &|digest| *digest == self.archive.info.manifest_digest));
         // Everything that is refused is refused before the key is needed, except a damaged staging area.
         let refused = begun.err().filter(|error| *error != StoreError::Verify);
         assert_eq!(
-            foreseen.as_ref().map(discriminant),
+            expected.as_ref().map(discriminant),
             refused.as_ref().map(discriminant),
-            "{foreseen:?}, {refused:?}"
+            "{expected:?}, {refused:?}"
         );
         let held = begun?;
         assert_eq!(store.durable(), held.offset);

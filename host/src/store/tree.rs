@@ -13,7 +13,7 @@ use waft_core::digest::Digest;
 use waft_core::session::StoreError;
 
 use super::capabilities::{Capabilities, Kept};
-use super::error::{Failure, Result, go_on};
+use super::error::{Failure, Result, check_wanted};
 use super::merge;
 use super::place::Place;
 use super::staging::{MANIFEST, Staging, TREE};
@@ -66,7 +66,7 @@ impl Tree {
     /// Writes the next bytes after the manifest.
     pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
         while let Some(next) = self.reader.next(archive).map_err(StoreError::Archive)? {
-            go_on()?;
+            check_wanted()?;
             match next {
                 Content::Data(bytes) => {
                     let (file, _) = self.file.as_mut().expect("the reader gives content only after `NeedFile`");
@@ -97,7 +97,7 @@ impl Tree {
 
     fn next_file(&mut self, place: &Place) -> Result<()> {
         while let Some(item) = self.take_entry(place)? {
-            go_on()?;
+            check_wanted()?;
             match item.kind {
                 Kind::Directory => self.make_directory(place, item)?,
                 Kind::File { size } => {

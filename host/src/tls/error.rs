@@ -61,17 +61,17 @@ impl HandshakeError {
             Self::Rejected(rejection) => rejected(peer, *rejection),
             Self::NotItsKey { name } => Error::new(
                 Identity,
-                format!("What answers as {peer} shows the certificate of {name}, but has not its key."),
-                "Somebody may pose as it. If not: have its identity made again there (`waft id --renew`), and trust that.",
+                format!("What answers as {peer} shows the certificate of {name}, but does not have its key."),
+                "Another machine may be impersonating it. If not: renew its identity there (`waft id --renew`), and trust the new one.",
             ),
             Self::NoCertificate => Error::new(
                 Identity,
-                format!("{peer} shows no certificate, so it cannot be told who it is."),
-                "Compare the address: it is no receiver or sender of waft's.",
+                format!("{peer} shows no certificate, so its identity is unknown."),
+                "Compare the address: it is not a waft sender or receiver.",
             ),
-            Self::NotTls => foreign(peer, "what it says is not TLS"),
+            Self::NotTls => foreign(peer, "it does not use TLS"),
             Self::Incompatible(error) | Self::Tls(error) => foreign(peer, error),
-            Self::Closed => unsecured(peer, "it broke off"),
+            Self::Closed => unsecured(peer, "it was closed"),
             Self::TimedOut => {
                 let error = unsecured(peer, "it was too slow");
                 let advice = format!("{} {LARGE_PACKETS}", error.advice());
@@ -149,14 +149,14 @@ fn rejection(alert: AlertDescription) -> Option<Rejection> {
 }
 
 fn foreign(peer: &str, why: impl Display) -> Error {
-    Error::new(Protocol, format!("{peer} does not speak as waft does: {why}."), SAME_RELEASE)
+    Error::new(Protocol, format!("{peer} does not speak waft's protocol: {why}."), SAME_RELEASE)
 }
 
 fn unsecured(peer: &str, why: impl Display) -> Error {
     Error::new(
         Broken,
         format!("The connection with {peer} broke before it was secured: {why}."),
-        "Send again. If it stays, look at what the other side says.",
+        "Send again. If that does not help, look at the messages of the other side.",
     )
 }
 
@@ -165,11 +165,11 @@ fn distrusted(peer: &str, distrust: &Distrust) -> Error {
         Distrust::Unknown { hash } => Error::new(
             Identity,
             format!("{peer} is not trusted here. Its fingerprint: {hash}"),
-            "If `waft id` shows that fingerprint there, carry its certificate here: waft trust add NAME CERT.pem",
+            "If `waft id` shows that fingerprint there, copy its certificate here: waft trust add NAME CERT.pem",
         ),
         Distrust::AnotherName { name } => Error::new(
             Identity,
-            format!("{peer} is another one: {name}."),
+            format!("{peer} is a different receiver: {name}."),
             "Send to that name, or give the address of the one that is meant: NAME@HOST.",
         ),
         Distrust::WrongDirection { name } => Error::new(
@@ -195,7 +195,7 @@ fn rejected(peer: &str, rejection: Rejection) -> Error {
         Rejection::Certificate | Rejection::BoardBrokeOff => Error::new(
             Identity,
             format!("{peer} does not trust this machine."),
-            "Carry this machine's certificate there (`waft id cert`), and have it added: waft trust add NAME CERT.pem. A \
+            "Copy this machine's certificate there (`waft id cert`), and have it added: waft trust add NAME CERT.pem. A \
              board is provisioned anew.",
         ),
     }

@@ -274,7 +274,7 @@ fn a_vanished_sender_comes_back(kind: &Kind) {
     let ended = site.deliver().well();
     let committed = ended.last("committed");
     assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
-    board.sees("Going on at");
+    board.sees("Continuing at");
     board.asked("verify", "Sound");
 }
 

@@ -101,7 +101,7 @@ fn what_keeps_a_sealed_file_from_being_opened_is_found_before_its_key_is_asked_f
     // A target that may already be the folder has to be compared with it, which needs the key.
     fs::rename(world.folder(), world.target()).unwrap();
     let asked = world.kitchen.call(&["open"]).arg(sealed(&world)).with(|call| call.args(["--into", "into"])).run();
-    asked.failed(13, "key", &["No answer came for the key"]);
+    asked.failed(13, "key", &["No answer was given for the key"]);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_receiver_that_cannot_be_sent_to_is_found_before_anything_is_made() {
     world.laptop.trust(&world.kitchen, &["--receives"]);
     let (before, made) = (listed(&world.laptop.work), listed(&world.laptop.home));
     send(&[]).failed(2, "usage", &["Where kitchen listens is not known"]);
-    send(&["folder", "cellar@127.0.0.1"]).failed(2, "usage", &["Nobody is trusted as"]);
+    send(&["folder", "cellar@127.0.0.1"]).failed(2, "usage", &["No peer is trusted as"]);
     world.laptop.trust(&world.attic(), &["--receives"]);
     send(&[]).failed(2, "usage", &["More than one receiver is trusted"]);
     assert_eq!(listed(&world.laptop.work), before);

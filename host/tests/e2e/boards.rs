@@ -221,9 +221,9 @@ fn an_identity_is_never_thrown_away() {
     for (image, says) in [
         (damaged.as_slice(), "it is damaged"),
         (&[0xFF; 4096], "it is blank"),
-        (b"hello world", "it is no identity image"),
-        (&good[..200], "it is cut short"),
-        (b"", "it is cut short"),
+        (b"hello world", "it is not an identity image"),
+        (&good[..200], "it is truncated"),
+        (b"", "it is truncated"),
     ] {
         given(image).run().failed(11, "identity", &["given.bin cannot be used", says]);
     }

@@ -22,7 +22,7 @@ fn a_certificate_is_written_to_a_file() {
     let added = kitchen.call(&["trust", "add", "anna"]).arg(&path).run().well();
     assert_eq!(text(added.last("trusted"), "fingerprint"), fingerprint(laptop));
     fs::write(&path, "mine").unwrap();
-    write().failed(14, "storage", &["anna.pem exists already"]);
+    write().failed(14, "storage", &["anna.pem already exists"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     laptop.call(&["id", "cert", "-o", "no/such/anna.pem"]).run().failed(14, "storage", &["no/such/anna.pem"]);
 }

@@ -51,7 +51,7 @@ fn silence() {
     world.small();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let says = ["Something listens at", &address, "but says nothing"];
+    let says = [address.as_str(), "accepts connections, but does not respond"];
     world.sending(&address).run().failed(10, "unreachable", &says);
 }
 
@@ -89,7 +89,7 @@ fn broken_for_good() {
     // From now on the receiver is gone, and the proxy closes new connections.
     let ended = sender.end();
     let says =
-        ["The connection to kitchen broke in the middle. Since then: ", "Send again: it goes on where it stopped"];
+        ["The connection to kitchen broke in the middle. Since then: ", "Send again: it continues where it stopped"];
     let ended = ended.failed(16, "broken", &says);
     assert!(ended.all("retry").count() > 3);
     world.nothing_arrived();

@@ -55,14 +55,14 @@ fn each_firewall_is_named_among_the_causes() {
         ("reject with icmpv6 admin-prohibited", "[::1]", &rejected),
         ("reject with icmpv6 addr-unreachable", "[::1]", &rejected),
         ("drop", "127.0.0.1", &["does not answer: the connection timed out", "a firewall may drop the connection"]),
-        ("reject with tcp reset", "127.0.0.1", &["Nobody listens at", "a firewall may refuse the connection"]),
+        ("reject with tcp reset", "127.0.0.1", &["Nothing listens at", "a firewall may refuse the connection"]),
     ] {
         firewall(&format!("tcp dport {PORT} {rule}"));
         let ended = world.sending(&format!("{to}:{PORT}")).run().failed(10, "unreachable", says);
-        assert!(!ended.errors.contains("No network leads to"), "{rule}: {ended:#?}");
+        assert!(!ended.errors.contains("There is no route to"), "{rule}: {ended:#?}");
     }
     // If there really is no route, the message says so.
-    world.sending("192.0.2.7").run().failed(10, "unreachable", &["No network leads to 192.0.2.7"]);
+    world.sending("192.0.2.7").run().failed(10, "unreachable", &["There is no route to 192.0.2.7"]);
 }
 
 #[test]
@@ -78,8 +78,8 @@ fn a_long_wait_is_reported() {
     firewall(&format!("tcp dport {PORT} reject with tcp reset"));
     let refused = world.sending(&format!("127.0.0.1:{PORT}")).run().failed(10, "unreachable", &[]);
     for says in [
-        "Nobody listens at 127.0.0.1:12346. Trying again for 45 s.\n  Start `waft receive` there",
-        "Nobody listens at 127.0.0.1:12346. Still trying, for ",
+        "Nothing listens at 127.0.0.1:12346. Trying again for 45 s.\n  Start `waft receive` there",
+        "Nothing listens at 127.0.0.1:12346. Still trying, for ",
     ] {
         assert!(refused.errors.contains(says), "{says}: {refused:#?}");
     }
@@ -136,7 +136,7 @@ fn a_link_local_address_leads_there_as_it_is_shown() {
     world.kitchen.call(&["receive", "--into", "into", "--listen", "[fe80::8%cable]:9"]).run().failed(
         10,
         "unreachable",
-        &["fe80::8 is no address of this machine"],
+        &["fe80::8 is not an address of this machine"],
     );
     let unknown = ["This machine has no network interface no-such with an address.", "cable, lo"];
     world.sending("fe80::7%no-such").run().failed(10, "unreachable", &unknown);
@@ -164,7 +164,7 @@ fn a_path_that_swallows_large_packets_is_a_possible_cause() {
     let world = World::new();
     world.large(12 << 20);
     ip(&["link", "set", "lo", "mtu", "1500"]);
-    let hint = "may swallow large packets";
+    let hint = "may drop large packets";
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     // The handshake passes, but no chunk does.

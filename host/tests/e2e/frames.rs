@@ -48,7 +48,7 @@ fn last_words(said: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         let (class, says): (_, &[&str]) = match words.last().expect("just pushed")[1] {
             3 => ("key", &["The key that laptop sealed to this machine"]),
             7 => ("refused", &["The folder of laptop goes past a limit: "]),
-            _ => ("protocol", &["laptop does not keep to the protocol: it sent ", "same release"]),
+            _ => ("protocol", &["laptop violates the protocol: it sent ", "same release"]),
         };
         says_so(&receiver.await_event("error"), class, says);
         world.nothing_arrived();
@@ -100,7 +100,7 @@ fn every_reason_to_cancel_has_its_text() {
         (1, "broken", ["The folder changed at laptop while it was sent", "Nothing was received"]),
         (2, "broken", ["laptop could not read a file of the folder any more", "Nothing was received"]),
         (3, "broken", ["laptop waited too long for this machine, and gave up", "Nothing was received"]),
-        (4, "protocol", ["laptop holds a message of this machine to be wrong", "same release"]),
+        (4, "protocol", ["laptop rejects a message of this machine as wrong", "same release"]),
         (5, "broken", ["laptop cancelled the transfer", "Nothing was received"]),
     ];
     for (reason, class, says) in cases {

@@ -67,7 +67,7 @@ fn resumed_later(between: impl Fn(&World), least_held: u64) {
     proxy.await_fate();
     sender.kill();
     proxy.cut();
-    says_so(&first.await_event("error"), "broken", &["laptop", "broke in the middle", "it goes on from there"]);
+    says_so(&first.await_event("error"), "broken", &["laptop", "broke in the middle", "it continues from there"]);
     world.nothing_arrived();
     first.kill();
     between(&world);
@@ -257,9 +257,9 @@ fn a_receiver_that_falls_silent_is_given_up() {
     proxy.await_fate();
     receiver.kill();
     let told = clock.hurry(&[sender.pid()], || sender.await_event("retry"));
-    assert_eq!(text(&told, "message"), "kitchen has said nothing for too long.");
+    assert_eq!(text(&told, "message"), "kitchen has not answered for too long.");
     // The receiver is gone, and the sender does not wait that long again.
-    let says = ["kitchen has said nothing for too long. Since then: ", "See whether it still runs"];
+    let says = ["kitchen has not answered for too long. Since then: ", "See whether it still runs"];
     clock.hurry(&[sender.pid()], || sender.end()).failed(16, "broken", &says);
     proxy.cut();
 }

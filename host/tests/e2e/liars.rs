@@ -176,7 +176,7 @@ fn a_receipt_for_another_folder_is_no_success() {
 #[test]
 fn a_prefix_that_the_receiver_cannot_hold() {
     let too_long = Lying { begin: Ok(1 << 40), ..Lying::new() };
-    stored_by(too_long).failed(17, "protocol", &["kitchen does not keep to the protocol"]);
+    stored_by(too_long).failed(17, "protocol", &["kitchen violates the protocol"]);
     // The receiver claims a prefix that is not the sender's. The sender ignores it and sends everything, until the
     // receipt.
     let not_ours = Lying { begin: Ok(50), ..Lying::new() };
@@ -201,13 +201,13 @@ fn answered(said: &[u8]) -> Ended {
 fn receivers_that_do_not_keep_to_the_protocol() {
     let greeting = |aeads: &[u8], keys: &[u8]| greeting(aeads, keys, 1 << 16, 1000);
     let cases: [(Vec<u8>, &[&str]); 9] = [
-        (vec![9, 0, 0, 1, 0], &["does not keep to the protocol"]),
-        (vec![1, 0xff, 0xff, 0xff], &["does not keep to the protocol"]),
-        (vec![2, 0, 0, 20], &["does not keep to the protocol"]),
-        (message(&[]), &["does not keep to the protocol"]),
-        (message(&[99]), &["does not keep to the protocol"]),
-        (message(&[1]), &["does not keep to the protocol"]),
-        (message(&[&[6][..], &[7; 40]].concat()), &["does not keep to the protocol"]),
+        (vec![9, 0, 0, 1, 0], &["violates the protocol"]),
+        (vec![1, 0xff, 0xff, 0xff], &["violates the protocol"]),
+        (vec![2, 0, 0, 20], &["violates the protocol"]),
+        (message(&[]), &["violates the protocol"]),
+        (message(&[99]), &["violates the protocol"]),
+        (message(&[1]), &["violates the protocol"]),
+        (message(&[&[6][..], &[7; 40]].concat()), &["violates the protocol"]),
         (greeting(&[77], &[1]), &["no version, cipher or key mode in common"]),
         (greeting(&[1], &[9]), &["no version, cipher or key mode in common"]),
     ];
@@ -227,7 +227,11 @@ fn receivers_whose_bounds_no_sender_can_keep() {
 #[test]
 fn a_sealed_key_that_does_not_open() {
     let said = [greeting(&[1], &[1], 1 << 16, 1000), message(&[7, 3])].concat();
-    answered(&said).failed(13, "key", &["The key that was sealed to kitchen did not open there", "waft id --renew"]);
+    answered(&said).failed(
+        13,
+        "key",
+        &["The key that was sealed to kitchen could not be opened there", "waft id --renew"],
+    );
 }
 
 #[test]
@@ -250,18 +254,18 @@ fn what_a_receiver_says_last_has_its_text() {
     let good = greeting(&[1], &[0], 1 << 16, 1000);
     let cases: [(&[u8], i32, &str, &[&str]); 14] = [
         (&[7, 0], 17, "protocol", &["kitchen speaks another version of the protocol"]),
-        (&[7, 1, 30], 12, "code", &["kitchen takes no code from this machine for 30 s"]),
+        (&[7, 1, 30], 12, "code", &["kitchen accepts no code from this machine for 30 s"]),
         (&[7, 2], 12, "code", &["kitchen got no code in time"]),
         (&[7, 3], 13, "key", &["The key that kitchen got was wrong, three times"]),
         (&[7, 4], 13, "key", &["Nobody typed the key at kitchen"]),
-        (&[7, 5], 15, "refused", &["kitchen declined the folder", "Ask its person"]),
+        (&[7, 5], 15, "refused", &["kitchen declined the folder", "Ask the user there"]),
         (&[7, 6], 13, "key", &["kitchen does not take the key in this way", "same release"]),
-        (&[7, 15], 17, "protocol", &["kitchen holds what was sent to be malformed", "do not fit together"]),
-        (&[7, 16], 17, "protocol", &["holds what was sent to be malformed: a part of it cannot be decrypted"]),
-        (&[7, 19], 17, "protocol", &["holds what was sent to be malformed: a message was wrong or out of turn"]),
+        (&[7, 15], 17, "protocol", &["kitchen rejects what was sent as malformed", "do not fit together"]),
+        (&[7, 16], 17, "protocol", &["rejects what was sent as malformed: a part of it cannot be decrypted"]),
+        (&[7, 19], 17, "protocol", &["rejects what was sent as malformed: a message was wrong or out of turn"]),
         (&[8, 0], 16, "broken", &["kitchen cancelled the transfer", "goes on where it stopped"]),
         (&[8, 3], 16, "broken", &["kitchen waited too long for this machine, and gave up"]),
-        (&[8, 4], 17, "protocol", &["kitchen holds a message of this machine to be wrong"]),
+        (&[8, 4], 17, "protocol", &["kitchen rejects a message of this machine as wrong"]),
         (&[8, 5], 16, "broken", &["kitchen cancelled the transfer"]),
     ];
     for (word, exit, class, says) in cases {
@@ -366,7 +370,11 @@ fn a_receiver_with_the_right_certificate_and_another_key() {
     let (ended, ()) = sent_to(&world, async |world, listener| {
         false_receiver(listener, Some(stolen(&world.kitchen)), true, b"").await
     });
-    ended.failed(11, "identity", &["shows the certificate of kitchen, but has not its key", "Somebody may pose as it"]);
+    ended.failed(
+        11,
+        "identity",
+        &["shows the certificate of kitchen, but does not have its key", "Somebody may pose as it"],
+    );
 }
 
 #[test]
@@ -404,6 +412,10 @@ fn a_sender_with_the_right_certificate_and_another_key() {
         let refused = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await;
         assert!(refused.is_err());
     });
-    says_so(&receiver.await_event("rejected"), "identity", &["shows the certificate of laptop, but has not its key"]);
+    says_so(
+        &receiver.await_event("rejected"),
+        "identity",
+        &["shows the certificate of laptop, but does not have its key"],
+    );
     world.nothing_arrived();
 }

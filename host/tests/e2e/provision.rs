@@ -115,7 +115,7 @@ fn a_taken_name_and_a_taken_file_change_nothing() {
     let before = fs::read(world.laptop.work.join("identity.bin")).unwrap();
     provisioning(&world, &[]).run().failed(2, "usage", &["trusted as attic already"]);
     world.laptop.call(&["trust", "remove", "attic"]).run().well();
-    provisioning(&world, &[]).run().failed(14, "storage", &["identity.bin exists already"]);
+    provisioning(&world, &[]).run().failed(14, "storage", &["identity.bin already exists"]);
     assert_eq!(fs::read(world.laptop.work.join("identity.bin")).unwrap(), before);
     assert!(world.laptop.known().by_name("attic").is_none());
 }
@@ -125,7 +125,7 @@ fn nothing_is_written_through_a_symlink() {
     let world = World::strangers();
     let (target, link) = (world.root.path().join("target"), world.laptop.work.join("identity.bin"));
     symlink(&target, &link).unwrap();
-    provisioning(&world, &[]).run().failed(14, "storage", &["identity.bin exists already"]);
+    provisioning(&world, &[]).run().failed(14, "storage", &["identity.bin already exists"]);
     assert!(!target.exists());
     fs::remove_file(&link).unwrap();
     nothing_happened(&world);

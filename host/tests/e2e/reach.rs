@@ -24,7 +24,7 @@ fn world() -> World {
 fn nobody_listens() {
     let world = world();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let says = ["Nobody listens at", free.as_str(), "Start `waft receive` there"];
+    let says = ["Nothing listens at", free.as_str(), "Start `waft receive` there"];
     world.sending(&free).run().failed(10, "unreachable", &says);
 }
 
@@ -52,7 +52,7 @@ fn something_else_listens() {
 #[test]
 fn something_that_begins_like_tls_is_not_believed() {
     let world = world();
-    against(&world, b"\x16\x03\x01\x00\x05hello", 17, "protocol", &["does not speak as waft does"]);
+    against(&world, b"\x16\x03\x01\x00\x05hello", 17, "protocol", &["does not speak waft's protocol"]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn the_port_is_taken() {
     let says = [&format!("Port {} is taken", at.port()), "--listen ADDR:PORT"];
     let listen = |at: &str| world.kitchen.call(&["receive", "--listen", at]).run();
     listen(&at.to_string()).failed(10, "unreachable", &says);
-    listen("192.0.2.7:0").failed(10, "unreachable", &["192.0.2.7 is no address of this machine"]);
+    listen("192.0.2.7:0").failed(10, "unreachable", &["192.0.2.7 is not an address of this machine"]);
     assert!(!world.kitchen.work.join("received_folder").exists());
 }
 
@@ -99,7 +99,7 @@ fn without_a_network(call: Call) -> Option<Call> {
 fn no_network_leads_there() {
     let world = world();
     let Some(call) = without_a_network(world.sending("192.0.2.7")) else { return };
-    let says = ["No network leads to 192.0.2.7:12346", "on the receiver's network"];
+    let says = ["There is no route to 192.0.2.7:12346", "on the receiver's network"];
     call.run().failed(10, "unreachable", &says);
 }
 
@@ -130,6 +130,6 @@ fn addresses_that_are_none() {
         world.laptop.call(&["send", "folder", to]).run().failed(2, "usage", &["is no address"]);
     }
     for listen in ["nonsense", "localhost:1", "1.2.3.4:70000"] {
-        world.kitchen.call(&["receive", "--listen", listen]).run().failed(2, "usage", &["is no ADDR:PORT"]);
+        world.kitchen.call(&["receive", "--listen", listen]).run().failed(2, "usage", &["is not ADDR:PORT"]);
     }
 }

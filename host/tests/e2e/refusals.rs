@@ -64,7 +64,7 @@ fn another_receiver_answers_than_was_meant() {
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
     let sender = world.laptop.call(&["send", "folder", &format!("attic@{address}")]).run();
-    sender.failed(11, "identity", &["attic at", "is another one: kitchen"]);
+    sender.failed(11, "identity", &["attic at", "is a different receiver: kitchen"]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_malformed_code() {
     let world = world();
     for code in ["", "123", "12345", "12a4", "\u{661}234", "\u{1b}[31m"] {
         let ended = world.sending("127.0.0.1:1").env("WAFT_AUTH_CODE", code).run();
-        ended.failed(12, "code", &["That is no code", "four digits"]);
+        ended.failed(12, "code", &["That is not a code", "four digits"]);
     }
 }
 
@@ -138,13 +138,13 @@ fn out_of_tries_and_locked() {
     let wrong = other_than(&code);
     let mut sender = world.send(&address);
     (0..3).for_each(|_| sender.answer("code", &wrong));
-    let says = ["takes no code from this machine for 30 s", "too many wrong ones", "new code"];
+    let says = ["accepts no code from this machine for 30 s", "too many wrong ones", "new code"];
     sender.end().failed(12, "code", &says).never_says(&wrong);
     let told = receiver.await_event("error");
     says_so(&told, "code", &["laptop gave too many wrong codes", "has to wait 30 s", "waft trust remove"]);
     // The sender is locked out now, whatever the code and the connection. No code is asked for.
     let again = world.sending(&address).env("WAFT_AUTH_CODE", &code).run();
-    let again = again.failed(12, "code", &["takes no code from this machine for"]);
+    let again = again.failed(12, "code", &["accepts no code from this machine for"]);
     assert_eq!(again.all("asked").count(), 0);
     world.nothing_arrived();
 }
@@ -205,7 +205,7 @@ fn a_malformed_key() {
         [("", "but 0 were typed"), ("0123-4567", "but 8 were typed"), ("0123-4567-89AB-CDEU", "character")]
     {
         let ended = world.receiving(&[]).env("WAFT_KEY", key).run();
-        ended.failed(13, "key", &["That is no key", why]);
+        ended.failed(13, "key", &["That is not a key", why]);
     }
 }
 
@@ -218,7 +218,7 @@ fn nobody_types_the_code_in_time() {
     let mut sender = clock.on(world.sending(&address)).start();
     sender.await_event("asked");
     let told = clock.hurry(&[receiver.pid(), sender.pid()], || receiver.await_event("error"));
-    says_so(&told, "code", &["laptop gave no code in time", "Tell its person the code"]);
+    says_so(&told, "code", &["laptop gave no code in time", "Tell the user there the code"]);
     sender.end().failed(12, "code", &["kitchen got no code in time", "as soon as they are asked for"]);
     world.nothing_arrived();
 }
@@ -242,11 +242,11 @@ fn nobody_is_there_to_type() {
     let world = world();
     let mut receiver = world.receive(&["--once"]);
     let (address, code) = receiver.ready();
-    world.sending(&address).run().failed(12, "code", &["No answer came for the code", "WAFT_AUTH_CODE"]);
+    world.sending(&address).run().failed(12, "code", &["No answer was given for the code", "WAFT_AUTH_CODE"]);
     receiver.close_input();
     let sender = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run();
     sender.failed(13, "key", &["Nobody typed the key at kitchen"]);
-    receiver.end().failed(13, "key", &["No answer came for the key", "WAFT_KEY"]);
+    receiver.end().failed(13, "key", &["No answer was given for the key", "WAFT_KEY"]);
 }
 
 #[test]

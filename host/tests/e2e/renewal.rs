@@ -102,7 +102,7 @@ fn if_the_question_cannot_be_shown_the_identity_is_not_renewed() {
     let mut terminal = Terminal::start(shell(&world.laptop, Some(&within)));
     assert_eq!(terminal.end().code(), Some(2));
     let log = fs::read_to_string(world.laptop.work.join("log")).unwrap();
-    assert!(log.contains("No answer came for the renewal"), "{log}");
+    assert!(log.contains("No answer was given for the renewal"), "{log}");
     assert_eq!(fingerprint(&world.laptop), before);
 }
 

@@ -81,7 +81,7 @@ fn a_target_that_only_looks_the_same() {
     // A damaged file is detected whatever the target holds.
     let whole = fs::read(&seal.file).unwrap();
     fs::write(&seal.file, &whole[..whole.len() / 2]).unwrap();
-    seal.fails(&seal.key, 14, "storage", &["folder.waft is cut short"]);
+    seal.fails(&seal.key, 14, "storage", &["folder.waft is truncated"]);
     fs::write(&seal.file, [&whole[..], b"x"].concat()).unwrap();
     seal.fails(&seal.key, 14, "storage", &["folder.waft is damaged"]);
     assert_eq!(open().code, Some(14));
@@ -108,12 +108,12 @@ fn a_wrong_key() {
     let seal = Seal::new();
     let says = ["The key is not the one of this file", "Nothing was written"];
     seal.fails(&other_key(&seal.key), 13, "key", &says);
-    seal.fails("0123", 13, "key", &["That is no key", "but 4 were typed"]);
+    seal.fails("0123", 13, "key", &["That is not a key", "but 4 were typed"]);
     let mut open = seal.world.kitchen.call(&["open"]).arg(&seal.file).arg("--into").arg("into").start();
     (0..3).for_each(|_| open.answer("key", &other_key(&seal.key)));
     open.end().failed(13, "key", &says);
     let none = seal.world.kitchen.call(&["open"]).arg(&seal.file).arg("--into").arg("into").run();
-    none.failed(13, "key", &["No answer came for the key", "WAFT_KEY"]);
+    none.failed(13, "key", &["No answer was given for the key", "WAFT_KEY"]);
     seal.world.nothing_arrived();
 }
 
@@ -123,7 +123,7 @@ fn a_truncated_file() {
     let whole = fs::read(&seal.file).unwrap();
     for length in [0, 7, 9, 20, 60, 89, 100, 5000, whole.len() / 2, whole.len() - 1] {
         fs::write(&seal.file, &whole[..length]).unwrap();
-        seal.fails(&seal.key, 14, "storage", &["folder.waft is cut short", "compare the sizes"]);
+        seal.fails(&seal.key, 14, "storage", &["folder.waft is truncated", "compare the sizes"]);
     }
     // Without its last chunk, cut exactly at the end of a frame.
     let frame =
@@ -135,7 +135,7 @@ fn a_truncated_file() {
         at += frame(at);
     }
     fs::write(&seal.file, &whole[..last]).unwrap();
-    seal.fails(&seal.key, 14, "storage", &["folder.waft is cut short"]);
+    seal.fails(&seal.key, 14, "storage", &["folder.waft is truncated"]);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_damaged_file() {
         let good = seal.with_bytes(|bytes| bytes[at] ^= 0x55);
         let ended = seal.open(&seal.key);
         // A changed length may point beyond the end.
-        let says = if ended.errors.contains("cut short") { "is cut short" } else { "is damaged" };
+        let says = if ended.errors.contains("cut short") { "is truncated" } else { "is damaged" };
         seal.fails(&seal.key, 14, "storage", &["folder.waft", says, "Copy it again"]);
         fs::write(&seal.file, good).unwrap();
     }
@@ -173,7 +173,7 @@ fn a_damaged_header_is_a_wrong_key_at_most() {
 fn a_file_that_is_none() {
     let seal = Seal::new();
     fs::write(&seal.file, b"PK\x03\x04 and so on, and so on").unwrap();
-    seal.fails(&seal.key, 14, "storage", &["folder.waft is no sealed file"]);
+    seal.fails(&seal.key, 14, "storage", &["folder.waft is not a sealed file"]);
     seal.with_bytes(|bytes| *bytes = b"WAFTSEAL\xff\xff".repeat(100));
     assert_eq!(seal.open(&seal.key).code, Some(14));
     fs::remove_file(&seal.file).unwrap();
@@ -210,7 +210,7 @@ fn what_cannot_be_sealed() {
     call(&["seal", "folder", "-o", "folder.waft"]).failed(
         14,
         "storage",
-        &["folder.waft exists already", "never overwritten"],
+        &["folder.waft already exists", "never overwritten"],
     );
     assert_eq!(fs::read(&seal.file).unwrap(), before);
     call(&["seal", "nowhere", "-o", "x.waft"]).failed(14, "storage", &["nowhere: no such folder"]);

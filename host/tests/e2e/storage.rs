@@ -113,7 +113,7 @@ fn a_receiver_that_nobody_can_type_a_key_at() {
     assert!(warning.contains("no key can be typed here") && warning.contains("--no-key"), "{warning}");
     let (address, _) = receiver.ready();
     world.sending(&address).run().failed(13, "key", &["Nobody typed the key at kitchen", "--no-key"]);
-    receiver.end().failed(13, "key", &["No answer came for the key", "--no-key"]);
+    receiver.end().failed(13, "key", &["No answer was given for the key", "--no-key"]);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_home_on_a_full_disk() {
     let twice = format!("{{ \"$0\" --json id; exit=$?; {larger} && \"$0\" --quiet id >&2 && exit $exit; }}");
     let Some(call) = on_a_small_disk(&world, 4, &twice) else { return };
     let ended = call.env("WAFT_HOME", world.kitchen.work.join("disk")).run();
-    let says = ["Identity and trust cannot be kept", "disk/", "No space left", "Make room", "WAFT_HOME"];
+    let says = ["Identity and trust cannot be stored", "disk/", "No space left", "Make room", "WAFT_HOME"];
     ended.failed(14, "storage", &says);
 }
 

@@ -194,7 +194,7 @@ fn prompts_do_not_go_to_a_log() {
     sender.sees("it does not have just four digits");
     sender.types(&super::refusals::other_than(&code.clone().unwrap()));
     sender.types("\n");
-    sender.sees("That code was wrong; tries left: 2.\nCode that kitchen shows:");
+    sender.sees("That code is wrong; tries left: 2.\nCode that kitchen shows:");
     sender.types(&format!("{}\n", code.unwrap()));
     let is_whole = |line: &str| line.starts_with("Key:") && line.split_whitespace().count() == 5;
     sender.await_screen("the key", |screen| screen.lines().any(is_whole));

@@ -265,7 +265,7 @@ fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
     assert_eq!(listed(&world.target()), listed(&usual));
     fs::remove_dir_all(&usual).unwrap();
     let empty = world.laptop.call(&["send"]).run().failed(14, "storage", &["SEND_FOLDER", "nothing in it"]);
-    assert!(empty.errors.contains("Made ./SEND_FOLDER") && usual.is_dir());
+    assert!(empty.errors.contains("Created ./SEND_FOLDER") && usual.is_dir());
 }
 
 #[test]

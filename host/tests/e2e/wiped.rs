@@ -95,7 +95,7 @@ fn a_key_that_is_typed_at_a_terminal_leaves_the_memory() {
     receiver.sees(&wrong);
     assert!(is_in(pid, &wrong), "it is on the screen, so that it would be found");
     receiver.types("\n");
-    receiver.sees("That was not the key; 2 tries left. Key:");
+    receiver.sees("That is not the key; 2 tries left. Key:");
     key.chars().for_each(|character| receiver.types(&character.to_string()));
     receiver.types("\n");
     receiver.sees("The folder of laptop is in into");

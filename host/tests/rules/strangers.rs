@@ -38,7 +38,7 @@ fn what_is_no_preface_gets_no_answer(kind: Kind) {
     {
         assert_eq!(answer(&rig, said, false), b"", "{said:?}");
     }
-    assert_eq!(answer(&rig, b"WAFT\x01\0\0", true), b"", "it is cut short");
+    assert_eq!(answer(&rig, b"WAFT\x01\0\0", true), b"", "it is truncated");
 }
 
 fn an_unknown_purpose_is_refused(kind: Kind) {

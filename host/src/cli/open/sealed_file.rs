@@ -124,7 +124,7 @@ fn read(path: &Path, file: &mut File, buffer: &mut [u8]) -> Result<(), Error> {
     file.read_exact(buffer).map_err(|cause| match cause.kind() {
         ErrorKind::UnexpectedEof => Error::new(
             Class::Storage,
-            format!("{} is cut short.", shown(path)),
+            format!("{} is truncated.", shown(path)),
             "Copy it again from where it was made, and compare the sizes. The target is as it was.",
         ),
         _ => Error::file(path, cause),
@@ -134,7 +134,7 @@ fn read(path: &Path, file: &mut File, buffer: &mut [u8]) -> Result<(), Error> {
 fn file_error(path: &Path, error: FileError) -> Error {
     let name = shown(path);
     let (what, advice) = match error {
-        FileError::Magic => (format!("{name} is no sealed file."), "Give a file that `waft seal` made."),
+        FileError::Magic => (format!("{name} is not a sealed file."), "Give a file that `waft seal` made."),
         FileError::Version(_) | FileError::Algorithm => {
             (format!("{name} was sealed by a later release of waft."), "Update waft on this machine.")
         }

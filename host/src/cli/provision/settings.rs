@@ -48,14 +48,14 @@ fn hostname(typed: &str) -> Result<&str, Error> {
 
 fn no_hostname(typed: &str) -> Error {
     Error::usage(format!(
-        "{typed:?} is no hostname: one has 1 to {NAME_MAX} letters, digits, '.', '_' and '-', and does not begin with '-' or '.'"
+        "{typed:?} is not a hostname: one has 1 to {NAME_MAX} letters, digits, '.', '_' and '-', and does not begin with '-' or '.'"
     ))
 }
 
 fn address(args: &NetworkArgs) -> Result<board::Address, Error> {
     let Some(typed) = &args.address else { return Ok(board::Address::Dhcp) };
     let board = subnet(typed).ok_or_else(|| {
-        Error::usage(format!("{typed:?} is no address of a board; write ADDR/PREFIX, such as 192.168.1.20/24"))
+        Error::usage(format!("{typed:?} is not an address of a board; write ADDR/PREFIX, such as 192.168.1.20/24"))
     })?;
     if is_of_all(board.addr(), board) {
         return Err(Error::usage(format!(
@@ -87,7 +87,7 @@ fn subnet(typed: &str) -> Option<Ipv4Net> {
 
 fn host(what: &str, typed: &str) -> Result<Ipv4Addr, Error> {
     let address = typed.parse().ok().filter(is_host);
-    address.ok_or_else(|| Error::usage(format!("{typed:?} is no IPv4 address of a {what}")))
+    address.ok_or_else(|| Error::usage(format!("{typed:?} is not an IPv4 address of a {what}")))
 }
 
 /// Whether this can be the address of a host: not "this network", loopback, multicast or reserved.
@@ -117,7 +117,7 @@ pub(super) fn listens_at(address: &board::Address) -> Option<Address> {
 pub(super) fn ssid(typed: &str) -> Result<Ssid, Error> {
     match typed.len() {
         1..=SSID_MAX if !typed.chars().any(char::is_control) => Ok(Ssid(typed.to_owned())),
-        _ => Err(Error::usage(format!("{typed:?} is no name of a Wi-Fi network: one has 1 to {SSID_MAX} bytes"))),
+        _ => Err(Error::usage(format!("{typed:?} is not the name of a Wi-Fi network: it has 1 to {SSID_MAX} bytes"))),
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
             assert_eq!(hostname(good).ok(), Some(good));
         }
         for bad in ["", "-a", ".a", "a b", "ü", &"h".repeat(NAME_MAX + 1)] {
-            assert!(hostname(bad).unwrap_err().to_string().contains("is no hostname"), "{bad:?}");
+            assert!(hostname(bad).unwrap_err().to_string().contains("is not a hostname"), "{bad:?}");
         }
     }
 

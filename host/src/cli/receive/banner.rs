@@ -34,7 +34,7 @@ pub(in crate::cli) fn listen_at(typed: Option<&str>) -> Result<Endpoint, Error> 
     match (typed.parse::<SocketAddr>(), typed.parse::<IpAddr>()) {
         (Ok(socket), _) => Ok(Endpoint::At(socket)),
         (_, Ok(ip)) => Ok(Endpoint::At((ip, PORT).into())),
-        _ => Err(Error::usage(format!("{typed:?} is no ADDR:PORT, such as 192.168.1.5:12346 or [::1]:12346."))),
+        _ => Err(Error::usage(format!("{typed:?} is not ADDR:PORT, such as 192.168.1.5:12346 or [::1]:12346."))),
     }
 }
 
@@ -83,7 +83,7 @@ fn print_addresses(local: SocketAddr, ui: &Ui) -> Vec<String> {
         ui.say(format!("Listening at {}", shown.join(", ")));
     }
     if addresses.iter().any(Address::is_on_link) {
-        ui.say("In the place of what stands behind %, a sender types the name of its own interface on that link.");
+        ui.say("After %, a sender types the name of its own interface on that link.");
     }
     shown
 }
@@ -92,7 +92,7 @@ fn print_senders(trust: &Trust, ui: &Ui) {
     let senders: Vec<&str> =
         trust.peers().iter().filter(|peer| peer.sends).map(|Peer { name, .. }| name.as_str()).collect();
     match senders.is_empty() {
-        true => ui.warn("nobody is trusted to send here yet: waft trust add NAME CERT.pem"),
+        true => ui.warn("no sender is trusted yet: waft trust add NAME CERT.pem"),
         false => ui.say(format!("Trusted to send here: {}", senders.join(", "))),
     }
 }

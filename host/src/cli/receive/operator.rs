@@ -34,7 +34,7 @@ impl<'a> ReceiveOperator<'a> {
         match offset {
             0 => self.ui.say("The key is right. Receiving."),
             offset if offset == total => self.ui.say("Everything is here already."),
-            offset => self.ui.say(format!("The key is right. Going on at {} of {}.", bytes(offset), bytes(total))),
+            offset => self.ui.say(format!("The key is right. Continuing at {} of {}.", bytes(offset), bytes(total))),
         }
         self.progress = Some(self.ui.progress(offset, total));
     }
@@ -45,7 +45,7 @@ fn question(offer: &Offer<'_>, tries_left: Option<u8>) -> String {
         None => {
             format!("Key that {} shows, for {} ({}):", offer.peer.name, files(offer.files), bytes(offer.total))
         }
-        Some(left) => format!("That was not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" }),
+        Some(left) => format!("That is not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" }),
     }
 }
 
@@ -65,12 +65,12 @@ impl receive::Operator for ReceiveOperator<'_> {
             }
             // A script's input ended after a wrong key: repeat that key until no tries are left. A user who ends the
             // input wants to stop.
-            (Err(AskError::NoAnswer(_)), Some(given)) if !self.ui.has_person() => {
+            (Err(AskError::NoAnswer(_)), Some(given)) if !self.ui.has_user() => {
                 key.read(given).map_or(KeyAnswer::Declined, |()| KeyAnswer::Given)
             }
             (Err(error), _) => {
                 self.failure = Some(error.into());
-                if self.ui.has_person() { KeyAnswer::Declined } else { KeyAnswer::Unavailable }
+                if self.ui.has_user() { KeyAnswer::Declined } else { KeyAnswer::Unavailable }
             }
         }
     }

@@ -62,7 +62,7 @@ impl Rejections {
         let now = Instant::now();
         self.taken_until.set(Some(self.taken_until.get().map_or(now, |until| until.max(now)) + PERIOD));
         let more = if count == 1 { String::new() } else { format!("{count} more; the last: ") };
-        ui.say(format!("Turned away: {more}{message}\n  {advice}"));
+        ui.say(format!("Refused: {more}{message}\n  {advice}"));
         ui.event(&Event::Rejected { address, class, message, count });
     }
 }

@@ -62,7 +62,7 @@ impl<'a> SendOperator<'a> {
         match offset {
             0 => self.ui.say("Sending."),
             offset if offset == total => self.ui.say(format!("{} has everything already.", self.peer)),
-            offset => self.ui.say(format!("Going on at {} of {}.", bytes(offset), bytes(total))),
+            offset => self.ui.say(format!("Continuing at {} of {}.", bytes(offset), bytes(total))),
         }
         self.progress = Some(self.ui.progress(offset, total));
     }
@@ -71,7 +71,7 @@ impl<'a> SendOperator<'a> {
 impl send::Operator for SendOperator<'_> {
     async fn code(&mut self, _receiver: &Name, tries_left: Option<u8>) -> Option<AuthCode> {
         if let Some(left) = tries_left {
-            self.ui.must(format!("That code was wrong; tries left: {left}."));
+            self.ui.must(format!("That code is wrong; tries left: {left}."));
             if Question::Code.in_environment().is_some() {
                 self.failure = Some(wrong_code());
                 return None;
@@ -101,7 +101,7 @@ impl send::Operator for SendOperator<'_> {
                 self.ui.say(format!("{} is there.", self.peer));
             }
             Happened::AddressNotSaved(error) => {
-                self.ui.warn(format!("where {} was met cannot be kept: {error}", self.peer));
+                self.ui.warn(format!("the address of {} cannot be stored: {error}", self.peer));
             }
             Happened::FreeSpace(free) => self.ui.detail(format!("{} has {} free.", self.peer, bytes(free))),
             Happened::Key(key) => self.ui.event(&Event::Key { key: &secret(key.display()) }),

@@ -39,7 +39,7 @@ impl<'a> Screen<'a> {
     /// Prints the bytes unchanged, or with `--json` reports complete lines as events instead.
     pub(super) fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.take(bytes);
-        if self.ui.has_script() { Ok(()) } else { self.ui.console(bytes, &self.line) }
+        if self.ui.is_json() { Ok(()) } else { self.ui.console(bytes, &self.line) }
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -58,7 +58,7 @@ impl<'a> Screen<'a> {
 
     fn end_line(&mut self) {
         let line = std::mem::replace(&mut self.line, empty());
-        if !self.ui.has_script() {
+        if !self.ui.is_json() {
             return;
         }
         if let Some(text) = self.event(&String::from_utf8_lossy(&line)) {
@@ -70,7 +70,7 @@ impl<'a> Screen<'a> {
     /// empty line before the first text. A board starts with a line break, in case its terminal shows an unfinished
     /// line.
     fn event<'t>(&mut self, line: &'t str) -> Option<&'t str> {
-        let text = told(line)?;
+        let text = event_text(line)?;
         self.has_begun |= !text.is_empty();
         self.has_begun.then_some(text)
     }
@@ -83,7 +83,7 @@ fn empty() -> Zeroizing<Vec<u8>> {
 
 /// The text of a complete line, without carriage returns. `None` for a line that begins with a prompt, because the
 /// user's input after the prompt may be a key.
-fn told(line: &str) -> Option<&str> {
+fn event_text(line: &str) -> Option<&str> {
     let text = line.trim_matches('\r');
     (!PROMPTS.iter().any(|prompt| text.starts_with(prompt))).then_some(text)
 }
@@ -128,7 +128,7 @@ impl Read for Console<'_> {
 
 impl Write for Console<'_> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.flash.settle()?;
+        self.flash.sync()?;
         self.screen.show(bytes).map(|()| bytes.len())
     }
 

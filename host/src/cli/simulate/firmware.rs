@@ -98,7 +98,7 @@ pub(super) fn no_firmware() -> Error {
 fn not_firmware(path: &Path) -> Error {
     Error::new(
         Class::Storage,
-        format!("{} is no firmware: it is no ELF program for 32-bit Arm.", shown(path)),
+        format!("{} is not a firmware: it is not an ELF program for 32-bit Arm.", shown(path)),
         "Give the file that cargo built, waft-mps2, and no .bin or .hex of it. In waft's source --firmware can be left out.",
     )
 }
@@ -107,7 +107,7 @@ fn not_firmware(path: &Path) -> Error {
 fn build_failed(target: &str) -> Error {
     Error::new(
         Class::Storage,
-        "The firmware could not be built; cargo's own words stand above.",
+        "The firmware could not be built; cargo's messages are above.",
         format!(
             "If the target is missing: rustup target add {target}. A firmware built elsewhere can be given with --firmware."
         ),
@@ -137,7 +137,7 @@ mod tests {
             given(&path)
         };
         assert_eq!(given_with(&[]).unwrap(), path);
-        let is_rejected = |given: Result<PathBuf, Error>| given.unwrap_err().to_string().contains("is no firmware");
+        let is_rejected = |given: Result<PathBuf, Error>| given.unwrap_err().to_string().contains("is not a firmware");
         // Not ELF, 64 bits, big-endian, an object file, x86-64, RISC-V.
         for change in [(1, b'e'), (4, 2), (5, 2), (16, 1), (18, 62), (18, 243)] {
             assert!(is_rejected(given_with(&[change])), "{change:?}");

@@ -93,7 +93,7 @@ pub(crate) struct Emulated<'a> {
     input: Option<ChildStdin>,
     output: ChildStdout,
     screen: Screen<'a>,
-    heard: Heard,
+    detector: ReadyDetector,
 }
 
 impl<'a> Emulated<'a> {
@@ -112,7 +112,7 @@ impl<'a> Emulated<'a> {
         let mut child = command.spawn().map_err(failed)?;
         let output = child.stdout.take().expect("`stdout` was set to a pipe above");
         let input = child.stdin.take();
-        Ok(Self { child, input, output, screen: Screen::new(ui), heard: Heard::default() })
+        Ok(Self { child, input, output, screen: Screen::new(ui), detector: ReadyDetector::default() })
     }
 
     /// Connects the console to the terminal until the board goes off. Calls `listens` once the board can be reached.
@@ -120,7 +120,7 @@ impl<'a> Emulated<'a> {
         // The board echoes the input.
         let _mode = ByteByByte::begin();
         let input = self.input.take();
-        let (output, screen, heard) = (&mut self.output, &mut self.screen, &mut self.heard);
+        let (output, screen, detector) = (&mut self.output, &mut self.screen, &mut self.detector);
         let show = async {
             let mut buffer = [0; 1024];
             loop {
@@ -129,7 +129,7 @@ impl<'a> Emulated<'a> {
                     return Ok::<(), Error>(());
                 }
                 screen.show(&buffer[..count]).map_err(failed)?;
-                if heard.hear(&buffer[..count]) {
+                if detector.push(&buffer[..count]) {
                     listens()?;
                 }
             }
@@ -259,21 +259,21 @@ pub(super) fn no_qemu() -> Error {
 fn qemu_ended(how: &str) -> Error {
     Error::new(
         Class::Broken,
-        format!("The emulated board went off by itself: QEMU ended with {how}."),
-        "Look at what it said last. What the board has stays: the next `waft simulate` goes on from there.",
+        format!("The emulated board stopped by itself: QEMU ended with {how}."),
+        "Look at its last messages. What the board has stays: the next `waft simulate` continues from there.",
     )
 }
 
 /// Detects when the console prints that the board listens.
 #[derive(Default)]
-struct Heard {
+struct ReadyDetector {
     matched: usize,
-    told: bool,
+    is_reported: bool,
 }
 
-impl Heard {
+impl ReadyDetector {
     /// Returns `true` when the text is complete for the first time.
-    fn hear(&mut self, bytes: &[u8]) -> bool {
+    fn push(&mut self, bytes: &[u8]) -> bool {
         for byte in bytes {
             self.matched = match *byte == LISTENING[self.matched] {
                 true => self.matched + 1,
@@ -281,7 +281,7 @@ impl Heard {
             };
             if self.matched == LISTENING.len() {
                 self.matched = 0;
-                return !std::mem::replace(&mut self.told, true);
+                return !std::mem::replace(&mut self.is_reported, true);
             }
         }
         false
@@ -301,10 +301,10 @@ mod tests {
 
     #[test]
     fn listening_is_detected_once() {
-        let mut heard = Heard::default();
-        assert!(!heard.hear(b"kitchen\r\nListLis"));
-        assert!(heard.hear(b"tening at 10.0.2.15:12346."));
-        assert!(!heard.hear(b"\r\nListening at 10.0.2.15:12346."), "it was reset");
+        let mut detector = ReadyDetector::default();
+        assert!(!detector.push(b"kitchen\r\nListLis"));
+        assert!(detector.push(b"tening at 10.0.2.15:12346."));
+        assert!(!detector.push(b"\r\nListening at 10.0.2.15:12346."), "it was reset");
     }
 
     #[test]

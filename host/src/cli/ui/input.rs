@@ -19,8 +19,8 @@ const LINE_MAX: usize = 4096;
 const FORMS_MAX: usize = 20;
 
 /// The short question, for use after the full one was shown.
-fn again(asked: Question) -> &'static str {
-    match asked {
+fn again(question: Question) -> &'static str {
+    match question {
         Question::Code => "Code:",
         Question::Key => "Key:",
         Question::Folder => "Folder:",
@@ -41,21 +41,21 @@ impl Ui {
     /// or the pipe. Cancel-safe.
     pub(crate) async fn ask<T>(
         &self,
-        asked: Question,
+        question: Question,
         text: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<T, AskError> {
-        if let Some(answer) = asked.in_environment() {
-            return parse(&answer).map_err(|why| AskError::Malformed(asked, why));
+        if let Some(answer) = question.in_environment() {
+            return parse(&answer).map_err(|why| AskError::Malformed(question, why));
         }
         let mut input = self.input.lock().await;
-        if self.has_person() {
+        if self.has_user() {
             input.forget();
         }
         let (mut last, mut text) = (None, text);
         for _ in 0..FORMS_MAX {
-            self.event(&Event::Asked { what: asked.name() });
-            let Some(answer) = self.answer(&mut input, asked, text).await else {
+            self.event(&Event::Asked { what: question.name() });
+            let Some(answer) = self.answer(&mut input, question, text).await else {
                 break;
             };
             match parse(&answer) {
@@ -66,12 +66,12 @@ impl Ui {
                 }
             }
             // The full question may report an event, which must not be reported again.
-            text = again(asked);
+            text = again(question);
         }
-        Err(last.map_or(AskError::NoAnswer(asked), |why| AskError::Malformed(asked, why)))
+        Err(last.map_or(AskError::NoAnswer(question), |why| AskError::Malformed(question, why)))
     }
 
-    async fn answer(&self, input: &mut Input, asked: Question, text: &str) -> Option<Zeroizing<String>> {
+    async fn answer(&self, input: &mut Input, question: Question, text: &str) -> Option<Zeroizing<String>> {
         let is_drawn = match self.prompts {
             Prompts::Nowhere => return None,
             Prompts::Piped => {
@@ -83,22 +83,22 @@ impl Ui {
         };
         let _open = OpenQuestion;
         // A terminal in line mode shows what the user types.
-        let collects = !is_drawn && SHOWS_SECRETS && asked != Question::Passphrase;
+        let collects = !is_drawn && SHOWS_SECRETS && question != Question::Passphrase;
         let mode = if collects { None } else { ByteByByte::begin() };
         match is_drawn {
             true => terminal::draw(secret(prompt(text)), ""),
             false => terminal::ask(secret(prompt(text))),
         }
         match mode {
-            Some(_mode) => typed(input, asked, text, is_drawn).await,
+            Some(_mode) => typed(input, question, text, is_drawn).await,
             None => input.line().await,
         }
     }
 }
 
 /// Reads a line that is checked on every key, and redrawn if the terminal supports it.
-async fn typed(input: &mut Input, asked: Question, text: &str, is_drawn: bool) -> Option<Zeroizing<String>> {
-    let mut line = Line::new(asked);
+async fn typed(input: &mut Input, question: Question, text: &str, is_drawn: bool) -> Option<Zeroizing<String>> {
+    let mut line = Line::new(question);
     loop {
         let mut hint = "";
         match line.take(input.byte().await?) {
@@ -109,17 +109,17 @@ async fn typed(input: &mut Input, asked: Question, text: &str, is_drawn: bool) -
         }
         if is_drawn {
             let room = terminal::width().saturating_sub(terminal::hint_width(hint));
-            terminal::draw(row(asked, text, &line.shown(SHOWS_SECRETS), room), hint);
+            terminal::draw(row(question, text, &line.shown(SHOWS_SECRETS), room), hint);
         }
     }
 }
 
 /// The question and the input as one row, because a wrapped line could not be redrawn. If both do not fit, the short
 /// question is used; of a long input only the end is shown.
-fn row(asked: Question, text: &str, line: &str, width: usize) -> Zeroizing<String> {
+fn row(question: Question, text: &str, line: &str, width: usize) -> Zeroizing<String> {
     // A space separates the question from the input, and the cursor takes one more column.
     let room = |text| width.saturating_sub(measure_text_width(text) + 2);
-    let text = if measure_text_width(line) > room(text) { again(asked) } else { text };
+    let text = if measure_text_width(line) > room(text) { again(question) } else { text };
     let starts = line.char_indices().rev().map(|(start, _)| start);
     let start = starts.take_while(|start| measure_text_width(&line[*start..]) <= room(text)).last();
     secret(format_args!("{}{}", prompt(text), start.map_or("", |start| &line[start..])))
@@ -243,7 +243,7 @@ mod tests {
         let question = "Key that anna shows, for 32 files (247.26 KiB):";
         let key = "FENH-X428-JYAX-NVMS";
         let path = format!("/home/anna/{}日本", "long/".repeat(20));
-        for (asked, text, line, width, shown) in [
+        for (question, text, line, width, shown) in [
             (Question::Key, question, key, 80, format!("{question} {key}")),
             (Question::Key, question, key, 68, format!("{question} {key}")),
             (Question::Key, question, key, 67, format!("Key: {key}")),
@@ -251,7 +251,7 @@ mod tests {
             (Question::Folder, "Folder [./SEND_FOLDER]:", &path, 12, "Folder: 本".to_owned()),
             (Question::Key, question, "", 0, format!("{question} ")),
         ] {
-            let row = row(asked, text, line, width);
+            let row = row(question, text, line, width);
             assert_eq!(console::strip_ansi_codes(&row), shown, "{width}");
         }
     }

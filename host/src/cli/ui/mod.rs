@@ -22,7 +22,7 @@ pub(crate) use progress::Progress;
 pub(crate) use question::{AskError, Question};
 pub(crate) use reader::Reader;
 
-use crate::cli::arguments::Voice;
+use crate::cli::arguments::OutputOptions;
 use crate::error::{Class, Error};
 use terminal::Prompts;
 use text::Escaped;
@@ -30,7 +30,7 @@ pub(crate) use text::secret;
 
 /// The user interface, shared by all parts of a command.
 pub(crate) struct Ui {
-    voice: Voice,
+    output: OutputOptions,
     /// How questions are asked.
     prompts: Prompts,
     input: tokio::sync::Mutex<input::Input>,
@@ -40,14 +40,14 @@ pub(crate) struct Ui {
 
 impl Ui {
     /// Creates the user interface that the command line asks for.
-    pub(crate) fn new(voice: Voice) -> Self {
+    pub(crate) fn new(output: OutputOptions) -> Self {
         let (input, lost) = Default::default();
-        Self { voice, prompts: terminal::find_prompts(), input, lost }
+        Self { output, prompts: terminal::find_prompts(), input, lost }
     }
 
     /// Prints information; silent under `--quiet`.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
-        if !self.voice.quiet {
+        if !self.output.quiet {
             self.line(text.as_ref(), Style::new());
         }
     }
@@ -55,7 +55,7 @@ impl Ui {
     /// Prints text that the user needs: a code, a key, the reason why an answer was rejected.
     pub(crate) fn must(&self, text: impl AsRef<str>) {
         self.line(text.as_ref(), Style::new().bold());
-        terminal::tell(Escaped::new(text.as_ref()));
+        terminal::show(Escaped::new(text.as_ref()));
     }
 
     /// Prints text that only the user of a terminal needs; silent under `--quiet`.
@@ -67,7 +67,7 @@ impl Ui {
 
     /// Prints text that is shown only under `--verbose`.
     pub(crate) fn detail(&self, text: impl AsRef<str>) {
-        if self.voice.verbose {
+        if self.output.verbose {
             self.line(text.as_ref(), Style::new().dim());
         }
     }
@@ -75,21 +75,21 @@ impl Ui {
     /// Prints a warning, which is also an event; no text under `--quiet`.
     pub(crate) fn warn(&self, text: impl AsRef<str>) {
         self.event(&Event::Warning { message: escape_lines(text.as_ref()) });
-        if !self.voice.quiet {
+        if !self.output.quiet {
             self.line(&format!("warning: {}", text.as_ref()), Style::new().yellow());
         }
     }
 
     /// Prints a success message; silent under `--quiet`.
     pub(crate) fn done(&self, text: impl AsRef<str>) {
-        if !self.voice.quiet {
+        if !self.output.quiet {
             self.line(text.as_ref(), Style::new().green().bold());
         }
     }
 
     /// Prints a result to standard output, unless events are written there.
     pub(crate) fn print(&self, text: impl AsRef<str>) {
-        if !self.voice.json {
+        if !self.output.json {
             // Written with its line break in one call, the text does not stay in the buffer of standard output. This
             // buffer is zeroized.
             self.write(secret(format_args!("{}\n", Escaped::new(text.as_ref()))).as_bytes());
@@ -114,7 +114,7 @@ impl Ui {
 
     /// Writes an event, if events are requested.
     pub(crate) fn event(&self, event: &Event<'_>) {
-        if self.voice.json {
+        if self.output.json {
             let mut out = stdout().lock();
             // Written with its line break in one call, the event does not stay in the buffer of standard output.
             self.wrote(out.write_all(&event.line()).and_then(|()| out.flush()));
@@ -187,7 +187,7 @@ impl Ui {
     }
 
     /// Whether standard input is a terminal on which questions can be shown, so that a user can be asked.
-    pub(crate) fn has_person(&self) -> bool {
+    pub(crate) fn has_user(&self) -> bool {
         matches!(self.prompts, Prompts::Drawn | Prompts::Written)
     }
 
@@ -197,13 +197,13 @@ impl Ui {
     }
 
     /// Whether standard output is used for events instead of text.
-    pub(crate) fn has_script(&self) -> bool {
-        self.voice.json
+    pub(crate) fn is_json(&self) -> bool {
+        self.output.json
     }
 
     /// Whether `--verbose` is set.
     pub(crate) fn is_verbose(&self) -> bool {
-        self.voice.verbose
+        self.output.verbose
     }
 
     /// Prints a line to standard error without damaging an open question or bar on the terminal.

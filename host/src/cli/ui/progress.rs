@@ -42,7 +42,7 @@ impl Ui {
     }
 
     fn draws_bars(&self) -> bool {
-        !self.voice.quiet && console::user_attended_stderr() && understands_escapes()
+        !self.output.quiet && console::user_attended_stderr() && understands_escapes()
     }
 }
 

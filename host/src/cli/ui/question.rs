@@ -63,12 +63,12 @@ impl From<AskError> for Error {
             AskError::NoAnswer(question) => no_answer(question),
             AskError::Malformed(Question::Code, why) => Self::new(
                 Class::Code,
-                format!("That is no code: {why}."),
+                format!("That is not a code: {why}."),
                 "A code is the four digits that the receiver shows.",
             ),
             AskError::Malformed(Question::Key, why) => Self::new(
                 Class::Key,
-                format!("That is no key: {why}."),
+                format!("That is not a key: {why}."),
                 "Take it as the sender, or `waft seal`, showed it: four groups of four.",
             ),
             AskError::Malformed(_, why) => Self::usage(why),
@@ -98,5 +98,5 @@ fn no_answer(question: Question) -> Error {
         }
         Question::Folder | Question::Receiver => "Give it as an argument: `waft send FOLDER TO`.",
     };
-    Error::new(class, format!("No answer came for the {}.", question.name()), advice)
+    Error::new(class, format!("No answer was given for the {}.", question.name()), advice)
 }

@@ -118,7 +118,7 @@ pub(super) fn take_away_echo() {
 }
 
 /// Writes a line to the terminal itself if standard error is redirected.
-pub(super) fn tell(text: impl fmt::Display) {
+pub(super) fn show(text: impl fmt::Display) {
     let mut terminal = lock();
     if terminal.own.is_some() {
         terminal.end_line();

@@ -19,7 +19,7 @@ const ESCAPE: u8 = 0x1b;
 
 /// The line so far.
 pub(super) struct Line {
-    asked: Question,
+    question: Question,
     text: Zeroizing<Vec<u8>>,
     /// The state within the escape sequence of a cursor key.
     escape: Escape,
@@ -46,8 +46,8 @@ pub(super) enum Typed {
 }
 
 impl Line {
-    pub(super) fn new(asked: Question) -> Self {
-        Self { asked, text: Zeroizing::new(Vec::with_capacity(TEXT_MAX)), escape: Escape::No }
+    pub(super) fn new(question: Question) -> Self {
+        Self { question, text: Zeroizing::new(Vec::with_capacity(TEXT_MAX)), escape: Escape::No }
     }
 
     /// Processes the next byte from the terminal.
@@ -70,7 +70,7 @@ impl Line {
     pub(super) fn shown(&self, shows_secrets: bool) -> Zeroizing<String> {
         let text = String::from_utf8_lossy(&self.text);
         let stars = fmt::from_fn(|f| text.chars().try_for_each(|_| f.write_str("*")));
-        match (self.asked, shows_secrets) {
+        match (self.question, shows_secrets) {
             (Question::Key, true) => secret(Grouped(&text)),
             (Question::Key, false) => secret(Grouped(&stars.to_string())),
             (Question::Passphrase, _) | (Question::Code, false) => secret(stars),
@@ -101,7 +101,7 @@ impl Line {
     }
 
     fn grow(&mut self, byte: u8) -> Typed {
-        match self.asked {
+        match self.question {
             Question::Key if byte == b'-' || byte == b' ' => Typed::Open,
             Question::Key if !is_of_key(byte) => Typed::Not("a key has digits and letters, but no I, L, O or U"),
             Question::Key if self.text.len() == 16 => Typed::Not("a key has 16 characters"),
@@ -139,8 +139,8 @@ impl fmt::Display for Grouped<'_> {
 mod tests {
     use super::*;
 
-    fn typed(asked: Question, bytes: &[u8]) -> (Line, Typed) {
-        let mut line = Line::new(asked);
+    fn typed(question: Question, bytes: &[u8]) -> (Line, Typed) {
+        let mut line = Line::new(question);
         let mut last = Typed::Open;
         for byte in bytes {
             last = line.take(*byte);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_shown_as_stars_where_none_is_shown() {
-        let shown = |asked, bytes: &[u8]| typed(asked, bytes).0.shown(false);
+        let shown = |question, bytes: &[u8]| typed(question, bytes).0.shown(false);
         assert_eq!(*shown(Question::Key, b"abcd12"), "****-**");
         assert_eq!(*shown(Question::Code, b"0123"), "****");
         assert_eq!(*shown(Question::Folder, b"photos"), "photos");

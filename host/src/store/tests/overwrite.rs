@@ -79,7 +79,7 @@ fn crash_again(bench: &Bench, after: u32) {
     let place = Place::of(&bench.target()).unwrap();
     let staging = Staging::existing(&place).unwrap().unwrap();
     let intent = merge::intent(&staging).unwrap().unwrap();
-    let Found::Filled(target) = place.look().unwrap() else { panic!("the target is gone") };
+    let Found::Filled(target) = place.inspect().unwrap() else { panic!("the target is gone") };
     merge::forward(&place, &staging, target, intent, Capabilities::ALL, &mut stop_after(after)).unwrap_err();
 }
 
