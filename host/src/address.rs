@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// The default port of a receiver.
-pub(crate) const PORT: u16 = 12346;
+pub const PORT: u16 = 12346;
 
 const HOST_MAX: usize = 253;
 
@@ -22,12 +22,12 @@ pub struct Address {
 
 impl Address {
     /// A link-local address with the interface that leads to it.
-    pub(crate) fn on_link(ip: Ipv6Addr, interface: &str, port: u16) -> Self {
+    pub fn on_link(ip: Ipv6Addr, interface: &str, port: u16) -> Self {
         Self { host: format!("{ip}%{interface}"), port }
     }
 
     /// Whether this is a link-local address that names an interface.
-    pub(crate) fn is_on_link(&self) -> bool {
+    pub fn is_on_link(&self) -> bool {
         self.host.contains('%')
     }
 

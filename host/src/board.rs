@@ -163,7 +163,7 @@ impl Board {
 }
 
 /// A list for users, one line per board.
-pub(crate) fn listed() -> String {
+pub fn listed() -> String {
     let width = BOARDS.iter().map(|board| board.name.len()).max().unwrap_or_default();
     let lines: Vec<String> = BOARDS.iter().map(|board| format!("  {:<width$}  {}", board.name, board.title)).collect();
     lines.join("\n")

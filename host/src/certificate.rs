@@ -157,7 +157,7 @@ pub enum CertificateError {
 
 impl CertificateError {
     /// The error for the file `path`.
-    pub(crate) fn of_file(self, path: &Path) -> Error {
+    pub fn of_file(self, path: &Path) -> Error {
         Error::new(
             Class::Identity,
             format!("{} cannot be trusted: {self}.", shown(path)),

@@ -160,18 +160,18 @@ pub(crate) fn shown(path: &Path) -> String {
 
 /// A number of bytes, rounded and with a unit.
 pub(crate) fn bytes(count: u64) -> String {
-    indicatif::BinaryBytes(count).to_string()
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let power = count.ilog2() as usize / 10;
+    format!("{:.2} {}", count as f64 / 2f64.powi(10 * power as i32), UNITS[power - 1])
 }
 
 /// Two numbers of bytes for comparison. They are exact if they would look the same after rounding.
 pub(crate) fn both_bytes(one: u64, other: u64) -> [String; 2] {
     let rounded = [one, other].map(bytes);
     if rounded[0] == rounded[1] { [one, other].map(|count| format!("{count} B")) } else { rounded }
-}
-
-/// A number of files as text.
-pub(crate) fn files(count: u32) -> String {
-    if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
 
 /// Makes a sentence of an error text of a lower layer, which begins in lower case and has no full stop.
@@ -185,6 +185,22 @@ pub(crate) fn sentence(text: impl fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    #[test]
+    fn sizes_have_the_largest_unit_that_fits() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1536, "1.50 KiB"),
+            ((1 << 20) - 1, "1024.00 KiB"),
+            (1 << 20, "1.00 MiB"),
+            (5 << 40, "5.00 TiB"),
+            (u64::MAX, "16.00 EiB"),
+        ] {
+            assert_eq!(super::bytes(count), text);
+        }
+    }
 
     /// The sources of the library and the command, which contain every error text.
     fn sources(folder: &std::path::Path) -> String {

@@ -13,7 +13,9 @@ use crate::error::Error;
 use crate::file_error::is_disk_full;
 use crate::lock::FileLock;
 use crate::new_file::NewFile;
-use crate::platform::{self, TooOpen};
+pub use crate::platform::{Openness, TooOpen};
+
+use crate::platform;
 
 const LOCK: &str = "lock";
 /// How long to wait for the lock. A change takes milliseconds, so a process that holds the lock longer hangs.

@@ -150,14 +150,14 @@ impl std::fmt::Debug for Identity {
 }
 
 /// The user's name for this machine, if it has one.
-pub(crate) fn name(home: &Home) -> Result<Option<Name>, IdentityError> {
+pub fn name(home: &Home) -> Result<Option<Name>, IdentityError> {
     let Some(bytes) = home.read(NAME_FILE, 256)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
     Name::new(text.trim()).map(Some).map_err(|problem| IdentityError::Name { path: home.file(NAME_FILE), problem })
 }
 
 /// Stores the user's name for this machine. It is never sent to peers.
-pub(crate) fn set_name(home: &Home, name: &Name) -> Result<(), IdentityError> {
+pub fn set_name(home: &Home, name: &Name) -> Result<(), IdentityError> {
     Ok(home.write(NAME_FILE, format!("{name}\n").as_bytes())?)
 }
 

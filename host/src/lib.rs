@@ -110,35 +110,39 @@
 //! `default-features = false`.
 
 #![forbid(unsafe_code)]
+// Sealed files are packed and opened by the command, with parts of the store.
+#![cfg_attr(not(feature = "cli"), allow(dead_code))]
 // The traits of core, whose futures need no `Send` bound.
 #![allow(async_fn_in_trait)]
 
 // Never called by name: the crate only has to be linked.
 use critical_section as _;
 
-mod address;
+pub mod address;
 pub mod board;
-mod certificate;
+pub mod certificate;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod clock;
 pub mod crypto;
 mod error;
-mod file_error;
+pub mod file_error;
 pub mod folder;
 pub mod home;
 pub mod identity;
 mod lock;
 pub mod name;
-mod net;
+pub mod net;
 mod new_file;
 mod platform;
 pub mod preface;
 mod private_keys;
-mod provision;
+pub mod provision;
 pub mod receive;
 pub mod send;
 mod session;
-mod simulation;
+pub mod simulation;
 pub mod store;
 pub mod tls;
 pub mod trust;

@@ -28,40 +28,40 @@ const AGAIN: &str = "Provision the board again: waft trust remove NAME, then waf
 
 /// The settings of a new board.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// The name of the board, on the board and on this machine.
-    pub(crate) name: Name,
+    pub name: Name,
     /// The senders that the board trusts: 1 to [`SENDERS_MAX`].
-    pub(crate) senders: Vec<Sender>,
+    pub senders: Vec<Sender>,
     /// What the board requires of senders.
-    pub(crate) policy: Policy,
+    pub policy: Policy,
     /// The board's network settings.
-    pub(crate) network: Network,
+    pub network: Network,
     /// The address where the board will listen, if it is known.
-    pub(crate) at: Option<Address>,
+    pub at: Option<Address>,
 }
 
 /// A sender that a board will trust.
 #[derive(Clone, Debug)]
-pub(crate) struct Sender {
+pub struct Sender {
     /// The name of the sender on the board.
-    pub(crate) name: Name,
+    pub name: Name,
     /// The certificate of the sender.
-    pub(crate) certificate: Certificate,
+    pub certificate: Certificate,
 }
 
 /// The files to create.
 #[derive(Debug)]
-pub(crate) struct Images {
+pub struct Images {
     /// The file for the identity.
-    pub(crate) identity: PathBuf,
+    pub identity: PathBuf,
     /// The file for the first record of the seed, if the board is flashed with one.
-    pub(crate) seed: Option<PathBuf>,
+    pub seed: Option<PathBuf>,
 }
 
 impl Plan {
     /// Checks that neither the name nor a file is already taken.
-    pub(crate) fn check(&self, home: &Home, images: &Images) -> Result<(), Error> {
+    pub fn check(&self, home: &Home, images: &Images) -> Result<(), Error> {
         if let Some(known) = Trust::load(home)?.by_name(self.name.as_str()) {
             return Err(TrustError::NameTaken { name: known.name.clone() }.into());
         }
@@ -73,7 +73,7 @@ impl Plan {
 
     /// Creates identity and seed, writes their images to new files, and trusts the board to receive. `own` is this
     /// machine's certificate.
-    pub(crate) fn carry_out(self, home: &Home, own: &Certificate, images: &Images) -> Result<Peer, Error> {
+    pub fn carry_out(self, home: &Home, own: &Certificate, images: &Images) -> Result<Peer, Error> {
         let identity = Identity::generate();
         let peer = Peer {
             name: self.name.clone(),
@@ -116,7 +116,7 @@ impl Plan {
 }
 
 /// What is written at a board's first seed sector: it begins with a secret that no other board has.
-pub(crate) fn first_record() -> Zeroizing<[u8; PROVISIONED]> {
+pub fn first_record() -> Zeroizing<[u8; PROVISIONED]> {
     provisioned(&secret())
 }
 
@@ -148,7 +148,7 @@ fn publish(path: &Path, bytes: &[u8]) -> Result<Published, Error> {
 }
 
 /// The error for an identity image that cannot be made or used.
-pub(crate) fn image_error(path: &Path, error: IdentityError) -> Error {
+pub fn image_error(path: &Path, error: IdentityError) -> Error {
     let (why, next) = match error {
         IdentityError::Missing => ("it is blank", "Give the file that `waft provision` made."),
         IdentityError::NotAnIdentity => ("it is not an identity image", "Give the file that `waft provision` made."),

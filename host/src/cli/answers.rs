@@ -1,4 +1,4 @@
-//! The formats of codes and keys: parsing what a user types, and showing them to a user.
+//! The formats of codes, keys and numbers: parsing what a user types, and showing them to a user.
 
 use std::fmt;
 
@@ -80,6 +80,11 @@ fn word(character: char) -> &'static str {
         'A'..='Z' => LETTERS[character as usize - 'A' as usize],
         _ => "?",
     }
+}
+
+/// A number of files as text.
+pub(super) fn files(count: u32) -> String {
+    if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
 
 #[cfg(test)]

@@ -13,11 +13,12 @@ use zeroize::Zeroizing;
 
 use self::actor::{Actor, Event, waft};
 use crate::board::Board;
+use crate::cli::answers::files;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::simulate::{firmware, qemu};
 use crate::cli::ui::Ui;
 use crate::cli::ui::secret;
-use crate::error::{Class, Error, bytes, files};
+use crate::error::{Class, Error, bytes};
 
 /// The name of the board.
 const NAME: &str = "kitchen";

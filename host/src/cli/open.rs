@@ -15,12 +15,12 @@ use waft_core::sealed::{Header, Secret};
 use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 use self::sealed_file::{Pieces, SealedFile};
-use super::answers::{file_secret, key_form};
+use super::answers::{file_secret, files, key_form};
 use super::folders::{open_target, remains};
 use crate::cli::arguments::Open;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{AskError, Event, Question, Ui};
-use crate::error::{Class, Error, bytes, files, shown};
+use crate::error::{Class, Error, bytes, shown};
 use crate::store::{self, DirectoryStore, Options};
 use crate::worker::{Worker, in_background};
 

@@ -17,7 +17,7 @@ use waft_core::sealed::{
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::wire::frame::{self, Kind};
 
-use super::answers::{file_secret, new_key, show_key};
+use super::answers::{file_secret, files, new_key, show_key};
 use super::folders;
 use crate::cli::arguments::Seal;
 use crate::cli::interrupt::Interrupt;
@@ -25,7 +25,7 @@ use crate::cli::ui::secret;
 use crate::cli::ui::{Event, Ui};
 use crate::clock;
 use crate::crypto::RingCipher;
-use crate::error::{Error, bytes, files, shown};
+use crate::error::{Error, bytes, shown};
 use crate::folder::FolderSource;
 use crate::new_file::{self, NewFile, folder_of};
 use crate::worker::{Worker, in_background};

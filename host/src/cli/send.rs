@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use waft_core::session::Receipt;
 
 use self::operator::SendOperator;
-use super::answers::code_form;
+use super::answers::{code_form, files};
 use super::{folders, open_identity_in_background};
 use crate::cli::arguments::Send;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{Event, Question, Ui};
-use crate::error::{Error, bytes, files, shown};
+use crate::error::{Error, bytes, shown};
 use crate::send::{Destination, Sender, Sent};
 use crate::trust::Trust;
 use crate::worker::in_background;

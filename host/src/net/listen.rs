@@ -18,7 +18,7 @@ const BACKLOG: i32 = 256;
 
 /// Where a receiver listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+pub enum Endpoint {
     /// On this port of all addresses of this machine, IPv6 and IPv4.
     Everywhere(u16),
     /// On one address.
@@ -26,7 +26,7 @@ pub(crate) enum Endpoint {
 }
 
 /// Opens a listener; returns it with its local address.
-pub(crate) async fn listen(endpoint: Endpoint) -> Result<(TcpListener, SocketAddr), ListenError> {
+pub async fn listen(endpoint: Endpoint) -> Result<(TcpListener, SocketAddr), ListenError> {
     let bind_to = |at| bind(at).map_err(|source| ListenError::of(source, at));
     match endpoint {
         Endpoint::At(at) => bind_to(at),
@@ -41,7 +41,7 @@ pub(crate) async fn listen(endpoint: Endpoint) -> Result<(TcpListener, SocketAdd
 
 /// Why a receiver cannot listen.
 #[derive(Debug)]
-pub(crate) enum ListenError {
+pub enum ListenError {
     /// Another program already listens there.
     PortTaken {
         /// The address to listen on.
@@ -102,7 +102,7 @@ impl From<ListenError> for Error {
 
 /// The addresses of this machine that a sender on another machine can use, IPv4 first; empty without a network.
 /// Link-local addresses are included only if there are no others.
-pub(crate) fn addresses(port: u16) -> io::Result<Vec<Address>> {
+pub fn addresses(port: u16) -> io::Result<Vec<Address>> {
     let interfaces = if_addrs::get_if_addrs()?;
     let usable = interfaces.iter().filter(|interface| interface.is_oper_up() && !interface.is_loopback());
     let (on_link, mut everywhere): (Vec<&Interface>, Vec<_>) =
@@ -117,7 +117,7 @@ pub(crate) fn addresses(port: u16) -> io::Result<Vec<Address>> {
 }
 
 /// The local address of a listening socket, as a user types it for a sender on this machine.
-pub(crate) fn shown(local: SocketAddr) -> Address {
+pub fn local_address(local: SocketAddr) -> Address {
     let ip = local.ip();
     let interfaces = if is_link_local(ip) { if_addrs::get_if_addrs().unwrap_or_default() } else { Vec::new() };
     let is_its = |interface: &&Interface| match local {

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(crate) use dial::{DIAL, DialError, both_failed, dial};
-pub(crate) use listen::{Endpoint, addresses, listen, shown};
+pub use listen::{Endpoint, ListenError, addresses, listen, local_address};
 
 use crate::error::Class::Unreachable;
 use crate::error::Error;
@@ -27,7 +27,7 @@ const PARTING: Duration = Duration::from_secs(1);
 
 /// Parses an IPv6 address without brackets, optionally followed by `%` and the name or number of an interface. `None`
 /// if the text is not such an address.
-pub(crate) fn socket_address(host: &str, port: u16) -> Result<Option<SocketAddr>, UnknownInterface> {
+pub fn socket_address(host: &str, port: u16) -> Result<Option<SocketAddr>, UnknownInterface> {
     let (ip, interface) = match host.split_once('%') {
         Some((ip, interface)) => (ip, Some(interface)),
         None => (host, None),
@@ -55,11 +55,11 @@ fn index(wanted: &str) -> Result<u32, UnknownInterface> {
 
 /// The name or number after `%` does not belong to an interface of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UnknownInterface {
+pub struct UnknownInterface {
     /// The text after `%`.
-    pub(crate) wanted: String,
+    pub wanted: String,
     /// The names of the interfaces that have addresses.
-    pub(crate) names: Vec<String>,
+    pub names: Vec<String>,
 }
 
 impl From<&UnknownInterface> for Error {

@@ -23,16 +23,16 @@ use crate::platform;
 use crate::provision::first_record;
 
 /// Size in bytes: that of the memory which the emulated board keeps in the file.
-pub(crate) const SIZE: usize = 16 << 20;
+pub const SIZE: usize = 16 << 20;
 /// Size of an erase block, in bytes.
-pub(crate) const BLOCK: usize = 4 << 10;
+pub const BLOCK: usize = 4 << 10;
 /// Size of a write unit, in bytes.
-pub(crate) const UNIT: usize = 4;
+pub const UNIT: usize = 4;
 
 const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
 
 /// Checks that the storage of a board lies in such a flash, in whole blocks.
-pub(crate) fn check_fit(board: &Board) -> Result<(), Error> {
+pub fn check_fit(board: &Board) -> Result<(), Error> {
     let Storage { seeds: [first, second], slots, .. } = board.storage;
     let spans = [(first, BLOCK as u32), (second, BLOCK as u32), (slots.at, slots.size)];
     let fits = |(at, size): (u32, u32)| {
@@ -49,7 +49,7 @@ pub(crate) fn check_fit(board: &Board) -> Result<(), Error> {
 
 /// Creates a flash unless one exists: blank except for the first record of a seed at `seed_at`. Only its owner can read
 /// it, because of the seed.
-pub(crate) fn make(path: &Path, seed_at: u32) -> Result<(), Error> {
+pub fn make(path: &Path, seed_at: u32) -> Result<(), Error> {
     let failed = |cause| Error::file(path, cause);
     match path.metadata() {
         Ok(found) if found.len() == SIZE as u64 => Ok(()),
@@ -80,20 +80,20 @@ fn fill(path: &Path, seed_at: u32) -> io::Result<()> {
 
 /// The flash in a file.
 #[derive(Debug)]
-pub(crate) struct FlashFile {
+pub struct FlashFile {
     durable: Durable,
 }
 
 impl FlashFile {
     /// Opens the flash in the file that [`make`] created.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path) -> Result<Self, Error> {
         let file = File::options().read(true).write(true).open(path);
         let file = file.map_err(|cause| Error::file(path, cause))?;
         Ok(Self { durable: Durable(Rc::new(Inner { file, touched: Cell::new(None) })) })
     }
 
     /// Returns a handle that makes the written data durable.
-    pub(crate) fn durable(&self) -> Durable {
+    pub fn durable(&self) -> Durable {
         self.durable.clone()
     }
 
@@ -108,7 +108,7 @@ impl FlashFile {
 /// cost the latency of a disk for every few bytes. So the file is synced only before another block is changed, which
 /// keeps the order of the blocks, and before this process sends or shows anything.
 #[derive(Clone, Debug)]
-pub(crate) struct Durable(Rc<Inner>);
+pub struct Durable(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -119,7 +119,7 @@ struct Inner {
 
 impl Durable {
     /// Makes all data durable that was written so far.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         match self.0.touched.take() {
             Some(_) => self.0.file.sync_data(),
             None => Ok(()),
@@ -138,7 +138,7 @@ impl Durable {
 
 /// The reason why an operation of the flash failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FlashError {
+pub enum FlashError {
     /// The range is not aligned to write units or erase blocks.
     NotAligned,
     /// The range is beyond the end.

@@ -48,7 +48,7 @@ impl Board for Hosted {
 
 /// Runs the board until the future is dropped. `console` makes its console, which has to make the flash durable before
 /// it shows any output; `echo` says whether the board echoes the input.
-pub(crate) async fn serve<C: Read + Write>(
+pub async fn serve<C: Read + Write>(
     identity: Result<Identity, IdentityError>,
     flash: &Path,
     storage: &Storage,

@@ -4,7 +4,7 @@
 //! traits: sockets, flash, console, clock, random numbers. A [`state`] keeps identity and flash between runs, in the format
 //! that an emulated board uses, too.
 
-pub(crate) mod flash;
-pub(crate) mod hosted;
-pub(crate) mod socket;
-pub(crate) mod state;
+pub mod flash;
+pub mod hosted;
+pub mod socket;
+pub mod state;

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// The listener of a simulated board.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     listener: TcpListener,
     local: SocketAddr,
     open: Notify,
@@ -30,19 +30,19 @@ pub(crate) struct Port {
 
 impl Port {
     /// Creates the port of a board on `listener`.
-    pub(crate) fn new(listener: TcpListener, local: SocketAddr) -> Rc<Self> {
+    pub fn new(listener: TcpListener, local: SocketAddr) -> Rc<Self> {
         Rc::new(Self { listener, local, open: Notify::new() })
     }
 
     /// Completes once the board listens. Cancel-safe.
-    pub(crate) async fn open(&self) {
+    pub async fn open(&self) {
         self.open.notified().await;
     }
 }
 
 /// One socket of the board.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     port: Rc<Port>,
     stream: Option<TcpStream>,
     /// Written data is made durable before any output that may depend on it.
@@ -51,7 +51,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// A socket without a connection.
-    pub(crate) fn new(port: Rc<Port>, flash: Durable) -> Self {
+    pub fn new(port: Rc<Port>, flash: Durable) -> Self {
         Self { port, stream: None, flash }
     }
 

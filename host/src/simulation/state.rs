@@ -23,14 +23,14 @@ const IDENTITY_MAX: u64 = 64 << 10;
 
 /// The folder of one board. The lock lets only one process power the board on at a time.
 #[derive(Debug)]
-pub(crate) struct State {
+pub struct State {
     folder: Home,
     _power: FileLock,
 }
 
 impl State {
     /// Opens the folder `path`, and creates it if necessary, with the flash of a board that has this storage.
-    pub(crate) fn open(path: &Path, storage: &Storage) -> Result<Self, Error> {
+    pub fn open(path: &Path, storage: &Storage) -> Result<Self, Error> {
         let folder = Home::at(path).map_err(|error| match error {
             HomeError::Folder { path, source } => Error::file(&path, source),
             error => error.into(),
@@ -46,33 +46,33 @@ impl State {
     }
 
     /// Path of the folder.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Path of the identity image.
-    pub(crate) fn identity(&self) -> PathBuf {
+    pub fn identity(&self) -> PathBuf {
         self.folder.file(IDENTITY)
     }
 
     /// Parses the identity image. The inner result says whether it is valid.
-    pub(crate) fn parse_identity(&self) -> Result<Result<Identity, IdentityError>, Error> {
+    pub fn parse_identity(&self) -> Result<Result<Identity, IdentityError>, Error> {
         Ok(Identity::parse(&read_image(&self.identity())?))
     }
 
     /// Path of the flash file.
-    pub(crate) fn flash(&self) -> PathBuf {
+    pub fn flash(&self) -> PathBuf {
         self.folder.file(FLASH)
     }
 
     /// Path of the firmware's log.
-    pub(crate) fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.folder.file(LOG)
     }
 
     /// Writes an identity image. A board that already has another identity keeps it, because nothing else holds its
     /// private key.
-    pub(crate) fn flash_identity(&self, image: &[u8]) -> Result<(), Error> {
+    pub fn flash_identity(&self, image: &[u8]) -> Result<(), Error> {
         let path = self.identity();
         match read_at_most(&path, IDENTITY_MAX).map(Zeroizing::new) {
             Ok(present) if present.as_slice() == image => Ok(()),
@@ -89,7 +89,7 @@ impl State {
 }
 
 /// Reads a file that should be an identity image.
-pub(crate) fn read_image(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub fn read_image(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     read_at_most(path, IDENTITY_MAX).map(Zeroizing::new).map_err(|cause| Error::file(path, cause))
 }
 

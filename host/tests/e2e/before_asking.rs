@@ -183,13 +183,13 @@ fn a_receiver_that_cannot_be_sent_to_is_found_before_anything_is_made() {
     let wrong = send(&["folder", "kitchen@a b"]);
     nothing_was_made(&world, &wrong);
     assert!(!world.laptop.home.exists(), "an address is checked first");
-    wrong.failed(2, "usage", &["is no address"]);
+    wrong.failed(2, "usage", &["is not an address"]);
     let nobody = send(&[]);
     nothing_was_made(&world, &nobody);
     nobody.failed(11, "identity", &["No receiver is trusted yet"]);
     world.laptop.trust(&world.kitchen, &["--receives"]);
     let (before, made) = (listed(&world.laptop.work), listed(&world.laptop.home));
-    send(&[]).failed(2, "usage", &["Where kitchen listens is not known"]);
+    send(&[]).failed(2, "usage", &["The address of kitchen is not known"]);
     send(&["folder", "cellar@127.0.0.1"]).failed(2, "usage", &["No peer is trusted as"]);
     world.laptop.trust(&world.attic(), &["--receives"]);
     send(&[]).failed(2, "usage", &["More than one receiver is trusted"]);

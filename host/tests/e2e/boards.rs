@@ -265,7 +265,7 @@ fn what_an_emulated_board_cannot_be_powered_on_with() {
     with(&["--firmware", "none.elf"]).failed(14, "storage", &["none.elf cannot be used"]);
     fs::write(work.join("firmware"), b"\x7fELF\x02\x01\x01").unwrap();
     for file in ["firmware", "folder/readme.txt", "folder", "/dev/null"] {
-        with(&["--firmware", file]).failed(14, "storage", &["no ELF program for 32-bit Arm", ".hex"]);
+        with(&["--firmware", file]).failed(14, "storage", &["not an ELF program for 32-bit Arm", ".hex"]);
     }
     fs::write(work.join("firmware"), FIRMWARE).unwrap();
     let taken = TcpListener::bind(ANY).unwrap();
@@ -317,6 +317,6 @@ fn what_a_board_cannot_be_powered_on_with() {
     fs::remove_dir_all(desk.state()).unwrap();
     desk.simulating(&[]).run().failed(2, "usage", &["trusted as attic already"]);
     desk.simulating(&["--identity", "nothing.bin"]).run().failed(14, "storage", &["nothing.bin cannot be used"]);
-    desk.0.laptop.call(&["simulate", "--listen", "nowhere"]).run().failed(2, "usage", &["no ADDR:PORT"]);
+    desk.0.laptop.call(&["simulate", "--listen", "nowhere"]).run().failed(2, "usage", &["not ADDR:PORT"]);
     desk.0.laptop.call(&["simulate", "--name", "a b"]).run().failed(2, "usage", &["cannot have the character"]);
 }

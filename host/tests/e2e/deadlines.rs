@@ -70,7 +70,8 @@ fn never_secured() {
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Fate::Cut(500); 100]);
-    let says = ["The connection with kitchen at", "broke before it was secured", "look at what the other side says"];
+    let says =
+        ["The connection with kitchen at", "broke before it was secured", "look at the messages of the other side"];
     world.sending(&proxy.address).run().failed(16, "broken", &says);
     says_so(&receiver.await_event("rejected"), "broken", &["127.0.0.1", "broke before it was secured"]);
 }

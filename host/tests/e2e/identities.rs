@@ -35,7 +35,7 @@ fn half_an_identity() {
     for file in ["key.pem", "certificate.pem"] {
         refused(
             |machine| fs::remove_file(machine.home.join(file)).unwrap(),
-            &["half of this machine's identity", "there is no", file],
+            &["this machine's identity is incomplete", "there is no", file],
         );
     }
 }

@@ -142,7 +142,7 @@ fn the_outcome_is_unknown() {
     let sender = world.send(&proxy.address);
     receiver.await_event("committed");
     proxy.cut();
-    let says = ["Everything was sent", "before its receipt came", "is not waft", "Look there", "send again"];
+    let says = ["Everything was sent", "before its receipt came", "is not waft", "Check there", "send again"];
     sender.end().failed(18, "unknown", &says);
     world.arrived();
 }
@@ -191,7 +191,7 @@ fn the_sender_is_interrupted_in_the_middle() {
     let (mut receiver, proxy, sender) = in_the_middle(&world);
     sender.interrupt();
     proxy.go_on();
-    let says = ["Interrupted", "What kitchen has by now stays there", "sending again goes on"];
+    let says = ["Interrupted", "What kitchen has by now stays there", "sending again continues"];
     sender.end().failed(130, "interrupted", &says);
     says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer", "is kept"]);
     world.nothing_arrived();
@@ -210,7 +210,7 @@ fn the_receiver_is_interrupted_in_the_middle() {
     let (receiver, proxy, sender) = in_the_middle(&world);
     receiver.interrupt();
     proxy.go_on();
-    sender.end().failed(16, "broken", &["kitchen cancelled the transfer", "goes on where it stopped"]);
+    sender.end().failed(16, "broken", &["kitchen cancelled the transfer", "continues where it stopped"]);
     receiver.end().failed(130, "interrupted", &["Interrupted"]);
     world.nothing_arrived();
 }

@@ -133,7 +133,7 @@ fn every_refusal_has_its_text() {
         ),
         (begin(StoreError::Name { entry: 99 }), 15, "refused", &["kitchen cannot hold one of the folder's names"]),
         (begin(StoreError::Collision { entry: 2 }), 15, "refused", &["z means the same file", "Rename one of the two"]),
-        (on_the_way.clone(), 14, "storage", &["kitchen failed to read or write", "goes on where it stopped"]),
+        (on_the_way.clone(), 14, "storage", &["kitchen failed to read or write", "continues where it stopped"]),
         (Lying { write: Err(space), ..on_the_way }, 14, "storage", &["kitchen has no room"]),
         (at_commit, 14, "storage", &["does not read back", "old folder is still in place"]),
     ];
@@ -263,7 +263,7 @@ fn what_a_receiver_says_last_has_its_text() {
         (&[7, 15], 17, "protocol", &["kitchen rejects what was sent as malformed", "do not fit together"]),
         (&[7, 16], 17, "protocol", &["rejects what was sent as malformed: a part of it cannot be decrypted"]),
         (&[7, 19], 17, "protocol", &["rejects what was sent as malformed: a message was wrong or out of turn"]),
-        (&[8, 0], 16, "broken", &["kitchen cancelled the transfer", "goes on where it stopped"]),
+        (&[8, 0], 16, "broken", &["kitchen cancelled the transfer", "continues where it stopped"]),
         (&[8, 3], 16, "broken", &["kitchen waited too long for this machine, and gave up"]),
         (&[8, 4], 17, "protocol", &["kitchen rejects a message of this machine as wrong"]),
         (&[8, 5], 16, "broken", &["kitchen cancelled the transfer"]),
@@ -373,7 +373,7 @@ fn a_receiver_with_the_right_certificate_and_another_key() {
     ended.failed(
         11,
         "identity",
-        &["shows the certificate of kitchen, but does not have its key", "Somebody may pose as it"],
+        &["shows the certificate of kitchen, but does not have its key", "Another machine may be impersonating it"],
     );
 }
 

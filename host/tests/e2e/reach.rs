@@ -58,7 +58,8 @@ fn something_that_begins_like_tls_is_not_believed() {
 #[test]
 fn another_version_listens() {
     let world = world();
-    let says = ["does not know this kind of connection", "another release of waft", "the same release on both sides"];
+    let says =
+        ["does not know this kind of connection", "another release of waft", "the same release of waft on both sides"];
     for answer in [b"WAFT\x07\x01\0\0", b"WAFT\0\x01\0\0", b"WAFT\x01\x01\0\0"] {
         against(&world, answer, 17, "protocol", &says);
     }
@@ -127,7 +128,7 @@ fn another_waft_has_the_port() {
 fn addresses_that_are_none() {
     let world = world();
     for to in ["kitchen@", "kitchen@a b", "kitchen@:1", "kitchen@host:0", "kitchen@host:99999", "kitchen@\u{1b}[31m"] {
-        world.laptop.call(&["send", "folder", to]).run().failed(2, "usage", &["is no address"]);
+        world.laptop.call(&["send", "folder", to]).run().failed(2, "usage", &["is not an address"]);
     }
     for listen in ["nonsense", "localhost:1", "1.2.3.4:70000"] {
         world.kitchen.call(&["receive", "--listen", listen]).run().failed(2, "usage", &["is not ADDR:PORT"]);

@@ -101,7 +101,7 @@ fn print_senders(trust: &Trust, ui: &Ui) {
 pub(in crate::cli) fn reachable_at(local: SocketAddr) -> Vec<Address> {
     match local.ip().is_unspecified() {
         true => reachable_among(addresses(local.port()).unwrap_or_default(), local),
-        false => vec![net::shown(local)],
+        false => vec![net::local_address(local)],
     }
 }
 

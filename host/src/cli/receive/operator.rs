@@ -4,9 +4,9 @@ use waft_core::code::{AuthCode, TransferKey};
 use zeroize::Zeroizing;
 
 use super::rejections::Rejections;
-use crate::cli::answers::{key_form, show_code};
+use crate::cli::answers::{files, key_form, show_code};
 use crate::cli::ui::{AskError, Event, Progress, Question, Ui, secret};
-use crate::error::{Error, bytes, files};
+use crate::error::{Error, bytes};
 use crate::receive::{self, KeyAnswer, Offer};
 
 /// The user interface for one session with a sender.
