@@ -80,6 +80,7 @@ impl fmt::Debug for TransferKey {
 /// Why typed text is not a [`TransferKey`]. It reveals nothing of the text but a length or a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum KeyError {
     /// The text does not have 16 characters.
     Length {
@@ -160,6 +161,7 @@ impl fmt::Debug for AuthCode {
 /// Why typed text is not an [`AuthCode`]. It reveals nothing of the text but a length or a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum CodeError {
     /// The text does not have 4 digits.
     Length {

@@ -47,6 +47,7 @@ pub struct Header {
 /// Why a file cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum FileError {
     /// The file does not begin with [`MAGIC`].
     Magic,

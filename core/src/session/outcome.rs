@@ -22,6 +22,7 @@ pub struct Receipt {
 /// Why a session ended without a receipt. The variant names the side that ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum SessionError {
     /// The receiver refused. Both sides report this, with the same refusal.
     Refused(Refusal),

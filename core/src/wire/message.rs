@@ -193,6 +193,7 @@ pub const OFFER_TAGS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[serde(from = "u8", into = "u8")]
+#[non_exhaustive]
 pub enum Stage {
     /// The receiver waits for its user to type the key.
     Key,
@@ -245,6 +246,7 @@ impl From<Stage> for u8 {
 /// Why a side ends the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Cancel {
     /// Its user interrupted the transfer.
     Interrupted,
@@ -307,6 +309,7 @@ impl fmt::Display for Limit {
 /// Why a receiver refuses a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Refusal {
     /// The two sides speak no common version.
     Version,

@@ -148,7 +148,7 @@ pub(crate) fn source_error(error: SourceError, file: Option<&FileError>) -> Erro
             format!("The folder changed while it was read.{detail}"),
             "Let the changes come to an end, then begin again. Nothing appeared at the other end.",
         ),
-        SourceError::Unreadable => Error::new(
+        _ => Error::new(
             Storage,
             format!("A file of the folder cannot be read any more.{detail}"),
             format!("{cure} Nothing appeared at the other end."),

@@ -162,8 +162,6 @@ impl<O: Operator> core::Operator for SessionOperator<'_, O> {
         self.operator.event(match event {
             SessionEvent::Connected(_) => Event::Connected(self.peer),
             SessionEvent::CodeWrong { left } => Event::CodeWrong { peer: self.peer, left },
-            // The error that ends the session reports the lockout.
-            SessionEvent::Locked { .. } => return,
             SessionEvent::CodeAccepted => Event::CodeAccepted,
             SessionEvent::Offered(offered) => {
                 self.phase = if self.is_key_typed { Phase::Key } else { Phase::SealedKey };
@@ -185,6 +183,8 @@ impl<O: Operator> core::Operator for SessionOperator<'_, O> {
                 self.has_committed = true;
                 Event::Committed
             }
+            // `Locked` is reported by the error that ends the session.
+            _ => return,
         });
     }
 

@@ -165,6 +165,7 @@ impl<O: Operator> core::Operator for SessionOperator<'_, O> {
                 self.phase = Phase::Content;
                 return;
             }
+            _ => return,
         };
         self.operator.event(event);
     }

@@ -51,6 +51,7 @@ pub enum KeyAnswer {
 
 /// An event at a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// The session with an authenticated sender begins. The value is the hash of the sender's certificate.
     Connected(CertificateHash),

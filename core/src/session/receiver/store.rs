@@ -37,10 +37,10 @@ pub trait Store {
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError>;
 
     /// Begins to receive the offered archive, and returns the prefix of this archive that the store already holds. A
-    /// held prefix belongs to this archive if the same sender sent it and `is_it` returns true for its manifest digest.
+    /// held prefix belongs to this archive if the same sender sent it and `matches` returns true for its manifest digest.
     /// A committed folder counts as a prefix of full length. While a reader has a lease on the needed storage, this
     /// fails at once with [`StoreError::InUse`], and the session calls it again.
-    async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError>;
+    async fn begin(&mut self, offered: &Offered, matches: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError>;
 
     /// Drops the held prefix, and begins to receive the archive from its first byte. Fails with [`StoreError::InUse`]
     /// as [`begin`](Self::begin) does.
@@ -71,6 +71,7 @@ pub trait Store {
 /// Why a store refuses an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum StoreError {
     /// There is not enough free space.
     NoSpace {

@@ -21,6 +21,7 @@ pub trait Operator {
 
 /// An event at a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// The receiver sent its `Greeting`, which states its bounds.
     Greeted {

@@ -36,6 +36,7 @@ pub trait Source {
 
 /// Why a source cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SourceError {
     /// A file has changed since the manifest was made.
     Changed,

@@ -83,12 +83,12 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: Event, peer: &str) -> fmt::Res
         Event::Receiving { offset: 0, .. } => f.write_str("Receiving."),
         Event::Receiving { offset, total } if offset == total => f.write_str("All of it is here already."),
         Event::Receiving { offset, total } => write!(f, "Going on at {} of {}.", Bytes(offset), Bytes(total)),
-        // Shown as a percentage by `Notice::Progress`.
-        Event::Received(_) => Ok(()),
         Event::Verifying => f.write_str("All is here. Verifying."),
         Event::Committed(receipt) => {
             let (files, bytes) = (Files(receipt.files), Bytes(receipt.bytes));
             write!(f, "The folder is in place: {files}, {bytes}, generation {}.", receipt.generation)
         }
+        // `Event::Received` is shown as a percentage by `Notice::Progress`.
+        _ => Ok(()),
     }
 }

@@ -138,7 +138,7 @@ fn file_error(path: &Path, error: FileError) -> Error {
         FileError::Version(_) | FileError::Algorithm => {
             (format!("{name} was sealed by a later release of waft."), "Update waft on this machine.")
         }
-        FileError::Header | FileError::Field => return damaged(path),
+        _ => return damaged(path),
     };
     Error::new(Class::Storage, what, advice)
 }

@@ -52,7 +52,7 @@ impl<'a> SendOperator<'a> {
             Stage::Verifying => ("verifying", "All sent. Waiting for it to be verified and put in place."),
             Stage::Waiting => ("reader", "Waiting: the place of the new folder is still in use there."),
             Stage::Storing => ("storing", "Waiting: the storage there is slow."),
-            Stage::Reading | Stage::Unknown(_) => ("busy", "Waiting for it."),
+            _ => ("busy", "Waiting for it."),
         };
         self.ui.event(&Event::Waiting { what });
         if stage == Stage::KeyAgain { self.ui.must(text) } else { self.ui.say(text) }
