@@ -40,16 +40,16 @@ pub fn run(data: &[u8]) {
 
 fn record<C: Cipher>() -> Recording {
     let clock = VirtualClock::default();
-    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
     let mut receiver = ReceivingSide::new();
     let mut sender = SendingSide::to(&receiver);
     let send = async {
-        sender.send::<C>(&clock, &mut here).await.expect("an unchanged session succeeds");
-        (std::mem::take(&mut here.written), drop(here))
+        sender.send::<C>(&clock, &mut sender_link).await.expect("an unchanged session succeeds");
+        (std::mem::take(&mut sender_link.written), drop(sender_link))
     };
     let receive = async {
-        receiver.receive::<C>(&clock, &mut there).await.expect("an unchanged session succeeds");
-        (std::mem::take(&mut there.written), drop(there))
+        receiver.receive::<C>(&clock, &mut receiver_link).await.expect("an unchanged session succeeds");
+        (std::mem::take(&mut receiver_link.written), drop(receiver_link))
     };
     let ((to_receiver, ()), (to_sender, ())) = run_both(&clock, join(send, receive));
     Recording { to_receiver, to_sender }
@@ -60,15 +60,15 @@ fn replay<C: Cipher>(recording: &Recording, options: u8, edits: &[u8]) {
     let mut bytes = if to_sender { recording.to_sender.clone() } else { recording.to_receiver.clone() };
     edits.chunks_exact(6).for_each(|edit| apply(edit, &mut bytes));
     let clock = VirtualClock::default();
-    let (mut here, there) = connect(u64::MAX, u64::MAX);
+    let (mut sender_link, receiver_link) = connect(u64::MAX, u64::MAX);
     let mut receiver = ReceivingSide::new();
     let mut sender = SendingSide::to(&receiver);
     let outcome = if to_sender {
-        let send = async { sender.send::<C>(&clock, &mut here).await };
-        run_side(&clock, send, there, &bytes, closes)
+        let send = async { sender.send::<C>(&clock, &mut sender_link).await };
+        run_side(&clock, send, receiver_link, &bytes, closes)
     } else {
-        let receive = async { receiver.receive::<C>(&clock, &mut here).await };
-        run_side(&clock, receive, there, &bytes, closes)
+        let receive = async { receiver.receive::<C>(&clock, &mut sender_link).await };
+        run_side(&clock, receive, receiver_link, &bytes, closes)
     };
     assert!(clock.now() < LONGEST, "{} ms", clock.now());
     assert!(edits.len() >= 6 || outcome.is_ok(), "an unchanged session fails: {outcome:?}");

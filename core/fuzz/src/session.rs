@@ -20,21 +20,21 @@ pub fn run(data: &[u8]) {
 
 fn run_edited<C: Cipher>(data: &[u8]) {
     let clock = VirtualClock::default();
-    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
     for edit in data.chunks_exact(4) {
         let position = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
-        let link = if edit[2] & 1 == 0 { &mut here } else { &mut there };
+        let link = if edit[2] & 1 == 0 { &mut sender_link } else { &mut receiver_link };
         link.edits.push((position, edit[3]));
     }
     let mut receiver = ReceivingSide::new();
     let mut sender = SendingSide::to(&receiver);
     let send = async {
-        let end = sender.send::<C>(&clock, &mut here).await;
-        (end, drop(here))
+        let end = sender.send::<C>(&clock, &mut sender_link).await;
+        (end, drop(sender_link))
     };
     let receive = async {
-        let end = receiver.receive::<C>(&clock, &mut there).await;
-        (end, drop(there))
+        let end = receiver.receive::<C>(&clock, &mut receiver_link).await;
+        (end, drop(receiver_link))
     };
     let ((sent, ()), (received, ())) = run_both(&clock, join(send, receive));
     assert!(clock.now() < LONGEST, "{} ms", clock.now());

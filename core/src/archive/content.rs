@@ -3,7 +3,8 @@
 //! A sender passes every file through a [`ContentHasher`]. A receiver splits the archive with a [`ContentReader`],
 //! which checks every file's digest and the root. PROTOCOL.md, sections 8 and 8.3.
 
-use super::{ArchiveError, DIGEST, Summary};
+use super::error::ArchiveError;
+use super::shape::{DIGEST, Summary};
 use crate::digest::{Digest, Hasher};
 
 /// Computes the digests of an archive's files and, from these, its root. It takes about 4 KiB: two hashers.
@@ -218,8 +219,8 @@ impl PartialDigest {
 mod tests {
     use std::vec::Vec;
 
-    use super::super::Shape;
     use super::*;
+    use crate::archive::Shape;
 
     const FILES: [&[u8]; 3] = [b"first", b"", b"the third"];
 

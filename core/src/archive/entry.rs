@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ArchiveError;
+use super::error::ArchiveError;
 use crate::limits::ENTRY_MAX;
 use crate::path::RelPath;
 

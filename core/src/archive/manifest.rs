@@ -4,8 +4,10 @@
 //! [`ManifestReader`], so that it acts only on checked ones. Both apply the same [`Rules`] and compute the same
 //! [`Summary`]. PROTOCOL.md, section 8.1.
 
+use super::entry::{ENTRY_PREFIX, Entry};
+use super::error::ArchiveError;
 use super::rules::Rules;
-use super::{ArchiveError, ENTRY_PREFIX, Entry, Summary};
+use super::shape::Summary;
 use crate::digest::Hasher;
 use crate::limits::{ENTRY_MAX, MANIFEST_MAX};
 
@@ -25,7 +27,7 @@ impl ManifestWriter {
     /// ENTRY_MAX`. An error leaves the manifest unchanged: the caller may go on with another entry.
     pub fn push(&mut self, entry: &Entry<'_>, out: &mut [u8]) -> Result<usize, ArchiveError> {
         let length = entry.encode(out)?;
-        self.rules.admit(entry, length)?;
+        self.rules.check_entry(entry, length)?;
         self.hasher.update(&out[..length]);
         Ok(length)
     }
@@ -92,7 +94,7 @@ impl ManifestReader {
         };
         let whole = &self.entry[..length];
         let entry = Entry::decode(&whole[ENTRY_PREFIX..]);
-        match entry.and_then(|entry| self.rules.admit(&entry, length).map(|()| entry)) {
+        match entry.and_then(|entry| self.rules.check_entry(&entry, length).map(|()| entry)) {
             Ok(entry) => {
                 self.hasher.update(whole);
                 self.filled = 0;
@@ -165,8 +167,8 @@ fn length_error(length: u32) -> Option<ArchiveError> {
 mod tests {
     use std::vec::Vec;
 
-    use super::super::{Kind, Modified};
     use super::*;
+    use crate::archive::{Kind, Modified};
     use crate::digest::Digest;
     use crate::path::RelPath;
 

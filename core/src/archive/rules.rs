@@ -6,7 +6,9 @@
 
 use core::cmp::Ordering;
 
-use super::{ArchiveError, DIGEST, Entry, Kind, Shape, Summary};
+use super::entry::{Entry, Kind};
+use super::error::ArchiveError;
+use super::shape::{DIGEST, Shape, Summary};
 use crate::digest::Digest;
 use crate::limits::{ARCHIVE_MAX, ENTRIES_MAX, MANIFEST_MAX};
 use crate::path::{PathBuffer, RelPath};
@@ -38,7 +40,7 @@ impl Rules {
     }
 
     /// Checks and adds the next entry, which takes `length` bytes with its prefix. An error leaves the state unchanged.
-    pub(super) fn admit(&mut self, entry: &Entry<'_>, length: usize) -> Result<(), ArchiveError> {
+    pub(super) fn check_entry(&mut self, entry: &Entry<'_>, length: usize) -> Result<(), ArchiveError> {
         self.check_order(entry.path)?;
         self.check_parent(entry.path)?;
         self.sums = self.sums.plus(entry, length)?;
@@ -94,8 +96,8 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Modified;
     use super::*;
+    use crate::archive::Modified;
 
     fn directory(path: &str) -> Entry<'_> {
         let path = RelPath::new(path).unwrap();
@@ -107,64 +109,64 @@ mod tests {
     }
 
     /// The result for the last of the entries. All entries before it must be accepted.
-    fn verdict(entries: &[Entry<'_>]) -> Result<(), ArchiveError> {
+    fn result_of(entries: &[Entry<'_>]) -> Result<(), ArchiveError> {
         let mut rules = Rules::new();
         let (last, before) = entries.split_last().unwrap();
-        before.iter().for_each(|entry| rules.admit(entry, 20).unwrap());
-        rules.admit(last, 20)
+        before.iter().for_each(|entry| rules.check_entry(entry, 20).unwrap());
+        rules.check_entry(last, 20)
     }
 
     #[test]
     fn entries_ascend() {
-        assert_eq!(verdict(&[directory("a"), file("a/x", 1), file("a-b", 1)]), Ok(()));
-        assert_eq!(verdict(&[directory("a"), file("a-b", 1), file("a/x", 1)]), Err(ArchiveError::Order));
-        assert_eq!(verdict(&[file("a", 1), file("a", 2)]), Err(ArchiveError::Duplicate));
-        assert_eq!(verdict(&[file("a", 1), directory("a")]), Err(ArchiveError::Duplicate));
+        assert_eq!(result_of(&[directory("a"), file("a/x", 1), file("a-b", 1)]), Ok(()));
+        assert_eq!(result_of(&[directory("a"), file("a-b", 1), file("a/x", 1)]), Err(ArchiveError::Order));
+        assert_eq!(result_of(&[file("a", 1), file("a", 2)]), Err(ArchiveError::Duplicate));
+        assert_eq!(result_of(&[file("a", 1), directory("a")]), Err(ArchiveError::Duplicate));
     }
 
     #[test]
     fn parents_are_directories_that_precede_their_children() {
-        assert_eq!(verdict(&[file("a/b", 1)]), Err(ArchiveError::ParentMissing));
-        assert_eq!(verdict(&[directory("a"), file("a/b/c", 1)]), Err(ArchiveError::ParentMissing));
-        assert_eq!(verdict(&[directory("a"), file("ab/c", 1)]), Err(ArchiveError::ParentMissing));
-        assert_eq!(verdict(&[file("a", 1), file("a/b", 1)]), Err(ArchiveError::ParentIsFile));
+        assert_eq!(result_of(&[file("a/b", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(result_of(&[directory("a"), file("a/b/c", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(result_of(&[directory("a"), file("ab/c", 1)]), Err(ArchiveError::ParentMissing));
+        assert_eq!(result_of(&[file("a", 1), file("a/b", 1)]), Err(ArchiveError::ParentIsFile));
         let deep = [directory("a"), directory("a/b"), directory("a/b/c"), file("a/b/c/d", 1)];
-        assert_eq!(verdict(&[&deep[..], &[file("a/b-", 1)]].concat()), Ok(()));
-        assert_eq!(verdict(&[&deep[..], &[file("a/c/d", 1)]].concat()), Err(ArchiveError::ParentMissing));
+        assert_eq!(result_of(&[&deep[..], &[file("a/b-", 1)]].concat()), Ok(()));
+        assert_eq!(result_of(&[&deep[..], &[file("a/c/d", 1)]].concat()), Err(ArchiveError::ParentMissing));
     }
 
     #[test]
     fn the_archive_stays_within_its_limit() {
         let room = ARCHIVE_MAX - 20 - 2 * DIGEST as u64;
-        assert_eq!(verdict(&[file("a", room)]), Ok(()));
-        assert_eq!(verdict(&[file("a", room + 1)]), Err(ArchiveError::ArchiveTooLong));
-        assert_eq!(verdict(&[file("a", u64::MAX)]), Err(ArchiveError::ArchiveTooLong));
-        assert_eq!(verdict(&[file("a", 1), file("b", u64::MAX)]), Err(ArchiveError::ArchiveTooLong));
-        assert_eq!(verdict(&[file("a", room - 20 - DIGEST as u64), file("b", 1)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(result_of(&[file("a", room)]), Ok(()));
+        assert_eq!(result_of(&[file("a", room + 1)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(result_of(&[file("a", u64::MAX)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(result_of(&[file("a", 1), file("b", u64::MAX)]), Err(ArchiveError::ArchiveTooLong));
+        assert_eq!(result_of(&[file("a", room - 20 - DIGEST as u64), file("b", 1)]), Err(ArchiveError::ArchiveTooLong));
     }
 
     #[test]
     fn counts_and_lengths_stay_within_their_limits() {
         let mut rules = Rules::new();
         rules.sums.entries = ENTRIES_MAX - 1;
-        assert_eq!(rules.admit(&directory("a"), 20), Ok(()));
-        assert_eq!(rules.admit(&directory("b"), 20), Err(ArchiveError::TooManyEntries));
+        assert_eq!(rules.check_entry(&directory("a"), 20), Ok(()));
+        assert_eq!(rules.check_entry(&directory("b"), 20), Err(ArchiveError::TooManyEntries));
 
         let mut rules = Rules::new();
         rules.sums.manifest = MANIFEST_MAX - 20;
-        assert_eq!(rules.admit(&directory("a"), 21), Err(ArchiveError::ManifestTooLong));
-        assert_eq!(rules.admit(&directory("a"), usize::MAX), Err(ArchiveError::ManifestTooLong));
-        assert_eq!(rules.admit(&directory("a"), 20), Ok(()));
+        assert_eq!(rules.check_entry(&directory("a"), 21), Err(ArchiveError::ManifestTooLong));
+        assert_eq!(rules.check_entry(&directory("a"), usize::MAX), Err(ArchiveError::ManifestTooLong));
+        assert_eq!(rules.check_entry(&directory("a"), 20), Ok(()));
     }
 
     #[test]
     fn a_refused_entry_changes_nothing() {
         let mut rules = Rules::new();
-        rules.admit(&directory("b"), 20).unwrap();
+        rules.check_entry(&directory("b"), 20).unwrap();
         let before = rules.summary(Digest([0; 32]));
-        rules.admit(&file("a", 1), 20).unwrap_err();
-        rules.admit(&file("c", u64::MAX), 20).unwrap_err();
+        rules.check_entry(&file("a", 1), 20).unwrap_err();
+        rules.check_entry(&file("c", u64::MAX), 20).unwrap_err();
         assert_eq!(rules.summary(Digest([0; 32])), before);
-        assert_eq!(rules.admit(&file("b/c", 1), 20), Ok(()));
+        assert_eq!(rules.check_entry(&file("b/c", 1), 20), Ok(()));
     }
 }

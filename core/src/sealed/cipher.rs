@@ -118,13 +118,13 @@ mod tests {
     #[test]
     fn aes_256_gcm_passes_wycheproof() {
         let vectors = vectors(include_str!("../../tests/vectors/wycheproof/aes_256_gcm.txt"));
-        assert_eq!((48, 21), tally(Aead::Aes256Gcm, &vectors));
+        assert_eq!((48, 21), check_all(Aead::Aes256Gcm, &vectors));
     }
 
     #[test]
     fn chacha20_poly1305_passes_wycheproof() {
         let vectors = vectors(include_str!("../../tests/vectors/wycheproof/chacha20_poly1305.txt"));
-        assert_eq!((45, 45), tally(Aead::ChaCha20Poly1305, &vectors));
+        assert_eq!((45, 45), check_all(Aead::ChaCha20Poly1305, &vectors));
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
     }
 
     /// Checks all vectors. Returns how many there are, and how many of them are valid.
-    fn tally(aead: Aead, vectors: &[Vector]) -> (usize, usize) {
+    fn check_all(aead: Aead, vectors: &[Vector]) -> (usize, usize) {
         let valid = vectors.iter().filter(|vector| check(aead, vector)).count();
         (vectors.len(), valid)
     }

@@ -36,12 +36,12 @@ fn frames(bytes: &[u8]) -> Vec<(Range<usize>, u8)> {
 
 /// Flips each of the bits in each byte that one side sends (0: the sender), and passes the results to `look`.
 fn change(side: u8, places: Range<usize>, look: impl Fn(&str, &Fixture, Outcomes)) {
-    for place in places {
+    for position in places {
         for flip in FLIPS {
             let mut fixture = fixture();
-            fixture.edit = Some((side, place, flip));
+            fixture.edit = Some((side, position, flip));
             let ends = fixture.connect();
-            look(&format!("byte {place} of side {side}, flipped by {flip}: {ends:?}"), &fixture, ends);
+            look(&format!("byte {position} of side {side}, flipped by {flip}: {ends:?}"), &fixture, ends);
         }
     }
 }
@@ -53,14 +53,14 @@ fn assert_refused(what: &str, fixture: &Fixture, ends: Outcomes) {
 
 #[test]
 fn any_changed_byte_of_a_sender_is_refused() {
-    let (forth, _) = fixture().record::<SoftCipher>();
-    change(0, 0..forth.len(), assert_refused);
+    let (to_receiver, _) = fixture().record::<SoftCipher>();
+    change(0, 0..to_receiver.len(), assert_refused);
 }
 
 #[test]
 fn any_changed_byte_of_a_receiver_is_refused_or_harmless() {
-    let (_, back) = fixture().record::<SoftCipher>();
-    let frames = frames(&back);
+    let (_, to_sender) = fixture().record::<SoftCipher>();
+    let frames = frames(&to_sender);
     for message in [ACCEPT, COMMITTED] {
         assert!(frames.iter().any(|(_, first)| *first == message), "{frames:?}");
     }
@@ -85,8 +85,8 @@ fn any_changed_byte_of_a_receiver_is_refused_or_harmless() {
 
 #[test]
 fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
-    let (_, back) = fixture().record::<SoftCipher>();
-    let (accept, _) = frames(&back).into_iter().find(|(_, first)| *first == ACCEPT).unwrap();
+    let (_, to_sender) = fixture().record::<SoftCipher>();
+    let (accept, _) = frames(&to_sender).into_iter().find(|(_, first)| *first == ACCEPT).unwrap();
     // The header, the number of the message, an offset of one byte, a digest and a MAC.
     assert_eq!(accept.len(), 4 + 1 + 1 + 32 + 32);
     change(1, accept.start + 6..accept.end, |what, fixture, ends| {
@@ -98,15 +98,15 @@ fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
 
 #[test]
 fn a_receiver_gets_cancel_if_its_receipt_is_for_another_folder() {
-    let (forth, back) = fixture().record::<SoftCipher>();
-    let (committed, _) = frames(&back).into_iter().find(|(_, first)| *first == COMMITTED).unwrap();
+    let (to_receiver, to_sender) = fixture().record::<SoftCipher>();
+    let (committed, _) = frames(&to_sender).into_iter().find(|(_, first)| *first == COMMITTED).unwrap();
     // The digest, the number of files, and the length.
-    for place in [5, 5 + 32, 5 + 32 + 1] {
+    for position in [5, 5 + 32, 5 + 32 + 1] {
         let mut fixture = fixture();
-        fixture.edit = Some((1, committed.start + place, 1));
-        let (ends, (said, _)) = fixture.run::<SoftCipher>(u64::MAX, u64::MAX);
-        assert_eq!(ends.0, Err(SessionError::WrongReceipt), "{place}");
+        fixture.edit = Some((1, committed.start + position, 1));
+        let (ends, (sent, _)) = fixture.run::<SoftCipher>(u64::MAX, u64::MAX);
+        assert_eq!(ends.0, Err(SessionError::WrongReceipt), "{position}");
         let protocol = [1, 0, 0, 2, 4, Cancel::Protocol as u8];
-        assert_eq!(said[forth.len()..], protocol, "{place}");
+        assert_eq!(sent[to_receiver.len()..], protocol, "{position}");
     }
 }

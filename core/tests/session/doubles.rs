@@ -80,7 +80,7 @@ pub(crate) struct MemoryStore {
     pub(crate) generation: u64,
     pub(crate) written: u64,
     /// Writing fails with this error once so many bytes are staged.
-    pub(crate) trouble: Option<(u64, StoreError)>,
+    pub(crate) fails_at: Option<(u64, StoreError)>,
     /// Checking an offer fails with this error.
     pub(crate) refuses: Option<StoreError>,
     /// Checking an offer takes until then.
@@ -88,9 +88,9 @@ pub(crate) struct MemoryStore {
     /// Reading back the held prefix takes until then.
     pub(crate) read_back: Option<Moment>,
     /// Milliseconds that each write takes, and that a commit takes.
-    pub(crate) takes: Option<(Rc<VirtualClock>, u64, u64)>,
+    pub(crate) delay: Option<(Rc<VirtualClock>, u64, u64)>,
     /// The store never returns the manifest's digest.
-    pub(crate) knows_no_manifest: bool,
+    pub(crate) returns_no_manifest: bool,
     /// A reader has a lease on the storage until then.
     pub(crate) leased: Option<(Rc<VirtualClock>, u64)>,
     /// A discard takes until then.
@@ -108,12 +108,12 @@ impl Default for MemoryStore {
             committed_by: None,
             generation: 0,
             written: 0,
-            trouble: None,
+            fails_at: None,
             refuses: None,
             checked: Moment::default(),
             read_back: None,
-            takes: None,
-            knows_no_manifest: false,
+            delay: None,
+            returns_no_manifest: false,
             leased: None,
             discarded: Moment::default(),
         }
@@ -165,11 +165,11 @@ impl Store for MemoryStore {
         self.refuses.map_or(Ok(()), Err)
     }
 
-    async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
+    async fn begin(&mut self, offered: &Offered, matches: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         let manifest = offered.shape.manifest as usize;
         if self.committed.len() > manifest
             && self.committed_by == Some(offered.sender)
-            && is_it(&Digest::of(&self.committed[..manifest]))
+            && matches(&Digest::of(&self.committed[..manifest]))
         {
             self.staged = self.committed.clone();
             self.owner = Some(*offered);
@@ -178,7 +178,7 @@ impl Store for MemoryStore {
         self.check_lease()?;
         if !(self.owner.is_some_and(|owner| owner.sender == offered.sender)
             && self.staged.len() > manifest
-            && is_it(&Digest::of(&self.staged[..manifest])))
+            && matches(&Digest::of(&self.staged[..manifest])))
         {
             self.staged.clear();
         }
@@ -196,12 +196,12 @@ impl Store for MemoryStore {
     }
 
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
-        if let Some((at, error)) = self.trouble
+        if let Some((at, error)) = self.fails_at
             && self.staged.len() as u64 >= at
         {
             return Err(error);
         }
-        if let Some((clock, write, _)) = &self.takes {
+        if let Some((clock, write, _)) = &self.delay {
             clock.sleep_until(clock.now() + write).await;
         }
         self.written += archive.len() as u64;
@@ -211,7 +211,7 @@ impl Store for MemoryStore {
 
     fn manifest(&self) -> Option<Digest> {
         let manifest = self.owner?.shape.manifest as usize;
-        if self.knows_no_manifest {
+        if self.returns_no_manifest {
             return None;
         }
         self.staged.get(..manifest).map(Digest::of)
@@ -222,7 +222,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
-        if let Some((clock, _, commit)) = &self.takes {
+        if let Some((clock, _, commit)) = &self.delay {
             clock.sleep_until(clock.now() + commit).await;
         }
         let manifest = self.owner.expect("begun").shape.manifest;
@@ -251,7 +251,7 @@ pub(crate) struct SenderUser {
     pub(crate) asked: Vec<Option<u8>>,
     pub(crate) events: Vec<sender::Event>,
     /// Milliseconds until a code is typed.
-    pub(crate) code_takes: Option<(Rc<VirtualClock>, u64)>,
+    pub(crate) code_delay: Option<(Rc<VirtualClock>, u64)>,
     /// The user interrupts the session then.
     pub(crate) interrupts_at: Moment,
 }
@@ -259,8 +259,8 @@ pub(crate) struct SenderUser {
 impl sender::Operator for SenderUser {
     async fn code(&mut self, left: Option<u8>) -> Option<AuthCode> {
         self.asked.push(left);
-        if let Some((clock, takes)) = &self.code_takes {
-            clock.sleep_until(clock.now() + takes).await;
+        if let Some((clock, delay)) = &self.code_delay {
+            clock.sleep_until(clock.now() + delay).await;
         }
         self.codes.pop_front()
     }
@@ -282,7 +282,7 @@ pub(crate) struct ReceiverUser {
     pub(crate) events: Vec<receiver::Event>,
     pub(crate) codes: Vec<[u8; 4]>,
     /// The lockouts that are kept through a reset.
-    pub(crate) kept: Option<LockoutSnapshot>,
+    pub(crate) kept_lockouts: Option<LockoutSnapshot>,
     /// The user types no key before then.
     pub(crate) types_at: Moment,
     /// The user interrupts the session then.
@@ -312,7 +312,7 @@ impl Moment {
 
 impl receiver::Operator for ReceiverUser {
     fn keep_lockouts(&mut self, lockouts: &LockoutSnapshot) {
-        self.kept = Some(*lockouts);
+        self.kept_lockouts = Some(*lockouts);
     }
 
     fn code(&mut self, code: &AuthCode) {
@@ -345,7 +345,7 @@ pub(crate) struct Slow<'s> {
     pub(crate) source: &'s mut HandMade,
     pub(crate) clock: &'s VirtualClock,
     /// Milliseconds that each read takes.
-    pub(crate) takes: u64,
+    pub(crate) delay: u64,
 }
 
 impl Source for Slow<'_> {
@@ -358,8 +358,8 @@ impl Source for Slow<'_> {
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        if self.takes > 0 {
-            self.clock.sleep_until(self.clock.now() + self.takes).await;
+        if self.delay > 0 {
+            self.clock.sleep_until(self.clock.now() + self.delay).await;
         }
         self.source.read(buffer).await
     }

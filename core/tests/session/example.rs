@@ -91,11 +91,13 @@ fn the_first_example_has_the_bytes_on_the_page() {
     fixture.source = archive_of(&[("hello.txt", b"Hello, board!\n")]);
     fixture.salt = std::array::from_fn(|at| at as u8);
     let archive = fixture.source.archive.clone();
-    let (forth, back) = fixture.record::<Only<2>>();
-    let (forth, back) = (frames(&forth), frames(&back));
-    let [(1, hello), (1, code), (1, offer), (1, resume), (2, chunk)] = forth[..] else { panic!("{forth:02x?}") };
-    let [(1, greeting), (1, accepted), (1, working), (1, accept), (1, committed)] = back[..] else {
-        panic!("{back:02x?}")
+    let (to_receiver, to_sender) = fixture.record::<Only<2>>();
+    let (to_receiver, to_sender) = (frames(&to_receiver), frames(&to_sender));
+    let [(1, hello), (1, code), (1, offer), (1, resume), (2, chunk)] = to_receiver[..] else {
+        panic!("{to_receiver:02x?}")
+    };
+    let [(1, greeting), (1, accepted), (1, working), (1, accept), (1, committed)] = to_sender[..] else {
+        panic!("{to_sender:02x?}")
     };
 
     let secret = typed_secret(KEY, &fixture.salt, 1_000);
@@ -201,18 +203,18 @@ fn the_second_example_has_the_bytes_on_the_page() {
     fixture.store.staged = fixture.source.archive[..HELD].to_vec();
     fixture.hold_staged();
     // Long enough for a keep-alive.
-    fixture.source_takes = 6_000;
+    fixture.source_delay = 6_000;
     let archive = fixture.source.archive.clone();
     let before = Seeded(fixture.rng.0);
-    let (forth, back) = fixture.record::<Only<1>>();
+    let (to_receiver, to_sender) = fixture.record::<Only<1>>();
     fixture.rng = before;
-    let (forth, back) = (frames(&forth), frames(&back));
+    let (to_receiver, to_sender) = (frames(&to_receiver), frames(&to_sender));
     let [(1, hello), (1, offer), (1, hashing), (1, resume), (1, reading), (2, first), (1, reading_again), (2, last)] =
-        forth[..]
+        to_receiver[..]
     else {
-        panic!("{forth:02x?}")
+        panic!("{to_receiver:02x?}")
     };
-    let [(1, greeting), (1, accept), (1, waiting), (1, committed)] = back[..] else { panic!("{back:02x?}") };
+    let [(1, greeting), (1, accept), (1, waiting), (1, committed)] = to_sender[..] else { panic!("{to_sender:02x?}") };
     assert_eq!(reading, reading_again);
 
     let ephemeral = ephemeral(&fixture, hello);

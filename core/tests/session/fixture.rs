@@ -39,7 +39,7 @@ pub(crate) struct Fixture {
     pub(crate) sender_user: SenderUser,
     pub(crate) source: HandMade,
     /// Milliseconds that each read of the source takes.
-    pub(crate) source_takes: u64,
+    pub(crate) source_delay: u64,
     pub(crate) key: TransferKey,
     pub(crate) hpke: HpkeSecret,
     pub(crate) code_needed: bool,
@@ -51,8 +51,8 @@ pub(crate) struct Fixture {
     /// Changes a byte that one side sends: the side (0: the sender), the position, and the bits to flip.
     pub(crate) edit: Option<(u8, usize, u8)>,
     /// When each side of the last connection ended, in milliseconds.
-    pub(crate) sender_ended: u64,
-    pub(crate) receiver_ended: u64,
+    pub(crate) sender_ended_at: u64,
+    pub(crate) receiver_ended_at: u64,
 }
 
 /// The results of sender and receiver on one connection.
@@ -69,7 +69,7 @@ impl Fixture {
             receiver_user: ReceiverUser { keys: [key(KEY)].into(), ..ReceiverUser::default() },
             sender_user: SenderUser::default(),
             source: archive_of(&[("a", b"alpha"), ("b", &long), ("c", b"")]),
-            source_takes: 0,
+            source_delay: 0,
             key: key(KEY),
             hpke: HpkeSecret::random(&mut rng),
             rng,
@@ -79,8 +79,8 @@ impl Fixture {
             salt: [7; 32],
             max_chunk: CHUNK_SIZE,
             edit: None,
-            sender_ended: 0,
-            receiver_ended: 0,
+            sender_ended_at: 0,
+            receiver_ended_at: 0,
         }
     }
 
@@ -110,8 +110,8 @@ impl Fixture {
     }
 
     /// A connection that breaks after `forth` bytes to the receiver, or `back` bytes to the sender.
-    pub(crate) fn connect_cut(&mut self, forth: u64, back: u64) -> Outcomes {
-        self.run::<SoftCipher>(forth, back).0
+    pub(crate) fn connect_cut(&mut self, to_receiver: u64, to_sender: u64) -> Outcomes {
+        self.run::<SoftCipher>(to_receiver, to_sender).0
     }
 
     /// All bytes of a successful connection, from the sender and from the receiver.
@@ -121,29 +121,29 @@ impl Fixture {
         bytes
     }
 
-    pub(crate) fn run<C: Cipher>(&mut self, forth: u64, back: u64) -> (Outcomes, (Vec<u8>, Vec<u8>)) {
-        let (mut here, mut there) = connect(forth, back);
-        if let Some((side, place, flip)) = self.edit {
-            [&mut here, &mut there][usize::from(side)].edits.push((place, flip));
+    pub(crate) fn run<C: Cipher>(&mut self, to_receiver: u64, to_sender: u64) -> (Outcomes, (Vec<u8>, Vec<u8>)) {
+        let (mut sender_link, mut receiver_link) = connect(to_receiver, to_sender);
+        if let Some((side, position, flip)) = self.edit {
+            [&mut sender_link, &mut receiver_link][usize::from(side)].edits.push((position, flip));
         }
         let clock = Rc::clone(&self.clock);
         let hpke = self.hpke.public();
         let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
         let (mut sending, mut receiving) = self.sides();
-        let (mut sender_ended, mut receiver_ended) = (0, 0);
+        let (mut sender_ended_at, mut receiver_ended_at) = (0, 0);
         let send = async {
-            let end = sending.sender::<C>().send(&mut here, &peer).await;
-            sender_ended = clock.now();
-            (end, std::mem::take(&mut here.written), drop(here))
+            let end = sending.sender::<C>().send(&mut sender_link, &peer).await;
+            sender_ended_at = clock.now();
+            (end, std::mem::take(&mut sender_link.written), drop(sender_link))
         };
         let receive = async {
-            let end = receiving.receive::<C>(&mut there).await;
-            receiver_ended = clock.now();
-            (end, std::mem::take(&mut there.written), drop(there))
+            let end = receiving.receive::<C>(&mut receiver_link).await;
+            receiver_ended_at = clock.now();
+            (end, std::mem::take(&mut receiver_link.written), drop(receiver_link))
         };
-        let ((sent, forth, ()), (received, back, ())) = run(&clock, join(send, receive));
-        (self.sender_ended, self.receiver_ended) = (sender_ended, receiver_ended);
-        ((sent, received), (forth, back))
+        let ((sent, to_receiver, ()), (received, to_sender, ())) = run(&clock, join(send, receive));
+        (self.sender_ended_at, self.receiver_ended_at) = (sender_ended_at, receiver_ended_at);
+        ((sent, received), (to_receiver, to_sender))
     }
 
     /// Runs a receiver with a peer that the test implements.
@@ -151,16 +151,16 @@ impl Fixture {
         &mut self,
         peer: impl FnOnce(MemoryLink) -> F,
     ) -> Result<Receipt, SessionError> {
-        let (here, mut there) = connect(u64::MAX, u64::MAX);
+        let (sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
         let (_, mut receiving) = self.sides();
         let receive = async {
-            let end = receiving.receive::<SoftCipher>(&mut there).await;
-            drop(there);
+            let end = receiving.receive::<SoftCipher>(&mut receiver_link).await;
+            drop(receiver_link);
             end
         };
         let peer = async {
-            peer(here).await;
+            peer(sender_link).await;
             std::future::pending::<()>().await
         };
         match run(&clock, select(receive, peer)) {
@@ -181,7 +181,7 @@ impl Fixture {
                 certificate: SENDER,
                 typed_only: self.typed_only,
             },
-            source: Slow { source: &mut self.source, clock: &self.clock, takes: self.source_takes },
+            source: Slow { source: &mut self.source, clock: &self.clock, delay: self.source_delay },
             sender_user: &mut self.sender_user,
             clock: &self.clock,
             rng: Seeded(self.rng.next_u64()),
@@ -215,7 +215,7 @@ impl Fixture {
         assert_eq!(self.store.committed, self.source.archive);
     }
 
-    pub(crate) fn assert_old(&self) {
+    pub(crate) fn assert_nothing_committed(&self) {
         assert!(self.store.committed.is_empty());
     }
 }
@@ -304,45 +304,46 @@ pub(crate) fn refused(refusal: Refusal) -> Outcomes {
 impl Fixture {
     /// A connection whose sender stops at a time without closing it. Returns the receiver's result.
     pub(crate) fn sender_stops_at(&mut self, at: u64) -> Result<Receipt, SessionError> {
-        let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+        let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
         let hpke = self.hpke.public();
         let (mut sending, mut receiving) = self.sides();
         let send = async {
             let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
-            let _ = select(sending.sender::<SoftCipher>().send(&mut here, &peer), clock.sleep_until(at)).await;
+            let _ = select(sending.sender::<SoftCipher>().send(&mut sender_link, &peer), clock.sleep_until(at)).await;
         };
-        run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there))).1
+        run(&clock, join(send, receiving.receive::<SoftCipher>(&mut receiver_link))).1
     }
 
     /// A connection whose receiver stops at a time without closing it. Returns the sender's result.
     pub(crate) fn receiver_stops_at(&mut self, at: u64) -> Result<Receipt, SessionError> {
-        let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+        let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
         let hpke = self.hpke.public();
         let (mut sending, mut receiving) = self.sides();
         let receive = async {
-            let _ = select(receiving.receive::<SoftCipher>(&mut there), clock.sleep_until(at)).await;
+            let _ = select(receiving.receive::<SoftCipher>(&mut receiver_link), clock.sleep_until(at)).await;
         };
         let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
-        run(&clock, join(sending.sender::<SoftCipher>().send(&mut here, &peer), receive)).0
+        run(&clock, join(sending.sender::<SoftCipher>().send(&mut sender_link, &peer), receive)).0
     }
 
     /// A connection that stalls for one side (0: the sender): after a number of bytes, it accepts none before `until`.
-    pub(crate) fn connect_stalled(&mut self, side: u8, behind: usize, until: u64) -> Outcomes {
-        let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    pub(crate) fn connect_stalled(&mut self, side: u8, after_bytes: usize, until: u64) -> Outcomes {
+        let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
-        [&mut here, &mut there][usize::from(side)].stall = Some(Stall { behind, clock: Rc::clone(&clock), until });
+        [&mut sender_link, &mut receiver_link][usize::from(side)].stall =
+            Some(Stall { after_bytes, clock: Rc::clone(&clock), until });
         let hpke = self.hpke.public();
         let peer = Peer { certificate: RECEIVER, hpke: Some(&hpke) };
         let (mut sending, mut receiving) = self.sides();
         let send = async {
-            let end = sending.sender::<SoftCipher>().send(&mut here, &peer).await;
-            (end, drop(here)).0
+            let end = sending.sender::<SoftCipher>().send(&mut sender_link, &peer).await;
+            (end, drop(sender_link)).0
         };
         let receive = async {
-            let end = receiving.receive::<SoftCipher>(&mut there).await;
-            (end, drop(there)).0
+            let end = receiving.receive::<SoftCipher>(&mut receiver_link).await;
+            (end, drop(receiver_link)).0
         };
         run(&clock, join(send, receive))
     }
@@ -356,8 +357,8 @@ impl Fixture {
     pub(crate) fn accept_begins(&mut self) -> u64 {
         let mut fixture = Self::new();
         fixture.source = archive_of(&[("a", b"alpha")]);
-        let said = fixture.record::<SoftCipher>().1;
-        let accept = said.windows(6).position(|bytes| bytes[..4] == [1, 0, 0, 66] && bytes[4] == 4);
+        let sent = fixture.record::<SoftCipher>().1;
+        let accept = sent.windows(6).position(|bytes| bytes[..4] == [1, 0, 0, 66] && bytes[4] == 4);
         accept.expect("the receiver accepts") as u64
     }
 

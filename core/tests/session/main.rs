@@ -21,7 +21,7 @@ use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use fixture::{CHUNK, Fixture, KEY, Outcomes, RECEIVER, SENDER, key, refused};
-use simulation::{Begun, connect, run};
+use simulation::{PartialRecord, connect, run};
 use waft_core::certificate::CertificateHash;
 use waft_core::code::AuthCode;
 use waft_core::limits::{FRAME_MS, IDLE_MS, LEASE_MS, LINGER_MS};
@@ -56,22 +56,22 @@ fn every_connection_of_a_sender_is_compressed() {
     fixture.source = archive_of(&[("zeros", &[0; 50_000])]);
     let clock = Rc::clone(&fixture.clock);
     // The first connection breaks among the chunks.
-    let (mut here, mut there) = connect(1_000, u64::MAX);
-    let (mut here_again, mut there_again) = connect(u64::MAX, u64::MAX);
+    let (mut sender_link, mut receiver_link) = connect(1_000, u64::MAX);
+    let (mut sender_link_again, mut receiver_link_again) = connect(u64::MAX, u64::MAX);
     let (mut sending, mut receiving) = fixture.sides();
     let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
     let send = async {
-        sender.send(&mut here, &peer).await.unwrap_err();
-        sender.send(&mut here_again, &peer).await.unwrap();
+        sender.send(&mut sender_link, &peer).await.unwrap_err();
+        sender.send(&mut sender_link_again, &peer).await.unwrap();
     };
     let receive = async {
-        receiving.receive::<SoftCipher>(&mut there).await.unwrap_err();
-        receiving.receive::<SoftCipher>(&mut there_again).await.unwrap();
+        receiving.receive::<SoftCipher>(&mut receiver_link).await.unwrap_err();
+        receiving.receive::<SoftCipher>(&mut receiver_link_again).await.unwrap();
     };
     run(&clock, join(send, receive));
     assert!(fixture.store.committed.len() > 50_000);
-    assert!(here_again.written.len() < 10_000, "{}", here_again.written.len());
+    assert!(sender_link_again.written.len() < 10_000, "{}", sender_link_again.written.len());
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_manifest_that_does_not_match_its_tag_is_refused() {
     let mut fixture = Fixture::new();
     fixture.source.info.manifest_digest = waft_core::digest::Digest::of(b"another");
     assert_eq!(fixture.connect(), refused(Refusal::Archive));
-    fixture.assert_old();
+    fixture.assert_nothing_committed();
 }
 
 #[test]
@@ -232,9 +232,9 @@ fn an_error_of_the_store_is_sent_as_a_refusal() {
         (StoreError::Io, Refusal::Storage),
     ] {
         let mut fixture = Fixture::new();
-        fixture.store.trouble = Some((20_000, error));
+        fixture.store.fails_at = Some((20_000, error));
         assert_eq!(fixture.connect(), refused(refusal));
-        fixture.assert_old();
+        fixture.assert_nothing_committed();
     }
 }
 
@@ -244,11 +244,11 @@ fn a_source_that_fails_cancels_the_session() {
         [(SourceError::Changed, Cancel::SourceChanged), (SourceError::Unreadable, Cancel::SourceUnreadable)]
     {
         let mut fixture = Fixture::new();
-        fixture.source.trouble = Some((30_000, error));
+        fixture.source.fails_at = Some((30_000, error));
         let (sender, receiver) = fixture.connect();
         assert_eq!(sender, Err(SessionError::Cancelled(reason)));
         assert_eq!(receiver, Err(SessionError::PeerCancelled(reason)));
-        fixture.assert_old();
+        fixture.assert_nothing_committed();
     }
 }
 
@@ -259,7 +259,7 @@ fn content_that_does_not_match_its_digest_is_refused_and_not_kept() {
     let last = fixture.source.archive.len() - 40;
     fixture.source.archive[last] ^= 1;
     assert_eq!(fixture.connect(), refused(Refusal::Archive));
-    fixture.assert_old();
+    fixture.assert_nothing_committed();
     assert!(fixture.store.staged.is_empty(), "nothing of the archive is kept");
 }
 
@@ -276,19 +276,19 @@ fn a_receiver_gives_up_on_a_silent_sender() {
 #[test]
 fn a_receiver_gives_up_on_a_sender_that_is_silent_in_the_middle_of_a_record() {
     let mut fixture = Fixture::new();
-    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
-    there.partial = Some(Begun::default());
+    let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
+    receiver_link.partial = Some(PartialRecord::default());
     let clock = Rc::clone(&fixture.clock);
     let (_, mut receiving) = fixture.sides();
     let half = async {
-        here.write_all(&[0x17, 3, 3]).await.unwrap();
+        sender_link.write_all(&[0x17, 3, 3]).await.unwrap();
         std::future::pending::<()>().await;
     };
-    let Either::First(end) = run(&clock, select(receiving.receive::<SoftCipher>(&mut there), half)) else {
+    let Either::First(end) = run(&clock, select(receiving.receive::<SoftCipher>(&mut receiver_link), half)) else {
         unreachable!("the sender never ends by itself");
     };
     assert_eq!((end, clock.now()), (Err(SessionError::TimedOut), IDLE_MS));
-    assert!(!there.written.is_empty(), "the sender is told why");
+    assert!(!receiver_link.written.is_empty(), "the sender is told why");
 }
 
 #[test]
@@ -334,14 +334,14 @@ fn a_lost_connection_is_noticed_while_the_prefix_is_read_back() {
     let mut fixture = Fixture::new();
     fixture.store.read_back = Some(Moment::default());
     let clock = Rc::clone(&fixture.clock);
-    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
     let (mut sending, mut receiving) = fixture.sides();
     let send = async {
         let peer = Peer { certificate: RECEIVER, hpke: None };
-        let _ = select(sending.sender::<SoftCipher>().send(&mut here, &peer), clock.sleep_until(1_000)).await;
-        drop(here);
+        let _ = select(sending.sender::<SoftCipher>().send(&mut sender_link, &peer), clock.sleep_until(1_000)).await;
+        drop(sender_link);
     };
-    let (_, end) = run(&clock, join(send, receiving.receive::<SoftCipher>(&mut there)));
+    let (_, end) = run(&clock, join(send, receiving.receive::<SoftCipher>(&mut receiver_link)));
     assert_eq!((end, clock.now()), (Err(SessionError::Disconnected), 1_000));
 }
 
@@ -390,7 +390,7 @@ fn a_receiver_gives_up_on_a_sender_that_hashes_for_ever_and_keeps_the_prefix() {
     fixture.source = archive_of(&[("long", &[7; 200_000])]);
     fixture.store.staged = fixture.source.archive[..150_000].to_vec();
     fixture.store.owner = Some(Offered { sender: SENDER, created: 0, shape: fixture.source.info.shape });
-    fixture.source_takes = IDLE_MS - 1;
+    fixture.source_delay = IDLE_MS - 1;
     let (sent, received) = fixture.connect();
     assert_eq!(sent, Err(SessionError::PeerCancelled(Cancel::TimedOut)));
     assert_eq!(received, Err(SessionError::TimedOut));
@@ -402,7 +402,7 @@ fn a_receiver_gives_up_on_a_sender_that_hashes_for_ever_and_keeps_the_prefix() {
 fn a_receiver_may_send_keep_alives_while_it_starts_over() {
     let mut fixture = Fixture::starting_over(LEASE_MS);
     let chunks = fixture.source.archive.len() as u64 / u64::from(CHUNK);
-    fixture.source_takes = LEASE_MS * 2 / 3 / chunks;
+    fixture.source_delay = LEASE_MS * 2 / 3 / chunks;
     let ends = fixture.connect();
     fixture.assert_committed(ends);
 }

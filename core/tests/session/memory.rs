@@ -65,9 +65,9 @@ fn a_run_has_only_one_folder() {
 
 /// Breaks the connection after this number of milliseconds of a slow transfer.
 fn break_after(fixture: &mut Fixture, ms: u64) {
-    fixture.store.takes = Some((Rc::clone(&fixture.clock), 20_000, 0));
+    fixture.store.delay = Some((Rc::clone(&fixture.clock), 20_000, 0));
     let _ = fixture.sender_stops_at(fixture.clock.now_ms() + ms);
-    fixture.store.takes = None;
+    fixture.store.delay = None;
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn a_key_that_was_typed_for_one_offer_is_not_used_for_another() {
         let mut fixture = Fixture::new();
         fixture.source = archive_of(&[("a", b"alpha")]);
         // The connection breaks after the key was proved, before `Accept`.
-        let said = fixture.accept_begins();
-        fixture.connect_cut(u64::MAX, said).0.unwrap_err();
+        let sent = fixture.accept_begins();
+        fixture.connect_cut(u64::MAX, sent).0.unwrap_err();
         assert_eq!(fixture.receiver_user.asked.len(), 1);
         let (entries, written) = (other.len(), fixture.store.written);
         fixture.source = archive_of(other);
@@ -157,13 +157,13 @@ fn a_run_whose_folder_was_there_already_is_remembered_as_committed() {
     let mut fixture = Fixture::new();
     let ends = fixture.connect();
     fixture.assert_committed(ends);
-    fixture.store.knows_no_manifest = true;
+    fixture.store.returns_no_manifest = true;
     fixture.salt = [8; 32];
     fixture.receiver_user.keys.push_back(key(KEY));
-    let said = fixture.store.generation;
+    let sent = fixture.store.generation;
     let ends = fixture.connect();
     fixture.assert_committed(ends);
-    assert_eq!((fixture.store.generation, fixture.receiver_user.asked.len()), (said, 2));
+    assert_eq!((fixture.store.generation, fixture.receiver_user.asked.len()), (sent, 2));
     // The receipt is sent again, even if the target has changed since.
     fixture.store.committed.clear();
     fixture.store.staged.clear();
@@ -182,7 +182,7 @@ fn a_run_whose_folder_was_there_already_is_remembered_as_committed() {
 #[test]
 fn nothing_is_committed_if_the_store_returns_no_manifest() {
     let mut fixture = Fixture::new();
-    fixture.store.knows_no_manifest = true;
+    fixture.store.returns_no_manifest = true;
     assert_eq!(fixture.connect().1, Err(SessionError::Refused(Refusal::Archive)));
     assert_eq!(fixture.store.generation, 0);
 }

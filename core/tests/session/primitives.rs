@@ -112,9 +112,9 @@ pub(crate) struct Derived {
 }
 
 impl Derived {
-    pub(crate) fn new(secret: &[u8], said: [&[u8]; 3], manifest: &[u8]) -> Self {
-        let said = said.map(part).concat();
-        let keys = Keys::new(secret, &[&b"waft/1 session"[..], &said, &SENDER.0, &RECEIVER.0].concat());
+    pub(crate) fn new(secret: &[u8], sent: [&[u8]; 3], manifest: &[u8]) -> Self {
+        let sent = sent.map(part).concat();
+        let keys = Keys::new(secret, &[&b"waft/1 session"[..], &sent, &SENDER.0, &RECEIVER.0].concat());
         let manifest_digest = *blake3::hash(manifest).as_bytes();
         let manifest_tag = hmac(&keys.expand::<32>("waft/1 manifest tag"), &[&manifest_digest]);
         let commitment = keys.expand("waft/1 commitment");
@@ -161,10 +161,10 @@ pub(crate) fn unpack(block: &[u8]) -> Vec<u8> {
         if at == block.len() {
             return out;
         }
-        let back = usize::from(u16::from_le_bytes([block[at], block[at + 1]]));
+        let to_sender = usize::from(u16::from_le_bytes([block[at], block[at + 1]]));
         at += 2;
         for _ in 0..length(&mut at, token & 15) + 4 {
-            out.push(out[out.len() - back]);
+            out.push(out[out.len() - to_sender]);
         }
     }
 }

@@ -108,10 +108,10 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
     let offer = FromSender::Offer(Offer { body: good(), manifest_tag: [0; 32], commitment: [0; 32] });
     let mut fixture = Fixture::new();
     fixture.receiver_user.keys.clear();
-    let told = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
+    let sent = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
     let clock = Rc::clone(&fixture.clock);
     let end = fixture.receive_from(async |mut link| {
-        link.write_all(&told).await.unwrap();
+        link.write_all(&sent).await.unwrap();
         loop {
             clock.sleep_until(clock.now() + 5_000).await;
             link.write_all(&frame(&FromSender::Working(Stage::Waiting), b"")).await.unwrap();
@@ -128,7 +128,7 @@ fn a_prefix_longer_than_the_archive_is_refused() {
     let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Protocol)));
-    fixture.assert_old();
+    fixture.assert_nothing_committed();
 }
 
 #[test]
@@ -149,19 +149,19 @@ fn a_sender_resumes_at_the_accepted_offset_or_at_the_start() {
 fn waiting_for_the_key_has_a_deadline_at_the_sender() {
     let mut fixture = Fixture::new();
     let clock = Rc::clone(&fixture.clock);
-    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
     let greeting = FromReceiver::Greeting(greeting());
     let (mut sending, _) = fixture.sides();
     let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
     let waits = async {
-        there.write_all(&frame(&greeting, b"")).await.unwrap();
+        receiver_link.write_all(&frame(&greeting, b"")).await.unwrap();
         loop {
-            there.write_all(&frame(&FromReceiver::Working(Stage::Key), b"")).await.unwrap();
+            receiver_link.write_all(&frame(&FromReceiver::Working(Stage::Key), b"")).await.unwrap();
             clock.sleep_until(clock.now() + 10_000).await;
         }
     };
-    let Either::First(end) = run(&clock, select(sender.send(&mut here, &peer), waits));
+    let Either::First(end) = run(&clock, select(sender.send(&mut sender_link, &peer), waits));
     assert_eq!(end, Err(SessionError::TimedOut));
     assert!((300_000..300_000 + 2 * IDLE_MS).contains(&clock.now()), "{}", clock.now());
 }
@@ -176,8 +176,8 @@ fn the_outcome_is_unknown_once_the_receiver_may_have_the_last_chunk() {
 }
 
 /// A session whose sender takes this number of milliseconds for each read of its source.
-fn connect_slowly(fixture: &mut Fixture, takes: u64) -> Outcomes {
-    fixture.source_takes = takes;
+fn connect_slowly(fixture: &mut Fixture, delay: u64) -> Outcomes {
+    fixture.source_delay = delay;
     fixture.connect()
 }
 
@@ -221,9 +221,9 @@ fn a_sender_receives_progress() {
 #[test]
 fn a_refusal_ends_the_run() {
     let mut fixture = Fixture::new();
-    fixture.store.trouble = Some((20_000, StoreError::Io));
+    fixture.store.fails_at = Some((20_000, StoreError::Io));
     assert_eq!(fixture.connect().1, Err(SessionError::Refused(Refusal::Storage)));
-    fixture.store.trouble = None;
+    fixture.store.fails_at = None;
     fixture.receiver_user.keys = [key(KEY)].into();
     let ends = fixture.connect();
     fixture.assert_committed(ends);
@@ -232,9 +232,9 @@ fn a_refusal_ends_the_run() {
 
 #[test]
 fn nothing_is_kept_from_a_peer_that_misbehaves() {
-    let forth = Fixture::new().record::<SoftCipher>().0.len();
+    let to_receiver = Fixture::new().record::<SoftCipher>().0.len();
     let mut fixture = Fixture::new();
-    fixture.edit = Some((0, forth - 100, 1));
+    fixture.edit = Some((0, to_receiver - 100, 1));
     let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::Refused(Refusal::Chunk)));
     assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)));
@@ -254,7 +254,7 @@ fn a_wrong_code_is_counted_before_the_sender_gets_its_answer() {
     };
     assert_eq!(give(&mut fixture, 1), Err(SessionError::PeerCancelled(Cancel::Interrupted)));
     // The receiver is reset between two tries.
-    let kept = fixture.receiver_user.kept.expect("a snapshot was kept");
-    fixture.peers = PeerState::restore(&mut fixture.rng, &kept, fixture.clock.now());
+    let kept_lockouts = fixture.receiver_user.kept_lockouts.expect("a snapshot was kept");
+    fixture.peers = PeerState::restore(&mut fixture.rng, &kept_lockouts, fixture.clock.now());
     assert_eq!(give(&mut fixture, 2), Err(SessionError::Refused(Refusal::Locked { seconds: 30 })));
 }

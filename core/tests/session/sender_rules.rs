@@ -59,20 +59,20 @@ fn run_sender(messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
 
 fn run_sender_in(mut fixture: Fixture, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
     let clock = Rc::clone(&fixture.clock);
-    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
     let (mut sending, _) = fixture.sides();
     let receiver = async {
         for message in messages {
-            there.write_all(&frame(1, message)).await.unwrap();
+            receiver_link.write_all(&frame(1, message)).await.unwrap();
         }
         std::future::pending::<()>().await;
     };
     let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
-    let Either::First(end) = run(&clock, select(sender.send(&mut here, &peer), receiver)) else {
+    let Either::First(end) = run(&clock, select(sender.send(&mut sender_link, &peer), receiver)) else {
         unreachable!("the receiver runs until it is dropped");
     };
-    let sent = frames(&here.written).into_iter().map(|(_, payload)| payload.to_vec());
+    let sent = frames(&sender_link.written).into_iter().map(|(_, payload)| payload.to_vec());
     (end.unwrap_err(), sent.collect())
 }
 
@@ -195,26 +195,26 @@ fn an_unexpected_message_is_a_protocol_error() {
 #[test]
 fn progress_before_the_chunks_is_a_protocol_error() {
     let mut fixture = Fixture::new();
-    fixture.source_takes = 1_000;
+    fixture.source_delay = 1_000;
     let (archive, secret) = (fixture.source.archive.clone(), typed_secret(KEY, &fixture.salt, 1_000));
     let manifest = &archive[..fixture.source.info.shape.manifest as usize];
     let clock = Rc::clone(&fixture.clock);
-    let (mut here, mut there) = connect(u64::MAX, u64::MAX);
+    let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
     let (mut sending, _) = fixture.sides();
     let receiver = async {
-        let hello = receive_frame(&mut there).await;
+        let hello = receive_frame(&mut receiver_link).await;
         let greeting = greeting_payload(greeting());
-        there.write_all(&frame(1, &greeting)).await.unwrap();
-        let offer = receive_frame(&mut there).await;
+        receiver_link.write_all(&frame(1, &greeting)).await.unwrap();
+        let offer = receive_frame(&mut receiver_link).await;
         let body = &offer[..offer.len() - OFFER_TAGS];
         let derived = Derived::new(&secret, [&hello, &greeting, body], manifest);
-        there.write_all(&frame(1, &derived.accept(&archive[..300]))).await.unwrap();
-        there.write_all(&frame(1, &payload(&FromReceiver::Progress { durable: 300 }))).await.unwrap();
+        receiver_link.write_all(&frame(1, &derived.accept(&archive[..300]))).await.unwrap();
+        receiver_link.write_all(&frame(1, &payload(&FromReceiver::Progress { durable: 300 }))).await.unwrap();
         std::future::pending::<()>().await;
     };
     let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
-    let Either::First(end) = run(&clock, select(sender.send(&mut here, &peer), receiver)) else {
+    let Either::First(end) = run(&clock, select(sender.send(&mut sender_link, &peer), receiver)) else {
         unreachable!("the receiver runs until it is dropped");
     };
     assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)));

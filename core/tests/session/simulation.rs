@@ -108,25 +108,25 @@ pub(crate) struct MemoryLink {
     pub(crate) stall: Option<Stall>,
     /// The incoming bytes are part of a TLS record: a read waits for the rest, and no read may follow one that was
     /// dropped.
-    pub(crate) partial: Option<Begun>,
+    pub(crate) partial: Option<PartialRecord>,
 }
 
 /// A peer that does not read for a while.
 #[derive(Clone)]
 pub(crate) struct Stall {
     /// Number of bytes that are accepted before the stall.
-    pub(crate) behind: usize,
+    pub(crate) after_bytes: usize,
     pub(crate) clock: Rc<VirtualClock>,
     pub(crate) until: u64,
 }
 
 /// Whether a read was begun.
 #[derive(Default)]
-pub(crate) struct Begun(bool);
+pub(crate) struct PartialRecord(bool);
 
 /// Both ends of a new connection. It breaks after `forth` bytes from the first to the second, or `back` bytes in the
 /// other direction.
-pub(crate) fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
+pub(crate) fn connect(to_receiver: u64, to_sender: u64) -> (MemoryLink, MemoryLink) {
     let pipe = |left| {
         Rc::new(RefCell::new(Pipe {
             bytes: VecDeque::new(),
@@ -137,7 +137,7 @@ pub(crate) fn connect(forth: u64, back: u64) -> (MemoryLink, MemoryLink) {
             writer: None,
         }))
     };
-    let (a, b) = (pipe(forth), pipe(back));
+    let (a, b) = (pipe(to_receiver), pipe(to_sender));
     (
         MemoryLink {
             incoming: b.clone(),
@@ -175,7 +175,7 @@ impl ErrorType for MemoryLink {
 
 impl MemoryLink {
     /// Breaks both directions.
-    fn sever(&self) {
+    fn break_both_directions(&self) {
         for pipe in [&self.incoming, &self.outgoing] {
             let mut pipe = pipe.borrow_mut();
             pipe.closed = true;
@@ -186,7 +186,7 @@ impl MemoryLink {
 
 impl Drop for MemoryLink {
     fn drop(&mut self) {
-        self.sever();
+        self.break_both_directions();
     }
 }
 
@@ -239,7 +239,7 @@ impl DuplexLink for MemoryLink {
 impl MemoryLink {
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
         let open = match &self.stall {
-            Some(stall) if stall.clock.now() < stall.until => stall.behind.saturating_sub(self.written.len()),
+            Some(stall) if stall.clock.now() < stall.until => stall.after_bytes.saturating_sub(self.written.len()),
             _ => usize::MAX,
         };
         let count = {
@@ -268,7 +268,7 @@ impl MemoryLink {
             }
         };
         if count.is_err() || self.outgoing.borrow().left == 0 {
-            self.sever();
+            self.break_both_directions();
         }
         self.written.extend(&bytes[..*count.as_ref().unwrap_or(&0)]);
         Poll::Ready(count)

@@ -12,7 +12,7 @@ pub(crate) struct HandMade {
     pub(crate) root: Digest,
     at: usize,
     /// Reading beyond this offset fails with this error.
-    pub(crate) trouble: Option<(usize, SourceError)>,
+    pub(crate) fails_at: Option<(usize, SourceError)>,
 }
 
 impl HandMade {
@@ -31,7 +31,7 @@ impl HandMade {
         let (files, manifest) = (contents.len() as u32, manifest.len() as u32);
         let shape = Shape { total: archive.len() as u64, files, entries, manifest };
         let info = ArchiveInfo { shape, manifest_digest, longest_path: 0 };
-        Self { archive, info, root, at: 0, trouble: None }
+        Self { archive, info, root, at: 0, fails_at: None }
     }
 }
 
@@ -46,7 +46,7 @@ impl Source for HandMade {
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        if let Some((at, error)) = self.trouble
+        if let Some((at, error)) = self.fails_at
             && self.at + buffer.len() > at
         {
             return Err(error);

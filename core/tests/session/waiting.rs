@@ -13,19 +13,19 @@ use crate::fixture::{Fixture, UNKNOWN};
 /// A fixture whose store takes this number of milliseconds for each write and for a commit.
 fn slow_store(write: u64, commit: u64) -> Fixture {
     let mut fixture = Fixture::new();
-    fixture.store.takes = Some((Rc::clone(&fixture.clock), write, commit));
+    fixture.store.delay = Some((Rc::clone(&fixture.clock), write, commit));
     fixture
 }
 
 #[test]
 fn a_commit_goes_on_when_the_sender_is_gone() {
-    for takes in [8_000, 600_000] {
-        let mut fixture = slow_store(0, takes);
+    for delay in [8_000, 600_000] {
+        let mut fixture = slow_store(0, delay);
         let received = fixture.sender_stops_at(1_000);
-        assert_eq!(fixture.store.committed, fixture.source.archive, "{takes}");
-        assert!(received.is_ok(), "{takes}: {received:?}");
+        assert_eq!(fixture.store.committed, fixture.source.archive, "{delay}");
+        assert!(received.is_ok(), "{delay}: {received:?}");
         // The sender's next connection gets the receipt, and no user is asked again.
-        fixture.store.takes = None;
+        fixture.store.delay = None;
         let ends = fixture.connect();
         fixture.assert_committed(ends);
         assert_eq!((fixture.store.generation, fixture.receiver_user.asked.len()), (1, 1));
@@ -34,11 +34,11 @@ fn a_commit_goes_on_when_the_sender_is_gone() {
 
 #[test]
 fn a_commit_goes_on_when_the_connection_stalls() {
-    let said = Fixture::new().record::<SoftCipher>().1.len();
+    let sent = Fixture::new().record::<SoftCipher>().1.len();
     let receipt = 4 + 1 + 32 + 1 + 3 + 1;
     // In the middle of the first `Working(Verifying)`.
     let mut fixture = slow_store(0, 60_000);
-    let (sent, received) = fixture.connect_stalled(1, said - receipt + 2, u64::MAX);
+    let (sent, received) = fixture.connect_stalled(1, sent - receipt + 2, u64::MAX);
     assert_eq!(sent, Err(UNKNOWN));
     assert!(received.is_ok(), "{received:?}");
     assert_eq!(fixture.store.committed, fixture.source.archive);
@@ -57,9 +57,9 @@ fn nothing_is_sent_after_an_unfinished_frame() {
     assert_eq!(fixture.receiver_user.asked.len(), 1, "its key is remembered");
 
     // The receiver gives up in the middle of a message.
-    let said = Fixture::new().record::<SoftCipher>().1;
+    let sent = Fixture::new().record::<SoftCipher>().1;
     let mut fixture = slow_store(IDLE_MS, 0);
-    let accept = said.windows(5).position(|bytes| bytes[0] == 1 && bytes[4] == 4).unwrap();
+    let accept = sent.windows(5).position(|bytes| bytes[0] == 1 && bytes[4] == 4).unwrap();
     let (sent, received) = fixture.connect_stalled(1, accept + 6, IDLE_MS + 1);
     assert_eq!((sent, received), (Err(SessionError::TimedOut), Err(SessionError::TimedOut)));
 }
@@ -88,7 +88,7 @@ fn the_sender_gives_up_at_the_cap_if_the_storage_never_ends() {
     fixture.interrupt(1, 2 * WORKING_CAP_MS);
     let (sent, _) = fixture.connect();
     assert_eq!(sent, Err(SessionError::TimedOut));
-    assert!((WORKING_CAP_MS..WORKING_CAP_MS + IDLE_MS).contains(&fixture.sender_ended));
+    assert!((WORKING_CAP_MS..WORKING_CAP_MS + IDLE_MS).contains(&fixture.sender_ended_at));
 
     let mut fixture = slow_store(0, WORKING_CAP_MS * 2);
     let (sent, received) = fixture.connect();
@@ -100,7 +100,7 @@ fn the_sender_gives_up_at_the_cap_if_the_storage_never_ends() {
 fn the_receiver_waits_for_a_slow_source() {
     let mut fixture = Fixture::new();
     fixture.source = archive_of(&[("a", &[1; 5_000])]);
-    fixture.source_takes = 5 * IDLE_MS;
+    fixture.source_delay = 5 * IDLE_MS;
     let ends = fixture.connect();
     fixture.assert_committed(ends);
 }
@@ -112,8 +112,8 @@ fn either_user_interrupts_at_once_whatever_is_slow() {
         let (mut writing, mut hashing, mut reading) = (slow_store(IDLE_MS, 0), Fixture::new(), Fixture::new());
         hashing.store.staged = hashing.source.archive[..50_000].to_vec();
         hashing.hold_staged();
-        hashing.source_takes = IDLE_MS;
-        reading.source_takes = IDLE_MS;
+        hashing.source_delay = IDLE_MS;
+        reading.source_delay = IDLE_MS;
         for (what, fixture) in [("writing", &mut writing), ("hashing", &mut hashing), ("reading", &mut reading)] {
             fixture.interrupt(side, at);
             let (sent, received) = fixture.connect();
@@ -123,7 +123,7 @@ fn either_user_interrupts_at_once_whatever_is_slow() {
                 matches!(other, Err(SessionError::PeerCancelled(Cancel::Interrupted) | SessionError::Disconnected)),
                 "{what} at {side}: {other:?}"
             );
-            let ended = if side == 0 { fixture.sender_ended } else { fixture.receiver_ended };
+            let ended = if side == 0 { fixture.sender_ended_at } else { fixture.receiver_ended_at };
             assert!((at..=at + LINGER_MS).contains(&ended), "{what} at {side}: {ended}");
         }
     }
@@ -139,7 +139,7 @@ fn the_receivers_user_interrupts_a_discard_that_takes_long() {
         fixture.interrupt(1, interrupt);
         let received = fixture.connect().1;
         assert_eq!(received, Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)));
-        assert!((ends..=ends + LINGER_MS).contains(&fixture.receiver_ended), "{}", fixture.receiver_ended);
+        assert!((ends..=ends + LINGER_MS).contains(&fixture.receiver_ended_at), "{}", fixture.receiver_ended_at);
         assert_eq!(fixture.store.staged.is_empty(), interrupt > ends);
     }
 }
@@ -158,7 +158,7 @@ const STOPS: u64 = 50_000;
 
 fn waits_for_code() -> Fixture {
     let mut fixture = Fixture::new().with_right_code();
-    fixture.sender_user.code_takes = Some((Rc::clone(&fixture.clock), u64::MAX / 2));
+    fixture.sender_user.code_delay = Some((Rc::clone(&fixture.clock), u64::MAX / 2));
     fixture
 }
 
@@ -178,13 +178,13 @@ fn hashes() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.store.staged = fixture.source.archive[..50_000].to_vec();
     fixture.hold_staged();
-    fixture.source_takes = WORKING_CAP_MS;
+    fixture.source_delay = WORKING_CAP_MS;
     fixture
 }
 
 fn reads() -> Fixture {
     let mut fixture = Fixture::new();
-    fixture.source_takes = WORKING_CAP_MS / 2;
+    fixture.source_delay = WORKING_CAP_MS / 2;
     fixture
 }
 
@@ -225,6 +225,6 @@ fn the_code_has_a_deadline_of_its_own() {
     let (sent, received) = fixture.connect();
     let refused = Err(SessionError::Refused(waft_core::wire::message::Refusal::CodeTimeout));
     assert_eq!((sent, received), (refused, refused));
-    assert!((CODE_MS..CODE_MS + IDLE_MS).contains(&fixture.receiver_ended));
+    assert!((CODE_MS..CODE_MS + IDLE_MS).contains(&fixture.receiver_ended_at));
     assert!(!fixture.receiver_user.events.contains(&receiver::Event::CodeAccepted));
 }

@@ -13,7 +13,7 @@ use crate::session::channel::decode;
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
 use crate::session::receiver::environment::Environment;
-use crate::session::receiver::offer::Accepted;
+use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::peers::RunId;
 use crate::session::receiver::state::{Session, not_expected};
@@ -30,7 +30,7 @@ enum Request<'a> {
     /// [`Store::check`].
     Check(&'a Offered),
     /// [`Store::begin`].
-    Begin(&'a Accepted, &'a Schedule),
+    Begin(&'a CheckedOffer, &'a Schedule),
     /// [`Store::restart`].
     Restart,
 }
@@ -54,9 +54,9 @@ impl<E: Environment> Session<'_, '_, E> {
     }
 
     /// Lets the store begin the transfer, and returns the prefix of the archive that the store already holds.
-    pub(super) async fn begin(&mut self, accepted: &Accepted, schedule: &Schedule) -> Result<Held, SessionError> {
+    pub(super) async fn begin(&mut self, checked: &CheckedOffer, schedule: &Schedule) -> Result<Held, SessionError> {
         self.receiver.operator.event(Event::Hashing);
-        self.request(Request::Begin(accepted, schedule)).await
+        self.request(Request::Begin(checked, schedule)).await
     }
 
     /// Sends a request to the store. While a reader or another transfer is using the storage, the request is repeated
@@ -70,19 +70,19 @@ impl<E: Environment> Session<'_, '_, E> {
                 let receiver = &mut *self.receiver;
                 let work = async {
                     let nothing = |()| Held { offset: 0, digest: Digest::of(&[]) };
-                    let (Accepted { offer, offered, .. }, schedule) = match request {
+                    let (CheckedOffer { offer, offered, .. }, schedule) = match request {
                         Request::Check(offered) => return receiver.store.check(offered).await.map(nothing),
                         Request::Restart => return receiver.store.restart().await.map(nothing),
-                        Request::Begin(accepted, schedule) => (accepted, schedule),
+                        Request::Begin(checked, schedule) => (checked, schedule),
                     };
-                    let is_it = |digest: &Digest| {
-                        let is_it = schedule.verify_manifest_tag(digest, &offer.manifest_tag);
-                        if is_it {
+                    let matches = |digest: &Digest| {
+                        let matches = schedule.verify_manifest_tag(digest, &offer.manifest_tag);
+                        if matches {
                             manifest.set(Some(*digest));
                         }
-                        is_it
+                        matches
                     };
-                    receiver.store.begin(offered, &is_it).await
+                    receiver.store.begin(offered, &matches).await
                 };
                 let buffer = request.reads_messages().then_some(&mut *receiver.buffers.frame);
                 wait_for(&mut self.channel, Stage::Hashing, buffer, receiver.operator.interrupted(), pin!(work)).await?

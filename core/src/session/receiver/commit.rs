@@ -7,7 +7,7 @@ use core::pin::pin;
 use crate::sealed::keys::Schedule;
 use crate::session::outcome::{Receipt, SessionError};
 use crate::session::receiver::environment::Environment;
-use crate::session::receiver::offer::Accepted;
+use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::state::{Session, check_field};
 use crate::session::receiver::store::Store;
@@ -19,11 +19,11 @@ impl<E: Environment> Session<'_, '_, E> {
     /// must be for that folder.
     pub(super) fn remembered_receipt(
         &self,
-        accepted: &Accepted,
+        checked: &CheckedOffer,
         schedule: &Schedule,
     ) -> Result<Option<Receipt>, SessionError> {
-        let Some((manifest, receipt)) = self.receiver.peers.runs.receipt(&accepted.run) else { return Ok(None) };
-        check_field(schedule.verify_manifest_tag(manifest, &accepted.offer.manifest_tag))?;
+        let Some((manifest, receipt)) = self.receiver.peers.runs.receipt(&checked.run) else { return Ok(None) };
+        check_field(schedule.verify_manifest_tag(manifest, &checked.offer.manifest_tag))?;
         Ok(Some(*receipt))
     }
 

@@ -15,7 +15,7 @@ use crate::sealed::secret::{Secret, Stretch};
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
 use crate::session::receiver::environment::{Environment, KeySource};
-use crate::session::receiver::offer::Accepted;
+use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{KeyAnswer, Operator};
 use crate::session::receiver::state::Session;
 use crate::session::receiver::store::Offered;
@@ -25,8 +25,12 @@ use crate::wire::message::{Cancel, FromReceiver, KeyMode, Refusal, Stage};
 impl<E: Environment> Session<'_, '_, E> {
     /// Finds the key that matches the offer's commitment: a sealed, a remembered or a typed one. Derives `schedule`
     /// from it.
-    pub(super) async fn prove_key(&mut self, accepted: &Accepted, schedule: &mut Schedule) -> Result<(), SessionError> {
-        let Accepted { offer, transcript, offered, .. } = accepted;
+    pub(super) async fn prove_key(
+        &mut self,
+        checked: &CheckedOffer,
+        schedule: &mut Schedule,
+    ) -> Result<(), SessionError> {
+        let CheckedOffer { offer, transcript, offered, .. } = checked;
         let iterations = offer.body.iterations;
         if let (KeySource::Sealed(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key, &offer.body.key) {
             let secret =
@@ -34,7 +38,7 @@ impl<E: Environment> Session<'_, '_, E> {
             schedule.derive(&secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
-        if let Some(secret) = self.receiver.peers.runs.secret(&accepted.run, iterations) {
+        if let Some(secret) = self.receiver.peers.runs.secret(&checked.run, iterations) {
             schedule.derive(secret, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
@@ -43,13 +47,13 @@ impl<E: Environment> Session<'_, '_, E> {
         for left in (0..KEY_TRIES).rev() {
             let wrong_before = (left + 1 < KEY_TRIES).then_some(left + 1);
             self.ask_key(offered, wrong_before, until, &mut key).await?;
-            let stretched = self.stretch(&key, &accepted.run.salt, iterations, &mut secret).await;
+            let stretched = self.stretch(&key, &checked.run.salt, iterations, &mut secret).await;
             if stretched == Err(SessionError::Cancelled(Cancel::Interrupted)) {
                 return stretched;
             }
             schedule.derive(&secret, transcript);
             if schedule.commits_to(&offer.commitment) {
-                self.receiver.peers.runs.key_proven(&accepted.run, iterations, &secret);
+                self.receiver.peers.runs.key_proven(&checked.run, iterations, &secret);
                 return stretched;
             }
             stretched?;

@@ -17,7 +17,7 @@ use crate::session::receiver::store::{Offered, Store};
 use crate::wire::message::{FromSender, KeyMode, Limit, OFFER_TAGS, Offer, OfferBody, Refusal};
 
 /// An offer that is within all bounds.
-pub(super) struct Accepted {
+pub(super) struct CheckedOffer {
     pub(super) run: RunId,
     pub(super) offer: Offer,
     pub(super) suite: Suite,
@@ -27,7 +27,7 @@ pub(super) struct Accepted {
 
 impl<E: Environment> Session<'_, '_, E> {
     /// Receives the offer, and checks it against every bound before the user is asked for the key.
-    pub(super) async fn receive_offer(&mut self, opening: &Opening) -> Result<Accepted, SessionError> {
+    pub(super) async fn receive_offer(&mut self, opening: &Opening) -> Result<CheckedOffer, SessionError> {
         let peer = self.peer;
         let certificate = self.receiver.policy.certificate;
         let until = self.channel.after(WORKING_CAP_MS);
@@ -54,7 +54,7 @@ impl<E: Environment> Session<'_, '_, E> {
         if !self.receiver.operator.accepts(&offered) {
             return Err(SessionError::Refused(Refusal::Declined));
         }
-        Ok(Accepted { run: opening.run, offer, suite, offered, transcript })
+        Ok(CheckedOffer { run: opening.run, offer, suite, offered, transcript })
     }
 }
 

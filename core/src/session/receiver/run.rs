@@ -47,20 +47,20 @@ impl<E: Environment> Session<'_, '_, E> {
     async fn run(&mut self) -> Result<Receipt, SessionError> {
         self.receiver.operator.event(Event::Connected(self.peer));
         // The scope drops `opening`, which would otherwise take memory for the whole session.
-        let accepted = {
+        let checked = {
             let opening = own_frame(pin!(self.greet())).await?;
             own_frame(pin!(self.receive_offer(&opening))).await?
         };
-        own_frame(pin!(self.check(&accepted.run, &accepted.offered))).await?;
+        own_frame(pin!(self.check(&checked.run, &checked.offered))).await?;
         let mut schedule = Schedule::empty();
-        own_frame(pin!(self.prove_key(&accepted, &mut schedule))).await?;
-        if let Some(receipt) = self.remembered_receipt(&accepted, &schedule)? {
+        own_frame(pin!(self.prove_key(&checked, &mut schedule))).await?;
+        if let Some(receipt) = self.remembered_receipt(&checked, &schedule)? {
             self.send_receipt(receipt).await;
             return Ok(receipt);
         }
-        let held = own_frame(pin!(self.begin(&accepted, &schedule))).await?;
+        let held = own_frame(pin!(self.begin(&checked, &schedule))).await?;
         let offset = own_frame(pin!(self.accept(&schedule, held))).await?;
-        own_frame(pin!(self.receive_chunks(&accepted, schedule, offset))).await?;
+        own_frame(pin!(self.receive_chunks(&checked, schedule, offset))).await?;
         own_frame(pin!(self.commit())).await
     }
 

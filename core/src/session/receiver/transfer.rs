@@ -10,7 +10,7 @@ use crate::sealed::stream::{Opener, Span};
 use crate::session::channel::decode;
 use crate::session::outcome::{Misbehaviour, SessionError};
 use crate::session::receiver::environment::Environment;
-use crate::session::receiver::offer::Accepted;
+use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::state::{Session, not_expected};
 use crate::session::receiver::store::Store;
@@ -23,11 +23,11 @@ impl<E: Environment> Session<'_, '_, E> {
     /// only one stream.
     pub(super) async fn receive_chunks(
         &mut self,
-        accepted: &Accepted,
+        checked: &CheckedOffer,
         schedule: Schedule,
         offset: u64,
     ) -> Result<(), SessionError> {
-        let Accepted { suite, offered, offer, .. } = accepted;
+        let CheckedOffer { suite, offered, offer, .. } = checked;
         let (total, out_of_range) = (offered.shape.total, SessionError::PeerMisbehaved(Misbehaviour::Field));
         let span = Span::new(offset, total).ok_or(out_of_range)?;
         let (keys, manifest_key) = schedule.into_stream();

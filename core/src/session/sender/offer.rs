@@ -22,7 +22,7 @@ use crate::wire::message::{
 };
 
 /// The answer of a receiver that has the key.
-pub(super) enum Accepted {
+pub(super) enum Answer {
     /// The receiver holds a prefix of the archive with this length and digest.
     Prefix(u64, Digest),
     /// The receiver committed the archive on an earlier connection of this run, whose receipt was lost.
@@ -80,7 +80,7 @@ impl<E: Environment> Session<'_, E> {
         &mut self,
         schedule: &Schedule,
         greeting: &Greeting,
-    ) -> Result<Accepted, SessionError> {
+    ) -> Result<Answer, SessionError> {
         let cap = self.dialogue.channel.after(limits::WORKING_CAP_MS);
         // Starts when the receiver asks for the key: it may have done other work before.
         let mut key_until = None;
@@ -99,10 +99,10 @@ impl<E: Environment> Session<'_, E> {
                     if offset > self.source.info().shape.total {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
                     }
-                    return Ok(Accepted::Prefix(offset, digest));
+                    return Ok(Answer::Prefix(offset, digest));
                 }
                 FromReceiver::Committed { digest, files, bytes, generation } => {
-                    return self.check_receipt(Receipt { digest, files, bytes, generation }).map(Accepted::Committed);
+                    return self.check_receipt(Receipt { digest, files, bytes, generation }).map(Answer::Committed);
                 }
                 other => return not_expected(other),
             }

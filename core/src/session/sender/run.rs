@@ -4,7 +4,7 @@ use crate::session::channel::Channel;
 use crate::session::outcome::{Receipt, SessionError};
 use crate::session::sender::dialogue::Dialogue;
 use crate::session::sender::environment::{Buffers, Environment, Peer, Sender};
-use crate::session::sender::offer::Accepted;
+use crate::session::sender::offer::Answer;
 use crate::session::sender::state::Session;
 use crate::wire::message::{Cancel, FromSender};
 
@@ -40,8 +40,8 @@ impl<E: Environment> Session<'_, E> {
         }
         let schedule = self.offer(&opening, &choice).await?;
         let (held, digest) = match self.receive_accept(&schedule, &opening.greeting).await? {
-            Accepted::Prefix(held, digest) => (held, digest),
-            Accepted::Committed(receipt) => return Ok(receipt),
+            Answer::Prefix(held, digest) => (held, digest),
+            Answer::Committed(receipt) => return Ok(receipt),
         };
         let offset = self.resume(held, digest).await?;
         match self.send_chunks(&choice, schedule, offset).await? {
