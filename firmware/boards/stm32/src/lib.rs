@@ -5,6 +5,7 @@
 //! 3. [`region`]: checks that a board's map fits the chip.
 //! 4. [`start`] and [`report`]: the reason for the start, and the report of the last failure.
 //! 5. [`mac`]: the Ethernet address.
+//! 6. [`line`]: the serial line of the console, which wipes what was read.
 //!
 //! The program, `main.rs`, adds what accesses registers.
 
@@ -16,6 +17,7 @@ extern crate std;
 
 pub mod ecc;
 pub mod flash;
+pub mod line;
 pub mod mac;
 pub mod region;
 pub mod report;

@@ -1,5 +1,7 @@
 //! The NUCLEO-H563ZI: an STM32H563ZI at 250 MHz, a LAN8742 on RMII, and an ST-LINK whose serial port is the console.
 
+use core::sync::atomic::AtomicU8;
+
 use embassy_stm32::eth::{self, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::flash::{Blocking, Flash};
 use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG, USART3};
@@ -9,6 +11,7 @@ use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Config, bind_interrupts};
 use embedded_io_async::Write;
 use static_cell::{ConstStaticCell, StaticCell};
+use waft_stm32::line::Line;
 use waft_stm32::mac::mac;
 
 use crate::trng::HardwareRng;
@@ -28,7 +31,7 @@ const STARTING: &[u8] =
     b"\r\nStarting the network. If nothing follows, the Ethernet's PHY gives no clock: check its jumpers.\r\n";
 
 /// The serial port of the ST-LINK.
-pub(crate) type Console = BufferedUart<'static>;
+pub(crate) type Console = Line<'static, BufferedUart<'static>>;
 /// The Ethernet device.
 pub(crate) type Ethernet = eth::Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
 
@@ -46,7 +49,7 @@ pub(crate) struct Devices {
 /// `unique_id` is the chip's unique ID.
 pub(crate) async fn devices(unique_id: [u32; 3]) -> Devices {
     static TX: ConstStaticCell<[u8; 512]> = ConstStaticCell::new([0; 512]);
-    static RX: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
+    static RX: [AtomicU8; 256] = [const { AtomicU8::new(0) }; 256];
     static QUEUE: StaticCell<PacketQueue<FRAMES, FRAMES>> = StaticCell::new();
 
     let p = embassy_stm32::init(clocks());
@@ -55,9 +58,11 @@ pub(crate) async fn devices(unique_id: [u32; 3]) -> Devices {
     serial.baudrate = 115_200;
     // By default a typed character is delivered only with the next one.
     serial.eager_reads = Some(1);
-    let (tx, rx) = (TX.take(), RX.take());
-    let console = BufferedUart::new(p.USART3, p.PD9, p.PD8, tx, rx, Interrupts, serial);
-    let mut console = console.expect("the clock of USART3 divides down to 115200 baud");
+    // SAFETY: this is called once, so that no other driver gets this memory. `Line` changes only bytes that the driver
+    // has handed to it as its reader, and through atomics, which may be changed through shared references.
+    let rx = unsafe { core::slice::from_raw_parts_mut(RX.as_ptr().cast_mut().cast::<u8>(), RX.len()) };
+    let driver = BufferedUart::new(p.USART3, p.PD9, p.PD8, TX.take(), rx, Interrupts, serial);
+    let mut console = Line::new(driver.expect("the clock of USART3 divides down to 115200 baud"), &RX);
     // The Ethernet driver waits for the PHY's clock without a limit. If there is none, the watchdog resets the chip.
     let _ = console.write_all(STARTING).await;
     let _ = console.flush().await;

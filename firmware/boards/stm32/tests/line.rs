@@ -1,0 +1,68 @@
+//! Tests that input does not stay in the memory of the ring buffer, with a driver that keeps it there as embassy-stm32
+//! does.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use embassy_futures::block_on;
+use embedded_io_async::{BufRead, ErrorType, Read};
+use waft_stm32::line::Line;
+
+const LENGTH: usize = 8;
+
+/// A driver with a ring buffer, from which it reads the bytes from `start`, `filled` bytes in all.
+struct Driver<'r> {
+    ring: &'r [AtomicU8; LENGTH],
+    start: usize,
+    filled: usize,
+}
+
+impl Driver<'_> {
+    fn receive(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.ring[(self.start + self.filled) % LENGTH].store(*byte, Ordering::Relaxed);
+            self.filled += 1;
+        }
+        assert!(self.filled <= LENGTH);
+    }
+}
+
+impl ErrorType for Driver<'_> {
+    type Error = Infallible;
+}
+
+impl Read for Driver<'_> {
+    async fn read(&mut self, _: &mut [u8]) -> Result<usize, Infallible> {
+        unreachable!("this would leave the bytes in the ring buffer")
+    }
+}
+
+impl BufRead for Driver<'_> {
+    async fn fill_buf(&mut self) -> Result<&[u8], Infallible> {
+        let length = self.filled.min(LENGTH - self.start);
+        // SAFETY: the bytes are in the ring buffer, and no other thread changes them.
+        Ok(unsafe { std::slice::from_raw_parts(self.ring.as_ptr().cast::<u8>().add(self.start), length) })
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start = (self.start + count) % LENGTH;
+        self.filled -= count;
+    }
+}
+
+#[test]
+fn what_was_read_is_wiped_and_nothing_else() {
+    let ring = [const { AtomicU8::new(0) }; LENGTH];
+    let content = || ring.each_ref().map(|byte| byte.load(Ordering::Relaxed));
+    let mut driver = Driver { ring: &ring, start: 5, filled: 0 };
+    driver.receive(b"secret");
+    assert_eq!(&content(), b"ret\0\0sec");
+    let mut line = Line::new(driver, &ring);
+    let mut buffer = [0; 2];
+    for (read, left) in
+        [("se", b"ret\0\0\0\0c"), ("c", b"ret\0\0\0\0\0"), ("re", b"\0\0t\0\0\0\0\0"), ("t", &[0; LENGTH])]
+    {
+        let count = block_on(line.read(&mut buffer)).unwrap();
+        assert_eq!((&buffer[..count], &content()), (read.as_bytes(), left));
+    }
+}
