@@ -8,9 +8,9 @@
 
 use core::fmt;
 
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use sha2::digest::generic_array::GenericArray;
+use sha2::{Digest as _, Sha256, compress256};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::code::TransferKey;
 
@@ -62,12 +62,13 @@ impl fmt::Debug for Secret {
 /// It computes one block of output, which has 32 bytes.
 #[derive(ZeroizeOnDrop)]
 pub struct Stretch {
-    #[zeroize(skip)] // The type cannot wipe its state, which lasts as long as the stack frame or future around it.
-    password: Hmac<Sha256>,
+    /// The states of HMAC's inner and outer hash after their keys.
+    inner: KeyedState,
+    outer: KeyedState,
     /// `U_i`, the result of the latest iteration.
-    last: [u8; 32],
+    last: [u8; HASH],
     /// The exclusive or of all results so far.
-    sum: [u8; 32],
+    sum: [u8; HASH],
     /// The number of iterations that still have to be done.
     left: u32,
 }
@@ -79,17 +80,20 @@ impl Stretch {
     }
 
     fn begin(password: &[u8], salt: &[u8], iterations: u32) -> Self {
-        let password: Hmac<Sha256> = Hmac::new_from_slice(password).expect("HMAC takes a key of any length");
-        let last: [u8; 32] =
-            password.clone().chain_update(salt).chain_update(1u32.to_be_bytes()).finalize().into_bytes().into();
-        Self { password, last, sum: last, left: iterations.saturating_sub(1) }
+        let (inner, outer) = (KeyedState::empty(), KeyedState::empty());
+        let mut stretch = Self { inner, outer, last: [0; HASH], sum: [0; HASH], left: iterations.saturating_sub(1) };
+        stretch.inner.set_key(password, INNER);
+        stretch.outer.set_key(password, OUTER);
+        stretch.last = stretch.outer.hash(&[&stretch.inner.hash(&[salt, &1u32.to_be_bytes()])]);
+        stretch.sum = stretch.last;
+        stretch
     }
 
     /// Does at most `iterations` more iterations. Returns `true` once all are done.
     pub fn step(&mut self, iterations: u32) -> bool {
         let count = self.left.min(iterations);
         for _ in 0..count {
-            self.last = self.password.clone().chain_update(self.last).finalize().into_bytes().into();
+            self.last = self.outer.hash(&[&self.inner.hash(&[&self.last])]);
             self.sum.iter_mut().zip(self.last).for_each(|(sum, byte)| *sum ^= byte);
         }
         self.left -= count;
@@ -99,6 +103,72 @@ impl Stretch {
     /// Writes the result into `secret`, once all iterations are done.
     pub fn finish(&self, secret: &mut Secret) {
         secret.0 = self.sum;
+    }
+}
+
+/// The length of a hash, and of a block of input (FIPS 180-4).
+const HASH: usize = 32;
+const BLOCK: usize = 64;
+/// The padding of the keys of HMAC's inner and outer hash (RFC 2104, section 2).
+const INNER: u8 = 0x36;
+const OUTER: u8 = 0x5C;
+/// The initial state of SHA-256 (FIPS 180-4, section 5.3.3).
+const INITIAL: [u32; 8] =
+    [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
+
+/// The state of SHA-256 after a block with an HMAC key. It serves as well as the key. The hasher of `sha2` cannot wipe
+/// its state, so this uses only the compression function.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct KeyedState([u32; 8]);
+
+impl KeyedState {
+    /// Moved only while it is empty, so that no copy of the state is left behind.
+    const fn empty() -> Self {
+        Self([0; 8])
+    }
+
+    fn set_key(&mut self, key: &[u8], padding: u8) {
+        let mut block = Zeroizing::new([0; BLOCK]);
+        match block.get_mut(..key.len()) {
+            Some(part) => part.copy_from_slice(key),
+            None => block[..HASH].copy_from_slice(&Sha256::digest(key)),
+        }
+        block.iter_mut().for_each(|byte| *byte ^= padding);
+        self.0 = INITIAL;
+        compress256(&mut self.0, core::slice::from_ref(GenericArray::from_slice(&*block)));
+    }
+
+    /// The hash of the key's block and this message.
+    fn hash(&self, message: &[&[u8]]) -> [u8; HASH] {
+        // The compression function replaces this copy by its result.
+        let mut state = self.0;
+        let (mut block, mut filled) = ([0; BLOCK], 0);
+        let mut compress = |block: &[u8; BLOCK]| {
+            compress256(&mut state, core::slice::from_ref(GenericArray::from_slice(block)));
+        };
+        for mut rest in message.iter().copied() {
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(BLOCK - filled));
+                block[filled..filled + now.len()].copy_from_slice(now);
+                (filled, rest) = (filled + now.len(), later);
+                if filled == BLOCK {
+                    compress(&block);
+                    filled = 0;
+                }
+            }
+        }
+        let length = BLOCK + message.iter().map(|part| part.len()).sum::<usize>();
+        block[filled] = 0x80;
+        block[filled + 1..].fill(0);
+        if filled + 1 > BLOCK - 8 {
+            compress(&block);
+            block.fill(0);
+        }
+        block[BLOCK - 8..].copy_from_slice(&(8 * length as u64).to_be_bytes());
+        compress(&block);
+        let mut hash = [0; HASH];
+        hash.chunks_exact_mut(4).zip(state).for_each(|(hash, word)| hash.copy_from_slice(&word.to_be_bytes()));
+        hash
     }
 }
 

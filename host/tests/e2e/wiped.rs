@@ -148,11 +148,13 @@ fn until_its_end(world: &World, call: Call) -> Option<super::harness::Waft> {
 #[test]
 fn a_new_identity_leaves_no_text_of_its_keys() {
     let world = World::strangers();
-    // The first run creates the identity, the second one reads it.
-    for _ in 0..2 {
-        let Some(process) = until_its_end(&world, world.laptop.call(&["id"])) else { return };
+    // The first run creates the identity, the second one reads it, the third one keeps a copy of it and replaces it.
+    for args in [&["id"][..], &["id"], &["id", "--renew", "--yes"]] {
+        let Some(process) = until_its_end(&world, world.laptop.call(args)) else { return };
         let memory = memory(held(process.pid()));
-        let text = fs::read_to_string(world.laptop.home.join("key.pem")).unwrap();
+        let read = |name| fs::read_to_string(world.laptop.home.join(name));
+        let text = read("key.pem").unwrap() + &read("key.pem.1").unwrap_or_default();
+        assert_eq!(text.matches("BEGIN PRIVATE KEY").count(), args.len().min(2), "{args:?}");
         for line in text.lines().filter(|line| !line.starts_with('-')) {
             assert!(!has(&memory, line.as_bytes()), "{line}");
         }
@@ -183,6 +185,39 @@ fn a_sealed_file_leaves_no_key() {
     let pid = held(process.pid());
     for key in [&key, &super::refusals::other_key(&key)] {
         assert!(!is_in(pid, key), "{key}");
+    }
+}
+
+/// The states of SHA-256 from which HMAC with this key goes on, as they are in memory. They serve as well as the key.
+fn hmac_states(key: &str) -> [Vec<u8>; 2] {
+    [0x36, 0x5c].map(|pad| {
+        let mut block = [pad; 64];
+        block.iter_mut().zip(key.replace('-', "").bytes()).for_each(|(pad, byte)| *pad ^= byte);
+        // As in FIPS 180-4, section 5.3.3.
+        let mut state =
+            [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+        sha2::compress256(&mut state, &[block.into()]);
+        state.into_iter().flat_map(u32::to_ne_bytes).collect()
+    })
+}
+
+#[test]
+fn a_stretched_key_leaves_no_state_of_its_hash() {
+    let world = World::strangers();
+    world.small();
+    let sealing = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]);
+    let Some(mut process) = until_its_end(&world, sealing) else { return };
+    let key = process.key();
+    process.await_event("sealed");
+    let opening = world.laptop.call(&["open", "folder.waft", "--into", "opened"]);
+    let mut other = until_its_end(&world, opening.env("WAFT_KEY", &key)).expect("as before");
+    other.await_event("opened");
+    for process in [process, other] {
+        let memory = memory(held(process.pid()));
+        for state in hmac_states(&key) {
+            // In parts, because the allocator overwrites the beginning of freed memory.
+            assert!(state.chunks(16).all(|part| !has(&memory, part)));
+        }
     }
 }
 
