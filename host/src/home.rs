@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::error::Class::{Identity, Storage};
 use crate::error::Error;
 use crate::file_error::is_disk_full;
@@ -106,7 +108,7 @@ impl Home {
                 from => from.map_err(|source| HomeError::Read { path, source })?,
             };
             let copy = numbered(name, number);
-            self.write_with(&copy, |file| io::copy(&mut from, file).map(drop))?;
+            self.write_with(&copy, |file| copy_secret(&mut from, file))?;
             first.get_or_insert(self.file(&copy));
         }
         Ok(first)
@@ -221,6 +223,19 @@ impl HomeError {
     }
 }
 
+/// Copies a stream to its end. Unlike [`io::copy`], this wipes its buffer, because the bytes may be private keys.
+fn copy_secret(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
+    let mut buffer = Zeroizing::new(vec![0; 4096]);
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Reads a file of at most `max` bytes.
 pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     read_stream_at_most(File::open(path)?, max)
@@ -267,6 +282,18 @@ mod tests {
         std::fs::create_dir(home.file("a")).unwrap();
         assert!(matches!(home.write("a", b"x"), Err(HomeError::Write { .. })));
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn backups_are_complete() {
+        let (_folder, home) = home();
+        let long: Vec<u8> = (0..10_000u32).flat_map(u32::to_le_bytes).collect();
+        home.write("a", &long).unwrap();
+        for number in 1..3 {
+            assert_eq!(home.back_up(&["none", "a"]).unwrap(), Some(home.file(&format!("a.{number}"))));
+            assert_eq!(home.read(&format!("a.{number}"), 1 << 20).unwrap().unwrap(), long);
+        }
+        assert_eq!(home.back_up(&["none"]).unwrap(), None);
     }
 
     #[test]
