@@ -2,21 +2,21 @@
 
 use embassy_stm32::pac::{RCC, UID};
 use embedded_io_async::Write;
-use static_cell::StaticCell;
+use waft_board::boot;
+use waft_board::retained::Retained;
 use waft_receiver::board::StartReason;
 use waft_receiver::identity::{IMAGE_MAX, Identity, IdentityError};
-use waft_stm32::report::FailureReport;
 use waft_stm32::start;
 use zeroize::Zeroizing;
 
 use crate::board::Console;
-use crate::{Flash, MAP};
+use crate::{Flash, REGIONS};
 
 /// The reason for the start. Clears the flags that hold it.
-pub(crate) fn reason(report: &FailureReport) -> StartReason {
+pub(crate) fn reason(retained: &Retained) -> StartReason {
     let flags = RCC.rsr().read().0;
     RCC.rsr().modify(|flags| flags.set_rmvf(true));
-    start::decode(flags, report.text().is_some())
+    start::decode(flags, retained.failure.is_some())
 }
 
 /// The chip's unique ID. It can only be read in whole words.
@@ -25,10 +25,10 @@ pub(crate) fn unique_id() -> [u32; 3] {
 }
 
 /// Prints at the console how the firmware failed before this start.
-pub(crate) async fn print_failure(console: &mut Console, start: StartReason, report: &FailureReport) {
-    let Some(text) = report.text().filter(|_| start != StartReason::PowerOn) else { return };
-    defmt::warn!("the failure before this start: {=str}", text);
-    for part in ["\r\nBefore this start the firmware failed: ", text, "\r\n"] {
+pub(crate) async fn print_failure(console: &mut Console, start: StartReason, retained: &Retained) {
+    let Some((cause, text)) = retained.failure.filter(|_| start != StartReason::PowerOn) else { return };
+    defmt::warn!("before this start: {=str}: {=str}", cause.name(), text);
+    for part in ["\r\nBefore this start the firmware failed (", cause.name(), "): ", text, "\r\n"] {
         // A write error cannot be reported anywhere.
         let _ = console.write_all(part.as_bytes()).await;
     }
@@ -37,9 +37,8 @@ pub(crate) async fn print_failure(console: &mut Console, start: StartReason, rep
 /// Reads the identity that was flashed next to the firmware.
 #[inline(never)]
 pub(crate) fn identity(flash: &mut Flash) -> Result<&'static Identity, IdentityError> {
-    static IDENTITY: StaticCell<Identity> = StaticCell::new();
     let mut image = Zeroizing::new([0; IMAGE_MAX]);
     // A torn word means that the write of the image was interrupted.
-    flash.read_blocking(MAP.identity().start, &mut *image).map_err(|_| IdentityError::Checksum)?;
-    Identity::parse(&*image).map(|identity| &*IDENTITY.init(identity))
+    flash.read_blocking(REGIONS.identity().start, &mut *image).map_err(|_| IdentityError::Checksum)?;
+    boot::identity(&*image)
 }

@@ -7,12 +7,13 @@ use cortex_m_rt::exception;
 use embassy_stm32::flash::{Blocking, Flash};
 use embassy_stm32::pac;
 use embassy_stm32::pac::flash::vals::OptcrSwapBank;
+use waft_board::failure::reset;
+use waft_board::report::Cause;
 use waft_stm32::ecc::{Detected, Record};
 use waft_stm32::flash::{Chip, ERASE, READ, Refused, WRITE};
 use waft_stm32::region::FLASH;
 
-use crate::MAP;
-use crate::faults::reset;
+use crate::REGIONS;
 
 /// The torn words that the interrupt handler records.
 pub(crate) static TORN: Record = Record::new();
@@ -96,14 +97,14 @@ fn wait_for_reads() {
 /// the read in progress. A torn word anywhere else means that the program is damaged.
 #[exception]
 unsafe fn NonMaskableInt() {
-    match Detected::decode(pac::FLASH.eccdetr().read().0, MAP.bank) {
+    match Detected::decode(pac::FLASH.eccdetr().read().0, REGIONS.bank) {
         Some(Detected::Storage { at }) => {
             TORN.add(at);
             pac::FLASH.eccdetr().write(|errors| errors.set_eccd(true));
         }
         Some(damage) => {
             pac::FLASH.eccdetr().write(|errors| errors.set_eccd(true));
-            reset(format_args!("the flash is damaged: {damage:X?}"));
+            reset(Cause::Fault, format_args!("the flash is damaged: {damage:X?}"));
         }
         // A late interrupt, for a torn word that was already handled.
         None => {}

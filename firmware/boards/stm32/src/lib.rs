@@ -3,7 +3,7 @@
 //! 1. [`ecc`]: detection of reads that return wrong data.
 //! 2. [`flash`]: the receiver's flash, on top of the chip's.
 //! 3. [`region`]: checks that a board's map fits the chip.
-//! 4. [`start`] and [`report`]: the reason for the start, and the report of the last failure.
+//! 4. [`start`]: the reason for the start.
 //! 5. [`mac`]: the Ethernet address.
 //! 6. [`line`]: the serial line of the console, which wipes what was read.
 //!
@@ -20,5 +20,4 @@ pub mod flash;
 pub mod line;
 pub mod mac;
 pub mod region;
-pub mod report;
 pub mod start;

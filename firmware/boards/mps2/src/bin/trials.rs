@@ -8,27 +8,35 @@
 
 use core::hint::black_box;
 
+use embassy_net::StackResources;
 use embedded_io_async::{Read, Write};
-use static_cell::StaticCell;
-use waft_mps2::console::Console;
-use waft_mps2::net::SOCKETS;
-use waft_mps2::{board, executor, net, watchdog};
+use static_cell::{ConstStaticCell, StaticCell};
+use waft_board::net::{self, ALL_SOCKETS, Buffers};
+use waft_mps2::board::{self, RX_SIZE, TX_SIZE};
+use waft_mps2::drivers::console::Console;
+use waft_mps2::drivers::ethernet::Ethernet;
+use waft_mps2::drivers::executor;
+use waft_mps2::drivers::watchdog::Watchdog;
 use waft_receiver::board::{ListenEvent, Socket};
 use waft_receiver::embassy::TcpPort;
 
+waft_mps2::tasks!();
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static RESOURCES: StaticCell<net::Resources> = StaticCell::new();
+    static RESOURCES: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
+    static BUFFERS: ConstStaticCell<Buffers<RX_SIZE, TX_SIZE>> = ConstStaticCell::new(Buffers::new());
     let retained = board::start();
     defmt::info!("lockouts: {}", retained.lockouts.0[0]);
     // A value that has to survive a reset.
     retained.lockouts.0[0] += 1;
     executor::run(|spawner| {
-        spawner.spawn(watchdog::feed().expect("it is started once"));
-        spawner.spawn(run_commands(Console::start()).expect("it is started once"));
-        let resources = RESOURCES.init(net::Resources::new());
-        let [socket, ..]: [_; SOCKETS] = net::sockets(net::start(spawner, resources, None, 1));
-        spawner.spawn(count_bytes(socket).expect("it is started once"));
+        spawner.spawn(feed(Watchdog).expect("it is spawned once"));
+        spawner.spawn(run_commands(Console::start()).expect("it is spawned once"));
+        let (stack, runner) = net::start(Ethernet::take(), RESOURCES.init(StackResources::new()), None, 1);
+        spawner.spawn(network(runner).expect("it is spawned once"));
+        let [socket, ..] = net::sockets(stack, BUFFERS.take());
+        spawner.spawn(count_bytes(socket).expect("it is spawned once"));
     })
 }
 

@@ -4,10 +4,9 @@ use core::sync::atomic::AtomicU8;
 
 use embassy_stm32::eth::{self, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::flash::{Blocking, Flash};
-use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG, USART3};
+use embassy_stm32::peripherals::{ETH, ETH_SMA, USART3};
 use embassy_stm32::rcc::{HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk, VoltageScale};
 use embassy_stm32::usart::{self, BufferedUart};
-use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Config, bind_interrupts};
 use embedded_io_async::Write;
 use static_cell::{ConstStaticCell, StaticCell};
@@ -15,7 +14,7 @@ use waft_stm32::line::Line;
 use waft_stm32::mac::mac;
 
 use crate::trng::HardwareRng;
-use crate::watchdog;
+use crate::watchdog::{self, Watchdog};
 
 bind_interrupts!(struct Interrupts {
     ETH => eth::InterruptHandler;
@@ -41,7 +40,7 @@ pub(crate) struct Devices {
     pub(crate) ethernet: Ethernet,
     pub(crate) trng: HardwareRng,
     pub(crate) flash: Flash<'static, Blocking>,
-    pub(crate) watchdog: IndependentWatchdog<'static, IWDG>,
+    pub(crate) watchdog: Watchdog,
 }
 
 /// Starts the clocks and devices. The watchdog comes first, because some drivers wait for their hardware without a

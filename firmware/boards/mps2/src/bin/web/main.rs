@@ -12,21 +12,24 @@ mod site;
 
 use embassy_executor::Spawner;
 use embassy_net::{Stack, StackResources};
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use picoserve::routing::get_service;
 use picoserve::time::Duration;
 use picoserve::{Config, Router, Server, Timeouts};
 use static_cell::StaticCell;
-use waft_mps2::board::{self, Parts};
-use waft_mps2::console::Console;
-use waft_mps2::executor;
-use waft_mps2::net::SOCKETS;
-use waft_mps2::nor::Nor;
-use waft_mps2::retained::Retained;
-use waft_receiver::console;
-use waft_receiver::slots::Slots;
+use waft_board::boot::BoardSlots;
+use waft_board::net::ALL_SOCKETS;
+use waft_board::retained::Retained;
+use waft_mps2::board;
+use waft_mps2::drivers::console::Console;
+use waft_mps2::drivers::executor;
+use waft_mps2::drivers::nor::Nor;
+use waft_mps2::drivers::watchdog::Watchdog;
 
 use site::{EveryPath, Site};
+
+include!(concat!(env!("OUT_DIR"), "/map.rs"));
+
+waft_mps2::tasks!();
 
 /// The TCP port of web servers.
 const HTTP: u16 = 80;
@@ -55,24 +58,19 @@ fn main() -> ! {
 
 #[embassy_executor::task]
 async fn boot(spawner: Spawner, retained: Retained) {
-    /// One more socket, for DHCP.
-    static RESOURCES: StaticCell<StackResources<{ SOCKETS + SERVERS + 1 }>> = StaticCell::new();
-    let parts = board::boot(spawner, retained, RESOURCES.init(StackResources::new())).await;
+    static RESOURCES: StaticCell<StackResources<{ ALL_SOCKETS + SERVERS }>> = StaticCell::new();
+    spawner.spawn(feed(Watchdog).expect("it is spawned once"));
+    let started = board::boot(retained, &MAP, RESOURCES.init(StackResources::new())).await;
+    spawner.spawn(network(started.runner).expect("it is spawned once"));
     for id in 0..SERVERS {
-        spawner.spawn(serve(id, parts.stack, parts.slots).expect("the pool has one task for each"));
+        spawner.spawn(serve(id, started.stack, started.slots).expect("the pool has one task for each"));
     }
-    spawner.spawn(receive(parts).expect("it is spawned once"));
-}
-
-/// Runs the receiver. Never returns.
-#[embassy_executor::task]
-async fn receive(parts: Parts) -> ! {
-    parts.receiver.run(parts.sockets, &mut console::Console::new(Console::start())).await
+    spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));
 }
 
 /// Serves one connection after another. Never returns.
 #[embassy_executor::task(pool_size = SERVERS)]
-async fn serve(id: usize, stack: Stack<'static>, slots: &'static Slots<'static, NoopRawMutex, Nor>) -> ! {
+async fn serve(id: usize, stack: Stack<'static>, slots: &'static BoardSlots<Nor>) -> ! {
     let site = Router::from_service(EveryPath(get_service(Site::new(slots))));
     let (mut request, mut receive, mut send) = ([0; REQUEST], [0; RECEIVE], [0; SEND]);
     let server = Server::new(&site, &CONFIG, &mut request);

@@ -1,12 +1,11 @@
 //! The watchdog: a CMSDK APB watchdog. Arm DDI 0479, section 4.5.
 //!
-//! If the firmware hangs, the watchdog first raises a non-maskable interrupt; `failure` records where the firmware hung
-//! and resets the board. If that hangs too, the watchdog resets the board itself.
+//! If the firmware hangs, the watchdog first raises a non-maskable interrupt; `waft_board::failure`
+//! records where the firmware hung, and resets the board. If that hangs too, the watchdog resets the board itself.
 
-use embassy_time::Timer;
+use waft_board::tasks;
 
-use crate::registers::{TICKS_A_MICROSECOND, WATCHDOG};
-use crate::retained;
+use super::registers::{TICKS_A_MICROSECOND, WATCHDOG};
 
 const LOAD: usize = 0x0;
 const CONTROL: usize = 0x8;
@@ -28,14 +27,14 @@ pub(crate) fn start() {
     WATCHDOG.write(CONTROL, INTERRUPT | RESET);
 }
 
-/// Feeds the watchdog. A hanging executor does not run this task.
-#[embassy_executor::task]
-pub async fn feed() -> ! {
-    loop {
-        Timer::after_secs(2).await;
+/// The watchdog, to be fed.
+#[derive(Debug)]
+pub struct Watchdog;
+
+impl tasks::Watchdog for Watchdog {
+    fn feed(&mut self) {
         // Clearing the interrupt reloads the counter.
         WATCHDOG.write(CLEAR, 1);
-        retained::clear_failures();
     }
 }
 

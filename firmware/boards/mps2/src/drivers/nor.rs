@@ -35,7 +35,7 @@ pub enum NorError {
 
 impl Nor {
     /// Creates a flash over `memory`, which has to consist of whole blocks.
-    pub(crate) fn new(memory: &'static mut [u8]) -> Self {
+    pub fn new(memory: &'static mut [u8]) -> Self {
         let length = memory.len();
         assert!(length.is_multiple_of(BLOCK), "a flash has whole blocks");
         Self { memory: NonNull::from(memory).cast(), length }
@@ -52,7 +52,7 @@ impl Nor {
             return Err(NorError::OutOfBounds);
         }
         // SAFETY: `new` got this memory for good, and these bytes are within it. `&mut self` excludes other operations,
-        // and no reader has a slice of bytes that are being changed: see `board::mapped`.
+        // and no reader has a slice of bytes that are being changed: see `memory::mapped`.
         Ok(unsafe { core::slice::from_raw_parts_mut(self.memory.as_ptr().add(offset), length) })
     }
 }

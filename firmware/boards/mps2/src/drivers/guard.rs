@@ -3,12 +3,7 @@
 //! The stack is at the start of RAM, so there is no data below it. On a chip an access there faults; the emulator
 //! ignores it, so the memory protection unit has to forbid it.
 
-#[path = "../../stack.rs"]
-mod common;
-
 use cortex_m::peripheral::MPU;
-
-pub(crate) use common::{end, wipe, wipe_unused};
 
 /// The start of the forbidden region below RAM. It has 256 MiB, so that the largest stack frame cannot jump over it.
 const BELOW: u32 = 0x1000_0000;
@@ -18,7 +13,7 @@ const SIZE_AND_ENABLE: u32 = 27 << 1 | 1;
 const ENABLE: u32 = 1 << 2 | 1 << 0;
 
 /// Forbids every access to the region below the stack.
-pub(crate) fn guard() {
+pub(crate) fn start() {
     // SAFETY: this firmware uses nothing in that region.
     unsafe {
         (*MPU::PTR).rbar.write(BELOW | 1 << 4);
@@ -27,14 +22,4 @@ pub(crate) fn guard() {
     }
     cortex_m::asm::dsb();
     cortex_m::asm::isb();
-}
-
-/// The size of the stack, in bytes.
-pub fn size() -> usize {
-    common::size()
-}
-
-/// The largest number of bytes in use at once since the start.
-pub fn peak() -> usize {
-    common::peak()
 }

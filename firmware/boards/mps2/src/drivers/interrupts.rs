@@ -42,10 +42,10 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [Handler; COUNT] = {
     let mut handlers: [Handler; COUNT] = [DefaultHandler; COUNT];
-    handlers[Interrupt::Uart0Received as usize] = crate::console::on_received;
-    handlers[Interrupt::Uart0Sent as usize] = crate::console::on_sent;
-    handlers[Interrupt::Timer0 as usize] = crate::timer::on_wrap;
-    handlers[Interrupt::Timer1 as usize] = crate::timer::on_alarm;
-    handlers[Interrupt::Ethernet as usize] = crate::ethernet::on_interrupt;
+    handlers[Interrupt::Uart0Received as usize] = super::console::on_received;
+    handlers[Interrupt::Uart0Sent as usize] = super::console::on_sent;
+    handlers[Interrupt::Timer0 as usize] = super::timer::on_wrap;
+    handlers[Interrupt::Timer1 as usize] = super::timer::on_alarm;
+    handlers[Interrupt::Ethernet as usize] = super::ethernet::on_interrupt;
     handlers
 };

@@ -9,8 +9,8 @@ use critical_section::{CriticalSection, Mutex};
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
 
-use crate::interrupts::Interrupt;
-use crate::registers::{TICKS_A_MICROSECOND, TIMER0, TIMER1};
+use super::interrupts::Interrupt;
+use super::registers::{TICKS_A_MICROSECOND, TIMER0, TIMER1};
 
 const CONTROL: usize = 0x0;
 const VALUE: usize = 0x4;

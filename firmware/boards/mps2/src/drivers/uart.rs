@@ -1,6 +1,6 @@
 //! The driver of a CMSDK APB UART, which buffers one byte in each direction. Arm DDI 0479, section 4.3.
 
-use crate::registers::Registers;
+use super::registers::Registers;
 
 const DATA: usize = 0x0;
 const STATE: usize = 0x4;

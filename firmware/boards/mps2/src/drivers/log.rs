@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use critical_section::RestoreState;
 
-use crate::registers::UART1;
-use crate::uart::Uart;
+use super::registers::UART1;
+use super::uart::Uart;
 
 const UART: Uart = Uart(UART1);
 

@@ -13,9 +13,9 @@ use embassy_sync::pipe::Pipe;
 use embassy_sync::waitqueue::AtomicWaker;
 use embedded_io_async::{ErrorType, Read, Write};
 
-use crate::interrupts::Interrupt;
-use crate::registers::UART0;
-use crate::uart::{Uart, UartInterrupt};
+use super::interrupts::Interrupt;
+use super::registers::UART0;
+use super::uart::{Uart, UartInterrupt};
 
 const UART: Uart = Uart(UART0);
 

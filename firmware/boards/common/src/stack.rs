@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use cortex_m::register::msp;
 use cortex_m_rt::STACK_PAINT_VALUE;
+use waft_receiver::board::Stack;
 
 /// The bytes below the stack pointer that a wipe does not touch.
 const OWN: usize = 128;
@@ -24,18 +25,23 @@ unsafe extern "C" {
     static _stack_start: u32;
 }
 
+/// The stack usage so far.
+pub fn usage() -> Stack {
+    Stack { peak: peak(), size: size() }
+}
+
 /// The lowest address of the stack.
-pub(crate) fn end() -> usize {
+pub fn end() -> usize {
     &raw const _stack_end as usize
 }
 
 /// The size of the stack, in bytes.
-pub(crate) fn size() -> usize {
+pub fn size() -> usize {
     &raw const _stack_start as usize - end()
 }
 
 /// The largest number of bytes in use at once since the start.
-pub(crate) fn peak() -> usize {
+pub fn peak() -> usize {
     let untouched = (0..size()).step_by(4).take_while(|offset| {
         // SAFETY: the address is within the stack, and reading a word of any stack frame does no harm.
         let word = unsafe { ((end() + offset) as *const u32).read_volatile() };
@@ -47,7 +53,7 @@ pub(crate) fn peak() -> usize {
 
 /// Drops the value in `slot`, and wipes the slot itself and the unused part of the stack.
 #[inline(never)]
-pub(crate) fn wipe<T>(mut slot: Pin<&mut Option<T>>) {
+pub fn wipe<T>(mut slot: Pin<&mut Option<T>>) {
     slot.set(None);
     // SAFETY: the pinned value was dropped, so its bytes may be overwritten. `None` is written before the slot is used.
     unsafe {
@@ -60,7 +66,7 @@ pub(crate) fn wipe<T>(mut slot: Pin<&mut Option<T>>) {
 
 /// Wipes the part of the stack that is not in use.
 #[inline(never)]
-pub(crate) fn wipe_unused() {
+pub fn wipe_unused() {
     peak();
     let used = msp::read() as usize - OWN;
     for address in (end()..used).step_by(4) {

@@ -7,9 +7,10 @@ use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
 use embassy_sync::waitqueue::AtomicWaker;
+use static_cell::ConstStaticCell;
 
-use crate::interrupts::Interrupt;
-use crate::registers::LAN9118;
+use super::interrupts::Interrupt;
+use super::registers::LAN9118;
 
 const RX_DATA: usize = 0x00;
 const TX_DATA: usize = 0x20;
@@ -68,19 +69,17 @@ pub struct Ethernet {
 }
 
 impl Ethernet {
-    /// The device before it is [started](Self::start).
-    pub const fn new() -> Self {
-        Self { received: [0; FRAME], sent: [0; FRAME] }
-    }
-
-    /// Turns on the chip and its interrupt.
-    pub fn start(&mut self) {
+    /// The device, with the chip and its interrupt turned on. Call it once.
+    pub fn take() -> &'static mut Self {
+        static ETHERNET: ConstStaticCell<Ethernet> =
+            ConstStaticCell::new(Ethernet { received: [0; FRAME], sent: [0; FRAME] });
         LAN9118.write(INT_EN, 0);
         LAN9118.write(IRQ_CFG, IRQ_ON);
         LAN9118.write(FIFO_INT, 0);
         LAN9118.write(TX_CFG, TX_ON);
         write_mac(MAC_CR, MAC_ON);
         Interrupt::Ethernet.enable();
+        ETHERNET.take()
     }
 
     /// Moves the next frame without an error out of the chip and returns its length.
@@ -98,12 +97,6 @@ impl Ethernet {
             }
         }
         None
-    }
-}
-
-impl Default for Ethernet {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

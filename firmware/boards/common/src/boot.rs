@@ -1,0 +1,164 @@
+//! The start of the receiver: from devices and a memory map to a receiver that can run.
+
+use core::marker::PhantomData;
+use core::pin::Pin;
+
+use embassy_net::StackResources;
+use embassy_net_driver::Driver;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use rand_core::RngCore;
+use static_cell::{ConstStaticCell, StaticCell};
+use waft_core::sealed::ChaChaCipher;
+use waft_receiver::board::{self, Load, Startup};
+use waft_receiver::embassy::{TcpPort, Uptime};
+use waft_receiver::entropy::{Random, Trng};
+use waft_receiver::identity::{Identity, IdentityError};
+use waft_receiver::seed::Ratchet;
+use waft_receiver::slots::{Folder, Slots};
+use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+use waft_receiver::{Config, Memory, Receiver};
+
+use crate::net::{self, Buffers, Runner, Sockets};
+use crate::{Map, stack};
+
+/// A board with a Cortex-M, as a type for the receiver: it wipes the stack, and has ciphers in software. `F` is the flash with
+/// the slots, and `L` measures the load.
+pub struct CortexM<F, L = ()>(PhantomData<(F, L)>);
+
+/// Measures the processor time of tasks. `()` does not.
+pub trait MeasureLoad: 'static {
+    /// The processor time so far.
+    fn load() -> Option<Load> {
+        None
+    }
+}
+
+impl MeasureLoad for () {}
+
+impl<F: NorFlash + 'static, L: MeasureLoad> board::Board for CortexM<F, L> {
+    type Mutex = NoopRawMutex;
+    type Flash = F;
+    type Rng = Random;
+    type Clock = Uptime;
+    type Socket = TcpPort<'static>;
+    // In software AES-GCM costs six times as much.
+    type Suite = ChaCha20Poly1305Sha256;
+    type Cipher = ChaChaCipher;
+
+    fn wipe<T>(slot: Pin<&mut Option<T>>) {
+        stack::wipe(slot);
+    }
+
+    fn stack() -> Option<board::Stack> {
+        Some(stack::usage())
+    }
+
+    fn load() -> Option<Load> {
+        L::load()
+    }
+}
+
+/// The slots with the received folder, in the flash `F`.
+pub type BoardSlots<F> = Slots<'static, NoopRawMutex, F>;
+/// A received folder, in the flash `F`.
+pub type BoardFolder<'a, F> = Folder<'a, NoopRawMutex, F>;
+/// The receiver of a board.
+pub type BoardReceiver<F, L> = Receiver<'static, CortexM<F, L>>;
+
+/// The memory of a receiver, for a `static`. `RX` and `TX` are the sizes of the buffers of its sockets.
+pub struct Resources<F: NorFlash + 'static, L: MeasureLoad, const RX: usize, const TX: usize> {
+    flash: StaticCell<Mutex<NoopRawMutex, F>>,
+    slots: StaticCell<BoardSlots<F>>,
+    receiver: StaticCell<BoardReceiver<F, L>>,
+    memory: ConstStaticCell<Memory>,
+    sockets: StaticCell<Sockets>,
+    buffers: ConstStaticCell<Buffers<RX, TX>>,
+}
+
+impl<F: NorFlash + 'static, L: MeasureLoad, const RX: usize, const TX: usize> Resources<F, L, RX, TX> {
+    /// Memory for one receiver.
+    pub const fn new() -> Self {
+        Self {
+            flash: StaticCell::new(),
+            slots: StaticCell::new(),
+            receiver: StaticCell::new(),
+            memory: ConstStaticCell::new(Memory::new()),
+            sockets: StaticCell::new(),
+            buffers: ConstStaticCell::new(Buffers::new()),
+        }
+    }
+}
+
+impl<F: NorFlash + 'static, L: MeasureLoad, const RX: usize, const TX: usize> Default for Resources<F, L, RX, TX> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The devices from which a receiver starts.
+pub struct Devices<E, T, F> {
+    /// The Ethernet driver.
+    pub ethernet: E,
+    /// The random number generator.
+    pub trng: T,
+    /// The flash with the seed and the slots.
+    pub flash: F,
+}
+
+/// A receiver that can run, and what the application shares with it.
+pub struct Started<E: Driver, F: NorFlash + 'static, L: MeasureLoad> {
+    /// The receiver.
+    pub receiver: &'static mut BoardReceiver<F, L>,
+    /// The sockets of the receiver.
+    pub sockets: &'static mut Sockets,
+    /// The slots with the received folder, for the application.
+    pub slots: &'static BoardSlots<F>,
+    /// TCP/IP, for the application.
+    pub stack: embassy_net::Stack<'static>,
+    /// Moves frames. Run it in a task.
+    pub runner: Runner<E>,
+}
+
+/// Starts a receiver. `identity` reads the board's identity, which may be in the flash. Call it once for each `resources`.
+pub async fn start<
+    E: Driver,
+    T: Trng,
+    F: NorFlash + 'static,
+    L: MeasureLoad,
+    const RX: usize,
+    const TX: usize,
+    const N: usize,
+>(
+    resources: &'static Resources<F, L, RX, TX>,
+    network: &'static mut StackResources<N>,
+    devices: Devices<E, T, F>,
+    map: &Map,
+    identity: impl FnOnce(&mut F) -> Result<&'static Identity, IdentityError>,
+    config: Config<'static, CortexM<F, L>>,
+) -> Started<E, F, L> {
+    let Devices { ethernet, mut trng, mut flash } = devices;
+    let identity = identity(&mut flash);
+    // Parsing left copies of the private keys in the unused stack. Values with uninitialized bytes that are moved from
+    // there would spread them.
+    stack::wipe_unused();
+    let mut startup = Startup::prepare(identity, &mut trng, &mut Ratchet::new(&mut flash, map.seeds)).await;
+    let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
+    let settings = identity.ok().map(|identity| &identity.network);
+    let (stack, runner) = net::start(ethernet, network, settings, seed);
+    let slots = Slots::new(resources.flash.init(Mutex::new(flash)), map.slots.clone()).await;
+    let slots = resources.slots.init(slots.expect("the slots in the board's description are whole blocks"));
+    let receiver = Receiver::from_startup(startup, slots, resources.memory.take(), config);
+    let receiver = resources.receiver.init(receiver);
+    let sockets = resources.sockets.init(net::sockets(stack, resources.buffers.take()));
+    Started { receiver, sockets, slots, stack, runner }
+}
+
+/// Parses an identity image. Call it once. Not inlined, so that its stack frame is unused after it returns, and can be
+/// wiped.
+#[inline(never)]
+pub fn identity(image: &[u8]) -> Result<&'static Identity, IdentityError> {
+    static IDENTITY: StaticCell<Identity> = StaticCell::new();
+    Identity::parse(image).map(|identity| &*IDENTITY.init(identity))
+}

@@ -1,0 +1,59 @@
+//! What boards with a Cortex-M share: everything between a chip's drivers and [`waft_receiver`].
+//!
+//! ```text
+//! reset ──► the program starts its drivers, and takes the `retained` memory
+//!       └─► boot::start    identity, random numbers, TCP/IP, slots, receiver
+//!       └─► tasks!         feed, network, receive; and the application's own
+//! failure ──► `failure`    report in the `retained` memory, log, reset
+//! ```
+//!
+//! | module | content |
+//! |---|---|
+//! | [`report`] | the report of a failure; tested on a host |
+//! | `retained` | memory that survives a reset: the last failure, and the lockouts of senders |
+//! | `failure` | handles panics, faults and stack overflows |
+//! | `stack` | stack usage, and wiping what a session leaves |
+//! | `net` | TCP/IP and the receiver's sockets |
+//! | `boot` | the start of the receiver, from devices and a [`Map`] |
+//! | `tasks` | the tasks of every board, as a macro |
+//!
+//! The crate contains the panic handler and the handler of HardFault. `waft-board-build` generates [`Map`] and the linker
+//! script from the board's description.
+
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+use core::ops::Range;
+
+#[cfg(target_os = "none")]
+pub mod boot;
+#[cfg(target_os = "none")]
+pub mod failure;
+#[cfg(target_os = "none")]
+pub mod net;
+pub mod report;
+#[cfg(target_os = "none")]
+pub mod retained;
+#[cfg(target_os = "none")]
+pub mod stack;
+#[cfg(target_os = "none")]
+pub mod tasks;
+
+/// The memory map of a board, and its names. Its build script generates it from the board's description.
+#[derive(Clone, Debug)]
+pub struct Map {
+    /// The name of the board for `--board`.
+    pub name: &'static str,
+    /// The name of the board for people.
+    pub title: &'static str,
+    /// The size of the program's flash, in bytes.
+    pub flash_size: u32,
+    /// The addresses of the identity image.
+    pub identity: Range<u32>,
+    /// The offsets of the two sectors of the seed, in the flash with the slots.
+    pub seeds: [u32; 2],
+    /// The offsets of journal and slots, in the same flash.
+    pub slots: Range<u32>,
+}

@@ -1,0 +1,64 @@
+//! The tasks of every board.
+//!
+//! Embassy's tasks cannot be generic, so a macro defines them for the types of a board.
+
+use embassy_time::Timer;
+#[doc(hidden)]
+pub use waft_receiver::console::Console;
+
+use crate::retained;
+
+/// A watchdog that resets the chip when nothing feeds it.
+pub trait Watchdog {
+    /// Starts the time anew.
+    fn feed(&mut self);
+}
+
+/// Seconds between two feedings.
+const FEED_SECONDS: u64 = 2;
+
+/// Feeds the watchdog. A board that still runs after the first pause does not fail in a row.
+pub async fn feed(watchdog: &mut impl Watchdog) -> ! {
+    loop {
+        Timer::after_secs(FEED_SECONDS).await;
+        watchdog.feed();
+        retained::clear_failures();
+    }
+}
+
+/// Defines the tasks of a board:
+///
+/// | task | |
+/// |---|---|
+/// | `feed` | feeds the watchdog, which a hanging executor does not; spawn it first |
+/// | `network` | moves frames between the Ethernet device and TCP/IP |
+/// | `receive` | the receiver: sockets, sessions, store, console |
+///
+/// Call it in the program: an image is smaller if the receiver is compiled with the program, not with a library. The crate
+/// depends on `embassy-executor`.
+#[macro_export]
+macro_rules! tasks {
+    (flash: $flash:ty, load: $load:ty, ethernet: $ethernet:ty, console: $console:ty, watchdog: $watchdog:ty $(,)?) => {
+        /// Feeds the watchdog.
+        #[embassy_executor::task]
+        pub async fn feed(mut watchdog: $watchdog) -> ! {
+            $crate::tasks::feed(&mut watchdog).await
+        }
+
+        /// Moves frames between the Ethernet device and TCP/IP.
+        #[embassy_executor::task]
+        pub async fn network(mut runner: $crate::net::Runner<$ethernet>) -> ! {
+            runner.run().await
+        }
+
+        /// Runs the receiver.
+        #[embassy_executor::task]
+        pub async fn receive(
+            receiver: &'static mut $crate::boot::BoardReceiver<$flash, $load>,
+            sockets: &'static mut $crate::net::Sockets,
+            console: $console,
+        ) -> ! {
+            receiver.run(sockets, &mut $crate::tasks::Console::new(console)).await
+        }
+    };
+}

@@ -1,0 +1,42 @@
+//! Drivers for the devices of QEMU's mps2-an386.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`nor`] | a flash with the rules of NOR, over plain memory; tested on a host |
+//! | `memory` | the memories that stand for flash: file-backed PSRAM, and the identity |
+//! | `registers`, `interrupts` | addresses and interrupt numbers of the devices |
+//! | `uart`, `console`, `log` | two serial lines: the operator's console and the log |
+//! | `timer` | time and alarms for Embassy |
+//! | `ethernet` | the LAN9118 |
+//! | `watchdog`, `guard`, `failure` | find a hang and a stack overflow, and print failures |
+//! | `semihosting` | random numbers from the host, and the end of the emulator |
+//! | `executor` | runs tasks, and sleeps while none is ready |
+
+pub mod nor;
+
+#[cfg(target_os = "none")]
+pub mod console;
+#[cfg(target_os = "none")]
+pub mod ethernet;
+#[cfg(target_os = "none")]
+pub mod executor;
+#[cfg(target_os = "none")]
+pub(crate) mod failure;
+#[cfg(target_os = "none")]
+pub(crate) mod guard;
+#[cfg(target_os = "none")]
+mod interrupts;
+#[cfg(target_os = "none")]
+pub(crate) mod log;
+#[cfg(target_os = "none")]
+pub mod memory;
+#[cfg(target_os = "none")]
+mod registers;
+#[cfg(target_os = "none")]
+pub mod semihosting;
+#[cfg(target_os = "none")]
+pub(crate) mod timer;
+#[cfg(target_os = "none")]
+mod uart;
+#[cfg(target_os = "none")]
+pub mod watchdog;
