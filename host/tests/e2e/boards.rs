@@ -181,6 +181,22 @@ fn a_folder_larger_than_the_board_is_refused_with_both_sizes() {
     desk.send().end().failed(15, "refused", &says);
 }
 
+/// Its folder has 400 kB, and the slots that its description names have half of that.
+#[test]
+fn a_board_of_another_project_has_the_storage_of_its_description() {
+    let desk = Desk::new();
+    let known = include_str!("../../../firmware/boards/mps2/mps2.toml");
+    let small = known.replacen("size = 0x222000", "size = 0x66000", 1);
+    assert_ne!(known, small);
+    write(&desk.0.laptop.work, "project/small.toml", small.as_bytes());
+    let mut board = On::of(desk.simulating(&["--board", "project/small.toml"]).start());
+    let room = board.ask("status", "Room:");
+    desk.send().end().failed(15, "refused", &["The folder is larger than attic takes", &room]);
+    let simulate = |board: &str| desk.0.laptop.call(&["simulate", "--name", "other", "--board", board]).run();
+    simulate("project/none.toml").failed(14, "storage", &["project/none.toml cannot be used"]);
+    simulate("toaster").failed(2, "usage", &["No board is called \"toaster\""]);
+}
+
 #[test]
 fn a_board_without_a_good_identity_says_so() {
     let desk = Desk::new();
