@@ -1,7 +1,7 @@
 //! The configuration folder. It holds this machine's identity ([`crate::identity`]) and the trusted peers
 //! ([`crate::trust`]).
 //!
-//! Files are replaced atomically, see [`crate::new_file`]. A lock file serializes the changes of several processes.
+//! Files are replaced atomically, see `crate::new_file`. A lock file serializes the changes of several processes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

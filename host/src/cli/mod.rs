@@ -1,6 +1,6 @@
 //! The `waft` command, built on the library: one module for each command, and what they share.
 //!
-//! A command takes parsed arguments, does its work by the library, and reports results through [`Ui`]. Modules outside
+//! A command takes parsed arguments, does its work by the library, and reports results through `Ui`. Modules outside
 //! of this one never import from it.
 
 mod answers;

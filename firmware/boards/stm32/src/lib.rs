@@ -5,7 +5,7 @@
 //! 3. [`region`]: checks that a board's map fits the chip.
 //! 4. [`start`]: the reason for the start.
 //! 5. [`mac`]: the Ethernet address.
-//! 6. [`line`]: the serial line of the console, which wipes what was read.
+//! 6. [`mod@line`]: the serial line of the console, which wipes what was read.
 //!
 //! The program, `main.rs`, adds what accesses registers.
 

@@ -41,7 +41,7 @@ struct Storage {
 }
 
 impl Description {
-    /// Parses a description. The error says what is wrong with it.
+    /// Parses a description. The error says what is wrong with the description.
     pub fn parse(text: &str) -> Result<Self, String> {
         let description: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         let regions: Vec<_> = description.memory.values().map(Span::range).collect::<Result<_, _>>()?;
