@@ -88,7 +88,7 @@ pub fn header_len(start: &[u8; START]) -> Result<usize, FileError> {
 
 impl Header {
     /// Writes the start of the file and the header to the front of `out`, and returns them. The header alone, which
-    /// [`Transcript::file`](super::keys::Transcript::file) needs, follows the first [`START`] bytes.
+    /// [`Transcript::file`](super::Transcript::file) needs, follows the first [`START`] bytes.
     pub fn encode<'b>(&self, out: &'b mut [u8; ENCODED_MAX]) -> &'b [u8] {
         let (start, header) = out.split_at_mut(START);
         let length = postcard::to_slice(&Fields::from(self), header).expect("ENCODED_MAX holds every header").len();

@@ -2,8 +2,8 @@
 
 use lz4_flex::block::{CompressTable, compress_into_with_table};
 
-/// LZ4's table (16 KiB), and the decision which pieces to compress. The caller lends it to a [`Sealer`], so that it is
-/// never moved: box it, or keep it in a `static`.
+/// LZ4's table (16 KiB), and the decision which pieces to compress. The caller lends it to a [`Sealer`](super::Sealer), so
+/// that it is never moved: box it, or keep it in a `static`.
 ///
 /// After a piece that does not shrink, the compressor skips the next piece; after another such piece it skips two, then
 /// four, up to [`SKIP_MAX`](Self::SKIP_MAX). A piece that shrinks ends the skipping. So data that is already compressed
