@@ -61,6 +61,7 @@ fn every_refusal_has_its_bytes() {
         (Refusal::Storage, &[17]),
         (Refusal::Verify, &[18]),
         (Refusal::Protocol, &[19]),
+        (Refusal::Rejected { code: 300 }, &[20, 0xac, 2]),
     ]);
 }
 

@@ -113,13 +113,14 @@ mod tests {
     use super::*;
     use crate::{receive, send};
 
-    const CAUSES: [SessionError; 10] = [
+    const CAUSES: [SessionError; 11] = [
         PeerMisbehaved(Misbehaviour::Field),
         PeerMisbehaved(Misbehaviour::AcceptMac),
         Refused(Refusal::Archive),
         Refused(Refusal::Chunk),
         Refused(Refusal::Protocol),
         Refused(Refusal::InUse),
+        Refused(Refusal::Rejected { code: 7 }),
         Refused(Refusal::Limit { limit: Limit::Chunk }),
         Refused(Refusal::Name { entry: u32::MAX }),
         Refused(Refusal::Locked { seconds: u32::MAX }),

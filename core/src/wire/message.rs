@@ -368,6 +368,11 @@ pub enum Refusal {
     Verify,
     /// The sender sent an unexpected or malformed frame or message.
     Protocol,
+    /// The receiver's application rejects the folder.
+    Rejected {
+        /// The application's own number for its reason; 0 if it did not decide in time.
+        code: u16,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -393,6 +398,9 @@ impl fmt::Display for Refusal {
             Self::Storage => "the storage failed",
             Self::Verify => "the stored folder does not read back as it was written",
             Self::Protocol => "the sender broke the protocol",
+            Self::Rejected { code } => {
+                return write!(f, "the receiver's application rejects the folder: number {code}");
+            }
         })
     }
 }

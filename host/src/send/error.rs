@@ -163,6 +163,16 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
             format!("{peer} has a newer folder from this machine already."),
             "Correct this machine's clock; or type `reset-guard` at the board's console.",
         ),
+        Refusal::Rejected { code: 0 } => Error::new(
+            Refused,
+            format!("The application on {peer} did not decide about the folder in time."),
+            "Its old folder is still in place. Send again, or have the application looked at.",
+        ),
+        Refusal::Rejected { code } => Error::new(
+            Refused,
+            format!("The application on {peer} rejected the folder. Its reason has the number {code}."),
+            "Its old folder is still in place. The documentation of the application tells what the number means.",
+        ),
         _ => Error::new(Refused, format!("{peer} declined the folder."), "Ask the user there, then send again."),
     }
 }

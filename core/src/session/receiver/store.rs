@@ -106,6 +106,11 @@ pub enum StoreError {
     Io,
     /// The stored archive does not read back as it was written.
     Verify,
+    /// The receiver's application rejects the folder.
+    Rejected {
+        /// The application's own number for its reason; 0 if it did not decide in time.
+        code: u16,
+    },
 }
 
 impl fmt::Display for StoreError {
@@ -134,6 +139,7 @@ impl StoreError {
             Self::Archive(_) => Refusal::Archive,
             Self::Io => Refusal::Storage,
             Self::Verify => Refusal::Verify,
+            Self::Rejected { code } => Refusal::Rejected { code },
         }
     }
 }

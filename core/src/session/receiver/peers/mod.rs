@@ -74,6 +74,12 @@ impl PeerState {
         self.runs.expire(now);
     }
 
+    /// Forgets all runs, because the receiver no longer has the folders that were committed in them: a sender is asked
+    /// for code and key again, and gets no receipt for a folder that is gone.
+    pub fn forget_runs(&mut self) {
+        self.runs = Runs::new();
+    }
+
     /// When the next run expires, if any is remembered.
     pub fn next_expiry(&self) -> Option<u64> {
         self.runs.next_expiry()
