@@ -29,9 +29,11 @@ use core::fmt;
 
 use heapless::{String, Vec};
 use p256::ecdsa::SigningKey;
-use waft_core::certificate::CertificateHash;
-use waft_core::sealed::hpke::{HpkeSecret, POINT};
+use waft_core::sealed::hpke::POINT;
 use zeroize::Zeroizing;
+
+pub use waft_core::certificate::CertificateHash;
+pub use waft_core::sealed::HpkeSecret;
 
 pub use network::{Address, Network, Wifi};
 
@@ -65,6 +67,31 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The identity of an application that stores keys and senders in its own way, or makes its keys itself. The keys are
+    /// scalars of P-256, and `certificate` is a self-signed one that contains both public keys, as PROTOCOL.md, section
+    /// 3, describes it. What only an image needs, the seed and the network settings, has defaults.
+    pub fn new(
+        name: &str,
+        tls_key: &[u8; 32],
+        hpke_key: &[u8; 32],
+        certificate: &[u8],
+        senders: &[TrustedSender],
+        policy: Policy,
+    ) -> Result<Self, IdentityError> {
+        let name: String<NAME_MAX> = name.try_into().map_err(|_| IdentityError::Name)?;
+        let identity = Self {
+            tls: SigningKey::from_slice(tls_key).map_err(|_| IdentityError::TlsKey)?,
+            hpke: HpkeSecret::from_bytes(hpke_key).map_err(|_| IdentityError::HpkeKey)?,
+            seed: Zeroizing::default(),
+            policy,
+            certificate: Vec::from_slice(certificate).map_err(|_| IdentityError::Certificate)?,
+            senders: Vec::from_slice(senders).map_err(|_| IdentityError::Senders)?,
+            network: Network { hostname: name.clone(), address: Address::Dhcp, wifi: None },
+            name,
+        };
+        identity.check().map(|()| identity)
+    }
+
     /// Parses an image. The rest of its sector is ignored.
     pub fn parse(sector: &[u8]) -> Result<Self, IdentityError> {
         image::parse(sector)

@@ -49,6 +49,20 @@ fn with_checksum(mut image: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
+fn an_application_makes_an_identity_without_an_image() {
+    let Identity { certificate, senders, policy, .. } = example();
+    let make = |name: &str, tls: u8, senders: &[TrustedSender]| {
+        Identity::new(name, &[tls; 32], &[2; 32], &certificate, senders, policy)
+    };
+    let identity = make("kitchen", 1, &senders).unwrap();
+    assert_eq!((identity.certificate_hash(), identity.senders), (CertificateHash::of(&certificate), senders.clone()));
+    assert_eq!(make("a name", 1, &senders).err(), Some(IdentityError::Name));
+    assert_eq!(make("kitchen", 0, &senders).err(), Some(IdentityError::TlsKey));
+    assert_eq!(make("kitchen", 9, &senders).err(), Some(IdentityError::CertificateMismatch));
+    assert_eq!(make("kitchen", 1, &[]).err(), Some(IdentityError::Senders));
+}
+
+#[test]
 fn an_image_is_read_back() {
     let image = encoded(&example());
     let sector = [&image[..], &[0xFF; 100]].concat();

@@ -12,7 +12,7 @@ use embedded_tls::{
 };
 use p256::ecdsa::signature::{SignerMut, Verifier as _};
 use p256::ecdsa::{DerSignature, VerifyingKey};
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use waft_core::certificate::CertificateHash;
 
 use super::error::{HandshakeError, LinkError};
@@ -20,10 +20,10 @@ use super::suite::Suite;
 use crate::identity::{Identity, TrustedSender};
 
 /// The keys and the verifier of one handshake.
-pub(super) struct Provider<'a, S, R> {
+pub(super) struct Provider<'a, S: Suite, R> {
     identity: &'a Identity,
     rng: R,
-    verifier: Verifier<'a>,
+    verifier: Verifier<'a, S::Hash>,
     suite: PhantomData<S>,
 }
 
@@ -76,18 +76,18 @@ impl<S: Suite, R: CryptoRngCore> CryptoProvider for Provider<'_, S, R> {
 }
 
 /// Verifies the sender's certificate and signature, in this order and only once.
-struct Verifier<'a> {
+struct Verifier<'a, H> {
     trusted: &'a [TrustedSender],
-    proof: Proof<'a>,
+    proof: Proof<'a, H>,
 }
 
 /// What the sender has proved so far.
-enum Proof<'a> {
+enum Proof<'a, H> {
     Missing,
     /// It presented this sender's certificate, at this point of the transcript.
     Certificate {
         sender: &'a TrustedSender,
-        transcript: Sha256,
+        transcript: H,
     },
     /// It also proved that it holds the key.
     Complete(&'a TrustedSender),
@@ -95,7 +95,7 @@ enum Proof<'a> {
     Failed(HandshakeError),
 }
 
-impl<'a> Verifier<'a> {
+impl<'a, H> Verifier<'a, H> {
     fn find_trusted(&self, certificate: &CertificateRef<'_>) -> Option<&'a TrustedSender> {
         let [CertificateEntryRef::X509(der)] = certificate.entries[..] else { return None };
         let hash = CertificateHash::of(der);
@@ -108,13 +108,13 @@ impl<'a> Verifier<'a> {
     }
 }
 
-impl<S: Suite> TlsVerifier<S> for Verifier<'_> {
+impl<S: Suite> TlsVerifier<S> for Verifier<'_, S::Hash> {
     /// Does nothing, because certificates are not checked for names.
     fn set_hostname_verification(&mut self, _name: &str) -> Result<(), TlsError> {
         Ok(())
     }
 
-    fn verify_certificate(&mut self, transcript: &Sha256, certificate: CertificateRef<'_>) -> Result<(), TlsError> {
+    fn verify_certificate(&mut self, transcript: &S::Hash, certificate: CertificateRef<'_>) -> Result<(), TlsError> {
         if !matches!(self.proof, Proof::Missing) {
             return Err(self.fail(HandshakeError::NotProven, AlertDescription::UnexpectedMessage));
         }
@@ -140,7 +140,7 @@ impl<S: Suite> TlsVerifier<S> for Verifier<'_> {
 }
 
 /// Verifies the signature of a `CertificateVerify` message. RFC 8446, section 4.4.3.
-fn is_signed(sender: &TrustedSender, transcript: Sha256, signature: &[u8]) -> bool {
+fn is_signed(sender: &TrustedSender, transcript: impl Digest, signature: &[u8]) -> bool {
     const CONTEXT: &[u8] = b"TLS 1.3, server CertificateVerify\0";
     let mut signed = [0x20; 64 + CONTEXT.len() + 32];
     signed[64..][..CONTEXT.len()].copy_from_slice(CONTEXT);

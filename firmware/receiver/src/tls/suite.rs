@@ -1,4 +1,5 @@
-//! The two cipher suites, with a cipher that checks what it decrypts.
+//! The cipher suites, with a cipher that checks what it decrypts. Two are in software. A chip with a unit for AES or
+//! SHA-256 brings its own: see [`Suite`].
 //!
 //! embedded-tls 0.19 panics on a record without any content, not even a type, and on a handshake message after the
 //! handshake (`unimplemented!()`). [`Checked`] rejects both, so that no sender, not even a trusted one, can reset the
@@ -7,20 +8,51 @@
 use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::consts::{U12, U16, U32, U54};
 use aes_gcm::aead::{AeadCore, AeadInPlace, Error, Key, KeyInit, KeySizeUser, Nonce, Tag};
-use embedded_tls::TlsCipherSuite;
 use sha2::Sha256;
+use sha2::digest::OutputSizeUser;
 use waft_chacha::ChaCha20Poly1305;
 
 use super::guard::OPEN;
 
+pub use aes_gcm::aead;
+pub use embedded_tls::TlsCipherSuite;
+
 const HANDSHAKE: u8 = 22;
 
-/// A cipher suite of TLS 1.3 with SHA-256, whose cipher checks what it decrypts.
-pub trait Suite: TlsCipherSuite<Hash = Sha256> + sealed::Checked + 'static {}
+/// A cipher suite of TLS 1.3 with a hash of 32 bytes, whose cipher checks what it decrypts.
+///
+/// Every [`TlsCipherSuite`] is one if its cipher is [`Checked`]. `CODE_POINT` has to be that of `TLS_AES_128_GCM_SHA256`
+/// or `TLS_CHACHA20_POLY1305_SHA256`, because senders know no others. With AES in hardware:
+///
+/// ```
+/// use waft_receiver::tls::suite::aead::consts::{U12, U16, U54};
+/// use waft_receiver::tls::suite::{Checked, Suite, TlsCipherSuite};
+/// # type HardwareAes128Gcm = aes_gcm::Aes128Gcm;
+/// # type HardwareSha256 = sha2::Sha256;
+///
+/// struct HardwareSuite;
+///
+/// impl TlsCipherSuite for HardwareSuite {
+///     const CODE_POINT: u16 = 0x1301;
+///     type Cipher = Checked<HardwareAes128Gcm>;
+///     type KeyLen = U16;
+///     type IvLen = U12;
+///     type Hash = HardwareSha256;
+///     type LabelBufferSize = U54;
+/// }
+///
+/// fn is_suite<S: Suite>() {}
+/// is_suite::<HardwareSuite>();
+/// ```
+pub trait Suite: TlsCipherSuite<Hash: OutputSizeUser<OutputSize = U32>, Cipher: sealed::IsChecked> + 'static {}
+
+impl<S> Suite for S where S: TlsCipherSuite<Hash: OutputSizeUser<OutputSize = U32>, Cipher: sealed::IsChecked> + 'static {}
 
 mod sealed {
-    /// Prevents other implementations of [`Suite`](super::Suite).
-    pub trait Checked {}
+    /// Ensures that every suite checks what it decrypts.
+    pub trait IsChecked {}
+
+    impl<C> IsChecked for super::Checked<C> {}
 }
 
 /// `TLS_AES_128_GCM_SHA256`: for chips with an AES unit.
@@ -49,13 +81,7 @@ impl TlsCipherSuite for ChaCha20Poly1305Sha256 {
     type LabelBufferSize = U54;
 }
 
-impl sealed::Checked for Aes128GcmSha256 {}
-impl Suite for Aes128GcmSha256 {}
-
-impl sealed::Checked for ChaCha20Poly1305Sha256 {}
-impl Suite for ChaCha20Poly1305Sha256 {}
-
-/// A cipher that rejects decrypted records on which embedded-tls would panic.
+/// A cipher of a [`Suite`]: it rejects decrypted records on which embedded-tls would panic.
 pub struct Checked<C>(C);
 
 impl<C: KeySizeUser> KeySizeUser for Checked<C> {
