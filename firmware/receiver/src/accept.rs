@@ -132,9 +132,12 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     }
 
     /// Waits for the connection that gets the next session: the one whose address has the fewest failed handshakes, and
-    /// among equals the one that connected first. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> usize {
+    /// among equals the one that connected first. While receiving is paused, all are refused. Cancel-safe.
+    pub(crate) async fn next(&mut self, is_paused: impl Fn() -> bool) -> usize {
         loop {
+            if is_paused() {
+                self.refuse_waiting(ClearRefusal::Busy).await;
+            }
             let now = self.clock.now();
             let waiting = self.connections[..N - 1].iter().enumerate().filter(|(_, it)| it.is_waiting());
             let best = waiting.min_by_key(|(_, it)| (self.budget.failures(it.source, now), it.number));

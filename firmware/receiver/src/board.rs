@@ -15,8 +15,10 @@ use core::pin::Pin;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::CryptoRngCore;
-use waft_core::sealed::Cipher;
-use waft_core::session::Clock;
+
+pub use waft_core::sealed::{Aead, ChaChaCipher, ChunkKey, Cipher, Forged, SoftCipher};
+pub use waft_core::session::Clock;
+pub use waft_core::session::peers::LockoutSnapshot;
 
 use crate::entropy::{Random, Sources, Trng, gather};
 use crate::identity::{Identity, IdentityError};

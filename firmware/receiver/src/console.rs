@@ -120,7 +120,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             StartupError::Entropy(_) => "it has no random numbers: neither the chip's generator nor the seed is good",
             StartupError::Flash(_) => "its flash fails",
         };
-        self.terminal.print(format_args!("This board receives nothing: {reason}.")).await;
+        self.terminal.print(format_args!("This board cannot receive: {reason}.")).await;
     }
 
     async fn show_code(&mut self) {

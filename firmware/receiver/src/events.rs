@@ -2,8 +2,10 @@
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::pubsub::{self, PubSubChannel, WaitResult};
-use waft_core::certificate::CertificateHash;
-use waft_core::session::{Receipt, SessionError};
+
+pub use waft_core::certificate::CertificateHash;
+pub use waft_core::session::{Misbehaviour, Receipt, SessionError};
+pub use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 /// The most events that wait for a task of the application.
 const QUEUE: usize = 4;

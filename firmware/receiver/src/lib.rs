@@ -64,6 +64,36 @@
 //! }
 //! ```
 //!
+//! # What an application decides
+//!
+//! An application may look at a folder before it is committed, and reject it: the sender sees the number of the reason.
+//! It may go back to the folder before, and pause receiving:
+//!
+//! ```
+//! use embassy_sync::blocking_mutex::raw::RawMutex;
+//! use embedded_storage_async::nor_flash::NorFlash;
+//! use waft_receiver::slots::{Folder, Rejection, Review, RevertError, Slots};
+//!
+//! const NO_CONFIGURATION: Rejection = Rejection(1);
+//!
+//! /// For `Receiver::with_review`.
+//! struct NeedsConfiguration;
+//!
+//! impl<M: RawMutex, F: NorFlash> Review<M, F> for NeedsConfiguration {
+//!     async fn review(&mut self, folder: &Folder<'_, M, F>) -> Result<(), Rejection> {
+//!         folder.open("config/site.toml").await.map(drop).map_err(|_| NO_CONFIGURATION)
+//!     }
+//! }
+//!
+//! /// Goes back, for example if the application does not run well with the new folder.
+//! async fn go_back<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>) -> Result<(), RevertError> {
+//!     // Senders hear that the receiver is busy, until this is dropped.
+//!     let pause = slots.pause();
+//!     pause.idle().await;
+//!     slots.revert().await
+//! }
+//! ```
+//!
 //! # The parts, in the order in which a board needs them
 //!
 //! 1. [`identity`]: the board's name, keys and trusted senders. An application may store them in its own way, or as the
@@ -76,7 +106,10 @@
 //! 5. [`operator`]: what shows the code and takes the key. `console` is one on a serial line.
 //! 6. [`events`]: what happens in sessions, for tasks of the application.
 //! 7. [`tls`]: turns a TCP connection into a secured [`Link`](waft_core::session::Link) to a trusted sender. The receiver
-//!    uses it by itself.
+//!    uses it by itself. A chip with units for AES or SHA-256 brings its own cipher [`Suite`](tls::suite::Suite), and its
+//!    own [`Cipher`](board::Cipher) for the sealed stream.
+//!
+//! What is not used takes no flash: the console, the seed, the identity image, reviews, and ciphers in software.
 //!
 //! # Features
 //!
@@ -121,3 +154,6 @@ pub mod tls;
 
 pub use receiver::{Config, Receiver};
 pub use session::{CHUNK, Memory};
+/// The protocol. Its types that are part of this interface are also in the modules that use them, so that an
+/// application needs no other crate.
+pub use waft_core;

@@ -47,21 +47,23 @@ mod session;
 mod state;
 
 use core::cell::Cell;
-use core::future::{pending, poll_fn};
+use core::future::{Future, pending, poll_fn};
 use core::task::Poll;
 
 use embassy_futures::select::{Either, select};
 use waft_core::certificate::CertificateHash;
-use waft_core::code::KeyError;
 use waft_core::limits::LINGER_MS;
-use waft_core::session::receiver::{Event, KeyAnswer};
-use waft_core::session::{Clock, Offered, SessionError};
+use waft_core::session::Clock;
+use waft_core::session::receiver::KeyAnswer;
+
+pub use waft_core::code::KeyError;
+pub use waft_core::session::receiver::Event;
+pub use waft_core::session::{Offered, SessionError};
 
 use crate::board::{Board, Socket, StartReason, StartupError};
 use crate::entropy::Sources;
 use crate::identity::{Identity, TrustedSender};
-use crate::session::{SharedStore, Store};
-use crate::slots::Slots;
+use crate::session::BoardSlots;
 use crate::tls::error::HandshakeError;
 
 pub(crate) use session::SessionOperator;
@@ -147,8 +149,7 @@ pub(crate) type Address<B> = <<B as Board>::Socket as Socket>::Address;
 pub struct Control<'a, B: Board> {
     pub(crate) state: &'a OperatorState,
     pub(crate) address: &'a Cell<Option<Address<B>>>,
-    pub(crate) slots: &'a Slots<'a, B::Mutex, B::Flash>,
-    pub(crate) store: Option<&'a SharedStore<'a, B>>,
+    pub(crate) slots: &'a BoardSlots<'a, B>,
     pub(crate) clock: &'a B::Clock,
     pub(crate) identity: Result<&'a Identity, StartupError>,
     pub(crate) sources: Option<Sources>,
@@ -227,7 +228,7 @@ impl<'a, B: Board> Control<'a, B> {
     }
 
     /// The slots with the received folder.
-    pub fn slots(&self) -> &'a Slots<'a, B::Mutex, B::Flash> {
+    pub fn slots(&self) -> &'a BoardSlots<'a, B> {
         self.slots
     }
 
@@ -238,22 +239,21 @@ impl<'a, B: Board> Control<'a, B> {
 
     /// Forgets the committed folder, and any folder that the [`Trouble`](crate::slots::Trouble) may hide.
     pub async fn forget(&self) -> Result<(), ChangeError> {
-        self.change(async |store| store.forget().await.is_ok()).await
+        self.change(async { self.slots.forget().await.map_err(|_| ChangeError::Flash) }).await
     }
 
     /// Forgets how new the newest folder of each sender was, so that each sender may send an older one.
     pub async fn reset_guard(&self) -> Result<(), ChangeError> {
-        self.change(async |store| store.reset_guard().await.is_ok()).await
+        self.change(async { self.slots.reset_guard().await.map_err(|_| ChangeError::Flash) }).await
     }
 
-    /// Changes the store, unless a session uses it. A session that is over still holds the store until its sender has
-    /// disconnected.
-    async fn change(&self, change: impl AsyncFnOnce(&mut Store<'a, B>) -> bool) -> Result<(), ChangeError> {
+    /// Runs a change of the slots, unless a session uses them. A session that is over still uses the slots until its
+    /// sender has disconnected.
+    async fn change(&self, change: impl Future<Output = Result<(), ChangeError>>) -> Result<(), ChangeError> {
         let until = self.clock.now() + LINGER_MS + 1_000;
-        let Some(store) = self.store else { return Err(ChangeError::Flash) };
-        let Either::First(mut store) = select(store.lock(), self.clock.sleep_until(until)).await else {
-            return Err(ChangeError::Busy);
-        };
-        if change(&mut store).await { Ok(()) } else { Err(ChangeError::Flash) }
+        match select(self.slots.idle(), self.clock.sleep_until(until)).await {
+            Either::First(()) => change.await,
+            Either::Second(()) => Err(ChangeError::Busy),
+        }
     }
 }

@@ -14,7 +14,6 @@ use core::future::Future;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, select};
-use embassy_sync::mutex::Mutex;
 use rand_core::CryptoRngCore;
 use waft_core::session::Clock;
 use waft_core::session::own_frame::own_frame;
@@ -27,8 +26,8 @@ use crate::entropy::{Random, Sources};
 use crate::events::{Event, Events};
 use crate::identity::Identity;
 use crate::operator::{Control, Operator, OperatorState};
-use crate::session::{Memory, SessionBuffers, Sessions, SharedStore, Store};
-use crate::slots::{MountError, SlotStore, Slots};
+use crate::session::{BoardSlots, Memory, SessionBuffers, Sessions};
+use crate::slots::{AcceptAll, Review};
 
 /// How long the user has to type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
@@ -76,12 +75,13 @@ impl<B: Board<Clock: Default>> Default for Config<'_, B> {
 }
 
 /// The receiver of a board. [`run`](Self::run) it in a task of its own.
-pub struct Receiver<'a, B: Board> {
+pub struct Receiver<'a, B: Board, V = AcceptAll> {
     /// The identity and the random number generator, or why the board cannot receive.
     parts: Result<(&'a Identity, B::Rng), StartupError>,
-    slots: &'a Slots<'a, B::Mutex, B::Flash>,
+    slots: &'a BoardSlots<'a, B>,
     memory: &'a mut Memory,
     config: Config<'a, B>,
+    review: V,
     /// Whether `run` was called before.
     has_run: bool,
 }
@@ -93,25 +93,33 @@ impl<'a, B: Board> Receiver<'a, B> {
     /// seeded from that; the [`seed`](crate::seed) helps where there is none.
     pub fn new(
         identity: &'a Identity,
-        slots: &'a Slots<'a, B::Mutex, B::Flash>,
+        slots: &'a BoardSlots<'a, B>,
         rng: B::Rng,
         memory: &'a mut Memory,
         config: Config<'a, B>,
     ) -> Self {
-        Self { parts: Ok((identity, rng)), slots, memory, config, has_run: false }
+        Self { parts: Ok((identity, rng)), slots, memory, config, review: AcceptAll, has_run: false }
     }
 
     /// The receiver of a board that cannot receive, because of `error`. It refuses senders if the board has no identity,
     /// its operator shows the error, and folders that were received before can be read.
     pub fn disabled(
         error: StartupError,
-        slots: &'a Slots<'a, B::Mutex, B::Flash>,
+        slots: &'a BoardSlots<'a, B>,
         memory: &'a mut Memory,
         config: Config<'a, B>,
     ) -> Self {
-        Self { parts: Err(error), slots, memory, config, has_run: false }
+        Self { parts: Err(error), slots, memory, config, review: AcceptAll, has_run: false }
     }
 
+    /// Lets `review` decide about each folder before it is committed.
+    pub fn with_review<V: Review<B::Mutex, B::Flash>>(self, review: V) -> Receiver<'a, B, V> {
+        let Self { parts, slots, memory, config, review: AcceptAll, has_run } = self;
+        Receiver { parts, slots, memory, config, review, has_run }
+    }
+}
+
+impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
     /// Receives folders on these sockets, and runs the operator beside that. Never returns.
     ///
     /// There are at least two sockets, or three if untrusted peers can reach the board. The last one serves no session
@@ -120,23 +128,23 @@ impl<'a, B: Board> Receiver<'a, B> {
     /// Dropping the future is as safe as a power cut: a transfer can be resumed, and readers see the old folder or the
     /// new one. After that, `run` may be called again.
     pub async fn run<const N: usize>(&mut self, sockets: &mut [B::Socket; N], operator: &mut impl Operator<B>) -> ! {
-        let Self { parts, slots, memory, config, has_run } = self;
+        let Self { parts, slots, memory, config, review, has_run } = self;
         let Config { clock, max_iterations, key_seconds, start, lockouts, events, sources } = config;
         let (slots, clock, events) = (*slots, &*clock, *events);
         let (state, address) = (OperatorState::new(), Cell::new(None));
         let Memory { tls, frame, plain, collected, transfer } = &mut **memory;
-        let (store, fault) = split_mount::<B>(own_frame(pin!(SlotStore::mount(slots, collected, transfer))).await);
-        if fault.is_none()
+        transfer.prepare();
+        let mounted = own_frame(pin!(slots.mount(collected))).await;
+        if mounted.is_ok()
             && let Some(events) = events
         {
             events.send(Event::Mounted);
         }
-        let parts = fault.map_or(parts.as_mut().map_err(|error| *error), Err);
+        let parts = mounted.map_err(StartupError::Flash).and(parts.as_mut().map_err(|error| *error));
         let control = Control {
             state: &state,
             address: &address,
             slots,
-            store: store.as_ref(),
             clock,
             identity: parts.as_ref().map(|(identity, _)| *identity).map_err(|error| *error),
             sources: *sources,
@@ -144,22 +152,25 @@ impl<'a, B: Board> Receiver<'a, B> {
         };
         let mut operator = pin!(operator.run(&control));
         let mut backlog = Backlog::new(sockets, clock, &state, &address);
-        let ((identity, rng), store) = match (parts, &store) {
-            (Ok(parts), Some(store)) => (parts, store),
-            (Err(StartupError::Identity(_)), _) => {
+        let (identity, rng) = match parts {
+            Ok(parts) => parts,
+            Err(StartupError::Identity(_)) => {
                 run_both(pin!(backlog.refuse(ClearRefusal::NotProvisioned)), operator.as_mut()).await
             }
-            _ => operator.await,
+            Err(_) => operator.await,
         };
-        store.lock().await.allow_older(identity.policy.allow_older);
         let is_first = !core::mem::replace(has_run, true) && *start == StartReason::PowerOn;
         let peers = restore_peers(is_first, rng, lockouts.as_deref_mut(), clock.now());
-        let mut sessions = Sessions::<B> {
+        let mut sessions = Sessions::<B, V> {
             identity,
             rng,
             peers,
             lockouts: lockouts.as_deref_mut(),
-            store,
+            slots,
+            collected,
+            transfer,
+            review,
+            withdrawn: slots.withdrawn(),
             clock,
             state: &state,
             events,
@@ -172,11 +183,12 @@ impl<'a, B: Board> Receiver<'a, B> {
         }
         let serve = async {
             loop {
-                match select(backlog.next(), clock.sleep_until(sessions.expire())).await {
+                match select(backlog.next(|| slots.is_paused()), clock.sleep_until(sessions.expire())).await {
                     Either::First(at) => {
                         let session =
                             async |socket: &mut _, active: &_| sessions.serve(&mut buffers, socket, active).await;
                         backlog.serve(at, session).await;
+                        state.session_ended();
                     }
                     Either::Second(()) => {}
                 }
@@ -190,7 +202,7 @@ impl<'a, B: Board<Rng = Random>> Receiver<'a, B> {
     /// The receiver of a board whose identity and random numbers are those of `startup`.
     pub fn from_startup(
         startup: Result<Startup<'a>, StartupError>,
-        slots: &'a Slots<'a, B::Mutex, B::Flash>,
+        slots: &'a BoardSlots<'a, B>,
         memory: &'a mut Memory,
         mut config: Config<'a, B>,
     ) -> Self {
@@ -198,19 +210,7 @@ impl<'a, B: Board<Rng = Random>> Receiver<'a, B> {
             config.sources = Some(sources);
             (identity, random)
         });
-        Self { parts, slots, memory, config, has_run: false }
-    }
-}
-
-/// Splits the result of a mount. Not inlined, so that the store that is moved here takes no memory in the future of
-/// `run`.
-#[inline(never)]
-fn split_mount<'a, B: Board>(
-    mounted: Result<Store<'a, B>, MountError>,
-) -> (Option<SharedStore<'a, B>>, Option<StartupError>) {
-    match mounted {
-        Ok(store) => (Some(Mutex::new(store)), None),
-        Err(fault) => (None, Some(StartupError::Flash(fault))),
+        Self { parts, slots, memory, config, review: AcceptAll, has_run: false }
     }
 }
 

@@ -7,9 +7,9 @@ use core::marker::PhantomData;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 
-use embassy_futures::select::select;
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::mutex::Mutex;
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::{LINGER_MS, REMEMBER_MS};
 use waft_core::sealed::ChunkSize;
@@ -24,7 +24,7 @@ use crate::board::Board;
 use crate::events::{Event, Events};
 use crate::identity::{Identity, KeyPolicy};
 use crate::operator::{Notice, OperatorState, SessionOperator};
-use crate::slots::{SlotStore, Transfer};
+use crate::slots::{Folder, Rejection, Review, SlotStore, Slots, Transfer};
 use crate::tls::wire::Wire;
 use crate::tls::{self, Authenticated, authenticate};
 
@@ -33,10 +33,11 @@ pub const CHUNK: ChunkSize = ChunkSize::new(4 << 10).expect("4 KiB is a chunk si
 /// The number of bytes that are buffered before they are written to the flash.
 const COLLECTED: usize = 1 << 10;
 
-/// The slot store of a board.
-pub(crate) type Store<'a, B> = SlotStore<'a, <B as Board>::Mutex, <B as Board>::Flash>;
-/// The store, shared with the console.
-pub(crate) type SharedStore<'a, B> = Mutex<NoopRawMutex, Store<'a, B>>;
+/// The slots of a board.
+pub(crate) type BoardSlots<'a, B> = Slots<'a, <B as Board>::Mutex, <B as Board>::Flash>;
+/// The slot store of a session on a board. The review borrows for `'s`.
+type Store<'s, B, V> =
+    SlotStore<'s, <B as Board>::Mutex, <B as Board>::Flash, LimitedReview<'s, V, <B as Board>::Clock>>;
 
 /// The buffers of a receiver, about 19 KiB.
 pub struct Memory {
@@ -67,12 +68,17 @@ impl Default for Memory {
 }
 
 /// The state with which all sessions work, one after the other.
-pub(crate) struct Sessions<'a, B: Board> {
+pub(crate) struct Sessions<'a, B: Board, V> {
     pub(crate) identity: &'a Identity,
     pub(crate) rng: &'a mut B::Rng,
     pub(crate) peers: PeerState,
     pub(crate) lockouts: Option<&'a mut LockoutSnapshot>,
-    pub(crate) store: &'a SharedStore<'a, B>,
+    pub(crate) slots: &'a BoardSlots<'a, B>,
+    pub(crate) collected: &'a mut [u8],
+    pub(crate) transfer: &'a mut Transfer,
+    pub(crate) review: &'a mut V,
+    /// How often a folder was withdrawn when the runs in `peers` were valid.
+    pub(crate) withdrawn: u32,
     pub(crate) clock: &'a B::Clock,
     pub(crate) state: &'a OperatorState,
     pub(crate) events: Option<&'a Events<B::Mutex>>,
@@ -87,7 +93,7 @@ pub(crate) struct SessionBuffers<'a> {
     pub(crate) plain: &'a mut [u8],
 }
 
-impl<'a, B: Board + 'a> Sessions<'a, B> {
+impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
     /// Wipes the keys of runs that have expired. Returns the time at which to call it again.
     #[inline(never)]
     pub(crate) fn expire(&mut self) -> u64 {
@@ -144,12 +150,17 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
             key_seconds: self.key_seconds,
             certificate: self.identity.certificate_hash(),
         };
-        let mut store = self.store.lock().await;
+        let review = LimitedReview { review: &mut *self.review, clock: self.clock };
+        let mut store = SlotStore::open(self.slots, self.collected, self.transfer, review).await;
+        store.allow_older(required.allow_older);
+        if core::mem::replace(&mut self.withdrawn, self.slots.withdrawn()) != self.withdrawn {
+            self.peers.forget_runs();
+        }
         let mut operator = SessionOperator::new(self.state, self.events, self.lockouts.as_deref_mut());
-        let mut receiver = Receiver::<SessionEnvironment<'_, 'a, B, L>> {
+        let mut receiver = Receiver::<SessionEnvironment<'_, '_, B, V, L>> {
             policy: &policy,
             peers: &mut self.peers,
-            store: &mut *store,
+            store: &mut store,
             operator: &mut operator,
             clock: self.clock,
             rng: &mut *self.rng,
@@ -165,14 +176,15 @@ impl<'a, B: Board + 'a> Sessions<'a, B> {
 }
 
 /// The types with which core's receiver works on a board: the operator borrows for `'o`, the store for `'s`.
-struct SessionEnvironment<'o, 's, B, L>(PhantomData<(&'o (), &'s (), B, L)>);
+struct SessionEnvironment<'o, 's, B, V, L>(PhantomData<(&'o (), &'s (), B, V, L)>);
 
-impl<'o, 's, B: Board + 's, L: Link> Environment for SessionEnvironment<'o, 's, B, L>
+impl<'o, 's, B: Board + 's, V: Review<B::Mutex, B::Flash> + 's, L: Link> Environment
+    for SessionEnvironment<'o, 's, B, V, L>
 where
     B::Mutex: 'o,
 {
     type Link = L;
-    type Store = Store<'s, B>;
+    type Store = Store<'s, B, V>;
     type Operator = SessionOperator<'o, B::Mutex>;
     type Clock = B::Clock;
     type Rng = B::Rng;
@@ -188,6 +200,24 @@ impl Drop for WipeBuffersOnDrop<'_, '_> {
         tls.zeroize();
         frame.zeroize();
         plain.zeroize();
+    }
+}
+
+/// A review that rejects the folder when its time is over.
+struct LimitedReview<'s, V, K> {
+    review: &'s mut V,
+    clock: &'s K,
+}
+
+impl<M: RawMutex, F: NorFlash, V: Review<M, F>, K: Clock> Review<M, F> for LimitedReview<'_, V, K> {
+    const REVIEWS: bool = V::REVIEWS;
+
+    async fn review(&mut self, folder: &Folder<'_, M, F>) -> Result<(), Rejection> {
+        let limit = self.clock.sleep_until(self.clock.now() + V::LIMIT_MS);
+        match select(self.review.review(folder), limit).await {
+            Either::First(verdict) => verdict,
+            Either::Second(()) => Err(Rejection::TIMEOUT),
+        }
     }
 }
 

@@ -91,7 +91,7 @@ fn wrong_codes_lock_the_sender_out(kind: &Kind) {
     let code = board.code();
     let wrong = if code == "0000" { "1111" } else { "0000" };
     let mut sender = site.send();
-    for says in ["gave a wrong code; 2 tries left.", "gave a wrong code; 1 try left.", "has to wait"] {
+    for says in ["sent a wrong code. 2 tries left.", "sent a wrong code. 1 try left.", "locked out"] {
         sender.answer("code", wrong);
         board.sees(says);
     }
@@ -128,7 +128,7 @@ fn an_unknown_sender_is_refused(kind: &Kind) {
     stranger.call(&["trust", "add", "kitchen", "--receives"]).arg(certificate(&site)).run().well();
     let mut board = site.listening();
     site.sending(&stranger).run().failed(11, "identity", &["does not trust"]);
-    board.sees("Somebody was refused: it is not trusted here.");
+    board.sees("A connection was refused: it is not trusted here.");
     board.asked("list", "There is no folder.");
 }
 
@@ -141,7 +141,7 @@ fn another_board_is_not_taken_for_this_one(kind: &Kind) {
     site.laptop.call(&["trust", "add", "kitchen", "--receives"]).arg(known).run().well();
     let mut board = site.listening();
     site.deliver().failed(11, "identity", &["not trusted here"]);
-    board.sees("Somebody was refused: it does not trust this board.");
+    board.sees("A connection was refused: it does not trust this board.");
 }
 
 fn every_start_goes_on_with_the_seed_that_was_flashed(kind: &Kind) {
@@ -166,7 +166,7 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
     // Sending the same folder again transfers nothing, and creates no new generation.
     let again = site.deliver().well();
     assert_eq!(again.last("committed")["sent"], 0);
-    board.sees("All of it is here already.");
+    board.sees("The whole folder is here already.");
     board.sees("generation 1.");
     board.unplug();
     let mut board = site.listening();
@@ -236,12 +236,12 @@ fn a_held_folder_stays(kind: &Kind) {
     let waits_for_a_reader = |event: &Value| event["what"] == "reader";
     let refused = site.deliver().failed(15, "refused", &[]);
     assert!(refused.all("waiting").any(waits_for_a_reader));
-    board.sees("still read, or held here");
+    board.sees("the slot is still read");
     board.asked("show a", "second");
     let mut sender = site.send();
     sender.await_that("waiting", waits_for_a_reader);
-    board.sees("Waiting until nobody reads");
-    board.asked("release", "not held any more");
+    board.sees("Waiting until the slot");
+    board.asked("release", "no longer held");
     sender.end().well();
     board.asked("show a", "third");
 }
@@ -274,7 +274,7 @@ fn a_vanished_sender_comes_back(kind: &Kind) {
     let ended = site.deliver().well();
     let committed = ended.last("committed");
     assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
-    board.sees("Continuing at");
+    board.sees("Resuming at");
     board.asked("verify", "Sound");
 }
 

@@ -10,7 +10,7 @@ use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
-use waft_core::sealed::ChaChaCipher;
+use waft_receiver::board::ChaChaCipher;
 use waft_receiver::board::{self, Load, Startup};
 use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::entropy::{Random, Trng};

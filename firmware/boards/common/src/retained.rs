@@ -13,7 +13,7 @@
 
 use core::fmt;
 
-use waft_core::session::peers::LockoutSnapshot;
+use waft_receiver::board::LockoutSnapshot;
 use waft_receiver::board::StartReason;
 
 use crate::report::{Cause, Report};

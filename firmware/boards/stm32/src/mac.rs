@@ -1,7 +1,7 @@
 //! The board's Ethernet address, derived from the chip's unique ID: the same at each start, and different on each
 //! board.
 
-use waft_core::digest::Digest;
+use waft_receiver::slots::Digest;
 
 /// Bits of the first byte: locally administered, and multicast.
 const LOCAL: u8 = 0b10;

@@ -17,9 +17,9 @@ use crate::tls::guard::Tcp;
 
 /// A clock that the tests advance.
 #[derive(Default)]
-struct Hand(Cell<u64>);
+struct ManualClock(Cell<u64>);
 
-impl Clock for Hand {
+impl Clock for ManualClock {
     fn now(&self) -> u64 {
         self.0.get()
     }
@@ -48,12 +48,12 @@ struct Peer {
 type Arriving = RefCell<VecDeque<Rc<Peer>>>;
 
 #[derive(Default)]
-struct Plug {
+struct TestSocket {
     arriving: Rc<Arriving>,
     peer: Option<Rc<Peer>>,
 }
 
-impl Plug {
+impl TestSocket {
     fn peer(&self) -> &Peer {
         self.peer.as_ref().expect("a peer is connected")
     }
@@ -65,11 +65,11 @@ impl Plug {
     }
 }
 
-impl ErrorType for Plug {
+impl ErrorType for TestSocket {
     type Error = Infallible;
 }
 
-impl Read for Plug {
+impl Read for TestSocket {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         self.readable().await?;
         let mut says = self.peer().says.borrow_mut();
@@ -79,7 +79,7 @@ impl Read for Plug {
     }
 }
 
-impl Write for Plug {
+impl Write for TestSocket {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         self.peer().told.borrow_mut().extend(bytes);
         Ok(bytes.len())
@@ -90,13 +90,13 @@ impl Write for Plug {
     }
 }
 
-impl Tcp for Plug {
+impl Tcp for TestSocket {
     async fn readable(&mut self) -> Result<(), Infallible> {
         poll_fn(|_| if self.peer().says.borrow().is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }).await
     }
 }
 
-impl Socket for Plug {
+impl Socket for TestSocket {
     type Address = SocketAddr;
 
     async fn listen(&mut self, _: Option<SocketAddr>) -> ListenEvent<SocketAddr> {
@@ -128,17 +128,17 @@ impl Socket for Plug {
 }
 
 /// A board with two sockets for sessions, and the last one, which only refuses.
-struct Scene {
-    backlog: Backlog<'static, Plug, Hand, 3>,
-    clock: &'static Hand,
+struct Fixture {
+    backlog: Backlog<'static, TestSocket, ManualClock, 3>,
+    clock: &'static ManualClock,
     arriving: Rc<Arriving>,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
-        let clock: &Hand = Box::leak(Box::default());
+        let clock: &ManualClock = Box::leak(Box::default());
         let arriving = Rc::<Arriving>::default();
-        let sockets = [(); 3].map(|()| Plug { arriving: arriving.clone(), peer: None });
+        let sockets = [(); 3].map(|()| TestSocket { arriving: arriving.clone(), peer: None });
         let (state, address) = (Box::leak(Box::new(OperatorState::new())), Box::leak(Box::default()));
         Self { backlog: Backlog::new(Box::leak(Box::new(sockets)), clock, state, address), clock, arriving }
     }
@@ -158,7 +158,7 @@ impl Scene {
 
     /// Polls until the board has nothing left to do now. Returns the connection that may have the next session, if any.
     fn next(&mut self) -> Option<usize> {
-        let mut next = pin!(self.backlog.next());
+        let mut next = pin!(self.backlog.next(|| false));
         (0..20).find_map(|_| match poll_once(next.as_mut()) {
             Poll::Ready(at) => Some(at),
             Poll::Pending => None,
@@ -169,7 +169,7 @@ impl Scene {
     fn fails(&mut self, cost: u64) {
         let at = self.next().expect("a connection may have a session");
         let clock = self.clock;
-        let session = async |_: &mut Plug, _: &ActiveSession| clock.0.update(|now| now + cost);
+        let session = async |_: &mut TestSocket, _: &ActiveSession| clock.0.update(|now| now + cost);
         assert!(poll_once(self.backlog.serve(at, session)).is_ready());
     }
 
@@ -178,7 +178,7 @@ impl Scene {
     fn keeps_waiting(&mut self, most: u64) -> Option<u64> {
         let at = self.next().expect("a connection may have a session");
         let (clock, begun) = (self.clock, self.clock.now());
-        let mut held = pin!(self.backlog.serve(at, async |_: &mut Plug, _: &ActiveSession| pending().await));
+        let mut held = pin!(self.backlog.serve(at, async |_: &mut TestSocket, _: &ActiveSession| pending().await));
         loop {
             if (0..20).any(|_| poll_once(held.as_mut()).is_ready()) {
                 return Some(clock.now() - begun);
@@ -196,99 +196,99 @@ const SENDER: u8 = 2;
 
 #[test]
 fn failed_handshakes_are_charged() {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     for _ in 0..4 {
-        scene.connects(STRANGER);
-        scene.fails(1_000);
+        fixture.connects(STRANGER);
+        fixture.fails(1_000);
     }
-    scene.connects(STRANGER);
-    assert_eq!(scene.next(), None, "what was saved is kept for others");
-    scene.passes(2_000);
-    assert!(scene.next().is_some());
+    fixture.connects(STRANGER);
+    assert_eq!(fixture.next(), None, "what was saved is kept for others");
+    fixture.passes(2_000);
+    assert!(fixture.next().is_some());
 }
 
 #[test]
 fn a_session_that_is_authenticated_costs_nothing() {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     for _ in 0..100 {
-        scene.connects(SENDER);
-        let at = scene.next().expect("nothing is charged");
-        let clock = scene.clock;
-        let session = async |_: &mut Plug, active: &ActiveSession| {
+        fixture.connects(SENDER);
+        let at = fixture.next().expect("nothing is charged");
+        let clock = fixture.clock;
+        let session = async |_: &mut TestSocket, active: &ActiveSession| {
             clock.0.update(|now| now + 500);
             active.authenticated();
         };
-        assert!(poll_once(scene.backlog.serve(at, session)).is_ready());
+        assert!(poll_once(fixture.backlog.serve(at, session)).is_ready());
     }
 }
 
 #[test]
 fn a_peer_without_failures_comes_before_those_with() {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     for _ in 0..4 {
-        scene.connects(STRANGER);
-        scene.fails(1_000);
+        fixture.connects(STRANGER);
+        fixture.fails(1_000);
     }
-    let stranger = scene.connects(STRANGER);
-    assert_eq!(scene.next(), None);
-    let sender = scene.connects(SENDER);
-    scene.fails(1);
-    assert_eq!(scene.next(), None);
+    let stranger = fixture.connects(STRANGER);
+    assert_eq!(fixture.next(), None);
+    let sender = fixture.connects(SENDER);
+    fixture.fails(1);
+    assert_eq!(fixture.next(), None);
     assert_eq!([stranger, sender].map(|peer| peer.end.get()), [None, Some(End::Closed)], "the sender had the session");
 }
 
 #[test]
 fn those_with_failures_make_room_for_one_without() {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     for _ in 0..4 {
-        scene.connects(STRANGER);
-        scene.fails(1_000);
+        fixture.connects(STRANGER);
+        fixture.fails(1_000);
     }
     // They wait at both sockets for sessions, and may not have a session yet.
-    let strangers = [scene.connects(STRANGER), scene.connects(STRANGER)];
-    assert_eq!(scene.next(), None);
-    let third = scene.connects(STRANGER);
-    assert_eq!(scene.next(), None);
+    let strangers = [fixture.connects(STRANGER), fixture.connects(STRANGER)];
+    assert_eq!(fixture.next(), None);
+    let third = fixture.connects(STRANGER);
+    assert_eq!(fixture.next(), None);
     assert_eq!(*third.told.borrow(), ClearRefusal::Busy.to_bytes());
     assert!(strangers.iter().all(|peer| peer.end.get().is_none()), "equals make no room");
-    scene.passes(GRACE_MS);
-    let turned = scene.connects(SENDER);
-    assert_eq!(scene.next(), None);
+    fixture.passes(GRACE_MS);
+    let turned = fixture.connects(SENDER);
+    assert_eq!(fixture.next(), None);
     assert_eq!(*turned.told.borrow(), ClearRefusal::Busy.to_bytes());
     assert_eq!(strangers.iter().filter(|peer| peer.end.get() == Some(End::Reset)).count(), 1);
     // The sender tries again.
-    let sender = scene.connects(SENDER);
-    scene.fails(1);
-    assert_eq!(scene.next(), None);
+    let sender = fixture.connects(SENDER);
+    fixture.fails(1);
+    assert_eq!(fixture.next(), None);
     assert_eq!(sender.end.get(), Some(End::Closed), "it had the session");
 }
 
 #[test]
 fn a_session_that_yields_is_reset() {
-    let mut scene = Scene::new();
-    let (silent, _) = (scene.connects(STRANGER), scene.connects(SENDER));
-    assert_eq!(scene.keeps_waiting(10_000), Some(YIELD_MS));
+    let mut fixture = Fixture::new();
+    let (silent, _) = (fixture.connects(STRANGER), fixture.connects(SENDER));
+    assert_eq!(fixture.keeps_waiting(10_000), Some(YIELD_MS));
     assert_eq!(silent.end.get(), Some(End::Reset), "it is not listened to any longer");
 }
 
 #[test]
 fn where_nobody_else_waits_a_peer_has_longer() {
-    let mut scene = Scene::new();
-    scene.connects(STRANGER);
-    assert_eq!(scene.keeps_waiting(2 * YIELD_MAX_MS), None);
+    let mut fixture = Fixture::new();
+    fixture.connects(STRANGER);
+    assert_eq!(fixture.keeps_waiting(2 * YIELD_MAX_MS), None);
 }
 
 #[test]
 fn now_and_then_a_peer_has_longer() {
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     let mut took = [0; 64];
     for took in &mut took {
-        scene.connects(STRANGER);
-        scene.connects(SENDER);
-        *took = scene.keeps_waiting(10_000).expect("another waits");
+        fixture.connects(STRANGER);
+        fixture.connects(SENDER);
+        *took = fixture.keeps_waiting(10_000).expect("another waits");
         // The session of the other peer ends by itself; afterwards the budget recovers what was charged.
-        scene.fails(0);
-        scene.passes(10_000);
+        fixture.fails(0);
+        fixture.passes(10_000);
     }
     let times = |factor| took.iter().filter(|took| **took == factor * YIELD_MS).count();
     assert_eq!([1, 2, 4, 8].map(times), [48, 12, 3, 1], "{took:?}");

@@ -56,17 +56,17 @@ impl<'l> Command<'l> {
 }
 
 const HELP: [&str; 12] = [
-    "status       who this board is, what it holds, whom it trusts",
-    "code         the code that a sender has to give",
+    "status       name, address, trusted senders, folder, free space",
+    "code         the code that a sender has to enter",
     "list         the folder's entries",
     "show PATH    the beginning of a file, as text",
     "digest       the folder's digest, as in the sender's receipt",
     "verify       reads everything back, and names every damaged file",
-    "hold         keeps this folder: a transfer that needs its place is refused",
-    "release      ends that",
-    "decline      says no to the folder that is offered",
+    "hold         keeps the current folder: a transfer that needs its slot is refused",
+    "release      ends `hold`",
+    "decline      declines the offered folder",
     "forget       forgets the folder",
-    "reset-guard  lets each sender send a folder that is older than its last",
+    "reset-guard  allows each sender to send an older folder than its last one",
     "While a key is asked for, type the key.",
 ];
 
@@ -147,10 +147,10 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             match entries.next().await {
                 Ok(None) => return,
                 Ok(Some(Listed { entry, file: Some(file) })) => {
-                    self.terminal.print_foreign(format_args!("{:>9}  ", file.size()), entry.path.as_str()).await;
+                    self.terminal.print_untrusted(format_args!("{:>9}  ", file.size()), entry.path.as_str()).await;
                 }
                 Ok(Some(Listed { entry, file: None })) => {
-                    self.terminal.print_foreign("directory  ", entry.path.as_str()).await;
+                    self.terminal.print_untrusted("directory  ", entry.path.as_str()).await;
                 }
                 Err(error) => return self.print_read_error(error).await,
             }
@@ -170,7 +170,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         loop {
             match verification.next().await {
                 Ok(Some((_, true))) => {}
-                Ok(Some((path, false))) => self.terminal.print_foreign("Damaged: ", path.as_str()).await,
+                Ok(Some((path, false))) => self.terminal.print_untrusted("Damaged: ", path.as_str()).await,
                 Ok(None) => break,
                 Err(error) => return self.print_read_error(error).await,
             }
@@ -202,7 +202,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             let line = piece[..read].iter().position(|byte| *byte == b'\n');
             let text = &piece[..line.unwrap_or_else(|| whole(&piece[..read]))];
             let shown = if line.is_some() { text.strip_suffix(b"\r").unwrap_or(text) } else { text };
-            self.terminal.add_foreign(shown).await;
+            self.terminal.add_untrusted(shown).await;
             at += text.len() as u32 + u32::from(line.is_some());
             if line.is_some() || at >= file.size().min(SHOWN) {
                 self.terminal.end().await;
@@ -227,7 +227,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
 
     async fn release(&mut self) {
         let text = match self.held.take() {
-            Some(_) => "It is not held any more.",
+            Some(_) => "The folder is no longer held.",
             None => "Nothing is held.",
         };
         self.terminal.print(text).await;

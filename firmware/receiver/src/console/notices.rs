@@ -6,7 +6,7 @@ use embedded_io_async::{Read, Write};
 use waft_core::session::receiver::Event;
 
 use super::Dialogue;
-use super::text::{self, Bytes, Code, Files, Tries};
+use super::text::{self, Bytes, Code, Files, TriesLeft};
 use crate::board::Board;
 use crate::operator::{Control, KeyRequest, Notice};
 
@@ -42,14 +42,16 @@ impl<B: Board> fmt::Display for NoticeText<'_, '_, B> {
             Notice::Code => Code(control.code()).fmt(f),
             Notice::KeyRequest => match control.key_request() {
                 Some(request) => write_request(f, request, peer),
-                None => f.write_str("The key is not asked for any more."),
+                None => f.write_str("The key is no longer needed."),
             },
             Notice::Session(event) => write_event(f, event, peer),
             Notice::Progress(percent) => write!(f, "{percent:3} %"),
-            Notice::Failed(error) => write!(f, "No new folder from {peer}: {}.", text::ending(error)),
-            Notice::Refused { peers: 1, last } => write!(f, "Somebody was refused: {}.", text::stranger(last)),
+            Notice::Failed(error) => write!(f, "No new folder from {peer}: {}.", text::session_failure(error)),
+            Notice::Refused { peers: 1, last } => {
+                write!(f, "A connection was refused: {}.", text::handshake_failure(last))
+            }
             Notice::Refused { peers, last } => {
-                write!(f, "{peers} more were refused; the last: {}.", text::stranger(last))
+                write!(f, "{peers} more connections were refused. The last one: {}.", text::handshake_failure(last))
             }
             Notice::Dropped(count) => write!(f, "(Lines left out here, because too much happened at once: {count})"),
         }
@@ -65,25 +67,25 @@ fn write_request(
     let (files, bytes) = (Files(offered.shape.files), Bytes(offered.shape.total));
     match tries_left {
         None => write!(f, "Type the key that {peer} shows, for {files} ({bytes}); or `decline`."),
-        Some(left) => write!(f, "That was not the key; {} left.", Tries(left)),
+        Some(left) => write!(f, "The key is wrong. {} left.", TriesLeft(left)),
     }
 }
 
 fn write_event(f: &mut fmt::Formatter<'_>, event: Event, peer: &str) -> fmt::Result {
     match event {
-        Event::Connected(_) => write!(f, "{peer} is there."),
-        Event::CodeWrong { left } => write!(f, "{peer} gave a wrong code; {} left.", Tries(left)),
-        Event::Locked { seconds } => write!(f, "{peer} gave too many wrong codes, and has to wait {seconds} s."),
+        Event::Connected(_) => write!(f, "{peer} connected."),
+        Event::CodeWrong { left } => write!(f, "{peer} sent a wrong code. {} left.", TriesLeft(left)),
+        Event::Locked { seconds } => write!(f, "{peer} sent too many wrong codes. It is locked out for {seconds} s."),
         Event::CodeAccepted => f.write_str("The code is right."),
         Event::Offered(offered) => {
             write!(f, "{peer} offers {}, {}.", Files(offered.shape.files), Bytes(offered.shape.total))
         }
         Event::Hashing => f.write_str("The key is right."),
-        Event::Waiting => f.write_str("Waiting until nobody reads the folder in its place (`release` ends a `hold`)."),
+        Event::Waiting => f.write_str("Waiting until the slot is no longer read (`release` ends a `hold`)."),
         Event::Receiving { offset: 0, .. } => f.write_str("Receiving."),
-        Event::Receiving { offset, total } if offset == total => f.write_str("All of it is here already."),
-        Event::Receiving { offset, total } => write!(f, "Going on at {} of {}.", Bytes(offset), Bytes(total)),
-        Event::Verifying => f.write_str("All is here. Verifying."),
+        Event::Receiving { offset, total } if offset == total => f.write_str("The whole folder is here already."),
+        Event::Receiving { offset, total } => write!(f, "Resuming at {} of {}.", Bytes(offset), Bytes(total)),
+        Event::Verifying => f.write_str("Received. Verifying."),
         Event::Committed(receipt) => {
             let (files, bytes) = (Files(receipt.files), Bytes(receipt.bytes));
             write!(f, "The folder is in place: {files}, {bytes}, generation {}.", receipt.generation)

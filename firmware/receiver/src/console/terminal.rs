@@ -7,7 +7,7 @@ use embedded_io_async::{Read, Write};
 use heapless::{String, Vec};
 use zeroize::Zeroize;
 
-use super::text::Foreign;
+use super::text::Untrusted;
 
 /// The longest input line, in bytes.
 const LINE: usize = 256;
@@ -138,21 +138,21 @@ impl<I: Read + Write> Terminal<I> {
     }
 
     /// Prints a line of any length that contains untrusted text.
-    pub(super) async fn print_foreign(&mut self, before: impl fmt::Display, text: &str) {
+    pub(super) async fn print_untrusted(&mut self, before: impl fmt::Display, text: &str) {
         self.compose(format_args!("{before}"));
         self.add().await;
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(whole(rest));
-            self.add_foreign(now).await;
+            self.add_untrusted(now).await;
             rest = later;
         }
         self.end().await;
     }
 
     /// Appends at most [`PIECE`] bytes of untrusted text to the current output line, escaped.
-    pub(super) async fn add_foreign(&mut self, text: &[u8]) {
-        self.compose(format_args!("{}", Foreign(text)));
+    pub(super) async fn add_untrusted(&mut self, text: &[u8]) {
+        self.compose(format_args!("{}", Untrusted(text)));
         self.add().await;
     }
 
@@ -198,7 +198,7 @@ impl<I: Read + Write> Terminal<I> {
                 }
                 return true;
             }
-            BACKSPACE | DELETE => self.rub_out().await,
+            BACKSPACE | DELETE => self.delete_last().await,
             CTRL_C | CTRL_U => {
                 wipe(&mut self.typed);
                 self.overlong = false;
@@ -214,7 +214,7 @@ impl<I: Read + Write> Terminal<I> {
     }
 
     /// Deletes the last character.
-    async fn rub_out(&mut self) {
+    async fn delete_last(&mut self) {
         let last = self.typed.iter().rposition(|byte| byte & 0xC0 != 0x80).unwrap_or(0);
         let is_narrow = self.typed.get(last).is_some_and(u8::is_ascii);
         self.typed[last..].zeroize();

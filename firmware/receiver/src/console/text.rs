@@ -41,9 +41,9 @@ impl fmt::Display for Files {
 }
 
 /// A number of remaining attempts.
-pub(super) struct Tries(pub(super) u8);
+pub(super) struct TriesLeft(pub(super) u8);
 
-impl fmt::Display for Tries {
+impl fmt::Display for TriesLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 1 { f.write_str("1 try") } else { write!(f, "{} tries", self.0) }
     }
@@ -87,9 +87,9 @@ impl fmt::Display for Typed {
 
 /// Untrusted text: control characters and invalid UTF-8 are escaped, so that it cannot control the terminal. A tab is
 /// kept.
-pub(super) struct Foreign<'a>(pub(super) &'a [u8]);
+pub(super) struct Untrusted<'a>(pub(super) &'a [u8]);
 
-impl fmt::Display for Foreign<'_> {
+impl fmt::Display for Untrusted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for (index, part) in chunk.valid().split('\t').enumerate() {
@@ -103,30 +103,30 @@ impl fmt::Display for Foreign<'_> {
 }
 
 /// Why a handshake failed.
-pub(super) fn stranger(error: HandshakeError) -> &'static str {
+pub(super) fn handshake_failure(error: HandshakeError) -> &'static str {
     match error {
         HandshakeError::NotTrusted => "it is not trusted here",
-        HandshakeError::NotItsKey => "it does not hold the key of the certificate that it showed",
-        HandshakeError::NotProven => "it did not prove who it is",
+        HandshakeError::NotItsKey => "it does not have the key of its certificate",
+        HandshakeError::NotProven => "it did not prove its identity",
         HandshakeError::Rejected => "it does not trust this board",
         HandshakeError::TimedOut => "it took too long",
-        HandshakeError::Link(LinkError::Record(_) | LinkError::Tls) => "what it sent is no TLS",
+        HandshakeError::Link(LinkError::Record(_) | LinkError::Tls) => "it does not speak TLS",
         HandshakeError::Link(_) => "the connection broke",
     }
 }
 
 /// Why a session ended without a new folder.
-pub(super) fn ending(error: SessionError) -> &'static str {
+pub(super) fn session_failure(error: SessionError) -> &'static str {
     match error {
         SessionError::Refused(refusal) => refused(refusal),
-        SessionError::PeerCancelled(Cancel::Interrupted) => "its person stopped it",
+        SessionError::PeerCancelled(Cancel::Interrupted) => "its user stopped it",
         SessionError::PeerCancelled(Cancel::SourceChanged | Cancel::SourceUnreadable) => {
             "its folder changed or could not be read"
         }
         SessionError::PeerCancelled(_) => "it gave up",
         SessionError::Cancelled(_) => "it was stopped here",
-        SessionError::Disconnected => "the connection broke; sent again, it goes on from there",
-        SessionError::TimedOut => "it said nothing for too long; sent again, it goes on from there",
+        SessionError::Disconnected => "the connection broke; if it is sent again, it resumes",
+        SessionError::TimedOut => "it sent nothing for too long; if it is sent again, it resumes",
         SessionError::PeerMisbehaved(_) => "it broke the protocol",
         _ => "an error in this firmware",
     }
@@ -136,20 +136,21 @@ fn refused(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Version => "it speaks another version",
         Refusal::Locked { .. } => "too many wrong codes",
-        Refusal::CodeTimeout => "no code came",
+        Refusal::CodeTimeout => "no code came in time",
         Refusal::KeyWrong => "the key was wrong",
-        Refusal::KeyTimeout => "nobody typed the key",
+        Refusal::KeyTimeout => "the key was not typed in time",
         Refusal::Declined => "it was declined",
-        Refusal::KeyMode => "its key came in a way that is not taken here",
+        Refusal::KeyMode => "it uses a way to give the key that this board does not support",
         Refusal::Limit { limit: Limit::Chunk | Limit::Iterations } => {
             "the chunk size or the iterations of its key are out of bounds here"
         }
         Refusal::Limit { .. } | Refusal::NoSpace { .. } => "it is too large for this board",
-        Refusal::InUse => "the folder in its place is still read, or held here (`release` ends that)",
+        Refusal::InUse => "the slot is still read (`release` ends a `hold`), or receiving is paused",
         Refusal::Older => "it is older than what the same sender sent last",
         Refusal::Archive | Refusal::Chunk | Refusal::Protocol => "it broke the protocol",
         Refusal::Storage => "the flash failed",
         Refusal::Verify => "the flash did not keep what was written",
+        Refusal::Rejected { .. } => "the application rejected it",
         _ => "it was refused",
     }
 }
@@ -158,10 +159,10 @@ fn refused(refusal: Refusal) -> &'static str {
 pub(super) fn identity(error: IdentityError) -> &'static str {
     match error {
         IdentityError::Missing => "it has no identity: `waft provision` makes one",
-        IdentityError::NotAnIdentity => "something else stands where its identity should",
+        IdentityError::NotAnIdentity => "its identity sector holds something else",
         IdentityError::Version => "its identity was made by another version of waft",
         IdentityError::Length | IdentityError::Checksum => "its identity is damaged",
-        _ => "its identity makes no sense",
+        _ => "its identity is invalid",
     }
 }
 
@@ -234,7 +235,7 @@ mod tests {
                 "é\\u{202e}gpj.\\u{2066}\\u{200b}\\u{feff}\\u{9b}",
             ),
         ] {
-            assert_eq!(Foreign(text).to_string(), shown);
+            assert_eq!(Untrusted(text).to_string(), shown);
         }
     }
 }

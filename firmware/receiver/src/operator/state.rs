@@ -13,9 +13,11 @@ use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::{Channel, TrySendError};
 use embassy_sync::signal::Signal;
+use waft_core::archive::Shape;
+use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, KeyError, TransferKey};
-use waft_core::session::Clock;
-use waft_core::session::receiver::KeyAnswer;
+use waft_core::session::receiver::{Event, KeyAnswer};
+use waft_core::session::{Clock, Offered};
 use zeroize::Zeroize as _;
 
 use super::{KeyRequest, Notice};
@@ -43,6 +45,8 @@ pub(crate) struct OperatorState {
     /// Whether a key was typed that is still being checked.
     pub(crate) checks_key: Cell<bool>,
     answer: Signal<NoopRawMutex, KeyAnswer>,
+    /// Whether the memory of the queue may hold bytes that a session left on the stack.
+    is_dirty: Cell<bool>,
     /// The typed key, until the session takes it.
     key: RefCell<TransferKey>,
 }
@@ -59,6 +63,7 @@ impl OperatorState {
             request: Cell::new(None),
             checks_key: Cell::new(false),
             answer: Signal::new(),
+            is_dirty: Cell::new(false),
             key: RefCell::new(TransferKey::empty()),
         }
     }
@@ -73,6 +78,26 @@ impl OperatorState {
         }
     }
 
+    /// Called after a session, when its stack was wiped.
+    pub(crate) fn session_ended(&self) {
+        self.is_dirty.set(true);
+        self.clean_queue();
+    }
+
+    /// Overwrites the memory of the queue once it is empty. A notice is shorter than its place, and what moves it there
+    /// copies the bytes behind it as well: during a session they may be keys that the session left on the stack.
+    #[inline(never)]
+    fn clean_queue(&self) {
+        if !self.notices.is_empty() || !self.is_dirty.replace(false) {
+            return;
+        }
+        // The longest notice.
+        let shape = Shape { total: 0, files: 0, entries: 0, manifest: 0 };
+        let offered = Offered { sender: CertificateHash([0; 32]), created: 0, shape };
+        while self.notices.try_send(Notice::Session(Event::Offered(offered))).is_ok() {}
+        while self.notices.try_receive().is_ok() {}
+    }
+
     /// Counts a refused peer. It gets no notice of its own, because many peers could displace other notices.
     pub(crate) fn count_refused(&self, reason: HandshakeError) {
         let before = self.refused.get().map_or(0, |(peers, _)| peers);
@@ -81,6 +106,7 @@ impl OperatorState {
 
     /// The next notice. Cancel-safe.
     pub(crate) async fn next(&self, clock: &impl Clock) -> Notice {
+        self.clean_queue();
         if let count @ 1.. = self.dropped.take() {
             return Notice::Dropped(count);
         }
@@ -149,7 +175,6 @@ mod tests {
     use std::vec::Vec;
 
     use embassy_futures::{block_on, poll_once};
-    use waft_core::session::receiver::Event;
 
     use super::*;
 
@@ -187,6 +212,19 @@ mod tests {
         assert_eq!(shown.len(), 1 + NOTICES);
         assert!(matches!(shown[1], Notice::Session(Event::Locked { seconds: 3 })), "the newest are kept");
         assert_eq!(all(&state).len(), 0, "they are reported once");
+    }
+
+    #[test]
+    fn a_queue_is_cleaned_when_it_is_empty_and_loses_no_notice() {
+        let state = OperatorState::new();
+        state.notify(Notice::Progress(10));
+        state.session_ended();
+        assert!(state.is_dirty.get(), "a notice waits");
+        assert_eq!(all(&state), [Notice::Progress(10)]);
+        assert!(!state.is_dirty.get());
+        state.session_ended();
+        assert!(!state.is_dirty.get());
+        assert_eq!(all(&state), []);
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Fou
 impl Block {
     fn new(index: u8, head: Head) -> Self {
         let (is_open, lack, has_gap, unread) = (false, Lack::Blank, false, false);
-        let (state, snapshot, next, appended) = (State::default(), 0, 1, 0);
+        let (state, snapshot, next, appended) = (State::new(), 0, 1, 0);
         Self { index, head, state, snapshot, next, appended, is_open, lack, has_gap, unread }
     }
 

@@ -59,9 +59,26 @@ pub(super) struct Journal {
     doubtful: bool,
     /// Why the journal may contain more than `state`.
     trouble: Option<Trouble>,
+    /// Whether the journal was read from the flash. **Before that, nothing is written.**
+    is_read: bool,
 }
 
 impl Journal {
+    /// A journal that was not read yet. Nothing may be appended to it.
+    pub(super) const fn unread() -> Self {
+        Self {
+            state: State::new(),
+            block: None,
+            head: Head { sequence: 0, snapshot: 0, before: 0 },
+            next: 0,
+            fresh: false,
+            settled: true,
+            doubtful: false,
+            trouble: None,
+            is_read: false,
+        }
+    }
+
     /// Reads the journal from the flash. Writes nothing.
     pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Self {
         let Found { live, doubtful, trouble } = blocks::read(area).await;
@@ -73,7 +90,8 @@ impl Journal {
             settled: live.as_ref().is_none_or(Block::is_settled),
             doubtful,
             trouble,
-            state: live.map(|live| live.state).unwrap_or_default(),
+            is_read: true,
+            state: live.map_or(State::new(), |live| live.state),
         }
     }
 
@@ -97,9 +115,20 @@ impl Journal {
         self.trouble
     }
 
-    /// Drops the committed folder from the state. The flash only reflects this after the next rotation.
-    pub(super) fn disown(&mut self) {
-        self.state.committed = None;
+    /// The folder that was committed before, if nothing was written over it.
+    pub(super) fn previous(&self) -> Option<Committed> {
+        self.state.previous.filter(|_| self.trouble.is_none())
+    }
+
+    /// Whether the journal was read, and everything in it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.is_read && self.trouble.is_none()
+    }
+
+    /// Drops the committed folder, and the one before, from the state. The flash only reflects this after the next
+    /// rotation.
+    pub(super) fn drop_folders(&mut self) {
+        self.state.forget();
     }
 
     /// **Rotates if the last record was never acknowledged, before readers see its effect**, because a torn record may
@@ -117,7 +146,7 @@ impl Journal {
         area: &Area<'_, M, F>,
         record: &Record,
     ) -> Result<(), Fault> {
-        if self.trouble.is_some() {
+        if self.trouble.is_some() || !self.is_read {
             return Err(Fault);
         }
         self.make_ready(area, record.cells()).await?;
@@ -146,7 +175,7 @@ impl Journal {
         if trouble.is_some() {
             // Unread records may be newer than the ones that were read, so no folder moves to the other block. No slot
             // is marked as never used either: if this fails, the folder may still exist.
-            self.state.committed = None;
+            self.state.forget();
             self.block.get_or_insert(1);
         }
         let forgotten = self.append(area, &Record::Forget { generation: self.state.generation }).await;

@@ -13,17 +13,18 @@
 //! +----------+-----------------+-----------+- - -+-----------------+-----------+------+
 //!
 //! a journal block: cells of 32 bytes; a record takes one to five of them (see `record`)
-//! +------+-----------------------------------------------+-----------------+-----------------------+- - - -
-//! | head | snapshot: COMMIT CLEAR STAMP.. BEGIN PROGRESS | SETTLED SETTLED | appended records      | blank
-//! +------+-----------------------------------------------+-----------------+-----------------------+- - - -
+//! +------+-------------------------------------------------+-----------------+-----------------------+- - - -
+//! | head | snapshot: COMMIT.. CLEAR STAMP.. BEGIN PROGRESS | SETTLED SETTLED | appended records      | blank
+//! +------+-------------------------------------------------+-----------------+-----------------------+- - - -
 //!   written after its snapshot
 //!
 //! the other block: blank, except for a copy of that head in its second cell
 //!
 //! a transfer: BEGIN PROGRESS PROGRESS ... COMMIT SETTLED
+//! back to the folder before: REVERT SETTLED
 //! ```
 //!
-//! A [`SlotStore`] is the [`Store`](waft_core::session::Store) of a session. Applications read through [`Folder`]s,
+//! A [`SlotStore`] is the [`Store`] of a session. Applications read through [`Folder`]s,
 //! which they get from [`Slots`]. Power may fail, and a write may be torn, at any instant: afterwards the slots contain
 //! either the old folder or the new one. These rules ensure that:
 //!
@@ -40,15 +41,18 @@
 //! | resume only at boundaries of erase blocks | `Stage::resume`, `Stage::flush` |
 //! | record in this boot's journal where a transfer resumes, before erasing there | `Stage::announce` |
 //! | never erase the slot of the committed folder | `SlotStore::free_slot` |
-//! | read back and verify before COMMIT | `SlotStore::conclude` |
-//! | rotate before exposing a record that was never acknowledged: COMMIT, FORGET, CLEAR, STAMP | `Journal::settle` |
+//! | read back and verify before COMMIT, and before REVERT | `SlotStore::verify_and_commit`, `change::revert` |
+//! | the folder before is lost with the first record of a transfer into its slot | `State::apply` |
+//! | rotate before exposing a record that was never acknowledged: COMMIT, FORGET, REVERT, CLEAR, STAMP | `Journal::settle` |
 
 mod area;
 mod blocks;
+mod change;
 mod check;
 mod folder;
 mod journal;
 mod record;
+mod review;
 mod stage;
 mod state;
 mod store;
@@ -64,11 +68,21 @@ use embassy_sync::mutex::Mutex;
 use embassy_sync::waitqueue::MultiWakerRegistration;
 use embedded_storage_async::nor_flash::NorFlash;
 
+pub use waft_core::archive::{Entry, Kind, Modified};
+pub use waft_core::digest::Digest;
+pub use waft_core::limits::PATH_MAX;
+pub use waft_core::path::RelPath;
+pub use waft_core::session::{Offered, Receipt, Store, StoreError};
+
 pub use area::{ERASE_MAX, ERASE_MIN, LayoutError, Slot};
+pub use change::{Pause, RevertError};
 pub use folder::{Entries, File, Folder, Listed, ReadError, Verdict, Verification};
+pub use review::{AcceptAll, Rejection, Review};
 pub use store::{BUFFER_MIN, MountError, SlotStore, Transfer};
 
 use area::Area;
+use change::is_not_stored;
+use journal::Journal;
 use record::Committed;
 
 /// Why no folder is shown and none is received, although one may exist. [`SlotStore::forget`] discards what may exist.
@@ -85,6 +99,9 @@ pub enum Trouble {
 /// The number of senders whose newest stamp is kept for the rollback guard.
 pub const STAMPS: usize = 8;
 
+/// The length of the pieces in which a folder is read back to revert to it.
+const PIECE: usize = 256;
+
 /// The number of tasks that can wait in [`Slots::changed`] without waking each other.
 const WAITING: usize = 4;
 
@@ -92,6 +109,8 @@ const WAITING: usize = 4;
 pub struct Slots<'f, M: RawMutex, F> {
     area: Area<'f, M, F>,
     shared: BlockingMutex<M, RefCell<Shared>>,
+    /// What may be written. A [`SlotStore`] locks it as long as it exists.
+    journal: Mutex<M, Journal>,
 }
 
 /// The state that readers share with the store.
@@ -104,17 +123,86 @@ struct Shared {
     leases: [usize; 2],
     /// The tasks that wait for another folder.
     waiting: MultiWakerRegistration<WAITING>,
+    /// How often a folder was forgotten or reverted.
+    withdrawn: u32,
+    /// The number of [`Pause`]s.
+    pauses: usize,
 }
 
 impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// The slots in `region` of a flash, which must consist of at least four whole erase blocks that nothing else
-    /// writes. Readers find no folder before [`SlotStore::mount`].
+    /// writes. Readers find no folder before [`mount`](Self::mount), which the receiver calls.
     pub async fn new(flash: &'f Mutex<M, F>, region: Range<u32>) -> Result<Self, LayoutError> {
         let capacity = flash.lock().await.capacity();
         let area = Area::new(flash, region, capacity)?;
         let waiting = MultiWakerRegistration::new();
-        let shared = Shared { committed: None, trouble: None, leases: [0; 2], waiting };
-        Ok(Self { area, shared: BlockingMutex::new(RefCell::new(shared)) })
+        let shared = Shared { committed: None, trouble: None, leases: [0; 2], waiting, withdrawn: 0, pauses: 0 };
+        let shared = BlockingMutex::new(RefCell::new(shared));
+        Ok(Self { area, shared, journal: Mutex::new(Journal::unread()) })
+    }
+
+    /// Reads the journal, and shows the committed folder to readers. Writes only if a power cut hit the end of a
+    /// commit. `buffer` is for reading; it holds at least [`BUFFER_MIN`] bytes.
+    pub async fn mount(&self, buffer: &mut [u8]) -> Result<(), MountError> {
+        if buffer.len() < BUFFER_MIN {
+            return Err(MountError::Buffer);
+        }
+        let mut locked = self.journal.lock().await;
+        let mut journal = Journal::read(&self.area).await;
+        if let Some(committed) = journal.doubtful()
+            && is_not_stored(self, &committed, buffer).await
+        {
+            journal.drop_folders();
+        }
+        journal.settle(&self.area).await;
+        self.show(journal.committed(), journal.trouble());
+        *locked = journal;
+        Ok(())
+    }
+
+    /// Goes back to the folder that was committed before the current one. Readers get it as the changed folder, with the
+    /// generation that it had; the generation of the folder that is left is not used again. Every sender may send any
+    /// folder anew, also the one that is left, in a run of its own.
+    ///
+    /// This works once: until the next commit there is no folder before. A transfer that begins to overwrite the folder
+    /// before ends the possibility, too. Waits while a session uses the slots, and reads the whole folder back first.
+    /// Power may be cut at any instant: afterwards the current folder is there, or the one before.
+    pub async fn revert(&self) -> Result<(), RevertError> {
+        change::revert(self, &mut *self.journal.lock().await, &mut [0; PIECE]).await
+    }
+
+    /// Forgets the committed folder, and any folder that the trouble may hide. Current readers of the folder may
+    /// continue. Waits while a session uses the slots.
+    pub async fn forget(&self) -> Result<(), StoreError> {
+        change::forget(self, &mut *self.journal.lock().await).await
+    }
+
+    /// Forgets the creation times of the senders' newest archives, so that each sender may send an older one. Waits
+    /// while a session uses the slots.
+    pub async fn reset_guard(&self) -> Result<(), StoreError> {
+        change::reset_guard(self, &mut *self.journal.lock().await).await
+    }
+
+    /// Pauses receiving: until the value is dropped, senders hear that the receiver is busy, and try again for a while.
+    /// A transfer that is running goes on; [`Pause::idle`] waits for its end.
+    pub fn pause(&self) -> Pause<'_, M, F> {
+        self.shared(|shared| shared.pauses += 1);
+        Pause { slots: self }
+    }
+
+    /// Whether receiving is paused.
+    pub fn is_paused(&self) -> bool {
+        self.shared(|shared| shared.pauses > 0)
+    }
+
+    /// Waits until no session uses the slots.
+    pub(crate) async fn idle(&self) {
+        drop(self.journal.lock().await);
+    }
+
+    /// How often a folder was forgotten or reverted. What is remembered about the runs of senders is void then.
+    pub(crate) fn withdrawn(&self) -> u32 {
+        self.shared(|shared| shared.withdrawn)
     }
 
     /// The length of the longest archive that fits, in bytes.
@@ -131,6 +219,12 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
             Some(committed)
         })?;
         Some(Folder::new(self, committed))
+    }
+
+    /// A verified folder that is not committed yet, under a lease.
+    fn candidate(&self, committed: Committed) -> Folder<'_, M, F> {
+        self.shared(|shared| shared.lease(committed.slot));
+        Folder::new(self, committed)
     }
 
     /// Waits until the committed folder has another generation than `generation`, and returns it under a lease.
@@ -160,6 +254,12 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// Why [`folder`](Self::folder) returns `None` although a folder may exist.
     pub fn trouble(&self) -> Option<Trouble> {
         self.shared(|shared| shared.trouble)
+    }
+
+    /// Shows another state after a folder was forgotten or reverted.
+    fn withdraw(&self, committed: Option<Committed>) {
+        self.shared(|shared| shared.withdrawn = shared.withdrawn.wrapping_add(1));
+        self.show(committed, None);
     }
 
     fn show(&self, committed: Option<Committed>, trouble: Option<Trouble>) {

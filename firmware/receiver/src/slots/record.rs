@@ -14,15 +14,17 @@
 //!   6     1    ABANDON                                    forgets the transfer
 //!   7     1    FORGET    generation:8                     no folder is committed; generations continue from this one
 //!   8     1    SETTLED                                    the records before it were acknowledged
+//!   9     1    REVERT    generation:8                     the folder before, which has this generation, is committed again
 //! sizes = total:4 manifest:4 entries:4 files:4
 //!
 //! head, cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2 cells before:2, zeros, checksum:6
-//! mark, cell 0 of a slot:  "WAFTVOID" version:1, zeros, checksum:6        no folder was ever committed, see `journal`
+//! mark, cell 0 of a slot:  "WAFTVOID" 1,         zeros, checksum:6        no folder was ever committed, see `journal`
 //! ```
 //!
 //! Every version of this format keeps the first nine bytes of a head, its length and its checksum, so that each version
 //! recognizes the blocks of all others. Everything else may change with the version. A new kind of record requires a
-//! new version.
+//! new version. Version 2 adds REVERT, and writes what a snapshot needs for it. This code reads both versions and writes
+//! version 2.
 
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
@@ -39,7 +41,11 @@ pub(super) const RECORD_MAX: usize = 5 * CELL;
 const CHECKSUM: usize = 6;
 const MAGIC: &[u8; 8] = b"WAFTSLOT";
 const VOID: &[u8; 8] = b"WAFTVOID";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The versions that this code reads.
+const VERSIONS: [u8; 2] = [1, VERSION];
+/// The version of the mark in a slot.
+const VOID_VERSION: u8 = 1;
 
 /// The shape of an archive that a slot can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +107,7 @@ pub(super) enum Record {
     Abandon,
     Forget { generation: u64 },
     Settled,
+    Revert { generation: u64 },
 }
 
 impl Record {
@@ -109,7 +116,7 @@ impl Record {
         match kind {
             1 | 4 => Some(2),
             3 => Some(5),
-            2 | 5..=8 => Some(1),
+            2 | 5..=9 => Some(1),
             _ => None,
         }
     }
@@ -138,7 +145,7 @@ impl Record {
                 fields.put(&sender.0);
                 fields.put(&created.to_be_bytes());
             }
-            Self::Forget { generation } => fields.put(&generation.to_be_bytes()),
+            Self::Forget { generation } | Self::Revert { generation } => fields.put(&generation.to_be_bytes()),
             Self::Clear | Self::Abandon | Self::Settled => {}
         }
         let bytes = &mut out[..self.cells() as usize * CELL];
@@ -168,13 +175,14 @@ impl Record {
             6 => Self::Abandon,
             7 => Self::Forget { generation: fields.u64()? },
             8 => Self::Settled,
+            9 => Self::Revert { generation: fields.u64()? },
             _ => return None,
         })
     }
 
     /// Whether readers or senders are told about the record, so that every later boot must read it in the same way.
     pub(super) fn is_to_be_settled(&self) -> bool {
-        matches!(self, Self::Commit(_) | Self::Stamp(_) | Self::Clear | Self::Forget { .. })
+        matches!(self, Self::Commit(_) | Self::Stamp(_) | Self::Clear | Self::Forget { .. } | Self::Revert { .. })
     }
 
     fn kind(&self) -> u8 {
@@ -187,6 +195,7 @@ impl Record {
             Self::Abandon => 6,
             Self::Forget { .. } => 7,
             Self::Settled => 8,
+            Self::Revert { .. } => 9,
         }
     }
 }
@@ -230,7 +239,8 @@ impl Head {
 
     fn fields(layout: &Layout, body: &[u8]) -> Option<Self> {
         let mut fields = Reader(body);
-        let same = fields.take()? == [VERSION];
+        let [version] = fields.take()?;
+        let same = VERSIONS.contains(&version);
         let same = same & (fields.u32()? == layout.block()) & (fields.u32()? == layout.slot());
         let (sequence, [snapshot, before]) = (fields.u32()?, [fields.take()?, fields.take()?].map(u16::from_be_bytes));
         same.then_some(Self { sequence, snapshot, before })
@@ -268,7 +278,7 @@ pub(super) fn void() -> [u8; CELL] {
     let mut cell = [0; CELL];
     let mut fields = Writer(&mut cell);
     fields.put(VOID);
-    fields.put(&[VERSION]);
+    fields.put(&[VOID_VERSION]);
     close(0, &mut cell);
     cell
 }

@@ -58,7 +58,7 @@ impl Stage {
             hasher.update(piece);
             self.sum = check::sum(self.sum, piece);
             let known = self.summary.is_some();
-            self.admit(manifest, piece).ok()?;
+            self.read_manifest(manifest, piece).ok()?;
             if !known && self.summary.is_some_and(|summary| !is_it(&summary.digest)) {
                 return None;
             }
@@ -89,7 +89,7 @@ impl Stage {
         if bytes.len() > (self.sizes.total - self.position) as usize {
             return Err(StoreError::Archive(ArchiveError::Trailing));
         }
-        self.admit(manifest, bytes).map_err(StoreError::Archive)?;
+        self.read_manifest(manifest, bytes).map_err(StoreError::Archive)?;
         self.sum = check::sum(self.sum, bytes);
         self.announce(area, journal).await?;
         while !bytes.is_empty() {
@@ -121,7 +121,7 @@ impl Stage {
     }
 
     /// Checks the part of `bytes` that belongs to the manifest.
-    fn admit(&mut self, manifest: &mut ManifestReader, bytes: &[u8]) -> Result<(), ArchiveError> {
+    fn read_manifest(&mut self, manifest: &mut ManifestReader, bytes: &[u8]) -> Result<(), ArchiveError> {
         if self.summary.is_some() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! The [`Store`] of a session on slots: receives an archive into the free slot, verifies it, and commits it.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::mutex::MutexGuard;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::ManifestReader;
 use waft_core::certificate::CertificateHash;
@@ -9,12 +10,12 @@ use waft_core::limits::{ENTRIES_MAX, MANIFEST_MAX, PATH_MAX};
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 use waft_core::wire::message::Limit;
 
-use super::Slots;
 use super::area::Slot;
-use super::check;
 use super::journal::Journal;
 use super::record::{CELL, Committed, Record, Sizes, Stamp};
+use super::review::{AcceptAll, Rejection, Review};
 use super::stage::Stage;
+use super::{RevertError, Slots, change, check};
 
 /// The shortest buffer, in bytes. A longer one, up to an erase block, needs fewer calls of the flash driver.
 pub const BUFFER_MIN: usize = 2 * CELL;
@@ -28,12 +29,12 @@ pub enum MountError {
 }
 
 /// The memory of the running transfer, about 4 KiB. It is separate from the store so that it is never moved.
-pub struct Transfer(Place);
+pub struct Transfer(Memory);
 
 // `Empty` is represented by zeros, so that a static value takes no flash.
 #[repr(u8)]
-#[expect(clippy::large_enum_variant, reason = "there is one, in a place of its own, and no heap")]
-enum Place {
+#[expect(clippy::large_enum_variant, reason = "there is one, in memory of its own, and no heap")]
+enum Memory {
     Empty,
     Made(ManifestReader),
 }
@@ -41,17 +42,24 @@ enum Place {
 impl Transfer {
     /// Creates the memory without a transfer.
     pub const fn new() -> Self {
-        Self(Place::Empty)
+        Self(Memory::Empty)
     }
 
-    /// The reader of the transfer's manifest. Created here, where the stack is still shallow, and restarted for each
-    /// transfer.
+    /// Creates the reader of manifests. Call it where the stack is still shallow: the reader is restarted for each
+    /// transfer, and never moved again.
     #[inline(never)]
+    pub(crate) fn prepare(&mut self) {
+        self.0 = Memory::Made(ManifestReader::new(0));
+    }
+
+    /// The reader of the transfer's manifest.
     fn reader(&mut self) -> &mut ManifestReader {
-        self.0 = Place::Made(ManifestReader::new(0));
+        if matches!(self.0, Memory::Empty) {
+            self.prepare();
+        }
         match &mut self.0 {
-            Place::Made(reader) => reader,
-            Place::Empty => unreachable!("it was just made"),
+            Memory::Made(reader) => reader,
+            Memory::Empty => unreachable!("it was just made"),
         }
     }
 }
@@ -62,14 +70,15 @@ impl Default for Transfer {
     }
 }
 
-/// The only writer of [`Slots`].
-pub struct SlotStore<'a, M: RawMutex, F> {
+/// The only writer of [`Slots`], as long as it exists.
+pub struct SlotStore<'a, M: RawMutex, F, V = AcceptAll> {
     slots: &'a Slots<'a, M, F>,
     buffer: &'a mut [u8],
-    journal: Journal,
+    journal: MutexGuard<'a, M, Journal>,
     allow_older: bool,
     manifest: &'a mut ManifestReader,
     work: Work,
+    review: V,
 }
 
 enum Work {
@@ -82,8 +91,7 @@ enum Work {
 }
 
 impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
-    /// Reads the journal, and shows the committed folder to readers. Writes only if a power cut hit the end of a
-    /// commit.
+    /// Mounts the slots, and opens them for writing.
     ///
     /// `buffer` collects bytes before they are written. Only whole cells of 32 bytes of it are used.
     pub async fn mount(
@@ -91,18 +99,17 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         buffer: &'a mut [u8],
         transfer: &'a mut Transfer,
     ) -> Result<Self, MountError> {
-        if buffer.len() < BUFFER_MIN {
-            return Err(MountError::Buffer);
-        }
-        let mut journal = Journal::read(&slots.area).await;
-        if let Some(committed) = journal.doubtful()
-            && is_false(slots, &committed, buffer).await
-        {
-            journal.disown();
-        }
-        journal.settle(&slots.area).await;
-        slots.show(journal.committed(), journal.trouble());
-        Ok(Self { slots, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle })
+        slots.mount(buffer).await?;
+        Ok(Self::open(slots, buffer, transfer, AcceptAll).await)
+    }
+}
+
+impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
+    /// Opens mounted slots for writing. Waits until nothing else writes to them. `review` decides about each folder
+    /// before it is committed.
+    pub async fn open(slots: &'a Slots<'a, M, F>, buffer: &'a mut [u8], transfer: &'a mut Transfer, review: V) -> Self {
+        let journal = slots.journal.lock().await;
+        Self { slots, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle, review }
     }
 
     /// Sets whether a sender may send an archive that is older than its last one. Initially it may not.
@@ -110,26 +117,22 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         self.allow_older = allow;
     }
 
-    /// Forgets the creation times of the senders' newest archives, so that each sender may send an older one.
+    /// Does what [`Slots::reset_guard`] does.
     pub async fn reset_guard(&mut self) -> Result<(), StoreError> {
-        self.journal.append(&self.slots.area, &Record::Clear).await?;
-        self.journal.acknowledge(&self.slots.area).await;
-        Ok(())
+        change::reset_guard(self.slots, &mut self.journal).await
     }
 
-    /// Forgets the committed folder, and any folder that the trouble may hide. Current readers of the folder may
-    /// continue.
+    /// Does what [`Slots::forget`] does.
     pub async fn forget(&mut self) -> Result<(), StoreError> {
-        let is_known = self.journal.committed().is_none() && self.journal.trouble().is_none();
-        if !is_known || !self.journal.is_settled() {
-            self.journal.forget(&self.slots.area).await?;
-            self.slots.show(None, None);
-            self.journal.acknowledge(&self.slots.area).await;
-        }
-        Ok(())
+        change::forget(self.slots, &mut self.journal).await
     }
 
-    /// The slot for the next folder, unless a reader holds a lease on it. **Never the slot of the committed folder**,
+    /// Does what [`Slots::revert`] does.
+    pub async fn revert(&mut self) -> Result<(), RevertError> {
+        change::revert(self.slots, &mut self.journal, self.buffer).await
+    }
+
+    /// The slot for the next folder, unless a reader holds a lease on it or receiving is paused. **Never the slot of the committed folder**,
     /// and none at all while there is trouble, because either slot may contain it.
     fn free_slot(&self) -> Result<Slot, StoreError> {
         if self.journal.trouble().is_some() {
@@ -141,11 +144,11 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
             (None, Some((begun, _))) => begun.slot,
             (None, None) => Slot::A,
         };
-        if self.slots.is_leased(slot) { Err(StoreError::InUse) } else { Ok(slot) }
+        if self.slots.is_leased(slot) || self.slots.is_paused() { Err(StoreError::InUse) } else { Ok(slot) }
     }
 
     /// Starts a transfer from the first byte.
-    fn take_up(&mut self, offered: Offered, sizes: Sizes, slot: Slot) {
+    fn start_transfer(&mut self, offered: Offered, sizes: Sizes, slot: Slot) {
         self.manifest.restart(sizes.manifest);
         self.work = Work::Part(Stage::new(offered, sizes, slot));
     }
@@ -181,7 +184,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
     /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows the folder to readers. If the
     /// verification fails, compares the checksum of the slot: if the slot contains what was received, the sender is at
     /// fault, else the flash.
-    async fn conclude(&mut self) -> Result<Receipt, StoreError> {
+    async fn verify_and_commit(&mut self) -> Result<Receipt, StoreError> {
         let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
         let area = &self.slots.area;
         stage.finish(area, &mut self.journal, self.buffer).await?;
@@ -205,6 +208,11 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
             manifest: summary.digest,
             root,
         };
+        if V::REVIEWS {
+            let folder = self.slots.candidate(committed);
+            let verdict = self.review.review(&folder).await;
+            verdict.map_err(|Rejection(code)| StoreError::Rejected { code })?;
+        }
         self.journal.append(area, &Record::Commit(committed)).await?;
         // There is no await in between, so that readers never see a folder whose slot the journal considers free.
         self.slots.show(Some(committed), None);
@@ -213,7 +221,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
         Ok(receipt(&committed))
     }
 
-    async fn confirm(&mut self, committed: Committed, offered: Offered) -> Result<Receipt, StoreError> {
+    async fn commit_again(&mut self, committed: Committed, offered: Offered) -> Result<Receipt, StoreError> {
         let Offered { sender, created, .. } = offered;
         if self.journal.state().stamp(&sender) != Some(created) || !self.journal.is_settled() {
             self.journal.append(&self.slots.area, &Record::Stamp(Stamp { sender, created })).await?;
@@ -224,7 +232,7 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
     }
 }
 
-impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
+impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V> {
     fn capacity(&mut self) -> Capacity {
         let slot = self.slots.capacity();
         Capacity {
@@ -234,6 +242,10 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
             path: PATH_MAX as u16,
             free: slot.into(),
         }
+    }
+
+    fn refuses(&mut self, _: &CertificateHash) -> Option<StoreError> {
+        self.slots.is_paused().then_some(StoreError::InUse)
     }
 
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError> {
@@ -246,12 +258,15 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
         self.work = Work::Idle;
         self.check_age(offered)?;
         let sizes = self.sizes(offered)?;
+        if self.slots.is_paused() {
+            return Err(StoreError::InUse);
+        }
         if let Some((committed, held)) = self.whole(&offered.sender, &sizes, is_it).await {
             self.work = Work::Whole(committed, *offered);
             return Ok(held);
         }
         let slot = self.free_slot()?;
-        self.take_up(*offered, sizes, slot);
+        self.start_transfer(*offered, sizes, slot);
         if let Work::Part(stage) = &mut self.work
             && let Some((begun, durable)) = self.journal.state().begun
             && (begun.slot, begun.sizes, begun.sender) == (slot, sizes, offered.sender)
@@ -259,7 +274,7 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
         {
             match stage.resume(&self.slots.area, durable, is_it, self.manifest, self.buffer).await {
                 Some(held) => return Ok(held),
-                None => self.take_up(*offered, sizes, slot),
+                None => self.start_transfer(*offered, sizes, slot),
             }
         }
         Ok(Held { offset: 0, digest: Hasher::new().digest() })
@@ -273,7 +288,7 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
         };
         let sizes = Sizes::of(&offered).ok_or(StoreError::Limit(Limit::Total))?;
         let slot = self.free_slot()?;
-        self.take_up(offered, sizes, slot);
+        self.start_transfer(offered, sizes, slot);
         Ok(())
     }
 
@@ -305,8 +320,8 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
 
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
         match self.work {
-            Work::Whole(committed, offered) => self.confirm(committed, offered).await,
-            _ => self.conclude().await,
+            Work::Whole(committed, offered) => self.commit_again(committed, offered).await,
+            _ => self.verify_and_commit().await,
         }
     }
 
@@ -327,12 +342,4 @@ impl<M: RawMutex, F: NorFlash> Store for SlotStore<'_, M, F> {
 fn receipt(committed: &Committed) -> Receipt {
     let Committed { root, sizes, generation, .. } = *committed;
     Receipt { digest: root, files: sizes.files, bytes: sizes.total.into(), generation }
-}
-
-/// Whether the slot does not contain what was committed. A read error does not prove that.
-async fn is_false<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>, committed: &Committed, buffer: &mut [u8]) -> bool {
-    match check::whole(&slots.area, committed.slot, &committed.sizes, buffer).await {
-        Ok((summary, root)) => summary.digest != committed.manifest || root != committed.root,
-        Err(error) => error != StoreError::Io,
-    }
 }

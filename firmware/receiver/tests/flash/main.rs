@@ -10,3 +10,5 @@ mod failures;
 mod layouts;
 mod nor;
 mod power;
+mod revert;
+mod review;

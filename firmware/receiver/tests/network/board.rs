@@ -24,8 +24,8 @@ use waft_receiver::{Memory, Receiver};
 use crate::chip::Chip;
 use crate::clock::keep_time;
 use crate::nor::{Level, Nor};
-use crate::person::{Person, Pipe};
 use crate::support::steadily;
+use crate::user::{Pipe, User};
 use crate::wire::{Port, wire};
 
 const ERASE: usize = 4096;
@@ -49,9 +49,9 @@ impl Board for Wired {
     type Cipher = SoftCipher;
 }
 
-struct Noise;
+struct TestTrng;
 
-impl Trng for Noise {
+impl Trng for TestTrng {
     async fn fill(&mut self, bytes: &mut [u8]) -> bool {
         OsRng.fill_bytes(bytes);
         true
@@ -59,8 +59,8 @@ impl Trng for Noise {
 }
 
 /// What a test can access while the board runs.
-pub(crate) struct Scene {
-    pub(crate) person: Person,
+pub(crate) struct Fixture {
+    pub(crate) user: User,
     pub(crate) laptop: Laptop,
     /// The network stack of the board.
     pub(crate) board: Stack<'static>,
@@ -137,12 +137,12 @@ pub(crate) fn fixed(address: [u8; 4]) -> Config {
     })
 }
 
-/// Boots a board on a simulated wire, and runs it until `scene` ends.
-pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) -> T) -> T {
+/// Boots a board on a simulated wire, and runs it until `test` ends.
+pub(crate) async fn boot<T>(identity: &Identity, test: impl AsyncFnOnce(Fixture) -> T) -> T {
     let mut nor = Nor::<4, ERASE>::new(2 + 2 + 2 * 16, Level::Bits);
     nor.bytes[..2 * ERASE].fill(0xFF);
     let seeds = [0, ERASE as u32];
-    let startup = Startup::prepare(Ok(identity), &mut Noise, &mut Ratchet::new(&mut nor, seeds)).await;
+    let startup = Startup::prepare(Ok(identity), &mut TestTrng, &mut Ratchet::new(&mut nor, seeds)).await;
     let end = nor.bytes.len() as u32;
     let flash = Mutex::new(nor);
     let slots = Slots::new(&flash, 2 * ERASE as u32..end).await.unwrap();
@@ -161,14 +161,14 @@ pub(crate) async fn boot<T>(identity: &Identity, scene: impl AsyncFnOnce(Scene) 
         Chip::new(TcpPort::new(board, PORT, receive, send))
     });
     let mut console = Console::without_echo(Pipe(far));
-    let around = Scene { person: Person::new(near), laptop: Laptop { stack, port: there }, board };
+    let fixture = Fixture { user: User::new(near), laptop: Laptop { stack, port: there }, board };
     steadily(async {
         tokio::select! {
             _ = receiver.run(&mut sockets, &mut console) => unreachable!("it never ends"),
             _ = board_runner.run() => unreachable!("it never ends"),
             _ = laptop_runner.run() => unreachable!("it never ends"),
             _ = keep_time() => unreachable!("it never ends"),
-            result = scene(around) => result,
+            result = test(fixture) => result,
         }
     })
     .await

@@ -8,9 +8,6 @@ mod clock;
 #[allow(dead_code)]
 mod nor;
 mod peers;
-#[path = "../run/person.rs"]
-#[allow(dead_code)]
-mod person;
 #[path = "../tls/server.rs"]
 #[allow(dead_code)]
 mod server;
@@ -18,4 +15,7 @@ mod strangers;
 #[path = "../tls/support.rs"]
 #[allow(dead_code)]
 mod support;
+#[path = "../run/user.rs"]
+#[allow(dead_code)]
+mod user;
 mod wire;

@@ -34,24 +34,24 @@ async fn answer(laptop: &Laptop, at: [u8; 4]) -> Option<u8> {
 #[tokio::test(start_paused = true)]
 async fn the_console_and_the_sockets_follow_the_address() {
     let identity = board(&Keys::generate(), &[&Keys::generate()]);
-    boot(&identity, async |mut scene| {
-        scene.person.sees("Listening at 192.168.7.2:12346.").await;
-        assert!(answer(&scene.laptop, BOARD).await.is_some());
+    boot(&identity, async |mut fixture| {
+        fixture.user.sees("Listening at 192.168.7.2:12346.").await;
+        assert!(answer(&fixture.laptop, BOARD).await.is_some());
         let moved = |last| {
             let address = Address::Static { address: [192, 168, 7, last], prefix: 24, gateway: None, dns: None };
             config(Some(&Network { hostname: "kitchen".try_into().unwrap(), address, wifi: None })).ipv4
         };
-        scene.board.set_config_v4(moved(9));
-        scene.person.sees("Listening at 192.168.7.9:12346.").await;
-        assert!(answer(&scene.laptop, [192, 168, 7, 9]).await.is_some());
+        fixture.board.set_config_v4(moved(9));
+        fixture.user.sees("Listening at 192.168.7.9:12346.").await;
+        assert!(answer(&fixture.laptop, [192, 168, 7, 9]).await.is_some());
         // The lease is lost, and the board gets an address again.
-        scene.board.set_config_v4(ConfigV4::None);
-        scene.person.sees("No network").await;
-        scene.person.types("status").await;
-        scene.person.sees("Address: none").await;
-        scene.board.set_config_v4(moved(10));
-        scene.person.sees("Listening at 192.168.7.10:12346.").await;
-        assert!(answer(&scene.laptop, [192, 168, 7, 10]).await.is_some());
+        fixture.board.set_config_v4(ConfigV4::None);
+        fixture.user.sees("No network").await;
+        fixture.user.types("status").await;
+        fixture.user.sees("Address: none").await;
+        fixture.board.set_config_v4(moved(10));
+        fixture.user.sees("Listening at 192.168.7.10:12346.").await;
+        assert!(answer(&fixture.laptop, [192, 168, 7, 10]).await.is_some());
     })
     .await;
 }
@@ -59,13 +59,13 @@ async fn the_console_and_the_sockets_follow_the_address() {
 #[tokio::test(start_paused = true)]
 async fn a_cable_may_be_unplugged() {
     let identity = board(&Keys::generate(), &[&Keys::generate()]);
-    boot(&identity, async |mut scene| {
-        scene.person.sees("Listening at 192.168.7.2:12346.").await;
-        scene.laptop.port.plug(false);
-        scene.person.sees("No network: the cable is unplugged").await;
-        scene.laptop.port.plug(true);
-        scene.person.sees("Listening at 192.168.7.2:12346.").await;
-        assert!(answer(&scene.laptop, BOARD).await.is_some());
+    boot(&identity, async |mut fixture| {
+        fixture.user.sees("Listening at 192.168.7.2:12346.").await;
+        fixture.laptop.port.plug(false);
+        fixture.user.sees("No network: the cable is unplugged").await;
+        fixture.laptop.port.plug(true);
+        fixture.user.sees("Listening at 192.168.7.2:12346.").await;
+        assert!(answer(&fixture.laptop, BOARD).await.is_some());
     })
     .await;
 }
@@ -75,9 +75,9 @@ async fn a_cable_may_be_unplugged() {
 async fn a_sender_that_lost_its_power_is_noticed() {
     let (sender, kitchen) = (Keys::generate(), Keys::generate());
     let identity = board(&kitchen, &[&sender]);
-    boot(&identity, async |mut scene| {
-        let socket = scene.laptop.connect().await.unwrap();
-        let sending = scene.laptop.carried(socket, async |stream| {
+    boot(&identity, async |mut fixture| {
+        let socket = fixture.laptop.connect().await.unwrap();
+        let sending = fixture.laptop.carried(socket, async |stream| {
             let mut server = shake_hands(stream, &sender, &key(&sender)).await.unwrap();
             server.finish();
             let mut buffer = [0; MESSAGE_MAX];
@@ -87,10 +87,10 @@ async fn a_sender_that_lost_its_power_is_noticed() {
             pending::<()>().await
         });
         let watching = async {
-            scene.person.sees("laptop0 is there").await;
-            scene.laptop.port.die();
+            fixture.user.sees("laptop0 connected").await;
+            fixture.laptop.port.die();
             let begun = Instant::now();
-            scene.person.sees("No new folder from laptop0: the connection broke").await;
+            fixture.user.sees("No new folder from laptop0: the connection broke").await;
             begun.elapsed()
         };
         tokio::select! {

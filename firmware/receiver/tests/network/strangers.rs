@@ -151,8 +151,8 @@ async fn measure(kind: Kind, a_second: u32, limit: Duration) {
     let mut identity = board(&kitchen, &[&sender]);
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
     let certificate = kitchen.certificate().der().len();
-    let took = boot(&identity, async |scene| {
-        let laptop = scene.laptop.clone();
+    let took = boot(&identity, async |fixture| {
+        let laptop = fixture.laptop.clone();
         let crowd = crowd(kind, a_second, laptop.clone(), &sender);
         let senders = async {
             let mut took = Vec::new();

@@ -1,6 +1,7 @@
 //! A simulated board: a loopback network, a flash in memory, and a pipe as its console.
 
 use std::fs::File;
+use std::future::pending;
 use std::io::{Read as _, Seek, SeekFrom};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -8,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use embassy_futures::block_on;
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 use embassy_sync::mutex::Mutex;
 use embedded_io_async::{ErrorType, Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
@@ -16,7 +17,6 @@ use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use waft_core::sealed::SoftCipher;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_receiver::board::{Board, ListenEvent, Socket, StartReason, Startup, StartupError};
 use waft_receiver::console::Console;
@@ -25,18 +25,18 @@ use waft_receiver::events::{Events, Subscriber};
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::operator::Operator;
 use waft_receiver::seed::{Ratchet, provisioned};
-use waft_receiver::slots::Slots;
+use waft_receiver::slots::{Folder, Rejection, Review, Slots};
 use waft_receiver::tls::guard::Tcp;
-use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 use waft_receiver::{CHUNK, Config, Memory, Receiver};
 
+use crate::hardware::{HardwareCipher, HardwareSuite};
 use crate::nor::{Level, Nor};
-use crate::person::{Person, Pipe};
 use crate::support::{TokioClock, steadily};
+use crate::user::{Pipe, User};
 
 pub(crate) const ERASE: usize = 4096;
 pub(crate) type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;
-pub(crate) type Shelves<'f> = Slots<'f, NoopRawMutex, Nor<4, ERASE>>;
+pub(crate) type BoardSlots<'f> = Slots<'f, NoopRawMutex, Nor<4, ERASE>>;
 
 /// The two sectors of the seed. The slots follow them.
 pub(crate) const SEEDS: [u32; 2] = [0, ERASE as u32];
@@ -49,37 +49,37 @@ impl Board for Hosted {
     type Flash = Nor<4, ERASE>;
     type Rng = Random;
     type Clock = TokioClock;
-    type Socket = Plug;
-    type Suite = ChaCha20Poly1305Sha256;
-    type Cipher = SoftCipher;
+    type Socket = TestSocket;
+    type Suite = HardwareSuite;
+    type Cipher = HardwareCipher;
 }
 
 /// The most iterations of a typed key.
 pub(crate) const ITERATIONS_MAX: u32 = 1_000;
 
 /// A socket that accepts connections from the board's listener.
-pub(crate) struct Plug {
+pub(crate) struct TestSocket {
     listener: Rc<TcpListener>,
     stream: Option<TcpStream>,
 }
 
-impl Plug {
+impl TestSocket {
     fn stream(&mut self) -> std::io::Result<&mut TcpStream> {
         self.stream.as_mut().ok_or_else(|| std::io::ErrorKind::NotConnected.into())
     }
 }
 
-impl ErrorType for Plug {
+impl ErrorType for TestSocket {
     type Error = std::io::Error;
 }
 
-impl Read for Plug {
+impl Read for TestSocket {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
         self.stream()?.read(buffer).await
     }
 }
 
-impl Write for Plug {
+impl Write for TestSocket {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
         self.stream()?.write(bytes).await
     }
@@ -89,13 +89,13 @@ impl Write for Plug {
     }
 }
 
-impl Tcp for Plug {
+impl Tcp for TestSocket {
     async fn readable(&mut self) -> Result<(), Self::Error> {
         self.stream()?.peek(&mut [0]).await.map(drop)
     }
 }
 
-impl Socket for Plug {
+impl Socket for TestSocket {
     type Address = SocketAddr;
 
     async fn listen(&mut self, known: Option<SocketAddr>) -> ListenEvent<SocketAddr> {
@@ -130,9 +130,9 @@ impl Socket for Plug {
 }
 
 /// A random number generator that reports whether it is healthy.
-struct Noise(bool);
+struct TestTrng(bool);
 
-impl Trng for Noise {
+impl Trng for TestTrng {
     async fn fill(&mut self, bytes: &mut [u8]) -> bool {
         OsRng.fill_bytes(bytes);
         self.0
@@ -140,10 +140,10 @@ impl Trng for Noise {
 }
 
 /// What a test can access while the board runs.
-pub(crate) struct Scene<'a, 'f> {
+pub(crate) struct Fixture<'a, 'f> {
     pub(crate) address: SocketAddr,
-    pub(crate) person: Person,
-    pub(crate) slots: &'a Shelves<'f>,
+    pub(crate) user: User,
+    pub(crate) slots: &'a BoardSlots<'f>,
     pub(crate) events: Subscriber<'a, NoopRawMutex>,
     /// Drops the future of the receiver, and runs the receiver again.
     pub(crate) restart: Rc<Notify>,
@@ -153,7 +153,7 @@ pub(crate) struct Scene<'a, 'f> {
     buffers: Range<usize>,
 }
 
-impl Scene<'_, '_> {
+impl Fixture<'_, '_> {
     /// Whether the board's RAM contains these bytes anywhere, except for its buffers.
     pub(crate) fn remembers(&self, bytes: &[u8]) -> bool {
         holds(&self.state, bytes)
@@ -188,6 +188,30 @@ pub(crate) struct Powered {
     pub(crate) noise: bool,
     /// Whether the console echoes input.
     pub(crate) echo: bool,
+    /// The decision of the application about each folder.
+    pub(crate) decision: Decision,
+}
+
+/// What the application decides about each folder before it is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Accept,
+    Reject(Rejection),
+    /// It never decides.
+    None,
+}
+
+impl<M: RawMutex, F: NorFlash> Review<M, F> for Decision {
+    const LIMIT_MS: u64 = 300;
+
+    async fn review(&mut self, folder: &Folder<'_, M, F>) -> Result<(), Rejection> {
+        assert!(matches!(folder.entries().next().await, Ok(Some(_))), "the folder can be read");
+        match *self {
+            Self::Accept => Ok(()),
+            Self::Reject(reason) => Err(reason),
+            Self::None => pending().await,
+        }
+    }
 }
 
 impl Powered {
@@ -204,27 +228,28 @@ impl Powered {
             start: StartReason::PowerOn,
             noise: true,
             echo: true,
+            decision: Decision::Accept,
         }
     }
 
-    /// Boots the board with its console, and cuts its power when `scene` ends.
+    /// Boots the board with its console, and cuts its power when `test` ends.
     pub(crate) async fn boot<T>(
         &mut self,
         identity: Result<&Identity, IdentityError>,
-        scene: impl AsyncFnOnce(Scene<'_, '_>) -> T,
+        test: impl AsyncFnOnce(Fixture<'_, '_>) -> T,
     ) -> T {
         let (near, far) = duplex(1 << 16);
         let mut console = if self.echo { Console::new(Pipe(far)) } else { Console::without_echo(Pipe(far)) };
-        self.boot_with(identity, &mut console, Person::new(near), scene).await
+        self.boot_with(identity, &mut console, User::new(near), test).await
     }
 
-    /// Boots the board with this operator, and cuts its power when `scene` ends.
+    /// Boots the board with this operator, and cuts its power when `test` ends.
     pub(crate) async fn boot_with<T>(
         &mut self,
         identity: Result<&Identity, IdentityError>,
         operator: &mut impl Operator<Hosted>,
-        person: Person,
-        scene: impl AsyncFnOnce(Scene<'_, '_>) -> T,
+        user: User,
+        test: impl AsyncFnOnce(Fixture<'_, '_>) -> T,
     ) -> T {
         let startup = self.startup(identity).await;
         let end = (self.flash.lock().await.bytes.len()) as u32;
@@ -240,8 +265,8 @@ impl Powered {
             events: Some(&events),
             ..Config::<Hosted>::new(TokioClock::new())
         };
-        let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config);
-        let mut sockets = [0; 4].map(|_| Plug { listener: listener.clone(), stream: None });
+        let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config).with_review(self.decision);
+        let mut sockets = [0; 4].map(|_| TestSocket { listener: listener.clone(), stream: None });
         let (subscriber, restart) = (events.subscribe().unwrap(), Rc::new(Notify::new()));
         let again = restart.clone();
         let mut running = Box::pin(async move {
@@ -253,11 +278,11 @@ impl Powered {
             }
         });
         let state = range_of(&*running);
-        let around = Scene { address, person, slots: &slots, events: subscriber, restart, state, buffers };
+        let fixture = Fixture { address, user, slots: &slots, events: subscriber, restart, state, buffers };
         steadily(async {
             tokio::select! {
                 () = &mut running => unreachable!("it never ends"),
-                result = scene(around) => result,
+                result = test(fixture) => result,
             }
         })
         .await
@@ -269,7 +294,7 @@ impl Powered {
         identity: Result<&'i Identity, IdentityError>,
     ) -> Result<Startup<'i>, StartupError> {
         let mut flash = self.flash.lock().await;
-        Startup::prepare(identity, &mut Noise(self.noise), &mut Ratchet::new(&mut *flash, SEEDS)).await
+        Startup::prepare(identity, &mut TestTrng(self.noise), &mut Ratchet::new(&mut *flash, SEEDS)).await
     }
 }
 

@@ -13,7 +13,7 @@ use waft_core::wire::preface::{TLS_HANDSHAKE, preface};
 
 use crate::board::{ITERATIONS_MAX, Powered};
 use crate::laptop::Laptop;
-use crate::transfers::{cast, folder, transfer};
+use crate::transfers::{folder, laptop_and_board, transfer};
 
 /// PBKDF2-HMAC-SHA256 of a sender's key, as in RFC 8018, section 5.2.
 fn secret(laptop: &Laptop, iterations: u32) -> [u8; 32] {
@@ -33,42 +33,42 @@ fn secret(laptop: &Laptop, iterations: u32) -> [u8; 32] {
 
 #[tokio::test]
 async fn what_a_run_proved_is_wiped_when_its_time_has_passed_though_nobody_connects() {
-    let (laptop, identity) = cast();
+    let (laptop, identity) = laptop_and_board();
     let folder = folder(1);
     Powered::new(16)
-        .boot(Ok(&identity), async |mut scene| {
-            transfer(&laptop, &mut scene, &folder).await.receipt();
+        .boot(Ok(&identity), async |mut fixture| {
+            transfer(&laptop, &mut fixture, &folder).await.receipt();
             let secret = secret(&laptop, ITERATIONS_MAX);
-            assert!(scene.remembers(&secret));
+            assert!(fixture.remembers(&secret));
             // From now on the time jumps, because all tasks are waiting.
             pause();
             sleep(Duration::from_millis(REMEMBER_MS - 10_000)).await;
-            assert!(scene.remembers(&secret), "it is kept for retries");
+            assert!(fixture.remembers(&secret), "it is kept for retries");
             sleep(Duration::from_millis(20_000)).await;
-            assert!(!scene.remembers(&secret));
+            assert!(!fixture.remembers(&secret));
         })
         .await;
 }
 
 #[tokio::test]
 async fn the_buffers_of_a_session_that_makes_room_are_wiped_at_once() {
-    let (_, identity) = cast();
+    let (_, identity) = laptop_and_board();
     let said = [0xa5; 600];
     // The header of a handshake record that is longer than what follows.
     let record = [&[TLS_HANDSHAKE, 3, 3, 8, 0], &said[..]].concat();
     Powered::new(16)
-        .boot(Ok(&identity), async |scene| {
-            let mut first = TcpStream::connect(scene.address).await.unwrap();
+        .boot(Ok(&identity), async |fixture| {
+            let mut first = TcpStream::connect(fixture.address).await.unwrap();
             first.write_all(&preface()).await.unwrap();
             first.read_exact(&mut [0]).await.unwrap();
             first.write_all(&record).await.unwrap();
-            while !scene.buffers_hold(&said) {
+            while !fixture.buffers_hold(&said) {
                 sleep(Duration::from_millis(5)).await;
             }
-            let mut second = TcpStream::connect(scene.address).await.unwrap();
+            let mut second = TcpStream::connect(fixture.address).await.unwrap();
             second.write_all(&preface()).await.unwrap();
             second.read_exact(&mut [0]).await.unwrap();
-            assert!(!scene.buffers_hold(&said[..32]), "the second session runs");
+            assert!(!fixture.buffers_hold(&said[..32]), "the second session runs");
         })
         .await;
 }

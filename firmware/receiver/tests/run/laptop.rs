@@ -43,14 +43,14 @@ pub(crate) struct Laptop {
 
 /// How an attempt to send ended.
 #[derive(Debug)]
-pub(crate) enum Fared {
+pub(crate) enum Outcome {
     Sent(Receipt),
-    Turned(PrefaceError),
+    NotAccepted(PrefaceError),
     Unsecured,
     Ended(SessionError),
 }
 
-impl Fared {
+impl Outcome {
     pub(crate) fn receipt(self) -> Receipt {
         match self {
             Self::Sent(receipt) => receipt,
@@ -73,10 +73,10 @@ impl Laptop {
 
     /// Sends once. Enters `codes`, which are separated by spaces, in order, and stops after `stop` bytes of the
     /// archive.
-    pub(crate) async fn send(&self, at: SocketAddr, archive: &Archive, codes: &str, stop: Option<u64>) -> Fared {
+    pub(crate) async fn send(&self, at: SocketAddr, archive: &Archive, codes: &str, stop: Option<u64>) -> Outcome {
         let Authenticated { mut link, peer } = match self.dial(at).await {
             Ok(authenticated) => authenticated,
-            Err(fared) => return fared,
+            Err(outcome) => return outcome,
         };
         let run = Run {
             key: &self.key,
@@ -88,7 +88,7 @@ impl Laptop {
             typed_only: false,
         };
         let mut source = InMemory { archive, at: 0, stop };
-        let mut person = Knows(
+        let mut user = KnownCodes(
             codes.split(' ').filter(|code| !code.is_empty()).map(|code| AuthCode::parse(code).unwrap()).collect(),
         );
         let (mut plain, mut frame) = (vec![0; buffer_len(CHUNK)], vec![0; buffer_len(CHUNK)]);
@@ -96,7 +96,7 @@ impl Laptop {
         let mut sender = Sender::<LaptopEnvironment<'_>> {
             run: &run,
             source: &mut source,
-            operator: &mut person,
+            operator: &mut user,
             clock: &TokioClock::new(),
             rng: &mut OsRng,
             buffers: Buffers { plain: &mut plain, frame: &mut frame, compressor: Some(&mut compressor) },
@@ -108,8 +108,8 @@ impl Laptop {
             link.close().await;
         }
         match sent {
-            Ok(receipt) => Fared::Sent(receipt),
-            Err(error) => Fared::Ended(error),
+            Ok(receipt) => Outcome::Sent(receipt),
+            Err(error) => Outcome::Ended(error),
         }
     }
 
@@ -128,10 +128,10 @@ impl Laptop {
     }
 
     /// Connects, and completes the TLS handshake.
-    async fn dial(&self, at: SocketAddr) -> Result<Authenticated, Fared> {
+    async fn dial(&self, at: SocketAddr) -> Result<Authenticated, Outcome> {
         let mut stream = TcpStream::connect(at).await.unwrap();
-        preface::send(&mut stream).await.map_err(Fared::Turned)?;
-        sender::authenticate(stream, &self.keys, self.pins.clone()).await.map_err(|_| Fared::Unsecured)
+        preface::send(&mut stream).await.map_err(Outcome::NotAccepted)?;
+        sender::authenticate(stream, &self.keys, self.pins.clone()).await.map_err(|_| Outcome::Unsecured)
     }
 }
 
@@ -152,9 +152,9 @@ async fn hear(link: &mut TlsLink) -> FromReceiver {
 }
 
 /// An operator that enters these codes.
-struct Knows(Vec<AuthCode>);
+struct KnownCodes(Vec<AuthCode>);
 
-impl Operator for Knows {
+impl Operator for KnownCodes {
     async fn code(&mut self, _left: Option<u8>) -> Option<AuthCode> {
         match self.0.is_empty() {
             true => None,
@@ -171,7 +171,7 @@ struct LaptopEnvironment<'a>(PhantomData<&'a ()>);
 impl<'a> Environment for LaptopEnvironment<'a> {
     type Link = TlsLink;
     type Source = InMemory<'a>;
-    type Operator = Knows;
+    type Operator = KnownCodes;
     type Clock = TokioClock;
     type Rng = OsRng;
     type Cipher = SoftCipher;

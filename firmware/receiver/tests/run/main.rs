@@ -6,17 +6,19 @@
 mod archive;
 mod board;
 mod console;
-mod dying;
 #[cfg(target_os = "linux")]
 mod expiry;
+mod hardware;
 mod laptop;
 #[path = "../flash/nor.rs"]
 #[allow(dead_code)]
 mod nor;
 mod operator;
-mod person;
+mod proxy;
+mod review;
 mod strangers;
 #[path = "../tls/support.rs"]
 #[allow(dead_code)]
 mod support;
 mod transfers;
+mod user;

@@ -13,9 +13,9 @@ use waft_receiver::operator::{AnswerError, Control, NoOperator, Notice, Operator
 
 use crate::archive::{archive, tree};
 use crate::board::{Hosted, Powered};
-use crate::laptop::Fared;
-use crate::person::Person;
-use crate::transfers::{cast, folder, transfer};
+use crate::laptop::Outcome;
+use crate::transfers::{folder, laptop_and_board, transfer};
+use crate::user::User;
 
 /// A user with a display and two buttons: the code is on the display, and one answer is given to every request.
 #[derive(Default)]
@@ -70,19 +70,19 @@ impl Panel {
     }
 }
 
-fn nobody() -> Person {
-    Person::new(duplex(1).0)
+fn no_user() -> User {
+    User::new(duplex(1).0)
 }
 
 #[tokio::test]
 async fn an_operator_without_a_console_shows_the_code_and_takes_the_key() {
-    let (laptop, identity) = cast();
+    let (laptop, identity) = laptop_and_board();
     let folder = folder(1);
     let panel = Panel { key: Some(laptop.key.display().to_string()), ..Panel::default() };
     let receipt = Powered::new(16)
-        .boot_with(Ok(&identity), &mut &panel, nobody(), async |scene| {
+        .boot_with(Ok(&identity), &mut &panel, no_user(), async |fixture| {
             let code = panel.code().await;
-            let receipt = laptop.send(scene.address, &folder, &code, None).await.receipt();
+            let receipt = laptop.send(fixture.address, &folder, &code, None).await.receipt();
             panel.sees(Notice::Progress(100)).await;
             panel.sees(Notice::Session(Event::Committed(receipt))).await;
             receipt
@@ -93,25 +93,25 @@ async fn an_operator_without_a_console_shows_the_code_and_takes_the_key() {
 
 #[tokio::test]
 async fn an_operator_declines_a_folder() {
-    let (laptop, identity) = cast();
+    let (laptop, identity) = laptop_and_board();
     let (folder, panel) = (folder(1), Panel::default());
     let declined = SessionError::Refused(Refusal::Declined);
-    let fared = Powered::new(16)
-        .boot_with(Ok(&identity), &mut &panel, nobody(), async |scene| {
+    let outcome = Powered::new(16)
+        .boot_with(Ok(&identity), &mut &panel, no_user(), async |fixture| {
             let code = panel.code().await;
-            let fared = laptop.send(scene.address, &folder, &code, None).await;
+            let outcome = laptop.send(fixture.address, &folder, &code, None).await;
             panel.sees(Notice::Failed(declined)).await;
-            fared
+            outcome
         })
         .await;
-    assert!(matches!(fared, Fared::Ended(error) if error == declined), "{fared:?}");
+    assert!(matches!(outcome, Outcome::Ended(error) if error == declined), "{outcome:?}");
 }
 
 #[tokio::test]
 async fn an_operator_learns_why_nothing_is_received() {
     let panel = Panel::default();
     Powered::new(16)
-        .boot_with(Err(IdentityError::Missing), &mut &panel, nobody(), async |_| {
+        .boot_with(Err(IdentityError::Missing), &mut &panel, no_user(), async |_| {
             while panel.error.get().is_none() {
                 tokio::task::yield_now().await;
             }
@@ -122,12 +122,12 @@ async fn an_operator_learns_why_nothing_is_received() {
 
 #[tokio::test]
 async fn a_receiver_without_code_and_key_needs_no_operator() {
-    let (laptop, mut identity) = cast();
+    let (laptop, mut identity) = laptop_and_board();
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
     let folder = folder(1);
     let receipt = Powered::new(16)
-        .boot_with(Ok(&identity), &mut NoOperator, nobody(), async |scene| {
-            laptop.send(scene.address, &folder, "", None).await.receipt()
+        .boot_with(Ok(&identity), &mut NoOperator, no_user(), async |fixture| {
+            laptop.send(fixture.address, &folder, "", None).await.receipt()
         })
         .await;
     assert_eq!(receipt.digest, folder.root);
@@ -136,28 +136,28 @@ async fn a_receiver_without_code_and_key_needs_no_operator() {
 /// A dropped future is like a power cut: the old folder stays, the transfer goes on later, and lockouts are kept.
 #[tokio::test]
 async fn a_receiver_that_was_dropped_runs_again() {
-    let (mut laptop, identity) = cast();
+    let (mut laptop, identity) = laptop_and_board();
     let (first, second) = (folder(1), archive(tree(2, &[60_000]), 200));
     Powered::new(32)
-        .boot(Ok(&identity), async |mut scene| {
-            transfer(&laptop, &mut scene, &first).await.receipt();
-            scene.person.types("code").await;
-            let code = scene.person.reads_code().await;
+        .boot(Ok(&identity), async |mut fixture| {
+            transfer(&laptop, &mut fixture, &first).await.receipt();
+            fixture.user.types("code").await;
+            let code = fixture.user.reads_code().await;
             laptop.salt[0] ^= 1;
-            let person = async {
-                scene.person.sees("Type the key").await;
-                scene.person.types(&laptop.key.display().to_string()).await;
-                scene.person.sees(" 50 %").await;
-                scene.restart.notify_one();
-                scene.person.sees("help").await;
+            let user = async {
+                fixture.user.sees("Type the key").await;
+                fixture.user.types(&laptop.key.display().to_string()).await;
+                fixture.user.sees(" 50 %").await;
+                fixture.restart.notify_one();
+                fixture.user.sees("help").await;
             };
-            let (fared, ()) = join!(laptop.send(scene.address, &second, &code, None), person);
-            assert!(matches!(fared, Fared::Ended(_)), "{fared:?}");
-            assert_eq!(scene.slots.folder().unwrap().digest(), first.root);
-            scene.person.types("code").await;
+            let (outcome, ()) = join!(laptop.send(fixture.address, &second, &code, None), user);
+            assert!(matches!(outcome, Outcome::Ended(_)), "{outcome:?}");
+            assert_eq!(fixture.slots.folder().unwrap().digest(), first.root);
+            fixture.user.types("code").await;
             laptop.salt[0] ^= 1;
-            assert_eq!(transfer(&laptop, &mut scene, &second).await.receipt().generation, 2);
-            scene.person.sees("Going on at ").await;
+            assert_eq!(transfer(&laptop, &mut fixture, &second).await.receipt().generation, 2);
+            fixture.user.sees("Resuming at ").await;
         })
         .await;
 }

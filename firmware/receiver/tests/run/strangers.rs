@@ -12,8 +12,8 @@ use waft_receiver::identity::KeyPolicy;
 
 use crate::archive::{Archive, archive, tree};
 use crate::board::Powered;
-use crate::laptop::{Fared, Laptop};
-use crate::transfers::{cast, folder};
+use crate::laptop::{Laptop, Outcome};
+use crate::transfers::{folder, laptop_and_board};
 
 /// Sends `said`, and returns everything that the board answers.
 async fn answer_to(at: std::net::SocketAddr, said: &[u8]) -> Vec<u8> {
@@ -26,42 +26,43 @@ async fn answer_to(at: std::net::SocketAddr, said: &[u8]) -> Vec<u8> {
 }
 
 /// Sends as `waft send` does, which tries again while the board is busy.
-async fn send_patiently(laptop: &Laptop, at: std::net::SocketAddr, folder: &Archive) -> Fared {
+async fn send_patiently(laptop: &Laptop, at: std::net::SocketAddr, folder: &Archive) -> Outcome {
     loop {
         match laptop.send(at, folder, "", None).await {
-            Fared::Turned(PrefaceError::Closed | PrefaceError::Refused(ClearRefusal::Busy)) | Fared::Unsecured => {
+            Outcome::NotAccepted(PrefaceError::Closed | PrefaceError::Refused(ClearRefusal::Busy))
+            | Outcome::Unsecured => {
                 sleep(Duration::from_millis(250)).await;
             }
-            fared => return fared,
+            outcome => return outcome,
         }
     }
 }
 
 #[tokio::test]
 async fn what_is_no_preface_gets_no_answer() {
-    let (_, identity) = cast();
+    let (_, identity) = laptop_and_board();
     Powered::new(16)
-        .boot(Ok(&identity), async |scene| {
+        .boot(Ok(&identity), async |fixture| {
             for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\0\0\x01", b"\x16\x03\x01\x02\0\x01\0\x01\xfc"] {
-                assert_eq!(answer_to(scene.address, said).await, b"");
+                assert_eq!(answer_to(fixture.address, said).await, b"");
             }
-            assert_eq!(answer_to(scene.address, b"WAFT\0\0\0\0").await, ClearRefusal::Purpose.to_bytes());
+            assert_eq!(answer_to(fixture.address, b"WAFT\0\0\0\0").await, ClearRefusal::Purpose.to_bytes());
         })
         .await;
 }
 
 #[tokio::test]
 async fn silent_strangers_make_room() {
-    let (laptop, mut identity) = cast();
+    let (laptop, mut identity) = laptop_and_board();
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
     let folder = folder(1);
     Powered::new(16)
-        .boot(Ok(&identity), async |scene| {
+        .boot(Ok(&identity), async |fixture| {
             let mut strangers = Vec::new();
             for _ in 0..12 {
-                strangers.push(TcpStream::connect(scene.address).await.unwrap());
+                strangers.push(TcpStream::connect(fixture.address).await.unwrap());
             }
-            let sent = timeout(Duration::from_secs(30), laptop.send(scene.address, &folder, "", None)).await.unwrap();
+            let sent = timeout(Duration::from_secs(30), laptop.send(fixture.address, &folder, "", None)).await.unwrap();
             assert_eq!(sent.receipt().digest, folder.root);
         })
         .await;
@@ -70,10 +71,10 @@ async fn silent_strangers_make_room() {
 /// A slow peer is accepted while there is room.
 #[tokio::test]
 async fn a_preface_may_come_in_pieces() {
-    let (_, identity) = cast();
+    let (_, identity) = laptop_and_board();
     Powered::new(16)
-        .boot(Ok(&identity), async |scene| {
-            let mut stream = TcpStream::connect(scene.address).await.unwrap();
+        .boot(Ok(&identity), async |fixture| {
+            let mut stream = TcpStream::connect(fixture.address).await.unwrap();
             let said = preface();
             let (early, late) = said.split_at(5);
             stream.write_all(early).await.unwrap();
@@ -88,18 +89,18 @@ async fn a_preface_may_come_in_pieces() {
 
 #[tokio::test]
 async fn who_does_not_prove_anything_yields_the_place() {
-    let (laptop, mut identity) = cast();
+    let (laptop, mut identity) = laptop_and_board();
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
     let folder = folder(1);
     Powered::new(16)
-        .boot(Ok(&identity), async |scene| {
-            let mut stranger = TcpStream::connect(scene.address).await.unwrap();
+        .boot(Ok(&identity), async |fixture| {
+            let mut stranger = TcpStream::connect(fixture.address).await.unwrap();
             stranger.write_all(&preface()).await.unwrap();
             let mut first = [0];
             stranger.read_exact(&mut first).await.unwrap();
             assert_eq!(first, [TLS_HANDSHAKE], "it has the place");
             // Less than the deadline of a handshake.
-            let sent = timeout(Duration::from_secs(10), laptop.send(scene.address, &folder, "", None)).await.unwrap();
+            let sent = timeout(Duration::from_secs(10), laptop.send(fixture.address, &folder, "", None)).await.unwrap();
             assert_eq!(sent.receipt().digest, folder.root);
         })
         .await;
@@ -107,18 +108,18 @@ async fn who_does_not_prove_anything_yields_the_place() {
 
 #[tokio::test]
 async fn strangers_who_come_again_and_again_do_not_keep_a_sender_out() {
-    let (laptop, mut identity) = cast();
+    let (laptop, mut identity) = laptop_and_board();
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
     let folder = folder(1);
     Powered::new(16)
-        .boot(Ok(&identity), async |scene| {
+        .boot(Ok(&identity), async |fixture| {
             let stranger = async || loop {
-                answer_to(scene.address, &preface()).await;
+                answer_to(fixture.address, &preface()).await;
             };
             let sent = async {
                 // By then they occupy all sockets for sessions but one.
                 sleep(Duration::from_millis(300)).await;
-                timeout(Duration::from_secs(30), send_patiently(&laptop, scene.address, &folder)).await.unwrap()
+                timeout(Duration::from_secs(30), send_patiently(&laptop, fixture.address, &folder)).await.unwrap()
             };
             tokio::select! {
                 _ = async { join!(stranger(), stranger()) } => unreachable!("they never stop"),
@@ -130,27 +131,30 @@ async fn strangers_who_come_again_and_again_do_not_keep_a_sender_out() {
 
 #[tokio::test]
 async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
-    let (laptop, identity) = cast();
-    let other = Laptop { keys: waft::identity::Identity::generate(), ..cast().0 };
+    let (laptop, identity) = laptop_and_board();
+    let other = Laptop { keys: waft::identity::Identity::generate(), ..laptop_and_board().0 };
     let folder = folder(1);
     Powered::new(16)
-        .boot(Ok(&identity), async |mut scene| {
-            let code = scene.person.reads_code().await;
-            let sending = laptop.send(scene.address, &folder, &code, None);
+        .boot(Ok(&identity), async |mut fixture| {
+            let code = fixture.user.reads_code().await;
+            let sending = laptop.send(fixture.address, &folder, &code, None);
             let others = async {
-                scene.person.sees("Type the key").await;
+                fixture.user.sees("Type the key").await;
                 for _ in 0..5 {
-                    let fared = other.send(scene.address, &folder, "", None).await;
-                    assert!(matches!(fared, Fared::Turned(PrefaceError::Refused(ClearRefusal::Busy))), "{fared:?}");
-                    assert_eq!(answer_to(scene.address, b"SSH-2.0-OpenSSH").await, b"");
+                    let outcome = other.send(fixture.address, &folder, "", None).await;
+                    assert!(
+                        matches!(outcome, Outcome::NotAccepted(PrefaceError::Refused(ClearRefusal::Busy))),
+                        "{outcome:?}"
+                    );
+                    assert_eq!(answer_to(fixture.address, b"SSH-2.0-OpenSSH").await, b"");
                 }
-                scene.person.types(&laptop.key.display().to_string()).await;
+                fixture.user.types(&laptop.key.display().to_string()).await;
             };
-            let (fared, ()) = join!(sending, others);
-            assert_eq!(fared.receipt().digest, folder.root);
-            let fared = other.send(scene.address, &folder, "", None).await;
-            assert!(matches!(fared, Fared::Unsecured), "{fared:?}");
-            scene.person.sees("Somebody was refused: it is not trusted here.").await;
+            let (outcome, ()) = join!(sending, others);
+            assert_eq!(outcome.receipt().digest, folder.root);
+            let outcome = other.send(fixture.address, &folder, "", None).await;
+            assert!(matches!(outcome, Outcome::Unsecured), "{outcome:?}");
+            fixture.user.sees("A connection was refused: it is not trusted here.").await;
         })
         .await;
 }
@@ -158,25 +162,25 @@ async fn while_one_sends_others_hear_busy_and_a_stranger_learns_nothing() {
 #[tokio::test]
 async fn a_flood_of_strangers_is_reported_in_few_lines_and_drops_no_notice() {
     const STRANGERS: u32 = 20;
-    let (laptop, mut identity) = cast();
+    let (laptop, mut identity) = laptop_and_board();
     (identity.policy.key, identity.policy.code) = (KeyPolicy::Sealed, false);
     let tiny = archive(tree(1, &[1]), 100);
     Powered::new(16)
-        .boot(Ok(&identity), async |mut scene| {
+        .boot(Ok(&identity), async |mut fixture| {
             // The console's output is not read until the pipe is full, so the console blocks.
             for _ in 0..300 {
-                scene.person.types("help").await;
+                fixture.user.types("help").await;
             }
-            laptop.send(scene.address, &tiny, "", None).await.receipt();
-            flood(scene.address, STRANGERS).await;
-            scene.person.sees("laptop0 is there.").await;
-            let mut seen = scene.person.sees("The folder is in place").await;
+            laptop.send(fixture.address, &tiny, "", None).await.receipt();
+            flood(fixture.address, STRANGERS).await;
+            fixture.user.sees("laptop0 connected.").await;
+            let mut seen = fixture.user.sees("The folder is in place").await;
             // And again, once the console has caught up and could report each refusal at once.
-            scene.person.types("release").await;
-            seen += &scene.person.sees("Nothing is held.").await;
-            flood(scene.address, STRANGERS).await;
+            fixture.user.types("release").await;
+            seen += &fixture.user.sees("Nothing is held.").await;
+            flood(fixture.address, STRANGERS).await;
             while count_reported_refusals(&seen).0 < 2 * STRANGERS {
-                seen += &scene.person.sees(": the connection broke.").await;
+                seen += &fixture.user.sees(": the connection broke.").await;
             }
             let (strangers, lines) = count_reported_refusals(&seen);
             assert!(strangers == 2 * STRANGERS && lines < 10, "{strangers} in {lines} lines");
@@ -186,9 +190,9 @@ async fn a_flood_of_strangers_is_reported_in_few_lines_and_drops_no_notice() {
 
 /// The number of refused peers that a console reported, and the number of lines.
 fn count_reported_refusals(seen: &str) -> (u32, u32) {
-    let line = |line: &str| match line.split_once(" more were refused; the last: ") {
+    let line = |line: &str| match line.split_once(" more connections were refused. The last one: ") {
         Some((before, _)) => before.rsplit('K').next().and_then(|count| count.parse().ok()),
-        None => line.contains("Somebody was refused: ").then_some(1),
+        None => line.contains("A connection was refused: ").then_some(1),
     };
     seen.lines().filter_map(line).fold((0, 0), |(strangers, lines), more: u32| (strangers + more, lines + 1))
 }

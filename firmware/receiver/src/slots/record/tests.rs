@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use super::*;
 
-fn records() -> [Record; 8] {
+fn records() -> [Record; 9] {
     let sizes = Sizes { total: 0x0102_0304, manifest: 5, entries: 6, files: 7 };
     let sender = CertificateHash([0x11; 32]);
     [
@@ -25,6 +25,7 @@ fn records() -> [Record; 8] {
         Record::Abandon,
         Record::Forget { generation: 11 },
         Record::Settled,
+        Record::Revert { generation: 12 },
     ]
 }
 
@@ -56,11 +57,22 @@ fn the_bytes_stay() {
     let cell = head.encode(&layout);
     assert_eq!(Head::decode(&layout, &cell), Ok(head));
     assert_eq!((&void()[..9], checked(0, &void()).is_some()), (&b"WAFTVOID\x01"[..], true));
-    assert_eq!(hex_of(&cell), "57414654534c4f540100001000000040000000004d0016002100613557466587");
+    assert_eq!(hex_of(&cell), "57414654534c4f540200001000000040000000004d00160021000ab916f93795");
     assert_eq!(
         std::format!("{}", Digest::of(&all)),
-        "b9ca294bb98e6373c6dac603e594b6d8ddbdb7e36ee69ec22c580736d70f0d45"
+        "6964207ebab0015775817a30bfe0e0000317b58cb1d9a79435b05f9127082479"
     );
+}
+
+/// A board whose firmware is updated keeps its folder.
+#[test]
+fn a_head_of_the_first_version_is_read() {
+    let layout = Layout::new(0..40960, 4096, 40960).unwrap();
+    let mut cell = Head { sequence: 77, snapshot: 22, before: 33 }.encode(&layout);
+    cell[MAGIC.len()] = 1;
+    close(0, &mut cell);
+    assert_eq!(hex_of(&cell), "57414654534c4f540100001000000040000000004d0016002100613557466587");
+    assert_eq!(Head::decode(&layout, &cell), Ok(Head { sequence: 77, snapshot: 22, before: 33 }));
 }
 
 fn hex_of(bytes: &[u8]) -> String {

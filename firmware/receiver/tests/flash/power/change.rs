@@ -1,4 +1,4 @@
-//! A change of the slots: a transfer, or FORGET. It is performed, cut, and performed again, and what each boot shows is
+//! A change of the slots: a transfer, FORGET, or REVERT. It is performed, cut, and performed again, and what each boot shows is
 //! compared with what it may show: the state before the change or the state after it, and never the former again once a
 //! boot showed the latter.
 
@@ -38,10 +38,19 @@ pub(crate) const HISTORIES: [History; 4] = [History::Blank, History::Folder, His
 
 pub(crate) struct Change {
     pub(crate) history: History,
+    /// The folder that was committed before `old`, if any.
+    before: Option<Archive>,
     old: Archive,
-    /// `None` if the change is FORGET.
-    new: Option<Archive>,
+    kind: Kind,
     blocks: usize,
+}
+
+/// What is done to the slots.
+enum Kind {
+    Transfer(Archive),
+    Forget,
+    /// Back to the folder before.
+    Revert,
 }
 
 /// What a boot shows.
@@ -65,18 +74,38 @@ impl Change {
     /// A transfer of a folder that takes a little more than `halves` half erase blocks.
     pub(crate) fn transfer(erase: usize, history: History, halves: usize) -> Self {
         let new = archive(tree(9, &[33, halves * erase / 2, 500]), 20);
-        Self { new: Some(new), ..Self::forget(erase, history) }
+        Self { kind: Kind::Transfer(new), ..Self::forget(erase, history) }
+    }
+
+    /// A transfer over the folder before the committed one.
+    pub(crate) fn second_transfer(erase: usize, history: History) -> Self {
+        Self { before: Some(archive(tree(5, &[erase / 2, 70]), 5)), ..Self::transfer(erase, history, 2) }
+    }
+
+    /// The way back to the folder before the committed one.
+    pub(crate) fn revert(erase: usize, history: History) -> Self {
+        Self { kind: Kind::Revert, ..Self::second_transfer(erase, history) }
     }
 
     /// A transfer so long that the journal moves to its other block on the way, because the records of its many erase
     /// blocks do not fit into one.
     pub(crate) fn long_transfer(erase: usize, history: History) -> Self {
         let new = archive(tree(9, &[100, 30 * erase, 30 * erase]), 20);
-        Self { new: Some(new), blocks: 130, ..Self::forget(erase, history) }
+        Self { kind: Kind::Transfer(new), blocks: 130, ..Self::forget(erase, history) }
     }
 
     pub(crate) fn forget(erase: usize, history: History) -> Self {
-        Self { history, old: archive(tree(7, &[100, 0, erase + 5]), 10), new: None, blocks: 8 }
+        let old = archive(tree(7, &[100, 0, erase + 5]), 10);
+        Self { history, before: None, old, kind: Kind::Forget, blocks: 8 }
+    }
+
+    /// The generation of the folder before the change.
+    fn old_generation(&self) -> u64 {
+        u64::from(self.has_old()) + u64::from(self.before.is_some())
+    }
+
+    fn is_forget(&self) -> bool {
+        matches!(self.kind, Kind::Forget)
     }
 
     fn has_old(&self) -> bool {
@@ -86,10 +115,13 @@ impl Change {
     /// The flash before the boot with the first cut.
     pub(crate) fn before<const W: usize, const E: usize>(&self, damage: Damage) -> Nor<W, E> {
         let flash = Mutex::new(Nor::new(self.blocks, damage.level()));
+        if let Some(folder) = &self.before {
+            boot(&flash, async |_, store| send(store, folder).await.unwrap());
+        }
         if matches!(self.history, History::Folder | History::BrokenOff) {
             boot(&flash, async |_, store| send(store, &self.old).await.unwrap());
         }
-        if let (History::BrokenOff, Some(new)) = (self.history, &self.new) {
+        if let (History::BrokenOff, Kind::Transfer(new)) = (self.history, &self.kind) {
             boot(&flash, async |_, store| {
                 begin(store, new).await.unwrap();
                 store.write(&new.bytes[..E + 100]).await.unwrap();
@@ -134,21 +166,24 @@ impl Change {
 
     /// Performs the change. Returns whether it was acknowledged.
     async fn perform<F: NorFlash>(&self, store: &mut Board<'_, F>) -> bool {
-        match &self.new {
-            Some(new) => send(store, new)
+        match &self.kind {
+            Kind::Transfer(new) => send(store, new)
                 .await
-                .is_ok_and(|(_, receipt)| receipt.digest == new.root && receipt.generation > u64::from(self.has_old())),
-            None => store.forget().await.is_ok(),
+                .is_ok_and(|(_, receipt)| receipt.digest == new.root && receipt.generation > self.old_generation()),
+            Kind::Forget => store.forget().await.is_ok(),
+            Kind::Revert => store.revert().await.is_ok(),
         }
     }
 
     /// Whether `folder` is the state before the change, and whether it is the state after it.
     fn which(&self, folder: Option<(u64, &Tree)>) -> (bool, bool) {
-        let old = self.has_old().then_some((1, &self.old.tree));
-        // The generation may be higher, because a folder that was unreadable is received again.
-        let is_new = match (&self.new, folder) {
-            (Some(new), Some((generation, tree))) => generation > u64::from(self.has_old()) && *tree == new.tree,
-            (new, folder) => new.is_none() && folder.is_none(),
+        let old = self.has_old().then_some((self.old_generation(), &self.old.tree));
+        let is_new = match (&self.kind, folder) {
+            // The generation may be higher, because a folder that was unreadable is received again.
+            (Kind::Transfer(new), Some((generation, tree))) => generation > self.old_generation() && *tree == new.tree,
+            (Kind::Forget, folder) => folder.is_none(),
+            (Kind::Revert, folder) => folder == self.before.as_ref().map(|before| (1, &before.tree)),
+            (Kind::Transfer(_), None) => false,
         };
         (folder == old, is_new)
     }
@@ -235,13 +270,13 @@ impl Observer<'_> {
     fn boot_half_blind<const W: usize, const E: usize>(&mut self, flash: &Flash<W, E>) -> Result<(), Harm> {
         let booted = boot(flash, async |slots, store| {
             let generation = slots.folder().map(|folder| folder.generation());
-            let is_old = generation == Some(1) && self.change.has_old();
+            let is_old = self.change.has_old() && generation == Some(self.change.old_generation());
             let is_new = generation.is_some() && !is_old;
-            if is_old && self.is_changed || is_new && self.change.new.is_none() {
+            if is_old && self.is_changed || is_new && self.change.is_forget() {
                 return Err(Harm::Wrong);
             }
             self.is_changed |= is_new;
-            self.gives_up |= slots.trouble().is_some() && self.change.new.is_none();
+            self.gives_up |= slots.trouble().is_some() && self.change.is_forget();
             self.is_changed |= self.change.perform(store).await;
             Ok(())
         });
@@ -261,7 +296,7 @@ impl Observer<'_> {
             ((_, true), _) => self.is_changed = true,
             ((true, _), _) if !self.is_changed => {}
             // The new folder has disappeared again, or the old one is lost.
-            ((true, _), _) if self.change.new.is_some() => return Err(Harm::Lost),
+            ((true, _), _) if !self.change.is_forget() => return Err(Harm::Lost),
             (_, None) => return Err(Harm::Lost),
             _ => return Err(Harm::Wrong),
         }

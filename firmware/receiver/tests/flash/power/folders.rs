@@ -1,4 +1,4 @@
-//! Power cuts during transfers and FORGET, and during the boots after them.
+//! Power cuts during transfers, FORGET and REVERT, and during the boots after them.
 
 use embassy_sync::mutex::Mutex;
 
@@ -16,16 +16,20 @@ const LATE: u64 = 60;
 fn changes(erase: usize) -> Vec<Change> {
     let transfers = HISTORIES.map(|history| Change::transfer(erase, history, 2));
     let forgets = [History::Folder, History::SameBoot].map(|history| Change::forget(erase, history));
-    transfers.into_iter().chain(forgets).collect()
+    let reverts = [History::Folder, History::SameBoot].map(|history| Change::revert(erase, history));
+    let second = [History::Folder, History::SameBoot].map(|history| Change::second_transfer(erase, history));
+    transfers.into_iter().chain(forgets).chain(reverts).chain(second).collect()
 }
 
 /// The changes that are tried with several cuts.
-fn small_changes(erase: usize) -> [Change; 4] {
+fn small_changes(erase: usize) -> [Change; 6] {
     [
         Change::transfer(erase, History::Folder, 2),
         Change::transfer(erase, History::BrokenOff, 2),
         Change::transfer(erase, History::Blank, 1),
         Change::forget(erase, History::Folder),
+        Change::revert(erase, History::Folder),
+        Change::second_transfer(erase, History::Folder),
     ]
 }
 

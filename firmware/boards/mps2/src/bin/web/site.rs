@@ -20,8 +20,7 @@ use picoserve::io::{Read, Write};
 use picoserve::request::{Headers, Path, Request};
 use picoserve::response::{Connection, Content, IntoResponse, NoContent, Response, ResponseWriter, StatusCode};
 use picoserve::routing::{MethodHandler, PathRouterService, RequestHandlerService};
-use waft_core::limits::PATH_MAX;
-use waft_receiver::slots::{File, Folder, ReadError, Slots};
+use waft_receiver::slots::{File, Folder, PATH_MAX, ReadError, Slots};
 
 /// The file that is served for a directory.
 const INDEX: &str = "index.html";

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 /// A proxy between a sender and the board.
-pub(crate) struct Dying {
+pub(crate) struct StallingProxy {
     listener: TcpListener,
     board: SocketAddr,
     forth: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Dying {
     pub(crate) died: Notify,
 }
 
-impl Dying {
+impl StallingProxy {
     /// Creates a proxy that forwards `forth` bytes from the sender.
     pub(crate) async fn new(board: SocketAddr, forth: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

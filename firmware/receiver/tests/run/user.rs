@@ -35,12 +35,12 @@ impl Write for Pipe {
 }
 
 /// The user at the console.
-pub(crate) struct Person {
+pub(crate) struct User {
     console: DuplexStream,
     seen: String,
 }
 
-impl Person {
+impl User {
     /// A user at the other end of a board's console.
     pub(crate) fn new(console: DuplexStream) -> Self {
         Self { console, seen: String::new() }

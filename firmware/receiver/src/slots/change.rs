@@ -1,0 +1,115 @@
+//! Changes of the committed folder other than a transfer: forgetting it, going back to the one before, and pauses.
+
+use core::fmt;
+
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::session::StoreError;
+
+use super::Slots;
+use super::check;
+use super::journal::Journal;
+use super::record::{Committed, Record};
+
+/// Why there is no way back to the folder before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum RevertError {
+    /// No folder was committed before the current one, or a transfer has begun to overwrite it.
+    NoFolder,
+    /// The folder before does not read back as it was committed. The current folder stays.
+    Damaged,
+    /// The flash failed, or the slots are not mounted yet. The current folder stays, unless a later start finds the
+    /// other one.
+    Flash,
+}
+
+impl fmt::Display for RevertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoFolder => "there is no folder before the current one",
+            Self::Damaged => "the folder before is damaged",
+            Self::Flash => "the flash failed",
+        })
+    }
+}
+
+impl core::error::Error for RevertError {}
+
+/// While this value exists, no folder is received: see [`Slots::pause`].
+pub struct Pause<'s, M: RawMutex, F> {
+    pub(super) slots: &'s Slots<'s, M, F>,
+}
+
+impl<M: RawMutex, F: NorFlash> Pause<'_, M, F> {
+    /// Waits for the end of the session that uses the slots. From then on nothing is written to them until this value is
+    /// dropped, unless the application itself reverts or forgets a folder.
+    pub async fn idle(&self) {
+        self.slots.idle().await;
+    }
+}
+
+impl<M: RawMutex, F> Drop for Pause<'_, M, F> {
+    fn drop(&mut self) {
+        self.slots.shared(|shared| shared.pauses -= 1);
+    }
+}
+
+/// **Reads the folder before back, then writes REVERT**, then shows the folder to readers.
+pub(super) async fn revert<M: RawMutex, F: NorFlash>(
+    slots: &Slots<'_, M, F>,
+    journal: &mut Journal,
+    buffer: &mut [u8],
+) -> Result<(), RevertError> {
+    if !journal.is_usable() {
+        return Err(RevertError::Flash);
+    }
+    let previous = journal.previous().ok_or(RevertError::NoFolder)?;
+    match check::whole(&slots.area, previous.slot, &previous.sizes, buffer).await {
+        Ok((summary, root)) if summary.digest == previous.manifest && root == previous.root => {}
+        Err(StoreError::Io) => return Err(RevertError::Flash),
+        _ => return Err(RevertError::Damaged),
+    }
+    let record = Record::Revert { generation: previous.generation };
+    journal.append(&slots.area, &record).await.map_err(|_| RevertError::Flash)?;
+    // There is no await in between, so that readers never see a folder whose slot the journal considers free.
+    slots.withdraw(journal.committed());
+    journal.acknowledge(&slots.area).await;
+    Ok(())
+}
+
+/// Forgets the committed folder.
+pub(super) async fn forget<M: RawMutex, F: NorFlash>(
+    slots: &Slots<'_, M, F>,
+    journal: &mut Journal,
+) -> Result<(), StoreError> {
+    let is_known = journal.committed().is_none() && journal.trouble().is_none();
+    if !is_known || !journal.is_settled() {
+        journal.forget(&slots.area).await?;
+        slots.withdraw(None);
+        journal.acknowledge(&slots.area).await;
+    }
+    Ok(())
+}
+
+/// Forgets the creation times of the senders' newest archives.
+pub(super) async fn reset_guard<M: RawMutex, F: NorFlash>(
+    slots: &Slots<'_, M, F>,
+    journal: &mut Journal,
+) -> Result<(), StoreError> {
+    journal.append(&slots.area, &Record::Clear).await?;
+    journal.acknowledge(&slots.area).await;
+    Ok(())
+}
+
+/// Whether the slot does not contain what was committed. A read error does not prove that.
+pub(super) async fn is_not_stored<M: RawMutex, F: NorFlash>(
+    slots: &Slots<'_, M, F>,
+    committed: &Committed,
+    buffer: &mut [u8],
+) -> bool {
+    match check::whole(&slots.area, committed.slot, &committed.sizes, buffer).await {
+        Ok((summary, root)) => summary.digest != committed.manifest || root != committed.root,
+        Err(error) => error != StoreError::Io,
+    }
+}
