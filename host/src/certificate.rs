@@ -141,7 +141,7 @@ pub enum CertificateError {
     /// The text has more than one certificate.
     #[error("it has more than one certificate; give a file with just one")]
     Several,
-    /// The certificate is longer than `DER_MAX`.
+    /// The certificate is longer than 2048 bytes.
     #[error("its certificate is longer than 2048 bytes")]
     Long,
     /// The certificate is not valid X.509, or bytes follow it.

@@ -77,7 +77,8 @@
 //!     let connection = receiver.accept(&mut NoUser).await?;
 //!     receiver.receive(connection, &mut NoUser).await
 //! };
-//! let (sent, received) = tokio::join!(sender.send(&mut NoUser), receive);
+//! let mut user = NoUser;
+//! let (sent, received) = tokio::join!(sender.send(&mut user), receive);
 //! received?;
 //! assert_eq!(sent?.receipt.files, 1);
 //! assert_eq!(std::fs::read_to_string(to.join("page.html"))?, "hello");
