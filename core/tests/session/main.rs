@@ -7,6 +7,7 @@ mod example;
 mod fixture;
 mod handmade;
 mod memory;
+mod other_cipher;
 mod primitives;
 mod rules;
 mod sender_rules;
