@@ -54,6 +54,8 @@ pub(crate) enum Reads {
     Before,
     /// Their intended content.
     Meant,
+    /// Nothing: the read fails.
+    Error,
     /// Either of both or something in between, chosen at each read.
     Anew,
     /// Each unit reads as before, as intended, as garbage, or not at all, chosen once per boot.
@@ -201,7 +203,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         let random = self.chance.next();
         match (self.level, self.reads) {
             (Level::Before | Level::Bits | Level::Words, _) | (Level::Marginal, Reads::Before) => Reading::Stored,
-            (Level::Unreadable, _) => Reading::Error,
+            (Level::Unreadable, _) | (Level::Marginal, Reads::Error) => Reading::Error,
             (Level::Meant, _) | (Level::Marginal, Reads::Meant) => Reading::Meant,
             (Level::Marginal, Reads::Anew) => match random % 3 {
                 0 => Reading::Meant,

@@ -42,7 +42,7 @@ impl Damage {
 
     /// What torn cells read in the boots after the first cut. Each sequence is tried.
     pub(crate) fn reads(self) -> &'static [[Reads; BOOTS]] {
-        use Reads::{Anew, Before, Meant, PerBoot};
+        use Reads::{Anew, Before, Error, Meant, PerBoot};
         match self {
             Self::Old | Self::New | Self::Bits | Self::Garbage | Self::Error => &[[Anew; BOOTS]],
             Self::Flickering => &[
@@ -50,6 +50,7 @@ impl Damage {
                 [PerBoot; BOOTS],
                 [Meant, Before, Meant, Before],
                 [Before, Meant, Before, Meant],
+                [Meant, Error, Meant, Error],
                 [Meant, Meant, Before, Before],
                 [Before, Before, Meant, Meant],
             ],
@@ -60,7 +61,7 @@ impl Damage {
     pub(crate) fn choice(self) -> &'static [Reads] {
         match self {
             Self::Old | Self::New | Self::Bits | Self::Garbage | Self::Error => &[Reads::Anew],
-            Self::Flickering => &[Reads::Before, Reads::Meant, Reads::Anew, Reads::PerBoot],
+            Self::Flickering => &[Reads::Before, Reads::Meant, Reads::Error, Reads::Anew, Reads::PerBoot],
         }
     }
 

@@ -147,7 +147,7 @@ fn a_block_that_is_being_erased_is_not_live_once_its_last_record_reads_again() {
 /// next start can read neither.
 #[test]
 fn a_block_whose_first_record_is_unreadable_is_no_trouble() {
-    are_harmless(&[Damage::Flickering], |damage| folders::two_cuts_at::<32, 2048>(damage, 15, 5));
+    are_harmless(&[Damage::Flickering], |damage| folders::two_cuts_at::<32, 2048>(damage, 15, 6));
 }
 
 /// Three cuts and more, if torn cells read the same in every boot.
