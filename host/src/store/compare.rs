@@ -16,7 +16,7 @@ use waft_core::digest::{Digest, Hasher};
 
 use super::capabilities::{Capabilities, Kept};
 use super::place::Place;
-use super::staging::names;
+use super::staging::count;
 use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
 use crate::worker::is_given_up;
@@ -162,7 +162,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn holds_only(&self, dir: &Dir, expected: usize, ignored: impl Fn(&OsStr) -> bool) -> Option<()> {
-        let is_it = self.rules.others || names(dir).ok()?.iter().filter(|name| !ignored(name)).count() == expected;
+        let is_it = self.rules.others || count(dir, ignored).ok()? == expected;
         is_it.then_some(())
     }
 

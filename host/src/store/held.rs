@@ -16,7 +16,7 @@ use waft_core::session::{Held, Offered};
 use super::capabilities::Capabilities;
 use super::incoming::Names;
 use super::place::Place;
-use super::staging::{Staging, names, remove};
+use super::staging::{Staging, count, remove_where};
 use super::tree::{Level, Tree};
 use crate::folder::entries::{Item, system_time};
 use crate::platform;
@@ -175,14 +175,8 @@ impl Reading {
         let mut components = tree.entries.path().split('/');
         for (dir, level) in tree.open.all() {
             let current = components.next();
-            let mut left = 0;
-            for name in names(dir).ok()? {
-                if !ended && current.is_some_and(|current| OsStr::new(current) < name.as_os_str()) {
-                    remove(dir, &name).ok()?;
-                } else {
-                    left += 1;
-                }
-            }
+            let is_beyond = |name: &OsStr| !ended && current.is_some_and(|current| OsStr::new(current) < name);
+            let left = remove_where(dir, is_beyond).ok()?;
             if left != level.map_or(self.top, |level| level.children) {
                 return None;
             }
@@ -193,7 +187,7 @@ impl Reading {
 
 /// Closes a directory. Fails if it does not hold exactly the counted entries.
 fn ended(tree: &Tree, dir: &Dir, level: &Level) -> Option<()> {
-    (names(dir).ok()?.len() == level.children).then_some(())?;
+    (count(dir, |_| false).ok()? == level.children).then_some(())?;
     tree.finish_dir(dir, &level.item).ok()
 }
 

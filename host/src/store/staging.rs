@@ -8,7 +8,7 @@
 //! intent     only while files are being moved into a filled target (see `merge`)
 //! ```
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::Path;
@@ -35,6 +35,8 @@ const PROBE: &str = "probe";
 /// How often the removal of a directory is tried whose files were closed a moment ago, and the pause between tries.
 const REMOVALS: u32 = 50;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
+/// The most names of a directory that are in memory at once while its entries are removed.
+const BATCH: usize = 4096;
 
 const MAGIC: &[u8; 16] = b"waft journal 1\n\0";
 const RECORD: usize = MAGIC.len() + 32 + 8 + 4 + 4 + 4;
@@ -240,14 +242,37 @@ pub(super) fn remove(parent: &Dir, name: impl AsRef<Path>) -> io::Result<()> {
         platform::unlock_dir(parent, name)?;
     }
     let dir = platform::open_dir(parent, name)?;
-    for name in names(&dir)? {
-        if is_given_up() {
-            return Err(io::Error::other("nothing waits for it any more"));
-        }
-        remove(&dir, name)?;
-    }
+    remove_where(&dir, |_| true)?;
     drop(dir);
     remove_emptied(parent, name, || false)
+}
+
+/// Removes the entries of a directory whose names `is_superfluous`, and returns how many are left. Takes the names in
+/// batches, because a sender decides how many there are.
+pub(super) fn remove_where(dir: &Dir, is_superfluous: impl Fn(&OsStr) -> bool) -> io::Result<usize> {
+    loop {
+        let (mut batch, mut left) = (Vec::new(), 0);
+        for name in names(dir)? {
+            let name = name?;
+            if is_superfluous(&name) {
+                batch.push(name);
+            } else {
+                left += 1;
+            }
+            if batch.len() == BATCH {
+                break;
+            }
+        }
+        for name in &batch {
+            if is_given_up() {
+                return Err(io::Error::other("nothing waits for it any more"));
+            }
+            remove(dir, name)?;
+        }
+        if batch.len() < BATCH {
+            return Ok(left);
+        }
+    }
 }
 
 /// Removes a directory whose content was just removed. FUSE learns late that a file was closed and keeps it until then,
@@ -263,7 +288,32 @@ fn remove_emptied(parent: &Dir, name: &Path, taken_over: impl Fn() -> bool) -> i
     parent.remove_dir(name)
 }
 
-/// The names of the entries in a directory.
-pub(super) fn names(dir: &Dir) -> io::Result<Vec<OsString>> {
-    dir.entries()?.map(|entry| Ok(entry?.file_name())).collect()
+/// The number of entries in a directory, without those whose names are ignored.
+pub(super) fn count(dir: &Dir, is_ignored: impl Fn(&OsStr) -> bool) -> io::Result<usize> {
+    names(dir)?.try_fold(0, |count, name| Ok(count + usize::from(!is_ignored(&name?))))
+}
+
+/// The names of the entries in a directory, one after the other.
+fn names(dir: &Dir) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
+    Ok(dir.entries()?.map(|entry| Ok(entry?.file_name())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    #[test]
+    fn more_entries_than_a_batch_are_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        (0..=BATCH + 1).for_each(|number| fs::write(temp.path().join(number.to_string()), "").unwrap());
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        assert_eq!(remove_where(&dir, |name| name != "7").unwrap(), 1);
+        assert_eq!(count(&dir, |_| false).unwrap(), 1);
+        assert_eq!(count(&dir, |name| name == "7").unwrap(), 0);
+        assert_eq!(remove_where(&dir, |_| true).unwrap(), 0);
+    }
 }
