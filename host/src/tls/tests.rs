@@ -1,5 +1,7 @@
 //! Both ends of real handshakes on loopback: which peers are accepted, and which error each side gets otherwise.
 
+mod updates;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
