@@ -11,6 +11,7 @@
 
 use core::cell::Cell;
 use core::future::Future;
+use core::marker::PhantomData;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, select};
@@ -26,7 +27,7 @@ use crate::entropy::{Random, Sources};
 use crate::events::{Event, Events};
 use crate::identity::Identity;
 use crate::operator::{Control, Operator, OperatorState};
-use crate::session::{BoardSlots, Memory, SessionBuffers, Sessions};
+use crate::session::{BoardSlots, Memory, SessionBuffers, Sessions, WipeOnDrop};
 use crate::slots::{AcceptAll, Review};
 
 /// How long the user has to type the key, in seconds.
@@ -187,7 +188,15 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
                     Either::First(at) => {
                         let session =
                             async |socket: &mut _, active: &_| sessions.serve(&mut buffers, socket, active).await;
-                        backlog.serve(at, session).await;
+                        {
+                            let slot = pin!(Some(backlog.serve(at, session)));
+                            let mut session = WipeOnDrop(slot, PhantomData::<B>);
+                            if let Some(session) = session.0.as_mut().as_pin_mut() {
+                                // The wipe spares the stack frames that are in use, so this one must hold nothing of
+                                // the session.
+                                own_frame(session).await;
+                            }
+                        }
                         state.session_ended();
                     }
                     Either::Second(()) => {}

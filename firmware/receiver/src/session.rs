@@ -2,10 +2,8 @@
 //!
 //! Errors of the peer end here: the caller continues with the next connection.
 
-use core::future::poll_fn;
 use core::marker::PhantomData;
 use core::pin::{Pin, pin};
-use core::task::Poll;
 
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::RawMutex;
@@ -103,7 +101,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
     }
 
     /// Serves one connection, and tells `active` once the peer is authenticated. On boards with [`Board::wipe`], no key
-    /// stays in memory once this future has ended or is dropped, except those of the runs that [`PeerState`] remembers.
+    /// stays in memory once the caller has wiped this future, except those of the runs that [`PeerState`] remembers.
     pub(crate) async fn serve(
         &mut self,
         buffers: &mut SessionBuffers<'_>,
@@ -112,9 +110,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
     ) {
         // Declared first, and so dropped after the session, which borrows the buffers.
         let buffers = WipeBuffersOnDrop(buffers);
-        let slot = pin!(Some(self.run_tls(&mut *buffers.0, socket, active)));
-        let mut session = WipeOnDrop(slot, PhantomData::<B>);
-        poll_fn(|context| session.0.as_mut().as_pin_mut().map_or(Poll::Ready(()), |future| future.poll(context))).await;
+        self.run_tls(&mut *buffers.0, socket, active).await;
     }
 
     /// Serves the connection, from the ClientHello to the end of TLS.
@@ -221,8 +217,9 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>, K: Clock> Review<M, F> for Limit
     }
 }
 
-/// The memory of a session. It is wiped when the session ends and when it is dropped.
-struct WipeOnDrop<'a, T, B: Board>(Pin<&'a mut Option<T>>, PhantomData<B>);
+/// The memory of a session, with everything that runs beside it: futures that are created while a session runs take
+/// remains of it from the stack. It is wiped when the session ends and when it is dropped.
+pub(crate) struct WipeOnDrop<'a, T, B: Board>(pub(crate) Pin<&'a mut Option<T>>, pub(crate) PhantomData<B>);
 
 impl<T, B: Board> Drop for WipeOnDrop<'_, T, B> {
     fn drop(&mut self) {

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use waft_core::limits::LINGER_MS;
 use waft_core::session::SessionError;
 use waft_core::wire::message::Refusal;
-use waft_receiver::identity::Identity;
 
 use super::sender::{Needle, Running};
 use super::site::{Kind, Site, noise, write};
@@ -60,8 +62,7 @@ impl Monitor {
 
 /// The private keys of the board: big-endian as in the identity image, and little-endian as in computations.
 fn scalars(site: &Site) -> Vec<Needle> {
-    let image = fs::read(site.image()).expect("the board was provisioned");
-    let identity = Identity::parse(&image).expect("the image is valid");
+    let identity = site.identity();
     let (tls, hpke) = (identity.tls.to_bytes(), identity.hpke.to_bytes());
     [("the private key of TLS", tls.to_vec()), ("the private key of HPKE", hpke.to_vec())]
         .into_iter()
@@ -80,6 +81,46 @@ fn found<'n>(ram: &[u8], needles: impl IntoIterator<Item = &'n Needle>) -> Vec<S
     };
     let found = needles.into_iter().map(|(what, needle)| (what, places(needle)));
     found.filter(|(_, places)| !places.is_empty()).map(|(what, places)| format!("{what}: {places:?}")).collect()
+}
+
+/// Asserts that the private keys of the board are in the RAM once at most: in its identity.
+fn check_private_keys(ram: &[u8], site: &Site) {
+    for scalar in scalars(site) {
+        let places = found(ram, [&scalar]);
+        assert!(places.iter().all(|places| places.matches("0x").count() == 1), "{places:?}");
+    }
+}
+
+/// The key is sealed to the board. The connection of the first session breaks in the middle of the content; the second
+/// session transfers the folder.
+pub(super) fn no_key_of_a_broken_session_stays_in_memory(kind: &Kind) {
+    let site = Site::unattended(kind);
+    let socket = site.root.path().join("monitor");
+    let programs = site.emulator(&format!("-monitor unix:{},server=on,wait=off", socket.display()));
+    write(&site, "a", &noise(50_000, 3));
+    let mut board = site.listening_with(&programs);
+    let mut monitor = Monitor::connect(&socket);
+    let run = Running::new();
+    let first = run.begin_cut(&site, "0000", 20_000).join().expect("the sender does not panic");
+    assert_eq!(first.ended, Err(SessionError::Disconnected));
+    board.sees("the connection broke");
+    // The board says so before it has closed its side of the connection.
+    let until = Instant::now() + Duration::from_millis(2 * LINGER_MS);
+    let mut ram = monitor.ram();
+    while !found(&ram, &first.secrets).is_empty() && Instant::now() < until {
+        sleep(Duration::from_millis(100));
+        ram = monitor.ram();
+    }
+    assert_eq!(found(&ram, &first.secrets), [""; 0]);
+    check_private_keys(&ram, &site);
+
+    let second = run.begin(&site, "0000").join().expect("the sender does not panic");
+    second.ended.expect("the folder is transferred");
+    assert_eq!(second.secrets.len(), first.secrets.len(), "the first session got as far as the content");
+    board.asked("verify", "Sound");
+    let ram = monitor.ram();
+    assert_eq!(found(&ram, first.secrets.iter().chain(&second.secrets)), [""; 0]);
+    check_private_keys(&ram, &site);
 }
 
 /// The first session transfers a folder, with a code and a typed key. The second session of the same run offers another
@@ -107,10 +148,7 @@ pub(super) fn no_key_stays_in_memory(kind: &Kind) {
     let ram = monitor.ram();
     assert_eq!(found(&ram, &needles), [""; 0]);
     assert_eq!(found(&ram, &[run.secret()]).len(), 1, "the board keeps the stretched key for retries");
-    for scalar in scalars(&site) {
-        let places = found(&ram, [&scalar]);
-        assert!(places.iter().all(|places| places.matches("0x").count() == 1), "{places:?}");
-    }
+    check_private_keys(&ram, &site);
 
     write(&site, "b", b"another file");
     let second = run.begin(&site, "0000").join().expect("the sender does not panic");

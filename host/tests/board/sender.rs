@@ -23,6 +23,7 @@ use waft::tls::link::TlsLink;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
+use waft_core::sealed::hpke::{HpkeSecret, POINT};
 use waft_core::sealed::{ChunkSize, Schedule, Secret, Transcript};
 use waft_core::session::sender::{Buffers, Environment, Event, Operator, Peer, Run, Sender, buffer_len};
 use waft_core::session::{DuplexLink, Link, Receipt, SessionError, Written};
@@ -75,21 +76,29 @@ impl Running {
 
     /// Sends the site's folder from another thread.
     pub(crate) fn begin(&self, site: &Site, code: &str) -> JoinHandle<Left> {
+        self.begin_cut(site, code, usize::MAX)
+    }
+
+    /// Does the same, but breaks the connection once it has written that many bytes.
+    pub(crate) fn begin_cut(&self, site: &Site, code: &str, cut: usize) -> JoinHandle<Left> {
         let run = self.clone();
         let (folder, address, identity) = (site.folder(), site.address.clone(), site.laptop.identity());
         let kitchen = site.laptop.known().by_name("kitchen").expect("the board was provisioned").certificate.clone();
         let code = AuthCode::parse(code).expect("the code is valid");
+        let board = site.identity().hpke;
         spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("the runtime starts").block_on(async {
                 let log = Arc::new(Log::default());
-                let mut tap = Tap::open(&address, &identity, log.clone()).await;
+                let mut tap = Tap::open(&address, &identity, log.clone(), cut).await;
                 let source = Folder::walk(&folder, &Options::default()).await.expect("the folder is readable");
                 let peer = Peer { certificate: kitchen.hash(), hpke: kitchen.hpke() };
                 let ended = run.send(&mut tap, &identity, FolderSource::new(source), &peer, code).await;
                 let mut secrets = std::mem::take(&mut *log.0.lock().expect("no thread panicked"));
-                secrets.extend(run.chunk_key(&tap, identity.certificate().hash(), peer.certificate));
-                tap.link.close().await;
+                secrets.extend(run.chunk_key(&tap, identity.certificate().hash(), peer.certificate, &board));
+                if tap.sent.len() < cut {
+                    tap.link.close().await;
+                }
                 Left { ended, secrets }
             })
         })
@@ -126,13 +135,22 @@ impl Running {
 
     /// The chunk key, if the session got as far as an offer. The offer is the first message after `Hello` that is longer
     /// than its tags.
-    fn chunk_key(&self, tap: &Tap, sender: CertificateHash, receiver: CertificateHash) -> Option<Needle> {
+    fn chunk_key(
+        &self,
+        tap: &Tap,
+        sender: CertificateHash,
+        receiver: CertificateHash,
+        board: &HpkeSecret,
+    ) -> Option<Needle> {
         let (sent, received) = (messages(&tap.sent), messages(&tap.received));
         let offer = sent.iter().skip(1).find(|message| message.len() > OFFER_TAGS)?;
         let body = &offer[..offer.len() - OFFER_TAGS];
         let transcript = Transcript::session(sent[0], received[0], body, &sender, &receiver);
         let key = TransferKey::parse(&self.key).expect("the key is valid");
-        let schedule = Schedule::new(&Secret::typed(&key, &self.salt, ITERATIONS), &transcript);
+        // The offer contains an encapsulated key only if the key is sealed. Other bytes are no point of the curve.
+        let sealed = body.windows(POINT).find_map(|part| board.decapsulate(part).ok());
+        let secret = sealed.unwrap_or_else(|| Secret::typed(&key, &self.salt, ITERATIONS));
+        let schedule = Schedule::new(&secret, &transcript);
         Some(("the key of the chunks".into(), schedule.into_stream().0.chunk_key().as_bytes().to_vec()))
     }
 }
@@ -175,20 +193,26 @@ impl Operator for Scripted {
 /// A link that records the bytes in both directions.
 struct Tap {
     link: TlsLink,
+    /// The connection breaks after this many bytes.
+    cut: usize,
     sent: Vec<u8>,
     received: Vec<u8>,
 }
 
 impl Tap {
     /// Connects with TCP, exchanges the preface, and does the TLS handshake.
-    async fn open(address: &str, identity: &Identity, log: Arc<Log>) -> Self {
+    async fn open(address: &str, identity: &Identity, log: Arc<Log>, cut: usize) -> Self {
         let stream = StdStream::connect(address).expect("the board accepts connections");
         stream.set_nonblocking(true).expect("a socket can be non-blocking");
         let mut stream = TcpStream::from_std(stream).expect("the runtime starts");
         preface::send(&mut stream).await.expect("the board starts TLS");
         let acceptor = TlsAcceptor::from(Arc::new(config(identity, log)));
         let link = TlsLink::new(acceptor.accept(stream).await.expect("the handshake succeeds").into());
-        Self { link, sent: Vec::new(), received: Vec::new() }
+        Self { link, cut, sent: Vec::new(), received: Vec::new() }
+    }
+
+    fn check_cut(&self) -> io::Result<()> {
+        if self.sent.len() < self.cut { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 }
 
@@ -206,6 +230,7 @@ impl Read for Tap {
 
 impl Write for Tap {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check_cut()?;
         let count = self.link.write(bytes).await?;
         self.sent.extend_from_slice(&bytes[..count]);
         Ok(count)
@@ -224,6 +249,7 @@ impl Link for Tap {
 
 impl DuplexLink for Tap {
     async fn write_or_readable(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        self.check_cut()?;
         let written = self.link.write_or_readable(bytes).await?;
         if let Written::Bytes(count) = written {
             self.sent.extend_from_slice(&bytes[..count]);

@@ -10,6 +10,7 @@ use std::thread::spawn;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use waft_receiver::identity::Identity;
 
 use super::harness::{Call, Ended, Waft};
 use super::world::Machine;
@@ -81,6 +82,12 @@ impl Site {
 
     pub(crate) fn image(&self) -> PathBuf {
         self.root.path().join("identity.bin")
+    }
+
+    /// The identity of the board.
+    pub(crate) fn identity(&self) -> Identity {
+        let image = fs::read(self.image()).expect("the board was provisioned");
+        Identity::parse(&image).expect("the image is valid")
     }
 
     fn state(&self) -> PathBuf {

@@ -42,6 +42,7 @@ pub(crate) const EMULATED: &[Story] = &[
     ("failures_end_in_a_reset", failures_end_in_a_reset),
     ("the_processor_is_never_kept_for_long", load::the_processor_is_never_kept_for_long),
     ("no_key_stays_in_memory", memory::no_key_stays_in_memory),
+    ("no_key_of_a_broken_session_stays_in_memory", memory::no_key_of_a_broken_session_stays_in_memory),
     ("strangers_take_half_of_the_processor_at_most", load::strangers_take_half_of_the_processor_at_most),
     ("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole),
 ];
