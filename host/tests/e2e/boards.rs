@@ -211,7 +211,7 @@ fn a_board_without_a_good_identity_says_so() {
     {
         fs::write(desk.state().join("identity.bin"), image).unwrap();
         let mut board = desk.power_on();
-        let reason = board.ask("status", "This board receives nothing:");
+        let reason = board.ask("status", "This board cannot receive:");
         assert!(reason.contains(says), "{reason}");
         let to = format!("attic@{}", board.address);
         desk.0.laptop.call(&["send", "folder", &to]).run().failed(

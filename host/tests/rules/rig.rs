@@ -103,7 +103,7 @@ impl Rig {
 
     /// Types a key when it is asked for again.
     pub(crate) fn types_again(&mut self, key: &str) {
-        self.types_at("That was not the key", key);
+        self.types_at("The key is wrong.", key);
     }
 
     fn types_at(&mut self, question: &str, key: &str) {
