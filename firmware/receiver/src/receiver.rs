@@ -171,7 +171,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
             collected,
             transfer,
             review,
-            withdrawn: slots.withdrawn(),
+            reverted: slots.reverted(),
             clock,
             state: &state,
             events,

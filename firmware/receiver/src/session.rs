@@ -75,8 +75,8 @@ pub(crate) struct Sessions<'a, B: Board, V> {
     pub(crate) collected: &'a mut [u8],
     pub(crate) transfer: &'a mut Transfer,
     pub(crate) review: &'a mut V,
-    /// How often a folder was withdrawn when the runs in `peers` were valid.
-    pub(crate) withdrawn: u32,
+    /// How often a folder was reverted when the runs in `peers` were valid.
+    pub(crate) reverted: u32,
     pub(crate) clock: &'a B::Clock,
     pub(crate) state: &'a OperatorState,
     pub(crate) events: Option<&'a Events<B::Mutex>>,
@@ -149,7 +149,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
         let review = LimitedReview { review: &mut *self.review, clock: self.clock };
         let mut store = SlotStore::open(self.slots, self.collected, self.transfer, review).await;
         store.allow_older(required.allow_older);
-        if core::mem::replace(&mut self.withdrawn, self.slots.withdrawn()) != self.withdrawn {
+        if core::mem::replace(&mut self.reverted, self.slots.reverted()) != self.reverted {
             self.peers.forget_runs();
         }
         let mut operator = SessionOperator::new(self.state, self.events, self.lockouts.as_deref_mut());

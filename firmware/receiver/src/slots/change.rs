@@ -73,7 +73,7 @@ pub(super) async fn revert<M: RawMutex, F: NorFlash>(
     let record = Record::Revert { generation: previous.generation };
     journal.append(&slots.area, &record).await.map_err(|_| RevertError::Flash)?;
     // There is no await in between, so that readers never see a folder whose slot the journal considers free.
-    slots.withdraw(journal.committed());
+    slots.show_reverted(journal.committed());
     journal.acknowledge(&slots.area).await;
     Ok(())
 }
@@ -86,7 +86,7 @@ pub(super) async fn forget<M: RawMutex, F: NorFlash>(
     let is_known = journal.committed().is_none() && journal.trouble().is_none();
     if !is_known || !journal.is_settled() {
         journal.forget(&slots.area).await?;
-        slots.withdraw(None);
+        slots.show(None, None);
         journal.acknowledge(&slots.area).await;
     }
     Ok(())

@@ -123,8 +123,8 @@ struct Shared {
     leases: [usize; 2],
     /// The tasks that wait for another folder.
     waiting: MultiWakerRegistration<WAITING>,
-    /// How often a folder was forgotten or reverted.
-    withdrawn: u32,
+    /// How often a folder was reverted.
+    reverted: u32,
     /// The number of [`Pause`]s.
     pauses: usize,
 }
@@ -136,7 +136,7 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         let capacity = flash.lock().await.capacity();
         let area = Area::new(flash, region, capacity)?;
         let waiting = MultiWakerRegistration::new();
-        let shared = Shared { committed: None, trouble: None, leases: [0; 2], waiting, withdrawn: 0, pauses: 0 };
+        let shared = Shared { committed: None, trouble: None, leases: [0; 2], waiting, reverted: 0, pauses: 0 };
         let shared = BlockingMutex::new(RefCell::new(shared));
         Ok(Self { area, shared, journal: Mutex::new(Journal::unread()) })
     }
@@ -200,9 +200,9 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         drop(self.journal.lock().await);
     }
 
-    /// How often a folder was forgotten or reverted. What is remembered about the runs of senders is void then.
-    pub(crate) fn withdrawn(&self) -> u32 {
-        self.shared(|shared| shared.withdrawn)
+    /// How often a folder was reverted. What is remembered about the runs of senders is void then.
+    pub(crate) fn reverted(&self) -> u32 {
+        self.shared(|shared| shared.reverted)
     }
 
     /// The length of the longest archive that fits, in bytes.
@@ -256,9 +256,9 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         self.shared(|shared| shared.trouble)
     }
 
-    /// Shows another state after a folder was forgotten or reverted.
-    fn withdraw(&self, committed: Option<Committed>) {
-        self.shared(|shared| shared.withdrawn = shared.withdrawn.wrapping_add(1));
+    /// Shows the folder before, after the current one was reverted.
+    fn show_reverted(&self, committed: Option<Committed>) {
+        self.shared(|shared| shared.reverted = shared.reverted.wrapping_add(1));
         self.show(committed, None);
     }
 
