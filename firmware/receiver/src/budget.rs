@@ -173,4 +173,23 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
     }
+
+    #[test]
+    fn a_delay_of_the_board_is_charged_up_to_a_bound() {
+        let mut budget = Budget::new(0);
+        budget.failed(source(1), 60_000, 60_000);
+        assert_eq!(budget.left(60_000), (FULL_MS - PRICE * CHARGED_MS) as i64);
+    }
+
+    #[test]
+    fn the_address_that_failed_least_recently_is_replaced() {
+        let mut budget = Budget::new(0);
+        for last in 0..SOURCES as u8 {
+            budget.failed(source(last), 0, last.into());
+        }
+        budget.failed(source(0), 0, 100);
+        budget.failed(source(200), 0, 101);
+        let failures = |last| budget.failures(source(last), 101);
+        assert_eq!([0, 1, 2, SOURCES as u8 - 1, 200].map(failures), [2, 0, 1, 1, 1]);
+    }
 }

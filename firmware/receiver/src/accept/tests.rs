@@ -39,6 +39,8 @@ enum End {
 /// A peer that sends some bytes when it connects, and nothing afterwards.
 struct Peer {
     from: IpAddr,
+    /// Whether it completes the TCP handshake.
+    establishes: bool,
     says: RefCell<VecDeque<u8>>,
     told: RefCell<Vec<u8>>,
     end: Cell<Option<End>>,
@@ -111,7 +113,7 @@ impl Socket for TestSocket {
     }
 
     async fn establish(&mut self) -> bool {
-        true
+        poll_fn(|_| if self.peer().establishes { Poll::Ready(true) } else { Poll::Pending }).await
     }
 
     fn source(&self) -> Option<IpAddr> {
@@ -127,27 +129,38 @@ impl Socket for TestSocket {
     }
 }
 
-/// A board with two sockets for sessions, and the last one, which only refuses.
-struct Fixture {
-    backlog: Backlog<'static, TestSocket, ManualClock, 3>,
+/// A board with `N - 1` sockets for sessions, and the last one, which only refuses.
+struct Fixture<const N: usize> {
+    backlog: Backlog<'static, TestSocket, ManualClock, N>,
     clock: &'static ManualClock,
     arriving: Rc<Arriving>,
 }
 
-impl Fixture {
+impl Fixture<3> {
     fn new() -> Self {
+        Self::with_sockets()
+    }
+}
+
+impl<const N: usize> Fixture<N> {
+    fn with_sockets() -> Self {
         let clock: &ManualClock = Box::leak(Box::default());
         let arriving = Rc::<Arriving>::default();
-        let sockets = [(); 3].map(|()| TestSocket { arriving: arriving.clone(), peer: None });
+        let sockets = [(); N].map(|()| TestSocket { arriving: arriving.clone(), peer: None });
         let (state, address) = (Box::leak(Box::new(OperatorState::new())), Box::leak(Box::default()));
         Self { backlog: Backlog::new(Box::leak(Box::new(sockets)), clock, state, address), clock, arriving }
     }
 
     /// Lets a peer with this address connect and send the preface.
     fn connects(&self, last: u8) -> Rc<Peer> {
-        let says = RefCell::new(preface().into());
-        let peer = Peer { from: [192, 0, 2, last].into(), says, told: RefCell::default(), end: Cell::default() };
-        let peer = Rc::new(peer);
+        self.arrives(last, true, &preface())
+    }
+
+    /// Lets a peer begin to connect and, if it `establishes` the connection, send these bytes.
+    fn arrives(&self, last: u8, establishes: bool, says: &[u8]) -> Rc<Peer> {
+        let says = RefCell::new(says.iter().copied().collect());
+        let from = [192, 0, 2, last].into();
+        let peer = Rc::new(Peer { from, establishes, says, told: RefCell::default(), end: Cell::default() });
         self.arriving.borrow_mut().push_back(peer.clone());
         peer
     }
@@ -163,6 +176,13 @@ impl Fixture {
             Poll::Ready(at) => Some(at),
             Poll::Pending => None,
         })
+    }
+
+    /// Whether this peer may have the next session.
+    fn is_next(&mut self, peer: &Rc<Peer>) -> bool {
+        let at = self.next().expect("a connection may have a session");
+        let socket = self.backlog.connections[at].socket.as_ref();
+        socket.and_then(|socket| socket.peer.as_ref()).is_some_and(|next| Rc::ptr_eq(next, peer))
     }
 
     /// Runs a session whose handshake uses `cost` milliseconds of processor time and then fails.
@@ -261,6 +281,188 @@ fn those_with_failures_make_room_for_one_without() {
     fixture.fails(1);
     assert_eq!(fixture.next(), None);
     assert_eq!(sender.end.get(), Some(End::Closed), "it had the session");
+}
+
+#[test]
+fn among_equals_the_one_that_has_waited_longest_is_next() {
+    let mut fixture = Fixture::<4>::with_sockets();
+    let [first, second, third] = [1, 2, 3].map(|last| fixture.connects(last));
+    assert!(fixture.is_next(&first));
+    fixture.fails(0);
+    assert!(fixture.is_next(&second));
+    // During its session the fourth takes the socket of the first, which precedes that of the third.
+    let fourth = fixture.connects(4);
+    let at = fixture.next().expect("it was just asked");
+    let is_over = Cell::new(false);
+    let session = async |_: &mut TestSocket, _: &ActiveSession| {
+        poll_fn(|_| if is_over.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+    };
+    {
+        let mut served = pin!(fixture.backlog.serve(at, session));
+        assert!((0..10).all(|_| poll_once(served.as_mut()).is_pending()));
+        is_over.set(true);
+        assert!(poll_once(served.as_mut()).is_ready());
+    }
+    assert!(fixture.is_next(&third));
+    fixture.fails(0);
+    assert!(fixture.is_next(&fourth));
+}
+
+#[test]
+fn of_those_with_failures_the_one_with_most_makes_room() {
+    const WORSE: u8 = 3;
+    let mut fixture = Fixture::new();
+    for last in [STRANGER, WORSE, WORSE, WORSE] {
+        fixture.connects(last);
+        fixture.fails(1_000);
+    }
+    let (worse, stranger) = (fixture.connects(WORSE), fixture.connects(STRANGER));
+    assert_eq!(fixture.next(), None);
+    fixture.connects(SENDER);
+    assert_eq!(fixture.next(), None);
+    assert_eq!([worse, stranger].map(|peer| peer.end.get()), [Some(End::Reset), None]);
+}
+
+/// Fills both sockets for sessions with peers that wait and may not have a session yet.
+fn with_two_that_wait() -> Fixture<3> {
+    let mut fixture = Fixture::new();
+    for _ in 0..4 {
+        fixture.connects(STRANGER);
+        fixture.fails(1_000);
+    }
+    fixture.connects(STRANGER);
+    fixture.connects(STRANGER);
+    assert_eq!(fixture.next(), None);
+    fixture
+}
+
+#[test]
+fn the_last_socket_is_soon_free_again() {
+    let mut fixture = with_two_that_wait();
+    let silent = fixture.arrives(SENDER, true, &[]);
+    assert_eq!(fixture.next(), None);
+    fixture.passes(GRACE_MS - 1);
+    assert_eq!(fixture.next(), None);
+    assert_eq!(silent.end.get(), None);
+    fixture.passes(1);
+    assert_eq!(fixture.next(), None);
+    assert_eq!(silent.end.get(), Some(End::Reset));
+}
+
+#[test]
+fn what_has_made_the_least_progress_makes_room() {
+    let mut fixture = Fixture::<4>::with_sockets();
+    let peers = [true, false, false].map(|establishes| {
+        let peer = fixture.arrives(STRANGER, establishes, &preface()[..3]);
+        assert_eq!(fixture.next(), None);
+        peer
+    });
+    // The newest one has its time, and of the others the first has sent something.
+    assert_eq!(peers.map(|peer| peer.end.get()), [None, Some(End::Reset), None]);
+}
+
+#[test]
+fn among_equals_the_oldest_makes_room() {
+    let mut fixture = Fixture::<4>::with_sockets();
+    // The fourth takes the socket of the first, and so on: the oldest is not always at the first socket.
+    let peers = [(); 5].map(|()| {
+        let peer = fixture.arrives(STRANGER, true, &[]);
+        assert_eq!(fixture.next(), None);
+        peer
+    });
+    let reset = Some(End::Reset);
+    assert_eq!(peers.map(|peer| peer.end.get()), [reset, reset, reset, None, None]);
+}
+
+#[test]
+fn a_connection_without_progress_ends_at_its_limit() {
+    for (establishes, limit) in [(false, CONNECT_MS), (true, PREFACE_MS)] {
+        let mut fixture = Fixture::new();
+        let silent = fixture.arrives(STRANGER, establishes, &[]);
+        assert_eq!(fixture.next(), None);
+        fixture.passes(limit - 1);
+        assert_eq!(fixture.next(), None);
+        assert_eq!(silent.end.get(), None);
+        fixture.passes(1);
+        assert_eq!(fixture.next(), None);
+        assert_eq!(silent.end.get(), Some(End::Reset));
+    }
+}
+
+#[test]
+fn the_work_of_this_board_is_not_the_peers_delay() {
+    const WORK_MS: u64 = 500;
+    let mut fixture = Fixture::new();
+    fixture.connects(STRANGER);
+    fixture.connects(SENDER);
+    let at = fixture.next().expect("a connection may have a session");
+    let (clock, begun) = (fixture.clock, fixture.clock.now());
+    let mut served = pin!(fixture.backlog.serve(at, async |_: &mut TestSocket, _: &ActiveSession| {
+        clock.0.update(|now| now + WORK_MS);
+        pending().await
+    }));
+    while (0..20).all(|_| poll_once(served.as_mut()).is_pending()) {
+        clock.0.update(|now| now + 1);
+    }
+    assert_eq!(clock.now() - begun, WORK_MS + YIELD_MS);
+}
+
+#[test]
+fn patience_begins_anew_after_an_authenticated_session() {
+    let mut fixture = Fixture::new();
+    for round in 0..4 {
+        fixture.connects(STRANGER);
+        fixture.connects(SENDER);
+        assert_eq!(fixture.keeps_waiting(10_000), Some(YIELD_MS), "{round}");
+        if round == 2 {
+            let at = fixture.next().expect("the other one waits");
+            let mut is_polled = false;
+            let session = async |_: &mut TestSocket, active: &ActiveSession| {
+                active.authenticated();
+                // The next poll comes after the other connections were looked at.
+                poll_fn(|_| if core::mem::replace(&mut is_polled, true) { Poll::Ready(()) } else { Poll::Pending })
+                    .await;
+            };
+            let mut served = pin!(fixture.backlog.serve(at, session));
+            assert!((0..3).any(|_| poll_once(served.as_mut()).is_ready()));
+        } else {
+            fixture.fails(0);
+        }
+        fixture.passes(10_000);
+    }
+}
+
+#[test]
+fn those_that_wait_hear_busy_as_soon_as_a_peer_is_authenticated() {
+    let mut fixture = Fixture::new();
+    fixture.connects(SENDER);
+    let other = fixture.connects(STRANGER);
+    let at = fixture.next().expect("a connection may have a session");
+    let is_authenticated = Cell::new(false);
+    let session = async |_: &mut TestSocket, active: &ActiveSession| {
+        poll_fn(|_| if is_authenticated.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+        active.authenticated();
+        pending().await
+    };
+    let mut served = pin!(fixture.backlog.serve(at, session));
+    for authenticated in [false, true] {
+        is_authenticated.set(authenticated);
+        assert!((0..5).all(|_| poll_once(served.as_mut()).is_pending()));
+        assert_eq!(!other.told.borrow().is_empty(), authenticated);
+    }
+    assert_eq!(*other.told.borrow(), ClearRefusal::Busy.to_bytes());
+}
+
+#[test]
+fn a_connection_that_is_left_from_an_earlier_run_is_reset() {
+    let mut fixture = Fixture::new();
+    let peer = fixture.connects(STRANGER);
+    assert!(fixture.is_next(&peer));
+    let Fixture { backlog: Backlog { connections, clock, state, address, .. }, .. } = fixture;
+    let sockets = connections.map(|connection| core::mem::take(connection.socket.expect("no session runs")));
+    let again = Backlog::<_, _, 3>::new(Box::leak(Box::new(sockets)), clock, state, address);
+    assert_eq!(peer.end.get(), Some(End::Reset));
+    assert!(again.connections.iter().all(|connection| connection.phase == Phase::Listening));
 }
 
 #[test]
