@@ -111,8 +111,6 @@
 //! `default-features = false`.
 
 #![forbid(unsafe_code)]
-// Sealed files are packed and opened by the command, with parts of the store.
-#![cfg_attr(not(feature = "cli"), allow(dead_code))]
 // The traits of core, whose futures need no `Send` bound.
 #![allow(async_fn_in_trait)]
 

@@ -24,6 +24,7 @@ impl NewFile {
     }
 
     /// Creates a file in `folder` that other users can read as the user's settings allow.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))] // for the command
     pub(crate) fn write_public(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
         Self::fill(builder().make_in(folder, |path| File::create_new(path))?, |file| file.write_all(bytes))
     }
@@ -36,6 +37,7 @@ impl NewFile {
     }
 
     /// The file with this temporary name, which [`begin`] created. The caller has written and flushed it.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))] // for the command
     pub(crate) fn durable(path: TempPath) -> Self {
         Self(path)
     }

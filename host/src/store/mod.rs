@@ -189,6 +189,7 @@ impl DirectoryStore {
 
     /// Checks whether the store could begin to receive the folder in a sealed file, which has this shape and no sender,
     /// as far as that can be known without the folder's manifest. Writes nothing.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))] // for the command
     pub(crate) async fn check_opening(&mut self, shape: Shape) -> Result<(), StoreError> {
         self.run(move |store| store.check_opening(&shape)).await
     }
@@ -211,6 +212,7 @@ impl DirectoryStore {
     /// Compares the target with `manifest`. If the target has exactly its entries, with their names, sizes, modes and
     /// times, returns the digests of the archive made from the target's content. The caller compares them with the
     /// digests of the archive that it expects, because a manifest says nothing about content.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))] // for the command
     pub(crate) async fn holds(&mut self, manifest: impl Read + Seek + Send + 'static, shape: Shape) -> Option<Whole> {
         self.worker.run(move |store| store.holds(manifest, &shape)).await
     }
