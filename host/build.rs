@@ -31,14 +31,14 @@ fn main() {
 fn gather() -> Result<BTreeMap<String, String>, String> {
     let mut boards = BTreeMap::new();
     for path in files().map_err(|error| format!("{FOLDER}: {error}"))? {
-        let told = |problem: String| format!("{}: {}", path.display(), problem.replace('\n', " "));
-        let text = fs::read_to_string(&path).map_err(|error| told(error.to_string()))?;
-        let board = Description::parse(&text).map_err(told)?;
+        let failed = |problem: String| format!("{}: {}", path.display(), problem.replace('\n', " "));
+        let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        let board = Description::parse(&text).map_err(failed)?;
         if path.file_stem().is_none_or(|stem| stem != board.name.as_str()) {
-            return Err(told(format!("a file is named after its board, {}", board.name)));
+            return Err(failed(format!("a file is named after its board, {}", board.name)));
         }
         if boards.insert(board.name.clone(), text).is_some() {
-            return Err(told(format!("another family has a board {} too", board.name)));
+            return Err(failed(format!("another family has a board {} too", board.name)));
         }
     }
     Ok(boards)

@@ -107,6 +107,6 @@ fn waft(place: &Path, folder: &Path) {
     let key = sender.key();
     sender.answer("code", &code.expect("a receiver asks for a code"));
     receiver.answer("key", &key);
-    sender.end().well();
-    receiver.end().well();
+    sender.end().succeeded();
+    receiver.end().succeeded();
 }

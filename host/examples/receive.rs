@@ -15,7 +15,7 @@ use waft::{AuthCode, Class, Error, Receiver, TransferKey};
 /// The longest folder that this program takes.
 const TOTAL_MAX: u64 = 1 << 30;
 
-/// A program that decides by itself.
+/// An operator that decides without a user.
 struct Policy;
 
 impl Operator for Policy {

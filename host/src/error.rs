@@ -1,7 +1,7 @@
 //! The error of the library's operations and of the command: a class, what happened, and what to do next.
 //!
 //! Lower layers have small enums of their own, on which code decides, such as [`HomeError`](crate::home::HomeError). Each
-//! is converted to an [`Error`] where enough is known to tell a user what to do: beside its definition.
+//! is converted to an [`Error`] where enough is known to advise a user: beside its definition.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -1,5 +1,5 @@
 //! The detailed cause of a file system error: the path and the problem. It is recorded beside the small errors of
-//! core's traits, so that the user can be told more.
+//! core's traits, for the text that the user reads.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;

@@ -93,7 +93,7 @@
 //! with one thread. Await them in `main`, in [`Runtime::block_on`](tokio::runtime::Runtime::block_on), or in a
 //! [`LocalSet`](tokio::task::LocalSet); `tokio::spawn` does not take them.
 //!
-//! A token ([`Sender::cancel_on`], [`Receiver::cancel_on`]) stops cleanly: the peer is told, and a commit that has begun is
+//! A token ([`Sender::cancel_on`], [`Receiver::cancel_on`]) stops cleanly: the peer is notified, and a commit that has begun is
 //! completed. Dropping a future stops, too: the connection just ends.
 //!
 //! The library writes nothing to standard output or standard error, reads nothing from standard input, installs no panic

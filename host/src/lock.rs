@@ -26,9 +26,9 @@ impl FileLock {
     pub(crate) fn lock(file: File, patience: Duration) -> io::Result<Option<Self>> {
         // The system call waits without a limit, so it runs on a thread of its own. If it succeeds too late, nothing
         // receives the message, and dropping the message closes the file and releases the lock.
-        let (tell, told) = channel();
-        thread::spawn(move || tell.send(file.lock().map(|()| Self(file))));
-        told.recv_timeout(patience).map_or(Ok(None), |locked| locked.map(Some))
+        let (sender, result) = channel();
+        thread::spawn(move || sender.send(file.lock().map(|()| Self(file))));
+        result.recv_timeout(patience).map_or(Ok(None), |locked| locked.map(Some))
     }
 
     /// The locked file.

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_older_sender_is_told_our_version() {
+    async fn an_older_sender_gets_our_version() {
         let (mut sender, mut receiver) = connected().await;
         sender.write_all(b"WAFT\0\0\0\0").await.unwrap();
         assert!(matches!(receive(&mut receiver).await, Err(Rejected::Refused(ClearRefusal::Purpose))));

@@ -93,14 +93,14 @@ impl<T: Send + 'static> Worker<T> {
     /// Runs work and waits for its end. If this future is dropped earlier, it gives up the work, as
     /// [`idle`](Self::idle) does.
     pub(crate) async fn run<R: Send + 'static>(&mut self, work: impl FnOnce(&mut T) -> R + Send + 'static) -> R {
-        let (tell, told) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         self.start(move |value| {
             // Nothing receives the result if the future was dropped.
-            let _ = tell.send(work(value));
+            let _ = sender.send(work(value));
         })
         .await;
         self.idle().await;
-        told.await.expect("work sends its result before it ends")
+        result.await.expect("work sends its result before it ends")
     }
 }
 
@@ -187,10 +187,10 @@ mod tests {
             // The next work starts without the flag.
             assert!(!worker.run(|_| is_given_up()).await);
             // Work that was only started stops, too, when its worker is dropped.
-            let (tell, told) = mpsc::channel();
-            worker.start(move |value| (endless(value), tell.send(()).unwrap()).1).await;
+            let (end, ended) = mpsc::channel();
+            worker.start(move |value| (endless(value), end.send(()).unwrap()).1).await;
             drop(worker);
-            told.recv().unwrap();
+            ended.recv().unwrap();
             assert!(!is_given_up(), "this thread works for none");
         });
     }

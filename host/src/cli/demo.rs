@@ -87,7 +87,7 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn tell(&self, line: impl AsRef<str>) {
+    fn print(&self, line: impl AsRef<str>) {
         self.ui.print(line);
     }
 
@@ -97,19 +97,19 @@ impl Stage<'_> {
 
     /// Creates the laptop's identity, and provisions the board.
     fn provision(&self) -> Result<(), Error> {
-        self.tell("\n1. The laptop makes an identity (waft id):");
-        self.tell(format!("   {}", waft(&self.home, &["id", "--name", "laptop"])?.trim_end()));
-        self.tell("\n2. The board gets an identity, as it would at flash time (waft provision):");
+        self.print("\n1. The laptop makes an identity (waft id):");
+        self.print(format!("   {}", waft(&self.home, &["id", "--name", "laptop"])?.trim_end()));
+        self.print("\n2. The board gets an identity, as it would at flash time (waft provision):");
         let image = self.image();
         let call = ["provision", "--board", "mps2", "--name", NAME, "-o", &image.to_string_lossy()];
         let printed = waft(&self.home, &call)?;
-        self.tell(format!("   {}", printed.lines().next().unwrap_or_default()));
-        self.tell("   The board trusts laptop to send, and is trusted to receive, and nothing else.");
+        self.print(format!("   {}", printed.lines().next().unwrap_or_default()));
+        self.print("   The board trusts laptop to send, and is trusted to receive, and nothing else.");
         Ok(())
     }
 
     async fn power_on(&self, title: &str) -> Result<Actor, Error> {
-        self.tell(format!("\n{title}:"));
+        self.print(format!("\n{title}:"));
         let (image, mut call) = (self.image(), vec!["simulate", "--listen", "127.0.0.1:0"]);
         let (image, firmware) = (image.to_string_lossy(), self.emulator.as_ref().map(|path| path.to_string_lossy()));
         call.extend(["--identity", &image]);
@@ -119,47 +119,47 @@ impl Stage<'_> {
         let mut board = Actor::start(&self.home, &call)?;
         let address = board.until("ready").await?.text("address");
         let kind = if firmware.is_some() { "a Cortex-M4 that QEMU emulates" } else { "hosted by this machine" };
-        self.tell(format!("   {kind}, reached at {}", *address));
+        self.print(format!("   {kind}, reached at {}", *address));
         Ok(board)
     }
 
     /// Sends a folder. The code is read from the board's console, and the key is typed there.
     async fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Event, Error> {
-        self.tell(format!("\n{title}:"));
+        self.print(format!("\n{title}:"));
         let mut sender = Actor::start(&self.home, &["send", &folder.to_string_lossy(), NAME])?;
         sender.until("connected").await?;
-        self.tell(
+        self.print(
             "   TLS 1.3 is up: each has shown the certificate that the other trusts, and\n   proven to hold its key.",
         );
         let key = sender.until("key").await?.text("key");
         let code = Zeroizing::new(board.ask("code", "Code:").await?.replace(' ', ""));
         sender.answer("code", &code).await?;
-        self.tell(&*secret(format_args!(
+        self.print(&*secret(format_args!(
             "   The board's console shows the code {}; it is typed at the laptop.",
             *code
         )));
         board.console("Type the key").await?;
         board.write_line(&key)?;
-        self.tell(&*secret(format_args!("   The laptop shows the key {}; it is typed at the board.", *key)));
+        self.print(&*secret(format_args!("   The laptop shows the key {}; it is typed at the board.", *key)));
         let receipt = sender.until("committed").await?;
         sender.end().await?;
         let place = board.console("The folder is in place:").await?;
         let generation = place.rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_owned();
         let (count, size) = (files(receipt.number("files") as u32), bytes(receipt.number("bytes")));
         let digest = short(&receipt.text("digest"));
-        self.tell(format!("   The board has received {count} ({size}), read everything back from its"));
-        self.tell("   flash, verified it and put it in place as a whole.");
-        self.tell(format!("   The receipt names the digest {digest} and generation {generation}."));
+        self.print(format!("   The board has received {count} ({size}), read everything back from its"));
+        self.print("   flash, verified it and put it in place as a whole.");
+        self.print(format!("   The receipt names the digest {digest} and generation {generation}."));
         Ok(receipt)
     }
 
     async fn read_back(&self, receipt: &Event, board: &mut Actor) -> Result<(), Error> {
-        self.tell("\n5. The folder is read on the board, at its console:");
+        self.print("\n5. The folder is read on the board, at its console:");
         let content = board.ask(&format!("show {STORY}"), "Once upon a time").await?;
-        self.tell(format!("   show {STORY}   Once upon a time {}", *content));
+        self.print(format!("   show {STORY}   Once upon a time {}", *content));
         self.same(receipt, board).await?;
         let verdict = board.ask("verify", "Sound").await?;
-        self.tell(format!("   verify           Sound{}", *verdict));
+        self.print(format!("   verify           Sound{}", *verdict));
         Ok(())
     }
 
@@ -169,23 +169,23 @@ impl Stage<'_> {
         if digest != receipt.text("digest") {
             return Err(broken("the board holds another folder than the one that was sent"));
         }
-        self.tell(format!("   digest           {}, as the receipt says", short(&digest)));
+        self.print(format!("   digest           {}, as the receipt says", short(&digest)));
         Ok(())
     }
 
     async fn power_off_and_on(&self, receipt: &Event, mut board: Actor) -> Result<(), Error> {
         let before = board.ask("status", "Folder:").await?;
         board.power_off().await?;
-        self.tell("\n7. The board is switched off.");
+        self.print("\n7. The board is switched off.");
         let mut board = self.power_on("8. And on again").await?;
         let after = board.ask("status", "Folder:").await?;
         if before != after {
             return Err(broken(&format!("the board had {}, and now has {}", *before, *after)));
         }
-        self.tell(format!("   status           {}", *after));
+        self.print(format!("   status           {}", *after));
         self.same(receipt, &mut board).await?;
         board.power_off().await?;
-        self.tell("\nThe folder is still there.");
+        self.print("\nThe folder is still there.");
         Ok(())
     }
 

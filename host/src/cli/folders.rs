@@ -60,7 +60,7 @@ pub(super) async fn open_target(into: &Path, options: store::Options, ui: &Ui) -
 }
 
 /// The text for the user about a part of a folder in the staging area whose removal was interrupted.
-pub(super) fn remains(staging: &Path) -> String {
+pub(super) fn not_removed(staging: &Path) -> String {
     format!(
         "What was not removed in time is in {}. The next folder takes its place; it can be removed.",
         shown(staging)

@@ -38,13 +38,13 @@ impl Interrupt {
     pub(crate) fn listen() -> Self {
         let token = CancellationToken::new();
         let wanted = Arc::new(());
-        let (tell, listening) = mpsc::channel();
+        let (ready, listening) = mpsc::channel();
         let (raise, is_wanted) = (token.clone(), Arc::downgrade(&wanted));
         thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             runtime.block_on(async {
                 let Ok(signals) = Signals::listen() else { return };
-                let _ = tell.send(());
+                let _ = ready.send(());
                 handle(signals, raise, is_wanted).await;
             });
         });

@@ -214,11 +214,11 @@ mod tests {
     #[test]
     fn a_command_that_ended_does_not_wait_for_the_resolver() {
         let (_still, over) = channel::<()>();
-        let (tell, begun) = oneshot::channel();
+        let (begin, begun) = oneshot::channel();
         let answered = Arc::new(AtomicBool::new(false));
         let answer = answered.clone();
         let resolver = move || {
-            let _ = tell.send(());
+            let _ = begin.send(());
             let _ = over.recv_timeout(Duration::from_secs(10));
             answer.store(true, Ordering::SeqCst);
         };

@@ -16,7 +16,7 @@ use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 use self::sealed_file::{Pieces, SealedFile};
 use super::answers::{file_secret, files, key_form};
-use super::folders::{open_target, remains};
+use super::folders::{not_removed, open_target};
 use crate::cli::arguments::Open;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{AskError, Event, Question, Ui};
@@ -62,9 +62,9 @@ async fn discard(error: Error, store: &mut DirectoryStore, interrupt: &Interrupt
         () = interrupt.overdue() => {}
     }
     match error.class() {
-        Class::Interrupted => error.with_advice(remains(store.staging())),
+        Class::Interrupted => error.with_advice(not_removed(store.staging())),
         _ => {
-            ui.warn(remains(store.staging()));
+            ui.warn(not_removed(store.staging()));
             error
         }
     }

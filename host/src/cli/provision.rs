@@ -35,8 +35,8 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     let peer = plan.carry_out(&home, own, &images)?;
     print_result(&peer, board, &images, ui);
     ui.say(format!("It is trusted here, to receive only. {policy}"));
-    tell_senders(&peer, &senders, own, ui);
-    tell_commands(board, &images.identity, ui);
+    print_senders(&peer, &senders, own, ui);
+    print_commands(board, &images.identity, ui);
     ui.must(format!(
         "{} holds the only copy of its private key: delete the file once it is flashed.",
         shown(&images.identity)
@@ -75,7 +75,7 @@ fn print_result(peer: &Peer, board: &Board, images: &Images, ui: &Ui) {
     ui.event(&event);
 }
 
-fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
+fn print_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
     let names: Vec<&str> = senders.iter().map(|sender| sender.name.as_str()).collect();
     ui.say(format!("Trusted to send to it: {}.", names.join(", ")));
     if !senders.iter().any(|sender| sender.certificate == *own) {
@@ -83,7 +83,7 @@ fn tell_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
     }
 }
 
-fn tell_commands(board: &Board, path: &Path, ui: &Ui) {
+fn print_commands(board: &Board, path: &Path, ui: &Ui) {
     let from = match &board.folder {
         Some(folder) => quoted(&folder.to_string_lossy()),
         None => "the top of waft's source".into(),

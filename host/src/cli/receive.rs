@@ -15,7 +15,7 @@ pub(super) use self::banner::{listen_at, reachable_at};
 use self::operator::ReceiveOperator;
 use self::rejections::Rejections;
 use super::answers::{files, key_form};
-use super::folders::{open_target, remains};
+use super::folders::{not_removed, open_target};
 use super::open_identity_in_background;
 use crate::cli::arguments::Receive;
 use crate::cli::interrupt::Interrupt;
@@ -56,7 +56,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
         Err(error) if error.class() == Class::Interrupted => Err(match reception.left_behind(&mut receiver).await {
             None => error,
             Some(LeftBehind::Part(path)) => interrupted_with_part(&path),
-            Some(LeftBehind::Remains(path)) => error.with_advice(remains(&path)),
+            Some(LeftBehind::Unremoved(path)) => error.with_advice(not_removed(&path)),
         }),
         ended => ended,
     }
@@ -112,7 +112,7 @@ impl Reception<'_> {
             tokio::select! {
                 biased;
                 connection = receiver.accept(&mut operator) => return connection,
-                () = self.rejections.due() => self.rejections.tell(self.ui),
+                () = self.rejections.due() => self.rejections.report(self.ui),
             }
         }
     }

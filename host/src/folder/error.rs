@@ -130,7 +130,7 @@ fn unsendable(few: &Few<Unsendable>) -> Error {
     let cures = [
         (unreadable, "Look at the owner and permissions of what cannot be read."),
         (named, "Rename what has a wrong name."),
-        (long, "Shorten what is too long, or send what is further down by itself."),
+        (long, "Shorten what is too long, or send the deeper folder separately."),
     ];
     let mut next: Vec<_> = cures.iter().filter(|(applies, _)| *applies).map(|(_, cure)| *cure).collect();
     next.push("Or leave them behind with --skip-unsendable.");

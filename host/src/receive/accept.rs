@@ -3,7 +3,7 @@
 //! A new connection is pending until it has sent the preface; a pending connection costs next to nothing, and the oldest
 //! ones are closed to make room for new ones. After the preface a connection may authenticate. The number of these
 //! handshakes is limited, and the first peer that is authenticated gets the session. All other connections with a preface
-//! are told *busy*. PROTOCOL.md, section 6, "Many connections".
+//! are refused as *busy*. PROTOCOL.md, section 6, "Many connections".
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,8 +24,8 @@ use crate::preface::{self, Rejected};
 const PENDING_MAX: usize = 64;
 /// Maximum number of connections in the handshake. Beyond it the oldest one is aborted.
 const HANDSHAKES_MAX: usize = 128;
-/// Maximum number of connections that are being told *busy*. Beyond it the oldest one is closed; it has received the
-/// refusal by then.
+/// Maximum number of connections to which the refusal *busy* is being sent. Beyond it the oldest one is closed; it has
+/// received the refusal by then.
 const REFUSED_MAX: usize = 32;
 /// Pause after the system failed to accept a connection, because it lacks some resource.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -50,7 +50,7 @@ pub(super) struct Acceptor<T, E> {
     handshakes: JoinSet<Accepted<T, E>>,
     /// The start times of the handshakes, oldest first.
     handshake_starts: Vec<(Instant, AbortHandle)>,
-    /// Connections that are being told *busy*.
+    /// Connections to which the refusal *busy* is being sent.
     refused: Bounded<()>,
 }
 
@@ -329,7 +329,7 @@ mod tests {
                 let _strangers = connect_often(address, b"", 2 * PENDING_MAX).await;
                 let mut sender = connect(address, PREFACE).await;
                 let _more = connect_often(address, b"", 2 * PENDING_MAX).await;
-                sender.read_exact(&mut answer).await.expect("it is told");
+                sender.read_exact(&mut answer).await.expect("the refusal arrives");
             } => {}
         }
         assert_eq!(answer, ClearRefusal::Busy.to_bytes());

@@ -108,12 +108,12 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
         Refusal::Name { .. } => Error::new(
             Refused,
             format!("The folder of {peer} has a name that cannot be held safely here."),
-            "Its sender is told which; have it renamed there.",
+            "The sender shows which; have it renamed there.",
         ),
         Refusal::Collision { .. } => Error::new(
             Refused,
             format!("The folder of {peer} has two names that mean the same file here."),
-            "Its sender is told which; have one of them renamed there.",
+            "The sender shows which; have one of them renamed there.",
         ),
         Refusal::Limit { limit } => Error::new(
             Refused,

@@ -96,7 +96,7 @@ pub enum Outcome {
 /// A folder that was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// What the sender was told.
+    /// The receipt that the sender got.
     pub receipt: Receipt,
     /// Bytes of the archive that were there already, and did not have to be sent.
     pub held: u64,
@@ -139,7 +139,7 @@ impl Receiver {
         self
     }
 
-    /// Stops when this token is cancelled: a session tells its sender, and a commit that has begun is completed.
+    /// Stops when this token is cancelled: a session notifies its sender, and a commit that has begun is completed.
     ///
     /// Dropping a future stops as well. The old folder or the new one is then in place, as after a power failure.
     pub fn cancel_on(mut self, token: CancellationToken) -> Self {
@@ -148,7 +148,7 @@ impl Receiver {
     }
 
     /// The code that a sender has to give now; `None` if none is required. It changes after every use, and
-    /// [`Operator::code`] is told then.
+    /// [`Operator::code`] is called then.
     pub fn code(&mut self) -> Option<&AuthCode> {
         if !self.state.is_code_required {
             return None;
@@ -182,7 +182,7 @@ impl Receiver {
         }
     }
 
-    /// Runs the session with a sender. Other senders are told meanwhile that this receiver is busy.
+    /// Runs the session with a sender. Other senders are refused as *busy* meanwhile.
     ///
     /// After an error the receiver goes on: what was received of a folder is kept, and its sender can continue.
     pub async fn receive(&mut self, connection: Connection, operator: &mut impl Operator) -> Result<Outcome, Error> {

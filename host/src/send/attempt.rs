@@ -33,7 +33,7 @@ use crate::worker::in_background;
 /// Iterations of the key derivation: the receiver's cost for each typed or guessed key.
 const ITERATIONS: u32 = 200_000;
 
-/// How long to wait for a connection before the operator is told about the delay.
+/// How long to wait for a connection before the delay is reported to the operator.
 const DIAL_QUIETLY: Duration = Duration::from_secs(3);
 
 /// The types with which core's sender works on a computer.
@@ -224,7 +224,7 @@ impl Sender {
     }
 }
 
-/// Connects, and tells the operator if that takes long.
+/// Connects, and reports it to the operator if that takes long.
 async fn dial_reporting_delay(address: &Address, operator: &mut impl Operator) -> Result<TcpStream, DialError> {
     let mut dialing = pin!(dial(address, DIAL));
     if let Ok(dialed) = timeout(DIAL_QUIETLY, &mut dialing).await {

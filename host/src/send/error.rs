@@ -171,7 +171,7 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
         Refusal::Rejected { code } => Error::new(
             Refused,
             format!("The application on {peer} rejected the folder. Its reason has the number {code}."),
-            "Its old folder is still in place. The documentation of the application tells what the number means.",
+            "Its old folder is still in place. The documentation of the application explains the number.",
         ),
         _ => Error::new(Refused, format!("{peer} declined the folder."), "Ask the user there, then send again."),
     }

@@ -101,10 +101,10 @@ impl Sender {
         self
     }
 
-    /// Stops when this token is cancelled: tells the receiver, and ends with an error of [`Class::Interrupted`], or of
+    /// Stops when this token is cancelled: notifies the receiver, and ends with an error of [`Class::Interrupted`], or of
     /// [`Class::Unknown`] if the receiver may have the whole folder.
     ///
-    /// Dropping the future of [`send`](Self::send) stops as well, without a word to the receiver.
+    /// Dropping the future of [`send`](Self::send) stops as well, and does not notify the receiver.
     pub fn cancel_on(mut self, token: CancellationToken) -> Self {
         self.cancel = token;
         self

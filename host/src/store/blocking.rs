@@ -37,11 +37,11 @@ pub(super) struct BlockingStore {
     pub(super) capabilities: Option<Capabilities>,
     /// The next bytes of the archive, and the result of writing the previous ones.
     pub(super) piece: Vec<u8>,
-    pub(super) written: std::result::Result<(), Explained>,
+    pub(super) written: std::result::Result<(), ErrorAndCause>,
 }
 
 /// The error for the session, and the path and cause that the user may see.
-pub(super) type Explained = (StoreError, Option<FileError>);
+pub(super) type ErrorAndCause = (StoreError, Option<FileError>);
 
 /// What the store holds of the offered archive.
 enum State {
@@ -105,7 +105,7 @@ impl BlockingStore {
             return Some(LeftBehind::Part(self.place.staging_path()));
         }
         let holds_files = staging.tree().and_then(|tree| tree.entries()).is_ok_and(|mut files| files.next().is_some());
-        holds_files.then(|| LeftBehind::Remains(self.place.staging_path()))
+        holds_files.then(|| LeftBehind::Unremoved(self.place.staging_path()))
     }
 
     /// Digest of the manifest of the current archive, once the manifest is complete.
@@ -270,7 +270,7 @@ impl BlockingStore {
     }
 
     /// Splits a failure into the error for the session and the details for the user.
-    pub(super) fn explain(&self, failure: Failure) -> Explained {
+    pub(super) fn explain(&self, failure: Failure) -> ErrorAndCause {
         match failure {
             Failure::Refused(error) => (error, None),
             Failure::At(error, file_error) => (error, Some(file_error)),
@@ -381,7 +381,7 @@ impl Staged {
     /// tree.
     fn rename(&self, place: &Place, replaced: Option<&Dir>) -> io::Result<()> {
         if let Some(replaced) = replaced {
-            // The user was told before the transfer which attributes cannot be copied.
+            // Before the transfer the user was warned which attributes cannot be copied.
             platform::copy_attributes(replaced, &self.staging.tree()?)?;
         }
         platform::rename_over_empty(&self.staging.dir, TREE.as_ref(), &place.parent, place.target.as_ref())?;

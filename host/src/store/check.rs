@@ -29,9 +29,9 @@ impl BlockingStore {
     /// notes that the user should see before a transfer.
     pub(super) fn probe(&mut self) -> Result<Vec<Note>> {
         let mut notes: Vec<_> = self.place.in_place.map(Note::InPlace).into_iter().collect();
-        self.may_put()?;
+        self.check_target()?;
         if self.received.is_some() {
-            self.may_be_sent(None)?;
+            self.check_content(None)?;
         }
         let staging = match Staging::open(&self.place) {
             // Another process receives into this target at the moment.
@@ -52,14 +52,14 @@ impl BlockingStore {
 
     /// Fails if the store could accept nothing at all from `sender` now.
     pub(super) fn refuses(&self, sender: &CertificateHash) -> Result<()> {
-        self.may_be_sent(Some(sender))?;
-        self.place.may_stage()?;
-        self.may_put()
+        self.check_content(Some(sender))?;
+        self.place.check_staging()?;
+        self.check_target()
     }
 
     /// Fails if the target is not empty, may not be overwritten, and does not hold a folder of `sender` (of any sender
     /// for `None`), which that sender may send again.
-    fn may_be_sent(&self, sender: Option<&CertificateHash>) -> Result<()> {
+    fn check_content(&self, sender: Option<&CertificateHash>) -> Result<()> {
         if self.overwrite || !matches!(self.place.inspect()?, Found::Filled(_)) {
             return Ok(());
         }
@@ -96,8 +96,8 @@ impl BlockingStore {
                 return Err(self.not_empty());
             }
         }
-        self.place.may_stage()?;
-        self.may_put()?;
+        self.place.check_staging()?;
+        self.check_target()?;
         let (needed, free) = (shape.total, self.free().saturating_add(self.reclaimable()));
         if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
     }
@@ -119,11 +119,11 @@ impl BlockingStore {
     }
 
     /// Fails if the target could not be replaced, or not be written into.
-    fn may_put(&self) -> Result<()> {
+    fn check_target(&self) -> Result<()> {
         match self.place.inspect()? {
-            Found::Filled(target) if self.overwrite => self.place.may_fill(&target),
-            Found::Empty(target) if self.place.in_place.is_some() => self.place.may_fill(&target),
-            Found::Empty(target) => self.place.may_replace(&target),
+            Found::Filled(target) if self.overwrite => self.place.check_fillable(&target),
+            Found::Empty(target) if self.place.in_place.is_some() => self.place.check_fillable(&target),
+            Found::Empty(target) => self.place.check_replaceable(&target),
             Found::Filled(_) | Found::Nothing => Ok(()),
         }
     }
@@ -161,12 +161,12 @@ impl BlockingStore {
 
 impl Place {
     /// Fails if no file could be moved into the target, which holds other files or is filled in place.
-    fn may_fill(&self, target: &Dir) -> Result<()> {
+    fn check_fillable(&self, target: &Dir) -> Result<()> {
         platform::may_write(target).map_err(|error| self.at_target("", error).into())
     }
 
     /// Fails if an empty target could not be replaced by a rename.
-    fn may_replace(&self, target: &Dir) -> Result<()> {
+    fn check_replaceable(&self, target: &Dir) -> Result<()> {
         let both = target.dir_metadata().and_then(|target| Ok((self.parent.dir_metadata()?, target)));
         let (parent, target) = both.map_err(|error| self.at_target("", error))?;
         match platform::is_kept_for_its_owner(&parent, &target) {
@@ -176,7 +176,7 @@ impl Place {
     }
 
     /// Fails if the staging area could not be created or used.
-    fn may_stage(&self) -> Result<()> {
+    fn check_staging(&self) -> Result<()> {
         match self.base.symlink_metadata(&self.staging) {
             Ok(found) if !found.is_dir() => {
                 Err(Failure::At(StoreError::NotWritable, self.at_staging("", Cause::NotAFolder)))

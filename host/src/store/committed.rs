@@ -30,7 +30,7 @@ impl BlockingStore {
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
         let (file, start) = (record.file, record.manifest_start);
         let whole = compare(target, file, start, &offered.shape, self.rules(capabilities, self.overwrite))?;
-        // The digests are returned only for content that this sender sent. They must tell it nothing about local
+        // The digests are returned only for content that this sender sent. They must reveal nothing about local
         // changes.
         (whole.root == record.root).then_some((record.manifest_digest, whole))
     }

@@ -34,9 +34,9 @@ use waft_core::digest::Digest;
 use waft_core::limits;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 
-use self::blocking::{BlockingStore, Explained};
+use self::blocking::{BlockingStore, ErrorAndCause};
 use self::compare::Whole;
-use self::error::{Failure, Result as Done, target_error};
+use self::error::{Failure, Result as WorkResult, target_error};
 pub use self::notes::Note;
 pub use self::place::InPlace;
 use self::place::Place;
@@ -80,7 +80,7 @@ pub enum LeftBehind {
     /// A part of a folder. The next transfer of that folder by the same sender resumes after it.
     Part(PathBuf),
     /// Files of a part whose removal was interrupted. No transfer resumes after them; the next one removes them.
-    Remains(PathBuf),
+    Unremoved(PathBuf),
 }
 
 /// A sender of which the store could accept no folder at present, and the error that says why.
@@ -220,7 +220,7 @@ impl DirectoryStore {
     /// Runs `work` on the worker thread, outside of a session. Returns its error as the path and cause for the user.
     async fn set_up<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut BlockingStore) -> Done<T> + Send + 'static,
+        work: impl FnOnce(&mut BlockingStore) -> WorkResult<T> + Send + 'static,
     ) -> Result<T, FileError> {
         self.worker
             .run(|store| {
@@ -237,7 +237,7 @@ impl DirectoryStore {
     /// [`take_error`](Self::take_error).
     async fn run<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut BlockingStore) -> Done<T> + Send + 'static,
+        work: impl FnOnce(&mut BlockingStore) -> WorkResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.file_error = None;
         let result = self.observe(|store| work(store).map_err(|failure| store.explain(failure))).await;
@@ -245,7 +245,7 @@ impl DirectoryStore {
     }
 
     /// Returns the error for the session, and keeps the path and cause for [`take_error`](Self::take_error).
-    fn set_error(&mut self, (error, file_error): Explained) -> StoreError {
+    fn set_error(&mut self, (error, file_error): ErrorAndCause) -> StoreError {
         self.file_error = file_error;
         error
     }

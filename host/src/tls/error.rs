@@ -15,9 +15,9 @@ use crate::name::Name;
 /// The reason why a handshake failed.
 #[derive(Debug)]
 pub enum HandshakeError {
-    /// We do not accept the peer's certificate. The peer was told so by an alert.
+    /// We do not accept the peer's certificate. An alert was sent to the peer.
     NotTrusted(Distrust),
-    /// The peer showed a trusted certificate but does not hold its key. The peer was told so by an alert.
+    /// The peer showed a trusted certificate but does not hold its key. An alert was sent to the peer.
     NotItsKey {
         /// The name of the peer whose certificate it showed.
         name: Name,

@@ -58,7 +58,7 @@ fn is_never_kept_for_long(kind: &Kind, policy: &[&str], computations: u64) {
         Some(code) => site.carry(&mut board, &code),
         None => site.deliver(),
     };
-    sent.well();
+    sent.succeeded();
     board.asked("verify", "Sound");
     let after = Load::of(&mut board);
     let (long, longest) = (after.long - before.long, after.longest * MILLISECOND);
@@ -96,7 +96,7 @@ pub(super) fn strangers_take_half_of_the_processor_at_most(kind: &Kind) {
         .collect();
     sleep(Duration::from_secs(2));
     let begun = Instant::now();
-    site.deliver().well();
+    site.deliver().succeeded();
     let took = begun.elapsed();
     let count: u32 = strangers.into_iter().map(|stranger| stranger.join().expect("it ends")).sum();
     let after = Load::of(&mut board);

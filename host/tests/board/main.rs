@@ -18,7 +18,7 @@ mod site;
 #[cfg(unix)]
 mod stories;
 #[cfg(unix)]
-mod told;
+mod trials;
 #[cfg(unix)]
 mod web;
 #[cfg(unix)]
@@ -28,10 +28,10 @@ mod world;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
-    told::all()
+    trials::all()
 }
 
 #[cfg(not(unix))]
 fn main() {
-    eprintln!("The stories are told on Unix: they end processes by its signals.");
+    eprintln!("These tests run on Unix only: they end processes with its signals.");
 }

@@ -72,7 +72,7 @@ impl Site {
     pub(crate) fn provision(&self, options: impl FnOnce(&mut Command) -> &mut Command) {
         let call =
             self.laptop.call(&["provision", "--board", "mps2", "--name", "kitchen", "--at", &self.address, "-o"]);
-        call.arg(self.image()).with(options).run().well();
+        call.arg(self.image()).with(options).run().succeeded();
     }
 
     /// A board that receives without a user: no code, the key sealed to it.
@@ -196,16 +196,16 @@ impl Board {
     fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
-        let (tell, shown) = channel();
+        let (sender, shown) = channel();
         for mut stream in [
             Box::new(child.stdout.take().expect("it is piped")) as Box<dyn Read + Send>,
             Box::new(child.stderr.take().expect("it is piped")),
         ] {
-            let tell = tell.clone();
+            let sender = sender.clone();
             spawn(move || {
                 let mut bytes = [0; 4096];
                 while let Ok(count @ 1..) = stream.read(&mut bytes) {
-                    let _ = tell.send(bytes[..count].to_vec());
+                    let _ = sender.send(bytes[..count].to_vec());
                 }
             });
         }

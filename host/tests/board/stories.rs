@@ -54,7 +54,7 @@ fn a_folder_crosses_with_code_and_key(kind: &Kind) {
     write(&site, "none", b"");
     let mut board = site.listening();
     let code = board.code();
-    let ended = site.carry(&mut board, &code).well();
+    let ended = site.carry(&mut board, &code).succeeded();
     let digest = text(ended.last("committed"), "digest");
     board.sees("The folder is in place: 3 files");
     assert!(board.sees("Digest:").contains(&digest));
@@ -68,7 +68,7 @@ fn a_sealed_key_needs_nobody(kind: &Kind) {
     let site = Site::unattended(kind);
     write(&site, "a", b"A");
     let mut board = site.listening();
-    let ended = site.deliver().well();
+    let ended = site.deliver().succeeded();
     assert_eq!(ended.last("committed")["files"], 1);
     assert_eq!(ended.last("committed")["generation"], 1);
     board.sees("generation 1.");
@@ -81,7 +81,7 @@ fn a_static_address_is_reached(kind: &Kind) {
     let mut board = site.boot();
     let line = board.sees("Listening at");
     assert!(matches!(kind, Kind::Hosted) || line.contains("192.0.2.2:12346"), "{line}");
-    site.deliver().well();
+    site.deliver().succeeded();
     board.sees("generation 1.");
 }
 
@@ -105,7 +105,7 @@ fn wrong_keys_leave_the_old_folder(kind: &Kind) {
     write(&site, "a", b"old");
     let mut board = site.listening();
     let code = board.code();
-    site.carry(&mut board, &code).well();
+    site.carry(&mut board, &code).succeeded();
     board.sees("generation 1.");
     write(&site, "a", b"new");
     let code = board.code();
@@ -126,7 +126,7 @@ fn an_unknown_sender_is_refused(kind: &Kind) {
     let site = Site::unattended(kind);
     write(&site, "a", b"A");
     let stranger = Machine::new(site.root.path(), "stranger");
-    stranger.call(&["trust", "add", "kitchen", "--receives"]).arg(certificate(&site)).run().well();
+    stranger.call(&["trust", "add", "kitchen", "--receives"]).arg(certificate(&site)).run().succeeded();
     let mut board = site.listening();
     site.sending(&stranger).run().failed(11, "identity", &["does not trust"]);
     board.sees("A connection was refused: it is not trusted here.");
@@ -138,8 +138,8 @@ fn another_board_is_not_taken_for_this_one(kind: &Kind) {
     write(&site, "a", b"A");
     let other = Site::unattended(kind);
     let known = certificate(&other);
-    site.laptop.call(&["trust", "remove", "kitchen"]).run().well();
-    site.laptop.call(&["trust", "add", "kitchen", "--receives"]).arg(known).run().well();
+    site.laptop.call(&["trust", "remove", "kitchen"]).run().succeeded();
+    site.laptop.call(&["trust", "add", "kitchen", "--receives"]).arg(known).run().succeeded();
     let mut board = site.listening();
     site.deliver().failed(11, "identity", &["not trusted here"]);
     board.sees("A connection was refused: it does not trust this board.");
@@ -162,10 +162,10 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
     let site = Site::unattended(kind);
     write(&site, "a", b"first");
     let mut board = site.listening();
-    site.deliver().well();
+    site.deliver().succeeded();
     board.sees("generation 1.");
     // Sending the same folder again transfers nothing, and creates no new generation.
-    let again = site.deliver().well();
+    let again = site.deliver().succeeded();
     assert_eq!(again.last("committed")["sent"], 0);
     board.sees("The whole folder is here already.");
     board.sees("generation 1.");
@@ -174,7 +174,7 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
     board.asked("status", "generation 1");
     board.asked("show a", "first");
     write(&site, "a", b"second");
-    site.deliver().well();
+    site.deliver().succeeded();
     board.sees("generation 2.");
     board.unplug();
     let mut board = site.listening();
@@ -184,7 +184,7 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
     board.unplug();
     let mut board = site.listening();
     board.asked("status", "Folder: none");
-    site.deliver().well();
+    site.deliver().succeeded();
     board.sees("generation 3.");
 }
 
@@ -197,7 +197,7 @@ fn large_folders_fit_to_the_byte(kind: &Kind) {
         set_time(&site.folder().join("a"), 1_700_000_000, 1);
     };
     write(&noise(1 << 20, 1));
-    let bytes = site.deliver().well().last("committed")["bytes"].as_u64().expect("a number") as usize;
+    let bytes = site.deliver().succeeded().last("committed")["bytes"].as_u64().expect("a number") as usize;
     board.sees("generation 1.");
     // The rest of the archive for a file of that size: its manifest, digest and root.
     let most = slot() - (bytes - (1 << 20));
@@ -206,7 +206,7 @@ fn large_folders_fit_to_the_byte(kind: &Kind) {
     site.deliver().failed(15, "refused", &says);
     board.asked("status", "generation 1");
     write(&noise(most, 3));
-    let ended = site.deliver().well();
+    let ended = site.deliver().succeeded();
     assert_eq!(ended.last("committed")["bytes"], slot());
     board.sees("generation 2.");
     board.asked("verify", "Sound");
@@ -218,7 +218,7 @@ fn many_small_files_cross(kind: &Kind) {
         write(&site, format!("d{}/file {index}", index % 7), format!("number {index}\n").as_bytes());
     }
     let mut board = site.listening();
-    assert_eq!(site.deliver().well().last("committed")["files"], 200);
+    assert_eq!(site.deliver().succeeded().last("committed")["files"], 200);
     board.sees("200 files");
     board.asked("show d3/file 199", "number 199");
     board.asked("verify", "Sound");
@@ -228,10 +228,10 @@ fn a_held_folder_stays(kind: &Kind) {
     let site = Site::unattended(kind);
     let mut board = site.listening();
     write(&site, "a", b"first");
-    site.deliver().well();
+    site.deliver().succeeded();
     board.asked("hold", "Generation 1 is held.");
     write(&site, "a", b"second");
-    site.deliver().well();
+    site.deliver().succeeded();
     board.asked("show a", "second");
     write(&site, "a", b"third");
     let waits_for_a_reader = |event: &Value| event["what"] == "reader";
@@ -243,7 +243,7 @@ fn a_held_folder_stays(kind: &Kind) {
     sender.await_that("waiting", waits_for_a_reader);
     board.sees("Waiting until the slot");
     board.asked("release", "no longer held");
-    sender.end().well();
+    sender.end().succeeded();
     board.asked("show a", "third");
 }
 
@@ -272,7 +272,7 @@ fn a_vanished_sender_comes_back(kind: &Kind) {
     sender.await_that("progress", |event| event["bytes"].as_u64() > Some(300_000));
     sender.kill();
     board.sees("No new folder from laptop: the connection broke");
-    let ended = site.deliver().well();
+    let ended = site.deliver().succeeded();
     let committed = ended.last("committed");
     assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
     board.sees("Resuming at");
@@ -298,7 +298,7 @@ fn strangers_do_not_disturb_a_transfer(kind: &Kind) {
         .collect();
     assert!(!strangers.is_empty());
     board.types(&key);
-    sender.end().well();
+    sender.end().succeeded();
     board.asked("verify", "Sound");
 }
 
@@ -324,7 +324,7 @@ fn a_flood_of_typing_is_taken(kind: &Kind) {
     // The key and the flood together: the key is stretched while the flood arrives.
     board.types(&format!("{key}\n{}", "release\n".repeat(300)));
     (0..300).for_each(|_| drop(board.sees("Nothing is held.")));
-    sender.end().well();
+    sender.end().succeeded();
     board.asked("verify", "Sound");
 }
 
@@ -341,11 +341,11 @@ fn the_demonstration_ends_well(kind: &Kind) {
         Kind::Emulated(_) => "a Cortex-M4 that QEMU emulates",
     };
     let ended = demo.output().expect("it starts");
-    let (told, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-    assert!(ended.status.success(), "{told}{errors}");
-    assert_eq!(told.matches(board).count(), 2, "{told}");
-    assert!(told.ends_with("The folder is still there.\n"), "{told}");
-    told.lines().for_each(|line| assert!(line.chars().count() <= 80, "{line}"));
+    let (output, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{output}{errors}");
+    assert_eq!(output.matches(board).count(), 2, "{output}");
+    assert!(output.ends_with("The folder is still there.\n"), "{output}");
+    output.lines().for_each(|line| assert!(line.chars().count() <= 80, "{line}"));
     assert_eq!(fs::read_dir(place.path()).expect("it is ours").count(), 0);
 }
 
@@ -359,9 +359,9 @@ fn the_stack_has_room(kind: &Kind) {
         match options {
             [] => {
                 let code = board.code();
-                site.carry(&mut board, &code).well()
+                site.carry(&mut board, &code).succeeded()
             }
-            _ => site.deliver().well(),
+            _ => site.deliver().succeeded(),
         };
         board.asked("verify", "Sound");
         let line = board.asked("status", "Stack: at most");
@@ -380,11 +380,12 @@ fn failures_end_in_a_reset(kind: &Kind) {
     let site = Site::unattended(&trials);
     let mut board = site.boot();
     board.sees("ready");
-    for (failure, told) in [("panic", "as asked"), ("fault", "fault"), ("overflow", "stack overflow"), ("hang", "hang")]
+    for (failure, reported) in
+        [("panic", "as asked"), ("fault", "fault"), ("overflow", "stack overflow"), ("hang", "hang")]
     {
         board.types(failure);
         let line = board.sees("Before this start the firmware failed");
-        assert!(line.contains(told), "{failure}: {line}");
+        assert!(line.contains(reported), "{failure}: {line}");
         board.sees("ready");
     }
 }

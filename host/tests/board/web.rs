@@ -60,7 +60,7 @@ pub(super) fn a_site_is_served_and_replaced_whole(kind: &Kind) {
     write(&site, "pages/index.html", b"A page");
     write(&site, "pages/a b+c.txt", b"A text");
     write(&site, "picture.png", &picture);
-    site.deliver().well();
+    site.deliver().succeeded();
 
     let mut page = browser.get("/");
     assert_eq!((page.status().as_u16(), header(&page, "content-type")), (200, "text/html; charset=utf-8"));
@@ -88,7 +88,7 @@ pub(super) fn a_site_is_served_and_replaced_whole(kind: &Kind) {
 
     write(&site, "index.html", b"<title>Second</title>");
     std::fs::remove_file(site.folder().join("style.css")).unwrap();
-    site.deliver().well();
+    site.deliver().succeeded();
     let mut page = browser.get_unless("/", &etag);
     assert_eq!(page.status(), 200);
     assert!(page.body_mut().read_to_string().unwrap().contains("Second"));

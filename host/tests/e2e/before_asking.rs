@@ -44,7 +44,7 @@ fn a_target_that_another_sender_has_filled_is_found_before_the_code_is_asked_for
     let mut receiver = world.receive(&["--no-key"]);
     let (address, code) = receiver.ready();
     let sender = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap());
-    sender.run().well();
+    sender.run().succeeded();
     receiver.await_event("committed");
     let other = attic.call(&["send", "folder"]).arg(format!("kitchen@{address}")).run();
     nobody_was_asked(&other);
@@ -53,7 +53,7 @@ fn a_target_that_another_sender_has_filled_is_found_before_the_code_is_asked_for
     let next = text(&receiver.await_event("error"), "class");
     assert_eq!(next, "refused");
     let code = receiver.seen.iter().rev().find_map(|event| event["code"].as_str()).unwrap().to_owned();
-    let again = world.sending(&address).env("WAFT_AUTH_CODE", code).run().well();
+    let again = world.sending(&address).env("WAFT_AUTH_CODE", code).run().succeeded();
     assert_eq!(again.last("committed")["sent"], 0);
 }
 
@@ -65,7 +65,7 @@ fn a_target_that_holds_an_older_folder_is_found_before_the_key_is_asked_for() {
     let mut sender = world.send(&address);
     let key = sender.key();
     receiver.answer("key", &key);
-    sender.end().well();
+    sender.end().succeeded();
     write(&world.folder(), "readme.txt", b"Hello again, kitchen!\n");
     world.sending(&address).run().failed(15, "refused", &["The target folder of kitchen is not empty"]);
     receiver.interrupt();
@@ -83,7 +83,7 @@ fn not_opened(world: &World, exit: i32, class: &str, says: &[&str]) {
 fn sealed(world: &World) -> PathBuf {
     let file = world.laptop.work.join("folder.waft");
     if !file.exists() {
-        world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+        world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().succeeded();
     }
     file
 }
@@ -155,7 +155,7 @@ fn a_key_that_has_to_be_typed_is() {
     let mut sender = world.sending(&address).arg("--typed-key").start();
     let key = sender.key();
     receiver.answer("key", &key);
-    sender.end().well();
+    sender.end().succeeded();
     world.arrived();
 }
 
@@ -201,7 +201,7 @@ fn a_receiver_that_cannot_be_sent_to_is_found_before_anything_is_made() {
 fn a_user_without_a_receiver_is_not_asked_for_a_folder() {
     let world = World::strangers();
     let mut terminal = Terminal::start(waft(&world.laptop, &["send"]));
-    terminal.ends_in_order(11);
+    terminal.assert_exit(11);
     assert!(!terminal.screen().contains("Folder"), "{}", terminal.screen());
     assert_eq!(listed(&world.laptop.work), [""; 0]);
 }
@@ -215,6 +215,6 @@ fn a_user_who_names_no_receiver_gets_no_folder() {
     terminal.types("\n");
     terminal.sees("To (kitchen, attic; NAME@HOST):");
     terminal.types("\x04");
-    terminal.ends_in_order(2);
+    terminal.assert_exit(2);
     assert_eq!(listed(&world.laptop.work), [""; 0]);
 }

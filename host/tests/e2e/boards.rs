@@ -29,7 +29,7 @@ impl Desk {
     /// Provisions the board with these options, and powers it on.
     fn provisioned(&self, options: &[&str]) -> On {
         let provision = ["provision", "--board", "mps2", "--name", "attic", "--output", "identity.bin"];
-        self.0.laptop.call(&provision).with(|call| call.args(options)).run().well();
+        self.0.laptop.call(&provision).with(|call| call.args(options)).run().succeeded();
         On::of(self.simulating(&["--identity", "identity.bin"]).start())
     }
 
@@ -47,7 +47,7 @@ impl Desk {
         let key = sender.key();
         sender.answer("code", &board.code());
         board.type_key(&key);
-        sender.end().well()
+        sender.end().succeeded()
     }
 }
 
@@ -109,7 +109,7 @@ fn a_new_board_is_reported_with_the_identity_of_its_sender() {
     board.line("Type `help`");
     board.process.interrupt();
     let ended = board.process.end();
-    let own = desk.0.laptop.call(&["id"]).run().well();
+    let own = desk.0.laptop.call(&["id"]).run().succeeded();
     assert_eq!(made(&ended), text(own.last("identity"), "fingerprint"));
     let first = ended.all("console").next().map(|event| text(event, "text"));
     assert!(first.is_some_and(|line| line.starts_with("attic, fingerprint ")), "{ended:#?}");
@@ -165,7 +165,7 @@ fn a_transfer_goes_on_after_power_went_in_its_middle() {
 fn nobody_has_to_stand_beside_a_board() {
     let desk = Desk::new();
     let mut board = desk.provisioned(&["--no-code", "--no-key"]);
-    let sent = desk.send().end().well();
+    let sent = desk.send().end().succeeded();
     assert_eq!(sent.all("asked").count(), 0, "{sent:#?}");
     board.line("The folder is in place");
     assert_eq!(board.ask("code", "No code"), "is asked for.");
@@ -244,7 +244,7 @@ fn an_identity_is_never_thrown_away() {
         given(image).run().failed(11, "identity", &["given.bin cannot be used", says]);
     }
     let other = ["provision", "--board", "mps2", "--name", "other", "-o", "other.bin"];
-    desk.0.laptop.call(&other).run().well();
+    desk.0.laptop.call(&other).run().succeeded();
     let other = fs::read(desk.0.laptop.work.join("other.bin")).unwrap();
     given(&other).run().failed(11, "identity", &["another identity already", "boards/attic/identity.bin", "--state"]);
     assert_eq!(fs::read(&here).unwrap(), good);

@@ -7,7 +7,7 @@ use super::harness::{Call, text};
 use super::world::{Machine, World};
 
 fn fingerprint(machine: &Machine) -> String {
-    text(machine.call(&["id"]).run().well().last("identity"), "fingerprint")
+    text(machine.call(&["id"]).run().succeeded().last("identity"), "fingerprint")
 }
 
 #[test]
@@ -15,11 +15,11 @@ fn a_certificate_is_written_to_a_file() {
     let world = World::strangers();
     let (laptop, kitchen) = (&world.laptop, &world.kitchen);
     let write = || laptop.call(&["id", "cert", "-o", "anna.pem"]).run();
-    let pem = text(write().well().last("certificate"), "pem");
+    let pem = text(write().succeeded().last("certificate"), "pem");
     let path = laptop.work.join("anna.pem");
     assert_eq!(fs::read_to_string(&path).unwrap(), pem);
-    write().well();
-    let added = kitchen.call(&["trust", "add", "anna"]).arg(&path).run().well();
+    write().succeeded();
+    let added = kitchen.call(&["trust", "add", "anna"]).arg(&path).run().succeeded();
     assert_eq!(text(added.last("trusted"), "fingerprint"), fingerprint(laptop));
     fs::write(&path, "mine").unwrap();
     write().failed(14, "storage", &["anna.pem already exists"]);
@@ -64,9 +64,9 @@ fn a_certificate_that_powershell_redirected_is_read() {
     let path = kitchen.work.join("anna.pem");
     let redirected: Vec<u8> = format!("\u{feff}{pem}").encode_utf16().flat_map(u16::to_le_bytes).collect();
     fs::write(&path, redirected).unwrap();
-    let added = kitchen.call(&["trust", "add", "anna"]).arg(&path).run().well();
+    let added = kitchen.call(&["trust", "add", "anna"]).arg(&path).run().succeeded();
     assert_eq!(text(added.last("trusted"), "fingerprint"), fingerprint(laptop));
     let provision = ["provision", "--board", "mps2", "--name", "shelf", "-o", "shelf.bin", "--sender"];
     let call: Call = kitchen.call(&provision).arg(&path);
-    call.run().well();
+    call.run().succeeded();
 }

@@ -6,8 +6,8 @@ use std::thread::scope;
 use socket2::{Domain, Socket, Type};
 
 use super::harness::says_so;
-use super::needs::left_out;
-use super::proxy::{Fate, Proxy};
+use super::needs::skip;
+use super::proxy::{Behaviour, Proxy};
 use super::storage::hold;
 use super::world::World;
 
@@ -38,7 +38,7 @@ fn no_answer() {
     let limit = std::time::Duration::from_millis(300);
     let filled: Vec<_> = (0..8).map_while(|_| TcpStream::connect_timeout(&address, limit).ok()).collect();
     if filled.len() == 8 {
-        return left_out("this system takes any number of connections");
+        return skip("this system takes any number of connections");
     }
     let world = World::new();
     world.small();
@@ -59,7 +59,7 @@ fn silence() {
 fn closed_at_once() {
     let world = World::new();
     world.small();
-    let there = Proxy::before("127.0.0.1:1", &[Fate::Answer(b""); 250]);
+    let there = Proxy::before("127.0.0.1:1", &[Behaviour::Answer(b""); 250]);
     let says = ["The connection to", &there.address, "was closed without an answer", "waft receive"];
     world.sending(&there.address).run().failed(16, "broken", &says);
 }
@@ -69,7 +69,7 @@ fn never_secured() {
     world.small();
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Cut(500); 100]);
+    let proxy = Proxy::before(&address, &[Behaviour::Cut(500); 100]);
     let says =
         ["The connection with kitchen at", "broke before it was secured", "look at the messages of the other side"];
     world.sending(&proxy.address).run().failed(16, "broken", &says);
@@ -82,9 +82,9 @@ fn broken_for_good() {
     world.large(12 << 20);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Stall(300_000)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(300_000)]);
     let sender = world.send(&proxy.address);
-    proxy.await_fate();
+    proxy.await_trigger();
     receiver.kill();
     proxy.cut();
     // From now on the receiver is gone, and the proxy closes new connections.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::proxy::{Fate, Proxy};
+use super::proxy::{Behaviour, Proxy};
 use super::pty::{Terminal, waft};
 use super::world::{World, write};
 
@@ -18,10 +18,10 @@ pub(super) fn in_the_middle(world: &World) -> (super::harness::Waft, Proxy, Term
     world.large(12 << 20);
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let to = format!("kitchen@{}", proxy.address);
     let mut sender = Terminal::start(waft(&world.laptop, &["send", "folder", &to]));
-    proxy.await_fate();
+    proxy.await_trigger();
     sender.sees(" left");
     (receiver, proxy, sender)
 }
@@ -32,7 +32,7 @@ fn a_bar_is_gone_when_the_transfer_is_over() {
     let (_receiver, proxy, mut sender) = in_the_middle(&world);
     proxy.go_on();
     sender.sees("kitchen has the folder");
-    sender.ends_in_order(0);
+    sender.assert_exit(0);
     assert!(!sender.screen().contains(" left"), "{}", sender.screen());
 }
 
@@ -43,7 +43,7 @@ fn ctrl_c_leaves_nothing_in_the_line() {
     let mut receiver = Terminal::start(waft(&world.kitchen, &args));
     receiver.sees("Code:");
     receiver.types("\x03");
-    receiver.ends_in_order(130);
+    receiver.assert_exit(130);
     let screen = receiver.screen();
     assert!(screen.lines().any(|line| line == "error: Interrupted."), "{screen}");
 }
@@ -56,7 +56,7 @@ fn ctrl_c_twice_ends_the_line_of_a_bar() {
         sender.signal(Signal::INT);
         sleep(Duration::from_millis(300));
     }
-    sender.ends_in_order(130);
+    sender.assert_exit(130);
     proxy.cut();
 }
 
@@ -75,7 +75,7 @@ fn ctrl_c_ends_a_command_that_does_not_listen_to_it() {
         waiting.signal(Signal::INT);
         sleep(Duration::from_millis(50));
     }
-    waiting.ends_in_order(130);
+    waiting.assert_exit(130);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_terminal_without_escape_sequences_gets_no_bar() {
     let sending = waft(&world.laptop, &["send", "folder", &format!("kitchen@{address}")]).env("TERM", "dumb");
     let mut sender = Terminal::start(sending);
     sender.sees("kitchen has the folder");
-    sender.ends_in_order(0);
+    sender.assert_exit(0);
     assert!(!sender.written.contains(&0x1b), "{:?}", String::from_utf8_lossy(&sender.written));
 }
 
@@ -100,7 +100,7 @@ fn a_question_that_a_pipe_answers_is_not_shown() {
     let (address, code) = receiver.ready();
     let mut sender = world.send(&address);
     sender.answer("code", &code.unwrap());
-    let ended = sender.end().well();
+    let ended = sender.end().succeeded();
     assert!(ended.errors.contains("kitchen has the folder"), "{ended:#?}");
     assert!(!ended.errors.contains("Code that kitchen shows"), "{ended:#?}");
 }
@@ -112,7 +112,7 @@ fn quiet_commands_say_nothing_that_is_not_needed() {
     write(&world.folder(), "a\nb", b"a name that cannot be sent");
     let mut receiver = world.receive(&["--no-code", "--no-key", "--quiet"]);
     let (address, _) = receiver.ready();
-    let sending = world.sending(&address).arg("--quiet").arg("--skip-unsendable").run().well();
+    let sending = world.sending(&address).arg("--quiet").arg("--skip-unsendable").run().succeeded();
     assert_eq!(sending.errors, "");
     assert_eq!(sending.all("warning").count(), 1, "{sending:#?}");
     receiver.interrupt();
@@ -126,7 +126,7 @@ fn long_lines_are_broken_between_words() {
     let args = ["provision", "--board", "nucleo-h563zi", "--name", "kitchen", "-o", &image];
     let mut terminal = Terminal::start(waft(&world.laptop, &args));
     terminal.sees("delete the file once it is flashed.");
-    terminal.ends_in_order(0);
+    terminal.assert_exit(0);
     let screen = terminal.screen();
     assert!(screen.contains("cargo build --profile firmware"), "{screen}");
     // A path that is longer than a line cannot be broken.

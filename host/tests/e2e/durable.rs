@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::harness::Call;
-use super::needs::left_out;
+use super::needs::skip;
 use super::world::{World, write};
 
 /// The calls that make data durable, and the calls that make it visible to other processes.
@@ -24,7 +24,7 @@ impl Trace {
         if there.is_ok_and(|status| status.success()) {
             return Some(Self(world.root.path().join("trace")));
         }
-        left_out("there is no strace");
+        skip("there is no strace");
         None
     }
 
@@ -70,8 +70,8 @@ fn a_folder_is_durable_before_it_appears() {
     let Some(trace) = Trace::new(&world) else { return };
     let mut receiver = trace.of(world.receiving(&["--once", "--no-code", "--no-key"])).start();
     let (address, _) = receiver.ready();
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
     let appears: &[&str] = &["rename", "\"tree\"", "\"into\""];
     in_order(&trace.calls(), &[&["syncfs"], appears, &["fsync", "/work>"]]);
 }
@@ -84,8 +84,8 @@ fn a_merge_is_durable_step_by_step() {
     let Some(trace) = Trace::new(&world) else { return };
     let mut receiver = trace.of(world.receiving(&["--once", "--no-code", "--no-key", "--overwrite"])).start();
     let (address, _) = receiver.ready();
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
     in_order(
         &trace.calls(),
         &[
@@ -105,7 +105,7 @@ fn a_sealed_file_is_durable_with_its_name() {
     let world = World::strangers();
     world.small();
     let Some(trace) = Trace::new(&world) else { return };
-    trace.of(world.laptop.call(&["seal", "folder", "-o", "folder.waft"])).run().well();
+    trace.of(world.laptop.call(&["seal", "folder", "-o", "folder.waft"])).run().succeeded();
     let calls = trace.calls();
     let appears = calls.iter().position(|call| call.contains("folder.waft\"")).expect("it appears under its name");
     in_order(&calls[..appears], &[&["fsync", "/.waft-"]]);
@@ -116,9 +116,9 @@ fn a_sealed_file_is_durable_with_its_name() {
 fn a_boards_identity_is_durable_before_it_is_trusted() {
     let world = World::strangers();
     let Some(trace) = Trace::new(&world) else { return };
-    world.laptop.call(&["id"]).run().well();
+    world.laptop.call(&["id"]).run().succeeded();
     let args = ["provision", "--board", "mps2", "--name", "board", "-o", "board.bin"];
-    trace.of(world.laptop.call(&args)).run().well();
+    trace.of(world.laptop.call(&args)).run().succeeded();
     let trusted: &[&str] = &["rename", "trust.json\""];
     let appears: &[&str] = &["rename", "board.bin\""];
     in_order(&trace.calls(), &[&["fsync", "/.waft-"], appears, &["fsync", "/work>"], trusted]);
@@ -127,9 +127,9 @@ fn a_boards_identity_is_durable_before_it_is_trusted() {
 #[test]
 fn an_old_identity_is_kept_durably_before_it_is_replaced() {
     let world = World::strangers();
-    world.laptop.call(&["id"]).run().well();
+    world.laptop.call(&["id"]).run().succeeded();
     let Some(trace) = Trace::new(&world) else { return };
-    trace.of(world.laptop.call(&["id", "--renew", "--yes"])).run().well();
+    trace.of(world.laptop.call(&["id", "--renew", "--yes"])).run().succeeded();
     let replaced: &[&str] = &["rename", "key.pem\""];
     in_order(&trace.calls(), &[&["rename", "key.pem.1\""], &["fsync", "/home>"], replaced]);
 }
@@ -138,7 +138,7 @@ fn an_old_identity_is_kept_durably_before_it_is_replaced() {
 fn an_identity_is_durable_before_it_counts() {
     let world = World::strangers();
     let Some(trace) = Trace::new(&world) else { return };
-    trace.of(world.laptop.call(&["id"])).run().well();
+    trace.of(world.laptop.call(&["id"])).run().succeeded();
     in_order(
         &trace.calls(),
         &[&["fsync", "/.waft-"], &["rename", "key.pem\""], &["rename", "certificate.pem\""], &["fsync", "/home>"]],

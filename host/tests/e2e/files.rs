@@ -7,15 +7,15 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
 use super::harness::{Ended, text};
-use super::needs::left_out;
+use super::needs::skip;
 use super::world::{World, listed, set_mode, set_time, write};
 
 /// Sends the folder with options. Returns how the sender ended.
 fn cross(world: &World, options: &[&str]) -> Ended {
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    let sent = world.sending(&address).with(|call| call.args(options)).run().well();
-    receiver.end().well();
+    let sent = world.sending(&address).with(|call| call.args(options)).run().succeeded();
+    receiver.end().succeeded();
     sent
 }
 
@@ -182,7 +182,7 @@ fn too_much_for_one_transfer_is_not_sent() {
     write(&world.folder(), "huge", b"");
     let huge = fs::File::options().write(true).open(world.folder().join("huge")).unwrap();
     if huge.set_len(4 << 40).is_err() {
-        return left_out("this file system holds no file of 4 TiB");
+        return skip("this file system holds no file of 4 TiB");
     }
     world.sending("127.0.0.1:1").run().failed(14, "storage", &["Too much for one transfer", "Send it in parts"]);
 }

@@ -128,8 +128,8 @@ fn a_link_local_address_leads_there_as_it_is_shown() {
             .start();
         let address = text(&receiver.await_event("ready"), "address");
         assert_eq!(address, format!("[fe80::7%cable]:{PORT}"));
-        world.sending(&address).run().well();
-        let ended = receiver.end().well();
+        world.sending(&address).run().succeeded();
+        let ended = receiver.end().succeeded();
         assert!(ended.errors.contains("a sender types the name of its own interface"), "{ended:#?}");
     }
     world.arrived();
@@ -170,19 +170,19 @@ fn a_path_that_swallows_large_packets_is_a_possible_cause() {
     // The handshake passes, but no chunk does.
     firewall("meta length > 1300 drop");
     let mut sender = world.send(&address);
-    let told = receiver.await_event("error");
-    assert!(text(&told, "advice").contains(hint), "{told:#}");
+    let reported = receiver.await_event("error");
+    assert!(text(&reported, "advice").contains(hint), "{reported:#}");
     // The sender keeps trying, and names the possible cause at once.
-    let told = sender.await_event("warning");
-    assert!(text(&told, "message").contains(hint), "{told:#}");
+    let reported = sender.await_event("warning");
+    assert!(text(&reported, "message").contains(hint), "{reported:#}");
     sender.kill();
     // Not even the handshake passes.
     firewall("meta length > 600 drop");
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     let mut sender = world.send(&address);
-    let told = sender.await_event("warning");
-    assert!(text(&told, "message").contains(hint), "{told:#}");
+    let reported = sender.await_event("warning");
+    assert!(text(&reported, "message").contains(hint), "{reported:#}");
     let rejected = receiver.await_event("rejected");
     assert!(text(&rejected, "message").contains("before it was secured"), "{rejected:#}");
     sender.kill();

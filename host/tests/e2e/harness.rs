@@ -72,11 +72,11 @@ impl Call {
 
     pub(crate) fn start(mut self) -> Waft {
         let mut child = self.0.spawn().expect("the command starts");
-        let (tell, told) = channel();
+        let (sender, lines) = channel();
         let out = BufReader::new(child.stdout.take().expect("it is piped"));
         spawn(move || {
             for line in out.lines().map_while(Result::ok) {
-                let _ = tell.send(line);
+                let _ = sender.send(line);
             }
         });
         let mut err = child.stderr.take().expect("it is piped");
@@ -86,7 +86,7 @@ impl Call {
             String::from_utf8(bytes).expect("what people read is UTF-8")
         });
         let input = child.stdin.take();
-        Waft { child, input, told, errors: Some(errors), started: false, seen: Vec::new() }
+        Waft { child, input, lines, errors: Some(errors), started: false, seen: Vec::new() }
     }
 
     /// Runs the command to its end, with no input.
@@ -101,7 +101,7 @@ impl Call {
 pub(crate) struct Waft {
     child: Child,
     input: Option<ChildStdin>,
-    told: Receiver<String>,
+    lines: Receiver<String>,
     errors: Option<JoinHandle<String>>,
     /// Whether the first event has stated its version.
     started: bool,
@@ -119,7 +119,7 @@ impl Waft {
     pub(crate) fn await_that(&mut self, kind: &str, meant: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + STUCK;
         loop {
-            match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => match self.take(&line) {
                     Some(event) if event["event"] == kind && meant(event) => return event.clone(),
                     _ => {}
@@ -197,7 +197,7 @@ impl Waft {
     pub(crate) fn end(mut self) -> Ended {
         let until = Instant::now() + STUCK;
         loop {
-            match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => _ = self.take(&line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("it does not end; so far: {:#?}", self.seen),
@@ -229,7 +229,7 @@ pub(crate) struct Ended {
 
 impl Ended {
     /// Asserts that the process succeeded.
-    pub(crate) fn well(self) -> Self {
+    pub(crate) fn succeeded(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self
     }

@@ -23,9 +23,9 @@ use super::world::World;
 pub(crate) fn harmless(ended: &Ended) {
     let scripts = serde_json::Value::from(ended.events.clone());
     let strings = |value: &serde_json::Value| value.as_object().map(|map| map.values().cloned().collect::<Vec<_>>());
-    let told = scripts.as_array().expect("a list").iter().flat_map(|event| strings(event).expect("an object"));
-    let told = told.filter_map(|value| value.as_str().map(str::to_owned)).chain([ended.errors.clone()]);
-    for text in told {
+    let reported = scripts.as_array().expect("a list").iter().flat_map(|event| strings(event).expect("an object"));
+    let reported = reported.filter_map(|value| value.as_str().map(str::to_owned)).chain([ended.errors.clone()]);
+    for text in reported {
         let bad =
             |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         assert!(!text.contains(bad), "{text:?}");
@@ -59,7 +59,7 @@ fn refused(archives: Vec<(String, HandMade)>) {
         super::world::listed(world.root.path())
     );
     world.small();
-    world.sending(&address).run().well();
+    world.sending(&address).run().succeeded();
     world.arrived();
     receiver.interrupt();
     harmless(&receiver.end());

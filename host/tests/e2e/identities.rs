@@ -20,8 +20,8 @@ fn refused(change: impl Fn(&Machine), says: &[&str]) {
     for call in calls {
         world.laptop.call(call).run().failed(11, "identity", &[says, &[RENEW]].concat());
     }
-    world.laptop.call(&["id", "--renew", "--yes"]).run().well();
-    world.laptop.call(&["id"]).run().well();
+    world.laptop.call(&["id", "--renew", "--yes"]).run().succeeded();
+    world.laptop.call(&["id"]).run().succeeded();
 }
 
 fn edit(machine: &Machine, file: &str, change: impl Fn(String) -> String) {
@@ -70,19 +70,19 @@ fn a_home_that_others_can_change() {
     let says = ["trust.json is open to other users (mode 664)", "chmod 600"];
     world.laptop.call(&["trust", "list"]).run().failed(11, "identity", &says);
     set_mode(&world.laptop.home.join("trust.json"), 0o644);
-    world.laptop.call(&["trust", "list"]).run().well();
+    world.laptop.call(&["trust", "list"]).run().succeeded();
     set_mode(&world.laptop.home, 0o770);
     let says = ["home is open to other users (mode 770)", "chmod 700"];
     world.laptop.call(&["id"]).run().failed(11, "identity", &says);
     set_mode(&world.laptop.home, 0o755);
-    world.laptop.call(&["id"]).run().well();
+    world.laptop.call(&["id"]).run().succeeded();
 }
 
 #[test]
 fn a_renewed_identity_is_kept() {
     let world = World::new();
     let before = ["key.pem", "certificate.pem"].map(|name| fs::read(world.laptop.home.join(name)).unwrap());
-    let renewed = world.laptop.call(&["id", "--renew", "--yes"]).run().well();
+    let renewed = world.laptop.call(&["id", "--renew", "--yes"]).run().succeeded();
     assert!(renewed.errors.contains("The old identity is kept: its keys are in"), "{}", renewed.errors);
     assert!(text(renewed.last("warning"), "message").contains("every board"), "{renewed:#?}");
     let kept = ["key.pem.1", "certificate.pem.1"].map(|name| fs::read(world.laptop.home.join(name)).unwrap());
@@ -154,7 +154,7 @@ fn certificates_that_cannot_be_trusted() {
         let ended = world.laptop.call(&["trust", "add", "--", name, "their.pem"]);
         assert_eq!(ended.run().code, Some(2), "{name:?}");
     }
-    assert_eq!(world.laptop.call(&["trust", "list"]).run().well().all("trusted").count(), 1);
+    assert_eq!(world.laptop.call(&["trust", "list"]).run().succeeded().all("trusted").count(), 1);
 }
 
 #[test]
@@ -171,14 +171,14 @@ fn one_of_several_receivers_has_to_be_named() {
 #[test]
 fn an_identity_is_shown_as_it_is_trusted() {
     let world = World::new();
-    let own = text(world.kitchen.call(&["id"]).run().well().last("identity"), "fingerprint");
-    let trusted = world.laptop.call(&["trust", "list"]).run().well();
+    let own = text(world.kitchen.call(&["id"]).run().succeeded().last("identity"), "fingerprint");
+    let trusted = world.laptop.call(&["trust", "list"]).run().succeeded();
     assert_eq!(text(trusted.last("trusted"), "fingerprint"), own);
     assert_eq!(
         (&trusted.last("trusted")["sends"], &trusted.last("trusted")["receives"]),
         (&false.into(), &true.into())
     );
-    world.laptop.call(&["trust", "remove", "kitchen"]).run().well();
+    world.laptop.call(&["trust", "remove", "kitchen"]).run().succeeded();
     world.laptop.call(&["trust", "remove", "kitchen"]).run().failed(2, "usage", &["kitchen"]);
     world.laptop.call(&["send", "x", "127.0.0.1:1"]).run().failed(11, "identity", &["waft trust add"]);
 }
@@ -199,7 +199,7 @@ fn a_command_that_makes_an_identity_says_so() {
     for call in calls {
         let world = World::strangers();
         let new = made(&world.laptop.call(call).run());
-        let again = world.laptop.call(&["id"]).run().well();
+        let again = world.laptop.call(&["id"]).run().succeeded();
         assert_eq!((text(again.last("identity"), "fingerprint"), &again.last("identity")["new"]), (new, &false.into()));
         assert!(!again.errors.contains(MADE), "{again:#?}");
     }
@@ -208,7 +208,7 @@ fn a_command_that_makes_an_identity_says_so() {
 /// The fingerprint of the identity that a command reported, once, as new.
 pub(crate) fn made(ended: &Ended) -> String {
     assert_eq!(ended.errors.matches(MADE).count(), 1, "{ended:#?}");
-    let [identity] = ended.all("identity").collect::<Vec<_>>()[..] else { panic!("not told once: {ended:#?}") };
+    let [identity] = ended.all("identity").collect::<Vec<_>>()[..] else { panic!("not reported once: {ended:#?}") };
     assert_eq!(identity["new"], true);
     text(identity, "fingerprint")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ahead::Clock;
 use super::harness::{Waft, says_so, text};
-use super::proxy::{Fate, Proxy};
+use super::proxy::{Behaviour, Proxy};
 use super::world::{World, listed, noise, write};
 
 /// Number of bytes from the sender after which only chunks follow.
@@ -31,12 +31,13 @@ fn a_broken_connection_is_resumed_in_the_same_run() {
     let mut receiver = world.receive(&[]);
     let (address, code) = receiver.ready();
     // In the preface, in the handshake, and twice in the middle. No question is asked twice.
-    let fates = [Fate::Cut(5), Fate::Cut(500), Fate::Cut(IN_THE_MIDDLE), Fate::Cut(IN_THE_MIDDLE)];
-    let proxy = Proxy::before(&address, &fates);
-    let sender = world.deliver(&mut receiver, &proxy.address, &code.unwrap()).well();
+    let behaviours =
+        [Behaviour::Cut(5), Behaviour::Cut(500), Behaviour::Cut(IN_THE_MIDDLE), Behaviour::Cut(IN_THE_MIDDLE)];
+    let proxy = Proxy::before(&address, &behaviours);
+    let sender = world.deliver(&mut receiver, &proxy.address, &code.unwrap()).succeeded();
     let receipt = receiver.await_event("committed");
     world.arrived();
-    assert_eq!(sender.all("retry").count(), fates.len());
+    assert_eq!(sender.all("retry").count(), behaviours.len());
     assert_eq!(sender.all("asked").count(), 1);
     let (sent, bytes) = sent(&receipt);
     assert!(sent < bytes - IN_THE_MIDDLE, "{sent} of {bytes}");
@@ -47,9 +48,9 @@ fn once_outlives_a_broken_connection() {
     let world = world(1 << 20);
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Cut(IN_THE_MIDDLE)]);
-    world.send(&proxy.address).end().well();
-    let received = receiver.end().well();
+    let proxy = Proxy::before(&address, &[Behaviour::Cut(IN_THE_MIDDLE)]);
+    world.send(&proxy.address).end().succeeded();
+    let received = receiver.end().succeeded();
     says_so(received.last("error"), "broken", &["The connection from laptop broke in the middle", "is kept"]);
     world.arrived();
 }
@@ -59,12 +60,12 @@ fn resumed_later(between: impl Fn(&World), least_held: u64) {
     let world = world(2 << 20);
     let mut first = world.receive(&[]);
     let (address, code) = first.ready();
-    let proxy = Proxy::before(&address, &[Fate::Stall(1 << 20)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(1 << 20)]);
     let mut sender = world.send(&proxy.address);
     let key = sender.key();
     sender.answer("code", &code.unwrap());
     first.answer("key", &key);
-    proxy.await_fate();
+    proxy.await_trigger();
     sender.kill();
     proxy.cut();
     says_so(&first.await_event("error"), "broken", &["laptop", "broke in the middle", "it continues from there"]);
@@ -74,8 +75,8 @@ fn resumed_later(between: impl Fn(&World), least_held: u64) {
 
     let mut second = world.receive(&["--once"]);
     let (address, code) = second.ready();
-    let receipt = world.deliver(&mut second, &address, &code.unwrap()).well();
-    second.end().well();
+    let receipt = world.deliver(&mut second, &address, &code.unwrap()).succeeded();
+    second.end().succeeded();
     world.arrived();
     let (sent, bytes) = sent(receipt.last("committed"));
     assert!(bytes - sent >= least_held, "{sent} of {bytes} crossed again");
@@ -116,7 +117,7 @@ fn a_lost_receipt_is_asked_for_again() {
     let world = world(1 << 20);
     let mut receiver = world.receive(&[]);
     let (address, code) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Mute(IN_THE_MIDDLE)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Mute(IN_THE_MIDDLE)]);
     let mut sender = world.send(&proxy.address);
     let key = sender.key();
     sender.answer("code", &code.unwrap());
@@ -124,7 +125,7 @@ fn a_lost_receipt_is_asked_for_again() {
     let receipt = receiver.await_event("committed");
     let before = listed(&world.target());
     proxy.cut();
-    let sender = sender.end().well();
+    let sender = sender.end().succeeded();
     assert_eq!(sender.all("retry").count(), 1);
     let (sent, bytes) = sent(sender.last("committed"));
     assert_eq!(sent, bytes, "nothing crossed twice");
@@ -138,7 +139,7 @@ fn the_outcome_is_unknown() {
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     // The receipt gets lost, and then something else answers at that address.
-    let proxy = Proxy::before(&address, &[Fate::Mute(IN_THE_MIDDLE), Fate::Answer(b"HTTP/1.1 400\r\n")]);
+    let proxy = Proxy::before(&address, &[Behaviour::Mute(IN_THE_MIDDLE), Behaviour::Answer(b"HTTP/1.1 400\r\n")]);
     let sender = world.send(&proxy.address);
     receiver.await_event("committed");
     proxy.cut();
@@ -153,20 +154,20 @@ fn once_outlives_a_lost_receipt_and_takes_nothing_more() {
     let attic = world.attic();
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Mute(IN_THE_MIDDLE), Fate::Stall(4)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Mute(IN_THE_MIDDLE), Behaviour::Stall(4)]);
     let sender = world.send(&proxy.address);
     receiver.await_event("committed");
     let before = listed(&world.target());
     proxy.cut();
     let other = attic.call(&["send", "folder"]).arg(format!("kitchen@{address}")).run();
     other.failed(15, "refused", &["kitchen declined the folder"]);
-    // The fates of the first and the second connection.
-    proxy.await_fate();
-    proxy.await_fate();
+    // The behaviours of the first and the second connection.
+    proxy.await_trigger();
+    proxy.await_trigger();
     proxy.go_on();
-    sender.end().well();
-    let receiver = receiver.end().well();
-    assert_eq!(receiver.all("committed").count(), 1, "the folder was told of once");
+    sender.end().succeeded();
+    let receiver = receiver.end().succeeded();
+    assert_eq!(receiver.all("committed").count(), 1, "the folder was reported once");
     assert_eq!(listed(&world.target()), before);
 }
 
@@ -174,9 +175,9 @@ fn once_outlives_a_lost_receipt_and_takes_nothing_more() {
 fn in_the_middle(world: &World) -> (Waft, Proxy, Waft) {
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let sender = world.send(&proxy.address);
-    proxy.await_fate();
+    proxy.await_trigger();
     // Waits until the receiver has stored a part; bytes that have reached its machine may still be in a buffer.
     let taken = || fs::metadata(world.staging().join("manifest")).is_ok_and(|manifest| manifest.len() > 0);
     while !taken() {
@@ -199,7 +200,7 @@ fn the_sender_is_interrupted_in_the_middle() {
     receiver.kill();
     let mut another = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = another.ready();
-    let (sent, bytes) = sent(world.sending(&address).run().well().last("committed"));
+    let (sent, bytes) = sent(world.sending(&address).run().succeeded().last("committed"));
     assert!(sent < bytes);
     world.arrived();
 }
@@ -234,15 +235,15 @@ fn a_sender_that_falls_silent_is_given_up() {
     let Some(clock) = Clock::new(&world) else { return };
     let mut receiver = clock.on(world.receiving(&["--no-code", "--no-key"])).start();
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let mut sender = world.send(&proxy.address);
-    proxy.await_fate();
-    let told = clock.hurry(&[receiver.pid()], || receiver.await_event("error"));
-    says_so(&told, "broken", &["laptop has sent nothing for too long", "is kept"]);
+    proxy.await_trigger();
+    let reported = clock.hurry(&[receiver.pid()], || receiver.await_event("error"));
+    says_so(&reported, "broken", &["laptop has sent nothing for too long", "is kept"]);
     proxy.cut();
-    let told = sender.await_event("retry");
-    assert_eq!(text(&told, "message"), "kitchen waited too long for this machine, and gave up.");
-    sender.end().well();
+    let reported = sender.await_event("retry");
+    assert_eq!(text(&reported, "message"), "kitchen waited too long for this machine, and gave up.");
+    sender.end().succeeded();
     world.arrived();
 }
 
@@ -252,12 +253,12 @@ fn a_receiver_that_falls_silent_is_given_up() {
     let Some(clock) = Clock::new(&world) else { return };
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let mut sender = clock.on(world.sending(&proxy.address)).start();
-    proxy.await_fate();
+    proxy.await_trigger();
     receiver.kill();
-    let told = clock.hurry(&[sender.pid()], || sender.await_event("retry"));
-    assert_eq!(text(&told, "message"), "kitchen has not answered for too long.");
+    let reported = clock.hurry(&[sender.pid()], || sender.await_event("retry"));
+    assert_eq!(text(&reported, "message"), "kitchen has not answered for too long.");
     // The receiver is gone, and the sender does not wait that long again.
     let says = ["kitchen has not answered for too long. Since then: ", "See whether it still runs"];
     clock.hurry(&[sender.pid()], || sender.end()).failed(16, "broken", &says);
@@ -301,7 +302,7 @@ fn a_sender_is_interrupted_while_the_key_is_typed() {
     let mut again = world.send(&address);
     let key = again.key();
     receiver.answer("key", &key);
-    again.end().well();
+    again.end().succeeded();
 }
 
 #[test]
@@ -334,9 +335,9 @@ fn a_killed_receiver_leaves_the_old_folder() {
     let before = listed(&world.target());
     let mut receiver = world.receive(&["--no-code", "--no-key", "--overwrite"]);
     let (address, _) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let mut sender = world.send(&proxy.address);
-    proxy.await_fate();
+    proxy.await_trigger();
     receiver.kill();
     proxy.cut();
     assert!(text(&sender.await_event("retry"), "message").contains("broke in the middle"));

@@ -241,7 +241,7 @@ fn a_receiver_that_nothing_can_be_sealed_to() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
     write(&world.laptop.work, "oven.pem", certificate.pem().as_bytes());
-    world.laptop.call(&["trust", "add", "oven", "oven.pem"]).run().well();
+    world.laptop.call(&["trust", "add", "oven", "oven.pem"]).run().succeeded();
     let shown = shows(certificate.der().clone(), &key);
     let said = greeting(&[1], &[1], 1 << 16, 1000);
     let (ended, ()) =
@@ -356,8 +356,8 @@ async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKe
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"waft".to_vec()];
-    let somebody = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
-    if let Ok(mut tls) = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(somebody, stream).await {
+    let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+    if let Ok(mut tls) = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await {
         let _ = tls.write_all(said).await;
         while tls.read(&mut [0; 100]).await.is_ok_and(|count| count > 0) {}
     }

@@ -12,7 +12,7 @@ pub(crate) const NOBODY: u32 = 65534;
 
 /// Reports that a test is skipped for this reason. Panics if tests must not be skipped.
 #[track_caller]
-pub(crate) fn left_out(because: &str) {
+pub(crate) fn skip(because: &str) {
     let required = std::env::var_os("WAFT_TEST_SYSTEM").is_some_and(|value| value == "required");
     assert!(!required, "this test may not be left out: {because}");
     eprintln!("left out: {because}");
@@ -31,10 +31,10 @@ pub(crate) fn again(test: &str, mut within: Command) {
     let program = std::env::current_exe().expect("a test is a program");
     let started =
         within.args(["env", &format!("{AGAIN}=1")]).arg(program).args(["--exact", test, "--nocapture"]).output();
-    let Ok(ended) = started else { return left_out(&format!("{within:?} cannot be started")) };
+    let Ok(ended) = started else { return skip(&format!("{within:?} cannot be started")) };
     let (output, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     if !output.contains("running 1 test") {
-        return left_out(&format!("{within:?} runs no test: {output}{errors}"));
+        return skip(&format!("{within:?} runs no test: {output}{errors}"));
     }
     assert!(ended.status.success() && output.contains("1 passed"), "{output}{errors}");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::needs::left_out;
+use super::needs::skip;
 use super::world::World;
 
 /// Builds the library from a C file in this folder. `None` if libraries cannot be preloaded.
@@ -12,7 +12,7 @@ pub(crate) fn library(world: &World, name: &str) -> Option<PathBuf> {
     let library = world.root.path().join(name).with_extension("so");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
     if cfg!(not(all(target_os = "linux", target_env = "gnu"))) || !built.is_ok_and(|status| status.success()) {
-        left_out("a process cannot be given a library here: that needs Linux, glibc and cc");
+        skip("a process cannot be given a library here: that needs Linux, glibc and cc");
         return None;
     }
     Some(library)

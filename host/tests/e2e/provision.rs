@@ -34,20 +34,20 @@ fn nothing_happened(world: &World) {
 #[test]
 fn a_board_that_is_provisioned_is_trusted_to_receive_only() {
     let world = World::strangers();
-    let ended = provisioning(&world, &[]).run().well();
+    let ended = provisioning(&world, &[]).run().succeeded();
     let path = world.laptop.work.join("identity.bin");
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-    let (board, told, known) = (image(&world), ended.last("provisioned"), world.laptop.known());
+    let (board, reported, known) = (image(&world), ended.last("provisioned"), world.laptop.known());
     let peer = known.by_name("attic").unwrap();
     assert!(peer.receives && !peer.sends);
     assert_eq!(peer.certificate.hash(), board.certificate_hash());
-    assert_eq!(text(told, "fingerprint"), peer.certificate.fingerprint().to_string());
+    assert_eq!(text(reported, "fingerprint"), peer.certificate.fingerprint().to_string());
     assert_eq!(
-        (text(told, "name"), text(told, "board"), text(told, "path")),
+        (text(reported, "name"), text(reported, "board"), text(reported, "path")),
         ("attic".into(), "mps2".into(), "identity.bin".into())
     );
     let run = format!("waft simulate --qemu --identity {}", path.canonicalize().unwrap().display());
-    assert!(told["commands"].as_array().unwrap().contains(&run.as_str().into()), "{told}");
+    assert!(reported["commands"].as_array().unwrap().contains(&run.as_str().into()), "{reported}");
     assert!(ended.errors.contains("only copy of its private key"), "{ended:#?}");
     assert_eq!(board.policy, Policy { code: true, key: KeyPolicy::Typed, allow_older: false });
     assert_eq!(board.network.address, Address::Dhcp);
@@ -62,13 +62,13 @@ fn a_board_gets_a_seed_of_its_own() {
     let seed = |name: &str| {
         let image = format!("{name}.bin");
         let call = world.laptop.call(&["provision", "--board", "nucleo-h563zi", "--name", name, "--output", &image]);
-        let ended = call.run().well();
-        let told = ended.last("provisioned");
-        let path = world.laptop.work.join(text(told, "seed"));
+        let ended = call.run().succeeded();
+        let reported = ended.last("provisioned");
+        let path = world.laptop.work.join(text(reported, "seed"));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let flash = format!("--base-address 0x8100000 {}", path.canonicalize().unwrap().display());
-        let commands = told["commands"].as_array().unwrap();
-        assert!(commands.iter().any(|command| command.as_str().unwrap().ends_with(&flash)), "{told}");
+        let commands = reported["commands"].as_array().unwrap();
+        assert!(commands.iter().any(|command| command.as_str().unwrap().ends_with(&flash)), "{reported}");
         assert!(ended.errors.contains("flash it once"), "{ended:#?}");
         fs::read(path).unwrap()
     };
@@ -84,12 +84,12 @@ fn a_board_gets_a_seed_of_its_own() {
 fn what_was_asked_for_stands_in_the_image() {
     let world = World::new();
     let certificate = world.kitchen.certificate();
-    world.laptop.call(&["id", "--name", "desk"]).run().well();
+    world.laptop.call(&["id", "--name", "desk"]).run().succeeded();
     let own = world.laptop.certificate();
     let network = ["--hostname", "attic-1", "--address", "192.0.2.9/24", "--gateway", "192.0.2.1", "--dns", "9.9.9.9"];
     let senders = ["--sender", certificate.to_str().unwrap(), "--sender", own.to_str().unwrap()];
     let call = provisioning(&world, &["--no-code", "--no-key", "--allow-older"]);
-    call.with(|call| call.args(network).args(senders)).run().well();
+    call.with(|call| call.args(network).args(senders)).run().succeeded();
     let board = image(&world);
     assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true });
     assert_eq!(board.network.hostname, "attic-1");
@@ -111,10 +111,10 @@ fn a_board_without_wifi_is_asked_for_no_passphrase() {
 #[test]
 fn a_taken_name_and_a_taken_file_change_nothing() {
     let world = World::strangers();
-    provisioning(&world, &[]).run().well();
+    provisioning(&world, &[]).run().succeeded();
     let before = fs::read(world.laptop.work.join("identity.bin")).unwrap();
     provisioning(&world, &[]).run().failed(2, "usage", &["trusted as attic already"]);
-    world.laptop.call(&["trust", "remove", "attic"]).run().well();
+    world.laptop.call(&["trust", "remove", "attic"]).run().succeeded();
     provisioning(&world, &[]).run().failed(14, "storage", &["identity.bin already exists"]);
     assert_eq!(fs::read(world.laptop.work.join("identity.bin")).unwrap(), before);
     assert!(world.laptop.known().by_name("attic").is_none());
@@ -134,7 +134,7 @@ fn nothing_is_written_through_a_symlink() {
 #[test]
 fn images_without_trust_are_taken_back() {
     let world = World::strangers();
-    world.laptop.call(&["id"]).run().well();
+    world.laptop.call(&["id"]).run().succeeded();
     fs::write(world.laptop.home.join("lock"), b"").unwrap();
     // A board that gets a seed as well.
     let Some(call) = as_nobody(&world, provisioning_kind(&world, "nucleo-h563zi")) else { return };
@@ -149,7 +149,7 @@ fn images_without_trust_are_taken_back() {
 #[test]
 fn an_image_that_cannot_be_written_is_not_trusted() {
     let world = World::strangers();
-    world.laptop.call(&["id"]).run().well();
+    world.laptop.call(&["id"]).run().succeeded();
     let Some(call) = as_nobody(&world, provisioning(&world, &[])) else { return };
     set_mode(&world.laptop.work, 0o555);
     call.run().failed(14, "storage", &["identity.bin cannot be used"]);

@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 /// What the proxy does to one connection. Numbers count bytes from the sender to the receiver.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Fate {
+pub(crate) enum Behaviour {
     /// Forwards all bytes in both directions.
     Pass,
     /// After this number of bytes, closes the connections to both sides.
@@ -39,30 +39,30 @@ enum Order {
 }
 
 impl Proxy {
-    /// Starts a proxy for the receiver at `target`. The first connection gets the first of the `fates`, and so on. All
-    /// further connections get [`Fate::Pass`].
-    pub(crate) fn before(target: &str, fates: &[Fate]) -> Self {
+    /// Starts a proxy for the receiver at `target`. The first connection gets the first of the `behaviours`, and so on. All
+    /// further connections get [`Behaviour::Pass`].
+    pub(crate) fn before(target: &str, behaviours: &[Behaviour]) -> Self {
         let listener = narrow_listener();
         let address = listener.local_addr().expect("it listens").to_string();
-        let (tell, reached) = channel();
+        let (trigger, reached) = channel();
         let orders = Arc::new(Mutex::new(VecDeque::new()));
-        let (target, mut fates, given) = (target.to_owned(), VecDeque::from(fates.to_vec()), orders.clone());
+        let (target, mut behaviours, given) = (target.to_owned(), VecDeque::from(behaviours.to_vec()), orders.clone());
         spawn(move || {
             for accepted in listener.incoming().map_while(Result::ok) {
-                let fate = fates.pop_front().unwrap_or(Fate::Pass);
+                let behaviour = behaviours.pop_front().unwrap_or(Behaviour::Pass);
                 let (give, order) = channel();
-                if matches!(fate, Fate::Stall(_) | Fate::Mute(_)) {
+                if matches!(behaviour, Behaviour::Stall(_) | Behaviour::Mute(_)) {
                     given.lock().expect("no panic while it is held").push_back(give);
                 }
-                let (target, tell) = (target.clone(), tell.clone());
-                spawn(move || serve(accepted, &target, fate, &tell, order));
+                let (target, trigger) = (target.clone(), trigger.clone());
+                spawn(move || serve(accepted, &target, behaviour, &trigger, order));
             }
         });
         Self { address, reached, orders }
     }
 
-    /// Waits until the next connection has reached the point where its fate takes effect.
-    pub(crate) fn await_fate(&self) {
+    /// Waits until the next connection has reached the point where its behaviour takes effect.
+    pub(crate) fn await_trigger(&self) {
         self.reached.recv_timeout(std::time::Duration::from_secs(60)).expect("so many bytes are sent");
     }
 
@@ -91,8 +91,8 @@ fn narrow_listener() -> TcpListener {
     socket.into()
 }
 
-fn serve(sender: TcpStream, target: &str, fate: Fate, tell: &Sender<()>, order: Receiver<Order>) {
-    if let Fate::Answer(bytes) = fate {
+fn serve(sender: TcpStream, target: &str, behaviour: Behaviour, trigger: &Sender<()>, order: Receiver<Order>) {
+    if let Behaviour::Answer(bytes) = behaviour {
         let _ = (&sender).read(&mut [0; 8]);
         let _ = (&sender).write_all(bytes);
         return;
@@ -101,15 +101,15 @@ fn serve(sender: TcpStream, target: &str, fate: Fate, tell: &Sender<()>, order: 
     let back = (receiver.try_clone().expect("it is open"), sender.try_clone().expect("it is open"));
     let mute = Arc::new(Mutex::new(false));
     let muted = mute.clone();
-    let ends = !matches!(fate, Fate::Stall(_));
+    let ends = !matches!(behaviour, Behaviour::Stall(_));
     let backward = spawn(move || pass_back(back.0, back.1, &muted, ends));
-    if let Fate::Mute(_) = fate {
+    if let Behaviour::Mute(_) = behaviour {
         let both = [&sender, &receiver].map(|stream| stream.try_clone().expect("it is open"));
         spawn(move || order.recv().map(|_| cut(&both)));
-        pass_forth(&sender, &receiver, fate, &mute, tell, None);
+        pass_forth(&sender, &receiver, behaviour, &mute, trigger, None);
         return;
     }
-    pass_forth(&sender, &receiver, fate, &mute, tell, Some(order));
+    pass_forth(&sender, &receiver, behaviour, &mute, trigger, Some(order));
     let _ = receiver.shutdown(Shutdown::Write);
     let _ = backward.join();
 }
@@ -131,14 +131,14 @@ fn pass_back(mut from: TcpStream, mut to: TcpStream, muted: &Mutex<bool>, ends: 
 fn pass_forth(
     mut from: &TcpStream,
     mut to: &TcpStream,
-    fate: Fate,
+    behaviour: Behaviour,
     mute: &Mutex<bool>,
-    tell: &Sender<()>,
+    trigger: &Sender<()>,
     order: Option<Receiver<Order>>,
 ) {
-    let mut left = match fate {
-        Fate::Cut(bytes) | Fate::Stall(bytes) | Fate::Mute(bytes) => bytes,
-        Fate::Pass | Fate::Answer(_) => u64::MAX,
+    let mut left = match behaviour {
+        Behaviour::Cut(bytes) | Behaviour::Stall(bytes) | Behaviour::Mute(bytes) => bytes,
+        Behaviour::Pass | Behaviour::Answer(_) => u64::MAX,
     };
     let mut buffer = [0; 16 << 10];
     loop {
@@ -152,13 +152,13 @@ fn pass_forth(
             continue;
         }
         left = u64::MAX;
-        if let Fate::Mute(_) = fate {
+        if let Behaviour::Mute(_) = behaviour {
             *mute.lock().expect("no panic while it is held") = true;
         }
-        let _ = tell.send(());
-        let goes_on = match fate {
-            Fate::Stall(_) => order.as_ref().is_some_and(|order| matches!(order.recv(), Ok(Order::GoOn))),
-            fate => matches!(fate, Fate::Mute(_)),
+        let _ = trigger.send(());
+        let goes_on = match behaviour {
+            Behaviour::Stall(_) => order.as_ref().is_some_and(|order| matches!(order.recv(), Ok(Order::GoOn))),
+            behaviour => matches!(behaviour, Behaviour::Mute(_)),
         };
         if !goes_on {
             return cut(&[from.try_clone().expect("it is open"), to.try_clone().expect("it is open")]);

@@ -59,7 +59,7 @@ impl Terminal {
         let (pty, pts) = open().expect("there is a terminal");
         pty.resize(Size::new(ROWS, COLUMNS)).expect("it has a size");
         let child = command.spawn(pts).expect("the command starts");
-        let (pty, (tell, shown)) = (Arc::new(pty), channel());
+        let (pty, (sender, shown)) = (Arc::new(pty), channel());
         let reading = Arc::downgrade(&pty);
         spawn(move || {
             let mut bytes = [0; 4096];
@@ -71,7 +71,7 @@ impl Terminal {
                 }
                 // Reading from a terminal whose last process has ended fails.
                 match (&*pty).read(&mut bytes) {
-                    Ok(count @ 1..) => drop(tell.send(bytes[..count].to_vec())),
+                    Ok(count @ 1..) => drop(sender.send(bytes[..count].to_vec())),
                     _ => return,
                 }
             }
@@ -170,7 +170,7 @@ impl Terminal {
     }
 
     /// Asserts that the process ends with that code and leaves the terminal in its original mode.
-    pub(crate) fn ends_in_order(&mut self, code: i32) {
+    pub(crate) fn assert_exit(&mut self, code: i32) {
         let status = self.end();
         assert_eq!(status.code(), Some(code), "{status}\n{}", self.screen());
         assert!(self.echoes(), "what is typed is not shown");

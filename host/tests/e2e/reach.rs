@@ -4,13 +4,13 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use super::harness::Call;
-use super::needs::left_out;
-use super::proxy::{Fate, Proxy};
+use super::needs::skip;
+use super::proxy::{Behaviour, Proxy};
 use super::world::{Machine, World};
 
 /// Runs a sender against a server that answers every connection with these bytes.
 fn against(world: &World, answer: &'static [u8], exit: i32, class: &str, says: &[&str]) {
-    let there = Proxy::before("127.0.0.1:1", &[Fate::Answer(answer); 8]);
+    let there = Proxy::before("127.0.0.1:1", &[Behaviour::Answer(answer); 8]);
     world.sending(&there.address).run().failed(exit, class, &[says, &[there.address.as_str()]].concat());
 }
 
@@ -90,7 +90,7 @@ fn without_a_network(call: Call) -> Option<Call> {
     let unshare = ["--user", "--net"];
     let may = Command::new("unshare").args(unshare).arg("true").status();
     if !may.is_ok_and(|status| status.success()) {
-        left_out("no network namespace can be made here");
+        skip("no network namespace can be made here");
         return None;
     }
     Some(call.within("unshare", &unshare))

@@ -35,7 +35,7 @@ fn the_receiver_does_not_trust_this_sender() {
     let (address, _) = receiver.ready();
     let says = ["does not trust this machine", "waft id cert", "waft trust add"];
     attic.call(&["send", "folder", &address]).run().failed(11, "identity", &says);
-    let fingerprint = text(attic.call(&["id"]).run().well().last("identity"), "fingerprint");
+    let fingerprint = text(attic.call(&["id"]).run().succeeded().last("identity"), "fingerprint");
     turned_away(&mut receiver, &["127.0.0.1 is not trusted here", &fingerprint]);
     // It is accepted as soon as it is trusted, without any restart.
     world.kitchen.trust(&attic, &["--sends"]);
@@ -47,10 +47,10 @@ fn the_receiver_does_not_trust_this_sender() {
 #[test]
 fn the_sender_does_not_trust_this_receiver() {
     let world = world();
-    world.kitchen.call(&["id", "--renew", "--yes"]).run().well();
+    world.kitchen.call(&["id", "--renew", "--yes"]).run().succeeded();
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
-    let fingerprint = text(world.kitchen.call(&["id"]).run().well().last("identity"), "fingerprint");
+    let fingerprint = text(world.kitchen.call(&["id"]).run().succeeded().last("identity"), "fingerprint");
     let says = ["kitchen at", "is not trusted here", fingerprint.as_str(), "waft trust add"];
     world.sending(&address).run().failed(11, "identity", &says);
     turned_away(&mut receiver, &["127.0.0.1 does not trust this machine"]);
@@ -115,7 +115,7 @@ fn a_wrong_code_can_be_mended() {
     sender.answer("code", "12");
     sender.answer("code", &other_than(&code));
     sender.answer("code", &code);
-    let sent = sender.end().well();
+    let sent = sender.end().succeeded();
     assert!(sent.errors.contains("four digits") && sent.errors.contains("tries left: 2"), "{}", sent.errors);
     world.arrived();
 }
@@ -140,8 +140,8 @@ fn out_of_tries_and_locked() {
     (0..3).for_each(|_| sender.answer("code", &wrong));
     let says = ["accepts no code from this machine for 30 s", "too many wrong ones", "new code"];
     sender.end().failed(12, "code", &says).never_says(&wrong);
-    let told = receiver.await_event("error");
-    says_so(&told, "code", &["laptop gave too many wrong codes", "has to wait 30 s", "waft trust remove"]);
+    let reported = receiver.await_event("error");
+    says_so(&reported, "code", &["laptop gave too many wrong codes", "has to wait 30 s", "waft trust remove"]);
     // The sender is locked out now, whatever the code and the connection. No code is asked for.
     let again = world.sending(&address).env("WAFT_AUTH_CODE", &code).run();
     let again = again.failed(12, "code", &["accepts no code from this machine for"]);
@@ -160,8 +160,8 @@ fn a_lockout_applies_only_to_the_sender_that_caused_it() {
     (0..3).for_each(|_| sender.answer("code", &wrong));
     sender.end().failed(12, "code", &["too many wrong ones"]);
     let code = text(&receiver.await_event("code"), "code");
-    attic.call(&["send", "folder", &address]).env("WAFT_AUTH_CODE", code).run().well();
-    receiver.end().well();
+    attic.call(&["send", "folder", &address]).env("WAFT_AUTH_CODE", code).run().succeeded();
+    receiver.end().succeeded();
 }
 
 #[test]
@@ -192,9 +192,9 @@ fn a_wrong_key_can_be_mended() {
     receiver.answer("key", &other_key(&key));
     sender.await_that("waiting", |event| event["what"] == "key");
     receiver.answer("key", &key);
-    let received = receiver.end().well();
+    let received = receiver.end().succeeded();
     assert!(received.errors.contains("a key has 16 characters, but 4 were typed"), "{}", received.errors);
-    assert!(sender.end().well().errors.contains("A wrong key was typed there"));
+    assert!(sender.end().succeeded().errors.contains("A wrong key was typed there"));
     world.arrived();
 }
 
@@ -217,8 +217,8 @@ fn nobody_types_the_code_in_time() {
     let (address, _) = receiver.ready();
     let mut sender = clock.on(world.sending(&address)).start();
     sender.await_event("asked");
-    let told = clock.hurry(&[receiver.pid(), sender.pid()], || receiver.await_event("error"));
-    says_so(&told, "code", &["laptop gave no code in time", "Tell the user there the code"]);
+    let reported = clock.hurry(&[receiver.pid(), sender.pid()], || receiver.await_event("error"));
+    says_so(&reported, "code", &["laptop gave no code in time", "Tell the user there the code"]);
     sender.end().failed(12, "code", &["kitchen got no code in time", "as soon as they are asked for"]);
     world.nothing_arrived();
 }

@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::harness::text;
-use super::needs::{is_root, left_out, unshare};
+use super::needs::{is_root, skip, unshare};
 use super::preload::library;
 use super::pty::{Terminal, shell, waft};
 use super::world::{Machine, World, listed};
@@ -21,7 +21,7 @@ fn renewal_question(world: &World) -> Terminal {
 }
 
 fn fingerprint(machine: &Machine) -> String {
-    text(machine.call(&["id"]).run().well().last("identity"), "fingerprint")
+    text(machine.call(&["id"]).run().succeeded().last("identity"), "fingerprint")
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_user_is_told_the_consequences_and_can_decline() {
         }
         assert!(!terminal.has_broken_lines(), "{screen}");
         terminal.types(answer);
-        terminal.ends_in_order(exit);
+        terminal.assert_exit(exit);
         assert_eq!(listed(&world.laptop.home), before, "{answer:?}");
     }
 }
@@ -52,7 +52,7 @@ fn a_user_who_answers_yes_gets_a_new_identity() {
     terminal.sees("yes or no: ");
     terminal.types("yes\n");
     terminal.sees("The old identity is kept: its keys are in");
-    terminal.ends_in_order(0);
+    terminal.assert_exit(0);
     let renewed = fingerprint(&world.laptop);
     assert!(renewed != before && terminal.screen().contains(&renewed), "{}", terminal.screen());
 }
@@ -71,7 +71,7 @@ fn without_a_terminal_the_identity_is_only_renewed_with_the_option_yes() {
         assert_eq!(listed(&world.laptop.home), before, "{line}");
     }
     let fingerprint_before = fingerprint(&world.laptop);
-    let ended = world.laptop.call(&["id", "--renew", "--yes"]).run().well();
+    let ended = world.laptop.call(&["id", "--renew", "--yes"]).run().succeeded();
     assert_eq!(ended.all("asked").count(), 0, "{ended:#?}");
     assert_ne!(fingerprint(&world.laptop), fingerprint_before);
 }
@@ -81,7 +81,7 @@ fn with_the_option_yes_no_question_is_asked_at_a_terminal() {
     let world = World::new();
     let before = fingerprint(&world.laptop);
     let mut terminal = Terminal::start(waft(&world.laptop, &["id", "--renew", "--yes"]));
-    terminal.ends_in_order(0);
+    terminal.assert_exit(0);
     assert!(!terminal.screen().contains(QUESTION), "{}", terminal.screen());
     assert_ne!(fingerprint(&world.laptop), before);
     // The option is only valid together with `--renew`.
@@ -97,7 +97,7 @@ fn if_the_question_cannot_be_shown_the_identity_is_not_renewed() {
     let script = "mount -t tmpfs none /dev/pts && exec $WAFT id --renew 2>log";
     let within = format!("unshare --mount sh -c '{script}'");
     if !is_root() || !unshare(&["--mount"]).arg("true").status().is_ok_and(|status| status.success()) {
-        return left_out("only root can mount a file system over /dev/pts");
+        return skip("only root can mount a file system over /dev/pts");
     }
     let mut terminal = Terminal::start(shell(&world.laptop, Some(&within)));
     assert_eq!(terminal.end().code(), Some(2));
@@ -121,7 +121,7 @@ fn no_identity_is_created_in_a_home_that_cannot_be_private() {
         assert_eq!(left, ["lock"], "{args:?}");
     }
     // An identity that was created while the permissions were right is not used, and not renewed.
-    world.laptop.call(&["id"]).run().well();
+    world.laptop.call(&["id"]).run().succeeded();
     let before = listed(&world.laptop.home);
     call(&["id"]).run().failed(11, "identity", &["key.pem is open to other users (mode 755)"]);
     call(&["id", "--renew", "--yes"]).run().failed(11, "identity", &expected);

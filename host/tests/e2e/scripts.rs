@@ -41,9 +41,9 @@ fn an_error_has_an_exit_code_where_the_command_ends_with_it() {
     let (address, _) = receiver.ready();
     write(&world.target(), "mine", b"mine");
     world.sending(&address).run().failed(15, "refused", &["not empty"]);
-    let told = receiver.await_event("error");
-    assert_eq!((&told["class"], told.get("exit")), (&"refused".into(), None), "{told:#}");
-    assert!(!text(&told, "advice").is_empty());
+    let reported = receiver.await_event("error");
+    assert_eq!((&reported["class"], reported.get("exit")), (&"refused".into(), None), "{reported:#}");
+    assert!(!text(&reported, "advice").is_empty());
     receiver.interrupt();
     receiver.end().failed(130, "interrupted", &[]);
 }

@@ -18,7 +18,7 @@ impl Seal {
     fn new() -> Self {
         let world = World::strangers();
         world.small();
-        let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+        let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().succeeded();
         let key = text(sealed.last("key"), "key");
         assert_eq!(sealed.last("sealed")["files"], 3);
         Self { file: world.laptop.work.join("folder.waft"), world, key }
@@ -48,12 +48,12 @@ impl Seal {
 #[test]
 fn there_and_back() {
     let seal = Seal::new();
-    let opened = seal.open(&seal.key).well();
+    let opened = seal.open(&seal.key).succeeded();
     opened.never_says(&seal.key);
     assert_eq!(opened.last("opened")["files"], 3);
     seal.world.arrived();
     // A second time: the folder is already there.
-    seal.open(&seal.key).well();
+    seal.open(&seal.key).succeeded();
     seal.world.arrived();
 }
 
@@ -61,7 +61,7 @@ fn there_and_back() {
 #[test]
 fn a_target_that_only_looks_the_same() {
     let seal = Seal::new();
-    seal.open(&seal.key).well();
+    seal.open(&seal.key).succeeded();
     let file = seal.world.target().join("deep/er/numbers");
     let time = fs::metadata(&file).unwrap().modified().unwrap();
     let change = || {
@@ -76,7 +76,7 @@ fn a_target_that_only_looks_the_same() {
         let open = seal.world.kitchen.call(&["open", "--overwrite", "--into", "into"]).arg(&seal.file);
         open.env("WAFT_KEY", &seal.key).run()
     };
-    open().well();
+    open().succeeded();
     seal.world.arrived();
     // A damaged file is detected whatever the target holds.
     let whole = fs::read(&seal.file).unwrap();
@@ -99,7 +99,7 @@ fn the_key_is_typed() {
     open.answer("key", "what?");
     open.answer("key", &other_key(&seal.key));
     open.answer("key", &seal.key);
-    open.end().well();
+    open.end().succeeded();
     seal.world.arrived();
 }
 
@@ -196,7 +196,7 @@ fn a_target_that_is_not_empty() {
     seal.fails(&seal.key, 15, "refused", &["The target is not empty", "--overwrite"]);
     let open =
         seal.world.kitchen.call(&["open"]).arg(&seal.file).with(|call| call.args(["--into", "into", "--overwrite"]));
-    open.env("WAFT_KEY", &seal.key).run().well();
+    open.env("WAFT_KEY", &seal.key).run().succeeded();
     // Other files in the target are kept.
     fs::remove_file(seal.world.target().join("mine")).unwrap();
     seal.world.arrived();

@@ -25,19 +25,19 @@ fn visible_to_others(pid: u32, work: &Path) -> String {
 #[cfg(target_os = "linux")]
 #[test]
 fn command_lines_and_file_names_contain_no_secret() {
-    use super::proxy::{Fate, Proxy};
+    use super::proxy::{Behaviour, Proxy};
     let world = World::new();
     world.large(1 << 20);
     let mut receiver = world.receive(&["--once"]);
     let (address, code) = receiver.ready();
     let code = code.unwrap();
     // The connection stalls in the middle of the transfer, so that both processes are still running.
-    let proxy = Proxy::before(&address, &[Fate::Stall(300_000)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(300_000)]);
     let mut sender = world.send(&proxy.address);
     let key = sender.key();
     sender.answer("code", &code);
     receiver.answer("key", &key);
-    proxy.await_fate();
+    proxy.await_trigger();
     // The name of the temporary folder is random, and the port of the proxy is, too: by chance one of them may contain
     // the four digits of the code.
     let seen = (visible_to_others(sender.pid(), &world.laptop.work)
@@ -48,9 +48,9 @@ fn command_lines_and_file_names_contain_no_secret() {
         assert!(!seen.contains(secret), "{secret} in {seen}");
     }
     proxy.go_on();
-    sender.end().well();
+    sender.end().succeeded();
     // The sender shows the key to its user, and the receiver must not repeat it.
-    receiver.end().well().never_says(&key);
+    receiver.end().succeeded().never_says(&key);
 }
 
 #[test]
@@ -78,20 +78,20 @@ fn only_the_owner_can_access_a_home_and_its_private_files() {
 
 #[test]
 fn only_the_owner_can_access_the_staging_area() {
-    use super::proxy::{Fate, Proxy};
+    use super::proxy::{Behaviour, Proxy};
     use std::os::unix::fs::MetadataExt;
     let world = World::new();
     world.large(1 << 20);
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     // The connection stalls in the middle of the transfer, so that the staging area exists.
-    let proxy = Proxy::before(&address, &[Fate::Stall(300_000)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(300_000)]);
     let sender = world.send(&proxy.address);
-    proxy.await_fate();
+    proxy.await_trigger();
     assert_eq!(world.staging().metadata().unwrap().mode() & 0o777, 0o700);
     world.nothing_arrived();
     proxy.go_on();
-    sender.end().well();
-    receiver.end().well();
+    sender.end().succeeded();
+    receiver.end().succeeded();
     world.arrived();
 }

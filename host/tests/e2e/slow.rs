@@ -49,7 +49,7 @@ impl SlowDisk {
 #[test]
 fn its_user_can_stop_the_removal_of_what_was_unpacked() {
     let world = world();
-    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().succeeded();
     let file = world.laptop.work.join("folder.waft");
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -94,8 +94,8 @@ fn its_sender_waits_for_it() {
     let sender = clock.on(world.sending(&address)).start();
     // By the advanced clock, the chunk takes four minutes.
     let processes = [receiver.pid(), sender.pid()];
-    clock.hurry(&processes, || sender.end().well());
-    receiver.end().well();
+    clock.hurry(&processes, || sender.end().succeeded());
+    receiver.end().succeeded();
     world.arrived();
 }
 

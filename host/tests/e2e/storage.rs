@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::harness::{Call, Waft, says_so, text};
-use super::needs::{NOBODY, is_root, left_out, unshare};
+use super::needs::{NOBODY, is_root, skip, unshare};
 use super::refusals::other_key;
 use super::world::{ANY, World, listed, noise, set_mode, write};
 
@@ -18,7 +18,7 @@ pub(crate) fn as_nobody(world: &World, call: Call) -> Option<Call> {
     }
     let reachable = Command::new(env!("CARGO_BIN_EXE_waft")).arg("--version").uid(NOBODY).gid(NOBODY).status();
     if !reachable.is_ok_and(|status| status.success()) {
-        left_out("the built command is out of reach for other users");
+        skip("the built command is out of reach for other users");
         return None;
     }
     set_mode(world.root.path(), 0o755);
@@ -61,7 +61,7 @@ fn a_target_that_cannot_be_written() {
 fn a_target_that_cannot_be_written_by_open() {
     let world = World::new();
     world.small();
-    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().succeeded();
     let open = world
         .kitchen
         .call(&["open"])
@@ -96,8 +96,8 @@ fn the_current_folder_as_the_target() {
     let warning = text(&receiver.await_event("warning"), "message");
     assert!(warning.contains("the current folder") && warning.contains("not in one step"), "{warning}");
     let (address, _) = receiver.ready();
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
     world.arrived();
     assert_eq!(inode(), before, "whoever stands in it stands in it still");
 }
@@ -169,7 +169,7 @@ fn on_a_small_disk(world: &World, kib: u32, script: &str) -> Option<Call> {
     let mount = format!("mount -t tmpfs -o size={kib}k,mode=700 tmpfs disk");
     let may = unshare(&["--mount"]).args(["sh", "-c", &mount]).current_dir(&world.kitchen.work).status();
     if !may.is_ok_and(|status| status.success()) {
-        left_out("no disk can be mounted here");
+        skip("no disk can be mounted here");
         return None;
     }
     let mut command = unshare(&["--mount"]);
@@ -211,7 +211,7 @@ fn a_disk_that_is_too_small() {
 fn a_disk_that_is_too_small_for_a_sealed_file() {
     let world = World::new();
     world.large(3 << 20);
-    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().succeeded();
     let open = format!("exec \"$0\" --json open {} --into disk/into", world.laptop.work.join("folder.waft").display());
     let Some(call) = on_a_small_disk(&world, 1024, &open) else { return };
     let ended = call.env("WAFT_KEY", text(sealed.last("key"), "key")).run();
@@ -227,9 +227,9 @@ fn a_disk_that_fills_up_on_the_way() {
     world.large(12 << 20);
     let Some(mut receiver) = receiving_on_a_small_disk(&world, 16 << 10) else { return };
     let (address, _) = receiver.ready();
-    let proxy = super::proxy::Proxy::before(&address, &[super::proxy::Fate::Stall(100_000)]);
+    let proxy = super::proxy::Proxy::before(&address, &[super::proxy::Behaviour::Stall(100_000)]);
     let sender = world.send(&proxy.address);
-    proxy.await_fate();
+    proxy.await_trigger();
     // The disk can be reached through the root directory of a process in the namespace.
     let disk = format!("/proc/{}/root{}", receiver.pid(), world.kitchen.work.join("disk").display());
     fs::write(Path::new(&disk).join("filler"), noise(8 << 20)).unwrap();
@@ -251,7 +251,7 @@ fn a_disk_that_fails_on_the_way() {
     receiver.end().failed(14, "storage", &says);
     world.nothing_arrived();
 
-    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().well();
+    let sealed = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]).run().succeeded();
     let open = || world.laptop.call(&["open", "folder.waft", "--into", "opened"]);
     let open = open().env("WAFT_KEY", text(sealed.last("key"), "key")).within("sh", &limited);
     open.run().failed(
@@ -333,8 +333,8 @@ fn a_folder_into_which_another_receives() {
     let mut sender = world.send(&address);
     sender.await_that("waiting", |event| event["what"] == "reader");
     drop(held);
-    sender.end().well();
-    receiver.end().well();
+    sender.end().succeeded();
+    receiver.end().succeeded();
     world.arrived();
 }
 
@@ -355,8 +355,8 @@ fn the_obstacle_of_one_sender_is_not_reported_for_the_next() {
     let key = sender.key();
     (0..3).for_each(|_| receiver.answer("key", &other_key(&key)));
     sender.end().failed(13, "key", &["three times"]);
-    let told = text(&receiver.await_event("error"), "message");
-    assert_eq!(told, "The key was wrong, three times; the folder of laptop was refused.");
+    let reported = text(&receiver.await_event("error"), "message");
+    assert_eq!(reported, "The key was wrong, three times; the folder of laptop was refused.");
 }
 
 /// The folder changes after it was walked and before it is read, while the code is asked for.
@@ -371,8 +371,8 @@ fn changed_on_the_way(change: impl Fn(&Path), says: &[&str]) {
     sender.write_line(&code.unwrap());
     let ended = sender.end().failed(14, "storage", says);
     assert!(ended.all("retry").count() == 0, "trying again would not help");
-    let told = receiver.await_event("error");
-    says_so(&told, "broken", &["laptop", "the folder", "is kept"]);
+    let reported = receiver.await_event("error");
+    says_so(&reported, "broken", &["laptop", "the folder", "is kept"]);
     world.nothing_arrived();
 }
 

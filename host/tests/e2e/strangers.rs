@@ -34,8 +34,8 @@ fn silent_strangers_do_not_keep_a_sender_out() {
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
     let strangers = flood(&address, 5);
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
     world.arrived();
     drop(strangers);
 }
@@ -48,8 +48,8 @@ fn a_flood_of_strangers_delays_a_sender_at_most() {
     let (address, _) = receiver.ready();
     let strangers = flood(&address, 60);
     // The sender may be refused as busy, and retries.
-    let sent = world.sending(&address).run().well();
-    let received = receiver.end().well();
+    let sent = world.sending(&address).run().succeeded();
+    let received = receiver.end().succeeded();
     super::hostile::harmless(&sent);
     super::hostile::harmless(&received);
     world.arrived();
@@ -68,8 +68,8 @@ fn strangers_during_a_transfer_change_nothing() {
     receiver.await_event("asked");
     let strangers = flood(&address, 60);
     receiver.write_line(&key);
-    sender.end().well();
-    let received = receiver.end().well();
+    sender.end().succeeded();
+    let received = receiver.end().succeeded();
     assert_eq!((received.all("rejected").count(), received.all("error").count()), (0, 0));
     world.arrived();
     drop(strangers);
@@ -89,8 +89,8 @@ fn strangers_trigger_no_lock_and_use_up_no_code() {
         let ended = attic.call(&["send", "folder", &address]).env("WAFT_AUTH_CODE", "0000").run();
         ended.failed(11, "identity", &["does not trust this machine"]);
     }
-    world.deliver(&mut receiver, &address, &code).well();
-    let received = receiver.end().well();
+    world.deliver(&mut receiver, &address, &code).succeeded();
+    let received = receiver.end().succeeded();
     let codes = received.all("code").count();
     assert_eq!(codes, 1, "only the one that was used is replaced");
 }
@@ -112,10 +112,10 @@ fn who_is_no_sender_gets_no_answer() {
     stream.write_all(b"WAFT\0\0\0\0").unwrap();
     let mut answer = [0; 8];
     stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"WAFT\x01\x01\0\0", "an older sender is told our version");
+    assert_eq!(&answer, b"WAFT\x01\x01\0\0", "an older sender gets our version");
 }
 
-/// A second sender arrives while the first one waits for its key: it is told to wait, and accepted later.
+/// A second sender arrives while the first one waits for its key: it is refused as busy, and accepted later.
 #[test]
 fn a_second_sender_waits_for_its_turn() {
     let world = World::new();
@@ -129,11 +129,11 @@ fn a_second_sender_waits_for_its_turn() {
     let mut second = attic.call(&["send", "folder", &address]).start();
     assert!(text(&second.await_event("retry"), "message").contains("is busy with another transfer"));
     receiver.write_line(&key);
-    first.end().well();
+    first.end().succeeded();
     receiver.await_event("committed");
     let its_key = second.key();
     receiver.answer("key", &its_key);
-    let second: Ended = second.end().well();
+    let second: Ended = second.end().succeeded();
     assert_eq!(second.last("committed")["files"], 1);
     assert_eq!(std::fs::read(world.target().join("theirs")).unwrap(), b"theirs");
 }

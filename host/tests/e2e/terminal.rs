@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::drawn::in_the_middle;
 use super::harness::{Waft, says_so};
-use super::proxy::{Fate, Proxy};
+use super::proxy::{Behaviour, Proxy};
 use super::pty::{Terminal, shell, waft};
 use super::world::World;
 
@@ -63,7 +63,7 @@ fn whatever_ends_it_puts_the_terminal_right_and_tells_the_peer() {
     for (end, code) in ends {
         let (mut receiver, _, mut sender) = asked_for_the_code(&world);
         end(&sender);
-        sender.ends_in_order(code);
+        sender.assert_exit(code);
         says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
     }
 }
@@ -84,7 +84,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
     let (_receiver, proxy, mut sender) = in_the_middle(&world);
     sender.types(CTRL_C);
     sender.types(CTRL_C);
-    sender.ends_in_order(130);
+    sender.assert_exit(130);
     proxy.cut();
 }
 
@@ -148,13 +148,13 @@ fn a_transfer_goes_on_in_the_background() {
     world.large(12 << 20);
     let mut receiver = world.receive(&["--no-key"]);
     let (address, code) = receiver.ready();
-    let proxy = Proxy::before(&address, &[Fate::Stall(IN_THE_MIDDLE)]);
+    let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let mut terminal = Terminal::start(shell(&world.laptop, None));
     terminal.sees("ready>");
     terminal.types(&format!("$WAFT send folder kitchen@{}\n", proxy.address));
     terminal.sees("Code that kitchen shows:");
     terminal.types(&format!("{}\n", code.unwrap()));
-    proxy.await_fate();
+    proxy.await_trigger();
     terminal.types(CTRL_Z);
     terminal.types("bg\n");
     // Text that is typed meanwhile goes to the shell.
@@ -178,7 +178,7 @@ fn a_terminal_that_was_changed_meanwhile_does_not_show_what_is_typed() {
     sender.await_echo(false);
     sender.types(&format!("{code}\n"));
     goes_on(&world, &mut receiver, &mut sender);
-    sender.ends_in_order(0);
+    sender.assert_exit(0);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn prompts_do_not_go_to_a_log() {
     let is_whole = |line: &str| line.starts_with("Key:") && line.split_whitespace().count() == 5;
     sender.await_screen("the key", |screen| screen.lines().any(is_whole));
     receiver.answer("key", &shown_key(&sender));
-    sender.ends_in_order(0);
+    sender.assert_exit(0);
     let log = fs::read_to_string(world.laptop.work.join("log")).unwrap();
     assert!(log.contains("kitchen has the folder"), "{log}");
     assert!(!log.contains("Code that kitchen shows") && !log.contains('\x1b'), "{log:?}");
@@ -218,7 +218,7 @@ fn a_terminal_without_escape_sequences_gets_none() {
     sender.sees("it does not have just four digits");
     sender.types(&format!("{}\n", code.unwrap()));
     sender.sees("kitchen has the folder");
-    sender.ends_in_order(0);
+    sender.assert_exit(0);
     assert!(!sender.written.contains(&0x1b), "{:?}", String::from_utf8_lossy(&sender.written));
     receiver.await_event("committed");
 }
@@ -241,10 +241,10 @@ fn what_was_typed_before_a_question_does_not_answer_it() {
     receiver.sees(&key);
     receiver.types("\n");
     receiver.sees("The folder of laptop is in into");
-    receiver.ends_in_order(0);
+    receiver.assert_exit(0);
     // The question was not asked again, as it would be after an answer with an error in its form.
     assert!(!receiver.screen().lines().any(|line| line.starts_with("Key: ")), "{}", receiver.screen());
-    sender.end().well();
+    sender.end().succeeded();
 }
 
 #[test]
@@ -287,6 +287,6 @@ fn a_receiver_under_nohup_outlives_its_terminal() {
     let mut receiver = world.receiving(&["--once", "--no-code", "--no-key"]).within("nohup", &[]).start();
     let (address, _) = receiver.ready();
     receiver.signal(Signal::HUP);
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
 }

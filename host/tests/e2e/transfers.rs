@@ -13,8 +13,8 @@ fn code_and_key_are_typed_and_both_sides_hold_the_same_receipt() {
     world.small();
     let mut receiver = world.receive(&["--once"]);
     let (address, code) = receiver.ready();
-    let sent = world.deliver(&mut receiver, &address, &code.unwrap()).well();
-    let received = receiver.end().well();
+    let sent = world.deliver(&mut receiver, &address, &code.unwrap()).succeeded();
+    let received = receiver.end().succeeded();
     world.arrived();
     let (ours, theirs) = (sent.last("committed"), received.last("committed"));
     for field in ["digest", "files", "bytes", "sent", "generation"] {
@@ -32,9 +32,9 @@ fn nothing_is_typed_without_code_and_with_a_sealed_key() {
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, code) = receiver.ready();
     assert_eq!(code, None);
-    let sent = world.sending(&address).run().well();
+    let sent = world.sending(&address).run().succeeded();
     assert_eq!(sent.all("asked").count(), 0);
-    let received = receiver.end().well();
+    let received = receiver.end().succeeded();
     assert_eq!(received.all("asked").count(), 0);
     world.arrived();
 }
@@ -47,8 +47,8 @@ fn a_sealed_key_still_takes_the_code() {
     let (address, code) = receiver.ready();
     let mut sender = world.send(&address);
     sender.answer("code", &code.unwrap());
-    sender.end().well();
-    receiver.end().well();
+    sender.end().succeeded();
+    receiver.end().succeeded();
     world.arrived();
 }
 
@@ -62,8 +62,8 @@ fn without_a_code_the_key_is_typed() {
     let key = sender.key();
     // As a user types it.
     receiver.answer("key", &key.to_lowercase().replace('-', " "));
-    sender.end().well();
-    receiver.end().well();
+    sender.end().succeeded();
+    receiver.end().succeeded();
     world.arrived();
 }
 
@@ -78,8 +78,8 @@ fn lines_may_be_piped_before_anybody_asks() {
     sender.close_input();
     receiver.write_line(&sender.key());
     receiver.close_input();
-    sender.end().well();
-    receiver.end().well();
+    sender.end().succeeded();
+    receiver.end().succeeded();
     world.arrived();
 }
 
@@ -96,9 +96,9 @@ fn the_key_comes_from_the_environment() {
     first.kill();
     let receiver = world.kitchen.call(&["receive", "--into", "into", "--once", "--no-code", "--listen", &address]);
     let receiver = receiver.env("WAFT_KEY", &key).start();
-    let sent = sender.end().well();
-    assert_eq!(sent.all("key").count(), 1, "it is told once a run");
-    let received = receiver.end().well();
+    let sent = sender.end().succeeded();
+    assert_eq!(sent.all("key").count(), 1, "it is reported once a run");
+    let received = receiver.end().succeeded();
     assert_eq!(received.all("asked").count(), 0, "the environment answers");
     world.arrived();
 }
@@ -109,8 +109,8 @@ fn a_key_that_nobody_types_is_not_shown() {
     world.small();
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    assert_eq!(world.sending(&address).run().well().all("key").count(), 0);
-    receiver.end().well();
+    assert_eq!(world.sending(&address).run().succeeded().all("key").count(), 0);
+    receiver.end().succeeded();
     // Nor is a key shown if there is no receiver at all.
     assert_eq!(world.sending(&address).run().failed(10, "unreachable", &[]).all("key").count(), 0);
 }
@@ -121,9 +121,9 @@ fn the_code_comes_from_the_environment() {
     world.small();
     let mut receiver = world.receive(&["--once", "--no-key"]);
     let (address, code) = receiver.ready();
-    let sent = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run().well();
+    let sent = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run().succeeded();
     assert_eq!(sent.all("asked").count(), 0);
-    receiver.end().well();
+    receiver.end().succeeded();
     world.arrived();
 }
 
@@ -134,8 +134,8 @@ fn an_empty_target_is_filled() {
     fs::create_dir(world.target()).unwrap();
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
     world.arrived();
 }
 
@@ -145,10 +145,10 @@ fn sending_again_moves_nothing() {
     world.small();
     let mut receiver = world.receive(&["--no-key"]);
     let (address, code) = receiver.ready();
-    let first = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run().well();
+    let first = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run().succeeded();
     let code = text(&receiver.await_event("code"), "code");
     let before = listed(&world.target());
-    let second = world.sending(&address).env("WAFT_AUTH_CODE", code).run().well();
+    let second = world.sending(&address).env("WAFT_AUTH_CODE", code).run().succeeded();
     assert_eq!(second.last("committed")["sent"], 0);
     assert_eq!(second.last("committed")["digest"], first.last("committed")["digest"]);
     assert_eq!(listed(&world.target()), before);
@@ -162,7 +162,7 @@ fn a_code_serves_once() {
     let mut receiver = world.receive(&["--no-key"]);
     let (address, code) = receiver.ready();
     let code = code.unwrap();
-    world.sending(&address).env("WAFT_AUTH_CODE", &code).run().well();
+    world.sending(&address).env("WAFT_AUTH_CODE", &code).run().succeeded();
     let next = text(&receiver.await_event("code"), "code");
     // One code in ten thousand equals the previous one.
     if next != code {
@@ -179,8 +179,8 @@ fn overwrite_replaces_files_of_the_same_name() {
     write(&world.target(), "deep/er/numbers", b"one, two, three");
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
     let (address, _) = receiver.ready();
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
     // Other files in the target are kept.
     assert_eq!(fs::read(world.target().join("old/thing")).unwrap(), b"old");
     fs::remove_dir_all(world.target().join("old")).unwrap();
@@ -194,7 +194,7 @@ fn folders_follow_each_other_while_it_listens() {
     let (address, _) = receiver.ready();
     for round in ["one", "two", "three"] {
         write(&world.folder(), "round", round.as_bytes());
-        world.sending(&address).run().well();
+        world.sending(&address).run().succeeded();
         receiver.await_event("committed");
         world.arrived();
     }
@@ -210,7 +210,7 @@ fn a_refused_attempt_is_not_the_last() {
     let wrong = super::refusals::other_than(&code);
     world.sending(&address).env("WAFT_AUTH_CODE", wrong).run().failed(12, "code", &["The code is wrong"]);
     receiver.await_event("error");
-    world.deliver(&mut receiver, &address, &code).well();
+    world.deliver(&mut receiver, &address, &code).succeeded();
     receiver.await_event("committed");
     world.arrived();
 }
@@ -226,8 +226,8 @@ fn ipv6_leads_there_too() {
     let mut receiver = world.kitchen.call(&listen).start();
     let (address, _) = receiver.ready();
     assert!(address.starts_with("[::1]:"), "{address}");
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
     world.arrived();
 }
 
@@ -242,9 +242,9 @@ fn both_families_are_listened_on() {
     let mut receiver = world.kitchen.call(&listen).start();
     let (address, _) = receiver.ready();
     let port = address.rsplit(':').next().unwrap().to_owned();
-    world.sending(&format!("127.0.0.1:{port}")).run().well();
+    world.sending(&format!("127.0.0.1:{port}")).run().succeeded();
     world.arrived();
-    world.sending(&format!("[::1]:{port}")).run().well();
+    world.sending(&format!("[::1]:{port}")).run().succeeded();
 }
 
 #[test]
@@ -259,9 +259,9 @@ fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
     write(&usual, "a", b"a");
     let mut receiver = world.receive(&["--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    world.laptop.call(&["send", "SEND_FOLDER", &address]).run().well();
-    world.laptop.call(&["send"]).run().well();
-    world.laptop.call(&["send", "SEND_FOLDER", "kitchen"]).run().well();
+    world.laptop.call(&["send", "SEND_FOLDER", &address]).run().succeeded();
+    world.laptop.call(&["send"]).run().succeeded();
+    world.laptop.call(&["send", "SEND_FOLDER", "kitchen"]).run().succeeded();
     assert_eq!(listed(&world.target()), listed(&usual));
     fs::remove_dir_all(&usual).unwrap();
     let empty = world.laptop.call(&["send"]).run().failed(14, "storage", &["SEND_FOLDER", "nothing in it"]);
@@ -275,7 +275,7 @@ fn modes_of_the_folder_itself_do_not_matter() {
     set_mode(&world.folder(), 0o700);
     let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
     let (address, _) = receiver.ready();
-    world.sending(&address).run().well();
-    receiver.end().well();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
     world.arrived();
 }

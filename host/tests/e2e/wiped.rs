@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::harness::Call;
-use super::needs::left_out;
+use super::needs::skip;
 use super::pty::{Terminal, waft};
 use super::world::{ANY, World};
 
@@ -60,7 +60,7 @@ fn a_key_leaves_the_memory_after_its_transfer() {
     // As a user types it, wrong at first.
     receiver.answer("key", &super::refusals::other_key(&key));
     receiver.answer("key", &key.to_lowercase());
-    sender.end().well();
+    sender.end().succeeded();
     receiver.await_event("committed");
     for key in [&key, &super::refusals::other_key(&key)] {
         assert!(!is_in(receiver.pid(), key), "{key}");
@@ -99,7 +99,7 @@ fn a_key_that_is_typed_at_a_terminal_leaves_the_memory() {
     key.chars().for_each(|character| receiver.types(&character.to_string()));
     receiver.types("\n");
     receiver.sees("The folder of laptop is in into");
-    sender.end().well();
+    sender.end().succeeded();
     for key in [&key, &wrong] {
         assert!(!is_in(pid, key), "{key}");
         assert!(!is_spread_in(pid, &key[1..]), "{key}, in parts");
@@ -110,7 +110,7 @@ fn a_key_that_is_typed_at_a_terminal_leaves_the_memory() {
 fn holding(trace: &Path) -> Option<Command> {
     let mut strace = Command::new("strace");
     if !strace.arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        left_out("there is no strace");
+        skip("there is no strace");
         return None;
     }
     let mut strace = Command::new("strace");

@@ -36,7 +36,7 @@ impl Machine {
 
     /// Writes its certificate to a file. Creates an identity if there is none.
     pub(crate) fn certificate(&self) -> PathBuf {
-        let ended = self.call(&["id", "cert"]).run().well();
+        let ended = self.call(&["id", "cert"]).run().succeeded();
         let path = self.work.with_file_name("certificate.pem");
         fs::write(&path, ended.last("certificate")["pem"].as_str().expect("a text")).expect("it is ours");
         path
@@ -45,7 +45,7 @@ impl Machine {
     /// Trusts another machine, with the options `how` of `waft trust add`.
     pub(crate) fn trust(&self, other: &Self, how: &[&str]) {
         let certificate = other.certificate();
-        self.call(&["trust", "add", other.name]).arg(certificate).with(|call| call.args(how)).run().well();
+        self.call(&["trust", "add", other.name]).arg(certificate).with(|call| call.args(how)).run().succeeded();
     }
 
     /// Its identity, as the library reads it.

@@ -123,7 +123,7 @@ impl Laptop {
         let session = spawn(move || {
             runtime.block_on(async {
                 let session = laptop.session(&address, run, codes, deaf, &count);
-                timeout(STUCK, session).await.expect("somebody is asked who should not be")
+                timeout(STUCK, session).await.expect("a user is asked who should not be")
             })
         });
         Sending { session, moved }

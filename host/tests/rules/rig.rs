@@ -72,7 +72,7 @@ impl Rig {
                     }
                     call.args(options)
                 });
-                attic.call(&["trust", "add", "kitchen", "--receives"]).arg(certificate(&site)).run().well();
+                attic.call(&["trust", "add", "kitchen", "--receives"]).arg(certificate(&site)).run().succeeded();
                 let board = site.listening();
                 let (address, laptop, attic) = (site.address.clone(), Laptop::of(&site.laptop), Laptop::of(&attic));
                 Self { receiver: Receiver::Board { board, _site: site }, address, laptop, attic }
@@ -85,12 +85,12 @@ impl Rig {
         match &mut self.receiver {
             Receiver::Computer { waft, code, .. } => {
                 let text = |event: &Value| event["code"].as_str().map(str::to_owned);
-                let mut told = waft.seen.iter().rev().find_map(text);
-                if told == *code {
-                    told = text(&waft.await_event("code"));
+                let mut reported = waft.seen.iter().rev().find_map(text);
+                if reported == *code {
+                    reported = text(&waft.await_event("code"));
                 }
-                *code = told.clone();
-                told.expect("it has a code")
+                *code = reported.clone();
+                reported.expect("it has a code")
             }
             Receiver::Board { board, .. } => board.code(),
         }

@@ -153,6 +153,6 @@ fn a_folder_is_offered_again_to_its_own_sender_only(kind: Kind) {
     };
     let total = run.folder.archive.len() as u64;
     assert_eq!([moved(&rig.laptop), moved(&rig.laptop)], [total, 0]);
-    assert_eq!([moved(&rig.attic), moved(&rig.attic)], [total, 0], "what it has is told to nobody who did not send it");
+    assert_eq!([moved(&rig.attic), moved(&rig.attic)], [total, 0], "what it has is revealed only to its sender");
     assert_eq!(moved(&rig.laptop), total);
 }

@@ -82,7 +82,7 @@ impl receive::Operator for ReceiveOperator<'_> {
             Happened::NotAuthenticated { address, error } => self.rejections.add(address, error),
             Happened::Connected(peer) => {
                 self.ui.event(&Event::Connected { peer: peer.name.as_str() });
-                self.ui.say(format!("{} is there.", peer.name));
+                self.ui.say(format!("{} connected.", peer.name));
             }
             Happened::CodeWrong { peer, left } => {
                 self.ui.say(format!("{} gave a wrong code; tries left: {left}.", peer.name));

@@ -19,13 +19,13 @@ const AHEAD: u32 = 3;
 /// Rejected connections that were not reported yet, and the rate limit.
 #[derive(Default)]
 pub(super) struct Rejections {
-    untold: RefCell<Option<Untold>>,
+    unreported: RefCell<Option<Unreported>>,
     /// The time up to which reports have used up the rate limit.
     taken_until: Cell<Option<Instant>>,
 }
 
 /// The number of connections that were not reported yet, and why the last of them was rejected.
-struct Untold {
+struct Unreported {
     count: u32,
     address: String,
     class: &'static str,
@@ -36,9 +36,9 @@ struct Untold {
 impl Rejections {
     /// Counts a rejected connection.
     pub(super) fn add(&self, address: IpAddr, error: &Error) {
-        let mut untold = self.untold.borrow_mut();
-        let before = untold.as_ref().map_or(0, |untold| untold.count);
-        *untold = Some(Untold {
+        let mut unreported = self.unreported.borrow_mut();
+        let before = unreported.as_ref().map_or(0, |unreported| unreported.count);
+        *unreported = Some(Unreported {
             count: before.saturating_add(1),
             address: address.to_string(),
             class: error.class().name(),
@@ -50,15 +50,15 @@ impl Rejections {
     /// Completes when there is something to report, and the rate limit allows it. It registers no waker for new
     /// rejections: it is polled after the future that adds them. Cancel-safe.
     pub(super) async fn due(&self) {
-        poll_fn(|_| if self.untold.borrow().is_some() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| if self.unreported.borrow().is_some() { Poll::Ready(()) } else { Poll::Pending }).await;
         if let Some(until) = self.taken_until.get() {
             sleep_until(until.checked_sub(AHEAD * PERIOD).unwrap_or(until)).await;
         }
     }
 
     /// Reports all connections that were not reported yet, with the reason of the last one.
-    pub(super) fn tell(&self, ui: &Ui) {
-        let Some(Untold { count, address, class, message, advice }) = self.untold.take() else { return };
+    pub(super) fn report(&self, ui: &Ui) {
+        let Some(Unreported { count, address, class, message, advice }) = self.unreported.take() else { return };
         let now = Instant::now();
         self.taken_until.set(Some(self.taken_until.get().map_or(now, |until| until.max(now)) + PERIOD));
         let more = if count == 1 { String::new() } else { format!("{count} more; the last: ") };
@@ -82,8 +82,8 @@ mod tests {
         let (ui, end) = (Ui::answered(""), Instant::now() + within);
         let mut counts = Vec::new();
         while timeout(end - Instant::now(), rejections.due()).await.is_ok() {
-            counts.extend(rejections.untold.borrow().as_ref().map(|untold| untold.count));
-            rejections.tell(&ui);
+            counts.extend(rejections.unreported.borrow().as_ref().map(|unreported| unreported.count));
+            rejections.report(&ui);
         }
         counts
     }

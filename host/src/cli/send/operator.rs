@@ -98,7 +98,7 @@ impl send::Operator for SendOperator<'_> {
                 .detail(format!("{} is not at {failed}. Trying {next}, its address in the trust file.", self.peer)),
             Happened::Connected => {
                 self.ui.event(&Event::Connected { peer: self.peer });
-                self.ui.say(format!("{} is there.", self.peer));
+                self.ui.say(format!("{} connected.", self.peer));
             }
             Happened::AddressNotSaved(error) => {
                 self.ui.warn(format!("the address of {} cannot be stored: {error}", self.peer));

@@ -67,7 +67,7 @@ pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf
     }
 }
 
-/// Installs the target. A pinned toolchain that is already installed does not fetch missing targets by itself.
+/// Installs the target. A pinned toolchain that is already installed does not fetch missing targets automatically.
 async fn fetch_target(root: &Path, board: &Board, ui: &Ui) {
     let asked = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", &board.target])

@@ -10,10 +10,9 @@
 //! The firmware is trusted like any program that the user starts: its output reaches the terminal unchanged, and
 //! semihosting gives it access to the user's files.
 //!
-//! QEMU ends with this process. If this process is killed, it cannot end QEMU, and no option of QEMU's releases makes
-//! it end by itself, even when all its streams are closed. On Linux the kernel kills it (see [`platform::child`]); on
-//! macOS and Windows the user has to end it. Until then its port is in use, so the board cannot be powered on twice by
-//! accident.
+//! QEMU ends with this process. If this process is killed, it cannot end QEMU, and no option of QEMU's releases makes it
+//! end then, even when all its streams are closed. On Linux the kernel kills it (see [`platform::child`]); on macOS and
+//! Windows the user has to end it. Until then its port is in use, so the board cannot be powered on twice by accident.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -142,7 +141,7 @@ impl<'a> Emulated<'a> {
         Err(self.ended().await?)
     }
 
-    /// The reason why the emulator ended by itself.
+    /// The reason why the emulator ended unexpectedly.
     async fn ended(&mut self) -> Result<Error, Error> {
         let status: ExitStatus = self.child.wait().await.map_err(failed)?;
         Ok(qemu_ended(&status.to_string()))
@@ -259,7 +258,7 @@ pub(super) fn no_qemu() -> Error {
 fn qemu_ended(how: &str) -> Error {
     Error::new(
         Class::Broken,
-        format!("The emulated board stopped by itself: QEMU ended with {how}."),
+        format!("The emulated board stopped unexpectedly: QEMU ended with {how}."),
         "Look at its last messages. What the board has stays: the next `waft simulate` continues from there.",
     )
 }

@@ -148,12 +148,12 @@ pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Does nothing: the file system makes names durable by itself.
+/// Does nothing: the file system makes names durable without a call.
 pub(crate) fn sync_dir(_dir: &Dir) -> io::Result<()> {
     Ok(())
 }
 
-/// Does nothing: the file system makes names durable by itself.
+/// Does nothing: the file system makes names durable without a call.
 pub(crate) fn sync_names(_dir: &Dir) -> io::Result<()> {
     Ok(())
 }

@@ -43,7 +43,7 @@ fn a_folder_with_more_in_it_is_another_one() {
     }
 }
 
-/// The digest of the whole content would tell another sender what the folder holds.
+/// The digest of the whole content would reveal to another sender what the folder holds.
 #[test]
 fn a_committed_folder_is_offered_to_no_other_sender() {
     let bench = Bench::planted();

@@ -380,12 +380,12 @@ fn an_entry_with_another_name_of_the_staging_area_is_refused() {
 /// Runs a test of this file as the user nobody, in a folder in which root has prepared a target.
 #[cfg(unix)]
 fn as_nobody(test: &str, prepare: impl FnOnce(&Path)) -> Option<PathBuf> {
-    use crate::needs::{NOBODY, again, is_again, is_root, left_out};
+    use crate::needs::{NOBODY, again, is_again, is_root, skip};
     if let Some(target) = std::env::var_os("WAFT_TEST_TARGET").filter(|_| is_again()) {
         return Some(target.into());
     }
     if !is_root() {
-        left_out("only root can prepare what belongs to several users");
+        skip("only root can prepare what belongs to several users");
         return None;
     }
     let temp = tempfile::tempdir().unwrap();

@@ -171,7 +171,7 @@ fn a_discard_that_is_dropped_stops_and_says_what_is_left() {
     write(&mut store, &bench.bytes()[..bench.bytes().len() - 1], 1000).unwrap();
     assert_eq!(block_on(store.left_behind()), None, "it is in use");
     assert!(poll_once(store.discard()).is_pending(), "and dropped");
-    assert_eq!(block_on(store.left_behind()), Some(LeftBehind::Remains(bench.staging())));
+    assert_eq!(block_on(store.left_behind()), Some(LeftBehind::Unremoved(bench.staging())));
     assert!(fs::read_dir(bench.staging().join("tree")).unwrap().count() > 500);
     // Nothing of it is resumed.
     assert_eq!(bench.begin(&mut store).unwrap().offset, 0);

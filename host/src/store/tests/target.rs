@@ -63,7 +63,7 @@ fn attributes_that_would_be_lost_are_reported() {
         return again(test, within);
     }
     let Some(temp) = std::env::var_os("WAFT_TEST_TARGET").map(PathBuf::from).filter(|_| is_again()) else {
-        return crate::needs::left_out("nobody else's folder is at hand");
+        return crate::needs::skip("nobody else's folder is at hand");
     };
     let mut store = DirectoryStore::open(&temp.join("to/folder"), false).unwrap();
     assert_eq!(block_on(store.probe()).unwrap(), [Note::Attribute("group"), Note::Attribute("owner")]);

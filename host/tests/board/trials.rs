@@ -12,7 +12,7 @@ pub(crate) fn all() -> ExitCode {
     let arguments = Arguments::from_args();
     let (there, required) = (has_qemu(), std::env::var_os("WAFT_TEST_QEMU").is_some_and(|value| value == "required"));
     if !there && !required {
-        eprintln!("There is no qemu-system-arm: the stories of the emulated board are left out.");
+        eprintln!("There is no qemu-system-arm: the tests of the emulated board are skipped.");
     }
     let asked = !arguments.list && arguments.filter.as_ref().is_none_or(|filter| !filter.starts_with("hosted"));
     // Built once, before the tests, which run in parallel.
@@ -22,9 +22,9 @@ pub(crate) fn all() -> ExitCode {
         let emulated = matches!(kind, Kind::Emulated(_));
         let own = if emulated { EMULATED } else { &[] };
         STORIES.iter().chain(own).map(move |(name, story)| {
-            let told = kind.clone();
+            let kind = kind.clone();
             let trial = Trial::test(format!("{}::{name}", kind.name()), move || {
-                story(&told);
+                story(&kind);
                 Ok(())
             });
             trial.with_ignored_flag(emulated && !there && !required)
