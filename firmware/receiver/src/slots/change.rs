@@ -83,8 +83,8 @@ pub(super) async fn forget<M: RawMutex, F: NorFlash>(
     slots: &Slots<'_, M, F>,
     journal: &mut Journal,
 ) -> Result<(), StoreError> {
-    let is_known = journal.committed().is_none() && journal.trouble().is_none();
-    if !is_known || !journal.is_settled() {
+    let is_forgotten = journal.is_usable() && journal.committed().is_none();
+    if !is_forgotten || !journal.is_settled() {
         journal.forget(&slots.area).await?;
         slots.show(None, None);
         journal.acknowledge(&slots.area).await;

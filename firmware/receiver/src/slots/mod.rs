@@ -172,13 +172,13 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     }
 
     /// Forgets the committed folder, and any folder that the trouble may hide. Current readers of the folder may
-    /// continue. Waits while a session uses the slots.
+    /// continue. Waits while a session uses the slots. Fails if the slots are not mounted yet.
     pub async fn forget(&self) -> Result<(), StoreError> {
         change::forget(self, &mut *self.journal.lock().await).await
     }
 
     /// Forgets the creation times of the senders' newest archives, so that each sender may send an older one. Waits
-    /// while a session uses the slots.
+    /// while a session uses the slots. Fails if the slots are not mounted yet.
     pub async fn reset_guard(&self) -> Result<(), StoreError> {
         change::reset_guard(self, &mut *self.journal.lock().await).await
     }

@@ -132,8 +132,8 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
         change::revert(self.slots, &mut self.journal, self.buffer).await
     }
 
-    /// The slot for the next folder, unless a reader holds a lease on it or receiving is paused. **Never the slot of the committed folder**,
-    /// and none at all while there is trouble, because either slot may contain it.
+    /// The slot for the next folder, unless a reader holds a lease on it or receiving is paused. **Never the slot of the
+    /// committed folder**, and none at all while there is trouble, because either slot may contain it.
     fn free_slot(&self) -> Result<Slot, StoreError> {
         if self.journal.trouble().is_some() {
             return Err(StoreError::Io);

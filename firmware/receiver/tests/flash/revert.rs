@@ -114,7 +114,8 @@ fn an_application_reverts_when_no_session_uses_the_slots() {
     block_on(async {
         let slots = Slots::new(&flash, 0..12 * ERASE as u32).await.unwrap();
         assert_eq!(slots.revert().await, Err(RevertError::Flash), "nothing is mounted yet");
-        assert_eq!(slots.forget().await, Ok(()));
+        assert_eq!(slots.forget().await, Err(StoreError::Io));
+        assert_eq!(slots.reset_guard().await, Err(StoreError::Io));
         let mut store = SlotStore::mount(&slots, &mut buffer, &mut transfer).await.ok().unwrap();
         send(&mut store, &first()).await.unwrap();
         send(&mut store, &second()).await.unwrap();
