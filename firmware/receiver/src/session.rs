@@ -9,7 +9,7 @@ use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::certificate::CertificateHash;
-use waft_core::limits::{LINGER_MS, REMEMBER_MS};
+use waft_core::limits::{LINGER_MS, REMEMBER_MS, WORKING_CAP_MS};
 use waft_core::sealed::ChunkSize;
 use waft_core::session::own_frame::own_frame;
 use waft_core::session::peers::{LockoutSnapshot, PeerState};
@@ -207,9 +207,11 @@ struct LimitedReview<'s, V, K> {
 
 impl<M: RawMutex, F: NorFlash, V: Review<M, F>, K: Clock> Review<M, F> for LimitedReview<'_, V, K> {
     const REVIEWS: bool = V::REVIEWS;
+    // A sender waits no longer. It also keeps the sum of times below within its type.
+    const LIMIT_MS: u64 = if V::LIMIT_MS < WORKING_CAP_MS { V::LIMIT_MS } else { WORKING_CAP_MS };
 
     async fn review(&mut self, folder: &Folder<'_, M, F>) -> Result<(), Rejection> {
-        let limit = self.clock.sleep_until(self.clock.now() + V::LIMIT_MS);
+        let limit = self.clock.sleep_until(self.clock.now() + Self::LIMIT_MS);
         match select(self.review.review(folder), limit).await {
             Either::First(verdict) => verdict,
             Either::Second(()) => Err(Rejection::TIMEOUT),
@@ -224,5 +226,45 @@ pub(crate) struct WipeOnDrop<'a, T, B: Board>(pub(crate) Pin<&'a mut Option<T>>,
 impl<T, B: Board> Drop for WipeOnDrop<'_, T, B> {
     fn drop(&mut self) {
         B::wipe(self.0.as_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::future::pending;
+
+    use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+
+    use super::*;
+    use crate::seed::testing::Flash;
+
+    struct Patient;
+
+    impl<M: RawMutex, F: NorFlash> Review<M, F> for Patient {
+        const LIMIT_MS: u64 = u64::MAX;
+
+        async fn review(&mut self, _: &Folder<'_, M, F>) -> Result<(), Rejection> {
+            pending().await
+        }
+    }
+
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> u64 {
+            0
+        }
+
+        async fn sleep_until(&self, _: u64) {
+            pending().await
+        }
+    }
+
+    #[test]
+    fn a_review_ends_when_its_sender_waits_no_longer() {
+        type Limited<'s, V> = LimitedReview<'s, V, Stopped>;
+        assert_eq!(<Limited<'_, Patient> as Review<NoopRawMutex, Flash>>::LIMIT_MS, WORKING_CAP_MS);
+        let default = <crate::slots::AcceptAll as Review<NoopRawMutex, Flash>>::LIMIT_MS;
+        assert_eq!(<Limited<'_, crate::slots::AcceptAll> as Review<NoopRawMutex, Flash>>::LIMIT_MS, default);
     }
 }
