@@ -74,8 +74,8 @@ impl PeerState {
         self.runs.expire(now);
     }
 
-    /// Forgets all runs, because the receiver no longer has the folders that were committed in them: a sender is asked
-    /// for code and key again, and gets no receipt for a folder that is gone.
+    /// Forgets all runs, because the receiver went back to an earlier folder: a sender is asked for code and key again,
+    /// and gets no receipt for a folder that was given up.
     pub fn forget_runs(&mut self) {
         self.runs = Runs::new();
     }
