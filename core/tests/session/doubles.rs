@@ -69,6 +69,9 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> HandMade {
     archive
 }
 
+/// Number of steps of a commit that takes time.
+const COMMIT_STEPS: u64 = 100;
+
 /// A store in memory, with its staged and its committed archive.
 pub(crate) struct MemoryStore {
     pub(crate) capacity: Capacity,
@@ -89,6 +92,8 @@ pub(crate) struct MemoryStore {
     pub(crate) read_back: Option<Moment>,
     /// Milliseconds that each write takes, and that a commit takes.
     pub(crate) delay: Option<(Rc<VirtualClock>, u64, u64)>,
+    /// When a commit that takes time was done.
+    pub(crate) committed_at: u64,
     /// The store never returns the manifest's digest.
     pub(crate) returns_no_manifest: bool,
     /// A reader has a lease on the storage until then.
@@ -113,6 +118,7 @@ impl Default for MemoryStore {
             checked: Moment::default(),
             read_back: None,
             delay: None,
+            committed_at: 0,
             returns_no_manifest: false,
             leased: None,
             discarded: Moment::default(),
@@ -223,7 +229,11 @@ impl Store for MemoryStore {
 
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
         if let Some((clock, _, commit)) = &self.delay {
-            clock.sleep_until(clock.now() + commit).await;
+            // In many steps: a session that does not poll the commit delays it.
+            for _ in 0..COMMIT_STEPS {
+                clock.sleep_until(clock.now() + commit / COMMIT_STEPS).await;
+            }
+            self.committed_at = clock.now();
         }
         let manifest = self.owner.expect("begun").shape.manifest;
         let (digest, files, _) = check(&self.staged, manifest).map_err(StoreError::Archive)?;

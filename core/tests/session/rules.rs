@@ -12,11 +12,12 @@ use waft_core::session::peers::PeerState;
 use waft_core::session::sender::{self, Peer};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError};
 use waft_core::wire::message::{
-    Cancel, FromReceiver, FromSender, Hello, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
+    Cancel, Encapsulation, FromReceiver, FromSender, Hello, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
 };
 
 use crate::doubles::{Moment, archive_of};
 use crate::fixture::{CHUNK, Fixture, KEY, Outcomes, RECEIVER, SENDER, UNKNOWN, key};
+use crate::handmade::receive_frame;
 use crate::sender_rules::greeting;
 use crate::simulation::{connect, run};
 
@@ -257,4 +258,59 @@ fn a_wrong_code_is_counted_before_the_sender_gets_its_answer() {
     let kept_lockouts = fixture.receiver_user.kept_lockouts.expect("a snapshot was kept");
     fixture.peers = PeerState::restore(&mut fixture.rng, &kept_lockouts, fixture.clock.now());
     assert_eq!(give(&mut fixture, 2), Err(SessionError::Refused(Refusal::Locked { seconds: 30 })));
+}
+
+#[test]
+fn four_bytes_that_are_no_digits_are_a_wrong_code() {
+    let mut fixture = Fixture::new();
+    fixture.code_needed = true;
+    let mut answers = Vec::new();
+    let end = fixture.receive_from(async |mut link| {
+        link.write_all(&frame(&hello(1, 1), b"")).await.unwrap();
+        receive_frame(&mut link).await;
+        for digits in [*b"12a4", [0; 4], [0xff; 4]] {
+            link.write_all(&frame(&FromSender::Code { digits }, b"")).await.unwrap();
+            answers.push(receive_frame(&mut link).await);
+        }
+    });
+    assert_eq!(end, Err(SessionError::Refused(Refusal::Locked { seconds: 30 })));
+    assert_eq!(answers, [vec![2, 2], vec![2, 1], vec![7, 1, 30]]);
+}
+
+#[test]
+fn a_sealed_key_that_does_not_open_is_a_wrong_key() {
+    let mut another = Fixture::new().hpke.public();
+    let point = another;
+    another[64] ^= 1;
+    let wrong_key = SessionError::Refused(Refusal::KeyWrong);
+    for (bytes, iterations, error) in [
+        ([0; 65], 0, wrong_key),
+        ([4; 65], 0, wrong_key),
+        (another, 0, wrong_key),
+        // A point of the curve, whose secret does not give the commitment.
+        (point, 0, wrong_key),
+        (point, 1, SessionError::PeerMisbehaved(Misbehaviour::Field)),
+    ] {
+        let mut fixture = Fixture::new();
+        fixture.typed = false;
+        let mut encapsulation = Encapsulation::default();
+        encapsulation.as_flattened_mut().copy_from_slice(&bytes);
+        let body = OfferBody {
+            iterations,
+            aead: Aead::ChaCha20Poly1305 as u8,
+            codec: Codec::None as u8,
+            chunk: CHUNK,
+            key: KeyMode::Sealed(encapsulation),
+            created: 0,
+            shape: fixture.source.info.shape,
+        };
+        let offer = FromSender::Offer(Offer { body, manifest_tag: [0; 32], commitment: [0; 32] });
+        let sent = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
+        let end = fixture.receive_from(async |mut link| {
+            link.write_all(&sent).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(end, Err(error), "{bytes:02x?}");
+        assert!(fixture.store.staged.is_empty());
+    }
 }

@@ -42,6 +42,22 @@ fn a_commit_goes_on_when_the_connection_stalls() {
     assert_eq!(sent, Err(UNKNOWN));
     assert!(received.is_ok(), "{received:?}");
     assert_eq!(fixture.store.committed, fixture.source.archive);
+    assert_eq!(fixture.store.committed_at, 60_000, "it does not wait for the connection");
+}
+
+/// The storage is done while a keep-alive is half sent. It has to be finished before the receipt can follow.
+#[test]
+fn a_keep_alive_that_was_begun_is_finished_before_the_next_message() {
+    let source = || archive_of(&[("a", &[1; 50])]);
+    let sent = Fixture { source: source(), ..Fixture::new() }.record::<SoftCipher>().1.len();
+    let receipt = 4 + 1 + 32 + 1 + 2 + 1;
+    for (write, commit) in [(6_000, 0), (0, 6_000)] {
+        let mut fixture = Fixture { source: source(), ..slow_store(write, commit) };
+        // In the middle of the first `Working` after `Accept`.
+        let ends = fixture.connect_stalled(1, sent - receipt + 2, 10_000);
+        fixture.assert_committed(ends);
+        assert!((10_000..10_000 + LINGER_MS).contains(&fixture.clock.now_ms()), "{}", fixture.clock.now_ms());
+    }
 }
 
 #[test]
