@@ -12,6 +12,7 @@ use super::typing::{Line, Typed};
 use super::{AskError, Event, Question, Ui, prompt};
 use crate::cli::platform::{ByteByByte, SHOWS_SECRETS, forget_typed};
 use crate::cli::ui::secret;
+use crate::cli::ui::text::from_utf8_lossy;
 
 /// Maximum length of a piped line. A longer line is split, and is an answer in a wrong format.
 const LINE_MAX: usize = 4096;
@@ -196,14 +197,7 @@ impl Input {
 }
 
 fn text(line: &[u8]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(3 * line.len()));
-    for chunk in line.strip_suffix(b"\r").unwrap_or(line).utf8_chunks() {
-        text.push_str(chunk.valid());
-        if !chunk.invalid().is_empty() {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-    text
+    from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use crate::cli::ui::text::from_utf8_lossy;
 use crate::error::{Class, Error};
 
 /// What a question asks for.
@@ -44,7 +45,7 @@ impl Question {
             Self::Folder | Self::Receiver | Self::Renewal => return None,
         };
         let value = Zeroizing::new(std::env::var_os(name)?.into_encoded_bytes());
-        Some(Zeroizing::new(String::from_utf8_lossy(&value).into_owned()))
+        Some(from_utf8_lossy(&value))
     }
 }
 

@@ -19,6 +19,19 @@ pub(crate) fn secret(text: impl fmt::Display) -> Zeroizing<String> {
     room
 }
 
+/// Does what [`String::from_utf8_lossy`] does, for bytes that contain a secret: the text is never reallocated.
+pub(super) fn from_utf8_lossy(bytes: &[u8]) -> Zeroizing<String> {
+    // A replacement character takes three bytes, and stands for at least one.
+    let mut text = Zeroizing::new(String::with_capacity(3 * bytes.len()));
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
+}
+
 /// Escapes a text: its own line breaks stay, and everything else that a terminal could take for a control sequence is
 /// escaped. The text is written in parts, so that a secret in it is not copied.
 pub(super) struct Escaped<'a> {
@@ -118,6 +131,15 @@ mod tests {
             "  cargo build --package waft \\\n      --locked"
         );
         assert_eq!(continued("cargo build --locked", 1), "  cargo build \\\n      --locked");
+    }
+
+    #[test]
+    fn bytes_with_a_secret_are_converted_without_reallocation() {
+        for bytes in [&b""[..], b"plain", "p\u{e4}ss".as_bytes(), b"\xc3", b"a\xff\xfe\xe2\x82b\xf0\x9f\x98"] {
+            let text = from_utf8_lossy(bytes);
+            assert_eq!(*text, String::from_utf8_lossy(bytes));
+            assert!(text.capacity() <= 3 * bytes.len(), "{bytes:02x?}");
+        }
     }
 
     #[test]

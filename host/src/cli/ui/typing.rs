@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 use waft_core::path::escape;
 use zeroize::Zeroizing;
 
+use crate::cli::ui::text::from_utf8_lossy;
 use crate::cli::ui::{Question, secret};
 
 /// Maximum length of free text.
@@ -56,7 +57,7 @@ impl Line {
             return Typed::Open;
         }
         match byte {
-            b'\r' | b'\n' => Typed::Done(Zeroizing::new(String::from_utf8_lossy(&self.text).into_owned())),
+            b'\r' | b'\n' => Typed::Done(from_utf8_lossy(&self.text)),
             CTRL_D if self.text.is_empty() => Typed::Ended,
             CTRL_U => self.shorten(0),
             byte if BACKSPACE.contains(&byte) => self.shorten(self.text.len().saturating_sub(1)),
@@ -68,7 +69,7 @@ impl Line {
     /// The line as it is shown on the screen. A passphrase is always shown as stars, a code or a key only if
     /// `shows_secrets` is false.
     pub(super) fn shown(&self, shows_secrets: bool) -> Zeroizing<String> {
-        let text = String::from_utf8_lossy(&self.text);
+        let text = from_utf8_lossy(&self.text);
         let stars = fmt::from_fn(|f| text.chars().try_for_each(|_| f.write_str("*")));
         match (self.question, shows_secrets) {
             (Question::Key, true) => secret(Grouped(&text)),
