@@ -4,6 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
+#[cfg(target_os = "linux")]
+use super::durable::Trace;
 use super::harness::{Call, Ended, Waft, text};
 use super::identities::made;
 use super::world::{ANY, World, noise, set_mode, write};
@@ -139,6 +141,51 @@ fn power_may_go_at_any_time() {
     assert!(ended.errors.contains(&format!("Senders reach it at {}.", board.address)), "{ended:#?}");
     let mut board = desk.power_on();
     assert_eq!(board.ask("show readme.txt", "Hello"), "again!");
+}
+
+/// The file of the flash becomes durable block by block, and before the board sends or shows anything.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_flash_is_durable_in_order_and_before_anything_is_said() {
+    const BLOCK: u64 = 4096;
+    let desk = Desk::new();
+    write(&desk.0.folder(), "large", &noise(50_000));
+    let Some(trace) = Trace::new(&desk.0) else { return };
+    let provision = ["provision", "--board", "mps2", "--name", "attic", "--output", "identity.bin"];
+    desk.0.laptop.call(&provision).with(|call| call.args(["--no-code", "--no-key"])).run().succeeded();
+    let mut board = On::of(trace.of_flash(desk.simulating(&["--identity", "identity.bin"])).start());
+    desk.send().end().succeeded();
+    board.line("The folder is in place");
+    board.process.interrupt();
+    board.process.end().failed(130, "interrupted", &[]);
+
+    let calls = trace.begun();
+    let place = |words: &[&str]| calls.iter().position(|call| words.iter().all(|word| call.contains(word)));
+    let made = place(&["rename", "flash.bin\""]).expect("it makes the file");
+    let used = place(&["lseek", "/flash.bin>"]).expect("it uses the file");
+    let folder = calls[made..used].iter().any(|call| call.starts_with("fsync") && call.contains("/attic>"));
+    assert!(folder, "the name of the file is durable: {:#?}", &calls[made..used]);
+
+    // The block at the file's position, and the one that was changed and is not durable yet.
+    let (mut block, mut changed, mut synced) = (0, None, 0);
+    for call in &calls[used..] {
+        let is_flash = call.contains("/flash.bin>");
+        match call.split('(').next().expect("it has a first part") {
+            "lseek" if is_flash => {
+                let offset = call.split(", ").nth(1).and_then(|offset| offset.parse::<u64>().ok());
+                block = offset.expect("an offset") / BLOCK;
+            }
+            "write" if is_flash => {
+                assert!(changed.is_none_or(|changed| changed == block), "{changed:?} is not durable: {call}");
+                changed = Some(block);
+            }
+            "fdatasync" if is_flash => (changed, synced) = (None, synced + 1),
+            "sendto" | "sendmsg" | "writev" => assert_eq!(changed, None, "{call}"),
+            "write" if call.starts_with("write(1<") => assert_eq!(changed, None, "{call}"),
+            _ => {}
+        }
+    }
+    assert!(synced > 50_000 / BLOCK, "{synced}");
 }
 
 #[test]

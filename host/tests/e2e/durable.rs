@@ -15,6 +15,9 @@ use super::world::{World, write};
 /// The calls that make data durable, and the calls that make it visible to other processes.
 const CALLS: &str = "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat";
 
+/// The calls that change a simulated board's flash, make it durable, and send or show something.
+const FLASH_CALLS: &str = "trace=lseek,write,writev,sendto,sendmsg,fdatasync,fsync,rename,renameat,renameat2";
+
 /// The system calls of a command, in the order in which they completed.
 pub(crate) struct Trace(PathBuf);
 
@@ -30,6 +33,18 @@ impl Trace {
 
     fn of(&self, call: Call) -> Call {
         self.with(&["-e", CALLS], call)
+    }
+
+    /// Records how a simulated board uses its flash. The command is not a child of `strace`, and gets every signal itself.
+    pub(crate) fn of_flash(&self, call: Call) -> Call {
+        self.with(&["-D", "-s", "0", "-e", FLASH_CALLS], call)
+    }
+
+    /// The calls with their arguments, in the order in which they began, whether or not they succeeded.
+    pub(crate) fn begun(&self) -> Vec<String> {
+        let log = fs::read_to_string(&self.0).expect("strace has written it");
+        let calls = log.lines().filter_map(|line| line.split_once(' ')).map(|(_, call)| call.trim_start());
+        calls.filter(|call| !call.starts_with("<...")).map(str::to_owned).collect()
     }
 
     /// Runs a command in which each removal of a file takes that long.
