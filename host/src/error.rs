@@ -1,12 +1,17 @@
 //! The error of the library's operations and of the command: a class, what happened, and what to do next.
 //!
 //! Lower layers have small enums of their own, on which code decides, such as [`HomeError`](crate::home::HomeError). Each
-//! is converted to an [`Error`] where enough is known to advise a user: beside its definition.
+//! is converted to an [`Error`] where enough is known to advise a user: beside its definition. A [`FileError`] keeps the path
+//! and the cause of a file system error beside them.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::ffi::OsStr;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
+
+use thiserror::Error;
+use waft_core::path::escape;
 
 /// Why an operation failed.
 #[derive(Debug)]
@@ -153,11 +158,6 @@ pub(crate) const REPORT: &str =
 pub(crate) const LARGE_PACKETS: &str = "If this happens every time, the network may drop large packets, as some VPNs do: try a smaller MTU (on Linux: \
      sudo ip link set dev INTERFACE mtu 1280).";
 
-/// A path, escaped for display.
-pub(crate) fn shown(path: &Path) -> String {
-    crate::file_error::shown(path.as_os_str())
-}
-
 /// A number of bytes, rounded and with a unit.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -182,9 +182,105 @@ pub(crate) fn sentence(text: impl fmt::Display) -> String {
     first.into_iter().flatten().chain(rest).chain((!text.ends_with('.')).then_some('.')).collect()
 }
 
+/// The detailed cause of a file system error: a path and the problem there. It is recorded beside the small errors of
+/// core's traits, for the text that the user reads.
+#[derive(Debug, Error)]
+#[error("{path}: {cause}")]
+pub struct FileError {
+    /// The path, escaped for display.
+    pub path: String,
+    /// The problem.
+    pub cause: Cause,
+}
+
+impl FileError {
+    pub(crate) fn new(path: impl AsRef<OsStr>, cause: impl Into<Cause>) -> Self {
+        Self { path: shown(path.as_ref()), cause: cause.into() }
+    }
+
+    /// Whether an entry in the target cannot be replaced by the folder's entry.
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(self.cause, Cause::FolderInTheWay | Cause::FileInTheWay | Cause::Immutable | Cause::MountPoint)
+    }
+
+    /// Whether a part of a folder was moved into the target, and the rest is still to be moved.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self.cause, Cause::Unfinished(_))
+    }
+
+    /// The kind of the file system's error, if the cause is one.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match &self.cause {
+            Cause::Io(error) | Cause::Unfinished(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
+}
+
+/// The problem at a path.
+#[derive(Debug, Error)]
+pub enum Cause {
+    /// An error of the file system.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A file differs from its state when the folder was walked.
+    #[error("it changed while it was being sent")]
+    Changed,
+    /// The path has to be a folder and is not.
+    #[error("it is not a folder")]
+    NotAFolder,
+    /// A folder exists where a file has to be written.
+    #[error("a folder of that name is in the way of a file")]
+    FolderInTheWay,
+    /// A file exists where a folder has to be created.
+    #[error("a file or link of that name is in the way of a folder")]
+    FileInTheWay,
+    /// The entry belongs to another user.
+    #[error("it belongs to another user")]
+    NotOurs,
+    /// Another process receives into this folder.
+    #[error("another waft is receiving there")]
+    InUse,
+    /// The path is a mount point: nothing can replace it, and nothing can be renamed into it from another file
+    /// system.
+    #[error("something is mounted there")]
+    MountPoint,
+    /// The file system marks the entry as immutable or append-only.
+    #[error("it is marked as immutable or append-only")]
+    Immutable,
+    /// An entry of a folder has the name of the staging area.
+    #[error("waft needs that name while it receives into this folder")]
+    Staging,
+    /// A move into the target was started and cannot be completed.
+    #[error("{0}")]
+    Unfinished(io::Error),
+    /// The path does not name a folder that could be created.
+    #[error("it does not name a folder")]
+    Nameless,
+}
+
+/// Whether the error means that the file system, or this user's quota, is full.
+pub(crate) fn is_disk_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Escapes a name or path for display, so that no part of it reaches the terminal as a control sequence.
+pub(crate) fn shown(name: impl AsRef<OsStr>) -> String {
+    let mut text = String::new();
+    for chunk in name.as_ref().as_encoded_bytes().utf8_chunks() {
+        let _ = write!(text, "{}", escape(chunk.valid()));
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use super::*;
 
     #[test]
     fn sizes_have_the_largest_unit_that_fits() {
@@ -236,5 +332,15 @@ mod tests {
             count += 1;
         }
         assert!(count > 60, "{count}");
+    }
+
+    #[test]
+    fn shows_bytes_that_are_no_text() {
+        assert_eq!(shown(OsStr::new("a b")), "a b");
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            assert_eq!(shown(OsStr::from_bytes(b"a\xff\x1b[b")), "a\\xff\\u{1b}[b");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration folder. It holds this machine's identity ([`crate::identity`]) and the trusted peers
 //! ([`crate::trust`]).
 //!
-//! Files are replaced atomically, see `crate::new_file`. A lock file serializes the changes of several processes.
+//! Files are replaced atomically, see `crate::files`. A lock file serializes the changes of several processes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,10 +11,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::error::Class::{Identity, Storage};
-use crate::error::Error;
-use crate::file_error::is_disk_full;
-use crate::lock::FileLock;
-use crate::new_file::NewFile;
+use crate::error::{Error, is_disk_full};
+use crate::files::{FileLock, NewFile};
 pub use crate::platform::{Openness, TooOpen};
 
 use crate::platform;

@@ -123,24 +123,19 @@ pub mod certificate;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-pub mod clock;
-pub mod crypto;
-mod error;
-pub mod file_error;
+pub mod error;
+mod files;
 pub mod folder;
 pub mod home;
 pub mod identity;
-mod lock;
 pub mod name;
 pub mod net;
-mod new_file;
 mod platform;
 pub mod preface;
-mod private_keys;
 pub mod provision;
 pub mod receive;
 pub mod send;
-mod session;
+pub mod session;
 pub mod simulation;
 pub mod store;
 pub mod tls;

@@ -17,10 +17,10 @@ use zeroize::Zeroizing;
 use crate::address::Address;
 use crate::certificate::Certificate;
 use crate::error::{Class, Error, shown};
+use crate::files::{NewFile, Published, folder_of};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::name::Name;
-use crate::new_file::{NewFile, Published, folder_of};
 use crate::trust::{Peer, Trust, TrustError};
 
 /// The advice where an image can only be made anew.

@@ -1,4 +1,5 @@
-//! The command line: commands, arguments, options and their help texts.
+//! The command line: commands, arguments, options and their help texts; and what is generated from this definition, the
+//! completion scripts and the manual.
 //!
 //! Secrets have no option, on purpose: every process of the machine can read the arguments of a command. Codes and
 //! keys come from a prompt, a piped line or the environment; see `ui`.
@@ -8,6 +9,8 @@ use std::iter::{once, successors};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::cli::simulate::qemu::Forward;
 
@@ -375,6 +378,27 @@ Sending again continues where a broken transfer ended, and sends nothing that is
 
 const OPEN_HELP: &str = "The command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
 
+/// The completion script for `shell`.
+pub(super) fn completion_script(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "waft", &mut script);
+    script
+}
+
+/// The manual: the page of `waft`, followed by the pages of all its commands.
+pub(super) fn manual() -> Vec<u8> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let mut manual = Vec::new();
+    add_pages(&command, &mut manual);
+    manual
+}
+
+fn add_pages(command: &clap::Command, manual: &mut Vec<u8>) {
+    Man::new(command.clone()).render(manual).expect("writing to a vector cannot fail");
+    command.get_subcommands().for_each(|command| add_pages(command, manual));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,5 +421,16 @@ mod tests {
             commands.extend(command.get_subcommands().cloned());
         }
         assert!(seen > 20, "{seen}");
+    }
+
+    #[test]
+    fn the_manual_has_a_page_for_each_command_that_it_names() {
+        let manual = String::from_utf8(manual()).expect("it is text");
+        let pages: Vec<_> = manual.lines().filter_map(|line| line.strip_prefix(".TH ")?.split(' ').next()).collect();
+        let named: Vec<_> = manual.lines().filter_map(|line| line.strip_suffix("(1)")).collect();
+        assert!(pages.contains(&"waft-trust-add"), "{pages:?}");
+        for name in named {
+            assert!(pages.contains(&name.replace('\\', "").as_str()), "{name} is not among {pages:?}");
+        }
     }
 }

@@ -5,19 +5,17 @@
 
 mod actor;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use zeroize::Zeroizing;
 
 use self::actor::{Actor, Event, waft};
 use crate::board::Board;
-use crate::cli::answers::files;
+use crate::cli::files;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::simulate::{firmware, qemu};
-use crate::cli::ui::Ui;
-use crate::cli::ui::secret;
+use crate::cli::ui::{Ui, secret};
 use crate::error::{Class, Error, bytes};
 
 /// The name of the board.

@@ -8,10 +8,10 @@ use crate::cli::arguments::{Id, IdAction};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{AskError, Event, Question, Ui};
 use crate::error::{Class, Error, shown};
+use crate::files::{NewFile, folder_of};
 use crate::home::{Home, read_at_most};
 use crate::identity::{self, Identity};
 use crate::name::Name;
-use crate::new_file::{NewFile, folder_of};
 use crate::trust::Trust;
 
 /// Runs the command.

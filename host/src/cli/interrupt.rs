@@ -4,22 +4,13 @@
 //!
 //! The terminal's mode is restored whenever the command ends or is suspended.
 
-#[cfg(unix)]
-mod unix;
-#[cfg(windows)]
-mod windows;
-
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 
 use tokio_util::sync::CancellationToken;
 
-#[cfg(unix)]
-use unix::{Signals, pause};
-#[cfg(windows)]
-use windows::{Signals, pause};
-
+use crate::cli::platform::{Signals, pause};
 use crate::cli::ui::Ui;
 use crate::error::Error;
 use crate::session::GRACE;
@@ -111,7 +102,7 @@ async fn handle(mut signals: Signals, raise: CancellationToken, wanted: Weak<()>
 
 /// The meaning of a signal, or of a console event, for a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
+pub(in crate::cli) enum Signal {
     /// Ctrl-C.
     Interrupt,
     /// Ctrl-\, or Ctrl-Break.

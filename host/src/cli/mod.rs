@@ -3,14 +3,13 @@
 //! A command takes parsed arguments, does its work by the library, and reports results through `Ui`. Modules outside
 //! of this one never import from it.
 
-mod answers;
 mod arguments;
-mod completions;
 mod demo;
-mod folders;
 mod id;
 mod interrupt;
 mod open;
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
 mod platform;
 mod provision;
 mod receive;
@@ -26,13 +25,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use etcetera::BaseStrategy;
+use waft_core::code::TransferKey;
+use waft_core::sealed::{Header, Secret, Stretch};
+use waft_core::session::sender::SourceError;
 
 use crate::cli::arguments::{Command, Typed, output_options, parse};
 use crate::cli::ui::{AskError, Event, Question, Ui};
 use crate::error::{Class, Error, shown};
+use crate::folder::{self, Folder, FolderSource, Options, SkippedWhy};
 use crate::home::Home;
 use crate::identity::{self, Identity};
 use crate::name::Name;
+use crate::store::{self, DirectoryStore, Earlier, Prepared};
 use crate::trust::Trust;
 use crate::worker::in_background;
 
@@ -108,11 +112,11 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Simulate(args) => wait_for(simulate::run(args, ui)),
         Command::Demo => wait_for(demo::run(ui)),
         Command::Completions { shell } => {
-            completions::completions(shell, ui);
+            ui.write(&arguments::completion_script(shell));
             Ok(())
         }
         Command::Man => {
-            completions::man(ui);
+            ui.write(&arguments::manual());
             Ok(())
         }
     }
@@ -198,6 +202,83 @@ fn check_is_file(path: &Path, stream: &str) -> Result<(), Error> {
 fn check_answer<T>(question: Question, form: impl Fn(&str) -> Result<T, String>) -> Result<(), Error> {
     let Some(answer) = question.in_environment() else { return Ok(()) };
     form(&answer).map(drop).map_err(|why| AskError::Malformed(question, why).into())
+}
+
+/// How many skipped entries are listed by name; the others are only counted.
+const NAMED: usize = 10;
+
+/// Walks a folder and reports the entries that are skipped.
+async fn walk_folder(path: &Path, skip_unsendable: bool, ui: &Ui) -> Result<Folder, Error> {
+    let folder = Folder::walk(path, &Options { skip_unsendable }).await?;
+    for skipped in folder.skipped.first.iter().take(NAMED) {
+        let what = match skipped.why {
+            SkippedWhy::Symlink => "a symbolic link",
+            SkippedWhy::Special => "a device, pipe or socket",
+        };
+        ui.warn(format!("left out: {} is {what}", skipped.path));
+    }
+    for unsendable in folder.unsendable.first.iter().take(NAMED) {
+        ui.warn(format!("left out: {}: {}", unsendable.path, unsendable.why));
+    }
+    let more = unnamed(folder.skipped.count) + unnamed(folder.unsendable.count);
+    if more > 0 {
+        ui.warn(format!("left out: {more} more"));
+    }
+    Ok(folder)
+}
+
+fn unnamed(count: u64) -> u64 {
+    count.saturating_sub(NAMED as u64)
+}
+
+/// Adds the path and the problem to a source's error.
+fn source_error(error: SourceError, source: &mut FolderSource) -> Error {
+    folder::source_error(error, source.take_error().as_ref())
+}
+
+/// Opens a target, before the user is asked for anything.
+async fn open_target(into: &Path, options: store::Options, ui: &Ui) -> Result<DirectoryStore, Error> {
+    let Prepared { store, earlier, notes } = DirectoryStore::prepare(into, options).await?;
+    let into = shown(into);
+    match earlier {
+        Some(Earlier::Completed) => ui.say(format!("Finished what an interrupted run had begun to put into {into}.")),
+        Some(Earlier::Abandoned) => {
+            ui.say(format!("Gave up what an interrupted run had received for {into}. The folder is as it was."));
+        }
+        None => {}
+    }
+    for note in notes {
+        ui.warn(format!("{into}: {note}"));
+    }
+    Ok(store)
+}
+
+/// The text for the user about a part of a folder in the staging area whose removal was interrupted.
+fn not_removed(staging: &Path) -> String {
+    format!(
+        "What was not removed in time is in {}. The next folder takes its place; it can be removed.",
+        shown(staging)
+    )
+}
+
+/// A number of files as text.
+fn files(count: u32) -> String {
+    if count == 1 { "1 file".into() } else { format!("{count} files") }
+}
+
+/// Derives the secret of a sealed file from its key. The computation takes a moment, so it runs on a thread of its
+/// own.
+async fn file_secret(key: &TransferKey, header: &Header) -> Box<Secret> {
+    let (mut copy, salt, iterations) = (Box::new(TransferKey::empty()), header.salt, header.iterations);
+    copy.copy_from(key);
+    in_background(move || {
+        let mut secret = Box::new(Secret::empty());
+        let mut stretch = Stretch::new(&copy, &salt, iterations);
+        while !stretch.step(iterations) {}
+        stretch.finish(&mut secret);
+        secret
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -1,21 +1,28 @@
 //! `waft provision`: creates a board's identity and seed, and prints the commands that put them on the board.
+//!
+//! The senders that the board will trust come from certificate files; `settings` parses the options for its policy and
+//! network.
 
-pub(super) mod senders;
 mod settings;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::wait_for;
+use waft_receiver::identity::SENDERS_MAX;
+
 use crate::address::Address;
 use crate::board::{Board, quoted};
 use crate::certificate::Certificate;
 use crate::cli::arguments::Provision;
 use crate::cli::interrupt::Interrupt;
+use crate::cli::trust::certificate;
 use crate::cli::ui::{Event, Ui};
+use crate::cli::wait_for;
 use crate::error::{Error, shown};
+use crate::home::Home;
+use crate::identity;
 use crate::name::Name;
 use crate::provision::{Images, Plan, Sender};
-use crate::trust::Peer;
+use crate::trust::{Peer, Trust};
 
 /// Runs the command.
 pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
@@ -25,7 +32,7 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     let home = super::home()?;
     let own = super::open_identity(&home, ui)?;
     let own = own.certificate();
-    plan.senders = senders::read(&args.sender, &home, own)?;
+    plan.senders = read_senders(&args.sender, &home, own)?;
     let images = Images { seed: board.seed_image(&args.output), identity: args.output };
     plan.check(&home, &images)?;
     if let Some(ssid) = ssid {
@@ -91,6 +98,69 @@ fn print_commands(board: &Board, path: &Path, ui: &Ui) {
     ui.print(format!("\nTo build and flash, from {from}:"));
     board.all_commands(path).iter().for_each(|command| ui.print_command(command));
     ui.print("");
+}
+
+/// The name of this machine on a board, if its user has not set one.
+const UNNAMED: &str = "laptop";
+
+/// The senders with these certificates; if none are given, this machine.
+pub(super) fn read_senders(paths: &[PathBuf], home: &Home, own: &Certificate) -> Result<Vec<Sender>, Error> {
+    if paths.is_empty() {
+        return Ok(vec![own_sender(home, own)?]);
+    }
+    if paths.len() > SENDERS_MAX {
+        return Err(Error::usage(format!(
+            "a board trusts at most {SENDERS_MAX} senders, but {} are given",
+            paths.len()
+        )));
+    }
+    let trust = Trust::load(home)?;
+    let mut senders = Vec::with_capacity(paths.len());
+    for path in paths {
+        let sender = read_sender(path, home, own, &trust)?;
+        check_distinct(&sender, &senders, path)?;
+        senders.push(sender);
+    }
+    Ok(senders)
+}
+
+/// This machine as a sender.
+pub(in crate::cli) fn own_sender(home: &Home, own: &Certificate) -> Result<Sender, Error> {
+    let name = identity::name(home)?;
+    let name = name.unwrap_or_else(|| Name::new(UNNAMED).expect("letters are a valid name"));
+    Ok(Sender { name, certificate: own.clone() })
+}
+
+/// The sender with the certificate in a file. Its name is the one under which this machine trusts it, else the name
+/// of the file.
+fn read_sender(path: &Path, home: &Home, own: &Certificate, trust: &Trust) -> Result<Sender, Error> {
+    let certificate = certificate(path)?;
+    match trust.by_hash(certificate.hash()) {
+        _ if certificate == *own => own_sender(home, own),
+        Some(known) => Ok(Sender { name: known.name.clone(), certificate }),
+        None => Ok(Sender { name: named_after(path)?, certificate }),
+    }
+}
+
+fn named_after(path: &Path) -> Result<Name, Error> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    Name::new(&stem).map_err(|problem| {
+        Error::usage(format!("the sender of {} cannot be named after the file: {problem}; rename it", shown(path)))
+    })
+}
+
+fn check_distinct(sender: &Sender, others: &[Sender], path: &Path) -> Result<(), Error> {
+    match others.iter().find(|other| other.certificate == sender.certificate || other.name == sender.name) {
+        None => Ok(()),
+        Some(other) if other.certificate == sender.certificate => {
+            Err(Error::usage(format!("the certificate in {} is given twice", shown(path))))
+        }
+        Some(other) => Err(Error::usage(format!(
+            "the certificate in {} is another sender's, but both would be named {}; rename the file",
+            shown(path),
+            other.name
+        ))),
+    }
 }
 
 #[cfg(test)]

@@ -17,17 +17,15 @@ use waft_core::sealed::{
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::wire::frame::{self, Kind};
 
-use super::answers::{file_secret, files, new_key, show_key};
-use super::folders;
+use super::ui::{new_key, show_key};
+use super::{file_secret, files, source_error, walk_folder};
 use crate::cli::arguments::Seal;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::ui::secret;
-use crate::cli::ui::{Event, Ui};
-use crate::clock;
-use crate::crypto::RingCipher;
+use crate::cli::ui::{Event, Ui, secret};
 use crate::error::{Error, bytes, shown};
+use crate::files::{self, NewFile, folder_of};
 use crate::folder::FolderSource;
-use crate::new_file::{self, NewFile, folder_of};
+use crate::session::{self, RingCipher};
 use crate::worker::{Worker, in_background};
 
 /// Iterations of the key derivation. They make each guess at the key of a stolen file expensive, while opening the
@@ -58,9 +56,9 @@ async fn write_new(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(NewFile, 
     if in_background(move || output.symlink_metadata().is_ok()).await {
         return Err(Error::exists(&args.output));
     }
-    let mut source = FolderSource::new(folders::walk(&args.folder, args.skip_unsendable, ui).await?);
+    let mut source = FolderSource::new(walk_folder(&args.folder, args.skip_unsendable, ui).await?);
     let folder = folder_of(&args.output).to_owned();
-    let begun = in_background(move || new_file::begin(&folder)).await;
+    let begun = in_background(move || files::begin(&folder)).await;
     let (file, path) = begun.map_err(|cause| failed(&args.output, cause))?.into_parts();
     let mut output = Output { path: &args.output, file: Worker::new(file) };
     write(&mut source, key, &mut output, ui).await?;
@@ -116,8 +114,8 @@ async fn write(source: &mut FolderSource, key: &TransferKey, output: &mut Output
         if piece.is_empty() {
             return Ok(());
         }
-        if source.read(piece).await.map_err(|error| folders::source_error(error, source))? < piece.len() {
-            return Err(folders::source_error(SourceError::Changed, source));
+        if source.read(piece).await.map_err(|error| source_error(error, source))? < piece.len() {
+            return Err(source_error(SourceError::Changed, source));
         }
         let payload = &mut framed[FRAME_HEADER..];
         let length = sealer
@@ -136,7 +134,7 @@ fn header(info: &ArchiveInfo) -> Header {
         iterations: ITERATIONS,
         salt,
         suite: Suite { aead: Aead::Aes256Gcm, codec: Codec::Lz4, chunk: ChunkSize::MAX },
-        created: clock::seconds_since_1970(),
+        created: session::seconds_since_1970(),
         shape: info.shape,
     }
 }

@@ -1,15 +1,14 @@
 //! `waft send`: sends a folder to a trusted receiver, by a [`Sender`].
 
 mod operator;
-mod retries;
 
 use std::path::{Path, PathBuf};
 
 use waft_core::session::Receipt;
 
 use self::operator::SendOperator;
-use super::answers::{code_form, files};
-use super::{folders, open_identity_in_background};
+use super::ui::code_form;
+use super::{files, open_identity_in_background, walk_folder};
 use crate::cli::arguments::Send;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{Event, Question, Ui};
@@ -50,7 +49,7 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sender, Error> {
         None => default_folder(ui)?,
     };
     let identity = open_identity_in_background(&home, ui).await?;
-    let walked = folders::walk(&folder, args.skip_unsendable, ui).await?;
+    let walked = walk_folder(&folder, args.skip_unsendable, ui).await?;
     let (name, shape) = (shown(&folder), walked.info.shape);
     let (peer, address) = (&destination.peer().name, destination.address());
     ui.say(format!("Sending {name}: {}, {}, to {peer} at {address}.", files(shape.files), bytes(shape.total)));

@@ -1,34 +1,41 @@
-//! `waft simulate`: runs a board on this machine, with its console in this terminal.
+//! `waft simulate`: runs a board on this machine, with its console in this terminal. With `--json`, each line of the
+//! console is an event instead.
+//!
+//! ```text
+//! standard input -> Reader -> Console::read -> board     a board that runs in this process
+//! board -> Console::write -> Screen -> Ui                its output: bytes for the terminal, or events
+//! QEMU -> Screen -> Ui                                   the output of a board in QEMU (see `qemu`)
+//! ```
 
-mod console;
 pub(super) mod firmware;
 pub(super) mod qemu;
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use embedded_io_async::{ErrorType, Read, Write};
 use tokio::net::TcpListener;
 use waft_receiver::identity::{self as board, KeyPolicy, Network, Policy};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-use self::console::Console;
-use self::qemu::{Emulated, Forward};
-use super::provision::senders;
-use super::receive::{listen_at, reachable_at};
 use crate::address::Address;
 use crate::board::Board;
 use crate::cli::arguments::Simulate;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::platform::ByteByByte;
-use crate::cli::ui::{Event, Ui};
+use crate::cli::provision::own_sender;
+use crate::cli::receive::{listen_at, reachable_at};
+use crate::cli::simulate::qemu::{Emulated, Forward};
+use crate::cli::ui::{Event, Reader, Ui};
 use crate::error::{Class, Error, shown};
 use crate::home::Home;
 use crate::name::Name;
 use crate::net::{Endpoint, listen};
 use crate::provision::{Images, Plan, image_error};
-use crate::simulation::socket::Port;
+use crate::simulation::flash::{self, Durable};
 use crate::simulation::state::{State, read_image};
-use crate::simulation::{flash, hosted};
+use crate::simulation::{self, Port};
 use crate::trust::Trust;
 
 /// The default type of board to simulate. The hosted board keeps its flash in the same place as the emulated one.
@@ -142,7 +149,7 @@ fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -
     let hostname = name.as_str().parse().map_err(|_| Error::usage(format!("{name} is not a hostname")))?;
     let plan = Plan {
         name: name.clone(),
-        senders: vec![senders::own(home, own.certificate())?],
+        senders: vec![own_sender(home, own.certificate())?],
         policy: Policy { code: true, key: KeyPolicy::Typed, allow_older: false },
         network: Network { hostname, address: board::Address::Dhcp, wifi: None },
         at: Some(at.into()),
@@ -185,7 +192,7 @@ impl Powered<'_> {
         // Otherwise the console receives whole lines.
         let mode = if self.ui.is_json() { None } else { ByteByByte::begin() };
         let console = |flash| Console::new(self.ui, flash);
-        let serve = hosted::serve(identity, &flash, &self.board.storage, port.clone(), console, mode.is_some());
+        let serve = simulation::serve(identity, &flash, &self.board.storage, port.clone(), console, mode.is_some());
         let ready = async {
             port.open().await;
             self.tell_ready()
@@ -247,6 +254,128 @@ fn powered_off(state: &Path) -> Error {
     )
 }
 
+/// Longest line that is kept, in bytes. An event does not contain the rest of a longer line.
+const LINE_MAX: usize = 4096;
+/// The escape sequence with which a board that echoes input erases the current line, before it writes the line anew.
+const REDRAW: &str = "\x1b[K";
+/// The prompts of a board. A board that echoes input writes it after the prompt, in the same line.
+const PROMPTS: [&str; 2] = ["> ", "key> "];
+
+/// Shows the output of a board's console in this terminal.
+pub(super) struct Screen<'a> {
+    ui: &'a Ui,
+    /// The current line of the output so far, without text that the board has erased.
+    line: Zeroizing<Vec<u8>>,
+    /// Whether the board has written a line that is not empty.
+    has_begun: bool,
+}
+
+impl<'a> Screen<'a> {
+    pub(super) fn new(ui: &'a Ui) -> Self {
+        Self { ui, line: empty(), has_begun: false }
+    }
+
+    /// Prints the bytes unchanged, or with `--json` reports complete lines as events instead.
+    pub(super) fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.take(bytes);
+        if self.ui.is_json() { Ok(()) } else { self.ui.console(bytes, &self.line) }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => self.end_line(),
+                _ if self.line.len() == LINE_MAX => {}
+                byte => self.line.push(*byte),
+            }
+            if self.line.ends_with(REDRAW.as_bytes()) {
+                // The erased text may have been a key that the user typed.
+                self.line.zeroize();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::replace(&mut self.line, empty());
+        if !self.ui.is_json() {
+            return;
+        }
+        if let Some(text) = self.event(&String::from_utf8_lossy(&line)) {
+            self.ui.event(&Event::Console { text });
+        }
+    }
+
+    /// The text of the event for a complete line. `None` for a line that is not reported: one with a prompt, or an
+    /// empty line before the first text. A board starts with a line break, in case its terminal shows an unfinished
+    /// line.
+    fn event<'t>(&mut self, line: &'t str) -> Option<&'t str> {
+        let text = event_text(line)?;
+        self.has_begun |= !text.is_empty();
+        self.has_begun.then_some(text)
+    }
+}
+
+/// An empty line with room for [`LINE_MAX`] bytes. Because it never grows, no copy of a key stays in memory.
+fn empty() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(LINE_MAX))
+}
+
+/// The text of a complete line, without carriage returns. `None` for a line that begins with a prompt, because the
+/// user's input after the prompt may be a key.
+fn event_text(line: &str) -> Option<&str> {
+    let text = line.trim_matches('\r');
+    (!PROMPTS.iter().any(|prompt| text.starts_with(prompt))).then_some(text)
+}
+
+/// The terminal, as the console of a board that runs in this process.
+pub(super) struct Console<'a> {
+    screen: Screen<'a>,
+    input: Reader,
+    /// Input that came from the terminal, and that the board has not read yet.
+    rest: Zeroizing<Vec<u8>>,
+    /// Makes data in the flash durable before output is shown, because the output may say that the data is stored.
+    flash: Durable,
+}
+
+impl<'a> Console<'a> {
+    /// Creates the console on standard input and output.
+    pub(super) fn new(ui: &'a Ui, flash: Durable) -> Self {
+        Self { screen: Screen::new(ui), input: Reader::start(), rest: Zeroizing::default(), flash }
+    }
+}
+
+impl ErrorType for Console<'_> {
+    type Error = io::Error;
+}
+
+impl Read for Console<'_> {
+    /// Cancel-safe. Returns 0 once the input has ended.
+    async fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            match self.input.next().await {
+                Some(more) => self.rest = more,
+                None => return Ok(0),
+            }
+        }
+        let count = bytes.len().min(self.rest.len());
+        for (to, from) in bytes.iter_mut().zip(self.rest.drain(..count)) {
+            *to = from;
+        }
+        Ok(count)
+    }
+}
+
+impl Write for Console<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.flash.sync()?;
+        self.screen.show(bytes).map(|()| bytes.len())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,5 +401,39 @@ mod tests {
         for (local, reached) in [("0.0.0.0:5", "127.0.0.1:5"), ("[::]:5", "[::1]:5"), ("192.0.2.7:5", "192.0.2.7:5")] {
             assert_eq!(reached_at(local.parse().unwrap()).to_string(), reached);
         }
+    }
+
+    /// The texts of the events that are reported for `written`, the output of a board.
+    fn lines(written: &str) -> Vec<String> {
+        let ui = Ui::answered("");
+        let mut screen = Screen::new(&ui);
+        let mut lines = Vec::new();
+        for part in written.split_inclusive('\n') {
+            screen.take(part.trim_end_matches('\n').as_bytes());
+            let line = String::from_utf8_lossy(&screen.line).into_owned();
+            lines.extend(screen.event(&line).map(str::to_owned));
+            screen.take(b"\n");
+        }
+        lines
+    }
+
+    #[test]
+    fn a_redrawn_line_is_reported_with_its_last_text() {
+        assert_eq!(lines("Listening at 127.0.0.1:12346.\r\n"), ["Listening at 127.0.0.1:12346."]);
+        assert_eq!(lines("\r\x1b[K> \r\x1b[KCode: 1 2 3 4\r\n"), ["Code: 1 2 3 4"]);
+    }
+
+    #[test]
+    fn empty_lines_are_reported_only_after_the_first_text() {
+        assert_eq!(lines("\r\n\n"), [""; 0]);
+        assert_eq!(lines("\r\nattic\r\n\r\nlast\r\n"), ["attic", "", "last"]);
+    }
+
+    #[test]
+    fn typed_input_is_not_reported() {
+        for typed in ["key> 0123-4567-89AB-CDEF", "> 0123-4567-89AB-CDEF", "> 0123456789abcdef", "> list"] {
+            assert_eq!(lines(&format!("\r\x1b[K{typed}\r\n")), [""; 0], "{typed}");
+        }
+        assert_eq!(lines("\r\x1b[K> 0123456789abcdef\r\x1b[KCode: 1 2 3 4\r\n"), ["Code: 1 2 3 4"]);
     }
 }

@@ -17,7 +17,7 @@ use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 
 use super::Folder;
 use super::entries::{Descent, Entries, EntriesError, modified};
-use crate::file_error::{Cause, FileError};
+use crate::error::{Cause, FileError};
 use crate::platform;
 use crate::worker::Worker;
 

@@ -8,7 +8,7 @@ use waft_core::archive::{Content, ContentReader, Kind, ManifestReader};
 use waft_core::session::sender::{Source as _, SourceError};
 
 use super::*;
-use crate::file_error::Cause;
+use crate::error::Cause;
 use crate::testing::{archive, content, plant, put, read_all};
 
 fn walk(path: &Path) -> Result<Folder, FolderError> {

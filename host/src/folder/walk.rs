@@ -19,7 +19,7 @@ use waft_core::path::RelPath;
 use super::entries::modified;
 use super::source::open_file;
 use super::{Few, FolderError, Skipped, SkippedWhy, Unsendable, UnsendableWhy};
-use crate::file_error::{FileError, shown};
+use crate::error::{FileError, shown};
 use crate::platform;
 use crate::worker::is_given_up;
 
@@ -121,7 +121,7 @@ impl Walk<'_> {
             }
             Ok(None) => self.entry(Kind::File { size: found.len() }, &found).map(|()| None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Ok(self.leave_out(shown(self.path.as_ref()), &error)),
+            Err(error) => Ok(self.leave_out(shown(&self.path), &error)),
         }
     }
 
@@ -181,7 +181,7 @@ fn names(dir: &Dir) -> io::Result<IntoIter<OsString>> {
 
 /// The path of `name` below `path`, safe to print.
 fn below(path: &str, name: &OsStr) -> String {
-    if path.is_empty() { shown(name) } else { format!("{}/{}", shown(path.as_ref()), shown(name)) }
+    if path.is_empty() { shown(name) } else { format!("{}/{}", shown(path), shown(name)) }
 }
 
 // Each level has an open directory. This many are well below the number of files that a process may open.

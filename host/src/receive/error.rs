@@ -7,8 +7,7 @@ use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use crate::error::Class::{Broken, Code, Key, Protocol, Refused, Storage};
-use crate::error::{Error, SAME_RELEASE, both_bytes};
-use crate::file_error::FileError;
+use crate::error::{Error, FileError, SAME_RELEASE, both_bytes};
 use crate::session::{Phase, cancelled, malformed, misbehaved, pause};
 use crate::store;
 

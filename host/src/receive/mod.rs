@@ -30,14 +30,12 @@ use self::accept::{Accepted, Acceptor};
 use self::error::session_error;
 use self::operator::SessionOperator;
 use crate::Receipt;
-use crate::clock::Clock;
-use crate::crypto::RingCipher;
 use crate::error::Error;
 use crate::identity::Identity;
+use crate::session::{Clock, RingCipher};
 use crate::store::{DirectoryStore, LeftBehind};
-use crate::tls::link::TlsLink;
 use crate::tls::pins::Pins;
-use crate::tls::{Authenticated, receiver};
+use crate::tls::{Authenticated, TlsLink, receiver};
 use crate::trust::{Peer, TrustSource};
 use crate::worker::in_background;
 

@@ -18,7 +18,7 @@ use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorF
 
 use crate::board::{Board, Storage};
 use crate::error::{Class, Error, shown};
-use crate::new_file::{NewFile, folder_of};
+use crate::files::{NewFile, folder_of};
 use crate::platform;
 use crate::provision::first_record;
 

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::flash;
 use crate::board::Storage;
 use crate::error::{Class, Error, shown};
+use crate::files::FileLock;
 use crate::home::{Home, HomeError, read_at_most};
-use crate::lock::FileLock;
 
 const IDENTITY: &str = "identity.bin";
 const FLASH: &str = "flash.bin";

@@ -9,19 +9,16 @@ use cap_std::fs::Dir;
 use waft_core::digest::Digest;
 use waft_core::session::{Held, Offered, Receipt, StoreError};
 
-use super::LeftBehind;
 use super::capabilities::Capabilities;
+use super::committed::{Folder, Received};
 use super::compare::Whole;
 use super::error::{Failure, Result};
-use super::held;
-use super::incoming::Incoming;
-use super::merge::{self, Intent, Step};
+use super::merge::{self, Intent, Step, preflight};
 use super::place::{Found, Place};
-use super::preflight::preflight;
-use super::received::{Folder, Received};
 use super::staging::{MANIFEST, Staging, TREE};
-use super::tree::Tree;
-use crate::file_error::{FileError, is_disk_full};
+use super::tree::{Incoming, Tree};
+use super::{LeftBehind, held};
+use crate::error::{FileError, is_disk_full};
 use crate::platform;
 
 /// A directory store with blocking calls.

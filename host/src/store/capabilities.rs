@@ -1,21 +1,22 @@
 //! Measures which permission bits and modification times the target's file system keeps, once, by writing and reading
-//! back.
+//! back; and the notes that tell the user what will be lost.
 //!
 //! FAT keeps times in steps of 2 s and no permission bits, NTFS in steps of 100 ns, some network file systems neither.
 //! Without this knowledge the store would fail where it cannot set them, and would not recognise a folder that it has
 //! just written.
 
-use std::io;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, OpenOptions};
 use waft_core::archive::Modified;
 
-use super::staging::remove;
 use crate::folder::entries::system_time;
 use crate::platform;
+use crate::store::place::InPlace;
+use crate::store::staging::remove;
 
 const PROBE: &str = "probe";
 /// Two modes that no file system shows for every file by chance.
@@ -152,4 +153,53 @@ impl Times {
 
 fn distance(one: SystemTime, other: SystemTime) -> Duration {
     one.duration_since(other).unwrap_or_else(|error| error.duration())
+}
+
+/// A note about a target. Its text speaks of the target as `it`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The target is filled in place.
+    InPlace(InPlace),
+    /// The directory that replaces the target cannot be given this attribute of the target.
+    Attribute(&'static str),
+    /// The target's file system keeps no permission bits.
+    NoModes,
+    /// The target's file system rounds modification times.
+    RoundedTimes,
+    /// The target's file system keeps no modification times.
+    NoTimes,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InPlace(why) => {
+                let why = match why {
+                    InPlace::CurrentFolder => "it is the current folder",
+                    InPlace::MountPoint => "something is mounted there",
+                };
+                write!(f, "{why}, so it is filled file by file, not in one step; if that is interrupted, start again")
+            }
+            Self::Attribute(name) => {
+                write!(f, "a new folder will take its place, and this user may not set its {name}")
+            }
+            Self::NoModes => f.write_str("its file system keeps no permission bits: those of the sender are lost"),
+            Self::RoundedTimes => f.write_str("its file system rounds modification times"),
+            Self::NoTimes => f.write_str("its file system keeps no modification times: those of the sender are lost"),
+        }
+    }
+}
+
+impl Capabilities {
+    /// The attributes of files that are not kept. Directories have fewer attributes to lose and get no notes of their
+    /// own.
+    pub(super) fn notes(self) -> Vec<Note> {
+        let modes = (!self.files.modes).then_some(Note::NoModes);
+        let times = match self.files.times {
+            Times::Exact => None,
+            Times::Rounded => Some(Note::RoundedTimes),
+            Times::Lost => Some(Note::NoTimes),
+        };
+        modes.into_iter().chain(times).collect()
+    }
 }

@@ -12,11 +12,11 @@ use waft_core::limits::ENTRY_MAX;
 use waft_core::session::{Offered, StoreError};
 
 use super::blocking::BlockingStore;
+use super::capabilities::Note;
 use super::error::{Failure, Result};
-use super::notes::Note;
 use super::place::{Found, Place};
 use super::staging::{Staging, TREE};
-use crate::file_error::{Cause, FileError};
+use crate::error::{Cause, FileError};
 use crate::platform;
 use crate::worker::is_given_up;
 

@@ -1,20 +1,37 @@
 //! Recognises what the target already holds: the folder that was received last, when its sender offers it again, or a
 //! folder that is compared with a sealed file.
+//!
+//! A record in waft's home says which folder was put into a target last, and which sender it came from. A committed folder
+//! is offered to that sender, so that sending it again moves no data. It is not offered to other senders, because the offer
+//! contains the digest of the whole content. The manifest is kept as it was received, because the target's file system may
+//! show modes and times less exactly. PROTOCOL.md, section 6, step 6.
+//!
+//! ```text
+//! received/<BLAKE3 of the target's path, 32 hexadecimal digits>
+//!   = "waft received 1\n" | sender (32) | root (32) | manifest digest (32) | manifest length (u32 big-endian)
+//!     | length of the path (u32 big-endian) | path | manifest
+//! ```
+//!
+//! A record is written before the folder is put in place, and it is never trusted: the target is compared with it byte
+//! by byte.
 
-use std::io::{Read, Seek};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
 
 use cap_std::fs::Dir;
 use waft_core::archive::Shape;
-use waft_core::digest::Digest;
+use waft_core::certificate::CertificateHash;
+use waft_core::digest::{Digest, Hasher};
 use waft_core::session::Offered;
 
-use super::blocking::BlockingStore;
-use super::capabilities::Capabilities;
-use super::compare::{Rules, Whole, compare, resembles};
-use super::error::Result;
-use super::place::Found;
-use super::received::Record;
-use super::staging::Staging;
+use crate::home::{Home, HomeError};
+use crate::store::blocking::BlockingStore;
+use crate::store::capabilities::Capabilities;
+use crate::store::compare::{Rules, Whole, compare, manifest_digest, resembles};
+use crate::store::error;
+use crate::store::place::Found;
+use crate::store::staging::Staging;
 
 impl BlockingStore {
     /// Returns the manifest's digest and the archive's digests if the target holds the offered folder and this sender
@@ -62,7 +79,7 @@ impl BlockingStore {
     }
 
     /// Measures the capabilities of the file system in a staging area that is removed again if it is empty.
-    fn measure_now(&mut self) -> Result<Capabilities> {
+    fn measure_now(&mut self) -> error::Result<Capabilities> {
         if let Some(known) = self.capabilities {
             return Ok(known);
         }
@@ -75,11 +92,135 @@ impl BlockingStore {
     }
 
     /// Measures the capabilities of the file system, once.
-    pub(super) fn measure(&mut self, staging: &Staging) -> Result<Capabilities> {
+    pub(super) fn measure(&mut self, staging: &Staging) -> error::Result<Capabilities> {
         if let Some(known) = self.capabilities {
             return Ok(known);
         }
         let measured = Capabilities::measure(&staging.dir).map_err(|error| self.place.at_staging("", error))?;
         Ok(*self.capabilities.insert(measured))
     }
+}
+
+const FOLDER: &str = "received";
+const MAGIC: &[u8; 16] = b"waft received 1\n";
+const FIXED: usize = MAGIC.len() + 3 * 32 + 2 * 4;
+/// An upper bound: no system has longer paths.
+const PATH_MAX: u64 = 64 << 10;
+
+/// The records, one per target.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    home: Home,
+}
+
+/// A record as it was read: a folder that was put into a target.
+pub(super) struct Record {
+    pub(super) sender: CertificateHash,
+    pub(super) root: Digest,
+    pub(super) manifest_digest: Digest,
+    pub(super) manifest_length: u32,
+    /// The file of the record, and the offset at which the manifest begins in it.
+    pub(super) file: File,
+    pub(super) manifest_start: u64,
+}
+
+/// The fields of a record to write.
+pub(super) struct Folder<'a> {
+    pub(super) sender: &'a CertificateHash,
+    pub(super) root: &'a Digest,
+    pub(super) manifest_digest: &'a Digest,
+    pub(super) manifest_length: u32,
+}
+
+impl Received {
+    pub(super) fn new(home: Home) -> Self {
+        Self { home }
+    }
+
+    /// Returns the record of `target`. `None` if there is none, or if it is damaged.
+    pub(super) fn load(&self, target: &Path) -> Option<Record> {
+        let mut file = File::open(self.home.path().join(FOLDER).join(name(target))).ok()?;
+        let (record, path) = Record::read_head(&mut file).ok()??;
+        if path != target.as_os_str().as_encoded_bytes() {
+            return None;
+        }
+        let manifest_start = file.stream_position().ok()?;
+        let digest = manifest_digest(&mut file, record.manifest_length).ok()??;
+        (digest == record.manifest_digest).then_some(Record { file, manifest_start, ..record })
+    }
+
+    /// Records that `folder` is put into `target`; `manifest` is the file with its manifest. Removes the records of
+    /// targets that no longer exist.
+    pub(super) fn store(&self, target: &Path, folder: &Folder<'_>, manifest: &mut File) -> Result<(), HomeError> {
+        let records = Home::at(self.home.path().join(FOLDER))?;
+        self.remove_stale(target);
+        records.write_with(&name(target), |file| {
+            let path = target.as_os_str().as_encoded_bytes();
+            file.write_all(MAGIC)?;
+            file.write_all(&folder.sender.0)?;
+            file.write_all(&folder.root.0)?;
+            file.write_all(&folder.manifest_digest.0)?;
+            file.write_all(&folder.manifest_length.to_be_bytes())?;
+            file.write_all(&(path.len() as u32).to_be_bytes())?;
+            file.write_all(path)?;
+            manifest.rewind()?;
+            io::copy(&mut manifest.take(folder.manifest_length.into()), file).map(drop)
+        })
+    }
+
+    /// Removes the records of other targets that no longer exist.
+    fn remove_stale(&self, target: &Path) {
+        let Ok(entries) = std::fs::read_dir(self.home.path().join(FOLDER)) else { return };
+        for entry in entries.flatten() {
+            let path = File::open(entry.path()).and_then(|mut file| Record::read_head(&mut file));
+            let Ok(Some((_, path))) = path else { continue };
+            let other = decode_path(path);
+            if other != target && matches!(other.try_exists(), Ok(false)) {
+                // A record that cannot be removed now is removed when the next one is written.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+impl Record {
+    /// Reads a record without its manifest, and the bytes of its path. `None` if the file is not a record.
+    fn read_head(file: &mut File) -> io::Result<Option<(Self, Vec<u8>)>> {
+        let mut head = [0; FIXED];
+        file.read_exact(&mut head)?;
+        let digest = |at: usize| -> [u8; 32] { head[at..at + 32].try_into().expect("the range has 32 bytes") };
+        let number = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("the range has 4 bytes"));
+        let length = u64::from(number(FIXED - 4));
+        if !head.starts_with(MAGIC) || length > PATH_MAX {
+            return Ok(None);
+        }
+        let mut path = Vec::new();
+        Read::by_ref(file).take(length).read_to_end(&mut path)?;
+        let record = Self {
+            sender: CertificateHash(digest(16)),
+            root: Digest(digest(48)),
+            manifest_digest: Digest(digest(80)),
+            manifest_length: number(112),
+            file: file.try_clone()?,
+            manifest_start: 0,
+        };
+        Ok(Some((record, path)))
+    }
+}
+
+fn name(target: &Path) -> String {
+    let mut hasher = Hasher::new();
+    hasher.update(target.as_os_str().as_encoded_bytes());
+    hasher.digest().0[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(unix)]
+fn decode_path(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn decode_path(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }

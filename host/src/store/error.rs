@@ -5,8 +5,7 @@ use std::io::ErrorKind;
 use waft_core::session::StoreError;
 
 use crate::error::Class::{Refused, Storage};
-use crate::error::{Error, both_bytes};
-use crate::file_error::{Cause, FileError};
+use crate::error::{Cause, Error, FileError, both_bytes};
 use crate::folder::entries::EntriesError;
 use crate::worker::is_given_up;
 

@@ -14,10 +14,9 @@ use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{Held, Offered};
 
 use super::capabilities::Capabilities;
-use super::incoming::Names;
 use super::place::Place;
 use super::staging::{Staging, count, remove_where};
-use super::tree::{Level, Tree};
+use super::tree::{Level, Names, Tree};
 use crate::folder::entries::{Item, system_time};
 use crate::platform;
 use crate::worker::is_given_up;

@@ -12,12 +12,8 @@ mod committed;
 mod compare;
 pub(crate) mod error;
 mod held;
-mod incoming;
 mod merge;
-mod notes;
 mod place;
-mod preflight;
-mod received;
 mod staging;
 mod tree;
 
@@ -35,15 +31,14 @@ use waft_core::limits;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 
 use self::blocking::{BlockingStore, ErrorAndCause};
+pub use self::capabilities::Note;
+use self::committed::Received;
 use self::compare::Whole;
 use self::error::{Failure, Result as WorkResult, target_error};
-pub use self::notes::Note;
 pub use self::place::InPlace;
 use self::place::Place;
-use self::received::Received;
 use self::staging::MANIFEST;
-use crate::error::Error;
-use crate::file_error::FileError;
+use crate::error::{Error, FileError};
 use crate::home::Home;
 use crate::worker::{Worker, in_background};
 

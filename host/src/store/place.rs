@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata};
 
-use crate::file_error::{Cause, FileError};
+use crate::error::{Cause, FileError};
 use crate::platform;
 
 /// The target, its parent, and the directory that holds the staging area. The directories stay open, so that no longer

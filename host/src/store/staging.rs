@@ -20,8 +20,8 @@ use waft_core::session::{Offered, StoreError};
 
 use super::error::{Failure, Result};
 use super::place::Place;
-use crate::file_error::Cause;
-use crate::lock::FileLock;
+use crate::error::Cause;
+use crate::files::FileLock;
 use crate::platform;
 use crate::worker::is_given_up;
 

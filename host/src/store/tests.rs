@@ -12,7 +12,7 @@ use super::capabilities::Capabilities;
 use super::place::Found;
 use super::staging::Staging;
 use super::*;
-use crate::file_error::Cause;
+use crate::error::Cause;
 use crate::platform;
 use crate::testing::{Archive, archive, plant, put, snapshot};
 

@@ -1,24 +1,26 @@
-//! Builds the staged tree from the archive's content, in the order of the manifest.
+//! Receives an archive into the staging area: first its manifest, then its files, in the order of the manifest.
 //!
-//! Every directory is created before its entries, and gets its mode and time after them. Every file is created anew, so
-//! that the file system itself reports two names that it treats as the same. PROTOCOL.md, sections 8.2 and 8.3.
+//! The manifest is checked and written before any file is created from it. Every directory is created before its entries,
+//! and gets its mode and time after them. Every file is created anew, so that the file system itself reports two names that
+//! it treats as the same. PROTOCOL.md, sections 8.1 to 8.3.
 
 use std::fs::File;
 use std::io::{self, BufReader, Write as _};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, OpenOptions};
-use waft_core::archive::{Content, ContentReader, Kind, Summary};
+use waft_core::archive::{Content, ContentReader, Kind, ManifestReader, Shape, Summary};
 use waft_core::digest::Digest;
+use waft_core::path::RelPath;
 use waft_core::session::StoreError;
 
-use super::capabilities::{Capabilities, Kept};
-use super::error::{Failure, Result, check_wanted};
-use super::merge;
-use super::place::Place;
-use super::staging::{MANIFEST, Staging, TREE};
 use crate::folder::entries::{Descent, Entries, Item, system_time};
 use crate::platform;
+use crate::store::capabilities::{Capabilities, Kept};
+use crate::store::error::{Failure, Result, check_wanted};
+use crate::store::merge;
+use crate::store::place::Place;
+use crate::store::staging::{MANIFEST, Staging, TREE};
 
 /// A tree under construction.
 pub(super) struct Tree {
@@ -216,4 +218,54 @@ pub(super) fn finish_dir(kept: Kept, dir: &Dir, item: &Item) -> io::Result<()> {
         platform::set_dir_time(dir, item.modified)?;
     }
     platform::sync_dir(dir)
+}
+
+/// A manifest that has arrived in part.
+pub(super) struct Incoming {
+    reader: ManifestReader,
+    names: Names,
+    file: File,
+}
+
+impl Incoming {
+    /// Starts with an empty `file`.
+    pub(super) fn new(file: File, length: u32) -> Self {
+        Self { reader: ManifestReader::new(length), names: Names::default(), file }
+    }
+
+    /// Consumes the bytes at the front of `archive` that belong to the manifest.
+    pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
+        let before = *archive;
+        while let Some(entry) = self.reader.next(archive).map_err(StoreError::Archive)? {
+            self.names.check(entry.path)?;
+        }
+        let taken = &before[..before.len() - archive.len()];
+        self.file.write_all(taken).map_err(|error| Failure::Io(place.at_staging(MANIFEST, error)))
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.reader.is_complete()
+    }
+
+    /// Returns the summary of the complete manifest, if it agrees with the offer.
+    pub(super) fn finish(self, stated: &Shape) -> Result<Summary> {
+        let summary = self.reader.finish().map_err(StoreError::Archive)?;
+        summary.check(stated).map_err(StoreError::Archive)?;
+        Ok(summary)
+    }
+}
+
+/// Checks names by the rules of this platform.
+#[derive(Default)]
+pub(super) struct Names {
+    index: u32,
+}
+
+impl Names {
+    /// Checks the name of the next entry. The names of its parents were checked before.
+    pub(super) fn check(&mut self, path: RelPath<'_>) -> Result<()> {
+        let entry = self.index;
+        self.index += 1;
+        if platform::holds_name(path.name()) { Ok(()) } else { Err(StoreError::Name { entry }.into()) }
+    }
 }

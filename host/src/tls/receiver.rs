@@ -16,9 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::error::HandshakeError;
-use super::link::TlsLink;
 use super::pins::{Pins, Verifier};
-use super::{ALPN, Authenticated, HANDSHAKE, provider, timed};
+use super::{ALPN, Authenticated, HANDSHAKE, TlsLink, provider, timed};
 use crate::identity::Identity;
 use crate::net::close;
 

@@ -15,9 +15,8 @@ use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::error::HandshakeError;
-use super::link::TlsLink;
 use super::pins::{Pins, Verifier};
-use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, provider, timed};
+use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, TlsLink, provider, timed};
 use crate::identity::Identity;
 use crate::net::close;
 

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use waft::crypto::RingCipher;
+use waft::session::RingCipher;
 use waft_core::archive::Shape;
 use waft_core::digest::Digest;
 use waft_core::sealed::cipher::{NONCE, TAG};

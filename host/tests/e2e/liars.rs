@@ -13,7 +13,7 @@ use rustls::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use waft::crypto::RingCipher;
+use waft::session::RingCipher;
 use waft_core::digest::Digest;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 use waft_core::wire::message::Limit;

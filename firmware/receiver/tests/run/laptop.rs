@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use waft::identity::Identity as Keys;
 use waft::name::Name;
 use waft::preface::{self, PrefaceError};
-use waft::tls::link::TlsLink;
+use waft::tls::TlsLink;
 use waft::tls::pins::Pins;
 use waft::tls::{Authenticated, sender};
 use waft::trust::{Peer as Trusted, Trust};

@@ -26,7 +26,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use waft_receiver::identity::Address;
 
-use super::console::Screen;
+use super::Screen;
 use crate::address::PORT;
 use crate::board::Board;
 use crate::cli::platform::{self, ByteByByte};

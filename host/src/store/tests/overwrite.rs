@@ -351,8 +351,8 @@ fn a_move_that_cannot_be_finished_is_reported_and_can_be_abandoned() {
 /// names, know it by other names as well.
 #[test]
 fn an_entry_with_another_name_of_the_staging_area_is_refused() {
+    use crate::store::merge::preflight;
     use crate::store::place::InPlace;
-    use crate::store::preflight::preflight;
 
     let refused = |name: &str, staging: &str| {
         let bench = Bench::new(|at| put(at, &format!("{name}/file"), b"x", 0o644));

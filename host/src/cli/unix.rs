@@ -1,5 +1,5 @@
 //! Unix: the terminal at standard input, which delivers single bytes while a question is open and is in its own mode
-//! otherwise; and child processes.
+//! otherwise; child processes; and the signals by which a user or the system ends or pauses a command.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, stdin};
@@ -7,17 +7,21 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Mutex;
+use std::task::{Context, Poll};
 use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, getpgrp, kill_process};
+use rustix::process::{Pid, Signal as Number, getpgrp, getpid, kill_process};
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcgetpgrp, tcgetwinsize,
     tcsetattr, ttyname,
 };
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+use crate::cli::interrupt::Signal;
 
 /// Interval at which a process in the background checks whether it is in the foreground.
 const BACKGROUND: Duration = Duration::from_millis(100);
@@ -159,4 +163,65 @@ pub(crate) fn child(program: &Path) -> Command {
     };
     command.process_group(0);
     command
+}
+
+/// Streams of the signals, within a Tokio runtime.
+pub(super) struct Signals(Vec<(Signal, Stream)>);
+
+impl Signals {
+    /// Installs the handlers: no signal is lost from here on.
+    pub(super) fn listen() -> io::Result<Self> {
+        let ignored = ignored();
+        let wanted = [
+            (Signal::Interrupt, Number::INT, SignalKind::interrupt()),
+            (Signal::Quit, Number::QUIT, SignalKind::quit()),
+            (Signal::Terminate, Number::TERM, SignalKind::terminate()),
+            (Signal::HangUp, Number::HUP, SignalKind::hangup()),
+            (Signal::Pause, Number::TSTP, SignalKind::from_raw(Number::TSTP.as_raw())),
+            (Signal::Continue, Number::CONT, SignalKind::from_raw(Number::CONT.as_raw())),
+        ];
+        let mut streams = Vec::new();
+        for (meaning, number, kind) in wanted {
+            // Ignored as under `nohup`, or in shells without job control.
+            let is_ignored = ignored & 1 << (number.as_raw() - 1) != 0;
+            if is_ignored && matches!(meaning, Signal::HangUp | Signal::Pause) {
+                continue;
+            }
+            streams.push((meaning, signal(kind)?));
+        }
+        Ok(Self(streams))
+    }
+
+    /// Waits for the next signal. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Signal {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Signal> {
+        for (meaning, stream) in &mut self.0 {
+            if stream.poll_recv(context).is_ready() {
+                return Poll::Ready(*meaning);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// The signals that this process ignored when it was started, as a bit mask. Linux reports them. Elsewhere a process
+/// without a terminal at its outputs is assumed to run under `nohup`.
+fn ignored() -> u64 {
+    use std::io::{IsTerminal, stderr, stdout};
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        return mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    }
+    match stdout().is_terminal() || stderr().is_terminal() {
+        true => 0,
+        false => 1 << (Number::HUP.as_raw() - 1),
+    }
+}
+
+/// Stops this process until a signal to continue.
+pub(super) fn pause() {
+    let _ = kill_process(getpid(), Number::STOP);
 }

@@ -1,4 +1,5 @@
-//! Windows: the console delivers single keys and echoes none; its mode is never changed. Child processes.
+//! Windows: the console, which delivers single keys and echoes none, and whose mode is never changed; child processes; and
+//! the console events by which a user or the system ends a command.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, stderr, stdin, stdout};
@@ -7,6 +8,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use console::{Key, Term};
+use tokio::signal::windows::{
+    CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown,
+};
+
+use crate::cli::interrupt::Signal;
 
 /// While this value exists, the reader shows what is typed. The console itself never does, see [`read_standard_input`].
 pub(crate) struct ByteByByte;
@@ -101,3 +107,39 @@ pub(crate) fn child(program: &Path) -> Command {
     command.creation_flags(CREATE_NEW_PROCESS_GROUP);
     command
 }
+
+/// Streams of the console's events, within a Tokio runtime.
+pub(super) struct Signals {
+    interrupt: CtrlC,
+    quit: CtrlBreak,
+    close: CtrlClose,
+    logoff: CtrlLogoff,
+    shutdown: CtrlShutdown,
+}
+
+impl Signals {
+    /// Installs the handlers: no event is lost from here on.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: ctrl_c()?,
+            quit: ctrl_break()?,
+            close: ctrl_close()?,
+            logoff: ctrl_logoff()?,
+            shutdown: ctrl_shutdown()?,
+        })
+    }
+
+    /// Waits for the next event. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.quit.recv() => Signal::Quit,
+            _ = self.close.recv() => Signal::HangUp,
+            _ = self.logoff.recv() => Signal::Terminate,
+            _ = self.shutdown.recv() => Signal::Terminate,
+        }
+    }
+}
+
+/// Does nothing: no console event asks for a pause.
+pub(super) fn pause() {}
