@@ -1,5 +1,8 @@
-//! Collects the boards' files, `firmware/boards/<family>/<board>.toml`, into the list that `src/board.rs` includes. A
-//! file with an error stops the build with a message that names it.
+//! Collects the boards' files into the list that `src/board.rs` includes. A file with an error stops the build with a
+//! message that names it.
+//!
+//! In waft's source they are `firmware/boards/<family>/<board>.toml`. The package of this crate has a copy of each in
+//! `boards`, made by cargo from the links in that folder; every board must have one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +14,17 @@ mod description;
 
 use description::Description;
 
-const FOLDER: &str = "../firmware/boards";
+/// The boards of waft's source.
+const SOURCE: &str = "../firmware/boards";
+/// The links to their files, or the copies in the package of this crate.
+const PACKAGED: &str = "boards";
 /// Other files in these folders whose names end in `.toml`.
 const OTHERS: [&str; 3] = ["Cargo", "memory", "rustfmt"];
 
 fn main() {
-    println!("cargo::rerun-if-changed={FOLDER}");
-    match gather() {
+    let is_source = Path::new(SOURCE).is_dir();
+    println!("cargo::rerun-if-changed={}", if is_source { SOURCE } else { PACKAGED });
+    match gather(is_source) {
         Ok(boards) => {
             let out =
                 PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for a build script")).join("boards.rs");
@@ -28,14 +35,19 @@ fn main() {
 }
 
 /// The descriptions of all boards, by name.
-fn gather() -> Result<BTreeMap<String, String>, String> {
+fn gather(is_source: bool) -> Result<BTreeMap<String, String>, String> {
     let mut boards = BTreeMap::new();
-    for path in files().map_err(|error| format!("{FOLDER}: {error}"))? {
+    let found = if is_source { files_in_source() } else { files_in(Path::new(PACKAGED)) };
+    for path in found.map_err(|error| format!("the boards' files: {error}"))? {
         let failed = |problem: String| format!("{}: {}", path.display(), problem.replace('\n', " "));
         let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
         let board = Description::parse(&text).map_err(failed)?;
-        if path.file_stem().is_none_or(|stem| stem != board.name.as_str()) {
+        let file = format!("{}.toml", board.name);
+        if path.file_name().is_none_or(|name| name != file.as_str()) {
             return Err(failed(format!("a file is named after its board, {}", board.name)));
+        }
+        if Path::new(PACKAGED).join(&file).symlink_metadata().is_err() {
+            return Err(failed(format!("the package needs a link to this file, host/{PACKAGED}/{file}")));
         }
         if boards.insert(board.name.clone(), text).is_some() {
             return Err(failed(format!("another family has a board {} too", board.name)));
@@ -44,17 +56,21 @@ fn gather() -> Result<BTreeMap<String, String>, String> {
     Ok(boards)
 }
 
-fn files() -> io::Result<Vec<PathBuf>> {
+fn files_in_source() -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for family in fs::read_dir(FOLDER)? {
+    for family in fs::read_dir(SOURCE)? {
         let family = family?.path();
         if family.is_dir() {
-            for file in fs::read_dir(family)? {
-                found.extend(Some(file?.path()).filter(|path| is_board(path)));
-            }
+            found.extend(files_in(&family)?);
         }
     }
     Ok(found)
+}
+
+/// The boards' files in a folder.
+fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(folder)?.map(|file| file.map(|file| file.path()));
+    paths.filter(|path| path.as_ref().map_or(true, |path| is_board(path))).collect()
 }
 
 fn is_board(path: &Path) -> bool {
