@@ -50,7 +50,7 @@ impl Material {
     }
 }
 
-/// The same keys each time: a benchmark may seal twice with them, since nobody gets the chunks.
+/// The same keys each time: a benchmark may seal twice with them, since the chunks are discarded.
 fn keys() -> StreamKeys {
     let key = TransferKey::parse("0123-4567-89AB-CDEF").expect("well-formed");
     Schedule::new(&Secret::typed(&key, &[0; 32], 1), &Transcript::file(&[])).into_stream().0

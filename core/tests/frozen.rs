@@ -27,7 +27,7 @@ fn check_variants<T: Serialize + DeserializeOwned + PartialEq + Debug>(frozen: &
     for (number, (value, bytes)) in frozen.iter().enumerate() {
         assert_eq!(encode(value), *bytes, "{value:?}");
         assert_eq!(postcard::from_bytes::<T>(bytes).as_ref(), Ok(value), "{bytes:02x?}");
-        assert_eq!(usize::from(bytes[0]), number, "{value:?} stands in another row");
+        assert_eq!(usize::from(bytes[0]), number, "{value:?} belongs in another row");
     }
     // Enough zeros for the fields of any variant. A larger number would need a second byte.
     let mut bytes = [0; 512];

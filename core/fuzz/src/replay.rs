@@ -110,7 +110,7 @@ fn run_side<T>(
     }
 }
 
-/// The length of the frame at the start of `bytes`, or of its part that is there.
+/// The length of the frame at the start of `bytes`, or of the part of it that `bytes` contains.
 fn frame_length(bytes: &[u8]) -> usize {
     let length = |header: &[u8; 4]| 4 + u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
     bytes.first_chunk().map_or(bytes.len(), length).min(bytes.len())

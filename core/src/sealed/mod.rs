@@ -67,7 +67,7 @@
 //! file.extend(frame::Header::encode(Kind::Chunk, length));
 //! file.extend(&chunk[..length]);
 //!
-//! // Open: the commitment tells a wrong key before anything is written.
+//! // Open: the commitment reveals a wrong key before anything is written.
 //! let (start, rest) = file.split_first_chunk::<START>().unwrap();
 //! let (header_bytes, rest) = rest.split_at(header_len(start).unwrap());
 //! let header = Header::decode(header_bytes).unwrap();

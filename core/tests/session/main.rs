@@ -286,10 +286,10 @@ fn a_receiver_gives_up_on_a_sender_that_is_silent_in_the_middle_of_a_record() {
         std::future::pending::<()>().await;
     };
     let Either::First(end) = run(&clock, select(receiving.receive::<SoftCipher>(&mut receiver_link), half)) else {
-        unreachable!("the sender never ends by itself");
+        unreachable!("the sender does not end before the receiver");
     };
     assert_eq!((end, clock.now()), (Err(SessionError::TimedOut), IDLE_MS));
-    assert!(!receiver_link.written.is_empty(), "the sender is told why");
+    assert!(!receiver_link.written.is_empty(), "the sender gets the reason");
 }
 
 #[test]

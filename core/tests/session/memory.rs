@@ -33,7 +33,7 @@ fn a_lost_receipt_is_sent_again() {
 fn a_lost_receipt_is_sent_again_even_if_the_store_no_longer_has_it() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(UNKNOWN));
-    // As in a target that has other files as well, from which the committed ones can no longer be distinguished.
+    // As in a target that has other files, too, from which the committed ones can no longer be distinguished.
     let committed = std::mem::take(&mut fixture.store.committed);
     fixture.store.staged.clear();
     let (sender, receiver) = fixture.connect();

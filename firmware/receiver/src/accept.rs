@@ -54,22 +54,22 @@ pub(crate) struct ActiveSession {
     since: u64,
     /// The processor time that it used, in milliseconds.
     worked: Cell<u64>,
-    authenticated: Cell<bool>,
+    is_authenticated: Cell<bool>,
 }
 
 impl ActiveSession {
     fn new(now: u64) -> Self {
-        Self { since: now, worked: Cell::new(0), authenticated: Cell::new(false) }
+        Self { since: now, worked: Cell::new(0), is_authenticated: Cell::new(false) }
     }
 
     /// Notes that the peer is authenticated as a trusted sender. From now on it keeps the session.
-    pub(crate) fn authenticated(&self) {
-        self.authenticated.set(true);
+    pub(crate) fn set_authenticated(&self) {
+        self.is_authenticated.set(true);
     }
 
     /// Completes when the peer is authenticated. It registers no waker: it is polled whenever the session is polled.
-    async fn is_authenticated(&self) {
-        poll_fn(|_| if self.authenticated.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+    async fn wait_authenticated(&self) {
+        poll_fn(|_| if self.is_authenticated.get() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Runs the session, and measures the processor time that it uses.
@@ -116,7 +116,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
         if let Either::Second(()) = over {
             socket.abort();
         }
-        match active.authenticated.get() {
+        match active.is_authenticated.get() {
             true => self.budget.succeeded(source),
             false => self.budget.failed(source, active.worked.get(), self.clock.now()),
         }
@@ -156,7 +156,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     /// kept this board waiting for long enough, and another connection waits.
     async fn accept_beside(&mut self, active: &ActiveSession) {
         loop {
-            if active.authenticated.get() {
+            if active.is_authenticated.get() {
                 self.yields = 0;
                 self.refuse_waiting(ClearRefusal::Busy).await;
                 self.advance(IDLE_MS).await;
@@ -170,7 +170,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
                     left => left,
                 },
             };
-            select(self.advance(patience), active.is_authenticated()).await;
+            select(self.advance(patience), active.wait_authenticated()).await;
         }
     }
 

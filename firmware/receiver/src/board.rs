@@ -5,7 +5,7 @@
 //! [`Board`], with the sockets and the clock of Embassy and with ciphers in software.
 //!
 //! Firmware that reads its identity from an identity image, and its random numbers from a seed in flash, calls
-//! [`Startup::prepare`] when it starts. The other types of this module tell the operator how the board is doing:
+//! [`Startup::prepare`] when it starts. The other types of this module report the state of the board to the operator:
 //! [`Load`], [`Stack`], [`StartReason`] and [`StartupError`].
 
 use core::fmt::Display;

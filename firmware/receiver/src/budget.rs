@@ -14,7 +14,7 @@ const FULL_MS: u64 = 6_000;
 const RESERVE_MS: u64 = 2_000;
 /// The charge for each millisecond of processor time that a failure used, in milliseconds.
 const PRICE: u64 = 2;
-/// The longest time that is charged, in milliseconds, so that a board that was delayed by something else recovers soon.
+/// The longest time that is charged, in milliseconds, so that a board that was delayed by something else recovers quickly.
 const CHARGED_MS: u64 = 1_000;
 /// A failure is forgotten after this time, in milliseconds.
 const FORGET_MS: u64 = 60_000;

@@ -45,7 +45,7 @@ impl<I: Read + Write> Console<I> {
 impl<B: Board, I: Read + Write> Operator<B> for Console<I> {
     async fn run(&mut self, control: &Control<'_, B>) -> ! {
         let terminal = &mut self.terminal;
-        Dialogue { terminal, control, peer: None, failed: false, held: None }.run().await
+        Dialogue { terminal, control, peer: None, has_read_failed: false, held: None }.run().await
     }
 }
 
@@ -56,7 +56,7 @@ struct Dialogue<'c, 'a, I, B: Board> {
     /// The sender of the running session.
     peer: Option<&'a TrustedSender>,
     /// Whether the last read from the terminal failed.
-    failed: bool,
+    has_read_failed: bool,
     /// The folder that the user keeps with `hold`.
     held: Option<Folder<'a, B::Mutex, B::Flash>>,
 }
@@ -73,13 +73,13 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             match select(self.control.next(), self.next_byte()).await {
                 Either::First(notice) => self.show(notice).await,
                 Either::Second(Some(byte)) => {
-                    self.failed = false;
+                    self.has_read_failed = false;
                     if self.terminal.take(byte, &mut line).await {
                         self.execute_line(&line).await;
                         line.wipe();
                     }
                 }
-                Either::Second(None) => self.failed = true,
+                Either::Second(None) => self.has_read_failed = true,
             }
         }
     }
@@ -87,7 +87,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     /// Reads the next byte that the user types, or returns `None` if the read failed. While a key is checked, input
     /// stays unread, because it may be the next key. Cancel-safe.
     async fn next_byte(&mut self) -> Option<u8> {
-        if self.failed {
+        if self.has_read_failed {
             // A single error passes with the next byte. If all reads fail, the pause leaves the processor to other
             // tasks.
             let clock = self.control.clock();
@@ -107,8 +107,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             }
             Err(error) => self.explain(error).await,
         }
-        if let Some(trouble) = self.control.slots().trouble() {
-            self.terminal.print(text::trouble(trouble)).await;
+        if let Some(error) = self.control.slots().journal_error() {
+            self.terminal.print(text::journal_error(error)).await;
         }
         self.terminal.print(format_args!("Started: {}.", text::start(self.control.start()))).await;
         self.terminal.print("Type `help` for what can be typed.").await;

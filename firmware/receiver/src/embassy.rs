@@ -1,7 +1,7 @@
 //! Implementations of the board's traits that all boards on Embassy share: TCP by embassy-net, and time by
 //! embassy-time.
 //!
-//! embassy-net's `TcpSocket` does not meet the contract of [`Socket`] by itself: its `wait_read_ready` misses the end
+//! embassy-net's `TcpSocket` alone does not meet the contract of [`Socket`]: its `wait_read_ready` misses the end
 //! of a connection, its `accept` fails when it is called again, and its `flush` waits for the peer.
 
 mod driver;
@@ -39,7 +39,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The network settings of an identity, for embassy-net. Without an identity (`None`) the board uses DHCP, so that it
-/// can tell senders that it is not provisioned.
+/// can refuse senders as *not provisioned*.
 pub fn config(network: Option<&Network>) -> Config {
     let Some(network) = network else { return Config::dhcpv4(DhcpConfig::default()) };
     match network.address {
@@ -162,7 +162,7 @@ impl Write for TcpPort<'_> {
         self.socket.write(bytes).await
     }
 
-    /// Does nothing, because the stack sends by itself. [`close`](Socket::close) waits for data that has to arrive.
+    /// Does nothing, because the stack sends without being asked. [`close`](Socket::close) waits until the data arrived.
     async fn flush(&mut self) -> Result<(), Error> {
         Ok(())
     }

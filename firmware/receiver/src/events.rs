@@ -44,7 +44,7 @@ pub enum Event {
 }
 
 /// The events for the tasks of the application. The receiver never waits for a task: if more than four events wait, the
-/// oldest is dropped, and [`Subscriber::next`] tells the task how many it missed. So an event is only a hint.
+/// oldest is dropped, and the task gets [`Event::Missed`]. So an event is only a hint.
 /// [`Slots::changed`](crate::slots::Slots::changed) misses no folder.
 pub struct Events<M: RawMutex>(PubSubChannel<M, Event, QUEUE, SUBSCRIBERS, 0>);
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_subscriber_gets_the_newest_events_and_is_told_how_many_it_missed() {
+    fn every_subscriber_gets_the_newest_events_and_the_number_of_missed_ones() {
         let events = Events::<NoopRawMutex>::new();
         let event = |received| Event::Receiving { received, total: 100 };
         let (mut slow, mut fast) = (events.subscribe().unwrap(), events.subscribe().unwrap());

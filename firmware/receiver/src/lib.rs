@@ -40,7 +40,7 @@
 //!     receiver.run(sockets, &mut Console::new(line)).await
 //! }
 //!
-//! /// Applies each folder, beginning with the one that is there.
+//! /// Applies each folder, beginning with the current one.
 //! async fn apply<F: NorFlash>(slots: &Slots<'_, NoopRawMutex, F>) -> Result<(), ReadError> {
 //!     let mut generation = 0;
 //!     loop {
@@ -66,8 +66,8 @@
 //!
 //! # What an application decides
 //!
-//! An application may look at a folder before it is committed, and reject it: the sender sees the number of the reason.
-//! It may go back to the folder before, and pause receiving:
+//! An application may examine a folder before it is committed, and reject it: the sender sees the number of the reason.
+//! It may go back to the previous folder, and pause receiving:
 //!
 //! ```
 //! use embassy_sync::blocking_mutex::raw::RawMutex;
@@ -85,9 +85,9 @@
 //!     }
 //! }
 //!
-//! /// Goes back, for example if the application does not run well with the new folder.
+//! /// Goes back, for example if the application fails with the new folder.
 //! async fn go_back<M: RawMutex, F: NorFlash>(slots: &Slots<'_, M, F>) -> Result<(), RevertError> {
-//!     // Senders hear that the receiver is busy, until this is dropped.
+//!     // Until this is dropped, senders are refused as busy.
 //!     let pause = slots.pause();
 //!     pause.idle().await;
 //!     slots.revert().await
@@ -106,7 +106,7 @@
 //! 5. [`operator`]: what shows the code and takes the key. `console` is one on a serial line.
 //! 6. [`events`]: what happens in sessions, for tasks of the application.
 //! 7. [`tls`]: turns a TCP connection into a secured [`Link`](waft_core::session::Link) to a trusted sender. The receiver
-//!    uses it by itself. A chip with units for AES or SHA-256 brings its own cipher [`Suite`](tls::suite::Suite), and its
+//!    passes every connection through it. A chip with units for AES or SHA-256 brings its own cipher [`Suite`](tls::suite::Suite), and its
 //!    own [`Cipher`](board::Cipher) for the sealed stream.
 //!
 //! What is not used takes no flash: the console, the seed, the identity image, reviews, and ciphers in software.

@@ -1,4 +1,4 @@
-//! What shows the receiver to a user, and takes the user's answers: a serial console, a display with buttons, a page of
+//! The user interface of a board: shows the receiver's state to a user, and takes the user's answers: a serial console, a display with buttons, a page of
 //! a web server.
 //!
 //! ```text
@@ -69,9 +69,9 @@ use crate::tls::error::HandshakeError;
 pub(crate) use session::SessionOperator;
 pub(crate) use state::OperatorState;
 
-/// Shows the receiver to a user, and takes the user's answers.
+/// A user interface: shows the receiver's state to a user, and takes the user's answers.
 pub trait Operator<B: Board> {
-    /// Runs beside the sessions of the receiver, in the same task. Drops when [`Receiver::run`] is dropped.
+    /// Runs beside the sessions of the receiver, in the same task. It is dropped with [`Receiver::run`].
     ///
     /// [`Receiver::run`]: crate::Receiver::run
     async fn run(&mut self, control: &Control<'_, B>) -> !;
@@ -87,7 +87,7 @@ impl<B: Board> Operator<B> for NoOperator {
     }
 }
 
-/// Something to show to the user.
+/// A message for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
@@ -110,15 +110,15 @@ pub enum Notice {
         /// Why the last one was refused.
         last: HandshakeError,
     },
-    /// This number of notices was dropped, because the operator did not take them in time. The states of which they
-    /// told, such as the code, are not lost.
+    /// This number of notices was dropped, because the operator did not take them in time. The state that they announced,
+    /// such as the code, is not lost.
     Dropped(u32),
 }
 
 /// A request for the key that the sender shows to its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRequest {
-    /// The folder for which the key is.
+    /// The offered folder that the key belongs to.
     pub offered: Offered,
     /// The number of attempts left, if the last key was wrong.
     pub tries_left: Option<u8>,
@@ -158,7 +158,7 @@ pub struct Control<'a, B: Board> {
 
 impl<'a, B: Board> Control<'a, B> {
     /// Waits for the next notice. Cancel-safe. The receiver never waits for the operator: if too many notices wait, the
-    /// oldest is dropped, and [`Notice::Dropped`] tells of it.
+    /// oldest is dropped, and [`Notice::Dropped`] reports it.
     pub async fn next(&self) -> Notice {
         self.state.next(self.clock).await
     }
@@ -237,12 +237,12 @@ impl<'a, B: Board> Control<'a, B> {
         self.clock
     }
 
-    /// Forgets the committed folder, and any folder that the [`Trouble`](crate::slots::Trouble) may hide.
+    /// Forgets the committed folder, and any folder that the [`JournalError`](crate::slots::JournalError) may hide.
     pub async fn forget(&self) -> Result<(), ChangeError> {
         self.change(async { self.slots.forget().await.map_err(|_| ChangeError::Flash) }).await
     }
 
-    /// Forgets how new the newest folder of each sender was, so that each sender may send an older one.
+    /// Forgets when the newest folder of each sender was created, so that each sender may send an older one.
     pub async fn reset_guard(&self) -> Result<(), ChangeError> {
         self.change(async { self.slots.reset_guard().await.map_err(|_| ChangeError::Flash) }).await
     }

@@ -55,7 +55,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use format::{BASE, Base, CELL, Lack};
+use format::{BASE, Base, BaseError, CELL};
 
 pub use format::{PROVISIONED, provisioned};
 
@@ -138,12 +138,12 @@ impl<F: NorFlash> Ratchet<F> {
     /// `fresh`, so a new seed requires both.
     pub async fn advance(&mut self, factory: &[u8; 32], fresh: Option<&[u8; 32]>) -> Result<Secret, SeedError> {
         let bases = [self.read_base(0).await, self.read_base(1).await];
-        let lacks = |lack| bases.iter().any(|base| base.as_ref().is_err_and(|found| *found == lack));
-        if lacks(Lack::OtherVersion) {
+        let has_error = |error| bases.iter().any(|base| base.as_ref().is_err_and(|found| *found == error));
+        if has_error(BaseError::OtherVersion) {
             return Err(SeedError::OtherVersion);
         }
-        let unreadable = lacks(Lack::Unreadable);
-        let blank = bases.each_ref().map(|base| matches!(base, Err(Lack::Blank)));
+        let unreadable = has_error(BaseError::Unreadable);
+        let blank = bases.each_ref().map(|base| matches!(base, Err(BaseError::Blank)));
         match self.live(bases).await {
             Some(Live { sector, base, used }) => match self.next_mark(sector, used..Self::MARKS).await {
                 Ok(mark) => {
@@ -156,9 +156,9 @@ impl<F: NorFlash> Ratchet<F> {
                 }
                 // The sector is full, or the flash does not keep marks in the rest of it.
                 Err(_) => {
-                    let clean = self.leave(sector).await? && blank[1 - sector];
+                    let is_clean = self.leave(sector).await? && blank[1 - sector];
                     let next = derive(NEXT, &base.seed, 0, fresh);
-                    self.begin(1 - sector, Base::new(base.sequence.wrapping_add(1), next), clean, fresh).await
+                    self.begin(1 - sector, Base::new(base.sequence.wrapping_add(1), next), is_clean, fresh).await
                 }
             },
             None if fresh.is_some() => {
@@ -170,15 +170,15 @@ impl<F: NorFlash> Ratchet<F> {
         }
     }
 
-    /// Writes a base to `sector`, and uses its first mark. `clean` means that the sector needs no erasure.
+    /// Writes a base to `sector`, and uses its first mark. `is_clean` means that the sector needs no erasure.
     async fn begin(
         &mut self,
         sector: usize,
         base: Base,
-        clean: bool,
+        is_clean: bool,
         fresh: Option<&[u8; 32]>,
     ) -> Result<Secret, SeedError> {
-        if !clean {
+        if !is_clean {
             self.erase(sector).await?;
         }
         let bytes = base.encode();
@@ -216,7 +216,7 @@ impl<F: NorFlash> Ratchet<F> {
     }
 
     /// The live base. If both sectors have one, the newer.
-    async fn live(&mut self, bases: [Result<Base, Lack>; 2]) -> Option<Live> {
+    async fn live(&mut self, bases: [Result<Base, BaseError>; 2]) -> Option<Live> {
         let mut live: Option<Live> = None;
         for (sector, base) in bases.into_iter().enumerate() {
             let Ok(base) = base else { continue };
@@ -280,20 +280,20 @@ impl<F: NorFlash> Ratchet<F> {
         }
     }
 
-    async fn read_base(&mut self, sector: usize) -> Result<Base, Lack> {
+    async fn read_base(&mut self, sector: usize) -> Result<Base, BaseError> {
         let mut bytes = Zeroizing::new([0; BASE]);
         self.read(self.sectors[sector], &mut *bytes).await?;
         Base::decode(&bytes)
     }
 
     /// Reads whole cells. Retries, because an error may be transient.
-    async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Lack> {
+    async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), BaseError> {
         for _ in 0..TRIES {
             if self.flash.read(at, bytes).await.is_ok() {
                 return Ok(());
             }
         }
-        Err(Lack::Unreadable)
+        Err(BaseError::Unreadable)
     }
 
     async fn erase(&mut self, sector: usize) -> Result<(), SeedError> {

@@ -100,7 +100,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
         self.peers.next_expiry().unwrap_or(now + REMEMBER_MS)
     }
 
-    /// Serves one connection, and tells `active` once the peer is authenticated. On boards with [`Board::wipe`], no key
+    /// Serves one connection, and marks `active` once the peer is authenticated. On boards with [`Board::wipe`], no key
     /// stays in memory once the caller has wiped this future, except those of the runs that [`PeerState`] remembers.
     pub(crate) async fn serve(
         &mut self,
@@ -124,7 +124,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
                 Ok(authenticated) => authenticated,
                 Err(error) => return self.state.count_refused(error),
             };
-        active.authenticated();
+        active.set_authenticated();
         let buffers = Buffers { frame, plain };
         own_frame(pin!(self.receive(&mut link, buffers, sender.hash))).await;
         // If the peer accepts no more data, the connection ends without `close_notify`.

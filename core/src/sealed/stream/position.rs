@@ -1,4 +1,4 @@
-//! Where a stream stands in its archive, and the nonce that follows from it.
+//! The position of a stream in its archive, and the nonce that follows from it.
 
 use crate::limits::ARCHIVE_MAX;
 use crate::sealed::cipher::NONCE;

@@ -17,7 +17,7 @@ use crate::session::receiver::store::Store;
 use crate::wire::message::{Cancel, FromReceiver, Refusal};
 
 impl<E: Environment> Receiver<'_, E> {
-    /// Receives one folder from the authenticated sender `peer`, and tells the sender the result.
+    /// Receives one folder from the authenticated sender `peer`, and reports the result to the sender.
     pub async fn receive(&mut self, link: &mut E::Link, peer: CertificateHash) -> Result<Receipt, SessionError> {
         let mut session = Session::<E> {
             channel: Channel::new(link, self.clock),

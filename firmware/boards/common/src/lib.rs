@@ -46,7 +46,7 @@ pub mod tasks;
 pub struct Map {
     /// The name of the board for `--board`.
     pub name: &'static str,
-    /// The name of the board for people.
+    /// The name of the board that is shown to users.
     pub title: &'static str,
     /// The size of the program's flash, in bytes.
     pub flash_size: u32,

@@ -1,7 +1,7 @@
 //! The report of a failure, in memory that survives a reset.
 //!
 //! ```text
-//! 0    checksum    of everything that follows; it tells a report from the noise that a power-on leaves
+//! 0    checksum    of everything that follows; it distinguishes a report from the random bytes after a power-on
 //! 4    cause
 //! 8    length of the text
 //! 12   text
@@ -87,8 +87,8 @@ impl Report {
 }
 
 impl Write for Report {
-    fn write_str(&mut self, words: &str) -> fmt::Result {
-        let places = self.text.iter_mut().skip(self.length as usize).zip(words.bytes());
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let places = self.text.iter_mut().skip(self.length as usize).zip(text.bytes());
         self.length += places.map(|(place, byte)| *place = byte).count() as u32;
         Ok(())
     }

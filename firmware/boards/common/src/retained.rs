@@ -43,7 +43,7 @@ pub struct Retained {
 }
 
 impl Retained {
-    /// Why the board started, as far as this memory tells. A chip may know better.
+    /// Why the board started, as far as this memory shows. The chip may have better information.
     pub fn start(&self) -> StartReason {
         match self.failure {
             _ if !self.was_kept => StartReason::PowerOn,

@@ -70,7 +70,7 @@ pub fn wipe_unused() {
     peak();
     let used = msp::read() as usize - OWN;
     for address in (end()..used).step_by(4) {
-        // SAFETY: nothing below the stack pointer is in use. An interrupt handler ends before the loop goes on.
+        // SAFETY: nothing below the stack pointer is in use. An interrupt handler ends before the loop continues.
         unsafe { (address as *mut u32).write_volatile(STACK_PAINT_VALUE) };
     }
 }

@@ -10,7 +10,7 @@ use crate::retained;
 
 /// A watchdog that resets the chip when nothing feeds it.
 pub trait Watchdog {
-    /// Starts the time anew.
+    /// Restarts the timeout.
     fn feed(&mut self);
 }
 

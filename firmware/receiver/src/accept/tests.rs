@@ -41,8 +41,8 @@ struct Peer {
     from: IpAddr,
     /// Whether it completes the TCP handshake.
     establishes: bool,
-    says: RefCell<VecDeque<u8>>,
-    told: RefCell<Vec<u8>>,
+    preface: RefCell<VecDeque<u8>>,
+    received: RefCell<Vec<u8>>,
     end: Cell<Option<End>>,
 }
 
@@ -74,16 +74,16 @@ impl ErrorType for TestSocket {
 impl Read for TestSocket {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         self.readable().await?;
-        let mut says = self.peer().says.borrow_mut();
-        let count = buffer.len().min(says.len());
-        buffer.iter_mut().zip(says.drain(..count)).for_each(|(place, byte)| *place = byte);
+        let mut preface = self.peer().preface.borrow_mut();
+        let count = buffer.len().min(preface.len());
+        buffer.iter_mut().zip(preface.drain(..count)).for_each(|(place, byte)| *place = byte);
         Ok(count)
     }
 }
 
 impl Write for TestSocket {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        self.peer().told.borrow_mut().extend(bytes);
+        self.peer().received.borrow_mut().extend(bytes);
         Ok(bytes.len())
     }
 
@@ -94,7 +94,7 @@ impl Write for TestSocket {
 
 impl Tcp for TestSocket {
     async fn readable(&mut self) -> Result<(), Infallible> {
-        poll_fn(|_| if self.peer().says.borrow().is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }).await
+        poll_fn(|_| if self.peer().preface.borrow().is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }).await
     }
 }
 
@@ -157,10 +157,10 @@ impl<const N: usize> Fixture<N> {
     }
 
     /// Lets a peer begin to connect and, if it `establishes` the connection, send these bytes.
-    fn arrives(&self, last: u8, establishes: bool, says: &[u8]) -> Rc<Peer> {
-        let says = RefCell::new(says.iter().copied().collect());
+    fn arrives(&self, last: u8, establishes: bool, preface: &[u8]) -> Rc<Peer> {
+        let preface = RefCell::new(preface.iter().copied().collect());
         let from = [192, 0, 2, last].into();
-        let peer = Rc::new(Peer { from, establishes, says, told: RefCell::default(), end: Cell::default() });
+        let peer = Rc::new(Peer { from, establishes, preface, received: RefCell::default(), end: Cell::default() });
         self.arriving.borrow_mut().push_back(peer.clone());
         peer
     }
@@ -236,7 +236,7 @@ fn a_session_that_is_authenticated_costs_nothing() {
         let clock = fixture.clock;
         let session = async |_: &mut TestSocket, active: &ActiveSession| {
             clock.0.update(|now| now + 500);
-            active.authenticated();
+            active.set_authenticated();
         };
         assert!(poll_once(fixture.backlog.serve(at, session)).is_ready());
     }
@@ -269,12 +269,12 @@ fn those_with_failures_make_room_for_one_without() {
     assert_eq!(fixture.next(), None);
     let third = fixture.connects(STRANGER);
     assert_eq!(fixture.next(), None);
-    assert_eq!(*third.told.borrow(), ClearRefusal::Busy.to_bytes());
+    assert_eq!(*third.received.borrow(), ClearRefusal::Busy.to_bytes());
     assert!(strangers.iter().all(|peer| peer.end.get().is_none()), "equals make no room");
     fixture.passes(GRACE_MS);
     let turned = fixture.connects(SENDER);
     assert_eq!(fixture.next(), None);
-    assert_eq!(*turned.told.borrow(), ClearRefusal::Busy.to_bytes());
+    assert_eq!(*turned.received.borrow(), ClearRefusal::Busy.to_bytes());
     assert_eq!(strangers.iter().filter(|peer| peer.end.get() == Some(End::Reset)).count(), 1);
     // The sender tries again.
     let sender = fixture.connects(SENDER);
@@ -408,7 +408,7 @@ fn the_work_of_this_board_is_not_the_peers_delay() {
 }
 
 #[test]
-fn patience_begins_anew_after_an_authenticated_session() {
+fn an_authenticated_session_resets_the_patience() {
     let mut fixture = Fixture::new();
     for round in 0..4 {
         fixture.connects(STRANGER);
@@ -418,7 +418,7 @@ fn patience_begins_anew_after_an_authenticated_session() {
             let at = fixture.next().expect("the other one waits");
             let mut is_polled = false;
             let session = async |_: &mut TestSocket, active: &ActiveSession| {
-                active.authenticated();
+                active.set_authenticated();
                 // The next poll comes after the other connections were looked at.
                 poll_fn(|_| if core::mem::replace(&mut is_polled, true) { Poll::Ready(()) } else { Poll::Pending })
                     .await;
@@ -441,16 +441,16 @@ fn those_that_wait_hear_busy_as_soon_as_a_peer_is_authenticated() {
     let is_authenticated = Cell::new(false);
     let session = async |_: &mut TestSocket, active: &ActiveSession| {
         poll_fn(|_| if is_authenticated.get() { Poll::Ready(()) } else { Poll::Pending }).await;
-        active.authenticated();
+        active.set_authenticated();
         pending().await
     };
     let mut served = pin!(fixture.backlog.serve(at, session));
     for authenticated in [false, true] {
         is_authenticated.set(authenticated);
         assert!((0..5).all(|_| poll_once(served.as_mut()).is_pending()));
-        assert_eq!(!other.told.borrow().is_empty(), authenticated);
+        assert_eq!(!other.received.borrow().is_empty(), authenticated);
     }
-    assert_eq!(*other.told.borrow(), ClearRefusal::Busy.to_bytes());
+    assert_eq!(*other.received.borrow(), ClearRefusal::Busy.to_bytes());
 }
 
 #[test]
@@ -488,7 +488,7 @@ fn now_and_then_a_peer_has_longer() {
         fixture.connects(STRANGER);
         fixture.connects(SENDER);
         *took = fixture.keeps_waiting(10_000).expect("another waits");
-        // The session of the other peer ends by itself; afterwards the budget recovers what was charged.
+        // The session of the other peer ends without a reset; afterwards the budget recovers what was charged.
         fixture.fails(0);
         fixture.passes(10_000);
     }

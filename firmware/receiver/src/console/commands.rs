@@ -97,7 +97,11 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     async fn status(&mut self) {
         self.print_identity().await;
         match self.control.slots().folder() {
-            None => self.terminal.print(self.control.slots().trouble().map_or("Folder: none", text::trouble)).await,
+            None => {
+                self.terminal
+                    .print(self.control.slots().journal_error().map_or("Folder: none", text::journal_error))
+                    .await
+            }
             Some(folder) => {
                 let (files, bytes) = (Files(folder.files()), Bytes(folder.bytes().into()));
                 let generation = folder.generation();
@@ -259,8 +263,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     }
 
     async fn print_no_folder(&mut self) {
-        let trouble = self.control.slots().trouble();
-        self.terminal.print(trouble.map_or("There is no folder.", text::trouble)).await;
+        let error = self.control.slots().journal_error();
+        self.terminal.print(error.map_or("There is no folder.", text::journal_error)).await;
     }
 
     async fn print_read_error(&mut self, error: ReadError) {

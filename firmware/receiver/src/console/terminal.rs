@@ -28,16 +28,16 @@ const ESCAPE: u8 = 0x1B;
 pub(super) struct Terminal<I> {
     io: I,
     /// Whether we echo input. We do not if the other end edits whole lines and shows them itself.
-    echo: bool,
+    has_echo: bool,
     /// The text that is being written.
     line: String<TEXT>,
     typed: Vec<u8, LINE>,
     /// Whether the input exceeds the longest line.
-    overlong: bool,
+    is_overlong: bool,
     /// The prompt in the last line of the screen, if it is shown.
     prompt: Option<&'static str>,
     /// Whether the last byte was a carriage return. A line feed after it does not end another line.
-    returned: bool,
+    is_after_return: bool,
     escape: Escape,
 }
 
@@ -82,9 +82,9 @@ fn wipe(typed: &mut Vec<u8, LINE>) {
 }
 
 impl<I: Read + Write> Terminal<I> {
-    pub(super) fn new(io: I, echo: bool) -> Self {
+    pub(super) fn new(io: I, has_echo: bool) -> Self {
         let (line, typed, escape) = (String::new(), Vec::new(), Escape::None);
-        Self { io, echo, line, typed, overlong: false, prompt: None, returned: false, escape }
+        Self { io, has_echo, line, typed, is_overlong: false, prompt: None, is_after_return: false, escape }
     }
 
     /// Reads a byte, or returns `None` if the read failed or nothing is connected. Later reads are not affected.
@@ -103,7 +103,7 @@ impl<I: Read + Write> Terminal<I> {
         if !self.ends_line(byte).await {
             return false;
         }
-        if core::mem::take(&mut self.overlong) {
+        if core::mem::take(&mut self.is_overlong) {
             wipe(&mut self.typed);
             self.print(format_args!("That line is too long: more than {LINE} bytes.")).await;
             return false;
@@ -158,7 +158,7 @@ impl<I: Read + Write> Terminal<I> {
 
     /// Shows the prompt and the unfinished input, unless they are on the screen already.
     pub(super) async fn prompt(&mut self, prompt: &'static str) {
-        if self.echo && self.prompt != Some(prompt) {
+        if self.has_echo && self.prompt != Some(prompt) {
             self.clear().await;
             self.put(prompt).await;
             let _ = self.io.write_all(&self.typed).await;
@@ -176,7 +176,7 @@ impl<I: Read + Write> Terminal<I> {
 
     /// Ends a line, and yields, so that long output does not block other tasks.
     pub(super) async fn end(&mut self) {
-        self.put(if self.echo { "\r\n" } else { "\n" }).await;
+        self.put(if self.has_echo { "\r\n" } else { "\n" }).await;
         yield_now().await;
     }
 
@@ -186,12 +186,12 @@ impl<I: Read + Write> Terminal<I> {
     }
 
     async fn ends_line(&mut self, byte: u8) -> bool {
-        let after_return = core::mem::replace(&mut self.returned, byte == b'\r');
+        let follows_return = core::mem::replace(&mut self.is_after_return, byte == b'\r');
         if self.is_escape(byte) {
             return false;
         }
         match byte {
-            b'\n' if after_return => return false,
+            b'\n' if follows_return => return false,
             b'\r' | b'\n' => {
                 if self.prompt.take().is_some() {
                     self.put("\r\n").await;
@@ -201,11 +201,11 @@ impl<I: Read + Write> Terminal<I> {
             BACKSPACE | DELETE => self.delete_last().await,
             CTRL_C | CTRL_U => {
                 wipe(&mut self.typed);
-                self.overlong = false;
+                self.is_overlong = false;
                 self.clear().await;
             }
-            b' '..=b'~' | 0x80.. if self.typed.push(byte).is_err() => self.overlong = true,
-            b' '..=b'~' | 0x80.. if self.echo => {
+            b' '..=b'~' | 0x80.. if self.typed.push(byte).is_err() => self.is_overlong = true,
+            b' '..=b'~' | 0x80.. if self.has_echo => {
                 let _ = self.io.write_all(&[byte]).await;
             }
             _ => {}
@@ -220,7 +220,7 @@ impl<I: Read + Write> Terminal<I> {
         self.typed[last..].zeroize();
         self.typed.truncate(last);
         match is_narrow {
-            true if self.echo => self.put("\x08 \x08").await,
+            true if self.has_echo => self.put("\x08 \x08").await,
             // Only the terminal knows the width of other characters, so the whole line is drawn again.
             _ => self.clear().await,
         }

@@ -11,7 +11,7 @@ use crate::board::StartReason;
 use crate::entropy::Sources;
 use crate::identity::IdentityError;
 use crate::seed::SeedError;
-use crate::slots::Trouble;
+use crate::slots::JournalError;
 use crate::tls::error::{HandshakeError, LinkError};
 
 /// A number of bytes in readable units. It avoids floating point, which would take 10 KiB of a board's flash.
@@ -167,12 +167,12 @@ pub(super) fn identity(error: IdentityError) -> &'static str {
 }
 
 /// Why no folder is shown and none is received.
-pub(super) fn trouble(trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::Unreadable => {
+pub(super) fn journal_error(error: JournalError) -> &'static str {
+    match error {
+        JournalError::Unreadable => {
             "The flash cannot be read, so nothing is received. Restart the board to try again, or type `forget yes` to give up the folder."
         }
-        Trouble::OtherLayout => {
+        JournalError::OtherLayout => {
             "Another firmware wrote the folder here, so nothing is received. Flash that firmware to use the folder, or type `forget yes` to give it up."
         }
     }

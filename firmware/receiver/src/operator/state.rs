@@ -1,7 +1,7 @@
 //! The state that a session and the operator share: notices for the user, and the key that the user types.
 //!
-//! A session never waits for the operator: if the queue is full, the oldest notice is dropped, and the operator is told
-//! the number of dropped ones. Progress never replaces another notice. The code and the request for a key must not be
+//! A session never waits for the operator: if the queue is full, the oldest notice is dropped, and
+//! [`Notice::Dropped`] reports the number of dropped ones. Progress never replaces another notice. The code and the request for a key must not be
 //! lost, so they are state, and notices only announce them. The number of refused peers is state as well, so that
 //! untrusted peers cannot displace other notices.
 
@@ -84,8 +84,9 @@ impl OperatorState {
         self.clean_queue();
     }
 
-    /// Overwrites the memory of the queue once it is empty. A notice is shorter than its place, and what moves it there
-    /// copies the bytes behind it as well: during a session they may be keys that the session left on the stack.
+    /// Overwrites the memory of the queue once it is empty. Most notices are shorter than their place in the queue, and
+    /// moving one there also copies the bytes after it: during a session these may be keys that the session left on the
+    /// stack.
     #[inline(never)]
     fn clean_queue(&self) {
         if !self.notices.is_empty() || !self.is_dirty.replace(false) {
@@ -178,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// A clock that stands still.
+    /// A clock that does not advance.
     struct Stopped;
 
     impl Clock for Stopped {

@@ -34,7 +34,7 @@ pub(super) struct Base {
 
 /// Why there is no base.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lack {
+pub(super) enum BaseError {
     /// The sector is blank.
     Blank,
     /// The sector contains something else.
@@ -79,20 +79,20 @@ impl Base {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8; BASE]) -> Result<Self, Lack> {
+    pub(super) fn decode(bytes: &[u8; BASE]) -> Result<Self, BaseError> {
         if bytes.iter().all(|byte| *byte == 0xFF) {
-            return Err(Lack::Blank);
+            return Err(BaseError::Blank);
         }
         if bytes[..4] == FIRST && is_closed(&bytes[..FIRST_CRC + 4]) {
             return Ok(Self { is_of_the_first_version: true, ..Self::read(&bytes[4..]) });
         }
         if bytes[..8] != MAGIC || !is_closed(&bytes[..BODY]) {
-            return Err(Lack::Damaged);
+            return Err(BaseError::Damaged);
         }
         match bytes[8] == VERSION {
-            false => Err(Lack::OtherVersion),
+            false => Err(BaseError::OtherVersion),
             true if is_closed(bytes) => Ok(Self::read(&bytes[BODY..])),
-            true => Err(Lack::Damaged),
+            true => Err(BaseError::Damaged),
         }
     }
 

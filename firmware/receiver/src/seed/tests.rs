@@ -57,8 +57,8 @@ fn lost(mut flash: Flash) {
     let before = flash.bytes;
     assert_eq!(boot(&mut flash, None), Err(SeedError::Lost));
     assert_eq!(flash.bytes, before, "nothing is written");
-    let anew = boot(&mut flash, Some(&[9; 32])).unwrap();
-    assert_ne!(anew, boot(&mut flash, None).unwrap());
+    let new_seed = boot(&mut flash, Some(&[9; 32])).unwrap();
+    assert_ne!(new_seed, boot(&mut flash, None).unwrap());
 }
 
 #[test]

@@ -5,9 +5,9 @@
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::Trouble;
+use super::JournalError;
 use super::area::{Area, Slot};
-use super::record::{self, CELL, Head, Lack, RECORD_MAX, Record};
+use super::record::{self, CELL, CellError, Head, RECORD_MAX, Record};
 use super::state::State;
 
 /// The cell in which a block holds a copy of the other block's head. It is not cell 0, so no block takes it for its
@@ -15,17 +15,17 @@ use super::state::State;
 pub(super) const COPY: u32 = 1;
 /// The cells of COMMIT, the longest record.
 const COMMIT: u32 = (RECORD_MAX / CELL) as u32;
-/// The cells of SETTLED.
-const SETTLED: u32 = 1;
+/// The cells of ACK.
+const ACK: u32 = 1;
 
 /// The result of reading the journal.
 pub(super) struct Found {
     /// The live block, or `None` if the flash has no journal yet.
     pub(super) live: Option<Block>,
     /// Whether some bytes are neither blank nor a record.
-    pub(super) doubtful: bool,
+    pub(super) is_doubtful: bool,
     /// Why the journal may contain more than `live` shows.
-    pub(super) trouble: Option<Trouble>,
+    pub(super) error: Option<JournalError>,
 }
 
 /// A block with a head.
@@ -39,40 +39,45 @@ pub(super) struct Block {
     pub(super) next: u32,
     /// The number of valid records after the snapshot.
     appended: u32,
-    /// Whether the last record requires a SETTLED record, which is missing.
+    /// Whether the last record requires an ACK record, which is missing.
     is_open: bool,
     /// The most severe reason why a cell holds no record.
-    lack: Lack,
+    worst: CellError,
     /// Whether invalid cells precede a valid record.
     has_gap: bool,
     /// Whether a record may exist that could not be read, and was not torn when it was written.
-    unread: bool,
+    has_unread: bool,
 }
 
 /// Reads both blocks.
 pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Found {
     let blocks = [read_block(area, 0).await, read_block(area, 1).await];
-    let lacks = |lack| blocks.iter().any(|block| block.as_ref().is_err_and(|found| *found == lack));
-    let (torn, unread, foreign) = (lacks(Lack::Torn), lacks(Lack::Unread), lacks(Lack::Foreign));
+    let has_error = |error| blocks.iter().any(|block| block.as_ref().is_err_and(|found| *found == error));
+    let (torn, unread, foreign) =
+        (has_error(CellError::Torn), has_error(CellError::Unreadable), has_error(CellError::Foreign));
     let live = live(blocks);
     let hidden = match &live {
         None => unread,
-        Some(live) => live.unread || unread && !live.is_whole(),
+        Some(live) => live.has_unread || unread && !live.is_whole(),
     };
     // A power cut during the first use of a flash may leave a block that is only partly readable as the only block.
     let hidden = hidden && !is_void(area, Slot::A).await && !is_void(area, Slot::B).await;
-    let trouble = match foreign {
-        true => Some(Trouble::OtherLayout),
-        false => hidden.then_some(Trouble::Unreadable),
+    let error = match foreign {
+        true => Some(JournalError::OtherLayout),
+        false => hidden.then_some(JournalError::Unreadable),
     };
-    Found { doubtful: torn || unread || live.as_ref().is_some_and(|live| live.lack != Lack::Blank), trouble, live }
+    Found {
+        is_doubtful: torn || unread || live.as_ref().is_some_and(|live| live.worst != CellError::Blank),
+        error,
+        live,
+    }
 }
 
 impl Block {
     fn new(index: u8, head: Head) -> Self {
-        let (is_open, lack, has_gap, unread) = (false, Lack::Blank, false, false);
+        let (is_open, worst, has_gap, has_unread) = (false, CellError::Blank, false, false);
         let (state, snapshot, next, appended) = (State::new(), 0, 1, 0);
-        Self { index, head, state, snapshot, next, appended, is_open, lack, has_gap, unread }
+        Self { index, head, state, snapshot, next, appended, is_open, worst, has_gap, has_unread }
     }
 
     fn take(&mut self, cell: u32, record: &Record) {
@@ -82,7 +87,7 @@ impl Block {
             true => self.snapshot += record.cells(),
             false => self.appended += 1,
         }
-        self.is_open = record.is_to_be_settled();
+        self.is_open = record.needs_ack();
     }
 
     /// Whether no record of the snapshot was lost.
@@ -101,8 +106,8 @@ impl Block {
         self.appended > 1
     }
 
-    /// Whether everything that readers and senders were told depends only on records that are certainly complete.
-    pub(super) fn is_settled(&self) -> bool {
+    /// Whether everything that readers and senders may know depends only on records that are certainly complete.
+    pub(super) fn is_acknowledged(&self) -> bool {
         self.is_established() && !self.is_open
     }
 }
@@ -112,7 +117,7 @@ impl Block {
 ///
 /// An established block that is not intact is being erased: a start that could not read its last record chose the older
 /// block, and was cut.
-fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
+fn live(found: [Result<Block, CellError>; 2]) -> Option<Block> {
     let (first, second) = match found {
         [Ok(first), Ok(second)] => (first, second),
         [one, other] => return one.or(other).ok(),
@@ -120,7 +125,7 @@ fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
     let (mut older, newer) = if first.head.is_older_than(&second.head) { (first, second) } else { (second, first) };
     let lost = older.next < newer.head.before.into();
     // The older block is being erased. The newer one contains what it lost.
-    older.unread |= lost && newer.lack == Lack::Unread;
+    older.has_unread |= lost && newer.worst == CellError::Unreadable;
     let counts = match lost {
         false => newer.is_established() && newer.is_intact(),
         true => newer.is_established() || newer.is_intact(),
@@ -129,11 +134,11 @@ fn live(found: [Result<Block, Lack>; 2]) -> Option<Block> {
 }
 
 /// Reads a block: its head, or else the copy of it in the other block, and all valid records.
-async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) -> Result<Block, Lack> {
+async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) -> Result<Block, CellError> {
     let head = match (read_head(area, 1 - index, COPY).await, read_head(area, index, 0).await) {
         (Ok(head), _) | (_, Ok(head)) => head,
         // The cell of the copy is blank, or contains a record of the other block.
-        (Err(Lack::Blank | Lack::Torn), Err(own)) => return Err(own),
+        (Err(CellError::Blank | CellError::Torn), Err(own)) => return Err(own),
         (Err(copy), Err(own)) => return Err(copy.max(own)),
     };
     let mut block = Block::new(index, head);
@@ -144,27 +149,27 @@ async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) 
         match read_record(area, index, cell, head.sequence).await {
             Ok(record) => {
                 // A torn record is always the last one, so these cells contained something else.
-                block.unread |= unread > 0;
+                block.has_unread |= unread > 0;
                 block.has_gap |= gap > 0;
                 (gap, unread) = (0, 0);
                 block.take(cell, &record);
                 cell += record.cells();
             }
-            Err(lack) => {
-                block.lack = block.lack.max(lack);
-                unread += u32::from(lack == Lack::Unread);
+            Err(error) => {
+                block.worst = block.worst.max(error);
+                unread += u32::from(error == CellError::Unreadable);
                 gap += 1;
                 cell += 1;
             }
         }
     }
-    // A power cut leaves at most one unreadable record: one of both SETTLED records, or a record after them.
-    let torn = if block.is_established() { COMMIT } else { SETTLED };
-    block.unread |= unread > torn;
+    // A power cut leaves at most one unreadable record: one of the two ACK records, or a record after them.
+    let torn = if block.is_established() { COMMIT } else { ACK };
+    block.has_unread |= unread > torn;
     Ok(block)
 }
 
-async fn read_head<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8, cell: u32) -> Result<Head, Lack> {
+async fn read_head<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8, cell: u32) -> Result<Head, CellError> {
     let mut bytes = [0; CELL];
     area.read(area.layout().cell(block, cell), &mut bytes).await?;
     Head::decode(area.layout(), &bytes)
@@ -176,14 +181,14 @@ async fn read_record<M: RawMutex, F: NorFlash>(
     block: u8,
     cell: u32,
     sequence: u32,
-) -> Result<Record, Lack> {
+) -> Result<Record, CellError> {
     let mut bytes = [0; RECORD_MAX];
     let layout = area.layout();
     area.read(layout.cell(block, cell), &mut bytes[..CELL]).await?;
     let cells = Record::cells_of(bytes[0]).filter(|cells| cell as usize + cells <= layout.block() as usize / CELL);
-    let Some(cells) = cells else { return Err(Lack::of(&bytes[..CELL])) };
+    let Some(cells) = cells else { return Err(CellError::of(&bytes[..CELL])) };
     area.read(layout.cell(block, cell), &mut bytes[..cells * CELL]).await?;
-    Record::decode(sequence, &bytes[..cells * CELL]).ok_or(Lack::Torn)
+    Record::decode(sequence, &bytes[..cells * CELL]).ok_or(CellError::Torn)
 }
 
 /// Whether the slot contains the mark that no folder was ever committed.

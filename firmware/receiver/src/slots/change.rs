@@ -1,4 +1,4 @@
-//! Changes of the committed folder other than a transfer: forgetting it, going back to the one before, and pauses.
+//! Changes of the committed folder other than a transfer: forgetting it, going back to the previous one, and pauses.
 
 use core::fmt;
 
@@ -11,24 +11,24 @@ use super::check;
 use super::journal::Journal;
 use super::record::{Committed, Record};
 
-/// Why there is no way back to the folder before.
+/// Why the previous folder cannot be committed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RevertError {
     /// No folder was committed before the current one, or a transfer has begun to overwrite it.
     NoFolder,
-    /// The folder before does not read back as it was committed. The current folder stays.
+    /// The previous folder does not read back as it was committed. The current folder stays.
     Damaged,
-    /// The flash failed, or the slots are not mounted yet. The current folder stays, unless a later start finds the
-    /// other one.
+    /// The flash failed, or the slots are not mounted yet. The current folder stays, unless the record was written and a
+    /// later start reads it.
     Flash,
 }
 
 impl fmt::Display for RevertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoFolder => "there is no folder before the current one",
-            Self::Damaged => "the folder before is damaged",
+            Self::NoFolder => "there is no previous folder",
+            Self::Damaged => "the previous folder is damaged",
             Self::Flash => "the flash failed",
         })
     }
@@ -55,7 +55,7 @@ impl<M: RawMutex, F> Drop for Pause<'_, M, F> {
     }
 }
 
-/// **Reads the folder before back, then writes REVERT**, then shows the folder to readers.
+/// **Reads the previous folder back, then writes REVERT**, then shows that folder to readers.
 pub(super) async fn revert<M: RawMutex, F: NorFlash>(
     slots: &Slots<'_, M, F>,
     journal: &mut Journal,
@@ -84,7 +84,7 @@ pub(super) async fn forget<M: RawMutex, F: NorFlash>(
     journal: &mut Journal,
 ) -> Result<(), StoreError> {
     let is_forgotten = journal.is_usable() && journal.committed().is_none();
-    if !is_forgotten || !journal.is_settled() {
+    if !is_forgotten || !journal.is_acknowledged() {
         journal.forget(&slots.area).await?;
         slots.show(None, None);
         journal.acknowledge(&slots.area).await;

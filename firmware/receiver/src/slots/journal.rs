@@ -1,6 +1,6 @@
 //! The journal: an append-only log of records in two blocks that are used alternately.
 //!
-//! A block begins with a snapshot of the state, followed by SETTLED, twice; appended records change the state. When the
+//! A block begins with a snapshot of the state, followed by ACK, twice; appended records change the state. When the
 //! block is full, or must not take another record, the state moves to the other block, and the old block is erased.
 //!
 //! Bytes that were torn by a power cut during a write or an erasure may read correctly on one day and not on the next.
@@ -18,8 +18,8 @@
 //! and a boot can do no more than erase, so no rule for two blocks is better.
 //!
 //! The flash may also fail to read. Unreadable does not mean empty: if the unreadable bytes may contain decisive
-//! records, there is *trouble*, and then the journal writes nothing, and no folder is shown, not even an older one. A
-//! later boot may be able to read everything again. There is trouble in these cases:
+//! records, the journal has a *journal error*: it writes nothing, and no folder is shown, not even an older one. A
+//! later boot may be able to read everything again. These are the cases:
 //!
 //! - A block is unreadable, and the other one has no head, was not finished, or looks as if its erasure had begun.
 //! - The older block lost something, and the newer one is partly unreadable.
@@ -30,12 +30,12 @@
 //! blank one. So before the first use, a mark is written to a slot. It means that nothing was ever committed here, and
 //! it is erased before a commit becomes possible.
 //!
-//! There is also trouble if a head belongs to another version of this format, or to a layout with other slots.
+//! Another journal error is a head that belongs to another version of this format, or to a layout with other slots.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::Trouble;
+use super::JournalError;
 use super::area::{Area, Fault, Slot};
 use super::blocks::{self, Block, COPY, Found, is_void};
 use super::record::{self, CELL, Committed, Head, RECORD_MAX, Record};
@@ -51,14 +51,14 @@ pub(super) struct Journal {
     /// The first free cell. For a block from an earlier boot, torn cells are not counted.
     next: u32,
     /// Whether this boot opened the live block, and completed all its writes to it so far.
-    fresh: bool,
+    is_fresh: bool,
     /// Whether all records on which the committed folder depends are certainly complete, because a later record
     /// follows.
-    settled: bool,
+    is_acknowledged: bool,
     /// Whether some bytes are neither blank nor a record.
-    doubtful: bool,
+    is_doubtful: bool,
     /// Why the journal may contain more than `state`.
-    trouble: Option<Trouble>,
+    error: Option<JournalError>,
     /// Whether the journal was read from the flash. **Before that, nothing is written.**
     is_read: bool,
 }
@@ -71,25 +71,25 @@ impl Journal {
             block: None,
             head: Head { sequence: 0, snapshot: 0, before: 0 },
             next: 0,
-            fresh: false,
-            settled: true,
-            doubtful: false,
-            trouble: None,
+            is_fresh: false,
+            is_acknowledged: true,
+            is_doubtful: false,
+            error: None,
             is_read: false,
         }
     }
 
     /// Reads the journal from the flash. Writes nothing.
     pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Self {
-        let Found { live, doubtful, trouble } = blocks::read(area).await;
+        let Found { live, is_doubtful, error } = blocks::read(area).await;
         Self {
             block: live.as_ref().map(|live| live.index),
             head: live.as_ref().map(|live| live.head).unwrap_or_default(),
             next: live.as_ref().map_or(0, |live| live.next),
-            fresh: false,
-            settled: live.as_ref().is_none_or(Block::is_settled),
-            doubtful,
-            trouble,
+            is_fresh: false,
+            is_acknowledged: live.as_ref().is_none_or(Block::is_acknowledged),
+            is_doubtful,
+            error,
             is_read: true,
             state: live.map_or(State::new(), |live| live.state),
         }
@@ -99,33 +99,33 @@ impl Journal {
         &self.state
     }
 
-    /// The committed folder. **`None` while there is trouble**, because the known folder may be an older one.
+    /// The committed folder. **`None` while there is a journal error**, because the known folder may be an older one.
     pub(super) fn committed(&self) -> Option<Committed> {
-        self.state.committed.filter(|_| self.trouble.is_none())
+        self.state.committed.filter(|_| self.error.is_none())
     }
 
     /// The committed folder, if it should be verified before it is shown.
     pub(super) fn doubtful(&self) -> Option<Committed> {
-        self.committed().filter(|_| self.doubtful)
+        self.committed().filter(|_| self.is_doubtful)
     }
 
-    /// Why the journal may contain more than the state. **While there is trouble, nothing is written, and no slot may
+    /// Why the journal may contain more than the state. **While there is such an error, nothing is written, and no slot may
     /// be erased.**
-    pub(super) fn trouble(&self) -> Option<Trouble> {
-        self.trouble
+    pub(super) fn error(&self) -> Option<JournalError> {
+        self.error
     }
 
-    /// The folder that was committed before, if nothing was written over it.
+    /// The folder that was committed before the current one, if no transfer has begun to overwrite it.
     pub(super) fn previous(&self) -> Option<Committed> {
-        self.state.previous.filter(|_| self.trouble.is_none())
+        self.state.previous.filter(|_| self.error.is_none())
     }
 
     /// Whether the journal was read, and everything in it.
     pub(super) fn is_usable(&self) -> bool {
-        self.is_read && self.trouble.is_none()
+        self.is_read && self.error.is_none()
     }
 
-    /// Drops the committed folder, and the one before, from the state. The flash only reflects this after the next
+    /// Drops the committed folder, and the previous one, from the state. The flash only reflects this after the next
     /// rotation.
     pub(super) fn drop_folders(&mut self) {
         self.state.forget();
@@ -134,9 +134,9 @@ impl Journal {
     /// **Rotates if the last record was never acknowledged, before readers see its effect**, because a torn record may
     /// be readable now and not later. Otherwise writes nothing, so neither a normal boot nor a crash loop wears the
     /// flash. After an error, the next write rotates.
-    pub(super) async fn settle<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
-        if !self.settled && self.trouble.is_none() {
-            self.settled = self.rotate(area).await.is_ok();
+    pub(super) async fn rotate_unless_acknowledged<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
+        if !self.is_acknowledged && self.error.is_none() {
+            self.is_acknowledged = self.rotate(area).await.is_ok();
         }
     }
 
@@ -146,7 +146,7 @@ impl Journal {
         area: &Area<'_, M, F>,
         record: &Record,
     ) -> Result<(), Fault> {
-        if self.trouble.is_some() || !self.is_read {
+        if self.error.is_some() || !self.is_read {
             return Err(Fault);
         }
         self.make_ready(area, record.cells()).await?;
@@ -156,23 +156,23 @@ impl Journal {
     }
 
     /// Whether the next boot will certainly read the same state.
-    pub(super) fn is_settled(&self) -> bool {
-        self.settled
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.is_acknowledged
     }
 
-    /// Appends SETTLED, which acknowledges the last record. If this fails, tries the other block. If that fails, too,
-    /// the next boot settles the journal.
+    /// Appends ACK, which acknowledges the last record. If this fails, tries the other block. If that fails, too,
+    /// the next boot rotates the journal.
     pub(super) async fn acknowledge<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
-        if self.append(area, &Record::Settled).await.is_err() {
-            let _ = self.append(area, &Record::Settled).await;
+        if self.append(area, &Record::Ack).await.is_err() {
+            let _ = self.append(area, &Record::Ack).await;
         }
     }
 
-    /// Forgets the committed folder, and whatever the trouble may hide. Once this returns `Ok`, the folder is gone;
-    /// [`acknowledge`](Self::acknowledge) then settles this.
+    /// Forgets the committed folder, and whatever the journal error may hide. Once this returns `Ok`, the folder is gone;
+    /// [`acknowledge`](Self::acknowledge) then makes sure that every later boot finds it so.
     pub(super) async fn forget<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
-        let trouble = self.trouble.take();
-        if trouble.is_some() {
+        let error = self.error.take();
+        if error.is_some() {
             // Unread records may be newer than the ones that were read, so no folder moves to the other block. No slot
             // is marked as never used either: if this fails, the folder may still exist.
             self.state.forget();
@@ -180,7 +180,7 @@ impl Journal {
         }
         let forgotten = self.append(area, &Record::Forget { generation: self.state.generation }).await;
         if forgotten.is_err() {
-            self.trouble = trouble;
+            self.error = error;
         }
         forgotten
     }
@@ -189,15 +189,15 @@ impl Journal {
     /// be torn. The same holds after a write that failed or was cancelled.
     async fn make_ready<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, cells: u32) -> Result<(), Fault> {
         let room = area.layout().block() / CELL as u32;
-        if self.fresh && self.next + cells <= room { Ok(()) } else { self.rotate(area).await }
+        if self.is_fresh && self.next + cells <= room { Ok(()) } else { self.rotate(area).await }
     }
 
     /// Moves the state to the other block. **Erases that block before use, without a blank check.** Writes the head
     /// last, because it states how many cells precede it. **Erases the older block before the newer one gets a record
-    /// with news**: if the newer one becomes unreadable, the older one must not pass for the latest state. The copy of
+    /// with new state**: if the newer one becomes unreadable, the older one must not pass for the latest state. The copy of
     /// the head in the erased block shows that the newer one exists.
     async fn rotate<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
-        self.fresh = false;
+        self.is_fresh = false;
         if self.block.is_none() {
             write_void(area).await?;
         }
@@ -214,7 +214,7 @@ impl Journal {
         area.program(layout.cell(newer, 0), &bytes).await?;
         // Two records make the block certainly live.
         for _ in 0..2 {
-            next += put(area, newer, next, sequence, &Record::Settled).await?;
+            next += put(area, newer, next, sequence, &Record::Ack).await?;
         }
         (self.block, self.head, self.next) = (Some(newer), head, next);
         area.erase(layout.cell(older, 0)).await?;
@@ -222,16 +222,16 @@ impl Journal {
         if self.state.is_void() {
             area.erase(layout.byte(Slot::B, 0)).await?;
         }
-        self.fresh = true;
+        self.is_fresh = true;
         Ok(())
     }
 
     async fn write<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, record: &Record) -> Result<(), Fault> {
         // Remains false if the write fails or its future is dropped.
-        self.fresh = false;
+        self.is_fresh = false;
         let block = self.block.expect("rotate() opened a block");
         self.next += put(area, block, self.next, self.head.sequence, record).await?;
-        self.fresh = true;
+        self.is_fresh = true;
         Ok(())
     }
 }

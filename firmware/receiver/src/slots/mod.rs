@@ -1,4 +1,4 @@
-//! The slot store: two slots for a folder on NOR flash, and a journal that tells which one is committed.
+//! The slot store: two slots for a folder on NOR flash, and a journal that records which one is committed.
 //!
 //! ```text
 //! region of a flash, whole erase blocks:
@@ -13,20 +13,20 @@
 //! +----------+-----------------+-----------+- - -+-----------------+-----------+------+
 //!
 //! a journal block: cells of 32 bytes; a record takes one to five of them (see `record`)
-//! +------+-------------------------------------------------+-----------------+-----------------------+- - - -
-//! | head | snapshot: COMMIT.. CLEAR STAMP.. BEGIN PROGRESS | SETTLED SETTLED | appended records      | blank
-//! +------+-------------------------------------------------+-----------------+-----------------------+- - - -
+//! +------+-------------------------------------------------+---------+------------------+- - - -
+//! | head | snapshot: COMMIT.. CLEAR STAMP.. BEGIN PROGRESS | ACK ACK | appended records | blank
+//! +------+-------------------------------------------------+---------+------------------+- - - -
 //!   written after its snapshot
 //!
 //! the other block: blank, except for a copy of that head in its second cell
 //!
-//! a transfer: BEGIN PROGRESS PROGRESS ... COMMIT SETTLED
-//! back to the folder before: REVERT SETTLED
+//! a transfer: BEGIN PROGRESS PROGRESS ... COMMIT ACK
+//! back to the previous folder: REVERT ACK
 //! ```
 //!
-//! A [`SlotStore`] is the [`Store`] of a session. Applications read through [`Folder`]s,
-//! which they get from [`Slots`]. Power may fail, and a write may be torn, at any instant: afterwards the slots contain
-//! either the old folder or the new one. These rules ensure that:
+//! A [`SlotStore`] is the [`Store`] of a session. Applications read through [`Folder`]s, which they get from [`Slots`].
+//! Power may fail, and a write may be torn, at any instant: afterwards the slots contain either the old folder or the
+//! new one. These rules ensure that:
 //!
 //! | rule | implemented in |
 //! |---|---|
@@ -42,8 +42,8 @@
 //! | record in this boot's journal where a transfer resumes, before erasing there | `Stage::announce` |
 //! | never erase the slot of the committed folder | `SlotStore::free_slot` |
 //! | read back and verify before COMMIT, and before REVERT | `SlotStore::verify_and_commit`, `change::revert` |
-//! | the folder before is lost with the first record of a transfer into its slot | `State::apply` |
-//! | rotate before exposing a record that was never acknowledged: COMMIT, FORGET, REVERT, CLEAR, STAMP | `Journal::settle` |
+//! | the previous folder is lost with the first record of a transfer into its slot | `State::apply` |
+//! | rotate before exposing a record that was never acknowledged: COMMIT, FORGET, REVERT, CLEAR, STAMP | `Journal::rotate_unless_acknowledged` |
 
 mod area;
 mod blocks;
@@ -88,8 +88,8 @@ use record::Committed;
 /// Why no folder is shown and none is received, although one may exist. [`SlotStore::forget`] discards what may exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Trouble {
-    /// The flash failed to read bytes that may tell where the folder is. The next start tries again.
+pub enum JournalError {
+    /// The flash failed to read bytes that may contain the record of the committed folder. The next start tries again.
     Unreadable,
     /// The journal was written by another version of the firmware, or by one whose slots have another address or size.
     /// That firmware can still read it.
@@ -118,7 +118,7 @@ struct Shared {
     /// The folder that is shown to readers.
     committed: Option<Committed>,
     /// Why another folder may exist.
-    trouble: Option<Trouble>,
+    journal_error: Option<JournalError>,
     /// The number of leases on slot A and on slot B.
     leases: [usize; 2],
     /// The tasks that wait for another folder.
@@ -136,7 +136,7 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         let capacity = flash.lock().await.capacity();
         let area = Area::new(flash, region, capacity)?;
         let waiting = MultiWakerRegistration::new();
-        let shared = Shared { committed: None, trouble: None, leases: [0; 2], waiting, reverted: 0, pauses: 0 };
+        let shared = Shared { committed: None, journal_error: None, leases: [0; 2], waiting, reverted: 0, pauses: 0 };
         let shared = BlockingMutex::new(RefCell::new(shared));
         Ok(Self { area, shared, journal: Mutex::new(Journal::unread()) })
     }
@@ -154,24 +154,24 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         {
             journal.drop_folders();
         }
-        journal.settle(&self.area).await;
-        self.show(journal.committed(), journal.trouble());
+        journal.rotate_unless_acknowledged(&self.area).await;
+        self.show(journal.committed(), journal.error());
         *locked = journal;
         Ok(())
     }
 
     /// Goes back to the folder that was committed before the current one. Readers get it as the changed folder, with the
-    /// generation that it had; the generation of the folder that is left is not used again. Every sender may send any
-    /// folder anew, also the one that is left, in a run of its own.
+    /// generation that it had; the generation of the reverted folder is not used again. Every sender may send any folder
+    /// again, including the reverted one, in a new run.
     ///
-    /// This works once: until the next commit there is no folder before. A transfer that begins to overwrite the folder
-    /// before ends the possibility, too. Waits while a session uses the slots, and reads the whole folder back first.
-    /// Power may be cut at any instant: afterwards the current folder is there, or the one before.
+    /// This works once: until the next commit there is no previous folder. It is also no longer possible once a transfer
+    /// begins to overwrite the previous folder. Waits while a session uses the slots, and reads the whole folder back
+    /// first. Power may be cut at any instant: afterwards either the current folder or the previous one is committed.
     pub async fn revert(&self) -> Result<(), RevertError> {
         change::revert(self, &mut *self.journal.lock().await, &mut [0; PIECE]).await
     }
 
-    /// Forgets the committed folder, and any folder that the trouble may hide. Current readers of the folder may
+    /// Forgets the committed folder, and any folder that the journal error may hide. Current readers of the folder may
     /// continue. Waits while a session uses the slots. Fails if the slots are not mounted yet.
     pub async fn forget(&self) -> Result<(), StoreError> {
         change::forget(self, &mut *self.journal.lock().await).await
@@ -183,8 +183,8 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         change::reset_guard(self, &mut *self.journal.lock().await).await
     }
 
-    /// Pauses receiving: until the value is dropped, senders hear that the receiver is busy, and try again for a while.
-    /// A transfer that is running goes on; [`Pause::idle`] waits for its end.
+    /// Pauses receiving: until the value is dropped, senders are refused as *busy*, and try again for a while. A running
+    /// transfer continues; [`Pause::idle`] waits for its end.
     pub fn pause(&self) -> Pause<'_, M, F> {
         self.shared(|shared| shared.pauses += 1);
         Pause { slots: self }
@@ -200,7 +200,7 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         drop(self.journal.lock().await);
     }
 
-    /// How often a folder was reverted. What is remembered about the runs of senders is void then.
+    /// How often a folder was reverted. When this changes, what is remembered about the runs of senders is no longer valid.
     pub(crate) fn reverted(&self) -> u32 {
         self.shared(|shared| shared.reverted)
     }
@@ -252,19 +252,19 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     }
 
     /// Why [`folder`](Self::folder) returns `None` although a folder may exist.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.shared(|shared| shared.trouble)
+    pub fn journal_error(&self) -> Option<JournalError> {
+        self.shared(|shared| shared.journal_error)
     }
 
-    /// Shows the folder before, after the current one was reverted.
+    /// Shows the previous folder, after the current one was reverted.
     fn show_reverted(&self, committed: Option<Committed>) {
         self.shared(|shared| shared.reverted = shared.reverted.wrapping_add(1));
         self.show(committed, None);
     }
 
-    fn show(&self, committed: Option<Committed>, trouble: Option<Trouble>) {
+    fn show(&self, committed: Option<Committed>, error: Option<JournalError>) {
         self.shared(|shared| {
-            (shared.committed, shared.trouble) = (committed, trouble);
+            (shared.committed, shared.journal_error) = (committed, error);
             shared.waiting.wake();
         });
     }

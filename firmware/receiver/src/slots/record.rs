@@ -13,8 +13,8 @@
 //!   5     1    CLEAR                                      forgets all stamps
 //!   6     1    ABANDON                                    forgets the transfer
 //!   7     1    FORGET    generation:8                     no folder is committed; generations continue from this one
-//!   8     1    SETTLED                                    the records before it were acknowledged
-//!   9     1    REVERT    generation:8                     the folder before, which has this generation, is committed again
+//!   8     1    ACK                                        the records before it were acknowledged
+//!   9     1    REVERT    generation:8                     the previous folder, which has this generation, is committed again
 //! sizes = total:4 manifest:4 entries:4 files:4
 //!
 //! head, cell 0 of a block: "WAFTSLOT" version:1 erase size:4 slot size:4 sequence:4 snapshot cells:2 cells before:2, zeros, checksum:6
@@ -106,7 +106,7 @@ pub(super) enum Record {
     Clear,
     Abandon,
     Forget { generation: u64 },
-    Settled,
+    Ack,
     Revert { generation: u64 },
 }
 
@@ -146,7 +146,7 @@ impl Record {
                 fields.put(&created.to_be_bytes());
             }
             Self::Forget { generation } | Self::Revert { generation } => fields.put(&generation.to_be_bytes()),
-            Self::Clear | Self::Abandon | Self::Settled => {}
+            Self::Clear | Self::Abandon | Self::Ack => {}
         }
         let bytes = &mut out[..self.cells() as usize * CELL];
         close(sequence, bytes);
@@ -174,14 +174,14 @@ impl Record {
             5 => Self::Clear,
             6 => Self::Abandon,
             7 => Self::Forget { generation: fields.u64()? },
-            8 => Self::Settled,
+            8 => Self::Ack,
             9 => Self::Revert { generation: fields.u64()? },
             _ => return None,
         })
     }
 
-    /// Whether readers or senders are told about the record, so that every later boot must read it in the same way.
-    pub(super) fn is_to_be_settled(&self) -> bool {
+    /// Whether readers or senders learn of the record, so that every later boot must read it in the same way.
+    pub(super) fn needs_ack(&self) -> bool {
         matches!(self, Self::Commit(_) | Self::Stamp(_) | Self::Clear | Self::Forget { .. } | Self::Revert { .. })
     }
 
@@ -194,7 +194,7 @@ impl Record {
             Self::Clear => 5,
             Self::Abandon => 6,
             Self::Forget { .. } => 7,
-            Self::Settled => 8,
+            Self::Ack => 8,
             Self::Revert { .. } => 9,
         }
     }
@@ -232,9 +232,9 @@ impl Head {
     }
 
     /// Decodes a head of this version and this layout.
-    pub(super) fn decode(layout: &Layout, cell: &[u8; CELL]) -> Result<Self, Lack> {
-        let fields = checked(0, cell).and_then(|body| body.strip_prefix(MAGIC)).ok_or_else(|| Lack::of(cell))?;
-        Self::fields(layout, fields).ok_or(Lack::Foreign)
+    pub(super) fn decode(layout: &Layout, cell: &[u8; CELL]) -> Result<Self, CellError> {
+        let fields = checked(0, cell).and_then(|body| body.strip_prefix(MAGIC)).ok_or_else(|| CellError::of(cell))?;
+        Self::fields(layout, fields).ok_or(CellError::Foreign)
     }
 
     fn fields(layout: &Layout, body: &[u8]) -> Option<Self> {
@@ -249,27 +249,27 @@ impl Head {
 
 /// Why a cell contains no head or record. The variants are ordered by severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Lack {
+pub(super) enum CellError {
     /// The cell reads as erased, which does not prove that it is.
     Blank,
     /// The cell is neither blank nor valid.
     Torn,
     /// The flash failed to read it.
-    Unread,
+    Unreadable,
     /// It is a head of another version, or of another layout.
     Foreign,
 }
 
-impl Lack {
+impl CellError {
     /// Classifies bytes that are neither a head nor a record.
     pub(super) fn of(bytes: &[u8]) -> Self {
         if bytes.iter().all(|byte| *byte == 0xff) { Self::Blank } else { Self::Torn }
     }
 }
 
-impl From<Fault> for Lack {
+impl From<Fault> for CellError {
     fn from(_: Fault) -> Self {
-        Self::Unread
+        Self::Unreadable
     }
 }
 

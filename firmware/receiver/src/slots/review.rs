@@ -13,7 +13,7 @@ pub trait Review<M: RawMutex, F: NorFlash> {
     const REVIEWS: bool = true;
 
     /// How long a review may take, in milliseconds, up to an hour. After that the folder is rejected with
-    /// [`Rejection::TIMEOUT`]. The sender hears meanwhile that the board works, and waits for an hour at most.
+    /// [`Rejection::TIMEOUT`]. The sender gets keep-alives meanwhile, and waits for an hour at most.
     const LIMIT_MS: u64 = 60_000;
 
     /// Accepts or rejects the folder, which has the generation that it gets if it is accepted. Readers still see the old

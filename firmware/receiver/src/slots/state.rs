@@ -13,7 +13,7 @@ const SNAPSHOT_MAX: usize = 5 + 5 + 1 + 2 * STAMPS;
 const IN_TRANSFER_MAX: usize = 1 + 5 + 1 + 2 * STAMPS + 2 + 1;
 const _: () = assert!(IN_TRANSFER_MAX <= SNAPSHOT_MAX);
 
-// Head, snapshot, SETTLED, and room for as much again.
+// Head, snapshot, ACK, and room for as much again.
 const _: () = assert!(2 * (1 + SNAPSHOT_MAX + 1) * CELL <= ERASE_MIN);
 
 /// The state after the records so far.
@@ -70,7 +70,7 @@ impl State {
                 // Without the folder before, its COMMIT was lost. The other folder must not be shown again.
                 self.committed = self.previous.take().filter(|previous| previous.generation == generation);
             }
-            Record::Settled => {}
+            Record::Ack => {}
         }
     }
 

@@ -59,7 +59,7 @@ impl Transfer {
         }
         match &mut self.0 {
             Memory::Made(reader) => reader,
-            Memory::Empty => unreachable!("it was just made"),
+            Memory::Empty => unreachable!("`prepare` made the reader"),
         }
     }
 }
@@ -133,9 +133,9 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
     }
 
     /// The slot for the next folder, unless a reader holds a lease on it or receiving is paused. **Never the slot of the
-    /// committed folder**, and none at all while there is trouble, because either slot may contain it.
+    /// committed folder**, and none at all while there is a journal error, because either slot may contain that folder.
     fn free_slot(&self) -> Result<Slot, StoreError> {
-        if self.journal.trouble().is_some() {
+        if self.journal.error().is_some() {
             return Err(StoreError::Io);
         }
         let state = self.journal.state();
@@ -171,10 +171,10 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
         &mut self,
         sender: &CertificateHash,
         sizes: &Sizes,
-        is_it: &dyn Fn(&Digest) -> bool,
+        matches: &dyn Fn(&Digest) -> bool,
     ) -> Option<(Committed, Held)> {
         let committed = self.journal.committed()?;
-        if committed.sender != *sender || committed.sizes != *sizes || !is_it(&committed.manifest) {
+        if committed.sender != *sender || committed.sizes != *sizes || !matches(&committed.manifest) {
             return None;
         }
         let digest = check::digest(&self.slots.area, committed.slot, sizes.total, self.buffer).await.ok()?;
@@ -223,7 +223,7 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
 
     async fn commit_again(&mut self, committed: Committed, offered: Offered) -> Result<Receipt, StoreError> {
         let Offered { sender, created, .. } = offered;
-        if self.journal.state().stamp(&sender) != Some(created) || !self.journal.is_settled() {
+        if self.journal.state().stamp(&sender) != Some(created) || !self.journal.is_acknowledged() {
             self.journal.append(&self.slots.area, &Record::Stamp(Stamp { sender, created })).await?;
             self.journal.acknowledge(&self.slots.area).await;
         }
@@ -251,17 +251,17 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError> {
         self.check_age(offered)?;
         self.sizes(offered)?;
-        if self.journal.trouble().is_some() { Err(StoreError::Io) } else { Ok(()) }
+        if self.journal.error().is_some() { Err(StoreError::Io) } else { Ok(()) }
     }
 
-    async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
+    async fn begin(&mut self, offered: &Offered, matches: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         self.work = Work::Idle;
         self.check_age(offered)?;
         let sizes = self.sizes(offered)?;
         if self.slots.is_paused() {
             return Err(StoreError::InUse);
         }
-        if let Some((committed, held)) = self.whole(&offered.sender, &sizes, is_it).await {
+        if let Some((committed, held)) = self.whole(&offered.sender, &sizes, matches).await {
             self.work = Work::Whole(committed, *offered);
             return Ok(held);
         }
@@ -272,7 +272,7 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
             && (begun.slot, begun.sizes, begun.sender) == (slot, sizes, offered.sender)
             && durable > 0
         {
-            match stage.resume(&self.slots.area, durable, is_it, self.manifest, self.buffer).await {
+            match stage.resume(&self.slots.area, durable, matches, self.manifest, self.buffer).await {
                 Some(held) => return Ok(held),
                 None => self.start_transfer(*offered, sizes, slot),
             }
@@ -330,9 +330,9 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
     }
 
     async fn discard(&mut self) {
-        let of_it = matches!(&self.work, Work::Part(stage) if stage.is_in_journal());
+        let is_in_journal = matches!(&self.work, Work::Part(stage) if stage.is_in_journal());
         self.work = Work::Idle;
-        if of_it {
+        if is_in_journal {
             // If this fails, the same archive is resumed and refused again.
             let _ = self.journal.append(&self.slots.area, &Record::Abandon).await;
         }

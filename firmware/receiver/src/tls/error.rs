@@ -11,7 +11,7 @@ pub enum HandshakeError {
     /// The sender's certificate is not trusted, or its message holds none or more than one. The sender was told by an
     /// alert.
     NotTrusted,
-    /// The sender presented a trusted certificate, but does not hold its key. The sender was told by an alert.
+    /// The sender presented a trusted certificate, but does not hold its key. The sender got an alert.
     NotItsKey,
     /// The sender did not send exactly one certificate message and one signature, in this order.
     NotProven,

@@ -32,10 +32,10 @@ pub(crate) fn boot<F: NorFlash, T>(
 /// Begins a transfer, and compares the held digest with the archive, as a sender does. Returns the offset at which the
 /// transfer continues.
 pub(crate) async fn begin(store: &mut impl Store, archive: &Archive) -> Result<usize, StoreError> {
-    let foreseen = store.check(&archive.offered).await.err();
+    let check_error = store.check(&archive.offered).await.err();
     let begun = store.begin(&archive.offered, &|digest| *digest == archive.manifest).await;
     // Every refusal occurs before the key is requested, except that the slot is in use.
-    assert_eq!(foreseen, begun.err().filter(|error| *error != StoreError::InUse));
+    assert_eq!(check_error, begun.err().filter(|error| *error != StoreError::InUse));
     let Held { offset, digest } = begun?;
     if Digest::of(&archive.bytes[..offset as usize]) == digest {
         return Ok(offset as usize);

@@ -75,7 +75,7 @@ fn the_same_folder_again_moves_nothing_and_keeps_its_generation() {
         let longer =
             Offered { shape: Shape { total: first.offered.shape.total + 1, ..first.offered.shape }, ..first.offered };
         for (offered, is_it) in [(first.offered, false), (longer, true)] {
-            assert_eq!(store.begin(&offered, &|_| is_it).await.unwrap().offset, 0, "it is another one");
+            assert_eq!(store.begin(&offered, &|_| is_it).await.unwrap().offset, 0, "it is another archive");
         }
         begin(store, &first).await.unwrap();
         assert_eq!((store.durable(), store.manifest()), (first.bytes.len() as u64, Some(first.manifest)));
@@ -90,7 +90,7 @@ fn the_same_folder_again_moves_nothing_and_keeps_its_generation() {
 }
 
 /// A peer that knows the manifest of a folder must not learn the digest of its content: only the sender of the
-/// committed folder is told that the folder exists. Another sender must send all of it, and then becomes the folder's
+/// committed folder learns that the folder exists. Another sender must send all of it, and then becomes the folder's
 /// sender.
 #[test]
 fn a_committed_folder_is_held_for_its_own_sender_only() {
@@ -101,12 +101,12 @@ fn a_committed_folder_is_held_for_its_own_sender_only() {
     boot(&flash, async |slots, store| {
         let held = store.begin(&other.offered, &|digest| *digest == other.manifest).await.unwrap();
         assert_eq!((held.offset, held.digest), (0, Digest::of(&[])));
-        assert_eq!(store.begin(&other.offered, &|_| false).await.unwrap(), held, "a guess is told nothing either");
-        assert_eq!(begin(store, &first).await, Ok(first.bytes.len()), "its own sender has it there");
+        assert_eq!(store.begin(&other.offered, &|_| false).await.unwrap(), held, "a guess reveals nothing either");
+        assert_eq!(begin(store, &first).await, Ok(first.bytes.len()), "its own sender holds it in full");
         let (offset, receipt) = send(store, &other).await.unwrap();
         assert_eq!((offset, receipt.generation, receipt.digest), (0, 2, first.root));
         assert_eq!(shown(slots).await, Some((2, first.tree.clone())));
-        assert_eq!(begin(store, &first).await, Ok(0), "the folder is the other sender's now");
+        assert_eq!(begin(store, &first).await, Ok(0), "the folder belongs to the other sender now");
     });
     boot(&flash, async |_, store| assert_eq!(begin(store, &other).await, Ok(other.bytes.len())));
 }
@@ -169,7 +169,7 @@ fn what_was_discarded_is_not_held_and_nothing_else_is_lost() {
         store.discard().await;
         begin(store, &first()).await.unwrap();
         store.discard().await;
-        assert_eq!(begin(store, &second).await, Ok(ERASE), "nothing was begun, or nothing of it was there");
+        assert_eq!(begin(store, &second).await, Ok(ERASE), "no block was durable");
         store.discard().await;
         assert_eq!(begin(store, &second).await, Ok(0));
     });
@@ -230,12 +230,12 @@ fn every_waiting_task_gets_the_next_folder_and_a_busy_one_gets_the_latest() {
         for task in waiting {
             assert_eq!(task.await.generation(), 1);
         }
-        assert_eq!(slots.changed(0).await.generation(), 1, "it was there before the call");
+        assert_eq!(slots.changed(0).await.generation(), 1, "it was committed before the call");
         let mut next = Box::pin(slots.changed(1));
         assert!(poll_once(&mut next).is_pending());
         send(store, &second()).await.unwrap();
         store.forget().await.unwrap();
-        assert!(poll_once(&mut next).is_pending(), "a forgotten folder is no news");
+        assert!(poll_once(&mut next).is_pending(), "a forgotten folder ends no wait");
         send(store, &archive(tree(3, &[9000]), 300)).await.unwrap();
         let folder = next.await;
         assert_eq!((folder.generation(), slots.changed(1).await.generation()), (3, 3));
@@ -279,7 +279,7 @@ fn an_older_archive_is_refused_until_the_guard_is_reset() {
         send(store, &second).await.unwrap();
         begin(store, &archive(tree(3, &[9000]), 300)).await.unwrap();
         assert_eq!(send(store, &first).await, Err(StoreError::Older));
-        assert_eq!(store.write(&[0]).await, Err(StoreError::Io), "nothing is begun any more");
+        assert_eq!(store.write(&[0]).await, Err(StoreError::Io), "no transfer is begun");
         let other = Offered { sender: CertificateHash([2; 32]), ..first.offered };
         assert!(store.begin(&other, &|_| false).await.is_ok(), "each sender has a stamp of its own");
     });
@@ -295,10 +295,10 @@ fn an_older_archive_is_refused_until_the_guard_is_reset() {
         store.write(&first.bytes[..100]).await.unwrap();
     });
     boot(&flash, async |_, store| {
-        assert_eq!(begin(store, &first).await, Ok(0), "the reset outlives a boot");
+        assert_eq!(begin(store, &first).await, Ok(0), "the reset is durable");
         send(store, &first).await.unwrap();
         send(store, &second).await.unwrap();
-        assert_eq!(send(store, &first).await, Err(StoreError::Older), "and the guard is back");
+        assert_eq!(send(store, &first).await, Err(StoreError::Older), "and the guard works again");
     });
 }
 
@@ -388,7 +388,7 @@ fn a_forgotten_folder_is_gone_and_its_generation_stays_taken() {
     boot(&flash, async |_, store| store.reset_guard().await.unwrap());
     boot(&flash, async |slots, store| {
         assert!(slots.folder().is_none());
-        assert_eq!(begin(store, &second()).await, Ok(ERASE), "what was begun goes on");
+        assert_eq!(begin(store, &second()).await, Ok(ERASE), "the transfer continues");
         assert_eq!(send(store, &second()).await.unwrap().1.generation, 2);
     });
 }

@@ -32,7 +32,7 @@ fn directory(place: &TempDir) -> DirectoryStore {
 
 const NOTHING: u64 = 0;
 
-async fn take_up(store: &mut impl Store, archive: &Archive) -> Held {
+async fn begin_held(store: &mut impl Store, archive: &Archive) -> Held {
     store.begin(&archive.offered, &|digest| *digest == archive.manifest).await.unwrap()
 }
 
@@ -63,7 +63,7 @@ fn what_was_not_begun_is_refused_and_changes_nothing() {
 async fn first_comes(store: &mut impl Store) {
     let archive = first();
     store.check(&archive.offered).await.unwrap();
-    let held = take_up(store, &archive).await;
+    let held = begin_held(store, &archive).await;
     assert_eq!((held.offset, is_prefix(&held, &archive)), (NOTHING, true));
     let (mut written, mut durable) = (0, 0);
     for piece in archive.bytes.chunks(31) {
@@ -88,7 +88,7 @@ async fn first_is_held(store: &mut impl Store) {
         assert_eq!(store.begin(&offered, &|_| is_it).await.unwrap().offset, NOTHING);
         store.discard().await;
     }
-    let held = take_up(store, &archive).await;
+    let held = begin_held(store, &archive).await;
     assert_eq!((held.offset, is_prefix(&held, &archive)), (archive.offered.shape.total, true));
     assert_eq!((store.durable(), store.manifest()), (held.offset, Some(archive.manifest)));
     assert_eq!(store.commit().await.unwrap().digest, archive.root);
@@ -106,7 +106,7 @@ fn long() -> Archive {
 
 async fn a_part_comes(store: &mut impl Store) {
     let archive = long();
-    take_up(store, &archive).await;
+    begin_held(store, &archive).await;
     write(store, &archive.bytes[..16_000]).await.unwrap();
     store.suspend().await;
     assert_eq!(store.write(b"more").await, Err(StoreError::Io), "until it is begun again");
@@ -114,7 +114,7 @@ async fn a_part_comes(store: &mut impl Store) {
 
 /// The step ends without `suspend`, as in a reset.
 async fn the_part_is_held(store: &mut impl Store) {
-    let held = take_up(store, &long()).await;
+    let held = begin_held(store, &long()).await;
     assert!((1..=16_000).contains(&held.offset) && is_prefix(&held, &long()), "{held:?}");
     assert_eq!((store.durable(), store.manifest()), (held.offset, Some(long().manifest)));
 }
@@ -126,7 +126,7 @@ async fn the_rest_comes(store: &mut impl Store) {
 }
 
 async fn it_starts_over(store: &mut impl Store) {
-    take_up(store, &long()).await;
+    begin_held(store, &long()).await;
     store.restart().await.unwrap();
     assert_eq!(store.durable(), NOTHING);
     write(store, &long().bytes).await.unwrap();
@@ -146,9 +146,9 @@ fn a_part_is_gone_on_from() {
 }
 
 async fn discarded_it_is_forgotten(store: &mut impl Store) {
-    take_up(store, &long()).await;
+    begin_held(store, &long()).await;
     store.discard().await;
-    assert_eq!(take_up(store, &long()).await.offset, NOTHING);
+    assert_eq!(begin_held(store, &long()).await.offset, NOTHING);
 }
 
 /// Receives archives that break the rules. The committed folder stays unchanged after each of them.
@@ -162,7 +162,7 @@ async fn bad_archives_come(store: &mut impl Store) {
     };
     let longer = [&whole.bytes[..], b"x"].concat();
     for bad in [flipped(0), flipped(manifest + 5), flipped(whole.bytes.len() - 1), longer] {
-        take_up(store, &whole).await;
+        begin_held(store, &whole).await;
         let ended = match write(store, &bad).await {
             Ok(()) => store.commit().await.map(drop),
             written => written,
@@ -171,7 +171,7 @@ async fn bad_archives_come(store: &mut impl Store) {
         store.discard().await;
         assert_eq!(begin(store, &first()).await, Ok(first().bytes.len()));
     }
-    take_up(store, &whole).await;
+    begin_held(store, &whole).await;
     write(store, &whole.bytes[..whole.bytes.len() - 1]).await.unwrap();
     assert!(store.commit().await.is_err(), "it is cut short");
     store.discard().await;

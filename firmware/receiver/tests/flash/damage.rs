@@ -40,7 +40,11 @@ fn a_false_archive_is_refused_and_the_old_folder_stays() {
         let mut rest = good.bytes[ERASE..].to_vec();
         *rest.last_mut().unwrap() ^= 1;
         store.write(&rest).await.unwrap();
-        assert_eq!(store.commit().await, Err(StoreError::Archive(ArchiveError::Root)), "where it went on, too");
+        assert_eq!(
+            store.commit().await,
+            Err(StoreError::Archive(ArchiveError::Root)),
+            "after the offset at which it resumed, too"
+        );
         begin(store, &good).await.unwrap();
         store.restart().await.unwrap();
         store.write(&good.bytes[..100]).await.unwrap();
@@ -85,19 +89,19 @@ fn a_manifest_that_is_not_as_it_was_offered_is_refused_before_the_contents() {
 
 /// The slot contains another archive, which is valid itself.
 #[test]
-fn what_is_committed_is_what_came() {
+fn what_is_committed_is_what_was_sent() {
     let flash = flash(12);
-    let [came, other] = ["d", "e"].map(|path| archive(vec![(path.into(), Some(vec![1; 4021]))], 100));
-    assert_eq!(came.bytes.len(), ERASE, "nothing of it waits in the buffer");
+    let [sent, other] = ["d", "e"].map(|path| archive(vec![(path.into(), Some(vec![1; 4021]))], 100));
+    assert_eq!(sent.bytes.len(), ERASE, "nothing of it waits in the buffer");
     boot(&flash, async |_, store| {
-        begin(store, &came).await.unwrap();
-        store.write(&came.bytes).await.unwrap();
+        begin(store, &sent).await.unwrap();
+        store.write(&sent.bytes).await.unwrap();
         flash.lock().await.bytes[2 * ERASE..][..other.bytes.len()].copy_from_slice(&other.bytes);
         assert_eq!(store.commit().await, Err(StoreError::Verify));
     });
 }
 
-/// The received archive was valid, so the sender must not be told that it was not.
+/// The received archive was valid, so the sender must not get the error for an invalid one.
 #[test]
 fn what_rots_before_the_commit_is_the_flashs_fault_and_is_sent_again() {
     let second = second();

@@ -60,7 +60,7 @@ fn boot_half_blind(flash: &Flash, range: Range<u32>) -> (Result<(), StoreError>,
     reads_fail(flash, range.clone(), 0, Failing::ALWAYS);
     let sent = boot(flash, async |_, store| send(store, &third()).await.map(drop)).unwrap_or(Err(StoreError::Io));
     works_again(flash);
-    let (generation, tree) = boot(flash, async |slots, _| shown(slots).await).unwrap().expect("a folder is there");
+    let (generation, tree) = boot(flash, async |slots, _| shown(slots).await).unwrap().expect("a folder is shown");
     // COMMIT may be in the journal even if it could not be read back.
     assert!(tree == third().tree || sent.is_err() && tree == second().tree, "{range:?}");
     (sent, generation)
@@ -162,7 +162,7 @@ fn a_boot_that_cannot_read_a_cell_of_the_journal_shows_no_older_folder() {
             reads_fail(&flash, cell * 32..(cell + 1) * 32, 0, Failing::ALWAYS);
             let shown = boot(&flash, async |slots, _| shown(slots).await).unwrap();
             assert!(shown.is_none_or(|(_, tree)| tree == second().tree), "{history}: {cell}: an older folder");
-            // The sender of the older folder is not told either that it exists.
+            // The sender of the older folder does not learn that it exists, either.
             boot(&flash, async |_, store| {
                 assert!(begin(store, &first()).await.is_err() || store.durable() == 0, "{history}: {cell}");
             });
@@ -186,7 +186,7 @@ fn a_head_that_cannot_be_read_hides_no_folder() {
     }
 }
 
-/// Power failed between COMMIT and SETTLED. The next boot tries to move the journal, and cannot.
+/// Power failed between COMMIT and ACK. The next boot tries to move the journal, and cannot.
 #[test]
 fn a_journal_that_cannot_be_moved_hides_no_folder() {
     for what in [Operation::Write, Operation::Erase] {
@@ -232,7 +232,7 @@ fn a_folder_that_cannot_be_forgotten_is_still_shown() {
 /// and as intended. Once a boot read that something is forgotten, no later boot may show it again.
 #[test]
 fn a_torn_record_means_the_same_in_every_later_boot() {
-    let orders = [[Reads::Meant, Reads::Before, Reads::Anew], [Reads::Before, Reads::Meant, Reads::Before]];
+    let orders = [[Reads::Intended, Reads::Before, Reads::PerRead], [Reads::Before, Reads::Intended, Reads::Before]];
     for (tear, reads) in TEARS.into_iter().flat_map(|tear| orders.map(|reads| (tear, reads))) {
         for clear in [false, true] {
             for at in 0.. {
@@ -245,7 +245,7 @@ fn a_torn_record_means_the_same_in_every_later_boot() {
                     drop(nor);
                     if clear { store.reset_guard().await.is_ok() } else { store.forget().await.is_ok() }
                 });
-                let cut = flash.try_lock().unwrap().dead;
+                let cut = flash.try_lock().unwrap().is_off;
                 let mut gone = done == Some(true);
                 for reads in reads {
                     flash.try_lock().unwrap().revive();
@@ -318,7 +318,7 @@ fn a_doubtful_boot_disowns_nothing_that_it_cannot_read() {
             let sent = sent.unwrap_or(false);
             let over = flash.try_lock().unwrap().failing.as_ref().unwrap().after > 0;
             works_again(&flash);
-            let (_, tree) = boot(&flash, async |slots, _| shown(slots).await).unwrap().expect("a folder is there");
+            let (_, tree) = boot(&flash, async |slots, _| shown(slots).await).unwrap().expect("a folder is shown");
             // COMMIT may be in the journal even if it could not be read back.
             assert!(tree == third().tree || !sent && tree == second().tree, "{after}");
             if over {
@@ -376,7 +376,7 @@ fn a_progress_that_comes_back_does_not_count() {
         begin(store, &second()).await.unwrap();
         store.write(&second().bytes[..2 * ERASE]).await.unwrap();
     });
-    // The cell after the head, FORGET, CLEAR, SETTLED twice, BEGIN, and the first PROGRESS.
+    // The cell after the head, FORGET, CLEAR, ACK twice, BEGIN, and the first PROGRESS.
     reads_fail(&flash, 8 * 32..9 * 32, 0, Failing::ALWAYS);
     boot(&flash, async |_, store| {
         assert_eq!(begin(store, &second()).await, Ok(ERASE));
@@ -415,7 +415,7 @@ fn a_write_that_is_not_kept_costs_no_folder() {
     }
 }
 
-/// The sender must not be told that its archive is invalid.
+/// The sender must not get the error for an invalid archive.
 #[test]
 fn a_slot_that_cannot_be_read_before_the_commit_is_the_flashs_fault() {
     let content = second().offered.shape.manifest + 5;

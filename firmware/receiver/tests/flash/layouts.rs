@@ -6,7 +6,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::digest::Hasher;
 use waft_core::session::{Store, StoreError};
-use waft_receiver::slots::{SlotStore, Slots, Transfer, Trouble};
+use waft_receiver::slots::{JournalError, SlotStore, Slots, Transfer};
 
 use crate::bench::{Board, begin, boot, send, shown};
 use crate::cases::{ERASE, Flash, first, flash, second};
@@ -75,11 +75,11 @@ const SHORTER: u32 = 10 * ERASE as u32;
 fn refuses(flash: &Flash, end: u32) {
     let before = flash.try_lock().unwrap().operations;
     boot_with(flash, end, async |slots, store| {
-        assert_eq!(slots.trouble(), Some(Trouble::OtherLayout));
+        assert_eq!(slots.journal_error(), Some(JournalError::OtherLayout));
         assert!(slots.folder().is_none());
         assert_eq!(store.check(&second().offered).await, Err(StoreError::Io));
         assert_eq!(begin(store, &second()).await, Err(StoreError::Io));
-        assert_eq!(begin(store, &first()).await, Err(StoreError::Io), "nor is it said to be there");
+        assert_eq!(begin(store, &first()).await, Err(StoreError::Io), "its sender does not learn of it either");
         assert_eq!(store.reset_guard().await, Err(StoreError::Io));
         store.discard().await;
     });
@@ -96,15 +96,19 @@ fn a_folder_of_another_version_or_layout_stays_until_it_is_given_up() {
         refuses(&flash, WHOLE);
         refuses(&flash, SHORTER);
     }
-    // The first version has no way back, but otherwise the same records.
+    // The first version has no REVERT, but otherwise the same records.
     become_version(&flash, 1);
     boot_with(&flash, WHOLE, async |slots, store| {
-        assert_eq!((shown(slots).await, slots.trouble()), (Some((1, first().tree)), None), "it is there again");
+        assert_eq!(
+            (shown(slots).await, slots.journal_error()),
+            (Some((1, first().tree)), None),
+            "the folder is shown again"
+        );
         send(store, &second()).await.unwrap();
     });
     boot_with(&flash, SHORTER, async |slots, store| {
         store.forget().await.unwrap();
-        assert_eq!(slots.trouble(), None);
+        assert_eq!(slots.journal_error(), None);
         assert_eq!(send(store, &first()).await.unwrap().1.generation, 1);
         assert_eq!(shown(slots).await, Some((1, first().tree)));
     });
@@ -126,11 +130,11 @@ fn a_folder_that_is_given_up_while_power_goes_can_be_given_up_again() {
                 drop(nor);
                 store.forget().await.is_ok()
             });
-            let cut = flash.try_lock().unwrap().dead;
+            let cut = flash.try_lock().unwrap().is_off;
             flash.try_lock().unwrap().revive();
             boot_with(&flash, SHORTER, async |slots, store| {
                 assert!(slots.folder().is_none());
-                if slots.trouble().is_some() {
+                if slots.journal_error().is_some() {
                     assert!(!given_up, "{level:?}, {tear:?}, {at}");
                     store.forget().await.unwrap();
                 }
@@ -146,14 +150,14 @@ fn a_folder_that_is_given_up_while_power_goes_can_be_given_up_again() {
 
 /// A blank flash, and one that never contained a journal, are usable immediately.
 #[test]
-fn what_is_no_journal_is_no_trouble() {
+fn a_flash_without_a_journal_is_no_error() {
     for filling in [None, Some(0xff), Some(0)] {
         let flash = Mutex::new(Nor::<4, ERASE>::new(12, Level::Bits));
         if let Some(filling) = filling {
             flash.try_lock().unwrap().bytes.fill(filling);
         }
         boot(&flash, async |slots, store| {
-            assert_eq!((slots.trouble(), shown(slots).await), (None, None));
+            assert_eq!((slots.journal_error(), shown(slots).await), (None, None));
             send(store, &first()).await.unwrap();
         });
     }
@@ -171,7 +175,7 @@ fn a_journal_goes_on_after_the_last_sequence_number_and_generation() {
         nor.cut = Some((cut, Tear::Nothing));
         let flash = Mutex::new(nor);
         let is_sent = boot(&flash, async |_, store| send(store, &second()).await.is_ok()).unwrap();
-        let is_whole = !flash.try_lock().unwrap().dead;
+        let is_whole = !flash.try_lock().unwrap().is_off;
         flash.try_lock().unwrap().revive();
         for _ in 0..2 {
             let (generation, tree) = boot(&flash, async |slots, _| shown(slots).await).unwrap().unwrap();

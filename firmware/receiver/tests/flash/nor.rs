@@ -14,7 +14,7 @@ pub(crate) enum Level {
     /// The unit reads as before.
     Before,
     /// The unit reads as intended.
-    Meant,
+    Intended,
     /// Some of the bits changed.
     Bits,
     /// The unit contains garbage, and must not be written again.
@@ -53,11 +53,11 @@ pub(crate) enum Reads {
     /// Their content before the operation.
     Before,
     /// Their intended content.
-    Meant,
+    Intended,
     /// Nothing: the read fails.
     Error,
     /// Either of both or something in between, chosen at each read.
-    Anew,
+    PerRead,
     /// Each unit reads as before, as intended, as garbage, or not at all, chosen once per boot.
     PerBoot,
 }
@@ -65,7 +65,7 @@ pub(crate) enum Reads {
 /// What a torn unit reads.
 enum Reading {
     Stored,
-    Meant,
+    Intended,
     Garbage(u64),
     Error,
 }
@@ -145,7 +145,7 @@ pub(crate) struct Nor<const WRITE: usize, const ERASE: usize> {
     pub(crate) reads: Reads,
     /// Power fails during the operation with this number.
     pub(crate) cut: Option<(u64, Tear)>,
-    pub(crate) dead: bool,
+    pub(crate) is_off: bool,
     pub(crate) failing: Option<Failing>,
     /// This byte stays erased whatever is written to it, without an error.
     pub(crate) stuck: Option<usize>,
@@ -178,9 +178,9 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
             meant: vec![0; length],
             units: vec![Unit::Written; length / WRITE],
             level,
-            reads: Reads::Anew,
+            reads: Reads::PerRead,
             cut: None,
-            dead: false,
+            is_off: false,
             failing: None,
             stuck: None,
             completes_zeros: false,
@@ -192,9 +192,9 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         }
     }
 
-    /// Restores power. From now on torn units read as [`Reads::Anew`].
+    /// Restores power. From now on torn units read as [`Reads::PerRead`].
     pub(crate) fn revive(&mut self) {
-        (self.dead, self.cut, self.reads) = (false, None, Reads::Anew);
+        (self.is_off, self.cut, self.reads) = (false, None, Reads::PerRead);
         self.boots += 1;
     }
 
@@ -204,16 +204,16 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         match (self.level, self.reads) {
             (Level::Before | Level::Bits | Level::Words, _) | (Level::Marginal, Reads::Before) => Reading::Stored,
             (Level::Unreadable, _) | (Level::Marginal, Reads::Error) => Reading::Error,
-            (Level::Meant, _) | (Level::Marginal, Reads::Meant) => Reading::Meant,
-            (Level::Marginal, Reads::Anew) => match random % 3 {
-                0 => Reading::Meant,
+            (Level::Intended, _) | (Level::Marginal, Reads::Intended) => Reading::Intended,
+            (Level::Marginal, Reads::PerRead) => match random % 3 {
+                0 => Reading::Intended,
                 1 => Reading::Garbage(random >> 8),
                 _ => Reading::Stored,
             },
             (Level::Marginal, Reads::PerBoot) => {
                 let random = Random((self.boots + 1) << 32 | unit as u64).next();
                 match random % 4 {
-                    0 => Reading::Meant,
+                    0 => Reading::Intended,
                     1 => Reading::Garbage(random >> 8),
                     2 => Reading::Error,
                     _ => Reading::Stored,
@@ -228,7 +228,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
 
     /// Counts an operation, and returns how it is torn, if it is.
     fn operate(&mut self, what: Operation, from: u32, length: usize) -> Result<Option<Tear>, NorError> {
-        if self.dead {
+        if self.is_off {
             return Err(NorError);
         }
         self.operations += 1;
@@ -237,7 +237,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
         }
         match self.cut {
             Some((at, tear)) if at + 1 == self.operations => {
-                self.dead = true;
+                self.is_off = true;
                 Ok(Some(tear))
             }
             _ => Ok(None),
@@ -286,7 +286,7 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
                 // Bits that differ may have either value.
                 Level::Bits => (old & meant) | ((old ^ meant) & random),
                 Level::Words => random,
-                Level::Before | Level::Meant | Level::Marginal | Level::Unreadable => old,
+                Level::Before | Level::Intended | Level::Marginal | Level::Unreadable => old,
             };
         }
         // Torn units must not be written again at any level.
@@ -311,7 +311,7 @@ impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for Nor<WRITE, ERASE> 
 
     async fn read(&mut self, offset: u32, out: &mut [u8]) -> Result<(), NorError> {
         assert!((offset as usize).is_multiple_of(Self::READ_SIZE) && out.len().is_multiple_of(Self::READ_SIZE));
-        if self.dead || self.fails(Operation::Read, offset, out.len()) {
+        if self.is_off || self.fails(Operation::Read, offset, out.len()) {
             return Err(NorError);
         }
         out.copy_from_slice(&self.bytes[offset as usize..][..out.len()]);
@@ -326,7 +326,7 @@ impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for Nor<WRITE, ERASE> 
                 let byte = &mut out[at - offset as usize];
                 match reading {
                     Reading::Stored => {}
-                    Reading::Meant => *byte = self.meant[at],
+                    Reading::Intended => *byte = self.meant[at],
                     Reading::Garbage(bits) => *byte = (*byte & self.meant[at]) | (bits >> (at % 48)) as u8,
                     Reading::Error => return Err(NorError),
                 }

@@ -1,4 +1,4 @@
-//! The way back to the folder before, and pauses.
+//! Reverting to the previous folder, and pauses.
 
 use embassy_futures::{block_on, poll_once};
 use waft_core::session::{Store, StoreError};
@@ -14,7 +14,7 @@ fn the_folder_before_comes_back_once_and_keeps_its_generation() {
     boot(&flash, async |_, store| {
         assert_eq!(store.revert().await, Err(RevertError::NoFolder));
         send(store, &first()).await.unwrap();
-        assert_eq!(store.revert().await, Err(RevertError::NoFolder), "there was none before");
+        assert_eq!(store.revert().await, Err(RevertError::NoFolder), "there is no previous folder");
         send(store, &second()).await.unwrap();
     });
     boot(&flash, async |slots, store| {
@@ -45,7 +45,7 @@ fn the_folder_before_comes_back_once_and_keeps_its_generation() {
     });
 }
 
-/// A journal that moved to its other block still knows the folder before.
+/// A journal that moved to its other block still knows the previous folder.
 #[test]
 fn the_folder_before_is_kept_by_a_snapshot() {
     let flash = flash(12);
@@ -70,7 +70,7 @@ fn a_transfer_ends_the_way_back_with_its_first_byte() {
         begin(store, &third).await.unwrap();
         store.suspend().await;
         store.revert().await.unwrap();
-        // Now the first folder is committed, and the second one stands before nothing.
+        // Now the first folder is committed, and there is no previous one.
         begin(store, &third).await.unwrap();
         store.write(&third.bytes[..ERASE]).await.unwrap();
         store.suspend().await;
@@ -125,7 +125,7 @@ fn an_application_reverts_when_no_session_uses_the_slots() {
         drop(store);
         revert.await.unwrap();
         assert_eq!(shown(&slots).await, Some((1, first().tree)));
-        assert_eq!(crate::archive::seen(&leased).await, second().tree, "readers of the other one go on");
+        assert_eq!(crate::archive::seen(&leased).await, second().tree, "readers of the other folder continue");
     });
 }
 

@@ -1,4 +1,4 @@
-//! The simulated time of boards. It stands still while tasks run, jumps ahead when all tasks wait, and advances by the
+//! The simulated time of boards. It does not advance while tasks run, jumps ahead when all tasks wait, and advances by the
 //! time that a board's processor would have needed.
 //!
 //! embassy-time uses one driver for a whole process. This driver asks the runtime of the calling thread for the time,

@@ -18,9 +18,9 @@ pub(crate) struct Port {
     here: Rc<Queue>,
     there: Rc<Queue>,
     mac: [u8; 6],
-    plugged: Rc<Cell<bool>>,
+    is_plugged: Rc<Cell<bool>>,
     /// Whether frames are lost silently.
-    dead: Rc<Cell<bool>>,
+    is_lost: Rc<Cell<bool>>,
     link: Rc<RefCell<Option<Waker>>>,
 }
 
@@ -46,13 +46,13 @@ impl Queue {
 /// Creates a wire between two Ethernet addresses.
 pub(crate) fn wire(macs: [[u8; 6]; 2]) -> [Port; 2] {
     let queues: [Rc<Queue>; 2] = Default::default();
-    let (plugged, dead) = (Rc::new(Cell::new(true)), Rc::default());
+    let (is_plugged, is_lost) = (Rc::new(Cell::new(true)), Rc::default());
     [0, 1].map(|end| Port {
         here: queues[end].clone(),
         there: queues[1 - end].clone(),
         mac: macs[end],
-        plugged: plugged.clone(),
-        dead: Rc::clone(&dead),
+        is_plugged: is_plugged.clone(),
+        is_lost: Rc::clone(&is_lost),
         link: Rc::default(),
     })
 }
@@ -60,19 +60,19 @@ pub(crate) fn wire(macs: [[u8; 6]; 2]) -> [Port; 2] {
 impl Port {
     /// Sends a frame to the other end, whatever its source address is.
     pub(crate) fn send(&self, frame: Vec<u8>) {
-        if self.plugged.get() && !self.dead.get() {
+        if self.is_plugged.get() && !self.is_lost.get() {
             self.there.push(frame);
         }
     }
 
     /// From now on all frames are lost, as if this end had lost its power.
     pub(crate) fn die(&self) {
-        self.dead.set(true);
+        self.is_lost.set(true);
     }
 
     /// Unplugs the cable, or plugs it in.
-    pub(crate) fn plug(&self, plugged: bool) {
-        self.plugged.set(plugged);
+    pub(crate) fn plug(&self, is_plugged: bool) {
+        self.is_plugged.set(is_plugged);
         if let Some(waker) = self.link.borrow_mut().take() {
             waker.wake();
         }
@@ -100,7 +100,7 @@ impl Driver for Port {
 
     fn link_state(&mut self, context: &mut Context<'_>) -> LinkState {
         *self.link.borrow_mut() = Some(context.waker().clone());
-        if self.plugged.get() { LinkState::Up } else { LinkState::Down }
+        if self.is_plugged.get() { LinkState::Up } else { LinkState::Down }
     }
 
     fn capabilities(&self) -> Capabilities {

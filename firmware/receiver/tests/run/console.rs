@@ -86,7 +86,7 @@ async fn a_right_key_behind_a_wrong_one_counts() {
                 fixture.user.presses(format!("0123-4567-89AB-CDEF\r\n{}\r\n", laptop.key.display())).await;
                 let seen = fixture.user.sees("The key is right.").await;
                 assert!(!seen.contains("No key is asked for") && seen.contains("2 tries left"), "{seen}");
-                assert!(seen.contains(&format!("key> {}", laptop.key.display())), "it is shown as what it is: {seen}");
+                assert!(seen.contains(&format!("key> {}", laptop.key.display())), "it is shown as a key: {seen}");
             };
             let (outcome, ()) = join!(laptop.send(fixture.address, &folder, &code, None), user);
             assert_eq!(outcome.receipt().digest, folder.root);
@@ -226,6 +226,6 @@ async fn a_folder_is_held_shown_and_checked() {
 
 /// The output after a command, up to the next prompt.
 fn between(seen: &str, command: &str) -> String {
-    let (_, behind) = seen.split_once(command).unwrap_or_else(|| panic!("{seen:?}"));
-    behind.split('>').next().unwrap().to_owned()
+    let (_, output) = seen.split_once(command).unwrap_or_else(|| panic!("{seen:?}"));
+    output.split('>').next().unwrap().to_owned()
 }

@@ -53,22 +53,22 @@ async fn what_a_run_proved_is_wiped_when_its_time_has_passed_though_nobody_conne
 #[tokio::test]
 async fn the_buffers_of_a_session_that_makes_room_are_wiped_at_once() {
     let (_, identity) = laptop_and_board();
-    let said = [0xa5; 600];
+    let content = [0xa5; 600];
     // The header of a handshake record that is longer than what follows.
-    let record = [&[TLS_HANDSHAKE, 3, 3, 8, 0], &said[..]].concat();
+    let record = [&[TLS_HANDSHAKE, 3, 3, 8, 0], &content[..]].concat();
     Powered::new(16)
         .boot(Ok(&identity), async |fixture| {
             let mut first = TcpStream::connect(fixture.address).await.unwrap();
             first.write_all(&preface()).await.unwrap();
             first.read_exact(&mut [0]).await.unwrap();
             first.write_all(&record).await.unwrap();
-            while !fixture.buffers_hold(&said) {
+            while !fixture.buffers_hold(&content) {
                 sleep(Duration::from_millis(5)).await;
             }
             let mut second = TcpStream::connect(fixture.address).await.unwrap();
             second.write_all(&preface()).await.unwrap();
             second.read_exact(&mut [0]).await.unwrap();
-            assert!(!fixture.buffers_hold(&said[..32]), "the second session runs");
+            assert!(!fixture.buffers_hold(&content[..32]), "the second session runs");
         })
         .await;
 }

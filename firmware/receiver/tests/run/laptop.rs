@@ -119,12 +119,12 @@ impl Laptop {
         let Authenticated { mut link, .. } = self.dial(at).await.unwrap();
         let hello = Hello { min: VERSION, max: VERSION, nonce: [1; 32], salt: self.salt };
         say(&mut link, &FromSender::Hello(hello)).await;
-        let FromReceiver::Greeting(greeting) = hear(&mut link).await else { panic!("it does not greet") };
+        let FromReceiver::Greeting(greeting) = receive(&mut link).await else { panic!("no Greeting") };
         let (aead, codec, chunk) = (greeting.aeads[0], greeting.codecs[0], greeting.max_chunk);
         let shape = Shape { total: 100, files: 1, entries: 1, manifest: 10 };
         let body = OfferBody { iterations, aead, codec, chunk, key: KeyMode::Typed, created: 100, shape };
         say(&mut link, &FromSender::Offer(Offer { body, manifest_tag: [2; 32], commitment: [3; 32] })).await;
-        (greeting, hear(&mut link).await)
+        (greeting, receive(&mut link).await)
     }
 
     /// Connects, and completes the TLS handshake.
@@ -143,7 +143,7 @@ async fn say(link: &mut TlsLink, message: &FromSender) {
     link.flush().await.unwrap();
 }
 
-async fn hear(link: &mut TlsLink) -> FromReceiver {
+async fn receive(link: &mut TlsLink) -> FromReceiver {
     let mut header = [0; FRAME_HEADER];
     link.read_exact(&mut header).await.unwrap();
     let mut payload = vec![0; Header::decode(header, 0).unwrap().length];

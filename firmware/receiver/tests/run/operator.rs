@@ -133,7 +133,7 @@ async fn a_receiver_without_code_and_key_needs_no_operator() {
     assert_eq!(receipt.digest, folder.root);
 }
 
-/// A dropped future is like a power cut: the old folder stays, the transfer goes on later, and lockouts are kept.
+/// A dropped future is like a power cut: the old folder stays, the transfer resumes later, and lockouts are kept.
 #[tokio::test]
 async fn a_receiver_that_was_dropped_runs_again() {
     let (mut laptop, identity) = laptop_and_board();

@@ -1,4 +1,4 @@
-//! A proxy whose connection to a board dies: it transports nothing more, but does not close.
+//! A proxy whose connection to a board dies: it forwards nothing more, but does not close.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -31,9 +31,9 @@ impl StallingProxy {
         let (mut sender, _) = self.listener.accept().await.unwrap();
         let mut board = TcpStream::connect(self.board).await.unwrap();
         let ((from_sender, mut to_sender), (mut from_board, mut to_board)) = (sender.split(), board.split());
-        let mut heard = from_sender.take(self.forth);
+        let mut forwarded = from_sender.take(self.forth);
         tokio::select! {
-            _ = copy(&mut heard, &mut to_board) => {}
+            _ = copy(&mut forwarded, &mut to_board) => {}
             _ = copy(&mut from_board, &mut to_sender) => {}
         }
         self.died.notify_one();

@@ -1,4 +1,4 @@
-//! Tests of what an application does to folders: it rejects one, goes back to the one before, or pauses receiving.
+//! Tests of what an application does to folders: it rejects one, goes back to the previous one, or pauses receiving.
 
 use waft::preface::PrefaceError;
 use waft_core::session::SessionError;
@@ -49,10 +49,10 @@ async fn a_review_that_takes_too_long_rejects_the_folder() {
         .await;
 }
 
-/// After a way back, nothing that is remembered about senders speaks of the folder that was left: the same run sends it
-/// again, and gets a new receipt.
+/// After a folder was reverted, the receipts of its run are forgotten: the same run sends it again, and gets a new
+/// receipt.
 #[tokio::test]
-async fn the_folder_that_was_left_can_be_sent_anew() {
+async fn the_reverted_folder_can_be_sent_again() {
     let (mut laptop, identity) = unattended();
     Powered::new(16)
         .boot(Ok(&identity), async |fixture| {

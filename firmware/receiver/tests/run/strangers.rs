@@ -15,10 +15,10 @@ use crate::board::Powered;
 use crate::laptop::{Laptop, Outcome};
 use crate::transfers::{folder, laptop_and_board};
 
-/// Sends `said`, and returns everything that the board answers.
-async fn answer_to(at: std::net::SocketAddr, said: &[u8]) -> Vec<u8> {
+/// Sends `bytes`, and returns everything that the board answers.
+async fn answer_to(at: std::net::SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(at).await.unwrap();
-    stream.write_all(said).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
     // The board may reset or close the connection.
     let _ = timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await.unwrap();
@@ -43,8 +43,8 @@ async fn what_is_no_preface_gets_no_answer() {
     let (_, identity) = laptop_and_board();
     Powered::new(16)
         .boot(Ok(&identity), async |fixture| {
-            for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\0\0\x01", b"\x16\x03\x01\x02\0\x01\0\x01\xfc"] {
-                assert_eq!(answer_to(fixture.address, said).await, b"");
+            for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WAFT\x01\0\0\x01", b"\x16\x03\x01\x02\0\x01\0\x01\xfc"] {
+                assert_eq!(answer_to(fixture.address, bytes).await, b"");
             }
             assert_eq!(answer_to(fixture.address, b"WAFT\0\0\0\0").await, ClearRefusal::Purpose.to_bytes());
         })
@@ -75,8 +75,8 @@ async fn a_preface_may_come_in_pieces() {
     Powered::new(16)
         .boot(Ok(&identity), async |fixture| {
             let mut stream = TcpStream::connect(fixture.address).await.unwrap();
-            let said = preface();
-            let (early, late) = said.split_at(5);
+            let bytes = preface();
+            let (early, late) = bytes.split_at(5);
             stream.write_all(early).await.unwrap();
             sleep(Duration::from_millis(600)).await;
             stream.write_all(late).await.unwrap();
@@ -98,7 +98,7 @@ async fn who_does_not_prove_anything_yields_the_place() {
             stranger.write_all(&preface()).await.unwrap();
             let mut first = [0];
             stranger.read_exact(&mut first).await.unwrap();
-            assert_eq!(first, [TLS_HANDSHAKE], "it has the place");
+            assert_eq!(first, [TLS_HANDSHAKE], "it gets the session");
             // Less than the deadline of a handshake.
             let sent = timeout(Duration::from_secs(10), laptop.send(fixture.address, &folder, "", None)).await.unwrap();
             assert_eq!(sent.receipt().digest, folder.root);

@@ -69,7 +69,7 @@ async fn folders_cross_and_the_console_tells_of_them() {
     powered
         .boot(Ok(&identity), async |mut fixture| {
             assert_eq!(fixture.events.next().await, Event::Mounted);
-            assert_eq!(fixture.slots.folder().map(|folder| folder.generation()), Some(1), "it is still there");
+            assert_eq!(fixture.slots.folder().map(|folder| folder.generation()), Some(1), "the folder is kept");
             fixture.user.sees("help").await;
             let receipt = transfer(&laptop, &mut fixture, &second).await.receipt();
             assert_eq!((receipt.digest, receipt.generation), (second.root, 2));
@@ -158,11 +158,11 @@ async fn a_key_of_more_iterations_than_stated_is_refused() {
         (most + 1, FromReceiver::Refused(Refusal::Limit { limit: Limit::Iterations })),
     ] {
         let offered = async |mut fixture: Fixture<'_, '_>| {
-            let told = laptop.offer(fixture.address, iterations).await;
+            let answer = laptop.offer(fixture.address, iterations).await;
             if iterations > most {
                 fixture.user.sees("the iterations of its key are out of bounds here").await;
             }
-            told
+            answer
         };
         let (greeting, answer) = Powered::new(16).boot(Ok(&identity), offered).await;
         assert_eq!((greeting.max_iterations, answer), (most, expected));

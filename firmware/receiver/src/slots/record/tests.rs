@@ -24,7 +24,7 @@ fn records() -> [Record; 9] {
         Record::Clear,
         Record::Abandon,
         Record::Forget { generation: 11 },
-        Record::Settled,
+        Record::Ack,
         Record::Revert { generation: 12 },
     ]
 }
@@ -84,17 +84,20 @@ fn a_head_of_another_layout_or_version_is_recognized_as_one() {
     let layout = |end| Layout::new(0..end, 4096, 1 << 20).unwrap();
     let mut cell = Head { sequence: 1, snapshot: 2, before: 3 }.encode(&layout(40960));
     let larger_blocks = Layout::new(0..49152, 8192, 1 << 20).unwrap();
-    assert_eq!((larger_blocks.slot(), Head::decode(&larger_blocks, &cell)), (layout(40960).slot(), Err(Lack::Foreign)));
-    assert_eq!(Head::decode(&layout(49152), &cell), Err(Lack::Foreign));
+    assert_eq!(
+        (larger_blocks.slot(), Head::decode(&larger_blocks, &cell)),
+        (layout(40960).slot(), Err(CellError::Foreign))
+    );
+    assert_eq!(Head::decode(&layout(49152), &cell), Err(CellError::Foreign));
     assert_eq!(Head::decode(&layout(45056), &cell), Ok(Head { sequence: 1, snapshot: 2, before: 3 }), "the same slots");
     cell[MAGIC.len()] += 1;
-    assert_eq!(Head::decode(&layout(40960), &cell), Err(Lack::Torn), "its checksum is wrong");
+    assert_eq!(Head::decode(&layout(40960), &cell), Err(CellError::Torn), "its checksum is wrong");
     // A later version may use the bytes in between as it likes.
     for filling in [0, 0xa5, 0xff] {
         cell[MAGIC.len() + 1..CELL - CHECKSUM].fill(filling);
         close(0, &mut cell);
-        assert_eq!(Head::decode(&layout(40960), &cell), Err(Lack::Foreign));
+        assert_eq!(Head::decode(&layout(40960), &cell), Err(CellError::Foreign));
     }
-    assert_eq!(Head::decode(&layout(40960), &[0xff; CELL]), Err(Lack::Blank));
-    assert_eq!(Head::decode(&layout(40960), &void()), Err(Lack::Torn));
+    assert_eq!(Head::decode(&layout(40960), &[0xff; CELL]), Err(CellError::Blank));
+    assert_eq!(Head::decode(&layout(40960), &void()), Err(CellError::Torn));
 }

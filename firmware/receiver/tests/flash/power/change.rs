@@ -45,11 +45,11 @@ pub(crate) struct Change {
     blocks: usize,
 }
 
-/// What is done to the slots.
+/// The change of the slots.
 enum Kind {
     Transfer(Archive),
     Forget,
-    /// Back to the folder before.
+    /// Reverting to the previous folder.
     Revert,
 }
 
@@ -57,7 +57,7 @@ enum Kind {
 struct Shown {
     /// The generation and the content of the folder. The content is `None` if it is damaged.
     folder: Option<(u64, Option<Tree>)>,
-    is_trouble: bool,
+    has_journal_error: bool,
 }
 
 /// Compares what boots show with what they may show.
@@ -66,7 +66,7 @@ pub(crate) struct Observer<'c> {
     change: &'c Change,
     /// Whether the change was acknowledged, or a boot showed it.
     is_changed: bool,
-    /// Whether an unreadable folder was forgotten while the flash failed. Then a later boot may report trouble again.
+    /// Whether an unreadable folder was forgotten while the flash failed. Then a later boot may report a journal error again.
     gives_up: bool,
 }
 
@@ -77,12 +77,12 @@ impl Change {
         Self { kind: Kind::Transfer(new), ..Self::forget(erase, history) }
     }
 
-    /// A transfer over the folder before the committed one.
+    /// A transfer into the slot of the previous folder.
     pub(crate) fn second_transfer(erase: usize, history: History) -> Self {
         Self { before: Some(archive(tree(5, &[erase / 2, 70]), 5)), ..Self::transfer(erase, history, 2) }
     }
 
-    /// The way back to the folder before the committed one.
+    /// Reverting to the previous folder.
     pub(crate) fn revert(erase: usize, history: History) -> Self {
         Self { kind: Kind::Revert, ..Self::second_transfer(erase, history) }
     }
@@ -207,7 +207,7 @@ impl Observer<'_> {
         cuts: &[Cut],
         reads: &[Reads],
     ) -> (bool, Result<(), Harm>) {
-        let mut are_met = left.dead;
+        let mut are_met = left.is_off;
         let mut flash = Mutex::new(left);
         for ((at, tear), reads) in cuts.iter().zip(reads) {
             start(&mut flash, *reads);
@@ -216,7 +216,7 @@ impl Observer<'_> {
             if let Err(harm) = self.boot(&flash, true) {
                 return (are_met, Err(harm));
             }
-            are_met &= flash.get_mut().dead;
+            are_met &= flash.get_mut().is_off;
         }
         (are_met, self.recover(&mut flash, &reads[cuts.len()..]))
     }
@@ -241,7 +241,7 @@ impl Observer<'_> {
         flash: &mut Flash<W, E>,
         reads: &[Reads],
     ) -> Result<(), Harm> {
-        let reads = reads.iter().copied().chain(repeat(Reads::Anew));
+        let reads = reads.iter().copied().chain(repeat(Reads::PerRead));
         for (performs, reads) in [false, false, true, false].into_iter().zip(reads) {
             start(flash, reads);
             self.boot(flash, performs)?;
@@ -256,7 +256,7 @@ impl Observer<'_> {
     fn boot<const W: usize, const E: usize>(&mut self, flash: &Flash<W, E>, performs: bool) -> Result<(), Harm> {
         let booted = boot(flash, async |slots, store| {
             // If power fails during the mount, the boot shows nothing.
-            if flash.lock().await.dead {
+            if flash.lock().await.is_off {
                 return Ok(());
             }
             self.see(shown(slots).await)?;
@@ -276,7 +276,7 @@ impl Observer<'_> {
                 return Err(Harm::Wrong);
             }
             self.is_changed |= is_new;
-            self.gives_up |= slots.trouble().is_some() && self.change.is_forget();
+            self.gives_up |= slots.journal_error().is_some() && self.change.is_forget();
             self.is_changed |= self.change.perform(store).await;
             Ok(())
         });
@@ -289,7 +289,7 @@ impl Observer<'_> {
             Some((_, None)) => return Err(Harm::Mixed),
             Some((generation, Some(tree))) => Some((*generation, tree)),
         };
-        if shown.is_trouble {
+        if shown.has_journal_error {
             return if self.gives_up { Ok(()) } else { Err(Harm::Wrong) };
         }
         match (self.change.which(folder), folder) {
@@ -315,5 +315,5 @@ async fn shown<F: NorFlash>(slots: &Slots<'_, NoopRawMutex, F>) -> Shown {
         Some(folder) => Some((folder.generation(), read(&folder).await)),
         None => None,
     };
-    Shown { folder, is_trouble: slots.trouble().is_some() }
+    Shown { folder, has_journal_error: slots.journal_error().is_some() }
 }

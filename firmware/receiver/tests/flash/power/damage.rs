@@ -32,7 +32,7 @@ impl Damage {
     pub(crate) fn level(self) -> Level {
         match self {
             Self::Old => Level::Before,
-            Self::New => Level::Meant,
+            Self::New => Level::Intended,
             Self::Bits => Level::Bits,
             Self::Garbage => Level::Words,
             Self::Error => Level::Unreadable,
@@ -42,17 +42,17 @@ impl Damage {
 
     /// What torn cells read in the boots after the first cut. Each sequence is tried.
     pub(crate) fn reads(self) -> &'static [[Reads; BOOTS]] {
-        use Reads::{Anew, Before, Error, Meant, PerBoot};
+        use Reads::{Before, Error, Intended, PerBoot, PerRead};
         match self {
-            Self::Old | Self::New | Self::Bits | Self::Garbage | Self::Error => &[[Anew; BOOTS]],
+            Self::Old | Self::New | Self::Bits | Self::Garbage | Self::Error => &[[PerRead; BOOTS]],
             Self::Flickering => &[
-                [Anew; BOOTS],
+                [PerRead; BOOTS],
                 [PerBoot; BOOTS],
-                [Meant, Before, Meant, Before],
-                [Before, Meant, Before, Meant],
-                [Meant, Error, Meant, Error],
-                [Meant, Meant, Before, Before],
-                [Before, Before, Meant, Meant],
+                [Intended, Before, Intended, Before],
+                [Before, Intended, Before, Intended],
+                [Intended, Error, Intended, Error],
+                [Intended, Intended, Before, Before],
+                [Before, Before, Intended, Intended],
             ],
         }
     }
@@ -60,12 +60,12 @@ impl Damage {
     /// What torn cells may read in a boot, for trials that choose this at random.
     pub(crate) fn choice(self) -> &'static [Reads] {
         match self {
-            Self::Old | Self::New | Self::Bits | Self::Garbage | Self::Error => &[Reads::Anew],
-            Self::Flickering => &[Reads::Before, Reads::Meant, Reads::Error, Reads::Anew, Reads::PerBoot],
+            Self::Old | Self::New | Self::Bits | Self::Garbage | Self::Error => &[Reads::PerRead],
+            Self::Flickering => &[Reads::Before, Reads::Intended, Reads::Error, Reads::PerRead, Reads::PerBoot],
         }
     }
 
-    pub(crate) fn words(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::Old => "old",
             Self::New => "new",

@@ -84,8 +84,8 @@ fn may_do_harm(job: &Job) -> bool {
 fn everything() {
     let harmful = table::run(all());
     wear::print();
-    let unforeseen: Vec<_> = harmful.into_iter().filter(|job| !may_do_harm(job)).collect();
-    assert!(unforeseen.is_empty(), "harm was done: {unforeseen:#?}");
+    let unexpected: Vec<_> = harmful.into_iter().filter(|job| !may_do_harm(job)).collect();
+    assert!(unexpected.is_empty(), "unexpected harm: {unexpected:#?}");
 }
 
 /// Checks a part of the trials, for the tests that run normally.
@@ -146,7 +146,7 @@ fn a_block_that_is_being_erased_is_not_live_once_its_last_record_reads_again() {
 /// The first cut tears COMMIT. A start that can read it moves to the other block, and is cut in its first record. The
 /// next start can read neither.
 #[test]
-fn a_block_whose_first_record_is_unreadable_is_no_trouble() {
+fn a_block_whose_first_record_is_unreadable_is_no_error() {
     are_harmless(&[Damage::Flickering], |damage| folders::two_cuts_at::<32, 2048>(damage, 15, 6));
 }
 
@@ -186,7 +186,7 @@ fn a_marginal_word_reads_differently_from_time_to_time() {
         nor.erase(0, 2048).await.unwrap();
         nor.cut = Some((nor.operations, Tear::All));
         nor.write(0, &[1, 2, 3, 4]).await.unwrap_err();
-        for reads in [Reads::Anew, Reads::PerBoot] {
+        for reads in [Reads::PerRead, Reads::PerBoot] {
             let mut found = BTreeSet::new();
             for _ in 0..50 {
                 nor.revive();
@@ -194,7 +194,8 @@ fn a_marginal_word_reads_differently_from_time_to_time() {
                 let [mut bytes, mut again] = [[0; 4]; 2];
                 let read = nor.read(0, &mut bytes).await.is_ok();
                 assert!(
-                    reads == Reads::Anew || read == nor.read(0, &mut again).await.is_ok() && (!read || bytes == again)
+                    reads == Reads::PerRead
+                        || read == nor.read(0, &mut again).await.is_ok() && (!read || bytes == again)
                 );
                 found.insert(read.then_some(bytes));
             }

@@ -67,7 +67,7 @@ impl<const W: usize, const E: usize> Board<W, E> {
     }
 
     pub(crate) fn works(&mut self) {
-        assert_eq!(self.boot(Reads::Anew, None), Ok(()));
+        assert_eq!(self.boot(Reads::PerRead, None), Ok(()));
     }
 
     /// The number of operations in the next boot.
@@ -106,10 +106,10 @@ fn cuts(operations: u64) -> impl Iterator<Item = Cut> {
 pub(crate) fn one_cut<const W: usize, const E: usize>(damage: Damage) -> Tally {
     let mut tally = Tally::default();
     Board::<W, E>::each_history(damage, |before| {
-        for cut in cuts(before.operations(Reads::Anew)) {
+        for cut in cuts(before.operations(Reads::PerRead)) {
             for reads in damage.reads() {
                 let mut board = before.clone();
-                let first = board.boot_in_vain(Reads::Anew, Some(cut));
+                let first = board.boot_in_vain(Reads::PerRead, Some(cut));
                 tally.count(first.and_then(|()| board.boots(*reads)), &(cut, reads));
             }
         }
@@ -122,9 +122,9 @@ pub(crate) fn one_cut<const W: usize, const E: usize>(damage: Damage) -> Tally {
 pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: usize) -> Tally {
     let (mut tally, mut turn) = (Tally::default(), 0_usize);
     Board::<W, E>::each_history(damage, |before| {
-        for first in cuts(before.operations(Reads::Anew)) {
+        for first in cuts(before.operations(Reads::PerRead)) {
             let mut left = before.clone();
-            assert_eq!(left.boot_in_vain(Reads::Anew, Some(first)), Ok(()));
+            assert_eq!(left.boot_in_vain(Reads::PerRead, Some(first)), Ok(()));
             for reads in damage.reads() {
                 for second in cuts(left.operations(reads[0])) {
                     turn += 1;
@@ -132,7 +132,7 @@ pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: u
                         let mut board = left.clone();
                         board.flash.chance = Random(turn as u64);
                         let outcome = board.boot_in_vain(reads[0], Some(second));
-                        let is_met = board.flash.dead;
+                        let is_met = board.flash.is_off;
                         let outcome = outcome.and_then(|()| board.boots(reads[1..].iter().copied()));
                         tally.count_if_met((is_met, outcome), &(first, second, reads));
                     }
@@ -179,9 +179,9 @@ pub(crate) fn one_cut_and_failing_reads<const W: usize, const E: usize>(damage: 
     let parts: Vec<_> = counted.into_iter().chain(sectors).collect();
     let mut tally = Tally::default();
     Board::<W, E>::each_history(damage, |before| {
-        for first in cuts(before.operations(Reads::Anew)) {
+        for first in cuts(before.operations(Reads::PerRead)) {
             let mut left = before.clone();
-            assert_eq!(left.boot_in_vain(Reads::Anew, Some(first)), Ok(()));
+            assert_eq!(left.boot_in_vain(Reads::PerRead, Some(first)), Ok(()));
             for (range, times) in &parts {
                 for (after, reads) in [0, 1, 4, 7, 10]
                     .into_iter()

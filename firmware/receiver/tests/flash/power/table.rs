@@ -109,7 +109,7 @@ fn row(job: &Job, Tally { tried, lost, mixed, wrong, .. }: &Tally) -> String {
         "| {} | {unit} | {block} | {} | {} | {tried} | {lost} | {mixed} | {wrong} |",
         job.subject,
         job.cuts,
-        job.damage.words()
+        job.damage.description()
     )
 }
 

@@ -40,7 +40,7 @@ fn cut_again_and_again<const W: usize, const E: usize>(change: &Change, before: 
         let nor = flash.get_mut();
         nor.revive();
         change.first_boot(&flash, Some(cut));
-        if !flash.get_mut().dead {
+        if !flash.get_mut().is_off {
             break;
         }
     }
