@@ -51,6 +51,7 @@ mod change;
 mod check;
 mod folder;
 mod journal;
+mod lock;
 mod record;
 mod review;
 mod stage;
@@ -83,6 +84,7 @@ pub use store::{BUFFER_MIN, MountError, SlotStore, Transfer};
 use area::Area;
 use change::is_not_stored;
 use journal::Journal;
+use lock::Guard;
 use record::Committed;
 
 /// Why no folder is shown and none is received, although one may exist. [`SlotStore::forget`] discards what may exist.
@@ -102,16 +104,19 @@ pub const STAMPS: usize = 8;
 /// The length of the pieces in which a folder is read back to revert to it.
 const PIECE: usize = 256;
 
-/// The number of tasks that can wait in [`Slots::changed`] without waking each other.
-const WAITING: usize = 4;
+/// The number of tasks that can wait for another folder or the journal without waking each other.
+const WAITING: usize = 5;
 
 /// A flash region with slots, shared by one [`SlotStore`] and any number of [`Folder`]s.
 pub struct Slots<'f, M: RawMutex, F> {
     area: Area<'f, M, F>,
-    shared: BlockingMutex<M, RefCell<Shared>>,
+    shared: SharedState<M>,
     /// What may be written. A [`SlotStore`] locks it as long as it exists.
     journal: Mutex<M, Journal>,
 }
+
+/// The state that readers share with the store, and its mutex.
+type SharedState<M> = BlockingMutex<M, RefCell<Shared>>;
 
 /// The state that readers share with the store.
 struct Shared {
@@ -121,7 +126,7 @@ struct Shared {
     journal_error: Option<JournalError>,
     /// The number of leases on slot A and on slot B.
     leases: [usize; 2],
-    /// The tasks that wait for another folder.
+    /// The tasks that wait for another folder, or for the journal.
     waiting: MultiWakerRegistration<WAITING>,
     /// How often a folder was reverted.
     reverted: u32,
@@ -135,9 +140,7 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     pub async fn new(flash: &'f Mutex<M, F>, region: Range<u32>) -> Result<Self, LayoutError> {
         let capacity = flash.lock().await.capacity();
         let area = Area::new(flash, region, capacity)?;
-        let waiting = MultiWakerRegistration::new();
-        let shared = Shared { committed: None, journal_error: None, leases: [0; 2], waiting, reverted: 0, pauses: 0 };
-        let shared = BlockingMutex::new(RefCell::new(shared));
+        let shared = BlockingMutex::new(RefCell::new(Shared::new()));
         Ok(Self { area, shared, journal: Mutex::new(Journal::unread()) })
     }
 
@@ -147,7 +150,7 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         if buffer.len() < BUFFER_MIN {
             return Err(MountError::Buffer);
         }
-        let mut locked = self.journal.lock().await;
+        let mut locked = self.lock_journal().await;
         let mut journal = Journal::read(&self.area).await;
         if let Some(committed) = journal.doubtful()
             && is_not_stored(self, &committed, buffer).await
@@ -168,19 +171,19 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// begins to overwrite the previous folder. Waits while a session uses the slots, and reads the whole folder back
     /// first. Power may be cut at any instant: afterwards either the current folder or the previous one is committed.
     pub async fn revert(&self) -> Result<(), RevertError> {
-        change::revert(self, &mut *self.journal.lock().await, &mut [0; PIECE]).await
+        change::revert(self, &mut *self.lock_journal().await, &mut [0; PIECE]).await
     }
 
     /// Forgets the committed folder, and any folder that the journal error may hide. Current readers of the folder may
     /// continue. Waits while a session uses the slots. Fails if the slots are not mounted yet.
     pub async fn forget(&self) -> Result<(), StoreError> {
-        change::forget(self, &mut *self.journal.lock().await).await
+        change::forget(self, &mut *self.lock_journal().await).await
     }
 
     /// Forgets the creation times of the senders' newest archives, so that each sender may send an older one. Waits
     /// while a session uses the slots. Fails if the slots are not mounted yet.
     pub async fn reset_guard(&self) -> Result<(), StoreError> {
-        change::reset_guard(self, &mut *self.journal.lock().await).await
+        change::reset_guard(self, &mut *self.lock_journal().await).await
     }
 
     /// Pauses receiving: until the value is dropped, senders are refused as *busy*, and try again for a while. A running
@@ -195,9 +198,14 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         self.shared(|shared| shared.pauses > 0)
     }
 
+    /// Waits until nothing else writes to the slots. A session does so until it ends.
+    async fn lock_journal(&self) -> Guard<'_, M, Journal> {
+        lock::lock(&self.journal, &self.shared).await
+    }
+
     /// Waits until no session uses the slots.
     pub(crate) async fn idle(&self) {
-        drop(self.journal.lock().await);
+        drop(self.lock_journal().await);
     }
 
     /// How often a folder was reverted. When this changes, what is remembered about the runs of senders is no longer valid.
@@ -231,8 +239,8 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// `changed(0)` returns any folder at once, because generations start at 1.
     ///
     /// A task that passes the generation of the folder that it used last misses nothing: while it was busy, several
-    /// folders may have been committed, and it gets the latest. Any number of tasks can wait at once. More than 4 make
-    /// each other poll again and again while they wait.
+    /// folders may have been committed, and it gets the latest. Any number of tasks can wait at once. More than 5,
+    /// including those that wait for a session to end, make each other poll again and again while they wait.
     ///
     /// A folder that is forgotten ends no wait: there is no other folder then. Cancel-safe.
     pub async fn changed(&self, generation: u64) -> Folder<'_, M, F> {
@@ -281,6 +289,11 @@ impl<M: RawMutex, F> Slots<'_, M, F> {
 }
 
 impl Shared {
+    const fn new() -> Self {
+        let waiting = MultiWakerRegistration::new();
+        Self { committed: None, journal_error: None, leases: [0; 2], waiting, reverted: 0, pauses: 0 }
+    }
+
     fn lease(&mut self, slot: Slot) {
         self.leases[slot as usize] += 1;
     }

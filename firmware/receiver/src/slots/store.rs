@@ -1,7 +1,6 @@
 //! The [`Store`] of a session on slots: receives an archive into the free slot, verifies it, and commits it.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use embassy_sync::mutex::MutexGuard;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::ManifestReader;
 use waft_core::certificate::CertificateHash;
@@ -12,6 +11,7 @@ use waft_core::wire::message::Limit;
 
 use super::area::Slot;
 use super::journal::Journal;
+use super::lock::Guard;
 use super::record::{CELL, Committed, Record, Sizes, Stamp};
 use super::review::{AcceptAll, Rejection, Review};
 use super::stage::Stage;
@@ -74,7 +74,7 @@ impl Default for Transfer {
 pub struct SlotStore<'a, M: RawMutex, F, V = AcceptAll> {
     slots: &'a Slots<'a, M, F>,
     buffer: &'a mut [u8],
-    journal: MutexGuard<'a, M, Journal>,
+    journal: Guard<'a, M, Journal>,
     allow_older: bool,
     manifest: &'a mut ManifestReader,
     work: Work,
@@ -108,7 +108,7 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
     /// Opens mounted slots for writing. Waits until nothing else writes to them. `review` decides about each folder
     /// before it is committed.
     pub async fn open(slots: &'a Slots<'a, M, F>, buffer: &'a mut [u8], transfer: &'a mut Transfer, review: V) -> Self {
-        let journal = slots.journal.lock().await;
+        let journal = slots.lock_journal().await;
         Self { slots, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle, review }
     }
 
