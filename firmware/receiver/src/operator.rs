@@ -47,8 +47,7 @@ mod session;
 mod state;
 
 use core::cell::Cell;
-use core::future::{Future, pending, poll_fn};
-use core::task::Poll;
+use core::future::{Future, pending};
 
 use embassy_futures::select::{Either, select};
 use waft_core::certificate::CertificateHash;
@@ -193,13 +192,12 @@ impl<'a, B: Board> Control<'a, B> {
     /// Completes when no typed key is being checked. Until then the next key would have no request to answer.
     /// Cancel-safe.
     pub async fn key_checked(&self) {
-        // Needs no waker: it is polled whenever the session that checks the key is polled.
-        poll_fn(|_| if self.is_checking_key() { Poll::Pending } else { Poll::Ready(()) }).await;
+        self.state.key_checked().await;
     }
 
     /// Whether a typed key is being checked.
     pub fn is_checking_key(&self) -> bool {
-        self.state.checks_key.get()
+        self.state.is_checking_key()
     }
 
     /// The address at which senders reach the board, if it has one.

@@ -60,7 +60,7 @@ impl<'a, M: RawMutex> SessionOperator<'a, M> {
 
 impl<M: RawMutex> Drop for SessionOperator<'_, M> {
     fn drop(&mut self) {
-        self.state.checks_key.set(false);
+        self.state.end_key_check();
     }
 }
 
@@ -80,7 +80,7 @@ impl<M: RawMutex> Operator for SessionOperator<'_, M> {
     }
 
     fn event(&mut self, event: SessionEvent) {
-        self.state.checks_key.set(false);
+        self.state.end_key_check();
         match event {
             SessionEvent::Received(received) => return self.report_progress(received),
             SessionEvent::Receiving { offset, total } => self.begin(offset, total),

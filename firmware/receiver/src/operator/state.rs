@@ -13,6 +13,7 @@ use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::{Channel, TrySendError};
 use embassy_sync::signal::Signal;
+use embassy_sync::waitqueue::MultiWakerRegistration;
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, KeyError, TransferKey};
@@ -26,6 +27,9 @@ use crate::tls::error::HandshakeError;
 /// The most notices that wait for the operator.
 const NOTICES: usize = 8;
 
+/// The number of futures that can wait for the end of a check without waking each other.
+const WAITING: usize = 2;
+
 /// The rate limit of notices about refused peers: one per `REFUSED_MS` milliseconds on average, and a few more (`AHEAD`)
 /// in a burst. So untrusted peers cannot push other lines off the screen.
 const REFUSED_MS: u64 = 10_000;
@@ -37,13 +41,15 @@ pub(crate) struct OperatorState {
     /// The number of dropped notices that were not reported yet.
     dropped: Cell<u32>,
     /// The number of refused peers that were not reported yet, and the last reason.
-    refused: Cell<Option<(u32, HandshakeError)>>,
+    refused: Signal<NoopRawMutex, (u32, HandshakeError)>,
     /// The time up to which notices about refused peers have used up the rate limit.
     used_until: Cell<u64>,
     pub(crate) code: Cell<Option<[u8; 4]>>,
     pub(crate) request: Cell<Option<KeyRequest>>,
     /// Whether a key was typed that is still being checked.
-    pub(crate) checks_key: Cell<bool>,
+    is_checking_key: Cell<bool>,
+    /// The futures that wait for the end of the check.
+    key_checked: RefCell<MultiWakerRegistration<WAITING>>,
     answer: Signal<NoopRawMutex, KeyAnswer>,
     /// Whether the memory of the queue may hold bytes that a session left on the stack.
     is_dirty: Cell<bool>,
@@ -57,11 +63,12 @@ impl OperatorState {
         Self {
             notices: Channel::new(),
             dropped: Cell::new(0),
-            refused: Cell::new(None),
+            refused: Signal::new(),
             used_until: Cell::new(0),
             code: Cell::new(None),
             request: Cell::new(None),
-            checks_key: Cell::new(false),
+            is_checking_key: Cell::new(false),
+            key_checked: RefCell::new(MultiWakerRegistration::new()),
             answer: Signal::new(),
             is_dirty: Cell::new(false),
             key: RefCell::new(TransferKey::empty()),
@@ -101,8 +108,8 @@ impl OperatorState {
 
     /// Counts a refused peer. It gets no notice of its own, because many peers could displace other notices.
     pub(crate) fn count_refused(&self, reason: HandshakeError) {
-        let before = self.refused.get().map_or(0, |(peers, _)| peers);
-        self.refused.set(Some((before.saturating_add(1), reason)));
+        let before = self.refused.try_take().map_or(0, |(peers, _)| peers);
+        self.refused.signal((before.saturating_add(1), reason));
     }
 
     /// The next notice. Cancel-safe.
@@ -113,8 +120,7 @@ impl OperatorState {
         }
         let refused = async {
             clock.sleep_until(self.used_until.get().saturating_sub(AHEAD * REFUSED_MS)).await;
-            // Needs no waker: it is polled whenever the session that reports a peer is polled.
-            poll_fn(|_| self.refused.take().map_or(Poll::Pending, Poll::Ready)).await
+            self.refused.wait().await
         };
         match select(self.notices.receive(), refused).await {
             Either::First(notice) => notice,
@@ -141,15 +147,39 @@ impl OperatorState {
     /// Answers the request, which ends it.
     pub(crate) fn answer(&self, answer: KeyAnswer) {
         self.request.set(None);
-        self.checks_key.set(true);
+        self.is_checking_key.set(true);
         self.answer.signal(answer);
+    }
+
+    /// Whether a typed key is being checked.
+    pub(crate) fn is_checking_key(&self) -> bool {
+        self.is_checking_key.get()
+    }
+
+    /// Ends the check of a typed key, if there is one.
+    pub(crate) fn end_key_check(&self) {
+        if self.is_checking_key.replace(false) {
+            self.key_checked.borrow_mut().wake();
+        }
+    }
+
+    /// Completes when no typed key is being checked. Cancel-safe.
+    pub(crate) async fn key_checked(&self) {
+        poll_fn(|context| {
+            if !self.is_checking_key() {
+                return Poll::Ready(());
+            }
+            self.key_checked.borrow_mut().register(context.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Requests a key from the user. Dropping the future withdraws the request.
     pub(super) async fn request_key(&self, request: KeyRequest, key: &mut TransferKey) -> KeyAnswer {
         let guard = Withdraw(self);
         self.answer.reset();
-        self.checks_key.set(false);
+        self.end_key_check();
         self.request.set(Some(request));
         self.notify(Notice::KeyRequest);
         let answer = self.answer.wait().await;
