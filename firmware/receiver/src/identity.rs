@@ -79,16 +79,33 @@ impl Identity {
         policy: Policy,
     ) -> Result<Self, IdentityError> {
         let name: String<NAME_MAX> = name.try_into().map_err(|_| IdentityError::Name)?;
-        let identity = Self {
-            tls: SigningKey::from_slice(tls_key).map_err(|_| IdentityError::TlsKey)?,
-            hpke: HpkeSecret::from_bytes(hpke_key).map_err(|_| IdentityError::HpkeKey)?,
-            seed: Zeroizing::default(),
-            policy,
-            certificate: Vec::from_slice(certificate).map_err(|_| IdentityError::Certificate)?,
-            senders: Vec::from_slice(senders).map_err(|_| IdentityError::Senders)?,
-            network: Network { hostname: name.clone(), address: Address::Dhcp, wifi: None },
+        let certificate = Vec::from_slice(certificate).map_err(|_| IdentityError::Certificate)?;
+        let senders = Vec::from_slice(senders).map_err(|_| IdentityError::Senders)?;
+        let network = Network { hostname: name.clone(), address: Address::Dhcp, wifi: None };
+        let seed = Zeroizing::default();
+        Self::with_keys(tls_key, hpke_key, |tls, hpke| Self {
             name,
-        };
+            tls,
+            hpke,
+            seed,
+            policy,
+            certificate,
+            senders,
+            network,
+        })
+    }
+
+    /// Adds the private keys to an identity, and checks it. **All other fields exist before the keys are read**: the
+    /// unused bytes of strings and lists, which move with an identity into a `static`, then contain nothing that the
+    /// computation of the public keys left on the stack.
+    fn with_keys(
+        tls: &[u8; 32],
+        hpke: &[u8; 32],
+        make: impl FnOnce(SigningKey, HpkeSecret) -> Self,
+    ) -> Result<Self, IdentityError> {
+        let tls = SigningKey::from_slice(tls).map_err(|_| IdentityError::TlsKey)?;
+        let hpke = HpkeSecret::from_bytes(hpke).map_err(|_| IdentityError::HpkeKey)?;
+        let identity = make(tls, hpke);
         identity.check().map(|()| identity)
     }
 

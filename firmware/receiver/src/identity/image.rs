@@ -1,9 +1,7 @@
 //! Encoding and parsing of an identity image. The byte picture is in the parent module.
 
 use heapless::{String, Vec};
-use p256::ecdsa::SigningKey;
 use waft_core::certificate::CertificateHash;
-use waft_core::sealed::hpke::HpkeSecret;
 use zeroize::Zeroizing;
 
 use super::{Address, Identity, IdentityError, KeyPolicy, Network, Policy, SENDERS_MAX, TrustedSender, Wifi};
@@ -21,20 +19,23 @@ const ALLOW_OLDER: u8 = 4;
 
 pub(super) fn parse(sector: &[u8]) -> Result<Identity, IdentityError> {
     let mut reader = Reader(check_frame(sector)?);
-    let identity = Identity {
-        name: reader.text()?,
-        tls: SigningKey::from_slice(&*reader.key()?).map_err(|_| IdentityError::TlsKey)?,
-        hpke: HpkeSecret::from_bytes(&*reader.key()?).map_err(|_| IdentityError::HpkeKey)?,
-        seed: reader.key()?,
-        policy: reader.policy()?,
-        certificate: reader.certificate()?,
-        senders: reader.senders()?,
-        network: reader.network()?,
-    };
-    match reader.0 {
-        [] => identity.check().map(|()| identity),
-        _ => Err(IdentityError::Length),
+    let name = reader.text()?;
+    let [tls, hpke, seed] = [reader.key()?, reader.key()?, reader.key()?];
+    let (policy, certificate, senders, network) =
+        (reader.policy()?, reader.certificate()?, reader.senders()?, reader.network()?);
+    if !reader.0.is_empty() {
+        return Err(IdentityError::Length);
     }
+    Identity::with_keys(tls, hpke, |tls, hpke| Identity {
+        name,
+        tls,
+        hpke,
+        seed: Zeroizing::new(*seed),
+        policy,
+        certificate,
+        senders,
+        network,
+    })
 }
 
 /// The bytes between header and CRC, after both were checked.
@@ -76,8 +77,9 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    fn key(&mut self) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
-        self.array().map(Zeroizing::new)
+    /// A private key. It is not copied.
+    fn key(&mut self) -> Result<&'a [u8; 32], IdentityError> {
+        self.take(32).map(|taken| taken.try_into().expect("`take` returned 32 bytes"))
     }
 
     fn short_bytes(&mut self) -> Result<&'a [u8], IdentityError> {
