@@ -22,8 +22,8 @@ use waft_receiver::tls::suite::Aes128GcmSha256;
 use waft_receiver::{Memory, Receiver};
 
 use crate::chip::Chip;
+use crate::clock::keep_time;
 use crate::nor::{Level, Nor};
-use crate::session::keep_time;
 use crate::support::steadily;
 use crate::user::{Pipe, User};
 use crate::wire::{Port, wire};

@@ -13,7 +13,7 @@ use waft_receiver::board::{ListenEvent, Socket};
 use waft_receiver::embassy::TcpPort;
 use waft_receiver::tls::guard::Tcp;
 
-use crate::session::work;
+use crate::clock::work;
 
 /// For an STM32H563 at 250 MHz with 1.2 cycles per instruction: 5.4, 5.4, 11.1 and 6.5 million instructions.
 const KEY_PAIR: Duration = Duration::from_millis(26);
