@@ -1,11 +1,5 @@
-//! The firmware of the emulated board: the receiver, and an application that reads the received folder.
-//!
-//! ```text
-//! main           starts the board, then runs the tasks:
-//! boot             starts the receiver and the tasks of the board, then the application, and ends
-//! feed, network, receive     the tasks of the board
-//! application    reads each received folder; replace it with your own
-//! ```
+//! The firmware of the emulated board. `main` starts the board, and `boot` the receiver and all tasks: those of every
+//! board (`feed`, `network`, `receive`), and an application that reads each received folder.
 
 #![no_std]
 #![no_main]
