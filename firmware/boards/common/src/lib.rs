@@ -16,6 +16,7 @@
 //! | `net` | TCP/IP and the receiver's sockets |
 //! | `boot` | the start of the receiver, from devices and a [`Map`] |
 //! | `tasks` | the tasks of every board, as a macro |
+//! | `copy` | fast copies between buffers at any addresses |
 //!
 //! The crate contains the panic handler and the handler of HardFault. `waft-board-build` generates [`Map`] and the linker
 //! script from the board's description.
@@ -29,6 +30,8 @@ use core::ops::Range;
 
 #[cfg(target_os = "none")]
 pub mod boot;
+#[cfg(target_os = "none")]
+mod copy;
 #[cfg(target_os = "none")]
 pub mod failure;
 #[cfg(target_os = "none")]
