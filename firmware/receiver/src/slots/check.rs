@@ -57,28 +57,6 @@ pub(super) async fn digest<M: RawMutex, F: NorFlash>(
     Ok(hasher.digest())
 }
 
-/// Continues a checksum over bytes. It distinguishes a slot that changed from an archive that was invalid when it
-/// arrived. It detects every change of a single byte, at 4 instructions per byte where a digest takes 16. An attacker
-/// can forge it, but only changes the error text by that.
-pub(super) fn sum(sum: u32, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()))
-}
-
-/// The checksum over the first `end` bytes of a slot.
-pub(super) async fn sum_of<M: RawMutex, F: NorFlash>(
-    area: &Area<'_, M, F>,
-    slot: Slot,
-    end: u32,
-    buffer: &mut [u8],
-) -> Result<u32, Fault> {
-    let mut total = 0;
-    let mut pieces = Pieces::new(slot, 0, end, buffer);
-    while let Some(piece) = pieces.next(area).await? {
-        total = sum(total, piece);
-    }
-    Ok(total)
-}
-
 /// Reads a whole archive back, checks all rules and digests, and returns its summary and its root.
 pub(super) async fn whole<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,

@@ -1,5 +1,5 @@
-//! Writes an archive to the free slot: checks its manifest, buffers it to whole cells, and erases each block before its
-//! first byte.
+//! Writes an archive to the free slot: checks its manifest, and erases each block before its first byte. Whole cells are
+//! written from where they are; what is left of them is collected in a buffer.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -8,7 +8,7 @@ use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{Held, Offered, StoreError};
 
 use super::area::{Area, Slot};
-use super::check::{self, Pieces};
+use super::check::Pieces;
 use super::journal::Journal;
 use super::record::{Begun, CELL, Record, Sizes};
 
@@ -19,8 +19,6 @@ pub(super) struct Stage {
     pub(super) slot: Slot,
     /// The summary of the manifest, once it was received completely.
     pub(super) summary: Option<Summary>,
-    /// `check::sum` of the bytes that were received.
-    pub(super) sum: u32,
     /// The number of archive bytes that were received.
     position: u32,
     /// The number of archive bytes in the slot. The others are in the buffer. Whole cells, except at the end of the
@@ -36,7 +34,7 @@ impl Stage {
     /// A transfer from the first byte.
     pub(super) fn new(offered: Offered, sizes: Sizes, slot: Slot) -> Self {
         let (position, flushed, durable, announced) = (0, 0, 0, false);
-        Self { offered, sizes, slot, summary: None, sum: 0, position, flushed, durable, announced }
+        Self { offered, sizes, slot, summary: None, position, flushed, durable, announced }
     }
 
     /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to resume after them. Returns `None`
@@ -56,7 +54,6 @@ impl Stage {
         let mut pieces = Pieces::new(self.slot, 0, durable, buffer);
         while let Some(piece) = pieces.next(area).await.ok()? {
             hasher.update(piece);
-            self.sum = check::sum(self.sum, piece);
             let known = self.summary.is_some();
             self.read_manifest(manifest, piece).ok()?;
             if !known && self.summary.is_some_and(|summary| !is_it(&summary.digest)) {
@@ -90,11 +87,18 @@ impl Stage {
             return Err(StoreError::Archive(ArchiveError::Trailing));
         }
         self.read_manifest(manifest, bytes).map_err(StoreError::Archive)?;
-        self.sum = check::sum(self.sum, bytes);
         self.announce(area, journal).await?;
         while !bytes.is_empty() {
             let filled = (self.position - self.flushed) as usize;
-            let room = self.room(area.layout().block(), buffer);
+            let left = (area.layout().block() - self.flushed % area.layout().block()) as usize;
+            let cells = bytes.len().min(left) / CELL * CELL;
+            if filled == 0 && cells > 0 {
+                let (now, later) = bytes.split_at(cells);
+                self.program(area, journal, now, cells as u32).await?;
+                bytes = later;
+                continue;
+            }
+            let room = (buffer.len() / CELL * CELL).min(left);
             let (now, later) = bytes.split_at(bytes.len().min(room - filled));
             buffer[filled..][..now.len()].copy_from_slice(now);
             self.position += now.len() as u32;
@@ -154,30 +158,36 @@ impl Stage {
         Ok(())
     }
 
-    /// The number of bytes to buffer before a write: at most up to the end of the erase block.
-    fn room(&self, block: u32, buffer: &[u8]) -> usize {
-        let left = block - self.flushed % block;
-        (buffer.len() / CELL * CELL).min(left as usize)
-    }
-
-    /// Writes the buffer. **Erases every block before its first byte, without a blank check.** After the last byte of a
-    /// block, PROGRESS makes the block durable.
+    /// Writes the collected bytes, padded to whole cells.
     async fn flush<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
         journal: &mut Journal,
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
+        let filled = (self.position - self.flushed) as usize;
+        let padded = filled.next_multiple_of(CELL);
+        buffer[filled..padded].fill(0xff);
+        self.program(area, journal, &buffer[..padded], filled as u32).await
+    }
+
+    /// Writes whole cells of one erase block. Their first `length` bytes are archive. **Erases every block before its
+    /// first byte, without a blank check.** After the last byte of a block, PROGRESS makes the block durable.
+    async fn program<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+        journal: &mut Journal,
+        cells: &[u8],
+        length: u32,
+    ) -> Result<(), StoreError> {
         let block = area.layout().block();
         let at = area.layout().byte(self.slot, self.flushed);
         if self.flushed.is_multiple_of(block) {
             area.erase(at).await?;
         }
-        let filled = (self.position - self.flushed) as usize;
-        let padded = filled.next_multiple_of(CELL);
-        buffer[filled..padded].fill(0xff);
-        area.program(at, &buffer[..padded]).await?;
-        self.flushed = self.position;
+        area.program(at, cells).await?;
+        self.flushed += length;
+        self.position = self.flushed;
         if self.flushed.is_multiple_of(block) {
             journal.append(area, &Record::Progress { offset: self.flushed }).await?;
             self.durable = self.flushed;

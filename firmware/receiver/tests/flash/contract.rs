@@ -167,7 +167,8 @@ async fn bad_archives_come(store: &mut impl Store) {
             Ok(()) => store.commit().await.map(drop),
             written => written,
         };
-        assert!(matches!(ended, Err(StoreError::Archive(_))), "{ended:?}");
+        // A store that finds wrong digests only when it reads back cannot know who made them wrong.
+        assert!(matches!(ended, Err(StoreError::Archive(_) | StoreError::Verify)), "{ended:?}");
         store.discard().await;
         assert_eq!(begin(store, &first()).await, Ok(first().bytes.len()));
     }

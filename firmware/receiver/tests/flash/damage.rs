@@ -16,20 +16,16 @@ fn a_false_archive_is_refused_and_the_old_folder_stays() {
     let (first, good) = (first(), second());
     boot(&flash, async |slots, store| {
         send(store, &first).await.unwrap();
-        let cases: [(usize, ArchiveError); 3] = [
-            (1, ArchiveError::Malformed),
-            (good.offered.shape.manifest as usize + 5, ArchiveError::FileDigest),
-            (good.bytes.len() - 1, ArchiveError::Root),
-        ];
-        for (at, error) in cases {
+        let digests = [good.offered.shape.manifest as usize + 5, good.bytes.len() - 1];
+        for at in [1].into_iter().chain(digests) {
             let mut bytes = good.bytes.clone();
             bytes[at] ^= 1;
             let bad = Archive { bytes, tree: good.tree.clone(), ..good };
             let sent = send(store, &bad).await;
             store.discard().await;
             match sent {
-                Err(StoreError::Archive(found)) if at > 1 => assert_eq!(found, error),
-                Err(StoreError::Archive(_)) => {}
+                Err(StoreError::Archive(_)) if at == 1 => {}
+                Err(StoreError::Verify) if at > 1 => {}
                 other => panic!("{other:?}"),
             }
             assert_eq!(shown(slots).await, Some((1, first.tree.clone())));
@@ -40,11 +36,7 @@ fn a_false_archive_is_refused_and_the_old_folder_stays() {
         let mut rest = good.bytes[ERASE..].to_vec();
         *rest.last_mut().unwrap() ^= 1;
         store.write(&rest).await.unwrap();
-        assert_eq!(
-            store.commit().await,
-            Err(StoreError::Archive(ArchiveError::Root)),
-            "after the offset at which it resumed, too"
-        );
+        assert_eq!(store.commit().await, Err(StoreError::Verify), "after the offset at which it resumed, too");
         begin(store, &good).await.unwrap();
         store.restart().await.unwrap();
         store.write(&good.bytes[..100]).await.unwrap();
