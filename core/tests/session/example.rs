@@ -105,7 +105,7 @@ fn the_first_example_has_the_bytes_on_the_page() {
     let derived = Derived::new(&secret, [hello, greeting, body_of(offer)], manifest);
     assert_eq!(offer[body_of(offer).len()..], [derived.manifest_tag, derived.commitment].concat());
     assert_eq!(accept, derived.accept(b""));
-    assert_eq!(chunk, derived.keys.chunk(2, 0, true, &[&[0], &archive[..]].concat()));
+    assert_eq!(chunk, derived.keys.chunk(2, 0, true, &[&archive[..], &[0]].concat()));
 
     let mut lines = Lines::default();
     lines.text("key", KEY);
@@ -152,7 +152,7 @@ fn sealed_file(archive: &[u8], fixture: &Fixture) -> Vec<u8> {
     let transcript = [&b"waft/1 file"[..], b"WAFTSEAL", &part(&start[10..])].concat();
     let keys = Keys::new(&typed_secret(KEY, &fixture.salt, 1_000), &transcript);
     assert_eq!(commitment, keys.expand("waft/1 commitment"));
-    assert_eq!(chunk[..length], keys.chunk(2, 0, true, &[&[0], archive].concat()));
+    assert_eq!(chunk[..length], keys.chunk(2, 0, true, &[archive, &[0]].concat()));
     let frame = [2, 0, 0, length as u8];
     [start, &commitment, &frame, &chunk[..length]].concat()
 }
@@ -231,9 +231,9 @@ fn the_second_example_has_the_bytes_on_the_page() {
     let block = lz4_of(&derived.keys, first);
     assert_eq!(
         (unpack(&block), first),
-        (piece.to_vec(), &*derived.keys.chunk(1, 0, false, &[&[1], &block[..]].concat()))
+        (piece.to_vec(), &*derived.keys.chunk(1, 0, false, &[&block[..], &[1]].concat()))
     );
-    assert_eq!(last, derived.keys.chunk(1, 1, true, &[&[0], rest].concat()));
+    assert_eq!(last, derived.keys.chunk(1, 1, true, &[rest, &[0]].concat()));
 
     let mut lines = Lines::default();
     lines.hex("receiver", &*fixture.hpke.to_bytes());
@@ -251,9 +251,9 @@ fn the_second_example_has_the_bytes_on_the_page() {
     lines.hex("Working (Waiting)", waiting);
     lines.hex("Resume", resume);
     lines.hex("Working (Reading)", reading);
-    lines.hex("first plain", &[&[1], &block[..]].concat());
+    lines.hex("first plain", &[&block[..], &[1]].concat());
     lines.hex("first chunk", first);
-    lines.hex("last plain", &[&[0], rest].concat());
+    lines.hex("last plain", &[rest, &[0]].concat());
     lines.hex("last chunk", last);
     lines.hex("Committed", committed);
     lines.assert_on_the_page();
@@ -264,6 +264,7 @@ fn lz4_of(keys: &Keys, chunk: &[u8]) -> Vec<u8> {
     let sealed = &chunk[..chunk.len() - 16];
     let stream = keys.chunk(1, 0, false, &vec![0; sealed.len()]);
     let plain: Vec<u8> = sealed.iter().zip(stream).map(|(sealed, stream)| sealed ^ stream).collect();
-    assert_eq!(plain[0], 1, "codec LZ4");
-    plain[1..].to_vec()
+    let (codec, block) = plain.split_last().unwrap();
+    assert_eq!(*codec, 1, "LZ4");
+    block.to_vec()
 }

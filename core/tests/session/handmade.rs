@@ -23,7 +23,7 @@ fn fixture() -> Fixture {
 
 /// The plaintext of each chunk of the stream.
 fn pieces(archive: &[u8]) -> Vec<Vec<u8>> {
-    archive.chunks(CHUNK as usize).map(|piece| [&[0], piece].concat()).collect()
+    archive.chunks(CHUNK as usize).map(|piece| [piece, &[0]].concat()).collect()
 }
 
 /// A frame of this kind.
@@ -95,13 +95,13 @@ fn a_chunk_whose_data_does_not_have_the_length_of_its_piece_is_refused_as_a_chun
         }
     };
     // Literal 'a', a match of 14 bytes at offset 1, five literals: 20 bytes, not 1024.
-    let short_block = [1, 0x1a, b'a', 1, 0, 0x50, b'a', b'a', b'a', b'a', b'a'].to_vec();
+    let short_block = [0x1a, b'a', 1, 0, 0x50, b'a', b'a', b'a', b'a', b'a', 1].to_vec();
     for (codec, plain) in [
         (0, vec![0; 1_024]),
         (0, vec![0; 1]),
         (0, vec![]),
-        (0, [vec![1], vec![7; 1_024]].concat()),
-        (1, [vec![2], vec![7; 1_024]].concat()),
+        (0, [vec![7; 1_024], vec![1]].concat()),
+        (1, [vec![7; 1_024], vec![2]].concat()),
         (1, short_block),
         (1, vec![1]),
     ] {

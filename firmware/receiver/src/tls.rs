@@ -24,7 +24,7 @@ pub mod wire;
 use embassy_futures::select::{Either, select};
 use embedded_tls::{TlsConfig, TlsConnection, TlsContext};
 use rand_core::{CryptoRng, RngCore};
-use waft_core::limits::{FRAME_HEADER, HANDSHAKE_MS, MESSAGE_MAX};
+use waft_core::limits::{FRAME_HEADER, HANDSHAKE_MS, MESSAGE_MAX, RECORD_4K};
 use waft_core::session::Clock;
 use zeroize::Zeroize;
 
@@ -36,11 +36,11 @@ use provider::Provider;
 use suite::Suite;
 use wire::Wire;
 
-/// This protocol limits the records of a sender to 4096 bytes.
+/// This protocol limits the records of a sender to [`RECORD_4K`] bytes.
 const ALPN: &[&[u8]] = &[b"waft-4k"];
 
-/// The longest record that a sender writes, in bytes without its header: 4096 of plaintext, the type and the tag.
-pub const RECORD_MAX: usize = 4096 + 1 + 16;
+/// The longest record that a sender writes, in bytes without its header: plaintext, type and tag.
+pub const RECORD_MAX: usize = RECORD_4K + 1 + 16;
 
 /// The longest record that we write, in bytes. It holds our certificate in the handshake, and a message afterwards.
 const WRITE_MAX: usize = 1024;

@@ -32,7 +32,7 @@ use crate::trust::Peer;
 
 /// The sender's records hold up to 16 KiB.
 const ALPN: &[u8] = b"waft";
-/// The sender's records hold at most 4096 bytes, for boards.
+/// The sender's records hold at most 4117 bytes, the frame of a chunk of 4 KiB, for boards.
 const ALPN_4K: &[u8] = b"waft-4k";
 
 const HANDSHAKE: Duration = Duration::from_millis(HANDSHAKE_MS);

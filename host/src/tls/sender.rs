@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+use waft_core::limits::RECORD_4K;
 
 use super::error::HandshakeError;
 use super::pins::{Pins, Verifier};
@@ -20,8 +21,8 @@ use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, TlsLink, provider, timed};
 use crate::identity::Identity;
 use crate::net::close;
 
-/// The largest record for `waft-4k`, as rustls counts it: 4096 bytes of plaintext and 5 of header.
-const FRAGMENT_4K: usize = 4096 + 5;
+/// The largest record for `waft-4k`, as rustls counts it: with its header of 5 bytes.
+const FRAGMENT_4K: usize = RECORD_4K + 5;
 
 /// The unencrypted alert that ends a handshake before its ServerHello: fatal (2), no_application_protocol (120).
 const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];

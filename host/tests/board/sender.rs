@@ -22,7 +22,7 @@ use waft::session::RingCipher;
 use waft::tls::TlsLink;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
-use waft_core::limits::{CHUNK_MAX, FRAME_HEADER};
+use waft_core::limits::{CHUNK_MAX, FRAME_HEADER, RECORD_4K};
 use waft_core::sealed::hpke::{HpkeSecret, POINT};
 use waft_core::sealed::{ChunkSize, Schedule, Secret, Transcript};
 use waft_core::session::sender::{Buffers, Environment, Event, Operator, Peer, Run, Sender, buffer_len};
@@ -35,7 +35,7 @@ use super::site::Site;
 /// The PBKDF2 iterations, few enough for every board.
 const ITERATIONS: u32 = 1_000;
 /// The largest record that a board accepts, with its header, as rustls counts it.
-const FRAGMENT: usize = 4096 + 5;
+const FRAGMENT: usize = RECORD_4K + 5;
 
 /// A secret to search for, with a description.
 pub(crate) type Needle = (String, Vec<u8>);

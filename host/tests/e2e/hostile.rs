@@ -220,18 +220,26 @@ impl<const LIE: u8> Cipher for Lying<LIE> {
     }
 
     fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG] {
+        let (block, codec) = data.split_at_mut(data.len() - 1);
         match LIE {
             // An LZ4 block that expands to 255 times its length: one literal, then an endless match.
             0 => {
-                data.fill(0xff);
-                data[..6].copy_from_slice(&[1, 0x1f, 0, 1, 0, 0xff]);
+                codec[0] = 1;
+                block.fill(0xff);
+                block[..5].copy_from_slice(&[0x1f, 0, 1, 0, 0xff]);
             }
             // A block with a match before its start.
-            1 => data[..6].copy_from_slice(&[1, 0x1f, 0, 0xff, 0xff, 0]),
+            1 => {
+                codec[0] = 1;
+                block[..5].copy_from_slice(&[0x1f, 0, 0xff, 0xff, 0]);
+            }
             // A block that expands to fewer bytes than expected.
-            2 => data[..3].copy_from_slice(&[1, 0x10, 0]),
+            2 => {
+                codec[0] = 1;
+                block[..2].copy_from_slice(&[0x10, 0]);
+            }
             // An unknown codec.
-            3 => data[0] = 7,
+            3 => codec[0] = 7,
             // The correct data with a wrong tag.
             _ => {
                 let mut tag = self.0.seal(nonce, data);

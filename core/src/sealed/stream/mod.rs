@@ -1,7 +1,7 @@
 //! The sealed stream: [`Sealer`] turns pieces of an archive into chunks, [`Opener`] turns chunks back into pieces.
 //!
 //! ```text
-//! plain  = codec (1) | data               data: the piece, or the piece as one LZ4 block
+//! plain  = data | codec (1)               data: the piece, or the piece as one LZ4 block
 //! nonce  = prefix (7) | counter u32 | last (1)
 //! chunk  = AEAD(plain) | tag (16)
 //! ```

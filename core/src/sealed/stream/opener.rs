@@ -104,7 +104,7 @@ impl<C: Cipher> Opener<C> {
         }
         let (sealed, tag) = chunk.split_last_chunk_mut::<TAG>().ok_or(OpenError::Length)?;
         self.cipher.open(&self.position.nonce(), sealed, tag)?;
-        let (&codec, data) = sealed.split_first().ok_or(OpenError::Length)?;
+        let (&codec, data) = sealed.split_last().ok_or(OpenError::Length)?;
         match Codec::from_number(codec) {
             Some(Codec::None) => check_length(data, length),
             Some(Codec::Lz4) if self.codec == Codec::Lz4 => {

@@ -11,7 +11,7 @@ use crate::sealed::cipher::{Cipher, TAG};
 use crate::sealed::keys::StreamKeys;
 use crate::sealed::suite::{ChunkSize, Codec, Suite};
 
-/// Length of the codec byte before the data.
+/// Length of the codec byte after the data.
 const CODEC: usize = 1;
 const _: () = assert!(CODEC + TAG == CHUNK_OVERHEAD);
 
@@ -90,16 +90,15 @@ impl<C: Cipher> Sealer<C> {
     }
 }
 
-/// Writes codec and data, and returns their length.
+/// Writes data and codec, and returns their length.
 fn write_plain(piece: &[u8], compressor: Option<&mut Compressor>, out: &mut [u8]) -> usize {
-    let (codec, data) = out.split_at_mut(CODEC);
-    let (number, length) = match compressor.and_then(|compressor| compressor.compress(piece, data)) {
+    let (codec, length) = match compressor.and_then(|compressor| compressor.compress(piece, out)) {
         Some(length) => (Codec::Lz4, length),
         None => {
-            data[..piece.len()].copy_from_slice(piece);
+            out[..piece.len()].copy_from_slice(piece);
             (Codec::None, piece.len())
         }
     };
-    codec[0] = number as u8;
-    CODEC + length
+    out[length] = codec as u8;
+    length + CODEC
 }

@@ -67,7 +67,7 @@ def hpke_secret(ephemeral, enc, receiver, info, context):
 def seal(aead, key, prefix, counter, last, codec, data):
     cipher = AESGCM(key) if aead == 1 else ChaCha20Poly1305(key)
     nonce = prefix + struct.pack(">I", counter) + bytes([last])
-    return cipher.encrypt(nonce, bytes([codec]) + data, b"")
+    return cipher.encrypt(nonce, data + bytes([codec]), b"")
 
 
 def varint(number):

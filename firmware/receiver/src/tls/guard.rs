@@ -5,8 +5,8 @@
 //! Hello      one handshake record in the clear                       Flight
 //!            an alert of 2 bytes in the clear                        Encrypted
 //! Flight     change_cipher_spec 14 03 03 00 01 01, dropped           Encrypted
-//!            an encrypted record of 17 to 4113 bytes                 Encrypted
-//! Encrypted  encrypted records of 17 to 4113 bytes                   Open, by `finish_handshake`
+//!            an encrypted record of 17 to 4134 bytes                 Encrypted
+//! Encrypted  encrypted records of 17 to 4134 bytes                   Open, by `finish_handshake`
 //! Open       the same, but marked
 //! ```
 //!

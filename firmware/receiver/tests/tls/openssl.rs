@@ -37,7 +37,7 @@ fn server(laptop: &Keys, suite: &str, folder: &Path) -> (Child, u16) {
         .args(["s_server", "-quiet", "-tls1_3", "-num_tickets", "0", "-alpn", "waft-4k", "-Verify", "1"])
         .args(["-ciphersuites", suite, "-groups", "P-256", "-client_sigalgs", "ECDSA+SHA256", "-naccept", "1"])
         .args(["-accept", &format!("127.0.0.1:{port}"), "-certform", "DER", "-keyform", "DER"])
-        .args(["-max_send_frag", "4096", "-split_send_frag", "4096"])
+        .args(["-max_send_frag", "4117", "-split_send_frag", "4117"])
         .arg("-cert")
         .arg(certificate)
         .arg("-key")
