@@ -66,6 +66,24 @@ pub(crate) fn content(seed: usize, length: usize) -> Vec<u8> {
     (0..length).map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(seed * 977) >> 7) as u8).collect()
 }
 
+/// Runs a test again as an unprivileged user if this user is root, whom no mode keeps from a file. Returns whether it
+/// did so.
+#[cfg(unix)]
+#[track_caller]
+pub(crate) fn again_unprivileged(test: &str) -> bool {
+    use std::os::unix::process::CommandExt as _;
+
+    use crate::needs::{NOBODY, again, is_root};
+
+    if !is_root() {
+        return false;
+    }
+    let mut within = std::process::Command::new("env");
+    within.uid(NOBODY).gid(NOBODY);
+    again(test, within);
+    true
+}
+
 pub(crate) fn set_mode(path: &Path, mode: u32) {
     #[cfg(unix)]
     {

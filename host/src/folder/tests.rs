@@ -148,11 +148,8 @@ fn lists_names_that_cannot_be_sent() {
 #[cfg(unix)]
 #[test]
 fn lists_what_cannot_be_read() {
-    use crate::needs::{NOBODY, again, is_root};
-    if is_root() {
-        let mut within = std::process::Command::new("setpriv");
-        within.args([&format!("--reuid={NOBODY}"), "--clear-groups"]);
-        return again("folder::tests::lists_what_cannot_be_read", within);
+    if crate::testing::again_unprivileged("folder::tests::lists_what_cannot_be_read") {
+        return;
     }
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let at = folder.path();

@@ -25,7 +25,7 @@ pub(crate) use dial::{DIAL, DialError, both_failed, dial};
 
 /// How long a side waits for its peer to close the connection after the last message, so that no TCP reset overtakes
 /// that message.
-const PARTING: Duration = Duration::from_secs(1);
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Parses an IPv6 address without brackets, optionally followed by `%` and the name or number of an interface. `None`
 /// if the text is not such an address.
@@ -75,11 +75,15 @@ impl From<&UnknownInterface> for Error {
     }
 }
 
-/// Closes a connection after our last message: shuts down our direction, then waits a short time for the peer to
-/// close its own. Closing a socket with unread bytes would reset the connection, and the reset could overtake the
-/// message.
+/// Closes a connection after our last message, as [`close_within`] does, in a second at most.
 pub(crate) async fn close(mut stream: TcpStream) {
-    let _ = timeout(PARTING, async {
+    close_within(&mut stream, CLOSE_LIMIT).await;
+}
+
+/// Shuts down our direction of a connection, then waits up to `limit` for the peer to close its own. Closing a socket
+/// with unread bytes would reset the connection, and the reset could overtake our last message.
+pub(crate) async fn close_within(stream: &mut TcpStream, limit: Duration) {
+    let _ = timeout(limit, async {
         let mut sink = [0; 512];
         stream.shutdown().await?;
         while stream.read(&mut sink).await? > 0 {}

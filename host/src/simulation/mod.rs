@@ -24,7 +24,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use waft_core::limits::LINGER_MS;
 use waft_core::sealed::SoftCipher;
 use waft_receiver::board::{self, Board, ListenEvent, Startup};
@@ -39,6 +39,7 @@ use waft_receiver::{Config, Memory, Receiver};
 
 use crate::board::Storage;
 use crate::error::Error;
+use crate::net::close_within;
 use crate::session::Clock;
 use crate::simulation::flash::{Durable, FlashFile, not_flash};
 
@@ -84,7 +85,7 @@ pub async fn serve<C: Read + Write>(
     let mut sockets: [_; SOCKETS] = std::array::from_fn(|_| Socket::new(port.clone(), durable.clone()));
     let console = console(durable);
     let mut console = if echo { Console::new(console) } else { Console::without_echo(console) };
-    steadily(receiver.run(&mut sockets, &mut console)).await
+    with_cloned_waker(receiver.run(&mut sockets, &mut console)).await
 }
 
 /// The system's random numbers in place of a chip's generator.
@@ -99,7 +100,7 @@ impl Trng for System {
 /// Polls a future only with clones of the caller's waker. [`Waker::will_wake`](std::task::Waker::will_wake) may be
 /// false between a waker and its clone. A board's channels keep a clone: polled with the original, they would take it
 /// for another waker and wake the one that they kept, so the runtime would never become idle.
-async fn steadily<T>(future: impl Future<Output = T>) -> T {
+async fn with_cloned_waker<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|context| future.as_mut().poll(&mut Context::from_waker(&context.waker().clone()))).await
 }
@@ -205,7 +206,7 @@ impl board::Socket for Socket {
 
     async fn close(&mut self) {
         let Some(stream) = &mut self.stream else { return };
-        let _ = timeout(Duration::from_millis(LINGER_MS), part(stream)).await;
+        close_within(stream, Duration::from_millis(LINGER_MS)).await;
         self.stream = None;
     }
 
@@ -215,14 +216,6 @@ impl board::Socket for Socket {
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     }
-}
-
-/// Closes the sending side, then reads until the peer closes. Closing with unread bytes would reset the connection, and
-/// the reset could overtake the last message.
-async fn part(stream: &mut TcpStream) -> io::Result<()> {
-    stream.shutdown().await?;
-    while stream.read(&mut [0; 512]).await? > 0 {}
-    Ok(())
 }
 
 #[cfg(test)]
@@ -242,6 +235,6 @@ mod tests {
                 Poll::Pending
             }
         });
-        assert!(steadily(known).await);
+        assert!(with_cloned_waker(known).await);
     }
 }

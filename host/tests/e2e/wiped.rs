@@ -166,14 +166,20 @@ fn a_new_identity_leaves_no_text_of_its_keys() {
     }
 }
 
+/// Seals the laptop's folder. Returns the process, which is stopped at its end, and the key.
+fn sealed(world: &World) -> Option<(super::harness::Waft, String)> {
+    let sealing = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]);
+    let mut process = until_its_end(world, sealing)?;
+    let key = process.key();
+    process.await_event("sealed");
+    Some((process, key))
+}
+
 #[test]
 fn a_sealed_file_leaves_no_key() {
     let world = World::strangers();
     world.small();
-    let sealing = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]);
-    let Some(mut process) = until_its_end(&world, sealing) else { return };
-    let key = process.key();
-    process.await_event("sealed");
+    let Some((process, key)) = sealed(&world) else { return };
     assert!(!is_in(held(process.pid()), &key), "{key}");
     drop(process);
 
@@ -205,10 +211,7 @@ fn hmac_states(key: &str) -> [Vec<u8>; 2] {
 fn a_stretched_key_leaves_no_state_of_its_hash() {
     let world = World::strangers();
     world.small();
-    let sealing = world.laptop.call(&["seal", "folder", "-o", "folder.waft"]);
-    let Some(mut process) = until_its_end(&world, sealing) else { return };
-    let key = process.key();
-    process.await_event("sealed");
+    let Some((process, key)) = sealed(&world) else { return };
     let opening = world.laptop.call(&["open", "folder.waft", "--into", "opened"]);
     let mut other = until_its_end(&world, opening.env("WAFT_KEY", &key)).expect("as before");
     other.await_event("opened");

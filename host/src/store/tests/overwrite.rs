@@ -240,15 +240,8 @@ fn folders_that_cannot_be_written_are_no_hindrance() {
 #[cfg(unix)]
 #[test]
 fn folders_that_cannot_be_read_are_no_hindrance() {
-    use std::os::unix::process::CommandExt as _;
-
-    use crate::needs::{NOBODY, again, is_root};
-
-    if is_root() {
-        // Root may read everything, so the test runs again as another user.
-        let mut within = std::process::Command::new("env");
-        within.uid(NOBODY).gid(NOBODY);
-        return again("store::tests::overwrite::folders_that_cannot_be_read_are_no_hindrance", within);
+    if crate::testing::again_unprivileged("store::tests::overwrite::folders_that_cannot_be_read_are_no_hindrance") {
+        return;
     }
     let bench = Bench::new(|at| put(at, "closed/below/file", b"new", 0o644));
     let [closed, below] = ["closed", "closed/below"].map(|name| bench.target().join(name));
@@ -286,15 +279,8 @@ fn folders_that_cannot_be_read_are_no_hindrance() {
 #[cfg(unix)]
 #[test]
 fn a_target_that_cannot_be_written_is_reported() {
-    use std::os::unix::process::CommandExt as _;
-
-    use crate::needs::{NOBODY, again, is_root};
-
-    if is_root() {
-        // Root may write anywhere, so the test runs again as another user.
-        let mut within = std::process::Command::new("env");
-        within.uid(NOBODY).gid(NOBODY);
-        return again("store::tests::overwrite::a_target_that_cannot_be_written_is_reported", within);
+    if crate::testing::again_unprivileged("store::tests::overwrite::a_target_that_cannot_be_written_is_reported") {
+        return;
     }
     let bench = Bench::planted();
     set_mode(&bench.to(), 0o555);
