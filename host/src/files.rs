@@ -128,13 +128,13 @@ impl FileLock {
         }
     }
 
-    /// Waits for the lock; `None` if it cannot be acquired within `patience`. Blocks the thread.
-    pub(crate) fn lock(file: File, patience: Duration) -> io::Result<Option<Self>> {
+    /// Waits for the lock; `None` if it cannot be acquired within `limit`. Blocks the thread.
+    pub(crate) fn lock(file: File, limit: Duration) -> io::Result<Option<Self>> {
         // The system call waits without a limit, so it runs on a thread of its own. If it succeeds too late, nothing
         // receives the message, and dropping the message closes the file and releases the lock.
         let (sender, result) = channel();
         thread::spawn(move || sender.send(file.lock().map(|()| Self(file))));
-        result.recv_timeout(patience).map_or(Ok(None), |locked| locked.map(Some))
+        result.recv_timeout(limit).map_or(Ok(None), |locked| locked.map(Some))
     }
 
     /// The locked file.

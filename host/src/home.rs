@@ -19,7 +19,7 @@ use crate::platform;
 
 const LOCK: &str = "lock";
 /// How long to wait for the lock. A change takes milliseconds, so a process that holds the lock longer hangs.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The configuration folder, which exists.
 #[derive(Clone, Debug)]
@@ -129,7 +129,7 @@ impl Home {
         let path = self.file(LOCK);
         let failed = |source| HomeError::Write { path: path.clone(), source };
         let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
-        match FileLock::lock(file, LOCK_PATIENCE).map_err(failed)? {
+        match FileLock::lock(file, LOCK_LIMIT).map_err(failed)? {
             Some(lock) => Ok(Lock { _lock: lock }),
             None => Err(HomeError::Locked { path }),
         }

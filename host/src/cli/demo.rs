@@ -3,17 +3,17 @@
 //!
 //! The demonstration is one future. Ctrl-C drops it, which ends its processes and then removes its folders.
 
-mod actor;
+mod process;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use zeroize::Zeroizing;
 
-use self::actor::{Actor, Event, waft};
+use self::process::{Event, Process, waft};
 use crate::board::Board;
-use crate::cli::files;
 use crate::cli::interrupt::Interrupt;
+use crate::cli::number_of_files;
 use crate::cli::simulate::{firmware, qemu};
 use crate::cli::ui::{Ui, secret};
 use crate::error::{Class, Error, bytes};
@@ -27,12 +27,12 @@ const STORY: &str = "story.txt";
 pub(super) async fn run(ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     tokio::select! {
-        ended = story(ui, &interrupt) => ended,
+        ended = demonstrate(ui, &interrupt) => ended,
         () = interrupt.raised() => Err(Error::interrupted()),
     }
 }
 
-async fn story(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
+async fn demonstrate(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
     ui.print("A board on this machine gets an identity, then a folder, and keeps it when its");
     ui.print("power goes. All of it happens in a temporary folder.");
     ui.print("");
@@ -40,15 +40,16 @@ async fn story(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
     let board = Board::named("mps2").expect("the build includes the file of every board");
     let source = std::env::current_dir().ok().and_then(|here| firmware::source(&here, board));
     let emulator = emulator(board, source.as_deref(), ui, interrupt).await?;
-    let stage = Stage { place: place.path(), home: place.path().join("laptop"), source, emulator, ui };
-    stage.provision()?;
-    let mut board = stage.power_on("3. The board is switched on (waft simulate)").await?;
-    let folder = stage.sample()?;
-    let first = stage.send(&folder, &mut board, "4. The laptop sends a folder (waft send)").await?;
-    stage.read_back(&first, &mut board).await?;
+    let demonstration = Demonstration { place: place.path(), home: place.path().join("laptop"), source, emulator, ui };
+    demonstration.provision()?;
+    let mut board = demonstration.power_on("3. The board is switched on (waft simulate)").await?;
+    let folder = demonstration.sample()?;
+    let first = demonstration.send(&folder, &mut board, "4. The laptop sends a folder (waft send)").await?;
+    demonstration.read_back(&first, &mut board).await?;
     fs::write(folder.join(STORY), "Once upon a time there was another folder.\n").map_err(failed)?;
-    let second = stage.send(&folder, &mut board, "6. A file changes, and the laptop sends the folder again").await?;
-    stage.power_off_and_on(&second, board).await
+    let second =
+        demonstration.send(&folder, &mut board, "6. A file changes, and the laptop sends the folder again").await?;
+    demonstration.power_off_and_on(&second, board).await
 }
 
 /// The firmware for the emulated board, or `None` if it is not available.
@@ -75,7 +76,7 @@ async fn emulator(
 }
 
 /// The environment of the demonstration.
-struct Stage<'a> {
+struct Demonstration<'a> {
     place: &'a Path,
     home: PathBuf,
     /// The root of waft's source tree, if the command runs inside it.
@@ -84,7 +85,7 @@ struct Stage<'a> {
     ui: &'a Ui,
 }
 
-impl Stage<'_> {
+impl Demonstration<'_> {
     fn print(&self, line: impl AsRef<str>) {
         self.ui.print(line);
     }
@@ -106,7 +107,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn power_on(&self, title: &str) -> Result<Actor, Error> {
+    async fn power_on(&self, title: &str) -> Result<Process, Error> {
         self.print(format!("\n{title}:"));
         let (image, mut call) = (self.image(), vec!["simulate", "--listen", "127.0.0.1:0"]);
         let (image, firmware) = (image.to_string_lossy(), self.emulator.as_ref().map(|path| path.to_string_lossy()));
@@ -114,7 +115,7 @@ impl Stage<'_> {
         if let Some(firmware) = &firmware {
             call.extend(["--qemu", "--firmware", firmware]);
         }
-        let mut board = Actor::start(&self.home, &call)?;
+        let mut board = Process::start(&self.home, &call)?;
         let address = board.until("ready").await?.text("address");
         let kind = if firmware.is_some() { "a Cortex-M4 that QEMU emulates" } else { "hosted by this machine" };
         self.print(format!("   {kind}, reached at {}", *address));
@@ -122,9 +123,9 @@ impl Stage<'_> {
     }
 
     /// Sends a folder. The code is read from the board's console, and the key is typed there.
-    async fn send(&self, folder: &Path, board: &mut Actor, title: &str) -> Result<Event, Error> {
+    async fn send(&self, folder: &Path, board: &mut Process, title: &str) -> Result<Event, Error> {
         self.print(format!("\n{title}:"));
-        let mut sender = Actor::start(&self.home, &["send", &folder.to_string_lossy(), NAME])?;
+        let mut sender = Process::start(&self.home, &["send", &folder.to_string_lossy(), NAME])?;
         sender.until("connected").await?;
         self.print(
             "   TLS 1.3 is up: each has shown the certificate that the other trusts, and\n   proven to hold its key.",
@@ -143,7 +144,7 @@ impl Stage<'_> {
         sender.end().await?;
         let place = board.console("The folder is in place:").await?;
         let generation = place.rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_owned();
-        let (count, size) = (files(receipt.number("files") as u32), bytes(receipt.number("bytes")));
+        let (count, size) = (number_of_files(receipt.number("files") as u32), bytes(receipt.number("bytes")));
         let digest = short(&receipt.text("digest"));
         self.print(format!("   The board has received {count} ({size}), read everything back from its"));
         self.print("   flash, verified it and put it in place as a whole.");
@@ -151,18 +152,18 @@ impl Stage<'_> {
         Ok(receipt)
     }
 
-    async fn read_back(&self, receipt: &Event, board: &mut Actor) -> Result<(), Error> {
+    async fn read_back(&self, receipt: &Event, board: &mut Process) -> Result<(), Error> {
         self.print("\n5. The folder is read on the board, at its console:");
         let content = board.ask(&format!("show {STORY}"), "Once upon a time").await?;
         self.print(format!("   show {STORY}   Once upon a time {}", *content));
-        self.same(receipt, board).await?;
-        let verdict = board.ask("verify", "Sound").await?;
-        self.print(format!("   verify           Sound{}", *verdict));
+        self.check_digest(receipt, board).await?;
+        let verdict = board.ask("verify", "Verified").await?;
+        self.print(format!("   verify           Verified{}", *verdict));
         Ok(())
     }
 
     /// Checks that the board's digest is the one in the receipt.
-    async fn same(&self, receipt: &Event, board: &mut Actor) -> Result<(), Error> {
+    async fn check_digest(&self, receipt: &Event, board: &mut Process) -> Result<(), Error> {
         let digest = board.ask("digest", "Digest:").await?;
         if digest != receipt.text("digest") {
             return Err(broken("the board holds another folder than the one that was sent"));
@@ -171,7 +172,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn power_off_and_on(&self, receipt: &Event, mut board: Actor) -> Result<(), Error> {
+    async fn power_off_and_on(&self, receipt: &Event, mut board: Process) -> Result<(), Error> {
         let before = board.ask("status", "Folder:").await?;
         board.power_off().await?;
         self.print("\n7. The board is switched off.");
@@ -181,7 +182,7 @@ impl Stage<'_> {
             return Err(broken(&format!("the board had {}, and now has {}", *before, *after)));
         }
         self.print(format!("   status           {}", *after));
-        self.same(receipt, &mut board).await?;
+        self.check_digest(receipt, &mut board).await?;
         board.power_off().await?;
         self.print("\nThe folder is still there.");
         Ok(())

@@ -215,14 +215,14 @@ async fn walk_folder(path: &Path, skip_unsendable: bool, ui: &Ui) -> Result<Fold
             SkippedWhy::Symlink => "a symbolic link",
             SkippedWhy::Special => "a device, pipe or socket",
         };
-        ui.warn(format!("left out: {} is {what}", skipped.path));
+        ui.warn(format!("skipped: {} is {what}", skipped.path));
     }
     for unsendable in folder.unsendable.first.iter().take(NAMED) {
-        ui.warn(format!("left out: {}: {}", unsendable.path, unsendable.why));
+        ui.warn(format!("skipped: {}: {}", unsendable.path, unsendable.why));
     }
     let more = unnamed(folder.skipped.count) + unnamed(folder.unsendable.count);
     if more > 0 {
-        ui.warn(format!("left out: {more} more"));
+        ui.warn(format!("skipped: {more} more"));
     }
     Ok(folder)
 }
@@ -262,7 +262,7 @@ fn not_removed(staging: &Path) -> String {
 }
 
 /// A number of files as text.
-fn files(count: u32) -> String {
+fn number_of_files(count: u32) -> String {
     if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
 

@@ -19,7 +19,7 @@ use waft_core::wire::frame::{self, Kind};
 use crate::cli::arguments::Open;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{AskError, Event, Question, Ui, key_form};
-use crate::cli::{file_secret, files, not_removed, open_target};
+use crate::cli::{check_is_file, file_secret, not_removed, number_of_files, open_target};
 use crate::error::{Class, Error, bytes, shown};
 use crate::session::RingCipher;
 use crate::store::{self, DirectoryStore, Options};
@@ -48,7 +48,7 @@ pub(super) async fn run(args: Open, ui: &Ui) -> Result<(), Error> {
     });
     ui.done(format!(
         "Opened {} ({}) into {}.",
-        files(header.shape.files),
+        number_of_files(header.shape.files),
         bytes(header.shape.total),
         shown(&args.into)
     ));
@@ -73,7 +73,7 @@ async fn discard(error: Error, store: &mut DirectoryStore, interrupt: &Interrupt
 
 /// Prepares everything that comes before the content: the file's header, the target, the key.
 async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Box<Secret>), Error> {
-    super::check_is_file(&args.file, "standard input")?;
+    check_is_file(&args.file, "standard input")?;
     let path = args.file.clone();
     let file = in_background(move || SealedFile::start(&path)).await?;
     let options = Options { overwrite: args.overwrite, abandon: args.abandon, home: None };

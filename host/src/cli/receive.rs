@@ -18,7 +18,9 @@ use crate::cli::arguments::Receive;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::receive::operator::{ReceiveOperator, Rejections};
 use crate::cli::ui::{Event, Question, Ui, key_form, secret, show_code};
-use crate::cli::{files, not_removed, open_identity_in_background, open_target, platform};
+use crate::cli::{
+    check_answer, not_removed, number_of_files, open_home, open_identity_in_background, open_target, platform,
+};
 use crate::error::{Class, Error, bytes, shown};
 use crate::home::Home;
 use crate::identity;
@@ -35,12 +37,12 @@ const RECEIPT: Duration = Duration::from_secs(60);
 /// Runs the command.
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    super::check_answer(Question::Key, key_form)?;
+    check_answer(Question::Key, key_form)?;
     if !args.no_key && Question::Key.in_environment().is_none() && platform::stdin_is_null() {
         ui.warn("no key can be typed here, since standard input is /dev/null: give --no-key, or set WAFT_KEY");
     }
     let endpoint = listen_at(args.listen.as_deref())?;
-    let (home, trust) = interrupt.or(in_background(super::open_home)).await?;
+    let (home, trust) = interrupt.or(in_background(open_home)).await?;
     let identity = interrupt.or(open_identity_in_background(&home, ui)).await?;
     let options = Options { overwrite: args.overwrite, abandon: args.abandon, home: Some(home.clone()) };
     let store = interrupt.or(open_target(&args.into, options, ui)).await?;
@@ -135,7 +137,7 @@ impl Reception<'_> {
         let (ui, sent) = (self.ui, total - held);
         ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest.to_string(), generation });
         let target = shown(&self.args.into);
-        ui.done(format!("The folder of {peer} is in {target}: {}, {}.", files(count), bytes(total)));
+        ui.done(format!("The folder of {peer} is in {target}: {}, {}.", number_of_files(count), bytes(total)));
         ui.detail(format!("Its digest: {digest}"));
     }
 

@@ -17,11 +17,10 @@ use waft_core::sealed::{
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::wire::frame::{self, Kind};
 
-use super::ui::{new_key, show_key};
-use super::{file_secret, files, source_error, walk_folder};
 use crate::cli::arguments::Seal;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::ui::{Event, Ui, secret};
+use crate::cli::ui::{Event, Ui, new_key, secret, show_key};
+use crate::cli::{check_is_file, file_secret, number_of_files, source_error, walk_folder};
 use crate::error::{Error, bytes, shown};
 use crate::files::{self, NewFile, folder_of};
 use crate::folder::FolderSource;
@@ -35,7 +34,7 @@ const ITERATIONS: u32 = 600_000;
 /// Runs the command.
 pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    super::check_is_file(&args.output, "standard output")?;
+    check_is_file(&args.output, "standard output")?;
     let key = new_key();
     // When Ctrl-C drops this future, the temporary file is removed.
     let (new, info) = interrupt.or(write_new(&args, &key, ui)).await?;
@@ -45,7 +44,12 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     show_key(ui, &key);
     ui.event(&Event::Key { key: &secret(key.display()) });
     ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });
-    ui.done(format!("Sealed {} ({}) into {}.", files(info.shape.files), bytes(info.shape.total), shown(&args.output)));
+    ui.done(format!(
+        "Sealed {} ({}) into {}.",
+        number_of_files(info.shape.files),
+        bytes(info.shape.total),
+        shown(&args.output)
+    ));
     ui.say("Keep the key apart from the file: without it nobody can open the file, and it is shown only now.");
     Ok(())
 }

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use waft_core::session::Receipt;
 
 use self::operator::SendOperator;
-use super::ui::code_form;
-use super::{files, open_identity_in_background, walk_folder};
 use crate::cli::arguments::Send;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::ui::{Event, Question, Ui};
+use crate::cli::ui::{Event, Question, Ui, code_form};
+use crate::cli::{check_answer, number_of_files, open_home, open_identity_in_background, walk_folder};
 use crate::error::{Error, bytes, shown};
 use crate::send::{Destination, Sender, Sent};
 use crate::trust::Trust;
@@ -35,9 +34,9 @@ pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
 
 /// Prepares everything that needs no connection. Nothing is created before the receiver and its address are known.
 async fn prepare(args: Send, ui: &Ui) -> Result<Sender, Error> {
-    super::check_answer(Question::Code, code_form)?;
+    check_answer(Question::Code, code_form)?;
     args.to.as_deref().map_or(Ok(()), Destination::check_format)?;
-    let (home, trust) = in_background(super::open_home).await?;
+    let (home, trust) = in_background(open_home).await?;
     let known = known_destination(args.to.as_deref(), &trust, ui)?;
     let folder = folder(args.folder, ui).await?;
     let destination = match known {
@@ -52,7 +51,11 @@ async fn prepare(args: Send, ui: &Ui) -> Result<Sender, Error> {
     let walked = walk_folder(&folder, args.skip_unsendable, ui).await?;
     let (name, shape) = (shown(&folder), walked.info.shape);
     let (peer, address) = (&destination.peer().name, destination.address());
-    ui.say(format!("Sending {name}: {}, {}, to {peer} at {address}.", files(shape.files), bytes(shape.total)));
+    ui.say(format!(
+        "Sending {name}: {}, {}, to {peer} at {address}.",
+        number_of_files(shape.files),
+        bytes(shape.total)
+    ));
     Ok(Sender::new(identity, home, destination, walked).require_typed_key(args.typed_key))
 }
 
@@ -105,6 +108,6 @@ fn print_receipt(peer: &str, sent: Sent, ui: &Ui) {
     ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest_text, generation });
     // After broken connections the transferred bytes may exceed the total, which would only confuse the user.
     let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };
-    ui.done(format!("{peer} has the folder: {}, {}{crossed}.", files(count), bytes(total)));
+    ui.done(format!("{peer} has the folder: {}, {}{crossed}.", number_of_files(count), bytes(total)));
     ui.detail(format!("Its digest: {digest}"));
 }

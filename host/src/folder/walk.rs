@@ -26,7 +26,7 @@ use crate::worker::is_given_up;
 /// Manifests up to this length stay in memory; longer ones go to an unnamed temporary file.
 const IN_MEMORY: usize = 1 << 20;
 
-/// A folder's manifest, and the entries that are left out of it.
+/// A folder's manifest, and the entries that it does not contain.
 pub(super) struct Walked {
     pub(super) spool: SpooledTempFile,
     pub(super) summary: Summary,
@@ -97,7 +97,7 @@ impl Walk<'_> {
             Ok(found) => found,
             // The entry was removed after its directory was read; treat it as if it had never existed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Ok(self.leave_out(below(&self.path, name), &error)),
+            Err(error) => return Ok(self.skip(below(&self.path, name), &error)),
         };
         let is_dir = found.is_dir();
         if !is_dir && !found.is_file() {
@@ -121,12 +121,12 @@ impl Walk<'_> {
             }
             Ok(None) => self.entry(Kind::File { size: found.len() }, &found).map(|()| None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Ok(self.leave_out(shown(&self.path), &error)),
+            Err(error) => Ok(self.skip(shown(&self.path), &error)),
         }
     }
 
     /// Records an entry that cannot be read. Nothing below it is read.
-    fn leave_out(&mut self, path: String, error: &io::Error) -> Option<Level> {
+    fn skip(&mut self, path: String, error: &io::Error) -> Option<Level> {
         self.unsendable.push(|| Unsendable { path, why: UnsendableWhy::Unreadable(error.kind()) });
         None
     }

@@ -17,15 +17,15 @@ use crate::error::Error;
 /// How long a sender tries to reach a receiver.
 pub(crate) const DIAL: Duration = Duration::from_secs(10);
 
-/// Connects to the first of a receiver's addresses that answers, within `patience` in total.
-pub(crate) async fn dial(address: &Address, patience: Duration) -> Result<TcpStream, DialError> {
-    let until = Instant::now() + patience;
+/// Connects to the first of a receiver's addresses that answers, within `limit` in total.
+pub(crate) async fn dial(address: &Address, limit: Duration) -> Result<TcpStream, DialError> {
+    let until = Instant::now() + limit;
     let unresolved = |source| DialError::Unresolved { address: address.clone(), source };
     let timed_out = || DialError::TimedOut { address: address.clone() };
     if let Some(found) = socket_address(address.host(), address.port()).map_err(DialError::Interface)? {
         return connect(address, &[found], until).await;
     }
-    let found = timeout(patience, lookup_host((address.host(), address.port()))).await.map_err(|_| timed_out())?;
+    let found = timeout(limit, lookup_host((address.host(), address.port()))).await.map_err(|_| timed_out())?;
     let found: Vec<SocketAddr> = found.map_err(unresolved)?.collect();
     connect(address, &found, until).await
 }

@@ -71,7 +71,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// Time limit for the close_notify, in case the peer reads nothing more.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_NOTIFY: Duration = Duration::from_secs(1);
 
 /// An authenticated, encrypted connection: TLS on TCP as the byte stream of a session.
 ///
@@ -91,7 +91,7 @@ impl TlsLink {
     /// Sends close_notify. Bytes that the peer still sends are lost.
     pub async fn close(mut self) {
         // If the peer is already gone, it cannot receive the notification and does not need it.
-        let _ = timeout(GOODBYE, self.stream.shutdown()).await;
+        let _ = timeout(CLOSE_NOTIFY, self.stream.shutdown()).await;
     }
 
     /// Waits for bytes to read. Returns `false` if the peer has closed its side. Cancel-safe.

@@ -23,10 +23,10 @@ use crate::net::close;
 
 /// Performs the handshake on a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
-    timed(shake_hands(stream, identity, pins, ALPN)).await
+    timed(handshake(stream, identity, pins, ALPN)).await
 }
 
-pub(super) async fn shake_hands(
+pub(super) async fn handshake(
     stream: TcpStream,
     identity: &Identity,
     pins: Pins,

@@ -29,11 +29,11 @@ const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
 /// Performs the handshake on a connection after the preface.
 pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
-    let handshake = timeout(HANDSHAKE, shake_hands(stream, identity, pins));
+    let handshake = timeout(HANDSHAKE, handshake(stream, identity, pins));
     timed(async { handshake.await.unwrap_or(Err(HandshakeError::TimedOut)) }).await
 }
 
-async fn shake_hands(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
+async fn handshake(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let start = (&mut acceptor).await.map_err(HandshakeError::early)?;
     let Some(alpn) = asked_for(&start) else {

@@ -49,7 +49,7 @@ struct Side {
 }
 
 /// The sender "laptop" and the receiver "kitchen", which trust each other.
-fn friends() -> (Side, Side) {
+fn trusting_peers() -> (Side, Side) {
     let (laptop, kitchen) = (Identity::generate(), Identity::generate());
     let (at_laptop, at_kitchen) =
         (trust([peer("kitchen", &kitchen, false, true)]), trust([peer("laptop", &laptop, true, false)]));
@@ -60,7 +60,7 @@ fn friends() -> (Side, Side) {
 }
 
 /// The results of the sender and the receiver. A sender that accepts the receiver sends a first record, as sessions do.
-async fn meet(sender: &Side, receiver: &Side, alpn: &'static [u8]) -> (Outcome, Outcome) {
+async fn connect(sender: &Side, receiver: &Side, alpn: &'static [u8]) -> (Outcome, Outcome) {
     let (dialled, accepted) = connected().await;
     let sending = async {
         let mut outcome = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
@@ -70,15 +70,15 @@ async fn meet(sender: &Side, receiver: &Side, alpn: &'static [u8]) -> (Outcome, 
         }
         outcome
     };
-    tokio::join!(sending, receiver::shake_hands(accepted, &receiver.identity, receiver.pins.clone(), alpn))
+    tokio::join!(sending, receiver::handshake(accepted, &receiver.identity, receiver.pins.clone(), alpn))
 }
 
 #[tokio::test]
-async fn friends_meet_and_talk() {
+async fn trusting_peers_connect_and_talk() {
     for alpn in [ALPN, ALPN_4K] {
-        let (sender, receiver) = friends();
-        let (Ok(mut laptop), Ok(mut kitchen)) = meet(&sender, &receiver, alpn).await else {
-            panic!("they are friends")
+        let (sender, receiver) = trusting_peers();
+        let (Ok(mut laptop), Ok(mut kitchen)) = connect(&sender, &receiver, alpn).await else {
+            panic!("they trust each other")
         };
         assert!(laptop.peer.name.is("kitchen") && kitchen.peer.name.is("laptop"));
         assert_eq!(&laptop.peer.certificate, receiver.identity.certificate());
@@ -98,10 +98,10 @@ async fn friends_meet_and_talk() {
 
 #[tokio::test]
 async fn an_unknown_sender_is_rejected_and_sees_no_certificate() {
-    let (_, receiver) = friends();
+    let (_, receiver) = trusting_peers();
     // The stranger trusts no certificate: if it had seen one, it would report that.
     let stranger = Side { identity: Identity::generate(), pins: Pins::receiver(Trust::default(), &name("kitchen")) };
-    let (at_stranger, at_kitchen) = meet(&stranger, &receiver, ALPN).await;
+    let (at_stranger, at_kitchen) = connect(&stranger, &receiver, ALPN).await;
     assert!(matches!(at_stranger, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_stranger:?}");
     let hash = stranger.identity.certificate().hash();
     let Err(HandshakeError::NotTrusted(distrust)) = at_kitchen else { panic!("{at_kitchen:?}") };
@@ -110,9 +110,9 @@ async fn an_unknown_sender_is_rejected_and_sees_no_certificate() {
 
 #[tokio::test]
 async fn an_unknown_receiver_is_reported_and_rejected() {
-    let (sender, mut receiver) = friends();
+    let (sender, mut receiver) = trusting_peers();
     receiver.identity = Identity::generate();
-    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let (at_sender, at_receiver) = connect(&sender, &receiver, ALPN).await;
     let hash = receiver.identity.certificate().hash();
     let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
     assert_eq!(distrust, Distrust::Unknown { hash });
@@ -121,11 +121,11 @@ async fn an_unknown_receiver_is_reported_and_rejected() {
 
 #[tokio::test]
 async fn another_receiver_than_asked_for_is_named() {
-    let (mut sender, receiver) = friends();
+    let (mut sender, receiver) = trusting_peers();
     let bath = Identity::generate();
     let both = trust([peer("kitchen", &receiver.identity, false, true), peer("bath", &bath, false, true)]);
     sender.pins = Pins::receiver(both, &name("bath"));
-    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let (at_sender, at_receiver) = connect(&sender, &receiver, ALPN).await;
     let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
     assert_eq!(distrust, Distrust::AnotherName { name: name("kitchen") });
     assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Certificate))), "{at_receiver:?}");
@@ -133,9 +133,9 @@ async fn another_receiver_than_asked_for_is_named() {
 
 #[tokio::test]
 async fn a_sender_that_may_only_receive_is_refused() {
-    let (sender, mut receiver) = friends();
+    let (sender, mut receiver) = trusting_peers();
     receiver.pins = Pins::senders(trust([peer("laptop", &sender.identity, false, true)]));
-    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let (at_sender, at_receiver) = connect(&sender, &receiver, ALPN).await;
     assert!(matches!(at_sender, Err(HandshakeError::Rejected(Rejection::Direction))), "{at_sender:?}");
     let Err(HandshakeError::NotTrusted(distrust)) = at_receiver else { panic!("{at_receiver:?}") };
     assert_eq!(distrust, Distrust::WrongDirection { name: name("laptop") });
@@ -143,10 +143,10 @@ async fn a_sender_that_may_only_receive_is_refused() {
 
 #[tokio::test]
 async fn a_receiver_that_may_only_send_is_refused() {
-    let (mut sender, receiver) = friends();
+    let (mut sender, receiver) = trusting_peers();
     let at_laptop = trust([peer("kitchen", &receiver.identity, true, false)]);
     sender.pins = Pins::receiver(at_laptop, &name("kitchen"));
-    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let (at_sender, at_receiver) = connect(&sender, &receiver, ALPN).await;
     let Err(HandshakeError::NotTrusted(distrust)) = at_sender else { panic!("{at_sender:?}") };
     assert_eq!(distrust, Distrust::WrongDirection { name: name("kitchen") });
     assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Direction))), "{at_receiver:?}");
@@ -155,15 +155,15 @@ async fn a_receiver_that_may_only_send_is_refused() {
 #[tokio::test]
 async fn a_certificate_without_its_key_is_worth_nothing() {
     let thief = Identity::generate();
-    let (mut sender, receiver) = friends();
+    let (mut sender, receiver) = trusting_peers();
     sender.identity = sender.identity.with_signer_of(&thief);
-    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let (at_sender, at_receiver) = connect(&sender, &receiver, ALPN).await;
     assert!(matches!(at_sender, Err(HandshakeError::Rejected(Rejection::Signature))), "{at_sender:?}");
     assert!(matches!(&at_receiver, Err(HandshakeError::NotItsKey { name }) if name.is("laptop")), "{at_receiver:?}");
 
-    let (sender, mut receiver) = friends();
+    let (sender, mut receiver) = trusting_peers();
     receiver.identity = receiver.identity.with_signer_of(&thief);
-    let (at_sender, at_receiver) = meet(&sender, &receiver, ALPN).await;
+    let (at_sender, at_receiver) = connect(&sender, &receiver, ALPN).await;
     assert!(matches!(&at_sender, Err(HandshakeError::NotItsKey { name }) if name.is("kitchen")), "{at_sender:?}");
     assert!(matches!(at_receiver, Err(HandshakeError::Rejected(Rejection::Signature))), "{at_receiver:?}");
 }
@@ -202,7 +202,7 @@ async fn the_receiver_chooses_suite_and_protocol() {
         (&[CHACHA, AES], &[ALPN_4K, ALPN], (CHACHA, ALPN_4K)),
         (&[CHACHA], &[b"later/9", ALPN], (CHACHA, ALPN)),
     ] {
-        let (sender, receiver) = friends();
+        let (sender, receiver) = trusting_peers();
         let (dialled, accepted) = connected().await;
         let client = foreign(suites, alpn, &receiver, true);
         let (at_sender, at_receiver) = tokio::join!(
@@ -222,11 +222,11 @@ async fn the_receiver_chooses_suite_and_protocol() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_never_speaks_is_let_go_in_good_order() {
     let start = tokio::time::Instant::now();
-    let (sender, receiver) = friends();
+    let (sender, receiver) = trusting_peers();
     let (dialled, accepted) = connected().await;
     let silent = async {
         let secured = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
-        secured.expect("they are friends").link.read(&mut [0]).await
+        secured.expect("they trust each other").link.read(&mut [0]).await
     };
     let (read, outcome) =
         tokio::join!(silent, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone()));
@@ -238,7 +238,7 @@ async fn a_sender_that_never_speaks_is_let_go_in_good_order() {
 
 #[tokio::test]
 async fn a_receiver_without_a_certificate_or_protocol_is_refused() {
-    let (sender, receiver) = friends();
+    let (sender, receiver) = trusting_peers();
     for (alpn, show) in [(&[ALPN][..], false), (&[], true), (&[&b"http/1.1"[..]], true)] {
         let (dialled, accepted) = connected().await;
         let client = foreign(&[AES], alpn, &receiver, show);
@@ -261,7 +261,7 @@ async fn a_receiver_without_a_certificate_or_protocol_is_refused() {
 /// Accepted, because the receiver has authenticated the sender all the same.
 #[tokio::test]
 async fn a_sender_that_requests_no_certificate_is_listened_to() {
-    let (sender, receiver) = friends();
+    let (sender, receiver) = trusting_peers();
     let (dialled, accepted) = connected().await;
     let certificate = Arc::new(SingleCertAndKey::from(sender.identity.signing().clone()));
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -310,7 +310,7 @@ fn records(mut heard: &[u8]) -> Vec<(u8, usize)> {
 
 /// The records that a sender writes to send one frame of 64 KiB.
 async fn records_of_a_frame(alpn: &'static [u8]) -> Vec<(u8, usize)> {
-    let (sender, receiver) = friends();
+    let (sender, receiver) = trusting_peers();
     let ((dialled, ear), (mouth, accepted)) = (connected().await, connected().await);
     let sending = async {
         let mut laptop = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await.unwrap();
@@ -319,8 +319,7 @@ async fn records_of_a_frame(alpn: &'static [u8]) -> Vec<(u8, usize)> {
         laptop.link.close().await;
     };
     let receiving = async {
-        let mut kitchen =
-            receiver::shake_hands(accepted, &receiver.identity, receiver.pins.clone(), alpn).await.unwrap();
+        let mut kitchen = receiver::handshake(accepted, &receiver.identity, receiver.pins.clone(), alpn).await.unwrap();
         let mut frame = vec![0; 65_557];
         kitchen.link.read_exact(&mut frame).await.unwrap();
         assert!(frame.iter().all(|byte| *byte == 7));
@@ -351,8 +350,10 @@ async fn records_for_a_computer_are_as_long_as_can_be() {
 
 #[tokio::test]
 async fn waiting_loses_nothing_when_it_is_given_up() {
-    let (sender, receiver) = friends();
-    let (Ok(mut laptop), Ok(mut kitchen)) = meet(&sender, &receiver, ALPN).await else { panic!("they are friends") };
+    let (sender, receiver) = trusting_peers();
+    let (Ok(mut laptop), Ok(mut kitchen)) = connect(&sender, &receiver, ALPN).await else {
+        panic!("they trust each other")
+    };
     let sent: Vec<u8> = (0..200_000u32).map(|at| (at / 7) as u8).collect();
     let sending = async {
         for piece in sent.chunks(10_007) {
@@ -381,8 +382,10 @@ async fn waiting_loses_nothing_when_it_is_given_up() {
 
 #[tokio::test]
 async fn an_end_without_goodbye_is_an_error() {
-    let (sender, receiver) = friends();
-    let (Ok(laptop), Ok(mut kitchen)) = meet(&sender, &receiver, ALPN).await else { panic!("they are friends") };
+    let (sender, receiver) = trusting_peers();
+    let (Ok(laptop), Ok(mut kitchen)) = connect(&sender, &receiver, ALPN).await else {
+        panic!("they trust each other")
+    };
     drop(laptop);
     let mut hello = [0; 5];
     kitchen.link.read_exact(&mut hello).await.unwrap();
@@ -392,7 +395,7 @@ async fn an_end_without_goodbye_is_an_error() {
 
 /// The sender's result for a receiver that sends `bytes` and then nothing more.
 async fn sender_hears(bytes: &[u8]) -> (Outcome, Vec<u8>) {
-    let (sender, _) = friends();
+    let (sender, _) = trusting_peers();
     let (dialled, mut accepted) = connected().await;
     accepted.write_all(bytes).await.unwrap();
     accepted.shutdown().await.unwrap();
@@ -405,7 +408,7 @@ async fn sender_hears(bytes: &[u8]) -> (Outcome, Vec<u8>) {
 
 /// The receiver's result for a sender that answers its ClientHello with `bytes` and then nothing more.
 async fn receiver_hears(bytes: &[u8]) -> Outcome {
-    let (_, receiver) = friends();
+    let (_, receiver) = trusting_peers();
     let (mut dialled, accepted) = connected().await;
     let answering = async {
         let _ = dialled.read(&mut [0; 1024]).await.unwrap();
@@ -457,7 +460,7 @@ async fn bytes_that_are_not_tls_are_reported() {
 /// embedded-tls 0.19 sends its alert as a ChangeCipherSpec.
 #[tokio::test]
 async fn a_board_that_breaks_off_is_recognized() {
-    let (sender, receiver) = friends();
+    let (sender, receiver) = trusting_peers();
     let (dialled, mut accepted) = connected().await;
     let config = ClientConfig::clone(foreign(&[AES], &[ALPN_4K], &receiver, true).config());
     let mut tls = rustls::ClientConnection::new(Arc::new(config), nobody()).unwrap();
@@ -475,7 +478,7 @@ async fn a_board_that_breaks_off_is_recognized() {
 
 #[tokio::test(start_paused = true)]
 async fn slow_peers_are_given_up() {
-    let (sender, receiver) = friends();
+    let (sender, receiver) = trusting_peers();
     let (dialled, _kept) = connected().await;
     let outcome = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
     assert!(matches!(outcome, Err(HandshakeError::TimedOut)), "{outcome:?}");
@@ -487,7 +490,7 @@ async fn slow_peers_are_given_up() {
 /// The handshake is complete, but no record of the sender has arrived: it is not authenticated yet.
 #[tokio::test]
 async fn a_sender_that_does_not_speak_first_is_not_authenticated() {
-    let (sender, receiver) = friends();
+    let (sender, receiver) = trusting_peers();
     let (dialled, accepted) = connected().await;
     let silent = async {
         let laptop = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await.unwrap();

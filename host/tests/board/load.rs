@@ -59,7 +59,7 @@ fn is_never_kept_for_long(kind: &Kind, policy: &[&str], computations: u64) {
         None => site.deliver(),
     };
     sent.succeeded();
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
     let after = Load::of(&mut board);
     let (long, longest) = (after.long - before.long, after.longest * MILLISECOND);
     println!("{policy:?}: {longest} instructions at once; {long} times more than five million");

@@ -12,11 +12,11 @@ mod load;
 #[cfg(unix)]
 mod memory;
 #[cfg(unix)]
+mod scenarios;
+#[cfg(unix)]
 mod sender;
 #[cfg(unix)]
 mod site;
-#[cfg(unix)]
-mod stories;
 #[cfg(unix)]
 mod trials;
 #[cfg(unix)]

@@ -117,7 +117,7 @@ pub(super) fn no_key_of_a_broken_session_stays_in_memory(kind: &Kind) {
     let second = run.begin(&site, "0000").join().expect("the sender does not panic");
     second.ended.expect("the folder is transferred");
     assert_eq!(second.secrets.len(), first.secrets.len(), "the first session got as far as the content");
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
     let ram = monitor.ram();
     assert_eq!(found(&ram, first.secrets.iter().chain(&second.secrets)), [""; 0]);
     check_private_keys(&ram, &site);
@@ -139,7 +139,7 @@ pub(super) fn no_key_stays_in_memory(kind: &Kind) {
     let first = sending.join().expect("the sender does not panic");
     first.ended.expect("the folder is transferred");
     // The board answers this after it has closed the connection.
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
     let typed = ["without hyphens", "as typed"].map(|form| (format!("the key, {form}"), run.key().to_owned()));
     let mut needles: Vec<Needle> = typed.map(|(what, key)| (what, key.into_bytes())).into();
     needles[0].1.retain(|byte| *byte != b'-');
@@ -154,7 +154,7 @@ pub(super) fn no_key_stays_in_memory(kind: &Kind) {
     let second = run.begin(&site, "0000").join().expect("the sender does not panic");
     assert_eq!(second.ended, Err(SessionError::Refused(Refusal::Protocol)), "a run is for one folder");
     assert_eq!(second.secrets.len(), first.secrets.len(), "the second session got as far as the offer");
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
     let ram = monitor.ram();
     needles.push(run.secret());
     assert_eq!(found(&ram, needles.iter().chain(&second.secrets)), [""; 0]);

@@ -5,8 +5,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Trial, run};
 
+use super::scenarios::{EMULATED, SCENARIOS};
 use super::site::Kind;
-use super::stories::{EMULATED, STORIES};
 
 pub(crate) fn all() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -21,10 +21,10 @@ pub(crate) fn all() -> ExitCode {
         let kind = kind.clone();
         let emulated = matches!(kind, Kind::Emulated(_));
         let own = if emulated { EMULATED } else { &[] };
-        STORIES.iter().chain(own).map(move |(name, story)| {
+        SCENARIOS.iter().chain(own).map(move |(name, scenario)| {
             let kind = kind.clone();
             let trial = Trial::test(format!("{}::{name}", kind.name()), move || {
-                story(&kind);
+                scenario(&kind);
                 Ok(())
             });
             trial.with_ignored_flag(emulated && !there && !required)

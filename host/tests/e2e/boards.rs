@@ -96,7 +96,7 @@ fn a_folder_arrives_on_a_board() {
     assert_eq!(sent.last("committed")["files"], 3);
     assert!(board.line("The folder is in place: 3 files").ends_with("generation 1."));
     assert_eq!(board.ask("digest", "Digest:"), digest);
-    assert_eq!(board.ask("verify", "Sound"), ": every byte is as it came.");
+    assert_eq!(board.ask("verify", "Verified"), ": every byte is as it was received.");
     assert_eq!(board.ask("show readme.txt", "Hello"), ", kitchen!");
     board.ask("list", "directory  empty/emptier");
     let trusted = desk.0.laptop.known();
@@ -205,7 +205,7 @@ fn a_transfer_goes_on_after_power_went_in_its_middle() {
     let sent = desk.deliver(&mut board);
     let (sent, bytes) = (&sent.last("committed")["sent"], &sent.last("committed")["bytes"]);
     assert!(sent.as_u64() < bytes.as_u64().map(|bytes| bytes - 100_000), "{sent} of {bytes}");
-    assert_eq!(board.ask("verify", "Sound"), ": every byte is as it came.");
+    assert_eq!(board.ask("verify", "Verified"), ": every byte is as it was received.");
 }
 
 #[test]

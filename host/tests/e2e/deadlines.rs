@@ -5,14 +5,14 @@ use std::thread::scope;
 
 use socket2::{Domain, Socket, Type};
 
-use super::harness::says_so;
+use super::harness::check_error;
 use super::needs::skip;
 use super::proxy::{Behaviour, Proxy};
 use super::storage::hold;
 use super::world::World;
 
 #[test]
-fn patience_ends() {
+fn deadlines_end_each_wait() {
     scope(|tests| {
         let tests = [
             no_answer,
@@ -25,7 +25,7 @@ fn patience_ends() {
             held_before_the_key,
         ]
         .map(|test| tests.spawn(test));
-        tests.into_iter().for_each(|test| test.join().expect("each of them is well"));
+        tests.into_iter().for_each(|test| test.join().expect("no test panics"));
     });
 }
 
@@ -73,7 +73,7 @@ fn never_secured() {
     let says =
         ["The connection with kitchen at", "broke before it was secured", "look at the messages of the other side"];
     world.sending(&proxy.address).run().failed(16, "broken", &says);
-    says_so(&receiver.await_event("rejected"), "broken", &["127.0.0.1", "broke before it was secured"]);
+    check_error(&receiver.await_event("rejected"), "broken", &["127.0.0.1", "broke before it was secured"]);
 }
 
 fn broken_for_good() {

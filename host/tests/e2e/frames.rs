@@ -1,7 +1,7 @@
 //! Trusted senders with invalid frames, messages and offers, against the built receiver.
 
-use super::harness::says_so;
-use super::hostile::receiver;
+use super::harness::check_error;
+use super::hostile_senders::receiver;
 use super::peers::{dial, message, payloads, run, say, varint};
 use super::world::World;
 
@@ -50,7 +50,7 @@ fn last_words(said: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
             7 => ("refused", &["The folder of laptop goes past a limit: "]),
             _ => ("protocol", &["laptop violates the protocol: it sent ", "same release"]),
         };
-        says_so(&receiver.await_event("error"), class, says);
+        check_error(&receiver.await_event("error"), class, says);
         world.nothing_arrived();
         assert!(!world.staging().exists());
     }
@@ -88,7 +88,7 @@ fn a_version_that_nobody_speaks() {
     let hello = message(&[&[0, 7, 9][..], &[5; 64]].concat());
     let answer = run(async { say(dial(&world, &address).await, &hello).await });
     assert_eq!(payloads(&answer).pop().expect("it says why"), [7, 0]);
-    says_so(&receiver.await_event("error"), "protocol", &["laptop speaks another version", "same release"]);
+    check_error(&receiver.await_event("error"), "protocol", &["laptop speaks another version", "same release"]);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn every_reason_to_cancel_has_its_text() {
     ];
     for (reason, class, says) in cases {
         run(async { say(dial(&world, &address).await, &[hello(), message(&[4, reason])].concat()).await });
-        says_so(&receiver.await_event("error"), class, &says);
+        check_error(&receiver.await_event("error"), class, &says);
     }
     run(async {
         let mut link = dial(&world, &address).await;
@@ -113,7 +113,7 @@ fn every_reason_to_cancel_has_its_text() {
         link.close().await;
     });
     let says = ["The connection from laptop broke before the transfer began", "The folder can be sent again"];
-    says_so(&receiver.await_event("error"), "broken", &says);
+    check_error(&receiver.await_event("error"), "broken", &says);
 }
 
 #[test]

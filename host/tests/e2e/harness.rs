@@ -83,7 +83,7 @@ impl Call {
         let errors = spawn(move || {
             let mut bytes = Vec::new();
             let _ = err.read_to_end(&mut bytes);
-            String::from_utf8(bytes).expect("what people read is UTF-8")
+            String::from_utf8(bytes).expect("standard error is UTF-8")
         });
         let input = child.stdin.take();
         Waft { child, input, lines, errors: Some(errors), started: false, seen: Vec::new() }
@@ -116,12 +116,12 @@ impl Waft {
     }
 
     /// Waits for the next event of that kind that meets the condition.
-    pub(crate) fn await_that(&mut self, kind: &str, meant: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn await_that(&mut self, kind: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + STUCK;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => match self.take(&line) {
-                    Some(event) if event["event"] == kind && meant(event) => return event.clone(),
+                    Some(event) if event["event"] == kind && condition(event) => return event.clone(),
                     _ => {}
                 },
                 Err(RecvTimeoutError::Timeout) => panic!("no {kind} came; before: {:#?}", self.seen),
@@ -239,10 +239,13 @@ impl Ended {
         assert_eq!(self.code, Some(exit), "{self:#?}");
         let error = self.last("error").clone();
         assert_eq!(error["exit"], exit, "{self:#?}");
-        says_so(&error, class, says);
+        check_error(&error, class, says);
         for part in ["message", "advice"] {
             let shown = text(&error, part);
-            assert!(shown.lines().all(|line| self.errors.contains(line)), "people read {shown:?} too: {self:#?}");
+            assert!(
+                shown.lines().all(|line| self.errors.contains(line)),
+                "standard error does not have {shown:?}: {self:#?}"
+            );
         }
         self
     }
@@ -258,7 +261,7 @@ impl Ended {
     }
 
     /// Asserts that the secret is neither in the text for users nor in the events.
-    pub(crate) fn never_says(&self, secret: &str) -> &Self {
+    pub(crate) fn never_contains(&self, secret: &str) -> &Self {
         let all = format!("{}\n{}", self.errors, Value::from(self.events.clone()));
         let bare = |text: &str| text.replace(['-', ' '], "").to_uppercase();
         assert!(!bare(&all).contains(&bare(secret)), "{secret} in {all}");
@@ -268,7 +271,7 @@ impl Ended {
 
 /// Asserts that an error or a rejection has that class, that its text contains these phrases and advice, and that it
 /// contains no secret.
-pub(crate) fn says_so(event: &Value, class: &str, says: &[&str]) {
+pub(crate) fn check_error(event: &Value, class: &str, says: &[&str]) {
     assert_eq!(event["class"], class, "{event:#}");
     let advice = event["advice"].as_str();
     let whole = format!("{} {}", text(event, "message"), advice.unwrap_or_default());

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::ahead::Clock;
-use super::harness::{Waft, says_so, text};
+use super::harness::{Waft, check_error, text};
 use super::proxy::{Behaviour, Proxy};
 use super::world::{World, listed, noise, write};
 
@@ -51,7 +51,7 @@ fn once_outlives_a_broken_connection() {
     let proxy = Proxy::before(&address, &[Behaviour::Cut(IN_THE_MIDDLE)]);
     world.send(&proxy.address).end().succeeded();
     let received = receiver.end().succeeded();
-    says_so(received.last("error"), "broken", &["The connection from laptop broke in the middle", "is kept"]);
+    check_error(received.last("error"), "broken", &["The connection from laptop broke in the middle", "is kept"]);
     world.arrived();
 }
 
@@ -68,7 +68,7 @@ fn resumed_later(between: impl Fn(&World), least_held: u64) {
     proxy.await_trigger();
     sender.kill();
     proxy.cut();
-    says_so(&first.await_event("error"), "broken", &["laptop", "broke in the middle", "it continues from there"]);
+    check_error(&first.await_event("error"), "broken", &["laptop", "broke in the middle", "it continues from there"]);
     world.nothing_arrived();
     first.kill();
     between(&world);
@@ -194,7 +194,7 @@ fn the_sender_is_interrupted_in_the_middle() {
     proxy.go_on();
     let says = ["Interrupted", "What kitchen has by now stays there", "sending again continues"];
     sender.end().failed(130, "interrupted", &says);
-    says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer", "is kept"]);
+    check_error(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer", "is kept"]);
     world.nothing_arrived();
     // The received part is used by the next run.
     receiver.kill();
@@ -223,7 +223,7 @@ fn a_receiver_that_is_interrupted_does_not_wait_for_a_stalled_sender() {
     receiver.interrupt();
     let kept = format!("is kept in {}", world.staging().canonicalize().unwrap().display());
     let ended = receiver.end().failed(130, "interrupted", &["Interrupted", &kept]);
-    assert_eq!(ended.all("error").count(), 1, "it did not run out of patience first: {ended:#?}");
+    assert_eq!(ended.all("error").count(), 1, "it did not give up first: {ended:#?}");
     sender.kill();
     proxy.cut();
     world.nothing_arrived();
@@ -239,7 +239,7 @@ fn a_sender_that_falls_silent_is_given_up() {
     let mut sender = world.send(&proxy.address);
     proxy.await_trigger();
     let reported = clock.hurry(&[receiver.pid()], || receiver.await_event("error"));
-    says_so(&reported, "broken", &["laptop has sent nothing for too long", "is kept"]);
+    check_error(&reported, "broken", &["laptop has sent nothing for too long", "is kept"]);
     proxy.cut();
     let reported = sender.await_event("retry");
     assert_eq!(text(&reported, "message"), "kitchen waited too long for this machine, and gave up.");
@@ -284,7 +284,7 @@ fn a_sender_is_interrupted_while_it_asks_for_the_code() {
     sender.await_event("asked");
     sender.interrupt();
     sender.end().failed(130, "interrupted", &["Interrupted"]);
-    says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
+    check_error(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn a_sender_is_interrupted_while_the_key_is_typed() {
     receiver.await_event("asked");
     sender.interrupt();
     sender.end().failed(130, "interrupted", &["Interrupted"]);
-    says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
+    check_error(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
     // The question ended with its sender, so the next line answers the next question.
     let mut again = world.send(&address);
     let key = again.key();

@@ -66,7 +66,7 @@ pub(crate) async fn send<C: Cipher>(
     let mut sender = Sender::<LaptopEnvironment<C>> {
         run: &run,
         source: &mut source,
-        operator: &mut Nobody,
+        operator: &mut NoUser,
         clock: &Clock::start(),
         rng: &mut OsRng,
         buffers: sender::Buffers { plain: &mut plain, frame: &mut frame, compressor: None },
@@ -94,7 +94,7 @@ pub(crate) async fn receive<C: Cipher, S: Store>(world: &World, listener: &TcpLi
         policy: &policy,
         peers: &mut PeerState::new(&mut OsRng),
         store,
-        operator: &mut Nobody,
+        operator: &mut NoUser,
         clock: &Clock::start(),
         rng: &mut OsRng,
         buffers: receiver::Buffers { frame: &mut frame, plain: &mut vec![0; CHUNK_MAX as usize] },
@@ -110,7 +110,7 @@ struct LaptopEnvironment<C>(PhantomData<C>);
 impl<C: Cipher> sender::Environment for LaptopEnvironment<C> {
     type Link = TlsLink;
     type Source = HandMade;
-    type Operator = Nobody;
+    type Operator = NoUser;
     type Clock = Clock;
     type Rng = OsRng;
     type Cipher = C;
@@ -122,7 +122,7 @@ struct KitchenEnvironment<C, S>(PhantomData<(C, S)>);
 impl<C: Cipher, S: Store> receiver::Environment for KitchenEnvironment<C, S> {
     type Link = TlsLink;
     type Store = S;
-    type Operator = Nobody;
+    type Operator = NoUser;
     type Clock = Clock;
     type Rng = OsRng;
     type Cipher = C;
@@ -177,16 +177,16 @@ pub(crate) fn varint(mut value: u64) -> Vec<u8> {
 }
 
 /// An operator that answers nothing.
-struct Nobody;
+struct NoUser;
 
-impl sender::Operator for Nobody {
+impl sender::Operator for NoUser {
     async fn code(&mut self, _: Option<u8>) -> Option<AuthCode> {
         None
     }
     fn event(&mut self, _: sender::Event) {}
 }
 
-impl receiver::Operator for Nobody {
+impl receiver::Operator for NoUser {
     fn code(&mut self, _: &AuthCode) {}
     async fn key(&mut self, _: &Offered, _: Option<u8>, _: &mut TransferKey) -> KeyAnswer {
         KeyAnswer::Declined

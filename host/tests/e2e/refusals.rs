@@ -1,7 +1,7 @@
 //! What a receiver refuses and what makes a sender give up: trust, code, key, target.
 
 use super::ahead::Clock;
-use super::harness::{Waft, says_so, text};
+use super::harness::{Waft, check_error, text};
 use super::world::{Machine, World, write};
 
 /// A code that differs from this one.
@@ -22,7 +22,7 @@ fn world() -> World {
 }
 
 fn turned_away(receiver: &mut Waft, says: &[&str]) {
-    says_so(&receiver.await_event("rejected"), "identity", says);
+    check_error(&receiver.await_event("rejected"), "identity", says);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_wrong_code() {
     let (address, code) = receiver.ready();
     let wrong = other_than(&code.unwrap());
     let ended = world.sending(&address).env("WAFT_AUTH_CODE", &wrong).run();
-    ended.failed(12, "code", &["The code is wrong", "Look at the receiver"]).never_says(&wrong);
+    ended.failed(12, "code", &["The code is wrong", "Look at the receiver"]).never_contains(&wrong);
     world.nothing_arrived();
 }
 
@@ -139,9 +139,9 @@ fn out_of_tries_and_locked() {
     let mut sender = world.send(&address);
     (0..3).for_each(|_| sender.answer("code", &wrong));
     let says = ["accepts no code from this machine for 30 s", "too many wrong ones", "new code"];
-    sender.end().failed(12, "code", &says).never_says(&wrong);
+    sender.end().failed(12, "code", &says).never_contains(&wrong);
     let reported = receiver.await_event("error");
-    says_so(&reported, "code", &["laptop gave too many wrong codes", "has to wait 30 s", "waft trust remove"]);
+    check_error(&reported, "code", &["laptop gave too many wrong codes", "has to wait 30 s", "waft trust remove"]);
     // The sender is locked out now, whatever the code and the connection. No code is asked for.
     let again = world.sending(&address).env("WAFT_AUTH_CODE", &code).run();
     let again = again.failed(12, "code", &["accepts no code from this machine for"]);
@@ -176,7 +176,7 @@ fn a_wrong_key() {
     let says = ["The key that kitchen got was wrong, three times", "a new key"];
     sender.end().failed(13, "key", &says);
     let says = ["The key was wrong, three times", "folder of laptop was refused"];
-    receiver.end().failed(13, "key", &says).never_says(&key).never_says(&other_key(&key));
+    receiver.end().failed(13, "key", &says).never_contains(&key).never_contains(&other_key(&key));
     world.nothing_arrived();
     assert!(!world.staging().exists(), "nothing is written before the key is right");
 }
@@ -218,7 +218,7 @@ fn nobody_types_the_code_in_time() {
     let mut sender = clock.on(world.sending(&address)).start();
     sender.await_event("asked");
     let reported = clock.hurry(&[receiver.pid(), sender.pid()], || receiver.await_event("error"));
-    says_so(&reported, "code", &["laptop gave no code in time", "Tell the user there the code"]);
+    check_error(&reported, "code", &["laptop gave no code in time", "Tell the user there the code"]);
     sender.end().failed(12, "code", &["kitchen got no code in time", "as soon as they are asked for"]);
     world.nothing_arrived();
 }

@@ -32,7 +32,7 @@ impl Seal {
     /// Asserts that the file cannot be opened and that nothing of it is left anywhere.
     fn fails(&self, key: &str, exit: i32, class: &str, says: &[&str]) {
         let before = listed(&self.world.kitchen.work);
-        self.open(key).failed(exit, class, says).never_says(key);
+        self.open(key).failed(exit, class, says).never_contains(key);
         assert_eq!(listed(&self.world.kitchen.work), before, "nothing is written");
     }
 
@@ -49,7 +49,7 @@ impl Seal {
 fn there_and_back() {
     let seal = Seal::new();
     let opened = seal.open(&seal.key).succeeded();
-    opened.never_says(&seal.key);
+    opened.never_contains(&seal.key);
     assert_eq!(opened.last("opened")["files"], 3);
     seal.world.arrived();
     // A second time: the folder is already there.

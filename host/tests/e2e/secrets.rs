@@ -50,7 +50,7 @@ fn command_lines_and_file_names_contain_no_secret() {
     proxy.go_on();
     sender.end().succeeded();
     // The sender shows the key to its user, and the receiver must not repeat it.
-    receiver.end().succeeded().never_says(&key);
+    receiver.end().succeeded().never_contains(&key);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::harness::{Call, Waft, says_so, text};
+use super::harness::{Call, Waft, check_error, text};
 use super::needs::{NOBODY, is_root, skip, unshare};
 use super::refusals::other_key;
 use super::world::{ANY, World, listed, noise, set_mode, write};
@@ -372,7 +372,7 @@ fn changed_on_the_way(change: impl Fn(&Path), says: &[&str]) {
     let ended = sender.end().failed(14, "storage", says);
     assert!(ended.all("retry").count() == 0, "trying again would not help");
     let reported = receiver.await_event("error");
-    says_so(&reported, "broken", &["laptop", "the folder", "is kept"]);
+    check_error(&reported, "broken", &["laptop", "the folder", "is kept"]);
     world.nothing_arrived();
 }
 

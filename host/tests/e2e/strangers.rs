@@ -7,7 +7,7 @@ use super::harness::{Ended, text};
 use super::world::{Machine, World, write};
 
 /// The bytes that strangers send.
-const SAID: [&[u8]; 6] = [
+const PAYLOADS: [&[u8]; 6] = [
     b"",
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"WAFT",
@@ -18,13 +18,13 @@ const SAID: [&[u8]; 6] = [
 
 /// Opens so many connections that send such bytes and stay open.
 fn flood(address: &str, count: usize) -> Vec<TcpStream> {
-    let knock = |said: &[u8]| {
+    let connect = |said: &[u8]| {
         let mut stream = TcpStream::connect(address).ok()?;
         // The connection may be closed already.
         let _ = stream.write_all(said);
         Some(stream)
     };
-    (0..count).filter_map(|at| knock(SAID[at % SAID.len()])).collect()
+    (0..count).filter_map(|at| connect(PAYLOADS[at % PAYLOADS.len()])).collect()
 }
 
 #[test]
@@ -50,8 +50,8 @@ fn a_flood_of_strangers_delays_a_sender_at_most() {
     // The sender may be refused as busy, and retries.
     let sent = world.sending(&address).run().succeeded();
     let received = receiver.end().succeeded();
-    super::hostile::harmless(&sent);
-    super::hostile::harmless(&received);
+    super::hostile_senders::assert_printable(&sent);
+    super::hostile_senders::assert_printable(&received);
     world.arrived();
     drop(strangers);
 }

@@ -6,7 +6,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use super::drawn::in_the_middle;
-use super::harness::{Waft, says_so};
+use super::harness::{Waft, check_error};
 use super::proxy::{Behaviour, Proxy};
 use super::pty::{Terminal, shell, waft};
 use super::world::World;
@@ -64,7 +64,7 @@ fn whatever_ends_it_puts_the_terminal_right_and_tells_the_peer() {
         let (mut receiver, _, mut sender) = asked_for_the_code(&world);
         end(&sender);
         sender.assert_exit(code);
-        says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
+        check_error(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
     }
 }
 
@@ -74,7 +74,7 @@ fn a_terminal_that_is_closed_ends_it_in_good_order() {
     let (mut receiver, _, mut sender) = asked_for_the_code(&world);
     sender.close();
     assert_eq!(sender.end().code(), Some(129));
-    says_so(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
+    check_error(&receiver.await_event("error"), "broken", &["laptop cancelled the transfer"]);
 }
 
 #[test]

@@ -50,14 +50,14 @@ impl Machine {
 
     /// Its identity, as the library reads it.
     pub(crate) fn identity(&self) -> Identity {
-        Identity::open(&self.the_home()).expect("the identity is good").0
+        Identity::open(&self.open_home()).expect("the identity is good").0
     }
 
     pub(crate) fn known(&self) -> Trust {
-        Trust::load(&self.the_home()).expect("the trust file is good")
+        Trust::load(&self.open_home()).expect("the trust file is good")
     }
 
-    pub(crate) fn the_home(&self) -> Home {
+    pub(crate) fn open_home(&self) -> Home {
         Home::at(&self.home).expect("the home is ours")
     }
 }

@@ -76,7 +76,7 @@ impl Running {
 
 impl Laptop {
     pub(crate) fn of(machine: &Machine) -> Self {
-        Self { home: machine.the_home() }
+        Self { home: machine.open_home() }
     }
 
     /// Connects to the receiver "kitchen": TCP, the preface and TLS.
@@ -177,7 +177,7 @@ impl Laptop {
 impl Sending {
     /// Waits for the result.
     pub(crate) fn ends(self) -> Result<Receipt, SessionError> {
-        self.session.join().expect("the laptop is well").0.expect("it was not abandoned")
+        self.session.join().expect("the laptop does not panic").0.expect("it was not abandoned")
     }
 
     /// Waits until the session succeeds. Returns how many bytes of the archive were sent.
@@ -189,7 +189,7 @@ impl Sending {
 
     /// Breaks the connection after `done`. Until then it stays open, and nothing is read from it.
     pub(crate) fn vanishes_after(self, done: impl FnOnce()) {
-        let (ended, link) = self.session.join().expect("the laptop is well");
+        let (ended, link) = self.session.join().expect("the laptop does not panic");
         assert!(ended.is_none(), "it heard how it ended: {ended:?}");
         done();
         drop(link);

@@ -2,7 +2,7 @@
 //!
 //! [`rig`] starts and operates a receiver, the built `waft receive` or the built `waft simulate`. [`laptop`] is a
 //! sender whose runs a test controls: the salt, the key, and where it stops. A rule is written once, in [`rules`],
-//! [`strangers`] or [`words`], and [`for_both!`] creates a test of it for each receiver. PROTOCOL.md, sections 2, 3 and
+//! [`strangers`] or [`answers`], and [`for_both!`] creates a test of it for each receiver. PROTOCOL.md, sections 2, 3 and
 //! 6.
 
 #![cfg(unix)]
@@ -19,6 +19,7 @@ macro_rules! for_both {
     };
 }
 
+mod answers;
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code)]
 mod harness;
@@ -35,7 +36,6 @@ mod site;
 #[allow(dead_code)]
 mod source;
 mod strangers;
-mod words;
 #[path = "../e2e/world.rs"]
 #[allow(dead_code)]
 mod world;

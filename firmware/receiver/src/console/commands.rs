@@ -180,7 +180,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             }
         }
         match verification.verdict() {
-            Verdict::Sound => self.terminal.print("Sound: every byte is as it came.").await,
+            Verdict::Sound => self.terminal.print("Verified: every byte is as it was received.").await,
             Verdict::Damaged { files } => {
                 self.terminal.print(format_args!("Damaged: {}. Send the folder again.", Files(files))).await;
             }

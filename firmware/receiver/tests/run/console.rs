@@ -85,7 +85,7 @@ async fn a_right_key_behind_a_wrong_one_counts() {
                 fixture.user.sees("Type the key").await;
                 fixture.user.presses(format!("0123-4567-89AB-CDEF\r\n{}\r\n", laptop.key.display())).await;
                 let seen = fixture.user.sees("The key is right.").await;
-                assert!(!seen.contains("No key is asked for") && seen.contains("2 tries left"), "{seen}");
+                assert!(!seen.contains("No key is needed") && seen.contains("2 tries left"), "{seen}");
                 assert!(seen.contains(&format!("key> {}", laptop.key.display())), "it is shown as a key: {seen}");
             };
             let (outcome, ()) = join!(laptop.send(fixture.address, &folder, &code, None), user);
@@ -107,7 +107,7 @@ async fn codes_and_late_keys_are_answered_with_what_to_do() {
                 fixture.user.types(&code).await;
                 fixture.user.sees("A code is typed at the sender.").await;
                 fixture.user.types(&key).await;
-                fixture.user.sees("No key is asked for now.").await;
+                fixture.user.sees("No key is needed now.").await;
                 fixture.user.sees("Type the key").await;
                 fixture.user.types("0393").await;
                 fixture.user.sees("A code is typed at the sender.").await;
@@ -116,7 +116,7 @@ async fn codes_and_late_keys_are_answered_with_what_to_do() {
                 fixture.user.types("decline").await;
                 fixture.user.sees("it was declined").await;
                 fixture.user.types(&key.to_lowercase().replace('-', " ")).await;
-                fixture.user.sees("No key is asked for now.").await;
+                fixture.user.sees("No key is needed now.").await;
             };
             let (outcome, ()) = join!(laptop.send(fixture.address, &folder, &code, None), user);
             assert!(matches!(outcome, Outcome::Ended(SessionError::Refused(Refusal::Declined))), "{outcome:?}");

@@ -60,7 +60,7 @@ async fn folders_cross_and_the_console_tells_of_them() {
             }
             assert_eq!(last, Event::Committed(receipt));
             fixture.user.types("verify").await;
-            fixture.user.sees("Sound").await;
+            fixture.user.sees("Verified").await;
             fixture.user.types("list").await;
             fixture.user.sees("    20000  d/002").await;
         })
@@ -205,7 +205,7 @@ async fn a_sender_that_goes_away_takes_the_question_along() {
             }
             fixture.user.sees("The key is no longer needed.").await;
             fixture.user.types(&laptop.key.display().to_string()).await;
-            fixture.user.sees("No key is asked for now.").await;
+            fixture.user.sees("No key is needed now.").await;
         })
         .await;
 }

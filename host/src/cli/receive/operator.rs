@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use waft_core::code::{AuthCode, TransferKey};
 use zeroize::Zeroizing;
 
-use crate::cli::files;
+use crate::cli::number_of_files;
 use crate::cli::ui::{AskError, Event, Progress, Question, Ui, key_form, secret, show_code};
 use crate::error::{Error, bytes};
 use crate::receive::{self, KeyAnswer, Offer};
@@ -49,7 +49,12 @@ impl<'a> ReceiveOperator<'a> {
 fn question(offer: &Offer<'_>, tries_left: Option<u8>) -> String {
     match tries_left {
         None => {
-            format!("Key that {} shows, for {} ({}):", offer.peer.name, files(offer.files), bytes(offer.total))
+            format!(
+                "Key that {} shows, for {} ({}):",
+                offer.peer.name,
+                number_of_files(offer.files),
+                bytes(offer.total)
+            )
         }
         Some(left) => format!("That is not the key; {left} {} left. Key:", if left == 1 { "try" } else { "tries" }),
     }

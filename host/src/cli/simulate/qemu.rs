@@ -44,7 +44,7 @@ const TARGET: &str = "thumbv7em-none-eabihf";
 /// The text that the console prints once the board's network is up and it accepts connections.
 const LISTENING: &[u8] = b"Listening at ";
 /// Time that QEMU may take to end.
-const PATIENCE: Duration = Duration::from_secs(2);
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Finds the emulator in `PATH`.
 pub(crate) fn program() -> Option<PathBuf> {
@@ -151,7 +151,7 @@ impl<'a> Emulated<'a> {
     pub(crate) async fn power_off(mut self) {
         // The process is killed, so a failure here leaves only its exit to wait for.
         let _ = self.child.start_kill();
-        let _ = timeout(PATIENCE, self.child.wait()).await;
+        let _ = timeout(EXIT_LIMIT, self.child.wait()).await;
     }
 }
 

@@ -73,7 +73,7 @@ fn config(
 #[tokio::test]
 async fn a_hello_without_a_share_of_our_group_gets_a_retry_and_no_other_does() {
     for (groups, is_retried) in [(&[X25519, SECP256R1][..], true), (&[SECP256R1, X25519], false)] {
-        let (sender, receiver) = friends();
+        let (sender, receiver) = trusting_peers();
         let (heard, received) = received(config(AES, ALPN, groups, &receiver), b"hello", &sender).await;
         assert_eq!(received, b"hello");
         // The header of the record, the header of the message, the version.
@@ -83,7 +83,7 @@ async fn a_hello_without_a_share_of_our_group_gets_a_retry_and_no_other_does() {
 
 #[tokio::test]
 async fn a_receiver_without_our_group_is_refused() {
-    let (sender, receiver) = friends();
+    let (sender, receiver) = trusting_peers();
     let (dialled, accepted) = connected().await;
     let client = TlsConnector::from(Arc::new(config(AES, ALPN, &[X25519], &receiver)));
     let (outcome, _) = tokio::join!(
@@ -140,7 +140,7 @@ async fn a_sender_does_not_update_its_key_in_a_transfer() {
     let data: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
     for (suite, algorithm) in [(AES, &AES_128_GCM), (CHACHA, &CHACHA20_POLY1305)] {
         for alpn in [ALPN, ALPN_4K] {
-            let (sender, receiver) = friends();
+            let (sender, receiver) = trusting_peers();
             let secret = Arc::new(Secret::default());
             let mut config = config(suite, alpn, &[SECP256R1], &receiver);
             config.key_log = secret.clone();

@@ -14,13 +14,13 @@ use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged};
 use waft_core::session::SessionError;
 use waft_core::wire::message::Refusal;
 
-use super::harness::{Ended, Waft, says_so};
+use super::harness::{Ended, Waft, check_error};
 use super::peers::{Raw, archive_of, directory, file, run, send};
 use super::source::HandMade;
 use super::world::World;
 
 /// Asserts that no text for users or scripts contains control characters or changes the direction of text.
-pub(crate) fn harmless(ended: &Ended) {
+pub(crate) fn assert_printable(ended: &Ended) {
     let scripts = serde_json::Value::from(ended.events.clone());
     let strings = |value: &serde_json::Value| value.as_object().map(|map| map.values().cloned().collect::<Vec<_>>());
     let reported = scripts.as_array().expect("a list").iter().flat_map(|event| strings(event).expect("an object"));
@@ -48,7 +48,7 @@ fn refused(archives: Vec<(String, HandMade)>) {
     for (what, archive) in archives {
         let outcome = run(send::<RingCipher>(&world, &address, archive));
         assert_eq!(outcome, Err(SessionError::Refused(Refusal::Archive)), "{what:?}");
-        says_so(&receiver.await_event("error"), "protocol", &["laptop", "malformed", "othing of it was kept"]);
+        check_error(&receiver.await_event("error"), "protocol", &["laptop", "malformed", "othing of it was kept"]);
         world.nothing_arrived();
         assert!(!world.staging().exists(), "{what:?}");
     }
@@ -62,7 +62,7 @@ fn refused(archives: Vec<(String, HandMade)>) {
     world.sending(&address).run().succeeded();
     world.arrived();
     receiver.interrupt();
-    harmless(&receiver.end());
+    assert_printable(&receiver.end());
 }
 
 fn named(entries: &[Raw]) -> (String, HandMade) {
@@ -210,9 +210,9 @@ fn a_chain_of_large_claims_takes_no_memory() {
 }
 
 /// Changes the plaintext of every chunk, then seals it correctly.
-struct Lying<const LIE: u8>(RingCipher);
+struct FaultyCipher<const FAULT: u8>(RingCipher);
 
-impl<const LIE: u8> Cipher for Lying<LIE> {
+impl<const FAULT: u8> Cipher for FaultyCipher<FAULT> {
     const AEADS: &'static [Aead] = RingCipher::AEADS;
 
     fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
@@ -221,7 +221,7 @@ impl<const LIE: u8> Cipher for Lying<LIE> {
 
     fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG] {
         let (block, codec) = data.split_at_mut(data.len() - 1);
-        match LIE {
+        match FAULT {
             // An LZ4 block that expands to 255 times its length: one literal, then an endless match.
             0 => {
                 codec[0] = 1;
@@ -261,17 +261,17 @@ fn chunks_that_are_bombs_or_forged() {
     let (mut receiver, address) = receiver(&world);
     let content = super::world::noise(200_000);
     let archive = HandMade::of(&Raw { size: Some(200_000), ..file("a") }.bytes(), 1, &[&content]);
-    for lie in 0..5 {
+    for fault in 0..5 {
         let archive = archive.clone();
-        let outcome = match lie {
-            0 => run(send::<Lying<0>>(&world, &address, archive)),
-            1 => run(send::<Lying<1>>(&world, &address, archive)),
-            2 => run(send::<Lying<2>>(&world, &address, archive)),
-            3 => run(send::<Lying<3>>(&world, &address, archive)),
-            _ => run(send::<Lying<4>>(&world, &address, archive)),
+        let outcome = match fault {
+            0 => run(send::<FaultyCipher<0>>(&world, &address, archive)),
+            1 => run(send::<FaultyCipher<1>>(&world, &address, archive)),
+            2 => run(send::<FaultyCipher<2>>(&world, &address, archive)),
+            3 => run(send::<FaultyCipher<3>>(&world, &address, archive)),
+            _ => run(send::<FaultyCipher<4>>(&world, &address, archive)),
         };
-        assert_eq!(outcome, Err(SessionError::Refused(Refusal::Chunk)), "lie {lie}");
-        says_so(&receiver.await_event("error"), "protocol", &["laptop"]);
+        assert_eq!(outcome, Err(SessionError::Refused(Refusal::Chunk)), "fault {fault}");
+        check_error(&receiver.await_event("error"), "protocol", &["laptop"]);
     }
     world.nothing_arrived();
     assert!(!world.staging().exists());

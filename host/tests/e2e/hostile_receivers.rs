@@ -18,13 +18,13 @@ use waft_core::digest::Digest;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 use waft_core::wire::message::Limit;
 
-use super::harness::{Ended, says_so};
+use super::harness::{Ended, check_error};
 use super::peers::{accept, message, receive, run, say, varint};
 use super::world::{Machine, World, write};
 
 /// A store that fails where a test says so.
 #[derive(Clone)]
-struct Lying {
+struct FailingStore {
     capacity: Capacity,
     begin: Result<u64, StoreError>,
     write: Result<(), StoreError>,
@@ -33,7 +33,7 @@ struct Lying {
     manifest: (Vec<u8>, usize),
 }
 
-impl Lying {
+impl FailingStore {
     fn new() -> Self {
         let capacity = Capacity { total: 1 << 30, entries: 1000, manifest: 1 << 20, path: 1024, free: 1 << 30 };
         Self { capacity, begin: Ok(0), write: Ok(()), commit: Ok(()), manifest: (Vec::new(), 0) }
@@ -44,7 +44,7 @@ impl Lying {
     }
 }
 
-impl Store for Lying {
+impl Store for FailingStore {
     fn capacity(&mut self) -> Capacity {
         self.capacity
     }
@@ -101,11 +101,11 @@ fn sent_to_name<T: Send>(
     scope(|both| {
         let peer = both.spawn(|| run(async { peer(world, TcpListener::from_std(listener).unwrap()).await }));
         let ended = world.laptop.call(&["send", "folder", &format!("{name}@{address}")]).run();
-        (ended, peer.join().expect("the peer is well"))
+        (ended, peer.join().expect("the peer does not panic"))
     })
 }
 
-fn stored_by(store: Lying) -> Ended {
+fn stored_by(store: FailingStore) -> Ended {
     let world = World::new();
     write(&world.folder(), "deep/\u{202e}txt.exe", b"a name that turns around");
     write(&world.folder(), "z", b"z");
@@ -114,11 +114,11 @@ fn stored_by(store: Lying) -> Ended {
 
 #[test]
 fn every_refusal_has_its_text() {
-    let at_commit = Lying { commit: Err(StoreError::Verify), ..Lying::new() };
-    let on_the_way = Lying { write: Err(StoreError::Io), ..Lying::new() };
-    let begin = Lying::at_begin;
+    let at_commit = FailingStore { commit: Err(StoreError::Verify), ..FailingStore::new() };
+    let on_the_way = FailingStore { write: Err(StoreError::Io), ..FailingStore::new() };
+    let begin = FailingStore::at_begin;
     let space = StoreError::NoSpace { needed: 5 << 20, free: 3 << 20 };
-    let cases: [(Lying, i32, &str, &[&str]); 12] = [
+    let cases: [(FailingStore, i32, &str, &[&str]); 12] = [
         (begin(space), 14, "storage", &["kitchen has no room", "5.00 MiB", "3.00 MiB", "Make room"]),
         (begin(StoreError::NotEmpty), 15, "refused", &["The target folder of kitchen is not empty", "--overwrite"]),
         (begin(StoreError::NotWritable), 14, "storage", &["kitchen cannot write"]),
@@ -134,19 +134,19 @@ fn every_refusal_has_its_text() {
         (begin(StoreError::Name { entry: 99 }), 15, "refused", &["kitchen cannot hold one of the folder's names"]),
         (begin(StoreError::Collision { entry: 2 }), 15, "refused", &["z means the same file", "Rename one of the two"]),
         (on_the_way.clone(), 14, "storage", &["kitchen failed to read or write", "continues where it stopped"]),
-        (Lying { write: Err(space), ..on_the_way }, 14, "storage", &["kitchen has no room"]),
+        (FailingStore { write: Err(space), ..on_the_way }, 14, "storage", &["kitchen has no room"]),
         (at_commit, 14, "storage", &["does not read back", "old folder is still in place"]),
     ];
     for (store, exit, class, says) in cases {
         let ended = stored_by(store).failed(exit, class, says);
-        super::hostile::harmless(&ended);
+        super::hostile_senders::assert_printable(&ended);
         assert_eq!(ended.all("retry").count(), 0, "the same would happen again");
     }
 }
 
 #[test]
 fn a_folder_over_the_receivers_limits() {
-    let Lying { capacity, .. } = Lying::new();
+    let FailingStore { capacity, .. } = FailingStore::new();
     // The folder that is offered: `deep`, a file in it, and `z`.
     let cases: [(Capacity, &[&str]); 4] = [
         (
@@ -164,22 +164,26 @@ fn a_folder_over_the_receivers_limits() {
         ),
     ];
     for (capacity, says) in cases {
-        stored_by(Lying { capacity, ..Lying::new() }).failed(15, "refused", says);
+        stored_by(FailingStore { capacity, ..FailingStore::new() }).failed(15, "refused", says);
     }
 }
 
 #[test]
 fn a_receipt_for_another_folder_is_no_success() {
-    stored_by(Lying::new()).failed(17, "protocol", &["a receipt for another folder", "Do not rely on what is there"]);
+    stored_by(FailingStore::new()).failed(
+        17,
+        "protocol",
+        &["a receipt for another folder", "Do not rely on what is there"],
+    );
 }
 
 #[test]
 fn a_prefix_that_the_receiver_cannot_hold() {
-    let too_long = Lying { begin: Ok(1 << 40), ..Lying::new() };
+    let too_long = FailingStore { begin: Ok(1 << 40), ..FailingStore::new() };
     stored_by(too_long).failed(17, "protocol", &["kitchen violates the protocol"]);
     // The receiver claims a prefix that is not the sender's. The sender ignores it and sends everything, until the
     // receipt.
-    let not_ours = Lying { begin: Ok(50), ..Lying::new() };
+    let not_ours = FailingStore { begin: Ok(50), ..FailingStore::new() };
     stored_by(not_ours).failed(17, "protocol", &["a receipt for another folder"]);
 }
 
@@ -288,11 +292,11 @@ fn shows(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> Arc<Sing
 
 /// Accepts every certificate, and either every signature or none.
 #[derive(Debug)]
-struct Credulous {
+struct AcceptAny {
     signatures: bool,
 }
 
-impl Credulous {
+impl AcceptAny {
     fn signature(&self) -> Result<HandshakeSignatureValid, Error> {
         match self.signatures {
             true => Ok(HandshakeSignatureValid::assertion()),
@@ -302,7 +306,7 @@ impl Credulous {
 }
 
 #[rustfmt::skip]
-impl ServerCertVerifier for Credulous {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
@@ -318,7 +322,7 @@ impl ServerCertVerifier for Credulous {
 }
 
 #[rustfmt::skip]
-impl ClientCertVerifier for Credulous {
+impl ClientCertVerifier for AcceptAny {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -350,7 +354,7 @@ async fn false_receiver(listener: TcpListener, shown: Option<Arc<SingleCertAndKe
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Credulous { signatures }));
+        .with_custom_certificate_verifier(Arc::new(AcceptAny { signatures }));
     let mut config = match shown {
         Some(shown) => config.with_client_cert_resolver(shown),
         None => config.with_no_client_auth(),
@@ -406,13 +410,13 @@ fn a_sender_with_the_right_certificate_and_another_key() {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
-            .with_client_cert_verifier(Arc::new(Credulous { signatures: true }))
+            .with_client_cert_verifier(Arc::new(AcceptAny { signatures: true }))
             .with_cert_resolver(stolen(&world.laptop));
         config.alpn_protocols = vec![b"waft".to_vec()];
         let refused = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await;
         assert!(refused.is_err());
     });
-    says_so(
+    check_error(
         &receiver.await_event("rejected"),
         "identity",
         &["shows the certificate of laptop, but does not have its key"],

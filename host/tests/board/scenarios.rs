@@ -14,9 +14,9 @@ use super::site::{Board, Kind, Site, certificate, noise, slot, write};
 use super::world::{Machine, set_time};
 use super::{load, memory, web};
 
-type Story = (&'static str, fn(&Kind));
+type Scenario = (&'static str, fn(&Kind));
 
-pub(crate) const STORIES: &[Story] = &[
+pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a_folder_crosses_with_code_and_key", a_folder_crosses_with_code_and_key),
     ("a_sealed_key_needs_nobody", a_sealed_key_needs_nobody),
     ("a_static_address_is_reached", a_static_address_is_reached),
@@ -37,7 +37,7 @@ pub(crate) const STORIES: &[Story] = &[
 ];
 
 /// Tests for the emulated board only: a process has neither a measured stack nor resets.
-pub(crate) const EMULATED: &[Story] = &[
+pub(crate) const EMULATED: &[Scenario] = &[
     ("the_stack_has_room", the_stack_has_room),
     ("failures_end_in_a_reset", failures_end_in_a_reset),
     ("the_processor_is_never_kept_for_long", load::the_processor_is_never_kept_for_long),
@@ -58,7 +58,7 @@ fn a_folder_crosses_with_code_and_key(kind: &Kind) {
     let digest = text(ended.last("committed"), "digest");
     board.sees("The folder is in place: 3 files");
     assert!(board.sees("Digest:").contains(&digest));
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
     board.asked("list", "    50000  deep/er/numbers");
     board.asked("show motd.txt", "Hello, board!");
     assert_ne!(board.code(), code, "a code is used once");
@@ -179,7 +179,7 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
     board.unplug();
     let mut board = site.listening();
     board.asked("show a", "second");
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
     board.asked("forget yes", "The folder is forgotten.");
     board.unplug();
     let mut board = site.listening();
@@ -209,7 +209,7 @@ fn large_folders_fit_to_the_byte(kind: &Kind) {
     let ended = site.deliver().succeeded();
     assert_eq!(ended.last("committed")["bytes"], slot());
     board.sees("generation 2.");
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
 }
 
 fn many_small_files_cross(kind: &Kind) {
@@ -221,7 +221,7 @@ fn many_small_files_cross(kind: &Kind) {
     assert_eq!(site.deliver().succeeded().last("committed")["files"], 200);
     board.sees("200 files");
     board.asked("show d3/file 199", "number 199");
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
 }
 
 fn a_held_folder_stays(kind: &Kind) {
@@ -276,7 +276,7 @@ fn a_vanished_sender_comes_back(kind: &Kind) {
     let committed = ended.last("committed");
     assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
     board.sees("Resuming at");
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
 }
 
 fn strangers_do_not_disturb_a_transfer(kind: &Kind) {
@@ -299,7 +299,7 @@ fn strangers_do_not_disturb_a_transfer(kind: &Kind) {
     assert!(!strangers.is_empty());
     board.types(&key);
     sender.end().succeeded();
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
 }
 
 /// Much more input than a console takes at once, as from a paste: no byte is lost and nothing fails, whatever the board
@@ -325,7 +325,7 @@ fn a_flood_of_typing_is_taken(kind: &Kind) {
     board.types(&format!("{key}\n{}", "release\n".repeat(300)));
     (0..300).for_each(|_| drop(board.sees("Nothing is held.")));
     sender.end().succeeded();
-    board.asked("verify", "Sound");
+    board.asked("verify", "Verified");
 }
 
 /// On a terminal of the usual width; nothing is left behind.
@@ -363,7 +363,7 @@ fn the_stack_has_room(kind: &Kind) {
             }
             _ => site.deliver().succeeded(),
         };
-        board.asked("verify", "Sound");
+        board.asked("verify", "Verified");
         let line = board.asked("status", "Stack: at most");
         let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
         assert!(numbers[0] + 1024 <= numbers[1], "{line}");

@@ -26,7 +26,7 @@ const END_PAUSE: Duration = Duration::from_millis(20);
 const LINE_MAX: usize = 64 << 10;
 
 /// A child process that runs a waft command. Dropping it ends the process.
-pub(super) struct Actor {
+pub(super) struct Process {
     child: Child,
     output: ChildStdout,
     /// Output of the process that is not parsed yet, in the first `unread` bytes. One buffer is used for all output,
@@ -37,7 +37,7 @@ pub(super) struct Actor {
     last: Zeroizing<String>,
 }
 
-impl Actor {
+impl Process {
     pub(super) fn start(home: &Path, arguments: &[&str]) -> Result<Self, Error> {
         let mut command = command(home, arguments)?;
         command.arg("--json");
@@ -149,7 +149,7 @@ impl Actor {
     }
 }
 
-impl Drop for Actor {
+impl Drop for Process {
     fn drop(&mut self) {
         // If the process is asked to end, it also ends its own child processes. Otherwise it is killed, so that
         // nothing waits for it.
@@ -218,10 +218,10 @@ mod tests {
     use super::*;
 
     /// A fake board that prints `says` and then waits for the end of its input.
-    fn board(says: &str) -> Actor {
+    fn board(says: &str) -> Process {
         let mut command = Command::new("sh");
         command.args(["-c", "printf %s \"$0\"; cat"]).arg(says);
-        Actor::run(command).unwrap()
+        Process::run(command).unwrap()
     }
 
     const READY: &str = "{\"event\":\"console\",\"text\":\"What?\"}\n{\"event\":\"ready\",\"address\":\"here\"}\n";
