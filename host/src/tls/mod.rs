@@ -25,7 +25,7 @@ use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsStream;
-use waft_core::limits::HANDSHAKE_MS;
+use waft_core::limits::{CHUNK_MAX, HANDSHAKE_MS};
 use waft_core::session::{DuplexLink, Link, Written};
 
 use crate::trust::Peer;
@@ -84,7 +84,13 @@ pub struct TlsLink {
 
 impl TlsLink {
     /// A link over a TLS connection that is established.
-    pub fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub fn new(mut stream: TlsStream<TcpStream>) -> Self {
+        // The frame of the largest chunk has to fit, so that it needs one write.
+        const BUFFER: Option<usize> = Some(2 * CHUNK_MAX as usize);
+        match &mut stream {
+            TlsStream::Client(stream) => stream.get_mut().1.set_buffer_limit(BUFFER),
+            TlsStream::Server(stream) => stream.get_mut().1.set_buffer_limit(BUFFER),
+        }
         Self { stream }
     }
 
