@@ -4,6 +4,8 @@
 //! emulated board. Without QEMU its tests are reported as ignored; with `WAFT_TEST_QEMU=required` they fail.
 
 #[cfg(unix)]
+mod cost;
+#[cfg(unix)]
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code)]
 mod harness;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::harness::text;
 use super::site::{Board, Kind, Site, certificate, noise, slot, write};
 use super::world::{Machine, set_time};
-use super::{load, memory, web};
+use super::{cost, load, memory, web};
 
 type Scenario = (&'static str, fn(&Kind));
 
@@ -46,6 +46,9 @@ pub(crate) const EMULATED: &[Scenario] = &[
     ("strangers_take_half_of_the_processor_at_most", load::strangers_take_half_of_the_processor_at_most),
     ("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole),
 ];
+
+/// Those that run only if they are asked for, alone: they count, and other tests would disturb them.
+pub(crate) const ALONE: &[Scenario] = &[("what_a_byte_costs", cost::what_a_byte_costs)];
 
 fn a_folder_crosses_with_code_and_key(kind: &Kind) {
     let site = Site::provisioned(kind, &[]);

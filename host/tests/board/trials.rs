@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Trial, run};
 
-use super::scenarios::{EMULATED, SCENARIOS};
+use super::scenarios::{ALONE, EMULATED, SCENARIOS};
 use super::site::Kind;
 
 pub(crate) fn all() -> ExitCode {
@@ -20,14 +20,15 @@ pub(crate) fn all() -> ExitCode {
     let of = |kind: &Kind| {
         let kind = kind.clone();
         let emulated = matches!(kind, Kind::Emulated(_));
-        let own = if emulated { EMULATED } else { &[] };
-        SCENARIOS.iter().chain(own).map(move |(name, scenario)| {
+        let (own, alone) = if emulated { (EMULATED, ALONE) } else { (&[][..], &[][..]) };
+        let scenarios = SCENARIOS.iter().chain(own).map(|scenario| (scenario, false));
+        scenarios.chain(alone.iter().map(|scenario| (scenario, true))).map(move |((name, scenario), is_alone)| {
             let kind = kind.clone();
             let trial = Trial::test(format!("{}::{name}", kind.name()), move || {
                 scenario(&kind);
                 Ok(())
             });
-            trial.with_ignored_flag(emulated && !there && !required)
+            trial.with_ignored_flag(is_alone || emulated && !there && !required)
         })
     };
     let trials = [Kind::Hosted, Kind::Emulated(firmware)].iter().flat_map(of).collect();

@@ -1,0 +1,189 @@
+//! Counts what a transfer costs the emulated board, in instructions, and compares it with the figures in `cost.txt`.
+//!
+//! QEMU runs the same firmware as in the other tests, with a plugin that counts the executed instructions by address
+//! (`count.c`). The symbols of the firmware assign the addresses to stages. Two transfers, of 64 KiB and of 1 MiB, give
+//! what each byte costs, and what a connection costs without any.
+//!
+//! `.ci/cost` runs this. With `WAFT_COST=store` in the environment, it stores the figures instead.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::site::{Kind, Site, noise, write};
+
+/// The lengths of the two files.
+const SHORT: usize = 64 << 10;
+const LONG: usize = 1 << 20;
+/// By how much a figure may grow: 5 %, but for a small one as much as two measurements may differ.
+const GROWTH: f64 = 1.05;
+const NOISE: f64 = 0.3;
+
+/// The stages, and what the names of their functions contain. The first stage with a match counts.
+const STAGES: &[(&str, &[&str])] = &[
+    ("ChaCha20", &["waft_chacha::KeyStream"]),
+    ("Poly1305", &["poly1305", "waft_chacha"]),
+    ("BLAKE3", &["blake3"]),
+    ("P-256", &["p256", "primeorder", "elliptic_curve", "crypto_bigint", "ecdsa"]),
+    ("SHA-256", &["sha2::", "hmac::", "hkdf::"]),
+    ("copies", &["memcpy", "memmove", "memset", "memclr", "memcmp", "bcmp"]),
+    ("flash driver", &["drivers::nor"]),
+    ("slots", &["waft_receiver::slots"]),
+    ("TCP/IP and Ethernet", &["smoltcp", "embassy_net", "drivers::ethernet", "waft_receiver::embassy"]),
+    ("TLS", &["embedded_tls", "waft_receiver::tls"]),
+    ("session and LZ4", &["waft_core", "lz4_flex"]),
+    ("everything else", &[""]),
+];
+
+/// Figures by name.
+type Figures = BTreeMap<String, f64>;
+
+pub(super) fn what_a_byte_costs(kind: &Kind) {
+    let Kind::Emulated(firmware) = kind else { panic!("only the emulated board counts") };
+    let symbols = Symbols::of(firmware);
+    let text = source_text();
+    let mut figures = Figures::new();
+    for (name, content) in [("random", noise(LONG, 1)), ("text", text)] {
+        let [short, long] = [SHORT, LONG].map(|length| symbols.by_stage(&transfer(kind, &content[..length])));
+        let per_byte = |stage: &str| (long[stage] as f64 - short[stage] as f64) / (LONG - SHORT) as f64;
+        let all: f64 = STAGES.iter().map(|(stage, _)| per_byte(stage)).sum();
+        for (stage, _) in STAGES {
+            figures.insert(format!("{name}: {stage}"), per_byte(stage));
+        }
+        figures.insert(format!("{name}: in all"), all);
+        if name == "random" {
+            let fixed = |stage: &str| (short[stage] as f64 - per_byte(stage) * SHORT as f64) / 1e6;
+            figures.insert("connection: P-256".into(), fixed("P-256"));
+            figures.insert("connection: in all".into(), STAGES.iter().map(|(stage, _)| fixed(stage)).sum());
+        }
+    }
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/board/cost.txt");
+    if std::env::var_os("WAFT_COST").is_some_and(|value| value == "store") {
+        fs::write(&stored, table(&figures)).expect("the table can be written");
+    }
+    let allowed = parse(&fs::read_to_string(&stored).expect("the table is in the source"));
+    print!("{}", table(&figures));
+    let grown: Vec<&String> = figures
+        .iter()
+        .filter(|(name, figure)| {
+            let allowed = allowed.get(*name).copied().unwrap_or(0.0);
+            **figure > (allowed * GROWTH).max(allowed + NOISE)
+        })
+        .map(|(name, _)| name)
+        .collect();
+    assert!(grown.is_empty(), "these figures grew: {grown:?}; the stored ones are\n{}", table(&allowed));
+}
+
+fn table(figures: &Figures) -> String {
+    let mut table = String::from(
+        "# What a transfer costs the emulated board: instructions per byte of content, and millions of instructions\n\
+         # per connection. Written by `WAFT_COST=store .ci/cost`.\n",
+    );
+    for (name, figure) in figures {
+        writeln!(table, "{name:<32}{figure:>8.2}").expect("a string takes all");
+    }
+    table
+}
+
+fn parse(table: &str) -> Figures {
+    let lines = table.lines().filter(|line| !line.starts_with('#'));
+    let parse = |line: &str| {
+        let (name, figure) = line.rsplit_once(' ')?;
+        Some((name.trim().to_owned(), figure.parse().ok()?))
+    };
+    lines.map(|line| parse(line).unwrap_or_else(|| panic!("{line:?} is no figure"))).collect()
+}
+
+/// Sends a file with this content to a new board. Returns the number of instructions by address divided by 2.
+fn transfer(kind: &Kind, content: &[u8]) -> Vec<u64> {
+    let site = Site::unattended(kind);
+    let counts = site.root.path().join("counts");
+    let plugin = build_plugin(site.root.path());
+    let programs = site.emulator(&format!("-plugin {},out={}", plugin.display(), counts.display()));
+    write(&site, "content", content);
+    let mut board = site.listening_with(&programs);
+    let read = || {
+        // What the board still does after its last output counts, too.
+        sleep(Duration::from_millis(500));
+        let bytes = fs::read(&counts).expect("the emulator made the file");
+        bytes.as_chunks().0.iter().map(|count| u64::from_ne_bytes(*count)).collect::<Vec<_>>()
+    };
+    let before = read();
+    site.deliver().succeeded();
+    board.sees("The folder is in place");
+    let after = read();
+    after.iter().zip(before).map(|(after, before)| after - before).collect()
+}
+
+/// Compiles the plugin for the installed emulator.
+fn build_plugin(folder: &Path) -> PathBuf {
+    let version = Command::new("qemu-system-arm").arg("--version").output().expect("the emulator is installed");
+    let version = String::from_utf8(version.stdout).expect("a version");
+    let major = version.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
+    // QEMU 9 dropped the first version of its interface.
+    let interface = if major.expect("the version has a number") < 9 { 1 } else { 2 };
+    let (source, plugin) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/board/count.c"), folder.join("count.so"));
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O2", "-shared", "-fPIC", &format!("-DVERSION={interface}"), "-o"]).arg(&plugin).arg(source);
+    assert!(compiler.status().is_ok_and(|status| status.success()), "the plugin does not compile");
+    plugin
+}
+
+/// The functions of a firmware: their addresses and their stages.
+struct Symbols(Vec<(usize, &'static str)>);
+
+impl Symbols {
+    fn of(firmware: &Path) -> Self {
+        let listed = Command::new("nm").args(["--demangle", "--numeric-sort", "--defined-only"]).arg(firmware).output();
+        let listed = String::from_utf8(listed.expect("nm is installed").stdout).expect("names of functions");
+        let function = |line: &str| {
+            let (address, rest) = line.split_once(' ')?;
+            let name = rest.strip_prefix(['t', 'T', 'w', 'W'])?.trim();
+            // The lowest bit of a function's address says that it is in Thumb code. `$t` and the like mark code and data.
+            let address = usize::from_str_radix(address, 16).ok()? & !1;
+            (!name.starts_with('$')).then(|| (address, stage(name)))
+        };
+        let symbols: Vec<_> = listed.lines().filter_map(function).collect();
+        assert!(symbols.len() > 100, "{} has no symbols", firmware.display());
+        Self(symbols)
+    }
+
+    /// Adds the counts up.
+    fn by_stage(&self, counts: &[u64]) -> BTreeMap<&'static str, u64> {
+        let mut stages: BTreeMap<_, _> = STAGES.iter().map(|(stage, _)| (*stage, 0)).collect();
+        for (index, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let next = self.0.partition_point(|(address, _)| *address <= index * 2);
+            let stage = next.checked_sub(1).map_or("everything else", |at| self.0[at].1);
+            *stages.get_mut(stage).expect("every stage is in the map") += count;
+        }
+        stages
+    }
+}
+
+fn stage(function: &str) -> &'static str {
+    let found = STAGES.iter().find(|(_, parts)| parts.iter().any(|part| function.contains(part)));
+    found.expect("the last stage matches every name").0
+}
+
+/// Text as people send it: the source of this crate.
+fn source_text() -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        let mut entries: Vec<_> =
+            fs::read_dir(folder).expect("it is ours").map(|entry| entry.expect("it is ours").path()).collect();
+        entries.sort();
+        for entry in entries {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                text.extend(fs::read(entry).expect("it is ours"));
+            }
+        }
+    }
+    text.into_iter().cycle().take(LONG).collect()
+}
