@@ -119,7 +119,9 @@ fn check_length(data: &[u8], length: usize) -> Result<&[u8], OpenError> {
     if data.len() == length { Ok(data) } else { Err(OpenError::Length) }
 }
 
-/// Decodes an LZ4 block, which must fill `piece`.
+/// Decodes an LZ4 block, which must fill `piece`. Not inlined, so that the decoder keeps the options that it is compiled
+/// with.
+#[inline(never)]
 fn decompress<'b>(block: &[u8], piece: &'b mut [u8]) -> Result<&'b [u8], OpenError> {
     match decompress_into(block, piece) {
         Ok(length) if length == piece.len() => Ok(piece),

@@ -96,8 +96,9 @@ impl NorFlash for Nor {
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
         let target = self.bytes(offset, bytes.len(), WORD)?;
-        let mut words = target.as_chunks().0.iter().zip(bytes.as_chunks().0);
-        if words.any(|(old, new)| u32::from_ne_bytes(*new) & !u32::from_ne_bytes(*old) != 0) {
+        let ((old, old_rest), (new, new_rest)) = (target.as_chunks(), bytes.as_chunks());
+        let sets = |(old, new): (&[u8; 16], &[u8; 16])| u128::from_ne_bytes(*new) & !u128::from_ne_bytes(*old) != 0;
+        if old.iter().zip(new).any(sets) || old_rest.iter().zip(new_rest).any(|(old, new)| new & !old != 0) {
             return Err(NorError::NotErased);
         }
         target.copy_from_slice(bytes);
