@@ -6,10 +6,10 @@ use std::rc::Rc;
 use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use serde::Serialize;
-use waft_core::limits::ITERATIONS_MIN;
+use waft_core::limits::{CODE_MS, IDLE_MS, ITERATIONS_MIN, LINGER_MS, WORKING_MS};
 use waft_core::sealed::SoftCipher;
 use waft_core::session::sender::Peer;
-use waft_core::session::{Misbehaviour, SessionError};
+use waft_core::session::{Clock as _, Link as _, Misbehaviour, SessionError};
 use waft_core::wire::message::{
     Cancel, FromReceiver, Greeting, KEY_SEALED, KEY_TYPED, Limit, List, OFFER_TAGS, Refusal, Stage,
 };
@@ -17,7 +17,7 @@ use waft_core::wire::message::{
 use crate::fixture::{CHUNK, Fixture, KEY, RECEIVER};
 use crate::handmade::{frame, receive_frame};
 use crate::primitives::{Derived, frames, typed_secret};
-use crate::simulation::{connect, run};
+use crate::simulation::{Stall, connect, run};
 
 /// The first message of a receiver that asks for a typed key and no code.
 pub(crate) fn greeting() -> Greeting {
@@ -251,4 +251,76 @@ fn a_wrong_code_without_tries_left_is_a_protocol_error() {
     let (error, sent) = run_sender_in(fixture, &[greeting, payload(&FromReceiver::CodeWrong { left: 0 })]);
     let sent: Vec<u8> = sent.iter().map(|sent| sent[0]).collect();
     assert_eq!((error, sent), (SessionError::PeerMisbehaved(Misbehaviour::Field), vec![0, 1, 4]));
+}
+
+/// The receiver shows signs of life for ever, and does not end the time for the code itself.
+#[test]
+fn a_sender_whose_user_gives_no_code_gives_up() {
+    let mut fixture = Fixture::new();
+    fixture.code_needed = true;
+    let clock = Rc::clone(&fixture.clock);
+    fixture.sender_user.code_delay = Some((Rc::clone(&clock), 100 * CODE_MS));
+    let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
+    let (mut sending, _) = fixture.sides();
+    let receiver = async {
+        let greeting = greeting_payload(Greeting { code_needed: true, ..greeting() });
+        receiver_link.write_all(&frame(1, &greeting)).await.unwrap();
+        loop {
+            clock.sleep_until(clock.now() + WORKING_MS).await;
+            receiver_link.write_all(&frame(1, &payload(&FromReceiver::Working(Stage::Waiting)))).await.unwrap();
+        }
+    };
+    let mut sender = sending.sender::<SoftCipher>();
+    let peer = Peer { certificate: RECEIVER, hpke: None };
+    let Either::First(end) = run(&clock, select(sender.send(&mut sender_link, &peer), receiver));
+    assert_eq!(end, Err(SessionError::TimedOut));
+    let ended = clock.now_ms();
+    assert!((CODE_MS + IDLE_MS..=CODE_MS + IDLE_MS + WORKING_MS + LINGER_MS).contains(&ended), "{ended}");
+}
+
+/// The connection breaks while the sender sends a chunk. What the receiver said last still counts: a receipt, if this
+/// was the last chunk.
+#[test]
+fn a_receipt_that_came_before_the_connection_broke_counts() {
+    for is_last in [true, false] {
+        let mut fixture = Fixture::new();
+        if is_last {
+            fixture.source = crate::doubles::archive_of(&[("a", &[1; 500])]);
+        }
+        let info = &fixture.source.info;
+        let (files, bytes) = (info.shape.files, info.shape.total);
+        let committed = FromReceiver::Committed { digest: fixture.source.root, files, bytes, generation: 1 };
+        let manifest = fixture.source.archive[..info.shape.manifest as usize].to_vec();
+        let secret = typed_secret(KEY, &fixture.salt, 1_000);
+        let clock = Rc::clone(&fixture.clock);
+        let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
+        let (mut sending, _) = fixture.sides();
+        let receiver = async {
+            let hello = receive_frame(&mut receiver_link).await;
+            let greeting = greeting_payload(greeting());
+            receiver_link.write_all(&frame(1, &greeting)).await.unwrap();
+            let offer = receive_frame(&mut receiver_link).await;
+            let body = &offer[..offer.len() - OFFER_TAGS];
+            let derived = Derived::new(&secret, [&hello, &greeting, body], &manifest);
+            receiver_link.write_all(&frame(1, &derived.accept(b""))).await.unwrap();
+            receive_frame(&mut receiver_link).await;
+            receiver_link.readable().await.unwrap();
+            receiver_link.write_all(&frame(1, &payload(&committed))).await.unwrap();
+            drop(receiver_link);
+            std::future::pending::<()>().await;
+        };
+        // The sender's link takes the beginning of the first chunk only.
+        let until = u64::MAX;
+        let before = 4 + 66 + 4 + 1 + 16 + 64 + 10;
+        sender_link.stall = Some(Stall { after_bytes: before + 100, clock: Rc::clone(&clock), until });
+        let mut sender = sending.sender::<SoftCipher>();
+        let peer = Peer { certificate: RECEIVER, hpke: None };
+        let Either::First(end) = run(&clock, select(sender.send(&mut sender_link, &peer), receiver)) else {
+            unreachable!("the receiver runs until it is dropped");
+        };
+        match is_last {
+            true => assert_eq!(end.map(|receipt| receipt.bytes), Ok(bytes)),
+            false => assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected))),
+        }
+    }
 }
