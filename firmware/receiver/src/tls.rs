@@ -18,6 +18,7 @@ pub mod error;
 pub mod guard;
 pub mod link;
 mod provider;
+mod signature;
 pub mod suite;
 pub mod wire;
 

@@ -10,12 +10,13 @@ use embedded_tls::{
     Certificate, CertificateEntryRef, CertificateRef, CertificateVerifyRef, CryptoProvider, CryptoRngCore,
     SignatureScheme, TlsError, TlsVerifier,
 };
-use p256::ecdsa::signature::{SignerMut, Verifier as _};
-use p256::ecdsa::{DerSignature, VerifyingKey};
+use p256::ecdsa::signature::{Signer as _, SignerMut, Verifier as _};
+use p256::ecdsa::{SigningKey, VerifyingKey, signature};
 use sha2::Digest;
 use waft_core::certificate::CertificateHash;
 
 use super::error::{HandshakeError, LinkError};
+use super::signature::{DerSignature, decode, encode};
 use super::suite::Suite;
 use crate::identity::{Identity, TrustedSender};
 
@@ -67,11 +68,20 @@ impl<S: Suite, R: CryptoRngCore> CryptoProvider for Provider<'_, S, R> {
         if !self.is_authenticated() {
             return Err(TlsError::InvalidCertificate);
         }
-        Ok((self.identity.tls.clone(), SignatureScheme::EcdsaSecp256r1Sha256))
+        Ok((DerSigner(&self.identity.tls), SignatureScheme::EcdsaSecp256r1Sha256))
     }
 
     fn client_cert(&mut self) -> Option<Certificate<impl AsRef<[u8]>>> {
         self.is_authenticated().then_some(Certificate::X509(&self.identity.certificate))
+    }
+}
+
+/// Signs with our key.
+struct DerSigner<'a>(&'a SigningKey);
+
+impl SignerMut<DerSignature> for DerSigner<'_> {
+    fn try_sign(&mut self, message: &[u8]) -> Result<DerSignature, signature::Error> {
+        self.0.try_sign(message).map(|signature| encode(&signature))
     }
 }
 
@@ -146,8 +156,8 @@ fn is_signed(sender: &TrustedSender, transcript: impl Digest, signature: &[u8]) 
     signed[64..][..CONTEXT.len()].copy_from_slice(CONTEXT);
     signed[64 + CONTEXT.len()..].copy_from_slice(&transcript.finalize());
     let key = VerifyingKey::from_sec1_bytes(&sender.point);
-    match (key, DerSignature::try_from(signature)) {
-        (Ok(key), Ok(signature)) => key.verify(&signed, &signature).is_ok(),
+    match (key, decode(signature)) {
+        (Ok(key), Some(signature)) => key.verify(&signed, &signature).is_ok(),
         _ => false,
     }
 }
