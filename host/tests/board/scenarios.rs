@@ -383,9 +383,14 @@ fn failures_end_in_a_reset(kind: &Kind) {
     let site = Site::unattended(&trials);
     let mut board = site.boot();
     board.sees("ready");
-    for (failure, reported) in
-        [("panic", "as asked"), ("fault", "fault"), ("overflow", "stack overflow"), ("hang", "hang")]
-    {
+    let hexadecimal = |word: &str| word.strip_prefix("0x").and_then(|word| u32::from_str_radix(word, 16).ok());
+    let function = board.asked("panic", "The function that panics begins at");
+    let function = function.split(' ').find_map(hexadecimal).expect("the line has an address");
+    let line = board.sees("Before this start the firmware failed (panic)");
+    let mut calls = line.split(' ').filter_map(hexadecimal);
+    assert!(calls.any(|call| (function..function + 64).contains(&call)), "{line}");
+    board.sees("ready");
+    for (failure, reported) in [("fault", "fault"), ("overflow", "stack overflow"), ("hang", "hang")] {
         board.types(failure);
         let line = board.sees("Before this start the firmware failed");
         assert!(line.contains(reported), "{failure}: {line}");

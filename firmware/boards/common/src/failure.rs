@@ -6,10 +6,15 @@
 //! watchdog ---- the board's handler -+
 //! ```
 //!
+//! The report of a panic contains the addresses of the innermost calls, which `addr2line` translates to functions, files
+//! and lines. Its message and place are not stored: with them an image takes 40 KiB more, for the texts, for the code that
+//! formats them, and for the arguments of every check that may panic. The feature `panic-text` adds them.
+//!
 //! After a stack overflow there is no stack left, so the handler of the fault first resets the stack pointer to the top of
 //! the stack. A core of ARMv8-M detects the overflow by its stack limit; for one of ARMv7-M, the memory below the stack must
 //! not be accessible.
 
+use core::arch::asm;
 use core::cell::Cell;
 use core::fmt;
 use core::panic::PanicInfo;
@@ -28,6 +33,9 @@ const OVERFLOW: u32 = 1 << 20;
 /// The index of the return address in the frame that the core pushes when it takes an exception.
 const FRAME_RETURN: usize = 6;
 const FRAME_WORDS: usize = 8;
+
+/// The most calls in the report of a panic. The innermost ones are those of the panic itself.
+const CALLS_MAX: usize = 10;
 
 /// What a board does with a failure, with interrupts disabled. A board without hooks stores it, logs it, and resets.
 #[derive(Clone, Copy)]
@@ -134,8 +142,56 @@ fn interrupted(stack_pointer: usize) -> u32 {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let place = info.location().map_or(("", 0), |place| (place.file(), place.line()));
-    reset(Cause::Panic, format_args!("{}:{}: {}", place.0, place.1, info.message()))
+    let calls = Calls::innermost();
+    // Without the feature nothing may use `info`: only then the linker drops all that panics pass in it.
+    if cfg!(feature = "panic-text") {
+        let place = info.location().map_or(("", 0), |place| (place.file(), place.line()));
+        reset(Cause::Panic, format_args!("{}:{}: {}, {calls}", place.0, place.1, info.message()))
+    }
+    reset(Cause::Panic, format_args!("{calls}"))
+}
+
+/// The innermost calls, from the address of a stack frame.
+///
+/// ```text
+/// frame -> | frame of the caller | return address |
+/// ```
+///
+/// For Cortex-M, Rust keeps the address of the frame in r7.
+struct Calls {
+    frame: usize,
+}
+
+impl Calls {
+    /// The calls that led to the caller.
+    #[inline(always)]
+    fn innermost() -> Self {
+        let frame;
+        // SAFETY: only a register is read.
+        unsafe { asm!("mov {}, r7", out(reg) frame, options(nomem, nostack, preserves_flags)) };
+        Self { frame }
+    }
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut stack = stack::end()..stack::end() + stack::size();
+        let mut frame = self.frame;
+        f.write_str("calls")?;
+        for _ in 0..CALLS_MAX {
+            // Frames of callers lie at higher addresses.
+            if !frame.is_multiple_of(4) || !stack.contains(&frame) || !stack.contains(&(frame + 4)) {
+                break;
+            }
+            // SAFETY: both words lie within the stack.
+            let [caller, returns_to] = unsafe { (frame as *const [usize; 2]).read_volatile() };
+            // The call is the instruction before.
+            write!(f, " {:#x}", (returns_to & !1).wrapping_sub(2))?;
+            stack.start = frame + 4;
+            frame = caller;
+        }
+        Ok(())
+    }
 }
 
 #[exception]

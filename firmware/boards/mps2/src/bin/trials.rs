@@ -13,7 +13,7 @@ use embedded_io_async::{Read, Write};
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_board::net::{self, ALL_SOCKETS, Buffers};
 use waft_mps2::board::{self, RX_SIZE, TX_SIZE};
-use waft_mps2::drivers::console::Console;
+use waft_mps2::drivers::console::{Console, print_blocking};
 use waft_mps2::drivers::ethernet::Ethernet;
 use waft_mps2::drivers::executor;
 use waft_mps2::drivers::watchdog::Watchdog;
@@ -59,7 +59,13 @@ async fn run_commands(mut console: Console) -> ! {
 /// Fails in the named way. Returns if the name is unknown.
 fn fail(how: &[u8]) {
     match how {
-        b"panic" => panic!("as asked"),
+        b"panic" => {
+            print_blocking(format_args!(
+                "The function that panics begins at {:#x}\r\n",
+                panics as *const () as usize & !1
+            ));
+            panics()
+        }
         // SAFETY: no device is at this address, so the write faults, which is the purpose.
         b"fault" => unsafe { (0xE100_0000 as *mut u32).write_volatile(0) },
         b"overflow" => _ = overflow(0),
@@ -68,6 +74,11 @@ fn fail(how: &[u8]) {
         },
         _ => {}
     }
+}
+
+#[inline(never)]
+fn panics() -> ! {
+    panic!("as asked")
 }
 
 /// Recurses until the stack overflows.
