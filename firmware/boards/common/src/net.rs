@@ -12,6 +12,9 @@ pub const SOCKETS: usize = 4;
 /// The sockets of a program that has only the receiver's, and one for DHCP.
 pub const ALL_SOCKETS: usize = SOCKETS + 1;
 
+/// Bytes of the buffers of a socket for a waiting connection. If it gets the session, the session is slower.
+const WAITING_RX: usize = 1 << 10;
+const WAITING_TX: usize = 256;
 /// Bytes of a buffer of the socket that only rejects: a preface or its answer fits.
 const SHORT: usize = 16;
 
@@ -20,16 +23,19 @@ pub type Sockets = [TcpPort<'static>; SOCKETS];
 /// Moves frames between an Ethernet device and TCP/IP.
 pub type Runner<E> = embassy_net::Runner<'static, FloodGuard<E>>;
 
-/// The buffers of the receiver's sockets: `RX` bytes to receive, which is the TCP window, and `TX` bytes to send.
+/// The buffers of the receiver's sockets: `RX` bytes to receive, which is the TCP window, and `TX` bytes to send. Only one
+/// socket has a window of `RX` bytes. It is the first one, so that it accepts the connection that comes to an idle board.
 pub struct Buffers<const RX: usize, const TX: usize> {
-    full: [([u8; RX], [u8; TX]); SOCKETS - 1],
+    full: ([u8; RX], [u8; TX]),
+    waiting: [([u8; WAITING_RX], [u8; WAITING_TX]); SOCKETS - 2],
     short: [[u8; SHORT]; 2],
 }
 
 impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
     /// Empty buffers.
     pub const fn new() -> Self {
-        Self { full: [([0; RX], [0; TX]); SOCKETS - 1], short: [[0; SHORT]; 2] }
+        let waiting = [([0; WAITING_RX], [0; WAITING_TX]); SOCKETS - 2];
+        Self { full: ([0; RX], [0; TX]), waiting, short: [[0; SHORT]; 2] }
     }
 }
 
@@ -55,7 +61,12 @@ pub fn sockets<const RX: usize, const TX: usize>(
     stack: Stack<'static>,
     buffers: &'static mut Buffers<RX, TX>,
 ) -> Sockets {
-    let [a, b, c] = buffers.full.each_mut().map(|(receive, send)| TcpPort::new(stack, PORT, receive, send));
-    let [receive, send] = &mut buffers.short;
-    [a, b, c, TcpPort::new(stack, PORT, receive, send)]
+    let socket = |receive, send| TcpPort::new(stack, PORT, receive, send);
+    let Buffers { full, waiting: [second, third], short: [receive, send] } = buffers;
+    [
+        socket(&mut full.0, &mut full.1),
+        socket(&mut second.0, &mut second.1),
+        socket(&mut third.0, &mut third.1),
+        socket(receive, send),
+    ]
 }
