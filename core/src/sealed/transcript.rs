@@ -24,9 +24,7 @@ impl Transcript {
         sender: &CertificateHash,
         receiver: &CertificateHash,
     ) -> Self {
-        let hash = Sha256::new_with_prefix(b"waft/1 session");
-        let hash = [hello, greeting, offer_body].into_iter().fold(hash, part);
-        Self(hash.chain_update(sender.0).chain_update(receiver.0).finalize().into())
+        SessionTranscript::new().message(hello).message(greeting).message(offer_body).finish(sender, receiver)
     }
 
     /// The transcript of a sealed file. `header` is its header in postcard, without magic and length.
@@ -41,6 +39,32 @@ impl Transcript {
     #[cfg(test)]
     pub(super) fn from_bytes(hash: [u8; 32]) -> Self {
         Self(hash)
+    }
+}
+
+/// The transcript of a session while its messages are exchanged. [`Transcript::session`] lists them.
+pub struct SessionTranscript(Sha256);
+
+impl SessionTranscript {
+    /// The transcript before the first message.
+    pub fn new() -> Self {
+        Self(Sha256::new_with_prefix(b"waft/1 session"))
+    }
+
+    /// Adds the next message.
+    pub fn message(self, payload: &[u8]) -> Self {
+        Self(part(self.0, payload))
+    }
+
+    /// Ends the transcript after the last message, with the hashes of the certificates.
+    pub fn finish(self, sender: &CertificateHash, receiver: &CertificateHash) -> Transcript {
+        Transcript(self.0.chain_update(sender.0).chain_update(receiver.0).finalize().into())
+    }
+}
+
+impl Default for SessionTranscript {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -9,6 +9,7 @@ use rand_core::RngCore;
 use crate::limits::{self, IDLE_MS};
 use crate::sealed::cipher::Cipher;
 use crate::sealed::suite::Codec;
+use crate::sealed::transcript::SessionTranscript;
 use crate::session::channel::{decode_first, encode};
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
@@ -20,10 +21,9 @@ use crate::session::receiver::store::Store;
 use crate::wire::message::{FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, List, Refusal};
 use crate::wire::preface::VERSION;
 
-/// The encoded first messages, to which the keys are bound, and the run that they began or continue.
+/// The hash of the first messages, to which the keys are bound, and the run that they began or continue.
 pub(super) struct Opening {
-    pub(super) hello: heapless::Vec<u8, { limits::MESSAGE_MAX }>,
-    pub(super) greeting: heapless::Vec<u8, { limits::MESSAGE_MAX }>,
+    pub(super) transcript: SessionTranscript,
     pub(super) run: RunId,
 }
 
@@ -34,8 +34,8 @@ impl<E: Environment> Session<'_, '_, E> {
         let receiver = &mut *self.receiver;
         let payload =
             self.channel.receive_message(receiver.buffers.frame, until, pin!(receiver.operator.interrupted())).await?;
-        let hello = heapless::Vec::from_slice(payload).map_err(|_| SessionError::Buffers)?;
-        let message = decode_first(&hello, |message| matches!(message, FromSender::Hello(_)))?;
+        let transcript = SessionTranscript::new().message(payload);
+        let message = decode_first(payload, |message| matches!(message, FromSender::Hello(_)))?;
         let FromSender::Hello(Hello { min, max, salt, .. }) = message else {
             return not_expected(message);
         };
@@ -58,9 +58,7 @@ impl<E: Environment> Session<'_, '_, E> {
             return Err(error.into());
         }
         let greeting = FromReceiver::Greeting(self.greeting(code_needed));
-        let mut buffer = [0; limits::MESSAGE_MAX];
-        let greeting_bytes =
-            heapless::Vec::from_slice(encode(&greeting, &mut buffer)).map_err(|_| SessionError::Buffers)?;
+        let transcript = transcript.message(encode(&greeting, self.receiver.buffers.frame));
         self.channel.send(&greeting).await?;
         if code_needed {
             self.receive_code().await?;
@@ -69,7 +67,7 @@ impl<E: Environment> Session<'_, '_, E> {
             self.receiver.peers.runs.code_proven(run, self.receiver.clock.now());
         }
         self.run = Some(run);
-        Ok(Opening { hello, greeting: greeting_bytes, run })
+        Ok(Opening { transcript, run })
     }
 
     fn greeting(&mut self, code_needed: bool) -> Greeting {

@@ -27,7 +27,7 @@ pub(super) struct CheckedOffer {
 
 impl<E: Environment> Session<'_, '_, E> {
     /// Receives the offer, and checks it against every bound before the user is asked for the key.
-    pub(super) async fn receive_offer(&mut self, opening: &Opening) -> Result<CheckedOffer, SessionError> {
+    pub(super) async fn receive_offer(&mut self, opening: Opening) -> Result<CheckedOffer, SessionError> {
         let peer = self.peer;
         let certificate = self.receiver.policy.certificate;
         let until = self.channel.after(WORKING_CAP_MS);
@@ -37,7 +37,7 @@ impl<E: Environment> Session<'_, '_, E> {
             return not_expected(message);
         };
         let body = &payload[..payload.len() - OFFER_TAGS];
-        let transcript = Transcript::session(&opening.hello, &opening.greeting, body, &peer, &certificate);
+        let transcript = opening.transcript.message(body).finish(&peer, &certificate);
         let capacity = self.receiver.store.capacity();
         let policy = self.receiver.policy;
         let body = &offer.body;

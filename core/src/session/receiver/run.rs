@@ -46,11 +46,8 @@ impl<E: Environment> Receiver<'_, E> {
 impl<E: Environment> Session<'_, '_, E> {
     async fn run(&mut self) -> Result<Receipt, SessionError> {
         self.receiver.operator.event(Event::Connected(self.peer));
-        // The scope drops `opening`, which would otherwise take memory for the whole session.
-        let checked = {
-            let opening = own_frame(pin!(self.greet())).await?;
-            own_frame(pin!(self.receive_offer(&opening))).await?
-        };
+        let opening = own_frame(pin!(self.greet())).await?;
+        let checked = own_frame(pin!(self.receive_offer(opening))).await?;
         own_frame(pin!(self.check(&checked.run, &checked.offered))).await?;
         let mut schedule = Schedule::empty();
         own_frame(pin!(self.prove_key(&checked, &mut schedule))).await?;
