@@ -23,6 +23,7 @@ use crate::events::{Event, Events};
 use crate::identity::{Identity, KeyPolicy};
 use crate::operator::{Notice, OperatorState, SessionOperator};
 use crate::slots::{Folder, Rejection, Review, SlotStore, Slots, Transfer};
+use crate::tls::link::TlsLink;
 use crate::tls::wire::Wire;
 use crate::tls::{self, Authenticated, authenticate};
 
@@ -118,18 +119,21 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
         let SessionBuffers { tls, frame, plain } = buffers;
         let mut wire = Wire::new(socket);
         let (identity, rng) = (self.identity, &mut *self.rng);
-        // The result gets no name, because it would then be stored beside the link for the whole session.
-        let Authenticated { mut link, sender } =
-            match own_frame(pin!(authenticate::<_, B::Suite>(&mut wire, tls, identity, rng, self.clock))).await {
-                Ok(authenticated) => authenticated,
-                Err(error) => return self.state.count_refused(error),
-            };
+        let mut place = None;
+        let authenticated = {
+            let handshake = pin!(authenticate::<_, B::Suite>(&mut place, &mut wire, tls, identity, rng, self.clock));
+            own_frame(handshake).await
+        };
+        let Authenticated { link, sender } = match authenticated {
+            Ok(authenticated) => authenticated,
+            Err(error) => return self.state.count_refused(error),
+        };
         active.set_authenticated();
         let buffers = Buffers { frame, plain };
-        own_frame(pin!(self.receive(&mut link, buffers, sender.hash))).await;
+        own_frame(pin!(self.receive(link, buffers, sender.hash))).await;
         // If the peer accepts no more data, the connection ends without `close_notify`.
         let enough = self.clock.sleep_until(self.clock.now() + LINGER_MS);
-        own_frame(pin!(select(link.close(), enough))).await;
+        own_frame(pin!(select(TlsLink::close(&mut place), enough))).await;
     }
 
     /// Runs a session of core's receiver, with exclusive access to the store.

@@ -70,9 +70,9 @@ impl Default for Buffers {
 }
 
 /// A link to a sender that has proved that it holds the key of a trusted certificate.
-pub struct Authenticated<'a, T: Tcp, S: Suite> {
+pub struct Authenticated<'l, 'a, T: Tcp, S: Suite> {
     /// The secured link.
-    pub link: TlsLink<'a, T, S>,
+    pub link: &'l mut TlsLink<'a, T, S>,
     /// The sender at the other end.
     pub sender: &'a TrustedSender,
 }
@@ -80,34 +80,49 @@ pub struct Authenticated<'a, T: Tcp, S: Suite> {
 /// Runs the handshake on a connection after its preface, and waits for the sender's first record. Only that record
 /// proves that the sender takes part in this handshake and does not replay a recorded one. Fails after
 /// [`HANDSHAKE_MS`].
-pub async fn authenticate<'a, T: Tcp, S: Suite>(
+///
+/// The link is made in `place`, and takes more than 1 KiB: a link that was passed by value would be on the stack several
+/// times.
+pub async fn authenticate<'l, 'a, T: Tcp, S: Suite>(
+    place: &'l mut Option<TlsLink<'a, T, S>>,
     wire: &'a mut Wire<T>,
     buffers: &'a mut Buffers,
     identity: &'a Identity,
     rng: &mut (impl RngCore + CryptoRng),
     clock: &impl Clock,
-) -> Result<Authenticated<'a, T, S>, HandshakeError> {
+) -> Result<Authenticated<'l, 'a, T, S>, HandshakeError> {
+    let wire = &*wire;
+    let link = make_link(place, wire, buffers);
     let deadline = clock.now() + HANDSHAKE_MS;
     // A cancelled read makes the connection unusable, but the connection is dropped with this future.
-    match select(run_handshake(wire, buffers, identity, rng), clock.sleep_until(deadline)).await {
+    match select(run_handshake(link, wire, identity, rng), clock.sleep_until(deadline)).await {
         Either::First(outcome) => outcome,
         Either::Second(()) => Err(HandshakeError::TimedOut),
     }
 }
 
-async fn run_handshake<'a, T: Tcp, S: Suite>(
+/// Not inlined, since the link is on the stack before it is moved into its place.
+#[inline(never)]
+fn make_link<'l, 'a, T: Tcp, S: Suite>(
+    place: &'l mut Option<TlsLink<'a, T, S>>,
     wire: &'a Wire<T>,
     buffers: &'a mut Buffers,
+) -> &'l mut TlsLink<'a, T, S> {
+    let tls = TlsConnection::new(wire.tls_half(), &mut buffers.read, &mut buffers.write);
+    place.insert(TlsLink::new(tls, wire))
+}
+
+async fn run_handshake<'l, 'a, T: Tcp, S: Suite>(
+    link: &'l mut TlsLink<'a, T, S>,
+    wire: &'a Wire<T>,
     identity: &'a Identity,
     rng: &mut (impl RngCore + CryptoRng),
-) -> Result<Authenticated<'a, T, S>, HandshakeError> {
+) -> Result<Authenticated<'l, 'a, T, S>, HandshakeError> {
     let config = TlsConfig::new().with_alpn(ALPN);
     let mut provider = Provider::<S, _>::new(identity, rng);
-    let mut tls = TlsConnection::new(wire.tls_half(), &mut buffers.read, &mut buffers.write);
-    let opened = tls.open(TlsContext::new(&config, &mut provider)).await;
-    let sender = provider.authenticated_sender(opened.map_err(|error| wire.translate(error)))?;
+    let opened = link.open(TlsContext::new(&config, &mut provider)).await;
+    let sender = provider.authenticated_sender(opened)?;
     wire.finish_handshake();
-    let mut link = TlsLink::new(tls, wire);
     match link.fill().await? {
         0 => Err(LinkError::Closed.into()),
         _ => Ok(Authenticated { link, sender }),

@@ -1,7 +1,7 @@
 //! TLS over TCP as the byte stream of a session. PROTOCOL.md, section 3.
 
 use embedded_io_async::{Error, ErrorType, Read, Write};
-use embedded_tls::{TlsConnection, TlsError};
+use embedded_tls::{CryptoProvider, TlsConnection, TlsContext, TlsError};
 use waft_core::session::Link;
 
 use super::error::LinkError;
@@ -24,12 +24,20 @@ impl<'a, T: Tcp, S: Suite> TlsLink<'a, T, S> {
         Self { tls, wire, buffered: 0, end: None }
     }
 
-    /// Sends `close_notify`. Data that the sender still sends is lost.
-    pub async fn close(self) {
+    /// Runs the handshake.
+    pub(super) async fn open<P: CryptoProvider<CipherSuite = S>>(
+        &mut self,
+        context: TlsContext<'_, P>,
+    ) -> Result<(), LinkError> {
+        self.tls.open(context).await.map_err(|error| self.wire.translate(error))
+    }
+
+    /// Sends `close_notify` on the link in `place`, and ends the link. Data that the sender still sends is lost.
+    pub async fn close(place: &mut Option<Self>) {
         // After the peer's `close_notify`, embedded-tls would send ours in the clear.
-        if self.end.is_none() {
+        if let Some(open) = place.take_if(|link| link.end.is_none()) {
             // If the peer is gone, it needs no `close_notify`.
-            let _ = self.tls.close().await;
+            let _ = open.tls.close().await;
         }
     }
 

@@ -13,6 +13,7 @@ use rand_core::OsRng;
 use waft::identity::Identity as Keys;
 use waft_receiver::identity::Identity;
 use waft_receiver::tls::error::HandshakeError;
+use waft_receiver::tls::link::TlsLink;
 use waft_receiver::tls::suite::{Aes128GcmSha256, ChaCha20Poly1305Sha256, Suite};
 use waft_receiver::tls::wire::Wire;
 use waft_receiver::tls::{Buffers, authenticate};
@@ -70,11 +71,12 @@ async fn receive<S: Suite>(
     // The write fails if OpenSSL has already exited, because the board refused it.
     let writer = std::thread::spawn(move || stdin.write_all(&input).map(|()| stdin));
     let (mut wire, mut buffers) = (Wire::new(Socket(stream)), Buffers::new());
-    let outcome = match authenticate::<_, S>(&mut wire, &mut buffers, board, &mut OsRng, &TokioClock::new()).await {
-        Ok(mut secured) => {
+    let (mut place, clock) = (None, TokioClock::new());
+    let outcome = match authenticate::<_, S>(&mut place, &mut wire, &mut buffers, board, &mut OsRng, &clock).await {
+        Ok(secured) => {
             let mut read = vec![0; data.len()];
             secured.link.read_exact(&mut read).await.unwrap();
-            secured.link.close().await;
+            TlsLink::close(&mut place).await;
             Ok(read)
         }
         Err(error) => Err(error),

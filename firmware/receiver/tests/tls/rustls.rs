@@ -11,6 +11,7 @@ use waft::tls::sender;
 use waft::trust::{Peer, Trust};
 use waft_core::session::Link;
 use waft_receiver::tls::error::HandshakeError;
+use waft_receiver::tls::link::TlsLink;
 use waft_receiver::tls::suite::{Aes128GcmSha256, ChaCha20Poly1305Sha256, Suite};
 use waft_receiver::tls::wire::Wire;
 use waft_receiver::tls::{Buffers, authenticate};
@@ -110,8 +111,10 @@ async fn a_board_waits_for_data_reads_it_and_answers() {
     let receiving = async {
         let (mut wire, mut buffers) = (Wire::new(Socket(accepted)), Buffers::new());
         let (mut rng, clock) = (OsRng, TokioClock::new());
-        let secured = authenticate::<_, ChaCha20Poly1305Sha256>(&mut wire, &mut buffers, &board, &mut rng, &clock);
-        let mut link = secured.await.unwrap().link;
+        let mut place = None;
+        let secured =
+            authenticate::<_, ChaCha20Poly1305Sha256>(&mut place, &mut wire, &mut buffers, &board, &mut rng, &clock);
+        let link = secured.await.unwrap().link;
         let (mut read, mut at) = (vec![0; question.len()], 0);
         while at < read.len() {
             for _ in 0..3 {
@@ -125,7 +128,7 @@ async fn a_board_waits_for_data_reads_it_and_answers() {
         assert!(read == question);
         link.write_all(&answer).await.unwrap();
         link.flush().await.unwrap();
-        link.close().await;
+        TlsLink::close(&mut place).await;
     };
     tokio::join!(sending, receiving);
 }

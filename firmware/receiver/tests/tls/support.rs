@@ -119,8 +119,9 @@ pub(crate) enum Ending {
 /// Runs a board that reads everything from a connection.
 pub(crate) async fn read_all<S: Suite>(stream: TcpStream, board: &Identity) -> Ending {
     let (mut wire, mut buffers) = (Wire::new(Socket(stream)), Buffers::new());
-    let secured = authenticate::<_, S>(&mut wire, &mut buffers, board, &mut OsRng, &TokioClock::new()).await;
-    let mut secured = match secured {
+    let (mut place, clock) = (None, TokioClock::new());
+    let secured = authenticate::<_, S>(&mut place, &mut wire, &mut buffers, board, &mut OsRng, &clock).await;
+    let secured = match secured {
         Ok(secured) => secured,
         Err(error) => return Ending::Refused(error),
     };
