@@ -3,14 +3,17 @@
 //! A sender passes every file through a [`ContentHasher`]. A receiver splits the archive with a [`ContentReader`],
 //! which checks every file's digest and the root. PROTOCOL.md, sections 8 and 8.3.
 
+use core::borrow::BorrowMut;
+
 use super::error::ArchiveError;
 use super::shape::{DIGEST, Summary};
 use crate::digest::{Digest, Hasher};
 
-/// Computes the digests of an archive's files and, from these, its root. It takes about 4 KiB: two hashers.
-pub struct ContentHasher {
-    file: Hasher,
-    root: Hasher,
+/// Computes the digests of an archive's files and, from these, its root. It takes about 4 KiB: two hashers, unless it
+/// borrows them.
+pub struct ContentHasher<H = Hasher> {
+    file: H,
+    root: H,
 }
 
 impl ContentHasher {
@@ -20,23 +23,36 @@ impl ContentHasher {
         hasher.root.update(&manifest.0);
         hasher
     }
+}
 
+impl<'h> ContentHasher<&'h mut Hasher> {
+    /// The same with borrowed hashers, whatever they were used for.
+    pub fn borrowing([file, root]: [&'h mut Hasher; 2], manifest: &Digest) -> Self {
+        file.reset();
+        root.reset();
+        root.update(&manifest.0);
+        Self { file, root }
+    }
+}
+
+impl<H: BorrowMut<Hasher>> ContentHasher<H> {
     /// Adds the next bytes of the current file.
     pub fn update(&mut self, content: &[u8]) {
-        self.file.update(content);
+        self.file.borrow_mut().update(content);
     }
 
     /// Ends the current file and begins the next. Returns the digest that follows the ended file's content.
     pub fn end_file(&mut self) -> Digest {
-        let digest = self.file.digest();
-        self.root.update(&digest.0);
-        self.file.reset();
+        let file = self.file.borrow_mut();
+        let digest = file.digest();
+        file.reset();
+        self.root.borrow_mut().update(&digest.0);
         digest
     }
 
     /// The root of an archive whose files are those that have ended.
     pub fn root(&self) -> Digest {
-        self.root.digest()
+        self.root.borrow().digest()
     }
 }
 
@@ -57,9 +73,9 @@ pub enum Content<'i> {
 }
 
 /// Splits and verifies the part of an archive after the manifest. It takes about 4 KiB (two hashers), so avoid moving
-/// it.
-pub struct ContentReader {
-    hasher: ContentHasher,
+/// it, unless it borrows them.
+pub struct ContentReader<H = Hasher> {
+    hasher: ContentHasher<H>,
     /// Number of files that have not begun.
     files: u32,
     /// Sum of the sizes of those files, in bytes.
@@ -87,8 +103,20 @@ impl ContentReader {
     /// The reader for the bytes after the manifest with this summary.
     #[inline(never)] // For the reason that `Hasher::new` gives.
     pub fn new(manifest: &Summary) -> Self {
+        Self::with_hasher(ContentHasher::new(&manifest.digest), manifest)
+    }
+}
+
+impl<'h> ContentReader<&'h mut Hasher> {
+    /// The same with borrowed hashers, whatever they were used for.
+    pub fn borrowing(hashers: [&'h mut Hasher; 2], manifest: &Summary) -> Self {
+        Self::with_hasher(ContentHasher::borrowing(hashers, &manifest.digest), manifest)
+    }
+}
+
+impl<H: BorrowMut<Hasher>> ContentReader<H> {
+    fn with_hasher(hasher: ContentHasher<H>, manifest: &Summary) -> Self {
         let files = manifest.shape.files;
-        let hasher = ContentHasher::new(&manifest.digest);
         Self { hasher, files, content: manifest.content, state: after_file(files) }
     }
 
@@ -267,6 +295,22 @@ mod tests {
         assert_eq!(reader.end_held_file(), Err(ArchiveError::Misuse));
         assert_eq!(reader.next(&mut rest), Ok(Some(Content::FileEnd)));
         assert!(matches!(reader.next(&mut rest), Ok(Some(Content::End { .. }))));
+    }
+
+    #[test]
+    fn borrowed_hashers_may_have_been_used_before() {
+        let (mut file, mut root) = (Hasher::new(), Hasher::new());
+        file.update(b"another file");
+        root.update(b"another root");
+        let mut reader = ContentReader::borrowing([&mut file, &mut root], &with_files(1, 5));
+        let mut owned = ContentHasher::new(&summary().digest);
+        owned.update(b"first");
+        let bytes = [&b"first"[..], &owned.end_file().0, &owned.root().0].concat();
+        reader.begin_file(5).unwrap();
+        let mut rest = &bytes[..];
+        assert_eq!(reader.next(&mut rest), Ok(Some(Content::Data(b"first"))));
+        assert_eq!(reader.next(&mut rest), Ok(Some(Content::FileEnd)));
+        assert_eq!(reader.next(&mut rest), Ok(Some(Content::End { root: owned.root() })));
     }
 
     /// Reads `bytes` in pieces. Returns the files that were verified, and the root or the error.

@@ -19,6 +19,8 @@ use crate::path::RelPath;
 
 /// Bytes of the length that precedes every entry.
 pub const ENTRY_PREFIX: usize = 2;
+/// The most bytes that the kind of an entry takes at its front: a byte, and the size.
+pub const KIND_MAX: usize = 11;
 /// All mode bits that an entry may have. Setuid, setgid and the sticky bit are not among them.
 pub const MODE_MAX: u16 = 0o777;
 
@@ -85,6 +87,12 @@ impl<'a> Entry<'a> {
         let entry = Self { kind: body.kind, path: RelPath::new(body.path)?, mode: body.mode, modified };
         entry.check()?;
         Ok(entry)
+    }
+
+    /// Parses the kind of an entry from its first bytes, of which [`KIND_MAX`] suffice. They do not include its length
+    /// prefix. Unlike [`decode`](Self::decode), this checks nothing else.
+    pub fn decode_kind(bytes: &[u8]) -> Result<Kind, ArchiveError> {
+        postcard::take_from_bytes(bytes).map(|(kind, _)| kind).map_err(|_| ArchiveError::Malformed)
     }
 
     /// The size of a file; `None` for a directory.
@@ -161,6 +169,8 @@ mod tests {
         let expected = b"\x00\x0f\x01\xac\x02\x03a/b\xa0\x03\x01\xff\x93\xeb\xdc\x03";
         assert_eq!(&out[..length], expected);
         assert_eq!(Entry::decode(&expected[2..]).unwrap(), entry("a/b", Kind::File { size: 300 }));
+        assert_eq!(Entry::decode_kind(&expected[2..5]), Ok(Kind::File { size: 300 }));
+        assert_eq!(Entry::decode_kind(&expected[2..4]), Err(ArchiveError::Malformed));
     }
 
     #[test]
@@ -172,6 +182,7 @@ mod tests {
         let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
         let length = longest.encode(&mut out).unwrap();
         assert_eq!(Entry::decode(&out[ENTRY_PREFIX..length]), Ok(longest));
+        assert_eq!(Entry::decode_kind(&out[ENTRY_PREFIX..][..KIND_MAX]), Ok(longest.kind));
         assert_eq!(longest.encode(&mut out[..length - 1]), Err(ArchiveError::Buffer));
         assert_eq!(longest.encode(&mut []), Err(ArchiveError::Buffer));
     }

@@ -80,6 +80,12 @@ impl ManifestReader {
         self.failed = length_error(length);
     }
 
+    /// Lends its hasher to something else. After that, the reader must be restarted before it reads again.
+    pub fn hasher(&mut self) -> &mut Hasher {
+        self.failed = Some(ArchiveError::Misuse);
+        &mut self.hasher
+    }
+
     /// Consumes bytes from the front of `input` until an entry is complete, checks it and returns it. Returns `None`
     /// when `input` is used up or the manifest is complete. Never consumes bytes after the manifest. After an error
     /// every call returns that error.

@@ -48,8 +48,11 @@ mod state;
 
 use core::cell::Cell;
 use core::future::{Future, pending};
+use core::ops::{Deref, DerefMut};
 
 use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::MutexGuard;
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::LINGER_MS;
 use waft_core::session::Clock;
@@ -62,7 +65,8 @@ pub use waft_core::session::{Offered, SessionError};
 use crate::board::{Board, Socket, StartReason, StartupError};
 use crate::entropy::Sources;
 use crate::identity::{Identity, TrustedSender};
-use crate::session::BoardSlots;
+use crate::session::{BoardSlots, TransferMemory};
+use crate::slots::{Pause, Transfer};
 use crate::tls::error::HandshakeError;
 
 pub(crate) use session::SessionOperator;
@@ -141,6 +145,26 @@ pub enum ChangeError {
     Flash,
 }
 
+/// The memory of transfers while none runs: see [`Control::borrow_memory`].
+pub struct IdleMemory<'a, B: Board> {
+    memory: MutexGuard<'a, NoopRawMutex, Transfer>,
+    _pause: Pause<'a, B::Mutex, B::Flash>,
+}
+
+impl<B: Board> Deref for IdleMemory<'_, B> {
+    type Target = Transfer;
+
+    fn deref(&self) -> &Transfer {
+        &self.memory
+    }
+}
+
+impl<B: Board> DerefMut for IdleMemory<'_, B> {
+    fn deref_mut(&mut self) -> &mut Transfer {
+        &mut self.memory
+    }
+}
+
 /// The address at which senders reach a board.
 pub(crate) type Address<B> = <<B as Board>::Socket as Socket>::Address;
 
@@ -149,6 +173,7 @@ pub struct Control<'a, B: Board> {
     pub(crate) state: &'a OperatorState,
     pub(crate) address: &'a Cell<Option<Address<B>>>,
     pub(crate) slots: &'a BoardSlots<'a, B>,
+    pub(crate) transfer: &'a TransferMemory,
     pub(crate) clock: &'a B::Clock,
     pub(crate) identity: Result<&'a Identity, StartupError>,
     pub(crate) sources: Option<Sources>,
@@ -245,13 +270,29 @@ impl<'a, B: Board> Control<'a, B> {
         self.change(async { self.slots.reset_guard().await.map_err(|_| ChangeError::Flash) }).await
     }
 
-    /// Runs a change of the slots, unless a session uses them. A session that is over still uses the slots until its
-    /// sender has disconnected.
+    /// Borrows the memory of transfers, to verify a folder in it. Until it is dropped, senders hear that the receiver is
+    /// busy, and try again for a while. `None` if a session uses it.
+    pub async fn borrow_memory(&self) -> Option<IdleMemory<'a, B>> {
+        let pause = self.slots.pause();
+        let memory = self.unless_busy(self.transfer.lock()).await?;
+        Some(IdleMemory { memory, _pause: pause })
+    }
+
+    /// Runs a change of the slots, unless a session uses them.
     async fn change(&self, change: impl Future<Output = Result<(), ChangeError>>) -> Result<(), ChangeError> {
+        match self.unless_busy(self.slots.idle()).await {
+            Some(()) => change.await,
+            None => Err(ChangeError::Busy),
+        }
+    }
+
+    /// Waits for what a session uses, or returns `None`. A session that is over still uses it until its sender has
+    /// disconnected.
+    async fn unless_busy<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         let until = self.clock.now() + LINGER_MS + 1_000;
-        match select(self.slots.idle(), self.clock.sleep_until(until)).await {
-            Either::First(()) => change.await,
-            Either::Second(()) => Err(ChangeError::Busy),
+        match select(wait, self.clock.sleep_until(until)).await {
+            Either::First(done) => Some(done),
+            Either::Second(()) => None,
         }
     }
 }

@@ -134,7 +134,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
         let (slots, clock, events) = (*slots, &*clock, *events);
         let (state, address) = (OperatorState::new(), Cell::new(None));
         let Memory { tls, frame, plain, collected, transfer } = &mut **memory;
-        transfer.prepare();
+        transfer.get_mut().prepare();
         let mounted = own_frame(pin!(slots.mount(collected))).await;
         if mounted.is_ok()
             && let Some(events) = events
@@ -146,6 +146,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
             state: &state,
             address: &address,
             slots,
+            transfer,
             clock,
             identity: parts.as_ref().map(|(identity, _)| *identity).map_err(|error| *error),
             sources: *sources,
@@ -161,11 +162,10 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
             Err(_) => operator.await,
         };
         let is_first = !core::mem::replace(has_run, true) && *start == StartReason::PowerOn;
-        let peers = restore_peers(is_first, rng, lockouts.as_deref_mut(), clock.now());
         let mut sessions = Sessions::<B, V> {
             identity,
+            peers: restore_peers(is_first, rng, lockouts.as_deref_mut(), clock.now()),
             rng,
-            peers,
             lockouts: lockouts.as_deref_mut(),
             slots,
             collected,

@@ -6,7 +6,8 @@ use core::marker::PhantomData;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, select};
-use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
+use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::{LINGER_MS, REMEMBER_MS, WORKING_CAP_MS};
@@ -38,13 +39,16 @@ pub(crate) type BoardSlots<'a, B> = Slots<'a, <B as Board>::Mutex, <B as Board>:
 type Store<'s, B, V> =
     SlotStore<'s, <B as Board>::Mutex, <B as Board>::Flash, LimitedReview<'s, V, <B as Board>::Clock>>;
 
+/// The memory of transfers. A session locks it as long as it uses the slots. In between, the operator can borrow it.
+pub(crate) type TransferMemory = Mutex<NoopRawMutex, Transfer>;
+
 /// The buffers of a receiver, about 19 KiB.
 pub struct Memory {
     pub(crate) tls: tls::Buffers,
     pub(crate) frame: [u8; buffer_len(CHUNK)],
     pub(crate) plain: [u8; CHUNK.bytes() as usize],
     pub(crate) collected: [u8; COLLECTED],
-    pub(crate) transfer: Transfer,
+    pub(crate) transfer: TransferMemory,
 }
 
 impl Memory {
@@ -55,7 +59,7 @@ impl Memory {
             frame: [0; buffer_len(CHUNK)],
             plain: [0; CHUNK.bytes() as usize],
             collected: [0; COLLECTED],
-            transfer: Transfer::new(),
+            transfer: TransferMemory::new(Transfer::new()),
         }
     }
 }
@@ -74,7 +78,7 @@ pub(crate) struct Sessions<'a, B: Board, V> {
     pub(crate) lockouts: Option<&'a mut LockoutSnapshot>,
     pub(crate) slots: &'a BoardSlots<'a, B>,
     pub(crate) collected: &'a mut [u8],
-    pub(crate) transfer: &'a mut Transfer,
+    pub(crate) transfer: &'a TransferMemory,
     pub(crate) review: &'a mut V,
     /// How often a folder was reverted when the runs in `peers` were valid.
     pub(crate) reverted: u32,
@@ -151,7 +155,8 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
             certificate: self.identity.certificate_hash(),
         };
         let review = LimitedReview { review: &mut *self.review, clock: self.clock };
-        let mut store = SlotStore::open(self.slots, self.collected, self.transfer, review).await;
+        let mut transfer = self.transfer.lock().await;
+        let mut store = SlotStore::open(self.slots, self.collected, &mut transfer, review).await;
         store.allow_older(required.allow_older);
         if core::mem::replace(&mut self.reverted, self.slots.reverted()) != self.reverted {
             self.peers.forget_runs();

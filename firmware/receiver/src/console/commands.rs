@@ -17,6 +17,9 @@ use crate::slots::{Folder, Listed, ReadError, Verdict};
 /// The most bytes of a file that `show` prints.
 const SHOWN: u32 = 4 << 10;
 
+/// The answer to a command that needs what a session uses.
+const BUSY: &str = "A transfer is running. Try again when it is over.";
+
 /// A command that the user typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command<'l> {
@@ -170,7 +173,10 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
 
     async fn verify(&mut self) {
         let Some(folder) = self.control.slots().folder() else { return self.print_no_folder().await };
-        let mut verification = folder.verify().await;
+        let Some(mut memory) = self.control.borrow_memory().await else {
+            return self.terminal.print(BUSY).await;
+        };
+        let mut verification = folder.verify(&mut memory).await;
         loop {
             match verification.next().await {
                 Ok(Some((_, true))) => {}
@@ -256,7 +262,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     async fn print_change(&mut self, done: Result<(), ChangeError>, success: &'static str) {
         let text = match done {
             Ok(()) => success,
-            Err(ChangeError::Busy) => "A transfer is running. Try again when it is over.",
+            Err(ChangeError::Busy) => BUSY,
             Err(ChangeError::Flash) => "The flash failed.",
         };
         self.terminal.print(text).await;

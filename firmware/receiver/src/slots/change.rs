@@ -10,6 +10,7 @@ use super::Slots;
 use super::check;
 use super::journal::Journal;
 use super::record::{Committed, Record};
+use super::transfer::Transfer;
 
 /// Why the previous folder cannot be committed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(super) async fn revert<M: RawMutex, F: NorFlash>(
         return Err(RevertError::Flash);
     }
     let previous = journal.previous().ok_or(RevertError::NoFolder)?;
-    match check::whole(&slots.area, previous.slot, &previous.sizes, buffer).await {
+    match check::whole(&slots.area, previous.slot, &previous.sizes, &mut Transfer::new(), buffer).await {
         Ok((summary, root)) if summary.digest == previous.manifest && root == previous.root => {}
         Err(StoreError::Io) => return Err(RevertError::Flash),
         _ => return Err(RevertError::Damaged),
@@ -108,7 +109,7 @@ pub(super) async fn is_not_stored<M: RawMutex, F: NorFlash>(
     committed: &Committed,
     buffer: &mut [u8],
 ) -> bool {
-    match check::whole(&slots.area, committed.slot, &committed.sizes, buffer).await {
+    match check::whole(&slots.area, committed.slot, &committed.sizes, &mut Transfer::new(), buffer).await {
         Ok((summary, root)) => summary.digest != committed.manifest || root != committed.root,
         Err(error) => error != StoreError::Io,
     }

@@ -5,13 +5,14 @@
 use embassy_futures::yield_now;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
-use waft_core::archive::{ArchiveError, Content, ContentReader, ENTRY_PREFIX, Entry, ManifestReader, Summary};
-use waft_core::digest::{Digest, Hasher};
+use waft_core::archive::{ArchiveError, Content, ContentReader, ENTRY_PREFIX, Entry, KIND_MAX, Kind, Summary};
+use waft_core::digest::Digest;
 use waft_core::limits::ENTRY_MAX;
 use waft_core::session::StoreError;
 
 use super::area::{Area, Fault, Slot};
 use super::record::Sizes;
+use super::transfer::Transfer;
 
 /// Reads a slot up to `end` in pieces of the buffer's length, and yields after each piece.
 pub(super) struct Pieces<'b> {
@@ -47,9 +48,11 @@ pub(super) async fn digest<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     slot: Slot,
     end: u32,
+    memory: &mut Transfer,
     buffer: &mut [u8],
 ) -> Result<Digest, Fault> {
-    let mut hasher = Hasher::new();
+    let [hasher, _] = memory.hashers();
+    hasher.reset();
     let mut pieces = Pieces::new(slot, 0, end, buffer);
     while let Some(piece) = pieces.next(area).await? {
         hasher.update(piece);
@@ -62,10 +65,11 @@ pub(super) async fn whole<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     slot: Slot,
     sizes: &Sizes,
+    memory: &mut Transfer,
     buffer: &mut [u8],
 ) -> Result<(Summary, Digest), StoreError> {
-    let summary = manifest(area, slot, sizes, buffer).await?;
-    let root = contents(area, slot, &summary, buffer).await?;
+    let summary = manifest(area, slot, sizes, memory, buffer).await?;
+    let root = contents(area, slot, &summary, memory, buffer).await?;
     Ok((summary, root))
 }
 
@@ -73,9 +77,11 @@ async fn manifest<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     slot: Slot,
     sizes: &Sizes,
+    memory: &mut Transfer,
     buffer: &mut [u8],
 ) -> Result<Summary, StoreError> {
-    let mut reader = ManifestReader::new(sizes.manifest);
+    let reader = memory.manifest();
+    reader.restart(sizes.manifest);
     let mut pieces = Pieces::new(slot, 0, sizes.manifest, buffer);
     while let Some(mut piece) = pieces.next(area).await? {
         while reader.next(&mut piece).map_err(StoreError::Archive)?.is_some() {}
@@ -89,17 +95,18 @@ async fn contents<M: RawMutex, F: NorFlash>(
     area: &Area<'_, M, F>,
     slot: Slot,
     summary: &Summary,
+    memory: &mut Transfer,
     buffer: &mut [u8],
 ) -> Result<Digest, StoreError> {
-    let mut reader = ContentReader::new(summary);
-    let mut cursor = Cursor::new(slot, summary.shape.manifest);
+    let mut reader = ContentReader::borrowing(memory.hashers(), summary);
+    let mut sizes = FileSizes { slot, at: 0, end: summary.shape.manifest };
     // The length was checked against the sizes in the journal, which have 32 bits.
     let mut pieces = Pieces::new(slot, summary.shape.manifest, summary.shape.total as u32, buffer);
     while let Some(mut piece) = pieces.next(area).await? {
         while let Some(content) = reader.next(&mut piece).map_err(StoreError::Archive)? {
             match content {
                 Content::NeedFile => {
-                    let size = next_size(&mut cursor, area).await?;
+                    let size = sizes.next(area).await?;
                     reader.begin_file(size).map_err(|_| StoreError::Verify)?;
                 }
                 Content::End { root } => return Ok(root),
@@ -110,13 +117,32 @@ async fn contents<M: RawMutex, F: NorFlash>(
     Err(StoreError::Archive(ArchiveError::Truncated))
 }
 
-async fn next_size<M: RawMutex, F: NorFlash>(cursor: &mut Cursor, area: &Area<'_, M, F>) -> Result<u64, StoreError> {
-    while let Some((entry, _)) = cursor.next(area).await? {
-        if let Some(size) = entry.size() {
-            return Ok(size);
+/// Iterates over the sizes of the files in a manifest that was checked before. It reads no paths, which take 1 KiB. If the
+/// flash returns other bytes now, the contents do not match their digests.
+struct FileSizes {
+    slot: Slot,
+    /// The offset of the next entry.
+    at: u32,
+    /// The end of the manifest.
+    end: u32,
+}
+
+impl FileSizes {
+    async fn next<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<u64, StoreError> {
+        while self.at < self.end {
+            let mut head = [0; ENTRY_PREFIX + KIND_MAX];
+            let length = head.len().min((self.end - self.at) as usize);
+            area.read(area.layout().byte(self.slot, self.at), &mut head[..length]).await.map_err(WalkError::from)?;
+            let [high, low, kind @ ..] = head;
+            self.at += ENTRY_PREFIX as u32 + u32::from(u16::from_be_bytes([high, low]));
+            match Entry::decode_kind(&kind) {
+                Ok(Kind::File { size }) => return Ok(size),
+                Ok(Kind::Directory) => {}
+                Err(_) => return Err(StoreError::Verify),
+            }
         }
+        Err(StoreError::Verify)
     }
-    Err(StoreError::Verify)
 }
 
 /// Iterates over a manifest that was checked before, and computes where the content of each file lies. Takes about 1

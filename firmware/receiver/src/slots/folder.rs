@@ -5,13 +5,14 @@ use core::ops::Range;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::{ContentHasher, DIGEST, Entry, Kind};
-use waft_core::digest::Digest;
+use waft_core::digest::{Digest, Hasher};
 use waft_core::path::RelPath;
 
 use super::Slots;
 use super::area::{Fault, Slot};
 use super::check::{self, Cursor, Pieces, WalkError};
 use super::record::Committed;
+use super::transfer::Transfer;
 
 /// The length of the pieces that `verify` reads.
 const PIECE: usize = 256;
@@ -148,13 +149,14 @@ impl<'s, M: RawMutex, F: NorFlash> Folder<'s, M, F> {
     }
 
     /// Starts to read everything back. Checks the manifest now, and an entry with each call of [`Verification::next`].
-    pub async fn verify(&self) -> Verification<'_, 's, M, F> {
+    /// `memory` is for the digests.
+    pub async fn verify<'r>(&'r self, memory: &'r mut Transfer) -> Verification<'r, 's, M, F> {
         let Committed { slot, sizes, manifest, .. } = self.committed;
         let mut buffer = [0; PIECE];
-        let found = check::digest(&self.lease.slots.area, slot, sizes.manifest, &mut buffer).await;
+        let found = check::digest(&self.lease.slots.area, slot, sizes.manifest, memory, &mut buffer).await;
         Verification {
             entries: (found == Ok(manifest)).then(|| self.entries()),
-            hasher: ContentHasher::new(&manifest),
+            hasher: ContentHasher::borrowing(memory.hashers(), &manifest),
             damaged: 0,
         }
     }
@@ -183,11 +185,11 @@ impl<'s, M: RawMutex, F: NorFlash> Entries<'_, 's, M, F> {
     }
 }
 
-/// An iterator that reads each entry of a [`Folder`] back. Takes about 3 KiB.
+/// An iterator that reads each entry of a [`Folder`] back. Takes about 1 KiB.
 pub struct Verification<'r, 's, M: RawMutex, F> {
     /// `None` if the manifest is damaged.
     entries: Option<Entries<'r, 's, M, F>>,
-    hasher: ContentHasher,
+    hasher: ContentHasher<&'r mut Hasher>,
     damaged: u32,
 }
 
@@ -255,14 +257,14 @@ impl<'s, M: RawMutex, F: NorFlash> File<'s, M, F> {
         start..start + self.size
     }
 
-    async fn is_sound(&self, hasher: &mut ContentHasher, buffer: &mut [u8]) -> bool {
+    async fn is_sound(&self, hasher: &mut ContentHasher<&mut Hasher>, buffer: &mut [u8]) -> bool {
         let read = self.hash(hasher, buffer).await;
         // Called even after an error, because the hasher must be ready for the next file.
         let found = hasher.end_file();
         read.is_ok() && self.digest().await == Ok(found)
     }
 
-    async fn hash(&self, hasher: &mut ContentHasher, buffer: &mut [u8]) -> Result<(), Fault> {
+    async fn hash(&self, hasher: &mut ContentHasher<&mut Hasher>, buffer: &mut [u8]) -> Result<(), Fault> {
         let mut pieces = Pieces::new(self.lease.slot, self.at, self.at + self.size, buffer);
         while let Some(piece) = pieces.next(&self.lease.slots.area).await? {
             hasher.update(piece);

@@ -57,6 +57,7 @@ mod review;
 mod stage;
 mod state;
 mod store;
+mod transfer;
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -79,7 +80,8 @@ pub use area::{ERASE_MAX, ERASE_MIN, LayoutError, Slot};
 pub use change::{Pause, RevertError};
 pub use folder::{Entries, File, Folder, Listed, ReadError, Verdict, Verification};
 pub use review::{AcceptAll, Rejection, Review};
-pub use store::{BUFFER_MIN, MountError, SlotStore, Transfer};
+pub use store::{BUFFER_MIN, MountError, SlotStore};
+pub use transfer::Transfer;
 
 use area::Area;
 use change::is_not_stored;

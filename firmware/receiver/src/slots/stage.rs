@@ -4,13 +4,14 @@
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::{ArchiveError, ManifestReader, Summary};
-use waft_core::digest::{Digest, Hasher};
+use waft_core::digest::Digest;
 use waft_core::session::{Held, Offered, StoreError};
 
 use super::area::{Area, Slot};
 use super::check::Pieces;
 use super::journal::Journal;
 use super::record::{Begun, CELL, Record, Sizes};
+use super::transfer::Transfer;
 
 /// A transfer into a slot. It borrows its manifest reader, which takes 4 KiB and is restarted for each transfer.
 pub(super) struct Stage {
@@ -44,13 +45,14 @@ impl Stage {
         area: &Area<'_, M, F>,
         durable: u32,
         is_it: &dyn Fn(&Digest) -> bool,
-        manifest: &mut ManifestReader,
+        memory: &mut Transfer,
         buffer: &mut [u8],
     ) -> Option<Held> {
         if !durable.is_multiple_of(area.layout().block()) {
             return None;
         }
-        let mut hasher = Hasher::new();
+        let (manifest, hasher) = memory.manifest_and_hasher();
+        hasher.reset();
         let mut pieces = Pieces::new(self.slot, 0, durable, buffer);
         while let Some(piece) = pieces.next(area).await.ok()? {
             hasher.update(piece);

@@ -2,9 +2,8 @@
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
-use waft_core::archive::ManifestReader;
 use waft_core::certificate::CertificateHash;
-use waft_core::digest::{Digest, Hasher};
+use waft_core::digest::Digest;
 use waft_core::limits::{ENTRIES_MAX, MANIFEST_MAX, PATH_MAX};
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 use waft_core::wire::message::Limit;
@@ -15,6 +14,7 @@ use super::lock::Guard;
 use super::record::{CELL, Committed, Record, Sizes, Stamp};
 use super::review::{AcceptAll, Rejection, Review};
 use super::stage::Stage;
+use super::transfer::Transfer;
 use super::{RevertError, Slots, change, check};
 
 /// The shortest buffer, in bytes. A longer one, up to an erase block, needs fewer calls of the flash driver.
@@ -28,55 +28,13 @@ pub enum MountError {
     Buffer,
 }
 
-/// The memory of the running transfer, about 4 KiB. It is separate from the store so that it is never moved.
-pub struct Transfer(Memory);
-
-// `Empty` is represented by zeros, so that a static value takes no flash.
-#[repr(u8)]
-#[expect(clippy::large_enum_variant, reason = "there is one, in memory of its own, and no heap")]
-enum Memory {
-    Empty,
-    Made(ManifestReader),
-}
-
-impl Transfer {
-    /// Creates the memory without a transfer.
-    pub const fn new() -> Self {
-        Self(Memory::Empty)
-    }
-
-    /// Creates the reader of manifests. Call it where the stack is still shallow: the reader is restarted for each
-    /// transfer, and never moved again.
-    #[inline(never)]
-    pub(crate) fn prepare(&mut self) {
-        self.0 = Memory::Made(ManifestReader::new(0));
-    }
-
-    /// The reader of the transfer's manifest.
-    fn reader(&mut self) -> &mut ManifestReader {
-        if matches!(self.0, Memory::Empty) {
-            self.prepare();
-        }
-        match &mut self.0 {
-            Memory::Made(reader) => reader,
-            Memory::Empty => unreachable!("`prepare` made the reader"),
-        }
-    }
-}
-
-impl Default for Transfer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// The only writer of [`Slots`], as long as it exists.
 pub struct SlotStore<'a, M: RawMutex, F, V = AcceptAll> {
     slots: &'a Slots<'a, M, F>,
     buffer: &'a mut [u8],
     journal: Guard<'a, M, Journal>,
     allow_older: bool,
-    manifest: &'a mut ManifestReader,
+    memory: &'a mut Transfer,
     work: Work,
     review: V,
 }
@@ -97,19 +55,19 @@ impl<'a, M: RawMutex, F: NorFlash> SlotStore<'a, M, F> {
     pub async fn mount(
         slots: &'a Slots<'a, M, F>,
         buffer: &'a mut [u8],
-        transfer: &'a mut Transfer,
+        memory: &'a mut Transfer,
     ) -> Result<Self, MountError> {
         slots.mount(buffer).await?;
-        Ok(Self::open(slots, buffer, transfer, AcceptAll).await)
+        Ok(Self::open(slots, buffer, memory, AcceptAll).await)
     }
 }
 
 impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
     /// Opens mounted slots for writing. Waits until nothing else writes to them. `review` decides about each folder
     /// before it is committed.
-    pub async fn open(slots: &'a Slots<'a, M, F>, buffer: &'a mut [u8], transfer: &'a mut Transfer, review: V) -> Self {
+    pub async fn open(slots: &'a Slots<'a, M, F>, buffer: &'a mut [u8], memory: &'a mut Transfer, review: V) -> Self {
         let journal = slots.lock_journal().await;
-        Self { slots, buffer, journal, allow_older: false, manifest: transfer.reader(), work: Work::Idle, review }
+        Self { slots, buffer, journal, allow_older: false, memory, work: Work::Idle, review }
     }
 
     /// Sets whether a sender may send an archive that is older than its last one. Initially it may not.
@@ -149,7 +107,7 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
 
     /// Starts a transfer from the first byte.
     fn start_transfer(&mut self, offered: Offered, sizes: Sizes, slot: Slot) {
-        self.manifest.restart(sizes.manifest);
+        self.memory.manifest().restart(sizes.manifest);
         self.work = Work::Part(Stage::new(offered, sizes, slot));
     }
 
@@ -177,7 +135,8 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
         if committed.sender != *sender || committed.sizes != *sizes || !matches(&committed.manifest) {
             return None;
         }
-        let digest = check::digest(&self.slots.area, committed.slot, sizes.total, self.buffer).await.ok()?;
+        let digest =
+            check::digest(&self.slots.area, committed.slot, sizes.total, self.memory, self.buffer).await.ok()?;
         Some((committed, Held { offset: sizes.total.into(), digest }))
     }
 
@@ -188,7 +147,7 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
         let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
         let area = &self.slots.area;
         stage.finish(area, &mut self.journal, self.buffer).await?;
-        let checked = check::whole(area, stage.slot, &stage.sizes, self.buffer).await;
+        let checked = check::whole(area, stage.slot, &stage.sizes, self.memory, self.buffer).await;
         let (summary, root) = checked.map_err(|error| match error {
             StoreError::Archive(_) => StoreError::Verify,
             other => other,
@@ -270,12 +229,12 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
             && (begun.slot, begun.sizes, begun.sender) == (slot, sizes, offered.sender)
             && durable > 0
         {
-            match stage.resume(&self.slots.area, durable, matches, self.manifest, self.buffer).await {
+            match stage.resume(&self.slots.area, durable, matches, self.memory, self.buffer).await {
                 Some(held) => return Ok(held),
                 None => self.start_transfer(*offered, sizes, slot),
             }
         }
-        Ok(Held { offset: 0, digest: Hasher::new().digest() })
+        Ok(Held { offset: 0, digest: Digest::of(&[]) })
     }
 
     async fn restart(&mut self) -> Result<(), StoreError> {
@@ -293,7 +252,7 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
         match &mut self.work {
             Work::Part(stage) => {
-                stage.write(&self.slots.area, &mut self.journal, self.manifest, archive, self.buffer).await
+                stage.write(&self.slots.area, &mut self.journal, self.memory.manifest(), archive, self.buffer).await
             }
             // An error of the caller: the archive is complete.
             Work::Idle | Work::Whole(..) => Err(StoreError::Io),

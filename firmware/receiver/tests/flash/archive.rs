@@ -8,7 +8,7 @@ use waft_core::digest::Digest;
 use waft_core::limits::ENTRY_MAX;
 use waft_core::path::RelPath;
 use waft_core::session::Offered;
-use waft_receiver::slots::{Folder, Verdict};
+use waft_receiver::slots::{Folder, Transfer, Verdict};
 
 /// Paths in ascending order, each with the content of the file, or `None` for a directory.
 pub(crate) type Tree = Vec<(String, Option<Vec<u8>>)>;
@@ -73,7 +73,8 @@ pub(crate) async fn read<F: NorFlash>(folder: &Folder<'_, NoopRawMutex, F>) -> O
         };
         tree.push((listed.entry.path.as_str().to_owned(), content));
     }
-    let mut verification = folder.verify().await;
+    let mut transfer = Transfer::new();
+    let mut verification = folder.verify(&mut transfer).await;
     while verification.next().await.ok()?.is_some() {}
     (verification.verdict() == Verdict::Sound).then_some(tree)
 }

@@ -4,7 +4,7 @@ use embassy_sync::mutex::Mutex;
 use waft_core::archive::{ArchiveError, Shape};
 use waft_core::digest::Digest;
 use waft_core::session::{Offered, Store, StoreError};
-use waft_receiver::slots::Verdict;
+use waft_receiver::slots::{Transfer, Verdict};
 
 use crate::archive::{Archive, archive, tree};
 use crate::bench::{begin, boot, send, shown};
@@ -142,7 +142,8 @@ fn verify_names_the_damaged_files() {
         let folder = slots.folder().unwrap();
         let damage = async |at: u32| flash.lock().await.bytes[at as usize] ^= 4;
         let verify = async || {
-            let (mut verification, mut damaged) = (folder.verify().await, Vec::new());
+            let (mut transfer, mut damaged) = (Transfer::new(), Vec::new());
+            let mut verification = folder.verify(&mut transfer).await;
             while let Some((path, sound)) = verification.next().await.unwrap() {
                 damaged.extend((!sound).then(|| path.as_str().to_owned()));
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use embassy_sync::mutex::Mutex;
 use waft_core::session::{Store, StoreError};
-use waft_receiver::slots::{ReadError, Verdict};
+use waft_receiver::slots::{ReadError, Transfer, Verdict};
 
 use crate::archive::{Archive, archive, tree};
 use crate::bench::{begin, boot, send, shown};
@@ -453,14 +453,15 @@ fn a_reader_is_told_what_cannot_be_read_and_reads_the_rest() {
         assert_eq!(one.read_at(0, &mut bytes).await, Err(ReadError::Flash));
         assert_eq!(one.read_at(0, &mut bytes[..96]).await, Ok(96));
         assert_eq!(two.read_at(0, &mut bytes).await, Ok(3000));
-        let mut verification = folder.verify().await;
+        let mut transfer = Transfer::new();
+        let mut verification = folder.verify(&mut transfer).await;
         while verification.next().await.unwrap().is_some() {}
         assert_eq!(verification.verdict(), Verdict::Damaged { files: 1 });
 
         blind(2 * BLOCK..2 * BLOCK + 4).await;
         assert_eq!(folder.open("d/001").await.err(), Some(ReadError::Flash));
         assert_eq!(folder.entries().next().await.err(), Some(ReadError::Flash));
-        assert_eq!(folder.verify().await.verdict(), Verdict::Manifest);
+        assert_eq!(folder.verify(&mut transfer).await.verdict(), Verdict::Manifest);
         flash.lock().await.failing = None;
         assert_eq!(crate::archive::seen(&folder).await, second().tree);
     });
