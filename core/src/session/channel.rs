@@ -114,11 +114,14 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
     async fn send_frame(&mut self, frame: &[u8]) -> Result<(), SessionError> {
         self.begin_frame()?;
         let until = self.after(IDLE_MS);
-        let write = async {
-            self.link.write_all(frame).await?;
-            self.link.flush().await
+        let written = {
+            let write = pin!(async {
+                self.link.write_all(frame).await?;
+                self.link.flush().await
+            });
+            select(write, self.clock.sleep_until(until)).await
         };
-        match select(write, self.clock.sleep_until(until)).await {
+        match written {
             Either::First(written) => written.map_err(|_| SessionError::Disconnected)?,
             Either::Second(()) => return Err(SessionError::TimedOut),
         }
@@ -180,7 +183,7 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
     ) -> Result<usize, SessionError> {
         self.wait_readable(until, interrupted.as_mut()).await?;
         self.is_read_cut = true;
-        let read = self.link.read(buffer);
+        let read = pin!(self.link.read(buffer));
         let count = with_deadline(interrupted, read, self.clock.sleep_until(until)).await?;
         self.is_read_cut = false;
         Ok(count)
@@ -191,7 +194,7 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
         if self.is_read_cut {
             return Err(SessionError::Disconnected);
         }
-        with_deadline(interrupted, self.link.readable(), self.clock.sleep_until(until)).await
+        with_deadline(interrupted, pin!(self.link.readable()), self.clock.sleep_until(until)).await
     }
 }
 
@@ -204,8 +207,8 @@ impl<L: DuplexLink, C: Clock> Channel<'_, L, C> {
         until: u64,
         interrupted: impl Future<Output = ()>,
     ) -> Result<Written, SessionError> {
-        let written =
-            with_deadline(pin!(interrupted), self.link.write_or_readable(rest), self.clock.sleep_until(until)).await;
+        let write = pin!(self.link.write_or_readable(rest));
+        let written = with_deadline(pin!(interrupted), write, self.clock.sleep_until(until)).await;
         if let Ok(Written::Bytes(0)) = written
             && !rest.is_empty()
         {
@@ -215,10 +218,11 @@ impl<L: DuplexLink, C: Clock> Channel<'_, L, C> {
     }
 }
 
-/// Awaits an operation of the link, unless the user interrupts or the deadline passes before.
+/// Awaits an operation of the link, unless the user interrupts or the deadline passes before. The operation is pinned by
+/// reference: passing the future by value would store it twice.
 async fn with_deadline<T, E>(
     interrupted: Interrupted<'_>,
-    link: impl Future<Output = Result<T, E>>,
+    link: Pin<&mut impl Future<Output = Result<T, E>>>,
     deadline: impl Future<Output = ()>,
 ) -> Result<T, SessionError> {
     // The interruption is polled first: a peer that sends without pause must not keep the user from interrupting.
