@@ -40,7 +40,7 @@ pub(super) enum Command<'l> {
 impl<'l> Command<'l> {
     pub(super) fn parse(line: &'l str) -> Option<Self> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        Some(match (word, rest.trim()) {
+        Some(match (word, rest.trim_ascii()) {
             ("help" | "?", "") => Self::Help,
             ("status", "") => Self::Status,
             ("code", "") => Self::Code,

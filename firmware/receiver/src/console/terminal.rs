@@ -72,7 +72,7 @@ impl Line {
 
     /// The text of the line. Invalid UTF-8 becomes a character that no command and no key contains.
     pub(super) fn text(&self) -> &str {
-        core::str::from_utf8(&self.0).unwrap_or("\u{fffd}").trim()
+        core::str::from_utf8(&self.0).unwrap_or("\u{fffd}").trim_ascii()
     }
 }
 
