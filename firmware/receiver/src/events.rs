@@ -15,6 +15,7 @@ pub const SUBSCRIBERS: usize = 4;
 
 /// An event of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event {
     /// The slots were mounted, once after a start. [`Slots::folder`](crate::slots::Slots::folder) returns the current
     /// folder, if there is one.

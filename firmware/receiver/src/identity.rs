@@ -29,11 +29,11 @@ use core::fmt;
 
 use heapless::{String, Vec};
 use p256::ecdsa::SigningKey;
-use waft_core::sealed::hpke::POINT;
 use zeroize::Zeroizing;
 
 pub use waft_core::certificate::CertificateHash;
 pub use waft_core::sealed::HpkeSecret;
+pub use waft_core::sealed::hpke::POINT;
 
 pub use network::{Address, Network, Wifi};
 
@@ -159,6 +159,16 @@ pub struct TrustedSender {
 }
 
 impl TrustedSender {
+    /// A sender with this certificate, in DER. `point` is its public key: an uncompressed point of P-256.
+    pub fn new(name: &str, certificate: &[u8], point: [u8; POINT]) -> Result<Self, IdentityError> {
+        let name = name.try_into().map_err(|_| IdentityError::Name)?;
+        if !contains(certificate, &point) {
+            return Err(IdentityError::CertificateMismatch);
+        }
+        let sender = Self { name, hash: CertificateHash::of(certificate), point };
+        sender.check().map(|()| sender)
+    }
+
     fn check(&self) -> Result<(), IdentityError> {
         if !is_name(&self.name) {
             return Err(IdentityError::Name);
@@ -209,7 +219,7 @@ pub enum IdentityError {
     HpkeKey,
     /// The certificate is too long.
     Certificate,
-    /// The certificate does not contain the two public keys.
+    /// A certificate does not contain its public keys.
     CertificateMismatch,
     /// The policy has unknown bits.
     Policy,

@@ -151,6 +151,8 @@ pub mod seed;
 mod session;
 pub mod slots;
 pub mod tls;
+#[cfg(test)]
+mod woken;
 
 pub use receiver::{Config, Receiver};
 pub use session::{CHUNK, Memory};

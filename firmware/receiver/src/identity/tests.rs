@@ -49,6 +49,16 @@ fn with_checksum(mut image: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
+fn a_trusted_sender_is_made_from_its_certificate() {
+    let certificate = [b"certificate", &point(4)[..]].concat();
+    let made = TrustedSender::new("laptop", &certificate, point(4)).unwrap();
+    assert_eq!((made.hash, made.point), (CertificateHash::of(&certificate), point(4)));
+    assert_eq!(TrustedSender::new("a name", &certificate, point(4)).err(), Some(IdentityError::Name));
+    assert_eq!(TrustedSender::new("laptop", &certificate, point(5)).err(), Some(IdentityError::CertificateMismatch));
+    assert_eq!(TrustedSender::new("laptop", &[4; POINT], [4; POINT]).err(), Some(IdentityError::Senders));
+}
+
+#[test]
 fn an_application_makes_an_identity_without_an_image() {
     let Identity { certificate, senders, policy, .. } = example();
     let make = |name: &str, tls: u8, senders: &[TrustedSender]| {

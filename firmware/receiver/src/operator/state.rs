@@ -203,11 +203,14 @@ impl Drop for Withdraw<'_> {
 
 #[cfg(test)]
 mod tests {
+    use core::pin::pin;
+    use std::sync::Arc;
     use std::vec::Vec;
 
     use embassy_futures::{block_on, poll_once};
 
     use super::*;
+    use crate::woken::Woken;
 
     /// A clock that does not advance.
     struct Stopped;
@@ -256,6 +259,21 @@ mod tests {
         state.session_ended();
         assert!(!state.is_dirty.get());
         assert_eq!(all(&state), []);
+    }
+
+    #[test]
+    fn an_operator_is_woken_when_a_key_was_checked_and_when_a_peer_was_refused() {
+        let (state, woken) = (OperatorState::new(), Arc::new(Woken::default()));
+        state.answer(KeyAnswer::Given);
+        let (mut checked, mut next) = (pin!(state.key_checked()), pin!(state.next(&Stopped)));
+        assert!(woken.poll(checked.as_mut()).is_pending() && woken.poll(next.as_mut()).is_pending());
+        assert_eq!(woken.count(), 0);
+        state.end_key_check();
+        assert_eq!(woken.count(), 1);
+        assert!(woken.poll(checked).is_ready());
+        state.count_refused(HandshakeError::TimedOut);
+        assert_eq!(woken.count(), 2);
+        assert_eq!(woken.poll(next), Poll::Ready(Notice::Refused { peers: 1, last: HandshakeError::TimedOut }));
     }
 
     #[test]

@@ -59,11 +59,8 @@ impl<M: RawMutex> Drop for WakeOnDrop<'_, M> {
 mod tests {
     use core::future::Future;
     use core::pin::Pin;
-    use core::sync::atomic::{AtomicU32, Ordering};
-    use core::task::{Context, Waker};
     use std::boxed::Box;
     use std::sync::Arc;
-    use std::task::Wake;
     use std::vec::Vec;
 
     use embassy_futures::block_on;
@@ -71,28 +68,13 @@ mod tests {
 
     use super::super::{Shared, WAITING};
     use super::*;
+    use crate::woken::Woken;
 
     type Value = Mutex<NoopRawMutex, usize>;
     type State = SharedState<NoopRawMutex>;
 
     fn value() -> (Value, State) {
         (Mutex::new(0), State::new(Shared::new().into()))
-    }
-
-    /// Counts how often a task is woken.
-    #[derive(Default)]
-    struct Woken(AtomicU32);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Woken {
-        fn count(&self) -> u32 {
-            self.0.load(Ordering::Relaxed)
-        }
     }
 
     /// A task that locks the value and adds one to it.
@@ -107,8 +89,7 @@ mod tests {
         }
 
         fn is_done(&mut self) -> bool {
-            let waker = Waker::from(self.woken.clone());
-            self.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+            self.woken.poll(self.future.as_mut()).is_ready()
         }
     }
 
