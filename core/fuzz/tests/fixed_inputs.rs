@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use waft_fuzz::{archive, replay, sealed, session, text, wire};
+use waft_fuzz::{archive, certificate, identity, journal, replay, sealed, seed, session, text, wire};
 
 /// Most edits by which an input differs from one of the corpus.
 const EDITS_MAX: usize = 8;
@@ -127,4 +127,24 @@ fn session_inputs() {
 #[test]
 fn replay_inputs() {
     run("replay", replay::run, 30_000);
+}
+
+#[test]
+fn identity_inputs() {
+    run("identity", identity::run, 20_000);
+}
+
+#[test]
+fn seed_inputs() {
+    run("seed", seed::run, 20_000);
+}
+
+#[test]
+fn journal_inputs() {
+    run("journal", journal::run, 20_000);
+}
+
+#[test]
+fn certificate_inputs() {
+    run("certificate", certificate::run, 200_000);
 }
