@@ -390,6 +390,8 @@ fn failures_end_in_a_reset(kind: &Kind) {
     let mut calls = line.split(' ').filter_map(hexadecimal);
     assert!(calls.any(|call| (function..function + 64).contains(&call)), "{line}");
     board.sees("ready");
+    // It would panic at a byte that is copied wrongly.
+    assert_eq!(board.asked("copies", "copies"), "copies");
     for (failure, reported) in [("fault", "fault"), ("overflow", "stack overflow"), ("hang", "hang")] {
         board.types(failure);
         let line = board.sees("Before this start the firmware failed");

@@ -7,8 +7,7 @@
 //!
 //! Armv7-M and Armv8-M mainline support unaligned `ldr` and `str` of normal memory, unless `CCR.UNALIGN_TRP` is set,
 //! which no board does. `ldm` and `stm` need aligned addresses. Arm DDI 0403E, section A3.2.1. The names that begin with
-//! `__aeabi` are those of Arm's run-time ABI (IHI 0043, section 4.3.4), whose `memset` takes its arguments in another
-//! order.
+//! `__aeabi` are those of Arm's run-time ABI (IHI 0043, section 4.3.4).
 
 use core::arch::global_asm;
 

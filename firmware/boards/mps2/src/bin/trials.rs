@@ -1,6 +1,7 @@
 //! A firmware for tests that fails on command, and measures how fast it receives bytes over TCP.
 //!
-//! At the console it accepts `panic`, `fault`, `overflow` and `hang`, and echoes every other line. On the receiver's
+//! At the console it accepts `panic`, `fault`, `overflow` and `hang`, checks on `copies` that the board's routines for
+//! copies are right, and echoes every other line. On the receiver's
 //! port it counts the bytes of a connection, and sends the count when the peer has closed its side.
 
 #![no_std]
@@ -72,6 +73,7 @@ fn fail(how: &[u8]) {
         b"hang" => loop {
             cortex_m::asm::nop();
         },
+        b"copies" => check_copies(),
         _ => {}
     }
 }
@@ -79,6 +81,25 @@ fn fail(how: &[u8]) {
 #[inline(never)]
 fn panics() -> ! {
     panic!("as asked")
+}
+
+/// Copies between and within areas with every alignment and many lengths. Panics if a byte is wrong.
+fn check_copies() {
+    const AREA: usize = 96;
+    const PLACES: usize = 12;
+    let original: [u8; AREA] = core::array::from_fn(|at| at as u8);
+    for (from, to) in (0..PLACES).flat_map(|from| (0..PLACES).map(move |to| (from, to))) {
+        for length in 0..=AREA - PLACES {
+            let (mut apart, mut within) = ([0xEE; AREA], original);
+            black_box(&mut apart)[to..][..length].copy_from_slice(&black_box(&original)[from..][..length]);
+            black_box(&mut within).copy_within(from..from + length, to);
+            for at in 0..AREA {
+                let copied = (to..to + length).contains(&at).then(|| (at + from - to) as u8);
+                assert_eq!(apart[at], copied.unwrap_or(0xEE), "apart: {from} {to} {length} {at}");
+                assert_eq!(within[at], copied.unwrap_or(at as u8), "within: {from} {to} {length} {at}");
+            }
+        }
+    }
 }
 
 /// Recurses until the stack overflows.
