@@ -20,6 +20,7 @@ pub mod link;
 mod provider;
 mod signature;
 pub mod suite;
+mod verify;
 pub mod wire;
 
 use embassy_futures::select::{Either, select};

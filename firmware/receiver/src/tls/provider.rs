@@ -10,14 +10,16 @@ use embedded_tls::{
     Certificate, CertificateEntryRef, CertificateRef, CertificateVerifyRef, CryptoProvider, CryptoRngCore,
     SignatureScheme, TlsError, TlsVerifier,
 };
-use p256::ecdsa::signature::{Signer as _, SignerMut, Verifier as _};
-use p256::ecdsa::{SigningKey, VerifyingKey, signature};
-use sha2::Digest;
+use p256::PublicKey;
+use p256::ecdsa::signature::{Signer as _, SignerMut};
+use p256::ecdsa::{SigningKey, signature};
+use sha2::{Digest, Sha256};
 use waft_core::certificate::CertificateHash;
 
 use super::error::{HandshakeError, LinkError};
 use super::signature::{DerSignature, decode, encode};
 use super::suite::Suite;
+use super::verify;
 use crate::identity::{Identity, TrustedSender};
 
 /// The keys and the verifier of one handshake.
@@ -152,12 +154,9 @@ impl<S: Suite> TlsVerifier<S> for Verifier<'_, S::Hash> {
 /// Verifies the signature of a `CertificateVerify` message. RFC 8446, section 4.4.3.
 fn is_signed(sender: &TrustedSender, transcript: impl Digest, signature: &[u8]) -> bool {
     const CONTEXT: &[u8] = b"TLS 1.3, server CertificateVerify\0";
-    let mut signed = [0x20; 64 + CONTEXT.len() + 32];
-    signed[64..][..CONTEXT.len()].copy_from_slice(CONTEXT);
-    signed[64 + CONTEXT.len()..].copy_from_slice(&transcript.finalize());
-    let key = VerifyingKey::from_sec1_bytes(&sender.point);
-    match (key, decode(signature)) {
-        (Ok(key), Some(signature)) => key.verify(&signed, &signature).is_ok(),
+    let hash = Sha256::new().chain_update([0x20; 64]).chain_update(CONTEXT).chain_update(transcript.finalize());
+    match (PublicKey::from_sec1_bytes(&sender.point), decode(signature)) {
+        (Ok(key), Some(signature)) => verify::is_valid(&key.to_projective(), hash.finalize().into(), &signature),
         _ => false,
     }
 }
