@@ -1,7 +1,7 @@
 //! The error of the library's operations and of the command: a class, what happened, and what to do next.
 //!
 //! Lower layers have small enums of their own, on which code decides, such as [`HomeError`](crate::home::HomeError). Each
-//! is converted to an [`Error`] where enough is known to advise a user: beside its definition. A [`FileError`] keeps the path
+//! is converted to an [`Error`](struct@Error) where enough is known to advise a user: beside its definition. A [`FileError`] keeps the path
 //! and the cause of a file system error beside them.
 
 use std::error::Error as StdError;
@@ -97,7 +97,7 @@ impl StdError for Error {
     }
 }
 
-/// The class of an [`Error`], by which code decides. Its number is the exit code of the command.
+/// The class of an [`Error`](struct@Error), by which code decides. Its number is the exit code of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Class {
