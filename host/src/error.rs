@@ -1,8 +1,8 @@
 //! The error of the library's operations and of the command: a class, what happened, and what to do next.
 //!
-//! Lower layers have small enums of their own, on which code decides, such as [`HomeError`](crate::home::HomeError). Each
-//! is converted to an [`Error`](struct@Error) where enough is known to advise a user: beside its definition. A [`FileError`] keeps the path
-//! and the cause of a file system error beside them.
+//! Lower layers have small enums of their own, on which code decides, such as [`HomeError`](crate::home::HomeError).
+//! Each is converted to an [`Error`](struct@Error) where enough is known to advise a user: beside its definition. A
+//! [`FileError`] keeps the path and the cause of a file system error beside them.
 
 use std::error::Error as StdError;
 use std::ffi::OsStr;
