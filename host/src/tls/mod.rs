@@ -21,7 +21,7 @@ use embedded_io_async::{ErrorType, Read, Write};
 use error::HandshakeError;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, cipher_suite, kx_group};
-use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsStream;
@@ -73,18 +73,27 @@ fn provider() -> Arc<CryptoProvider> {
 /// Time limit for the close_notify, in case the peer reads nothing more.
 const CLOSE_NOTIFY: Duration = Duration::from_secs(1);
 
+/// TCP below TLS. It is buffered because rustls reads 4 KiB at once: with the buffer, a receiver needs a quarter of the
+/// system calls.
+pub type Buffered = BufReader<TcpStream>;
+
+/// Buffers what is read from `stream`.
+pub fn buffered(stream: TcpStream) -> Buffered {
+    BufReader::with_capacity(CHUNK_MAX as usize, stream)
+}
+
 /// An authenticated, encrypted connection: TLS on TCP as the byte stream of a session.
 ///
 /// A read copies once, out of rustls's buffer of decrypted records. Waiting until that buffer has bytes can be cancelled
 /// without losing any.
 #[derive(Debug)]
 pub struct TlsLink {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Buffered>,
 }
 
 impl TlsLink {
     /// A link over a TLS connection that is established.
-    pub fn new(mut stream: TlsStream<TcpStream>) -> Self {
+    pub fn new(mut stream: TlsStream<Buffered>) -> Self {
         // The frame of the largest chunk has to fit, so that it needs one write.
         const BUFFER: Option<usize> = Some(2 * CHUNK_MAX as usize);
         match &mut stream {

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::error::HandshakeError;
 use super::pins::{Pins, Verifier};
-use super::{ALPN, Authenticated, HANDSHAKE, TlsLink, provider, timed};
+use super::{ALPN, Authenticated, HANDSHAKE, TlsLink, buffered, provider, timed};
 use crate::identity::Identity;
 use crate::net::close;
 
@@ -37,11 +37,11 @@ pub(super) async fn handshake(
     // For an IP address no SNI is sent, and the verifier ignores the name.
     let nobody = ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
     let deadline = Instant::now() + HANDSHAKE;
-    let secured = connector.connect(nobody, stream).into_fallible();
+    let secured = connector.connect(nobody, buffered(stream)).into_fallible();
     let stream = match timeout_at(deadline, secured).await.map_err(|_| HandshakeError::TimedOut)? {
         Ok(stream) => stream,
         Err((error, stream)) => {
-            close(stream).await;
+            close(stream.into_inner()).await;
             return Err(HandshakeError::of(error, &verifier));
         }
     };

@@ -17,7 +17,7 @@ use waft_core::limits::RECORD_4K;
 
 use super::error::HandshakeError;
 use super::pins::{Pins, Verifier};
-use super::{ALPN, ALPN_4K, Authenticated, HANDSHAKE, TlsLink, provider, timed};
+use super::{ALPN, ALPN_4K, Authenticated, Buffered, HANDSHAKE, TlsLink, buffered, provider, timed};
 use crate::identity::Identity;
 use crate::net::close;
 
@@ -34,10 +34,10 @@ pub async fn authenticate(stream: TcpStream, identity: &Identity, pins: Pins) ->
 }
 
 async fn handshake(stream: TcpStream, identity: &Identity, pins: Pins) -> Result<Authenticated, HandshakeError> {
-    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), buffered(stream));
     let start = (&mut acceptor).await.map_err(HandshakeError::early)?;
     let Some(alpn) = asked_for(&start) else {
-        let mut stream = start.io;
+        let mut stream = start.io.into_inner();
         let _ = stream.write_all(&NO_APPLICATION_PROTOCOL).await;
         close(stream).await;
         return Err(HandshakeError::Incompatible(rustls::Error::NoApplicationProtocol));
@@ -52,14 +52,14 @@ async fn handshake(stream: TcpStream, identity: &Identity, pins: Pins) -> Result
             Err(HandshakeError::NoCertificate)
         }
         (Err((error, stream)), _) => {
-            close(stream).await;
+            close(stream.into_inner()).await;
             Err(HandshakeError::of(error, &verifier))
         }
     }
 }
 
 /// The first protocol in the receiver's list that we support.
-fn asked_for(start: &StartHandshake<TcpStream>) -> Option<&'static [u8]> {
+fn asked_for(start: &StartHandshake<Buffered>) -> Option<&'static [u8]> {
     let hello = start.client_hello();
     hello.alpn()?.find_map(|asked| [ALPN, ALPN_4K].into_iter().find(|spoken| asked == *spoken))
 }

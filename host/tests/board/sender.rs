@@ -19,7 +19,7 @@ use waft::identity::Identity;
 use waft::preface;
 use waft::session::Clock;
 use waft::session::RingCipher;
-use waft::tls::TlsLink;
+use waft::tls::{TlsLink, buffered};
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER, RECORD_4K};
@@ -207,7 +207,7 @@ impl Tap {
         let mut stream = TcpStream::from_std(stream).expect("the runtime starts");
         preface::send(&mut stream).await.expect("the board starts TLS");
         let acceptor = TlsAcceptor::from(Arc::new(config(identity, log)));
-        let link = TlsLink::new(acceptor.accept(stream).await.expect("the handshake succeeds").into());
+        let link = TlsLink::new(acceptor.accept(buffered(stream)).await.expect("the handshake succeeds").into());
         Self { link, cut, sent: Vec::new(), received: Vec::new() }
     }
 
