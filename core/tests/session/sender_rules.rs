@@ -253,7 +253,7 @@ fn a_wrong_code_without_tries_left_is_a_protocol_error() {
     assert_eq!((error, sent), (SessionError::PeerMisbehaved(Misbehaviour::Field), vec![0, 1, 4]));
 }
 
-/// The receiver shows signs of life for ever, and does not end the time for the code itself.
+/// The receiver sends keep-alives without end, and never refuses with `CodeTimeout`.
 #[test]
 fn a_sender_whose_user_gives_no_code_gives_up() {
     let mut fixture = Fixture::new();

@@ -1,5 +1,5 @@
 //! Writes an archive to the free slot: checks its manifest, and erases each block before its first byte. Whole cells are
-//! written from where they are; what is left of them is collected in a buffer.
+//! written directly from the received chunk; the bytes after the last whole cell are collected in a buffer.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
