@@ -167,10 +167,7 @@ impl Ui {
     /// Writes output of a simulated board's console. `unfinished` is the part of the output after its last line break,
     /// which is drawn again after the process was suspended.
     pub(crate) fn console(&self, bytes: &[u8], unfinished: &[u8]) -> io::Result<()> {
-        let mut out = stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush())?;
-        terminal::set_console(unfinished);
-        Ok(())
+        terminal::write_console(bytes, unfinished)
     }
 
     /// Restores the terminal before the process exits immediately.

@@ -135,9 +135,15 @@ pub(super) fn set_bar(bar: Option<ProgressBar>) {
     }
 }
 
-/// Stores the unfinished line of a simulated board's console, to be redrawn later.
-pub(super) fn set_console(line: &[u8]) {
-    lock().console = Zeroizing::new(line.to_vec());
+/// Writes output of a simulated board's console, and stores its unfinished line, to be redrawn later.
+///
+/// Both happen under the lock of the terminal, which is always taken before the lock of standard output. In the other
+/// order this thread and the signal thread, which redraws the line, could wait for each other for ever.
+pub(super) fn write_console(bytes: &[u8], unfinished: &[u8]) -> io::Result<()> {
+    let mut terminal = lock();
+    let mut out = stdout().lock();
+    terminal.console = Zeroizing::new(unfinished.to_vec());
+    out.write_all(bytes).and_then(|()| out.flush())
 }
 
 /// Writes lines to standard error without damaging the bar or the question on the terminal.
@@ -230,4 +236,30 @@ fn lock_soon() -> Option<MutexGuard<'static, Terminal>> {
         sleep(LAST_PAUSE);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread::spawn;
+
+    use super::*;
+
+    /// So many that each thread is between its two locks while the other one is, too.
+    const TIMES: usize = 300_000;
+
+    #[test]
+    fn the_console_and_the_signal_thread_never_wait_for_each_other() {
+        let (ended, has_ended) = channel();
+        let writing = spawn(move || {
+            (0..TIMES).for_each(|_| write_console(b"", b"").expect("nothing is written"));
+            let _ = ended.send(());
+        });
+        spawn(move || {
+            while !writing.is_finished() {
+                resume();
+            }
+        });
+        has_ended.recv_timeout(Duration::from_secs(60)).expect("neither thread waits for the other");
+    }
 }
