@@ -119,8 +119,10 @@ fn pass_back(mut from: TcpStream, mut to: TcpStream, muted: &Mutex<bool>, ends: 
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         // Held while writing: after the connection is mute, no more bytes pass.
         let muted = muted.lock().expect("no panic while it is held");
-        if !*muted && to.write_all(&buffer[..count]).is_err() {
-            break;
+        if !*muted {
+            // If the sender has gone, the bytes are still read: closing a connection with unread bytes would reset it,
+            // and the receiver would lose what it has not read yet.
+            let _ = to.write_all(&buffer[..count]);
         }
     }
     if ends && !*muted.lock().expect("no panic while it is held") {
