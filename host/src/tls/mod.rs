@@ -28,6 +28,7 @@ use tokio_rustls::TlsStream;
 use waft_core::limits::{CHUNK_MAX, HANDSHAKE_MS};
 use waft_core::session::{DuplexLink, Link, Written};
 
+use crate::net::close;
 use crate::trust::Peer;
 
 /// The sender's records hold up to 16 KiB.
@@ -103,10 +104,16 @@ impl TlsLink {
         Self { stream }
     }
 
-    /// Sends close_notify. Bytes that the peer still sends are lost.
+    /// Sends close_notify, then discards what the peer still sends until it closes its side, in a second at most: closing
+    /// a socket with unread bytes would reset the connection, and the reset could overtake our last message.
     pub async fn close(mut self) {
         // If the peer is already gone, it cannot receive the notification and does not need it.
         let _ = timeout(CLOSE_NOTIFY, self.stream.shutdown()).await;
+        let tcp = match self.stream {
+            TlsStream::Client(stream) => stream.into_inner().0,
+            TlsStream::Server(stream) => stream.into_inner().0,
+        };
+        close(tcp.into_inner()).await;
     }
 
     /// Waits for bytes to read. Returns `false` if the peer has closed its side. Cancel-safe.

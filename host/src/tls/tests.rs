@@ -12,6 +12,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{CipherSuite, ClientConfig, Error, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use waft_core::limits::RECORD_4K;
 use waft_core::session::Link;
@@ -306,6 +307,28 @@ fn records(mut heard: &[u8]) -> Vec<(u8, usize)> {
         heard = &rest[length..];
     }
     found
+}
+
+#[tokio::test]
+async fn the_last_message_arrives_although_the_peer_is_still_sending() {
+    let (sender, receiver) = trusting_peers();
+    let (Ok(mut laptop), Ok(mut kitchen)) = connect(&sender, &receiver, ALPN).await else {
+        panic!("they trust each other")
+    };
+    kitchen.link.write_all(b"nobody reads this").await.unwrap();
+    kitchen.link.flush().await.unwrap();
+    // More than the kitchen's machine accepts while the kitchen reads nothing: the rest waits in the laptop's buffer.
+    laptop.link.write_all(&vec![7; 600_000]).await.unwrap();
+    laptop.link.write_all(b"cancelled").await.unwrap();
+    laptop.link.flush().await.unwrap();
+    let receiving = async {
+        yield_now().await;
+        let mut received = vec![0; 600_014];
+        kitchen.link.read_exact(&mut received).await.unwrap();
+        assert!(received.starts_with(b"hello") && received.ends_with(b"cancelled"));
+        kitchen.link.close().await;
+    };
+    tokio::join!(laptop.link.close(), receiving);
 }
 
 /// The records that a sender writes to send one frame of 64 KiB.
