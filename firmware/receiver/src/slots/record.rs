@@ -28,7 +28,7 @@
 
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
-use waft_core::digest::{Digest, Hasher};
+use waft_core::digest::Digest;
 use waft_core::session::Offered;
 
 use super::area::{Fault, Layout, Slot};
@@ -283,11 +283,14 @@ pub(super) fn void() -> [u8; CELL] {
     cell
 }
 
+/// Hashes one array, because a hasher of a stream takes 2 KiB of stack.
 fn checksum(sequence: u32, body: &[u8]) -> [u8; CHECKSUM] {
-    let mut hasher = Hasher::new();
-    hasher.update(&sequence.to_be_bytes());
-    hasher.update(body);
-    *hasher.digest().0.first_chunk().expect("a digest is longer than a checksum")
+    const SEQUENCE: usize = size_of::<u32>();
+    let mut bytes = [0; SEQUENCE + RECORD_MAX];
+    let length = SEQUENCE + body.len();
+    bytes[..SEQUENCE].copy_from_slice(&sequence.to_be_bytes());
+    bytes[SEQUENCE..length].copy_from_slice(body);
+    *Digest::of(&bytes[..length]).0.first_chunk().expect("a digest is longer than a checksum")
 }
 
 fn close(sequence: u32, bytes: &mut [u8]) {
