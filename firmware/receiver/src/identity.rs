@@ -83,35 +83,22 @@ impl Identity {
         let senders = Vec::from_slice(senders).map_err(|_| IdentityError::Senders)?;
         let network = Network { hostname: name.clone(), address: Address::Dhcp, wifi: None };
         let seed = Zeroizing::default();
-        Self::with_keys(tls_key, hpke_key, |tls, hpke| Self {
-            name,
-            tls,
-            hpke,
-            seed,
-            policy,
-            certificate,
-            senders,
-            network,
-        })
-    }
-
-    /// Adds the private keys to an identity, and checks it. **All other fields exist before the keys are read**: the
-    /// unused bytes of strings and lists, which move with an identity into a `static`, then contain nothing that the
-    /// computation of the public keys left on the stack.
-    fn with_keys(
-        tls: &[u8; 32],
-        hpke: &[u8; 32],
-        make: impl FnOnce(SigningKey, HpkeSecret) -> Self,
-    ) -> Result<Self, IdentityError> {
-        let tls = SigningKey::from_slice(tls).map_err(|_| IdentityError::TlsKey)?;
-        let hpke = HpkeSecret::from_bytes(hpke).map_err(|_| IdentityError::HpkeKey)?;
-        let identity = make(tls, hpke);
+        let (tls, hpke) = private_keys(tls_key, hpke_key)?;
+        let identity = Self { name, tls, hpke, seed, policy, certificate, senders, network };
         identity.check().map(|()| identity)
     }
 
     /// Parses an image. The rest of its sector is ignored.
     pub fn parse(sector: &[u8]) -> Result<Self, IdentityError> {
-        image::parse(sector)
+        let mut place = None;
+        Self::parse_into(sector, &mut place)?;
+        Ok(place.expect("the image was parsed into it"))
+    }
+
+    /// Parses an image into `place`, as a board does with a `static`: an identity takes more than 2 KiB, and one that was
+    /// returned by value would be on the stack several times.
+    pub fn parse_into<'p>(sector: &[u8], place: &'p mut Option<Self>) -> Result<&'p mut Self, IdentityError> {
+        image::parse_into(sector, place)
     }
 
     /// Encodes the image into `out`, and returns its length.
@@ -124,7 +111,8 @@ impl Identity {
         CertificateHash::of(&self.certificate)
     }
 
-    /// Checks that the parts are valid and fit together.
+    /// Checks that the parts are valid and fit together. Not inlined, so that its stack frame exists only during the call.
+    #[inline(never)]
     fn check(&self) -> Result<(), IdentityError> {
         let public = self.tls.verifying_key().to_encoded_point(false);
         if !is_name(&self.name) {
@@ -139,6 +127,18 @@ impl Identity {
         self.senders.iter().try_for_each(TrustedSender::check)?;
         self.network.check()
     }
+}
+
+/// The private keys, of scalars. Not inlined, so that the stack frames of the computation of the public keys exist only
+/// during the call.
+///
+/// **All other fields of an identity exist before this call**, in the frame of the caller: the unused bytes of strings and
+/// lists, which move with an identity into a `static`, then contain nothing that the computation left on the stack.
+#[inline(never)]
+fn private_keys(tls: &[u8; 32], hpke: &[u8; 32]) -> Result<(SigningKey, HpkeSecret), IdentityError> {
+    let tls = SigningKey::from_slice(tls).map_err(|_| IdentityError::TlsKey)?;
+    let hpke = HpkeSecret::from_bytes(hpke).map_err(|_| IdentityError::HpkeKey)?;
+    Ok((tls, hpke))
 }
 
 impl fmt::Debug for Identity {

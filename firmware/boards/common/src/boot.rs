@@ -159,6 +159,6 @@ pub async fn start<
 /// wiped.
 #[inline(never)]
 pub fn identity(image: &[u8]) -> Result<&'static Identity, IdentityError> {
-    static IDENTITY: StaticCell<Identity> = StaticCell::new();
-    Identity::parse(image).map(|identity| &*IDENTITY.init(identity))
+    static IDENTITY: StaticCell<Option<Identity>> = StaticCell::new();
+    Identity::parse_into(image, IDENTITY.init(None)).map(|identity| &*identity)
 }

@@ -4,7 +4,10 @@ use heapless::{String, Vec};
 use waft_core::certificate::CertificateHash;
 use zeroize::Zeroizing;
 
-use super::{Address, Identity, IdentityError, KeyPolicy, Network, Policy, SENDERS_MAX, TrustedSender, Wifi};
+use super::{
+    Address, CERTIFICATE_MAX, Identity, IdentityError, KeyPolicy, Network, Policy, SENDERS_MAX, TrustedSender, Wifi,
+    private_keys,
+};
 use crate::crc::crc32;
 
 const MAGIC: [u8; 4] = *b"WFID";
@@ -17,25 +20,29 @@ const CODE: u8 = 1;
 const SEALED: u8 = 2;
 const ALLOW_OLDER: u8 = 4;
 
-pub(super) fn parse(sector: &[u8]) -> Result<Identity, IdentityError> {
+pub(super) fn parse_into<'p>(
+    sector: &[u8],
+    place: &'p mut Option<Identity>,
+) -> Result<&'p mut Identity, IdentityError> {
     let mut reader = Reader(check_frame(sector)?);
     let name = reader.text()?;
     let [tls, hpke, seed] = [reader.key()?, reader.key()?, reader.key()?];
-    let (policy, certificate, senders, network) =
-        (reader.policy()?, reader.certificate()?, reader.senders()?, reader.network()?);
+    let policy = reader.policy()?;
+    let (mut certificate, mut senders) = (Vec::new(), Vec::new());
+    reader.certificate(&mut certificate)?;
+    reader.senders(&mut senders)?;
+    let network = reader.network()?;
     if !reader.0.is_empty() {
         return Err(IdentityError::Length);
     }
-    Identity::with_keys(tls, hpke, |tls, hpke| Identity {
-        name,
-        tls,
-        hpke,
-        seed: Zeroizing::new(*seed),
-        policy,
-        certificate,
-        senders,
-        network,
-    })
+    let seed = Zeroizing::new(*seed);
+    let (tls, hpke) = private_keys(tls, hpke)?;
+    let identity = place.insert(Identity { name, tls, hpke, seed, policy, certificate, senders, network });
+    if let Err(error) = identity.check() {
+        *place = None;
+        return Err(error);
+    }
+    Ok(place.as_mut().expect("it was just inserted"))
 }
 
 /// The bytes between header and CRC, after both were checked.
@@ -101,21 +108,22 @@ impl<'a> Reader<'a> {
         Ok(Policy { code: bits & CODE != 0, key, allow_older: bits & ALLOW_OLDER != 0 })
     }
 
-    fn certificate<const N: usize>(&mut self) -> Result<Vec<u8, N>, IdentityError> {
+    fn certificate(&mut self, certificate: &mut Vec<u8, CERTIFICATE_MAX>) -> Result<(), IdentityError> {
         let length = u16::from_be_bytes(self.array()?);
-        Vec::from_slice(self.take(length.into())?).map_err(|_| IdentityError::Certificate)
+        certificate.extend_from_slice(self.take(length.into())?).map_err(|_| IdentityError::Certificate)
     }
 
-    fn senders(&mut self) -> Result<Vec<TrustedSender, SENDERS_MAX>, IdentityError> {
-        let mut senders = Vec::new();
-        for _ in 0..self.byte()? {
-            let sender =
-                TrustedSender { name: self.text()?, hash: CertificateHash(self.array()?), point: self.array()? };
-            senders.push(sender).map_err(|_| IdentityError::Senders)?;
-        }
-        Ok(senders)
+    fn senders(&mut self, senders: &mut Vec<TrustedSender, SENDERS_MAX>) -> Result<(), IdentityError> {
+        (0..self.byte()?).try_for_each(|_| senders.push(self.sender()?).map_err(|_| IdentityError::Senders))
     }
 
+    /// Not inlined, so that no caller has the sender on its stack.
+    #[inline(never)]
+    fn sender(&mut self) -> Result<TrustedSender, IdentityError> {
+        Ok(TrustedSender { name: self.text()?, hash: CertificateHash(self.array()?), point: self.array()? })
+    }
+
+    #[inline(never)]
     fn network(&mut self) -> Result<Network, IdentityError> {
         Ok(Network { hostname: self.text()?, address: self.address()?, wifi: self.wifi()? })
     }
@@ -232,7 +240,7 @@ impl Writer<'_> {
 
 // The longest image, with all fields at their limits, fits.
 const _: () = {
-    use super::{CERTIFICATE_MAX, IMAGE_MAX, NAME_MAX};
+    use super::{IMAGE_MAX, NAME_MAX};
     const SENDER: usize = 1 + NAME_MAX + 32 + 65;
     const NETWORK: usize = 1 + NAME_MAX + 14 + 1 + 33 + 65;
     assert!(

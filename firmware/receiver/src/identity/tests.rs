@@ -92,6 +92,18 @@ fn an_image_is_read_back() {
     assert_eq!((read.policy, read.network.address, read.network.wifi.is_none()), (plain.policy, Address::Dhcp, true));
 }
 
+#[test]
+fn an_invalid_image_leaves_its_place_empty() {
+    let image = encoded(&example());
+    let mut place = None;
+    assert_eq!(Identity::parse_into(&image, &mut place).unwrap().name, "kitchen");
+    let mut other = image;
+    let key = other.windows(POINT).position(|window| window == point(1)).unwrap();
+    other[key + 1] ^= 1;
+    let error = Identity::parse_into(&with_checksum(other), &mut place).err();
+    assert_eq!((error, place.is_none()), (Some(IdentityError::CertificateMismatch), true));
+}
+
 /// Boards in use hold images of this version. If this test fails, do not change the test.
 #[test]
 fn version_1_is_frozen() {
