@@ -62,6 +62,7 @@ mod transfer;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::ops::Range;
+use core::pin::pin;
 use core::task::Poll;
 
 use embassy_sync::blocking_mutex::Mutex as BlockingMutex;
@@ -69,6 +70,7 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::mutex::Mutex;
 use embassy_sync::waitqueue::MultiWakerRegistration;
 use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::session::own_frame::own_frame;
 
 pub use waft_core::archive::{Entry, Kind, Modified};
 pub use waft_core::digest::Digest;
@@ -153,7 +155,8 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
             return Err(MountError::Buffer);
         }
         let mut locked = self.lock_journal().await;
-        let mut journal = Journal::read(&self.area).await;
+        // Reading takes several states of the journal, and what follows takes the buffers of a whole verification.
+        let mut journal = own_frame(pin!(Journal::read(&self.area))).await;
         if let Some(committed) = journal.doubtful()
             && is_not_stored(self, &committed, buffer).await
         {
