@@ -188,7 +188,7 @@ impl core::error::Error for CodeError {}
 
 /// Fills `out` with the characters of `text`, without dashes and spaces. Returns their number, which may be more than
 /// fit `out`; or, as an error, the position of the first character that `parse_character` refuses.
-fn read(text: &str, out: &mut [u8], parse_character: fn(char) -> Option<u8>) -> Result<usize, usize> {
+pub(crate) fn read(text: &str, out: &mut [u8], parse_character: fn(char) -> Option<u8>) -> Result<usize, usize> {
     let mut found = 0;
     for (index, character) in text.chars().enumerate() {
         if character == '-' || character.is_whitespace() {
@@ -203,7 +203,8 @@ fn read(text: &str, out: &mut [u8], parse_character: fn(char) -> Option<u8>) -> 
     Ok(found)
 }
 
-fn code_character(typed: char) -> Option<u8> {
+/// The digit that was typed; `None` for any other character.
+pub(crate) fn code_character(typed: char) -> Option<u8> {
     typed.is_ascii_digit().then_some(typed as u8)
 }
 

@@ -19,6 +19,9 @@
 //!    through [`session::Link`], [`session::Clock`] and an `Operator` on both sides, a [`session::sender::Source`] at
 //!    the sender, a [`session::Store`] at the receiver, and `rand_core`'s `CryptoRngCore` for random bytes.
 //!
+//! Before the first session, [`pairing`] gives two devices that do not know each other the certificates by which they
+//! recognize each other, by a short code that one shows and the other's user types.
+//!
 //! All layers use [`digest`] and [`limits`], which holds every bound and deadline. Each end is identified by the hash
 //! of its [`certificate`]. A module uses only those that come before it here. The caller lends all buffers.
 //!
@@ -50,6 +53,7 @@ pub mod certificate;
 pub mod code;
 pub mod digest;
 pub mod limits;
+pub mod pairing;
 pub mod path;
 pub mod sealed;
 pub mod session;

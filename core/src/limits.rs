@@ -1,7 +1,8 @@
 //! Every bound of the protocol, in one place.
 //!
 //! A peer that exceeds one of these bounds is refused before any buffer or loop takes its size from the peer's data. A
-//! receiver may state lower bounds of its own in its `Greeting`. PROTOCOL.md, sections 6 ("Deadlines") and 10.
+//! receiver may state lower bounds of its own in its `Greeting`. PROTOCOL.md, sections 6 ("Deadlines"), 10 and
+//! 13.
 
 /// Longest path of an entry, in bytes of UTF-8, separators included.
 pub const PATH_MAX: usize = 1024;
@@ -82,6 +83,25 @@ pub const LINGER_MS: u64 = 3_000;
 /// How long a sender retries while the receiver is busy, in milliseconds. It exceeds the idle deadline, because the
 /// receiver may still be waiting for this sender's own broken connection.
 pub const BUSY_RETRY_MS: u64 = IDLE_MS + 15_000;
+
+/// Fewest digits of a pairing code, and the usual number.
+pub const PAIRING_DIGITS: usize = 6;
+/// Most digits of a pairing code.
+pub const PAIRING_DIGITS_MAX: usize = 12;
+/// Longest name that a device suggests for itself, in bytes of UTF-8.
+pub const PAIRING_NAME_MAX: usize = 64;
+/// Longest certificate that crosses in a pairing, in bytes of DER. Those of waft have about 450.
+pub const PAIRING_CERTIFICATE_MAX: usize = 768;
+/// How long a whole attempt to pair may take, in milliseconds. No user is waited for in it.
+pub const PAIRING_MS: u64 = 60_000;
+/// Wrong codes within [`PAIRING_WINDOW_MS`] after which a listener pauses.
+pub const PAIRING_TRIES: usize = 3;
+/// The time within which wrong codes are counted, in milliseconds.
+pub const PAIRING_WINDOW_MS: u64 = 60_000;
+/// How long a listener then pauses, in seconds. Strangers can cause it, so it is short.
+pub const PAIRING_PAUSE_S: u16 = 30;
+/// How long a device should keep pairing open after its user opened it, in milliseconds.
+pub const PAIRING_OPEN_MS: u64 = 300_000;
 
 /// Longest frame payload where chunks hold `chunk` bytes of archive. It is never less than [`MESSAGE_MAX`].
 pub const fn frame_max(chunk: u32) -> usize {

@@ -181,7 +181,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-fn is_unsafe_to_display(character: char) -> bool {
+/// Whether [`escape`] replaces the character.
+pub(crate) fn is_unsafe_to_display(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

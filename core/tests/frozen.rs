@@ -8,13 +8,14 @@ use serde::de::DeserializeOwned;
 use waft_core::archive::{Kind, Shape};
 use waft_core::digest::Digest;
 use waft_core::limits::CHUNK_MAX;
+use waft_core::pairing::message::{Failure, PairingGreeting, PairingHello, PairingMessage};
 use waft_core::sealed::{Aead, Codec};
 use waft_core::wire::frame::{self, Header};
 use waft_core::wire::message::{
     Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List, OFFER_TAGS, Offer,
     OfferBody, Refusal, Stage,
 };
-use waft_core::wire::preface::{ClearRefusal, LEN, check_preface, preface};
+use waft_core::wire::preface::{ClearRefusal, LEN, Purpose, check_preface, preface};
 
 fn encode(value: &impl Serialize) -> Vec<u8> {
     let mut buffer = [0; 512];
@@ -150,12 +151,20 @@ fn every_purpose_and_clear_refusal_has_its_bytes() {
     let bytes = |byte_4, byte_5| -> [u8; LEN] { [b'W', b'A', b'F', b'T', byte_4, byte_5, 0, 0] };
     assert_eq!(preface(), bytes(1, 0));
     for number in 0..=u8::MAX {
+        let purpose = match number {
+            1 => Ok(Purpose::Session),
+            2 => Ok(Purpose::Pairing),
+            _ => Err(Some(ClearRefusal::Purpose)),
+        };
+        assert_eq!(Purpose::of_preface(&bytes(number, 0)), purpose, "{number}");
+        assert!(purpose.is_err() || purpose.unwrap().preface() == bytes(number, 0));
         let is_known = if number == 1 { Ok(()) } else { Err(Some(ClearRefusal::Purpose)) };
         assert_eq!(check_preface(&bytes(number, 0)), is_known, "{number}");
         let refusal = match number {
             1 => ClearRefusal::Purpose,
             2 => ClearRefusal::Busy,
             3 => ClearRefusal::NotProvisioned,
+            4 => ClearRefusal::PairingClosed,
             other => ClearRefusal::Other(other),
         };
         assert_eq!(ClearRefusal::from_bytes(&bytes(1, number)), Ok(refusal));
@@ -221,5 +230,28 @@ fn every_message_of_a_receiver_has_its_bytes() {
         (committed, &[&[6][..], &[0xaa; 32], &[9, 0xac, 2, 0xad, 2]].concat()),
         (FromReceiver::Refused(Refusal::Locked { seconds: 30 }), &[7, 1, 30]),
         (FromReceiver::Cancel(Cancel::TimedOut), &[8, 3]),
+    ]);
+}
+
+#[test]
+fn every_message_of_a_pairing_has_its_bytes() {
+    let tag = [9; 32];
+    let with_tag = |number: u8| [&[number][..], &tag].concat();
+    check_variants(&[
+        (PairingMessage::Hello(PairingHello { min: 1, max: 2, nonce: tag }), &[&[0, 1, 2][..], &tag].concat()),
+        (PairingMessage::Greeting(PairingGreeting { version: 1, nonce: tag }), &[&[1, 1][..], &tag].concat()),
+        (PairingMessage::Share { point: [[4; 13]; 5] }, &[&[2][..], &[4; 65]].concat()),
+        (PairingMessage::Confirm { tag }, &with_tag(3)),
+        (PairingMessage::Done { tag }, &with_tag(4)),
+        (PairingMessage::Failed(Failure::WrongCode), &[5, 2]),
+    ]);
+    check_variants(&[
+        (Failure::Version, &[0][..]),
+        (Failure::Paused { seconds: 300 }, &[1, 0xac, 2]),
+        (Failure::WrongCode, &[2]),
+        (Failure::Protocol, &[3]),
+        (Failure::TimedOut, &[4]),
+        (Failure::Declined, &[5]),
+        (Failure::SameCertificate, &[6]),
     ]);
 }

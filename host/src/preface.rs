@@ -60,6 +60,11 @@ impl PrefaceError {
                 ),
                 SAME_RELEASE,
             ),
+            Self::Refused(ClearRefusal::PairingClosed) => Error::new(
+                Refused,
+                format!("The device at {address} does not take attempts to pair at present."),
+                "Begin pairing there, then try again.",
+            ),
             Self::Refused(ClearRefusal::Other(reason)) => Error::new(
                 Protocol,
                 format!("The receiver at {address} refuses for a reason of a later version ({reason})."),

@@ -168,14 +168,14 @@ fn expand(suite: &[u8], prk: &Key, label: &[u8], info: &[&[u8]]) -> Key {
 }
 
 /// Decodes an uncompressed point, which must be on the curve and not be the identity.
-fn decode_point(bytes: &[u8]) -> Result<PublicKey, HpkeError> {
+pub(crate) fn decode_point(bytes: &[u8]) -> Result<PublicKey, HpkeError> {
     if bytes.len() != POINT {
         return Err(HpkeError::Point);
     }
     PublicKey::from_sec1_bytes(bytes).map_err(|_| HpkeError::Point)
 }
 
-fn encode_point(public: &PublicKey) -> [u8; POINT] {
+pub(crate) fn encode_point(public: &PublicKey) -> [u8; POINT] {
     let point = public.to_encoded_point(false);
     point.as_bytes().try_into().expect("an uncompressed point of P-256 has 65 bytes")
 }

@@ -94,7 +94,7 @@ pub mod stream;
 pub mod suite;
 pub mod transcript;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;
 
 pub use cipher::{ChaChaCipher, Cipher, Forged, SoftCipher};
 pub use file::{FileError, Header};

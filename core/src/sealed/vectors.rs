@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::vec::Vec;
 
 /// One block of a file.
-pub(super) struct Vector(BTreeMap<&'static str, &'static str>);
+pub(crate) struct Vector(BTreeMap<&'static str, &'static str>);
 
 /// All blocks of a file; the text before the first empty line is a comment.
-pub(super) fn vectors(file: &'static str) -> Vec<Vector> {
+pub(crate) fn vectors(file: &'static str) -> Vec<Vector> {
     let blocks = file.split("\n\n").skip(1).map(|block| Vector(block.lines().map(field).collect()));
     let blocks = blocks.collect::<Vec<_>>();
     assert!(!blocks.is_empty());
@@ -20,24 +20,24 @@ fn field(line: &'static str) -> (&'static str, &'static str) {
 }
 
 impl Vector {
-    pub(super) fn find(&self, name: &str) -> Option<&'static str> {
+    pub(crate) fn find(&self, name: &str) -> Option<&'static str> {
         self.0.get(name).copied()
     }
 
-    pub(super) fn text(&self, name: &str) -> &'static str {
+    pub(crate) fn text(&self, name: &str) -> &'static str {
         self.find(name).unwrap_or_else(|| panic!("no field {name}"))
     }
 
-    pub(super) fn number(&self, name: &str) -> u64 {
+    pub(crate) fn number(&self, name: &str) -> u64 {
         self.text(name).parse().unwrap()
     }
 
-    pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         let digits = self.text(name);
         (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
     }
 
-    pub(super) fn array<const N: usize>(&self, name: &str) -> [u8; N] {
+    pub(crate) fn array<const N: usize>(&self, name: &str) -> [u8; N] {
         self.bytes(name).try_into().unwrap()
     }
 }

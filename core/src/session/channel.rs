@@ -1,4 +1,4 @@
-//! Frames over a [`Link`], each with its deadline: the part of a session that both sides share.
+//! Frames over a [`Link`], each with its deadline: the part of a session that both sides share. Pairing uses it as well.
 //!
 //! The channel waits on `readable`, alongside the clock and the operator, which loses nothing when it is dropped. It
 //! begins a read only when data is pending; the read may still have to wait for the rest of a TLS record, so it has a
@@ -23,10 +23,10 @@ use crate::wire::message::Cancel;
 const MESSAGE_FRAME: usize = FRAME_HEADER + MESSAGE_MAX;
 
 /// Completes when the user interrupts. Type-erased, so that what awaits it is compiled once.
-pub(super) type Interrupted<'i> = Pin<&'i mut dyn Future<Output = ()>>;
+pub(crate) type Interrupted<'i> = Pin<&'i mut dyn Future<Output = ()>>;
 
 /// A link that carries frames.
-pub(super) struct Channel<'a, L, C> {
+pub(crate) struct Channel<'a, L, C> {
     link: &'a mut L,
     clock: &'a C,
     /// Whether a read was dropped midway. Nothing is read after it.
@@ -39,12 +39,12 @@ pub(super) struct Channel<'a, L, C> {
 }
 
 impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
-    pub(super) fn new(link: &'a mut L, clock: &'a C) -> Self {
+    pub(crate) fn new(link: &'a mut L, clock: &'a C) -> Self {
         Self { link, clock, is_read_cut: false, is_write_cut: false, sent_at: clock.now() }
     }
 
     /// The time in `ms` milliseconds from now.
-    pub(super) fn after(&self, ms: u64) -> u64 {
+    pub(crate) fn after(&self, ms: u64) -> u64 {
         self.clock.now().saturating_add(ms)
     }
 
@@ -53,7 +53,7 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
         self.sent_at.saturating_add(WORKING_MS)
     }
 
-    pub(super) fn clock(&self) -> &'a C {
+    pub(crate) fn clock(&self) -> &'a C {
         self.clock
     }
 
@@ -111,7 +111,8 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
         self.send_frame(&frame[..length]).await
     }
 
-    async fn send_frame(&mut self, frame: &[u8]) -> Result<(), SessionError> {
+    /// Sends bytes that are a whole frame within [`IDLE_MS`].
+    pub(crate) async fn send_frame(&mut self, frame: &[u8]) -> Result<(), SessionError> {
         self.begin_frame()?;
         let until = self.after(IDLE_MS);
         let written = {
@@ -144,7 +145,7 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
     /// would reset the connection, and the reset could overtake the last message.
     ///
     /// Returns whether the peer closed in good order without sending anything before.
-    pub(super) async fn linger(&mut self) -> bool {
+    pub(crate) async fn linger(&mut self) -> bool {
         let until = self.after(LINGER_MS);
         let mut sink = [0; 256];
         let mut is_silent = true;
@@ -158,7 +159,7 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
     }
 
     /// Fills `buffer` with bytes of a frame that has to be complete at `frame_until`.
-    async fn fill(
+    pub(crate) async fn fill(
         &mut self,
         mut buffer: &mut [u8],
         frame_until: u64,
@@ -234,25 +235,25 @@ async fn with_deadline<T, E>(
 }
 
 /// Writes the header of a frame whose payload is already in place, after the first [`FRAME_HEADER`] bytes.
-pub(super) fn frame_payload(kind: Kind, frame: &mut [u8]) {
+pub(crate) fn frame_payload(kind: Kind, frame: &mut [u8]) {
     let header = Header::encode(kind, frame.len() - FRAME_HEADER);
     frame[..FRAME_HEADER].copy_from_slice(&header);
 }
 
 /// Writes a message as a frame to the front of `buffer`, which must be long enough. Returns the frame's length.
-pub(super) fn frame_message(message: &impl Serialize, buffer: &mut [u8]) -> usize {
+pub(crate) fn frame_message(message: &impl Serialize, buffer: &mut [u8]) -> usize {
     let length = FRAME_HEADER + encode(message, &mut buffer[FRAME_HEADER..]).len();
     frame_payload(Kind::Message, &mut buffer[..length]);
     length
 }
 
 /// Encodes a message. Every message is shorter than [`MESSAGE_MAX`], so that a buffer of that length always suffices.
-pub(super) fn encode<'b>(message: &impl Serialize, buffer: &'b mut [u8]) -> &'b [u8] {
+pub(crate) fn encode<'b>(message: &impl Serialize, buffer: &'b mut [u8]) -> &'b [u8] {
     postcard::to_slice(message, buffer).expect("every message fits MESSAGE_MAX")
 }
 
 /// Decodes a message. No bytes may follow its last field.
-pub(super) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionError> {
+pub(crate) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionError> {
     match postcard::take_from_bytes(payload) {
         Ok((message, [])) => Ok(message),
         _ => Err(SessionError::PeerMisbehaved(Misbehaviour::Message)),
@@ -261,7 +262,7 @@ pub(super) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionEr
 
 /// Decodes the peer's first message. A `Hello` or `Greeting` (`may_grow`) may be followed by fields of a later version;
 /// after any other message no bytes may follow.
-pub(super) fn decode_first<M: DeserializeOwned>(
+pub(crate) fn decode_first<M: DeserializeOwned>(
     payload: &[u8],
     may_grow: impl Fn(&M) -> bool,
 ) -> Result<M, SessionError> {

@@ -278,7 +278,7 @@
 //!
 //! PROTOCOL.md, section 6.
 
-mod channel;
+pub(crate) mod channel;
 mod link;
 mod outcome;
 pub mod own_frame;

@@ -18,6 +18,8 @@ use core::fmt;
 pub const VERSION: u8 = 1;
 /// The purpose of a connection that carries a session.
 const SESSION: u8 = 1;
+/// The purpose of a connection on which two devices pair.
+const PAIRING: u8 = 2;
 /// Length of a preface, and of a clear refusal.
 pub const LEN: usize = 8;
 /// First byte of the TLS ClientHello with which a receiver accepts a connection.
@@ -38,20 +40,55 @@ impl fmt::Display for NotWaft {
 
 impl core::error::Error for NotWaft {}
 
-/// The sender's preface: the first bytes of a connection.
-pub const fn preface() -> [u8; LEN] {
-    let [w, a, f, t] = MAGIC;
-    [w, a, f, t, SESSION, 0, 0, 0]
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Purpose {
+    /// A [`session`](crate::session): TLS follows.
+    Session,
+    /// [`pairing`](crate::pairing): frames follow, without TLS.
+    Pairing,
 }
 
-/// Checks a sender's preface. Returns `Err(Some)` with the refusal to send if the purpose is unknown, and `Err(None)`
-/// if the bytes are not a preface: the receiver then closes the connection without an answer.
-pub fn check_preface(bytes: &[u8; LEN]) -> Result<(), Option<ClearRefusal>> {
-    let [w, a, f, t, purpose, zeros @ ..] = *bytes;
-    if [w, a, f, t] != MAGIC || zeros != [0; 3] {
-        return Err(None);
+impl Purpose {
+    /// The preface: the first bytes of a connection.
+    pub const fn preface(self) -> [u8; LEN] {
+        let purpose = match self {
+            Self::Session => SESSION,
+            Self::Pairing => PAIRING,
+        };
+        let [w, a, f, t] = MAGIC;
+        [w, a, f, t, purpose, 0, 0, 0]
     }
-    if purpose == SESSION { Ok(()) } else { Err(Some(ClearRefusal::Purpose)) }
+
+    /// Reads a preface. Returns `Err(Some)` with the refusal to send if the purpose is unknown, and `Err(None)` if the
+    /// bytes are not a preface: the connection is then closed without an answer.
+    pub fn of_preface(bytes: &[u8; LEN]) -> Result<Self, Option<ClearRefusal>> {
+        let [w, a, f, t, purpose, zeros @ ..] = *bytes;
+        if [w, a, f, t] != MAGIC || zeros != [0; 3] {
+            return Err(None);
+        }
+        match purpose {
+            SESSION => Ok(Self::Session),
+            PAIRING => Ok(Self::Pairing),
+            _ => Err(Some(ClearRefusal::Purpose)),
+        }
+    }
+}
+
+/// The sender's preface of a session.
+pub const fn preface() -> [u8; LEN] {
+    Purpose::Session.preface()
+}
+
+/// Checks the preface of a sender, for a receiver that takes sessions only. The errors are those of
+/// [`Purpose::of_preface`].
+pub fn check_preface(bytes: &[u8; LEN]) -> Result<(), Option<ClearRefusal>> {
+    match Purpose::of_preface(bytes)? {
+        Purpose::Session => Ok(()),
+        Purpose::Pairing => Err(Some(ClearRefusal::Purpose)),
+    }
 }
 
 /// Why a receiver does not begin TLS. It is only a hint, because anyone on the network path can forge it.
@@ -64,6 +101,8 @@ pub enum ClearRefusal {
     Busy,
     /// The receiver has no identity.
     NotProvisioned,
+    /// The device does not take attempts to pair at present.
+    PairingClosed,
     /// A reason that this version does not know.
     Other(u8),
 }
@@ -74,6 +113,7 @@ impl fmt::Display for ClearRefusal {
             Self::Purpose => "the receiver does not know the purpose of the connection",
             Self::Busy => "the receiver is busy with another transfer",
             Self::NotProvisioned => "the receiver has no identity",
+            Self::PairingClosed => "the device does not take attempts to pair at present",
             Self::Other(reason) => return write!(f, "the receiver refused for reason {reason}, which is unknown"),
         })
     }
@@ -88,6 +128,7 @@ impl ClearRefusal {
             Self::Purpose => 1,
             Self::Busy => 2,
             Self::NotProvisioned => 3,
+            Self::PairingClosed => 4,
             Self::Other(reason) => reason,
         };
         let [w, a, f, t] = MAGIC;
@@ -104,6 +145,7 @@ impl ClearRefusal {
             1 => Self::Purpose,
             2 => Self::Busy,
             3 => Self::NotProvisioned,
+            4 => Self::PairingClosed,
             other => Self::Other(other),
         })
     }
@@ -117,19 +159,25 @@ mod tests {
     fn preface_is_frozen() {
         assert_eq!(preface(), *b"WAFT\x01\0\0\0");
         assert_eq!(check_preface(&preface()), Ok(()));
+        assert_eq!(Purpose::Pairing.preface(), *b"WAFT\x02\0\0\0");
+        for purpose in [Purpose::Session, Purpose::Pairing] {
+            assert_eq!(Purpose::of_preface(&purpose.preface()), Ok(purpose));
+        }
     }
 
     #[test]
     fn unknown_purposes_are_refused() {
         for purpose in [0, 2, 7, 0xff] {
-            assert_eq!(check_preface(&[b'W', b'A', b'F', b'T', purpose, 0, 0, 0]), Err(Some(ClearRefusal::Purpose)));
+            let bytes = [b'W', b'A', b'F', b'T', purpose, 0, 0, 0];
+            assert_eq!(check_preface(&bytes), Err(Some(ClearRefusal::Purpose)));
+            assert_eq!(Purpose::of_preface(&bytes).is_ok(), purpose == 2);
         }
     }
 
     #[test]
     fn other_protocols_get_no_answer() {
         for bytes in [b"GET / HT", b"SSH-2.0-", b"\x16\x03\x01\x02\0\x01\0\x01", b"WAFT\x01\0\0\x01"] {
-            assert_eq!(check_preface(bytes), Err(None));
+            assert_eq!((check_preface(bytes), Purpose::of_preface(bytes)), (Err(None), Err(None)));
         }
     }
 
@@ -139,6 +187,7 @@ mod tests {
             (ClearRefusal::Purpose, b"WAFT\x01\x01\0\0"),
             (ClearRefusal::Busy, b"WAFT\x01\x02\0\0"),
             (ClearRefusal::NotProvisioned, b"WAFT\x01\x03\0\0"),
+            (ClearRefusal::PairingClosed, b"WAFT\x01\x04\0\0"),
             (ClearRefusal::Other(9), b"WAFT\x01\x09\0\0"),
         ] {
             assert_eq!(refusal.to_bytes(), *bytes);
