@@ -20,6 +20,7 @@ mod cipher;
 mod flash;
 pub mod identity;
 pub mod journal;
+pub mod pairing;
 pub mod replay;
 pub mod sealed;
 pub mod seed;

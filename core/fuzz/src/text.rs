@@ -1,6 +1,7 @@
 //! Target for paths, keys, codes and escaping. Whatever parses must be printed and parsed to the same value again.
 
 use waft_core::code::{AuthCode, TransferKey};
+use waft_core::pairing::PairingCode;
 use waft_core::path::{RelPath, escape};
 
 /// Parses the input as each of these types.
@@ -19,6 +20,11 @@ pub fn run(data: &[u8]) {
     }
     if let Ok(code) = AuthCode::parse(text) {
         assert!(code.matches(code.digits()));
+    }
+    if let Ok(code) = PairingCode::parse(text) {
+        let shown = code.display().to_string();
+        let again = PairingCode::parse(&shown).expect("a displayed code parses");
+        assert_eq!(again.display().to_string(), shown);
     }
     assert!(!escape(text).to_string().chars().any(char::is_control));
 }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use waft_fuzz::{archive, certificate, identity, journal, replay, sealed, seed, session, text, wire};
+use waft_fuzz::{archive, certificate, identity, journal, pairing, replay, sealed, seed, session, text, wire};
 
 /// Most edits by which an input differs from one of the corpus.
 const EDITS_MAX: usize = 8;
@@ -127,6 +127,11 @@ fn session_inputs() {
 #[test]
 fn replay_inputs() {
     run("replay", replay::run, 30_000);
+}
+
+#[test]
+fn pairing_inputs() {
+    run("pairing", pairing::run, 10_000);
 }
 
 #[test]
