@@ -44,75 +44,52 @@ impl Default for ManifestWriter {
     }
 }
 
-/// Reads a manifest and checks it. It takes about 4 KiB: a hasher, and a [`ManifestState`]. So avoid moving it.
+/// Reads a manifest and checks it. It takes about 4 KiB (a hasher, the last path and one entry), so avoid moving it.
 pub struct ManifestReader {
-    state: ManifestState,
-    hasher: Hasher,
-}
-
-impl ManifestReader {
-    /// A reader of a manifest of `length` bytes. If `length` is 0 or exceeds the limit, the first [`next`](Self::next)
-    /// returns the error.
-    pub fn new(length: u32) -> Self {
-        let mut state = ManifestState::new();
-        state.restart(length);
-        Self { state, hasher: Hasher::new() }
-    }
-
-    /// Consumes bytes from the front of `input` until an entry is complete, checks it and returns it. Returns `None`
-    /// when `input` is used up or the manifest is complete. Never consumes bytes after the manifest. After an error
-    /// every call returns that error.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Entry<'_>>, ArchiveError> {
-        self.state.next(&mut self.hasher, input)
-    }
-
-    /// Bytes of the manifest that have not been read.
-    pub fn remaining(&self) -> u32 {
-        self.state.remaining
-    }
-
-    /// Whether the whole manifest was read and is legal.
-    pub fn is_complete(&self) -> bool {
-        self.state.is_complete()
-    }
-
-    /// The summary of the manifest, if it is complete.
-    pub fn finish(&self) -> Result<Summary, ArchiveError> {
-        self.state.finish(&self.hasher)
-    }
-}
-
-/// The state of a [`ManifestReader`] without its hasher, for a caller that uses the hasher for something else before and
-/// afterwards. It takes about 2 KiB: the last path and one entry.
-pub struct ManifestState {
     rules: Rules,
+    hasher: Hasher,
     /// Bytes of the manifest that have not been read.
     remaining: u32,
     /// The entry that is being read or was returned last, with its length prefix.
     entry: [u8; ENTRY_PREFIX + ENTRY_MAX],
     /// Number of bytes in `entry`; 0 between entries.
     filled: usize,
-    /// The first error. Nothing is read after it.
+    /// The first error. The reader reads nothing after it.
     failed: Option<ArchiveError>,
 }
 
-impl ManifestState {
-    /// A state that must be [restarted](Self::restart) before anything is read.
-    pub const fn new() -> Self {
-        let entry = [0; ENTRY_PREFIX + ENTRY_MAX];
-        Self { rules: Rules::new(), remaining: 0, entry, filled: 0, failed: Some(ArchiveError::Misuse) }
+impl ManifestReader {
+    /// A reader of a manifest of `length` bytes. If `length` is 0 or exceeds the limit, the first [`next`](Self::next)
+    /// returns the error.
+    pub fn new(length: u32) -> Self {
+        Self {
+            rules: Rules::new(),
+            hasher: Hasher::new(),
+            remaining: length,
+            entry: [0; ENTRY_PREFIX + ENTRY_MAX],
+            filled: 0,
+            failed: length_error(length),
+        }
     }
 
-    /// Begins with a manifest of `length` bytes, in place. The hasher of the following calls has to be a new one, or
-    /// [reset](Hasher::reset).
+    /// Starts over, in place, with a manifest of `length` bytes.
     pub fn restart(&mut self, length: u32) {
         self.rules.restart();
+        self.hasher.reset();
         (self.remaining, self.filled) = (length, 0);
         self.failed = length_error(length);
     }
 
-    /// Does what [`ManifestReader::next`] does.
-    pub fn next(&mut self, hasher: &mut Hasher, input: &mut &[u8]) -> Result<Option<Entry<'_>>, ArchiveError> {
+    /// Lends its hasher to something else. After that, the reader must be restarted before it reads again.
+    pub fn hasher(&mut self) -> &mut Hasher {
+        self.failed = Some(ArchiveError::Misuse);
+        &mut self.hasher
+    }
+
+    /// Consumes bytes from the front of `input` until an entry is complete, checks it and returns it. Returns `None`
+    /// when `input` is used up or the manifest is complete. Never consumes bytes after the manifest. After an error
+    /// every call returns that error.
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Entry<'_>>, ArchiveError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -125,7 +102,7 @@ impl ManifestState {
         let entry = Entry::decode(&whole[ENTRY_PREFIX..]);
         match entry.and_then(|entry| self.rules.check_entry(&entry, length).map(|()| entry)) {
             Ok(entry) => {
-                hasher.update(whole);
+                self.hasher.update(whole);
                 self.filled = 0;
                 Ok(Some(entry))
             }
@@ -133,17 +110,22 @@ impl ManifestState {
         }
     }
 
-    /// Does what [`ManifestReader::is_complete`] does.
+    /// Bytes of the manifest that have not been read.
+    pub fn remaining(&self) -> u32 {
+        self.remaining
+    }
+
+    /// Whether the whole manifest was read and is legal.
     pub fn is_complete(&self) -> bool {
         self.failed.is_none() && self.remaining == 0
     }
 
-    /// Does what [`ManifestReader::finish`] does.
-    pub fn finish(&self, hasher: &Hasher) -> Result<Summary, ArchiveError> {
+    /// The summary of the manifest, if it is complete.
+    pub fn finish(&self) -> Result<Summary, ArchiveError> {
         match self.failed {
             Some(error) => Err(error),
             None if self.remaining > 0 => Err(ArchiveError::Truncated),
-            None => Ok(self.rules.summary(hasher.digest())),
+            None => Ok(self.rules.summary(self.hasher.digest())),
         }
     }
 
@@ -175,12 +157,6 @@ impl ManifestState {
         self.filled += taken.len();
         self.remaining -= taken.len() as u32;
         Ok(taken.len() == missing)
-    }
-}
-
-impl Default for ManifestState {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -218,18 +194,15 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_state_reads_a_new_manifest() {
+    fn a_restarted_reader_reads_a_new_manifest() {
         let (bytes, summary) = manifest(&[file("a", 1), file("b", 2)]);
-        let (mut state, mut hasher) = (ManifestState::new(), Hasher::new());
-        assert_eq!(state.next(&mut hasher, &mut &bytes[..]), Err(ArchiveError::Misuse));
-        state.restart(bytes.len() as u32);
-        assert!(state.next(&mut hasher, &mut &bytes[..10]).is_ok());
-        assert!(state.next(&mut hasher, &mut &[0xFF; 20][..]).is_err());
-        state.restart(bytes.len() as u32);
-        hasher.reset();
+        let mut reader = ManifestReader::new(bytes.len() as u32);
+        assert!(reader.next(&mut &bytes[..10]).is_ok());
+        assert!(reader.next(&mut &[0xFF; 20][..]).is_err());
+        reader.restart(bytes.len() as u32);
         let mut input = &bytes[..];
-        while state.next(&mut hasher, &mut input).unwrap().is_some() {}
-        assert_eq!(state.finish(&hasher), Ok(summary));
+        while reader.next(&mut input).unwrap().is_some() {}
+        assert_eq!(reader.finish(), Ok(summary));
     }
 
     #[test]

@@ -18,5 +18,5 @@ mod shape;
 pub use content::{Content, ContentHasher, ContentReader};
 pub use entry::{ENTRY_PREFIX, Entry, KIND_MAX, Kind, MODE_MAX, Modified};
 pub use error::ArchiveError;
-pub use manifest::{ManifestReader, ManifestState, ManifestWriter};
+pub use manifest::{ManifestReader, ManifestWriter};
 pub use shape::{DIGEST, Shape, Summary};

@@ -134,6 +134,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
         let (slots, clock, events) = (*slots, &*clock, *events);
         let (state, address) = (OperatorState::new(), Cell::new(None));
         let Memory { tls, frame, plain, collected, transfer } = &mut **memory;
+        transfer.get_mut().prepare();
         let mounted = own_frame(pin!(slots.mount(collected))).await;
         if mounted.is_ok()
             && let Some(events) = events

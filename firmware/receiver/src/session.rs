@@ -42,7 +42,7 @@ type Store<'s, B, V> =
 /// The memory of transfers. A session locks it as long as it uses the slots. In between, the operator can borrow it.
 pub(crate) type TransferMemory = Mutex<NoopRawMutex, Transfer>;
 
-/// The buffers of a receiver, about 18 KiB.
+/// The buffers of a receiver, about 19 KiB.
 pub struct Memory {
     pub(crate) tls: tls::Buffers,
     pub(crate) frame: [u8; buffer_len(CHUNK)],

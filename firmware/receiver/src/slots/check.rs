@@ -51,7 +51,7 @@ pub(super) async fn digest<M: RawMutex, F: NorFlash>(
     memory: &mut Transfer,
     buffer: &mut [u8],
 ) -> Result<Digest, Fault> {
-    let hasher = memory.hasher();
+    let [hasher, _] = memory.hashers();
     hasher.reset();
     let mut pieces = Pieces::new(slot, 0, end, buffer);
     while let Some(piece) = pieces.next(area).await? {
@@ -80,14 +80,13 @@ async fn manifest<M: RawMutex, F: NorFlash>(
     memory: &mut Transfer,
     buffer: &mut [u8],
 ) -> Result<Summary, StoreError> {
-    let mut reader = memory.manifest();
+    let reader = memory.manifest();
     reader.restart(sizes.manifest);
-    let mut summary = None;
     let mut pieces = Pieces::new(slot, 0, sizes.manifest, buffer);
-    while let Some(piece) = pieces.next(area).await? {
-        summary = reader.read(piece).map_err(StoreError::Archive)?;
+    while let Some(mut piece) = pieces.next(area).await? {
+        while reader.next(&mut piece).map_err(StoreError::Archive)?.is_some() {}
     }
-    let summary = summary.ok_or(StoreError::Archive(ArchiveError::Truncated))?;
+    let summary = reader.finish().map_err(StoreError::Archive)?;
     summary.check(&sizes.shape()).map_err(StoreError::Archive)?;
     Ok(summary)
 }

@@ -3,15 +3,15 @@
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
-use waft_core::archive::{ArchiveError, Summary};
+use waft_core::archive::{ArchiveError, ManifestReader, Summary};
 use waft_core::digest::Digest;
 use waft_core::session::{Held, Offered, StoreError};
 
 use super::area::{Area, Slot};
-use super::check::{self, Pieces};
+use super::check::Pieces;
 use super::journal::Journal;
 use super::record::{Begun, CELL, Record, Sizes};
-use super::transfer::{Manifest, Transfer};
+use super::transfer::Transfer;
 
 /// A transfer into a slot. It borrows its manifest reader, which takes 4 KiB and is restarted for each transfer.
 pub(super) struct Stage {
@@ -38,9 +38,8 @@ impl Stage {
         Self { offered, sizes, slot, summary: None, position, flushed, durable, announced }
     }
 
-    /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to resume after them: the manifest, then
-    /// all of them for their digest. Returns `None` if they are unreadable or not the beginning of the offered archive,
-    /// with the whole manifest. Then the stage must not be used further.
+    /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to resume after them. Returns `None`
+    /// if they are unreadable or not the beginning of the offered archive. Then the stage must not be used further.
     pub(super) async fn resume<M: RawMutex, F: NorFlash>(
         &mut self,
         area: &Area<'_, M, F>,
@@ -52,16 +51,20 @@ impl Stage {
         if !durable.is_multiple_of(area.layout().block()) {
             return None;
         }
-        let mut pieces = Pieces::new(self.slot, 0, durable.min(self.sizes.manifest), buffer);
+        let (manifest, hasher) = memory.manifest_and_hasher();
+        hasher.reset();
+        let mut pieces = Pieces::new(self.slot, 0, durable, buffer);
         while let Some(piece) = pieces.next(area).await.ok()? {
-            self.read_manifest(memory.manifest(), piece).ok()?;
+            hasher.update(piece);
+            let known = self.summary.is_some();
+            self.read_manifest(manifest, piece).ok()?;
+            if !known && self.summary.is_some_and(|summary| !is_it(&summary.digest)) {
+                return None;
+            }
         }
-        if !is_it(&self.summary?.digest) {
-            return None;
-        }
-        let digest = check::digest(area, self.slot, durable, memory, buffer).await.ok()?;
+        self.summary?;
         (self.position, self.flushed, self.durable) = (durable, durable, durable);
-        Some(Held { offset: durable.into(), digest })
+        Some(Held { offset: durable.into(), digest: hasher.digest() })
     }
 
     pub(super) fn durable(&self) -> u32 {
@@ -78,7 +81,7 @@ impl Stage {
         &mut self,
         area: &Area<'_, M, F>,
         journal: &mut Journal,
-        manifest: Manifest<'_>,
+        manifest: &mut ManifestReader,
         mut bytes: &[u8],
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
@@ -124,11 +127,14 @@ impl Stage {
     }
 
     /// Checks the part of `bytes` that belongs to the manifest.
-    fn read_manifest(&mut self, mut manifest: Manifest<'_>, bytes: &[u8]) -> Result<(), ArchiveError> {
+    fn read_manifest(&mut self, manifest: &mut ManifestReader, bytes: &[u8]) -> Result<(), ArchiveError> {
         if self.summary.is_some() {
             return Ok(());
         }
-        if let Some(summary) = manifest.read(bytes)? {
+        let mut input = bytes;
+        while manifest.next(&mut input)?.is_some() {}
+        if manifest.is_complete() {
+            let summary = manifest.finish()?;
             summary.check(&self.sizes.shape())?;
             self.summary = Some(summary);
         }
