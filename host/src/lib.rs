@@ -6,6 +6,7 @@
 //!
 //! - [`Sender`] sends a [`folder`] to a [`Destination`](send::Destination), and tries again when a connection breaks.
 //! - [`Receiver`] accepts authenticated senders on a TCP listener, and receives into a [`store`].
+//! - [`pair`] gives two devices each other's certificate by a short code, before the first transfer.
 //! - Each asks its user, or the program that embeds it, through an operator: [`send::Operator`], [`receive::Operator`].
 //!
 //! Both need an [`identity`], which peers know by its certificate, and a [`trust`], which says what each peer may do. A
@@ -130,6 +131,7 @@ pub mod home;
 pub mod identity;
 pub mod name;
 pub mod net;
+pub mod pair;
 mod platform;
 pub mod preface;
 pub mod provision;

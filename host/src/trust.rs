@@ -105,6 +105,18 @@ impl Trust {
         self.push(peer)
     }
 
+    /// Adds a peer, or gives a peer that is trusted already what it may do and its address; that one keeps its name.
+    /// Returns the peer as it is trusted now.
+    pub fn add_or_update(&mut self, peer: Peer, own: &Certificate) -> Result<Peer, TrustError> {
+        let Some(known) = self.peers.iter_mut().find(|known| known.certificate == peer.certificate) else {
+            self.add(peer.clone(), own)?;
+            return Ok(peer);
+        };
+        (known.sends, known.receives) = (peer.sends, peer.receives);
+        known.at = peer.at.or(known.at.take());
+        Ok(known.clone())
+    }
+
     /// Removes a peer and returns it.
     pub fn remove(&mut self, name: &str) -> Result<Peer, TrustError> {
         let unknown = || TrustError::Unknown { name: name.to_owned() };

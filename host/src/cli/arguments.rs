@@ -71,6 +71,8 @@ pub(crate) enum Command {
     /// Manage the machines that this one trusts
     #[command(subcommand)]
     Trust(Trust),
+    /// Pair with another machine by a short code, so that both trust each other
+    Pair(Pair),
     /// Wait for a folder and receive it
     Receive(Receive),
     /// Send a folder
@@ -148,6 +150,26 @@ pub(crate) struct TrustAdd {
     /// Address where it listens [default port: 12346]
     #[arg(long, value_name = "HOST[:PORT]")]
     pub at: Option<String>,
+    /// It may only send to this machine
+    #[arg(long, conflicts_with = "receives")]
+    pub sends: bool,
+    /// It may only receive from this machine
+    #[arg(long)]
+    pub receives: bool,
+}
+
+/// `waft pair`.
+// The brackets are those of the usage text.
+#[allow(rustdoc::broken_intra_doc_links)]
+#[derive(Args, Debug)]
+#[command(after_help = PAIR_HELP)]
+pub(crate) struct Pair {
+    /// Name for the other machine on this one; and where it listens, if it is the one that shows the code
+    #[arg(value_name = "NAME[@HOST[:PORT]]")]
+    pub other: String,
+    /// Address to listen on, without @HOST [default: port 12346 of every address, IPv4 and IPv6]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
     /// It may only send to this machine
     #[arg(long, conflicts_with = "receives")]
     pub sends: bool,
@@ -340,7 +362,7 @@ Exit codes:
     2  wrong usage
    10  the receiver cannot be reached, or the port cannot be listened on
    11  identity, trust or TLS
-   12  the 4-digit code
+   12  the code
    13  the key
    14  storage or file system, here or there
    15  refused by the receiver's policy or limits
@@ -352,11 +374,21 @@ Exit codes:
 Environment:
   WAFT_HOME             folder with identity and trust
   WAFT_AUTH_CODE        the code, for send
+  WAFT_PAIRING_CODE     the code, for pair
   WAFT_KEY              the key, for receive and open
   WAFT_WIFI_PASSPHRASE  the passphrase, for provision
   NO_COLOR              no colours
 
 Where standard input is not a terminal, each question is answered by a line of it; but `waft id --renew` needs --yes there.";
+
+const PAIR_HELP: &str = "\
+One machine shows a code, for 5 minutes; the user of the other types it there, once:
+
+  waft pair bert            on anna: shows the code, and trusts the other machine as bert
+  waft pair anna@ADDRESS    on bert: asks for the code, and trusts the other machine as anna
+
+A wrong code is noticed on both sides, and a new one is shown. Without --sends and --receives, each may send to the other; each \
+machine decides for itself. The code comes from a prompt, from WAFT_PAIRING_CODE or from a line of standard input.";
 
 const RECEIVE_HELP: &str = "\
 With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \

@@ -8,6 +8,7 @@ mod demo;
 mod id;
 mod interrupt;
 mod open;
+mod pair;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod platform;
@@ -104,6 +105,7 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
     match command {
         Command::Id(args) => id::run(args, ui),
         Command::Trust(args) => trust::run(args, ui),
+        Command::Pair(args) => wait_for(pair::run(args, ui)),
         Command::Receive(args) => wait_for(receive::run(args, ui)),
         Command::Send(args) => wait_for(send::run(args, ui)),
         Command::Seal(args) => wait_for(seal::run(args, ui)),

@@ -239,7 +239,7 @@ pub(super) fn print_banner(banner: &Banner<'_>, code: Option<&AuthCode>, ui: &Ui
 }
 
 /// Prints the addresses of the receiver, and returns them.
-fn print_addresses(local: SocketAddr, ui: &Ui) -> Vec<String> {
+pub(super) fn print_addresses(local: SocketAddr, ui: &Ui) -> Vec<String> {
     let addresses = reachable_at(local);
     let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     if shown.is_empty() {

@@ -78,13 +78,15 @@ fn line(peer: &Peer) -> String {
     format!("{:<16} {}  {}{at}", peer.name.as_str(), peer.certificate.fingerprint(), directions(peer))
 }
 
-fn print_peer(peer: &Peer, ui: &Ui) {
+/// Reports a trusted peer to a script.
+pub(super) fn print_peer(peer: &Peer, ui: &Ui) {
     let (name, sends, receives) = (peer.name.as_str(), peer.sends, peer.receives);
     let fingerprint = peer.certificate.fingerprint().to_string();
     ui.event(&Event::Trusted { name, fingerprint, sends, receives, address: peer.address().map(ToString::to_string) });
 }
 
-fn directions(peer: &Peer) -> &'static str {
+/// What a peer may do, in words.
+pub(super) fn directions(peer: &Peer) -> &'static str {
     match (peer.sends, peer.receives) {
         (true, true) => "sends and receives",
         (true, false) => "sends",

@@ -30,6 +30,7 @@ mod hostile_senders;
 mod identities;
 mod interrupted;
 mod needs;
+mod pairing;
 mod peers;
 mod preload;
 mod provision;

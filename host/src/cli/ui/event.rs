@@ -86,7 +86,7 @@ pub(crate) enum Event<'a> {
         address: Option<&'a str>,
         /// All addresses of the receiver.
         addresses: &'a [String],
-        /// The code, if senders are asked for one.
+        /// The code, if senders are asked for one, or the pairing code.
         code: Option<&'a str>,
     },
     /// A line of a simulated board's console.
@@ -96,7 +96,7 @@ pub(crate) enum Event<'a> {
     },
     /// The receiver has a new code.
     Code {
-        /// The four digits.
+        /// The four digits; the digits of a pairing code in groups of three.
         code: &'a str,
     },
     /// The key of a sealed file, or the sender's key for this run. A sender prints it once, when a receiver asks its
@@ -107,7 +107,7 @@ pub(crate) enum Event<'a> {
     },
     /// A question waits for a line of standard input.
     Asked {
-        /// The input: `code`, `key`, `folder`, `receiver`, `passphrase` or `renewal`.
+        /// The input: `code`, `pairing-code`, `key`, `folder`, `receiver`, `passphrase` or `renewal`.
         what: &'static str,
     },
     /// The two sides have authenticated each other.

@@ -28,7 +28,7 @@ const FORMS_MAX: usize = 20;
 /// The short question, for use after the full one was shown.
 fn again(question: Question) -> &'static str {
     match question {
-        Question::Code => "Code:",
+        Question::Code | Question::PairingCode => "Code:",
         Question::Key => "Key:",
         Question::Folder => "Folder:",
         Question::Receiver => "To:",

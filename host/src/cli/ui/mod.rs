@@ -27,7 +27,7 @@ use crate::error::{Class, Error};
 
 pub(crate) use event::Event;
 pub(crate) use input::Reader;
-pub(crate) use question::{AskError, Question, code_form, key_form, new_key, show_code, show_key};
+pub(crate) use question::{AskError, Question, code_form, key_form, new_key, pairing_code_form, show_code, show_key};
 pub(crate) use text::secret;
 
 /// The user interface, shared by all parts of a command.

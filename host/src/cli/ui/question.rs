@@ -5,6 +5,7 @@ use std::fmt;
 
 use rand_core::OsRng;
 use waft_core::code::{AuthCode, TransferKey};
+use waft_core::pairing::PairingCode;
 use zeroize::Zeroizing;
 
 use crate::cli::ui::text::from_utf8_lossy;
@@ -16,6 +17,8 @@ use crate::error::{Class, Error};
 pub(crate) enum Question {
     /// The 4-digit code.
     Code,
+    /// The code that another machine shows for pairing.
+    PairingCode,
     /// The transfer key.
     Key,
     /// A folder to send.
@@ -33,6 +36,7 @@ impl Question {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Code => "code",
+            Self::PairingCode => "pairing-code",
             Self::Key => "key",
             Self::Folder => "folder",
             Self::Receiver => "receiver",
@@ -46,6 +50,7 @@ impl Question {
     pub(crate) fn in_environment(self) -> Option<Zeroizing<String>> {
         let name = match self {
             Self::Code => "WAFT_AUTH_CODE",
+            Self::PairingCode => "WAFT_PAIRING_CODE",
             Self::Key => "WAFT_KEY",
             Self::Passphrase => "WAFT_WIFI_PASSPHRASE",
             Self::Folder | Self::Receiver | Self::Renewal => return None,
@@ -73,6 +78,11 @@ impl From<AskError> for Error {
                 format!("That is not a code: {why}."),
                 "A code is the four digits that the receiver shows.",
             ),
+            AskError::Malformed(Question::PairingCode, why) => Self::new(
+                Class::Code,
+                format!("That is not a pairing code: {why}."),
+                "A pairing code is the six or more digits that the other machine shows.",
+            ),
             AskError::Malformed(Question::Key, why) => Self::new(
                 Class::Key,
                 format!("That is not a key: {why}."),
@@ -85,13 +95,16 @@ impl From<AskError> for Error {
 
 fn no_answer(question: Question) -> Error {
     let class = match question {
-        Question::Code => Class::Code,
+        Question::Code | Question::PairingCode => Class::Code,
         Question::Key => Class::Key,
         Question::Folder | Question::Receiver | Question::Passphrase | Question::Renewal => Class::Usage,
     };
     let advice = match question {
         Question::Code => {
             "Run it on a terminal, write the code as a line to its standard input, or set WAFT_AUTH_CODE."
+        }
+        Question::PairingCode => {
+            "Run it on a terminal, write the code as a line to its standard input, or set WAFT_PAIRING_CODE."
         }
         Question::Key => {
             "Run it on a terminal, write the key as a line to its standard input, or set WAFT_KEY. `waft receive --no-key` \
@@ -126,6 +139,11 @@ pub(crate) fn new_key() -> Box<TransferKey> {
 /// Parses a code. The error text says what is wrong with the format.
 pub(crate) fn code_form(text: &str) -> Result<AuthCode, String> {
     AuthCode::parse(text.trim()).map_err(|_| "it does not have just four digits".into())
+}
+
+/// Parses a pairing code. The error text says what is wrong with the format.
+pub(crate) fn pairing_code_form(text: &str) -> Result<PairingCode, String> {
+    PairingCode::parse(text).map_err(|error| error.to_string())
 }
 
 /// Shows a key in groups; under `--verbose` also in words of a spelling alphabet.

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
+use waft_core::limits::PAIRING_DIGITS_MAX;
 use waft_core::path::escape;
 use zeroize::Zeroizing;
 
@@ -74,7 +75,7 @@ impl Line {
         match (self.question, shows_secrets) {
             (Question::Key, true) => secret(Grouped(&text)),
             (Question::Key, false) => secret(Grouped(&stars.to_string())),
-            (Question::Passphrase, _) | (Question::Code, false) => secret(stars),
+            (Question::Passphrase, _) | (Question::Code | Question::PairingCode, false) => secret(stars),
             _ => secret(escape(&text)),
         }
     }
@@ -109,6 +110,11 @@ impl Line {
             Question::Key => self.push(byte.to_ascii_uppercase()),
             Question::Code if !byte.is_ascii_digit() => Typed::Not("a code has digits only"),
             Question::Code if self.text.len() == 4 => Typed::Not("a code has 4 digits"),
+            Question::PairingCode if byte == b'-' || byte == b' ' => Typed::Open,
+            Question::PairingCode if !byte.is_ascii_digit() => Typed::Not("a code has digits only"),
+            Question::PairingCode if self.text.len() == PAIRING_DIGITS_MAX => {
+                Typed::Not("a code has at most 12 digits")
+            }
             _ if self.text.len() == TEXT_MAX => Typed::Not("that is too long"),
             _ => self.push(byte),
         }
