@@ -11,7 +11,7 @@ use crate::drivers::ethernet::Ethernet;
 use crate::drivers::executor::Measured;
 use crate::drivers::nor::Nor;
 use crate::drivers::semihosting::HostRandom;
-use crate::drivers::{failure, guard, log, memory, timer, watchdog};
+use crate::drivers::{failure, log, machine, memory, timer, watchdog};
 
 /// Bytes of a receive buffer, which is the TCP window: one record of TLS.
 pub const RX_SIZE: usize = 4 << 10;
@@ -40,7 +40,7 @@ pub type Started = boot::Started<&'static mut Ethernet, Nor, Measured>;
 /// Starts the devices that everything else needs. If the firmware failed before this start, prints the failure at the
 /// console. Call it once, before any task runs.
 pub fn start() -> Retained {
-    guard::start();
+    machine::guard_stack();
     failure::start();
     watchdog::start();
     log::start();

@@ -1,4 +1,5 @@
-//! The board mps2-an386 of QEMU: its [`drivers`], and its `board`, which starts them and the receiver of `waft_board`.
+//! The boards mps2-an386 and mps2-an505 of QEMU: their [`drivers`], and `board`, which starts them and the receiver of
+//! `waft_board`.
 //!
 //! An application calls `board::start`, then `board::boot` in a task, and spawns the tasks that `tasks!` defines: `main.rs`.
 //! Another package can do the same with a memory map of its own: `firmware/examples/outside`.

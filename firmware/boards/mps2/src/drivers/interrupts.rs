@@ -3,15 +3,17 @@
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
 
+use super::machine;
+
 /// An interrupt that has a handler in this firmware.
 #[derive(Clone, Copy)]
 #[repr(u16)]
 pub(crate) enum Interrupt {
-    Uart0Received = 0,
-    Uart0Sent = 1,
-    Timer0 = 8,
-    Timer1 = 9,
-    Ethernet = 13,
+    Uart0Received = machine::UART0_RECEIVED,
+    Uart0Sent = machine::UART0_SENT,
+    Timer0 = machine::TIMER0_WRAPPED,
+    Timer1 = machine::TIMER1_EXPIRED,
+    Ethernet = machine::ETHERNET,
 }
 
 impl Interrupt {
@@ -29,7 +31,8 @@ unsafe impl InterruptNumber for Interrupt {
     }
 }
 
-const COUNT: usize = 32;
+/// Entries of the table. Interrupts with higher numbers stay disabled.
+const COUNT: usize = machine::ETHERNET as usize + 1;
 
 type Handler = unsafe extern "C" fn();
 

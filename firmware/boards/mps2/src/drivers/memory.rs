@@ -9,10 +9,11 @@ use waft_board::boot;
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::slots::File;
 
+use super::machine;
 use super::nor::Nor;
 
 /// The 16 MiB of PSRAM that serve as this board's flash.
-const PSRAM: (*mut u8, usize) = (0x2100_0000 as *mut u8, 16 << 20);
+const PSRAM: (*mut u8, usize) = (machine::FLASH as *mut u8, 16 << 20);
 
 /// The flash. Call it once.
 pub(crate) fn flash() -> Nor {

@@ -1,26 +1,26 @@
-//! The addresses of the devices, and access to their registers.
-//!
-//! Addresses: Arm DAI 0386 (application note AN386), section 3; QEMU's `hw/arm/mps2.c` follows it.
+//! The devices, and access to their registers.
+
+use super::machine;
 
 /// A device's registers, 32 bits each.
 #[derive(Clone, Copy)]
 pub(crate) struct Registers(usize);
 
-// SAFETY: on this board there is a device at this address, and none of its registers changes memory.
-pub(crate) const TIMER0: Registers = unsafe { Registers::at(0x4000_0000) };
+// SAFETY: on each machine there is a device at this address, and none of its registers changes memory.
+pub(crate) const TIMER0: Registers = unsafe { Registers::at(machine::TIMER0) };
 // SAFETY: as above.
-pub(crate) const TIMER1: Registers = unsafe { Registers::at(0x4000_1000) };
+pub(crate) const TIMER1: Registers = unsafe { Registers::at(machine::TIMER1) };
 // SAFETY: as above.
-pub(crate) const UART0: Registers = unsafe { Registers::at(0x4000_4000) };
+pub(crate) const UART0: Registers = unsafe { Registers::at(machine::UART0) };
 // SAFETY: as above.
-pub(crate) const UART1: Registers = unsafe { Registers::at(0x4000_5000) };
+pub(crate) const UART1: Registers = unsafe { Registers::at(machine::UART1) };
 // SAFETY: as above.
-pub(crate) const WATCHDOG: Registers = unsafe { Registers::at(0x4000_8000) };
+pub(crate) const WATCHDOG: Registers = unsafe { Registers::at(machine::WATCHDOG) };
 // SAFETY: as above.
-pub(crate) const LAN9118: Registers = unsafe { Registers::at(0x4020_0000) };
+pub(crate) const LAN9118: Registers = unsafe { Registers::at(machine::LAN9118) };
 
 /// The clock of the devices, in ticks of a timer per microsecond.
-pub(crate) const TICKS_A_MICROSECOND: u32 = 25;
+pub(crate) const TICKS_A_MICROSECOND: u32 = machine::CLOCK_MHZ;
 
 impl Registers {
     /// # Safety

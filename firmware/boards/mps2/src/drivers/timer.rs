@@ -1,6 +1,6 @@
 //! The time driver for Embassy: TIMER0 counts continuously, and TIMER1 raises an interrupt at the next deadline.
 //!
-//! Both are CMSDK APB timers, 32 bits, counting down at 25 MHz. Arm DDI 0479, section 4.1.
+//! Both are CMSDK APB timers, 32 bits, counting down at the clock of the devices. Arm DDI 0479, section 4.1.
 
 use core::cell::{Cell, RefCell};
 use core::task::Waker;

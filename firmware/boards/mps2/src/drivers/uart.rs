@@ -1,6 +1,6 @@
 //! The driver of a CMSDK APB UART, which buffers one byte in each direction. Arm DDI 0479, section 4.3.
 
-use super::registers::Registers;
+use super::registers::{Registers, TICKS_A_MICROSECOND};
 
 const DATA: usize = 0x0;
 const STATE: usize = 0x4;
@@ -16,8 +16,8 @@ const RECEIVE: u32 = 1 << 1;
 const SENT: u32 = 1 << 2;
 const RECEIVED: u32 = 1 << 3;
 
-/// The divider for 115,200 baud at 25 MHz. The emulator ignores the rate but requires a divider of at least 16.
-const BAUD: u32 = 217;
+/// The divider for 115,200 baud. The emulator ignores the rate but requires a divider of at least 16.
+const BAUD: u32 = (TICKS_A_MICROSECOND * 1_000_000 + 57_600) / 115_200;
 
 /// How many times a full transmitter is polled before a byte is dropped. This is long enough for the slowest line, and
 /// ends the wait if the other side reads nothing.
