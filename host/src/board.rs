@@ -43,6 +43,8 @@ pub struct Board {
     pub profile: String,
     /// Whether the board has Wi-Fi.
     pub wifi: bool,
+    /// The machine of QEMU that emulates the board, if there is one.
+    pub machine: Option<String>,
     /// The address range of the identity image, as the flashing tool sees it.
     pub identity: Span,
     /// The flash areas for the receiver's state.
@@ -74,8 +76,20 @@ pub struct Storage {
 
 impl Board {
     fn new(description: Description, folder: Option<PathBuf>) -> Self {
-        let Description { name, title, package, target, features, profile, wifi, memory: _, identity, storage, flash } =
-            description;
+        let Description {
+            name,
+            title,
+            package,
+            target,
+            features,
+            profile,
+            wifi,
+            machine,
+            memory: _,
+            identity,
+            storage,
+            flash,
+        } = description;
         let span = |description::Span { at, size }| Span { at, size };
         let description::Storage { at, seeds, slots } = storage;
         Self {
@@ -87,6 +101,7 @@ impl Board {
             features,
             profile,
             wifi,
+            machine,
             identity: span(identity),
             storage: Storage { at, seeds, slots: span(slots) },
             commands: flash.commands,
@@ -234,6 +249,7 @@ mod tests {
             features: features.iter().map(|&feature| feature.into()).collect(),
             profile: "firmware".into(),
             wifi: false,
+            machine: None,
             identity: Span { at: 0x081F_E000, size: 8192 },
             storage: Storage { at: 0x0800_0000, seeds: [8192, 16384], slots: Span { at: 24576, size: 65536 } },
             commands: commands.map(str::to_owned).to_vec(),
@@ -291,6 +307,11 @@ mod tests {
         assert_eq!(with("dev").unwrap().firmware(), "target/thumbv7em-none-eabihf/debug/waft-mps2");
         let problem = with("a b").unwrap_err().to_string();
         assert!(problem.contains("kitchen.toml does not describe a board: profile = \"a b\""), "{problem}");
+        let emulated = |machine: &str| find(&GOOD.replacen("[memory]", &format!("machine = {machine:?}\n[memory]"), 1));
+        assert_eq!(emulated("mps2-an385").unwrap().machine.as_deref(), Some("mps2-an385"));
+        // A comma would begin another option of QEMU's.
+        let problem = emulated("mps2-an385,dumpdtb=x").unwrap_err().to_string();
+        assert!(problem.contains("machine = \"mps2-an385,dumpdtb=x\""), "{problem}");
         let problem = find(&GOOD.replacen("title", "titel", 1)).unwrap_err().to_string();
         assert!(problem.contains("line 3: unknown field `titel`"), "{problem}");
         std::fs::write(&path, [0xFF]).unwrap();

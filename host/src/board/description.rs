@@ -27,6 +27,8 @@ pub(crate) struct Description {
     /// `false` if it is not given.
     #[serde(default)]
     pub(crate) wifi: bool,
+    /// The machine of QEMU that emulates the board, if there is one.
+    pub(crate) machine: Option<String>,
     pub(crate) memory: BTreeMap<String, Span>,
     pub(crate) identity: Span,
     pub(crate) storage: Storage,
@@ -66,8 +68,9 @@ impl Description {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Self { name, package, target, profile, .. } = self;
-        for (what, text) in [("name", name), ("package", package), ("target", target), ("profile", profile)] {
+        let Self { name, package, target, profile, machine, .. } = self;
+        let words = [("name", name), ("package", package), ("target", target), ("profile", profile)];
+        for (what, text) in words.into_iter().chain(machine.iter().map(|machine| ("machine", machine))) {
             is_word(text).then_some(()).ok_or(format!("{what} = {text:?}: letters, digits, '.', '_' and '-' only"))?;
         }
         if let Some(feature) = self.features.iter().find(|feature| !is_word(feature)) {

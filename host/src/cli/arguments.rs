@@ -335,7 +335,7 @@ pub(crate) struct Simulate {
     /// Address to listen on
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12346")]
     pub listen: String,
-    /// Run the firmware of the emulated board under QEMU
+    /// Run its firmware under QEMU, if that emulates the board
     #[arg(long)]
     pub qemu: bool,
     /// Its program [default: built from the board's project, or the source in which the command runs]

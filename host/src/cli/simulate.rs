@@ -100,7 +100,7 @@ async fn firmware(
     if at.is_ipv6() {
         return Err(ipv4_only());
     }
-    qemu::check(board)?;
+    qemu::machine(board)?;
     if qemu::program().is_none() {
         return Err(qemu::no_qemu());
     }

@@ -28,7 +28,7 @@ use waft_receiver::identity::Address;
 
 use super::Screen;
 use crate::address::PORT;
-use crate::board::Board;
+use crate::board::{BOARDS, Board};
 use crate::cli::platform::{self, ByteByByte};
 use crate::cli::ui::{Reader, Ui};
 use crate::error::{Class, Error, shown};
@@ -37,10 +37,6 @@ use crate::simulation::state::State;
 
 /// The emulator's program.
 pub(crate) const PROGRAM: &str = "qemu-system-arm";
-/// The machine that it emulates.
-const MACHINE: &str = "mps2-an386,memory-backend=nor";
-/// The target of the programs that this machine runs.
-const TARGET: &str = "thumbv7em-none-eabihf";
 /// The text that the console prints once the board's network is up and it accepts connections.
 const LISTENING: &[u8] = b"Listening at ";
 /// Time that QEMU may take to end.
@@ -53,16 +49,16 @@ pub(crate) fn program() -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| path.is_file())
 }
 
-/// Checks that this machine can run the board's firmware.
-pub(crate) fn check(board: &Board) -> Result<(), Error> {
-    if board.target == TARGET {
-        return Ok(());
-    }
-    let Board { name, target, .. } = board;
-    Err(Error::usage(format!(
-        "the emulator runs programs for {TARGET}, but those of {name} are for {target}: leave --qemu out, or name another \
-         board"
-    )))
+/// The machine of the emulator that runs the board's firmware.
+pub(crate) fn machine(board: &Board) -> Result<&str, Error> {
+    board.machine.as_deref().ok_or_else(|| {
+        let emulated = BOARDS.iter().filter(|board| board.machine.is_some()).map(|board| board.name.as_str());
+        Error::usage(format!(
+            "QEMU does not emulate the board {}: leave --qemu out, or name a board that it emulates: {}",
+            board.name,
+            emulated.collect::<Vec<_>>().join(", ")
+        ))
+    })
 }
 
 /// A port of this machine that is forwarded to a port of the board.
@@ -190,7 +186,7 @@ fn arguments(
     let address = state.parse_identity()?.map_or(Address::Dhcp, |identity| identity.network.address);
     let arguments = [
         "-M",
-        MACHINE,
+        &format!("{},memory-backend=nor", machine(board)?),
         "-object",
         &format!("memory-backend-file,id=nor,size={SIZE},mem-path={flash},share=on"),
         "-device",
@@ -292,10 +288,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_board_with_another_core_is_not_emulated() {
-        assert!(check(Board::named("mps2").unwrap()).is_ok());
-        let error = check(Board::named("nucleo-h563zi").unwrap()).unwrap_err();
-        assert!(error.to_string().contains("those of nucleo-h563zi are for thumbv8m"), "{error}");
+    fn a_board_without_a_machine_is_not_emulated() {
+        let machine = |name| machine(Board::named(name).unwrap());
+        assert_eq!(machine("mps2").unwrap(), "mps2-an386");
+        assert_eq!(machine("mps2-an505").unwrap(), "mps2-an505");
+        let error = machine("nucleo-h563zi").unwrap_err().to_string();
+        assert!(error.contains("not emulate the board nucleo-h563zi") && error.contains("mps2, mps2-an505"), "{error}");
     }
 
     #[test]
@@ -331,11 +329,12 @@ mod tests {
     #[test]
     fn a_comma_in_a_path_does_not_end_an_option() {
         let folder = tempfile::tempdir().unwrap();
-        let board = &crate::board::BOARDS[0];
+        let board = Board::named("mps2-an505").unwrap();
         let state = State::open(&folder.path().join("a,b"), &board.storage).unwrap();
         state.flash_identity(b"none").unwrap();
         let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
         let arguments = arguments(board, Path::new("/x,y.elf"), &state, at, &[]).unwrap();
+        assert!(arguments.iter().any(|word| word == "mps2-an505,memory-backend=nor"), "{arguments:?}");
         let state = Path::new("a,,b");
         let names = |file| state.join(file).to_str().unwrap().to_owned();
         assert!(arguments.iter().any(|word| word.contains(&names("flash.bin,share=on"))), "{arguments:?}");
