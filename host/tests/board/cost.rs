@@ -1,4 +1,4 @@
-//! Counts what a transfer costs the emulated board, in instructions, and compares it with the figures in `cost.txt`.
+//! Counts what a transfer costs an emulated board, in instructions, and compares it with the figures in `cost/BOARD.txt`.
 //!
 //! QEMU runs the same firmware as in the other tests, with a plugin that counts the executed instructions by address
 //! (`count.c`). The symbols of the firmware assign the addresses to stages. Two transfers, of 64 KiB and of 1 MiB, give
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
+
+use waft::board::Board;
 
 use super::site::{Kind, Site, noise, write};
 
@@ -39,11 +41,14 @@ const STAGES: &[(&str, &[&str])] = &[
     ("everything else", &[""]),
 ];
 
+/// A bit of addresses that the plugin leaves out.
+const SECURE: usize = 1 << 28;
+
 /// Figures by name.
 type Figures = BTreeMap<String, f64>;
 
 pub(super) fn what_a_byte_costs(kind: &Kind) {
-    let Kind::Emulated(firmware) = kind else { panic!("only the emulated board counts") };
+    let Kind::Emulated(board, firmware) = kind else { panic!("only emulated boards count") };
     let symbols = Symbols::of(firmware);
     let text = source_text();
     let mut figures = Figures::new();
@@ -61,12 +66,12 @@ pub(super) fn what_a_byte_costs(kind: &Kind) {
             figures.insert("connection: in all".into(), STAGES.iter().map(|(stage, _)| fixed(stage)).sum());
         }
     }
-    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/board/cost.txt");
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/board/cost/{}.txt", board.name));
     if std::env::var_os("WAFT_COST").is_some_and(|value| value == "store") {
-        fs::write(&stored, table(&figures)).expect("the table can be written");
+        fs::write(&stored, table(board, &figures)).expect("the table can be written");
     }
     let allowed = parse(&fs::read_to_string(&stored).expect("the table is in the source"));
-    print!("{}", table(&figures));
+    print!("{}", table(board, &figures));
     let grown: Vec<&String> = figures
         .iter()
         .filter(|(name, figure)| {
@@ -75,13 +80,14 @@ pub(super) fn what_a_byte_costs(kind: &Kind) {
         })
         .map(|(name, _)| name)
         .collect();
-    assert!(grown.is_empty(), "these figures grew: {grown:?}; the stored ones are\n{}", table(&allowed));
+    assert!(grown.is_empty(), "these figures grew: {grown:?}; the stored ones are\n{}", table(board, &allowed));
 }
 
-fn table(figures: &Figures) -> String {
-    let mut table = String::from(
-        "# What a transfer costs the emulated board: instructions per byte of content, and millions of instructions\n\
-         # per connection. Written by `WAFT_COST=store .ci/cost`.\n",
+fn table(board: &Board, figures: &Figures) -> String {
+    let mut table = format!(
+        "# What a transfer costs {}: instructions per byte of content, and millions of\n\
+         # instructions per connection. Written by `WAFT_COST=store .ci/cost`.\n",
+        board.title
     );
     for (name, figure) in figures {
         writeln!(table, "{name:<32}{figure:>8.2}").expect("a string takes all");
@@ -144,7 +150,7 @@ impl Symbols {
             let (address, rest) = line.split_once(' ')?;
             let name = rest.strip_prefix(['t', 'T', 'w', 'W'])?.trim();
             // The lowest bit of a function's address says that it is in Thumb code. `$t` and the like mark code and data.
-            let address = usize::from_str_radix(address, 16).ok()? & !1;
+            let address = usize::from_str_radix(address, 16).ok()? & !(SECURE | 1);
             (!name.starts_with('$')).then(|| (address, stage(name)))
         };
         let symbols: Vec<_> = listed.lines().filter_map(function).collect();

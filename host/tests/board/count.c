@@ -2,8 +2,9 @@
  *
  *     qemu-system-arm -plugin count.so,out=FILE ...
  *
- * FILE is a table of counters of 64 bits, one for each 2 bytes of the guest's first 2 MiB of memory, where the emulated
- * board has its program. A counter belongs to the block of instructions that begins at its address: QEMU translates code
+ * FILE is a table of counters of 64 bits, one for each 2 bytes of the guest's first 2 MiB of memory, where an emulated
+ * board has its program. Bit 28 of addresses is left out: where it distinguishes secure addresses from others, as on the
+ * mps2-an505, both lead to the same memory. A counter belongs to the block of instructions that begins at its address: QEMU translates code
  * in blocks, which end at branches at the latest. The file is mapped into memory, so it can be read while QEMU runs, and
  * is complete if QEMU is killed.
  *
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 enum { COUNTERS = 1 << 20 };
+static const uint64_t SECURE = 1 << 28;
 
 typedef uint64_t plugin_id;
 struct qemu_plugin_tb;
@@ -41,7 +43,7 @@ static void run(unsigned processor, void *data) {
 
 static void translated(plugin_id id, struct qemu_plugin_tb *block) {
     (void)id;
-    uint64_t counter = qemu_plugin_tb_vaddr(block) / 2;
+    uint64_t counter = (qemu_plugin_tb_vaddr(block) & ~SECURE) / 2;
     if (counter < COUNTERS)
         qemu_plugin_register_vcpu_tb_exec_cb(block, run, 0, (void *)(counter << 16 | qemu_plugin_tb_n_insns(block)));
 }

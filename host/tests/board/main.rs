@@ -1,7 +1,8 @@
 //! Tests with whole boards, operated as users operate them: the built command on one side, the console on the other.
 //!
-//! Every test runs twice: with the board that runs as a process here, and with the emulated board. A few tests need the
-//! emulated board. Without QEMU its tests are reported as ignored; with `WAFT_TEST_QEMU=required` they fail.
+//! The stories run with a board that is a process here, and with each emulated one. Most of the other tests run with the
+//! process and with one emulated board; some need an emulated board. Without QEMU the tests of emulated boards are reported
+//! as ignored; with `WAFT_TEST_QEMU=required` they fail.
 
 #[cfg(unix)]
 mod cost;

@@ -1,4 +1,4 @@
-//! Scans the RAM of the emulated board for secrets after a session: none remains, except the keys that it still needs.
+//! Scans the RAM of an emulated board for secrets after a session: none remains, except the keys that it still needs.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,18 +15,26 @@ use super::sender::{Needle, Running};
 use super::site::{Kind, Site, noise, write};
 
 /// The address and the size of the block of memory that contains the board's RAM. Its flash is at other addresses.
-const RAM: (u32, u32) = (0x2000_0000, 4 << 20);
+fn ram(kind: &Kind) -> (u32, u32) {
+    match kind.board().machine.as_deref() {
+        Some("mps2-an386") => (0x2000_0000, 4 << 20),
+        // The monitor does not know the secure address 0x3800_0000.
+        Some("mps2-an505") => (0x2800_0000, 2 << 20),
+        machine => panic!("the RAM of {machine:?} is not known"),
+    }
+}
 
 /// A connection to the monitor of the emulator, which can read the memory of the board.
 struct Monitor {
     stream: UnixStream,
     file: PathBuf,
+    ram: (u32, u32),
 }
 
 impl Monitor {
-    fn connect(socket: &PathBuf) -> Self {
+    fn connect(socket: &PathBuf, kind: &Kind) -> Self {
         let stream = UnixStream::connect(socket).expect("the emulator's monitor listens");
-        let mut monitor = Self { stream, file: socket.with_extension("ram") };
+        let mut monitor = Self { stream, file: socket.with_extension("ram"), ram: ram(kind) };
         monitor.wait();
         monitor
     }
@@ -49,7 +57,7 @@ impl Monitor {
 
     /// The content of the RAM. The emulator is stopped while it is read.
     fn ram(&mut self) -> Vec<u8> {
-        let (at, size) = RAM;
+        let (at, size) = self.ram;
         let file = self.file.display().to_string();
         self.execute("stop");
         self.execute(&format!("pmemsave {at} {size} \"{file}\""));
@@ -73,11 +81,11 @@ fn scalars(site: &Site) -> Vec<Needle> {
         .collect()
 }
 
-/// The secrets that are in the RAM, with the addresses of each.
+/// The secrets that are in the RAM, with the places of each, as offsets from its start.
 fn found<'n>(ram: &[u8], needles: impl IntoIterator<Item = &'n Needle>) -> Vec<String> {
     let places = |needle: &[u8]| -> Vec<String> {
         let at = ram.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle);
-        at.map(|(at, _)| format!("{:#x}", RAM.0 as usize + at)).collect()
+        at.map(|(at, _)| format!("{at:#x}")).collect()
     };
     let found = needles.into_iter().map(|(what, needle)| (what, places(needle)));
     found.filter(|(_, places)| !places.is_empty()).map(|(what, places)| format!("{what}: {places:?}")).collect()
@@ -99,7 +107,7 @@ pub(super) fn no_key_of_a_broken_session_stays_in_memory(kind: &Kind) {
     let programs = site.emulator(&format!("-monitor unix:{},server=on,wait=off", socket.display()));
     write(&site, "a", &noise(50_000, 3));
     let mut board = site.listening_with(&programs);
-    let mut monitor = Monitor::connect(&socket);
+    let mut monitor = Monitor::connect(&socket, kind);
     let run = Running::new();
     let first = run.begin_cut(&site, "0000", 20_000).join().expect("the sender does not panic");
     assert_eq!(first.ended, Err(SessionError::Disconnected));
@@ -131,7 +139,7 @@ pub(super) fn no_key_stays_in_memory(kind: &Kind) {
     let programs = site.emulator(&format!("-monitor unix:{},server=on,wait=off", socket.display()));
     write(&site, "a", &noise(20_000, 3));
     let mut board = site.listening_with(&programs);
-    let mut monitor = Monitor::connect(&socket);
+    let mut monitor = Monitor::connect(&socket, kind);
     let (run, code) = (Running::new(), board.code());
     let sending = run.begin(&site, &code);
     board.sees("Type the key that");

@@ -10,25 +10,30 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::harness::text;
-use super::site::{Board, Kind, Site, certificate, noise, slot, write};
+use super::site::{Board, Kind, Site, certificate, noise, write};
 use super::world::{Machine, set_time};
 use super::{cost, load, memory, web};
 
-type Scenario = (&'static str, fn(&Kind));
+pub(crate) type Scenario = (&'static str, fn(&Kind));
 
+/// The stories, for every kind of board.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a_folder_crosses_with_code_and_key", a_folder_crosses_with_code_and_key),
     ("a_sealed_key_needs_nobody", a_sealed_key_needs_nobody),
-    ("a_static_address_is_reached", a_static_address_is_reached),
     ("wrong_codes_lock_the_sender_out", wrong_codes_lock_the_sender_out),
+    ("folders_follow_each_other_through_resets", folders_follow_each_other_through_resets),
+    ("large_folders_fit_to_the_byte", large_folders_fit_to_the_byte),
+    ("a_held_folder_stays", a_held_folder_stays),
+];
+
+/// Tests that do not depend on the machine: for the process, and for one emulated board.
+pub(crate) const DETAILS: &[Scenario] = &[
+    ("a_static_address_is_reached", a_static_address_is_reached),
     ("wrong_keys_leave_the_old_folder", wrong_keys_leave_the_old_folder),
     ("an_unknown_sender_is_refused", an_unknown_sender_is_refused),
     ("another_board_is_not_taken_for_this_one", another_board_is_not_taken_for_this_one),
     ("every_start_goes_on_with_the_seed_that_was_flashed", every_start_goes_on_with_the_seed_that_was_flashed),
-    ("folders_follow_each_other_through_resets", folders_follow_each_other_through_resets),
-    ("large_folders_fit_to_the_byte", large_folders_fit_to_the_byte),
     ("many_small_files_cross", many_small_files_cross),
-    ("a_held_folder_stays", a_held_folder_stays),
     ("a_board_without_a_good_identity_receives_nothing", a_board_without_a_good_identity_receives_nothing),
     ("a_vanished_sender_comes_back", a_vanished_sender_comes_back),
     ("strangers_do_not_disturb_a_transfer", strangers_do_not_disturb_a_transfer),
@@ -36,15 +41,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("the_demonstration_ends_well", the_demonstration_ends_well),
 ];
 
-/// Tests for the emulated board only: a process has neither a measured stack nor resets.
+/// Tests for every emulated board: a process has neither a measured stack nor resets.
 pub(crate) const EMULATED: &[Scenario] = &[
     ("the_stack_has_room", the_stack_has_room),
     ("failures_end_in_a_reset", failures_end_in_a_reset),
-    ("the_processor_is_never_kept_for_long", load::the_processor_is_never_kept_for_long),
     ("no_key_stays_in_memory", memory::no_key_stays_in_memory),
+    ("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole),
+];
+
+/// Tests for one emulated board that do not depend on the machine.
+pub(crate) const EMULATED_DETAILS: &[Scenario] = &[
+    ("the_processor_is_never_kept_for_long", load::the_processor_is_never_kept_for_long),
     ("no_key_of_a_broken_session_stays_in_memory", memory::no_key_of_a_broken_session_stays_in_memory),
     ("strangers_take_half_of_the_processor_at_most", load::strangers_take_half_of_the_processor_at_most),
-    ("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole),
 ];
 
 /// Those that run only if they are asked for, alone: they count, and other tests would disturb them.
@@ -83,7 +92,7 @@ fn a_static_address_is_reached(kind: &Kind) {
     write(&site, "a", b"A");
     let mut board = site.boot();
     let line = board.sees("Listening at");
-    assert!(matches!(kind, Kind::Hosted) || line.contains("192.0.2.2:12346"), "{line}");
+    assert!(matches!(kind, Kind::Hosted(_)) || line.contains("192.0.2.2:12346"), "{line}");
     site.deliver().succeeded();
     board.sees("generation 1.");
 }
@@ -192,7 +201,7 @@ fn folders_follow_each_other_through_resets(kind: &Kind) {
 }
 
 fn large_folders_fit_to_the_byte(kind: &Kind) {
-    let site = Site::unattended(kind);
+    let (site, slot) = (Site::unattended(kind), kind.slot());
     let mut board = site.listening();
     // The manifest contains the file's time with a variable length, so the time is fixed.
     let write = |bytes: &[u8]| {
@@ -203,14 +212,14 @@ fn large_folders_fit_to_the_byte(kind: &Kind) {
     let bytes = site.deliver().succeeded().last("committed")["bytes"].as_u64().expect("a number") as usize;
     board.sees("generation 1.");
     // The rest of the archive for a file of that size: its manifest, digest and root.
-    let most = slot() - (bytes - (1 << 20));
+    let most = slot - (bytes - (1 << 20));
     write(&noise(most + 1, 2));
-    let says = [&format!("{} B, and at most {} B are taken there", slot() + 1, slot())[..], "Send less at once"];
+    let says = [&format!("{} B, and at most {} B are taken there", slot + 1, slot)[..], "Send less at once"];
     site.deliver().failed(15, "refused", &says);
     board.asked("status", "generation 1");
     write(&noise(most, 3));
     let ended = site.deliver().succeeded();
-    assert_eq!(ended.last("committed")["bytes"], slot());
+    assert_eq!(ended.last("committed")["bytes"], slot);
     board.sees("generation 2.");
     board.asked("verify", "Verified");
 }
@@ -270,7 +279,7 @@ fn a_board_without_a_good_identity_receives_nothing(kind: &Kind) {
 fn a_vanished_sender_comes_back(kind: &Kind) {
     let site = Site::unattended(kind);
     let mut board = site.listening();
-    write(&site, "a", &noise(slot() - 4096, 4));
+    write(&site, "a", &noise(kind.slot() - 4096, 4));
     let mut sender = site.send();
     sender.await_that("progress", |event| event["bytes"].as_u64() > Some(300_000));
     sender.kill();
@@ -337,11 +346,11 @@ fn the_demonstration_ends_well(kind: &Kind) {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_waft"));
     demo.arg("demo").env("TMPDIR", place.path()).env("WAFT_HOME", place.path().join("home")).stdin(Stdio::null());
     let board = match kind {
-        Kind::Hosted => {
+        Kind::Hosted(_) => {
             demo.env("PATH", place.path());
             "hosted by this machine"
         }
-        Kind::Emulated(_) => "a Cortex-M4 that QEMU emulates",
+        Kind::Emulated(..) => "a Cortex-M4 that QEMU emulates",
     };
     let ended = demo.output().expect("it starts");
     let (output, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
@@ -373,14 +382,13 @@ fn the_stack_has_room(kind: &Kind) {
         numbers[0]
     };
     let peak = peak(&[]).max(peak(&["--no-code", "--no-key"]));
-    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-peak"), peak.to_string()).expect("it is cargo's");
+    let file = format!("stack-peak-{}", kind.name());
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(file), peak.to_string()).expect("it is cargo's");
 }
 
 /// A firmware that fails on command: the board restarts after each failure, and reports its cause.
 fn failures_end_in_a_reset(kind: &Kind) {
-    let Kind::Emulated(firmware) = kind else { panic!("a process has no resets") };
-    let trials = Kind::Emulated(firmware.with_file_name("waft-mps2-trials"));
-    let site = Site::unattended(&trials);
+    let site = Site::unattended(&kind.program("waft-mps2-trials"));
     let mut board = site.boot();
     board.sees("ready");
     let hexadecimal = |word: &str| word.strip_prefix("0x").and_then(|word| u32::from_str_radix(word, 16).ok());

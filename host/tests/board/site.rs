@@ -10,6 +10,7 @@ use std::thread::spawn;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use waft::board::Board as Model;
 use waft_receiver::identity::Identity;
 
 use super::harness::{Call, Ended, Waft};
@@ -21,25 +22,38 @@ const STUCK: Duration = Duration::from_secs(100);
 /// The kind of board.
 #[derive(Clone)]
 pub(crate) enum Kind {
-    Hosted,
-    /// With this firmware file.
-    Emulated(PathBuf),
+    /// A process, with the flash of this board.
+    Hosted(&'static Model),
+    /// This board in QEMU, with this firmware file.
+    Emulated(&'static Model, PathBuf),
 }
 
 impl Kind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Hosted => "hosted",
-            Self::Emulated(_) => "emulated",
+            Self::Hosted(_) => "hosted",
+            Self::Emulated(board, _) => &board.name,
         }
     }
 
-    /// The emulated board with another program from the same folder as its firmware.
+    pub(crate) fn board(&self) -> &'static Model {
+        match self {
+            Self::Hosted(board) | Self::Emulated(board, _) => board,
+        }
+    }
+
+    /// An emulated board with another program from the same folder as its firmware.
     pub(crate) fn program(&self, name: &str) -> Self {
         match self {
-            Self::Hosted => Self::Hosted,
-            Self::Emulated(firmware) => Self::Emulated(firmware.with_file_name(name)),
+            Self::Hosted(board) => Self::Hosted(board),
+            Self::Emulated(board, firmware) => Self::Emulated(board, firmware.with_file_name(name)),
         }
+    }
+
+    /// Length in bytes of a slot of the board.
+    pub(crate) fn slot(&self) -> usize {
+        const BLOCK: u32 = 4096;
+        ((self.board().storage.slots.size / BLOCK - 2) / 2 * BLOCK) as usize
     }
 }
 
@@ -70,8 +84,8 @@ impl Site {
 
     /// Provisions the board.
     pub(crate) fn provision(&self, options: impl FnOnce(&mut Command) -> &mut Command) {
-        let call =
-            self.laptop.call(&["provision", "--board", "mps2", "--name", "kitchen", "--at", &self.address, "-o"]);
+        let board = &self.kind.board().name;
+        let call = self.laptop.call(&["provision", "--board", board, "--name", "kitchen", "--at", &self.address, "-o"]);
         call.arg(self.image()).with(options).run().succeeded();
     }
 
@@ -118,9 +132,10 @@ impl Site {
 
     fn power_on(&self, options: impl FnOnce(&mut Command) -> &mut Command) -> Board {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waft"));
-        command.args(["simulate", "--name", "kitchen", "--listen", &self.address, "--state"]).arg(self.state());
-        options(&mut command);
-        if let Kind::Emulated(firmware) = &self.kind {
+        let board = &self.kind.board().name;
+        command.args(["simulate", "--board", board, "--name", "kitchen", "--listen", &self.address]);
+        options(command.arg("--state").arg(self.state()));
+        if let Kind::Emulated(_, firmware) = &self.kind {
             command.arg("--qemu").arg("--firmware").arg(firmware);
         }
         command.env("WAFT_HOME", &self.laptop.home).current_dir(&self.laptop.work);
@@ -261,13 +276,6 @@ impl Drop for Board {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.child.wait();
     }
-}
-
-/// Length in bytes of a slot of the board.
-pub(crate) fn slot() -> usize {
-    const BLOCK: u32 = 4096;
-    let storage = &waft::board::Board::named("mps2").expect("it is known").storage;
-    ((storage.slots.size / BLOCK - 2) / 2 * BLOCK) as usize
 }
 
 /// The certificate of the board, from the laptop's trust.

@@ -1,38 +1,61 @@
-//! Registers each test for the board that runs as a process here and for the emulated one.
+//! Registers each test for the board that runs as a process here and for the emulated ones.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Trial, run};
+use waft::board::Board;
 
-use super::scenarios::{ALONE, EMULATED, SCENARIOS};
+use super::scenarios::{ALONE, DETAILS, EMULATED, EMULATED_DETAILS, SCENARIOS, Scenario};
 use super::site::Kind;
+
+/// The emulated boards. The first one is the one whose flash a board that runs as a process has.
+const MACHINES: [&str; 2] = ["mps2", "mps2-an505"];
 
 pub(crate) fn all() -> ExitCode {
     let arguments = Arguments::from_args();
     let (there, required) = (has_qemu(), std::env::var_os("WAFT_TEST_QEMU").is_some_and(|value| value == "required"));
     if !there && !required {
-        eprintln!("There is no qemu-system-arm: the tests of the emulated board are skipped.");
+        eprintln!("There is no qemu-system-arm: the tests of the emulated boards are skipped.");
     }
-    let asked = !arguments.list && arguments.filter.as_ref().is_none_or(|filter| !filter.starts_with("hosted"));
+    let machines = MACHINES.map(|name| Board::named(name).expect("it is in waft's source"));
     // Built once, before the tests, which run in parallel.
-    let firmware = if there && asked { build() } else { PathBuf::new() };
-    let of = |kind: &Kind| {
-        let kind = kind.clone();
-        let emulated = matches!(kind, Kind::Emulated(_));
-        let (own, alone) = if emulated { (EMULATED, ALONE) } else { (&[][..], &[][..]) };
-        let scenarios = SCENARIOS.iter().chain(own).map(|scenario| (scenario, false));
-        scenarios.chain(alone.iter().map(|scenario| (scenario, true))).map(move |((name, scenario), is_alone)| {
+    let emulated = machines.map(|board| {
+        let is_asked = there && !arguments.list && may_match(&arguments, &board.name);
+        Kind::Emulated(board, if is_asked { build(board) } else { PathBuf::new() })
+    });
+    let kinds = std::iter::once(Kind::Hosted(machines[0])).chain(emulated);
+    let trials = kinds.flat_map(|kind| {
+        let is_ignored = matches!(kind, Kind::Emulated(..)) && !there && !required;
+        scenarios(&kind).map(move |((name, scenario), is_alone)| {
             let kind = kind.clone();
             let trial = Trial::test(format!("{}::{name}", kind.name()), move || {
                 scenario(&kind);
                 Ok(())
             });
-            trial.with_ignored_flag(is_alone || emulated && !there && !required)
+            trial.with_ignored_flag(is_alone || is_ignored)
         })
+    });
+    run(&arguments, trials.collect()).exit_code()
+}
+
+/// The tests of a kind of board, and whether each runs only if it is asked for.
+fn scenarios(kind: &Kind) -> impl Iterator<Item = (&'static Scenario, bool)> + use<> {
+    let (lists, alone): (&[&[Scenario]], &[Scenario]) = match kind {
+        Kind::Hosted(_) => (&[SCENARIOS, DETAILS], &[]),
+        Kind::Emulated(board, _) if board.name == MACHINES[0] => {
+            (&[SCENARIOS, DETAILS, EMULATED, EMULATED_DETAILS], ALONE)
+        }
+        Kind::Emulated(..) => (&[SCENARIOS, EMULATED], ALONE),
     };
-    let trials = [Kind::Hosted, Kind::Emulated(firmware)].iter().flat_map(of).collect();
-    run(&arguments, trials).exit_code()
+    let always = lists.iter().flat_map(|list| list.iter().map(|scenario| (scenario, false)));
+    always.chain(alone.iter().map(|scenario| (scenario, true)))
+}
+
+/// Whether a test of this kind of board may be asked for. A filter may begin with the name of another kind.
+fn may_match(arguments: &Arguments, kind: &str) -> bool {
+    let named = arguments.filter.as_ref().and_then(|filter| filter.split_once("::"));
+    named.is_none_or(|(begin, _)| kind.ends_with(begin))
 }
 
 fn has_qemu() -> bool {
@@ -40,13 +63,17 @@ fn has_qemu() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// Builds the emulated board's firmware and its web server from this checkout. Returns the path of the firmware.
-fn build() -> PathBuf {
-    for program in ["mps2", "mps2-web"] {
+/// Builds an emulated board's firmware and its web server from this checkout. Returns the path of the firmware.
+fn build(board: &Board) -> PathBuf {
+    let features = board.features.join(",");
+    for options in
+        [&["--features", &features][..], &["--features", &format!("{features},web"), "--bin", "waft-mps2-web"]]
+    {
         let mut cargo = Command::new(env!("CARGO"));
-        let built = cargo.args([program, "--quiet"]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
-        assert!(built.is_ok_and(|status| status.success()), "{program} does not build");
+        cargo.args(["build", "--quiet", "--profile", &board.profile, "--package", &board.package]);
+        cargo.args(["--target", &board.target]).args(options).current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(cargo.status().is_ok_and(|status| status.success()), "{} does not build: {options:?}", board.name);
     }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
-    target.join("thumbv7em-none-eabihf/firmware/waft-mps2")
+    target.join(&board.target).join(&board.profile).join(&board.package)
 }
