@@ -135,6 +135,7 @@ pub mod pair;
 mod platform;
 pub mod preface;
 pub mod provision;
+mod queue;
 pub mod receive;
 pub mod send;
 pub mod session;

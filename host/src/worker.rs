@@ -8,9 +8,10 @@
 
 use std::cell::RefCell;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -29,19 +30,44 @@ pub(crate) struct Worker<T> {
     away: Option<oneshot::Receiver<T>>,
     /// Sends jobs to the thread, which is started with the first job.
     jobs: Option<mpsc::Sender<Job<T>>>,
-    /// Set when the result of the current work is no longer wanted.
-    given_up: Arc<AtomicBool>,
+    /// Since when the result of the current work is no longer wanted.
+    given_up: Arc<GivenUp>,
+}
+
+/// The moment from which the result of work is no longer wanted, in milliseconds since [`START`].
+struct GivenUp(AtomicU64);
+
+/// The result is wanted.
+const NEVER: u64 = u64::MAX;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl GivenUp {
+    fn set(&self, from: u64) {
+        self.0.store(from, Ordering::Relaxed);
+    }
+
+    fn is_now(&self) -> bool {
+        match self.0.load(Ordering::Relaxed) {
+            NEVER => false,
+            from => from <= now(),
+        }
+    }
+}
+
+fn now() -> u64 {
+    START.elapsed().as_millis() as u64
 }
 
 thread_local! {
     /// On the thread of a [`Worker`]: the worker's `given_up` flag.
-    static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+    static GIVEN_UP: RefCell<Option<Arc<GivenUp>>> = const { RefCell::new(None) };
 }
 
 /// Whether the result of this thread's work is no longer wanted. Work that can stop early does so then. Always
 /// `false` on threads that do not belong to a [`Worker`].
 pub(crate) fn is_given_up() -> bool {
-    GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)))
+    GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.is_now()))
 }
 
 /// Runs blocking work on another thread while this one continues with other tasks. If the future is dropped, the work
@@ -53,7 +79,8 @@ pub(crate) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + 
 impl<T: Send + 'static> Worker<T> {
     /// Creates a worker. Its thread starts with the first work.
     pub(crate) fn new(value: T) -> Self {
-        Self { value: Some(value), away: None, jobs: None, given_up: Arc::default() }
+        let given_up = Arc::new(GivenUp(AtomicU64::new(NEVER)));
+        Self { value: Some(value), away: None, jobs: None, given_up }
     }
 
     /// The value, if no work is running.
@@ -63,7 +90,23 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Marks the result of the running work as no longer wanted.
     pub(crate) fn give_up(&mut self) {
-        self.given_up.store(true, Ordering::Relaxed);
+        self.given_up.set(0);
+    }
+
+    /// Marks the result of the running work as wanted only if it is there within `limit`, unless it is not wanted
+    /// already.
+    pub(crate) fn give_up_after(&mut self, limit: Duration) {
+        if !self.given_up.is_now() {
+            self.given_up.set(now() + limit.as_millis() as u64);
+        }
+    }
+
+    /// Waits for something that the running work does. If this future is dropped earlier, it gives up the work.
+    pub(crate) async fn wait_for<R>(&self, step: impl Future<Output = R>) -> R {
+        let mut guard = GiveUpOnDrop(Some(&self.given_up));
+        let output = step.await;
+        guard.0 = None;
+        output
     }
 
     /// Waits until the running work has ended, and gives access to the value. If this future is dropped earlier, it
@@ -82,7 +125,7 @@ impl<T: Send + 'static> Worker<T> {
     pub(crate) async fn start(&mut self, work: impl FnOnce(&mut T) + Send + 'static) {
         self.idle().await;
         let value = self.value.take().expect("`idle` has returned, so no work has the value");
-        self.given_up.store(false, Ordering::Relaxed);
+        self.given_up.set(NEVER);
         let (back, away) = oneshot::channel();
         self.away = Some(away);
         let jobs = self.jobs.get_or_insert_with(|| begin(self.given_up.clone()));
@@ -107,21 +150,21 @@ impl<T: Send + 'static> Worker<T> {
 impl<T> Drop for Worker<T> {
     /// Does not wait for the thread. If the thread has the value, the thread drops it.
     fn drop(&mut self) {
-        self.given_up.store(true, Ordering::Relaxed);
+        self.given_up.set(0);
     }
 }
 
-struct GiveUpOnDrop<'a>(Option<&'a AtomicBool>);
+struct GiveUpOnDrop<'a>(Option<&'a GivenUp>);
 
 impl Drop for GiveUpOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(given_up) = self.0 {
-            given_up.store(true, Ordering::Relaxed);
+            given_up.set(0);
         }
     }
 }
 
-fn begin<T: Send + 'static>(given_up: Arc<AtomicBool>) -> mpsc::Sender<Job<T>> {
+fn begin<T: Send + 'static>(given_up: Arc<GivenUp>) -> mpsc::Sender<Job<T>> {
     let (jobs, next) = mpsc::channel::<Job<T>>();
     thread::spawn(move || {
         GIVEN_UP.set(Some(given_up));

@@ -19,22 +19,33 @@ use super::Folder;
 use super::entries::{Descent, Entries, EntriesError, modified};
 use crate::error::{Cause, FileError};
 use crate::platform;
-use crate::worker::Worker;
+use crate::queue::{Input, Output, queue};
+use crate::worker::{Worker, is_given_up};
 
-/// Number of bytes that are read at once, one piece ahead.
-const AHEAD: usize = 64 << 10;
+/// Length of a piece, in bytes.
+const PIECE: usize = 128 << 10;
+/// Most pieces in the queue.
+const AHEAD: usize = 4;
 
-/// Reads the archive of a [`Folder`] on a worker thread, one piece ahead.
+/// Reads and hashes the archive of a [`Folder`] on a worker thread, a few pieces ahead.
 pub struct FolderSource {
     info: ArchiveInfo,
     reader: Worker<Reader>,
+    /// The pieces that the worker reads ahead; `None` until it was started.
+    ahead: Option<Output<Piece>>,
     /// The piece that is being returned, and how many of its bytes were returned.
-    piece: Vec<u8>,
+    piece: Piece,
     given: usize,
-    /// Whether the worker was started to read the next piece.
-    is_ahead: bool,
     digest: Option<Digest>,
     file_error: Option<FileError>,
+}
+
+/// The next bytes of the archive.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    /// The root of the archive, if these are its last bytes.
+    root: Option<Digest>,
 }
 
 /// Reads the archive piece by piece.
@@ -42,10 +53,8 @@ struct Reader {
     root: Dir,
     info: ArchiveInfo,
     stage: Stage,
-    digest: Option<Digest>,
-    /// The last piece, and the result of reading it.
-    piece: Vec<u8>,
-    result: Result<(), FileError>,
+    /// The error that ended the reading.
+    error: Option<FileError>,
 }
 
 /// The position of the next byte in the archive.
@@ -83,9 +92,8 @@ impl FolderSource {
     pub fn new(folder: Folder) -> Self {
         let info = folder.info;
         let stage = Stage::Manifest(folder.spool, info.shape.manifest.into());
-        let reader = Reader { root: folder.root, info, stage, digest: None, piece: Vec::new(), result: Ok(()) };
-        let reader = Worker::new(reader);
-        Self { info, reader, piece: Vec::new(), given: 0, is_ahead: false, digest: None, file_error: None }
+        let reader = Worker::new(Reader { root: folder.root, info, stage, error: None });
+        Self { info, reader, ahead: None, piece: Piece::default(), given: 0, digest: None, file_error: None }
     }
 
     /// The path of the entry with this index, escaped for display.
@@ -113,24 +121,28 @@ impl FolderSource {
         self.file_error.take()
     }
 
-    /// Takes the next piece, and starts reading the one after it. An empty piece is the end of the archive.
+    /// Takes the next piece. An empty piece is the end of the archive.
     async fn advance(&mut self) -> Result<(), SourceError> {
-        if !self.is_ahead {
-            self.reader.start(Reader::read_piece).await;
-            self.is_ahead = true;
-        }
-        let reader = self.reader.idle().await;
-        self.is_ahead = false;
-        std::mem::swap(&mut self.piece, &mut reader.piece);
+        let ahead = match &mut self.ahead {
+            Some(ahead) => ahead,
+            None => {
+                let (input, output) = queue(AHEAD);
+                self.reader.start(move |reader| reader.read_ahead(&input)).await;
+                self.ahead.insert(output)
+            }
+        };
+        let spent = std::mem::take(&mut self.piece);
         self.given = 0;
-        self.digest = reader.digest;
-        let result = std::mem::replace(&mut reader.result, Ok(()));
-        self.keep_error(result)?;
-        if !self.piece.is_empty() {
-            self.reader.start(Reader::read_piece).await;
-            self.is_ahead = true;
+        if spent.bytes.capacity() > 0 {
+            ahead.give_back(spent);
         }
-        Ok(())
+        if let Some(piece) = ahead.next().await {
+            self.digest = piece.root.or(self.digest);
+            self.piece = piece;
+            return Ok(());
+        }
+        let error = self.reader.idle().await.error.take();
+        self.keep_error(error.map_or(Ok(()), Err))
     }
 
     fn keep_error<T>(&mut self, result: Result<T, FileError>) -> Result<T, SourceError> {
@@ -148,22 +160,23 @@ impl Source for FolderSource {
     }
 
     async fn rewind(&mut self) -> Result<(), SourceError> {
+        // Without the queue, the worker stops after the piece that it is reading.
+        self.ahead = None;
         let started = self.reader.run(Reader::start).await;
-        self.piece.clear();
-        (self.given, self.is_ahead) = (0, false);
+        (self.piece, self.given) = (Piece::default(), 0);
         self.keep_error(started)
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
         let mut filled = 0;
         while filled < buffer.len() {
-            if self.given == self.piece.len() {
+            if self.given == self.piece.bytes.len() {
                 self.advance().await?;
-                if self.piece.is_empty() {
+                if self.piece.bytes.is_empty() {
                     break;
                 }
             }
-            let piece = &self.piece[self.given..];
+            let piece = &self.piece.bytes[self.given..];
             let count = piece.len().min(buffer.len() - filled);
             buffer[filled..][..count].copy_from_slice(&piece[..count]);
             filled += count;
@@ -178,30 +191,41 @@ impl Source for FolderSource {
 }
 
 impl Reader {
-    /// Reads the next piece. It is empty at the end of the archive and after an error.
-    fn read_piece(&mut self) {
-        let mut piece = std::mem::take(&mut self.piece);
-        piece.resize(AHEAD, 0);
-        let mut filled = 0;
-        self.result = loop {
-            if filled == piece.len() {
-                break Ok(());
-            }
-            match self.some(&mut piece[filled..]) {
-                Ok(0) => break Ok(()),
-                Ok(count) => filled += count,
-                Err(file_error) => {
-                    filled = 0;
-                    break Err(file_error);
+    /// Reads pieces into the queue, until the end of the archive, an error, or the end of the interest in them.
+    fn read_ahead(&mut self, queue: &Input<Piece>) {
+        while !is_given_up() {
+            let mut piece = queue.buffer();
+            match self.fill(&mut piece) {
+                Ok(()) if piece.bytes.is_empty() => break,
+                Ok(()) => {}
+                Err(error) => {
+                    self.error = Some(error);
+                    break;
                 }
             }
-        };
-        piece.truncate(filled);
-        self.piece = piece;
+            if queue.blocking_send(piece).is_err() {
+                break;
+            }
+        }
     }
 
-    /// Reads some of the next bytes. Returns 0 only at the end.
-    fn some(&mut self, buffer: &mut [u8]) -> Result<usize, FileError> {
+    /// Fills a piece with the next bytes. It is empty only at the end of the archive.
+    fn fill(&mut self, piece: &mut Piece) -> Result<(), FileError> {
+        piece.root = None;
+        piece.bytes.resize(PIECE, 0);
+        let mut filled = 0;
+        while filled < PIECE {
+            match self.some(&mut piece.bytes[filled..], &mut piece.root)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        piece.bytes.truncate(filled);
+        Ok(())
+    }
+
+    /// Reads some of the next bytes. Returns 0 only at the end. Sets `root` with the last bytes.
+    fn some(&mut self, buffer: &mut [u8], root: &mut Option<Digest>) -> Result<usize, FileError> {
         loop {
             match &mut self.stage {
                 Stage::Manifest(spool, left) => {
@@ -213,7 +237,7 @@ impl Reader {
                     }
                     self.stage = self.content()?;
                 }
-                Stage::Content(content) => return content.some(buffer, &mut self.digest),
+                Stage::Content(content) => return content.some(buffer, root),
                 Stage::Nowhere => return Err(spool_trouble(io::ErrorKind::UnexpectedEof.into())),
             }
         }
@@ -244,8 +268,7 @@ impl Reader {
     }
 
     fn start(&mut self) -> Result<(), FileError> {
-        self.result = Ok(());
-        self.piece.clear();
+        self.error = None;
         let mut spool = self.take_spool()?;
         spool.rewind().map_err(spool_trouble)?;
         self.stage = Stage::Manifest(spool, self.info.shape.manifest.into());

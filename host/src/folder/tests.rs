@@ -227,7 +227,7 @@ fn tells_a_file_that_changes_while_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     for truncate in [true, false] {
-        put(folder.path(), "file", &content(1, 300_000), 0o644);
+        put(folder.path(), "file", &content(1, 3_000_000), 0o644);
         let mut source = source(folder.path());
         // The end of the file was not read yet, although the source reads ahead.
         let mut buffer = vec![0; 100_000];
@@ -235,9 +235,9 @@ fn tells_a_file_that_changes_while_it_is_read() {
         let mut file = fs::File::options().write(true).open(&path).unwrap();
         file.write_all(b"new").unwrap();
         if truncate {
-            file.set_len(150_000).unwrap();
+            file.set_len(1_500_000).unwrap();
         }
-        let mut rest = vec![0; 400_000];
+        let mut rest = vec![0; 4_000_000];
         assert_eq!(block_on(source.read(&mut rest)), Err(SourceError::Changed));
         assert_eq!(source.root(), None);
     }

@@ -4,6 +4,7 @@
 //! target is absent or empty, otherwise file by file under an intent log (see `merge`). PROTOCOL.md, section 8.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::Dir;
 use waft_core::digest::Digest;
@@ -20,6 +21,7 @@ use super::tree::{Incoming, Tree};
 use super::{LeftBehind, held};
 use crate::error::{FileError, is_disk_full};
 use crate::platform;
+use crate::queue::Output;
 
 /// A directory store with blocking calls.
 pub(super) struct BlockingStore {
@@ -32,8 +34,7 @@ pub(super) struct BlockingStore {
     pub(super) received: Option<Received>,
     /// The attributes that the target's file system keeps, once they were measured.
     pub(super) capabilities: Option<Capabilities>,
-    /// The next bytes of the archive, and the result of writing the previous ones.
-    pub(super) piece: Vec<u8>,
+    /// The result of writing the last bytes of the archive.
     pub(super) written: std::result::Result<(), ErrorAndCause>,
 }
 
@@ -77,7 +78,6 @@ impl BlockingStore {
             manifest: None,
             received: None,
             capabilities: None,
-            piece: Vec::new(),
             written: Ok(()),
         }
     }
@@ -220,17 +220,27 @@ impl BlockingStore {
         matches!(self.state, State::Staged(_))
     }
 
-    /// Whether the next bytes are content. For content, the result of one write need not be known before the next piece
-    /// arrives.
+    /// Whether the next bytes are content. The result of writing content need not be known before more of it arrives.
     pub(super) fn takes_content(&self) -> bool {
         matches!(&self.state, State::Staged(staged) if matches!(staged.part, Part::Content(_)))
     }
 
-    /// Writes the bytes in `piece`, and keeps the result in `written`.
-    pub(super) fn write(&mut self) {
-        let piece = std::mem::take(&mut self.piece);
-        self.written = self.take(&piece).map_err(|failure| self.explain(failure));
-        self.piece = piece;
+    /// Writes the next bytes of the archive, and keeps the result in `written`.
+    pub(super) fn write(&mut self, archive: &[u8]) {
+        self.written = self.take(archive).map_err(|failure| self.explain(failure));
+    }
+
+    /// Writes the pieces of content in a queue until it ends, or until one cannot be written, and keeps the result in
+    /// `written`. `durable` shows how many bytes of the archive are written.
+    pub(super) fn write_content(&mut self, mut pieces: Output<Vec<u8>>, durable: &AtomicU64) {
+        while let Some(piece) = pieces.blocking_next() {
+            self.write(&piece);
+            if self.written.is_err() {
+                return;
+            }
+            durable.store(self.durable(), Ordering::Relaxed);
+            pieces.give_back(piece);
+        }
     }
 
     /// Consumes the next bytes of the archive.
@@ -285,7 +295,7 @@ impl BlockingStore {
     }
 
     /// Number of bytes of the archive that are still to come.
-    fn left(&self) -> u64 {
+    pub(super) fn left(&self) -> u64 {
         match &self.state {
             State::Staged(staged) => staged.offered.shape.total - staged.position,
             State::Idle | State::Whole { .. } => 0,

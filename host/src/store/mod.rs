@@ -20,6 +20,9 @@ mod tree;
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use embassy_futures::select::{Either, select};
 use tokio::sync::mpsc::unbounded_channel;
@@ -40,6 +43,7 @@ use self::place::Place;
 use self::staging::MANIFEST;
 use crate::error::{Error, FileError};
 use crate::home::Home;
+use crate::queue::{Input, queue};
 use crate::worker::{Worker, in_background};
 
 /// Receives folders into one directory.
@@ -48,14 +52,18 @@ use crate::worker::{Worker, in_background};
 /// process loses none of them, a power cut may lose some. Such a loss is detected when the store reads the bytes back,
 /// and again by the sender, which compares their digest with its own.
 ///
-/// [`write`](Store::write) may return before its piece of content is written. The next call of `write` or
-/// [`commit`](Store::commit) then reports whether writing the piece succeeded.
+/// [`write`](Store::write) puts its piece of content into a queue, from which the worker thread hashes and writes it, and
+/// waits only while the queue is full. After the last piece it waits until all are written, because nothing interrupts
+/// `commit`. A later call of `write` or [`commit`](Store::commit) reports whether writing the
+/// piece succeeded.
 ///
 /// When a future of this store is dropped, the worker thread stops the work of that future at the next file, and then
 /// writes nothing more. Until the work has stopped, the thread holds the lock on the staging area, and the next call
 /// waits. Dropping the store itself does not wait.
 pub struct DirectoryStore {
     worker: Worker<BlockingStore>,
+    /// The content on its way to the worker thread, while that writes content.
+    content: Option<ContentQueue>,
     /// Digest of the manifest of the current archive, once the manifest is complete.
     manifest: Option<Digest>,
     /// Number of bytes of the current archive that are written.
@@ -68,6 +76,21 @@ pub struct DirectoryStore {
     file_error: Option<FileError>,
     staging: PathBuf,
 }
+
+/// Content that was received and is not written yet.
+struct ContentQueue {
+    pieces: Input<Vec<u8>>,
+    /// Number of bytes of the current archive that are written.
+    durable: Arc<AtomicU64>,
+    /// Number of bytes of the current archive that have not arrived.
+    missing: u64,
+}
+
+/// How long a transfer that ends early goes on to write what has arrived.
+const REST: Duration = Duration::from_millis(500);
+
+/// Most pieces of content in the queue. The session's pieces have up to 64 KiB.
+const QUEUED: usize = 8;
 
 /// What the staging area contains after a transfer that was interrupted, with the path of the staging area.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +166,7 @@ impl DirectoryStore {
         let staging = place.staging_path();
         let store = BlockingStore::new(place, overwrite);
         let (room, worker) = (store.room(), Worker::new(store));
-        Ok(Self { worker, manifest: None, durable: 0, room, refused: None, file_error: None, staging })
+        Ok(Self { worker, content: None, manifest: None, durable: 0, room, refused: None, file_error: None, staging })
     }
 
     /// Makes the store record in `home` which sender the target's content came from, so that no content is transferred
@@ -179,7 +202,7 @@ impl DirectoryStore {
             let refused = store.refuses(&sender).err().map(|failure| store.explain(failure));
             (store.room(), refused.map(|(error, file_error)| Refused { sender, error, file_error }))
         };
-        (self.room, self.refused) = self.worker.run(look).await;
+        (self.room, self.refused) = self.worker().run(look).await;
     }
 
     /// Checks whether the store could begin to receive the folder in a sealed file, which has this shape and no sender,
@@ -191,7 +214,7 @@ impl DirectoryStore {
 
     /// Returns what an interrupted transfer left in the staging area, if it left anything.
     pub async fn left_behind(&mut self) -> Option<LeftBehind> {
-        self.worker.run(|store| store.left_behind()).await
+        self.worker().run(|store| store.left_behind()).await
     }
 
     /// The path of the staging area, which need not exist.
@@ -209,7 +232,7 @@ impl DirectoryStore {
     /// digests of the archive that it expects, because a manifest says nothing about content.
     #[cfg_attr(not(feature = "cli"), allow(dead_code))] // for the command
     pub(crate) async fn holds(&mut self, manifest: impl Read + Seek + Send + 'static, shape: Shape) -> Option<Whole> {
-        self.worker.run(move |store| store.holds(manifest, &shape)).await
+        self.worker().run(move |store| store.holds(manifest, &shape)).await
     }
 
     /// Runs `work` on the worker thread, outside of a session. Returns its error as the path and cause for the user.
@@ -217,7 +240,7 @@ impl DirectoryStore {
         &mut self,
         work: impl FnOnce(&mut BlockingStore) -> WorkResult<T> + Send + 'static,
     ) -> Result<T, FileError> {
-        self.worker
+        self.worker()
             .run(|store| {
                 work(store).map_err(|failure| match failure {
                     Failure::Io(file_error) | Failure::At(_, file_error) => file_error,
@@ -245,9 +268,15 @@ impl DirectoryStore {
         error
     }
 
-    /// Waits until the piece of the last [`write`](Store::write) is written, and returns the result of writing it.
+    /// The worker, for work other than the content in the queue. That work begins after the content is written.
+    fn worker(&mut self) -> &mut Worker<BlockingStore> {
+        self.content = None;
+        &mut self.worker
+    }
+
+    /// Waits until the pieces in the queue are written, and returns the result of writing them.
     async fn finish_writing(&mut self) -> Result<(), StoreError> {
-        let store = self.worker.idle().await;
+        let store = self.worker().idle().await;
         let written = std::mem::replace(&mut store.written, Ok(()));
         (self.manifest, self.durable) = (store.manifest(), store.durable());
         written.map_err(|explained| self.set_error(explained))
@@ -257,7 +286,7 @@ impl DirectoryStore {
     async fn observe<T: Send + 'static>(&mut self, work: impl FnOnce(&mut BlockingStore) -> T + Send + 'static) -> T {
         let work = |store: &mut BlockingStore| (work(store), store.manifest(), store.durable());
         let result;
-        (result, self.manifest, self.durable) = self.worker.run(work).await;
+        (result, self.manifest, self.durable) = self.worker().run(work).await;
         result
     }
 }
@@ -312,14 +341,34 @@ impl Store for DirectoryStore {
     }
 
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
-        self.finish_writing().await?;
-        let store = self.worker.idle().await;
-        let is_content = store.takes_content();
-        store.piece.clear();
-        store.piece.extend_from_slice(archive);
-        self.worker.start(BlockingStore::write).await;
-        // The session can decrypt the next piece of content while this one is written.
-        if is_content { Ok(()) } else { self.finish_writing().await }
+        let content = match &mut self.content {
+            Some(content) => content,
+            None => {
+                self.finish_writing().await?;
+                let store = self.worker.idle().await;
+                if !store.takes_content() {
+                    let archive = archive.to_vec();
+                    self.worker.start(move |store| store.write(&archive)).await;
+                    return self.finish_writing().await;
+                }
+                let (pieces, output) = queue(QUEUED);
+                let (durable, missing) = (Arc::new(AtomicU64::new(store.durable())), store.left());
+                let written = durable.clone();
+                self.worker.start(move |store| store.write_content(output, &written)).await;
+                self.content.insert(ContentQueue { pieces, durable, missing })
+            }
+        };
+        let mut piece = content.pieces.buffer();
+        piece.clear();
+        piece.extend_from_slice(archive);
+        content.missing = content.missing.saturating_sub(archive.len() as u64);
+        let is_sent = self.worker.wait_for(content.pieces.send(piece)).await.is_ok();
+        // The thread takes no more pieces after one that could not be written.
+        if !is_sent || content.missing == 0 {
+            return self.finish_writing().await;
+        }
+        self.durable = content.durable.load(Ordering::Relaxed);
+        Ok(())
     }
 
     fn manifest(&self) -> Option<Digest> {
@@ -337,7 +386,7 @@ impl Store for DirectoryStore {
     }
 
     async fn suspend(&mut self) {
-        self.worker.give_up();
+        self.worker.give_up_after(REST);
         self.observe(BlockingStore::suspend).await;
     }
 

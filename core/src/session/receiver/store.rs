@@ -47,7 +47,7 @@ pub trait Store {
     async fn restart(&mut self) -> Result<(), StoreError>;
 
     /// Stores the next bytes of the archive. Bytes after the manifest need not be written yet when this returns: if
-    /// writing them fails, the next call reports the error.
+    /// writing them fails, a later call of `write` or [`commit`](Self::commit) reports the error.
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError>;
 
     /// The manifest digest of the archive that is being received, once its manifest is complete.
