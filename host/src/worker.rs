@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
-use std::thread;
+use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -60,7 +60,7 @@ fn now() -> u64 {
 }
 
 thread_local! {
-    /// On the thread of a [`Worker`]: the worker's `given_up` flag.
+    /// On the thread of a [`Worker`] and its helpers: the worker's `given_up` flag.
     static GIVEN_UP: RefCell<Option<Arc<GivenUp>>> = const { RefCell::new(None) };
 }
 
@@ -68,6 +68,15 @@ thread_local! {
 /// `false` on threads that do not belong to a [`Worker`].
 pub(crate) fn is_given_up() -> bool {
     GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.is_now()))
+}
+
+/// Starts a thread that does a part of this thread's work. On it, [`is_given_up`] returns what it returns on this one.
+pub(crate) fn start_helper<'scope>(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) {
+    let given_up = GIVEN_UP.with_borrow(Clone::clone);
+    scope.spawn(move || {
+        GIVEN_UP.set(given_up);
+        work();
+    });
 }
 
 /// Runs blocking work on another thread while this one continues with other tasks. If the future is dropped, the work

@@ -262,6 +262,11 @@ pub(crate) fn create_private_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Re
     parent.create_dir_with(name, DirBuilder::new().mode(0o700))
 }
 
+/// Gives a file that is created with these options that mode, without the bits in the process's mask.
+pub(crate) fn mode_at_creation(options: &mut OpenOptions, mode: u16) -> &mut OpenOptions {
+    options.mode(mode.into())
+}
+
 /// Makes a file that is created with these options accessible only to its owner.
 pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
@@ -275,6 +280,11 @@ pub(crate) fn mode(metadata: &Metadata) -> u16 {
 /// The permission bits of an open file.
 pub(crate) fn file_mode(metadata: &std::fs::Metadata) -> u16 {
     (metadata.mode() & 0o777) as u16
+}
+
+/// Room that the file takes on the disk, in bytes. `None` if the system does not tell.
+pub(crate) fn allocated(metadata: &std::fs::Metadata) -> Option<u64> {
+    Some(metadata.blocks() * 512)
 }
 
 /// Whether this process's user is the owner.
@@ -401,6 +411,19 @@ pub(crate) mod handed {
         handed.iter().filter_map(|path| path.strip_prefix(folder).ok().map(Path::to_owned)).collect()
     }
 }
+
+/// Lets the system begin to write a part of a file to the drive, and does not wait for it. That part was just written, so
+/// none of it is on the drive yet. Makes nothing durable.
+#[cfg(target_os = "linux")]
+pub(crate) fn begin_write_back(file: &File, from: u64, length: u64) {
+    // This advice lets Linux write pages that are not on the drive yet, and discard others. It is no failure if a file
+    // system ignores it.
+    let _ = rustix::fs::fadvise(file, from, std::num::NonZeroU64::new(length), rustix::fs::Advice::DontNeed);
+}
+
+/// Does nothing: this is known only of Linux.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn begin_write_back(_file: &File, _from: u64, _length: u64) {}
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_names(dir: &Dir) -> io::Result<()> {

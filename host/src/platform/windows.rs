@@ -134,6 +134,19 @@ pub(crate) fn is_mount_point(_parent: &Dir, _name: &OsStr) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Does nothing: modes are not set.
+pub(crate) fn mode_at_creation(options: &mut OpenOptions, _mode: u16) -> &mut OpenOptions {
+    options
+}
+
+/// Always `None`: files get no holes, because a file would have to be marked for that.
+pub(crate) fn allocated(_metadata: &std::fs::Metadata) -> Option<u64> {
+    None
+}
+
+/// Does nothing: the system begins by itself.
+pub(crate) fn begin_write_back(_file: &File, _from: u64, _length: u64) {}
+
 /// Makes a file that is opened with these options accept a new time.
 pub(crate) fn changeable(options: &mut OpenOptions) -> &mut OpenOptions {
     options.write(true)

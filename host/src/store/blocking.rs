@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use cap_std::fs::Dir;
 use waft_core::digest::Digest;
@@ -16,6 +17,7 @@ use super::compare::Whole;
 use super::error::{Failure, Result};
 use super::merge::{self, Intent, Step, preflight};
 use super::place::{Found, Place};
+use super::small_files::SmallFiles;
 use super::staging::{MANIFEST, Staging, TREE};
 use super::tree::{Incoming, Tree};
 use super::{LeftBehind, held};
@@ -227,27 +229,41 @@ impl BlockingStore {
 
     /// Writes the next bytes of the archive, and keeps the result in `written`.
     pub(super) fn write(&mut self, archive: &[u8]) {
-        self.written = self.take(archive).map_err(|failure| self.explain(failure));
+        self.written = self.take(archive, None).map_err(|failure| self.explain(failure));
     }
 
     /// Writes the pieces of content in a queue until it ends, or until one cannot be written, and keeps the result in
     /// `written`. `durable` shows how many bytes of the archive are written.
-    pub(super) fn write_content(&mut self, mut pieces: Output<Vec<u8>>, durable: &AtomicU64) {
-        while let Some(piece) = pieces.blocking_next() {
-            self.write(&piece);
-            if self.written.is_err() {
-                return;
-            }
-            durable.store(self.durable(), Ordering::Relaxed);
-            pieces.give_back(piece);
+    pub(super) fn write_content(&mut self, pieces: Output<Vec<u8>>, durable: &AtomicU64) {
+        let written = thread::scope(|scope| self.take_pieces(pieces, SmallFiles::new(scope), durable));
+        self.written = written.map_err(|failure| self.explain(failure));
+        if self.written.is_err()
+            && let State::Staged(staged) = &mut self.state
+        {
+            // A small file may be missing before others that are complete, so nothing can follow.
+            staged.part = Part::Broken;
         }
     }
 
+    fn take_pieces(
+        &mut self,
+        mut pieces: Output<Vec<u8>>,
+        mut small: SmallFiles<'_, '_>,
+        durable: &AtomicU64,
+    ) -> Result<()> {
+        while let Some(piece) = pieces.blocking_next() {
+            self.take(&piece, Some(&mut small))?;
+            durable.store(small.durable(self.durable()), Ordering::Relaxed);
+            pieces.give_back(piece);
+        }
+        small.finish().map_err(|failed| Tree::not_written(&self.place, failed))
+    }
+
     /// Consumes the next bytes of the archive.
-    fn take(&mut self, mut archive: &[u8]) -> Result<()> {
+    fn take(&mut self, mut archive: &[u8], small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
         let State::Staged(staged) = &mut self.state else { return Err(StoreError::Io.into()) };
         let length = archive.len() as u64;
-        let taken = staged.take(&self.place, &mut archive);
+        let taken = staged.take(&self.place, &mut archive, small);
         if taken.is_err() {
             staged.part = Part::Broken;
         }
@@ -304,7 +320,7 @@ impl BlockingStore {
 }
 
 impl Staged {
-    fn take(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
+    fn take(&mut self, place: &Place, archive: &mut &[u8], small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
         if let Part::Manifest(incoming) = &mut self.part {
             incoming.write(place, archive)?;
             if !incoming.is_complete() {
@@ -313,7 +329,7 @@ impl Staged {
             self.part = Part::Content(Box::new(self.begin_content(place)?));
         }
         match &mut self.part {
-            Part::Content(tree) => tree.write(place, archive),
+            Part::Content(tree) => tree.write(place, self.position, archive, small),
             Part::Manifest(_) | Part::Broken => Err(StoreError::Io.into()),
         }
     }

@@ -1,10 +1,11 @@
-//! Measures which permission bits and modification times the target's file system keeps, once, by writing and reading
-//! back; and the notes that tell the user what will be lost.
+//! Measures which permission bits and modification times the target's file system keeps, and whether its files can have
+//! holes, once, by writing and reading back; and the notes that tell the user what will be lost.
 //!
 //! FAT keeps times in steps of 2 s and no permission bits, NTFS in steps of 100 ns, some network file systems neither.
 //! Without this knowledge the store would fail where it cannot set them, and would not recognise a folder that it has
 //! just written.
 
+use std::fs::File;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 use std::{fmt, io};
@@ -25,6 +26,8 @@ const MODES: [u16; 2] = [0o640, 0o701];
 const TIME: Modified = Modified { seconds: 1_000_000_001, nanos: 123_456_789 };
 /// The coarsest step in use: that of FAT.
 const COARSEST: Duration = Duration::from_secs(2);
+/// Length of the hole in the file with which holes are measured, in bytes.
+const HOLE: u64 = 64 << 10;
 /// Seconds since 1970 that every file system can hold: from 1980, where FAT begins, to 2038, where signed 32 bits end.
 const HELD_EVERYWHERE: Range<i64> = 315_532_800..1 << 31;
 
@@ -35,6 +38,8 @@ pub(super) struct Capabilities {
     pub(super) files: Kept,
     /// The attributes of directories that are kept.
     pub(super) directories: Kept,
+    /// Whether a part of a file that was never written takes no room on the disk.
+    pub(super) holes: bool,
 }
 
 /// The attributes that are kept for one kind of entry.
@@ -61,34 +66,35 @@ impl Capabilities {
     /// The capabilities of a file system that keeps everything.
     pub(super) const ALL: Self = {
         let all = Kept { modes: true, times: Times::Exact };
-        Self { files: all, directories: all }
+        Self { files: all, directories: all, holes: true }
     };
 
     /// The capabilities of a file system that keeps nothing.
     pub(super) const NONE: Self = {
         let none = Kept { modes: false, times: Times::Lost };
-        Self { files: none, directories: none }
+        Self { files: none, directories: none, holes: false }
     };
 
     /// Measures the capabilities in the directory `dir`, in which it uses the name `probe`.
     pub(super) fn measure(dir: &Dir) -> io::Result<Self> {
         remove(dir, PROBE)?;
-        let measured = Self::measure_file(dir).and_then(|files| {
+        let measured = Self::measure_file(dir).and_then(|(files, holes)| {
             remove(dir, PROBE)?;
-            Ok(Self { files, directories: Self::measure_directory(dir)? })
+            Ok(Self { files, directories: Self::measure_directory(dir)?, holes })
         });
         remove(dir, PROBE)?;
         measured
     }
 
-    fn measure_file(dir: &Dir) -> io::Result<Kept> {
+    fn measure_file(dir: &Dir) -> io::Result<(Kept, bool)> {
         let mut options = OpenOptions::new();
         platform::private(options.read(true).write(true).create_new(true).follow(FollowSymlinks::No));
         let file = dir.open_with(PROBE, &options)?.into_std();
+        let holes = has_hole(&file);
         let set_mode = |mode| platform::set_file_mode(&file, mode);
         let time = system_time(TIME).expect("every system can express a time of this century");
         let set_time = platform::set_file_time(&file, time);
-        Kept::measure(dir, set_mode, set_time)
+        Ok((Kept::measure(dir, set_mode, set_time)?, holes))
     }
 
     fn measure_directory(dir: &Dir) -> io::Result<Kept> {
@@ -98,6 +104,12 @@ impl Capabilities {
         let set_time = platform::set_dir_time(&probe, TIME);
         Kept::measure(dir, set_mode, set_time)
     }
+}
+
+/// Makes an empty file longer, and returns whether what it has then is a hole.
+fn has_hole(file: &File) -> bool {
+    let made_longer = file.set_len(HOLE).and_then(|()| file.metadata());
+    made_longer.is_ok_and(|found| found.len() == HOLE && platform::allocated(&found).is_some_and(|room| room < HOLE))
 }
 
 impl Kept {

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
@@ -15,6 +15,7 @@ use waft_core::session::{Held, Offered};
 
 use super::capabilities::Capabilities;
 use super::place::Place;
+use super::staged_file::StagedFile;
 use super::staging::{Staging, count, remove_where};
 use super::tree::{Level, Names, Tree};
 use crate::folder::entries::{Item, system_time};
@@ -127,7 +128,7 @@ impl Reading {
         tree.reader.begin_file(size).ok()?;
         self.bytes(tree, &file, found.len())?;
         if found.len() < size {
-            tree.file = Some((append(tree.open.here(), tree.entries.name(), found.len())?, item));
+            tree.file = Some(StagedFile::append(tree.open.here(), tree.entries.name(), item, found.len())?);
             return Some(Found::Part);
         }
         let digest = tree.reader.end_held_file().ok()?;
@@ -197,12 +198,4 @@ fn present<T>(opened: io::Result<T>) -> Option<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
         Err(_) => None,
     }
-}
-
-/// Opens a file to append to it. `None` if its length is not `length`.
-fn append(dir: &Dir, name: &str, length: u64) -> Option<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).follow(FollowSymlinks::No);
-    let mut file = dir.open_with(name, &options).ok()?.into_std();
-    (file.seek(SeekFrom::End(0)).ok()? == length).then_some(file)
 }

@@ -14,6 +14,8 @@ pub(crate) mod error;
 mod held;
 mod merge;
 mod place;
+mod small_files;
+mod staged_file;
 mod staging;
 mod tree;
 

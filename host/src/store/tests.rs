@@ -214,6 +214,7 @@ fn free_space_is_stated() {
 }
 
 mod committed;
+mod content;
 #[cfg(target_os = "linux")]
 mod durable;
 mod hostile;

@@ -1,25 +1,26 @@
 //! Receives an archive into the staging area: first its manifest, then its files, in the order of the manifest.
 //!
 //! The manifest is checked and written before any file is created from it. Every directory is created before its entries,
-//! and gets its mode and time after them. Every file is created anew, so that the file system itself reports two names that
-//! it treats as the same. PROTOCOL.md, sections 8.1 to 8.3.
+//! and gets its mode and time after them. Every file (see `staged_file`) is created anew, so that the file system itself
+//! reports two names that it treats as the same. PROTOCOL.md, sections 8.1 to 8.3.
 
 use std::fs::File;
 use std::io::{self, BufReader, Write as _};
 
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::Dir;
 use waft_core::archive::{Content, ContentReader, Kind, ManifestReader, Shape, Summary};
 use waft_core::digest::Digest;
 use waft_core::path::RelPath;
 use waft_core::session::StoreError;
 
-use crate::folder::entries::{Descent, Entries, Item, system_time};
+use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
 use crate::store::capabilities::{Capabilities, Kept};
 use crate::store::error::{Failure, Result, check_wanted};
 use crate::store::merge;
 use crate::store::place::Place;
+use crate::store::small_files::{Failed, SmallFiles};
+use crate::store::staged_file::{StagedFile, finish, new_file};
 use crate::store::staging::{MANIFEST, Staging, TREE};
 
 /// A tree under construction.
@@ -30,7 +31,9 @@ pub(super) struct Tree {
     pub(super) open: Descent<Level>,
     pub(super) reader: ContentReader,
     /// The open file whose content comes next.
-    pub(super) file: Option<(File, Item)>,
+    pub(super) file: Option<StagedFile>,
+    /// Whether that file is left to the threads for small files.
+    is_small: bool,
     pub(super) manifest: Digest,
     root: Option<Digest>,
     capabilities: Capabilities,
@@ -59,27 +62,53 @@ impl Tree {
             open: Descent::new(tree),
             reader: ContentReader::new(&summary),
             file: None,
+            is_small: false,
             manifest: summary.digest,
             root: None,
             capabilities,
         })
     }
 
-    /// Writes the next bytes after the manifest.
-    pub(super) fn write(&mut self, place: &Place, archive: &mut &[u8]) -> Result<()> {
+    /// Writes the next bytes after the manifest, which begin at the offset `start` of the archive. Small files that are
+    /// complete within these bytes are left to `small`.
+    pub(super) fn write(
+        &mut self,
+        place: &Place,
+        start: u64,
+        archive: &mut &[u8],
+        mut small: Option<&mut SmallFiles<'_, '_>>,
+    ) -> Result<()> {
+        let not_written = |failed| Self::not_written(place, failed);
         while let Some(next) = self.reader.next(archive).map_err(StoreError::Archive)? {
             check_wanted()?;
             match next {
                 Content::Data(bytes) => {
-                    let (file, _) = self.file.as_mut().expect("the reader gives content only after `NeedFile`");
-                    file.write_all(bytes).map_err(|error| self.file_error(place, error))?;
+                    let file = self.file.as_mut().expect("the reader gives content only after `NeedFile`");
+                    match small.as_deref_mut().filter(|_| self.is_small) {
+                        Some(small) => small.add_content(bytes),
+                        None => {
+                            let written = file.write(bytes, self.capabilities);
+                            written.map_err(|error| self.file_error(place, error))?;
+                        }
+                    }
                 }
-                Content::FileEnd => self.end_file(place)?,
-                Content::NeedFile => self.next_file(place)?,
+                Content::FileEnd => {
+                    let file = self.file.take().expect("the reader gives `FileEnd` only after `NeedFile`");
+                    match small.as_deref_mut().filter(|_| self.is_small) {
+                        Some(small) => {
+                            small.add(file, self.entries.path(), self.capabilities, start).map_err(not_written)?
+                        }
+                        None => file.finish(self.capabilities).map_err(|error| self.file_error(place, error))?,
+                    }
+                }
+                Content::NeedFile => {
+                    let size = self.next_file(place)?;
+                    self.is_small = small.is_some() && is_small(size, archive.len());
+                }
                 Content::End { root } => self.root = Some(root),
             }
         }
-        Ok(())
+        small.map_or(Ok(()), |small| small.hand_over(start).map_err(not_written))
     }
 
     /// Completes the tree after the whole archive was written. Returns the archive's root digest and its manifest's
@@ -97,26 +126,22 @@ impl Tree {
         Ok((root, self.manifest))
     }
 
-    fn next_file(&mut self, place: &Place) -> Result<()> {
+    /// Creates the next file, and returns its size.
+    fn next_file(&mut self, place: &Place) -> Result<u64> {
         while let Some(item) = self.take_entry(place)? {
             check_wanted()?;
             match item.kind {
                 Kind::Directory => self.make_directory(place, item)?,
                 Kind::File { size } => {
-                    let made = self.open.here().open_with(self.entries.name(), &new_file());
-                    let file = made.map_err(|error| self.not_made(place, &item, error))?.into_std();
-                    self.file = Some((file, item));
-                    return self.reader.begin_file(size).map_err(|error| StoreError::Archive(error).into());
+                    let made = StagedFile::create(self.open.here(), self.entries.name(), item, self.capabilities);
+                    self.file = Some(made.map_err(|error| self.not_made(place, &item, error))?);
+                    self.reader.begin_file(size).map_err(StoreError::Archive)?;
+                    return Ok(size);
                 }
             }
         }
         // The manifest had more files when it was received.
         Err(StoreError::Verify.into())
-    }
-
-    fn end_file(&mut self, place: &Place) -> Result<()> {
-        let (file, item) = self.file.take().expect("the reader gives `FileEnd` only after `NeedFile`");
-        self.finish_file(&file, &item).map_err(|error| self.file_error(place, error))
     }
 
     fn make_directory(&mut self, place: &Place, item: Item) -> Result<()> {
@@ -148,16 +173,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Sets the mode and time of a complete file.
+    /// Sets the mode and time of a file that was complete when an earlier transfer was interrupted.
     pub(super) fn finish_file(&self, file: &File, item: &Item) -> io::Result<()> {
-        let Kept { modes, times } = self.capabilities.files;
-        if modes {
-            platform::set_file_mode(file, item.mode)?;
-        }
-        if let Some(time) = system_time(item.modified).filter(|_| times.can_be_set()) {
-            platform::set_file_time(file, time)?;
-        }
-        platform::sync_file(file)
+        finish(file, item, self.capabilities.files)
     }
 
     /// Sets the mode and time of a directory after all its entries were created.
@@ -186,13 +204,25 @@ impl Tree {
         here.open_with(&name, &new_file()).is_ok() && here.remove_file(&name).is_ok()
     }
 
-    pub(super) fn file_error(&self, place: &Place, error: io::Error) -> Failure {
-        Failure::Io(place.at_staging(&self.path(), error))
+    /// The failure of a file that was left to the threads for small files.
+    pub(super) fn not_written(place: &Place, Failed { path, error }: Failed) -> Failure {
+        Failure::Io(place.at_staging(&staged_path(&path), error))
     }
 
-    fn path(&self) -> String {
-        format!("{TREE}/{}", self.entries.path())
+    pub(super) fn file_error(&self, place: &Place, error: io::Error) -> Failure {
+        Failure::Io(place.at_staging(&staged_path(self.entries.path()), error))
     }
+}
+
+/// The path below the staging area of what has this path in the folder.
+fn staged_path(path: &str) -> String {
+    format!("{TREE}/{path}")
+}
+
+/// Whether a file of this size is small, and is followed by its digest within the next `left` bytes of the archive.
+fn is_small(size: u64, left: usize) -> bool {
+    const SMALL: u64 = 32 << 10;
+    size <= SMALL && size as usize + size_of::<Digest>() <= left
 }
 
 /// Whether an error may be about the name or about something else; file systems differ in this. SMB reports that some
@@ -200,13 +230,6 @@ impl Tree {
 fn is_doubtful(error: &io::Error) -> bool {
     use io::ErrorKind::{NotFound, PermissionDenied, Unsupported};
     matches!(error.kind(), NotFound | PermissionDenied | Unsupported)
-}
-
-/// Options for a file that must not exist yet.
-fn new_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    platform::private(options.write(true).create_new(true).follow(FollowSymlinks::No));
-    options
 }
 
 /// Sets the mode and time of a directory after all its entries were created, and makes it durable.

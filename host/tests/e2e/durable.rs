@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::harness::Call;
 use super::needs::skip;
-use super::world::{World, write};
+use super::world::{World, set_mode, write};
 
 /// The calls that make data durable, and the calls that make it visible to other processes.
 const CALLS: &str = "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat";
@@ -38,6 +38,11 @@ impl Trace {
     /// Records how a simulated board uses its flash. The command is not a child of `strace`, and gets every signal itself.
     pub(crate) fn of_flash(&self, call: Call) -> Call {
         self.with(&["-D", "-s", "0", "-e", FLASH_CALLS], call)
+    }
+
+    /// Records which modes are set.
+    fn of_modes(&self, call: Call) -> Call {
+        self.with(&["-e", "trace=chmod,fchmod,fchmodat"], call)
     }
 
     /// The calls with their arguments, in the order in which they began, whether or not they succeeded.
@@ -89,6 +94,31 @@ fn a_folder_is_durable_before_it_appears() {
     receiver.end().succeeded();
     let appears: &[&str] = &["rename", "\"tree\"", "\"into\""];
     in_order(&trace.calls(), &[&["syncfs"], appears, &["fsync", "/work>"]]);
+}
+
+/// A mode that the process's mask lets through is given at creation, and none is set again.
+#[test]
+fn files_are_created_with_their_modes() {
+    let world = World::new();
+    world.small();
+    for file in 0..200 {
+        write(&world.folder(), format!("many/{file}"), b"small");
+    }
+    set_mode(&world.folder().join("deep/none"), 0o444);
+    set_mode(&world.folder().join("many/7"), 0o600);
+    let Some(trace) = Trace::new(&world) else { return };
+    let mut receiver = trace.of_modes(world.receiving(&["--once", "--no-code", "--no-key"])).start();
+    let (address, _) = receiver.ready();
+    world.sending(&address).run().succeeded();
+    receiver.end().succeeded();
+    world.arrived();
+    let of_files: Vec<_> = trace.begun().into_iter().filter(|call| call.contains("/tree/") && is_file(call)).collect();
+    assert!(matches!(&of_files[..], [only] if only.contains("/deep/none>") && only.contains("0444")), "{of_files:#?}");
+}
+
+/// Whether a call is about a file of the test's folder, and not about a directory.
+fn is_file(call: &str) -> bool {
+    ["/none>", "/numbers>", "readme.txt>"].iter().any(|name| call.contains(name)) || call.contains("/many/")
 }
 
 #[test]

@@ -87,12 +87,12 @@ fn staged(staging: &Path) -> usize {
 #[test]
 fn its_sender_waits_for_it() {
     let world = world();
-    let (Some(disk), Some(clock)) = (SlowDisk::new(&world, 3), Clock::new(&world)) else { return };
+    let (Some(disk), Some(clock)) = (SlowDisk::new(&world, 6), Clock::new(&world)) else { return };
     let both = format!("{} {}", disk.library.display(), clock.library().display());
     let mut receiver = clock.on(disk.receive(&world)).env("LD_PRELOAD", both).start();
     let (address, _) = receiver.ready();
     let sender = clock.on(world.sending(&address)).start();
-    // By the advanced clock, the chunk takes four minutes.
+    // By the advanced clock, each of the two chunks takes more than two minutes.
     let processes = [receiver.pid(), sender.pid()];
     clock.hurry(&processes, || sender.end().succeeded());
     receiver.end().succeeded();
@@ -101,12 +101,15 @@ fn its_sender_waits_for_it() {
 
 /// Sends to a receiver so slow that its chunk outlasts the test, and runs `act` in the middle of it.
 fn in_the_midst(act: impl FnOnce(Waft, Waft)) {
-    let world = world();
-    let Some(disk) = SlowDisk::new(&world, 50) else { return };
-    let mut receiver = disk.receive(&world).start();
+    in_the_midst_of(&world(), act);
+}
+
+fn in_the_midst_of(world: &World, act: impl FnOnce(Waft, Waft)) {
+    let Some(disk) = SlowDisk::new(world, 50) else { return };
+    let mut receiver = disk.receive(world).start();
     let (address, _) = receiver.ready();
     let sender = world.send(&address);
-    await_staged(&world);
+    await_staged(world);
     act(receiver, sender);
     let staged = staged(&world.staging());
     assert!((3..FEW).contains(&staged), "{staged} files are staged");
@@ -116,6 +119,19 @@ fn in_the_midst(act: impl FnOnce(Waft, Waft)) {
 #[test]
 fn its_user_can_stop_it_within_a_chunk() {
     in_the_midst(|receiver, sender| {
+        receiver.interrupt();
+        receiver.end().failed(130, "interrupted", &["What was received so far is kept"]);
+        sender.end().failed(16, "broken", &["kitchen cancelled the transfer"]);
+    });
+}
+
+/// The threads for small files end as well.
+#[test]
+fn its_user_can_stop_it_in_later_chunks() {
+    let world = world();
+    // The rest of the first chunk is in this file.
+    write(&world.folder(), "-first", &[1; 100_000]);
+    in_the_midst_of(&world, |receiver, sender| {
         receiver.interrupt();
         receiver.end().failed(130, "interrupted", &["What was received so far is kept"]);
         sender.end().failed(16, "broken", &["kitchen cancelled the transfer"]);

@@ -56,6 +56,32 @@ fn a_full_disk_is_reported_and_the_transfer_can_be_resumed() {
 }
 
 #[test]
+fn a_small_file_for_which_there_is_no_room_is_named() {
+    let Some(small) = Small::mount(1000) else { return as_root("a_small_file_for_which_there_is_no_room_is_named") };
+    let bench = Bench::new(|at| {
+        put(at, "a", &crate::testing::content(0, 200_000), 0o644);
+        (0..100).for_each(|number| put(at, &format!("b/{number:03}"), &[7; 3000], 0o644));
+    });
+    let target = small.0.path().join("folder");
+    let mut store = DirectoryStore::open(&target, false).unwrap();
+    bench.begin(&mut store).unwrap();
+    let filler = small.0.path().join("filler");
+    fs::write(&filler, vec![1; 600 << 10]).unwrap();
+    let error = write(&mut store, bench.bytes(), 65536).unwrap_err();
+    assert!(matches!(error, StoreError::NoSpace { .. }), "{error:?}");
+    let file_error = store.take_error().unwrap();
+    assert!(file_error.path.contains("tree/b/0") && file_error.io_kind() == Some(io::ErrorKind::StorageFull));
+    assert!(block_on(store.commit()).is_err(), "nothing can follow a file that is missing");
+    block_on(store.suspend());
+    fs::remove_file(filler).unwrap();
+    let held = bench.begin(&mut store).unwrap();
+    assert!(held.offset > 200_000 && bench.is_prefix(&held));
+    write(&mut store, &bench.bytes()[held.offset as usize..], 65536).unwrap();
+    block_on(store.commit()).unwrap();
+    assert_eq!(snapshot(&target), snapshot(&bench.from()));
+}
+
+#[test]
 fn too_little_room_for_a_sealed_file_is_known_before_its_key() {
     let Some(small) = Small::mount(100) else {
         return as_root("too_little_room_for_a_sealed_file_is_known_before_its_key");

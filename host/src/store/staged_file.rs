@@ -1,0 +1,137 @@
+//! A staged file while its content arrives.
+//!
+//! Blocks of zeros are not written where the file system keeps files with holes: such a file takes less room on the disk,
+//! and a hole reads as zeros. After every piece of content the file is as long as its content so far, so that a transfer
+//! that is interrupted resumes after the last piece, whether it was written or is a hole.
+//!
+//! The system begins to write a large file to the drive while the rest of it arrives, where it can be told to. So the
+//! commit, which waits until everything is on the drive, has less to wait for.
+
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+
+use crate::folder::entries::{Item, system_time};
+use crate::platform;
+use crate::store::capabilities::{Capabilities, Kept};
+
+/// Size of the blocks that become holes, in bytes. Most file systems allocate no less at once.
+const BLOCK: usize = 4096;
+
+/// After so many bytes of a file, the system begins to write them to the drive.
+const WRITE_BACK: u64 = 8 << 20;
+
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+/// The permissions that the owner of a staged file has until it is complete: a transfer that is interrupted reads the
+/// file back, and continues to write it.
+const OWNER: u16 = 0o600;
+
+/// A staged file whose content is being written.
+pub(super) struct StagedFile {
+    file: File,
+    item: Item,
+    /// Length of the content so far.
+    length: u64,
+    /// Whether the content so far ends in a hole, so that the position of `file` is before its end.
+    ends_in_hole: bool,
+    /// Length of the content that the system has begun to write to the drive.
+    handed: u64,
+}
+
+impl StagedFile {
+    /// Creates the file of an entry. If the file system keeps modes, the file gets its final mode now, as far as the
+    /// process's mask allows.
+    pub(super) fn create(dir: &Dir, name: &str, item: Item, capabilities: Capabilities) -> io::Result<Self> {
+        let mode = if capabilities.files.modes { item.mode | OWNER } else { OWNER };
+        let file = dir.open_with(name, platform::mode_at_creation(&mut new_file(), mode))?.into_std();
+        Ok(Self { file, item, length: 0, ends_in_hole: false, handed: 0 })
+    }
+
+    /// Opens the file of an entry of which `length` bytes are staged. `None` if its length is another.
+    pub(super) fn append(dir: &Dir, name: &str, item: Item, length: u64) -> Option<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).follow(FollowSymlinks::No);
+        let mut file = dir.open_with(name, &options).ok()?.into_std();
+        let end = file.seek(SeekFrom::End(0)).ok()?;
+        (end == length).then_some(Self { file, item, length, ends_in_hole: false, handed: length })
+    }
+
+    /// Appends content.
+    pub(super) fn write(&mut self, content: &[u8], capabilities: Capabilities) -> io::Result<()> {
+        if capabilities.holes {
+            self.write_with_holes(content)?;
+        } else {
+            self.file.write_all(content)?;
+            self.length += content.len() as u64;
+        }
+        let begun = self.length - self.handed;
+        if begun >= WRITE_BACK {
+            platform::begin_write_back(&self.file, self.handed, begun);
+            self.handed = self.length;
+        }
+        Ok(())
+    }
+
+    fn write_with_holes(&mut self, mut content: &[u8]) -> io::Result<()> {
+        while !content.is_empty() {
+            let zeros = self.blocks(content, true);
+            if zeros > 0 {
+                self.ends_in_hole = true;
+                self.length += zeros as u64;
+                content = &content[zeros..];
+                continue;
+            }
+            if std::mem::take(&mut self.ends_in_hole) {
+                self.file.seek(SeekFrom::Start(self.length))?;
+            }
+            let data = self.blocks(content, false);
+            self.file.write_all(&content[..data])?;
+            self.length += data as u64;
+            content = &content[data..];
+        }
+        if self.ends_in_hole { self.file.set_len(self.length) } else { Ok(()) }
+    }
+
+    /// Completes the file: gives it its mode and time, and makes it durable with the tree.
+    pub(super) fn finish(self, capabilities: Capabilities) -> io::Result<()> {
+        finish(&self.file, &self.item, capabilities.files)
+    }
+
+    /// Number of bytes at the front of `content`, which comes next in the file, in blocks of zeros or in other blocks.
+    /// The first and the last block may be incomplete.
+    fn blocks(&self, content: &[u8], are_zeros: bool) -> usize {
+        let first = BLOCK - (self.length % BLOCK as u64) as usize;
+        let (mut count, mut block) = (0, first);
+        while count < content.len() {
+            let next = &content[count..][..block.min(content.len() - count)];
+            if (*next == ZEROS[..next.len()]) != are_zeros {
+                break;
+            }
+            count += next.len();
+            block = BLOCK;
+        }
+        count
+    }
+}
+
+/// Gives a complete file its time, and its mode if it was created with another one.
+pub(super) fn finish(file: &File, item: &Item, Kept { modes, times }: Kept) -> io::Result<()> {
+    // Asking for the mode costs much less than setting it.
+    if modes && platform::file_mode(&file.metadata()?) != item.mode {
+        platform::set_file_mode(file, item.mode)?;
+    }
+    if let Some(time) = system_time(item.modified).filter(|_| times.can_be_set()) {
+        platform::set_file_time(file, time)?;
+    }
+    platform::sync_file(file)
+}
+
+/// Options for a file that must not exist yet, with access only for its owner.
+pub(super) fn new_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    platform::private(options.write(true).create_new(true).follow(FollowSymlinks::No));
+    options
+}
