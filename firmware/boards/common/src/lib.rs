@@ -16,6 +16,7 @@
 //! | `net` | TCP/IP and the receiver's sockets |
 //! | `boot` | the start of the receiver, from devices and a [`Map`] |
 //! | `tasks` | the tasks of every board, as a macro |
+//! | `emulator` | with the feature of this name: what boards that QEMU emulates share |
 //! | `copy` | fast copies between buffers at any addresses |
 //!
 //! The crate contains the panic handler and the handler of HardFault. `waft-board-build` generates [`Map`] and the linker
@@ -32,6 +33,8 @@ use core::ops::Range;
 pub mod boot;
 #[cfg(target_os = "none")]
 mod copy;
+#[cfg(all(target_os = "none", feature = "emulator"))]
+pub mod emulator;
 #[cfg(target_os = "none")]
 pub mod failure;
 #[cfg(target_os = "none")]

@@ -3,6 +3,8 @@
 use embassy_net::StackResources;
 use waft_board::Map;
 use waft_board::boot::{self, Devices, Resources};
+use waft_board::emulator::semihosting::HostRandom;
+use waft_board::emulator::{Uart as _, failure, log};
 use waft_board::retained::{self, Retained};
 use waft_receiver::Config;
 
@@ -10,8 +12,9 @@ use crate::drivers::console::print_blocking;
 use crate::drivers::ethernet::Ethernet;
 use crate::drivers::executor::Measured;
 use crate::drivers::nor::Nor;
-use crate::drivers::semihosting::HostRandom;
-use crate::drivers::{failure, log, machine, memory, timer, watchdog};
+use crate::drivers::uart::{self, Uart};
+use crate::drivers::watchdog::Watchdog;
+use crate::drivers::{machine, memory, timer, watchdog};
 
 /// Bytes of a receive buffer, which is the TCP window: one record of TLS.
 pub const RX_SIZE: usize = 4 << 10;
@@ -41,9 +44,10 @@ pub type Started = boot::Started<&'static mut Ethernet, Nor, Measured>;
 /// console. Call it once, before any task runs.
 pub fn start() -> Retained {
     machine::guard_stack();
-    failure::start();
+    failure::start::<Uart, Watchdog>();
     watchdog::start();
-    log::start();
+    uart::LOG.start();
+    log::start(|bytes| uart::LOG.write_all(bytes));
     timer::start();
     let retained = retained::take();
     defmt::info!("started: {}", retained.start());

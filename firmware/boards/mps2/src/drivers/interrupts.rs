@@ -2,6 +2,9 @@
 
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
+use waft_board::emulator::console;
+
+use super::uart::Uart;
 
 use super::machine;
 
@@ -45,8 +48,8 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [Handler; COUNT] = {
     let mut handlers: [Handler; COUNT] = [DefaultHandler; COUNT];
-    handlers[Interrupt::Uart0Received as usize] = super::console::on_received;
-    handlers[Interrupt::Uart0Sent as usize] = super::console::on_sent;
+    handlers[Interrupt::Uart0Received as usize] = console::on_received::<Uart>;
+    handlers[Interrupt::Uart0Sent as usize] = console::on_sent::<Uart>;
     handlers[Interrupt::Timer0 as usize] = super::timer::on_wrap;
     handlers[Interrupt::Timer1 as usize] = super::timer::on_alarm;
     handlers[Interrupt::Ethernet as usize] = super::ethernet::on_interrupt;

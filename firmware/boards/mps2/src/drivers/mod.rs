@@ -6,27 +6,53 @@
 //! | `memory` | the memories that stand for flash: file-backed PSRAM, and the identity |
 //! | `machine` | addresses and interrupt numbers of the machine that a feature chooses, and its stack guard |
 //! | `registers`, `interrupts` | the devices' registers, and the vector table |
-//! | `uart`, `console`, `log` | two serial lines: the operator's console and the log |
+//! | `uart`, `console` | two serial lines: the operator's console and the log |
 //! | `timer` | time and alarms for Embassy |
 //! | `ethernet` | the LAN9118 |
-//! | `watchdog`, `failure` | find a hang, and print failures |
-//! | `semihosting` | random numbers from the host, and the end of the emulator |
+//! | `watchdog` | finds a hang |
 //! | `executor` | runs tasks, and sleeps while none is ready |
+//!
+//! What emulated boards have in common is in `waft_board::emulator`.
 
 pub mod nor;
 
 #[cfg(target_os = "none")]
-pub mod console;
+pub mod console {
+    //! The console on UART0.
+
+    use core::fmt;
+
+    use super::uart::Uart;
+    use waft_board::emulator::console;
+
+    /// The console as a stream of bytes. Reads are cancel-safe.
+    pub type Console = console::Console<Uart>;
+
+    /// Prints at once, even if a task is writing. For use before tasks run and after a failure.
+    pub fn print_blocking(text: fmt::Arguments<'_>) {
+        console::print_blocking::<Uart>(text);
+    }
+}
 #[cfg(target_os = "none")]
 pub mod ethernet;
 #[cfg(target_os = "none")]
-pub mod executor;
-#[cfg(target_os = "none")]
-pub(crate) mod failure;
+pub mod executor {
+    //! The executor, with the counter of this board.
+
+    use super::timer::Ticks;
+    use embassy_executor::Spawner;
+    use waft_board::emulator::executor;
+
+    /// The load of the tasks.
+    pub type Measured = executor::Measured<Ticks>;
+
+    /// Runs the tasks that `start` spawns. Never returns.
+    pub fn run(start: impl FnOnce(Spawner)) -> ! {
+        executor::run::<Ticks>(start)
+    }
+}
 #[cfg(target_os = "none")]
 mod interrupts;
-#[cfg(target_os = "none")]
-pub(crate) mod log;
 #[cfg(all(target_os = "none", feature = "an386"))]
 #[path = "machine/an386.rs"]
 pub(crate) mod machine;
@@ -38,10 +64,8 @@ pub mod memory;
 #[cfg(target_os = "none")]
 mod registers;
 #[cfg(target_os = "none")]
-pub mod semihosting;
-#[cfg(target_os = "none")]
 pub(crate) mod timer;
 #[cfg(target_os = "none")]
-mod uart;
+pub(crate) mod uart;
 #[cfg(target_os = "none")]
 pub mod watchdog;

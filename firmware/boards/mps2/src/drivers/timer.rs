@@ -8,6 +8,7 @@ use core::task::Waker;
 use critical_section::{CriticalSection, Mutex};
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
+use waft_board::emulator::executor::Counter;
 
 use super::interrupts::Interrupt;
 use super::registers::{TICKS_A_MICROSECOND, TIMER0, TIMER1};
@@ -43,9 +44,16 @@ pub(crate) fn start() {
     Interrupt::Timer1.enable();
 }
 
-/// A 32-bit counter of ticks that wraps around.
-pub(crate) fn raw() -> u32 {
-    u32::MAX - TIMER0.read(VALUE)
+/// The ticks of TIMER0, for the load of tasks.
+#[derive(Debug)]
+pub struct Ticks;
+
+impl Counter for Ticks {
+    const MILLISECOND: u32 = 1_000 * TICKS_A_MICROSECOND;
+
+    fn ticks() -> u32 {
+        u32::MAX - TIMER0.read(VALUE)
+    }
 }
 
 impl Timer {

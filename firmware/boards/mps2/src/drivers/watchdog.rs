@@ -3,7 +3,9 @@
 //! If the firmware hangs, the watchdog first raises a non-maskable interrupt; `waft_board::failure`
 //! records where the firmware hung, and resets the board. If that hangs too, the watchdog resets the board itself.
 
-use waft_board::tasks;
+use waft_board::emulator::failure;
+use waft_board::failure::hang;
+use waft_board::{last_handler, tasks};
 
 use super::registers::{TICKS_A_MICROSECOND, WATCHDOG};
 
@@ -19,6 +21,9 @@ const UNLOCK: u32 = 0x1ACC_E551;
 /// How long the executor may be busy between two awaits, in seconds. A signature takes a tenth of a second and a typed
 /// key half a second; on a busy host each takes several times as long.
 const TIMEOUT_SECONDS: u32 = 20;
+
+// The watchdog's interrupt.
+last_handler!(NonMaskableInt => hang);
 
 /// Starts the watchdog. Call it before any task runs, because the first task might hang.
 pub(crate) fn start() {
@@ -38,8 +43,9 @@ impl tasks::Watchdog for Watchdog {
     }
 }
 
-/// Stops the watchdog, so that a failure has time to be reported.
-pub(crate) fn stop() {
-    WATCHDOG.write(LOCK, UNLOCK);
-    WATCHDOG.write(CONTROL, 0);
+impl failure::Watchdog for Watchdog {
+    fn stop() {
+        WATCHDOG.write(LOCK, UNLOCK);
+        WATCHDOG.write(CONTROL, 0);
+    }
 }

@@ -1,14 +1,9 @@
-//! The log: defmt frames over UART1, in the format that `defmt-print` reads.
+//! The log: defmt frames over a serial line, in the format that `defmt-print` reads.
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use critical_section::RestoreState;
-
-use super::registers::UART1;
-use super::uart::Uart;
-
-const UART: Uart = Uart(UART1);
+use critical_section::{Mutex, RestoreState};
 
 #[defmt::global_logger]
 struct Log;
@@ -23,16 +18,28 @@ struct Frame(UnsafeCell<(RestoreState, defmt::Encoder)>);
 // SAFETY: the content is used only between `acquire` and `release`, with interrupts disabled, on the only core.
 unsafe impl Sync for Frame {}
 
-/// Starts the UART of the log.
-pub(crate) fn start() {
-    UART.start();
+/// Writes bytes to a serial line, without waiting for a task.
+pub type Line = fn(&[u8]);
+
+/// The line of the log, if it was started.
+static LINE: Mutex<Cell<Option<Line>>> = Mutex::new(Cell::new(None));
+
+/// Starts the log, on this line.
+pub fn start(line: Line) {
+    critical_section::with(|token| LINE.borrow(token).set(Some(line)));
+}
+
+fn write(bytes: &[u8]) {
+    if let Some(line) = critical_section::with(|token| LINE.borrow(token).get()) {
+        line(bytes);
+    }
 }
 
 /// Ends a frame that was interrupted by a failure. The interrupted code never continues.
-pub(crate) fn end_interrupted_frame() {
+pub fn end_interrupted_frame() {
     if IS_FRAME_OPEN.swap(false, Ordering::Relaxed) {
         // A zero byte ends the partial frame; the reader skips it.
-        UART.write_all(&[0]);
+        write(&[0]);
     }
 }
 
@@ -46,7 +53,7 @@ unsafe impl defmt::Logger for Log {
         // SAFETY: `IS_FRAME_OPEN` was not set, so nothing else uses the frame.
         let frame = unsafe { &mut *FRAME.0.get() };
         frame.0 = before;
-        frame.1.start_frame(|bytes| UART.write_all(bytes));
+        frame.1.start_frame(write);
     }
 
     unsafe fn flush() {}
@@ -54,7 +61,7 @@ unsafe impl defmt::Logger for Log {
     unsafe fn release() {
         // SAFETY: the caller has called `acquire`.
         let frame = unsafe { &mut *FRAME.0.get() };
-        frame.1.end_frame(|bytes| UART.write_all(bytes));
+        frame.1.end_frame(write);
         IS_FRAME_OPEN.store(false, Ordering::Relaxed);
         // SAFETY: the state comes from the `acquire` that belongs to this release.
         unsafe { critical_section::release(frame.0) };
@@ -63,6 +70,6 @@ unsafe impl defmt::Logger for Log {
     unsafe fn write(bytes: &[u8]) {
         // SAFETY: the caller has called `acquire`.
         let frame = unsafe { &mut *FRAME.0.get() };
-        frame.1.write(bytes, |bytes| UART.write_all(bytes));
+        frame.1.write(bytes, write);
     }
 }

@@ -3,6 +3,7 @@
 //! Embassy's own thread-mode executor sleeps with WFE. The emulator implements WFE as a no-op, so an idle board would
 //! keep one core of the host busy. This executor sleeps with WFI.
 
+use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -10,17 +11,22 @@ use cortex_m::asm::wfi;
 use cortex_m::interrupt;
 use embassy_executor::{Spawner, raw};
 use static_cell::StaticCell;
-use waft_board::boot::MeasureLoad;
 use waft_receiver::board::Load;
 
-use super::registers::TICKS_A_MICROSECOND;
-use super::timer;
+use crate::boot::MeasureLoad;
 
 /// Whether a task was woken since the last poll.
 static WOKEN: AtomicBool = AtomicBool::new(false);
 
-/// Ticks in a millisecond.
-const MILLISECOND: u32 = 1_000 * TICKS_A_MICROSECOND;
+/// A counter of time.
+pub trait Counter: 'static {
+    /// Ticks in a millisecond.
+    const MILLISECOND: u32;
+
+    /// The ticks so far. They wrap around.
+    fn ticks() -> u32;
+}
+
 /// The unit of `WORKED`, as a power of two of ticks.
 const UNIT: u32 = 12;
 
@@ -36,35 +42,35 @@ fn wake(_: *mut ()) {
     WOKEN.store(true, Ordering::Release);
 }
 
-/// The load, as this executor measures it.
+/// The load, as [`run`] measures it with the same counter.
 #[derive(Debug)]
-pub struct Measured;
+pub struct Measured<C>(PhantomData<C>);
 
-impl MeasureLoad for Measured {
+impl<C: Counter> MeasureLoad for Measured<C> {
     fn load() -> Option<Load> {
         Some(Load {
-            longest: LONGEST.load(Ordering::Relaxed) / MILLISECOND,
+            longest: LONGEST.load(Ordering::Relaxed) / C::MILLISECOND,
             long: LONG.load(Ordering::Relaxed),
-            all: (u64::from(WORKED.load(Ordering::Relaxed)) << UNIT) / u64::from(MILLISECOND),
+            all: (u64::from(WORKED.load(Ordering::Relaxed)) << UNIT) / u64::from(C::MILLISECOND),
         })
     }
 }
 
 /// Runs the tasks that `start` spawns. Never returns.
-pub fn run(start: impl FnOnce(Spawner)) -> ! {
+pub fn run<C: Counter>(start: impl FnOnce(Spawner)) -> ! {
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor = EXECUTOR.init(raw::Executor::new(ptr::null_mut()));
     start(executor.spawner());
     let mut worked = 0u64;
     loop {
-        let begun = timer::raw();
+        let begun = C::ticks();
         // SAFETY: this is the only call, and no task calls this function.
         unsafe { executor.poll() };
-        let took = timer::raw().wrapping_sub(begun);
+        let took = C::ticks().wrapping_sub(begun);
         worked += u64::from(took);
         WORKED.store((worked >> UNIT) as u32, Ordering::Relaxed);
         LONGEST.fetch_max(took, Ordering::Relaxed);
-        if took > Load::LONG_MS * MILLISECOND {
+        if took > Load::LONG_MS * C::MILLISECOND {
             LONG.fetch_add(1, Ordering::Relaxed);
         }
         interrupt::disable();
