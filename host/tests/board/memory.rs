@@ -18,6 +18,7 @@ use super::site::{Kind, Site, noise, write};
 fn ram(kind: &Kind) -> (u32, u32) {
     match kind.board().machine.as_deref() {
         Some("mps2-an386") => (0x2000_0000, 4 << 20),
+        Some("lm3s6965evb") => (0x2000_0000, 64 << 10),
         // The monitor does not know the secure address 0x3800_0000.
         Some("mps2-an505") => (0x2800_0000, 2 << 20),
         machine => panic!("the RAM of {machine:?} is not known"),

@@ -42,10 +42,12 @@ pub(crate) const DETAILS: &[Scenario] = &[
 ];
 
 /// Tests for every emulated board: a process has neither a measured stack nor resets.
-pub(crate) const EMULATED: &[Scenario] = &[
-    ("the_stack_has_room", the_stack_has_room),
+pub(crate) const EMULATED: &[Scenario] =
+    &[("the_stack_has_room", the_stack_has_room), ("no_key_stays_in_memory", memory::no_key_stays_in_memory)];
+
+/// Tests for the emulated boards that have other programs beside the receiver: one that fails, and a web server.
+pub(crate) const PROGRAMS: &[Scenario] = &[
     ("failures_end_in_a_reset", failures_end_in_a_reset),
-    ("no_key_stays_in_memory", memory::no_key_stays_in_memory),
     ("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole),
 ];
 

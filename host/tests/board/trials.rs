@@ -6,11 +6,13 @@ use std::process::{Command, ExitCode, Stdio};
 use libtest_mimic::{Arguments, Trial, run};
 use waft::board::Board;
 
-use super::scenarios::{ALONE, DETAILS, EMULATED, EMULATED_DETAILS, SCENARIOS, Scenario};
+use super::scenarios::{ALONE, DETAILS, EMULATED, EMULATED_DETAILS, PROGRAMS, SCENARIOS, Scenario};
 use super::site::Kind;
 
 /// The emulated boards. The first one is the one whose flash a board that runs as a process has.
-const MACHINES: [&str; 2] = ["mps2", "mps2-an505"];
+const MACHINES: [&str; 3] = ["mps2", "mps2-an505", "lm3s6965evb"];
+/// The package that has other programs beside the receiver.
+const PROGRAMS_PACKAGE: &str = "waft-mps2";
 
 pub(crate) fn all() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -44,9 +46,10 @@ fn scenarios(kind: &Kind) -> impl Iterator<Item = (&'static Scenario, bool)> + u
     let (lists, alone): (&[&[Scenario]], &[Scenario]) = match kind {
         Kind::Hosted(_) => (&[SCENARIOS, DETAILS], &[]),
         Kind::Emulated(board, _) if board.name == MACHINES[0] => {
-            (&[SCENARIOS, DETAILS, EMULATED, EMULATED_DETAILS], ALONE)
+            (&[SCENARIOS, DETAILS, EMULATED, PROGRAMS, EMULATED_DETAILS], ALONE)
         }
-        Kind::Emulated(..) => (&[SCENARIOS, EMULATED], ALONE),
+        Kind::Emulated(board, _) if board.package == PROGRAMS_PACKAGE => (&[SCENARIOS, EMULATED, PROGRAMS], ALONE),
+        Kind::Emulated(..) => (&[SCENARIOS, EMULATED], &[]),
     };
     let always = lists.iter().flat_map(|list| list.iter().map(|scenario| (scenario, false)));
     always.chain(alone.iter().map(|scenario| (scenario, true)))
@@ -63,15 +66,17 @@ fn has_qemu() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// Builds an emulated board's firmware and its web server from this checkout. Returns the path of the firmware.
+/// Builds an emulated board's firmware from this checkout, and its web server if it has one. Returns the path of the
+/// firmware.
 fn build(board: &Board) -> PathBuf {
     let features = board.features.join(",");
-    for options in
-        [&["--features", &features][..], &["--features", &format!("{features},web"), "--bin", "waft-mps2-web"]]
-    {
+    let with_web = format!("{features},web");
+    let programs = [&["--features", &features][..], &["--features", &with_web, "--bin", "waft-mps2-web"]];
+    let count = if board.package == PROGRAMS_PACKAGE { 2 } else { 1 };
+    for options in &programs[..count] {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--profile", &board.profile, "--package", &board.package]);
-        cargo.args(["--target", &board.target]).args(options).current_dir(env!("CARGO_MANIFEST_DIR"));
+        cargo.args(["--target", &board.target]).args(*options).current_dir(env!("CARGO_MANIFEST_DIR"));
         assert!(cargo.status().is_ok_and(|status| status.success()), "{} does not build: {options:?}", board.name);
     }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");

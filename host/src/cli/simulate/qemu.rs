@@ -3,7 +3,8 @@
 //! ```text
 //! this terminal <-> this process <-> QEMU -serial stdio      UART 0, the console
 //!                         state/log.bin <- -serial file      UART 1, the firmware's log
-//!                       state/flash.bin <- -object memory    16 MiB of PSRAM, the board's flash
+//!                       state/flash.bin <- -object memory    16 MiB of PSRAM, the flash of a board of Arm's
+//!                                       or semihosting       the flash of another board: a file where QEMU runs
 //!                            127.0.0.1 -> -nic hostfwd       the receiver's port
 //! ```
 //!
@@ -37,6 +38,8 @@ use crate::simulation::state::State;
 
 /// The emulator's program.
 pub(crate) const PROGRAM: &str = "qemu-system-arm";
+/// The machines with memory that a file backs have names that begin with this.
+const BACKED: &str = "mps";
 /// The text that the console prints once the board's network is up and it accepts connections.
 const LISTENING: &[u8] = b"Listening at ";
 /// Time that QEMU may take to end.
@@ -101,8 +104,10 @@ impl<'a> Emulated<'a> {
         forwards: &[Forward],
         ui: &'a Ui,
     ) -> Result<Self, Error> {
-        let mut command = Command::from(platform::child(&program().ok_or_else(no_qemu)?));
-        command.args(arguments(board, firmware, state, at, forwards)?);
+        let program = std::path::absolute(program().ok_or_else(no_qemu)?).map_err(failed)?;
+        let mut command = Command::from(platform::child(&program));
+        // Firmware that reaches its flash by semihosting opens it in the folder in which QEMU runs.
+        command.args(arguments(board, firmware, state, at, forwards)?).current_dir(state.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
         let output = child.stdout.take().expect("`stdout` was set to a pipe above");
@@ -184,11 +189,13 @@ fn arguments(
     let identity_at = board.identity.at;
     // An invalid identity is reported on the board's console.
     let address = state.parse_identity()?.map_or(Address::Dhcp, |identity| identity.network.address);
+    let machine = machine(board)?;
+    let memory = format!("memory-backend-file,id=nor,size={SIZE},mem-path={flash},share=on");
+    let machine = match machine.starts_with(BACKED) {
+        true => vec!["-M".to_owned(), format!("{machine},memory-backend=nor"), "-object".to_owned(), memory],
+        false => vec!["-M".to_owned(), machine.to_owned()],
+    };
     let arguments = [
-        "-M",
-        &format!("{},memory-backend=nor", machine(board)?),
-        "-object",
-        &format!("memory-backend-file,id=nor,size={SIZE},mem-path={flash},share=on"),
         "-device",
         &format!("loader,file={identity},addr={identity_at:#x},force-raw=on"),
         "-display",
@@ -204,7 +211,8 @@ fn arguments(
         "-nic",
         &nic(&address, at, forwards),
     ];
-    Ok(arguments.map(str::to_owned).into_iter().chain(["-kernel".to_owned(), firmware]).collect())
+    let kernel = ["-kernel".to_owned(), firmware];
+    Ok(machine.into_iter().chain(arguments.map(str::to_owned)).chain(kernel).collect())
 }
 
 /// The board's network. By default QEMU's network gives the board an address by DHCP. If the identity has a static
@@ -292,6 +300,7 @@ mod tests {
         let machine = |name| machine(Board::named(name).unwrap());
         assert_eq!(machine("mps2").unwrap(), "mps2-an386");
         assert_eq!(machine("mps2-an505").unwrap(), "mps2-an505");
+        assert_eq!(machine("lm3s6965evb").unwrap(), "lm3s6965evb");
         let error = machine("nucleo-h563zi").unwrap_err().to_string();
         assert!(error.contains("not emulate the board nucleo-h563zi") && error.contains("mps2, mps2-an505"), "{error}");
     }
@@ -324,6 +333,19 @@ mod tests {
             nic(&Address::Dhcp, at, &forwards),
             "user,id=net,hostfwd=tcp:127.0.0.2:5-:12346,hostfwd=tcp:127.0.0.2:8080-:80,hostfwd=tcp:127.0.0.2:8443-:443"
         );
+    }
+
+    #[test]
+    fn only_some_machines_have_memory_that_a_file_backs() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, is_backed) in [("mps2", true), ("lm3s6965evb", false)] {
+            let board = Board::named(name).unwrap();
+            let state = State::open(&folder.path().join(name), &board.storage).unwrap();
+            state.flash_identity(b"none").unwrap();
+            let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
+            let arguments = arguments(board, Path::new("/x.elf"), &state, at, &[]).unwrap();
+            assert_eq!(arguments.iter().any(|word| word.contains("flash.bin")), is_backed, "{arguments:?}");
+        }
     }
 
     #[test]
