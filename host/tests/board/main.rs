@@ -15,6 +15,10 @@ mod load;
 #[cfg(unix)]
 mod memory;
 #[cfg(unix)]
+#[path = "../e2e/proxy.rs"]
+#[allow(dead_code)]
+mod proxy;
+#[cfg(unix)]
 mod scenarios;
 #[cfg(unix)]
 mod sender;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::harness::text;
+use super::proxy::{Behaviour, Proxy};
 use super::site::{Board, Kind, Site, certificate, noise, write};
 use super::world::{Machine, set_time};
 use super::{cost, load, memory, web};
@@ -42,8 +43,11 @@ pub(crate) const DETAILS: &[Scenario] = &[
 ];
 
 /// Tests for every emulated board: a process has neither a measured stack nor resets.
-pub(crate) const EMULATED: &[Scenario] =
-    &[("the_stack_has_room", the_stack_has_room), ("no_key_stays_in_memory", memory::no_key_stays_in_memory)];
+pub(crate) const EMULATED: &[Scenario] = &[
+    ("a_transfer_resumes_after_a_power_cut", a_transfer_resumes_after_a_power_cut),
+    ("the_stack_has_room", the_stack_has_room),
+    ("no_key_stays_in_memory", memory::no_key_stays_in_memory),
+];
 
 /// Tests for the emulated boards that have other programs beside the receiver: one that fails, and a web server.
 pub(crate) const PROGRAMS: &[Scenario] = &[
@@ -286,6 +290,27 @@ fn a_vanished_sender_comes_back(kind: &Kind) {
     sender.await_that("progress", |event| event["bytes"].as_u64() > Some(300_000));
     sender.kill();
     board.sees("No new folder from laptop: the connection broke");
+    let ended = site.deliver().succeeded();
+    let committed = ended.last("committed");
+    assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
+    board.sees("Resuming at");
+    board.asked("verify", "Verified");
+}
+
+fn a_transfer_resumes_after_a_power_cut(kind: &Kind) {
+    let site = Site::unattended(kind);
+    let mut board = site.listening();
+    write(&site, "a", &noise(kind.slot() - 4096, 8));
+    // Only half of it reaches the board, however much the sender sends ahead.
+    let proxy = Proxy::before(&site.address, &[Behaviour::Stall(kind.slot() as u64 / 2)]);
+    let to = format!("kitchen@{}", proxy.address);
+    let sender = site.laptop.call(&["send"]).arg(site.folder()).arg(to).start();
+    board.sees("40 %");
+    board.unplug();
+    // The sender tries again by itself, but perhaps not long enough for a slow start of the board.
+    sender.kill();
+    let mut board = site.listening();
+    board.asked("list", "There is no folder.");
     let ended = site.deliver().succeeded();
     let committed = ended.last("committed");
     assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
