@@ -321,7 +321,7 @@ fn what_an_emulated_board_cannot_be_powered_on_with() {
     let emulating = |options: &[&str]| desk.simulating(&["--qemu"]).with(|call| call.args(options));
     let empty = emulating(&[]).env("PATH", desk.0.root.path()).run();
     empty.failed(14, "storage", &["no qemu-system-arm in the PATH", "apt install", "brew", "winget"]);
-    let programs = emulator(&desk, ": >started; exit 3");
+    let programs = emulator(&desk, ": >\"$0.started\"; exit 3");
     let work = desk.0.laptop.work.clone();
     let with = |options: &[&str]| emulating(options).env("PATH", &programs).run();
     with(&[]).failed(2, "usage", &["not in waft's source", "--firmware"]);
@@ -337,10 +337,10 @@ fn what_an_emulated_board_cannot_be_powered_on_with() {
     other.env("PATH", &programs).run().failed(10, "unreachable", &["is taken", "--listen"]);
     let v6 = desk.0.laptop.call(&["simulate", "--qemu", "--listen", "[::1]:0", "--firmware", "firmware"]);
     v6.env("PATH", &programs).run().failed(2, "usage", &["IPv4 only"]);
-    assert!(!work.join("started").exists());
+    assert!(!programs.join("qemu-system-arm.started").exists());
     let ended = with(&["--firmware", "firmware"]).failed(16, "broken", &["QEMU ended with exit status: 3"]);
     assert!(ended.errors.contains("Senders reach it at 127.0.0.1:"), "{ended:#?}");
-    assert!(work.join("started").exists());
+    assert!(programs.join("qemu-system-arm.started").exists());
 }
 
 /// A board prints more than is typed, and accepts no more input while its output is not read.

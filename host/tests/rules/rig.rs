@@ -64,7 +64,8 @@ impl Rig {
                 Self { receiver: Receiver::Computer { waft, world, code: None }, address, laptop, attic }
             }
             Kind::Board => {
-                let site = Site::new(&Which::Hosted);
+                let model = waft::board::Board::named("mps2").expect("it is in waft's source");
+                let site = Site::new(&Which::Hosted(model));
                 let attic = Machine::new(site.root.path(), "attic");
                 site.provision(|call| {
                     for sender in [&site.laptop, &attic] {
