@@ -55,12 +55,16 @@ fn three_wrong_codes_pause_the_listener_for_a_short_time() {
     assert_eq!(fixture.pair(), (paused.clone(), paused));
     fixture.clock.advance(u64::from(PAIRING_PAUSE_S) * 1_000);
     assert_paired(fixture.pair());
-    // A right code ended the series.
-    fixture.typed = "654321";
-    for _ in 1..PAIRING_TRIES {
-        let _ = fixture.pair();
+    // A right code ends the series.
+    for _ in 0..2 {
+        fixture.typed = "654321";
+        for _ in 1..PAIRING_TRIES {
+            assert_eq!(fixture.pair().1, Err(PairingError::WrongCode));
+            assert!(!fixture.is_paused());
+        }
+        fixture.typed = fixture::CODE;
+        assert_paired(fixture.pair());
     }
-    assert!(!fixture.is_paused());
 }
 
 #[test]
