@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::harness::text;
+use super::harness::{Waft, text};
 use super::proxy::{Behaviour, Proxy};
 use super::site::{Board, Kind, Site, certificate, noise, write};
 use super::world::{Machine, set_time};
@@ -285,32 +285,38 @@ fn a_board_without_a_good_identity_receives_nothing(kind: &Kind) {
 fn a_vanished_sender_comes_back(kind: &Kind) {
     let site = Site::unattended(kind);
     let mut board = site.listening();
-    write(&site, "a", &noise(kind.slot() - 4096, 4));
-    let mut sender = site.send();
-    sender.await_that("progress", |event| event["bytes"].as_u64() > Some(300_000));
+    let (sender, proxy) = send_half(&site, kind, &mut board);
     sender.kill();
+    proxy.cut();
     board.sees("No new folder from laptop: the connection broke");
-    let ended = site.deliver().succeeded();
-    let committed = ended.last("committed");
-    assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
-    board.sees("Resuming at");
-    board.asked("verify", "Verified");
+    resumes(&site, &mut board);
 }
 
 fn a_transfer_resumes_after_a_power_cut(kind: &Kind) {
     let site = Site::unattended(kind);
     let mut board = site.listening();
-    write(&site, "a", &noise(kind.slot() - 4096, 8));
-    // Only half of it reaches the board, however much the sender sends ahead.
-    let proxy = Proxy::before(&site.address, &[Behaviour::Stall(kind.slot() as u64 / 2)]);
-    let to = format!("kitchen@{}", proxy.address);
-    let sender = site.laptop.call(&["send"]).arg(site.folder()).arg(to).start();
-    board.sees("40 %");
+    let (sender, _proxy) = send_half(&site, kind, &mut board);
     board.unplug();
     // The sender tries again by itself, but perhaps not long enough for a slow start of the board.
     sender.kill();
     let mut board = site.listening();
     board.asked("list", "There is no folder.");
+    resumes(&site, &mut board);
+}
+
+/// Sends a folder that fills the slot, and waits until the board has stored a part of it. Only half of it reaches the
+/// board, however much the sender sends ahead.
+fn send_half(site: &Site, kind: &Kind, board: &mut Board) -> (Waft, Proxy) {
+    write(site, "a", &noise(kind.slot() - 4096, 4));
+    let proxy = Proxy::before(&site.address, &[Behaviour::Stall(kind.slot() as u64 / 2)]);
+    let to = format!("kitchen@{}", proxy.address);
+    let sender = site.laptop.call(&["send"]).arg(site.folder()).arg(to).start();
+    board.sees("40 %");
+    (sender, proxy)
+}
+
+/// Sends the folder again, and checks that only a part of it crosses.
+fn resumes(site: &Site, board: &mut Board) {
     let ended = site.deliver().succeeded();
     let committed = ended.last("committed");
     assert!(committed["sent"].as_u64() < committed["bytes"].as_u64(), "{committed}");
