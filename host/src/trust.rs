@@ -105,10 +105,14 @@ impl Trust {
         self.push(peer)
     }
 
-    /// Adds a peer, or gives a peer that is trusted already what it may do and its address; that one keeps its name.
-    /// Returns the peer as it is trusted now.
+    /// Adds a peer. If the peer is trusted already under this name, changes what it may do, and its address. Returns the
+    /// peer as it is trusted now.
+    ///
+    /// A certificate that is trusted under another name is refused. Whoever pairs can introduce the certificate of a third
+    /// machine, and must not change what that one may do.
     pub fn add_or_update(&mut self, peer: Peer, own: &Certificate) -> Result<Peer, TrustError> {
-        let Some(known) = self.peers.iter_mut().find(|known| known.certificate == peer.certificate) else {
+        let is_same = |known: &Peer| known.certificate == peer.certificate && known.name == peer.name;
+        let Some(known) = self.peers.iter_mut().find(|known| is_same(known)) else {
             self.add(peer.clone(), own)?;
             return Ok(peer);
         };
@@ -392,6 +396,22 @@ mod tests {
         let mine = Peer { certificate: own.clone(), ..peer("me", true, true) };
         assert!(matches!(trust.add(mine, &own), Err(TrustError::Own)));
         assert_eq!(trust.peers().len(), 1);
+    }
+
+    #[test]
+    fn what_a_peer_may_do_changes_only_under_its_own_name() {
+        let own = Identity::generate().certificate().clone();
+        let mut trust = Trust::default();
+        let kitchen = peer("kitchen", false, true);
+        trust.add_or_update(kitchen.clone(), &own).unwrap();
+        let posing = Peer { name: "mallory".parse().unwrap(), sends: true, ..kitchen.clone() };
+        assert!(matches!(trust.add_or_update(posing, &own), Err(TrustError::KnownAs { name }) if name.is("kitchen")));
+        let other = Peer { certificate: Identity::generate().certificate().clone(), ..kitchen.clone() };
+        assert!(matches!(trust.add_or_update(other, &own), Err(TrustError::NameTaken { .. })));
+        assert_eq!(trust.peers(), std::slice::from_ref(&kitchen));
+        let wider = Peer { sends: true, ..kitchen };
+        assert_eq!(trust.add_or_update(wider.clone(), &own).unwrap(), wider);
+        assert_eq!(trust.peers(), [wider]);
     }
 
     #[test]

@@ -74,12 +74,13 @@ impl From<PairError> for Error {
             PairingError::WrongCode => (
                 Code,
                 "The code was wrong, or somebody on the network interfered.".to_owned(),
-                "Each code is for one attempt. Try again with the new code that is shown.",
+                "Each code is for one attempt. Try again with the new code that is shown. If no new code is shown, another device \
+                 answered in its place: never type the same code again.",
             ),
             PairingError::Paused { seconds } => (
                 Code,
                 format!("Several codes were wrong there: it takes the next attempt in {seconds} s."),
-                "Wait that long, then try again.",
+                "Wait that long, then try again with a code that was not typed yet.",
             ),
             PairingError::Version => {
                 (Protocol, "The two machines speak no common version of the protocol.".to_owned(), SAME_RELEASE)
@@ -87,7 +88,7 @@ impl From<PairError> for Error {
             PairingError::SameCertificate => (
                 Identity,
                 "The other device has the identity of this machine: it is the same one, or a copy.".to_owned(),
-                "Give one of them a new identity: `waft id --renew`.",
+                "If one of them is a copy, give it a new identity: `waft id --renew`.",
             ),
             PairingError::PeerFailed(Failure::Declined) => {
                 (Refused, "The other device has no code at present.".to_owned(), AGAIN)
