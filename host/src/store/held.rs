@@ -175,6 +175,11 @@ impl Reading {
         let mut components = tree.entries.path().split('/');
         for (dir, level) in tree.open.all() {
             let current = components.next();
+            if let Some(level) = level.filter(|_| !ended) {
+                // A directory that was complete has its final mode, which may forbid to change it. It gets that mode again
+                // once it is complete. If this fails, the next step decides.
+                let _ = platform::set_dir_mode(dir, level.item.mode | platform::PRIVATE_DIR);
+            }
             let is_beyond = |name: &OsStr| !ended && current.is_some_and(|current| OsStr::new(current) < name);
             let left = remove_where(dir, is_beyond).ok()?;
             if left != level.map_or(self.top, |level| level.children) {

@@ -135,6 +135,39 @@ fn a_part_of_a_file_is_continued_whatever_its_mode() {
     bench.check(block_on(store.commit()).unwrap());
 }
 
+/// A directory can have its final mode while the content of its files is still being written.
+#[cfg(unix)]
+#[test]
+fn unwritten_files_are_continued_in_a_directory_that_must_not_change() {
+    use crate::testing::{again_unprivileged, set_mode};
+
+    let name = "store::tests::content::unwritten_files_are_continued_in_a_directory_that_must_not_change";
+    if again_unprivileged(name) {
+        return;
+    }
+    let bench = Bench::new(|at| {
+        for file in ["d/a", "d/b", "d/c"] {
+            put(at, file, b"small", 0o644);
+        }
+        put(at, "e", &crate::testing::content(1, 100_000), 0o644);
+        set_mode(&at.join("d"), 0o555);
+    });
+    let mut store = bench.store();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, &bench.bytes()[..50_000], 8192).unwrap();
+    block_on(store.suspend());
+    // As if the process had been killed before this file was written.
+    fs::write(bench.staging().join("tree/d/a"), b"").unwrap();
+    let held = bench.begin(&mut store).unwrap();
+    assert!(bench.is_prefix(&held) && held.offset > 0, "{held:?}");
+    write(&mut store, &bench.bytes()[held.offset as usize..], 8192).unwrap();
+    bench.check(block_on(store.commit()).unwrap());
+    for folder in [bench.from(), bench.target()] {
+        // So that the temporary folder can be removed.
+        set_mode(&folder.join("d"), 0o755);
+    }
+}
+
 /// Nothing can interrupt the commit, so it must not have to wait for content.
 #[test]
 fn all_is_written_before_the_commit() {
