@@ -43,7 +43,7 @@ pub(super) struct Conversation<'a, 'b, L, C> {
     buffer: &'b mut Buffer,
     /// When the whole attempt has to be over.
     deadline: u64,
-    /// Whether the peer said that it gave up. It is told nothing then.
+    /// Whether the peer has sent `Failed`. No further message is sent to it then.
     has_peer_failed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! CPace over P-256: a short code becomes a key that nobody without the code can compute (draft-irtf-cfrg-cpace, suite
+//! CPace over P-256: a short code becomes a key that cannot be computed without the code (draft-irtf-cfrg-cpace, suite
 //! `CPACE-P256_XMD:SHA-256_SSWU_NU_-SHA256`, with an initiator and a responder).
 //!
 //! ```text

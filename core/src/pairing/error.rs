@@ -23,8 +23,8 @@ pub enum PairingError {
         /// Seconds until the listener takes the next one.
         seconds: u16,
     },
-    /// The two sides did not have the same code in this attempt, or somebody on the network interfered. Both sides
-    /// report this.
+    /// The two sides did not use the same code in this attempt, or another device on the network interfered. Both
+    /// sides report this.
     WrongCode,
     /// The peer gave up.
     PeerFailed(Failure),
@@ -47,7 +47,7 @@ pub enum PairingError {
 }
 
 impl PairingError {
-    /// The failure that the peer is told, unless it caused the error or knows it.
+    /// The failure to report to the peer; `None` if the peer caused the error or already knows it.
     pub(super) fn failure(self) -> Option<Failure> {
         Some(match self {
             Self::Version => Failure::Version,

@@ -18,8 +18,8 @@ use crate::path::is_unsafe_to_display;
 /// Longest introduction, in bytes of postcard.
 pub(super) const ENCODED_MAX: usize = 3 + (1 + PAIRING_NAME_MAX) + (2 + PAIRING_CERTIFICATE_MAX);
 
-/// How a side introduces itself. Whoever knows the code wrote it, and nobody else; everything but the certificate is
-/// only a suggestion, and a user should confirm it.
+/// How a device introduces itself. Its peer knows that it comes from a device that has the code. All fields except the
+/// certificate are suggestions, which a user should confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Introduction<'a> {
     kind: DeviceKind,

@@ -1,7 +1,7 @@
 //! Pairing: two devices that do not know each other exchange their certificates by a short code.
 //!
 //! The **listener** shows a [`PairingCode`] and accepts the connection; the user of the **dialer** types the code.
-//! CPace turns the code into keys that nobody without it has, both sides confirm them, and then each sends its
+//! CPace turns the code into keys that cannot be computed without it, both sides confirm them, and then each sends its
 //! [`Introduction`], sealed:
 //!
 //! ```text

@@ -88,7 +88,7 @@ async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, 
     let example = address.unwrap_or("ADDRESS");
     ui.say(format!("Type it there: waft pair NAME@{example}"));
     loop {
-        let attempt = timeout_at(until, listener.attempt(code)).await.map_err(|_| nobody())?;
+        let attempt = timeout_at(until, listener.attempt(code)).await.map_err(|_| nothing_paired())?;
         let Attempt { from, outcome } = attempt;
         match outcome {
             Ok(paired) => return Ok(paired),
@@ -125,7 +125,7 @@ fn trust(home: &Home, identity: &Identity, other: &Other, paired: Paired, ui: &U
     Ok(())
 }
 
-fn nobody() -> Error {
+fn nothing_paired() -> Error {
     Error::new(
         Class::Unreachable,
         "No machine has paired within 5 minutes.",

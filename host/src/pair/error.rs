@@ -73,7 +73,7 @@ impl From<PairError> for Error {
         let (class, what, next) = match error {
             PairingError::WrongCode => (
                 Code,
-                "The code was wrong, or somebody on the network interfered.".to_owned(),
+                "The code was wrong, or another device on the network interfered.".to_owned(),
                 "Each code is for one attempt. Try again with the new code that is shown. If no new code is shown, another device \
                  answered in its place: never type the same code again.",
             ),
