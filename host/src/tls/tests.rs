@@ -1,5 +1,7 @@
 //! Both ends of real handshakes on loopback: which peers are accepted, and which error each side gets otherwise.
 
+mod foreign;
+mod records;
 mod updates;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -282,33 +284,6 @@ async fn a_sender_that_requests_no_certificate_is_listened_to() {
     assert!(outcome.is_ok_and(|secured| secured.peer.name.is("laptop")));
 }
 
-/// Forwards bytes between two streams. Returns those that went from `from` to `to`.
-async fn overhear(mut from: TcpStream, mut to: TcpStream) -> Vec<u8> {
-    let ((mut from_read, mut from_write), (mut to_read, mut to_write)) = (from.split(), to.split());
-    let mut heard = Vec::new();
-    let forth = async {
-        let mut buffer = [0; 4096];
-        while let count @ 1.. = from_read.read(&mut buffer).await.unwrap_or(0) {
-            heard.extend_from_slice(&buffer[..count]);
-            to_write.write_all(&buffer[..count]).await.unwrap();
-        }
-        to_write.shutdown().await.unwrap();
-    };
-    tokio::join!(forth, async { tokio::io::copy(&mut to_read, &mut from_write).await.unwrap() });
-    heard
-}
-
-/// Type and length of each record.
-fn records(mut heard: &[u8]) -> Vec<(u8, usize)> {
-    let mut found = Vec::new();
-    while let [kind, _, _, high, low, rest @ ..] = heard {
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        found.push((*kind, length));
-        heard = &rest[length..];
-    }
-    found
-}
-
 #[tokio::test]
 async fn the_last_message_arrives_although_the_peer_is_still_sending() {
     let (sender, receiver) = trusting_peers();
@@ -329,46 +304,6 @@ async fn the_last_message_arrives_although_the_peer_is_still_sending() {
         kitchen.link.close().await;
     };
     tokio::join!(laptop.link.close(), receiving);
-}
-
-/// The records that a sender writes to send one frame of 64 KiB.
-async fn records_of_a_frame(alpn: &'static [u8]) -> Vec<(u8, usize)> {
-    let (sender, receiver) = trusting_peers();
-    let ((dialled, ear), (mouth, accepted)) = (connected().await, connected().await);
-    let sending = async {
-        let mut laptop = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await.unwrap();
-        laptop.link.write_all(&[7; 65_557]).await.unwrap();
-        laptop.link.flush().await.unwrap();
-        laptop.link.close().await;
-    };
-    let receiving = async {
-        let mut kitchen = receiver::handshake(accepted, &receiver.identity, receiver.pins.clone(), alpn).await.unwrap();
-        let mut frame = vec![0; 65_557];
-        kitchen.link.read_exact(&mut frame).await.unwrap();
-        assert!(frame.iter().all(|byte| *byte == 7));
-        kitchen.link.close().await;
-    };
-    let (heard, (), ()) = tokio::join!(overhear(ear, mouth), sending, receiving);
-    records(&heard)
-}
-
-#[tokio::test]
-async fn records_for_a_board_fit_its_buffer() {
-    let records = records_of_a_frame(ALPN_4K).await;
-    // ServerHello, the dummy ChangeCipherSpec, and the whole rest of the flight in one record.
-    assert_eq!((records[0].0, records[1], records[2].0), (22, (20, 1), 23), "{records:?}");
-    let frame: Vec<usize> = records[3..].iter().map(|(_, length)| *length).collect();
-    let full = RECORD_4K + 1 + 16;
-    assert_eq!(frame[..15], [full; 15], "no ticket comes first, and records are full: {records:?}");
-    assert_eq!(frame[15..], [65_557 - 15 * RECORD_4K + 17, 2 + 17], "{records:?}");
-}
-
-#[tokio::test]
-async fn records_for_a_computer_are_as_long_as_can_be() {
-    let records = records_of_a_frame(ALPN).await;
-    let frame: Vec<usize> = records[3..].iter().map(|(_, length)| *length).collect();
-    let full = 16_384 + 17;
-    assert_eq!(frame, [full, full, full, full, 65_557 - 4 * 16_384 + 17, 2 + 17]);
 }
 
 #[tokio::test]
@@ -414,89 +349,6 @@ async fn an_end_without_goodbye_is_an_error() {
     kitchen.link.read_exact(&mut hello).await.unwrap();
     assert!(kitchen.link.readable().await.is_err());
     assert!(kitchen.link.read(&mut hello).await.is_err());
-}
-
-/// The sender's result for a receiver that sends `bytes` and then nothing more.
-async fn sender_hears(bytes: &[u8]) -> (Outcome, Vec<u8>) {
-    let (sender, _) = trusting_peers();
-    let (dialled, mut accepted) = connected().await;
-    accepted.write_all(bytes).await.unwrap();
-    accepted.shutdown().await.unwrap();
-    let outcome = sender::authenticate(dialled, &sender.identity, sender.pins.clone()).await;
-    let mut answer = Vec::new();
-    // The sender may reset the connection; only the bytes before that count.
-    let _ = accepted.read_to_end(&mut answer).await;
-    (outcome, answer)
-}
-
-/// The receiver's result for a sender that answers its ClientHello with `bytes` and then nothing more.
-async fn receiver_hears(bytes: &[u8]) -> Outcome {
-    let (_, receiver) = trusting_peers();
-    let (mut dialled, accepted) = connected().await;
-    let answering = async {
-        let _ = dialled.read(&mut [0; 1024]).await.unwrap();
-        dialled.write_all(bytes).await.unwrap();
-        dialled.shutdown().await.unwrap();
-    };
-    tokio::join!(answering, receiver::authenticate(accepted, &receiver.identity, receiver.pins.clone())).1
-}
-
-/// A ClientHello of TLS 1.2 that offers `waft`.
-fn hello_of_tls12() -> Vec<u8> {
-    let alpn = b"\x00\x10\x00\x07\x00\x05\x04waft";
-    let signatures = b"\x00\x0d\x00\x04\x00\x02\x04\x03";
-    let groups = b"\x00\x0a\x00\x04\x00\x02\x00\x17";
-    let extensions = [&alpn[..], signatures, groups].concat();
-    let mut body = [b"\x03\x03", &[7; 32][..], b"\x00", b"\x00\x02\xc0\x2b", b"\x01\x00"].concat();
-    body.extend((extensions.len() as u16).to_be_bytes());
-    body.extend(extensions);
-    let message = [&[1, 0, 0, body.len() as u8][..], &body].concat();
-    [&[22, 3, 1, 0, message.len() as u8][..], &message].concat()
-}
-
-#[tokio::test]
-async fn older_tls_is_refused() {
-    let (outcome, answer) = sender_hears(&hello_of_tls12()).await;
-    assert!(matches!(outcome, Err(HandshakeError::Incompatible(Error::PeerIncompatible(_)))), "{outcome:?}");
-    assert_eq!(answer, [21, 3, 3, 0, 2, 2, 70], "protocol_version");
-    let alert = receiver_hears(&[21, 3, 3, 0, 2, 2, 70]).await;
-    assert!(matches!(alert, Err(HandshakeError::Incompatible(Error::AlertReceived(_)))), "{alert:?}");
-    let mut server_hello = [&[22, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3][..], &[7; 32], &[0, 0xc0, 0x2b, 0]].concat();
-    let outcome = receiver_hears(&server_hello).await;
-    assert!(matches!(outcome, Err(HandshakeError::Incompatible(Error::PeerIncompatible(_)))), "{outcome:?}");
-    server_hello.truncate(20);
-    assert!(matches!(receiver_hears(&server_hello).await, Err(HandshakeError::Closed)));
-}
-
-#[tokio::test]
-async fn bytes_that_are_not_tls_are_reported() {
-    for bytes in [&b"\x16\x16\x16\x16\x16\x16\x16\x16"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
-        let (at_sender, _) = sender_hears(bytes).await;
-        assert!(matches!(at_sender, Err(HandshakeError::NotTls)), "{at_sender:?}");
-        let at_receiver = receiver_hears(bytes).await;
-        assert!(matches!(at_receiver, Err(HandshakeError::NotTls)), "{at_receiver:?}");
-    }
-    assert!(matches!(sender_hears(b"").await.0, Err(HandshakeError::Closed)));
-    assert!(matches!(receiver_hears(b"").await, Err(HandshakeError::Closed)));
-}
-
-/// embedded-tls 0.19 sends its alert as a ChangeCipherSpec.
-#[tokio::test]
-async fn a_board_that_breaks_off_is_recognized() {
-    let (sender, receiver) = trusting_peers();
-    let (dialled, mut accepted) = connected().await;
-    let config = ClientConfig::clone(foreign(&[AES], &[ALPN_4K], &receiver, true).config());
-    let mut tls = rustls::ClientConnection::new(Arc::new(config), nobody()).unwrap();
-    let mut hello = Vec::new();
-    tls.write_tls(&mut hello).unwrap();
-    let board = async {
-        accepted.write_all(&hello).await.unwrap();
-        let _ = accepted.read(&mut [0; 4096]).await.unwrap();
-        accepted.write_all(&[20, 3, 3, 0, 2, 2, 46]).await.unwrap();
-        accepted
-    };
-    let (outcome, _) = tokio::join!(sender::authenticate(dialled, &sender.identity, sender.pins.clone()), board);
-    assert!(matches!(outcome, Err(HandshakeError::Rejected(Rejection::BoardBrokeOff))), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]

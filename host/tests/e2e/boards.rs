@@ -11,9 +11,9 @@ use super::identities::made;
 use super::world::{ANY, World, noise, set_mode, write};
 
 /// A laptop with a board beside it.
-struct Desk(World);
+struct LaptopAndBoard(World);
 
-impl Desk {
+impl LaptopAndBoard {
     fn new() -> Self {
         let world = World::strangers();
         world.small();
@@ -89,9 +89,9 @@ impl On {
 
 #[test]
 fn a_folder_arrives_on_a_board() {
-    let desk = Desk::new();
-    let mut board = desk.power_on();
-    let sent = desk.deliver(&mut board);
+    let setup = LaptopAndBoard::new();
+    let mut board = setup.power_on();
+    let sent = setup.deliver(&mut board);
     let digest = text(sent.last("committed"), "digest");
     assert_eq!(sent.last("committed")["files"], 3);
     assert!(board.line("The folder is in place: 3 files").ends_with("generation 1."));
@@ -99,19 +99,19 @@ fn a_folder_arrives_on_a_board() {
     assert_eq!(board.ask("verify", "Verified"), ": every byte is as it was received.");
     assert_eq!(board.ask("show readme.txt", "Hello"), ", kitchen!");
     board.ask("list", "directory  empty/emptier");
-    let trusted = desk.0.laptop.known();
+    let trusted = setup.0.laptop.known();
     let peer = trusted.by_name("attic").unwrap();
     assert!(peer.receives && !peer.sends);
 }
 
 #[test]
 fn a_new_board_is_reported_with_the_identity_of_its_sender() {
-    let desk = Desk::new();
-    let mut board = desk.power_on();
+    let setup = LaptopAndBoard::new();
+    let mut board = setup.power_on();
     board.line("Type `help`");
     board.process.interrupt();
     let ended = board.process.end();
-    let own = desk.0.laptop.call(&["id"]).run().succeeded();
+    let own = setup.0.laptop.call(&["id"]).run().succeeded();
     assert_eq!(made(&ended), text(own.last("identity"), "fingerprint"));
     let first = ended.all("console").next().map(|event| text(event, "text"));
     assert!(first.is_some_and(|line| line.starts_with("attic, fingerprint ")), "{ended:#?}");
@@ -119,27 +119,27 @@ fn a_new_board_is_reported_with_the_identity_of_its_sender() {
 
 #[test]
 fn power_may_go_at_any_time() {
-    let desk = Desk::new();
-    let mut board = desk.power_on();
-    let first = desk.deliver(&mut board);
+    let setup = LaptopAndBoard::new();
+    let mut board = setup.power_on();
+    let first = setup.deliver(&mut board);
     board.process.kill();
     // On another port the board can still be found.
-    let mut board = desk.power_on();
+    let mut board = setup.power_on();
     assert!(board.ask("status", "Folder:").ends_with("generation 1"));
     assert_eq!(board.ask("digest", "Digest:"), text(first.last("committed"), "digest"));
-    let again = desk.deliver(&mut board);
+    let again = setup.deliver(&mut board);
     assert_eq!(
         (&again.last("committed")["sent"], &again.last("committed")["digest"]),
         (&0.into(), &first.last("committed")["digest"])
     );
     assert!(board.ask("status", "Folder:").ends_with("generation 1"), "nothing is new");
-    write(&desk.0.folder(), "readme.txt", b"Hello again!\n");
-    desk.deliver(&mut board);
+    write(&setup.0.folder(), "readme.txt", b"Hello again!\n");
+    setup.deliver(&mut board);
     assert!(board.line("The folder is in place").ends_with("generation 2."));
     board.process.interrupt();
     let ended = board.process.end().failed(130, "interrupted", &["switched off", "boards/attic"]);
     assert!(ended.errors.contains(&format!("Senders reach it at {}.", board.address)), "{ended:#?}");
-    let mut board = desk.power_on();
+    let mut board = setup.power_on();
     assert_eq!(board.ask("show readme.txt", "Hello"), "again!");
 }
 
@@ -148,13 +148,13 @@ fn power_may_go_at_any_time() {
 #[test]
 fn a_flash_is_durable_in_order_and_before_anything_is_said() {
     const BLOCK: u64 = 4096;
-    let desk = Desk::new();
-    write(&desk.0.folder(), "large", &noise(50_000));
-    let Some(trace) = Trace::new(&desk.0) else { return };
+    let setup = LaptopAndBoard::new();
+    write(&setup.0.folder(), "large", &noise(50_000));
+    let Some(trace) = Trace::new(&setup.0) else { return };
     let provision = ["provision", "--board", "mps2", "--name", "attic", "--output", "identity.bin"];
-    desk.0.laptop.call(&provision).with(|call| call.args(["--no-code", "--no-key"])).run().succeeded();
-    let mut board = On::of(trace.of_flash(desk.simulating(&["--identity", "identity.bin"])).start());
-    desk.send().end().succeeded();
+    setup.0.laptop.call(&provision).with(|call| call.args(["--no-code", "--no-key"])).run().succeeded();
+    let mut board = On::of(trace.of_flash(setup.simulating(&["--identity", "identity.bin"])).start());
+    setup.send().end().succeeded();
     board.line("The folder is in place");
     board.process.interrupt();
     board.process.end().failed(130, "interrupted", &[]);
@@ -190,19 +190,19 @@ fn a_flash_is_durable_in_order_and_before_anything_is_said() {
 
 #[test]
 fn a_transfer_goes_on_after_power_went_in_its_middle() {
-    let desk = Desk::new();
-    write(&desk.0.folder(), "large", &noise(600_000));
-    let mut board = desk.power_on();
-    let mut sender = desk.send();
+    let setup = LaptopAndBoard::new();
+    write(&setup.0.folder(), "large", &noise(600_000));
+    let mut board = setup.power_on();
+    let mut sender = setup.send();
     let key = sender.key();
     sender.answer("code", &board.code());
     board.type_key(&key);
     board.line(" 30 %");
     board.process.kill();
     sender.kill();
-    let mut board = desk.power_on();
+    let mut board = setup.power_on();
     assert_eq!(board.ask("status", "Folder:"), "none");
-    let sent = desk.deliver(&mut board);
+    let sent = setup.deliver(&mut board);
     let (sent, bytes) = (&sent.last("committed")["sent"], &sent.last("committed")["bytes"]);
     assert!(sent.as_u64() < bytes.as_u64().map(|bytes| bytes - 100_000), "{sent} of {bytes}");
     assert_eq!(board.ask("verify", "Verified"), ": every byte is as it was received.");
@@ -210,9 +210,9 @@ fn a_transfer_goes_on_after_power_went_in_its_middle() {
 
 #[test]
 fn nobody_has_to_stand_beside_a_board() {
-    let desk = Desk::new();
-    let mut board = desk.provisioned(&["--no-code", "--no-key"]);
-    let sent = desk.send().end().succeeded();
+    let setup = LaptopAndBoard::new();
+    let mut board = setup.provisioned(&["--no-code", "--no-key"]);
+    let sent = setup.send().end().succeeded();
     assert_eq!(sent.all("asked").count(), 0, "{sent:#?}");
     board.line("The folder is in place");
     assert_eq!(board.ask("code", "No code"), "is asked for.");
@@ -220,48 +220,48 @@ fn nobody_has_to_stand_beside_a_board() {
 
 #[test]
 fn a_folder_larger_than_the_board_is_refused_with_both_sizes() {
-    let desk = Desk::new();
-    write(&desk.0.folder(), "large", &noise(2 << 20));
-    let mut board = desk.power_on();
+    let setup = LaptopAndBoard::new();
+    write(&setup.0.folder(), "large", &noise(2 << 20));
+    let mut board = setup.power_on();
     let room = board.ask("status", "Room:");
     let says = ["The folder is larger than attic takes: 2.38 MiB, and at most", &room, "Send less at once"];
-    desk.send().end().failed(15, "refused", &says);
+    setup.send().end().failed(15, "refused", &says);
 }
 
 /// Its folder has 400 kB, and the slots that its description names have half of that.
 #[test]
 fn a_board_of_another_project_has_the_storage_of_its_description() {
-    let desk = Desk::new();
+    let setup = LaptopAndBoard::new();
     let known = include_str!("../../../firmware/boards/mps2/mps2.toml");
     let small = known.replacen("size = 0x222000", "size = 0x66000", 1);
     assert_ne!(known, small);
-    write(&desk.0.laptop.work, "project/small.toml", small.as_bytes());
-    let mut board = On::of(desk.simulating(&["--board", "project/small.toml"]).start());
+    write(&setup.0.laptop.work, "project/small.toml", small.as_bytes());
+    let mut board = On::of(setup.simulating(&["--board", "project/small.toml"]).start());
     let room = board.ask("status", "Room:");
-    desk.send().end().failed(15, "refused", &["The folder is larger than attic takes", &room]);
-    let simulate = |board: &str| desk.0.laptop.call(&["simulate", "--name", "other", "--board", board]).run();
+    setup.send().end().failed(15, "refused", &["The folder is larger than attic takes", &room]);
+    let simulate = |board: &str| setup.0.laptop.call(&["simulate", "--name", "other", "--board", board]).run();
     simulate("project/none.toml").failed(14, "storage", &["project/none.toml cannot be used"]);
     simulate("toaster").failed(2, "usage", &["No board is called \"toaster\""]);
 }
 
 #[test]
 fn a_board_without_a_good_identity_says_so() {
-    let desk = Desk::new();
-    let board = desk.power_on();
+    let setup = LaptopAndBoard::new();
+    let board = setup.power_on();
     board.process.interrupt();
     board.process.end();
-    let good = fs::read(desk.state().join("identity.bin")).unwrap();
+    let good = fs::read(setup.state().join("identity.bin")).unwrap();
     let mut damaged = good.clone();
     damaged[100] ^= 1;
     for (image, says) in
         [(damaged, "damaged"), (vec![0xFF; 4096], "it has no identity"), (b"hello world".to_vec(), "something else")]
     {
-        fs::write(desk.state().join("identity.bin"), image).unwrap();
-        let mut board = desk.power_on();
+        fs::write(setup.state().join("identity.bin"), image).unwrap();
+        let mut board = setup.power_on();
         let reason = board.ask("status", "This board cannot receive:");
         assert!(reason.contains(says), "{reason}");
         let to = format!("attic@{}", board.address);
-        desk.0.laptop.call(&["send", "folder", &to]).run().failed(
+        setup.0.laptop.call(&["send", "folder", &to]).run().failed(
             11,
             "identity",
             &["has no identity yet", "waft provision"],
@@ -271,13 +271,13 @@ fn a_board_without_a_good_identity_says_so() {
 
 #[test]
 fn an_identity_is_never_thrown_away() {
-    let desk = Desk::new();
-    drop(desk.provisioned(&[]));
-    let here = desk.state().join("identity.bin");
+    let setup = LaptopAndBoard::new();
+    drop(setup.provisioned(&[]));
+    let here = setup.state().join("identity.bin");
     let good = fs::read(&here).unwrap();
     let given = |image: &[u8]| {
-        fs::write(desk.0.laptop.work.join("given.bin"), image).unwrap();
-        desk.simulating(&["--identity", "given.bin"])
+        fs::write(setup.0.laptop.work.join("given.bin"), image).unwrap();
+        setup.simulating(&["--identity", "given.bin"])
     };
     let mut damaged = good.clone();
     damaged[100] ^= 1;
@@ -291,8 +291,8 @@ fn an_identity_is_never_thrown_away() {
         given(image).run().failed(11, "identity", &["given.bin cannot be used", says]);
     }
     let other = ["provision", "--board", "mps2", "--name", "other", "-o", "other.bin"];
-    desk.0.laptop.call(&other).run().succeeded();
-    let other = fs::read(desk.0.laptop.work.join("other.bin")).unwrap();
+    setup.0.laptop.call(&other).run().succeeded();
+    let other = fs::read(setup.0.laptop.work.join("other.bin")).unwrap();
     given(&other).run().failed(11, "identity", &["another identity already", "boards/attic/identity.bin", "--state"]);
     assert_eq!(fs::read(&here).unwrap(), good);
     // The same image may be given again. An image that the board cannot use is not overwritten either.
@@ -305,8 +305,8 @@ fn an_identity_is_never_thrown_away() {
 }
 
 /// A folder for the PATH with a QEMU that runs these shell lines.
-fn emulator(desk: &Desk, lines: &str) -> PathBuf {
-    let programs = desk.0.root.path().join("programs");
+fn emulator(setup: &LaptopAndBoard, lines: &str) -> PathBuf {
+    let programs = setup.0.root.path().join("programs");
     write(&programs, "qemu-system-arm", format!("#!/bin/sh\n{lines}\n").as_bytes());
     set_mode(&programs.join("qemu-system-arm"), 0o755);
     programs
@@ -317,12 +317,12 @@ const FIRMWARE: &[u8] = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0";
 
 #[test]
 fn what_an_emulated_board_cannot_be_powered_on_with() {
-    let desk = Desk::new();
-    let emulating = |options: &[&str]| desk.simulating(&["--qemu"]).with(|call| call.args(options));
-    let empty = emulating(&[]).env("PATH", desk.0.root.path()).run();
+    let setup = LaptopAndBoard::new();
+    let emulating = |options: &[&str]| setup.simulating(&["--qemu"]).with(|call| call.args(options));
+    let empty = emulating(&[]).env("PATH", setup.0.root.path()).run();
     empty.failed(14, "storage", &["no qemu-system-arm in the PATH", "apt install", "brew", "winget"]);
-    let programs = emulator(&desk, ": >\"$0.started\"; exit 3");
-    let work = desk.0.laptop.work.clone();
+    let programs = emulator(&setup, ": >\"$0.started\"; exit 3");
+    let work = setup.0.laptop.work.clone();
     let with = |options: &[&str]| emulating(options).env("PATH", &programs).run();
     with(&[]).failed(2, "usage", &["not in waft's source", "--firmware"]);
     with(&["--firmware", "none.elf"]).failed(14, "storage", &["none.elf cannot be used"]);
@@ -333,9 +333,9 @@ fn what_an_emulated_board_cannot_be_powered_on_with() {
     fs::write(work.join("firmware"), FIRMWARE).unwrap();
     let taken = TcpListener::bind(ANY).unwrap();
     let at = taken.local_addr().unwrap().to_string();
-    let other = desk.0.laptop.call(&["simulate", "--qemu", "--listen", &at, "--firmware", "firmware"]);
+    let other = setup.0.laptop.call(&["simulate", "--qemu", "--listen", &at, "--firmware", "firmware"]);
     other.env("PATH", &programs).run().failed(10, "unreachable", &["is taken", "--listen"]);
-    let v6 = desk.0.laptop.call(&["simulate", "--qemu", "--listen", "[::1]:0", "--firmware", "firmware"]);
+    let v6 = setup.0.laptop.call(&["simulate", "--qemu", "--listen", "[::1]:0", "--firmware", "firmware"]);
     v6.env("PATH", &programs).run().failed(2, "usage", &["IPv4 only"]);
     assert!(!programs.join("qemu-system-arm.started").exists());
     let ended = with(&["--firmware", "firmware"]).failed(16, "broken", &["QEMU ended with exit status: 3"]);
@@ -347,10 +347,10 @@ fn what_an_emulated_board_cannot_be_powered_on_with() {
 #[test]
 fn much_may_be_pasted_at_an_emulated_board() {
     const LINES: usize = 500;
-    let desk = Desk::new();
-    fs::write(desk.0.laptop.work.join("firmware"), FIRMWARE).unwrap();
+    let setup = LaptopAndBoard::new();
+    fs::write(setup.0.laptop.work.join("firmware"), FIRMWARE).unwrap();
     let lines = "echo 'Listening at 10.0.2.15:12346.'; tr '\\r' '\\n' | while read line; do echo $line $line; done";
-    let board = desk.simulating(&["--qemu", "--firmware", "firmware"]).env("PATH", path(&emulator(&desk, lines)));
+    let board = setup.simulating(&["--qemu", "--firmware", "firmware"]).env("PATH", path(&emulator(&setup, lines)));
     let mut board = board.start();
     board.ready();
     for number in 0..LINES {
@@ -368,18 +368,18 @@ fn path(folder: &std::path::Path) -> std::ffi::OsString {
 
 #[test]
 fn what_a_board_cannot_be_powered_on_with() {
-    let desk = Desk::new();
-    let board = desk.power_on();
-    desk.simulating(&[]).run().failed(14, "storage", &["boards/attic is on already", "--name"]);
-    let taken = desk.0.laptop.call(&["simulate", "--name", "other", "--listen", &board.address]).run();
+    let setup = LaptopAndBoard::new();
+    let board = setup.power_on();
+    setup.simulating(&[]).run().failed(14, "storage", &["boards/attic is on already", "--name"]);
+    let taken = setup.0.laptop.call(&["simulate", "--name", "other", "--listen", &board.address]).run();
     taken.failed(10, "unreachable", &["port"]);
-    assert!(desk.0.laptop.known().by_name("other").is_none());
+    assert!(setup.0.laptop.known().by_name("other").is_none());
     drop(board);
-    fs::write(desk.state().join("flash.bin"), b"short").unwrap();
-    desk.simulating(&[]).run().failed(14, "storage", &["flash.bin is not the flash"]);
-    fs::remove_dir_all(desk.state()).unwrap();
-    desk.simulating(&[]).run().failed(2, "usage", &["trusted as attic already"]);
-    desk.simulating(&["--identity", "nothing.bin"]).run().failed(14, "storage", &["nothing.bin cannot be used"]);
-    desk.0.laptop.call(&["simulate", "--listen", "nowhere"]).run().failed(2, "usage", &["not ADDR:PORT"]);
-    desk.0.laptop.call(&["simulate", "--name", "a b"]).run().failed(2, "usage", &["cannot have the character"]);
+    fs::write(setup.state().join("flash.bin"), b"short").unwrap();
+    setup.simulating(&[]).run().failed(14, "storage", &["flash.bin is not the flash"]);
+    fs::remove_dir_all(setup.state()).unwrap();
+    setup.simulating(&[]).run().failed(2, "usage", &["trusted as attic already"]);
+    setup.simulating(&["--identity", "nothing.bin"]).run().failed(14, "storage", &["nothing.bin cannot be used"]);
+    setup.0.laptop.call(&["simulate", "--listen", "nowhere"]).run().failed(2, "usage", &["not ADDR:PORT"]);
+    setup.0.laptop.call(&["simulate", "--name", "a b"]).run().failed(2, "usage", &["cannot have the character"]);
 }

@@ -9,6 +9,7 @@ use rustls::KeyLog;
 use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::ring::kx_group::{SECP256R1, X25519};
 
+use super::records::overhear;
 use super::*;
 
 /// The random of a ServerHello that is a HelloRetryRequest (RFC 8446, section 4.1.3).
