@@ -94,6 +94,8 @@ pub const PAIRING_NAME_MAX: usize = 64;
 pub const PAIRING_CERTIFICATE_MAX: usize = 768;
 /// How long a whole attempt to pair may take, in milliseconds. No user is waited for in it.
 pub const PAIRING_MS: u64 = 60_000;
+/// How long a dialer may take to confirm after the listener's share. Meanwhile it holds the listener's code.
+pub const PAIRING_CONFIRM_MS: u64 = 10_000;
 /// Wrong codes within [`PAIRING_WINDOW_MS`] after which a listener pauses.
 pub const PAIRING_TRIES: usize = 3;
 /// The time within which wrong codes are counted, in milliseconds.

@@ -117,7 +117,10 @@ impl Trust {
             return Ok(peer);
         };
         (known.sends, known.receives) = (peer.sends, peer.receives);
-        known.at = peer.at.or(known.at.take());
+        if peer.at.is_some() {
+            // The address at which it last answered is older.
+            (known.at, known.last) = (peer.at, None);
+        }
         Ok(known.clone())
     }
 
@@ -412,6 +415,12 @@ mod tests {
         let wider = Peer { sends: true, ..kitchen };
         assert_eq!(trust.add_or_update(wider.clone(), &own).unwrap(), wider);
         assert_eq!(trust.peers(), [wider]);
+        // An address that is given replaces the one at which it last answered.
+        trust.peers[0].last = Some("192.0.2.1:1".parse().unwrap());
+        trust.add_or_update(wider.clone(), &own).unwrap();
+        assert!(trust.peers()[0].last.is_some());
+        trust.add_or_update(Peer { at: Some("192.0.2.2".parse().unwrap()), ..wider }, &own).unwrap();
+        assert_eq!((trust.peers()[0].last.is_none(), trust.peers()[0].at.is_some()), (true, true));
     }
 
     #[test]

@@ -54,6 +54,15 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
         Self { channel, buffer, deadline, has_peer_failed: false }
     }
 
+    /// Receives the next message, which has to be complete within this time.
+    pub(super) async fn receive_within(&mut self, milliseconds: u64) -> Result<PairingMessage, PairingError> {
+        let deadline = self.deadline;
+        self.deadline = deadline.min(self.channel.after(milliseconds));
+        let received = self.receive().await;
+        self.deadline = deadline;
+        received
+    }
+
     /// The time now.
     pub(super) fn now(&self) -> u64 {
         self.channel.clock().now()
@@ -180,20 +189,14 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
             decode_first(payload, |message| matches!(message, PairingMessage::Hello(_) | PairingMessage::Greeting(_)))?;
         if let PairingMessage::Failed(failure) = message {
             self.has_peer_failed = true;
-            return Err(failed(failure));
+            return Err(match failure {
+                // Only what no side can be told by mistake is reported as this side's own finding.
+                Failure::Version => PairingError::Version,
+                Failure::WrongCode => PairingError::WrongCode,
+                _ => PairingError::PeerFailed(failure),
+            });
         }
         Ok((message, payload))
-    }
-}
-
-/// The error for a failure of the peer. Both sides report the same one where there is one for it.
-fn failed(failure: Failure) -> PairingError {
-    match failure {
-        Failure::Version => PairingError::Version,
-        Failure::Paused { seconds } => PairingError::Paused { seconds },
-        Failure::WrongCode => PairingError::WrongCode,
-        Failure::SameCertificate => PairingError::SameCertificate,
-        Failure::Protocol | Failure::TimedOut | Failure::Declined => PairingError::PeerFailed(failure),
     }
 }
 

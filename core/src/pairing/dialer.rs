@@ -11,7 +11,7 @@ use crate::pairing::error::PairingError;
 use crate::pairing::introduction::Introduction;
 use crate::pairing::keys::{Keys, SessionId};
 use crate::pairing::listener::{share_message, share_of, unexpected};
-use crate::pairing::message::{PairingGreeting, PairingHello, PairingMessage, SENT_MAX};
+use crate::pairing::message::{Failure, PairingGreeting, PairingHello, PairingMessage, SENT_MAX};
 use crate::session::channel::encode;
 use crate::session::{Clock, Link};
 use crate::wire::preface::VERSION;
@@ -115,7 +115,11 @@ async fn receive_hello<L: Link, C: Clock>(
     nonce: [u8; 32],
 ) -> Result<SessionId, PairingError> {
     conversation.send_preface().await?;
-    match conversation.receive_first().await? {
+    let first = conversation.receive_first().await.map_err(|error| match error {
+        PairingError::PeerFailed(Failure::Paused { seconds }) => PairingError::Paused { seconds },
+        error => error,
+    });
+    match first? {
         (PairingMessage::Hello(PairingHello { min, max, .. }), hello) if (min..=max).contains(&VERSION) => {
             Ok(SessionId::new(hello, encode(&greeting(nonce), &mut [0; SENT_MAX])))
         }

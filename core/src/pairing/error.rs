@@ -18,7 +18,7 @@ pub enum PairingError {
     NotWaft,
     /// The two sides speak no common version.
     Version,
-    /// The listener takes no attempt at present, because several failed. Both sides report this.
+    /// The listener takes no attempt at present, because several failed.
     Paused {
         /// Seconds until the listener takes the next one.
         seconds: u16,
@@ -42,7 +42,8 @@ pub enum PairingError {
     Forged,
     /// The peer's introduction breaks a rule.
     Introduction(IntroductionError),
-    /// The peer has the certificate of this side: it is the same machine, or a copy of it.
+    /// The peer introduced itself with the certificate of this side: it is the same machine, or a copy of it. The peer
+    /// reports [`PeerFailed`](Self::PeerFailed).
     SameCertificate,
 }
 

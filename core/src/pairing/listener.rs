@@ -4,6 +4,7 @@
 use embassy_futures::yield_now;
 use rand_core::CryptoRngCore;
 
+use crate::limits::PAIRING_CONFIRM_MS;
 use crate::pairing::Paired;
 use crate::pairing::code::PairingCode;
 use crate::pairing::conversation::{Buffer, Conversation};
@@ -85,6 +86,10 @@ impl<'a, 'b, L: Link, C: Clock> Incoming<'a, 'b, L, C> {
         limiter: &mut Limiter,
     ) -> Result<(usize, bool), PairingError> {
         let Self { conversation, sid, share } = self;
+        // Other connections may have failed since this one was accepted.
+        if let Some(seconds) = limiter.paused(conversation.now()) {
+            return Err(PairingError::Paused { seconds });
+        }
         let ephemeral = Ephemeral::random(code, sid.as_bytes(), rng);
         conversation.send(&share_message(ephemeral.share())).await?;
         yield_now().await;
@@ -93,7 +98,8 @@ impl<'a, 'b, L: Link, C: Clock> Incoming<'a, 'b, L, C> {
             Keys::derive(&session_key.map_err(|_| PairingError::Share)?, sid)
         };
         // The dialer's tag first: only who has the code gets a tag of this side, with which a guess could be checked.
-        let PairingMessage::Confirm { tag } = conversation.receive().await? else { return unexpected() };
+        let confirm = conversation.receive_within(PAIRING_CONFIRM_MS).await?;
+        let PairingMessage::Confirm { tag } = confirm else { return unexpected() };
         if !keys.dialer_confirm.matches(&tag) {
             limiter.count_wrong_code(conversation.now());
             return Err(PairingError::WrongCode);

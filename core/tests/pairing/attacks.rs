@@ -13,7 +13,7 @@ use crate::rules::{GREETING, HELLO, receive, send, share};
 use crate::simulation::{MemoryLink, connect};
 
 /// A valid share of somebody who does not know the code.
-fn any_point() -> Vec<u8> {
+pub(crate) fn any_point() -> Vec<u8> {
     SecretKey::from_slice(&[7; 32]).unwrap().public_key().to_encoded_point(false).as_bytes().to_vec()
 }
 

@@ -1,15 +1,17 @@
 //! What each side refuses, and how it says so.
 
 use embedded_io_async::{Read as _, Write as _};
-use waft_core::limits::{IDLE_MS, LINGER_MS, MESSAGE_MAX, PAIRING_MS};
+use waft_core::limits::{
+    IDLE_MS, LINGER_MS, MESSAGE_MAX, PAIRING_CONFIRM_MS, PAIRING_MS, PAIRING_PAUSE_S, PAIRING_TRIES,
+};
 use waft_core::pairing::message::{PairingGreeting, PairingHello, PairingMessage};
-use waft_core::pairing::{Buffer, Failure, Incoming, Limiter, Outgoing, PairingError};
+use waft_core::pairing::{Buffer, Failure, Incoming, Limiter, Outgoing, PairingCode, PairingError};
 use waft_core::session::{Clock as _, Misbehaviour};
 use waft_core::wire::preface::ClearRefusal;
 
-use crate::attacks::replay;
+use crate::attacks::{any_point, replay};
 use crate::doubles::Seeded;
-use crate::fixture::{Fixture, receive_preface};
+use crate::fixture::{CODE, Fixture, Known, listener_introduction, receive_preface};
 use crate::simulation::{MemoryLink, VirtualClock, connect, run};
 
 /// A message as a frame.
@@ -137,7 +139,9 @@ fn a_message_in_place_of_an_introduction_is_refused() {
 fn a_peer_with_our_own_certificate_is_refused_on_both_sides() {
     let mut fixture = Fixture::new();
     fixture.listener_certificate = fixture.dialer_certificate.clone();
-    assert_eq!(fixture.pair(), (Err(PairingError::SameCertificate), Err(PairingError::SameCertificate)));
+    // The dialer only hears of it, from whoever says so.
+    let told = PairingError::PeerFailed(Failure::SameCertificate);
+    assert_eq!(fixture.pair(), (Err(told), Err(PairingError::SameCertificate)));
 }
 
 #[test]
@@ -189,6 +193,51 @@ fn a_listener_gives_up_on_a_silent_dialer_and_says_so() {
         assert_eq!(receive(&mut link).await, Some(PairingMessage::Failed(Failure::TimedOut)));
     });
     assert_eq!((end, fixture.clock.now()), (Err(PairingError::TimedOut), IDLE_MS));
+}
+
+#[test]
+fn a_dialer_that_does_not_confirm_holds_the_code_only_for_a_short_time() {
+    let mut fixture = Fixture::new();
+    let end = fixture.listen_to(|mut link| async move {
+        receive(&mut link).await;
+        send(&mut link, &GREETING).await;
+        send(&mut link, &share(&any_point())).await;
+        assert!(matches!(receive(&mut link).await, Some(PairingMessage::Share { .. })));
+        // Not silent, but never complete.
+        link.write_all(&[1, 0, 0, 33, 3]).await.unwrap();
+        assert_eq!(receive(&mut link).await, Some(PairingMessage::Failed(Failure::TimedOut)));
+    });
+    assert_eq!((end, fixture.clock.now()), (Err(PairingError::TimedOut), PAIRING_CONFIRM_MS));
+}
+
+#[test]
+fn a_pause_is_for_connections_that_wait_as_well() {
+    let (fixture, mut others) = (Fixture::new(), Fixture::new());
+    others.typed = "654321";
+    (0..PAIRING_TRIES).for_each(|_| drop(others.pair()));
+    let (mut dialer_link, mut listener_link) = connect(u64::MAX, u64::MAX);
+    let listen = async {
+        assert!(receive_preface(&mut listener_link).await);
+        let (mut buffer, mut rng, mut limiter) = (Buffer::new(), Seeded(2), Limiter::new());
+        let incoming = Incoming::accept(&mut listener_link, &mut buffer, &mut rng, &fixture.clock, &limiter).await;
+        // Meanwhile other connections had wrong codes.
+        limiter.clone_from(&others.limiter);
+        let me = listener_introduction(&fixture.listener_certificate);
+        let code = PairingCode::parse(CODE).unwrap();
+        let end = incoming.ok().unwrap().pair(code, &me, &mut rng, &mut limiter).await.map(Known::from);
+        drop(listener_link);
+        end
+    };
+    let dial = async {
+        let end = fixture.dial(&mut dialer_link).await;
+        drop(dialer_link);
+        end
+    };
+    let (listened, dialed) = run(&fixture.clock, embassy_futures::join::join(listen, dial));
+    let seconds = PAIRING_PAUSE_S;
+    assert_eq!(listened, Err(PairingError::Paused { seconds }));
+    // Too late for the listener's own finding: the dialer's code is spent.
+    assert_eq!(dialed, Err(PairingError::PeerFailed(Failure::Paused { seconds })));
 }
 
 #[test]

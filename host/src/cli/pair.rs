@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rand_core::OsRng;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use waft_core::limits::PAIRING_OPEN_MS;
 
 use crate::address::Address;
@@ -25,6 +25,9 @@ use crate::worker::in_background;
 
 /// How long the code is shown.
 const OPEN: Duration = Duration::from_millis(PAIRING_OPEN_MS);
+
+/// Shortest time from one code to the next.
+const BETWEEN_CODES: Duration = Duration::from_secs(2);
 
 /// The other machine, as the user of this one wants to trust it.
 struct Other {
@@ -61,6 +64,8 @@ async fn run_until_paired(args: &Pair, ui: &Ui) -> Result<(), Error> {
     let own_name = own_name.as_ref().map_or("", Name::as_str);
     // What the peer may do here is what this machine asks to do there, the other way round.
     let me = Me::new(&identity, own_name, other.receives, other.sends);
+    // A damaged list is found before the other machine trusts this one.
+    Trust::load(&home)?;
     let paired = match &other.address {
         Some(address) => dial(&other.name, address, &me, ui).await?,
         None => show_code_until_paired(args, me, ui).await?,
@@ -77,7 +82,7 @@ async fn dial(name: &Name, address: &Address, me: &Me, ui: &Ui) -> Result<Paired
 /// Shows codes, each for one attempt, until a machine paired.
 async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, Error> {
     let (listener, local) = listen(listen_at(args.listen.as_deref())?).await?;
-    let mut listener = Listener::new(listener, me);
+    let mut listener = Listener::new(listener, me)?;
     let until = Instant::now() + OPEN;
     let addresses = print_addresses(local, ui);
     let mut code = PairingCode::random(&mut OsRng);
@@ -88,8 +93,9 @@ async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, 
     let example = address.unwrap_or("ADDRESS");
     ui.say(format!("Type it there: waft pair NAME@{example}"));
     loop {
-        let attempt = timeout_at(until, listener.attempt(code)).await.map_err(|_| nothing_paired())?;
-        let Attempt { from, outcome } = attempt;
+        // Whoever spends codes without pause must not fill the screen.
+        let next = Instant::now() + BETWEEN_CODES;
+        let Attempt { from, outcome } = listener.attempt(code, until).await.ok_or_else(nothing_paired)?;
         match outcome {
             Ok(paired) => return Ok(paired),
             Err(error) => {
@@ -97,6 +103,7 @@ async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, 
                 ui.error_and_go_on(&error.into());
             }
         }
+        sleep_until(next).await;
         code = PairingCode::random(&mut OsRng);
         show(&code, ui);
         ui.event(&Event::Code { code: secret(code.display()).as_str() });
@@ -109,7 +116,7 @@ fn show(code: &PairingCode, ui: &Ui) {
 
 /// Stores the other machine among the trusted ones.
 fn trust(home: &Home, identity: &Identity, other: &Other, paired: Paired, ui: &Ui) -> Result<(), Error> {
-    let Paired { certificate, is_confirmed, .. } = paired;
+    let Paired { certificate, is_confirmed, sends, receives, .. } = paired;
     let (name, at) = (other.name.clone(), other.address.clone());
     let peer = Peer { name, certificate, sends: other.sends, receives: other.receives, at, last: None };
     let peer = Trust::change(home, |trust| trust.add_or_update(peer, identity.certificate()))?;
@@ -120,9 +127,22 @@ fn trust(home: &Home, identity: &Identity, other: &Other, paired: Paired, ui: &U
             peer.name
         ));
     }
+    warn_of_differences(&peer, sends, receives, ui);
     let what = directions(&peer);
     ui.done(format!("Paired: {} is trusted ({what}), fingerprint {}.", peer.name, peer.certificate.fingerprint()));
     Ok(())
+}
+
+/// Tells the user what the other machine asks for and may not do here, or the other way round.
+fn warn_of_differences(peer: &Peer, sends: bool, receives: bool, ui: &Ui) {
+    for (asks, may, what) in [(sends, peer.sends, "send to"), (receives, peer.receives, "receive from")] {
+        let difference = match (asks, may) {
+            (true, false) => format!("asks to {what} this machine, but may not"),
+            (false, true) => format!("may {what} this machine, but does not ask for it"),
+            _ => continue,
+        };
+        ui.warn(format!("{} {difference}: pair again if that is a mistake", peer.name));
+    }
 }
 
 fn nothing_paired() -> Error {

@@ -90,6 +90,16 @@ impl From<PairError> for Error {
                 "The other device has the identity of this machine: it is the same one, or a copy.".to_owned(),
                 "If one of them is a copy, give it a new identity: `waft id --renew`.",
             ),
+            PairingError::PeerFailed(Failure::SameCertificate) => (
+                Identity,
+                "The other device says that it has the identity of this machine: that it is the same one, or a copy.".to_owned(),
+                "If one of them is a copy, give it a new identity: `waft id --renew`.",
+            ),
+            PairingError::PeerFailed(Failure::Paused { seconds }) => (
+                Code,
+                format!("Several codes were wrong there: it takes the next attempt in {seconds} s."),
+                "Wait that long, then begin again with a new code.",
+            ),
             PairingError::PeerFailed(Failure::Declined) => {
                 (Refused, "The other device has no code at present.".to_owned(), AGAIN)
             }

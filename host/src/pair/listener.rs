@@ -13,7 +13,7 @@ use rand_core::OsRng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use waft_core::limits::PREFACE_MS;
 use waft_core::pairing::{Buffer, Incoming, Limiter};
 use waft_core::wire::preface::{ClearRefusal, LEN, Purpose};
@@ -55,27 +55,35 @@ pub struct Attempt {
 }
 
 impl Listener {
-    /// Listens on a TCP listener.
-    pub fn new(listener: TcpListener, me: Me) -> Self {
+    /// Listens on a TCP listener. Fails if this machine cannot introduce itself.
+    pub fn new(listener: TcpListener, me: Me) -> Result<Self, PairError> {
+        me.introduction()?;
         let (code, limiter) = (RefCell::new(None), RefCell::new(Limiter::new()));
         let state = Rc::new(State { me, clock: Clock::start(), code, limiter });
-        Self { listener, state, connections: JoinSet::new(), waiting: VecDeque::new() }
+        Ok(Self { listener, state, connections: JoinSet::new(), waiting: VecDeque::new() })
     }
 
-    /// Waits for the next attempt, which is for this code, and returns how it ended. When this is cancelled, the code is
-    /// gone, and connections are closed.
-    pub async fn attempt(&mut self, code: PairingCode) -> Attempt {
+    /// Waits for the next attempt, which is for this code, and returns how it ended; `None` if none had begun by `until`.
+    /// When this is cancelled, the code is gone, and connections are closed.
+    pub async fn attempt(&mut self, code: PairingCode, until: Instant) -> Option<Attempt> {
         self.state.code.replace(Some(code));
         let local = LocalSet::new();
-        local.run_until(self.next()).await
+        local.run_until(self.next(until)).await
     }
 
-    async fn next(&mut self) -> Attempt {
+    async fn next(&mut self, until: Instant) -> Option<Attempt> {
         loop {
+            let is_taken = self.state.code.borrow().is_none();
             tokio::select! {
                 Some(ended) = self.connections.join_next() => {
                     if let Ok(Some(attempt)) = ended {
-                        return attempt;
+                        return Some(attempt);
+                    }
+                }
+                // An attempt that has begun goes on to its end.
+                () = sleep_until(until), if !is_taken => {
+                    if self.state.code.take().is_some() {
+                        return None;
                     }
                 }
                 accepted = self.listener.accept() => match accepted {

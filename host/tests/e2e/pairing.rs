@@ -34,6 +34,9 @@ fn two_machines_that_paired_send_to_each_other() {
     assert_eq!((&there["sends"], &there["receives"]), (&false.into(), &true.into()));
     assert_eq!((&here["sends"], &here["receives"]), (&true.into(), &true.into()));
     assert_eq!(text(there, "address"), address);
+    let warned: Vec<_> = listened.all("warning").map(|event| text(event, "message")).collect();
+    assert_eq!(warned, ["laptop may receive from this machine, but does not ask for it: pair again if that is a mistake"]);
+    assert_eq!(dialed.all("warning").count(), 1);
 
     // They know each other now.
     let mut receiver = world.kitchen.call(&["receive", "--listen", ANY, "--once", "--no-code", "--no-key"]).start();
@@ -121,7 +124,7 @@ fn a_machine_does_not_pair_with_itself_or_with_what_does_not_pair() {
     let world = World::strangers();
     let (mut listener, address, code) = listen(&world.kitchen, "laptop");
     let itself = world.kitchen.call(&["pair", &format!("me@{address}")]).env("WAFT_PAIRING_CODE", code).run();
-    itself.failed(11, "identity", &["same one, or a copy"]);
+    itself.failed(11, "identity", &["The other device says", "same one, or a copy"]);
     assert_eq!(listener.await_event("error")["class"], "identity");
     listener.interrupt();
 
