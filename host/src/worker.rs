@@ -7,6 +7,7 @@
 //! Tokio's blocking threads are not used, because a store also works without a runtime.
 
 use std::cell::RefCell;
+use std::io;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
@@ -71,12 +72,17 @@ pub(crate) fn is_given_up() -> bool {
 }
 
 /// Starts a thread that does a part of this thread's work. On it, [`is_given_up`] returns what it returns on this one.
-pub(crate) fn start_helper<'scope>(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) {
+/// Fails if the system allows no further thread.
+pub(crate) fn start_helper<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
     let given_up = GIVEN_UP.with_borrow(Clone::clone);
-    scope.spawn(move || {
+    let helper = thread::Builder::new().spawn_scoped(scope, move || {
         GIVEN_UP.set(given_up);
         work();
     });
+    helper.map(drop)
 }
 
 /// Runs blocking work on another thread while this one continues with other tasks. If the future is dropped, the work

@@ -92,7 +92,8 @@ impl From<PairError> for Error {
             ),
             PairingError::PeerFailed(Failure::SameCertificate) => (
                 Identity,
-                "The other device says that it has the identity of this machine: that it is the same one, or a copy.".to_owned(),
+                "The other device says that it has the identity of this machine: that it is the same one, or a copy."
+                    .to_owned(),
                 "If one of them is a copy, give it a new identity: `waft id --renew`.",
             ),
             PairingError::PeerFailed(Failure::Paused { seconds }) => (

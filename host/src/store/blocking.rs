@@ -252,11 +252,27 @@ impl BlockingStore {
         durable: &AtomicU64,
     ) -> Result<()> {
         while let Some(piece) = pieces.blocking_next() {
-            self.take(&piece, Some(&mut small))?;
-            durable.store(small.durable(self.durable()), Ordering::Relaxed);
+            let taken = self.take(&piece, Some(&mut small));
+            let written = small.durable(self.durable());
+            durable.store(written, Ordering::Relaxed);
+            if taken.is_err() {
+                self.set_position(written);
+                return taken;
+            }
             pieces.give_back(piece);
         }
-        small.finish().map_err(|failed| Tree::not_written(&self.place, failed))
+        let written = small.durable(self.durable());
+        small.finish().map_err(|failed| {
+            self.set_position(written);
+            Tree::not_written(&self.place, failed)
+        })
+    }
+
+    /// After a failure: only so many bytes of the archive are written, and the rest still needs room.
+    fn set_position(&mut self, written: u64) {
+        if let State::Staged(staged) = &mut self.state {
+            staged.position = written;
+        }
     }
 
     /// Consumes the next bytes of the archive.

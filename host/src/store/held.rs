@@ -134,9 +134,12 @@ impl Reading {
         let digest = tree.reader.end_held_file().ok()?;
         self.prefix.update(&digest.0);
         self.offset += digest.0.len() as u64;
-        // The process may have been interrupted before it set the mode and time of a whole file.
+        // The process may have been interrupted before it set the mode and time of a whole file, or before the file was
+        // durable.
         if platform::file_mode(&found) != item.mode || found.modified().ok() != system_time(item.modified) {
             tree.finish_file(&file, &item).ok()?;
+        } else {
+            platform::sync_file(&file).ok()?;
         }
         Some(Found::Whole)
     }

@@ -119,7 +119,8 @@ impl<'scope, 'env> SmallFiles<'scope, 'env> {
         if let Some(report) = self.report.as_ref().filter(|_| at == self.threads.len()) {
             let (input, output) = queue(1);
             let report = report.clone();
-            start_helper(self.scope, move || write_batches(output, &report));
+            let helper = start_helper(self.scope, move || write_batches(output, &report));
+            helper.map_err(|error| self.not_handed_over(error))?;
             self.threads.push(input);
         }
         let thread = &self.threads[at];
@@ -132,6 +133,11 @@ impl<'scope, 'env> SmallFiles<'scope, 'env> {
             // The thread ends early only after a failure, which it has reported.
             Err(_) => self.collect(),
         }
+    }
+
+    /// The failure of the first file that was to be handed over.
+    fn not_handed_over(&self, error: io::Error) -> Failed {
+        Failed { path: self.batch.files.first().map(|file| file.path.clone()).unwrap_or_default(), error }
     }
 
     /// Number of bytes at the front of the archive that are written, if the store's thread has written `position`.

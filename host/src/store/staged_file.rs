@@ -1,8 +1,9 @@
 //! A staged file while its content arrives.
 //!
 //! Blocks of zeros are not written where the file system keeps files with holes: such a file takes less room on the disk,
-//! and a hole reads as zeros. After every piece of content the file is as long as its content so far, so that a transfer
-//! that is interrupted resumes after the last piece, whether it was written or is a hole.
+//! and a hole reads as zeros. A hole at the end becomes part of the file only when the file is complete, or when the
+//! transfer is suspended: to lengthen a file can reach the drive long before the content in front of the hole does, and
+//! after a power cut nothing could resume from what reads as zeros.
 //!
 //! The system begins to write a large file to the drive while the rest of it arrives, where it can be told to. So the
 //! commit, which waits until everything is on the drive, has less to wait for.
@@ -92,11 +93,17 @@ impl StagedFile {
             self.length += data as u64;
             content = &content[data..];
         }
-        if self.ends_in_hole { self.file.set_len(self.length) } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Makes a hole at the end of the content part of the file.
+    fn end(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.ends_in_hole) { self.file.set_len(self.length) } else { Ok(()) }
     }
 
     /// Completes the file: gives it its mode and time, and makes it durable with the tree.
-    pub(super) fn finish(self, capabilities: Capabilities) -> io::Result<()> {
+    pub(super) fn finish(mut self, capabilities: Capabilities) -> io::Result<()> {
+        self.end()?;
         finish(&self.file, &self.item, capabilities.files)
     }
 
@@ -114,6 +121,13 @@ impl StagedFile {
             block = BLOCK;
         }
         count
+    }
+}
+
+impl Drop for StagedFile {
+    /// The file stays for the next transfer. If that cannot be, it resumes at an earlier byte.
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }
 

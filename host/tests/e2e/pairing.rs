@@ -35,7 +35,10 @@ fn two_machines_that_paired_send_to_each_other() {
     assert_eq!((&here["sends"], &here["receives"]), (&true.into(), &true.into()));
     assert_eq!(text(there, "address"), address);
     let warned: Vec<_> = listened.all("warning").map(|event| text(event, "message")).collect();
-    assert_eq!(warned, ["laptop may receive from this machine, but does not ask for it: pair again if that is a mistake"]);
+    assert_eq!(
+        warned,
+        ["laptop may receive from this machine, but does not ask for it: pair again if that is a mistake"]
+    );
     assert_eq!(dialed.all("warning").count(), 1);
 
     // They know each other now.

@@ -24,6 +24,24 @@ fn every_file_and_folder_is_handed_over_before_the_rename() {
     }
 }
 
+/// The process may have been killed before it handed over a file that is complete.
+#[test]
+fn every_whole_file_that_is_found_is_handed_over_again() {
+    let bench = Bench::planted();
+    let mut store = bench.store();
+    bench.begin(&mut store).unwrap();
+    write(&mut store, bench.bytes(), 8192).unwrap();
+    block_on(store.suspend());
+    let tree = bench.staging().join("tree");
+    let before = below(&tree).len();
+    bench.begin(&mut store).unwrap();
+    let handed = &below(&tree)[before..];
+    for path in all_below(&bench.from()).into_iter().filter(|path| path.is_file()) {
+        let path = path.strip_prefix(bench.from()).unwrap();
+        assert!(handed.iter().any(|handed| handed == path), "{path:?} is not in {handed:?}");
+    }
+}
+
 #[test]
 fn every_folder_of_a_merge_is_handed_over() {
     let bench = Bench::planted();
