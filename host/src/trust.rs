@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(trust.peers(), std::slice::from_ref(&kitchen));
         let wider = Peer { sends: true, ..kitchen };
         assert_eq!(trust.add_or_update(wider.clone(), &own).unwrap(), wider);
-        assert_eq!(trust.peers(), [wider]);
+        assert_eq!(trust.peers(), std::slice::from_ref(&wider));
         // An address that is given replaces the one at which it last answered.
         trust.peers[0].last = Some("192.0.2.1:1".parse().unwrap());
         trust.add_or_update(wider.clone(), &own).unwrap();

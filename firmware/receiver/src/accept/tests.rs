@@ -5,12 +5,11 @@ mod room;
 mod sessions;
 
 use std::boxed::Box;
-use std::rc::Rc;
 
 use embassy_futures::poll_once;
 use waft_core::wire::preface::preface;
 
-use self::fixture::{End, Fixture, Peer, TestSocket};
+use self::fixture::{End, Fixture, TestSocket};
 use super::*;
 
 const STRANGER: u8 = 1;
