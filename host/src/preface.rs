@@ -73,7 +73,7 @@ impl PrefaceError {
             Self::NotWaft => Error::new(
                 Protocol,
                 format!("What answers at {address} is not waft."),
-                "Another program listens there. Compare address and port with what `waft receive` shows.",
+                "Another program listens there. Compare address and port with what `waft receive` or the board's console shows.",
             ),
             Self::Closed => Error::new(
                 Broken,
@@ -84,7 +84,7 @@ impl PrefaceError {
             Self::Silent => Error::new(
                 Unreachable,
                 format!("{address} accepts connections, but does not respond."),
-                "Compare address and port with what `waft receive` shows; if they are right, start it again there.",
+                "Compare address and port with what `waft receive` or the board's console shows; if they are right, start it again there.",
             ),
         }
     }

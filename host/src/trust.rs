@@ -284,18 +284,18 @@ impl From<TrustError> for Error {
         let (class, next) = match error {
             TrustError::Home(error) => return error.into(),
             TrustError::Damaged { .. } => {
-                (Class::Identity, "Repair the file, or remove it and add all peers again with `waft trust add`.")
+                (Class::Identity, "Repair the file, or remove it and pair with all peers again: waft pair NAME.")
             }
             TrustError::Own => (Class::Usage, "The other machine prints its own with `waft id cert`."),
             TrustError::NameTaken { .. } | TrustError::KnownAs { .. } => {
                 (Class::Usage, "`waft trust list` shows all peers.")
             }
             TrustError::Unknown { .. } => {
-                (Class::Usage, "`waft trust list` shows all peers; `waft trust add` adds one.")
+                (Class::Usage, "`waft trust list` shows all peers; `waft pair NAME` adds one.")
             }
             TrustError::NoReceiver => (
                 Class::Identity,
-                "Copy the receiver's certificate here (`waft id cert` there), then: waft trust add NAME CERT.pem",
+                "Pair with the receiver: `waft pair` there shows a code. Or copy its certificate here (`waft id cert` there): waft trust add NAME CERT.pem",
             ),
             TrustError::SeveralReceivers => (Class::Usage, "Give its name: waft send FOLDER NAME, or NAME@HOST."),
         };

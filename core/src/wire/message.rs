@@ -42,6 +42,7 @@ pub enum FromSender {
 impl FromSender {
     /// Whether the payload of a frame is [`FromSender::Working`].
     pub fn is_working(payload: &[u8]) -> bool {
+        // 5 is the number of `Working`.
         matches!(payload, [5, _])
     }
 }

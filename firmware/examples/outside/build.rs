@@ -4,5 +4,5 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let board = waft_board_build::Board::read("kitchen.toml");
     board.write_map();
-    board.link("kitchen");
+    board.link(&board.description.package);
 }

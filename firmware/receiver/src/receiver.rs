@@ -39,8 +39,8 @@ const ITERATIONS_MAX: u32 = 10_000;
 pub struct Config<'a, B: Board> {
     /// The clock.
     pub clock: B::Clock,
-    /// The most PBKDF2 iterations of a typed key. They block the executor, so they should take about half a second. An
-    /// iteration takes about 5,000 instructions.
+    /// The most PBKDF2 iterations of a typed key. They should take about half a second in all; other tasks run in between.
+    /// An iteration takes about 5,000 instructions.
     pub max_iterations: u32,
     /// How long the user has to type the key, in seconds.
     pub key_seconds: u16,

@@ -260,7 +260,7 @@ fn print_senders(trust: &Trust, ui: &Ui) {
     let senders: Vec<&str> =
         trust.peers().iter().filter(|peer| peer.sends).map(|Peer { name, .. }| name.as_str()).collect();
     match senders.is_empty() {
-        true => ui.warn("no sender is trusted yet: waft trust add NAME CERT.pem"),
+        true => ui.warn("no sender is trusted yet: waft pair NAME, or waft trust add NAME CERT.pem"),
         false => ui.say(format!("Trusted to send here: {}", senders.join(", "))),
     }
 }

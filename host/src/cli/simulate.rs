@@ -188,6 +188,7 @@ impl Powered<'_> {
         let identity = self.state.parse_identity()?;
         let port = Port::new(listener, self.local);
         let flash = self.state.flash();
+        self.remember_address()?;
         // If the terminal delivers every key at once, it does not echo, so the console echoes, as on a bare serial line.
         // Otherwise the console receives whole lines.
         let mode = if self.ui.is_json() { None } else { ByteByByte::begin() };
@@ -195,7 +196,8 @@ impl Powered<'_> {
         let serve = simulation::serve(identity, &flash, &self.board.storage, port.clone(), console, mode.is_some());
         let ready = async {
             port.open().await;
-            self.tell_ready()
+            self.tell_ready();
+            Ok(())
         };
         tokio::select! {
             ended = async { tokio::try_join!(serve, ready) } => ended.map(|_| ()),
@@ -206,6 +208,7 @@ impl Powered<'_> {
     /// Runs the board in QEMU.
     async fn emulate(&self, firmware: &Path, forwards: &[Forward]) -> Result<(), Error> {
         let SocketAddr::V4(at) = self.local else { return Err(ipv4_only()) };
+        self.remember_address()?;
         let mut board = Emulated::power_on(self.board, firmware, self.state, at, forwards, self.ui)?;
         let ended = tokio::select! {
             ended = board.serve(|| self.tell_ready()) => ended,
@@ -233,15 +236,18 @@ impl Powered<'_> {
         powered_off(self.state.path())
     }
 
-    /// Reports that the board is listening, and stores its address so that a sender on this machine finds it.
-    fn tell_ready(&self) -> Result<(), Error> {
-        let address = Address::from(reached_at(self.local));
+    /// Stores the board's address, so that a sender on this machine finds it.
+    fn remember_address(&self) -> Result<(), Error> {
         if let Ok(identity) = self.state.parse_identity()? {
-            Trust::remember(self.home, identity.certificate_hash(), address.clone())?;
+            Trust::remember(self.home, identity.certificate_hash(), reached_at(self.local).into())?;
         }
-        let address = address.to_string();
-        self.ui.event(&Event::Ready { address: Some(&address), addresses: std::slice::from_ref(&address), code: None });
         Ok(())
+    }
+
+    /// Reports that the board is listening.
+    fn tell_ready(&self) {
+        let address = Address::from(reached_at(self.local)).to_string();
+        self.ui.event(&Event::Ready { address: Some(&address), addresses: std::slice::from_ref(&address), code: None });
     }
 }
 

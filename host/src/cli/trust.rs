@@ -42,7 +42,7 @@ fn list(ui: &Ui) -> Result<(), Error> {
         print_peer(peer, ui);
     }
     if trust.peers().is_empty() {
-        ui.say("No peer is trusted yet: waft trust add NAME CERT.pem");
+        ui.say("No peer is trusted yet: waft pair NAME, or waft trust add NAME CERT.pem");
     }
     Ok(())
 }

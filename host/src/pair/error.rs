@@ -28,6 +28,19 @@ impl From<PairingError> for PairError {
     }
 }
 
+impl std::fmt::Display for PairError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(error) => error.fmt(f),
+            Self::Pairing(error) => error.fmt(f),
+            Self::Own(error) => write!(f, "this machine cannot introduce itself: {error}"),
+            Self::Certificate(error) => write!(f, "the other device cannot be trusted: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for PairError {}
+
 impl PairError {
     /// The error of an attempt with the device at `address`, for the user of the dialer.
     pub fn at(self, address: &Address) -> Error {

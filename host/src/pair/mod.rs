@@ -2,7 +2,8 @@
 //!
 //! One of them shows the code and listens: a [`Listener`]. The user of the other types it: [`dial`]. Afterwards each has
 //! the other's exact certificate. Nothing is stored here: whether a [`Paired`] device is trusted, and under which name,
-//! is for the caller to decide. PROTOCOL.md, section 13.
+//! is for the caller to decide. As those of [`Sender`](crate::Sender), the futures stay on one thread. PROTOCOL.md,
+//! section 13.
 
 mod error;
 mod link;

@@ -39,8 +39,8 @@ use crate::tls::{Authenticated, TlsLink, receiver};
 use crate::trust::{Peer, TrustSource};
 use crate::worker::in_background;
 
-/// Maximum number of iterations of a sender's key derivation: about a second. The derivation blocks the thread that
-/// also sends keep-alives.
+/// Maximum number of iterations of a sender's key derivation: about a second in all. Other
+/// tasks of its thread run in between.
 const MAX_ITERATIONS: u32 = 2_000_000;
 /// How long a user has to type the key, in seconds.
 const KEY_SECONDS: u16 = 300;

@@ -1,4 +1,4 @@
-//! The steps of a receiver's session around the key that prepare the store: check, begin, and `Accept`.
+//! What the store does in a receiver's session before the key and after it was proven: check, begin, and `Accept`.
 //!
 //! PROTOCOL.md, section 6, steps 4, 6 and 7.
 

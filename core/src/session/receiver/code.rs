@@ -1,4 +1,4 @@
-//! The second step of a receiver's session: the code, and the lockout that follows wrong ones.
+//! A receiver's session: the code, and the lockout that follows wrong ones.
 //!
 //! PROTOCOL.md, section 6, step 3.
 

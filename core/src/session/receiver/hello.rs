@@ -1,4 +1,4 @@
-//! The first step of a receiver's session: `Hello` and `Greeting`.
+//! A receiver's session begins: `Hello` and `Greeting`.
 //!
 //! PROTOCOL.md, section 6, steps 1 and 2.
 

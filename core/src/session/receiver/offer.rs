@@ -1,4 +1,4 @@
-//! The third step of a receiver's session: the offer, and its bounds.
+//! A receiver's session: the offer, and its bounds.
 //!
 //! PROTOCOL.md, section 6, step 4.
 

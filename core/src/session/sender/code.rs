@@ -1,4 +1,4 @@
-//! The second step of a sender's session: the code that the receiver shows to its user.
+//! A sender's session: the code that the receiver shows to its user.
 //!
 //! PROTOCOL.md, section 6, step 3.
 

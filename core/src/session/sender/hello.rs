@@ -1,4 +1,4 @@
-//! The first step of a sender's session: `Hello` and `Greeting`, and what the sender chooses from it.
+//! A sender's session begins: `Hello` and `Greeting`, and what the sender chooses from it.
 //!
 //! PROTOCOL.md, section 6, steps 1 and 2.
 

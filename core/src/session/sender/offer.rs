@@ -1,4 +1,4 @@
-//! The third step of a sender's session: the offer, and the answer of a receiver that has the key.
+//! A sender's session: the offer, and the answer of a receiver that has the key.
 //!
 //! PROTOCOL.md, section 6, steps 4 to 6.
 

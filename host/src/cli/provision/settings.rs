@@ -30,8 +30,8 @@ pub(super) fn words(policy: &Policy) -> String {
         KeyPolicy::Typed => "the key is typed at its console",
         KeyPolicy::Sealed => "the key is sealed to it",
     };
-    let older = if policy.allow_older { ", and it takes older folders too" } else { "" };
-    format!("{code}, {key}{older}.")
+    let older = if policy.allow_older { " It takes older folders too." } else { "" };
+    format!("{code}, and {key}.{older}")
 }
 
 /// The network settings without Wi-Fi.

@@ -20,6 +20,8 @@ pub(super) struct ReceiveOperator<'a> {
     ui: &'a Ui,
     rejections: &'a Rejections,
     progress: Option<Progress<'a>>,
+    /// Whether nothing had to be sent.
+    was_here: bool,
     /// The last key that was given. It is used again if the input ends after a wrong key.
     given: Option<Zeroizing<String>>,
     /// Why no key was given.
@@ -28,7 +30,7 @@ pub(super) struct ReceiveOperator<'a> {
 
 impl<'a> ReceiveOperator<'a> {
     pub(super) fn new(ui: &'a Ui, rejections: &'a Rejections) -> Self {
-        Self { ui, rejections, progress: None, given: None, failure: None }
+        Self { ui, rejections, progress: None, was_here: false, given: None, failure: None }
     }
 
     /// Why no key was given, if that ended the session.
@@ -39,9 +41,12 @@ impl<'a> ReceiveOperator<'a> {
     fn started(&mut self, offset: u64, total: u64) {
         match offset {
             0 => self.ui.say("The key is right. Receiving."),
-            offset if offset == total => self.ui.say("Everything is here already."),
+            offset if offset == total => {
+                self.ui.say("Everything is here already. Verifying it and putting it in place.")
+            }
             offset => self.ui.say(format!("The key is right. Continuing at {} of {}.", bytes(offset), bytes(total))),
         }
+        self.was_here = offset == total;
         self.progress = Some(self.ui.progress(offset, total));
     }
 }
@@ -112,7 +117,9 @@ impl receive::Operator for ReceiveOperator<'_> {
             }
             Happened::Verifying => {
                 self.progress = None;
-                self.ui.say("Everything has arrived. Verifying it and putting it in place.");
+                if !self.was_here {
+                    self.ui.say("Everything has arrived. Verifying it and putting it in place.");
+                }
             }
             Happened::Committed => self.progress = None,
         }

@@ -116,7 +116,7 @@ impl<'a> Emulated<'a> {
     }
 
     /// Connects the console to the terminal until the board goes off. Calls `listens` once the board can be reached.
-    pub(crate) async fn serve(&mut self, mut listens: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) async fn serve(&mut self, mut listens: impl FnMut()) -> Result<(), Error> {
         // The board echoes the input.
         let _mode = ByteByByte::begin();
         let input = self.input.take();
@@ -130,7 +130,7 @@ impl<'a> Emulated<'a> {
                 }
                 screen.show(&buffer[..count]).map_err(failed)?;
                 if detector.push(&buffer[..count]) {
-                    listens()?;
+                    listens();
                 }
             }
         };
