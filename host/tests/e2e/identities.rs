@@ -125,7 +125,7 @@ fn a_damaged_trust_file() {
             [&["send", "folder", "127.0.0.1:1"][..], &["receive", "--listen", "127.0.0.1:0"], &["trust", "list"]]
         {
             let ended =
-                world.laptop.call(call).run().failed(11, "identity", &["trust.json is damaged", "waft trust add"]);
+                world.laptop.call(call).run().failed(11, "identity", &["trust.json is damaged", "waft pair NAME"]);
             super::hostile_senders::assert_printable(&ended);
         }
         assert_eq!(fs::read_to_string(world.laptop.home.join("trust.json")).unwrap(), damage, "it is left alone");
