@@ -1,9 +1,10 @@
-//! `memcpy` and its relatives, which the compiler calls for most copies, for cores that load words from any address.
+//! `memcpy`, `memset` and their relatives, which the compiler calls for most copies and fills, for cores that load words
+//! from any address.
 //!
 //! Those of `compiler_builtins` also suit cores without unaligned loads: where source and destination differ modulo 4,
 //! they load two words for each one, and shift. Between the layers of a transfer almost all copies are of that kind,
 //! because the headers of Ethernet, IP, TCP and TLS have odd lengths. Those loops took 2.75 instructions per byte, these
-//! take 0.35; between aligned buffers 0.13 instead of 1.07.
+//! take 0.35; between aligned buffers 0.13 instead of 1.07. A fill takes 0.2 instead of 0.8.
 //!
 //! Armv7-M and Armv8-M mainline support unaligned `ldr` and `str` of normal memory, unless `CCR.UNALIGN_TRP` is set,
 //! which no board does. `ldm` and `stm` need aligned addresses. Arm DDI 0403E, section A3.2.1. The names that begin with
@@ -31,7 +32,8 @@ global_asm!(
     ".thumb_func",
     "__aeabi_memcpy8:",
     "mov r12, r0",
-    "cmp r2, #16",
+    // Enough for 32 bytes at once even after up to 3 bytes of alignment.
+    "cmp r2, #35",
     "blo 5f",
     // Align the destination.
     "lsls r3, r0, #31", // Carry: bit 1 is set; negative: bit 0 is set.
@@ -77,7 +79,7 @@ global_asm!(
     "4:",
     "adds r2, r2, #32",
     "pop {{r4-r10, lr}}",
-    // Fewer than 32 bytes, words first.
+    // Fewer than 35 bytes, words first.
     "5:",
     "subs r2, r2, #4",
     "blo 7f",
@@ -140,5 +142,81 @@ global_asm!(
     "strb r3, [r12, #-1]!",
     "bne 3b",
     "4:",
+    "bx lr",
+);
+
+// Fills r2 bytes at r0 with the byte in r1. Preserves r0, as `memset` has to. The routines of Arm's run-time ABI have the
+// length in r1 and the byte in r2.
+global_asm!(
+    ".section .text.waft_memset,\"ax\",%progbits",
+    ".balign 4",
+    ".global memset, __aeabi_memset, __aeabi_memset4, __aeabi_memset8",
+    ".global __aeabi_memclr, __aeabi_memclr4, __aeabi_memclr8",
+    ".type memset, %function",
+    ".type __aeabi_memset, %function",
+    ".type __aeabi_memset4, %function",
+    ".type __aeabi_memset8, %function",
+    ".type __aeabi_memclr, %function",
+    ".type __aeabi_memclr4, %function",
+    ".type __aeabi_memclr8, %function",
+    ".thumb_func",
+    "__aeabi_memclr:",
+    ".thumb_func",
+    "__aeabi_memclr4:",
+    ".thumb_func",
+    "__aeabi_memclr8:",
+    "movs r2, #0",
+    ".thumb_func",
+    "__aeabi_memset:",
+    ".thumb_func",
+    "__aeabi_memset4:",
+    ".thumb_func",
+    "__aeabi_memset8:",
+    "mov r3, r1",
+    "mov r1, r2",
+    "mov r2, r3",
+    ".thumb_func",
+    "memset:",
+    "mov r12, r0",
+    "uxtb r1, r1",
+    "orr r1, r1, r1, lsl #8",
+    "orr r1, r1, r1, lsl #16",
+    "cmp r2, #20",
+    "blo 4f",
+    // Align the destination.
+    "1:",
+    "tst r12, #3",
+    "beq 2f",
+    "strb r1, [r12], #1",
+    "subs r2, r2, #1",
+    "b 1b",
+    "2:",
+    "push {{r4, r5}}",
+    "mov r3, r1",
+    "mov r4, r1",
+    "mov r5, r1",
+    "subs r2, r2, #16",
+    "3:",
+    "stmia r12!, {{r1, r3-r5}}",
+    "subs r2, r2, #16",
+    "bhs 3b",
+    "adds r2, r2, #16",
+    "pop {{r4, r5}}",
+    // Fewer than 20 bytes, words first.
+    "4:",
+    "subs r2, r2, #4",
+    "blo 6f",
+    "5:",
+    "str r1, [r12], #4",
+    "subs r2, r2, #4",
+    "bhs 5b",
+    "6:",
+    "adds r2, r2, #4",
+    "beq 8f",
+    "7:",
+    "strb r1, [r12], #1",
+    "subs r2, r2, #1",
+    "bne 7b",
+    "8:",
     "bx lr",
 );

@@ -1,8 +1,8 @@
 //! A firmware for tests that fails on command, and measures how fast it receives bytes over TCP.
 //!
 //! At the console it accepts `panic`, `fault`, `overflow` and `hang`, checks on `copies` that the board's routines for
-//! copies are right, and echoes every other line. On the receiver's
-//! port it counts the bytes of a connection, and sends the count when the peer has closed its side.
+//! copies and fills are right, and echoes every other line. On the receiver's port it counts the bytes of a connection,
+//! and sends the count when the peer has closed its side.
 
 #![no_std]
 #![no_main]
@@ -73,7 +73,10 @@ fn fail(how: &[u8]) {
         b"hang" => loop {
             cortex_m::asm::nop();
         },
-        b"copies" => check_copies(),
+        b"copies" => {
+            check_copies();
+            check_fills();
+        }
         _ => {}
     }
 }
@@ -97,6 +100,25 @@ fn check_copies() {
                 let copied = (to..to + length).contains(&at).then(|| (at + from - to) as u8);
                 assert_eq!(apart[at], copied.unwrap_or(0xEE), "apart: {from} {to} {length} {at}");
                 assert_eq!(within[at], copied.unwrap_or(at as u8), "within: {from} {to} {length} {at}");
+            }
+        }
+    }
+}
+
+/// Fills areas with every alignment and many lengths. Panics if a byte is wrong.
+fn check_fills() {
+    const AREA: usize = 96;
+    const PLACES: usize = 12;
+    for (to, length) in (0..PLACES).flat_map(|to| (0..=AREA - PLACES).map(move |length| (to, length))) {
+        for byte in [0, 0xA5] {
+            let mut area = [0xEE; AREA];
+            black_box(&mut area)[to..][..length].fill(black_box(byte));
+            let mut cleared = [0xEE; AREA];
+            black_box(&mut cleared)[to..][..length].fill(0);
+            for at in 0..AREA {
+                let is_filled = (to..to + length).contains(&at);
+                assert_eq!(area[at], if is_filled { byte } else { 0xEE }, "fill: {to} {length} {at}");
+                assert_eq!(cleared[at], if is_filled { 0 } else { 0xEE }, "clear: {to} {length} {at}");
             }
         }
     }
