@@ -52,7 +52,7 @@ pub(crate) struct Backlog<'a, S: Socket, K, const N: usize> {
 /// The running session, as far as it matters to the other connections.
 pub(crate) struct ActiveSession {
     since: u64,
-    /// The processor time that it used, in milliseconds.
+    /// The processor time that it used before its peer was authenticated, in milliseconds.
     worked: Cell<u64>,
     is_authenticated: Cell<bool>,
 }
@@ -72,9 +72,12 @@ impl ActiveSession {
         poll_fn(|_| if self.is_authenticated.get() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Runs the session, and measures the processor time that it uses.
+    /// Runs the session, and measures the processor time that it uses until its peer is authenticated.
     async fn measure<T>(&self, clock: &impl Clock, mut session: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|context| {
+            if self.is_authenticated.get() {
+                return session.as_mut().poll(context);
+            }
             let begun = clock.now();
             let polled = session.as_mut().poll(context);
             self.worked.update(|worked| worked + clock.now().saturating_sub(begun));

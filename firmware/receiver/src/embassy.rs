@@ -193,9 +193,10 @@ impl Socket for TcpPort<'_> {
                 return Poll::Ready(ListenEvent::Connecting);
             }
             self.register_waker(context);
-            // One of the two futures is pending, and registers our waker for changes of link and address.
-            let _ = pin!(self.stack.wait_config_up()).poll(context);
-            let _ = pin!(self.stack.wait_config_down()).poll(context);
+            // One of the two futures is pending, and registers our waker for changes of the link and of the address: the
+            // stack has one waker for both. Those that wait for an address would copy it once more.
+            let _ = pin!(self.stack.wait_link_up()).poll(context);
+            let _ = pin!(self.stack.wait_link_down()).poll(context);
             Poll::Pending
         })
         .await

@@ -141,40 +141,19 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         &self.layout
     }
 
-    /// Reads any range, regardless of the flash's read unit. Retries, because an error may be transient.
-    pub(super) async fn read(&self, mut at: u32, mut bytes: &mut [u8]) -> Result<(), Fault> {
-        let mut flash = self.flash.lock().await;
-        let unit = F::READ_SIZE;
-        let mut tries = TRIES;
-        while !bytes.is_empty() {
-            let skip = at as usize % unit;
-            let whole = if skip == 0 { bytes.len() / unit * unit } else { 0 };
-            let mut window = [0; CELL];
-            let units = if whole > 0 { &mut bytes[..whole] } else { &mut window[..unit] };
-            if flash.read(at - skip as u32, units).await.is_err() {
-                tries -= 1;
-                if tries == 0 {
-                    return Err(Fault);
-                }
-                continue;
-            }
-            let taken = if whole > 0 { whole } else { bytes.len().min(unit - skip) };
-            if whole == 0 {
-                bytes[..taken].copy_from_slice(&window[skip..][..taken]);
-            }
-            at += taken as u32;
-            bytes = &mut bytes[taken..];
-        }
-        Ok(())
+    /// Reads any range, regardless of the flash's read unit.
+    pub(super) async fn read(&self, at: u32, bytes: &mut [u8]) -> Result<(), Fault> {
+        read(&mut *self.flash.lock().await, at, bytes).await
     }
 
     /// Writes whole write units to erased flash, and verifies that they read back.
     pub(super) async fn program(&self, at: u32, bytes: &[u8]) -> Result<(), Fault> {
-        self.flash.lock().await.write(at, bytes).await.map_err(|_| Fault)?;
+        let mut flash = self.flash.lock().await;
+        flash.write(at, bytes).await.map_err(|_| Fault)?;
         let mut back = [0; COMPARE];
         for (index, piece) in bytes.chunks(COMPARE).enumerate() {
             let back = &mut back[..piece.len()];
-            self.read(at + (index * COMPARE) as u32, back).await?;
+            read(&mut *flash, at + (index * COMPARE) as u32, back).await?;
             if !is_equal(back, piece) {
                 return Err(Fault);
             }
@@ -187,4 +166,30 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
     pub(super) async fn erase(&self, at: u32) -> Result<(), Fault> {
         self.flash.lock().await.erase(at, at + self.layout.block).await.map_err(|_| Fault)
     }
+}
+
+/// Reads any range, regardless of the flash's read unit. Retries, because an error may be transient.
+async fn read<F: NorFlash>(flash: &mut F, mut at: u32, mut bytes: &mut [u8]) -> Result<(), Fault> {
+    let unit = F::READ_SIZE;
+    let mut tries = TRIES;
+    while !bytes.is_empty() {
+        let skip = at as usize % unit;
+        let whole = if skip == 0 { bytes.len() / unit * unit } else { 0 };
+        let mut window = [0; CELL];
+        let units = if whole > 0 { &mut bytes[..whole] } else { &mut window[..unit] };
+        if flash.read(at - skip as u32, units).await.is_err() {
+            tries -= 1;
+            if tries == 0 {
+                return Err(Fault);
+            }
+            continue;
+        }
+        let taken = if whole > 0 { whole } else { bytes.len().min(unit - skip) };
+        if whole == 0 {
+            bytes[..taken].copy_from_slice(&window[skip..][..taken]);
+        }
+        at += taken as u32;
+        bytes = &mut bytes[taken..];
+    }
+    Ok(())
 }

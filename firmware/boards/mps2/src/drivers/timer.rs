@@ -24,6 +24,10 @@ const INTERRUPT_ON: u32 = 1 << 3;
 /// The longest alarm, in ticks. A later deadline needs more than one alarm.
 const ALARM_MAX: u64 = u32::MAX as u64;
 
+/// The microseconds that TIMER0 takes to wrap around, and the ticks that remain.
+const WRAP_MICROS: u64 = (1 << 32) / TICKS_A_MICROSECOND as u64;
+const WRAP_TICKS: u32 = ((1 << 32) % TICKS_A_MICROSECOND as u64) as u32;
+
 struct Timer {
     /// How many times TIMER0 has wrapped around.
     wraps: Mutex<Cell<u32>>,
@@ -57,8 +61,8 @@ impl Counter for Ticks {
 }
 
 impl Timer {
-    /// Ticks since the start.
-    fn ticks(&self, token: CriticalSection<'_>) -> u64 {
+    /// How many times TIMER0 has wrapped around since the start, and its ticks since then.
+    fn ticks(&self, token: CriticalSection<'_>) -> (u32, u32) {
         let wraps = self.wraps.borrow(token);
         let mut value = TIMER0.read(VALUE);
         if TIMER0.read(INTERRUPT) != 0 {
@@ -67,11 +71,18 @@ impl Timer {
             wraps.set(wraps.get().wrapping_add(1));
             value = TIMER0.read(VALUE);
         }
-        u64::from(wraps.get()) << 32 | u64::from(u32::MAX - value)
+        (wraps.get(), u32::MAX - value)
     }
 
+    /// Microseconds since the start. Each poll of a timer asks for them, and the core divides numbers of 64 bits in
+    /// software, so this divides numbers of 32 bits only.
     fn micros(&self, token: CriticalSection<'_>) -> u64 {
-        self.ticks(token) / u64::from(TICKS_A_MICROSECOND)
+        let (wraps, ticks) = self.ticks(token);
+        // A wrap takes a whole number of microseconds, and some more ticks, which cannot overflow in a thousand years.
+        let more = wraps.wrapping_mul(WRAP_TICKS);
+        let rest = (ticks % TICKS_A_MICROSECOND + more % TICKS_A_MICROSECOND) / TICKS_A_MICROSECOND;
+        let micros = u64::from(wraps) * WRAP_MICROS;
+        micros + u64::from(ticks / TICKS_A_MICROSECOND) + u64::from(more / TICKS_A_MICROSECOND) + u64::from(rest)
     }
 
     /// Wakes the tasks whose deadlines have passed, and sets the alarm for the next deadline.
