@@ -14,6 +14,7 @@ use rand_core::CryptoRngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::multiplication::Multiplication;
 use super::secret::Secret;
 
 /// Length of a public key or an encapsulation: an uncompressed point of P-256.
@@ -80,10 +81,12 @@ impl HpkeSecret {
     }
 
     /// The secret that `enc` encapsulates to this key. An `enc` from an attacker gives an error, or a secret that the
-    /// attacker knows.
+    /// attacker knows. [`Decapsulation`] does the same in short steps.
     pub fn decapsulate(&self, enc: &[u8]) -> Result<Secret, HpkeError> {
-        let peer = decode_point(enc)?;
-        Ok(export(&shared_secret(&self.scalar, &peer, enc, &self.public)))
+        let mut decapsulation = Decapsulation::new();
+        decapsulation.begin(self, enc)?;
+        while !decapsulation.step() {}
+        decapsulation.finish(self, enc)
     }
 
     fn with(scalar: SecretKey) -> Self {
@@ -95,6 +98,44 @@ impl HpkeSecret {
 impl fmt::Debug for HpkeSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HpkeSecret(..)")
+    }
+}
+
+/// The computation of a secret from its encapsulation in steps, so that a board can do other work between them. It takes
+/// almost 2 KiB, so avoid moving it.
+pub struct Decapsulation(Multiplication);
+
+impl Decapsulation {
+    /// A computation that has not begun.
+    #[inline(always)]
+    #[expect(clippy::new_without_default, reason = "it would be moved")]
+    pub fn new() -> Self {
+        Self(Multiplication::empty())
+    }
+
+    /// Begins to compute the secret that `enc` encapsulates to the key of `receiver`.
+    #[inline(never)]
+    pub fn begin(&mut self, receiver: &HpkeSecret, enc: &[u8]) -> Result<(), HpkeError> {
+        let peer = decode_point(enc)?;
+        self.0.begin(&receiver.scalar, &peer.to_projective());
+        Ok(())
+    }
+
+    /// Does the next step. Returns `true` once all are done.
+    pub fn step(&mut self) -> bool {
+        self.0.step()
+    }
+
+    /// The secret, once all steps are done. The arguments are those of [`begin`](Self::begin).
+    pub fn finish(&self, receiver: &HpkeSecret, enc: &[u8]) -> Result<Secret, HpkeError> {
+        let dh = self.0.x().ok_or(HpkeError::Point)?;
+        Ok(export(&extract_and_expand(&*dh, enc, &receiver.public)))
+    }
+}
+
+impl fmt::Debug for Decapsulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decapsulation(..)")
     }
 }
 
@@ -115,7 +156,12 @@ fn encapsulate_with(ephemeral: &HpkeSecret, public: &[u8; POINT]) -> Result<([u8
 /// Section 4.1, `ExtractAndExpand` of the Diffie-Hellman value of `ours` and `theirs`.
 fn shared_secret(ours: &SecretKey, theirs: &PublicKey, enc: &[u8], receiver: &[u8; POINT]) -> Key {
     let dh = diffie_hellman(ours.to_nonzero_scalar(), theirs.as_affine());
-    let prk = extract(&KEM, b"", b"eae_prk", dh.raw_secret_bytes());
+    extract_and_expand(dh.raw_secret_bytes(), enc, receiver)
+}
+
+/// Section 4.1, `ExtractAndExpand`.
+fn extract_and_expand(dh: &[u8], enc: &[u8], receiver: &[u8; POINT]) -> Key {
+    let prk = extract(&KEM, b"", b"eae_prk", dh);
     expand(&KEM, &prk, b"shared_secret", &[enc, receiver])
 }
 

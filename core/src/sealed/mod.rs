@@ -89,6 +89,7 @@ pub mod cipher;
 pub mod file;
 pub mod hpke;
 pub mod keys;
+mod multiplication;
 pub mod secret;
 pub mod stream;
 pub mod suite;

@@ -10,10 +10,12 @@ use embassy_futures::yield_now;
 
 use crate::code::TransferKey;
 use crate::limits::KEY_TRIES;
+use crate::sealed::hpke::{Decapsulation, HpkeError, HpkeSecret};
 use crate::sealed::keys::Schedule;
 use crate::sealed::secret::{Secret, Stretch};
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
+use crate::session::own_frame::own_frame;
 use crate::session::receiver::environment::{Environment, KeySource};
 use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{KeyAnswer, Operator};
@@ -33,9 +35,8 @@ impl<E: Environment> Session<'_, '_, E> {
         let CheckedOffer { offer, transcript, offered, .. } = checked;
         let iterations = offer.body.iterations;
         if let (KeySource::Sealed(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key, &offer.body.key) {
-            let secret =
-                hpke.decapsulate(encapsulation.as_flattened()).map_err(|_| SessionError::Refused(Refusal::KeyWrong))?;
-            schedule.derive(&secret, transcript);
+            let secret = own_frame(pin!(decapsulate(hpke, encapsulation.as_flattened()))).await;
+            schedule.derive(&secret.map_err(|_| SessionError::Refused(Refusal::KeyWrong))?, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
         }
         if let Some(secret) = self.receiver.peers.runs.secret(&checked.run, iterations) {
@@ -124,4 +125,14 @@ async fn stretch(key: &TransferKey, salt: &[u8; 32], iterations: u32, secret: &m
         yield_now().await;
     }
     stretch.finish(secret);
+}
+
+/// Computes a sealed secret, and yields to other tasks between steps.
+async fn decapsulate(hpke: &HpkeSecret, encapsulation: &[u8]) -> Result<Secret, HpkeError> {
+    let mut decapsulation = Decapsulation::new();
+    decapsulation.begin(hpke, encapsulation)?;
+    while !decapsulation.step() {
+        yield_now().await;
+    }
+    decapsulation.finish(hpke, encapsulation)
 }
