@@ -52,17 +52,43 @@ fn multiply_both(u: &Scalar, v: &Scalar, point: &ProjectivePoint) -> ProjectiveP
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
+    use p256::PublicKey;
     use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
     use p256::ecdsa::{SigningKey, VerifyingKey};
     use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::tls::signature::decode;
 
     /// Compares with the crate `ecdsa`.
     fn agree(key: &VerifyingKey, hash: [u8; 32], signature: &Signature) -> bool {
         let is_valid = is_valid(&key.as_affine().into(), hash, signature);
         assert_eq!(is_valid, key.verify_prehash(&hash, signature).is_ok(), "{key:?} {hash:?} {signature:?}");
         is_valid
+    }
+
+    fn decode_hex(digits: &str) -> Vec<u8> {
+        digits.as_bytes().chunks(2).map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn passes_wycheproof() {
+        let vectors = include_str!("../../tests/vectors/ecdsa_secp256r1_sha256.txt");
+        let (mut key, mut results) = (None, [0, 0]);
+        for block in vectors.split("\n\n").skip(1) {
+            let field =
+                |name| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" =")).map(str::trim);
+            key = field("key").map(|point| PublicKey::from_sec1_bytes(&decode_hex(point)).unwrap()).or(key);
+            let [message, signature] = ["message", "signature"].map(|name| decode_hex(field(name).unwrap()));
+            let hash = Sha256::digest(message).into();
+            let is_valid =
+                decode(&signature).is_some_and(|signature| is_valid(&key.unwrap().to_projective(), hash, &signature));
+            assert_eq!(is_valid, field("result").unwrap() == "valid", "{block}");
+            results[usize::from(is_valid)] += 1;
+        }
+        assert_eq!(results, [310, 174]);
     }
 
     /// A different hash for each pair of numbers.
