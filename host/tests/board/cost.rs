@@ -37,7 +37,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("slots", &["waft_receiver::slots"]),
     ("TCP/IP and Ethernet", &["smoltcp", "embassy_net", "drivers::ethernet", "waft_receiver::embassy"]),
     ("TLS", &["embedded_tls", "waft_receiver::tls"]),
-    ("session and LZ4", &["waft_core", "lz4_flex"]),
+    ("session and LZ4", &["waft_core", "waft_lz4", "lz4_flex"]),
     ("everything else", &[""]),
 ];
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use lz4_flex::block::{DecompressError, decompress_into};
+use waft_lz4::BlockError;
 
 use super::position::{Position, Span};
 use crate::limits::CHUNK_OVERHEAD;
@@ -119,13 +119,11 @@ fn check_length(data: &[u8], length: usize) -> Result<&[u8], OpenError> {
     if data.len() == length { Ok(data) } else { Err(OpenError::Length) }
 }
 
-/// Decodes an LZ4 block, which must fill `piece`. Not inlined, so that the decoder keeps the options that it is compiled
-/// with.
-#[inline(never)]
+/// Decodes an LZ4 block, which must fill `piece`.
 fn decompress<'b>(block: &[u8], piece: &'b mut [u8]) -> Result<&'b [u8], OpenError> {
-    match decompress_into(block, piece) {
+    match waft_lz4::decode(block, piece) {
         Ok(length) if length == piece.len() => Ok(piece),
-        Ok(_) | Err(DecompressError::OutputTooSmall { .. }) => Err(OpenError::Length),
-        Err(_) => Err(OpenError::Block),
+        Ok(_) | Err(BlockError::TooLong) => Err(OpenError::Length),
+        Err(BlockError::Malformed) => Err(OpenError::Block),
     }
 }
