@@ -64,6 +64,14 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Creates the parts that need more stack than a transfer: call it where the stack is shallow. Otherwise
+    /// [`Receiver::run`](crate::Receiver::run) does it.
+    pub fn prepare(&mut self) {
+        self.transfer.get_mut().prepare();
+    }
+}
+
 impl Default for Memory {
     fn default() -> Self {
         Self::new()

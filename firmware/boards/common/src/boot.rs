@@ -97,8 +97,20 @@ impl<F: NorFlash + 'static, L: MeasureLoad, const RX: usize, const TX: usize> De
     }
 }
 
-/// The devices from which a receiver starts.
+impl<F: NorFlash + 'static, L: MeasureLoad, const RX: usize, const TX: usize> Resources<F, L, RX, TX> {
+    /// The buffers of the receiver, for [`start`]. Call it once, and if possible before any task runs: it needs more stack
+    /// than a transfer.
+    pub fn memory(&'static self) -> &'static mut Memory {
+        let memory = self.memory.take();
+        memory.prepare();
+        memory
+    }
+}
+
+/// The devices from which a receiver starts, and its memory.
 pub struct Devices<E, T, F> {
+    /// The buffers, from [`Resources::memory`].
+    pub memory: &'static mut Memory,
     /// The Ethernet driver.
     pub ethernet: E,
     /// The random number generator.
@@ -121,7 +133,8 @@ pub struct Started<E: Driver, F: NorFlash + 'static, L: MeasureLoad> {
     pub runner: Runner<E>,
 }
 
-/// Starts a receiver. `identity` reads the board's identity, which may be in the flash. Call it once for each `resources`.
+/// Starts a receiver. `identity` reads the board's identity, which may be in the flash, or returns what the program has
+/// read before its tasks ran: that takes less stack. Call it once for each `resources`.
 pub async fn start<
     E: Driver,
     T: Trng,
@@ -138,7 +151,7 @@ pub async fn start<
     identity: impl FnOnce(&mut F) -> Result<&'static Identity, IdentityError>,
     config: Config<'static, CortexM<F, L>>,
 ) -> Started<E, F, L> {
-    let Devices { ethernet, mut trng, mut flash } = devices;
+    let Devices { memory, ethernet, mut trng, mut flash } = devices;
     let identity = identity(&mut flash);
     // Parsing left copies of the private keys in the unused stack. Values with uninitialized bytes that are moved from
     // there would spread them.
@@ -149,14 +162,14 @@ pub async fn start<
     let (stack, runner) = net::start(ethernet, network, settings, seed);
     let slots = Slots::new(resources.flash.init(Mutex::new(flash)), map.slots.clone()).await;
     let slots = resources.slots.init(slots.expect("the slots in the board's description are whole blocks"));
-    let receiver = Receiver::from_startup(startup, slots, resources.memory.take(), config);
+    let receiver = Receiver::from_startup(startup, slots, memory, config);
     let receiver = resources.receiver.init(receiver);
     let sockets = resources.sockets.init(net::sockets(stack, resources.buffers.take()));
     Started { receiver, sockets, slots, stack, runner }
 }
 
-/// Parses an identity image. Call it once. Not inlined, so that its stack frame is unused after it returns, and can be
-/// wiped.
+/// Parses an identity image. Call it once, and [`stack::wipe_unused`] afterwards. Not inlined, so that its stack frame is
+/// unused after it returns, and can be wiped.
 #[inline(never)]
 pub fn identity(image: &[u8]) -> Result<&'static Identity, IdentityError> {
     static IDENTITY: StaticCell<Option<Identity>> = StaticCell::new();

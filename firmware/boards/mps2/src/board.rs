@@ -6,7 +6,9 @@ use waft_board::boot::{self, Devices, Resources};
 use waft_board::emulator::semihosting::HostRandom;
 use waft_board::emulator::{Uart as _, failure, log};
 use waft_board::retained::{self, Retained};
-use waft_receiver::Config;
+use waft_board::stack;
+use waft_receiver::identity::{Identity, IdentityError};
+use waft_receiver::{Config, Memory};
 
 use crate::drivers::console::print_blocking;
 use crate::drivers::ethernet::Ethernet;
@@ -58,10 +60,29 @@ pub fn start() -> Retained {
     retained
 }
 
+/// What needs more stack than everything else, and is done before any task runs.
+pub struct Prepared {
+    identity: Result<&'static Identity, IdentityError>,
+    memory: &'static mut Memory,
+}
+
+/// Reads the identity, and prepares the memory of the receiver. Call it once, before any task runs.
+pub fn prepare(map: &Map) -> Prepared {
+    let memory = RESOURCES.memory();
+    let identity = memory::identity(map.identity.clone());
+    stack::wipe_unused();
+    Prepared { identity, memory }
+}
+
 /// Starts the receiver. Call it once.
-pub async fn boot<const N: usize>(retained: Retained, map: &Map, sockets: &'static mut StackResources<N>) -> Started {
-    let devices = Devices { ethernet: Ethernet::take(), trng: HostRandom, flash: memory::flash() };
+pub async fn boot<const N: usize>(
+    retained: Retained,
+    prepared: Prepared,
+    map: &Map,
+    sockets: &'static mut StackResources<N>,
+) -> Started {
+    let Prepared { identity, memory } = prepared;
+    let devices = Devices { memory, ethernet: Ethernet::take(), trng: HostRandom, flash: memory::flash() };
     let config = Config { start: retained.start(), lockouts: Some(retained.lockouts), ..Config::default() };
-    let identity = |_: &mut Nor| memory::identity(map.identity.clone());
-    boot::start(&RESOURCES, sockets, devices, map, identity, config).await
+    boot::start(&RESOURCES, sockets, devices, map, |_| identity, config).await
 }

@@ -11,7 +11,7 @@ use waft_board::boot::{BoardFolder, BoardSlots};
 use waft_board::net::ALL_SOCKETS;
 use waft_board::retained::Retained;
 use waft_board::stack;
-use waft_mps2::board;
+use waft_mps2::board::{self, Prepared};
 use waft_mps2::drivers::console::Console;
 use waft_mps2::drivers::executor;
 use waft_mps2::drivers::memory::mapped;
@@ -26,14 +26,15 @@ waft_mps2::tasks!();
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let retained = board::start();
-    executor::run(|spawner| spawner.spawn(boot(spawner, retained).expect("it is spawned once")))
+    let prepared = board::prepare(&MAP);
+    executor::run(|spawner| spawner.spawn(boot(spawner, retained, prepared).expect("it is spawned once")))
 }
 
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, retained: Retained) {
+async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
-    let started = board::boot(retained, &MAP, SOCKETS.init(StackResources::new())).await;
+    let started = board::boot(retained, prepared, &MAP, SOCKETS.init(StackResources::new())).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     spawner.spawn(application(started.slots).expect("it is spawned once"));
     spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));

@@ -15,7 +15,8 @@ use waft_board::emulator::{Uart as _, failure, guard, log};
 use waft_board::net::ALL_SOCKETS;
 use waft_board::retained::{self, Retained};
 use waft_board::stack;
-use waft_receiver::Config;
+use waft_receiver::identity::{Identity, IdentityError};
+use waft_receiver::{Config, Memory};
 use waft_stellaris::drivers::ethernet::Ethernet;
 use waft_stellaris::drivers::storage::{self, Flash};
 use waft_stellaris::drivers::timer::{self, Ticks};
@@ -55,17 +56,28 @@ fn main() -> ! {
             cause.name()
         ));
     }
-    executor::run::<Ticks>(|spawner| spawner.spawn(boot(spawner, retained).expect("it is spawned once")))
+    // Before any task runs, because it needs more stack than everything else.
+    let memory = RESOURCES.memory();
+    let identity = storage::identity(MAP.identity);
+    stack::wipe_unused();
+    executor::run::<Ticks>(|spawner| {
+        spawner.spawn(boot(spawner, retained, identity, memory).expect("it is spawned once"))
+    })
 }
 
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, retained: Retained) {
+async fn boot(
+    spawner: Spawner,
+    retained: Retained,
+    identity: Result<&'static Identity, IdentityError>,
+    memory: &'static mut Memory,
+) {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
-    let devices = Devices { ethernet: Ethernet::take(), trng: HostRandom, flash: storage::flash() };
+    let devices = Devices { memory, ethernet: Ethernet::take(), trng: HostRandom, flash: storage::flash() };
     let config = Config { start: retained.start(), lockouts: Some(retained.lockouts), ..Config::default() };
-    let identity = |_: &mut Flash| storage::identity(MAP.identity);
-    let started = boot::start(&RESOURCES, SOCKETS.init(StackResources::new()), devices, &MAP, identity, config).await;
+    let sockets = SOCKETS.init(StackResources::new());
+    let started = boot::start(&RESOURCES, sockets, devices, &MAP, |_| identity, config).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     spawner.spawn(application(started.slots).expect("it is spawned once"));
     spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));

@@ -71,7 +71,7 @@ async fn main(spawner: Spawner) {
     boot::print_failure(&mut console, start, &retained).await;
 
     let flash = Flash::new(Controller::new(flash), &TORN, REGIONS.readable(), REGIONS.writable());
-    let devices = waft_board::boot::Devices { ethernet, trng, flash };
+    let devices = waft_board::boot::Devices { memory: RESOURCES.memory(), ethernet, trng, flash };
     let lockouts = Some(retained.lockouts);
     let config = Config { max_iterations: ITERATIONS_MAX, start, lockouts, ..Config::default() };
     let sockets = SOCKETS.init(StackResources::new());

@@ -19,7 +19,7 @@ use static_cell::StaticCell;
 use waft_board::boot::BoardSlots;
 use waft_board::net::ALL_SOCKETS;
 use waft_board::retained::Retained;
-use waft_mps2::board;
+use waft_mps2::board::{self, Prepared};
 use waft_mps2::drivers::console::Console;
 use waft_mps2::drivers::executor;
 use waft_mps2::drivers::nor::Nor;
@@ -53,14 +53,15 @@ const SEND: usize = 2 << 10;
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let retained = board::start();
-    executor::run(|spawner| spawner.spawn(boot(spawner, retained).expect("it is spawned once")))
+    let prepared = board::prepare(&MAP);
+    executor::run(|spawner| spawner.spawn(boot(spawner, retained, prepared).expect("it is spawned once")))
 }
 
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, retained: Retained) {
+async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
     static RESOURCES: StaticCell<StackResources<{ ALL_SOCKETS + SERVERS }>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
-    let started = board::boot(retained, &MAP, RESOURCES.init(StackResources::new())).await;
+    let started = board::boot(retained, prepared, &MAP, RESOURCES.init(StackResources::new())).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     for id in 0..SERVERS {
         spawner.spawn(serve(id, started.stack, started.slots).expect("the pool has one task for each"));
