@@ -34,6 +34,8 @@ pub const FRAME_HEADER: usize = 4;
 /// Longest plaintext of a TLS record for a receiver that offers the ALPN name `waft-4k`: the frame of a chunk of 4 KiB.
 pub const RECORD_4K: usize = FRAME_HEADER + (4 << 10) + CHUNK_OVERHEAD;
 
+/// Most files in one `BaseFiles`.
+pub const BASE_FILES_MAX: usize = 8;
 /// Most items in a list of a `Greeting`.
 pub const LIST_MAX: usize = 8;
 /// The receiver sends `Progress` at most once for this many newly durable bytes of archive.

@@ -167,7 +167,7 @@ fn root<'p>(summary: &Summary, sizes: &[u64], pieces: impl Iterator<Item = &'p [
             match event {
                 Content::NeedFile => reader.begin_file(*sizes.next().unwrap()).unwrap(),
                 Content::End { root: end } => root = Some(end.to_string()),
-                Content::Data(_) | Content::FileEnd => {}
+                Content::Data(_) | Content::FileEnd { .. } => {}
             }
         }
     }

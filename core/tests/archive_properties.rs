@@ -264,7 +264,7 @@ fn read_contents(
             match event {
                 Content::NeedFile => reader.begin_file(file_sizes.next().unwrap())?,
                 Content::Data(data) => file.extend_from_slice(data),
-                Content::FileEnd => files.push(std::mem::take(&mut file)),
+                Content::FileEnd { .. } => files.push(std::mem::take(&mut file)),
                 Content::End { .. } => {}
             }
         }

@@ -12,8 +12,8 @@ use waft_core::pairing::message::{Failure, PairingGreeting, PairingHello, Pairin
 use waft_core::sealed::{Aead, Codec};
 use waft_core::wire::frame::{self, Header};
 use waft_core::wire::message::{
-    Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit, List, OFFER_TAGS, Offer,
-    OfferBody, Refusal, Stage,
+    BaseFile, BaseFiles, Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit,
+    List, OFFER_TAGS, Offer, OfferBody, Refusal, Stage,
 };
 use waft_core::wire::preface::{ClearRefusal, LEN, Purpose, check_preface, preface};
 
@@ -75,6 +75,7 @@ fn every_reason_to_cancel_has_its_byte() {
         (Cancel::TimedOut, &[3]),
         (Cancel::Protocol, &[4]),
         (Cancel::Declined, &[5]),
+        (Cancel::BaseLost, &[6]),
     ]);
 }
 
@@ -188,9 +189,10 @@ fn every_message_of_a_sender_has_its_bytes() {
         (FromSender::Hello(hello), &[&[0, 1, 2][..], &tags].concat()),
         (FromSender::Code { digits: *b"0123" }, &[1, b'0', b'1', b'2', b'3']),
         (FromSender::Offer(offer(KeyMode::Typed)), &[&offer_body[..], &tags].concat()),
-        (FromSender::Resume { offset: 300 }, &[3, 0xac, 2]),
+        (FromSender::Resume { offset: 300, base: true }, &[3, 0xac, 2, 1]),
         (FromSender::Cancel(Cancel::Declined), &[4, 5]),
         (FromSender::Working(Stage::Reading), &[5, 6]),
+        (FromSender::LeaveOut { offset: 300, length: 301 }, &[6, 0xac, 2, 0xad, 2]),
     ]);
     let sealed = FromSender::Offer(offer(KeyMode::Sealed([[7; 13]; 5])));
     let body = [&offer_body[..7], &[1], &[7; 65], &offer_body[8..]].concat();
@@ -219,17 +221,21 @@ fn every_message_of_a_receiver_has_its_bytes() {
     let bounds = [0xac, 2, 0xad, 2, 0xae, 2, 0xaf, 2, 0xb0, 2, 0xb1, 2];
     let rest = [2, 2, 1, 2, 1, 0, 1, 0, 1, 0xb2, 2, 0xb3, 2];
     let committed = FromReceiver::Committed { digest: Digest([0xaa; 32]), files: 9, bytes: 300, generation: 301 };
-    let accept = FromReceiver::Accept { offset: 300, digest: Digest([0xaa; 32]), mac: [0xbb; 32] };
+    let accept = FromReceiver::Accept { offset: 300, digest: Digest([0xaa; 32]), base: true, mac: [0xbb; 32] };
+    let listed = BaseFile { skipped: 300, digest: Digest([0xaa; 32]) };
+    let files = BaseFiles::from_slice(&[listed, BaseFile { skipped: 0, ..listed }]).unwrap();
     check_variants(&[
         (FromReceiver::Greeting(greeting), &[&[0, 1][..], &[0xaa; 32], &bounds, &rest].concat()),
         (FromReceiver::CodeAccepted, &[1]),
         (FromReceiver::CodeWrong { left: 2 }, &[2, 2]),
         (FromReceiver::Working(Stage::Storing), &[3, 5]),
-        (accept, &[&[4, 0xac, 2][..], &[0xaa; 32], &[0xbb; 32]].concat()),
+        (accept, &[&[4, 0xac, 2][..], &[0xaa; 32], &[1], &[0xbb; 32]].concat()),
         (FromReceiver::Progress { durable: 300 }, &[5, 0xac, 2]),
         (committed, &[&[6][..], &[0xaa; 32], &[9, 0xac, 2, 0xad, 2]].concat()),
         (FromReceiver::Refused(Refusal::Locked { seconds: 30 }), &[7, 1, 30]),
         (FromReceiver::Cancel(Cancel::TimedOut), &[8, 3]),
+        (FromReceiver::BaseFiles { files }, &[&[9, 2, 0xac, 2][..], &[0xaa; 32], &[0], &[0xaa; 32]].concat()),
+        (FromReceiver::BaseEnd { mac: [0xbb; 32] }, &[&[10][..], &[0xbb; 32]].concat()),
     ]);
 }
 

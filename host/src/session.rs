@@ -76,6 +76,11 @@ pub(crate) fn cancelled(peer: &str, cancel: Cancel, next: &str, phase: Phase) ->
         Cancel::Protocol => {
             Error::new(Protocol, format!("{peer} rejects a message of this machine as wrong."), SAME_RELEASE)
         }
+        Cancel::BaseLost => Error::new(
+            Broken,
+            format!("{peer} no longer has a file that did not have to be sent, or has it damaged."),
+            "Send again: then everything is sent.",
+        ),
         _ => Error::new(Broken, format!("{peer} cancelled the transfer."), next),
     }
 }
@@ -88,6 +93,10 @@ fn misdeed(cause: SessionError) -> &'static str {
         SessionError::PeerMisbehaved(Misbehaviour::Field) => "a value out of its bounds",
         SessionError::PeerMisbehaved(Misbehaviour::AcceptMac) => "no proof that it has the key",
         SessionError::PeerMisbehaved(Misbehaviour::Chunk) => "a part of the folder that cannot be decrypted",
+        SessionError::PeerMisbehaved(Misbehaviour::BaseMac) => "a list of its files that is not authentic",
+        SessionError::PeerMisbehaved(Misbehaviour::LeftOut) => {
+            "a folder without a file that this machine does not have"
+        }
         _ => "something that has no place there",
     }
 }

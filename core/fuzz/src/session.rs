@@ -2,7 +2,8 @@
 //! side may panic or hang; if either reports success, the receiver has the offered archive.
 //!
 //! Every four bytes of the input are an edit: a position (u16), options, and the bits to flip. Bit 0 of the options
-//! chooses the direction; bit 1 of the first edit leaves the content unencrypted, so that edits reach the archive.
+//! chooses the direction; bit 1 of the first edit leaves the content unencrypted, so that edits reach the archive; with bit
+//! 2 of the first edit the receiver has an earlier folder of the sender.
 
 use embassy_futures::join::join;
 use waft_core::sealed::{Cipher, SoftCipher};
@@ -27,6 +28,9 @@ fn run_edited<C: Cipher>(data: &[u8]) {
         link.edits.push((position, edit[3]));
     }
     let mut receiver = ReceivingSide::new();
+    if data.get(2).is_some_and(|options| options & 4 != 0) {
+        receiver.have_base();
+    }
     let mut sender = SendingSide::to(&receiver);
     let send = async {
         let end = sender.send::<C>(&clock, &mut sender_link).await;

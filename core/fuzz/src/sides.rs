@@ -11,7 +11,7 @@ use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
 use waft_core::session::sender::{self, Peer, Run, Sender};
 use waft_core::session::{Receipt, SessionError};
 
-use crate::doubles::{MemoryStore, ReceiverUser, Seeded, SenderUser, archive_of};
+use crate::doubles::{Base, MemoryStore, ReceiverUser, Seeded, SenderUser, archive_at, archive_of};
 use crate::simulation::{MemoryLink, VirtualClock};
 use crate::source::HandMade;
 
@@ -100,6 +100,14 @@ impl ReceivingSide {
         let peers = PeerState::new(&mut rng);
         let operator = ReceiverUser { keys: [key()].into(), ..ReceiverUser::default() };
         Self { store: MemoryStore::default(), peers, operator, rng }
+    }
+
+    /// Gives the receiver a folder of the sender, of which one file differs.
+    pub(crate) fn have_base(&mut self) {
+        let base = archive_at(1, &[("a", b"alpha"), ("b", &[8; 3_000])]);
+        self.store.committed_manifest = base.info.shape.manifest;
+        (self.store.committed, self.store.committed_by) = (base.archive, Some(SENDER));
+        self.store.base = Some(Base::Stays);
     }
 
     pub(crate) async fn receive<C: Cipher>(

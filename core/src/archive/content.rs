@@ -50,6 +50,12 @@ impl<H: BorrowMut<Hasher>> ContentHasher<H> {
         digest
     }
 
+    /// Adds a file with this digest instead of the current one, whatever was added of that.
+    pub fn skip_file(&mut self, digest: &Digest) {
+        self.file.borrow_mut().reset();
+        self.root.borrow_mut().update(&digest.0);
+    }
+
     /// The root of an archive whose files are those that have ended.
     pub fn root(&self) -> Digest {
         self.root.borrow().digest()
@@ -63,8 +69,11 @@ pub enum Content<'i> {
     NeedFile,
     /// The next bytes of the file, as a part of the input. They are verified only once `FileEnd` follows.
     Data(&'i [u8]),
-    /// The file is complete and matches its digest.
-    FileEnd,
+    /// The file is complete and matches this digest.
+    FileEnd {
+        /// BLAKE3 of its content.
+        digest: Digest,
+    },
     /// The archive is complete and matches its root. Returned once.
     End {
         /// The root.
@@ -202,7 +211,7 @@ impl<H: BorrowMut<Hasher>> ContentReader<H> {
             return Err(ArchiveError::FileDigest);
         }
         self.state = after_file(self.files);
-        Ok(Content::FileEnd)
+        Ok(Content::FileEnd { digest: claimed })
     }
 
     fn end(&mut self, claimed: Digest) -> Result<Content<'static>, ArchiveError> {
@@ -293,7 +302,7 @@ mod tests {
         let (mut some, mut rest) = rest.split_at(1);
         assert_eq!(reader.next(&mut some), Ok(None));
         assert_eq!(reader.end_held_file(), Err(ArchiveError::Misuse));
-        assert_eq!(reader.next(&mut rest), Ok(Some(Content::FileEnd)));
+        assert_eq!(reader.next(&mut rest), Ok(Some(Content::FileEnd { digest: Digest::of(b"the third") })));
         assert!(matches!(reader.next(&mut rest), Ok(Some(Content::End { .. }))));
     }
 
@@ -309,7 +318,7 @@ mod tests {
         reader.begin_file(5).unwrap();
         let mut rest = &bytes[..];
         assert_eq!(reader.next(&mut rest), Ok(Some(Content::Data(b"first"))));
-        assert_eq!(reader.next(&mut rest), Ok(Some(Content::FileEnd)));
+        assert_eq!(reader.next(&mut rest), Ok(Some(Content::FileEnd { digest: Digest::of(b"first") })));
         assert_eq!(reader.next(&mut rest), Ok(Some(Content::End { root: owned.root() })));
     }
 
@@ -323,7 +332,7 @@ mod tests {
                     Ok(None) => break,
                     Ok(Some(Content::NeedFile)) => reader.begin_file(FILES[files.len()].len() as u64).unwrap(),
                     Ok(Some(Content::Data(data))) => file.extend_from_slice(data),
-                    Ok(Some(Content::FileEnd)) => files.push(std::mem::take(&mut file)),
+                    Ok(Some(Content::FileEnd { .. })) => files.push(std::mem::take(&mut file)),
                     Ok(Some(Content::End { root: r })) => root = Some(r),
                     Err(error) => return (files, Err(error)),
                 }

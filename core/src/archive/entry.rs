@@ -21,6 +21,8 @@ use crate::path::RelPath;
 pub const ENTRY_PREFIX: usize = 2;
 /// The most bytes that the kind of an entry takes at its front: a byte, and the size.
 pub const KIND_MAX: usize = 11;
+/// The most bytes that the kind of an entry and the length of its path take at its front.
+pub const START_MAX: usize = KIND_MAX + 3;
 /// All mode bits that an entry may have. Setuid, setgid and the sticky bit are not among them.
 pub const MODE_MAX: u16 = 0o777;
 
@@ -93,6 +95,13 @@ impl<'a> Entry<'a> {
     /// prefix. Unlike [`decode`](Self::decode), this checks nothing else.
     pub fn decode_kind(bytes: &[u8]) -> Result<Kind, ArchiveError> {
         postcard::take_from_bytes(bytes).map(|(kind, _)| kind).map_err(|_| ArchiveError::Malformed)
+    }
+
+    /// Parses the kind of an entry and the length of its path from its first bytes, of which [`START_MAX`] suffice. They
+    /// do not include its length prefix. Returns both, and the offset of the path. Checks nothing else.
+    pub fn decode_start(bytes: &[u8]) -> Result<(Kind, u16, usize), ArchiveError> {
+        let taken = postcard::take_from_bytes::<(Kind, u16)>(bytes);
+        taken.map(|((kind, path), rest)| (kind, path, bytes.len() - rest.len())).map_err(|_| ArchiveError::Malformed)
     }
 
     /// The size of a file; `None` for a directory.

@@ -16,7 +16,7 @@ mod rules;
 mod shape;
 
 pub use content::{Content, ContentHasher, ContentReader};
-pub use entry::{ENTRY_PREFIX, Entry, KIND_MAX, Kind, MODE_MAX, Modified};
+pub use entry::{ENTRY_PREFIX, Entry, KIND_MAX, Kind, MODE_MAX, Modified, START_MAX};
 pub use error::ArchiveError;
 pub use manifest::{ManifestReader, ManifestWriter};
 pub use shape::{DIGEST, Shape, Summary};

@@ -1,7 +1,8 @@
 //! The key schedule: derives all keys of one connection or one sealed file from one secret.
 //!
 //! ```text
-//! Secret -HKDF(info = label, Transcript)-> Schedule: chunk key, nonce prefix, commitment, manifest tag key, accept key
+//! Secret -HKDF(info = label, Transcript)-> Schedule: chunk key, nonce prefix, commitment, manifest tag key, accept key,
+//!                                                    base key
 //! ```
 //!
 //! The [`Transcript`] of a connection contains the random bytes of `Hello` and `Greeting`, so that every connection has
@@ -90,6 +91,39 @@ key! {
     AcceptKey
 }
 
+key! {
+    /// The HMAC key of `BaseEnd.mac`. Label: `waft/1 base`.
+    BaseKey
+}
+
+impl BaseKey {
+    /// Begins the MAC of a list of files that a receiver's base has.
+    pub(crate) fn list(&self) -> BaseListMac {
+        BaseListMac(hmac(&self.0))
+    }
+}
+
+/// The MAC of a list of files, which are added one by one.
+pub(crate) struct BaseListMac(Hmac<Sha256>);
+
+impl BaseListMac {
+    /// Adds the file with this index among the manifest's files.
+    pub(crate) fn add(&mut self, file: u32, digest: &Digest) {
+        self.0.update(&file.to_be_bytes());
+        self.0.update(&digest.0);
+    }
+
+    /// The MAC of the whole list.
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into_bytes().into()
+    }
+
+    /// Whether `mac` is the MAC of the whole list. Compares in constant time.
+    pub(crate) fn verify(self, mac: &[u8; 32]) -> bool {
+        self.0.verify(mac.into()).is_ok()
+    }
+}
+
 /// The first bytes of the nonce of every chunk of a stream. The prefix is not secret, but only one stream uses it.
 /// Label: `waft/1 chunk nonce`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +173,8 @@ impl StreamKeys {
 /// # use waft_core::sealed::{Schedule, Secret, Transcript};
 /// # let key = TransferKey::parse("0123-4567-89AB-CDEF").unwrap();
 /// let schedule = Schedule::new(&Secret::typed(&key, &[0; 32], 1_000), &Transcript::file(b"header"));
-/// let (first, _) = schedule.into_stream();
-/// let (second, _) = schedule.into_stream();
+/// let (first, ..) = schedule.into_stream();
+/// let (second, ..) = schedule.into_stream();
 /// ```
 ///
 /// Code that creates a second sealer with the same keys does not compile either:
@@ -152,7 +186,7 @@ impl StreamKeys {
 /// # let schedule = Schedule::new(&Secret::typed(&key, &[0; 32], 1_000), &Transcript::file(b"header"));
 /// # let suite = Suite { aead: Aead::ChaCha20Poly1305, codec: Codec::None, chunk: ChunkSize::MIN };
 /// # let span = Span::new(0, 100).unwrap();
-/// let (keys, _) = schedule.into_stream();
+/// let (keys, ..) = schedule.into_stream();
 /// let first = Sealer::<SoftCipher>::new(keys, &suite, span);
 /// let second = Sealer::<SoftCipher>::new(keys, &suite, span);
 /// ```
@@ -162,6 +196,7 @@ pub struct Schedule {
     commitment: Commitment,
     manifest: ManifestKey,
     accept: AcceptKey,
+    base: BaseKey,
 }
 
 impl Schedule {
@@ -180,6 +215,7 @@ impl Schedule {
             commitment: Commitment([0; 32]),
             manifest: ManifestKey([0; 32]),
             accept: AcceptKey([0; 32]),
+            base: BaseKey([0; 32]),
         }
     }
 
@@ -192,12 +228,13 @@ impl Schedule {
         fill("waft/1 commitment", &mut self.commitment.0);
         fill("waft/1 manifest tag", &mut self.manifest.0);
         fill("waft/1 accept", &mut self.accept.0);
+        fill("waft/1 base", &mut self.base.0);
     }
 
-    /// Consumes the schedule. Returns the keys of its only stream, and the key with which the receiver checks the
-    /// manifest of the archive in that stream.
-    pub fn into_stream(self) -> (StreamKeys, ManifestKey) {
-        (self.stream, self.manifest)
+    /// Consumes the schedule. Returns the keys of its only stream, the key with which the receiver checks the manifest
+    /// of the archive in that stream, and the key of the list of files that the receiver's base has.
+    pub fn into_stream(self) -> (StreamKeys, ManifestKey, BaseKey) {
+        (self.stream, self.manifest, self.base)
     }
 
     /// The commitment to these keys, for `Offer.commitment` or a sealed file. It proves that the sender derived the
@@ -223,18 +260,18 @@ impl Schedule {
     }
 
     /// Computes `Accept.mac`, which proves that the receiver has the keys. `offset` is the length, and `prefix` the
-    /// digest, of the part of the archive that the receiver already holds.
-    pub fn accept_mac(&self, offset: u64, prefix: &Digest) -> [u8; 32] {
-        self.accept_hmac(offset, prefix).finalize().into_bytes().into()
+    /// digest, of the part of the archive that the receiver already holds; `base` says whether it has a base.
+    pub fn accept_mac(&self, offset: u64, prefix: &Digest, base: bool) -> [u8; 32] {
+        self.accept_hmac(offset, prefix, base).finalize().into_bytes().into()
     }
 
-    /// Whether `mac` is `Accept.mac` for this offset and digest. Compares in constant time.
-    pub fn verify_accept_mac(&self, offset: u64, prefix: &Digest, mac: &[u8; 32]) -> bool {
-        self.accept_hmac(offset, prefix).verify(mac.into()).is_ok()
+    /// Whether `mac` is `Accept.mac` for these values. Compares in constant time.
+    pub fn verify_accept_mac(&self, offset: u64, prefix: &Digest, base: bool, mac: &[u8; 32]) -> bool {
+        self.accept_hmac(offset, prefix, base).verify(mac.into()).is_ok()
     }
 
-    fn accept_hmac(&self, offset: u64, prefix: &Digest) -> Hmac<Sha256> {
-        hmac(&self.accept.0).chain_update(offset.to_be_bytes()).chain_update(prefix.0)
+    fn accept_hmac(&self, offset: u64, prefix: &Digest, base: bool) -> Hmac<Sha256> {
+        hmac(&self.accept.0).chain_update(offset.to_be_bytes()).chain_update(prefix.0).chain_update([base.into()])
     }
 }
 
@@ -285,7 +322,11 @@ mod tests {
         let manifest = Digest(vector.array("manifest"));
         assert_eq!(vector.array("manifest_tag"), schedule.manifest_tag(&manifest));
         let prefix = Digest(vector.array("prefix"));
-        assert_eq!(vector.array("accept_mac"), schedule.accept_mac(vector.number("offset"), &prefix));
+        assert_eq!(vector.array("accept_mac"), schedule.accept_mac(vector.number("offset"), &prefix, true));
+        let mut list = schedule.base.list();
+        list.add(0, &manifest);
+        list.add(7, &prefix);
+        assert_eq!(vector.array("base_mac"), list.finish());
     }
 
     #[test]
@@ -301,6 +342,7 @@ mod tests {
         assert_eq!(vector.array("commitment"), schedule.commitment());
         assert_eq!(vector.array("manifest_key"), schedule.manifest.0);
         assert_eq!(vector.array("accept_key"), schedule.accept.0);
+        assert_eq!(vector.array("base_key"), schedule.base.0);
     }
 
     #[test]
@@ -312,10 +354,12 @@ mod tests {
         assert!(schedule.verify_manifest_tag(&digest, &schedule.manifest_tag(&digest)));
         assert!(!schedule.verify_manifest_tag(&digest, &flip(schedule.manifest_tag(&digest))));
         assert!(!schedule.verify_manifest_tag(&other, &schedule.manifest_tag(&digest)));
-        assert!(schedule.verify_accept_mac(7, &digest, &schedule.accept_mac(7, &digest)));
-        assert!(!schedule.verify_accept_mac(7, &digest, &flip(schedule.accept_mac(7, &digest))));
-        assert!(!schedule.verify_accept_mac(8, &digest, &schedule.accept_mac(7, &digest)));
-        assert!(!schedule.verify_accept_mac(7, &other, &schedule.accept_mac(7, &digest)));
+        let mac = schedule.accept_mac(7, &digest, true);
+        assert!(schedule.verify_accept_mac(7, &digest, true, &mac));
+        assert!(!schedule.verify_accept_mac(7, &digest, true, &flip(mac)));
+        assert!(!schedule.verify_accept_mac(8, &digest, true, &mac));
+        assert!(!schedule.verify_accept_mac(7, &other, true, &mac));
+        assert!(!schedule.verify_accept_mac(7, &digest, false, &mac));
     }
 
     fn flip(mut tag: [u8; 32]) -> [u8; 32] {

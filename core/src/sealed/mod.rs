@@ -27,12 +27,12 @@
 //! let key = TransferKey::parse("0123-4567-89AB-CDEF").unwrap();
 //! let schedule = || Schedule::new(&Secret::typed(&key, &[7; 32], 1_000), &Transcript::file(b"header"));
 //!
-//! let (keys, _) = schedule().into_stream();
+//! let (keys, ..) = schedule().into_stream();
 //! let mut sealer = Sealer::<SoftCipher>::new(keys, &suite, span).unwrap();
 //! let mut chunk = vec![0; seal_buffer(suite.chunk)];
 //! let length = sealer.seal(archive, None, &mut chunk).unwrap();
 //!
-//! let (keys, _) = schedule().into_stream();
+//! let (keys, ..) = schedule().into_stream();
 //! let mut opener = Opener::<SoftCipher>::new(keys, &suite, span).unwrap();
 //! assert_eq!(opener.open(&mut chunk[..length], &mut []).unwrap(), archive);
 //! assert_eq!(opener.next_len(), 0);
@@ -100,7 +100,7 @@ pub(crate) mod vectors;
 pub use cipher::{ChaChaCipher, Cipher, Forged, SoftCipher};
 pub use file::{FileError, Header};
 pub use hpke::{HpkeError, HpkeSecret};
-pub use keys::{ChunkKey, ManifestKey, NoncePrefix, Schedule, StreamKeys};
+pub use keys::{BaseKey, ChunkKey, ManifestKey, NoncePrefix, Schedule, StreamKeys};
 pub use secret::{Secret, Stretch};
 pub use stream::{Compressor, OpenError, Opener, SealError, Sealer, Span, seal_buffer};
 pub use suite::{Aead, ChunkSize, Codec, Suite};

@@ -111,6 +111,10 @@ pub enum Misbehaviour {
     AcceptMac,
     /// It sent a chunk that does not open.
     Chunk,
+    /// It sent a list of the files in its base that is not authentic.
+    BaseMac,
+    /// It left out bytes that the receiver's base does not have.
+    LeftOut,
 }
 
 impl fmt::Display for Misbehaviour {
@@ -122,6 +126,8 @@ impl fmt::Display for Misbehaviour {
             Self::Field => "a field of a message is out of range",
             Self::AcceptMac => "the receiver did not prove that it has the key",
             Self::Chunk => "a chunk is not authentic",
+            Self::BaseMac => "the list of the files that the receiver holds is not authentic",
+            Self::LeftOut => "the sender left out a file that this receiver does not hold",
         })
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::Shape;
 use crate::digest::Digest;
-use crate::limits::{LIST_MAX, MESSAGE_MAX};
+use crate::limits::{BASE_FILES_MAX, LIST_MAX, MESSAGE_MAX};
 
 /// A list of numbers in order of preference.
 pub type List = Vec<u8, LIST_MAX>;
@@ -32,11 +32,21 @@ pub enum FromSender {
     Resume {
         /// 0, or the offset of `Accept`, in bytes of archive.
         offset: u64,
+        /// Whether the sender wants to leave out the files that the receiver's base has as well.
+        base: bool,
     },
     /// The sender ends the session.
     Cancel(Cancel),
     /// Keep-alive of a sender that is busy or waits. It renews the receiver's deadline.
     Working(Stage),
+    /// The next bytes of the archive that do not cross, because the receiver's base has them. The chunks that follow
+    /// carry the archive up to them.
+    LeaveOut {
+        /// Offset of the first of these bytes; the length of the archive if no more are left out.
+        offset: u64,
+        /// Their number.
+        length: u64,
+    },
 }
 
 impl FromSender {
@@ -68,7 +78,9 @@ pub enum FromReceiver {
         offset: u64,
         /// BLAKE3 of the prefix.
         digest: Digest,
-        /// MAC of `offset` and `digest`, which proves that the receiver has the key.
+        /// Whether the receiver has a base: a committed folder of the same sender, whose files it can use.
+        base: bool,
+        /// MAC of `offset`, `digest` and `base`, which proves that the receiver has the key.
         mac: Bytes32,
     },
     /// The first bytes of the archive are stored durably.
@@ -91,6 +103,28 @@ pub enum FromReceiver {
     Refused(Refusal),
     /// The receiver ends the session.
     Cancel(Cancel),
+    /// Files of the new manifest that the receiver's base has with the same path and length.
+    BaseFiles {
+        /// The next of them, in the manifest's order.
+        files: BaseFiles,
+    },
+    /// All such files are listed.
+    BaseEnd {
+        /// MAC of the whole list.
+        mac: Bytes32,
+    },
+}
+
+/// A part of the list of the files that a receiver's base has.
+pub type BaseFiles = Vec<BaseFile, BASE_FILES_MAX>;
+
+/// A file of the new manifest that the receiver's base has with the same path and length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseFile {
+    /// Number of files of the manifest between the one that was listed before (or the manifest's start) and this one.
+    pub skipped: u32,
+    /// BLAKE3 of the content that the base has.
+    pub digest: Digest,
 }
 
 /// The sender's first message.
@@ -261,6 +295,8 @@ pub enum Cancel {
     Protocol,
     /// The canceller does not accept the bounds or algorithms that the peer stated.
     Declined,
+    /// The receiver can no longer read what the sender left out. The sender sends everything on a new connection.
+    BaseLost,
 }
 
 impl fmt::Display for Cancel {
@@ -272,6 +308,7 @@ impl fmt::Display for Cancel {
             Self::TimedOut => "it received nothing for too long",
             Self::Protocol => "it received a message that breaks the protocol",
             Self::Declined => "it does not accept the bounds or algorithms of the other side",
+            Self::BaseLost => "it can no longer read the files that did not have to be sent",
         })
     }
 }
@@ -410,3 +447,4 @@ impl core::error::Error for Refusal {}
 
 // A message has room for an encapsulation and the longest encoding of every field.
 const _: () = assert!(1 + 5 * 6 + 10 * 3 + 2 + 66 + OFFER_TAGS < MESSAGE_MAX);
+const _: () = assert!(2 + BASE_FILES_MAX * (5 + size_of::<Digest>()) < MESSAGE_MAX);

@@ -35,7 +35,7 @@ fn frames(bytes: &[u8]) -> Vec<(Range<usize>, u8)> {
 }
 
 /// Flips each of the bits in each byte that one side sends (0: the sender), and passes the results to `look`.
-fn change(side: u8, places: Range<usize>, look: impl Fn(&str, &Fixture, Outcomes)) {
+fn change(side: u8, places: impl IntoIterator<Item = usize>, look: impl Fn(&str, &Fixture, Outcomes)) {
     for position in places {
         for flip in FLIPS {
             let mut fixture = fixture();
@@ -87,9 +87,10 @@ fn any_changed_byte_of_a_receiver_is_refused_or_harmless() {
 fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
     let (_, to_sender) = fixture().record::<SoftCipher>();
     let (accept, _) = frames(&to_sender).into_iter().find(|(_, first)| *first == ACCEPT).unwrap();
-    // The header, the number of the message, an offset of one byte, a digest and a MAC.
-    assert_eq!(accept.len(), 4 + 1 + 1 + 32 + 32);
-    change(1, accept.start + 6..accept.end, |what, fixture, ends| {
+    // The header, the number of the message, an offset of one byte, a digest, whether there is a base, and a MAC.
+    assert_eq!(accept.len(), 4 + 1 + 1 + 32 + 1 + 32);
+    let base = accept.start + 6 + 32;
+    change(1, (accept.start + 6..base).chain(base + 1..accept.end), |what, fixture, ends| {
         assert_eq!(ends.0, Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac)), "{what}");
         assert_refused(what, fixture, ends);
         assert_eq!(fixture.store.written, 0, "{what}");

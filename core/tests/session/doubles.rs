@@ -1,6 +1,7 @@
 //! The users, the archive and the store of a session in memory.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use rand_core::{CryptoRng, RngCore};
@@ -15,9 +16,10 @@ use waft_core::path::RelPath;
 use waft_core::session::peers::LockoutSnapshot;
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, StoreError, receiver, sender};
+use waft_core::wire::message::{BaseFile, BaseFiles};
 
 use crate::simulation::VirtualClock;
-use crate::source::HandMade;
+use crate::source::{HandMade, files_of};
 
 /// A seeded generator in place of entropy, so that sessions are reproducible.
 pub(crate) struct Seeded(pub(crate) u64);
@@ -49,6 +51,11 @@ impl CryptoRng for Seeded {}
 
 /// The archive of these files with their contents, in the manifest's order.
 pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> HandMade {
+    archive_at(1_700_000_000, files)
+}
+
+/// The same, of files that were modified at that time, in seconds since 1970.
+pub(crate) fn archive_at(seconds: i64, files: &[(&str, &[u8])]) -> HandMade {
     let mut writer = ManifestWriter::new();
     let mut manifest = Vec::new();
     for (path, bytes) in files {
@@ -56,7 +63,7 @@ pub(crate) fn archive_of(files: &[(&str, &[u8])]) -> HandMade {
             kind: Kind::File { size: bytes.len() as u64 },
             path: RelPath::new(path).unwrap(),
             mode: 0o644,
-            modified: Modified { seconds: 1_700_000_000, nanos: 0 },
+            modified: Modified { seconds, nanos: 0 },
         };
         let mut out = [0; ENTRY_PREFIX + limits::ENTRY_MAX];
         let length = writer.push(&entry, &mut out).unwrap();
@@ -80,6 +87,7 @@ pub(crate) struct MemoryStore {
     pub(crate) committed: Vec<u8>,
     /// The sender of the committed archive.
     pub(crate) committed_by: Option<CertificateHash>,
+    pub(crate) committed_manifest: u32,
     pub(crate) generation: u64,
     pub(crate) written: u64,
     /// Writing fails with this error once so many bytes are staged.
@@ -98,6 +106,12 @@ pub(crate) struct MemoryStore {
     pub(crate) returns_no_manifest: bool,
     /// A reader has a lease on the storage until then.
     pub(crate) leased: Option<(Rc<VirtualClock>, u64)>,
+    /// Whether the committed archive is used as a base, and what happens to it.
+    pub(crate) base: Option<Base>,
+    /// Number of files that were listed.
+    listed: usize,
+    /// Number of bytes that were taken from the base.
+    pub(crate) taken: u64,
     /// A discard takes until then.
     pub(crate) discarded: Moment,
 }
@@ -111,6 +125,7 @@ impl Default for MemoryStore {
             owner: None,
             committed: Vec::new(),
             committed_by: None,
+            committed_manifest: 0,
             generation: 0,
             written: 0,
             fails_at: None,
@@ -121,9 +136,31 @@ impl Default for MemoryStore {
             committed_at: 0,
             returns_no_manifest: false,
             leased: None,
+            base: None,
+            listed: 0,
+            taken: 0,
             discarded: Moment::default(),
         }
     }
+}
+
+/// What happens to a base after its files were listed.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Base {
+    Stays,
+    /// It can no longer be read.
+    Goes,
+    /// A byte of the first file that is taken changes.
+    Changes,
+}
+
+/// A file of the archive that is being received that the base has with the same path and length.
+struct Listed {
+    file: u32,
+    /// Where its content is in the archive.
+    content: Range<usize>,
+    /// Where its content is in the base.
+    base: Range<usize>,
 }
 
 /// Verifies a whole archive as a receiver must. Returns its root, number of files and manifest digest.
@@ -152,6 +189,19 @@ impl MemoryStore {
     fn check_lease(&self) -> Result<(), StoreError> {
         let is_leased = self.leased.as_ref().is_some_and(|(clock, until)| clock.now() < *until);
         if is_leased { Err(StoreError::InUse) } else { Ok(()) }
+    }
+
+    /// The files that may be taken from the base.
+    fn listed(&self) -> Vec<Listed> {
+        let Some(owner) = self.owner else { return Vec::new() };
+        let has = files_of(&self.committed, self.committed_manifest);
+        let files = files_of(&self.staged, owner.shape.manifest).into_iter().enumerate();
+        let listed = files.filter_map(|(file, (path, content))| {
+            let same = |(other, base): &&(String, Range<usize>)| *other == path && base.len() == content.len();
+            let base = has.iter().find(same)?.1.clone();
+            (!content.is_empty()).then_some(Listed { file: file as u32, content, base })
+        });
+        listed.collect()
     }
 
     fn prefix(&self) -> Held {
@@ -189,6 +239,7 @@ impl Store for MemoryStore {
             self.staged.clear();
         }
         self.owner = Some(*offered);
+        (self.listed, self.taken) = (0, 0);
         if let Some(moment) = &self.read_back {
             moment.reached().await;
         }
@@ -215,6 +266,52 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn has_base(&self) -> bool {
+        let sender = self.owner.map(|owner| owner.sender);
+        self.base.is_some() && !self.committed.is_empty() && self.committed_by == sender
+    }
+
+    async fn base_files(&mut self, files: &mut BaseFiles) -> Result<(), StoreError> {
+        let at = self.staged.len();
+        let listed = self.listed().into_iter().filter(|listed| listed.content.end + 32 > at);
+        let mut next = 0;
+        for (index, Listed { file, base, .. }) in listed.enumerate() {
+            if index >= self.listed {
+                let digest = Digest::of(&self.committed[base]);
+                if files.push(BaseFile { skipped: file - next, digest }).is_err() {
+                    break;
+                }
+                self.listed += 1;
+            }
+            next = file + 1;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, mut length: u64) -> Result<(), StoreError> {
+        if let Some((clock, write, _)) = &self.delay {
+            clock.sleep_until(clock.now() + write).await;
+        }
+        let listed = self.listed();
+        while length > 0 {
+            let at = self.staged.len();
+            let within = |listed: &&Listed| listed.content.start <= at && at < listed.content.end + 32;
+            let Some(Listed { content, base, .. }) = listed.iter().find(within) else {
+                return Err(StoreError::NotListed);
+            };
+            let mut bytes = self.committed[base.start + at - content.start..base.end + 32].to_vec();
+            match self.base {
+                Some(Base::Goes) => return Err(StoreError::BaseLost),
+                Some(Base::Changes) if self.taken == 0 => bytes[0] ^= 1,
+                _ => {}
+            }
+            length = length.checked_sub(bytes.len() as u64).ok_or(StoreError::NotListed)?;
+            self.taken += bytes.len() as u64;
+            self.staged.extend(bytes);
+        }
+        Ok(())
+    }
+
     fn manifest(&self) -> Option<Digest> {
         let manifest = self.owner?.shape.manifest as usize;
         if self.returns_no_manifest {
@@ -236,11 +333,16 @@ impl Store for MemoryStore {
             self.committed_at = clock.now();
         }
         let manifest = self.owner.expect("begun").shape.manifest;
-        let (digest, files, _) = check(&self.staged, manifest).map_err(StoreError::Archive)?;
+        let checked = check(&self.staged, manifest);
+        let (digest, files, _) = checked.map_err(|error| match self.taken {
+            0 => StoreError::Archive(error),
+            _ => StoreError::BaseLost,
+        })?;
         if self.committed != self.staged {
             self.generation += 1;
             self.committed = self.staged.clone();
         }
+        self.committed_manifest = manifest;
         self.committed_by = self.owner.map(|owner| owner.sender);
         Ok(Receipt { digest, files, bytes: self.committed.len() as u64, generation: self.generation })
     }
@@ -365,6 +467,25 @@ impl Source for Slow<'_> {
 
     async fn rewind(&mut self) -> Result<(), SourceError> {
         self.source.rewind().await
+    }
+
+    fn uses_base(&self) -> bool {
+        self.source.uses_base()
+    }
+
+    fn note_base_file(&mut self, file: u32, digest: &Digest) {
+        self.source.note_base_file(file, digest);
+    }
+
+    async fn compare_base(&mut self, from: u64) -> Result<(), SourceError> {
+        if self.delay > 0 {
+            self.clock.sleep_until(self.clock.now() + self.delay).await;
+        }
+        self.source.compare_base(from).await
+    }
+
+    fn left_out(&mut self, from: u64) -> Range<u64> {
+        self.source.left_out(from)
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {

@@ -17,9 +17,9 @@ use waft_core::sealed::{
 };
 use waft_core::wire::message;
 
-use crate::doubles::{Seeded, archive_of};
+use crate::doubles::{Base, Seeded, archive_at, archive_of};
 use crate::fixture::{CHUNK, CHUNK_SIZE, Fixture, KEY, RECEIVER, SENDER, key};
-use crate::primitives::{Derived, Keys, frames, part, point, sealed_secret, typed_secret, unpack};
+use crate::primitives::{Derived, Keys, frames, hmac, part, point, sealed_secret, typed_secret, unpack, varint};
 use crate::source::HandMade;
 
 const PAGE: &str = include_str!("../../PROTOCOL.md");
@@ -254,6 +254,78 @@ fn the_second_example_has_the_bytes_on_the_page() {
     lines.hex("first plain", &[&block[..], &[1]].concat());
     lines.hex("first chunk", first);
     lines.hex("last plain", &[rest, &[0]].concat());
+    lines.hex("last chunk", last);
+    lines.hex("Committed", committed);
+    lines.assert_on_the_page();
+}
+
+/// The folder of the third example with this setting, which was made at that time.
+fn house(seconds: i64, setting: &[u8]) -> HandMade {
+    archive_at(
+        seconds,
+        &[("config", setting), ("index.html", b"<h1>Kitchen</h1>\n"), ("style.css", b"h1 { color: teal }\n")],
+    )
+}
+
+#[test]
+fn the_third_example_has_the_bytes_on_the_page() {
+    let mut fixture = Fixture::new();
+    fixture.source = house(1_700_000_000, b"light = on\n");
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    fixture.source = house(1_700_000_060, b"light = off");
+    fixture.store.base = Some(Base::Stays);
+    (fixture.store.staged, fixture.store.owner) = (Vec::new(), None);
+    fixture.salt = [8; 32];
+    fixture.receiver_user.keys.push_back(key(KEY));
+    let (archive, shape) = (fixture.source.archive.clone(), fixture.source.info.shape);
+    let (to_receiver, to_sender) = fixture.record::<Only<2>>();
+    let (to_receiver, to_sender) = (frames(&to_receiver), frames(&to_sender));
+    let [(1, hello), (1, offer), (1, resume), (2, first), (1, range), (2, second), (1, end), (2, last)] =
+        to_receiver[..]
+    else {
+        panic!("{to_receiver:02x?}")
+    };
+    let [(1, greeting), (1, _), (1, accept), (1, files), (1, base_end), (1, committed)] = to_sender[..] else {
+        panic!("{to_sender:02x?}")
+    };
+
+    let secret = typed_secret(KEY, &fixture.salt, 1_000);
+    let (manifest, content) = archive.split_at(shape.manifest as usize);
+    let derived = Derived::new(&secret, [hello, greeting, body_of(offer)], manifest);
+    assert_eq!(accept, derived.accept_with(b"", true));
+    let has = [&b"light = on\n"[..], b"<h1>Kitchen</h1>\n", b"h1 { color: teal }\n"].map(blake3::hash);
+    let listed = has.iter().flat_map(|digest| [&[0], &digest.as_bytes()[..]].concat());
+    assert_eq!(files, [9, 3].into_iter().chain(listed).collect::<Vec<_>>());
+    let base_key = derived.keys.expand::<32>("waft/1 base");
+    let parts = [0, 1, 2].map(|file: u32| [&file.to_be_bytes()[..], has[file as usize].as_bytes()].concat());
+    assert_eq!(base_end, [&[10], &hmac(&base_key, &parts.each_ref().map(|part| &part[..]))[..]].concat());
+    // The first file and its digest cross, the others do not; then the root.
+    let (crosses, rest) = content.split_at(11 + 32);
+    let (left_out, root) = rest.split_at(rest.len() - 32);
+    let [from, length] = [manifest.len() + crosses.len(), left_out.len()].map(|number| varint(number as u64));
+    assert_eq!(range, [&[6][..], &from, &length].concat());
+    assert_eq!(end, [&[6][..], &varint(shape.total), &[0]].concat());
+    for (chunk, counter, piece) in [(first, 0, manifest), (second, 1, crosses), (last, 2, root)] {
+        assert_eq!(chunk, derived.keys.chunk(2, counter, counter == 2, &[piece, &[0]].concat()));
+    }
+
+    let mut lines = Lines::default();
+    lines.hex("new archive", &archive);
+    lines.hex("Hello", hello);
+    lines.hex("Greeting", greeting);
+    lines.hex("secret", &secret);
+    show(&derived, &mut lines);
+    lines.hex("base key", &base_key);
+    lines.hex("Offer", offer);
+    lines.hex("Accept", accept);
+    lines.hex("Resume", resume);
+    lines.hex("first chunk", first);
+    lines.hex("BaseFiles", files);
+    lines.hex("BaseEnd", base_end);
+    lines.hex("LeaveOut", range);
+    lines.hex("second chunk", second);
+    lines.hex("LeaveOut (end)", end);
     lines.hex("last chunk", last);
     lines.hex("Committed", committed);
     lines.assert_on_the_page();

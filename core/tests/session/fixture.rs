@@ -358,7 +358,7 @@ impl Fixture {
         let mut fixture = Self::new();
         fixture.source = archive_of(&[("a", b"alpha")]);
         let sent = fixture.record::<SoftCipher>().1;
-        let accept = sent.windows(6).position(|bytes| bytes[..4] == [1, 0, 0, 66] && bytes[4] == 4);
+        let accept = sent.windows(6).position(|bytes| bytes[..4] == [1, 0, 0, 67] && bytes[4] == 4);
         accept.expect("the receiver accepts") as u64
     }
 

@@ -61,7 +61,7 @@ fn send(codec: u8, plain: impl Fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> (Result<Rece
         let derived = Derived::new(&sealed_secret(&ephemeral, &public), [&hello, &greeting, &body], manifest);
         link.write_all(&frame(1, &[&body[..], &derived.manifest_tag, &derived.commitment].concat())).await.unwrap();
         assert_eq!(receive_frame(&mut link).await, derived.accept(b""), "the keys are bound to all of `Hello`");
-        link.write_all(&frame(1, &[3, 0])).await.unwrap();
+        link.write_all(&frame(1, &[3, 0, 0])).await.unwrap();
         let plain = plain(pieces(&archive));
         for (counter, plain) in plain.iter().enumerate() {
             let chunk = derived.keys.chunk(2, counter as u32, counter + 1 == plain_count(&archive), plain);

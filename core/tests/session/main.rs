@@ -1,5 +1,6 @@
 //! Tests of whole sessions. Both ends run in one thread, over a connection that breaks where the test says.
 
+mod base;
 mod before_asking;
 mod changed;
 mod doubles;
@@ -481,7 +482,7 @@ fn malformed_and_unexpected_frames_are_refused() {
         (&[2, 0, 0, 1, 0], Misbehaviour::Frame),
         (&[1, 0, 0, 1, 9], Misbehaviour::Message),
         (&[1, 0, 0, 0], Misbehaviour::Message),
-        (&[1, 0, 0, 2, 3, 0], Misbehaviour::Unexpected),
+        (&[1, 0, 0, 3, 3, 0, 0], Misbehaviour::Unexpected),
         (&[1, 0, 0, 2, 5, 0], Misbehaviour::Unexpected),
         // Only `Hello` may be followed by more bytes.
         (&[1, 0, 0, 3, 4, 0, 0], Misbehaviour::Message),

@@ -121,11 +121,17 @@ impl Derived {
         Self { keys, manifest_digest, manifest_tag, commitment }
     }
 
-    /// `Accept` for a prefix.
+    /// `Accept` for a prefix, of a receiver without a base.
     pub(crate) fn accept(&self, prefix: &[u8]) -> Vec<u8> {
+        self.accept_with(prefix, false)
+    }
+
+    /// `Accept` for a prefix.
+    pub(crate) fn accept_with(&self, prefix: &[u8], base: bool) -> Vec<u8> {
         let (offset, digest) = (prefix.len() as u64, blake3::hash(prefix));
-        let mac = hmac(&self.keys.expand::<32>("waft/1 accept"), &[&offset.to_be_bytes(), digest.as_bytes()]);
-        [&[4], &varint(offset)[..], digest.as_bytes(), &mac].concat()
+        let mac =
+            hmac(&self.keys.expand::<32>("waft/1 accept"), &[&offset.to_be_bytes(), digest.as_bytes(), &[base.into()]]);
+        [&[4], &varint(offset)[..], digest.as_bytes(), &[base.into()], &mac].concat()
     }
 }
 

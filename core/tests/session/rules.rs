@@ -135,14 +135,14 @@ fn a_prefix_longer_than_the_archive_is_refused() {
 #[test]
 fn a_sender_resumes_at_the_accepted_offset_or_at_the_start() {
     let sent = Fixture::new().record::<SoftCipher>().0;
-    let resume = [1, 0, 0, 2, 3, 0];
-    let at = sent.windows(resume.len()).position(|frame| frame == resume).unwrap() + resume.len() - 1;
+    let resume = [1, 0, 0, 3, 3, 0, 0];
+    let at = sent.windows(resume.len()).position(|frame| frame == resume).unwrap() + resume.len() - 2;
     for offset in [1, 100] {
         let mut fixture = Fixture::new();
         fixture.edit = Some((0, at, offset));
         let (sender, receiver) = fixture.connect();
         assert_eq!(sender, Err(SessionError::Refused(Refusal::Protocol)), "{offset}");
-        assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)), "{offset}");
+        assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)), "{offset}");
     }
 }
 

@@ -311,7 +311,7 @@ fn a_receipt_that_came_before_the_connection_broke_counts() {
         };
         // The sender's link takes the beginning of the first chunk only.
         let until = u64::MAX;
-        let before = 4 + 66 + 4 + 1 + 16 + 64 + 10;
+        let before = 4 + 66 + 4 + 1 + 16 + 64 + 11;
         sender_link.stall = Some(Stall { after_bytes: before + 100, clock: Rc::clone(&clock), until });
         let mut sender = sending.sender::<SoftCipher>();
         let peer = Peer { certificate: RECEIVER, hpke: None };

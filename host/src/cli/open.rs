@@ -250,7 +250,7 @@ impl SealedFile {
         let Header { suite, shape, .. } = self.header;
         let span = Span::new(0, shape.total).expect("`Header` checks its shape against the limits");
         // Each reading needs a schedule of its own, since a schedule is for one stream.
-        let (keys, _) = self.schedule(secret).into_stream();
+        let (keys, ..) = self.schedule(secret).into_stream();
         let chunk = suite.chunk.bytes();
         Ok(Pieces {
             path: self.path.clone(),

@@ -145,6 +145,6 @@ fn header(info: &ArchiveInfo) -> Header {
 
 fn sealer(header: &Header, schedule: Schedule) -> Sealer<RingCipher> {
     let span = Span::new(0, header.shape.total).expect("walking a folder checks the limits");
-    let (keys, _) = schedule.into_stream();
+    let (keys, ..) = schedule.into_stream();
     Sealer::new(keys, &header.suite, span).expect("`RingCipher` has every AEAD of the protocol")
 }

@@ -3,6 +3,7 @@
 //! [`Folder::walk`] goes through the folder once and writes its manifest. [`FolderSource`] then reads the bytes of the
 //! archive, as often as needed. PROTOCOL.md, section 8.
 
+mod base;
 pub(crate) mod entries;
 mod source;
 mod walk;

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
+use std::ops::Range;
 use std::path::Path;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
@@ -16,14 +17,14 @@ use waft_core::path::escape;
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 
 use super::Folder;
+use super::base::{Equal, Listed};
 use super::entries::{Descent, Entries, EntriesError, modified};
 use crate::error::{Cause, FileError};
-use crate::platform;
 use crate::queue::{Input, Output, queue};
 use crate::worker::{Worker, is_given_up};
 
 /// Length of a piece, in bytes.
-const PIECE: usize = 128 << 10;
+pub(super) const PIECE: usize = 128 << 10;
 /// Most pieces in the queue.
 const AHEAD: usize = 4;
 
@@ -37,6 +38,12 @@ pub struct FolderSource {
     piece: Piece,
     given: usize,
     digest: Option<Digest>,
+    /// Whether files that the receiver has are left out.
+    uses_base: bool,
+    /// The files that the receiver has, until they are compared.
+    listed: Vec<(u32, Digest)>,
+    /// The ranges of the archive that are left out.
+    left_out: Vec<Range<u64>>,
     file_error: Option<FileError>,
 }
 
@@ -68,22 +75,26 @@ enum Stage {
 }
 
 /// The position after the manifest.
-struct Content {
-    entries: Entries<BufReader<SpooledTempFile>>,
-    open: Descent<()>,
-    hasher: ContentHasher,
-    file: Option<Current>,
+pub(super) struct Content {
+    pub(super) entries: Entries<BufReader<SpooledTempFile>>,
+    pub(super) open: Descent<()>,
+    pub(super) hasher: ContentHasher,
+    pub(super) file: Option<Current>,
+    /// Number of files that were opened or left out.
+    files: u32,
+    /// The files that are left out.
+    equal: Listed,
     /// A digest that is being returned, and how many of its bytes were returned.
-    tail: Option<(Digest, usize)>,
+    pub(super) tail: Option<(Digest, usize)>,
     /// Whether the root digest was returned or is in `tail`.
     ended: bool,
 }
 
 /// The file that is being read.
-struct Current {
+pub(super) struct Current {
     file: File,
     size: u64,
-    left: u64,
+    pub(super) left: u64,
     modified: Modified,
 }
 
@@ -93,7 +104,23 @@ impl FolderSource {
         let info = folder.info;
         let stage = Stage::Manifest(folder.spool, info.shape.manifest.into());
         let reader = Worker::new(Reader { root: folder.root, info, stage, error: None });
-        Self { info, reader, ahead: None, piece: Piece::default(), given: 0, digest: None, file_error: None }
+        Self {
+            info,
+            reader,
+            ahead: None,
+            piece: Piece::default(),
+            given: 0,
+            digest: None,
+            uses_base: true,
+            listed: Vec::new(),
+            left_out: Vec::new(),
+            file_error: None,
+        }
+    }
+
+    /// Whether files that the receiver has already are left out. Initially they are.
+    pub fn leave_out_equal_files(&mut self, leave_out: bool) {
+        self.uses_base = leave_out;
     }
 
     /// The path of the entry with this index, escaped for display.
@@ -164,7 +191,31 @@ impl Source for FolderSource {
         self.ahead = None;
         let started = self.reader.run(Reader::start).await;
         (self.piece, self.given) = (Piece::default(), 0);
+        (self.listed, self.left_out) = (Vec::new(), Vec::new());
         self.keep_error(started)
+    }
+
+    fn uses_base(&self) -> bool {
+        self.uses_base
+    }
+
+    fn note_base_file(&mut self, file: u32, digest: &Digest) {
+        self.listed.push((file, *digest));
+    }
+
+    async fn compare_base(&mut self, from: u64) -> Result<(), SourceError> {
+        self.ahead = None;
+        let listed = std::mem::take(&mut self.listed);
+        let compared = self.reader.run(move |reader| reader.leave_out(listed, from)).await;
+        (self.piece, self.given) = (Piece::default(), 0);
+        self.left_out = self.keep_error(compared)?;
+        Ok(())
+    }
+
+    fn left_out(&mut self, from: u64) -> Range<u64> {
+        let next = self.left_out.partition_point(|range| range.start < from);
+        let end = self.info.shape.total;
+        self.left_out.get(next).cloned().unwrap_or(end..end)
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
@@ -254,6 +305,8 @@ impl Reader {
             open: Descent::new(root),
             hasher: ContentHasher::new(&self.info.manifest_digest),
             file: None,
+            files: 0,
+            equal: Vec::new().into_iter().peekable(),
             tail: None,
             ended: false,
         })))
@@ -267,6 +320,30 @@ impl Reader {
         }
     }
 
+    /// Compares the listed files with those of the receiver, and continues at offset `from` of the archive, without those
+    /// that are equal. Returns the ranges that are left out.
+    fn leave_out(&mut self, listed: Vec<(u32, Digest)>, from: u64) -> Result<Vec<Range<u64>>, FileError> {
+        let at = self.info.shape.manifest.into();
+        let Equal { left_out, whole, begun } = {
+            let content = self.start_content()?;
+            content.compare(listed.into_iter().peekable(), at, from)?
+        };
+        let content = self.start_content()?;
+        content.equal = whole.into_iter().peekable();
+        content.skip_to(at, from, begun)?;
+        Ok(left_out)
+    }
+
+    /// Starts after the manifest.
+    fn start_content(&mut self) -> Result<&mut Content, FileError> {
+        self.error = None;
+        self.stage = self.content()?;
+        match &mut self.stage {
+            Stage::Content(content) => Ok(content),
+            _ => Err(spool_trouble(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
     fn start(&mut self) -> Result<(), FileError> {
         self.error = None;
         let mut spool = self.take_spool()?;
@@ -277,7 +354,7 @@ impl Reader {
 }
 
 impl Content {
-    fn some(&mut self, buffer: &mut [u8], root: &mut Option<Digest>) -> Result<usize, FileError> {
+    pub(super) fn some(&mut self, buffer: &mut [u8], root: &mut Option<Digest>) -> Result<usize, FileError> {
         loop {
             if let Some((digest, given)) = &mut self.tail {
                 let most = buffer.len().min(digest.0.len() - *given);
@@ -313,11 +390,14 @@ impl Content {
         while let Some(item) = self.entries.next().map_err(entries_trouble)? {
             while self.open.leave(item.depth).is_some() {}
             match item.kind {
-                Kind::Directory => {
-                    let dir = platform::open_dir(self.open.here(), self.entries.name());
-                    self.open.enter(dir.map_err(|error| FileError::new(self.entries.path(), error))?, ());
-                }
+                Kind::Directory => self.enter()?,
                 Kind::File { size } => {
+                    let file = self.files;
+                    self.files += 1;
+                    if let Some((_, digest)) = self.equal.next_if(|(equal, _)| *equal == file) {
+                        self.hasher.skip_file(&digest);
+                        continue;
+                    }
                     let opened = Current::open(self.open.here(), self.entries.name(), size, item.modified);
                     self.file = Some(opened.map_err(|cause| FileError::new(self.entries.path(), cause))?);
                     return Ok(());
@@ -332,14 +412,14 @@ impl Content {
 
 impl Current {
     /// Opens the file and checks that it is the one in the manifest.
-    fn open(dir: &Dir, name: &str, size: u64, modified: Modified) -> Result<Self, Cause> {
+    pub(super) fn open(dir: &Dir, name: &str, size: u64, modified: Modified) -> Result<Self, Cause> {
         let file = open_file(dir, name)?;
         let current = Self { file, size, left: size, modified };
         current.check()?;
         Ok(current)
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cause> {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cause> {
         let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let got = loop {
             match self.file.read(&mut buffer[..most]) {
@@ -354,7 +434,7 @@ impl Current {
         Ok(got)
     }
 
-    fn check(&self) -> Result<(), Cause> {
+    pub(super) fn check(&self) -> Result<(), Cause> {
         let now = self.file.metadata()?;
         let same = now.is_file() && now.len() == self.size && modified(now.modified()?) == self.modified;
         if same { Ok(()) } else { Err(Cause::Changed) }
@@ -377,7 +457,7 @@ fn spool_trouble(error: io::Error) -> FileError {
     FileError::new("the temporary file of the manifest", error)
 }
 
-fn entries_trouble(error: EntriesError) -> FileError {
+pub(super) fn entries_trouble(error: EntriesError) -> FileError {
     match error {
         EntriesError::Io(error) => spool_trouble(error),
         EntriesError::Damaged => spool_trouble(io::ErrorKind::InvalidData.into()),

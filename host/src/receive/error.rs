@@ -29,6 +29,11 @@ fn ended(peer: &str, cause: SessionError, phase: Phase) -> Error {
         SessionError::Refused(Refusal::KeyWrong) if phase == Phase::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal),
         SessionError::PeerCancelled(cancel) => cancelled_there(peer, cancel, kept, phase),
+        SessionError::Cancelled(Cancel::BaseLost) => Error::new(
+            Broken,
+            format!("A file that {peer} did not have to send again was removed or changed here meanwhile."),
+            "Nothing has to be done: the sender connects again, and sends everything.",
+        ),
         SessionError::Cancelled(_) => Error::interrupted(),
         SessionError::Disconnected => Error::new(
             Broken,

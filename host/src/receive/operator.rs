@@ -174,6 +174,10 @@ impl<O: Operator> core::Operator for SessionOperator<'_, O> {
                 self.phase = Phase::Begun;
                 Event::Started { offset, total }
             }
+            SessionEvent::Taken(bytes) => {
+                self.held += bytes;
+                return;
+            }
             SessionEvent::Received(bytes) => {
                 self.phase = Phase::Content;
                 Event::Progress(bytes)

@@ -201,6 +201,10 @@ impl Sender {
             SessionError::Cancelled(Cancel::SourceUnreadable) => {
                 return source_error(SourceError::Unreadable, self.source.take_error().as_ref()).into();
             }
+            SessionError::PeerCancelled(Cancel::BaseLost) => {
+                self.source.leave_out_equal_files(false);
+                None
+            }
             SessionError::Refused(Refusal::Name { entry } | Refusal::Collision { entry }) => {
                 self.source.entry_path(entry).await
             }

@@ -66,6 +66,9 @@ pub enum Event<'a> {
         /// Length of the archive.
         total: u64,
     },
+    /// So many bytes of the archive need not be sent, because the receiver has the same files. Reported once for each
+    /// range of such bytes.
+    LeftOut(u64),
     /// The number of bytes of the archive that were sent so far, including those before `offset`.
     Progress(u64),
     /// The attempt failed; there will be another one.
@@ -95,6 +98,8 @@ pub(super) struct SessionOperator<'a, O> {
     stage: Option<Stage>,
     /// The positions in the archive where sending began and where it is now.
     sent: Option<(u64, u64)>,
+    /// Bytes of the archive that were left out.
+    left_out: u64,
     phase: Phase,
 }
 
@@ -107,8 +112,8 @@ impl<'a, O: Operator> SessionOperator<'a, O> {
         is_key_shown: &'a mut bool,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let (stage, sent, phase) = (None, None, Phase::Opening);
-        Self { operator, receiver, key, total, is_key_shown, cancel, stage, sent, phase }
+        let (stage, sent, left_out, phase) = (None, None, 0, Phase::Opening);
+        Self { operator, receiver, key, total, is_key_shown, cancel, stage, sent, left_out, phase }
     }
 
     /// Whether everything was sent, so that the receiver may have the whole folder.
@@ -118,7 +123,7 @@ impl<'a, O: Operator> SessionOperator<'a, O> {
 
     /// The number of archive bytes that were sent, and the phase of the session.
     pub(super) fn end(self) -> (u64, Phase) {
-        (self.sent.map_or(0, |(from, to)| to - from), self.phase)
+        (self.sent.map_or(0, |(from, to)| (to - from).saturating_sub(self.left_out)), self.phase)
     }
 }
 
@@ -154,6 +159,10 @@ impl<O: Operator> core::Operator for SessionOperator<'_, O> {
                 self.phase = Phase::Begun;
                 self.sent = Some((offset, offset));
                 Event::Started { offset, total: self.total }
+            }
+            SessionEvent::LeftOut(bytes) => {
+                self.left_out += bytes;
+                Event::LeftOut(bytes)
             }
             SessionEvent::Sent(position) => {
                 if let Some((_, sent)) = &mut self.sent {

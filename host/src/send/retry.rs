@@ -96,7 +96,7 @@ impl From<SessionError> for Outlook {
         match error {
             SessionError::Disconnected
             | SessionError::TimedOut
-            | SessionError::PeerCancelled(Cancel::TimedOut)
+            | SessionError::PeerCancelled(Cancel::TimedOut | Cancel::BaseLost)
             | SessionError::OutcomeUnknown { interrupted: false } => Self::Broken,
             _ => Self::Final,
         }

@@ -3,6 +3,7 @@
 //! Everything is staged beside the target (see `staging`) and appears in the target at commit: with one rename if the
 //! target is absent or empty, otherwise file by file under an intent log (see `merge`). PROTOCOL.md, section 8.
 
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -11,6 +12,7 @@ use cap_std::fs::Dir;
 use waft_core::digest::Digest;
 use waft_core::session::{Held, Offered, Receipt, StoreError};
 
+use super::base::Base;
 use super::capabilities::Capabilities;
 use super::committed::{Folder, Received};
 use super::compare::Whole;
@@ -19,8 +21,8 @@ use super::merge::{self, Intent, Step, preflight};
 use super::place::{Found, Place};
 use super::small_files::SmallFiles;
 use super::staging::{MANIFEST, Staging, TREE};
-use super::tree::{Incoming, Tree};
-use super::{LeftBehind, held};
+use super::tree::{Digests, Incoming, Tree};
+use super::{LeftBehind, Piece, held};
 use crate::error::{FileError, is_disk_full};
 use crate::platform;
 use crate::queue::Output;
@@ -34,6 +36,8 @@ pub(super) struct BlockingStore {
     manifest: Option<Digest>,
     /// Records of which folder the target holds and which sender it came from.
     pub(super) received: Option<Received>,
+    /// The folder in the target, if the sender of the current archive sent that as well.
+    pub(super) base: Option<Base>,
     /// The attributes that the target's file system keeps, once they were measured.
     pub(super) capabilities: Option<Capabilities>,
     /// The result of writing the last bytes of the archive.
@@ -79,6 +83,7 @@ impl BlockingStore {
             state: State::Idle,
             manifest: None,
             received: None,
+            base: None,
             capabilities: None,
             written: Ok(()),
         }
@@ -142,9 +147,13 @@ impl BlockingStore {
     pub(super) fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
         self.state = State::Idle;
         self.manifest = None;
+        self.base = None;
         self.written = Ok(());
         merge::recover(&self.place)?;
         if let Found::Filled(target) = self.place.inspect()? {
+            if self.overwrite {
+                self.base = self.find_base(offered)?;
+            }
             if let Some((manifest, Whole { archive, root })) = self.committed(target, offered, is_it) {
                 self.manifest = Some(manifest);
                 self.state = State::Whole { offered: *offered, root };
@@ -222,6 +231,13 @@ impl BlockingStore {
         matches!(self.state, State::Staged(_))
     }
 
+    /// The staged manifest and its length, once it is complete, and the attributes that the file system keeps.
+    pub(super) fn staged_manifest(&self) -> Option<(File, u32, Capabilities)> {
+        let State::Staged(staged) = &self.state else { return None };
+        let Part::Content(_) = staged.part else { return None };
+        Some((staged.staging.manifest().ok()?, staged.offered.shape.manifest, staged.capabilities))
+    }
+
     /// Whether the next bytes are content. The result of writing content need not be known before more of it arrives.
     pub(super) fn takes_content(&self) -> bool {
         matches!(&self.state, State::Staged(staged) if matches!(staged.part, Part::Content(_)))
@@ -234,7 +250,7 @@ impl BlockingStore {
 
     /// Writes the pieces of content in a queue until it ends, or until one cannot be written, and keeps the result in
     /// `written`. `durable` shows how many bytes of the archive are written.
-    pub(super) fn write_content(&mut self, pieces: Output<Vec<u8>>, durable: &AtomicU64) {
+    pub(super) fn write_content(&mut self, pieces: Output<Piece>, durable: &AtomicU64) {
         let written = thread::scope(|scope| self.take_pieces(pieces, SmallFiles::new(scope), durable));
         self.written = written.map_err(|failure| self.explain(failure));
         if self.written.is_err()
@@ -247,12 +263,15 @@ impl BlockingStore {
 
     fn take_pieces(
         &mut self,
-        mut pieces: Output<Vec<u8>>,
+        mut pieces: Output<Piece>,
         mut small: SmallFiles<'_, '_>,
         durable: &AtomicU64,
     ) -> Result<()> {
         while let Some(piece) = pieces.blocking_next() {
-            let taken = self.take(&piece, Some(&mut small));
+            let taken = match piece.from_base {
+                0 => self.take(&piece.bytes, Some(&mut small)),
+                length => self.take_from_base(length, Some(&mut small)),
+            };
             let written = small.durable(self.durable());
             durable.store(written, Ordering::Relaxed);
             if taken.is_err() {
@@ -276,7 +295,7 @@ impl BlockingStore {
     }
 
     /// Consumes the next bytes of the archive.
-    fn take(&mut self, mut archive: &[u8], small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
+    pub(super) fn take(&mut self, mut archive: &[u8], small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
         let State::Staged(staged) = &mut self.state else { return Err(StoreError::Io.into()) };
         let length = archive.len() as u64;
         let taken = staged.take(&self.place, &mut archive, small);
@@ -376,10 +395,10 @@ impl Staged {
         let Part::Content(tree) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
         };
-        let (root, manifest) = tree.end(place)?;
+        let digests = tree.end(place)?;
         platform::sync_all(&self.staging.dir).map_err(|error| place.at_staging("", error))?;
         if let Some(received) = received {
-            self.remember(place, received, &root, &manifest);
+            self.remember(place, received, &digests);
         }
         match place.inspect()? {
             Found::Filled(_) if !overwrite => {
@@ -391,7 +410,7 @@ impl Staged {
             }
             Found::Filled(target) | Found::Empty(target) => {
                 self.check(place)?;
-                let intent = Intent { manifest: self.offered.shape.manifest, digest: manifest };
+                let intent = Intent { manifest: self.offered.shape.manifest, digest: digests.manifest };
                 step()
                     .and_then(|()| merge::intend(&self.staging, intent))
                     .map_err(|error| place.at_staging("", error))?;
@@ -401,18 +420,13 @@ impl Staged {
         }
         // The folder is in place. If the staging area cannot be removed, the next process removes it.
         let _ = self.staging.remove(place);
-        Ok(root)
+        Ok(digests.root)
     }
 
     /// Records which sender this folder came from. If that fails, the sender has to send the folder in full next time.
-    fn remember(&self, place: &Place, received: &Received, root: &Digest, manifest: &Digest) {
+    fn remember(&self, place: &Place, received: &Received, digests: &Digests) {
         let Ok(mut file) = self.staging.manifest() else { return };
-        let folder = Folder {
-            sender: &self.offered.sender,
-            root,
-            manifest_digest: manifest,
-            manifest_length: self.offered.shape.manifest,
-        };
+        let folder = Folder { sender: &self.offered.sender, digests, manifest_length: self.offered.shape.manifest };
         let _ = received.store(&place.target_path(), &folder, &mut file);
     }
 

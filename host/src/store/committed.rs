@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! received/<BLAKE3 of the target's path, 32 hexadecimal digits>
-//!   = "waft received 1\n" | sender (32) | root (32) | manifest digest (32) | manifest length (u32 big-endian)
-//!     | length of the path (u32 big-endian) | path | manifest
+//!   = "waft received 2\n" | sender (32) | root (32) | manifest digest (32) | manifest length (u32 big-endian)
+//!     | length of the path (u32 big-endian) | path | manifest | BLAKE3 of each file (32 each)
 //! ```
 //!
 //! A record is written before the folder is put in place, and it is never trusted: the target is compared with it byte
@@ -23,15 +23,18 @@ use cap_std::fs::Dir;
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
 use waft_core::digest::{Digest, Hasher};
+use waft_core::limits::ENTRIES_MAX;
 use waft_core::session::Offered;
 
 use crate::home::{Home, HomeError};
+use crate::store::base::Base;
 use crate::store::blocking::BlockingStore;
 use crate::store::capabilities::Capabilities;
 use crate::store::compare::{Rules, Whole, compare, manifest_digest, resembles};
 use crate::store::error;
 use crate::store::place::Found;
 use crate::store::staging::Staging;
+use crate::store::tree::Digests;
 
 impl BlockingStore {
     /// Returns the manifest's digest and the archive's digests if the target holds the offered folder and this sender
@@ -78,6 +81,16 @@ impl BlockingStore {
         is_it.then_some(record)
     }
 
+    /// The folder in the target, if the sender of this offer sent it.
+    pub(super) fn find_base(&self, offered: &Offered) -> error::Result<Option<Base>> {
+        let Some(received) = &self.received else { return Ok(None) };
+        let record = received.load(&self.place.target_path()).filter(|record| record.sender == offered.sender);
+        match (record, self.place.inspect()?) {
+            (Some(record), Found::Filled(target)) => Ok(Some(Base::new(target, record))),
+            _ => Ok(None),
+        }
+    }
+
     /// Measures the capabilities of the file system in a staging area that is removed again if it is empty.
     fn measure_now(&mut self) -> error::Result<Capabilities> {
         if let Some(known) = self.capabilities {
@@ -102,7 +115,7 @@ impl BlockingStore {
 }
 
 const FOLDER: &str = "received";
-const MAGIC: &[u8; 16] = b"waft received 1\n";
+const MAGIC: &[u8; 16] = b"waft received 2\n";
 const FIXED: usize = MAGIC.len() + 3 * 32 + 2 * 4;
 /// An upper bound: no system has longer paths.
 const PATH_MAX: u64 = 64 << 10;
@@ -119,6 +132,8 @@ pub(super) struct Record {
     pub(super) root: Digest,
     pub(super) manifest_digest: Digest,
     pub(super) manifest_length: u32,
+    /// The digests of the files.
+    pub(super) digests: Vec<Digest>,
     /// The file of the record, and the offset at which the manifest begins in it.
     pub(super) file: File,
     pub(super) manifest_start: u64,
@@ -127,8 +142,7 @@ pub(super) struct Record {
 /// The fields of a record to write.
 pub(super) struct Folder<'a> {
     pub(super) sender: &'a CertificateHash,
-    pub(super) root: &'a Digest,
-    pub(super) manifest_digest: &'a Digest,
+    pub(super) digests: &'a Digests,
     pub(super) manifest_length: u32,
 }
 
@@ -146,7 +160,11 @@ impl Received {
         }
         let manifest_start = file.stream_position().ok()?;
         let digest = manifest_digest(&mut file, record.manifest_length).ok()??;
-        (digest == record.manifest_digest).then_some(Record { file, manifest_start, ..record })
+        if digest != record.manifest_digest {
+            return None;
+        }
+        let digests = read_digests(&mut file, &record)?;
+        Some(Record { digests, file, manifest_start, ..record })
     }
 
     /// Records that `folder` is put into `target`; `manifest` is the file with its manifest. Removes the records of
@@ -158,13 +176,14 @@ impl Received {
             let path = target.as_os_str().as_encoded_bytes();
             file.write_all(MAGIC)?;
             file.write_all(&folder.sender.0)?;
-            file.write_all(&folder.root.0)?;
-            file.write_all(&folder.manifest_digest.0)?;
+            file.write_all(&folder.digests.root.0)?;
+            file.write_all(&folder.digests.manifest.0)?;
             file.write_all(&folder.manifest_length.to_be_bytes())?;
             file.write_all(&(path.len() as u32).to_be_bytes())?;
             file.write_all(path)?;
             manifest.rewind()?;
-            io::copy(&mut manifest.take(folder.manifest_length.into()), file).map(drop)
+            io::copy(&mut manifest.take(folder.manifest_length.into()), file)?;
+            folder.digests.files.iter().try_for_each(|digest| file.write_all(&digest.0))
         })
     }
 
@@ -201,11 +220,23 @@ impl Record {
             root: Digest(digest(48)),
             manifest_digest: Digest(digest(80)),
             manifest_length: number(112),
+            digests: Vec::new(),
             file: file.try_clone()?,
             manifest_start: 0,
         };
         Ok(Some((record, path)))
     }
+}
+
+/// The digests of the record's files, which follow the manifest. `None` if they do not give the record's root.
+fn read_digests(file: &mut File, record: &Record) -> Option<Vec<Digest>> {
+    let mut bytes = Vec::new();
+    file.take(u64::from(ENTRIES_MAX) * 32).read_to_end(&mut bytes).ok()?;
+    let (digests, rest) = bytes.as_chunks();
+    let mut root = Hasher::new();
+    root.update(&record.manifest_digest.0);
+    root.update(&bytes);
+    (rest.is_empty() && root.digest() == record.root).then(|| digests.iter().map(|digest| Digest(*digest)).collect())
 }
 
 fn name(target: &Path) -> String {

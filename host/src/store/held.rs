@@ -132,6 +132,7 @@ impl Reading {
             return Some(Found::Part);
         }
         let digest = tree.reader.end_held_file().ok()?;
+        tree.digests.push(digest);
         self.prefix.update(&digest.0);
         self.offset += digest.0.len() as u64;
         // The process may have been interrupted before it set the mode and time of a whole file, or before the file was

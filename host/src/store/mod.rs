@@ -5,6 +5,7 @@
 //! component by component relative to open directories, and no symlink is followed below the target or the staging
 //! area. See PROTOCOL.md, section 8, and [`waft_core::session::Store`] for the order of the calls.
 
+mod base;
 mod blocking;
 mod capabilities;
 mod check;
@@ -25,6 +26,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::vec;
 
 use embassy_futures::select::{Either, select};
 use tokio::sync::mpsc::unbounded_channel;
@@ -34,6 +36,7 @@ use waft_core::certificate::CertificateHash;
 use waft_core::digest::Digest;
 use waft_core::limits;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
+use waft_core::wire::message::{BaseFile, BaseFiles};
 
 use self::blocking::{BlockingStore, ErrorAndCause};
 pub use self::capabilities::Note;
@@ -70,6 +73,10 @@ pub struct DirectoryStore {
     manifest: Option<Digest>,
     /// Number of bytes of the current archive that are written.
     durable: u64,
+    /// Whether the target is a base for the current archive.
+    has_base: bool,
+    /// The files of the base that are still to be listed.
+    base_files: Option<vec::IntoIter<BaseFile>>,
     /// The longest archive for which there is space, found by the last [`prepare_for`](Self::prepare_for).
     room: u64,
     /// The sender that every session would refuse, found by the last [`prepare_for`](Self::prepare_for).
@@ -81,11 +88,19 @@ pub struct DirectoryStore {
 
 /// Content that was received and is not written yet.
 struct ContentQueue {
-    pieces: Input<Vec<u8>>,
+    pieces: Input<Piece>,
     /// Number of bytes of the current archive that are written.
     durable: Arc<AtomicU64>,
     /// Number of bytes of the current archive that have not arrived.
     missing: u64,
+}
+
+/// A piece of content.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    /// If it is not 0, the piece has no bytes: so many bytes of the archive are taken from the target.
+    from_base: u64,
 }
 
 /// How long a transfer that ends early goes on to write what has arrived.
@@ -168,7 +183,18 @@ impl DirectoryStore {
         let staging = place.staging_path();
         let store = BlockingStore::new(place, overwrite);
         let (room, worker) = (store.room(), Worker::new(store));
-        Ok(Self { worker, content: None, manifest: None, durable: 0, room, refused: None, file_error: None, staging })
+        Ok(Self {
+            worker,
+            content: None,
+            manifest: None,
+            durable: 0,
+            has_base: false,
+            base_files: None,
+            room,
+            refused: None,
+            file_error: None,
+            staging,
+        })
     }
 
     /// Makes the store record in `home` which sender the target's content came from, so that no content is transferred
@@ -284,11 +310,46 @@ impl DirectoryStore {
         written.map_err(|explained| self.set_error(explained))
     }
 
-    /// Runs `work` on the worker thread, then updates the fields `manifest` and `durable`.
+    /// Lets the worker thread take content from a queue, if content comes next. Returns whether it does.
+    async fn starts_content(&mut self) -> Result<bool, StoreError> {
+        if self.content.is_some() {
+            return Ok(true);
+        }
+        self.finish_writing().await?;
+        let store = self.worker.idle().await;
+        if !store.takes_content() {
+            return Ok(false);
+        }
+        let (pieces, output) = queue(QUEUED);
+        let (durable, missing) = (Arc::new(AtomicU64::new(store.durable())), store.left());
+        let written = durable.clone();
+        self.worker.start(move |store| store.write_content(output, &written)).await;
+        self.content = Some(ContentQueue { pieces, durable, missing });
+        Ok(true)
+    }
+
+    /// Puts content into the queue: these bytes, or `from_base` bytes that are taken from the target.
+    async fn send_content(&mut self, archive: &[u8], from_base: u64) -> Result<(), StoreError> {
+        let Some(content) = &mut self.content else { return Err(StoreError::Io) };
+        let mut piece = content.pieces.buffer();
+        piece.bytes.clear();
+        piece.bytes.extend_from_slice(archive);
+        piece.from_base = from_base;
+        content.missing = content.missing.saturating_sub(archive.len() as u64 + from_base);
+        let is_sent = self.worker.wait_for(content.pieces.send(piece)).await.is_ok();
+        // The thread takes no more pieces after one that could not be written.
+        if !is_sent || content.missing == 0 {
+            return self.finish_writing().await;
+        }
+        self.durable = content.durable.load(Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Runs `work` on the worker thread, then updates the fields `manifest`, `durable` and `has_base`.
     async fn observe<T: Send + 'static>(&mut self, work: impl FnOnce(&mut BlockingStore) -> T + Send + 'static) -> T {
-        let work = |store: &mut BlockingStore| (work(store), store.manifest(), store.durable());
+        let work = |store: &mut BlockingStore| (work(store), store.manifest(), store.durable(), store.has_base());
         let result;
-        (result, self.manifest, self.durable) = self.worker().run(work).await;
+        (result, self.manifest, self.durable, self.has_base) = self.worker().run(work).await;
         result
     }
 }
@@ -318,6 +379,7 @@ impl Store for DirectoryStore {
 
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         let offered = *offered;
+        self.base_files = None;
         let (ask, mut asked) = unbounded_channel::<(Digest, oneshot::Sender<bool>)>();
         // `is_it` borrows the keys of the session, so it cannot be called on the worker thread. The thread sends each
         // digest here, and waits for the answer.
@@ -343,34 +405,33 @@ impl Store for DirectoryStore {
     }
 
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
-        let content = match &mut self.content {
-            Some(content) => content,
-            None => {
-                self.finish_writing().await?;
-                let store = self.worker.idle().await;
-                if !store.takes_content() {
-                    let archive = archive.to_vec();
-                    self.worker.start(move |store| store.write(&archive)).await;
-                    return self.finish_writing().await;
-                }
-                let (pieces, output) = queue(QUEUED);
-                let (durable, missing) = (Arc::new(AtomicU64::new(store.durable())), store.left());
-                let written = durable.clone();
-                self.worker.start(move |store| store.write_content(output, &written)).await;
-                self.content.insert(ContentQueue { pieces, durable, missing })
-            }
-        };
-        let mut piece = content.pieces.buffer();
-        piece.clear();
-        piece.extend_from_slice(archive);
-        content.missing = content.missing.saturating_sub(archive.len() as u64);
-        let is_sent = self.worker.wait_for(content.pieces.send(piece)).await.is_ok();
-        // The thread takes no more pieces after one that could not be written.
-        if !is_sent || content.missing == 0 {
+        if !self.starts_content().await? {
+            let archive = archive.to_vec();
+            self.worker.start(move |store| store.write(&archive)).await;
             return self.finish_writing().await;
         }
-        self.durable = content.durable.load(Ordering::Relaxed);
+        self.send_content(archive, 0).await
+    }
+
+    fn has_base(&self) -> bool {
+        self.has_base
+    }
+
+    async fn base_files(&mut self, files: &mut BaseFiles) -> Result<(), StoreError> {
+        if self.base_files.is_none() {
+            let listed = self.observe(BlockingStore::list_base).await;
+            self.base_files = Some(listed.into_iter());
+        }
+        let listed = self.base_files.iter_mut().flatten();
+        files.extend(listed.take(files.capacity() - files.len()));
         Ok(())
+    }
+
+    async fn take(&mut self, length: u64) -> Result<(), StoreError> {
+        if !self.starts_content().await? {
+            return Err(StoreError::NotListed);
+        }
+        self.send_content(&[], length).await
     }
 
     fn manifest(&self) -> Option<Digest> {

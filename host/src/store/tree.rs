@@ -35,8 +35,17 @@ pub(super) struct Tree {
     /// Whether that file is left to the threads for small files.
     is_small: bool,
     pub(super) manifest: Digest,
+    /// The digests of the files that are complete.
+    pub(super) digests: Vec<Digest>,
     root: Option<Digest>,
     capabilities: Capabilities,
+}
+
+/// The digests of a complete archive.
+pub(super) struct Digests {
+    pub(super) root: Digest,
+    pub(super) manifest: Digest,
+    pub(super) files: Vec<Digest>,
 }
 
 /// An open directory of the tree.
@@ -64,6 +73,7 @@ impl Tree {
             file: None,
             is_small: false,
             manifest: summary.digest,
+            digests: Vec::new(),
             root: None,
             capabilities,
         })
@@ -92,7 +102,8 @@ impl Tree {
                         }
                     }
                 }
-                Content::FileEnd => {
+                Content::FileEnd { digest } => {
+                    self.digests.push(digest);
                     let file = self.file.take().expect("the reader gives `FileEnd` only after `NeedFile`");
                     match small.as_deref_mut().filter(|_| self.is_small) {
                         Some(small) => {
@@ -111,9 +122,8 @@ impl Tree {
         small.map_or(Ok(()), |small| small.hand_over(start).map_err(not_written))
     }
 
-    /// Completes the tree after the whole archive was written. Returns the archive's root digest and its manifest's
-    /// digest.
-    pub(super) fn end(mut self, place: &Place) -> Result<(Digest, Digest)> {
+    /// Completes the tree after the whole archive was written. Returns the digests of the archive.
+    pub(super) fn end(mut self, place: &Place) -> Result<Digests> {
         let root = self.root.ok_or(StoreError::Verify)?;
         while let Some(item) = self.take_entry(place)? {
             match item.kind {
@@ -123,7 +133,7 @@ impl Tree {
         }
         self.leave(place, 1)?;
         platform::sync_dir(self.open.here()).map_err(|error| place.at_staging(TREE, error))?;
-        Ok((root, self.manifest))
+        Ok(Digests { root, manifest: self.manifest, files: self.digests })
     }
 
     /// Creates the next file, and returns its size.

@@ -107,22 +107,45 @@ fn parse(table: &str) -> Figures {
 /// Sends a file with this content to a new board. Returns the number of instructions by address divided by 2.
 fn transfer(kind: &Kind, content: &[u8]) -> Vec<u64> {
     let site = Site::unattended(kind);
-    let counts = site.root.path().join("counts");
-    let plugin = build_plugin(site.root.path());
-    let programs = site.emulator(&format!("-plugin {},out={}", plugin.display(), counts.display()));
     write(&site, "content", content);
-    let mut board = site.listening_with(&programs);
-    let read = || {
-        // What the board still does after its last output counts, too.
-        sleep(Duration::from_millis(500));
-        let bytes = fs::read(&counts).expect("the emulator made the file");
-        bytes.as_chunks().0.iter().map(|count| u64::from_ne_bytes(*count)).collect::<Vec<_>>()
-    };
-    let before = read();
+    let counter = Counter::new(&site);
+    let mut board = site.listening_with(counter.programs());
+    let before = counter.read();
     site.deliver().succeeded();
     board.sees("The folder is in place");
-    let after = read();
-    after.iter().zip(before).map(|(after, before)| after - before).collect()
+    counter.since(&before)
+}
+
+/// An emulator that counts the instructions of its board by address divided by 2.
+pub(super) struct Counter {
+    counts: PathBuf,
+    programs: PathBuf,
+}
+
+impl Counter {
+    pub(super) fn new(site: &Site) -> Self {
+        let counts = site.root.path().join("counts");
+        let plugin = build_plugin(site.root.path());
+        let programs = site.emulator(&format!("-plugin {},out={}", plugin.display(), counts.display()));
+        Self { counts, programs }
+    }
+
+    /// The folder of the emulator.
+    pub(super) fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    pub(super) fn read(&self) -> Vec<u64> {
+        // What the board still does after its last output counts, too.
+        sleep(Duration::from_millis(500));
+        let bytes = fs::read(&self.counts).expect("the emulator made the file");
+        bytes.as_chunks().0.iter().map(|count| u64::from_ne_bytes(*count)).collect()
+    }
+
+    /// The number of instructions since then.
+    pub(super) fn since(&self, before: &[u64]) -> Vec<u64> {
+        self.read().iter().zip(before).map(|(after, before)| after - before).collect()
+    }
 }
 
 /// Compiles the plugin for the installed emulator.
@@ -140,10 +163,10 @@ fn build_plugin(folder: &Path) -> PathBuf {
 }
 
 /// The functions of a firmware: their addresses and their stages.
-struct Symbols(Vec<(usize, &'static str)>);
+pub(super) struct Symbols(Vec<(usize, &'static str)>);
 
 impl Symbols {
-    fn of(firmware: &Path) -> Self {
+    pub(super) fn of(firmware: &Path) -> Self {
         let listed = Command::new("nm").args(["--demangle", "--numeric-sort", "--defined-only"]).arg(firmware).output();
         let listed = String::from_utf8(listed.expect("nm is installed").stdout).expect("names of functions");
         let function = |line: &str| {
@@ -159,7 +182,7 @@ impl Symbols {
     }
 
     /// Adds the counts up.
-    fn by_stage(&self, counts: &[u64]) -> BTreeMap<&'static str, u64> {
+    pub(super) fn by_stage(&self, counts: &[u64]) -> BTreeMap<&'static str, u64> {
         let mut stages: BTreeMap<_, _> = STAGES.iter().map(|(stage, _)| (*stage, 0)).collect();
         for (index, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let next = self.0.partition_point(|(address, _)| *address <= index * 2);

@@ -27,6 +27,8 @@ mod site;
 #[cfg(unix)]
 mod trials;
 #[cfg(unix)]
+mod unchanged;
+#[cfg(unix)]
 mod web;
 #[cfg(unix)]
 #[path = "../e2e/world.rs"]

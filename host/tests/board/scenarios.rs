@@ -13,7 +13,7 @@ use super::harness::{Waft, text};
 use super::proxy::{Behaviour, Proxy};
 use super::site::{Board, Kind, Site, certificate, noise, write};
 use super::world::{Machine, set_time};
-use super::{cost, load, memory, web};
+use super::{cost, load, memory, unchanged, web};
 
 pub(crate) type Scenario = (&'static str, fn(&Kind));
 
@@ -25,6 +25,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("folders_follow_each_other_through_resets", folders_follow_each_other_through_resets),
     ("large_folders_fit_to_the_byte", large_folders_fit_to_the_byte),
     ("a_held_folder_stays", a_held_folder_stays),
+    ("only_what_changed_crosses", only_what_changed_crosses),
 ];
 
 /// Tests that do not depend on the machine: for the process, and for one emulated board.
@@ -63,7 +64,10 @@ pub(crate) const EMULATED_DETAILS: &[Scenario] = &[
 ];
 
 /// Those that run only if they are asked for, alone: they count, and other tests would disturb them.
-pub(crate) const ALONE: &[Scenario] = &[("what_a_byte_costs", cost::what_a_byte_costs)];
+pub(crate) const ALONE: &[Scenario] = &[
+    ("what_a_byte_costs", cost::what_a_byte_costs),
+    ("what_a_byte_costs_that_did_not_change", unchanged::what_a_byte_costs_that_did_not_change),
+];
 
 fn a_folder_crosses_with_code_and_key(kind: &Kind) {
     let site = Site::provisioned(kind, &[]);
@@ -90,6 +94,26 @@ fn a_sealed_key_needs_nobody(kind: &Kind) {
     assert_eq!(ended.last("committed")["files"], 1);
     assert_eq!(ended.last("committed")["generation"], 1);
     board.sees("generation 1.");
+}
+
+fn only_what_changed_crosses(kind: &Kind) {
+    let site = Site::unattended(kind);
+    write(&site, "a/long", &noise(40_000, 1));
+    write(&site, "b", b"old");
+    write(&site, "z/long", &noise(40_000, 2));
+    let mut board = site.listening();
+    let sent = site.deliver().succeeded();
+    assert_eq!(sent.last("committed")["sent"], sent.last("committed")["bytes"]);
+    board.sees("generation 1.");
+    // The board remembers whose folder it has.
+    board.unplug();
+    let mut board = site.listening();
+    write(&site, "b", b"new");
+    let sent = site.deliver().succeeded();
+    assert!(sent.last("committed")["sent"].as_u64().is_some_and(|sent| sent < 1_000), "{sent:#?}");
+    board.sees("generation 2.");
+    board.asked("verify", "Verified");
+    board.asked("show b", "new");
 }
 
 fn a_static_address_is_reached(kind: &Kind) {

@@ -71,7 +71,7 @@ fn frames_that_are_none() {
         message(&[]),
         message(&[99]),
         message(&[0xff; 20]),
-        message(&[3, 0]),
+        message(&[3, 0, 0]),
         message(&[1, b'1', b'2', b'3', b'4']),
         hello(),
         message(&[4, 0, 0]),

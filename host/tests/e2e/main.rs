@@ -17,6 +17,7 @@ mod ahead;
 mod before_asking;
 mod boards;
 mod certificates;
+mod changed;
 mod deadlines;
 mod demo;
 mod drawn;

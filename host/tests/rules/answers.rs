@@ -68,7 +68,7 @@ fn any_stage_is_taken(kind: Kind) {
 
 fn what_is_not_waited_for_is_refused(kind: Kind) {
     let rig = Rig::attended(kind);
-    for frame in [offer(1_000, TYPED), message(&[3, 0]), hello(1, 1, b""), message(&[6]), message(b"\x0112345")] {
+    for frame in [offer(1_000, TYPED), message(&[3, 0, 0]), hello(1, 1, b""), message(&[6]), message(b"\x0112345")] {
         assert_eq!(last_word(&rig, &[hello(1, 1, b""), frame]), PROTOCOL);
     }
     for frame in [message(&[5, 0]), message(&[1, b'0', b'0', b'0', b'0']), vec![3, 0, 0, 0], vec![2, 0, 0, 17]] {
@@ -78,7 +78,7 @@ fn what_is_not_waited_for_is_refused(kind: Kind) {
 
 fn what_comes_ahead_of_accept_is_refused(kind: Kind) {
     let rig = Rig::keyed(kind);
-    for ahead in [message(&[3, 0]), vec![2, 0, 0, 17]] {
+    for ahead in [message(&[3, 0, 0]), vec![2, 0, 0, 17]] {
         let answers = answers(&rig, &[hello(1, 1, b""), offer(1_000, TYPED), ahead]);
         assert_eq!(answers.last().map(Vec::as_slice), Some(PROTOCOL));
         assert!(!answers.iter().any(|answer| answer.first() == Some(&4)), "the offer is not accepted");

@@ -1,6 +1,7 @@
 //! The opening side of a stream.
 
 use core::fmt;
+use core::ops::Range;
 
 use waft_lz4::BlockError;
 
@@ -71,7 +72,7 @@ impl<C: Cipher> Opener<C> {
         Some(Self { cipher, position, codec: suite.codec, is_poisoned: false })
     }
 
-    /// Length of the next piece, in bytes of archive; 0 at the end.
+    /// Length of the next piece, in bytes of archive; 0 at the end of the archive, or of the current range.
     pub fn next_len(&self) -> usize {
         self.position.next_len()
     }
@@ -79,6 +80,13 @@ impl<C: Cipher> Opener<C> {
     /// Offset of the next piece in the archive.
     pub fn position(&self) -> u64 {
         self.position.offset()
+    }
+
+    /// Continues at `range.start`, and ends a piece at `range.end`: the bytes between two ranges do not cross. Returns
+    /// `None`, without effect, if the range goes backwards or past the end of the archive, or if the stream would have
+    /// too many chunks.
+    pub fn continue_in(&mut self, range: Range<u64>) -> Option<()> {
+        self.position.continue_in(&range)
     }
 
     /// Opens the next chunk, and returns its piece. A raw piece is decrypted within `chunk`; an LZ4 block is decoded

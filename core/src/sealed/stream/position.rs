@@ -1,5 +1,7 @@
 //! The position of a stream in its archive, and the nonce that follows from it.
 
+use core::ops::Range;
+
 use crate::limits::ARCHIVE_MAX;
 use crate::sealed::cipher::NONCE;
 use crate::sealed::keys::NoncePrefix;
@@ -26,11 +28,24 @@ pub(super) struct Position {
     pub(super) counter: u32,
     pub(super) chunk: ChunkSize,
     pub(super) span: Span,
+    /// Where the current range of consecutive bytes ends: a piece ends there, too.
+    pub(super) stop: u64,
 }
 
 impl Position {
     pub(super) fn new(prefix: NoncePrefix, chunk: ChunkSize, span: Span) -> Self {
-        Self { prefix, counter: 0, chunk, span }
+        Self { prefix, counter: 0, chunk, span, stop: span.total }
+    }
+
+    /// Continues at `range.start`, and lets the pieces end at `range.end`. Returns `None`, without effect, if the range
+    /// goes backwards or past the end, or if the counter could wrap.
+    pub(super) fn continue_in(&mut self, range: &Range<u64>) -> Option<()> {
+        let Span { offset, total } = self.span;
+        let pieces = total.checked_sub(range.start)?.div_ceil(self.chunk.bytes().into());
+        let is_valid = offset <= range.start && range.start <= range.end && range.end <= total;
+        (is_valid && u64::from(self.counter) + pieces <= 1 << 32).then_some(())?;
+        (self.span.offset, self.stop) = (range.start, range.end);
+        Some(())
     }
 
     /// Offset of the next piece in the archive.
@@ -38,10 +53,10 @@ impl Position {
         self.span.offset
     }
 
-    /// Length of the next piece; 0 at the end.
+    /// Length of the next piece; 0 at the end of the current range.
     pub(super) fn next_len(&self) -> usize {
         // Fits `usize`, since it is at most a chunk.
-        u64::from(self.chunk.bytes()).min(self.span.total - self.span.offset) as usize
+        u64::from(self.chunk.bytes()).min(self.stop - self.span.offset) as usize
     }
 
     /// Nonce of the next chunk.

@@ -1,6 +1,7 @@
 //! The sealing side of a stream.
 
 use core::fmt;
+use core::ops::Range;
 
 use lz4_flex::block::get_maximum_output_size;
 
@@ -58,7 +59,7 @@ impl<C: Cipher> Sealer<C> {
         Some(Self { cipher, position, codec: suite.codec })
     }
 
-    /// Length of the next piece, in bytes of archive; 0 at the end.
+    /// Length of the next piece, in bytes of archive; 0 at the end of the archive, or of the current range.
     pub fn next_len(&self) -> usize {
         self.position.next_len()
     }
@@ -66,6 +67,13 @@ impl<C: Cipher> Sealer<C> {
     /// Offset of the next piece in the archive.
     pub fn position(&self) -> u64 {
         self.position.offset()
+    }
+
+    /// Continues at `range.start`, and ends a piece at `range.end`: the bytes between two ranges do not cross. Returns
+    /// `None`, without effect, if the range goes backwards or past the end of the archive, or if the stream would have
+    /// too many chunks.
+    pub fn continue_in(&mut self, range: Range<u64>) -> Option<()> {
+        self.position.continue_in(&range)
     }
 
     /// Seals the next piece. Writes the chunk to the front of `out`, and returns its length. Without a compressor the

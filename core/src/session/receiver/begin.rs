@@ -16,13 +16,21 @@ use crate::session::receiver::environment::Environment;
 use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::peers::RunId;
-use crate::session::receiver::state::{Session, not_expected};
+use crate::session::receiver::state::{Session, check_field, not_expected};
 use crate::session::receiver::store::{Held, Offered, Store};
 use crate::session::receiver::wait::wait_for;
 use crate::wire::message::{FromReceiver, FromSender, Refusal, Stage};
 
 /// How often the receiver asks its store again while the storage is in use, in milliseconds.
 const LEASE_STEP_MS: u64 = 500;
+
+/// Where the chunks begin.
+#[derive(Clone, Copy)]
+pub(super) struct Resumed {
+    pub(super) offset: u64,
+    /// Whether the sender leaves out files that the store's base has.
+    pub(super) base: bool,
+}
 
 /// A request to the store before the first chunk.
 #[derive(Clone, Copy)]
@@ -107,18 +115,26 @@ impl<E: Environment> Session<'_, '_, E> {
         }
     }
 
-    /// Sends `Accept`, and returns the offset at which the sender resumes.
-    pub(super) async fn accept(&mut self, schedule: &Schedule, held: Held) -> Result<u64, SessionError> {
+    /// Sends `Accept`, and returns where the sender resumes. `total` is the length of the archive.
+    pub(super) async fn accept(
+        &mut self,
+        schedule: &Schedule,
+        held: Held,
+        total: u64,
+    ) -> Result<Resumed, SessionError> {
         let Held { offset, digest } = held;
-        let mac = schedule.accept_mac(offset, &digest);
-        self.channel.send(&FromReceiver::Accept { offset, digest, mac }).await?;
+        let has_base = self.receiver.store.has_base();
+        let mac = schedule.accept_mac(offset, &digest, has_base);
+        self.channel.send(&FromReceiver::Accept { offset, digest, base: has_base, mac }).await?;
         let until = self.channel.after(WORKING_CAP_MS);
-        match decode(self.receive_payload(until, SessionError::TimedOut).await?)? {
-            FromSender::Resume { offset: 0 } if offset > 0 => {
-                self.request(Request::Restart).await.map(|held| held.offset)
-            }
-            FromSender::Resume { offset: from } if from == offset => Ok(offset),
-            other => not_expected(other),
+        let (from, base) = match decode(self.receive_payload(until, SessionError::TimedOut).await?)? {
+            FromSender::Resume { offset, base } => (offset, base),
+            other => return not_expected(other),
+        };
+        check_field((from == offset || from == 0) && (!base || has_base && from < total))?;
+        if from < offset {
+            self.request(Request::Restart).await?;
         }
+        Ok(Resumed { offset: from, base })
     }
 }

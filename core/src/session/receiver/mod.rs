@@ -7,8 +7,9 @@
 //!
 //! The files, in the order in which a session uses them: `environment` and `operator` are what the caller provides,
 //! `store` is where the folder goes, and [`peers`] is what is kept between connections. `run` is the order of the
-//! steps: `hello`, `code`, `offer`, `key`, `begin`, `transfer`, `commit`. PROTOCOL.md, section 6.
+//! steps: `hello`, `code`, `offer`, `key`, `begin`, `transfer` with `base`, `commit`. PROTOCOL.md, section 6.
 
+mod base;
 mod begin;
 mod code;
 mod commit;

@@ -80,6 +80,9 @@ pub enum Event {
         /// The length of the archive, in bytes.
         total: u64,
     },
+    /// So many bytes of the archive were taken from the folder that the store already has. Reported once for each range of
+    /// such bytes.
+    Taken(u64),
     /// The number of bytes of the archive that were received so far, including those before `offset`.
     Received(u64),
     /// The whole archive was received, and the store verifies it.

@@ -56,8 +56,8 @@ impl<E: Environment> Session<'_, '_, E> {
             return Ok(receipt);
         }
         let held = own_frame(pin!(self.begin(&checked, &schedule))).await?;
-        let offset = own_frame(pin!(self.accept(&schedule, held))).await?;
-        own_frame(pin!(self.receive_chunks(&checked, schedule, offset))).await?;
+        let resumed = own_frame(pin!(self.accept(&schedule, held, checked.offered.shape.total))).await?;
+        own_frame(pin!(self.receive_chunks(&checked, schedule, resumed))).await?;
         own_frame(pin!(self.commit())).await
     }
 

@@ -7,18 +7,19 @@ use core::fmt;
 use crate::archive::{ArchiveError, Shape};
 use crate::certificate::CertificateHash;
 use crate::digest::Digest;
-use crate::session::outcome::{Receipt, SessionError};
-use crate::wire::message::{Limit, Refusal};
+use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
+use crate::wire::message::{BaseFiles, Cancel, Limit, Refusal};
 
 /// The storage for received folders. It gets the archive's bytes in order, and is atomic: readers see the old folder
 /// until `commit` returns `Ok`, and the new one from then on.
 ///
-/// The session calls `check`, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. At any point the
-/// session may call `suspend` or `discard` instead and end; without a preceding `begin` these have nothing to do.
+/// The session calls `check`, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. If the store has a
+/// base and the sender wants to use it, the session calls `base_files` once the manifest is complete, and then `take` in
+/// place of `write` for the bytes that do not cross. At any point the session may call `suspend` or `discard` instead
+/// and end; without a preceding `begin` these have nothing to do.
 ///
 /// A store whose work takes long returns `Pending` now and then, so that the session can send keep-alives. When the
-/// connection ends or the user interrupts, the session drops the futures of `check`, `begin`, `restart` and `write` at
-/// any await, and then calls `suspend` or `discard`. If the user interrupts, the session drops the future of `discard`,
+/// connection ends or the user interrupts, the session drops the futures of all methods before `commit` at any await, and then calls `suspend` or `discard`. If the user interrupts, the session drops the future of `discard`,
 /// too. It never drops the future of `commit`.
 pub trait Store {
     /// The bounds of this store.
@@ -50,6 +51,28 @@ pub trait Store {
     /// writing them fails, a later call of `write` or [`commit`](Self::commit) reports the error.
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError>;
 
+    /// Whether the store has a base for the archive that it begins to receive: a committed folder of **the same sender**,
+    /// whose files it can use. The session asks after `begin`, before it may call `restart`. The default is no.
+    fn has_base(&self) -> bool {
+        false
+    }
+
+    /// Lists the files of the new manifest that the base has with the same path and length, in the manifest's order,
+    /// without those that end before the bytes that were received. Adds the next of them to `files`, which is empty,
+    /// and none at the end. The session calls this repeatedly. The digests are those that the sender sent with the base:
+    /// **they say nothing about local changes**.
+    async fn base_files(&mut self, _files: &mut BaseFiles) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Stores the next `length` bytes of the archive, which are files that `base_files` listed: their content and
+    /// digests come from the base. Fails with [`StoreError::NotListed`] if they are anything else, and with
+    /// [`StoreError::BaseLost`] if the base no longer has them. As with [`write`](Self::write), a later call may report
+    /// the error.
+    async fn take(&mut self, _length: u64) -> Result<(), StoreError> {
+        Err(StoreError::NotListed)
+    }
+
     /// The manifest digest of the archive that is being received, once its manifest is complete.
     fn manifest(&self) -> Option<Digest>;
 
@@ -57,7 +80,8 @@ pub trait Store {
     fn durable(&self) -> u64;
 
     /// Verifies the whole archive and makes it visible to readers. If the store held the whole folder already, returns
-    /// its receipt again.
+    /// its receipt again. If bytes that were taken from the base turn out to be damaged, fails with
+    /// [`StoreError::BaseLost`].
     async fn commit(&mut self) -> Result<Receipt, StoreError>;
 
     /// Ends the transfer, and keeps what was received, so that a later session can resume.
@@ -102,6 +126,10 @@ pub enum StoreError {
     },
     /// The sender's archive is malformed, or does not match its digests.
     Archive(ArchiveError),
+    /// The base no longer has the files that it had, or they are damaged.
+    BaseLost,
+    /// The sender left out something else than the files that were listed.
+    NotListed,
     /// Reading or writing the storage failed.
     Io,
     /// The stored archive does not read back as it was written.
@@ -117,6 +145,8 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Archive(error) => error.fmt(f),
+            Self::BaseLost => Cancel::BaseLost.fmt(f),
+            Self::NotListed => Misbehaviour::LeftOut.fmt(f),
             other => other.refusal().fmt(f),
         }
     }
@@ -125,7 +155,7 @@ impl fmt::Display for StoreError {
 impl core::error::Error for StoreError {}
 
 impl StoreError {
-    /// The refusal that the sender gets.
+    /// The refusal that the sender gets. After [`BaseLost`](Self::BaseLost) it gets `Cancel` instead.
     pub fn refusal(self) -> Refusal {
         match self {
             Self::NoSpace { needed, free } => Refusal::NoSpace { needed, free },
@@ -137,7 +167,8 @@ impl StoreError {
             Self::Name { entry } => Refusal::Name { entry },
             Self::Collision { entry } => Refusal::Collision { entry },
             Self::Archive(_) => Refusal::Archive,
-            Self::Io => Refusal::Storage,
+            Self::Io | Self::BaseLost => Refusal::Storage,
+            Self::NotListed => Refusal::Protocol,
             Self::Verify => Refusal::Verify,
             Self::Rejected { code } => Refusal::Rejected { code },
         }
@@ -146,7 +177,11 @@ impl StoreError {
 
 impl From<StoreError> for SessionError {
     fn from(error: StoreError) -> Self {
-        Self::Refused(error.refusal())
+        match error {
+            StoreError::BaseLost => Self::Cancelled(Cancel::BaseLost),
+            StoreError::NotListed => Self::PeerMisbehaved(Misbehaviour::LeftOut),
+            error => Self::Refused(error.refusal()),
+        }
     }
 }
 

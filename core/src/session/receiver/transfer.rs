@@ -2,13 +2,17 @@
 //!
 //! PROTOCOL.md, section 6, step 8.
 
+use core::mem;
 use core::pin::pin;
 
+use crate::archive::Shape;
 use crate::limits::{IDLE_MS, PROGRESS_STEP, WORKING_CAP_MS};
-use crate::sealed::keys::Schedule;
+use crate::sealed::keys::{ManifestKey, Schedule};
 use crate::sealed::stream::{Opener, Span};
 use crate::session::channel::decode;
 use crate::session::outcome::{Misbehaviour, SessionError};
+use crate::session::own_frame::own_frame;
+use crate::session::receiver::begin::Resumed;
 use crate::session::receiver::environment::Environment;
 use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{Event, Operator};
@@ -18,24 +22,58 @@ use crate::session::receiver::wait::wait_for;
 use crate::wire::frame::Kind;
 use crate::wire::message::{FromReceiver, FromSender, Refusal, Stage};
 
+/// The stream of a connection, and what its bytes are checked against.
+struct Incoming<'c, C> {
+    opener: Opener<C>,
+    checked: &'c CheckedOffer,
+    manifest_key: ManifestKey,
+    /// The number of durable bytes that the sender was told.
+    reported: u64,
+}
+
 impl<E: Environment> Session<'_, '_, E> {
-    /// Receives and opens every chunk, and passes its data to the store. Ends the key schedule, since a connection has
+    /// Receives the archive from the offset on, and passes it to the store. Ends the key schedule, since a connection has
     /// only one stream.
     pub(super) async fn receive_chunks(
         &mut self,
         checked: &CheckedOffer,
         schedule: Schedule,
-        offset: u64,
+        Resumed { offset, base }: Resumed,
     ) -> Result<(), SessionError> {
-        let CheckedOffer { suite, offered, offer, .. } = checked;
-        let (total, out_of_range) = (offered.shape.total, SessionError::PeerMisbehaved(Misbehaviour::Field));
+        let Shape { total, manifest, .. } = checked.offered.shape;
+        let out_of_range = SessionError::PeerMisbehaved(Misbehaviour::Field);
         let span = Span::new(offset, total).ok_or(out_of_range)?;
-        let (keys, manifest_key) = schedule.into_stream();
-        let mut opener = Opener::<E::Cipher>::new(keys, suite, span).ok_or(out_of_range)?;
+        let (keys, manifest_key, base_key) = schedule.into_stream();
+        let opener = Opener::<E::Cipher>::new(keys, &checked.suite, span).ok_or(out_of_range)?;
+        let mut incoming = Incoming { opener, checked, manifest_key, reported: offset };
         self.receiver.operator.event(Event::Receiving { offset, total });
-        let mut reported = offset;
+        // The rest of the manifest crosses first if something may be left out after it.
+        let first = if base { u64::from(manifest).max(offset) } else { total };
+        let (mut range, mut left_out, mut is_listed) = (offset..first, 0, false);
+        loop {
+            incoming.opener.continue_in(range.clone()).ok_or(out_of_range)?;
+            own_frame(pin!(self.receive_range(&mut incoming))).await?;
+            own_frame(pin!(self.take(left_out))).await?;
+            let next = range.end + left_out;
+            if next == total {
+                break;
+            }
+            if !mem::replace(&mut is_listed, true) {
+                check_archive(self.manifest.is_some())?;
+                own_frame(pin!(self.list_base(&base_key))).await?;
+            }
+            let not_crossing = self.receive_left_out(total).await?;
+            left_out = not_crossing.end - not_crossing.start;
+            range = next..not_crossing.start;
+        }
+        check_archive(self.manifest.is_some())
+    }
+
+    /// Receives every chunk of the opener's current range, and passes its data to the store.
+    async fn receive_range(&mut self, incoming: &mut Incoming<'_, E::Cipher>) -> Result<(), SessionError> {
+        let Incoming { opener, checked, manifest_key, reported } = incoming;
         while opener.next_len() > 0 {
-            let length = self.receive_chunk(suite.chunk.bytes()).await?;
+            let length = self.receive_chunk(checked.suite.chunk.bytes()).await?;
             let receiver = &mut *self.receiver;
             let archive = opener
                 .open(&mut receiver.buffers.frame[..length], receiver.buffers.plain)
@@ -47,16 +85,17 @@ impl<E: Environment> Session<'_, '_, E> {
             self.expect_done(first)??;
             if self.manifest.is_none() {
                 self.manifest = self.receiver.store.manifest();
-                check_archive(self.manifest.is_none_or(|digest| manifest_key.verify(&digest, &offer.manifest_tag)))?;
+                let tag = &checked.offer.manifest_tag;
+                check_archive(self.manifest.is_none_or(|digest| manifest_key.verify(&digest, tag)))?;
             }
             self.receiver.operator.event(Event::Received(opener.position()));
             let durable = self.receiver.store.durable();
-            if durable >= reported + PROGRESS_STEP {
-                reported = durable;
+            if durable >= *reported + PROGRESS_STEP {
+                *reported = durable;
                 self.channel.send(&FromReceiver::Progress { durable }).await?;
             }
         }
-        check_archive(self.manifest.is_some())
+        Ok(())
     }
 
     /// Receives the next chunk into the front of the frame buffer. Returns its length.

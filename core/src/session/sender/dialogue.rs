@@ -113,8 +113,7 @@ impl<'s, E: Environment> Dialogue<'s, E> {
                     self.receive_progress().await?;
                 }
                 Either4::Fourth(()) => {
-                    let length = frame_message(&FromSender::Working(stage), self.frame);
-                    self.send_frame(length).await?;
+                    self.send_among_chunks(&FromSender::Working(stage)).await?;
                 }
             }
         }
@@ -124,6 +123,12 @@ impl<'s, E: Environment> Dialogue<'s, E> {
     pub(super) async fn send_chunk(&mut self, length: usize) -> Result<(), SessionError> {
         let length = limits::FRAME_HEADER + length;
         frame_payload(Kind::Chunk, &mut self.frame[..length]);
+        self.send_frame(length).await
+    }
+
+    /// Sends a message while the receiver may still be busy with earlier chunks, as [`send_chunk`](Self::send_chunk) does.
+    pub(super) async fn send_among_chunks(&mut self, message: &FromSender) -> Result<(), SessionError> {
+        let length = frame_message(message, self.frame);
         self.send_frame(length).await
     }
 

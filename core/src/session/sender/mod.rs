@@ -5,9 +5,10 @@
 //! Walk -> archive -> **compress -> seal -> frame** -> TLS.
 //!
 //! The files, in the order in which a session uses them: `environment`, `source` and `operator` are what the caller
-//! provides. `run` is the order of the steps: `hello`, `code`, `offer`, `transfer`. `dialogue` is how every step talks
+//! provides. `run` is the order of the steps: `hello`, `code`, `offer`, `transfer` with `base`. `dialogue` is how every step talks
 //! to the receiver and the user at once. PROTOCOL.md, section 6.
 
+mod base;
 mod code;
 mod dialogue;
 mod environment;

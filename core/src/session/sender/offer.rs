@@ -23,10 +23,19 @@ use crate::wire::message::{
 
 /// The answer of a receiver that has the key.
 pub(super) enum Answer {
-    /// The receiver holds a prefix of the archive with this length and digest.
-    Prefix(u64, Digest),
+    /// The receiver holds a prefix of the archive.
+    Prefix(Prefix),
     /// The receiver committed the archive on an earlier connection of this run, whose receipt was lost.
     Committed(Receipt),
+}
+
+/// The prefix of the archive that the receiver holds.
+#[derive(Clone, Copy)]
+pub(super) struct Prefix {
+    pub(super) length: u64,
+    pub(super) digest: Digest,
+    /// Whether the receiver has a base.
+    pub(super) has_base: bool,
 }
 
 impl<E: Environment> Session<'_, E> {
@@ -92,14 +101,14 @@ impl<E: Environment> Session<'_, E> {
                     self.dialogue.show_working(stage, until)?;
                 }
                 FromReceiver::Working(stage) => self.dialogue.show_working(stage, cap.max(key_until.unwrap_or(0)))?,
-                FromReceiver::Accept { offset, digest, mac } => {
-                    if !schedule.verify_accept_mac(offset, &digest, &mac) {
+                FromReceiver::Accept { offset, digest, base, mac } => {
+                    if !schedule.verify_accept_mac(offset, &digest, base, &mac) {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac));
                     }
                     if offset > self.source.info().shape.total {
                         return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
                     }
-                    return Ok(Answer::Prefix(offset, digest));
+                    return Ok(Answer::Prefix(Prefix { length: offset, digest, has_base: base }));
                 }
                 FromReceiver::Committed { digest, files, bytes, generation } => {
                     return self.check_receipt(Receipt { digest, files, bytes, generation }).map(Answer::Committed);

@@ -44,6 +44,9 @@ pub enum Event {
         /// The number of bytes of the archive that the receiver already holds.
         offset: u64,
     },
+    /// So many bytes of the archive do not cross, because the receiver has the same files. Reported once for each range of
+    /// such bytes.
+    LeftOut(u64),
     /// The number of bytes of the archive that were written to the connection so far, including those before `offset`.
     Sent(u64),
     /// The number of bytes of the archive that are stored durably at the receiver so far.

@@ -39,12 +39,12 @@ impl<E: Environment> Session<'_, E> {
             self.prove_code().await?;
         }
         let schedule = self.offer(&opening, &choice).await?;
-        let (held, digest) = match self.receive_accept(&schedule, &opening.greeting).await? {
-            Answer::Prefix(held, digest) => (held, digest),
+        let prefix = match self.receive_accept(&schedule, &opening.greeting).await? {
+            Answer::Prefix(prefix) => prefix,
             Answer::Committed(receipt) => return Ok(receipt),
         };
-        let offset = self.resume(held, digest).await?;
-        match self.send_chunks(&choice, schedule, offset).await? {
+        let resumed = self.resume(prefix).await?;
+        match self.send_chunks(&choice, schedule, resumed).await? {
             Some(receipt) => Ok(receipt),
             None => self.receive_receipt().await,
         }

@@ -4,6 +4,7 @@
 
 use embassy_futures::yield_now;
 
+use crate::archive::Shape;
 use crate::digest::{Digest, Hasher};
 use crate::limits::{self, FRAME_HEADER};
 use crate::sealed::keys::Schedule;
@@ -12,40 +13,74 @@ use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
 use crate::session::sender::dialogue::not_expected;
 use crate::session::sender::environment::Environment;
 use crate::session::sender::hello::Choice;
+use crate::session::sender::offer::Prefix;
 use crate::session::sender::operator::{Event, Operator};
 use crate::session::sender::source::Source;
 use crate::session::sender::state::Session;
 use crate::wire::message::{Cancel, FromReceiver, FromSender, Limit, Stage};
 
+/// Where the chunks begin.
+#[derive(Clone, Copy)]
+pub(super) struct Resumed {
+    offset: u64,
+    /// Whether files that the receiver's base has are left out.
+    base: bool,
+}
+
 impl<E: Environment> Session<'_, E> {
-    /// Compares the receiver's prefix with the source, and returns the offset at which the chunks begin.
-    pub(super) async fn resume(&mut self, held: u64, digest: Digest) -> Result<u64, SessionError> {
+    /// Compares the receiver's prefix with the source, and says where the chunks begin.
+    pub(super) async fn resume(&mut self, prefix: Prefix) -> Result<Resumed, SessionError> {
         let Self { dialogue, source, plain, .. } = self;
-        let mut offset = held;
-        if dialogue.run(Stage::Hashing, hash_prefix(*source, plain, held)).await?? != digest {
+        let mut offset = prefix.length;
+        if dialogue.run(Stage::Hashing, hash_prefix(*source, plain, offset)).await?? != prefix.digest {
             dialogue.run(Stage::Hashing, source.rewind()).await??;
             offset = 0;
         }
-        dialogue.begin_transfer(offset, source.info().shape.total);
-        dialogue.channel.send(&FromSender::Resume { offset }).await?;
+        let total = source.info().shape.total;
+        let base = prefix.has_base && offset < total && source.uses_base();
+        dialogue.begin_transfer(offset, total);
+        dialogue.channel.send(&FromSender::Resume { offset, base }).await?;
         dialogue.operator.event(Event::Accepted { offset });
-        Ok(offset)
+        Ok(Resumed { offset, base })
     }
 
-    /// Seals and sends everything from `offset` on. Returns the receipt if the connection broke at the last chunk, but
-    /// the receiver had already sent its receipt.
+    /// Seals and sends everything from the offset on, except for what the receiver's base has. Returns the receipt if the
+    /// connection broke at the last chunk, but the receiver had already sent its receipt.
     pub(super) async fn send_chunks(
         &mut self,
         choice: &Choice<'_>,
         schedule: Schedule,
-        offset: u64,
+        Resumed { offset, base }: Resumed,
     ) -> Result<Option<Receipt>, SessionError> {
-        let total = self.source.info().shape.total;
+        let Shape { total, manifest, .. } = self.source.info().shape;
         // The offset was checked before, so that only the total can be too large.
         let too_long = SessionError::OverLimit { limit: Limit::Total, has: total, most: limits::ARCHIVE_MAX };
         let span = Span::new(offset, total).ok_or(too_long)?;
-        let (keys, _) = schedule.into_stream();
+        let (keys, _, base_key) = schedule.into_stream();
         let mut sealer = Sealer::<E::Cipher>::new(keys, &choice.suite, span).ok_or(SessionError::NothingInCommon)?;
+        if !base {
+            return self.send_range(&mut sealer).await;
+        }
+        // First the rest of the manifest crosses, to which the list of the receiver's files refers.
+        let first = u64::from(manifest).max(offset);
+        sealer.continue_in(offset..first).ok_or(too_long)?;
+        self.send_range(&mut sealer).await?;
+        self.compare_base(&base_key, first).await?;
+        let mut next = first;
+        while next < total {
+            let left_out = self.leave_out(next).await?;
+            sealer.continue_in(next..left_out.start).ok_or(too_long)?;
+            if let Some(receipt) = self.send_range(&mut sealer).await? {
+                return Ok(Some(receipt));
+            }
+            next = left_out.end;
+        }
+        Ok(None)
+    }
+
+    /// Seals and sends the sealer's current range.
+    async fn send_range(&mut self, sealer: &mut Sealer<E::Cipher>) -> Result<Option<Receipt>, SessionError> {
+        let total = self.source.info().shape.total;
         while sealer.next_len() > 0 {
             let Self { dialogue, source, plain, compressor, .. } = self;
             dialogue.receive_pending().await?;
@@ -63,8 +98,8 @@ impl<E: Environment> Session<'_, E> {
         Ok(None)
     }
 
-    /// Handles a chunk that could not be sent: the receiver may have sent its reason before the connection broke.
-    async fn handle_unsent_chunk(
+    /// Handles a frame that could not be sent: the receiver may have sent its reason before the connection broke.
+    pub(super) async fn handle_unsent_chunk(
         &mut self,
         error: SessionError,
         is_last: bool,

@@ -42,6 +42,7 @@ def schedule(secret, transcript):
         "commitment": okm(b"waft/1 commitment", 32),
         "manifest_key": okm(b"waft/1 manifest tag", 32),
         "accept_key": okm(b"waft/1 accept", 32),
+        "base_key": okm(b"waft/1 base", 32),
     }
 
 
@@ -106,7 +107,8 @@ def session_vector():
         "manifest_tag": mac(keys["manifest_key"], manifest),
         "offset": offset,
         "prefix": prefix,
-        "accept_mac": mac(keys["accept_key"], struct.pack(">Q", offset), prefix),
+        "accept_mac": mac(keys["accept_key"], struct.pack(">Q", offset), prefix, b"\x01"),
+        "base_mac": mac(keys["base_key"], struct.pack(">I", 0), manifest, struct.pack(">I", 7), prefix),
     }
     typed = {"key": KEY.decode(), "salt": SALT, "iterations": ITERATIONS, "secret": SECRET}
     names = ["hello", "greeting", "offer_body", "sender", "receiver"]

@@ -4,7 +4,7 @@ use core::fmt;
 
 use waft_core::code::KeyError;
 use waft_core::path::escape;
-use waft_core::session::SessionError;
+use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use crate::board::StartReason;
@@ -124,9 +124,13 @@ pub(super) fn session_failure(error: SessionError) -> &'static str {
             "its folder changed or could not be read"
         }
         SessionError::PeerCancelled(_) => "it gave up",
+        SessionError::Cancelled(Cancel::BaseLost) => {
+            "a file of the folder here is damaged, and could not be used again. The sender sends everything"
+        }
         SessionError::Cancelled(_) => "it was stopped here",
         SessionError::Disconnected => "the connection broke; if it is sent again, it resumes",
         SessionError::TimedOut => "it sent nothing for too long; if it is sent again, it resumes",
+        SessionError::PeerMisbehaved(Misbehaviour::LeftOut) => "it left out a file that is not here",
         SessionError::PeerMisbehaved(_) => "it broke the protocol",
         _ => "an error in this firmware",
     }

@@ -117,7 +117,7 @@ async fn contents<M: RawMutex, F: NorFlash>(
                     reader.begin_file(size).map_err(|_| StoreError::Verify)?;
                 }
                 Content::End { root } => return Ok(root),
-                Content::Data(_) | Content::FileEnd => {}
+                Content::Data(_) | Content::FileEnd { .. } => {}
             }
         }
     }

@@ -46,6 +46,7 @@
 //! | rotate before exposing a record that was never acknowledged: COMMIT, FORGET, REVERT, CLEAR, STAMP | `Journal::rotate_unless_acknowledged` |
 
 mod area;
+mod base;
 mod blocks;
 mod change;
 mod check;

@@ -1,16 +1,22 @@
 //! Writes an archive to the free slot: checks its manifest, and erases each block before its first byte. Whole cells are
 //! written directly from the received chunk; the bytes after the last whole cell are collected in a buffer.
 
+use core::pin::pin;
+
+use embassy_futures::yield_now;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::{ArchiveError, ManifestReader, Summary};
 use waft_core::digest::Digest;
+use waft_core::session::own_frame::own_frame;
 use waft_core::session::{Held, Offered, StoreError};
+use waft_core::wire::message::BaseFiles;
 
 use super::area::{Area, Slot};
+use super::base::{Archives, Base};
 use super::check::Pieces;
 use super::journal::Journal;
-use super::record::{Begun, CELL, Record, Sizes};
+use super::record::{Begun, CELL, Committed, Record, Sizes};
 use super::transfer::Transfer;
 
 /// A transfer into a slot. It borrows its manifest reader, which takes 4 KiB and is restarted for each transfer.
@@ -18,6 +24,8 @@ pub(super) struct Stage {
     pub(super) offered: Offered,
     pub(super) sizes: Sizes,
     pub(super) slot: Slot,
+    /// The base of the transfer, once its files were listed.
+    pub(super) base: Option<Base>,
     /// The summary of the manifest, once it was received completely.
     pub(super) summary: Option<Summary>,
     /// The number of archive bytes that were received.
@@ -35,7 +43,7 @@ impl Stage {
     /// A transfer from the first byte.
     pub(super) fn new(offered: Offered, sizes: Sizes, slot: Slot) -> Self {
         let (position, flushed, durable, announced) = (0, 0, 0, false);
-        Self { offered, sizes, slot, summary: None, position, flushed, durable, announced }
+        Self { offered, sizes, slot, base: None, summary: None, position, flushed, durable, announced }
     }
 
     /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to resume after them. Returns `None`
@@ -106,10 +114,63 @@ impl Stage {
             self.position += now.len() as u32;
             bytes = later;
             if filled + now.len() == room {
-                self.flush(area, journal, buffer).await?;
+                own_frame(pin!(self.flush(area, journal, buffer))).await?;
             }
         }
         Ok(())
+    }
+
+    /// Adds the next files of the base to the list. `committed` is the base.
+    pub(super) async fn list<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+        committed: &Committed,
+        files: &mut BaseFiles,
+        buffer: &[u8],
+    ) {
+        let base = self.base.get_or_insert_with(|| Base::new(self.slot, self.sizes.manifest, committed));
+        let (position, flushed) = (self.position, self.flushed);
+        let archives = Archives { area, new: self.slot, tail: &buffer[..(position - flushed) as usize], flushed };
+        base.list(&archives, position, files).await;
+    }
+
+    /// Copies the next `length` bytes of the archive from the base, file by file. They go through the buffer, where the
+    /// bytes after the last whole cell are collected.
+    pub(super) async fn take<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &Area<'_, M, F>,
+        journal: &mut Journal,
+        length: u32,
+        buffer: &mut [u8],
+    ) -> Result<(), StoreError> {
+        self.announce(area, journal).await?;
+        let end = self.position + length;
+        while self.position < end {
+            let base = self.base.as_mut().ok_or(StoreError::NotListed)?;
+            let (position, flushed) = (self.position, self.flushed);
+            let archives = Archives { area, new: self.slot, tail: &buffer[..(position - flushed) as usize], flushed };
+            let (slot, part) = (base.slot, base.part(&archives, position, end).await?);
+            let (mut at, to) = (part.at, self.position + part.length);
+            while self.position < to {
+                let filled = (self.position - self.flushed) as usize;
+                let left = (area.layout().block() - self.flushed % area.layout().block()) as usize;
+                let room = (buffer.len() / CELL * CELL).min(left);
+                let piece = &mut buffer[filled..room.min(filled + (to - self.position) as usize)];
+                area.read(area.layout().byte(slot, at), piece).await.map_err(|_| StoreError::BaseLost)?;
+                at += piece.len() as u32;
+                self.position += piece.len() as u32;
+                if filled + piece.len() == room {
+                    own_frame(pin!(self.flush(area, journal, buffer))).await?;
+                }
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a part of the archive was taken from the base.
+    pub(super) fn is_base_used(&self) -> bool {
+        self.base.as_ref().is_some_and(|base| base.is_used)
     }
 
     /// Writes the rest of the buffer, padded to whole cells. Fails if the archive is incomplete.
@@ -123,7 +184,7 @@ impl Stage {
         if self.position < self.sizes.total || self.summary.is_none() {
             return Err(StoreError::Archive(ArchiveError::Truncated));
         }
-        if self.flushed < self.position { self.flush(area, journal, buffer).await } else { Ok(()) }
+        if self.flushed < self.position { own_frame(pin!(self.flush(area, journal, buffer))).await } else { Ok(()) }
     }
 
     /// Checks the part of `bytes` that belongs to the manifest.

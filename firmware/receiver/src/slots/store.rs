@@ -6,7 +6,7 @@ use waft_core::certificate::CertificateHash;
 use waft_core::digest::Digest;
 use waft_core::limits::{ENTRIES_MAX, MANIFEST_MAX, PATH_MAX};
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
-use waft_core::wire::message::Limit;
+use waft_core::wire::message::{BaseFiles, Limit};
 
 use super::area::Slot;
 use super::journal::Journal;
@@ -140,6 +140,14 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
         Some((committed, Held { offset: sizes.total.into(), digest }))
     }
 
+    /// The committed folder, if it is the base of the transfer. **Only its own sender may learn which files it has.**
+    fn base(&self) -> Option<Committed> {
+        let Work::Part(stage) = &self.work else { return None };
+        self.journal
+            .committed()
+            .filter(|committed| committed.sender == stage.offered.sender && committed.slot != stage.slot)
+    }
+
     /// **Reads back and verifies the whole slot, then writes COMMIT**, then shows the folder to readers. The manifest was
     /// valid when it arrived, and every write was read back. So if the verification fails, the flash lost something
     /// since, unless the sender made wrong digests.
@@ -149,6 +157,8 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
         stage.finish(area, &mut self.journal, self.buffer).await?;
         let checked = check::whole(area, stage.slot, &stage.sizes, self.memory, self.buffer).await;
         let (summary, root) = checked.map_err(|error| match error {
+            // The sender can send everything. What was copied is then compared with its own bytes, and replaced.
+            StoreError::Archive(_) if stage.is_base_used() => StoreError::BaseLost,
             StoreError::Archive(_) => StoreError::Verify,
             other => other,
         })?;
@@ -257,6 +267,26 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
             // An error of the caller: the archive is complete.
             Work::Idle | Work::Whole(..) => Err(StoreError::Io),
         }
+    }
+
+    fn has_base(&self) -> bool {
+        // The committed folder is a base as well if it turns out that only its manifest is the offered one.
+        matches!(self.work, Work::Whole(..)) || self.base().is_some()
+    }
+
+    async fn base_files(&mut self, files: &mut BaseFiles) -> Result<(), StoreError> {
+        if let Some(base) = self.base()
+            && let Work::Part(stage) = &mut self.work
+        {
+            stage.list(&self.slots.area, &base, files, self.buffer).await;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, length: u64) -> Result<(), StoreError> {
+        let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
+        let length = u32::try_from(length).map_err(|_| StoreError::NotListed)?;
+        stage.take(&self.slots.area, &mut self.journal, length, self.buffer).await
     }
 
     fn manifest(&self) -> Option<Digest> {

@@ -1,5 +1,7 @@
 //! Builds archives for the tests, and reads committed folders.
 
+use std::ops::Range;
+
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::{ContentHasher, ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
@@ -21,6 +23,15 @@ pub(crate) struct Archive {
     pub(crate) root: Digest,
 }
 
+impl Archive {
+    /// Where the contents of its files are.
+    pub(crate) fn files(&self) -> Vec<Range<usize>> {
+        let mut at = self.offered.shape.manifest as usize;
+        let sizes = self.tree.iter().filter_map(|(_, content)| content.as_ref().map(Vec::len));
+        sizes.map(|size| (at..at + size, at += size + 32).0).collect()
+    }
+}
+
 /// Files of these sizes. Their content depends on `seed`.
 pub(crate) fn tree(seed: u8, sizes: &[usize]) -> Tree {
     let content = |index: usize, size: usize| (0..size).map(|at| (at * (index + 3)) as u8 ^ seed).collect();
@@ -29,13 +40,18 @@ pub(crate) fn tree(seed: u8, sizes: &[usize]) -> Tree {
 }
 
 pub(crate) fn archive(tree: Tree, created: u64) -> Archive {
+    archive_at(1, tree, created)
+}
+
+/// The same, of files that were modified at that time, in seconds since 1970.
+pub(crate) fn archive_at(seconds: i64, tree: Tree, created: u64) -> Archive {
     let mut writer = ManifestWriter::new();
     let mut bytes = Vec::new();
     for (path, content) in &tree {
         let kind = content.as_ref().map_or(Kind::Directory, |content| Kind::File { size: content.len() as u64 });
         let path = RelPath::new(path).unwrap();
         let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
-        let entry = Entry { kind, path, mode, modified: Modified { seconds: 1, nanos: 0 } };
+        let entry = Entry { kind, path, mode, modified: Modified { seconds, nanos: 0 } };
         let mut out = [0; ENTRY_PREFIX + ENTRY_MAX];
         let length = writer.push(&entry, &mut out).unwrap();
         bytes.extend(&out[..length]);

@@ -6,6 +6,7 @@ use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::digest::Digest;
 use waft_core::session::{Held, Receipt, Store, StoreError};
+use waft_core::wire::message::BaseFiles;
 use waft_receiver::slots::{SlotStore, Slots, Transfer};
 
 use crate::archive::{Archive, Tree, seen};
@@ -51,6 +52,50 @@ pub(crate) async fn send(store: &mut impl Store, archive: &Archive) -> Result<(u
         store.write(chunk).await?;
     }
     Ok((offset, store.commit().await?))
+}
+
+/// Transfers a whole archive as a session does whose sender leaves out what is equal, if the store has a base. Returns the
+/// indexes of the files that were listed, and the number of bytes that were written.
+pub(crate) async fn update(store: &mut impl Store, archive: &Archive) -> Result<(Vec<u32>, usize), StoreError> {
+    let mut at = begin(store, archive).await?;
+    let uses_base = store.has_base() && at < archive.bytes.len();
+    let manifest = archive.offered.shape.manifest as usize;
+    let mut written = manifest.saturating_sub(at);
+    store.write(&archive.bytes[at.min(manifest)..manifest]).await?;
+    at = at.max(manifest);
+    let listed = if uses_base { listed(store).await? } else { Vec::new() };
+    for (file, content) in archive.files().into_iter().enumerate() {
+        let (end, digest) = (content.end + 32, Digest::of(&archive.bytes[content]));
+        if end <= at {
+            continue;
+        }
+        if listed.contains(&(file as u32, digest)) {
+            store.take((end - at) as u64).await?;
+        } else {
+            store.write(&archive.bytes[at..end]).await?;
+            written += end - at;
+        }
+        at = end;
+    }
+    store.write(&archive.bytes[at..]).await?;
+    Ok((listed.into_iter().map(|(file, _)| file).collect(), written + archive.bytes.len() - at))
+}
+
+/// The files that a store lists once it has the manifest.
+pub(crate) async fn listed(store: &mut impl Store) -> Result<Vec<(u32, Digest)>, StoreError> {
+    let (mut listed, mut next) = (Vec::new(), 0);
+    loop {
+        let mut files = BaseFiles::new();
+        store.base_files(&mut files).await?;
+        if files.is_empty() {
+            return Ok(listed);
+        }
+        for file in files {
+            next += file.skipped;
+            listed.push((next, file.digest));
+            next += 1;
+        }
+    }
 }
 
 /// The folder that this boot shows, and its generation.

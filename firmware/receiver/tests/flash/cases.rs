@@ -423,6 +423,6 @@ fn memory_is_bounded() {
         let commit = size_of_val(&store.commit());
         let store = size_of_val(store);
         eprintln!("slots {slots}, store {store}; futures: begin {begin}, write {write}, commit {commit} bytes");
-        assert!(slots < 1_020 && store < 300 && begin < 2_800 && write < 2_400 && commit < 6_000);
+        assert!(slots < 1_020 && store < 400 && begin < 2_800 && write < 2_400 && commit < 6_000);
     });
 }

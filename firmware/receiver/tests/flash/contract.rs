@@ -23,9 +23,10 @@ macro_rules! on_both {
         $(block_on($step(&mut directory(&place)));)+
     };
 }
+pub(crate) use on_both;
 
 /// A directory store that may overwrite the folder, as slots do.
-fn directory(place: &TempDir) -> DirectoryStore {
+pub(crate) fn directory(place: &TempDir) -> DirectoryStore {
     let store = DirectoryStore::open(&place.path().join("into"), true).unwrap();
     store.remembering(Home::at(place.path().join("home")).unwrap())
 }

@@ -2,6 +2,7 @@
 //! session does, and a simulator of power cuts.
 
 mod archive;
+mod base;
 mod bench;
 mod cases;
 mod contract;

@@ -109,6 +109,9 @@ impl send::Operator for SendOperator<'_> {
             Happened::Offered { key } => self.offered(key),
             Happened::Waiting(stage) => self.waiting(stage),
             Happened::Started { offset, total } => self.started(offset, total),
+            Happened::LeftOut(left_out) => {
+                self.ui.detail(format!("{} has {} already, unchanged.", self.peer, bytes(left_out)));
+            }
             Happened::Progress(position) => {
                 if let Some(progress) = &mut self.progress {
                     progress.set(position);

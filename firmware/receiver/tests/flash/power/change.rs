@@ -13,7 +13,7 @@ use waft_receiver::slots::Slots;
 use super::damage::Damage;
 use super::table::Harm;
 use crate::archive::{Archive, Tree, archive, read, tree};
-use crate::bench::{Board, begin, boot, send};
+use crate::bench::{Board, begin, boot, send, update};
 use crate::nor::{Failing, Nor, Reads, Tear};
 
 pub(crate) type Flash<const W: usize, const E: usize> = Mutex<NoopRawMutex, Nor<W, E>>;
@@ -48,6 +48,8 @@ pub(crate) struct Change {
 /// The change of the slots.
 enum Kind {
     Transfer(Archive),
+    /// The same, but files that did not change are copied from the folder before.
+    Update(Archive),
     Forget,
     /// Reverting to the previous folder.
     Revert,
@@ -80,6 +82,13 @@ impl Change {
     /// A transfer into the slot of the previous folder.
     pub(crate) fn second_transfer(erase: usize, history: History) -> Self {
         Self { before: Some(archive(tree(5, &[erase / 2, 70]), 5)), ..Self::transfer(erase, history, 2) }
+    }
+
+    /// A transfer of the folder before with one file that changed. The others are copied.
+    pub(crate) fn update(erase: usize, history: History) -> Self {
+        let mut tree = tree(7, &[100, 0, erase + 5, 40]);
+        tree[1].1.as_mut().expect("it is a file")[0] ^= 1;
+        Self { kind: Kind::Update(archive(tree, 20)), ..Self::forget(erase, history) }
     }
 
     /// Reverting to the previous folder.
@@ -121,7 +130,7 @@ impl Change {
         if matches!(self.history, History::Folder | History::BrokenOff) {
             boot(&flash, async |_, store| send(store, &self.old).await.unwrap());
         }
-        if let (History::BrokenOff, Kind::Transfer(new)) = (self.history, &self.kind) {
+        if let (History::BrokenOff, Kind::Transfer(new) | Kind::Update(new)) = (self.history, &self.kind) {
             boot(&flash, async |_, store| {
                 begin(store, new).await.unwrap();
                 store.write(&new.bytes[..E + 100]).await.unwrap();
@@ -170,6 +179,10 @@ impl Change {
             Kind::Transfer(new) => send(store, new)
                 .await
                 .is_ok_and(|(_, receipt)| receipt.digest == new.root && receipt.generation > self.old_generation()),
+            Kind::Update(new) => match update(store, new).await {
+                Ok(_) => store.commit().await.is_ok_and(|receipt| receipt.digest == new.root),
+                Err(_) => false,
+            },
             Kind::Forget => store.forget().await.is_ok(),
             Kind::Revert => store.revert().await.is_ok(),
         }
@@ -180,10 +193,12 @@ impl Change {
         let old = self.has_old().then_some((self.old_generation(), &self.old.tree));
         let is_new = match (&self.kind, folder) {
             // The generation may be higher, because a folder that was unreadable is received again.
-            (Kind::Transfer(new), Some((generation, tree))) => generation > self.old_generation() && *tree == new.tree,
+            (Kind::Transfer(new) | Kind::Update(new), Some((generation, tree))) => {
+                generation > self.old_generation() && *tree == new.tree
+            }
             (Kind::Forget, folder) => folder.is_none(),
             (Kind::Revert, folder) => folder == self.before.as_ref().map(|before| (1, &before.tree)),
-            (Kind::Transfer(_), None) => false,
+            (Kind::Transfer(_) | Kind::Update(_), None) => false,
         };
         (folder == old, is_new)
     }

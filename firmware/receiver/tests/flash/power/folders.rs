@@ -18,15 +18,17 @@ fn changes(erase: usize) -> Vec<Change> {
     let forgets = [History::Folder, History::SameBoot].map(|history| Change::forget(erase, history));
     let reverts = [History::Folder, History::SameBoot].map(|history| Change::revert(erase, history));
     let second = [History::Folder, History::SameBoot].map(|history| Change::second_transfer(erase, history));
-    transfers.into_iter().chain(forgets).chain(reverts).chain(second).collect()
+    let updates = [History::Folder, History::BrokenOff].map(|history| Change::update(erase, history));
+    transfers.into_iter().chain(updates).chain(forgets).chain(reverts).chain(second).collect()
 }
 
 /// The changes that are tried with several cuts.
-fn small_changes(erase: usize) -> [Change; 6] {
+fn small_changes(erase: usize) -> [Change; 7] {
     [
         Change::transfer(erase, History::Folder, 2),
         Change::transfer(erase, History::BrokenOff, 2),
         Change::transfer(erase, History::Blank, 1),
+        Change::update(erase, History::Folder),
         Change::forget(erase, History::Folder),
         Change::revert(erase, History::Folder),
         Change::second_transfer(erase, History::Folder),

@@ -1,0 +1,252 @@
+//! The folder in the target as the base of a transfer: files that its sender sent before need not be sent again.
+//!
+//! The record of the folder (see `committed`) has its manifest and the digests of its files. A file of the new manifest is
+//! listed if the record has it with the same path and length, and the target's file still has the length and the
+//! modification time that it was given. **The digests are the sender's own**, so that they reveal nothing about local
+//! changes. What the sender then leaves out is read from the target and takes the way of received content, which is
+//! hashed: a file that was changed all the same is noticed, and then everything is sent. PROTOCOL.md, section 6, step 8,
+//! "Only what changed".
+
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+use waft_core::archive::{DIGEST, Kind};
+use waft_core::digest::Digest;
+use waft_core::session::StoreError;
+use waft_core::wire::message::BaseFile;
+
+use super::blocking::BlockingStore;
+use super::capabilities::{Capabilities, Kept};
+use super::committed::Record;
+use super::error::{Failure, Result, check_wanted};
+use super::small_files::SmallFiles;
+use crate::folder::entries::{Entries, Item};
+use crate::platform;
+
+/// Number of bytes that are read from the target before they are handed on.
+const PIECE: usize = 256 << 10;
+
+/// The folder in the target, and which of its files may be used.
+pub(super) struct Base {
+    target: OpenFiles,
+    record: Record,
+    /// The files that were listed, in the order of the archive.
+    listed: Vec<Listed>,
+}
+
+/// A file of the new archive that the target has.
+struct Listed {
+    path: String,
+    digest: Digest,
+    /// Offset of its content in the archive.
+    start: u64,
+    size: u64,
+}
+
+impl Listed {
+    /// Offset after its digest in the archive.
+    fn end(&self) -> u64 {
+        self.start + self.size + DIGEST as u64
+    }
+}
+
+impl Base {
+    pub(super) fn new(target: Dir, record: Record) -> Self {
+        Self { target: OpenFiles { root: target, parent: None }, record, listed: Vec::new() }
+    }
+
+    /// Lists the files of the new manifest that the target has, without those that end before `position`. If something
+    /// cannot be read, the list is shorter.
+    fn list(&mut self, manifest: File, length: u32, position: u64, capabilities: Capabilities) -> Vec<BaseFile> {
+        let mut files = Vec::new();
+        let mut next = 0;
+        let _ = self.match_files(manifest, length, capabilities, |file, listed| {
+            if listed.end() <= position {
+                return None;
+            }
+            files.push(BaseFile { skipped: file - next, digest: listed.digest });
+            next = file + 1;
+            Some(listed)
+        });
+        files
+    }
+
+    /// Goes through both manifests, which are in the same order. `None` if one of them cannot be read.
+    fn match_files(
+        &mut self,
+        mut manifest: File,
+        length: u32,
+        capabilities: Capabilities,
+        mut list: impl FnMut(u32, Listed) -> Option<Listed>,
+    ) -> Option<()> {
+        manifest.rewind().ok()?;
+        let mut new = Cursor::new(Entries::new(BufReader::new(manifest), length), length.into())?;
+        let mut file = &self.record.file;
+        file.seek(SeekFrom::Start(self.record.manifest_start)).ok()?;
+        let length = self.record.manifest_length;
+        let mut old = Cursor::new(Entries::new(BufReader::new(file), length), length.into())?;
+        self.listed.clear();
+        while let (Some(new_item), Some(old_item)) = (new.item, old.item) {
+            check_wanted().ok()?;
+            match compare(new.entries.path(), old.entries.path()) {
+                Ordering::Less => new.next()?,
+                Ordering::Greater => old.next()?,
+                Ordering::Equal => {
+                    let (path, number) = (new.entries.path(), new.files);
+                    if let (Kind::File { size }, true) = (new_item.kind, new_item.kind == old_item.kind)
+                        && size > 0
+                        && self.target.has(path, size, &old_item, capabilities)
+                    {
+                        let digest = *self.record.digests.get(old.files as usize)?;
+                        let listed = Listed { path: path.to_owned(), digest, start: new.content, size };
+                        self.listed.extend(list(number, listed));
+                    }
+                    new.next()?;
+                    old.next()?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// The next bytes of the archive from offset `position` on, as far as they belong to whole listed files before `end`:
+    /// about as many as a piece has.
+    fn read(&mut self, position: u64, end: u64, bytes: &mut Vec<u8>) -> Result<()> {
+        bytes.clear();
+        let mut next = self.listed.partition_point(|listed| listed.end() <= position);
+        while bytes.len() < PIECE && position + (bytes.len() as u64) < end {
+            let at = position + bytes.len() as u64;
+            let listed = self.listed.get(next).filter(|listed| listed.start <= at && listed.end() <= end);
+            let listed = listed.ok_or(StoreError::NotListed)?;
+            let most = (PIECE - bytes.len()) as u64;
+            let from = (at - listed.start).min(listed.size);
+            let content = (listed.size - from).min(most);
+            if content > 0 {
+                self.target.read(listed, from, content, bytes).ok_or(StoreError::BaseLost)?;
+            }
+            if from + content == listed.size {
+                let given = (at - listed.start).saturating_sub(listed.size) as usize;
+                bytes.extend_from_slice(&listed.digest.0[given..]);
+                next += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BlockingStore {
+    /// Whether the target is a base for the offered archive.
+    pub(super) fn has_base(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// Lists the files that need not be sent.
+    pub(super) fn list_base(&mut self) -> Vec<BaseFile> {
+        let position = self.durable();
+        let Some((manifest, length, capabilities)) = self.staged_manifest() else { return Vec::new() };
+        self.base.as_mut().map_or(Vec::new(), |base| base.list(manifest, length, position, capabilities))
+    }
+
+    /// Takes the next `length` bytes of the archive from the target.
+    pub(super) fn take_from_base(&mut self, length: u64, mut small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
+        let end = self.durable() + length;
+        let mut bytes = Vec::with_capacity(PIECE + DIGEST);
+        while self.durable() < end {
+            check_wanted()?;
+            let position = self.durable();
+            self.base.as_mut().ok_or(StoreError::NotListed)?.read(position, end, &mut bytes)?;
+            self.take(&bytes, small.as_deref_mut()).map_err(|failure| match failure {
+                // Its content does not match the digest that the sender agreed to.
+                Failure::Refused(StoreError::Archive(_)) => StoreError::BaseLost.into(),
+                failure => failure,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A position in a manifest.
+struct Cursor<R> {
+    entries: Entries<R>,
+    /// The current entry; `None` after the last one.
+    item: Option<Item>,
+    /// Number of files before it.
+    files: u32,
+    /// Offset of its content in the archive, if it is a file.
+    content: u64,
+}
+
+impl<R: std::io::BufRead> Cursor<R> {
+    fn new(mut entries: Entries<R>, content: u64) -> Option<Self> {
+        let item = entries.next().ok()?;
+        Some(Self { entries, item, files: 0, content })
+    }
+
+    fn next(&mut self) -> Option<()> {
+        if let Some(Item { kind: Kind::File { size }, .. }) = self.item {
+            self.files += 1;
+            self.content += size + DIGEST as u64;
+        }
+        self.item = self.entries.next().ok()?;
+        Some(())
+    }
+}
+
+/// The order of a manifest: component by component.
+fn compare(one: &str, other: &str) -> Ordering {
+    one.split('/').cmp(other.split('/'))
+}
+
+/// Opens files below the target, without following links.
+struct OpenFiles {
+    root: Dir,
+    /// The directory in which a file was opened last, and its path.
+    parent: Option<(String, Dir)>,
+}
+
+impl OpenFiles {
+    /// Whether the target still has the file as it was written, as far as that can be seen without reading it.
+    fn has(&mut self, path: &str, size: u64, item: &Item, capabilities: Capabilities) -> bool {
+        let Some((dir, name)) = self.dir_of(path) else { return false };
+        let Ok(found) = dir.symlink_metadata(name) else { return false };
+        let Ok(modified) = found.modified() else { return false };
+        // A changed mode changes no content.
+        let kept = Kept { modes: false, ..capabilities.files };
+        found.is_file() && found.len() == size && kept.is_written((0, modified.into_std()), 0, item.modified)
+    }
+
+    /// Appends `length` bytes of a file from offset `from` on. `None` if the file does not have them, or another length.
+    fn read(&mut self, listed: &Listed, from: u64, length: u64, bytes: &mut Vec<u8>) -> Option<()> {
+        let (dir, name) = self.dir_of(&listed.path)?;
+        let mut options = OpenOptions::new();
+        // If a pipe has taken the file's place, do not block until it has a writer.
+        options.read(true).follow(FollowSymlinks::No).nonblock(true);
+        let mut file = dir.open_with(name, &options).ok()?.into_std();
+        let found = file.metadata().ok()?;
+        if !found.is_file() || found.len() != listed.size {
+            return None;
+        }
+        if from > 0 {
+            file.seek(SeekFrom::Start(from)).ok()?;
+        }
+        let got = file.take(length).read_to_end(bytes).ok()?;
+        (got as u64 == length).then_some(())
+    }
+
+    /// The directory of a path, and the path's last component.
+    fn dir_of<'p>(&mut self, path: &'p str) -> Option<(&Dir, &'p str)> {
+        let Some((parent, name)) = path.rsplit_once('/') else { return Some((&self.root, path)) };
+        if self.parent.as_ref().is_none_or(|(open, _)| open != parent) {
+            let mut components = parent.split('/');
+            let mut dir = platform::open_dir(&self.root, components.next()?).ok()?;
+            for component in components {
+                dir = platform::open_dir(&dir, component).ok()?;
+            }
+            self.parent = Some((parent.to_owned(), dir));
+        }
+        self.parent.as_ref().map(|(_, dir)| (dir, name))
+    }
+}
