@@ -72,6 +72,8 @@ pub struct Storage {
     pub seeds: [u32; 2],
     /// The area of journal and slots.
     pub slots: Span,
+    /// The two sectors of the settings.
+    pub settings: [u32; 2],
 }
 
 impl Board {
@@ -91,7 +93,7 @@ impl Board {
             flash,
         } = description;
         let span = |description::Span { at, size }| Span { at, size };
-        let description::Storage { at, seeds, slots } = storage;
+        let description::Storage { at, seeds, slots, settings } = storage;
         Self {
             name,
             title,
@@ -103,7 +105,7 @@ impl Board {
             wifi,
             machine,
             identity: span(identity),
-            storage: Storage { at, seeds, slots: span(slots) },
+            storage: Storage { at, seeds, slots: span(slots), settings },
             commands: flash.commands,
         }
     }
@@ -234,6 +236,7 @@ mod tests {
         at = 0x21000000
         seeds = [0x0, 0x1000]
         slots = { at = 0x2000, size = 0x400000 }
+        settings = [0x402000, 0x403000]
         [flash]
         commands = ["write {identity} {identity_at}", "write {firmware}"]
     "#;
@@ -251,7 +254,12 @@ mod tests {
             wifi: false,
             machine: None,
             identity: Span { at: 0x081F_E000, size: 8192 },
-            storage: Storage { at: 0x0800_0000, seeds: [8192, 16384], slots: Span { at: 24576, size: 65536 } },
+            storage: Storage {
+                at: 0x0800_0000,
+                seeds: [8192, 16384],
+                slots: Span { at: 24576, size: 65536 },
+                settings: [90_112, 98_304],
+            },
             commands: commands.map(str::to_owned).to_vec(),
         }
     }
@@ -351,6 +359,8 @@ mod tests {
             ("at = 0x300000", "at = 0x2ff000", "lies in flash"),
             ("[0x0, 0x1000]", "[0x1000, 0x1000]", "not apart"),
             ("[0x0, 0x1000]", "[0x0, 0x2000]", "not apart"),
+            ("[0x402000, 0x403000]", "[0x401000, 0x402000]", "not apart"),
+            ("[0x402000, 0x403000]", "[0x402000, 0x1000]", "not apart"),
             ("[0x0, 0x1000]", "[0x0]", "invalid length"),
             ("at = 0x21000000", "at = 0xFFFFFFFF", "past 32 bits"),
             ("{firmware}", "{elf}", "{elf}"),

@@ -63,7 +63,7 @@ impl PrefaceError {
             Self::Refused(ClearRefusal::PairingClosed) => Error::new(
                 Refused,
                 format!("The device at {address} does not take attempts to pair at present."),
-                "Begin pairing there, then try again.",
+                "Begin pairing there (`pair` at the console of a board), then try again.",
             ),
             Self::Refused(ClearRefusal::Other(reason)) => Error::new(
                 Protocol,

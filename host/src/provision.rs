@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rand_core::{OsRng, RngCore};
 use waft_core::sealed::hpke::HpkeSecret;
-use waft_receiver::identity::{self as board, IMAGE_MAX, IdentityError, Network, Policy, SENDERS_MAX, TrustedSender};
+use waft_receiver::identity::{
+    self as board, IMAGE_MAX, IdentityError, Network, Policy, TrustedSender, TrustedSenders,
+};
 use waft_receiver::seed::{PROVISIONED, Secret, provisioned};
 use zeroize::Zeroizing;
 
@@ -31,7 +33,7 @@ const AGAIN: &str = "Provision the board again: waft trust remove NAME, then waf
 pub struct Plan {
     /// The name of the board, on the board and on this machine.
     pub name: Name,
-    /// The senders that the board trusts: 1 to [`SENDERS_MAX`].
+    /// The senders that the board trusts: 1 to [`SENDERS_MAX`](board::SENDERS_MAX).
     pub senders: Vec<Sender>,
     /// What the board requires of senders.
     pub policy: Policy,
@@ -126,14 +128,11 @@ fn secret() -> Secret {
     secret
 }
 
-fn trusted<L: Default + Extend<TrustedSender>>(senders: &[Sender]) -> Result<L, IdentityError> {
-    if senders.len() > SENDERS_MAX {
-        return Err(IdentityError::Senders);
-    }
-    let mut list = L::default();
+fn trusted(senders: &[Sender]) -> Result<TrustedSenders, IdentityError> {
+    let mut list = TrustedSenders::new();
     for Sender { name, certificate } in senders {
         let name = name.as_str().try_into().map_err(|_| IdentityError::Name)?;
-        list.extend([TrustedSender { name, hash: certificate.hash(), point: *certificate.point() }]);
+        list.push(TrustedSender { name, hash: certificate.hash(), point: *certificate.point() })?;
     }
     Ok(list)
 }
@@ -238,7 +237,8 @@ mod tests {
         assert_eq!((board.name.as_str(), board.network.hostname.as_str()), ("kitchen", "kitchen-1"));
         assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true });
         assert_eq!(board.senders.len(), 1);
-        assert_eq!((board.senders[0].hash, board.senders[0].name.as_str()), (bench.own.hash(), "laptop"));
+        let sender = board.senders.get(0).unwrap();
+        assert_eq!((sender.hash, sender.name.as_str()), (bench.own.hash(), "laptop"));
         assert_eq!(board.network.wifi.as_ref().unwrap().passphrase, b"open sesame");
         let trust = Trust::load(&bench.home).unwrap();
         assert_eq!(trust.by_name("kitchen"), Some(&peer));

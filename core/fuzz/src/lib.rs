@@ -25,11 +25,12 @@ pub mod replay;
 pub mod sealed;
 pub mod seed;
 pub mod session;
+pub mod settings;
 mod sides;
 pub mod text;
 pub mod wire;
 
-/// The CRC-32 of IEEE 802.3, which identity images and the seed end with.
+/// The CRC-32 of IEEE 802.3, which identity images, the seed and the settings end with.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 != 0 { 0xedb8_8320 } else { 0 })

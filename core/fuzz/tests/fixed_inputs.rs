@@ -6,7 +6,9 @@
 use std::fs;
 use std::path::Path;
 
-use waft_fuzz::{archive, certificate, identity, journal, pairing, replay, sealed, seed, session, text, wire};
+use waft_fuzz::{
+    archive, certificate, identity, journal, pairing, replay, sealed, seed, session, settings, text, wire,
+};
 
 /// Most edits by which an input differs from one of the corpus.
 const EDITS_MAX: usize = 8;
@@ -132,6 +134,11 @@ fn replay_inputs() {
 #[test]
 fn pairing_inputs() {
     run("pairing", pairing::run, 10_000);
+}
+
+#[test]
+fn settings_inputs() {
+    run("settings", settings::run, 20_000);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use core::task::Poll;
 use embassy_futures::select::{Either, select, select_array};
 use waft_core::limits::{PREFACE_MS, YIELD_MAX_MS, YIELD_MS};
 use waft_core::session::Clock;
-use waft_core::wire::preface::{ClearRefusal, LEN, check_preface};
+use waft_core::wire::preface::{ClearRefusal, LEN, Purpose};
 
 use crate::board::{ListenEvent, Socket};
 use crate::budget::{Budget, Source};
@@ -52,17 +52,19 @@ pub(crate) struct Backlog<'a, S: Socket, K, const N: usize> {
 /// The running session, as far as it matters to the other connections.
 pub(crate) struct ActiveSession {
     since: u64,
+    /// What the connection is for.
+    pub(crate) purpose: Purpose,
     /// The processor time that it used before its peer was authenticated, in milliseconds.
     worked: Cell<u64>,
     is_authenticated: Cell<bool>,
 }
 
 impl ActiveSession {
-    fn new(now: u64) -> Self {
-        Self { since: now, worked: Cell::new(0), is_authenticated: Cell::new(false) }
+    fn new(purpose: Purpose, now: u64) -> Self {
+        Self { purpose, since: now, worked: Cell::new(0), is_authenticated: Cell::new(false) }
     }
 
-    /// Notes that the peer is authenticated as a trusted sender. From now on it keeps the session.
+    /// Notes that the peer is authenticated as a trusted sender, or has paired. From now on it keeps the session.
     pub(crate) fn set_authenticated(&self) {
         self.is_authenticated.set(true);
     }
@@ -110,8 +112,8 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
 
     /// Runs `session` on connection `at`, an index that [`next`](Self::next) returned.
     pub(crate) async fn serve(&mut self, at: usize, session: impl AsyncFnOnce(&mut S, &ActiveSession)) {
-        let (socket, source) = self.connections[at].take();
-        let active = ActiveSession::new(self.clock.now());
+        let (socket, source, purpose) = self.connections[at].take();
+        let active = ActiveSession::new(purpose, self.clock.now());
         let over = {
             let session = pin!(session(socket, &active));
             select(active.measure(self.clock, session), self.accept_beside(&active)).await
@@ -274,7 +276,7 @@ enum Phase {
     /// TCP is established, and the peer has sent `count` bytes of the preface.
     Preface { received: [u8; LEN], count: usize },
     /// The peer has sent the preface, and waits for a session.
-    Waiting,
+    Waiting(Purpose),
     /// The session is over, or the peer was refused.
     Closing,
 }
@@ -285,7 +287,7 @@ impl Phase {
         match self {
             Self::Connecting => Some(CONNECT_MS),
             Self::Preface { .. } => Some(PREFACE_MS),
-            Self::Listening | Self::Waiting | Self::Closing => None,
+            Self::Listening | Self::Waiting(_) | Self::Closing => None,
         }
     }
 
@@ -295,19 +297,20 @@ impl Phase {
             Self::Listening | Self::Closing => 0,
             Self::Connecting => 1,
             Self::Preface { .. } => 2,
-            Self::Waiting => 3,
+            Self::Waiting(_) => 3,
         }
     }
 }
 
 impl<'a, S: Socket> Connection<'a, S> {
     fn is_waiting(&self) -> bool {
-        self.phase == Phase::Waiting && self.socket.is_some()
+        matches!(self.phase, Phase::Waiting(_)) && self.socket.is_some()
     }
 
-    fn take(&mut self) -> (&'a mut S, Option<Source>) {
+    fn take(&mut self) -> (&'a mut S, Option<Source>, Purpose) {
         let socket = self.socket.take().expect("one session at a time has a socket, and gives it back");
-        (socket, self.source)
+        let purpose = if let Phase::Waiting(purpose) = self.phase { purpose } else { Purpose::Session };
+        (socket, self.source, purpose)
     }
 
     fn put_back(&mut self, socket: &'a mut S) {
@@ -364,12 +367,12 @@ impl<'a, S: Socket> Connection<'a, S> {
                     None => return self.reset(),
                 }
                 if *count == LEN {
-                    self.phase = check_peer(socket, received).await;
+                    self.phase = check_peer(socket, received, state.is_pairing_open(clock.now())).await;
                 }
             }
-            // A sender sends nothing before our ClientHello. So either the connection ended, or the peer is not a
+            // A sender sends nothing before our ClientHello, and a dialer nothing before our `Hello`. So either the connection ended, or the peer is not a
             // sender.
-            Phase::Waiting => {
+            Phase::Waiting(_) => {
                 let _ = socket.readable().await;
                 self.reset();
             }
@@ -388,9 +391,10 @@ async fn read_preface<S: Socket>(socket: &mut S, received: &mut [u8]) -> Option<
 }
 
 /// Checks a complete preface: a valid one makes the connection wait; bytes that are not a preface get no answer.
-async fn check_peer<S: Socket>(socket: &mut S, received: &[u8; LEN]) -> Phase {
-    match check_preface(received) {
-        Ok(()) => return Phase::Waiting,
+async fn check_peer<S: Socket>(socket: &mut S, received: &[u8; LEN], is_pairing_open: bool) -> Phase {
+    match Purpose::of_preface(received) {
+        Ok(Purpose::Pairing) if !is_pairing_open => send_refusal(socket, ClearRefusal::PairingClosed).await,
+        Ok(purpose) => return Phase::Waiting(purpose),
         Err(Some(refusal)) => send_refusal(socket, refusal).await,
         Err(None) => socket.abort(),
     }

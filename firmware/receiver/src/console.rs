@@ -10,11 +10,12 @@ mod text;
 
 use embassy_futures::select::{Either, select};
 use embedded_io_async::{Read, Write};
+use heapless::String;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::session::Clock;
 
 use crate::board::{Board, StartupError};
-use crate::identity::TrustedSender;
+use crate::identity::NAME_MAX;
 use crate::operator::{AnswerError, Control, Operator};
 use crate::slots::Folder;
 use commands::Command;
@@ -53,8 +54,8 @@ impl<B: Board, I: Read + Write> Operator<B> for Console<I> {
 struct Dialogue<'c, 'a, I, B: Board> {
     terminal: &'c mut Terminal<I>,
     control: &'c Control<'a, B>,
-    /// The sender of the running session.
-    peer: Option<&'a TrustedSender>,
+    /// The name of the sender of the running session.
+    peer: Option<String<NAME_MAX>>,
     /// Whether the last read from the terminal failed.
     has_read_failed: bool,
     /// The folder that the user keeps with `hold`.
@@ -109,6 +110,9 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         }
         if let Some(error) = self.control.slots().journal_error() {
             self.terminal.print(text::journal_error(error)).await;
+        }
+        if let Some(error) = self.control.settings_error() {
+            self.terminal.print(text::settings_error(error)).await;
         }
         self.terminal.print(format_args!("Started: {}.", text::start(self.control.start()))).await;
         self.terminal.print("Type `help` for what can be typed.").await;

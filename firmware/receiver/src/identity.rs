@@ -20,8 +20,10 @@
 //!     CRC-32 (IEEE)                4      over all bytes before it
 //! ```
 
+mod der;
 mod image;
 mod network;
+mod senders;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +38,7 @@ pub use waft_core::sealed::HpkeSecret;
 pub use waft_core::sealed::hpke::POINT;
 
 pub use network::{Address, Network, Wifi};
+pub use senders::TrustedSenders;
 
 /// The longest name, in bytes.
 pub const NAME_MAX: usize = 32;
@@ -60,8 +63,8 @@ pub struct Identity {
     pub policy: Policy,
     /// The certificate that senders trust, in DER.
     pub certificate: Vec<u8, CERTIFICATE_MAX>,
-    /// The trusted senders: 1 to [`SENDERS_MAX`].
-    pub senders: Vec<TrustedSender, SENDERS_MAX>,
+    /// The trusted senders: 1 to [`SENDERS_MAX`] in an image. [`Settings`](crate::settings::Settings) changes the list.
+    pub senders: TrustedSenders,
     /// The network settings.
     pub network: Network,
 }
@@ -80,7 +83,7 @@ impl Identity {
     ) -> Result<Self, IdentityError> {
         let name: String<NAME_MAX> = name.try_into().map_err(|_| IdentityError::Name)?;
         let certificate = Vec::from_slice(certificate).map_err(|_| IdentityError::Certificate)?;
-        let senders = Vec::from_slice(senders).map_err(|_| IdentityError::Senders)?;
+        let senders = TrustedSenders::try_from(senders)?;
         let network = Network { hostname: name.clone(), address: Address::Dhcp, wifi: None };
         let seed = Zeroizing::default();
         let (tls, hpke) = private_keys(tls_key, hpke_key)?;
@@ -124,7 +127,7 @@ impl Identity {
         if self.senders.is_empty() {
             return Err(IdentityError::Senders);
         }
-        self.senders.iter().try_for_each(TrustedSender::check)?;
+        self.senders.check()?;
         self.network.check()
     }
 }
@@ -169,7 +172,13 @@ impl TrustedSender {
         sender.check().map(|()| sender)
     }
 
-    fn check(&self) -> Result<(), IdentityError> {
+    /// A sender with this certificate, in DER. The public key is read from the certificate.
+    pub fn from_certificate(name: &str, certificate: &[u8]) -> Result<Self, IdentityError> {
+        let point = der::public_point(certificate).ok_or(IdentityError::Certificate)?;
+        Self::new(name, certificate, point)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), IdentityError> {
         if !is_name(&self.name) {
             return Err(IdentityError::Name);
         }
@@ -229,7 +238,7 @@ pub enum IdentityError {
     Network,
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     !name.is_empty() && !name.starts_with(['-', '.']) && name.bytes().all(is_allowed)
 }

@@ -101,11 +101,13 @@
 //! 2. Random numbers: any [`CryptoRngCore`](rand_core::CryptoRngCore) that was seeded well. [`entropy`] and [`seed`] make
 //!    one from a generator that may fail and a secret in flash; nothing else needs them.
 //! 3. [`slots`]: received folders on NOR flash. Tasks of the application read from them.
-//! 4. [`board::Board`] names the types of the devices, and [`Receiver`] runs on them. `embassy` has sockets and a clock
+//! 4. [`settings`]: the list of trusted senders in flash, if senders can be added by [`pairing`] and removed. Without it
+//!    the list is that of the identity.
+//! 5. [`board::Board`] names the types of the devices, and [`Receiver`] runs on them. `embassy` has sockets and a clock
 //!    for embassy-net and embassy-time.
-//! 5. [`operator`]: what shows the code and takes the key. `console` is one on a serial line.
-//! 6. [`events`]: what happens in sessions, for tasks of the application.
-//! 7. [`tls`]: turns a TCP connection into a secured [`Link`](waft_core::session::Link) to a trusted sender. The receiver
+//! 6. [`operator`]: what shows the code and takes the key. `console` is one on a serial line.
+//! 7. [`events`]: what happens in sessions, for tasks of the application.
+//! 8. [`tls`]: turns a TCP connection into a secured [`Link`](waft_core::session::Link) to a trusted sender. The receiver
 //!    passes every connection through it. A chip with units for AES or SHA-256 brings its own cipher [`Suite`](tls::suite::Suite), and its
 //!    own [`Cipher`](board::Cipher) for the sealed stream.
 //!
@@ -146,9 +148,11 @@ pub mod entropy;
 pub mod events;
 pub mod identity;
 pub mod operator;
+pub mod pairing;
 mod receiver;
 pub mod seed;
 mod session;
+pub mod settings;
 pub mod slots;
 pub mod tls;
 #[cfg(test)]

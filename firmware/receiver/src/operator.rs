@@ -59,13 +59,16 @@ use waft_core::session::Clock;
 use waft_core::session::receiver::KeyAnswer;
 
 pub use waft_core::code::KeyError;
+pub use waft_core::pairing::{PairingCode, PairingError};
 pub use waft_core::session::receiver::Event;
 pub use waft_core::session::{Offered, SessionError};
 
 use crate::board::{Board, Socket, StartReason, StartupError};
 use crate::entropy::Sources;
 use crate::identity::{Identity, TrustedSender};
-use crate::session::{BoardSlots, TransferMemory};
+use crate::pairing::PairingFailure;
+use crate::session::{BoardSettings, BoardSlots, TransferMemory};
+use crate::settings::SettingsError;
 use crate::slots::{Pause, Transfer};
 use crate::tls::error::HandshakeError;
 
@@ -98,6 +101,17 @@ pub enum Notice {
     Address,
     /// [`Control::code`] changed.
     Code,
+    /// [`Control::with_pairing_code`] changed: there is another code, or pairing ended.
+    Pairing,
+    /// A device has paired, and is a trusted sender now.
+    Paired {
+        /// Its certificate.
+        sender: CertificateHash,
+        /// Whether it is known to have paired as well. Otherwise the connection broke at the end.
+        is_confirmed: bool,
+    },
+    /// An attempt to pair failed. The next one needs another code.
+    PairingFailed(PairingFailure),
     /// [`Control::key_request`] changed: a key is requested, or is no longer requested.
     KeyRequest,
     /// An event of a session.
@@ -145,6 +159,30 @@ pub enum ChangeError {
     Flash,
 }
 
+/// Why pairing cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairError {
+    /// This firmware does not store the list of trusted senders, or the board cannot receive.
+    NotStored,
+    /// A sender's session is running.
+    Busy,
+    /// As many senders are trusted as can be: [`Control::untrust`] one.
+    Full,
+    /// The settings failed.
+    Settings(SettingsError),
+}
+
+/// Why a sender was not removed from the list of trusted senders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UntrustError {
+    /// No sender of this name is trusted.
+    NotFound,
+    /// This firmware does not store the list, or the board cannot receive.
+    NotStored,
+    /// The settings failed. The sender is not trusted until the next start. Try again.
+    Settings(SettingsError),
+}
+
 /// The memory of transfers while none runs: see [`Control::borrow_memory`].
 pub struct IdleMemory<'a, B: Board> {
     memory: MutexGuard<'a, NoopRawMutex, Transfer>,
@@ -178,6 +216,7 @@ pub struct Control<'a, B: Board> {
     pub(crate) identity: Result<&'a Identity, StartupError>,
     pub(crate) sources: Option<Sources>,
     pub(crate) start: StartReason,
+    pub(crate) settings: Option<&'a BoardSettings<'a, B>>,
 }
 
 impl<'a, B: Board> Control<'a, B> {
@@ -236,8 +275,13 @@ impl<'a, B: Board> Control<'a, B> {
     }
 
     /// The trusted sender with this certificate.
-    pub fn sender(&self, certificate: &CertificateHash) -> Option<&'a TrustedSender> {
-        self.identity.ok()?.senders.iter().find(|sender| sender.hash == *certificate)
+    pub fn sender(&self, certificate: &CertificateHash) -> Option<TrustedSender> {
+        self.identity.ok()?.senders.find(certificate)
+    }
+
+    /// Why nobody is trusted, if the list of trusted senders could not be read.
+    pub fn settings_error(&self) -> Option<SettingsError> {
+        self.settings?.error()
     }
 
     /// The sources of the random numbers, if the application stated them.
@@ -268,6 +312,52 @@ impl<'a, B: Board> Control<'a, B> {
     /// Forgets when the newest folder of each sender was created, so that each sender may send an older one.
     pub async fn reset_guard(&self) -> Result<(), ChangeError> {
         self.change(async { self.slots.reset_guard().await.map_err(|_| ChangeError::Flash) }).await
+    }
+
+    /// Opens pairing for two minutes: [`Notice::Pairing`] announces each code.
+    pub fn pair(&self) -> Result<(), PairError> {
+        let (Ok(identity), Some(settings)) = (self.identity, self.settings) else { return Err(PairError::NotStored) };
+        if settings.error() == Some(SettingsError::OtherVersion) {
+            return Err(PairError::Settings(SettingsError::OtherVersion));
+        }
+        if identity.senders.is_full() {
+            return Err(PairError::Full);
+        }
+        if self.state.sender.get().is_some() {
+            return Err(PairError::Busy);
+        }
+        self.state.request_pairing();
+        Ok(())
+    }
+
+    /// Ends pairing. Returns whether it was open. An attempt that has begun goes on.
+    pub fn end_pairing(&self) -> bool {
+        self.state.close_pairing()
+    }
+
+    /// Calls `show` with the code that the user of the other device types. `None` if pairing is not open, or an attempt is
+    /// running.
+    pub fn with_pairing_code<T>(&self, show: impl FnOnce(&PairingCode) -> T) -> Option<T> {
+        self.state.with_pairing_code(show)
+    }
+
+    /// Removes the sender with this name from the list of trusted senders. This ends its session, the runs that are
+    /// remembered of it, and the transfer that it could resume. Once this returns `Ok`, the list in the flash does not
+    /// contain the sender, whatever power cut follows.
+    pub async fn untrust(&self, name: &str) -> Result<(), UntrustError> {
+        let (Ok(identity), Some(settings)) = (self.identity, self.settings) else {
+            return Err(UntrustError::NotStored);
+        };
+        let Some(sender) = identity.senders.find_name(name) else {
+            // An earlier call may have removed the sender, and left a copy of the list behind.
+            settings.settle().await.map_err(UntrustError::Settings)?;
+            return Err(UntrustError::NotFound);
+        };
+        let stored = settings.untrust(&identity.senders, &sender).await;
+        self.state.end_session(&sender).await;
+        // Behind the session of another sender this does not wait. Pairing forgets the transfer at the latest.
+        let abandoned = self.unless_busy(self.slots.abandon(&sender)).await.unwrap_or(Ok(()));
+        stored.and(abandoned.map_err(|_| SettingsError::Flash)).map_err(UntrustError::Settings)
     }
 
     /// Borrows the memory of transfers, to verify a folder in it. Until it is dropped, senders hear that the receiver is

@@ -16,6 +16,7 @@ use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, select};
 use rand_core::CryptoRngCore;
+use waft_core::pairing::Limiter;
 use waft_core::session::Clock;
 use waft_core::session::own_frame::own_frame;
 use waft_core::session::peers::{LockoutSnapshot, PeerState};
@@ -27,7 +28,7 @@ use crate::entropy::{Random, Sources};
 use crate::events::{Event, Events};
 use crate::identity::Identity;
 use crate::operator::{Control, Operator, OperatorState};
-use crate::session::{BoardSlots, Memory, SessionBuffers, Sessions, WipeOnDrop};
+use crate::session::{BoardSettings, BoardSlots, Memory, SessionBuffers, Sessions, WipeOnDrop};
 use crate::slots::{AcceptAll, Review};
 
 /// How long the user has to type the key, in seconds.
@@ -52,6 +53,8 @@ pub struct Config<'a, B: Board> {
     pub events: Option<&'a Events<B::Mutex>>,
     /// The sources of the random numbers, for the operator.
     pub sources: Option<Sources>,
+    /// The settings in the flash. Without them, the trusted senders are those of the identity.
+    pub settings: Option<&'a BoardSettings<'a, B>>,
 }
 
 impl<B: Board> Config<'_, B> {
@@ -65,6 +68,7 @@ impl<B: Board> Config<'_, B> {
             lockouts: None,
             events: None,
             sources: None,
+            settings: None,
         }
     }
 }
@@ -130,8 +134,8 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
     /// new one. After that, `run` may be called again.
     pub async fn run<const N: usize>(&mut self, sockets: &mut [B::Socket; N], operator: &mut impl Operator<B>) -> ! {
         let Self { parts, slots, memory, config, review, has_run } = self;
-        let Config { clock, max_iterations, key_seconds, start, lockouts, events, sources } = config;
-        let (slots, clock, events) = (*slots, &*clock, *events);
+        let Config { clock, max_iterations, key_seconds, start, lockouts, events, sources, settings } = config;
+        let (slots, clock, events, settings) = (*slots, &*clock, *events, *settings);
         let (state, address) = (OperatorState::new(), Cell::new(None));
         let Memory { tls, frame, plain, collected, transfer } = &mut **memory;
         transfer.get_mut().prepare();
@@ -142,6 +146,10 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
             events.send(Event::Mounted);
         }
         let parts = mounted.map_err(StartupError::Flash).and(parts.as_mut().map_err(|error| *error));
+        if let (Ok((identity, _)), Some(settings)) = (&parts, settings) {
+            // Its error is shown at the console. Then nobody is trusted.
+            let _ = own_frame(pin!(settings.mount(identity))).await;
+        }
         let control = Control {
             state: &state,
             address: &address,
@@ -151,6 +159,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
             identity: parts.as_ref().map(|(identity, _)| *identity).map_err(|error| *error),
             sources: *sources,
             start: *start,
+            settings,
         };
         let mut operator = pin!(operator.run(&control));
         let mut backlog = Backlog::new(sockets, clock, &state, &address);
@@ -177,6 +186,8 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
             events,
             max_iterations: *max_iterations,
             key_seconds: *key_seconds,
+            settings,
+            limiter: Limiter::new(),
         };
         let mut buffers = SessionBuffers { tls, frame, plain };
         if identity.policy.code {
@@ -184,7 +195,9 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
         }
         let serve = async {
             loop {
-                match select(backlog.next(|| slots.is_paused()), clock.sleep_until(sessions.expire())).await {
+                sessions.prepare();
+                let wake = select(state.wake.wait(), clock.sleep_until(sessions.expire()));
+                match select(backlog.next(|| slots.is_paused()), wake).await {
                     Either::First(at) => {
                         let session =
                             async |socket: &mut _, active: &_| sessions.serve(&mut buffers, socket, active).await;
@@ -199,7 +212,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
                         }
                         state.session_ended();
                     }
-                    Either::Second(()) => {}
+                    Either::Second(_) => {}
                 }
             }
         };

@@ -11,11 +11,13 @@ use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::{LINGER_MS, REMEMBER_MS, WORKING_CAP_MS};
+use waft_core::pairing::{Buffer, DeviceKind, Directions, Incoming, Introduction, Limiter, Paired};
 use waft_core::sealed::ChunkSize;
 use waft_core::session::own_frame::own_frame;
 use waft_core::session::peers::{LockoutSnapshot, PeerState};
 use waft_core::session::receiver::{Buffers, Environment, KeySource, Policy, Receiver, buffer_len};
 use waft_core::session::{Clock, Link};
+use waft_core::wire::preface::Purpose;
 use zeroize::Zeroize as _;
 
 use crate::accept::ActiveSession;
@@ -23,6 +25,8 @@ use crate::board::Board;
 use crate::events::{Event, Events};
 use crate::identity::{Identity, KeyPolicy};
 use crate::operator::{Notice, OperatorState, SessionOperator};
+use crate::pairing::{PairingFailure, PlainLink, sender_of};
+use crate::settings::{Settings, SettingsError};
 use crate::slots::{Folder, Rejection, Review, SlotStore, Slots, Transfer};
 use crate::tls::link::TlsLink;
 use crate::tls::wire::Wire;
@@ -35,6 +39,8 @@ const COLLECTED: usize = 1 << 10;
 
 /// The slots of a board.
 pub(crate) type BoardSlots<'a, B> = Slots<'a, <B as Board>::Mutex, <B as Board>::Flash>;
+/// The settings of a board.
+pub(crate) type BoardSettings<'a, B> = Settings<'a, <B as Board>::Mutex, <B as Board>::Flash>;
 /// The slot store of a session on a board. The review borrows for `'s`.
 type Store<'s, B, V> =
     SlotStore<'s, <B as Board>::Mutex, <B as Board>::Flash, LimitedReview<'s, V, <B as Board>::Clock>>;
@@ -95,6 +101,9 @@ pub(crate) struct Sessions<'a, B: Board, V> {
     pub(crate) events: Option<&'a Events<B::Mutex>>,
     pub(crate) max_iterations: u32,
     pub(crate) key_seconds: u16,
+    pub(crate) settings: Option<&'a BoardSettings<'a, B>>,
+    /// The wrong codes of attempts to pair.
+    pub(crate) limiter: Limiter,
 }
 
 /// The buffers of a session, which hold secrets while it runs.
@@ -113,6 +122,15 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
         self.peers.next_expiry().unwrap_or(now + REMEMBER_MS)
     }
 
+    /// Does what the operator asked for: forgets the runs of senders that are no longer trusted, and opens pairing. Also
+    /// makes the next code after an attempt to pair.
+    #[inline(never)]
+    pub(crate) fn prepare(&mut self) {
+        self.state.renew_pairing(self.rng, self.clock.now());
+        let senders = &self.identity.senders;
+        self.peers.retain_runs(|sender| senders.contains(sender));
+    }
+
     /// Serves one connection, and marks `active` once the peer is authenticated. On boards with [`Board::wipe`], no key
     /// stays in memory once the caller has wiped this future, except those of the runs that [`PeerState`] remembers.
     pub(crate) async fn serve(
@@ -123,7 +141,49 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
     ) {
         // Declared first, and so dropped after the session, which borrows the buffers.
         let buffers = WipeBuffersOnDrop(buffers);
-        self.run_tls(&mut *buffers.0, socket, active).await;
+        match active.purpose {
+            Purpose::Pairing => own_frame(pin!(self.pair(socket, active))).await,
+            _ => own_frame(pin!(self.run_tls(&mut *buffers.0, socket, active))).await,
+        }
+    }
+
+    /// Serves an attempt to pair.
+    async fn pair(&mut self, socket: &mut B::Socket, active: &ActiveSession) {
+        let (mut link, mut buffer) = (PlainLink(socket), Buffer::new());
+        let accepted = Incoming::accept(&mut link, &mut buffer, self.rng, self.clock, &self.limiter).await;
+        let Ok(incoming) = accepted else { return };
+        let Some(code) = self.state.take_pairing_code(self.clock.now()) else { return incoming.decline().await };
+        let directions = Directions { sends: false, receives: true };
+        let Identity { name, certificate, .. } = self.identity;
+        let me = Introduction::new(DeviceKind::Board, directions, name, certificate);
+        let me = me.expect("an identity is shorter than an introduction may be");
+        let notice = match incoming.pair(code, &me, self.rng, &mut self.limiter).await {
+            Ok(paired) => {
+                active.set_authenticated();
+                match self.trust(&paired).await {
+                    Ok(sender) => {
+                        self.state.close_pairing();
+                        Notice::Paired { sender, is_confirmed: paired.is_confirmed }
+                    }
+                    Err(failure) => Notice::PairingFailed(failure),
+                }
+            }
+            Err(error) => Notice::PairingFailed(error.into()),
+        };
+        self.state.notify(notice);
+    }
+
+    /// Adds a device that has paired to the trusted senders. What it could have resumed when it was trusted before is
+    /// forgotten.
+    async fn trust(&mut self, paired: &Paired<'_>) -> Result<CertificateHash, PairingFailure> {
+        let senders = &self.identity.senders;
+        let sender = sender_of(paired, senders)?;
+        let hash = sender.hash;
+        self.peers.retain_runs(|sender| *sender != hash);
+        self.slots.abandon(&hash).await.map_err(|_| SettingsError::Flash)?;
+        let settings = self.settings.ok_or(SettingsError::NotMounted)?;
+        settings.trust(senders, sender).await?;
+        Ok(hash)
     }
 
     /// Serves the connection, from the ClientHello to the end of TLS.
@@ -141,8 +201,22 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
             Err(error) => return self.state.count_refused(error),
         };
         active.set_authenticated();
-        let buffers = Buffers { frame, plain };
-        own_frame(pin!(self.receive(link, buffers, sender.hash))).await;
+        let (buffers, state, senders) = (Buffers { frame, plain }, self.state, &self.identity.senders);
+        state.sender.set(Some(sender));
+        let removed = async {
+            while senders.contains(&sender) {
+                state.sender_removed().await;
+            }
+        };
+        // Dropping a session is as safe as a power cut.
+        let over = {
+            let session = pin!(self.receive(link, buffers, sender));
+            select(removed, own_frame(session)).await
+        };
+        state.sender.set(None);
+        if let Either::First(()) = over {
+            return;
+        }
         // If the peer accepts no more data, the connection ends without `close_notify`.
         let enough = self.clock.sleep_until(self.clock.now() + LINGER_MS);
         own_frame(pin!(select(TlsLink::close(&mut place), enough))).await;

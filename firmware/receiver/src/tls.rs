@@ -26,11 +26,12 @@ pub mod wire;
 use embassy_futures::select::{Either, select};
 use embedded_tls::{TlsConfig, TlsConnection, TlsContext};
 use rand_core::{CryptoRng, RngCore};
+use waft_core::certificate::CertificateHash;
 use waft_core::limits::{FRAME_HEADER, HANDSHAKE_MS, MESSAGE_MAX, RECORD_4K};
 use waft_core::session::Clock;
 use zeroize::Zeroize;
 
-use crate::identity::{CERTIFICATE_MAX, Identity, TrustedSender};
+use crate::identity::{CERTIFICATE_MAX, Identity};
 use error::{HandshakeError, LinkError};
 use guard::Tcp;
 use link::TlsLink;
@@ -74,8 +75,8 @@ impl Default for Buffers {
 pub struct Authenticated<'l, 'a, T: Tcp, S: Suite> {
     /// The secured link.
     pub link: &'l mut TlsLink<'a, T, S>,
-    /// The sender at the other end.
-    pub sender: &'a TrustedSender,
+    /// The certificate of the sender at the other end.
+    pub sender: CertificateHash,
 }
 
 /// Runs the handshake on a connection after its preface, and waits for the sender's first record. Only that record

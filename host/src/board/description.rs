@@ -51,6 +51,7 @@ pub(crate) struct Storage {
     pub(crate) at: u32,
     pub(crate) seeds: [u32; 2],
     pub(crate) slots: Span,
+    pub(crate) settings: [u32; 2],
 }
 
 /// The commands that flash the board.
@@ -84,7 +85,7 @@ impl Description {
     }
 
     fn check_places(&self) -> Result<(), String> {
-        let Storage { at, seeds: [first, second], slots } = self.storage;
+        let Storage { at, seeds: [first, second], slots, settings: [one, other] } = self.storage;
         let memory = self.memory.iter().map(|(name, span)| (name.as_str(), *span));
         for (name, span) in memory.clone().chain([("identity", self.identity), ("slots", slots)]) {
             span.check().map_err(|problem| format!("{name}: {problem}"))?;
@@ -95,8 +96,10 @@ impl Description {
         if let Some((name, _)) = memory.into_iter().find(|(_, span)| span.meets(&self.identity)) {
             return Err(format!("identity: it lies in {name}, so the firmware could overwrite it"));
         }
-        if first == second || slots.holds(first) || slots.holds(second) {
-            return Err("storage: the seeds and the slots are not apart".into());
+        let sectors = [first, second, one, other];
+        let is_repeated = |index: usize| sectors[..index].contains(&sectors[index]);
+        if (0..sectors.len()).any(is_repeated) || sectors.iter().any(|sector| slots.holds(*sector)) {
+            return Err("storage: seeds, slots and settings are not apart".into());
         }
         if at.checked_add(first.max(second)).is_none() {
             return Err("storage: the seeds lie past 32 bits".into());

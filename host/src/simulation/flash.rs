@@ -33,8 +33,8 @@ const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
 
 /// Checks that the storage of a board lies in such a flash, in whole blocks.
 pub fn check_fit(board: &Board) -> Result<(), Error> {
-    let Storage { seeds: [first, second], slots, .. } = board.storage;
-    let spans = [(first, BLOCK as u32), (second, BLOCK as u32), (slots.at, slots.size)];
+    let Storage { seeds, slots, settings, .. } = board.storage;
+    let spans = seeds.into_iter().chain(settings).map(|sector| (sector, BLOCK as u32)).chain([(slots.at, slots.size)]);
     let fits = |(at, size): (u32, u32)| {
         let is_aligned = [at, size].iter().all(|number| number.is_multiple_of(BLOCK as u32));
         is_aligned && u64::from(at) + u64::from(size) <= SIZE as u64
@@ -238,6 +238,7 @@ mod tests {
         for change in [
             |storage: &mut Storage| storage.seeds[1] += 1,
             |storage: &mut Storage| storage.seeds[0] = SIZE as u32,
+            |storage: &mut Storage| storage.settings[0] += 1,
             |storage: &mut Storage| storage.slots.size -= 2,
             |storage: &mut Storage| storage.slots.at = (SIZE - BLOCK) as u32,
         ] {

@@ -32,6 +32,7 @@ use waft_receiver::console::Console;
 use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::seed::Ratchet;
+use waft_receiver::settings::Settings;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::guard::Tcp;
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
@@ -80,7 +81,9 @@ pub async fn serve<C: Read + Write>(
     let region = storage.slots.at..storage.slots.at + storage.slots.size;
     let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| not_flash(flash))?;
     let mut memory = Box::new(Memory::new());
-    let config = Config { max_iterations: ITERATIONS_MAX, ..Config::<Hosted>::new(Clock::start()) };
+    let settings = Settings::new(&nor, storage.settings);
+    let config =
+        Config { max_iterations: ITERATIONS_MAX, settings: Some(&settings), ..Config::<Hosted>::new(Clock::start()) };
     let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config);
     let mut sockets: [_; SOCKETS] = std::array::from_fn(|_| Socket::new(port.clone(), durable.clone()));
     let console = console(durable);

@@ -26,6 +26,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("large_folders_fit_to_the_byte", large_folders_fit_to_the_byte),
     ("a_held_folder_stays", a_held_folder_stays),
     ("only_what_changed_crosses", only_what_changed_crosses),
+    ("another_computer_pairs_with_the_board", another_computer_pairs_with_the_board),
 ];
 
 /// Tests that do not depend on the machine: for the process, and for one emulated board.
@@ -114,6 +115,46 @@ fn only_what_changed_crosses(kind: &Kind) {
     board.sees("generation 2.");
     board.asked("verify", "Verified");
     board.asked("show b", "new");
+}
+
+/// A wrong code, the next one, a power cut, and the end of the trust.
+fn another_computer_pairs_with_the_board(kind: &Kind) {
+    let site = Site::unattended(kind);
+    write(&site, "a", b"A");
+    let anna = Machine::new(site.root.path(), "anna");
+    let pair =
+        |code: &str| anna.call(&["pair", &format!("kitchen@{}", site.address)]).env("WAFT_PAIRING_CODE", code).run();
+    let mut board = site.listening();
+    pair("123456").failed(15, "refused", &["does not take attempts to pair at present"]);
+    let shown = |line: String| line.rsplit_once("pairing code: ").expect("it has one").1.replace(' ', "");
+    let first = shown(board.asked("pair", "pairing code: "));
+    let wrong = if first.starts_with('0') { first.replacen('0', "1", 1) } else { format!("0{}", &first[1..]) };
+    pair(&wrong).failed(12, "code", &["code was wrong"]);
+    board.sees("Not paired: the code was wrong.");
+    let code = shown(board.sees("pairing code: "));
+    pair(&code).succeeded();
+    let fingerprint = anna.identity().certificate().fingerprint().to_string();
+    let line = board.sees("Paired: ");
+    assert!(line.contains(&fingerprint), "{line}");
+    let name = line["Paired: ".len()..].split(' ').next().expect("it has a name").to_owned();
+    site.sending(&anna).run().succeeded();
+    board.sees("generation 1.");
+    board.unplug();
+    let mut board = site.listening();
+    board.asked("trusted", &fingerprint);
+    write(&site, "a", b"B");
+    site.sending(&anna).run().succeeded();
+    board.sees("generation 2.");
+    board.asked(&format!("untrust {name}"), "no longer trusted");
+    board.unplug();
+    let mut board = site.listening();
+    site.sending(&anna).run().failed(11, "identity", &["does not trust"]);
+    board.sees("A connection was refused: it is not trusted here.");
+    let hash = anna.identity().certificate().hash().0;
+    let [first, _] = kind.board().storage.settings;
+    assert!(!site.flash()[first as usize..].windows(hash.len()).any(|window| window == hash));
+    site.deliver().succeeded();
+    board.sees("generation");
 }
 
 fn a_static_address_is_reached(kind: &Kind) {

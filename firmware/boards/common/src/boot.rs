@@ -16,6 +16,7 @@ use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::seed::Ratchet;
+use waft_receiver::settings::Settings;
 use waft_receiver::slots::{Folder, Slots};
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 use waft_receiver::{Config, Memory, Receiver};
@@ -71,6 +72,7 @@ pub type BoardReceiver<F, L> = Receiver<'static, CortexM<F, L>>;
 pub struct Resources<F: NorFlash + 'static, L: MeasureLoad, const RX: usize, const TX: usize> {
     flash: StaticCell<Mutex<NoopRawMutex, F>>,
     slots: StaticCell<BoardSlots<F>>,
+    settings: StaticCell<Settings<'static, NoopRawMutex, F>>,
     receiver: StaticCell<BoardReceiver<F, L>>,
     memory: ConstStaticCell<Memory>,
     sockets: StaticCell<Sockets>,
@@ -83,6 +85,7 @@ impl<F: NorFlash + 'static, L: MeasureLoad, const RX: usize, const TX: usize> Re
         Self {
             flash: StaticCell::new(),
             slots: StaticCell::new(),
+            settings: StaticCell::new(),
             receiver: StaticCell::new(),
             memory: ConstStaticCell::new(Memory::new()),
             sockets: StaticCell::new(),
@@ -115,7 +118,7 @@ pub struct Devices<E, T, F> {
     pub ethernet: E,
     /// The random number generator.
     pub trng: T,
-    /// The flash with the seed and the slots.
+    /// The flash with the seed, the slots and the settings.
     pub flash: F,
 }
 
@@ -149,7 +152,7 @@ pub async fn start<
     devices: Devices<E, T, F>,
     map: &Map,
     identity: impl FnOnce(&mut F) -> Result<&'static Identity, IdentityError>,
-    config: Config<'static, CortexM<F, L>>,
+    mut config: Config<'static, CortexM<F, L>>,
 ) -> Started<E, F, L> {
     let Devices { memory, ethernet, mut trng, mut flash } = devices;
     let identity = identity(&mut flash);
@@ -160,7 +163,9 @@ pub async fn start<
     let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
     let settings = identity.ok().map(|identity| &identity.network);
     let (stack, runner) = net::start(ethernet, network, settings, seed);
-    let slots = Slots::new(resources.flash.init(Mutex::new(flash)), map.slots.clone()).await;
+    let flash = &*resources.flash.init(Mutex::new(flash));
+    config.settings = Some(resources.settings.init(Settings::new(flash, map.settings)));
+    let slots = Slots::new(flash, map.slots.clone()).await;
     let slots = resources.slots.init(slots.expect("the slots in the board's description are whole blocks"));
     let receiver = Receiver::from_startup(startup, slots, memory, config);
     let receiver = resources.receiver.init(receiver);

@@ -62,4 +62,6 @@ pub struct Map {
     pub seeds: [u32; 2],
     /// The offsets of journal and slots, in the same flash.
     pub slots: Range<u32>,
+    /// The offsets of the two sectors of the settings, in the same flash.
+    pub settings: [u32; 2],
 }

@@ -36,8 +36,8 @@ include!(concat!(env!("OUT_DIR"), "/map.rs"));
 /// The regions of the flash.
 const REGIONS: Map = {
     // The linker uses all of bank 1, and nothing else.
-    let waft_board::Map { flash_size, identity, seeds, slots, .. } = MAP;
-    let map = Map { bank: flash_size, identity, seeds, slots };
+    let waft_board::Map { flash_size, identity, seeds, slots, settings, .. } = MAP;
+    let map = Map { bank: flash_size, identity, seeds, slots, settings };
     assert!(map.fault().is_none(), "the board's description does not fit the chip");
     map
 };

@@ -20,6 +20,8 @@ pub struct Map {
     pub seeds: [u32; 2],
     /// The offsets of the slots.
     pub slots: Range<u32>,
+    /// The offsets of the two sectors of the settings, which follow the slots.
+    pub settings: [u32; 2],
 }
 
 /// Why a map does not fit the chip.
@@ -38,9 +40,9 @@ pub enum MapError {
 impl Map {
     /// Why the map does not fit the chip, or `None` if it does.
     pub const fn fault(&self) -> Option<MapError> {
-        let (bank, [first, second]) = (self.bank, self.seeds);
+        let (bank, [first, second], [one, other]) = (self.bank, self.seeds, self.settings);
         let (identity, slots) = (self.identity(), &self.slots);
-        let bounds = [first, second, slots.start, slots.end, identity.start, identity.end];
+        let bounds = [first, second, slots.start, slots.end, one, other, identity.start, identity.end];
         let mut at = 0;
         while at < bounds.len() {
             if !bounds[at].is_multiple_of(ERASE as u32) {
@@ -54,7 +56,9 @@ impl Map {
         if first == second
             || !ends_before(first, slots.start)
             || !ends_before(second, slots.start)
-            || slots.end > identity.start
+            || slots.end > one
+            || !ends_before(one, other)
+            || !ends_before(other, identity.start)
         {
             return Some(MapError::Overlap);
         }
@@ -69,9 +73,9 @@ impl Map {
         self.identity.start.saturating_sub(FLASH)..self.identity.end.saturating_sub(FLASH)
     }
 
-    /// The offsets that the receiver writes: seed and slots.
+    /// The offsets that the receiver writes: seed, slots and settings.
     pub const fn writable(&self) -> Range<u32> {
-        self.bank..self.slots.end
+        self.bank..self.settings[1] + ERASE as u32
     }
 
     /// The offsets that the receiver reads: all of bank 2.
@@ -80,9 +84,9 @@ impl Map {
     }
 }
 
-/// Whether the sector of a seed ends at or before `end`.
-const fn ends_before(seed: u32, end: u32) -> bool {
-    seed + ERASE as u32 <= end
+/// Whether a sector ends at or before `end`.
+const fn ends_before(sector: u32, end: u32) -> bool {
+    sector + ERASE as u32 <= end
 }
 
 #[cfg(test)]
@@ -93,7 +97,8 @@ mod tests {
         bank: 1 << 20,
         identity: 0x081F_E000..0x0820_0000,
         seeds: [0x10_0000, 0x10_2000],
-        slots: 0x10_4000..0x1F_E000,
+        slots: 0x10_4000..0x1F_A000,
+        settings: [0x1F_A000, 0x1F_C000],
     };
 
     fn fault(change: impl FnOnce(&mut Map)) -> Option<MapError> {
@@ -119,10 +124,13 @@ mod tests {
         assert_eq!(Some(MapError::NotInBank2), fault(|map| map.seeds[1] = 0xF_E000));
         assert_eq!(Some(MapError::NotInBank2), fault(|map| map.bank /= 2));
         assert_eq!(Some(MapError::NotInBank2), fault(|map| map.slots.end = 0x20_2000));
+        assert_eq!(Some(MapError::NotInBank2), fault(|map| map.settings[0] = 0xF_E000));
         assert_eq!(Some(MapError::NotInBank2), fault(|map| map.identity = 0x1F_E000..0x20_0000));
         assert_eq!(Some(MapError::Overlap), fault(|map| map.seeds[1] = map.seeds[0]));
         assert_eq!(Some(MapError::Overlap), fault(|map| map.seeds[1] = map.slots.start));
         assert_eq!(Some(MapError::Overlap), fault(|map| map.slots.end += 0x2000));
+        assert_eq!(Some(MapError::Overlap), fault(|map| map.settings[0] = map.settings[1]));
+        assert_eq!(Some(MapError::Overlap), fault(|map| map.settings[1] = map.identity().start));
         assert_eq!(Some(MapError::Identity), fault(|map| map.identity.end = map.identity.start));
     }
 }

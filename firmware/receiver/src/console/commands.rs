@@ -10,8 +10,9 @@ use super::Dialogue;
 use super::terminal::{PIECE, whole};
 use super::text::{self, Bytes, Files};
 use crate::board::{Board, Load, Stack};
-use crate::identity::KeyPolicy;
-use crate::operator::ChangeError;
+use crate::identity::{Identity, KeyPolicy};
+use crate::operator::{ChangeError, PairError, UntrustError};
+use crate::settings::SettingsError;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
 
 /// The most bytes of a file that `show` prints.
@@ -35,6 +36,9 @@ pub(super) enum Command<'l> {
     Decline,
     Forget { sure: bool },
     ResetGuard,
+    Pair,
+    Trusted,
+    Untrust(&'l str),
 }
 
 impl<'l> Command<'l> {
@@ -53,12 +57,15 @@ impl<'l> Command<'l> {
             ("decline", "") => Self::Decline,
             ("forget", sure) => Self::Forget { sure: sure == "yes" },
             ("reset-guard", "") => Self::ResetGuard,
+            ("pair", "") => Self::Pair,
+            ("trusted", "") => Self::Trusted,
+            ("untrust", name) => Self::Untrust(name),
             _ => return None,
         })
     }
 }
 
-const HELP: [&str; 12] = [
+const HELP: [&str; 15] = [
     "status       name, address, trusted senders, folder, free space",
     "code         the code that a sender has to enter",
     "list         the folder's entries",
@@ -67,9 +74,12 @@ const HELP: [&str; 12] = [
     "verify       reads everything back, and names every damaged file",
     "hold         keeps the current folder: a transfer that needs its slot is refused",
     "release      ends `hold`",
-    "decline      declines the offered folder",
+    "decline      declines the offered folder, or ends pairing",
     "forget       forgets the folder",
     "reset-guard  allows each sender to send an older folder than its last one",
+    "pair         shows a code, with which a computer becomes a trusted sender",
+    "trusted      the senders that may send to this board",
+    "untrust NAME takes that right from a sender, and ends its transfer",
     "While a key is asked for, type the key.",
 ];
 
@@ -94,6 +104,10 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             Command::Forget { sure: false } => self.terminal.print("If you are sure, type `forget yes`.").await,
             Command::Forget { sure: true } => own_frame(pin!(self.forget())).await,
             Command::ResetGuard => self.reset_guard().await,
+            Command::Pair => self.pair().await,
+            Command::Trusted => self.trusted().await,
+            Command::Untrust("") => self.terminal.print("Whom? `untrust NAME`; `trusted` lists the names.").await,
+            Command::Untrust(name) => own_frame(pin!(self.untrust(name))).await,
         }
     }
 
@@ -135,9 +149,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             Some(address) => self.terminal.print(format_args!("Address: {address}")).await,
             None => self.terminal.print("Address: none yet").await,
         }
-        for sender in &identity.senders {
-            self.terminal.print(format_args!("Trusts: {}, fingerprint {}", sender.name, sender.hash)).await;
-        }
+        self.print_trusted(identity).await;
         let key = match identity.policy.key {
             KeyPolicy::Typed => "typed here",
             KeyPolicy::Sealed => "sealed to this board",
@@ -145,6 +157,17 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         self.terminal.print(format_args!("Keys: {key}")).await;
         self.terminal.print(format_args!("Random numbers from: {}", text::sources(self.control.sources()))).await;
         self.show_code().await;
+    }
+
+    async fn print_trusted(&mut self, identity: &Identity) {
+        let mut index = 0;
+        while let Some(sender) = identity.senders.get(index) {
+            self.terminal.print(format_args!("Trusts: {}, fingerprint {}", sender.name, sender.hash)).await;
+            index += 1;
+        }
+        if index == 0 {
+            self.terminal.print(self.control.settings_error().map_or("Trusts: nobody", text::settings_error)).await;
+        }
     }
 
     async fn list(&mut self) {
@@ -245,7 +268,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
 
     async fn decline(&mut self) {
         if !self.control.decline() {
-            self.terminal.print("Nothing is offered.").await;
+            let is_closed = self.control.end_pairing();
+            self.terminal.print(if is_closed { "Pairing is closed." } else { "Nothing is offered." }).await;
         }
     }
 
@@ -257,6 +281,39 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     async fn reset_guard(&mut self) {
         let done = self.control.reset_guard().await;
         self.print_change(done, "Each sender may send an older folder now.").await;
+    }
+
+    async fn pair(&mut self) {
+        let text = match self.control.pair() {
+            Ok(()) => return,
+            Err(PairError::NotStored) => "This board cannot change whom it trusts.",
+            Err(PairError::Busy) => BUSY,
+            Err(PairError::Full) => {
+                "As many senders are trusted as can be: take that right from one with `untrust NAME`."
+            }
+            Err(PairError::Settings(error)) => text::settings_error(error),
+        };
+        self.terminal.print(text).await;
+    }
+
+    async fn trusted(&mut self) {
+        match self.control.identity() {
+            Ok(identity) => self.print_trusted(identity).await,
+            Err(error) => self.explain(error).await,
+        }
+    }
+
+    async fn untrust(&mut self, name: &str) {
+        let text = match self.control.untrust(name).await {
+            Ok(()) => "It is no longer trusted, and its transfers are forgotten.",
+            Err(UntrustError::NotFound) => "No sender of that name is trusted. `trusted` lists the names.",
+            Err(UntrustError::NotStored) => "This board cannot change whom it trusts.",
+            Err(UntrustError::Settings(SettingsError::Flash)) => {
+                "The flash failed, so it may be trusted again after a restart. Try again."
+            }
+            Err(UntrustError::Settings(error)) => text::settings_error(error),
+        };
+        self.terminal.print(text).await;
     }
 
     async fn print_change(&mut self, done: Result<(), ChangeError>, success: &'static str) {

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use embedded_io_async::{Read, Write};
+use waft_core::certificate::CertificateHash;
 use waft_core::session::receiver::Event;
 
 use super::Dialogue;
@@ -13,9 +14,9 @@ use crate::operator::{Control, KeyRequest, Notice};
 impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     pub(super) async fn show(&mut self, notice: Notice) {
         if let Notice::Session(Event::Connected(sender)) = notice {
-            self.peer = self.control.sender(&sender);
+            self.peer = self.control.sender(&sender).map(|sender| sender.name);
         }
-        let peer = self.peer.map_or("the sender", |peer| peer.name.as_str());
+        let peer = self.peer.as_ref().map_or("the sender", |peer| peer.as_str());
         self.terminal.print(NoticeText { notice: &notice, control: self.control, peer }).await;
         if let Notice::Session(Event::Committed(receipt)) = notice {
             self.terminal.print(format_args!("Digest: {}", receipt.digest)).await;
@@ -40,6 +41,9 @@ impl<B: Board> fmt::Display for NoticeText<'_, '_, B> {
                 None => f.write_str("No network: the cable is unplugged, or this board has no address any more."),
             },
             Notice::Code => Code(control.code()).fmt(f),
+            Notice::Pairing => write_pairing(f, control),
+            Notice::Paired { sender, is_confirmed } => write_paired(f, control, &sender, is_confirmed),
+            Notice::PairingFailed(failure) => write!(f, "Not paired: {}.", text::pairing_failure(failure)),
             Notice::KeyRequest => match control.key_request() {
                 Some(request) => write_request(f, request, peer),
                 None => f.write_str("The key is no longer needed."),
@@ -56,6 +60,33 @@ impl<B: Board> fmt::Display for NoticeText<'_, '_, B> {
             Notice::Dropped(count) => write!(f, "(Lines left out here, because too much happened at once: {count})"),
         }
     }
+}
+
+/// Says what the user of the other device types.
+fn write_pairing<B: Board>(f: &mut fmt::Formatter<'_>, control: &Control<'_, B>) -> fmt::Result {
+    let shown = control.with_pairing_code(|code| {
+        let name = control.identity().map_or("NAME", |identity| &identity.name);
+        match control.address() {
+            Some(address) => write!(f, "To pair within two minutes: `waft pair {name}@{address}`")?,
+            None => write!(f, "To pair within two minutes: `waft pair {name}@ADDRESS`")?,
+        }
+        write!(f, ", pairing code: {}", code.display())
+    });
+    shown.unwrap_or_else(|| f.write_str("Pairing is closed."))
+}
+
+fn write_paired<B: Board>(
+    f: &mut fmt::Formatter<'_>,
+    control: &Control<'_, B>,
+    certificate: &CertificateHash,
+    is_confirmed: bool,
+) -> fmt::Result {
+    let Some(sender) = control.sender(certificate) else { return f.write_str("Paired.") };
+    write!(f, "Paired: {} is trusted, fingerprint {}.", sender.name, sender.hash)?;
+    if is_confirmed {
+        return Ok(());
+    }
+    f.write_str(" The connection broke at the end: if the other device reports an error, pair again.")
 }
 
 /// Asks the user for the key.

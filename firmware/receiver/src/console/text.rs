@@ -3,6 +3,7 @@
 use core::fmt;
 
 use waft_core::code::KeyError;
+use waft_core::pairing::PairingError;
 use waft_core::path::escape;
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Limit, Refusal};
@@ -10,7 +11,9 @@ use waft_core::wire::message::{Cancel, Limit, Refusal};
 use crate::board::StartReason;
 use crate::entropy::Sources;
 use crate::identity::IdentityError;
+use crate::pairing::PairingFailure;
 use crate::seed::SeedError;
+use crate::settings::SettingsError;
 use crate::slots::JournalError;
 use crate::tls::error::{HandshakeError, LinkError};
 
@@ -179,6 +182,36 @@ pub(super) fn journal_error(error: JournalError) -> &'static str {
         JournalError::OtherLayout => {
             "Another firmware wrote the folder here, so nothing is received. Flash that firmware to use the folder, or type `forget yes` to give it up."
         }
+    }
+}
+
+/// Why a device has not paired.
+pub(super) fn pairing_failure(failure: PairingFailure) -> &'static str {
+    match failure {
+        PairingFailure::Attempt(PairingError::WrongCode) => "the code was wrong",
+        PairingFailure::Attempt(PairingError::Disconnected) => "the connection broke",
+        PairingFailure::Attempt(PairingError::TimedOut) => "it took too long",
+        PairingFailure::Attempt(PairingError::SameCertificate) => "the other device has the identity of this board",
+        PairingFailure::Attempt(PairingError::PeerFailed(_)) => "the other device gave up",
+        PairingFailure::Attempt(_) => "the other device broke the protocol",
+        PairingFailure::DoesNotSend => "the other device does not want to send",
+        PairingFailure::Certificate(_) => "the certificate of the other device is not one of waft",
+        PairingFailure::Settings(SettingsError::Full) => "as many senders are trusted as can be",
+        PairingFailure::Settings(_) => "the flash failed, so the other device is not trusted here. Pair again",
+    }
+}
+
+/// Why nobody is trusted.
+pub(super) fn settings_error(error: SettingsError) -> &'static str {
+    match error {
+        SettingsError::OtherVersion => {
+            "Another firmware wrote the list of trusted senders here, so nobody is trusted. Flash that firmware again."
+        }
+        SettingsError::Unreadable => {
+            "The list of trusted senders cannot be read, so nobody is trusted. Restart the board to try again."
+        }
+        SettingsError::Flash => "The flash failed, so nobody is trusted. Restart the board to try again.",
+        _ => "The list of trusted senders is lost, so nobody is trusted.",
     }
 }
 

@@ -5,7 +5,7 @@ use waft_core::certificate::CertificateHash;
 use zeroize::Zeroizing;
 
 use super::{
-    Address, CERTIFICATE_MAX, Identity, IdentityError, KeyPolicy, Network, Policy, SENDERS_MAX, TrustedSender, Wifi,
+    Address, CERTIFICATE_MAX, Identity, IdentityError, KeyPolicy, Network, Policy, TrustedSender, TrustedSenders, Wifi,
     private_keys,
 };
 use crate::crc::crc32;
@@ -28,9 +28,9 @@ pub(super) fn parse_into<'p>(
     let name = reader.text()?;
     let [tls, hpke, seed] = [reader.key()?, reader.key()?, reader.key()?];
     let policy = reader.policy()?;
-    let (mut certificate, mut senders) = (Vec::new(), Vec::new());
+    let (mut certificate, senders) = (Vec::new(), TrustedSenders::new());
     reader.certificate(&mut certificate)?;
-    reader.senders(&mut senders)?;
+    reader.senders(&senders)?;
     let network = reader.network()?;
     if !reader.0.is_empty() {
         return Err(IdentityError::Length);
@@ -113,8 +113,8 @@ impl<'a> Reader<'a> {
         certificate.extend_from_slice(self.take(length.into())?).map_err(|_| IdentityError::Certificate)
     }
 
-    fn senders(&mut self, senders: &mut Vec<TrustedSender, SENDERS_MAX>) -> Result<(), IdentityError> {
-        (0..self.byte()?).try_for_each(|_| senders.push(self.sender()?).map_err(|_| IdentityError::Senders))
+    fn senders(&mut self, senders: &TrustedSenders) -> Result<(), IdentityError> {
+        (0..self.byte()?).try_for_each(|_| senders.add(self.sender()?))
     }
 
     /// Not inlined, so that no caller has the sender on its stack.
@@ -171,7 +171,7 @@ pub(super) fn encode(identity: &Identity, out: &mut [u8]) -> Result<usize, Ident
     writer.write(&(identity.certificate.len() as u16).to_be_bytes())?;
     writer.write(&identity.certificate)?;
     writer.write(&[identity.senders.len() as u8])?;
-    identity.senders.iter().try_for_each(|sender| writer.sender(sender))?;
+    identity.senders.try_for_each(|sender| writer.sender(sender))?;
     writer.network(&identity.network)?;
     writer.finish()
 }
@@ -240,7 +240,7 @@ impl Writer<'_> {
 
 // The longest image, with all fields at their limits, fits.
 const _: () = {
-    use super::{IMAGE_MAX, NAME_MAX};
+    use super::{IMAGE_MAX, NAME_MAX, SENDERS_MAX};
     const SENDER: usize = 1 + NAME_MAX + 32 + 65;
     const NETWORK: usize = 1 + NAME_MAX + 14 + 1 + 33 + 65;
     assert!(

@@ -24,7 +24,7 @@ fn example() -> Identity {
         seed: [3; 32].into(),
         policy: Policy { code: true, key: KeyPolicy::Sealed, allow_older: false },
         certificate: Vec::from_iter([b"certificate", &point(1)[..], &point(2)].concat()).as_slice().try_into().unwrap(),
-        senders: [sender("laptop", 4), sender("ci", 5)].into_iter().collect(),
+        senders: [sender("laptop", 4), sender("ci", 5)].as_slice().try_into().unwrap(),
         network: Network {
             hostname: "kitchen-1".try_into().unwrap(),
             address: Address::Static { address: [10, 0, 0, 9], prefix: 24, gateway: Some([10, 0, 0, 1]), dns: None },
@@ -64,8 +64,10 @@ fn an_application_makes_an_identity_without_an_image() {
     let make = |name: &str, tls: u8, senders: &[TrustedSender]| {
         Identity::new(name, &[tls; 32], &[2; 32], &certificate, senders, policy)
     };
+    let list = senders.clone();
+    let senders: Vec<_> = (0..).map_while(|index| senders.get(index)).collect();
     let identity = make("kitchen", 1, &senders).unwrap();
-    assert_eq!((identity.certificate_hash(), identity.senders), (CertificateHash::of(&certificate), senders.clone()));
+    assert_eq!((identity.certificate_hash(), identity.senders), (CertificateHash::of(&certificate), list));
     assert_eq!(make("a name", 1, &senders).err(), Some(IdentityError::Name));
     assert_eq!(make("kitchen", 0, &senders).err(), Some(IdentityError::TlsKey));
     assert_eq!(make("kitchen", 9, &senders).err(), Some(IdentityError::CertificateMismatch));
@@ -173,19 +175,24 @@ fn invalid_content_is_rejected_with_its_reason() {
 #[test]
 fn an_identity_that_no_board_could_use_is_not_encoded() {
     let mut out = [0; IMAGE_MAX];
-    let mut refused = |change: fn(&mut Identity)| {
+    let mut refused = |change: &dyn Fn(&mut Identity)| {
         let mut identity = example();
         change(&mut identity);
         identity.encode(&mut out).unwrap_err()
     };
-    assert_eq!(refused(|identity| identity.senders.clear()), IdentityError::Senders);
-    assert_eq!(refused(|identity| identity.senders[1].point[64] ^= 1), IdentityError::Senders);
-    assert_eq!(refused(|identity| identity.senders[0].name.clear()), IdentityError::Name);
-    assert_eq!(refused(|identity| identity.name = "-x".try_into().unwrap()), IdentityError::Name);
-    assert_eq!(refused(|identity| identity.name = ".x".try_into().unwrap()), IdentityError::Name);
-    assert_eq!(refused(|identity| identity.network.hostname.clear()), IdentityError::Network);
+    assert_eq!(refused(&|identity: &mut Identity| identity.senders.clear()), IdentityError::Senders);
+    let change = |identity: &mut Identity, change: fn(&mut TrustedSender)| {
+        let mut sender = identity.senders.get(0).unwrap();
+        change(&mut sender);
+        identity.senders = [sender].as_slice().try_into().unwrap();
+    };
+    assert_eq!(refused(&|identity: &mut Identity| change(identity, |it| it.point[64] ^= 1)), IdentityError::Senders);
+    assert_eq!(refused(&|identity: &mut Identity| change(identity, |it| it.name.clear())), IdentityError::Name);
+    assert_eq!(refused(&|identity: &mut Identity| identity.name = "-x".try_into().unwrap()), IdentityError::Name);
+    assert_eq!(refused(&|identity: &mut Identity| identity.name = ".x".try_into().unwrap()), IdentityError::Name);
+    assert_eq!(refused(&|identity: &mut Identity| identity.network.hostname.clear()), IdentityError::Network);
     assert_eq!(
-        refused(|identity| identity.tls = SigningKey::from_slice(&[9; 32]).unwrap()),
+        refused(&|identity: &mut Identity| identity.tls = SigningKey::from_slice(&[9; 32]).unwrap()),
         IdentityError::CertificateMismatch
     );
     let image = encoded(&example());

@@ -6,22 +6,25 @@
 //! untrusted peers cannot displace other notices.
 
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
+use core::future::{pending, poll_fn};
 use core::task::Poll;
 
-use embassy_futures::select::{Either, select};
+use embassy_futures::select::{Either3, select3};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::{Channel, TrySendError};
 use embassy_sync::signal::Signal;
 use embassy_sync::waitqueue::MultiWakerRegistration;
+use rand_core::CryptoRngCore;
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, KeyError, TransferKey};
+use waft_core::pairing::PairingCode;
 use waft_core::session::receiver::{Event, KeyAnswer};
 use waft_core::session::{Clock, Offered};
 use zeroize::Zeroize as _;
 
 use super::{KeyRequest, Notice};
+use crate::pairing::Window;
 use crate::tls::error::HandshakeError;
 
 /// The most notices that wait for the operator.
@@ -53,6 +56,16 @@ pub(crate) struct OperatorState {
     answer: Signal<NoopRawMutex, KeyAnswer>,
     /// Whether the memory of the queue may hold bytes that a session left on the stack.
     is_dirty: Cell<bool>,
+    /// The sender of the running session, once it is authenticated.
+    pub(crate) sender: Cell<Option<CertificateHash>>,
+    /// Ends the running session if its sender is no longer trusted.
+    pub(crate) sender_removed: Signal<NoopRawMutex, ()>,
+    /// Wakes the receiver between sessions: the list of trusted senders changed, or the user wants to pair.
+    pub(crate) wake: Signal<NoopRawMutex, ()>,
+    /// The time in which the board pairs, and its code.
+    pairing: RefCell<Option<Window>>,
+    /// Whether the user wants to pair, and no window was opened for that yet.
+    is_pairing_wanted: Cell<bool>,
     /// The typed key, until the session takes it.
     key: RefCell<TransferKey>,
 }
@@ -71,6 +84,11 @@ impl OperatorState {
             key_checked: RefCell::new(MultiWakerRegistration::new()),
             answer: Signal::new(),
             is_dirty: Cell::new(false),
+            sender: Cell::new(None),
+            sender_removed: Signal::new(),
+            wake: Signal::new(),
+            pairing: RefCell::new(None),
+            is_pairing_wanted: Cell::new(false),
             key: RefCell::new(TransferKey::empty()),
         }
     }
@@ -122,12 +140,83 @@ impl OperatorState {
             clock.sleep_until(self.used_until.get().saturating_sub(AHEAD * REFUSED_MS)).await;
             self.refused.wait().await
         };
-        match select(self.notices.receive(), refused).await {
-            Either::First(notice) => notice,
-            Either::Second((peers, last)) => {
+        match select3(self.notices.receive(), refused, self.pairing_expired(clock)).await {
+            Either3::First(notice) => notice,
+            Either3::Second((peers, last)) => {
                 self.used_until.update(|until| until.max(clock.now()) + REFUSED_MS);
                 Notice::Refused { peers, last }
             }
+            Either3::Third(()) => {
+                self.pairing.take();
+                Notice::Pairing
+            }
+        }
+    }
+
+    /// Completes when the list of trusted senders was changed during a session. Cancel-safe.
+    pub(crate) async fn sender_removed(&self) {
+        self.sender_removed.wait().await;
+    }
+
+    /// Ends the session of a sender that is no longer trusted, and the runs that are remembered of it. Completes once the
+    /// session is over. The session runs in the same task, and is polled before the operator.
+    pub(super) async fn end_session(&self, sender: &CertificateHash) {
+        self.sender_removed.signal(());
+        self.wake.signal(());
+        poll_fn(|_| if self.sender.get() == Some(*sender) { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    /// Asks the receiver to open pairing.
+    pub(super) fn request_pairing(&self) {
+        self.is_pairing_wanted.set(true);
+        self.wake.signal(());
+    }
+
+    /// Opens pairing if the user wants it, and makes the next code after an attempt. Called between sessions.
+    pub(crate) fn renew_pairing(&self, rng: &mut impl CryptoRngCore, now: u64) {
+        let mut pairing = self.pairing.borrow_mut();
+        if self.is_pairing_wanted.take() {
+            *pairing = Some(Window::new(PairingCode::random(rng), now));
+        } else {
+            match &mut *pairing {
+                Some(Window { code: Some(_), .. }) | None => return,
+                Some(window) if window.attempts > 1 => {
+                    window.attempts -= 1;
+                    window.code = Some(PairingCode::random(rng));
+                }
+                Some(_) => *pairing = None,
+            }
+        }
+        self.notify(Notice::Pairing);
+    }
+
+    /// Whether an attempt to pair can begin.
+    pub(crate) fn is_pairing_open(&self, now: u64) -> bool {
+        self.pairing.borrow().as_ref().is_some_and(|window| now < window.until)
+    }
+
+    /// Takes the code for an attempt, if pairing is open.
+    pub(crate) fn take_pairing_code(&self, now: u64) -> Option<PairingCode> {
+        self.pairing.borrow_mut().as_mut().filter(|window| now < window.until)?.code.take()
+    }
+
+    /// Ends pairing. Returns whether it was open.
+    pub(crate) fn close_pairing(&self) -> bool {
+        self.is_pairing_wanted.set(false);
+        self.pairing.take().is_some()
+    }
+
+    /// Calls `show` with the code, if one is shown.
+    pub(super) fn with_pairing_code<T>(&self, show: impl FnOnce(&PairingCode) -> T) -> Option<T> {
+        self.pairing.borrow().as_ref()?.code.as_ref().map(show)
+    }
+
+    /// Completes at the end of the time in which the board pairs. The notice about its beginning ends the wait, too.
+    async fn pairing_expired(&self, clock: &impl Clock) {
+        let until = self.pairing.borrow().as_ref().map(|window| window.until);
+        match until {
+            Some(until) => clock.sleep_until(until).await,
+            None => pending().await,
         }
     }
 

@@ -4,6 +4,7 @@ use core::fmt;
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
+use waft_core::certificate::CertificateHash;
 use waft_core::session::StoreError;
 
 use super::Slots;
@@ -100,6 +101,19 @@ pub(super) async fn reset_guard<M: RawMutex, F: NorFlash>(
 ) -> Result<(), StoreError> {
     journal.append(&slots.area, &Record::Clear).await?;
     journal.acknowledge(&slots.area).await;
+    Ok(())
+}
+
+/// Forgets the transfer of this sender that could be resumed.
+pub(super) async fn abandon<M: RawMutex, F: NorFlash>(
+    slots: &Slots<'_, M, F>,
+    journal: &mut Journal,
+    sender: &CertificateHash,
+) -> Result<(), StoreError> {
+    if journal.state().begun.is_some_and(|(begun, _)| begun.sender == *sender) {
+        journal.append(&slots.area, &Record::Abandon).await?;
+        journal.acknowledge(&slots.area).await;
+    }
     Ok(())
 }
 

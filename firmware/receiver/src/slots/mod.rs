@@ -74,6 +74,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::session::own_frame::own_frame;
 
 pub use waft_core::archive::{Entry, Kind, Modified};
+pub use waft_core::certificate::CertificateHash;
 pub use waft_core::digest::Digest;
 pub use waft_core::limits::PATH_MAX;
 pub use waft_core::path::RelPath;
@@ -190,6 +191,11 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// while a session uses the slots. Fails if the slots are not mounted yet.
     pub async fn reset_guard(&self) -> Result<(), StoreError> {
         change::reset_guard(self, &mut *self.lock_journal().await).await
+    }
+
+    /// Forgets the interrupted transfer of this sender, so that it cannot be resumed. Waits while a session uses the slots.
+    pub async fn abandon(&self, sender: &CertificateHash) -> Result<(), StoreError> {
+        change::abandon(self, &mut *self.lock_journal().await, sender).await
     }
 
     /// Pauses receiving: until the value is dropped, senders are refused as *busy*, and try again for a while. A running

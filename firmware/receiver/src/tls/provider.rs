@@ -20,7 +20,7 @@ use super::error::{HandshakeError, LinkError};
 use super::signature::{DerSignature, decode, encode};
 use super::suite::Suite;
 use super::verify;
-use crate::identity::{Identity, TrustedSender};
+use crate::identity::{Identity, TrustedSender, TrustedSenders};
 
 /// The keys and the verifier of one handshake.
 pub(super) struct Provider<'a, S: Suite, R> {
@@ -36,15 +36,15 @@ impl<'a, S: Suite, R: CryptoRngCore> Provider<'a, S, R> {
         Self { identity, rng, verifier, suite: PhantomData }
     }
 
-    /// The authenticated sender, after a handshake with this result.
+    /// The certificate of the authenticated sender, after a handshake with this result.
     pub(super) fn authenticated_sender(
         &self,
         opened: Result<(), LinkError>,
-    ) -> Result<&'a TrustedSender, HandshakeError> {
+    ) -> Result<CertificateHash, HandshakeError> {
         match (&self.verifier.proof, opened) {
             (Proof::Failed(error), _) => Err(*error),
             (_, Err(error)) => Err(error.into()),
-            (Proof::Complete(sender), Ok(())) => Ok(sender),
+            (Proof::Complete(sender), Ok(())) => Ok(*sender),
             (Proof::Missing | Proof::Certificate { .. }, Ok(())) => Err(HandshakeError::NotProven),
         }
     }
@@ -89,29 +89,28 @@ impl SignerMut<DerSignature> for DerSigner<'_> {
 
 /// Verifies the sender's certificate and signature, in this order and only once.
 struct Verifier<'a, H> {
-    trusted: &'a [TrustedSender],
-    proof: Proof<'a, H>,
+    trusted: &'a TrustedSenders,
+    proof: Proof<H>,
 }
 
 /// What the sender has proved so far.
-enum Proof<'a, H> {
+enum Proof<H> {
     Missing,
-    /// It presented this sender's certificate, at this point of the transcript.
+    /// It presented the certificate of a trusted sender, at this point of the transcript.
     Certificate {
-        sender: &'a TrustedSender,
+        sender: CertificateHash,
         transcript: H,
     },
     /// It also proved that it holds the key.
-    Complete(&'a TrustedSender),
+    Complete(CertificateHash),
     /// Verification failed. This is final.
     Failed(HandshakeError),
 }
 
-impl<'a, H> Verifier<'a, H> {
-    fn find_trusted(&self, certificate: &CertificateRef<'_>) -> Option<&'a TrustedSender> {
+impl<H> Verifier<'_, H> {
+    fn find_trusted(&self, certificate: &CertificateRef<'_>) -> Option<CertificateHash> {
         let [CertificateEntryRef::X509(der)] = certificate.entries[..] else { return None };
-        let hash = CertificateHash::of(der);
-        self.trusted.iter().find(|sender| sender.hash == hash)
+        Some(CertificateHash::of(der)).filter(|hash| self.trusted.contains(hash))
     }
 
     fn fail(&mut self, error: HandshakeError, alert: AlertDescription) -> TlsError {
@@ -143,7 +142,10 @@ impl<S: Suite> TlsVerifier<S> for Verifier<'_, S::Hash> {
         };
         let sender = *sender;
         let is_known_scheme = matches!(verify.signature_scheme, SignatureScheme::EcdsaSecp256r1Sha256);
-        if !is_known_scheme || !is_signed(sender, transcript.clone(), verify.signature) {
+        // A sender that is no longer in the list is no longer trusted.
+        let is_signed =
+            || self.trusted.with_certificate(&sender, |it| is_signed(it, transcript.clone(), verify.signature));
+        if !is_known_scheme || is_signed() != Some(true) {
             return Err(self.fail(HandshakeError::NotItsKey, AlertDescription::DecryptError));
         }
         self.proof = Proof::Complete(sender);

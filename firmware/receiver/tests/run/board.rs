@@ -25,6 +25,7 @@ use waft_receiver::events::{Events, Subscriber};
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::operator::Operator;
 use waft_receiver::seed::{Ratchet, provisioned};
+use waft_receiver::settings::Settings;
 use waft_receiver::slots::{Folder, Rejection, Review, Slots};
 use waft_receiver::tls::guard::Tcp;
 use waft_receiver::{CHUNK, Config, Memory, Receiver};
@@ -41,6 +42,8 @@ pub(crate) type BoardSlots<'f> = Slots<'f, NoopRawMutex, Nor<4, ERASE>>;
 /// The two sectors of the seed. The slots follow them.
 pub(crate) const SEEDS: [u32; 2] = [0, ERASE as u32];
 const SLOTS: u32 = 2 * ERASE as u32;
+/// The bytes of the two sectors of the settings, at the end of the flash.
+pub(crate) const SETTINGS: u32 = 2 * ERASE as u32;
 
 pub(crate) struct Hosted;
 
@@ -190,6 +193,8 @@ pub(crate) struct Powered {
     pub(crate) echo: bool,
     /// The decision of the application about each folder.
     pub(crate) decision: Decision,
+    /// Whether the board stores its trusted senders.
+    pub(crate) has_settings: bool,
 }
 
 /// What the application decides about each folder before it is committed.
@@ -217,8 +222,11 @@ impl<M: RawMutex, F: NorFlash> Review<M, F> for Decision {
 impl Powered {
     /// A board with slots of `blocks` erase blocks.
     pub(crate) fn new(blocks: usize) -> Self {
-        let mut nor = Nor::new(2 + 2 + 2 * blocks, Level::Bits);
+        let mut nor = Nor::new(2 + 2 + 2 * blocks + 2, Level::Bits);
+        nor.completes_zeros = true;
+        let end = nor.bytes.len() as u32;
         block_on(async {
+            nor.erase(end - SETTINGS, end).await.unwrap();
             nor.erase(0, 2 * ERASE as u32).await.unwrap();
             nor.write(0, &*provisioned(&[3; 32].into())).await.unwrap();
         });
@@ -229,6 +237,7 @@ impl Powered {
             noise: true,
             echo: true,
             decision: Decision::Accept,
+            has_settings: true,
         }
     }
 
@@ -252,8 +261,9 @@ impl Powered {
         test: impl AsyncFnOnce(Fixture<'_, '_>) -> T,
     ) -> T {
         let startup = self.startup(identity).await;
-        let end = (self.flash.lock().await.bytes.len()) as u32;
+        let end = self.flash.lock().await.bytes.len() as u32 - SETTINGS;
         let slots = Slots::new(&self.flash, SLOTS..end).await.unwrap();
+        let settings = Settings::new(&self.flash, [end, end + ERASE as u32]);
         let (listener, events) = (Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), Events::new());
         let address = listener.local_addr().unwrap();
         let mut memory = Box::new(Memory::new());
@@ -263,6 +273,7 @@ impl Powered {
             start: self.start,
             lockouts: Some(&mut self.lockouts),
             events: Some(&events),
+            settings: self.has_settings.then_some(&settings),
             ..Config::<Hosted>::new(TokioClock::new())
         };
         let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config).with_review(self.decision);

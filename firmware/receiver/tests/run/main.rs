@@ -14,6 +14,7 @@ mod laptop;
 #[allow(dead_code)]
 mod nor;
 mod operator;
+mod pairing;
 mod proxy;
 mod review;
 mod strangers;
@@ -21,4 +22,5 @@ mod strangers;
 #[allow(dead_code)]
 mod support;
 mod transfers;
+mod trusted;
 mod user;

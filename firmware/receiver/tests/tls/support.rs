@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use waft::identity::Identity as Keys;
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::session::Clock;
-use waft_receiver::identity::{Address, Identity, KeyPolicy, Network, Policy, TrustedSender};
+use waft_receiver::identity::{Address, Identity, KeyPolicy, Network, Policy, TrustedSender, TrustedSenders};
 use waft_receiver::tls::error::{HandshakeError, LinkError};
 use waft_receiver::tls::guard::Tcp;
 use waft_receiver::tls::suite::Suite;
@@ -89,7 +89,7 @@ pub(crate) async fn connected() -> (TcpStream, TcpStream) {
 
 /// A board with these keys that trusts these senders.
 pub(crate) fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
-    let mut senders = heapless::Vec::new();
+    let mut senders = TrustedSenders::new();
     for (number, keys) in trusted.iter().enumerate() {
         let certificate = keys.certificate();
         let name = heapless::String::try_from(&*format!("laptop{number}")).unwrap();
@@ -136,5 +136,6 @@ pub(crate) async fn read_all<S: Suite>(stream: TcpStream, board: &Identity) -> E
             }
         }
     };
-    Ending::Read(secured.sender.name.as_str().to_owned(), received, end)
+    let sender = board.senders.find(&secured.sender).expect("it is trusted");
+    Ending::Read(sender.name.as_str().to_owned(), received, end)
 }

@@ -80,6 +80,11 @@ impl PeerState {
         self.runs = Runs::new();
     }
 
+    /// Forgets the runs of all senders but those that `is_trusted` accepts, and wipes their secrets.
+    pub fn retain_runs(&mut self, is_trusted: impl Fn(&CertificateHash) -> bool) {
+        self.runs.retain(is_trusted);
+    }
+
     /// When the next run expires, if any is remembered.
     pub fn next_expiry(&self) -> Option<u64> {
         self.runs.next_expiry()

@@ -134,6 +134,13 @@ impl Runs {
         }
     }
 
+    /// Forgets the runs of the senders that are not trusted any more.
+    pub(super) fn retain(&mut self, is_trusted: impl Fn(&CertificateHash) -> bool) {
+        for slot in self.0.iter_mut().filter(|slot| slot.as_ref().is_some_and(|run| !is_trusted(&run.id.sender))) {
+            *slot = None;
+        }
+    }
+
     /// When the next run expires, if any is remembered.
     pub(super) fn next_expiry(&self) -> Option<u64> {
         self.0.iter().flatten().map(|run| run.until).min()
@@ -189,6 +196,16 @@ mod tests {
         assert!(runs.secret(&id(0, 9), 1_000).is_some());
         assert!(runs.secret(&id(0, 9), 1_001).is_none());
         assert!(runs.secret(&id(0, 8), 1_000).is_none());
+    }
+
+    #[test]
+    fn the_runs_of_a_sender_that_is_no_longer_trusted_are_forgotten() {
+        let mut runs = Runs::new();
+        for id in [id(1, 1), id(1, 2), id(2, 1)] {
+            runs.code_proven(id, 0);
+        }
+        runs.retain(|sender| sender.0[0] != 1);
+        assert_eq!([id(1, 1), id(1, 2), id(2, 1)].map(|id| runs.remembers(&id)), [false, false, true]);
     }
 
     #[test]

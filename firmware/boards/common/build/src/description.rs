@@ -38,6 +38,7 @@ pub struct Span {
 struct Storage {
     seeds: [u32; 2],
     slots: Span,
+    settings: [u32; 2],
 }
 
 impl Description {
@@ -77,7 +78,8 @@ impl Description {
 
     /// The remaining values as a constant of type `waft_board::Map`, as the text of `map.rs`.
     pub fn map_rs(&self) -> String {
-        let Self { name, title, memory, identity, storage: Storage { seeds: [first, second], slots }, .. } = self;
+        let Self { name, title, memory, identity, storage: Storage { seeds, slots, settings }, .. } = self;
+        let [seeds, settings] = [seeds, settings].map(|[first, second]| format!("[{first:#X}, {second:#X}]"));
         let [identity, slots] = [identity, slots].map(|span| {
             let Range { start, end } = span.range().expect("`parse` has checked it");
             format!("{start:#X}..{end:#X}")
@@ -86,7 +88,7 @@ impl Description {
             "/// The memory map of the board, and its names.\n\
              pub const MAP: waft_board::Map = waft_board::Map {{\n    \
              name: {name:?},\n    title: {title:?},\n    flash_size: {:#X},\n    identity: {identity},\n    \
-             seeds: [{first:#X}, {second:#X}],\n    slots: {slots},\n}};\n",
+             seeds: {seeds},\n    slots: {slots},\n    settings: {settings},\n}};\n",
             memory["flash"].size,
         )
     }

@@ -24,7 +24,8 @@ fn linker_script_and_constants_match_the_description() {
          flash_size: 0x100000,\n    \
          identity: 0x81FE000..0x8200000,\n    \
          seeds: [0x100000, 0x102000],\n    \
-         slots: 0x104000..0x1FE000,\n};\n"
+         slots: 0x104000..0x1FA000,\n    \
+         settings: [0x1FA000, 0x1FC000],\n};\n"
     );
 }
 
@@ -45,9 +46,10 @@ fn an_invalid_description_is_rejected() {
         ("flash = { at", "rom = { at", "no region `flash`"),
         ("retained = { at", "kept = { at", "no region `retained`"),
         ("size = 0x400 }", "size = 0x200 }", "no region `retained`"),
-        ("size = 0xFA000", "size = 0xFFFFFFFF", "no range"),
+        ("size = 0xF6000", "size = 0xFFFFFFFF", "no range"),
         ("size = 0x9FC00", "size = 0", "no range"),
         ("seeds = [0x100000, 0x102000]", "seeds = [0x100000]", "invalid length"),
+        ("settings =", "options =", "missing field `settings`"),
     ] {
         assert!(TEXT.contains(from), "{from}");
         let error = Description::parse(&TEXT.replacen(from, to, 1)).unwrap_err();

@@ -1,4 +1,4 @@
-//! A simulator of power cuts. It runs the slot store and the seed, with the same code as on a board, on a simulated NOR
+//! A simulator of power cuts. It runs the slot store, the seed and the settings, with the same code as on a board, on a simulated NOR
 //! flash. Power fails at any operation, once or several times in a row, and torn cells read in every way that is known
 //! of real ones.
 //!
@@ -9,6 +9,7 @@ mod change;
 mod damage;
 mod folders;
 mod seed;
+mod settings;
 mod table;
 mod wear;
 
@@ -35,6 +36,10 @@ fn jobs(
 
 fn folder_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
     jobs("folder", (W, E), "1", |damage| folders::one_cut::<W, E>(damage, 1))
+}
+
+fn settings_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
+    jobs("settings", (W, E), "1", settings::one_cut::<W, E>)
 }
 
 fn seed_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
@@ -69,7 +74,16 @@ fn all() -> Vec<Job> {
         .chain(jobs("seed", (16, 320), "1, then failing reads", seed::one_cut_and_failing_reads::<16, 320>))
         .chain(jobs("seed", (16, 320), "2", |damage| seed::two_cuts::<16, 320>(damage, 1)))
         .chain(jobs("seed", (4, 512), "1 to 5, at random", |damage| seed::random_cuts::<4, 512>(damage, ROUNDS, 5)));
-    one_cut.chain(more).chain(seed).collect()
+    let settings = settings_jobs::<1, 2048>()
+        .chain(settings_jobs::<4, 4096>())
+        .chain(settings_jobs::<32, 2048>())
+        .chain(settings_jobs::<16, 8192>())
+        .chain(jobs("settings", (16, 8192), "2", |damage| settings::two_cuts::<16, 8192>(damage, 1)))
+        .chain(jobs("settings", (4, 4096), "2", |damage| settings::two_cuts::<4, 4096>(damage, 1)))
+        .chain(jobs("settings", (4, 4096), "1 to 5, at random", |damage| {
+            settings::random_cuts::<4, 4096>(damage, ROUNDS / 10, 5)
+        }));
+    one_cut.chain(more).chain(seed).chain(settings).collect()
 }
 
 /// If torn cells read differently from boot to boot, three cuts or more may lose a folder, and one cut may lose a
@@ -176,6 +190,26 @@ fn many_cuts_cost_no_seed_and_repeat_nothing() {
 #[test]
 fn a_cut_and_failing_reads_cost_no_seed_and_repeat_nothing() {
     are_harmless(&STEADY, seed::one_cut_and_failing_reads::<16, 320>);
+}
+
+#[test]
+fn a_cut_costs_no_settings() {
+    is_harmless(settings::one_cut::<16, 2048>);
+}
+
+#[test]
+fn two_cuts_cost_no_settings() {
+    is_harmless(|damage| settings::two_cuts::<16, 2048>(damage, 11));
+}
+
+#[test]
+fn many_cuts_cost_no_settings() {
+    is_harmless(|damage| settings::random_cuts::<4, 2048>(damage, 200, 5));
+}
+
+#[test]
+fn a_flash_that_fails_costs_no_settings() {
+    settings::failing_flash::<4, 4096>();
 }
 
 /// Tests the simulator: marginal units read as before, as intended, and in between.

@@ -1,0 +1,124 @@
+//! Target for the settings in flash. Any content of their two sectors can be mounted and changed without a panic. A second
+//! mount shows the same list, and what was removed is not in the flash.
+
+use std::cell::RefCell;
+
+use embassy_futures::block_on;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use waft_core::sealed::HpkeSecret;
+use waft_receiver::identity::{CertificateHash, Identity, KeyPolicy, POINT, Policy, TrustedSender, TrustedSenders};
+use waft_receiver::settings::{Settings, SettingsError};
+
+use crate::crc32;
+use crate::flash::{BLOCK, Flash};
+
+/// Bytes of a cell, of a sender, and of the prefix of a head.
+const CELL: usize = 32;
+const SENDER: usize = 4 * CELL;
+const PREFIX: usize = 12;
+/// The number of senders in each sector of the input.
+const SENDERS: usize = 2;
+/// The first LIVE mark.
+const LIVE: usize = 2 * CELL + 8 * SENDER;
+/// Bytes of a sector in the input: a copy, and its marks.
+const SECTOR: usize = 2 * CELL + SENDERS * SENDER + 4 * CELL;
+
+thread_local! {
+    /// The identity of a board that trusts one sender. It is made only once, because that takes long.
+    static IDENTITY: RefCell<Identity> = RefCell::new(identity());
+}
+
+/// The input is a byte of flags, and both sectors: a copy with two senders, and the marks. Where a flag is set, a copy gets
+/// a valid head, or the origin of the identity.
+pub fn run(data: &[u8]) {
+    let [flags, rest @ ..] = data else { return };
+    let mut flash = Flash::new();
+    for (sector, content) in rest.chunks(SECTOR).take(2).enumerate() {
+        let (copy, marks) = content.split_at(content.len().min(SECTOR - 4 * CELL));
+        let target = &mut flash.0[sector * BLOCK..][..BLOCK];
+        target[..copy.len()].copy_from_slice(copy);
+        target[LIVE..LIVE + marks.len()].copy_from_slice(marks);
+        if flags >> (2 + sector) & 1 != 0 {
+            target[CELL..2 * CELL].copy_from_slice(&origin());
+        }
+        if flags >> sector & 1 != 0 {
+            correct(target);
+        }
+    }
+    let flash = Mutex::<NoopRawMutex, _>::new(flash);
+    let first = mount(&flash, None);
+    let second = mount(&flash, None);
+    assert_eq!(first, second);
+    if let Ok(senders) = first {
+        let removed = senders.first().copied();
+        if let Some(removed) = removed {
+            let _ = mount(&flash, Some(removed));
+            let left = mount(&flash, None).expect("the flash does not fail");
+            assert!(!left.contains(&removed));
+            let bytes = &flash.try_lock().expect("nothing uses it").0;
+            assert!(!bytes.windows(CELL).any(|window| window == removed.0));
+        }
+    }
+}
+
+/// Gives a copy a head of this version with valid checksums.
+fn correct(sector: &mut [u8]) {
+    sector[..PREFIX].copy_from_slice(b"WAFTSETT\x01\0\0\0");
+    let crc = crc32(&sector[..PREFIX]).to_be_bytes();
+    sector[PREFIX..PREFIX + 4].copy_from_slice(&crc);
+    let senders = usize::from(sector[PREFIX + 8]).min(SENDERS);
+    sector[PREFIX + 8] = senders as u8;
+    let copy = [&sector[..CELL - 4], &sector[CELL..2 * CELL + senders * SENDER]].concat();
+    sector[CELL - 4..CELL].copy_from_slice(&crc32(&copy).to_be_bytes());
+}
+
+/// Mounts the settings, and removes a sender.
+fn mount(
+    flash: &Mutex<NoopRawMutex, Flash>,
+    removed: Option<CertificateHash>,
+) -> Result<Vec<CertificateHash>, SettingsError> {
+    let settings = Settings::new(flash, [0, BLOCK as u32]);
+    IDENTITY.with_borrow_mut(|identity| {
+        identity.senders = senders();
+        block_on(async {
+            settings.mount(identity).await?;
+            if let Some(removed) = removed {
+                settings.untrust(&identity.senders, &removed).await?;
+            }
+            Ok((0..).map_while(|index| identity.senders.get(index)).map(|sender| sender.hash).collect())
+        })
+    })
+}
+
+/// The origin in a copy that begins with this identity.
+fn origin() -> [u8; CELL] {
+    thread_local! {
+        static ORIGIN: [u8; CELL] = {
+            let flash = Mutex::new(Flash::new());
+            mount(&flash, None).expect("a blank flash can be used");
+            let bytes = &flash.try_lock().expect("nothing uses it").0;
+            bytes[CELL..2 * CELL].try_into().expect("a cell")
+        };
+    }
+    ORIGIN.with(|origin| *origin)
+}
+
+fn identity() -> Identity {
+    let points = [1, 2].map(|key| HpkeSecret::from_bytes(&[key; 32]).expect("it is a scalar").public());
+    let sender = senders().get(0).expect("there is one");
+    let policy = Policy { code: true, key: KeyPolicy::Typed, allow_older: false };
+    Identity::new("kitchen", &[1; 32], &[2; 32], points.as_flattened(), &[sender], policy).expect("it is valid")
+}
+
+/// The senders of the identity.
+fn senders() -> TrustedSenders {
+    const GENERATOR: [u8; POINT] = [
+        0x04, 0x6B, 0x17, 0xD1, 0xF2, 0xE1, 0x2C, 0x42, 0x47, 0xF8, 0xBC, 0xE6, 0xE5, 0x63, 0xA4, 0x40, 0xF2, 0x77,
+        0x03, 0x7D, 0x81, 0x2D, 0xEB, 0x33, 0xA0, 0xF4, 0xA1, 0x39, 0x45, 0xD8, 0x98, 0xC2, 0x96, 0x4F, 0xE3, 0x42,
+        0xE2, 0xFE, 0x1A, 0x7F, 0x9B, 0x8E, 0xE7, 0xEB, 0x4A, 0x7C, 0x0F, 0x9E, 0x16, 0x2B, 0xCE, 0x33, 0x57, 0x6B,
+        0x31, 0x5E, 0xCE, 0xCB, 0xB6, 0x40, 0x68, 0x37, 0xBF, 0x51, 0xF5,
+    ];
+    let sender = TrustedSender::new("laptop", &GENERATOR, GENERATOR).expect("it is valid");
+    [sender].as_slice().try_into().expect("there is room")
+}

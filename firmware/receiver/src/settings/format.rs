@@ -1,0 +1,164 @@
+//! The byte format of a copy, which is drawn in the parent module.
+
+use core::array;
+
+use waft_core::certificate::CertificateHash;
+
+use crate::crc::{Crc32, crc32};
+use crate::identity::{NAME_MAX, POINT, SENDERS_MAX, TrustedSender, TrustedSenders};
+
+/// The bytes of a cell, a multiple of every write size.
+pub(super) const CELL: usize = 32;
+/// The cells of head and origin.
+const FIRST: u32 = 2;
+/// The cells of a sender: name, hash, and both coordinates of the public key.
+pub(super) const SENDER: usize = 4;
+/// The index of the first LIVE mark.
+pub(super) const LIVE: u32 = FIRST + (SENDERS_MAX * SENDER) as u32;
+/// The number of LIVE marks.
+pub(super) const LIVES: u32 = 4;
+/// The bytes of a sector that are used.
+pub(super) const USED_BYTES: usize = (LIVE + LIVES) as usize * CELL;
+
+const MAGIC: [u8; 8] = *b"WAFTSETT";
+const VERSION: u8 = 1;
+/// The length of the prefix that is the same in all versions. A CRC-32 follows it.
+const PREFIX: usize = 12;
+/// The length of the head without its CRC-32.
+const COVERED: usize = CELL - 4;
+/// The first byte of an uncompressed point.
+const UNCOMPRESSED: u8 = 4;
+
+/// The content of the first cell of a sector that was erased completely.
+pub(super) const ERASED: [u8; CELL] = [0; CELL];
+
+/// A 32-byte part of a copy.
+pub(super) type Cell = [u8; CELL];
+
+const _: () = assert!(NAME_MAX == CELL && POINT == 1 + 2 * CELL);
+
+/// What the first cell of a sector says about its content.
+pub(super) enum First {
+    /// Nothing was ever written here, or an erasure was not completed.
+    Blank,
+    /// The sector was erased completely.
+    Erased,
+    /// A copy begins here.
+    Head(Head),
+    /// A copy of another version of the firmware begins here.
+    OtherVersion,
+    /// Something else.
+    Damaged,
+}
+
+/// The head of a copy. The CRC-32 in it shows whether the rest of the copy is complete.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    pub(super) sequence: u32,
+    /// The number of senders, at most [`SENDERS_MAX`].
+    pub(super) senders: u8,
+    crc: u32,
+}
+
+impl First {
+    pub(super) fn decode(cell: &Cell) -> Self {
+        if *cell == ERASED {
+            return Self::Erased;
+        }
+        if cell.iter().all(|byte| *byte == 0xFF) {
+            return Self::Blank;
+        }
+        let (prefix, crc) = cell[..PREFIX + 4].split_at(PREFIX);
+        if prefix[..8] != MAGIC || crc != crc32(prefix).to_be_bytes() {
+            return Self::Damaged;
+        }
+        if prefix[8] != VERSION {
+            return Self::OtherVersion;
+        }
+        let word = |at: usize| u32::from_be_bytes(array::from_fn(|index| cell[at + index]));
+        let head = Head { sequence: word(PREFIX + 4), senders: cell[PREFIX + 8], crc: word(COVERED) };
+        if usize::from(head.senders) <= SENDERS_MAX { Self::Head(head) } else { Self::Damaged }
+    }
+}
+
+impl Head {
+    /// The number of cells of the copy.
+    pub(super) fn cells(&self) -> u32 {
+        FIRST + (SENDER * usize::from(self.senders)) as u32
+    }
+
+    /// Whether this is the CRC-32 of the copy.
+    pub(super) fn matches(&self, crc: Crc32) -> bool {
+        self.crc == crc.finish()
+    }
+}
+
+/// Adds the cell with this index to the CRC-32 of a copy.
+pub(super) fn cover(crc: Crc32, index: u32, cell: &Cell) -> Crc32 {
+    crc.update(if index == 0 { &cell[..COVERED] } else { cell })
+}
+
+/// A copy that is to be written.
+pub(super) struct NewCopy<'a> {
+    pub(super) sequence: u32,
+    pub(super) origin: &'a Cell,
+    pub(super) senders: &'a TrustedSenders,
+}
+
+impl NewCopy<'_> {
+    /// The number of cells.
+    pub(super) fn cells(&self) -> u32 {
+        FIRST + (SENDER * self.senders.len()) as u32
+    }
+
+    /// The cell with this index.
+    pub(super) fn cell(&self, index: u32) -> Cell {
+        match index.checked_sub(FIRST).map(|index| index as usize) {
+            None if index == 0 => self.head(),
+            None => *self.origin,
+            Some(index) => {
+                let cell = self.senders.with(index / SENDER, |sender| sender_cell(sender, index % SENDER));
+                cell.unwrap_or(ERASED)
+            }
+        }
+    }
+
+    fn head(&self) -> Cell {
+        let mut head = [0; CELL];
+        head[..8].copy_from_slice(&MAGIC);
+        head[8] = VERSION;
+        let crc = crc32(&head[..PREFIX]).to_be_bytes();
+        head[PREFIX..PREFIX + 4].copy_from_slice(&crc);
+        head[PREFIX + 4..PREFIX + 8].copy_from_slice(&self.sequence.to_be_bytes());
+        head[PREFIX + 8] = self.senders.len() as u8;
+        let first = cover(Crc32::new(), 0, &head);
+        let crc = (1..self.cells()).fold(first, |crc, index| cover(crc, index, &self.cell(index)));
+        head[COVERED..].copy_from_slice(&crc.finish().to_be_bytes());
+        head
+    }
+}
+
+/// One of the cells of a sender.
+fn sender_cell(sender: &TrustedSender, index: usize) -> Cell {
+    match index {
+        0 => array::from_fn(|at| sender.name.as_bytes().get(at).copied().unwrap_or(0)),
+        1 => sender.hash.0,
+        _ => array::from_fn(|at| sender.point[1 + (index - 2) * CELL + at]),
+    }
+}
+
+/// Decodes a sender, or returns `None` if it is invalid.
+pub(super) fn decode_sender(cells: &[Cell; SENDER]) -> Option<TrustedSender> {
+    let [name, hash, x, y] = cells;
+    let length = name.iter().position(|byte| *byte == 0).unwrap_or(CELL);
+    let (name, zeros) = name.split_at(length);
+    if zeros.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    let name = core::str::from_utf8(name).ok()?.try_into().ok()?;
+    let mut point = [UNCOMPRESSED; POINT];
+    point[1..=CELL].copy_from_slice(x);
+    point[1 + CELL..].copy_from_slice(y);
+    let sender = TrustedSender { name, hash: CertificateHash(*hash), point };
+    sender.check().ok().map(|()| sender)
+}
