@@ -1,4 +1,5 @@
-//! Crockford's base 32, in which transfer keys and fingerprints are written. Its alphabet has no I, L, O and U.
+//! Crockford's base 32, in which transfer keys and fingerprints are written. Its alphabet has no I, L, O and U. Where a
+//! user types text, I and L are read as 1, and O as 0.
 //!
 //! ```text
 //! 5 bytes = 40 bits = 8 characters, highest bit first; written in groups of 4: XXXX-XXXX
@@ -23,9 +24,14 @@ pub(crate) fn character(bits: u8) -> u8 {
     ALPHABET[usize::from(bits & 31)]
 }
 
-/// The character of the alphabet that was typed, in either case; `None` if the alphabet does not have it.
+/// The character of the alphabet that was typed, in either case: I and L stand for 1, and O for 0. `None` for all other
+/// characters that the alphabet does not have.
 pub(crate) fn parse_character(typed: char) -> Option<u8> {
-    let byte = u8::try_from(typed).ok()?.to_ascii_uppercase();
+    let byte = match u8::try_from(typed).ok()?.to_ascii_uppercase() {
+        b'I' | b'L' => b'1',
+        b'O' => b'0',
+        byte => byte,
+    };
     ALPHABET.contains(&byte).then_some(byte)
 }
 
@@ -55,8 +61,15 @@ mod tests {
             assert_eq!(parse_character(char::from(*byte)), Some(*byte));
             assert_eq!(parse_character(char::from(byte.to_ascii_lowercase())), Some(*byte));
         }
-        for typed in ['I', 'l', 'O', 'u', '-', '\u{130}'] {
+        for typed in ['U', 'u', '-', ' ', '\u{130}', '\u{131}'] {
             assert_eq!(parse_character(typed), None, "{typed}");
+        }
+    }
+
+    #[test]
+    fn letters_that_look_like_digits_are_read_as_them() {
+        for (typed, digit) in [('I', b'1'), ('i', b'1'), ('L', b'1'), ('l', b'1'), ('O', b'0'), ('o', b'0')] {
+            assert_eq!(parse_character(typed), Some(digit), "{typed}");
         }
     }
 

@@ -25,7 +25,8 @@ impl TransferKey {
         key
     }
 
-    /// Parses a key that a user typed, in either case; dashes and spaces are skipped. A wrong character is reported
+    /// Parses a key that a user typed, in either case; dashes and spaces are skipped, and I, L and O are read as 1, 1
+    /// and 0. A wrong character is reported
     /// before a wrong length, so that [`KeyError::Length`] with fewer than 16 found means that the text may still
     /// become a key.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
@@ -53,6 +54,11 @@ impl TransferKey {
             Ok(found) => Err(KeyError::Length { found }),
             Err(position) => Err(KeyError::Character { position }),
         }
+    }
+
+    /// The character of a key for one that a user typed, as [`parse`](Self::parse) reads it; `None` if no key has it.
+    pub fn parse_character(typed: char) -> Option<u8> {
+        base32::parse_character(typed)
     }
 
     /// Replaces this key by a copy of another, in place.
@@ -99,7 +105,7 @@ impl fmt::Display for KeyError {
         match self {
             Self::Length { found } => write!(f, "a key has 16 characters, but {found} were typed"),
             Self::Character { position } => {
-                write!(f, "character {position} is wrong: keys have digits, and letters except I, L, O, U")
+                write!(f, "character {position} is wrong: keys have only digits and letters, and no U")
             }
         }
     }
@@ -271,11 +277,17 @@ mod tests {
         assert_eq!(error(""), KeyError::Length { found: 0 });
         assert_eq!(error("ABCD-EFG"), KeyError::Length { found: 7 });
         assert_eq!(error("0123-4567-89AB-CDEF-0"), KeyError::Length { found: 17 });
-        assert_eq!(error("ABCD-EFGI"), KeyError::Character { position: 9 });
+        assert_eq!(error("ABCD-EFGU"), KeyError::Character { position: 9 });
         assert_eq!(error("é123-4567-89AB-CDEF"), KeyError::Character { position: 1 });
-        for letter in "ILOUilou".chars() {
+        for letter in "Uu\u{131}/".chars() {
             assert_eq!(error(&format!("0{letter}")), KeyError::Character { position: 2 });
         }
+    }
+
+    #[test]
+    fn letters_that_look_like_digits_are_those_digits() {
+        let key = TransferKey::parse("OoIi-Ll00-1111-ZZZZ").unwrap();
+        assert_eq!(key.canonical(), b"001111001111ZZZZ");
     }
 
     #[test]

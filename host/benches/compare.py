@@ -55,7 +55,7 @@ class Waft:
     def __init__(self, program, place):
         self.program = program
         self.homes = {name: dict(os.environ, WAFT_HOME=str(place / name)) for name in ["anna", "bert"]}
-        for name, other, direction in [("anna", "bert", "--receives"), ("bert", "anna", "--sends")]:
+        for name, other, direction in [("anna", "bert", "--send-only"), ("bert", "anna", "--receive-only")]:
             certificate = place / f"{other}.pem"
             quiet(program, "id", "cert", "-o", certificate, env=self.homes[other])
             quiet(program, "trust", "add", other, certificate, direction, env=self.homes[name])
@@ -65,7 +65,7 @@ class Waft:
 
     def copy(self, source, target, usage):
         address = f"127.0.0.1:{free_port()}"
-        receive = [self.program, "receive", "--once", "--no-code", "--no-key", "--listen", address, "--into", target]
+        receive = [self.program, "receive", "--once", "--no-code", "--sealed-key", "--listen", address, "--into", target]
         receiver = subprocess.Popen([*receive, "--json", "--quiet"], env=self.homes["bert"], stdout=subprocess.PIPE, text=True)
         while '"ready"' not in receiver.stdout.readline():
             pass

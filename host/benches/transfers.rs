@@ -122,8 +122,8 @@ fn cp(place: &Path, folder: &Path) {
 fn waft(place: &Path, folder: &Path) {
     let (here, there) = (Machine::new(place, "here"), Machine::new(place, "there"));
     if !here.home.join("trust.json").exists() {
-        here.trust(&there, &["--receives"]);
-        there.trust(&here, &["--sends"]);
+        here.trust(&there, &["--send-only"]);
+        there.trust(&here, &["--receive-only"]);
     }
     let receiving =
         there.call(&["receive", "--once", "--overwrite", "--listen", ANY, "--into"]).arg(place.join("copy"));

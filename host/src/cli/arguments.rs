@@ -150,12 +150,12 @@ pub(crate) struct TrustAdd {
     /// Address where it listens [default port: 12346]
     #[arg(long, value_name = "HOST[:PORT]")]
     pub at: Option<String>,
-    /// It may only send to this machine
-    #[arg(long, conflicts_with = "receives")]
-    pub sends: bool,
-    /// It may only receive from this machine
-    #[arg(long)]
-    pub receives: bool,
+    /// This machine only receives from it, and never sends to it
+    #[arg(long, alias = "sends", conflicts_with = "send_only")]
+    pub receive_only: bool,
+    /// This machine only sends to it, and never receives from it
+    #[arg(long, alias = "receives")]
+    pub send_only: bool,
 }
 
 /// `waft pair`.
@@ -170,12 +170,12 @@ pub(crate) struct Pair {
     /// Address to listen on, without @HOST [default: port 12346 of every address, IPv4 and IPv6]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
-    /// It may only send to this machine
-    #[arg(long, conflicts_with = "receives")]
-    pub sends: bool,
-    /// It may only receive from this machine
-    #[arg(long)]
-    pub receives: bool,
+    /// This machine only receives from it, and never sends to it
+    #[arg(long, alias = "sends", conflicts_with = "send_only")]
+    pub receive_only: bool,
+    /// This machine only sends to it, and never receives from it
+    #[arg(long, alias = "receives")]
+    pub send_only: bool,
 }
 
 /// `waft receive`.
@@ -191,18 +191,18 @@ pub(crate) struct Receive {
     /// End after one folder
     #[arg(long)]
     pub once: bool,
-    /// Accept a target that is not empty: files of the same name are replaced one by one, others stay
-    #[arg(long)]
-    pub overwrite: bool,
+    /// Merge into a target that is not empty: files of the same name are replaced one by one, others stay
+    #[arg(long, alias = "overwrite")]
+    pub merge: bool,
     /// Discard what an interrupted run left for this folder, which stays as it is
     #[arg(long)]
     pub abandon: bool,
     /// Let trusted senders send without the 4-digit code
     #[arg(long)]
     pub no_code: bool,
-    /// Accept keys that are sealed to this machine, so that no user has to type them
-    #[arg(long)]
-    pub no_key: bool,
+    /// Have the keys sealed to this machine, so that no user has to type them
+    #[arg(long, alias = "no-key")]
+    pub sealed_key: bool,
 }
 
 /// `waft send`.
@@ -245,9 +245,9 @@ pub(crate) struct Open {
     /// Folder to receive into
     #[arg(long, value_name = "DIR")]
     pub into: PathBuf,
-    /// Accept a target that is not empty: files of the same name are replaced one by one, others stay
-    #[arg(long)]
-    pub overwrite: bool,
+    /// Merge into a target that is not empty: files of the same name are replaced one by one, others stay
+    #[arg(long, alias = "overwrite")]
+    pub merge: bool,
     /// Discard what an interrupted run left for this folder, which stays as it is
     #[arg(long)]
     pub abandon: bool,
@@ -287,9 +287,9 @@ pub(crate) struct PolicyArgs {
     /// Let its senders send without the 4-digit code
     #[arg(long)]
     pub no_code: bool,
-    /// Seal keys to the board, so that no user has to type them there
-    #[arg(long)]
-    pub no_key: bool,
+    /// Have the keys sealed to the board, so that no user has to type them there
+    #[arg(long, alias = "no-key")]
+    pub sealed_key: bool,
     /// Let a folder replace one that was sent later
     #[arg(long)]
     pub allow_older: bool,
@@ -387,8 +387,8 @@ One machine shows a code, for 5 minutes; the user of the other types it there, o
   waft pair bert            on anna: shows the code, and trusts the other machine as bert
   waft pair anna@ADDRESS    on bert: asks for the code, and trusts the other machine as anna
 
-A wrong code is noticed on both sides, and a new one is shown. Without --sends and --receives, each may send to the other; each \
-machine decides for itself. The code comes from a prompt, from WAFT_PAIRING_CODE or from a line of standard input.";
+A wrong code is noticed on both sides, and a new one is shown. Without --receive-only and --send-only, each may send to the \
+other; each machine decides for itself. The code comes from a prompt, from WAFT_PAIRING_CODE or from a line of standard input.";
 
 const RECEIVE_HELP: &str = "\
 With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \
@@ -438,6 +438,34 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// The parsed arguments of a command line, as text.
+    fn parsed(line: &str) -> String {
+        let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        format!("{:?}", parse(&arguments).expect(line).cli.command)
+    }
+
+    #[test]
+    fn earlier_names_of_options_still_work_and_are_not_shown() {
+        for (line, earlier, name) in [
+            ("waft receive", "--overwrite", "--merge"),
+            ("waft receive", "--no-key", "--sealed-key"),
+            ("waft open file --into dir", "--overwrite", "--merge"),
+            ("waft provision --board mps2 --name kitchen -o file", "--no-key", "--sealed-key"),
+            ("waft pair anna", "--sends", "--receive-only"),
+            ("waft pair anna", "--receives", "--send-only"),
+            ("waft trust add anna file", "--sends", "--receive-only"),
+            ("waft trust add anna file", "--receives", "--send-only"),
+        ] {
+            let with = |option: &str| parsed(&format!("{line} {option}"));
+            assert_eq!(with(earlier), with(name));
+            assert_ne!(with(name), parsed(line));
+        }
+        let manual = String::from_utf8(manual()).expect("it is text").replace('\\', "");
+        for earlier in ["--overwrite", "--no-key", "--sends", "--receives"] {
+            assert!(!manual.contains(earlier), "{earlier}");
+        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Bo
     check_is_file(&args.file, "standard input")?;
     let path = args.file.clone();
     let file = in_background(move || SealedFile::start(&path)).await?;
-    let options = Options { overwrite: args.overwrite, abandon: args.abandon, home: None };
+    let options = Options { overwrite: args.merge, abandon: args.abandon, home: None };
     let mut store = open_target(&args.into, options, ui).await?;
     store.check_opening(file.header().shape).await.map_err(|error| store_error(error, &mut store))?;
     let secret = ask_key(&file, ui).await?;
@@ -104,7 +104,7 @@ async fn ask_key(file: &SealedFile, ui: &Ui) -> Result<Box<Secret>, Error> {
     Err(Error::new(
         Class::Key,
         "The key is not the one of this file.",
-        "Compare it with what `waft seal` showed, group by group; it has no I, L, O or U. Nothing was written.",
+        "Compare it with what `waft seal` showed, group by group. Nothing was written.",
     ))
 }
 

@@ -45,7 +45,7 @@ impl Other {
             None => (args.other.as_str(), None),
         };
         let name = Name::new(name).map_err(Error::usage)?;
-        Ok(Self { name, address, sends: !args.receives, receives: !args.sends })
+        Ok(Self { name, address, sends: !args.send_only, receives: !args.receive_only })
     }
 }
 

@@ -38,19 +38,19 @@ const RECEIPT: Duration = Duration::from_secs(60);
 pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
     check_answer(Question::Key, key_form)?;
-    if !args.no_key && Question::Key.in_environment().is_none() && platform::stdin_is_null() {
-        ui.warn("no key can be typed here, since standard input is /dev/null: give --no-key, or set WAFT_KEY");
+    if !args.sealed_key && Question::Key.in_environment().is_none() && platform::stdin_is_null() {
+        ui.warn("no key can be typed here, since standard input is /dev/null: give --sealed-key, or set WAFT_KEY");
     }
     let endpoint = listen_at(args.listen.as_deref())?;
     let (home, trust) = interrupt.or(in_background(open_home)).await?;
     let identity = interrupt.or(open_identity_in_background(&home, ui)).await?;
-    let options = Options { overwrite: args.overwrite, abandon: args.abandon, home: Some(home.clone()) };
+    let options = Options { overwrite: args.merge, abandon: args.abandon, home: Some(home.clone()) };
     let store = interrupt.or(open_target(&args.into, options, ui)).await?;
     let (listener, local) = listen(endpoint).await?;
     let certificate = identity.certificate().clone();
     let mut receiver = Receiver::new(listener, identity, home.clone(), store)
         .require_code(!args.no_code)
-        .require_typed_key(!args.no_key)
+        .require_typed_key(!args.sealed_key)
         .cancel_on(interrupt.token());
     let banner = Banner { args: &args, home: &home, certificate: &certificate, trust: &trust, local };
     print_banner(&banner, receiver.code(), ui)?;

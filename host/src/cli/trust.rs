@@ -27,7 +27,7 @@ fn add(args: TrustAdd, ui: &Ui) -> Result<(), Error> {
     let certificate = given(&args.certificate, ui)?;
     let home = super::home()?;
     let own = super::open_identity(&home, ui)?;
-    let peer = Peer { name, certificate, sends: !args.receives, receives: !args.sends, at, last: None };
+    let peer = Peer { name, certificate, sends: !args.send_only, receives: !args.receive_only, at, last: None };
     Trust::change(&home, |trust| trust.add(peer.clone(), own.certificate()))?;
     ui.say(line(&peer));
     print_peer(&peer, ui);

@@ -91,12 +91,12 @@ fn key(peer: &str, refusal: Refusal) -> Error {
         Refusal::KeyWrong => Error::new(
             Key,
             format!("The key was wrong, three times; the folder of {peer} was refused."),
-            "Have it sent again: the new run has a new key. It has no I, L, O or U.",
+            "Have it sent again: the new run has a new key. Let it be read out in its groups of four.",
         ),
         Refusal::KeyTimeout => Error::new(
             Key,
             "Nobody typed the key in time.",
-            "Have the folder sent again, and type the key that the sender shows; or receive with --no-key.",
+            "Have the folder sent again, and type the key that the sender shows; or receive with --sealed-key.",
         ),
         _ => Error::new(Key, format!("{peer} does not give the key in the way that is asked for."), SAME_RELEASE),
     }
@@ -107,7 +107,7 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
         Refusal::NotEmpty => Error::new(
             Refused,
             "The target folder is not empty.",
-            "Receive with --overwrite to put the folder among what it holds, replacing files of the same name; or with --into another folder.",
+            "Receive with --merge to put the folder among what it holds, replacing files of the same name; or with --into another folder.",
         ),
         Refusal::Name { .. } => Error::new(
             Refused,

@@ -135,12 +135,12 @@ fn key(peer: &str, refusal: Refusal) -> Error {
         Refusal::KeyWrong => Error::new(
             Key,
             format!("The key that {peer} got was wrong, three times."),
-            "Send again: the run has a new key. Read it out in its groups of four; it has no I, L, O or U.",
+            "Send again: the run has a new key. Read it out in its groups of four.",
         ),
         Refusal::KeyTimeout => Error::new(
             Key,
             format!("Nobody typed the key at {peer}."),
-            "Send again when a user is there to type it; or have the receiver started with --no-key, or with WAFT_KEY.",
+            "Send again when a user is there to type it; or have the receiver started with --sealed-key, or with WAFT_KEY.",
         ),
         _ => Error::new(Key, format!("{peer} does not take the key in this way."), SAME_RELEASE),
     }
@@ -151,7 +151,7 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
         Refusal::NotEmpty => Error::new(
             Refused,
             format!("The target folder of {peer} is not empty."),
-            "Have it started with --overwrite, or with --into another folder.",
+            "Have it started with --merge, or with --into another folder.",
         ),
         Refusal::InUse => Error::new(
             Refused,

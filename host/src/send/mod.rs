@@ -239,7 +239,7 @@ fn not_a_receiver(peer: &Peer) -> Error {
     Error::new(
         Class::Identity,
         format!("{} is trusted here, but not to receive from this machine.", peer.name),
-        format!("To allow it: waft trust remove {}, then add it again without --sends.", peer.name),
+        format!("To allow it: waft trust remove {}, then add it again without --receive-only.", peer.name),
     )
 }
 

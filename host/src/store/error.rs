@@ -86,7 +86,7 @@ pub(crate) fn store_error(error: StoreError, file: Option<&FileError>) -> Error 
         StoreError::NotEmpty => Error::new(
             Refused,
             "The target is not empty.",
-            "Put the folder among what it holds with --overwrite, or give another target.",
+            "Put the folder among what it holds with --merge, or give another target.",
         ),
         StoreError::InUse => Error::new(
             Refused,

@@ -175,7 +175,7 @@ fn distrusted(peer: &str, distrust: &Distrust) -> Error {
         Distrust::WrongDirection { name } => Error::new(
             Identity,
             format!("{name} is trusted here, but not in this direction."),
-            "See `waft trust list`. To allow it: waft trust remove, then add it without --sends or --receives.",
+            "See `waft trust list`. To allow it: waft trust remove, then add it without --receive-only or --send-only.",
         ),
     }
 }
@@ -185,7 +185,7 @@ fn rejected(peer: &str, rejection: Rejection) -> Error {
         Rejection::Direction => Error::new(
             Identity,
             format!("{peer} trusts this machine, but not in this direction."),
-            "Have it allow that: waft trust remove there, then add it without --sends or --receives.",
+            "Have it allow that: waft trust remove there, then add it without --receive-only or --send-only.",
         ),
         Rejection::Signature => Error::new(
             Identity,

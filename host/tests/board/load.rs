@@ -43,7 +43,7 @@ fn counting(site: &Site) -> PathBuf {
 /// the handshake (key pair, agreement, verification and signature), and the agreement for a sealed key. Stretching a
 /// typed key is split into pieces.
 pub(super) fn the_processor_is_never_kept_for_long(kind: &Kind) {
-    is_never_kept_for_long(kind, &["--no-code", "--no-key"], 5);
+    is_never_kept_for_long(kind, &["--no-code", "--sealed-key"], 5);
     is_never_kept_for_long(kind, &[], 4);
 }
 

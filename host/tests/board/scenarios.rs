@@ -158,7 +158,7 @@ fn another_computer_pairs_with_the_board(kind: &Kind) {
 }
 
 fn a_static_address_is_reached(kind: &Kind) {
-    let options = ["--no-code", "--no-key", "--address", "192.0.2.2/24", "--gateway", "192.0.2.1"];
+    let options = ["--no-code", "--sealed-key", "--address", "192.0.2.2/24", "--gateway", "192.0.2.1"];
     let site = Site::provisioned(kind, &options);
     write(&site, "a", b"A");
     let mut board = site.boot();
@@ -209,7 +209,7 @@ fn an_unknown_sender_is_refused(kind: &Kind) {
     let site = Site::unattended(kind);
     write(&site, "a", b"A");
     let stranger = Machine::new(site.root.path(), "stranger");
-    stranger.call(&["trust", "add", "kitchen", "--receives"]).arg(certificate(&site)).run().succeeded();
+    stranger.call(&["trust", "add", "kitchen", "--send-only"]).arg(certificate(&site)).run().succeeded();
     let mut board = site.listening();
     site.sending(&stranger).run().failed(11, "identity", &["does not trust"]);
     board.sees("A connection was refused: it is not trusted here.");
@@ -222,7 +222,7 @@ fn another_board_is_not_taken_for_this_one(kind: &Kind) {
     let other = Site::unattended(kind);
     let known = certificate(&other);
     site.laptop.call(&["trust", "remove", "kitchen"]).run().succeeded();
-    site.laptop.call(&["trust", "add", "kitchen", "--receives"]).arg(known).run().succeeded();
+    site.laptop.call(&["trust", "add", "kitchen", "--send-only"]).arg(known).run().succeeded();
     let mut board = site.listening();
     site.deliver().failed(11, "identity", &["not trusted here"]);
     board.sees("A connection was refused: it does not trust this board.");
@@ -479,7 +479,7 @@ fn the_stack_has_room(kind: &Kind) {
         assert!(numbers[0] + 1024 <= numbers[1], "{line}");
         numbers[0]
     };
-    let peak = peak(&[]).max(peak(&["--no-code", "--no-key"]));
+    let peak = peak(&[]).max(peak(&["--no-code", "--sealed-key"]));
     let file = format!("stack-peak-{}", kind.name());
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(file), peak.to_string()).expect("it is cargo's");
 }

@@ -91,7 +91,7 @@ impl Site {
 
     /// A board that receives without a user: no code, the key sealed to it.
     pub(crate) fn unattended(kind: &Kind) -> Self {
-        Self::provisioned(kind, &["--no-code", "--no-key"])
+        Self::provisioned(kind, &["--no-code", "--sealed-key"])
     }
 
     pub(crate) fn image(&self) -> PathBuf {

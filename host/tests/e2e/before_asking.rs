@@ -33,7 +33,7 @@ fn a_filled_target_is_found_at_start() {
     let before = listed(&world.target());
     let ended = world.receiving(&[]).run();
     assert_eq!(ended.all("ready").count(), 0, "{ended:#?}");
-    ended.failed(15, "refused", &["The target is not empty", "--overwrite"]);
+    ended.failed(15, "refused", &["The target is not empty", "--merge"]);
     assert_eq!(listed(&world.target()), before);
 }
 
@@ -41,7 +41,7 @@ fn a_filled_target_is_found_at_start() {
 fn a_target_that_another_sender_has_filled_is_found_before_the_code_is_asked_for() {
     let world = world();
     let attic = world.attic();
-    let mut receiver = world.receive(&["--no-key"]);
+    let mut receiver = world.receive(&["--sealed-key"]);
     let (address, code) = receiver.ready();
     let sender = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap());
     sender.run().succeeded();
@@ -96,7 +96,7 @@ fn what_keeps_a_sealed_file_from_being_opened_is_found_before_its_key_is_asked_f
     drop(held);
     fs::remove_dir_all(world.staging()).unwrap();
     write(&world.target(), "theirs", b"theirs");
-    not_opened(&world, 15, "refused", &["The target is not empty", "--overwrite"]);
+    not_opened(&world, 15, "refused", &["The target is not empty", "--merge"]);
     fs::remove_dir_all(world.target()).unwrap();
     // A target that may already be the folder has to be compared with it, which needs the key.
     fs::rename(world.folder(), world.target()).unwrap();
@@ -141,7 +141,7 @@ fn a_target_that_is_a_file_is_found_at_start() {
 #[test]
 fn a_sealed_key_is_refused_before_the_code_where_it_has_to_be_typed() {
     let world = world();
-    let ended = sent(&world, &["--no-key"], &["--typed-key"]);
+    let ended = sent(&world, &["--sealed-key"], &["--typed-key"]);
     nobody_was_asked(&ended);
     ended.failed(13, "key", &["kitchen takes only keys that are sealed to it", "without --typed-key"]);
     world.nothing_arrived();
@@ -187,11 +187,11 @@ fn a_receiver_that_cannot_be_sent_to_is_found_before_anything_is_made() {
     let nobody = send(&[]);
     nothing_was_made(&world, &nobody);
     nobody.failed(11, "identity", &["No receiver is trusted yet"]);
-    world.laptop.trust(&world.kitchen, &["--receives"]);
+    world.laptop.trust(&world.kitchen, &["--send-only"]);
     let (before, made) = (listed(&world.laptop.work), listed(&world.laptop.home));
     send(&[]).failed(2, "usage", &["The address of kitchen is not known"]);
     send(&["folder", "cellar@127.0.0.1"]).failed(2, "usage", &["No peer is trusted as"]);
-    world.laptop.trust(&world.attic(), &["--receives"]);
+    world.laptop.trust(&world.attic(), &["--send-only"]);
     send(&[]).failed(2, "usage", &["More than one receiver is trusted"]);
     assert_eq!(listed(&world.laptop.work), before);
     assert_eq!(listed(&world.laptop.home).len(), made.len());
@@ -209,7 +209,7 @@ fn a_user_without_a_receiver_is_not_asked_for_a_folder() {
 #[test]
 fn a_user_who_names_no_receiver_gets_no_folder() {
     let world = World::new();
-    world.laptop.trust(&world.attic(), &["--receives"]);
+    world.laptop.trust(&world.attic(), &["--send-only"]);
     let mut terminal = Terminal::start(waft(&world.laptop, &["send"]));
     terminal.sees("Folder [./SEND_FOLDER]:");
     terminal.types("\n");

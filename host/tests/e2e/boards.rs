@@ -152,7 +152,7 @@ fn a_flash_is_durable_in_order_and_before_anything_is_said() {
     write(&setup.0.folder(), "large", &noise(50_000));
     let Some(trace) = Trace::new(&setup.0) else { return };
     let provision = ["provision", "--board", "mps2", "--name", "attic", "--output", "identity.bin"];
-    setup.0.laptop.call(&provision).with(|call| call.args(["--no-code", "--no-key"])).run().succeeded();
+    setup.0.laptop.call(&provision).with(|call| call.args(["--no-code", "--sealed-key"])).run().succeeded();
     let mut board = On::of(trace.of_flash(setup.simulating(&["--identity", "identity.bin"])).start());
     setup.send().end().succeeded();
     board.line("The folder is in place");
@@ -211,7 +211,7 @@ fn a_transfer_goes_on_after_power_went_in_its_middle() {
 #[test]
 fn nobody_has_to_stand_beside_a_board() {
     let setup = LaptopAndBoard::new();
-    let mut board = setup.provisioned(&["--no-code", "--no-key"]);
+    let mut board = setup.provisioned(&["--no-code", "--sealed-key"]);
     let sent = setup.send().end().succeeded();
     assert_eq!(sent.all("asked").count(), 0, "{sent:#?}");
     board.line("The folder is in place");

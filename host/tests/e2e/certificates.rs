@@ -38,7 +38,7 @@ fn a_certificate_comes_through_a_pipe() {
     let mut printing = printing.spawn().unwrap();
     let pipe = printing.stdout.take().unwrap();
     let mut adding = Command::new(waft);
-    adding.args(["trust", "add", "laptop", "-", "--sends"]).env("WAFT_HOME", &kitchen.home).stdin(pipe);
+    adding.args(["trust", "add", "laptop", "-", "--receive-only"]).env("WAFT_HOME", &kitchen.home).stdin(pipe);
     let added = adding.output().unwrap();
     assert!(added.status.success() && printing.wait().unwrap().success(), "{added:?}");
     assert!(String::from_utf8_lossy(&added.stderr).contains(&fingerprint(laptop)), "{added:?}");

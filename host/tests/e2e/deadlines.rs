@@ -80,7 +80,7 @@ fn broken_for_good() {
     let world = World::new();
     // More bytes than fit into the buffers between two processes.
     world.large(12 << 20);
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Stall(300_000)]);
     let sender = world.send(&proxy.address);
@@ -124,7 +124,7 @@ fn held_before_the_key() {
 fn held_for_too_long() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let _held = hold(&world);
     world.sending(&address).run().failed(15, "refused", &["kitchen still reads", "or receives another one there"]);

@@ -16,7 +16,7 @@ const IN_THE_MIDDLE: u64 = 300_000;
 /// A sender at a terminal, stalled in the middle of a transfer, with its progress bar drawn.
 pub(super) fn in_the_middle(world: &World) -> (super::harness::Waft, Proxy, Terminal) {
     world.large(12 << 20);
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let to = format!("kitchen@{}", proxy.address);
@@ -82,7 +82,7 @@ fn ctrl_c_ends_a_command_that_does_not_listen_to_it() {
 fn a_terminal_without_escape_sequences_gets_no_bar() {
     let world = World::new();
     world.large(12 << 20);
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let sending = waft(&world.laptop, &["send", "folder", &format!("kitchen@{address}")]).env("TERM", "dumb");
     let mut sender = Terminal::start(sending);
@@ -96,7 +96,7 @@ fn a_terminal_without_escape_sequences_gets_no_bar() {
 fn a_question_that_a_pipe_answers_is_not_shown() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--no-key"]);
+    let mut receiver = world.receive(&["--sealed-key"]);
     let (address, code) = receiver.ready();
     let mut sender = world.send(&address);
     sender.answer("code", &code.unwrap());
@@ -110,7 +110,7 @@ fn quiet_commands_say_nothing_that_is_not_needed() {
     let world = World::new();
     world.small();
     write(&world.folder(), "a\nb", b"a name that cannot be sent");
-    let mut receiver = world.receive(&["--no-code", "--no-key", "--quiet"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key", "--quiet"]);
     let (address, _) = receiver.ready();
     let sending = world.sending(&address).arg("--quiet").arg("--skip-unsendable").run().succeeded();
     assert_eq!(sending.errors, "");

@@ -88,7 +88,7 @@ fn a_folder_is_durable_before_it_appears() {
     let world = World::new();
     world.small();
     let Some(trace) = Trace::new(&world) else { return };
-    let mut receiver = trace.of(world.receiving(&["--once", "--no-code", "--no-key"])).start();
+    let mut receiver = trace.of(world.receiving(&["--once", "--no-code", "--sealed-key"])).start();
     let (address, _) = receiver.ready();
     world.sending(&address).run().succeeded();
     receiver.end().succeeded();
@@ -107,7 +107,7 @@ fn files_are_created_with_their_modes() {
     set_mode(&world.folder().join("deep/none"), 0o444);
     set_mode(&world.folder().join("many/7"), 0o600);
     let Some(trace) = Trace::new(&world) else { return };
-    let mut receiver = trace.of_modes(world.receiving(&["--once", "--no-code", "--no-key"])).start();
+    let mut receiver = trace.of_modes(world.receiving(&["--once", "--no-code", "--sealed-key"])).start();
     let (address, _) = receiver.ready();
     world.sending(&address).run().succeeded();
     receiver.end().succeeded();
@@ -127,7 +127,7 @@ fn a_merge_is_durable_step_by_step() {
     world.small();
     write(&world.target(), "old", b"old");
     let Some(trace) = Trace::new(&world) else { return };
-    let mut receiver = trace.of(world.receiving(&["--once", "--no-code", "--no-key", "--overwrite"])).start();
+    let mut receiver = trace.of(world.receiving(&["--once", "--no-code", "--sealed-key", "--merge"])).start();
     let (address, _) = receiver.ready();
     world.sending(&address).run().succeeded();
     receiver.end().succeeded();

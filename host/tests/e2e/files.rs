@@ -12,7 +12,7 @@ use super::world::{World, listed, set_mode, set_time, write};
 
 /// Sends the folder with options. Returns how the sender ended.
 fn cross(world: &World, options: &[&str]) -> Ended {
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let sent = world.sending(&address).with(|call| call.args(options)).run().succeeded();
     receiver.end().succeeded();

@@ -124,7 +124,7 @@ fn a_link_local_address_leads_there_as_it_is_shown() {
     for listen in [PORT, &format!("[fe80::7%{number}]:{PORT}"), &format!("[fe80::7%cable]:{PORT}"), "fe80::7%cable"] {
         let mut receiver = world
             .kitchen
-            .call(&["receive", "--into", "into", "--no-code", "--no-key", "--once", "--listen", listen])
+            .call(&["receive", "--into", "into", "--no-code", "--sealed-key", "--once", "--listen", listen])
             .start();
         let address = text(&receiver.await_event("ready"), "address");
         assert_eq!(address, format!("[fe80::7%cable]:{PORT}"));
@@ -165,7 +165,7 @@ fn a_path_that_swallows_large_packets_is_a_possible_cause() {
     world.large(12 << 20);
     ip(&["link", "set", "lo", "mtu", "1500"]);
     let hint = "may drop large packets";
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     // The handshake passes, but no chunk does.
     firewall("meta length > 1300 drop");
@@ -178,7 +178,7 @@ fn a_path_that_swallows_large_packets_is_a_possible_cause() {
     sender.kill();
     // Not even the handshake passes.
     firewall("meta length > 600 drop");
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let mut sender = world.send(&address);
     let reported = sender.await_event("warning");

@@ -120,7 +120,7 @@ fn every_refusal_has_its_text() {
     let space = StoreError::NoSpace { needed: 5 << 20, free: 3 << 20 };
     let cases: [(FailingStore, i32, &str, &[&str]); 12] = [
         (begin(space), 14, "storage", &["kitchen has no room", "5.00 MiB", "3.00 MiB", "Make room"]),
-        (begin(StoreError::NotEmpty), 15, "refused", &["The target folder of kitchen is not empty", "--overwrite"]),
+        (begin(StoreError::NotEmpty), 15, "refused", &["The target folder of kitchen is not empty", "--merge"]),
         (begin(StoreError::NotWritable), 14, "storage", &["kitchen cannot write"]),
         (begin(StoreError::InUse), 15, "refused", &["kitchen still reads the folder"]),
         (begin(StoreError::Older), 15, "refused", &["kitchen has a newer folder", "clock"]),
@@ -402,7 +402,7 @@ fn a_receiver_that_finds_our_signature_wrong() {
 #[test]
 fn a_sender_with_the_right_certificate_and_another_key() {
     let world = World::new();
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     run(async {
         let mut stream = TcpStream::connect(&address).await.unwrap();

@@ -34,7 +34,7 @@ pub(crate) fn assert_printable(ended: &Ended) {
 
 /// A receiver that accepts every trusted sender.
 pub(crate) fn receiver(world: &World) -> (Waft, String) {
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     (receiver, address)
 }

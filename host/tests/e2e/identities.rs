@@ -161,7 +161,7 @@ fn certificates_that_cannot_be_trusted() {
 fn one_of_several_receivers_has_to_be_named() {
     let world = World::new();
     world.small();
-    world.laptop.trust(&world.attic(), &["--receives"]);
+    world.laptop.trust(&world.attic(), &["--send-only"]);
     for to in [&["send", "folder"][..], &["send", "folder", "127.0.0.1:1"]] {
         let says = ["More than one receiver is trusted", "waft send FOLDER NAME"];
         world.laptop.call(to).run().failed(2, "usage", &says);

@@ -46,7 +46,7 @@ fn a_broken_connection_is_resumed_in_the_same_run() {
 #[test]
 fn once_outlives_a_broken_connection() {
     let world = world(1 << 20);
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Cut(IN_THE_MIDDLE)]);
     world.send(&proxy.address).end().succeeded();
@@ -141,7 +141,7 @@ fn a_lost_receipt_is_asked_for_again() {
 #[test]
 fn the_outcome_is_unknown() {
     let world = world(1 << 20);
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     // The receipt gets lost, and then something else answers at that address.
     let proxy = Proxy::before(&address, &[Behaviour::Mute(IN_THE_MIDDLE), Behaviour::Answer(b"HTTP/1.1 400\r\n")]);
@@ -157,7 +157,7 @@ fn the_outcome_is_unknown() {
 fn once_outlives_a_lost_receipt_and_takes_nothing_more() {
     let world = world(1 << 20);
     let attic = world.attic();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Mute(IN_THE_MIDDLE), Behaviour::Stall(4)]);
     let sender = world.send(&proxy.address);
@@ -178,7 +178,7 @@ fn once_outlives_a_lost_receipt_and_takes_nothing_more() {
 
 /// A sender and a receiver in the middle of a large folder.
 fn in_the_middle(world: &World) -> (Waft, Proxy, Waft) {
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let sender = world.send(&proxy.address);
@@ -203,7 +203,7 @@ fn the_sender_is_interrupted_in_the_middle() {
     world.nothing_arrived();
     // The received part is used by the next run.
     receiver.kill();
-    let mut another = world.receive(&["--no-code", "--no-key"]);
+    let mut another = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = another.ready();
     let (sent, bytes) = sent(world.sending(&address).run().succeeded().last("committed"));
     assert!(sent < bytes);
@@ -238,7 +238,7 @@ fn a_receiver_that_is_interrupted_does_not_wait_for_a_stalled_sender() {
 fn a_sender_that_falls_silent_is_given_up() {
     let world = world(LARGE);
     let Some(clock) = Clock::new(&world) else { return };
-    let mut receiver = clock.on(world.receiving(&["--no-code", "--no-key"])).start();
+    let mut receiver = clock.on(world.receiving(&["--no-code", "--sealed-key"])).start();
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let mut sender = world.send(&proxy.address);
@@ -256,7 +256,7 @@ fn a_sender_that_falls_silent_is_given_up() {
 fn a_receiver_that_falls_silent_is_given_up() {
     let world = world(LARGE);
     let Some(clock) = Clock::new(&world) else { return };
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let mut sender = clock.on(world.sending(&proxy.address)).start();
@@ -338,7 +338,7 @@ fn a_killed_receiver_leaves_the_old_folder() {
     let world = world(LARGE);
     write(&world.target(), "old", b"old");
     let before = listed(&world.target());
-    let mut receiver = world.receive(&["--no-code", "--no-key", "--overwrite"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key", "--merge"]);
     let (address, _) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let mut sender = world.send(&proxy.address);

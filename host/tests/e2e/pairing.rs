@@ -24,7 +24,7 @@ fn two_machines_that_paired_send_to_each_other() {
     let world = World::strangers();
     let (listener, address, code) = listen(&world.kitchen, "laptop");
     let dialer =
-        world.laptop.call(&["pair", &format!("kitchen@{address}"), "--receives"]).env("WAFT_PAIRING_CODE", code);
+        world.laptop.call(&["pair", &format!("kitchen@{address}"), "--send-only"]).env("WAFT_PAIRING_CODE", code);
     let dialed = dialer.run().succeeded();
     let listened = listener.end().succeeded();
     let (there, here) = (dialed.last("trusted"), listened.last("trusted"));
@@ -42,7 +42,7 @@ fn two_machines_that_paired_send_to_each_other() {
     assert_eq!(dialed.all("warning").count(), 1);
 
     // They know each other now.
-    let mut receiver = world.kitchen.call(&["receive", "--listen", ANY, "--once", "--no-code", "--no-key"]).start();
+    let mut receiver = world.kitchen.call(&["receive", "--listen", ANY, "--once", "--no-code", "--sealed-key"]).start();
     let (address, _) = receiver.ready();
     let folder = world.laptop.work.join("folder");
     std::fs::create_dir(&folder).and_then(|()| std::fs::write(folder.join("hello"), "hello")).expect("it is ours");
@@ -111,7 +111,7 @@ fn strangers_and_senders_do_not_spend_the_code() {
 #[test]
 fn pairing_again_keeps_the_name_and_changes_the_directions() {
     let world = World::strangers();
-    for (how, sends) in [("--receives", false), ("--sends", true)] {
+    for (how, sends) in [("--send-only", false), ("--receive-only", true)] {
         let (listener, address, code) = listen(&world.kitchen, "laptop");
         let to = format!("kitchen@{address}");
         world.laptop.call(&["pair", &to, how]).env("WAFT_PAIRING_CODE", code).run().succeeded();
@@ -132,7 +132,7 @@ fn a_machine_does_not_pair_with_itself_or_with_what_does_not_pair() {
     listener.interrupt();
 
     let receiving = World::new();
-    let mut receiver = receiving.kitchen.call(&["receive", "--listen", ANY, "--no-code", "--no-key"]).start();
+    let mut receiver = receiving.kitchen.call(&["receive", "--listen", ANY, "--no-code", "--sealed-key"]).start();
     let (address, _) = receiver.ready();
     let to = format!("kitchen@{address}");
     let dialed = world.laptop.call(&["pair", &to]).env("WAFT_PAIRING_CODE", "123456").run();

@@ -29,7 +29,7 @@ fn turned_away(receiver: &mut Waft, says: &[&str]) {
 fn the_receiver_does_not_trust_this_sender() {
     let world = world();
     let attic = Machine::new(world.root.path(), "attic");
-    attic.trust(&world.kitchen, &["--receives"]);
+    attic.trust(&world.kitchen, &["--send-only"]);
     write(&attic.work, "folder/a", b"a");
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
@@ -38,7 +38,7 @@ fn the_receiver_does_not_trust_this_sender() {
     let fingerprint = text(attic.call(&["id"]).run().succeeded().last("identity"), "fingerprint");
     turned_away(&mut receiver, &["127.0.0.1 is not trusted here", &fingerprint]);
     // It is accepted as soon as it is trusted, without any restart.
-    world.kitchen.trust(&attic, &["--sends"]);
+    world.kitchen.trust(&attic, &["--receive-only"]);
     let mut sender = attic.call(&["send", "folder", &address]).start();
     sender.await_event("connected");
     world.nothing_arrived();
@@ -60,7 +60,7 @@ fn the_sender_does_not_trust_this_receiver() {
 fn another_receiver_answers_than_was_meant() {
     let world = world();
     let attic = Machine::new(world.root.path(), "attic");
-    world.laptop.trust(&attic, &["--receives"]);
+    world.laptop.trust(&attic, &["--send-only"]);
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
     let sender = world.laptop.call(&["send", "folder", &format!("attic@{address}")]).run();
@@ -72,7 +72,7 @@ fn trusted_at_the_receiver_but_not_to_send() {
     let world = World::strangers();
     world.small();
     world.laptop.trust(&world.kitchen, &[]);
-    world.kitchen.trust(&world.laptop, &["--receives"]);
+    world.kitchen.trust(&world.laptop, &["--send-only"]);
     let mut receiver = world.receive(&[]);
     let (address, _) = receiver.ready();
     world.sending(&address).run().failed(11, "identity", &["trusts this machine, but not in this direction"]);
@@ -84,7 +84,7 @@ fn trusted_at_the_receiver_but_not_to_send() {
 fn trusted_at_the_sender_but_not_to_receive() {
     let world = World::strangers();
     world.small();
-    world.laptop.trust(&world.kitchen, &["--sends"]);
+    world.laptop.trust(&world.kitchen, &["--receive-only"]);
     world.kitchen.trust(&world.laptop, &[]);
     let says = ["kitchen is trusted here, but not to receive", "waft trust remove kitchen"];
     world.sending("127.0.0.1:1").run().failed(11, "identity", &says);
@@ -108,7 +108,7 @@ fn a_wrong_code() {
 #[test]
 fn a_wrong_code_can_be_mended() {
     let world = world();
-    let mut receiver = world.receive(&["--no-key"]);
+    let mut receiver = world.receive(&["--sealed-key"]);
     let (address, code) = receiver.ready();
     let code = code.unwrap();
     let mut sender = world.send(&address);
@@ -153,7 +153,7 @@ fn out_of_tries_and_locked() {
 fn a_lockout_applies_only_to_the_sender_that_caused_it() {
     let world = world();
     let attic = world.attic();
-    let mut receiver = world.receive(&["--once", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--sealed-key"]);
     let (address, code) = receiver.ready();
     let wrong = other_than(&code.unwrap());
     let mut sender = world.send(&address);
@@ -233,7 +233,7 @@ fn nobody_types_the_key_in_time() {
     receiver.await_event("asked");
     let received = clock.hurry(&[receiver.pid(), sender.pid()], || receiver.end());
     received.failed(13, "key", &["Nobody typed the key in time", "Have the folder sent again"]);
-    sender.end().failed(13, "key", &["Nobody typed the key at kitchen", "--no-key"]);
+    sender.end().failed(13, "key", &["Nobody typed the key at kitchen", "--sealed-key"]);
     world.nothing_arrived();
 }
 
@@ -257,7 +257,7 @@ fn a_target_that_is_not_empty() {
     write(&world.target(), "mine", b"mine");
     // Found before a code is asked for.
     let sent = world.sending(&address).run();
-    sent.failed(15, "refused", &["The target folder of kitchen is not empty", "--overwrite"]);
-    receiver.end().failed(15, "refused", &["The target folder is not empty", "--overwrite"]);
+    sent.failed(15, "refused", &["The target folder of kitchen is not empty", "--merge"]);
+    receiver.end().failed(15, "refused", &["The target folder is not empty", "--merge"]);
     assert_eq!(std::fs::read_dir(world.target()).unwrap().count(), 1);
 }

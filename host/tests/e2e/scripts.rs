@@ -10,7 +10,7 @@ fn wrong_usage_is_an_event() {
         (&["frobnicate"][..], "nrecognized subcommand"),
         (&["send", "--frobnicate"], "nexpected argument"),
         (&["trust", "add", "bert"], "equired arguments"),
-        (&["receive", "--overwrite", "--overwrite"], "cannot be used multiple times"),
+        (&["receive", "--merge", "--merge"], "cannot be used multiple times"),
         (&["open", "a\u{1b}[31m", "b\u{1b}[31m"], "nexpected argument"),
     ] {
         let ended = world.laptop.call(args).run();
@@ -37,7 +37,7 @@ fn a_completion_script_and_the_manual_are_printed_alone() {
 fn an_error_has_an_exit_code_where_the_command_ends_with_it() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     write(&world.target(), "mine", b"mine");
     world.sending(&address).run().failed(15, "refused", &["not empty"]);

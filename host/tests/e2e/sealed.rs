@@ -71,9 +71,9 @@ fn a_target_that_only_looks_the_same() {
         fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
     };
     change();
-    seal.fails(&seal.key, 15, "refused", &["The target is not empty", "--overwrite"]);
+    seal.fails(&seal.key, 15, "refused", &["The target is not empty", "--merge"]);
     let open = || {
-        let open = seal.world.kitchen.call(&["open", "--overwrite", "--into", "into"]).arg(&seal.file);
+        let open = seal.world.kitchen.call(&["open", "--merge", "--into", "into"]).arg(&seal.file);
         open.env("WAFT_KEY", &seal.key).run()
     };
     open().succeeded();
@@ -193,9 +193,9 @@ fn a_later_version() {
 fn a_target_that_is_not_empty() {
     let seal = Seal::new();
     write(&seal.world.target(), "mine", b"mine");
-    seal.fails(&seal.key, 15, "refused", &["The target is not empty", "--overwrite"]);
+    seal.fails(&seal.key, 15, "refused", &["The target is not empty", "--merge"]);
     let open =
-        seal.world.kitchen.call(&["open"]).arg(&seal.file).with(|call| call.args(["--into", "into", "--overwrite"]));
+        seal.world.kitchen.call(&["open"]).arg(&seal.file).with(|call| call.args(["--into", "into", "--merge"]));
     open.env("WAFT_KEY", &seal.key).run().succeeded();
     // Other files in the target are kept.
     fs::remove_file(seal.world.target().join("mine")).unwrap();

@@ -82,7 +82,7 @@ fn only_the_owner_can_access_the_staging_area() {
     use std::os::unix::fs::MetadataExt;
     let world = World::new();
     world.large(1 << 20);
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     // The connection stalls in the middle of the transfer, so that the staging area exists.
     let proxy = Proxy::before(&address, &[Behaviour::Stall(300_000)]);

@@ -38,7 +38,7 @@ impl SlowDisk {
     }
 
     fn receive(&self, world: &World) -> Call {
-        let call = world.receiving(&["--once", "--no-code", "--no-key"]);
+        let call = world.receiving(&["--once", "--no-code", "--sealed-key"]);
         call.env("LD_PRELOAD", &self.library).env("SLOW", self.milliseconds.to_string())
     }
 }

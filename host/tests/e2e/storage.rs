@@ -44,7 +44,7 @@ fn give(path: &Path, user: u32) {
 fn a_target_that_cannot_be_written() {
     let world = World::new();
     world.small();
-    let call = world.receiving(&["--once", "--no-code", "--no-key"]);
+    let call = world.receiving(&["--once", "--no-code", "--sealed-key"]);
     let Some(call) = as_nobody(&world, call) else { return };
     let mut receiver = call.start();
     let (address, _) = receiver.ready();
@@ -91,7 +91,7 @@ fn the_current_folder_as_the_target() {
     fs::create_dir(world.target()).unwrap();
     let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(world.target()).unwrap());
     let before = inode();
-    let receive = world.kitchen.call(&["receive", "--into", ".", "--listen", ANY, "--once", "--no-code", "--no-key"]);
+    let receive = world.kitchen.call(&["receive", "--into", ".", "--listen", ANY, "--once", "--no-code", "--sealed-key"]);
     let mut receiver = receive.with(|call| call.current_dir(world.kitchen.work.join("into"))).start();
     let warning = text(&receiver.await_event("warning"), "message");
     assert!(warning.contains("the current folder") && warning.contains("not in one step"), "{warning}");
@@ -110,10 +110,10 @@ fn a_receiver_that_nobody_can_type_a_key_at() {
     let receive = world.receiving(&["--once", "--no-code"]).within("sh", &["-c", "exec \"$0\" \"$@\" </dev/null"]);
     let mut receiver = receive.start();
     let warning = text(&receiver.await_event("warning"), "message");
-    assert!(warning.contains("no key can be typed here") && warning.contains("--no-key"), "{warning}");
+    assert!(warning.contains("no key can be typed here") && warning.contains("--sealed-key"), "{warning}");
     let (address, _) = receiver.ready();
-    world.sending(&address).run().failed(13, "key", &["Nobody typed the key at kitchen", "--no-key"]);
-    receiver.end().failed(13, "key", &["No answer was given for the key", "--no-key"]);
+    world.sending(&address).run().failed(13, "key", &["Nobody typed the key at kitchen", "--sealed-key"]);
+    receiver.end().failed(13, "key", &["No answer was given for the key", "--sealed-key"]);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn links_below_the_target_lead_nowhere() {
     write(&elsewhere, "file", b"old");
     fs::create_dir(world.target()).unwrap();
     symlink(&elsewhere, world.target().join("deep")).unwrap();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key", "--merge"]);
     let (address, _) = receiver.ready();
     let before = listed(&elsewhere);
     world.sending(&address).run().failed(14, "storage", &["kitchen", "target folder"]);
@@ -152,7 +152,7 @@ fn a_staging_area_that_is_a_link_is_refused() {
     world.small();
     let elsewhere = world.root.path().join("elsewhere");
     write(&elsewhere, "keep", b"keep");
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     symlink(&elsewhere, world.staging()).unwrap();
     world.sending(&address).run().failed(14, "storage", &["kitchen"]);
@@ -179,7 +179,7 @@ fn on_a_small_disk(world: &World, kib: u32, script: &str) -> Option<Call> {
 
 /// A receiver whose target is on such a disk.
 fn receiving_on_a_small_disk(world: &World, kib: u32) -> Option<Waft> {
-    let receive = "exec \"$0\" --json receive --listen 127.0.0.1:0 --into disk/into --once --no-code --no-key";
+    let receive = "exec \"$0\" --json receive --listen 127.0.0.1:0 --into disk/into --once --no-code --sealed-key";
     on_a_small_disk(world, kib, receive).map(Call::start)
 }
 
@@ -244,7 +244,7 @@ fn a_disk_that_fails_on_the_way() {
     let world = World::new();
     world.large(3 << 20);
     let limited = ["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\""];
-    let mut receiver = world.receiving(&["--once", "--no-code", "--no-key"]).within("sh", &limited).start();
+    let mut receiver = world.receiving(&["--once", "--no-code", "--sealed-key"]).within("sh", &limited).start();
     let (address, _) = receiver.ready();
     world.sending(&address).run().failed(14, "storage", &["kitchen failed to read or write its storage"]);
     let says = ["Reading or writing failed while receiving from laptop", "a-large", "Look at the disk"];
@@ -302,7 +302,7 @@ fn what_the_folder_cannot_replace() {
     write(&world.target(), "readme.txt/mine", b"mine");
     write(&world.target(), "deep/none", b"old");
     let before = listed(&world.target());
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key", "--merge"]);
     let (address, _) = receiver.ready();
     world.sending(&address).run().failed(14, "storage", &["kitchen cannot write to its target folder", "in the way"]);
     let says = [
@@ -327,7 +327,7 @@ pub(crate) fn hold(world: &World) -> fs::File {
 fn a_folder_into_which_another_receives() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let held = hold(&world);
     let mut sender = world.send(&address);
@@ -363,7 +363,7 @@ fn the_obstacle_of_one_sender_is_not_reported_for_the_next() {
 fn changed_on_the_way(change: impl Fn(&Path), says: &[&str]) {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--sealed-key"]);
     let (address, code) = receiver.ready();
     let mut sender = world.send(&address);
     sender.await_event("asked");
@@ -417,7 +417,7 @@ fn a_folder_that_cannot_be_read() {
 fn a_file_that_cannot_be_read() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let Some(call) = as_nobody(&world, world.sending(&address)) else { return };
     set_mode(&world.folder().join("readme.txt"), 0o000);
@@ -435,7 +435,7 @@ fn names_that_the_file_system_refuses() {
     let received = |name: &str, calls: &str, errno: &str| {
         let fault = format!("inject={calls}:error={errno}");
         let options = ["-f", "-qq", "-o", "/dev/null", "-P", name, "-e", &fault];
-        let receiving = world.receiving(&["--once", "--no-code", "--no-key"]);
+        let receiving = world.receiving(&["--once", "--no-code", "--sealed-key"]);
         let mut receiver = receiving.within("strace", &options).start();
         let (address, _) = receiver.ready();
         (world.sending(&address).run(), receiver.end())

@@ -31,7 +31,7 @@ fn flood(address: &str, count: usize) -> Vec<TcpStream> {
 fn silent_strangers_do_not_keep_a_sender_out() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let strangers = flood(&address, 5);
     world.sending(&address).run().succeeded();
@@ -44,7 +44,7 @@ fn silent_strangers_do_not_keep_a_sender_out() {
 fn a_flood_of_strangers_delays_a_sender_at_most() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     let strangers = flood(&address, 60);
     // The sender may be refused as busy, and retries.
@@ -82,7 +82,7 @@ fn strangers_trigger_no_lock_and_use_up_no_code() {
     let mut receiver = world.receive(&["--once"]);
     let (address, code) = receiver.ready();
     let attic = Machine::new(world.root.path(), "attic");
-    attic.trust(&world.kitchen, &["--receives"]);
+    attic.trust(&world.kitchen, &["--send-only"]);
     write(&attic.work, "folder/a", b"a");
     let code = code.unwrap();
     for _ in 0..5 {
@@ -121,7 +121,7 @@ fn a_second_sender_waits_for_its_turn() {
     let world = World::new();
     world.small();
     let attic = world.attic();
-    let mut receiver = world.receive(&["--no-code", "--overwrite"]);
+    let mut receiver = world.receive(&["--no-code", "--merge"]);
     let (address, _) = receiver.ready();
     let mut first = world.send(&address);
     let key = first.key();

@@ -146,7 +146,7 @@ fn a_question_in_the_background_waits_for_the_foreground() {
 fn a_transfer_goes_on_in_the_background() {
     let world = World::new();
     world.large(12 << 20);
-    let mut receiver = world.receive(&["--no-key"]);
+    let mut receiver = world.receive(&["--sealed-key"]);
     let (address, code) = receiver.ready();
     let proxy = Proxy::before(&address, &[Behaviour::Stall(IN_THE_MIDDLE)]);
     let mut terminal = Terminal::start(shell(&world.laptop, None));
@@ -209,7 +209,7 @@ fn prompts_do_not_go_to_a_log() {
 #[test]
 fn a_terminal_without_escape_sequences_gets_none() {
     let world = world();
-    let mut receiver = world.receive(&["--no-key"]);
+    let mut receiver = world.receive(&["--sealed-key"]);
     let (address, code) = receiver.ready();
     let sending = waft(&world.laptop, &["send", "folder", &format!("kitchen@{address}")]).env("TERM", "dumb");
     let mut sender = Terminal::start(sending);
@@ -284,7 +284,7 @@ fn signals_have_the_exit_codes_that_shells_know() {
 #[test]
 fn a_receiver_under_nohup_outlives_its_terminal() {
     let world = world();
-    let mut receiver = world.receiving(&["--once", "--no-code", "--no-key"]).within("nohup", &[]).start();
+    let mut receiver = world.receiving(&["--once", "--no-code", "--sealed-key"]).within("nohup", &[]).start();
     let (address, _) = receiver.ready();
     receiver.signal(Signal::HUP);
     world.sending(&address).run().succeeded();

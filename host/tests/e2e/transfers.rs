@@ -29,7 +29,7 @@ fn code_and_key_are_typed_and_both_sides_hold_the_same_receipt() {
 fn nothing_is_typed_without_code_and_with_a_sealed_key() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, code) = receiver.ready();
     assert_eq!(code, None);
     let sent = world.sending(&address).run().succeeded();
@@ -43,7 +43,7 @@ fn nothing_is_typed_without_code_and_with_a_sealed_key() {
 fn a_sealed_key_still_takes_the_code() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--sealed-key"]);
     let (address, code) = receiver.ready();
     let mut sender = world.send(&address);
     sender.answer("code", &code.unwrap());
@@ -107,7 +107,7 @@ fn the_key_comes_from_the_environment() {
 fn a_key_that_nobody_types_is_not_shown() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     assert_eq!(world.sending(&address).run().succeeded().all("key").count(), 0);
     receiver.end().succeeded();
@@ -119,7 +119,7 @@ fn a_key_that_nobody_types_is_not_shown() {
 fn the_code_comes_from_the_environment() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--once", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--sealed-key"]);
     let (address, code) = receiver.ready();
     let sent = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run().succeeded();
     assert_eq!(sent.all("asked").count(), 0);
@@ -132,7 +132,7 @@ fn an_empty_target_is_filled() {
     let world = World::new();
     world.small();
     fs::create_dir(world.target()).unwrap();
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     world.sending(&address).run().succeeded();
     receiver.end().succeeded();
@@ -143,7 +143,7 @@ fn an_empty_target_is_filled() {
 fn sending_again_moves_nothing() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--no-key"]);
+    let mut receiver = world.receive(&["--sealed-key"]);
     let (address, code) = receiver.ready();
     let first = world.sending(&address).env("WAFT_AUTH_CODE", code.unwrap()).run().succeeded();
     let code = text(&receiver.await_event("code"), "code");
@@ -159,7 +159,7 @@ fn sending_again_moves_nothing() {
 fn a_code_serves_once() {
     let world = World::new();
     world.small();
-    let mut receiver = world.receive(&["--no-key"]);
+    let mut receiver = world.receive(&["--sealed-key"]);
     let (address, code) = receiver.ready();
     let code = code.unwrap();
     world.sending(&address).env("WAFT_AUTH_CODE", &code).run().succeeded();
@@ -177,7 +177,7 @@ fn overwrite_replaces_files_of_the_same_name() {
     write(&world.target(), "old/thing", b"old");
     write(&world.target(), "readme.txt", b"an older text");
     write(&world.target(), "deep/er/numbers", b"one, two, three");
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key", "--overwrite"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key", "--merge"]);
     let (address, _) = receiver.ready();
     world.sending(&address).run().succeeded();
     receiver.end().succeeded();
@@ -190,7 +190,7 @@ fn overwrite_replaces_files_of_the_same_name() {
 #[test]
 fn folders_follow_each_other_while_it_listens() {
     let world = World::new();
-    let mut receiver = world.receive(&["--no-code", "--no-key", "--overwrite"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key", "--merge"]);
     let (address, _) = receiver.ready();
     for round in ["one", "two", "three"] {
         write(&world.folder(), "round", round.as_bytes());
@@ -222,7 +222,7 @@ fn ipv6_leads_there_too() {
     }
     let world = World::new();
     world.small();
-    let listen = ["receive", "--into", "into", "--listen", "[::1]:0", "--once", "--no-code", "--no-key"];
+    let listen = ["receive", "--into", "into", "--listen", "[::1]:0", "--once", "--no-code", "--sealed-key"];
     let mut receiver = world.kitchen.call(&listen).start();
     let (address, _) = receiver.ready();
     assert!(address.starts_with("[::1]:"), "{address}");
@@ -238,7 +238,7 @@ fn both_families_are_listened_on() {
     }
     let world = World::new();
     world.small();
-    let listen = ["receive", "--into", "into", "--listen", ":0", "--no-code", "--no-key"];
+    let listen = ["receive", "--into", "into", "--listen", ":0", "--no-code", "--sealed-key"];
     let mut receiver = world.kitchen.call(&listen).start();
     let (address, _) = receiver.ready();
     let port = address.rsplit(':').next().unwrap().to_owned();
@@ -257,7 +257,7 @@ fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
     let empty = world.laptop.call(&["send", "SEND_FOLDER", "127.0.0.1:1"]).run();
     empty.failed(14, "storage", &["SEND_FOLDER", "no such folder"]);
     write(&usual, "a", b"a");
-    let mut receiver = world.receive(&["--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     world.laptop.call(&["send", "SEND_FOLDER", &address]).run().succeeded();
     world.laptop.call(&["send"]).run().succeeded();
@@ -273,7 +273,7 @@ fn modes_of_the_folder_itself_do_not_matter() {
     let world = World::new();
     world.small();
     set_mode(&world.folder(), 0o700);
-    let mut receiver = world.receive(&["--once", "--no-code", "--no-key"]);
+    let mut receiver = world.receive(&["--once", "--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();
     world.sending(&address).run().succeeded();
     receiver.end().succeeded();

@@ -79,16 +79,16 @@ impl World {
     /// Two machines that trust each other.
     pub(crate) fn new() -> Self {
         let world = Self::strangers();
-        world.laptop.trust(&world.kitchen, &["--receives"]);
-        world.kitchen.trust(&world.laptop, &["--sends"]);
+        world.laptop.trust(&world.kitchen, &["--send-only"]);
+        world.kitchen.trust(&world.laptop, &["--receive-only"]);
         world
     }
 
     /// A second sender with a folder of its own. It and the kitchen trust each other.
     pub(crate) fn attic(&self) -> Machine {
         let attic = Machine::new(self.root.path(), "attic");
-        attic.trust(&self.kitchen, &["--receives"]);
-        self.kitchen.trust(&attic, &["--sends"]);
+        attic.trust(&self.kitchen, &["--send-only"]);
+        self.kitchen.trust(&attic, &["--receive-only"]);
         write(&attic.work, "folder/theirs", b"theirs");
         attic
     }

@@ -51,14 +51,14 @@ impl Rig {
 
     /// A receiver that asks for nothing.
     pub(crate) fn unattended(kind: Kind) -> Self {
-        Self::start(kind, &["--no-code", "--no-key"])
+        Self::start(kind, &["--no-code", "--sealed-key"])
     }
 
     fn start(kind: Kind, options: &[&str]) -> Self {
         match kind {
             Kind::Computer => {
                 let world = World::new();
-                let mut waft = world.receiving(options).arg("--overwrite").start();
+                let mut waft = world.receiving(options).arg("--merge").start();
                 let (address, _) = waft.ready();
                 let (laptop, attic) = (Laptop::of(&world.laptop), Laptop::of(&world.attic()));
                 Self { receiver: Receiver::Computer { waft, world, code: None }, address, laptop, attic }
@@ -73,7 +73,7 @@ impl Rig {
                     }
                     call.args(options)
                 });
-                attic.call(&["trust", "add", "kitchen", "--receives"]).arg(certificate(&site)).run().succeeded();
+                attic.call(&["trust", "add", "kitchen", "--send-only"]).arg(certificate(&site)).run().succeeded();
                 let board = site.listening();
                 let (address, laptop, attic) = (site.address.clone(), Laptop::of(&site.laptop), Laptop::of(&attic));
                 Self { receiver: Receiver::Board { board, _site: site }, address, laptop, attic }

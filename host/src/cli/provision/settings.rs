@@ -19,7 +19,7 @@ pub(super) struct Ssid(String);
 const SSID_MAX: usize = 32;
 
 pub(super) fn policy(args: PolicyArgs) -> Policy {
-    let key = if args.no_key { KeyPolicy::Sealed } else { KeyPolicy::Typed };
+    let key = if args.sealed_key { KeyPolicy::Sealed } else { KeyPolicy::Typed };
     Policy { code: !args.no_code, key, allow_older: args.allow_older }
 }
 

@@ -107,7 +107,7 @@ fn no_answer(question: Question) -> Error {
             "Run it on a terminal, write the code as a line to its standard input, or set WAFT_PAIRING_CODE."
         }
         Question::Key => {
-            "Run it on a terminal, write the key as a line to its standard input, or set WAFT_KEY. `waft receive --no-key` \
+            "Run it on a terminal, write the key as a line to its standard input, or set WAFT_KEY. `waft receive --sealed-key` \
              asks for none."
         }
         Question::Passphrase => {

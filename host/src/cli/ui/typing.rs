@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
+use waft_core::code::TransferKey;
 use waft_core::limits::PAIRING_DIGITS_MAX;
 use waft_core::path::escape;
 use zeroize::Zeroizing;
@@ -105,9 +106,11 @@ impl Line {
     fn grow(&mut self, byte: u8) -> Typed {
         match self.question {
             Question::Key if byte == b'-' || byte == b' ' => Typed::Open,
-            Question::Key if !is_of_key(byte) => Typed::Not("a key has digits and letters, but no I, L, O or U"),
-            Question::Key if self.text.len() == 16 => Typed::Not("a key has 16 characters"),
-            Question::Key => self.push(byte.to_ascii_uppercase()),
+            Question::Key => match TransferKey::parse_character(char::from(byte)) {
+                None => Typed::Not("a key has digits and letters, but no U"),
+                Some(_) if self.text.len() == 16 => Typed::Not("a key has 16 characters"),
+                Some(character) => self.push(character),
+            },
             Question::Code if !byte.is_ascii_digit() => Typed::Not("a code has digits only"),
             Question::Code if self.text.len() == 4 => Typed::Not("a code has 4 digits"),
             Question::PairingCode if byte == b'-' || byte == b' ' => Typed::Open,
@@ -124,10 +127,6 @@ impl Line {
         self.text.push(byte);
         Typed::Open
     }
-}
-
-fn is_of_key(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() && !b"ILOU".contains(&byte.to_ascii_uppercase())
 }
 
 /// Formats a key as `XXXX-XXXX-...`. The dash follows each complete group except the last.
@@ -160,13 +159,15 @@ mod tests {
         assert_eq!(*typed(Question::Key, b"abcd").0.shown(true), "ABCD-");
         assert_eq!(*typed(Question::Key, b"ab-cd 12").0.shown(true), "ABCD-12");
         assert_eq!(*typed(Question::Key, b"0123456789abcdef").0.shown(true), "0123-4567-89AB-CDEF");
+        assert_eq!(*typed(Question::Key, b"oOiIlL").0.shown(true), "0011-11");
         let (_, done) = typed(Question::Key, b"0123456789abcdef\n");
         assert_eq!(done, Typed::Done(Zeroizing::new("0123456789ABCDEF".into())));
     }
 
     #[test]
     fn what_no_key_has_does_not_get_in() {
-        assert!(matches!(typed(Question::Key, b"o").1, Typed::Not(_)));
+        assert!(matches!(typed(Question::Key, b"u").1, Typed::Not(_)));
+        assert!(matches!(typed(Question::Key, "\u{131}".as_bytes()).1, Typed::Not(_)));
         assert!(matches!(typed(Question::Key, b"0123456789abcdef0").1, Typed::Not(_)));
         assert!(matches!(typed(Question::Code, b"12a").1, Typed::Not(_)));
         assert!(matches!(typed(Question::Code, b"12345").1, Typed::Not(_)));
