@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 use waft::home::Home;
 use waft::identity::Identity;
-use waft::receive::{Event, KeyAnswer, Offer, Operator, Outcome};
+use waft::receive::{Event, KeyAnswer, Keys, Offer, Operator, Outcome};
 use waft::store::{DirectoryStore, Options};
 use waft::{AuthCode, Class, Error, Receiver, TransferKey};
 
@@ -50,7 +50,7 @@ async fn receive(home: &str, target: &str, address: &str) -> Result<(), Error> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| Error::new(Class::Unreachable, format!("Cannot listen on {address}: {error}."), ""))?;
-    let mut receiver = Receiver::new(listener, identity, home, store).require_typed_key(false);
+    let mut receiver = Receiver::new(listener, identity, home, store).keys(Keys::Sealed);
     if let Some(code) = receiver.code() {
         println!("The code is {}.", code.display());
     }

@@ -121,6 +121,8 @@ pub enum Class {
     Protocol = 17,
     /// The folder was sent, but the outcome is unknown.
     Unknown = 18,
+    /// Some of several receivers do not have the folder.
+    Partial = 19,
     /// The user, or the program, stopped the operation.
     Interrupted = 130,
 }
@@ -144,6 +146,7 @@ impl Class {
             Self::Broken => "broken",
             Self::Protocol => "protocol",
             Self::Unknown => "unknown",
+            Self::Partial => "partial",
             Self::Interrupted => "interrupted",
         }
     }

@@ -22,7 +22,7 @@
 //! use tokio::net::TcpListener;
 //! use waft::folder::{Folder, Options as FolderOptions};
 //! use waft::identity::Identity;
-//! use waft::receive::{self, KeyAnswer, Offer};
+//! use waft::receive::{self, KeyAnswer, Keys, Offer};
 //! use waft::send::{self, Destination};
 //! use waft::store::{DirectoryStore, Options};
 //! use waft::trust::{Peer, Trust};
@@ -70,7 +70,7 @@
 //! let destination = Destination::parse(&format!("bert@{}", listener.local_addr()?), &anna_trusts)?;
 //! let store = DirectoryStore::prepare(&to, Options::default()).await?.store;
 //! let mut receiver =
-//!     Receiver::new(listener, bert, bert_trusts, store).require_code(false).require_typed_key(false);
+//!     Receiver::new(listener, bert, bert_trusts, store).require_code(false).keys(Keys::Sealed);
 //! let folder = Folder::walk(&from, &FolderOptions::default()).await?;
 //! let mut sender = Sender::new(anna, anna_trusts, destination, folder);
 //!

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use waft::folder::{Folder, Options as FolderOptions};
 use waft::identity::Identity;
 use waft::name::Name;
-use waft::receive::{self, KeyAnswer, Offer, Outcome};
+use waft::receive::{self, KeyAnswer, Keys, Offer, Outcome};
 use waft::send::{self, Destination};
 use waft::store::{DirectoryStore, Options};
 use waft::trust::{Peer, Trust};
@@ -162,7 +162,7 @@ async fn a_receiver_without_a_user_takes_a_sealed_key_and_decides_by_the_offer()
         let mut bench = Bench::new();
         let phone = Phone::new();
         let (receiver, address) = bench.receiver().await;
-        let mut receiver = receiver.require_code(false).require_typed_key(false);
+        let mut receiver = receiver.require_code(false).keys(Keys::Sealed);
         assert!(receiver.code().is_none());
         let mut sender = bench.sender(address).await;
         let mut user = ReceivingUser { phone: &phone, accepts };

@@ -8,7 +8,7 @@ use waft_core::limits::ITERATIONS_MIN;
 use waft_core::sealed::{ChunkSize, Cipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
-use waft_core::session::sender::{self, Peer, Run, Sender};
+use waft_core::session::sender::{self, KeyRule, Peer, Run, Sender};
 use waft_core::session::{Receipt, SessionError};
 
 use crate::doubles::{Base, MemoryStore, ReceiverUser, Seeded, SenderUser, archive_at, archive_of};
@@ -74,7 +74,7 @@ impl SendingSide {
                 iterations: ITERATIONS_MIN,
                 chunk: CHUNK,
                 certificate: SENDER,
-                typed_only: false,
+                keys: KeyRule::Any,
             },
             source: &mut self.source,
             operator: &mut self.operator,

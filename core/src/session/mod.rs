@@ -37,7 +37,7 @@
 //! use waft_core::sealed::{ChunkSize, HpkeSecret, SoftCipher};
 //! use waft_core::session::peers::PeerState;
 //! use waft_core::session::receiver::{self, KeyAnswer, KeySource, Policy, Receiver};
-//! use waft_core::session::sender::{self, ArchiveInfo, Peer, Run, Sender, SourceError};
+//! use waft_core::session::sender::{self, ArchiveInfo, KeyRule, Peer, Run, Sender, SourceError};
 //! use waft_core::session::{Capacity, Clock, DuplexLink, Held, Link, Offered, Receipt, Store, StoreError, Written};
 //!
 //! /// One end of a connection. Where TLS has authenticated both peers, this is a TLS stream.
@@ -229,7 +229,7 @@
 //! let mut salt = [0; 32];
 //! OsRng.fill_bytes(&mut salt);
 //! let key = TransferKey::random(&mut OsRng);
-//! let run = Run { key: &key, salt, created: 1, iterations: 1_000, chunk, certificate, typed_only: false };
+//! let run = Run { key: &key, salt, created: 1, iterations: 1_000, chunk, certificate, keys: KeyRule::Any };
 //! let (mut plain, mut frame) = (vec![0; sender::buffer_len(chunk)], vec![0; sender::buffer_len(chunk)]);
 //! let mut archive = Archive::of_file("hello.txt", b"Hello, board!");
 //! let sending = async {

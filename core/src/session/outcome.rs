@@ -54,6 +54,8 @@ pub enum SessionError {
     },
     /// The receiver takes sealed keys only, but the sender requires a typed one (sender only).
     KeyNotTyped,
+    /// The receiver takes typed keys only, but the sender requires a sealed one (sender only).
+    KeyNotSealed,
     /// The two sides have no version, cipher, codec or key mode in common (sender only).
     NothingInCommon,
     /// The receiver's certificate has no valid HPKE key to seal to (sender only).
@@ -83,6 +85,7 @@ impl fmt::Display for SessionError {
             }
             Self::NoSpace { needed, free } => return write!(f, "{needed} bytes are needed, but {free} are free"),
             Self::KeyNotTyped => "the receiver takes sealed keys only",
+            Self::KeyNotSealed => "the receiver takes typed keys only",
             Self::NothingInCommon => "the two sides have no version, cipher, codec or key mode in common",
             Self::NoHpkeKey => "the receiver's certificate has no valid HPKE key",
             Self::OutcomeUnknown { .. } => "everything was sent, but the receipt did not arrive",

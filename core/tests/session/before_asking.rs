@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use waft_core::limits::IDLE_MS;
+use waft_core::session::sender::KeyRule;
 use waft_core::session::{SessionError, StoreError};
 use waft_core::wire::message::{Cancel, Refusal};
 
@@ -94,7 +95,7 @@ fn a_remembered_run_is_not_refused_for_too_little_space() {
 #[test]
 fn a_sender_that_requires_a_typed_key_declines_before_the_user_types_the_code() {
     let mut fixture = attended();
-    fixture.typed_only = true;
+    fixture.keys = KeyRule::TypedOnly;
     fixture.typed = false;
     let (sender, receiver) = fixture.connect();
     assert_eq!(sender, Err(SessionError::KeyNotTyped));
@@ -104,6 +105,44 @@ fn a_sender_that_requires_a_typed_key_declines_before_the_user_types_the_code() 
     let ends = fixture.connect();
     fixture.assert_committed(ends);
     assert_eq!(fixture.receiver_user.asked, [None]);
+}
+
+#[test]
+fn a_sender_that_requires_a_sealed_key_declines_before_the_user_types_the_code() {
+    let mut fixture = attended();
+    fixture.keys = KeyRule::SealedOnly;
+    let (sender, receiver) = fixture.connect();
+    assert_eq!(sender, Err(SessionError::KeyNotSealed));
+    assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
+    assert_eq!((&fixture.sender_user.asked[..], &fixture.receiver_user.asked[..]), (&[][..], &[][..]));
+    fixture.typed = false;
+    let ends = fixture.connect();
+    fixture.assert_committed(ends);
+    assert_eq!(fixture.receiver_user.asked, []);
+}
+
+#[test]
+fn the_sender_decides_between_the_key_modes_of_a_receiver_that_offers_both() {
+    for (keys, is_asked) in [(KeyRule::Any, true), (KeyRule::TypedOnly, true), (KeyRule::SealedOnly, false)] {
+        let mut fixture = Fixture::new();
+        (fixture.either, fixture.keys) = (true, keys);
+        let ends = fixture.connect();
+        fixture.assert_committed(ends);
+        assert_eq!(!fixture.receiver_user.asked.is_empty(), is_asked, "{keys:?}");
+    }
+}
+
+/// A run whose key was typed goes on without another question, and one whose key was sealed as well.
+#[test]
+fn a_broken_run_goes_on_in_the_same_key_mode() {
+    for (keys, asked) in [(KeyRule::Any, 1), (KeyRule::SealedOnly, 0)] {
+        let mut fixture = Fixture::new();
+        (fixture.either, fixture.keys) = (true, keys);
+        let _ = fixture.connect_cut(30_000, u64::MAX);
+        let ends = fixture.connect();
+        fixture.assert_committed(ends);
+        assert_eq!(fixture.receiver_user.asked.len(), asked, "{keys:?}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::{ChunkSize, Cipher, Compressor, SoftCipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
-use waft_core::session::sender::{self, Peer, Run, Sender};
+use waft_core::session::sender::{self, KeyRule, Peer, Run, Sender};
 use waft_core::session::{Clock as _, Offered, Receipt, SessionError};
 use waft_core::wire::message::Refusal;
 
@@ -44,8 +44,10 @@ pub(crate) struct Fixture {
     pub(crate) hpke: HpkeSecret,
     pub(crate) code_needed: bool,
     pub(crate) typed: bool,
-    /// Whether the sender requires a typed key.
-    pub(crate) typed_only: bool,
+    /// Whether the receiver offers both key modes.
+    pub(crate) either: bool,
+    /// The key modes that the sender accepts.
+    pub(crate) keys: KeyRule,
     pub(crate) salt: [u8; 32],
     pub(crate) max_chunk: ChunkSize,
     /// Changes a byte that one side sends: the side (0: the sender), the position, and the bits to flip.
@@ -75,7 +77,8 @@ impl Fixture {
             rng,
             code_needed: false,
             typed: true,
-            typed_only: false,
+            either: false,
+            keys: KeyRule::Any,
             salt: [7; 32],
             max_chunk: CHUNK_SIZE,
             edit: None,
@@ -179,7 +182,7 @@ impl Fixture {
                 iterations: limits::ITERATIONS_MIN,
                 chunk: ChunkSize::MAX,
                 certificate: SENDER,
-                typed_only: self.typed_only,
+                keys: self.keys,
             },
             source: Slow { source: &mut self.source, clock: &self.clock, delay: self.source_delay },
             sender_user: &mut self.sender_user,
@@ -191,7 +194,11 @@ impl Fixture {
         };
         let policy = Policy {
             code_needed: self.code_needed,
-            key: if self.typed { KeySource::Typed } else { KeySource::Sealed(&self.hpke) },
+            key: match self.typed {
+                _ if self.either => KeySource::Either(&self.hpke),
+                true => KeySource::Typed,
+                false => KeySource::Sealed(&self.hpke),
+            },
             max_iterations: limits::ITERATIONS_MIN,
             max_chunk: self.max_chunk,
             key_seconds: 300,

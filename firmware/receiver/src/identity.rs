@@ -11,7 +11,8 @@
 //!     TLS key                      32     private scalar
 //!     HPKE key                     32     private scalar
 //!     seed                         32
-//!     policy                       1      bit 0: code required; bit 1: key sealed; bit 2: older folders allowed
+//!     policy                       1      bit 0: code required; bit 1: key sealed; bit 2: older folders allowed;
+//!                                         bit 3, not with bit 1: the sender decides whether the key is sealed
 //!     certificate                  bytes  DER; contains the public keys of both
 //!     senders                      1      number; for each: name text, SHA-256 of its certificate 32, public key 65
 //!     hostname                     text
@@ -204,6 +205,8 @@ pub enum KeyPolicy {
     Typed,
     /// The sender seals it to the board's HPKE key, so that no operator is needed.
     Sealed,
+    /// The sender decides which of the two.
+    Either,
 }
 
 /// Why an identity image is invalid.

@@ -230,6 +230,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
             key: match required.key {
                 KeyPolicy::Typed => KeySource::Typed,
                 KeyPolicy::Sealed => KeySource::Sealed(&self.identity.hpke),
+                KeyPolicy::Either => KeySource::Either(&self.identity.hpke),
             },
             max_iterations: self.max_iterations,
             max_chunk: CHUNK,

@@ -4,6 +4,8 @@
 //! Secrets have no option, on purpose: every process of the machine can read the arguments of a command. Codes and
 //! keys come from a prompt, a piped line or the environment; see `ui`.
 
+mod help;
+
 use std::ffi::OsString;
 use std::iter::{once, successors};
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use self::help::{AFTER_HELP, OPEN_HELP, PAIR_HELP, RECEIVE_HELP, SEND_HELP, SIMULATE_HELP, provision_help};
 use crate::cli::simulate::qemu::Forward;
 
 /// A command line that was parsed.
@@ -203,37 +206,73 @@ pub(crate) struct Receive {
     /// Have the keys sealed to this machine, so that no user has to type them
     #[arg(long, alias = "no-key")]
     pub sealed_key: bool,
+    /// Let each sender decide between a typed and a sealed key, and thereby whether a user is asked
+    #[arg(long, conflicts_with = "sealed_key")]
+    pub either_key: bool,
 }
 
 /// `waft send`.
 // The brackets are those of the usage text.
 #[allow(rustdoc::broken_intra_doc_links)]
 #[derive(Args, Debug)]
-#[command(after_help = SEND_HELP)]
+#[command(after_help = SEND_HELP, override_usage = "waft send [OPTIONS] [PATH]... [TO]")]
 pub(crate) struct Send {
-    /// The folder [default: ./SEND_FOLDER]
-    pub folder: Option<PathBuf>,
-    /// The receiver: NAME, NAME@HOST[:PORT], or HOST[:PORT] while just one is trusted
-    pub to: Option<String>,
+    /// Files and folders [default: ./SEND_FOLDER]; last, the receiver TO: NAME, NAME@HOST[:PORT], or HOST[:PORT] while just one is trusted
+    #[arg(value_name = "PATH")]
+    pub arguments: Vec<PathBuf>,
+    /// A receiver; given several times, the folder is sent to all of them at once. Then all arguments are files and folders
+    #[arg(long, value_name = "TO")]
+    pub to: Vec<String>,
+    /// Send again whenever the files change, until Ctrl-C
+    #[arg(long, conflicts_with = "dry_run")]
+    pub watch: bool,
+    /// List what would be sent and what not, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait for a receiver that is not there yet, such as a board that boots
+    #[arg(long)]
+    pub wait: bool,
+    /// Send only if a user types the key there, so that you decide who can open the folder
+    #[arg(long, conflicts_with = "sealed")]
+    pub typed_key: bool,
+    /// Send only if the key can be sealed to the receiver, so that no user has to type it
+    #[arg(long, alias = "sealed-key")]
+    pub sealed: bool,
+    /// What of the files and folders is sent.
+    #[command(flatten)]
+    pub content: ContentArgs,
+}
+
+/// What of the files and folders is sent or sealed.
+#[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Content")]
+pub(crate) struct ContentArgs {
+    /// Leave out what matches, in the syntax of .gitignore: '*.log', 'build/', '/notes.txt'; can be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+    /// Leave out what .gitignore files exclude, and .git
+    #[arg(long)]
+    pub gitignore: bool,
+    /// Send what symbolic links lead to; without it, links are skipped
+    #[arg(long)]
+    pub follow_links: bool,
     /// Leave out what cannot be sent: what cannot be read, names that are not UTF-8 or hold control characters, long paths
     #[arg(long)]
     pub skip_unsendable: bool,
-    /// Send only if a user types the key there, so that you decide who can open the folder
-    #[arg(long)]
-    pub typed_key: bool,
 }
 
 /// `waft seal`.
 #[derive(Args, Debug)]
 pub(crate) struct Seal {
-    /// The folder
-    pub folder: PathBuf,
+    /// Files and folders
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
     /// The file to create; by convention it ends in .waft
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// Leave out what cannot be sealed: what cannot be read, names that are not UTF-8 or hold control characters, long paths
-    #[arg(long)]
-    pub skip_unsendable: bool,
+    /// What of the files and folders is sealed.
+    #[command(flatten)]
+    pub content: ContentArgs,
 }
 
 /// `waft open`.
@@ -290,6 +329,9 @@ pub(crate) struct PolicyArgs {
     /// Have the keys sealed to the board, so that no user has to type them there
     #[arg(long, alias = "no-key")]
     pub sealed_key: bool,
+    /// Let each sender decide between a typed and a sealed key
+    #[arg(long, conflicts_with = "sealed_key")]
+    pub either_key: bool,
     /// Let a folder replace one that was sent later
     #[arg(long)]
     pub allow_older: bool,
@@ -345,70 +387,6 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "PORTS", requires = "qemu", value_parser = Forward::parse)]
     pub forward: Vec<Forward>,
 }
-
-fn provision_help() -> String {
-    format!(
-        "Boards:\n{}\n\nThe image goes into the board's flash, beside the firmware; the commands that do so are printed. \
-         It holds the only copy of the board's private key. For some boards, FILE.seed is created as well: the start of \
-         their random numbers, which is flashed once.\n\nThe command asks for the passphrase of the Wi-Fi network, or takes it \
-         from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
-        crate::board::listed()
-    )
-}
-
-const AFTER_HELP: &str = "\
-Exit codes:
-    0  done
-    2  wrong usage
-   10  the receiver cannot be reached, or the port cannot be listened on
-   11  identity, trust or TLS
-   12  the code
-   13  the key
-   14  storage or file system, here or there
-   15  refused by the receiver's policy or limits
-   16  broken off; sending again resumes the transfer
-   17  the other side violates the protocol
-   18  everything was sent, but whether it arrived is unknown
-  130  interrupted by Ctrl-C; by other signals 129 (SIGHUP), 131 (SIGQUIT), 143 (SIGTERM)
-
-Environment:
-  WAFT_HOME             folder with identity and trust
-  WAFT_AUTH_CODE        the code, for send
-  WAFT_PAIRING_CODE     the code, for pair
-  WAFT_KEY              the key, for receive and open
-  WAFT_WIFI_PASSPHRASE  the passphrase, for provision
-  NO_COLOR              no colours
-
-Where standard input is not a terminal, each question is answered by a line of it; but `waft id --renew` needs --yes there.";
-
-const PAIR_HELP: &str = "\
-One machine shows a code, for 5 minutes; the user of the other types it there, once:
-
-  waft pair bert            on anna: shows the code, and trusts the other machine as bert
-  waft pair anna@ADDRESS    on bert: asks for the code, and trusts the other machine as anna
-
-A wrong code is noticed on both sides, and a new one is shown. Without --receive-only and --send-only, each may send to the \
-other; each machine decides for itself. The code comes from a prompt, from WAFT_PAIRING_CODE or from a line of standard input.";
-
-const RECEIVE_HELP: &str = "\
-With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \
-not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to connect again.
-
-When a sender has given the code, the command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
-
-const SIMULATE_HELP: &str = "\
-The board's console is this terminal; its `help` lists what can be typed. Ctrl-C switches it off. What it has received stays, \
-and the next run continues from there, with or without --qemu.
-
-A board without an identity is given one, and is trusted here to receive. Its only trusted sender is this machine.";
-
-const SEND_HELP: &str = "\
-The command asks for the code that the receiver shows, or takes it from WAFT_AUTH_CODE or a line of standard input. The key \
-is new for every run, and is shown.
-
-Sending again continues where a broken transfer ended, and sends nothing that is there already.";
-
-const OPEN_HELP: &str = "The command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
 
 /// The completion script for `shell`.
 pub(super) fn completion_script(shell: Shell) -> Vec<u8> {

@@ -22,7 +22,7 @@ mod ui;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use etcetera::BaseStrategy;
@@ -30,7 +30,7 @@ use waft_core::code::TransferKey;
 use waft_core::sealed::{Header, Secret, Stretch};
 use waft_core::session::sender::SourceError;
 
-use crate::cli::arguments::{Command, Typed, output_options, parse};
+use crate::cli::arguments::{Command, ContentArgs, Typed, output_options, parse};
 use crate::cli::ui::{AskError, Event, Question, Ui};
 use crate::error::{Class, Error, shown};
 use crate::folder::{self, Folder, FolderSource, Options, SkippedWhy};
@@ -209,15 +209,21 @@ fn check_answer<T>(question: Question, form: impl Fn(&str) -> Result<T, String>)
 /// How many skipped entries are listed by name; the others are only counted.
 const NAMED: usize = 10;
 
-/// Walks a folder and reports the entries that are skipped.
-async fn walk_folder(path: &Path, skip_unsendable: bool, ui: &Ui) -> Result<Folder, Error> {
-    let folder = Folder::walk(path, &Options { skip_unsendable }).await?;
+/// The options of a walk for these arguments.
+fn walk_options(content: &ContentArgs) -> Options {
+    let ContentArgs { exclude, gitignore, follow_links, skip_unsendable } = content.clone();
+    Options { skip_unsendable, exclude, gitignore, follow_links, list_all: false }
+}
+
+/// Walks files and folders.
+async fn walk_paths(paths: &[PathBuf], content: &ContentArgs) -> Result<Folder, Error> {
+    Ok(Folder::gather(paths, &walk_options(content)).await?)
+}
+
+/// Reports the entries of a folder that are not sent.
+fn report_skipped(folder: &Folder, ui: &Ui) {
     for skipped in folder.skipped.first.iter().take(NAMED) {
-        let what = match skipped.why {
-            SkippedWhy::Symlink => "a symbolic link",
-            SkippedWhy::Special => "a device, pipe or socket",
-        };
-        ui.warn(format!("skipped: {} is {what}", skipped.path));
+        ui.warn(format!("skipped: {} is {}", skipped.path, skipped_kind(skipped.why)));
     }
     for unsendable in folder.unsendable.first.iter().take(NAMED) {
         ui.warn(format!("skipped: {}: {}", unsendable.path, unsendable.why));
@@ -226,7 +232,28 @@ async fn walk_folder(path: &Path, skip_unsendable: bool, ui: &Ui) -> Result<Fold
     if more > 0 {
         ui.warn(format!("skipped: {more} more"));
     }
-    Ok(folder)
+    if folder.left_out.count > 0 {
+        ui.detail(format!("Left out: {}", folder.left_out.count));
+    }
+}
+
+/// What a skipped entry is.
+fn skipped_kind(why: SkippedWhy) -> &'static str {
+    match why {
+        SkippedWhy::Symlink => "a symbolic link",
+        SkippedWhy::Special => "a device, pipe or socket",
+        SkippedWhy::BrokenLink => "a symbolic link that leads nowhere",
+        SkippedWhy::Loop => "a symbolic link to a folder that it is in",
+    }
+}
+
+/// The name of files and folders in texts: the first one, and the number of the others.
+fn shown_paths(paths: &[PathBuf]) -> String {
+    let first = paths.first().map_or(String::new(), |path| shown(path.as_os_str()));
+    match paths.len() {
+        0 | 1 => first,
+        more => format!("{first} and {} more", more - 1),
+    }
 }
 
 fn unnamed(count: u64) -> u64 {

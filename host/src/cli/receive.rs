@@ -25,7 +25,7 @@ use crate::error::{Class, Error, bytes, shown};
 use crate::home::Home;
 use crate::identity;
 use crate::net::{self, Endpoint, addresses, listen};
-use crate::receive::{Connection, Outcome, Received, Receiver};
+use crate::receive::{Connection, Keys, Outcome, Received, Receiver};
 use crate::store::{LeftBehind, Options};
 use crate::trust::{Peer, Trust};
 use crate::worker::in_background;
@@ -50,7 +50,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let certificate = identity.certificate().clone();
     let mut receiver = Receiver::new(listener, identity, home.clone(), store)
         .require_code(!args.no_code)
-        .require_typed_key(!args.sealed_key)
+        .keys(keys(&args))
         .cancel_on(interrupt.token());
     let banner = Banner { args: &args, home: &home, certificate: &certificate, trust: &trust, local };
     print_banner(&banner, receiver.code(), ui)?;
@@ -62,6 +62,15 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
             Some(LeftBehind::Unremoved(path)) => error.with_advice(not_removed(&path)),
         }),
         ended => ended,
+    }
+}
+
+/// How keys reach this machine.
+fn keys(args: &Receive) -> Keys {
+    match (args.sealed_key, args.either_key) {
+        (true, _) => Keys::Sealed,
+        (false, true) => Keys::Either,
+        (false, false) => Keys::Typed,
     }
 }
 

@@ -20,7 +20,7 @@ use waft_core::wire::frame::{self, Kind};
 use crate::cli::arguments::Seal;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{Event, Ui, new_key, secret, show_key};
-use crate::cli::{check_is_file, file_secret, number_of_files, source_error, walk_folder};
+use crate::cli::{check_is_file, file_secret, number_of_files, report_skipped, source_error, walk_paths};
 use crate::error::{Error, bytes, shown};
 use crate::files::{self, NewFile, folder_of};
 use crate::folder::FolderSource;
@@ -42,7 +42,7 @@ pub(super) async fn run(args: Seal, ui: &Ui) -> Result<(), Error> {
     let published = in_background(move || new.publish(&output)).await;
     published.map_err(|cause| failed(&args.output, cause))?.keep();
     show_key(ui, &key);
-    ui.event(&Event::Key { key: &secret(key.display()) });
+    ui.event(&Event::Key { key: &secret(key.display()), peer: None });
     ui.event(&Event::Sealed { path: shown(&args.output), files: info.shape.files, bytes: info.shape.total });
     ui.done(format!(
         "Sealed {} ({}) into {}.",
@@ -60,7 +60,9 @@ async fn write_new(args: &Seal, key: &TransferKey, ui: &Ui) -> Result<(NewFile, 
     if in_background(move || output.symlink_metadata().is_ok()).await {
         return Err(Error::exists(&args.output));
     }
-    let mut source = FolderSource::new(walk_folder(&args.folder, args.skip_unsendable, ui).await?);
+    let walked = walk_paths(&args.paths, &args.content).await?;
+    report_skipped(&walked, ui);
+    let mut source = FolderSource::new(walked);
     let folder = folder_of(&args.output).to_owned();
     let begun = in_background(move || files::begin(&folder)).await;
     let (file, path) = begun.map_err(|cause| failed(&args.output, cause))?.into_parts();

@@ -1,18 +1,28 @@
-//! `waft send`: sends a folder to a trusted receiver, by a [`Sender`].
+//! `waft send`: sends files and folders to trusted receivers, each by a [`Sender`].
 
 mod operator;
+mod plan;
+mod several;
+mod watching;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use waft_core::path::escape;
 use waft_core::session::Receipt;
 
-use self::operator::SendOperator;
+use self::operator::{Manner, SendOperator};
 use crate::cli::arguments::Send;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{Event, Question, Ui, code_form};
-use crate::cli::{check_answer, number_of_files, open_home, open_identity_in_background, walk_folder};
-use crate::error::{Error, bytes, shown};
-use crate::send::{Destination, Sender, Sent};
+use crate::cli::{
+    check_answer, number_of_files, open_home, open_identity_in_background, report_skipped, shown_paths, walk_paths,
+};
+use crate::error::{Class, Error, bytes, shown};
+use crate::folder::Folder;
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::send::{Destination, KeyRule, Sender, Sent};
 use crate::trust::Trust;
 use crate::worker::in_background;
 
@@ -22,51 +32,146 @@ const FOLDER: &str = "SEND_FOLDER";
 /// Runs the command.
 pub(super) async fn run(args: Send, ui: &Ui) -> Result<(), Error> {
     let interrupt = Interrupt::listen();
-    let sender = interrupt.or(prepare(args, ui)).await?;
-    let mut sender = sender.cancel_on(interrupt.token());
-    let peer = sender.destination().peer().name.clone();
-    let mut operator = SendOperator::new(ui, peer.as_str());
-    let sent = sender.send(&mut operator).await;
-    let sent = sent.map_err(|error| operator.failure().unwrap_or(error))?;
-    print_receipt(peer.as_str(), sent, ui);
-    Ok(())
+    let arguments = Arguments::new(&args)?;
+    if args.dry_run {
+        return interrupt.or(plan::run(&arguments, &args, ui)).await;
+    }
+    let delivery = interrupt.or(prepare(&args, &arguments, &interrupt, ui)).await?;
+    if args.watch {
+        return watching::run(&delivery).await;
+    }
+    let folder = interrupt.or(delivery.walk()).await?;
+    delivery.announce(&folder);
+    let delivered = delivery.deliver(folder, Manner::Detailed).await;
+    delivered.map_err(|error| match (error.class(), &arguments.to[..]) {
+        // A file or folder may have been taken for a host.
+        (Class::Unreachable, [to]) => explain_last_argument(to, error),
+        _ => error,
+    })
 }
 
-/// Prepares everything that needs no connection. Nothing is created before the receiver and its address are known.
-async fn prepare(args: Send, ui: &Ui) -> Result<Sender, Error> {
+/// The arguments of the command, told apart.
+struct Arguments<'a> {
+    /// The files and folders to send; empty for the default folder.
+    paths: &'a [PathBuf],
+    /// The receivers; empty for the only trusted one.
+    to: Vec<&'a str>,
+}
+
+impl<'a> Arguments<'a> {
+    /// Without `--to`, the last one of two and more arguments is the receiver.
+    fn new(args: &'a Send) -> Result<Self, Error> {
+        let (paths, to) = match &args.arguments[..] {
+            [paths @ .., to] if !paths.is_empty() && args.to.is_empty() => {
+                (paths, vec![to.to_str().ok_or_else(|| not_a_receiver(to))?])
+            }
+            paths => (paths, args.to.iter().map(String::as_str).collect()),
+        };
+        to.iter().try_for_each(|to| Destination::check_format(to))?;
+        Ok(Self { paths, to })
+    }
+}
+
+/// The error for a last argument that can be neither a name nor an address.
+fn not_a_receiver(to: &Path) -> Error {
+    Error::usage(format!("{} is not a receiver.", shown(to.as_os_str()))).with_advice(LAST_IS_RECEIVER)
+}
+
+const LAST_IS_RECEIVER: &str = "The last argument is the receiver: `waft send PATH... TO`.";
+
+/// Prepares everything that needs no connection. Nothing is created before the receivers and their addresses are known.
+async fn prepare<'a>(
+    args: &'a Send,
+    arguments: &Arguments<'_>,
+    interrupt: &'a Interrupt,
+    ui: &'a Ui,
+) -> Result<Delivery<'a>, Error> {
     check_answer(Question::Code, code_form)?;
-    args.to.as_deref().map_or(Ok(()), Destination::check_format)?;
     let (home, trust) = in_background(open_home).await?;
-    let known = known_destination(args.to.as_deref(), &trust, ui)?;
-    let folder = folder(args.folder, ui).await?;
-    let destination = match known {
-        Some(destination) => destination,
-        None => ask_destination(&trust, ui).await?,
+    let known = known_destinations(&arguments.to, &trust, ui)?;
+    let paths = typed_or_asked(arguments.paths, ui).await?;
+    let destinations = match known.is_empty() {
+        false => known,
+        true => vec![ask_destination(&trust, ui).await?],
     };
-    let folder = match folder {
-        Some(folder) => folder,
-        None => default_folder(ui)?,
-    };
-    let identity = open_identity_in_background(&home, ui).await?;
-    let walked = walk_folder(&folder, args.skip_unsendable, ui).await?;
-    let (name, shape) = (shown(&folder), walked.info.shape);
-    let (peer, address) = (&destination.peer().name, destination.address());
-    ui.say(format!(
-        "Sending {name}: {}, {}, to {peer} at {address}.",
-        number_of_files(shape.files),
-        bytes(shape.total)
-    ));
-    Ok(Sender::new(identity, home, destination, walked).require_typed_key(args.typed_key))
+    let paths = if paths.is_empty() { vec![default_folder(ui)?] } else { paths };
+    let identity = Arc::new(open_identity_in_background(&home, ui).await?);
+    Ok(Delivery { args, paths, destinations, identity, home, interrupt, ui })
 }
 
-/// The folder to send: the one in the arguments, else the user's answer at the terminal. `None` for the default
-/// folder, which may not exist yet.
-async fn folder(typed: Option<PathBuf>, ui: &Ui) -> Result<Option<PathBuf>, Error> {
-    if typed.is_some() || !ui.has_user() {
-        return Ok(typed);
+/// What stays the same from one transfer of a run to the next.
+struct Delivery<'a> {
+    args: &'a Send,
+    paths: Vec<PathBuf>,
+    destinations: Vec<Destination>,
+    identity: Arc<Identity>,
+    home: Home,
+    interrupt: &'a Interrupt,
+    ui: &'a Ui,
+}
+
+impl Delivery<'_> {
+    async fn walk(&self) -> Result<Folder, Error> {
+        walk_paths(&self.paths, &self.args.content).await
+    }
+
+    /// Prints what is sent and what not, and where it is sent.
+    fn announce(&self, folder: &Folder) {
+        report_skipped(folder, self.ui);
+        let shape = folder.info.shape;
+        let to = match &self.destinations[..] {
+            [one] => format!("{} at {}", one.peer().name, one.address()),
+            several => format!("{} receivers", several.len()),
+        };
+        self.ui.say(format!(
+            "Sending {}: {}, {}, to {to}.",
+            shown_paths(&self.paths),
+            number_of_files(shape.files),
+            bytes(shape.total)
+        ));
+    }
+
+    /// Sends the folder to all receivers.
+    async fn deliver(&self, folder: Folder, manner: Manner) -> Result<(), Error> {
+        match &self.destinations[..] {
+            [one] => self.send(one, folder, manner).await,
+            several => several::send(self, several, &folder).await,
+        }
+    }
+
+    /// Sends the folder to one receiver, and reports its receipt.
+    async fn send(&self, destination: &Destination, folder: Folder, manner: Manner) -> Result<(), Error> {
+        let peer = destination.peer().name.as_str();
+        let mut sender = Sender::new(self.identity.clone(), self.home.clone(), destination.clone(), folder)
+            .keys(key_rule(self.args))
+            .wait_for_receiver(self.args.wait)
+            .among_many(manner == Manner::Among)
+            .cancel_on(self.interrupt.token());
+        let mut operator = SendOperator::new(self.ui, peer, manner);
+        let sent = sender.send(&mut operator).await;
+        let sent = sent.map_err(|error| operator.failure().unwrap_or(error))?;
+        print_receipt(peer, sent, self.ui);
+        Ok(())
+    }
+}
+
+/// The ways in which the key may reach the receiver.
+fn key_rule(args: &Send) -> KeyRule {
+    match (args.typed_key, args.sealed) {
+        (true, _) => KeyRule::TypedOnly,
+        (false, true) => KeyRule::SealedOnly,
+        (false, false) => KeyRule::Any,
+    }
+}
+
+/// What to send: the arguments, else the user's answer at the terminal. Empty for the default folder, which may not
+/// exist yet.
+async fn typed_or_asked(typed: &[PathBuf], ui: &Ui) -> Result<Vec<PathBuf>, Error> {
+    if !typed.is_empty() || !ui.has_user() {
+        return Ok(typed.to_vec());
     }
     let answer = ui.ask(Question::Folder, &format!("Folder [./{FOLDER}]:"), folder_form).await?;
-    Ok((!answer.is_empty()).then(|| answer.into()))
+    Ok(if answer.is_empty() { Vec::new() } else { vec![answer.into()] })
 }
 
 /// The default folder, which is created if it does not exist.
@@ -79,18 +184,37 @@ fn default_folder(ui: &Ui) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// Accepts an empty answer, or an existing folder.
+/// Accepts an empty answer, or an existing file or folder.
 fn folder_form(answer: &str) -> Result<String, String> {
-    let there = answer.is_empty() || Path::new(answer).is_dir();
-    if there { Ok(answer.to_owned()) } else { Err("no such folder".to_owned()) }
+    let there = answer.is_empty() || Path::new(answer).exists();
+    if there { Ok(answer.to_owned()) } else { Err("no such file or folder".to_owned()) }
 }
 
-/// The receiver in the argument; without one, the only trusted receiver. `None` if the user has to be asked.
-fn known_destination(to: Option<&str>, trust: &Trust, ui: &Ui) -> Result<Option<Destination>, Error> {
-    match to {
-        Some(to) => Destination::parse(to, trust).map(Some),
-        None if ui.has_user() && trust.peers().iter().any(|peer| peer.receives) => Ok(Destination::only(trust).ok()),
-        None => Destination::only(trust).map(Some),
+/// The receivers in the arguments; without one, the only trusted receiver. Empty if the user has to be asked.
+fn known_destinations(to: &[&str], trust: &Trust, ui: &Ui) -> Result<Vec<Destination>, Error> {
+    let mut known: Vec<Destination> = Vec::with_capacity(to.len());
+    for to in to {
+        let destination = Destination::parse(to, trust).map_err(|error| explain_last_argument(to, error))?;
+        if known.iter().any(|other| other.peer().name == destination.peer().name) {
+            return Err(Error::usage(format!("The receiver {} is named twice.", destination.peer().name)));
+        }
+        known.push(destination);
+    }
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    match Destination::only(trust) {
+        Ok(only) => Ok(vec![only]),
+        Err(_) if ui.has_user() && trust.peers().iter().any(|peer| peer.receives) => Ok(known),
+        Err(error) => Err(error),
+    }
+}
+
+/// Adds to the error about a receiver why a file or folder was taken for one.
+fn explain_last_argument(to: &str, error: Error) -> Error {
+    match Path::new(to).exists() {
+        true => error.with_advice(format!("{LAST_IS_RECEIVER} To send {} as well, add the receiver.", escape(to))),
+        false => error,
     }
 }
 

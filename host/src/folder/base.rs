@@ -4,8 +4,10 @@
 //! The receiver names files by their place in the manifest, each with the digest of the content that it has. Only those
 //! files are read and hashed. PROTOCOL.md, section 6, step 8, "Only what changed".
 
+use std::ffi::OsStr;
 use std::iter::Peekable;
 use std::ops::Range;
+use std::sync::Arc;
 use std::vec;
 
 use waft_core::archive::{DIGEST, Kind};
@@ -13,7 +15,6 @@ use waft_core::digest::{Digest, Hasher};
 
 use super::source::{Content, Current, PIECE, entries_trouble};
 use crate::error::FileError;
-use crate::platform;
 use crate::worker::is_given_up;
 
 /// Files by their place among the files of the manifest, in ascending order, with the digests of their contents.
@@ -59,8 +60,9 @@ impl Content {
 
     /// Enters the directory of the current entry.
     pub(super) fn enter(&mut self) -> Result<(), FileError> {
-        let dir = platform::open_dir(self.open.here(), self.entries.name());
-        self.open.enter(dir.map_err(|error| FileError::new(self.entries.path(), error))?, ());
+        let place = self.open.here().open_dir(OsStr::new(self.entries.name()));
+        let place = place.map_err(|error| FileError::new(self.entries.path(), error))?;
+        self.open.enter(Arc::new(place), ());
         Ok(())
     }
 

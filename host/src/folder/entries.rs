@@ -94,30 +94,30 @@ impl<R: BufRead> Entries<R> {
 ///
 /// In a manifest the entries below a directory follow that directory directly, so the open directories form a stack. An
 /// entry of depth n is in n directories, of which one is the root.
-pub(crate) struct Descent<T> {
-    root: Dir,
-    levels: Vec<(Dir, T)>,
+pub(crate) struct Descent<T, D = Dir> {
+    root: D,
+    levels: Vec<(D, T)>,
 }
 
-impl<T> Descent<T> {
-    pub(crate) fn new(root: Dir) -> Self {
+impl<T, D> Descent<T, D> {
+    pub(crate) fn new(root: D) -> Self {
         Self { root, levels: Vec::new() }
     }
 
     /// Removes and returns the deepest open directory, unless it contains the next entry, whose depth is `depth`. Call
     /// this before each entry until it returns `None`. After the last entry, a depth of 1 closes all directories but
     /// the root.
-    pub(crate) fn leave(&mut self, depth: usize) -> Option<(Dir, T)> {
+    pub(crate) fn leave(&mut self, depth: usize) -> Option<(D, T)> {
         if self.levels.len() >= depth { self.levels.pop() } else { None }
     }
 
     /// The deepest open directory: the one that contains the current entry.
-    pub(crate) fn here(&self) -> &Dir {
+    pub(crate) fn here(&self) -> &D {
         self.levels.last().map_or(&self.root, |(dir, _)| dir)
     }
 
     /// All open directories from the root downwards, each with its value: `None` for the root.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Dir, Option<&T>)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&D, Option<&T>)> {
         let levels = self.levels.iter().map(|(dir, kept)| (dir, Some(kept)));
         std::iter::once((&self.root, None)).chain(levels)
     }
@@ -128,7 +128,7 @@ impl<T> Descent<T> {
     }
 
     /// Makes `dir`, which is in [`here`](Self::here), the deepest open directory. `kept` is its value.
-    pub(crate) fn enter(&mut self, dir: Dir, kept: T) {
+    pub(crate) fn enter(&mut self, dir: D, kept: T) {
         self.levels.push((dir, kept));
     }
 }

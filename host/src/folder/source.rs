@@ -3,14 +3,12 @@
 //! Walk -> **archive** -> compress -> seal -> frame -> TLS. Every file is checked against the manifest before its first
 //! byte and after its last. PROTOCOL.md, section 8.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
-use std::path::Path;
+use std::sync::Arc;
 
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
-use cap_std::fs::{Dir, OpenOptions};
-use tempfile::SpooledTempFile;
 use waft_core::archive::{ContentHasher, Kind, ManifestReader, Modified};
 use waft_core::digest::Digest;
 use waft_core::path::escape;
@@ -19,6 +17,8 @@ use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use super::Folder;
 use super::base::{Equal, Listed};
 use super::entries::{Descent, Entries, EntriesError, modified};
+use super::manifest::ManifestBytesReader;
+use super::place::Place;
 use crate::error::{Cause, FileError};
 use crate::queue::{Input, Output, queue};
 use crate::worker::{Worker, is_given_up};
@@ -27,6 +27,8 @@ use crate::worker::{Worker, is_given_up};
 pub(super) const PIECE: usize = 128 << 10;
 /// Most pieces in the queue.
 const AHEAD: usize = 4;
+/// The same, for one of many sources that are read at the same time.
+const AHEAD_AMONG_MANY: usize = 1;
 
 /// Reads and hashes the archive of a [`Folder`] on a worker thread, a few pieces ahead.
 pub struct FolderSource {
@@ -34,6 +36,8 @@ pub struct FolderSource {
     reader: Worker<Reader>,
     /// The pieces that the worker reads ahead; `None` until it was started.
     ahead: Option<Output<Piece>>,
+    /// Most pieces that are read ahead.
+    ahead_most: usize,
     /// The piece that is being returned, and how many of its bytes were returned.
     piece: Piece,
     given: usize,
@@ -57,7 +61,7 @@ struct Piece {
 
 /// Reads the archive piece by piece.
 struct Reader {
-    root: Dir,
+    root: Arc<Place>,
     info: ArchiveInfo,
     stage: Stage,
     /// The error that ended the reading.
@@ -67,7 +71,7 @@ struct Reader {
 /// The position of the next byte in the archive.
 enum Stage {
     /// In the manifest, with this number of bytes left.
-    Manifest(SpooledTempFile, u64),
+    Manifest(ManifestBytesReader, u64),
     /// After the manifest.
     Content(Box<Content>),
     /// Only during the change from one stage to the next, and after an error that cannot be recovered from.
@@ -76,8 +80,8 @@ enum Stage {
 
 /// The position after the manifest.
 pub(super) struct Content {
-    pub(super) entries: Entries<BufReader<SpooledTempFile>>,
-    pub(super) open: Descent<()>,
+    pub(super) entries: Entries<BufReader<ManifestBytesReader>>,
+    pub(super) open: Descent<(), Arc<Place>>,
     pub(super) hasher: ContentHasher,
     pub(super) file: Option<Current>,
     /// Number of files that were opened or left out.
@@ -102,12 +106,13 @@ impl FolderSource {
     /// Starts at the archive's first byte.
     pub fn new(folder: Folder) -> Self {
         let info = folder.info;
-        let stage = Stage::Manifest(folder.spool, info.shape.manifest.into());
+        let stage = Stage::Manifest(folder.manifest.reader(), info.shape.manifest.into());
         let reader = Worker::new(Reader { root: folder.root, info, stage, error: None });
         Self {
             info,
             reader,
             ahead: None,
+            ahead_most: AHEAD,
             piece: Piece::default(),
             given: 0,
             digest: None,
@@ -121,6 +126,12 @@ impl FolderSource {
     /// Whether files that the receiver has already are left out. Initially they are.
     pub fn leave_out_equal_files(&mut self, leave_out: bool) {
         self.uses_base = leave_out;
+    }
+
+    /// Reads less ahead, because many sources are read at the same time: this takes less memory.
+    pub fn among_many(mut self) -> Self {
+        self.ahead_most = AHEAD_AMONG_MANY;
+        self
     }
 
     /// The path of the entry with this index, escaped for display.
@@ -153,7 +164,7 @@ impl FolderSource {
         let ahead = match &mut self.ahead {
             Some(ahead) => ahead,
             None => {
-                let (input, output) = queue(AHEAD);
+                let (input, output) = queue(self.ahead_most);
                 self.reader.start(move |reader| reader.read_ahead(&input)).await;
                 self.ahead.insert(output)
             }
@@ -297,12 +308,11 @@ impl Reader {
     /// The stage after the manifest.
     fn content(&mut self) -> Result<Stage, FileError> {
         let mut spool = self.take_spool()?;
-        spool.rewind().map_err(spool_trouble)?;
+        spool.rewind();
         let entries = Entries::new(BufReader::new(spool), self.info.shape.manifest);
-        let root = self.root.try_clone().map_err(|error| FileError::new(".", error))?;
         Ok(Stage::Content(Box::new(Content {
             entries,
-            open: Descent::new(root),
+            open: Descent::new(self.root.clone()),
             hasher: ContentHasher::new(&self.info.manifest_digest),
             file: None,
             files: 0,
@@ -312,7 +322,7 @@ impl Reader {
         })))
     }
 
-    fn take_spool(&mut self) -> Result<SpooledTempFile, FileError> {
+    fn take_spool(&mut self) -> Result<ManifestBytesReader, FileError> {
         match std::mem::replace(&mut self.stage, Stage::Nowhere) {
             Stage::Manifest(spool, _) => Ok(spool),
             Stage::Content(content) => Ok(content.entries.into_input().into_inner()),
@@ -347,7 +357,7 @@ impl Reader {
     fn start(&mut self) -> Result<(), FileError> {
         self.error = None;
         let mut spool = self.take_spool()?;
-        spool.rewind().map_err(spool_trouble)?;
+        spool.rewind();
         self.stage = Stage::Manifest(spool, self.info.shape.manifest.into());
         Ok(())
     }
@@ -412,8 +422,8 @@ impl Content {
 
 impl Current {
     /// Opens the file and checks that it is the one in the manifest.
-    pub(super) fn open(dir: &Dir, name: &str, size: u64, modified: Modified) -> Result<Self, Cause> {
-        let file = open_file(dir, name)?;
+    pub(super) fn open(place: &Place, name: &str, size: u64, modified: Modified) -> Result<Self, Cause> {
+        let file = place.open_file(OsStr::new(name))?;
         let current = Self { file, size, left: size, modified };
         current.check()?;
         Ok(current)
@@ -439,14 +449,6 @@ impl Current {
         let same = now.is_file() && now.len() == self.size && modified(now.modified()?) == self.modified;
         if same { Ok(()) } else { Err(Cause::Changed) }
     }
-}
-
-/// Opens a file for reading, without following a symlink. If a pipe has taken the file's place, this does not block
-/// until it has a writer.
-pub(super) fn open_file(dir: &Dir, name: impl AsRef<Path>) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).follow(FollowSymlinks::No).nonblock(true);
-    Ok(dir.open_with(name, &options)?.into_std())
 }
 
 fn at_least_one(got: usize) -> io::Result<usize> {

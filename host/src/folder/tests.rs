@@ -87,6 +87,151 @@ fn tells_what_is_not_a_folder() {
     }
 }
 
+/// The paths that are sent.
+fn sent(folder: &Folder) -> Vec<String> {
+    let mut paths = Vec::new();
+    folder.list(|path, _| paths.push(path.to_owned())).unwrap();
+    paths
+}
+
+fn gather(paths: &[PathBuf]) -> Result<Folder, FolderError> {
+    block_on(Folder::gather(paths, &Options::default()))
+}
+
+#[test]
+fn several_paths_become_a_folder_that_holds_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "one/notes.txt", b"notes", 0o644);
+    put(at, "two/photos/a.jpg", b"photo", 0o600);
+    put(at, "two/photos/deep/b.jpg", &content(1, 70_000), 0o644);
+    let walked = gather(&[at.join("two/photos"), at.join("one/notes.txt")]).unwrap();
+    assert_eq!(sent(&walked), ["notes.txt", "photos", "photos/a.jpg", "photos/deep", "photos/deep/b.jpg"]);
+    // The same archive as that of a folder with these files.
+    put(at, "all/notes.txt", b"notes", 0o644);
+    put(at, "all/photos/a.jpg", b"photo", 0o600);
+    put(at, "all/photos/deep/b.jpg", &content(1, 70_000), 0o644);
+    let bytes = read_all(&mut FolderSource::new(walked.clone()), 1000);
+    let files = |bytes: &[u8], info: &ArchiveInfo| bytes[info.shape.manifest as usize..].len();
+    let whole = archive(&at.join("all"));
+    assert_eq!(files(&bytes, &walked.info), files(&whole.bytes, &whole.info));
+    // A clone reads the same bytes at the same time.
+    let (mut one, mut other) = (FolderSource::new(walked.clone()), FolderSource::new(walked));
+    let mut start = [0; 100];
+    block_on(one.read(&mut start)).unwrap();
+    assert!(read_all(&mut other, 1000) == bytes && bytes.starts_with(&start));
+}
+
+#[test]
+fn a_single_file_is_in_a_folder_and_a_single_folder_is_that_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "photos/a.jpg", b"photo", 0o600);
+    assert_eq!(sent(&gather(&[at.join("photos/a.jpg")]).unwrap()), ["a.jpg"]);
+    assert_eq!(sent(&gather(&[at.join("photos")]).unwrap()), ["a.jpg"]);
+    assert_eq!(sent(&gather(&[at.join("photos/../photos/.."), at.join("photos/a.jpg")]).unwrap()).len(), 4);
+}
+
+#[test]
+fn paths_that_do_not_go_together_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "one/notes.txt", b"1", 0o644);
+    put(at, "two/notes.txt", b"2", 0o644);
+    let same = gather(&[at.join("one/notes.txt"), at.join("two/notes.txt")]);
+    assert!(matches!(same, Err(FolderError::SameName(..))), "{:?}", same.err());
+    let missing = gather(&[at.join("one/notes.txt"), at.join("three")]);
+    assert!(matches!(missing, Err(FolderError::Missing(_))), "{:?}", missing.err());
+    let nameless = gather(&[at.join("one/notes.txt"), PathBuf::from("/")]);
+    assert!(matches!(nameless, Err(FolderError::Nameless(_))), "{:?}", nameless.err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_is_named_is_sent_as_what_it_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "real/file", b"x", 0o644);
+    std::os::unix::fs::symlink("real", at.join("link")).unwrap();
+    std::os::unix::fs::symlink("real/file", at.join("to-file")).unwrap();
+    let walked = gather(&[at.join("link"), at.join("to-file")]).unwrap();
+    assert_eq!(sent(&walked), ["link", "link/file", "to-file"]);
+    assert_eq!(read_all(&mut FolderSource::new(walked.clone()), 1000).len() as u64, walked.info.shape.total);
+}
+
+#[test]
+fn patterns_leave_out_what_they_match() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.log", "keep.txt", "build/out", "src/build/out", "src/a.log", "src/main.c", "notes/build"] {
+        put(folder.path(), name, b"x", 0o644);
+    }
+    let excluding = |patterns: &[&str]| {
+        let exclude = patterns.iter().map(ToString::to_string).collect();
+        block_on(Folder::walk(folder.path(), &Options { exclude, ..Options::default() }))
+    };
+    let walked = excluding(&["*.log", "/build/", "notes"]).unwrap();
+    assert_eq!(sent(&walked), ["keep.txt", "src", "src/build", "src/build/out", "src/main.c"]);
+    assert_eq!(walked.left_out.first, ["a.log", "build", "notes", "src/a.log"]);
+    let walked = excluding(&["*.log", "build/", "!src/a.log"]).unwrap();
+    assert_eq!(sent(&walked), ["keep.txt", "notes", "notes/build", "src", "src/a.log", "src/main.c"]);
+    assert!(matches!(excluding(&["*"]), Err(FolderError::Empty(_))));
+    assert!(matches!(excluding(&["a{", "b"]), Err(FolderError::Pattern(pattern, _)) if pattern == "a{"));
+}
+
+#[test]
+fn gits_patterns_count_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for name in [".git/config", "work/target/out", "work/src/a.o", "work/src/keep.o", "work/src/a.c", "work/src/local"]
+    {
+        put(at, name, b"x", 0o644);
+    }
+    put(at, ".gitignore", b"*.o\ntarget/\n", 0o644);
+    put(at, "work/src/.gitignore", b"!keep.o\n/local\n", 0o644);
+    let with = |path: &Path, gitignore| {
+        sent(&block_on(Folder::walk(path, &Options { gitignore, ..Options::default() })).unwrap())
+    };
+    let kept = ["src", "src/.gitignore", "src/a.c", "src/keep.o"];
+    assert_eq!(with(&at.join("work"), true), kept);
+    assert_eq!(with(&at.join("work"), false).len(), 8);
+    assert_eq!(with(at, true).len(), 2 + kept.len());
+    assert!(!with(at, true).iter().any(|path| path.starts_with(".git/")));
+    // A folder among several, too; but a file that is named is sent.
+    let paths = [at.join("work"), at.join("work/src/a.o")];
+    let several = block_on(Folder::gather(&paths, &Options { gitignore: true, ..Options::default() })).unwrap();
+    assert_eq!(sent(&several), ["a.o", "work", "work/src", "work/src/.gitignore", "work/src/a.c", "work/src/keep.o"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_where_that_is_asked_for_and_loops_end() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "outside/file", b"content", 0o644);
+    put(at, "in/real/file", b"x", 0o644);
+    for (to, link) in [
+        ("../outside", "in/dir"),
+        ("../outside/file", "in/to-file"),
+        ("absent", "in/broken"),
+        ("..", "in/real/up"),
+        ("../in", "outside/back"),
+    ] {
+        symlink(to, at.join(link)).unwrap();
+    }
+    let options = Options { follow_links: true, ..Options::default() };
+    let walked = block_on(Folder::walk(at.join("in"), &options)).unwrap();
+    assert_eq!(sent(&walked), ["dir", "dir/file", "real", "real/file", "to-file"]);
+    let skipped: Vec<_> = walked.skipped.first.iter().map(|item| (item.path.as_str(), item.why)).collect();
+    let expected = [("broken", SkippedWhy::BrokenLink), ("dir/back", SkippedWhy::Loop), ("real/up", SkippedWhy::Loop)];
+    assert_eq!(skipped, expected);
+    let bytes = read_all(&mut FolderSource::new(walked.clone()), 1000);
+    assert_eq!(bytes.len() as u64, walked.info.shape.total);
+    assert!(bytes.windows(7).filter(|part| part == b"content").count() == 2);
+    let not = block_on(Folder::walk(at.join("in"), &Options::default())).unwrap();
+    assert_eq!(sent(&not), ["real", "real/file"]);
+}
+
 #[test]
 fn a_walk_that_is_given_up_ends() {
     let folder = tempfile::tempdir().unwrap();
@@ -141,7 +286,7 @@ fn lists_names_that_cannot_be_sent() {
     assert_eq!(list.count, 3, "{paths:?}");
     assert_eq!(paths[..2], ["bell\\u{7}", "caf\\xe9"]);
     assert!(list.first[2].why == UnsendableWhy::Path(waft_core::path::PathError::TooDeep), "{:?}", list.first[2]);
-    let some = block_on(Folder::walk(at, &Options { skip_unsendable: true })).unwrap();
+    let some = block_on(Folder::walk(at, &Options { skip_unsendable: true, ..Options::default() })).unwrap();
     assert_eq!((some.info.shape.entries, some.info.shape.files, some.unsendable.count), (65, 1, 3));
 }
 
@@ -159,7 +304,7 @@ fn lists_what_cannot_be_read() {
     let closed = [("file", 0o000), ("closed", 0o000), ("listed", 0o444)];
     closed.iter().for_each(|(name, mode)| crate::testing::set_mode(&at.join(name), *mode));
     let Err(FolderError::Unsendable(list)) = walk(at) else { panic!("sent") };
-    let some = block_on(Folder::walk(at, &Options { skip_unsendable: true })).unwrap();
+    let some = block_on(Folder::walk(at, &Options { skip_unsendable: true, ..Options::default() })).unwrap();
     closed.iter().for_each(|(name, _)| crate::testing::set_mode(&at.join(name), 0o755));
     let paths: Vec<_> = list.first.iter().map(|item| item.path.as_str()).collect();
     assert_eq!(paths, ["closed", "file", "listed"]);
@@ -169,9 +314,11 @@ fn lists_what_cannot_be_read() {
 
 #[test]
 fn keeps_only_the_first_of_a_long_list() {
-    let mut list = Few::new();
-    (0..1000).for_each(|at| list.push(|| at));
-    assert_eq!((list.count, list.first.len()), (1000, 100));
+    for (keeps_all, kept) in [(false, 100), (true, 1000)] {
+        let mut list = Few::new(keeps_all);
+        (0..1000).for_each(|at| list.push(|| at));
+        assert_eq!((list.count, list.first.len()), (1000, kept));
+    }
 }
 
 /// Changes a folder between the walk and reading. Returns the error of reading, and its path.

@@ -7,7 +7,7 @@
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -255,6 +255,11 @@ pub(crate) fn open_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> 
     let mut options = OpenOptions::new();
     options.read(true).follow(FollowSymlinks::No).custom_flags(OFlags::DIRECTORY.bits() as i32);
     Ok(Dir::from_std_file(parent.open_with(name, &options)?.into_std()))
+}
+
+/// Reads bytes of a file from this position on, without moving the file's own position.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    file.read_at(buffer, position)
 }
 
 /// Creates the directory `name` with access only for its owner.

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::io;
+use std::os::windows::fs::FileExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -63,6 +64,11 @@ pub(crate) const PRIVATE_DIR: u16 = 0o755;
 /// Opens the directory `name` in `parent`, without following a symlink.
 pub(crate) fn open_dir(parent: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> {
     parent.open_dir_nofollow(name)
+}
+
+/// Reads bytes of a file from this position on. Moves the file's own position, on which nothing else may depend.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    file.seek_read(buffer, position)
 }
 
 /// Creates the directory `name`. It inherits its access control list from its parent.

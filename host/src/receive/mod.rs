@@ -114,7 +114,7 @@ impl Receiver {
             identity,
             store,
             is_code_required: true,
-            is_key_typed: true,
+            keys: Keys::Typed,
             peers: PeerState::new(&mut OsRng),
             clock: Clock::start(),
             cancel: CancellationToken::new(),
@@ -131,9 +131,9 @@ impl Receiver {
         self
     }
 
-    /// Whether a user has to type the key here. Otherwise senders seal it to this identity's certificate.
-    pub fn require_typed_key(mut self, require: bool) -> Self {
-        self.state.is_key_typed = require;
+    /// How keys reach this receiver: typed by a user unless this says otherwise.
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.state.keys = keys;
         self
     }
 
@@ -218,12 +218,24 @@ impl<'a, O: Operator> Environment for ReceiverEnvironment<'a, O> {
     type Cipher = RingCipher;
 }
 
+/// How keys reach a receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// A user types them.
+    #[default]
+    Typed,
+    /// Senders seal them to the receiver's certificate.
+    Sealed,
+    /// Each sender decides, and thereby whether a user is asked.
+    Either,
+}
+
 /// The state of a receiver between sessions.
 struct State {
     identity: Arc<Identity>,
     store: DirectoryStore,
     is_code_required: bool,
-    is_key_typed: bool,
+    keys: Keys,
     peers: PeerState,
     clock: Clock,
     cancel: CancellationToken,
@@ -242,14 +254,18 @@ impl State {
         }
         let policy = Policy {
             code_needed: self.is_code_required,
-            key: if self.is_key_typed { KeySource::Typed } else { KeySource::Sealed(self.identity.hpke()) },
+            key: match self.keys {
+                Keys::Typed => KeySource::Typed,
+                Keys::Sealed => KeySource::Sealed(self.identity.hpke()),
+                Keys::Either => KeySource::Either(self.identity.hpke()),
+            },
             max_iterations: MAX_ITERATIONS,
             max_chunk: ChunkSize::MAX,
             key_seconds: KEY_SECONDS,
             certificate: self.identity.certificate().hash(),
         };
         let shown_code = self.is_code_required.then_some(&mut self.shown_code);
-        let mut operator = SessionOperator::new(operator, &peer, shown_code, self.is_key_typed, &self.cancel);
+        let mut operator = SessionOperator::new(operator, &peer, shown_code, self.keys, &self.cancel);
         let mut session = Session::<ReceiverEnvironment<'_, _>> {
             policy: &policy,
             peers: &mut self.peers,

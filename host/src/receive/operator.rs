@@ -14,6 +14,7 @@ pub use waft_core::session::receiver::KeyAnswer;
 use super::digits;
 use crate::error::Error;
 use crate::preface::Rejected;
+use crate::receive::Keys;
 use crate::session::Phase;
 use crate::trust::Peer;
 
@@ -106,7 +107,7 @@ pub(super) struct SessionOperator<'a, O> {
     peer: &'a Peer,
     /// The last code that was shown to the user; `None` if senders are not asked for a code.
     shown_code: Option<&'a mut Option<Zeroizing<[u8; 4]>>>,
-    is_key_typed: bool,
+    keys: Keys,
     cancel: &'a CancellationToken,
     held: u64,
     phase: Phase,
@@ -119,11 +120,11 @@ impl<'a, O: Operator> SessionOperator<'a, O> {
         operator: &'a mut O,
         peer: &'a Peer,
         shown_code: Option<&'a mut Option<Zeroizing<[u8; 4]>>>,
-        is_key_typed: bool,
+        keys: Keys,
         cancel: &'a CancellationToken,
     ) -> Self {
         let (held, phase, has_committed) = (0, Phase::Opening, false);
-        Self { operator, peer, shown_code, is_key_typed, cancel, held, phase, has_committed }
+        Self { operator, peer, shown_code, keys, cancel, held, phase, has_committed }
     }
 
     /// The number of archive bytes that were already held, the phase of the session, and whether it committed a folder.
@@ -151,6 +152,7 @@ impl<O: Operator> core::Operator for SessionOperator<'_, O> {
     }
 
     async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer {
+        self.phase = Phase::Key;
         let offer = self.offer(offered);
         tokio::select! {
             answer = self.operator.key(&offer, left, key) => answer,
@@ -164,7 +166,8 @@ impl<O: Operator> core::Operator for SessionOperator<'_, O> {
             SessionEvent::CodeWrong { left } => Event::CodeWrong { peer: self.peer, left },
             SessionEvent::CodeAccepted => Event::CodeAccepted,
             SessionEvent::Offered(offered) => {
-                self.phase = if self.is_key_typed { Phase::Key } else { Phase::SealedKey };
+                // With `Keys::Either` the key is typed if the user is asked for it.
+                self.phase = if self.keys == Keys::Typed { Phase::Key } else { Phase::SealedKey };
                 Event::Offered(self.offer(&offered))
             }
             SessionEvent::Hashing => Event::Hashing,

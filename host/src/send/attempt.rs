@@ -123,7 +123,7 @@ impl Sender {
             iterations: ITERATIONS,
             chunk: ChunkSize::MAX,
             certificate: self.identity.certificate().hash(),
-            typed_only: self.typed_only,
+            keys: self.keys,
         };
         let total = self.source.info().shape.total;
         let shown = &mut self.is_key_shown;

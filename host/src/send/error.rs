@@ -78,6 +78,12 @@ fn never_agreed(peer: &str, cause: SessionError) -> Error {
             "Have its policy changed, so that the key is typed there; or send without --typed-key, if whoever has access \
              to it may read the folder.",
         ),
+        SessionError::KeyNotSealed => Error::new(
+            Key,
+            format!("{peer} takes only keys that are typed there, and --sealed was given."),
+            "Have it take sealed keys as well (`waft receive --either-key`); or send without --sealed, and have the key \
+             typed there.",
+        ),
         SessionError::NoHpkeKey => Error::new(
             Identity,
             format!("{peer} takes only keys that are sealed to it, but its certificate holds nothing to seal to."),

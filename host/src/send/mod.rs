@@ -8,6 +8,7 @@ pub(crate) mod error;
 mod operator;
 mod retry;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_core::{OsRng, RngCore};
@@ -28,6 +29,8 @@ use crate::trust::{Peer, Trust, TrustError, TrustSource};
 use crate::{Receipt, session};
 
 pub use self::operator::{Event, Operator};
+pub use self::retry::RetryLimit;
+pub use waft_core::session::sender::KeyRule;
 pub use waft_core::wire::message::Stage;
 
 /// Sends one folder to one receiver. It has the state of this run: the transfer key, and what is known after connections
@@ -36,12 +39,13 @@ pub use waft_core::wire::message::Stage;
 /// The futures need a Tokio runtime with I/O and time. They are not `Send`: await them in `main`, in
 /// [`block_on`](tokio::runtime::Runtime::block_on) or in a [`LocalSet`](tokio::task::LocalSet), not in `tokio::spawn`.
 pub struct Sender {
-    identity: Identity,
+    identity: Arc<Identity>,
     trust: TrustSource,
     destination: Destination,
     source: FolderSource,
     cancel: CancellationToken,
-    typed_only: bool,
+    keys: KeyRule,
+    waits: bool,
     /// Boxed, because a key that is moved leaves copies on the stack.
     key: Box<TransferKey>,
     salt: [u8; 32],
@@ -69,19 +73,26 @@ pub struct Sent {
 }
 
 impl Sender {
-    /// Prepares to send `folder` to `destination`, with a new transfer key. `trust` has to contain the destination.
-    pub fn new(identity: Identity, trust: impl Into<TrustSource>, destination: Destination, folder: Folder) -> Self {
+    /// Prepares to send `folder` to `destination`, with a new transfer key. `trust` has to contain the destination. Senders to
+    /// several receivers share the identity, and clones of the folder.
+    pub fn new(
+        identity: impl Into<Arc<Identity>>,
+        trust: impl Into<TrustSource>,
+        destination: Destination,
+        folder: Folder,
+    ) -> Self {
         let mut salt = [0; 32];
         OsRng.fill_bytes(&mut salt);
         let mut key = Box::new(TransferKey::empty());
         key.randomize(&mut OsRng);
         Self {
-            identity,
+            identity: identity.into(),
             trust: trust.into(),
             destination,
             source: FolderSource::new(folder),
             cancel: CancellationToken::new(),
-            typed_only: false,
+            keys: KeyRule::Any,
+            waits: false,
             key,
             salt,
             created: session::seconds_since_1970(),
@@ -94,10 +105,25 @@ impl Sender {
         }
     }
 
-    /// Sends only if a user types the key at the receiver. A receiver that takes sealed keys opens the folder without a
-    /// user.
-    pub fn require_typed_key(mut self, require: bool) -> Self {
-        self.typed_only = require;
+    /// Sends only if the key reaches the receiver in one of these ways. A receiver that takes sealed keys opens the folder
+    /// without a user.
+    pub fn keys(mut self, keys: KeyRule) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Takes less memory, at most 1 MiB, because many senders run at the same time.
+    pub fn among_many(mut self, is_among_many: bool) -> Self {
+        if is_among_many {
+            self.source = self.source.among_many();
+        }
+        self
+    }
+
+    /// Waits until the receiver is there, whatever keeps it from a first session: it is off, boots, is busy, or has no
+    /// address yet.
+    pub fn wait_for_receiver(mut self, wait: bool) -> Self {
+        self.waits = wait;
         self
     }
 
@@ -129,7 +155,7 @@ impl Sender {
     }
 
     async fn send_until_committed(&mut self, operator: &mut impl Operator) -> Result<Receipt, Error> {
-        let (start, mut retries, mut broken) = (Instant::now(), Retries::default(), None);
+        let (start, mut retries, mut broken) = (Instant::now(), Retries::new(self.waits), None);
         loop {
             let failure = match self.attempt(&mut retries, operator).await {
                 Ok(receipt) => return Ok(receipt),
@@ -140,7 +166,7 @@ impl Sender {
                 return Err(final_error(failure, broken));
             };
             let Failure { error, hint, .. } = &failure;
-            operator.event(Event::Retry { error, hint: *hint, wait: retry.wait, left: retry.left, elapsed });
+            operator.event(Event::Retry { error, hint: *hint, wait: retry.wait, limit: retry.limit, elapsed });
             broken = more_important(broken, failure);
             if self.is_cancelled_within(retry.wait).await {
                 return Err(final_error(Error::interrupted().into(), broken));

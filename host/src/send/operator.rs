@@ -11,6 +11,7 @@ use waft_core::wire::message::Stage;
 use crate::address::Address;
 use crate::error::Error;
 use crate::name::Name;
+use crate::send::RetryLimit;
 use crate::session::Phase;
 
 /// The user of a [`Sender`](super::Sender), or a program in place of one.
@@ -79,8 +80,8 @@ pub enum Event<'a> {
         hint: Option<&'static str>,
         /// The pause before the next attempt.
         wait: Duration,
-        /// For how long attempts continue; `None` if their number is limited instead.
-        left: Option<Duration>,
+        /// What ends the attempts.
+        limit: RetryLimit,
         /// The time since the first attempt.
         elapsed: Duration,
     },

@@ -7,6 +7,8 @@
 //! receiver cancelled the session because it received nothing. PROTOCOL.md, section 6, "Retries" and "Many
 //! connections".
 //!
+//! A sender that waits for its receiver tries again until the first session, whatever keeps it from one.
+//!
 //! Crates for back-off know one limit and one series of pauses. Here they depend on what each attempt met.
 
 use std::time::Duration;
@@ -35,6 +37,9 @@ const WAIT_MAX: Duration = Duration::from_secs(8);
 const WAIT_BUSY: Duration = Duration::from_millis(250);
 /// Maximum pause between attempts at an address that has only refused connections.
 const WAIT_REFUSED_MAX: Duration = Duration::from_secs(1);
+
+/// Maximum pause between attempts of a sender that waits for its receiver.
+const WAIT_ABSENT_MAX: Duration = Duration::from_secs(2);
 
 /// What a failed attempt says about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,13 +113,26 @@ impl From<SessionError> for Outlook {
 pub(super) struct Retry {
     /// The pause before the next attempt.
     pub(super) wait: Duration,
-    /// The time for which attempts continue; `None` if their number is limited instead.
-    pub(super) left: Option<Duration>,
+    /// What ends the attempts.
+    pub(super) limit: RetryLimit,
+}
+
+/// What ends the attempts of a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryLimit {
+    /// Attempts continue for this time.
+    Time(Duration),
+    /// The number of attempts is limited.
+    Number,
+    /// Attempts continue until the receiver is there.
+    Endless,
 }
 
 /// The history of a sender's attempts.
 #[derive(Default)]
 pub(super) struct Retries {
+    /// Whether the receiver is waited for until the first session.
+    waits: bool,
     attempts: u32,
     /// Consecutive attempts without progress.
     without_progress: u32,
@@ -127,6 +145,11 @@ pub(super) struct Retries {
 }
 
 impl Retries {
+    /// Starts without a failed attempt. `waits` says whether the receiver is waited for until the first session.
+    pub(super) fn new(waits: bool) -> Self {
+        Self { waits, ..Self::default() }
+    }
+
     /// Records that a session with the receiver has begun.
     pub(super) fn connected(&mut self) {
         self.was_connected = true;
@@ -145,6 +168,7 @@ impl Retries {
         let outlook = if outlook.is_broken() && self.busy.is_some() { Outlook::Busy } else { outlook };
         match outlook {
             Outlook::Final => None,
+            _ if self.waits && !self.was_connected => Some(self.until_there(outlook)),
             Outlook::Busy | Outlook::Silent | Outlook::Refused => {
                 self.has_answered |= outlook != Outlook::Refused;
                 self.while_busy(now)
@@ -155,7 +179,8 @@ impl Retries {
                 self.without_progress += 1;
                 let most = if self.was_connected { WITHOUT_PROGRESS_MAX } else { BEFORE_SESSION_MAX };
                 let wait = growing(self.without_progress - 1, WAIT_MAX);
-                (self.attempts < ATTEMPTS_MAX && self.without_progress < most).then_some(Retry { wait, left: None })
+                (self.attempts < ATTEMPTS_MAX && self.without_progress < most)
+                    .then_some(Retry { wait, limit: RetryLimit::Number })
             }
         }
     }
@@ -167,7 +192,16 @@ impl Retries {
             true => WAIT_BUSY,
             false => ((now - since) / 16).clamp(WAIT_BUSY, WAIT_REFUSED_MAX),
         };
-        (wait <= left).then(|| Retry { wait: varied(wait), left: Some(left) })
+        (wait <= left).then(|| Retry { wait: varied(wait), limit: RetryLimit::Time(left) })
+    }
+
+    fn until_there(&mut self, outlook: Outlook) -> Retry {
+        self.without_progress += 1;
+        let wait = match outlook {
+            Outlook::Busy | Outlook::Silent => varied(WAIT_BUSY),
+            _ => growing(self.without_progress - 1, WAIT_ABSENT_MAX),
+        };
+        Retry { wait, limit: RetryLimit::Endless }
     }
 }
 
@@ -225,7 +259,7 @@ mod tests {
         }
         let late = Duration::from_secs(40);
         waits(&mut retries, Outlook::Refused, late, WAIT_REFUSED_MAX);
-        assert_eq!(retries.next(Outlook::Refused, late).unwrap().left, Some(Duration::from_secs(5)));
+        assert_eq!(retries.next(Outlook::Refused, late).unwrap().limit, RetryLimit::Time(Duration::from_secs(5)));
         // The receiver responded, so it has many clients.
         waits(&mut retries, Outlook::Busy, late, WAIT_BUSY);
         waits(&mut retries, Outlook::Refused, late, WAIT_BUSY);
@@ -280,6 +314,25 @@ mod tests {
         retries.connected();
         let (tries, seconds) = endure(&mut retries, Outlook::Unreachable);
         assert!(tries == WITHOUT_PROGRESS_MAX && seconds > 15, "{tries} tries, {seconds} s");
+    }
+
+    #[test]
+    fn a_receiver_is_waited_for_until_the_first_session() {
+        let mut retries = Retries::new(true);
+        let outlooks = [Outlook::Refused, Outlook::Unreachable, Outlook::Unsecured, Outlook::Busy, Outlook::Silent];
+        for hour in 0..1000 {
+            for outlook in outlooks {
+                let retry = retries.next(outlook, Duration::from_secs(3600 * hour)).expect("it waits");
+                assert_eq!(retry.limit, RetryLimit::Endless);
+                assert!(retry.wait <= WAIT_ABSENT_MAX, "{retry:?}");
+            }
+        }
+        assert_eq!(retries.next(Outlook::Final, Duration::ZERO), None);
+        // Whoever was there is not waited for without an end.
+        retries.connected();
+        retries.made_progress();
+        let (tries, _) = endure(&mut retries, Outlook::Unreachable);
+        assert_eq!(tries, WITHOUT_PROGRESS_MAX);
     }
 
     #[test]

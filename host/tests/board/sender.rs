@@ -25,7 +25,7 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER, RECORD_4K};
 use waft_core::sealed::hpke::{HpkeSecret, POINT};
 use waft_core::sealed::{ChunkSize, Schedule, Secret, Transcript};
-use waft_core::session::sender::{Buffers, Environment, Event, Operator, Peer, Run, Sender, buffer_len};
+use waft_core::session::sender::{Buffers, Environment, Event, KeyRule, Operator, Peer, Run, Sender, buffer_len};
 use waft_core::session::{DuplexLink, Link, Receipt, SessionError, Written};
 use waft_core::wire::frame::{Header, Kind};
 use waft_core::wire::message::OFFER_TAGS;
@@ -119,7 +119,7 @@ impl Running {
             iterations: ITERATIONS,
             chunk: ChunkSize::MAX,
             certificate: identity.certificate().hash(),
-            typed_only: false,
+            keys: KeyRule::Any,
         };
         let [mut plain, mut frame] = [(); 2].map(|()| vec![0; buffer_len(ChunkSize::MAX)]);
         let mut sender = Sender::<ScriptedSender> {

@@ -191,12 +191,12 @@ fn too_much_for_one_transfer_is_not_sent() {
 fn a_folder_that_is_none_is_not_sent() {
     let world = World::new();
     let send = |folder: &str| world.laptop.call(&["send", folder, "kitchen@127.0.0.1:1"]).run();
-    send("nowhere").failed(14, "storage", &["nowhere: no such folder", "Compare the name"]);
-    write(&world.laptop.work, "file", b"");
-    send("file").failed(14, "storage", &["file: not a folder", "Put the file into a folder"]);
+    send("nowhere").failed(14, "storage", &["nowhere: no such file or folder", "Compare the name"]);
+    let device = "/dev/null";
+    send(device).failed(14, "storage", &["/dev/null: not a folder", "Name a file or a folder"]);
     fs::create_dir(world.folder()).unwrap();
     send("folder").failed(14, "storage", &["folder: nothing in it to send"]);
     symlink("nowhere", world.folder().join("link")).unwrap();
     send("folder").failed(14, "storage", &["nothing in it to send", "links"]);
-    send("\u{1b}[31mred\u{202e}").failed(14, "storage", &["\\u{1b}[31mred\\u{202e}: no such folder"]);
+    send("\u{1b}[31mred\u{202e}").failed(14, "storage", &["\\u{1b}[31mred\\u{202e}: no such file or folder"]);
 }

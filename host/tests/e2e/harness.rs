@@ -49,6 +49,11 @@ impl Call {
         self
     }
 
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.0.args(args);
+        self
+    }
+
     /// Changes the command in a way that only the caller needs.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         change(&mut self.0);

@@ -22,6 +22,7 @@ mod deadlines;
 mod demo;
 mod drawn;
 mod durable;
+mod everyday;
 mod files;
 mod firewalls;
 mod frames;
@@ -43,6 +44,7 @@ mod renewal;
 mod scripts;
 mod sealed;
 mod secrets;
+mod several;
 mod slow;
 #[path = "../../../core/tests/session/source.rs"]
 mod source;

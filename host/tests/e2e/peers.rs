@@ -15,7 +15,7 @@ use waft_core::limits::CHUNK_MAX;
 use waft_core::sealed::{ChunkSize, Cipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeyAnswer, KeySource, Policy, Receiver};
-use waft_core::session::sender::{self, Peer, Run, Sender};
+use waft_core::session::sender::{self, KeyRule, Peer, Run, Sender};
 use waft_core::session::{Offered, Receipt, SessionError, Store};
 
 use super::source::HandMade;
@@ -59,7 +59,7 @@ pub(crate) async fn send<C: Cipher>(
         iterations: 1000,
         chunk: ChunkSize::MAX,
         certificate: laptop.certificate().hash(),
-        typed_only: false,
+        keys: KeyRule::Any,
     };
     let length = sender::buffer_len(ChunkSize::MAX);
     let (mut plain, mut frame) = (vec![0; length], vec![0; length]);

@@ -194,8 +194,7 @@ fn a_target_that_is_not_empty() {
     let seal = Seal::new();
     write(&seal.world.target(), "mine", b"mine");
     seal.fails(&seal.key, 15, "refused", &["The target is not empty", "--merge"]);
-    let open =
-        seal.world.kitchen.call(&["open"]).arg(&seal.file).with(|call| call.args(["--into", "into", "--merge"]));
+    let open = seal.world.kitchen.call(&["open"]).arg(&seal.file).with(|call| call.args(["--into", "into", "--merge"]));
     open.env("WAFT_KEY", &seal.key).run().succeeded();
     // Other files in the target are kept.
     fs::remove_file(seal.world.target().join("mine")).unwrap();
@@ -213,7 +212,7 @@ fn what_cannot_be_sealed() {
         &["folder.waft already exists", "never overwritten"],
     );
     assert_eq!(fs::read(&seal.file).unwrap(), before);
-    call(&["seal", "nowhere", "-o", "x.waft"]).failed(14, "storage", &["nowhere: no such folder"]);
+    call(&["seal", "nowhere", "-o", "x.waft"]).failed(14, "storage", &["nowhere: no such file or folder"]);
     call(&["seal", "folder", "-o", "nowhere/x.waft"]).failed(14, "storage", &["nowhere/x.waft cannot be used"]);
     assert!(!seal.world.laptop.work.join("x.waft").exists());
 }

@@ -91,7 +91,8 @@ fn the_current_folder_as_the_target() {
     fs::create_dir(world.target()).unwrap();
     let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(world.target()).unwrap());
     let before = inode();
-    let receive = world.kitchen.call(&["receive", "--into", ".", "--listen", ANY, "--once", "--no-code", "--sealed-key"]);
+    let receive =
+        world.kitchen.call(&["receive", "--into", ".", "--listen", ANY, "--once", "--no-code", "--sealed-key"]);
     let mut receiver = receive.with(|call| call.current_dir(world.kitchen.work.join("into"))).start();
     let warning = text(&receiver.await_event("warning"), "message");
     assert!(warning.contains("the current folder") && warning.contains("not in one step"), "{warning}");

@@ -255,7 +255,7 @@ fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
     world.laptop.call(&["send"]).run().failed(2, "usage", &says);
     assert!(!usual.exists(), "nothing is made for a receiver without an address");
     let empty = world.laptop.call(&["send", "SEND_FOLDER", "127.0.0.1:1"]).run();
-    empty.failed(14, "storage", &["SEND_FOLDER", "no such folder"]);
+    empty.failed(14, "storage", &["SEND_FOLDER", "no such file or folder"]);
     write(&usual, "a", b"a");
     let mut receiver = world.receive(&["--no-code", "--sealed-key"]);
     let (address, _) = receiver.ready();

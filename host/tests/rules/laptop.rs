@@ -25,7 +25,9 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::ENTRY_MAX;
 use waft_core::path::RelPath;
 use waft_core::sealed::ChunkSize;
-use waft_core::session::sender::{Buffers, Environment, Event, Operator, Peer, Run, Sender, Source as _, buffer_len};
+use waft_core::session::sender::{
+    Buffers, Environment, Event, KeyRule, Operator, Peer, Run, Sender, Source as _, buffer_len,
+};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::preface::ClearRefusal;
 
@@ -149,7 +151,7 @@ impl Laptop {
             iterations: 1_000,
             chunk: ChunkSize::MAX,
             certificate: identity.certificate().hash(),
-            typed_only: false,
+            keys: KeyRule::Any,
         };
         let (mut plain, mut frame) = (vec![0; buffer_len(ChunkSize::MAX)], vec![0; buffer_len(ChunkSize::MAX)]);
         let all_sent = Notify::new();

@@ -54,6 +54,23 @@ pub enum KeySource<'a> {
     Typed,
     /// The sender seals it to this key, whose public key is in the receiver's certificate.
     Sealed(&'a HpkeSecret),
+    /// The sender decides which of the two. It thereby decides whether a user is asked.
+    Either(&'a HpkeSecret),
+}
+
+impl<'a> KeySource<'a> {
+    /// Whether the user may be asked for a key.
+    pub fn is_typed(self) -> bool {
+        !matches!(self, Self::Sealed(_))
+    }
+
+    /// The key to which senders may seal theirs.
+    pub fn hpke(self) -> Option<&'a HpkeSecret> {
+        match self {
+            Self::Typed => None,
+            Self::Sealed(hpke) | Self::Either(hpke) => Some(hpke),
+        }
+    }
 }
 
 /// Settings of a receiver.

@@ -13,12 +13,12 @@ use crate::sealed::transcript::SessionTranscript;
 use crate::session::channel::{decode_first, encode};
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
-use crate::session::receiver::environment::{Environment, KeySource};
+use crate::session::receiver::environment::Environment;
 use crate::session::receiver::operator::Operator;
 use crate::session::receiver::peers::RunId;
 use crate::session::receiver::state::{Session, not_expected};
 use crate::session::receiver::store::Store;
-use crate::wire::message::{FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, List, Refusal};
+use crate::wire::message::{FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, Refusal};
 use crate::wire::preface::VERSION;
 
 /// The hash of the first messages, to which the keys are bound, and the run that they began or continue.
@@ -86,10 +86,13 @@ impl<E: Environment> Session<'_, '_, E> {
             free: capacity.free,
             aeads: E::Cipher::AEADS.iter().map(|aead| *aead as u8).collect(),
             codecs: [Codec::Lz4 as u8, Codec::None as u8].into_iter().collect(),
-            keys: List::from_iter([match policy.key {
-                KeySource::Typed => KEY_TYPED,
-                KeySource::Sealed(_) => KEY_SEALED,
-            }]),
+            keys: policy
+                .key
+                .is_typed()
+                .then_some(KEY_TYPED)
+                .into_iter()
+                .chain(policy.key.hpke().map(|_| KEY_SEALED))
+                .collect(),
             code_needed,
             max_iterations: policy.max_iterations,
             key_seconds: policy.key_seconds,

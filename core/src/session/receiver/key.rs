@@ -16,7 +16,7 @@ use crate::sealed::secret::{Secret, Stretch};
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
 use crate::session::own_frame::own_frame;
-use crate::session::receiver::environment::{Environment, KeySource};
+use crate::session::receiver::environment::Environment;
 use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{KeyAnswer, Operator};
 use crate::session::receiver::state::Session;
@@ -34,7 +34,7 @@ impl<E: Environment> Session<'_, '_, E> {
     ) -> Result<(), SessionError> {
         let CheckedOffer { offer, transcript, offered, .. } = checked;
         let iterations = offer.body.iterations;
-        if let (KeySource::Sealed(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key, &offer.body.key) {
+        if let (Some(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key.hpke(), &offer.body.key) {
             let secret = own_frame(pin!(decapsulate(hpke, encapsulation.as_flattened()))).await;
             schedule.derive(&secret.map_err(|_| SessionError::Refused(Refusal::KeyWrong))?, transcript);
             return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };

@@ -8,7 +8,7 @@ use crate::sealed::suite::{Aead, ChunkSize, Codec, Suite};
 use crate::sealed::transcript::Transcript;
 use crate::session::channel::decode;
 use crate::session::outcome::{Misbehaviour, SessionError};
-use crate::session::receiver::environment::{Environment, KeySource, Policy};
+use crate::session::receiver::environment::{Environment, Policy};
 use crate::session::receiver::hello::Opening;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::peers::RunId;
@@ -65,12 +65,12 @@ fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<Suite, S
     let (Some(aead), Some(codec)) = (aead, Codec::from_number(body.codec)) else {
         return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
     };
-    match (policy.key, &body.key) {
-        (KeySource::Typed, KeyMode::Typed) => {
+    match &body.key {
+        KeyMode::Typed if policy.key.is_typed() => {
             let most = policy.max_iterations.min(limits::ITERATIONS_MAX);
             check_limit((limits::ITERATIONS_MIN..=most).contains(&body.iterations), Limit::Iterations)?;
         }
-        (KeySource::Sealed(_), KeyMode::Sealed(_)) => check_field(body.iterations == 0)?,
+        KeyMode::Sealed(_) if policy.key.hpke().is_some() => check_field(body.iterations == 0)?,
         _ => return Err(SessionError::Refused(Refusal::KeyMode)),
     }
     let chunk = ChunkSize::new(body.chunk).filter(|chunk| *chunk <= policy.max_chunk);

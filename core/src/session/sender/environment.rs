@@ -60,8 +60,20 @@ pub struct Run<'a> {
     pub chunk: ChunkSize,
     /// The sender's own certificate.
     pub certificate: CertificateHash,
-    /// Whether the receiver's user has to type the key. With a sealed key the receiver opens the folder without a user.
-    pub typed_only: bool,
+    /// The ways in which the key may reach the receiver.
+    pub keys: KeyRule,
+}
+
+/// The ways in which a sender lets its key reach the receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyRule {
+    /// The one that the receiver prefers.
+    #[default]
+    Any,
+    /// Only typed by the receiver's user. With a sealed key the receiver opens the folder without a user.
+    TypedOnly,
+    /// Only sealed to the receiver, so that no user has to type it.
+    SealedOnly,
 }
 
 /// The authenticated receiver.

@@ -11,7 +11,7 @@ use crate::sealed::suite::{Aead, ChunkSize, Codec, Suite};
 use crate::session::channel::{decode_first, encode};
 use crate::session::outcome::SessionError;
 use crate::session::sender::dialogue::not_expected;
-use crate::session::sender::environment::Environment;
+use crate::session::sender::environment::{Environment, KeyRule};
 use crate::session::sender::operator::{Event, Operator};
 use crate::session::sender::source::{ArchiveInfo, Source};
 use crate::session::sender::state::Session;
@@ -80,15 +80,18 @@ impl<E: Environment> Session<'_, E> {
         Self: 'p,
     {
         let known = |mode: &&u8| [KEY_TYPED, KEY_SEALED].contains(mode);
-        let mode = match self.run.typed_only {
-            true if greeting.keys.contains(&KEY_TYPED) => Some(&KEY_TYPED),
-            true if greeting.keys.contains(&KEY_SEALED) => return Err(SessionError::KeyNotTyped),
-            _ => greeting.keys.iter().find(known),
+        let preferred = greeting.keys.iter().find(known).ok_or(SessionError::NothingInCommon)?;
+        let offers = |mode| greeting.keys.contains(&mode);
+        let mode = match self.run.keys {
+            KeyRule::Any => *preferred,
+            KeyRule::TypedOnly if offers(KEY_TYPED) => KEY_TYPED,
+            KeyRule::TypedOnly => return Err(SessionError::KeyNotTyped),
+            KeyRule::SealedOnly if offers(KEY_SEALED) => KEY_SEALED,
+            KeyRule::SealedOnly => return Err(SessionError::KeyNotSealed),
         };
         match mode {
-            Some(&KEY_TYPED) => Ok(None),
-            Some(_) => self.peer.hpke.map(Some).ok_or(SessionError::NoHpkeKey),
-            None => Err(SessionError::NothingInCommon),
+            KEY_TYPED => Ok(None),
+            _ => self.peer.hpke.map(Some).ok_or(SessionError::NoHpkeKey),
         }
     }
 

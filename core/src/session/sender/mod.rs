@@ -20,6 +20,6 @@ mod source;
 mod state;
 mod transfer;
 
-pub use environment::{Buffers, Environment, Peer, Run, Sender, buffer_len};
+pub use environment::{Buffers, Environment, KeyRule, Peer, Run, Sender, buffer_len};
 pub use operator::{Event, Operator};
 pub use source::{ArchiveInfo, Source, SourceError};

@@ -59,6 +59,7 @@ impl<E: Environment> Session<'_, E> {
             SessionError::OverLimit { .. }
             | SessionError::NoSpace { .. }
             | SessionError::KeyNotTyped
+            | SessionError::KeyNotSealed
             | SessionError::NothingInCommon
             | SessionError::NoHpkeKey => Cancel::Declined,
             _ => return,

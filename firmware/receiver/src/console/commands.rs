@@ -153,6 +153,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         let key = match identity.policy.key {
             KeyPolicy::Typed => "typed here",
             KeyPolicy::Sealed => "sealed to this board",
+            KeyPolicy::Either => "typed here or sealed to this board, as the sender wants",
         };
         self.terminal.print(format_args!("Keys: {key}")).await;
         self.terminal.print(format_args!("Random numbers from: {}", text::sources(self.control.sources()))).await;

@@ -19,6 +19,7 @@ const CRC: usize = 4;
 const CODE: u8 = 1;
 const SEALED: u8 = 2;
 const ALLOW_OLDER: u8 = 4;
+const EITHER: u8 = 8;
 
 pub(super) fn parse_into<'p>(
     sector: &[u8],
@@ -101,10 +102,15 @@ impl<'a> Reader<'a> {
 
     fn policy(&mut self) -> Result<Policy, IdentityError> {
         let bits = self.byte()?;
-        if bits & !(CODE | SEALED | ALLOW_OLDER) != 0 {
+        if bits & !(CODE | SEALED | ALLOW_OLDER | EITHER) != 0 {
             return Err(IdentityError::Policy);
         }
-        let key = if bits & SEALED != 0 { KeyPolicy::Sealed } else { KeyPolicy::Typed };
+        let key = match bits & (SEALED | EITHER) {
+            0 => KeyPolicy::Typed,
+            SEALED => KeyPolicy::Sealed,
+            EITHER => KeyPolicy::Either,
+            _ => return Err(IdentityError::Policy),
+        };
         Ok(Policy { code: bits & CODE != 0, key, allow_older: bits & ALLOW_OLDER != 0 })
     }
 
@@ -178,7 +184,12 @@ pub(super) fn encode(identity: &Identity, out: &mut [u8]) -> Result<usize, Ident
 
 fn policy_bits(policy: Policy) -> u8 {
     let bit = |set, bit| if set { bit } else { 0 };
-    bit(policy.code, CODE) | bit(policy.key == KeyPolicy::Sealed, SEALED) | bit(policy.allow_older, ALLOW_OLDER)
+    let key = match policy.key {
+        KeyPolicy::Typed => 0,
+        KeyPolicy::Sealed => SEALED,
+        KeyPolicy::Either => EITHER,
+    };
+    bit(policy.code, CODE) | key | bit(policy.allow_older, ALLOW_OLDER)
 }
 
 /// A buffer, and the number of bytes that were written to it.

@@ -92,6 +92,9 @@ fn an_image_is_read_back() {
     plain.network = Network { address: Address::Dhcp, wifi: None, ..plain.network };
     let read = Identity::parse(&encoded(&plain)).unwrap();
     assert_eq!((read.policy, read.network.address, read.network.wifi.is_none()), (plain.policy, Address::Dhcp, true));
+
+    plain.policy.key = KeyPolicy::Either;
+    assert_eq!(Identity::parse(&encoded(&plain)).unwrap().policy, plain.policy);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use waft_core::limits::{FRAME_HEADER, MESSAGE_MAX};
 use waft_core::sealed::{ChunkSize, Compressor, SoftCipher};
 use waft_core::session::sender::buffer_len;
 use waft_core::session::sender::{
-    ArchiveInfo, Buffers, Environment, Event, Operator, Peer, Run, Sender, Source, SourceError,
+    ArchiveInfo, Buffers, Environment, Event, KeyRule, Operator, Peer, Run, Sender, Source, SourceError,
 };
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::frame::{Header, Kind};
@@ -85,7 +85,7 @@ impl Laptop {
             iterations: 200_000,
             chunk: CHUNK,
             certificate: self.keys.certificate().hash(),
-            typed_only: false,
+            keys: KeyRule::Any,
         };
         let mut source = InMemory { archive, at: 0, stop };
         let mut user = KnownCodes(

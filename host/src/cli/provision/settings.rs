@@ -19,7 +19,11 @@ pub(super) struct Ssid(String);
 const SSID_MAX: usize = 32;
 
 pub(super) fn policy(args: PolicyArgs) -> Policy {
-    let key = if args.sealed_key { KeyPolicy::Sealed } else { KeyPolicy::Typed };
+    let key = match (args.sealed_key, args.either_key) {
+        (true, _) => KeyPolicy::Sealed,
+        (false, true) => KeyPolicy::Either,
+        (false, false) => KeyPolicy::Typed,
+    };
     Policy { code: !args.no_code, key, allow_older: args.allow_older }
 }
 
@@ -29,6 +33,7 @@ pub(super) fn words(policy: &Policy) -> String {
     let key = match policy.key {
         KeyPolicy::Typed => "the key is typed at its console",
         KeyPolicy::Sealed => "the key is sealed to it",
+        KeyPolicy::Either => "the key is typed at its console or sealed to it, as the sender wants",
     };
     let older = if policy.allow_older { " It takes older folders too." } else { "" };
     format!("{code}, and {key}.{older}")

@@ -4,15 +4,27 @@ use std::time::Duration;
 
 use waft_core::code::{AuthCode, TransferKey};
 
-use crate::cli::ui::{Event, Progress, Question, Ui, code_form, secret, show_key};
+use crate::cli::ui::{Event, Progress, Question, Ui, code_form, secret, show_key, show_key_for};
 use crate::error::{Class, Error, bytes};
 use crate::name::Name;
-use crate::send::{self, Stage};
+use crate::send::{self, RetryLimit, Stage};
+
+/// How much of a run the user sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Every step.
+    Detailed,
+    /// What the user has to do, and the end.
+    Brief,
+    /// As `Brief`, for one of several receivers at the same time: every line names it.
+    Among,
+}
 
 /// The user interface for one run of a sender to `peer`.
 pub(super) struct SendOperator<'a> {
     ui: &'a Ui,
     peer: &'a str,
+    manner: Manner,
     retries: RetryReports,
     /// Whether the key was shown to the user, which happens when the receiver's user is asked for it. A script has it
     /// earlier, before it is asked for the code.
@@ -23,9 +35,10 @@ pub(super) struct SendOperator<'a> {
 }
 
 impl<'a> SendOperator<'a> {
-    pub(super) fn new(ui: &'a Ui, peer: &'a str) -> Self {
-        let (retries, is_key_shown, progress, failure) = Default::default();
-        Self { ui, peer, retries, is_key_shown, progress, failure }
+    pub(super) fn new(ui: &'a Ui, peer: &'a str, manner: Manner) -> Self {
+        let (is_key_shown, progress, failure) = Default::default();
+        let retries = RetryReports::new(if manner == Manner::Among { peer } else { "" });
+        Self { ui, peer, manner, retries, is_key_shown, progress, failure }
     }
 
     /// Why no code was given, if that ended the run.
@@ -33,13 +46,32 @@ impl<'a> SendOperator<'a> {
         self.failure
     }
 
+    /// Prints a step of the run.
+    fn step(&self, text: impl AsRef<str>) {
+        if self.manner == Manner::Detailed { self.ui.say(text) } else { self.ui.detail(text) }
+    }
+
+    /// Prints what the user needs to know.
+    fn must(&self, text: &str) {
+        match self.manner {
+            Manner::Among => self.ui.must(format!("{}: {text}", self.peer)),
+            _ => self.ui.must(text),
+        }
+    }
+
     fn offered(&mut self, key: Option<&TransferKey>) {
         let Some(key) = key else {
-            return self.ui.say(format!("The key goes to {} sealed: nobody has to type it.", self.peer));
+            return self.step(format!("The key goes to {} sealed: nobody has to type it.", self.peer));
         };
-        if !std::mem::replace(&mut self.is_key_shown, true) {
-            show_key(self.ui, key);
-            self.ui.say(format!("Read it out to the user at {}, who is asked for it now.", self.peer));
+        if std::mem::replace(&mut self.is_key_shown, true) {
+            return;
+        }
+        match self.manner {
+            Manner::Among => show_key_for(self.ui, self.peer, key),
+            _ => {
+                show_key(self.ui, key);
+                self.ui.say(format!("Read it out to the user at {}, who is asked for it now.", self.peer));
+            }
         }
     }
 
@@ -54,31 +86,34 @@ impl<'a> SendOperator<'a> {
             Stage::Storing => ("storing", "Waiting: the storage there is slow."),
             _ => ("busy", "Waiting for it."),
         };
-        self.ui.event(&Event::Waiting { what });
-        if stage == Stage::KeyAgain { self.ui.must(text) } else { self.ui.say(text) }
+        self.ui.event(&Event::Waiting { what, peer: self.peer });
+        if stage == Stage::KeyAgain { self.must(text) } else { self.step(text) }
     }
 
     fn started(&mut self, offset: u64, total: u64) {
         match offset {
-            0 => self.ui.say("Sending."),
-            offset if offset == total => self.ui.say(format!("{} has everything already.", self.peer)),
-            offset => self.ui.say(format!("Continuing at {} of {}.", bytes(offset), bytes(total))),
+            0 => self.step("Sending."),
+            offset if offset == total => self.step(format!("{} has everything already.", self.peer)),
+            offset => self.step(format!("Continuing at {} of {}.", bytes(offset), bytes(total))),
         }
-        self.progress = Some(self.ui.progress(offset, total));
+        self.progress = Some(match self.manner {
+            Manner::Among => self.ui.progress_among(self.peer, offset, total),
+            _ => self.ui.progress_to(self.peer, offset, total),
+        });
     }
 }
 
 impl send::Operator for SendOperator<'_> {
     async fn code(&mut self, _receiver: &Name, tries_left: Option<u8>) -> Option<AuthCode> {
         if let Some(left) = tries_left {
-            self.ui.must(format!("That code is wrong; tries left: {left}."));
+            self.must(&format!("That code is wrong; tries left: {left}."));
             if Question::Code.in_environment().is_some() {
                 self.failure = Some(wrong_code());
                 return None;
             }
         }
         let question = format!("Code that {} shows:", self.peer);
-        match self.ui.ask(Question::Code, &question, code_form).await {
+        match self.ui.ask_about(Some(self.peer), Question::Code, &question, code_form).await {
             Ok(code) => Some(code),
             Err(error) => {
                 self.failure = Some(if tries_left.is_some() { wrong_code() } else { error.into() });
@@ -91,21 +126,23 @@ impl send::Operator for SendOperator<'_> {
         use send::Event as Happened;
         match event {
             Happened::StillDialing { address, limit } => {
-                self.ui.say(format!("{address} has not answered yet. Waiting up to {} s.", limit.as_secs()));
+                self.step(format!("{address} has not answered yet. Waiting up to {} s.", limit.as_secs()));
             }
             Happened::OtherAddress { failed, next } => self
                 .ui
                 .detail(format!("{} is not at {failed}. Trying {next}, its address in the trust file.", self.peer)),
             Happened::Connected => {
                 self.ui.event(&Event::Connected { peer: self.peer });
-                self.ui.say(format!("{} connected.", self.peer));
+                self.step(format!("{} connected.", self.peer));
             }
             Happened::AddressNotSaved(error) => {
                 self.ui.warn(format!("the address of {} cannot be stored: {error}", self.peer));
             }
             Happened::FreeSpace(free) => self.ui.detail(format!("{} has {} free.", self.peer, bytes(free))),
-            Happened::Key(key) => self.ui.event(&Event::Key { key: &secret(key.display()) }),
-            Happened::CodeAccepted => self.ui.say("The code is right."),
+            Happened::Key(key) => {
+                self.ui.event(&Event::Key { key: &secret(key.display()), peer: Some(self.peer) });
+            }
+            Happened::CodeAccepted => self.step("The code is right."),
             Happened::Offered { key } => self.offered(key),
             Happened::Waiting(stage) => self.waiting(stage),
             Happened::Started { offset, total } => self.started(offset, total),
@@ -119,7 +156,7 @@ impl send::Operator for SendOperator<'_> {
             }
             Happened::Retry { .. } => {
                 self.progress = None;
-                self.retries.report(&event, self.ui);
+                self.retries.report(&event, self.peer, self.ui);
             }
         }
     }
@@ -140,6 +177,8 @@ const PAUSE_FIRST: Duration = Duration::from_secs(5);
 /// Reports failed attempts: a new failure at once, a repeated one at growing intervals.
 #[derive(Default)]
 pub(super) struct RetryReports {
+    /// Begins every line: nothing, or the receiver's name.
+    prefix: String,
     reported: Vec<Reported>,
     is_hint_shown: bool,
 }
@@ -152,25 +191,43 @@ struct Reported {
 }
 
 impl RetryReports {
+    /// Nothing was reported yet. `name` begins every line, unless it is empty.
+    fn new(name: &str) -> Self {
+        let prefix = if name.is_empty() { String::new() } else { format!("{name}: ") };
+        Self { prefix, ..Self::default() }
+    }
+
     /// Reports a failed attempt. Attempts in quick succession are reported when their failure is new, and then at
     /// growing intervals.
-    pub(super) fn report(&mut self, event: &send::Event<'_>, ui: &Ui) {
-        let &send::Event::Retry { error, hint, wait, left, elapsed } = event else { return };
+    pub(super) fn report(&mut self, event: &send::Event<'_>, peer: &str, ui: &Ui) {
+        let &send::Event::Retry { error, hint, wait, limit, elapsed } = event else { return };
         let failure = error.to_string();
-        let seconds = wait.as_secs_f32();
-        match left {
-            Some(left) => match self.occurrence(&failure, elapsed) {
-                Occurrence::First => {
-                    ui.say(format!("{failure} Trying again for {} s.", left.as_secs()));
-                    ui.say(format!("  {}", error.advice()));
+        let shown = format!("{}{failure}", self.prefix);
+        let again = format!("{shown} Trying again in {:.1} s.", wait.as_secs_f32());
+        let occurrence = match limit {
+            RetryLimit::Number => Occurrence::Due,
+            _ => self.occurrence(&failure, elapsed),
+        };
+        match (occurrence, limit) {
+            (Occurrence::Repeated, _) => return ui.detail(again),
+            (_, RetryLimit::Number) => ui.say(again),
+            (Occurrence::First, limit) => {
+                match limit {
+                    RetryLimit::Time(left) => ui.say(format!("{shown} Trying again for {} s.", left.as_secs())),
+                    _ => ui.say(format!("{shown} Waiting until it is there. Ctrl-C ends that.")),
                 }
-                Occurrence::Due => ui.say(format!("{failure} Still trying, for {} s more.", left.as_secs())),
-                Occurrence::Repeated => return ui.detail(format!("{failure} Trying again in {seconds:.1} s.")),
-            },
-            None => ui.say(format!("{failure} Trying again in {seconds:.1} s.")),
+                ui.say(format!("  {}", error.advice()));
+            }
+            (Occurrence::Due, RetryLimit::Time(left)) => {
+                ui.say(format!("{shown} Still trying, for {} s more.", left.as_secs()));
+            }
+            (Occurrence::Due, _) => ui.say(format!("{shown} Still waiting.")),
         }
-        let left = left.map(|left| left.as_millis() as u64);
-        ui.event(&Event::Retry { message: failure, wait: wait.as_millis() as u64, left });
+        let left = match limit {
+            RetryLimit::Time(left) => Some(left.as_millis() as u64),
+            _ => None,
+        };
+        ui.event(&Event::Retry { message: failure, wait: wait.as_millis() as u64, left, peer });
         if let Some(hint) = hint
             && !std::mem::replace(&mut self.is_hint_shown, true)
         {

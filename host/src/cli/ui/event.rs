@@ -104,11 +104,17 @@ pub(crate) enum Event<'a> {
     Key {
         /// The key in four groups.
         key: &'a str,
+        /// The receiver of this transfer, from a sender.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<&'a str>,
     },
     /// A question waits for a line of standard input.
     Asked {
         /// The input: `code`, `pairing-code`, `key`, `folder`, `receiver`, `passphrase` or `renewal`.
         what: &'static str,
+        /// The receiver whose code is asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<&'a str>,
     },
     /// The two sides have authenticated each other.
     Connected {
@@ -130,6 +136,8 @@ pub(crate) enum Event<'a> {
         /// (of the received content), `reader` (the place of the new folder is in use), `storing` (the storage is
         /// slow) or `busy`.
         what: &'static str,
+        /// The receiver.
+        peer: &'a str,
     },
     /// The progress of the transfer.
     Progress {
@@ -137,6 +145,9 @@ pub(crate) enum Event<'a> {
         bytes: u64,
         /// The length of the archive in bytes.
         total: u64,
+        /// The receiver of this transfer, from a sender.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<&'a str>,
     },
     /// The sender will try again.
     Retry {
@@ -147,6 +158,8 @@ pub(crate) enum Event<'a> {
         /// The milliseconds for which attempts continue; absent where their number is limited instead.
         #[serde(skip_serializing_if = "Option::is_none")]
         left: Option<u64>,
+        /// The receiver.
+        peer: &'a str,
     },
     /// The new folder has been committed.
     Committed {
@@ -185,6 +198,20 @@ pub(crate) enum Event<'a> {
         /// The root hash of the archive.
         digest: String,
     },
+    /// A file or folder that `waft send --dry-run` would send.
+    Listed {
+        /// Its path in the folder.
+        path: &'a str,
+        /// Its length in bytes; null for a folder.
+        bytes: Option<u64>,
+    },
+    /// A file or folder that `waft send --dry-run` would not send.
+    LeftOut {
+        /// Its path in the folder.
+        path: &'a str,
+        /// Why it would not be sent.
+        why: &'a str,
+    },
     /// A warning.
     Warning {
         /// The text of the warning.
@@ -212,7 +239,28 @@ pub(crate) enum Event<'a> {
         message: String,
         /// What to do next.
         advice: String,
+        /// The receiver, if others are sent to at the same time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<&'a str>,
     },
+    /// The transfers to several receivers have ended.
+    Summary {
+        /// The receivers that have the folder.
+        committed: &'a [&'a str],
+        /// The others.
+        failed: &'a [Failed<'a>],
+    },
+}
+
+/// A receiver that does not have the folder.
+#[derive(Serialize, Debug)]
+pub(crate) struct Failed<'a> {
+    /// Its name on this machine.
+    pub(crate) peer: &'a str,
+    /// The name of the error's class.
+    pub(crate) class: &'static str,
+    /// The exit code that belongs to this class.
+    pub(crate) exit: u8,
 }
 
 impl<'a> Event<'a> {
@@ -258,19 +306,25 @@ mod tests {
             Event::Ready { address: Some(&addresses[0]), addresses, code: Some("0123") },
             Event::Console { text: "text" },
             Event::Code { code: "0123" },
-            Event::Key { key: "AAAA-BBBB-CCCC-DDDD" },
-            Event::Asked { what: "key" },
+            Event::Key { key: "AAAA-BBBB-CCCC-DDDD", peer: Some(peer) },
+            Event::Asked { what: "code", peer: Some(peer) },
             Event::Connected { peer },
             Event::Offered { peer, files, total },
-            Event::Waiting { what: "key" },
-            Event::Progress { bytes, total },
-            Event::Retry { message: text(), wait: 1000, left: Some(45000) },
+            Event::Waiting { what: "key", peer },
+            Event::Progress { bytes, total, peer: Some(peer) },
+            Event::Retry { message: text(), wait: 1000, left: Some(45000), peer },
             Event::Committed { peer, files, bytes, sent: 0, digest: text(), generation: 7 },
             Event::Sealed { path: text(), files, bytes },
             Event::Opened { path: text(), files, bytes, digest: text() },
+            Event::Listed { path: "text", bytes: Some(bytes) },
+            Event::LeftOut { path: "text", why: "text" },
             Event::Warning { message: text() },
             Event::Rejected { address: text(), class: "identity", message: text(), count: 1 },
-            Event::Error { class: "usage", exit: Some(2), message: text(), advice: text() },
+            Event::Error { class: "usage", exit: Some(2), message: text(), advice: text(), peer: Some(peer) },
+            Event::Summary {
+                committed: &["kitchen"],
+                failed: &[Failed { peer: "attic", class: "unreachable", exit: 10 }],
+            },
         ];
         // A new kind does not compile here until it has its example above.
         all.iter().for_each(|event| match event {
@@ -279,7 +333,8 @@ mod tests {
             Event::Code { .. } | Event::Key { .. } | Event::Asked { .. } | Event::Connected { .. } => {}
             Event::Offered { .. } | Event::Waiting { .. } | Event::Progress { .. } | Event::Retry { .. } => {}
             Event::Committed { .. } | Event::Sealed { .. } | Event::Opened { .. } | Event::Warning { .. } => {}
-            Event::Rejected { .. } | Event::Error { .. } => {}
+            Event::Rejected { .. } | Event::Error { .. } | Event::Listed { .. } | Event::LeftOut { .. } => {}
+            Event::Summary { .. } => {}
         });
         all
     }
@@ -296,8 +351,10 @@ mod tests {
         assert_eq!(line(Event::started(None)), "{\"event\":\"started\",\"v\":1}\n");
         let nowhere = Event::Ready { address: None, addresses: &[], code: None };
         assert_eq!(line(nowhere), "{\"event\":\"ready\",\"address\":null,\"addresses\":[],\"code\":null}\n");
-        let endless = Event::Retry { message: "m".into(), wait: 1, left: None };
-        assert_eq!(line(endless), "{\"event\":\"retry\",\"message\":\"m\",\"wait\":1}\n");
+        let endless = Event::Retry { message: "m".into(), wait: 1, left: None, peer: "p" };
+        assert_eq!(line(endless), "{\"event\":\"retry\",\"message\":\"m\",\"wait\":1,\"peer\":\"p\"}\n");
+        let of_a_file = Event::Key { key: "k", peer: None };
+        assert_eq!(line(of_a_file), "{\"event\":\"key\",\"key\":\"k\"}\n");
     }
 
     #[test]

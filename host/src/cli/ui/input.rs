@@ -52,6 +52,18 @@ impl Ui {
         text: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<T, AskError> {
+        self.ask_about(None, question, text, parse).await
+    }
+
+    /// Asks for an input that concerns this receiver. Of several such questions, the next one is shown when the one
+    /// before has its answer.
+    pub(crate) async fn ask_about<T>(
+        &self,
+        peer: Option<&str>,
+        question: Question,
+        text: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, AskError> {
         if let Some(answer) = question.in_environment() {
             return parse(&answer).map_err(|why| AskError::Malformed(question, why));
         }
@@ -61,7 +73,7 @@ impl Ui {
         }
         let (mut last, mut text) = (None, text);
         for _ in 0..FORMS_MAX {
-            self.event(&Event::Asked { what: question.name() });
+            self.event(&Event::Asked { what: question.name(), peer });
             let Some(answer) = self.answer(&mut input, question, text).await else {
                 break;
             };

@@ -25,9 +25,11 @@ use crate::cli::arguments::OutputOptions;
 use crate::cli::platform::understands_escapes;
 use crate::error::{Class, Error};
 
-pub(crate) use event::Event;
+pub(crate) use event::{Event, Failed};
 pub(crate) use input::Reader;
-pub(crate) use question::{AskError, Question, code_form, key_form, new_key, pairing_code_form, show_code, show_key};
+pub(crate) use question::{
+    AskError, Question, code_form, key_form, new_key, pairing_code_form, show_code, show_key, show_key_for,
+};
 pub(crate) use text::secret;
 
 /// The user interface, shared by all parts of a command.
@@ -147,17 +149,28 @@ impl Ui {
         self.failure(error, None);
     }
 
-    fn failure(&self, error: &Error, exit: Option<u8>) {
-        terminal::set_bar(None);
-        if error.class() == Class::Interrupted {
-            terminal::take_away_echo();
-        }
+    /// Reports in one line why one of several receivers does not have the folder.
+    pub(crate) fn error_of(&self, peer: &str, error: &Error) {
+        self.error_event(error, None, Some(peer));
+        self.line(&format!("{peer}: {error} {}", error.advice()), Style::new().red().bold());
+    }
+
+    fn error_event(&self, error: &Error, exit: Option<u8>, peer: Option<&str>) {
         self.event(&Event::Error {
             class: error.class().name(),
             exit,
             message: escape_lines(&error.to_string()),
             advice: escape_lines(error.advice()),
+            peer,
         });
+    }
+
+    fn failure(&self, error: &Error, exit: Option<u8>) {
+        terminal::set_bar(None);
+        if error.class() == Class::Interrupted {
+            terminal::take_away_echo();
+        }
+        self.error_event(error, exit, None);
         self.line(&format!("error: {error}"), Style::new().red().bold());
         if !error.advice().is_empty() {
             self.line(&format!("  {}", error.advice()), Style::new());
@@ -231,7 +244,9 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Dropping it removes the bar.
 pub(crate) struct Progress<'a> {
     ui: &'a Ui,
-    bar: Option<ProgressBar>,
+    /// The receiver, if this machine sends.
+    peer: Option<&'a str>,
+    shows: Shows,
     start: Instant,
     first: u64,
     total: u64,
@@ -239,20 +254,39 @@ pub(crate) struct Progress<'a> {
     last_line: Instant,
 }
 
+/// What a transfer shows to the user.
+struct Shows {
+    bar: Option<ProgressBar>,
+    /// Whether a line is printed every few seconds where there is no bar.
+    lines: bool,
+}
+
 impl Ui {
     /// Starts to show a transfer of `total` bytes, of which the receiver already has `held`.
     pub(crate) fn progress(&self, held: u64, total: u64) -> Progress<'_> {
+        self.start_progress(held, total, None, self.bar_or_lines(held, total))
+    }
+
+    /// As [`progress`](Self::progress), for a sender to `peer`.
+    pub(crate) fn progress_to<'a>(&'a self, peer: &'a str, held: u64, total: u64) -> Progress<'a> {
+        self.start_progress(held, total, Some(peer), self.bar_or_lines(held, total))
+    }
+
+    /// Reports a transfer to one of several receivers for scripts only.
+    pub(crate) fn progress_among<'a>(&'a self, peer: &'a str, held: u64, total: u64) -> Progress<'a> {
+        self.start_progress(held, total, Some(peer), Shows { bar: None, lines: false })
+    }
+
+    fn bar_or_lines(&self, held: u64, total: u64) -> Shows {
+        let bar = self.draws_bars().then(|| bar(held, total));
+        terminal::set_bar(bar.clone());
+        Shows { bar, lines: true }
+    }
+
+    fn start_progress<'a>(&'a self, held: u64, total: u64, peer: Option<&'a str>, shows: Shows) -> Progress<'a> {
         let now = Instant::now();
-        let mut progress = Progress {
-            ui: self,
-            bar: self.draws_bars().then(|| bar(held, total)),
-            start: now,
-            first: held,
-            total,
-            last_event: None,
-            last_line: now,
-        };
-        terminal::set_bar(progress.bar.clone());
+        let mut progress =
+            Progress { ui: self, peer, shows, start: now, first: held, total, last_event: None, last_line: now };
         progress.set(held);
         progress
     }
@@ -265,15 +299,15 @@ impl Ui {
 impl Progress<'_> {
     /// Sets the number of transferred bytes, including those that the receiver already had.
     pub(crate) fn set(&mut self, bytes: u64) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = &self.shows.bar {
             bar.set_position(bytes);
-        } else if self.last_line.elapsed() >= LINE_EVERY {
+        } else if self.shows.lines && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             self.ui.say(self.line(bytes));
         }
         if bytes == self.total || self.last_event.is_none_or(|last| last.elapsed() >= EVENT_EVERY) {
             self.last_event = Some(Instant::now());
-            self.ui.event(&Event::Progress { bytes, total: self.total });
+            self.ui.event(&Event::Progress { bytes, total: self.total, peer: self.peer });
         }
     }
 
@@ -294,7 +328,9 @@ impl Progress<'_> {
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        terminal::set_bar(None);
+        if self.shows.bar.is_some() {
+            terminal::set_bar(None);
+        }
     }
 }
 

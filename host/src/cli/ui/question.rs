@@ -148,9 +148,18 @@ pub(crate) fn pairing_code_form(text: &str) -> Result<PairingCode, String> {
 
 /// Shows a key in groups; under `--verbose` also in words of a spelling alphabet.
 pub(crate) fn show_key(ui: &Ui, key: &TransferKey) {
+    show_labelled_key(ui, "Key", key);
+}
+
+/// Shows the key for one of several receivers.
+pub(crate) fn show_key_for(ui: &Ui, peer: &str, key: &TransferKey) {
+    show_labelled_key(ui, &format!("Key for {peer}"), key);
+}
+
+fn show_labelled_key(ui: &Ui, label: &str, key: &TransferKey) {
     let shown = secret(key.display());
     let groups = fmt::from_fn(|f| shown.split('-').try_for_each(|group| write!(f, "  {group}")));
-    ui.must(secret(format_args!("Key: {groups}")).as_str());
+    ui.must(secret(format_args!("{label}: {groups}")).as_str());
     if ui.is_verbose() {
         for group in shown.split('-') {
             ui.detail(secret(format_args!("  {group}  {}", spoken(group))).as_str());

@@ -1,0 +1,82 @@
+//! The texts below the options in the help of the commands.
+
+/// For `waft provision`: the boards that can be provisioned.
+pub(super) fn provision_help() -> String {
+    format!(
+        "Boards:\n{}\n\nThe image goes into the board's flash, beside the firmware; the commands that do so are printed. \
+         It holds the only copy of the board's private key. For some boards, FILE.seed is created as well: the start of \
+         their random numbers, which is flashed once.\n\nThe command asks for the passphrase of the Wi-Fi network, or takes it \
+         from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
+        crate::board::listed()
+    )
+}
+
+/// Exit codes and environment variables, for `waft`.
+pub(super) const AFTER_HELP: &str = "\
+Exit codes:
+    0  done
+    2  wrong usage
+   10  the receiver cannot be reached, or the port cannot be listened on
+   11  identity, trust or TLS
+   12  the code
+   13  the key
+   14  storage or file system, here or there
+   15  refused by the receiver's policy or limits
+   16  broken off; sending again resumes the transfer
+   17  the other side violates the protocol
+   18  everything was sent, but whether it arrived is unknown
+   19  some of several receivers do not have the folder
+  130  interrupted by Ctrl-C; by other signals 129 (SIGHUP), 131 (SIGQUIT), 143 (SIGTERM)
+
+Environment:
+  WAFT_HOME             folder with identity and trust
+  WAFT_AUTH_CODE        the code, for send
+  WAFT_PAIRING_CODE     the code, for pair
+  WAFT_KEY              the key, for receive and open
+  WAFT_WIFI_PASSPHRASE  the passphrase, for provision
+  NO_COLOR              no colours
+
+Where standard input is not a terminal, each question is answered by a line of it; but `waft id --renew` needs --yes there.";
+
+/// For `waft pair`.
+pub(super) const PAIR_HELP: &str = "\
+One machine shows a code, for 5 minutes; the user of the other types it there, once:
+
+  waft pair bert            on anna: shows the code, and trusts the other machine as bert
+  waft pair anna@ADDRESS    on bert: asks for the code, and trusts the other machine as anna
+
+A wrong code is noticed on both sides, and a new one is shown. Without --receive-only and --send-only, each may send to the \
+other; each machine decides for itself. The code comes from a prompt, from WAFT_PAIRING_CODE or from a line of standard input.";
+
+/// For `waft receive`.
+pub(super) const RECEIVE_HELP: &str = "\
+With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \
+not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to connect again.
+
+When a sender has given the code, the command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
+
+/// For `waft simulate`.
+pub(super) const SIMULATE_HELP: &str = "\
+The board's console is this terminal; its `help` lists what can be typed. Ctrl-C switches it off. What it has received stays, \
+and the next run continues from there, with or without --qemu.
+
+A board without an identity is given one, and is trusted here to receive. Its only trusted sender is this machine.";
+
+/// For `waft send`.
+pub(super) const SEND_HELP: &str = "\
+Examples:
+  waft send photos kitchen                 what is in the folder photos
+  waft send notes.txt photos kitchen       a folder with notes.txt and photos in it
+  waft send photos                         to the only trusted receiver
+  waft send photos --to kitchen --to hall  to several receivers at once
+
+Of two and more arguments the last one is the receiver, whatever exists on the disk.
+
+The command asks for the code that the receiver shows, or takes it from WAFT_AUTH_CODE or a line of standard input. The key \
+is new for every run, and is shown.
+
+Sending again continues where a broken transfer ended, and sends nothing that is there already.";
+
+/// For `waft open`.
+pub(super) const OPEN_HELP: &str =
+    "The command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
