@@ -76,7 +76,7 @@
 //!
 //! const NO_CONFIGURATION: Rejection = Rejection(1);
 //!
-//! /// For `Receiver::with_review`.
+//! /// For `Receiver::run_reviewed`.
 //! struct NeedsConfiguration;
 //!
 //! impl<M: RawMutex, F: NorFlash> Review<M, F> for NeedsConfiguration {

@@ -80,13 +80,12 @@ impl<B: Board<Clock: Default>> Default for Config<'_, B> {
 }
 
 /// The receiver of a board. [`run`](Self::run) it in a task of its own.
-pub struct Receiver<'a, B: Board, V = AcceptAll> {
+pub struct Receiver<'a, B: Board> {
     /// The identity and the random number generator, or why the board cannot receive.
     parts: Result<(&'a Identity, B::Rng), StartupError>,
     slots: &'a BoardSlots<'a, B>,
     memory: &'a mut Memory,
     config: Config<'a, B>,
-    review: V,
     /// Whether `run` was called before.
     has_run: bool,
 }
@@ -103,7 +102,7 @@ impl<'a, B: Board> Receiver<'a, B> {
         memory: &'a mut Memory,
         config: Config<'a, B>,
     ) -> Self {
-        Self { parts: Ok((identity, rng)), slots, memory, config, review: AcceptAll, has_run: false }
+        Self { parts: Ok((identity, rng)), slots, memory, config, has_run: false }
     }
 
     /// The receiver of a board that cannot receive, because of `error`. It refuses senders if the board has no identity,
@@ -114,17 +113,9 @@ impl<'a, B: Board> Receiver<'a, B> {
         memory: &'a mut Memory,
         config: Config<'a, B>,
     ) -> Self {
-        Self { parts: Err(error), slots, memory, config, review: AcceptAll, has_run: false }
+        Self { parts: Err(error), slots, memory, config, has_run: false }
     }
 
-    /// Lets `review` decide about each folder before it is committed.
-    pub fn with_review<V: Review<B::Mutex, B::Flash>>(self, review: V) -> Receiver<'a, B, V> {
-        let Self { parts, slots, memory, config, review: AcceptAll, has_run } = self;
-        Receiver { parts, slots, memory, config, review, has_run }
-    }
-}
-
-impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
     /// Receives folders on these sockets, and runs the operator beside that. Never returns.
     ///
     /// There are at least two sockets, or three if untrusted peers can reach the board. The last one serves no session
@@ -133,7 +124,17 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Receiver<'_, B, V> {
     /// Dropping the future is as safe as a power cut: a transfer can be resumed, and readers see the old folder or the
     /// new one. After that, `run` may be called again.
     pub async fn run<const N: usize>(&mut self, sockets: &mut [B::Socket; N], operator: &mut impl Operator<B>) -> ! {
-        let Self { parts, slots, memory, config, review, has_run } = self;
+        self.run_reviewed(sockets, operator, &mut AcceptAll).await
+    }
+
+    /// [`run`](Self::run), but `review` decides about each folder before it is committed.
+    pub async fn run_reviewed<const N: usize, V: Review<B::Mutex, B::Flash>>(
+        &mut self,
+        sockets: &mut [B::Socket; N],
+        operator: &mut impl Operator<B>,
+        review: &mut V,
+    ) -> ! {
+        let Self { parts, slots, memory, config, has_run } = self;
         let Config { clock, max_iterations, key_seconds, start, lockouts, events, sources, settings } = config;
         let (slots, clock, events, settings) = (*slots, &*clock, *events, *settings);
         let (state, address) = (OperatorState::new(), Cell::new(None));
@@ -232,7 +233,7 @@ impl<'a, B: Board<Rng = Random>> Receiver<'a, B> {
             config.sources = Some(sources);
             (identity, random)
         });
-        Self { parts, slots, memory, config, review: AcceptAll, has_run: false }
+        Self { parts, slots, memory, config, has_run: false }
     }
 }
 

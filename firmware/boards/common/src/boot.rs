@@ -61,10 +61,12 @@ impl<F: NorFlash + 'static, L: MeasureLoad> board::Board for CortexM<F, L> {
     }
 }
 
+/// The mutex around what the receiver shares with the tasks of the application: all run on one executor.
+pub type BoardMutex = NoopRawMutex;
 /// The slots with the received folder, in the flash `F`.
-pub type BoardSlots<F> = Slots<'static, NoopRawMutex, F>;
+pub type BoardSlots<F> = Slots<'static, BoardMutex, F>;
 /// A received folder, in the flash `F`.
-pub type BoardFolder<'a, F> = Folder<'a, NoopRawMutex, F>;
+pub type BoardFolder<'a, F> = Folder<'a, BoardMutex, F>;
 /// The receiver of a board.
 pub type BoardReceiver<F, L> = Receiver<'static, CortexM<F, L>>;
 

@@ -32,13 +32,16 @@ pub async fn feed(watchdog: &mut impl Watchdog) -> ! {
 /// |---|---|
 /// | `feed` | feeds the watchdog, which a hanging executor does not; spawn it first |
 /// | `network` | moves frames between the Ethernet device and TCP/IP |
-/// | `receive` | the receiver: sockets, sessions, store, console |
+/// | `receive` | the receiver: sockets, sessions, store, console; only if `console` is given |
+///
+/// An application with an operator or a review of its own leaves `console` out, and runs the receiver in a task that calls
+/// [`Receiver::run`](waft_receiver::Receiver::run) or [`Receiver::run_reviewed`](waft_receiver::Receiver::run_reviewed).
 ///
 /// Call it in the program: an image is smaller if the receiver is compiled with the program, not with a library. The crate
 /// depends on `embassy-executor`.
 #[macro_export]
 macro_rules! tasks {
-    (flash: $flash:ty, load: $load:ty, ethernet: $ethernet:ty, console: $console:ty, watchdog: $watchdog:ty $(,)?) => {
+    (ethernet: $ethernet:ty, watchdog: $watchdog:ty $(,)?) => {
         /// Feeds the watchdog.
         #[embassy_executor::task]
         pub async fn feed(mut watchdog: $watchdog) -> ! {
@@ -50,6 +53,9 @@ macro_rules! tasks {
         pub async fn network(mut runner: $crate::net::Runner<$ethernet>) -> ! {
             runner.run().await
         }
+    };
+    (flash: $flash:ty, load: $load:ty, ethernet: $ethernet:ty, console: $console:ty, watchdog: $watchdog:ty $(,)?) => {
+        $crate::tasks! { ethernet: $ethernet, watchdog: $watchdog }
 
         /// Runs the receiver.
         #[embassy_executor::task]

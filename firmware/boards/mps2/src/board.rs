@@ -25,7 +25,8 @@ pub const TX_SIZE: usize = 896;
 
 static RESOURCES: Resources<Nor, Measured, RX_SIZE, TX_SIZE> = Resources::new();
 
-/// Defines the tasks of the board in a program: [`waft_board::tasks`] for its types.
+/// Defines the tasks of the board in a program: [`waft_board::tasks`] for its types. With `tasks!(no receive)` the program
+/// has a task of its own for the receiver.
 #[macro_export]
 macro_rules! tasks {
     () => {
@@ -37,8 +38,18 @@ macro_rules! tasks {
             watchdog: $crate::drivers::watchdog::Watchdog,
         }
     };
+    (no receive) => {
+        waft_board::tasks! {
+            ethernet: &'static mut $crate::drivers::ethernet::Ethernet,
+            watchdog: $crate::drivers::watchdog::Watchdog,
+        }
+    };
 }
 
+/// The configuration of this board's receiver.
+pub type BoardConfig = Config<'static, boot::CortexM<Nor, Measured>>;
+/// The receiver of this board.
+pub type BoardReceiver = boot::BoardReceiver<Nor, Measured>;
 /// The receiver of this board, before its tasks run.
 pub type Started = boot::Started<&'static mut Ethernet, Nor, Measured>;
 
@@ -74,15 +85,19 @@ pub fn prepare(map: &Map) -> Prepared {
     Prepared { identity, memory }
 }
 
+/// The configuration after this start. An application may change them, for example to subscribe to events.
+pub fn config(retained: Retained) -> BoardConfig {
+    Config { start: retained.start(), lockouts: Some(retained.lockouts), ..Config::default() }
+}
+
 /// Starts the receiver. Call it once.
 pub async fn boot<const N: usize>(
-    retained: Retained,
+    config: BoardConfig,
     prepared: Prepared,
     map: &Map,
     sockets: &'static mut StackResources<N>,
 ) -> Started {
     let Prepared { identity, memory } = prepared;
     let devices = Devices { memory, ethernet: Ethernet::take(), trng: HostRandom, flash: memory::flash() };
-    let config = Config { start: retained.start(), lockouts: Some(retained.lockouts), ..Config::default() };
     boot::start(&RESOURCES, sockets, devices, map, |_| identity, config).await
 }

@@ -34,7 +34,7 @@ fn main() -> ! {
 async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
-    let started = board::boot(retained, prepared, &MAP, SOCKETS.init(StackResources::new())).await;
+    let started = board::boot(board::config(retained), prepared, &MAP, SOCKETS.init(StackResources::new())).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     spawner.spawn(application(started.slots).expect("it is spawned once"));
     spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));

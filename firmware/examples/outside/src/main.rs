@@ -1,4 +1,4 @@
-//! An application around the receiver: it greets with the text that was sent to it.
+//! An application around the receiver: it takes only folders with a greeting, and greets with it.
 
 #![no_std]
 #![no_main]
@@ -6,21 +6,25 @@
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
 use static_cell::StaticCell;
-use waft_board::boot::{BoardFolder, BoardSlots};
-use waft_board::net::ALL_SOCKETS;
+use waft_board::boot::{BoardFolder, BoardMutex, BoardSlots};
+use waft_board::net::{ALL_SOCKETS, Sockets};
 use waft_board::retained::Retained;
-use waft_mps2::board::{self, Prepared};
+use waft_mps2::board::{self, BoardReceiver, Prepared};
 use waft_mps2::drivers::console::Console;
 use waft_mps2::drivers::executor;
 use waft_mps2::drivers::nor::Nor;
 use waft_mps2::drivers::watchdog::Watchdog;
-use waft_receiver::slots::ReadError;
+use waft_receiver::console::Console as Operator;
+use waft_receiver::slots::{ReadError, Rejection, Review};
 
 // The memory map that `build.rs` makes of `kitchen.toml`.
 include!(concat!(env!("OUT_DIR"), "/map.rs"));
 
-// The tasks `feed`, `network` and `receive`, for the types of this board.
-waft_mps2::tasks!();
+// The tasks `feed` and `network`, for the types of this board. `tasks!()` would define `receive` as well, without a review.
+waft_mps2::tasks!(no receive);
+
+/// The number that a sender sees if its folder has no greeting.
+const NO_GREETING: Rejection = Rejection(1);
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -34,10 +38,26 @@ fn main() -> ! {
 async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
-    let started = board::boot(retained, prepared, &MAP, SOCKETS.init(StackResources::new())).await;
+    let started = board::boot(board::config(retained), prepared, &MAP, SOCKETS.init(StackResources::new())).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
-    spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));
+    spawner.spawn(receive(started.receiver, started.sockets).expect("it is spawned once"));
     spawner.spawn(greet(started.slots).expect("it is spawned once"));
+}
+
+/// Receives folders.
+#[embassy_executor::task]
+async fn receive(receiver: &'static mut BoardReceiver, sockets: &'static mut Sockets) -> ! {
+    // The console is the operator: it shows the code, and asks for the key.
+    receiver.run_reviewed(sockets, &mut Operator::new(Console::start()), &mut NeedsGreeting).await
+}
+
+/// Decides about each folder before it is committed.
+struct NeedsGreeting;
+
+impl Review<BoardMutex, Nor> for NeedsGreeting {
+    async fn review(&mut self, folder: &BoardFolder<'_, Nor>) -> Result<(), Rejection> {
+        folder.open("greeting.txt").await.map(drop).map_err(|_| NO_GREETING)
+    }
 }
 
 /// Greets at the start, and whenever a new folder was received.

@@ -276,14 +276,15 @@ impl Powered {
             settings: self.has_settings.then_some(&settings),
             ..Config::<Hosted>::new(TokioClock::new())
         };
-        let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config).with_review(self.decision);
+        let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config);
+        let mut review = self.decision;
         let mut sockets = [0; 4].map(|_| TestSocket { listener: listener.clone(), stream: None });
         let (subscriber, restart) = (events.subscribe().unwrap(), Rc::new(Notify::new()));
         let again = restart.clone();
         let mut running = Box::pin(async move {
             loop {
                 tokio::select! {
-                    _ = receiver.run(&mut sockets, operator) => unreachable!("it never ends"),
+                    _ = receiver.run_reviewed(&mut sockets, operator, &mut review) => unreachable!("it never ends"),
                     () = again.notified() => {}
                 }
             }

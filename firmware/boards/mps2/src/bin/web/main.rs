@@ -61,7 +61,7 @@ fn main() -> ! {
 async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
     static RESOURCES: StaticCell<StackResources<{ ALL_SOCKETS + SERVERS }>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
-    let started = board::boot(retained, prepared, &MAP, RESOURCES.init(StackResources::new())).await;
+    let started = board::boot(board::config(retained), prepared, &MAP, RESOURCES.init(StackResources::new())).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     for id in 0..SERVERS {
         spawner.spawn(serve(id, started.stack, started.slots).expect("the pool has one task for each"));
