@@ -136,7 +136,8 @@ fn another_computer_pairs_with_the_board(kind: &Kind) {
     let fingerprint = anna.identity().certificate().fingerprint().to_string();
     let line = board.sees("Paired: ");
     assert!(line.contains(&fingerprint), "{line}");
-    let name = line["Paired: ".len()..].split(' ').next().expect("it has a name").to_owned();
+    let (_, name) = line.split_once("Paired: ").expect("it was seen");
+    let name = name.split(' ').next().expect("it has a name").to_owned();
     site.sending(&anna).run().succeeded();
     board.sees("generation 1.");
     board.unplug();
