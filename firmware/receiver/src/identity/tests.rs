@@ -155,7 +155,8 @@ fn invalid_content_is_rejected_with_its_reason() {
         (7, 40, IdentityError::Name),
         (15, 2, IdentityError::CertificateMismatch),
         (47, 3, IdentityError::CertificateMismatch),
-        (111, 8, IdentityError::Policy),
+        (111, 10, IdentityError::Policy),
+        (111, 16, IdentityError::Policy),
         (112, 9, IdentityError::Length),
         (257, b' ', IdentityError::Name),
     ] {

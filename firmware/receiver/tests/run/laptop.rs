@@ -1,5 +1,6 @@
 //! The real sender, with a folder in memory and an operator that knows the codes.
 
+use std::future::pending;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 
@@ -39,6 +40,8 @@ pub(crate) struct Laptop {
     pub(crate) pins: Pins,
     pub(crate) key: TransferKey,
     pub(crate) salt: [u8; 32],
+    /// The offset in the archive at which the disk stalls for ever.
+    pub(crate) stalls_at: Option<usize>,
 }
 
 /// How an attempt to send ended.
@@ -68,7 +71,8 @@ impl Laptop {
         trust.add(peer, keys.certificate()).unwrap();
         let mut salt = [0; 32];
         OsRng.fill_bytes(&mut salt);
-        Self { keys, pins: Pins::receiver(trust, &name), key: TransferKey::random(&mut OsRng), salt }
+        let key = TransferKey::random(&mut OsRng);
+        Self { keys, pins: Pins::receiver(trust, &name), key, salt, stalls_at: None }
     }
 
     /// Sends once. Enters `codes`, which are separated by spaces, in order, and stops after `stop` bytes of the
@@ -87,7 +91,7 @@ impl Laptop {
             certificate: self.keys.certificate().hash(),
             keys: KeyRule::Any,
         };
-        let mut source = InMemory { archive, at: 0, stop };
+        let mut source = InMemory { archive, at: 0, stop, stalls_at: self.stalls_at };
         let mut user = KnownCodes(
             codes.split(' ').filter(|code| !code.is_empty()).map(|code| AuthCode::parse(code).unwrap()).collect(),
         );
@@ -182,6 +186,7 @@ struct InMemory<'a> {
     at: usize,
     /// The number of bytes after which the sender disappears.
     stop: Option<u64>,
+    stalls_at: Option<usize>,
 }
 
 impl Source for InMemory<'_> {
@@ -197,6 +202,9 @@ impl Source for InMemory<'_> {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
         if self.stop.is_some_and(|stop| self.at as u64 >= stop) {
             return Err(SourceError::Unreadable);
+        }
+        if self.stalls_at.is_some_and(|stall| self.at >= stall) {
+            pending::<()>().await;
         }
         let count = buffer.len().min(self.archive.bytes.len() - self.at);
         buffer[..count].copy_from_slice(&self.archive.bytes[self.at..][..count]);

@@ -54,7 +54,8 @@ async fn the_transfer_of_a_sender_ends_with_its_right_to_send() {
     let (keys, other, kitchen) = (Keys::generate(), Keys::generate(), Keys::generate());
     let mut identity = board(&kitchen, &[&keys, &other]);
     identity.policy.code = false;
-    let (laptop, other) = (Laptop::new(keys, &kitchen), Laptop::new(other, &kitchen));
+    let (mut laptop, other) = (Laptop::new(keys, &kitchen), Laptop::new(other, &kitchen));
+    laptop.stalls_at = Some(30_000);
     let (large, small) = (archive(tree(2, &[60_000]), 200), folder(3));
     Powered::new(32)
         .boot(Ok(&identity), async |mut fixture| {
@@ -62,13 +63,14 @@ async fn the_transfer_of_a_sender_ends_with_its_right_to_send() {
             let user = async {
                 fixture.user.sees("Type the key that laptop0 shows").await;
                 fixture.user.types(&key).await;
-                fixture.user.sees(" 50 %").await;
+                fixture.user.sees("Receiving.").await;
                 fixture.user.types("untrust laptop0").await;
                 fixture.user.sees("It is no longer trusted").await;
             };
             let (outcome, ()) = join!(laptop.send(fixture.address, &large, "", None), user);
             assert!(matches!(outcome, Outcome::Ended(_)), "{outcome:?}");
             assert!(fixture.slots.folder().is_none());
+            laptop.stalls_at = None;
             // It pairs again.
             fixture.user.types("pair").await;
             let code = read_code(&mut fixture).await;
