@@ -74,11 +74,11 @@ pub(crate) enum Command {
     /// Manage the machines that this one trusts
     #[command(subcommand)]
     Trust(Trust),
-    /// Pair with another machine by a short code, so that both trust each other
+    /// Pair with another machine or a board by a short code, so that both trust each other
     Pair(Pair),
     /// Wait for a folder and receive it
     Receive(Receive),
-    /// Send a folder
+    /// Send files and folders
     Send(Send),
     /// Encrypt a folder into a file
     Seal(Seal),

@@ -116,9 +116,11 @@ fn show(code: &PairingCode, ui: &Ui) {
 
 /// Stores the other machine among the trusted ones.
 fn trust(home: &Home, identity: &Identity, other: &Other, paired: Paired, ui: &Ui) -> Result<(), Error> {
-    let Paired { certificate, is_confirmed, sends, receives, .. } = paired;
+    let Paired { certificate, is_confirmed, is_board, sends, receives, .. } = paired;
     let (name, at) = (other.name.clone(), other.address.clone());
-    let peer = Peer { name, certificate, sends: other.sends, receives: other.receives, at, last: None };
+    // A board never sends.
+    let may_send = other.sends && !is_board;
+    let peer = Peer { name, certificate, sends: may_send, receives: other.receives, at, last: None };
     let peer = Trust::change(home, |trust| trust.add_or_update(peer, identity.certificate()))?;
     print_peer(&peer, ui);
     if !is_confirmed {

@@ -132,7 +132,10 @@ fn another_computer_pairs_with_the_board(kind: &Kind) {
     pair(&wrong).failed(12, "code", &["code was wrong"]);
     board.sees("Not paired: the code was wrong.");
     let code = shown(board.sees("pairing code: "));
-    pair(&code).succeeded();
+    let paired = pair(&code).succeeded();
+    let trusted = paired.last("trusted");
+    assert_eq!((&trusted["sends"], &trusted["receives"]), (&false.into(), &true.into()), "{paired:#?}");
+    assert_eq!(paired.all("warning").count(), 0, "{paired:#?}");
     let fingerprint = anna.identity().certificate().fingerprint().to_string();
     let line = board.sees("Paired: ");
     assert!(line.contains(&fingerprint), "{line}");

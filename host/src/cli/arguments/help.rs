@@ -45,6 +45,8 @@ One machine shows a code, for 5 minutes; the user of the other types it there, o
   waft pair bert            on anna: shows the code, and trusts the other machine as bert
   waft pair anna@ADDRESS    on bert: asks for the code, and trusts the other machine as anna
 
+A board shows a code when `pair` is typed at its console.
+
 A wrong code is noticed on both sides, and a new one is shown. Without --receive-only and --send-only, each may send to the \
 other; each machine decides for itself. The code comes from a prompt, from WAFT_PAIRING_CODE or from a line of standard input.";
 
