@@ -29,7 +29,7 @@ pub enum Event {
         /// The size of the archive, in bytes.
         total: u64,
     },
-    /// The progress of a transfer. It is not sent for every chunk.
+    /// The progress of a transfer: at its beginning, and then about every 256 KiB. A small folder has no other.
     Receiving {
         /// The bytes of the archive that were received.
         received: u64,

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use rand_core::OsRng;
 use tokio::time::{Instant, sleep_until};
 use waft_core::limits::PAIRING_OPEN_MS;
 
@@ -85,7 +84,7 @@ async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, 
     let mut listener = Listener::new(listener, me)?;
     let until = Instant::now() + OPEN;
     let addresses = print_addresses(local, ui);
-    let mut code = PairingCode::random(&mut OsRng);
+    let mut code = pair::new_code();
     show(&code, ui);
     let shown = secret(code.display());
     let (address, code_shown) = (addresses.first().map(String::as_str), Some(shown.as_str()));
@@ -104,7 +103,7 @@ async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, 
             }
         }
         sleep_until(next).await;
-        code = PairingCode::random(&mut OsRng);
+        code = pair::new_code();
         show(&code, ui);
         ui.event(&Event::Code { code: secret(code.display()).as_str() });
     }

@@ -83,6 +83,11 @@ impl Paired {
     }
 }
 
+/// A fresh random code of 6 digits, for one [`attempt`](Listener::attempt).
+pub fn new_code() -> PairingCode {
+    PairingCode::random(&mut OsRng)
+}
+
 /// Connects to the listener at `address`, and pairs with it if it has the same code. The code is spent once the listener
 /// took the attempt.
 pub async fn dial(address: &Address, code: PairingCode, me: &Me) -> Result<Paired, PairError> {

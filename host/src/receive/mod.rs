@@ -104,11 +104,11 @@ impl Receiver {
     /// Creates a receiver that asks its senders for a code, and its user for the key. `trust` decides who may send.
     pub fn new(
         listener: TcpListener,
-        identity: Identity,
+        identity: impl Into<Arc<Identity>>,
         trust: impl Into<TrustSource>,
         store: DirectoryStore,
     ) -> Self {
-        let identity = Arc::new(identity);
+        let identity = identity.into();
         let authenticator = Authenticator { trust: trust.into(), identity: identity.clone() };
         let state = State {
             identity,

@@ -53,6 +53,7 @@ pub struct Offer<'a> {
 
 /// An event at a receiver.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// A connection was closed that is not from a sender of this version of waft.
     NotASender {

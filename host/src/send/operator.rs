@@ -27,6 +27,7 @@ pub trait Operator {
 
 /// An event at a sender.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// The receiver's address has not answered yet.
     StillDialing {
