@@ -88,6 +88,13 @@ fn a_second_ctrl_c_ends_it_at_once() {
     proxy.cut();
 }
 
+/// Types Ctrl-Z, and waits for the shell. Before that, the command could still read what is typed next.
+fn stop(terminal: &mut Terminal) {
+    terminal.types(CTRL_Z);
+    terminal.await_screen("the shell", |screen| screen.trim_end().ends_with("ready>"));
+    assert!(terminal.echoes());
+}
+
 #[test]
 fn a_question_is_shown_again_after_ctrl_z() {
     let world = world();
@@ -102,8 +109,7 @@ fn a_question_is_shown_again_after_ctrl_z() {
     terminal.types(&code[..2]);
     terminal.sees(&format!("Code that kitchen shows: {}", &code[..2]));
     for _ in 0..2 {
-        terminal.types(CTRL_Z);
-        terminal.await_echo(true);
+        stop(&mut terminal);
         terminal.types("clear; echo stop''ped\n");
         terminal.await_screen("the shell's answer", |screen| screen.contains("stopped") && !screen.contains("Code"));
         terminal.types("fg\n");
@@ -127,8 +133,7 @@ fn a_question_in_the_background_waits_for_the_foreground() {
     terminal.sees("ready>");
     terminal.types(&format!("$WAFT send folder kitchen@{address}\n"));
     terminal.sees("Code that kitchen shows:");
-    terminal.types(CTRL_Z);
-    terminal.await_echo(true);
+    stop(&mut terminal);
     terminal.types("bg\n");
     terminal.types("clear; echo back''ground\n");
     terminal.await_screen("the shell's answer", |screen| screen.contains("background"));
@@ -155,7 +160,7 @@ fn a_transfer_goes_on_in_the_background() {
     terminal.sees("Code that kitchen shows:");
     terminal.types(&format!("{}\n", code.unwrap()));
     proxy.await_trigger();
-    terminal.types(CTRL_Z);
+    stop(&mut terminal);
     terminal.types("bg\n");
     // Text that is typed meanwhile goes to the shell.
     terminal.types("echo he''llo\n");
@@ -256,8 +261,7 @@ fn a_simulated_board_comes_back_after_ctrl_z() {
     terminal.sees("Listening at");
     terminal.types("li");
     terminal.await_screen("the prompt", |screen| screen.trim_end().ends_with("> li"));
-    terminal.types(CTRL_Z);
-    terminal.await_echo(true);
+    stop(&mut terminal);
     terminal.types("clear; fg\n");
     terminal.await_screen("the prompt", |screen| screen.trim_end().ends_with("> li") && !screen.contains("Listening"));
     terminal.await_echo(false);
