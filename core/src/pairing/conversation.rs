@@ -190,7 +190,7 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
         if let PairingMessage::Failed(failure) = message {
             self.has_peer_failed = true;
             return Err(match failure {
-                // Only what no side can be told by mistake is reported as this side's own finding.
+                // `Failed` is not authenticated, so every other failure is reported as a statement of the peer.
                 Failure::Version => PairingError::Version,
                 Failure::WrongCode => PairingError::WrongCode,
                 _ => PairingError::PeerFailed(failure),

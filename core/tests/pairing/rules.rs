@@ -139,7 +139,7 @@ fn a_message_in_place_of_an_introduction_is_refused() {
 fn a_peer_with_our_own_certificate_is_refused_on_both_sides() {
     let mut fixture = Fixture::new();
     fixture.listener_certificate = fixture.dialer_certificate.clone();
-    // The dialer only hears of it, from whoever says so.
+    // The dialer reports it as a statement of the peer: `Failed` is not authenticated.
     let told = PairingError::PeerFailed(Failure::SameCertificate);
     assert_eq!(fixture.pair(), (Err(told), Err(PairingError::SameCertificate)));
 }

@@ -92,7 +92,7 @@ async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, 
     let example = address.unwrap_or("ADDRESS");
     ui.say(format!("Type it there: waft pair NAME@{example}"));
     loop {
-        // Whoever spends codes without pause must not fill the screen.
+        // A peer that spends one code after the other must not fill the screen.
         let next = Instant::now() + BETWEEN_CODES;
         let Attempt { from, outcome } = listener.attempt(code, until).await.ok_or_else(nothing_paired)?;
         match outcome {

@@ -328,7 +328,7 @@ mod tests {
             }
         }
         assert_eq!(retries.next(Outlook::Final, Duration::ZERO), None);
-        // Whoever was there is not waited for without an end.
+        // After a connection the number of attempts is limited again.
         retries.connected();
         retries.made_progress();
         let (tries, _) = endure(&mut retries, Outlook::Unreachable);

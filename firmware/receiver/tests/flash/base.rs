@@ -105,7 +105,7 @@ fn a_transfer_resumes_in_the_middle() {
     on_both!(old_comes, a_part_of_the_changes_comes, the_rest_of_the_changes_comes, the_new_folder_is_held);
 }
 
-/// Takes this many bytes where the content begins. Returns the first error, of which the call or a later one may tell.
+/// Takes this many bytes where the content begins. Returns the first error, which this call or a later one reports.
 async fn take_first(store: &mut impl Store, length: u64) -> Option<StoreError> {
     let new = new();
     let manifest = new.offered.shape.manifest as usize;

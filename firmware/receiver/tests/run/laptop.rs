@@ -40,7 +40,7 @@ pub(crate) struct Laptop {
     pub(crate) pins: Pins,
     pub(crate) key: TransferKey,
     pub(crate) salt: [u8; 32],
-    /// The offset in the archive at which the disk stalls for ever.
+    /// The offset in the archive from which on reads never complete.
     pub(crate) stalls_at: Option<usize>,
 }
 

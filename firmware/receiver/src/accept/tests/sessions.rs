@@ -1,4 +1,4 @@
-//! How long a session may keep other connections waiting, and what these hear meanwhile.
+//! How long a session may keep other connections waiting, and what the board sends to them meanwhile.
 
 use super::*;
 
