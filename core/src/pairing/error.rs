@@ -87,7 +87,7 @@ impl fmt::Display for PairingError {
             Self::Disconnected => "the connection was lost",
             Self::TimedOut => "the other device sent nothing for too long",
             Self::PeerMisbehaved(how) => return write!(f, "the other device broke the protocol: {how}"),
-            Self::Share => "the other device sent a share that is not valid",
+            Self::Share => "the other device sent an invalid key share",
             Self::Forged => "the other device's introduction is not authentic",
             Self::Introduction(error) => return write!(f, "the other device broke the protocol: {error}"),
             Self::SameCertificate => "both sides have the same certificate",

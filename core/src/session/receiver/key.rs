@@ -52,6 +52,7 @@ impl<E: Environment> Session<'_, '_, E> {
             if stretched == Err(SessionError::Cancelled(Cancel::Interrupted)) {
                 return stretched;
             }
+            // If the sender is gone, the key is checked all the same: the next connection of this run then needs no user.
             schedule.derive(&secret, transcript);
             if schedule.commits_to(&offer.commitment) {
                 self.receiver.peers.runs.key_proven(&checked.run, iterations, &secret);
