@@ -28,6 +28,8 @@ pub const CHUNK_OVERHEAD: usize = 1 + 16;
 
 /// Longest message, in bytes of postcard inside a frame.
 pub const MESSAGE_MAX: usize = 512;
+/// Length of a sealed name of a folder: the name, padded to the longest that is allowed, and the AEAD's tag.
+pub const SEALED_NAME: usize = COMPONENT_MAX + 16;
 /// Length of a frame's header: its kind and the length of its payload.
 pub const FRAME_HEADER: usize = 4;
 
@@ -120,3 +122,5 @@ const _: () = assert!(frame_max(CHUNK_MAX) < 1 << 24);
 // An entry's length has 16 bits.
 const _: () = assert!(ENTRY_MAX <= u16::MAX as usize);
 const _: () = assert!(BUSY_RETRY_MS > IDLE_MS);
+// A receiver keeps the sealed name in its buffer for decompressed chunks.
+const _: () = assert!(SEALED_NAME <= CHUNK_MIN as usize);

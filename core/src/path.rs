@@ -96,6 +96,43 @@ impl defmt::Format for RelPath<'_> {
     }
 }
 
+/// The name of a folder, which its sender chose: one component of a [`RelPath`].
+///
+/// `Display` escapes characters that could mislead a reader, as [`escape`] does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FolderName<'a>(&'a str);
+
+impl<'a> FolderName<'a> {
+    /// Checks a name against the rules of [`RelPath`], and that it has no slash.
+    pub fn new(name: &'a str) -> Result<Self, PathError> {
+        // The name is checked as a whole first, so that its own error comes before that of a part.
+        if name.len() > COMPONENT_MAX {
+            return Err(PathError::ComponentTooLong);
+        }
+        if name.contains('/') {
+            return Err(PathError::Separator);
+        }
+        RelPath::new(name).map(|path| Self(path.0))
+    }
+
+    /// The name as its sender wrote it.
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Display for FolderName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        RelPath(self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for FolderName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
 /// An owned [`RelPath`], or none, for code that keeps a path longer than the buffer it was read from: about 1 KiB.
 #[derive(Clone, Default)]
 pub struct PathBuffer(heapless::String<PATH_MAX>);
@@ -145,6 +182,8 @@ pub enum PathError {
     Dots,
     /// The path has a control character.
     Control,
+    /// The name of a folder has a slash.
+    Separator,
 }
 
 impl fmt::Display for PathError {
@@ -158,6 +197,7 @@ impl fmt::Display for PathError {
             Self::EmptyComponent => "the path has two slashes in a row, or one at its end",
             Self::Dots => "the path has a component `.` or `..`",
             Self::Control => "the path has a control character",
+            Self::Separator => "the name has a slash",
         })
     }
 }
@@ -236,6 +276,28 @@ mod tests {
         ] {
             assert_eq!(RelPath::new(text), Err(error), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_folder_is_one_component() {
+        let longest = "n".repeat(COMPONENT_MAX);
+        for name in ["a", "photos 2024", "...", "naïve", "C:\\x", ".a.waft", &longest] {
+            assert_eq!(FolderName::new(name).map(FolderName::as_str), Ok(name));
+        }
+        for (name, error) in [
+            ("", PathError::Empty),
+            (".", PathError::Dots),
+            ("..", PathError::Dots),
+            ("a/b", PathError::Separator),
+            ("/a", PathError::Separator),
+            ("a/", PathError::Separator),
+            ("a\0", PathError::Control),
+            ("\u{1b}[2J", PathError::Control),
+            (&format!("{longest}n"), PathError::ComponentTooLong),
+        ] {
+            assert_eq!(FolderName::new(name), Err(error), "{name:?}");
+        }
+        assert_eq!(FolderName::new("x\u{202e}y").unwrap().to_string(), "x\\u{202e}y");
     }
 
     #[test]

@@ -3,8 +3,7 @@
 
 use std::fmt::Debug;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use waft_core::archive::{Kind, Shape};
 use waft_core::digest::Digest;
 use waft_core::limits::CHUNK_MAX;
@@ -13,7 +12,7 @@ use waft_core::sealed::{Aead, Codec};
 use waft_core::wire::frame::{self, Header};
 use waft_core::wire::message::{
     BaseFile, BaseFiles, Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit,
-    List, OFFER_TAGS, Offer, OfferBody, Refusal, Stage,
+    List, OFFER_TAIL, Offer, OfferBody, Refusal, Stage,
 };
 use waft_core::wire::preface::{ClearRefusal, LEN, Purpose, check_preface, preface};
 
@@ -23,18 +22,18 @@ fn encode(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// Checks an enum whose values are the rows of `frozen`, one for each variant, in the order of their numbers. Every row
-/// has the bytes of its value, and no other number decodes.
-fn check_variants<T: Serialize + DeserializeOwned + PartialEq + Debug>(frozen: &[(T, &[u8])]) {
+/// has the bytes of its value, and no other number decodes. What is decoded may borrow from its bytes, so they are leaked.
+fn check_variants<T: Serialize + Deserialize<'static> + PartialEq + Debug>(frozen: &[(T, &[u8])]) {
     for (number, (value, bytes)) in frozen.iter().enumerate() {
         assert_eq!(encode(value), *bytes, "{value:?}");
-        assert_eq!(postcard::from_bytes::<T>(bytes).as_ref(), Ok(value), "{bytes:02x?}");
+        assert_eq!(postcard::from_bytes::<T>(bytes.to_vec().leak()).as_ref(), Ok(value), "{bytes:02x?}");
         assert_eq!(usize::from(bytes[0]), number, "{value:?} belongs in another row");
     }
     // Enough zeros for the fields of any variant. A larger number would need a second byte.
     let mut bytes = [0; 512];
     for number in 0..128 {
         bytes[0] = number;
-        let is_known = postcard::take_from_bytes::<T>(&bytes).is_ok();
+        let is_known = postcard::take_from_bytes::<T>(bytes.to_vec().leak()).is_ok();
         assert_eq!(is_known, usize::from(number) < frozen.len(), "a variant of number {number} has no row here");
     }
 }
@@ -63,6 +62,8 @@ fn every_refusal_has_its_bytes() {
         (Refusal::Verify, &[18]),
         (Refusal::Protocol, &[19]),
         (Refusal::Rejected { code: 300 }, &[20, 0xac, 2]),
+        (Refusal::FolderName, &[21]),
+        (Refusal::Edited, &[22]),
     ]);
 }
 
@@ -173,10 +174,10 @@ fn every_purpose_and_clear_refusal_has_its_bytes() {
     }
 }
 
-fn offer(key: KeyMode) -> Offer {
+fn offer(key: KeyMode) -> Offer<'static> {
     let shape = Shape { total: 300, files: 9, entries: 10, manifest: 301 };
     let body = OfferBody { iterations: 1_000, aead: 2, codec: 1, chunk: 1_024, key, created: 302, shape };
-    Offer { body, manifest_tag: [0xaa; 32], commitment: [0xbb; 32] }
+    Offer { body, manifest_tag: [0xaa; 32], commitment: [0xbb; 32], name: &[0xcc; 271] }
 }
 
 #[test]
@@ -184,11 +185,12 @@ fn every_message_of_a_sender_has_its_bytes() {
     let hello = Hello { min: 1, max: 2, nonce: [0xaa; 32], salt: [0xbb; 32] };
     let offer_body = [2, 0xe8, 7, 2, 1, 0x80, 8, 0, 0xae, 2, 0xac, 2, 9, 10, 0xad, 2];
     let tags = [[0xaa; 32], [0xbb; 32]].concat();
-    assert_eq!(tags.len(), OFFER_TAGS);
+    let tail = [&tags[..], &[0x8f, 2], &[0xcc; 271]].concat();
+    assert_eq!(tail.len(), OFFER_TAIL);
     check_variants(&[
         (FromSender::Hello(hello), &[&[0, 1, 2][..], &tags].concat()),
         (FromSender::Code { digits: *b"0123" }, &[1, b'0', b'1', b'2', b'3']),
-        (FromSender::Offer(offer(KeyMode::Typed)), &[&offer_body[..], &tags].concat()),
+        (FromSender::Offer(offer(KeyMode::Typed)), &[&offer_body[..], &tail].concat()),
         (FromSender::Resume { offset: 300, base: true }, &[3, 0xac, 2, 1]),
         (FromSender::Cancel(Cancel::Declined), &[4, 5]),
         (FromSender::Working(Stage::Reading), &[5, 6]),
@@ -196,7 +198,7 @@ fn every_message_of_a_sender_has_its_bytes() {
     ]);
     let sealed = FromSender::Offer(offer(KeyMode::Sealed([[7; 13]; 5])));
     let body = [&offer_body[..7], &[1], &[7; 65], &offer_body[8..]].concat();
-    assert_eq!(encode(&sealed), [body, tags].concat());
+    assert_eq!(encode(&sealed), [body, tail].concat());
     assert!(FromSender::is_working(&encode(&FromSender::Working(Stage::Unknown(200)))));
 }
 

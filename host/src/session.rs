@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use tokio::time::{Instant, sleep_until};
 use waft_core::sealed::cipher::{NONCE, TAG};
-use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged};
+use waft_core::sealed::{Aead, AeadKey, Cipher, Forged};
 use waft_core::session::{self, Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 
@@ -154,7 +154,7 @@ impl Cipher for RingCipher {
     /// AES comes first because nearly every computer has instructions for it.
     const AEADS: &'static [Aead] = &[Aead::Aes256Gcm, Aead::ChaCha20Poly1305];
 
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self> {
         let algorithm = match aead {
             Aead::Aes256Gcm => &AES_256_GCM,
             Aead::ChaCha20Poly1305 => &CHACHA20_POLY1305,

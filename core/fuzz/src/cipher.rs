@@ -1,6 +1,6 @@
 //! A cipher that does not encrypt, so that changed bytes reach the parsers that follow the AEAD.
 
-use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged};
+use waft_core::sealed::{Aead, AeadKey, Cipher, Forged};
 
 /// Leaves all bytes unchanged, and accepts every tag.
 pub(crate) struct Plain;
@@ -8,7 +8,7 @@ pub(crate) struct Plain;
 impl Cipher for Plain {
     const AEADS: &'static [Aead] = &[Aead::Aes256Gcm];
 
-    fn new(_: Aead, _: &ChunkKey) -> Option<Self> {
+    fn new(_: Aead, _: &AeadKey) -> Option<Self> {
         Some(Self)
     }
 

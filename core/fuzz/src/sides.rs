@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::ITERATIONS_MIN;
+use waft_core::path::FolderName;
 use waft_core::sealed::{ChunkSize, Cipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
@@ -70,6 +71,7 @@ impl SendingSide {
             run: &Run {
                 key: &key(),
                 salt: [7; 32],
+                name: FolderName::new("photos").expect("a name"),
                 created: 0,
                 iterations: ITERATIONS_MIN,
                 chunk: CHUNK,

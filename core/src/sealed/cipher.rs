@@ -9,7 +9,7 @@ use aead::{AeadInPlace, KeyInit};
 use aes_gcm::Aes256Gcm;
 use waft_chacha::ChaCha20Poly1305;
 
-use super::keys::ChunkKey;
+use super::keys::AeadKey;
 use super::suite::Aead;
 
 /// Length of an AEAD's nonce, in bytes.
@@ -37,7 +37,7 @@ pub trait Cipher: Sized {
     const AEADS: &'static [Aead];
 
     /// Sets up `key`; `None` for an AEAD that is not in [`AEADS`](Self::AEADS).
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self>;
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self>;
 
     /// Encrypts `data` in place and returns its tag. The caller never uses a `nonce` twice.
     fn seal(&self, nonce: &[u8; NONCE], data: &mut [u8]) -> [u8; TAG];
@@ -73,7 +73,7 @@ impl Cipher for SoftCipher {
     /// ChaCha20-Poly1305 first: without an AES unit it costs a sixth of the instructions.
     const AEADS: &'static [Aead] = &[Aead::ChaCha20Poly1305, Aead::Aes256Gcm];
 
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self> {
         let key = key.as_bytes().into();
         Some(match aead {
             Aead::Aes256Gcm => Self::Aes256Gcm(Aes256Gcm::new(key)),
@@ -106,7 +106,7 @@ pub struct ChaChaCipher(ChaCha20Poly1305);
 impl Cipher for ChaChaCipher {
     const AEADS: &'static [Aead] = &[Aead::ChaCha20Poly1305];
 
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self> {
         (aead == Aead::ChaCha20Poly1305).then(|| Self(ChaCha20Poly1305::new(key.as_bytes().into())))
     }
 
@@ -143,7 +143,7 @@ mod tests {
     fn the_portable_cipher_supports_every_aead() {
         for aead in [Aead::Aes256Gcm, Aead::ChaCha20Poly1305] {
             assert!(SoftCipher::AEADS.contains(&aead));
-            assert!(SoftCipher::new(aead, &ChunkKey::from_bytes([0; 32])).is_some());
+            assert!(SoftCipher::new(aead, &AeadKey::from_bytes([0; 32])).is_some());
         }
     }
 
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn check(aead: Aead, vector: &Vector) -> bool {
-        let cipher = SoftCipher::new(aead, &ChunkKey::from_bytes(vector.array("key"))).unwrap();
+        let cipher = SoftCipher::new(aead, &AeadKey::from_bytes(vector.array("key"))).unwrap();
         let (nonce, tag) = (vector.array("nonce"), vector.array("tag"));
         let valid = vector.text("result") == "valid";
         let mut data = vector.bytes("cipher");

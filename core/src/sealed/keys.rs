@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! Secret -HKDF(info = label, Transcript)-> Schedule: chunk key, nonce prefix, commitment, manifest tag key, accept key,
-//!                                                    base key
+//!                                                    base key, name key
 //! ```
 //!
 //! The [`Transcript`] of a connection contains the random bytes of `Hello` and `Greeting`, so that every connection has
 //! fresh keys.
 //!
-//! The sender sends [`Schedule::commitment`] and [`Schedule::manifest_tag`] in `Offer`; a sealed file contains only the
-//! commitment. The receiver answers with [`Schedule::accept_mac`] in `Accept`. Then [`Schedule::into_stream`] returns
+//! The sender sends [`Schedule::commitment`], [`Schedule::manifest_tag`] and the name of the folder, sealed with
+//! [`Schedule::take_name_key`], in `Offer`; a sealed file contains only the commitment. The receiver answers with [`Schedule::accept_mac`] in `Accept`. Then [`Schedule::into_stream`] returns
 //! the keys for the [`Sealer`](super::stream::Sealer) or the [`Opener`](super::stream::Opener).
 //!
 //! PROTOCOL.md, section 7.3.
@@ -22,6 +22,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::name::NameKey;
 use super::secret::Secret;
 use super::transcript::Transcript;
 use crate::digest::Digest;
@@ -42,11 +43,12 @@ macro_rules! key {
 }
 
 key! {
-    /// The key of the AEAD that encrypts the chunks. Label: `waft/1 chunk key`.
-    ChunkKey
+    /// The key of an AEAD: the one that encrypts the chunks (label: `waft/1 chunk key`), or the one that encrypts the
+    /// name of the folder ([`NameKey`]).
+    AeadKey
 }
 
-impl ChunkKey {
+impl AeadKey {
     /// The bytes of the key, from which a [`Cipher`](super::cipher::Cipher) is created.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -140,13 +142,13 @@ impl NoncePrefix {
 /// [`Opener`](super::stream::Opener) takes them by value, so that no second stream can use the same key and nonces.
 #[derive(Debug)]
 pub struct StreamKeys {
-    chunk_key: ChunkKey,
+    chunk_key: AeadKey,
     nonce_prefix: NoncePrefix,
 }
 
 impl StreamKeys {
     /// The key of the AEAD that encrypts the chunks.
-    pub fn chunk_key(&self) -> &ChunkKey {
+    pub fn chunk_key(&self) -> &AeadKey {
         &self.chunk_key
     }
 
@@ -157,7 +159,7 @@ impl StreamKeys {
 
     #[cfg(test)]
     pub(super) fn from_bytes(chunk_key: [u8; 32], nonce_prefix: [u8; 7]) -> Self {
-        Self { chunk_key: ChunkKey(chunk_key), nonce_prefix: NoncePrefix(nonce_prefix) }
+        Self { chunk_key: AeadKey(chunk_key), nonce_prefix: NoncePrefix(nonce_prefix) }
     }
 }
 
@@ -197,6 +199,8 @@ pub struct Schedule {
     manifest: ManifestKey,
     accept: AcceptKey,
     base: BaseKey,
+    /// `None` once it was taken.
+    name: Option<NameKey>,
 }
 
 impl Schedule {
@@ -211,11 +215,12 @@ impl Schedule {
     /// stack of a board.
     pub const fn empty() -> Self {
         Self {
-            stream: StreamKeys { chunk_key: ChunkKey([0; 32]), nonce_prefix: NoncePrefix([0; 7]) },
+            stream: StreamKeys { chunk_key: AeadKey([0; 32]), nonce_prefix: NoncePrefix([0; 7]) },
             commitment: Commitment([0; 32]),
             manifest: ManifestKey([0; 32]),
             accept: AcceptKey([0; 32]),
             base: BaseKey([0; 32]),
+            name: None,
         }
     }
 
@@ -229,12 +234,18 @@ impl Schedule {
         fill("waft/1 manifest tag", &mut self.manifest.0);
         fill("waft/1 accept", &mut self.accept.0);
         fill("waft/1 base", &mut self.base.0);
+        fill("waft/1 name", &mut self.name.insert(NameKey(AeadKey([0; 32]))).0.0);
     }
 
     /// Consumes the schedule. Returns the keys of its only stream, the key with which the receiver checks the manifest
     /// of the archive in that stream, and the key of the list of files that the receiver's base has.
     pub fn into_stream(self) -> (StreamKeys, ManifestKey, BaseKey) {
         (self.stream, self.manifest, self.base)
+    }
+
+    /// The key of the folder's name, which seals one name only. `None` if it was taken before.
+    pub fn take_name_key(&mut self) -> Option<NameKey> {
+        self.name.take()
     }
 
     /// The commitment to these keys, for `Offer.commitment` or a sealed file. It proves that the sender derived the
@@ -343,6 +354,7 @@ mod tests {
         assert_eq!(vector.array("manifest_key"), schedule.manifest.0);
         assert_eq!(vector.array("accept_key"), schedule.accept.0);
         assert_eq!(vector.array("base_key"), schedule.base.0);
+        assert_eq!(Some(vector.array("name_key")), schedule.name.as_ref().map(|key| *key.0.as_bytes()));
     }
 
     #[test]
@@ -372,7 +384,7 @@ mod tests {
         let (_, schedule) = session();
         let shown = format!("{:?} {schedule:?}", Secret::exported([0xAB; 32]));
         assert!(shown.starts_with("Secret(..) Schedule"), "{shown}");
-        assert!(shown.contains("ChunkKey(..)") && shown.contains("Commitment(..)"), "{shown}");
+        assert!(shown.contains("AeadKey(..)") && shown.contains("Commitment(..)"), "{shown}");
         // A derived `Debug` would print each byte of the secret, 0xAB, in decimal.
         assert!(!shown.contains("171"), "{shown}");
     }

@@ -10,7 +10,8 @@
 //! 5. [`cipher`]: a [`Cipher`] is an AEAD that is set up with the chunk key.
 //! 6. [`stream`]: [`Sealer`] turns pieces of the archive into chunks; [`Opener`] turns chunks back into pieces, or
 //!    refuses them.
-//! 7. [`mod@file`]: the start of a sealed file, which carries the same chunks.
+//! 7. [`name`]: the sealed name of a folder.
+//! 8. [`mod@file`]: the start of a sealed file, which carries the same chunks.
 //!
 //! # A stream
 //!
@@ -90,6 +91,7 @@ pub mod file;
 pub mod hpke;
 pub mod keys;
 mod multiplication;
+pub mod name;
 pub mod secret;
 pub mod stream;
 pub mod suite;
@@ -100,7 +102,8 @@ pub(crate) mod vectors;
 pub use cipher::{ChaChaCipher, Cipher, Forged, SoftCipher};
 pub use file::{FileError, Header};
 pub use hpke::{HpkeError, HpkeSecret};
-pub use keys::{BaseKey, ChunkKey, ManifestKey, NoncePrefix, Schedule, StreamKeys};
+pub use keys::{AeadKey, BaseKey, ManifestKey, NoncePrefix, Schedule, StreamKeys};
+pub use name::NameKey;
 pub use secret::{Secret, Stretch};
 pub use stream::{Compressor, OpenError, Opener, SealError, Sealer, Span, seal_buffer};
 pub use suite::{Aead, ChunkSize, Codec, Suite};

@@ -10,8 +10,7 @@ use core::mem;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, Either3, select, select3};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::limits::{FRAME_HEADER, FRAME_MS, IDLE_MS, LINGER_MS, MESSAGE_MAX, WORKING_MS};
 use crate::session::link::{Clock, DuplexLink, Link, Written};
@@ -253,7 +252,7 @@ pub(crate) fn encode<'b>(message: &impl Serialize, buffer: &'b mut [u8]) -> &'b 
 }
 
 /// Decodes a message. No bytes may follow its last field.
-pub(crate) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionError> {
+pub(crate) fn decode<'a, M: Deserialize<'a>>(payload: &'a [u8]) -> Result<M, SessionError> {
     match postcard::take_from_bytes(payload) {
         Ok((message, [])) => Ok(message),
         _ => Err(SessionError::PeerMisbehaved(Misbehaviour::Message)),
@@ -262,8 +261,8 @@ pub(crate) fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, SessionEr
 
 /// Decodes the peer's first message. A `Hello` or `Greeting` (`may_grow`) may be followed by fields of a later version;
 /// after any other message no bytes may follow.
-pub(crate) fn decode_first<M: DeserializeOwned>(
-    payload: &[u8],
+pub(crate) fn decode_first<'a, M: Deserialize<'a>>(
+    payload: &'a [u8],
     may_grow: impl Fn(&M) -> bool,
 ) -> Result<M, SessionError> {
     match postcard::take_from_bytes(payload) {

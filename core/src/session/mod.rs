@@ -33,7 +33,7 @@
 //! use waft_core::certificate::CertificateHash;
 //! use waft_core::code::{AuthCode, TransferKey};
 //! use waft_core::digest::Digest;
-//! use waft_core::path::RelPath;
+//! use waft_core::path::{FolderName, RelPath};
 //! use waft_core::sealed::{ChunkSize, HpkeSecret, SoftCipher};
 //! use waft_core::session::peers::PeerState;
 //! use waft_core::session::receiver::{self, KeyAnswer, KeySource, Policy, Receiver};
@@ -143,16 +143,22 @@
 //! /// `ContentReader` before it commits.
 //! #[derive(Default)]
 //! struct Memory {
+//!     name: String,
 //!     archive: Vec<u8>,
 //!     offered: Option<Offered>,
 //! }
 //!
 //! impl Store for Memory {
+//!     const TAKES_NAME: bool = true;
+//!
 //!     fn capacity(&mut self) -> Capacity {
 //!         Capacity { total: 1 << 20, entries: 100, manifest: 1 << 16, path: 255, free: 1 << 20 }
 //!     }
 //!     async fn check(&mut self, _: &Offered) -> Result<(), StoreError> {
 //!         Ok(())
+//!     }
+//!     fn folder_name(&mut self, name: FolderName<'_>) {
+//!         self.name = name.as_str().into();
 //!     }
 //!     async fn begin(&mut self, offered: &Offered, _: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
 //!         self.offered = Some(*offered);
@@ -229,7 +235,8 @@
 //! let mut salt = [0; 32];
 //! OsRng.fill_bytes(&mut salt);
 //! let key = TransferKey::random(&mut OsRng);
-//! let run = Run { key: &key, salt, created: 1, iterations: 1_000, chunk, certificate, keys: KeyRule::Any };
+//! let name = FolderName::new("greetings").unwrap();
+//! let run = Run { key: &key, salt, name, created: 1, iterations: 1_000, chunk, certificate, keys: KeyRule::Any };
 //! let (mut plain, mut frame) = (vec![0; sender::buffer_len(chunk)], vec![0; sender::buffer_len(chunk)]);
 //! let mut archive = Archive::of_file("hello.txt", b"Hello, board!");
 //! let sending = async {
@@ -273,7 +280,7 @@
 //! let (sent, received) = block_on(join(sending, receiving));
 //! assert_eq!(sent, received);
 //! assert_eq!(sent.unwrap().files, 1);
-//! assert_eq!(store.archive, archive.bytes);
+//! assert_eq!((store.name.as_str(), store.archive), ("greetings", archive.bytes));
 //! ```
 //!
 //! PROTOCOL.md, section 6.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::Shape;
 use crate::digest::Digest;
-use crate::limits::{BASE_FILES_MAX, LIST_MAX, MESSAGE_MAX};
+use crate::limits::{BASE_FILES_MAX, LIST_MAX, MESSAGE_MAX, SEALED_NAME};
 
 /// A list of numbers in order of preference.
 pub type List = Vec<u8, LIST_MAX>;
@@ -18,7 +18,7 @@ pub type Bytes32 = [u8; 32];
 
 /// A message from the sender to the receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FromSender {
+pub enum FromSender<'a> {
     /// The first message.
     Hello(Hello),
     /// The code that the receiver shows to its user.
@@ -27,7 +27,8 @@ pub enum FromSender {
         digits: [u8; 4],
     },
     /// The folder that the sender wants to send, and the parameters of the stream.
-    Offer(Offer),
+    #[serde(borrow)]
+    Offer(Offer<'a>),
     /// The offset at which the chunks begin.
     Resume {
         /// 0, or the offset of `Accept`, in bytes of archive.
@@ -49,7 +50,7 @@ pub enum FromSender {
     },
 }
 
-impl FromSender {
+impl FromSender<'_> {
     /// Whether the payload of a frame is [`FromSender::Working`].
     pub fn is_working(payload: &[u8]) -> bool {
         // 5 is the number of `Working`.
@@ -191,7 +192,7 @@ pub enum KeyMode {
 /// puts nothing between the parts.
 pub type Encapsulation = [[u8; 13]; 5];
 
-/// An [`Offer`] without its tags: the part that the keys are bound to.
+/// An [`Offer`] without its tags and name: the part that the keys are bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferBody {
     /// PBKDF2 iterations; 0 in mode sealed.
@@ -212,17 +213,20 @@ pub struct OfferBody {
 
 /// The folder that a sender wants to send, and the parameters of the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Offer {
+pub struct Offer<'a> {
     /// The parameters, to which the keys are bound.
     pub body: OfferBody,
     /// MAC of the manifest's digest.
     pub manifest_tag: Bytes32,
     /// Commitment to the key.
     pub commitment: Bytes32,
+    /// The sealed name of the folder, of [`SEALED_NAME`] bytes.
+    pub name: &'a [u8],
 }
 
-/// Length of the tags that end an encoded [`Offer`].
-pub const OFFER_TAGS: usize = 64;
+/// Length of what follows the body in an encoded [`Offer`] whose name has its length: the tags, the length of the sealed
+/// name, and the sealed name.
+pub const OFFER_TAIL: usize = 64 + 2 + SEALED_NAME;
 
 /// What a side is busy with or waits for. It only informs the user of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -411,6 +415,10 @@ pub enum Refusal {
         /// The application's own number for its reason; 0 if it did not decide in time.
         code: u16,
     },
+    /// The receiver cannot store a folder of this name.
+    FolderName,
+    /// The folder that this one would replace was changed at the receiver.
+    Edited,
 }
 
 impl fmt::Display for Refusal {
@@ -439,6 +447,8 @@ impl fmt::Display for Refusal {
             Self::Rejected { code } => {
                 return write!(f, "the receiver's application rejects the folder: number {code}");
             }
+            Self::FolderName => "the receiver cannot store a folder of this name",
+            Self::Edited => "the folder that this one would replace was changed at the receiver",
         })
     }
 }
@@ -446,5 +456,5 @@ impl fmt::Display for Refusal {
 impl core::error::Error for Refusal {}
 
 // A message has room for an encapsulation and the longest encoding of every field.
-const _: () = assert!(1 + 5 * 6 + 10 * 3 + 2 + 66 + OFFER_TAGS < MESSAGE_MAX);
+const _: () = assert!(1 + 5 * 6 + 10 * 3 + 2 + 66 + OFFER_TAIL <= MESSAGE_MAX);
 const _: () = assert!(2 + BASE_FILES_MAX * (5 + size_of::<Digest>()) < MESSAGE_MAX);

@@ -10,7 +10,7 @@ use waft_core::digest::Digest;
 use waft_core::sealed::SoftCipher;
 use waft_core::session::sender::{self, Peer};
 use waft_core::session::{Misbehaviour, SessionError, receiver};
-use waft_core::wire::message::{BaseFile, BaseFiles, Cancel, FromReceiver, OFFER_TAGS, Refusal};
+use waft_core::wire::message::{BaseFile, BaseFiles, Cancel, FromReceiver, OFFER_TAIL, Refusal};
 
 use crate::doubles::{Base, archive_at, archive_of};
 use crate::fixture::{Fixture, KEY, RECEIVER, key};
@@ -237,7 +237,7 @@ fn run_with_list(files: &[(u32, Digest)], is_right: bool) -> (SessionError, Vec<
         let greeting = payload(&FromReceiver::Greeting(greeting()));
         receiver_link.write_all(&frame(1, &greeting)).await.unwrap();
         let offer = receive_frame(&mut receiver_link).await;
-        let body = &offer[..offer.len() - OFFER_TAGS];
+        let body = &offer[..offer.len() - OFFER_TAIL];
         let derived = Derived::new(&secret, [&hello, &greeting, body], &manifest);
         receiver_link.write_all(&frame(1, &derived.accept_with(b"", true))).await.unwrap();
         // `Resume` and the manifest.

@@ -12,7 +12,7 @@ use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::limits;
-use waft_core::path::RelPath;
+use waft_core::path::{FolderName, RelPath};
 use waft_core::session::peers::LockoutSnapshot;
 use waft_core::session::sender::{ArchiveInfo, Source, SourceError};
 use waft_core::session::{Capacity, Clock as _, Held, Offered, Receipt, Store, StoreError, receiver, sender};
@@ -114,6 +114,8 @@ pub(crate) struct MemoryStore {
     pub(crate) taken: u64,
     /// A discard takes until then.
     pub(crate) discarded: Moment,
+    /// The names that the store was given.
+    pub(crate) names: Vec<String>,
 }
 
 impl Default for MemoryStore {
@@ -140,6 +142,7 @@ impl Default for MemoryStore {
             listed: 0,
             taken: 0,
             discarded: Moment::default(),
+            names: Vec::new(),
         }
     }
 }
@@ -212,6 +215,8 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
+    const TAKES_NAME: bool = true;
+
     fn capacity(&mut self) -> Capacity {
         self.capacity
     }
@@ -219,6 +224,10 @@ impl Store for MemoryStore {
     async fn check(&mut self, _: &Offered) -> Result<(), StoreError> {
         self.checked.reached_if_set().await;
         self.refuses.map_or(Ok(()), Err)
+    }
+
+    fn folder_name(&mut self, name: FolderName<'_>) {
+        self.names.push(name.as_str().to_owned());
     }
 
     async fn begin(&mut self, offered: &Offered, matches: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {

@@ -13,7 +13,7 @@ use waft_core::limits::ENTRY_MAX;
 use waft_core::path::RelPath;
 use waft_core::sealed::file::{ENCODED_MAX, Header};
 use waft_core::sealed::{
-    Aead, ChunkKey, Cipher, Codec, Forged, Schedule, Sealer, Secret, SoftCipher, Span, Suite, Transcript, seal_buffer,
+    Aead, AeadKey, Cipher, Codec, Forged, Schedule, Sealer, Secret, SoftCipher, Span, Suite, Transcript, seal_buffer,
 };
 use waft_core::wire::message;
 
@@ -33,7 +33,7 @@ impl<const NUMBER: u8> Cipher for Only<NUMBER> {
         _ => &[Aead::ChaCha20Poly1305],
     };
 
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self> {
         SoftCipher::new(aead, key).map(Self)
     }
 
@@ -78,11 +78,12 @@ fn show(derived: &Derived, lines: &mut Lines) {
     lines.hex("chunk nonce", &derived.keys.expand::<7>("waft/1 chunk nonce"));
     lines.hex("commitment", &derived.commitment);
     lines.hex("manifest tag", &derived.manifest_tag);
+    lines.hex("name key", &derived.keys.expand::<32>("waft/1 name"));
 }
 
-/// An offer without its tags.
+/// An offer without its tags and name.
 fn body_of(offer: &[u8]) -> &[u8] {
-    &offer[..offer.len() - message::OFFER_TAGS]
+    &offer[..offer.len() - message::OFFER_TAIL]
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn the_first_example_has_the_bytes_on_the_page() {
     let secret = typed_secret(KEY, &fixture.salt, 1_000);
     let manifest = &archive[..fixture.source.info.shape.manifest as usize];
     let derived = Derived::new(&secret, [hello, greeting, body_of(offer)], manifest);
-    assert_eq!(offer[body_of(offer).len()..], [derived.manifest_tag, derived.commitment].concat());
+    assert_eq!(offer[body_of(offer).len()..], derived.offer_tail(2, "photos"));
     assert_eq!(accept, derived.accept(b""));
     assert_eq!(chunk, derived.keys.chunk(2, 0, true, &[&archive[..], &[0]].concat()));
 
@@ -224,7 +225,7 @@ fn the_second_example_has_the_bytes_on_the_page() {
     let derived = Derived::new(&secret, [hello, greeting, body_of(offer)], manifest);
     let enc = point(&ephemeral.public_key());
     assert!(offer.windows(65).any(|window| window == enc));
-    assert_eq!(offer[body_of(offer).len()..], [derived.manifest_tag, derived.commitment].concat());
+    assert_eq!(offer[body_of(offer).len()..], derived.offer_tail(1, "photos"));
     assert_eq!(accept, derived.accept(&archive[..HELD]));
     let (piece, rest) = archive[HELD..].split_at(CHUNK as usize);
     // An LZ4 block has no canonical form, so its decoded content is compared.

@@ -10,6 +10,7 @@ use rand_core::RngCore;
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits;
+use waft_core::path::FolderName;
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::{ChunkSize, Cipher, Compressor, SoftCipher};
 use waft_core::session::peers::PeerState;
@@ -49,6 +50,8 @@ pub(crate) struct Fixture {
     /// The key modes that the sender accepts.
     pub(crate) keys: KeyRule,
     pub(crate) salt: [u8; 32],
+    /// The name of the folder.
+    pub(crate) name: String,
     pub(crate) max_chunk: ChunkSize,
     /// Changes a byte that one side sends: the side (0: the sender), the position, and the bits to flip.
     pub(crate) edit: Option<(u8, usize, u8)>,
@@ -80,6 +83,7 @@ impl Fixture {
             either: false,
             keys: KeyRule::Any,
             salt: [7; 32],
+            name: "photos".to_owned(),
             max_chunk: CHUNK_SIZE,
             edit: None,
             sender_ended_at: 0,
@@ -178,6 +182,7 @@ impl Fixture {
             run: Run {
                 key: &self.key,
                 salt: self.salt,
+                name: FolderName::new(&self.name).unwrap(),
                 created: 1_700_000_000,
                 iterations: limits::ITERATIONS_MIN,
                 chunk: ChunkSize::MAX,

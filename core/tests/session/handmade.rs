@@ -59,7 +59,7 @@ fn send(codec: u8, plain: impl Fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> (Result<Rece
         let body = [suite, counts.map(varint).concat()].concat();
         let manifest = &archive[..shape.manifest as usize];
         let derived = Derived::new(&sealed_secret(&ephemeral, &public), [&hello, &greeting, &body], manifest);
-        link.write_all(&frame(1, &[&body[..], &derived.manifest_tag, &derived.commitment].concat())).await.unwrap();
+        link.write_all(&frame(1, &[&body[..], &derived.offer_tail(2, "photos")].concat())).await.unwrap();
         assert_eq!(receive_frame(&mut link).await, derived.accept(b""), "the keys are bound to all of `Hello`");
         link.write_all(&frame(1, &[3, 0, 0])).await.unwrap();
         let plain = plain(pieces(&archive));

@@ -8,6 +8,7 @@ mod example;
 mod fixture;
 mod handmade;
 mod memory;
+mod name;
 mod other_cipher;
 mod primitives;
 mod rules;
@@ -27,7 +28,7 @@ use simulation::{PartialRecord, connect, run};
 use waft_core::certificate::CertificateHash;
 use waft_core::code::AuthCode;
 use waft_core::limits::{FRAME_MS, IDLE_MS, LEASE_MS, LINGER_MS};
-use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged, SoftCipher};
+use waft_core::sealed::{Aead, AeadKey, Cipher, Forged, SoftCipher};
 use waft_core::session::sender::{self, Peer, SourceError};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError, receiver};
 use waft_core::wire::message::{Cancel, Limit, Refusal, Stage};
@@ -430,7 +431,7 @@ fn missing_algorithms_are_found_before_the_user_types_the_code() {
     struct NoCipher;
     impl Cipher for NoCipher {
         const AEADS: &[Aead] = &[];
-        fn new(_: Aead, _: &ChunkKey) -> Option<Self> {
+        fn new(_: Aead, _: &AeadKey) -> Option<Self> {
             None
         }
         fn seal(&self, _: &[u8; 12], _: &mut [u8]) -> [u8; 16] {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInPlace, KeyInit};
-use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged, SoftCipher};
+use waft_core::sealed::{Aead, AeadKey, Cipher, Forged, SoftCipher};
 
 use crate::fixture::Fixture;
 
@@ -32,7 +32,7 @@ struct CountingAes(Aes256Gcm);
 impl Cipher for CountingAes {
     const AEADS: &'static [Aead] = &[Aead::Aes256Gcm];
 
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self> {
         count(|calls| calls.new += 1);
         (aead == Aead::Aes256Gcm).then(|| Self(Aes256Gcm::new(key.as_bytes().into())))
     }
@@ -54,7 +54,7 @@ struct SoftAes(SoftCipher);
 impl Cipher for SoftAes {
     const AEADS: &'static [Aead] = &[Aead::Aes256Gcm];
 
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self> {
         SoftCipher::new(aead, key).map(Self)
     }
 
@@ -71,8 +71,12 @@ impl Cipher for SoftAes {
 fn a_session_runs_with_another_cipher_and_its_bytes_are_the_same() {
     let bytes = Fixture::new().record::<CountingAes>();
     let calls = CALLS.get();
-    let chunks = calls.seal;
-    assert!(chunks > 50, "{calls:?}");
-    assert_eq!(calls, Calls { new: 2, seal: chunks, open: chunks }, "one set-up on each side, one call for each chunk");
+    let calls_each = calls.seal;
+    assert!(calls_each > 50, "{calls:?}");
+    let expected = Calls { new: 4, seal: calls_each, open: calls_each };
+    assert_eq!(
+        calls, expected,
+        "on each side one set-up for the name, one for the chunks, and one call for each of them"
+    );
     assert!(bytes == Fixture::new().record::<SoftAes>());
 }

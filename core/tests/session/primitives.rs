@@ -92,15 +92,27 @@ impl Keys {
         let prefix: [u8; 7] = self.expand("waft/1 chunk nonce");
         let nonce: [u8; 12] =
             [&prefix[..], &counter.to_be_bytes(), &[is_last.into()]].concat().try_into().expect("12 bytes");
-        let mut chunk = plain.to_vec();
-        let tag = match aead {
-            1 => Aes256Gcm::new(&key.into()).encrypt_in_place_detached(&nonce.into(), &[], &mut chunk),
-            2 => ChaCha20Poly1305::new(&key.into()).encrypt_in_place_detached(&nonce.into(), &[], &mut chunk),
-            _ => panic!("there is no AEAD {aead}"),
-        };
-        chunk.extend(tag.unwrap());
-        chunk
+        seal(aead, key, nonce, plain)
     }
+
+    /// Section 7.5: the sealed name of a folder.
+    pub(crate) fn name(&self, aead: u8, name: &str) -> Vec<u8> {
+        let mut plain = name.as_bytes().to_vec();
+        plain.resize(255, 0);
+        seal(aead, self.expand("waft/1 name"), [0; 12], &plain)
+    }
+}
+
+/// Seals with AEAD `aead`, without associated data.
+fn seal(aead: u8, key: [u8; 32], nonce: [u8; 12], plain: &[u8]) -> Vec<u8> {
+    let mut sealed = plain.to_vec();
+    let tag = match aead {
+        1 => Aes256Gcm::new(&key.into()).encrypt_in_place_detached(&nonce.into(), &[], &mut sealed),
+        2 => ChaCha20Poly1305::new(&key.into()).encrypt_in_place_detached(&nonce.into(), &[], &mut sealed),
+        _ => panic!("there is no AEAD {aead}"),
+    };
+    sealed.extend(tag.unwrap());
+    sealed
 }
 
 /// The values that both sides derive from a session's secret and its first messages.
@@ -119,6 +131,12 @@ impl Derived {
         let manifest_tag = hmac(&keys.expand::<32>("waft/1 manifest tag"), &[&manifest_digest]);
         let commitment = keys.expand("waft/1 commitment");
         Self { keys, manifest_digest, manifest_tag, commitment }
+    }
+
+    /// The end of the payload of `Offer`, after its body: the tags, and the name of the folder.
+    pub(crate) fn offer_tail(&self, aead: u8, name: &str) -> Vec<u8> {
+        let name = self.keys.name(aead, name);
+        [&self.manifest_tag, &self.commitment, &varint(name.len() as u64)[..], &name].concat()
     }
 
     /// `Accept` for a prefix, of a receiver without a base.

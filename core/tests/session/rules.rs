@@ -6,7 +6,7 @@ use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use serde::Serialize;
 use waft_core::code::AuthCode;
-use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, IDLE_MS, ITERATIONS_MIN};
+use waft_core::limits::{CHUNK_MAX, CHUNK_MIN, IDLE_MS, ITERATIONS_MIN, SEALED_NAME};
 use waft_core::sealed::{Aead, ChunkSize, Codec, SoftCipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::sender::{self, Peer};
@@ -28,7 +28,7 @@ fn frame(message: &impl Serialize, trailing: &[u8]) -> Vec<u8> {
     [&[1, 0][..], &(payload.len() as u16).to_be_bytes(), &payload].concat()
 }
 
-fn hello(min: u8, max: u8) -> FromSender {
+fn hello(min: u8, max: u8) -> FromSender<'static> {
     FromSender::Hello(Hello { min, max, nonce: [0; 32], salt: [7; 32] })
 }
 
@@ -102,11 +102,13 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
         (of(waft_core::archive::Shape { entries: 0, files: 0, ..shape }), field),
     ] {
         let what = format!("{body:?}");
-        let offer = FromSender::Offer(Offer { body, manifest_tag: [0; 32], commitment: [0; 32] });
+        let offer =
+            FromSender::Offer(Offer { body, manifest_tag: [0; 32], commitment: [0; 32], name: &[0; SEALED_NAME] });
         assert_eq!(run_receiver(&[frame(&hello(1, 1), b""), frame(&offer, b"")].concat()), error, "{what}");
     }
     // A chunk size below the receiver's bound is accepted; then the user is asked for the key.
-    let offer = FromSender::Offer(Offer { body: good(), manifest_tag: [0; 32], commitment: [0; 32] });
+    let offer =
+        FromSender::Offer(Offer { body: good(), manifest_tag: [0; 32], commitment: [0; 32], name: &[0; SEALED_NAME] });
     let mut fixture = Fixture::new();
     fixture.receiver_user.keys.clear();
     let sent = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
@@ -304,7 +306,8 @@ fn a_sealed_key_that_does_not_open_is_a_wrong_key() {
             created: 0,
             shape: fixture.source.info.shape,
         };
-        let offer = FromSender::Offer(Offer { body, manifest_tag: [0; 32], commitment: [0; 32] });
+        let offer =
+            FromSender::Offer(Offer { body, manifest_tag: [0; 32], commitment: [0; 32], name: &[0; SEALED_NAME] });
         let sent = [frame(&hello(1, 1), b""), frame(&offer, b"")].concat();
         let end = fixture.receive_from(async |mut link| {
             link.write_all(&sent).await.unwrap();

@@ -11,7 +11,7 @@ use waft_core::sealed::SoftCipher;
 use waft_core::session::sender::Peer;
 use waft_core::session::{Clock as _, Link as _, Misbehaviour, SessionError};
 use waft_core::wire::message::{
-    Cancel, FromReceiver, Greeting, KEY_SEALED, KEY_TYPED, Limit, List, OFFER_TAGS, Refusal, Stage,
+    Cancel, FromReceiver, Greeting, KEY_SEALED, KEY_TYPED, Limit, List, OFFER_TAIL, Refusal, Stage,
 };
 
 use crate::fixture::{CHUNK, Fixture, KEY, RECEIVER};
@@ -163,9 +163,9 @@ fn the_keys_are_bound_to_all_of_a_greeting() {
     let manifest = fixture.source.archive[..fixture.source.info.shape.manifest as usize].to_vec();
     let secret = typed_secret(KEY, &fixture.salt, 1_000);
     let (_, sent) = run_sender_in(fixture, std::slice::from_ref(&greeting));
-    let (body, tags) = sent[1].split_at(sent[1].len() - OFFER_TAGS);
+    let (body, tail) = sent[1].split_at(sent[1].len() - OFFER_TAIL);
     let derived = Derived::new(&secret, [&sent[0], &greeting, body], &manifest);
-    assert_eq!(tags, [derived.manifest_tag, derived.commitment].concat());
+    assert_eq!(tail, derived.offer_tail(2, "photos"));
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn progress_before_the_chunks_is_a_protocol_error() {
         let greeting = greeting_payload(greeting());
         receiver_link.write_all(&frame(1, &greeting)).await.unwrap();
         let offer = receive_frame(&mut receiver_link).await;
-        let body = &offer[..offer.len() - OFFER_TAGS];
+        let body = &offer[..offer.len() - OFFER_TAIL];
         let derived = Derived::new(&secret, [&hello, &greeting, body], manifest);
         receiver_link.write_all(&frame(1, &derived.accept(&archive[..300]))).await.unwrap();
         receiver_link.write_all(&frame(1, &payload(&FromReceiver::Progress { durable: 300 }))).await.unwrap();
@@ -300,7 +300,7 @@ fn a_receipt_that_came_before_the_connection_broke_counts() {
             let greeting = greeting_payload(greeting());
             receiver_link.write_all(&frame(1, &greeting)).await.unwrap();
             let offer = receive_frame(&mut receiver_link).await;
-            let body = &offer[..offer.len() - OFFER_TAGS];
+            let body = &offer[..offer.len() - OFFER_TAIL];
             let derived = Derived::new(&secret, [&hello, &greeting, body], &manifest);
             receiver_link.write_all(&frame(1, &derived.accept(b""))).await.unwrap();
             receive_frame(&mut receiver_link).await;
@@ -311,7 +311,7 @@ fn a_receipt_that_came_before_the_connection_broke_counts() {
         };
         // The sender's link takes the beginning of the first chunk only.
         let until = u64::MAX;
-        let before = 4 + 66 + 4 + 1 + 16 + 64 + 11;
+        let before = 4 + 66 + 4 + 1 + 16 + OFFER_TAIL + 11;
         sender_link.stall = Some(Stall { after_bytes: before + 100, clock: Rc::clone(&clock), until });
         let mut sender = sending.sender::<SoftCipher>();
         let peer = Peer { certificate: RECEIVER, hpke: None };

@@ -16,7 +16,7 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::CryptoRngCore;
 
-pub use waft_core::sealed::{Aead, ChaChaCipher, ChunkKey, Cipher, Forged, SoftCipher};
+pub use waft_core::sealed::{Aead, AeadKey, ChaChaCipher, Cipher, Forged, SoftCipher};
 pub use waft_core::session::Clock;
 pub use waft_core::session::peers::LockoutSnapshot;
 

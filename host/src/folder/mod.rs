@@ -7,6 +7,7 @@ mod base;
 pub(crate) mod entries;
 mod ignored;
 mod manifest;
+mod name;
 mod place;
 mod source;
 mod walk;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 #[cfg(test)]
 use cap_std::fs::Dir;
 use waft_core::archive::{ArchiveError, Kind};
-use waft_core::path::PathError;
+use waft_core::path::{FolderName, PathError};
 use waft_core::session::sender::{ArchiveInfo, SourceError};
 
 use self::entries::{Entries, EntriesError};
@@ -39,6 +40,8 @@ pub use watch::Watch;
 #[derive(Clone)]
 pub struct Folder {
     root: Arc<Place>,
+    /// A [`FolderName`].
+    name: String,
     manifest: ManifestBytes,
     /// The shape of its archive.
     pub info: ArchiveInfo,
@@ -127,6 +130,12 @@ impl Folder {
         Worker::new(()).run(move |()| Self::gather_blocking(&paths, &options)).await
     }
 
+    /// What the folder is called at the receiver, if its sender says nothing else: the name of the directory, or of the
+    /// first path. Characters that a name cannot have are replaced.
+    pub fn name(&self) -> FolderName<'_> {
+        FolderName::new(&self.name).expect("the walk made a name")
+    }
+
     fn walk_blocking(path: &Path, options: &Options) -> Result<Self, FolderError> {
         let name = || shown(path.as_os_str());
         let dir = place::open_ambient(path).map_err(|error| match error.kind() {
@@ -147,7 +156,8 @@ impl Folder {
         let name = || paths.iter().map(|path| shown(path.as_os_str())).collect::<Vec<_>>().join(", ");
         let items = collect(paths)?;
         let root = Place::Collection { items, follow: options.follow_links };
-        Self::walk_place(root, Path::new(""), options)?.if_not_empty(name)
+        let folder = Self::walk_place(root, Path::new(""), options)?.if_not_empty(name)?;
+        Ok(Self { name: paths.first().map_or(folder.name, |first| name::of_path(first)), ..folder })
     }
 
     fn if_not_empty(self, name: impl Fn() -> String) -> Result<Self, FolderError> {
@@ -166,13 +176,14 @@ impl Folder {
         if walked.unsendable.count > 0 && !options.skip_unsendable {
             return Err(FolderError::Unsendable(walked.unsendable));
         }
+        let name = name::of_path(root_name);
         let info = ArchiveInfo {
             shape: walked.summary.shape,
             manifest_digest: walked.summary.digest,
             longest_path: walked.longest_path,
         };
         let Walked { manifest, skipped, unsendable, left_out, .. } = walked;
-        Ok(Self { root, manifest, info, skipped, unsendable, left_out })
+        Ok(Self { root, name, manifest, info, skipped, unsendable, left_out })
     }
 
     /// Calls `take` for each entry that is sent, in order: with its path and, for a file, its size.

@@ -109,6 +109,16 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
             "The target folder is not empty.",
             "Receive with --merge to put the folder among what it holds, replacing files of the same name; or with --into another folder.",
         ),
+        Refusal::FolderName => Error::new(
+            Refused,
+            format!("The folder of {peer} has a name under which it cannot be stored here."),
+            "Have it sent under another name: `waft send --as NAME`.",
+        ),
+        Refusal::Edited => Error::new(
+            Refused,
+            format!("The folder of {peer} that this one would replace was changed here since it was received."),
+            "Move it away, and have the new one sent again; or receive with --merge to put the new files among what it holds.",
+        ),
         Refusal::Name { .. } => Error::new(
             Refused,
             format!("The folder of {peer} has a name that cannot be held safely here."),

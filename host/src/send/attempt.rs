@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand_core::OsRng;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use waft_core::path::FolderName;
 use waft_core::sealed::ChunkSize;
 use waft_core::session::sender::{Buffers, Environment, Peer, Run, Sender as Session, Source, SourceError};
 use waft_core::session::{Receipt, SessionError};
@@ -119,6 +120,7 @@ impl Sender {
         let run = Run {
             key: &self.key,
             salt: self.salt,
+            name: FolderName::new(&self.name).expect("the name was checked"),
             created: self.created,
             iterations: ITERATIONS,
             chunk: ChunkSize::MAX,

@@ -159,6 +159,16 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
             format!("The target folder of {peer} is not empty."),
             "Have it started with --merge, or with --into another folder.",
         ),
+        Refusal::FolderName => Error::new(
+            Refused,
+            format!("{peer} cannot store a folder of this name."),
+            "Send it under another name with --as NAME. The receiver's error says what is wrong with this one.",
+        ),
+        Refusal::Edited => Error::new(
+            Refused,
+            format!("The folder that this one would replace was changed at {peer} since it was received."),
+            "Have it moved away there, or send yours under another name with --as NAME.",
+        ),
         Refusal::InUse => Error::new(
             Refused,
             format!("{peer} still reads the folder whose place the new one needs, or receives another one there."),

@@ -15,6 +15,7 @@ use rand_core::{OsRng, RngCore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use waft_core::code::TransferKey;
+use waft_core::path::FolderName;
 use waft_core::sealed::{ChunkSize, Compressor};
 use waft_core::session::sender::buffer_len;
 
@@ -49,6 +50,8 @@ pub struct Sender {
     /// Boxed, because a key that is moved leaves copies on the stack.
     key: Box<TransferKey>,
     salt: [u8; 32],
+    /// A [`FolderName`].
+    name: String,
     created: u64,
     /// Whether the operator was given the key.
     is_key_shown: bool,
@@ -85,6 +88,7 @@ impl Sender {
         OsRng.fill_bytes(&mut salt);
         let mut key = Box::new(TransferKey::empty());
         key.randomize(&mut OsRng);
+        let name = folder.name().as_str().to_owned();
         Self {
             identity: identity.into(),
             trust: trust.into(),
@@ -95,6 +99,7 @@ impl Sender {
             waits: false,
             key,
             salt,
+            name,
             created: session::seconds_since_1970(),
             is_key_shown: false,
             is_address_saved: false,
@@ -109,6 +114,12 @@ impl Sender {
     /// without a user.
     pub fn keys(mut self, keys: KeyRule) -> Self {
         self.keys = keys;
+        self
+    }
+
+    /// What the folder is called at the receiver. The default is its own name here ([`Folder::name`]).
+    pub fn named(mut self, name: FolderName<'_>) -> Self {
+        name.as_str().clone_into(&mut self.name);
         self
     }
 

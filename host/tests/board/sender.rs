@@ -23,12 +23,13 @@ use waft::tls::{TlsLink, buffered};
 use waft_core::certificate::CertificateHash;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::{CHUNK_MAX, FRAME_HEADER, RECORD_4K};
+use waft_core::path::FolderName;
 use waft_core::sealed::hpke::{HpkeSecret, POINT};
 use waft_core::sealed::{ChunkSize, Schedule, Secret, Transcript};
 use waft_core::session::sender::{Buffers, Environment, Event, KeyRule, Operator, Peer, Run, Sender, buffer_len};
 use waft_core::session::{DuplexLink, Link, Receipt, SessionError, Written};
 use waft_core::wire::frame::{Header, Kind};
-use waft_core::wire::message::OFFER_TAGS;
+use waft_core::wire::message::OFFER_TAIL;
 
 use super::site::Site;
 
@@ -115,6 +116,7 @@ impl Running {
         let run = Run {
             key: &TransferKey::parse(&self.key).expect("the key is valid"),
             salt: self.salt,
+            name: FolderName::new("assets").expect("a name"),
             created: 1_700_000_000,
             iterations: ITERATIONS,
             chunk: ChunkSize::MAX,
@@ -134,7 +136,7 @@ impl Running {
     }
 
     /// The chunk key, if the session got as far as an offer. The offer is the first message after `Hello` that is longer
-    /// than its tags.
+    /// than its tags and name.
     fn chunk_key(
         &self,
         tap: &Tap,
@@ -143,8 +145,8 @@ impl Running {
         board: &HpkeSecret,
     ) -> Option<Needle> {
         let (sent, received) = (messages(&tap.sent), messages(&tap.received));
-        let offer = sent.iter().skip(1).find(|message| message.len() > OFFER_TAGS)?;
-        let body = &offer[..offer.len() - OFFER_TAGS];
+        let offer = sent.iter().skip(1).find(|message| message.len() > OFFER_TAIL)?;
+        let body = &offer[..offer.len() - OFFER_TAIL];
         let transcript = Transcript::session(sent[0], received[0], body, &sender, &receiver);
         let key = TransferKey::parse(&self.key).expect("the key is valid");
         // The offer contains an encapsulated key only if the key is sealed. Other bytes are no point of the curve.

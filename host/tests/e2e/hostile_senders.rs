@@ -10,7 +10,7 @@ use waft::session::RingCipher;
 use waft_core::archive::Shape;
 use waft_core::digest::Digest;
 use waft_core::sealed::cipher::{NONCE, TAG};
-use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged};
+use waft_core::sealed::{Aead, AeadKey, Cipher, Forged};
 use waft_core::session::SessionError;
 use waft_core::wire::message::Refusal;
 
@@ -215,7 +215,7 @@ struct FaultyCipher<const FAULT: u8>(RingCipher);
 impl<const FAULT: u8> Cipher for FaultyCipher<FAULT> {
     const AEADS: &'static [Aead] = RingCipher::AEADS;
 
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self> {
         RingCipher::new(aead, key).map(Self)
     }
 

@@ -12,6 +12,7 @@ use waft::tls::TlsLink;
 use waft::tls::pins::Pins;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::CHUNK_MAX;
+use waft_core::path::FolderName;
 use waft_core::sealed::{ChunkSize, Cipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeyAnswer, KeySource, Policy, Receiver};
@@ -55,6 +56,7 @@ pub(crate) async fn send<C: Cipher>(
     let run = Run {
         key: &TransferKey::random(&mut OsRng),
         salt,
+        name: FolderName::new("photos").expect("a name"),
         created: 1,
         iterations: 1000,
         chunk: ChunkSize::MAX,

@@ -23,7 +23,7 @@ use waft::trust::Trust;
 use waft_core::archive::{ENTRY_PREFIX, Entry, Kind, ManifestWriter, Modified};
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::ENTRY_MAX;
-use waft_core::path::RelPath;
+use waft_core::path::{FolderName, RelPath};
 use waft_core::sealed::ChunkSize;
 use waft_core::session::sender::{
     Buffers, Environment, Event, KeyRule, Operator, Peer, Run, Sender, Source as _, buffer_len,
@@ -147,6 +147,7 @@ impl Laptop {
         let run = Run {
             key: &TransferKey::parse(&key).expect("a key"),
             salt,
+            name: FolderName::new("photos").expect("a name"),
             created,
             iterations: 1_000,
             chunk: ChunkSize::MAX,

@@ -78,13 +78,13 @@ impl<E: Environment> Session<'_, '_, E> {
                 let receiver = &mut *self.receiver;
                 let work = async {
                     let nothing = |()| Held { offset: 0, digest: Digest::of(&[]) };
-                    let (CheckedOffer { offer, offered, .. }, schedule) = match request {
+                    let (CheckedOffer { manifest_tag, offered, .. }, schedule) = match request {
                         Request::Check(offered) => return receiver.store.check(offered).await.map(nothing),
                         Request::Restart => return receiver.store.restart().await.map(nothing),
                         Request::Begin(checked, schedule) => (checked, schedule),
                     };
                     let matches = |digest: &Digest| {
-                        let matches = schedule.verify_manifest_tag(digest, &offer.manifest_tag);
+                        let matches = schedule.verify_manifest_tag(digest, manifest_tag);
                         if matches {
                             manifest.set(Some(*digest));
                         }

@@ -23,7 +23,7 @@ impl<E: Environment> Session<'_, '_, E> {
         schedule: &Schedule,
     ) -> Result<Option<Receipt>, SessionError> {
         let Some((manifest, receipt)) = self.receiver.peers.runs.receipt(&checked.run) else { return Ok(None) };
-        check_field(schedule.verify_manifest_tag(manifest, &checked.offer.manifest_tag))?;
+        check_field(schedule.verify_manifest_tag(manifest, &checked.manifest_tag))?;
         Ok(Some(*receipt))
     }
 

@@ -32,16 +32,16 @@ impl<E: Environment> Session<'_, '_, E> {
         checked: &CheckedOffer,
         schedule: &mut Schedule,
     ) -> Result<(), SessionError> {
-        let CheckedOffer { offer, transcript, offered, .. } = checked;
-        let iterations = offer.body.iterations;
-        if let (Some(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key.hpke(), &offer.body.key) {
+        let CheckedOffer { body, commitment, transcript, offered, .. } = checked;
+        let iterations = body.iterations;
+        if let (Some(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key.hpke(), &body.key) {
             let secret = own_frame(pin!(decapsulate(hpke, encapsulation.as_flattened()))).await;
             schedule.derive(&secret.map_err(|_| SessionError::Refused(Refusal::KeyWrong))?, transcript);
-            return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
+            return if schedule.commits_to(commitment) { Ok(()) } else { key_wrong() };
         }
         if let Some(secret) = self.receiver.peers.runs.secret(&checked.run, iterations) {
             schedule.derive(secret, transcript);
-            return if schedule.commits_to(&offer.commitment) { Ok(()) } else { key_wrong() };
+            return if schedule.commits_to(commitment) { Ok(()) } else { key_wrong() };
         }
         let until = self.channel.after(u64::from(self.receiver.policy.key_seconds) * 1_000);
         let (mut key, mut secret) = (TransferKey::empty(), Secret::empty());
@@ -54,7 +54,7 @@ impl<E: Environment> Session<'_, '_, E> {
             }
             // If the sender is gone, the key is checked all the same: the next connection of this run then needs no user.
             schedule.derive(&secret, transcript);
-            if schedule.commits_to(&offer.commitment) {
+            if schedule.commits_to(commitment) {
                 self.receiver.peers.runs.key_proven(&checked.run, iterations, &secret);
                 return stretched;
             }

@@ -1,9 +1,11 @@
-//! A receiver's session: the offer, and its bounds.
+//! A receiver's session: the offer, its bounds, and the name of the folder.
 //!
-//! PROTOCOL.md, section 6, step 4.
+//! PROTOCOL.md, section 6, steps 4 and 5.
 
-use crate::limits::{self, WORKING_CAP_MS};
+use crate::digest::Digest;
+use crate::limits::{self, SEALED_NAME, WORKING_CAP_MS};
 use crate::sealed::cipher::Cipher;
+use crate::sealed::keys::Schedule;
 use crate::sealed::suite::{Aead, ChunkSize, Codec, Suite};
 use crate::sealed::transcript::Transcript;
 use crate::session::channel::decode;
@@ -14,12 +16,14 @@ use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::peers::RunId;
 use crate::session::receiver::state::{Session, check_field, not_expected};
 use crate::session::receiver::store::{Offered, Store};
-use crate::wire::message::{FromSender, KeyMode, Limit, OFFER_TAGS, Offer, OfferBody, Refusal};
+use crate::wire::message::{Bytes32, FromSender, KeyMode, Limit, OFFER_TAIL, Offer, OfferBody, Refusal};
 
 /// An offer that is within all bounds.
 pub(super) struct CheckedOffer {
     pub(super) run: RunId,
-    pub(super) offer: Offer,
+    pub(super) body: OfferBody,
+    pub(super) manifest_tag: Bytes32,
+    pub(super) commitment: Bytes32,
     pub(super) suite: Suite,
     pub(super) offered: Offered,
     pub(super) transcript: Transcript,
@@ -36,13 +40,20 @@ impl<E: Environment> Session<'_, '_, E> {
         let FromSender::Offer(offer) = message else {
             return not_expected(message);
         };
-        let body = &payload[..payload.len() - OFFER_TAGS];
-        let transcript = opening.transcript.message(body).finish(&peer, &certificate);
+        let Offer { body, manifest_tag, commitment, name } = offer;
+        check_field(name.len() == SEALED_NAME)?;
+        let encoded = payload.len();
+        let encoded_body = &payload[..encoded - OFFER_TAIL];
+        let transcript = opening.transcript.message(encoded_body).finish(&peer, &certificate);
+        if E::Store::TAKES_NAME {
+            let buffers = &mut self.receiver.buffers;
+            let plain = buffers.plain.get_mut(..SEALED_NAME).ok_or(SessionError::Buffers)?;
+            plain.copy_from_slice(&buffers.frame[encoded - SEALED_NAME..encoded]);
+        }
         let capacity = self.receiver.store.capacity();
         let policy = self.receiver.policy;
-        let body = &offer.body;
-        let suite = check_suite::<E::Cipher>(policy, &offer)?;
-        let &OfferBody { created, shape, .. } = body;
+        let suite = check_suite::<E::Cipher>(policy, &body)?;
+        let OfferBody { created, shape, .. } = body;
         check_limit(shape.total <= capacity.total.min(limits::ARCHIVE_MAX), Limit::Total)?;
         check_limit(shape.entries <= capacity.entries.min(limits::ENTRIES_MAX), Limit::Entries)?;
         check_limit(shape.manifest <= capacity.manifest.min(limits::MANIFEST_MAX), Limit::Manifest)?;
@@ -54,13 +65,27 @@ impl<E: Environment> Session<'_, '_, E> {
         if !self.receiver.operator.accepts(&offered) {
             return Err(SessionError::Refused(Refusal::Declined));
         }
-        Ok(CheckedOffer { run: opening.run, offer, suite, offered, transcript })
+        Ok(CheckedOffer { run: opening.run, body, manifest_tag, commitment, suite, offered, transcript })
+    }
+
+    /// Opens the name of the folder, which [`receive_offer`](Self::receive_offer) has put into the buffer for plaintext,
+    /// and gives it to the store and the user. The keys are proven.
+    pub(super) fn open_name(&mut self, checked: &CheckedOffer, schedule: &mut Schedule) -> Result<(), SessionError> {
+        let receiver = &mut *self.receiver;
+        let sealed = receiver.buffers.plain.first_chunk_mut::<SEALED_NAME>().ok_or(SessionError::Buffers)?;
+        let key = schedule.take_name_key();
+        let name = key.as_ref().and_then(|key| key.open::<E::Cipher>(checked.suite.aead, sealed));
+        let name = name.ok_or(SessionError::Refused(Refusal::FolderName))?;
+        // A run has one name, too.
+        check_field(receiver.peers.runs.binds_name(&checked.run, Digest::of(name.as_str().as_bytes())))?;
+        receiver.operator.folder_name(name);
+        receiver.store.folder_name(name);
+        Ok(())
     }
 }
 
 /// Checks the parameters of an offer, and returns its suite.
-fn check_suite<C: Cipher>(policy: &Policy<'_>, offer: &Offer) -> Result<Suite, SessionError> {
-    let body = &offer.body;
+fn check_suite<C: Cipher>(policy: &Policy<'_>, body: &OfferBody) -> Result<Suite, SessionError> {
     let aead = Aead::from_number(body.aead).filter(|aead| C::AEADS.contains(aead));
     let (Some(aead), Some(codec)) = (aead, Codec::from_number(body.codec)) else {
         return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));

@@ -3,6 +3,7 @@
 
 use crate::certificate::CertificateHash;
 use crate::code::{AuthCode, TransferKey};
+use crate::path::FolderName;
 use crate::session::outcome::Receipt;
 use crate::session::receiver::peers::LockoutSnapshot;
 use crate::session::receiver::store::Offered;
@@ -26,6 +27,9 @@ pub trait Operator {
     /// number of tries that are left. The session drops this future when the connection ends or the time for the key is
     /// over.
     async fn key(&mut self, offered: &Offered, left: Option<u8>, key: &mut TransferKey) -> KeyAnswer;
+    /// Reports the name of the folder, once the key is proven. Called only if the store
+    /// [takes names](crate::session::Store::TAKES_NAME).
+    fn folder_name(&mut self, _name: FolderName<'_>) {}
     /// Reports an event.
     fn event(&mut self, event: Event);
     /// Completes when the user interrupts the session. The default never completes. While the session waits for

@@ -51,6 +51,9 @@ impl<E: Environment> Session<'_, '_, E> {
         own_frame(pin!(self.check(&checked.run, &checked.offered))).await?;
         let mut schedule = Schedule::empty();
         own_frame(pin!(self.prove_key(&checked, &mut schedule))).await?;
+        if E::Store::TAKES_NAME {
+            self.open_name(&checked, &mut schedule)?;
+        }
         if let Some(receipt) = self.remembered_receipt(&checked, &schedule)? {
             self.send_receipt(receipt).await;
             return Ok(receipt);

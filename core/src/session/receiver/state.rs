@@ -55,7 +55,7 @@ pub(super) fn check_field(is_valid: bool) -> Result<(), SessionError> {
 }
 
 /// The error for a message that is not the expected one. `Cancel` is allowed everywhere.
-pub(super) fn not_expected<T>(message: FromSender) -> Result<T, SessionError> {
+pub(super) fn not_expected<T>(message: FromSender<'_>) -> Result<T, SessionError> {
     Err(match message {
         FromSender::Cancel(reason) => SessionError::PeerCancelled(reason),
         _ => SessionError::PeerMisbehaved(Misbehaviour::Unexpected),

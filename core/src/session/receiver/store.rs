@@ -7,13 +7,14 @@ use core::fmt;
 use crate::archive::{ArchiveError, Shape};
 use crate::certificate::CertificateHash;
 use crate::digest::Digest;
+use crate::path::FolderName;
 use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
 use crate::wire::message::{BaseFiles, Cancel, Limit, Refusal};
 
 /// The storage for received folders. It gets the archive's bytes in order, and is atomic: readers see the old folder
 /// until `commit` returns `Ok`, and the new one from then on.
 ///
-/// The session calls `check`, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. If the store has a
+/// The session calls `check`, `folder_name` if the store takes names, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. If the store has a
 /// base and the sender wants to use it, the session calls `base_files` once the manifest is complete, and then `take` in
 /// place of `write` for the bytes that do not cross. At any point the session may call `suspend` or `discard` instead
 /// and end; without a preceding `begin` these have nothing to do.
@@ -22,6 +23,9 @@ use crate::wire::message::{BaseFiles, Cancel, Limit, Refusal};
 /// connection ends or the user interrupts, the session drops the futures of all methods before `commit` at any await, and then calls `suspend` or `discard`. If the user interrupts, the session drops the future of `discard`,
 /// too. It never drops the future of `commit`.
 pub trait Store {
+    /// Whether the store takes the names of folders. If not, the session does not open them.
+    const TAKES_NAME: bool = false;
+
     /// The bounds of this store.
     fn capacity(&mut self) -> Capacity;
 
@@ -36,6 +40,10 @@ pub trait Store {
     /// [`StoreError::InUse`] only if the storage will probably still be in use once the key is typed. If the offered
     /// folder may be the committed one, reports no error that would not matter then, such as too little space.
     async fn check(&mut self, offered: &Offered) -> Result<(), StoreError>;
+
+    /// The name of the folder that the next call of [`begin`](Self::begin) is for. Its sender has proven the key. The
+    /// store may choose by it where the archive goes; what it cannot store under this name, `begin` refuses.
+    fn folder_name(&mut self, _name: FolderName<'_>) {}
 
     /// Begins to receive the offered archive, and returns the prefix of this archive that the store already holds. A
     /// held prefix belongs to this archive if the same sender sent it and `matches` returns true for its manifest digest.
@@ -139,6 +147,10 @@ pub enum StoreError {
         /// The application's own number for its reason; 0 if it did not decide in time.
         code: u16,
     },
+    /// The store cannot hold a folder of this name.
+    FolderName,
+    /// The folder that this one would replace was changed since it was committed.
+    Edited,
 }
 
 impl fmt::Display for StoreError {
@@ -171,6 +183,8 @@ impl StoreError {
             Self::NotListed => Refusal::Protocol,
             Self::Verify => Refusal::Verify,
             Self::Rejected { code } => Refusal::Rejected { code },
+            Self::FolderName => Refusal::FolderName,
+            Self::Edited => Refusal::Edited,
         }
     }
 }

@@ -85,7 +85,7 @@ impl<E: Environment> Session<'_, '_, E> {
             self.expect_done(first)??;
             if self.manifest.is_none() {
                 self.manifest = self.receiver.store.manifest();
-                let tag = &checked.offer.manifest_tag;
+                let tag = &checked.manifest_tag;
                 check_archive(self.manifest.is_none_or(|digest| manifest_key.verify(&digest, tag)))?;
             }
             self.receiver.operator.event(Event::Received(opener.position()));

@@ -127,7 +127,7 @@ impl<'s, E: Environment> Dialogue<'s, E> {
     }
 
     /// Sends a message while the receiver may still be busy with earlier chunks, as [`send_chunk`](Self::send_chunk) does.
-    pub(super) async fn send_among_chunks(&mut self, message: &FromSender) -> Result<(), SessionError> {
+    pub(super) async fn send_among_chunks(&mut self, message: &FromSender<'_>) -> Result<(), SessionError> {
         let length = frame_message(message, self.frame);
         self.send_frame(length).await
     }

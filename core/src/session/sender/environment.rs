@@ -5,6 +5,7 @@ use rand_core::CryptoRngCore;
 use crate::certificate::CertificateHash;
 use crate::code::TransferKey;
 use crate::limits;
+use crate::path::FolderName;
 use crate::sealed::cipher::Cipher;
 use crate::sealed::hpke::POINT;
 use crate::sealed::stream::{Compressor, seal_buffer};
@@ -52,6 +53,8 @@ pub struct Run<'a> {
     pub key: &'a TransferKey,
     /// Random bytes, fresh for this run.
     pub salt: [u8; 32],
+    /// What the folder is called at the receiver.
+    pub name: FolderName<'a>,
     /// When the run began, in seconds since 1970.
     pub created: u64,
     /// PBKDF2 iterations that this side prefers. The receiver's bound may lower them.

@@ -18,7 +18,7 @@ use crate::session::sender::operator::{Event, Operator};
 use crate::session::sender::source::Source;
 use crate::session::sender::state::Session;
 use crate::wire::message::{
-    Encapsulation, FromReceiver, FromSender, Greeting, KeyMode, OFFER_TAGS, Offer, OfferBody, Stage,
+    Encapsulation, FromReceiver, FromSender, Greeting, KeyMode, OFFER_TAIL, Offer, OfferBody, Stage,
 };
 
 /// The answer of a receiver that has the key.
@@ -43,23 +43,27 @@ impl<E: Environment> Session<'_, E> {
     pub(super) async fn offer(&mut self, opening: &Opening, choice: &Choice<'_>) -> Result<Schedule, SessionError> {
         let (body, secret) = self.offer_body(choice)?;
         let sealed = matches!(body.key, KeyMode::Sealed(_));
-        // The keys are bound to the encoded body, which is the encoded offer without its tags.
-        let mut offer = Offer { body, manifest_tag: [0; 32], commitment: [0; 32] };
+        // The keys are bound to the encoded body, which is the encoded offer without its tags and name.
+        let mut offer = Offer { body, manifest_tag: [0; 32], commitment: [0; 32], name: &[0; limits::SEALED_NAME] };
         let mut buffer = [0; limits::MESSAGE_MAX];
         let message = FromSender::Offer(offer.clone());
         let encoded = encode(&message, &mut buffer);
-        let encoded_body = &encoded[..encoded.len() - OFFER_TAGS];
+        let encoded_body = &encoded[..encoded.len() - OFFER_TAIL];
         let (ours, theirs) = (&self.run.certificate, &self.peer.certificate);
         let transcript = Transcript::session(&opening.hello, &opening.greeting_bytes, encoded_body, ours, theirs);
-        let schedule = Schedule::new(&secret, &transcript);
+        let mut schedule = Schedule::new(&secret, &transcript);
         offer.manifest_tag = schedule.manifest_tag(&self.source.info().manifest_digest);
         offer.commitment = schedule.commitment();
+        let key = schedule.take_name_key();
+        let name = key.and_then(|key| key.seal::<E::Cipher>(choice.suite.aead, self.run.name));
+        let name = name.ok_or(SessionError::NothingInCommon)?;
+        offer.name = &name;
         self.dialogue.channel.send(&FromSender::Offer(offer)).await?;
         self.dialogue.operator.event(Event::Offered { sealed });
         Ok(schedule)
     }
 
-    /// The offer without its tags, and the secret that belongs to it.
+    /// The offer without its tags and name, and the secret that belongs to it.
     fn offer_body(&mut self, choice: &Choice<'_>) -> Result<(OfferBody, Secret), SessionError> {
         let run = self.run;
         let (key, iterations, secret) = match choice.key {

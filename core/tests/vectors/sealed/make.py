@@ -3,7 +3,7 @@
 than the crate (Python's hashlib and hmac; pip's `cryptography` for the AEADs and P-256). The vectors are frozen: if a
 test fails, it is not the vector that has to change.
 
-    python3 make.py      # writes schedule.txt, sealed_key.txt, chunks.txt, lz4.txt and file.txt
+    python3 make.py      # writes schedule.txt, sealed_key.txt, chunks.txt, lz4.txt, name.txt and file.txt
 """
 
 import hashlib
@@ -43,6 +43,7 @@ def schedule(secret, transcript):
         "manifest_key": okm(b"waft/1 manifest tag", 32),
         "accept_key": okm(b"waft/1 accept", 32),
         "base_key": okm(b"waft/1 base", 32),
+        "name_key": okm(b"waft/1 name", 32),
     }
 
 
@@ -142,6 +143,15 @@ def chunk_vectors():
           [{"aead": 2, "key": key, "prefix": prefix, "chunk": seal(2, key, prefix, 0, 1, 1, block)}])
 
 
+def name_vectors():
+    key = pattern(32, b"name key")
+    names = [(1, b"photos"), (2, "na\u00efve \u65e5\u672c".encode()), (2, b"n" * 255)]
+    ciphers = {1: AESGCM(key), 2: ChaCha20Poly1305(key)}
+    write("name.txt", ["Sealed names of folders; the last one has the greatest length."],
+          [{"aead": aead, "key": key, "name": name,
+            "sealed": ciphers[aead].encrypt(bytes(12), name.ljust(255, b"\x00"), b"")} for aead, name in names])
+
+
 def file_vector():
     fields = {"iterations": 200000, "salt": SALT, "aead": 2, "codec": 1, "chunk": 65536, "created": 1767225600,
               "total": 1 << 33, "files": 1000, "entries": 1234, "manifest": 70000}
@@ -156,4 +166,5 @@ def file_vector():
 session_vector()
 sealed_key_vector()
 chunk_vectors()
+name_vectors()
 file_vector()

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use aes_gcm::Aes256Gcm;
 use sha2::digest::core_api::BlockSizeUser;
 use sha2::digest::{FixedOutput, HashMarker, Output, OutputSizeUser, Reset, Update};
-use waft_core::sealed::{Aead, ChunkKey, Cipher, Forged};
+use waft_core::sealed::{Aead, AeadKey, Cipher, Forged};
 use waft_receiver::identity::KeyPolicy;
 use waft_receiver::tls::suite::aead::consts::{U12, U16, U54};
 use waft_receiver::tls::suite::aead::{AeadCore, AeadInPlace, Error, Key, KeyInit, KeySizeUser, Nonce, Tag};
@@ -117,7 +117,7 @@ pub(crate) struct HardwareCipher(Aes256Gcm);
 impl Cipher for HardwareCipher {
     const AEADS: &'static [Aead] = &[Aead::Aes256Gcm];
 
-    fn new(aead: Aead, key: &ChunkKey) -> Option<Self> {
+    fn new(aead: Aead, key: &AeadKey) -> Option<Self> {
         (aead == Aead::Aes256Gcm).then(|| Self(Aes256Gcm::new(key.as_bytes().into())))
     }
 

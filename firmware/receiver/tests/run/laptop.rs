@@ -17,7 +17,8 @@ use waft::trust::{Peer as Trusted, Trust};
 use waft_core::archive::Shape;
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::digest::Digest;
-use waft_core::limits::{FRAME_HEADER, MESSAGE_MAX};
+use waft_core::limits::{FRAME_HEADER, MESSAGE_MAX, SEALED_NAME};
+use waft_core::path::FolderName;
 use waft_core::sealed::{ChunkSize, Compressor, SoftCipher};
 use waft_core::session::sender::buffer_len;
 use waft_core::session::sender::{
@@ -85,6 +86,7 @@ impl Laptop {
         let run = Run {
             key: &self.key,
             salt: self.salt,
+            name: FolderName::new("assets").unwrap(),
             created: archive.offered.created,
             iterations: 200_000,
             chunk: CHUNK,
@@ -127,7 +129,11 @@ impl Laptop {
         let (aead, codec, chunk) = (greeting.aeads[0], greeting.codecs[0], greeting.max_chunk);
         let shape = Shape { total: 100, files: 1, entries: 1, manifest: 10 };
         let body = OfferBody { iterations, aead, codec, chunk, key: KeyMode::Typed, created: 100, shape };
-        say(&mut link, &FromSender::Offer(Offer { body, manifest_tag: [2; 32], commitment: [3; 32] })).await;
+        say(
+            &mut link,
+            &FromSender::Offer(Offer { body, manifest_tag: [2; 32], commitment: [3; 32], name: &[4; SEALED_NAME] }),
+        )
+        .await;
         (greeting, receive(&mut link).await)
     }
 
@@ -139,7 +145,7 @@ impl Laptop {
     }
 }
 
-async fn say(link: &mut TlsLink, message: &FromSender) {
+async fn say(link: &mut TlsLink, message: &FromSender<'_>) {
     let mut buffer = [0; MESSAGE_MAX];
     let payload = postcard::to_slice(message, &mut buffer).unwrap();
     link.write_all(&Header::encode(Kind::Message, payload.len())).await.unwrap();

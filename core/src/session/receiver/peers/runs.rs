@@ -3,6 +3,7 @@
 //!
 //! PROTOCOL.md, section 6, "Retries".
 
+use crate::archive::Shape;
 use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::limits::REMEMBER_MS;
@@ -27,8 +28,10 @@ pub(crate) struct Runs([Option<Run>; RUNS]);
 /// A run whose sender has proved the code, for further connections of the same run.
 struct Run {
     id: RunId,
-    /// The first offer of the run. A run has only one folder.
-    offered: Option<Offered>,
+    /// Time and shape of the first offer of the run. A run has only one folder.
+    offered: Option<(u64, Shape)>,
+    /// Digest of the folder's name, if it was opened.
+    name: Option<Digest>,
     key: Option<ProvenKey>,
     /// Digest of the committed folder's manifest, and the receipt.
     committed: Option<(Digest, Receipt)>,
@@ -55,6 +58,7 @@ impl Runs {
         let run = Run {
             id,
             offered: None,
+            name: None,
             key: None,
             committed: None,
             is_confirmed: false,
@@ -66,9 +70,17 @@ impl Runs {
     /// Binds the run to its first offer. Returns whether `offered` is that offer.
     pub(crate) fn binds(&mut self, id: &RunId, offered: &Offered) -> bool {
         match self.run_mut(id) {
-            Some(run) => run.offered.get_or_insert(*offered) == offered,
+            Some(run) => {
+                let offered = (offered.created, offered.shape);
+                *run.offered.get_or_insert(offered) == offered
+            }
             None => true,
         }
+    }
+
+    /// Binds the run to the name of its folder. Returns whether `name` is the digest of that name.
+    pub(crate) fn binds_name(&mut self, id: &RunId, name: Digest) -> bool {
+        self.run_mut(id).is_none_or(|run| *run.name.get_or_insert(name) == name)
     }
 
     /// Records the secret that matched the commitment of this run.
