@@ -208,6 +208,7 @@ impl Schedule {
     pub fn new(secret: &Secret, transcript: &Transcript) -> Self {
         let mut keys = Self::empty();
         keys.derive(secret, transcript);
+        keys.derive_name_key(secret, transcript);
         keys
     }
 
@@ -224,7 +225,7 @@ impl Schedule {
         }
     }
 
-    /// Derives all keys, and writes them into this schedule.
+    /// Derives all keys but that of the name, and writes them into this schedule.
     pub(crate) fn derive(&mut self, secret: &Secret, transcript: &Transcript) {
         let hkdf = Hkdf::new(None, secret.as_bytes());
         let fill = |label, out: &mut [u8]| okm(&hkdf, label, transcript, out);
@@ -234,7 +235,12 @@ impl Schedule {
         fill("waft/1 manifest tag", &mut self.manifest.0);
         fill("waft/1 accept", &mut self.accept.0);
         fill("waft/1 base", &mut self.base.0);
-        fill("waft/1 name", &mut self.name.insert(NameKey(AeadKey([0; 32]))).0.0);
+    }
+
+    /// Derives the key of the folder's name as well. Separate, because a board does not need it.
+    pub(crate) fn derive_name_key(&mut self, secret: &Secret, transcript: &Transcript) {
+        let key = &mut self.name.insert(NameKey(AeadKey([0; 32]))).0.0;
+        okm(&Hkdf::new(None, secret.as_bytes()), "waft/1 name", transcript, key);
     }
 
     /// Consumes the schedule. Returns the keys of its only stream, the key with which the receiver checks the manifest

@@ -30,7 +30,7 @@ impl Offer {
         let key = vec![4; self.key];
         let suite = [varint(self.iterations), vec![self.aead, self.codec], varint(self.chunk), vec![1], key].concat();
         let numbers = [1, self.total, self.files, self.entries, self.manifest].map(varint).concat();
-        message(&[vec![2], suite, numbers, vec![9; 64]].concat())
+        message(&[vec![2], suite, numbers, vec![9; 64], varint(271), vec![9; 271]].concat())
     }
 }
 

@@ -29,7 +29,10 @@ fn hello(min: u8, max: u8, behind: &[u8]) -> Vec<u8> {
 /// An offer of one small file, within all bounds. Its key opens nothing.
 fn offer(iterations: u64, key: &[u8]) -> Vec<u8> {
     let numbers = [1, 1_000, 1, 1, 10].map(varint).concat();
-    message(&[&[2], &varint(iterations)[..], &[2, 0], &varint(1_024), key, &numbers, &[9; 64]].concat())
+    message(
+        &[&[2], &varint(iterations)[..], &[2, 0], &varint(1_024), key, &numbers, &[9; 64], &varint(271), &[9; 271]]
+            .concat(),
+    )
 }
 
 const TYPED: &[u8] = &[0];

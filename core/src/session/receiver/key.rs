@@ -13,6 +13,7 @@ use crate::limits::KEY_TRIES;
 use crate::sealed::hpke::{Decapsulation, HpkeError, HpkeSecret};
 use crate::sealed::keys::Schedule;
 use crate::sealed::secret::{Secret, Stretch};
+use crate::sealed::transcript::Transcript;
 use crate::session::link::Clock;
 use crate::session::outcome::SessionError;
 use crate::session::own_frame::own_frame;
@@ -20,7 +21,7 @@ use crate::session::receiver::environment::Environment;
 use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{KeyAnswer, Operator};
 use crate::session::receiver::state::Session;
-use crate::session::receiver::store::Offered;
+use crate::session::receiver::store::{Offered, Store};
 use crate::session::receiver::wait::{First, wait_for};
 use crate::wire::message::{Cancel, FromReceiver, KeyMode, Refusal, Stage};
 
@@ -36,11 +37,11 @@ impl<E: Environment> Session<'_, '_, E> {
         let iterations = body.iterations;
         if let (Some(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key.hpke(), &body.key) {
             let secret = own_frame(pin!(decapsulate(hpke, encapsulation.as_flattened()))).await;
-            schedule.derive(&secret.map_err(|_| SessionError::Refused(Refusal::KeyWrong))?, transcript);
+            derive::<E::Store>(schedule, &secret.map_err(|_| SessionError::Refused(Refusal::KeyWrong))?, transcript);
             return if schedule.commits_to(commitment) { Ok(()) } else { key_wrong() };
         }
         if let Some(secret) = self.receiver.peers.runs.secret(&checked.run, iterations) {
-            schedule.derive(secret, transcript);
+            derive::<E::Store>(schedule, secret, transcript);
             return if schedule.commits_to(commitment) { Ok(()) } else { key_wrong() };
         }
         let until = self.channel.after(u64::from(self.receiver.policy.key_seconds) * 1_000);
@@ -53,7 +54,7 @@ impl<E: Environment> Session<'_, '_, E> {
                 return stretched;
             }
             // If the sender is gone, the key is checked all the same: the next connection of this run then needs no user.
-            schedule.derive(&secret, transcript);
+            derive::<E::Store>(schedule, &secret, transcript);
             if schedule.commits_to(commitment) {
                 self.receiver.peers.runs.key_proven(&checked.run, iterations, &secret);
                 return stretched;
@@ -109,6 +110,14 @@ impl<E: Environment> Session<'_, '_, E> {
             first?
         };
         self.expect_done(first)
+    }
+}
+
+/// Derives the keys, with that of the folder's name only if the store takes names.
+fn derive<S: Store>(schedule: &mut Schedule, secret: &Secret, transcript: &Transcript) {
+    schedule.derive(secret, transcript);
+    if S::TAKES_NAME {
+        schedule.derive_name_key(secret, transcript);
     }
 }
 
