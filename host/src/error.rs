@@ -254,6 +254,18 @@ pub enum Cause {
     /// An entry of a folder has the name of the staging area.
     #[error("waft needs that name while it receives into this folder")]
     Staging,
+    /// The name of a folder in an inbox is the name of a staging area.
+    #[error("names that begin with a dot and end in .waft are kept for waft itself")]
+    StagingName,
+    /// The platform cannot hold the name safely.
+    #[error("this name cannot be held safely here")]
+    NotHeld,
+    /// The file system takes the name for that of another folder.
+    #[error("another folder has this name in another spelling")]
+    OtherSpelling,
+    /// The folder was changed since it was received.
+    #[error("it was changed since it was received")]
+    Edited,
     /// A move into the target was started and cannot be completed.
     #[error("{0}")]
     Unfinished(io::Error),

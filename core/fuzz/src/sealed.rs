@@ -1,8 +1,8 @@
-//! Target for sealed files: headers, and authentic chunks of any plaintext, so that the input reaches the parser that
-//! follows the AEAD.
+//! Target for sealed files: headers, and authentic chunks and names of any plaintext, so that the input reaches the parser
+//! that follows the AEAD.
 
 use waft_core::code::TransferKey;
-use waft_core::limits::CHUNK_MAX;
+use waft_core::limits::{CHUNK_MAX, COMPONENT_MAX, SEALED_NAME};
 use waft_core::sealed::file::{Header, START, header_len};
 use waft_core::sealed::{Aead, ChunkSize, Codec, Opener, Schedule, Secret, Span, Suite, Transcript};
 
@@ -17,7 +17,14 @@ pub fn run(data: &[u8]) {
     }
     let [total, lz4, rest @ ..] = data else { return };
     let key = TransferKey::parse("0123456789ABCDEF").expect("well-formed");
-    let schedule = Schedule::new(&Secret::typed(&key, &[0; 32], 1), &Transcript::file(&[]));
+    let mut schedule = Schedule::new(&Secret::typed(&key, &[0; 32], 1), &Transcript::file(&[]));
+    let mut name = [0; SEALED_NAME];
+    let length = rest.len().min(COMPONENT_MAX);
+    name[..length].copy_from_slice(&rest[..length]);
+    let name_key = schedule.take_name_key().expect("it is taken once");
+    if let Some(name) = name_key.open::<Plain>(Aead::Aes256Gcm, &mut name) {
+        assert!(rest.starts_with(name.as_str().as_bytes()));
+    }
     let span = Span::new(0, u64::from(*total) * 32).expect("within the limits");
     let codec = if *lz4 & 1 == 0 { Codec::None } else { Codec::Lz4 };
     let suite = Suite { aead: Aead::Aes256Gcm, codec, chunk: ChunkSize::MIN };

@@ -2,7 +2,7 @@
 
 use waft_core::code::{AuthCode, TransferKey};
 use waft_core::pairing::PairingCode;
-use waft_core::path::{RelPath, escape};
+use waft_core::path::{FolderName, RelPath, escape};
 
 /// Parses the input as each of these types.
 pub fn run(data: &[u8]) {
@@ -13,6 +13,9 @@ pub fn run(data: &[u8]) {
             Some(parent) => assert_eq!(format!("{}/{}", parent.as_str(), path.name()), text),
             None => assert_eq!(path.name(), text),
         }
+    }
+    if let Ok(name) = FolderName::new(text) {
+        assert!(name.as_str() == text && RelPath::new(text).is_ok_and(|path| path.parent().is_none()));
     }
     if let Ok(key) = TransferKey::parse(text) {
         let again = TransferKey::parse(&key.display().to_string()).expect("a displayed key parses");

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use waft_core::path::{FolderName, PathError};
 
 use self::help::{AFTER_HELP, OPEN_HELP, PAIR_HELP, RECEIVE_HELP, SEND_HELP, SIMULATE_HELP, provision_help};
 use crate::cli::simulate::qemu::Forward;
@@ -188,6 +189,9 @@ pub(crate) struct Receive {
     /// Folder to receive into
     #[arg(long, value_name = "DIR", default_value = "received_folder")]
     pub into: PathBuf,
+    /// Keep the folders of all senders side by side in this folder: DIR/anna/photos is the folder photos of anna
+    #[arg(long, value_name = "DIR", conflicts_with = "into")]
+    pub inbox: Option<PathBuf>,
     /// Address to listen on [default: port 12346 of every address, IPv4 and IPv6]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
@@ -211,6 +215,11 @@ pub(crate) struct Receive {
     pub either_key: bool,
 }
 
+/// Checks the name of a folder.
+fn folder_name(name: &str) -> Result<String, PathError> {
+    FolderName::new(name).map(|name| name.as_str().to_owned())
+}
+
 /// `waft send`.
 // The brackets are those of the usage text.
 #[allow(rustdoc::broken_intra_doc_links)]
@@ -223,6 +232,9 @@ pub(crate) struct Send {
     /// A receiver; given several times, the folder is sent to all of them at once. Then all arguments are files and folders
     #[arg(long, value_name = "TO")]
     pub to: Vec<String>,
+    /// What the folder is called there [default: its name here, or that of the first path]
+    #[arg(long = "as", value_name = "NAME", value_parser = folder_name)]
+    pub name: Option<String>,
     /// Send again whenever the files change, until Ctrl-C
     #[arg(long, conflicts_with = "dry_run")]
     pub watch: bool,

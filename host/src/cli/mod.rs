@@ -265,10 +265,22 @@ fn source_error(error: SourceError, source: &mut FolderSource) -> Error {
     folder::source_error(error, source.take_error().as_ref())
 }
 
+/// Where a command puts folders.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    /// Into this folder.
+    Folder(&'a Path),
+    /// Into folders of their own in this one.
+    Inbox(&'a Path),
+}
+
 /// Opens a target, before the user is asked for anything.
-async fn open_target(into: &Path, options: store::Options, ui: &Ui) -> Result<DirectoryStore, Error> {
-    let Prepared { store, earlier, notes } = DirectoryStore::prepare(into, options).await?;
-    let into = shown(into);
+async fn open_target(target: Target<'_>, options: store::Options, ui: &Ui) -> Result<DirectoryStore, Error> {
+    let (prepared, into) = match target {
+        Target::Folder(into) => (DirectoryStore::prepare(into, options).await?, into),
+        Target::Inbox(inbox) => (DirectoryStore::prepare_inbox(inbox, options).await?, inbox),
+    };
+    let (Prepared { store, earlier, notes }, into) = (prepared, shown(into));
     match earlier {
         Some(Earlier::Completed) => ui.say(format!("Finished what an interrupted run had begun to put into {into}.")),
         Some(Earlier::Abandoned) => {

@@ -19,7 +19,7 @@ use waft_core::wire::frame::{self, Kind};
 use crate::cli::arguments::Open;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{AskError, Event, Question, Ui, key_form};
-use crate::cli::{check_is_file, file_secret, not_removed, number_of_files, open_target};
+use crate::cli::{Target, check_is_file, file_secret, not_removed, number_of_files, open_target};
 use crate::error::{Class, Error, bytes, shown};
 use crate::session::RingCipher;
 use crate::store::{self, DirectoryStore, Options};
@@ -77,7 +77,7 @@ async fn prepare(args: &Open, ui: &Ui) -> Result<(SealedFile, DirectoryStore, Bo
     let path = args.file.clone();
     let file = in_background(move || SealedFile::start(&path)).await?;
     let options = Options { overwrite: args.merge, abandon: args.abandon, home: None };
-    let mut store = open_target(&args.into, options, ui).await?;
+    let mut store = open_target(Target::Folder(&args.into), options, ui).await?;
     store.check_opening(file.header().shape).await.map_err(|error| store_error(error, &mut store))?;
     let secret = ask_key(&file, ui).await?;
     Ok((file, store, secret))

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use waft_core::code::AuthCode;
 use waft_core::limits::REMEMBER_MS;
+use waft_core::path::escape;
 use waft_core::session::Receipt;
 
 use crate::address::{Address, PORT};
@@ -19,7 +20,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::receive::operator::{ReceiveOperator, Rejections};
 use crate::cli::ui::{Event, Question, Ui, key_form, secret, show_code};
 use crate::cli::{
-    check_answer, not_removed, number_of_files, open_home, open_identity_in_background, open_target, platform,
+    Target, check_answer, not_removed, number_of_files, open_home, open_identity_in_background, open_target, platform,
 };
 use crate::error::{Class, Error, bytes, shown};
 use crate::home::Home;
@@ -45,7 +46,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
     let (home, trust) = interrupt.or(in_background(open_home)).await?;
     let identity = interrupt.or(open_identity_in_background(&home, ui)).await?;
     let options = Options { overwrite: args.merge, abandon: args.abandon, home: Some(home.clone()) };
-    let store = interrupt.or(open_target(&args.into, options, ui)).await?;
+    let store = interrupt.or(open_target(target(&args), options, ui)).await?;
     let (listener, local) = listen(endpoint).await?;
     let certificate = identity.certificate().clone();
     let mut receiver = Receiver::new(listener, identity, home.clone(), store)
@@ -62,6 +63,14 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
             Some(LeftBehind::Unremoved(path)) => error.with_advice(not_removed(&path)),
         }),
         ended => ended,
+    }
+}
+
+/// Where folders are received.
+fn target(args: &Receive) -> Target<'_> {
+    match &args.inbox {
+        Some(inbox) => Target::Inbox(inbox),
+        None => Target::Folder(&args.into),
     }
 }
 
@@ -135,18 +144,32 @@ impl Reception<'_> {
         let mut operator = ReceiveOperator::new(self.ui, &self.rejections);
         let outcome = receiver.receive(connection, &mut operator).await;
         match outcome.map_err(|error| operator.failure().unwrap_or(error))? {
-            Outcome::Committed(received) => self.print_committed(name.as_str(), received),
+            Outcome::Committed(received) => self.print_committed(name.as_str(), &received),
             Outcome::ReceiptRepeated => self.ui.say(format!("{name} has asked for its receipt again.")),
         }
         Ok(())
     }
 
-    fn print_committed(&self, peer: &str, received: Received) {
-        let Received { receipt: Receipt { digest, files: count, bytes: total, generation }, held } = received;
+    fn print_committed(&self, peer: &str, received: &Received) {
+        let Received { receipt, held, folder, path } = received;
+        let &Receipt { digest, files: count, bytes: total, generation } = receipt;
         let (ui, sent) = (self.ui, total - held);
-        ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest.to_string(), generation });
-        let target = shown(&self.args.into);
-        ui.done(format!("The folder of {peer} is in {target}: {}, {}.", number_of_files(count), bytes(total)));
+        let (digest_text, folder) = (digest.to_string(), escape(folder).to_string());
+        ui.event(&Event::Committed {
+            peer,
+            files: count,
+            bytes: total,
+            sent,
+            digest: digest_text,
+            generation,
+            folder: &folder,
+            path: Some(shown(path)),
+        });
+        let (name, target) = match &self.args.inbox {
+            Some(_) => (format!(" {folder}"), shown(path)),
+            None => (String::new(), shown(&self.args.into)),
+        };
+        ui.done(format!("The folder{name} of {peer} is in {target}: {}, {}.", number_of_files(count), bytes(total)));
         ui.detail(format!("Its digest: {digest}"));
     }
 
@@ -236,7 +259,10 @@ pub(super) fn print_banner(banner: &Banner<'_>, code: Option<&AuthCode>, ui: &Ui
     let name = name.as_ref().map_or("This machine", |name| name.as_str());
     ui.say(format!("{name}, fingerprint {}", certificate.fingerprint()));
     let addresses = print_addresses(local, ui);
-    ui.say(format!("Folders are received into {}", shown(&args.into)));
+    ui.say(match &args.inbox {
+        Some(inbox) => format!("Folders are received into the inbox {}, each in SENDER/FOLDER", shown(inbox)),
+        None => format!("Folders are received into {}", shown(&args.into)),
+    });
     print_senders(trust, ui);
     if let Some(code) = code {
         show_code(ui, "Code", code);

@@ -8,7 +8,7 @@ mod watching;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use waft_core::path::escape;
+use waft_core::path::{FolderName, escape};
 use waft_core::session::Receipt;
 
 use self::operator::{Manner, SendOperator};
@@ -124,11 +124,21 @@ impl Delivery<'_> {
             several => format!("{} receivers", several.len()),
         };
         self.ui.say(format!(
-            "Sending {}: {}, {}, to {to}.",
+            "Sending {}{}: {}, {}, to {to}.",
             shown_paths(&self.paths),
+            self.called(folder),
             number_of_files(shape.files),
             bytes(shape.total)
         ));
+    }
+
+    /// What the folder is called at the receiver, if that is not just the name of the one path that is sent.
+    fn called(&self, folder: &Folder) -> String {
+        let name = self.args.name.as_deref().unwrap_or(folder.name().as_str());
+        match &self.paths[..] {
+            [path] if path.file_name().is_some_and(|file| file == name) => String::new(),
+            _ => format!(" as {}", escape(name)),
+        }
     }
 
     /// Sends the folder to all receivers.
@@ -142,15 +152,21 @@ impl Delivery<'_> {
     /// Sends the folder to one receiver, and reports its receipt.
     async fn send(&self, destination: &Destination, folder: Folder, manner: Manner) -> Result<(), Error> {
         let peer = destination.peer().name.as_str();
-        let mut sender = Sender::new(self.identity.clone(), self.home.clone(), destination.clone(), folder)
+        let sender = Sender::new(self.identity.clone(), self.home.clone(), destination.clone(), folder);
+        let sender = match &self.args.name {
+            Some(name) => sender.named(FolderName::new(name).expect("the arguments were checked")),
+            None => sender,
+        };
+        let mut sender = sender
             .keys(key_rule(self.args))
             .wait_for_receiver(self.args.wait)
             .among_many(manner == Manner::Among)
             .cancel_on(self.interrupt.token());
+        let name = sender.name().to_string();
         let mut operator = SendOperator::new(self.ui, peer, manner);
         let sent = sender.send(&mut operator).await;
         let sent = sent.map_err(|error| operator.failure().unwrap_or(error))?;
-        print_receipt(peer, sent, self.ui);
+        print_receipt(peer, &name, sent, self.ui);
         Ok(())
     }
 }
@@ -226,10 +242,19 @@ async fn ask_destination(trust: &Trust, ui: &Ui) -> Result<Destination, Error> {
     Ok(ui.ask(Question::Receiver, &question, form).await?)
 }
 
-fn print_receipt(peer: &str, sent: Sent, ui: &Ui) {
+fn print_receipt(peer: &str, folder: &str, sent: Sent, ui: &Ui) {
     let Sent { receipt: Receipt { digest, files: count, bytes: total, generation }, bytes_sent: sent } = sent;
     let digest_text = digest.to_string();
-    ui.event(&Event::Committed { peer, files: count, bytes: total, sent, digest: digest_text, generation });
+    ui.event(&Event::Committed {
+        peer,
+        files: count,
+        bytes: total,
+        sent,
+        digest: digest_text,
+        generation,
+        folder,
+        path: None,
+    });
     // After broken connections the transferred bytes may exceed the total, which would only confuse the user.
     let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };
     ui.done(format!("{peer} has the folder: {}, {}{crossed}.", number_of_files(count), bytes(total)));

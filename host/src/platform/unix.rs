@@ -343,6 +343,17 @@ pub(crate) fn rename_over_empty(from: &Dir, name: &Path, parent: &Dir, target: &
     from.rename(name, parent, target)
 }
 
+/// Exchanges two directories in one step. Fails with `Unsupported` or `InvalidInput` where that is not possible.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+pub(crate) fn exchange(from: &Dir, name: &Path, parent: &Dir, target: &Path) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(from, name, parent, target, rustix::fs::RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+pub(crate) fn exchange(_from: &Dir, _name: &Path, _parent: &Dir, _target: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Sets a directory's permission bits. The set-group-ID bit, by which entries inherit the group, is kept.
 pub(crate) fn set_dir_mode(dir: &Dir, mode: u16) -> io::Result<()> {
     let inherited = Mode::from_raw_mode(dir.dir_metadata()?.mode() as _) & Mode::SGID;

@@ -177,6 +177,11 @@ pub(crate) fn rename_over_empty(from: &Dir, name: &Path, parent: &Dir, target: &
     from.rename(name, parent, target)
 }
 
+/// Fails: two directories cannot be exchanged in one step.
+pub(crate) fn exchange(_from: &Dir, _name: &Path, _parent: &Dir, _target: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Does nothing: modes are not set.
 pub(crate) fn set_dir_mode(_dir: &Dir, _mode: u16) -> io::Result<()> {
     Ok(())

@@ -9,6 +9,7 @@ mod operator;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand_core::OsRng;
@@ -45,7 +46,8 @@ const MAX_ITERATIONS: u32 = 2_000_000;
 /// How long a user has to type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
 
-/// Receives folders into one [`DirectoryStore`]. It has the state that outlives a connection: the code, the lockouts,
+/// Receives folders into one [`DirectoryStore`]: a folder of this computer, or an inbox with many
+/// ([`DirectoryStore::prepare_inbox`]). It has the state that outlives a connection: the code, the lockouts,
 /// and which folder was received last.
 ///
 /// [`accept`](Self::accept) waits for an authenticated sender, and [`receive`](Self::receive) runs the session with it.
@@ -83,7 +85,7 @@ impl fmt::Debug for Connection {
 }
 
 /// How a session ended, if it did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A folder was committed.
     Committed(Received),
@@ -92,12 +94,16 @@ pub enum Outcome {
 }
 
 /// A folder that was committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// The receipt that the sender got.
     pub receipt: Receipt,
     /// Bytes of the archive that were there already, and did not have to be sent.
     pub held: u64,
+    /// What its sender calls the folder: a [`FolderName`](waft_core::path::FolderName).
+    pub folder: String,
+    /// Where the folder is.
+    pub path: PathBuf,
 }
 
 impl Receiver {
@@ -249,7 +255,7 @@ impl State {
     async fn receive(&mut self, authenticated: Authenticated, operator: &mut impl Operator) -> Result<Outcome, Error> {
         let Authenticated { mut link, peer } = authenticated;
         tokio::select! {
-            () = self.store.prepare_for(peer.certificate.hash()) => {}
+            () = self.store.prepare_for(peer.certificate.hash(), peer.name.clone()) => {}
             () = self.cancel.cancelled() => return Err(Error::interrupted()),
         }
         let policy = Policy {
@@ -282,7 +288,10 @@ impl State {
         // report it.
         let file_error = self.store.take_error().filter(|_| matches!(outcome, Err(SessionError::Refused(_))));
         match outcome {
-            Ok(receipt) if has_committed => Ok(Outcome::Committed(Received { receipt, held })),
+            Ok(receipt) if has_committed => {
+                let folder = self.store.folder().unwrap_or_default().to_owned();
+                Ok(Outcome::Committed(Received { receipt, held, folder, path: self.store.target().to_owned() }))
+            }
             Ok(_) => Ok(Outcome::ReceiptRepeated),
             Err(SessionError::Cancelled(Cancel::Interrupted)) => Err(Error::interrupted()),
             Err(cause) => Err(session_error(peer.name.as_str(), cause, file_error.as_ref(), phase)),

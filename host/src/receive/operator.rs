@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use tokio_util::sync::CancellationToken;
 use waft_core::code::{AuthCode, TransferKey};
+use waft_core::path::FolderName;
 use waft_core::session::Offered;
 use waft_core::session::receiver::{self as core, Event as SessionEvent};
 use zeroize::Zeroizing;
@@ -82,6 +83,13 @@ pub enum Event<'a> {
     CodeAccepted,
     /// The sender offers a folder.
     Offered(Offer<'a>),
+    /// The sender has proven the key, and this is the name of its folder.
+    Named {
+        /// The sender.
+        peer: &'a Peer,
+        /// What its sender calls the folder.
+        name: FolderName<'a>,
+    },
     /// The receiver looks for a part of the folder that it already has, and reads it back.
     Hashing,
     /// This receiver waits because another process is receiving into the same target.
@@ -159,6 +167,10 @@ impl<O: Operator> core::Operator for SessionOperator<'_, O> {
             answer = self.operator.key(&offer, left, key) => answer,
             () = self.cancel.cancelled() => KeyAnswer::Interrupted,
         }
+    }
+
+    fn folder_name(&mut self, name: FolderName<'_>) {
+        self.operator.event(Event::Named { peer: self.peer, name });
     }
 
     fn event(&mut self, event: SessionEvent) {

@@ -120,7 +120,7 @@ impl Sender {
         let run = Run {
             key: &self.key,
             salt: self.salt,
-            name: FolderName::new(&self.name).expect("the name was checked"),
+            name: FolderName::new(&self.name).expect("`named` and `Folder::name` have a checked name"),
             created: self.created,
             iterations: ITERATIONS,
             chunk: ChunkSize::MAX,

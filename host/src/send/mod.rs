@@ -123,6 +123,11 @@ impl Sender {
         self
     }
 
+    /// What the folder is called at the receiver.
+    pub fn name(&self) -> FolderName<'_> {
+        FolderName::new(&self.name).expect("the name was checked")
+    }
+
     /// Takes less memory, at most 1 MiB, because many senders run at the same time.
     pub fn among_many(mut self, is_among_many: bool) -> Self {
         if is_among_many {

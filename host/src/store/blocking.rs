@@ -17,13 +17,16 @@ use super::capabilities::Capabilities;
 use super::committed::{Folder, Received};
 use super::compare::Whole;
 use super::error::{Failure, Result};
+use super::inbox::Inbox;
 use super::merge::{self, Intent, Step, preflight};
 use super::place::{Found, Place};
+use super::replace::{self, Onto, commit_over, edited};
 use super::small_files::SmallFiles;
 use super::staging::{MANIFEST, Staging, TREE};
 use super::tree::{Digests, Incoming, Tree};
 use super::{LeftBehind, Piece, held};
 use crate::error::{FileError, is_disk_full};
+use crate::home::HomeError;
 use crate::platform;
 use crate::queue::Output;
 
@@ -31,6 +34,10 @@ use crate::queue::Output;
 pub(super) struct BlockingStore {
     pub(super) place: Place,
     pub(super) overwrite: bool,
+    /// The inbox, if the sender and the name of a folder decide about its place.
+    pub(super) inbox: Option<Inbox>,
+    /// How the current archive gets into a target that holds something.
+    onto: Onto,
     state: State,
     /// Digest of the manifest of the current archive, once the manifest is complete.
     manifest: Option<Digest>,
@@ -65,6 +72,7 @@ struct Staged {
     position: u64,
     part: Part,
     capabilities: Capabilities,
+    onto: Onto,
 }
 
 /// The part of the archive that comes next.
@@ -80,6 +88,8 @@ impl BlockingStore {
         Self {
             place,
             overwrite,
+            inbox: None,
+            onto: Onto::Nothing,
             state: State::Idle,
             manifest: None,
             received: None,
@@ -92,13 +102,16 @@ impl BlockingStore {
     /// If a process was interrupted while it moved files into the target, moves the remaining files. Returns whether
     /// there was such a process.
     pub(super) fn recover(&self) -> Result<bool> {
-        merge::recover(&self.place)
+        self.in_staged_places(recover)
     }
 
     /// Removes what an interrupted process left in the staging area. Returns whether there was anything to remove.
     pub(super) fn abandon(&self) -> Result<bool> {
-        let Some(staging) = Staging::existing(&self.place)? else { return Ok(false) };
-        staging.remove(&self.place).map(|()| true).map_err(|error| self.place.at_staging("", error).into())
+        self.in_staged_places(|place| {
+            replace::recover(place)?;
+            let Some(staging) = Staging::existing(place)? else { return Ok(false) };
+            staging.remove(place).map(|()| true).map_err(|error| place.at_staging("", error).into())
+        })
     }
 
     /// What an interrupted transfer left in the staging area, if it left anything.
@@ -149,19 +162,26 @@ impl BlockingStore {
         self.manifest = None;
         self.base = None;
         self.written = Ok(());
-        merge::recover(&self.place)?;
+        self.onto = if self.overwrite { Onto::Merged } else { Onto::Nothing };
+        recover(&self.place)?;
+        if self.may_replace() {
+            self.settle_record();
+        }
         if let Found::Filled(target) = self.place.inspect()? {
-            if self.overwrite {
+            if self.overwrite || self.may_replace() {
                 self.base = self.find_base(offered)?;
             }
             if let Some((manifest, Whole { archive, root })) = self.committed(target, offered, is_it) {
                 self.manifest = Some(manifest);
+                if self.may_replace() {
+                    // If the sender's content differs after all, it replaces this one.
+                    self.onto = Onto::Replaced { merges: self.overwrite };
+                }
                 self.state = State::Whole { offered: *offered, root };
                 return Ok(Held { offset: offered.shape.total, digest: archive });
             }
-            if !self.overwrite {
-                return Err(self.not_empty());
-            }
+            let Found::Filled(target) = self.place.inspect()? else { return Err(StoreError::InUse.into()) };
+            self.onto = self.onto(target, offered)?;
         }
         let mut staging = Staging::open(&self.place)?;
         let capabilities = self.measure(&staging)?;
@@ -174,7 +194,8 @@ impl BlockingStore {
         self.enough(offered.shape.total - held.offset)?;
         self.manifest = Some(tree.manifest);
         let part = Part::Content(Box::new(tree));
-        let staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities };
+        let onto = self.onto;
+        let staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities, onto };
         staged.check(&self.place)?;
         self.state = State::Staged(Box::new(staged));
         Ok(held)
@@ -197,7 +218,7 @@ impl BlockingStore {
         let manifest = begun.map_err(|error| self.place.at_staging("", error))?;
         let part = Part::Manifest(Box::new(Incoming::new(manifest, offered.shape.manifest)));
         self.manifest = None;
-        let staged = Staged { staging, offered: *offered, position: 0, part, capabilities };
+        let staged = Staged { staging, offered: *offered, position: 0, part, capabilities, onto: self.onto };
         self.state = State::Staged(Box::new(staged));
         Ok(Held { offset: 0, digest: Digest::of(&[]) })
     }
@@ -216,7 +237,7 @@ impl BlockingStore {
         let (staging, offered) = match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle => return Err(StoreError::Io.into()),
             State::Staged(staged) => (staged.staging, staged.offered),
-            State::Whole { .. } if !self.overwrite => return Err(StoreError::NotEmpty.into()),
+            State::Whole { .. } if !self.overwrite && !self.may_replace() => return Err(StoreError::NotEmpty.into()),
             State::Whole { offered, root } => {
                 // The state is kept while another process uses the staging area, because this is called again then.
                 self.state = State::Whole { offered, root };
@@ -310,6 +331,8 @@ impl BlockingStore {
 
     /// Commits: moves the whole folder into the target.
     pub(super) fn put_in_place(&mut self, step: Step<'_>) -> Result<Receipt> {
+        // It keeps the target open, and Windows renames no directory that is open.
+        self.base = None;
         let (offered, root) = match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle => return Err(StoreError::Io.into()),
             State::Whole { offered, root } => {
@@ -321,7 +344,7 @@ impl BlockingStore {
             }
             State::Staged(staged) => {
                 let received = self.received.as_ref();
-                (staged.offered, staged.commit(&self.place, self.overwrite, received, step)?)
+                (staged.offered, staged.commit(&self.place, received, step)?)
             }
         };
         Ok(Receipt { digest: root, files: offered.shape.files, bytes: offered.shape.total, generation: 0 })
@@ -354,6 +377,12 @@ impl BlockingStore {
     }
 }
 
+/// If a process was interrupted while it put a folder into this place, undoes or completes that. Returns whether there
+/// was such a process.
+fn recover(place: &Place) -> Result<bool> {
+    Ok(replace::recover(place)? | merge::recover(place)?)
+}
+
 impl Staged {
     fn take(&mut self, place: &Place, archive: &mut &[u8], small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
         if let Part::Manifest(incoming) = &mut self.part {
@@ -381,6 +410,9 @@ impl Staged {
 
     /// Checks that everything can be moved into a target that holds other files.
     fn check(&self, place: &Place) -> Result<()> {
+        if matches!(self.onto, Onto::Replaced { .. }) {
+            return Ok(());
+        }
         let target = match place.inspect()? {
             Found::Filled(target) => target,
             Found::Empty(target) if place.in_place.is_some() => target,
@@ -391,17 +423,32 @@ impl Staged {
     }
 
     /// Moves the whole folder into the target. Returns the archive's root digest.
-    fn commit(mut self, place: &Place, overwrite: bool, received: Option<&Received>, step: Step<'_>) -> Result<Digest> {
+    fn commit(mut self, place: &Place, received: Option<&Received>, step: Step<'_>) -> Result<Digest> {
         let Part::Content(tree) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
         };
         let digests = tree.end(place)?;
         platform::sync_all(&self.staging.dir).map_err(|error| place.at_staging("", error))?;
+        if let Onto::Replaced { merges } = self.onto
+            && let (Found::Filled(target), Some(received)) = (place.inspect()?, received)
+        {
+            let store_next = || {
+                self.remember(&digests, |folder, manifest| received.store_next(&place.target_path(), folder, manifest))
+            };
+            if commit_over(place, &self.staging, target, received, self.capabilities, store_next)? {
+                let _ = self.staging.remove(place);
+                return Ok(digests.root);
+            }
+            if !merges {
+                return Err(edited(place));
+            }
+            self.onto = Onto::Merged;
+        }
         if let Some(received) = received {
-            self.remember(place, received, &digests);
+            self.remember(&digests, |folder, manifest| received.store(&place.target_path(), folder, manifest));
         }
         match place.inspect()? {
-            Found::Filled(_) if !overwrite => {
+            Found::Filled(_) if self.onto != Onto::Merged => {
                 let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
                 return Err(Failure::At(StoreError::NotEmpty, place.at_target("", full)));
             }
@@ -424,10 +471,14 @@ impl Staged {
     }
 
     /// Records which sender this folder came from. If that fails, the sender has to send the folder in full next time.
-    fn remember(&self, place: &Place, received: &Received, digests: &Digests) {
+    fn remember(
+        &self,
+        digests: &Digests,
+        store: impl FnOnce(&Folder<'_>, &mut File) -> std::result::Result<(), HomeError>,
+    ) {
         let Ok(mut file) = self.staging.manifest() else { return };
         let folder = Folder { sender: &self.offered.sender, digests, manifest_length: self.offered.shape.manifest };
-        let _ = received.store(&place.target_path(), &folder, &mut file);
+        let _ = store(&folder, &mut file);
     }
 
     /// Renames the tree to the target, which is absent or empty. An empty target's own attributes are copied to the

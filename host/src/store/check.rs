@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::time::{Duration, Instant};
 
+use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
@@ -78,7 +79,8 @@ impl BlockingStore {
 
     /// Fails as the store would fail to begin the offered folder, as far as that can be known without the folder's
     /// manifest.
-    pub(super) fn check(&self, offered: &Offered) -> Result<()> {
+    pub(super) fn check(&mut self, offered: &Offered) -> Result<()> {
+        self.forget_place()?;
         self.check_unless(&offered.shape, |target| self.may_be_committed(target, offered))
     }
 
@@ -98,7 +100,9 @@ impl BlockingStore {
         }
         self.place.check_staging()?;
         self.check_target()?;
-        let (needed, free) = (shape.total, self.free().saturating_add(self.reclaimable()));
+        // Before the folder has a name, an inbox does not know which part of it is staged.
+        let reclaimable = if self.inbox.is_some() { self.bytes_in_inbox() } else { self.reclaimable() };
+        let (needed, free) = (shape.total, self.free().saturating_add(reclaimable));
         if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
     }
 
@@ -140,7 +144,13 @@ impl BlockingStore {
             Ok(Found::Filled(target)) => self.bytes_below(&target),
             _ => 0,
         };
-        self.free().saturating_add(self.reclaimable()).saturating_add(target)
+        self.free().saturating_add(self.reclaimable()).saturating_add(target).saturating_add(self.bytes_in_inbox())
+    }
+
+    /// Number of bytes in all folders and staging areas of an inbox. The next folder may be one of them.
+    fn bytes_in_inbox(&self) -> u64 {
+        let Some(inbox) = &self.inbox else { return 0 };
+        Dir::open_ambient_dir(inbox.path(), ambient_authority()).map_or(0, |dir| self.bytes_below(&dir))
     }
 
     /// Number of bytes in the staging area.

@@ -10,6 +10,8 @@
 //! received/<BLAKE3 of the target's path, 32 hexadecimal digits>
 //!   = "waft received 2\n" | sender (32) | root (32) | manifest digest (32) | manifest length (u32 big-endian)
 //!     | length of the path (u32 big-endian) | path | manifest | BLAKE3 of each file (32 each)
+//! received/<the same>.next
+//!   = the same, of a folder that replaces the one in the target (see `replace`)
 //! ```
 //!
 //! A record is written before the folder is put in place, and it is never trusted: the target is compared with it byte
@@ -27,6 +29,7 @@ use waft_core::limits::ENTRIES_MAX;
 use waft_core::session::Offered;
 
 use crate::home::{Home, HomeError};
+use crate::platform;
 use crate::store::base::Base;
 use crate::store::blocking::BlockingStore;
 use crate::store::capabilities::Capabilities;
@@ -70,7 +73,7 @@ impl BlockingStore {
         compare(target, manifest, 0, shape, self.rules(capabilities, false))
     }
 
-    fn rules(&self, capabilities: Capabilities, others: bool) -> Rules<'_> {
+    pub(super) fn rules(&self, capabilities: Capabilities, others: bool) -> Rules<'_> {
         Rules { capabilities, others, place: &self.place }
     }
 
@@ -92,7 +95,7 @@ impl BlockingStore {
     }
 
     /// Measures the capabilities of the file system in a staging area that is removed again if it is empty.
-    fn measure_now(&mut self) -> error::Result<Capabilities> {
+    pub(super) fn measure_now(&mut self) -> error::Result<Capabilities> {
         if let Some(known) = self.capabilities {
             return Ok(known);
         }
@@ -153,7 +156,17 @@ impl Received {
 
     /// Returns the record of `target`. `None` if there is none, or if it is damaged.
     pub(super) fn load(&self, target: &Path) -> Option<Record> {
-        let mut file = File::open(self.home.path().join(FOLDER).join(name(target))).ok()?;
+        self.load_named(target, &name(target))
+    }
+
+    /// Returns the record that a process had stored for the target before it replaced its folder, and which did not
+    /// become the record.
+    pub(super) fn load_next(&self, target: &Path) -> Option<Record> {
+        self.load_named(target, &next_name(target))
+    }
+
+    fn load_named(&self, target: &Path, name: &str) -> Option<Record> {
+        let mut file = File::open(self.home.path().join(FOLDER).join(name)).ok()?;
         let (record, path) = Record::read_head(&mut file).ok()??;
         if path != target.as_os_str().as_encoded_bytes() {
             return None;
@@ -170,9 +183,32 @@ impl Received {
     /// Records that `folder` is put into `target`; `manifest` is the file with its manifest. Removes the records of
     /// targets that no longer exist.
     pub(super) fn store(&self, target: &Path, folder: &Folder<'_>, manifest: &mut File) -> Result<(), HomeError> {
+        self.store_named(target, &name(target), folder, manifest)
+    }
+
+    /// Records that `folder` is about to replace the one in `target`, beside the record of that one.
+    pub(super) fn store_next(&self, target: &Path, folder: &Folder<'_>, manifest: &mut File) -> Result<(), HomeError> {
+        self.store_named(target, &next_name(target), folder, manifest)
+    }
+
+    /// The folder in the target was replaced by the one that [`store_next`](Self::store_next) recorded. If that cannot be
+    /// stored, the next transfer tries again.
+    pub(super) fn promote_next(&self, target: &Path) {
+        let records = self.home.path().join(FOLDER);
+        let _ = std::fs::rename(records.join(next_name(target)), records.join(name(target)));
+        let _ = platform::sync_directory(&records);
+    }
+
+    fn store_named(
+        &self,
+        target: &Path,
+        name: &str,
+        folder: &Folder<'_>,
+        manifest: &mut File,
+    ) -> Result<(), HomeError> {
         let records = Home::at(self.home.path().join(FOLDER))?;
         self.remove_stale(target);
-        records.write_with(&name(target), |file| {
+        records.write_with(name, |file| {
             let path = target.as_os_str().as_encoded_bytes();
             file.write_all(MAGIC)?;
             file.write_all(&folder.sender.0)?;
@@ -237,6 +273,11 @@ fn read_digests(file: &mut File, record: &Record) -> Option<Vec<Digest>> {
     root.update(&record.manifest_digest.0);
     root.update(&bytes);
     (rest.is_empty() && root.digest() == record.root).then(|| digests.iter().map(|digest| Digest(*digest)).collect())
+}
+
+/// Name of the record of a folder that is about to replace the one in the target.
+fn next_name(target: &Path) -> String {
+    name(target) + ".next"
 }
 
 fn name(target: &Path) -> String {

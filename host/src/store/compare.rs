@@ -15,6 +15,7 @@ use waft_core::archive::{ContentHasher, Kind, Shape};
 use waft_core::digest::{Digest, Hasher};
 
 use super::capabilities::{Capabilities, Kept};
+use super::committed::Record;
 use super::place::Place;
 use super::staging::count;
 use crate::folder::entries::{Descent, Entries, Item};
@@ -55,12 +56,22 @@ pub(super) fn compare(
     shape: &Shape,
     rules: Rules<'_>,
 ) -> Option<Whole> {
-    Comparison::run(target, manifest, start, shape, rules, true)
+    let (whole, length) = Comparison::run(target, manifest, start, shape.manifest, rules, true)?;
+    (length == shape.total).then_some(whole)
 }
 
 /// Whether [`compare`] would return digests, so far as that can be known without reading content.
 pub(super) fn resembles(target: Dir, manifest: impl Read + Seek, start: u64, shape: &Shape, rules: Rules<'_>) -> bool {
-    Comparison::run(target, manifest, start, shape, rules, false).is_some()
+    let compared = Comparison::run(target, manifest, start, shape.manifest, rules, false);
+    compared.is_some_and(|(_, length)| length == shape.total)
+}
+
+/// The root of the archive made from the target's content, if the target has the entries of the record's manifest, with
+/// their sizes, modes and times. If the content is not read, the root has no meaning.
+pub(super) fn root_of(target: Dir, record: &Record, rules: Rules<'_>, reads: bool) -> Option<Digest> {
+    let (start, length) = (record.manifest_start, record.manifest_length);
+    let compared = Comparison::run(target, &record.file, start, length, rules, reads);
+    compared.map(|(whole, _)| whole.root)
 }
 
 struct Comparison<'a> {
@@ -86,16 +97,16 @@ impl<'a> Comparison<'a> {
         target: Dir,
         mut manifest: impl Read + Seek,
         start: u64,
-        shape: &Shape,
+        length: u32,
         rules: Rules<'a>,
         reads: bool,
-    ) -> Option<Whole> {
+    ) -> Option<(Whole, u64)> {
         let mut reading = Reading { archive: Hasher::new(), length: 0, buffer: vec![0; PIECE] };
         manifest.seek(SeekFrom::Start(start)).ok()?;
-        reading.bytes(&mut manifest, shape.manifest.into(), |_| ())?;
+        reading.bytes(&mut manifest, length.into(), |_| ())?;
         let content = ContentHasher::new(&reading.archive.digest());
         manifest.seek(SeekFrom::Start(start)).ok()?;
-        let mut entries = Entries::new(BufReader::new(manifest), shape.manifest);
+        let mut entries = Entries::new(BufReader::new(manifest), length);
         let mut comparison = Self { rules, reads, open: Descent::new(target), top: 0, content, reading };
         while let Some(item) = entries.next().ok()? {
             (!is_given_up()).then_some(())?;
@@ -106,7 +117,7 @@ impl<'a> Comparison<'a> {
             }
         }
         comparison.leave(1)?;
-        comparison.end(shape)
+        comparison.end()
     }
 
     fn directory(&mut self, item: &Item, name: &str) -> Option<()> {
@@ -154,11 +165,12 @@ impl<'a> Comparison<'a> {
         Some(())
     }
 
-    fn end(mut self, shape: &Shape) -> Option<Whole> {
+    /// Ends the comparison. Returns the digests, and the length of the archive.
+    fn end(mut self) -> Option<(Whole, u64)> {
         self.holds_only(self.open.here(), self.top, |name| self.rules.place.ignores(name))?;
         let root = self.content.root();
         self.reading.add(&root);
-        (self.reading.length == shape.total).then(|| Whole { archive: self.reading.archive.digest(), root })
+        Some((Whole { archive: self.reading.archive.digest(), root }, self.reading.length))
     }
 
     fn holds_only(&self, dir: &Dir, expected: usize, ignored: impl Fn(&OsStr) -> bool) -> Option<()> {

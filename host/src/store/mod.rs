@@ -13,8 +13,10 @@ mod committed;
 mod compare;
 pub(crate) mod error;
 mod held;
+mod inbox;
 mod merge;
 mod place;
+mod replace;
 mod small_files;
 mod staged_file;
 mod staging;
@@ -35,6 +37,7 @@ use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
 use waft_core::digest::Digest;
 use waft_core::limits;
+use waft_core::path::FolderName;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
 use waft_core::wire::message::{BaseFile, BaseFiles};
 
@@ -43,15 +46,17 @@ pub use self::capabilities::Note;
 use self::committed::Received;
 use self::compare::Whole;
 use self::error::{Failure, Result as WorkResult, target_error};
+use self::inbox::Inbox;
 pub use self::place::InPlace;
 use self::place::Place;
 use self::staging::MANIFEST;
 use crate::error::{Error, FileError};
 use crate::home::Home;
+use crate::name::Name;
 use crate::queue::{Input, queue};
 use crate::worker::{Worker, in_background};
 
-/// Receives folders into one directory.
+/// Receives folders into one directory, or into an inbox: a directory in which each sender's folders are side by side.
 ///
 /// In this store, [durable](Store::durable) bytes are those that were handed to the file system: a crash of this
 /// process loses none of them, a power cut may lose some. Such a loss is detected when the store reads the bytes back,
@@ -81,6 +86,10 @@ pub struct DirectoryStore {
     room: u64,
     /// The sender that every session would refuse, found by the last [`prepare_for`](Self::prepare_for).
     refused: Option<Refused>,
+    /// The name of the folder of the current session, once its sender has proven the key.
+    folder: Option<String>,
+    /// The path of the current folder.
+    target: PathBuf,
     /// Path and cause of the last error, for [`take_error`](Self::take_error).
     file_error: Option<FileError>,
     staging: PathBuf,
@@ -158,13 +167,34 @@ pub enum Earlier {
 }
 
 impl DirectoryStore {
+    /// Opens the inbox at `path`, which need not exist but whose parent folder must: a folder `photos` of a sender that
+    /// is trusted as `anna` is received into `anna/photos` below it.
+    ///
+    /// A folder that is sent again replaces its predecessor in one step, unless that was changed since: then it is
+    /// refused with [`StoreError::Edited`], or with [`Options::overwrite`] put among what is there. Whether it was changed
+    /// is known from [`Options::home`]; without it, no folder is ever replaced.
+    ///
+    /// If processes were interrupted while they put folders into this inbox, completes or undoes that, or with
+    /// [`Options::abandon`] removes all staging areas.
+    pub async fn prepare_inbox(path: impl AsRef<Path>, options: Options) -> Result<Prepared, Error> {
+        let (path, overwrite) = (path.as_ref().to_owned(), options.overwrite);
+        let opened = in_background(move || Self::open_inbox(&path, overwrite));
+        Self::finish_preparing(opened.await, options).await
+    }
+
     /// Opens `target`, which need not exist but whose parent folder must, and checks that a folder can be received
     /// there. If a process was interrupted while it committed a folder to this target, completes that commit, or with
     /// [`Options::abandon`] removes the staging area instead.
     pub async fn prepare(target: impl AsRef<Path>, options: Options) -> Result<Prepared, Error> {
+        let (target, overwrite) = (target.as_ref().to_owned(), options.overwrite);
+        let opened = in_background(move || Self::open(&target, overwrite));
+        Self::finish_preparing(opened.await, options).await
+    }
+
+    async fn finish_preparing(opened: Result<Self, FileError>, options: Options) -> Result<Prepared, Error> {
         let failed = |file_error| target_error(&file_error);
-        let (target, Options { overwrite, abandon, home }) = (target.as_ref().to_owned(), options);
-        let mut store = in_background(move || Self::open(&target, overwrite)).await.map_err(failed)?;
+        let Options { abandon, home, .. } = options;
+        let mut store = opened.map_err(failed)?;
         if let Some(home) = home {
             store = store.remembering(home);
         }
@@ -179,11 +209,22 @@ impl DirectoryStore {
     /// Creates a store for `target`, which need not exist but whose parent folder must. `overwrite` says whether the
     /// target may hold other files. Blocks the thread while it looks at the target.
     pub fn open(target: &Path, overwrite: bool) -> Result<Self, FileError> {
-        let place = Place::of(target)?;
-        let staging = place.staging_path();
-        let store = BlockingStore::new(place, overwrite);
+        Ok(Self::new(BlockingStore::new(Place::of(target)?, overwrite)))
+    }
+
+    /// Creates a store for the inbox at `path`, which is created if it does not exist. `overwrite` says whether a folder
+    /// may be put among what is in its place. Blocks the thread.
+    pub fn open_inbox(path: &Path, overwrite: bool) -> Result<Self, FileError> {
+        let inbox = Inbox::open(path)?;
+        let mut store = BlockingStore::new(inbox.neutral()?, overwrite);
+        store.inbox = Some(inbox);
+        Ok(Self::new(store))
+    }
+
+    fn new(store: BlockingStore) -> Self {
+        let (staging, target) = (store.place.staging_path(), store.place.target_path());
         let (room, worker) = (store.room(), Worker::new(store));
-        Ok(Self {
+        Self {
             worker,
             content: None,
             manifest: None,
@@ -192,9 +233,11 @@ impl DirectoryStore {
             base_files: None,
             room,
             refused: None,
+            folder: None,
+            target,
             file_error: None,
             staging,
-        })
+        }
     }
 
     /// Makes the store record in `home` which sender the target's content came from, so that no content is transferred
@@ -223,11 +266,13 @@ impl DirectoryStore {
         self.set_up(BlockingStore::probe).await
     }
 
-    /// Looks at the target before a session with `sender`. [`capacity`](Store::capacity) and
+    /// Looks at the target before a session with `sender`, which is trusted as `name`. [`capacity`](Store::capacity) and
     /// [`refuses`](Store::refuses) report what was found here.
-    pub async fn prepare_for(&mut self, sender: CertificateHash) {
+    pub async fn prepare_for(&mut self, sender: CertificateHash, name: Name) {
+        self.folder = None;
         let look = move |store: &mut BlockingStore| {
-            let refused = store.refuses(&sender).err().map(|failure| store.explain(failure));
+            let looked = store.expect(&name).map_err(Failure::Io).and_then(|()| store.refuses(&sender));
+            let refused = looked.err().map(|failure| store.explain(failure));
             (store.room(), refused.map(|(error, file_error)| Refused { sender, error, file_error }))
         };
         (self.room, self.refused) = self.worker().run(look).await;
@@ -248,6 +293,16 @@ impl DirectoryStore {
     /// The path of the staging area, which need not exist.
     pub fn staging(&self) -> &Path {
         &self.staging
+    }
+
+    /// The path of the folder of the last session that got as far as to receive one.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// The name of the folder of the last session, if its sender has proven the key.
+    pub fn folder(&self) -> Option<&str> {
+        self.folder.as_deref()
     }
 
     /// Returns the path and cause of the last error, once: the next call returns `None`.
@@ -347,14 +402,19 @@ impl DirectoryStore {
 
     /// Runs `work` on the worker thread, then updates the fields `manifest`, `durable` and `has_base`.
     async fn observe<T: Send + 'static>(&mut self, work: impl FnOnce(&mut BlockingStore) -> T + Send + 'static) -> T {
-        let work = |store: &mut BlockingStore| (work(store), store.manifest(), store.durable(), store.has_base());
+        let work = |store: &mut BlockingStore| {
+            let result = work(store);
+            (result, store.manifest(), store.durable(), store.has_base(), store.place.target_path())
+        };
         let result;
-        (result, self.manifest, self.durable, self.has_base) = self.worker().run(work).await;
+        (result, self.manifest, self.durable, self.has_base, self.target) = self.worker().run(work).await;
         result
     }
 }
 
 impl Store for DirectoryStore {
+    const TAKES_NAME: bool = true;
+
     fn capacity(&mut self) -> Capacity {
         Capacity {
             total: limits::ARCHIVE_MAX,
@@ -377,6 +437,10 @@ impl Store for DirectoryStore {
         self.run(move |store| store.check(&offered)).await
     }
 
+    fn folder_name(&mut self, name: FolderName<'_>) {
+        self.folder = Some(name.as_str().to_owned());
+    }
+
     async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
         let offered = *offered;
         self.base_files = None;
@@ -387,7 +451,12 @@ impl Store for DirectoryStore {
             let (answer, answered) = oneshot::channel();
             ask.send((*digest, answer)).is_ok() && answered.blocking_recv().unwrap_or(false)
         };
-        let mut begun = pin!(self.run(move |store| store.begin(&offered, &is_offered)));
+        let folder = self.folder.clone();
+        let begin = move |store: &mut BlockingStore| {
+            store.choose(folder.as_deref())?;
+            store.begin(&offered, &is_offered)
+        };
+        let mut begun = pin!(self.run(begin));
         loop {
             match select(&mut begun, pin!(asked.recv())).await {
                 Either::First(held) => return held,

@@ -59,7 +59,7 @@ impl Place {
         let is_current = std::env::current_dir().and_then(|current| current.canonicalize()).is_ok_and(|at| at == whole);
         let (in_place, base_path, staging) = match (mounted, is_current) {
             (true, _) => (Some(InPlace::MountPoint), whole.as_path(), INSIDE.into()),
-            (false, is_current) => (is_current.then_some(InPlace::CurrentFolder), path, beside(name)),
+            (false, is_current) => (is_current.then_some(InPlace::CurrentFolder), path, staging_name(name)),
         };
         let base = opened(base_path).map_err(|error| FileError::new(base_path, error))?;
         Ok(Self {
@@ -142,11 +142,25 @@ impl Place {
 }
 
 /// Name of the staging area beside a target.
-fn beside(target: &OsStr) -> OsString {
+pub(super) fn staging_name(target: &OsStr) -> OsString {
     let mut staging = OsString::from(".");
     staging.push(target);
     staging.push(".waft");
     staging
+}
+
+/// Whether a name could be that of a staging area. Some file systems do not distinguish case.
+pub(super) fn is_staging_name(name: &OsStr) -> bool {
+    let bytes = name.as_encoded_bytes();
+    let is_long_enough = bytes.len() > b"..waft".len();
+    is_long_enough
+        && bytes.starts_with(b".")
+        && bytes.last_chunk().is_some_and(|end: &[u8; 5]| end.eq_ignore_ascii_case(b".waft"))
+}
+
+/// The name of the target to which a staging area of this name belongs.
+pub(super) fn staged_target(staging: &OsStr) -> Option<&str> {
+    staging.to_str()?.strip_prefix('.')?.strip_suffix(".waft").filter(|target| !target.is_empty())
 }
 
 /// Whether the name is a mount point: its device differs from its parent's, or the system reports it as one.

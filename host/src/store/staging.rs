@@ -6,6 +6,7 @@
 //! manifest   the archive's manifest, as received so far
 //! tree/      its files and directories, as received so far
 //! intent     only while files are being moved into a filled target (see `merge`)
+//! old/       only while the target is being replaced on a system that cannot exchange directories (see `replace`)
 //! ```
 
 use std::ffi::{OsStr, OsString};
@@ -29,6 +30,7 @@ const JOURNAL: &str = "journal";
 pub(super) const MANIFEST: &str = "manifest";
 pub(super) const TREE: &str = "tree";
 pub(super) const INTENT: &str = "intent";
+pub(super) const OLD: &str = "old";
 
 const PROBE: &str = "probe";
 
@@ -98,7 +100,7 @@ impl Staging {
 
     /// Whether a part of a folder is staged, or was being moved.
     pub(super) fn is_used(&self) -> bool {
-        [MANIFEST, TREE, INTENT].iter().any(|name| self.dir.symlink_metadata(name).is_ok())
+        [MANIFEST, TREE, INTENT, OLD].iter().any(|name| self.dir.symlink_metadata(name).is_ok())
     }
 
     /// Whether the staged part belongs to that offer.
@@ -114,7 +116,8 @@ impl Staging {
         self.journal.file().set_len(0)?;
         remove(&self.dir, MANIFEST)?;
         remove(&self.dir, INTENT)?;
-        remove(&self.dir, TREE)
+        remove(&self.dir, TREE)?;
+        remove(&self.dir, OLD)
     }
 
     /// Creates an empty manifest and an empty tree for that offer. Returns the file of the manifest. Files in the tree

@@ -218,6 +218,7 @@ mod content;
 #[cfg(target_os = "linux")]
 mod durable;
 mod hostile;
+mod inbox;
 mod overwrite;
 mod resume;
 #[cfg(target_os = "linux")]

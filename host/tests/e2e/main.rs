@@ -30,6 +30,7 @@ mod harness;
 mod hostile_receivers;
 mod hostile_senders;
 mod identities;
+mod inbox;
 mod interrupted;
 mod needs;
 mod pairing;

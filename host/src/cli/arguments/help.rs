@@ -55,6 +55,9 @@ pub(super) const RECEIVE_HELP: &str = "\
 With --once the command ends with 0 after one folder, or with the error's exit code when one was refused for good. It does \
 not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to connect again.
 
+With --inbox a folder that is sent again replaces its predecessor, unless that was changed here since it was received: then \
+the new one is refused, or with --merge put among what is there.
+
 When a sender has given the code, the command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
 
 /// For `waft simulate`.
@@ -71,6 +74,7 @@ Examples:
   waft send notes.txt photos kitchen       a folder with notes.txt and photos in it
   waft send photos                         to the only trusted receiver
   waft send photos --to kitchen --to hall  to several receivers at once
+  waft send . kitchen --as photos          this folder, which is called photos there
 
 Of two and more arguments the last one is the receiver, whatever exists on the disk.
 

@@ -20,6 +20,8 @@ pub(super) struct ReceiveOperator<'a> {
     ui: &'a Ui,
     rejections: &'a Rejections,
     progress: Option<Progress<'a>>,
+    /// The name of the folder, safe to print.
+    name: String,
     /// Whether nothing had to be sent.
     was_here: bool,
     /// The last key that was given. It is used again if the input ends after a wrong key.
@@ -30,7 +32,7 @@ pub(super) struct ReceiveOperator<'a> {
 
 impl<'a> ReceiveOperator<'a> {
     pub(super) fn new(ui: &'a Ui, rejections: &'a Rejections) -> Self {
-        Self { ui, rejections, progress: None, was_here: false, given: None, failure: None }
+        Self { ui, rejections, progress: None, name: String::new(), was_here: false, given: None, failure: None }
     }
 
     /// Why no key was given, if that ended the session.
@@ -40,11 +42,14 @@ impl<'a> ReceiveOperator<'a> {
 
     fn started(&mut self, offset: u64, total: u64) {
         match offset {
-            0 => self.ui.say("The key is right. Receiving."),
+            0 => self.ui.say(format!("The key is right. Receiving {}.", self.name)),
             offset if offset == total => {
-                self.ui.say("Everything is here already. Verifying it and putting it in place.")
+                self.ui.say(format!("All of {} is here already. Verifying it and putting it in place.", self.name))
             }
-            offset => self.ui.say(format!("The key is right. Continuing at {} of {}.", bytes(offset), bytes(total))),
+            offset => {
+                let [offset, total] = [offset, total].map(bytes);
+                self.ui.say(format!("The key is right. Continuing with {} at {offset} of {total}.", self.name));
+            }
         }
         self.was_here = offset == total;
         self.progress = Some(self.ui.progress(offset, total));
@@ -107,6 +112,7 @@ impl receive::Operator for ReceiveOperator<'_> {
             Happened::Offered(Offer { peer, files, total, .. }) => {
                 self.ui.event(&Event::Offered { peer: peer.name.as_str(), files, total });
             }
+            Happened::Named { name, .. } => self.name = name.to_string(),
             Happened::Hashing => self.ui.detail("Reading back what is here already."),
             Happened::Waiting => self.ui.say("Waiting until no other waft receives into this folder."),
             Happened::Started { offset, total } => self.started(offset, total),

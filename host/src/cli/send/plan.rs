@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use waft_core::path::escape;
+
 use crate::cli::arguments::Send;
 use crate::cli::send::{Arguments, FOLDER, known_destinations};
 use crate::cli::ui::{Event, Ui};
@@ -32,9 +34,10 @@ pub(super) async fn run(arguments: &Arguments<'_>, args: &Send, ui: &Ui) -> Resu
     let shape = folder.info.shape;
     let left_out = folder.left_out.count + folder.skipped.count + folder.unsendable.count;
     ui.say(format!(
-        "It would send {}, {}, and leave out {left_out}. Nothing was sent.",
+        "It would send {}, {}, as {}, and leave out {left_out}. Nothing was sent.",
         number_of_files(shape.files),
-        bytes(shape.total)
+        bytes(shape.total),
+        escape(args.name.as_deref().unwrap_or(folder.name().as_str()))
     ));
     Ok(())
 }

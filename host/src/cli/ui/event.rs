@@ -177,6 +177,11 @@ pub(crate) enum Event<'a> {
         digest: String,
         /// The number of folders that the receiver has committed, if its store counts them; else 0.
         generation: u64,
+        /// What the folder is called.
+        folder: &'a str,
+        /// Where the folder is, at a receiver.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
     },
     /// A sealed file was created.
     Sealed {
@@ -313,7 +318,16 @@ mod tests {
             Event::Waiting { what: "key", peer },
             Event::Progress { bytes, total, peer: Some(peer) },
             Event::Retry { message: text(), wait: 1000, left: Some(45000), peer },
-            Event::Committed { peer, files, bytes, sent: 0, digest: text(), generation: 7 },
+            Event::Committed {
+                peer,
+                files,
+                bytes,
+                sent: 0,
+                digest: text(),
+                generation: 7,
+                folder: "photos",
+                path: Some(text()),
+            },
             Event::Sealed { path: text(), files, bytes },
             Event::Opened { path: text(), files, bytes, digest: text() },
             Event::Listed { path: "text", bytes: Some(bytes) },

@@ -79,9 +79,9 @@ fn senders_that_cannot_be_served_are_known() {
     let bench = Bench::planted();
     let (own, other) = (bench.offered().sender, CertificateHash([2; 32]));
     let refused = |store: &mut DirectoryStore, sender: CertificateHash| {
-        block_on(store.prepare_for(sender));
+        block_on(store.prepare_for(sender, Name::new("anna").unwrap()));
         assert_eq!(store.refuses(&CertificateHash([3; 32])), None, "it was looked at for another one");
-        block_on(store.prepare_for(sender));
+        block_on(store.prepare_for(sender, Name::new("anna").unwrap()));
         store.refuses(&sender)
     };
     let mut store = bench.remembering(false);
