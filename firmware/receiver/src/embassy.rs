@@ -16,7 +16,7 @@ use embassy_futures::poll_once;
 use embassy_net::tcp::{Error, State, TcpSocket};
 use embassy_net::{Config, DhcpConfig, Ipv4Address, Ipv4Cidr, Stack, StaticConfigV4};
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
+use embassy_time::{Duration, Instant, TICK_HZ, Timer, with_deadline, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::CryptoRngCore;
@@ -62,12 +62,30 @@ pub struct Uptime;
 
 impl Clock for Uptime {
     fn now(&self) -> u64 {
-        Instant::now().as_millis()
+        const TICKS: u64 = TICK_HZ / 1_000;
+        if TICK_HZ.is_multiple_of(1_000) && TICKS <= 0xFFFF {
+            divide::<TICKS>(Instant::now().as_ticks())
+        } else {
+            Instant::now().as_millis()
+        }
     }
 
     async fn sleep_until(&self, at: u64) {
         Timer::at(Instant::from_millis(at)).await;
     }
+}
+
+/// Divides by a number of at most 16 bits, one digit of 16 bits after the other. On a Cortex-M, a division of 64-bit numbers
+/// takes several times as long, and a session reads the clock for every wait.
+#[inline(never)]
+fn divide<const DIVISOR: u64>(number: u64) -> u64 {
+    let (mut quotient, mut remainder) = (0, 0);
+    for shift in [48, 32, 16, 0] {
+        let part = remainder << 16 | (number >> shift) as u32 & 0xFFFF;
+        quotient = quotient << 16 | u64::from(part / DIVISOR as u32);
+        remainder = part % DIVISOR as u32;
+    }
+    quotient
 }
 
 /// A board with the sockets and the clock of Embassy, and with ciphers in software. `M` guards the state that tasks share,
@@ -228,6 +246,22 @@ impl Socket for TcpPort<'_> {
         if is_half_open {
             // Listen again at once. If the peer exists, the stack resets the connection at its next segment.
             self.start_listening();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_division_is_a_division() {
+        for shift in 0..64 {
+            for number in [1_u64 << shift, (1 << shift) - 1, u64::MAX >> shift, 0x9E37_79B9_7F4A_7C15 >> shift] {
+                assert_eq!(divide::<1_000>(number), number / 1_000, "{number}");
+                assert_eq!(divide::<0xFFFF>(number), number / 0xFFFF, "{number}");
+                assert_eq!(divide::<1>(number), number, "{number}");
+            }
         }
     }
 }
