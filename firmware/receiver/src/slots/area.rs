@@ -70,6 +70,8 @@ pub(super) struct Layout {
     start: u32,
     block: u32,
     slot: u32,
+    /// The number of bytes that one operation erases, at multiples of it in the flash: whole blocks.
+    unit: u32,
 }
 
 impl Layout {
@@ -82,13 +84,20 @@ impl Layout {
         }
         match region.end.checked_sub(region.start).map(|length| length / block) {
             None | Some(0..4) => Err(LayoutError::TooSmall),
-            Some(blocks) => Ok(Self { start: region.start, block, slot: (blocks - 2) / 2 * block }),
+            Some(blocks) => Ok(Self { start: region.start, block, slot: (blocks - 2) / 2 * block, unit: block }),
         }
     }
 
     /// The length of an erase block, and thus of a journal block.
     pub(super) fn block(&self) -> u32 {
         self.block
+    }
+
+    /// The end of the blocks that are erased with the one at `from` of a slot, if bytes up to `end` are needed.
+    pub(super) fn erase_end(&self, slot: Slot, from: u32, end: u32) -> u32 {
+        let first = self.byte(slot, 0);
+        let unit_end = ((first + from) / self.unit + 1) * self.unit - first;
+        unit_end.min(end.next_multiple_of(self.block))
     }
 
     /// The length of a slot, in bytes: a number of whole erase blocks.
@@ -137,6 +146,12 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         Ok(Self { flash, layout: Layout::new(region, F::ERASE_SIZE as u32, capacity)? })
     }
 
+    /// Erases up to this many bytes with one operation, whole blocks and at least one.
+    pub(super) fn set_erase_unit(&mut self, bytes: u32) {
+        let Layout { block, unit, .. } = &mut self.layout;
+        *unit = (bytes / *block).max(1) * *block;
+    }
+
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -163,8 +178,13 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
 
     /// Erases a block even if it reads as blank: after an interrupted erasure, a block may read as blank without being
     /// erased.
-    pub(super) async fn erase(&self, at: u32) -> Result<(), Fault> {
-        self.flash.lock().await.erase(at, at + self.layout.block).await.map_err(|_| Fault)
+    pub(super) fn erase(&self, at: u32) -> impl Future<Output = Result<(), Fault>> {
+        self.erase_range(at..at + self.layout.block)
+    }
+
+    /// Erases whole blocks, as [`erase`](Self::erase) does.
+    pub(super) async fn erase_range(&self, range: Range<u32>) -> Result<(), Fault> {
+        self.flash.lock().await.erase(range.start, range.end).await.map_err(|_| Fault)
     }
 }
 

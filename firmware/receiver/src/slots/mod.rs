@@ -150,6 +150,15 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         Ok(Self { area, shared, journal: Mutex::new(Journal::unread()) })
     }
 
+    /// Erases up to this many bytes of a slot with one call of the flash driver, at multiples of it, and rounds it to whole
+    /// erase blocks. Many flashes erase 64 KiB in a fraction of the time that their sectors take one by one, if the
+    /// driver uses that command for a long range. Each power cut in a transfer then wears the blocks that were erased and not
+    /// written. By default one block is erased at once.
+    pub fn erase_at_once(mut self, bytes: u32) -> Self {
+        self.area.set_erase_unit(bytes);
+        self
+    }
+
     /// Reads the journal, and shows the committed folder to readers. Writes only if a power cut hit the end of a
     /// commit. `buffer` is for reading; it holds at least [`BUFFER_MIN`] bytes.
     pub async fn mount(&self, buffer: &mut [u8]) -> Result<(), MountError> {

@@ -35,6 +35,8 @@ pub(super) struct Stage {
     flushed: u32,
     /// The number of archive bytes that the journal records as durable: whole erase blocks.
     durable: u32,
+    /// The end of the erased blocks after `flushed`, as an offset in the slot.
+    erased: u32,
     /// Whether the first record of this stage is in the journal.
     announced: bool,
 }
@@ -42,8 +44,8 @@ pub(super) struct Stage {
 impl Stage {
     /// A transfer from the first byte.
     pub(super) fn new(offered: Offered, sizes: Sizes, slot: Slot) -> Self {
-        let (position, flushed, durable, announced) = (0, 0, 0, false);
-        Self { offered, sizes, slot, base: None, summary: None, position, flushed, durable, announced }
+        let (position, flushed, durable, erased, announced) = (0, 0, 0, 0, false);
+        Self { offered, sizes, slot, base: None, summary: None, position, flushed, durable, erased, announced }
     }
 
     /// Reads back the first `durable` bytes of the slot, **whole erase blocks**, to resume after them. Returns `None`
@@ -71,7 +73,7 @@ impl Stage {
             }
         }
         self.summary?;
-        (self.position, self.flushed, self.durable) = (durable, durable, durable);
+        (self.position, self.flushed, self.durable, self.erased) = (durable, durable, durable, durable);
         Some(Held { offset: durable.into(), digest: hasher.digest() })
     }
 
@@ -221,6 +223,15 @@ impl Stage {
         Ok(())
     }
 
+    /// Erases the blocks after the erased ones.
+    async fn erase_next<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), StoreError> {
+        let layout = area.layout();
+        let end = layout.erase_end(self.slot, self.erased, self.sizes.total);
+        area.erase_range(layout.byte(self.slot, self.erased)..layout.byte(self.slot, end)).await?;
+        self.erased = end;
+        Ok(())
+    }
+
     /// Writes the collected bytes, padded to whole cells.
     async fn flush<M: RawMutex, F: NorFlash>(
         &mut self,
@@ -245,8 +256,8 @@ impl Stage {
     ) -> Result<(), StoreError> {
         let block = area.layout().block();
         let at = area.layout().byte(self.slot, self.flushed);
-        if self.flushed.is_multiple_of(block) {
-            area.erase(at).await?;
+        if self.flushed == self.erased {
+            self.erase_next(area).await?;
         }
         area.program(at, cells).await?;
         self.flushed += length;

@@ -24,7 +24,9 @@ pub(crate) fn boot<F: NorFlash, T>(
     let mut transfer = Transfer::new();
     block_on(async {
         let end = flash.lock().await.capacity() as u32;
-        let slots = Slots::new(flash, 0..end).await.unwrap();
+        // Some of them erase several blocks at once, as far as the slots have so many.
+        let slots =
+            Slots::new(flash, 0..end).await.unwrap().erase_at_once(if F::WRITE_SIZE == 4 { 12 << 10 } else { 0 });
         let mut store = SlotStore::mount(&slots, &mut buffer, &mut transfer).await.ok()?;
         Some(what(&slots, &mut store).await)
     })

@@ -13,3 +13,4 @@ mod nor;
 mod power;
 mod revert;
 mod review;
+mod timing;
