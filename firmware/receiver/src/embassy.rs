@@ -80,8 +80,8 @@ impl Clock for Uptime {
 #[inline(never)]
 fn divide<const DIVISOR: u64>(number: u64) -> u64 {
     let (mut quotient, mut remainder) = (0, 0);
-    for shift in [48, 32, 16, 0] {
-        let part = remainder << 16 | (number >> shift) as u32 & 0xFFFF;
+    for digit in [(number >> 48) as u16, (number >> 32) as u16, (number >> 16) as u16, number as u16] {
+        let part = remainder << 16 | u32::from(digit);
         quotient = quotient << 16 | u64::from(part / DIVISOR as u32);
         remainder = part % DIVISOR as u32;
     }

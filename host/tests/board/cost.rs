@@ -41,6 +41,16 @@ const STAGES: &[(&str, &[&str])] = &[
     ("everything else", &[""]),
 ];
 
+/// The number of counters by address in the file of the plugin.
+const ADDRESSES: usize = 1 << 20;
+/// The number of the longest steps of a connection that are listed.
+const LISTED_STEPS: usize = 9;
+
+/// The most instructions of a step, 20 ms at 100 MHz, and the number of steps in the library for TLS that take longer: a key
+/// pair, a key exchange, a signature and its verification.
+const STEP: u64 = 2_000_000;
+const INSIDE_TLS: usize = 4;
+
 /// A bit of addresses that the plugin leaves out.
 const SECURE: usize = 1 << 28;
 
@@ -53,7 +63,8 @@ pub(super) fn what_a_byte_costs(kind: &Kind) {
     let text = source_text();
     let mut figures = Figures::new();
     for (name, content) in [("random", noise(LONG, 1)), ("text", text)] {
-        let [short, long] = [SHORT, LONG].map(|length| symbols.by_stage(&transfer(kind, &content[..length])));
+        let counts = [SHORT, LONG].map(|length| transfer(kind, &symbols, &content[..length]));
+        let [short, long] = counts.each_ref().map(|counts| symbols.by_stage(counts));
         let per_byte = |stage: &str| (long[stage] as f64 - short[stage] as f64) / (LONG - SHORT) as f64;
         let all: f64 = STAGES.iter().map(|(stage, _)| per_byte(stage)).sum();
         for (stage, _) in STAGES {
@@ -64,6 +75,13 @@ pub(super) fn what_a_byte_costs(kind: &Kind) {
             let fixed = |stage: &str| (short[stage] as f64 - per_byte(stage) * SHORT as f64) / 1e6;
             figures.insert("connection: P-256".into(), fixed("P-256"));
             figures.insert("connection: in all".into(), STAGES.iter().map(|(stage, _)| fixed(stage)).sum());
+            let mut steps = counts[0].steps.clone();
+            steps.sort_unstable_by(|one, other| other.cmp(one));
+            let too_long = steps.iter().filter(|step| **step > STEP).count();
+            assert!(too_long <= INSIDE_TLS, "steps of more than {STEP} instructions: {steps:?}");
+            for (index, step) in steps.iter().take(LISTED_STEPS).enumerate() {
+                figures.insert(format!("connection: long step {}", index + 1), *step as f64 / 1e6);
+            }
         }
     }
     let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/board/cost/{}.txt", board.name));
@@ -104,11 +122,11 @@ fn parse(table: &str) -> Figures {
     lines.map(|line| parse(line).unwrap_or_else(|| panic!("{line:?} is no figure"))).collect()
 }
 
-/// Sends a file with this content to a new board. Returns the number of instructions by address divided by 2.
-fn transfer(kind: &Kind, content: &[u8]) -> Vec<u64> {
+/// Sends a file with this content to a new board.
+fn transfer(kind: &Kind, symbols: &Symbols, content: &[u8]) -> Counts {
     let site = Site::unattended(kind);
     write(&site, "content", content);
-    let counter = Counter::new(&site);
+    let counter = Counter::new(&site, symbols);
     let mut board = site.listening_with(counter.programs());
     let before = counter.read();
     site.deliver().succeeded();
@@ -123,10 +141,11 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    pub(super) fn new(site: &Site) -> Self {
+    pub(super) fn new(site: &Site, symbols: &Symbols) -> Self {
         let counts = site.root.path().join("counts");
         let plugin = build_plugin(site.root.path());
-        let programs = site.emulator(&format!("-plugin {},out={}", plugin.display(), counts.display()));
+        let steps: String = symbols.tasks.iter().map(|address| format!(",step={address:x}")).collect();
+        let programs = site.emulator(&format!("-plugin {},out={}{steps}", plugin.display(), counts.display()));
         Self { counts, programs }
     }
 
@@ -135,17 +154,32 @@ impl Counter {
         &self.programs
     }
 
-    pub(super) fn read(&self) -> Vec<u64> {
+    pub(super) fn read(&self) -> Counts {
         // What the board still does after its last output counts, too.
         sleep(Duration::from_millis(500));
         let bytes = fs::read(&self.counts).expect("the emulator made the file");
-        bytes.as_chunks().0.iter().map(|count| u64::from_ne_bytes(*count)).collect()
+        let mut by_address: Vec<_> = bytes.as_chunks().0.iter().map(|count| u64::from_ne_bytes(*count)).collect();
+        let steps = by_address.split_off(ADDRESSES);
+        let (number, steps) = steps.split_first().expect("the plugin counts steps");
+        assert!(steps.len() > *number as usize, "there were too many long steps");
+        Counts { by_address, steps: steps[..*number as usize].to_vec() }
     }
 
-    /// The number of instructions since then.
-    pub(super) fn since(&self, before: &[u64]) -> Vec<u64> {
-        self.read().iter().zip(before).map(|(after, before)| after - before).collect()
+    /// The instructions since then.
+    pub(super) fn since(&self, before: &Counts) -> Counts {
+        let mut counts = self.read();
+        counts.by_address.iter_mut().zip(&before.by_address).for_each(|(after, before)| *after -= before);
+        counts.steps.drain(..before.steps.len());
+        counts
     }
+}
+
+/// What the plugin has counted.
+pub(super) struct Counts {
+    /// The number of instructions by address divided by 2.
+    by_address: Vec<u64>,
+    /// The number of instructions of each long step: from the start of one poll of a task to that of the next.
+    steps: Vec<u64>,
 }
 
 /// Compiles the plugin for the installed emulator.
@@ -162,35 +196,45 @@ fn build_plugin(folder: &Path) -> PathBuf {
     plugin
 }
 
-/// The functions of a firmware: their addresses and their stages.
-pub(super) struct Symbols(Vec<(usize, &'static str)>);
+/// The functions of a firmware.
+pub(super) struct Symbols {
+    /// Their addresses and their stages.
+    functions: Vec<(usize, &'static str)>,
+    /// The addresses of those that poll a task.
+    tasks: Vec<usize>,
+}
 
 impl Symbols {
     pub(super) fn of(firmware: &Path) -> Self {
         let listed = Command::new("nm").args(["--demangle", "--numeric-sort", "--defined-only"]).arg(firmware).output();
         let listed = String::from_utf8(listed.expect("nm is installed").stdout).expect("names of functions");
-        let function = |line: &str| {
-            let (address, rest) = line.split_once(' ')?;
-            let name = rest.strip_prefix(['t', 'T', 'w', 'W'])?.trim();
-            // The lowest bit of a function's address says that it is in Thumb code. `$t` and the like mark code and data.
-            let address = usize::from_str_radix(address, 16).ok()? & !(SECURE | 1);
-            (!name.starts_with('$')).then(|| (address, stage(name)))
-        };
-        let symbols: Vec<_> = listed.lines().filter_map(function).collect();
-        assert!(symbols.len() > 100, "{} has no symbols", firmware.display());
-        Self(symbols)
+        let functions: Vec<_> = listed.lines().filter_map(function).collect();
+        assert!(functions.len() > 100, "{} has no symbols", firmware.display());
+        let is_task = |name: &str| name.starts_with("embassy_executor::raw::TaskStorage") && name.ends_with("::poll");
+        let tasks: Vec<_> = functions.iter().filter(|(_, name)| is_task(name)).map(|(address, _)| *address).collect();
+        assert!(tasks.len() > 3, "{} has no tasks", firmware.display());
+        Self { functions: functions.into_iter().map(|(address, name)| (address, stage(name))).collect(), tasks }
     }
 
     /// Adds the counts up.
-    pub(super) fn by_stage(&self, counts: &[u64]) -> BTreeMap<&'static str, u64> {
+    pub(super) fn by_stage(&self, counts: &Counts) -> BTreeMap<&'static str, u64> {
         let mut stages: BTreeMap<_, _> = STAGES.iter().map(|(stage, _)| (*stage, 0)).collect();
-        for (index, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let next = self.0.partition_point(|(address, _)| *address <= index * 2);
-            let stage = next.checked_sub(1).map_or("everything else", |at| self.0[at].1);
+        for (index, count) in counts.by_address.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let next = self.functions.partition_point(|(address, _)| *address <= index * 2);
+            let stage = next.checked_sub(1).map_or("everything else", |at| self.functions[at].1);
             *stages.get_mut(stage).expect("every stage is in the map") += count;
         }
         stages
     }
+}
+
+/// The address and the name of a function, from a line of `nm`.
+fn function(line: &str) -> Option<(usize, &str)> {
+    let (address, rest) = line.split_once(' ')?;
+    let name = rest.strip_prefix(['t', 'T', 'w', 'W'])?.trim();
+    // The lowest bit of a function's address says that it is in Thumb code. `$t` and the like mark code and data.
+    let address = usize::from_str_radix(address, 16).ok()? & !(SECURE | 1);
+    (!name.starts_with('$')).then_some((address, name))
 }
 
 fn stage(function: &str) -> &'static str {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
 
-use super::cost::{Counter, Symbols};
+use super::cost::{Counter, Counts, Symbols};
 use super::site::{Board, Kind, Site, noise, write};
 
 /// The length of a file.
@@ -26,7 +26,7 @@ const WIRE: f64 = 0.05;
 pub(super) fn what_a_byte_costs_that_did_not_change(kind: &Kind) {
     let Kind::Emulated(board, firmware) = kind else { panic!("only emulated boards count") };
     let symbols = Symbols::of(firmware);
-    let [few, many] = [FEW, MANY].map(|files| update(kind, files));
+    let [few, many] = [FEW, MANY].map(|files| update(kind, &symbols, files));
     let [before, after] = [&few, &many].map(|update| symbols.by_stage(&update.counts));
     let bytes = ((MANY - FEW) * FILE) as f64;
     let mut all = 0.0;
@@ -45,19 +45,18 @@ pub(super) fn what_a_byte_costs_that_did_not_change(kind: &Kind) {
 
 /// What the second transfer of a folder took.
 struct Update {
-    /// The number of instructions by address divided by 2.
-    counts: Vec<u64>,
+    counts: Counts,
     /// Bytes on the wire, in both directions, and those of the first transfer.
     wire: u64,
     whole: u64,
 }
 
-fn update(kind: &Kind, files: usize) -> Update {
+fn update(kind: &Kind, symbols: &Symbols, files: usize) -> Update {
     let site = Site::unattended(kind);
     for file in 0..files {
         write(&site, format!("folder/{file:03}"), &noise(FILE, file));
     }
-    let counter = Counter::new(&site);
+    let counter = Counter::new(&site, symbols);
     let mut board = site.listening_with(counter.programs());
     let whole = deliver(&site, &mut board);
     write(&site, "folder/005", &noise(FILE, files));
