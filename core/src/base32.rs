@@ -24,6 +24,11 @@ pub(crate) fn character(bits: u8) -> u8 {
     ALPHABET[usize::from(bits & 31)]
 }
 
+/// Whether this is a character of the alphabet, in its upper case.
+pub(crate) fn is_character(byte: u8) -> bool {
+    ALPHABET.contains(&byte)
+}
+
 /// The character of the alphabet that was typed, in either case: I and L stand for 1, and O for 0. `None` for all other
 /// characters that the alphabet does not have.
 pub(crate) fn parse_character(typed: char) -> Option<u8> {
@@ -32,7 +37,7 @@ pub(crate) fn parse_character(typed: char) -> Option<u8> {
         b'O' => b'0',
         byte => byte,
     };
-    ALPHABET.contains(&byte).then_some(byte)
+    is_character(byte).then_some(byte)
 }
 
 /// Displays ASCII characters in groups of 4 with dashes between them.

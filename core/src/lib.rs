@@ -20,7 +20,8 @@
 //!    the sender, a [`session::Store`] at the receiver, and `rand_core`'s `CryptoRngCore` for random bytes.
 //!
 //! Before the first session, [`pairing`] gives two devices that do not know each other the certificates by which they
-//! recognize each other, by a short code that one shows and the other's user types.
+//! recognize each other, by a short code that one shows and the other's user types. [`discovery`] says what a receiver
+//! announces on its network, so that senders find its address.
 //!
 //! All layers use [`digest`] and [`limits`], which holds every bound and deadline. Each end is identified by the hash
 //! of its [`certificate`]. A module uses only those that come before it here. The caller lends all buffers.
@@ -52,6 +53,7 @@ mod base32;
 pub mod certificate;
 pub mod code;
 pub mod digest;
+pub mod discovery;
 pub mod limits;
 pub mod pairing;
 pub mod path;

@@ -13,7 +13,7 @@ const HOST_MAX: usize = 253;
 
 /// The address of a receiver: `HOST`, `HOST:PORT`, `[IPV6]:PORT` or a bare IPv6 address. HOST is a name or an IP
 /// address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     host: String,

@@ -110,6 +110,9 @@
 //!
 //! `cli`, on by default, builds the `waft` command as well. A program that embeds the library leaves it out:
 //! `default-features = false`.
+//!
+//! `discovery`, which `cli` needs, is the module [`discovery`]: receivers announce themselves on their network, and are found
+//! there.
 
 #![forbid(unsafe_code)]
 // The traits of core, whose futures need no `Send` bound.
@@ -124,6 +127,8 @@ pub mod certificate;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 pub mod error;
 mod files;
 pub mod folder;

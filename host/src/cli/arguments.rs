@@ -15,7 +15,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use waft_core::path::{FolderName, PathError};
 
-use self::help::{AFTER_HELP, OPEN_HELP, PAIR_HELP, RECEIVE_HELP, SEND_HELP, SIMULATE_HELP, provision_help};
+use self::help::{AFTER_HELP, FIND_HELP, OPEN_HELP, PAIR_HELP, RECEIVE_HELP, SEND_HELP, SIMULATE_HELP, provision_help};
 use crate::cli::simulate::qemu::Forward;
 
 /// A command line that was parsed.
@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Receive(Receive),
     /// Send files and folders
     Send(Send),
+    /// List the receivers that announce themselves on this network
+    Find(Find),
     /// Encrypt a folder into a file
     Seal(Seal),
     /// Unpack a file that `waft seal` made
@@ -168,9 +170,9 @@ pub(crate) struct TrustAdd {
 #[derive(Args, Debug)]
 #[command(after_help = PAIR_HELP)]
 pub(crate) struct Pair {
-    /// Name for the other machine on this one; and where it listens, if it is the one that shows the code
+    /// Name for the other machine on this one [default: asked for]; and where it listens, if it is the one that shows the code
     #[arg(value_name = "NAME[@HOST[:PORT]]")]
-    pub other: String,
+    pub other: Option<String>,
     /// Address to listen on, without @HOST [default: port 12346 of every address, IPv4 and IPv6]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
@@ -180,6 +182,9 @@ pub(crate) struct Pair {
     /// This machine only sends to it, and never receives from it
     #[arg(long, alias = "receives")]
     pub send_only: bool,
+    /// Do not announce on the network, with this machine's name, that it waits for a pairing
+    #[arg(long)]
+    pub no_announce: bool,
 }
 
 /// `waft receive`.
@@ -213,6 +218,18 @@ pub(crate) struct Receive {
     /// Let each sender decide between a typed and a sealed key, and thereby whether a user is asked
     #[arg(long, conflicts_with = "sealed_key")]
     pub either_key: bool,
+    /// Do not announce on the network that a receiver is here
+    #[arg(long)]
+    pub no_announce: bool,
+}
+
+/// `waft find`.
+#[derive(Args, Debug)]
+#[command(after_help = FIND_HELP)]
+pub(crate) struct Find {
+    /// How long to look
+    #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub seconds: u32,
 }
 
 /// Checks the name of a folder.

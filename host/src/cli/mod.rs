@@ -5,6 +5,7 @@
 
 mod arguments;
 mod demo;
+mod find;
 mod id;
 mod interrupt;
 mod open;
@@ -108,6 +109,7 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Pair(args) => wait_for(pair::run(args, ui)),
         Command::Receive(args) => wait_for(receive::run(args, ui)),
         Command::Send(args) => wait_for(send::run(args, ui)),
+        Command::Find(args) => wait_for(find::run(args, ui)),
         Command::Seal(args) => wait_for(seal::run(args, ui)),
         Command::Open(args) => wait_for(open::run(args, ui)),
         Command::Provision(args) => provision::run(args, ui),

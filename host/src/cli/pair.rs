@@ -8,11 +8,13 @@ use waft_core::limits::PAIRING_OPEN_MS;
 
 use crate::address::Address;
 use crate::cli::arguments::Pair;
+use crate::cli::find::look;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::receive::{listen_at, print_addresses};
+use crate::cli::receive::{announce, listen_at, print_addresses};
 use crate::cli::trust::{directions, print_peer};
 use crate::cli::ui::{Event, Question, Ui, pairing_code_form, secret};
 use crate::cli::{check_answer, open_home, open_identity_in_background};
+use crate::discovery::{Announced, Found};
 use crate::error::{Class, Error};
 use crate::home::Home;
 use crate::identity::{self, Identity};
@@ -38,14 +40,64 @@ struct Other {
 }
 
 impl Other {
-    fn of(args: &Pair) -> Result<Self, Error> {
-        let (name, address) = match args.other.split_once('@') {
-            Some((name, address)) => (name, Some(address.parse().map_err(Error::usage)?)),
-            None => (args.other.as_str(), None),
+    /// As the arguments and, at a terminal, the user say.
+    async fn of(args: &Pair, ui: &Ui) -> Result<Self, Error> {
+        let (name, mut address) = match args.other.as_deref() {
+            Some(other) => match other.split_once('@') {
+                Some((name, address)) => (Some(name), Some(address.parse().map_err(Error::usage)?)),
+                None => (Some(other), None),
+            },
+            None if ui.has_user() => (None, None),
+            None => return Err(Error::usage("Give a name for the other machine: waft pair NAME, or NAME@ADDRESS.")),
         };
-        let name = Name::new(name).map_err(Error::usage)?;
+        let name = name.map(Name::new).transpose().map_err(Error::usage)?;
+        let mut suggested = None;
+        if address.is_none() && args.listen.is_none() && ui.has_user() {
+            let chosen = choose_machine(ui).await?;
+            suggested = chosen.as_ref().and_then(|found| Name::new(found.pairing.as_deref()?).ok());
+            address = chosen.and_then(|found| found.addresses.into_iter().next());
+        }
+        let name = match name {
+            Some(name) => name,
+            None => ask_name(suggested, ui).await?,
+        };
         Ok(Self { name, address, sends: !args.send_only, receives: !args.receive_only })
     }
+}
+
+/// Lets the user choose among the machines that announce that they wait for a pairing. `None` if there are none, or the user
+/// wants none of them: then this machine shows a code.
+async fn choose_machine(ui: &Ui) -> Result<Option<Found>, Error> {
+    ui.say("Looking for machines on this network that wait for a pairing.");
+    let mut found = look(|found| found.pairing.is_some()).await;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    for (index, found) in found.iter().enumerate() {
+        let name = found.pairing.as_deref().filter(|name| !name.is_empty()).unwrap_or(found.id.as_str());
+        ui.must(format!("{:>3}  {name} at {}", index + 1, found.addresses[0]));
+    }
+    let count = found.len();
+    let number = |answer: &str| match answer.trim().parse() {
+        _ if answer.trim().is_empty() => Ok(None),
+        Ok(number) if (1..=count).contains(&number) => Ok(Some(number - 1)),
+        _ => Err(format!("type a number from 1 to {count}, or nothing")),
+    };
+    let question = "Pair with number (nothing: none of them, show a code here):";
+    let chosen = ui.ask(Question::Machine, question, number).await?;
+    Ok(chosen.map(|index| found.swap_remove(index)))
+}
+
+async fn ask_name(suggested: Option<Name>, ui: &Ui) -> Result<Name, Error> {
+    let question = match &suggested {
+        Some(name) => format!("Name for it on this machine [{name}]:"),
+        None => "Name for the other machine on this one:".to_owned(),
+    };
+    let form = |answer: &str| match (answer.trim(), &suggested) {
+        ("", Some(name)) => Ok(name.clone()),
+        (answer, _) => Name::new(answer).map_err(|error| error.to_string()),
+    };
+    Ok(ui.ask(Question::Name, &question, form).await?)
 }
 
 /// Runs the command.
@@ -55,8 +107,8 @@ pub(super) async fn run(args: Pair, ui: &Ui) -> Result<(), Error> {
 }
 
 async fn run_until_paired(args: &Pair, ui: &Ui) -> Result<(), Error> {
-    let other = Other::of(args)?;
     check_answer(Question::PairingCode, pairing_code_form)?;
+    let other = Other::of(args, ui).await?;
     let (home, _) = in_background(open_home).await?;
     let identity = open_identity_in_background(&home, ui).await?;
     let own_name = identity::name(&home)?;
@@ -81,6 +133,7 @@ async fn dial(name: &Name, address: &Address, me: &Me, ui: &Ui) -> Result<Paired
 /// Shows codes, each for one attempt, until a machine paired.
 async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, Error> {
     let (listener, local) = listen(listen_at(args.listen.as_deref())?).await?;
+    let announced = Announced::pairing(&me.certificate, &me.name);
     let mut listener = Listener::new(listener, me)?;
     let until = Instant::now() + OPEN;
     let addresses = print_addresses(local, ui);
@@ -91,6 +144,7 @@ async fn show_code_until_paired(args: &Pair, me: Me, ui: &Ui) -> Result<Paired, 
     ui.event(&Event::Ready { address, addresses: &addresses, code: code_shown });
     let example = address.unwrap_or("ADDRESS");
     ui.say(format!("Type it there: waft pair NAME@{example}"));
+    let _announcer = if args.no_announce { None } else { announce(announced, local, ui) };
     loop {
         // A peer that spends one code after the other must not fill the screen.
         let next = Instant::now() + BETWEEN_CODES;

@@ -22,6 +22,7 @@ use crate::cli::ui::{Event, Question, Ui, key_form, secret, show_code};
 use crate::cli::{
     Target, check_answer, not_removed, number_of_files, open_home, open_identity_in_background, open_target, platform,
 };
+use crate::discovery::{Announced, Announcer};
 use crate::error::{Class, Error, bytes, shown};
 use crate::home::Home;
 use crate::identity;
@@ -55,6 +56,7 @@ pub(super) async fn run(args: Receive, ui: &Ui) -> Result<(), Error> {
         .cancel_on(interrupt.token());
     let banner = Banner { args: &args, home: &home, certificate: &certificate, trust: &trust, local };
     print_banner(&banner, receiver.code(), ui)?;
+    let _announcer = if args.no_announce { None } else { announce(Announced::receiver(&certificate), local, ui) };
     let reception = Reception { args: &args, ui, interrupt: &interrupt, rejections: Rejections::default() };
     match reception.receive(&mut receiver).await {
         Err(error) if error.class() == Class::Interrupted => Err(match reception.left_behind(&mut receiver).await {
@@ -71,6 +73,23 @@ fn target(args: &Receive) -> Target<'_> {
     match &args.inbox {
         Some(inbox) => Target::Inbox(inbox),
         None => Target::Folder(&args.into),
+    }
+}
+
+/// Announces a listener until the result is dropped. If that is not possible, the user is told how senders get there.
+pub(in crate::cli) fn announce(announced: Announced, local: SocketAddr, ui: &Ui) -> Option<Announcer> {
+    let id = announced.id;
+    match Announcer::start(announced, local) {
+        Ok(announcer) => {
+            if announcer.is_some() {
+                ui.detail(format!("Announced on the network as {id}."));
+            }
+            announcer
+        }
+        Err(error) => {
+            ui.warn(format!("this machine is not announced on the network, senders need its address: {error}"));
+            None
+        }
     }
 }
 

@@ -13,16 +13,18 @@ use waft_core::session::Receipt;
 
 use self::operator::{Manner, SendOperator};
 use crate::cli::arguments::Send;
+use crate::cli::find::{Known, line, look};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{Event, Question, Ui, code_form};
 use crate::cli::{
     check_answer, number_of_files, open_home, open_identity_in_background, report_skipped, shown_paths, walk_paths,
 };
+use crate::discovery::{DeviceId, Search};
 use crate::error::{Class, Error, bytes, shown};
 use crate::folder::Folder;
 use crate::home::Home;
 use crate::identity::Identity;
-use crate::send::{Destination, KeyRule, Sender, Sent};
+use crate::send::{Destination, KeyRule, Sender, Sent, no_address};
 use crate::trust::Trust;
 use crate::worker::in_background;
 
@@ -89,6 +91,9 @@ async fn prepare<'a>(
     check_answer(Question::Code, code_form)?;
     let (home, trust) = in_background(open_home).await?;
     let known = known_destinations(&arguments.to, &trust, ui)?;
+    if !args.wait {
+        check_addresses(&known).await?;
+    }
     let paths = typed_or_asked(arguments.paths, ui).await?;
     let destinations = match known.is_empty() {
         false => known,
@@ -97,6 +102,21 @@ async fn prepare<'a>(
     let paths = if paths.is_empty() { vec![default_folder(ui)?] } else { paths };
     let identity = Arc::new(open_identity_in_background(&home, ui).await?);
     Ok(Delivery { args, paths, destinations, identity, home, interrupt, ui })
+}
+
+/// Checks that receivers without a known address are announced on this network. Where they are, the senders find out.
+async fn check_addresses(destinations: &[Destination]) -> Result<(), Error> {
+    for destination in destinations.iter().filter(|destination| destination.address().is_none()) {
+        let peer = destination.peer();
+        let found = match Search::start(DeviceId::of(&peer.certificate.hash())) {
+            Ok(search) => search.addresses().await,
+            Err(_) => Vec::new(),
+        };
+        if found.is_empty() {
+            return Err(no_address(peer));
+        }
+    }
+    Ok(())
 }
 
 /// What stays the same from one transfer of a run to the next.
@@ -120,7 +140,10 @@ impl Delivery<'_> {
         report_skipped(folder, self.ui);
         let shape = folder.info.shape;
         let to = match &self.destinations[..] {
-            [one] => format!("{} at {}", one.peer().name, one.address()),
+            [one] => match one.address() {
+                Some(address) => format!("{} at {address}", one.peer().name),
+                None => one.peer().name.to_string(),
+            },
             several => format!("{} receivers", several.len()),
         };
         self.ui.say(format!(
@@ -160,6 +183,7 @@ impl Delivery<'_> {
         let mut sender = sender
             .keys(key_rule(self.args))
             .wait_for_receiver(self.args.wait)
+            .find_receiver(true)
             .among_many(manner == Manner::Among)
             .cancel_on(self.interrupt.token());
         let name = sender.name().to_string();
@@ -236,6 +260,10 @@ fn explain_last_argument(to: &str, error: Error) -> Error {
 
 /// The user's answer at the terminal.
 async fn ask_destination(trust: &Trust, ui: &Ui) -> Result<Destination, Error> {
+    let known = Known::new(trust);
+    for found in look(|found| known.peer(found).is_some_and(|peer| peer.receives)).await {
+        ui.say(line(&found, known.peer(&found)));
+    }
     let names: Vec<&str> = trust.peers().iter().filter(|peer| peer.receives).map(|peer| peer.name.as_str()).collect();
     let question = format!("To ({}; NAME@HOST):", names.join(", "));
     let form = |answer: &str| Destination::parse(answer.trim(), trust).map_err(|error| error.to_string());

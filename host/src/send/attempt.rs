@@ -13,10 +13,12 @@ use waft_core::session::sender::{Buffers, Environment, Peer, Run, Sender as Sess
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 
+#[cfg(feature = "discovery")]
+use super::announced::Finding;
 use super::error::session_error;
 use super::operator::{Event, Operator, SessionOperator};
 use super::retry::{Outlook, Retries};
-use super::{Destination, Sender};
+use super::{Destination, Sender, no_address};
 use crate::address::Address;
 use crate::error::{Class, Error, LARGE_PACKETS};
 use crate::folder::{FolderSource, source_error};
@@ -59,6 +61,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// No address of the receiver is known.
+    fn no_address(peer: &crate::trust::Peer) -> Self {
+        Self { error: no_address(peer), outlook: Outlook::Unreachable, hint: None }
+    }
+
     /// The receiver at `address` did not begin TLS.
     pub(super) fn preface(error: PrefaceError, address: &Address) -> Self {
         Self { outlook: error.into(), error: error.at(address), hint: None }
@@ -160,10 +167,25 @@ impl Sender {
         }
     }
 
-    /// Opens the TCP connection, sends the preface, and performs the TLS handshake.
+    /// Opens an authenticated connection: to a known address of the receiver, else where it is announced.
     async fn connect(&mut self, operator: &mut impl Operator) -> Result<TlsLink, Failure> {
-        let mut stream = self.dial(operator).await?;
-        let (peer, address) = (self.destination.peer(), self.destination.address());
+        match self.connect_known(operator).await {
+            Ok(link) => Ok(link),
+            #[cfg(feature = "discovery")]
+            Err(failure) if !matches!(self.finding, Finding::Off) => self.connect_announced(failure, operator).await,
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Opens an authenticated connection to a known address.
+    async fn connect_known(&mut self, operator: &mut impl Operator) -> Result<TlsLink, Failure> {
+        let (stream, address) = self.dial(operator).await?;
+        self.secure(stream, &address).await
+    }
+
+    /// Sends the preface, and performs the TLS handshake.
+    pub(super) async fn secure(&self, mut stream: TcpStream, address: &Address) -> Result<TlsLink, Failure> {
+        let peer = self.destination.peer();
         preface::send(&mut stream).await.map_err(|error| Failure::preface(error, address))?;
         let source = self.trust.clone();
         let trust = in_background(move || source.current()).await.map_err(Error::from)?;
@@ -172,11 +194,13 @@ impl Sender {
         secured.map(|secured| secured.link).map_err(|error| Failure::handshake(&error, &peer()))
     }
 
-    /// Connects to the address where the receiver was last reached; if that fails, to its configured address.
-    async fn dial(&mut self, operator: &mut impl Operator) -> Result<TcpStream, Failure> {
-        let Destination { address, other, .. } = &mut self.destination;
+    /// Connects to the address where the receiver was last reached; if that fails, to its configured address. Returns the
+    /// address as well.
+    async fn dial(&mut self, operator: &mut impl Operator) -> Result<(TcpStream, Address), Failure> {
+        let Destination { peer, address, other, .. } = &mut self.destination;
+        let Some(address) = address else { return Err(Failure::no_address(peer)) };
         let failed = match dial_reporting_delay(address, operator).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok((stream, address.clone())),
             Err(failed) => failed,
         };
         let Some(second) = other else { return Err(failed.into()) };
@@ -184,7 +208,7 @@ impl Sender {
         match dial_reporting_delay(second, operator).await {
             Ok(stream) => {
                 std::mem::swap(address, second);
-                Ok(stream)
+                Ok((stream, address.clone()))
             }
             Err(again) => {
                 let outlook = Outlook::dialing(&[&failed, &again]);
@@ -216,11 +240,12 @@ impl Sender {
         Failure::session(cause, session_error(peer, cause, entry.as_deref(), phase), phase)
     }
 
-    /// Stores the receiver's address, once per run.
+    /// Stores the receiver's address, once for each address at which it was reached in this run.
     async fn save_address(&mut self, operator: &mut impl Operator) {
         if !std::mem::replace(&mut self.is_address_saved, true) {
             let hash = self.destination.peer().certificate.hash();
-            let (trust, address) = (self.trust.clone(), self.destination.address().clone());
+            let trust = self.trust.clone();
+            let Some(address) = self.destination.address().cloned() else { return };
             if let Err(error) = in_background(move || trust.save_address(hash, address)).await {
                 operator.event(Event::AddressNotSaved(&error.into()));
             }

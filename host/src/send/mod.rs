@@ -3,6 +3,8 @@
 //!
 //! Walk -> archive -> compress -> seal -> frame -> TLS -> **TCP**. PROTOCOL.md, section 6.
 
+#[cfg(feature = "discovery")]
+mod announced;
 mod attempt;
 pub(crate) mod error;
 mod operator;
@@ -47,6 +49,8 @@ pub struct Sender {
     cancel: CancellationToken,
     keys: KeyRule,
     waits: bool,
+    #[cfg(feature = "discovery")]
+    finding: announced::Finding,
     /// Boxed, because a key that is moved leaves copies on the stack.
     key: Box<TransferKey>,
     salt: [u8; 32],
@@ -97,6 +101,8 @@ impl Sender {
             cancel: CancellationToken::new(),
             keys: KeyRule::Any,
             waits: false,
+            #[cfg(feature = "discovery")]
+            finding: announced::Finding::Off,
             key,
             salt,
             name,
@@ -140,6 +146,15 @@ impl Sender {
     /// address yet.
     pub fn wait_for_receiver(mut self, wait: bool) -> Self {
         self.waits = wait;
+        self
+    }
+
+    /// Looks for the receiver by multicast DNS if it is not at its known addresses, or has none. Not for a destination whose
+    /// address was given. Only addresses on networks of this machine are tried, and the receiver has to authenticate at them
+    /// as everywhere. With a [`Home`](crate::home::Home), the address is remembered.
+    #[cfg(feature = "discovery")]
+    pub fn find_receiver(mut self, find: bool) -> Self {
+        self.finding = if find { announced::Finding::NotYet } else { announced::Finding::Off };
         self
     }
 
@@ -224,10 +239,13 @@ fn final_error(last: Failure, broken: Option<Failure>) -> Error {
 #[derive(Clone, Debug)]
 pub struct Destination {
     peer: Peer,
-    /// The address to try first.
-    address: Address,
+    /// The address to try first, if one is known.
+    address: Option<Address>,
     /// A second address to try if the first one does not respond.
     other: Option<Address>,
+    /// Whether the user has given the address.
+    #[cfg_attr(not(feature = "discovery"), allow(dead_code))]
+    is_given: bool,
 }
 
 impl Destination {
@@ -253,17 +271,18 @@ impl Destination {
         Self::new(trust.only_receiver()?, None)
     }
 
-    /// A trusted receiver at `address`; without one, where it was last reached, or at its configured address.
+    /// A trusted receiver at `address`; without one, where it was last reached, or at its configured address, if one is known.
     pub fn new(peer: &Peer, address: Option<Address>) -> Result<Self, Error> {
         if !peer.receives {
             return Err(not_a_receiver(peer));
         }
+        let is_given = address.is_some();
         let (address, other) = match address {
-            Some(typed) => (typed, None),
-            None => (peer.address().cloned().ok_or_else(|| no_address(peer))?, peer.at.clone()),
+            Some(given) => (Some(given), None),
+            None => (peer.address().cloned(), peer.at.clone()),
         };
-        let other = other.filter(|other| *other != address);
-        Ok(Self { peer: peer.clone(), address, other })
+        let other = other.filter(|other| Some(other) != address.as_ref());
+        Ok(Self { peer: peer.clone(), address, other, is_given })
     }
 
     /// The receiver.
@@ -271,9 +290,22 @@ impl Destination {
         &self.peer
     }
 
-    /// The address to try first.
-    pub fn address(&self) -> &Address {
-        &self.address
+    /// The address to try first; `None` if none is known, so that the receiver has to be found.
+    pub fn address(&self) -> Option<&Address> {
+        self.address.as_ref()
+    }
+
+    /// Whether this is one of its known addresses.
+    #[cfg(feature = "discovery")]
+    fn has(&self, address: &Address) -> bool {
+        [&self.address, &self.other].into_iter().any(|known| known.as_ref() == Some(address))
+    }
+
+    /// Changes the address to try first. The one before becomes the second one, unless there is a configured one.
+    #[cfg(feature = "discovery")]
+    fn move_to(&mut self, address: Address) {
+        let before = self.address.replace(address);
+        self.other = self.other.take().or(before);
     }
 }
 
@@ -285,12 +317,13 @@ fn not_a_receiver(peer: &Peer) -> Error {
     )
 }
 
-fn no_address(peer: &Peer) -> Error {
+/// The error for a receiver whose address is neither known nor announced.
+pub(crate) fn no_address(peer: &Peer) -> Error {
     Error::new(
-        Class::Usage,
-        format!("The address of {} is not known.", peer.name),
+        Class::Unreachable,
+        format!("The address of {} is not known, and it was not found on this network.", peer.name),
         format!(
-            "Give an address that it shows: waft send FOLDER {}@ADDRESS. It is remembered from then on.",
+            "Is it on, and does it announce itself (`waft find` lists what does)? Or give an address that it shows: waft send FOLDER {}@ADDRESS. It is remembered from then on.",
             peer.name
         ),
     )
@@ -391,7 +424,10 @@ mod tests {
     }
 
     fn read(to: &str, trust: &Trust) -> Result<String, Error> {
-        Destination::parse(to, trust).map(|target| format!("{} at {}", target.peer.name, target.address))
+        Destination::parse(to, trust).map(|target| match target.address {
+            Some(address) => format!("{} at {address}", target.peer.name),
+            None => format!("{}, to be found", target.peer.name),
+        })
     }
 
     fn error(to: &str, trust: &Trust) -> String {
@@ -404,7 +440,7 @@ mod tests {
         assert_eq!(read("kitchen", &trust).unwrap(), "kitchen at 10.0.0.2:12346");
         assert_eq!(read("KITCHEN@host:99", &trust).unwrap(), "kitchen at host:99");
         assert_eq!(read("attic@[::1]:99", &trust).unwrap(), "attic at [::1]:99");
-        assert!(error("attic", &trust).contains("is not known"));
+        assert_eq!(read("attic", &trust).unwrap(), "attic, to be found");
         assert!(error("cellar@host", &trust).contains("cellar"));
         assert!(error("cellar", &trust).contains("cellar"));
         assert!(error("10.0.0.2", &trust).starts_with("More than one receiver"));
@@ -418,7 +454,7 @@ mod tests {
         let mut peer = trust.peers()[0].clone();
         peer.last = Some("10.0.0.7".parse().expect("an address"));
         let target = Destination::new(&peer, None).unwrap();
-        assert_eq!(target.address.to_string(), "10.0.0.7:12346");
+        assert_eq!(target.address.unwrap().to_string(), "10.0.0.7:12346");
         assert_eq!(target.other.map(|other| other.to_string()).as_deref(), Some("10.0.0.2:12346"));
         assert_eq!(Destination::parse("kitchen@host", &trust).unwrap().other, None);
     }

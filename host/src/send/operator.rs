@@ -43,6 +43,15 @@ pub enum Event<'a> {
         /// The address that is tried.
         next: &'a Address,
     },
+    /// The receiver is not at a known address. It is looked for on this network.
+    Searching,
+    /// The receiver cannot be looked for: multicast DNS is not available.
+    SearchUnavailable(&'a Error),
+    /// The receiver is announced at this address, which accepted a connection. Whether it is the receiver is not known yet.
+    Announced {
+        /// The address.
+        address: &'a Address,
+    },
     /// Both sides have authenticated each other.
     Connected,
     /// The receiver's address cannot be stored for the next run.

@@ -189,7 +189,7 @@ fn a_receiver_that_cannot_be_sent_to_is_found_before_anything_is_made() {
     nobody.failed(11, "identity", &["No receiver is trusted yet"]);
     world.laptop.trust(&world.kitchen, &["--send-only"]);
     let (before, made) = (listed(&world.laptop.work), listed(&world.laptop.home));
-    send(&[]).failed(2, "usage", &["The address of kitchen is not known"]);
+    send(&[]).failed(10, "unreachable", &["The address of kitchen is not known"]);
     send(&["folder", "cellar@127.0.0.1"]).failed(2, "usage", &["No peer is trusted as"]);
     world.laptop.trust(&world.attic(), &["--send-only"]);
     send(&[]).failed(2, "usage", &["More than one receiver is trusted"]);

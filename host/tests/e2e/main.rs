@@ -20,6 +20,7 @@ mod certificates;
 mod changed;
 mod deadlines;
 mod demo;
+mod discovery;
 mod drawn;
 mod durable;
 mod everyday;

@@ -252,7 +252,7 @@ fn the_usual_folder_and_the_remembered_address_serve_unless_told_otherwise() {
     let world = World::new();
     let usual = world.laptop.work.join("SEND_FOLDER");
     let says = ["The address of kitchen is not known", "kitchen@ADDRESS"];
-    world.laptop.call(&["send"]).run().failed(2, "usage", &says);
+    world.laptop.call(&["send"]).run().failed(10, "unreachable", &says);
     assert!(!usual.exists(), "nothing is made for a receiver without an address");
     let empty = world.laptop.call(&["send", "SEND_FOLDER", "127.0.0.1:1"]).run();
     empty.failed(14, "storage", &["SEND_FOLDER", "no such file or folder"]);

@@ -45,7 +45,8 @@ One machine shows a code, for 5 minutes; the user of the other types it there, o
   waft pair bert            on anna: shows the code, and trusts the other machine as bert
   waft pair anna@ADDRESS    on bert: asks for the code, and trusts the other machine as anna
 
-A board shows a code when `pair` is typed at its console.
+A board shows a code when `pair` is typed at its console. At a terminal, `waft pair` without an address first looks for \
+machines on this network that show a code, and offers them.
 
 A wrong code is noticed on both sides, and a new one is shown. Without --receive-only and --send-only, each may send to the \
 other; each machine decides for itself. The code comes from a prompt, from WAFT_PAIRING_CODE or from a line of standard input.";
@@ -82,6 +83,13 @@ The command asks for the code that the receiver shows, or takes it from WAFT_AUT
 is new for every run, and is shown.
 
 Sending again continues where a broken transfer ended, and sends nothing that is there already.";
+
+/// For `waft find`.
+pub(super) const FIND_HELP: &str = "\
+Each line has the name that this machine gave the receiver, or the id that it announces; an address; what it may do here; and \
+whether it waits for a pairing.
+
+Anybody on the network can announce anything. Which receiver it really is, is checked when it is connected to.";
 
 /// For `waft open`.
 pub(super) const OPEN_HELP: &str =

@@ -131,6 +131,11 @@ impl send::Operator for SendOperator<'_> {
             Happened::OtherAddress { failed, next } => self
                 .ui
                 .detail(format!("{} is not at {failed}. Trying {next}, its address in the trust file.", self.peer)),
+            Happened::Searching => self.step(format!("Looking for {} on this network.", self.peer)),
+            Happened::SearchUnavailable(error) => {
+                self.ui.warn(format!("{} cannot be looked for on this network: {error}", self.peer));
+            }
+            Happened::Announced { address } => self.step(format!("{} is announced at {address}.", self.peer)),
             Happened::Connected => {
                 self.ui.event(&Event::Connected { peer: self.peer });
                 self.step(format!("{} connected.", self.peer));

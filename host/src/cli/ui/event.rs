@@ -89,6 +89,25 @@ pub(crate) enum Event<'a> {
         /// The code, if senders are asked for one, or the pairing code.
         code: Option<&'a str>,
     },
+    /// A receiver announces itself on the network. Nothing of this is proven.
+    Found {
+        /// The id that it announces.
+        id: &'a str,
+        /// The name on this machine of the peer with this id; null if no trusted one has it.
+        name: Option<&'a str>,
+        /// The address to use first.
+        address: &'a str,
+        /// All its addresses on the networks of this machine.
+        addresses: &'a [String],
+        /// Whether the peer of this name may send to this machine.
+        sends: bool,
+        /// Whether the peer of this name may receive from this machine.
+        receives: bool,
+        /// The version of the protocol that it speaks.
+        version: u8,
+        /// The name that it announces while it waits for a pairing, which may be empty; null if it does not wait for one.
+        pairing: Option<&'a str>,
+    },
     /// A line of a simulated board's console.
     Console {
         /// The text of the line.
@@ -110,7 +129,7 @@ pub(crate) enum Event<'a> {
     },
     /// A question waits for a line of standard input.
     Asked {
-        /// The input: `code`, `pairing-code`, `key`, `folder`, `receiver`, `passphrase` or `renewal`.
+        /// The input: `code`, `pairing-code`, `key`, `folder`, `receiver`, `machine`, `name`, `passphrase` or `renewal`.
         what: &'static str,
         /// The receiver whose code is asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -309,6 +328,16 @@ mod tests {
                 commands: addresses,
             },
             Event::Ready { address: Some(&addresses[0]), addresses, code: Some("0123") },
+            Event::Found {
+                id: "text",
+                name: Some(name),
+                address: &addresses[0],
+                addresses,
+                sends: false,
+                receives: true,
+                version: 1,
+                pairing: Some("text"),
+            },
             Event::Console { text: "text" },
             Event::Code { code: "0123" },
             Event::Key { key: "AAAA-BBBB-CCCC-DDDD", peer: Some(peer) },
@@ -348,7 +377,7 @@ mod tests {
             Event::Offered { .. } | Event::Waiting { .. } | Event::Progress { .. } | Event::Retry { .. } => {}
             Event::Committed { .. } | Event::Sealed { .. } | Event::Opened { .. } | Event::Warning { .. } => {}
             Event::Rejected { .. } | Event::Error { .. } | Event::Listed { .. } | Event::LeftOut { .. } => {}
-            Event::Summary { .. } => {}
+            Event::Summary { .. } | Event::Found { .. } => {}
         });
         all
     }

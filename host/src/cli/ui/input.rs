@@ -32,6 +32,8 @@ fn again(question: Question) -> &'static str {
         Question::Key => "Key:",
         Question::Folder => "Folder:",
         Question::Receiver => "To:",
+        Question::Machine => "Number:",
+        Question::Name => "Name:",
         Question::Passphrase => "Passphrase:",
         Question::Renewal => "yes or no:",
     }

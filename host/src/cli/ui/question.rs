@@ -25,6 +25,10 @@ pub(crate) enum Question {
     Folder,
     /// A receiver.
     Receiver,
+    /// Which of the machines that wait for a pairing.
+    Machine,
+    /// A name for another machine.
+    Name,
     /// The passphrase of a Wi-Fi network.
     Passphrase,
     /// Whether to renew the identity.
@@ -40,6 +44,8 @@ impl Question {
             Self::Key => "key",
             Self::Folder => "folder",
             Self::Receiver => "receiver",
+            Self::Machine => "machine",
+            Self::Name => "name",
             Self::Passphrase => "passphrase",
             Self::Renewal => "renewal",
         }
@@ -53,7 +59,7 @@ impl Question {
             Self::PairingCode => "WAFT_PAIRING_CODE",
             Self::Key => "WAFT_KEY",
             Self::Passphrase => "WAFT_WIFI_PASSPHRASE",
-            Self::Folder | Self::Receiver | Self::Renewal => return None,
+            Self::Folder | Self::Receiver | Self::Machine | Self::Name | Self::Renewal => return None,
         };
         let value = Zeroizing::new(std::env::var_os(name)?.into_encoded_bytes());
         Some(from_utf8_lossy(&value))
@@ -97,7 +103,8 @@ fn no_answer(question: Question) -> Error {
     let class = match question {
         Question::Code | Question::PairingCode => Class::Code,
         Question::Key => Class::Key,
-        Question::Folder | Question::Receiver | Question::Passphrase | Question::Renewal => Class::Usage,
+        Question::Folder | Question::Receiver | Question::Machine | Question::Name => Class::Usage,
+        Question::Passphrase | Question::Renewal => Class::Usage,
     };
     let advice = match question {
         Question::Code => {
@@ -116,6 +123,7 @@ fn no_answer(question: Question) -> Error {
         Question::Renewal => {
             "The identity is as it was. Run it on a terminal, or renew without a question: `waft id --renew --yes`."
         }
+        Question::Machine | Question::Name => "Give it as an argument: `waft pair NAME@ADDRESS`.",
         Question::Folder | Question::Receiver => "Give it as an argument: `waft send FOLDER TO`.",
     };
     Error::new(class, format!("No answer was given for the {}.", question.name()), advice)

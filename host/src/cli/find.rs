@@ -1,0 +1,144 @@
+//! `waft find`: lists the receivers that announce themselves on this network, as they are found.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use waft_core::path::escape;
+
+use crate::cli::arguments::Find;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::open_home;
+use crate::cli::trust::directions;
+use crate::cli::ui::{Event, Ui};
+use crate::discovery::{Browser, DeviceId, Found};
+use crate::error::Error;
+use crate::trust::{Peer, Trust};
+use crate::worker::in_background;
+
+/// Most lines that are printed. Only liars announce more.
+const LINES_MAX: usize = 500;
+
+/// How long a receiver that was found waits for its other addresses.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// The version of the protocol of this release.
+const VERSION: u8 = 1;
+
+/// Runs the command.
+pub(super) async fn run(args: Find, ui: &Ui) -> Result<(), Error> {
+    let interrupt = Interrupt::listen();
+    let (_, trust) = interrupt.or(in_background(open_home)).await?;
+    let until = Instant::now() + Duration::from_secs(args.seconds.into());
+    if interrupt.or(list(&Known::new(&trust), until, ui)).await? == 0 {
+        ui.say("No receiver announces itself on this network. Multicast may end at a router or in a guest network: then senders need the address.");
+    }
+    Ok(())
+}
+
+/// Prints what is found until then. Returns the number of lines.
+async fn list(known: &Known<'_>, until: Instant, ui: &Ui) -> Result<usize, Error> {
+    let mut browser = Browser::start()?;
+    let mut printed = HashSet::new();
+    // What was found just now, and when it is printed: its addresses arrive in several packets.
+    let mut fresh: Vec<(Instant, Found)> = Vec::new();
+    loop {
+        let next = fresh.first().map_or(until, |(due, _)| (*due).min(until));
+        match timeout_at(next, browser.next()).await {
+            Ok(found) if fresh.len() < LINES_MAX => {
+                let earlier = fresh.iter_mut().find(|(_, earlier)| is_same(earlier, &found));
+                match earlier {
+                    Some((_, earlier)) => *earlier = found,
+                    None => fresh.push((Instant::now() + SETTLE, found)),
+                }
+            }
+            Ok(_) => {}
+            Err(_) => {
+                let is_over = Instant::now() >= until;
+                let due = fresh.iter().filter(|(due, _)| is_over || *due <= Instant::now()).count();
+                for (_, found) in fresh.drain(..due) {
+                    // More addresses of the same receiver are no news.
+                    if printed.insert((found.id, found.addresses[0].clone(), found.pairing.clone())) {
+                        print(&found, known.peer(&found), ui);
+                    }
+                }
+                if printed.len() >= LINES_MAX {
+                    ui.warn(format!("more than {LINES_MAX} receivers are announced: the others are left out"));
+                    return Ok(printed.len());
+                }
+                if is_over {
+                    return Ok(printed.len());
+                }
+            }
+        }
+    }
+}
+
+/// Whether these are announcements of the same listener.
+fn is_same(one: &Found, other: &Found) -> bool {
+    one.id == other.id && one.addresses[0].port() == other.addresses[0].port()
+}
+
+/// The trusted peers by the ids that they announce.
+pub(super) struct Known<'t>(HashMap<DeviceId, &'t Peer>);
+
+impl<'t> Known<'t> {
+    /// The ids of all trusted peers.
+    pub(super) fn new(trust: &'t Trust) -> Self {
+        Self(trust.peers().iter().map(|peer| (DeviceId::of(&peer.certificate.hash()), peer)).collect())
+    }
+
+    /// The peer that this claims to be.
+    pub(super) fn peer(&self, found: &Found) -> Option<&'t Peer> {
+        self.0.get(&found.id).copied()
+    }
+}
+
+fn print(found: &Found, peer: Option<&Peer>, ui: &Ui) {
+    let addresses: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
+    let pairing = found.pairing.as_deref().map(|name| escape(name).to_string());
+    ui.event(&Event::Found {
+        id: found.id.as_str(),
+        name: peer.map(|peer| peer.name.as_str()),
+        address: &addresses[0],
+        addresses: &addresses,
+        sends: peer.is_some_and(|peer| peer.sends),
+        receives: peer.is_some_and(|peer| peer.receives),
+        version: found.version,
+        pairing: pairing.as_deref(),
+    });
+    ui.print(line(found, peer));
+}
+
+/// A receiver as a line.
+pub(super) fn line(found: &Found, peer: Option<&Peer>) -> String {
+    let name = peer.map_or(found.id.as_str(), |peer| peer.name.as_str());
+    let may = peer.map_or("not trusted", directions);
+    let pairing = match found.pairing.as_deref() {
+        None => String::new(),
+        Some("") => ", waits for a pairing".to_owned(),
+        Some(announced) => format!(", waits for a pairing as {announced:?}"),
+    };
+    let version = if found.version == VERSION { "" } else { ", speaks another version" };
+    format!("{name:<16} {:<21} {may}{pairing}{version}", found.addresses[0].to_string())
+}
+
+/// How long a question waits for what could be offered with it.
+const LOOK: Duration = Duration::from_millis(1_500);
+/// Most receivers that are offered.
+const OFFERED_MAX: usize = 20;
+
+/// What is announced within a moment and is wanted, sorted by its text. Empty where multicast DNS is not available.
+pub(super) async fn look(is_wanted: impl Fn(&Found) -> bool) -> Vec<Found> {
+    let Ok(mut browser) = Browser::start() else { return Vec::new() };
+    let until = Instant::now() + LOOK;
+    let mut seen: Vec<Found> = Vec::new();
+    while let Ok(found) = timeout_at(until, browser.next()).await {
+        seen.retain(|earlier| !is_same(earlier, &found));
+        if is_wanted(&found) && seen.len() < OFFERED_MAX {
+            seen.push(found);
+        }
+    }
+    seen.sort_by_cached_key(|found| (found.pairing.clone(), found.addresses[0].to_string()));
+    seen
+}
