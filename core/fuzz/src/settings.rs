@@ -1,5 +1,5 @@
 //! Target for the settings in flash. Any content of their two sectors can be mounted and changed without a panic. A second
-//! mount shows the same list, and what was removed is not in the flash.
+//! mount shows the same list and the same identity, and what was removed or reset is not in the flash.
 
 use std::cell::RefCell;
 
@@ -7,6 +7,7 @@ use embassy_futures::block_on;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use waft_core::sealed::HpkeSecret;
+use waft_receiver::entropy::Trng;
 use waft_receiver::identity::{CertificateHash, Identity, KeyPolicy, POINT, Policy, TrustedSender, TrustedSenders};
 use waft_receiver::settings::{Settings, SettingsError};
 
@@ -24,13 +25,21 @@ const LIVE: usize = 2 * CELL + 8 * SENDER;
 /// Bytes of a sector in the input: a copy, and its marks.
 const SECTOR: usize = 2 * CELL + SENDERS * SENDER + 4 * CELL;
 
+/// The offsets of the two sectors.
+const SECTORS: [u32; 2] = [0, BLOCK as u32];
+/// The flag of a board that makes its own identity.
+const OWN: u8 = 16;
+/// The flag of a factory reset.
+const RESET: u8 = 32;
+
 thread_local! {
     /// The identity of a board that trusts one sender. It is made only once, because that takes long.
     static IDENTITY: RefCell<Identity> = RefCell::new(identity());
 }
 
 /// The input is a byte of flags, and both sectors: a copy with two senders, and the marks. Where a flag is set, a copy gets
-/// a valid head, or the origin of the identity.
+/// a valid head, or the origin of the identity. With another flag, the board makes its own identity, and with the last one
+/// a factory reset ends the run.
 pub fn run(data: &[u8]) {
     let [flags, rest @ ..] = data else { return };
     let mut flash = Flash::new();
@@ -47,15 +56,22 @@ pub fn run(data: &[u8]) {
         }
     }
     let flash = Mutex::<NoopRawMutex, _>::new(flash);
-    let first = mount(&flash, None);
-    let second = mount(&flash, None);
+    let is_own = flags & OWN != 0;
+    let own = || is_own.then(|| secret(&flash));
+    let made = own();
+    assert_eq!(made, own());
+    let first = mount(&flash, made, None);
+    let second = mount(&flash, made, None);
     assert_eq!(first, second);
-    if let Ok(senders) = first {
+    if flags & RESET != 0 {
+        return reset(&flash, made);
+    }
+    if let Ok((senders, policy)) = first {
         let removed = senders.first().copied();
         if let Some(removed) = removed {
-            let _ = mount(&flash, Some(removed));
-            let left = mount(&flash, None).expect("the flash does not fail");
-            assert!(!left.contains(&removed));
+            let _ = mount(&flash, made, Some(removed));
+            let (left, same) = mount(&flash, made, None).expect("the flash does not fail");
+            assert!(!left.contains(&removed) && same == policy);
             let bytes = &flash.try_lock().expect("nothing uses it").0;
             assert!(!bytes.windows(CELL).any(|window| window == removed.0));
         }
@@ -64,7 +80,9 @@ pub fn run(data: &[u8]) {
 
 /// Gives a copy a head of this version with valid checksums.
 fn correct(sector: &mut [u8]) {
-    sector[..PREFIX].copy_from_slice(b"WAFTSETT\x01\0\0\0");
+    let version = 1 + (sector[PREFIX - 1] & 1);
+    sector[..PREFIX].copy_from_slice(b"WAFTSETT\x02\0\0\0");
+    sector[8] = version;
     let crc = crc32(&sector[..PREFIX]).to_be_bytes();
     sector[PREFIX..PREFIX + 4].copy_from_slice(&crc);
     let senders = usize::from(sector[PREFIX + 8]).min(SENDERS);
@@ -73,22 +91,60 @@ fn correct(sector: &mut [u8]) {
     sector[CELL - 4..CELL].copy_from_slice(&crc32(&copy).to_be_bytes());
 }
 
-/// Mounts the settings, and removes a sender.
-fn mount(
-    flash: &Mutex<NoopRawMutex, Flash>,
-    removed: Option<CertificateHash>,
-) -> Result<Vec<CertificateHash>, SettingsError> {
-    let settings = Settings::new(flash, [0, BLOCK as u32]);
+/// The secret of the board's own identity, or `None` if it makes none.
+type Made = Option<Option<[u8; CELL]>>;
+/// The trusted senders, and the policy that was set at the board.
+type Found = Result<(Vec<CertificateHash>, Option<Policy>), SettingsError>;
+
+/// A generator that passes the tests.
+struct Noise;
+
+impl Trng for Noise {
+    async fn fill(&mut self, bytes: &mut [u8]) -> bool {
+        bytes.iter_mut().enumerate().for_each(|(index, byte)| *byte = (index as u8).wrapping_mul(151));
+        true
+    }
+}
+
+fn secret(flash: &Mutex<NoopRawMutex, Flash>) -> Option<[u8; CELL]> {
+    block_on(Settings::new(flash, SECTORS).own_secret(&mut Noise)).ok().map(|secret| *secret)
+}
+
+/// Mounts the settings, and removes a sender. A board that makes its own identity reads its secret first.
+fn mount(flash: &Mutex<NoopRawMutex, Flash>, made: Made, removed: Option<CertificateHash>) -> Found {
+    let settings = Settings::new(flash, SECTORS);
     IDENTITY.with_borrow_mut(|identity| {
-        identity.senders = senders();
+        identity.senders = if made.is_some() { TrustedSenders::new() } else { senders() };
         block_on(async {
-            settings.mount(identity).await?;
+            if made.is_some() {
+                let secret = settings.own_secret(&mut Noise).await.ok().map(|secret| *secret);
+                assert_eq!(Some(secret), made);
+            }
+            settings.mount(Some(identity), None).await?;
             if let Some(removed) = removed {
                 settings.untrust(&identity.senders, &removed).await?;
             }
-            Ok((0..).map_while(|index| identity.senders.get(index)).map(|sender| sender.hash).collect())
+            let senders = (0..).map_while(|index| identity.senders.get(index)).map(|sender| sender.hash).collect();
+            Ok((senders, settings.policy()))
         })
     })
+}
+
+/// Begins a factory reset. If it succeeds, nobody is trusted, and the secret is not in the flash.
+fn reset(flash: &Mutex<NoopRawMutex, Flash>, made: Made) {
+    let begun = block_on(async {
+        let settings = Settings::new(flash, SECTORS);
+        let _ = settings.mount(None, None).await;
+        settings.reset(None).await
+    });
+    if begun.is_ok() {
+        let bytes = &flash.try_lock().expect("nothing uses it").0;
+        // Zeros and ones may be those of a mark and of blank flash.
+        let secret = made.flatten().filter(|secret| secret.iter().any(|byte| !matches!(byte, 0 | 0xFF)));
+        assert!(secret.is_none_or(|secret| !bytes.windows(CELL).any(|window| window == secret)));
+    }
+    let (found, is_begun) = (mount(flash, made.map(|_| secret(flash)), None), begun.is_ok());
+    assert!(!is_begun || found == Err(SettingsError::Reset), "{found:?}");
 }
 
 /// The origin in a copy that begins with this identity.
@@ -96,7 +152,7 @@ fn origin() -> [u8; CELL] {
     thread_local! {
         static ORIGIN: [u8; CELL] = {
             let flash = Mutex::new(Flash::new());
-            mount(&flash, None).expect("a blank flash can be used");
+            mount(&flash, None, None).expect("a blank flash can be used");
             let bytes = &flash.try_lock().expect("nothing uses it").0;
             bytes[CELL..2 * CELL].try_into().expect("a cell")
         };

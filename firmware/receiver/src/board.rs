@@ -23,6 +23,7 @@ pub use waft_core::session::peers::LockoutSnapshot;
 use crate::entropy::{Random, Sources, Trng, gather};
 use crate::identity::{Identity, IdentityError};
 use crate::seed::Ratchet;
+use crate::settings::SettingsError;
 use crate::slots::MountError;
 use crate::tls::guard::Tcp;
 use crate::tls::suite::Suite;
@@ -142,15 +143,16 @@ pub struct Startup<'a> {
 impl<'a> Startup<'a> {
     /// Seeds the random number generator of a board with this identity, from `trng` and from the `seed` in flash.
     ///
-    /// Without an identity, this fails and does not change the seed in flash. A new seed is derived from the secret in
+    /// Without an identity, this fails and does not change the seed in flash. A board that was never provisioned can make
+    /// one: [`Settings::own_identity`](crate::settings::Settings::own_identity). A new seed is derived from the secret in
     /// [`Identity::seed`] and the output of `trng`. A seed without that secret may be predictable, and yet every later
     /// boot would rely on it.
     pub async fn prepare(
-        identity: Result<&'a Identity, IdentityError>,
+        identity: Result<&'a Identity, StartupError>,
         trng: &mut impl Trng,
         seed: &mut Ratchet<impl NorFlash>,
     ) -> Result<Self, StartupError> {
-        let identity = identity.map_err(StartupError::Identity)?;
+        let identity = identity?;
         let (random, sources) = gather(trng, seed, &identity.seed).await.map_err(StartupError::Entropy)?;
         Ok(Self { identity, random, sources })
     }
@@ -164,8 +166,16 @@ pub enum StartupError {
     Identity(IdentityError),
     /// All entropy sources of the board failed, for these reasons.
     Entropy(Sources),
+    /// The settings, which contain the secret of the board's own identity, cannot be read or written.
+    Settings(SettingsError),
     /// The slots in the board's flash cannot be mounted. Reported by `Receiver::run`.
     Flash(MountError),
+}
+
+impl From<IdentityError> for StartupError {
+    fn from(error: IdentityError) -> Self {
+        Self::Identity(error)
+    }
 }
 
 /// Why the board started.

@@ -17,7 +17,7 @@ use waft_core::session::Clock;
 use crate::board::{Board, StartupError};
 use crate::identity::NAME_MAX;
 use crate::operator::{AnswerError, Control, Operator};
-use crate::slots::Folder;
+use crate::slots::{Folder, MountError};
 use commands::Command;
 use terminal::{Line, Terminal};
 use text::Code;
@@ -111,17 +111,31 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         if let Some(error) = self.control.slots().journal_error() {
             self.terminal.print(text::journal_error(error)).await;
         }
-        if let Some(error) = self.control.settings_error() {
-            self.terminal.print(text::settings_error(error)).await;
+        if let Some(note) = self.settings_note() {
+            self.terminal.print(note).await;
         }
         self.terminal.print(format_args!("Started: {}.", text::start(self.control.start()))).await;
         self.terminal.print("Type `help` for what can be typed.").await;
+    }
+
+    /// What the banner of a board that can receive says about the settings.
+    fn settings_note(&self) -> Option<&'static str> {
+        let identity = self.control.identity().ok()?;
+        match self.control.settings_error() {
+            Some(error) => Some(text::settings_error(error)),
+            None if self.control.was_reset() => Some("The factory reset is complete."),
+            None => identity.senders.is_empty().then_some("It trusts nobody: type `pair` to add a computer."),
+        }
     }
 
     async fn explain(&mut self, error: StartupError) {
         let reason = match error {
             StartupError::Identity(error) => text::identity(error),
             StartupError::Entropy(_) => "it has no random numbers: neither the chip's generator nor the seed is good",
+            StartupError::Settings(_) => {
+                "its settings, with its identity, cannot be read. `factory-reset yes` makes another"
+            }
+            StartupError::Flash(MountError::Reset) => "a factory reset is not complete. Restart it",
             StartupError::Flash(_) => "its flash fails",
         };
         self.terminal.print(format_args!("This board cannot receive: {reason}.")).await;

@@ -73,7 +73,7 @@ pub(crate) async fn gather(
 }
 
 /// A hash over [`STARTUP`] bytes of the generator, if they pass the tests.
-async fn draw_tested(trng: &mut impl Trng) -> Result<Secret, TrngFault> {
+pub(crate) async fn draw_tested(trng: &mut impl Trng) -> Result<Secret, TrngFault> {
     let mut samples = Zeroizing::new([0; STARTUP]);
     if !trng.fill(&mut *samples).await {
         return Err(TrngFault::Broken);

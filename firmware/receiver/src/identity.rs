@@ -24,6 +24,7 @@
 mod der;
 mod image;
 mod network;
+mod own;
 mod senders;
 #[cfg(test)]
 mod tests;
@@ -90,6 +91,12 @@ impl Identity {
         let (tls, hpke) = private_keys(tls_key, hpke_key)?;
         let identity = Self { name, tls, hpke, seed, policy, certificate, senders, network };
         identity.check().map(|()| identity)
+    }
+
+    /// Whether the sector of the identity image is blank: the board was never provisioned. A sector with anything else in
+    /// it is not, even if it is damaged.
+    pub fn is_missing(sector: &[u8]) -> bool {
+        !sector.is_empty() && sector.iter().all(|byte| *byte == 0xFF)
     }
 
     /// Parses an image. The rest of its sector is ignored.

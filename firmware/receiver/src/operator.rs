@@ -65,13 +65,14 @@ pub use waft_core::session::{Offered, SessionError};
 
 use crate::board::{Board, Socket, StartReason, StartupError};
 use crate::entropy::Sources;
-use crate::identity::{Identity, TrustedSender};
+use crate::identity::{Identity, Policy, TrustedSender};
 use crate::pairing::PairingFailure;
 use crate::session::{BoardSettings, BoardSlots, TransferMemory};
-use crate::settings::SettingsError;
+use crate::settings::{Settings, SettingsError};
 use crate::slots::{Pause, Transfer};
 use crate::tls::error::HandshakeError;
 
+pub(crate) use crate::settings::Change;
 pub(crate) use session::SessionOperator;
 pub(crate) use state::OperatorState;
 
@@ -217,6 +218,7 @@ pub struct Control<'a, B: Board> {
     pub(crate) sources: Option<Sources>,
     pub(crate) start: StartReason,
     pub(crate) settings: Option<&'a BoardSettings<'a, B>>,
+    pub(crate) restart: Option<&'a dyn Fn()>,
 }
 
 impl<'a, B: Board> Control<'a, B> {
@@ -317,8 +319,8 @@ impl<'a, B: Board> Control<'a, B> {
     /// Opens pairing for two minutes: [`Notice::Pairing`] announces each code.
     pub fn pair(&self) -> Result<(), PairError> {
         let (Ok(identity), Some(settings)) = (self.identity, self.settings) else { return Err(PairError::NotStored) };
-        if settings.error() == Some(SettingsError::OtherVersion) {
-            return Err(PairError::Settings(SettingsError::OtherVersion));
+        if let Some(error @ (SettingsError::OtherVersion | SettingsError::Reset)) = settings.error() {
+            return Err(PairError::Settings(error));
         }
         if identity.senders.is_full() {
             return Err(PairError::Full);
@@ -358,6 +360,58 @@ impl<'a, B: Board> Control<'a, B> {
         // Behind the session of another sender this does not wait. Pairing forgets the transfer at the latest.
         let abandoned = self.unless_busy(self.slots.abandon(&sender)).await.unwrap_or(Ok(()));
         stored.and(abandoned.map_err(|_| SettingsError::Flash)).map_err(UntrustError::Settings)
+    }
+
+    /// What the board requires of senders at present. `None` if it cannot receive.
+    pub fn policy(&self) -> Option<Policy> {
+        let identity = self.identity.ok()?;
+        Some(self.settings.and_then(Settings::policy).unwrap_or(identity.policy))
+    }
+
+    /// Changes what the board requires of senders, from the next session on. If this fails, the policy stays; but try
+    /// again, because a later start may have the new one otherwise. Fails with [`SettingsError::NotMounted`] if this
+    /// firmware stores no settings, or the board cannot receive.
+    pub async fn set_policy(&self, policy: Policy) -> Result<(), SettingsError> {
+        self.change_settings(Change::Policy(policy)).await
+    }
+
+    /// Begins a factory reset: wipes the list of trusted senders, the policy, and the identity that the board made itself.
+    /// From the call on nobody is trusted. This ends the session and pairing. Once it returns `Ok`,
+    /// [`restart`](Self::restart) the board: the start erases the folders before it shows anything, and if power is cut,
+    /// the next one does. An identity that was provisioned stays, and with it the senders and the policy that it contains.
+    /// Fails with [`SettingsError::NotMounted`] if this firmware stores no settings.
+    pub async fn factory_reset(&self) -> Result<(), SettingsError> {
+        self.change_settings(Change::Reset).await
+    }
+
+    /// Both changes, as one future: each costs a board flash.
+    pub(crate) async fn change_settings(&self, change: Change) -> Result<(), SettingsError> {
+        let settings = self.settings.ok_or(SettingsError::NotMounted)?;
+        if let Change::Reset = change {
+            self.state.close_pairing();
+        }
+        let changed = settings.change(change, self.identity.ok().map(|identity| &identity.senders)).await;
+        // After a reset, the sender of the session is not trusted any more.
+        self.state.sender_removed.signal(());
+        self.state.wake.signal(());
+        changed
+    }
+
+    /// Resets the board. Returns if the application gave no way to do so: see [`Config::restart`](crate::Config::restart).
+    pub fn restart(&self) {
+        if let Some(restart) = self.restart {
+            restart();
+        }
+    }
+
+    /// Whether the board made its identity itself. Otherwise it was provisioned.
+    pub fn has_own_identity(&self) -> bool {
+        self.settings.is_some_and(Settings::has_own_identity)
+    }
+
+    /// Whether this start has completed a factory reset.
+    pub fn was_reset(&self) -> bool {
+        self.settings.is_some_and(Settings::was_reset)
     }
 
     /// Borrows the memory of transfers, to verify a folder in it. Until it is dropped, senders hear that the receiver is

@@ -29,7 +29,8 @@ use crate::events::{Event, Events};
 use crate::identity::Identity;
 use crate::operator::{Control, Operator, OperatorState};
 use crate::session::{BoardSettings, BoardSlots, Memory, SessionBuffers, Sessions, WipeOnDrop};
-use crate::slots::{AcceptAll, Review};
+use crate::settings::SettingsError;
+use crate::slots::{AcceptAll, MountError, Review};
 
 /// How long the user has to type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
@@ -53,8 +54,10 @@ pub struct Config<'a, B: Board> {
     pub events: Option<&'a Events<B::Mutex>>,
     /// The sources of the random numbers, for the operator.
     pub sources: Option<Sources>,
-    /// The settings in the flash. Without them, the trusted senders are those of the identity.
+    /// The settings in the flash. Without them, trusted senders and policy are those of the identity.
     pub settings: Option<&'a BoardSettings<'a, B>>,
+    /// Resets the board, after a factory reset. Without it, the console asks the user to restart the board.
+    pub restart: Option<&'a dyn Fn()>,
 }
 
 impl<B: Board> Config<'_, B> {
@@ -69,6 +72,7 @@ impl<B: Board> Config<'_, B> {
             events: None,
             sources: None,
             settings: None,
+            restart: None,
         }
     }
 }
@@ -135,22 +139,27 @@ impl<'a, B: Board> Receiver<'a, B> {
         review: &mut V,
     ) -> ! {
         let Self { parts, slots, memory, config, has_run } = self;
-        let Config { clock, max_iterations, key_seconds, start, lockouts, events, sources, settings } = config;
+        let Config { clock, max_iterations, key_seconds, start, lockouts, events, sources, settings, restart } = config;
         let (slots, clock, events, settings) = (*slots, &*clock, *events, *settings);
         let (state, address) = (OperatorState::new(), Cell::new(None));
         let Memory { tls, frame, plain, collected, transfer } = &mut **memory;
         transfer.get_mut().prepare();
-        let mounted = own_frame(pin!(slots.mount(collected))).await;
+        // Before the slots, because a factory reset erases them. Other errors are shown at the console: nobody is trusted.
+        let identity = parts.as_ref().ok().map(|(identity, _)| *identity);
+        let settled = match settings {
+            Some(settings) => own_frame(pin!(settings.mount(identity, Some(slots)))).await,
+            None => Ok(()),
+        };
+        let mounted = match settled {
+            Err(SettingsError::Reset) => Err(MountError::Reset),
+            _ => own_frame(pin!(slots.mount(collected))).await,
+        };
         if mounted.is_ok()
             && let Some(events) = events
         {
             events.send(Event::Mounted);
         }
         let parts = mounted.map_err(StartupError::Flash).and(parts.as_mut().map_err(|error| *error));
-        if let (Ok((identity, _)), Some(settings)) = (&parts, settings) {
-            // Its error is shown at the console. Then nobody is trusted.
-            let _ = own_frame(pin!(settings.mount(identity))).await;
-        }
         let control = Control {
             state: &state,
             address: &address,
@@ -161,6 +170,7 @@ impl<'a, B: Board> Receiver<'a, B> {
             sources: *sources,
             start: *start,
             settings,
+            restart: *restart,
         };
         let mut operator = pin!(operator.run(&control));
         let mut backlog = Backlog::new(sockets, clock, &state, &address);
@@ -191,9 +201,6 @@ impl<'a, B: Board> Receiver<'a, B> {
             limiter: Limiter::new(),
         };
         let mut buffers = SessionBuffers { tls, frame, plain };
-        if identity.policy.code {
-            state.show_code(sessions.peers.code());
-        }
         let serve = async {
             loop {
                 sessions.prepare();

@@ -23,7 +23,7 @@ use zeroize::Zeroize as _;
 use crate::accept::ActiveSession;
 use crate::board::Board;
 use crate::events::{Event, Events};
-use crate::identity::{Identity, KeyPolicy};
+use crate::identity::{Identity, KeyPolicy, Policy as BoardPolicy};
 use crate::operator::{Notice, OperatorState, SessionOperator};
 use crate::pairing::{PairingFailure, PlainLink, sender_of};
 use crate::settings::{Settings, SettingsError};
@@ -122,13 +122,19 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
         self.peers.next_expiry().unwrap_or(now + REMEMBER_MS)
     }
 
-    /// Does what the operator asked for: forgets the runs of senders that are no longer trusted, and opens pairing. Also
-    /// makes the next code after an attempt to pair.
+    /// Does what the operator asked for: forgets the runs of senders that are no longer trusted, opens pairing, and shows
+    /// the code if the policy asks for it. Also makes the next code after an attempt to pair.
     #[inline(never)]
     pub(crate) fn prepare(&mut self) {
         self.state.renew_pairing(self.rng, self.clock.now());
+        self.state.show_code(self.policy().code.then(|| self.peers.code()));
         let senders = &self.identity.senders;
         self.peers.retain_runs(|sender| senders.contains(sender));
+    }
+
+    /// What the board requires of senders at present.
+    fn policy(&self) -> BoardPolicy {
+        self.settings.and_then(Settings::policy).unwrap_or(self.identity.policy)
     }
 
     /// Serves one connection, and marks `active` once the peer is authenticated. On boards with [`Board::wipe`], no key
@@ -224,7 +230,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
 
     /// Runs a session of core's receiver, with exclusive access to the store.
     async fn receive<L: Link>(&mut self, link: &mut L, buffers: Buffers<'_>, sender: CertificateHash) {
-        let required = self.identity.policy;
+        let required = self.policy();
         let policy = Policy {
             code_needed: required.code,
             key: match required.key {

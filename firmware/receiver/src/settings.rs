@@ -1,5 +1,6 @@
-//! The settings: what may change on the board, and survives a loss of power. At present this is the list of trusted
-//! senders. It begins as the list in the board's identity. Settings contain no keys.
+//! The settings: what may change on the board, and survives a loss of power. These are the list of trusted senders, which
+//! begins as the list in the board's identity, and the policy, if a user changed it. Settings contain no keys, except on a
+//! board that made its identity itself: there they contain the secret from which its keys are derived.
 //!
 //! They are stored in two erase sectors of NOR flash, which take turns.
 //!
@@ -12,21 +13,25 @@
 //!
 //! head
 //! 0   "WAFTSETT"                   8
-//! 8   version                      1
+//! 8   version, 2                   1     1 is read as well: its bytes 21 and 22 are 0
 //! 9   0                            3
 //! 12  CRC-32 of all before         4     the same in every version up to here
 //! 16  sequence, big-endian         4     grows from copy to copy
 //! 20  number of senders            1     0 to 8
-//! 21  0                            7
+//! 21  policy                       1     0: that of the identity; bit 7: as in bits 0 to 3, which are those of the identity image
+//! 22  flags                        1     bit 0: the board made its identity itself; bit 1: a factory reset is not complete
+//! 23  0                            5
 //! 28  CRC-32 (IEEE)                4     over the head before it, the origin and the senders
 //!
 //! origin: SHA-256 of the identity from which the list began: certificate, and the senders in it
+//!         if the board made its identity itself: the secret from which its keys are derived
+//!         zeros while a factory reset is not complete, until the board has made another identity
 //! sender: name 32, zeros after it; SHA-256 of the certificate 32; public key 64, both coordinates of the point
 //!
 //! sector that was erased: a cell of 32 zeros, blank
 //! ```
 //!
-//! A change writes the whole list as a new copy to the erased sector, then its first LIVE mark, and then erases the other
+//! A change writes all settings as a new copy to the erased sector, then its first LIVE mark, and then erases the other
 //! sector. So a copy that is no longer valid does not stay in the flash. Bytes that were torn by a power cut may read
 //! correctly in one boot and not in the next. Therefore:
 //!
@@ -39,10 +44,15 @@
 //! - The first copy, with the senders of the identity, is written to the first sector. Until the second sector has its
 //!   zeros, no change is possible. So if the second sector is blank and no copy counts, the list is that of the identity.
 //!
-//! If no copy counts and the second sector is not blank, the list is lost, and **nobody is trusted** until a user pairs
-//! again. If the board gets another identity, or one with other senders, the list begins anew with these.
+//! If no copy counts and the second sector is not blank, the settings are lost, and **nobody is trusted** until a user
+//! pairs again. If the board gets another identity, or one with other senders, the settings begin anew.
+//!
+//! A factory reset is such a change, to a copy without senders, policy and secret, whose flag says that the reset is not
+//! complete. While this copy counts, each boot erases the folders before it shows anything, and only then writes a copy
+//! without the flag. So a power cut leaves everything, or nothing that is shown.
 
 mod format;
+mod sectors;
 
 use core::cell::Cell as ValueCell;
 use core::fmt;
@@ -54,12 +64,14 @@ use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest, Sha256};
 use waft_core::certificate::CertificateHash;
 
-use crate::crc::Crc32;
-use crate::identity::{Identity, TrustedSender, TrustedSenders};
-use format::{CELL, Cell, ERASED, First, Head, LIVE, LIVES, NewCopy, SENDER, USED_BYTES, cover, decode_sender};
+use crate::board::StartupError;
+use crate::entropy::{Sources, Trng, draw_tested};
+use crate::identity::{Identity, Policy, TrustedSender, TrustedSenders};
+use crate::seed::{Secret, SeedError};
+use crate::slots::Slots;
+use format::{CELL, Cell, ERASED, Head, NewCopy, OWN, POLICY, RESET, SENDER, decode_policy, decode_sender};
+use sectors::{Fault, Sector, Sectors};
 
-/// Attempts per read.
-const TRIES: usize = 3;
 /// A list that begins anew after a loss skips as many sequence numbers: more than a sector can be erased, so the lost
 /// copy has a lower one.
 const SKIPPED: u32 = 1 << 20;
@@ -69,9 +81,9 @@ const SKIPPED: u32 = 1 << 20;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// No copy is complete. Nobody is trusted. The next change begins a new list.
+    /// No copy is complete. Nobody is trusted. The next change begins new settings.
     Lost,
-    /// The flash could not be read. Nobody is trusted. A later boot may find the list; a change begins a new one.
+    /// The flash could not be read. Nobody is trusted. A later boot may find the settings; a change begins new ones.
     Unreadable,
     /// Another version of the firmware wrote the settings. Nobody is trusted, and nothing is changed.
     OtherVersion,
@@ -81,17 +93,20 @@ pub enum SettingsError {
     Full,
     /// The settings were not mounted yet.
     NotMounted,
+    /// A factory reset has begun. Nobody is trusted. The next start completes it.
+    Reset,
 }
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Lost => "the list of trusted senders is lost",
-            Self::Unreadable => "the list of trusted senders cannot be read",
-            Self::OtherVersion => "another version of the firmware wrote the list of trusted senders",
+            Self::Lost => "the settings are lost",
+            Self::Unreadable => "the settings cannot be read",
+            Self::OtherVersion => "another version of the firmware wrote the settings",
             Self::Flash => "the flash failed",
             Self::Full => "as many senders are trusted as can be",
             Self::NotMounted => "the settings were not mounted",
+            Self::Reset => "a factory reset has begun, and the next start completes it",
         })
     }
 }
@@ -100,17 +115,26 @@ impl core::error::Error for SettingsError {}
 
 /// The settings in their two flash sectors.
 pub struct Settings<'f, M: RawMutex, F> {
-    flash: &'f Mutex<M, F>,
-    sectors: [u32; 2],
+    sectors: Sectors<'f, M, F>,
     state: Mutex<M, State>,
-    /// Why nobody is trusted.
-    error: BlockingMutex<M, ValueCell<Option<SettingsError>>>,
+    known: BlockingMutex<M, ValueCell<Known>>,
+}
+
+/// A change of the settings other than one of the list.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
+    /// Another policy.
+    Policy(Policy),
+    /// A factory reset.
+    Reset,
 }
 
 /// What is known about the sectors.
 struct State {
-    /// What identifies the identity from which the list began. `None` before the first mount.
+    /// What identifies the identity to which the settings belong. `None` before the first mount.
     origin: Option<Cell>,
+    /// The flags of a new copy.
+    flags: u8,
     /// The sector whose copy counts.
     live: Option<usize>,
     /// The highest sequence number so far.
@@ -121,67 +145,78 @@ struct State {
     is_foreign: bool,
 }
 
-/// The content of a sector.
-enum Sector {
-    Blank,
-    Erased,
-    /// A complete copy, with a LIVE mark.
-    Live(Head),
-    /// A copy that is not complete or has no LIVE mark.
-    Unfinished(Head),
-    OtherVersion,
-    Damaged,
-    Unreadable,
-}
-
-/// A flash operation failed, or the flash did not keep what was written.
-struct Fault;
-
-impl From<Fault> for SettingsError {
-    fn from(_: Fault) -> Self {
-        Self::Flash
-    }
+/// What can be read at any time.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Why nobody is trusted.
+    error: Option<SettingsError>,
+    /// The policy that was set at the board, as in a head.
+    policy: u8,
+    /// Whether a factory reset has begun since the start. Nothing else is changed then.
+    is_over: bool,
+    /// Whether this start has completed a factory reset.
+    was_reset: bool,
+    /// Whether the board made its identity itself.
+    is_own: bool,
 }
 
 impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
-    const GEOMETRY: () = {
-        assert!(CELL.is_multiple_of(F::WRITE_SIZE) && CELL.is_multiple_of(F::READ_SIZE), "units of 1 to 32 bytes");
-        assert!(F::ERASE_SIZE >= USED_BYTES, "a sector holds a copy and its marks");
-    };
-
     /// The settings in the two erase sectors at these offsets, to which nothing else writes.
     pub const fn new(flash: &'f Mutex<M, F>, sectors: [u32; 2]) -> Self {
-        let () = Self::GEOMETRY;
-        let state = State { origin: None, live: None, sequence: 0, is_settled: false, is_foreign: false };
-        Self { flash, sectors, state: Mutex::new(state), error: BlockingMutex::new(ValueCell::new(None)) }
+        let state = State { origin: None, flags: 0, live: None, sequence: 0, is_settled: false, is_foreign: false };
+        let known = Known { error: None, policy: 0, is_over: false, was_reset: false, is_own: false };
+        Self {
+            sectors: Sectors::new(flash, sectors),
+            state: Mutex::new(state),
+            known: BlockingMutex::new(ValueCell::new(known)),
+        }
     }
 
     /// Reads the list of trusted senders into the identity, and completes a change that was interrupted. If this fails,
-    /// nobody is trusted. [`Receiver::run`](crate::Receiver::run) calls it.
-    pub async fn mount(&self, identity: &Identity) -> Result<(), SettingsError> {
+    /// nobody is trusted. Completes a factory reset that was begun before this start, which erases `slots`. So call it
+    /// before the slots are mounted, also without an identity; [`Receiver::run`](crate::Receiver::run) does. Fails with
+    /// [`SettingsError::Reset`] if the reset cannot be completed.
+    pub async fn mount(
+        &self,
+        identity: Option<&Identity>,
+        slots: Option<&Slots<'_, M, F>>,
+    ) -> Result<(), SettingsError> {
         let mut state = self.state.lock().await;
-        let origin = *state.origin.get_or_insert_with(|| origin(identity));
-        let mounted = self.read_list(&mut state, &origin, &identity.senders).await;
-        if mounted.is_err() {
+        let mounted = self.read(&mut state, identity, slots).await;
+        if let (Err(_), Some(identity)) = (mounted, identity) {
             identity.senders.clear();
         }
-        self.error.lock(|error| error.set(mounted.err()));
+        self.update(|known| known.error = mounted.err());
         mounted
     }
 
-    /// Why nobody is trusted, if the list could not be read.
+    /// Why nobody is trusted, if the settings could not be read.
     pub fn error(&self) -> Option<SettingsError> {
-        self.error.lock(ValueCell::get)
+        self.known().error
+    }
+
+    /// The policy that was set at the board. `None` means that the policy of the identity applies.
+    pub fn policy(&self) -> Option<Policy> {
+        decode_policy(self.known().policy).flatten()
+    }
+
+    /// Whether this start has completed a factory reset.
+    pub fn was_reset(&self) -> bool {
+        self.known().was_reset
+    }
+
+    /// Whether the board made its identity itself: [`own_identity`](Self::own_identity) succeeded.
+    pub fn has_own_identity(&self) -> bool {
+        self.known().is_own
     }
 
     /// Adds a sender to the list. It takes the place of one with the same certificate. If this fails, the sender is not
     /// in the list.
     pub async fn trust(&self, senders: &TrustedSenders, sender: TrustedSender) -> Result<(), SettingsError> {
-        let mut state = self.state.lock().await;
         let (hash, before) = (sender.hash, senders.find(&sender.hash));
         senders.remove(&hash);
         let added = match senders.add(sender) {
-            Ok(()) => self.store(&mut state, senders).await,
+            Ok(()) => self.commit(Some(senders)).await,
             Err(_) => Err(SettingsError::Full),
         };
         if added.is_err() {
@@ -194,9 +229,109 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     /// Removes a sender from the list. It is not trusted from the call on. Once this returns `Ok`, no copy in the flash
     /// contains it, whatever power cut follows. If it fails, call it again: a later boot may trust the sender otherwise.
     pub async fn untrust(&self, senders: &TrustedSenders, sender: &CertificateHash) -> Result<(), SettingsError> {
-        let mut state = self.state.lock().await;
         senders.remove(sender);
-        self.store(&mut state, senders).await
+        self.commit(Some(senders)).await
+    }
+
+    /// Changes what the board requires of senders. If this fails, the policy stays; but call it again, because a later
+    /// boot may have the new one otherwise.
+    pub async fn set_policy(&self, senders: &TrustedSenders, policy: Policy) -> Result<(), SettingsError> {
+        self.change(Change::Policy(policy), Some(senders)).await
+    }
+
+    /// Begins a factory reset. From the call on nobody is trusted. Once this returns `Ok`, the flash contains neither the
+    /// senders nor the policy nor the secret of the board's own identity, whatever power cut follows, and the next start
+    /// erases the folders: restart the board. If it fails, call it again. Call it only after [`mount`](Self::mount), also
+    /// if that failed.
+    pub async fn reset(&self, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
+        self.change(Change::Reset, senders).await
+    }
+
+    /// Both of these changes, as one future: each costs a board flash.
+    pub(crate) async fn change(&self, change: Change, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
+        let mut known = self.known();
+        let before = known.policy;
+        let kept = match change {
+            Change::Policy(policy) => {
+                known.policy = POLICY | policy.bits();
+                Some(senders.ok_or(SettingsError::NotMounted)?)
+            }
+            Change::Reset => {
+                (known.error, known.policy, known.is_over) = (Some(SettingsError::Reset), 0, true);
+                if let Some(senders) = senders {
+                    senders.clear();
+                }
+                None
+            }
+        };
+        self.known.lock(|shared| shared.set(known));
+        let stored = self.commit(kept).await;
+        if stored.is_err() && kept.is_some() {
+            self.update(|known| known.policy = before);
+        }
+        stored
+    }
+
+    /// The identity of a board that was never provisioned, made in `place`. It is derived from
+    /// [`own_secret`](Self::own_secret). Call it only if the area of the identity image is blank, which is
+    /// [`IdentityError::Missing`](crate::identity::IdentityError::Missing): a damaged image may be repaired.
+    pub async fn own_identity<'p>(
+        &self,
+        trng: &mut impl Trng,
+        place: &'p mut Option<Identity>,
+    ) -> Result<&'p mut Identity, StartupError> {
+        let secret = self.own_secret(trng).await?;
+        self.update(|known| known.is_own = true);
+        Ok(Identity::own(&secret, place))
+    }
+
+    /// The secret from which a board that was never provisioned derives its identity. If the flash contains none, draws
+    /// one from the chip's generator and stores it. It stays the same at all later starts, until a factory reset. Call it
+    /// before [`mount`](Self::mount).
+    ///
+    /// Fails without a good generator, and if the settings are damaged or cannot be read: they may contain a secret.
+    pub async fn own_secret(&self, trng: &mut impl Trng) -> Result<Secret, StartupError> {
+        let mut state = self.state.lock().await;
+        let found = self.find(&mut state).await.map_err(StartupError::Settings)?;
+        let secret = match found {
+            Some((live, head)) if head.flags & OWN != 0 => self.read_secret(&state, live).await,
+            _ => {
+                let drawn = draw_tested(trng)
+                    .await
+                    .map_err(|fault| StartupError::Entropy(Sources { trng: Err(fault), seed: Err(SeedError::Lost) }))?;
+                self.store_secret(&mut state, found, &drawn).await.map(|()| drawn)
+            }
+        };
+        let secret = secret.map_err(StartupError::Settings)?;
+        (state.origin, state.flags) = (Some(*secret), OWN);
+        Ok(secret)
+    }
+
+    /// Reads the secret of a copy, and makes sure that the copy counts at every later start.
+    async fn read_secret(&self, state: &State, live: usize) -> Result<Secret, SettingsError> {
+        let secret = self.sectors.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)?;
+        if !state.is_settled {
+            self.sectors.mark(live).await?;
+        }
+        Ok(secret.into())
+    }
+
+    /// Stores a new secret. A factory reset that is not complete stays so.
+    async fn store_secret(
+        &self,
+        state: &mut State,
+        found: Option<(usize, Head)>,
+        secret: &Secret,
+    ) -> Result<(), SettingsError> {
+        let pending = found.map_or(0, |(_, head)| head.flags & RESET);
+        (state.origin, state.flags) = (Some(**secret), OWN | pending);
+        state.live = found.map(|(live, _)| live);
+        let stored = match state.live {
+            None => self.begin(state, None).await,
+            Some(_) => self.store(state, None).await,
+        };
+        state.origin = None;
+        stored
     }
 
     /// Completes what an earlier change left unfinished because the flash failed.
@@ -209,35 +344,89 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         self.finish(&mut state, live).await
     }
 
-    /// Finds the list in the flash, or begins one.
-    async fn read_list(&self, state: &mut State, origin: &Cell, senders: &TrustedSenders) -> Result<(), SettingsError> {
-        let sectors = [self.sector(0).await, self.sector(1).await];
-        (state.live, state.is_settled) = (None, false);
-        state.sequence = sectors.iter().filter_map(Sector::sequence).max().unwrap_or(0);
-        state.is_foreign = sectors.iter().any(|sector| matches!(sector, Sector::OtherVersion));
-        if state.is_foreign {
-            return Err(SettingsError::OtherVersion);
-        }
-        let Some((live, head)) = newest(&sectors) else {
-            return match sectors {
-                [_, Sector::Blank] => self.begin(state, senders).await,
-                [Sector::Unreadable, _] | [_, Sector::Unreadable] => Err(SettingsError::Unreadable),
-                _ => Err(SettingsError::Lost),
-            };
-        };
-        let is_of_this_identity = self.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)? == *origin;
-        if is_of_this_identity {
-            self.load(live, &head, senders).await?;
-        }
-        state.live = Some(live);
-        match sectors[1 - live] {
-            Sector::Erased => state.is_settled = true,
-            // It is tried again before a change.
-            _ => {
-                let _ = self.finish(state, live).await;
+    fn known(&self) -> Known {
+        self.known.lock(ValueCell::get)
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Known)) {
+        self.known.lock(|known| {
+            let mut changed = known.get();
+            change(&mut changed);
+            known.set(changed);
+        });
+    }
+
+    /// Finds the copy that counts, or returns `None` if there never was one.
+    async fn find(&self, state: &mut State) -> Result<Option<(usize, Head)>, SettingsError> {
+        (state.live, state.sequence, state.is_foreign) = (None, 0, false);
+        let (mut found, mut error) = (None::<(usize, Head)>, SettingsError::Lost);
+        let (mut erased, mut is_blank) = ([false; 2], false);
+        for (index, is_erased) in erased.iter_mut().enumerate() {
+            let sector = self.sectors.read(index).await;
+            *is_erased = matches!(sector, Sector::Erased);
+            // In the end, whether the second one is.
+            is_blank = matches!(sector, Sector::Blank);
+            match sector {
+                Sector::Live(head) if found.is_none_or(|(_, other)| other.sequence <= head.sequence) => {
+                    found = Some((index, head));
+                }
+                Sector::OtherVersion => state.is_foreign = true,
+                Sector::Unreadable => error = SettingsError::Unreadable,
+                _ => {}
+            }
+            if let Sector::Live(head) | Sector::Unfinished(head) = sector {
+                state.sequence = state.sequence.max(head.sequence);
             }
         }
-        if is_of_this_identity { Ok(()) } else { self.store(state, senders).await }
+        match found {
+            _ if state.is_foreign => Err(SettingsError::OtherVersion),
+            None if is_blank => Ok(None),
+            None => Err(error),
+            Some((live, _)) => {
+                state.is_settled = erased[1 - live];
+                Ok(found)
+            }
+        }
+    }
+
+    /// Finds the list and the policy in the flash, or begins new settings.
+    async fn read(
+        &self,
+        state: &mut State,
+        identity: Option<&Identity>,
+        slots: Option<&Slots<'_, M, F>>,
+    ) -> Result<(), SettingsError> {
+        if self.known().is_over {
+            return Err(SettingsError::Reset);
+        }
+        self.update(|known| known.policy = 0);
+        state.origin = state.origin.or_else(|| identity.map(origin));
+        let senders = identity.map(|identity| &identity.senders);
+        let Some((live, head)) = self.find(state).await? else {
+            return if identity.is_some() { self.begin(state, senders).await } else { Ok(()) };
+        };
+        let stored = self.sectors.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)?;
+        let is_reset = head.flags & RESET != 0;
+        let is_current = head.flags == state.flags && state.origin == Some(stored);
+        if let (true, Some(senders)) = (is_current, senders) {
+            self.load(live, &head, senders).await?;
+            self.update(|known| known.policy = head.policy);
+        }
+        state.live = Some(live);
+        let finished = if state.is_settled { Ok(()) } else { self.finish(state, live).await };
+        if is_reset {
+            // Senders and secret come first.
+            let slots = finished.ok().and(slots).ok_or(SettingsError::Reset)?;
+            slots.wipe().await.map_err(|_| SettingsError::Reset)?;
+            // Without an identity, the settings belong to none.
+            state.origin = state.origin.or(Some(stored));
+        } else if is_current || identity.is_none() {
+            // Otherwise what is unfinished is tried again before a change.
+            return Ok(());
+        }
+        let changed = self.store(state, senders).await;
+        self.update(|known| known.was_reset |= is_reset && changed.is_ok());
+        changed
     }
 
     /// Reads the senders of a copy.
@@ -247,7 +436,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             let mut cells = [[0; CELL]; SENDER];
             for (part, cell) in cells.iter_mut().enumerate() {
                 let at = head.cells() - (SENDER as u32) * (u32::from(head.senders) - index) + part as u32;
-                *cell = self.cell(sector, at).await.map_err(|Fault| SettingsError::Unreadable)?;
+                *cell = self.sectors.cell(sector, at).await.map_err(|Fault| SettingsError::Unreadable)?;
             }
             let sender = decode_sender(&cells).ok_or(SettingsError::Lost)?;
             senders.add(sender).map_err(|_| SettingsError::Lost)?;
@@ -255,15 +444,26 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         Ok(())
     }
 
-    /// Begins a list where no copy counts. In the first sector, because the list of the identity would count again if the
-    /// second one became blank first.
-    async fn begin(&self, state: &mut State, senders: &TrustedSenders) -> Result<(), SettingsError> {
+    /// Begins settings where no copy counts. In the first sector, because the list of the identity would count again if
+    /// the second one became blank first.
+    async fn begin(&self, state: &mut State, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
         self.write(state, 0, senders).await?;
         self.finish_erasure(state, 0).await
     }
 
-    /// Stores the list as a new copy, and erases the copy before.
-    async fn store(&self, state: &mut State, senders: &TrustedSenders) -> Result<(), SettingsError> {
+    /// Stores the settings after a change.
+    async fn commit(&self, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
+        let mut state = self.state.lock().await;
+        match (senders, self.known().is_over) {
+            (None, _) => (state.origin, state.flags) = (Some(ERASED), RESET),
+            (Some(_), true) => return Err(SettingsError::Reset),
+            (Some(_), false) => {}
+        }
+        self.store(&mut state, senders).await
+    }
+
+    /// Stores the settings as a new copy, and erases the copy before.
+    async fn store(&self, state: &mut State, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
         if state.origin.is_none() {
             return Err(SettingsError::NotMounted);
         }
@@ -273,7 +473,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         let Some(live) = state.live else {
             state.sequence = state.sequence.saturating_add(SKIPPED);
             self.begin(state, senders).await?;
-            self.error.lock(|error| error.set(None));
+            self.update(|known| known.error = known.error.filter(|_| known.is_over));
             return Ok(());
         };
         if !state.is_settled {
@@ -282,129 +482,39 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         state.is_settled = false;
         if let Err(error) = self.write(state, 1 - live, senders).await {
             // The copy before still counts. Its successor must not be completed by a later boot.
-            state.is_settled = self.clear(1 - live).await.is_ok();
+            state.is_settled = self.sectors.clear(1 - live).await.is_ok();
             return Err(error);
         }
         self.finish_erasure(state, 1 - live).await
     }
 
-    /// Writes a copy to `sector`, and makes it count.
-    async fn write(&self, state: &mut State, sector: usize, senders: &TrustedSenders) -> Result<(), SettingsError> {
+    /// Writes a copy to `sector`, and makes it count. Before the first mount there is nothing to write.
+    async fn write(
+        &self,
+        state: &mut State,
+        sector: usize,
+        senders: Option<&TrustedSenders>,
+    ) -> Result<(), SettingsError> {
         let sequence = state.sequence.saturating_add(1);
         let origin = state.origin.as_ref().ok_or(SettingsError::NotMounted)?;
-        let copy = NewCopy { sequence, origin, senders };
-        self.erase(sector).await?;
-        for index in 0..copy.cells() {
-            self.program(sector, index, &copy.cell(index)).await?;
-        }
-        self.mark(sector).await?;
+        let copy = NewCopy { sequence, origin, policy: self.known().policy, flags: state.flags, senders };
+        self.sectors.write(sector, &copy).await?;
+        self.sectors.mark(sector).await?;
         (state.live, state.sequence) = (Some(sector), sequence);
         Ok(())
     }
 
     /// Makes sure that the copy in `live` is the only one.
     async fn finish(&self, state: &mut State, live: usize) -> Result<(), SettingsError> {
-        self.mark(live).await?;
+        self.sectors.mark(live).await?;
         self.finish_erasure(state, live).await
     }
 
     async fn finish_erasure(&self, state: &mut State, live: usize) -> Result<(), SettingsError> {
-        self.clear(1 - live).await?;
+        self.sectors.clear(1 - live).await?;
         state.is_settled = true;
         Ok(())
     }
-
-    /// Erases a sector, and marks that as completed.
-    async fn clear(&self, sector: usize) -> Result<(), Fault> {
-        self.erase(sector).await?;
-        self.program(sector, 0, &ERASED).await
-    }
-
-    /// Writes a LIVE mark. If the flash does not keep it, tries the next cell. Without a free cell, the marks before
-    /// suffice.
-    async fn mark(&self, sector: usize) -> Result<(), Fault> {
-        let mut is_marked = false;
-        for index in LIVE..LIVE + LIVES {
-            match self.cell(sector, index).await {
-                Ok(cell) if cell == [0xFF; CELL] => {
-                    if self.program(sector, index, &ERASED).await.is_ok() {
-                        return Ok(());
-                    }
-                }
-                Ok(_) => is_marked = true,
-                Err(Fault) => {}
-            }
-        }
-        if is_marked { Ok(()) } else { Err(Fault) }
-    }
-
-    /// Reads what a sector contains.
-    async fn sector(&self, sector: usize) -> Sector {
-        let head = match self.cell(sector, 0).await.map(|cell| First::decode(&cell)) {
-            Ok(First::Head(head)) => head,
-            Ok(First::Blank) => return Sector::Blank,
-            Ok(First::Erased) => return Sector::Erased,
-            Ok(First::OtherVersion) => return Sector::OtherVersion,
-            Ok(First::Damaged) => return Sector::Damaged,
-            Err(Fault) => return Sector::Unreadable,
-        };
-        let mut crc = Crc32::new();
-        for index in 0..head.cells() {
-            match self.cell(sector, index).await {
-                Ok(cell) => crc = cover(crc, index, &cell),
-                Err(Fault) => return Sector::Unreadable,
-            }
-        }
-        let mut is_marked = false;
-        for index in LIVE..LIVE + LIVES {
-            is_marked |= self.cell(sector, index).await.is_ok_and(|cell| cell != [0xFF; CELL]);
-        }
-        if head.matches(crc) && is_marked { Sector::Live(head) } else { Sector::Unfinished(head) }
-    }
-
-    fn at(&self, sector: usize, cell: u32) -> u32 {
-        self.sectors[sector] + cell * CELL as u32
-    }
-
-    /// Reads a cell. Retries, because an error may be transient.
-    async fn cell(&self, sector: usize, cell: u32) -> Result<Cell, Fault> {
-        let mut bytes = [0; CELL];
-        for _ in 0..TRIES {
-            if self.flash.lock().await.read(self.at(sector, cell), &mut bytes).await.is_ok() {
-                return Ok(bytes);
-            }
-        }
-        Err(Fault)
-    }
-
-    /// Writes a cell, and verifies that it reads back.
-    async fn program(&self, sector: usize, cell: u32, bytes: &Cell) -> Result<(), Fault> {
-        self.flash.lock().await.write(self.at(sector, cell), bytes).await.map_err(|_| Fault)?;
-        if self.cell(sector, cell).await? == *bytes { Ok(()) } else { Err(Fault) }
-    }
-
-    async fn erase(&self, sector: usize) -> Result<(), Fault> {
-        let from = self.sectors[sector];
-        self.flash.lock().await.erase(from, from + F::ERASE_SIZE as u32).await.map_err(|_| Fault)
-    }
-}
-
-impl Sector {
-    fn sequence(&self) -> Option<u32> {
-        match self {
-            Self::Live(head) | Self::Unfinished(head) => Some(head.sequence),
-            _ => None,
-        }
-    }
-}
-
-/// The sector with the newest copy that counts.
-fn newest(sectors: &[Sector; 2]) -> Option<(usize, Head)> {
-    let live = sectors.iter().enumerate().filter_map(|(index, sector)| match sector {
-        Sector::Live(head) => Some((index, *head)),
-        _ => None,
-    });
-    live.max_by_key(|(_, head)| head.sequence)
 }
 
 /// What identifies an identity and the senders in it.

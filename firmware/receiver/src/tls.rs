@@ -18,7 +18,7 @@ pub mod error;
 pub mod guard;
 pub mod link;
 mod provider;
-mod signature;
+pub(crate) mod signature;
 pub mod suite;
 mod verify;
 pub mod wire;

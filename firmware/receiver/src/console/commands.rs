@@ -10,9 +10,8 @@ use super::Dialogue;
 use super::terminal::{PIECE, whole};
 use super::text::{self, Bytes, Files};
 use crate::board::{Board, Load, Stack};
-use crate::identity::{Identity, KeyPolicy};
-use crate::operator::{ChangeError, PairError, UntrustError};
-use crate::settings::SettingsError;
+use crate::identity::{Identity, KeyPolicy, Policy};
+use crate::operator::{Change, ChangeError, PairError, UntrustError};
 use crate::slots::{Folder, Listed, ReadError, Verdict};
 
 /// The most bytes of a file that `show` prints.
@@ -36,6 +35,8 @@ pub(super) enum Command<'l> {
     Decline,
     Forget { sure: bool },
     ResetGuard,
+    FactoryReset { sure: bool },
+    Policy(&'l str),
     Pair,
     Trusted,
     Untrust(&'l str),
@@ -57,6 +58,8 @@ impl<'l> Command<'l> {
             ("decline", "") => Self::Decline,
             ("forget", sure) => Self::Forget { sure: sure == "yes" },
             ("reset-guard", "") => Self::ResetGuard,
+            ("factory-reset", sure) => Self::FactoryReset { sure: sure == "yes" },
+            ("policy", change) => Self::Policy(change),
             ("pair", "") => Self::Pair,
             ("trusted", "") => Self::Trusted,
             ("untrust", name) => Self::Untrust(name),
@@ -65,7 +68,7 @@ impl<'l> Command<'l> {
     }
 }
 
-const HELP: [&str; 15] = [
+const HELP: [&str; 17] = [
     "status       name, address, trusted senders, folder, free space",
     "code         the code that a sender has to enter",
     "list         the folder's entries",
@@ -80,6 +83,8 @@ const HELP: [&str; 15] = [
     "pair         shows a code, with which a computer becomes a trusted sender",
     "trusted      the senders that may send to this board",
     "untrust NAME takes that right from a sender, and ends its transfer",
+    "policy       what senders need; `policy code on|off`, `policy key typed|sealed|either` change it",
+    "factory-reset  wipes settings and folder",
     "While a key is asked for, type the key.",
 ];
 
@@ -104,6 +109,13 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             Command::Forget { sure: false } => self.terminal.print("If you are sure, type `forget yes`.").await,
             Command::Forget { sure: true } => own_frame(pin!(self.forget())).await,
             Command::ResetGuard => self.reset_guard().await,
+            Command::FactoryReset { sure: false } => self.terminal.print(text::NOT_SURE).await,
+            Command::FactoryReset { sure: true } => own_frame(pin!(self.change(Change::Reset))).await,
+            Command::Policy("") => self.print_policy().await,
+            Command::Policy(words) => match self.control.policy().and_then(|policy| changed(policy, words)) {
+                Some(policy) => own_frame(pin!(self.change(Change::Policy(policy)))).await,
+                None => self.terminal.print(text::POLICY_CHANGES).await,
+            },
             Command::Pair => self.pair().await,
             Command::Trusted => self.trusted().await,
             Command::Untrust("") => self.terminal.print("Whom? `untrust NAME`; `trusted` lists the names.").await,
@@ -150,12 +162,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             None => self.terminal.print("Address: none yet").await,
         }
         self.print_trusted(identity).await;
-        let key = match identity.policy.key {
-            KeyPolicy::Typed => "typed here",
-            KeyPolicy::Sealed => "sealed to this board",
-            KeyPolicy::Either => "typed here or sealed to this board, as the sender wants",
-        };
-        self.terminal.print(format_args!("Keys: {key}")).await;
+        self.print_policy().await;
         self.terminal.print(format_args!("Random numbers from: {}", text::sources(self.control.sources()))).await;
         self.show_code().await;
     }
@@ -284,10 +291,40 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         self.print_change(done, "Each sender may send an older folder now.").await;
     }
 
+    /// Changes the settings.
+    async fn change(&mut self, change: Change) {
+        let changed = self.control.change_settings(change).await;
+        let text = match (changed, change) {
+            (Ok(()), Change::Policy(_)) => return self.print_policy().await,
+            (Ok(()), Change::Reset) if self.control.has_own_identity() => text::WIPED_OWN,
+            (Ok(()), Change::Reset) => text::WIPED,
+            (Err(error), _) => text::change_error(error),
+        };
+        self.terminal.print(text).await;
+        if changed.is_ok() {
+            self.terminal.flush().await;
+            self.control.restart();
+        }
+    }
+
+    /// Prints what the board requires of senders.
+    async fn print_policy(&mut self) {
+        let Some(policy) = self.control.policy() else {
+            return self.terminal.print("None: this board cannot receive.").await;
+        };
+        let code = if policy.code { "asked for" } else { "not asked for" };
+        let key = match policy.key {
+            KeyPolicy::Typed => "typed here",
+            KeyPolicy::Sealed => "sealed to this board",
+            KeyPolicy::Either => "typed here or sealed to this board, as the sender wants",
+        };
+        self.terminal.print(format_args!("Keys: {key}; code: {code}")).await;
+    }
+
     async fn pair(&mut self) {
         let text = match self.control.pair() {
             Ok(()) => return,
-            Err(PairError::NotStored) => "This board cannot change whom it trusts.",
+            Err(PairError::NotStored) => text::NOT_STORED,
             Err(PairError::Busy) => BUSY,
             Err(PairError::Full) => {
                 "As many senders are trusted as can be: take that right from one with `untrust NAME`."
@@ -308,11 +345,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         let text = match self.control.untrust(name).await {
             Ok(()) => "It is no longer trusted, and its transfers are forgotten.",
             Err(UntrustError::NotFound) => "No sender of that name is trusted. `trusted` lists the names.",
-            Err(UntrustError::NotStored) => "This board cannot change whom it trusts.",
-            Err(UntrustError::Settings(SettingsError::Flash)) => {
-                "The flash failed, so it may be trusted again after a restart. Try again."
-            }
-            Err(UntrustError::Settings(error)) => text::settings_error(error),
+            Err(UntrustError::NotStored) => text::NOT_STORED,
+            Err(UntrustError::Settings(error)) => text::change_error(error),
         };
         self.terminal.print(text).await;
     }
@@ -340,6 +374,19 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         };
         self.terminal.print(text).await;
     }
+}
+
+/// The policy after a change that the user typed, or `None` if there is no such change.
+fn changed(mut policy: Policy, words: &str) -> Option<Policy> {
+    match words {
+        "code on" => policy.code = true,
+        "code off" => policy.code = false,
+        "key typed" => policy.key = KeyPolicy::Typed,
+        "key sealed" => policy.key = KeyPolicy::Sealed,
+        "key either" => policy.key = KeyPolicy::Either,
+        _ => return None,
+    }
+    Some(policy)
 }
 
 #[cfg(test)]

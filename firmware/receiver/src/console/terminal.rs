@@ -164,6 +164,11 @@ impl<I: Read + Write> Terminal<I> {
             let _ = self.io.write_all(&self.typed).await;
             self.prompt = Some(prompt);
         }
+        self.flush().await;
+    }
+
+    /// Waits until all output is on the screen.
+    pub(super) async fn flush(&mut self) {
         let _ = self.io.flush().await;
     }
 

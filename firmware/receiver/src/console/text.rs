@@ -17,6 +17,17 @@ use crate::settings::SettingsError;
 use crate::slots::JournalError;
 use crate::tls::error::{HandshakeError, LinkError};
 
+/// The answer to a change of settings that this board does not store.
+pub(super) const NOT_STORED: &str = "This board keeps no settings.";
+/// The answer to `factory-reset` without `yes`.
+pub(super) const NOT_SURE: &str = "This wipes settings and folder. If you are sure, type `factory-reset yes`.";
+/// The answer to a change of the policy that does not exist.
+pub(super) const POLICY_CHANGES: &str = "It is `policy code on|off` or `policy key typed|sealed|either`.";
+
+/// What a factory reset has wiped, on a board that was provisioned, and on one that made its identity itself.
+pub(super) const WIPED: &str = "Wiped: settings. What was provisioned stays. A restart wipes the folder.";
+pub(super) const WIPED_OWN: &str = "Wiped: identity and settings. A restart wipes the folder.";
+
 /// A number of bytes in readable units. It avoids floating point, which would take 10 KiB of a board's flash.
 pub(super) struct Bytes(pub(super) u64);
 
@@ -201,16 +212,26 @@ pub(super) fn pairing_failure(failure: PairingFailure) -> &'static str {
     }
 }
 
+/// Why a change of the settings failed.
+pub(super) fn change_error(error: SettingsError) -> &'static str {
+    match error {
+        SettingsError::NotMounted => NOT_STORED,
+        SettingsError::Flash => "The flash failed, so a restart may undo the change. Try again.",
+        error => settings_error(error),
+    }
+}
+
 /// Why nobody is trusted.
 pub(super) fn settings_error(error: SettingsError) -> &'static str {
     match error {
         SettingsError::OtherVersion => {
-            "Another firmware wrote the list of trusted senders here, so nobody is trusted. Flash that firmware again."
+            "Another firmware wrote the settings here, so nobody is trusted. Flash that firmware again."
         }
         SettingsError::Unreadable => {
-            "The list of trusted senders cannot be read, so nobody is trusted. Restart the board to try again."
+            "The settings cannot be read, so nobody is trusted. Restart the board to try again."
         }
         SettingsError::Flash => "The flash failed, so nobody is trusted. Restart the board to try again.",
+        SettingsError::Reset => "A factory reset has begun. Restart the board.",
         _ => "The list of trusted senders is lost, so nobody is trusted.",
     }
 }

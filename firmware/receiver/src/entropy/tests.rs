@@ -78,7 +78,7 @@ fn either_source_is_enough() {
 fn without_an_identity_the_seed_is_unchanged() {
     let mut flash = Flash::new();
     let startup =
-        block_on(Startup::prepare(Err(IdentityError::Missing), &mut Fake(good, true), &mut ratchet(&mut flash)));
+        block_on(Startup::prepare(Err(IdentityError::Missing.into()), &mut Fake(good, true), &mut ratchet(&mut flash)));
     assert_eq!(startup.unwrap_err(), StartupError::Identity(IdentityError::Missing));
     assert_eq!(flash.bytes, Flash::new().bytes);
 }

@@ -48,10 +48,10 @@ pub(super) fn parse_into<'p>(
 
 /// The bytes between header and CRC, after both were checked.
 fn check_frame(sector: &[u8]) -> Result<&[u8], IdentityError> {
-    let header = sector.first_chunk::<HEADER>().ok_or(IdentityError::Length)?;
-    if header.iter().all(|byte| *byte == 0xFF) {
+    if Identity::is_missing(sector) {
         return Err(IdentityError::Missing);
     }
+    let header = sector.first_chunk::<HEADER>().ok_or(IdentityError::Length)?;
     let [m0, m1, m2, m3, version, high, low] = *header;
     if [m0, m1, m2, m3] != MAGIC {
         return Err(IdentityError::NotAnIdentity);
@@ -101,17 +101,7 @@ impl<'a> Reader<'a> {
     }
 
     fn policy(&mut self) -> Result<Policy, IdentityError> {
-        let bits = self.byte()?;
-        if bits & !(CODE | SEALED | ALLOW_OLDER | EITHER) != 0 {
-            return Err(IdentityError::Policy);
-        }
-        let key = match bits & (SEALED | EITHER) {
-            0 => KeyPolicy::Typed,
-            SEALED => KeyPolicy::Sealed,
-            EITHER => KeyPolicy::Either,
-            _ => return Err(IdentityError::Policy),
-        };
-        Ok(Policy { code: bits & CODE != 0, key, allow_older: bits & ALLOW_OLDER != 0 })
+        Policy::from_bits(self.byte()?).ok_or(IdentityError::Policy)
     }
 
     fn certificate(&mut self, certificate: &mut Vec<u8, CERTIFICATE_MAX>) -> Result<(), IdentityError> {
@@ -173,7 +163,7 @@ pub(super) fn encode(identity: &Identity, out: &mut [u8]) -> Result<usize, Ident
     writer.write(&Zeroizing::new(<[u8; 32]>::from(identity.tls.to_bytes()))[..])?;
     writer.write(&identity.hpke.to_bytes()[..])?;
     writer.write(&identity.seed[..])?;
-    writer.write(&[policy_bits(identity.policy)])?;
+    writer.write(&[identity.policy.bits()])?;
     writer.write(&(identity.certificate.len() as u16).to_be_bytes())?;
     writer.write(&identity.certificate)?;
     writer.write(&[identity.senders.len() as u8])?;
@@ -182,14 +172,31 @@ pub(super) fn encode(identity: &Identity, out: &mut [u8]) -> Result<usize, Ident
     writer.finish()
 }
 
-fn policy_bits(policy: Policy) -> u8 {
-    let bit = |set, bit| if set { bit } else { 0 };
-    let key = match policy.key {
-        KeyPolicy::Typed => 0,
-        KeyPolicy::Sealed => SEALED,
-        KeyPolicy::Either => EITHER,
-    };
-    bit(policy.code, CODE) | key | bit(policy.allow_older, ALLOW_OLDER)
+impl Policy {
+    /// The policy with these bits, unless they are unknown.
+    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
+        if bits & !(CODE | SEALED | ALLOW_OLDER | EITHER) != 0 {
+            return None;
+        }
+        let key = match bits & (SEALED | EITHER) {
+            0 => KeyPolicy::Typed,
+            SEALED => KeyPolicy::Sealed,
+            EITHER => KeyPolicy::Either,
+            _ => return None,
+        };
+        Some(Self { code: bits & CODE != 0, key, allow_older: bits & ALLOW_OLDER != 0 })
+    }
+
+    /// The bits of the policy, as in the image.
+    pub(crate) fn bits(self) -> u8 {
+        let bit = |set, bit| if set { bit } else { 0 };
+        let key = match self.key {
+            KeyPolicy::Typed => 0,
+            KeyPolicy::Sealed => SEALED,
+            KeyPolicy::Either => EITHER,
+        };
+        bit(self.code, CODE) | key | bit(self.allow_older, ALLOW_OLDER)
+    }
 }
 
 /// A buffer, and the number of bytes that were written to it.

@@ -66,7 +66,7 @@ impl<M: RawMutex> Drop for SessionOperator<'_, M> {
 
 impl<M: RawMutex> Operator for SessionOperator<'_, M> {
     fn code(&mut self, code: &AuthCode) {
-        self.state.show_code(code);
+        self.state.show_code(Some(code));
     }
 
     fn keep_lockouts(&mut self, lockouts: &LockoutSnapshot) {

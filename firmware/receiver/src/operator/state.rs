@@ -220,8 +220,10 @@ impl OperatorState {
         }
     }
 
-    pub(crate) fn show_code(&self, code: &AuthCode) {
-        if self.code.replace(Some(*code.digits())) != Some(*code.digits()) {
+    /// Shows the code, or that none is asked for.
+    pub(crate) fn show_code(&self, code: Option<&AuthCode>) {
+        let digits = code.map(|code| *code.digits());
+        if self.code.replace(digits) != digits {
             self.notify(Notice::Code);
         }
     }

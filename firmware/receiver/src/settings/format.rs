@@ -5,7 +5,7 @@ use core::array;
 use waft_core::certificate::CertificateHash;
 
 use crate::crc::{Crc32, crc32};
-use crate::identity::{NAME_MAX, POINT, SENDERS_MAX, TrustedSender, TrustedSenders};
+use crate::identity::{NAME_MAX, POINT, Policy, SENDERS_MAX, TrustedSender, TrustedSenders};
 
 /// The bytes of a cell, a multiple of every write size.
 pub(super) const CELL: usize = 32;
@@ -21,11 +21,19 @@ pub(super) const LIVES: u32 = 4;
 pub(super) const USED_BYTES: usize = (LIVE + LIVES) as usize * CELL;
 
 const MAGIC: [u8; 8] = *b"WAFTSETT";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version before. Its copies have neither a policy nor flags: both bytes are 0.
+const FIRST_VERSION: u8 = 1;
 /// The length of the prefix that is the same in all versions. A CRC-32 follows it.
 const PREFIX: usize = 12;
 /// The length of the head without its CRC-32.
 const COVERED: usize = CELL - 4;
+/// The flag of a policy that was set at the board. The other bits are those of the identity image.
+pub(super) const POLICY: u8 = 0x80;
+/// The flag of a board with an identity of its own.
+pub(super) const OWN: u8 = 1;
+/// The flag of a factory reset that is not complete.
+pub(super) const RESET: u8 = 2;
 /// The first byte of an uncompressed point.
 const UNCOMPRESSED: u8 = 4;
 
@@ -57,6 +65,10 @@ pub(super) struct Head {
     pub(super) sequence: u32,
     /// The number of senders, at most [`SENDERS_MAX`].
     pub(super) senders: u8,
+    /// The policy that was set at the board: see [`decode_policy`].
+    pub(super) policy: u8,
+    /// [`OWN`] and [`RESET`].
+    pub(super) flags: u8,
     crc: u32,
 }
 
@@ -72,12 +84,18 @@ impl First {
         if prefix[..8] != MAGIC || crc != crc32(prefix).to_be_bytes() {
             return Self::Damaged;
         }
-        if prefix[8] != VERSION {
+        if ![FIRST_VERSION, VERSION].contains(&prefix[8]) {
             return Self::OtherVersion;
         }
         let word = |at: usize| u32::from_be_bytes(array::from_fn(|index| cell[at + index]));
-        let head = Head { sequence: word(PREFIX + 4), senders: cell[PREFIX + 8], crc: word(COVERED) };
-        if usize::from(head.senders) <= SENDERS_MAX { Self::Head(head) } else { Self::Damaged }
+        let [senders, policy, flags] = [cell[PREFIX + 8], cell[PREFIX + 9], cell[PREFIX + 10]];
+        let (sequence, crc) = (word(PREFIX + 4), word(COVERED));
+        match decode_policy(policy) {
+            Some(_) if usize::from(senders) <= SENDERS_MAX && flags & !(OWN | RESET) == 0 => {
+                Self::Head(Head { sequence, senders, policy, flags, crc })
+            }
+            _ => Self::Damaged,
+        }
     }
 }
 
@@ -93,6 +111,15 @@ impl Head {
     }
 }
 
+/// Decodes the policy in a head. The outer `None` means that it is invalid.
+pub(super) fn decode_policy(bits: u8) -> Option<Option<Policy>> {
+    match bits {
+        0 => Some(None),
+        POLICY.. => Policy::from_bits(bits & !POLICY).map(Some),
+        _ => None,
+    }
+}
+
 /// Adds the cell with this index to the CRC-32 of a copy.
 pub(super) fn cover(crc: Crc32, index: u32, cell: &Cell) -> Crc32 {
     crc.update(if index == 0 { &cell[..COVERED] } else { cell })
@@ -102,13 +129,21 @@ pub(super) fn cover(crc: Crc32, index: u32, cell: &Cell) -> Crc32 {
 pub(super) struct NewCopy<'a> {
     pub(super) sequence: u32,
     pub(super) origin: &'a Cell,
-    pub(super) senders: &'a TrustedSenders,
+    pub(super) policy: u8,
+    pub(super) flags: u8,
+    /// `None` is nobody.
+    pub(super) senders: Option<&'a TrustedSenders>,
 }
 
 impl NewCopy<'_> {
     /// The number of cells.
     pub(super) fn cells(&self) -> u32 {
-        FIRST + (SENDER * self.senders.len()) as u32
+        FIRST + (SENDER * self.count()) as u32
+    }
+
+    /// The number of senders.
+    fn count(&self) -> usize {
+        self.senders.map_or(0, TrustedSenders::len)
     }
 
     /// The cell with this index.
@@ -117,8 +152,9 @@ impl NewCopy<'_> {
             None if index == 0 => self.head(),
             None => *self.origin,
             Some(index) => {
-                let cell = self.senders.with(index / SENDER, |sender| sender_cell(sender, index % SENDER));
-                cell.unwrap_or(ERASED)
+                let cell =
+                    |senders: &TrustedSenders| senders.with(index / SENDER, |it| sender_cell(it, index % SENDER));
+                self.senders.and_then(cell).unwrap_or(ERASED)
             }
         }
     }
@@ -130,7 +166,9 @@ impl NewCopy<'_> {
         let crc = crc32(&head[..PREFIX]).to_be_bytes();
         head[PREFIX..PREFIX + 4].copy_from_slice(&crc);
         head[PREFIX + 4..PREFIX + 8].copy_from_slice(&self.sequence.to_be_bytes());
-        head[PREFIX + 8] = self.senders.len() as u8;
+        head[PREFIX + 8] = self.count() as u8;
+        head[PREFIX + 9] = self.policy;
+        head[PREFIX + 10] = self.flags;
         let first = cover(Crc32::new(), 0, &head);
         let crc = (1..self.cells()).fold(first, |crc, index| cover(crc, index, &self.cell(index)));
         head[COVERED..].copy_from_slice(&crc.finish().to_be_bytes());

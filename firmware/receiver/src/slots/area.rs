@@ -105,6 +105,11 @@ impl Layout {
         self.slot
     }
 
+    /// The addresses of all erase blocks.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = u32> {
+        (self.start..self.byte(Slot::B, self.slot)).step_by(self.block as usize)
+    }
+
     /// The address of a cell in a journal block.
     pub(super) fn cell(&self, journal: u8, cell: u32) -> u32 {
         self.start + u32::from(journal) * self.block + cell * CELL as u32

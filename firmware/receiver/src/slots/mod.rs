@@ -207,6 +207,15 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         change::abandon(self, &mut *self.lock_journal().await, sender).await
     }
 
+    /// Erases the whole region: every folder, and the journal. Only before [`mount`](Self::mount), when nothing else uses
+    /// it.
+    pub(crate) async fn wipe(&self) -> Result<(), StoreError> {
+        for block in self.area.layout().blocks() {
+            self.area.erase(block).await?;
+        }
+        Ok(())
+    }
+
     /// Pauses receiving: until the value is dropped, senders are refused as *busy*, and try again for a while. A running
     /// transfer continues; [`Pause::idle`] waits for its end.
     pub fn pause(&self) -> Pause<'_, M, F> {

@@ -26,6 +26,8 @@ pub const BUFFER_MIN: usize = 2 * CELL;
 pub enum MountError {
     /// The buffer is shorter than [`BUFFER_MIN`].
     Buffer,
+    /// A factory reset was begun, and cannot be completed because the flash fails.
+    Reset,
 }
 
 /// The only writer of [`Slots`], as long as it exists.

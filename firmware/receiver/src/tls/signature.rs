@@ -18,7 +18,7 @@ const SCALAR: usize = 32;
 const DER_MAX: usize = 2 + 2 * (2 + 1 + SCALAR);
 
 /// An encoded signature.
-pub(super) struct DerSignature(Vec<u8, DER_MAX>);
+pub(crate) struct DerSignature(Vec<u8, DER_MAX>);
 
 impl AsRef<[u8]> for DerSignature {
     fn as_ref(&self) -> &[u8] {
@@ -27,7 +27,7 @@ impl AsRef<[u8]> for DerSignature {
 }
 
 /// Encodes a signature.
-pub(super) fn encode(signature: &Signature) -> DerSignature {
+pub(crate) fn encode(signature: &Signature) -> DerSignature {
     let bytes = signature.to_bytes();
     let (r, s) = bytes.split_at(SCALAR);
     let [r, s] = [r, s].map(integer);

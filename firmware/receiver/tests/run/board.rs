@@ -195,6 +195,8 @@ pub(crate) struct Powered {
     pub(crate) decision: Decision,
     /// Whether the board stores its trusted senders.
     pub(crate) has_settings: bool,
+    /// Whether the board makes its own identity if it was never provisioned.
+    pub(crate) makes_identity: bool,
 }
 
 /// What the application decides about each folder before it is committed.
@@ -238,6 +240,7 @@ impl Powered {
             echo: true,
             decision: Decision::Accept,
             has_settings: true,
+            makes_identity: false,
         }
     }
 
@@ -260,10 +263,17 @@ impl Powered {
         user: User,
         test: impl AsyncFnOnce(Fixture<'_, '_>) -> T,
     ) -> T {
-        let startup = self.startup(identity).await;
         let end = self.flash.lock().await.bytes.len() as u32 - SETTINGS;
         let slots = Slots::new(&self.flash, SLOTS..end).await.unwrap();
         let settings = Settings::new(&self.flash, [end, end + ERASE as u32]);
+        let mut own = None;
+        let identity = match identity {
+            Err(IdentityError::Missing) if self.makes_identity => {
+                settings.own_identity(&mut TestTrng(self.noise), &mut own).await.map(|identity| &*identity)
+            }
+            known => known.map_err(StartupError::Identity),
+        };
+        let startup = self.startup(identity).await;
         let (listener, events) = (Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap()), Events::new());
         let address = listener.local_addr().unwrap();
         let mut memory = Box::new(Memory::new());
@@ -302,8 +312,8 @@ impl Powered {
 
     /// The startup of this boot, with its identity and random numbers.
     pub(crate) async fn startup<'i>(
-        &mut self,
-        identity: Result<&'i Identity, IdentityError>,
+        &self,
+        identity: Result<&'i Identity, StartupError>,
     ) -> Result<Startup<'i>, StartupError> {
         let mut flash = self.flash.lock().await;
         Startup::prepare(identity, &mut TestTrng(self.noise), &mut Ratchet::new(&mut *flash, SEEDS)).await

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use embedded_io_async::{Read, Write};
 use rand_core::{OsRng, RngCore};
 use tokio::net::TcpStream;
+use waft::certificate::Certificate;
 use waft::identity::Identity as Keys;
 use waft::name::Name;
 use waft::preface::{self, PrefaceError};
@@ -65,8 +66,12 @@ impl Outcome {
 
 impl Laptop {
     pub(crate) fn new(keys: Keys, board: &Keys) -> Self {
+        Self::trusting(keys, board.certificate().clone())
+    }
+
+    /// A computer that trusts the board with this certificate.
+    pub(crate) fn trusting(keys: Keys, certificate: Certificate) -> Self {
         let name = Name::new("kitchen").unwrap();
-        let certificate = board.certificate().clone();
         let peer = Trusted { name: name.clone(), certificate, sends: false, receives: true, at: None, last: None };
         let mut trust = Trust::default();
         trust.add(peer, keys.certificate()).unwrap();

@@ -17,6 +17,7 @@ mod operator;
 mod pairing;
 mod proxy;
 mod review;
+mod settings;
 mod strangers;
 #[path = "../tls/support.rs"]
 #[allow(dead_code)]

@@ -47,7 +47,7 @@ pub(crate) async fn read_code(fixture: &mut Fixture<'_, '_>) -> String {
 }
 
 /// Opens pairing at the console. Returns the code.
-async fn begin(fixture: &mut Fixture<'_, '_>) -> String {
+pub(crate) async fn begin(fixture: &mut Fixture<'_, '_>) -> String {
     fixture.user.types("pair").await;
     read_code(fixture).await
 }
@@ -61,8 +61,8 @@ async fn dial_with(at: SocketAddr, code: &str, me: &Me) -> Result<Paired, Pairin
 }
 
 /// Pairs with a board that shows this code.
-pub(crate) async fn pair(at: SocketAddr, code: &str, keys: &Keys) {
-    dial_with(at, code, &me(keys, "anna")).await.unwrap();
+pub(crate) async fn pair(at: SocketAddr, code: &str, keys: &Keys) -> Paired {
+    dial_with(at, code, &me(keys, "anna")).await.unwrap()
 }
 
 /// A code with another first digit.
@@ -188,7 +188,7 @@ async fn a_board_pairs_only_when_its_user_wants_it() {
     powered
         .boot(Ok(&identity), async |mut fixture| {
             fixture.user.types("pair").await;
-            fixture.user.sees("This board cannot change whom it trusts.").await;
+            fixture.user.sees("This board keeps no settings.").await;
         })
         .await;
 }

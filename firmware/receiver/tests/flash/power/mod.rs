@@ -8,6 +8,7 @@
 mod change;
 mod damage;
 mod folders;
+mod reset;
 mod seed;
 mod settings;
 mod table;
@@ -40,6 +41,10 @@ fn folder_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
 
 fn settings_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
     jobs("settings", (W, E), "1", settings::one_cut::<W, E>)
+}
+
+fn reset_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
+    jobs("reset", (W, E), "1", reset::one_cut::<W, E>)
 }
 
 fn seed_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
@@ -83,7 +88,15 @@ fn all() -> Vec<Job> {
         .chain(jobs("settings", (4, 4096), "1 to 5, at random", |damage| {
             settings::random_cuts::<4, 4096>(damage, ROUNDS / 10, 5)
         }));
-    one_cut.chain(more).chain(seed).chain(settings).collect()
+    let reset = reset_jobs::<1, 2048>()
+        .chain(reset_jobs::<4, 4096>())
+        .chain(reset_jobs::<32, 2048>())
+        .chain(reset_jobs::<16, 8192>())
+        .chain(jobs("reset", (16, 2048), "2", |damage| reset::two_cuts::<16, 2048>(damage, 1)))
+        .chain(jobs("reset", (4, 2048), "1 to 5, at random", |damage| {
+            reset::random_cuts::<4, 2048>(damage, ROUNDS / 10, 5)
+        }));
+    one_cut.chain(more).chain(seed).chain(settings).chain(reset).collect()
 }
 
 /// If torn cells read differently from boot to boot, three cuts or more may lose a folder, and one cut may lose a
@@ -205,6 +218,21 @@ fn two_cuts_cost_no_settings() {
 #[test]
 fn many_cuts_cost_no_settings() {
     is_harmless(|damage| settings::random_cuts::<4, 2048>(damage, 200, 5));
+}
+
+#[test]
+fn a_cut_leaves_one_identity_and_no_half_reset() {
+    is_harmless(reset::one_cut::<16, 2048>);
+}
+
+#[test]
+fn two_cuts_leave_one_identity_and_no_half_reset() {
+    is_harmless(|damage| reset::two_cuts::<16, 2048>(damage, 31));
+}
+
+#[test]
+fn many_cuts_leave_one_identity_and_no_half_reset() {
+    is_harmless(|damage| reset::random_cuts::<4, 2048>(damage, 200, 5));
 }
 
 #[test]

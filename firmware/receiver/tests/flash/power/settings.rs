@@ -42,16 +42,22 @@ pub(crate) enum Change {
     None,
     Trust(char),
     Untrust(char),
+    Policy(Policy),
 }
 
+const OPEN: Policy = Policy { code: false, key: KeyPolicy::Sealed, allow_older: false };
+const EITHER: Policy = Policy { code: true, key: KeyPolicy::Either, allow_older: true };
+
 /// What happened before the change.
-const HISTORIES: [(&[Change], Change); 6] = [
+const HISTORIES: [(&[Change], Change); 8] = [
     (&[], Change::None),
     (&[Change::None], Change::Trust('b')),
     (&[Change::None], Change::Untrust('a')),
     (&[Change::Trust('b')], Change::Untrust('a')),
     (&[Change::Trust('b'), Change::Trust('c')], Change::Untrust('b')),
     (&[Change::Trust('b'), Change::Untrust('a')], Change::Untrust('b')),
+    (&[Change::None], Change::Policy(OPEN)),
+    (&[Change::Policy(OPEN), Change::Trust('b')], Change::Policy(EITHER)),
 ];
 
 /// The flash of a board, and its identity, which does not change.
@@ -95,7 +101,8 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
         let flash = Mutex::<NoopRawMutex, _>::new(&mut self.flash);
         let settings = Settings::new(&flash, [0, E as u32]);
         block_on(async {
-            let mounted = settings.mount(&identity).await.map(|()| shown(&identity));
+            let mounted = settings.mount(Some(&identity), None).await;
+            let mounted = mounted.map(|()| with_policy(&shown(&identity), settings.policy()));
             if cut.is_some() {
                 let mut flash = flash.lock().await;
                 flash.cut = cut.map(|(at, tear)| (flash.operations + at, tear));
@@ -104,6 +111,7 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
                 Change::None => mounted.as_ref().map(drop).map_err(|error| *error),
                 Change::Trust(name) => settings.trust(&identity.senders, sender(name)).await,
                 Change::Untrust(name) => settings.untrust(&identity.senders, &sender(name).hash).await,
+                Change::Policy(policy) => settings.set_policy(&identity.senders, policy).await,
             };
             Booted { mounted, changed }
         })
@@ -148,15 +156,23 @@ fn copy(identity: &Identity) -> Identity {
 }
 
 /// The names of the trusted senders, in order.
-fn shown(identity: &Identity) -> String {
+pub(crate) fn shown(identity: &Identity) -> String {
     (0..).map_while(|index| identity.senders.get(index)).map(|sender| sender.name.as_str().to_owned()).collect()
 }
 
+/// The names of the trusted senders, before what stands for the policy.
+fn with_policy(senders: &str, policy: Option<Policy>) -> String {
+    let policy = policy.map(|policy| if policy == OPEN { "!" } else { "?" });
+    format!("{senders}{}", policy.unwrap_or_default())
+}
+
 fn applied(before: &str, change: Change) -> String {
+    let names = before.trim_end_matches(['!', '?']);
     match change {
         Change::None => before.to_owned(),
-        Change::Trust(name) => format!("{before}{name}"),
+        Change::Trust(name) => before.replacen(names, &format!("{names}{name}"), 1),
         Change::Untrust(name) => before.replace(name, ""),
+        Change::Policy(policy) => with_policy(names, Some(policy)),
     }
 }
 
@@ -177,7 +193,7 @@ impl Trial {
         let after = applied(&before, change);
         let removed = match change {
             Change::Untrust(name) => Some(name),
-            Change::None | Change::Trust(_) => None,
+            Change::None | Change::Trust(_) | Change::Policy(_) => None,
         };
         Self { before, after, removed, is_after: false, is_known: false }
     }
@@ -210,11 +226,11 @@ impl Trial {
             return Err(Harm::Lost);
         }
         let booted = board.boot(reads, None, Change::None, None);
-        if booted.mounted == Ok(format!("{list}z")) { Ok(()) } else { Err(Harm::Wrong) }
+        if booted.mounted == Ok(applied(list, Change::Trust('z'))) { Ok(()) } else { Err(Harm::Wrong) }
     }
 }
 
-fn cuts(operations: u64) -> impl Iterator<Item = Cut> {
+pub(crate) fn cuts(operations: u64) -> impl Iterator<Item = Cut> {
     (0..operations).flat_map(|at| TEARS.map(|tear| (at, tear)))
 }
 
@@ -381,8 +397,8 @@ fn another_identity_begins_with_its_own_senders() {
 fn another_version_is_left_alone() {
     let identity = identity();
     let mut board = Board::<4, 4096>::new(Level::Bits, &identity, &[Change::Trust('b')]);
-    board.flash.bytes[4096 + 8] = 2;
-    // The CRC-32 of the prefix with version 2.
+    board.flash.bytes[4096 + 8] = 3;
+    // The CRC-32 of the prefix with version 3.
     let crc = crc32(&board.flash.bytes[4096..4096 + 12]).to_be_bytes();
     board.flash.bytes[4096 + 12..4096 + 16].copy_from_slice(&crc);
     let before = board.flash.bytes.clone();
@@ -410,15 +426,30 @@ fn a_full_list_takes_no_further_sender() {
 
 /// Boards in use hold copies of this version. If this test fails, do not change the test.
 #[test]
-fn version_1_is_frozen() {
+fn version_1_is_read() {
+    let identity = identity();
+    let mut board = Board::<4, 4096>::new(Level::Bits, &identity, &[Change::Trust('b')]);
+    let copy = &mut board.flash.bytes[4096..];
+    copy[8..16].copy_from_slice(b"\x01\0\0\0\xB7\x40\x3E\x2A");
+    let crc = crc32(&[&copy[..28], &copy[32..320]].concat()).to_be_bytes();
+    copy[28..32].copy_from_slice(&crc);
+    assert_eq!(copy[..24], *b"WAFTSETT\x01\0\0\0\xB7\x40\x3E\x2A\0\0\0\x02\x02\0\0\0");
+    let booted = board.boot(Reads::PerRead, None, Change::Policy(OPEN), None);
+    assert_eq!((booted.mounted, booted.changed), (Ok("ab".to_owned()), Ok(())));
+    assert_eq!(board.boot(Reads::PerRead, None, Change::None, None).mounted, Ok("ab!".to_owned()));
+}
+
+/// Boards in use hold copies of this version. If this test fails, do not change the test.
+#[test]
+fn version_2_is_frozen() {
     let identity = identity();
     let board = Board::<4, 4096>::new(Level::Bits, &identity, &[Change::None]);
     let copy = &board.flash.bytes[..192];
-    assert_eq!(copy[..24], *b"WAFTSETT\x01\0\0\0\xB7\x40\x3E\x2A\0\0\0\x01\x01\0\0\0");
+    assert_eq!(copy[..24], *b"WAFTSETT\x02\0\0\0\xA5\xF5\x91\xC4\0\0\0\x01\x01\0\0\0");
     assert_eq!(copy[64..96], *b"a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     assert_eq!(copy[96..128], sender('a').hash.0);
     assert_eq!(copy[128..192], sender('a').point[1..]);
-    assert_eq!(copy[28..32], [0x15, 0xD7, 0x5D, 0x3D], "the checksum");
+    assert_eq!(copy[28..32], [0xD7, 0x1D, 0x97, 0x54], "the checksum");
     assert!(board.flash.bytes[192..1088].iter().all(|byte| *byte == 0xFF));
     assert_eq!(board.flash.bytes[1088..1120], [0; 32], "LIVE");
     assert!(board.flash.bytes[1120..4096].iter().all(|byte| *byte == 0xFF));

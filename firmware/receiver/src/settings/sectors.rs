@@ -1,0 +1,137 @@
+//! The two flash sectors of the settings: reading what they contain, and the operations from which a change is made. The
+//! order of the operations, which makes them safe under power cuts, is in the parent module.
+
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::mutex::Mutex;
+use embedded_storage_async::nor_flash::NorFlash;
+
+use super::SettingsError;
+use super::format::{CELL, Cell, ERASED, First, Head, LIVE, LIVES, NewCopy, USED_BYTES, cover};
+use crate::crc::Crc32;
+
+/// Attempts per read.
+const TRIES: usize = 3;
+
+/// The sectors, in a flash that is shared.
+pub(super) struct Sectors<'f, M: RawMutex, F> {
+    flash: &'f Mutex<M, F>,
+    at: [u32; 2],
+}
+
+/// The content of a sector.
+#[derive(Clone, Copy)]
+pub(super) enum Sector {
+    Blank,
+    Erased,
+    /// A complete copy, with a LIVE mark.
+    Live(Head),
+    /// A copy that is not complete or has no LIVE mark.
+    Unfinished(Head),
+    OtherVersion,
+    Damaged,
+    Unreadable,
+}
+
+/// A flash operation failed, or the flash did not keep what was written.
+pub(super) struct Fault;
+
+impl From<Fault> for SettingsError {
+    fn from(_: Fault) -> Self {
+        Self::Flash
+    }
+}
+
+impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
+    const GEOMETRY: () = {
+        assert!(CELL.is_multiple_of(F::WRITE_SIZE) && CELL.is_multiple_of(F::READ_SIZE), "units of 1 to 32 bytes");
+        assert!(F::ERASE_SIZE >= USED_BYTES, "a sector holds a copy and its marks");
+    };
+
+    pub(super) const fn new(flash: &'f Mutex<M, F>, at: [u32; 2]) -> Self {
+        let () = Self::GEOMETRY;
+        Self { flash, at }
+    }
+
+    /// Reads what a sector contains.
+    pub(super) async fn read(&self, sector: usize) -> Sector {
+        let head = match self.cell(sector, 0).await.map(|cell| First::decode(&cell)) {
+            Ok(First::Head(head)) => head,
+            Ok(First::Blank) => return Sector::Blank,
+            Ok(First::Erased) => return Sector::Erased,
+            Ok(First::OtherVersion) => return Sector::OtherVersion,
+            Ok(First::Damaged) => return Sector::Damaged,
+            Err(Fault) => return Sector::Unreadable,
+        };
+        let mut crc = Crc32::new();
+        for index in 0..head.cells() {
+            match self.cell(sector, index).await {
+                Ok(cell) => crc = cover(crc, index, &cell),
+                Err(Fault) => return Sector::Unreadable,
+            }
+        }
+        let mut is_marked = false;
+        for index in LIVE..LIVE + LIVES {
+            is_marked |= self.cell(sector, index).await.is_ok_and(|cell| cell != [0xFF; CELL]);
+        }
+        if head.matches(crc) && is_marked { Sector::Live(head) } else { Sector::Unfinished(head) }
+    }
+
+    /// Erases a sector and writes a copy to it, which does not count yet.
+    pub(super) async fn write(&self, sector: usize, copy: &NewCopy<'_>) -> Result<(), Fault> {
+        self.erase(sector).await?;
+        for index in 0..copy.cells() {
+            self.program(sector, index, &copy.cell(index)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a LIVE mark. If the flash does not keep it, tries the next cell. Without a free cell, the marks before
+    /// suffice.
+    pub(super) async fn mark(&self, sector: usize) -> Result<(), Fault> {
+        let mut is_marked = false;
+        for index in LIVE..LIVE + LIVES {
+            match self.cell(sector, index).await {
+                Ok(cell) if cell == [0xFF; CELL] => {
+                    if self.program(sector, index, &ERASED).await.is_ok() {
+                        return Ok(());
+                    }
+                }
+                Ok(_) => is_marked = true,
+                Err(Fault) => {}
+            }
+        }
+        if is_marked { Ok(()) } else { Err(Fault) }
+    }
+
+    /// Erases a sector, and marks that as completed.
+    pub(super) async fn clear(&self, sector: usize) -> Result<(), Fault> {
+        self.erase(sector).await?;
+        self.program(sector, 0, &ERASED).await
+    }
+
+    /// Reads a cell. Retries, because an error may be transient.
+    pub(super) async fn cell(&self, sector: usize, cell: u32) -> Result<Cell, Fault> {
+        let mut bytes = [0; CELL];
+        for _ in 0..TRIES {
+            if self.flash.lock().await.read(self.offset(sector, cell), &mut bytes).await.is_ok() {
+                return Ok(bytes);
+            }
+        }
+        Err(Fault)
+    }
+
+    /// Writes a cell, and verifies that it reads back.
+    async fn program(&self, sector: usize, cell: u32, bytes: &Cell) -> Result<(), Fault> {
+        self.flash.lock().await.write(self.offset(sector, cell), bytes).await.map_err(|_| Fault)?;
+        if self.cell(sector, cell).await? == *bytes { Ok(()) } else { Err(Fault) }
+    }
+
+    async fn erase(&self, sector: usize) -> Result<(), Fault> {
+        let from = self.at[sector];
+        self.flash.lock().await.erase(from, from + F::ERASE_SIZE as u32).await.map_err(|_| Fault)
+    }
+
+    fn offset(&self, sector: usize, cell: u32) -> u32 {
+        self.at[sector] + cell * CELL as u32
+    }
+}
