@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 use core::pin::Pin;
 
+use cortex_m::peripheral::SCB;
 use embassy_net::StackResources;
 use embassy_net_driver::Driver;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -11,7 +12,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
 use waft_receiver::board::ChaChaCipher;
-use waft_receiver::board::{self, Load, Startup};
+use waft_receiver::board::{self, Load, Startup, StartupError};
 use waft_receiver::embassy::{TcpPort, Uptime};
 use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::identity::{Identity, IdentityError};
@@ -157,16 +158,27 @@ pub async fn start<
     mut config: Config<'static, CortexM<F, L>>,
 ) -> Started<E, F, L> {
     let Devices { memory, ethernet, mut trng, mut flash } = devices;
-    let identity = identity(&mut flash);
-    // Parsing left copies of the private keys in the unused stack. Values with uninitialized bytes that are moved from
-    // there would spread them.
-    stack::wipe_unused();
-    let mut startup = Startup::prepare(identity, &mut trng, &mut Ratchet::new(&mut flash, map.seeds)).await;
-    let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
-    let settings = identity.ok().map(|identity| &identity.network);
-    let (stack, runner) = net::start(ethernet, network, settings, seed);
+    let identity = identity(&mut flash).map_err(StartupError::Identity);
     let flash = &*resources.flash.init(Mutex::new(flash));
-    config.settings = Some(resources.settings.init(Settings::new(flash, map.settings)));
+    let settings = &*resources.settings.init(Settings::new(flash, map.settings));
+    #[cfg(feature = "own-identity")]
+    let identity = match identity {
+        Err(StartupError::Identity(IdentityError::Missing)) => {
+            settings.own_identity(&mut trng, IDENTITY.init(None)).await.map(|identity| &*identity)
+        }
+        known => known,
+    };
+    // Parsing and making an identity left copies of the private keys in the unused stack. Values with uninitialized bytes
+    // that are moved from there would spread them.
+    stack::wipe_unused();
+    let mut startup = {
+        let mut flash = flash.try_lock().expect("no task uses it yet");
+        Startup::prepare(identity, &mut trng, &mut Ratchet::new(&mut *flash, map.seeds)).await
+    };
+    let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
+    let (stack, runner) = net::start(ethernet, network, identity.ok().map(|identity| &identity.network), seed);
+    config.settings = Some(settings);
+    config.restart = Some(&|| SCB::sys_reset());
     let slots = Slots::new(flash, map.slots.clone()).await;
     let slots = resources.slots.init(slots.expect("the slots in the board's description are whole blocks"));
     let receiver = Receiver::from_startup(startup, slots, memory, config);
@@ -175,10 +187,16 @@ pub async fn start<
     Started { receiver, sockets, slots, stack, runner }
 }
 
+/// The identity of this board.
+static IDENTITY: StaticCell<Option<Identity>> = StaticCell::new();
+
 /// Parses an identity image. Call it once, and [`stack::wipe_unused`] afterwards. Not inlined, so that its stack frame is
 /// unused after it returns, and can be wiped.
 #[inline(never)]
 pub fn identity(image: &[u8]) -> Result<&'static Identity, IdentityError> {
-    static IDENTITY: StaticCell<Option<Identity>> = StaticCell::new();
+    #[cfg(feature = "own-identity")]
+    if Identity::is_missing(image) {
+        return Err(IdentityError::Missing);
+    }
     Identity::parse_into(image, IDENTITY.init(None)).map(|identity| &*identity)
 }
