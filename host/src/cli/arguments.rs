@@ -400,6 +400,9 @@ pub(crate) struct Simulate {
     /// The identity image to flash, into a board that has none [default: the one that it has, or a new one]
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
+    /// A board that was never provisioned: it makes its own identity, trusts nobody, and is paired by `waft pair`
+    #[arg(long, conflicts_with = "identity")]
+    pub unprovisioned: bool,
     /// Folder for its identity and its flash [default: boards/NAME, beside this machine's identity]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,

@@ -34,7 +34,7 @@ use crate::name::Name;
 use crate::net::{Endpoint, listen};
 use crate::provision::{Images, Plan, image_error};
 use crate::simulation::flash::{self, Durable};
-use crate::simulation::state::{State, read_image};
+use crate::simulation::state::{State, UNPROVISIONED, read_image};
 use crate::simulation::{self, Port};
 use crate::trust::Trust;
 
@@ -65,6 +65,10 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     let (listener, local) = listen(Endpoint::At(at)).await?;
     match given {
         Some((image, _)) => state.flash_identity(&image)?,
+        None if args.unprovisioned => {
+            state.flash_identity(&UNPROVISIONED)?;
+            ui.say("It was never provisioned. Type `pair` at its console, then `waft pair` in another terminal.");
+        }
         None if state.identity().exists() => {}
         None => provision(&name, reached_at(local), &state, &home, ui)?,
     }
@@ -154,6 +158,7 @@ fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -
         network: Network { hostname, address: board::Address::Dhcp, wifi: None },
         at: Some(at.into()),
     };
+    state.erase_settings()?;
     let images = Images { identity: state.identity(), seed: None };
     plan.check(home, &images)?;
     let peer = plan.carry_out(home, own.certificate(), &images)?;
@@ -185,7 +190,6 @@ struct Powered<'a> {
 impl Powered<'_> {
     /// Runs the board in this process.
     async fn host(&self, listener: TcpListener) -> Result<(), Error> {
-        let identity = self.state.parse_identity()?;
         let port = Port::new(listener, self.local);
         let flash = self.state.flash();
         self.remember_address()?;
@@ -193,6 +197,7 @@ impl Powered<'_> {
         // Otherwise the console receives whole lines.
         let mode = if self.ui.is_json() { None } else { ByteByByte::begin() };
         let console = |flash| Console::new(self.ui, flash);
+        let identity = || self.state.parse_identity();
         let serve = simulation::serve(identity, &flash, &self.board.storage, port.clone(), console, mode.is_some());
         let ready = async {
             port.open().await;

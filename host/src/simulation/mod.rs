@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use waft_core::limits::LINGER_MS;
 use waft_core::sealed::SoftCipher;
-use waft_receiver::board::{self, Board, ListenEvent, Startup};
+use waft_receiver::board::{self, Board, ListenEvent, Startup, StartupError};
 use waft_receiver::console::Console;
 use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::identity::{Identity, IdentityError};
@@ -63,32 +63,63 @@ impl Board for Hosted {
     type Cipher = SoftCipher;
 }
 
-/// Runs the board until the future is dropped. `console` makes its console, which has to make the flash durable before
-/// it shows any output; `echo` says whether the board echoes the input.
+/// Runs the board until the future is dropped. `identity` reads its identity image at each start: a board without one
+/// makes its own identity. `console` makes its console, which has to make the flash durable before it shows any output;
+/// `echo` says whether the board echoes the input.
 pub async fn serve<C: Read + Write>(
-    identity: Result<Identity, IdentityError>,
+    identity: impl Fn() -> Result<Result<Identity, IdentityError>, Error>,
     flash: &Path,
     storage: &Storage,
     port: Rc<Port>,
     console: impl FnOnce(Durable) -> C,
     echo: bool,
 ) -> Result<(), Error> {
-    let mut nor = FlashFile::open(flash)?;
+    let nor = FlashFile::open(flash)?;
     let durable = nor.durable();
-    let known = identity.as_ref().map_err(|error| *error);
-    let startup = Startup::prepare(known, &mut System, &mut Ratchet::new(&mut nor, storage.seeds)).await;
     let nor = Mutex::new(nor);
-    let region = storage.slots.at..storage.slots.at + storage.slots.size;
-    let slots = Slots::<NoopRawMutex, _>::new(&nor, region).await.map_err(|_| not_flash(flash))?;
-    let mut memory = Box::new(Memory::new());
-    let settings = Settings::new(&nor, storage.settings);
-    let config =
-        Config { max_iterations: ITERATIONS_MAX, settings: Some(&settings), ..Config::<Hosted>::new(Clock::start()) };
-    let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config);
     let mut sockets: [_; SOCKETS] = std::array::from_fn(|_| Socket::new(port.clone(), durable.clone()));
     let console = console(durable);
     let mut console = if echo { Console::new(console) } else { Console::without_echo(console) };
-    with_cloned_waker(receiver.run(&mut sockets, &mut console)).await
+    loop {
+        let region = storage.slots.at..storage.slots.at + storage.slots.size;
+        let slots = Slots::new(&nor, region).await.map_err(|_| not_flash(flash))?;
+        run_until_restart(identity()?, &nor, slots, storage, &mut sockets, &mut console).await;
+        sockets.iter_mut().for_each(board::Socket::abort);
+    }
+}
+
+/// Starts the board, and runs it until it restarts itself.
+async fn run_until_restart<C: Read + Write>(
+    identity: Result<Identity, IdentityError>,
+    nor: &Mutex<NoopRawMutex, FlashFile>,
+    slots: Slots<'_, NoopRawMutex, FlashFile>,
+    storage: &Storage,
+    sockets: &mut [Socket; SOCKETS],
+    console: &mut Console<C>,
+) {
+    let settings = Settings::new(nor, storage.settings);
+    let mut own = None;
+    let identity = match &identity {
+        Err(IdentityError::Missing) => settings.own_identity(&mut System, &mut own).await.map(|identity| &*identity),
+        known => known.as_ref().map_err(|error| StartupError::Identity(*error)),
+    };
+    let mut flash = nor.lock().await;
+    let startup = Startup::prepare(identity, &mut System, &mut Ratchet::new(&mut *flash, storage.seeds)).await;
+    drop(flash);
+    let mut memory = Box::new(Memory::new());
+    let restarted = Notify::new();
+    let restart = || restarted.notify_one();
+    let config = Config {
+        max_iterations: ITERATIONS_MAX,
+        settings: Some(&settings),
+        restart: Some(&restart),
+        ..Config::<Hosted>::new(Clock::start())
+    };
+    let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config);
+    tokio::select! {
+        never = with_cloned_waker(receiver.run(sockets, console)) => never,
+        () = restarted.notified() => {}
+    }
 }
 
 /// The system's random numbers in place of a chip's generator.

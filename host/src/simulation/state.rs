@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use waft_receiver::identity::{Identity, IdentityError};
+use waft_receiver::identity::{IMAGE_MAX, Identity, IdentityError};
 use zeroize::Zeroizing;
 
 use super::flash;
@@ -21,10 +21,14 @@ const LOCK: &str = "power";
 /// Longest file that is read as an identity image, in bytes. The image may fill a whole flash sector.
 const IDENTITY_MAX: u64 = 64 << 10;
 
+/// The sector of the identity image on a board that was never provisioned.
+pub const UNPROVISIONED: [u8; IMAGE_MAX] = [0xFF; IMAGE_MAX];
+
 /// The folder of one board. The lock lets only one process power the board on at a time.
 #[derive(Debug)]
 pub struct State {
     folder: Home,
+    settings: [u32; 2],
     _power: FileLock,
 }
 
@@ -40,7 +44,7 @@ impl State {
         let power = File::options().create(true).append(true).open(&lock).map_err(failed)?;
         let power = FileLock::try_lock(power).map_err(failed)?;
         let power = power.ok_or_else(|| powered_on(path))?;
-        let state = Self { folder, _power: power };
+        let state = Self { folder, settings: storage.settings, _power: power };
         flash::make(&state.flash(), storage.seeds[0])?;
         Ok(state)
     }
@@ -70,21 +74,28 @@ impl State {
         self.folder.file(LOG)
     }
 
-    /// Writes an identity image. A board that already has another identity keeps it, because nothing else holds its
-    /// private key.
+    /// Writes an identity image, and erases the settings that an earlier board left in the flash. A board that was
+    /// provisioned with another identity keeps it, because nothing else holds its private key.
     pub fn flash_identity(&self, image: &[u8]) -> Result<(), Error> {
         let path = self.identity();
         match read_at_most(&path, IDENTITY_MAX).map(Zeroizing::new) {
-            Ok(present) if present.as_slice() == image => Ok(()),
-            Ok(_) => Err(other_identity(&path)),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                self.folder.write(IDENTITY, image).map_err(|error| match error {
-                    HomeError::Write { path, source } => Error::file(&path, source),
-                    error => error.into(),
-                })
-            }
-            Err(cause) => Err(Error::file(&path, cause)),
+            Ok(present) if present.as_slice() == image => return Ok(()),
+            Ok(present) if !Identity::is_missing(&present) => return Err(other_identity(&path)),
+            Ok(_) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(Error::file(&path, cause)),
         }
+        self.erase_settings()?;
+        self.folder.write(IDENTITY, image).map_err(|error| match error {
+            HomeError::Write { path, source } => Error::file(&path, source),
+            error => error.into(),
+        })
+    }
+
+    /// Erases the settings, as the commands do that flash a real board: what another board or another layout left there
+    /// would be taken for damaged settings.
+    pub fn erase_settings(&self) -> Result<(), Error> {
+        flash::erase(&self.flash(), self.settings)
     }
 }
 
@@ -132,6 +143,33 @@ mod tests {
         assert!(error.to_string().contains("another identity"), "{error}");
         assert_eq!(read_image(&state.identity()).unwrap().as_slice(), b"image");
         assert_eq!(platform::check_private(&state.identity()).unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn a_new_identity_finds_no_settings_of_an_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = open(folder.path()).unwrap();
+        let [first, second] = state.settings.map(|sector| sector as usize);
+        let holds = |state: &State, byte: u8| {
+            let flash = std::fs::read(state.flash()).unwrap();
+            [first, second].iter().all(|sector| flash[*sector..][..flash::BLOCK].iter().all(|it| *it == byte))
+                && flash[..8] == *b"WAFTSEED"
+        };
+        let fill = |state: &State| {
+            let mut flash = std::fs::read(state.flash()).unwrap();
+            [first, second].iter().for_each(|sector| flash[*sector..][..flash::BLOCK].fill(7));
+            std::fs::write(state.flash(), flash).unwrap();
+        };
+        fill(&state);
+        state.flash_identity(&UNPROVISIONED).unwrap();
+        assert!(holds(&state, 0xFF));
+        fill(&state);
+        state.flash_identity(&UNPROVISIONED).unwrap();
+        assert!(holds(&state, 7), "it is the same board");
+        state.flash_identity(b"image").unwrap();
+        assert!(holds(&state, 0xFF));
+        fill(&state);
+        assert!(state.flash_identity(&UNPROVISIONED).is_err() && holds(&state, 7));
     }
 
     #[test]

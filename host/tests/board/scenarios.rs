@@ -27,7 +27,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a_held_folder_stays", a_held_folder_stays),
     ("only_what_changed_crosses", only_what_changed_crosses),
     ("another_computer_pairs_with_the_board", another_computer_pairs_with_the_board),
+    ("a_factory_reset_leaves_what_was_provisioned", a_factory_reset_leaves_what_was_provisioned),
 ];
+
+/// Tests for boards that make their own identity.
+pub(crate) const OWN_IDENTITY: &[Scenario] =
+    &[("a_board_that_was_never_provisioned_is_paired", a_board_that_was_never_provisioned_is_paired)];
 
 /// Tests that do not depend on the machine: for the process, and for one emulated board.
 pub(crate) const DETAILS: &[Scenario] = &[
@@ -159,6 +164,71 @@ fn another_computer_pairs_with_the_board(kind: &Kind) {
     assert!(!site.flash()[first as usize..].windows(hash.len()).any(|window| window == hash));
     site.deliver().succeeded();
     board.sees("generation");
+}
+
+fn a_factory_reset_leaves_what_was_provisioned(kind: &Kind) {
+    let site = Site::unattended(kind);
+    write(&site, "a", b"remember me, if you can");
+    let mut board = site.listening();
+    site.deliver().succeeded();
+    board.sees("generation 1.");
+    board.asked("policy key typed", "Keys: typed here");
+    board.asked("factory-reset", "If you are sure");
+    board.asked("factory-reset yes", "Wiped: settings");
+    // The board restarts itself.
+    board.sees("The factory reset is complete.");
+    board.sees("Listening at");
+    assert!(!site.flash().windows(11).any(|window| window == b"remember me"));
+    board.asked("status", "Keys: sealed to this board");
+    board.sees("Folder: none");
+    site.deliver().succeeded();
+    board.sees("generation 1.");
+    board.unplug();
+    let mut board = site.listening();
+    board.asked("show a", "remember me");
+}
+
+/// Its first start, pairing, a restart, a factory reset.
+fn a_board_that_was_never_provisioned_is_paired(kind: &Kind) {
+    let site = Site::new(kind);
+    write(&site, "a", b"A");
+    let mut board = site.unprovisioned();
+    let first = board.sees("fingerprint ");
+    board.sees("It trusts nobody");
+    board.sees("Listening at");
+    let line = board.asked("pair", "pairing code: ");
+    let code = line.rsplit_once("pairing code: ").expect("it has one").1.replace(' ', "");
+    let to = format!("kitchen@{}", site.address);
+    let paired = site.laptop.call(&["pair", &to]).env("WAFT_PAIRING_CODE", code).run().succeeded();
+    let fingerprint = text(paired.last("trusted"), "fingerprint");
+    assert!(first.ends_with(&fingerprint), "{first}");
+    board.sees("Paired: ");
+    let code = board.code();
+    site.carry(&mut board, &code).succeeded();
+    board.sees("generation 1.");
+    board.unplug();
+
+    let mut board = site.unprovisioned();
+    assert_eq!(board.sees("fingerprint "), first);
+    board.sees("Listening at");
+    board.asked("policy code off", "code: not asked for");
+    board.asked("policy key sealed", "Keys: sealed to this board");
+    write(&site, "a", b"B");
+    site.deliver().succeeded();
+    board.sees("generation 2.");
+    board.asked("factory-reset yes", "Wiped: identity");
+    // The board restarts itself.
+    let second = board.sees("fingerprint ");
+    assert!(second != first && !second.contains(&fingerprint), "{second}");
+    board.sees("The factory reset is complete.");
+    board.sees("Listening at");
+    site.deliver().failed(11, "identity", &["does not trust"]);
+    board.asked("list", "There is no folder.");
+    let hash = site.laptop.identity().certificate().hash().0;
+    assert!(!site.flash().windows(hash.len()).any(|window| window == hash));
+    board.unplug();
+    let mut board = site.unprovisioned();
+    assert_eq!(board.sees("fingerprint "), second);
 }
 
 fn a_static_address_is_reached(kind: &Kind) {
@@ -345,7 +415,9 @@ fn a_board_without_a_good_identity_receives_nothing(kind: &Kind) {
         board.asked("status", "Room:");
         site.deliver().failed(11, "identity", &["no identity", "waft provision"]);
     };
-    refused(&[0xFF; 4096], "it has no identity");
+    if !kind.makes_identity() {
+        refused(&[0xFF; 4096], "it has no identity");
+    }
     let mut damaged = good;
     damaged[20] ^= 1;
     refused(&damaged, "its identity is damaged");

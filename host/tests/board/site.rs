@@ -42,6 +42,14 @@ impl Kind {
         }
     }
 
+    /// Whether the board makes its own identity if it was never provisioned.
+    pub(crate) fn makes_identity(&self) -> bool {
+        match self {
+            Self::Hosted(_) => true,
+            Self::Emulated(board, _) => board.features.iter().any(|feature| feature == "own-identity"),
+        }
+    }
+
     /// An emulated board with another program from the same folder as its firmware.
     pub(crate) fn program(&self, name: &str) -> Self {
         match self {
@@ -140,6 +148,11 @@ impl Site {
         }
         command.env("WAFT_HOME", &self.laptop.home).current_dir(&self.laptop.work);
         Board::start(command)
+    }
+
+    /// Powers a board on that was never provisioned.
+    pub(crate) fn unprovisioned(&self) -> Board {
+        self.power_on(|call| call.arg("--unprovisioned"))
     }
 
     /// Powers the board on, and waits until it listens.

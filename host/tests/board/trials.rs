@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use libtest_mimic::{Arguments, Trial, run};
 use waft::board::Board;
 
-use super::scenarios::{ALONE, DETAILS, EMULATED, EMULATED_DETAILS, PROGRAMS, SCENARIOS, Scenario};
+use super::scenarios::{ALONE, DETAILS, EMULATED, EMULATED_DETAILS, OWN_IDENTITY, PROGRAMS, SCENARIOS, Scenario};
 use super::site::Kind;
 
 /// The emulated boards. The first one is the one whose flash a board that runs as a process has.
@@ -44,11 +44,11 @@ pub(crate) fn all() -> ExitCode {
 /// The tests of a kind of board, and whether each runs only if it is asked for.
 fn scenarios(kind: &Kind) -> impl Iterator<Item = (&'static Scenario, bool)> + use<> {
     let (lists, alone): (&[&[Scenario]], &[Scenario]) = match kind {
-        Kind::Hosted(_) => (&[SCENARIOS, DETAILS], &[]),
+        Kind::Hosted(_) => (&[SCENARIOS, DETAILS, OWN_IDENTITY], &[]),
         Kind::Emulated(board, _) if board.name == MACHINES[0] => {
             (&[SCENARIOS, DETAILS, EMULATED, PROGRAMS, EMULATED_DETAILS], ALONE)
         }
-        Kind::Emulated(board, _) if board.package == PROGRAMS_PACKAGE => (&[SCENARIOS, EMULATED, PROGRAMS], ALONE),
+        Kind::Emulated(..) if kind.makes_identity() => (&[SCENARIOS, EMULATED, PROGRAMS, OWN_IDENTITY], ALONE),
         Kind::Emulated(..) => (&[SCENARIOS, EMULATED], &[]),
     };
     let always = lists.iter().flat_map(|list| list.iter().map(|scenario| (scenario, false)));
