@@ -20,6 +20,7 @@ use waft_core::discovery::DeviceId;
 
 use super::harness::{Call, Ended, Waft, text};
 use super::needs::{again, is_again, own_network};
+use super::pty::{Terminal, waft};
 use super::world::{Machine, World, listed};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
@@ -328,6 +329,31 @@ fn a_machine_is_named_only_while_it_waits_for_a_pairing() {
     let mut listener = cable.there(quiet.call(&["pair", "x", "--listen", "7000", "--no-announce"])).start();
     listener.ready();
     assert!(find(&other, "3").iter().all(|found| found["pairing"].is_null()));
+}
+
+#[test]
+fn a_user_chooses_among_the_machines_that_wait_for_a_pairing() {
+    if !in_own_network("a_user_chooses_among_the_machines_that_wait_for_a_pairing") {
+        return;
+    }
+    let (world, cable) = (World::strangers(), Cable::plug_in());
+    world.kitchen.call(&["id", "--name", "annas-laptop"]).run().succeeded();
+    let mut listener = cable.there(world.kitchen.call(&["pair", "laptop"])).start();
+    let (_, code) = listener.ready();
+    find_that(&world.laptop, |found| found["address"] == "10.9.0.2:12346");
+    let mut terminal = Terminal::start(waft(&world.laptop, &["pair"]));
+    terminal.sees("1  annas-laptop at 10.9.0.2:12346");
+    terminal.sees("Pair with number");
+    terminal.types("2\n");
+    terminal.sees("type a number from 1 to 1");
+    terminal.types("1\n");
+    terminal.sees("Name for it on this machine [annas-laptop]:");
+    terminal.types("kitchen\n");
+    terminal.sees("Code that kitchen shows:");
+    terminal.types(&format!("{}\n", code.unwrap()));
+    terminal.assert_exit(0);
+    listener.end().succeeded();
+    assert_eq!(world.laptop.known().by_name("kitchen").unwrap().address().unwrap().to_string(), "10.9.0.2:12346");
 }
 
 #[test]
