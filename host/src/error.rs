@@ -263,6 +263,12 @@ pub enum Cause {
     /// The file system takes the name for that of another folder.
     #[error("another folder has this name in another spelling")]
     OtherSpelling,
+    /// The platform cannot hold the name by which a sender is trusted.
+    #[error("the name by which this sender is trusted cannot be held here")]
+    SenderName,
+    /// The folder in an inbox did not come from the sender who would replace it, as far as is known.
+    #[error("it holds something that did not come from this sender")]
+    NotTheirs,
     /// The folder was changed since it was received.
     #[error("it was changed since it was received")]
     Edited,

@@ -283,12 +283,14 @@ async fn open_target(target: Target<'_>, options: store::Options, ui: &Ui) -> Re
         Target::Inbox(inbox) => (DirectoryStore::prepare_inbox(inbox, options).await?, inbox),
     };
     let (Prepared { store, earlier, notes }, into) = (prepared, shown(into));
-    match earlier {
-        Some(Earlier::Completed) => ui.say(format!("Finished what an interrupted run had begun to put into {into}.")),
-        Some(Earlier::Abandoned) => {
-            ui.say(format!("Gave up what an interrupted run had received for {into}. The folder is as it was."));
-        }
-        None => {}
+    for earlier in earlier {
+        ui.say(match earlier {
+            Earlier::Completed => format!("Finished what an interrupted run had begun to put into {into}."),
+            Earlier::Undone => format!("Put back the folder that an interrupted run had begun to replace in {into}."),
+            Earlier::Abandoned => {
+                format!("Gave up what an interrupted run had received for {into}. The folder is as it was.")
+            }
+        });
     }
     for note in notes {
         ui.warn(format!("{into}: {note}"));

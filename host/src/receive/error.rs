@@ -7,7 +7,7 @@ use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
 use crate::error::Class::{Broken, Code, Key, Protocol, Refused, Storage};
-use crate::error::{Error, FileError, SAME_RELEASE, both_bytes};
+use crate::error::{Cause, Error, FileError, SAME_RELEASE, both_bytes};
 use crate::session::{Phase, cancelled, malformed, misbehaved, pause};
 use crate::store;
 
@@ -16,10 +16,31 @@ const NOTHING: &str = "Nothing was received in this try. The folder can be sent 
 
 /// The error for `cause`. `peer` is the sender's name, `file` the path and the problem if the store failed.
 pub(crate) fn session_error(peer: &str, cause: SessionError, file: Option<&FileError>, phase: Phase) -> Error {
-    let error = ended(peer, cause, phase);
-    match file.filter(|_| cause != SessionError::Refused(Refusal::NotEmpty)) {
+    let named = file.and_then(|file| in_inbox(peer, file));
+    // The user knows which target it is, but not which folder of an inbox.
+    let is_known = cause == SessionError::Refused(Refusal::NotEmpty) && named.is_none();
+    let error = named.unwrap_or_else(|| ended(peer, cause, phase));
+    match file.filter(|_| !is_known) {
         Some(file) => store::error::specific(file).unwrap_or_else(|| error.detailed(file)),
         None => error,
+    }
+}
+
+/// The error for a problem that only an inbox has.
+fn in_inbox(peer: &str, file: &FileError) -> Option<Error> {
+    match file.cause {
+        Cause::NotTheirs => Some(Error::new(
+            Refused,
+            format!("{peer} sends a folder of a name that is taken here."),
+            "Have it sent under another name with `waft send --as NAME`, or move away what is here; or receive with --merge \
+             to put the new files among what is here.",
+        )),
+        Cause::SenderName => Some(Error::new(
+            Storage,
+            format!("The folders of {peer} cannot be stored in this inbox."),
+            "Trust this sender under another name: `waft trust remove` it, then `waft trust add NAME CERT.pem`.",
+        )),
+        _ => None,
     }
 }
 
@@ -195,5 +216,19 @@ fn limit_name(limit: Limit) -> &'static str {
         Limit::Path => "the length of a path",
         Limit::Chunk => "the size of its chunks",
         Limit::Iterations => "the iterations of its key",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_only_trust_can_change_gets_that_advice() {
+        let file = FileError::new("inbox/aux", Cause::SenderName);
+        let cause = SessionError::Refused(Refusal::NotWritable);
+        let error = session_error("aux", cause, Some(&file), Phase::Key);
+        assert!(error.to_string().contains("inbox/aux"), "{error}");
+        assert!(error.advice().contains("trust") && !error.advice().contains("--as"), "{error}");
     }
 }

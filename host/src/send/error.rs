@@ -157,7 +157,8 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
         Refusal::NotEmpty => Error::new(
             Refused,
             format!("The target folder of {peer} is not empty."),
-            "Have it started with --merge, or with --into another folder.",
+            "Have it started with --merge, or with --into another folder. If it has an inbox, sending under another name \
+             (--as NAME) helps as well.",
         ),
         Refusal::FolderName => Error::new(
             Refused,

@@ -17,14 +17,14 @@ use super::capabilities::Capabilities;
 use super::committed::{Folder, Received};
 use super::compare::Whole;
 use super::error::{Failure, Result};
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Tidied};
 use super::merge::{self, Intent, Step, preflight};
 use super::place::{Found, Place};
 use super::replace::{self, Onto, commit_over, edited};
 use super::small_files::SmallFiles;
 use super::staging::{MANIFEST, Staging, TREE};
 use super::tree::{Digests, Incoming, Tree};
-use super::{LeftBehind, Piece, held};
+use super::{Earlier, LeftBehind, Piece, held};
 use crate::error::{FileError, is_disk_full};
 use crate::home::HomeError;
 use crate::platform;
@@ -99,30 +99,23 @@ impl BlockingStore {
         }
     }
 
-    /// If a process was interrupted while it moved files into the target, moves the remaining files. Returns whether
-    /// there was such a process.
-    pub(super) fn recover(&self) -> Result<bool> {
+    /// Completes or undoes what interrupted processes had begun to put in place.
+    pub(super) fn recover(&self) -> Result<Tidied> {
         self.in_staged_places(recover)
     }
 
-    /// Removes what an interrupted process left in the staging area. Returns whether there was anything to remove.
-    pub(super) fn abandon(&self) -> Result<bool> {
+    /// Removes what interrupted processes left in staging areas.
+    pub(super) fn abandon(&self) -> Result<Tidied> {
         self.in_staged_places(|place| {
             replace::recover(place)?;
-            let Some(staging) = Staging::existing(place)? else { return Ok(false) };
-            staging.remove(place).map(|()| true).map_err(|error| place.at_staging("", error).into())
+            let Some(staging) = Staging::existing(place)? else { return Ok(None) };
+            staging.remove(place).map(|()| Some(Earlier::Abandoned)).map_err(|error| place.at_staging("", error).into())
         })
     }
 
     /// What an interrupted transfer left in the staging area, if it left anything.
     pub(super) fn left_behind(&self) -> Option<LeftBehind> {
-        let staging = Staging::existing(&self.place).ok()??;
-        // The manifest is written before the first file, and removed before the first file is removed.
-        if staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0) {
-            return Some(LeftBehind::Part(self.place.staging_path()));
-        }
-        let holds_files = staging.tree().and_then(|tree| tree.entries()).is_ok_and(|mut files| files.next().is_some());
-        holds_files.then(|| LeftBehind::Unremoved(self.place.staging_path()))
+        left_behind(&self.place)
     }
 
     /// Digest of the manifest of the current archive, once the manifest is complete.
@@ -237,7 +230,7 @@ impl BlockingStore {
         let (staging, offered) = match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle => return Err(StoreError::Io.into()),
             State::Staged(staged) => (staged.staging, staged.offered),
-            State::Whole { .. } if !self.overwrite && !self.may_replace() => return Err(StoreError::NotEmpty.into()),
+            State::Whole { .. } if !self.overwrite && !self.may_replace() => return Err(self.not_empty()),
             State::Whole { offered, root } => {
                 // The state is kept while another process uses the staging area, because this is called again then.
                 self.state = State::Whole { offered, root };
@@ -343,8 +336,13 @@ impl BlockingStore {
                 (offered, root)
             }
             State::Staged(staged) => {
-                let received = self.received.as_ref();
-                (staged.offered, staged.commit(&self.place, received, step)?)
+                let offered = staged.offered;
+                let committed = staged.commit(&self.place, self.received.as_ref(), step);
+                let root = committed.map_err(|failure| match failure {
+                    Failure::Refused(StoreError::NotEmpty) => self.not_empty(),
+                    failure => failure,
+                })?;
+                (offered, root)
             }
         };
         Ok(Receipt { digest: root, files: offered.shape.files, bytes: offered.shape.total, generation: 0 })
@@ -377,10 +375,21 @@ impl BlockingStore {
     }
 }
 
-/// If a process was interrupted while it put a folder into this place, undoes or completes that. Returns whether there
-/// was such a process.
-fn recover(place: &Place) -> Result<bool> {
-    Ok(replace::recover(place)? | merge::recover(place)?)
+/// If a process was interrupted while it put a folder into this place, undoes or completes that. Returns what was done.
+fn recover(place: &Place) -> Result<Option<Earlier>> {
+    let undone = replace::recover(place)?.then_some(Earlier::Undone);
+    Ok(merge::recover(place)?.then_some(Earlier::Completed).or(undone))
+}
+
+/// What an interrupted transfer left in the staging area of this place, if it left anything.
+pub(super) fn left_behind(place: &Place) -> Option<LeftBehind> {
+    let staging = Staging::existing(place).ok()??;
+    // The manifest is written before the first file, and removed before the first file is removed.
+    if staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0) {
+        return Some(LeftBehind::Part(place.staging_path()));
+    }
+    let holds_files = staging.tree().and_then(|tree| tree.entries()).is_ok_and(|mut files| files.next().is_some());
+    holds_files.then(|| LeftBehind::Unremoved(place.staging_path()))
 }
 
 impl Staged {
@@ -435,7 +444,7 @@ impl Staged {
             let store_next = || {
                 self.remember(&digests, |folder, manifest| received.store_next(&place.target_path(), folder, manifest))
             };
-            if commit_over(place, &self.staging, target, received, self.capabilities, store_next)? {
+            if commit_over(place, &self.staging, target, received, self.capabilities, store_next, &mut *step)? {
                 let _ = self.staging.remove(place);
                 return Ok(digests.root);
             }
@@ -449,8 +458,7 @@ impl Staged {
         }
         match place.inspect()? {
             Found::Filled(_) if self.onto != Onto::Merged => {
-                let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
-                return Err(Failure::At(StoreError::NotEmpty, place.at_target("", full)));
+                return Err(StoreError::NotEmpty.into());
             }
             Found::Empty(target) if place.in_place.is_none() => {
                 self.rename(place, Some(&target)).map_err(|error| place.at_target("", error))?;

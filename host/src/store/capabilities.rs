@@ -168,7 +168,7 @@ fn distance(one: SystemTime, other: SystemTime) -> Duration {
 }
 
 /// A note about a target. Its text speaks of the target as `it`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// The target is filled in place.
     InPlace(InPlace),
@@ -180,6 +180,11 @@ pub enum Note {
     RoundedTimes,
     /// The target's file system keeps no modification times.
     NoTimes,
+    /// What an interrupted process left in an inbox can be neither completed nor undone, because of this path and
+    /// problem.
+    Untidied(String),
+    /// In an inbox there are parts of so many folders, whose transfers were interrupted.
+    Parts(u32),
 }
 
 impl fmt::Display for Note {
@@ -198,6 +203,14 @@ impl fmt::Display for Note {
             Self::NoModes => f.write_str("its file system keeps no permission bits: those of the sender are lost"),
             Self::RoundedTimes => f.write_str("its file system rounds modification times"),
             Self::NoTimes => f.write_str("its file system keeps no modification times: those of the sender are lost"),
+            Self::Untidied(why) => {
+                write!(f, "what an interrupted run left there is in the way of one folder, not of the others: {why}")
+            }
+            Self::Parts(count) => write!(
+                f,
+                "interrupted transfers left parts in it (folders: {count}); sending one again continues it, and --abandon \
+                 removes all"
+            ),
         }
     }
 }

@@ -133,8 +133,11 @@ impl BlockingStore {
     }
 
     pub(super) fn not_empty(&self) -> Failure {
-        let full = io::Error::from(io::ErrorKind::DirectoryNotEmpty);
-        Failure::At(StoreError::NotEmpty, self.place.at_target("", full))
+        let cause = match self.inbox {
+            Some(_) => Cause::NotTheirs,
+            None => io::Error::from(io::ErrorKind::DirectoryNotEmpty).into(),
+        };
+        Failure::At(StoreError::NotEmpty, self.place.at_target("", cause))
     }
 
     /// The longest archive that fits. Space that is already used here counts as free: a staged part is resumed or

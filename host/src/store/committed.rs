@@ -35,7 +35,7 @@ use crate::store::blocking::BlockingStore;
 use crate::store::capabilities::Capabilities;
 use crate::store::compare::{Rules, Whole, compare, manifest_digest, resembles};
 use crate::store::error;
-use crate::store::place::Found;
+use crate::store::place::{Found, staging_name};
 use crate::store::staging::Staging;
 use crate::store::tree::Digests;
 
@@ -181,7 +181,7 @@ impl Received {
     }
 
     /// Records that `folder` is put into `target`; `manifest` is the file with its manifest. Removes the records of
-    /// targets that no longer exist.
+    /// targets that no longer exist and have no staging area.
     pub(super) fn store(&self, target: &Path, folder: &Folder<'_>, manifest: &mut File) -> Result<(), HomeError> {
         self.store_named(target, &name(target), folder, manifest)
     }
@@ -197,6 +197,12 @@ impl Received {
         let records = self.home.path().join(FOLDER);
         let _ = std::fs::rename(records.join(next_name(target)), records.join(name(target)));
         let _ = platform::sync_directory(&records);
+    }
+
+    /// The folder that [`store_next`](Self::store_next) recorded does not replace the one in the target.
+    pub(super) fn remove_next(&self, target: &Path) {
+        // A record that cannot be removed does no harm: the target is compared with it.
+        let _ = std::fs::remove_file(self.home.path().join(FOLDER).join(next_name(target)));
     }
 
     fn store_named(
@@ -223,14 +229,17 @@ impl Received {
         })
     }
 
-    /// Removes the records of other targets that no longer exist.
+    /// Removes the records of other targets that no longer exist, and have no staging area.
     fn remove_stale(&self, target: &Path) {
         let Ok(entries) = std::fs::read_dir(self.home.path().join(FOLDER)) else { return };
         for entry in entries.flatten() {
             let path = File::open(entry.path()).and_then(|mut file| Record::read_head(&mut file));
             let Ok(Some((_, path))) = path else { continue };
             let other = decode_path(path);
-            if other != target && matches!(other.try_exists(), Ok(false)) {
+            // While a folder is being replaced, it may be in its staging area.
+            let staging = other.file_name().map(|name| other.with_file_name(staging_name(name)));
+            let is_gone = |path: &Path| matches!(path.try_exists(), Ok(false));
+            if other != target && is_gone(&other) && staging.is_none_or(|staging| is_gone(&staging)) {
                 // A record that cannot be removed now is removed when the next one is written.
                 let _ = std::fs::remove_file(entry.path());
             }

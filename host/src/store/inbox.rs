@@ -9,15 +9,17 @@
 //! sender's choice, so it is checked as the names in a folder are: this platform has to hold it, it has to be the only
 //! one of its spelling, and no link is followed. `place` and everything after it work as for a single target.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use waft_core::limits::COMPONENT_MAX;
 use waft_core::session::StoreError;
 
-use super::blocking::BlockingStore;
+use super::blocking::{BlockingStore, left_behind};
 use super::error::{Failure, Result};
 use super::place::{Place, is_staging_name, staged_target, staging_name};
+use super::{Earlier, LeftBehind, Note};
 use crate::error::{Cause, FileError};
 use crate::name::Name;
 use crate::platform;
@@ -62,8 +64,11 @@ impl Inbox {
             return Err(unfit(Cause::StagingName));
         }
         let is_too_long = staging_name(folder.as_ref()).len() > COMPONENT_MAX;
-        if is_too_long || !platform::holds_name(folder) || !platform::holds_name(sender.as_str()) {
+        if is_too_long || !platform::holds_name(folder) {
             return Err(unfit(Cause::NotHeld));
+        }
+        if !platform::holds_name(sender.as_str()) {
+            return Err(Failure::At(StoreError::NotWritable, FileError::new(&of_sender, Cause::SenderName)));
         }
         create(&of_sender)?;
         match target.symlink_metadata() {
@@ -82,18 +87,30 @@ impl Inbox {
         Ok(Place::of(&target)?)
     }
 
-    /// The places in which a process may have been interrupted: those with a staging area.
-    fn staged(&self) -> std::result::Result<Vec<Place>, FileError> {
-        let mut places = Vec::new();
-        for sender in directories(&self.path)? {
-            for staging in directories(&sender)? {
-                if let Some(target) = staging.file_name().and_then(staged_target) {
-                    places.push(Place::of(&sender.join(target))?);
-                }
+    /// The targets of staging areas, in which a process may have been interrupted. Leaves out directories that are no
+    /// sender's or cannot be read, such as `lost+found`.
+    fn staged(&self) -> std::result::Result<Vec<PathBuf>, FileError> {
+        let mut targets = Vec::new();
+        for sender in directories(&self.path).map_err(|error| FileError::new(&self.path, error))? {
+            if sender.to_str().is_none_or(|name| Name::new(name).is_err()) {
+                continue;
             }
+            let sender = self.path.join(sender);
+            let staging = directories(&sender).unwrap_or_default();
+            let staged = staging.iter().filter_map(|staging| staged_target(staging));
+            targets.extend(staged.map(|target| sender.join(target)));
         }
-        Ok(places)
+        Ok(targets)
     }
+}
+
+/// What was done about processes that were interrupted.
+#[derive(Default)]
+pub(super) struct Tidied {
+    /// What was done, each once.
+    pub(super) earlier: Vec<Earlier>,
+    /// What the user should know about an inbox.
+    pub(super) notes: Vec<Note>,
 }
 
 impl BlockingStore {
@@ -101,11 +118,16 @@ impl BlockingStore {
     pub(super) fn choose(&mut self, folder: Option<&str>) -> Result<()> {
         let Some(inbox) = &self.inbox else { return Ok(()) };
         let place = inbox.place(folder.ok_or(StoreError::FolderName)?)?;
-        self.suspend();
+        self.move_to(place);
         // The directory of a sender may be on another file system.
         self.capabilities = None;
-        self.place = place;
         Ok(())
+    }
+
+    /// Leaves the staging area of the place before, which a transfer that was dropped still has open.
+    fn move_to(&mut self, place: Place) {
+        self.suspend();
+        self.place = place;
     }
 
     /// The next session is with this sender.
@@ -119,21 +141,40 @@ impl BlockingStore {
     /// Leaves the place of the folder before, if this is an inbox: the next one has no name yet.
     pub(super) fn forget_place(&mut self) -> std::result::Result<(), FileError> {
         if let Some(inbox) = &self.inbox {
-            self.place = inbox.neutral()?;
+            let neutral = inbox.neutral()?;
+            self.move_to(neutral);
         }
         Ok(())
     }
 
-    /// Runs `work` in each place in which a process may have been interrupted. Returns whether one of them was.
-    pub(super) fn in_staged_places(&self, work: impl Fn(&Place) -> Result<bool>) -> Result<bool> {
-        let Some(inbox) = &self.inbox else { return work(&self.place) };
-        inbox.staged()?.iter().try_fold(false, |before, place| {
-            Ok(match work(place) {
+    /// Runs `work` in each place in which a process may have been interrupted. Where it fails in an inbox, the other
+    /// places are not affected: the next transfer to that place reports it.
+    pub(super) fn in_staged_places(&self, work: impl Fn(&Place) -> Result<Option<Earlier>>) -> Result<Tidied> {
+        let mut tidied = Tidied::default();
+        let Some(inbox) = &self.inbox else {
+            tidied.earlier.extend(work(&self.place)?);
+            return Ok(tidied);
+        };
+        let mut parts = 0;
+        for target in inbox.staged()? {
+            let place = Place::of(&target).map_err(Failure::Io);
+            let done = place.and_then(|place| Ok((work(&place)?, left_behind(&place))));
+            match done {
+                Ok((earlier, left)) => {
+                    tidied.earlier.extend(earlier.filter(|earlier| !tidied.earlier.contains(earlier)));
+                    parts += u32::from(matches!(left, Some(LeftBehind::Part(_))));
+                }
                 // Another process receives there at the moment.
-                Err(Failure::At(StoreError::InUse, _)) => before,
-                done => done? || before,
-            })
-        })
+                Err(Failure::At(StoreError::InUse, _)) => {}
+                Err(Failure::At(_, why) | Failure::Io(why)) => tidied.notes.push(Note::Untidied(why.to_string())),
+                Err(Failure::Refused(_)) => {
+                    let why = FileError::new(&target, io::Error::from(io::ErrorKind::InvalidData));
+                    tidied.notes.push(Note::Untidied(why.to_string()));
+                }
+            }
+        }
+        tidied.notes.extend((parts > 0).then_some(Note::Parts(parts)));
+        Ok(tidied)
     }
 }
 
@@ -146,15 +187,9 @@ fn create(path: &Path) -> std::result::Result<(), FileError> {
     }
 }
 
-/// The directories in a directory, without links to directories.
-fn directories(path: &Path) -> std::result::Result<Vec<PathBuf>, FileError> {
-    let unreadable = |error| FileError::new(path, error);
-    let mut directories = Vec::new();
-    for entry in fs::read_dir(path).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        if entry.file_type().map_err(unreadable)?.is_dir() {
-            directories.push(entry.path());
-        }
-    }
-    Ok(directories)
+/// The names of the directories in a directory, without links to directories.
+fn directories(path: &Path) -> io::Result<Vec<OsString>> {
+    let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let entries = fs::read_dir(path)?.flatten();
+    Ok(entries.filter(is_directory).map(|entry| entry.file_name()).collect())
 }

@@ -46,7 +46,7 @@ pub use self::capabilities::Note;
 use self::committed::Received;
 use self::compare::Whole;
 use self::error::{Failure, Result as WorkResult, target_error};
-use self::inbox::Inbox;
+use self::inbox::{Inbox, Tidied};
 pub use self::place::InPlace;
 use self::place::Place;
 use self::staging::MANIFEST;
@@ -151,8 +151,8 @@ pub struct Options {
 pub struct Prepared {
     /// The store.
     pub store: DirectoryStore,
-    /// What was done about the commit or the staging area of an interrupted process; `None` if nothing was done.
-    pub earlier: Option<Earlier>,
+    /// What was done about the commits and staging areas of interrupted processes, each once.
+    pub earlier: Vec<Earlier>,
     /// What the user should know about the target before a transfer.
     pub notes: Vec<Note>,
 }
@@ -162,6 +162,8 @@ pub struct Prepared {
 pub enum Earlier {
     /// The commit of that process was completed.
     Completed,
+    /// The commit of that process was undone: the folder that it had begun to replace is back in place.
+    Undone,
     /// Its staging area was removed, because of [`Options::abandon`].
     Abandoned,
 }
@@ -198,11 +200,9 @@ impl DirectoryStore {
         if let Some(home) = home {
             store = store.remembering(home);
         }
-        let earlier = match abandon {
-            true => store.abandon().await.map_err(failed)?.then_some(Earlier::Abandoned),
-            false => store.recover().await.map_err(failed)?.then_some(Earlier::Completed),
-        };
-        let notes = store.probe().await.map_err(failed)?;
+        let tidy = move |store: &mut BlockingStore| if abandon { store.abandon() } else { store.recover() };
+        let Tidied { earlier, mut notes } = store.set_up(tidy).await.map_err(failed)?;
+        notes.extend(store.probe().await.map_err(failed)?);
         Ok(Prepared { store, earlier, notes })
     }
 
@@ -248,16 +248,16 @@ impl DirectoryStore {
         self
     }
 
-    /// If a process was interrupted while it moved files into the target, moves the remaining files. Returns whether
+    /// If a process was interrupted while it put a folder into the target, completes or undoes that. Returns whether
     /// there was such a process.
     pub async fn recover(&mut self) -> Result<bool, FileError> {
-        self.set_up(|store| store.recover()).await
+        Ok(!self.set_up(|store| store.recover()).await?.earlier.is_empty())
     }
 
     /// Removes what an interrupted process left in the staging area. The target stays as it is: if the process was
     /// moving files into it, the moved ones stay there. Returns whether there was anything to remove.
     pub async fn abandon(&mut self) -> Result<bool, FileError> {
-        self.set_up(|store| store.abandon()).await
+        Ok(!self.set_up(|store| store.abandon()).await?.earlier.is_empty())
     }
 
     /// Checks that this target can receive folders, by creating the staging area and removing it again. Returns the

@@ -6,18 +6,21 @@
 //!
 //! ```text
 //! 1. record the new folder as the next one (see `committed`)
-//! 2. exchange target and staged tree
-//! 3. the next record becomes the record
-//! 4. remove the staging area, in which the old folder is now
+//! 2. compare the target with its record
+//! 3. exchange target and staged tree
+//! 4. look at the old folder again, which is in the staging area now; if it was changed meanwhile, exchange them back
+//! 5. the next record becomes the record
+//! 6. remove the staging area with the old folder
 //! ```
 //!
-//! A process that is interrupted before step 3 leaves two records, one of which is true: the next transfer finds out
+//! The comparison reads all content and may take minutes. The second look reads none: it finds a file that was saved or
+//! a folder that was put in the target's place since. A process that is interrupted before step 5 leaves two records, one of which is true: the next transfer finds out
 //! which, by comparing the target with both.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata};
 use waft_core::session::{Offered, StoreError};
 
 use super::blocking::BlockingStore;
@@ -25,6 +28,7 @@ use super::capabilities::Capabilities;
 use super::committed::{Received, Record};
 use super::compare::{Rules, root_of};
 use super::error::{Failure, Result};
+use super::merge::Step;
 use super::place::{Found, Place};
 use super::staging::{OLD, Staging, TREE};
 use crate::error::Cause;
@@ -82,23 +86,34 @@ impl BlockingStore {
     }
 }
 
-/// Whether the target still holds exactly the folder of its record. Reads all its content.
-pub(super) fn is_unchanged(place: &Place, target: Dir, record: &Record, capabilities: Capabilities) -> bool {
-    let rules = Rules { capabilities, others: false, place };
-    root_of(target, record, rules, true) == Some(record.root)
-}
-
 /// The failure for a target that was changed here.
 pub(super) fn edited(place: &Place) -> Failure {
     Failure::At(StoreError::Edited, place.at_target("", Cause::Edited))
 }
 
-/// Puts the staged tree in the place of the target, which is then in the staging area.
-pub(super) fn exchange(place: &Place, staging: &Staging) -> io::Result<()> {
+/// Puts the staged tree in the place of the target. Returns the name that the target then has in the staging area.
+pub(super) fn exchange(place: &Place, staging: &Staging) -> io::Result<&'static str> {
     let (dir, parent, target) = (&staging.dir, &place.parent, place.target.as_ref());
-    match platform::exchange(dir, TREE.as_ref(), parent, target) {
-        Err(error) if is_unsupported(&error) => move_both(dir, parent, target)?,
-        exchanged => exchanged?,
+    let old = match platform::exchange(dir, TREE.as_ref(), parent, target) {
+        Err(error) if is_unsupported(&error) => move_both(dir, parent, target).map(|()| OLD)?,
+        exchanged => exchanged.map(|()| TREE)?,
+    };
+    platform::sync_names(parent)?;
+    platform::sync_names(dir)?;
+    Ok(old)
+}
+
+/// Puts the old folder, which is `old` in the staging area, back in its place, and the new one into the staging area.
+fn put_back(place: &Place, staging: &Staging, old: &str) -> io::Result<()> {
+    let (dir, parent, target) = (&staging.dir, &place.parent, Path::new(&place.target));
+    let taken_back = match old {
+        TREE => platform::exchange(dir, TREE.as_ref(), parent, target),
+        _ => parent.rename(target, dir, TREE).and_then(|()| dir.rename(old, parent, target)),
+    };
+    match taken_back {
+        // The new folder was moved away meanwhile.
+        Err(error) if error.kind() == ErrorKind::NotFound => dir.rename(old, parent, target)?,
+        taken_back => taken_back?,
     }
     platform::sync_names(parent)?;
     platform::sync_names(dir)
@@ -138,18 +153,51 @@ pub(super) fn commit_over(
     received: &Received,
     capabilities: Capabilities,
     store_next: impl FnOnce(),
+    step: Step<'_>,
 ) -> Result<bool> {
     let path = place.target_path();
     let Some(record) = received.load(&path) else { return Ok(false) };
     let copied = staging.tree().and_then(|tree| platform::copy_attributes(&target, &tree));
     copied.map_err(|error| place.at_staging(TREE, error))?;
-    if !is_unchanged(place, target, &record, capabilities) {
+    let compared = target.dir_metadata().map_err(|error| place.at_target("", error))?;
+    let predecessor = Predecessor { record, compared, rules: Rules { capabilities, others: false, place } };
+    store_next();
+    if !predecessor.is_whole(target) {
+        received.remove_next(&path);
         return Ok(false);
     }
-    store_next();
-    exchange(place, staging).map_err(|error| place.at_target("", error))?;
+    let exchanged = step().and_then(|()| exchange(place, staging));
+    let old = exchanged.map_err(|error| place.at_target("", error))?;
+    if !predecessor.seems_to_be(&staging.dir, old) {
+        put_back(place, staging, old).map_err(|error| place.at_staging(old, error))?;
+        received.remove_next(&path);
+        return Ok(false);
+    }
     received.promote_next(&path);
     Ok(true)
+}
+
+/// The folder that is to be replaced.
+struct Predecessor<'a> {
+    record: Record,
+    /// The directory that was compared with the record.
+    compared: Metadata,
+    rules: Rules<'a>,
+}
+
+impl Predecessor<'_> {
+    /// Whether the target still holds exactly the folder of its record. Reads all its content.
+    fn is_whole(&self, target: Dir) -> bool {
+        root_of(target, &self.record, self.rules, true) == Some(self.record.root)
+    }
+
+    /// Whether the directory of this name is the one that was compared, and seems to be unchanged. Reads no content.
+    fn seems_to_be(&self, staging: &Dir, old: &str) -> bool {
+        let Ok(old) = platform::open_dir(staging, old) else { return false };
+        // Windows does not tell directories apart, but moves none while it is open for the comparison.
+        let is_it = old.dir_metadata().is_ok_and(|found| cfg!(windows) || platform::is_same(&found, &self.compared));
+        is_it && root_of(old, &self.record, self.rules, false).is_some()
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +231,23 @@ mod tests {
         assert_eq!(content(&temp), "new");
         staging.remove(&place).unwrap();
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_old_folder_is_put_back() {
+        for (is_moved, is_there) in [(false, true), (true, true), (false, false), (true, false)] {
+            let (temp, place, staging) = bench();
+            let old = match is_moved {
+                true => move_both(&staging.dir, &place.parent, place.target.as_ref()).map(|()| OLD).unwrap(),
+                false => exchange(&place, &staging).unwrap(),
+            };
+            if !is_there {
+                fs::rename(temp.path().join("folder"), temp.path().join("away")).unwrap();
+            }
+            put_back(&place, &staging, old).unwrap();
+            assert_eq!(content(&temp), "old");
+            assert_eq!(temp.path().join(".folder.waft/tree/file").exists(), is_there);
+        }
     }
 
     #[test]

@@ -108,6 +108,36 @@ fn a_folder_that_was_changed_here_is_not_replaced_without_being_told_to() {
 }
 
 #[test]
+fn a_name_that_is_taken_is_named_at_the_receiver() {
+    let world = World::new();
+    world.small();
+    write(&inbox(&world, "laptop/folder"), "mine", b"mine");
+    let (receiver, address) = receive(&world, &["--once"]);
+    let says = ["The target folder of kitchen is not empty", "--as NAME"];
+    send(&world.laptop, &address, &[]).failed(15, "refused", &says);
+    let received = receiver.end();
+    assert!(!received.errors.contains("--into"), "{received:#?}");
+    received.failed(15, "refused", &["a name that is taken here", "inbox/laptop/folder", "--as NAME", "--merge"]);
+}
+
+/// On a system that cannot exchange folders, a process was stopped between the two moves of a replacement.
+#[test]
+fn a_folder_that_was_put_back_and_parts_are_reported() {
+    let world = World::new();
+    write(&inbox(&world, "laptop/.photos.waft/old"), "mine", b"mine");
+    write(&inbox(&world, "laptop/.music.waft"), "manifest", b"a part");
+    write(&inbox(&world, "lost+found/.x.waft/journal"), "file", b"foreign");
+    let (receiver, _) = receive(&world, &[]);
+    receiver.interrupt();
+    let ended = receiver.end();
+    for says in ["Put back the folder", "left parts in it (folders: 1)", "--abandon"] {
+        assert!(ended.errors.contains(says), "{says}: {ended:#?}");
+    }
+    assert!(!ended.errors.contains("Finished what") && !ended.errors.contains("lost+found"), "{ended:#?}");
+    assert_eq!(fs::read(inbox(&world, "laptop/photos/mine")).unwrap(), b"mine");
+}
+
+#[test]
 fn an_interrupted_transfer_continues_under_its_name() {
     let world = World::new();
     world.large(3 << 20);

@@ -249,3 +249,136 @@ fn what_interrupted_processes_left_is_given_up_in_all_places() {
     assert_eq!(block_on(store.abandon()).ok(), Some(true));
     assert_eq!(names(&bench), ["photos"]);
 }
+
+/// Commits with a hook that is called after the old folder was compared, before it is replaced.
+fn commit_after(store: &mut DirectoryStore, hook: impl Fn() + Send + 'static) -> Answer<Receipt> {
+    block_on(store.run(move |store| {
+        store.put_in_place(&mut || {
+            hook();
+            Ok(())
+        })
+    }))
+}
+
+#[test]
+fn what_is_changed_after_the_comparison_is_put_back() {
+    for edit in [
+        (|at: &Path| put(at, "aux.c", b"another length", 0o644)) as fn(&Path),
+        |at| fs::write(at.join("mine"), "mine").unwrap(),
+        |at| {
+            fs::rename(at, at.with_file_name("away")).unwrap();
+            put(at, "mine", b"mine", 0o644);
+        },
+        // The same entries in another directory.
+        |at| {
+            fs::rename(at, at.with_file_name("away")).unwrap();
+            fs::create_dir(at).unwrap();
+            for entry in fs::read_dir(at.with_file_name("away")).unwrap() {
+                let entry = entry.unwrap();
+                fs::rename(entry.path(), at.join(entry.file_name())).unwrap();
+            }
+        },
+    ] {
+        let bench = small(received());
+        let mut store = expecting(&bench, false, "photos");
+        begin(&bench, &mut store).unwrap();
+        write(&mut store, bench.bytes(), 65536).unwrap();
+        let (path, was) = (photos(&bench), bench.temp.path().join("was"));
+        let copy = was.clone();
+        let hook = move || {
+            edit(&path);
+            fs::create_dir(&copy).unwrap();
+            fs::write(copy.join("listing"), format!("{:?}", snapshot(&path))).unwrap();
+        };
+        assert_eq!(commit_after(&mut store, hook), Err(StoreError::Edited));
+        let now = format!("{:?}", snapshot(&photos(&bench)));
+        assert_eq!(now, fs::read_to_string(was.join("listing")).unwrap());
+        assert_eq!(fs::read_dir(bench.home().join("received")).unwrap().count(), 1);
+        // The new folder is staged again, for when the user has moved the changed one away.
+        drop(store);
+        fs::rename(photos(&bench), bench.to().join("anna/mine")).unwrap();
+        let total = bench.archive.info.shape.total;
+        assert_eq!(receive(&bench, &mut expecting(&bench, false, "photos")), Ok(total - 32));
+        assert_eq!(snapshot(&photos(&bench)), snapshot(&bench.from()));
+    }
+}
+
+/// What a file system has in its top directory, and one place that is damaged.
+#[test]
+fn directories_that_are_no_senders_and_damaged_places_stop_no_one() {
+    let bench = received();
+    for name in ["lost+found", "System Volume Information", ".Trashes", "bert"] {
+        fs::create_dir(bench.to().join(name)).unwrap();
+    }
+    // Only a sender's directory can have a staging area.
+    put(&bench.to(), "lost+found/.x.waft/journal/file", b"damaged", 0o644);
+    put(&bench.to(), "anna/.music.waft/journal/file", b"damaged", 0o644);
+    #[cfg(unix)]
+    for name in ["lost+found", "bert"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(bench.to().join(name), fs::Permissions::from_mode(0)).unwrap();
+    }
+    let prepared = block_on(async {
+        let mut store = DirectoryStore::open_inbox(&bench.to(), false).unwrap();
+        store.set_up(|store| store.recover()).await.unwrap()
+    });
+    assert_eq!(prepared.earlier, []);
+    assert!(
+        matches!(&prepared.notes[..], [Note::Untidied(why)] if why.contains(".music.waft")),
+        "{:?}",
+        prepared.notes
+    );
+    assert!(begin(&bench, &mut expecting(&bench, false, "music")).is_err());
+    assert_eq!(receive(&bench, &mut expecting(&bench, false, "other")), Ok(0));
+}
+
+/// Of many parts, only one has its directories open at a time. As many are reported.
+#[test]
+fn parts_are_counted() {
+    let bench = Bench::planted();
+    for name in ["one", "two", "three"] {
+        let mut store = expecting(&bench, false, name);
+        begin(&bench, &mut store).unwrap();
+        write(&mut store, &bench.bytes()[..200_000], 65536).unwrap();
+    }
+    let mut store = DirectoryStore::open_inbox(&bench.to(), false).unwrap();
+    let tidied = block_on(store.set_up(|store| store.recover())).unwrap();
+    assert_eq!((&tidied.earlier[..], &tidied.notes[..]), (&[][..], &[Note::Parts(3)][..]));
+    let tidied = block_on(store.set_up(|store| store.abandon())).unwrap();
+    assert_eq!((&tidied.earlier[..], &tidied.notes[..]), (&[Earlier::Abandoned][..], &[][..]));
+}
+
+/// A transfer whose future was dropped still has its staging area open.
+#[test]
+fn a_dropped_transfer_is_kept_when_another_folder_follows() {
+    for is_prepared in [true, false] {
+        let bench = Bench::planted();
+        let mut store = expecting(&bench, false, "photos");
+        begin(&bench, &mut store).unwrap();
+        write(&mut store, &bench.bytes()[..200_000], 65536).unwrap();
+        match is_prepared {
+            true => block_on(store.prepare_for(bench.offered().sender, Name::new("anna").unwrap())),
+            false => block_on(store.check(&bench.offered())).unwrap(),
+        }
+        block_on(store.discard());
+        drop(store);
+        assert_eq!(receive(&bench, &mut expecting(&bench, false, "photos")), Ok(200_000));
+    }
+}
+
+/// A folder that is absent for a moment while it is replaced is still known when another one is committed.
+#[test]
+fn a_record_is_kept_while_its_folder_is_in_the_staging_area() {
+    let bench = received();
+    fs::create_dir(bench.to().join("anna/.photos.waft")).unwrap();
+    fs::rename(photos(&bench), bench.to().join("anna/.photos.waft/old")).unwrap();
+    receive(&bench, &mut expecting(&bench, false, "music")).unwrap();
+    let records = || fs::read_dir(bench.home().join("received")).unwrap().count();
+    assert_eq!(records(), 2);
+    let mut store = DirectoryStore::open_inbox(&bench.to(), false).unwrap();
+    assert_eq!(block_on(store.set_up(|store| store.recover())).unwrap().earlier, [Earlier::Undone]);
+    assert_eq!(receive(&bench, &mut expecting(&bench, false, "photos")), Ok(bench.archive.info.shape.total));
+    fs::remove_dir_all(photos(&bench)).unwrap();
+    receive(&bench, &mut expecting(&bench, false, "other")).unwrap();
+    assert_eq!(records(), 2, "music and other");
+}
