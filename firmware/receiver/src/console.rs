@@ -17,6 +17,7 @@ use waft_core::session::Clock;
 use crate::board::{Board, StartupError};
 use crate::identity::NAME_MAX;
 use crate::operator::{AnswerError, Control, Operator};
+use crate::settings::SettingsError;
 use crate::slots::{Folder, MountError};
 use commands::Command;
 use terminal::{Line, Terminal};
@@ -132,9 +133,13 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         let reason = match error {
             StartupError::Identity(error) => text::identity(error),
             StartupError::Entropy(_) => "it has no random numbers: neither the chip's generator nor the seed is good",
-            StartupError::Settings(_) => {
-                "its settings, with its identity, cannot be read. `factory-reset yes` makes another"
+            StartupError::Settings(SettingsError::Lost) => {
+                "its settings, with its identity, are lost. `factory-reset yes` makes another"
             }
+            StartupError::Settings(SettingsError::OtherVersion) => {
+                "another firmware wrote its settings, with its identity. Flash that firmware again"
+            }
+            StartupError::Settings(_) => "its settings, with its identity, cannot be read or written. Restart it",
             StartupError::Flash(MountError::Reset) => "a factory reset is not complete. Restart it",
             StartupError::Flash(_) => "its flash fails",
         };

@@ -84,7 +84,7 @@ pub(crate) async fn draw_tested(trng: &mut impl Trng) -> Result<Secret, TrngFaul
     if samples.chunks(WINDOW).any(fails_adaptive_proportion) {
         return Err(TrngFault::Proportion);
     }
-    Ok(Zeroizing::new(Sha256::digest(*samples).into()))
+    Ok(Zeroizing::new(Sha256::digest(&samples[..]).into()))
 }
 
 /// The repetition count test, section 4.4.1: whether a value occurs [`REPETITION_CUTOFF`] times in a row.

@@ -221,6 +221,8 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         };
         if added.is_err() {
             senders.remove(&hash);
+            // A factory reset that began meanwhile removed it.
+            let before = before.filter(|_| !self.known().is_over);
             before.into_iter().for_each(|before| senders.add(before).expect("its place is free"));
         }
         added
@@ -310,6 +312,9 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     /// Reads the secret of a copy, and makes sure that the copy counts at every later start.
     async fn read_secret(&self, state: &State, live: usize) -> Result<Secret, SettingsError> {
         let secret = self.sectors.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)?;
+        if secret == ERASED {
+            return Err(SettingsError::Lost);
+        }
         if !state.is_settled {
             self.sectors.mark(live).await?;
         }
@@ -330,7 +335,8 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             None => self.begin(state, None).await,
             Some(_) => self.store(state, None).await,
         };
-        state.origin = None;
+        // If this failed, the settings still belong to no identity, and nothing may be stored as the secret of one.
+        (state.origin, state.flags) = (None, 0);
         stored
     }
 
@@ -358,7 +364,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
 
     /// Finds the copy that counts, or returns `None` if there never was one.
     async fn find(&self, state: &mut State) -> Result<Option<(usize, Head)>, SettingsError> {
-        (state.live, state.sequence, state.is_foreign) = (None, 0, false);
+        (state.live, state.is_settled, state.sequence, state.is_foreign) = (None, false, 0, false);
         let (mut found, mut error) = (None::<(usize, Head)>, SettingsError::Lost);
         let (mut erased, mut is_blank) = ([false; 2], false);
         for (index, is_erased) in erased.iter_mut().enumerate() {
@@ -374,7 +380,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
                 Sector::Unreadable => error = SettingsError::Unreadable,
                 _ => {}
             }
-            if let Sector::Live(head) | Sector::Unfinished(head) = sector {
+            if let Sector::Live(head) | Sector::Unfinished(head) | Sector::Written(head) = sector {
                 state.sequence = state.sequence.max(head.sequence);
             }
         }
@@ -405,8 +411,9 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         let Some((live, head)) = self.find(state).await? else {
             return if identity.is_some() { self.begin(state, senders).await } else { Ok(()) };
         };
-        let stored = self.sectors.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)?;
         let is_reset = head.flags & RESET != 0;
+        let unread = if is_reset { SettingsError::Reset } else { SettingsError::Unreadable };
+        let stored = self.sectors.cell(live, 1).await.map_err(|Fault| unread)?;
         let is_current = head.flags == state.flags && state.origin == Some(stored);
         if let (true, Some(senders)) = (is_current, senders) {
             self.load(live, &head, senders).await?;
@@ -419,7 +426,9 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             let slots = finished.ok().and(slots).ok_or(SettingsError::Reset)?;
             slots.wipe().await.map_err(|_| SettingsError::Reset)?;
             // Without an identity, the settings belong to none.
-            state.origin = state.origin.or(Some(stored));
+            if state.origin.is_none() {
+                (state.origin, state.flags) = (Some(ERASED), 0);
+            }
         } else if is_current || identity.is_none() {
             // Otherwise what is unfinished is tried again before a change.
             return Ok(());
@@ -471,6 +480,10 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             return Err(SettingsError::OtherVersion);
         }
         let Some(live) = state.live else {
+            if state.flags == OWN {
+                // The secret was read a moment ago, so a later start may read it again.
+                return Err(self.known().error.unwrap_or(SettingsError::Unreadable));
+            }
             state.sequence = state.sequence.saturating_add(SKIPPED);
             self.begin(state, senders).await?;
             self.update(|known| known.error = known.error.filter(|_| known.is_over));

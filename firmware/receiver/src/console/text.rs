@@ -25,7 +25,8 @@ pub(super) const NOT_SURE: &str = "This wipes settings and folder. If you are su
 pub(super) const POLICY_CHANGES: &str = "It is `policy code on|off` or `policy key typed|sealed|either`.";
 
 /// What a factory reset has wiped, on a board that was provisioned, and on one that made its identity itself.
-pub(super) const WIPED: &str = "Wiped: settings. What was provisioned stays. A restart wipes the folder.";
+pub(super) const WIPED: &str =
+    "Wiped: settings. The provisioned senders and policy count again. A restart wipes the folder.";
 pub(super) const WIPED_OWN: &str = "Wiped: identity and settings. A restart wipes the folder.";
 
 /// A number of bytes in readable units. It avoids floating point, which would take 10 KiB of a board's flash.
@@ -232,7 +233,7 @@ pub(super) fn settings_error(error: SettingsError) -> &'static str {
         }
         SettingsError::Flash => "The flash failed, so nobody is trusted. Restart the board to try again.",
         SettingsError::Reset => "A factory reset has begun. Restart the board.",
-        _ => "The list of trusted senders is lost, so nobody is trusted.",
+        _ => "The settings are lost: nobody is trusted, and the policy is as it was at first.",
     }
 }
 

@@ -25,8 +25,10 @@ pub(super) enum Sector {
     Erased,
     /// A complete copy, with a LIVE mark.
     Live(Head),
-    /// A copy that is not complete or has no LIVE mark.
+    /// A copy that is not complete.
     Unfinished(Head),
+    /// A complete copy without a LIVE mark.
+    Written(Head),
     OtherVersion,
     Damaged,
     Unreadable,
@@ -73,16 +75,20 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
         for index in LIVE..LIVE + LIVES {
             is_marked |= self.cell(sector, index).await.is_ok_and(|cell| cell != [0xFF; CELL]);
         }
-        if head.matches(crc) && is_marked { Sector::Live(head) } else { Sector::Unfinished(head) }
+        match (head.matches(crc), is_marked) {
+            (true, true) => Sector::Live(head),
+            (true, false) => Sector::Written(head),
+            (false, _) => Sector::Unfinished(head),
+        }
     }
 
-    /// Erases a sector and writes a copy to it, which does not count yet.
+    /// Erases a sector and writes a copy to it, which does not count yet. Fails if the list of senders changes meanwhile.
     pub(super) async fn write(&self, sector: usize, copy: &NewCopy<'_>) -> Result<(), Fault> {
         self.erase(sector).await?;
         for index in 0..copy.cells() {
             self.program(sector, index, &copy.cell(index)).await?;
         }
-        Ok(())
+        if matches!(self.read(sector).await, Sector::Written(_)) { Ok(()) } else { Err(Fault) }
     }
 
     /// Writes a LIVE mark. If the flash does not keep it, tries the next cell. Without a free cell, the marks before

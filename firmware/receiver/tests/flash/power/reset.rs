@@ -20,7 +20,7 @@ use super::settings::{cuts, identity, sender, shown};
 use super::table::{Harm, Tally};
 use crate::archive::{archive, tree};
 use crate::bench::send;
-use crate::nor::{Level, Nor, Random, Reads, TEARS};
+use crate::nor::{Failing, Level, Nor, Operation, Random, Reads, TEARS};
 
 /// The erase blocks of journal and slots. Those of the settings follow.
 const BLOCKS: usize = 4;
@@ -100,14 +100,18 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
         }
         let identity = &*identity;
         block_on(async {
+            let slots = Slots::new(&flash, 0..end).await.unwrap();
             let mut own = None;
             if !self.is_provisioned {
                 match settings.own_secret(&mut Counting(&mut self.drawn)).await {
                     Ok(secret) => own = Some(*secret),
-                    Err(_) => return (None, false),
+                    // As `Receiver::run` does.
+                    Err(_) => {
+                        let _ = settings.mount(None, Some(&slots)).await;
+                        return (None, false);
+                    }
                 }
             }
-            let slots = Slots::new(&flash, 0..end).await.unwrap();
             if settings.mount(Some(identity), Some(&slots)).await.is_err() {
                 return (None, false);
             }
@@ -309,4 +313,33 @@ pub(crate) fn random_cuts<const W: usize, const E: usize>(damage: Damage, rounds
         tally.count(outcome.and_then(|()| trial.works(board)), &round);
     }
     tally
+}
+
+/// The flash fails once or several times, with the power on. The identity is always one that was drawn, and the former
+/// one is not used again after a reset.
+#[test]
+fn a_flash_that_fails_gives_no_identity_that_is_known() {
+    let identity = RefCell::new(identity());
+    let new = Board::<4, 4096>::new(Level::Before, &identity, false);
+    let mut used = new.clone();
+    let first = used.boot(Reads::PerRead, None, Change::Use, None).0.and_then(|seen| seen.own);
+    let mut reset = used.clone();
+    reset.boot(Reads::PerRead, None, Change::Reset, None);
+    let (none, same, other) = (|_| true, |seen| seen == first, |seen| seen != first);
+    let boards: [(_, &dyn Fn(Option<[u8; 32]>) -> bool); 3] = [(&new, &none), (&used, &same), (&reset, &other)];
+    for (board, is_expected) in boards {
+        for what in [Operation::Read, Operation::Write, Operation::Erase] {
+            for (after, times) in (0..60).flat_map(|after| [1, 2, 3, 9].map(|times| (after, times))) {
+                let mut board = board.clone();
+                board.flash.failing = Some(Failing { what, range: 0..u32::MAX, after, times });
+                board.boot(Reads::PerRead, None, Change::None, None);
+                board.flash.failing = None;
+                let seen =
+                    [(); 2].map(|()| board.boot(Reads::PerRead, None, Change::None, None).0.and_then(|seen| seen.own));
+                let name = (what, after, times);
+                assert!(seen[0].is_some() && seen[0] == seen[1] && is_expected(seen[0]), "{name:?}: {seen:?}");
+                assert!(seen[0] != Some([0; 32]) && seen[0] != Some([0xFF; 32]), "{name:?}");
+            }
+        }
+    }
 }
