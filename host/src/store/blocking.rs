@@ -14,6 +14,7 @@ use waft_core::session::{Held, Offered, Receipt, StoreError};
 
 use super::base::Base;
 use super::capabilities::Capabilities;
+use super::check::left_behind;
 use super::committed::{Folder, Received};
 use super::compare::Whole;
 use super::error::{Failure, Result};
@@ -379,17 +380,6 @@ impl BlockingStore {
 fn recover(place: &Place) -> Result<Option<Earlier>> {
     let undone = replace::recover(place)?.then_some(Earlier::Undone);
     Ok(merge::recover(place)?.then_some(Earlier::Completed).or(undone))
-}
-
-/// What an interrupted transfer left in the staging area of this place, if it left anything.
-pub(super) fn left_behind(place: &Place) -> Option<LeftBehind> {
-    let staging = Staging::existing(place).ok()??;
-    // The manifest is written before the first file, and removed before the first file is removed.
-    if staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0) {
-        return Some(LeftBehind::Part(place.staging_path()));
-    }
-    let holds_files = staging.tree().and_then(|tree| tree.entries()).is_ok_and(|mut files| files.next().is_some());
-    holds_files.then(|| LeftBehind::Unremoved(place.staging_path()))
 }
 
 impl Staged {

@@ -12,6 +12,7 @@ use waft_core::certificate::CertificateHash;
 use waft_core::limits::ENTRY_MAX;
 use waft_core::session::{Offered, StoreError};
 
+use super::LeftBehind;
 use super::blocking::BlockingStore;
 use super::capabilities::Note;
 use super::error::{Failure, Result};
@@ -200,6 +201,17 @@ impl Place {
             _ => platform::may_write(&self.base).map_err(|error| FileError::new(&self.base_path, error).into()),
         }
     }
+}
+
+/// What an interrupted transfer left in the staging area of this place, if it left anything.
+pub(super) fn left_behind(place: &Place) -> Option<LeftBehind> {
+    let staging = Staging::existing(place).ok()??;
+    // The manifest is written before the first file, and removed before the first file is removed.
+    if staging.manifest().and_then(|manifest| manifest.metadata()).is_ok_and(|found| found.len() > 0) {
+        return Some(LeftBehind::Part(place.staging_path()));
+    }
+    let holds_files = staging.tree().and_then(|tree| tree.entries()).is_ok_and(|mut files| files.next().is_some());
+    holds_files.then(|| LeftBehind::Unremoved(place.staging_path()))
 }
 
 /// The entries below a directory.

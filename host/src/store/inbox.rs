@@ -16,7 +16,8 @@ use std::{fs, io};
 use waft_core::limits::COMPONENT_MAX;
 use waft_core::session::StoreError;
 
-use super::blocking::{BlockingStore, left_behind};
+use super::blocking::BlockingStore;
+use super::check::left_behind;
 use super::error::{Failure, Result};
 use super::place::{Place, is_staging_name, staged_target, staging_name};
 use super::{Earlier, LeftBehind, Note};

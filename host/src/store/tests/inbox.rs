@@ -314,14 +314,18 @@ fn directories_that_are_no_senders_and_damaged_places_stop_no_one() {
     put(&bench.to(), "lost+found/.x.waft/journal/file", b"damaged", 0o644);
     put(&bench.to(), "anna/.music.waft/journal/file", b"damaged", 0o644);
     #[cfg(unix)]
-    for name in ["lost+found", "bert"] {
+    let set_modes = |mode| {
         use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(bench.to().join(name), fs::Permissions::from_mode(0)).unwrap();
-    }
-    let prepared = block_on(async {
-        let mut store = DirectoryStore::open_inbox(&bench.to(), false).unwrap();
-        store.set_up(|store| store.recover()).await.unwrap()
-    });
+        for name in ["lost+found", "bert"] {
+            fs::set_permissions(bench.to().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    #[cfg(unix)]
+    set_modes(0o000);
+    let mut store = DirectoryStore::open_inbox(&bench.to(), false).unwrap();
+    let prepared = block_on(store.set_up(|store| store.recover())).unwrap();
+    #[cfg(unix)]
+    set_modes(0o755);
     assert_eq!(prepared.earlier, []);
     assert!(
         matches!(&prepared.notes[..], [Note::Untidied(why)] if why.contains(".music.waft")),
