@@ -28,6 +28,10 @@
 //!
 //! - A base is live once a mark follows it. Before that, nothing was derived from it, and the old base still exists.
 //! - The old base is erased only after the same boot wrote a mark after the new one.
+//! - Another attempt to leave a sector begins with an erasure of the other one. A power cut may leave base and mark of the
+//!   attempt before there, which read correctly in one boot and not in the next. So each attempt uses a mark of its own, the
+//!   one with the number of LEAVING marks before it, and as long as the old base exists, only that mark of the last attempt
+//!   makes the new base live.
 //! - CLEARED means that the other sector was erased, and LEAVING that this is no longer true. A sector is written
 //!   without an erasure only if CLEARED is set and LEAVING is not. Thus it is normally erased once per turn, not twice.
 //!   Every attempt to leave a sector writes a LEAVING mark of its own.
@@ -106,6 +110,14 @@ struct Live {
     used: u32,
 }
 
+/// What leaving a sector means for the other one.
+struct Left {
+    /// Whether the other sector needs no erasure.
+    is_clean: bool,
+    /// How many attempts to leave the sector there were before.
+    attempt: u32,
+}
+
 /// The content of a cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cell {
@@ -156,29 +168,30 @@ impl<F: NorFlash> Ratchet<F> {
                 }
                 // The sector is full, or the flash does not keep marks in the rest of it.
                 Err(_) => {
-                    let is_clean = self.leave(sector).await? && blank[1 - sector];
+                    let left = self.leave(sector).await?;
+                    let left = Left { is_clean: left.is_clean && blank[1 - sector], ..left };
                     let next = derive(NEXT, &base.seed, 0, fresh);
-                    self.begin(1 - sector, Base::new(base.sequence.wrapping_add(1), next), is_clean, fresh).await
+                    self.begin(1 - sector, Base::new(base.sequence.wrapping_add(1), next), left, fresh).await
                 }
             },
             None if fresh.is_some() => {
                 let first = derive(NEXT, &Zeroizing::new(*factory), 0, fresh);
-                self.begin(0, Base::new(1, first), false, fresh).await
+                self.begin(0, Base::new(1, first), Left { is_clean: false, attempt: 0 }, fresh).await
             }
             None if unreadable => Err(SeedError::Unreadable),
             None => Err(SeedError::Lost),
         }
     }
 
-    /// Writes a base to `sector`, and uses its first mark. `is_clean` means that the sector needs no erasure.
+    /// Writes a base to `sector`, after the other sector was left, and uses the mark of this attempt.
     async fn begin(
         &mut self,
         sector: usize,
         base: Base,
-        is_clean: bool,
+        left: Left,
         fresh: Option<&[u8; 32]>,
     ) -> Result<Secret, SeedError> {
-        if !is_clean {
+        if !left.is_clean {
             self.erase(sector).await?;
         }
         let bytes = base.encode();
@@ -187,7 +200,7 @@ impl<F: NorFlash> Ratchet<F> {
         if self.read(self.sectors[sector], &mut *back).await.is_err() || back != bytes {
             return Err(SeedError::Verify);
         }
-        let mark = self.next_mark(sector, 0..Self::MARKS).await?;
+        let mark = self.next_mark(sector, Self::first_mark(left.attempt)..Self::MARKS).await?;
         self.clear(sector).await?;
         Ok(derive(USE, &base.seed, mark, fresh))
     }
@@ -201,26 +214,32 @@ impl<F: NorFlash> Ratchet<F> {
         }
     }
 
-    /// Writes LEAVING: from now on the other sector may not be clean. LEAVING also makes this base live. Returns
-    /// whether the other sector was clean before.
-    async fn leave(&mut self, sector: usize) -> Result<bool, SeedError> {
+    /// The mark that makes a base live if it was written in this attempt.
+    fn first_mark(attempt: u32) -> u32 {
+        attempt.min(Self::MARKS - 1)
+    }
+
+    /// Writes LEAVING: from now on the other sector may not be clean. LEAVING also makes this base live.
+    async fn leave(&mut self, sector: usize) -> Result<Left, SeedError> {
         let (_, cleared) = self.marks(sector, Self::CLEARED..Self::LEAVING).await;
         let (begun, leaves) = self.marks(sector, Self::LEAVING..Self::CELLS).await;
+        let mut attempt = LEAVES - 1;
         if begun < Self::CELLS {
-            self.next_mark(sector, begun..Self::CELLS).await?;
+            attempt = self.next_mark(sector, begun..Self::CELLS).await? - Self::LEAVING;
         } else if leaves + cleared + self.marks(sector, 0..Self::MARKS).await.1 < 2 {
             // Of two marks, the first is certainly complete.
             return Err(SeedError::Unreadable);
         }
-        Ok(cleared > 0 && begun == Self::LEAVING)
+        Ok(Left { is_clean: cleared > 0 && begun == Self::LEAVING, attempt })
     }
 
     /// The live base. If both sectors have one, the newer.
     async fn live(&mut self, bases: [Result<Base, BaseError>; 2]) -> Option<Live> {
+        let attempts = self.attempts(&bases).await;
         let mut live: Option<Live> = None;
-        for (sector, base) in bases.into_iter().enumerate() {
+        for ((sector, base), attempts) in bases.into_iter().enumerate().zip(attempts) {
             let Ok(base) = base else { continue };
-            let used = if base.is_of_the_first_version { Some(Self::MARKS) } else { self.used(sector).await };
+            let used = if base.is_of_the_first_version { Some(Self::MARKS) } else { self.used(sector, attempts).await };
             let older = live.as_ref().is_some_and(|live| base.is_older_than(&live.base));
             if let Some(used) = used.filter(|_| !older) {
                 live = Some(Live { sector, base, used });
@@ -229,11 +248,24 @@ impl<F: NorFlash> Ratchet<F> {
         live
     }
 
-    /// The number of cells up to the last one that is not blank, or `None` if there is no mark at all.
-    async fn used(&mut self, sector: usize) -> Option<u32> {
-        let (used, marks) = self.marks(sector, 0..Self::MARKS).await;
+    /// For each sector, how often the other one was left for it, if that still has the base before it.
+    async fn attempts(&mut self, bases: &[Result<Base, BaseError>; 2]) -> [u32; 2] {
+        let mut attempts = [0; 2];
+        if let [Ok(one), Ok(other)] = bases {
+            let newer = usize::from(one.is_older_than(other));
+            attempts[newer] = self.marks(1 - newer, Self::LEAVING..Self::CELLS).await.0 - Self::LEAVING;
+        }
+        attempts
+    }
+
+    /// The number of cells up to the last one that is not blank, or `None` if no mark of the last of these attempts follows
+    /// the base.
+    async fn used(&mut self, sector: usize, attempts: u32) -> Option<u32> {
+        let first = Self::first_mark(attempts.saturating_sub(1));
+        let (before, _) = self.marks(sector, 0..first).await;
+        let (used, marks) = self.marks(sector, first..Self::MARKS).await;
         let (_, leaves) = self.marks(sector, Self::LEAVING..Self::CELLS).await;
-        (marks + leaves > 0).then_some(used)
+        (marks + leaves > 0).then_some(if used > first { used } else { before })
     }
 
     /// Returns the index after the last of these cells that is not blank, and the number of marks among them.
