@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use waft_core::path::escape;
 
+use crate::address::Address;
 use crate::cli::arguments::Find;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::open_home;
@@ -44,16 +45,18 @@ async fn list(known: &Known<'_>, until: Instant, ui: &Ui) -> Result<usize, Error
     let mut fresh: Vec<(Instant, Found)> = Vec::new();
     loop {
         let next = fresh.first().map_or(until, |(due, _)| (*due).min(until));
-        match timeout_at(next, browser.next()).await {
-            Ok(found) if fresh.len() < LINES_MAX => {
+        // While more and more is announced, `timeout_at` alone would never end.
+        let heard = if Instant::now() < next { timeout_at(next, browser.next()).await.ok() } else { None };
+        match heard {
+            Some(found) if fresh.len() < LINES_MAX => {
                 let earlier = fresh.iter_mut().find(|(_, earlier)| is_same(earlier, &found));
                 match earlier {
                     Some((_, earlier)) => *earlier = found,
                     None => fresh.push((Instant::now() + SETTLE, found)),
                 }
             }
-            Ok(_) => {}
-            Err(_) => {
+            Some(_) => {}
+            None => {
                 let is_over = Instant::now() >= until;
                 let due = fresh.iter().filter(|(due, _)| is_over || *due <= Instant::now()).count();
                 for (_, found) in fresh.drain(..due) {
@@ -74,9 +77,18 @@ async fn list(known: &Known<'_>, until: Instant, ui: &Ui) -> Result<usize, Error
     }
 }
 
-/// Whether these are announcements of the same listener.
-fn is_same(one: &Found, other: &Found) -> bool {
-    one.id == other.id && one.addresses[0].port() == other.addresses[0].port()
+/// Whether `found` takes the place of an earlier announcement: it has the same first address, or all of the earlier ones and
+/// an IPv4 address, which arrived later. Else both are shown, since one of them may be a lie.
+fn is_same(earlier: &Found, found: &Found) -> bool {
+    let (before, first) = (&earlier.addresses[0], &found.addresses[0]);
+    let is_v6 = |address: &Address| address.host().contains(':');
+    let has_grown = || {
+        before.port() == first.port()
+            && is_v6(before)
+            && !is_v6(first)
+            && earlier.addresses.iter().all(|address| found.addresses.contains(address))
+    };
+    earlier.id == found.id && (before == first || has_grown())
 }
 
 /// The trusted peers by the ids that they announce.
@@ -133,7 +145,8 @@ pub(super) async fn look(is_wanted: impl Fn(&Found) -> bool) -> Vec<Found> {
     let Ok(mut browser) = Browser::start() else { return Vec::new() };
     let until = Instant::now() + LOOK;
     let mut seen: Vec<Found> = Vec::new();
-    while let Ok(found) = timeout_at(until, browser.next()).await {
+    while Instant::now() < until {
+        let Ok(found) = timeout_at(until, browser.next()).await else { break };
         seen.retain(|earlier| !is_same(earlier, &found));
         if is_wanted(&found) && seen.len() < OFFERED_MAX {
             seen.push(found);
@@ -141,4 +154,27 @@ pub(super) async fn look(is_wanted: impl Fn(&Found) -> bool) -> Vec<Found> {
     }
     seen.sort_by_cached_key(|found| (found.pairing.clone(), found.addresses[0].to_string()));
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_liar_with_the_same_port_replaces_no_announcement() {
+        let found = |addresses: &[&str]| Found {
+            id: DeviceId::from_instance(b"CYJCP9HDNK").unwrap(),
+            version: 1,
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            pairing: None,
+        };
+        let honest = found(&["10.0.0.2:12346", "[fe80::2%eth0]:12346"]);
+        for liar in [&["10.0.0.1:12346"][..], &["10.0.0.1:12346", "10.0.0.2:12346", "[fe80::2%eth0]:12346"]] {
+            assert!(!is_same(&honest, &found(liar)), "{liar:?}");
+        }
+        // Its addresses arrive in several packets.
+        assert!(is_same(&honest, &honest) && is_same(&found(&["10.0.0.2:12346"]), &honest));
+        assert!(is_same(&found(&["[fe80::2%eth0]:12346"]), &honest));
+        assert!(!is_same(&found(&["[fe80::2%eth0]:7"]), &honest));
+    }
 }

@@ -74,8 +74,12 @@ async fn choose_machine(ui: &Ui) -> Result<Option<Found>, Error> {
         return Ok(None);
     }
     for (index, found) in found.iter().enumerate() {
-        let name = found.pairing.as_deref().filter(|name| !name.is_empty()).unwrap_or(found.id.as_str());
-        ui.must(format!("{:>3}  {name} at {}", index + 1, found.addresses[0]));
+        // Anybody can announce any name.
+        let name = match found.pairing.as_deref() {
+            Some(name) if !name.is_empty() => format!("announced as {name:?}"),
+            _ => format!("with the id {}", found.id),
+        };
+        ui.must(format!("{:>3}  {}  {name}", index + 1, found.addresses[0]));
     }
     let count = found.len();
     let number = |answer: &str| match answer.trim().parse() {

@@ -108,11 +108,8 @@ async fn prepare<'a>(
 async fn check_addresses(destinations: &[Destination]) -> Result<(), Error> {
     for destination in destinations.iter().filter(|destination| destination.address().is_none()) {
         let peer = destination.peer();
-        let found = match Search::start(DeviceId::of(&peer.certificate.hash())) {
-            Ok(search) => search.addresses().await,
-            Err(_) => Vec::new(),
-        };
-        if found.is_empty() {
+        let search = Search::start(DeviceId::of(&peer.certificate.hash()))?;
+        if search.addresses().await.is_empty() {
             return Err(no_address(peer));
         }
     }
