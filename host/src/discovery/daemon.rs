@@ -155,12 +155,8 @@ fn service_info(announced: &Announced, local: SocketAddr, kinds: Vec<IfKind>) ->
     let host = format!("{instance}.local.");
     let mut texts = vec![(VERSION_KEY, VERSION.to_string())];
     texts.extend(announced.pairing.clone().map(|name| (PAIRING_KEY, name)));
-    let ip = local.ip();
-    let addresses = if ip.is_unspecified() { String::new() } else { ip.to_string() };
-    let mut info = ServiceInfo::new(&domain(), &instance, &host, addresses.as_str(), local.port(), &texts[..])?;
-    if ip.is_unspecified() {
-        info = info.enable_addr_auto();
-    }
+    // Addresses come and go with their interfaces, and those that `kinds` leaves out are not announced.
+    let mut info = ServiceInfo::new(&domain(), &instance, &host, "", local.port(), &texts[..])?.enable_addr_auto();
     info.set_interfaces(kinds);
     // The name follows from a certificate: it is unique. With a probe a stranger could claim it and have this one renamed.
     info.set_requires_probe(false);
@@ -226,6 +222,15 @@ mod tests {
         assert_eq!(texts(&quiet), ["v=1"]);
         assert_eq!(texts(&info(Some("kitchen"))), ["v=1", "pair=kitchen"]);
         assert_eq!(texts(&info(Some(""))), ["v=1", "pair="]);
+    }
+
+    #[test]
+    fn a_fixed_address_is_announced_again_when_it_is_back() {
+        let announced = Announced { id: DeviceId::from_instance(b"CYJCP9HDNK").unwrap(), pairing: None };
+        for local in ["[::]:1", "10.0.0.2:1"] {
+            let info = service_info(&announced, local.parse().unwrap(), Vec::new()).unwrap();
+            assert!(info.is_addr_auto() && info.get_addresses().is_empty(), "{local}");
+        }
     }
 
     #[test]
