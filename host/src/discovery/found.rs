@@ -53,16 +53,38 @@ impl Found {
         let id = DeviceId::from_instance(received.instance.as_bytes()).ok_or(Ignored::Instance)?;
         let version = received.version.as_deref().and_then(version).ok_or(Ignored::Version)?;
         let usable = |(ip, interfaces): &(IpAddr, Vec<u32>)| links.address(*ip, received.port, interfaces);
-        let mut addresses: Vec<Address> = received.addresses.iter().filter_map(usable).take(ADDRESSES_MAX).collect();
+        let mut addresses = fairly_chosen(received.addresses.iter().filter_map(usable));
         if addresses.is_empty() {
             return Err(Ignored::Address);
         }
-        addresses
-            .sort_by_cached_key(|address| (address.host().contains(':'), address.is_on_link(), address.to_string()));
+        addresses.sort_by_cached_key(|address| (kind(address), address.to_string()));
         addresses.dedup();
         // A name that cannot be shown is left out. That pairing is open is still true.
         let pairing = received.pairing.as_deref().map(|name| parse_name(name).unwrap_or_default().to_owned());
         Ok(Self { id, version, addresses, pairing })
+    }
+}
+
+/// At most [`ADDRESSES_MAX`] of the addresses, of each kind about as many: a machine has many of one kind at times, and the
+/// only one that works may be of another kind.
+fn fairly_chosen(addresses: impl Iterator<Item = Address>) -> Vec<Address> {
+    let mut counts = [0; 3];
+    let numbered = |address: Address| {
+        let kind = kind(&address);
+        counts[kind] += 1;
+        (counts[kind], kind, address)
+    };
+    let mut numbered: Vec<(usize, usize, Address)> = addresses.map(numbered).collect();
+    numbered.sort_by_key(|(number, kind, _)| (*number, *kind));
+    numbered.into_iter().take(ADDRESSES_MAX).map(|(_, _, address)| address).collect()
+}
+
+/// The place of the address's kind: IPv4, other IPv6, link-local.
+fn kind(address: &Address) -> usize {
+    match (address.host().contains(':'), address.is_on_link()) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 2,
     }
 }
 
@@ -73,6 +95,8 @@ fn version(value: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::super::links::Link;
     use super::*;
 
@@ -123,6 +147,14 @@ mod tests {
             assert_eq!(found(&Received { addresses, ..received() }), Err(Ignored::Address), "{ip}");
         }
         assert_eq!(found(&Received { addresses: Vec::new(), ..received() }), Err(Ignored::Address));
+    }
+
+    #[test]
+    fn many_addresses_of_one_kind_leave_room_for_the_others() {
+        let on_link = (1..=20u16).map(|number| (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, number).into(), vec![2]));
+        let real = ("10.0.0.9".parse().unwrap(), vec![2]);
+        let kept = found(&Received { addresses: on_link.chain([real]).collect(), ..received() }).unwrap().addresses;
+        assert_eq!((kept.len(), &kept[0]), (ADDRESSES_MAX, &"10.0.0.9:12346".parse().unwrap()));
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub(crate) use self::search::Search;
 
 use crate::error::{Class, Error};
 
-/// Most usable addresses of an instance that are kept. Which ones is left to chance, so that no announcement can choose.
+/// Most usable addresses of an instance that are kept, of each kind about as many. Which ones of a kind is left to chance, so
+/// that no announcement can choose.
 pub const ADDRESSES_MAX: usize = 8;
 
 /// Multicast DNS is not available on this machine.

@@ -2,7 +2,8 @@
 //!
 //! Only after the known addresses have failed, and never if the user has given an address. An announced address has to pass
 //! the same handshake as any other. A liar on the network costs a bounded time for each attempt ([`CONNECT`], [`SECURE`],
-//! [`WHOLE`]), and an address with another certificate is not tried again.
+//! [`WHOLE`]). An address with another certificate is not tried again, one that failed only after the others, and none ends
+//! the attempt.
 
 use std::time::Duration;
 
@@ -28,8 +29,10 @@ const CONNECT: Duration = Duration::from_secs(3);
 const SECURE: Duration = Duration::from_secs(5);
 /// How long an attempt at all of them may take.
 const WHOLE: Duration = Duration::from_secs(15);
-/// Most addresses of other certificates that are remembered.
-const REFUTED_MAX: usize = 64;
+/// Most addresses that are tried in one attempt. Only a liar announces more.
+const TRIED_MAX: usize = 8;
+/// Most addresses of each list in [`Tried`].
+const REMEMBERED_MAX: usize = 64;
 
 /// The search of a sender.
 #[derive(Default)]
@@ -39,16 +42,64 @@ pub(super) enum Finding {
     Off,
     /// The known addresses have not failed yet.
     NotYet,
-    /// Announcements are collected. At the addresses in `refuted` there is another certificate.
-    Running { search: Search, refuted: Vec<Address> },
+    /// Announcements are collected.
+    Running { search: Search, tried: Tried },
     /// Multicast DNS is not available.
     Unavailable,
+}
+
+/// What was learned about announced addresses.
+#[derive(Default)]
+pub(super) struct Tried {
+    /// There is another machine.
+    refuted: Vec<Address>,
+    /// Those that failed otherwise or were silent, the latest last.
+    suspects: Vec<Address>,
+}
+
+impl Tried {
+    /// The addresses to try: first those that did not fail yet, then those that did, the one that failed last at the end.
+    /// `known` were tried in this attempt already.
+    fn choose(&self, mut addresses: Vec<Address>, known: &[Address]) -> [Vec<Address>; 2] {
+        addresses.retain(|address| !self.refuted.contains(address) && !known.contains(address));
+        addresses.sort_by_key(|address| self.suspects.iter().position(|suspect| suspect == address));
+        addresses.truncate(TRIED_MAX);
+        let (suspects, fresh) = addresses.into_iter().partition(|address| self.suspects.contains(address));
+        [fresh, suspects]
+    }
+
+    fn failed(&mut self, address: Address, is_foreign: bool) {
+        let list = if is_foreign { &mut self.refuted } else { &mut self.suspects };
+        list.retain(|earlier| *earlier != address);
+        list.push(address);
+        if list.len() > REMEMBERED_MAX {
+            list.remove(0);
+        }
+    }
 }
 
 impl Failure {
     /// Whether the receiver may be at another address.
     fn may_be_elsewhere(&self) -> bool {
-        self.outlook != Outlook::Busy && self.error.class() != Class::Interrupted
+        self.outlook != Outlook::Busy && !self.is_local()
+    }
+
+    /// Whether it has nothing to do with the peer.
+    fn is_local(&self) -> bool {
+        self.outlook == Outlook::Final && !self.is_foreign
+    }
+
+    /// The failure to report after this one and one at an announced address. The latter may be a liar's, so that it can keep
+    /// no sender from trying again.
+    fn or_announced(self, announced: Self) -> Self {
+        match announced.outlook {
+            _ if self.outlook == Outlook::Busy => self,
+            Outlook::Busy => announced,
+            _ if announced.is_foreign && self.outlook.is_out_of_reach() && self.error.class() != Class::Identity => {
+                Self { outlook: self.outlook, ..announced }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -62,11 +113,29 @@ impl Sender {
         if !failure.may_be_elsewhere() || self.destination.is_given {
             return Err(failure);
         }
-        let addresses = self.announced(operator).await;
+        let [fresh, suspects] = self.announced(operator).await;
         let until = Instant::now() + WHOLE;
+        let failure = match self.connect_one(fresh, until, failure, operator).await {
+            Err(failure) if !failure.is_local() => failure,
+            connected => return connected,
+        };
+        self.connect_one(suspects, until, failure, operator).await
+    }
+
+    /// Connects to the receiver at one of the addresses. Else returns what to report after `failure`.
+    async fn connect_one(
+        &mut self,
+        addresses: Vec<Address>,
+        until: Instant,
+        mut failure: Failure,
+        operator: &mut impl Operator,
+    ) -> Result<TlsLink, Failure> {
         let mut dialing: FuturesUnordered<_> = addresses.into_iter().map(|address| connected(address, until)).collect();
-        while let Ok(Some(dialed)) = timeout_at(until, dialing.next()).await {
-            let Some((address, stream)) = dialed else { continue };
+        while let Ok(Some((address, stream))) = timeout_at(until, dialing.next()).await {
+            let Some(stream) = stream else {
+                self.failed(address, false);
+                continue;
+            };
             operator.event(Event::Announced { address: &address });
             let limit = until.min(Instant::now() + SECURE);
             match timeout_at(limit, self.secure(stream, &address)).await {
@@ -75,44 +144,87 @@ impl Sender {
                     self.is_address_saved = false;
                     return Ok(link);
                 }
-                Ok(Err(failed)) if failed.outlook == Outlook::Busy => return Err(failed),
-                Ok(Err(failed)) if failed.outlook == Outlook::Final => self.refute(address),
-                _ => {}
+                Ok(Err(failed)) if failed.is_local() => return Err(failed),
+                Ok(Err(failed)) => {
+                    self.failed(address, failed.is_foreign);
+                    failure = failure.or_announced(failed);
+                }
+                Err(_) => self.failed(address, false),
             }
         }
         Err(failure)
     }
 
-    /// The announced addresses that are worth a try.
-    async fn announced(&mut self, operator: &mut impl Operator) -> Vec<Address> {
+    /// The announced addresses that are worth a try, as by [`Tried::choose`].
+    async fn announced(&mut self, operator: &mut impl Operator) -> [Vec<Address>; 2] {
         if matches!(self.finding, Finding::NotYet) {
             operator.event(Event::Searching);
             let id = DeviceId::of(&self.destination.peer().certificate.hash());
             self.finding = match Search::start(id) {
-                Ok(search) => Finding::Running { search, refuted: Vec::new() },
+                Ok(search) => Finding::Running { search, tried: Tried::default() },
                 Err(error) => {
                     operator.event(Event::SearchUnavailable(&Error::from(error)));
                     Finding::Unavailable
                 }
             };
         }
-        let Finding::Running { search, refuted } = &self.finding else { return Vec::new() };
-        let mut addresses = search.addresses().await;
-        addresses.retain(|address| !refuted.contains(address) && !self.destination.has(address));
-        addresses
+        let Finding::Running { search, tried } = &self.finding else { return Default::default() };
+        tried.choose(search.addresses().await, &self.tried)
     }
 
-    fn refute(&mut self, address: Address) {
-        if let Finding::Running { refuted, .. } = &mut self.finding
-            && refuted.len() < REFUTED_MAX
-        {
-            refuted.push(address);
+    fn failed(&mut self, address: Address, is_foreign: bool) {
+        if let Finding::Running { tried, .. } = &mut self.finding {
+            tried.failed(address, is_foreign);
         }
     }
 }
 
-async fn connected(address: Address, until: Instant) -> Option<(Address, TcpStream)> {
+/// The address, with a connection if it was accepted in time.
+async fn connected(address: Address, until: Instant) -> (Address, Option<TcpStream>) {
     let limit = CONNECT.min(until.saturating_duration_since(Instant::now()));
-    let stream = dial(&address, limit).await.ok()?;
-    Some((address, stream))
+    let stream = dial(&address, limit).await.ok();
+    (address, stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preface::PrefaceError::{NotWaft, Refused};
+    use waft_core::wire::preface::ClearRefusal;
+
+    fn addresses(ports: impl IntoIterator<Item = u16>) -> Vec<Address> {
+        ports.into_iter().map(|port| format!("10.0.0.1:{port}").parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn addresses_that_failed_come_last_and_those_of_others_never() {
+        let mut tried = Tried::default();
+        for port in [1, 2, 3, 1] {
+            tried.failed(addresses([port]).remove(0), false);
+        }
+        (10..30).for_each(|port| tried.failed(addresses([port]).remove(0), true));
+        let [fresh, suspects] = tried.choose(addresses(1..=40), &addresses([4]));
+        assert_eq!((fresh, suspects), (addresses([5, 6, 7, 8, 9, 30, 31, 32]), Vec::new()));
+        let [fresh, suspects] = tried.choose(addresses(1..=5), &addresses([4]));
+        assert_eq!((fresh, suspects), (addresses([5]), addresses([2, 3, 1])));
+        (100..1000).for_each(|port| tried.failed(addresses([port]).remove(0), port % 2 == 0));
+        assert_eq!((tried.refuted.len(), tried.suspects.len()), (REMEMBERED_MAX, REMEMBERED_MAX));
+    }
+
+    #[test]
+    fn what_answers_where_a_stranger_says_ends_no_attempts() {
+        let at = |error| Failure::preface(error, &addresses([1])[0]);
+        let absent = || Failure {
+            error: Error::new(Class::Unreachable, "It was not found.", ""),
+            outlook: Outlook::Unreachable,
+            hint: None,
+            is_foreign: false,
+        };
+        let told = absent().or_announced(at(NotWaft));
+        assert_eq!((told.outlook, told.error.class()), (Outlook::Unreachable, Class::Protocol));
+        let busy = told.or_announced(at(Refused(ClearRefusal::Busy))).or_announced(at(NotWaft));
+        assert_eq!((busy.outlook, busy.error.class()), (Outlook::Busy, Class::Refused));
+        // A local error is no reason to look elsewhere, nor to give up an address.
+        assert!(!Failure::from(Error::interrupted()).may_be_elsewhere() && at(NotWaft).may_be_elsewhere());
+    }
 }

@@ -58,22 +58,26 @@ pub(super) struct Failure {
     pub(super) outlook: Outlook,
     /// A hint at a possible cause, if the peer stopped responding.
     pub(super) hint: Option<&'static str>,
+    /// Whether what answers there showed that it is not the receiver, or does not take this sender's folders.
+    pub(super) is_foreign: bool,
 }
 
 impl Failure {
     /// No address of the receiver is known.
     fn no_address(peer: &crate::trust::Peer) -> Self {
-        Self { error: no_address(peer), outlook: Outlook::Unreachable, hint: None }
+        Self { error: no_address(peer), outlook: Outlook::Unreachable, hint: None, is_foreign: false }
     }
 
     /// The receiver at `address` did not begin TLS.
     pub(super) fn preface(error: PrefaceError, address: &Address) -> Self {
-        Self { outlook: error.into(), error: error.at(address), hint: None }
+        let outlook = Outlook::from(error);
+        Self { outlook, error: error.at(address), hint: None, is_foreign: outlook == Outlook::Final }
     }
 
     fn handshake(error: &HandshakeError, peer: &str) -> Self {
         let hint = matches!(error, HandshakeError::TimedOut).then_some(LARGE_PACKETS);
-        Self { outlook: error.into(), error: error.with(peer), hint }
+        let outlook = Outlook::from(error);
+        Self { outlook, error: error.with(peer), hint, is_foreign: outlook == Outlook::Final }
     }
 
     /// The session ended with `cause` in this phase.
@@ -85,7 +89,7 @@ impl Failure {
                 | SessionError::PeerCancelled(Cancel::TimedOut)
         );
         let hint = (is_silence && phase == Phase::Begun).then_some(LARGE_PACKETS);
-        Self { outlook: cause.into(), error, hint }
+        Self { outlook: cause.into(), error, hint, is_foreign: false }
     }
 
     /// Whether the folder may have arrived.
@@ -97,13 +101,13 @@ impl Failure {
 /// An error after which another attempt is pointless.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, outlook: Outlook::Final, hint: None }
+        Self { error, outlook: Outlook::Final, hint: None, is_foreign: false }
     }
 }
 
 impl From<DialError> for Failure {
     fn from(error: DialError) -> Self {
-        Self { outlook: Outlook::dialing(&[&error]), error: error.into(), hint: None }
+        Self { outlook: Outlook::dialing(&[&error]), error: error.into(), hint: None, is_foreign: false }
     }
 }
 
@@ -169,6 +173,7 @@ impl Sender {
 
     /// Opens an authenticated connection: to a known address of the receiver, else where it is announced.
     async fn connect(&mut self, operator: &mut impl Operator) -> Result<TlsLink, Failure> {
+        self.tried.clear();
         match self.connect_known(operator).await {
             Ok(link) => Ok(link),
             #[cfg(feature = "discovery")]
@@ -180,7 +185,30 @@ impl Sender {
     /// Opens an authenticated connection to a known address.
     async fn connect_known(&mut self, operator: &mut impl Operator) -> Result<TlsLink, Failure> {
         let (stream, address) = self.dial(operator).await?;
-        self.secure(stream, &address).await
+        match self.secure(stream, &address).await {
+            Err(failure) if failure.is_foreign => self.connect_other(&address, failure, operator).await,
+            secured => secured,
+        }
+    }
+
+    /// Opens an authenticated connection to the second address, if it was not tried yet, after another machine responded at
+    /// the first one.
+    async fn connect_other(
+        &mut self,
+        first: &Address,
+        failure: Failure,
+        operator: &mut impl Operator,
+    ) -> Result<TlsLink, Failure> {
+        let other = self.destination.other.clone().filter(|other| !self.tried.contains(other));
+        let Some(second) = other else { return Err(failure) };
+        operator.event(Event::OtherAddress { failed: first, next: &second });
+        self.tried.push(second.clone());
+        let Ok(stream) = dial_reporting_delay(&second, operator).await else { return Err(failure) };
+        let link = self.secure(stream, &second).await?;
+        let Destination { address, other, .. } = &mut self.destination;
+        std::mem::swap(address, other);
+        self.is_address_saved = false;
+        Ok(link)
     }
 
     /// Sends the preface, and performs the TLS handshake.
@@ -199,12 +227,14 @@ impl Sender {
     async fn dial(&mut self, operator: &mut impl Operator) -> Result<(TcpStream, Address), Failure> {
         let Destination { peer, address, other, .. } = &mut self.destination;
         let Some(address) = address else { return Err(Failure::no_address(peer)) };
+        self.tried.push(address.clone());
         let failed = match dial_reporting_delay(address, operator).await {
             Ok(stream) => return Ok((stream, address.clone())),
             Err(failed) => failed,
         };
         let Some(second) = other else { return Err(failed.into()) };
         operator.event(Event::OtherAddress { failed: address, next: second });
+        self.tried.push(second.clone());
         match dial_reporting_delay(second, operator).await {
             Ok(stream) => {
                 std::mem::swap(address, second);
@@ -212,7 +242,7 @@ impl Sender {
             }
             Err(again) => {
                 let outlook = Outlook::dialing(&[&failed, &again]);
-                Err(Failure { outlook, error: both_failed(&failed, &again), hint: None })
+                Err(Failure { outlook, error: both_failed(&failed, &again), hint: None, is_foreign: false })
             }
         }
     }

@@ -61,6 +61,8 @@ pub struct Sender {
     is_key_shown: bool,
     /// Whether the receiver's address was stored.
     is_address_saved: bool,
+    /// The known addresses that the present attempt has tried.
+    tried: Vec<Address>,
     /// Bytes of the archive that were sent, over all connections. Connections that broke may have sent some of them
     /// in vain.
     sent: u64,
@@ -109,6 +111,7 @@ impl Sender {
             created: session::seconds_since_1970(),
             is_key_shown: false,
             is_address_saved: false,
+            tried: Vec::new(),
             sent: 0,
             plain: vec![0; buffer_len(ChunkSize::MAX)],
             frame: vec![0; buffer_len(ChunkSize::MAX)],
@@ -295,17 +298,12 @@ impl Destination {
         self.address.as_ref()
     }
 
-    /// Whether this is one of its known addresses.
-    #[cfg(feature = "discovery")]
-    fn has(&self, address: &Address) -> bool {
-        [&self.address, &self.other].into_iter().any(|known| known.as_ref() == Some(address))
-    }
-
     /// Changes the address to try first. The one before becomes the second one, unless there is a configured one.
     #[cfg(feature = "discovery")]
     fn move_to(&mut self, address: Address) {
+        let other = self.other.take().filter(|other| *other != address);
         let before = self.address.replace(address);
-        self.other = self.other.take().or(before);
+        self.other = other.or(before);
     }
 }
 

@@ -242,7 +242,7 @@ fn a_liar_is_not_believed_and_costs_a_bounded_time() {
     let liar = Liar::start(lies);
     let claimed = find_that(&world.laptop, |found| found["name"] == "kitchen");
     assert!(text(&claimed, "address").starts_with("10.9.0.1"), "{claimed:#}");
-    let ended = send(&world).failed(10, "unreachable", &["The address of kitchen is not known"]);
+    let ended = send(&world).failed(11, "identity", &["kitchen at 10.9.0.1:7001"]);
     assert_eq!(ended.all("connected").count(), 0);
     assert!(world.laptop.known().by_name("kitchen").unwrap().address().is_none());
     // The receiver is found in spite of the liar.
@@ -343,7 +343,7 @@ fn a_user_chooses_among_the_machines_that_wait_for_a_pairing() {
     let (_, code) = listener.ready();
     find_that(&world.laptop, |found| found["address"] == "10.9.0.2:12346");
     let mut terminal = Terminal::start(waft(&world.laptop, &["pair"]));
-    terminal.sees("1  annas-laptop at 10.9.0.2:12346");
+    terminal.sees("1  10.9.0.2:12346  announced as \"annas-laptop\"");
     terminal.sees("Pair with number");
     terminal.types("2\n");
     terminal.sees("type a number from 1 to 1");
