@@ -156,7 +156,7 @@ pub fn name(home: &Home) -> Result<Option<Name>, IdentityError> {
     Name::new(text.trim()).map(Some).map_err(|problem| IdentityError::Name { path: home.file(NAME_FILE), problem })
 }
 
-/// Stores the user's name for this machine. It is never sent to peers.
+/// Stores the user's name for this machine. Only a pairing sends and announces it.
 pub fn set_name(home: &Home, name: &Name) -> Result<(), IdentityError> {
     Ok(home.write(NAME_FILE, format!("{name}\n").as_bytes())?)
 }
