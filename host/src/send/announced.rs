@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use waft_core::discovery::DeviceId;
 
 use super::Sender;
@@ -21,11 +21,14 @@ use crate::address::Address;
 use crate::discovery::Search;
 use crate::error::{Class, Error};
 use crate::net::dial;
+use crate::preface;
 use crate::tls::TlsLink;
 
-/// How long all announced addresses together may take to accept a connection. They are dialed at the same time.
+/// How long each announced address may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long one of them may take to prove that it is the receiver. A slow board takes about a second.
+/// How much later each of them is dialed than the one before it.
+const STEP: Duration = Duration::from_millis(150);
+/// How long one of them may take for the handshake. A slow board takes about a second.
 const SECURE: Duration = Duration::from_secs(5);
 /// How long an attempt at all of them may take.
 const WHOLE: Duration = Duration::from_secs(15);
@@ -130,15 +133,20 @@ impl Sender {
         mut failure: Failure,
         operator: &mut impl Operator,
     ) -> Result<TlsLink, Failure> {
-        let mut dialing: FuturesUnordered<_> = addresses.into_iter().map(|address| connected(address, until)).collect();
-        while let Ok(Some((address, stream))) = timeout_at(until, dialing.next()).await {
-            let Some(stream) = stream else {
+        let mut dialing: FuturesUnordered<_> =
+            addresses.into_iter().zip(0..).map(|(address, place)| connected(address, place, until)).collect();
+        while let Ok(Some((address, answer))) = timeout_at(until, dialing.next()).await {
+            let Some(answer) = answer else {
                 self.failed(address, false);
                 continue;
             };
             operator.event(Event::Announced { address: &address });
             let limit = until.min(Instant::now() + SECURE);
-            match timeout_at(limit, self.secure(stream, &address)).await {
+            let secured = match answer {
+                Ok(stream) => timeout_at(limit, self.handshake(stream, &address)).await,
+                Err(failed) => Ok(Err(failed)),
+            };
+            match secured {
                 Ok(Ok(link)) => {
                     self.destination.move_to(address);
                     self.is_address_saved = false;
@@ -179,11 +187,14 @@ impl Sender {
     }
 }
 
-/// The address, with a connection if it was accepted in time.
-async fn connected(address: Address, until: Instant) -> (Address, Option<TcpStream>) {
+/// The address, and if it accepted a connection in time, its answer to the preface. All addresses are asked at the same time,
+/// so that none waits for one that is silent, but each one a little later than the one before it, which is preferred.
+async fn connected(address: Address, place: u32, until: Instant) -> (Address, Option<Result<TcpStream, Failure>>) {
+    sleep(STEP * place).await;
     let limit = CONNECT.min(until.saturating_duration_since(Instant::now()));
-    let stream = dial(&address, limit).await.ok();
-    (address, stream)
+    let Ok(mut stream) = dial(&address, limit).await else { return (address, None) };
+    let answer = preface::send(&mut stream).await.map_err(|error| Failure::preface(error, &address));
+    (address, Some(answer.map(|()| stream)))
 }
 
 #[cfg(test)]

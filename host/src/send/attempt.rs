@@ -212,9 +212,14 @@ impl Sender {
     }
 
     /// Sends the preface, and performs the TLS handshake.
-    pub(super) async fn secure(&self, mut stream: TcpStream, address: &Address) -> Result<TlsLink, Failure> {
-        let peer = self.destination.peer();
+    async fn secure(&self, mut stream: TcpStream, address: &Address) -> Result<TlsLink, Failure> {
         preface::send(&mut stream).await.map_err(|error| Failure::preface(error, address))?;
+        self.handshake(stream, address).await
+    }
+
+    /// Performs the TLS handshake, which the receiver has begun.
+    pub(super) async fn handshake(&self, stream: TcpStream, address: &Address) -> Result<TlsLink, Failure> {
+        let peer = self.destination.peer();
         let source = self.trust.clone();
         let trust = in_background(move || source.current()).await.map_err(Error::from)?;
         let secured = authenticate(stream, &self.identity, Pins::receiver(trust, &peer.name)).await;
