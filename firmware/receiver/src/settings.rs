@@ -18,7 +18,7 @@
 //! 12  CRC-32 of all before         4     the same in every version up to here
 //! 16  sequence, big-endian         4     grows from copy to copy
 //! 20  number of senders            1     0 to 8
-//! 21  policy                       1     0: that of the identity; bit 7: as in bits 0 to 3, which are those of the identity image
+//! 21  policy                       1     0: the identity's policy applies; else bit 7, and bits 0 to 3 as in the identity image
 //! 22  flags                        1     bit 0: the board made its identity itself; bit 1: a factory reset is not complete
 //! 23  0                            5
 //! 28  CRC-32 (IEEE)                4     over the head before it, the origin and the senders
@@ -296,7 +296,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         let mut state = self.state.lock().await;
         let found = self.find(&mut state).await.map_err(StartupError::Settings)?;
         let secret = match found {
-            Some((live, head)) if head.flags & OWN != 0 => self.read_secret(&state, live).await,
+            Some((live, head)) if head.flags & OWN != 0 => self.read_secret(&mut state, live).await,
             _ => {
                 let drawn = draw_tested(trng)
                     .await
@@ -309,14 +309,17 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         Ok(secret)
     }
 
-    /// Reads the secret of a copy, and makes sure that the copy counts at every later start.
-    async fn read_secret(&self, state: &State, live: usize) -> Result<Secret, SettingsError> {
+    /// Reads the secret of a copy, and makes sure that the copy counts from now on.
+    async fn read_secret(&self, state: &mut State, live: usize) -> Result<Secret, SettingsError> {
         let secret = self.sectors.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)?;
         if secret == ERASED {
             return Err(SettingsError::Lost);
         }
         if !state.is_settled {
             self.sectors.mark(live).await?;
+            // A torn mark of the other copy, such as that of a factory reset, may read otherwise when the settings are
+            // mounted. If this fails, it is tried again then.
+            let _ = self.finish_erasure(state, live).await;
         }
         Ok(secret.into())
     }
@@ -370,7 +373,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         for (index, is_erased) in erased.iter_mut().enumerate() {
             let sector = self.sectors.read(index).await;
             *is_erased = matches!(sector, Sector::Erased);
-            // In the end, whether the second one is.
+            // After the loop: whether the second sector is blank.
             is_blank = matches!(sector, Sector::Blank);
             match sector {
                 Sector::Live(head) if found.is_none_or(|(_, other)| other.sequence <= head.sequence) => {
