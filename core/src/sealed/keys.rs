@@ -9,7 +9,8 @@
 //! fresh keys.
 //!
 //! The sender sends [`Schedule::commitment`], [`Schedule::manifest_tag`] and the name of the folder, sealed with
-//! [`Schedule::take_name_key`], in `Offer`; a sealed file contains only the commitment. The receiver answers with [`Schedule::accept_mac`] in `Accept`. Then [`Schedule::into_stream`] returns
+//! [`Schedule::take_name_key`], in `Offer`; a sealed file contains only the commitment. The receiver answers with
+//! [`Schedule::accept_mac`] in `Accept`. Then [`Schedule::into_stream`] returns
 //! the keys for the [`Sealer`](super::stream::Sealer) or the [`Opener`](super::stream::Opener).
 //!
 //! PROTOCOL.md, section 7.3.

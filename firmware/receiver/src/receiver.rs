@@ -56,7 +56,7 @@ pub struct Config<'a, B: Board> {
     pub sources: Option<Sources>,
     /// The settings in the flash. Without them, trusted senders and policy are those of the identity.
     pub settings: Option<&'a BoardSettings<'a, B>>,
-    /// Resets the board, after a factory reset. Without it, the console asks the user to restart the board.
+    /// Restarts the board after a factory reset was begun. Without it, the user has to restart the board.
     pub restart: Option<&'a dyn Fn()>,
 }
 

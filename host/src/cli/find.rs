@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::trust::{Peer, Trust};
 use crate::worker::in_background;
 
-/// Most lines that are printed. Only liars announce more.
+/// Most lines that are printed. Only an attacker announces more receivers.
 const LINES_MAX: usize = 500;
 
 /// How long a receiver that was found waits for its other addresses.

@@ -14,7 +14,7 @@ use crate::address::Address;
 /// How long a sender waits for the first announcement of its receiver. Most arrive within a tenth of this.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// How long it then waits for further ones: after a liar's the right one may follow.
+/// How long the sender then waits for further announcements: the right one may follow a false one.
 const FURTHER: Duration = Duration::from_millis(300);
 
 /// Most addresses of one id that are kept. A receiver has a few.

@@ -87,7 +87,7 @@ impl Failure {
         self.outlook != Outlook::Busy && !self.is_local()
     }
 
-    /// Whether it has nothing to do with the peer.
+    /// Whether the failure is one of this machine, not of the peer or the network.
     fn is_local(&self) -> bool {
         self.outlook == Outlook::Final && !self.is_foreign
     }

@@ -109,7 +109,7 @@ fn other_identity(path: &Path) -> Error {
     Error::new(
         Class::Identity,
         format!("The board has another identity already: {}.", shown(path)),
-        "Leave --identity out to run it as it is, or name another folder with --state to run the new board beside it. \
+        "Leave --identity or --unprovisioned out to run it as it is, or name another folder with --state to run the new board beside it. \
          That file may be the only copy of its private key: remove it only to give that board up.",
     )
 }

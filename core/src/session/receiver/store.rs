@@ -14,7 +14,8 @@ use crate::wire::message::{BaseFiles, Cancel, Limit, Refusal};
 /// The storage for received folders. It gets the archive's bytes in order, and is atomic: readers see the old folder
 /// until `commit` returns `Ok`, and the new one from then on.
 ///
-/// The session calls `check`, `folder_name` if the store takes names, `begin`, at most once `restart`, then `write` repeatedly, then `commit`. If the store has a
+/// The session calls `check`, `folder_name` if the store takes names, `begin`, at most once `restart`, then `write`
+/// repeatedly, then `commit`. If the store has a
 /// base and the sender wants to use it, the session calls `base_files` once the manifest is complete, and then `take` in
 /// place of `write` for the bytes that do not cross. At any point the session may call `suspend` or `discard` instead
 /// and end; without a preceding `begin` these have nothing to do.

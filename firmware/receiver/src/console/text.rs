@@ -26,7 +26,7 @@ pub(super) const POLICY_CHANGES: &str = "It is `policy code on|off` or `policy k
 
 /// What a factory reset has wiped, on a board that was provisioned, and on one that made its identity itself.
 pub(super) const WIPED: &str =
-    "Wiped: settings. The provisioned senders and policy count again. A restart wipes the folder.";
+    "Wiped: settings. If it was provisioned, those senders and that policy count again. A restart wipes the folder.";
 pub(super) const WIPED_OWN: &str = "Wiped: identity and settings. A restart wipes the folder.";
 
 /// A number of bytes in readable units. It avoids floating point, which would take 10 KiB of a board's flash.
