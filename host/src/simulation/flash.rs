@@ -59,14 +59,15 @@ pub fn make(path: &Path, seed_at: u32) -> Result<(), Error> {
     }
 }
 
-/// Erases these blocks of a flash that [`make`] created.
+/// Erases these blocks of a flash that [`make`] created, one after the other, as a board does.
 pub fn erase(path: &Path, blocks: [u32; 2]) -> Result<(), Error> {
     let failed = |cause| Error::file(path, cause);
     let mut file = File::options().write(true).open(path).map_err(failed)?;
     for block in blocks {
         file.seek(SeekFrom::Start(block.into())).and_then(|_| file.write_all(&BLANK)).map_err(failed)?;
+        file.sync_data().map_err(failed)?;
     }
-    file.sync_data().map_err(failed)
+    Ok(())
 }
 
 /// The error for a file that does not hold the flash of a simulated board.
