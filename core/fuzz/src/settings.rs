@@ -120,7 +120,8 @@ fn mount(flash: &Mutex<NoopRawMutex, Flash>, made: Made, removed: Option<Certifi
                 let secret = settings.own_secret(&mut Noise).await.ok().map(|secret| *secret);
                 assert_eq!(Some(secret), made);
             }
-            settings.mount(Some(identity), None).await?;
+            // As on a board: without a secret there is no identity.
+            settings.mount((made != Some(None)).then_some(&*identity), None).await?;
             if let Some(removed) = removed {
                 settings.untrust(&identity.senders, &removed).await?;
             }
