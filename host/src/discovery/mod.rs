@@ -22,7 +22,7 @@
 //! # }
 //! ```
 //!
-//! [`daemon`] is the only module that knows the crate that speaks multicast DNS.
+//! The module `daemon` is the only module that knows the crate that speaks multicast DNS.
 
 mod announce;
 mod browse;
