@@ -32,7 +32,7 @@ pub(super) async fn run(args: Find, ui: &Ui) -> Result<(), Error> {
     let (_, trust) = interrupt.or(in_background(open_home)).await?;
     let until = Instant::now() + Duration::from_secs(args.seconds.into());
     if interrupt.or(list(&Known::new(&trust), until, ui)).await? == 0 {
-        ui.say("No receiver announces itself on this network. Multicast may end at a router or in a guest network: then senders need the address.");
+        ui.say("No receiver announces itself on this network. Routers and many guest networks do not forward multicast: then a sender needs the receiver's address.");
     }
     Ok(())
 }

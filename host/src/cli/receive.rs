@@ -76,7 +76,7 @@ fn target(args: &Receive) -> Target<'_> {
     }
 }
 
-/// Announces a listener until the result is dropped. If that is not possible, the user is told how senders get there.
+/// Announces a listener until the result is dropped. If that is not possible, prints a warning that senders need the address.
 pub(in crate::cli) fn announce(announced: Announced, local: SocketAddr, ui: &Ui) -> Option<Announcer> {
     let id = announced.id;
     match Announcer::start(announced, local) {
