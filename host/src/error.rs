@@ -272,6 +272,9 @@ pub enum Cause {
     /// The folder was changed since it was received.
     #[error("it was changed since it was received")]
     Edited,
+    /// A replacement was interrupted, and another folder is now in the place of the old one.
+    #[error("it is the only copy of the folder that was here before: move it or the other folder to another place")]
+    OnlyCopy,
     /// A move into the target was started and cannot be completed.
     #[error("{0}")]
     Unfinished(io::Error),

@@ -1,9 +1,9 @@
 //! Looks for a receiver that is not where it was: at the addresses that are announced for it on this network.
 //!
 //! Only after the known addresses have failed, and never if the user has given an address. An announced address has to pass
-//! the same handshake as any other. A liar on the network costs a bounded time for each attempt ([`CONNECT`], [`SECURE`],
-//! [`WHOLE`]). An address with another certificate is not tried again, one that failed only after the others, and none ends
-//! the attempt.
+//! the same handshake as any other. False announcements cost a bounded time for each attempt ([`CONNECT`], [`SECURE`],
+//! [`WHOLE`]). An address at which another certificate was shown is not tried again. An address that failed is tried after
+//! the others. No answer at one address ends the attempt at the others.
 
 use std::time::Duration;
 

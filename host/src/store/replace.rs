@@ -13,9 +13,9 @@
 //! 6. remove the staging area with the old folder
 //! ```
 //!
-//! The comparison reads all content and may take minutes. The second look reads none: it finds a file that was saved or
-//! a folder that was put in the target's place since. A process that is interrupted before step 5 leaves two records, one of which is true: the next transfer finds out
-//! which, by comparing the target with both.
+//! The comparison (step 2) reads all content and may take minutes. The second look (step 4) reads no content: it finds a
+//! file that was saved since, or a folder that was put in the target's place. A process that is interrupted before step 5
+//! leaves two records, one of which is true: the next transfer finds out which, by comparing the target with both.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -134,15 +134,23 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 /// If a process was interrupted between the two moves of [`exchange`], moves the old folder back. Returns whether it
-/// was.
+/// was. Fails if there is another folder at its place: then the staging area has the only copy, and is left as it is.
 pub(super) fn recover(place: &Place) -> Result<bool> {
     let Some(staging) = Staging::existing(place)? else { return Ok(false) };
-    let moves_back = staging.dir.symlink_metadata(OLD).is_ok() && matches!(place.inspect()?, Found::Nothing);
-    if moves_back {
-        let moved = staging.dir.rename(OLD, &place.parent, &place.target);
-        moved.and_then(|()| platform::sync_names(&place.parent)).map_err(|error| place.at_target("", error))?;
+    if staging.dir.symlink_metadata(OLD).is_err() {
+        return Ok(false);
     }
-    Ok(moves_back)
+    // The second move takes the new folder out of the staging area.
+    let is_only_copy = staging.dir.symlink_metadata(TREE).is_ok();
+    match place.inspect()? {
+        Found::Filled(_) if is_only_copy => return Err(Failure::Io(place.at_staging(OLD, Cause::OnlyCopy))),
+        Found::Nothing => {}
+        Found::Empty(_) if is_only_copy => {}
+        Found::Empty(_) | Found::Filled(_) => return Ok(false),
+    }
+    let moved = platform::rename_over_empty(&staging.dir, OLD.as_ref(), &place.parent, place.target.as_ref());
+    moved.and_then(|()| platform::sync_names(&place.parent)).map_err(|error| place.at_target("", error))?;
+    Ok(true)
 }
 
 /// Commits a staged folder over its predecessor, if that was not changed. Returns whether it did.
@@ -258,6 +266,34 @@ mod tests {
         assert!(recover(&place).unwrap_or_default());
         assert_eq!(content(&temp), "old");
         assert!(!recover(&place).unwrap_or(true), "once");
+    }
+
+    #[test]
+    fn the_only_copy_of_an_old_folder_is_not_given_up_for_what_took_its_place() {
+        let (temp, place, staging) = bench();
+        place.parent.rename(&place.target, &staging.dir, OLD).unwrap();
+        drop(staging);
+        put(temp.path(), "folder/mine", b"mine", 0o644);
+        assert!(recover(&place).is_err());
+        assert!(temp.path().join(".folder.waft/old/file").exists() && temp.path().join("folder/mine").exists());
+        // Nor for an empty folder.
+        fs::remove_file(temp.path().join("folder/mine")).unwrap();
+        assert!(recover(&place).unwrap_or_default());
+        assert_eq!(content(&temp), "old");
+    }
+
+    #[test]
+    fn an_old_folder_whose_successor_is_in_place_stays_in_the_staging_area() {
+        for is_empty in [false, true] {
+            let (temp, place, staging) = bench();
+            move_both(&staging.dir, &place.parent, place.target.as_ref()).unwrap();
+            drop(staging);
+            if is_empty {
+                fs::remove_file(temp.path().join("folder/file")).unwrap();
+            }
+            assert!(!recover(&place).unwrap_or(true));
+            assert!(temp.path().join(".folder.waft/old/file").exists());
+        }
     }
 
     #[test]
