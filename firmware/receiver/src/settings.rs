@@ -52,6 +52,7 @@
 //! without the flag. So a power cut leaves everything, or nothing that is shown.
 
 mod format;
+mod own;
 mod sectors;
 
 use core::cell::Cell as ValueCell;
@@ -64,10 +65,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest, Sha256};
 use waft_core::certificate::CertificateHash;
 
-use crate::board::StartupError;
-use crate::entropy::{Sources, Trng, draw_tested};
 use crate::identity::{Identity, Policy, TrustedSender, TrustedSenders};
-use crate::seed::{Secret, SeedError};
 use crate::slots::Slots;
 use format::{CELL, Cell, ERASED, Head, NewCopy, OWN, POLICY, RESET, SENDER, decode_policy, decode_sender};
 use sectors::{Fault, Sector, Sectors};
@@ -271,75 +269,6 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         if stored.is_err() && kept.is_some() {
             self.update(|known| known.policy = before);
         }
-        stored
-    }
-
-    /// The identity of a board that was never provisioned, made in `place`. It is derived from
-    /// [`own_secret`](Self::own_secret). Call it only if the area of the identity image is blank, which is
-    /// [`IdentityError::Missing`](crate::identity::IdentityError::Missing): a damaged image may be repaired.
-    pub async fn own_identity<'p>(
-        &self,
-        trng: &mut impl Trng,
-        place: &'p mut Option<Identity>,
-    ) -> Result<&'p mut Identity, StartupError> {
-        let secret = self.own_secret(trng).await?;
-        self.update(|known| known.is_own = true);
-        Ok(Identity::own(&secret, place))
-    }
-
-    /// The secret from which a board that was never provisioned derives its identity. If the flash contains none, draws
-    /// one from the chip's generator and stores it. It stays the same at all later starts, until a factory reset. Call it
-    /// before [`mount`](Self::mount).
-    ///
-    /// Fails without a good generator, and if the settings are damaged or cannot be read: they may contain a secret.
-    pub async fn own_secret(&self, trng: &mut impl Trng) -> Result<Secret, StartupError> {
-        let mut state = self.state.lock().await;
-        let found = self.find(&mut state).await.map_err(StartupError::Settings)?;
-        let secret = match found {
-            Some((live, head)) if head.flags & OWN != 0 => self.read_secret(&mut state, live).await,
-            _ => {
-                let drawn = draw_tested(trng)
-                    .await
-                    .map_err(|fault| StartupError::Entropy(Sources { trng: Err(fault), seed: Err(SeedError::Lost) }))?;
-                self.store_secret(&mut state, found, &drawn).await.map(|()| drawn)
-            }
-        };
-        let secret = secret.map_err(StartupError::Settings)?;
-        (state.origin, state.flags) = (Some(*secret), OWN);
-        Ok(secret)
-    }
-
-    /// Reads the secret of a copy, and makes sure that the copy counts from now on.
-    async fn read_secret(&self, state: &mut State, live: usize) -> Result<Secret, SettingsError> {
-        let secret = self.sectors.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)?;
-        if secret == ERASED {
-            return Err(SettingsError::Lost);
-        }
-        if !state.is_settled {
-            self.sectors.mark(live).await?;
-            // A torn mark of the other copy, such as that of a factory reset, may read otherwise when the settings are
-            // mounted. If this fails, it is tried again then.
-            let _ = self.finish_erasure(state, live).await;
-        }
-        Ok(secret.into())
-    }
-
-    /// Stores a new secret. A factory reset that is not complete stays so.
-    async fn store_secret(
-        &self,
-        state: &mut State,
-        found: Option<(usize, Head)>,
-        secret: &Secret,
-    ) -> Result<(), SettingsError> {
-        let pending = found.map_or(0, |(_, head)| head.flags & RESET);
-        (state.origin, state.flags) = (Some(**secret), OWN | pending);
-        state.live = found.map(|(live, _)| live);
-        let stored = match state.live {
-            None => self.begin(state, None).await,
-            Some(_) => self.store(state, None).await,
-        };
-        // If this failed, the settings still belong to no identity, and nothing may be stored as the secret of one.
-        (state.origin, state.flags) = (None, 0);
         stored
     }
 
