@@ -17,6 +17,7 @@ mod inbox;
 mod merge;
 mod place;
 mod replace;
+mod session;
 mod small_files;
 mod staged_file;
 mod staging;
@@ -24,22 +25,16 @@ mod tree;
 
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use std::vec;
 
-use embassy_futures::select::{Either, select};
-use tokio::sync::mpsc::unbounded_channel;
-use tokio::sync::oneshot;
 use waft_core::archive::Shape;
 use waft_core::certificate::CertificateHash;
 use waft_core::digest::Digest;
-use waft_core::limits;
-use waft_core::path::FolderName;
-use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
-use waft_core::wire::message::{BaseFile, BaseFiles};
+use waft_core::session::StoreError;
+use waft_core::wire::message::BaseFile;
 
 use self::blocking::{BlockingStore, ErrorAndCause};
 pub use self::capabilities::Note;
@@ -53,23 +48,26 @@ use self::staging::MANIFEST;
 use crate::error::{Error, FileError};
 use crate::home::Home;
 use crate::name::Name;
-use crate::queue::{Input, queue};
+use crate::queue::Input;
 use crate::worker::{Worker, in_background};
 
 /// Receives folders into one directory, or into an inbox: a directory in which each sender's folders are side by side.
 ///
-/// In this store, [durable](Store::durable) bytes are those that were handed to the file system: a crash of this
+/// In this store, [durable] bytes are those that were handed to the file system: a crash of this
 /// process loses none of them, a power cut may lose some. Such a loss is detected when the store reads the bytes back,
 /// and again by the sender, which compares their digest with its own.
 ///
-/// [`write`](Store::write) puts its piece of content into a queue, from which the worker thread hashes and writes it, and
-/// waits only while the queue is full. After the last piece it waits until all are written, because nothing interrupts
-/// `commit`. A later call of `write` or [`commit`](Store::commit) reports whether writing the
-/// piece succeeded.
+/// [`write`] puts its piece of content into a queue, from which the worker thread hashes and writes it, and waits only
+/// while the queue is full. After the last piece it waits until all are written, because nothing interrupts [`commit`]. A
+/// later call of either reports whether writing the piece succeeded.
 ///
 /// When a future of this store is dropped, the worker thread stops the work of that future at the next file, and then
 /// writes nothing more. Until the work has stopped, the thread holds the lock on the staging area, and the next call
 /// waits. Dropping the store itself does not wait.
+///
+/// [durable]: waft_core::session::Store::durable
+/// [`write`]: waft_core::session::Store::write
+/// [`commit`]: waft_core::session::Store::commit
 pub struct DirectoryStore {
     worker: Worker<BlockingStore>,
     /// The content on its way to the worker thread, while that writes content.
@@ -266,8 +264,8 @@ impl DirectoryStore {
         self.set_up(BlockingStore::probe).await
     }
 
-    /// Looks at the target before a session with `sender`, which is trusted as `name`. [`capacity`](Store::capacity) and
-    /// [`refuses`](Store::refuses) report what was found here.
+    /// Looks at the target before a session with `sender`, which is trusted as `name`. [`capacity`](waft_core::session::Store::capacity) and
+    /// [`refuses`](waft_core::session::Store::refuses) report what was found here.
     pub async fn prepare_for(&mut self, sender: CertificateHash, name: Name) {
         self.folder = None;
         let look = move |store: &mut BlockingStore| {
@@ -357,49 +355,6 @@ impl DirectoryStore {
         &mut self.worker
     }
 
-    /// Waits until the pieces in the queue are written, and returns the result of writing them.
-    async fn finish_writing(&mut self) -> Result<(), StoreError> {
-        let store = self.worker().idle().await;
-        let written = std::mem::replace(&mut store.written, Ok(()));
-        (self.manifest, self.durable) = (store.manifest(), store.durable());
-        written.map_err(|explained| self.set_error(explained))
-    }
-
-    /// Lets the worker thread take content from a queue, if content comes next. Returns whether it does.
-    async fn starts_content(&mut self) -> Result<bool, StoreError> {
-        if self.content.is_some() {
-            return Ok(true);
-        }
-        self.finish_writing().await?;
-        let store = self.worker.idle().await;
-        if !store.takes_content() {
-            return Ok(false);
-        }
-        let (pieces, output) = queue(QUEUED);
-        let (durable, missing) = (Arc::new(AtomicU64::new(store.durable())), store.left());
-        let written = durable.clone();
-        self.worker.start(move |store| store.write_content(output, &written)).await;
-        self.content = Some(ContentQueue { pieces, durable, missing });
-        Ok(true)
-    }
-
-    /// Puts content into the queue: these bytes, or `from_base` bytes that are taken from the target.
-    async fn send_content(&mut self, archive: &[u8], from_base: u64) -> Result<(), StoreError> {
-        let Some(content) = &mut self.content else { return Err(StoreError::Io) };
-        let mut piece = content.pieces.buffer();
-        piece.bytes.clear();
-        piece.bytes.extend_from_slice(archive);
-        piece.from_base = from_base;
-        content.missing = content.missing.saturating_sub(archive.len() as u64 + from_base);
-        let is_sent = self.worker.wait_for(content.pieces.send(piece)).await.is_ok();
-        // The thread takes no more pieces after one that could not be written.
-        if !is_sent || content.missing == 0 {
-            return self.finish_writing().await;
-        }
-        self.durable = content.durable.load(Ordering::Relaxed);
-        Ok(())
-    }
-
     /// Runs `work` on the worker thread, then updates the fields `manifest`, `durable` and `has_base`.
     async fn observe<T: Send + 'static>(&mut self, work: impl FnOnce(&mut BlockingStore) -> T + Send + 'static) -> T {
         let work = |store: &mut BlockingStore| {
@@ -409,122 +364,6 @@ impl DirectoryStore {
         let result;
         (result, self.manifest, self.durable, self.has_base, self.target) = self.worker().run(work).await;
         result
-    }
-}
-
-impl Store for DirectoryStore {
-    const TAKES_NAME: bool = true;
-
-    fn capacity(&mut self) -> Capacity {
-        Capacity {
-            total: limits::ARCHIVE_MAX,
-            entries: limits::ENTRIES_MAX,
-            manifest: limits::MANIFEST_MAX,
-            path: limits::PATH_MAX as u16,
-            free: self.room,
-        }
-    }
-
-    fn refuses(&mut self, sender: &CertificateHash) -> Option<StoreError> {
-        // The session asks once, after `prepare_for`, so the refusal can be moved out.
-        let Refused { error, file_error, .. } = self.refused.take_if(|refused| refused.sender == *sender)?;
-        self.file_error = file_error;
-        Some(error)
-    }
-
-    async fn check(&mut self, offered: &Offered) -> Result<(), StoreError> {
-        let offered = *offered;
-        self.run(move |store| store.check(&offered)).await
-    }
-
-    fn folder_name(&mut self, name: FolderName<'_>) {
-        self.folder = Some(name.as_str().to_owned());
-    }
-
-    async fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held, StoreError> {
-        let offered = *offered;
-        self.base_files = None;
-        let (ask, mut asked) = unbounded_channel::<(Digest, oneshot::Sender<bool>)>();
-        // `is_it` borrows the keys of the session, so it cannot be called on the worker thread. The thread sends each
-        // digest here, and waits for the answer.
-        let is_offered = move |digest: &Digest| {
-            let (answer, answered) = oneshot::channel();
-            ask.send((*digest, answer)).is_ok() && answered.blocking_recv().unwrap_or(false)
-        };
-        let folder = self.folder.clone();
-        let begin = move |store: &mut BlockingStore| {
-            store.choose(folder.as_deref())?;
-            store.begin(&offered, &is_offered)
-        };
-        let mut begun = pin!(self.run(begin));
-        loop {
-            match select(&mut begun, pin!(asked.recv())).await {
-                Either::First(held) => return held,
-                Either::Second(Some((digest, answer))) => {
-                    // Nothing receives the answer if the work was given up meanwhile.
-                    let _ = answer.send(is_it(&digest));
-                }
-                Either::Second(None) => return begun.await,
-            }
-        }
-    }
-
-    async fn restart(&mut self) -> Result<(), StoreError> {
-        self.run(BlockingStore::start_over).await
-    }
-
-    async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
-        if !self.starts_content().await? {
-            let archive = archive.to_vec();
-            self.worker.start(move |store| store.write(&archive)).await;
-            return self.finish_writing().await;
-        }
-        self.send_content(archive, 0).await
-    }
-
-    fn has_base(&self) -> bool {
-        self.has_base
-    }
-
-    async fn base_files(&mut self, files: &mut BaseFiles) -> Result<(), StoreError> {
-        if self.base_files.is_none() {
-            let listed = self.observe(BlockingStore::list_base).await;
-            self.base_files = Some(listed.into_iter());
-        }
-        let listed = self.base_files.iter_mut().flatten();
-        files.extend(listed.take(files.capacity() - files.len()));
-        Ok(())
-    }
-
-    async fn take(&mut self, length: u64) -> Result<(), StoreError> {
-        if !self.starts_content().await? {
-            return Err(StoreError::NotListed);
-        }
-        self.send_content(&[], length).await
-    }
-
-    fn manifest(&self) -> Option<Digest> {
-        self.manifest
-    }
-
-    fn durable(&self) -> u64 {
-        self.durable
-    }
-
-    async fn commit(&mut self) -> Result<Receipt, StoreError> {
-        self.finish_writing().await?;
-        // The closure is called before each change in the target. Only tests let it fail.
-        self.run(|store| store.put_in_place(&mut || Ok(()))).await
-    }
-
-    async fn suspend(&mut self) {
-        self.worker.give_up_after(REST);
-        self.observe(BlockingStore::suspend).await;
-    }
-
-    async fn discard(&mut self) {
-        self.worker.give_up();
-        self.observe(BlockingStore::discard).await;
     }
 }
 

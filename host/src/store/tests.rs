@@ -7,6 +7,8 @@ use embassy_futures::block_on;
 use tempfile::TempDir;
 use waft_core::archive::{ArchiveError, Shape};
 use waft_core::certificate::CertificateHash;
+use waft_core::path::FolderName;
+use waft_core::session::{Held, Offered, Receipt, Store};
 
 use super::capabilities::Capabilities;
 use super::place::Found;
