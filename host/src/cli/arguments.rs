@@ -4,15 +4,13 @@
 //! Secrets have no option, on purpose: every process of the machine can read the arguments of a command. Codes and
 //! keys come from a prompt, a piped line or the environment; see `ui`.
 
-mod help;
+pub(super) mod help;
 
 use std::ffi::OsString;
 use std::iter::{once, successors};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use clap_complete::Shell;
-use clap_mangen::Man;
 use waft_core::path::{FolderName, PathError};
 
 use self::help::{AFTER_HELP, FIND_HELP, OPEN_HELP, PAIR_HELP, RECEIVE_HELP, SEND_HELP, SIMULATE_HELP, provision_help};
@@ -420,27 +418,6 @@ pub(crate) struct Simulate {
     pub forward: Vec<Forward>,
 }
 
-/// The completion script for `shell`.
-pub(super) fn completion_script(shell: Shell) -> Vec<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "waft", &mut script);
-    script
-}
-
-/// The manual: the page of `waft`, followed by the pages of all its commands.
-pub(super) fn manual() -> Vec<u8> {
-    let mut command = Cli::command().disable_help_subcommand(true);
-    command.build();
-    let mut manual = Vec::new();
-    add_pages(&command, &mut manual);
-    manual
-}
-
-fn add_pages(command: &clap::Command, manual: &mut Vec<u8>) {
-    Man::new(command.clone()).render(manual).expect("writing to a vector cannot fail");
-    command.get_subcommands().for_each(|command| add_pages(command, manual));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -472,7 +449,7 @@ mod tests {
             assert_eq!(with(earlier), with(name));
             assert_ne!(with(name), parsed(line));
         }
-        let manual = String::from_utf8(manual()).expect("it is text").replace('\\', "");
+        let manual = String::from_utf8(help::manual()).expect("it is text").replace('\\', "");
         for earlier in ["--overwrite", "--no-key", "--sends", "--receives"] {
             assert!(!manual.contains(earlier), "{earlier}");
         }
@@ -491,16 +468,5 @@ mod tests {
             commands.extend(command.get_subcommands().cloned());
         }
         assert!(seen > 20, "{seen}");
-    }
-
-    #[test]
-    fn the_manual_has_a_page_for_each_command_that_it_names() {
-        let manual = String::from_utf8(manual()).expect("it is text");
-        let pages: Vec<_> = manual.lines().filter_map(|line| line.strip_prefix(".TH ")?.split(' ').next()).collect();
-        let named: Vec<_> = manual.lines().filter_map(|line| line.strip_suffix("(1)")).collect();
-        assert!(pages.contains(&"waft-trust-add"), "{pages:?}");
-        for name in named {
-            assert!(pages.contains(&name.replace('\\', "").as_str()), "{name} is not among {pages:?}");
-        }
     }
 }

@@ -116,11 +116,11 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Simulate(args) => wait_for(simulate::run(args, ui)),
         Command::Demo => wait_for(demo::run(ui)),
         Command::Completions { shell } => {
-            ui.write(&arguments::completion_script(shell));
+            ui.write(&arguments::help::completion_script(shell));
             Ok(())
         }
         Command::Man => {
-            ui.write(&arguments::manual());
+            ui.write(&arguments::help::manual());
             Ok(())
         }
     }

@@ -1,4 +1,11 @@
-//! The texts below the options in the help of the commands.
+//! The texts below the options in the help of the commands; and the manual and the completion scripts, which are made from the
+//! definition of the command line.
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::Cli;
 
 /// For `waft provision`: the boards that can be provisioned.
 pub(super) fn provision_help() -> String {
@@ -94,3 +101,40 @@ Anybody on the network can announce anything. Which receiver it really is, is ch
 /// For `waft open`.
 pub(super) const OPEN_HELP: &str =
     "The command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
+
+/// The completion script for `shell`.
+pub(in crate::cli) fn completion_script(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "waft", &mut script);
+    script
+}
+
+/// The manual: the page of `waft`, followed by the pages of all its commands.
+pub(in crate::cli) fn manual() -> Vec<u8> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let mut manual = Vec::new();
+    add_pages(&command, &mut manual);
+    manual
+}
+
+fn add_pages(command: &clap::Command, manual: &mut Vec<u8>) {
+    Man::new(command.clone()).render(manual).expect("writing to a vector cannot fail");
+    command.get_subcommands().for_each(|command| add_pages(command, manual));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_has_a_page_for_each_command_that_it_names() {
+        let manual = String::from_utf8(manual()).expect("it is text");
+        let pages: Vec<_> = manual.lines().filter_map(|line| line.strip_prefix(".TH ")?.split(' ').next()).collect();
+        let named: Vec<_> = manual.lines().filter_map(|line| line.strip_suffix("(1)")).collect();
+        assert!(pages.contains(&"waft-trust-add"), "{pages:?}");
+        for name in named {
+            assert!(pages.contains(&name.replace('\\', "").as_str()), "{name} is not among {pages:?}");
+        }
+    }
+}
