@@ -242,8 +242,10 @@ fn a_liar_is_not_believed_and_costs_a_bounded_time() {
     let liar = Liar::start(lies);
     let claimed = find_that(&world.laptop, |found| found["name"] == "kitchen");
     assert!(text(&claimed, "address").starts_with("10.9.0.1"), "{claimed:#}");
-    let ended = send(&world).failed(11, "identity", &["kitchen at 10.9.0.1:7001"]);
-    assert_eq!(ended.all("connected").count(), 0);
+    // A sender waits only a moment after the first announcement: on a slow machine it may not hear of the other receiver.
+    let mut failed = (0..20).map(|_| send(&world)).inspect(|ended| assert_eq!(ended.all("connected").count(), 0));
+    let ended = failed.find(|ended| ended.last("error")["class"] == "identity");
+    ended.expect("it hears of the other receiver").failed(11, "identity", &["kitchen at 10.9.0.1:7001"]);
     assert!(world.laptop.known().by_name("kitchen").unwrap().address().is_none());
     // The receiver is found in spite of the liar.
     let _receiver = cable.receive(&world, &[]);
