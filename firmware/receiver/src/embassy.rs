@@ -250,6 +250,17 @@ impl Socket for TcpPort<'_> {
     }
 }
 
+#[cfg(feature = "wifi")]
+impl crate::wifi::Link for Stack<'_> {
+    fn is_up(&self) -> bool {
+        self.is_link_up()
+    }
+
+    fn has_address(&self) -> bool {
+        self.is_link_up() && self.is_config_up()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

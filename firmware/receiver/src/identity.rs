@@ -39,7 +39,9 @@ pub use waft_core::certificate::CertificateHash;
 pub use waft_core::sealed::HpkeSecret;
 pub use waft_core::sealed::hpke::POINT;
 
-pub use network::{Address, Network, Wifi};
+#[cfg(feature = "wifi")]
+pub use network::WifiError;
+pub use network::{Address, Network, SSID_MAX, Wifi};
 pub use senders::TrustedSenders;
 
 /// The longest name, in bytes.

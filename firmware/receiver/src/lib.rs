@@ -111,6 +111,8 @@
 //!    passes every connection through it. A chip with units for AES or SHA-256 brings its own cipher [`Suite`](tls::suite::Suite), and its
 //!    own [`Cipher`](board::Cipher) for the sealed stream.
 //!
+//! 9. `wifi`: joins a Wi-Fi network and stays connected, on boards with a radio.
+//!
 //! What is not used takes no flash: the console, the seed, the identity image, reviews, and ciphers in software.
 //!
 //! # Features
@@ -120,6 +122,7 @@
 //! | `console` (default) | an operator on a serial line |
 //! | `embassy` | sockets for embassy-net, and a clock by embassy-time |
 //! | `defmt` | `defmt::Format` on errors and events |
+//! | `wifi` | the connection to a Wi-Fi network, and its settings |
 //!
 //! # Stability
 //!
@@ -155,6 +158,8 @@ mod session;
 pub mod settings;
 pub mod slots;
 pub mod tls;
+#[cfg(feature = "wifi")]
+pub mod wifi;
 #[cfg(test)]
 mod woken;
 

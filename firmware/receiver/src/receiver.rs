@@ -31,6 +31,8 @@ use crate::operator::{Control, Operator, OperatorState};
 use crate::session::{BoardSettings, BoardSlots, Memory, SessionBuffers, Sessions, WipeOnDrop};
 use crate::settings::SettingsError;
 use crate::slots::{AcceptAll, MountError, Review};
+#[cfg(feature = "wifi")]
+use crate::wifi::Station;
 
 /// How long the user has to type the key, in seconds.
 const KEY_SECONDS: u16 = 300;
@@ -58,6 +60,9 @@ pub struct Config<'a, B: Board> {
     pub settings: Option<&'a BoardSettings<'a, B>>,
     /// Restarts the board after a factory reset was begun. Without it, the user has to restart the board.
     pub restart: Option<&'a dyn Fn()>,
+    /// The station of a board with Wi-Fi: the receiver sets its network, and the operator shows its status.
+    #[cfg(feature = "wifi")]
+    pub wifi: Option<&'a Station<B::Mutex>>,
 }
 
 impl<B: Board> Config<'_, B> {
@@ -73,6 +78,8 @@ impl<B: Board> Config<'_, B> {
             sources: None,
             settings: None,
             restart: None,
+            #[cfg(feature = "wifi")]
+            wifi: None,
         }
     }
 }
@@ -139,7 +146,19 @@ impl<'a, B: Board> Receiver<'a, B> {
         review: &mut V,
     ) -> ! {
         let Self { parts, slots, memory, config, has_run } = self;
-        let Config { clock, max_iterations, key_seconds, start, lockouts, events, sources, settings, restart } = config;
+        let Config {
+            clock,
+            max_iterations,
+            key_seconds,
+            start,
+            lockouts,
+            events,
+            sources,
+            settings,
+            restart,
+            #[cfg(feature = "wifi")]
+            wifi,
+        } = config;
         let (slots, clock, events, settings) = (*slots, &*clock, *events, *settings);
         let (state, address) = (OperatorState::new(), Cell::new(None));
         let Memory { tls, frame, plain, collected, transfer } = &mut **memory;
@@ -150,6 +169,10 @@ impl<'a, B: Board> Receiver<'a, B> {
             Some(settings) => own_frame(pin!(settings.mount(identity, Some(slots)))).await,
             None => Ok(()),
         };
+        #[cfg(feature = "wifi")]
+        if let Some(wifi) = wifi {
+            wifi.set_network_or(None, identity);
+        }
         let mounted = match settled {
             Err(SettingsError::Reset) => Err(MountError::Reset),
             _ => own_frame(pin!(slots.mount(collected))).await,

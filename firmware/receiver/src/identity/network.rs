@@ -47,12 +47,74 @@ pub enum Address {
     },
 }
 
+/// The longest name of a Wi-Fi network, in bytes.
+pub const SSID_MAX: usize = 32;
+
 /// The name and passphrase of a Wi-Fi network.
+#[cfg_attr(feature = "wifi", derive(PartialEq, Eq))]
 pub struct Wifi {
     /// The network's name.
-    pub ssid: String<32>,
-    /// The passphrase, in printable ASCII.
+    pub ssid: String<SSID_MAX>,
+    /// The passphrase, in printable ASCII. An open network has none.
     pub passphrase: Vec<u8, 64>,
+}
+
+/// Why a network that a user typed is invalid.
+#[cfg(feature = "wifi")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WifiError {
+    /// The name is empty, longer than [`SSID_MAX`], or contains control characters.
+    Ssid,
+    /// The passphrase is neither empty nor has 8 to 63 characters.
+    Length,
+    /// The passphrase contains other characters than those of printable ASCII.
+    Character,
+}
+
+#[cfg(feature = "wifi")]
+impl fmt::Display for WifiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ssid => "the name of a network has 1 to 32 bytes",
+            Self::Length => "a passphrase has 8 to 63 characters, or none at all for an open network",
+            Self::Character => "a passphrase consists of letters, digits, spaces and signs of ASCII",
+        })
+    }
+}
+
+#[cfg(feature = "wifi")]
+impl core::error::Error for WifiError {}
+
+#[cfg(feature = "wifi")]
+impl Wifi {
+    /// A network with a passphrase of 8 to 63 characters of printable ASCII, as in IEEE 802.11, or an open one, whose
+    /// passphrase is empty.
+    pub fn new(ssid: &str, passphrase: &[u8]) -> Result<Self, WifiError> {
+        let ssid = check_ssid(ssid)?.try_into().map_err(|_| WifiError::Ssid)?;
+        if !passphrase.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(WifiError::Character);
+        }
+        if !matches!(passphrase.len(), 0 | 8..=63) {
+            return Err(WifiError::Length);
+        }
+        let passphrase = Vec::from_slice(passphrase).map_err(|_| WifiError::Length)?;
+        Ok(Self { ssid, passphrase })
+    }
+
+    /// Another copy of the passphrase, which is wiped when it is dropped.
+    pub(crate) fn copy(&self) -> Self {
+        Self { ssid: self.ssid.clone(), passphrase: self.passphrase.clone() }
+    }
+}
+
+/// Checks the name of a network.
+#[cfg(feature = "wifi")]
+pub(crate) fn check_ssid(ssid: &str) -> Result<&str, WifiError> {
+    match ssid.len() {
+        1..=SSID_MAX if !ssid.contains(char::is_control) => Ok(ssid),
+        _ => Err(WifiError::Ssid),
+    }
 }
 
 impl Drop for Wifi {
