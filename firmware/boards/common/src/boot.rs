@@ -3,7 +3,6 @@
 use core::marker::PhantomData;
 use core::pin::Pin;
 
-use cortex_m::peripheral::SCB;
 use embassy_net::StackResources;
 use embassy_net_driver::Driver;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -23,11 +22,11 @@ use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
 use waft_receiver::{Config, Memory, Receiver};
 
 use crate::net::{self, Buffers, Runner, Sockets};
-use crate::{Map, stack};
+use crate::{Map, arch, stack};
 
-/// A board with a Cortex-M, as a type for the receiver: it wipes the stack, and has ciphers in software. `F` is the flash with
-/// the slots, and `L` measures the load.
-pub struct CortexM<F, L = ()>(PhantomData<(F, L)>);
+/// A microcontroller with Embassy, as a type for the receiver: it wipes the stack, and has ciphers in software. `F` is the flash
+/// with the slots, and `L` measures the load.
+pub struct Microcontroller<F, L = ()>(PhantomData<(F, L)>);
 
 /// Measures the processor time of tasks. `()` does not.
 pub trait MeasureLoad: 'static {
@@ -39,7 +38,7 @@ pub trait MeasureLoad: 'static {
 
 impl MeasureLoad for () {}
 
-impl<F: NorFlash + 'static, L: MeasureLoad> board::Board for CortexM<F, L> {
+impl<F: NorFlash + 'static, L: MeasureLoad> board::Board for Microcontroller<F, L> {
     type Mutex = NoopRawMutex;
     type Flash = F;
     type Rng = Random;
@@ -69,7 +68,7 @@ pub type BoardSlots<F> = Slots<'static, BoardMutex, F>;
 /// A received folder, in the flash `F`.
 pub type BoardFolder<'a, F> = Folder<'a, BoardMutex, F>;
 /// The receiver of a board.
-pub type BoardReceiver<F, L> = Receiver<'static, CortexM<F, L>>;
+pub type BoardReceiver<F, L> = Receiver<'static, Microcontroller<F, L>>;
 
 /// The memory of a receiver, for a `static`. `RX` and `TX` are the sizes of the buffers of its sockets.
 pub struct Resources<F: NorFlash + 'static, L: MeasureLoad, const RX: usize, const TX: usize> {
@@ -155,7 +154,7 @@ pub async fn start<
     devices: Devices<E, T, F>,
     map: &Map,
     identity: impl FnOnce(&mut F) -> Result<&'static Identity, IdentityError>,
-    mut config: Config<'static, CortexM<F, L>>,
+    mut config: Config<'static, Microcontroller<F, L>>,
 ) -> Started<E, F, L> {
     let Devices { memory, ethernet, mut trng, mut flash } = devices;
     let identity = identity(&mut flash).map_err(StartupError::Identity);
@@ -178,7 +177,7 @@ pub async fn start<
     let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
     let (stack, runner) = net::start(ethernet, network, identity.ok().map(|identity| &identity.network), seed);
     config.settings = Some(settings);
-    config.restart = Some(&|| SCB::sys_reset());
+    config.restart = Some(&|| arch::restart());
     let slots = Slots::new(flash, map.slots.clone()).await;
     let slots = resources.slots.init(slots.expect("the slots in the board's description are whole blocks"));
     let receiver = Receiver::from_startup(startup, slots, memory, config);

@@ -1,22 +1,36 @@
-//! What boards that QEMU emulates share beside that: drivers and services that work on any of its Arm machines.
+//! What boards that QEMU emulates share beside that: drivers and services that work on any of its machines.
 //!
 //! | module | content |
 //! |---|---|
-//! | [`console`], [`log`] | the operator's console, and the log, on two serial lines |
-//! | [`executor`] | runs tasks, lets the core sleep while none is ready, and measures the load |
-//! | [`guard`] | detects stack overflows |
-//! | [`failure`] | prints failures, and ends the emulator if restarts do not help |
-//! | [`semihosting`] | random numbers and files of the host, and the end of the emulator |
+//! | `console`, `log` | the operator's console, and the log, on two lines |
+//! | `executor` | runs tasks, lets the core sleep while none is ready, and measures the load |
+//! | `ethernet` | a driver for embassy-net, from a controller |
+//! | [`nor`] | the rules of NOR flash; tested on a host |
+//! | `guard` | detects stack overflows on cores of ARMv7-M |
+//! | `failure` | prints failures, and ends the emulator if restarts do not help |
+//! | `semihosting` | random numbers and files of the host, and the end of the emulator |
+//! | `trials` | failures on command, for tests |
 //!
-//! A board provides its UARTs ([`Uart`]), a counter of time ([`executor::Counter`]), and the addresses of its devices
+//! A board provides its UARTs ([`Uart`]), a counter of time (`executor::Counter`), and the addresses of its devices
 //! ([`Registers`]).
 
+#[cfg(target_os = "none")]
 pub mod console;
+#[cfg(target_os = "none")]
+pub mod ethernet;
+#[cfg(target_os = "none")]
 pub mod executor;
+#[cfg(target_os = "none")]
 pub mod failure;
+#[cfg(all(target_os = "none", target_arch = "arm"))]
 pub mod guard;
+#[cfg(target_os = "none")]
 pub mod log;
+pub mod nor;
+#[cfg(target_os = "none")]
 pub mod semihosting;
+#[cfg(target_os = "none")]
+pub mod trials;
 
 /// A device's registers, 32 bits each.
 #[derive(Clone, Copy, Debug)]

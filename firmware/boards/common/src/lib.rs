@@ -1,4 +1,4 @@
-//! What boards with a Cortex-M share: everything between a chip's drivers and [`waft_receiver`].
+//! What boards share, with a Cortex-M or a RISC-V core: everything between a chip's drivers and [`waft_receiver`].
 //!
 //! ```text
 //! reset ──► the program starts its drivers, and takes the `retained` memory
@@ -17,9 +17,9 @@
 //! | `boot` | the start of the receiver, from devices and a [`Map`] |
 //! | `tasks` | the tasks of every board, as a macro |
 //! | `emulator` | with the feature of this name: what boards that QEMU emulates share |
-//! | `copy` | fast copies between buffers at any addresses |
+//! | `arch` | what depends on the core: interrupts, exceptions, reset, and the calls on the stack |
 //!
-//! The crate contains the panic handler and the handler of HardFault. `waft-board-build` generates [`Map`] and the linker
+//! The crate contains the panic handler and, for a Cortex-M, the handler of HardFault. `waft-board-build` generates [`Map`] and the linker
 //! script from the board's description.
 
 #![no_std]
@@ -29,11 +29,15 @@ extern crate std;
 
 use core::ops::Range;
 
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+#[path = "arch/cortex_m.rs"]
+mod arch;
+#[cfg(all(target_os = "none", target_arch = "riscv32"))]
+#[path = "arch/riscv.rs"]
+pub mod arch;
 #[cfg(target_os = "none")]
 pub mod boot;
-#[cfg(target_os = "none")]
-mod copy;
-#[cfg(all(target_os = "none", feature = "emulator"))]
+#[cfg(feature = "emulator")]
 pub mod emulator;
 #[cfg(target_os = "none")]
 pub mod failure;

@@ -1,18 +1,19 @@
-//! The stack of a board with a Cortex-M: its peak usage, and wiping what a session leaves in memory.
+//! The stack of a board: its peak usage, and wiping what a session leaves in memory.
 //!
 //! ```text
 //! _stack_end               the stack pointer                    _stack_start
 //!     | paint, never used | paint again, after a wipe | in use |
 //! ```
 //!
-//! The start-up code paints the whole stack. A wipe paints the unused part again, and saves the peak usage before it.
+//! The start-up code paints the whole stack, or calls [`paint`]. A wipe paints the unused part again, and saves the peak
+//! usage before it.
 
 use core::pin::Pin;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use cortex_m::register::msp;
-use cortex_m_rt::STACK_PAINT_VALUE;
 use waft_receiver::board::Stack;
+
+use crate::arch::{PAINT, stack_pointer};
 
 /// The bytes below the stack pointer that a wipe does not touch.
 const OWN: usize = 128;
@@ -45,7 +46,7 @@ pub fn peak() -> usize {
     let untouched = (0..size()).step_by(4).take_while(|offset| {
         // SAFETY: the address is within the stack, and reading a word of any stack frame does no harm.
         let word = unsafe { ((end() + offset) as *const u32).read_volatile() };
-        word == STACK_PAINT_VALUE
+        word == PAINT
     });
     let now = size() - 4 * untouched.count();
     PEAK.fetch_max(now, Ordering::Relaxed).max(now)
@@ -68,9 +69,16 @@ pub fn wipe<T>(mut slot: Pin<&mut Option<T>>) {
 #[inline(never)]
 pub fn wipe_unused() {
     peak();
-    let used = msp::read() as usize - OWN;
+    paint();
+}
+
+/// Paints the part of the stack that is not in use. For start-up code that does not do it: call it before anything that
+/// needs much stack.
+#[inline(always)]
+pub fn paint() {
+    let used = stack_pointer() - OWN;
     for address in (end()..used).step_by(4) {
         // SAFETY: nothing below the stack pointer is in use. An interrupt handler ends before the loop continues.
-        unsafe { (address as *mut u32).write_volatile(STACK_PAINT_VALUE) };
+        unsafe { (address as *mut u32).write_volatile(PAINT) };
     }
 }

@@ -47,7 +47,7 @@ macro_rules! tasks {
 }
 
 /// The configuration of this board's receiver.
-pub type BoardConfig = Config<'static, boot::CortexM<Nor, Measured>>;
+pub type BoardConfig = Config<'static, boot::Microcontroller<Nor, Measured>>;
 /// The receiver of this board.
 pub type BoardReceiver = boot::BoardReceiver<Nor, Measured>;
 /// The receiver of this board, before its tasks run.

@@ -69,6 +69,8 @@ impl Description {
             writeln!(text, "  {name} : ORIGIN = {at:#010X}, LENGTH = {size:#X}").expect("a String accepts every write");
         }
         text += "}\n_retained = ORIGIN(RETAINED);\n";
+        // Where the report of a panic looks for calls, on a core whose stack frames are not linked.
+        text += "_waft_code = ORIGIN(FLASH);\n_waft_code_end = ORIGIN(FLASH) + LENGTH(FLASH);\n";
         // Without this region the start-up code places the stack at the end of `ram`.
         if self.memory.contains_key("stack") {
             text += "_stack_start = ORIGIN(STACK) + LENGTH(STACK);\n_stack_end = ORIGIN(STACK);\n";

@@ -65,9 +65,14 @@ impl Board {
     /// Links the program with this name by the memory map of the board. Several programs of a package may have different
     /// regions, so each gets its own folder with a `memory.x`.
     pub fn link(&self, program: &str) {
+        self.link_with(program, "");
+    }
+
+    /// The same with more text at the end of `memory.x`: what the start-up code expects there beside the regions.
+    pub fn link_with(&self, program: &str, more: &str) {
         let folder = out().join(program);
         fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        write(&folder.join("memory.x"), &self.description.memory_x());
+        write(&folder.join("memory.x"), &(self.description.memory_x() + more));
         for argument in [&format!("-L{}", folder.display()), "--nmagic", "-Tlink.x", "-Tdefmt.x"] {
             println!("cargo:rustc-link-arg-bin={program}={argument}");
         }

@@ -13,7 +13,8 @@ fn linker_script_and_constants_match_the_description() {
                   \x20 FLASH : ORIGIN = 0x08000000, LENGTH = 0x100000\n\
                   \x20 RAM : ORIGIN = 0x20000000, LENGTH = 0x9FC00\n\
                   \x20 RETAINED : ORIGIN = 0x2009FC00, LENGTH = 0x400\n\
-                  }\n_retained = ORIGIN(RETAINED);\n";
+                  }\n_retained = ORIGIN(RETAINED);\n\
+                  _waft_code = ORIGIN(FLASH);\n_waft_code_end = ORIGIN(FLASH) + LENGTH(FLASH);\n";
     assert_eq!(memory, board.memory_x());
     assert_eq!(
         board.map_rs(),

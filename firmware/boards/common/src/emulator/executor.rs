@@ -7,12 +7,11 @@ use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use cortex_m::asm::wfi;
-use cortex_m::interrupt;
 use embassy_executor::{Spawner, raw};
 use static_cell::StaticCell;
 use waft_receiver::board::Load;
 
+use crate::arch;
 use crate::boot::MeasureLoad;
 
 /// Whether a task was woken since the last poll.
@@ -73,12 +72,12 @@ pub fn run<C: Counter>(start: impl FnOnce(Spawner)) -> ! {
         if took > Load::LONG_MS * C::MILLISECOND {
             LONG.fetch_add(1, Ordering::Relaxed);
         }
-        interrupt::disable();
+        arch::disable_interrupts();
         // With interrupts disabled, a pending interrupt still ends the sleep. It is handled once they are enabled.
         if !WOKEN.swap(false, Ordering::Acquire) {
-            wfi();
+            arch::wait_for_interrupt();
         }
         // SAFETY: interrupts were enabled before.
-        unsafe { interrupt::enable() };
+        unsafe { arch::enable_interrupts() };
     }
 }

@@ -1,16 +1,34 @@
 //! Services of the emulator by semihosting: random numbers and files of the host, and the end of the emulation.
 //!
-//! The emulated boards have no random number generator. The calls are those of Arm IHI 0100 (semihosting), section 7.
+//! The emulated boards have no random number generator. The calls are those of Arm IHI 0100 (semihosting), section 7, which
+//! RISC-V has adopted.
 
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use cortex_m_semihosting::nr::open;
-use cortex_m_semihosting::{debug, syscall};
 use waft_receiver::entropy::Trng;
+
+use crate::arch;
 
 /// The host's random device as a random number generator.
 #[derive(Debug)]
 pub struct HostRandom;
+
+/// The numbers of the operations.
+const OPEN: usize = 0x01;
+const CLOSE: usize = 0x02;
+const WRITE: usize = 0x05;
+const READ: usize = 0x06;
+const SEEK: usize = 0x0A;
+const FLEN: usize = 0x0C;
+const EXIT: usize = 0x18;
+
+/// `OPEN`: the modes `rb`, `r+b` and `w`.
+const READ_BINARY: usize = 1;
+const UPDATE_BINARY: usize = 3;
+const OVERWRITE: usize = 4;
+/// `EXIT`: the program failed.
+const RUN_TIME_ERROR: usize = 0x20023;
 
 /// The result of a call that failed.
 const FAILED: usize = usize::MAX;
@@ -31,6 +49,8 @@ pub enum Access {
     Read,
     /// For reading and writing. The file must exist.
     Write,
+    /// For writing. `:tt` is the output of the emulator's console.
+    Output,
 }
 
 /// An open file of the host. It is not closed when it is dropped.
@@ -41,47 +61,71 @@ impl HostFile {
     /// Opens the file with this path, relative to the folder in which the emulator runs.
     pub fn open(path: &CStr, access: Access) -> Option<Self> {
         let mode = match access {
-            Access::Read => open::R_BINARY,
-            Access::Write => open::RW_BINARY,
+            Access::Read => READ_BINARY,
+            Access::Write => UPDATE_BINARY,
+            Access::Output => OVERWRITE,
         };
         // SAFETY: the call only reads the path, of this length without the terminating zero.
-        let handle = unsafe { syscall!(OPEN, path.as_ptr(), mode, path.count_bytes()) };
+        let handle = unsafe { call(OPEN, [path.as_ptr() as usize, mode, path.count_bytes()]) };
         (handle != FAILED).then_some(Self(handle))
     }
 
     /// The length of the file, in bytes.
     pub fn size(&self) -> Option<usize> {
         // SAFETY: the call only reads its arguments.
-        let size = unsafe { syscall!(FLEN, self.0) };
+        let size = unsafe { call(FLEN, [self.0]) };
         (size != FAILED).then_some(size)
     }
 
     /// Moves to this offset. Returns `false` if that fails.
     pub fn seek(&self, offset: u32) -> bool {
         // SAFETY: the call only reads its arguments.
-        unsafe { syscall!(SEEK, self.0, offset) == 0 }
+        unsafe { call(SEEK, [self.0, offset as usize]) == 0 }
     }
 
     /// Reads bytes from the current offset. Returns `false` if not all of them could be read.
     pub fn read(&self, bytes: &mut [u8]) -> bool {
         // SAFETY: the call writes at most as many bytes as the buffer has, and returns the number that is missing.
-        unsafe { syscall!(READ, self.0, bytes.as_mut_ptr(), bytes.len()) == 0 }
+        unsafe { call(READ, [self.0, bytes.as_mut_ptr() as usize, bytes.len()]) == 0 }
     }
 
     /// Writes bytes at the current offset. Returns `false` if not all of them could be written.
     pub fn write(&self, bytes: &[u8]) -> bool {
         // SAFETY: the call only reads the bytes, and returns the number of those that it did not write.
-        unsafe { syscall!(WRITE, self.0, bytes.as_ptr(), bytes.len()) == 0 }
+        unsafe { call(WRITE, [self.0, bytes.as_ptr() as usize, bytes.len()]) == 0 }
     }
 
     /// Closes the file.
     pub fn close(self) {
         // SAFETY: the call closes the handle, which nothing uses any more.
-        unsafe { syscall!(CLOSE, self.0) };
+        unsafe { call(CLOSE, [self.0]) };
     }
+}
+
+/// Writes bytes to the output of the emulator's console, which is not the console of the board. Without such an output they
+/// are lost.
+pub fn write_output(bytes: &[u8]) {
+    static OUTPUT: AtomicUsize = AtomicUsize::new(FAILED);
+    let mut handle = OUTPUT.load(Ordering::Relaxed);
+    if handle == FAILED {
+        let Some(HostFile(opened)) = HostFile::open(c":tt", Access::Output) else { return };
+        OUTPUT.store(opened, Ordering::Relaxed);
+        handle = opened;
+    }
+    HostFile(handle).write(bytes);
 }
 
 /// Ends the emulator with an exit code that reports a failure.
 pub fn exit_with_failure() {
-    debug::exit(debug::EXIT_FAILURE);
+    // SAFETY: the parameter of this call is a value.
+    unsafe { arch::call_host(EXIT, RUN_TIME_ERROR) };
+}
+
+/// Calls the host with a block of arguments.
+///
+/// # Safety
+/// The host may access the memory to which the arguments refer, as this operation does.
+unsafe fn call<const N: usize>(operation: usize, arguments: [usize; N]) -> usize {
+    // SAFETY: the block of arguments outlives the call, and the caller promises the rest.
+    unsafe { arch::call_host(operation, &raw const arguments as usize) }
 }
