@@ -2,8 +2,9 @@
 //!
 //! Each board is described by one file. Those of waft's source, `firmware/boards/<family>/<board>.toml`, are part of the
 //! command: the build script collects and checks all of them, so that a new board needs no change here. A board of another
-//! project is known by the path of its file; the project is the folder in which the file is.
+//! project is known by the path of its file; the project is the folder in which the file is. `commands` has the commands that build and flash.
 
+mod commands;
 mod description;
 
 use std::path::{Path, PathBuf, absolute};
@@ -11,7 +12,10 @@ use std::sync::LazyLock;
 
 use crate::error::{Class, Error, shown};
 use crate::home::read_at_most;
+pub(crate) use commands::quoted;
+pub use commands::{CommandLine, FlashFiles};
 use description::Description;
+pub(crate) use description::UF2_SECTOR;
 
 include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
@@ -45,6 +49,8 @@ pub struct Board {
     pub wifi: bool,
     /// The machine of QEMU that emulates the board, if there is one.
     pub machine: Option<String>,
+    /// The address range of the program.
+    pub program: Span,
     /// The address range of the identity image, as the flashing tool sees it.
     pub identity: Span,
     /// The flash areas for the receiver's state.
@@ -52,6 +58,12 @@ pub struct Board {
     /// The commands that write firmware, identity and seed to the board, with the placeholders `{identity}`, `{firmware}`,
     /// `{identity_at}`, `{seed}` and `{seed_at}`.
     pub commands: Vec<String>,
+    /// The family in UF2 files for the board's boot loader, if that takes such files.
+    pub uf2: Option<u32>,
+    /// The commands that write a file `{image}` with all parts of a new board.
+    pub image_commands: Vec<String>,
+    /// The commands that write a file `{image}` with just the program, and leave everything else on the board as it is.
+    pub update_commands: Vec<String>,
 }
 
 /// A range of addresses, or of offsets in a flash.
@@ -76,6 +88,36 @@ pub struct Storage {
     pub settings: [u32; 2],
 }
 
+impl Storage {
+    /// All areas with their names, as addresses that the flashing tool sees.
+    pub fn areas(&self) -> impl Iterator<Item = (&'static str, Span)> {
+        let size = self.sector();
+        let seeds = self.seeds.map(|at| ("seed", Span { at, size }));
+        let settings = self.settings.map(|at| ("settings", Span { at, size }));
+        let areas = seeds.into_iter().chain(settings).chain([("slots", self.slots)]);
+        areas.map(|(name, Span { at, size })| (name, Span { at: self.at + at, size }))
+    }
+
+    /// The size of an erase block: no two areas are closer to each other.
+    pub fn sector(&self) -> u32 {
+        let mut starts: Vec<u32> = self.seeds.into_iter().chain(self.settings).chain([self.slots.at]).collect();
+        starts.sort_unstable();
+        starts.array_windows().map(|[one, next]| next - one).min().expect("there are five areas")
+    }
+}
+
+impl Span {
+    /// The first address behind it. The whole range is within 32 bits.
+    pub fn end(self) -> u64 {
+        u64::from(self.at) + u64::from(self.size)
+    }
+
+    /// Whether the two ranges have an address in common.
+    pub fn meets(self, other: Self) -> bool {
+        u64::from(self.at) < other.end() && u64::from(other.at) < self.end()
+    }
+}
+
 impl Board {
     fn new(description: Description, folder: Option<PathBuf>) -> Self {
         let Description {
@@ -87,13 +129,14 @@ impl Board {
             profile,
             wifi,
             machine,
-            memory: _,
+            memory,
             identity,
             storage,
             flash,
         } = description;
         let span = |description::Span { at, size }| Span { at, size };
         let description::Storage { at, seeds, slots, settings } = storage;
+        let description::Flash { uf2, commands, image, update } = flash;
         Self {
             name,
             title,
@@ -104,9 +147,13 @@ impl Board {
             profile,
             wifi,
             machine,
+            program: span(memory["flash"]),
             identity: span(identity),
             storage: Storage { at, seeds, slots: span(slots), settings },
-            commands: flash.commands,
+            commands,
+            uf2,
+            image_commands: image,
+            update_commands: update,
         }
     }
 
@@ -130,52 +177,6 @@ impl Board {
         let text = String::from_utf8(bytes).map_err(|_| no_description(&path, "it is no text in UTF-8"))?;
         let description = Description::parse(&text).map_err(|problem| no_description(&path, &problem))?;
         Ok(Self::new(description, path.parent().map(Path::to_owned)))
-    }
-
-    /// Path of the built firmware, relative to the root of the project: of a checkout of waft, or [`folder`](Self::folder).
-    pub fn firmware(&self) -> String {
-        // The profile `dev` has a folder with another name.
-        let profile = if self.profile == "dev" { "debug" } else { &self.profile };
-        format!("target/{}/{profile}/{}", self.target, self.package)
-    }
-
-    /// The arguments for cargo that build the firmware from the root of the project. They set the target folder, whatever
-    /// the environment says about it.
-    pub fn build(&self) -> Vec<String> {
-        let Self { profile, package, target, .. } = self;
-        let mut arguments =
-            ["build", "--profile", profile, "--package", package, "--target", target].map(str::to_owned).to_vec();
-        if !self.features.is_empty() {
-            arguments.extend(["--features".to_owned(), self.features.join(",")]);
-        }
-        arguments.extend(["--target-dir", "target"].map(str::to_owned));
-        arguments
-    }
-
-    /// The file for the first record of the seed, beside the identity image `identity`; `None` if no command of this board
-    /// writes one.
-    pub fn seed_image(&self, identity: &Path) -> Option<PathBuf> {
-        let mut path = identity.to_owned().into_os_string();
-        path.push(".seed");
-        self.commands.iter().any(|command| command.contains("{seed}")).then(|| path.into())
-    }
-
-    /// The commands that build the firmware, then flash it, the identity image `identity` and the seed's image. The images
-    /// may be outside of the project.
-    pub fn all_commands(&self, identity: &Path) -> Vec<String> {
-        let build = format!("cargo {}", self.build().join(" "));
-        let word = |path: &Path| quoted(&absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy());
-        let seed = self.seed_image(identity).map(|seed| word(&seed)).unwrap_or_default();
-        let (seed_at, identity_at) = (self.storage.at + self.storage.seeds[0], self.identity.at);
-        let flash = self.commands.iter().map(|command| {
-            command
-                .replace("{identity_at}", &format!("{identity_at:#x}"))
-                .replace("{seed_at}", &format!("{seed_at:#x}"))
-                .replace("{firmware}", &self.firmware())
-                .replace("{identity}", &word(identity))
-                .replace("{seed}", &seed)
-        });
-        std::iter::once(build).chain(flash).collect()
     }
 }
 
@@ -205,16 +206,6 @@ fn no_description(path: &Path, problem: &str) -> Error {
     )
 }
 
-/// A word of a command line, quoted if a shell would not take it as one word.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "._-/\\:@%+=".contains(c);
-    match word.chars().all(plain) {
-        true if !word.is_empty() => word.to_owned(),
-        _ if cfg!(windows) => format!("\"{word}\""),
-        _ => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::description::IDENTITY_MAX;
@@ -241,7 +232,7 @@ mod tests {
         commands = ["write {identity} {identity_at}", "write {firmware}"]
     "#;
 
-    fn board(features: &[&str]) -> Board {
+    pub(super) fn board(features: &[&str]) -> Board {
         let commands = ["write {identity} --at {identity_at}", "write {seed} --at {seed_at}", "run {firmware}"];
         Board {
             name: "nucleo".into(),
@@ -253,6 +244,7 @@ mod tests {
             profile: "firmware".into(),
             wifi: false,
             machine: None,
+            program: Span { at: 0x0800_0000, size: 1 << 20 },
             identity: Span { at: 0x081F_E000, size: 8192 },
             storage: Storage {
                 at: 0x0800_0000,
@@ -261,30 +253,9 @@ mod tests {
                 settings: [90_112, 98_304],
             },
             commands: commands.map(str::to_owned).to_vec(),
-        }
-    }
-
-    #[test]
-    fn commands_are_ready_to_be_typed() {
-        let image = quoted(&absolute("my identity.bin").expect("there is a folder").to_string_lossy());
-        let seed = quoted(&absolute("my identity.bin.seed").expect("there is a folder").to_string_lossy());
-        assert_eq!(
-            board(&["nucleo"]).all_commands(Path::new("my identity.bin")),
-            [
-                "cargo build --profile firmware --package waft-chip --target thumbv8m --features nucleo --target-dir target",
-                &format!("write {image} --at 0x81fe000"),
-                &format!("write {seed} --at 0x8002000"),
-                "run target/thumbv8m/firmware/waft-chip",
-            ]
-        );
-        assert!(!board(&[]).all_commands(Path::new("i"))[0].contains("--features"));
-        if cfg!(windows) {
-            assert_eq!(quoted("it's"), "\"it's\"");
-            assert_eq!(quoted("my identity.bin"), "\"my identity.bin\"");
-        } else {
-            assert_eq!(quoted("my identity.bin"), "'my identity.bin'");
-            assert_eq!(quoted("it's"), r"'it'\''s'");
-            assert_eq!(quoted("$(x)"), "'$(x)'");
+            uf2: None,
+            image_commands: Vec::new(),
+            update_commands: Vec::new(),
         }
     }
 
@@ -333,6 +304,39 @@ mod tests {
         for (typed, text) in [("toaster", "No board is called \"toaster\""), ("toaster.toml", none), ("./mps2", none)] {
             let error = Board::find(typed).unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn areas_are_addresses() {
+        let storage = board(&[]).storage;
+        assert_eq!(storage.sector(), 8192);
+        let areas: Vec<_> = storage.areas().collect();
+        assert_eq!(areas[1], ("seed", Span { at: 0x0800_4000, size: 8192 }));
+        assert_eq!(areas[4], ("slots", Span { at: 0x0800_6000, size: 65536 }));
+        assert!(areas.array_windows().all(|[one, other]| !one.1.meets(other.1)), "{areas:?}");
+        assert!(areas[0].1.meets(Span { at: 0x0800_3FFF, size: 1 }));
+    }
+
+    #[test]
+    fn a_board_may_take_one_file_with_everything() {
+        let flash = "uf2 = 0xE48BFF59\nimage = [\"load {image}\"]\nupdate = [\"load {image}\", \"reset\"]\ncommands";
+        let text = GOOD.replacen("commands", flash, 1);
+        let board = Board::new(Description::parse(&text).unwrap(), None);
+        assert_eq!((board.uf2, board.image_commands.len(), board.update_commands.len()), (Some(0xE48B_FF59), 1, 2));
+        assert_eq!(board.program, Span { at: 0, size: 0x30_0000 });
+        for (from, to, problem) in [
+            ("[\"load {image}\"]", "[\"load {identity}\"]", "{identity}"),
+            ("[\"load {image}\"]", "[\"load\"]", "no command of image writes {image}"),
+            ("[\"load {image}\", \"reset\"]", "[\"reset\"]", "no command of update writes {image}"),
+            ("seeds = [0x0, 0x1000]", "seeds = [0x0, 0x800]", "unlike 0x21000800"),
+            ("at = 0x300000", "at = 0x300100", "unlike 0x300100"),
+            ("0xE48BFF59", "\"rp2350\"", "invalid type"),
+            ("0xE48BFF59", "0x1E48BFF59", "invalid value"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let error = Description::parse(&text.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(problem), "{to}: {error}");
         }
     }
 

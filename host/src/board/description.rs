@@ -12,6 +12,10 @@ pub(crate) const IDENTITY_MAX: u32 = 4096;
 const REGIONS: [&str; 2] = ["flash", "ram"];
 /// The placeholders that a flashing command may contain.
 const PLACEHOLDERS: [&str; 5] = ["identity", "firmware", "identity_at", "seed", "seed_at"];
+/// The placeholder of a command that writes one file with several parts.
+const IMAGE: [&str; 1] = ["image"];
+/// The sectors in which a boot loader for UF2 files erases the flash, in bytes.
+pub(crate) const UF2_SECTOR: u32 = 4096;
 
 /// A board's file.
 #[derive(Debug, Deserialize)]
@@ -54,11 +58,20 @@ pub(crate) struct Storage {
     pub(crate) settings: [u32; 2],
 }
 
-/// The commands that flash the board.
+/// How the board is flashed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Flash {
+    /// The family in UF2 files for the board's boot loader, if that takes such files.
+    pub(crate) uf2: Option<u32>,
+    /// The commands that write each part from a file of its own.
     pub(crate) commands: Vec<String>,
+    /// The commands that write all parts of a new board from one file.
+    #[serde(default)]
+    pub(crate) image: Vec<String>,
+    /// The commands that write a file with just the program, and leave everything else on the chip as it is.
+    #[serde(default)]
+    pub(crate) update: Vec<String>,
 }
 
 impl Description {
@@ -101,19 +114,37 @@ impl Description {
         if (0..sectors.len()).any(is_repeated) || sectors.iter().any(|sector| slots.holds(*sector)) {
             return Err("storage: seeds, slots and settings are not apart".into());
         }
-        if at.checked_add(first.max(second)).is_none() {
-            return Err("storage: the seeds lie past 32 bits".into());
+        let last = sectors.into_iter().map(u64::from).chain([slots.end() - 1]).max().expect("there are sectors");
+        if u64::from(at) + last >= 1 << 32 {
+            return Err("storage: it lies past 32 bits".into());
         }
-        Ok(())
+        self.check_sectors()
+    }
+
+    /// A UF2 file changes whole sectors, so no two areas may share one.
+    fn check_sectors(&self) -> Result<(), String> {
+        let Storage { at, seeds, slots, settings } = self.storage;
+        let storage = seeds.into_iter().chain(settings).chain([slots.at]).map(|offset| at + offset);
+        let mut starts = storage.chain([self.identity.at, self.memory["flash"].at]);
+        match starts.find(|start| start % UF2_SECTOR != 0).filter(|_| self.flash.uf2.is_some()) {
+            Some(start) => Err(format!("flash: with uf2, areas begin at multiples of {UF2_SECTOR}, unlike {start:#x}")),
+            None => Ok(()),
+        }
     }
 
     fn check_commands(&self) -> Result<(), String> {
-        let commands = &self.flash.commands;
-        if let Some(unknown) = commands.iter().find_map(|command| unknown_placeholder(command)) {
-            return Err(format!("flash: nothing is known as {{{unknown}}}"));
+        let Flash { commands, image, update, .. } = &self.flash;
+        check_placeholders(commands, &PLACEHOLDERS)?;
+        if !commands.iter().any(|command| command.contains("{identity}")) {
+            return Err("flash: no command writes {identity}".into());
         }
-        let writes_identity = commands.iter().any(|command| command.contains("{identity}"));
-        writes_identity.then_some(()).ok_or("flash: no command writes {identity}".into())
+        for (key, commands) in [("image", image), ("update", update)] {
+            check_placeholders(commands, &IMAGE)?;
+            if !commands.is_empty() && !commands.iter().any(|command| command.contains("{image}")) {
+                return Err(format!("flash: no command of {key} writes {{image}}"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +189,15 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-fn unknown_placeholder(command: &str) -> Option<&str> {
+/// Checks that commands contain no other placeholders than the known ones.
+fn check_placeholders(commands: &[String], known: &[&str]) -> Result<(), String> {
+    match commands.iter().find_map(|command| unknown_placeholder(command, known)) {
+        Some(unknown) => Err(format!("flash: nothing is known as {{{unknown}}}")),
+        None => Ok(()),
+    }
+}
+
+fn unknown_placeholder<'a>(command: &'a str, known: &[&str]) -> Option<&'a str> {
     let names = command.split('{').skip(1).map(|rest| rest.split('}').next().unwrap_or(rest));
-    names.into_iter().find(|name| !PLACEHOLDERS.contains(name))
+    names.into_iter().find(|name| !known.contains(name))
 }
