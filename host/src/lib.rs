@@ -134,6 +134,7 @@ mod files;
 pub mod folder;
 pub mod home;
 pub mod identity;
+pub mod image;
 pub mod name;
 pub mod net;
 pub mod pair;
