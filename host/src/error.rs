@@ -19,13 +19,14 @@ pub struct Error {
     class: Class,
     what: String,
     advice: String,
+    exit: Option<u8>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// Creates an error. `what` says in full sentences what happened, and `advice` what to do next.
     pub fn new(class: Class, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { class, what: what.into(), advice: advice.into(), source: None }
+        Self { class, what: what.into(), advice: advice.into(), exit: None, source: None }
     }
 
     /// The error of an operation that its user, or the program, stopped.
@@ -67,6 +68,12 @@ impl Error {
         self
     }
 
+    /// Sets the exit code of a command that ends with this error: that of another program which failed.
+    pub fn with_exit(mut self, code: u8) -> Self {
+        self.exit = Some(code);
+        self
+    }
+
     /// Adds a detail to what happened.
     pub(crate) fn detailed(mut self, detail: impl fmt::Display) -> Self {
         self.what.push_str(&format!(" {detail}."));
@@ -76,6 +83,11 @@ impl Error {
     /// The class of this error.
     pub fn class(&self) -> Class {
         self.class
+    }
+
+    /// The exit code, if it is that of another program and not that of the class.
+    pub fn exit(&self) -> Option<u8> {
+        self.exit
     }
 
     /// What to do next, in full sentences. May be empty.

@@ -1,5 +1,5 @@
 //! Provisioning of a board: creates its identity and the first record of its seed, writes them as images for the board's
-//! flash, and trusts it on this machine as a receiver.
+//! flash, or into one file with the program, and trusts it on this machine as a receiver.
 //!
 //! Either all of these steps take effect or none. A trusted peer without an image could never prove its identity, and
 //! an image whose certificate is not trusted would be useless. [`waft_receiver::identity`] and [`waft_receiver::seed`]
@@ -7,21 +7,24 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use rand_core::{OsRng, RngCore};
 use waft_core::sealed::hpke::HpkeSecret;
 use waft_receiver::identity::{
     self as board, IMAGE_MAX, IdentityError, Network, Policy, TrustedSender, TrustedSenders,
 };
-use waft_receiver::seed::{PROVISIONED, Secret, provisioned};
+use waft_receiver::seed::{Secret, provisioned};
 use zeroize::Zeroizing;
 
 use crate::address::Address;
+use crate::board::Board;
 use crate::certificate::Certificate;
 use crate::error::{Class, Error, shown};
 use crate::files::{NewFile, Published, folder_of};
 use crate::home::Home;
 use crate::identity::Identity;
+use crate::image::{Format, Image};
 use crate::name::Name;
 use crate::trust::{Peer, Trust, TrustError};
 
@@ -61,13 +64,38 @@ pub struct Images {
     pub seed: Option<PathBuf>,
 }
 
+/// One file to create, with everything that the board's flash needs.
+#[derive(Debug)]
+pub struct Combined<'a> {
+    /// The file.
+    pub path: PathBuf,
+    /// The program.
+    pub program: Image,
+    /// The kind of board.
+    pub board: &'a Board,
+    /// The format of the file.
+    pub format: Format,
+}
+
+/// A file to create, and its content.
+type Content<'a> = (&'a Path, Zeroizing<Vec<u8>>);
+
 impl Plan {
     /// Checks that neither the name nor a file is already taken.
     pub fn check(&self, home: &Home, images: &Images) -> Result<(), Error> {
+        self.check_free(home, [&images.identity].into_iter().chain(&images.seed))
+    }
+
+    /// Checks that neither the name nor the file is already taken.
+    pub fn check_combined(&self, home: &Home, combined: &Combined<'_>) -> Result<(), Error> {
+        self.check_free(home, slice::from_ref(&combined.path).iter())
+    }
+
+    fn check_free<'a>(&self, home: &Home, mut files: impl Iterator<Item = &'a PathBuf>) -> Result<(), Error> {
         if let Some(known) = Trust::load(home)?.by_name(self.name.as_str()) {
             return Err(TrustError::NameTaken { name: known.name.clone() }.into());
         }
-        match [&images.identity].into_iter().chain(&images.seed).find(|path| path.symlink_metadata().is_ok()) {
+        match files.find(|path| path.symlink_metadata().is_ok()) {
             Some(taken) => Err(Error::exists(taken)),
             None => Ok(()),
         }
@@ -76,6 +104,32 @@ impl Plan {
     /// Creates identity and seed, writes their images to new files, and trusts the board to receive. `own` is this
     /// machine's certificate.
     pub fn carry_out(self, home: &Home, own: &Certificate, images: &Images) -> Result<Peer, Error> {
+        self.create(home, own, &images.identity, |identity| {
+            let seed = images.seed.iter().map(|path| (path.as_path(), first_record()));
+            std::iter::once((images.identity.as_path(), identity)).chain(seed).collect()
+        })
+    }
+
+    /// Creates identity and seed, writes them and the program to one new file, and trusts the board to receive. `own` is
+    /// this machine's certificate.
+    pub fn carry_out_combined(self, home: &Home, own: &Certificate, combined: &Combined<'_>) -> Result<Peer, Error> {
+        let Combined { path, program, board, format } = combined;
+        self.create(home, own, path, |identity| {
+            let mut image = program.clone();
+            image.add_identity(board, identity, board.takes_seed().then(first_record));
+            vec![(path, image.encode(*format))]
+        })
+    }
+
+    /// Creates an identity, trusts it, and writes the files that `contents` makes of its image. `path` is the file that
+    /// errors name.
+    fn create<'a>(
+        self,
+        home: &Home,
+        own: &Certificate,
+        path: &Path,
+        contents: impl FnOnce(Zeroizing<Vec<u8>>) -> Vec<Content<'a>>,
+    ) -> Result<Peer, Error> {
         let identity = Identity::generate();
         let peer = Peer {
             name: self.name.clone(),
@@ -85,13 +139,13 @@ impl Plan {
             at: self.at.clone(),
             last: None,
         };
-        let image = self.image(&identity).map_err(|error| image_error(&images.identity, error))?;
+        let image = self.image(&identity).map_err(|error| image_error(path, error))?;
+        let contents = contents(image);
         let mut files = Vec::new();
         Trust::change(home, |trust| {
             trust.add(peer.clone(), own)?;
-            files.push(publish(&images.identity, &image)?);
-            if let Some(path) = &images.seed {
-                files.push(publish(path, &*first_record())?);
+            for (path, bytes) in &contents {
+                files.push(publish(path, bytes)?);
             }
             Ok::<_, Error>(())
         })?;
@@ -118,8 +172,8 @@ impl Plan {
 }
 
 /// What is written at a board's first seed sector: it begins with a secret that no other board has.
-pub fn first_record() -> Zeroizing<[u8; PROVISIONED]> {
-    provisioned(&secret())
+pub fn first_record() -> Zeroizing<Vec<u8>> {
+    provisioned(&secret()).to_vec().into()
 }
 
 fn secret() -> Secret {
@@ -175,6 +229,7 @@ mod tests {
     use std::fs;
 
     use waft_receiver::identity::{self as board, KeyPolicy, Wifi};
+    use waft_receiver::seed::PROVISIONED;
 
     use super::*;
     use crate::platform;

@@ -13,7 +13,10 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use waft_core::path::{FolderName, PathError};
 
-use self::help::{AFTER_HELP, FIND_HELP, OPEN_HELP, PAIR_HELP, RECEIVE_HELP, SEND_HELP, SIMULATE_HELP, provision_help};
+use self::help::{
+    AFTER_HELP, FIND_HELP, FIRMWARE_HELP, FLASH_HELP, OPEN_HELP, PAIR_HELP, RECEIVE_HELP, SEND_HELP, SIMULATE_HELP,
+    provision_help,
+};
 use crate::cli::simulate::qemu::Forward;
 
 /// A command line that was parsed.
@@ -87,6 +90,10 @@ pub(crate) enum Command {
     Open(Open),
     /// Create the identity of a board, and trust it here
     Provision(Provision),
+    /// Flash a board that was provisioned
+    Flash(Flash),
+    /// Put a board's program into a file that updates just the program
+    Firmware(Firmware),
     /// Run a simulated board on this machine
     Simulate(Simulate),
     /// Run a demonstration: a simulated board is provisioned, receives a folder, and keeps it
@@ -329,9 +336,12 @@ pub(crate) struct Provision {
     /// Name of the board, here and on the board
     #[arg(long, value_name = "NAME")]
     pub name: String,
-    /// The identity image to create
+    /// The identity image to create; with --firmware, the file with everything
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+    /// The program, to create one file with everything that the board's flash needs
+    #[arg(long, value_name = "ELF")]
+    pub firmware: Option<PathBuf>,
     /// Certificate of a sender that may send to it; can be given up to eight times [default: this machine]
     #[arg(long, value_name = "CERT.pem")]
     pub sender: Vec<PathBuf>,
@@ -344,6 +354,41 @@ pub(crate) struct Provision {
     /// How the board gets onto its network.
     #[command(flatten)]
     pub network: NetworkArgs,
+}
+
+/// `waft flash`.
+#[derive(Args, Debug)]
+#[command(after_help = FLASH_HELP)]
+pub(crate) struct Flash {
+    /// The name with which it was provisioned
+    pub name: String,
+    /// Kind of board, as for `waft provision` [default: as it was provisioned]
+    #[arg(long, value_name = "BOARD")]
+    pub board: Option<String>,
+    /// Its identity image [default: where `waft provision` put it]
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Its program [default: built from the board's project, or the source in which the command runs]
+    #[arg(long, value_name = "ELF")]
+    pub firmware: Option<PathBuf>,
+    /// Erase the board without a question; needed where standard input is not a terminal
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `waft firmware`.
+#[derive(Args, Debug)]
+#[command(after_help = FIRMWARE_HELP)]
+pub(crate) struct Firmware {
+    /// Kind of board, as for `waft provision`
+    #[arg(long, value_name = "BOARD")]
+    pub board: String,
+    /// Its program [default: built from the board's project, or the source in which the command runs]
+    #[arg(long, value_name = "ELF")]
+    pub firmware: Option<PathBuf>,
+    /// The file to create
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 /// What a board asks of senders.

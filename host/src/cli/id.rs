@@ -6,7 +6,7 @@ use super::wait_for;
 use crate::certificate::FILE_MAX;
 use crate::cli::arguments::{Id, IdAction};
 use crate::cli::interrupt::Interrupt;
-use crate::cli::ui::{AskError, Event, Question, Ui};
+use crate::cli::ui::{AskError, Event, Question, Ui, yes_or_no};
 use crate::error::{Class, Error, shown};
 use crate::files::{NewFile, folder_of};
 use crate::home::{Home, read_at_most};
@@ -70,14 +70,6 @@ fn renew(home: &Home, is_confirmed: bool, ui: &Ui) -> Result<Identity, Error> {
         ui.say(format!("The old identity is kept: its keys are in {}.", shown(&backup)));
     }
     Ok(identity)
-}
-
-fn yes_or_no(answer: &str) -> Result<bool, String> {
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(true),
-        "n" | "no" | "" => Ok(false),
-        _ => Err("type yes or no".to_owned()),
-    }
 }
 
 fn print_certificate(identity: &Identity, ui: &Ui) {

@@ -6,6 +6,8 @@
 mod arguments;
 mod demo;
 mod find;
+mod firmware;
+mod flash;
 mod id;
 mod interrupt;
 mod open;
@@ -69,7 +71,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
                 false => error,
             };
             ui.error(&error);
-            ExitCode::from(exit_code(error.class()))
+            ExitCode::from(exit_code_of(&error))
         }
     }
 }
@@ -113,6 +115,8 @@ fn execute(command: Command, ui: &Ui) -> Result<(), Error> {
         Command::Seal(args) => wait_for(seal::run(args, ui)),
         Command::Open(args) => wait_for(open::run(args, ui)),
         Command::Provision(args) => provision::run(args, ui),
+        Command::Flash(args) => wait_for(flash::run(args, ui)),
+        Command::Firmware(args) => wait_for(firmware::run(args, ui)),
         Command::Simulate(args) => wait_for(simulate::run(args, ui)),
         Command::Demo => wait_for(demo::run(ui)),
         Command::Completions { shell } => {
@@ -134,6 +138,11 @@ fn wait_for<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Err
     // The system's name resolution cannot be cancelled. Do not wait for it here, for example after Ctrl-C.
     runtime.shutdown_background();
     ended
+}
+
+/// The exit code for an error: that of its class, unless it is that of another program.
+fn exit_code_of(error: &Error) -> u8 {
+    error.exit().unwrap_or_else(|| exit_code(error.class()))
 }
 
 /// The exit code for an error of this class.

@@ -1,8 +1,9 @@
 //! `waft provision`: creates a board's identity and seed, and prints the commands that put them on the board.
 //!
-//! The senders that the board will trust come from certificate files; `settings` parses the options for its policy and
+//! `output` chooses the files. The senders that the board will trust come from certificate files; `settings` parses the options for its policy and
 //! network.
 
+mod output;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -10,10 +11,12 @@ use std::path::{Path, PathBuf};
 use waft_receiver::identity::SENDERS_MAX;
 
 use crate::address::Address;
-use crate::board::{Board, quoted};
+use crate::board::Board;
 use crate::certificate::Certificate;
 use crate::cli::arguments::Provision;
+use crate::cli::flash::record::{Provisioned, Record};
 use crate::cli::interrupt::Interrupt;
+use crate::cli::provision::output::Output;
 use crate::cli::trust::certificate;
 use crate::cli::ui::{Event, Ui};
 use crate::cli::wait_for;
@@ -21,7 +24,7 @@ use crate::error::{Error, shown};
 use crate::home::Home;
 use crate::identity;
 use crate::name::Name;
-use crate::provision::{Images, Plan, Sender};
+use crate::provision::{Plan, Sender};
 use crate::trust::{Peer, Trust};
 
 /// Runs the command.
@@ -33,28 +36,34 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     let own = super::open_identity(&home, ui)?;
     let own = own.certificate();
     plan.senders = read_senders(&args.sender, &home, own)?;
-    let images = Images { seed: board.seed_image(&args.output), identity: args.output };
-    plan.check(&home, &images)?;
+    let output = Output::new(args.output, args.firmware.as_deref(), board)?;
+    output.check(&plan, &home)?;
     if let Some(ssid) = ssid {
         plan.network.wifi = Some(wait_for(Interrupt::listen().or(settings::wifi(ssid, ui)))?);
     }
     let (senders, policy) = (plan.senders.clone(), settings::words(&plan.policy));
-    let peer = plan.carry_out(&home, own, &images)?;
-    print_result(&peer, board, &images, ui);
+    let peer = output.create(plan, &home, own)?;
+    print_result(&peer, board, &output, ui);
     ui.say(format!("It is trusted here, to receive only. {policy}"));
     print_senders(&peer, &senders, own, ui);
-    print_commands(board, &images.identity, ui);
-    ui.must(format!(
-        "{} holds the only copy of its private key: delete the file once it is flashed.",
-        shown(&images.identity)
-    ));
-    if let Some(seed) = &images.seed {
-        ui.must(format!(
-            "{} begins its random numbers: flash it once, and delete the file. Flashed again, it may repeat them.",
-            shown(seed)
-        ));
-    }
+    output.print_commands(board, ui);
+    output.warn(ui);
+    remember(&home, &peer.name, &args.board, board, &output, ui);
     Ok(())
+}
+
+/// Stores what `waft flash` has to know. The board is made even if that fails.
+fn remember(home: &Home, name: &Name, typed: &str, board: &Board, output: &Output<'_>, ui: &Ui) {
+    if board.machine.is_some() {
+        return;
+    }
+    let stored = match Provisioned::new(name, typed, board, output.path(), output.is_combined()) {
+        Some(provisioned) => Record::remember(home, provisioned),
+        None => Err(Error::usage("its path cannot be stored")),
+    };
+    if let Err(error) = stored {
+        ui.warn(format!("`waft flash {name}` will need --board and --identity: {error}"));
+    }
 }
 
 /// Parses the arguments as far as possible without the configuration folder. The list of senders is still empty.
@@ -72,12 +81,17 @@ fn read(args: &Provision, board: &Board) -> Result<(Plan, Option<settings::Ssid>
     Ok((Plan { name, senders: Vec::new(), policy: settings::policy(args.policy), network, at }, ssid))
 }
 
-fn print_result(peer: &Peer, board: &Board, images: &Images, ui: &Ui) {
+fn print_result(peer: &Peer, board: &Board, output: &Output<'_>, ui: &Ui) {
     let (name, fingerprint) = (peer.name.as_str(), peer.certificate.fingerprint().to_string());
-    let (path, seed) = (shown(&images.identity), images.seed.as_deref().map(shown));
-    ui.say(format!("Made {name}'s identity in {path}, for: {}.", board.title));
+    let (path, seed) = (shown(output.path()), output.seed().map(shown));
+    match output.is_combined() {
+        true => {
+            ui.say(format!("Made {name}'s identity, and put it into {path} with the program, for: {}.", board.title))
+        }
+        false => ui.say(format!("Made {name}'s identity in {path}, for: {}.", board.title)),
+    }
     ui.print(format!("{name}  {fingerprint}"));
-    let (commands, folder) = (board.all_commands(&images.identity), board.folder.as_deref().map(shown));
+    let (commands, folder) = (output.commands(board), board.folder.as_deref().map(shown));
     let event = Event::Provisioned { name, board: &board.name, fingerprint, path, seed, folder, commands: &commands };
     ui.event(&event);
 }
@@ -88,16 +102,6 @@ fn print_senders(peer: &Peer, senders: &[Sender], own: &Certificate, ui: &Ui) {
     if !senders.iter().any(|sender| sender.certificate == *own) {
         ui.warn(format!("this machine is not among them, so {} will refuse it", peer.name));
     }
-}
-
-fn print_commands(board: &Board, path: &Path, ui: &Ui) {
-    let from = match &board.folder {
-        Some(folder) => quoted(&folder.to_string_lossy()),
-        None => "the top of waft's source".into(),
-    };
-    ui.print(format!("\nTo build and flash, from {from}:"));
-    board.all_commands(path).iter().for_each(|command| ui.print_command(command));
-    ui.print("");
 }
 
 /// The name of this machine on a board, if its user has not set one.
@@ -174,6 +178,7 @@ mod tests {
             board: "mps2".into(),
             name: "kitchen".into(),
             output: "identity.bin".into(),
+            firmware: None,
             sender: Vec::new(),
             at: None,
             policy: PolicyArgs::default(),

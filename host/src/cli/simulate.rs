@@ -111,18 +111,7 @@ async fn firmware(
     if let Some(path) = &args.firmware {
         return firmware::given(path);
     }
-    let root = match &board.folder {
-        Some(project) => project.clone(),
-        None => {
-            let here = std::env::current_dir().map_err(|cause| Error::file(".", cause))?;
-            firmware::source(&here, board).ok_or_else(firmware::no_firmware)?
-        }
-    };
-    tokio::select! {
-        // Ctrl-C reaches cargo, too: report the interruption rather than cargo's failure.
-        built = firmware::build(&root, board, ui) => interrupt.check().and(built),
-        () = interrupt.raised() => Err(Error::interrupted()),
-    }
+    firmware::build_here(board, interrupt, ui).await
 }
 
 fn ipv4_only() -> Error {

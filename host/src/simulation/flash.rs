@@ -84,7 +84,7 @@ fn fill(path: &Path, seed_at: u32) -> io::Result<()> {
     let new = NewFile::write(folder, |file| {
         (0..SIZE / BLOCK).try_for_each(|_| file.write_all(&BLANK))?;
         file.seek(SeekFrom::Start(seed_at.into()))?;
-        file.write_all(&*first_record())
+        file.write_all(&first_record())
     });
     new.and_then(|new| new.replace(path)).and_then(|()| platform::sync_directory(folder))
 }

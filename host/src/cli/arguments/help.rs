@@ -12,7 +12,9 @@ pub(super) fn provision_help() -> String {
     format!(
         "Boards:\n{}\n\nThe image goes into the board's flash, beside the firmware; the commands that do so are printed. \
          It holds the only copy of the board's private key. For some boards, FILE.seed is created as well: the start of \
-         their random numbers, which is flashed once.\n\nThe command asks for the passphrase of the Wi-Fi network, or takes it \
+         their random numbers, which is flashed once.\n\nWith --firmware, the program, the identity and that start go into one file: \
+         UF2 where the board's boot loader is a drive to copy it onto, else Intel HEX. It can be read by its owner only, like the \
+         image.\n\nThe command asks for the passphrase of the Wi-Fi network, or takes it \
          from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
         crate::board::listed()
     )
@@ -34,6 +36,7 @@ Exit codes:
    18  everything was sent, but whether it arrived is unknown
    19  some of several receivers do not have the folder
   130  interrupted by Ctrl-C; by other signals 129 (SIGHUP), 131 (SIGQUIT), 143 (SIGTERM)
+other  of `waft flash`: the exit status of the tool that failed
 
 Environment:
   WAFT_HOME             folder with identity and trust
@@ -43,7 +46,7 @@ Environment:
   WAFT_WIFI_PASSPHRASE  the passphrase, for provision
   NO_COLOR              no colours
 
-Where standard input is not a terminal, each question is answered by a line of it; but `waft id --renew` needs --yes there.";
+Where standard input is not a terminal, each question is answered by a line of it; but `waft id --renew` and `waft flash` need --yes there.";
 
 /// For `waft pair`.
 pub(super) const PAIR_HELP: &str = "\
@@ -67,6 +70,18 @@ With --inbox a folder that is sent again replaces its predecessor, unless that w
 the new one is refused, or with --merge put among what is there.
 
 When a sender has given the code, the command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
+
+/// For `waft flash`.
+pub(super) const FLASH_HELP: &str = "\
+Runs the commands that `waft provision` printed for this board, by probe-rs, espflash or picotool, and shows each of them \
+first. It ends at the first one that fails, with its exit status. A board that is erased loses its settings, its trusted senders \
+and the folder that it has received.";
+
+/// For `waft firmware`.
+pub(super) const FIRMWARE_HELP: &str = "\
+The file is UF2 where the board's boot loader is a drive to copy it onto, else Intel HEX for its flashing tool; the command \
+that flashes it is printed. It holds no secret, and fits every board of this kind. Identity, settings, trusted senders and the \
+received folder stay on the board.";
 
 /// For `waft simulate`.
 pub(super) const SIMULATE_HELP: &str = "\

@@ -1,4 +1,4 @@
-//! Finds the firmware of an emulated board: a given file, or one built from the source.
+//! Finds the firmware of a board: a given file for an emulated one, or one built from the source.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,6 +8,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use crate::board::Board;
+use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::Ui;
 use crate::error::{Class, Error, shown};
 
@@ -52,6 +53,28 @@ pub(crate) fn source(folder: &Path, board: &Board) -> Option<PathBuf> {
     folder.ancestors().find(has_board).map(Path::to_owned)
 }
 
+/// The root of the project that has the board's firmware: the folder of its description, or the waft source in which the
+/// command runs.
+pub(crate) fn project(board: &Board) -> Result<PathBuf, Error> {
+    match &board.folder {
+        Some(project) => Ok(project.clone()),
+        None => {
+            let here = std::env::current_dir().map_err(|cause| Error::file(".", cause))?;
+            source(&here, board).ok_or_else(no_firmware)
+        }
+    }
+}
+
+/// Builds the firmware from the board's project, or from the source in which the command runs.
+pub(crate) async fn build_here(board: &Board, interrupt: &Interrupt, ui: &Ui) -> Result<PathBuf, Error> {
+    let root = project(board)?;
+    tokio::select! {
+        // Ctrl-C reaches cargo, too: report the interruption rather than cargo's failure.
+        built = build(&root, board, ui) => interrupt.check().and(built),
+        () = interrupt.raised() => Err(Error::interrupted()),
+    }
+}
+
 /// Builds the firmware from the source in `root`.
 pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf, Error> {
     ui.say(format!("Building the firmware for {}.\nThe first time that takes about a minute.", board.title));
@@ -86,10 +109,10 @@ async fn fetch_target(root: &Path, board: &Board, ui: &Ui) {
 }
 
 /// The error for a missing firmware.
-pub(super) fn no_firmware() -> Error {
+fn no_firmware() -> Error {
     Error::new(
         Class::Usage,
-        "There is no firmware to run: this is not in waft's source.",
+        "There is no firmware: this is not in waft's source.",
         "Give the program with --firmware ELF, or run the command in the source, which builds it.",
     )
 }

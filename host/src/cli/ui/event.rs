@@ -80,6 +80,20 @@ pub(crate) enum Event<'a> {
         /// The commands that build the firmware and flash it and the images.
         commands: &'a [String],
     },
+    /// A file with the program of a board was created.
+    Firmware {
+        /// The type of the board.
+        board: &'a str,
+        /// The file.
+        path: String,
+        /// The commands that flash it.
+        commands: &'a [String],
+    },
+    /// A command that flashes a board begins.
+    Running {
+        /// The command, as a user would type it.
+        command: &'a str,
+    },
     /// The receiver is listening.
     Ready {
         /// The address that a sender on the network should try first; absent without a network.
@@ -129,7 +143,8 @@ pub(crate) enum Event<'a> {
     },
     /// A question waits for a line of standard input.
     Asked {
-        /// The input: `code`, `pairing-code`, `key`, `folder`, `receiver`, `machine`, `name`, `passphrase` or `renewal`.
+        /// The input: `code`, `pairing-code`, `key`, `folder`, `receiver`, `machine`, `name`, `passphrase`, `renewal`
+        /// or `erasure`.
         what: &'static str,
         /// The receiver whose code is asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -327,6 +342,8 @@ mod tests {
                 folder: Some(text()),
                 commands: addresses,
             },
+            Event::Firmware { board: "mps2", path: text(), commands: addresses },
+            Event::Running { command: "text" },
             Event::Ready { address: Some(&addresses[0]), addresses, code: Some("0123") },
             Event::Found {
                 id: "text",
@@ -377,7 +394,7 @@ mod tests {
             Event::Offered { .. } | Event::Waiting { .. } | Event::Progress { .. } | Event::Retry { .. } => {}
             Event::Committed { .. } | Event::Sealed { .. } | Event::Opened { .. } | Event::Warning { .. } => {}
             Event::Rejected { .. } | Event::Error { .. } | Event::Listed { .. } | Event::LeftOut { .. } => {}
-            Event::Summary { .. } | Event::Found { .. } => {}
+            Event::Summary { .. } | Event::Found { .. } | Event::Firmware { .. } | Event::Running { .. } => {}
         });
         all
     }
@@ -402,7 +419,7 @@ mod tests {
 
     #[test]
     fn every_field_is_documented() {
-        let page = include_str!("../../../README.md");
+        let (_, page) = include_str!("../../../README.md").split_once("| event |").expect("the table is there");
         let rows: Vec<(&str, &str)> =
             page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).collect();
         for event in every_event() {

@@ -28,7 +28,7 @@ use crate::error::{Class, Error};
 pub(crate) use event::{Event, Failed};
 pub(crate) use input::Reader;
 pub(crate) use question::{
-    AskError, Question, code_form, key_form, new_key, pairing_code_form, show_code, show_key, show_key_for,
+    AskError, Question, code_form, key_form, new_key, pairing_code_form, show_code, show_key, show_key_for, yes_or_no,
 };
 pub(crate) use text::secret;
 
@@ -141,7 +141,7 @@ impl Ui {
 
     /// Reports the error that ends the command.
     pub(crate) fn error(&self, error: &Error) {
-        self.failure(error, Some(crate::cli::exit_code(error.class())));
+        self.failure(error, Some(crate::cli::exit_code_of(error)));
     }
 
     /// Reports an error after which the command continues.

@@ -33,6 +33,8 @@ pub(crate) enum Question {
     Passphrase,
     /// Whether to renew the identity.
     Renewal,
+    /// Whether to erase a board.
+    Erasure,
 }
 
 impl Question {
@@ -48,6 +50,7 @@ impl Question {
             Self::Name => "name",
             Self::Passphrase => "passphrase",
             Self::Renewal => "renewal",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -59,7 +62,7 @@ impl Question {
             Self::PairingCode => "WAFT_PAIRING_CODE",
             Self::Key => "WAFT_KEY",
             Self::Passphrase => "WAFT_WIFI_PASSPHRASE",
-            Self::Folder | Self::Receiver | Self::Machine | Self::Name | Self::Renewal => return None,
+            Self::Folder | Self::Receiver | Self::Machine | Self::Name | Self::Renewal | Self::Erasure => return None,
         };
         let value = Zeroizing::new(std::env::var_os(name)?.into_encoded_bytes());
         Some(from_utf8_lossy(&value))
@@ -104,7 +107,7 @@ fn no_answer(question: Question) -> Error {
         Question::Code | Question::PairingCode => Class::Code,
         Question::Key => Class::Key,
         Question::Folder | Question::Receiver | Question::Machine | Question::Name => Class::Usage,
-        Question::Passphrase | Question::Renewal => Class::Usage,
+        Question::Passphrase | Question::Renewal | Question::Erasure => Class::Usage,
     };
     let advice = match question {
         Question::Code => {
@@ -122,6 +125,9 @@ fn no_answer(question: Question) -> Error {
         }
         Question::Renewal => {
             "The identity is as it was. Run it on a terminal, or renew without a question: `waft id --renew --yes`."
+        }
+        Question::Erasure => {
+            "Nothing was flashed. Run it on a terminal, or erase without a question: `waft flash NAME --yes`."
         }
         Question::Machine | Question::Name => "Give it as an argument: `waft pair NAME@ADDRESS`.",
         Question::Folder | Question::Receiver => "Give it as an argument: `waft send FOLDER TO`.",
@@ -152,6 +158,15 @@ pub(crate) fn code_form(text: &str) -> Result<AuthCode, String> {
 /// Parses a pairing code. The error text says what is wrong with the format.
 pub(crate) fn pairing_code_form(text: &str) -> Result<PairingCode, String> {
     PairingCode::parse(text).map_err(|error| error.to_string())
+}
+
+/// Parses the answer to a question of yes or no. An empty one is no.
+pub(crate) fn yes_or_no(answer: &str) -> Result<bool, String> {
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "n" | "no" | "" => Ok(false),
+        _ => Err("type yes or no".to_owned()),
+    }
 }
 
 /// Shows a key in groups; under `--verbose` also in words of a spelling alphabet.
