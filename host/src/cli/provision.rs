@@ -47,6 +47,9 @@ pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     ui.say(format!("It is trusted here, to receive only. {policy}"));
     print_senders(&peer, &senders, own, ui);
     output.print_commands(board, ui);
+    if board.machine.is_none() && !output.commands(board).is_empty() {
+        ui.say(format!("`waft flash {}` runs these commands.", peer.name));
+    }
     output.warn(ui);
     remember(&home, &peer.name, &args.board, board, &output, ui);
     Ok(())

@@ -172,6 +172,7 @@ fn one_uf2_file_has_program_identity_and_seed() {
     assert_eq!((text(reported, "path"), &reported["seed"]), ("attic.uf2".into(), &Value::Null));
     assert_eq!(reported["commands"], serde_json::json!([format!("picotool load {} -x", full(&file))]));
     assert!(ended.errors.contains("only copy of its private key: flash it once"), "{ended:#?}");
+    assert!(ended.errors.contains("`waft flash attic` runs these commands."), "{ended:#?}");
 }
 
 fn full(path: &Path) -> String {
@@ -327,6 +328,7 @@ fn a_board_is_flashed_by_the_commands_that_were_printed() {
     assert!(run.iter().all(|line| ended.errors.contains(line)), "each is shown: {ended:#?}");
     assert_eq!(ended.errors.matches("picotool was here").count(), 5, "{ended:#?}");
     assert!(ended.errors.contains("delete the file now"), "{ended:#?}");
+    assert!(ended.errors.contains("the attic.bin.seed as well"), "{ended:#?}");
 }
 
 #[test]

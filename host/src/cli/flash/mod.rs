@@ -54,6 +54,9 @@ pub(super) async fn run(args: Flash, ui: &Ui) -> Result<(), Error> {
     }
     ui.done(format!("{name} is flashed."));
     ui.must(format!("{} holds the only copy of its private key: delete the file now.", shown(&target.file)));
+    if let Some(seed) = target.seed() {
+        ui.must(format!("Delete {} as well: flashed again, it may repeat random numbers.", shown(seed)));
+    }
     Ok(())
 }
 
@@ -102,11 +105,15 @@ impl Target {
         }
     }
 
+    /// The file with the first record of the seed, if it is one of its own.
+    fn seed(&self) -> Option<PathBuf> {
+        self.board.seed_image(&self.file).filter(|_| self.source == Source::Separate)
+    }
+
     /// Checks that the files are there, and that the identity is the one of the board with this name.
     fn check(&self, name: &Name, trust: &Trust) -> Result<(), Error> {
         let Self { board, file, source } = self;
-        let seed = board.seed_image(file).filter(|_| *source == Source::Separate);
-        for path in std::iter::once(file).chain(&seed) {
+        for path in std::iter::once(file).chain(&self.seed()) {
             if !path.exists() {
                 return Err(gone(path, board));
             }
