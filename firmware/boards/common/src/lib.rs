@@ -16,6 +16,9 @@
 //! | `net` | TCP/IP and the receiver's sockets |
 //! | `boot` | the start of the receiver, from devices and a [`Map`] |
 //! | `tasks` | the tasks of every board, as a macro |
+//! | [`region`] | checks that a map fits the flash; tested on a host |
+//! | [`mod@line`] | the serial line of the console, which wipes what was read; tested on a host |
+//! | [`mac`] | the Ethernet address; tested on a host |
 //! | `emulator` | with the feature of this name: what boards that QEMU emulates share |
 //! | `arch` | what depends on the core: interrupts, exceptions, reset, and the calls on the stack |
 //!
@@ -41,8 +44,11 @@ pub mod boot;
 pub mod emulator;
 #[cfg(target_os = "none")]
 pub mod failure;
+pub mod line;
+pub mod mac;
 #[cfg(target_os = "none")]
 pub mod net;
+pub mod region;
 pub mod report;
 #[cfg(target_os = "none")]
 pub mod retained;

@@ -13,6 +13,7 @@
 
 use core::fmt;
 
+use embedded_io_async::Write;
 use waft_receiver::board::LockoutSnapshot;
 use waft_receiver::board::StartReason;
 
@@ -50,6 +51,17 @@ impl Retained {
             None => StartReason::Requested,
             Some((Cause::Hang, _)) => StartReason::Watchdog,
             Some(_) => StartReason::Failure,
+        }
+    }
+
+    /// Prints at the console, and logs, how the firmware failed before this start. After a power-on there is no such
+    /// failure.
+    pub async fn print_failure(&self, console: &mut impl Write, start: StartReason) {
+        let Some((cause, text)) = self.failure.filter(|_| start != StartReason::PowerOn) else { return };
+        defmt::warn!("before this start: {=str}: {=str}", cause.name(), text);
+        for part in ["\r\nBefore this start the firmware failed (", cause.name(), "): ", text, "\r\n"] {
+            // A write error cannot be reported anywhere.
+            let _ = console.write_all(part.as_bytes()).await;
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What the board determines when it starts: the reason for the start, its unique ID and its identity.
 
 use embassy_stm32::pac::{RCC, UID};
-use embedded_io_async::Write;
 use waft_board::boot;
 use waft_board::retained::Retained;
 use waft_receiver::board::StartReason;
@@ -9,7 +8,6 @@ use waft_receiver::identity::{IMAGE_MAX, Identity, IdentityError};
 use waft_stm32::start;
 use zeroize::Zeroizing;
 
-use crate::board::Console;
 use crate::{Flash, REGIONS};
 
 /// The reason for the start. Clears the flags that hold it.
@@ -22,16 +20,6 @@ pub(crate) fn reason(retained: &Retained) -> StartReason {
 /// The chip's unique ID. It can only be read in whole words.
 pub(crate) fn unique_id() -> [u32; 3] {
     core::array::from_fn(|word| UID.uid(word).read())
-}
-
-/// Prints at the console how the firmware failed before this start.
-pub(crate) async fn print_failure(console: &mut Console, start: StartReason, retained: &Retained) {
-    let Some((cause, text)) = retained.failure.filter(|_| start != StartReason::PowerOn) else { return };
-    defmt::warn!("before this start: {=str}: {=str}", cause.name(), text);
-    for part in ["\r\nBefore this start the firmware failed (", cause.name(), "): ", text, "\r\n"] {
-        // A write error cannot be reported anywhere.
-        let _ = console.write_all(part.as_bytes()).await;
-    }
 }
 
 /// Reads the identity that was flashed next to the firmware.

@@ -9,12 +9,12 @@ use core::ops::Range;
 use cortex_m::asm::{dsb, isb};
 use cortex_m::peripheral::MPU;
 use embassy_stm32::pac::ICACHE;
-use waft_stm32::region::FLASH;
+use waft_stm32::flash::FLASH;
 
 use crate::REGIONS;
 
 /// The regions that are not cached.
-const UNCACHED: [Range<u32>; 2] = [FLASH + REGIONS.bank..FLASH + 2 * REGIONS.bank, 0x08FF_F000..0x0900_0000];
+const UNCACHED: [Range<u32>; 2] = [FLASH + REGIONS.data.start..FLASH + REGIONS.data.end, 0x08FF_F000..0x0900_0000];
 
 /// `MAIR`: normal memory, not cacheable.
 const NOT_CACHEABLE: u32 = 0x44;

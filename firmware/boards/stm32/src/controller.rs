@@ -10,8 +10,7 @@ use embassy_stm32::pac::flash::vals::OptcrSwapBank;
 use waft_board::failure::reset;
 use waft_board::report::Cause;
 use waft_stm32::ecc::{Detected, Record};
-use waft_stm32::flash::{Chip, ERASE, READ, Refused, WRITE};
-use waft_stm32::region::FLASH;
+use waft_stm32::flash::{Chip, ERASE, FLASH, READ, Refused, WRITE};
 
 use crate::REGIONS;
 
@@ -97,7 +96,7 @@ fn wait_for_reads() {
 /// the read in progress. A torn word anywhere else means that the program is damaged.
 #[exception]
 unsafe fn NonMaskableInt() {
-    match Detected::decode(pac::FLASH.eccdetr().read().0, REGIONS.bank) {
+    match Detected::decode(pac::FLASH.eccdetr().read().0, REGIONS.data.start) {
         Some(Detected::Storage { at }) => {
             TORN.add(at);
             pac::FLASH.eccdetr().write(|errors| errors.set_eccd(true));

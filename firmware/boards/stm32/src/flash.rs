@@ -15,6 +15,8 @@ use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorF
 
 use crate::ecc::{Record, Torn, UNIT};
 
+/// The address at which the flash is mapped.
+pub const FLASH: u32 = 0x0800_0000;
 /// Bytes of a word, the unit of a read. An interrupt waits for at most one such read.
 pub const READ: usize = 4;
 /// Bytes of a unit of a write.

@@ -2,10 +2,7 @@
 //!
 //! 1. [`ecc`]: detection of reads that return wrong data.
 //! 2. [`flash`]: the receiver's flash, on top of the chip's.
-//! 3. [`region`]: checks that a board's map fits the chip.
-//! 4. [`start`]: the reason for the start.
-//! 5. [`mac`]: the Ethernet address.
-//! 6. [`mod@line`]: the serial line of the console, which wipes what was read.
+//! 3. [`start`]: the reason for the start.
 //!
 //! The program, `main.rs`, adds what accesses registers.
 
@@ -17,7 +14,4 @@ extern crate std;
 
 pub mod ecc;
 pub mod flash;
-pub mod line;
-pub mod mac;
-pub mod region;
 pub mod start;

@@ -22,10 +22,10 @@ use embassy_net::StackResources;
 use static_cell::StaticCell;
 use waft_board::boot::{BoardSlots, Resources};
 use waft_board::net::ALL_SOCKETS;
+use waft_board::region::Regions;
 use waft_board::retained;
 use waft_receiver::Config;
 use waft_stm32::flash;
-use waft_stm32::region::Map;
 
 use board::{Console, Devices, Ethernet};
 use controller::{Controller, TORN};
@@ -34,12 +34,12 @@ use watchdog::Watchdog;
 include!(concat!(env!("OUT_DIR"), "/map.rs"));
 
 /// The regions of the flash.
-const REGIONS: Map = {
-    // The linker uses all of bank 1, and nothing else.
-    let waft_board::Map { flash_size, identity, seeds, slots, settings, .. } = MAP;
-    let map = Map { bank: flash_size, identity, seeds, slots, settings };
-    assert!(map.fault().is_none(), "the board's description does not fit the chip");
-    map
+const REGIONS: Regions = {
+    // The linker uses all of bank 1, and nothing else. All data is in bank 2, which has the same size.
+    let bank = MAP.flash_size;
+    let regions = Regions::new(MAP, flash::FLASH, flash::ERASE, bank..2 * bank);
+    assert!(regions.fault().is_none(), "the board's description does not fit the chip");
+    regions
 };
 
 /// The most PBKDF2 iterations of a typed key. An iteration is two blocks of SHA-256 of 64 bytes each, at about 50
@@ -68,7 +68,7 @@ async fn main(spawner: Spawner) {
     let Devices { mut console, ethernet, trng, flash, watchdog } = board::devices(boot::unique_id()).await;
     spawner.spawn(feed(watchdog).expect("it is spawned once"));
     defmt::info!("{=str}, started: {}", MAP.title, start);
-    boot::print_failure(&mut console, start, &retained).await;
+    retained.print_failure(&mut console, start).await;
 
     let flash = Flash::new(Controller::new(flash), &TORN, REGIONS.readable(), REGIONS.writable());
     let devices = waft_board::boot::Devices { memory: RESOURCES.memory(), ethernet, trng, flash };

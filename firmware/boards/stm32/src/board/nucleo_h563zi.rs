@@ -10,8 +10,8 @@ use embassy_stm32::usart::{self, BufferedUart};
 use embassy_stm32::{Config, bind_interrupts};
 use embedded_io_async::Write;
 use static_cell::{ConstStaticCell, StaticCell};
-use waft_stm32::line::Line;
-use waft_stm32::mac::mac;
+use waft_board::line::Line;
+use waft_board::mac::mac;
 
 use crate::trng::HardwareRng;
 use crate::watchdog::{self, Watchdog};
@@ -76,7 +76,7 @@ pub(crate) async fn devices(unique_id: [u32; 3]) -> Devices {
         p.PG13,
         p.PB15,
         p.PG11,
-        mac(unique_id),
+        mac(unique_id.map(u32::to_le_bytes).as_flattened()),
         p.ETH_SMA,
         p.PA2,
         p.PC1,

@@ -1,5 +1,5 @@
-//! The serial line of the console. What was read is wiped from the driver's ring buffer, because the user may have typed
-//! a key.
+//! The serial line of the console, on top of a chip's driver with a ring buffer. What was read is wiped from the ring
+//! buffer, because the user may have typed a key. An error of the line does not end the input.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -26,7 +26,14 @@ impl<D: ErrorType> ErrorType for Line<'_, D> {
 impl<D: BufRead> Read for Line<'_, D> {
     /// Cancel-safe, because the driver's `fill_buf` is.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        let input = self.driver.fill_buf().await?;
+        let input = match self.driver.fill_buf().await {
+            Ok(input) => input,
+            Err(error) => {
+                // The driver of embassy-rp stops receiving after an error, until a reader consumes something.
+                self.driver.consume(0);
+                return Err(error);
+            }
+        };
         let count = input.len().min(buffer.len());
         buffer[..count].copy_from_slice(&input[..count]);
         // These bytes belong to the reader until they are consumed.
