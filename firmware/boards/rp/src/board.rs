@@ -1,8 +1,10 @@
 //! The chosen board: its pins and its network device.
 //!
-//! Each board is one file that defines the same items: the size of its flash, the type of its network device, and the
-//! function `parts`. What all of them have is here.
+//! Each board is one file that defines the same items: the size of its flash, the types of its network device before and
+//! after the start, of what keeps its link, and the function `parts`. What all of them have is here.
 
+#[cfg(feature = "pico-2-w")]
+mod pico_2_w;
 #[cfg(feature = "w5500-evb-pico2")]
 mod w5500_evb_pico2;
 
@@ -20,8 +22,10 @@ use waft_board::line::Line;
 
 use crate::watchdog::Watchdog;
 
+#[cfg(feature = "pico-2-w")]
+pub(crate) use pico_2_w::{Ethernet, FLASH_SIZE, Link, NetworkDevice, RX_SIZE, parts};
 #[cfg(feature = "w5500-evb-pico2")]
-pub(crate) use w5500_evb_pico2::{Ethernet, FLASH_SIZE, NetworkDevice, RX_SIZE, parts};
+pub(crate) use w5500_evb_pico2::{Ethernet, FLASH_SIZE, Link, NetworkDevice, RX_SIZE, parts};
 
 bind_interrupts!(struct Interrupts {
     UART0_IRQ => uart::BufferedInterruptHandler<UART0>;

@@ -6,6 +6,8 @@
 //! 4. [`absent`]: a network device that may be absent.
 //! 5. [`frames`]: checks the lengths of the frames that a W5500 delivers.
 //!
+//! Its tests include a module of the build script, `radio_files`: the files with the firmware of the radio.
+//!
 //! The program, `main.rs`, adds what accesses registers.
 
 #![no_std]
@@ -17,5 +19,7 @@ extern crate std;
 pub mod absent;
 pub mod flash;
 pub mod frames;
+#[cfg(test)]
+mod radio_files;
 pub mod start;
 pub mod trng;

@@ -4,7 +4,8 @@
 //! main          determines the reason for the start, starts devices, receiver and tasks:
 //!   feed, network, receive     the tasks of every board
 //!   application  gets each received folder; replace it with your own
-//! board         the tasks of the network device
+//! board         the task of the network device
+//! wifi          the task that joins a network, on a board with Wi-Fi
 //! ```
 
 #![no_std]
@@ -15,6 +16,8 @@ mod boot;
 mod controller;
 mod random;
 mod watchdog;
+#[cfg(feature = "wifi")]
+mod wifi;
 
 use defmt_rtt as _;
 use embassy_executor::Spawner;
@@ -68,14 +71,25 @@ async fn main(spawner: Spawner) {
 
     // Before the network starts: see `waft_rp::trng`.
     let trng = random::draw(trng).await;
-    let ethernet = device.start(spawner, &mut console).await;
+    let (ethernet, link) = device.start(spawner, &mut console).await;
     let flash = Flash::new(Controller::new(flash), REGIONS.readable(), REGIONS.writable());
     let devices = waft_board::boot::Devices { memory: RESOURCES.memory(), ethernet, trng, flash };
     let lockouts = Some(retained.lockouts);
-    let config = Config { max_iterations: ITERATIONS_MAX, start, lockouts, ..Config::default() };
+    #[cfg(feature = "wifi")]
+    let station = wifi::station();
+    let config = Config {
+        max_iterations: ITERATIONS_MAX,
+        start,
+        lockouts,
+        #[cfg(feature = "wifi")]
+        wifi: Some(station),
+        ..Config::default()
+    };
     let sockets = SOCKETS.init(StackResources::new());
     let started = waft_board::boot::start(&RESOURCES, sockets, devices, &MAP, boot::identity, config).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
+    #[cfg(feature = "wifi")]
+    wifi::start(spawner, station, link, started.stack);
     spawner.spawn(application(started.slots).expect("it is spawned once"));
     spawner.spawn(receive(started.receiver, started.sockets, console).expect("it is spawned once"));
 }
