@@ -28,7 +28,7 @@ use crate::home::Home;
 use crate::identity;
 use crate::net::{self, Endpoint, addresses, listen};
 use crate::receive::{Connection, Keys, Outcome, Received, Receiver};
-use crate::store::{LeftBehind, Options};
+use crate::store::{LeftBehind, Options, Placed};
 use crate::trust::{Peer, Trust};
 use crate::worker::in_background;
 
@@ -170,7 +170,13 @@ impl Reception<'_> {
     }
 
     fn print_committed(&self, peer: &str, received: &Received) {
-        let Received { receipt, held, folder, path } = received;
+        let Received { receipt, held, folder, path, placed } = received;
+        let (how, says) = match placed {
+            Placed::New => ("new", ""),
+            Placed::Replaced => ("replaced", " It replaced the one that was there."),
+            Placed::Merged => ("merged", " Its files are among those that were there."),
+            Placed::Unchanged => ("unchanged", " It was there already."),
+        };
         let &Receipt { digest, files: count, bytes: total, generation } = receipt;
         let (ui, sent) = (self.ui, total - held);
         let (digest_text, folder) = (digest.to_string(), escape(folder).to_string());
@@ -183,12 +189,17 @@ impl Reception<'_> {
             generation,
             folder: &folder,
             path: Some(shown(path)),
+            placed: Some(how),
         });
         let (name, target) = match &self.args.inbox {
             Some(_) => (format!(" {folder}"), shown(path)),
             None => (String::new(), shown(&self.args.into)),
         };
-        ui.done(format!("The folder{name} of {peer} is in {target}: {}, {}.", number_of_files(count), bytes(total)));
+        ui.done(format!(
+            "The folder{name} of {peer} is in {target}: {}, {}.{says}",
+            number_of_files(count),
+            bytes(total)
+        ));
         ui.detail(format!("Its digest: {digest}"));
     }
 

@@ -279,6 +279,7 @@ fn print_receipt(peer: &str, folder: &str, sent: Sent, ui: &Ui) {
         generation,
         folder,
         path: None,
+        placed: None,
     });
     // After broken connections the transferred bytes may exceed the total, which would only confuse the user.
     let crossed = if sent < total { format!(", of which {} had to cross", bytes(sent)) } else { String::new() };

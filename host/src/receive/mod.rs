@@ -34,7 +34,7 @@ use crate::Receipt;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::session::{Clock, RingCipher};
-use crate::store::{DirectoryStore, LeftBehind};
+use crate::store::{DirectoryStore, LeftBehind, Placed};
 use crate::tls::pins::Pins;
 use crate::tls::{Authenticated, TlsLink, receiver};
 use crate::trust::{Peer, TrustSource};
@@ -104,6 +104,8 @@ pub struct Received {
     pub folder: String,
     /// Where the folder is.
     pub path: PathBuf,
+    /// How it got there.
+    pub placed: Placed,
 }
 
 impl Receiver {
@@ -290,7 +292,8 @@ impl State {
         match outcome {
             Ok(receipt) if has_committed => {
                 let folder = self.store.folder().unwrap_or_default().to_owned();
-                Ok(Outcome::Committed(Received { receipt, held, folder, path: self.store.target().to_owned() }))
+                let (path, placed) = (self.store.target().to_owned(), self.store.placed());
+                Ok(Outcome::Committed(Received { receipt, held, folder, path, placed }))
             }
             Ok(_) => Ok(Outcome::ReceiptRepeated),
             Err(SessionError::Cancelled(Cancel::Interrupted)) => Err(Error::interrupted()),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use cap_std::fs::Dir;
+use waft_core::archive::Shape;
 use waft_core::digest::Digest;
 use waft_core::session::{Held, Offered, Receipt, StoreError};
 
@@ -25,7 +26,7 @@ use super::replace::{self, Onto, commit_over, edited};
 use super::small_files::SmallFiles;
 use super::staging::{MANIFEST, Staging, TREE};
 use super::tree::{Digests, Incoming, Tree};
-use super::{Earlier, LeftBehind, Piece, held};
+use super::{Earlier, LeftBehind, Piece, Placed, held};
 use crate::error::{FileError, is_disk_full};
 use crate::home::HomeError;
 use crate::platform;
@@ -323,30 +324,31 @@ impl BlockingStore {
         taken.map(|()| staged.position += length)
     }
 
-    /// Commits: moves the whole folder into the target.
-    pub(super) fn put_in_place(&mut self, step: Step<'_>) -> Result<Receipt> {
+    /// Commits: moves the whole folder into the target. Returns the receipt, and how the folder got there.
+    pub(super) fn put_in_place(&mut self, step: Step<'_>) -> Result<(Receipt, Placed)> {
         // It keeps the target open, and Windows renames no directory that is open.
         self.base = None;
-        let (offered, root) = match std::mem::replace(&mut self.state, State::Idle) {
+        let (offered, root, placed) = match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle => return Err(StoreError::Io.into()),
             State::Whole { offered, root } => {
                 // A process that was stopped between the rename and this point may have left a staging area.
                 if let Ok(Some(staging)) = Staging::existing(&self.place) {
                     let _ = staging.remove(&self.place);
                 }
-                (offered, root)
+                (offered, root, Placed::Unchanged)
             }
             State::Staged(staged) => {
                 let offered = staged.offered;
                 let committed = staged.commit(&self.place, self.received.as_ref(), step);
-                let root = committed.map_err(|failure| match failure {
+                let (root, placed) = committed.map_err(|failure| match failure {
                     Failure::Refused(StoreError::NotEmpty) => self.not_empty(),
                     failure => failure,
                 })?;
-                (offered, root)
+                (offered, root, placed)
             }
         };
-        Ok(Receipt { digest: root, files: offered.shape.files, bytes: offered.shape.total, generation: 0 })
+        let Shape { files, total, .. } = offered.shape;
+        Ok((Receipt { digest: root, files, bytes: total, generation: 0 }, placed))
     }
 
     /// Splits a failure into the error for the session and the details for the user.
@@ -421,8 +423,8 @@ impl Staged {
         preflight(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?)
     }
 
-    /// Moves the whole folder into the target. Returns the archive's root digest.
-    fn commit(mut self, place: &Place, received: Option<&Received>, step: Step<'_>) -> Result<Digest> {
+    /// Moves the whole folder into the target. Returns the archive's root digest, and how the folder got there.
+    fn commit(mut self, place: &Place, received: Option<&Received>, step: Step<'_>) -> Result<(Digest, Placed)> {
         let Part::Content(tree) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
         };
@@ -436,7 +438,7 @@ impl Staged {
             };
             if commit_over(place, &self.staging, target, received, self.capabilities, store_next, &mut *step)? {
                 let _ = self.staging.remove(place);
-                return Ok(digests.root);
+                return Ok((digests.root, Placed::Replaced));
             }
             if !merges {
                 return Err(edited(place));
@@ -446,7 +448,9 @@ impl Staged {
         if let Some(received) = received {
             self.remember(&digests, |folder, manifest| received.store(&place.target_path(), folder, manifest));
         }
-        match place.inspect()? {
+        let found = place.inspect()?;
+        let placed = if matches!(found, Found::Filled(_)) { Placed::Merged } else { Placed::New };
+        match found {
             Found::Filled(_) if self.onto != Onto::Merged => {
                 return Err(StoreError::NotEmpty.into());
             }
@@ -465,7 +469,7 @@ impl Staged {
         }
         // The folder is in place. If the staging area cannot be removed, the next process removes it.
         let _ = self.staging.remove(place);
-        Ok(digests.root)
+        Ok((digests.root, placed))
     }
 
     /// Records which sender this folder came from. If that fails, the sender has to send the folder in full next time.

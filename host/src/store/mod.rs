@@ -86,6 +86,8 @@ pub struct DirectoryStore {
     refused: Option<Refused>,
     /// The name of the folder of the current session, once its sender has proven the key.
     folder: Option<String>,
+    /// How the last folder got to its place.
+    placed: Placed,
     /// The path of the current folder.
     target: PathBuf,
     /// Path and cause of the last error, for [`take_error`](Self::take_error).
@@ -123,6 +125,20 @@ pub enum LeftBehind {
     Part(PathBuf),
     /// Files of a part whose removal was interrupted. No transfer resumes after them; the next one removes them.
     Unremoved(PathBuf),
+}
+
+/// How a folder got to its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placed {
+    /// Nothing was there, or an empty folder.
+    #[default]
+    New,
+    /// It replaced its predecessor, which came from the same sender and had not been changed since.
+    Replaced,
+    /// Its files were put among those that were there.
+    Merged,
+    /// It was there already.
+    Unchanged,
 }
 
 /// A sender of which the store could accept no folder at present, and the error that says why.
@@ -232,6 +248,7 @@ impl DirectoryStore {
             room,
             refused: None,
             folder: None,
+            placed: Placed::default(),
             target,
             file_error: None,
             staging,
@@ -301,6 +318,11 @@ impl DirectoryStore {
     /// The name of the folder of the last session, if its sender has proven the key.
     pub fn folder(&self) -> Option<&str> {
         self.folder.as_deref()
+    }
+
+    /// How the folder that was committed last got to its place.
+    pub fn placed(&self) -> Placed {
+        self.placed
     }
 
     /// Returns the path and cause of the last error, once: the next call returns `None`.

@@ -121,7 +121,9 @@ impl Store for DirectoryStore {
     async fn commit(&mut self) -> Result<Receipt, StoreError> {
         self.finish_writing().await?;
         // The closure is called before each change in the target. Only tests let it fail.
-        self.run(|store| store.put_in_place(&mut || Ok(()))).await
+        let (receipt, placed) = self.run(|store| store.put_in_place(&mut || Ok(()))).await?;
+        self.placed = placed;
+        Ok(receipt)
     }
 
     async fn suspend(&mut self) {

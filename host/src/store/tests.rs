@@ -165,7 +165,7 @@ fn stop_after(changes: u32) -> impl FnMut() -> io::Result<()> + Send {
 /// Commits with a simulated crash after so many changes.
 fn commit_and_stop(store: &mut DirectoryStore, changes: u32) -> Answer<Receipt> {
     let mut step = stop_after(changes);
-    block_on(store.run(move |store| store.put_in_place(&mut step)))
+    block_on(store.run(move |store| store.put_in_place(&mut step))).map(|(receipt, _)| receipt)
 }
 
 #[test]

@@ -67,16 +67,22 @@ fn a_folder_that_is_sent_again_replaces_its_predecessor() {
     let world = World::new();
     world.small();
     write(&world.folder(), "a/long", &noise(1 << 20));
-    let (_receiver, address) = receive(&world, &[]);
+    let (mut receiver, address) = receive(&world, &[]);
     send(&world.laptop, &address, &[]).succeeded();
+    assert_eq!(receiver.await_event("committed")["placed"], "new");
     let again = send(&world.laptop, &address, &[]).succeeded();
     assert_eq!(again.last("committed")["sent"], 0);
+    assert_eq!(receiver.await_event("committed")["placed"], "unchanged");
     fs::remove_file(world.folder().join("readme.txt")).unwrap();
     write(&world.folder(), "new", b"something new");
     let changed = send(&world.laptop, &address, &[]).succeeded();
     assert!(changed.last("committed")["sent"].as_u64().unwrap() < 4_096, "{changed:#?}");
     assert_eq!(listed(&inbox(&world, "laptop/folder")), listed(&world.folder()));
     assert_eq!(names(&world, "laptop"), ["folder"]);
+    assert_eq!(receiver.await_event("committed")["placed"], "replaced");
+    receiver.interrupt();
+    let said = receiver.end().errors;
+    assert!(said.contains("It was there already.") && said.contains("It replaced the one that was there."), "{said}");
 }
 
 #[test]
@@ -102,7 +108,7 @@ fn a_folder_that_was_changed_here_is_not_replaced_without_being_told_to() {
     write(&inbox(&world, "laptop/folder"), "mine", b"mine");
     let (receiver, address) = receive(&world, &["--once", "--merge"]);
     send(&world.laptop, &address, &[]).succeeded();
-    receiver.end().succeeded();
+    assert_eq!(receiver.end().succeeded().last("committed")["placed"], "merged");
     assert_eq!(fs::read(inbox(&world, "laptop/folder/mine")).unwrap(), b"mine");
     assert_eq!(fs::read(inbox(&world, "laptop/folder/readme.txt")).unwrap(), b"Hello, kitchen!\n");
 }

@@ -216,6 +216,9 @@ pub(crate) enum Event<'a> {
         /// Where the folder is, at a receiver.
         #[serde(skip_serializing_if = "Option::is_none")]
         path: Option<String>,
+        /// How it got there, at a receiver: `new`, `replaced`, `merged` or `unchanged`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        placed: Option<&'static str>,
     },
     /// A sealed file was created.
     Sealed {
@@ -373,6 +376,7 @@ mod tests {
                 generation: 7,
                 folder: "photos",
                 path: Some(text()),
+                placed: Some("new"),
             },
             Event::Sealed { path: text(), files, bytes },
             Event::Opened { path: text(), files, bytes, digest: text() },

@@ -258,6 +258,7 @@ fn commit_after(store: &mut DirectoryStore, hook: impl Fn() + Send + 'static) ->
             Ok(())
         })
     }))
+    .map(|(receipt, _)| receipt)
 }
 
 #[test]
