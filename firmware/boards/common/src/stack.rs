@@ -1,7 +1,7 @@
 //! The stack of a board: its peak usage, and wiping what a session leaves in memory.
 //!
 //! ```text
-//! _stack_end               the stack pointer                    _stack_start
+//! end                      the stack pointer                    _stack_start
 //!     | paint, never used | paint again, after a wipe | in use |
 //! ```
 //!
@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use waft_receiver::board::Stack;
 
-use crate::arch::{PAINT, stack_pointer};
+use crate::arch::{PAINT, stack_end, stack_pointer};
 
 /// The bytes below the stack pointer that a wipe does not touch.
 const OWN: usize = 128;
@@ -22,7 +22,6 @@ const OWN: usize = 128;
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 unsafe extern "C" {
-    static _stack_end: u32;
     static _stack_start: u32;
 }
 
@@ -33,7 +32,7 @@ pub fn usage() -> Stack {
 
 /// The lowest address of the stack.
 pub fn end() -> usize {
-    &raw const _stack_end as usize
+    stack_end()
 }
 
 /// The size of the stack, in bytes.

@@ -73,7 +73,7 @@ impl Description {
         text += "_waft_code = ORIGIN(FLASH);\n_waft_code_end = ORIGIN(FLASH) + LENGTH(FLASH);\n";
         // Without this region the start-up code places the stack at the end of `ram`.
         if self.memory.contains_key("stack") {
-            text += "_stack_start = ORIGIN(STACK) + LENGTH(STACK);\n_stack_end = ORIGIN(STACK);\n";
+            text += "_stack_start = ORIGIN(STACK) + LENGTH(STACK);\n_stack_end = ORIGIN(STACK);\n_waft_stack_end = _stack_end;\n";
         }
         text
     }

@@ -35,7 +35,7 @@ fn a_stack_may_have_a_region_of_its_own() {
     let text = TEXT.replacen("retained =", "stack = { at = 0x20000000, size = 0x4000 }\nretained =", 1);
     let memory = Description::parse(&text).unwrap().memory_x();
     assert!(
-        memory.ends_with("_stack_start = ORIGIN(STACK) + LENGTH(STACK);\n_stack_end = ORIGIN(STACK);\n"),
+        memory.ends_with("_stack_start = ORIGIN(STACK) + LENGTH(STACK);\n_stack_end = ORIGIN(STACK);\n_waft_stack_end = _stack_end;\n"),
         "{memory}"
     );
 }

@@ -32,6 +32,15 @@ pub(crate) fn stack_pointer() -> usize {
     cortex_m::register::msp::read() as usize
 }
 
+/// The lowest address of the stack.
+#[inline(always)]
+pub(crate) fn stack_end() -> usize {
+    unsafe extern "C" {
+        static _stack_end: u32;
+    }
+    &raw const _stack_end as usize
+}
+
 /// Disables interrupts.
 pub(crate) fn disable_interrupts() {
     cortex_m::interrupt::disable();

@@ -31,6 +31,8 @@ const GUARD: usize = 512 << 10;
 /// nothing.
 const LOCKED_NAPOT: usize = 1 << 7 | 3 << 3;
 
+/// `mcause`: a watchpoint, where the chip guards the end of the stack with one.
+const BREAKPOINT: usize = 3;
 /// `mcause`: accesses that physical memory protection rejects.
 const LOAD_FAULT: usize = 5;
 const STORE_FAULT: usize = 7;
@@ -43,6 +45,7 @@ unsafe extern "Rust" {
 unsafe extern "C" {
     static _waft_code: u16;
     static _waft_code_end: u16;
+    static _waft_stack_end: u32;
 }
 
 /// The stack pointer.
@@ -52,6 +55,12 @@ pub(crate) fn stack_pointer() -> usize {
     // SAFETY: only a register is read.
     unsafe { asm!("mv {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
     pointer
+}
+
+/// The lowest address of the stack that may be used.
+#[inline(always)]
+pub(crate) fn stack_end() -> usize {
+    &raw const _waft_stack_end as usize
 }
 
 /// Disables interrupts.
@@ -125,7 +134,7 @@ pub fn fault(at: usize, stack_pointer: usize) -> ! {
     // SAFETY: only registers are read.
     unsafe { asm!("csrr {}, mcause", "csrr {}, mtval", out(reg) cause, out(reg) value, options(nomem, nostack)) };
     let below_stack = stack::end() - GUARD..stack::end();
-    let is_overflow = matches!(cause, LOAD_FAULT | STORE_FAULT) && below_stack.contains(&value);
+    let is_overflow = matches!(cause, BREAKPOINT | LOAD_FAULT | STORE_FAULT) && below_stack.contains(&value);
     if stack_pointer < stack::end() || is_overflow {
         let size = stack::size();
         reset(Cause::StackOverflow, format_args!("{size} bytes were not enough"))
