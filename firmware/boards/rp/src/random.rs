@@ -11,7 +11,7 @@ use waft_receiver::entropy::STARTUP;
 use waft_rp::trng::{self, DRAWS, Drawn, Generator, WORDS};
 use zeroize::Zeroize;
 
-/// The longest wait for a draw. A working generator takes less than a second.
+/// The longest wait for a draw. By the figures of the data sheet, a working generator takes 0.4 seconds.
 const TIMEOUT: Duration = Duration::from_secs(4);
 /// Cycles between two samples of the oscillator. The data sheet's 20 to 25 are for "acceptable results", and 100 make failed
 /// tests much rarer.
