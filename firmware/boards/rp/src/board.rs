@@ -1,7 +1,8 @@
 //! The chosen board: its pins and its network device.
 //!
 //! Each board is one file that defines the same items: the size of its flash, the types of its network device before and
-//! after the start, of what keeps its link, and the function `parts`. What all of them have is here.
+//! after the start, and the function `parts`; with Wi-Fi, also the type of what joins networks. What all of them have is
+//! here.
 
 #[cfg(feature = "pico-2-w")]
 mod pico_2_w;
@@ -25,7 +26,7 @@ use crate::watchdog::Watchdog;
 #[cfg(feature = "pico-2-w")]
 pub(crate) use pico_2_w::{Ethernet, FLASH_SIZE, Link, NetworkDevice, RX_SIZE, parts};
 #[cfg(feature = "w5500-evb-pico2")]
-pub(crate) use w5500_evb_pico2::{Ethernet, FLASH_SIZE, Link, NetworkDevice, RX_SIZE, parts};
+pub(crate) use w5500_evb_pico2::{Ethernet, FLASH_SIZE, NetworkDevice, RX_SIZE, parts};
 
 bind_interrupts!(struct Interrupts {
     UART0_IRQ => uart::BufferedInterruptHandler<UART0>;
@@ -44,6 +45,14 @@ pub(crate) struct Parts {
     pub(crate) trng: Peri<'static, TRNG>,
     pub(crate) flash: Peri<'static, FLASH>,
     pub(crate) device: NetworkDevice,
+}
+
+/// What the start of the network device gives.
+pub(crate) struct Network {
+    pub(crate) ethernet: Ethernet,
+    /// What joins networks.
+    #[cfg(feature = "wifi")]
+    pub(crate) link: Link,
 }
 
 /// Starts the console, with 115200 baud.

@@ -71,9 +71,10 @@ async fn main(spawner: Spawner) {
 
     // Before the network starts: see `waft_rp::trng`.
     let trng = random::draw(trng).await;
-    let (ethernet, link) = device.start(spawner, &mut console).await;
+    let network_device = device.start(spawner, &mut console).await;
     let flash = Flash::new(Controller::new(flash), REGIONS.readable(), REGIONS.writable());
-    let devices = waft_board::boot::Devices { memory: RESOURCES.memory(), ethernet, trng, flash };
+    let devices =
+        waft_board::boot::Devices { memory: RESOURCES.memory(), ethernet: network_device.ethernet, trng, flash };
     let lockouts = Some(retained.lockouts);
     #[cfg(feature = "wifi")]
     let station = wifi::station();
@@ -89,7 +90,7 @@ async fn main(spawner: Spawner) {
     let started = waft_board::boot::start(&RESOURCES, sockets, devices, &MAP, boot::identity, config).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     #[cfg(feature = "wifi")]
-    wifi::start(spawner, station, link, started.stack);
+    wifi::start(spawner, station, network_device.link, started.stack);
     spawner.spawn(application(started.slots).expect("it is spawned once"));
     spawner.spawn(receive(started.receiver, started.sockets, console).expect("it is spawned once"));
 }

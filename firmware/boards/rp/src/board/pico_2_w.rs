@@ -12,7 +12,7 @@ use static_cell::StaticCell;
 use waft_receiver::wifi::RadioFault;
 use waft_rp::absent::Optional;
 
-use super::{Console, Parts, console, print, retry_later};
+use super::{Console, Network, Parts, console, print, retry_later};
 use crate::watchdog;
 
 bind_interrupts!(struct Interrupts {
@@ -62,18 +62,18 @@ pub(crate) fn parts() -> Parts {
 
 impl NetworkDevice {
     /// Starts the radio and its task.
-    pub(crate) async fn start(self, spawner: Spawner, console: &mut Console) -> (Ethernet, Link) {
+    pub(crate) async fn start(self, spawner: Spawner, console: &mut Console) -> Network {
         if cfg!(radio_stand_ins) {
             print(console, "This program is linked with stand-ins for the radio's firmware: it cannot use Wi-Fi.")
                 .await;
-            return (Optional(None), Err(RadioFault::NoFirmware));
+            return Network { ethernet: Optional(None), link: Err(RadioFault::NoFirmware) };
         }
         match with_timeout(TIMEOUT, self.start_radio(spawner)).await {
-            Ok((device, control)) => (Optional(Some(device)), Ok(control)),
+            Ok((device, control)) => Network { ethernet: Optional(Some(device)), link: Ok(control) },
             Err(_) => {
                 print(console, "The radio does not answer. The board tries again in a minute.").await;
                 retry_later(spawner);
-                (Optional(None), Err(RadioFault::Missing))
+                Network { ethernet: Optional(None), link: Err(RadioFault::Missing) }
             }
         }
     }

@@ -14,7 +14,7 @@ use waft_board::mac::mac;
 use waft_rp::absent::Optional;
 use waft_rp::frames::Checked;
 
-use super::{Console, Parts, console, print, retry_later};
+use super::{Console, Network, Parts, console, print, retry_later};
 use crate::{boot, watchdog};
 
 bind_interrupts!(struct Interrupts {
@@ -33,9 +33,6 @@ const BUS_HZ: u32 = 33_000_000;
 
 /// The network device: absent if the W5500 does not answer.
 pub(crate) type Ethernet = Optional<Device<'static>>;
-
-/// A cable needs nothing that keeps the link.
-pub(crate) type Link = ();
 
 type Bus = ExclusiveDevice<Spi<'static, SPI0, spi::Async>, Output<'static>, Delay>;
 type Chip = Checked<Bus>;
@@ -63,22 +60,24 @@ pub(crate) fn parts() -> Parts {
 
 impl NetworkDevice {
     /// Starts the W5500 and its task.
-    pub(crate) async fn start(self, spawner: Spawner, console: &mut Console) -> (Ethernet, Link) {
+    pub(crate) async fn start(self, spawner: Spawner, console: &mut Console) -> Network {
         static STATE: StaticCell<State<FRAMES, FRAMES>> = StaticCell::new();
         let address = mac(&boot::unique_id().to_le_bytes());
         let chip = Checked::new(self.bus);
         match embassy_net_wiznet::new(address, STATE.init(State::new()), chip, self.interrupt, self.reset).await {
             Ok((device, runner)) => {
                 spawner.spawn(ethernet(runner).expect("it is spawned once"));
-                (Optional(Some(device)), ())
+                Network { ethernet: Optional(Some(device)) }
             }
             Err(error) => {
                 // The bus itself reports no errors.
-                let InitError::InvalidChipVersion { actual, .. } = error else { return (Optional(None), ()) };
+                let InitError::InvalidChipVersion { actual, .. } = error else {
+                    return Network { ethernet: Optional(None) };
+                };
                 defmt::error!("the W5500 answers {=u8:#x} for its version", actual);
                 print(console, "The Ethernet chip W5500 does not answer. The board tries again in a minute.").await;
                 retry_later(spawner);
-                (Optional(None), ())
+                Network { ethernet: Optional(None) }
             }
         }
     }
