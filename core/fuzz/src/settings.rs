@@ -22,6 +22,9 @@ const PREFIX: usize = 12;
 const SENDERS: usize = 2;
 /// The first LIVE mark.
 const LIVE: usize = 2 * CELL + 8 * SENDER;
+/// The network, after the marks, and its bytes.
+const NETWORK: usize = LIVE + 4 * CELL;
+const NETWORK_BYTES: usize = 3 * CELL;
 /// Bytes of a sector in the input: a copy, and its marks.
 const SECTOR: usize = 2 * CELL + SENDERS * SENDER + 4 * CELL;
 
@@ -37,9 +40,9 @@ thread_local! {
     static IDENTITY: RefCell<Identity> = RefCell::new(identity());
 }
 
-/// The input is a byte of flags, and both sectors: a copy with two senders, and the marks. Where a flag is set, a copy gets
-/// a valid head, or the origin of the identity. With another flag, the board makes its own identity, and with the last one
-/// a factory reset ends the run.
+/// The input is a byte of flags, both sectors, each a copy with two senders and the marks, and then the networks of both.
+/// Where a flag is set, a copy gets a valid head, or the origin of the identity. With another flag, the board makes its own
+/// identity, and with the last one a factory reset ends the run.
 pub fn run(data: &[u8]) {
     let [flags, rest @ ..] = data else { return };
     let mut flash = Flash::new();
@@ -48,6 +51,9 @@ pub fn run(data: &[u8]) {
         let target = &mut flash.0[sector * BLOCK..][..BLOCK];
         target[..copy.len()].copy_from_slice(copy);
         target[LIVE..LIVE + marks.len()].copy_from_slice(marks);
+        let network = rest.get(2 * SECTOR + sector * NETWORK_BYTES..).unwrap_or_default();
+        let network = &network[..network.len().min(NETWORK_BYTES)];
+        target[NETWORK..NETWORK + network.len()].copy_from_slice(network);
         if flags >> (2 + sector) & 1 != 0 {
             target[CELL..2 * CELL].copy_from_slice(&origin());
         }
@@ -66,35 +72,59 @@ pub fn run(data: &[u8]) {
     if flags & RESET != 0 {
         return reset(&flash, made);
     }
-    if let Ok((senders, policy)) = first {
+    if let Ok((senders, policy, network)) = first {
         let removed = senders.first().copied();
         if let Some(removed) = removed {
             let _ = mount(&flash, made, Some(removed));
-            let (left, same) = mount(&flash, made, None).expect("the flash does not fail");
-            assert!(!left.contains(&removed) && same == policy);
+            let (left, same, joined) = mount(&flash, made, None).expect("the flash does not fail");
+            assert!(!left.contains(&removed) && same == policy && joined == network);
             let bytes = &flash.try_lock().expect("nothing uses it").0;
             assert!(!bytes.windows(CELL).any(|window| window == removed.0));
+        }
+        if let Some((_, passphrase)) = network.filter(|(_, passphrase)| !passphrase.is_empty()) {
+            forget_network(&flash, made, &passphrase);
         }
     }
 }
 
+/// Goes back to the network of the identity. The one before is not in the flash any more.
+fn forget_network(flash: &Mutex<NoopRawMutex, Flash>, made: Made, passphrase: &[u8]) {
+    IDENTITY.with_borrow_mut(|identity| {
+        identity.senders = TrustedSenders::new();
+        block_on(async {
+            let settings = Settings::new(flash, SECTORS);
+            if made.is_some() {
+                let _ = settings.own_secret(&mut Noise).await;
+            }
+            settings.mount(Some(&*identity), None).await.expect("it could be mounted before");
+            settings.set_network(&identity.senders, None).await.expect("the flash does not fail");
+        });
+    });
+    let bytes = flash.try_lock().expect("nothing uses it").0.clone();
+    assert!(SECTORS.iter().all(|at| !bytes[*at as usize + NETWORK + CELL..].starts_with(passphrase)));
+    let (_, _, network) = mount(flash, made, None).expect("the flash does not fail");
+    assert_eq!(network, None);
+}
+
 /// Gives a copy a head of this version with valid checksums.
 fn correct(sector: &mut [u8]) {
-    let version = 1 + (sector[PREFIX - 1] & 1);
+    let version = [1, 2, 3, 3][usize::from(sector[PREFIX - 1] & 3)];
     sector[..PREFIX].copy_from_slice(b"WAFTSETT\x02\0\0\0");
     sector[8] = version;
     let crc = crc32(&sector[..PREFIX]).to_be_bytes();
     sector[PREFIX..PREFIX + 4].copy_from_slice(&crc);
     let senders = usize::from(sector[PREFIX + 8]).min(SENDERS);
     sector[PREFIX + 8] = senders as u8;
-    let copy = [&sector[..CELL - 4], &sector[CELL..2 * CELL + senders * SENDER]].concat();
+    let network = if version == 3 { NETWORK_BYTES } else { 0 };
+    let network = &sector[NETWORK..NETWORK + network];
+    let copy = [&sector[..CELL - 4], &sector[CELL..2 * CELL + senders * SENDER], network].concat();
     sector[CELL - 4..CELL].copy_from_slice(&crc32(&copy).to_be_bytes());
 }
 
 /// The secret of the board's own identity, or `None` if it makes none.
 type Made = Option<Option<[u8; CELL]>>;
-/// The trusted senders, and the policy that was set at the board.
-type Found = Result<(Vec<CertificateHash>, Option<Policy>), SettingsError>;
+/// The trusted senders, and the policy and the network that were set at the board.
+type Found = Result<(Vec<CertificateHash>, Option<Policy>, Option<(String, Vec<u8>)>), SettingsError>;
 
 /// A generator that passes the tests.
 struct Noise;
@@ -126,7 +156,9 @@ fn mount(flash: &Mutex<NoopRawMutex, Flash>, made: Made, removed: Option<Certifi
                 settings.untrust(&identity.senders, &removed).await?;
             }
             let senders = (0..).map_while(|index| identity.senders.get(index)).map(|sender| sender.hash).collect();
-            Ok((senders, settings.policy()))
+            let network = settings.network().await;
+            let network = network.map(|wifi| (wifi.ssid.as_str().to_owned(), wifi.passphrase.to_vec()));
+            Ok((senders, settings.policy(), network))
         })
     })
 }

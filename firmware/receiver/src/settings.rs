@@ -1,6 +1,7 @@
 //! The settings: what may change on the board, and survives a loss of power. These are the list of trusted senders, which
-//! begins as the list in the board's identity, and the policy, if a user changed it. Settings contain no keys, except on a
-//! board that made its identity itself: there they contain the secret from which its keys are derived.
+//! begins as the list in the board's identity, and the policy and the Wi-Fi network, if a user changed them. Settings
+//! contain no keys, except on a board that made its identity itself: there they contain the secret from which its keys are
+//! derived. The passphrase of a network is in them as it was typed.
 //!
 //! They are stored in two erase sectors of NOR flash, which take turns.
 //!
@@ -13,7 +14,7 @@
 //!
 //! head
 //! 0   "WAFTSETT"                   8
-//! 8   version, 2                   1     1 is read as well: its bytes 21 and 22 are 0
+//! 8   version                      1     2; 3 if there is a network; 1 is read as well: its bytes 21 and 22 are 0
 //! 9   0                            3
 //! 12  CRC-32 of all before         4     the same in every version up to here
 //! 16  sequence, big-endian         4     grows from copy to copy
@@ -21,12 +22,15 @@
 //! 21  policy                       1     0: the identity's policy applies; else bit 7, and bits 0 to 3 as in the identity image
 //! 22  flags                        1     bit 0: the board made its identity itself; bit 1: a factory reset is not complete
 //! 23  0                            5
-//! 28  CRC-32 (IEEE)                4     over the head before it, the origin and the senders
+//! 28  CRC-32 (IEEE)                4     over the head before it, the origin, the senders and the network
 //!
 //! origin: SHA-256 of the identity from which the list began: certificate, and the senders in it
 //!         if the board made its identity itself: the secret from which its keys are derived
 //!         zeros while a factory reset is not complete, until the board has made another identity
 //! sender: name 32, zeros after it; SHA-256 of the certificate 32; public key 64, both coordinates of the point
+//!
+//! network, from byte 1216, after the LIVE marks, though it is written before them: name 32, passphrase 64, zeros after both
+//!         only if it was set at a board with Wi-Fi. Other boards leave settings of this version alone
 //!
 //! sector that was erased: a cell of 32 zeros, blank
 //! ```
@@ -47,16 +51,18 @@
 //! If no copy counts and the second sector is not blank, the settings are lost, and **nobody is trusted** until a user
 //! pairs again. If the board gets another identity, or one with other senders, the settings begin anew.
 //!
-//! A factory reset is such a change, to a copy without senders, policy and secret, whose flag says that the reset is not
+//! A factory reset is such a change, to a copy without senders, policy, network and secret, whose flag says that the reset is not
 //! complete. While this copy counts, each boot erases the folders before it shows anything, and only then writes a copy
 //! without the flag. So a power cut leaves everything, or nothing that is shown.
 
+mod error;
 mod format;
+#[cfg(feature = "wifi")]
+mod network;
 mod own;
 mod sectors;
 
 use core::cell::Cell as ValueCell;
-use core::fmt;
 
 use embassy_sync::blocking_mutex::Mutex as BlockingMutex;
 use embassy_sync::blocking_mutex::raw::RawMutex;
@@ -65,51 +71,18 @@ use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest, Sha256};
 use waft_core::certificate::CertificateHash;
 
+#[cfg(feature = "wifi")]
+use crate::identity::Wifi;
 use crate::identity::{Identity, Policy, TrustedSender, TrustedSenders};
 use crate::slots::Slots;
 use format::{CELL, Cell, ERASED, Head, NewCopy, OWN, POLICY, RESET, SENDER, decode_policy, decode_sender};
 use sectors::{Fault, Sector, Sectors};
 
+pub use error::SettingsError;
+
 /// A list that begins anew after a loss skips as many sequence numbers: more than a sector can be erased, so the lost
 /// copy has a lower one.
 const SKIPPED: u32 = 1 << 20;
-
-/// Why the settings cannot be read or changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// No copy is complete. Nobody is trusted. The next change begins new settings.
-    Lost,
-    /// The flash could not be read. Nobody is trusted. A later boot may find the settings; a change begins new ones.
-    Unreadable,
-    /// Another version of the firmware wrote the settings. Nobody is trusted, and nothing is changed.
-    OtherVersion,
-    /// The flash could not be erased or written, or did not keep what was written.
-    Flash,
-    /// As many senders are trusted as can be.
-    Full,
-    /// The settings were not mounted yet.
-    NotMounted,
-    /// A factory reset has begun. Nobody is trusted. The next start completes it.
-    Reset,
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lost => "the settings are lost",
-            Self::Unreadable => "the settings cannot be read",
-            Self::OtherVersion => "another version of the firmware wrote the settings",
-            Self::Flash => "the flash failed",
-            Self::Full => "as many senders are trusted as can be",
-            Self::NotMounted => "the settings were not mounted",
-            Self::Reset => "a factory reset has begun, and the next start completes it",
-        })
-    }
-}
-
-impl core::error::Error for SettingsError {}
 
 /// The settings in their two flash sectors.
 pub struct Settings<'f, M: RawMutex, F> {
@@ -141,6 +114,9 @@ struct State {
     is_settled: bool,
     /// Whether another version of the firmware wrote the settings.
     is_foreign: bool,
+    /// The network that was set at the board.
+    #[cfg(feature = "wifi")]
+    network: Option<Wifi>,
 }
 
 /// What can be read at any time.
@@ -161,7 +137,16 @@ struct Known {
 impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     /// The settings in the two erase sectors at these offsets, to which nothing else writes.
     pub const fn new(flash: &'f Mutex<M, F>, sectors: [u32; 2]) -> Self {
-        let state = State { origin: None, flags: 0, live: None, sequence: 0, is_settled: false, is_foreign: false };
+        let state = State {
+            origin: None,
+            flags: 0,
+            live: None,
+            sequence: 0,
+            is_settled: false,
+            is_foreign: false,
+            #[cfg(feature = "wifi")]
+            network: None,
+        };
         let known = Known { error: None, policy: 0, is_over: false, was_reset: false, is_own: false };
         Self {
             sectors: Sectors::new(flash, sectors),
@@ -240,7 +225,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     }
 
     /// Begins a factory reset. From the call on nobody is trusted. Once this returns `Ok`, the flash contains neither the
-    /// senders nor the policy nor the secret of the board's own identity, whatever power cut follows, and the next start
+    /// senders nor policy, network and secret of the board's own identity, whatever power cut follows, and the next start
     /// erases the folders: restart the board. If it fails, call it again. Call it only after [`mount`](Self::mount), also
     /// if that failed.
     pub async fn reset(&self, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
@@ -338,6 +323,10 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             return Err(SettingsError::Reset);
         }
         self.update(|known| known.policy = 0);
+        #[cfg(feature = "wifi")]
+        {
+            state.network = None;
+        }
         state.origin = state.origin.or_else(|| identity.map(origin));
         let senders = identity.map(|identity| &identity.senders);
         let Some((live, head)) = self.find(state).await? else {
@@ -349,6 +338,10 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         let is_current = head.flags == state.flags && state.origin == Some(stored);
         if let (true, Some(senders)) = (is_current, senders) {
             self.load(live, &head, senders).await?;
+            #[cfg(feature = "wifi")]
+            {
+                state.network = self.load_network(live, &head).await?;
+            }
             self.update(|known| known.policy = head.policy);
         }
         state.live = Some(live);
@@ -396,7 +389,13 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     async fn commit(&self, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
         let mut state = self.state.lock().await;
         match (senders, self.known().is_over) {
-            (None, _) => (state.origin, state.flags) = (Some(ERASED), RESET),
+            (None, _) => {
+                (state.origin, state.flags) = (Some(ERASED), RESET);
+                #[cfg(feature = "wifi")]
+                {
+                    state.network = None;
+                }
+            }
             (Some(_), true) => return Err(SettingsError::Reset),
             (Some(_), false) => {}
         }
@@ -442,7 +441,15 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     ) -> Result<(), SettingsError> {
         let sequence = state.sequence.saturating_add(1);
         let origin = state.origin.as_ref().ok_or(SettingsError::NotMounted)?;
-        let copy = NewCopy { sequence, origin, policy: self.known().policy, flags: state.flags, senders };
+        let copy = NewCopy {
+            sequence,
+            origin,
+            policy: self.known().policy,
+            flags: state.flags,
+            senders,
+            #[cfg(feature = "wifi")]
+            network: state.network.as_ref(),
+        };
         self.sectors.write(sector, &copy).await?;
         self.sectors.mark(sector).await?;
         (state.live, state.sequence) = (Some(sector), sequence);

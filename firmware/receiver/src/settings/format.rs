@@ -6,6 +6,11 @@ use waft_core::certificate::CertificateHash;
 
 use crate::crc::{Crc32, crc32};
 use crate::identity::{NAME_MAX, POINT, Policy, SENDERS_MAX, TrustedSender, TrustedSenders};
+#[cfg(feature = "wifi")]
+use {
+    super::network::{NETWORK_CELLS, network_cell, network_indices},
+    crate::identity::Wifi,
+};
 
 /// The bytes of a cell, a multiple of every write size.
 pub(super) const CELL: usize = 32;
@@ -17,13 +22,24 @@ pub(super) const SENDER: usize = 4;
 pub(super) const LIVE: u32 = FIRST + (SENDERS_MAX * SENDER) as u32;
 /// The number of LIVE marks.
 pub(super) const LIVES: u32 = 4;
+/// The index of the first cell of a Wi-Fi network.
+pub(super) const NETWORK: u32 = LIVE + LIVES;
+#[cfg(not(feature = "wifi"))]
+const NETWORK_CELLS: usize = 0;
 /// The bytes of a sector that are used.
-pub(super) const USED_BYTES: usize = (LIVE + LIVES) as usize * CELL;
+pub(super) const USED_BYTES: usize = (NETWORK as usize + NETWORK_CELLS) * CELL;
 
 const MAGIC: [u8; 8] = *b"WAFTSETT";
 const VERSION: u8 = 2;
 /// The version before. Its copies have neither a policy nor flags: both bytes are 0.
 const FIRST_VERSION: u8 = 1;
+/// The version of a copy with a network.
+#[cfg(feature = "wifi")]
+const NETWORK_VERSION: u8 = 3;
+#[cfg(feature = "wifi")]
+const VERSIONS: [u8; 3] = [FIRST_VERSION, VERSION, NETWORK_VERSION];
+#[cfg(not(feature = "wifi"))]
+const VERSIONS: [u8; 2] = [FIRST_VERSION, VERSION];
 /// The length of the prefix that is the same in all versions. A CRC-32 follows it.
 const PREFIX: usize = 12;
 /// The length of the head without its CRC-32.
@@ -69,6 +85,9 @@ pub(super) struct Head {
     pub(super) policy: u8,
     /// [`OWN`] and [`RESET`].
     pub(super) flags: u8,
+    /// Whether the copy contains a network.
+    #[cfg(feature = "wifi")]
+    pub(super) has_network: bool,
     crc: u32,
 }
 
@@ -84,25 +103,39 @@ impl First {
         if prefix[..8] != MAGIC || crc != crc32(prefix).to_be_bytes() {
             return Self::Damaged;
         }
-        if ![FIRST_VERSION, VERSION].contains(&prefix[8]) {
+        if !VERSIONS.contains(&prefix[8]) {
             return Self::OtherVersion;
         }
         let word = |at: usize| u32::from_be_bytes(array::from_fn(|index| cell[at + index]));
         let [senders, policy, flags] = [cell[PREFIX + 8], cell[PREFIX + 9], cell[PREFIX + 10]];
         let (sequence, crc) = (word(PREFIX + 4), word(COVERED));
         match decode_policy(policy) {
-            Some(_) if usize::from(senders) <= SENDERS_MAX && flags & !(OWN | RESET) == 0 => {
-                Self::Head(Head { sequence, senders, policy, flags, crc })
-            }
+            Some(_) if usize::from(senders) <= SENDERS_MAX && flags & !(OWN | RESET) == 0 => Self::Head(Head {
+                sequence,
+                senders,
+                policy,
+                flags,
+                #[cfg(feature = "wifi")]
+                has_network: prefix[8] == NETWORK_VERSION,
+                crc,
+            }),
             _ => Self::Damaged,
         }
     }
 }
 
 impl Head {
-    /// The number of cells of the copy.
+    /// The number of cells up to the last sender.
     pub(super) fn cells(&self) -> u32 {
         FIRST + (SENDER * usize::from(self.senders)) as u32
+    }
+
+    /// The indices of the cells of the copy.
+    pub(super) fn indices(&self) -> impl Iterator<Item = u32> + use<> {
+        let indices = 0..self.cells();
+        #[cfg(feature = "wifi")]
+        let indices = indices.chain(network_indices(self.has_network));
+        indices
     }
 
     /// Whether this is the CRC-32 of the copy.
@@ -133,12 +166,18 @@ pub(super) struct NewCopy<'a> {
     pub(super) flags: u8,
     /// `None` is nobody.
     pub(super) senders: Option<&'a TrustedSenders>,
+    /// The network that a user set at the board.
+    #[cfg(feature = "wifi")]
+    pub(super) network: Option<&'a Wifi>,
 }
 
 impl NewCopy<'_> {
-    /// The number of cells.
-    pub(super) fn cells(&self) -> u32 {
-        FIRST + (SENDER * self.count()) as u32
+    /// The indices of its cells, from `first` on, which is 0 or 1.
+    pub(super) fn indices(&self, first: u32) -> impl Iterator<Item = u32> + use<> {
+        let indices = first..FIRST + (SENDER * self.count()) as u32;
+        #[cfg(feature = "wifi")]
+        let indices = indices.chain(network_indices(self.network.is_some()));
+        indices
     }
 
     /// The number of senders.
@@ -148,6 +187,10 @@ impl NewCopy<'_> {
 
     /// The cell with this index.
     pub(super) fn cell(&self, index: u32) -> Cell {
+        #[cfg(feature = "wifi")]
+        if let (NETWORK.., Some(network)) = (index, self.network) {
+            return network_cell(network, index);
+        }
         match index.checked_sub(FIRST).map(|index| index as usize) {
             None if index == 0 => self.head(),
             None => *self.origin,
@@ -162,7 +205,7 @@ impl NewCopy<'_> {
     fn head(&self) -> Cell {
         let mut head = [0; CELL];
         head[..8].copy_from_slice(&MAGIC);
-        head[8] = VERSION;
+        head[8] = self.version();
         let crc = crc32(&head[..PREFIX]).to_be_bytes();
         head[PREFIX..PREFIX + 4].copy_from_slice(&crc);
         head[PREFIX + 4..PREFIX + 8].copy_from_slice(&self.sequence.to_be_bytes());
@@ -170,9 +213,18 @@ impl NewCopy<'_> {
         head[PREFIX + 9] = self.policy;
         head[PREFIX + 10] = self.flags;
         let first = cover(Crc32::new(), 0, &head);
-        let crc = (1..self.cells()).fold(first, |crc, index| cover(crc, index, &self.cell(index)));
+        let crc = self.indices(1).fold(first, |crc, index| cover(crc, index, &self.cell(index)));
         head[COVERED..].copy_from_slice(&crc.finish().to_be_bytes());
         head
+    }
+
+    /// The lowest version that has what the copy contains, so that firmware for a board without Wi-Fi reads it if it can.
+    fn version(&self) -> u8 {
+        #[cfg(feature = "wifi")]
+        if self.network.is_some() {
+            return NETWORK_VERSION;
+        }
+        VERSION
     }
 }
 

@@ -65,7 +65,7 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
             Err(Fault) => return Sector::Unreadable,
         };
         let mut crc = Crc32::new();
-        for index in 0..head.cells() {
+        for index in head.indices() {
             match self.cell(sector, index).await {
                 Ok(cell) => crc = cover(crc, index, &cell),
                 Err(Fault) => return Sector::Unreadable,
@@ -85,7 +85,7 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
     /// Erases a sector and writes a copy to it, which does not count yet. Fails if the list of senders changes meanwhile.
     pub(super) async fn write(&self, sector: usize, copy: &NewCopy<'_>) -> Result<(), Fault> {
         self.erase(sector).await?;
-        for index in 0..copy.cells() {
+        for index in copy.indices(0) {
             self.program(sector, index, &copy.cell(index)).await?;
         }
         if matches!(self.read(sector).await, Sector::Written(_)) { Ok(()) } else { Err(Fault) }

@@ -12,6 +12,7 @@ mod reset;
 mod seed;
 mod settings;
 mod table;
+mod versions;
 mod wear;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
 
 use crate::nor::{Level, Nor, Reads, Tear};
 use damage::{DAMAGES, Damage, STEADY};
+use settings::{HISTORIES, NETWORKS};
 use table::{Job, Tally};
 
 /// The number of random trials for each kind of damage.
@@ -40,7 +42,11 @@ fn folder_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
 }
 
 fn settings_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
-    jobs("settings", (W, E), "1", settings::one_cut::<W, E>)
+    jobs("settings", (W, E), "1", |damage| settings::one_cut::<W, E>(HISTORIES, damage))
+}
+
+fn network_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
+    jobs("network", (W, E), "1", |damage| settings::one_cut::<W, E>(NETWORKS, damage))
 }
 
 fn reset_jobs<const W: usize, const E: usize>() -> impl Iterator<Item = Job> {
@@ -83,10 +89,10 @@ fn all() -> Vec<Job> {
         .chain(settings_jobs::<4, 4096>())
         .chain(settings_jobs::<32, 2048>())
         .chain(settings_jobs::<16, 8192>())
-        .chain(jobs("settings", (16, 8192), "2", |damage| settings::two_cuts::<16, 8192>(damage, 1)))
-        .chain(jobs("settings", (4, 4096), "2", |damage| settings::two_cuts::<4, 4096>(damage, 1)))
+        .chain(jobs("settings", (16, 8192), "2", |damage| settings::two_cuts::<16, 8192>(HISTORIES, damage, 1)))
+        .chain(jobs("settings", (4, 4096), "2", |damage| settings::two_cuts::<4, 4096>(HISTORIES, damage, 1)))
         .chain(jobs("settings", (4, 4096), "1 to 5, at random", |damage| {
-            settings::random_cuts::<4, 4096>(damage, ROUNDS / 10, 5)
+            settings::random_cuts::<4, 4096>(HISTORIES, damage, ROUNDS / 10, 5)
         }));
     let reset = reset_jobs::<1, 2048>()
         .chain(reset_jobs::<4, 4096>())
@@ -96,7 +102,18 @@ fn all() -> Vec<Job> {
         .chain(jobs("reset", (4, 2048), "1 to 5, at random", |damage| {
             reset::random_cuts::<4, 2048>(damage, ROUNDS / 10, 5)
         }));
-    one_cut.chain(more).chain(seed).chain(settings).chain(reset).collect()
+    one_cut.chain(more).chain(seed).chain(settings).chain(networks()).chain(reset).collect()
+}
+
+/// The jobs for changes of the Wi-Fi network.
+fn networks() -> impl Iterator<Item = Job> {
+    network_jobs::<1, 2048>()
+        .chain(network_jobs::<32, 2048>())
+        .chain(network_jobs::<16, 8192>())
+        .chain(jobs("network", (4, 4096), "2", |damage| settings::two_cuts::<4, 4096>(NETWORKS, damage, 1)))
+        .chain(jobs("network", (4, 4096), "1 to 5, at random", |damage| {
+            settings::random_cuts::<4, 4096>(NETWORKS, damage, ROUNDS / 10, 5)
+        }))
 }
 
 /// If torn cells read differently from boot to boot, three cuts or more may lose a folder, and one cut may lose a
@@ -104,6 +121,12 @@ fn all() -> Vec<Job> {
 fn may_do_harm(job: &Job) -> bool {
     let (many, fails) = (job.cuts.starts_with(['3', '4']), job.cuts.contains("failing"));
     job.damage == Damage::Flickering && (fails || many && job.subject == "folder")
+}
+
+#[test]
+#[ignore = "a part of `everything`: its rows for the network"]
+fn networks_alone() {
+    assert!(table::run(networks().collect()).is_empty());
 }
 
 #[test]
@@ -207,17 +230,20 @@ fn a_cut_and_failing_reads_cost_no_seed_and_repeat_nothing() {
 
 #[test]
 fn a_cut_costs_no_settings() {
-    is_harmless(settings::one_cut::<16, 2048>);
+    is_harmless(|damage| settings::one_cut::<16, 2048>(HISTORIES, damage));
+    is_harmless(|damage| settings::one_cut::<16, 2048>(NETWORKS, damage));
 }
 
 #[test]
 fn two_cuts_cost_no_settings() {
-    is_harmless(|damage| settings::two_cuts::<16, 2048>(damage, 11));
+    is_harmless(|damage| settings::two_cuts::<16, 2048>(HISTORIES, damage, 11));
+    is_harmless(|damage| settings::two_cuts::<16, 2048>(NETWORKS, damage, 11));
 }
 
 #[test]
 fn many_cuts_cost_no_settings() {
-    is_harmless(|damage| settings::random_cuts::<4, 2048>(damage, 200, 5));
+    is_harmless(|damage| settings::random_cuts::<4, 2048>(HISTORIES, damage, 200, 5));
+    is_harmless(|damage| settings::random_cuts::<4, 2048>(NETWORKS, damage, 200, 5));
 }
 
 #[test]
@@ -237,7 +263,8 @@ fn many_cuts_leave_one_identity_and_no_half_reset() {
 
 #[test]
 fn a_flash_that_fails_costs_no_settings() {
-    settings::failing_flash::<4, 4096>();
+    settings::failing_flash::<4, 4096>(HISTORIES);
+    settings::failing_flash::<4, 4096>(NETWORKS);
 }
 
 /// Tests the simulator: marginal units read as before, as intended, and in between.

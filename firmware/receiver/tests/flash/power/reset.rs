@@ -16,7 +16,7 @@ use waft_receiver::slots::{SlotStore, Slots, Transfer};
 
 use super::change::Cut;
 use super::damage::Damage;
-use super::settings::{cuts, identity, sender, shown};
+use super::settings::{cuts, identity, network, passphrase, sender, shown};
 use super::table::{Harm, Tally};
 use crate::archive::{archive, tree};
 use crate::bench::send;
@@ -32,7 +32,8 @@ const POLICY: Policy = Policy { code: false, key: KeyPolicy::Sealed, allow_older
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     None,
-    /// A user changes everything that a factory reset wipes: a sender is trusted, the policy, and a folder is received.
+    /// A user changes everything that a factory reset wipes: a sender is trusted, the policy, the Wi-Fi network, and a folder
+    /// is received.
     Use,
     Reset,
 }
@@ -45,6 +46,8 @@ struct Shown {
     /// The names of the trusted senders.
     senders: String,
     policy: Option<Policy>,
+    /// Whether a network was set at the board.
+    has_network: bool,
     has_folder: bool,
 }
 
@@ -117,7 +120,8 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
             }
             let mut store = SlotStore::mount(&slots, &mut buffer, &mut transfer).await.unwrap();
             let has_folder = slots.folder().is_some();
-            let seen = Shown { own, senders: shown(identity), policy: settings.policy(), has_folder };
+            let has_network = settings.network().await.is_some();
+            let seen = Shown { own, senders: shown(identity), policy: settings.policy(), has_network, has_folder };
             let seen = (!flash.lock().await.is_off).then_some(seen);
             if later.is_some() {
                 let mut flash = flash.lock().await;
@@ -128,6 +132,7 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
                 Change::Use => {
                     settings.trust(&identity.senders, sender('b')).await.unwrap();
                     settings.set_policy(&identity.senders, POLICY).await.unwrap();
+                    settings.set_network(&identity.senders, Some(network('H'))).await.unwrap();
                     send(&mut store, &archive(tree(3, &[100, E / 2]), 1)).await.unwrap();
                     true
                 }
@@ -175,7 +180,7 @@ impl Trial {
             return if self.is_done || self.after.is_some() { Err(Harm::Wrong) } else { Ok(()) };
         }
         let senders = if board.is_provisioned { "a" } else { "" };
-        if seen.senders != senders || seen.policy.is_some() || seen.has_folder {
+        if seen.senders != senders || seen.policy.is_some() || seen.has_network || seen.has_folder {
             return Err(Harm::Mixed);
         }
         if self.after.as_ref().is_some_and(|after| *after != seen) {
@@ -185,6 +190,7 @@ impl Trial {
             let content = &archive(tree(3, &[100, E / 2]), 1).bytes[300..332];
             let is_left = before.own.is_some_and(|secret| board.holds(&secret))
                 || board.holds(&sender('b').hash.0)
+                || board.holds(passphrase('H').as_bytes())
                 || board.holds(content);
             if is_left || before.own.is_some() && before.own == seen.own {
                 return Err(Harm::Mixed);
@@ -199,7 +205,8 @@ impl Trial {
         let (Some(seen), true) = board.boot(Reads::PerRead, None, Change::Use, None) else { return Err(Harm::Lost) };
         let (used, true) = board.boot(Reads::PerRead, None, Change::Reset, None) else { return Err(Harm::Lost) };
         let mut trial = Self { before: used, after: None, is_done: true };
-        let is_used = trial.before.as_ref().is_some_and(|used| used.has_folder && used.own == seen.own);
+        let is_used =
+            trial.before.as_ref().is_some_and(|used| used.has_folder && used.has_network && used.own == seen.own);
         let (seen, _) = board.boot(Reads::PerRead, None, Change::None, None);
         if is_used { trial.check(&board, seen) } else { Err(Harm::Wrong) }
     }

@@ -1,6 +1,6 @@
-//! Power cuts while the list of trusted senders is made, changed and read. Each boot shows the list before the change or
-//! the one after it, and never the former again once a boot showed the latter. A sender whose removal was reported is not
-//! in the flash any more.
+//! Power cuts while the settings are made, changed and read: the list of trusted senders, the policy, the Wi-Fi network.
+//! Each boot shows the settings before the change or those after it, and never the former again once a boot showed the
+//! latter. A sender or a network whose removal was reported is not in the flash any more.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::sealed::HpkeSecret;
-use waft_receiver::identity::{Identity, KeyPolicy, Policy, TrustedSender, TrustedSenders};
+use waft_receiver::identity::{Identity, KeyPolicy, Policy, TrustedSender, TrustedSenders, Wifi};
 use waft_receiver::settings::{Settings, SettingsError};
 
 use super::change::Cut;
@@ -35,7 +35,17 @@ pub(crate) fn identity() -> Identity {
     Identity::new("kitchen", &[1; 32], &[2; 32], points.as_flattened(), &[sender('a')], policy).unwrap()
 }
 
-/// A change of the list.
+/// A network with this name. Names of networks are capital letters, and those of senders small ones.
+pub(crate) fn network(name: char) -> Wifi {
+    Wifi::new(&name.to_string(), passphrase(name).as_bytes()).unwrap()
+}
+
+/// The longest passphrase, so that both of its cells are used.
+pub(crate) fn passphrase(name: char) -> String {
+    name.to_string().repeat(63)
+}
+
+/// A change of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// None: only the first start makes a copy.
@@ -43,13 +53,18 @@ pub(crate) enum Change {
     Trust(char),
     Untrust(char),
     Policy(Policy),
+    /// Another network, or the one of the identity.
+    Network(Option<char>),
 }
 
-const OPEN: Policy = Policy { code: false, key: KeyPolicy::Sealed, allow_older: false };
+pub(super) const OPEN: Policy = Policy { code: false, key: KeyPolicy::Sealed, allow_older: false };
 const EITHER: Policy = Policy { code: true, key: KeyPolicy::Either, allow_older: true };
 
-/// What happened before the change.
-const HISTORIES: [(&[Change], Change); 8] = [
+/// What happened before a change, and the change.
+pub(crate) type History = (&'static [Change], Change);
+
+/// Changes of senders and policy.
+pub(crate) const HISTORIES: &[History] = &[
     (&[], Change::None),
     (&[Change::None], Change::Trust('b')),
     (&[Change::None], Change::Untrust('a')),
@@ -60,10 +75,19 @@ const HISTORIES: [(&[Change], Change); 8] = [
     (&[Change::Policy(OPEN), Change::Trust('b')], Change::Policy(EITHER)),
 ];
 
+/// Changes of the network, and of settings with a network.
+pub(crate) const NETWORKS: &[History] = &[
+    (&[Change::None], Change::Network(Some('H'))),
+    (&[Change::Network(Some('H'))], Change::Network(Some('O'))),
+    (&[Change::Policy(OPEN), Change::Network(Some('H'))], Change::Network(None)),
+    (&[Change::Network(Some('H')), Change::Trust('b')], Change::Untrust('a')),
+    (&[Change::Trust('b'), Change::Network(Some('H'))], Change::Policy(EITHER)),
+];
+
 /// The flash of a board, and its identity, which does not change.
 pub(crate) struct Board<'i, const W: usize, const E: usize> {
     pub(crate) flash: Nor<W, E>,
-    identity: &'i Identity,
+    pub(super) identity: &'i Identity,
 }
 
 impl<const W: usize, const E: usize> Clone for Board<'_, W, E> {
@@ -73,13 +97,13 @@ impl<const W: usize, const E: usize> Clone for Board<'_, W, E> {
 }
 
 /// What a boot shows, and whether its change succeeded.
-struct Booted {
-    mounted: Result<String, SettingsError>,
-    changed: Result<(), SettingsError>,
+pub(super) struct Booted {
+    pub(super) mounted: Result<String, SettingsError>,
+    pub(super) changed: Result<(), SettingsError>,
 }
 
 impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
-    fn new(level: Level, identity: &'i Identity, history: &[Change]) -> Self {
+    pub(super) fn new(level: Level, identity: &'i Identity, history: &[Change]) -> Self {
         let mut flash = Nor::new(2, level);
         block_on(flash.erase(0, 2 * E as u32)).unwrap();
         flash.completes_zeros = true;
@@ -91,7 +115,7 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
     }
 
     /// Boots and makes a change. `cuts` are the operations of the mount and of the change at which power fails.
-    fn boot(&mut self, reads: Reads, mount: Option<Cut>, change: Change, cut: Option<Cut>) -> Booted {
+    pub(super) fn boot(&mut self, reads: Reads, mount: Option<Cut>, change: Change, cut: Option<Cut>) -> Booted {
         self.flash.revive();
         self.flash.reads = reads;
         self.flash.cut = mount.map(|(at, tear)| (self.flash.operations + at, tear));
@@ -102,7 +126,10 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
         let settings = Settings::new(&flash, [0, E as u32]);
         block_on(async {
             let mounted = settings.mount(Some(&identity), None).await;
-            let mounted = mounted.map(|()| with_policy(&shown(&identity), settings.policy()));
+            let mounted = match mounted {
+                Ok(()) => Ok(all_of(&shown(&identity), settings.policy(), settings.network().await)),
+                Err(error) => Err(error),
+            };
             if cut.is_some() {
                 let mut flash = flash.lock().await;
                 flash.cut = cut.map(|(at, tear)| (flash.operations + at, tear));
@@ -112,6 +139,7 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
                 Change::Trust(name) => settings.trust(&identity.senders, sender(name)).await,
                 Change::Untrust(name) => settings.untrust(&identity.senders, &sender(name).hash).await,
                 Change::Policy(policy) => settings.set_policy(&identity.senders, policy).await,
+                Change::Network(name) => settings.set_network(&identity.senders, name.map(network)).await,
             };
             Booted { mounted, changed }
         })
@@ -131,9 +159,11 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
         board.flash.operations - before - mounted
     }
 
+    /// Whether the flash contains a sender, or the passphrase of a network.
     fn holds(&self, name: char) -> bool {
-        let hash = sender(name).hash.0;
-        self.flash.bytes.windows(hash.len()).any(|window| window == hash)
+        let (hash, passphrase) = (sender(name).hash.0, passphrase(name));
+        let sought = if name.is_uppercase() { passphrase.as_bytes() } else { &hash };
+        self.flash.bytes.windows(sought.len()).any(|window| window == sought)
     }
 }
 
@@ -160,19 +190,40 @@ pub(crate) fn shown(identity: &Identity) -> String {
     (0..).map_while(|index| identity.senders.get(index)).map(|sender| sender.name.as_str().to_owned()).collect()
 }
 
-/// The names of the trusted senders, before what stands for the policy.
-fn with_policy(senders: &str, policy: Option<Policy>) -> String {
-    let policy = policy.map(|policy| if policy == OPEN { "!" } else { "?" });
-    format!("{senders}{}", policy.unwrap_or_default())
+/// The names of the trusted senders, before what stands for the policy, and before the name of the network.
+fn all_of(senders: &str, policy: Option<Policy>, network: Option<Wifi>) -> String {
+    let network = network.map(|wifi| {
+        let name = wifi.ssid.chars().next().unwrap();
+        assert_eq!(wifi.passphrase, passphrase(name).as_bytes());
+        name
+    });
+    joined(senders, policy.map_or("", mark), network)
+}
+
+fn mark(policy: Policy) -> &'static str {
+    if policy == OPEN { "!" } else { "?" }
+}
+
+fn joined(senders: &str, policy: &str, network: Option<char>) -> String {
+    format!("{senders}{policy}{}", network.map(String::from).unwrap_or_default())
+}
+
+/// The name of the network, if one was set.
+fn network_of(settings: &str) -> Option<char> {
+    settings.chars().last().filter(|last| last.is_uppercase())
 }
 
 fn applied(before: &str, change: Change) -> String {
-    let names = before.trim_end_matches(['!', '?']);
+    let network = network_of(before);
+    let rest = before.trim_end_matches(char::is_uppercase);
+    let senders = rest.trim_end_matches(['!', '?']);
+    let policy = &rest[senders.len()..];
     match change {
         Change::None => before.to_owned(),
-        Change::Trust(name) => before.replacen(names, &format!("{names}{name}"), 1),
-        Change::Untrust(name) => before.replace(name, ""),
-        Change::Policy(policy) => with_policy(names, Some(policy)),
+        Change::Trust(name) => joined(&format!("{senders}{name}"), policy, network),
+        Change::Untrust(name) => joined(&senders.replace(name, ""), policy, network),
+        Change::Policy(policy) => joined(senders, mark(policy), network),
+        Change::Network(network) => joined(senders, policy, network),
     }
 }
 
@@ -193,6 +244,7 @@ impl Trial {
         let after = applied(&before, change);
         let removed = match change {
             Change::Untrust(name) => Some(name),
+            Change::Network(_) => network_of(&before),
             Change::None | Change::Trust(_) | Change::Policy(_) => None,
         };
         Self { before, after, removed, is_after: false, is_known: false }
@@ -245,11 +297,12 @@ fn cut_change<const W: usize, const E: usize>(board: &mut Board<'_, W, E>, chang
 
 /// Calls `trial` for each history, and each cut of its change. The flash is in the state after the cut.
 fn each_cut<const W: usize, const E: usize>(
+    histories: &[History],
     damage: Damage,
     mut trial: impl FnMut(&Board<'_, W, E>, Trial, &dyn std::fmt::Debug),
 ) {
     let identity = identity();
-    for (history, change) in HISTORIES {
+    for (history, change) in histories.iter().copied() {
         let before = Board::<W, E>::new(damage.level(), &identity, history);
         for cut in cuts(before.operations(Reads::PerRead, change)) {
             let mut board = before.clone();
@@ -260,9 +313,9 @@ fn each_cut<const W: usize, const E: usize>(
 }
 
 /// One cut, at every operation of each change.
-pub(crate) fn one_cut<const W: usize, const E: usize>(damage: Damage) -> Tally {
+pub(crate) fn one_cut<const W: usize, const E: usize>(histories: &[History], damage: Damage) -> Tally {
     let mut tally = Tally::default();
-    each_cut::<W, E>(damage, |left, trial, name| {
+    each_cut::<W, E>(histories, damage, |left, trial, name| {
         for reads in damage.reads() {
             let (mut board, mut trial) =
                 (left.clone(), Trial { before: trial.before.clone(), after: trial.after.clone(), ..trial });
@@ -279,9 +332,9 @@ pub(crate) fn one_cut<const W: usize, const E: usize>(damage: Damage) -> Tally {
 
 /// One cut at every operation of each change, and another one at every operation of the following boot. Runs one in
 /// `stride` of all trials.
-pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: usize) -> Tally {
+pub(crate) fn two_cuts<const W: usize, const E: usize>(histories: &[History], damage: Damage, stride: usize) -> Tally {
     let (mut tally, mut turn) = (Tally::default(), 0_usize);
-    each_cut::<W, E>(damage, |left, trial, name| {
+    each_cut::<W, E>(histories, damage, |left, trial, name| {
         for reads in damage.reads() {
             for second in cuts(left.operations(reads[0], Change::None)) {
                 turn += 1;
@@ -306,10 +359,15 @@ pub(crate) fn two_cuts<const W: usize, const E: usize>(damage: Damage, stride: u
 }
 
 /// One cut in each change, and then 1 to `most` boots that are cut at random.
-pub(crate) fn random_cuts<const W: usize, const E: usize>(damage: Damage, rounds: u64, most: u64) -> Tally {
+pub(crate) fn random_cuts<const W: usize, const E: usize>(
+    histories: &[History],
+    damage: Damage,
+    rounds: u64,
+    most: u64,
+) -> Tally {
     let (mut tally, mut random, identity) = (Tally::default(), Random(most), identity());
     for _ in 0..rounds {
-        let (history, change) = random.one_of(&HISTORIES);
+        let (history, change) = random.one_of(histories);
         let mut board = Board::<W, E>::new(damage.level(), &identity, history);
         board.flash.chance = Random(random.next());
         let mut trial = Trial::new(history, change);
@@ -334,9 +392,9 @@ pub(crate) fn random_cuts<const W: usize, const E: usize>(damage: Damage, rounds
 
 /// Operations of the flash that fail during a change, without a power cut. A change that reports success took place, and
 /// later boots show the list before the change or the one after it.
-pub(crate) fn failing_flash<const W: usize, const E: usize>() {
+pub(crate) fn failing_flash<const W: usize, const E: usize>(histories: &[History]) {
     let identity = identity();
-    for (history, change) in &HISTORIES[1..] {
+    for (history, change) in histories.iter().filter(|(_, change)| *change != Change::None) {
         for what in [Operation::Write, Operation::Erase, Operation::Read] {
             for (after, times) in (0..20).flat_map(|after| [1, 3, 9, Failing::ALWAYS].map(|times| (after, times))) {
                 let mut board = Board::<W, E>::new(Level::Bits, &identity, history);
@@ -394,25 +452,6 @@ fn another_identity_begins_with_its_own_senders() {
 }
 
 #[test]
-fn another_version_is_left_alone() {
-    let identity = identity();
-    let mut board = Board::<4, 4096>::new(Level::Bits, &identity, &[Change::Trust('b')]);
-    board.flash.bytes[4096 + 8] = 3;
-    // The CRC-32 of the prefix with version 3.
-    let crc = crc32(&board.flash.bytes[4096..4096 + 12]).to_be_bytes();
-    board.flash.bytes[4096 + 12..4096 + 16].copy_from_slice(&crc);
-    let before = board.flash.bytes.clone();
-    let booted = board.boot(Reads::PerRead, None, Change::Trust('c'), None);
-    assert_eq!((booted.mounted, booted.changed), (Err(SettingsError::OtherVersion), Err(SettingsError::OtherVersion)));
-    assert!(board.flash.bytes == before);
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
-    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
-}
-
-#[test]
 fn a_full_list_takes_no_further_sender() {
     let identity = identity();
     let history: Vec<_> = "bcdefgh".chars().map(Change::Trust).collect();
@@ -424,34 +463,13 @@ fn a_full_list_takes_no_further_sender() {
     assert_eq!(board.boot(Reads::PerRead, None, Change::None, None).mounted, Ok("abdefghc".to_owned()));
 }
 
-/// Boards in use hold copies of this version. If this test fails, do not change the test.
 #[test]
-fn version_1_is_read() {
-    let identity = identity();
-    let mut board = Board::<4, 4096>::new(Level::Bits, &identity, &[Change::Trust('b')]);
-    let copy = &mut board.flash.bytes[4096..];
-    copy[8..16].copy_from_slice(b"\x01\0\0\0\xB7\x40\x3E\x2A");
-    let crc = crc32(&[&copy[..28], &copy[32..320]].concat()).to_be_bytes();
-    copy[28..32].copy_from_slice(&crc);
-    assert_eq!(copy[..24], *b"WAFTSETT\x01\0\0\0\xB7\x40\x3E\x2A\0\0\0\x02\x02\0\0\0");
-    let booted = board.boot(Reads::PerRead, None, Change::Policy(OPEN), None);
-    assert_eq!((booted.mounted, booted.changed), (Ok("ab".to_owned()), Ok(())));
-    assert_eq!(board.boot(Reads::PerRead, None, Change::None, None).mounted, Ok("ab!".to_owned()));
-}
-
-/// Boards in use hold copies of this version. If this test fails, do not change the test.
-#[test]
-fn version_2_is_frozen() {
-    let identity = identity();
-    let board = Board::<4, 4096>::new(Level::Bits, &identity, &[Change::None]);
-    let copy = &board.flash.bytes[..192];
-    assert_eq!(copy[..24], *b"WAFTSETT\x02\0\0\0\xA5\xF5\x91\xC4\0\0\0\x01\x01\0\0\0");
-    assert_eq!(copy[64..96], *b"a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
-    assert_eq!(copy[96..128], sender('a').hash.0);
-    assert_eq!(copy[128..192], sender('a').point[1..]);
-    assert_eq!(copy[28..32], [0xD7, 0x1D, 0x97, 0x54], "the checksum");
-    assert!(board.flash.bytes[192..1088].iter().all(|byte| *byte == 0xFF));
-    assert_eq!(board.flash.bytes[1088..1120], [0; 32], "LIVE");
-    assert!(board.flash.bytes[1120..4096].iter().all(|byte| *byte == 0xFF));
-    assert_eq!(board.flash.bytes[4096..4128], [0; 32], "the other sector was erased");
+fn another_identity_begins_without_the_network() {
+    let one = identity();
+    let board = Board::<4, 4096>::new(Level::Bits, &one, &[Change::Network(Some('H'))]);
+    let mut other = identity();
+    other.certificate.push(0).unwrap();
+    let mut board = Board { flash: board.flash, identity: &other };
+    assert_eq!(board.boot(Reads::PerRead, None, Change::None, None).mounted, Ok("a".to_owned()));
+    assert!(!board.holds('H'));
 }
