@@ -7,6 +7,8 @@ mod commands;
 mod notices;
 mod terminal;
 mod text;
+#[cfg(feature = "wifi")]
+mod wifi;
 
 use embassy_futures::select::{Either, select};
 use embedded_io_async::{Read, Write};
@@ -47,7 +49,17 @@ impl<I: Read + Write> Console<I> {
 impl<B: Board, I: Read + Write> Operator<B> for Console<I> {
     async fn run(&mut self, control: &Control<'_, B>) -> ! {
         let terminal = &mut self.terminal;
-        Dialogue { terminal, control, peer: None, has_read_failed: false, held: None }.run().await
+        Dialogue {
+            terminal,
+            control,
+            peer: None,
+            has_read_failed: false,
+            held: None,
+            #[cfg(feature = "wifi")]
+            joined: None,
+        }
+        .run()
+        .await
     }
 }
 
@@ -61,6 +73,9 @@ struct Dialogue<'c, 'a, I, B: Board> {
     has_read_failed: bool,
     /// The folder that the user keeps with `hold`.
     held: Option<Folder<'a, B::Mutex, B::Flash>>,
+    /// The network whose passphrase is asked for: the next line is the passphrase.
+    #[cfg(feature = "wifi")]
+    joined: Option<wifi::Ssid>,
 }
 
 impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
@@ -80,6 +95,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
                         self.execute_line(&line).await;
                         line.wipe();
                     }
+                    #[cfg(feature = "wifi")]
+                    self.cancel_passphrase(byte).await;
                 }
                 Either::Second(None) => self.has_read_failed = true,
             }
@@ -151,13 +168,22 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     }
 
     async fn prompt(&mut self) {
-        let prompt = if self.control.key_request().is_some() { "key> " } else { "> " };
+        let prompt = match self.control.key_request() {
+            #[cfg(feature = "wifi")]
+            _ if self.joined.is_some() => "passphrase> ",
+            Some(_) => "key> ",
+            None => "> ",
+        };
         self.terminal.prompt(prompt).await;
     }
 
     /// Handles a line of input. A command is always recognized; while a key is requested, any other line is taken for
     /// the key.
     async fn execute_line(&mut self, line: &Line) {
+        #[cfg(feature = "wifi")]
+        if let Some(ssid) = self.joined.take() {
+            return self.take_passphrase(&ssid, line).await;
+        }
         let typed = line.text();
         if let Some(command) = Command::parse(typed) {
             return self.execute(command).await;

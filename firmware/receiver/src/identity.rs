@@ -41,6 +41,8 @@ pub use waft_core::sealed::hpke::POINT;
 
 #[cfg(feature = "wifi")]
 pub use network::WifiError;
+#[cfg(feature = "wifi")]
+pub(crate) use network::check_ssid;
 pub use network::{Address, Network, SSID_MAX, Wifi};
 pub use senders::TrustedSenders;
 

@@ -71,6 +71,8 @@ use crate::session::{BoardSettings, BoardSlots, TransferMemory};
 use crate::settings::{Settings, SettingsError};
 use crate::slots::{Pause, Transfer};
 use crate::tls::error::HandshakeError;
+#[cfg(feature = "wifi")]
+use crate::wifi::{Station, Wifi};
 
 pub(crate) use crate::settings::Change;
 pub(crate) use session::SessionOperator;
@@ -100,6 +102,9 @@ impl<B: Board> Operator<B> for NoOperator {
 pub enum Notice {
     /// [`Control::address`] changed.
     Address,
+    /// The status of [`Control::wifi`] changed.
+    #[cfg(feature = "wifi")]
+    Wifi,
     /// [`Control::code`] changed.
     Code,
     /// [`Control::with_pairing_code`] changed: there is another code, or pairing ended.
@@ -219,12 +224,21 @@ pub struct Control<'a, B: Board> {
     pub(crate) start: StartReason,
     pub(crate) settings: Option<&'a BoardSettings<'a, B>>,
     pub(crate) restart: Option<&'a dyn Fn()>,
+    #[cfg(feature = "wifi")]
+    pub(crate) wifi: Option<&'a Station<B::Mutex>>,
 }
 
 impl<'a, B: Board> Control<'a, B> {
     /// Waits for the next notice. Cancel-safe. The receiver never waits for the operator: if too many notices wait, the
     /// oldest is dropped, and [`Notice::Dropped`] reports it.
     pub async fn next(&self) -> Notice {
+        #[cfg(feature = "wifi")]
+        if let Some(wifi) = self.wifi {
+            return match select(self.state.next(self.clock), wifi.news()).await {
+                Either::First(notice) => notice,
+                Either::Second(()) => Notice::Wifi,
+            };
+        }
         self.state.next(self.clock).await
     }
 
@@ -375,7 +389,8 @@ impl<'a, B: Board> Control<'a, B> {
         self.change_settings(Change::Policy(policy)).await
     }
 
-    /// Begins a factory reset: wipes the list of trusted senders, the policy, and the identity that the board made itself.
+    /// Begins a factory reset: wipes the list of trusted senders, the policy, the Wi-Fi network that was set at the board,
+    /// and the identity that the board made itself.
     /// From the call on nobody is trusted. This ends the session and pairing. Once it returns `Ok`,
     /// [`restart`](Self::restart) the board: the start erases the folders before it shows anything, and if power is cut,
     /// the next one does. An identity that was provisioned stays, and with it the senders and the policy that it contains.
@@ -407,6 +422,32 @@ impl<'a, B: Board> Control<'a, B> {
     /// Whether the board made its identity itself. Otherwise it was provisioned.
     pub fn has_own_identity(&self) -> bool {
         self.settings.is_some_and(Settings::has_own_identity)
+    }
+
+    /// The station of a board with Wi-Fi. `None` if the board has none.
+    #[cfg(feature = "wifi")]
+    pub fn wifi(&self) -> Option<&'a Station<B::Mutex>> {
+        self.wifi
+    }
+
+    /// Whether this firmware stores settings.
+    #[cfg(feature = "wifi")]
+    pub(crate) fn stores_settings(&self) -> bool {
+        self.settings.is_some()
+    }
+
+    /// Stores a Wi-Fi network, and joins it at once. With `None`, the board returns to the network of its identity. If
+    /// this fails, the network stays; but try again, because a later start may have the new one otherwise. Fails with
+    /// [`SettingsError::NotMounted`] if this firmware stores no settings, or the board has no identity or no Wi-Fi.
+    #[cfg(feature = "wifi")]
+    pub async fn set_wifi(&self, network: Option<Wifi>) -> Result<(), SettingsError> {
+        let (Some(settings), Ok(identity), Some(wifi)) = (self.settings, self.identity, self.wifi) else {
+            return Err(SettingsError::NotMounted);
+        };
+        let joined = network.as_ref().map(Wifi::copy);
+        settings.set_network(&identity.senders, network).await?;
+        wifi.set_network_or(joined, Some(identity));
+        Ok(())
     }
 
     /// Whether this start has completed a factory reset.

@@ -171,7 +171,11 @@ impl<'a, B: Board> Receiver<'a, B> {
         };
         #[cfg(feature = "wifi")]
         if let Some(wifi) = wifi {
-            wifi.set_network_or(None, identity);
+            let set = match settings {
+                Some(settings) => settings.network().await,
+                None => None,
+            };
+            wifi.set_network_or(set, identity);
         }
         let mounted = match settled {
             Err(SettingsError::Reset) => Err(MountError::Reset),
@@ -194,6 +198,8 @@ impl<'a, B: Board> Receiver<'a, B> {
             start: *start,
             settings,
             restart: *restart,
+            #[cfg(feature = "wifi")]
+            wifi: *wifi,
         };
         let mut operator = pin!(operator.run(&control));
         let mut backlog = Backlog::new(sockets, clock, &state, &address);

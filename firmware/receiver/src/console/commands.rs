@@ -33,13 +33,21 @@ pub(super) enum Command<'l> {
     Hold,
     Release,
     Decline,
-    Forget { sure: bool },
+    Forget {
+        sure: bool,
+    },
     ResetGuard,
-    FactoryReset { sure: bool },
+    FactoryReset {
+        sure: bool,
+    },
     Policy(&'l str),
     Pair,
     Trusted,
     Untrust(&'l str),
+    #[cfg(feature = "wifi")]
+    Wifi(&'l str),
+    #[cfg(feature = "wifi")]
+    ForgetWifi,
 }
 
 impl<'l> Command<'l> {
@@ -63,6 +71,10 @@ impl<'l> Command<'l> {
             ("pair", "") => Self::Pair,
             ("trusted", "") => Self::Trusted,
             ("untrust", name) => Self::Untrust(name),
+            #[cfg(feature = "wifi")]
+            ("wifi", name) => Self::Wifi(name),
+            #[cfg(feature = "wifi")]
+            ("forget-wifi", "") => Self::ForgetWifi,
             _ => return None,
         })
     }
@@ -95,6 +107,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
                 for line in HELP {
                     self.terminal.print(line).await;
                 }
+                #[cfg(feature = "wifi")]
+                self.help_with_wifi().await;
             }
             Command::Status => own_frame(pin!(self.status())).await,
             Command::Code => self.show_code().await,
@@ -120,11 +134,21 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             Command::Trusted => self.trusted().await,
             Command::Untrust("") => self.terminal.print("Whom? `untrust NAME`; `trusted` lists the names.").await,
             Command::Untrust(name) => own_frame(pin!(self.untrust(name))).await,
+            #[cfg(feature = "wifi")]
+            Command::Wifi("") => self.print_wifi().await,
+            #[cfg(feature = "wifi")]
+            Command::Wifi(name) => self.ask_passphrase(name).await,
+            #[cfg(feature = "wifi")]
+            Command::ForgetWifi => own_frame(pin!(self.forget_wifi())).await,
         }
     }
 
     async fn status(&mut self) {
         self.print_identity().await;
+        #[cfg(feature = "wifi")]
+        if self.control.wifi().is_some() {
+            self.print_wifi().await;
+        }
         match self.control.slots().folder() {
             None => {
                 self.terminal
@@ -398,6 +422,8 @@ mod tests {
         assert_eq!(Command::parse("show a b/c d.txt"), Some(Command::Show("a b/c d.txt")));
         assert_eq!(Command::parse("forget"), Some(Command::Forget { sure: false }));
         assert_eq!(Command::parse("forget yes"), Some(Command::Forget { sure: true }));
+        #[cfg(feature = "wifi")]
+        assert_eq!(Command::parse("wifi  my network "), Some(Command::Wifi("my network")));
         for line in ["", "0123-4567-89AB-CDEF", "list all", "STATUS"] {
             assert_eq!(Command::parse(line), None, "{line}");
         }

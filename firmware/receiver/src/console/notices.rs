@@ -38,8 +38,12 @@ impl<B: Board> fmt::Display for NoticeText<'_, '_, B> {
         match *notice {
             Notice::Address => match control.address() {
                 Some(address) => write!(f, "Listening at {address}."),
+                #[cfg(feature = "wifi")]
+                None if control.wifi().is_some() => f.write_str("This board has no address any more."),
                 None => f.write_str("No network: the cable is unplugged, or this board has no address any more."),
             },
+            #[cfg(feature = "wifi")]
+            Notice::Wifi => super::wifi::write_news(f, control),
             Notice::Code => Code(control.code()).fmt(f),
             Notice::Pairing => write_pairing(f, control),
             Notice::Paired { sender, is_confirmed } => write_paired(f, control, &sender, is_confirmed),

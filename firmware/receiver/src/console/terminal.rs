@@ -18,7 +18,7 @@ pub(super) const PIECE: usize = 48;
 // A byte becomes at most six bytes when it is escaped.
 const _: () = assert!(6 * PIECE <= TEXT);
 
-const CTRL_C: u8 = 0x03;
+pub(super) const CTRL_C: u8 = 0x03;
 const CTRL_U: u8 = 0x15;
 const BACKSPACE: u8 = 0x08;
 const DELETE: u8 = 0x7F;
@@ -39,6 +39,9 @@ pub(super) struct Terminal<I> {
     /// Whether the last byte was a carriage return. A line feed after it does not end another line.
     is_after_return: bool,
     escape: Escape,
+    /// Whether the input is a secret that is not shown.
+    #[cfg(feature = "wifi")]
+    is_secret: bool,
 }
 
 /// The state in an escape sequence. Escape sequences, such as those of arrow keys, are ignored.
@@ -70,6 +73,12 @@ impl Line {
         wipe(&mut self.0);
     }
 
+    /// The bytes of the line. Unlike in the text, spaces at both ends count.
+    #[cfg(feature = "wifi")]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The text of the line. Invalid UTF-8 becomes a character that no command and no key contains.
     pub(super) fn text(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or("\u{fffd}").trim_ascii()
@@ -83,8 +92,33 @@ fn wipe(typed: &mut Vec<u8, LINE>) {
 
 impl<I: Read + Write> Terminal<I> {
     pub(super) fn new(io: I, has_echo: bool) -> Self {
-        let (line, typed, escape) = (String::new(), Vec::new(), Escape::None);
-        Self { io, has_echo, line, typed, is_overlong: false, prompt: None, is_after_return: false, escape }
+        Self {
+            io,
+            has_echo,
+            line: String::new(),
+            typed: Vec::new(),
+            is_overlong: false,
+            prompt: None,
+            is_after_return: false,
+            escape: Escape::None,
+            #[cfg(feature = "wifi")]
+            is_secret: false,
+        }
+    }
+
+    /// Stops to show the input, or shows it again. A terminal that edits lines itself shows it all the same.
+    #[cfg(feature = "wifi")]
+    pub(super) fn set_secret(&mut self, is_secret: bool) {
+        self.is_secret = is_secret;
+    }
+
+    /// Whether we show typed characters.
+    fn shows_input(&self) -> bool {
+        #[cfg(feature = "wifi")]
+        if self.is_secret {
+            return false;
+        }
+        self.has_echo
     }
 
     /// Reads a byte, or returns `None` if the read failed or nothing is connected. Later reads are not affected.
@@ -161,7 +195,9 @@ impl<I: Read + Write> Terminal<I> {
         if self.has_echo && self.prompt != Some(prompt) {
             self.clear().await;
             self.put(prompt).await;
-            let _ = self.io.write_all(&self.typed).await;
+            if self.shows_input() {
+                let _ = self.io.write_all(&self.typed).await;
+            }
             self.prompt = Some(prompt);
         }
         self.flush().await;
@@ -210,7 +246,7 @@ impl<I: Read + Write> Terminal<I> {
                 self.clear().await;
             }
             b' '..=b'~' | 0x80.. if self.typed.push(byte).is_err() => self.is_overlong = true,
-            b' '..=b'~' | 0x80.. if self.has_echo => {
+            b' '..=b'~' | 0x80.. if self.shows_input() => {
                 let _ = self.io.write_all(&[byte]).await;
             }
             _ => {}
@@ -225,7 +261,7 @@ impl<I: Read + Write> Terminal<I> {
         self.typed[last..].zeroize();
         self.typed.truncate(last);
         match is_narrow {
-            true if self.has_echo => self.put("\x08 \x08").await,
+            true if self.shows_input() => self.put("\x08 \x08").await,
             // Only the terminal knows the width of other characters, so the whole line is drawn again.
             _ => self.clear().await,
         }

@@ -28,12 +28,14 @@ use waft_receiver::seed::{Ratchet, provisioned};
 use waft_receiver::settings::Settings;
 use waft_receiver::slots::{Folder, Rejection, Review, Slots};
 use waft_receiver::tls::guard::Tcp;
+use waft_receiver::wifi::Station;
 use waft_receiver::{CHUNK, Config, Memory, Receiver};
 
 use crate::hardware::{HardwareCipher, HardwareSuite};
 use crate::nor::{Level, Nor};
 use crate::support::{TokioClock, steadily};
 use crate::user::{Pipe, User};
+use crate::wifi::{self, Air};
 
 pub(crate) const ERASE: usize = 4096;
 pub(crate) type Flash = Mutex<NoopRawMutex, Nor<4, ERASE>>;
@@ -197,6 +199,8 @@ pub(crate) struct Powered {
     pub(crate) has_settings: bool,
     /// Whether the board makes its own identity if it was never provisioned.
     pub(crate) makes_identity: bool,
+    /// The networks around a board with Wi-Fi.
+    pub(crate) air: Option<Air>,
 }
 
 /// What the application decides about each folder before it is committed.
@@ -241,6 +245,7 @@ impl Powered {
             decision: Decision::Accept,
             has_settings: true,
             makes_identity: false,
+            air: None,
         }
     }
 
@@ -278,12 +283,14 @@ impl Powered {
         let address = listener.local_addr().unwrap();
         let mut memory = Box::new(Memory::new());
         let buffers = range_of(&*memory);
+        let (station, air) = (&Station::new(), self.air.clone());
         let config = Config {
             max_iterations: ITERATIONS_MAX,
             start: self.start,
             lockouts: Some(&mut self.lockouts),
             events: Some(&events),
             settings: self.has_settings.then_some(&settings),
+            wifi: air.is_some().then_some(station),
             ..Config::<Hosted>::new(TokioClock::new())
         };
         let mut receiver = Receiver::from_startup(startup, &slots, &mut memory, config);
@@ -295,6 +302,7 @@ impl Powered {
             loop {
                 tokio::select! {
                     _ = receiver.run_reviewed(&mut sockets, operator, &mut review) => unreachable!("it never ends"),
+                    () = wifi::run(station, air.as_ref()) => unreachable!("it never ends"),
                     () = again.notified() => {}
                 }
             }

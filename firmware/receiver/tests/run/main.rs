@@ -25,3 +25,4 @@ mod support;
 mod transfers;
 mod trusted;
 mod user;
+mod wifi;
