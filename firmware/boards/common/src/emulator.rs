@@ -7,6 +7,7 @@
 //! | `ethernet` | a driver for embassy-net, from a controller |
 //! | [`nor`] | the rules of NOR flash; tested on a host |
 //! | `guard` | detects stack overflows on cores of ARMv7-M |
+//! | `identity` | the identity image, which the emulator loads |
 //! | `failure` | prints failures, and ends the emulator if restarts do not help |
 //! | `semihosting` | random numbers and files of the host, and the end of the emulator |
 //! | `trials` | failures on command, for tests |
@@ -24,6 +25,8 @@ pub mod executor;
 pub mod failure;
 #[cfg(all(target_os = "none", target_arch = "arm"))]
 pub mod guard;
+#[cfg(target_os = "none")]
+pub mod identity;
 #[cfg(target_os = "none")]
 pub mod log;
 pub mod nor;

@@ -10,8 +10,7 @@ use waft_board::stack;
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::{Config, Memory};
 
-use crate::drivers::console::print_blocking;
-use crate::drivers::ethernet::Ethernet;
+use crate::drivers::ethernet::{self, Ethernet};
 use crate::drivers::executor::Measured;
 use crate::drivers::nor::Nor;
 use crate::drivers::uart::{self, Uart};
@@ -63,11 +62,7 @@ pub fn start() -> Retained {
     log::start(|bytes| uart::LOG.write_all(bytes));
     timer::start();
     let retained = retained::take();
-    defmt::info!("started: {}", retained.start());
-    if let Some((cause, text)) = retained.failure {
-        print_blocking(format_args!("\r\nBefore this start the firmware failed ({}): {text}\r\n", cause.name()));
-        defmt::error!("before this start: {=str}: {=str}", cause.name(), text);
-    }
+    failure::report_previous::<Uart>(&retained);
     retained
 }
 
@@ -98,6 +93,6 @@ pub async fn boot<const N: usize>(
     sockets: &'static mut StackResources<N>,
 ) -> Started {
     let Prepared { identity, memory } = prepared;
-    let devices = Devices { memory, ethernet: Ethernet::take(), trng: HostRandom, flash: memory::flash() };
+    let devices = Devices { memory, ethernet: ethernet::take(), trng: HostRandom, flash: memory::flash() };
     boot::start(&RESOURCES, sockets, devices, map, |_| identity, config).await
 }

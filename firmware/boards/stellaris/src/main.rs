@@ -8,7 +8,7 @@ use embassy_executor::Spawner;
 use embassy_net::StackResources;
 use static_cell::StaticCell;
 use waft_board::boot::{self, BoardSlots, Devices, Resources};
-use waft_board::emulator::console::{Console, print_blocking};
+use waft_board::emulator::console::Console;
 use waft_board::emulator::executor::{self, Measured};
 use waft_board::emulator::semihosting::HostRandom;
 use waft_board::emulator::{Uart as _, failure, guard, log};
@@ -17,7 +17,7 @@ use waft_board::retained::{self, Retained};
 use waft_board::stack;
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::{Config, Memory};
-use waft_stellaris::drivers::ethernet::Ethernet;
+use waft_stellaris::drivers::ethernet::{self, Ethernet};
 use waft_stellaris::drivers::storage::{self, Flash};
 use waft_stellaris::drivers::timer::{self, Ticks};
 use waft_stellaris::drivers::uart::{self, Uart};
@@ -49,13 +49,7 @@ fn main() -> ! {
     log::start(|bytes| uart::LOG.write_all(bytes));
     timer::start();
     let retained = retained::take();
-    defmt::info!("started: {}", retained.start());
-    if let Some((cause, text)) = retained.failure {
-        print_blocking::<Uart>(format_args!(
-            "\r\nBefore this start the firmware failed ({}): {text}\r\n",
-            cause.name()
-        ));
-    }
+    failure::report_previous::<Uart>(&retained);
     // Before any task runs, because it needs more stack than everything else.
     let memory = RESOURCES.memory();
     let identity = storage::identity(MAP.identity);
@@ -74,7 +68,7 @@ async fn boot(
 ) {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
-    let devices = Devices { memory, ethernet: Ethernet::take(), trng: HostRandom, flash: storage::flash() };
+    let devices = Devices { memory, ethernet: ethernet::take(), trng: HostRandom, flash: storage::flash() };
     let config = Config { start: retained.start(), lockouts: Some(retained.lockouts), ..Config::default() };
     let sockets = SOCKETS.init(StackResources::new());
     let started = boot::start(&RESOURCES, sockets, devices, &MAP, |_| identity, config).await;

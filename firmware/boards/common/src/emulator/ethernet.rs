@@ -50,11 +50,6 @@ impl<C: Controller> Ethernet<C> {
     pub const fn new(controller: C) -> Self {
         Self { controller, received: [0; FRAME], sent: [0; FRAME] }
     }
-
-    /// The controller.
-    pub fn controller(&mut self) -> &mut C {
-        &mut self.controller
-    }
 }
 
 /// Wakes the task that waits for frames. Call it as the interrupt handler, with the controller's interrupt disabled or

@@ -3,6 +3,7 @@
 use super::console::print_blocking;
 use super::{Uart, log, semihosting};
 use crate::failure::{Failure, Hooks, set_hooks};
+use crate::retained::Retained;
 
 /// After this many failures in a row the emulator ends, because another restart would fail in the same way.
 const FAILURES_MAX: u32 = 5;
@@ -16,6 +17,15 @@ pub trait Watchdog {
 /// Prepares for failures. They are printed at the console on the UART `U`.
 pub fn start<U: Uart, W: Watchdog>() {
     set_hooks(Hooks { begin: begin::<W>, report: report::<U> });
+}
+
+/// If the firmware failed before this start, prints the failure at the console, and logs it.
+pub fn report_previous<U: Uart>(retained: &Retained) {
+    defmt::info!("started: {}", retained.start());
+    if let Some((cause, text)) = retained.failure {
+        print_blocking::<U>(format_args!("\r\nBefore this start the firmware failed ({}): {text}\r\n", cause.name()));
+        defmt::error!("before this start: {=str}: {=str}", cause.name(), text);
+    }
 }
 
 /// Also ends a frame of the log that the failure interrupted.

@@ -1,13 +1,10 @@
-//! The Ethernet driver for embassy-net: an SMSC LAN9118.
+//! The Ethernet controller: an SMSC LAN9118.
 //!
-//! It copies frames between the chip's FIFOs and one buffer for each direction, in words of 32 bits. Register numbers
+//! It copies frames between the chip's FIFOs and the buffers of the driver, in words of 32 bits. Register numbers
 //! and bits are those of SMSC's data sheet "LAN9118", sections 3.12 and 5.
 
-use core::task::Context;
-
-use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
-use embassy_sync::waitqueue::AtomicWaker;
 use static_cell::ConstStaticCell;
+use waft_board::emulator::ethernet::{self, Controller, FRAME};
 
 use super::interrupts::Interrupt;
 use super::registers::LAN9118;
@@ -51,45 +48,49 @@ const MAC_ON: u32 = 1 << 2 | 1 << 3 | 1 << 20;
 const PHY_STATUS: u32 = 1 << 11 | 1 << 6;
 const PHY_LINK: u32 = 1 << 2;
 
-/// The longest frame without its checksum, in bytes.
-const FRAME: usize = 1514;
 const CHECKSUM: usize = 4;
-/// The number of full frames that the chip's receive FIFO of 10,560 bytes can hold. Frames beyond that are lost, so the
-/// TCP window must not allow more of them. A smaller number shrinks the window and with it the speed: with 1, to a
-/// hundredth.
-const BURST: usize = 6;
 
-static INTERRUPTED: AtomicWaker = AtomicWaker::new();
+/// The Ethernet device.
+pub type Ethernet = ethernet::Ethernet<Lan9118>;
 
-/// The Ethernet device, with a buffer for each direction.
+/// The chip.
 #[derive(Debug)]
-pub struct Ethernet {
-    received: [u8; FRAME],
-    sent: [u8; FRAME],
+pub struct Lan9118(());
+
+/// The Ethernet device, with the chip and its interrupt turned on. Call it once.
+pub fn take() -> &'static mut Ethernet {
+    static ETHERNET: ConstStaticCell<Ethernet> = ConstStaticCell::new(Ethernet::new(Lan9118(())));
+    LAN9118.write(INT_EN, 0);
+    LAN9118.write(IRQ_CFG, IRQ_ON);
+    LAN9118.write(FIFO_INT, 0);
+    LAN9118.write(TX_CFG, TX_ON);
+    write_mac(MAC_CR, MAC_ON);
+    Interrupt::Ethernet.enable();
+    ETHERNET.take()
 }
 
-impl Ethernet {
-    /// The device, with the chip and its interrupt turned on. Call it once.
-    pub fn take() -> &'static mut Self {
-        static ETHERNET: ConstStaticCell<Ethernet> =
-            ConstStaticCell::new(Ethernet { received: [0; FRAME], sent: [0; FRAME] });
-        LAN9118.write(INT_EN, 0);
-        LAN9118.write(IRQ_CFG, IRQ_ON);
-        LAN9118.write(FIFO_INT, 0);
-        LAN9118.write(TX_CFG, TX_ON);
-        write_mac(MAC_CR, MAC_ON);
-        Interrupt::Ethernet.enable();
-        ETHERNET.take()
+impl Controller for Lan9118 {
+    /// The receive FIFO has 10,560 bytes.
+    const BURST: usize = 6;
+
+    /// The address that the chip read from its EEPROM.
+    fn address(&self) -> [u8; 6] {
+        let [a, b, c, d] = read_mac(ADDRL).to_le_bytes();
+        let [e, f, ..] = read_mac(ADDRH).to_le_bytes();
+        [a, b, c, d, e, f]
     }
 
-    /// Moves the next frame without an error out of the chip and returns its length.
-    fn receive_frame(&mut self) -> Option<usize> {
+    fn is_link_up(&mut self) -> bool {
+        phy_status() & PHY_LINK != 0
+    }
+
+    fn receive(&mut self, received: &mut [u8; FRAME]) -> Option<usize> {
         while pending_frames() > 0 {
             let status = LAN9118.read(RX_STATUS);
             let length = (status >> 16 & 0x3FFF) as usize;
             match length.checked_sub(CHECKSUM) {
                 Some(frame @ 1..=FRAME) if status & RX_ERROR == 0 => {
-                    read_words(&mut self.received[..frame]);
+                    read_words(&mut received[..frame]);
                     skip_words(length.div_ceil(4) - frame.div_ceil(4));
                     return Some(frame);
                 }
@@ -98,67 +99,14 @@ impl Ethernet {
         }
         None
     }
-}
 
-impl Driver for Ethernet {
-    type RxToken<'a> = RxFrame<'a>;
-    type TxToken<'a> = TxBuffer<'a>;
-
-    fn receive(&mut self, context: &mut Context<'_>) -> Option<(RxFrame<'_>, TxBuffer<'_>)> {
-        let length = self.receive_frame().or_else(|| {
-            INTERRUPTED.register(context.waker());
-            LAN9118.write(INT_STS, RX_READY);
-            LAN9118.write(INT_EN, RX_READY);
-            // A frame that arrived before the interrupt was enabled raises no interrupt.
-            self.receive_frame()
-        })?;
-        Some((RxFrame(&mut self.received[..length]), TxBuffer(&mut self.sent)))
+    fn enable_interrupt(&mut self) {
+        LAN9118.write(INT_STS, RX_READY);
+        LAN9118.write(INT_EN, RX_READY);
     }
 
-    /// Always has room: a frame is written to the chip as soon as it is complete.
-    fn transmit(&mut self, _context: &mut Context<'_>) -> Option<TxBuffer<'_>> {
-        Some(TxBuffer(&mut self.sent))
-    }
-
-    fn link_state(&mut self, _context: &mut Context<'_>) -> LinkState {
-        if phy_status() & PHY_LINK == 0 { LinkState::Down } else { LinkState::Up }
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.max_transmission_unit = FRAME;
-        capabilities.max_burst_size = Some(BURST);
-        capabilities
-    }
-
-    /// The address that the chip read from its EEPROM.
-    fn hardware_address(&self) -> HardwareAddress {
-        let [a, b, c, d] = read_mac(ADDRL).to_le_bytes();
-        let [e, f, ..] = read_mac(ADDRH).to_le_bytes();
-        HardwareAddress::Ethernet([a, b, c, d, e, f])
-    }
-}
-
-/// A received frame.
-#[derive(Debug)]
-pub struct RxFrame<'a>(&'a mut [u8]);
-
-impl embassy_net_driver::RxToken for RxFrame<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, read: F) -> R {
-        read(self.0)
-    }
-}
-
-/// The buffer for a frame to send.
-#[derive(Debug)]
-pub struct TxBuffer<'a>(&'a mut [u8; FRAME]);
-
-impl embassy_net_driver::TxToken for TxBuffer<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let frame = &mut self.0[..length];
-        let result = write(frame);
+    fn send(&mut self, frame: &[u8]) {
         send(frame);
-        result
     }
 }
 
@@ -229,5 +177,5 @@ fn phy_status() -> u32 {
 
 pub(crate) extern "C" fn on_interrupt() {
     LAN9118.write(INT_EN, 0);
-    INTERRUPTED.wake();
+    ethernet::on_interrupt();
 }

@@ -5,7 +5,8 @@
 
 use core::ptr::NonNull;
 
-use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage_async::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+use waft_board::emulator::nor::{NorError, check_range, check_write};
 
 /// Bytes of a block, the unit of an erase.
 pub const BLOCK: usize = 4096;
@@ -22,17 +23,6 @@ pub struct Nor {
     length: usize,
 }
 
-/// An operation that a flash does not support.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NorError {
-    /// The caller's range ends past the flash.
-    OutOfBounds,
-    /// The caller's range is not aligned to words, or for an erase to blocks.
-    Unaligned,
-    /// The caller's write would set a cleared bit. Nothing was written.
-    NotErased,
-}
-
 impl Nor {
     /// Creates a flash over `memory`, which has to consist of whole blocks.
     pub fn new(memory: &'static mut [u8]) -> Self {
@@ -43,27 +33,10 @@ impl Nor {
 
     /// The `length` bytes at `offset`; both have to be multiples of `unit`.
     fn bytes(&mut self, offset: u32, length: usize, unit: usize) -> Result<&mut [u8], NorError> {
-        let offset = offset as usize;
-        let end = offset.checked_add(length).ok_or(NorError::OutOfBounds)?;
-        if !offset.is_multiple_of(unit) || !length.is_multiple_of(unit) {
-            return Err(NorError::Unaligned);
-        }
-        if end > self.length {
-            return Err(NorError::OutOfBounds);
-        }
+        check_range(offset, length, unit, self.length)?;
         // SAFETY: `new` got this memory for good, and these bytes are within it. `&mut self` excludes other operations,
         // and no reader has a slice of bytes that are being changed: see `memory::mapped`.
-        Ok(unsafe { core::slice::from_raw_parts_mut(self.memory.as_ptr().add(offset), length) })
-    }
-}
-
-impl NorFlashError for NorError {
-    fn kind(&self) -> NorFlashErrorKind {
-        match self {
-            Self::OutOfBounds => NorFlashErrorKind::OutOfBounds,
-            Self::Unaligned => NorFlashErrorKind::NotAligned,
-            Self::NotErased => NorFlashErrorKind::Other,
-        }
+        Ok(unsafe { core::slice::from_raw_parts_mut(self.memory.as_ptr().add(offset as usize), length) })
     }
 }
 
@@ -96,11 +69,7 @@ impl NorFlash for Nor {
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
         let target = self.bytes(offset, bytes.len(), WORD)?;
-        let ((old, old_rest), (new, new_rest)) = (target.as_chunks(), bytes.as_chunks());
-        let sets = |(old, new): (&[u8; 16], &[u8; 16])| u128::from_ne_bytes(*new) & !u128::from_ne_bytes(*old) != 0;
-        if old.iter().zip(new).any(sets) || old_rest.iter().zip(new_rest).any(|(old, new)| new & !old != 0) {
-            return Err(NorError::NotErased);
-        }
+        check_write(target, bytes)?;
         target.copy_from_slice(bytes);
         Ok(())
     }

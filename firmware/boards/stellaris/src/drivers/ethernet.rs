@@ -1,6 +1,6 @@
-//! The Ethernet driver for embassy-net: the controller of the LM3S6965.
+//! The Ethernet controller of the LM3S6965.
 //!
-//! It copies frames between the controller's FIFOs and one buffer for each direction, in words of 32 bits. Register
+//! It copies frames between the controller's FIFOs and the buffers of the driver, in words of 32 bits. Register
 //! numbers and bits: data sheet of the LM3S6965, section 15.5.
 //!
 //! ```text
@@ -10,11 +10,8 @@
 //!
 //! The emulator does not model the PHY, so the link is always up.
 
-use core::task::Context;
-
-use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
-use embassy_sync::waitqueue::AtomicWaker;
 use static_cell::ConstStaticCell;
+use waft_board::emulator::ethernet::{self, Controller, FRAME};
 
 use super::devices::{ETHERNET, Interrupt};
 
@@ -35,41 +32,42 @@ const RECEIVE_ON: u32 = 1 << 4 | 1 << 3 | 1 << 0;
 /// `TRANSMIT_CONTROL`: full duplex, adds the checksum, pads short frames, enabled.
 const TRANSMIT_ON: u32 = 1 << 4 | 1 << 2 | 1 << 1 | 1 << 0;
 
-/// The longest frame without its checksum, in bytes.
-const FRAME: usize = 1514;
 /// The bytes in the FIFO before a frame.
 const LENGTH: usize = 2;
 /// The bytes in the FIFO before and after a received frame.
 const AROUND: usize = LENGTH + 4;
 /// The destination, the source and the type of a frame, which its payload length does not count.
 const HEADER: usize = 14;
-/// The number of full frames that the receive FIFO holds. The emulator's holds 31, the chip's only one; the TCP window is
-/// smaller than this many.
-const BURST: usize = 4;
 
-static INTERRUPTED: AtomicWaker = AtomicWaker::new();
+/// The Ethernet device.
+pub type Ethernet = ethernet::Ethernet<Lm3s>;
 
-/// The Ethernet device, with a buffer for each direction.
+/// The controller.
 #[derive(Debug)]
-pub struct Ethernet {
-    received: [u8; FRAME],
-    sent: [u8; FRAME],
+pub struct Lm3s(());
+
+/// The Ethernet device, with the controller and its interrupt turned on. Call it once.
+pub fn take() -> &'static mut Ethernet {
+    static BUFFERS: ConstStaticCell<Ethernet> = ConstStaticCell::new(Ethernet::new(Lm3s(())));
+    ETHERNET.write(INTERRUPT_MASK, 0);
+    ETHERNET.write(RECEIVE_CONTROL, RECEIVE_ON);
+    ETHERNET.write(TRANSMIT_CONTROL, TRANSMIT_ON);
+    Interrupt::Ethernet.enable();
+    BUFFERS.take()
 }
 
-impl Ethernet {
-    /// The device, with the controller and its interrupt turned on. Call it once.
-    pub fn take() -> &'static mut Self {
-        static ETHERNET_BUFFERS: ConstStaticCell<Ethernet> =
-            ConstStaticCell::new(Ethernet { received: [0; FRAME], sent: [0; FRAME] });
-        ETHERNET.write(INTERRUPT_MASK, 0);
-        ETHERNET.write(RECEIVE_CONTROL, RECEIVE_ON);
-        ETHERNET.write(TRANSMIT_CONTROL, TRANSMIT_ON);
-        Interrupt::Ethernet.enable();
-        ETHERNET_BUFFERS.take()
+impl Controller for Lm3s {
+    /// The emulator's FIFO holds 31 full frames, the chip's only one; the TCP window is smaller than this many.
+    const BURST: usize = 4;
+
+    /// The address that the emulator stored in the controller.
+    fn address(&self) -> [u8; 6] {
+        let [a, b, c, d] = ETHERNET.read(ADDRESS_LOW).to_le_bytes();
+        let [e, f, ..] = ETHERNET.read(ADDRESS_HIGH).to_le_bytes();
+        [a, b, c, d, e, f]
     }
 
-    /// Moves the next frame out of the FIFO and returns its length. Frames that are too long are dropped.
-    fn receive_frame(&mut self) -> Option<usize> {
+    fn receive(&mut self, received: &mut [u8; FRAME]) -> Option<usize> {
         while ETHERNET.read(PACKETS) > 0 {
             let [low, high, first, second] = ETHERNET.read(DATA).to_le_bytes();
             let length = usize::from(u16::from_le_bytes([low, high]));
@@ -80,7 +78,7 @@ impl Ethernet {
                 skip_words(rest);
                 continue;
             }
-            let (start, others) = self.received[..frame].split_at_mut(LENGTH);
+            let (start, others) = received[..frame].split_at_mut(LENGTH);
             start.copy_from_slice(&[first, second]);
             let read = read_words(others);
             skip_words(rest - read);
@@ -88,67 +86,14 @@ impl Ethernet {
         }
         None
     }
-}
 
-impl Driver for Ethernet {
-    type RxToken<'a> = RxFrame<'a>;
-    type TxToken<'a> = TxBuffer<'a>;
-
-    fn receive(&mut self, context: &mut Context<'_>) -> Option<(RxFrame<'_>, TxBuffer<'_>)> {
-        let length = self.receive_frame().or_else(|| {
-            INTERRUPTED.register(context.waker());
-            ETHERNET.write(INTERRUPT, RECEIVED);
-            ETHERNET.write(INTERRUPT_MASK, RECEIVED);
-            // A frame that arrived before the interrupt was cleared raises no interrupt.
-            self.receive_frame()
-        })?;
-        Some((RxFrame(&mut self.received[..length]), TxBuffer(&mut self.sent)))
+    fn enable_interrupt(&mut self) {
+        ETHERNET.write(INTERRUPT, RECEIVED);
+        ETHERNET.write(INTERRUPT_MASK, RECEIVED);
     }
 
-    /// Always has room: a frame is passed to the controller as soon as it is complete.
-    fn transmit(&mut self, _context: &mut Context<'_>) -> Option<TxBuffer<'_>> {
-        Some(TxBuffer(&mut self.sent))
-    }
-
-    fn link_state(&mut self, _context: &mut Context<'_>) -> LinkState {
-        LinkState::Up
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.max_transmission_unit = FRAME;
-        capabilities.max_burst_size = Some(BURST);
-        capabilities
-    }
-
-    /// The address that the emulator stored in the controller.
-    fn hardware_address(&self) -> HardwareAddress {
-        let [a, b, c, d] = ETHERNET.read(ADDRESS_LOW).to_le_bytes();
-        let [e, f, ..] = ETHERNET.read(ADDRESS_HIGH).to_le_bytes();
-        HardwareAddress::Ethernet([a, b, c, d, e, f])
-    }
-}
-
-/// A received frame.
-#[derive(Debug)]
-pub struct RxFrame<'a>(&'a mut [u8]);
-
-impl embassy_net_driver::RxToken for RxFrame<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, read: F) -> R {
-        read(self.0)
-    }
-}
-
-/// The buffer for a frame to send.
-#[derive(Debug)]
-pub struct TxBuffer<'a>(&'a mut [u8; FRAME]);
-
-impl embassy_net_driver::TxToken for TxBuffer<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let frame = &mut self.0[..length];
-        let result = write(frame);
+    fn send(&mut self, frame: &[u8]) {
         send(frame);
-        result
     }
 }
 
@@ -183,5 +128,5 @@ fn send(frame: &[u8]) {
 
 pub(super) extern "C" fn on_interrupt() {
     ETHERNET.write(INTERRUPT_MASK, 0);
-    INTERRUPTED.wake();
+    ethernet::on_interrupt();
 }

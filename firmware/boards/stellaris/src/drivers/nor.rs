@@ -3,7 +3,8 @@
 //! A file would accept every write. This type returns an error for each operation that a real flash does not support, so
 //! that firmware that runs on the emulated board also runs on a real one.
 
-use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage_async::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+use waft_board::emulator::nor::{NorError, check_range, check_write};
 
 /// Bytes of a block, the unit of an erase.
 pub const BLOCK: usize = 4096;
@@ -28,52 +29,22 @@ pub trait Bytes {
 #[derive(Debug)]
 pub struct Nor<B>(B);
 
-/// Why an operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NorError {
-    /// The caller's range ends past the flash.
-    OutOfBounds,
-    /// The caller's range is not aligned to words, or for an erase to blocks.
-    Unaligned,
-    /// The caller's write would set a cleared bit. Nothing was written.
-    NotErased,
-    /// The storage failed.
-    Storage,
-}
-
 impl<B: Bytes> Nor<B> {
     /// Creates a flash over `bytes`. Only whole blocks are used.
     pub fn new(bytes: B) -> Self {
         Self(bytes)
     }
 
-    /// Checks a range whose ends have to be multiples of `unit`.
     fn check(&self, offset: u32, length: usize, unit: usize) -> Result<(), NorError> {
-        let offset = offset as usize;
-        let end = offset.checked_add(length).ok_or(NorError::OutOfBounds)?;
-        match end {
-            _ if !offset.is_multiple_of(unit) || !length.is_multiple_of(unit) => Err(NorError::Unaligned),
-            _ if end > self.capacity() => Err(NorError::OutOfBounds),
-            _ => Ok(()),
-        }
+        check_range(offset, length, unit, self.capacity())
     }
 
     fn fill(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorError> {
-        self.0.read(offset, bytes).then_some(()).ok_or(NorError::Storage)
+        self.0.read(offset, bytes).then_some(()).ok_or(NorError::Device)
     }
 
     fn store(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorError> {
-        self.0.write(offset, bytes).then_some(()).ok_or(NorError::Storage)
-    }
-}
-
-impl NorFlashError for NorError {
-    fn kind(&self) -> NorFlashErrorKind {
-        match self {
-            Self::OutOfBounds => NorFlashErrorKind::OutOfBounds,
-            Self::Unaligned => NorFlashErrorKind::NotAligned,
-            Self::NotErased | Self::Storage => NorFlashErrorKind::Other,
-        }
+        self.0.write(offset, bytes).then_some(()).ok_or(NorError::Device)
     }
 }
 
@@ -110,9 +81,7 @@ impl<B: Bytes> NorFlash for Nor<B> {
         for new in bytes.chunks(PIECE) {
             let old = &mut old[..new.len()];
             self.fill(at, old)?;
-            if old.iter().zip(new).any(|(old, new)| new & !old != 0) {
-                return Err(NorError::NotErased);
-            }
+            check_write(old, new)?;
             at += new.len() as u32;
         }
         self.store(offset, bytes)
@@ -201,8 +170,8 @@ mod tests {
     fn a_storage_that_fails_is_an_error() {
         let mut flash = flash(2);
         flash.0.1 = BLOCK as u32 + PIECE as u32;
-        assert_eq!(block_on(flash.erase(BLOCK as u32, 2 * BLOCK as u32)), Err(NorError::Storage));
-        assert_eq!(block_on(flash.read(flash.0.1, &mut [0; 4])), Err(NorError::Storage));
-        assert_eq!(block_on(flash.write(flash.0.1, &[0; 4])), Err(NorError::Storage));
+        assert_eq!(block_on(flash.erase(BLOCK as u32, 2 * BLOCK as u32)), Err(NorError::Device));
+        assert_eq!(block_on(flash.read(flash.0.1, &mut [0; 4])), Err(NorError::Device));
+        assert_eq!(block_on(flash.write(flash.0.1, &[0; 4])), Err(NorError::Device));
     }
 }

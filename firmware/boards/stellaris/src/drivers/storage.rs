@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use static_cell::StaticCell;
-use waft_board::boot;
+use waft_board::emulator::identity;
 use waft_board::emulator::semihosting::{Access, HostFile};
 use waft_receiver::identity::{Identity, IdentityError};
 
@@ -48,7 +48,5 @@ impl Bytes for File {
 /// Parses the identity image at these addresses, which the emulator loads. Call it once.
 pub fn identity(at: Range<u32>) -> Result<&'static Identity, IdentityError> {
     // SAFETY: the image is in flash that the linker does not use, and nothing writes to it while the firmware runs.
-    let image = unsafe { core::slice::from_raw_parts(at.start as *const u8, at.len()) };
-    // On a real chip a blank sector reads as ones. Here memory that was never loaded reads as zeros.
-    if image.iter().all(|byte| *byte == 0) { Err(IdentityError::Missing) } else { boot::identity(image) }
+    unsafe { identity::parse(at) }
 }
