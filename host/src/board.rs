@@ -80,6 +80,10 @@ pub struct Span {
 pub struct Storage {
     /// Where that flash begins, as the flashing tool sees it.
     pub at: u32,
+    /// The size of the file that stands for the flash when the board is simulated.
+    pub size: u32,
+    /// The size of an erase block in that file.
+    pub block: u32,
     /// The two sectors of the seed.
     pub seeds: [u32; 2],
     /// The area of journal and slots.
@@ -135,7 +139,7 @@ impl Board {
             flash,
         } = description;
         let span = |description::Span { at, size }| Span { at, size };
-        let description::Storage { at, seeds, slots, settings } = storage;
+        let description::Storage { at, size, block, seeds, slots, settings } = storage;
         let description::Flash { uf2, commands, image, update } = flash;
         Self {
             name,
@@ -149,12 +153,17 @@ impl Board {
             machine,
             program: span(memory["flash"]),
             identity: span(identity),
-            storage: Storage { at, seeds, slots: span(slots), settings },
+            storage: Storage { at, size, block, seeds, slots: span(slots), settings },
             commands,
             uf2,
             image_commands: image,
             update_commands: update,
         }
+    }
+
+    /// The program of QEMU that emulates the core for which the firmware is built.
+    pub fn emulator(&self) -> &'static str {
+        if self.target.starts_with("riscv32") { "qemu-system-riscv32" } else { "qemu-system-arm" }
     }
 
     /// Finds a board of waft's source by name.
@@ -248,6 +257,8 @@ mod tests {
             identity: Span { at: 0x081F_E000, size: 8192 },
             storage: Storage {
                 at: 0x0800_0000,
+                size: 16 << 20,
+                block: 8 << 10,
                 seeds: [8192, 16384],
                 slots: Span { at: 24576, size: 65536 },
                 settings: [90_112, 98_304],
@@ -367,6 +378,7 @@ mod tests {
             ("[0x402000, 0x403000]", "[0x402000, 0x1000]", "not apart"),
             ("[0x0, 0x1000]", "[0x0]", "invalid length"),
             ("at = 0x21000000", "at = 0xFFFFFFFF", "past 32 bits"),
+            ("at = 0x21000000", "at = 0x21000000\nblock = 0x1800", "power of two"),
             ("{firmware}", "{elf}", "{elf}"),
             ("{identity} ", "", "no command writes"),
         ] {

@@ -53,6 +53,12 @@ pub(crate) struct Span {
 pub(crate) struct Storage {
     /// Where the flash begins, as the flashing tool counts.
     pub(crate) at: u32,
+    /// The size of the file that stands for the flash when the board is simulated.
+    #[serde(default = "default_size")]
+    pub(crate) size: u32,
+    /// The size of an erase block in that file.
+    #[serde(default = "default_block")]
+    pub(crate) block: u32,
     pub(crate) seeds: [u32; 2],
     pub(crate) slots: Span,
     pub(crate) settings: [u32; 2],
@@ -98,7 +104,7 @@ impl Description {
     }
 
     fn check_places(&self) -> Result<(), String> {
-        let Storage { at, seeds: [first, second], slots, settings: [one, other] } = self.storage;
+        let Storage { at, size: _, block, seeds: [first, second], slots, settings: [one, other] } = self.storage;
         let memory = self.memory.iter().map(|(name, span)| (name.as_str(), *span));
         for (name, span) in memory.clone().chain([("identity", self.identity), ("slots", slots)]) {
             span.check().map_err(|problem| format!("{name}: {problem}"))?;
@@ -114,6 +120,9 @@ impl Description {
         if (0..sectors.len()).any(is_repeated) || sectors.iter().any(|sector| slots.holds(*sector)) {
             return Err("storage: seeds, slots and settings are not apart".into());
         }
+        if !block.is_power_of_two() {
+            return Err("storage: an erase block is a power of two".into());
+        }
         let last = sectors.into_iter().map(u64::from).chain([slots.end() - 1]).max().expect("there are sectors");
         if u64::from(at) + last >= 1 << 32 {
             return Err("storage: it lies past 32 bits".into());
@@ -123,7 +132,7 @@ impl Description {
 
     /// A UF2 file changes whole sectors, so no two areas may share one.
     fn check_sectors(&self) -> Result<(), String> {
-        let Storage { at, seeds, slots, settings } = self.storage;
+        let Storage { at, seeds, slots, settings, .. } = self.storage;
         let storage = seeds.into_iter().chain(settings).chain([slots.at]).map(|offset| at + offset);
         let mut starts = storage.chain([self.identity.at, self.memory["flash"].at]);
         match starts.find(|start| start % UF2_SECTOR != 0).filter(|_| self.flash.uf2.is_some()) {
@@ -173,6 +182,15 @@ impl Span {
 /// The profile of waft's own workspace.
 fn default_profile() -> String {
     "firmware".into()
+}
+
+/// 16 MiB, as much as QEMU's machines of Arm have.
+fn default_size() -> u32 {
+    16 << 20
+}
+
+fn default_block() -> u32 {
+    4 << 10
 }
 
 /// What is wrong with a text, and in which line.

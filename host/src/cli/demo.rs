@@ -14,7 +14,7 @@ use self::process::{Event, Process, waft};
 use crate::board::Board;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::number_of_files;
-use crate::cli::simulate::{firmware, qemu};
+use crate::cli::simulate::{emulator, firmware};
 use crate::cli::ui::{Ui, secret};
 use crate::error::{Class, Error, bytes};
 
@@ -59,7 +59,7 @@ async fn emulator(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<Option<PathBuf>, Error> {
-    let why = match (qemu::program(), source) {
+    let why = match (emulator::find(board), source) {
         (None, _) => "QEMU is not on this machine (waft simulate --qemu says how to get it)",
         (_, None) => "The source of the firmware is not here",
         (Some(_), Some(root)) => match firmware::build(root, board, ui).await {

@@ -7,6 +7,7 @@
 //! QEMU -> Screen -> Ui                                   the output of a board in QEMU (see `qemu`)
 //! ```
 
+pub(super) mod emulator;
 pub(super) mod firmware;
 pub(super) mod qemu;
 
@@ -54,6 +55,9 @@ pub(super) async fn run(args: Simulate, ui: &Ui) -> Result<(), Error> {
     };
     let board = &Board::find(args.board.as_deref().unwrap_or(BOARD))?;
     flash::check_fit(board)?;
+    if !args.qemu {
+        flash::check_hosted(board)?;
+    }
     let given = args.identity.as_deref().map(read_identity).transpose()?;
     let name = name(args.name.as_deref(), given.as_ref().map(|(_, identity)| identity))?;
     let firmware = match args.qemu {
@@ -105,11 +109,11 @@ async fn firmware(
         return Err(ipv4_only());
     }
     qemu::machine(board)?;
-    if qemu::program().is_none() {
-        return Err(qemu::no_qemu());
+    if emulator::find(board).is_none() {
+        return Err(emulator::missing(board));
     }
     if let Some(path) = &args.firmware {
-        return firmware::given(path);
+        return firmware::given(path, board);
     }
     firmware::build_here(board, interrupt, ui).await
 }

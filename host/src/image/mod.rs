@@ -258,6 +258,8 @@ mod tests {
     /// A board with its program at 10000000 to 10100000, then seeds, slots, settings and identity.
     fn board(uf2: Option<u32>) -> Board {
         let storage = crate::board::Storage {
+            size: 16 << 20,
+            block: 4 << 10,
             at: 0x1000_0000,
             seeds: [0x10_0000, 0x10_1000],
             slots: Span { at: 0x10_2000, size: 0x10_0000 },

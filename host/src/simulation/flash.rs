@@ -1,7 +1,7 @@
 //! A file that behaves like NOR flash: programming only clears bits, erasing sets all bits of a block.
 //!
 //! ```text
-//! 0 ... 16 MiB   the bytes of the flash as they are, 0xFF where it is blank; the emulated board maps the same file
+//! 0 ... size   the bytes of the flash as they are, 0xFF where it is blank; the emulated board has the same file as flash
 //! ```
 //!
 //! The process may be killed at any moment. The file then holds what a power cut leaves on a flash: the current
@@ -22,49 +22,64 @@ use crate::files::{NewFile, folder_of};
 use crate::platform;
 use crate::provision::first_record;
 
-/// Size in bytes: that of the memory which the emulated board keeps in the file.
+/// The size of a [`FlashFile`], in bytes.
 pub const SIZE: usize = 16 << 20;
-/// Size of an erase block, in bytes.
+/// The size of its erase blocks, in bytes.
 pub const BLOCK: usize = 4 << 10;
 /// Size of a write unit, in bytes.
 pub const UNIT: usize = 4;
 
 const BLANK: [u8; BLOCK] = [0xFF; BLOCK];
 
-/// Checks that the storage of a board lies in such a flash, in whole blocks.
+/// Checks that the storage of a board lies in its simulated flash, in whole blocks.
 pub fn check_fit(board: &Board) -> Result<(), Error> {
-    let Storage { seeds, slots, settings, .. } = board.storage;
-    let spans = seeds.into_iter().chain(settings).map(|sector| (sector, BLOCK as u32)).chain([(slots.at, slots.size)]);
+    let Storage { size: all, block, seeds, slots, settings, .. } = board.storage;
+    let spans = seeds.into_iter().chain(settings).map(|sector| (sector, block)).chain([(slots.at, slots.size)]);
     let fits = |(at, size): (u32, u32)| {
-        let is_aligned = [at, size].iter().all(|number| number.is_multiple_of(BLOCK as u32));
-        is_aligned && u64::from(at) + u64::from(size) <= SIZE as u64
+        let is_aligned = [at, size].iter().all(|number| number.is_multiple_of(block));
+        is_aligned && u64::from(at) + u64::from(size) <= u64::from(all)
     };
     if spans.into_iter().all(fits) {
         return Ok(());
     }
-    let (mib, kib) = (SIZE >> 20, BLOCK >> 10);
+    let (mib, kib) = (all >> 20, block >> 10);
     let why = format!("a simulated board has {mib} MiB of flash, in blocks of {kib} KiB");
     Err(Error::usage(format!("the storage of {} is not in the flash: {why}", board.name)))
 }
 
-/// Creates a flash unless one exists: blank except for the first record of a seed at `seed_at`. Only its owner can read
-/// it, because of the seed.
-pub fn make(path: &Path, seed_at: u32) -> Result<(), Error> {
+/// Checks that a board that runs as a process has a flash of the same geometry as the real or emulated one. A board keeps
+/// its flash in one file, so both ways to run it have to agree.
+pub fn check_hosted(board: &Board) -> Result<(), Error> {
+    let Storage { size, block, .. } = board.storage;
+    match (size as usize, block as usize) {
+        (SIZE, BLOCK) => Ok(()),
+        _ => Err(Error::usage(format!(
+            "the board {} has erase blocks of {} KiB, which only its emulator has: add --qemu",
+            board.name,
+            block >> 10
+        ))),
+    }
+}
+
+/// Creates a flash unless one exists: blank except for the first record of a seed. Only its owner can read it, because of
+/// the seed.
+pub fn make(path: &Path, storage: &Storage) -> Result<(), Error> {
     let failed = |cause| Error::file(path, cause);
     match path.metadata() {
-        Ok(found) if found.len() == SIZE as u64 => Ok(()),
+        Ok(found) if found.len() == u64::from(storage.size) => Ok(()),
         Ok(_) => Err(not_flash(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fill(path, seed_at).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fill(path, storage).map_err(failed),
         Err(error) => Err(failed(error)),
     }
 }
 
-/// Erases these blocks of a flash that [`make`] created, one after the other, as a board does.
-pub fn erase(path: &Path, blocks: [u32; 2]) -> Result<(), Error> {
+/// Erases the settings in a flash that [`make`] created, one block after the other, as a board does.
+pub fn erase_settings(path: &Path, storage: &Storage) -> Result<(), Error> {
     let failed = |cause| Error::file(path, cause);
     let mut file = File::options().write(true).open(path).map_err(failed)?;
-    for block in blocks {
-        file.seek(SeekFrom::Start(block.into())).and_then(|_| file.write_all(&BLANK)).map_err(failed)?;
+    let blank = vec![0xFF; storage.block as usize];
+    for block in storage.settings {
+        file.seek(SeekFrom::Start(block.into())).and_then(|_| file.write_all(&blank)).map_err(failed)?;
         file.sync_data().map_err(failed)?;
     }
     Ok(())
@@ -79,11 +94,11 @@ pub(super) fn not_flash(path: &Path) -> Error {
     )
 }
 
-fn fill(path: &Path, seed_at: u32) -> io::Result<()> {
+fn fill(path: &Path, storage: &Storage) -> io::Result<()> {
     let folder = folder_of(path);
     let new = NewFile::write(folder, |file| {
-        (0..SIZE / BLOCK).try_for_each(|_| file.write_all(&BLANK))?;
-        file.seek(SeekFrom::Start(seed_at.into()))?;
+        io::copy(&mut io::repeat(0xFF).take(storage.size.into()), file)?;
+        file.seek(SeekFrom::Start(storage.seeds[0].into()))?;
         file.write_all(&first_record())
     });
     new.and_then(|new| new.replace(path)).and_then(|()| platform::sync_directory(folder))
@@ -242,6 +257,12 @@ mod tests {
     /// An address after all data that the tests write.
     const SEED_AT: u32 = (SIZE - 2 * BLOCK) as u32;
 
+    /// A storage with its seed there.
+    fn storage() -> Storage {
+        let storage = Board::named("mps2").unwrap().storage;
+        Storage { seeds: [SEED_AT, SEED_AT + BLOCK as u32], ..storage }
+    }
+
     #[test]
     fn a_storage_lies_in_the_flash() {
         let board = Board::named("mps2").unwrap();
@@ -252,6 +273,7 @@ mod tests {
             |storage: &mut Storage| storage.settings[0] += 1,
             |storage: &mut Storage| storage.slots.size -= 2,
             |storage: &mut Storage| storage.slots.at = (SIZE - BLOCK) as u32,
+            |storage: &mut Storage| storage.size = storage.slots.at,
         ] {
             let mut board = board.clone();
             change(&mut board.storage);
@@ -260,10 +282,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_board_with_other_erase_blocks_is_only_emulated() {
+        check_hosted(Board::named("mps2").unwrap()).unwrap();
+        let error = check_hosted(Board::named("virt").unwrap()).unwrap_err().to_string();
+        assert!(error.contains("erase blocks of 256 KiB") && error.contains("--qemu"), "{error}");
+    }
+
+    #[test]
+    fn the_size_of_a_flash_and_of_its_blocks_are_those_of_the_board() {
+        let storage = Board::named("virt").unwrap().storage;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flash.bin");
+        make(&path, &storage).unwrap();
+        assert_eq!(path.metadata().unwrap().len(), 32 << 20);
+        let [first, second] = storage.settings.map(|at| at as usize);
+        let mut flash = vec![0; 32 << 20];
+        std::fs::write(&path, &flash).unwrap();
+        erase_settings(&path, &storage).unwrap();
+        [first, second].iter().for_each(|at| flash[*at..][..256 << 10].fill(0xFF));
+        assert!(std::fs::read(&path).unwrap() == flash, "the two blocks are erased, and nothing else");
+    }
+
     fn flash() -> (tempfile::TempDir, FlashFile) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flash.bin");
-        make(&path, SEED_AT).unwrap();
+        make(&path, &storage()).unwrap();
         let flash = FlashFile::open(&path).unwrap();
         (folder, flash)
     }
@@ -292,12 +336,12 @@ mod tests {
         flash.durable().sync().unwrap();
         drop(flash);
         let path = folder.path().join("flash.bin");
-        make(&path, SEED_AT).unwrap();
+        make(&path, &storage()).unwrap();
         assert_eq!(read(&mut FlashFile::open(&path).unwrap(), 7, 6), [0xFF, 1, 2, 3, 4, 0xFF]);
         std::fs::remove_file(&path).unwrap();
-        make(&path, SEED_AT).unwrap();
+        make(&path, &storage()).unwrap();
         std::fs::write(&path, b"short").unwrap();
-        let error = make(&path, SEED_AT).unwrap_err();
+        let error = make(&path, &storage()).unwrap_err();
         assert!(error.to_string().contains("is not the flash"), "{error}");
     }
 

@@ -28,7 +28,7 @@ pub const UNPROVISIONED: [u8; IMAGE_MAX] = [0xFF; IMAGE_MAX];
 #[derive(Debug)]
 pub struct State {
     folder: Home,
-    settings: [u32; 2],
+    storage: Storage,
     _power: FileLock,
 }
 
@@ -44,8 +44,8 @@ impl State {
         let power = File::options().create(true).append(true).open(&lock).map_err(failed)?;
         let power = FileLock::try_lock(power).map_err(failed)?;
         let power = power.ok_or_else(|| powered_on(path))?;
-        let state = Self { folder, settings: storage.settings, _power: power };
-        flash::make(&state.flash(), storage.seeds[0])?;
+        let state = Self { folder, storage: *storage, _power: power };
+        flash::make(&state.flash(), storage)?;
         Ok(state)
     }
 
@@ -95,7 +95,7 @@ impl State {
     /// Erases the settings, as the commands do that flash a real board: what another board or another layout left there
     /// would be taken for damaged settings.
     pub fn erase_settings(&self) -> Result<(), Error> {
-        flash::erase(&self.flash(), self.settings)
+        flash::erase_settings(&self.flash(), &self.storage)
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
     fn a_new_identity_finds_no_settings_of_an_earlier_one() {
         let folder = tempfile::tempdir().unwrap();
         let state = open(folder.path()).unwrap();
-        let [first, second] = state.settings.map(|sector| sector as usize);
+        let [first, second] = state.storage.settings.map(|sector| sector as usize);
         let holds = |state: &State, byte: u8| {
             let flash = std::fs::read(state.flash()).unwrap();
             [first, second].iter().all(|sector| flash[*sector..][..flash::BLOCK].iter().all(|it| *it == byte))

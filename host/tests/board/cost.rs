@@ -33,9 +33,19 @@ const STAGES: &[(&str, &[&str])] = &[
     ("P-256", &["p256", "primeorder", "elliptic_curve", "crypto_bigint", "ecdsa"]),
     ("SHA-256", &["sha2::", "hmac::", "hkdf::"]),
     ("copies", &["memcpy", "memmove", "memset", "memclr", "memcmp", "bcmp"]),
-    ("flash driver", &["drivers::nor"]),
+    ("flash driver", &["drivers::nor", "emulator::nor", "drivers::cfi", "drivers::storage"]),
     ("slots", &["waft_receiver::slots"]),
-    ("TCP/IP and Ethernet", &["smoltcp", "embassy_net", "drivers::ethernet", "waft_receiver::embassy"]),
+    (
+        "TCP/IP and Ethernet",
+        &[
+            "smoltcp",
+            "embassy_net",
+            "drivers::ethernet",
+            "emulator::ethernet",
+            "virtio_drivers",
+            "waft_receiver::embassy",
+        ],
+    ),
     ("TLS", &["embedded_tls", "waft_receiver::tls"]),
     ("session and LZ4", &["waft_core", "waft_lz4", "lz4_flex"]),
     ("everything else", &[""]),
@@ -51,8 +61,8 @@ const LISTED_STEPS: usize = 9;
 const STEP: u64 = 2_000_000;
 const INSIDE_TLS: usize = 4;
 
-/// A bit of addresses that the plugin leaves out.
-const SECURE: usize = 1 << 28;
+/// The bits of addresses that the plugin leaves out.
+const BASE: usize = 1 << 31 | 1 << 28;
 
 /// Figures by name.
 type Figures = BTreeMap<String, f64>;
@@ -233,7 +243,7 @@ fn function(line: &str) -> Option<(usize, &str)> {
     let (address, rest) = line.split_once(' ')?;
     let name = rest.strip_prefix(['t', 'T', 'w', 'W'])?.trim();
     // The lowest bit of a function's address says that it is in Thumb code. `$t` and the like mark code and data.
-    let address = usize::from_str_radix(address, 16).ok()? & !(SECURE | 1);
+    let address = usize::from_str_radix(address, 16).ok()? & !(BASE | 1);
     (!name.starts_with('$')).then_some((address, name))
 }
 

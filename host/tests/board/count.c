@@ -3,8 +3,8 @@
  *     qemu-system-arm -plugin count.so,out=FILE,step=ADDRESS,step=ADDRESS... ...
  *
  * FILE is a table of counters of 64 bits, one for each 2 bytes of the guest's first 2 MiB of memory, where an emulated
- * board has its program. Bit 28 of addresses is left out: where it distinguishes secure addresses from others, as on the
- * mps2-an505, both lead to the same memory. A counter belongs to the block of instructions that begins at its address: QEMU translates code
+ * board has its program. Bits 28 and 31 of addresses are left out. Bit 28 distinguishes secure addresses from others on the
+ * mps2-an505, and both lead to the same memory; the memory of virt begins at 80000000. A counter belongs to the block of instructions that begins at its address: QEMU translates code
  * in blocks, which end at branches at the latest. The file is mapped into memory, so it can be read while QEMU runs, and
  * is complete if QEMU is killed.
  *
@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 enum { COUNTERS = 1 << 20, STEPS = 1 << 10, ALL = COUNTERS + 1 + STEPS, ADDRESSES = 64, LONG = 1000000 };
-static const uint64_t SECURE = 1 << 28;
+static const uint64_t BASE = 1u << 31 | 1u << 28;
 
 typedef uint64_t plugin_id;
 struct qemu_plugin_tb;
@@ -63,7 +63,7 @@ static void step(unsigned processor, void *data) {
 
 static void translated(plugin_id id, struct qemu_plugin_tb *block) {
     (void)id;
-    uint64_t counter = (qemu_plugin_tb_vaddr(block) & ~SECURE) / 2;
+    uint64_t counter = (qemu_plugin_tb_vaddr(block) & ~BASE) / 2;
     for (int i = 0; i < number_of_begins; i++)
         if (begins[i] / 2 == counter)
             qemu_plugin_register_vcpu_tb_exec_cb(block, step, 0, NULL);
@@ -78,7 +78,7 @@ int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "step=", 5) != 0)
             return -1;
-        begins[number_of_begins++] = strtoull(argv[i] + 5, NULL, 16) & ~SECURE;
+        begins[number_of_begins++] = strtoull(argv[i] + 5, NULL, 16) & ~BASE;
     }
     int file = open(argv[0] + 4, O_RDWR | O_CREAT, 0600);
     if (file < 0 || ftruncate(file, ALL * sizeof *counters) != 0)

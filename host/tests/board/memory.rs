@@ -21,6 +21,8 @@ fn ram(kind: &Kind) -> (u32, u32) {
         Some("lm3s6965evb") => (0x2000_0000, 64 << 10),
         // The monitor does not know the secure address 0x3800_0000.
         Some("mps2-an505") => (0x2800_0000, 2 << 20),
+        // The stack, the RAM and the retained memory of the program; its identity is at other addresses.
+        Some("virt") => (0x8040_0000, 1 << 20),
         machine => panic!("the RAM of {machine:?} is not known"),
     }
 }

@@ -52,15 +52,17 @@ pub(crate) const DETAILS: &[Scenario] = &[
 /// Tests for every emulated board: a process has neither a measured stack nor resets.
 pub(crate) const EMULATED: &[Scenario] = &[
     ("a_transfer_resumes_after_a_power_cut", a_transfer_resumes_after_a_power_cut),
+    ("no_power_cut_loses_the_folder", no_power_cut_loses_the_folder),
     ("the_stack_has_room", the_stack_has_room),
     ("no_key_stays_in_memory", memory::no_key_stays_in_memory),
 ];
 
-/// Tests for the emulated boards that have other programs beside the receiver: one that fails, and a web server.
-pub(crate) const PROGRAMS: &[Scenario] = &[
-    ("failures_end_in_a_reset", failures_end_in_a_reset),
-    ("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole),
-];
+/// Tests for the emulated boards that have a program that fails on command.
+pub(crate) const FAILURES: &[Scenario] = &[("failures_end_in_a_reset", failures_end_in_a_reset)];
+
+/// Tests for the emulated boards that have a web server.
+pub(crate) const WEB: &[Scenario] =
+    &[("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole)];
 
 /// Tests for one emulated board that do not depend on the machine.
 pub(crate) const EMULATED_DETAILS: &[Scenario] = &[
@@ -445,6 +447,37 @@ fn a_transfer_resumes_after_a_power_cut(kind: &Kind) {
     resumes(&site, &mut board);
 }
 
+/// The power is cut in the middle of twenty transfers, each at another place.
+fn no_power_cut_loses_the_folder(kind: &Kind) {
+    const CUTS: usize = 20;
+    const SIZE: usize = 200_000;
+    let site = Site::unattended(kind);
+    write(&site, "name", b"first");
+    write(&site, "a", &noise(SIZE, 0));
+    let mut board = site.listening();
+    site.deliver().succeeded();
+    board.sees("generation 1.");
+    for cut in 0..CUTS {
+        write(&site, "name", format!("number {cut}").as_bytes());
+        write(&site, "a", &noise(SIZE, 1 + cut));
+        // The handshake takes about 2 KB.
+        let bytes = 2_000 + (SIZE / CUTS * cut) as u64;
+        let proxy = Proxy::before(&site.address, &[Behaviour::Stall(bytes)]);
+        let to = format!("kitchen@{}", proxy.address);
+        let sender = site.laptop.call(&["send"]).arg(site.folder()).arg(to).start();
+        proxy.await_trigger();
+        board.unplug();
+        sender.kill();
+        board = site.listening();
+        board.asked("show name", "first");
+        board.asked("verify", "Verified");
+    }
+    site.deliver().succeeded();
+    board.sees("The folder is in place");
+    board.asked("verify", "Verified");
+    board.asked("show name", &format!("number {}", CUTS - 1));
+}
+
 /// Sends a folder that fills the slot, and waits until the board has stored a part of it. Only half of it reaches the
 /// board, however much the sender sends ahead.
 fn send_half(site: &Site, kind: &Kind, board: &mut Board) -> (Waft, Proxy) {
@@ -562,7 +595,7 @@ fn the_stack_has_room(kind: &Kind) {
 
 /// A firmware that fails on command: the board restarts after each failure, and reports its cause.
 fn failures_end_in_a_reset(kind: &Kind) {
-    let site = Site::unattended(&kind.program("waft-mps2-trials"));
+    let site = Site::unattended(&kind.program("trials"));
     let mut board = site.boot();
     board.sees("ready");
     let hexadecimal = |word: &str| word.strip_prefix("0x").and_then(|word| u32::from_str_radix(word, 16).ok());

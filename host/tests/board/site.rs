@@ -50,18 +50,20 @@ impl Kind {
         }
     }
 
-    /// An emulated board with another program from the same folder as its firmware.
-    pub(crate) fn program(&self, name: &str) -> Self {
+    /// An emulated board with another program of its package as its firmware: the one whose name ends in this.
+    pub(crate) fn program(&self, end: &str) -> Self {
         match self {
             Self::Hosted(board) => Self::Hosted(board),
-            Self::Emulated(board, firmware) => Self::Emulated(board, firmware.with_file_name(name)),
+            Self::Emulated(board, firmware) => {
+                Self::Emulated(board, firmware.with_file_name(format!("{}-{end}", board.package)))
+            }
         }
     }
 
     /// Length in bytes of a slot of the board.
     pub(crate) fn slot(&self) -> usize {
-        const BLOCK: u32 = 4096;
-        ((self.board().storage.slots.size / BLOCK - 2) / 2 * BLOCK) as usize
+        let storage = self.board().storage;
+        ((storage.slots.size / storage.block - 2) / 2 * storage.block) as usize
     }
 }
 
@@ -174,12 +176,13 @@ impl Site {
 
     /// A folder with a script that starts the emulator with additional options.
     pub(crate) fn emulator(&self, options: &str) -> PathBuf {
-        let real = Command::new("sh").args(["-c", "command -v qemu-system-arm"]).output().expect("a shell exists");
+        let emulator = self.kind.board().emulator();
+        let real = Command::new("sh").args(["-c", &format!("command -v {emulator}")]).output().expect("a shell exists");
         let real = String::from_utf8(real.stdout).expect("a path");
         let programs = self.root.path().join("programs");
         let lines = format!("#!/bin/sh\nexec {} {options} \"$@\"\n", real.trim());
-        super::world::write(&programs, "qemu-system-arm", lines.as_bytes());
-        super::world::set_mode(&programs.join("qemu-system-arm"), 0o755);
+        super::world::write(&programs, emulator, lines.as_bytes());
+        super::world::set_mode(&programs.join(emulator), 0o755);
         programs
     }
 

@@ -47,7 +47,7 @@ fn free_port() -> u16 {
 }
 
 pub(super) fn a_site_is_served_and_replaced_whole(kind: &Kind) {
-    let site = Site::unattended(&kind.program("waft-mps2-web"));
+    let site = Site::unattended(&kind.program("web"));
     let port = free_port();
     let mut board = site.boot_and(|call| call.args(["--forward", &format!("{port}:80")]));
     board.sees("Listening at");

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::emulator;
 use crate::board::Board;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::Ui;
@@ -18,7 +19,7 @@ const FAMILIES: &str = "firmware/boards";
 const ELF_HEAD: usize = 20;
 
 /// Accepts a given file if it is a program for such a board. QEMU itself would run anything.
-pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn given(path: &Path, board: &Board) -> Result<PathBuf, Error> {
     let failed = |cause| Error::file(path, cause);
     let mut head = Vec::new();
     // Reading a pipe would block, and its content could be read only once.
@@ -26,11 +27,12 @@ pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
         let file = File::open(path).map_err(failed)?;
         file.take(ELF_HEAD as u64).read_to_end(&mut head).map_err(failed)?;
     }
-    if is_program(&head) { Ok(path.to_owned()) } else { Err(not_firmware(path)) }
+    let is_program = is_program(&head, emulator::elf_machine(board));
+    if is_program { Ok(path.to_owned()) } else { Err(not_firmware(path, board)) }
 }
 
-/// Checks the start of an ELF file: class 1 for 32 bits, data 1 for little-endian, type 2 for an executable, machine 40
-/// for Arm.
+/// Checks the start of an ELF file: class 1 for 32 bits, data 1 for little-endian, type 2 for an executable, and the number
+/// of the machine.
 ///
 /// ```text
 /// 0 .. 4   0x7F 'E' 'L' 'F'
@@ -39,8 +41,9 @@ pub(crate) fn given(path: &Path) -> Result<PathBuf, Error> {
 /// 16..18   type
 /// 18..20   machine
 /// ```
-fn is_program(head: &[u8]) -> bool {
-    head.starts_with(b"\x7fELF\x01\x01") && head.get(16..ELF_HEAD) == Some(&[2, 0, 40, 0])
+fn is_program(head: &[u8], machine: u16) -> bool {
+    let [low, high] = machine.to_le_bytes();
+    head.starts_with(b"\x7fELF\x01\x01") && head.get(16..ELF_HEAD) == Some(&[2, 0, low, high])
 }
 
 /// The root of the waft source that contains this board: `folder`, or one of its parents.
@@ -118,11 +121,14 @@ fn no_firmware() -> Error {
 }
 
 /// The error for a file that is not a firmware.
-fn not_firmware(path: &Path) -> Error {
+fn not_firmware(path: &Path, board: &Board) -> Error {
+    let (cores, package) = (emulator::cores(board), &board.package);
     Error::new(
         Class::Storage,
-        format!("{} is not a firmware: it is not an ELF program for 32-bit Arm.", shown(path)),
-        "Give the file that cargo built, waft-mps2, and no .bin or .hex of it. In waft's source --firmware can be left out.",
+        format!("{} is not a firmware for {}: it is not an ELF program for {cores}.", shown(path), board.name),
+        format!(
+            "Give the file that cargo built, {package}, and no .bin or .hex of it. In waft's source --firmware can be left out."
+        ),
     )
 }
 
@@ -150,24 +156,29 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_given_is_one_for_arm() {
+    fn a_program_that_is_given_is_one_for_the_board() {
+        let (arm, riscv) = (Board::named("mps2").unwrap(), Board::named("virt").unwrap());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("firmware");
         let given_with = |change: &[(usize, u8)]| {
             let mut head = *b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0\x01\0\0\0";
             change.iter().for_each(|(at, byte)| head[*at] = *byte);
             std::fs::write(&path, head).unwrap();
-            given(&path)
+            given(&path, arm)
         };
         assert_eq!(given_with(&[]).unwrap(), path);
+        let error = given(&path, riscv).unwrap_err().to_string();
+        assert!(error.contains("is not a firmware for virt") && error.contains("32-bit RISC-V"), "{error}");
         let is_rejected = |given: Result<PathBuf, Error>| given.unwrap_err().to_string().contains("is not a firmware");
         // Not ELF, 64 bits, big-endian, an object file, x86-64, RISC-V.
         for change in [(1, b'e'), (4, 2), (5, 2), (16, 1), (18, 62), (18, 243)] {
             assert!(is_rejected(given_with(&[change])), "{change:?}");
         }
+        given_with(&[(18, 243)]).unwrap_err();
+        assert_eq!(given(&path, riscv).unwrap(), path);
         std::fs::write(&path, b"\x7fELF\x01\x01").unwrap();
-        assert!(is_rejected(given(&path)));
-        assert!(is_rejected(given(folder.path())));
-        assert!(given(&folder.path().join("none")).unwrap_err().to_string().contains("cannot be used"));
+        assert!(is_rejected(given(&path, arm)));
+        assert!(is_rejected(given(folder.path(), arm)));
+        assert!(given(&folder.path().join("none"), arm).unwrap_err().to_string().contains("cannot be used"));
     }
 }

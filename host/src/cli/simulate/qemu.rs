@@ -3,9 +3,11 @@
 //! ```text
 //! this terminal <-> this process <-> QEMU -serial stdio      UART 0, the console
 //!                         state/log.bin <- -serial file      UART 1, the firmware's log
+//!                                       or -chardev file     on virt, the output of semihosting
 //!                       state/flash.bin <- -object memory    16 MiB of PSRAM, the flash of a board of Arm's
+//!                                       or -drive pflash     on virt, a bank of flash chips of 32 MiB
 //!                                       or semihosting       the flash of another board: a file where QEMU runs
-//!                            127.0.0.1 -> -nic hostfwd       the receiver's port
+//!                            127.0.0.1 -> hostfwd            the receiver's port
 //! ```
 //!
 //! The firmware is trusted like any program that the user starts: its output reaches the terminal unchanged, and
@@ -27,30 +29,22 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use waft_receiver::identity::Address;
 
-use super::Screen;
+use super::{Screen, emulator};
 use crate::address::PORT;
 use crate::board::{BOARDS, Board};
 use crate::cli::platform::{self, ByteByByte};
 use crate::cli::ui::{Reader, Ui};
 use crate::error::{Class, Error, shown};
-use crate::simulation::flash::SIZE;
 use crate::simulation::state::State;
 
-/// The emulator's program.
-pub(crate) const PROGRAM: &str = "qemu-system-arm";
 /// The machines with memory that a file backs have names that begin with this.
 const BACKED: &str = "mps";
+/// The machine with a RISC-V core, whose flash chips a file backs.
+const VIRT: &str = "virt";
 /// The text that the console prints once the board's network is up and it accepts connections.
 const LISTENING: &[u8] = b"Listening at ";
 /// Time that QEMU may take to end.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
-
-/// Finds the emulator in `PATH`.
-pub(crate) fn program() -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    let file = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
-    std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| path.is_file())
-}
 
 /// The machine of the emulator that runs the board's firmware.
 pub(crate) fn machine(board: &Board) -> Result<&str, Error> {
@@ -87,6 +81,7 @@ impl Forward {
 
 /// An emulated board that is powered on. Dropping it powers the board off.
 pub(crate) struct Emulated<'a> {
+    program: &'static str,
     child: Child,
     input: Option<ChildStdin>,
     output: ChildStdout,
@@ -104,7 +99,9 @@ impl<'a> Emulated<'a> {
         forwards: &[Forward],
         ui: &'a Ui,
     ) -> Result<Self, Error> {
-        let program = std::path::absolute(program().ok_or_else(no_qemu)?).map_err(failed)?;
+        let failed = |cause| failed(board.emulator(), cause);
+        let program = emulator::find(board).ok_or_else(|| emulator::missing(board))?;
+        let program = std::path::absolute(program).map_err(failed)?;
         let mut command = Command::from(platform::child(&program));
         // Firmware that reaches its flash by semihosting opens it in the folder in which QEMU runs.
         command.args(arguments(board, firmware, state, at, forwards)?).current_dir(state.path());
@@ -112,13 +109,16 @@ impl<'a> Emulated<'a> {
         let mut child = command.spawn().map_err(failed)?;
         let output = child.stdout.take().expect("`stdout` was set to a pipe above");
         let input = child.stdin.take();
-        Ok(Self { child, input, output, screen: Screen::new(ui), detector: ReadyDetector::default() })
+        let (screen, detector) = (Screen::new(ui), ReadyDetector::default());
+        Ok(Self { program: board.emulator(), child, input, output, screen, detector })
     }
 
     /// Connects the console to the terminal until the board goes off. Calls `listens` once the board can be reached.
     pub(crate) async fn serve(&mut self, mut listens: impl FnMut()) -> Result<(), Error> {
         // The board echoes the input.
         let _mode = ByteByByte::begin();
+        let program = self.program;
+        let failed = |cause| failed(program, cause);
         let input = self.input.take();
         let (output, screen, detector) = (&mut self.output, &mut self.screen, &mut self.detector);
         let show = async {
@@ -144,7 +144,7 @@ impl<'a> Emulated<'a> {
 
     /// The reason why the emulator ended unexpectedly.
     async fn ended(&mut self) -> Result<Error, Error> {
-        let status: ExitStatus = self.child.wait().await.map_err(failed)?;
+        let status: ExitStatus = self.child.wait().await.map_err(|cause| failed(self.program, cause))?;
         Ok(qemu_ended(&status.to_string()))
     }
 
@@ -170,8 +170,8 @@ async fn pass_on(input: Option<ChildStdin>) -> ! {
     }
 }
 
-fn failed(cause: io::Error) -> Error {
-    Error::file(PROGRAM, cause)
+fn failed(program: &str, cause: io::Error) -> Error {
+    Error::file(program, cause)
 }
 
 fn arguments(
@@ -186,33 +186,61 @@ fn arguments(
     let firmware = word(firmware)?;
     let value = |path: PathBuf| word(&path).map(|word| word.replace(',', ",,"));
     let (identity, flash, log) = (value(state.identity())?, value(state.flash())?, value(state.log())?);
-    let identity_at = board.identity.at;
+    let (identity_at, size) = (board.identity.at, board.storage.size);
     // An invalid identity is reported on the board's console.
     let address = state.parse_identity()?.map_or(Address::Dhcp, |identity| identity.network.address);
     let machine = machine(board)?;
-    let memory = format!("memory-backend-file,id=nor,size={SIZE},mem-path={flash},share=on");
-    let machine = match machine.starts_with(BACKED) {
-        true => vec!["-M".to_owned(), format!("{machine},memory-backend=nor"), "-object".to_owned(), memory],
-        false => vec!["-M".to_owned(), machine.to_owned()],
-    };
-    let arguments = [
-        "-device",
-        &format!("loader,file={identity},addr={identity_at:#x},force-raw=on"),
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-serial",
-        "stdio",
-        "-serial",
-        &format!("file:{log}"),
-        "-semihosting-config",
-        "enable=on,target=native",
-        "-nic",
-        &nic(&address, at, forwards),
-    ];
-    let kernel = ["-kernel".to_owned(), firmware];
-    Ok(machine.into_iter().chain(arguments.map(str::to_owned)).chain(kernel).collect())
+    let parts = Parts { flash, size, log, nic: nic(&address, at, forwards) };
+    let others = if machine == VIRT { parts.of_virt() } else { parts.of_arm(machine) };
+    let identity = format!("loader,file={identity},addr={identity_at:#x},force-raw=on");
+    let common = ["-device", &identity, "-display", "none", "-monitor", "none", "-serial", "stdio"].map(str::to_owned);
+    Ok(common.into_iter().chain(others).chain([firmware]).collect())
+}
+
+/// The values of arguments that depend on the machine.
+struct Parts {
+    flash: String,
+    size: u32,
+    log: String,
+    nic: String,
+}
+
+impl Parts {
+    /// The arguments of one of Arm's machines, or of one that reaches its flash by semihosting. The firmware follows them.
+    fn of_arm(&self, machine: &str) -> Vec<String> {
+        let Self { flash, size, log, nic } = self;
+        let memory = format!("memory-backend-file,id=nor,size={size},mem-path={flash},share=on");
+        let machine = match machine.starts_with(BACKED) {
+            true => vec!["-M".to_owned(), format!("{machine},memory-backend=nor"), "-object".to_owned(), memory],
+            false => vec!["-M".to_owned(), machine.to_owned()],
+        };
+        let log = format!("file:{log}");
+        let rest = ["-serial", &log, "-semihosting-config", "enable=on,target=native", "-nic", nic, "-kernel"];
+        machine.into_iter().chain(rest.map(str::to_owned)).collect()
+    }
+
+    /// The arguments of virt. The firmware follows them.
+    fn of_virt(&self) -> Vec<String> {
+        let Self { flash, log, nic, .. } = self;
+        let arguments = [
+            "-M",
+            VIRT,
+            // The machine would start from unit 0.
+            "-drive",
+            &format!("if=pflash,unit=1,format=raw,file={flash}"),
+            "-chardev",
+            &format!("file,id=log,path={log}"),
+            "-semihosting-config",
+            "enable=on,target=native,chardev=log",
+            "-netdev",
+            nic,
+            "-device",
+            "virtio-net-device,netdev=net",
+            // With flash chips that a file backs, the machine does not start a program that is given by -kernel.
+            "-bios",
+        ];
+        arguments.map(str::to_owned).into()
+    }
 }
 
 /// The board's network. By default QEMU's network gives the board an address by DHCP. If the identity has a static
@@ -242,20 +270,6 @@ fn word(path: &Path) -> Result<String, Error> {
     let path = std::path::absolute(path).map_err(|cause| Error::file(path, cause))?;
     let no_text = || Error::usage(format!("QEMU cannot be given the path {}", shown(&path)));
     path.to_str().map(str::to_owned).ok_or_else(no_text)
-}
-
-/// The error for a missing emulator.
-pub(super) fn no_qemu() -> Error {
-    Error::new(
-        Class::Storage,
-        "QEMU is missing: there is no qemu-system-arm in the PATH.",
-        "Debian, Ubuntu: sudo apt install qemu-system-arm (where that conflicts with a newer QEMU, on Debian 12: sudo apt \
-         install -t bookworm-backports qemu-system-arm)\n  \
-         Fedora: sudo dnf install qemu-system-arm\n  \
-         macOS: brew install qemu\n  \
-         Windows: winget install SoftwareFreedomConservancy.QEMU, and put its folder into the PATH\n  \
-         Or run the board without it: waft simulate",
-    )
 }
 
 /// The error for an emulator that ended unexpectedly.
@@ -336,15 +350,18 @@ mod tests {
     }
 
     #[test]
-    fn only_some_machines_have_memory_that_a_file_backs() {
+    fn the_flash_of_some_machines_is_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, is_backed) in [("mps2", true), ("lm3s6965evb", false)] {
+        for (name, option) in [("mps2", "mem-path="), ("virt", "if=pflash,unit=1,"), ("lm3s6965evb", "")] {
             let board = Board::named(name).unwrap();
             let state = State::open(&folder.path().join(name), &board.storage).unwrap();
             state.flash_identity(b"none").unwrap();
             let at = SocketAddrV4::new([127, 0, 0, 1].into(), 5);
             let arguments = arguments(board, Path::new("/x.elf"), &state, at, &[]).unwrap();
-            assert_eq!(arguments.iter().any(|word| word.contains("flash.bin")), is_backed, "{arguments:?}");
+            let mut files = arguments.iter().filter(|word| word.contains("flash.bin"));
+            assert!(files.next().map_or("", String::as_str).contains(option), "{arguments:?}");
+            assert_eq!(files.count(), 0, "{arguments:?}");
+            assert_eq!(arguments.iter().filter(|word| word.contains("log.bin")).count(), 1, "{arguments:?}");
         }
     }
 

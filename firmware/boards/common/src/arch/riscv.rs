@@ -185,8 +185,8 @@ fn call_before(returns_to: usize) -> Option<usize> {
     }
     // SAFETY: both half words lie within the program.
     let [first, second] = [4, 2].map(|back| u32::from(unsafe { ((returns_to - back) as *const u16).read_volatile() }));
-    // c.jalr, which has two bytes.
-    if second & 0xF07F == 0x9002 && second & 0x0F80 != 0 {
+    // c.jal and c.jalr have two bytes.
+    if second & 0xE003 == 0x2001 || second & 0xF07F == 0x9002 && second & 0x0F80 != 0 {
         return Some(returns_to - 2);
     }
     // jal and jalr whose return address goes to ra.

@@ -4,7 +4,6 @@
 //! RISC-V has adopted.
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use waft_receiver::entropy::Trng;
 
@@ -17,16 +16,16 @@ pub struct HostRandom;
 /// The numbers of the operations.
 const OPEN: usize = 0x01;
 const CLOSE: usize = 0x02;
+const WRITE_BYTE: usize = 0x03;
 const WRITE: usize = 0x05;
 const READ: usize = 0x06;
 const SEEK: usize = 0x0A;
 const FLEN: usize = 0x0C;
 const EXIT: usize = 0x18;
 
-/// `OPEN`: the modes `rb`, `r+b` and `w`.
+/// `OPEN`: the modes `rb` and `r+b`.
 const READ_BINARY: usize = 1;
 const UPDATE_BINARY: usize = 3;
-const OVERWRITE: usize = 4;
 /// `EXIT`: the program failed.
 const RUN_TIME_ERROR: usize = 0x20023;
 
@@ -49,8 +48,6 @@ pub enum Access {
     Read,
     /// For reading and writing. The file must exist.
     Write,
-    /// For writing. `:tt` is the output of the emulator's console.
-    Output,
 }
 
 /// An open file of the host. It is not closed when it is dropped.
@@ -63,7 +60,6 @@ impl HostFile {
         let mode = match access {
             Access::Read => READ_BINARY,
             Access::Write => UPDATE_BINARY,
-            Access::Output => OVERWRITE,
         };
         // SAFETY: the call only reads the path, of this length without the terminating zero.
         let handle = unsafe { call(OPEN, [path.as_ptr() as usize, mode, path.count_bytes()]) };
@@ -102,17 +98,12 @@ impl HostFile {
     }
 }
 
-/// Writes bytes to the output of the emulator's console, which is not the console of the board. Without such an output they
-/// are lost.
+/// Writes bytes to the console of semihosting, which is not the console of the board.
 pub fn write_output(bytes: &[u8]) {
-    static OUTPUT: AtomicUsize = AtomicUsize::new(FAILED);
-    let mut handle = OUTPUT.load(Ordering::Relaxed);
-    if handle == FAILED {
-        let Some(HostFile(opened)) = HostFile::open(c":tt", Access::Output) else { return };
-        OUTPUT.store(opened, Ordering::Relaxed);
-        handle = opened;
+    for byte in bytes {
+        // SAFETY: the call only reads the byte.
+        unsafe { arch::call_host(WRITE_BYTE, &raw const *byte as usize) };
     }
-    HostFile(handle).write(bytes);
 }
 
 /// Ends the emulator with an exit code that reports a failure.
