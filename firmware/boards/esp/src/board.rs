@@ -79,9 +79,10 @@ pub(crate) struct Watchdog(Rwdt);
 
 impl Watchdog {
     fn start(mut watchdog: Rwdt) -> Self {
+        // This sets the action, so the right one follows. The whole reset would also reset the memory that survives.
+        watchdog.enable();
         watchdog.set_timeout(RwdtStage::Stage0, WATCHDOG);
         watchdog.set_stage_action(RwdtStage::Stage0, RwdtStageAction::ResetCore);
-        watchdog.enable();
         Self(watchdog)
     }
 }

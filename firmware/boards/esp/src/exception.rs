@@ -14,17 +14,19 @@ fn _waft_restart() -> ! {
 }
 
 /// Called by esp-hal's trap entry for each exception. One of them is the watchpoint at the end of the stack, so this goes on
-/// at the top of the stack.
+/// at the top of the main stack.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ExceptionHandler() -> ! {
-    naked_asm!("csrr a0, mepc", "mv a1, sp", "la sp, _stack_start", "j {report}", report = sym report)
+    naked_asm!("csrr a0, mepc", "la sp, _stack_start", "j {report}", report = sym report)
 }
 
-extern "C" fn report(at: usize, stack_pointer: usize) -> ! {
+/// Reports an exception. Threads of the radio have stacks of their own, so the stack pointer does not show an overflow, but the
+/// cause does.
+extern "C" fn report(at: usize) -> ! {
     let cause: usize;
     // SAFETY: only a register is read.
     unsafe { asm!("csrr {}, mcause", out(reg) cause, options(nomem, nostack)) };
-    let stack_pointer = if cause & NUMBER == NO_STACK { 0 } else { stack_pointer };
+    let stack_pointer = if cause & NUMBER == NO_STACK { 0 } else { usize::MAX };
     waft_board::failure::fault(at, stack_pointer)
 }

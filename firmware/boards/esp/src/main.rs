@@ -50,8 +50,9 @@ const REGIONS: Regions = {
 /// instructions per byte. At 160 MHz, 10,000 iterations take half a second.
 const ITERATIONS_MAX: u32 = 10_000;
 
-/// Bytes of a receive buffer, which is the TCP window.
-const RX_SIZE: usize = 16 << 10;
+/// Bytes of a receive buffer, which is the TCP window: the driver of the radio announces bursts of three frames, and TCP/IP
+/// offers no larger window.
+const RX_SIZE: usize = 3 * 1438;
 /// Bytes of a send buffer. A receiver sends little.
 const TX_SIZE: usize = 1 << 10;
 

@@ -53,7 +53,7 @@ fn failed(what: &str, error: WifiError) -> JoinError {
 }
 
 /// Why the access point, or its absence, ended the attempt. The driver reports a wrong passphrase as a handshake that ends
-/// by a time limit, or as a failed authentication.
+/// by a time limit, or as a failed authentication. An authentication that expires can also mean that the signal is weak.
 fn reason(reason: DisconnectReason) -> JoinError {
     use DisconnectReason as Reason;
     match reason {
@@ -63,8 +63,7 @@ fn reason(reason: DisconnectReason) -> JoinError {
         Reason::FourWayHandshakeTimeout
         | Reason::HandshakeTimeout
         | Reason::MicFailure
-        | Reason::AuthenticationFailed
-        | Reason::AuthenticationExpired => JoinError::WrongPassphrase,
+        | Reason::AuthenticationFailed => JoinError::WrongPassphrase,
         _ => JoinError::Rejected,
     }
 }
