@@ -14,8 +14,8 @@ use crate::error::{Class, Error, shown};
 use crate::home::read_at_most;
 pub(crate) use commands::quoted;
 pub use commands::{CommandLine, FlashFiles};
-use description::Description;
 pub(crate) use description::UF2_SECTOR;
+use description::{Description, block_bound};
 
 include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
@@ -99,18 +99,23 @@ impl Storage {
         let seeds = self.seeds.map(|at| ("seed", Span { at, size }));
         let settings = self.settings.map(|at| ("settings", Span { at, size }));
         let areas = seeds.into_iter().chain(settings).chain([("slots", self.slots)]);
-        areas.map(|(name, Span { at, size })| (name, Span { at: self.at + at, size }))
+        areas.map(|(name, Span { at, size })| (name, Span::within_32_bits(self.at + at, size)))
     }
 
-    /// The size of an erase block: no two areas are closer to each other.
+    /// An upper bound for the size of an erase block: no two areas are closer to each other, and no flash has larger blocks.
     pub fn sector(&self) -> u32 {
-        let mut starts: Vec<u32> = self.seeds.into_iter().chain(self.settings).chain([self.slots.at]).collect();
-        starts.sort_unstable();
-        starts.array_windows().map(|[one, next]| next - one).min().expect("there are five areas")
+        let ([first, second], [one, other]) = (self.seeds, self.settings);
+        block_bound([first, second, one, other, self.slots.at])
     }
 }
 
 impl Span {
+    /// The range of this size, or the part of it that has addresses of 32 bits.
+    fn within_32_bits(at: u32, size: u32) -> Self {
+        let size = if u64::from(at) + u64::from(size) > 1 << 32 { at.wrapping_neg() } else { size };
+        Self { at, size }
+    }
+
     /// The first address behind it. The whole range is within 32 bits.
     pub fn end(self) -> u64 {
         u64::from(self.at) + u64::from(self.size)
@@ -327,6 +332,38 @@ mod tests {
         assert_eq!(areas[4], ("slots", Span { at: 0x0800_6000, size: 65536 }));
         assert!(areas.array_windows().all(|[one, other]| !one.1.meets(other.1)), "{areas:?}");
         assert!(areas[0].1.meets(Span { at: 0x0800_3FFF, size: 1 }));
+    }
+
+    #[test]
+    fn no_area_is_larger_than_a_block_or_ends_past_32_bits() {
+        let slots = Span { at: 0x4000_0000, size: 65536 };
+        let settings = [0x6000_0000, 0xFFFF_F000];
+        let storage = Storage { at: 0, size: 16 << 20, block: 4 << 10, seeds: [0, 0x2000_0000], slots, settings };
+        assert_eq!(storage.sector(), 256 << 10);
+        let last = storage.areas().find(|area| area.1.at == 0xFFFF_F000).unwrap().1;
+        assert_eq!((last.size, last.end()), (0x1000, 1 << 32));
+    }
+
+    #[test]
+    fn the_identity_is_apart_from_storage() {
+        let text = GOOD.replacen("at = 0x21000000", "at = 0x300000", 1).replacen("at = 0x300000", "at = IDENTITY", 1);
+        let parse = |at: &str, machine: &str| {
+            let text = text.replacen("IDENTITY", at, 1);
+            Description::parse(&text.replacen("[memory]", &format!("{machine}\n[memory]"), 1))
+        };
+        for (at, area) in [
+            ("0x300000", "seed"),
+            ("0x301800", "seed"),
+            ("0x302000", "slots"),
+            ("0x701000", "slots"),
+            ("0x702000", "settings"),
+            ("0x703FFF", "settings"),
+        ] {
+            let error = parse(at, "").unwrap_err();
+            assert!(error.contains(&format!("identity: it lies in an erase block of the {area}")), "{at}: {error}");
+            parse(at, "machine = \"mps2-an385\"").expect("its storage is another memory");
+        }
+        parse("0x704000", "").expect("behind the storage");
     }
 
     #[test]

@@ -16,6 +16,15 @@ const PLACEHOLDERS: [&str; 5] = ["identity", "firmware", "identity_at", "seed", 
 const IMAGE: [&str; 1] = ["image"];
 /// The sectors in which a boot loader for UF2 files erases the flash, in bytes.
 pub(crate) const UF2_SECTOR: u32 = 4096;
+/// The largest erase block of a flash, in bytes.
+const BLOCK_MAX: u32 = 256 << 10;
+
+/// An upper bound for the size of an erase block of the flash with areas at these offsets. Each area begins with a block of its
+/// own, so no block is larger than the least distance of two areas.
+pub(crate) fn block_bound(mut starts: [u32; 5]) -> u32 {
+    starts.sort_unstable();
+    starts.array_windows().map(|[one, next]| next - one).fold(BLOCK_MAX, u32::min)
+}
 
 /// A board's file.
 #[derive(Debug, Deserialize)]
@@ -127,7 +136,26 @@ impl Description {
         if u64::from(at) + last >= 1 << 32 {
             return Err("storage: it lies past 32 bits".into());
         }
+        self.check_identity()?;
         self.check_sectors()
+    }
+
+    /// The identity must not share an erase block with storage, because a write there would erase it. An emulated board is
+    /// excluded: its storage is in a file or a memory of its own, and the addresses of two memories can be equal.
+    fn check_identity(&self) -> Result<(), String> {
+        let Storage { at, seeds: [first, second], slots, settings: [one, other], .. } = self.storage;
+        let block = block_bound([first, second, one, other, slots.at]);
+        let sectors = [("seed", first), ("seed", second), ("settings", one), ("settings", other)];
+        let sectors = sectors.map(|(name, offset)| (name, offset, block));
+        let mut areas = sectors.into_iter().chain([("slots", slots.at, slots.size)]);
+        let holds_identity = |(_, offset, size): &(&str, u32, u32)| {
+            let start = u64::from(at) + u64::from(*offset);
+            start < self.identity.end() && u64::from(self.identity.at) < start + u64::from(*size)
+        };
+        match areas.find(holds_identity).filter(|_| self.machine.is_none()) {
+            Some((name, ..)) => Err(format!("identity: it lies in an erase block of the {name}, and would be erased")),
+            None => Ok(()),
+        }
     }
 
     /// A UF2 file changes whole sectors, so no two areas may share one.

@@ -8,8 +8,8 @@
 //! type  offset  vaddr  paddr  filesz  memsz  flags  align       filesz bytes at offset belong at paddr
 //! ```
 //!
-//! System V ABI, edition 4.1, chapters 4 and 5. The file may be anything: no length in it is trusted, and nothing is
-//! allocated before the caller has accepted the segment.
+//! System V ABI, edition 4.1, chapters 4 and 5. The file may be anything: no length in it is trusted, and no more is allocated
+//! than the file has bytes.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -78,7 +78,9 @@ pub(super) fn segments(file: &mut (impl Read + Seek), target: &str) -> io::Resul
         Ok(headers) => headers,
         Err(error) => return Ok(Err(error)),
     };
-    let mut segments = Vec::new();
+    // Segments share no content, so together they are not larger than the file.
+    let length = file.seek(SeekFrom::End(0))?;
+    let (mut segments, mut left) = (Vec::new(), length);
     for index in 0..count {
         let mut header = [0; PROGRAM_HEADER];
         let at = u64::from(at) + u64::from(index) * PROGRAM_HEADER as u64;
@@ -87,15 +89,17 @@ pub(super) fn segments(file: &mut (impl Read + Seek), target: &str) -> io::Resul
         if word(&header, 0) != LOAD || span.size == 0 {
             continue;
         }
-        if span.end() > 1 << 32 {
+        let is_whole = u64::from(offset) + u64::from(span.size) <= length && span.end() <= 1 << 32;
+        let Some(rest) = left.checked_sub(span.size.into()).filter(|_| is_whole) else {
             return Ok(Err(ElfError::Truncated));
-        }
+        };
+        left = rest;
         segments.push(Segment { span, offset });
     }
     Ok(if segments.is_empty() { Err(ElfError::Empty) } else { Ok(segments) })
 }
 
-/// The content of a segment, which the caller has compared with the size of the flash.
+/// The content of a segment. It is not larger than the file was when the segments were read.
 pub(super) fn content(file: &mut (impl Read + Seek), segment: &Segment) -> io::Result<Result<Vec<u8>, ElfError>> {
     let mut bytes = vec![0; segment.span.size as usize];
     Ok(fill(file, segment.offset.into(), &mut bytes)?.map(|()| bytes).ok_or(ElfError::Truncated))
@@ -222,9 +226,16 @@ mod tests {
     #[test]
     fn content_that_the_file_lacks_is_not_made_up() {
         let mut file = elf(ARM, &[(0x1000_0000, b"vectors")]);
-        file.pop();
         let segments = read(&file).unwrap();
+        file.pop();
+        assert_eq!(read(&file), Err(ElfError::Truncated));
         assert_eq!(content(&mut Cursor::new(&file), &segments[0]).unwrap(), Err(ElfError::Truncated));
+        // Two segments with the same content, which is more than half of the file.
+        let mut file = elf(ARM, &[(0x1000_0000, &[7; 500]), (0x1000_1000, &[7; 500])]);
+        file.truncate(HEADER + 2 * PROGRAM_HEADER + 500);
+        let [first, second] = [0, 1].map(|index| HEADER + index * PROGRAM_HEADER + 4);
+        file.copy_within(first..first + 4, second);
+        assert_eq!(read(&file), Err(ElfError::Truncated));
     }
 
     #[test]

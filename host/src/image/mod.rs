@@ -66,23 +66,8 @@ impl Image {
     /// Reads the program in an ELF file. It is rejected if it is not for the board's processor, or has content outside of
     /// the part of the flash that is for the program.
     pub fn read(elf: &Path, board: &Board) -> Result<Self, Error> {
-        let failed = |cause| Error::file(elf, cause);
-        let rejected = |error| program_error(elf, board, error);
-        let mut file = open(elf).map_err(failed)?.ok_or_else(|| rejected(ElfError::NotElf.into()))?;
-        let segments = elf::segments(&mut file, &board.target).map_err(failed)?;
-        let mut segments = segments.map_err(|error| rejected(error.into()))?;
-        segments.sort_by_key(|segment| segment.span.at);
-        check_places(&segments, board).map_err(rejected)?;
-        let mut parts = Vec::new();
-        for segment in segments {
-            let bytes = elf::content(&mut file, &segment).map_err(failed)?;
-            let bytes = bytes.map_err(|error| rejected(error.into()))?;
-            parts.push(Part { at: segment.span.at, bytes: bytes.into() });
-        }
-        match other_board(&parts, board) {
-            Some(name) => Err(rejected(ProgramError::OtherBoard { name })),
-            None => Ok(Self { parts }),
-        }
+        let parts = read_parts(elf, board, |segments| check_places(segments, board))?;
+        Ok(Self { parts })
     }
 
     /// Adds what a new board needs: its identity, and the first record of its seed if it is flashed with one. In a UF2
@@ -90,18 +75,21 @@ impl Image {
     pub fn add_identity(&mut self, board: &Board, identity: Zeroizing<Vec<u8>>, seed: Option<Zeroizing<Vec<u8>>>) {
         let storage = &board.storage;
         let is_erased_before = board.uf2.is_none();
-        let blank = |blocks| Zeroizing::new(vec![BLANK; (storage.sector() * blocks) as usize]);
+        let sector = storage.sector();
+        let blank = |at, size| blank(board, Span { at, size });
         self.add(board.identity.at, identity);
         let [first, second] = storage.seeds.map(|seed| storage.at + seed);
         match seed {
             Some(seed) => self.add(first, seed),
-            None if !is_erased_before => self.add(first, blank(1)),
+            None if !is_erased_before => self.add(first, blank(first, sector)),
             None => {}
         }
         if !is_erased_before {
-            self.add(second, blank(1));
-            storage.settings.iter().for_each(|settings| self.add(storage.at + settings, blank(1)));
-            self.add(storage.at + storage.slots.at, blank(JOURNAL_BLOCKS));
+            for at in storage.settings.map(|settings| storage.at + settings).into_iter().chain([second]) {
+                self.add(at, blank(at, sector));
+            }
+            let journal = storage.at + storage.slots.at;
+            self.add(journal, blank(journal, (sector * JOURNAL_BLOCKS).min(storage.slots.size)));
         }
     }
 
@@ -126,15 +114,44 @@ impl Part {
     }
 }
 
-/// Checks that a file is a program for the board's processor. Unlike [`Image::read`] it takes any addresses, because for
-/// some chips the flashing tool computes those in the flash.
-pub fn check_processor(elf: &Path, board: &Board) -> Result<(), Error> {
+/// Checks that a file is a program for the board's processor, and not that of another board of its family. Unlike
+/// [`Image::read`] it takes any addresses, because for some chips the flashing tool computes those in the flash.
+pub fn check_program(elf: &Path, board: &Board) -> Result<(), Error> {
+    read_parts(elf, board, |_| Ok(())).map(drop)
+}
+
+/// Reads the content of a program, in ascending order of addresses. `check` may reject its segments before they are read.
+fn read_parts(
+    elf: &Path,
+    board: &Board,
+    check: impl FnOnce(&[Segment]) -> Result<(), ProgramError>,
+) -> Result<Vec<Part>, Error> {
     let failed = |cause| Error::file(elf, cause);
-    let segments = match open(elf).map_err(failed)? {
-        Some(mut file) => elf::segments(&mut file, &board.target).map_err(failed)?,
-        None => Err(ElfError::NotElf),
-    };
-    segments.map(drop).map_err(|error| program_error(elf, board, error.into()))
+    let rejected = |error| program_error(elf, board, error);
+    let mut file = open(elf).map_err(failed)?.ok_or_else(|| rejected(ElfError::NotElf.into()))?;
+    let segments = elf::segments(&mut file, &board.target).map_err(failed)?;
+    let mut segments = segments.map_err(|error| rejected(error.into()))?;
+    segments.sort_by_key(|segment| segment.span.at);
+    check(&segments).map_err(rejected)?;
+    let mut parts = Vec::new();
+    for segment in segments {
+        let bytes = elf::content(&mut file, &segment).map_err(failed)?;
+        let bytes = bytes.map_err(|error| rejected(error.into()))?;
+        parts.push(Part { at: segment.span.at, bytes: bytes.into() });
+    }
+    match other_board(&parts, board) {
+        Some(name) => Err(rejected(ProgramError::OtherBoard { name })),
+        None => Ok(parts),
+    }
+}
+
+/// Blank content for a range, as far as it does not reach into the next area: the size of an erase block is only known to be
+/// at most [`sector`](crate::board::Storage::sector).
+fn blank(board: &Board, range: Span) -> Zeroizing<Vec<u8>> {
+    let areas = board.storage.areas().map(|(_, area)| area.at);
+    let starts = areas.chain([board.identity.at, board.program.at]).filter(|start| *start > range.at);
+    let end = starts.map(u64::from).fold(range.end().min(1 << 32), u64::min);
+    vec![BLANK; (end - u64::from(range.at)) as usize].into()
 }
 
 /// Opens a file; `None` if it is not a regular one. A pipe would block, and cannot be read twice.
@@ -329,6 +346,15 @@ mod tests {
         let error = with(&format!("mps2{title}, started")).unwrap_err();
         assert!(error.to_string().ends_with("the program of pico: it is the program of mps2."), "{error}");
         assert!(error.advice().contains("cargo build --profile firmware"), "{}", error.advice());
+        // Also where the flashing tool computes the addresses.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        let anywhere = |text: &str| {
+            std::fs::write(&path, elf(ARM, &[(0x4200_0000, text.as_bytes())])).unwrap();
+            check_program(&path, &board(None))
+        };
+        assert!(anywhere(title).unwrap_err().to_string().ends_with("it is the program of mps2."));
+        assert!(anywhere("A Pico").is_ok());
         let stranger = &Board::named("nucleo-h563zi").unwrap().title;
         for good in [format!("{title}A Pico"), stranger.clone(), "text".to_owned()] {
             assert!(with(&good).is_ok(), "{good}");
@@ -340,7 +366,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = Image::read(folder.path(), &board(None)).unwrap_err();
         assert!(error.to_string().contains("it is not an ELF file"), "{error}");
-        assert!(check_processor(folder.path(), &board(None)).is_err());
+        assert!(check_program(folder.path(), &board(None)).is_err());
         let missing = Image::read(&folder.path().join("none"), &board(None)).unwrap_err();
         assert!(missing.to_string().contains("cannot be used"), "{missing}");
     }
@@ -361,6 +387,22 @@ mod tests {
         assert_eq!((&spans(&whole)[2..6], spans(&whole)[6]), (&blank[..], identity));
         assert!(whole.parts[2..6].iter().all(|part| part.bytes.iter().all(|byte| *byte == BLANK)));
         assert_eq!(spans(&with(Some(1), None))[1], (0x1010_0000, 4096));
+    }
+
+    #[test]
+    fn blank_sectors_are_bounded_and_reach_into_no_other_area() {
+        let mut board = board(Some(1));
+        board.storage.seeds = [0x4000_0000, 0xEFFF_F000];
+        board.storage.settings = [0x8000_0000, 0xA000_0000];
+        board.storage.slots = Span { at: 0x6000_0000, size: 0x10_0000 };
+        board.identity.at = 0xB000_1000;
+        let mut image = read(&elf(ARM, &[(0x1000_0000, b"vectors")])).unwrap();
+        image.add_identity(&board, vec![1; 900].into(), None);
+        let block = 256 << 10;
+        let blank = [(0x5000_0000, block), (0x7000_0000, 2 * block), (0x9000_0000, block), (0xB000_0000, 0x1000)];
+        assert_eq!(spans(&image)[1..5], blank, "the last one ends at the identity");
+        assert_eq!(spans(&image)[5..], [(0xB000_1000, 900), (0xFFFF_F000, 0x1000)]);
+        assert!(image.encode(Format::Uf2(1)).len() < 4 << 20);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::simulate::firmware::project;
 use crate::cli::ui::{AskError, Event, Question, Ui, yes_or_no};
 use crate::error::{Class, Error, shown};
-use crate::image::{Format, Image, check_processor};
+use crate::image::{Format, Image, check_program};
 use crate::name::Name;
 use crate::provision::image_error;
 use crate::simulation::state::read_image;
@@ -173,7 +173,7 @@ async fn program(given: Option<PathBuf>, board: &Board, interrupt: &Interrupt, u
     match Format::of(board, &board.image_commands).or(Format::of(board, &board.update_commands)) {
         Some(_) => Image::read(&program, board).map(drop)?,
         // The flashing tool computes the addresses in the flash.
-        None => check_processor(&program, board)?,
+        None => check_program(&program, board)?,
     }
     Ok(program)
 }
