@@ -12,8 +12,8 @@ use super::Board;
 
 /// Characters by which a shell would do something. In a template they need one.
 const SHELL: &str = "'\"`$&|;<>()*?";
-/// The beginning of the options and subcommands that erase a chip.
-const ERASE: [&str; 3] = ["erase", "--erase", "--chip-erase"];
+/// The same for characters that begin a word: a home folder, and a comment.
+const SHELL_AT_START: [char; 2] = ['~', '#'];
 
 /// A command with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,18 +44,19 @@ impl CommandLine {
             typed.push(if filled == word { filled.clone() } else { quoted(&filled) });
             words.push(filled);
         }
-        Self { words, line: typed.join(" "), needs_shell: template.contains(|c| SHELL.contains(c)) }
+        Self { words, line: typed.join(" "), needs_shell: needs_shell(template) }
     }
 
     /// The name of the program.
     pub fn program(&self) -> &str {
         self.words.first().map_or("", String::as_str)
     }
+}
 
-    /// Whether it erases more than it writes.
-    pub fn erases(&self) -> bool {
-        self.words.iter().skip(1).any(|word| ERASE.iter().any(|erase| word.starts_with(erase)))
-    }
+/// Whether only a shell understands a template. On Windows `\` separates the names in a path.
+fn needs_shell(template: &str) -> bool {
+    let is_special = |c| SHELL.contains(c) || (c == '\\' && !cfg!(windows));
+    template.contains(is_special) || template.split_whitespace().any(|word| word.starts_with(SHELL_AT_START))
 }
 
 impl Board {
@@ -182,16 +183,14 @@ mod tests {
         assert_eq!(commands[0].words, ["write", &identity, "--at", "0x81fe000"]);
         assert_eq!(commands[2].words, ["run", &firmware]);
         assert_eq!(commands[2].program(), "run");
-        assert!(commands.iter().all(|command| !command.needs_shell && !command.erases()), "{commands:?}");
+        assert!(commands.iter().all(|command| !command.needs_shell), "{commands:?}");
         let of = |template| CommandLine::new(template, &[("{image}", "a b".into())]);
         assert_eq!((of("load --to=x{image}").words.len(), of("load").line.as_str()), (2, "load"));
-        for template in ["load --chip-erase {image}", "probe-rs erase", "tool erase-flash", "tool --erase-all {image}"]
+        for template in ["load $FILE", "load {image} && reset", "load 'a b'", "~/bin/load {image}", "load {image} # it"]
         {
-            assert!(of(template).erases(), "{template}");
-        }
-        assert!(!of("erase-o-mat {image}").erases(), "a program may have any name");
-        for template in ["load $FILE", "load {image} && reset", "load 'a b'"] {
             assert!(of(template).needs_shell, "{template}");
         }
+        assert_eq!(of(r"load a\ b").needs_shell, !cfg!(windows));
+        assert!(!of("load --to=a~1#2 {image}").needs_shell);
     }
 }

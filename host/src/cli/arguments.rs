@@ -336,7 +336,8 @@ pub(crate) struct Provision {
     /// Name of the board, here and on the board
     #[arg(long, value_name = "NAME")]
     pub name: String,
-    /// The identity image to create; with --firmware, the file with everything
+    /// The identity image to create; with --firmware, the file with everything, not on the board's drive: it is copied there
+    /// afterwards
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
     /// The program, to create one file with everything that the board's flash needs
@@ -371,7 +372,7 @@ pub(crate) struct Flash {
     /// Its program [default: built from the board's project, or the source in which the command runs]
     #[arg(long, value_name = "ELF")]
     pub firmware: Option<PathBuf>,
-    /// Erase the board without a question; needed where standard input is not a terminal
+    /// Flash the board without a question; needed where standard input is not a terminal
     #[arg(long)]
     pub yes: bool,
 }
@@ -386,7 +387,7 @@ pub(crate) struct Firmware {
     /// Its program [default: built from the board's project, or the source in which the command runs]
     #[arg(long, value_name = "ELF")]
     pub firmware: Option<PathBuf>,
-    /// The file to create
+    /// The file to create, not on the board's drive: it is copied there afterwards
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
 }

@@ -1,7 +1,7 @@
 //! `waft firmware`: puts the program of a board into a file that updates it. Identity, settings, seed and folder of the board
 //! stay as they are, because the file has no content for their addresses.
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use crate::board::{Board, CommandLine};
 use crate::cli::arguments::Firmware;
@@ -18,6 +18,7 @@ pub(super) async fn run(args: Firmware, ui: &Ui) -> Result<(), Error> {
     let board = &Board::find(&args.board)?;
     let format = format_of(board, &board.update_commands)?;
     let output = args.output.as_path();
+    check_nameable(output)?;
     if output.symlink_metadata().is_ok() {
         return Err(Error::exists(output));
     }
@@ -30,6 +31,18 @@ pub(super) async fn run(args: Firmware, ui: &Ui) -> Result<(), Error> {
     ui.event(&Event::Firmware { board: &board.name, path: shown(output), commands: &commands });
     print_how(output, format, &commands, ui);
     Ok(())
+}
+
+/// Rejects a file that a command cannot name: commands are text, and its path is not.
+pub(super) fn check_nameable(file: &Path) -> Result<(), Error> {
+    let path = absolute(file).map_err(|cause| Error::file(file, cause))?;
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => {
+            let why = format!("the path {} is not UTF-8, so no command for a flashing tool can name it", shown(path));
+            Err(Error::usage(why).with_advice("Rename it, or choose another folder."))
+        }
+    }
 }
 
 /// A program that is given, or one that is built here.

@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::board::Board;
 use crate::certificate::Certificate;
 use crate::cli::arguments::Provision;
+use crate::cli::firmware::check_nameable;
 use crate::cli::flash::record::{Provisioned, Record};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::provision::output::Output;
@@ -30,6 +31,7 @@ use crate::trust::{Peer, Trust};
 /// Runs the command.
 pub(super) fn run(args: Provision, ui: &Ui) -> Result<(), Error> {
     super::check_is_file(&args.output, "standard output")?;
+    check_nameable(&args.output)?;
     let board = &Board::find(&args.board)?;
     let (mut plan, ssid) = read(&args, board)?;
     let home = super::home()?;
@@ -60,11 +62,8 @@ fn remember(home: &Home, name: &Name, typed: &str, board: &Board, output: &Outpu
     if board.machine.is_some() {
         return;
     }
-    let stored = match Provisioned::new(name, typed, board, output.path(), output.is_combined()) {
-        Some(provisioned) => Record::remember(home, provisioned),
-        None => Err(Error::usage("its path cannot be stored")),
-    };
-    if let Err(error) = stored {
+    let provisioned = Provisioned::new(name, typed, board, output.path(), output.is_combined());
+    if let Err(error) = provisioned.and_then(|provisioned| Record::remember(home, provisioned)) {
         ui.warn(format!("`waft flash {name}` will need --board and --identity: {error}"));
     }
 }

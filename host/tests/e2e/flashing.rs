@@ -1,5 +1,7 @@
 //! Files for flashing tools, and `waft flash`, with programs in the place of the tools that record how they were called.
 
+mod checks;
+
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -12,7 +14,6 @@ use waft_receiver::identity::Identity;
 
 use super::elf::{ARM, elf};
 use super::harness::{Call, Ended, text};
-use super::pty::{Terminal, waft};
 use super::world::World;
 
 /// The number of RISC-V in ELF files.
@@ -353,7 +354,7 @@ fn a_file_with_everything_is_flashed_by_one_command() {
     let desk = Desk::new();
     desk.install("picotool", "");
     desk.provision("attic.uf2", &["--firmware", desk.program()]);
-    desk.call(&["flash", "attic"]).run().failed(2, "usage", &["No answer was given for the erasure", "--yes"]);
+    desk.call(&["flash", "attic"]).run().failed(2, "usage", &["No answer was given for the confirmation", "--yes"]);
     let refused = desk.call(&["flash", "attic", "--yes", "--firmware", desk.program()]).run();
     refused.failed(2, "usage", &["holds the program of attic already", "waft firmware"]);
     assert!(desk.calls().is_empty());
@@ -369,25 +370,6 @@ fn a_file_with_everything_is_flashed_by_one_command() {
 }
 
 #[test]
-fn nothing_is_erased_without_a_yes() {
-    let desk = Desk::new();
-    desk.install("picotool", "");
-    desk.provision("attic.bin", &[]);
-    let args = ["flash", "attic", "--firmware", desk.program()];
-    let says = ["No answer was given for the erasure", "Nothing was flashed", "--yes"];
-    desk.call(&args).run().failed(2, "usage", &says);
-    assert!(desk.calls().is_empty());
-    let path = format!("{}:/usr/bin:/bin", desk.world.root.path().join("tools").display());
-    for (answer, code, calls) in [("no", 130, 0), ("perhaps\nyes", 0, 5)] {
-        let mut terminal = Terminal::start(waft(&desk.world.laptop, &args).env("PATH", &path));
-        terminal.sees("Erase and flash it (yes or no)?");
-        terminal.types(&format!("{answer}\n"));
-        assert_eq!(terminal.end().code(), Some(code), "{answer}");
-        assert_eq!(desk.calls().len(), calls);
-    }
-}
-
-#[test]
 fn the_first_failure_ends_it_with_the_status_of_the_tool() {
     let desk = Desk::new();
     desk.provision("attic.bin", &[]);
@@ -399,87 +381,4 @@ fn the_first_failure_ends_it_with_the_status_of_the_tool() {
     desk.install("picotool", "kill -KILL $$");
     flash().run().failed(137, "storage", &["picotool failed: signal: 9"]);
     assert_eq!(desk.calls().len(), 3);
-}
-
-#[test]
-fn a_missing_tool_is_named_before_anything_happens() {
-    let desk = Desk::new();
-    desk.install("cargo", "");
-    desk.provision("attic.bin", &[]);
-    let says = [
-        "picotool is not installed",
-        "A board with an RP2350",
-        "RP2350 by USB",
-        "https://github.com/raspberrypi/picotool",
-    ];
-    desk.call(&["flash", "attic", "--yes"]).run().failed(14, "storage", &says);
-    let nucleo = desk.call(&["provision", "--board", "nucleo-h563zi", "--name", "shed", "-o", "shed.bin"]);
-    nucleo.run().succeeded();
-    let says = ["probe-rs is not installed", "debug probe", "cargo install probe-rs-tools"];
-    desk.call(&["flash", "shed", "--yes"]).run().failed(14, "storage", &says);
-    fs::write(&desk.description, PICO.replace("picotool erase", "toaster erase")).unwrap();
-    desk.call(&["flash", "attic", "--yes"]).run().failed(14, "storage", &["toaster is not installed", "pico names it"]);
-    fs::write(&desk.description, PICO.replace("picotool erase -a", "picotool erase $ALL")).unwrap();
-    desk.call(&["flash", "attic", "--yes"]).run().failed(
-        2,
-        "usage",
-        &["needs a shell: picotool erase $ALL", "by hand"],
-    );
-    assert!(desk.calls().is_empty(), "not even the program is built");
-}
-
-#[test]
-fn a_board_gets_no_identity_but_its_own() {
-    let desk = Desk::new();
-    desk.install("picotool", "");
-    desk.provision("attic.bin", &[]);
-    let call = desk.call(&["provision", "--board", desk.description(), "--name", "hall", "-o", "hall.bin"]);
-    call.run().succeeded();
-    let flash = |options: &[&str]| {
-        let call = desk.call(&["flash", "attic", "--yes", "--firmware", desk.program()]);
-        call.args(options).run()
-    };
-    let says = ["hall.bin is the identity of hall, and not of attic", "--identity"];
-    flash(&["--identity", "hall.bin"]).failed(11, "identity", &says);
-    fs::write(desk.work("other.bin"), b"not an image").unwrap();
-    fs::write(desk.work("other.bin.seed"), b"").unwrap();
-    flash(&["--identity", "other.bin"]).failed(11, "identity", &["it is not an identity image"]);
-    flash(&["--board", "nucleo-h563zi"]).failed(
-        2,
-        "usage",
-        &["attic was provisioned as the board pico, and not nucleo-h563zi"],
-    );
-    desk.call(&["flash", "cellar"]).run().failed(
-        2,
-        "usage",
-        &["which kind of board cellar is", "--board BOARD --identity FILE"],
-    );
-    let unknown = desk.call(&["flash", "cellar", "--board", desk.description()]).run();
-    unknown.failed(2, "usage", &["where the identity image of cellar is"]);
-    // An identity of this name that was replaced since.
-    let renamed = desk.world.laptop.call(&["trust", "remove", "attic"]);
-    renamed.run().succeeded();
-    fs::rename(desk.work("attic.bin"), desk.work("old.bin")).unwrap();
-    fs::rename(desk.work("attic.bin.seed"), desk.work("old.bin.seed")).unwrap();
-    desk.provision("attic.bin", &[]);
-    flash(&["--identity", "old.bin"]).failed(11, "identity", &["an identity of attic that is not trusted here"]);
-    assert!(desk.calls().is_empty());
-    // Where nobody is trusted, the name in the image counts.
-    desk.world.laptop.call(&["trust", "remove", "attic"]).run().succeeded();
-    flash(&["--identity", "hall.bin"]).failed(11, "identity", &["not of attic"]);
-    flash(&["--identity", "old.bin"]).succeeded();
-    assert_eq!(desk.calls(), expected(&desk, "old.bin", desk.program()));
-}
-
-#[test]
-fn a_file_that_is_gone_is_named() {
-    let desk = Desk::new();
-    desk.install("picotool", "");
-    desk.provision("attic.bin", &[]);
-    let flash = || desk.call(&["flash", "attic", "--yes", "--firmware", desk.program()]).run();
-    fs::remove_file(desk.work("attic.bin.seed")).unwrap();
-    flash().failed(14, "storage", &["attic.bin.seed is not there any more", "waft firmware"]);
-    fs::remove_file(desk.work("attic.bin")).unwrap();
-    flash().failed(14, "storage", &["attic.bin is not there any more", "--identity FILE"]);
-    assert!(desk.calls().is_empty());
 }

@@ -14,8 +14,8 @@ pub(super) fn provision_help() -> String {
          It holds the only copy of the board's private key. For some boards, FILE.seed is created as well: the start of \
          their random numbers, which is flashed once.\n\nWith --firmware, the program, the identity and that start go into one file: \
          UF2 where the board's boot loader is a drive to copy it onto, else Intel HEX. It can be read by its owner only, like the \
-         image.\n\nThe command asks for the passphrase of the Wi-Fi network, or takes it \
-         from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
+         image. Such a drive keeps no files: let FILE be elsewhere, and copy it onto the drive.\n\nThe command \
+         asks for the passphrase of the Wi-Fi network, or takes it from WAFT_WIFI_PASSPHRASE, or from a line of standard input.",
         crate::board::listed()
     )
 }
@@ -73,15 +73,19 @@ When a sender has given the code, the command asks for the key, or takes it from
 
 /// For `waft flash`.
 pub(super) const FLASH_HELP: &str = "\
-Runs the commands that `waft provision` printed for this board, by probe-rs, espflash or picotool, and shows each of them \
-first. It ends at the first one that fails, with its exit status. A board that is erased loses its settings, its trusted senders \
-and the folder that it has received.";
+Runs the commands that `waft provision` printed for this board, by probe-rs, espflash or picotool. It shows them first, and \
+asks: the board that is connected, whichever it is, loses everything on it, which is identity, settings, trusted senders and \
+folder. It ends at the first command that fails, with its exit status.
+
+A file with everything is flashed only as `waft provision` made it on this machine.";
 
 /// For `waft firmware`.
 pub(super) const FIRMWARE_HELP: &str = "\
 The file is UF2 where the board's boot loader is a drive to copy it onto, else Intel HEX for its flashing tool; the command \
-that flashes it is printed. It holds no secret, and fits every board of this kind. Identity, settings, trusted senders and the \
-received folder stay on the board.";
+that flashes it is printed. Such a drive keeps no files: let FILE be elsewhere, and copy it onto the drive.
+
+The file holds no secret, and fits every board of this kind. Identity, settings, trusted senders and the received folder stay \
+on the board.";
 
 /// For `waft simulate`.
 pub(super) const SIMULATE_HELP: &str = "\

@@ -10,16 +10,17 @@
 pub(super) mod record;
 mod tools;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use tokio::process::Command;
 use waft_receiver::identity as board_identity;
 
-use self::record::{Provisioned, Record};
+use self::record::{Provisioned, Record, check_readable, sha256};
 use crate::board::{Board, CommandLine, FlashFiles};
 use crate::cli::arguments::Flash;
-use crate::cli::firmware::{by_drive, check_real, given_or_built};
+use crate::cli::firmware::{by_drive, check_nameable, check_real, given_or_built};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::simulate::firmware::project;
 use crate::cli::ui::{AskError, Event, Question, Ui, yes_or_no};
@@ -38,17 +39,21 @@ pub(super) async fn run(args: Flash, ui: &Ui) -> Result<(), Error> {
     check_real(&target.board)?;
     target.check(&name, &trust)?;
     let interrupt = Interrupt::listen();
+    let folder = target.board.folder.clone().or_else(|| project(&target.board).ok());
     // Before anything is built: the tools are known without the program.
-    target.check_tools(&name)?;
+    target.check_tools(&name, folder.as_deref())?;
+    // Without a terminal nothing is asked: a line of the input may be meant for another command.
+    if !args.yes && !ui.is_at_terminal() {
+        return Err(AskError::NoAnswer(Question::Confirmation).into());
+    }
     let firmware = match target.source {
-        Source::Combined => None,
+        Source::Combined { .. } => None,
         Source::Separate => Some(program(args.firmware, &target.board, &interrupt, ui).await?),
     };
     let commands = target.commands(firmware.as_deref());
-    if target.erases(&commands) && !args.yes {
-        confirm(&name, &interrupt, ui).await?;
+    if !args.yes {
+        confirm(&name, &target, &commands, &interrupt, ui).await?;
     }
-    let folder = target.board.folder.clone().or_else(|| project(&target.board).ok());
     for command in &commands {
         run_command(command, folder.as_deref(), &interrupt, ui).await?;
     }
@@ -69,29 +74,42 @@ struct Target {
 }
 
 /// What the file of a board holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum Source {
     /// The identity.
     Separate,
     /// The identity, the seed and the program.
-    Combined,
+    Combined {
+        /// The SHA-256 of the file that `waft provision` made, in hexadecimal, if that is known.
+        sha256: Option<String>,
+    },
 }
 
 impl Target {
     /// Combines what is remembered of a board and what the command line says.
     fn find(name: &Name, args: &Flash, known: Option<&Provisioned>) -> Result<Self, Error> {
         let typed = args.board.as_deref().map(Board::find).transpose()?;
-        let remembered = known.map(|known| Board::find(&known.board)).transpose()?;
+        // A description that was moved or damaged since does not matter if its new place is given.
+        let remembered = known.map(|known| Board::find(&known.board).map_err(|error| moved(&known.board, error)));
         let board = match (typed, remembered) {
-            (Some(typed), Some(known)) if typed.name != known.name => return Err(other_board(name, &typed, &known)),
-            (Some(board), _) | (None, Some(board)) => board,
+            (Some(typed), Some(Ok(known))) if typed.name != known.name => {
+                return Err(other_board(name, &typed, &known));
+            }
+            (Some(board), _) => board,
+            (None, Some(remembered)) => remembered?,
             (None, None) => return Err(unknown(&format!("which kind of board {name} is"))),
         };
         // A program that is given takes the place of the one in a file with everything.
         match (&args.identity, known) {
+            // A file with everything that was moved.
+            (Some(file), Some(Provisioned { combined: true, sha256: Some(known), .. }))
+                if args.firmware.is_none() && sha256(file).is_ok_and(|found| found == *known) =>
+            {
+                Ok(Self { board, file: file.clone(), source: Source::Combined { sha256: Some(known.clone()) } })
+            }
             (Some(file), _) => Ok(Self { board, file: file.clone(), source: Source::Separate }),
-            (None, Some(Provisioned { file, combined: true, .. })) if args.firmware.is_none() => {
-                Ok(Self { board, file: file.clone(), source: Source::Combined })
+            (None, Some(Provisioned { file, combined: true, sha256, .. })) if args.firmware.is_none() => {
+                Ok(Self { board, file: file.clone(), source: Source::Combined { sha256: sha256.clone() } })
             }
             (None, Some(Provisioned { file, combined: false, .. })) => {
                 Ok(Self { board, file: file.clone(), source: Source::Separate })
@@ -110,16 +128,18 @@ impl Target {
         self.board.seed_image(&self.file).filter(|_| self.source == Source::Separate)
     }
 
-    /// Checks that the files are there, and that the identity is the one of the board with this name.
+    /// Checks that the files can be read and named, and are those of the board with this name.
     fn check(&self, name: &Name, trust: &Trust) -> Result<(), Error> {
         let Self { board, file, source } = self;
         for path in std::iter::once(file).chain(&self.seed()) {
-            if !path.exists() {
-                return Err(gone(path, board));
-            }
+            check_nameable(path)?;
+            check_readable(path).map_err(|cause| match cause.kind() {
+                ErrorKind::NotFound => gone(path, board),
+                _ => Error::file(path, cause),
+            })?;
         }
-        if *source == Source::Combined {
-            return Ok(());
+        if let Source::Combined { sha256 } = source {
+            return check_digest(file, sha256.as_deref(), name);
         }
         let image = read_image(file)?;
         let identity = board_identity::Identity::parse(&image).map_err(|error| image_error(file, error))?;
@@ -134,13 +154,18 @@ impl Target {
     fn commands(&self, firmware: Option<&Path>) -> Vec<CommandLine> {
         match self.source {
             Source::Separate => self.board.flash_commands(FlashFiles { identity: &self.file, firmware }),
-            Source::Combined => self.board.flash_image(&self.file),
+            Source::Combined { .. } => self.board.flash_image(&self.file),
         }
     }
 
-    /// Checks that there are commands, and that they can be run. A UF2 file can also be flashed without any.
-    fn check_tools(&self, name: &Name) -> Result<(), Error> {
-        let by_drive = (self.source == Source::Combined && self.board.uf2.is_some()).then(|| by_drive(&self.file));
+    /// Whether the file is UF2, and can also be copied onto the drive of the board's boot loader.
+    fn is_for_drive(&self) -> bool {
+        self.source != Source::Separate && self.board.uf2.is_some()
+    }
+
+    /// Checks that there are commands, and that they can be run in this folder.
+    fn check_tools(&self, name: &Name, folder: Option<&Path>) -> Result<(), Error> {
+        let by_drive = self.is_for_drive().then(|| by_drive(&self.file));
         let commands = self.commands(None);
         if commands.is_empty() {
             let why = format!("no command flashes {} onto {name}", shown(&self.file));
@@ -151,7 +176,8 @@ impl Target {
                 }
             }));
         }
-        commands.iter().try_for_each(|command| tools::check(command, &self.board)).map_err(|error| match by_drive {
+        let checked = commands.iter().try_for_each(|command| tools::check(command, &self.board, folder));
+        checked.map_err(|error| match by_drive {
             Some(by_drive) => {
                 let advice = format!("{} Or {by_drive}", error.advice());
                 error.with_advice(advice)
@@ -159,17 +185,20 @@ impl Target {
             None => error,
         })
     }
+}
 
-    /// Whether the commands take away what the board holds. A UF2 file with everything has blank sectors for it.
-    fn erases(&self, commands: &[CommandLine]) -> bool {
-        let has_blanks = self.source == Source::Combined && self.board.uf2.is_some();
-        has_blanks || commands.iter().any(CommandLine::erases)
-    }
+/// Checks that a file with everything is the one that was made for the board. Its parts are not read again: any of them could
+/// be another board's.
+fn check_digest(file: &Path, known: Option<&str>, name: &Name) -> Result<(), Error> {
+    let Some(known) = known else { return Err(unverified(file, name)) };
+    let found = sha256(file).map_err(|cause| Error::file(file, cause))?;
+    if found == known { Ok(()) } else { Err(other_file(file, name)) }
 }
 
 /// The program in an ELF file, given or built here, that was found to be for the board.
 async fn program(given: Option<PathBuf>, board: &Board, interrupt: &Interrupt, ui: &Ui) -> Result<PathBuf, Error> {
     let program = given_or_built(given, board, interrupt, ui).await?;
+    check_nameable(&program)?;
     match Format::of(board, &board.image_commands).or(Format::of(board, &board.update_commands)) {
         Some(_) => Image::read(&program, board).map(drop)?,
         // The flashing tool computes the addresses in the flash.
@@ -178,16 +207,24 @@ async fn program(given: Option<PathBuf>, board: &Board, interrupt: &Interrupt, u
     Ok(program)
 }
 
-/// Asks whether the board may be erased. Without a terminal nothing is: a line of the input may be meant for another
-/// command.
-async fn confirm(name: &Name, interrupt: &Interrupt, ui: &Ui) -> Result<(), Error> {
-    if !ui.is_at_terminal() {
-        return Err(AskError::NoAnswer(Question::Erasure).into());
+/// Shows the commands, and asks whether to run them. Which board is connected is not known, and what commands erase neither.
+async fn confirm(
+    name: &Name,
+    target: &Target,
+    commands: &[CommandLine],
+    interrupt: &Interrupt,
+    ui: &Ui,
+) -> Result<(), Error> {
+    ui.must(format!("These commands flash {name}:"));
+    commands.iter().for_each(|command| ui.must(format!("  {}", command.line)));
+    ui.must(
+        "The board that is connected now, whichever it is, loses everything on it: identity, settings, trusted senders and \
+         folder.",
+    );
+    if target.is_for_drive() {
+        ui.must("It forgets its folder; the bytes stay in its flash until a new folder takes their place.");
     }
-    ui.must(format!(
-        "Everything on {name} will be erased: settings, trusted senders and the folder that it has received."
-    ));
-    let question = async { Ok(ui.ask(Question::Erasure, "Erase and flash it (yes or no)?", yes_or_no).await?) };
+    let question = async { Ok(ui.ask(Question::Confirmation, "Flash it (yes or no)?", yes_or_no).await?) };
     match interrupt.or(question).await? {
         true => Ok(()),
         false => Err(Error::new(Class::Interrupted, "Nothing was flashed.", "The board is as it was.")),
@@ -203,7 +240,7 @@ async fn run_command(
 ) -> Result<(), Error> {
     ui.event(&Event::Running { command: &command.line });
     ui.say(&command.line);
-    let mut child = Command::new(tools::find(command.program()).unwrap_or_else(|| command.program().into()));
+    let mut child = Command::new(tools::find(command.program(), folder).unwrap_or_else(|| command.program().into()));
     child.args(&command.words[1..]).kill_on_drop(true);
     if let Some(folder) = folder {
         child.current_dir(folder);
@@ -254,6 +291,31 @@ fn other_board(name: &Name, typed: &Board, known: &Board) -> Error {
         format!("{name} was provisioned as the board {}, and not {}.", known.name, typed.name),
         "Leave --board out; or provision the other board under a name of its own, so that it has its own identity.",
     )
+}
+
+/// The error for a remembered board whose description cannot be used any more.
+fn moved(known: &str, error: Error) -> Error {
+    match Path::new(known).is_absolute() && !Path::new(known).exists() {
+        true => error.with_advice("If the description was moved, give its new place: --board DESCRIPTION."),
+        false => error,
+    }
+}
+
+/// The error for a file that was replaced or changed since it was made.
+fn other_file(path: &Path, name: &Name) -> Error {
+    let what = format!("{} is not the file that `waft provision` made for {name}, or was changed since.", shown(path));
+    Error::new(Class::Identity, what, again(name))
+}
+
+/// The error for a file of which no digest was stored.
+fn unverified(path: &Path, name: &Name) -> Error {
+    let what =
+        format!("It is not known whether {} is the file of {name}: an earlier version of waft made it.", shown(path));
+    Error::new(Class::Identity, what, again(name))
+}
+
+fn again(name: &Name) -> String {
+    format!("Provision the board again, into another file: waft trust remove {name}, then waft provision.")
 }
 
 /// The error for a file that was moved or deleted.

@@ -1,9 +1,14 @@
-//! What `waft flash` has to know of a board: its kind, and where the file with its identity is. `waft provision` stores it as
-//! `provisioned.json` in the configuration folder. The private key is only in the user's file.
+//! What `waft flash` has to know of a board: its kind, where the file with its identity is, and the digest of a file that has the
+//! program, too. `waft provision` stores it as `provisioned.json` in the configuration folder. The private key is only in the
+//! user's file.
 
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf, absolute};
 
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::board::Board;
 use crate::error::{Class, Error, shown};
@@ -32,17 +37,56 @@ pub(in crate::cli) struct Provisioned {
     pub(super) file: PathBuf,
     /// Whether this file also has the seed and the program.
     pub(super) combined: bool,
+    /// The SHA-256 of such a file, in hexadecimal. Earlier versions did not store it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sha256: Option<String>,
 }
 
 impl Provisioned {
-    /// A board of the kind that the user typed.
-    pub(in crate::cli) fn new(name: &Name, typed: &str, board: &Board, file: &Path, combined: bool) -> Option<Self> {
+    /// A board of the kind that the user typed, whose file was just created.
+    pub(in crate::cli) fn new(
+        name: &Name,
+        typed: &str,
+        board: &Board,
+        file: &Path,
+        combined: bool,
+    ) -> Result<Self, Error> {
+        let full = |path: &Path| absolute(path).map_err(|cause| Error::file(path, cause));
         let board = match board.folder {
-            Some(_) => absolute(typed).ok()?.to_str()?.to_owned(),
+            Some(_) => full(Path::new(typed))?.to_str().ok_or_else(not_utf8)?.to_owned(),
             None => board.name.clone(),
         };
-        Some(Self { name: name.clone(), board, file: absolute(file).ok()?, combined })
+        let sha256 = combined.then(|| sha256(file)).transpose().map_err(|cause| Error::file(file, cause))?;
+        Ok(Self { name: name.clone(), board, file: full(file)?, combined, sha256 })
     }
+}
+
+/// The SHA-256 of a regular file, in hexadecimal.
+pub(super) fn sha256(path: &Path) -> io::Result<String> {
+    check_readable(path)?;
+    let (mut file, mut context) = (File::open(path)?, Context::new(&SHA256));
+    // The file has a private key.
+    let mut buffer = Zeroizing::new(vec![0; 64 << 10]);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()),
+            Ok(length) => context.update(&buffer[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Checks that a file is a regular one that can be opened. A pipe would block, and cannot be read twice.
+pub(super) fn check_readable(path: &Path) -> io::Result<()> {
+    match path.metadata()?.is_file() {
+        true => File::open(path).map(drop),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")),
+    }
+}
+
+fn not_utf8() -> Error {
+    Error::usage("a path that is not UTF-8 cannot be remembered for `waft flash`")
 }
 
 impl Record {
@@ -66,8 +110,7 @@ impl Record {
         let mut record = Self::load(home)?;
         record.boards.retain(|known| known.name != board.name);
         record.boards.push(board);
-        let text = serde_json::to_vec_pretty(&record)
-            .map_err(|_| Error::usage("a path that is not UTF-8 cannot be remembered for `waft flash`"))?;
+        let text = serde_json::to_vec_pretty(&record).map_err(|_| not_utf8())?;
         Ok(home.write(FILE, &text)?)
     }
 }
@@ -92,8 +135,14 @@ mod tests {
         let kitchen = record.find(&name("kitchen")).unwrap();
         assert_eq!((kitchen.board.as_str(), &kitchen.file), ("mps2", &absolute("new.bin").unwrap()));
         let other = Board { folder: Some("/project".into()), ..mps2.clone() };
-        let other = Provisioned::new(&name("hall"), "toaster.toml", &other, Path::new("i"), true).unwrap();
+        let file = folder.path().join("everything");
+        std::fs::write(&file, b"abc").unwrap();
+        let other = Provisioned::new(&name("hall"), "toaster.toml", &other, &file, true).unwrap();
         assert_eq!(Path::new(&other.board), absolute("toaster.toml").unwrap());
+        // The example "abc" of FIPS 180.
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(other.sha256.as_deref(), Some(digest));
+        assert!(sha256(folder.path()).is_err());
         home.write(FILE, b"{}").unwrap();
         let error = Record::load(&home).unwrap_err();
         assert!(error.to_string().contains("provisioned.json is damaged: missing field `boards`"), "{error}");

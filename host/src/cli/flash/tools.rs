@@ -1,9 +1,9 @@
 //! The programs that flash boards: where they are installed, and what a user does if one is missing.
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use crate::board::{Board, CommandLine};
-use crate::error::{Class, Error};
+use crate::error::{Class, Error, shown};
 
 /// A flashing tool.
 struct Tool {
@@ -32,28 +32,40 @@ const TOOLS: [Tool; 3] = [
     },
 ];
 
-/// Checks that a command can be run: its program is installed, and no shell is needed.
-pub(super) fn check(command: &CommandLine, board: &Board) -> Result<(), Error> {
+/// Checks that a command can be run in this folder: its program is installed, and no shell is needed.
+pub(super) fn check(command: &CommandLine, board: &Board, folder: Option<&Path>) -> Result<(), Error> {
     if command.needs_shell {
         return Err(Error::usage(format!("a command for the board {} needs a shell: {}", board.name, command.line))
             .with_advice(
                 "Run the commands that `waft provision` printed by hand, or describe the board with simpler ones.",
             ));
     }
-    match find(command.program()) {
+    match find(command.program(), folder) {
         Some(_) => Ok(()),
-        None => Err(missing(command.program(), board)),
+        None => Err(missing(command.program(), board, folder)),
     }
 }
 
-/// Finds a program in `PATH`. One with a path is relative to the folder of the board's description, where commands run.
-pub(super) fn find(program: &str) -> Option<PathBuf> {
-    if program.contains(std::path::is_separator) {
-        return Some(program.into());
-    }
-    let folders = std::env::var_os("PATH")?;
-    let file = format!("{program}{}", std::env::consts::EXE_SUFFIX);
-    std::env::split_paths(&folders).map(|folder| folder.join(&file)).find(|path| is_program(path))
+/// Finds a program in `PATH`, or one with a path that is relative to `folder`, where commands run. The result is absolute,
+/// because it is not the same from there.
+pub(super) fn find(program: &str, folder: Option<&Path>) -> Option<PathBuf> {
+    let with_suffix = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+    let is_found = |path: &PathBuf| is_program(path);
+    let found = match is_path(program) {
+        true => {
+            let folder = folder.unwrap_or(Path::new(""));
+            [program, &with_suffix].into_iter().map(|file| folder.join(file)).find(is_found)?
+        }
+        false => {
+            let folders = std::env::var_os("PATH")?;
+            std::env::split_paths(&folders).map(|folder| folder.join(&with_suffix)).find(is_found)?
+        }
+    };
+    absolute(found).ok()
+}
+
+fn is_path(program: &str) -> bool {
+    program.contains(std::path::is_separator)
 }
 
 fn is_program(path: &Path) -> bool {
@@ -67,8 +79,13 @@ fn is_program(path: &Path) -> bool {
 }
 
 /// The error for a program that is not installed.
-fn missing(program: &str, board: &Board) -> Error {
+fn missing(program: &str, board: &Board, folder: Option<&Path>) -> Error {
     let advice = match TOOLS.iter().find(|tool| tool.program == program) {
+        None if is_path(program) => format!(
+            "The description of the board {} names it, and it is no program in {}. Put it there, or correct the path.",
+            board.name,
+            shown(folder.unwrap_or(Path::new(".")))
+        ),
         Some(tool) => format!("{program} {}. {}.", tool.purpose, tool.install),
         None => format!("The description of the board {} names it. Install it, or add its folder to PATH.", board.name),
     };

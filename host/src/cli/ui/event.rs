@@ -144,7 +144,7 @@ pub(crate) enum Event<'a> {
     /// A question waits for a line of standard input.
     Asked {
         /// The input: `code`, `pairing-code`, `key`, `folder`, `receiver`, `machine`, `name`, `passphrase`, `renewal`
-        /// or `erasure`.
+        /// or `confirmation`.
         what: &'static str,
         /// The receiver whose code is asked for.
         #[serde(skip_serializing_if = "Option::is_none")]

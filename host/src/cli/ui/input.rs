@@ -35,7 +35,7 @@ fn again(question: Question) -> &'static str {
         Question::Machine => "Number:",
         Question::Name => "Name:",
         Question::Passphrase => "Passphrase:",
-        Question::Renewal | Question::Erasure => "yes or no:",
+        Question::Renewal | Question::Confirmation => "yes or no:",
     }
 }
 

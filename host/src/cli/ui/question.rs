@@ -33,8 +33,8 @@ pub(crate) enum Question {
     Passphrase,
     /// Whether to renew the identity.
     Renewal,
-    /// Whether to erase a board.
-    Erasure,
+    /// Whether to flash a board.
+    Confirmation,
 }
 
 impl Question {
@@ -50,7 +50,7 @@ impl Question {
             Self::Name => "name",
             Self::Passphrase => "passphrase",
             Self::Renewal => "renewal",
-            Self::Erasure => "erasure",
+            Self::Confirmation => "confirmation",
         }
     }
 
@@ -62,7 +62,9 @@ impl Question {
             Self::PairingCode => "WAFT_PAIRING_CODE",
             Self::Key => "WAFT_KEY",
             Self::Passphrase => "WAFT_WIFI_PASSPHRASE",
-            Self::Folder | Self::Receiver | Self::Machine | Self::Name | Self::Renewal | Self::Erasure => return None,
+            Self::Folder | Self::Receiver | Self::Machine | Self::Name | Self::Renewal | Self::Confirmation => {
+                return None;
+            }
         };
         let value = Zeroizing::new(std::env::var_os(name)?.into_encoded_bytes());
         Some(from_utf8_lossy(&value))
@@ -107,7 +109,7 @@ fn no_answer(question: Question) -> Error {
         Question::Code | Question::PairingCode => Class::Code,
         Question::Key => Class::Key,
         Question::Folder | Question::Receiver | Question::Machine | Question::Name => Class::Usage,
-        Question::Passphrase | Question::Renewal | Question::Erasure => Class::Usage,
+        Question::Passphrase | Question::Renewal | Question::Confirmation => Class::Usage,
     };
     let advice = match question {
         Question::Code => {
@@ -126,8 +128,8 @@ fn no_answer(question: Question) -> Error {
         Question::Renewal => {
             "The identity is as it was. Run it on a terminal, or renew without a question: `waft id --renew --yes`."
         }
-        Question::Erasure => {
-            "Nothing was flashed. Run it on a terminal, or erase without a question: `waft flash NAME --yes`."
+        Question::Confirmation => {
+            "Nothing was flashed. Run it on a terminal, or flash without a question: `waft flash NAME --yes`."
         }
         Question::Machine | Question::Name => "Give it as an argument: `waft pair NAME@ADDRESS`.",
         Question::Folder | Question::Receiver => "Give it as an argument: `waft send FOLDER TO`.",
