@@ -38,7 +38,7 @@ async fn demonstrate(ui: &Ui, interrupt: &Interrupt) -> Result<(), Error> {
     ui.print("");
     let place = tempfile::Builder::new().prefix("waft-demo-").tempdir().map_err(failed)?;
     let board = Board::named("mps2").expect("the build includes the file of every board");
-    let source = std::env::current_dir().ok().and_then(|here| firmware::source(&here, board));
+    let source = firmware::project(board).ok();
     let emulator = emulator(board, source.as_deref(), ui, interrupt).await?;
     let demonstration = Demonstration { place: place.path(), home: place.path().join("laptop"), source, emulator, ui };
     demonstration.provision()?;

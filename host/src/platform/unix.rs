@@ -55,6 +55,14 @@ fn check(path: &Path, forbidden: u32) -> io::Result<Result<(), TooOpen>> {
     Ok(Err(TooOpen { path: path.to_owned(), problem }))
 }
 
+/// Whether a file or folder belongs to another user than this one and root. For root, the user who called `sudo` is no other.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))] // for the command
+pub(crate) fn is_foreign(path: &Path) -> io::Result<bool> {
+    let (owner, user) = (std::fs::metadata(path)?.uid(), rustix::process::geteuid().as_raw());
+    let caller = || std::env::var("SUDO_UID").ok()?.parse().ok();
+    Ok(owner != 0 && owner != user && (user != 0 || caller() != Some(owner)))
+}
+
 /// Distinguishes one version of a file from the next: its device and inode, its length, and the times of its last
 /// changes.
 pub(crate) type FileVersion = (u64, u64, u64, [i64; 4]);

@@ -1,7 +1,7 @@
 //! Finds the firmware of a board: a given file for an emulated one, or one built from the source.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -12,6 +12,7 @@ use crate::board::Board;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::Ui;
 use crate::error::{Class, Error, shown};
+use crate::platform;
 
 /// Folder of the board families in the source.
 const FAMILIES: &str = "firmware/boards";
@@ -63,9 +64,27 @@ pub(crate) fn project(board: &Board) -> Result<PathBuf, Error> {
         Some(project) => Ok(project.clone()),
         None => {
             let here = std::env::current_dir().map_err(|cause| Error::file(".", cause))?;
-            source(&here, board).ok_or_else(no_firmware)
+            let root = source(&here, board).ok_or_else(no_firmware)?;
+            check_owner(&root).map(|()| root)
         }
     }
+}
+
+/// The files and folders in the source that decide what a build runs.
+const DECISIVE: [&str; 4] = ["Cargo.toml", "firmware", FAMILIES, ".cargo"];
+
+/// Rejects a source that belongs to another user. It was found in a folder above the current one, which may be shared, and
+/// whoever can write to it decides what a build runs.
+fn check_owner(root: &Path) -> Result<(), Error> {
+    for path in std::iter::once(root.to_owned()).chain(DECISIVE.map(|name| root.join(name))) {
+        match platform::is_foreign(&path) {
+            Ok(false) => {}
+            Ok(true) => return Err(foreign(root, &path)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+            Err(cause) => return Err(Error::file(path, cause)),
+        }
+    }
+    Ok(())
 }
 
 /// Builds the firmware from the board's project, or from the source in which the command runs.
@@ -80,7 +99,11 @@ pub(crate) async fn build_here(board: &Board, interrupt: &Interrupt, ui: &Ui) ->
 
 /// Builds the firmware from the source in `root`.
 pub(crate) async fn build(root: &Path, board: &Board, ui: &Ui) -> Result<PathBuf, Error> {
-    ui.say(format!("Building the firmware for {}.\nThe first time that takes about a minute.", board.title));
+    ui.say(format!(
+        "Building the firmware for {} from {}.\nThe first time that takes about a minute.",
+        board.title,
+        shown(root)
+    ));
     fetch_target(root, board, ui).await;
     let mut cargo = Command::new("cargo");
     cargo.args(board.build()).current_dir(root).stdin(Stdio::null());
@@ -117,6 +140,15 @@ fn no_firmware() -> Error {
         Class::Usage,
         "There is no firmware: this is not in waft's source.",
         "Give the program with --firmware ELF, or run the command in the source, which builds it.",
+    )
+}
+
+/// The error for a source of another user.
+fn foreign(root: &Path, path: &Path) -> Error {
+    Error::new(
+        Class::Storage,
+        format!("Nothing is built from {}: {} belongs to another user.", shown(root), shown(path)),
+        "A build runs programs that the source names. Run the command in a copy of your own, or give the program with --firmware ELF.",
     )
 }
 

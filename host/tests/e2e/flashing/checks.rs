@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink};
 
 use serde_json::Value;
 
 use super::{Desk, PICO, expected, full};
+use crate::needs::{NOBODY, skip};
 use crate::pty::{Terminal, waft};
 
 #[test]
@@ -118,6 +119,33 @@ fn a_path_that_no_command_can_name_is_rejected() {
     let flash = desk.call(&["flash", "attic", "--yes", "--firmware"]).arg(&program);
     flash.run().failed(2, "usage", &["is not UTF-8"]);
     assert!(desk.calls().is_empty());
+}
+
+#[test]
+fn nothing_is_built_from_the_source_of_another_user() {
+    let desk = Desk::new();
+    desk.install("cargo", "exit 1");
+    let source = desk.world.root.path().join("source");
+    let family = source.join("firmware/boards/stm32");
+    fs::create_dir_all(&family).unwrap();
+    for file in [family.join("nucleo-h563zi.toml"), source.join("Cargo.toml")] {
+        fs::write(file, "").unwrap();
+    }
+    let build = || {
+        let call = desk.call(&["firmware", "--board", "nucleo-h563zi", "-o", "update.hex"]);
+        call.env("SUDO_UID", "").with(|command| command.current_dir(&family)).run()
+    };
+    let ended = build().failed(14, "storage", &["could not be built"]);
+    assert!(ended.errors.contains(&format!("from {}.", full(&source))), "{ended:#?}");
+    let calls = desk.calls().len();
+    for folder in [source.join("firmware"), source.clone()] {
+        if chown(&folder, Some(NOBODY), None).is_err() {
+            return skip("only root can give a folder away");
+        }
+        build().failed(14, "storage", &["Nothing is built from", "belongs to another user", "--firmware ELF"]);
+        chown(&folder, Some(0), None).unwrap();
+    }
+    assert_eq!(desk.calls().len(), calls, "cargo does not run");
 }
 
 #[test]
