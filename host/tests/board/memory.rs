@@ -154,7 +154,10 @@ pub(super) fn no_key_stays_in_memory(kind: &Kind) {
     let typed = ["without hyphens", "as typed"].map(|form| (format!("the key, {form}"), run.key().to_owned()));
     let mut needles: Vec<Needle> = typed.map(|(what, key)| (what, key.into_bytes())).into();
     needles[0].1.retain(|byte| *byte != b'-');
-    needles.push(("the code".into(), code.into_bytes()));
+    // Four equal digits are somewhere in the memory anyway, such as in numbers that were printed.
+    if code.bytes().any(|digit| digit != code.as_bytes()[0]) {
+        needles.push(("the code".into(), code.into_bytes()));
+    }
     needles.extend(first.secrets.iter().cloned());
     let ram = monitor.ram();
     assert_eq!(found(&ram, &needles), [""; 0]);
