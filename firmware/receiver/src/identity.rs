@@ -17,7 +17,8 @@
 //!     senders                      1      number; for each: name text, SHA-256 of its certificate 32, public key 65
 //!     hostname                     text
 //!     address                      1      0: DHCP; 1: static, then address 4, prefix 1, gateway 4, DNS 4 (0: none)
-//!     Wi-Fi                        1      0: none; 1: then SSID text, passphrase text
+//!     Wi-Fi                        1      0: none; 1: then SSID text of 1 to 32 bytes, and passphrase text: 8 to 63
+//!                                         characters of printable ASCII, a key of 64 hexadecimal digits, or nothing
 //!     CRC-32 (IEEE)                4      over all bytes before it
 //! ```
 
@@ -40,10 +41,8 @@ pub use waft_core::sealed::HpkeSecret;
 pub use waft_core::sealed::hpke::POINT;
 
 #[cfg(feature = "wifi")]
-pub use network::WifiError;
-#[cfg(feature = "wifi")]
 pub(crate) use network::check_ssid;
-pub use network::{Address, Network, SSID_MAX, Wifi};
+pub use network::{Address, Network, SSID_MAX, Wifi, WifiError};
 pub use senders::TrustedSenders;
 
 /// The longest name, in bytes.

@@ -20,7 +20,7 @@ pub struct Network {
 
 impl Network {
     pub(super) fn check(&self) -> Result<(), IdentityError> {
-        let has_valid_wifi = self.wifi.as_ref().is_none_or(|wifi| !wifi.ssid.is_empty());
+        let has_valid_wifi = self.wifi.as_ref().is_none_or(|wifi| wifi.check().is_ok());
         match self.address {
             Address::Static { prefix, .. } if prefix > 32 => Err(IdentityError::Network),
             _ if has_valid_wifi && is_name(&self.hostname) => Ok(()),
@@ -50,70 +50,83 @@ pub enum Address {
 /// The longest name of a Wi-Fi network, in bytes.
 pub const SSID_MAX: usize = 32;
 
-/// The name and passphrase of a Wi-Fi network.
+/// Digits of a key that is given itself, and not derived from a passphrase.
+const KEY_DIGITS: usize = 64;
+
+/// The name and passphrase of a Wi-Fi network. [`check`](Self::check) says whether they are valid.
 #[cfg_attr(feature = "wifi", derive(PartialEq, Eq))]
 pub struct Wifi {
     /// The network's name.
     pub ssid: String<SSID_MAX>,
-    /// The passphrase, in printable ASCII. An open network has none.
-    pub passphrase: Vec<u8, 64>,
+    /// The passphrase, in printable ASCII, or the key itself in 64 hexadecimal digits. An open network has none.
+    pub passphrase: Vec<u8, KEY_DIGITS>,
 }
 
-/// Why a network that a user typed is invalid.
-#[cfg(feature = "wifi")]
+/// Why a network is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WifiError {
     /// The name is empty, longer than [`SSID_MAX`], or contains control characters.
     Ssid,
-    /// The passphrase is neither empty nor has 8 to 63 characters.
+    /// The passphrase is neither empty nor has 8 to 63 characters, nor is it a key of 64 hexadecimal digits.
     Length,
     /// The passphrase contains other characters than those of printable ASCII.
     Character,
 }
 
-#[cfg(feature = "wifi")]
 impl fmt::Display for WifiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ssid => "the name of a network has 1 to 32 bytes",
-            Self::Length => "a passphrase has 8 to 63 characters, or none at all for an open network",
+            Self::Length => {
+                "a passphrase has 8 to 63 characters, or is a key of 64 hexadecimal digits; an open network has none"
+            }
             Self::Character => "a passphrase consists of letters, digits, spaces and signs of ASCII",
         })
     }
 }
 
-#[cfg(feature = "wifi")]
 impl core::error::Error for WifiError {}
 
-#[cfg(feature = "wifi")]
 impl Wifi {
-    /// A network with a passphrase of 8 to 63 characters of printable ASCII, as in IEEE 802.11, or an open one, whose
-    /// passphrase is empty.
+    /// A network with a passphrase of 8 to 63 characters of printable ASCII, as in IEEE 802.11, or with a key of 64
+    /// hexadecimal digits, or an open one, whose passphrase is empty.
     pub fn new(ssid: &str, passphrase: &[u8]) -> Result<Self, WifiError> {
         let ssid = check_ssid(ssid)?.try_into().map_err(|_| WifiError::Ssid)?;
-        if !passphrase.iter().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err(WifiError::Character);
-        }
-        if !matches!(passphrase.len(), 0 | 8..=63) {
-            return Err(WifiError::Length);
-        }
+        check_passphrase(passphrase)?;
         let passphrase = Vec::from_slice(passphrase).map_err(|_| WifiError::Length)?;
         Ok(Self { ssid, passphrase })
     }
 
+    /// Whether name and passphrase are valid, as those of [`new`](Self::new) are.
+    pub fn check(&self) -> Result<(), WifiError> {
+        check_ssid(&self.ssid)?;
+        check_passphrase(&self.passphrase)
+    }
+
     /// Another copy of the passphrase, which is wiped when it is dropped.
+    #[cfg(feature = "wifi")]
     pub(crate) fn copy(&self) -> Self {
         Self { ssid: self.ssid.clone(), passphrase: self.passphrase.clone() }
     }
 }
 
 /// Checks the name of a network.
-#[cfg(feature = "wifi")]
 pub(crate) fn check_ssid(ssid: &str) -> Result<&str, WifiError> {
     match ssid.len() {
         1..=SSID_MAX if !ssid.contains(char::is_control) => Ok(ssid),
         _ => Err(WifiError::Ssid),
+    }
+}
+
+fn check_passphrase(passphrase: &[u8]) -> Result<(), WifiError> {
+    if !passphrase.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(WifiError::Character);
+    }
+    match passphrase.len() {
+        0 | 8..KEY_DIGITS => Ok(()),
+        KEY_DIGITS if passphrase.iter().all(u8::is_ascii_hexdigit) => Ok(()),
+        _ => Err(WifiError::Length),
     }
 }
 

@@ -28,7 +28,10 @@ fn example() -> Identity {
         network: Network {
             hostname: "kitchen-1".try_into().unwrap(),
             address: Address::Static { address: [10, 0, 0, 9], prefix: 24, gateway: Some([10, 0, 0, 1]), dns: None },
-            wifi: Some(Wifi { ssid: "home".try_into().unwrap(), passphrase: b"sesame".as_slice().try_into().unwrap() }),
+            wifi: Some(Wifi {
+                ssid: "home".try_into().unwrap(),
+                passphrase: b"open sesame".as_slice().try_into().unwrap(),
+            }),
         },
     }
 }
@@ -85,7 +88,7 @@ fn an_image_is_read_back() {
     assert_eq!(read.certificate, wrote.certificate);
     assert_eq!((&read.network.hostname, read.network.address), (&wrote.network.hostname, wrote.network.address));
     let wifi = read.network.wifi.unwrap();
-    assert_eq!((wifi.ssid.as_str(), &wifi.passphrase[..]), ("home", &b"sesame"[..]));
+    assert_eq!((wifi.ssid.as_str(), &wifi.passphrase[..]), ("home", &b"open sesame"[..]));
 
     let mut plain = example();
     plain.policy = Policy { code: false, key: KeyPolicy::Typed, allow_older: true };
@@ -113,8 +116,16 @@ fn an_invalid_image_leaves_its_place_empty() {
 #[test]
 fn version_1_is_frozen() {
     let image = encoded(&example());
-    assert_eq!(image[..16], *b"WFID\x01\x01\xF5\x07kitchen\x01");
-    assert_eq!(image[image.len() - 4..], [0xE1, 0x01, 0x6D, 0x8D], "{image:02x?}");
+    assert_eq!(image[..16], *b"WFID\x01\x01\xFA\x07kitchen\x01");
+    let end = image.len() - 4;
+    assert_eq!(image[end..], [0x3A, 0xBE, 0xA5, 0x36], "{image:02x?}");
+
+    // An image with a passphrase that is too short for any network. No release of `waft provision` wrote one.
+    let mut short = [&image[..end - 12], &b"\x06sesame"[..], &[0; 4]].concat();
+    short[5..7].copy_from_slice(&[0x01, 0xF5]);
+    let short = with_checksum(short);
+    assert_eq!(short[short.len() - 4..], [0xE1, 0x01, 0x6D, 0x8D], "{short:02x?}");
+    assert_eq!(Identity::parse(&short).map(drop), Err(IdentityError::Network));
 }
 
 #[test]
@@ -195,6 +206,12 @@ fn an_identity_that_no_board_could_use_is_not_encoded() {
     assert_eq!(refused(&|identity: &mut Identity| identity.name = "-x".try_into().unwrap()), IdentityError::Name);
     assert_eq!(refused(&|identity: &mut Identity| identity.name = ".x".try_into().unwrap()), IdentityError::Name);
     assert_eq!(refused(&|identity: &mut Identity| identity.network.hostname.clear()), IdentityError::Network);
+    for passphrase in ["sesame", "open\tsesame", "s\u{e9}same ouvre", &"x".repeat(64)] {
+        let passphrase = passphrase.as_bytes().try_into().unwrap();
+        let network = Wifi { ssid: "home".try_into().unwrap(), passphrase };
+        let network = core::cell::Cell::new(Some(network));
+        assert_eq!(refused(&|it: &mut Identity| it.network.wifi = network.take()), IdentityError::Network);
+    }
     assert_eq!(
         refused(&|identity: &mut Identity| identity.tls = SigningKey::from_slice(&[9; 32]).unwrap()),
         IdentityError::CertificateMismatch

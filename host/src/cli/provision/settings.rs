@@ -130,11 +130,8 @@ pub(super) fn ssid(typed: &str) -> Result<Ssid, Error> {
 pub(super) async fn wifi(Ssid(ssid): Ssid, ui: &Ui) -> Result<Wifi, Error> {
     let passphrase =
         ui.ask(Question::Passphrase, &format!("Passphrase of the Wi-Fi network {ssid}:"), passphrase).await?;
-    let no_wifi = || Error::usage("the Wi-Fi settings do not fit into an identity");
-    Ok(Wifi {
-        ssid: ssid.parse().map_err(|_| no_wifi())?,
-        passphrase: passphrase.as_bytes().try_into().map_err(|_| no_wifi())?,
-    })
+    Wifi::new(&ssid, passphrase.as_bytes())
+        .map_err(|error| Error::usage(format!("no board takes this network: {error}")))
 }
 
 /// Checks a passphrase by the rules of IEEE 802.11: 8 to 63 printable ASCII characters, or the key itself in 64
