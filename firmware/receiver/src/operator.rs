@@ -333,9 +333,7 @@ impl<'a, B: Board> Control<'a, B> {
     /// Opens pairing for two minutes: [`Notice::Pairing`] announces each code.
     pub fn pair(&self) -> Result<(), PairError> {
         let (Ok(identity), Some(settings)) = (self.identity, self.settings) else { return Err(PairError::NotStored) };
-        if let Some(error @ (SettingsError::OtherVersion | SettingsError::Reset)) = settings.error() {
-            return Err(PairError::Settings(error));
-        }
+        settings.check_changeable().map_err(PairError::Settings)?;
         if identity.senders.is_full() {
             return Err(PairError::Full);
         }
@@ -438,7 +436,8 @@ impl<'a, B: Board> Control<'a, B> {
 
     /// Stores a Wi-Fi network, and joins it at once. With `None`, the board returns to the network of its identity. If
     /// this fails, the network stays; but try again, because a later start may have the new one otherwise. Fails with
-    /// [`SettingsError::NotMounted`] if this firmware stores no settings, or the board has no identity or no Wi-Fi.
+    /// [`SettingsError::NotMounted`] if this firmware stores no settings, or the board has no identity or no Wi-Fi, and with
+    /// [`SettingsError::Network`] if the network is invalid.
     #[cfg(feature = "wifi")]
     pub async fn set_wifi(&self, network: Option<Wifi>) -> Result<(), SettingsError> {
         let (Some(settings), Ok(identity), Some(wifi)) = (self.settings, self.identity, self.wifi) else {

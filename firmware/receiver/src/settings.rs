@@ -29,7 +29,8 @@
 //!         zeros while a factory reset is not complete, until the board has made another identity
 //! sender: name 32, zeros after it; SHA-256 of the certificate 32; public key 64, both coordinates of the point
 //!
-//! network, from byte 1216, after the LIVE marks, though it is written before them: name 32, passphrase 64, zeros after both
+//! network, from byte 1216, after the LIVE marks, though it is written before them: name 32, passphrase 64, zeros after both;
+//!         as in the identity image
 //!         only if it was set at a board with Wi-Fi. Other boards leave settings of this version alone
 //!
 //! sector that was erased: a cell of 32 zeros, blank
@@ -49,7 +50,8 @@
 //!   zeros, no change is possible. So if the second sector is blank and no copy counts, the list is that of the identity.
 //!
 //! If no copy counts and the second sector is not blank, the settings are lost, and **nobody is trusted** until a user
-//! pairs again. If the board gets another identity, or one with other senders, the settings begin anew.
+//! pairs again. If the flash fails while they are read, nobody is trusted either, but nothing is changed: the next start may
+//! find them. If the board gets another identity, or one with other senders, the settings begin anew.
 //!
 //! A factory reset is such a change, to a copy without senders, policy, network and secret, whose flag says that the reset is not
 //! complete. While this copy counts, each boot erases the folders before it shows anything, and only then writes a copy
@@ -260,11 +262,22 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     /// Completes what an earlier change left unfinished because the flash failed.
     pub async fn settle(&self) -> Result<(), SettingsError> {
         let mut state = self.state.lock().await;
+        self.check_changeable()?;
         if state.is_settled {
             return Ok(());
         }
         let live = state.live.ok_or(SettingsError::Lost)?;
         self.finish(&mut state, live).await
+    }
+
+    /// Why nothing can be changed except by a factory reset: the settings are in the flash, but this start could not read
+    /// them, so that a change would replace them. Settings that are lost can be replaced.
+    pub(crate) fn check_changeable(&self) -> Result<(), SettingsError> {
+        match self.known() {
+            Known { is_over: true, .. } => Err(SettingsError::Reset),
+            Known { error: None | Some(SettingsError::Lost), .. } => Ok(()),
+            Known { error: Some(error), .. } => Err(error),
+        }
     }
 
     fn known(&self) -> Known {
@@ -294,10 +307,11 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
                     found = Some((index, head));
                 }
                 Sector::OtherVersion => state.is_foreign = true,
-                Sector::Unreadable => error = SettingsError::Unreadable,
+                Sector::Unreadable | Sector::Uncertain(_) => error = SettingsError::Unreadable,
                 _ => {}
             }
-            if let Sector::Live(head) | Sector::Unfinished(head) | Sector::Written(head) = sector {
+            use Sector::{Live, Uncertain, Unfinished, Written};
+            if let Live(head) | Unfinished(head) | Written(head) | Uncertain(head) = sector {
                 state.sequence = state.sequence.max(head.sequence);
             }
         }
@@ -388,16 +402,15 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     /// Stores the settings after a change.
     async fn commit(&self, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
         let mut state = self.state.lock().await;
-        match (senders, self.known().is_over) {
-            (None, _) => {
+        match senders {
+            None => {
                 (state.origin, state.flags) = (Some(ERASED), RESET);
                 #[cfg(feature = "wifi")]
                 {
                     state.network = None;
                 }
             }
-            (Some(_), true) => return Err(SettingsError::Reset),
-            (Some(_), false) => {}
+            Some(_) => self.check_changeable()?,
         }
         self.store(&mut state, senders).await
     }

@@ -229,10 +229,13 @@ pub(super) fn settings_error(error: SettingsError) -> &'static str {
             "Another firmware wrote the settings here, so nobody is trusted. Flash that firmware again."
         }
         SettingsError::Unreadable => {
-            "The settings cannot be read, so nobody is trusted. Restart the board to try again."
+            "The settings cannot be read, so nobody is trusted, and nothing is changed. Restart the board to try again, or type `factory-reset yes` to give them up."
         }
-        SettingsError::Flash => "The flash failed, so nobody is trusted. Restart the board to try again.",
+        SettingsError::Flash => {
+            "The flash failed, so nobody is trusted, and nothing is changed. Restart the board to try again."
+        }
         SettingsError::Reset => "A factory reset has begun. Restart the board.",
+        SettingsError::Network => "The Wi-Fi network is invalid.",
         _ => "The settings are lost: nobody is trusted, and the policy is as it was at first.",
     }
 }

@@ -24,12 +24,14 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
 
     /// Changes the network that was set at the board. With `None`, the one of the identity applies again. Once this
     /// returns `Ok`, no copy in the flash contains the network before, whatever power cut follows. If it fails, the network
-    /// stays; but call it again, because a later boot may have the new one otherwise.
+    /// stays; but call it again, because a later boot may have the new one otherwise. Fails with [`SettingsError::Network`],
+    /// and changes nothing, if the network is invalid: a later boot would take the settings for lost.
     pub async fn set_network(&self, senders: &TrustedSenders, network: Option<Wifi>) -> Result<(), SettingsError> {
-        let mut state = self.state.lock().await;
-        if self.known().is_over {
-            return Err(SettingsError::Reset);
+        if network.as_ref().is_some_and(|network| network.check().is_err()) {
+            return Err(SettingsError::Network);
         }
+        let mut state = self.state.lock().await;
+        self.check_changeable()?;
         let before = core::mem::replace(&mut state.network, network);
         let stored = self.store(&mut state, Some(senders)).await;
         if stored.is_err() {

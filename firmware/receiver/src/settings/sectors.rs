@@ -29,6 +29,8 @@ pub(super) enum Sector {
     Unfinished(Head),
     /// A complete copy without a LIVE mark.
     Written(Head),
+    /// A complete copy, of which it cannot be read whether it has a LIVE mark.
+    Uncertain(Head),
     OtherVersion,
     Damaged,
     Unreadable,
@@ -71,13 +73,18 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
                 Err(Fault) => return Sector::Unreadable,
             }
         }
-        let mut is_marked = false;
+        let mut is_marked = Ok(false);
         for index in LIVE..LIVE + LIVES {
-            is_marked |= self.cell(sector, index).await.is_ok_and(|cell| cell != [0xFF; CELL]);
+            match self.cell(sector, index).await {
+                Ok(cell) if cell != [0xFF; CELL] => is_marked = Ok(true),
+                Err(Fault) if is_marked.is_ok_and(|is_marked| !is_marked) => is_marked = Err(()),
+                _ => {}
+            }
         }
         match (head.matches(crc), is_marked) {
-            (true, true) => Sector::Live(head),
-            (true, false) => Sector::Written(head),
+            (true, Ok(true)) => Sector::Live(head),
+            (true, Ok(false)) => Sector::Written(head),
+            (true, Err(())) => Sector::Uncertain(head),
             (false, _) => Sector::Unfinished(head),
         }
     }
@@ -88,7 +95,7 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
         for index in copy.indices(0) {
             self.program(sector, index, &copy.cell(index)).await?;
         }
-        if matches!(self.read(sector).await, Sector::Written(_)) { Ok(()) } else { Err(Fault) }
+        if matches!(self.read(sector).await, Sector::Written(_) | Sector::Uncertain(_)) { Ok(()) } else { Err(Fault) }
     }
 
     /// Writes a LIVE mark. If the flash does not keep it, tries the next cell. Without a free cell, the marks before

@@ -8,6 +8,7 @@
 mod change;
 mod damage;
 mod folders;
+mod refused;
 mod reset;
 mod seed;
 mod settings;

@@ -168,7 +168,7 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
 }
 
 /// The same identity. Only its list of senders differs from boot to boot.
-fn copy(identity: &Identity) -> Identity {
+pub(super) fn copy(identity: &Identity) -> Identity {
     Identity {
         name: identity.name.clone(),
         tls: identity.tls.clone(),
@@ -405,8 +405,10 @@ pub(crate) fn failing_flash<const W: usize, const E: usize>(histories: &[History
                 let booted = board.boot(Reads::PerRead, None, *change, None);
                 board.flash.failing = None;
                 let name = (what, after, times);
-                if booted.mounted.is_err() {
-                    assert_eq!(what, Operation::Read);
+                if let Err(error) = booted.mounted {
+                    assert_eq!((what, error, booted.changed), (Operation::Read, SettingsError::Unreadable, Err(error)));
+                    let list = board.boot(Reads::PerRead, None, Change::None, None).mounted;
+                    assert_eq!(list.as_ref(), Ok(&trial.before), "{change:?} {name:?}: what could not be read is kept");
                     continue;
                 }
                 if let (Ok(()), Some(removed)) = (&booted.changed, trial.removed) {
