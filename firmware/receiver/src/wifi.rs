@@ -66,10 +66,12 @@ pub trait Radio {
     /// joining still: [`leave`](Self::leave) follows.
     async fn join(&mut self, wifi: &Wifi) -> Result<(), JoinError>;
 
-    /// Leaves the network, or gives up joining it. Called after a `join` that succeeded or was dropped, also if the link
-    /// was lost since: does nothing if there is nothing to leave. After a `join` that failed, it is not called.
+    /// Leaves the network, or gives up joining it. Called once or more between two `join`s: after one that succeeded, also
+    /// if the link was lost since, after one that was dropped, and after one that failed, because some chips stay associated
+    /// when the passphrase is rejected, and take no other network then. If there is nothing to leave, it must do nothing:
+    /// where the driver panics then, the implementation keeps in mind how the last `join` ended.
     ///
-    /// The future is dropped, at any await, after [`LEAVE_MS`].
+    /// The future is dropped, at any await, after [`LEAVE_MS`], and when another network is set.
     async fn leave(&mut self);
 }
 
@@ -211,18 +213,20 @@ impl<M: RawMutex> Station<M> {
         Self { shared: Mutex::new(RefCell::new(shared)), network_changed: Signal::new(), news: Signal::new() }
     }
 
-    /// Sets the network that [`run`](Self::run) joins. It leaves another one at once. Without a network (`None`), it
+    /// Sets the network that [`run`](Self::run) joins. It leaves another one at once. The same one is joined at once as
+    /// well, without the wait between two attempts, unless it is connected or being joined. Without a network (`None`), it
     /// leaves and waits.
     pub fn set_network(&self, network: Option<Wifi>) {
-        let is_other = self.with(|shared| {
+        let begins_anew = self.with(|shared| {
+            let is_waiting = network.is_some() && !matches!(shared.status.state, State::Connected | State::Joining);
             let network = Some(network);
-            let is_other = shared.network != network;
-            if is_other {
+            let begins_anew = is_waiting || shared.network != network;
+            if begins_anew {
                 (shared.network, shared.signalled) = (network, None);
             }
-            is_other
+            begins_anew
         });
-        if is_other {
+        if begins_anew {
             self.network_changed.signal(());
         }
     }

@@ -33,27 +33,61 @@ pub(crate) fn start(spawner: Spawner, station: &'static Station<BoardMutex>, lin
 #[embassy_executor::task]
 async fn wifi(station: &'static Station<BoardMutex>, control: Control<'static>, stack: Stack<'static>) -> ! {
     // The unique ID spreads the attempts of many boards in time.
-    station.run(Cyw43(control), stack, Uptime, boot::unique_id()).await
+    let radio = Cyw43 { control, stack, association: Association::None };
+    station.run(radio, stack, Uptime, boot::unique_id()).await
 }
 
 /// The radio, as the station uses it.
-struct Cyw43(Control<'static>);
+struct Cyw43 {
+    control: Control<'static>,
+    stack: Stack<'static>,
+    association: Association,
+}
+
+/// What is known about the association with an access point. The driver panics if the chip rejects a command, which may
+/// happen to a disassociation that has nothing to end, and was reported for a join while the chip is associated.
+#[derive(Clone, Copy)]
+enum Association {
+    /// There is none.
+    None,
+    /// There may be one: a join was dropped, or it failed because of the passphrase, which is often noticed afterwards.
+    Possible,
+    /// The network was joined. There is one as long as there is a link.
+    Joined,
+}
 
 impl Radio for Cyw43 {
     /// If the future is dropped, the driver cancels the command that it waits for.
     async fn join(&mut self, wifi: &Wifi) -> Result<(), JoinError> {
-        self.0.join(&wifi.ssid, options(&wifi.passphrase)).await.map_err(|error| match error {
-            cyw43::JoinError::NetworkNotFound => JoinError::NotFound,
-            cyw43::JoinError::AuthenticationFailure => JoinError::WrongPassphrase,
-            cyw43::JoinError::JoinFailure(status) => {
+        if self.stack.is_link_up() {
+            // The chip has joined by itself since the station gave up.
+            self.control.leave().await;
+        }
+        self.association = Association::Possible;
+        let joined = self.control.join(&wifi.ssid, options(&wifi.passphrase)).await;
+        let (association, outcome) = match joined {
+            Ok(()) => (Association::Joined, Ok(())),
+            Err(cyw43::JoinError::NetworkNotFound) => (Association::None, Err(JoinError::NotFound)),
+            Err(cyw43::JoinError::AuthenticationFailure) => (Association::Possible, Err(JoinError::WrongPassphrase)),
+            Err(cyw43::JoinError::JoinFailure(status)) => {
                 defmt::warn!("the radio reports status {=u8}", status);
-                JoinError::Rejected
+                (Association::None, Err(JoinError::Rejected))
             }
-        })
+        };
+        self.association = association;
+        outcome
     }
 
     async fn leave(&mut self) {
-        self.0.leave().await;
+        let is_associated = match self.association {
+            Association::None => false,
+            Association::Possible => true,
+            Association::Joined => self.stack.is_link_up(),
+        };
+        if is_associated {
+            self.control.leave().await;
+        }
+        self.association = Association::None;
     }
 }
 

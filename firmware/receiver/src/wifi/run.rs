@@ -56,7 +56,7 @@ impl<M: RawMutex> Station<M> {
                 Either::First(()) => {}
                 Either::Second(never) => never,
             }
-            // After a join that failed there is nothing to leave. Any other one may have been dropped.
+            // While it waits, the radio has left already.
             if !matches!(connection.status.state, State::Waiting { .. }) {
                 connection.leave().await;
             }
@@ -89,9 +89,8 @@ impl<M: RawMutex, R: Radio, L: Link, C: Clock> Connection<'_, M, R, L, C> {
 
     /// Joins the network once, and stays connected. Returns why that ended.
     async fn attempt(&mut self, network: &Wifi, backoff: &mut BackOff) -> Failure {
-        let clock = self.clock;
-        let failure = match within(clock, JOIN_MS, self.radio.join(network)).await {
-            Some(Err(error)) => return Failure::Join(error),
+        let failure = match within(self.clock, JOIN_MS, self.radio.join(network)).await {
+            Some(Err(error)) => Failure::Join(error),
             Some(Ok(())) => self.stay(backoff).await,
             None => Failure::TimedOut,
         };

@@ -7,7 +7,7 @@ mod sweep;
 use waft_receiver::identity::{Wifi, WifiError};
 use waft_receiver::wifi::{Failure, JOIN_MS, JoinError, LEAVE_MS, RadioFault, State, Status};
 
-use fixture::{Bench, Call, JOINING_MS, Script, wifi};
+use fixture::{Bench, Call, JOINING_MS, LEAVING_MS, Script, wifi};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -18,6 +18,8 @@ const LONGEST: u64 = MINUTE;
 /// The time in which an address has to come, and in which a link counts as lost, with the time to notice it.
 const ADDRESS: u64 = 41 * SECOND;
 const LOST: u64 = 7 * SECOND;
+/// How long an attempt takes that fails.
+const FAILING: u64 = JOINING_MS + LEAVING_MS;
 
 #[test]
 fn a_network_is_joined_and_the_news_are_told_once() {
@@ -76,26 +78,27 @@ fn no_failure_ends_the_attempts() {
             JoinError::WrongPassphrase => (30 * SECOND, 5 * MINUTE),
             _ => (SECOND, MINUTE),
         };
-        bench.run(JOINING_MS);
+        bench.run(FAILING);
         let Status { state: State::Waiting { until }, failure, failures: 1 } = bench.status() else {
             panic!("{:?}", bench.status())
         };
         assert_eq!(failure, Some(Failure::Join(error)));
-        assert!((JOINING_MS + shortest / 2..=JOINING_MS + shortest).contains(&until));
+        assert!((FAILING + shortest / 2..=FAILING + shortest).contains(&until));
         assert!(bench.has_news());
         bench.run(DAY);
         assert!(!bench.has_news(), "the same failure is no news");
         assert_eq!(bench.status().failure, Some(Failure::Join(error)));
         let joins = bench.joins();
-        let gaps: Vec<_> = joins.windows(2).map(|pair| pair[1] - pair[0] - JOINING_MS).collect();
+        let gaps: Vec<_> = joins.windows(2).map(|pair| pair[1] - pair[0] - FAILING).collect();
         for (index, gap) in gaps.iter().enumerate() {
             let most = (shortest << index.min(16)).min(longest);
             assert!((most / 2..=most).contains(gap), "{error:?}: {index}: {gap}");
         }
-        assert!(joins.len() as u64 > DAY / (longest + JOINING_MS));
-        assert!(!bench.calls().iter().any(|(_, call)| *call == Call::Leave), "nothing was joined");
+        assert!(joins.len() as u64 > DAY / (longest + FAILING));
+        let leaves = bench.calls().iter().filter(|(_, call)| *call == Call::Leave).count();
+        assert_eq!(leaves, joins.len(), "each join that failed is left once");
         bench.script(Script::Joins { address_after: Some(SECOND) });
-        bench.run(longest + JOINING_MS + 2 * SECOND);
+        bench.run(longest + 2 * JOINING_MS + 2 * SECOND);
         assert_eq!(bench.status(), Status { state: State::Connected, failure: None, failures: 0 });
         assert!(bench.has_news());
     }
@@ -107,7 +110,7 @@ fn another_reason_is_news_again() {
     bench.run(10 * MINUTE);
     assert!(bench.has_news());
     bench.script(Script::Fails(JoinError::WrongPassphrase));
-    bench.run(LONGEST + JOINING_MS);
+    bench.run(LONGEST + FAILING);
     assert!(bench.has_news());
     let Status { state: State::Waiting { until }, .. } = bench.status() else { panic!("{:?}", bench.status()) };
     assert!(until - bench.now() <= 30 * SECOND, "the time begins anew with the reason");
@@ -282,6 +285,24 @@ fn the_same_network_again_changes_nothing_but_another_passphrase_does() {
     assert_eq!(bench.status().state, State::Connected);
 }
 
+/// While the station waits for its next attempt, the same network is joined at once. This ends no attempt that has begun.
+#[test]
+fn the_same_network_is_joined_at_once_if_it_waits() {
+    let bench = Bench::joining(Script::Fails(JoinError::WrongPassphrase));
+    bench.run(10 * MINUTE);
+    assert!(bench.has_news() && matches!(bench.status().state, State::Waiting { .. }));
+    let (set, before) = (bench.now(), bench.joins().len());
+    bench.station().set_network(Some(wifi("home")));
+    bench.run(JOINING_MS / 2);
+    assert_eq!(bench.joins()[before..], [set]);
+    assert_eq!(bench.status(), Status { state: State::Joining, failure: None, failures: 0 });
+    bench.station().set_network(Some(wifi("home")));
+    bench.run(FAILING);
+    assert_eq!(bench.joins()[before..], [set], "it was being joined already");
+    assert_eq!(bench.status().failures, 1);
+    assert!(bench.has_news(), "the result is told again");
+}
+
 /// The future may be dropped and run again, at every point.
 #[test]
 fn a_station_runs_again_after_its_future_was_dropped() {
@@ -315,7 +336,9 @@ fn many_boards_spread_their_attempts() {
 #[test]
 fn names_and_passphrases_have_the_forms_of_wifi() {
     let longest = "x".repeat(32);
-    for (ssid, passphrase) in [("a", ""), ("my network", "12345678"), (&longest, &"~".repeat(63)), ("日本", "   ab   ")]
+    let key = "0123456789abcdefABCDEF".repeat(3);
+    for (ssid, passphrase) in
+        [("a", ""), ("my network", "12345678"), (&longest, &"~".repeat(63)), ("日本", "   ab   "), ("a", &key[..64])]
     {
         let wifi = Wifi::new(ssid, passphrase.as_bytes()).unwrap();
         assert_eq!((wifi.ssid.as_str(), wifi.passphrase.as_slice()), (ssid, passphrase.as_bytes()));
