@@ -56,7 +56,7 @@ impl<B: Board, I: Read + Write> Operator<B> for Console<I> {
             has_read_failed: false,
             held: None,
             #[cfg(feature = "wifi")]
-            joined: None,
+            question: None,
         }
         .run()
         .await
@@ -73,23 +73,37 @@ struct Dialogue<'c, 'a, I, B: Board> {
     has_read_failed: bool,
     /// The folder that the user keeps with `hold`.
     held: Option<Folder<'a, B::Mutex, B::Flash>>,
-    /// The network whose passphrase is asked for: the next line is the passphrase.
+    /// The question for the passphrase of a network: the next line is the answer.
     #[cfg(feature = "wifi")]
-    joined: Option<wifi::Ssid>,
+    question: Option<wifi::Question>,
+}
+
+/// What comes from the terminal.
+enum Input {
+    Byte(u8),
+    /// The read failed.
+    Failed,
+    /// Nothing, and the time for the passphrase is over.
+    #[cfg(feature = "wifi")]
+    Late,
 }
 
 impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     /// Shows notices and executes commands, forever.
     async fn run(&mut self) -> ! {
+        // What was typed before the receiver was run again, such as half a passphrase.
+        self.terminal.reset();
         self.print_banner().await;
         let mut line = Line::new();
         loop {
+            #[cfg(feature = "wifi")]
+            self.give_way_to_key().await;
             if !self.control.is_checking_key() {
                 self.prompt().await;
             }
-            match select(self.control.next(), self.next_byte()).await {
+            match select(self.control.next(), self.next_input()).await {
                 Either::First(notice) => self.show(notice).await,
-                Either::Second(Some(byte)) => {
+                Either::Second(Input::Byte(byte)) => {
                     self.has_read_failed = false;
                     if self.terminal.take(byte, &mut line).await {
                         self.execute_line(&line).await;
@@ -98,14 +112,35 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
                     #[cfg(feature = "wifi")]
                     self.cancel_passphrase(byte).await;
                 }
-                Either::Second(None) => self.has_read_failed = true,
+                Either::Second(Input::Failed) => {
+                    self.has_read_failed = true;
+                    #[cfg(feature = "wifi")]
+                    self.end_question("The line failed, so the network stays as it is.").await;
+                }
+                #[cfg(feature = "wifi")]
+                Either::Second(Input::Late) => {
+                    self.end_question("No passphrase came in two minutes, so the network stays as it is.").await;
+                }
             }
         }
     }
 
-    /// Reads the next byte that the user types, or returns `None` if the read failed. While a key is checked, input
-    /// stays unread, because it may be the next key. Cancel-safe.
-    async fn next_byte(&mut self) -> Option<u8> {
+    /// Waits for input, or for the end of the time to answer a question. Cancel-safe.
+    async fn next_input(&mut self) -> Input {
+        #[cfg(feature = "wifi")]
+        if let Some(until) = self.question.as_ref().map(|question| question.until) {
+            let late = self.control.clock().sleep_until(until);
+            return match select(self.next_byte(), late).await {
+                Either::First(input) => input,
+                Either::Second(()) => Input::Late,
+            };
+        }
+        self.next_byte().await
+    }
+
+    /// Reads the next byte that the user types. While a key is checked, input stays unread, because it may be the next
+    /// key. Cancel-safe.
+    async fn next_byte(&mut self) -> Input {
         if self.has_read_failed {
             // A single error passes with the next byte. If all reads fail, the pause leaves the processor to other
             // tasks.
@@ -113,7 +148,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             clock.sleep_until(clock.now() + FAILED_MS).await;
         }
         self.control.key_checked().await;
-        self.terminal.read().await
+        self.terminal.read().await.map_or(Input::Failed, Input::Byte)
     }
 
     /// Prints the board's name and fingerprint, and whether it receives.
@@ -170,7 +205,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     async fn prompt(&mut self) {
         let prompt = match self.control.key_request() {
             #[cfg(feature = "wifi")]
-            _ if self.joined.is_some() => "passphrase> ",
+            _ if self.question.is_some() => "passphrase> ",
             Some(_) => "key> ",
             None => "> ",
         };
@@ -181,8 +216,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     /// the key.
     async fn execute_line(&mut self, line: &Line) {
         #[cfg(feature = "wifi")]
-        if let Some(ssid) = self.joined.take() {
-            return self.take_passphrase(&ssid, line).await;
+        if self.question.is_some() {
+            return self.take_passphrase(line).await;
         }
         let typed = line.text();
         if let Some(command) = Command::parse(typed) {

@@ -428,10 +428,11 @@ impl<'a, B: Board> Control<'a, B> {
         self.wifi
     }
 
-    /// Whether this firmware stores settings.
+    /// Why no setting can be changed, except by a factory reset: [`SettingsError::NotMounted`] if this firmware stores
+    /// none, or why they could not be read.
     #[cfg(feature = "wifi")]
-    pub(crate) fn stores_settings(&self) -> bool {
-        self.settings.is_some()
+    pub(crate) fn check_settings(&self) -> Result<(), SettingsError> {
+        self.settings.ok_or(SettingsError::NotMounted)?.check_changeable()
     }
 
     /// Stores a Wi-Fi network, and joins it at once. With `None`, the board returns to the network of its identity. If

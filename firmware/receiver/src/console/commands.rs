@@ -12,6 +12,7 @@ use super::text::{self, Bytes, Files};
 use crate::board::{Board, Load, Stack};
 use crate::identity::{Identity, KeyPolicy, Policy};
 use crate::operator::{Change, ChangeError, PairError, UntrustError};
+use crate::settings::SettingsError;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
 
 /// The most bytes of a file that `show` prints.
@@ -47,6 +48,8 @@ pub(super) enum Command<'l> {
     #[cfg(feature = "wifi")]
     Wifi(&'l str),
     #[cfg(feature = "wifi")]
+    WifiOpen(&'l str),
+    #[cfg(feature = "wifi")]
     ForgetWifi,
 }
 
@@ -73,6 +76,8 @@ impl<'l> Command<'l> {
             ("untrust", name) => Self::Untrust(name),
             #[cfg(feature = "wifi")]
             ("wifi", name) => Self::Wifi(name),
+            #[cfg(feature = "wifi")]
+            ("wifi-open", name) => Self::WifiOpen(name),
             #[cfg(feature = "wifi")]
             ("forget-wifi", "") => Self::ForgetWifi,
             _ => return None,
@@ -138,6 +143,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             Command::Wifi("") => self.print_wifi().await,
             #[cfg(feature = "wifi")]
             Command::Wifi(name) => self.ask_passphrase(name).await,
+            #[cfg(feature = "wifi")]
+            Command::WifiOpen(name) => own_frame(pin!(self.open_wifi(name))).await,
             #[cfg(feature = "wifi")]
             Command::ForgetWifi => own_frame(pin!(self.forget_wifi())).await,
         }
@@ -322,7 +329,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             (Ok(()), Change::Policy(_)) => return self.print_policy().await,
             (Ok(()), Change::Reset) if self.control.has_own_identity() => text::WIPED_OWN,
             (Ok(()), Change::Reset) => text::WIPED,
-            (Err(error), _) => text::change_error(error),
+            (Err(error), _) => self.change_error(error),
         };
         self.terminal.print(text).await;
         if changed.is_ok() {
@@ -370,9 +377,17 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             Ok(()) => "It is no longer trusted, and its transfers are forgotten.",
             Err(UntrustError::NotFound) => "No sender of that name is trusted. `trusted` lists the names.",
             Err(UntrustError::NotStored) => text::NOT_STORED,
-            Err(UntrustError::Settings(error)) => text::change_error(error),
+            Err(UntrustError::Settings(error)) => self.change_error(error),
         };
         self.terminal.print(text).await;
+    }
+
+    /// Why a change of the settings failed: now, or already when they were read.
+    pub(super) fn change_error(&self, error: SettingsError) -> &'static str {
+        if self.control.settings_error() == Some(error) {
+            return text::settings_error(error);
+        }
+        text::change_error(error)
     }
 
     async fn print_change(&mut self, done: Result<(), ChangeError>, success: &'static str) {
@@ -424,6 +439,8 @@ mod tests {
         assert_eq!(Command::parse("forget yes"), Some(Command::Forget { sure: true }));
         #[cfg(feature = "wifi")]
         assert_eq!(Command::parse("wifi  my network "), Some(Command::Wifi("my network")));
+        #[cfg(feature = "wifi")]
+        assert_eq!(Command::parse("wifi-open my network"), Some(Command::WifiOpen("my network")));
         for line in ["", "0123-4567-89AB-CDEF", "list all", "STATUS"] {
             assert_eq!(Command::parse(line), None, "{line}");
         }

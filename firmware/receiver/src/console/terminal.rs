@@ -106,10 +106,22 @@ impl<I: Read + Write> Terminal<I> {
         }
     }
 
-    /// Stops to show the input, or shows it again. A terminal that edits lines itself shows it all the same.
+    /// Discards the unfinished line, and shows input from now on.
+    pub(super) fn reset(&mut self) {
+        wipe(&mut self.typed);
+        (self.is_overlong, self.escape) = (false, Escape::None);
+        #[cfg(feature = "wifi")]
+        {
+            self.is_secret = false;
+        }
+    }
+
+    /// Stops showing input, until [`reset`](Self::reset). Returns `false` if the terminal edits lines itself, and shows
+    /// it all the same.
     #[cfg(feature = "wifi")]
-    pub(super) fn set_secret(&mut self, is_secret: bool) {
-        self.is_secret = is_secret;
+    pub(super) fn hide_input(&mut self) -> bool {
+        self.is_secret = true;
+        self.has_echo
     }
 
     /// Whether we show typed characters.

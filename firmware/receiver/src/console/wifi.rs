@@ -1,7 +1,8 @@
-//! Wi-Fi on the console: the commands `wifi` and `forget-wifi`, and the texts about the connection.
+//! Wi-Fi on the console: the commands `wifi`, `wifi-open` and `forget-wifi`, and the texts about the connection.
 //!
-//! `wifi NAME` asks for the passphrase. The next line is the passphrase, whatever it says; Ctrl-C ends the question. The
-//! passphrase is not shown, and is in no text.
+//! `wifi NAME` asks for the passphrase. The next line is the passphrase, whatever it says, and the question is asked again
+//! until it is one. It ends without a change by an empty line, by Ctrl-C, after two minutes, if the line fails, and if a
+//! sender asks for a key, so that the key is not stored as the passphrase. The passphrase is not shown, and is in no text.
 
 use core::fmt::{self, Display as _};
 
@@ -15,18 +16,32 @@ use super::text::{self, Untrusted};
 use crate::board::Board;
 use crate::identity::check_ssid;
 use crate::operator::Control;
+use crate::settings::SettingsError;
 use crate::wifi::{Failure, JoinError, RadioFault, SSID_MAX, State, Status, Wifi, WifiError};
 
 /// The name of a network.
-pub(super) type Ssid = String<SSID_MAX>;
+type Ssid = String<SSID_MAX>;
 
-const HELP: [&str; 3] = [
+/// The time for an answer to the question for a passphrase, in milliseconds.
+const ANSWER_MS: u64 = 120_000;
+
+const HELP: [&str; 4] = [
     "wifi         the Wi-Fi network, and whether this board is connected to it",
     "wifi NAME    joins another network: asks for its passphrase, and keeps both",
+    "wifi-open NAME  the same for a network without a passphrase",
     "forget-wifi  forgets that network: the one that was provisioned counts again",
 ];
 
 const NO_WIFI: &str = "This board has no Wi-Fi.";
+const UNCHANGED: &str = "The network stays as it is.";
+const STORED: &str = "Stored. This board joins that network now.";
+
+/// A question for the passphrase of a network.
+pub(super) struct Question {
+    ssid: Ssid,
+    /// The end of the time to answer it, in milliseconds of the clock.
+    pub(super) until: u64,
+}
 
 impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     pub(super) async fn help_with_wifi(&mut self) {
@@ -46,54 +61,112 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
 
     /// Asks for the passphrase of a network, unless it could not be stored.
     pub(super) async fn ask_passphrase(&mut self, name: &str) {
-        if self.control.wifi().is_none() {
-            return self.terminal.print(NO_WIFI).await;
+        let Some(ssid) = self.check_network(name).await else { return };
+        if self.control.key_request().is_some() {
+            return self.terminal.print("First type the key that is asked for, or `decline`.").await;
         }
-        if let Err(error) = self.control.identity() {
-            return self.explain(error).await;
-        }
-        if !self.control.stores_settings() {
-            return self.terminal.print(text::NOT_STORED).await;
-        }
-        let Some(ssid) = check_ssid(name).ok().and_then(|name| Ssid::try_from(name).ok()) else {
-            return self.terminal.print(network_error(WifiError::Ssid)).await;
-        };
+        let hidden = if self.terminal.hide_input() { ", which is not shown" } else { "" };
         let shown = Untrusted(ssid.as_bytes());
         self.terminal
-            .print(format_args!("Type the passphrase of {shown}, which is not shown. Ctrl-C: the network stays."))
+            .print(format_args!("Type the passphrase of {shown}{hidden}. Enter alone: the network stays."))
             .await;
-        self.terminal.set_secret(true);
-        self.joined = Some(ssid);
+        self.question = Some(Question { ssid, until: self.control.clock().now() + ANSWER_MS });
     }
 
-    /// Stores the network with the passphrase that the user typed, and joins it.
-    pub(super) async fn take_passphrase(&mut self, ssid: &Ssid, line: &Line) {
-        self.terminal.set_secret(false);
-        match Wifi::new(ssid, line.bytes()) {
-            Ok(network) => self.set_wifi(Some(network), "Stored. This board joins that network now.").await,
-            Err(error) => self.terminal.print(network_error(error)).await,
+    /// Stores the network with the passphrase that the user typed, and joins it. Asks again if it is not one.
+    pub(super) async fn take_passphrase(&mut self, line: &Line) {
+        let Some(question) = &mut self.question else { return };
+        if self.control.key_request().is_some() {
+            // The line may be the key already. `give_way_to_key` follows.
+            return;
+        }
+        if line.bytes().is_empty() {
+            return self.end_question(UNCHANGED).await;
+        }
+        match Wifi::new(&question.ssid, line.bytes()) {
+            Ok(network) => {
+                self.question = None;
+                self.terminal.reset();
+                self.set_wifi(Some(network), STORED).await;
+            }
+            Err(error) => {
+                question.until = self.control.clock().now() + ANSWER_MS;
+                self.terminal
+                    .print(format_args!("{} Type it again. Enter alone: the network stays.", network_error(error)))
+                    .await;
+            }
+        }
+    }
+
+    /// Ends the question for a passphrase if a key is asked for, because the next line is that key.
+    pub(super) async fn give_way_to_key(&mut self) {
+        if self.control.key_request().is_some() {
+            self.end_question("A key is asked for, so the network stays as it is. Type `wifi NAME` again later.").await;
         }
     }
 
     /// Ends the question for a passphrase if the user pressed Ctrl-C.
     pub(super) async fn cancel_passphrase(&mut self, byte: u8) {
-        if byte == CTRL_C && self.joined.take().is_some() {
-            self.terminal.set_secret(false);
-            self.terminal.print("The network stays as it is.").await;
+        if byte == CTRL_C {
+            self.end_question(UNCHANGED).await;
+        }
+    }
+
+    /// Ends the question for a passphrase, if there is one, and says why.
+    pub(super) async fn end_question(&mut self, why: &str) {
+        if self.question.take().is_some() {
+            self.terminal.reset();
+            self.terminal.print(why).await;
+        }
+    }
+
+    /// Stores a network without a passphrase, and joins it.
+    pub(super) async fn open_wifi(&mut self, name: &str) {
+        let Some(ssid) = self.check_network(name).await else { return };
+        match Wifi::new(&ssid, &[]) {
+            Ok(network) => self.set_wifi(Some(network), STORED).await,
+            Err(error) => self.terminal.print(network_error(error)).await,
         }
     }
 
     pub(super) async fn forget_wifi(&mut self) {
-        if self.control.wifi().is_none() {
-            return self.terminal.print(NO_WIFI).await;
+        if self.is_wifi_changeable().await {
+            self.set_wifi(None, "Forgotten. If a network was provisioned, this board joins that one.").await;
         }
-        self.set_wifi(None, "Forgotten. If a network was provisioned, this board joins that one.").await;
+    }
+
+    /// The name of a network, if it is valid and could be stored. Otherwise prints why not.
+    async fn check_network(&mut self, name: &str) -> Option<Ssid> {
+        if !self.is_wifi_changeable().await {
+            return None;
+        }
+        let ssid = check_ssid(name).ok().and_then(|name| Ssid::try_from(name).ok());
+        if ssid.is_none() {
+            self.terminal.print(format_args!("{} Nothing was changed.", network_error(WifiError::Ssid))).await;
+        }
+        ssid
+    }
+
+    /// Whether a network could be stored. Otherwise prints why not.
+    async fn is_wifi_changeable(&mut self) -> bool {
+        let text = match (self.control.wifi(), self.control.identity(), self.control.check_settings()) {
+            (None, ..) => NO_WIFI,
+            (_, Err(error), _) => {
+                self.explain(error).await;
+                return false;
+            }
+            (_, _, Err(SettingsError::NotMounted)) => text::NOT_STORED,
+            (_, _, Err(error)) => text::settings_error(error),
+            _ => return true,
+        };
+        self.terminal.print(text).await;
+        false
     }
 
     async fn set_wifi(&mut self, network: Option<Wifi>, success: &'static str) {
         let text = match self.control.set_wifi(network).await {
             Ok(()) => success,
-            Err(error) => text::change_error(error),
+            Err(error) => self.change_error(error),
         };
         self.terminal.print(text).await;
     }
@@ -173,12 +246,8 @@ fn failure_text(failure: Failure) -> &'static str {
 /// Why a network that was typed is invalid.
 fn network_error(error: WifiError) -> &'static str {
     match error {
-        WifiError::Ssid => "The name of a network has 1 to 32 bytes. Nothing was changed.",
-        WifiError::Length => {
-            "A passphrase has 8 to 63 characters, or none if the network is open. Nothing was changed: type `wifi NAME` again."
-        }
-        WifiError::Character => {
-            "A passphrase has letters, digits, spaces and signs of ASCII only. Nothing was changed: type `wifi NAME` again."
-        }
+        WifiError::Ssid => "The name of a network has 1 to 32 bytes.",
+        WifiError::Length => "A passphrase has 8 to 63 characters, or is a key of 64 hexadecimal digits.",
+        WifiError::Character => "A passphrase has letters, digits, spaces and signs of ASCII only.",
     }
 }

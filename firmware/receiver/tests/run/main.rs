@@ -15,6 +15,7 @@ mod laptop;
 mod nor;
 mod operator;
 mod pairing;
+mod passphrase;
 mod proxy;
 mod review;
 mod settings;
