@@ -24,7 +24,7 @@ fn settings_that_cannot_be_read_are_not_replaced() {
     ];
     // Two cells of head and origin, two senders, the LIVE marks, and the network: each alone, and all together.
     let cells = (0..10).chain(34..41).map(|cell| cell * 32..(cell + 1) * 32);
-    for range in cells.chain([0..4096]) {
+    for range in cells.chain(core::iter::once(0..4096)) {
         for (change, sector) in changes.iter().flat_map(|change| [(*change, 0), (*change, 4096)]) {
             let mut board = board.clone();
             let range = sector + range.start..sector + range.end;
