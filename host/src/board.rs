@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use crate::error::{Class, Error, shown};
 use crate::home::read_at_most;
+#[cfg(feature = "cli")]
 pub(crate) use commands::quoted;
 pub use commands::{CommandLine, FlashFiles};
 pub(crate) use description::UF2_SECTOR;
