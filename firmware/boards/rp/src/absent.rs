@@ -10,7 +10,7 @@ const ADDRESS: HardwareAddress = HardwareAddress::Ethernet([0b10, 0, 0, 0, 0, 0]
 /// Bytes of an Ethernet frame without its check sequence.
 const FRAME: usize = 1514;
 
-/// A network device, or an absent one, whose link is down for ever.
+/// A network device, or an absent one, whose link is always down.
 #[derive(Debug)]
 pub struct Optional<D>(pub Option<D>);
 

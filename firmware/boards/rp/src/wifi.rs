@@ -60,7 +60,7 @@ impl Radio for Cyw43 {
     /// If the future is dropped, the driver cancels the command that it waits for.
     async fn join(&mut self, wifi: &Wifi) -> Result<(), JoinError> {
         if self.stack.is_link_up() {
-            // The chip has joined by itself since the station gave up.
+            // The chip has reconnected without a command since the station gave up.
             self.control.leave().await;
         }
         self.association = Association::Possible;

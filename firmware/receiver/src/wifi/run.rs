@@ -13,7 +13,7 @@ use crate::identity::Wifi;
 /// ten seconds.
 const ADDRESS_MS: u64 = 40_000;
 /// How long the link may be down before it counts as lost, in milliseconds. After `join`, TCP/IP needs a moment to notice
-/// the link; later, the radio may return by itself, or change the access point.
+/// the link; later, the radio may reconnect without a command, or roam to another access point.
 const LINK_MS: u64 = 5_000;
 /// The time between two looks at the link: while an address is awaited, and afterwards, in milliseconds.
 const ADDRESS_POLL_MS: u64 = 250;

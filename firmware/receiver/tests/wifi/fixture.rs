@@ -289,7 +289,7 @@ impl Bench {
         self.world.lose_link();
     }
 
-    /// The radio associates again by itself.
+    /// The radio reconnects without a command.
     pub(crate) fn restore_link(&self) {
         self.world.has_link.set(true);
     }

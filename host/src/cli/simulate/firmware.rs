@@ -74,7 +74,7 @@ pub(crate) fn project(board: &Board) -> Result<PathBuf, Error> {
 const DECISIVE: [&str; 4] = ["Cargo.toml", "firmware", FAMILIES, ".cargo"];
 
 /// Rejects a source that belongs to another user. It was found in a folder above the current one, which may be shared, and
-/// whoever can write to it decides what a build runs.
+/// a user who can write to it decides what a build runs.
 fn check_owner(root: &Path) -> Result<(), Error> {
     for path in std::iter::once(root.to_owned()).chain(DECISIVE.map(|name| root.join(name))) {
         match platform::is_foreign(&path) {

@@ -192,7 +192,7 @@ unsafe impl Hal for Memory {
         (begin as PhysAddr, NonNull::new(begin as *mut u8).expect("no memory is at address 0"))
     }
 
-    /// Never called while the card is in use, which is for ever.
+    /// Never called: the card is in use until the reset.
     unsafe fn dma_dealloc(_address: PhysAddr, _memory: NonNull<u8>, _pages: usize) -> i32 {
         -1
     }
