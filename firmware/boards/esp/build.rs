@@ -34,7 +34,7 @@ fn script(size: u32, retained: u32) -> String {
          _waft_code = ADDR(.text);\n\
          _waft_code_end = ADDR(.text) + SIZEOF(.text);\n\
          ASSERT(_rtc_fast_persistent_end <= _retained, \"the chip's low-power RAM is full\");\n\
-         ASSERT(_waft_code_end - ORIGIN(ROM) + _bss_start - ORIGIN(RAM) + 0x10000 <= {size:#X}, \
+         ASSERT(_waft_code_end - ORIGIN(ROTEXT) + _bss_start - ORIGIN(RWDATA) + 0x10000 <= {size:#X}, \
          \"the program is larger than its part of the flash\");\n"
     )
 }

@@ -64,9 +64,11 @@ pub fn reset(cause: Cause, text: fmt::Arguments<'_>) -> ! {
     if let Some(hooks) = hooks {
         (hooks.begin)();
     }
-    if IS_RESETTING.swap(true, Ordering::Relaxed) {
+    // Not swapped, because some cores cannot. Nothing but a fault comes in between, and that never returns.
+    if IS_RESETTING.load(Ordering::Relaxed) {
         arch::restart();
     }
+    IS_RESETTING.store(true, Ordering::Relaxed);
     // SAFETY: interrupts are disabled, and this function never returns.
     let (text, in_a_row) = unsafe { retained::record_failure(cause, text) };
     defmt::error!("{=str}: {=str}", cause.name(), text);

@@ -55,7 +55,11 @@ pub(crate) fn devices() -> Devices {
     esp_alloc::heap_allocator!(size: HEAP_BESIDE);
     esp_rtos::start(TimerGroup::new(p.TIMG0).timer0, p.FROM_CPU_INTR0);
     let serial = Uart::new(p.UART0, uart::Config::default().with_baudrate(115_200));
-    let serial = serial.expect("115200 baud are possible").with_rx(p.GPIO17).with_tx(p.GPIO16).into_async();
+    let serial = serial.expect("115200 baud are possible").into_async();
+    #[cfg(feature = "esp32c3")]
+    let serial = serial.with_rx(p.GPIO20).with_tx(p.GPIO21);
+    #[cfg(feature = "esp32c6")]
+    let serial = serial.with_rx(p.GPIO17).with_tx(p.GPIO16);
     let trng = HardwareRng(TrngSource::new(p.RNG, p.ADC1));
     Devices { console: Line::new(serial), trng, storage: FlashStorage::new(p.FLASH), watchdog, wifi: p.WIFI }
 }
